@@ -1,0 +1,22 @@
+//! taskwatcher turns any script or program into a task you can trust, on one SQLite file, with no daemon.
+//!
+//! # The map
+//!
+//! > Decide in `model`, touch the world in `io`, join them in `app`, read argv in `bin`.
+//! > Imports go one way: **bin → app → io → model**. `tests/layering.rs` reads the sources and enforces it.
+//!
+//! - [`model`]: pure decisions: no file, no process, no clock. Everything there is tested without any of them.
+//! - [`io`]: each file owns one outside thing and its crate; they never import each other.
+//! - [`app`]: what each program does, as functions that a Rust program can call too.
+//! - `src/bin/`: command lines and exit codes; the only place that prints or exits.
+
+/// Pure decisions: what a task is, when it is silent, how it ended, what a line means.
+pub mod model {
+    pub mod feedback;
+    pub mod upid;
+}
+
+/// What the programs do, as functions.
+pub mod app {
+    pub mod parse;
+}
