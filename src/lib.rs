@@ -16,7 +16,13 @@ pub mod model {
     pub mod upid;
 }
 
+/// The outside world: each file owns one thing of it.
+pub mod io {
+    pub mod feedfile;
+}
+
 /// What the programs do, as functions.
 pub mod app {
     pub mod parse;
+    pub mod parse_args;
 }

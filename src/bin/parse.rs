@@ -1,1 +1,24 @@
-fn main() {}
+//! `parse`: feedback files and UPIDs as JSON. Command line and exit code; the work is in `taskwatcher::app::parse`.
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+
+use clap::Parser;
+use taskwatcher::app::parse::{Output, ParseError, Verdict, run};
+use taskwatcher::app::parse_args::ParseArgs;
+
+fn main() -> ExitCode {
+    let args = ParseArgs::parse();
+    let (stdout, mut stderr) = (io::stdout(), io::stderr());
+    let mut data = stdout.lock();
+    let result = run(&args, &mut Output { data: &mut data, messages: &mut stderr, reader: Some(stdout.as_fd()) });
+    match result {
+        Ok(Verdict::Clean) | Err(ParseError::ReaderGone) => ExitCode::SUCCESS,
+        Ok(Verdict::Findings) => ExitCode::from(1),
+        Err(error) => {
+            let _ = writeln!(stderr, "parse: error: {error}");
+            ExitCode::from(1)
+        }
+    }
+}

@@ -172,7 +172,7 @@ impl fmt::Display for LeftOut {
 /// A size as people say it.
 fn size(bytes: usize) -> String {
     match bytes {
-        _ if bytes > 0 && bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
+        _ if bytes > 0 && bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
         _ => format!("{bytes} bytes"),
     }
 }
@@ -239,7 +239,7 @@ impl Feedback {
     }
 
     /// [`Feedback::push`] that also tells every ignored line, comments and empty lines excepted.
-    pub fn push_strict<R: FnMut(Ignored<'_>)>(&mut self, bytes: &[u8], report: &mut R) {
+    pub fn push_strict(&mut self, bytes: &[u8], report: &mut dyn FnMut(Ignored<'_>)) {
         let mut rest = bytes;
         if self.partial_len > 0 {
             let Some(end) = memchr::memchr(b'\n', rest) else {
@@ -265,7 +265,7 @@ impl Feedback {
     }
 
     /// [`Feedback::finish`] that also tells an ignored last line.
-    pub fn finish_strict<R: FnMut(Ignored<'_>)>(&mut self, report: &mut R) {
+    pub fn finish_strict(&mut self, report: &mut dyn FnMut(Ignored<'_>)) {
         if self.partial_len > 0 {
             // A CR here has no LF behind it: it is the value's, not the line end's.
             self.end_partial(false, report);
@@ -372,7 +372,7 @@ impl Feedback {
         }
     }
 
-    fn end_partial<R: FnMut(Ignored<'_>)>(&mut self, by_newline: bool, report: &mut R) {
+    fn end_partial(&mut self, by_newline: bool, report: &mut dyn FnMut(Ignored<'_>)) {
         let mut held = std::mem::take(&mut self.partial);
         let length = std::mem::take(&mut self.partial_len);
         if length > held.len() as u64 {
@@ -389,7 +389,7 @@ impl Feedback {
         self.partial = held;
     }
 
-    fn line<R: FnMut(Ignored<'_>)>(&mut self, line: &[u8], report: &mut R) {
+    fn line(&mut self, line: &[u8], report: &mut dyn FnMut(Ignored<'_>)) {
         self.lines += 1;
         if line.len() > self.limits.line {
             return self.too_long(line, report);
@@ -423,7 +423,7 @@ impl Feedback {
         }
     }
 
-    fn too_long<R: FnMut(Ignored<'_>)>(&mut self, line: &[u8], report: &mut R) {
+    fn too_long(&mut self, line: &[u8], report: &mut dyn FnMut(Ignored<'_>)) {
         // The text is lost, but that somebody warned is not: the outcome of the task depends on it.
         if line.starts_with(b"[warning]") {
             self.warnings += 1;

@@ -1,1 +1,550 @@
+//! The name of a task for the whole world: the UPID of Proxmox tools, read in both published forms and made in one.
+//!
+//! One job: text to fields and back. It knows no process and no clock.
+//!
+//! ```text
+//! [remote!]UPID:node:pid:pstart:starttime:type:id:user:comment              nine fields (PVE, and ours)
+//! [remote!]UPID:node:pid:pstart:task_id:starttime:type:id:user:comment      ten fields (PBS)
+//! ```
+//!
+//! A parsed UPID keeps its text, so printing gives back the same bytes whatever the case and width of its numbers.
+//! Numbers have at least the eight digits that every writer prints, so a number in another notation is not taken for one.
+//!
+//! # Ids in systemd escapes
+//!
+//! PBS writes ids as systemd escapes unit names: `/` as `-`, anything unusual as `\x2d`. In the ten-field form every id
+//! is one of those. PVE writes its ids as they are, so that `local-lvm` in a nine-field UPID is a storage of that name
+//! and not `local/lvm`; there an id counts as escaped only when it has a `\x` in it. An id that is no valid escaping
+//! stands as it is.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::{Map, Value};
+
+/// Letters of a task type, at most. The UPID is part of a file's name, of which Linux takes 255 bytes.
+const TYPE: usize = 64;
+/// Letters of a host name, at most (the limit of DNS for one label).
+const NODE: usize = 63;
+/// Letters of a login, at most, in a UPID that we make; enough for `first.last@corp.example.com`.
+const LOGIN: usize = 40;
+
+/// One of the fields, for messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// What stands before the `!`.
+    Remote,
+    /// The host.
+    Node,
+    /// The process.
+    Pid,
+    /// When the process started, in clock ticks since boot.
+    Pstart,
+    /// The counter of the ten-field form.
+    TaskId,
+    /// When the task started, in unix seconds.
+    Starttime,
+    /// The kind of task.
+    Type,
+    /// What the task works on.
+    Id,
+    /// Who started it.
+    User,
+    /// The name of the API token.
+    Token,
+    /// Free text at the end.
+    Comment,
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Field::Remote => "remote",
+            Field::Node => "node",
+            Field::Pid => "pid",
+            Field::Pstart => "pstart",
+            Field::TaskId => "task id",
+            Field::Starttime => "start time",
+            Field::Type => "type",
+            Field::Id => "id",
+            Field::User => "user",
+            Field::Token => "token",
+            Field::Comment => "comment",
+        })
+    }
+}
+
+/// Why a text is not a UPID: which field, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UpidError {
+    /// It begins with something else.
+    #[error("it does not begin with \"UPID:\"")]
+    NotUpid,
+    /// The last field has no colon before it.
+    #[error("the colon after the user is missing")]
+    NoLastColon,
+    /// Neither nine nor ten fields.
+    #[error("it has {0} fields between colons, not nine (or ten with a task counter)")]
+    FieldCount(usize),
+    /// A field that must say something is empty.
+    #[error("its {0} is empty")]
+    Empty(Field),
+    /// A number in anything but hexadecimal digits.
+    #[error("its {field} {text:?} is not a hexadecimal number")]
+    NotHex {
+        /// The number's field.
+        field: Field,
+        /// What stands there.
+        text: String,
+    },
+    /// A number with fewer digits than every writer prints.
+    #[error("its {field} {text:?} has fewer than eight digits")]
+    TooShort {
+        /// The number's field.
+        field: Field,
+        /// What stands there.
+        text: String,
+    },
+    /// A number that does not fit.
+    #[error("its {field} {text:?} is too large")]
+    TooLarge {
+        /// The number's field.
+        field: Field,
+        /// What stands there.
+        text: String,
+    },
+    /// A character that this field cannot have.
+    #[error("its {field} has the character {character:?} in it")]
+    BadCharacter {
+        /// The field.
+        field: Field,
+        /// The first such character.
+        character: char,
+    },
+    /// A user without the realm that knows the user.
+    #[error("its user {0:?} has no @realm")]
+    NoRealm(String),
+    /// A type that no writer makes.
+    #[error("its type has {0} characters, more than 64")]
+    LongType(usize),
+}
+
+/// One UPID and its fields.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Upid {
+    text: String,
+    /// The Proxmox host that the UPID was read through, from `remote!UPID:…`.
+    pub remote: Option<String>,
+    /// The host name of the machine that carries the task.
+    pub node: String,
+    /// The process that carries the task.
+    pub pid: u32,
+    /// When that process started: clock ticks since boot, field 22 of `/proc/PID/stat`.
+    pub pstart: u64,
+    /// The counter of the ten-field form: several tasks of one process differ in it.
+    pub task_id: Option<u64>,
+    /// When the task started, in unix seconds.
+    pub starttime: i64,
+    /// The kind of task.
+    pub worker_type: String,
+    /// What the task works on, as it stands in the text; [`Upid::id`] is what it means.
+    pub raw_id: String,
+    /// Who started the task, without the token.
+    pub user: String,
+    /// The name of the API token that was used.
+    pub tokenid: Option<String>,
+    /// Free text at the end; empty in all that we know.
+    pub comment: String,
+}
+
+impl Upid {
+    /// Our own UPID, in the nine-field form. It always parses, whatever the names are:
+    ///
+    /// - `node`: the host name up to its first dot, as Proxmox tools name a host; a character they cannot read is `-`
+    /// - the type: `name` reduced to `[A-Za-z0-9_-]`, at most 64 of them; `task` when nothing is left
+    /// - `login`: becomes `<login>@pam`; a character that would end the field or begin a token is `_`
+    ///
+    /// Its text has at most 243 bytes, so that `<UPID>.log` is a file name.
+    pub fn build(node: &str, pid: u32, pstart: u64, starttime: i64, name: &str, id: u64, login: &str) -> Upid {
+        let node: String = node.split('.').next().unwrap_or_default().chars().take(NODE).map(node_letter).collect();
+        let node = match node.trim_matches('-') {
+            "" => "localhost",
+            node => node,
+        };
+        let mut worker_type: String = name.chars().filter(|c| is_type_letter(*c)).take(TYPE).collect();
+        if worker_type.is_empty() {
+            worker_type.push_str("task");
+        }
+        let mut user: String = login.chars().take(LOGIN).map(login_letter).collect();
+        if user.is_empty() {
+            user.push_str("unknown");
+        }
+        user.push_str("@pam");
+        let starttime = starttime.max(0);
+        let raw_id = id.to_string();
+        Upid {
+            text: format!("UPID:{node}:{pid:08X}:{pstart:08X}:{starttime:08X}:{worker_type}:{raw_id}:{user}:"),
+            remote: None,
+            node: node.to_owned(),
+            pid,
+            pstart,
+            task_id: None,
+            starttime,
+            worker_type,
+            raw_id,
+            user,
+            tokenid: None,
+            comment: String::new(),
+        }
+    }
+
+    /// The text it was read from, byte for byte.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// What the task works on, decoded where it is escaped (see the head of this file).
+    pub fn id(&self) -> Cow<'_, str> {
+        let raw = self.raw_id.as_str();
+        if self.task_id.is_none() && !raw.contains("\\x") {
+            return Cow::Borrowed(raw);
+        }
+        match unescape_unit(raw) {
+            Some(id) => Cow::Owned(id),
+            None => Cow::Borrowed(raw),
+        }
+    }
+
+    /// Its fields under the names of the Proxmox API; `tokenid`, `task_id` and `remote` only when there are some.
+    pub fn to_json(&self) -> Value {
+        let mut fields = Map::new();
+        let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
+        put("upid", self.text.as_str().into());
+        put("node", self.node.as_str().into());
+        put("pid", self.pid.into());
+        put("pstart", self.pstart.into());
+        put("starttime", self.starttime.into());
+        put("type", self.worker_type.as_str().into());
+        put("id", self.id().into());
+        put("user", self.user.as_str().into());
+        put("comment", self.comment.as_str().into());
+        if let Some(token) = &self.tokenid {
+            put("tokenid", token.as_str().into());
+        }
+        if let Some(counter) = self.task_id {
+            put("task_id", counter.into());
+        }
+        if let Some(remote) = &self.remote {
+            put("remote", remote.as_str().into());
+        }
+        Value::Object(fields)
+    }
+}
+
+impl fmt::Display for Upid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl FromStr for Upid {
+    type Err = UpidError;
+
+    fn from_str(text: &str) -> Result<Upid, UpidError> {
+        // A token has a '!' too, so a remote is only what stands before "UPID:".
+        let (remote, upid) = match text.split_once('!') {
+            Some((remote, upid)) if upid.starts_with("UPID:") && !text.starts_with("UPID:") => (Some(remote), upid),
+            _ => (None, text),
+        };
+        let mut fields = upid.split(':');
+        if fields.next() != Some("UPID") || !upid.starts_with("UPID:") {
+            return Err(UpidError::NotUpid);
+        }
+        let fields: Vec<&str> = fields.take(11).collect();
+        let (node, pid, pstart, counter, starttime, worker_type, raw_id, user, comment) = match fields[..] {
+            [node, pid, pstart, starttime, kind, id, user, comment] => {
+                (node, pid, pstart, None, starttime, kind, id, user, comment)
+            }
+            [node, pid, pstart, counter, starttime, kind, id, user, comment] => {
+                (node, pid, pstart, Some(counter), starttime, kind, id, user, comment)
+            }
+            [_, _, _, _, _, _, _] => return Err(UpidError::NoLastColon),
+            _ => return Err(UpidError::FieldCount(upid.split(':').count())),
+        };
+        let (user, tokenid) = match user.split_once('!') {
+            Some((user, token)) => (user, Some(token)),
+            None => (user, None),
+        };
+        if let Some(remote) = remote {
+            word(Field::Remote, remote)?;
+        }
+        word(Field::Node, node)?;
+        if let Some(character) = node.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.')) {
+            return Err(UpidError::BadCharacter { field: Field::Node, character });
+        }
+        let pid = hex(Field::Pid, pid)?;
+        let pstart = hex(Field::Pstart, pstart)?;
+        let task_id = counter.map(|counter| hex(Field::TaskId, counter)).transpose()?;
+        let starttime = hex(Field::Starttime, starttime)?;
+        word(Field::Type, worker_type)?;
+        if worker_type.chars().count() > TYPE {
+            return Err(UpidError::LongType(worker_type.chars().count()));
+        }
+        no_blanks(Field::Id, raw_id)?;
+        word(Field::User, user)?;
+        // Also what tells a ten-field UPID without its last colon from a nine-field one with a comment.
+        if user.split_once('@').is_none_or(|(login, realm)| login.is_empty() || realm.is_empty()) {
+            return Err(UpidError::NoRealm(user.to_owned()));
+        }
+        if let Some(token) = tokenid {
+            word(Field::Token, token)?;
+        }
+        if let Some(character) = comment.chars().find(|c| c.is_control()) {
+            return Err(UpidError::BadCharacter { field: Field::Comment, character });
+        }
+        Ok(Upid {
+            text: text.to_owned(),
+            remote: remote.map(str::to_owned),
+            node: node.to_owned(),
+            pid,
+            pstart,
+            task_id,
+            starttime,
+            worker_type: worker_type.to_owned(),
+            raw_id: raw_id.to_owned(),
+            user: user.to_owned(),
+            tokenid: tokenid.map(str::to_owned),
+            comment: comment.to_owned(),
+        })
+    }
+}
+
+/// A field that must say something, in one word.
+fn word(field: Field, text: &str) -> Result<(), UpidError> {
+    match text {
+        "" => Err(UpidError::Empty(field)),
+        text => no_blanks(field, text),
+    }
+}
+
+fn no_blanks(field: Field, text: &str) -> Result<(), UpidError> {
+    match text.chars().find(|c| c.is_whitespace() || c.is_control()) {
+        Some(character) => Err(UpidError::BadCharacter { field, character }),
+        None => Ok(()),
+    }
+}
+
+fn hex<N: TryFrom<u64>>(field: Field, text: &str) -> Result<N, UpidError> {
+    if text.is_empty() {
+        return Err(UpidError::Empty(field));
+    }
+    let owned = || text.chars().take(40).collect::<String>();
+    // Asked beforehand: the standard library would take "+1234567" too.
+    if !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(UpidError::NotHex { field, text: owned() });
+    }
+    if text.len() < 8 {
+        return Err(UpidError::TooShort { field, text: owned() });
+    }
+    let number = u64::from_str_radix(text, 16).ok().and_then(|number| N::try_from(number).ok());
+    number.ok_or_else(|| UpidError::TooLarge { field, text: owned() })
+}
+
+fn is_type_letter(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '-'
+}
+
+fn node_letter(c: char) -> char {
+    if c.is_ascii_alphanumeric() { c } else { '-' }
+}
+
+fn login_letter(c: char) -> char {
+    if c.is_ascii_graphic() && !matches!(c, ':' | '/' | '!') { c } else { '_' }
+}
+
+/// What `systemd-escape --unescape` makes of it; `None` when it is not an escaped text.
+fn unescape_unit(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        bytes.push(match first {
+            b'-' => b'/',
+            b'\\' => {
+                let [b'x', high, low, after @ ..] = rest else { return None };
+                rest = after;
+                let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                digit(*high)? << 4 | digit(*low)?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn parse(text: &str) -> Upid {
+        text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    fn refused(text: &str) -> String {
+        text.parse::<Upid>().expect_err(text).to_string()
+    }
+
+    #[test]
+    fn nine_fields() {
+        let text = "UPID:example-node:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam:";
+        let expected = json!({"upid": text, "node": "example-node", "pid": 715154, "pstart": 10623911,
+            "starttime": 1636572501, "type": "vzdump", "id": "100", "user": "root@pam", "comment": ""});
+        assert_eq!(parse(text).to_json(), expected);
+        let empty_id = parse("UPID:example-node:00213D37:01ECA9AD:618F6B8D:aptupdate::root@pam:");
+        assert_eq!((empty_id.id().as_ref(), empty_id.worker_type.as_str()), ("", "aptupdate"));
+    }
+
+    #[test]
+    fn ten_fields() {
+        let text = "UPID:pbs:000002B2:00000158:00000000:674D828C:logrotate::root@pam:";
+        let expected = json!({"upid": text, "node": "pbs", "pid": 690, "pstart": 344, "starttime": 1733132940,
+            "type": "logrotate", "id": "", "user": "root@pam", "comment": "", "task_id": 0});
+        assert_eq!(parse(text).to_json(), expected);
+    }
+
+    #[test]
+    fn ids_are_decoded_where_they_are_escaped() {
+        let id = |text: &str| parse(text).to_json()["id"].as_str().unwrap().to_owned();
+        let ten = |id: &str| format!("UPID:pbs:000002B2:00000158:00000000:674D828C:backup:{id}:root@pam:");
+        let nine = |id: &str| format!("UPID:pve:000002B2:00000158:674D828C:download:{id}:root@pam:");
+        assert_eq!(id(&ten(r"store\x3avm-100")), "store:vm/100");
+        assert_eq!(id(&ten(r"back\x2dup")), "back-up");
+        assert_eq!(id(&nine(r"store\x3avm-100")), "store:vm/100");
+        assert_eq!(id(&nine("local-lvm")), "local-lvm", "PVE writes ids as they are");
+        for raw in [r"a\", r"a\x", r"a\x2", r"a\xzz", r"a\y41", r"a\xff", r"a\x+1"] {
+            assert_eq!(id(&ten(raw)), raw, "no valid escaping stands as it is");
+        }
+        assert_eq!(parse(&ten(r"a\x2db")).raw_id, r"a\x2db");
+    }
+
+    #[test]
+    fn tokens_and_remotes() {
+        let text = "pve-1!UPID:n:000AE992:1A2B3C4D5:618C1D55:vzdump:100:root@pam!auto:";
+        let upid = parse(text);
+        assert_eq!((upid.user.as_str(), upid.tokenid.as_deref()), ("root@pam", Some("auto")));
+        assert_eq!((upid.remote.as_deref(), upid.pstart), (Some("pve-1"), 0x1_A2B3_C4D5));
+        assert_eq!(upid.to_json()["remote"], "pve-1");
+        assert_eq!(upid.to_string(), text);
+        let upid = parse("UPID:n:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam!auto:");
+        assert_eq!((upid.remote, upid.tokenid.as_deref()), (None, Some("auto")));
+    }
+
+    #[test]
+    fn numbers_in_either_case_print_back_as_they_came() {
+        let text = "UPID:n:000ae992:00A21bA7:618c1d55:t:1:root@pam:a comment";
+        let upid = parse(text);
+        assert_eq!((upid.pid, upid.to_string().as_str(), upid.comment.as_str()), (715154, text, "a comment"));
+    }
+
+    #[test]
+    fn the_largest_numbers() {
+        let upid = parse("UPID:n:FFFFFFFF:FFFFFFFFFFFFFFFF:FFFFFFFFFFFFFFFF:7FFFFFFFFFFFFFFF:t::u@pve:");
+        assert_eq!(
+            (upid.pid, upid.pstart, upid.task_id, upid.starttime),
+            (u32::MAX, u64::MAX, Some(u64::MAX), i64::MAX)
+        );
+    }
+
+    #[test]
+    fn errors_say_which_field_and_why() {
+        let with = |fields: &str| refused(&format!("UPID:{fields}"));
+        assert_eq!(refused(""), "it does not begin with \"UPID:\"");
+        assert_eq!(refused("UPID"), "it does not begin with \"UPID:\"");
+        assert_eq!(refused(" UPID:n:000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "it does not begin with \"UPID:\"");
+        assert_eq!(refused("upid:n:000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "it does not begin with \"UPID:\"");
+        assert_eq!(refused("!UPID:n:000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "its remote is empty");
+        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1:u@pam"), "the colon after the user is missing");
+        let count = "it has 3 fields between colons, not nine (or ten with a task counter)";
+        assert_eq!(with("n:000AE992"), count);
+        assert_eq!(with(&"a:".repeat(100)), count.replace('3', "102"));
+        assert_eq!(with(":000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "its node is empty");
+        assert_eq!(with("n/..:000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "its node has the character '/' in it");
+        assert_eq!(with("n::00A21BA7:618C1D55:t:1:u@pam:"), "its pid is empty");
+        assert_eq!(with("n:0x0AE992:00A21BA7:618C1D55:t:1:u@pam:"), "its pid \"0x0AE992\" is not a hexadecimal number");
+        assert_eq!(with("n:+00AE992:00A21BA7:618C1D55:t:1:u@pam:"), "its pid \"+00AE992\" is not a hexadecimal number");
+        assert_eq!(with("n:AE992:00A21BA7:618C1D55:t:1:u@pam:"), "its pid \"AE992\" has fewer than eight digits");
+        assert_eq!(with("n:100000000:00A21BA7:618C1D55:t:1:u@pam:"), "its pid \"100000000\" is too large");
+        assert_eq!(
+            with("n:000AE992:10000000000000000:618C1D55:t:1:u@pam:"),
+            "its pstart \"10000000000000000\" is too large"
+        );
+        assert_eq!(
+            with("n:000AE992:00A21BA7:8000000000000000:t:1:u@pam:"),
+            "its start time \"8000000000000000\" is too large"
+        );
+        assert_eq!(
+            with("n:000AE992:00A21BA7:vzdump00:618C1D55:t:1:u@pam:"),
+            "its task id \"vzdump00\" is not a hexadecimal number"
+        );
+        assert_eq!(with("n:000AE992:00A21BA7:618C1D55::1:u@pam:"), "its type is empty");
+        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:a b:1:u@pam:"), "its type has the character ' ' in it");
+        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1 2:u@pam:"), "its id has the character ' ' in it");
+        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1::"), "its user is empty");
+        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1:!x:"), "its user is empty");
+        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1:u@pam!:"), "its token is empty");
+        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1:u@pam:\n"), "its comment has the character '\\n' in it");
+        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1:root:"), "its user \"root\" has no @realm");
+        let shifted = "pbs:000002B2:00000158:00000000:674D828C:backup:store:root@pam";
+        assert_eq!(with(shifted), "its user \"store\" has no @realm", "ten fields but no last colon");
+        let long = format!("n:000AE992:00A21BA7:618C1D55:{}:1:u@pam:", "t".repeat(65));
+        assert_eq!(with(&long), "its type has 65 characters, more than 64");
+    }
+
+    #[test]
+    fn our_own() {
+        let upid = Upid::build("example-node", 715154, 10623911, 1636572501, "vz dump", 100, "root");
+        assert_eq!(upid.as_str(), "UPID:example-node:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam:");
+        assert_eq!(parse(upid.as_str()), upid);
+    }
+
+    #[test]
+    fn our_own_are_safe_whatever_the_names() {
+        let upid = Upid::build("host_1.example.com", 1, 1, -5, "näme: ../x y", 7, "a:b/c d!e\n");
+        assert_eq!(upid.as_str(), "UPID:host-1:00000001:00000001:00000000:nmexy:7:a_b_c_d_e_@pam:");
+        let upid = Upid::build("", 1, 1, 1, "✓", 7, "");
+        assert_eq!(upid.as_str(), "UPID:localhost:00000001:00000001:00000001:task:7:unknown@pam:");
+        let long = "x".repeat(1000);
+        let upid = Upid::build(&long, u32::MAX, u64::MAX, i64::MAX, &long, u64::MAX, &long);
+        assert_eq!(upid.worker_type.len(), 64);
+        assert_eq!(upid.as_str().len(), 243);
+    }
+
+    proptest! {
+        #[test]
+        fn what_we_build_parses_and_prints_back(
+            node in "\\PC{0,80}", pid: u32, pstart: u64, starttime in 0..i64::MAX, name in "\\PC{0,80}", id: u64, login in ".{0,50}",
+        ) {
+            let built = Upid::build(&node, pid, pstart, starttime, &name, id, &login);
+            let parsed: Upid = built.as_str().parse().unwrap();
+            prop_assert_eq!(parsed.to_string(), built.to_string());
+            prop_assert_eq!(&parsed, &built);
+            prop_assert_eq!((parsed.pid, parsed.pstart, parsed.starttime), (pid, pstart, starttime));
+            prop_assert!(built.as_str().len() <= 243);
+            prop_assert!(built.as_str().bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/'));
+        }
+
+        #[test]
+        fn any_text_is_a_upid_that_prints_back_or_an_error(text in prop_oneof![
+            ".{0,60}",
+            "(r!)?UPID:[a-z.-]{0,3}(:[0-9A-Fa-f]{7,9}){3,4}:[a-z]{0,2}:[a-z\\\\x0-9-]{0,6}:(u@r|[a-z@!]{0,4})(!t)?:?[ a:]{0,2}",
+        ]) {
+            if let Ok(upid) = text.parse::<Upid>() {
+                prop_assert_eq!(upid.to_string(), text);
+                prop_assert_eq!(upid.to_json()["pid"].as_u64(), Some(u64::from(upid.pid)));
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The command line of `parse`: what may be written, and its help. Manual page and completions are made from it too.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Parser};
+
+/// Reads the texts that tasks and Proxmox tools write, and prints them as JSON.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "parse",
+    version,
+    group = ArgGroup::new("what").required(true).args(["feedback", "upid"]),
+    after_help = "Exit codes: 0 done; 1 cannot read, not a UPID, over a limit, or ignored lines with --strict; 2 bad usage."
+)]
+pub struct ParseArgs {
+    /// Print the values of a feedback file as one JSON object (- is standard input)
+    #[arg(long, value_name = "FILE")]
+    pub feedback: Option<PathBuf>,
+
+    /// Go on, and print a new object at each change
+    #[arg(long, requires = "feedback", conflicts_with = "upid")]
+    pub follow: bool,
+
+    /// List every ignored line with its number, and fail if there are any
+    #[arg(long, requires = "feedback", conflicts_with = "upid")]
+    pub strict: bool,
+
+    /// Print the fields of a UPID as one JSON object
+    #[arg(long, value_name = "UPID", allow_hyphen_values = true)]
+    pub upid: Option<OsString>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        ParseArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn exactly_one_thing_to_parse() {
+        let accepts = |line: &str| ParseArgs::try_parse_from(line.split(' ')).is_ok();
+        assert!(accepts("parse --feedback f --strict --follow"));
+        assert!(accepts("parse --feedback - --follow"));
+        assert!(accepts("parse --upid UPID:x"));
+        for bad in ["parse", "parse --feedback f --upid u", "parse --upid u --strict", "parse --follow", "parse f"] {
+            assert!(!accepts(bad), "{bad}");
+        }
+    }
+}
