@@ -294,7 +294,7 @@ impl FromStr for Upid {
         no_blanks(Field::Id, raw_id)?;
         word(Field::User, user)?;
         // Also what tells a ten-field UPID without its last colon from a nine-field one with a comment.
-        if user.split_once('@').is_none_or(|(login, realm)| login.is_empty() || realm.is_empty()) {
+        if user.rsplit_once('@').is_none_or(|(login, realm)| login.is_empty() || realm.is_empty()) {
             return Err(UpidError::NoRealm(user.to_owned()));
         }
         if let Some(token) = tokenid {
@@ -514,6 +514,8 @@ mod tests {
     fn our_own_are_safe_whatever_the_names() {
         let upid = Upid::build("host_1.example.com", 1, 1, -5, "näme: ../x y", 7, "a:b/c d!e\n");
         assert_eq!(upid.as_str(), "UPID:host-1:00000001:00000001:00000000:nmexy:7:a_b_c_d_e_@pam:");
+        let upid = Upid::build("n", 1, 1, 1, "t", 7, "first.last@corp");
+        assert_eq!(parse(upid.as_str()).user, "first.last@corp@pam", "the realm is what stands last");
         let upid = Upid::build("", 1, 1, 1, "✓", 7, "");
         assert_eq!(upid.as_str(), "UPID:localhost:00000001:00000001:00000001:task:7:unknown@pam:");
         let long = "x".repeat(1000);
