@@ -1,4 +1,9 @@
 //! The program `parse` as a script sees it: what it prints where, and its exit code.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a helper of a test fails the test, as the test itself does"
+)]
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
