@@ -13,16 +13,31 @@
 /// Pure decisions: what a task is, when it is silent, how it ended, what a line means.
 pub mod model {
     pub mod feedback;
+    pub mod query;
+    pub mod task;
+    pub mod truth;
     pub mod upid;
+    pub mod watch;
 }
 
 /// The outside world: each file owns one thing of it.
 pub mod io {
+    pub mod child;
     pub mod feedfile;
+    pub mod process;
+    pub mod spool;
+    pub mod store;
+    pub mod sys;
+    pub mod terminal;
 }
 
 /// What the programs do, as functions.
 pub mod app {
+    pub mod db;
+    pub mod launch;
+    pub mod launch_args;
     pub mod parse;
     pub mod parse_args;
+    pub mod truth;
+    pub mod wait;
 }

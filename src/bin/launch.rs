@@ -1,1 +1,127 @@
-fn main() {}
+//! `launch`: a command line, one task, an exit code. The work is in `taskwatcher::app::launch`.
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal, Read, Write},
+    os::fd::{AsFd, OwnedFd},
+    process::{Command, ExitCode, Stdio},
+};
+
+use clap::Parser;
+use taskwatcher::{
+    app::{
+        db,
+        launch::{Audience, LaunchError, launch},
+        launch_args::LaunchArgs,
+    },
+    io::{child, store::Patience, terminal},
+    model::task::exit_code,
+};
+
+fn main() -> ExitCode {
+    let args = LaunchArgs::parse();
+    let quiet = args.quiet;
+    let code = match (args.detach, args.detached) {
+        (true, false) => detach(),
+        (_, true) => detached(args),
+        (false, false) => run(args, &mut Stderr { quiet, channel: None }),
+    };
+    match code {
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
+        Err(error) => {
+            say(&format!("error: {error}"));
+            ExitCode::from(u8::try_from(exit_code::LAUNCH_FAILED).unwrap_or(u8::MAX))
+        }
+    }
+}
+
+fn run(args: LaunchArgs, audience: &mut Stderr) -> Result<i32, LaunchError> {
+    let db = db::path(args.db.as_deref())?;
+    launch(&args.spec(db), audience)
+}
+
+/// One line on stderr; that nobody can read it must not stop a task.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "launch: {}", line.replace('\n', " "));
+}
+
+fn say_waiting() {
+    say("waiting for the database, which another program keeps locked");
+}
+
+/// Who hears of the launch: stderr, and whoever waits for a detached start.
+struct Stderr {
+    quiet: bool,
+    channel: Option<File>,
+}
+
+impl Audience for Stderr {
+    fn warn(&mut self, line: &str) {
+        if !self.quiet {
+            say(line);
+        }
+    }
+
+    fn running(&mut self, id: i64) {
+        if let Some(mut channel) = self.channel.take() {
+            let _ = writeln!(channel, "{id}");
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        let told = io::stderr().is_terminal() && !self.quiet;
+        Patience { notify: told.then_some(say_waiting), ..Patience::USUAL }
+    }
+}
+
+/// Starts ourselves again, apart from this terminal and session, and waits until the command runs there.
+fn detach() -> Result<i32, LaunchError> {
+    let failed = |error| LaunchError::System("detach", error);
+    let (mut answer, channel) = io::pipe().map_err(failed)?;
+    let mut again = Command::new("/proc/self/exe");
+    again.arg("--detached").args(std::env::args_os().skip(1)).stdin(Stdio::from(OwnedFd::from(channel)));
+    // Output that goes to a file goes on to; a terminal goes away, and whoever reads a pipe waits for its end.
+    let keep = |fd: OwnedFd| if terminal::is_file(fd.as_fd()) { Stdio::from(fd) } else { Stdio::null() };
+    again.stdout(keep(io::stdout().as_fd().try_clone_to_owned().map_err(failed)?));
+    again.stderr(keep(io::stderr().as_fd().try_clone_to_owned().map_err(failed)?));
+    let mut child = again.spawn().map_err(failed)?;
+    drop(again);
+    let mut text = String::new();
+    answer.read_to_string(&mut text).map_err(failed)?;
+    match text.strip_prefix('!') {
+        None if !text.is_empty() => {
+            let _ = io::stdout().write_all(text.as_bytes());
+            Ok(0)
+        }
+        Some(answered) => {
+            let (code, message) = answered.split_once(' ').unwrap_or(("125", answered));
+            if !message.is_empty() {
+                say(message.trim_end());
+            }
+            Ok(code.parse().unwrap_or(exit_code::LAUNCH_FAILED))
+        }
+        None => {
+            let status = child.wait().map_err(failed)?;
+            Err(failed(io::Error::other(format!("it ended before its command ran ({status})"))))
+        }
+    }
+}
+
+/// The other side of [`detach`]: its descriptor 0 is the way to answer.
+fn detached(args: LaunchArgs) -> Result<i32, LaunchError> {
+    let failed = |error| LaunchError::System("detach", error);
+    child::new_session();
+    let channel = io::stdin().as_fd().try_clone_to_owned().map_err(failed)?;
+    let null = File::options().read(true).open("/dev/null").map_err(failed)?;
+    child::replace_stdin(null.as_fd()).map_err(failed)?;
+    drop(null);
+    let mut audience = Stderr { quiet: args.quiet, channel: Some(File::from(channel)) };
+    let result = run(args, &mut audience);
+    let Some(mut channel) = audience.channel.take() else { return result };
+    // Still ours: nobody was told of a start.
+    let _ = match &result {
+        Ok(code) => write!(channel, "!{code} "),
+        Err(error) => write!(channel, "!{} error: {error}", exit_code::LAUNCH_FAILED),
+    };
+    Ok(exit_code::LAUNCH_FAILED)
+}

@@ -380,6 +380,12 @@ impl Follower {
         follower
     }
 
+    /// What becomes readable when something may have changed, to be waited for beside other things; then call
+    /// [`Follower::wait`] without time.
+    pub fn events(&self) -> Option<BorrowedFd<'_>> {
+        self.watches.as_ref().map(|watches| watches.inotify.as_fd())
+    }
+
     /// Waits until the file may have changed, at most for `timeout` (`None`: for ever), or until the other end of
     /// `reader` is closed.
     pub fn wait(&mut self, timeout: Option<Duration>, reader: Option<BorrowedFd<'_>>) -> Result<Woken, FeedError> {

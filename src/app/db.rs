@@ -1,0 +1,78 @@
+//! Where the database is, and opening it.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use crate::io::{
+    feedfile,
+    store::{Patience, Store, StoreError},
+};
+
+/// Why there is no database to work with.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// Nobody says where it is.
+    #[error("cannot tell where the database is: neither --db, TASKWATCHER_DB nor HOME is set")]
+    Nowhere,
+    /// A file system on which SQLite's locks and shared memory do not work between hosts.
+    #[error("cannot use database {0:?}: it is on a network file system, where SQLite cannot keep it safe; choose a local disk")]
+    Network(PathBuf),
+    /// The database itself.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The database to use: `--db`, else `TASKWATCHER_DB`, else below the state folder of the user (section 2). Absolute,
+/// so that it stays the same one for a command that changes its folder.
+///
+/// # Errors
+/// [`DbError::Nowhere`]
+pub fn path(given: Option<&Path>) -> Result<PathBuf, DbError> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let path = match (given, set("TASKWATCHER_DB")) {
+        (Some(path), _) => path.to_owned(),
+        (None, Some(path)) => path,
+        // A relative XDG path is to be ignored, says its specification.
+        (None, None) => match set("XDG_STATE_HOME").filter(|dir| dir.is_absolute()) {
+            Some(state) => state.join("taskwatcher/tasks.db"),
+            None => set("HOME").ok_or(DbError::Nowhere)?.join(".local/state/taskwatcher/tasks.db"),
+        },
+    };
+    Ok(std::path::absolute(&path).unwrap_or(path))
+}
+
+/// Opens a database that is there.
+///
+/// # Errors
+/// [`DbError`]
+pub fn open(path: &Path, patience: Patience) -> Result<Store, DbError> {
+    let store = Store::open(path, patience)?;
+    check_local(path)?;
+    Ok(store)
+}
+
+/// Opens a database, making it first if need be.
+///
+/// # Errors
+/// [`DbError`]
+pub fn open_or_create(path: &Path, patience: Patience) -> Result<Store, DbError> {
+    let nearest = path.ancestors().skip(1).find(|dir| dir.is_dir());
+    if let Some(dir) = nearest {
+        check_local_dir(path, dir)?;
+    }
+    Ok(Store::open_or_create(path, patience)?)
+}
+
+fn check_local(path: &Path) -> Result<(), DbError> {
+    check_local_dir(path, path.parent().unwrap_or(Path::new("/")))
+}
+
+fn check_local_dir(path: &Path, dir: &Path) -> Result<(), DbError> {
+    // What cannot be asked is taken for local: the open itself will say what is wrong.
+    match feedfile::is_network_fs(dir) {
+        Ok(true) => Err(DbError::Network(path.to_owned())),
+        Ok(false) | Err(_) => Ok(()),
+    }
+}

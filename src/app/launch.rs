@@ -1,0 +1,670 @@
+//! One task, from its claim to its row in history.
+//!
+//! # If we die here
+//! Before the claim: nothing, or a reservation that lapses. From the claim to the recorded end: a row whose launcher is
+//! dead, which the next reader settles, from the spool if we got that far. After it: at most a stray feedback file.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{db, truth};
+use crate::{
+    io::{
+        child::{self, CannotRun, Inbox, Notice, Reaped, REQUEST},
+        feedfile::{self, Signature},
+        process,
+        spool::Spool,
+        store::{Claimed, NewTask, Patience, Refused, Start, Store, StoreFailure},
+        sys,
+        terminal::Terminal,
+    },
+    model::{
+        task::{
+            Asker, Cause, End, Ended, Exit, Outcome, Process, Signal, Task, TaskId, TaskRef, Tick, argv_json, cannot_run,
+            exit_code, round_ms, span,
+        },
+        watch::{Action, Event, Illegal, Limits, Watch, date_beat},
+    },
+};
+
+/// What a second start of a unique name does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IfRunning {
+    /// It is refused.
+    #[default]
+    Fail,
+    /// It does nothing, successfully.
+    Skip,
+    /// It waits for its turn.
+    Wait,
+}
+
+/// One task to be launched.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The database.
+    pub db: PathBuf,
+    /// The reservation to claim; none: one is made on the spot.
+    pub reservation: Option<TaskRef>,
+    /// Its name; none: the command's file name.
+    pub name: Option<String>,
+    /// Side information.
+    pub info: [Option<String>; 3],
+    /// The command, byte for byte.
+    pub argv: Vec<OsString>,
+    /// Folder of its feedback file; none: the current one.
+    pub feedpath: Option<PathBuf>,
+    /// Longest silence.
+    pub timeout: Option<Duration>,
+    /// Longest run.
+    pub max_runtime: Option<Duration>,
+    /// The polite signal.
+    pub stop_signal: Signal,
+    /// SIGKILL follows after this.
+    pub kill_after: Duration,
+    /// Only one task of the name at a time; what a second start does.
+    pub unique: Option<IfRunning>,
+    /// Whether warnings make a failure.
+    pub fail_on_warnings: bool,
+    /// Whether the feedback file stays.
+    pub keep_feedback: bool,
+}
+
+impl Spec {
+    /// A command with everything else as it is by default.
+    pub fn new(db: PathBuf, argv: Vec<OsString>) -> Spec {
+        Spec {
+            db,
+            reservation: None,
+            name: None,
+            info: [None, None, None],
+            argv,
+            feedpath: None,
+            timeout: None,
+            max_runtime: None,
+            stop_signal: Signal::TERM,
+            kill_after: KILL_AFTER,
+            unique: None,
+            fail_on_warnings: false,
+            keep_feedback: false,
+        }
+    }
+
+    fn gives_feedback(&self) -> bool {
+        self.feedpath.is_some() || self.argv.iter().any(|arg| arg == "--feedback")
+    }
+}
+
+/// Longest silence of a task that gives feedback, if nothing else was said.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
+/// SIGKILL follows the polite signal after this, if nothing else was said.
+pub const KILL_AFTER: Duration = Duration::from_secs(5);
+/// A command that still runs after this is likely to run for long: the database is closed until it ends. Sooner would
+/// make short commands pay for a second opening.
+const CLOSE_AFTER: Duration = Duration::from_millis(100);
+/// How long a status may wait for the database: it is worth little, and the watch goes on after it.
+const STATUS_PATIENCE: Patience = Patience { limit: Duration::from_millis(50), notify: None };
+
+/// Why launch itself failed; the command was not run.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// No command.
+    #[error("there is no command to run")]
+    NoCommand,
+    /// The command was told a file name before the id was known.
+    #[error("--feedback in the command needs --taskid: reserve a task first, or give --feedpath alone and let the command write to $TASKWATCHER_FEEDBACK")]
+    FeedbackWithoutId,
+    /// The folder for the feedback file.
+    #[error("cannot use feedback folder {0:?}: {1}")]
+    Feedpath(PathBuf, String),
+    /// A leftover that cannot be removed.
+    #[error("cannot remove the leftover {0}")]
+    Leftover(#[from] feedfile::FeedError),
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] db::DbError),
+    /// The store broke or refused.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
+    /// The place for its end.
+    #[error("cannot reserve room for the end of the task beside {0:?}: {1}")]
+    Spool(PathBuf, std::io::Error),
+    /// The machine.
+    #[error("cannot {0}: {1}")]
+    System(&'static str, std::io::Error),
+    /// The wait for another task of the name.
+    #[error(transparent)]
+    Wait(#[from] super::wait::WaitError),
+    /// A machine used against its table.
+    #[error(transparent)]
+    Illegal(#[from] Illegal),
+}
+
+/// What a launch tells besides its result.
+pub trait Audience {
+    /// Something the user should know, in one line.
+    fn warn(&mut self, line: &str);
+    /// The command runs, as the task of this id.
+    fn running(&mut self, id: i64);
+    /// Told once when the database keeps us waiting.
+    fn patience(&self) -> Patience;
+}
+
+/// Runs a command as a task; gives the exit code for `launch`.
+///
+/// Takes the whole process: signals are blocked and read, orphans are adopted.
+///
+/// # Errors
+/// [`LaunchError`]: the command was not run. That it could not be executed is no error here but a recorded end.
+pub fn launch(spec: &Spec, audience: &mut dyn Audience) -> Result<i32, LaunchError> {
+    check(spec, audience)?;
+    let me = process::stat(child::own_pid())
+        .ok_or_else(|| LaunchError::System("read /proc/self/stat", std::io::ErrorKind::NotFound.into()))?;
+    let inherited = child::inherited_descriptors();
+    let inbox = Inbox::open(me.ignored).map_err(|error| LaunchError::System("read signals", error))?;
+    child::become_subreaper().map_err(|error| LaunchError::System("adopt orphans", error))?;
+    let foreign = if child::has_children() { known(&process::descendants(me.process.pid, &[])) } else { vec![] };
+
+    sys::crash_point("claim.before");
+    let Some((store, claimed)) = claim(spec, me.process, audience)? else { return Ok(0) };
+    sys::crash_point("claim.after");
+    let spool = match Spool::open(&spec.db, true).and_then(|spool| spool.reserve(claimed.slot).map(|()| spool)) {
+        Ok(spool) => spool,
+        Err(error) => {
+            let failure = LaunchError::Spool(spec.db.clone(), error);
+            record_failure(store, &claimed, &failure);
+            return Err(failure);
+        }
+    };
+    if let Some(path) = &claimed.feedpath
+        && let Err(error) = feedfile::remove(path)
+    {
+        let failure = LaunchError::Leftover(error);
+        record_failure(store, &claimed, &failure);
+        return Err(failure);
+    }
+    let terminal = if me.tty == 0 { None } else { Terminal::controlling() };
+    let lend = terminal.as_ref().is_some_and(Terminal::is_ours_alone);
+    let launcher = Launcher {
+        spec,
+        claimed,
+        spool,
+        store: Some(store),
+        inbox,
+        me: me.process,
+        session: me.session,
+        foreign,
+        terminal,
+        command: 0,
+        exit: None,
+        gone: false,
+        beat: None,
+        looked: sys::now(),
+        local: true,
+    };
+    launcher.run(&inherited, me.ignored, lend, audience)
+}
+
+fn check(spec: &Spec, audience: &mut dyn Audience) -> Result<(), LaunchError> {
+    if spec.argv.is_empty() {
+        return Err(LaunchError::NoCommand);
+    }
+    let told = spec.argv.iter().any(|arg| arg == "--feedback");
+    if told && spec.reservation.is_none() {
+        return Err(LaunchError::FeedbackWithoutId);
+    }
+    if let Some(dir) = &spec.feedpath {
+        let unusable = |why: &str| Err(LaunchError::Feedpath(dir.clone(), why.to_owned()));
+        match std::fs::metadata(dir) {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(_) => return unusable("it is not a folder"),
+            Err(error) => return unusable(&error.to_string()),
+        }
+    }
+    if spec.timeout.is_some() && !spec.gives_feedback() {
+        audience.warn(
+            "--timeout has no effect: the task gives no feedback (no --feedpath, no --feedback in the command); \
+             --max-runtime limits its whole run",
+        );
+    }
+    Ok(())
+}
+
+fn known(stats: &[process::Stat]) -> Vec<Process> {
+    stats.iter().map(|stat| stat.process).collect()
+}
+
+/// Makes the task ours; none: another of its name runs and that is fine (`--if-running skip`).
+fn claim(
+    spec: &Spec,
+    me: Process,
+    audience: &mut dyn Audience,
+) -> Result<Option<(Store, Claimed)>, LaunchError> {
+    let name = spec.name.clone().unwrap_or_else(|| {
+        let file = Path::new(&spec.argv[0]).file_name().unwrap_or(&spec.argv[0]);
+        file.to_string_lossy().into_owned()
+    });
+    let system = |what| move |error| LaunchError::System(what, error);
+    let feedback = spec.gives_feedback();
+    let timeout = feedback.then(|| spec.timeout.unwrap_or(TIMEOUT));
+    let cwd = std::env::current_dir().ok();
+    let feedpath = match (&spec.feedpath, feedback) {
+        (Some(dir), _) => Some(std::path::absolute(dir).unwrap_or_else(|_| dir.clone())),
+        (None, true) => cwd.clone(),
+        (None, false) => None,
+    };
+    let mut start = Start {
+        task: NewTask {
+            name,
+            info: spec.info.clone(),
+            handle: sys::new_handle().map_err(system("make a handle"))?.to_string(),
+            now: 0,
+            unique: spec.unique.is_some(),
+        },
+        reservation: spec.reservation.clone(),
+        named: spec.name.is_some(),
+        feedback,
+        feedpath,
+        keep_feedback: spec.keep_feedback,
+        timeout: timeout.map(|t| t.as_secs_f64()),
+        max_runtime: spec.max_runtime.map(|t| t.as_secs_f64()),
+        stop_signal: spec.stop_signal.to_string(),
+        kill_after: spec.kill_after.as_secs_f64(),
+        launcher: Some(me),
+        boot_id: sys::boot_id().map_err(system("read the boot id"))?,
+        host: sys::host_name(),
+        user: sys::login(),
+        argv: argv_json(&spec.argv),
+        cwd,
+    };
+    let mut store = db::open_or_create(&spec.db, audience.patience())?;
+    loop {
+        start.task.now = sys::now().wall.secs();
+        match store.claim(&start, |task: &Task| truth::is_dead(&spec.db, task)) {
+            Ok(claimed) => return Ok(Some((store, claimed))),
+            Err(StoreFailure::Refused(Refused::NameTaken { id, .. })) if spec.unique == Some(IfRunning::Wait) => {
+                super::wait::until_ended(&mut store, &TaskRef::Id(TaskId(id)))?;
+            }
+            Err(StoreFailure::Refused(Refused::NameTaken { .. })) if spec.unique == Some(IfRunning::Skip) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A task that was claimed and then could not be started by our own fault ends as failed, with that reason.
+fn record_failure(mut store: Store, claimed: &Claimed, failure: &LaunchError) {
+    let outcome = Outcome::Error(failure.to_string());
+    let end = End { exitcode: Some(exit_code::LAUNCH_FAILED), ..End::new(&outcome, sys::now().wall, None) };
+    // If even this fails, the next reader finds the launcher dead.
+    let _ = store.finish(claimed.id, &claimed.upid, &end);
+}
+
+/// A launcher at work: what `run` and its steps share.
+struct Launcher<'a> {
+    spec: &'a Spec,
+    claimed: Claimed,
+    spool: Spool,
+    /// Open while it is likely to be needed soon.
+    store: Option<Store>,
+    inbox: Inbox,
+    me: Process,
+    session: i32,
+    /// Children that were ours before; not the task's.
+    foreign: Vec<Process>,
+    terminal: Option<Terminal>,
+    /// The command's pid.
+    command: i32,
+    /// How the command ended, once it has.
+    exit: Option<Exit>,
+    /// Whether nothing of the tree is left.
+    gone: bool,
+    /// The feedback file as last seen.
+    beat: Option<Signature>,
+    /// When it was last looked at.
+    looked: Tick,
+    /// Whether that file's times come from this machine's clock.
+    local: bool,
+}
+
+impl Launcher<'_> {
+    fn run(
+        mut self,
+        inherited: &[i32],
+        ignored: u64,
+        lend: bool,
+        audience: &mut dyn Audience,
+    ) -> Result<i32, LaunchError> {
+        let env = self.environment();
+        let started = match child::spawn(&self.spec.argv, &env, inherited, ignored) {
+            Ok(pid) => {
+                self.command = pid;
+                sys::now()
+            }
+            Err(error) => return Ok(self.not_run(&error, audience)),
+        };
+        drop(env);
+        sys::crash_point("spawn.after");
+        if lend {
+            self.lend_terminal();
+        }
+        if let (Some(stat), Some(store)) = (process::stat(self.command), &mut self.store) {
+            // Failing here loses a number in a listing; the command goes on and is found by its UPID.
+            store.set_patience(STATUS_PATIENCE);
+            let _ = store.started(self.claimed.id, stat.process);
+        }
+        sys::crash_point("started.after");
+        audience.running(self.claimed.id);
+        self.looked = started;
+        if let Some(dir) = self.claimed.feedpath.as_deref().and_then(Path::parent) {
+            self.local = !feedfile::is_network_fs(dir).unwrap_or(true);
+        }
+        let ended = self.watch(started)?;
+        sys::crash_point("exit.after");
+        if let Some(terminal) = &mut self.terminal {
+            terminal.take_back();
+        }
+        Ok(self.finish(&ended, started, audience))
+    }
+
+    fn environment(&self) -> Vec<std::ffi::CString> {
+        let claimed = &self.claimed;
+        let mut set = vec![
+            ("TASKWATCHER_TASKID", OsString::from(claimed.id.to_string())),
+            (process::UPID_VARIABLE, claimed.upid.clone().into()),
+            ("TASKWATCHER_HANDLE", claimed.handle.clone().into()),
+            ("TASKWATCHER_DB", self.spec.db.clone().into()),
+        ];
+        if let Some(path) = &claimed.feedpath {
+            set.push(("TASKWATCHER_FEEDBACK", path.clone().into()));
+        }
+        // A task inside a task must not write to the outer one's file.
+        child::environment(&set, &["TASKWATCHER_FEEDBACK"])
+    }
+
+    /// The command could not be executed: that is its end.
+    fn not_run(&mut self, error: &CannotRun, audience: &mut dyn Audience) -> i32 {
+        let program = self.spec.argv[0].to_string_lossy();
+        let (outcome, code) = cannot_run(&program, &error.reason, error.not_found);
+        audience.warn(outcome.reason().unwrap_or_default());
+        let end = End {
+            exitcode: Some(code),
+            ended_by: Some("launch".into()),
+            ..End::new(&outcome, sys::now().wall, Some(Duration::ZERO))
+        };
+        self.record(&end, audience);
+        code
+    }
+
+    /// Follows the command to its end.
+    fn watch(&mut self, started: Tick) -> Result<Ended, LaunchError> {
+        let limits = Limits {
+            timeout: self.claimed.feedpath.is_some().then(|| self.spec.timeout.unwrap_or(TIMEOUT)),
+            max_runtime: self.spec.max_runtime,
+            stop_signal: self.spec.stop_signal,
+            kill_after: self.spec.kill_after,
+        };
+        let mut watch = Watch::new(limits, started);
+        loop {
+            let now = sys::now();
+            if let Some(exit) = self.exit
+                && (self.gone || !watch.is_ending())
+                && let Some(ended) = self.act(&mut watch, Event::Exited(exit), now)?
+            {
+                return Ok(ended);
+            }
+            let close_at = self.store.as_ref().map(|_| started.mono + CLOSE_AFTER);
+            let wake = watch.deadline().into_iter().chain(close_at).min();
+            let timeout = wake.map(|at| at.saturating_sub(now.mono));
+            self.inbox.wait(timeout).map_err(|error| LaunchError::System("wait for the command", error))?;
+            if close_at.is_some_and(|at| sys::now().mono >= at) {
+                self.store = None;
+            }
+            self.hear(&mut watch)?;
+            let now = sys::now();
+            if watch.listens()
+                && let Some(beat) = self.look_for_beat(now)
+            {
+                self.act(&mut watch, Event::Beat, beat)?;
+            }
+            self.act(&mut watch, Event::Tick, now)?;
+        }
+    }
+
+    /// Takes in all that has arrived.
+    fn hear(&mut self, watch: &mut Watch) -> Result<(), LaunchError> {
+        let failed = |error| LaunchError::System("read signals", error);
+        while let Some(notice) = self.inbox.next().map_err(failed)? {
+            match notice {
+                Notice::Child => self.reap(watch)?,
+                Notice::Stop { signal, sender } => {
+                    let sender = sender.map(|(uid, pid)| (sys::login_of(uid), pid));
+                    // What a person types reaches the command as it is; TERM means "your polite signal".
+                    let with = (signal != Signal::TERM).then_some(signal);
+                    let asked = Event::StopAsked { by: Asker::Signal { signal, sender }, signal: with };
+                    self.act(watch, asked, sys::now())?;
+                }
+                Notice::Pass(signal) => {
+                    let _ = self.signal_command(signal);
+                }
+                Notice::Suspend => {
+                    let _ = self.signal_command(Signal::TSTP);
+                }
+                Notice::Request => {
+                    if let Some(request) = self.spool.request_of(self.claimed.slot, &self.claimed.upid) {
+                        let asked = Event::StopAsked { by: request.by, signal: request.signal };
+                        self.act(watch, asked, sys::now())?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn reap(&mut self, watch: &mut Watch) -> Result<(), LaunchError> {
+        loop {
+            match child::reap().map_err(|error| LaunchError::System("wait for the command", error))? {
+                Reaped::Ended(pid, exit) if pid == self.command => self.exit = Some(exit),
+                Reaped::Stopped(pid, signal) if pid == self.command => self.stopped(signal, watch)?,
+                Reaped::Ended(..) | Reaped::Stopped(..) => {}
+                Reaped::NoChildren => {
+                    self.gone = true;
+                    return Ok(());
+                }
+                Reaped::Nothing => break,
+            }
+        }
+        if watch.is_ending() && self.exit.is_some() {
+            // Every death may show us children that were born meanwhile, and orphans that are ours now.
+            self.gone = process::descendants(self.me.pid, &self.foreign).is_empty();
+        }
+        if watch.is_killing() && !self.gone {
+            self.signal_tree(Signal::KILL);
+        }
+        Ok(())
+    }
+
+    /// Gives one event to the watch and does what it says; the end, if this was it.
+    fn act(&mut self, watch: &mut Watch, event: Event, at: Tick) -> Result<Option<Ended>, LaunchError> {
+        for action in watch.handle(event, at)? {
+            match action {
+                Action::Signal(signal) => self.signal_tree(signal),
+                Action::Finish(ended) => return Ok(Some(ended)),
+                Action::Save(status) => {
+                    let beat = self.beat.map_or(at.wall.secs(), |seen| (seen.mtime_ns / 1_000_000_000) as i64);
+                    let id = self.claimed.id;
+                    if self.store.is_none() {
+                        self.store = db::open(&self.spec.db, STATUS_PATIENCE).ok();
+                    }
+                    // Readers compute the status themselves; this one is for those who read the table.
+                    if let Some(store) = &mut self.store {
+                        let _ = store.save_status(id, status, beat);
+                    }
+                    self.store = None;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// A heartbeat since the last look, dated as well as can be known.
+    fn look_for_beat(&mut self, now: Tick) -> Option<Tick> {
+        let looked = std::mem::replace(&mut self.looked, now);
+        let seen = feedfile::signature(self.claimed.feedpath.as_deref()?).ok().flatten()?;
+        if self.beat.replace(seen) == Some(seen) {
+            return None;
+        }
+        let changed = crate::model::task::Timestamp(i64::try_from(seen.ctime_ns).unwrap_or(0));
+        Some(date_beat(looked, now, changed, self.local))
+    }
+
+    fn signal_command(&self, signal: Signal) -> std::io::Result<()> {
+        match self.exit {
+            None => child::signal_group(self.command, signal),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Signals the command's group, and every descendant that left it.
+    fn signal_tree(&self, signal: Signal) {
+        // What is stopped cannot act on a polite signal.
+        let send = |to: &dyn Fn(Signal)| {
+            to(signal);
+            if signal != Signal::KILL {
+                to(Signal::CONT);
+            }
+        };
+        send(&|signal| drop(self.signal_command(signal)));
+        let reached = if self.exit.is_none() { self.command } else { 0 };
+        for stat in process::descendants(self.me.pid, &self.foreign) {
+            if stat.pgrp != reached {
+                send(&|signal| drop(process::signal(stat.process, signal)));
+            }
+        }
+    }
+
+    fn lend_terminal(&mut self) {
+        if let Some(terminal) = &mut self.terminal {
+            terminal.lend(self.command);
+            // It may have asked before it had it, and been stopped for that.
+            let _ = child::signal_group(self.command, Signal::CONT);
+        }
+    }
+
+    /// The command was stopped. If it was for the terminal's sake we do as a shell expects of a job.
+    fn stopped(&mut self, signal: Signal, watch: &mut Watch) -> Result<(), LaunchError> {
+        let Some(terminal) = &mut self.terminal else { return Ok(()) };
+        let wants_terminal = signal == Signal::TTIN || signal == Signal::TTOU;
+        if wants_terminal && terminal.is_ours() {
+            self.lend_terminal();
+            return Ok(());
+        }
+        if !wants_terminal && signal != Signal::TSTP && !terminal.is_lent() {
+            // Somebody stopped it by hand: its heartbeat will tell.
+            return Ok(());
+        }
+        let lent = terminal.is_lent();
+        terminal.take_back();
+        if self.has_job_control() {
+            let before = sys::now();
+            child::suspend(!lent || wants_terminal);
+            let after = sys::now();
+            self.act(watch, Event::Paused(after.mono.saturating_sub(before.mono)), after)?;
+        }
+        if self.terminal.as_ref().is_some_and(|terminal| (lent || wants_terminal) && terminal.is_ours()) {
+            self.lend_terminal();
+        }
+        let _ = child::signal_group(self.command, Signal::CONT);
+        Ok(())
+    }
+
+    /// Whether somebody would continue us: a shell in our session that watches our group. Else stopping ourselves would
+    /// be for ever.
+    fn has_job_control(&self) -> bool {
+        let parent = process::stat(self.me.pid).and_then(|me| process::stat(me.ppid));
+        parent.is_some_and(|parent| parent.session == self.session && parent.pgrp != child::own_group())
+    }
+
+    /// Records the end and says the exit code.
+    fn finish(mut self, ended: &Ended, started: Tick, audience: &mut dyn Audience) -> i32 {
+        let now = sys::now();
+        let feedback = self.claimed.feedpath.as_deref().map(|path| truth::read_all(path).unwrap_or_default());
+        if let Some(left_out) = feedback.as_ref().and_then(|feedback| feedback.left_out()) {
+            audience.warn(&format!("the feedback of task {} was cut: {left_out}", self.claimed.id));
+        }
+        let warnings = feedback.as_ref().map_or(0, |feedback| feedback.warnings());
+        let code = ended.exit_code(warnings, self.spec.fail_on_warnings);
+        let ran = now.mono.saturating_sub(started.mono);
+        let usage = child::usage();
+        let end = End {
+            termsignal: ended.signal().map(|signal| signal.to_string()),
+            exitcode: Some(code),
+            warnings,
+            cpu_user: usage.map(|(user, _, _)| round_ms(user.as_secs_f64())),
+            cpu_sys: usage.map(|(_, sys, _)| round_ms(sys.as_secs_f64())),
+            maxrss: usage.map(|(_, _, rss)| rss),
+            ended_by: Some(ended_by(&ended.cause)),
+            feedback: feedback.map(|feedback| feedback.to_json()),
+            ..End::new(&ended.outcome(warnings), now.wall, Some(ran))
+        };
+        if ended.cause != Cause::Itself {
+            audience.warn(&format!("ended task {} ({}): {}", self.claimed.id, span(ran), end.termerror.as_deref().unwrap_or_default()));
+        }
+        self.record(&end, audience);
+        code
+    }
+
+    /// Writes the end into the database, or, if that cannot be done just then, into the spool.
+    fn record(&mut self, end: &End, audience: &mut dyn Audience) {
+        let (id, upid) = (self.claimed.id, self.claimed.upid.as_str());
+        let opened = match self.store.take() {
+            Some(store) => Ok(store),
+            None => db::open(&self.spec.db, Patience::SHORT),
+        };
+        let recorded = opened.and_then(|mut store| {
+            store.set_patience(Patience::SHORT);
+            Ok(store.finish(id, upid, end)?)
+        });
+        sys::crash_point("finish.after");
+        match recorded {
+            Ok(true) => {
+                if let Some(path) = self.claimed.feedpath.as_deref().filter(|_| !self.spec.keep_feedback) {
+                    let _ = feedfile::remove(path);
+                }
+            }
+            Ok(false) => audience.warn(&format!(
+                "the end of task {id} ({}) is not recorded: the database {:?} was made anew while it ran",
+                end.outcome, self.spec.db
+            )),
+            // The feedback file stays until a reader of the spool has read it.
+            Err(error) => {
+                if let Err(spool_error) = self.spool.leave_end(self.claimed.slot, upid, end) {
+                    audience.warn(&format!("the end of task {id} ({}) is lost: {error}; {spool_error}", end.outcome));
+                } else if !self.spec.db.exists() {
+                    audience.warn(&format!("the end of task {id} ({}) is not recorded: {error}", end.outcome));
+                }
+            }
+        }
+    }
+}
+
+fn ended_by(cause: &Cause) -> String {
+    match cause {
+        Cause::Itself => "itself".into(),
+        Cause::NoHeartbeat(_) => "timeout".into(),
+        Cause::MaxRuntime(_) => "max-runtime".into(),
+        Cause::Asked(asker) => asker.to_string(),
+    }
+}
+
+/// Sends a launcher the word that a request waits for it in the spool; false if it is gone.
+///
+/// # Errors
+/// When we may not signal it.
+pub fn notify(launcher: Process) -> std::io::Result<bool> {
+    process::signal(launcher, REQUEST)
+}

@@ -1,0 +1,212 @@
+//! The command line of `launch`: what may be written, and its help. Manual page and completions are made from it too.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{ArgGroup, Parser, ValueEnum, builder::PossibleValue};
+
+use super::launch::IfRunning;
+use crate::model::task::{Signal, TaskRef, parse_span};
+
+/// Runs a command as a task under watch: reserved or claimed, followed by its heartbeat, ended with its whole process
+/// tree, recorded.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "launch",
+    version,
+    group = ArgGroup::new("what").required(true).args(["command", "argv"]),
+    override_usage = "launch [OPTIONS] [--] COMMAND [ARG]...\n       launch [OPTIONS] --command 'STRING'",
+    after_help = "Exit codes: the command's own; 128+n when signal n ended it; 124 when launch ended it (timeout, \
+        max runtime); 127 command not found, 126 not executable; 125 launch itself failed; 2 bad usage."
+)]
+pub struct LaunchArgs {
+    /// Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]
+    #[arg(long, value_name = "PATH")]
+    pub db: Option<PathBuf>,
+
+    /// Use this reservation (its number or handle)
+    #[arg(long, value_name = "ID")]
+    pub taskid: Option<TaskRef>,
+
+    /// Name of the task [default: the command's file name]
+    #[arg(long, visible_alias = "taskname", allow_hyphen_values = true)]
+    pub name: Option<String>,
+
+    /// Free side information
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub info1: Option<String>,
+
+    /// Free side information
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub info2: Option<String>,
+
+    /// Free side information
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub info3: Option<String>,
+
+    /// Folder of its feedback file [default: the current one, when the command has --feedback]
+    #[arg(long, value_name = "DIR")]
+    pub feedpath: Option<PathBuf>,
+
+    /// End it when its feedback file has not changed for so long [default: 30s when feedback is expected]
+    #[arg(long, value_name = "DURATION", value_parser = positive_span)]
+    pub timeout: Option<Duration>,
+
+    /// End it after this long, whatever it reports
+    #[arg(long, value_name = "DURATION", value_parser = positive_span)]
+    pub max_runtime: Option<Duration>,
+
+    /// The signal that asks it to end
+    #[arg(long, value_name = "SIG", default_value = "TERM")]
+    pub stop_signal: Signal,
+
+    /// SIGKILL follows after this
+    #[arg(long, value_name = "DURATION", value_parser = parse_span, default_value = "5s")]
+    pub kill_after: Duration,
+
+    /// Only one task of this name at a time
+    #[arg(long)]
+    pub unique: bool,
+
+    /// What a second start of the name does (implies --unique)
+    #[arg(long, value_name = "ACTION")]
+    pub if_running: Option<IfRunning>,
+
+    /// Print the task id and return once the command runs; it survives a logout
+    #[arg(long)]
+    pub detach: bool,
+
+    /// Add no line of launch's own, warnings included
+    #[arg(long)]
+    pub quiet: bool,
+
+    /// Exit 1 when the command exited 0 but reported warnings
+    #[arg(long)]
+    pub fail_on_warnings: bool,
+
+    /// Keep the feedback file at the end
+    #[arg(long)]
+    pub keep_feedback: bool,
+
+    /// The command in one string, split by the shell's quoting rules (no shell is run)
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true, value_parser = split)]
+    pub command: Option<Words>,
+
+    /// Internal: report the start on descriptor 0, then detach
+    #[arg(long, hide = true)]
+    pub detached: bool,
+
+    /// The command and its arguments
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub argv: Vec<OsString>,
+}
+
+/// A string split into words.
+#[derive(Debug, Clone)]
+pub struct Words(pub Vec<String>);
+
+fn split(text: &str) -> Result<Words, String> {
+    match shell_words::split(text) {
+        Ok(words) if words.is_empty() => Err("it holds no word".into()),
+        Ok(words) => Ok(Words(words)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn positive_span(text: &str) -> Result<Duration, String> {
+    match parse_span(text) {
+        Ok(span) if span.is_zero() => Err("it must be longer than zero".into()),
+        Ok(span) => Ok(span),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl ValueEnum for IfRunning {
+    fn value_variants<'a>() -> &'a [IfRunning] {
+        &[IfRunning::Fail, IfRunning::Skip, IfRunning::Wait]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            IfRunning::Fail => PossibleValue::new("fail").help("exit 125"),
+            IfRunning::Skip => PossibleValue::new("skip").help("do nothing, exit 0"),
+            IfRunning::Wait => PossibleValue::new("wait").help("start when the other has ended"),
+        })
+    }
+}
+
+impl LaunchArgs {
+    /// What is to be launched, in the database at `db`.
+    pub fn spec(self, db: PathBuf) -> super::launch::Spec {
+        let words = self.command.map(|words| words.0.into_iter().map(OsString::from).collect());
+        super::launch::Spec {
+            db,
+            reservation: self.taskid,
+            name: self.name,
+            info: [self.info1, self.info2, self.info3],
+            argv: words.unwrap_or(self.argv),
+            feedpath: self.feedpath,
+            timeout: self.timeout,
+            max_runtime: self.max_runtime,
+            stop_signal: self.stop_signal,
+            kill_after: self.kill_after,
+            unique: self.if_running.or(self.unique.then_some(IfRunning::Fail)),
+            fail_on_warnings: self.fail_on_warnings,
+            keep_feedback: self.keep_feedback,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::launch::KILL_AFTER, *};
+    use clap::CommandFactory;
+
+    fn read(words: &[&str]) -> Result<LaunchArgs, clap::Error> {
+        LaunchArgs::try_parse_from(std::iter::once(&"launch").chain(words))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        LaunchArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_library() {
+        let args = read(&["true"]).unwrap();
+        assert_eq!((args.kill_after, args.stop_signal), (KILL_AFTER, Signal::TERM));
+    }
+
+    #[test]
+    fn what_follows_the_command_is_its_own() {
+        for words in [&["--name", "n", "--", "cmd", "--unique", "--", "-x"][..], &["--name", "n", "cmd", "--unique", "--", "-x"]] {
+            let args = read(words).unwrap();
+            assert_eq!(args.argv, ["cmd", "--unique", "--", "-x"]);
+            assert!(!args.unique);
+        }
+    }
+
+    #[test]
+    fn one_string_is_split_as_a_shell_would() {
+        let args = read(&["--command", "a 'b c' d\\ e \"\""]).unwrap();
+        assert_eq!(args.spec("db".into()).argv, ["a", "b c", "d e", ""]);
+    }
+
+    #[test]
+    fn bad_usage_is_refused() {
+        for words in [
+            &[][..],
+            &["--"],
+            &["--command", ""],
+            &["--command", "'open"],
+            &["--command", "x", "y"],
+            &["--timeout", "0", "x"],
+            &["--timeout", "soon", "x"],
+            &["--max-runtime", "-1", "x"],
+            &["--taskid", "x y", "x"],
+            &["--stop-signal", "FOO", "x"],
+            &["--if-running", "perhaps", "x"],
+        ] {
+            assert!(read(words).is_err(), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What is true of the tasks in a database: gathers the facts, lets the model judge, and settles what has ended.
+//!
+//! Every verb that reads does this first, so that no dead task is ever shown as running (spec/tasks.md section 10).
+//! A database that cannot be written just then is still shown truthfully: what has ended is only not moved yet.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
+
+use crate::{
+    io::{
+        feedfile::{self, FeedFile, Mark},
+        process,
+        spool::Spool,
+        store::{Patience, Store, StoreError},
+        sys,
+    },
+    model::{
+        feedback::Feedback,
+        task::{End, Process, Status, Task, Timestamp},
+        truth::{Facts, Verdict, judge, last_beat},
+    },
+};
+
+/// A task that has not ended, as it truly is.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// Its row.
+    pub task: Task,
+    /// What it is doing.
+    pub status: Status,
+    /// Its last heartbeat, or its start before the first one.
+    pub beat: Timestamp,
+    /// What is left of an orphan's command.
+    pub survivors: Vec<Process>,
+}
+
+/// All tasks of a database as they truly are.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    /// Those that have not ended.
+    pub live: Vec<Live>,
+    /// Those that were found to have ended; moved to history if the database could be written.
+    pub ended: Vec<(Task, End)>,
+}
+
+/// Looks at every task, and moves those that have ended into history.
+///
+/// # Errors
+/// When the database cannot be read; that it cannot be written just then is none.
+pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
+    let tasks = store.tasks()?;
+    let mut found = look(store.path(), tasks, sys::now().wall);
+    if found.live.iter().all(|live| live.status != Status::Orphaned) && found.ended.is_empty() {
+        return Ok(found);
+    }
+    // A launcher records the end and then dies: what we read before and looked for after was seen half of each.
+    let still: HashSet<i64> = store.tasks()?.iter().map(|task| task.id).collect();
+    found.live.retain(|live| still.contains(&live.task.id));
+    found.ended.retain(|(task, _)| still.contains(&task.id));
+    if found.ended.is_empty() {
+        return Ok(found);
+    }
+    for (task, end) in &mut found.ended {
+        if let Some(feedback) = task.feedpath.as_deref().and_then(read_all) {
+            end.feedback = Some(feedback.to_json());
+            end.warnings = end.warnings.max(feedback.warnings());
+        }
+    }
+    let patience = Patience::SHORT;
+    store.set_patience(patience);
+    let settled = if store.is_writable() { store.settle(&found.ended).map(|_| true) } else { Ok(false) };
+    store.set_patience(Patience::USUAL);
+    match settled {
+        Ok(true) => found.ended.iter().for_each(|(task, _)| remove_feedback(task)),
+        Ok(false) | Err(StoreError::Busy(..) | StoreError::Full(..) | StoreError::ReadOnly(..)) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(found)
+}
+
+/// Whether a row is of no weight any more: what stands in nobody's way. Judges as [`survey`] does.
+pub fn is_dead(db: &Path, task: &Task) -> bool {
+    !look(db, vec![task.clone()], sys::now().wall).ended.is_empty()
+}
+
+fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Survey {
+    let boot = sys::boot_id().unwrap_or_default();
+    let spool = Spool::open(db, false).ok();
+    let mut launchers: HashMap<Process, bool> = HashMap::new();
+    let mut facts: Vec<Facts> = Vec::with_capacity(tasks.len());
+    for task in &tasks {
+        let same_boot = task.boot_id.as_deref() == Some(boot.as_str());
+        let launcher_alive = same_boot
+            && task.launcher.is_some_and(|launcher| *launchers.entry(launcher).or_insert_with(|| process::alive(launcher)));
+        let spooled = match (&spool, task.slot, &task.upid) {
+            (Some(spool), Some(slot), Some(upid)) if !launcher_alive => spool.end_of(slot, upid),
+            _ => None,
+        };
+        facts.push(Facts { same_boot, launcher_alive, spooled, beat: beat_of(task), survivors: 0 });
+    }
+    let lost = |task: &Task, facts: &Facts| {
+        facts.same_boot && !facts.launcher_alive && facts.spooled.is_none() && !task.is_reserved()
+    };
+    let pairs = || tasks.iter().zip(&facts);
+    let upids: HashSet<&str> =
+        pairs().filter(|(task, facts)| lost(task, facts)).filter_map(|(task, _)| task.upid.as_deref()).collect();
+    let carriers = process::carriers(&upids);
+    let survivors: Vec<Vec<Process>> = pairs()
+        .map(|(task, facts)| if lost(task, facts) { survivors(task, &carriers) } else { vec![] })
+        .collect();
+    drop(carriers);
+    let mut found = Survey::default();
+    for ((task, mut facts), survivors) in tasks.into_iter().zip(facts).zip(survivors) {
+        facts.survivors = survivors.len();
+        match judge(&task, &facts, now) {
+            Verdict::Live(status) => {
+                let beat = last_beat(&task, &facts);
+                found.live.push(Live { task, status, beat, survivors });
+            }
+            Verdict::Ended(end) => found.ended.push((task, *end)),
+        }
+    }
+    found
+}
+
+/// What is alive of a command whose launcher is gone: the process that was started, and all that carry its UPID.
+fn survivors(task: &Task, carriers: &HashMap<&str, Vec<Process>>) -> Vec<Process> {
+    let mut found: Vec<Process> = task.upid.as_deref().and_then(|upid| carriers.get(upid)).cloned().unwrap_or_default();
+    if let Some(command) = task.command()
+        && !found.contains(&command)
+        && process::alive(command)
+    {
+        found.push(command);
+    }
+    found
+}
+
+fn beat_of(task: &Task) -> Option<Timestamp> {
+    let path = task.feedpath.as_ref().filter(|_| task.feedback && !task.is_reserved())?;
+    let signature = feedfile::signature(path).ok().flatten()?;
+    i64::try_from(signature.mtime_ns).ok().map(Timestamp)
+}
+
+/// A feedback file from its beginning to its end, the unterminated last line included; none if it cannot be read.
+pub fn read_all(path: &Path) -> Option<Feedback> {
+    let mut feedback = Feedback::default();
+    FeedFile::open(path).ok()?.read_new(&mut feedback, &mut Mark::default()).ok()?;
+    feedback.finish();
+    Some(feedback)
+}
+
+/// Removes the feedback file of a task whose values are in history now.
+pub fn remove_feedback(task: &Task) {
+    if let Some(path) = task.feedpath.as_ref().filter(|_| !task.keep_feedback) {
+        let _ = feedfile::remove(path);
+    }
+}

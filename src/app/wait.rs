@@ -1,0 +1,100 @@
+//! Waiting for tasks to end, without looking at them again and again.
+//!
+//! A task that runs is waited for by the pidfd of its launcher (of what is left of its command, when it is an orphan):
+//! the kernel tells the end however it came. A reservation has no process; its claim shows as a write to the database.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::truth::{self, Live};
+use crate::{
+    io::{
+        child,
+        feedfile::{FeedError, Follower},
+        process,
+        store::{Store, StoreError},
+        sys,
+    },
+    model::task::{Status, TaskRef},
+};
+
+/// Why waiting did not work.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The watch on the database.
+    #[error(transparent)]
+    Watch(#[from] FeedError),
+    /// The kernel.
+    #[error("cannot wait for the task: {0}")]
+    Poll(#[from] io::Error),
+}
+
+/// Waits for changes of tasks of one database. Make it before the tasks are looked at, so that nothing is missed.
+#[derive(Debug)]
+pub struct Waiter {
+    writes: Follower,
+}
+
+impl Waiter {
+    /// Begins to watch a database.
+    pub fn new(db: &Path) -> Waiter {
+        let mut wal = db.as_os_str().to_owned();
+        wal.push("-wal");
+        Waiter { writes: Follower::new(&PathBuf::from(wal)) }
+    }
+
+    /// Sleeps until one of these tasks may have changed, or `timeout` is over.
+    ///
+    /// # Errors
+    /// [`WaitError`]
+    pub fn wait(&mut self, tasks: &[&Live], timeout: Option<Duration>) -> Result<(), WaitError> {
+        let mut ends: Vec<OwnedFd> = Vec::new();
+        let mut lapse: Option<Duration> = None;
+        let mut reserved = false;
+        for live in tasks {
+            if live.status == Status::Reserved {
+                reserved = true;
+                let left = live.task.expires.unwrap_or(i64::MAX).saturating_sub(sys::now().wall.secs()).max(0);
+                let left = Duration::from_secs(left.unsigned_abs());
+                lapse = Some(lapse.map_or(left, |other| other.min(left)));
+                continue;
+            }
+            let watched = if live.status == Status::Orphaned { &live.survivors[..] } else { live.task.launcher.as_slice() };
+            for process in watched {
+                match process::open(*process)? {
+                    Some(fd) => ends.push(fd),
+                    None => return Ok(()),
+                }
+            }
+        }
+        let timeout = timeout.into_iter().chain(lapse).min();
+        let writes = if reserved { self.writes.events() } else { None };
+        let fds: Vec<BorrowedFd<'_>> = ends.iter().map(AsFd::as_fd).chain(writes).collect();
+        let ready = child::poll_any(&fds, timeout)?;
+        if ready.is_some_and(|index| index >= ends.len()) {
+            self.writes.wait(Some(Duration::ZERO), None)?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until a task of this number does not live any more.
+///
+/// # Errors
+/// [`WaitError`]
+pub fn until_ended(store: &mut Store, task: &TaskRef) -> Result<(), WaitError> {
+    let mut waiter = Waiter::new(store.path());
+    loop {
+        let Some(row) = store.task(task)? else { return Ok(()) };
+        let survey = truth::survey(store)?;
+        let Some(live) = survey.live.iter().find(|live| live.task.id == row.id) else { return Ok(()) };
+        waiter.wait(&[live], None)?;
+    }
+}

@@ -1,0 +1,356 @@
+//! Our own children: starting the command, hearing of signals and ends, and ending a whole tree.
+//!
+//! The launcher's signals are blocked and read from a signalfd, so that none is lost at any point, not even across an
+//! exec of ourselves. A command must not inherit that: posix_spawn gives it an empty mask and default dispositions
+//! itself, before it runs, without a fork of the grown process.
+
+use std::{
+    ffi::{CString, OsStr, OsString},
+    fs,
+    io::{self, ErrorKind},
+    os::{
+        fd::{AsFd, BorrowedFd, RawFd},
+        unix::{ffi::OsStrExt, ffi::OsStringExt, fs::PermissionsExt},
+    },
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, ppoll},
+    spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp},
+    sys::{
+        resource::{UsageWho, getrusage},
+        signal::{SigSet, Signal as NixSignal, kill, killpg},
+        signalfd::{SfdFlags, SignalFd},
+        wait::{Id, WaitPidFlag, waitid},
+    },
+    unistd::Pid,
+};
+use rustix::process::{WaitOptions, wait};
+
+use crate::model::task::{Exit, Signal};
+
+/// A signal or event that reached the launcher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A child ended or stopped.
+    Child,
+    /// A signal that asks for the end; with the sender's user and process, if a process sent it.
+    Stop {
+        /// Which.
+        signal: Signal,
+        /// User id and process id of the sender.
+        sender: Option<(u32, i32)>,
+    },
+    /// A signal that is the command's business.
+    Pass(Signal),
+    /// The terminal asks us to stop for a while (Ctrl-Z).
+    Suspend,
+    /// `control` left a request in the spool.
+    Request,
+}
+
+/// The signal by which `control` says that a request waits in the spool. By default it is ignored, so that it can do
+/// no harm to a launcher that is not ready yet.
+pub const REQUEST: Signal = Signal(23);
+
+const ENDING: [NixSignal; 4] = [NixSignal::SIGINT, NixSignal::SIGTERM, NixSignal::SIGHUP, NixSignal::SIGQUIT];
+const PASSED: [NixSignal; 3] = [NixSignal::SIGUSR1, NixSignal::SIGUSR2, NixSignal::SIGWINCH];
+
+/// Where the signals sent to us arrive.
+#[derive(Debug)]
+pub struct Inbox {
+    signals: SignalFd,
+}
+
+impl Inbox {
+    /// Blocks the signals we handle and opens the place where they arrive. One that was ignored when we started
+    /// (bit n-1 of `ignored`; `nohup`, a shell's background) stays ignored.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn open(ignored: u64) -> io::Result<Inbox> {
+        let mut mask = SigSet::empty();
+        for signal in ENDING.into_iter().filter(|&signal| !is_ignored(ignored, signal)) {
+            mask.add(signal);
+        }
+        // SIGTTOU only so that we may take the terminal back while in its background.
+        let ours = [NixSignal::SIGCHLD, NixSignal::SIGTSTP, NixSignal::SIGTTOU, NixSignal::SIGURG];
+        for signal in PASSED.into_iter().chain(ours) {
+            mask.add(signal);
+        }
+        mask.thread_block()?;
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Ok(Inbox { signals })
+    }
+
+    /// Sleeps until something arrives or `timeout` is over; none: until something arrives.
+    ///
+    /// # Errors
+    /// As poll(2) says.
+    pub fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
+        poll_one(self.signals.as_fd(), timeout).map(|_| ())
+    }
+
+    /// The next thing that arrived, if any.
+    ///
+    /// # Errors
+    /// As read(2) says.
+    pub fn next(&self) -> io::Result<Option<Notice>> {
+        while let Some(info) = self.signals.read_signal()? {
+            let number = i32::try_from(info.ssi_signo).unwrap_or(0);
+            let signal = Signal(number);
+            // A code above zero is the kernel's: the terminal, not a process.
+            let sender = (info.ssi_code <= 0).then(|| (info.ssi_uid, i32::try_from(info.ssi_pid).unwrap_or(0)));
+            let Ok(known) = NixSignal::try_from(number) else { continue };
+            return Ok(Some(match known {
+                NixSignal::SIGCHLD => Notice::Child,
+                NixSignal::SIGTSTP => Notice::Suspend,
+                NixSignal::SIGURG => Notice::Request,
+                known if ENDING.contains(&known) => Notice::Stop { signal, sender },
+                known if PASSED.contains(&known) => Notice::Pass(signal),
+                _ => continue,
+            }));
+        }
+        Ok(None)
+    }
+}
+
+fn is_ignored(ignored: u64, signal: NixSignal) -> bool {
+    ignored & (1 << (signal as i32 - 1)) != 0
+}
+
+/// Waits until `fd` can be read or `timeout` is over; true if it can be read.
+///
+/// # Errors
+/// As poll(2) says.
+pub fn poll_one(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
+    poll_any(&[fd], timeout).map(|ready| ready.is_some())
+}
+
+/// Waits until one of `fds` can be read or `timeout` is over; gives the first that can.
+///
+/// # Errors
+/// As poll(2) says.
+pub fn poll_any(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Option<usize>> {
+    let mut polled: Vec<PollFd> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    match ppoll(&mut polled, timeout.map(Into::into), None) {
+        Ok(_) => Ok(polled.iter().position(|fd| fd.any().unwrap_or(false))),
+        Err(Errno::EINTR) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Why a command could not be run.
+#[derive(Debug)]
+pub struct CannotRun {
+    /// The kernel's reason in words.
+    pub reason: String,
+    /// Whether it was not found, as opposed to found and not executable.
+    pub not_found: bool,
+}
+
+impl From<Errno> for CannotRun {
+    fn from(errno: Errno) -> CannotRun {
+        CannotRun { reason: errno.desc().to_owned(), not_found: errno == Errno::ENOENT }
+    }
+}
+
+/// Starts a command in a process group of its own with descriptors 0, 1 and 2 only, no signal blocked, and default
+/// dispositions; except that a SIGHUP which was ignored when we started (`nohup`) stays so.
+///
+/// A file without `#!` that the kernel does not know is given to `/bin/sh`, as a shell or env(1) would.
+///
+/// # Errors
+/// [`CannotRun`], with the words of the kernel.
+pub fn spawn(argv: &[OsString], env: &[CString], close: &[RawFd], ignored: u64) -> Result<i32, CannotRun> {
+    let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
+    let program = args.first().ok_or(Errno::ENOENT)?.clone();
+    match spawn_args(&program, &args, env, close, ignored) {
+        Err(Errno::ENOEXEC) => {
+            let path = find_program(&argv[0]).ok_or(Errno::ENOENT)?;
+            let shell = [c"/bin/sh".to_owned(), c_string(path.as_os_str())?];
+            let args: Vec<CString> = shell.into_iter().chain(args.into_iter().skip(1)).collect();
+            Ok(spawn_args(c"/bin/sh", &args, env, close, ignored)?)
+        }
+        other => Ok(other?),
+    }
+}
+
+fn spawn_args(
+    program: &std::ffi::CStr,
+    args: &[CString],
+    env: &[CString],
+    close: &[RawFd],
+    ignored: u64,
+) -> nix::Result<i32> {
+    let mut defaults = SigSet::empty();
+    for signal in NixSignal::iterator().filter(|&s| is_ignored(ignored, s) && s != NixSignal::SIGHUP) {
+        defaults.add(signal);
+    }
+    let mut attr = PosixSpawnAttr::init()?;
+    attr.set_pgroup(Pid::from_raw(0))?;
+    attr.set_sigmask(&SigSet::empty())?;
+    attr.set_sigdefault(&defaults)?;
+    attr.set_flags(
+        PosixSpawnFlags::POSIX_SPAWN_SETPGROUP
+            | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
+            | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
+    )?;
+    let mut actions = PosixSpawnFileActions::init()?;
+    for &fd in close {
+        actions.add_close(fd)?;
+    }
+    Ok(posix_spawnp(program, &actions, &attr, args, env)?.as_raw())
+}
+
+fn c_string(text: &OsStr) -> Result<CString, Errno> {
+    CString::new(text.as_bytes()).map_err(|_| Errno::EINVAL)
+}
+
+/// Where a program is, as execvp(3) would find it.
+pub fn find_program(name: &OsStr) -> Option<PathBuf> {
+    if name.as_bytes().contains(&b'/') {
+        return Some(PathBuf::from(name));
+    }
+    let path = std::env::var_os("PATH")?;
+    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| is_executable(file));
+    found
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// Our environment with these variables set, and those named in `without` left out.
+pub fn environment(set: &[(&str, OsString)], without: &[&str]) -> Vec<CString> {
+    let replaced = |name: &OsStr| without.iter().chain(set.iter().map(|(n, _)| n)).any(|n| OsStr::new(n) == name);
+    let inherited = std::env::vars_os().filter(|(name, _)| !replaced(name));
+    let added = set.iter().map(|(name, value)| (OsString::from(name), value.clone()));
+    let entry = |(name, value): (OsString, OsString)| {
+        let mut bytes = name.into_vec();
+        bytes.push(b'=');
+        bytes.extend(value.into_vec());
+        CString::new(bytes).ok()
+    };
+    inherited.chain(added).filter_map(entry).collect()
+}
+
+/// The descriptors above 2 that we were started with: the command must not see them. To be asked before we open any.
+pub fn inherited_descriptors() -> Vec<RawFd> {
+    let Ok(entries) = fs::read_dir("/proc/self/fd") else { return vec![] };
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(|&fd| fd > 2).collect()
+}
+
+/// Makes every orphaned descendant our own child, so that none can leave the tree.
+///
+/// # Errors
+/// On kernels that do not know it.
+pub fn become_subreaper() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_child_subreaper(true)?)
+}
+
+/// Whether we have children already: a shell that started some and then became us.
+pub fn has_children() -> bool {
+    let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(Id::All, peek) != Err(Errno::ECHILD)
+}
+
+/// What became of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaped {
+    /// It ended.
+    Ended(i32, Exit),
+    /// It was stopped by this signal.
+    Stopped(i32, Signal),
+    /// No child has changed; others are alive.
+    Nothing,
+    /// There are no children left.
+    NoChildren,
+}
+
+/// Takes note of one child that ended or stopped, without waiting.
+///
+/// # Errors
+/// As waitpid(2) says.
+pub fn reap() -> io::Result<Reaped> {
+    loop {
+        return match wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
+            Ok(None) => Ok(Reaped::Nothing),
+            Err(rustix::io::Errno::CHILD) => Ok(Reaped::NoChildren),
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => Err(error.into()),
+            Ok(Some((pid, status))) => {
+                let pid = pid.as_raw_nonzero().get();
+                if let Some(signal) = status.stopping_signal() {
+                    return Ok(Reaped::Stopped(pid, Signal(signal)));
+                }
+                match (status.exit_status(), status.terminating_signal()) {
+                    (Some(code), _) => Ok(Reaped::Ended(pid, Exit::Code(code))),
+                    (None, Some(signal)) => {
+                        let core = status.as_raw() & 0x80 != 0;
+                        Ok(Reaped::Ended(pid, Exit::Signal { signal: Signal(signal), core }))
+                    }
+                    (None, None) => continue,
+                }
+            }
+        };
+    }
+}
+
+/// What our children that have ended used: processor time in user mode and kernel, peak memory in bytes.
+pub fn usage() -> Option<(Duration, Duration, i64)> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok()?;
+    let time = |t: nix::sys::time::TimeVal| {
+        Duration::new(t.tv_sec().unsigned_abs(), u32::try_from(t.tv_usec()).unwrap_or(0) * 1000)
+    };
+    Some((time(usage.user_time()), time(usage.system_time()), usage.max_rss().saturating_mul(1024)))
+}
+
+/// Sends a signal to the process group of a child that was not reaped yet, so that its number cannot be another's.
+///
+/// # Errors
+/// When none of it may be signalled.
+pub fn signal_group(leader: i32, signal: Signal) -> io::Result<()> {
+    let Ok(signal) = NixSignal::try_from(signal.0) else { return Err(ErrorKind::InvalidInput.into()) };
+    match killpg(Pid::from_raw(leader), signal) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Stops ourselves, as the terminal's Ctrl-Z would have, until somebody continues us; with `group`, everybody in our
+/// process group (the rest of a pipeline) stops too.
+pub fn suspend(group: bool) {
+    if group {
+        // Ours is blocked; the others stop.
+        let _ = kill(Pid::from_raw(0), NixSignal::SIGTSTP);
+    }
+    let _ = kill(nix::unistd::getpid(), NixSignal::SIGSTOP);
+}
+
+/// Leaves the terminal and the session, so that a logout does not reach us.
+pub fn new_session() {
+    // Fails only for a group leader, which a freshly started child is not.
+    let _ = nix::unistd::setsid();
+}
+
+/// Our own process group.
+pub fn own_group() -> i32 {
+    nix::unistd::getpgrp().as_raw()
+}
+
+/// Our own pid.
+pub fn own_pid() -> i32 {
+    nix::unistd::getpid().as_raw()
+}
+
+/// Puts another file in the place of our descriptor 0.
+///
+/// # Errors
+/// As dup2(2) says.
+pub fn replace_stdin(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(nix::unistd::dup2_stdin(fd)?)
+}

@@ -1,0 +1,177 @@
+//! Other processes: what `/proc` tells of them, and signals to them.
+//!
+//! A process is known by pid *and* start time. Nothing is signalled on a pid alone: a pidfd is opened, the start time
+//! is compared through it, and the signal goes through the same pidfd, so that a pid which was used again in between
+//! can never be hit.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    io::{self, Read},
+    os::fd::{AsFd, OwnedFd},
+};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+
+use crate::model::task::{Process, Signal};
+
+/// What `/proc/PID/stat` says of a process.
+#[derive(Clone, Copy, Debug)]
+pub struct Stat {
+    /// The process.
+    pub process: Process,
+    /// Its parent.
+    pub ppid: i32,
+    /// Its process group.
+    pub pgrp: i32,
+    /// Its session.
+    pub session: i32,
+    /// Whether it has ended and only waits to be reaped.
+    pub ended: bool,
+    /// Its controlling terminal, 0 if none.
+    pub tty: i32,
+    /// Which of the signals 1–31 it ignores: bit n-1 for signal n.
+    pub ignored: u64,
+}
+
+/// Reads one process; none when there is none of that pid.
+pub fn stat(pid: i32) -> Option<Stat> {
+    let mut text = [0u8; 1024];
+    let mut file = fs::File::open(format!("/proc/{pid}/stat")).ok()?;
+    let len = file.read(&mut text).ok()?;
+    parse_stat(pid, &text[..len])
+}
+
+/// The command name may hold blanks and parentheses; what follows the last parenthesis is fields of numbers.
+fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
+    let close = text.iter().rposition(|&b| b == b')')?;
+    let rest = std::str::from_utf8(text.get(close + 2..)?).ok()?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    // Numbers as in proc(5): field 3 is the first one after the name.
+    let field = |number: usize| fields.get(number - 3).copied();
+    Some(Stat {
+        process: Process { pid, pstart: field(22)?.parse().ok()? },
+        ppid: field(4)?.parse().ok()?,
+        pgrp: field(5)?.parse().ok()?,
+        session: field(6)?.parse().ok()?,
+        ended: matches!(field(3)?, "Z" | "X" | "x"),
+        tty: field(7)?.parse().ok()?,
+        ignored: field(33)?.parse().ok()?,
+    })
+}
+
+/// Whether this very process, and not another one of its pid, is alive.
+pub fn alive(process: Process) -> bool {
+    stat(process.pid).is_some_and(|stat| stat.process == process && !stat.ended)
+}
+
+/// All pids there are now.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn pids() -> io::Result<Vec<i32>> {
+    let entries = fs::read_dir("/proc")?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// The live descendants of `ancestor`, without those of `except` (children it had before) and what these started.
+pub fn descendants(ancestor: i32, except: &[Process]) -> Vec<Stat> {
+    let all: Vec<Stat> = pids().unwrap_or_default().into_iter().filter_map(stat).collect();
+    let mut children: HashMap<i32, Vec<Stat>> = HashMap::new();
+    for stat in all {
+        children.entry(stat.ppid).or_default().push(stat);
+    }
+    let mut found = Vec::new();
+    let mut next = vec![ancestor];
+    while let Some(parent) = next.pop() {
+        for child in children.remove(&parent).unwrap_or_default() {
+            if !except.contains(&child.process) {
+                next.push(child.process.pid);
+                found.push(child);
+            }
+        }
+    }
+    found.retain(|stat| !stat.ended);
+    found
+}
+
+/// The variable by which a task's processes are found when their launcher is gone.
+pub const UPID_VARIABLE: &str = "TASKWATCHER_UPID";
+
+/// The live processes that carry one of these UPIDs in their environment: what is left of tasks whose launcher died.
+/// One pass over `/proc`; processes of other users are not seen.
+pub fn carriers<'a>(upids: &HashSet<&'a str>) -> HashMap<&'a str, Vec<Process>> {
+    let mut found: HashMap<&str, Vec<Process>> = HashMap::new();
+    if upids.is_empty() {
+        return found;
+    }
+    let myself = i32::try_from(std::process::id()).unwrap_or(0);
+    for pid in pids().unwrap_or_default() {
+        let Some(before) = stat(pid).filter(|stat| !stat.ended && pid != myself) else { continue };
+        let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else { continue };
+        let upid = environ.split(|&b| b == 0).find_map(|entry| {
+            let value = entry.strip_prefix(UPID_VARIABLE.as_bytes())?.strip_prefix(b"=")?;
+            upids.get(std::str::from_utf8(value).ok()?).copied()
+        });
+        if let Some(upid) = upid {
+            found.entry(upid).or_default().push(before.process);
+        }
+    }
+    found
+}
+
+/// Opens a handle to this very process; none when it is gone or its pid is another's now.
+///
+/// # Errors
+/// When the kernel refuses for another reason (no descriptors left).
+pub fn open(process: Process) -> io::Result<Option<OwnedFd>> {
+    let Some(pid) = Pid::from_raw(process.pid) else { return Ok(None) };
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(fd) => Ok(alive(process).then_some(fd)),
+        Err(rustix::io::Errno::SRCH) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Sends a signal to this very process; false when it is gone.
+///
+/// # Errors
+/// When we may not signal it.
+pub fn signal(process: Process, signal: Signal) -> io::Result<bool> {
+    let Some(fd) = open(process)? else { return Ok(false) };
+    let Some(signal) = rustix::process::Signal::from_named_raw(signal.0) else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{signal} cannot be sent")));
+    };
+    match pidfd_send_signal(fd.as_fd(), signal) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::SRCH) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_name_does_not_confuse_the_fields() {
+        let line = b"7 (a) R 1 (b) S 3 4 5 6 4 8 9 10 11 12 13 14 15 16 17 18 19 20 21 4242 23 24 25 26 27 28 29 30 31 \
+            32 4096 34 35";
+        let stat = parse_stat(7, line).unwrap();
+        assert_eq!((stat.ppid, stat.pgrp, stat.process.pstart, stat.ignored), (3, 4, 4242, 4096));
+        for cut in 0..line.len() {
+            let _ = parse_stat(7, &line[..cut]);
+        }
+    }
+
+    #[test]
+    fn we_are_alive_and_our_pid_with_another_start_is_not() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let me = stat(pid).unwrap().process;
+        assert!(alive(me));
+        let other = Process { pstart: me.pstart + 1, ..me };
+        assert!(!alive(other));
+        assert!(open(other).unwrap().is_none());
+        assert!(!signal(other, Signal::KILL).unwrap(), "a used-again pid is never signalled");
+    }
+}

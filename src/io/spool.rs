@@ -1,0 +1,244 @@
+//! The spool beside the database: one 4 KiB slot for each live task.
+//!
+//! It is the way around a database that cannot be written just then. A launcher that cannot record an end writes it
+//! into its task's slot and exits; every reader of the database finds the launcher dead, looks here, and takes the end
+//! in. `control kill` writes its request into the slot's second half, so that a locked or full database never keeps a
+//! task alive.
+//!
+//! A slot belongs to the task whose row names it; what another task left in it is told apart by the UPID inside.
+//!
+//! # If we die here
+//! The blocks are allocated before the command starts, so a full disk cannot lose the record. A record that was
+//! written by half fails its checksum and counts as none. Nothing is ever erased: the row's end frees the slot.
+
+use std::{
+    fs::{File, OpenOptions, Permissions},
+    io::{self, ErrorKind},
+    os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::model::task::{Asker, End, Signal};
+
+/// Bytes of a slot: one disk block.
+const SLOT: u64 = 4096;
+/// Bytes of the end record in it; the request has the rest.
+const RECORD: u64 = 3072;
+/// A reason longer than this is cut, so that its record fits whatever it says (JSON may escape each byte to six).
+const LONGEST_REASON: usize = 120;
+
+/// What `control kill` asks of a launcher.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Who asks.
+    pub by: Asker,
+    /// With which signal; none: the task's own.
+    pub signal: Option<Signal>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record<T> {
+    upid: String,
+    content: T,
+}
+
+/// The spool of one database, open.
+#[derive(Debug)]
+pub struct Spool {
+    file: File,
+}
+
+impl Spool {
+    /// Where the spool of this database is.
+    pub fn path(db: &Path) -> PathBuf {
+        let mut path = db.as_os_str().to_owned();
+        path.push("-spool");
+        PathBuf::from(path)
+    }
+
+    /// Opens the spool, creating it if asked to, readable by its owner alone whatever the umask.
+    ///
+    /// # Errors
+    /// As the file system says; a link in its place is refused.
+    pub fn open(db: &Path, create: bool) -> io::Result<Spool> {
+        let path = Spool::path(db);
+        // O_NOFOLLOW: in a folder others can write, the name might be a trap.
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC);
+        match options.open(&path) {
+            Ok(file) => Ok(Spool { file }),
+            Err(error) if error.kind() == ErrorKind::NotFound && create => {
+                let file = options.create(true).mode(0o600).open(&path)?;
+                file.set_permissions(Permissions::from_mode(0o600))?;
+                Ok(Spool { file })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes sure that a slot has its blocks on the disk.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn reserve(&self, slot: i64) -> io::Result<()> {
+        let end = offset(slot)? + SLOT;
+        let have = self.file.metadata()?.len();
+        if have >= end {
+            return Ok(());
+        }
+        // From the present end on, so that no slot before it is ever a hole.
+        let as_i64 = |n: u64| i64::try_from(n).map_err(io::Error::other);
+        nix::fcntl::posix_fallocate(&self.file, as_i64(have)?, as_i64(end - have)?)?;
+        Ok(())
+    }
+
+    /// Leaves an end, durably.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn leave_end(&self, slot: i64, upid: &str, end: &End) -> io::Result<()> {
+        let mut end = end.clone();
+        for text in [Some(&mut end.outcome), end.termerror.as_mut(), end.ended_by.as_mut()].into_iter().flatten() {
+            if let Some((at, _)) = text.char_indices().find(|(at, _)| *at >= LONGEST_REASON) {
+                text.truncate(at);
+                text.push('…');
+            }
+        }
+        self.write(offset(slot)?, RECORD, upid, &end)?;
+        self.file.sync_data()
+    }
+
+    /// The end that was left for this task, if any.
+    pub fn end_of(&self, slot: i64, upid: &str) -> Option<End> {
+        self.read(offset(slot).ok()?, RECORD, upid)
+    }
+
+    /// Leaves a request for this task's launcher.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn leave_request(&self, slot: i64, upid: &str, request: &Request) -> io::Result<()> {
+        self.write(offset(slot)? + RECORD, SLOT - RECORD, upid, request)
+    }
+
+    /// The request that was left for this task, if any.
+    pub fn request_of(&self, slot: i64, upid: &str) -> Option<Request> {
+        self.read(offset(slot).ok()? + RECORD, SLOT - RECORD, upid)
+    }
+
+    fn write(&self, at: u64, room: u64, upid: &str, content: &impl Serialize) -> io::Result<()> {
+        let json = serde_json::to_vec(&Record { upid: upid.to_owned(), content }).map_err(io::Error::other)?;
+        let mut bytes = format!("{:016x} {:08x} ", checksum(&json), json.len()).into_bytes();
+        bytes.extend_from_slice(&json);
+        if bytes.len() as u64 > room {
+            return Err(io::Error::other(format!("a record of {} bytes does not fit its slot", bytes.len())));
+        }
+        self.file.write_all_at(&bytes, at)
+    }
+
+    fn read<T: DeserializeOwned>(&self, at: u64, room: u64, upid: &str) -> Option<T> {
+        let mut bytes = vec![0; usize::try_from(room).ok()?];
+        let mut len = 0;
+        while len < bytes.len() {
+            match self.file.read_at(&mut bytes[len..], at + len as u64) {
+                Ok(0) => break,
+                Ok(n) => len += n,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            }
+        }
+        let head = std::str::from_utf8(bytes.get(..26)?).ok()?;
+        let sum = u64::from_str_radix(head.get(..16)?, 16).ok()?;
+        let len = usize::from_str_radix(head.get(17..25)?, 16).ok()?;
+        let json = bytes.get(26..26usize.checked_add(len)?)?;
+        let record: Record<T> = (checksum(json) == sum).then(|| serde_json::from_slice(json).ok()).flatten()?;
+        (record.upid == upid).then_some(record.content)
+    }
+}
+
+fn offset(slot: i64) -> io::Result<u64> {
+    let slot = u64::try_from(slot).map_err(io::Error::other)?;
+    slot.checked_mul(SLOT).ok_or_else(|| io::Error::other("slot out of range"))
+}
+
+/// FNV-1a: tells a whole record from a torn one; nobody is kept out by it.
+fn checksum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::task::{Outcome, Timestamp};
+
+    fn spool() -> (tempfile::TempDir, Spool) {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(&dir.path().join("x.db"), true).unwrap();
+        (dir, spool)
+    }
+
+    fn end(reason: &str) -> End {
+        End::new(&Outcome::Error(reason.into()), Timestamp::from_secs(7), None)
+    }
+
+    #[test]
+    fn an_end_comes_back_for_its_own_task_only() {
+        let (_dir, spool) = spool();
+        spool.reserve(3).unwrap();
+        assert_eq!(spool.end_of(3, "a"), None);
+        spool.leave_end(3, "a", &end("why")).unwrap();
+        assert_eq!(spool.end_of(3, "a"), Some(end("why")));
+        assert_eq!(spool.end_of(3, "b"), None, "left by another task");
+        assert_eq!(spool.end_of(2, "a"), None);
+        assert_eq!(spool.end_of(99, "a"), None, "beyond the file");
+    }
+
+    #[test]
+    fn a_torn_record_counts_as_none() {
+        let (_dir, spool) = spool();
+        spool.reserve(0).unwrap();
+        spool.leave_end(0, "a", &end("why")).unwrap();
+        spool.file.write_all_at(b"?", 60).unwrap();
+        assert_eq!(spool.end_of(0, "a"), None);
+        spool.file.write_all_at(&[0xff; 30], 0).unwrap();
+        assert_eq!(spool.end_of(0, "a"), None);
+    }
+
+    #[test]
+    fn the_longest_reason_fits() {
+        let (_dir, spool) = spool();
+        spool.reserve(0).unwrap();
+        let hostile = "\u{1}".repeat(100_000);
+        for reason in [hostile, "é\"".repeat(50_000)] {
+            let mut end = end(&reason);
+            end.ended_by = Some(reason);
+            spool.leave_end(0, &"u".repeat(300), &end).unwrap();
+            assert!(spool.end_of(0, &"u".repeat(300)).unwrap().outcome.ends_with('…'));
+        }
+    }
+
+    #[test]
+    fn a_request_leaves_the_end_alone() {
+        let (_dir, spool) = spool();
+        spool.reserve(1).unwrap();
+        spool.leave_end(1, "a", &end("why")).unwrap();
+        let request = Request { by: Asker::Control { user: "u".into(), pid: 5 }, signal: Some(Signal::KILL) };
+        spool.leave_request(1, "a", &request).unwrap();
+        assert_eq!(spool.request_of(1, "a"), Some(request));
+        assert_eq!(spool.end_of(1, "a"), Some(end("why")));
+    }
+
+    #[test]
+    fn blocks_are_there_before_they_are_needed_and_links_are_refused() {
+        use std::os::unix::fs::MetadataExt;
+        let (dir, spool) = spool();
+        spool.reserve(7).unwrap();
+        let meta = spool.file.metadata().unwrap();
+        assert!(meta.blocks() * 512 >= 8 * SLOT);
+        assert_eq!(meta.mode() & 0o777, 0o600);
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("y.db-spool")).unwrap();
+        Spool::open(&dir.path().join("y.db"), true).unwrap_err();
+    }
+}

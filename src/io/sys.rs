@@ -1,0 +1,81 @@
+//! The machine we run on: its clocks, its name, its users, its randomness.
+//!
+//! `now()` is here and nowhere else. Nothing here starts or signals a process.
+
+use std::{
+    fs,
+    io::{self, Read},
+    time::Duration,
+};
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::model::task::{Handle, Tick, Timestamp};
+
+/// Reads both clocks, the only place that does.
+pub fn now() -> Tick {
+    // Neither clock can fail on Linux; a zero would only make ages look large, which readers clamp.
+    let read = |clock| clock_gettime(clock).map(Duration::from).unwrap_or_default();
+    let wall = read(ClockId::CLOCK_REALTIME);
+    Tick {
+        mono: read(ClockId::CLOCK_MONOTONIC),
+        wall: Timestamp(i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX)),
+    }
+}
+
+/// The id of this boot, as the kernel gives it.
+///
+/// # Errors
+/// When `/proc` is not mounted.
+pub fn boot_id() -> io::Result<String> {
+    let mut text = String::with_capacity(40);
+    fs::File::open("/proc/sys/kernel/random/boot_id")?.read_to_string(&mut text)?;
+    text.truncate(text.trim_end().len());
+    Ok(text)
+}
+
+/// This machine's host name, up to its first dot, as UPIDs carry it; `localhost` if it has none.
+pub fn host_name() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    let name = name.to_string_lossy();
+    match name.split('.').next() {
+        Some(node) if !node.is_empty() => node.to_owned(),
+        _ => "localhost".to_owned(),
+    }
+}
+
+/// The login name of a user: from the password file, else its number. We do not ask the name service: a launcher must
+/// not wait for a directory server, and a static program cannot load its modules.
+pub fn login_of(uid: u32) -> String {
+    let number = uid.to_string();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let found = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, id) = (fields.next()?, fields.next()?, fields.next()?);
+        (id == number).then(|| name.to_owned())
+    });
+    found.unwrap_or(number)
+}
+
+/// The login name of who runs us.
+pub fn login() -> String {
+    login_of(nix::unistd::geteuid().as_raw())
+}
+
+/// A fresh handle.
+///
+/// # Errors
+/// When the kernel has no randomness to give.
+pub fn new_handle() -> io::Result<Handle> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(Handle::from_random(bytes))
+}
+
+/// Dies here by SIGKILL if `TASKWATCHER_CRASH_AT` names this point: how `tests/crash.rs` kills us between any two
+/// steps. Compiled into debug builds only.
+pub fn crash_point(name: &str) {
+    if cfg!(debug_assertions) && std::env::var("TASKWATCHER_CRASH_AT").is_ok_and(|point| point == name) {
+        let _ = nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::SIGKILL);
+    }
+}

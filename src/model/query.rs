@@ -1,0 +1,110 @@
+//! One page of history, as a question: which rows, after which one, how many.
+//!
+//! Paging is by key, never by counting rows: the cursor names the last row that was given, so a page costs the same at
+//! any depth and rows that arrive meanwhile neither shift nor repeat anything (spec/tasks.md section 8 and 13).
+
+use std::{fmt, str::FromStr};
+
+use super::task::Class;
+
+/// The place of one row in the order of history: end time, then row id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    /// End time of that row, unix seconds.
+    pub endtime: i64,
+    /// Its row id.
+    pub id: i64,
+}
+
+/// A text that is no cursor.
+#[derive(Debug, thiserror::Error)]
+#[error("not a cursor: give the one a page named as its next")]
+pub struct BadCursor;
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.endtime, self.id)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = BadCursor;
+
+    fn from_str(text: &str) -> Result<Cursor, BadCursor> {
+        let (endtime, id) = text.split_once('.').ok_or(BadCursor)?;
+        let number = |text: &str| text.parse::<i64>().map_err(|_| BadCursor);
+        Ok(Cursor { endtime: number(endtime)?, id: number(id)? })
+    }
+}
+
+/// Which rows of history are wanted; an empty filter wants all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Of this name.
+    pub name: Option<String>,
+    /// With one of these results; none named: any.
+    pub results: Vec<Class>,
+    /// That ended at this time or later, unix seconds.
+    pub since: Option<i64>,
+    /// That ended before this time or at it.
+    pub until: Option<i64>,
+    /// Of this login.
+    pub user: Option<String>,
+}
+
+/// One page of history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// Which rows.
+    pub filter: Filter,
+    /// How many at most.
+    pub limit: usize,
+    /// Those after this one.
+    pub after: Option<Cursor>,
+    /// Oldest first instead of newest first.
+    pub reverse: bool,
+}
+
+/// Rows, and where to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The rows, in order.
+    pub rows: Vec<T>,
+    /// The cursor of the next page; none: this was the last one.
+    pub next: Option<Cursor>,
+}
+
+impl<T> Page<T> {
+    /// Makes a page of up to `limit` rows out of `rows`, of which one more than the limit was fetched if there was
+    /// one: that is how we know of a next page without ever counting.
+    pub fn cut(mut rows: Vec<T>, limit: usize, place: impl Fn(&T) -> Cursor) -> Page<T> {
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(place);
+        Page { rows, next }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_read_back() {
+        for cursor in [Cursor { endtime: 0, id: 1 }, Cursor { endtime: -5, id: i64::MAX }] {
+            assert_eq!(cursor.to_string().parse::<Cursor>().unwrap(), cursor);
+        }
+        for text in ["", ".", "1", "1.", ".1", "1.2.3", "x.1", "1.99999999999999999999"] {
+            assert!(text.parse::<Cursor>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_page_has_a_next_only_if_there_is_more() {
+        let place = |&id: &i64| Cursor { endtime: 7, id };
+        assert_eq!(Page::cut(vec![3, 2, 1], 3, place).next, None);
+        let page = Page::cut(vec![3, 2, 1], 2, place);
+        assert_eq!((page.rows, page.next), (vec![3, 2], Some(Cursor { endtime: 7, id: 2 })));
+        assert_eq!(Page::cut(vec![], 2, place).next, None);
+    }
+}

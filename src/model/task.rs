@@ -1,0 +1,844 @@
+//! The words of the project: what a task is, what it may be doing, how it may have ended.
+//!
+//! Pure: no clock, no file, no process. Rules come from spec/tasks.md sections 1, 3, 4 and 13.
+
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::upid::{Upid, UpidError};
+
+/// The number of a task; never used twice in one database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TaskId(pub i64);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An instant of the wall clock, in nanoseconds since 1970 (good until 2262).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// From whole seconds since 1970.
+    pub fn from_secs(secs: i64) -> Timestamp {
+        Timestamp(secs.saturating_mul(1_000_000_000))
+    }
+
+    /// Whole seconds since 1970, as the database keeps times.
+    pub fn secs(self) -> i64 {
+        self.0.div_euclid(1_000_000_000)
+    }
+
+    /// How long ago this was at `now`; zero when it lies in the future (a clock was set back).
+    pub fn age(self, now: Timestamp) -> Duration {
+        Duration::from_nanos(u64::try_from(now.0.saturating_sub(self.0)).unwrap_or(0))
+    }
+}
+
+/// One reading of both clocks, made in one place only: stamps come from the wall clock, durations from the
+/// monotonic one, so that a clock that is set, or a laptop that slept, can neither kill a task nor keep one alive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tick {
+    /// Time since boot without suspend.
+    pub mono: Duration,
+    /// Time of day.
+    pub wall: Timestamp,
+}
+
+impl Tick {
+    /// The same reading, `by` earlier.
+    pub fn earlier(self, by: Duration) -> Tick {
+        let nanos = i64::try_from(by.as_nanos()).unwrap_or(i64::MAX);
+        Tick { mono: self.mono.saturating_sub(by), wall: Timestamp(self.wall.0.saturating_sub(nanos)) }
+    }
+}
+
+/// A process as nobody can mistake it within one boot: pids are used again, a pid with its start time is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Process {
+    /// Process id.
+    pub pid: i32,
+    /// Start time, clock ticks since boot (field 22 of `/proc/PID/stat`).
+    pub pstart: u64,
+}
+
+/// Eight random characters that name a task for scripts that want an id nobody can guess (section 3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handle(String);
+
+impl Handle {
+    const LETTERS: &[u8; 24] = b"abcdefghijkmnpqrstuvwxyz";
+    const ALL: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+    /// From eight random bytes. Letters that are read as digits (l, o) are left out.
+    pub fn from_random(bytes: [u8; 8]) -> Handle {
+        let pick = |set: &[u8], byte: u8| char::from(set[usize::from(byte) % set.len()]);
+        let first = pick(Self::LETTERS, bytes[0]);
+        Handle(std::iter::once(first).chain(bytes[1..].iter().map(|&byte| pick(Self::ALL, byte))).collect())
+    }
+
+    /// The handle as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `text` has the form of a handle: `[a-z2-9]`, eight long, beginning with a letter.
+    pub fn looks_like(text: &str) -> bool {
+        text.len() == 8
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'9').contains(&b))
+    }
+}
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a person may write where a verb takes a task: its number, its handle or its UPID.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TaskRef {
+    /// The number.
+    Id(TaskId),
+    /// The handle.
+    Handle(Handle),
+    /// The UPID.
+    Upid(Box<Upid>),
+}
+
+/// A text that names no task in any of the three forms.
+#[derive(Debug, thiserror::Error)]
+pub enum BadTaskRef {
+    /// It begins like a UPID and is not one.
+    #[error("{0}")]
+    Upid(#[from] UpidError),
+    /// It is nothing of the three.
+    #[error("not a task: give its number, its handle (8 characters) or its UPID")]
+    Other,
+}
+
+impl FromStr for TaskRef {
+    type Err = BadTaskRef;
+
+    fn from_str(text: &str) -> Result<TaskRef, BadTaskRef> {
+        if text.contains("UPID:") {
+            return Ok(TaskRef::Upid(Box::new(text.parse()?)));
+        }
+        if Handle::looks_like(text) {
+            return Ok(TaskRef::Handle(Handle(text.to_owned())));
+        }
+        match text.parse::<i64>() {
+            Ok(id) if id > 0 && text.bytes().all(|b| b.is_ascii_digit()) => Ok(TaskRef::Id(TaskId(id))),
+            _ => Err(BadTaskRef::Other),
+        }
+    }
+}
+
+impl fmt::Display for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TaskRef::Id(id) => id.fmt(f),
+            TaskRef::Handle(handle) => handle.fmt(f),
+            TaskRef::Upid(upid) => upid.fmt(f),
+        }
+    }
+}
+
+/// What a task that has not ended is doing (section 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// An id that waits for its command.
+    Reserved,
+    /// Its last heartbeat is younger than a quarter of the timeout, or it gives no feedback.
+    Running,
+    /// No heartbeat for a quarter of the timeout.
+    Silent,
+    /// No heartbeat for half of the timeout.
+    Stalled,
+    /// Its end was asked for.
+    Stopping,
+    /// Its launcher is gone, its command still runs.
+    Orphaned,
+}
+
+impl Status {
+    /// Share of the timeout, in percent, from which a task counts as SILENT.
+    pub const SILENT_FROM: u32 = 25;
+    /// Share of the timeout, in percent, from which a task counts as STALLED.
+    pub const STALLED_FROM: u32 = 50;
+    /// All of them, in the order of a task's life.
+    pub const ALL: [Status; 6] =
+        [Status::Reserved, Status::Running, Status::Silent, Status::Stalled, Status::Stopping, Status::Orphaned];
+
+    /// The one 25/50/100 % rule: what the age of the last heartbeat says. Without a timeout a live task is RUNNING.
+    pub fn of(age: Duration, timeout: Option<Duration>) -> Status {
+        match timeout {
+            Some(timeout) if age >= share(timeout, Self::STALLED_FROM) => Status::Stalled,
+            Some(timeout) if age >= share(timeout, Self::SILENT_FROM) => Status::Silent,
+            Some(_) | None => Status::Running,
+        }
+    }
+
+    /// The word in tables, JSON and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Reserved => "RESERVED",
+            Status::Running => "RUNNING",
+            Status::Silent => "SILENT",
+            Status::Stalled => "STALLED",
+            Status::Stopping => "STOPPING",
+            Status::Orphaned => "ORPHANED",
+        }
+    }
+
+    /// The status of that word; a word nobody wrote counts as RUNNING, so that the row is looked at and settled.
+    pub fn from_word(word: &str) -> Status {
+        Status::ALL.into_iter().find(|status| status.as_str() == word).unwrap_or(Status::Running)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// `percent` of `whole`.
+pub fn share(whole: Duration, percent: u32) -> Duration {
+    whole.saturating_mul(percent) / 100
+}
+
+/// A signal, by its Linux number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Signal(pub i32);
+
+/// A text that names no signal.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown signal: use a name such as TERM or SIGINT, or a number from 1 to 31")]
+pub struct BadSignal;
+
+impl Signal {
+    /// Hangup.
+    pub const HUP: Signal = Signal(1);
+    /// Interrupt (Ctrl-C).
+    pub const INT: Signal = Signal(2);
+    /// The end that cannot be refused.
+    pub const KILL: Signal = Signal(9);
+    /// The polite end.
+    pub const TERM: Signal = Signal(15);
+    /// Go on after a stop.
+    pub const CONT: Signal = Signal(18);
+    /// Stop, asked for at the terminal (Ctrl-Z).
+    pub const TSTP: Signal = Signal(20);
+    /// Stopped for reading a terminal from its background.
+    pub const TTIN: Signal = Signal(21);
+    /// Stopped for writing to a terminal, or setting it, from its background.
+    pub const TTOU: Signal = Signal(22);
+
+    const NAMES: [&str; 31] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
+        "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
+        "WINCH", "IO", "PWR", "SYS",
+    ];
+    /// The first real-time signal that programs can use (glibc keeps two for itself).
+    const RTMIN: i32 = 34;
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = usize::try_from(self.0).ok().and_then(|n| Signal::NAMES.get(n.wrapping_sub(1)));
+        match named {
+            Some(name) => write!(f, "SIG{name}"),
+            None if self.0 >= Signal::RTMIN => write!(f, "SIGRTMIN+{}", self.0 - Signal::RTMIN),
+            None => write!(f, "signal {}", self.0),
+        }
+    }
+}
+
+impl FromStr for Signal {
+    type Err = BadSignal;
+
+    fn from_str(text: &str) -> Result<Signal, BadSignal> {
+        if let Ok(number) = text.parse::<i32>() {
+            // Real-time signals are printed when one ended a command, but not sent: nobody ends a program with them.
+            return if (1..=31).contains(&number) { Ok(Signal(number)) } else { Err(BadSignal) };
+        }
+        let upper = text.to_ascii_uppercase();
+        let bare = upper.strip_prefix("SIG").unwrap_or(&upper);
+        let index = Signal::NAMES.iter().position(|name| *name == bare).ok_or(BadSignal)?;
+        i32::try_from(index + 1).map(Signal).map_err(|_| BadSignal)
+    }
+}
+
+/// How a process ended, as the kernel tells its parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It exited with this code, 0–255.
+    Code(i32),
+    /// A signal ended it.
+    Signal {
+        /// Which one.
+        signal: Signal,
+        /// Whether a core file was written.
+        core: bool,
+    },
+}
+
+/// Who asked for a task's end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Asker {
+    /// `control kill`, run by this user in this process.
+    Control {
+        /// Login name of who ran it.
+        user: String,
+        /// Process id of that `control`.
+        pid: i32,
+    },
+    /// A signal sent to the launcher.
+    Signal {
+        /// The signal.
+        signal: Signal,
+        /// Login name and process id of the sender; none when the terminal sent it.
+        sender: Option<(String, i32)>,
+    },
+}
+
+impl fmt::Display for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Asker::Control { user, pid } => write!(f, "{user} (control, pid {pid})"),
+            Asker::Signal { signal, sender: Some((user, pid)) } => write!(f, "{user} ({signal}, pid {pid})"),
+            Asker::Signal { signal, sender: None } => write!(f, "the terminal ({signal})"),
+        }
+    }
+}
+
+/// Why a task ended (section 4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The command ended by itself, or by a signal that nobody here sent.
+    Itself,
+    /// No heartbeat for the timeout.
+    NoHeartbeat(Duration),
+    /// It ran longer than it may.
+    MaxRuntime(Duration),
+    /// Somebody asked for it.
+    Asked(Asker),
+}
+
+/// A task's result in one word, for filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Exited 0.
+    Ok,
+    /// Exited 0 and reported warnings.
+    Warnings,
+    /// Failed, with the reason in words.
+    Error,
+    /// Nobody saw the end.
+    Unknown,
+}
+
+impl Class {
+    /// All of them.
+    pub const ALL: [Class; 4] = [Class::Ok, Class::Warnings, Class::Error, Class::Unknown];
+
+    /// The word in filters and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Ok => "ok",
+            Class::Warnings => "warnings",
+            Class::Error => "error",
+            Class::Unknown => "unknown",
+        }
+    }
+}
+
+/// How a task ended, as history shows it (section 4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// `OK`
+    Ok,
+    /// `WARNINGS: n`
+    Warnings(u64),
+    /// `ERROR: text`
+    Error(String),
+    /// `unknown`, with the reason nobody saw the end.
+    Unknown(String),
+}
+
+impl Outcome {
+    /// Its word for filters.
+    pub fn class(&self) -> Class {
+        match self {
+            Outcome::Ok => Class::Ok,
+            Outcome::Warnings(_) => Class::Warnings,
+            Outcome::Error(_) => Class::Error,
+            Outcome::Unknown(_) => Class::Unknown,
+        }
+    }
+
+    /// The reason in words; none where nothing went wrong.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Outcome::Ok | Outcome::Warnings(_) => None,
+            Outcome::Error(reason) | Outcome::Unknown(reason) => Some(reason),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Ok => f.write_str("OK"),
+            Outcome::Warnings(n) => write!(f, "WARNINGS: {n}"),
+            Outcome::Error(reason) => write!(f, "ERROR: {reason}"),
+            Outcome::Unknown(_) => f.write_str("unknown"),
+        }
+    }
+}
+
+/// What the watch saw of an end: why, how, and the last signal we sent to bring it about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Why it ended.
+    pub cause: Cause,
+    /// How the command itself ended.
+    pub exit: Exit,
+    /// The last signal we sent it, if we ended it.
+    pub sent: Option<Signal>,
+}
+
+impl Ended {
+    /// The outcome of section 4, given the number of warnings it reported.
+    pub fn outcome(&self, warnings: u64) -> Outcome {
+        match (&self.cause, self.exit) {
+            (Cause::NoHeartbeat(timeout), _) => Outcome::Error(format!("no heartbeat for {}", span(*timeout))),
+            (Cause::MaxRuntime(limit), _) => Outcome::Error(format!("ran longer than {}", span(*limit))),
+            (Cause::Asked(asker), _) => Outcome::Error(format!("killed by {asker}")),
+            (Cause::Itself, Exit::Code(0)) if warnings > 0 => Outcome::Warnings(warnings),
+            (Cause::Itself, Exit::Code(0)) => Outcome::Ok,
+            (Cause::Itself, Exit::Code(code)) => Outcome::Error(format!("exit code {code}")),
+            (Cause::Itself, Exit::Signal { signal, core: true }) => {
+                Outcome::Error(format!("killed by {signal} (core dumped)"))
+            }
+            (Cause::Itself, Exit::Signal { signal, core: false }) => Outcome::Error(format!("killed by {signal}")),
+        }
+    }
+
+    /// The signal that finally ended it: the one it died of, else the last one we sent.
+    pub fn signal(&self) -> Option<Signal> {
+        match self.exit {
+            Exit::Signal { signal, .. } => Some(signal),
+            Exit::Code(_) => self.sent,
+        }
+    }
+
+    /// The exit code of `launch` (section 4).
+    pub fn exit_code(&self, warnings: u64, fail_on_warnings: bool) -> i32 {
+        let died_of = |fallback: Signal| 128 + self.signal().unwrap_or(fallback).0;
+        match (&self.cause, self.exit) {
+            (Cause::NoHeartbeat(_) | Cause::MaxRuntime(_), _) => exit_code::TIMED_OUT,
+            (Cause::Asked(Asker::Signal { signal, .. }), _) => 128 + signal.0,
+            (Cause::Asked(Asker::Control { .. }), _) => died_of(Signal::TERM),
+            (Cause::Itself, Exit::Code(0)) if fail_on_warnings && warnings > 0 => exit_code::FAILED,
+            (Cause::Itself, Exit::Code(code)) => code,
+            (Cause::Itself, Exit::Signal { signal, .. }) => 128 + signal.0,
+        }
+    }
+}
+
+/// The exit codes of our programs, as the README prints them.
+pub mod exit_code {
+    /// `control`, `parse`: it did not work; `launch --fail-on-warnings`: there were warnings.
+    pub const FAILED: i32 = 1;
+    /// Bad usage, in every program.
+    pub const USAGE: i32 = 2;
+    /// `launch` ended the command (timeout, max runtime); `control wait --timeout` gave up.
+    pub const TIMED_OUT: i32 = 124;
+    /// `launch` itself failed: database, reservation, options that only the run could judge.
+    pub const LAUNCH_FAILED: i32 = 125;
+    /// The command is there and cannot be executed.
+    pub const NOT_EXECUTABLE: i32 = 126;
+    /// The command was not found.
+    pub const NOT_FOUND: i32 = 127;
+}
+
+/// Everything that is recorded when a task ends; small and self-contained, so that it fits a spool slot when the
+/// database cannot be written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct End {
+    /// When, unix seconds.
+    pub endtime: i64,
+    /// How long it ran, seconds on the monotonic clock.
+    pub duration: Option<f64>,
+    /// `OK`, `WARNINGS: n`, `ERROR: text` or `unknown`.
+    pub outcome: String,
+    /// [`Class`] of the outcome, in its word.
+    pub result: String,
+    /// The reason in words.
+    pub termerror: Option<String>,
+    /// Name of the signal that ended the command.
+    pub termsignal: Option<String>,
+    /// Exit code of `launch`.
+    pub exitcode: Option<i32>,
+    /// Number of warnings it reported.
+    pub warnings: u64,
+    /// Processor time in user mode, seconds, of the command and what it waited for.
+    pub cpu_user: Option<f64>,
+    /// Processor time in the kernel, seconds.
+    pub cpu_sys: Option<f64>,
+    /// Peak resident memory of its largest process, bytes.
+    pub maxrss: Option<i64>,
+    /// Who or what ended it: `itself`, `timeout`, `max-runtime`, or who asked.
+    pub ended_by: Option<String>,
+    /// The last feedback, a JSON object. Not spooled: the feedback file stays until it was read.
+    #[serde(skip)]
+    pub feedback: Option<String>,
+}
+
+impl End {
+    /// An end that the outcome alone describes.
+    pub fn new(outcome: &Outcome, at: Timestamp, duration: Option<Duration>) -> End {
+        End {
+            endtime: at.secs(),
+            duration: duration.map(|d| round_ms(d.as_secs_f64())),
+            outcome: outcome.to_string(),
+            result: outcome.class().as_str().to_owned(),
+            termerror: outcome.reason().map(str::to_owned),
+            termsignal: None,
+            exitcode: None,
+            warnings: 0,
+            cpu_user: None,
+            cpu_sys: None,
+            maxrss: None,
+            ended_by: None,
+            feedback: None,
+        }
+    }
+}
+
+/// Seconds, to the millisecond: what is below is noise in a listing.
+pub fn round_ms(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
+/// A duration in words a person would use and our options take: `30s`, `1m30s`, `2h`, `0.5s`.
+pub fn span(duration: Duration) -> String {
+    let secs = duration.as_secs();
+    let millis = duration.subsec_millis();
+    if secs < 60 && millis > 0 {
+        return format!("{}s", round_ms(duration.as_secs_f64()));
+    }
+    let parts = [(secs / 86_400, 'd'), (secs / 3_600 % 24, 'h'), (secs / 60 % 60, 'm'), (secs % 60, 's')];
+    let text: String = parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+/// A text that is no duration.
+#[derive(Debug, thiserror::Error)]
+#[error("not a duration: give seconds or a number with s, m, h, d or w, such as 90, 1.5s, 5m, 1h30m")]
+pub struct BadSpan;
+
+/// Reads a duration: a bare number is seconds; `90s`, `5m`, `2h`, `1d`, `1w`, `1h30m` work (sections 6 and 13).
+pub fn parse_span(text: &str) -> Result<Duration, BadSpan> {
+    let mut total = 0f64;
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Err(BadSpan);
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let number: f64 = rest[..digits].parse().map_err(|_| BadSpan)?;
+        let after = rest[digits..].trim_start();
+        let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let scale = match &after[..letters] {
+            // A number without a unit stands alone: `1h30` could be minutes or seconds.
+            "" if digits == text.trim().len() => 1.0,
+            "ms" => 0.001,
+            "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
+            "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
+            "h" | "hour" | "hours" => 3_600.0,
+            "d" | "day" | "days" => 86_400.0,
+            "w" | "week" | "weeks" => 604_800.0,
+            _ => return Err(BadSpan),
+        };
+        total += number * scale;
+        rest = after[letters..].trim_start();
+    }
+    Duration::try_from_secs_f64(total).map_err(|_| BadSpan)
+}
+
+/// The end of a command that could not be run at all (section 4), with launch's exit code: 127 when it is not there,
+/// 126 when it is and cannot be executed.
+pub fn cannot_run(program: &str, reason: &str, not_found: bool) -> (Outcome, i32) {
+    let code = if not_found { exit_code::NOT_FOUND } else { exit_code::NOT_EXECUTABLE };
+    (Outcome::Error(format!("cannot run {program}: {reason}")), code)
+}
+
+/// A row of `tasks`.
+#[derive(Clone, Debug, Default)]
+pub struct Task {
+    /// The number.
+    pub id: i64,
+    /// Name, by default the command's file name.
+    pub name: String,
+    /// Free side information.
+    pub info: [Option<String>; 3],
+    /// The command.
+    pub pid: Option<i32>,
+    /// Start time of the command's process, clock ticks since boot.
+    pub pid_pstart: Option<u64>,
+    /// Status as last stored; what readers show is computed from the facts.
+    pub status: Option<Status>,
+    /// Whether it gives feedback.
+    pub feedback: bool,
+    /// When it was reserved, unix seconds.
+    pub reservetime: Option<i64>,
+    /// When the reservation lapses, unix seconds.
+    pub expires: Option<i64>,
+    /// When it started, unix seconds.
+    pub starttime: Option<i64>,
+    /// Seconds it runs, as last stored.
+    pub duration: Option<f64>,
+    /// Last sign of life, unix seconds.
+    pub lastupdate: Option<i64>,
+    /// Longest silence allowed, seconds.
+    pub timeout: Option<f64>,
+    /// Longest run allowed, seconds.
+    pub max_runtime: Option<f64>,
+    /// The name nobody can guess.
+    pub handle: String,
+    /// Its identity, once started.
+    pub upid: Option<String>,
+    /// The launcher.
+    pub launcher: Option<Process>,
+    /// Boot during which it was started.
+    pub boot_id: Option<String>,
+    /// Host name.
+    pub host: Option<String>,
+    /// Login name.
+    pub user: Option<String>,
+    /// Argument vector, as [`argv_json`] writes it.
+    pub argv: Option<String>,
+    /// Working directory, lossy where it is not UTF-8.
+    pub cwd: Option<String>,
+    /// Full path of the feedback file.
+    pub feedpath: Option<PathBuf>,
+    /// Whether that file stays after the end.
+    pub keep_feedback: bool,
+    /// The signal that ends it politely.
+    pub stop_signal: Option<String>,
+    /// SIGKILL follows after so many seconds.
+    pub kill_after: Option<f64>,
+    /// Path of its log file.
+    pub log: Option<String>,
+    /// Its slot in the spool.
+    pub slot: Option<i64>,
+    /// The feedback last stored, a JSON object.
+    pub values: Option<String>,
+}
+
+impl Task {
+    /// Whether it waits for its command.
+    pub fn is_reserved(&self) -> bool {
+        self.status == Some(Status::Reserved)
+    }
+
+    /// The command's process, once known.
+    pub fn command(&self) -> Option<Process> {
+        Some(Process { pid: self.pid?, pstart: self.pid_pstart? })
+    }
+
+    /// Longest silence allowed.
+    pub fn silence(&self) -> Option<Duration> {
+        self.timeout.and_then(|secs| Duration::try_from_secs_f64(secs).ok())
+    }
+}
+
+/// A row of `history`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the columns of schema.sql, which explains each")]
+pub struct HistoryRow {
+    pub id: i64,
+    pub taskid: i64,
+    pub taskname: Option<String>,
+    pub info1: Option<String>,
+    pub info2: Option<String>,
+    pub info3: Option<String>,
+    pub outcome: String,
+    pub termsignal: Option<String>,
+    pub termerror: Option<String>,
+    pub exitcode: Option<i64>,
+    pub starttime: Option<i64>,
+    pub endtime: i64,
+    pub duration: Option<f64>,
+    pub feedback: Option<serde_json::Value>,
+    pub warnings: i64,
+    pub upid: Option<String>,
+    pub handle: Option<String>,
+    pub pid: Option<i64>,
+    pub argv: Option<serde_json::Value>,
+    pub cwd: Option<String>,
+    pub user: Option<String>,
+    pub host: Option<String>,
+    pub log: Option<String>,
+    pub cpu_user: Option<f64>,
+    pub cpu_sys: Option<f64>,
+    pub maxrss: Option<i64>,
+    pub ended_by: Option<String>,
+    pub reservetime: Option<i64>,
+}
+
+/// An argument vector as a JSON array that gives every byte back: what is not UTF-8 becomes `{"bytes":"base64…"}`
+/// (section 13).
+pub fn argv_json(argv: &[impl AsRef<std::ffi::OsStr>]) -> String {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use std::os::unix::ffi::OsStrExt;
+    let items = argv.iter().map(|arg| {
+        let arg = arg.as_ref();
+        match arg.to_str() {
+            Some(text) => serde_json::Value::from(text),
+            None => serde_json::json!({ "bytes": STANDARD.encode(arg.as_bytes()) }),
+        }
+    });
+    serde_json::Value::Array(items.collect()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_follows_the_quarter_and_half_rule() {
+        let timeout = Some(Duration::from_secs(100));
+        let at = |secs| Status::of(Duration::from_secs(secs), timeout);
+        assert_eq!([at(0), at(24), at(25), at(49), at(50), at(500)].map(Status::as_str), [
+            "RUNNING", "RUNNING", "SILENT", "SILENT", "STALLED", "STALLED"
+        ]);
+        assert_eq!(Status::of(Duration::MAX, None), Status::Running);
+        assert_eq!(Status::of(Duration::MAX, Some(Duration::MAX)), Status::Stalled);
+    }
+
+    #[test]
+    fn every_status_word_reads_back() {
+        for status in Status::ALL {
+            assert_eq!(Status::from_word(status.as_str()), status);
+        }
+        assert_eq!(Status::from_word("???"), Status::Running);
+    }
+
+    #[test]
+    fn signals_read_in_every_spelling_and_print_with_their_prefix() {
+        for text in ["TERM", "SIGTERM", "sigterm", "term", "15"] {
+            assert_eq!(text.parse::<Signal>().unwrap(), Signal::TERM, "{text}");
+        }
+        assert_eq!(Signal(37).to_string(), "SIGRTMIN+3");
+        assert_eq!(Signal(31).to_string(), "SIGSYS");
+        assert_eq!(Signal(33).to_string(), "signal 33");
+        for text in ["", "0", "32", "-1", "FOO", "SIG", "RTMIN+3", "99999999999"] {
+            assert!(text.parse::<Signal>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn spans_read_and_print() {
+        let read = |text| parse_span(text).map(|d| d.as_millis()).ok();
+        assert_eq!(read("30"), Some(30_000));
+        assert_eq!(read("1.5"), Some(1_500));
+        assert_eq!(read("90s"), Some(90_000));
+        assert_eq!(read("250ms"), Some(250));
+        assert_eq!(read("5m"), Some(300_000));
+        assert_eq!(read("1h30m"), Some(5_400_000));
+        assert_eq!(read("1h 30m"), Some(5_400_000));
+        assert_eq!(read("2d"), Some(172_800_000));
+        assert_eq!(read("1w"), Some(604_800_000));
+        for text in ["", " ", "s", "-1", "1x", "1h30", "1..5", "1e400", "99999999999999999999w", "5 5", "NaN", "inf"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        let print = |millis| span(Duration::from_millis(millis));
+        assert_eq!(print(30_000), "30s");
+        assert_eq!(print(500), "0.5s");
+        assert_eq!(print(0), "0s");
+        assert_eq!(print(7_200_000), "2h");
+        assert_eq!(print(90_000), "1m30s");
+        assert_eq!(print(90_500), "1m30s");
+    }
+
+    fn ended(cause: Cause, exit: Exit, sent: Option<Signal>) -> Ended {
+        Ended { cause, exit, sent }
+    }
+
+    #[test]
+    fn outcomes_and_exit_codes_follow_the_table() {
+        let segv = Exit::Signal { signal: Signal(11), core: true };
+        let killed = Exit::Signal { signal: Signal::KILL, core: false };
+        let control = Cause::Asked(Asker::Control { user: "root".into(), pid: 812 });
+        let by_signal = Cause::Asked(Asker::Signal { signal: Signal::INT, sender: None });
+        let secs = Duration::from_secs;
+        let table = [
+            (ended(Cause::Itself, Exit::Code(0), None), 0, "OK", 0, None),
+            (ended(Cause::Itself, Exit::Code(0), None), 2, "WARNINGS: 2", 1, None),
+            (ended(Cause::Itself, Exit::Code(3), None), 2, "ERROR: exit code 3", 3, None),
+            (ended(Cause::Itself, segv, None), 0, "ERROR: killed by SIGSEGV (core dumped)", 139, Some("SIGSEGV")),
+            (ended(Cause::Itself, killed, None), 0, "ERROR: killed by SIGKILL", 137, Some("SIGKILL")),
+            (
+                ended(Cause::NoHeartbeat(secs(30)), killed, Some(Signal::KILL)),
+                0,
+                "ERROR: no heartbeat for 30s",
+                124,
+                Some("SIGKILL"),
+            ),
+            (
+                ended(Cause::MaxRuntime(secs(7200)), Exit::Code(0), Some(Signal::TERM)),
+                0,
+                "ERROR: ran longer than 2h",
+                124,
+                Some("SIGTERM"),
+            ),
+            (
+                ended(control, Exit::Code(0), Some(Signal::TERM)),
+                0,
+                "ERROR: killed by root (control, pid 812)",
+                143,
+                Some("SIGTERM"),
+            ),
+            (
+                ended(by_signal, Exit::Code(7), Some(Signal::TERM)),
+                0,
+                "ERROR: killed by the terminal (SIGINT)",
+                130,
+                Some("SIGTERM"),
+            ),
+        ];
+        for (ended, warnings, outcome, code, signal) in table {
+            assert_eq!(ended.outcome(warnings).to_string(), outcome);
+            assert_eq!(ended.exit_code(warnings, true), code, "{outcome}");
+            assert_eq!(ended.signal().map(|s| s.to_string()).as_deref(), signal, "{outcome}");
+        }
+    }
+
+    #[test]
+    fn a_task_is_named_by_number_handle_or_upid() {
+        let handle = Handle::from_random([255, 1, 2, 3, 4, 5, 6, 7]);
+        assert!(Handle::looks_like(handle.as_str()), "{handle}");
+        assert!(matches!(handle.as_str().parse::<TaskRef>(), Ok(TaskRef::Handle(_))));
+        assert_eq!("12".parse::<TaskRef>().unwrap(), TaskRef::Id(TaskId(12)));
+        assert!(matches!("UPID:n:00000001:00000001:00000001:t:1:u@pam:".parse::<TaskRef>(), Ok(TaskRef::Upid(_))));
+        for text in ["", "0", "-1", "+1", "1x", "99999999999999999999", "abc", "UPID:", "2bcdefgh"] {
+            assert!(text.parse::<TaskRef>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn argv_keeps_every_byte() {
+        use std::{ffi::OsString, os::unix::ffi::OsStringExt};
+        let argv = [OsString::from("a\n\"b"), OsString::new(), OsString::from_vec(vec![0xff, b'x'])];
+        assert_eq!(argv_json(&argv), r#"["a\n\"b","",{"bytes":"/3g="}]"#);
+    }
+}

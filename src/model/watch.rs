@@ -1,0 +1,411 @@
+//! The life of one watched task, as a pure machine: it is told what happened and when, and says what to do.
+//!
+//! It never asks the time. Two rules that its tests pin by name: *a beat buys a full timeout* and *waking at the
+//! deadline moves it or ends it*.
+//!
+//! | phase \ event | Beat | StopAsked | Tick | Paused | Exited |
+//! |---|---|---|---|---|---|
+//! | Running | renew, show | stop signal → Stopping | at a deadline: show, or stop signal → Stopping | shift | Finish → Done |
+//! | Stopping | – | SIGKILL → Killed (a hangup: –) | at `kill_at` SIGKILL → Killed | shift | Finish → Done |
+//! | Killed | – | – | – | – | Finish → Done |
+//! | Done | Illegal | Illegal | Illegal | Illegal | Illegal |
+
+use std::time::Duration;
+
+use super::task::{Asker, Cause, Ended, Exit, Signal, Status, Tick, share};
+
+/// How long a task may be silent and run, and how it is ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest silence between heartbeats; none: its feedback is not watched.
+    pub timeout: Option<Duration>,
+    /// Longest whole run.
+    pub max_runtime: Option<Duration>,
+    /// The polite signal that ends it.
+    pub stop_signal: Signal,
+    /// How long after it SIGKILL follows.
+    pub kill_after: Duration,
+}
+
+/// What happened to a watched task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Its feedback file changed, at the time of the tick.
+    Beat,
+    /// Somebody wants it ended.
+    StopAsked {
+        /// Who.
+        by: Asker,
+        /// With which signal; none: the task's own stop signal. SIGKILL leaves no grace.
+        signal: Option<Signal>,
+    },
+    /// Time passed.
+    Tick,
+    /// The task was stopped by job control for so long: that time does not count.
+    Paused(Duration),
+    /// The command has ended (and, if we were ending it, every descendant has).
+    Exited(Exit),
+}
+
+/// What the watch wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Store this status.
+    Save(Status),
+    /// Send this signal to the whole tree.
+    Signal(Signal),
+    /// Record the end.
+    Finish(Ended),
+}
+
+/// An event after the end.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the task has ended already")]
+pub struct Illegal;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Running { beat: Duration },
+    Stopping { cause: Cause, sent: Signal, kill_at: Duration },
+    Killed { cause: Cause },
+    Done,
+}
+
+/// One task under watch.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    limits: Limits,
+    started: Duration,
+    looked: Duration,
+    shown: Status,
+    phase: Phase,
+}
+
+impl Watch {
+    /// A task that starts at `at`; its age counts from there until its first heartbeat.
+    pub fn new(limits: Limits, at: Tick) -> Watch {
+        let phase = Phase::Running { beat: at.mono };
+        Watch { limits, started: at.mono, looked: at.mono, shown: Status::Running, phase }
+    }
+
+    /// Takes one event and says what to do about it, in order.
+    ///
+    /// # Errors
+    /// [`Illegal`] once the task has ended.
+    pub fn handle(&mut self, event: Event, at: Tick) -> Result<Vec<Action>, Illegal> {
+        match (&self.phase, event) {
+            (Phase::Running { .. }, Event::Beat) => {
+                self.phase = Phase::Running { beat: at.mono };
+                Ok(self.show(Status::Running))
+            }
+            (Phase::Running { .. }, Event::StopAsked { by, signal }) => {
+                let signal = signal.unwrap_or(self.limits.stop_signal);
+                Ok(self.stop(Cause::Asked(by), signal, at.mono))
+            }
+            (Phase::Running { beat }, Event::Tick) => {
+                let (beat, now) = (*beat, at.mono);
+                self.looked = now;
+                match (self.limits.timeout, self.limits.max_runtime) {
+                    (Some(timeout), _) if now >= beat.saturating_add(timeout) => {
+                        Ok(self.stop(Cause::NoHeartbeat(timeout), self.limits.stop_signal, now))
+                    }
+                    (_, Some(limit)) if now >= self.started.saturating_add(limit) => {
+                        Ok(self.stop(Cause::MaxRuntime(limit), self.limits.stop_signal, now))
+                    }
+                    (timeout, _) => Ok(self.show(Status::of(now.saturating_sub(beat), timeout))),
+                }
+            }
+            (Phase::Running { beat }, Event::Paused(by)) => {
+                self.phase = Phase::Running { beat: *beat + by };
+                self.started += by;
+                self.looked += by;
+                Ok(vec![])
+            }
+            (Phase::Running { .. }, Event::Exited(exit)) => Ok(self.finish(Cause::Itself, exit, None)),
+
+            (Phase::Stopping { .. }, Event::Beat) => Ok(vec![]),
+            // A closing terminal sends SIGHUP twice (its shell, then the kernel): that is not impatience.
+            (Phase::Stopping { .. }, Event::StopAsked { by: Asker::Signal { signal: Signal::HUP, .. }, .. }) => {
+                Ok(vec![])
+            }
+            (Phase::Stopping { cause, .. }, Event::StopAsked { .. }) => {
+                self.phase = Phase::Killed { cause: cause.clone() };
+                Ok(vec![Action::Signal(Signal::KILL)])
+            }
+            (Phase::Stopping { cause, kill_at, .. }, Event::Tick) => {
+                if at.mono < *kill_at {
+                    return Ok(vec![]);
+                }
+                self.phase = Phase::Killed { cause: cause.clone() };
+                Ok(vec![Action::Signal(Signal::KILL)])
+            }
+            (Phase::Stopping { cause, sent, kill_at }, Event::Paused(by)) => {
+                self.phase = Phase::Stopping { cause: cause.clone(), sent: *sent, kill_at: *kill_at + by };
+                Ok(vec![])
+            }
+            (Phase::Stopping { cause, sent, .. }, Event::Exited(exit)) => {
+                let (cause, sent) = (cause.clone(), *sent);
+                Ok(self.finish(cause, exit, Some(sent)))
+            }
+
+            (Phase::Killed { .. }, Event::Beat | Event::StopAsked { .. } | Event::Tick | Event::Paused(_)) => {
+                Ok(vec![])
+            }
+            (Phase::Killed { cause }, Event::Exited(exit)) => {
+                let cause = cause.clone();
+                Ok(self.finish(cause, exit, Some(Signal::KILL)))
+            }
+
+            (
+                Phase::Done,
+                Event::Beat | Event::StopAsked { .. } | Event::Tick | Event::Paused(_) | Event::Exited(_),
+            ) => Err(Illegal),
+        }
+    }
+
+    /// When to wake next, on the monotonic clock; none: only an event will.
+    pub fn deadline(&self) -> Option<Duration> {
+        match &self.phase {
+            Phase::Running { beat } => {
+                let look = self.limits.timeout.map(|timeout| {
+                    let marks = [Status::SILENT_FROM, Status::STALLED_FROM].map(|percent| share(timeout, percent));
+                    let next = marks.into_iter().map(|mark| beat.saturating_add(mark)).find(|at| *at > self.looked);
+                    next.unwrap_or_else(|| beat.saturating_add(timeout))
+                });
+                let end = self.limits.max_runtime.map(|limit| self.started.saturating_add(limit));
+                [look, end].into_iter().flatten().min()
+            }
+            Phase::Stopping { kill_at, .. } => Some(*kill_at),
+            Phase::Killed { .. } | Phase::Done => None,
+        }
+    }
+
+    /// Whether we are bringing about its end.
+    pub fn is_ending(&self) -> bool {
+        match self.phase {
+            Phase::Stopping { .. } | Phase::Killed { .. } => true,
+            Phase::Running { .. } | Phase::Done => false,
+        }
+    }
+
+    /// Whether nothing of it may be left alive.
+    pub fn is_killing(&self) -> bool {
+        matches!(self.phase, Phase::Killed { .. })
+    }
+
+    /// Whether it still runs undisturbed and its heartbeat is looked at.
+    pub fn listens(&self) -> bool {
+        self.limits.timeout.is_some() && matches!(self.phase, Phase::Running { .. })
+    }
+
+    fn show(&mut self, status: Status) -> Vec<Action> {
+        if self.shown == status {
+            return vec![];
+        }
+        self.shown = status;
+        vec![Action::Save(status)]
+    }
+
+    fn stop(&mut self, cause: Cause, signal: Signal, now: Duration) -> Vec<Action> {
+        self.shown = Status::Stopping;
+        self.phase = if signal == Signal::KILL {
+            Phase::Killed { cause }
+        } else {
+            Phase::Stopping { cause, sent: signal, kill_at: now.saturating_add(self.limits.kill_after) }
+        };
+        // The signal first: a busy database must not keep a hung command alive.
+        vec![Action::Signal(signal), Action::Save(Status::Stopping)]
+    }
+
+    fn finish(&mut self, cause: Cause, exit: Exit, sent: Option<Signal>) -> Vec<Action> {
+        self.phase = Phase::Done;
+        vec![Action::Finish(Ended { cause, exit, sent })]
+    }
+}
+
+/// When a heartbeat happened that was noticed only at `now`, the last look having been at `looked`.
+///
+/// The launcher looks only at its deadlines, so it must date a change it finds. Where the file's change time comes
+/// from this machine's own clock (`local`) and no clock was set between the two looks, that change time is exact.
+/// Otherwise the change counts as of now: a file server with another clock, or a clock that jumps, can then never end
+/// a task early; it can only grant it the time since the last look.
+pub fn date_beat(looked: Tick, now: Tick, changed: super::task::Timestamp, local: bool) -> Tick {
+    /// Two readings of both clocks may differ by this much without either having been set: slewing, scheduling.
+    const SLACK: Duration = Duration::from_millis(50);
+    let mono = now.mono.saturating_sub(looked.mono);
+    let wall = looked.wall.age(now.wall);
+    let steady = wall.abs_diff(mono) <= SLACK;
+    if local && steady && changed >= looked.wall && changed <= now.wall { now.earlier(changed.age(now.wall)) } else { now }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::task::Timestamp, *};
+
+    fn at(secs: f64) -> Tick {
+        let mono = Duration::from_secs_f64(secs);
+        Tick { mono, wall: Timestamp(mono.as_nanos() as i64 + 1_700_000_000_000_000_000) }
+    }
+
+    fn limits() -> Limits {
+        Limits {
+            timeout: Some(Duration::from_secs(100)),
+            max_runtime: None,
+            stop_signal: Signal::TERM,
+            kill_after: Duration::from_secs(5),
+        }
+    }
+
+    fn asked() -> Event {
+        Event::StopAsked { by: Asker::Control { user: "u".into(), pid: 1 }, signal: None }
+    }
+
+    fn secs(watch: &Watch) -> Option<f64> {
+        watch.deadline().map(|d| d.as_secs_f64())
+    }
+
+    const CODE: Exit = Exit::Code(0);
+
+    #[test]
+    fn a_beat_buys_a_full_timeout() {
+        let mut watch = Watch::new(limits(), at(0.0));
+        for beat in [10.0, 99.0, 150.0, 249.9] {
+            assert_eq!(watch.handle(Event::Beat, at(beat)), Ok(vec![]));
+            assert_eq!(watch.handle(Event::Tick, at(beat + 24.9)), Ok(vec![]));
+        }
+        assert_eq!(watch.handle(Event::Tick, at(249.9 + 99.9)), Ok(vec![Action::Save(Status::Stalled)]));
+        let end = watch.handle(Event::Tick, at(249.9 + 100.0)).unwrap();
+        assert_eq!(end, vec![Action::Signal(Signal::TERM), Action::Save(Status::Stopping)]);
+    }
+
+    #[test]
+    fn waking_at_the_deadline_moves_it_or_ends_it() {
+        let mut watch = Watch::new(Limits { max_runtime: Some(Duration::from_secs(1000)), ..limits() }, at(0.0));
+        let mut wakes = vec![];
+        while let Some(deadline) = watch.deadline() {
+            let before = deadline;
+            watch.handle(Event::Tick, at(deadline.as_secs_f64())).unwrap();
+            assert_ne!(watch.deadline(), Some(before));
+            wakes.push(deadline.as_secs_f64());
+        }
+        assert_eq!(wakes, [25.0, 50.0, 100.0, 105.0]);
+    }
+
+    #[test]
+    fn a_task_that_always_beats_wakes_us_four_times_a_timeout() {
+        let mut watch = Watch::new(limits(), at(0.0));
+        let mut wakes = 0;
+        while watch.deadline().unwrap() < Duration::from_secs(1000) {
+            let now = at(secs(&watch).unwrap());
+            assert_eq!(watch.handle(Event::Beat, now), Ok(vec![]));
+            assert_eq!(watch.handle(Event::Tick, now), Ok(vec![]));
+            wakes += 1;
+        }
+        assert!(wakes <= 40, "{wakes} wakes in ten timeouts");
+    }
+
+    #[test]
+    fn silence_is_shown_once_and_taken_back() {
+        let mut watch = Watch::new(limits(), at(0.0));
+        assert_eq!(watch.handle(Event::Tick, at(25.0)), Ok(vec![Action::Save(Status::Silent)]));
+        assert_eq!(watch.handle(Event::Tick, at(26.0)), Ok(vec![]));
+        assert_eq!(watch.handle(Event::Beat, at(27.0)), Ok(vec![Action::Save(Status::Running)]));
+        assert_eq!(secs(&watch), Some(52.0));
+    }
+
+    #[test]
+    fn without_limits_nothing_wakes_us() {
+        let watch = Watch::new(Limits { timeout: None, ..limits() }, at(0.0));
+        assert_eq!(watch.deadline(), None);
+    }
+
+    #[test]
+    fn the_longest_run_ends_even_a_task_that_beats() {
+        let mut watch = Watch::new(Limits { max_runtime: Some(Duration::from_secs(10)), ..limits() }, at(5.0));
+        assert_eq!(secs(&watch), Some(15.0));
+        watch.handle(Event::Beat, at(14.9)).unwrap();
+        watch.handle(Event::Tick, at(15.0)).unwrap();
+        let end = watch.handle(Event::Exited(CODE), at(15.1)).unwrap();
+        let cause = Cause::MaxRuntime(Duration::from_secs(10));
+        assert_eq!(end, vec![Action::Finish(Ended { cause, exit: CODE, sent: Some(Signal::TERM) })]);
+    }
+
+    #[test]
+    fn a_task_that_ignores_the_polite_signal_is_killed() {
+        let mut watch = Watch::new(limits(), at(0.0));
+        watch.handle(asked(), at(1.0)).unwrap();
+        assert_eq!(secs(&watch), Some(6.0));
+        assert_eq!(watch.handle(Event::Tick, at(5.9)), Ok(vec![]));
+        assert_eq!(watch.handle(Event::Tick, at(6.0)), Ok(vec![Action::Signal(Signal::KILL)]));
+        assert_eq!(watch.deadline(), None);
+    }
+
+    #[test]
+    fn asking_twice_kills_but_a_second_hangup_does_not() {
+        let hangup =
+            Event::StopAsked { by: Asker::Signal { signal: Signal::HUP, sender: None }, signal: Some(Signal::HUP) };
+        let mut watch = Watch::new(limits(), at(0.0));
+        watch.handle(hangup.clone(), at(1.0)).unwrap();
+        assert_eq!(watch.handle(hangup, at(1.1)), Ok(vec![]));
+        assert_eq!(watch.handle(asked(), at(1.2)), Ok(vec![Action::Signal(Signal::KILL)]));
+    }
+
+    #[test]
+    fn sigkill_leaves_no_grace() {
+        let mut watch = Watch::new(limits(), at(0.0));
+        let now = Event::StopAsked { by: Asker::Control { user: "u".into(), pid: 1 }, signal: Some(Signal::KILL) };
+        assert_eq!(watch.handle(now, at(1.0)).unwrap()[0], Action::Signal(Signal::KILL));
+        assert_eq!(watch.deadline(), None);
+    }
+
+    #[test]
+    fn time_spent_stopped_does_not_count() {
+        let mut watch = Watch::new(limits(), at(0.0));
+        watch.handle(Event::Tick, at(50.0)).unwrap();
+        watch.handle(Event::Paused(Duration::from_secs(1000)), at(1060.0)).unwrap();
+        assert_eq!(secs(&watch), Some(1100.0));
+        watch.handle(asked(), at(1060.0)).unwrap();
+        watch.handle(Event::Paused(Duration::from_secs(10)), at(1072.0)).unwrap();
+        assert_eq!(secs(&watch), Some(1075.0));
+    }
+
+    /// Every cell of the table in the module's header.
+    #[test]
+    fn every_phase_answers_every_event() {
+        let events = || [Event::Beat, asked(), Event::Tick, Event::Paused(Duration::ZERO), Event::Exited(CODE)];
+        let mut stopping = Watch::new(limits(), at(0.0));
+        stopping.handle(asked(), at(0.0)).unwrap();
+        let mut killed = stopping.clone();
+        killed.handle(asked(), at(0.0)).unwrap();
+        let mut done = killed.clone();
+        done.handle(Event::Exited(CODE), at(0.0)).unwrap();
+        let answers = |watch: &Watch| {
+            events().map(|event| match watch.clone().handle(event, at(1.0)) {
+                Err(Illegal) => "illegal",
+                Ok(actions) => match actions.first() {
+                    None => "-",
+                    Some(Action::Save(_)) => "save",
+                    Some(Action::Signal(_)) => "signal",
+                    Some(Action::Finish(_)) => "finish",
+                },
+            })
+        };
+        assert_eq!(answers(&Watch::new(limits(), at(0.0))), ["-", "signal", "-", "-", "finish"]);
+        assert_eq!(answers(&stopping), ["-", "signal", "-", "-", "finish"]);
+        assert_eq!(answers(&killed), ["-", "-", "-", "-", "finish"]);
+        assert_eq!(answers(&done), ["illegal"; 5]);
+    }
+
+    #[test]
+    fn a_beat_found_late_is_dated_by_the_file_only_where_that_is_safe() {
+        let wall = |secs: f64| at(secs).wall;
+        assert_eq!(date_beat(at(10.0), at(20.0), wall(13.0), true), at(13.0));
+        assert_eq!(date_beat(at(10.0), at(20.0), wall(13.0), false), at(20.0), "another machine's clock");
+        assert_eq!(date_beat(at(10.0), at(20.0), wall(9.0), true), at(20.0), "before the last look");
+        assert_eq!(date_beat(at(10.0), at(20.0), wall(21.0), true), at(20.0), "in the future");
+        let jumped = Tick { mono: at(20.0).mono, wall: wall(3620.0) };
+        assert_eq!(date_beat(at(10.0), jumped, wall(3613.0), true), jumped, "the clock was set meanwhile");
+        let back = Tick { mono: at(20.0).mono, wall: wall(5.0) };
+        assert_eq!(date_beat(at(10.0), back, wall(4.0), true), back, "the clock was set back");
+    }
+}
