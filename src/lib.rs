@@ -33,11 +33,15 @@ pub mod io {
 
 /// What the programs do, as functions.
 pub mod app {
+    pub mod control;
+    pub mod control_args;
     pub mod db;
     pub mod launch;
     pub mod launch_args;
     pub mod parse;
     pub mod parse_args;
+    pub mod show;
     pub mod truth;
     pub mod wait;
+    pub mod when;
 }

@@ -151,6 +151,18 @@ pub fn read_all(path: &Path) -> Option<Feedback> {
     Some(feedback)
 }
 
+/// The last values of a feedback file, from its end alone; none if it cannot be read.
+pub fn read_tail(path: &Path) -> Option<Feedback> {
+    let mut feedback = Feedback::default();
+    FeedFile::open(path).ok()?.read_tail(&mut feedback).ok()?;
+    Some(feedback)
+}
+
+/// What is alive now of the command of a task whose launcher is gone.
+pub fn survivors_of(task: &Task) -> Vec<Process> {
+    survivors(task, &process::carriers(&task.upid.as_deref().into_iter().collect()))
+}
+
 /// Removes the feedback file of a task whose values are in history now.
 pub fn remove_feedback(task: &Task) {
     if let Some(path) = task.feedpath.as_ref().filter(|_| !task.keep_feedback) {

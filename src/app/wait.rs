@@ -85,6 +85,17 @@ impl Waiter {
     }
 }
 
+impl Waiter {
+    /// Sleeps until the database is written to, or `timeout` is over.
+    ///
+    /// # Errors
+    /// [`WaitError`]
+    pub fn wait_for_writes(&mut self, timeout: Duration) -> Result<(), WaitError> {
+        self.writes.wait(Some(timeout), None)?;
+        Ok(())
+    }
+}
+
 /// Waits until a task of this number does not live any more.
 ///
 /// # Errors

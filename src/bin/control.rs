@@ -1,1 +1,48 @@
-fn main() {}
+//! `control`: a command line, a verb, an exit code. The work is in `taskwatcher::app::control`.
+
+use std::{
+    io::{self, BufWriter, IsTerminal, Write},
+    os::fd::AsFd,
+    process::ExitCode,
+};
+
+use clap::Parser;
+use taskwatcher::{
+    app::{
+        control::{Output, run},
+        control_args::{ControlArgs, normalize},
+    },
+    io::{store::Patience, terminal},
+};
+
+fn main() -> ExitCode {
+    let args = ControlArgs::parse_from(normalize(std::env::args_os()));
+    let (stdout, mut messages) = (io::stdout(), io::stderr());
+    let width = || terminal::width(io::stdout().as_fd());
+    let notify: Option<fn()> = messages.is_terminal().then_some(say_waiting);
+    let mut data = BufWriter::with_capacity(1 << 16, stdout.lock());
+    let mut output = Output {
+        data: &mut data,
+        messages: &mut messages,
+        width: &width,
+        patience: Patience { notify, ..Patience::USUAL },
+    };
+    let done = run(args, &mut output).and_then(|code| Ok(data.flush().map(|()| code)?));
+    let code = match done {
+        Ok(code) => code,
+        Err(error) if error.is_broken_pipe() => 0,
+        Err(error) => {
+            // What was printed before the failure is still wanted.
+            let _ = data.flush();
+            let _ = writeln!(messages, "control: error: {error}");
+            error.exit_code()
+        }
+    };
+    // What the buffer still holds after a broken pipe has nowhere to go.
+    std::mem::forget(data);
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+fn say_waiting() {
+    let _ = writeln!(io::stderr(), "control: waiting for the database, which another program keeps locked");
+}

@@ -223,6 +223,21 @@ impl FeedFile {
         Ok(())
     }
 
+    /// Reads whole lines from the end of the file, as many as fit one piece: enough for the values that change often.
+    pub fn read_tail(&self, feedback: &mut Feedback) -> Result<(), FeedError> {
+        /// Bytes of the piece.
+        const TAIL: u64 = 16 * 1024;
+        let size = self.look()?.size();
+        let start = size.saturating_sub(TAIL);
+        let mut buffer = vec![0; (size - start) as usize];
+        let got = self.read_at(&mut buffer, start)?;
+        let piece = &buffer[..got];
+        // The first line may have begun before the piece.
+        let first = if start == 0 { 0 } else { memchr::memchr(b'\n', piece).map_or(got, |end| end + 1) };
+        feedback.push(&piece[first..]);
+        Ok(())
+    }
+
     /// Drops the unterminated last line and moves the mark back to its start, so that both can be stored and gone on
     /// with by another program.
     pub fn rewind(&self, feedback: &mut Feedback, mark: &mut Mark) -> Result<(), FeedError> {

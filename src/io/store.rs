@@ -529,7 +529,7 @@ impl Store {
     /// [`StoreError`]
     pub fn task(&self, task: &TaskRef) -> Result<Option<Task>> {
         let rows = match task {
-            TaskRef::Id(id) => self.select_tasks("WHERE tasks.id = ?1", &[&id.0]),
+            TaskRef::Id(id) => self.select_tasks("WHERE id = ?1", &[&id.0]),
             TaskRef::Handle(handle) => self.select_tasks("WHERE handle = ?1", &[&handle.as_str()]),
             TaskRef::Upid(upid) => self.select_tasks("WHERE upid = ?1", &[&upid.as_str()]),
         };
@@ -970,7 +970,7 @@ fn find_reservation(
         TaskRef::Upid(_) => return no("a UPID names a task that was started already".into()),
     };
     let row = tx
-        .query_row(&format!("{SELECT_TASKS} WHERE tasks.{column} = ?1"), [value], task_row)
+        .query_row(&format!("{SELECT_TASKS} WHERE {column} = ?1"), [value], task_row)
         .optional()?;
     if let Some(row) = row {
         return match row.is_reserved() {
@@ -1014,10 +1014,10 @@ fn move_to_history(tx: &Transaction<'_>, id: i64, upid: Option<&str>, end: &End)
     Ok(true)
 }
 
-const SELECT_TASKS: &str = "SELECT tasks.id, slot, name, info1, info2, info3, pid, status, tasks.feedback, reservetime,
-    starttime, duration, tasks.lastupdate, timeout, handle, expires, upid, launcher_pid, launcher_pstart, pid_pstart,
+const SELECT_TASKS: &str = "SELECT id, slot, name, info1, info2, info3, pid, status, feedback, reservetime, starttime,
+    duration, lastupdate, timeout, handle, expires, upid, launcher_pid, launcher_pstart, pid_pstart,
     boot_id, host, user, argv, cwd, feedpath, keep_feedback, max_runtime, stop_signal, kill_after, log,
-    feedbacks.feedback FROM tasks LEFT JOIN feedbacks ON feedbacks.id = tasks.id";
+    (SELECT feedback FROM feedbacks WHERE feedbacks.id = tasks.id) FROM tasks";
 
 fn task_row(row: &Row<'_>) -> rusqlite::Result<Task> {
     let launcher_pid: Option<i32> = row.get(17)?;

@@ -72,3 +72,10 @@ fn is_pipe(fd: BorrowedFd<'_>) -> bool {
 pub fn is_file(fd: BorrowedFd<'_>) -> bool {
     fstat(fd).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG)
 }
+
+/// Columns of the terminal behind this descriptor; none if there is none.
+pub fn width(fd: BorrowedFd<'_>) -> Option<u16> {
+    let size = rustix::termios::tcgetwinsize(fd).ok()?;
+    // A terminal that does not know its size is taken for a usual one.
+    Some(if size.ws_col == 0 { 80 } else { size.ws_col })
+}

@@ -1,0 +1,675 @@
+//! The verbs of `control`, as functions that write to where they are told and give an exit code.
+
+use std::{
+    collections::HashMap,
+    io::{self, Write},
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    control_args::{self as args, ControlArgs, Verb},
+    db::{self, DbError},
+    launch, show,
+    truth::{self, Live, Survey},
+    wait::{WaitError, Waiter},
+    when::{BadTime, parse_when},
+};
+use crate::{
+    io::{
+        child,
+        feedfile::{FeedError, FeedFile, Mark},
+        process,
+        spool::{Request, Spool},
+        store::{self, NewTask, Patience, Refused, Store, StoreError, StoreFailure},
+        sys,
+    },
+    model::{
+        feedback::Feedback,
+        query::{Filter, Page, Query},
+        task::{Asker, End, HistoryRow, Outcome, Process, Signal, Status, TaskId, TaskRef, Timestamp, exit_code},
+    },
+};
+
+/// Where a verb writes, and for whom.
+pub struct Output<'a> {
+    /// Data.
+    pub data: &'a mut dyn Write,
+    /// Messages.
+    pub messages: &'a mut dyn Write,
+    /// Columns of the terminal that data goes to; none: not a terminal, nothing is cut or wrapped.
+    pub width: &'a dyn Fn() -> Option<u16>,
+    /// How long a lock is waited for, and who hears of it.
+    pub patience: Patience,
+}
+
+/// Why a verb did not work.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store said no.
+    #[error("cannot reserve: {0}")]
+    Refused(#[from] Refused),
+    /// Nobody has heard of it.
+    #[error("there is no task {0}")]
+    NoSuchTask(TaskRef),
+    /// No task of the name lives.
+    #[error("no task of the name {0:?} is reserved or running")]
+    NoSuchName(String),
+    /// A time on the command line.
+    #[error("cannot read {0} {1:?}: {2}")]
+    Time(&'static str, String, BadTime),
+    /// The feedback file.
+    #[error("cannot read the feedback of task {0}: {1}")]
+    Feedback(i64, FeedError),
+    /// Waiting.
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+    /// A log that was to be deleted with its row.
+    #[error("cannot make a handle: {0}")]
+    Handle(io::Error),
+    /// Nobody reads what we print.
+    #[error("cannot write the output: {0}")]
+    Write(#[from] io::Error),
+}
+
+impl From<StoreFailure> for ControlError {
+    fn from(failure: StoreFailure) -> ControlError {
+        match failure {
+            StoreFailure::Broken(error) => error.into(),
+            StoreFailure::Refused(refused) => refused.into(),
+        }
+    }
+}
+
+impl ControlError {
+    /// Whether it is no failure of ours: the reader of our output went away.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, ControlError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// The exit code of section 4 and 13.
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            ControlError::Time(..) => exit_code::USAGE,
+            _ => exit_code::FAILED,
+        }
+    }
+}
+
+type Done = Result<i32, ControlError>;
+
+/// A database to work on, and where to tell of it.
+struct Desk<'a, 'b> {
+    db: PathBuf,
+    json: bool,
+    out: &'a mut Output<'b>,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// [`ControlError`]
+pub fn run(args: ControlArgs, out: &mut Output<'_>) -> Done {
+    if let Verb::Completions(wanted) = &args.verb {
+        let mut command = wanted.program.command();
+        let name = command.get_name().to_owned();
+        let mut script = Vec::new();
+        clap_complete::generate(wanted.shell, &mut command, name, &mut script);
+        out.data.write_all(&script)?;
+        return Ok(0);
+    }
+    let mut desk = Desk { db: db::path(args.db.as_deref())?, json: args.json, out };
+    match args.verb {
+        Verb::Reserve(wanted) => desk.reserve(&wanted),
+        Verb::List(wanted) => desk.list(&wanted),
+        Verb::Show(one) => desk.show(&one.task),
+        Verb::Feedback(one) => desk.feedback(&one.task),
+        Verb::History(wanted) => desk.history(&wanted),
+        Verb::Wait(wanted) => desk.wait(&wanted),
+        Verb::Kill(wanted) => desk.kill(&wanted.tasks, &wanted.how),
+        Verb::Killall(wanted) => desk.kill_all(&wanted),
+        Verb::Update => desk.update(),
+        Verb::Clear(wanted) => desk.clear(&wanted),
+        Verb::Initialize(wanted) => desk.initialize(&wanted),
+        Verb::Completions(_) => Ok(0),
+    }
+}
+
+/// What is known of a task somebody named.
+enum Found {
+    Live(Box<Live>),
+    Ended(Box<HistoryRow>),
+}
+
+fn find(store: &Store, survey: &Survey, task: &TaskRef) -> Result<Option<Found>, StoreError> {
+    let names = |live: &&Live| match task {
+        TaskRef::Id(id) => live.task.id == id.0,
+        TaskRef::Handle(handle) => live.task.handle == handle.as_str(),
+        TaskRef::Upid(upid) => live.task.upid.as_deref() == Some(upid.as_str()),
+    };
+    match survey.live.iter().find(names) {
+        Some(live) => Ok(Some(Found::Live(Box::new(live.clone())))),
+        // One that ended after the survey is in history by now; so this order never misses it.
+        None => Ok(store.ended(task)?.map(|row| Found::Ended(Box::new(row)))),
+    }
+}
+
+impl Desk<'_, '_> {
+    fn open(&self) -> Result<Store, ControlError> {
+        Ok(db::open(&self.db, self.out.patience)?)
+    }
+
+    fn print(&mut self, text: &str) -> Result<(), ControlError> {
+        if !text.is_empty() {
+            writeln!(self.out.data, "{text}")?;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, line: &str) {
+        // That nobody reads messages stops nothing.
+        let _ = writeln!(self.out.messages, "control: {line}");
+    }
+
+    fn reserve(&mut self, wanted: &args::Reserve) -> Done {
+        let mut store = db::open_or_create(&self.db, self.out.patience)?;
+        let wall = sys::now().wall;
+        let now = wall.secs();
+        let task = NewTask {
+            name: wanted.name.clone().unwrap_or_default(),
+            info: [wanted.info1.clone(), wanted.info2.clone(), wanted.info3.clone()],
+            handle: sys::new_handle().map_err(ControlError::Handle)?.to_string(),
+            now,
+            unique: wanted.unique,
+        };
+        // Rounded up: a reservation must hold for as long as was asked.
+        let held = i64::try_from(wanted.expire.as_nanos()).unwrap_or(i64::MAX);
+        let expires = Timestamp(wall.0.saturating_add(held).saturating_add(999_999_999)).secs();
+        let path = self.db.clone();
+        let id = store.reserve(&task, expires, |row| truth::is_dead(&path, row))?;
+        sys::crash_point("reserve.after");
+        let text = match (self.json, wanted.handle) {
+            (true, _) => json!({ "taskid": id, "handle": task.handle, "expires": expires }).to_string(),
+            (false, true) => task.handle,
+            (false, false) => id.to_string(),
+        };
+        self.print(&text)?;
+        Ok(0)
+    }
+
+    fn list(&mut self, wanted: &args::List) -> Done {
+        if !wanted.watch {
+            let mut store = self.open()?;
+            return self.list_once(&mut store, wanted);
+        }
+        let terminal = (self.out.width)().is_some();
+        let mut store = self.open()?;
+        let mut waiter = Waiter::new(&self.db);
+        loop {
+            if terminal {
+                // Home, and clear what follows: no flicker.
+                write!(self.out.data, "\x1b[H\x1b[J")?;
+            }
+            let code = self.list_once(&mut store, wanted)?;
+            self.out.data.flush()?;
+            if code != 0 {
+                return Ok(code);
+            }
+            waiter.wait_for_writes(Duration::from_secs(1))?;
+        }
+    }
+
+    fn list_once(&mut self, store: &mut Store, wanted: &args::List) -> Done {
+        let (since, until) = (time("--since", &wanted.since)?, time("--until", &wanted.until)?);
+        let mut survey = truth::survey(store)?;
+        let now = sys::now().wall;
+        survey.live.retain(|live| {
+            let start = live.task.starttime.or(live.task.reservetime).unwrap_or(0);
+            wanted.name.as_ref().is_none_or(|name| *name == live.task.name)
+                && since.is_none_or(|since| start >= since)
+                && until.is_none_or(|until| start <= until)
+        });
+        let live: Vec<(Live, Option<f64>)> = survey
+            .live
+            .into_iter()
+            .map(|live| {
+                let progress = progress_of(&live);
+                (live, progress)
+            })
+            .collect();
+        let ended = match wanted.all {
+            true => {
+                let filter = Filter { name: wanted.name.clone(), since, until, ..Filter::default() };
+                store.page(&Query { filter, limit: RECENT, after: None, reverse: false })?
+            }
+            false => Page { rows: vec![], next: None },
+        };
+        let rows = || {
+            let live = live.iter().map(|(live, progress)| show::task_json(live, *progress, now));
+            live.chain(ended.rows.iter().map(show::ended_json))
+        };
+        if wanted.jsonl {
+            for row in rows() {
+                writeln!(self.out.data, "{row}")?;
+            }
+        } else if self.json {
+            self.print(&Value::Array(rows().collect()).to_string())?;
+        } else {
+            let width = (self.out.width)();
+            self.print(&show::task_table(&live, now, width))?;
+            if wanted.all {
+                self.print(&format!("\n{}", show::history_table(&ended, width)))?;
+            }
+        }
+        Ok(0)
+    }
+
+    fn show(&mut self, task: &TaskRef) -> Done {
+        let mut store = self.open()?;
+        let survey = truth::survey(&mut store)?;
+        let value = match find(&store, &survey, task)? {
+            Some(Found::Live(live)) => {
+                let mut value = show::task_json(&live, progress_of(&live), sys::now().wall);
+                if live.task.feedback && live.status != Status::Reserved {
+                    let values = self.current_feedback(&mut store, &live)?;
+                    value["feedback"] = serde_json::from_str(&values).unwrap_or(Value::Null);
+                }
+                value
+            }
+            Some(Found::Ended(row)) => show::ended_json(&row),
+            None => return Err(ControlError::NoSuchTask(task.clone())),
+        };
+        let text = if self.json { value.to_string() } else { show::details(&value) };
+        self.print(&text)?;
+        Ok(0)
+    }
+
+    fn feedback(&mut self, task: &TaskRef) -> Done {
+        let mut store = self.open()?;
+        let survey = truth::survey(&mut store)?;
+        let text = match find(&store, &survey, task)? {
+            Some(Found::Live(live)) => self.current_feedback(&mut store, &live)?,
+            Some(Found::Ended(row)) => row.feedback.unwrap_or_else(|| json!({})).to_string(),
+            None => return Err(ControlError::NoSuchTask(task.clone())),
+        };
+        self.print(&text)?;
+        Ok(0)
+    }
+
+    /// The values of a live task: what was stored, and what is new in its file; stored again for the next one.
+    fn current_feedback(&mut self, store: &mut Store, live: &Live) -> Result<String, ControlError> {
+        let task = &live.task;
+        let Some(path) = task.feedpath.as_deref().filter(|_| task.feedback) else { return Ok("{}".to_owned()) };
+        let state = store.feedback_state(task.id)?;
+        let (mut feedback, mut mark): (Feedback, Mark) =
+            state.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let before = mark;
+        let file = match FeedFile::open(path) {
+            Ok(file) => file,
+            // Not written yet, or not any more: what was read stays.
+            Err(error) if error.is_missing() => return Ok(feedback.to_json()),
+            Err(error) => return Err(ControlError::Feedback(task.id, error)),
+        };
+        let failed = |error| ControlError::Feedback(task.id, error);
+        file.read_new(&mut feedback, &mut mark).map_err(failed)?;
+        file.rewind(&mut feedback, &mut mark).map_err(failed)?;
+        let json = feedback.to_json();
+        if mark != before && store.is_writable() {
+            let state = serde_json::to_string(&(&feedback, &mark)).unwrap_or_default();
+            store.set_patience(Patience::SHORT);
+            // A busy database costs the next reader a little more reading, not this one its answer.
+            match store.save_feedback(task.id, &json, sys::now().wall.secs(), &state) {
+                Ok(()) | Err(StoreError::Busy(..) | StoreError::Full(..) | StoreError::ReadOnly(..)) => {}
+                Err(error) => return Err(error.into()),
+            }
+            store.set_patience(self.out.patience);
+        }
+        Ok(json)
+    }
+
+    fn history(&mut self, wanted: &args::History) -> Done {
+        let filter = Filter {
+            name: wanted.name.clone(),
+            results: wanted.outcome.clone(),
+            since: time("--since", &wanted.since)?,
+            until: time("--until", &wanted.until)?,
+            user: wanted.user.clone(),
+        };
+        let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
+        let query = Query { filter, limit, after: wanted.after, reverse: wanted.reverse };
+        let mut store = self.open()?;
+        truth::survey(&mut store)?;
+        let page = store.page(&query)?;
+        let next = page.next.map(|cursor| cursor.to_string());
+        if wanted.jsonl {
+            for row in &page.rows {
+                writeln!(self.out.data, "{}", json!(row))?;
+            }
+        } else if self.json {
+            self.print(&json!({ "rows": page.rows, "next": next }).to_string())?;
+            return Ok(0);
+        } else {
+            let width = (self.out.width)();
+            self.print(&show::history_table(&page, width))?;
+        }
+        if let Some(next) = next {
+            self.tell(&format!("there is more: --after {next}"));
+        }
+        Ok(0)
+    }
+
+    fn wait(&mut self, wanted: &args::Wait) -> Done {
+        let mut store = self.open()?;
+        let mut waiter = Waiter::new(&self.db);
+        let end = wanted.timeout.map(|timeout| sys::now().mono.saturating_add(timeout));
+        let mut left: Vec<TaskRef> = wanted.tasks.clone();
+        let mut failed = false;
+        let mut unknown = None;
+        loop {
+            let survey = truth::survey(&mut store)?;
+            let mut live = Vec::new();
+            let mut ended = 0;
+            for task in std::mem::take(&mut left) {
+                match find(&store, &survey, &task)? {
+                    Some(Found::Live(found)) => live.push((task, *found)),
+                    Some(Found::Ended(row)) => {
+                        ended += 1;
+                        failed |= !matches!(row.outcome.split(':').next(), Some("OK" | "WARNINGS"));
+                        self.print_result(row.upid.as_deref(), row.taskid, Some(&row))?;
+                    }
+                    None => unknown = Some(task),
+                }
+            }
+            self.out.data.flush()?;
+            if let Some(task) = unknown.take() {
+                return Err(ControlError::NoSuchTask(task));
+            }
+            if live.is_empty() || (wanted.any && ended > 0) {
+                return Ok(if failed { exit_code::FAILED } else { 0 });
+            }
+            let timeout = end.map(|end| end.saturating_sub(sys::now().mono));
+            if timeout.is_some_and(|timeout| timeout.is_zero()) {
+                for (_, found) in &live {
+                    if self.json {
+                        self.print_result(found.task.upid.as_deref(), found.task.id, None)?;
+                    } else {
+                        self.tell(&format!("task {} has not ended: {}", found.task.id, found.status));
+                    }
+                }
+                return Ok(exit_code::TIMED_OUT);
+            }
+            waiter.wait(&live.iter().map(|(_, found)| found).collect::<Vec<_>>(), timeout)?;
+            left = live.into_iter().map(|(task, _)| task).collect();
+        }
+    }
+
+    fn print_result(&mut self, upid: Option<&str>, id: i64, row: Option<&HistoryRow>) -> Result<(), ControlError> {
+        let text = match row {
+            Some(row) if !self.json => {
+                let why = row.termerror.as_ref().filter(|_| row.outcome == "unknown");
+                let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+                format!("{id} {}", show::clean(&format!("{}{why}", row.outcome)))
+            }
+            row => show::proxmox_status(upid, id, row).to_string(),
+        };
+        self.print(&text)
+    }
+
+    fn kill(&mut self, tasks: &[TaskRef], how: &args::How) -> Done {
+        let mut store = self.open()?;
+        let survey = truth::survey(&mut store)?;
+        let mut code = 0;
+        let mut asked = Vec::new();
+        for task in tasks {
+            match find(&store, &survey, task)? {
+                Some(Found::Live(live)) => asked.push(*live),
+                Some(Found::Ended(row)) => {
+                    self.tell(&format!("error: task {task} has ended already: {}", show::clean(&row.outcome)));
+                    code = exit_code::FAILED;
+                }
+                None => {
+                    self.tell(&format!("error: there is no task {task}"));
+                    code = exit_code::FAILED;
+                }
+            }
+        }
+        Ok(code.max(self.end_all(store, asked, how)?))
+    }
+
+    fn kill_all(&mut self, wanted: &args::Killall) -> Done {
+        let mut store = self.open()?;
+        let survey = truth::survey(&mut store)?;
+        let named: Vec<Live> = survey.live.into_iter().filter(|live| live.task.name == wanted.name).collect();
+        if named.is_empty() {
+            return Err(ControlError::NoSuchName(wanted.name.clone()));
+        }
+        self.end_all(store, named, &wanted.how)
+    }
+
+    /// Asks for all their ends first, then waits for each: a stubborn one must not give the others time.
+    fn end_all(&mut self, mut store: Store, tasks: Vec<Live>, how: &args::How) -> Done {
+        let mut code = 0;
+        let mut waiting = Vec::new();
+        let signal = if how.now { Some(Signal::KILL) } else { how.signal };
+        for live in tasks {
+            match self.ask(&mut store, &live, signal) {
+                Ok(Asked::Waits) => waiting.push(live),
+                Ok(Asked::Done(line)) => self.say_killed(&live, &line)?,
+                Err(error) => {
+                    self.tell(&format!("error: cannot end task {}: {error}", live.task.id));
+                    code = exit_code::FAILED;
+                }
+            }
+        }
+        for live in waiting {
+            if how.no_wait {
+                self.say_killed(&live, "asked to end")?;
+                continue;
+            }
+            match self.see_it_end(&mut store, &live, signal)? {
+                Some(outcome) => self.say_killed(&live, &outcome)?,
+                None => {
+                    let line = "it was asked to end and has not; its launcher or a process of it does not answer";
+                    self.tell(&format!("error: cannot end task {}: {line}", live.task.id));
+                    code = exit_code::FAILED;
+                }
+            }
+        }
+        Ok(code)
+    }
+
+    fn say_killed(&mut self, live: &Live, what: &str) -> Result<(), ControlError> {
+        let id = live.task.id;
+        let text = match self.json {
+            true => json!({ "taskid": id, "name": live.task.name, "result": what }).to_string(),
+            false => format!("task {id} ({}): {}", show::clean(&live.task.name), show::clean(what)),
+        };
+        self.print(&text)
+    }
+
+    fn ask(&mut self, store: &mut Store, live: &Live, signal: Option<Signal>) -> Result<Asked, ControlError> {
+        let task = &live.task;
+        let by = Asker::Control { user: sys::login(), pid: child::own_pid() };
+        if live.status == Status::Reserved {
+            let outcome = Outcome::Error(format!("reservation cancelled by {by}"));
+            let end = End { ended_by: Some(by.to_string()), ..End::new(&outcome, sys::now().wall, None) };
+            return match store.settle(&[(task.clone(), end)])? {
+                0 => Err(io::Error::other("it was launched just now; try again").into()),
+                _ => Ok(Asked::Done("reservation cancelled".into())),
+            };
+        }
+        if live.status == Status::Orphaned {
+            signal_all(&live.survivors, signal.unwrap_or_else(|| polite(live)))?;
+            return Ok(Asked::Waits);
+        }
+        let (Some(launcher), Some(slot), Some(upid)) = (task.launcher, task.slot, task.upid.as_deref()) else {
+            return Err(io::Error::other("its launcher is not known").into());
+        };
+        let spool = Spool::open(&self.db, true)?;
+        spool.reserve(slot)?;
+        spool.leave_request(slot, upid, &Request { by, signal })?;
+        launch::notify(launcher)?;
+        // A launcher that was stopped (Ctrl-Z) could not act on it.
+        process::signal(launcher, Signal::CONT)?;
+        Ok(Asked::Waits)
+    }
+
+    /// Waits for the end that was asked for; its outcome, or none if it does not come.
+    fn see_it_end(
+        &mut self,
+        store: &mut Store,
+        live: &Live,
+        signal: Option<Signal>,
+    ) -> Result<Option<String>, ControlError> {
+        let grace = live.task.kill_after.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
+        let grace = grace.unwrap_or(launch::KILL_AFTER);
+        let outcome = |store: &Store| {
+            let row = store.ended(&TaskRef::Id(TaskId(live.task.id)))?;
+            Ok::<_, StoreError>(row.map_or_else(|| "ended".to_owned(), |row| row.outcome))
+        };
+        if live.status != Status::Orphaned {
+            let end = sys::now().mono + grace + MARGIN;
+            let gone = wait_for_ends(live.task.launcher.as_slice(), end)?;
+            truth::survey(store)?;
+            return if gone { outcome(store).map(Some).map_err(Into::into) } else { Ok(None) };
+        }
+        let mut last = signal.unwrap_or_else(|| polite(live));
+        let mut end = sys::now().mono + grace;
+        let mut left = live.survivors.clone();
+        while !left.is_empty() {
+            if !wait_for_ends(&left, end)? {
+                if last == Signal::KILL {
+                    return Ok(None);
+                }
+                last = Signal::KILL;
+                signal_all(&left, last)?;
+                end = sys::now().mono + MARGIN;
+                continue;
+            }
+            // Those that were born meanwhile.
+            left = truth::survivors_of(&live.task);
+            signal_all(&left, last)?;
+        }
+        let by = Asker::Control { user: sys::login(), pid: child::own_pid() };
+        let now = sys::now().wall;
+        let ran = live.task.starttime.map(|start| Timestamp::from_secs(start).age(now));
+        let end = End {
+            termsignal: Some(last.to_string()),
+            ended_by: Some(by.to_string()),
+            feedback: live.task.feedpath.as_deref().and_then(truth::read_all).map(|values| values.to_json()),
+            ..End::new(&Outcome::Error(format!("killed by {by}")), now, ran)
+        };
+        if store.settle(&[(live.task.clone(), end)])? > 0 {
+            truth::remove_feedback(&live.task);
+        }
+        outcome(store).map(Some).map_err(Into::into)
+    }
+
+    fn update(&mut self) -> Done {
+        let mut store = self.open()?;
+        let survey = truth::survey(&mut store)?;
+        let statuses: Vec<(i64, Status, i64)> =
+            survey.live.iter().map(|live| (live.task.id, live.status, live.beat.secs())).collect();
+        store.update(&statuses, sys::now().wall.secs())?;
+        let (live, ended) = (survey.live.len(), survey.ended.len());
+        let text = match self.json {
+            true => json!({ "live": live, "settled": ended }).to_string(),
+            false => format!("{live} live, {ended} settled"),
+        };
+        self.print(&text)?;
+        Ok(0)
+    }
+
+    fn clear(&mut self, wanted: &args::Clear) -> Done {
+        let mut store = self.open()?;
+        truth::survey(&mut store)?;
+        let age = |age: Duration| sys::now().wall.secs().saturating_sub(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+        let which = store::Clear { before: wanted.older_than.map(age), name: wanted.name.clone() };
+        let (rows, logs) = store.clear(&which)?;
+        for log in logs {
+            // A log that is gone already is as it should be.
+            let _ = std::fs::remove_file(log);
+        }
+        let text = match self.json {
+            true => json!({ "deleted": rows }).to_string(),
+            false => format!("{rows} deleted"),
+        };
+        self.print(&text)?;
+        Ok(0)
+    }
+
+    fn initialize(&mut self, wanted: &args::Initialize) -> Done {
+        let mut store = db::open_or_create(&self.db, self.out.patience)?;
+        let live = truth::survey(&mut store)?.live.len();
+        store.reset(live, wanted.force)?;
+        Ok(0)
+    }
+}
+
+/// How many ends `list --all` adds.
+const RECENT: usize = 20;
+/// How long beyond its grace a task may take to be gone and recorded.
+const MARGIN: Duration = Duration::from_secs(10);
+
+enum Asked {
+    Done(String),
+    Waits,
+}
+
+fn polite(live: &Live) -> Signal {
+    live.task.stop_signal.as_deref().and_then(|name| name.parse().ok()).unwrap_or(Signal::TERM)
+}
+
+fn signal_all(processes: &[Process], signal: Signal) -> Result<(), ControlError> {
+    for process in processes {
+        process::signal(*process, signal)?;
+        if signal != Signal::KILL {
+            // What is stopped cannot act on it.
+            process::signal(*process, Signal::CONT)?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until all of these processes are gone; false if that takes until `end` on the monotonic clock.
+fn wait_for_ends(processes: &[Process], end: Duration) -> Result<bool, ControlError> {
+    for process in processes {
+        let Some(fd): Option<OwnedFd> = process::open(*process)? else { continue };
+        loop {
+            let left = end.saturating_sub(sys::now().mono);
+            if child::poll_one(fd.as_fd(), Some(left))? {
+                break;
+            }
+            if left.is_zero() {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+fn time(option: &'static str, text: &Option<String>) -> Result<Option<i64>, ControlError> {
+    let read = |text: &String| {
+        parse_when(text, chrono::Local::now()).map_err(|error| ControlError::Time(option, text.clone(), error))
+    };
+    text.as_ref().map(read).transpose()
+}
+
+/// How far a task is, from the end of its feedback file: no state is kept and no more is read than the last of it.
+fn progress_of(live: &Live) -> Option<f64> {
+    let path = live.task.feedpath.as_deref().filter(|_| live.task.feedback && live.status != Status::Reserved)?;
+    let stored = || {
+        let values: HashMap<String, String> = serde_json::from_str(live.task.values.as_deref()?).ok()?;
+        values.get("progress")?.trim().parse().ok()
+    };
+    truth::read_tail(path).and_then(|feedback| feedback.progress()).or_else(stored)
+}

@@ -1,0 +1,337 @@
+//! The command line of `control`: its verbs in both spellings, and their help.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, builder::PossibleValue};
+use clap_complete::Shell;
+
+use crate::model::{
+    query::Cursor,
+    task::{Class, Signal, TaskRef, parse_span},
+};
+
+/// Says what runs, how far it is, what ran and why it failed. Every verb can be written with or without dashes.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "control",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "TASK is a task's number, its handle or its UPID. Exit codes: 0 done; 1 it did not work, or a task \
+        waited for has failed; 124 wait timed out; 2 bad usage."
+)]
+pub struct ControlArgs {
+    /// Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub db: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Verb {
+    /// Reserve a task id, and print it
+    Reserve(Reserve),
+    /// List the tasks that have not ended
+    List(List),
+    /// Tell everything about one task, running or ended
+    Show(One),
+    /// Print the feedback of one task as a JSON object
+    Feedback(One),
+    /// Page through ended tasks, newest first
+    History(History),
+    /// Wait until tasks have ended, and print their results
+    Wait(Wait),
+    /// End tasks with their whole process trees; cancel reservations
+    Kill(Kill),
+    /// End all tasks of a name
+    Killall(Killall),
+    /// Bring stored durations and states up to date, settle dead tasks
+    Update,
+    /// Delete history
+    Clear(Clear),
+    /// Create the database, or empty it: all its contents are lost
+    Initialize(Initialize),
+    /// Print shell completions
+    Completions(Completions),
+}
+
+/// `reserve`
+#[derive(Debug, Clone, Args)]
+pub struct Reserve {
+    /// Name of the task; without one, its command's file name will be it
+    #[arg(long, visible_alias = "taskname", allow_hyphen_values = true)]
+    pub name: Option<String>,
+    /// Free side information
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub info1: Option<String>,
+    /// Free side information
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub info2: Option<String>,
+    /// Free side information
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub info3: Option<String>,
+    /// Only if no task of the name is reserved or lives
+    #[arg(long, requires = "name")]
+    pub unique: bool,
+    /// The reservation lapses if it is not launched in this time
+    #[arg(long, value_name = "DURATION", value_parser = parse_span, default_value = "60s")]
+    pub expire: Duration,
+    /// Print the handle, which nobody can guess, instead of the number
+    #[arg(long)]
+    pub handle: bool,
+}
+
+/// `list`
+#[derive(Debug, Clone, Args)]
+pub struct List {
+    /// Go on, and redraw at each change and every second
+    #[arg(long, conflicts_with_all = ["json", "jsonl"])]
+    pub watch: bool,
+    /// Also those that ended last
+    #[arg(long)]
+    pub all: bool,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub jsonl: bool,
+    /// Only tasks of this name
+    #[arg(long, allow_hyphen_values = true)]
+    pub name: Option<String>,
+    /// Only tasks that started at this time or later (a date, 2h, yesterday)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub since: Option<String>,
+    /// Only tasks that started at this time or earlier
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub until: Option<String>,
+}
+
+/// A verb on one task.
+#[derive(Debug, Clone, Args)]
+pub struct One {
+    /// The task
+    pub task: TaskRef,
+}
+
+/// `history`
+#[derive(Debug, Clone, Args)]
+pub struct History {
+    /// Only tasks of this name
+    #[arg(long, visible_alias = "taskname", allow_hyphen_values = true)]
+    pub name: Option<String>,
+    /// Only these outcomes: ok, warnings, error, unknown
+    #[arg(long, value_name = "OUTCOME", value_delimiter = ',')]
+    pub outcome: Vec<Class>,
+    /// Only tasks that ended at this time or later (a date, 2h, yesterday)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub since: Option<String>,
+    /// Only tasks that ended at this time or earlier
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub until: Option<String>,
+    /// Only tasks of this login
+    #[arg(long)]
+    pub user: Option<String>,
+    /// At most so many rows
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Go on after the page that named this cursor
+    #[arg(long, value_name = "CURSOR", allow_hyphen_values = true)]
+    pub after: Option<Cursor>,
+    /// Oldest first
+    #[arg(long)]
+    pub reverse: bool,
+    /// Print one JSON object a line; the next cursor goes to stderr
+    #[arg(long, conflicts_with = "json")]
+    pub jsonl: bool,
+}
+
+/// `wait`
+#[derive(Debug, Clone, Args)]
+pub struct Wait {
+    /// The tasks
+    #[arg(required = true, value_name = "TASK")]
+    pub tasks: Vec<TaskRef>,
+    /// Give up after this, with exit code 124
+    #[arg(long, value_name = "DURATION", value_parser = parse_span)]
+    pub timeout: Option<Duration>,
+    /// Until one of them has ended
+    #[arg(long)]
+    pub any: bool,
+}
+
+/// `kill`
+#[derive(Debug, Clone, Args)]
+pub struct Kill {
+    /// The tasks
+    #[arg(required = true, value_name = "TASK")]
+    pub tasks: Vec<TaskRef>,
+    /// How
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// `killall`
+#[derive(Debug, Clone, Args)]
+pub struct Killall {
+    /// Name of the tasks
+    pub name: String,
+    /// How
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// How tasks are ended.
+#[derive(Debug, Clone, Args)]
+pub struct How {
+    /// End them with this signal [default: the one each was launched with]
+    #[arg(long, value_name = "SIG")]
+    pub signal: Option<Signal>,
+    /// With SIGKILL, at once
+    #[arg(long, conflicts_with = "signal")]
+    pub now: bool,
+    /// Return when they were asked, not when they have ended
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `clear`
+#[derive(Debug, Clone, Args)]
+pub struct Clear {
+    /// Only what ended longer ago than this
+    #[arg(long, value_name = "DURATION", value_parser = parse_span)]
+    pub older_than: Option<Duration>,
+    /// Only tasks of this name
+    #[arg(long, visible_alias = "taskname", allow_hyphen_values = true)]
+    pub name: Option<String>,
+}
+
+/// `initialize`
+#[derive(Debug, Clone, Args)]
+pub struct Initialize {
+    /// Even while tasks live
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `completions`
+#[derive(Debug, Clone, Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: Shell,
+    /// The program to complete
+    #[arg(default_value = "control")]
+    pub program: Program,
+}
+
+/// A program of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "their names")]
+pub enum Program {
+    Launch,
+    Control,
+    Parse,
+}
+
+impl Program {
+    /// Its command line, for completions and manual pages.
+    pub fn command(self) -> clap::Command {
+        match self {
+            Program::Launch => super::launch_args::LaunchArgs::command(),
+            Program::Control => ControlArgs::command(),
+            Program::Parse => super::parse_args::ParseArgs::command(),
+        }
+    }
+}
+
+impl ValueEnum for Class {
+    fn value_variants<'a>() -> &'a [Class] {
+        &Class::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()))
+    }
+}
+
+/// Verbs may be written with dashes, as taskwatcher 1.7 had them (`control --list`), anywhere among their options:
+/// the first of them is brought to the front, without its dashes. A line that names its verb plainly stays as it is.
+pub fn normalize(argv: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut argv: Vec<OsString> = argv.into_iter().collect();
+    let verbs: Vec<String> =
+        ControlArgs::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+    let is_verb = |word: &str| verbs.iter().any(|verb| verb == word);
+    let mut at = 1;
+    // Past what may stand before a verb, to see whether one follows plainly.
+    while let Some(word) = argv.get(at).and_then(|word| word.to_str()) {
+        match word {
+            "--db" => at += 2,
+            "--json" => at += 1,
+            other if other.starts_with("--db=") => at += 1,
+            _ => break,
+        }
+    }
+    if argv.get(at).and_then(|word| word.to_str()).is_none_or(|word| is_verb(word) || !word.starts_with("--")) {
+        return argv;
+    }
+    let end = argv.iter().position(|word| word == "--").unwrap_or(argv.len());
+    let dashed = (at..end).find_map(|index| {
+        let bare = argv[index].to_str()?.strip_prefix("--")?;
+        let (verb, value) = bare.split_once('=').map_or((bare, None), |(verb, value)| (verb, Some(value.to_owned())));
+        is_verb(verb).then(|| (index, OsString::from(verb), value))
+    });
+    if let Some((index, verb, value)) = dashed {
+        match value {
+            Some(value) => argv[index] = value.into(),
+            None => drop(argv.remove(index)),
+        }
+        argv.insert(at, verb);
+    }
+    argv
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn normal(line: &str) -> String {
+        let words = normalize(line.split(' ').map(OsString::from));
+        words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        ControlArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn both_spellings_of_every_verb_are_one() {
+        for verb in ControlArgs::command().get_subcommands() {
+            let verb = verb.get_name();
+            assert_eq!(normal(&format!("control --{verb}")), format!("control {verb}"));
+            assert_eq!(normal(&format!("control --db x --json --{verb}")), format!("control --db x --json {verb}"));
+            assert_eq!(normal(&format!("control {verb}")), format!("control {verb}"));
+        }
+    }
+
+    #[test]
+    fn dashed_verbs_stand_anywhere_among_their_options() {
+        assert_eq!(normal("control --kill 12 --now"), "control kill 12 --now");
+        assert_eq!(normal("control --name n --reserve --unique"), "control reserve --name n --unique");
+        assert_eq!(normal("control --name list --reserve"), "control reserve --name list");
+        assert_eq!(normal("control --feedback=12"), "control feedback 12");
+        assert_eq!(normal("control --db=x --list"), "control --db=x list");
+    }
+
+    #[test]
+    fn plain_lines_stay_as_they_are() {
+        for line in ["control reserve --name --list", "control", "control --help", "control kill -- --list", "control x --list"] {
+            assert_eq!(normal(line), line);
+        }
+    }
+}

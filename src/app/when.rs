@@ -1,0 +1,72 @@
+//! Points in time as people write them: dates, times of day, `yesterday`, or `2h` for "two hours ago".
+
+use chrono::{DateTime, Days, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
+
+use crate::model::task::parse_span;
+
+/// A text that names no point in time.
+#[derive(Debug, thiserror::Error)]
+#[error("not a time: use 2h, 3d, now, today, yesterday, 14:30, 2026-11-21, \"2026-11-21 14:30\" or @SECONDS")]
+pub struct BadTime;
+
+/// Reads a point in time, in the zone of `now`: unix seconds. A date alone is its first second.
+///
+/// # Errors
+/// [`BadTime`]
+pub fn parse_when(text: &str, now: DateTime<Local>) -> Result<i64, BadTime> {
+    let text = text.trim();
+    if let Some(secs) = text.strip_prefix('@') {
+        return secs.parse().map_err(|_| BadTime);
+    }
+    if let Ok(exact) = DateTime::parse_from_rfc3339(text) {
+        return Ok(exact.timestamp());
+    }
+    let today = now.date_naive();
+    let named = match text {
+        "now" => return Ok(now.timestamp()),
+        "today" => Some(today),
+        "yesterday" => today.checked_sub_days(Days::new(1)),
+        "tomorrow" => today.checked_add_days(Days::new(1)),
+        _ => NaiveDate::parse_from_str(text, "%Y-%m-%d").ok(),
+    };
+    let at = named.map(|date| date.and_time(NaiveTime::MIN)).or_else(|| {
+        let of_day = ["%H:%M:%S", "%H:%M"].iter().find_map(|form| NaiveTime::parse_from_str(text, form).ok());
+        of_day.map(|time| today.and_time(time))
+    });
+    let forms = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"];
+    let at = at.or_else(|| forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok()));
+    if let Some(at) = at {
+        // An hour that the change of clocks leaves out or has twice: the earlier reading of it.
+        let zone = now.timezone();
+        return zone.from_local_datetime(&at).earliest().map(|at| at.timestamp()).ok_or(BadTime);
+    }
+    let ago = parse_span(text.strip_suffix("ago").unwrap_or(text)).map_err(|_| BadTime)?;
+    let ago = i64::try_from(ago.as_secs()).map_err(|_| BadTime)?;
+    Ok(now.timestamp().saturating_sub(ago))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_reads() {
+        let now = Local.with_ymd_and_hms(2026, 11, 21, 12, 0, 0).unwrap();
+        let at = |text| parse_when(text, now).map(|secs| now.timestamp() - secs).ok();
+        assert_eq!(at("now"), Some(0));
+        assert_eq!(at("2h"), Some(7_200));
+        assert_eq!(at("90"), Some(90));
+        assert_eq!(at("3 days ago"), Some(259_200));
+        assert_eq!(at("today"), Some(43_200));
+        assert_eq!(at("yesterday"), Some(129_600));
+        assert_eq!(at("11:30"), Some(1_800));
+        assert_eq!(at("2026-11-21"), Some(43_200));
+        assert_eq!(at("2026-11-21 11:59"), Some(60));
+        assert_eq!(at("2026-11-21T11:59:30"), Some(30));
+        assert_eq!(at(&now.to_rfc3339()), Some(0));
+        assert_eq!(parse_when("@1234", now).unwrap(), 1234);
+        for text in ["", "soon", "2026-13-01", "25:00", "@x", "-5m", "2026-11-21 11:59:30:00"] {
+            assert!(parse_when(text, now).is_err(), "{text}");
+        }
+    }
+}
