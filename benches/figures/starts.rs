@@ -209,33 +209,26 @@ pub fn visible(shop: &Workshop, size: Size) -> Result<Row> {
     let db = shop.database("visible")?;
     let (reader, stamp) = (reader(&db)?, shop.shelf("visible")?.join("stamp"));
     let mut quick = Vec::new();
-    for _ in 0..short {
-        let before = last_row(&reader)?;
+    for task in 0..short {
+        let name = format!("short-{task}");
         let mut flock = Flock::default();
-        flock.start(shop.launch(&db).arg("--").arg(&shop.stamp).arg(&stamp).arg("0"))?;
-        let seen = first_sight(&reader, before)?.0;
+        flock.start(shop.launch(&db).args(["--name", &name, "--"]).arg(&shop.stamp).arg(&stamp).arg("0"))?;
+        let seen = first_sight(&reader, &name)?;
         quick.push(since(&stamp, seen)?);
         flock.finish()?;
     }
-    // These overlap, a tenth of a second apart: each is alone at its end, and together they take seconds, not a minute.
+    // These overlap and end a tenth of a second apart: each is alone at its end, and together they take seconds, not a minute.
     let mut flock = Flock::default();
-    let (mut slow, mut last) = (Vec::new(), last_row(&reader)?);
-    for task in 0..long {
-        let file = stamp.with_extension(task.to_string());
-        let milliseconds = 1200 + 100 * task;
-        let mut command = shop.launch(&db);
-        command
-            .args(["--name", &format!("long-{task}"), "--"])
-            .arg(&shop.stamp)
-            .arg(file)
-            .arg(milliseconds.to_string());
-        flock.start(&mut command)?;
+    let stamps: Vec<_> =
+        (0..long).map(|task| (format!("long-{task}"), stamp.with_extension(task.to_string()))).collect();
+    for (task, (name, stamp)) in stamps.iter().enumerate() {
+        let life = (1200 + 100 * task).to_string();
+        flock.start(shop.launch(&db).args(["--name", name, "--"]).arg(&shop.stamp).arg(stamp).arg(life))?;
     }
-    for _ in 0..long {
-        let (seen, row, name) = first_sight(&reader, last)?;
-        last = row;
-        let task = name.strip_prefix("long-").ok_or_else(|| format!("name the task of row {row}: {name}"))?;
-        slow.push(since(&stamp.with_extension(task), seen)?);
+    let mut slow = Vec::new();
+    for (name, stamp) in &stamps {
+        let seen = first_sight(&reader, name)?;
+        slow.push(since(stamp, seen)?);
     }
     flock.finish()?;
 
@@ -259,22 +252,16 @@ pub fn visible(shop: &Workshop, size: Size) -> Result<Row> {
     })
 }
 
-fn last_row(reader: &Connection) -> Result<i64> {
-    Ok(reader.query_row("SELECT ifnull(max(id), 0) FROM history", [], |row| row.get(0))?)
-}
-
-/// Looks again and again until a row after this one is there: when, which, and its task's name.
-fn first_sight(reader: &Connection, after: i64) -> Result<(SystemTime, i64, String)> {
-    let mut query = reader.prepare("SELECT id, taskname FROM history WHERE id > ?1 ORDER BY id LIMIT 1")?;
+/// Looks again and again until this task is in the history.
+fn first_sight(reader: &Connection, name: &str) -> Result<SystemTime> {
+    let mut query = reader.prepare("SELECT 1 FROM history WHERE taskname = ?1")?;
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(30) {
-        let mut rows = query.query([after])?;
-        if let Some(row) = rows.next()? {
-            let seen = SystemTime::now();
-            return Ok((seen, row.get(0)?, row.get(1)?));
+        if query.exists([name])? {
+            return Ok(SystemTime::now());
         }
     }
-    Err("find the end of a task in the history: not within 30 s".into())
+    Err(format!("find the end of task {name} in the history: not within 30 s").into())
 }
 
 /// The milliseconds from the stamp in this file to this moment.
