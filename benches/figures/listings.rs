@@ -5,7 +5,7 @@
 
 use crate::Size;
 use crate::report::{Result, Row, median};
-use crate::workshop::{Flock, Workshop, number, quiet, reader, repeat, time, wait_until};
+use crate::workshop::{Flock, Workshop, compile, number, quiet, reader, repeat, time, wait_until};
 use chrono::TimeZone;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
@@ -28,20 +28,33 @@ pub fn list(shop: &Workshop, size: Size) -> Result<Row> {
     let (live, runs) = size.of((10_000, 15), (10_000, 3));
     let db = shop.database("list")?;
     let mut flock = Flock::default();
-    flock.start(shop.launch(&db).args(["--", "sleep", "1000"]))?;
+    let launcher = i64::from(flock.start(shop.launch(&db).args(["--", "sleep", "1000"]))?);
     wait_until(Duration::from_secs(30), "the task to run", || {
         Ok(number(&db, "SELECT count(*) FROM tasks WHERE status = 'RUNNING' AND pid > 0")? == 1)
     })?;
-    let template: i64 = number(&db, "SELECT id FROM tasks")?;
+    let launcher_pstart = pstart(launcher).ok_or("find the start time of the launcher")?;
     let connection = writer(&db)?;
+    let stand_ins = crowd(shop, &connection, live - 1)?;
+
+    let (template, upid): (i64, String) =
+        connection.query_row("SELECT id, upid FROM tasks", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let of_crowd = |column| format!("(SELECT {column} FROM temp.crowd WHERE number = counter.n % {})", stand_ins.count);
+    let (pid, pstart) = (of_crowd("pid"), of_crowd("pstart"));
+    // UPID:node:pid:pstart:starttime:type:id:user:
+    let fields: Vec<_> = upid.split(':').map(|field| field.replace('%', "%%").replace('\'', "''")).collect();
+    let &[_, node, _, _, start, _, _, user, _] = &*fields.iter().map(String::as_str).collect::<Vec<_>>() else {
+        return Err(format!("read the UPID of the task to copy: {upid}").into());
+    };
     let made_up = |column: &str| match column {
         "id" => Some(format!("{template} + n")),
         "name" => Some("printf('job-%05d', n)".to_owned()),
         "handle" => Some(handle()),
-        // The last fields of a UPID: …:type:id:user:
-        "upid" => {
-            Some(format!("replace(upid, printf(':%s:%d:', name, id), printf(':job-%05d:%d:', n, {template} + n))"))
-        }
+        "upid" => Some(format!(
+            "printf('UPID:{node}:%08X:%08X:{start}:job-%05d:%d:{user}:', {pid}, {pstart}, n, {template} + n)"
+        )),
+        // Whatever columns name the launcher, now name another.
+        other if holds(&connection, other, launcher) => Some(pid.clone()),
+        other if holds(&connection, other, launcher_pstart) => Some(pstart.clone()),
         _ => None,
     };
     copy_rows(&connection, "tasks", "tasks", &format!("t.id = {template}"), 1..=live - 1, made_up)?;
@@ -75,8 +88,48 @@ pub fn list(shop: &Workshop, size: Size) -> Result<Row> {
         peers: vec![format!("SQLite alone reads them in {bare:.0} ms")],
         reach: "≤ 150 ms",
         holds: table <= 150.0 && json <= 150.0,
-        details: Vec::new(),
+        details: vec![format!("{live} rows with {} live launchers", stand_ins.count + 1)],
     })
+}
+
+/// Processes that stand for launchers.
+struct Crowd {
+    count: i64,
+    /// Their parent, with which they end.
+    _parent: Flock,
+}
+
+/// Starts so many, or as many as the system grants, and writes them into the table `temp.crowd`.
+fn crowd(shop: &Workshop, connection: &Connection, wanted: i64) -> Result<Crowd> {
+    let program = compile(&shop.folder, "crowd", include_str!("../crowd.c"))?;
+    let mut parent = Flock::default();
+    let (reading, writing) = std::io::pipe()?;
+    parent.start(quiet(program).arg(wanted.to_string()).stdout(writing))?;
+    let pids = std::io::read_to_string(reading)?;
+    connection.execute_batch("CREATE TEMP TABLE crowd (number INTEGER PRIMARY KEY, pid, pstart)")?;
+    let mut add = connection.prepare("INSERT INTO temp.crowd VALUES (?1, ?2, ?3)")?;
+    let mut count = 0;
+    for pid in pids.lines() {
+        let pid: i64 = pid.parse()?;
+        add.execute([count, pid, pstart(pid).ok_or_else(|| format!("find the start time of process {pid}"))?])?;
+        count += 1;
+    }
+    if count == 0 {
+        return Err("start processes that stand for launchers: none could be".into());
+    }
+    Ok(Crowd { count, _parent: parent })
+}
+
+/// When a process started, in clock ticks since boot: field 22 of its stat, whose second field is a name in parentheses.
+fn pstart(pid: i64) -> Option<i64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(22 - 3)?.parse().ok()
+}
+
+/// Whether this column of the one task has this value.
+fn holds(connection: &Connection, column: &str, value: i64) -> bool {
+    let query = format!(r#"SELECT "{column}" IS ?1 FROM tasks"#);
+    connection.query_row(&query, [value], |row| row.get(0)).unwrap_or(false)
 }
 
 /// `control history --limit 50` at several depths of a long history, with and without filters.

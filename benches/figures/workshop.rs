@@ -272,7 +272,7 @@ impl Drop for Flock {
 }
 
 /// Compiles one of our C programs as a user would.
-fn compile(folder: &Path, name: &str, source: &str) -> Result<PathBuf> {
+pub fn compile(folder: &Path, name: &str, source: &str) -> Result<PathBuf> {
     let program = folder.join(name);
     let mut compiler = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()))
         .args(["-O2", "-xc", "-", "-o"])
