@@ -106,7 +106,7 @@ impl Figure {
             Figure::Start => starts::one(shop, size),
             Figure::Rate => starts::eight(shop, size),
             Figure::Visible => starts::visible(shop, size),
-            Figure::Memory => idle::memory(shop, size),
+            Figure::Memory => idle::memory(shop),
             Figure::Wakeups => idle::wakeups(shop, size),
             Figure::List => listings::list(shop, size),
             Figure::History => listings::history(shop, size),

@@ -13,20 +13,22 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Nothing happened for this long: whoever has nothing to do has come to rest.
 const REST: Duration = Duration::from_secs(1);
 
+/// So many launchers share the program's text: with fewer each would bear more of it.
+const COUNT: usize = 50;
+
 /// The proportional set size of launchers whose commands sleep.
-pub fn memory(shop: &Workshop, size: Size) -> Result<Row> {
-    let count = size.of(50, 10);
+pub fn memory(shop: &Workshop) -> Result<Row> {
     let db = shop.database("memory")?;
     let (mut launchers, mut timeouts) = (Flock::default(), Flock::default());
-    for _ in 0..count {
-        launchers.start(shop.launch(&db).args(["--", "sleep", "1000"]))?;
+    for _ in 0..COUNT {
+        launchers.start(shop.launch(&db).args(["--quiet", "--", "sleep", "1000"]))?;
     }
     if let Some(timeout) = installed("timeout") {
-        for _ in 0..count {
+        for _ in 0..COUNT {
             timeouts.start(quiet(&timeout).args(["1000", "sleep", "1000"]))?;
         }
     }
-    all_running(&db, count as i64)?;
+    all_running(&db, COUNT as i64)?;
     // Every helper a launcher keeps beside itself counts as well.
     let mut ours = processes_of(&shop.launch, &shop.folder)?;
     ours.extend(launchers.pids());
@@ -34,11 +36,11 @@ pub fn memory(shop: &Workshop, size: Size) -> Result<Row> {
     ours.dedup();
     at_rest(&ours)?;
 
-    let own = pss(&ours)? as f64 / count as f64;
-    let private = private(&ours)? as f64 / count as f64;
+    let own = pss(&ours)? as f64 / COUNT as f64;
+    let private = private(&ours)? as f64 / COUNT as f64;
     let peer = match timeouts.pids() {
         none if none.is_empty() => "timeout(1): not installed".to_owned(),
-        pids => format!("timeout(1) {:.0} kB", pss(&pids)? as f64 / count as f64),
+        pids => format!("timeout(1) {:.0} kB", pss(&pids)? as f64 / COUNT as f64),
     };
     Ok(Row {
         work: "memory (PSS) per watched sleeping task",
@@ -47,7 +49,7 @@ pub fn memory(shop: &Workshop, size: Size) -> Result<Row> {
         reach: "≤ 300 kB, aim 130",
         holds: own <= 300.0,
         details: vec![format!(
-            "{count} tasks, {} launcher processes, {private:.0} kB private to each task",
+            "{COUNT} tasks, {} launcher processes, {private:.0} kB private to each task",
             ours.len()
         )],
     })
@@ -58,13 +60,18 @@ pub fn wakeups(shop: &Workshop, size: Size) -> Result<Row> {
     let (period, periods) = size.of((8, 2), (8, 1));
     let (db, feedback) = (shop.database("wakeups")?, shop.shelf("wakeups/feedback")?);
     let mut flock = Flock::default();
-    let idle = flock.start(shop.launch(&db).args(["--", "sleep", "1000"]))?;
+    let idle = flock.start(shop.launch(&db).args(["--quiet", "--", "sleep", "1000"]))?;
     let beating = flock.start(
-        shop.launch(&db).arg("--feedpath").arg(feedback).args(["--timeout", &format!("{period}s"), "--"]).args([
-            "sh",
-            "-c",
-            r#"while :; do echo "[progress]$((n = (n + 1) % 100))" >> "$TASKWATCHER_FEEDBACK"; sleep 1; done"#,
-        ]),
+        shop.launch(&db)
+            .arg("--quiet")
+            .arg("--feedpath")
+            .arg(feedback)
+            .args(["--timeout", &format!("{period}s"), "--"])
+            .args([
+                "sh",
+                "-c",
+                r#"while :; do echo "[progress]$((n = (n + 1) % 100))" >> "$TASKWATCHER_FEEDBACK"; sleep 1; done"#,
+            ]),
     )?;
     all_running(&db, 2)?;
     at_rest(&[idle])?;

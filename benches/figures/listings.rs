@@ -28,7 +28,7 @@ pub fn list(shop: &Workshop, size: Size) -> Result<Row> {
     let (live, runs) = size.of((10_000, 15), (10_000, 3));
     let db = shop.database("list")?;
     let mut flock = Flock::default();
-    let launcher = i64::from(flock.start(shop.launch(&db).args(["--", "sleep", "1000"]))?);
+    let launcher = i64::from(flock.start(shop.launch(&db).args(["--quiet", "--", "sleep", "1000"]))?);
     wait_until(Duration::from_secs(30), "the task to run", || {
         Ok(number(&db, "SELECT count(*) FROM tasks WHERE status = 'RUNNING' AND pid > 0")? == 1)
     })?;
