@@ -105,6 +105,8 @@ pub const KILL_AFTER: Duration = Duration::from_secs(5);
 /// A command that still runs after this is likely to run for long: the database is closed until it ends. Sooner would
 /// make short commands pay for a second opening.
 const CLOSE_AFTER: Duration = Duration::from_millis(100);
+/// The command of a task that lives shorter than this is not noted by its pid before its end.
+const SHORTEST_NOTED: Duration = Duration::from_millis(1);
 /// How long a status may wait for the database: it is worth little, and the watch goes on after it.
 const STATUS_PATIENCE: Patience = Patience { limit: Duration::from_millis(50), notify: None };
 
@@ -352,18 +354,24 @@ impl Launcher<'_> {
         if lend {
             self.lend_terminal();
         }
-        if let (Some(stat), Some(store)) = (process::stat(self.command), &mut self.store) {
+        self.looked = started;
+        let mut watch = Watch::new(self.limits(), started);
+        // One that ends at once is spared a write that nobody could have read.
+        self.inbox.wait(Some(SHORTEST_NOTED)).map_err(|error| LaunchError::System("wait for the command", error))?;
+        self.hear(&mut watch)?;
+        if self.exit.is_none()
+            && let (Some(stat), Some(store)) = (process::stat(self.command), &mut self.store)
+        {
             // Failing here loses a number in a listing; the command goes on and is found by its UPID.
             store.set_patience(STATUS_PATIENCE);
             let _ = store.started(self.claimed.id, stat.process);
         }
         sys::crash_point("started.after");
         audience.running(self.claimed.id);
-        self.looked = started;
         if let Some(dir) = self.claimed.feedpath.as_deref().and_then(Path::parent) {
             self.local = !feedfile::is_network_fs(dir).unwrap_or(true);
         }
-        let ended = self.watch(started)?;
+        let ended = self.watch(watch, started)?;
         sys::crash_point("exit.after");
         if let Some(terminal) = &mut self.terminal {
             terminal.take_back();
@@ -400,15 +408,17 @@ impl Launcher<'_> {
         code
     }
 
-    /// Follows the command to its end.
-    fn watch(&mut self, started: Tick) -> Result<Ended, LaunchError> {
-        let limits = Limits {
+    fn limits(&self) -> Limits {
+        Limits {
             timeout: self.claimed.feedpath.is_some().then(|| self.spec.timeout.unwrap_or(TIMEOUT)),
             max_runtime: self.spec.max_runtime,
             stop_signal: self.spec.stop_signal,
             kill_after: self.spec.kill_after,
-        };
-        let mut watch = Watch::new(limits, started);
+        }
+    }
+
+    /// Follows the command to its end.
+    fn watch(&mut self, mut watch: Watch, started: Tick) -> Result<Ended, LaunchError> {
         loop {
             let now = sys::now();
             if let Some(exit) = self.exit
@@ -627,7 +637,10 @@ impl Launcher<'_> {
         };
         let recorded = opened.and_then(|mut store| {
             store.set_patience(Patience::SHORT);
-            Ok(store.finish(id, upid, end)?)
+            let found = store.finish(id, upid, end)?;
+            // We end now, and the kernel closes it quicker than we could.
+            std::mem::forget(store);
+            Ok(found)
         });
         sys::crash_point("finish.after");
         match recorded {

@@ -272,11 +272,16 @@ impl Store {
     }
 
     fn open_there(path: &Path, patience: Patience) -> Result<Store> {
+        let fresh_wal = !beside(path, "-wal").exists();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags).map_err(|error| failure(path, "open", patience, error))?;
         let mut store = Store { db, path: path.to_owned(), patience };
         let failed = store.failed("open");
         let prepared = store.prepare().map_err(failed);
+        if fresh_wal {
+            // SQLite has made it just now, and is built not to flush the folder at each first commit of a process.
+            flush_folder(path)?;
+        }
         match prepared {
             Ok((APPLICATION_ID, VERSION)) => Ok(store),
             Ok((application, version)) => store.bring_forward(application, version),
@@ -362,8 +367,7 @@ impl Store {
                  ALTER TABLE history RENAME TO old_history;",
             )?;
         }
-        tx.execute_batch(SCHEMA)?;
-        tx.execute_batch("INSERT INTO sqlite_sequence (name, seq) VALUES ('tasks', 0)")?;
+        tx.execute_batch(&stored_schema())?;
         if old {
             from_1_7(&tx)?;
         }
@@ -674,8 +678,7 @@ fn check_place(path: &Path) -> Result<()> {
     let refuse = |what| Err(StoreError::NotAFile(path.to_owned(), what));
     let kind = meta.file_type();
     if kind.is_symlink() {
-        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let shared = fs::metadata(parent).is_ok_and(|meta| meta.permissions().mode() & 0o022 != 0);
+        let shared = fs::metadata(folder_of(path)).is_ok_and(|meta| meta.permissions().mode() & 0o022 != 0);
         return match fs::metadata(path) {
             _ if shared => refuse("a symbolic link in a folder that others can write"),
             Ok(target) if target.is_dir() => refuse("a folder"),
@@ -693,14 +696,42 @@ fn check_place(path: &Path) -> Result<()> {
 }
 
 fn has_wal(path: &Path) -> bool {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    fs::metadata(Path::new(&wal)).is_ok_and(|meta| meta.len() > 0)
+    fs::metadata(beside(path, "-wal")).is_ok_and(|meta| meta.len() > 0)
+}
+
+/// A file of the same name and place with something behind it.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes the names in a database's folder survive a loss of power.
+fn flush_folder(path: &Path) -> Result<()> {
+    let flushed = File::open(folder_of(path)).and_then(|dir| dir.sync_all());
+    match flushed {
+        // A folder that we may not read is nobody's to flush; its files are somebody else's too.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        other => other.map_err(|error| StoreError::Io(path.to_owned(), "flush the folder of database", error)),
+    }
+}
+
+/// The schema as it is stored: SQLite keeps the text of its definitions and reads it again at every opening, so without
+/// the comments and the blanks.
+fn stored_schema() -> String {
+    let bare = |line: &str| line.split("--").next().unwrap_or_default().trim().to_owned();
+    let lines: Vec<String> = SCHEMA.lines().map(bare).filter(|line| !line.is_empty()).collect();
+    // The row that counts the ids: there from the start, so that it need not be looked for.
+    format!("{}; INSERT INTO sqlite_sequence (name, seq) VALUES ('tasks', 0)", lines.join(" ").trim_end_matches(';'))
 }
 
 /// Makes a database whole under a name of its own, then links it into place; if somebody was quicker, theirs is it.
 fn create(path: &Path) -> Result<()> {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = folder_of(path);
     let io = |doing, at: &Path| {
         let at = at.to_owned();
         move |error| StoreError::Io(at, doing, error)
@@ -714,12 +745,10 @@ fn create(path: &Path) -> Result<()> {
         Ok(()) | Err(_) => Ok(()),
     });
     for suffix in ["", "-wal", "-shm"] {
-        let mut leftover = fresh.as_os_str().to_owned();
-        leftover.push(suffix);
-        let _ = fs::remove_file(Path::new(&leftover));
+        let _ = fs::remove_file(beside(&fresh, suffix));
     }
     made?;
-    File::open(parent).and_then(|dir| dir.sync_all()).map_err(io("create database", path))
+    flush_folder(path)
 }
 
 fn create_at(fresh: &Path, named: &Path) -> Result<()> {
@@ -731,8 +760,7 @@ fn create_at(fresh: &Path, named: &Path) -> Result<()> {
         let db = Connection::open_with_flags(fresh, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.execute_batch("BEGIN IMMEDIATE")?;
-        db.execute_batch(SCHEMA)?;
-        db.execute_batch("INSERT INTO sqlite_sequence (name, seq) VALUES ('tasks', 0)")?;
+        db.execute_batch(&stored_schema())?;
         db.pragma_update(None, "application_id", APPLICATION_ID)?;
         db.pragma_update(None, "user_version", VERSION)?;
         // Closing checkpoints it: the file that is linked into place is whole without a WAL.

@@ -68,7 +68,8 @@ pub fn login() -> String {
 /// When the kernel has no randomness to give.
 pub fn new_handle() -> io::Result<Handle> {
     let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    // So few bytes always come whole.
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     Ok(Handle::from_random(bytes))
 }
 

@@ -170,7 +170,11 @@ impl Watch {
                 let look = self.limits.timeout.map(|timeout| {
                     let marks = [Status::SILENT_FROM, Status::STALLED_FROM].map(|percent| share(timeout, percent));
                     let next = marks.into_iter().map(|mark| beat.saturating_add(mark)).find(|at| *at > self.looked);
-                    next.unwrap_or_else(|| beat.saturating_add(timeout))
+                    let end = beat.saturating_add(timeout);
+                    // A beat is often older than the look that finds it. Showing silence may wait for that, so that no
+                    // timeout takes more than four looks; its end may not.
+                    let soonest = self.looked.saturating_add(share(timeout, Status::SILENT_FROM));
+                    next.map_or(end, |at| at.max(soonest).min(end))
                 });
                 let end = self.limits.max_runtime.map(|limit| self.started.saturating_add(limit));
                 [look, end].into_iter().flatten().min()
@@ -302,6 +306,32 @@ mod tests {
             wakes += 1;
         }
         assert!(wakes <= 40, "{wakes} wakes in ten timeouts");
+    }
+
+    #[test]
+    fn beats_found_late_wake_us_no_oftener_and_end_no_later() {
+        for period in [3.0, 7.0, 12.5, 24.0, 30.0, 60.0, 99.0] {
+            let mut watch = Watch::new(limits(), at(0.0));
+            let (mut wakes, mut seen) = (0, 0.0);
+            while watch.deadline().unwrap() < Duration::from_secs(1000) {
+                let now = secs(&watch).unwrap();
+                let beat = (now / period).floor() * period;
+                if beat > seen {
+                    seen = beat;
+                    watch.handle(Event::Beat, at(beat)).unwrap();
+                }
+                watch.handle(Event::Tick, at(now)).unwrap();
+                assert!(!watch.is_ending(), "beats every {period} s");
+                wakes += 1;
+            }
+            assert!(wakes <= 40, "{wakes} wakes in ten timeouts, beats every {period} s");
+            // Then silence.
+            while !watch.is_ending() {
+                let now = secs(&watch).unwrap();
+                watch.handle(Event::Tick, at(now)).unwrap();
+            }
+            assert_eq!(secs(&watch), Some(seen + 105.0), "ended at its time");
+        }
     }
 
     #[test]
