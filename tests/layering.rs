@@ -252,7 +252,8 @@ fn violations(file: &str, source: &str) -> Vec<String> {
         if layer == "model" && IMPURE.iter().any(|words| starts_with(&path, words)) {
             wrong(format!("model touches the world ({shown})"));
         }
-        if file != CLOCK && path.iter().any(|part| ["SystemTime", "Instant", "clock_gettime"].contains(&part.as_str())) {
+        if file != CLOCK && path.iter().any(|part| ["SystemTime", "Instant", "clock_gettime"].contains(&part.as_str()))
+        {
             wrong(format!("a clock is read outside {CLOCK} ({shown})"));
         }
         if ["todo", "unimplemented"].contains(&last) && reads(&tokens, used.end, &["!"]) {
@@ -279,7 +280,8 @@ fn violations(file: &str, source: &str) -> Vec<String> {
 /// Lint exceptions that would stay behind when their reason is gone; for every source of ours, tests included.
 fn allows(file: &str, source: &str) -> Vec<String> {
     let tokens = tokens(source);
-    let at = |i: usize| reads(&tokens, i, &["#", "[", "allow", "("]) || reads(&tokens, i, &["#", "!", "[", "allow", "("]);
+    let at =
+        |i: usize| reads(&tokens, i, &["#", "[", "allow", "("]) || reads(&tokens, i, &["#", "!", "[", "allow", "("]);
     let lines = (0..tokens.len()).filter(|&i| at(i)).map(|i| tokens[i].line);
     lines.map(|line| format!("{file}:{line}: allow: use expect with a reason")).collect()
 }
@@ -395,15 +397,24 @@ fn the_checker_finds_what_is_wrong() {
 #[test]
 fn the_checker_leaves_alone_what_is_right() {
     for (file, source) in [
-        ("bin/launch.rs", "use taskwatcher::{app::launch::launch, io::child, model::task::exit_code}; fn f() { println!() }"),
+        (
+            "bin/launch.rs",
+            "use taskwatcher::{app::launch::launch, io::child, model::task::exit_code}; fn f() { println!() }",
+        ),
         ("bin/launch.rs", "fn f() { writeln!(std::io::stderr(), \"x\"); std::process::exit(1) }"),
-        ("app/launch.rs", "use super::db; use crate::{io::{child, sys}, model::task::Task}; use std::io::{self, Write};"),
+        (
+            "app/launch.rs",
+            "use super::db; use crate::{io::{child, sys}, model::task::Task}; use std::io::{self, Write};",
+        ),
         ("app/launch.rs", "// println!(\"x\")\n/// use clap::Parser;\nconst A: &str = \"use clap::Parser; todo!()\";"),
         ("io/terminal.rs", "fn f() { is_pipe(std::io::stdout().as_fd()) }"),
         ("io/store.rs", "use rusqlite::Connection; use crate::model::task::Task; use crate::io::store::Store;"),
         ("io/sys.rs", "fn f() { nix::time::clock_gettime(c) }"),
         ("model/task.rs", "use super::upid::Upid; use std::{fmt, io, path::PathBuf, time::Duration};"),
-        ("model/task.rs", "#[cfg(test)]\nmod tests { use crate::io::sys; fn f() { std::fs::read(x); println!(\"{}\") } }"),
+        (
+            "model/task.rs",
+            "#[cfg(test)]\nmod tests { use crate::io::sys; fn f() { std::fs::read(x); println!(\"{}\") } }",
+        ),
         ("model/task.rs", "#[cfg(test)] use std::fs;"),
     ] {
         assert_eq!(violations(file, source), [""; 0], "{source}");

@@ -43,7 +43,10 @@ const FILES: Terms = &[
         "Room for the ends of live tasks, for when the database cannot be written; and the place where control kill \
          leaves its requests.",
     ),
-    ("DIR/feedback_TASKID.log", "The feedback file of a task, DIR being its --feedpath. It is removed when the task ends."),
+    (
+        "DIR/feedback_TASKID.log",
+        "The feedback file of a task, DIR being its --feedpath. It is removed when the task ends.",
+    ),
 ];
 
 /// What clap does not know of a program.
