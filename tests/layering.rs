@@ -3,6 +3,8 @@
 //!
 //! Tests inside the sources (`#[cfg(test)]`) may do as they need.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
+
 use std::{
     collections::BTreeMap,
     fs,
