@@ -10,7 +10,9 @@ use crate::model::{
     task::{Class, Signal, TaskRef, parse_span},
 };
 
-/// Says what runs, how far it is, what ran and why it failed. Every verb can be written with or without dashes.
+/// Says what runs, how far it is, what ran and why it failed
+///
+/// Every verb can be written with or without dashes: `control --list` is `control list`.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "control",

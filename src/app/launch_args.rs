@@ -7,8 +7,10 @@ use clap::{ArgGroup, Parser, ValueEnum, builder::PossibleValue};
 use super::launch::IfRunning;
 use crate::model::task::{Signal, TaskRef, parse_span};
 
-/// Runs a command as a task under watch: reserved or claimed, followed by its heartbeat, ended with its whole process
-/// tree, recorded.
+/// Runs a command as a task under watch
+///
+/// The task is recorded before the command starts and after it has ended, whatever happens in between. While it runs,
+/// its heartbeat is watched; when it must end, all its descendants end with it.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "launch",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser};
 
-/// Reads the texts that tasks and Proxmox tools write, and prints them as JSON.
+/// Prints what tasks and Proxmox tools write as JSON
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "parse",

@@ -1,0 +1,128 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_control_global_optspecs
+    string join \n db= json h/help V/version
+end
+
+function __fish_control_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_control_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_control_using_subcommand
+    set -l cmd (__fish_control_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c control -n "__fish_control_needs_command" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_needs_command" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c control -n "__fish_control_needs_command" -s V -l version -d 'Print version'
+complete -c control -n "__fish_control_needs_command" -f -a "reserve" -d 'Reserve a task id, and print it'
+complete -c control -n "__fish_control_needs_command" -f -a "list" -d 'List the tasks that have not ended'
+complete -c control -n "__fish_control_needs_command" -f -a "show" -d 'Tell everything about one task, running or ended'
+complete -c control -n "__fish_control_needs_command" -f -a "feedback" -d 'Print the feedback of one task as a JSON object'
+complete -c control -n "__fish_control_needs_command" -f -a "history" -d 'Page through ended tasks, newest first'
+complete -c control -n "__fish_control_needs_command" -f -a "wait" -d 'Wait until tasks have ended, and print their results'
+complete -c control -n "__fish_control_needs_command" -f -a "kill" -d 'End tasks with their whole process trees; cancel reservations'
+complete -c control -n "__fish_control_needs_command" -f -a "killall" -d 'End all tasks of a name'
+complete -c control -n "__fish_control_needs_command" -f -a "update" -d 'Bring stored durations and states up to date, settle dead tasks'
+complete -c control -n "__fish_control_needs_command" -f -a "clear" -d 'Delete history'
+complete -c control -n "__fish_control_needs_command" -f -a "initialize" -d 'Create the database, or empty it: all its contents are lost'
+complete -c control -n "__fish_control_needs_command" -f -a "completions" -d 'Print shell completions'
+complete -c control -n "__fish_control_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c control -n "__fish_control_using_subcommand reserve" -l name -l taskname -d 'Name of the task; without one, its command\'s file name will be it' -r
+complete -c control -n "__fish_control_using_subcommand reserve" -l info1 -d 'Free side information' -r
+complete -c control -n "__fish_control_using_subcommand reserve" -l info2 -d 'Free side information' -r
+complete -c control -n "__fish_control_using_subcommand reserve" -l info3 -d 'Free side information' -r
+complete -c control -n "__fish_control_using_subcommand reserve" -l expire -d 'The reservation lapses if it is not launched in this time' -r
+complete -c control -n "__fish_control_using_subcommand reserve" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand reserve" -l unique -d 'Only if no task of the name is reserved or lives'
+complete -c control -n "__fish_control_using_subcommand reserve" -l handle -d 'Print the handle, which nobody can guess, instead of the number'
+complete -c control -n "__fish_control_using_subcommand reserve" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand reserve" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand list" -l name -d 'Only tasks of this name' -r
+complete -c control -n "__fish_control_using_subcommand list" -l since -d 'Only tasks that started at this time or later (a date, 2h, yesterday)' -r
+complete -c control -n "__fish_control_using_subcommand list" -l until -d 'Only tasks that started at this time or earlier' -r
+complete -c control -n "__fish_control_using_subcommand list" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand list" -l watch -d 'Go on, and redraw at each change and every second'
+complete -c control -n "__fish_control_using_subcommand list" -l all -d 'Also those that ended last'
+complete -c control -n "__fish_control_using_subcommand list" -l jsonl -d 'Print one JSON object a line'
+complete -c control -n "__fish_control_using_subcommand list" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand list" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand show" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand show" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand show" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand feedback" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand feedback" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand feedback" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand history" -l name -l taskname -d 'Only tasks of this name' -r
+complete -c control -n "__fish_control_using_subcommand history" -l outcome -d 'Only these outcomes: ok, warnings, error, unknown' -r -f -a "ok\t''
+warnings\t''
+error\t''
+unknown\t''"
+complete -c control -n "__fish_control_using_subcommand history" -l since -d 'Only tasks that ended at this time or later (a date, 2h, yesterday)' -r
+complete -c control -n "__fish_control_using_subcommand history" -l until -d 'Only tasks that ended at this time or earlier' -r
+complete -c control -n "__fish_control_using_subcommand history" -l user -d 'Only tasks of this login' -r
+complete -c control -n "__fish_control_using_subcommand history" -l limit -d 'At most so many rows' -r
+complete -c control -n "__fish_control_using_subcommand history" -l after -d 'Go on after the page that named this cursor' -r
+complete -c control -n "__fish_control_using_subcommand history" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand history" -l reverse -d 'Oldest first'
+complete -c control -n "__fish_control_using_subcommand history" -l jsonl -d 'Print one JSON object a line; the next cursor goes to stderr'
+complete -c control -n "__fish_control_using_subcommand history" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand history" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand wait" -l timeout -d 'Give up after this, with exit code 124' -r
+complete -c control -n "__fish_control_using_subcommand wait" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand wait" -l any -d 'Until one of them has ended'
+complete -c control -n "__fish_control_using_subcommand wait" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand wait" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand kill" -l signal -d 'End them with this signal [default: the one each was launched with]' -r
+complete -c control -n "__fish_control_using_subcommand kill" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand kill" -l now -d 'With SIGKILL, at once'
+complete -c control -n "__fish_control_using_subcommand kill" -l no-wait -d 'Return when they were asked, not when they have ended'
+complete -c control -n "__fish_control_using_subcommand kill" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand kill" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand killall" -l signal -d 'End them with this signal [default: the one each was launched with]' -r
+complete -c control -n "__fish_control_using_subcommand killall" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand killall" -l now -d 'With SIGKILL, at once'
+complete -c control -n "__fish_control_using_subcommand killall" -l no-wait -d 'Return when they were asked, not when they have ended'
+complete -c control -n "__fish_control_using_subcommand killall" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand killall" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand update" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand update" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand update" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand clear" -l older-than -d 'Only what ended longer ago than this' -r
+complete -c control -n "__fish_control_using_subcommand clear" -l name -l taskname -d 'Only tasks of this name' -r
+complete -c control -n "__fish_control_using_subcommand clear" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand clear" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand clear" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand initialize" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand initialize" -l force -d 'Even while tasks live'
+complete -c control -n "__fish_control_using_subcommand initialize" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand initialize" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand completions" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand completions" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "reserve" -d 'Reserve a task id, and print it'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "list" -d 'List the tasks that have not ended'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "show" -d 'Tell everything about one task, running or ended'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "feedback" -d 'Print the feedback of one task as a JSON object'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "history" -d 'Page through ended tasks, newest first'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "wait" -d 'Wait until tasks have ended, and print their results'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "kill" -d 'End tasks with their whole process trees; cancel reservations'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "killall" -d 'End all tasks of a name'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "update" -d 'Bring stored durations and states up to date, settle dead tasks'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "clear" -d 'Delete history'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "initialize" -d 'Create the database, or empty it: all its contents are lost'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "completions" -d 'Print shell completions'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,0 +1,413 @@
+#compdef control
+
+autoload -U is-at-least
+
+_control() {
+    typeset -A opt_args
+    typeset -a _arguments_options
+    local ret=1
+
+    if is-at-least 5.2; then
+        _arguments_options=(-s -S -C)
+    else
+        _arguments_options=(-s -C)
+    fi
+
+    local context curcontext="$curcontext" state line
+    _arguments "${_arguments_options[@]}" : \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--json[Print JSON]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'-V[Print version]' \
+'--version[Print version]' \
+":: :_control_commands" \
+"*::: :->control" \
+&& ret=0
+    case $state in
+    (control)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:control-command-$line[1]:"
+        case $line[1] in
+            (reserve)
+_arguments "${_arguments_options[@]}" : \
+'--name=[Name of the task; without one, its command'\''s file name will be it]:NAME:_default' \
+'--taskname=[Name of the task; without one, its command'\''s file name will be it]:NAME:_default' \
+'--info1=[Free side information]:TEXT:_default' \
+'--info2=[Free side information]:TEXT:_default' \
+'--info3=[Free side information]:TEXT:_default' \
+'--expire=[The reservation lapses if it is not launched in this time]:DURATION:_default' \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--unique[Only if no task of the name is reserved or lives]' \
+'--handle[Print the handle, which nobody can guess, instead of the number]' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(list)
+_arguments "${_arguments_options[@]}" : \
+'--name=[Only tasks of this name]:NAME:_default' \
+'--since=[Only tasks that started at this time or later (a date, 2h, yesterday)]:TIME:_default' \
+'--until=[Only tasks that started at this time or earlier]:TIME:_default' \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'(--json --jsonl)--watch[Go on, and redraw at each change and every second]' \
+'--all[Also those that ended last]' \
+'--jsonl[Print one JSON object a line]' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(show)
+_arguments "${_arguments_options[@]}" : \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':task -- The task:_default' \
+&& ret=0
+;;
+(feedback)
+_arguments "${_arguments_options[@]}" : \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':task -- The task:_default' \
+&& ret=0
+;;
+(history)
+_arguments "${_arguments_options[@]}" : \
+'--name=[Only tasks of this name]:NAME:_default' \
+'--taskname=[Only tasks of this name]:NAME:_default' \
+'*--outcome=[Only these outcomes\: ok, warnings, error, unknown]:OUTCOME:(ok warnings error unknown)' \
+'--since=[Only tasks that ended at this time or later (a date, 2h, yesterday)]:TIME:_default' \
+'--until=[Only tasks that ended at this time or earlier]:TIME:_default' \
+'--user=[Only tasks of this login]:USER:_default' \
+'--limit=[At most so many rows]:N:_default' \
+'--after=[Go on after the page that named this cursor]:CURSOR:_default' \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--reverse[Oldest first]' \
+'(--json)--jsonl[Print one JSON object a line; the next cursor goes to stderr]' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(wait)
+_arguments "${_arguments_options[@]}" : \
+'--timeout=[Give up after this, with exit code 124]:DURATION:_default' \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--any[Until one of them has ended]' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'*::tasks -- The tasks:_default' \
+&& ret=0
+;;
+(kill)
+_arguments "${_arguments_options[@]}" : \
+'--signal=[End them with this signal \[default\: the one each was launched with\]]:SIG:_default' \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'(--signal)--now[With SIGKILL, at once]' \
+'--no-wait[Return when they were asked, not when they have ended]' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'*::tasks -- The tasks:_default' \
+&& ret=0
+;;
+(killall)
+_arguments "${_arguments_options[@]}" : \
+'--signal=[End them with this signal \[default\: the one each was launched with\]]:SIG:_default' \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'(--signal)--now[With SIGKILL, at once]' \
+'--no-wait[Return when they were asked, not when they have ended]' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':name -- Name of the tasks:_default' \
+&& ret=0
+;;
+(update)
+_arguments "${_arguments_options[@]}" : \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(clear)
+_arguments "${_arguments_options[@]}" : \
+'--older-than=[Only what ended longer ago than this]:DURATION:_default' \
+'--name=[Only tasks of this name]:NAME:_default' \
+'--taskname=[Only tasks of this name]:NAME:_default' \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(initialize)
+_arguments "${_arguments_options[@]}" : \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--force[Even while tasks live]' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(completions)
+_arguments "${_arguments_options[@]}" : \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':shell -- The shell:(bash elvish fish powershell zsh)' \
+'::program -- The program to complete:(launch control parse)' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_control__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:control-help-command-$line[1]:"
+        case $line[1] in
+            (reserve)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(list)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(show)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(feedback)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(history)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(wait)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(kill)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(killall)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(update)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(clear)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(initialize)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(completions)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
+}
+
+(( $+functions[_control_commands] )) ||
+_control_commands() {
+    local commands; commands=(
+'reserve:Reserve a task id, and print it' \
+'list:List the tasks that have not ended' \
+'show:Tell everything about one task, running or ended' \
+'feedback:Print the feedback of one task as a JSON object' \
+'history:Page through ended tasks, newest first' \
+'wait:Wait until tasks have ended, and print their results' \
+'kill:End tasks with their whole process trees; cancel reservations' \
+'killall:End all tasks of a name' \
+'update:Bring stored durations and states up to date, settle dead tasks' \
+'clear:Delete history' \
+'initialize:Create the database, or empty it\: all its contents are lost' \
+'completions:Print shell completions' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'control commands' commands "$@"
+}
+(( $+functions[_control__subcmd__clear_commands] )) ||
+_control__subcmd__clear_commands() {
+    local commands; commands=()
+    _describe -t commands 'control clear commands' commands "$@"
+}
+(( $+functions[_control__subcmd__completions_commands] )) ||
+_control__subcmd__completions_commands() {
+    local commands; commands=()
+    _describe -t commands 'control completions commands' commands "$@"
+}
+(( $+functions[_control__subcmd__feedback_commands] )) ||
+_control__subcmd__feedback_commands() {
+    local commands; commands=()
+    _describe -t commands 'control feedback commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help_commands] )) ||
+_control__subcmd__help_commands() {
+    local commands; commands=(
+'reserve:Reserve a task id, and print it' \
+'list:List the tasks that have not ended' \
+'show:Tell everything about one task, running or ended' \
+'feedback:Print the feedback of one task as a JSON object' \
+'history:Page through ended tasks, newest first' \
+'wait:Wait until tasks have ended, and print their results' \
+'kill:End tasks with their whole process trees; cancel reservations' \
+'killall:End all tasks of a name' \
+'update:Bring stored durations and states up to date, settle dead tasks' \
+'clear:Delete history' \
+'initialize:Create the database, or empty it\: all its contents are lost' \
+'completions:Print shell completions' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'control help commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__clear_commands] )) ||
+_control__subcmd__help__subcmd__clear_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help clear commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__completions_commands] )) ||
+_control__subcmd__help__subcmd__completions_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help completions commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__feedback_commands] )) ||
+_control__subcmd__help__subcmd__feedback_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help feedback commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__help_commands] )) ||
+_control__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help help commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__history_commands] )) ||
+_control__subcmd__help__subcmd__history_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help history commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__initialize_commands] )) ||
+_control__subcmd__help__subcmd__initialize_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help initialize commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__kill_commands] )) ||
+_control__subcmd__help__subcmd__kill_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help kill commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__killall_commands] )) ||
+_control__subcmd__help__subcmd__killall_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help killall commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__list_commands] )) ||
+_control__subcmd__help__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help list commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__reserve_commands] )) ||
+_control__subcmd__help__subcmd__reserve_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help reserve commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__show_commands] )) ||
+_control__subcmd__help__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help show commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__update_commands] )) ||
+_control__subcmd__help__subcmd__update_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help update commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__wait_commands] )) ||
+_control__subcmd__help__subcmd__wait_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help wait commands' commands "$@"
+}
+(( $+functions[_control__subcmd__history_commands] )) ||
+_control__subcmd__history_commands() {
+    local commands; commands=()
+    _describe -t commands 'control history commands' commands "$@"
+}
+(( $+functions[_control__subcmd__initialize_commands] )) ||
+_control__subcmd__initialize_commands() {
+    local commands; commands=()
+    _describe -t commands 'control initialize commands' commands "$@"
+}
+(( $+functions[_control__subcmd__kill_commands] )) ||
+_control__subcmd__kill_commands() {
+    local commands; commands=()
+    _describe -t commands 'control kill commands' commands "$@"
+}
+(( $+functions[_control__subcmd__killall_commands] )) ||
+_control__subcmd__killall_commands() {
+    local commands; commands=()
+    _describe -t commands 'control killall commands' commands "$@"
+}
+(( $+functions[_control__subcmd__list_commands] )) ||
+_control__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'control list commands' commands "$@"
+}
+(( $+functions[_control__subcmd__reserve_commands] )) ||
+_control__subcmd__reserve_commands() {
+    local commands; commands=()
+    _describe -t commands 'control reserve commands' commands "$@"
+}
+(( $+functions[_control__subcmd__show_commands] )) ||
+_control__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'control show commands' commands "$@"
+}
+(( $+functions[_control__subcmd__update_commands] )) ||
+_control__subcmd__update_commands() {
+    local commands; commands=()
+    _describe -t commands 'control update commands' commands "$@"
+}
+(( $+functions[_control__subcmd__wait_commands] )) ||
+_control__subcmd__wait_commands() {
+    local commands; commands=()
+    _describe -t commands 'control wait commands' commands "$@"
+}
+
+if [ "$funcstack[1]" = "_control" ]; then
+    _control "$@"
+else
+    compdef _control control
+fi

@@ -1,0 +1,6 @@
+complete -c parse -l feedback -d 'Print the values of a feedback file as one JSON object (- is standard input)' -r -F
+complete -c parse -l upid -d 'Print the fields of a UPID as one JSON object' -r
+complete -c parse -l follow -d 'Go on, and print a new object at each change'
+complete -c parse -l strict -d 'List every ignored line with its number, and fail if there are any'
+complete -c parse -s h -l help -d 'Print help'
+complete -c parse -s V -l version -d 'Print version'

@@ -1,0 +1,431 @@
+//! The architecture, held by a machine: imports go bin → app → io → model, each crate has its owners, and only the
+//! programs print and exit. It reads the sources as text, so it also sees what the compiler would allow.
+//!
+//! Tests inside the sources (`#[cfg(test)]`) may do as they need.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Where each dependency may be used: files, or folders that end with `/`. A new dependency is named here too.
+const OWNERS: &[(&str, &[&str])] = &[
+    ("rusqlite", &["io/store.rs"]),
+    ("nix", &["io/"]),
+    ("rustix", &["io/"]),
+    ("getrandom", &["io/sys.rs"]),
+    ("comfy_table", &["app/show.rs"]),
+    ("clap", &["app/launch_args.rs", "app/control_args.rs", "app/parse_args.rs", "bin/"]),
+    ("clap_complete", &["app/control_args.rs", "app/control.rs"]),
+    ("chrono", &["app/show.rs", "app/when.rs", "app/control.rs"]),
+    ("shell_words", &["app/launch_args.rs", "app/show.rs"]),
+    ("base64", &["model/task.rs"]),
+    ("memchr", &["model/feedback.rs", "io/feedfile.rs"]),
+    ("serde", &["model/", "io/", "app/"]),
+    ("serde_json", &["model/", "io/", "app/"]),
+    ("thiserror", &["model/", "io/", "app/"]),
+];
+
+/// What `model` must not touch, wherever it comes from.
+const IMPURE: &[&[&str]] = &[
+    &["std", "fs"],
+    &["std", "net"],
+    &["std", "process"],
+    &["std", "env"],
+    &["std", "thread"],
+    &["std", "os", "fd"],
+    &["std", "os", "unix", "fs"],
+    &["std", "os", "unix", "net"],
+    &["std", "os", "unix", "process"],
+];
+
+/// The one file that reads the clocks.
+const CLOCK: &str = "io/sys.rs";
+
+/// From the bottom up: a layer may use those before it.
+const LAYERS: [&str; 4] = ["model", "io", "app", "bin"];
+
+#[derive(Clone, Debug)]
+struct Token {
+    text: String,
+    line: usize,
+}
+
+/// The words and marks of a source: no comments, and a `"` in the place of each literal.
+fn tokens(source: &str) -> Vec<Token> {
+    let chars: Vec<char> = source.chars().collect();
+    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let (mut found, mut i, mut line) = (Vec::new(), 0, 1);
+    while i < chars.len() {
+        let (start, first) = (i, at(i));
+        let mut text = String::new();
+        if first == '/' && at(i + 1) == '/' {
+            while i < chars.len() && at(i) != '\n' {
+                i += 1;
+            }
+        } else if first == '/' && at(i + 1) == '*' {
+            let mut depth = 0;
+            loop {
+                match (at(i), at(i + 1)) {
+                    ('/', '*') => (depth, i) = (depth + 1, i + 2),
+                    ('*', '/') => (depth, i) = (depth - 1, i + 2),
+                    _ => i += 1,
+                }
+                if depth == 0 || i >= chars.len() {
+                    break;
+                }
+            }
+        } else if word(first) {
+            while word(at(i)) {
+                i += 1;
+            }
+            text = chars[start..i].iter().collect();
+            let hashes = (i..).take_while(|&j| at(j) == '#').count();
+            if ["r", "br", "cr"].contains(&text.as_str()) && at(i + hashes) == '"' {
+                let end: String = std::iter::once('"').chain(std::iter::repeat_n('#', hashes)).collect();
+                i += hashes + 1;
+                while i < chars.len() && !chars[i..].starts_with(&end.chars().collect::<Vec<_>>()) {
+                    i += 1;
+                }
+                i += hashes + 1;
+                text = "\"".into();
+            } else if ["b", "c"].contains(&text.as_str()) && (at(i) == '"' || at(i) == '\'') {
+                text.clear(); // The literal follows.
+            }
+        } else if first == '"' || (first == '\'' && (at(i + 1) == '\\' || at(i + 2) == '\'')) {
+            i += 1;
+            while i < chars.len() && at(i) != first {
+                i += if at(i) == '\\' { 2 } else { 1 };
+            }
+            i += 1;
+            text = "\"".into();
+        } else if first == ':' && at(i + 1) == ':' {
+            (text, i) = ("::".into(), i + 2);
+        } else {
+            i += 1;
+            if !first.is_whitespace() {
+                text = first.into();
+            }
+        }
+        if !text.is_empty() {
+            found.push(Token { text, line });
+        }
+        line += chars[start..i.min(chars.len())].iter().filter(|&&c| c == '\n').count();
+    }
+    found
+}
+
+/// Whether the tokens from `at` on read like this.
+fn reads(tokens: &[Token], at: usize, words: &[&str]) -> bool {
+    words.iter().enumerate().all(|(i, word)| tokens.get(at + i).is_some_and(|token| token.text == *word))
+}
+
+/// Without the items that are compiled for tests only.
+fn without_tests(tokens: &[Token]) -> Vec<Token> {
+    let (mut kept, mut i) = (Vec::new(), 0);
+    while i < tokens.len() {
+        if !reads(tokens, i, &["#", "[", "cfg", "(", "test", ")", "]"]) {
+            kept.push(tokens[i].clone());
+            i += 1;
+            continue;
+        }
+        let mut depth = 0;
+        i += 7;
+        while i < tokens.len() {
+            let text = tokens[i].text.as_str();
+            i += 1;
+            depth += i32::from(text == "{") - i32::from(text == "}");
+            if depth == 0 && (text == "}" || text == ";") {
+                break;
+            }
+        }
+    }
+    kept
+}
+
+struct Used {
+    path: Vec<String>,
+    line: usize,
+    /// Index of the token behind it.
+    end: usize,
+}
+
+/// Every path that is written in the source, those of `use` trees one by one.
+fn paths(tokens: &[Token]) -> Vec<Used> {
+    let is_word = |i: usize| tokens.get(i).is_some_and(|t| t.text.starts_with(|c: char| c.is_alphabetic() || c == '_'));
+    let (mut found, mut i) = (Vec::new(), 0);
+    while i < tokens.len() {
+        if reads(tokens, i, &["use"]) && !reads(tokens, i + 1, &["<"]) {
+            i = use_tree(tokens, i + 1, &[], &mut found);
+        } else if is_word(i) {
+            let (mut path, line) = (vec![tokens[i].text.clone()], tokens[i].line);
+            i += 1;
+            while reads(tokens, i, &["::"]) && is_word(i + 1) {
+                path.push(tokens[i + 1].text.clone());
+                i += 2;
+            }
+            found.push(Used { path, line, end: i });
+        } else {
+            i += 1;
+        }
+    }
+    found
+}
+
+/// One branch of a `use` tree; gives the index behind it.
+fn use_tree(tokens: &[Token], mut i: usize, prefix: &[String], found: &mut Vec<Used>) -> usize {
+    let mut path = prefix.to_vec();
+    while let Some(token) = tokens.get(i) {
+        match token.text.as_str() {
+            "::" => i += 1,
+            "{" => {
+                i += 1;
+                while i < tokens.len() && !reads(tokens, i, &["}"]) {
+                    i = use_tree(tokens, i, &path, found);
+                    i += usize::from(reads(tokens, i, &[","]));
+                }
+                return i + 1;
+            }
+            "as" => i += 2,
+            "," | ";" | "}" => break,
+            "self" if !path.is_empty() => i += 1,
+            text => {
+                path.push(text.to_owned());
+                i += 1;
+            }
+        }
+    }
+    let line = tokens.get(i).map_or(0, |token| token.line);
+    found.push(Used { path, line, end: i });
+    i
+}
+
+/// What a path means in this file: `crate`, layer, file …, or a crate and its items.
+fn resolve(path: &[String], file: &str) -> Vec<String> {
+    let own = || file.trim_end_matches(".rs").split('/').map(str::to_owned);
+    let root = || std::iter::once("crate".to_owned());
+    match path.first().map(String::as_str) {
+        Some("taskwatcher") => root().chain(path[1..].iter().cloned()).collect(),
+        Some("self") => root().chain(own()).chain(path[1..].iter().cloned()).collect(),
+        Some("super") => {
+            let up = path.iter().take_while(|part| *part == "super").count();
+            let kept = own().count().saturating_sub(up);
+            root().chain(own().take(kept)).chain(path[up..].iter().cloned()).collect()
+        }
+        _ => path.to_vec(),
+    }
+}
+
+fn starts_with(path: &[String], words: &[&str]) -> bool {
+    path.len() >= words.len() && path.iter().zip(words).all(|(part, word)| part == word)
+}
+
+/// What is wrong in one file of `src`, named by its path there.
+fn violations(file: &str, source: &str) -> Vec<String> {
+    let tokens = without_tests(&tokens(source));
+    let layer = file.split('/').next().unwrap_or_default();
+    let rank = |name: &str| LAYERS.iter().position(|layer| *layer == name);
+    let mut found = Vec::new();
+    for used in paths(&tokens) {
+        let mut wrong = |what: String| found.push(format!("{file}:{}: {what}", used.line));
+        let path = resolve(&used.path, file);
+        let shown = path.join("::");
+        let last = path.last().map(String::as_str).unwrap_or_default();
+        if path[0] == "crate" && path.len() > 1 {
+            let to = path[1].as_str();
+            if let (Some(own), Some(other)) = (rank(layer), rank(to)) {
+                let this_file = file.trim_end_matches(".rs").split('/').nth(1);
+                if other > own {
+                    wrong(format!("{layer} uses {to} ({shown})"));
+                } else if layer == "io" && to == "io" && path.get(2).map(String::as_str) != this_file {
+                    wrong(format!("files of io use each other ({shown})"));
+                }
+            }
+        }
+        if let Some((name, owners)) = OWNERS.iter().find(|(name, _)| path.len() > 1 && path[0] == *name)
+            && !owners.iter().any(|owner| file == *owner || (owner.ends_with('/') && file.starts_with(owner)))
+        {
+            wrong(format!("{name} belongs to {} ({shown})", owners.join(", ")));
+        }
+        if layer == "model" && IMPURE.iter().any(|words| starts_with(&path, words)) {
+            wrong(format!("model touches the world ({shown})"));
+        }
+        if file != CLOCK && path.iter().any(|part| ["SystemTime", "Instant", "clock_gettime"].contains(&part.as_str()))
+        {
+            wrong(format!("a clock is read outside {CLOCK} ({shown})"));
+        }
+        if ["todo", "unimplemented"].contains(&last) && reads(&tokens, used.end, &["!"]) {
+            wrong(format!("{last}!"));
+        }
+        if layer == "bin" {
+            continue;
+        }
+        if ["print", "println", "eprint", "eprintln", "dbg"].contains(&last) && reads(&tokens, used.end, &["!"]) {
+            wrong(format!("{last}! outside bin"));
+        }
+        let called = reads(&tokens, used.end, &["(", ")"]);
+        if ["stdout", "stderr"].contains(&last) && called && !reads(&tokens, used.end + 2, &[".", "as_fd", "("]) {
+            wrong(format!("{last}() outside bin"));
+        }
+        let ends = path.len() > 1 && path[path.len() - 2] == "process" && ["exit", "abort"].contains(&last);
+        if ends || last == "_exit" {
+            wrong(format!("{shown} outside bin"));
+        }
+    }
+    found
+}
+
+/// Lint exceptions that would stay behind when their reason is gone; for every source of ours, tests included.
+fn allows(file: &str, source: &str) -> Vec<String> {
+    let tokens = tokens(source);
+    let at =
+        |i: usize| reads(&tokens, i, &["#", "[", "allow", "("]) || reads(&tokens, i, &["#", "!", "[", "allow", "("]);
+    let lines = (0..tokens.len()).filter(|&i| at(i)).map(|i| tokens[i].line);
+    lines.map(|line| format!("{file}:{line}: allow: use expect with a reason")).collect()
+}
+
+/// All Rust sources below a folder, by their path in it.
+fn sources(folder: &str) -> BTreeMap<String, String> {
+    fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                walk(root, &path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut found = BTreeMap::new();
+    walk(&root, &root, &mut found);
+    found
+}
+
+#[test]
+fn the_sources_keep_to_the_architecture() {
+    let sources = sources("src");
+    for layer in LAYERS {
+        assert!(sources.keys().any(|file| file.starts_with(&format!("{layer}/"))), "no file in {layer}");
+    }
+    let found: Vec<String> = sources.iter().flat_map(|(file, source)| violations(file, source)).collect();
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn every_file_is_in_a_layer() {
+    for file in sources("src").keys().filter(|file| *file != "lib.rs") {
+        let parts: Vec<&str> = file.split('/').collect();
+        assert!(parts.len() == 2 && LAYERS.contains(&parts[0]), "{file} is in no layer");
+    }
+}
+
+#[test]
+fn no_lint_is_allowed_anywhere() {
+    for folder in ["src", "tests", "benches", "examples"] {
+        let found: Vec<String> = sources(folder).iter().flat_map(|(file, source)| allows(file, source)).collect();
+        assert!(found.is_empty(), "\n{}", found.join("\n"));
+    }
+}
+
+#[test]
+fn every_dependency_has_owners() {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let section = manifest.split("\n[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap();
+    let named = section.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(" = "));
+    let names: Vec<String> = named.map(|(name, _)| name.trim().replace('-', "_")).collect();
+    assert!(names.len() > 5, "{names:?}");
+    for name in &names {
+        assert!(OWNERS.iter().any(|(owned, _)| owned == name), "{name} has no owner; add it to OWNERS");
+    }
+    let sources = sources("src");
+    for (name, owners) in OWNERS {
+        assert!(names.iter().any(|other| other == name), "{name} is owned and is no dependency");
+        for owner in *owners {
+            assert!(sources.keys().any(|file| file.starts_with(owner)), "{owner}, owner of {name}, does not exist");
+        }
+    }
+}
+
+#[test]
+fn the_checker_finds_what_is_wrong() {
+    for (file, source, expected) in [
+        ("model/task.rs", "use crate::io::store;", "model uses io"),
+        ("model/task.rs", "use super::super::app::launch::Spec;", "model uses app"),
+        ("model/task.rs", "fn f() { let x = crate::io::sys::now(); }", "model uses io"),
+        ("model/task.rs", "use std::{fmt, fs::File};", "model touches the world (std::fs::File)"),
+        ("model/task.rs", "fn f() { std::env::var(\"x\"); }", "model touches the world"),
+        ("model/task.rs", "use std::{time::{Duration, Instant}};", "a clock is read"),
+        ("model/task.rs", "use nix::unistd::getpid;", "nix belongs to io/"),
+        ("io/sys.rs", "use crate::{model::task::Tick, app::db};", "io uses app"),
+        ("io/sys.rs", "use super::store::Store;", "files of io use each other"),
+        ("io/sys.rs", "use crate::io::{self, process};", "files of io use each other"),
+        ("io/sys.rs", "use super::*;", "files of io use each other"),
+        ("io/spool.rs", "use rusqlite::Connection;", "rusqlite belongs to io/store.rs"),
+        ("io/spool.rs", "fn f() { let now = std::time::SystemTime::now(); }", "a clock is read"),
+        ("app/launch.rs", "use crate::bin::x;", "app uses bin"),
+        ("app/launch.rs", "fn f() -> rusqlite::Result<()> { g() }", "rusqlite belongs to"),
+        ("app/launch.rs", "use clap::Parser;", "clap belongs to"),
+        ("app/launch.rs", "fn f() { println!(\"x\") }", "println! outside bin"),
+        ("app/launch.rs", "fn f() { std::eprint!(\"x\") }", "eprint! outside bin"),
+        ("app/launch.rs", "fn f() { dbg!(1); }", "dbg! outside bin"),
+        ("app/launch.rs", "fn f() { writeln!(io::stdout(), \"x\") }", "stdout() outside bin"),
+        ("app/launch.rs", "fn f() { std::io::stderr().lock(); }", "stderr() outside bin"),
+        ("app/launch.rs", "fn f() { std::process::exit(1) }", "std::process::exit outside bin"),
+        ("app/launch.rs", "use std::process::{self, abort};", "std::process::abort outside bin"),
+        ("app/launch.rs", "fn f() { process::exit(1) }", "process::exit outside bin"),
+        ("lib.rs", "fn f() { println!() }", "println! outside bin"),
+        ("bin/parse.rs", "fn f() { todo!() }", "todo!"),
+        ("app/launch.rs", "fn f() { unimplemented!(\"x\") }", "unimplemented!"),
+        ("app/launch.rs", "#[cfg(test)] mod tests { fn g() {} } use clap::Parser;", "clap belongs to"),
+        ("app/launch.rs", "const A: &str = r#\" \" \"#; use clap::Parser;", "clap belongs to"),
+        ("app/launch.rs", "fn f<'a>(c: &'a str) -> bool { c == '\"' } use clap::Parser;", "clap belongs to"),
+        ("app/launch.rs", "fn f() -> impl Fn() + use<> { g } use clap::Parser;", "clap belongs to"),
+        ("app/launch.rs", "/* a /* b */ c */ use clap::Parser;", "clap belongs to"),
+    ] {
+        let found = violations(file, source);
+        assert!(!found.is_empty() && found.iter().all(|line| line.contains(expected)), "{source}: {found:?}");
+    }
+    for source in ["#[allow(dead_code)] fn f() {}", "#![allow(missing_docs)]", "fn f() { #[allow(x)] let y = 1; }"] {
+        assert_eq!(allows("x.rs", source).len(), 1, "{source}");
+    }
+}
+
+#[test]
+fn the_checker_leaves_alone_what_is_right() {
+    for (file, source) in [
+        (
+            "bin/launch.rs",
+            "use taskwatcher::{app::launch::launch, io::child, model::task::exit_code}; fn f() { println!() }",
+        ),
+        ("bin/launch.rs", "fn f() { writeln!(std::io::stderr(), \"x\"); std::process::exit(1) }"),
+        (
+            "app/launch.rs",
+            "use super::db; use crate::{io::{child, sys}, model::task::Task}; use std::io::{self, Write};",
+        ),
+        ("app/launch.rs", "// println!(\"x\")\n/// use clap::Parser;\nconst A: &str = \"use clap::Parser; todo!()\";"),
+        ("io/terminal.rs", "fn f() { is_pipe(std::io::stdout().as_fd()) }"),
+        ("io/store.rs", "use rusqlite::Connection; use crate::model::task::Task; use crate::io::store::Store;"),
+        ("io/sys.rs", "fn f() { nix::time::clock_gettime(c) }"),
+        ("model/task.rs", "use super::upid::Upid; use std::{fmt, io, path::PathBuf, time::Duration};"),
+        (
+            "model/task.rs",
+            "#[cfg(test)]\nmod tests { use crate::io::sys; fn f() { std::fs::read(x); println!(\"{}\") } }",
+        ),
+        ("model/task.rs", "#[cfg(test)] use std::fs;"),
+    ] {
+        assert_eq!(violations(file, source), [""; 0], "{source}");
+    }
+    assert!(allows("x.rs", "#[expect(dead_code, reason = \"allow(\")] // #[allow(x)]").is_empty());
+}
+
+#[test]
+fn lines_are_counted() {
+    let source = "//! a\n\nconst A: &str = \"b\nc\";\nuse clap::Parser;\n";
+    assert!(violations("app/db.rs", source)[0].starts_with("app/db.rs:5: "));
+}
