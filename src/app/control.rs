@@ -592,7 +592,8 @@ impl Desk<'_, '_> {
     fn clear(&mut self, wanted: &args::Clear) -> Done {
         let mut store = self.open()?;
         truth::survey(&mut store)?;
-        let age = |age: Duration| sys::now().wall.secs().saturating_sub(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+        let age =
+            |age: Duration| sys::now().wall.secs().saturating_sub(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
         let which = store::Clear { before: wanted.older_than.map(age), name: wanted.name.clone() };
         let (rows, logs) = store.clear(&which)?;
         for log in logs {

@@ -265,8 +265,7 @@ impl ValueEnum for Class {
 /// the first of them is brought to the front, without its dashes. A line that names its verb plainly stays as it is.
 pub fn normalize(argv: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut argv: Vec<OsString> = argv.into_iter().collect();
-    let verbs: Vec<String> =
-        ControlArgs::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+    let verbs: Vec<String> = ControlArgs::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
     let is_verb = |word: &str| verbs.iter().any(|verb| verb == word);
     let mut at = 1;
     // Past what may stand before a verb, to see whether one follows plainly.
@@ -332,7 +331,9 @@ mod tests {
 
     #[test]
     fn plain_lines_stay_as_they_are() {
-        for line in ["control reserve --name --list", "control", "control --help", "control kill -- --list", "control x --list"] {
+        for line in
+            ["control reserve --name --list", "control", "control --help", "control kill -- --list", "control x --list"]
+        {
             assert_eq!(normal(line), line);
         }
     }

@@ -17,7 +17,9 @@ pub enum DbError {
     #[error("cannot tell where the database is: neither --db, TASKWATCHER_DB nor HOME is set")]
     Nowhere,
     /// A file system on which SQLite's locks and shared memory do not work between hosts.
-    #[error("cannot use database {0:?}: it is on a network file system, where SQLite cannot keep it safe; choose a local disk")]
+    #[error(
+        "cannot use database {0:?}: it is on a network file system, where SQLite cannot keep it safe; choose a local disk"
+    )]
     Network(PathBuf),
     /// The database itself.
     #[error(transparent)]

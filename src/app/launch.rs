@@ -16,7 +16,7 @@ use crate::{
         child::{self, CannotRun, Inbox, Notice, REQUEST, Reaped},
         feedfile::{self, Signature},
         process,
-        spool::Spool,
+        spool::{Request, Spool},
         store::{Claimed, NewTask, Patience, Refused, Start, Store, StoreFailure},
         sys,
         terminal::Terminal,
@@ -168,28 +168,20 @@ pub fn launch(spec: &Spec, audience: &mut dyn Audience) -> Result<i32, LaunchErr
     let me = process::stat(child::own_pid())
         .ok_or_else(|| LaunchError::System("read /proc/self/stat", std::io::ErrorKind::NotFound.into()))?;
     let inherited = child::inherited_descriptors();
-    let inbox = Inbox::open(me.ignored).map_err(|error| LaunchError::System("read signals", error))?;
     child::become_subreaper().map_err(|error| LaunchError::System("adopt orphans", error))?;
     let foreign = if child::has_children() { known(&process::descendants(me.process.pid, &[])) } else { vec![] };
 
     sys::crash_point("claim.before");
+    // Signals still have their usual effect: a wait for a lock, or for another task of the name, can be broken off.
     let Some((store, claimed)) = claim(spec, me.process, audience)? else { return Ok(0) };
     sys::crash_point("claim.after");
-    let spool = match Spool::open(&spec.db, true).and_then(|spool| spool.reserve(claimed.slot).map(|()| spool)) {
-        Ok(spool) => spool,
-        Err(error) => {
-            let failure = LaunchError::Spool(spec.db.clone(), error);
+    let (inbox, spool) = match make_ready(spec, &claimed, me.ignored) {
+        Ok(ready) => ready,
+        Err(failure) => {
             record_failure(store, &claimed, &failure);
             return Err(failure);
         }
     };
-    if let Some(path) = &claimed.feedpath
-        && let Err(error) = feedfile::remove(path)
-    {
-        let failure = LaunchError::Leftover(error);
-        record_failure(store, &claimed, &failure);
-        return Err(failure);
-    }
     let terminal = if me.tty == 0 { None } else { Terminal::controlling() };
     let lend = terminal.as_ref().is_some_and(Terminal::is_ours_alone);
     let launcher = Launcher {
@@ -208,8 +200,21 @@ pub fn launch(spec: &Spec, audience: &mut dyn Audience) -> Result<i32, LaunchErr
         beat: None,
         looked: sys::now(),
         local: true,
+        heeded: None,
     };
     launcher.run(&inherited, me.ignored, lend, audience)
+}
+
+/// What a claimed task needs before its command may start.
+fn make_ready(spec: &Spec, claimed: &Claimed, ignored: u64) -> Result<(Inbox, Spool), LaunchError> {
+    let inbox = Inbox::open(ignored).map_err(|error| LaunchError::System("read signals", error))?;
+    let no_room = |error| LaunchError::Spool(spec.db.clone(), error);
+    let spool = Spool::open(&spec.db, true).map_err(no_room)?;
+    spool.reserve(claimed.slot).map_err(no_room)?;
+    if let Some(path) = &claimed.feedpath {
+        feedfile::remove(path)?;
+    }
+    Ok((inbox, spool))
 }
 
 fn check(spec: &Spec, audience: &mut dyn Audience) -> Result<(), LaunchError> {
@@ -329,6 +334,8 @@ struct Launcher<'a> {
     looked: Tick,
     /// Whether that file's times come from this machine's clock.
     local: bool,
+    /// The last request of `control` that was acted on.
+    heeded: Option<Request>,
 }
 
 impl Launcher<'_> {
@@ -355,6 +362,8 @@ impl Launcher<'_> {
         }
         self.looked = started;
         let mut watch = Watch::new(self.limits(), started);
+        // One that was left before our signals were blocked came without a sound.
+        self.heed_request(&mut watch)?;
         // One that ends at once is spared a write that nobody could have read.
         self.inbox.wait(Some(SHORTEST_NOTED)).map_err(|error| LaunchError::System("wait for the command", error))?;
         self.hear(&mut watch)?;
@@ -463,13 +472,22 @@ impl Launcher<'_> {
                 Notice::Suspend => {
                     let _ = self.signal_command(Signal::TSTP);
                 }
-                Notice::Request => {
-                    if let Some(request) = self.spool.request_of(self.claimed.slot, &self.claimed.upid) {
-                        let asked = Event::StopAsked { by: request.by, signal: request.signal };
-                        self.act(watch, asked, sys::now())?;
-                    }
-                }
+                Notice::Request => self.heed_request(watch)?,
             }
+        }
+        Ok(())
+    }
+
+    /// Does what `control kill` left for us in the spool; each request once.
+    fn heed_request(&mut self, watch: &mut Watch) -> Result<(), LaunchError> {
+        let request = self.spool.request_of(self.claimed.slot, &self.claimed.upid);
+        if request == self.heeded {
+            return Ok(());
+        }
+        self.heeded.clone_from(&request);
+        if let Some(request) = request {
+            let asked = Event::StopAsked { by: request.by, signal: request.signal };
+            self.act(watch, asked, sys::now())?;
         }
         Ok(())
     }

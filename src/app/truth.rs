@@ -93,7 +93,9 @@ fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Survey {
     for task in &tasks {
         let same_boot = task.boot_id.as_deref() == Some(boot.as_str());
         let launcher_alive = same_boot
-            && task.launcher.is_some_and(|launcher| *launchers.entry(launcher).or_insert_with(|| process::alive(launcher)));
+            && task
+                .launcher
+                .is_some_and(|launcher| *launchers.entry(launcher).or_insert_with(|| process::alive(launcher)));
         let spooled = match (&spool, task.slot, &task.upid) {
             (Some(spool), Some(slot), Some(upid)) if !launcher_alive => spool.end_of(slot, upid),
             _ => None,
@@ -107,9 +109,8 @@ fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Survey {
     let upids: HashSet<&str> =
         pairs().filter(|(task, facts)| lost(task, facts)).filter_map(|(task, _)| task.upid.as_deref()).collect();
     let carriers = process::carriers(&upids);
-    let survivors: Vec<Vec<Process>> = pairs()
-        .map(|(task, facts)| if lost(task, facts) { survivors(task, &carriers) } else { vec![] })
-        .collect();
+    let survivors: Vec<Vec<Process>> =
+        pairs().map(|(task, facts)| if lost(task, facts) { survivors(task, &carriers) } else { vec![] }).collect();
     drop(carriers);
     let mut found = Survey::default();
     for ((task, mut facts), survivors) in tasks.into_iter().zip(facts).zip(survivors) {

@@ -66,7 +66,8 @@ impl Waiter {
                 lapse = Some(lapse.map_or(left, |other| other.min(left)));
                 continue;
             }
-            let watched = if live.status == Status::Orphaned { &live.survivors[..] } else { live.task.launcher.as_slice() };
+            let watched =
+                if live.status == Status::Orphaned { &live.survivors[..] } else { live.task.launcher.as_slice() };
             for process in watched {
                 match process::open(*process)? {
                     Some(fd) => ends.push(fd),

@@ -85,7 +85,8 @@ impl Inbox {
         if is_ignored(ignored, NixSignal::SIGCHLD) {
             // The kernel would throw every exit code away. A handler, which never runs as the signal is blocked, is the
             // one disposition other than "ignore" that can be set without unsafe code.
-            signal_hook::flag::register(NixSignal::SIGCHLD as i32, Default::default())?;
+            let never_read = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+            signal_hook::flag::register(NixSignal::SIGCHLD as i32, never_read)?;
         }
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         Ok(Inbox { signals })

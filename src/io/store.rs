@@ -230,7 +230,8 @@ fn on_busy(tries: i32) -> bool {
         return false;
     }
     let base = 50u64 << tries.clamp(0, 6);
-    let seed = u64::from(std::process::id()).wrapping_mul(0x9e37_79b9).wrapping_add(u64::from(tries.unsigned_abs()) * 7919);
+    let seed =
+        u64::from(std::process::id()).wrapping_mul(0x9e37_79b9).wrapping_add(u64::from(tries.unsigned_abs()) * 7919);
     let pause = Duration::from_micros(base + seed % base);
     #[expect(clippy::disallowed_methods, reason = "nobody announces the end of a lock")]
     std::thread::sleep(pause);
@@ -343,7 +344,9 @@ impl Store {
     }
 
     fn tables(&self) -> rusqlite::Result<Vec<(String, Vec<String>)>> {
-        let mut names = self.db.prepare("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' ORDER BY name")?;
+        let mut names = self.db.prepare(
+            "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' ORDER BY name",
+        )?;
         let names = names.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
         let with_columns = |name: String| {
             let mut columns = self.db.prepare("SELECT name FROM pragma_table_info(?1)")?;
@@ -360,7 +363,8 @@ impl Store {
         if tx.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0))? == APPLICATION_ID {
             return Ok(());
         }
-        let old: bool = tx.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'tasks')", [], |r| r.get(0))?;
+        let old: bool =
+            tx.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'tasks')", [], |r| r.get(0))?;
         if old {
             tx.execute_batch(
                 "ALTER TABLE tasks RENAME TO old_tasks; ALTER TABLE feedbacks RENAME TO old_feedbacks;
@@ -454,7 +458,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn started(&mut self, id: i64, command: Process) -> Result<()> {
-        self.light("UPDATE tasks SET pid = ?2, pid_pstart = ?3 WHERE id = ?1", params![id, command.pid, stamp(command.pstart)])
+        self.light(
+            "UPDATE tasks SET pid = ?2, pid_pstart = ?3 WHERE id = ?1",
+            params![id, command.pid, stamp(command.pstart)],
+        )
     }
 
     /// Stores what a task is doing, and its last sign of life. Not flushed to the disk.
@@ -496,8 +503,21 @@ impl Store {
                         ended_by = ?14, feedback = coalesce(?15, feedback)
                  WHERE id = ?1 AND upid = ?2 AND result = 'unknown'",
                 params![
-                    id, upid, result, outcome, signal, error, end.endtime, end.duration, end.exitcode,
-                    stamp(end.warnings), end.cpu_user, end.cpu_sys, end.maxrss, end.ended_by, end.feedback
+                    id,
+                    upid,
+                    result,
+                    outcome,
+                    signal,
+                    error,
+                    end.endtime,
+                    end.duration,
+                    end.exitcode,
+                    stamp(end.warnings),
+                    end.cpu_user,
+                    end.cpu_sys,
+                    end.maxrss,
+                    end.ended_by,
+                    end.feedback
                 ],
             )?;
             Ok(replaced > 0)
@@ -780,7 +800,9 @@ fn failure(path: &Path, doing: &'static str, patience: Patience, error: rusqlite
         Some(ErrorCode::ReadOnly) => StoreError::ReadOnly(path, doing),
         Some(ErrorCode::DiskFull) => StoreError::Full(path, doing),
         Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged(path, doing, text),
-        Some(ErrorCode::NotADatabase) => StoreError::NotOurs(path, "not an SQLite file, or its start is damaged".into()),
+        Some(ErrorCode::NotADatabase) => {
+            StoreError::NotOurs(path, "not an SQLite file, or its start is damaged".into())
+        }
         _ => StoreError::Sqlite(path, doing, error),
     }
 }
@@ -792,15 +814,36 @@ fn is_of_1_7(tables: &[(String, Vec<String>)]) -> bool {
         (
             "history",
             &[
-                "id", "taskid", "taskname", "info1", "info2", "info3", "termsignal", "termerror", "starttime",
-                "endtime", "duration", "feedback",
+                "id",
+                "taskid",
+                "taskname",
+                "info1",
+                "info2",
+                "info3",
+                "termsignal",
+                "termerror",
+                "starttime",
+                "endtime",
+                "duration",
+                "feedback",
             ],
         ),
         (
             "tasks",
             &[
-                "id", "name", "info1", "info2", "info3", "pid", "status", "feedback", "reservetime", "starttime",
-                "duration", "lastupdate", "timeout",
+                "id",
+                "name",
+                "info1",
+                "info2",
+                "info3",
+                "pid",
+                "status",
+                "feedback",
+                "reservetime",
+                "starttime",
+                "duration",
+                "lastupdate",
+                "timeout",
             ],
         ),
     ];
@@ -997,9 +1040,7 @@ fn find_reservation(
         TaskRef::Handle(handle) => ("handle", &handle.as_str().to_owned()),
         TaskRef::Upid(_) => return no("a UPID names a task that was started already".into()),
     };
-    let row = tx
-        .query_row(&format!("{SELECT_TASKS} WHERE {column} = ?1"), [value], task_row)
-        .optional()?;
+    let row = tx.query_row(&format!("{SELECT_TASKS} WHERE {column} = ?1"), [value], task_row).optional()?;
     if let Some(row) = row {
         return match row.is_reserved() {
             true if is_dead(&row) => no("its reservation has lapsed; reserve again".into()),
@@ -1030,8 +1071,21 @@ fn move_to_history(tx: &Transaction<'_>, id: i64, upid: Option<&str>, end: &End)
                 coalesce(?15, (SELECT feedback FROM feedbacks WHERE feedbacks.id = tasks.id))
          FROM tasks WHERE id = ?1 AND upid IS ?2",
         params![
-            id, upid, end.outcome, end.result, end.termsignal, end.termerror, end.endtime, end.duration, end.exitcode,
-            stamp(end.warnings), end.cpu_user, end.cpu_sys, end.maxrss, end.ended_by, end.feedback
+            id,
+            upid,
+            end.outcome,
+            end.result,
+            end.termsignal,
+            end.termerror,
+            end.endtime,
+            end.duration,
+            end.exitcode,
+            stamp(end.warnings),
+            end.cpu_user,
+            end.cpu_sys,
+            end.maxrss,
+            end.ended_by,
+            end.feedback
         ],
     )?;
     if moved == 0 {

@@ -17,10 +17,7 @@ pub fn now() -> Tick {
     // Neither clock can fail on Linux; a zero would only make ages look large, which readers clamp.
     let read = |clock| clock_gettime(clock).map(Duration::from).unwrap_or_default();
     let wall = read(ClockId::CLOCK_REALTIME);
-    Tick {
-        mono: read(ClockId::CLOCK_MONOTONIC),
-        wall: Timestamp(i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX)),
-    }
+    Tick { mono: read(ClockId::CLOCK_MONOTONIC), wall: Timestamp(i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX)) }
 }
 
 /// The id of this boot, as the kernel gives it.

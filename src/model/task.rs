@@ -718,9 +718,10 @@ mod tests {
     fn status_follows_the_quarter_and_half_rule() {
         let timeout = Some(Duration::from_secs(100));
         let at = |secs| Status::of(Duration::from_secs(secs), timeout);
-        assert_eq!([at(0), at(24), at(25), at(49), at(50), at(500)].map(Status::as_str), [
-            "RUNNING", "RUNNING", "SILENT", "SILENT", "STALLED", "STALLED"
-        ]);
+        assert_eq!(
+            [at(0), at(24), at(25), at(49), at(50), at(500)].map(Status::as_str),
+            ["RUNNING", "RUNNING", "SILENT", "SILENT", "STALLED", "STALLED"]
+        );
         assert_eq!(Status::of(Duration::MAX, None), Status::Running);
         assert_eq!(Status::of(Duration::MAX, Some(Duration::MAX)), Status::Stalled);
     }

@@ -51,7 +51,11 @@ pub fn judge(task: &Task, facts: &Facts, now: Timestamp) -> Verdict {
             _ => live_status(task, facts, now),
         });
     }
-    if facts.survivors > 0 { Verdict::Live(Status::Orphaned) } else { Verdict::Ended(Box::new(lost(task, facts, "launcher lost"))) }
+    if facts.survivors > 0 {
+        Verdict::Live(Status::Orphaned)
+    } else {
+        Verdict::Ended(Box::new(lost(task, facts, "launcher lost")))
+    }
 }
 
 fn live_status(task: &Task, facts: &Facts, now: Timestamp) -> Status {
@@ -149,7 +153,8 @@ mod tests {
         let spooled = End::new(&Outcome::Ok, now(1234), None);
         for same_boot in [true, false] {
             for launcher_alive in [true, false] {
-                let facts = Facts { same_boot, launcher_alive, survivors: 1, spooled: Some(spooled.clone()), beat: None };
+                let facts =
+                    Facts { same_boot, launcher_alive, survivors: 1, spooled: Some(spooled.clone()), beat: None };
                 assert_eq!(ended(judge(&running(), &facts, now(2000))), spooled);
             }
         }
@@ -157,12 +162,8 @@ mod tests {
 
     #[test]
     fn a_reservation_lapses_at_its_time() {
-        let task = Task {
-            status: Some(Status::Reserved),
-            reservetime: Some(1000),
-            expires: Some(1060),
-            ..Task::default()
-        };
+        let task =
+            Task { status: Some(Status::Reserved), reservetime: Some(1000), expires: Some(1060), ..Task::default() };
         assert_eq!(judge(&task, &Facts::default(), now(1059)), Verdict::Live(Status::Reserved));
         let end = ended(judge(&task, &Facts::default(), now(1060)));
         assert_eq!(end.outcome, "ERROR: reservation lapsed after 1m");

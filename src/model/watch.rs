@@ -239,7 +239,11 @@ pub fn date_beat(looked: Tick, now: Tick, changed: super::task::Timestamp, local
     let mono = now.mono.saturating_sub(looked.mono);
     let wall = looked.wall.age(now.wall);
     let steady = wall.abs_diff(mono) <= SLACK;
-    if local && steady && changed >= looked.wall && changed <= now.wall { now.earlier(changed.age(now.wall)) } else { now }
+    if local && steady && changed >= looked.wall && changed <= now.wall {
+        now.earlier(changed.age(now.wall))
+    } else {
+        now
+    }
 }
 
 #[cfg(test)]
