@@ -16,7 +16,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["io/store.rs"]),
     ("nix", &["io/"]),
     ("rustix", &["io/"]),
-    ("getrandom", &["io/sys.rs"]),
+    ("signal_hook", &["io/child.rs"]),
     ("comfy_table", &["app/show.rs"]),
     ("clap", &["app/launch_args.rs", "app/control_args.rs", "app/parse_args.rs", "bin/"]),
     ("clap_complete", &["app/control_args.rs", "app/control.rs"]),
