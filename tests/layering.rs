@@ -17,6 +17,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("nix", &["io/"]),
     ("rustix", &["io/"]),
     ("signal_hook", &["io/child.rs"]),
+    ("unicode_width", &["app/show.rs"]),
     ("comfy_table", &["app/show.rs"]),
     ("clap", &["app/launch_args.rs", "app/control_args.rs", "app/parse_args.rs", "bin/"]),
     ("clap_complete", &["app/control_args.rs", "app/control.rs"]),

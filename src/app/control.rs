@@ -267,7 +267,7 @@ impl Desk<'_, '_> {
             let width = (self.out.width)();
             self.print(&show::task_table(&live, now, width))?;
             if wanted.all {
-                self.print(&format!("\n{}", show::history_table(&ended, width)))?;
+                self.print(&format!("\n{}", show::history_table(&ended, now, width)))?;
             }
         }
         Ok(0)
@@ -359,7 +359,7 @@ impl Desk<'_, '_> {
             return Ok(0);
         } else {
             let width = (self.out.width)();
-            self.print(&show::history_table(&page, width))?;
+            self.print(&show::history_table(&page, sys::now().wall, width))?;
         }
         if let Some(next) = next {
             self.tell(&format!("there is more: --after {next}"));

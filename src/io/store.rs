@@ -970,7 +970,7 @@ fn claim_in(
     };
     if let Some(row) = &reserved {
         task.handle.clone_from(&row.handle);
-        if !start.named {
+        if !start.named && !row.name.is_empty() {
             task.name.clone_from(&row.name);
         }
         for (given, had) in task.info.iter_mut().zip(&row.info) {
