@@ -337,10 +337,7 @@ fn an_idle_launcher_sleeps() {
         support::field(&status, "voluntary_ctxt_switches").parse::<u64>().unwrap()
     };
     // It wakes once more, to close the database.
-    until("the database to be closed", || {
-        let fds = fs::read_dir(format!("/proc/{}/fd", run.pid())).unwrap();
-        !fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok()).any(|file| file.ends_with("tasks.db"))
-    });
+    until("the database to be closed", || !run.has_open("tasks.db"));
     let before = switches();
     timed(|| world.launch(["sleep", "1"]).run());
     assert!(switches() <= before + 1, "{} wake-ups", switches() - before);

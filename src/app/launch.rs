@@ -17,7 +17,7 @@ use crate::{
         feedfile::{self, Signature},
         process,
         spool::{Request, Spool},
-        store::{Claimed, NewTask, Patience, Refused, Start, Store, StoreFailure},
+        store::{Claimed, NewTask, Patience, Refused, Start, Store, StoreError, StoreFailure},
         sys,
         terminal::Terminal,
     },
@@ -107,6 +107,8 @@ pub const KILL_AFTER: Duration = Duration::from_secs(5);
 const CLOSE_AFTER: Duration = Duration::from_millis(100);
 /// The command of a task that lives shorter than this is not noted by its pid before its end.
 const SHORTEST_NOTED: Duration = Duration::from_millis(1);
+/// The lock is waited for in steps of this length, between which signals are heard.
+const CLAIM_STEP: Duration = Duration::from_millis(250);
 /// How long a status may wait for the database: it is worth little, and the watch goes on after it.
 const STATUS_PATIENCE: Patience = Patience { limit: Duration::from_millis(50), notify: None };
 
@@ -168,15 +170,15 @@ pub fn launch(spec: &Spec, audience: &mut dyn Audience) -> Result<i32, LaunchErr
     let me = process::stat(child::own_pid())
         .ok_or_else(|| LaunchError::System("read /proc/self/stat", std::io::ErrorKind::NotFound.into()))?;
     let inherited = child::inherited_descriptors();
+    let inbox = Inbox::open(me.ignored).map_err(|error| LaunchError::System("read signals", error))?;
     child::become_subreaper().map_err(|error| LaunchError::System("adopt orphans", error))?;
     let foreign = if child::has_children() { known(&process::descendants(me.process.pid, &[])) } else { vec![] };
 
     sys::crash_point("claim.before");
-    // Signals still have their usual effect: a wait for a lock, or for another task of the name, can be broken off.
-    let Some((store, claimed)) = claim(spec, me.process, audience)? else { return Ok(0) };
+    let Some((store, claimed)) = claim(spec, me.process, &inbox, audience)? else { return Ok(0) };
     sys::crash_point("claim.after");
-    let (inbox, spool) = match make_ready(spec, &claimed, me.ignored) {
-        Ok(ready) => ready,
+    let spool = match make_ready(spec, &claimed) {
+        Ok(spool) => spool,
         Err(failure) => {
             record_failure(store, &claimed, &failure);
             return Err(failure);
@@ -206,15 +208,14 @@ pub fn launch(spec: &Spec, audience: &mut dyn Audience) -> Result<i32, LaunchErr
 }
 
 /// What a claimed task needs before its command may start.
-fn make_ready(spec: &Spec, claimed: &Claimed, ignored: u64) -> Result<(Inbox, Spool), LaunchError> {
-    let inbox = Inbox::open(ignored).map_err(|error| LaunchError::System("read signals", error))?;
+fn make_ready(spec: &Spec, claimed: &Claimed) -> Result<Spool, LaunchError> {
     let no_room = |error| LaunchError::Spool(spec.db.clone(), error);
     let spool = Spool::open(&spec.db, true).map_err(no_room)?;
     spool.reserve(claimed.slot).map_err(no_room)?;
     if let Some(path) = &claimed.feedpath {
         feedfile::remove(path)?;
     }
-    Ok((inbox, spool))
+    Ok(spool)
 }
 
 fn check(spec: &Spec, audience: &mut dyn Audience) -> Result<(), LaunchError> {
@@ -247,7 +248,14 @@ fn known(stats: &[process::Stat]) -> Vec<Process> {
 }
 
 /// Makes the task ours; none: another of its name runs and that is fine (`--if-running skip`).
-fn claim(spec: &Spec, me: Process, audience: &mut dyn Audience) -> Result<Option<(Store, Claimed)>, LaunchError> {
+///
+/// Whoever waits here, for a lock or for another task, can be ended as any program.
+fn claim(
+    spec: &Spec,
+    me: Process,
+    inbox: &Inbox,
+    audience: &mut dyn Audience,
+) -> Result<Option<(Store, Claimed)>, LaunchError> {
     let name = spec.name.clone().unwrap_or_else(|| {
         let file = Path::new(&spec.argv[0]).file_name().unwrap_or(&spec.argv[0]);
         file.to_string_lossy().into_owned()
@@ -285,19 +293,57 @@ fn claim(spec: &Spec, me: Process, audience: &mut dyn Audience) -> Result<Option
         argv: argv_json(&spec.argv),
         cwd,
     };
-    let mut store = db::open_or_create(&spec.db, audience.patience())?;
+    let unguarded = system("take signals");
+    let patience = audience.patience();
+    let mut store = inbox.unguarded(|| db::open_or_create(&spec.db, patience)).map_err(&unguarded)??;
+    store.set_patience(Patience { limit: CLAIM_STEP, notify: None });
+    let mut lock = Wait::begin(patience);
     loop {
         start.task.now = sys::now().wall.secs();
         match store.claim(&start, |task: &Task| truth::is_dead(&spec.db, task)) {
             Ok(claimed) => return Ok(Some((store, claimed))),
+            Err(StoreFailure::Broken(StoreError::Busy(path, doing, _))) => {
+                if !lock.goes_on() {
+                    return Err(StoreFailure::from(StoreError::Busy(path, doing, patience.limit.as_secs())).into());
+                }
+                // What arrived meanwhile acts now.
+                inbox.unguarded(|| ()).map_err(&unguarded)?;
+            }
             Err(StoreFailure::Refused(Refused::NameTaken { id, .. })) if spec.unique == Some(IfRunning::Wait) => {
-                super::wait::until_ended(&mut store, &TaskRef::Id(TaskId(id)))?;
+                store.set_patience(patience);
+                let other = TaskRef::Id(TaskId(id));
+                inbox.unguarded(|| super::wait::until_ended(&mut store, &other)).map_err(&unguarded)??;
+                store.set_patience(Patience { limit: CLAIM_STEP, notify: None });
+                lock = Wait::begin(patience);
             }
             Err(StoreFailure::Refused(Refused::NameTaken { .. })) if spec.unique == Some(IfRunning::Skip) => {
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// A wait for the lock in steps, as patient in all as it was asked for.
+struct Wait {
+    patience: Patience,
+    since: Duration,
+}
+
+impl Wait {
+    fn begin(patience: Patience) -> Wait {
+        Wait { patience, since: sys::now().mono }
+    }
+
+    /// Whether there is patience left; tells once that we wait.
+    fn goes_on(&mut self) -> bool {
+        let waited = sys::now().mono.saturating_sub(self.since);
+        if waited >= Patience::NOTICED
+            && let Some(notify) = self.patience.notify.take()
+        {
+            notify();
+        }
+        waited < self.patience.limit
     }
 }
 
@@ -362,7 +408,7 @@ impl Launcher<'_> {
         }
         self.looked = started;
         let mut watch = Watch::new(self.limits(), started);
-        // One that was left before our signals were blocked came without a sound.
+        // One that was left before its signal was blocked came without a sound.
         self.heed_request(&mut watch)?;
         // One that ends at once is spared a write that nobody could have read.
         self.inbox.wait(Some(SHORTEST_NOTED)).map_err(|error| LaunchError::System("wait for the command", error))?;

@@ -13,6 +13,7 @@ use std::{
         unix::{ffi::OsStrExt, ffi::OsStringExt, fs::PermissionsExt},
     },
     path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -63,6 +64,8 @@ const PASSED: [NixSignal; 3] = [NixSignal::SIGUSR1, NixSignal::SIGUSR2, NixSigna
 #[derive(Debug)]
 pub struct Inbox {
     signals: SignalFd,
+    /// Those of them that would end or stop us if we let them.
+    ending: SigSet,
 }
 
 impl Inbox {
@@ -72,10 +75,12 @@ impl Inbox {
     /// # Errors
     /// When no descriptor is left.
     pub fn open(ignored: u64) -> io::Result<Inbox> {
-        let mut mask = SigSet::empty();
+        let mut ending = SigSet::empty();
         for signal in ENDING.into_iter().filter(|&signal| !is_ignored(ignored, signal)) {
-            mask.add(signal);
+            ending.add(signal);
         }
+        let mut mask = ending;
+        ending.add(NixSignal::SIGTSTP);
         // SIGTTOU only so that we may take the terminal back while in its background.
         let ours = [NixSignal::SIGCHLD, NixSignal::SIGTSTP, NixSignal::SIGTTOU, NixSignal::SIGURG];
         for signal in PASSED.into_iter().chain(ours) {
@@ -85,11 +90,22 @@ impl Inbox {
         if is_ignored(ignored, NixSignal::SIGCHLD) {
             // The kernel would throw every exit code away. A handler, which never runs as the signal is blocked, is the
             // one disposition other than "ignore" that can be set without unsafe code.
-            let never_read = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-            signal_hook::flag::register(NixSignal::SIGCHLD as i32, never_read)?;
+            signal_hook::flag::register(NixSignal::SIGCHLD as i32, Arc::new(AtomicBool::new(false)))?;
         }
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        Ok(Inbox { signals })
+        Ok(Inbox { signals, ending })
+    }
+
+    /// Does something during which Ctrl-C and its like act on us as on any program: waiting, while there is no command
+    /// yet that they could be meant for.
+    ///
+    /// # Errors
+    /// Never, on Linux.
+    pub fn unguarded<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
+        self.ending.thread_unblock()?;
+        let done = work();
+        self.ending.thread_block()?;
+        Ok(done)
     }
 
     /// Sleeps until something arrives or `timeout` is over; none: until something arrives.

@@ -138,7 +138,7 @@ impl Patience {
     /// For an end, which has the spool to go to instead while a person waits for the prompt.
     pub const SHORT: Patience = Patience { limit: Duration::from_secs(1), notify: None };
     /// After so long a wait is noticed.
-    const NOTICED: Duration = Duration::from_secs(2);
+    pub const NOTICED: Duration = Duration::from_secs(2);
 }
 
 /// A task to be reserved or started.
@@ -336,10 +336,11 @@ impl Store {
         if !(tables.is_empty() || of_1_7) || version != 0 {
             return Err(foreign(&self, "other tables"));
         }
-        let migrated = self.migrate();
-        migrated.map_err(self.failed("bring forward"))?;
+        // First, because the WAL gets the mode that the database has when it is made.
         let private = fs::set_permissions(&self.path, Permissions::from_mode(0o600));
         private.map_err(|error| StoreError::Io(self.path.clone(), "protect database", error))?;
+        let migrated = self.migrate();
+        migrated.map_err(self.failed("bring forward"))?;
         Ok(self)
     }
 
@@ -710,7 +711,8 @@ fn check_place(path: &Path) -> Result<()> {
         return refuse("a folder");
     }
     if kind.is_file() {
-        return Ok(());
+        // SQLite takes a file of one byte for an empty one, and would write over it.
+        return if meta.len() == 1 { Err(StoreError::NotOurs(path.to_owned(), "one byte".into())) } else { Ok(()) };
     }
     refuse(if kind.is_fifo() { "a pipe" } else { "not a regular file" })
 }

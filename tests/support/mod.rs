@@ -23,7 +23,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use rusqlite::{Connection, OpenFlags, types::Value};
+use rusqlite::{Connection, OpenFlags, config::DbConfig, types::Value};
 use taskwatcher::io::store::{NewTask, Patience, Store};
 
 /// Keeps the expectation of unused code fulfilled in a crate that happens to use everything.
@@ -221,6 +221,8 @@ impl World {
         }
         let db = Connection::open_with_flags(self.db(), OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
         db.busy_timeout(PATIENCE).unwrap();
+        // Reading leaves the files as they are.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
         let mut statement = db.prepare(sql).unwrap();
         let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let read = |row: &rusqlite::Row<'_>| {
@@ -327,6 +329,11 @@ impl<'w> Program<'w> {
         self
     }
 
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
     pub fn cwd(mut self, dir: impl AsRef<Path>) -> Self {
         self.command.current_dir(dir);
         self
@@ -385,6 +392,12 @@ impl Started<'_> {
 
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Whether it has a file of this name open.
+    pub fn has_open(&self, name: &str) -> bool {
+        let fds = fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
+        fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok()).any(|file| file.ends_with(name))
     }
 
     /// What it has printed so far.
