@@ -13,7 +13,7 @@ use std::{
 use super::{db, truth};
 use crate::{
     io::{
-        child::{self, CannotRun, Inbox, Notice, Reaped, REQUEST},
+        child::{self, CannotRun, Inbox, Notice, REQUEST, Reaped},
         feedfile::{self, Signature},
         process,
         spool::Spool,
@@ -23,8 +23,8 @@ use crate::{
     },
     model::{
         task::{
-            Asker, Cause, End, Ended, Exit, Outcome, Process, Signal, Task, TaskId, TaskRef, Tick, argv_json, cannot_run,
-            exit_code, round_ms, span,
+            Asker, Cause, End, Ended, Exit, Outcome, Process, Signal, Task, TaskId, TaskRef, Tick, argv_json,
+            cannot_run, exit_code, round_ms, span,
         },
         watch::{Action, Event, Illegal, Limits, Watch, date_beat},
     },
@@ -115,7 +115,9 @@ pub enum LaunchError {
     #[error("there is no command to run")]
     NoCommand,
     /// The command was told a file name before the id was known.
-    #[error("--feedback in the command needs --taskid: reserve a task first, or give --feedpath alone and let the command write to $TASKWATCHER_FEEDBACK")]
+    #[error(
+        "--feedback in the command needs --taskid: reserve a task first, or give --feedpath alone and let the command write to $TASKWATCHER_FEEDBACK"
+    )]
     FeedbackWithoutId,
     /// The folder for the feedback file.
     #[error("cannot use feedback folder {0:?}: {1}")]
@@ -238,11 +240,7 @@ fn known(stats: &[process::Stat]) -> Vec<Process> {
 }
 
 /// Makes the task ours; none: another of its name runs and that is fine (`--if-running skip`).
-fn claim(
-    spec: &Spec,
-    me: Process,
-    audience: &mut dyn Audience,
-) -> Result<Option<(Store, Claimed)>, LaunchError> {
+fn claim(spec: &Spec, me: Process, audience: &mut dyn Audience) -> Result<Option<(Store, Claimed)>, LaunchError> {
     let name = spec.name.clone().unwrap_or_else(|| {
         let file = Path::new(&spec.argv[0]).file_name().unwrap_or(&spec.argv[0]);
         file.to_string_lossy().into_owned()
@@ -349,6 +347,7 @@ impl Launcher<'_> {
         };
         drop(env);
         sys::crash_point("spawn.after");
+        child::let_go_of_streams();
         if lend {
             self.lend_terminal();
         }
@@ -612,7 +611,12 @@ impl Launcher<'_> {
             ..End::new(&ended.outcome(warnings), now.wall, Some(ran))
         };
         if ended.cause != Cause::Itself {
-            audience.warn(&format!("ended task {} ({}): {}", self.claimed.id, span(ran), end.termerror.as_deref().unwrap_or_default()));
+            audience.warn(&format!(
+                "ended task {} ({}): {}",
+                self.claimed.id,
+                span(ran),
+                end.termerror.as_deref().unwrap_or_default()
+            ));
         }
         self.record(&end, audience);
         code

@@ -96,7 +96,7 @@ pub struct LaunchArgs {
     pub detached: bool,
 
     /// The command and its arguments
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     pub argv: Vec<OsString>,
 }
 
@@ -178,7 +178,9 @@ mod tests {
 
     #[test]
     fn what_follows_the_command_is_its_own() {
-        for words in [&["--name", "n", "--", "cmd", "--unique", "--", "-x"][..], &["--name", "n", "cmd", "--unique", "--", "-x"]] {
+        for words in
+            [&["--name", "n", "--", "cmd", "--unique", "--", "-x"][..], &["--name", "n", "cmd", "--unique", "--", "-x"]]
+        {
             let args = read(words).unwrap();
             assert_eq!(args.argv, ["cmd", "--unique", "--", "-x"]);
             assert!(!args.unique);
@@ -205,6 +207,8 @@ mod tests {
             &["--taskid", "x y", "x"],
             &["--stop-signal", "FOO", "x"],
             &["--if-running", "perhaps", "x"],
+            &["--nmae", "n", "x"],
+            &["-x"],
         ] {
             assert!(read(words).is_err(), "{words:?}");
         }

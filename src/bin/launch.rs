@@ -57,14 +57,16 @@ struct Stderr {
 
 impl Audience for Stderr {
     fn warn(&mut self, line: &str) {
-        if !self.quiet {
-            say(line);
+        match &mut self.channel {
+            _ if self.quiet => {}
+            Some(channel) => answer(channel, &format!("~{line}")),
+            None => say(line),
         }
     }
 
     fn running(&mut self, id: i64) {
         if let Some(mut channel) = self.channel.take() {
-            let _ = writeln!(channel, "{id}");
+            answer(&mut channel, &id.to_string());
         }
     }
 
@@ -88,23 +90,24 @@ fn detach() -> Result<i32, LaunchError> {
     drop(again);
     let mut text = String::new();
     answer.read_to_string(&mut text).map_err(failed)?;
-    match text.strip_prefix('!') {
-        None if !text.is_empty() => {
-            let _ = io::stdout().write_all(text.as_bytes());
-            Ok(0)
-        }
-        Some(answered) => {
-            let (code, message) = answered.split_once(' ').unwrap_or(("125", answered));
-            if !message.is_empty() {
-                say(message.trim_end());
+    for line in text.lines() {
+        match line.split_at_checked(1) {
+            Some(("~", warning)) => say(warning),
+            Some(("!", code)) => return Ok(code.parse().unwrap_or(exit_code::LAUNCH_FAILED)),
+            Some(_) | None => {
+                let _ = writeln!(io::stdout(), "{line}");
+                return Ok(0);
             }
-            Ok(code.parse().unwrap_or(exit_code::LAUNCH_FAILED))
-        }
-        None => {
-            let status = child.wait().map_err(failed)?;
-            Err(failed(io::Error::other(format!("it ended before its command ran ({status})"))))
         }
     }
+    let status = child.wait().map_err(failed)?;
+    Err(failed(io::Error::other(format!("it ended before its command ran ({status})"))))
+}
+
+/// One line to whoever waits in [`detach`]: `~` and a warning, `!` and the exit code of what did not start, or the id
+/// of what runs. That nobody reads it must not stop a task.
+fn answer(channel: &mut File, line: &str) {
+    let _ = channel.write_all(format!("{}\n", line.replace('\n', " ")).as_bytes());
 }
 
 /// The other side of [`detach`]: its descriptor 0 is the way to answer.
@@ -119,9 +122,10 @@ fn detached(args: LaunchArgs) -> Result<i32, LaunchError> {
     let result = run(args, &mut audience);
     let Some(mut channel) = audience.channel.take() else { return result };
     // Still ours: nobody was told of a start.
-    let _ = match &result {
-        Ok(code) => write!(channel, "!{code} "),
-        Err(error) => write!(channel, "!{} error: {error}", exit_code::LAUNCH_FAILED),
-    };
-    Ok(exit_code::LAUNCH_FAILED)
+    if let Err(error) = &result {
+        answer(&mut channel, &format!("~error: {error}"));
+    }
+    let code = result.unwrap_or(exit_code::LAUNCH_FAILED);
+    answer(&mut channel, &format!("!{code}"));
+    Ok(code)
 }

@@ -82,6 +82,11 @@ impl Inbox {
             mask.add(signal);
         }
         mask.thread_block()?;
+        if is_ignored(ignored, NixSignal::SIGCHLD) {
+            // The kernel would throw every exit code away. A handler, which never runs as the signal is blocked, is the
+            // one disposition other than "ignore" that can be set without unsafe code.
+            signal_hook::flag::register(NixSignal::SIGCHLD as i32, Default::default())?;
+        }
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         Ok(Inbox { signals })
     }
@@ -216,8 +221,7 @@ pub fn find_program(name: &OsStr) -> Option<PathBuf> {
         return Some(PathBuf::from(name));
     }
     let path = std::env::var_os("PATH")?;
-    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| is_executable(file));
-    found
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| is_executable(file))
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -345,6 +349,16 @@ pub fn own_group() -> i32 {
 /// Our own pid.
 pub fn own_pid() -> i32 {
     nix::unistd::getpid().as_raw()
+}
+
+/// Lets go of standard input and output, which are the command's alone: a reader of its output must see the end when
+/// the command closes it, and a writer to its input must notice that nobody reads.
+pub fn let_go_of_streams() {
+    // Without /dev/null we only keep what we had.
+    if let Ok(null) = fs::File::options().read(true).write(true).open("/dev/null") {
+        let _ = nix::unistd::dup2_stdin(&null);
+        let _ = nix::unistd::dup2_stdout(&null);
+    }
 }
 
 /// Puts another file in the place of our descriptor 0.

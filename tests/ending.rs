@@ -1,0 +1,347 @@
+//! How `launch` ends a task: by its heartbeat, its limits, a signal; always with the whole tree, never with more.
+
+mod support;
+
+use std::{fs, time::Duration};
+
+use nix::sys::signal::Signal;
+use support::{Program, Started, World, eventually, timed, until};
+
+/// A task with feedback in the current folder; `$f` is the file.
+fn feedback<'w>(world: &'w World, options: &[&str], script: &str) -> Program<'w> {
+    let script = format!("f=$TASKWATCHER_FEEDBACK; {script}");
+    let head = ["--feedpath", "."].iter().chain(options).copied();
+    world.launch(head.chain(["sh", "-c", &script]).collect::<Vec<_>>())
+}
+
+/// Starts a command that says `ready` on its stdout when it is.
+fn started<'w>(world: &'w World, options: &[&str], script: &str) -> Started<'w> {
+    let head = options.iter().copied();
+    let run = world.launch(head.chain(["sh", "-c", script]).collect::<Vec<_>>()).spawn();
+    until("the command to be ready", || run.stdout().ends_with("ready\n"));
+    run
+}
+
+// ---- silence and length
+
+#[test]
+fn silence_ends_it_near_the_timeout() {
+    let world = World::new();
+    let (ran, took) = timed(|| feedback(&world, &["--timeout", "1s"], "sleep 1000").run());
+    ran.says(124, &["ended task 1", "no heartbeat for 1s"]);
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_millis(2500), "{took:?}");
+    let row = world.end();
+    assert_eq!(row.text("outcome"), "ERROR: no heartbeat for 1s");
+    assert_eq!((row.int("exitcode"), row.text("termsignal"), row.text("ended_by")), (124, "SIGTERM", "timeout"));
+    assert!(row.real("duration") >= 1.0 && row.real("duration") < 2.5);
+}
+
+#[test]
+fn the_timeout_counts_from_the_last_beat_wherever_between_two_looks_it_came() {
+    let world = World::new();
+    // Looks are at 25, 50 and 100 % of the timeout; the beats come between them.
+    for pause in ["0.1", "0.35", "0.7", "0.95"] {
+        let script = format!("echo '[a]1' > $f; sleep {pause}; echo '[a]2' >> $f; date +%s.%N; sleep 1000");
+        feedback(&world, &["--timeout", "1s"], &script).run().says(124, &["no heartbeat for 1s"]);
+        let row = world.last();
+        let ran = row.real("duration") - pause.parse::<f64>().unwrap();
+        assert!((0.99..2.5).contains(&ran), "{pause}: ended {ran} s after its last beat");
+        assert_eq!(row.text("feedback"), r#"{"a":"2"}"#);
+    }
+}
+
+#[test]
+fn a_task_that_beats_lives() {
+    let world = World::new();
+    let script = "for i in 1 2 3 4 5 6 7 8; do echo \"[i]$i\" > $f; sleep 0.3; done";
+    feedback(&world, &["--timeout", "1s"], script).run().silent(0);
+    assert_eq!(world.end().text("feedback"), r#"{"i":"8"}"#);
+}
+
+#[test]
+fn touching_or_replacing_the_file_is_a_beat_too() {
+    let world = World::new();
+    let script = "for i in 1 2 3; do touch $f; sleep 0.3; echo '[a]1' > x; mv x $f; sleep 0.3; done";
+    feedback(&world, &["--timeout", "1s"], script).run().silent(0);
+}
+
+#[test]
+fn the_default_timeout_is_30_seconds_and_in_the_row() {
+    let world = World::new();
+    let run = feedback(&world, &[], "echo ready; sleep 1000").spawn();
+    until("the command", || run.stdout() == "ready\n");
+    let row = world.task();
+    assert_eq!((row.real("timeout"), row.int("feedback")), (30.0, 1));
+    assert_eq!(row.text("feedpath"), world.work().join("feedback_1.log").to_str().unwrap());
+}
+
+#[test]
+fn silence_is_stored_while_it_lasts() {
+    let world = World::new();
+    let run = feedback(&world, &["--timeout", "4s"], "sleep 1000").spawn();
+    for status in ["SILENT", "STALLED"] {
+        until(status, || world.tasks().first().is_some_and(|row| row.text("status") == status));
+    }
+    fs::write(world.work().join("feedback_1.log"), "[a]1\n").unwrap();
+    drop(run);
+}
+
+#[test]
+fn the_longest_run_ends_even_a_task_that_beats() {
+    let world = World::new();
+    let script = "while :; do echo '[a]1' > $f; sleep 0.1; done";
+    let options = ["--timeout", "5s", "--max-runtime", "700ms"];
+    let (ran, took) = timed(|| feedback(&world, &options, script).run());
+    ran.says(124, &["ran longer than 0.7s"]);
+    assert!(took >= Duration::from_millis(700) && took < Duration::from_millis(2200), "{took:?}");
+    let row = world.end();
+    assert_eq!((row.text("outcome"), row.text("ended_by")), ("ERROR: ran longer than 0.7s", "max-runtime"));
+    // Without feedback as well.
+    world.launch(["--max-runtime", "0.3", "sleep", "1000"]).run().says(124, &["ran longer than 0.3s"]);
+}
+
+#[test]
+fn the_stop_signal_is_as_asked() {
+    let world = World::new();
+    let script = "exec 2>/dev/null; trap 'echo int; exit 0' INT; trap 'echo term' TERM; while :; do sleep 0.05; done";
+    let ran = world.launch(["--max-runtime", "0.4", "--stop-signal", "int", "sh", "-c", script]).run();
+    assert_eq!(ran.text(), "int\n");
+    let row = world.end();
+    assert_eq!((row.text("termsignal"), row.int("exitcode")), ("SIGINT", 124));
+}
+
+#[test]
+fn what_ignores_the_stop_signal_is_killed() {
+    let world = World::new();
+    let script = "trap '' TERM; while :; do sleep 0.05; done";
+    let options = ["--max-runtime", "0.3", "--kill-after", "0.4"];
+    let (ran, took) = timed(|| world.launch(options.iter().copied().chain(["sh", "-c", script])).run());
+    ran.says(124, &["ran longer"]);
+    assert!(took >= Duration::from_millis(700) && took < Duration::from_millis(2200), "{took:?}");
+    assert_eq!(world.end().text("termsignal"), "SIGKILL");
+}
+
+#[test]
+fn a_stopped_command_is_ended_too() {
+    let world = World::new();
+    let script = "kill -STOP $$; echo resumed";
+    world.launch(["--max-runtime", "0.3", "sh", "-c", script]).run().says(124, &["ran longer"]);
+    assert_eq!(world.end().text("termsignal"), "SIGTERM", "without waiting for SIGKILL");
+}
+
+// ---- signals to the launcher
+
+#[test]
+fn a_signal_to_the_launcher_ends_the_task() {
+    let world = World::new();
+    let me = format!("{} (", taskwatcher::io::sys::login());
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
+        let run = started(&world, &[], "echo ready; sleep 1000");
+        run.signal(signal);
+        let by = format!("killed by {me}{signal}, pid {})", std::process::id());
+        run.wait().says(128 + signal as i32, &["ended task", &by]);
+        let row = world.last();
+        assert_eq!(row.text("outcome"), format!("ERROR: {by}"));
+        assert_eq!(row.text("termsignal"), signal.as_str());
+        assert_eq!(row.int("exitcode"), 128 + signal as i64);
+        assert_eq!(format!("killed by {}", row.text("ended_by")), by);
+    }
+}
+
+#[test]
+fn its_exit_code_is_the_signals_whatever_the_command_says() {
+    let world = World::new();
+    let run = started(&world, &[], "exec 2>/dev/null; trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done");
+    run.signal(Signal::SIGTERM);
+    run.wait().says(143, &["SIGTERM"]);
+    assert_eq!((world.end().text("termsignal"), world.end().text("result")), ("SIGTERM", "error"));
+}
+
+#[test]
+fn asking_twice_kills_at_once() {
+    let world = World::new();
+    let run = started(
+        &world,
+        &["--kill-after", "1h"],
+        "exec 2>/dev/null; trap 'echo heard' INT; echo ready; while :; do sleep 0.05; done",
+    );
+    run.signal(Signal::SIGINT);
+    until("the first to arrive", || run.stdout().ends_with("heard\n"));
+    run.signal(Signal::SIGINT);
+    run.wait().says(130, &["SIGINT"]);
+    assert_eq!(world.end().text("termsignal"), "SIGKILL");
+}
+
+#[test]
+fn other_signals_are_passed_on() {
+    let world = World::new();
+    let script = "exec 2>/dev/null; trap 'echo one' USR1; trap 'echo two' USR2; trap 'exit 6' WINCH; echo ready; while :; do sleep 0.05; done";
+    let run = started(&world, &[], script);
+    run.signal(Signal::SIGUSR1);
+    until("USR1", || run.stdout().ends_with("one\n"));
+    run.signal(Signal::SIGUSR2);
+    until("USR2", || run.stdout().ends_with("two\n"));
+    run.signal(Signal::SIGWINCH);
+    run.wait().silent(6);
+}
+
+#[test]
+fn an_ignored_signal_stays_ignored() {
+    let world = World::new();
+    let script = "trap '' INT HUP; exec \"$LAUNCH\" sh -c 'echo ready; read x < fifo; exit 5'";
+    nix::unistd::mkfifo(&world.work().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let run = world.sh(script).spawn();
+    until("the command", || run.stdout() == "ready\n");
+    run.signal(Signal::SIGHUP);
+    run.signal(Signal::SIGINT);
+    fs::write(world.work().join("fifo"), "\n").unwrap();
+    run.wait().silent(5);
+}
+
+#[test]
+fn the_command_may_be_signalled_by_others() {
+    let world = World::new();
+    let run = started(&world, &[], "echo ready; sleep 1000");
+    let row = eventually("its pid", || Some(world.task()).filter(|row| !row.is_null("pid")));
+    nix::sys::signal::killpg(nix::unistd::Pid::from_raw(row.int("pid") as i32), Signal::SIGALRM).unwrap();
+    run.wait().silent(128 + 14);
+    assert_eq!((world.end().text("outcome"), world.end().text("ended_by")), ("ERROR: killed by SIGALRM", "itself"));
+}
+
+// ---- the whole tree
+
+/// Leaves processes behind in every way there is: in the background, in a session of their own, twice forked, deaf to
+/// the polite signals, without a trace of us in their environment. The marker is in their arguments.
+const FOREST: &str = r#"
+    deaf='trap "" TERM INT HUP QUIT; while :; do sleep 0.05; done'
+    sh -c "$deaf" marker-$1 &
+    setsid sh -c "$deaf" marker-$1 &
+    (setsid sh -c "$deaf" marker-$1 &)
+    (env -i setsid sh -c "(sh -c '$deaf' marker-$1 &); $deaf" marker-$1 &)
+    sh -c 'kill -STOP $$; sleep 1000' marker-$1 &
+    trap '' TERM INT
+    echo ready
+    while :; do sleep 0.05; done
+"#;
+
+fn forest<'w>(world: &'w World, options: &[&str], marker: &str) -> Started<'w> {
+    let script = format!("cd /; {FOREST}");
+    let head = options.iter().copied();
+    let run = world.launch(head.chain(["sh", "-c", &script, "sh", marker]).collect::<Vec<_>>()).spawn();
+    let grown = || world.processes_with(&format!("marker-{marker}")).len() >= 6;
+    until("the forest to be grown", grown);
+    run
+}
+
+#[test]
+fn after_a_timeout_nothing_of_the_tree_is_alive() {
+    let world = World::new();
+    let marker = format!("timeout-{}", std::process::id());
+    let run = forest(&world, &["--max-runtime", "1.5", "--kill-after", "0.3"], &marker);
+    run.wait().says(124, &["ran longer"]);
+    assert_eq!(world.processes_with(&marker), [0; 0]);
+    assert_eq!(world.end().text("termsignal"), "SIGKILL");
+}
+
+#[test]
+fn after_a_signal_nothing_of_the_tree_is_alive() {
+    let world = World::new();
+    let marker = format!("signal-{}", std::process::id());
+    let run = forest(&world, &["--kill-after", "0.3"], &marker);
+    run.signal(Signal::SIGTERM);
+    run.wait().says(143, &["SIGTERM"]);
+    assert_eq!(world.processes_with(&marker), [0; 0]);
+}
+
+#[test]
+fn a_tree_whose_root_obeys_is_ended_whole() {
+    let world = World::new();
+    let marker = format!("root-{}", std::process::id());
+    let script = format!("setsid sh -c 'trap \"\" TERM; while :; do sleep 0.05; done' {marker} & echo ready; wait");
+    let run = started(&world, &["--kill-after", "0.3"], &script);
+    until("the deaf child", || !world.processes_with(&marker).is_empty());
+    run.signal(Signal::SIGTERM);
+    run.wait().says(143, &["SIGTERM"]);
+    assert_eq!(world.processes_with(&marker), [0; 0]);
+    assert_eq!(world.end().text("termsignal"), "SIGTERM", "of the command itself");
+}
+
+#[test]
+fn a_tree_that_keeps_forking_is_ended_whole() {
+    let world = World::new();
+    let marker = format!("fork-{}", std::process::id());
+    // Each generation lives for a moment and leaves its successor behind.
+    let generation = world.program("generation", "#!/bin/sh\ntrap '' TERM\nsetsid \"$0\" \"$1\" &\nsleep 0.02\n");
+    let script =
+        format!("trap '' TERM; '{0}' {marker} & '{0}' {marker} & echo ready; sleep 1000", generation.display());
+    let run = started(&world, &["--kill-after", "0.2"], &script);
+    run.signal(Signal::SIGTERM);
+    run.wait().says(143, &["SIGTERM"]);
+    assert_eq!(world.processes_with(&marker), [0; 0]);
+}
+
+#[test]
+fn children_from_before_the_launch_are_not_the_tasks() {
+    let world = World::new();
+    let marker = format!("before-{}", std::process::id());
+    let script = format!(
+        "sh -c 'sleep 1000 & wait' {marker}-old & exec \"$LAUNCH\" --max-runtime 0.5 --kill-after 0.1 \
+         sh -c 'sh -c \"sleep 1000 & wait\" {marker}-new & wait'"
+    );
+    let run = world.sh(&script).spawn();
+    until("the old child", || !world.processes_with(&format!("{marker}-old")).is_empty());
+    run.wait().says(124, &["ran longer"]);
+    assert_eq!(world.processes_with(&format!("{marker}-new")), [0; 0]);
+    let old = world.processes_with(&format!("{marker}-old"));
+    assert!(!old.is_empty(), "the shell's own child lives on");
+    assert_eq!(world.end().int("exitcode"), 124);
+}
+
+#[test]
+fn what_a_finished_command_left_in_the_background_lives_and_delays_nothing() {
+    let world = World::new();
+    let marker = format!("daemon-{}", std::process::id());
+    // It holds every pipe there is.
+    let script = format!("sh -c 'trap \"\" PIPE; sleep 1000; :' {marker} & exit 3");
+    let (ran, took) = timed(|| world.launch(["sh", "-c", &script]).run());
+    ran.silent(3);
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert_eq!(world.processes_with(&marker).len(), 1);
+    assert_eq!(world.end().int("exitcode"), 3);
+    // Also when launch itself writes into a pipe that the child keeps open.
+    let script =
+        format!("{{ \"$LAUNCH\" sh -c \"sleep 1000 & echo hi\"; echo ended > \"$W/ended\"; }} | cat > \"$W/{marker}\"");
+    let run = world.sh(&script).spawn();
+    assert_eq!(world.line("ended"), "ended");
+    assert_eq!(world.history().len(), 2);
+    drop(run);
+}
+
+#[test]
+fn a_timeout_also_ends_what_the_command_left_while_it_runs() {
+    let world = World::new();
+    let marker = format!("left-{}", std::process::id());
+    let script = format!("(setsid sh -c 'sleep 1000; :' {marker} &); sleep 1000");
+    world.launch(["--max-runtime", "0.5", "sh", "-c", &script]).run().says(124, &["ran longer"]);
+    assert_eq!(world.processes_with(&marker), [0; 0]);
+}
+
+// ---- no polling
+
+#[test]
+fn an_idle_launcher_sleeps() {
+    let world = World::new();
+    let run = started(&world, &[], "echo ready; sleep 1000");
+    let switches = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", run.pid())).unwrap();
+        support::field(&status, "voluntary_ctxt_switches").parse::<u64>().unwrap()
+    };
+    // It wakes once more, to close the database.
+    until("the database to be closed", || {
+        let fds = fs::read_dir(format!("/proc/{}/fd", run.pid())).unwrap();
+        !fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok()).any(|file| file.ends_with("tasks.db"))
+    });
+    let before = switches();
+    timed(|| world.launch(["sleep", "1"]).run());
+    assert!(switches() <= before + 1, "{} wake-ups", switches() - before);
+}
