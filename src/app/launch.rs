@@ -723,7 +723,9 @@ impl Launcher<'_> {
             )),
             // The feedback file stays until a reader of the spool has read it.
             Err(error) => {
-                if let Err(spool_error) = self.spool.leave_end(self.claimed.slot, upid, end) {
+                let left = self.spool.leave_end(self.claimed.slot, upid, end);
+                sys::crash_point("spool.after");
+                if let Err(spool_error) = left {
                     audience.warn(&format!("the end of task {id} ({}) is lost: {error}; {spool_error}", end.outcome));
                 } else if !self.spec.db.exists() {
                     audience.warn(&format!("the end of task {id} ({}) is not recorded: {error}", end.outcome));
