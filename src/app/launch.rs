@@ -402,6 +402,7 @@ impl Launcher<'_> {
         };
         drop(env);
         sys::crash_point("spawn.after");
+        audience.running(self.claimed.id);
         child::let_go_of_streams();
         if lend {
             self.lend_terminal();
@@ -421,7 +422,6 @@ impl Launcher<'_> {
             let _ = store.started(self.claimed.id, stat.process);
         }
         sys::crash_point("started.after");
-        audience.running(self.claimed.id);
         if let Some(dir) = self.claimed.feedpath.as_deref().and_then(Path::parent) {
             self.local = !feedfile::is_network_fs(dir).unwrap_or(true);
         }
