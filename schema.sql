@@ -84,6 +84,5 @@ CREATE INDEX history_by_end  ON history (endtime);
 CREATE INDEX history_by_name ON history (taskname, endtime);
 -- What failed is rare and asked for most; tasks that went well pay nothing for it.
 CREATE INDEX history_failed  ON history (result, endtime) WHERE result <> 'ok';
-CREATE INDEX history_by_handle ON history (handle) WHERE handle IS NOT NULL;
--- Rows of taskwatcher 1.7, whose row id is not the task's.
-CREATE INDEX history_legacy  ON history (taskid) WHERE taskid <> id;
+-- Handles are given to scripts with a reservation; a task that was launched without one is found by a scan.
+CREATE INDEX history_by_handle ON history (handle) WHERE reservetime IS NOT NULL;

@@ -718,7 +718,7 @@ fn wait_for_ends(processes: &[Process], end: Duration) -> Result<bool, ControlEr
 
 fn time(option: &'static str, text: &Option<String>) -> Result<Option<i64>, ControlError> {
     let read = |text: &String| {
-        parse_when(text, chrono::Local::now()).map_err(|error| ControlError::Time(option, text.clone(), error))
+        parse_when(text, show::local(sys::now().wall)).map_err(|error| ControlError::Time(option, text.clone(), error))
     };
     text.as_ref().map(read).transpose()
 }

@@ -18,9 +18,9 @@ pub enum DbError {
     Nowhere,
     /// A file system on which SQLite's locks and shared memory do not work between hosts.
     #[error(
-        "cannot use database {0:?}: it is on a network file system, where SQLite cannot keep it safe; choose a local disk"
+        "cannot use database {0:?}: it is on a network file system ({1}), where SQLite cannot keep it safe; choose a local disk"
     )]
-    Network(PathBuf),
+    Network(PathBuf, &'static str),
     /// The database itself.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -73,8 +73,9 @@ fn check_local(path: &Path) -> Result<(), DbError> {
 
 fn check_local_dir(path: &Path, dir: &Path) -> Result<(), DbError> {
     // What cannot be asked is taken for local: the open itself will say what is wrong.
-    match feedfile::is_network_fs(dir) {
-        Ok(true) => Err(DbError::Network(path.to_owned())),
-        Ok(false) | Err(_) => Ok(()),
+    match feedfile::network_fs(dir) {
+        // Most of FUSE is local (encrypted folders, other systems' disks, containers): its users know what it is.
+        Ok(Some("fuse") | None) | Err(_) => Ok(()),
+        Ok(Some(kind)) => Err(DbError::Network(path.to_owned(), kind)),
     }
 }

@@ -203,6 +203,8 @@ pub fn launch(spec: &Spec, audience: &mut dyn Audience) -> Result<i32, LaunchErr
         looked: sys::now(),
         local: true,
         heeded: None,
+        noted: false,
+        close_at: Duration::MAX,
     };
     launcher.run(&inherited, me.ignored, lend, audience)
 }
@@ -382,6 +384,10 @@ struct Launcher<'a> {
     local: bool,
     /// The last request of `control` that was acted on.
     heeded: Option<Request>,
+    /// Whether the command's process stands in its row.
+    noted: bool,
+    /// When the database is closed, on the monotonic clock.
+    close_at: Duration,
 }
 
 impl Launcher<'_> {
@@ -408,29 +414,35 @@ impl Launcher<'_> {
             self.lend_terminal();
         }
         self.looked = started;
+        self.close_at = started.mono + CLOSE_AFTER;
         let mut watch = Watch::new(self.limits(), started);
         // One that was left before its signal was blocked came without a sound.
         self.heed_request(&mut watch)?;
         // One that ends at once is spared a write that nobody could have read.
         self.inbox.wait(Some(SHORTEST_NOTED)).map_err(|error| LaunchError::System("wait for the command", error))?;
         self.hear(&mut watch)?;
-        if self.exit.is_none()
-            && let (Some(stat), Some(store)) = (process::stat(self.command), &mut self.store)
-        {
-            // Failing here loses a number in a listing; the command goes on and is found by its UPID.
-            store.set_patience(STATUS_PATIENCE);
-            let _ = store.started(self.claimed.id, stat.process);
+        if self.exit.is_none() {
+            self.note_command();
         }
         sys::crash_point("started.after");
         if let Some(dir) = self.claimed.feedpath.as_deref().and_then(Path::parent) {
             self.local = !feedfile::is_network_fs(dir).unwrap_or(true);
         }
-        let ended = self.watch(watch, started)?;
+        let ended = self.watch(watch)?;
         sys::crash_point("exit.after");
         if let Some(terminal) = &mut self.terminal {
             terminal.take_back();
         }
         Ok(self.finish(&ended, started, audience))
+    }
+
+    /// Notes the command's process in its row; false if the database was too busy for that. Until it is noted the
+    /// command is still found, by its UPID.
+    fn note_command(&mut self) -> bool {
+        let (Some(stat), Some(store)) = (process::stat(self.command), &mut self.store) else { return true };
+        store.set_patience(STATUS_PATIENCE);
+        self.noted = store.started(self.claimed.id, stat.process).is_ok();
+        self.noted
     }
 
     fn environment(&self) -> Vec<std::ffi::CString> {
@@ -472,7 +484,7 @@ impl Launcher<'_> {
     }
 
     /// Follows the command to its end.
-    fn watch(&mut self, mut watch: Watch, started: Tick) -> Result<Ended, LaunchError> {
+    fn watch(&mut self, mut watch: Watch) -> Result<Ended, LaunchError> {
         loop {
             let now = sys::now();
             if let Some(exit) = self.exit
@@ -481,14 +493,18 @@ impl Launcher<'_> {
             {
                 return Ok(ended);
             }
-            let close_at = self.store.as_ref().map(|_| started.mono + CLOSE_AFTER);
+            let close_at = self.store.as_ref().map(|_| self.close_at);
             let wake = watch.deadline().into_iter().chain(close_at).min();
             let timeout = wake.map(|at| at.saturating_sub(now.mono));
             self.inbox.wait(timeout).map_err(|error| LaunchError::System("wait for the command", error))?;
-            if close_at.is_some_and(|at| sys::now().mono >= at) {
-                self.store = None;
-            }
             self.hear(&mut watch)?;
+            if close_at.is_some_and(|at| sys::now().mono >= at) {
+                if self.noted || self.note_command() {
+                    self.store = None;
+                } else {
+                    self.close_at = sys::now().mono + CLOSE_AFTER;
+                }
+            }
             let now = sys::now();
             if watch.listens()
                 && let Some(beat) = self.look_for_beat(now)

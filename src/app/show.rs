@@ -49,6 +49,11 @@ fn cell(text: &str) -> String {
     short
 }
 
+/// An instant in the local time zone.
+pub fn local(at: Timestamp) -> DateTime<Local> {
+    DateTime::from_timestamp_nanos(at.0).with_timezone(&Local)
+}
+
 /// Unix seconds as local time.
 pub fn local_time(secs: i64) -> String {
     let at: Option<DateTime<Local>> = Local.timestamp_opt(secs, 0).single();

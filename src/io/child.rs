@@ -10,7 +10,7 @@ use std::{
     io::{self, ErrorKind},
     os::{
         fd::{AsFd, BorrowedFd, RawFd},
-        unix::{ffi::OsStrExt, ffi::OsStringExt, fs::PermissionsExt},
+        unix::{ffi::OsStrExt, fs::PermissionsExt},
     },
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
@@ -263,9 +263,10 @@ pub fn environment(set: &[(&str, OsString)], without: &[&str]) -> Vec<CString> {
     let inherited = std::env::vars_os().filter(|(name, _)| !replaced(name));
     let added = set.iter().map(|(name, value)| (OsString::from(name), value.clone()));
     let entry = |(name, value): (OsString, OsString)| {
-        let mut bytes = name.into_vec();
+        let mut bytes = Vec::with_capacity(name.len() + value.len() + 2);
+        bytes.extend_from_slice(name.as_bytes());
         bytes.push(b'=');
-        bytes.extend(value.into_vec());
+        bytes.extend_from_slice(value.as_bytes());
         CString::new(bytes).ok()
     };
     inherited.chain(added).filter_map(entry).collect()

@@ -318,6 +318,11 @@ pub fn remove(path: &Path) -> Result<bool, FeedError> {
 /// Whether a folder lies on another machine, or in a program, so that the kernel does not see (and cannot tell) what
 /// others change there, and the times of its files come from another clock.
 pub fn is_network_fs(folder: &Path) -> Result<bool, FeedError> {
+    Ok(network_fs(folder)?.is_some())
+}
+
+/// The kind of network file system a folder is on; none: a local one. FUSE counts, as nobody can tell what is behind it.
+pub fn network_fs(folder: &Path) -> Result<Option<&'static str>, FeedError> {
     /// From `linux/magic.h` and the sources of those that are not in it.
     const REMOTE: [(u32, &str); 17] = [
         (0x6969, "nfs"),
@@ -342,7 +347,7 @@ pub fn is_network_fs(folder: &Path) -> Result<bool, FeedError> {
         .map_err(|errno| FeedError::Folder { path: folder.to_owned(), source: errno.into() })?;
     // All of these numbers have 32 bits; the type that carries them differs from machine to machine.
     let magic = stat.filesystem_type().0 as u32;
-    Ok(REMOTE.iter().any(|(remote, _)| *remote == magic))
+    Ok(REMOTE.iter().find(|(remote, _)| *remote == magic).map(|(_, name)| *name))
 }
 
 /// Why a wait ended.

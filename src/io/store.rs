@@ -50,9 +50,6 @@ const APPLICATION_ID: i32 = 0x7477_6368;
 const VERSION: i32 = 1;
 /// The newest schema.
 const SCHEMA: &str = include_str!("../../schema.sql");
-/// Pages of WAL above which a commit copies it back into the database. A fresh opener that is alone pays for each; a
-/// checkpoint costs two disk flushes.
-const CHECKPOINT_PAGES: i64 = 64;
 /// Slots the spool has before it grows: task ids use them in turn.
 const SLOTS: i64 = 256;
 
@@ -317,7 +314,6 @@ impl Store {
         WAIT.set((self.patience, Duration::ZERO));
         self.db.busy_handler(Some(on_busy))?;
         self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        self.db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         let number = |name| self.db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
         Ok((number("application_id")?, number("user_version")?))
     }
@@ -493,7 +489,7 @@ impl Store {
     /// [`StoreError`]
     pub fn finish(&mut self, id: i64, upid: &str, end: &End) -> Result<bool> {
         self.write("record the end of a task in", |tx| {
-            if move_to_history(tx, id, Some(upid), end)? {
+            if move_to_history(tx, id, Some(upid), end, end.feedback.as_deref())? {
                 return Ok(true);
             }
             let [result, outcome, signal, error] =
@@ -534,7 +530,9 @@ impl Store {
         self.write("settle dead tasks in", |tx| {
             let mut moved = 0;
             for (task, end) in ended {
-                moved += usize::from(move_to_history(tx, task.id, task.upid.as_deref(), end)?);
+                // What was read of it last, if its file cannot be read any more.
+                let feedback = end.feedback.as_deref().or(task.values.as_deref());
+                moved += usize::from(move_to_history(tx, task.id, task.upid.as_deref(), end, feedback)?);
             }
             Ok(moved)
         })
@@ -583,7 +581,10 @@ impl Store {
                 Some(row) => Ok(Some(row)),
                 None => find("taskid = ?1 AND taskid <> id ORDER BY id DESC LIMIT 1", &id.0),
             },
-            TaskRef::Handle(handle) => find("handle = ?1", &handle.as_str()),
+            TaskRef::Handle(handle) => match find("handle = ?1 AND reservetime IS NOT NULL", &handle.as_str())? {
+                Some(row) => Ok(Some(row)),
+                None => find("handle = ?1", &handle.as_str()),
+            },
             // Our UPIDs hold the id, so no index of them is needed.
             TaskRef::Upid(upid) => match upid.id().parse::<i64>() {
                 Ok(id) => Ok(find("id = ?1", &id)?.filter(|row| row.upid.as_deref() == Some(upid.as_str()))),
@@ -893,7 +894,9 @@ fn from_1_7(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     drop(rows);
     drop((read, write));
     tx.execute_batch(
-        "DROP TABLE old_tasks; DROP TABLE old_feedbacks; DROP TABLE old_history;
+        // Only these have a row id that is not the task's; a database that began with us has no such index.
+        "CREATE INDEX history_legacy ON history (taskid) WHERE taskid <> id;
+         DROP TABLE old_tasks; DROP TABLE old_feedbacks; DROP TABLE old_history;
          UPDATE sqlite_sequence SET seq = (
              SELECT max(coalesce((SELECT max(id) FROM tasks), 0),
                         coalesce((SELECT max(max(id), max(taskid)) FROM history), 0)))
@@ -931,6 +934,23 @@ fn next_id(tx: &Transaction<'_>) -> rusqlite::Result<i64> {
     let last: Option<i64> =
         tx.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'tasks'", [], |row| row.get(0)).optional()?;
     Ok(last.unwrap_or(0) + 1)
+}
+
+/// A new id, and the first slot that it may use and no live task does; most often one question gives both.
+fn next_place(tx: &Transaction<'_>) -> rusqlite::Result<(i64, i64)> {
+    let place: Option<(i64, bool)> = tx
+        .query_row(
+            "SELECT seq + 1, EXISTS (SELECT 1 FROM tasks WHERE slot = (seq + 1) % ?1)
+             FROM sqlite_sequence WHERE name = 'tasks'",
+            [SLOTS],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    match place {
+        Some((id, false)) => Ok((id, id % SLOTS)),
+        Some((id, true)) => Ok((id, free_slot(tx, id)?)),
+        None => Ok((1, free_slot(tx, 1)?)),
+    }
 }
 
 /// The first slot that this id may use and no live task does.
@@ -989,11 +1009,10 @@ fn claim_in(
     if let Some(refused) = name_taken(tx, &task, myself, is_dead)? {
         return Ok(Err(refused));
     }
-    let id = match myself {
-        Some(id) => id,
-        None => next_id(tx)?,
+    let (id, slot) = match myself {
+        Some(id) => (id, free_slot(tx, id)?),
+        None => next_place(tx)?,
     };
-    let slot = free_slot(tx, id)?;
     let launcher = start.launcher.unwrap_or(Process { pid: 0, pstart: 0 });
     let upid = Upid::build(
         &start.host,
@@ -1069,14 +1088,19 @@ fn find_reservation(
 }
 
 /// The step that makes an end: one row more in history, one less in tasks. False if the row is not there as expected.
-fn move_to_history(tx: &Transaction<'_>, id: i64, upid: Option<&str>, end: &End) -> rusqlite::Result<bool> {
+fn move_to_history(
+    tx: &Transaction<'_>,
+    id: i64,
+    upid: Option<&str>,
+    end: &End,
+    feedback: Option<&str>,
+) -> rusqlite::Result<bool> {
     let moved = tx.execute(
         "INSERT INTO history (id, taskid, taskname, info1, info2, info3, starttime, upid, handle, pid, reservetime,
                               argv, cwd, user, host, log, outcome, result, termsignal, termerror, endtime, duration,
                               exitcode, warnings, cpu_user, cpu_sys, maxrss, ended_by, feedback)
          SELECT id, id, name, info1, info2, info3, starttime, upid, handle, pid, reservetime, argv, cwd, user, host,
-                log, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
-                coalesce(?15, (SELECT feedback FROM feedbacks WHERE feedbacks.id = tasks.id))
+                log, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
          FROM tasks WHERE id = ?1 AND upid IS ?2",
         params![
             id,
@@ -1093,14 +1117,16 @@ fn move_to_history(tx: &Transaction<'_>, id: i64, upid: Option<&str>, end: &End)
             end.cpu_sys,
             end.maxrss,
             end.ended_by,
-            end.feedback
+            feedback
         ],
     )?;
     if moved == 0 {
         return Ok(false);
     }
     tx.execute("DELETE FROM tasks WHERE id = ?1", [id])?;
-    tx.execute("DELETE FROM feedbacks WHERE id = ?1", [id])?;
+    if feedback.is_some() {
+        tx.execute("DELETE FROM feedbacks WHERE id = ?1", [id])?;
+    }
     Ok(true)
 }
 
