@@ -68,7 +68,7 @@ fn touching_or_replacing_the_file_is_a_beat_too() {
 #[test]
 fn the_default_timeout_is_30_seconds_and_in_the_row() {
     let world = World::new();
-    let run = feedback(&world, &[], "echo ready; sleep 1000").spawn();
+    let run = feedback(&world, &[], "echo ready; exec sleep 1000").spawn();
     until("the command", || run.stdout() == "ready\n");
     let row = world.task();
     assert_eq!((row.real("timeout"), row.int("feedback")), (30.0, 1));
@@ -136,7 +136,7 @@ fn a_signal_to_the_launcher_ends_the_task() {
     let world = World::new();
     let me = format!("{} (", taskwatcher::io::sys::login());
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
-        let run = started(&world, &[], "echo ready; sleep 1000");
+        let run = started(&world, &[], "echo ready; exec sleep 1000");
         run.signal(signal);
         let by = format!("killed by {me}{signal}, pid {})", std::process::id());
         run.wait().says(128 + signal as i32, &["ended task", &by]);
@@ -186,22 +186,24 @@ fn other_signals_are_passed_on() {
 }
 
 #[test]
-fn an_ignored_signal_stays_ignored() {
+fn an_ignored_hangup_stays_ignored_and_an_interrupt_is_heard_from_a_process() {
     let world = World::new();
-    let script = "trap '' INT HUP; exec \"$LAUNCH\" sh -c 'echo ready; read x < fifo; exit 5'";
+    // As `nohup launch … &` in a script sets them up.
+    let script = "trap '' INT HUP; exec \"$LAUNCH\" sh -c 'echo ready; read x < fifo; exec sleep 1000'";
     nix::unistd::mkfifo(&world.work().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let run = world.sh(script).spawn();
     until("the command", || run.stdout() == "ready\n");
     run.signal(Signal::SIGHUP);
-    run.signal(Signal::SIGINT);
     fs::write(world.work().join("fifo"), "\n").unwrap();
-    run.wait().silent(5);
+    until("life after the hangup", || !world.processes_with("sleep\u{0}1000").is_empty());
+    run.signal(Signal::SIGINT);
+    run.wait().says(130, &["killed by", "SIGINT"]);
 }
 
 #[test]
 fn the_command_may_be_signalled_by_others() {
     let world = World::new();
-    let run = started(&world, &[], "echo ready; sleep 1000");
+    let run = started(&world, &[], "echo ready; exec sleep 1000");
     let row = eventually("its pid", || Some(world.task()).filter(|row| !row.is_null("pid")));
     nix::sys::signal::killpg(nix::unistd::Pid::from_raw(row.int("pid") as i32), Signal::SIGALRM).unwrap();
     run.wait().silent(128 + 14);
@@ -331,7 +333,7 @@ fn a_timeout_also_ends_what_the_command_left_while_it_runs() {
 #[test]
 fn an_idle_launcher_sleeps() {
     let world = World::new();
-    let run = started(&world, &[], "echo ready; sleep 1000");
+    let run = started(&world, &[], "echo ready; exec sleep 1000");
     let switches = || {
         let status = fs::read_to_string(format!("/proc/{}/status", run.pid())).unwrap();
         support::field(&status, "voluntary_ctxt_switches").parse::<u64>().unwrap()

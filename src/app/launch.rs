@@ -408,7 +408,6 @@ impl Launcher<'_> {
         };
         drop(env);
         sys::crash_point("spawn.after");
-        audience.running(self.claimed.id);
         child::let_go_of_streams();
         if lend {
             self.lend_terminal();
@@ -425,6 +424,7 @@ impl Launcher<'_> {
             self.note_command();
         }
         sys::crash_point("started.after");
+        audience.running(self.claimed.id);
         if let Some(dir) = self.claimed.feedpath.as_deref().and_then(Path::parent) {
             self.local = !feedfile::is_network_fs(dir).unwrap_or(true);
         }
