@@ -1,9 +1,9 @@
 //! Every figure the README states about speed and memory, measured in one run beside others that do the same work.
 //!
 //! ```text
-//! cargo bench --bench figures                        all of them, five minutes or so
+//! cargo bench --bench figures                        all of them, in about two minutes
 //! cargo bench --bench figures -- start rate          some of them
-//! cargo bench --bench figures -- --quick             few runs and small data, under a minute: does it all still work?
+//! cargo bench --bench figures -- --quick             few runs and small data, in 20 s: does it all still work?
 //! cargo bench --bench figures -- --programs DIR      the launch, control and parse of DIR instead of those just built
 //! ```
 //!
@@ -23,7 +23,7 @@
 //! | `memory` | PSS (`/proc/PID/smaps_rollup`) of all launcher processes when they have come to rest, divided by their number; the commands do not count. |
 //! | `wakeups` | how often the threads of a launcher left a processor (both counters of `/proc/PID/status`) during 16 s. |
 //! | `list` | the row of a real, running task copied 10,000 times, each with a live process of its own that stands for its launcher (`benches/crowd.c`). Output to a file. |
-//! | `history` | rows of real tasks copied until 1,000,000 cover a year, kept in Cargo's `tmp` folder inside `target` for the next run. Deep pages start from a cursor that the program gave. The row stands for the slowest of all pages below the table. |
+//! | `history` | rows of real tasks copied until 1,000,000 cover a year, kept in Cargo's `tmp` folder inside `target` for the next run. Deep pages start from a cursor that the program gave. The row stands for the slowest of the pages listed below the table; filters of which nothing is promised are told there too. |
 //! | `parse` | whole runs over a file in the page cache. |
 //!
 //! # The peers

@@ -39,6 +39,7 @@ pub struct Workshop {
     pub wrapper: PathBuf,
     /// The command that says when it ended, `benches/stamp.c`.
     pub stamp: PathBuf,
+    idle_before: f64,
     janitor: Child,
 }
 
@@ -69,14 +70,16 @@ impl Workshop {
             parse: program("parse", env!("CARGO_BIN_EXE_parse"))?,
             wrapper: compile(&folder, "wrapper", include_str!("../wrapper.c"))?,
             stamp: compile(&folder, "stamp", include_str!("../stamp.c"))?,
+            idle_before: idle()?,
             folder,
             memory,
             janitor,
         })
     }
 
-    /// What the figures depend on besides the programs: processors, kernel, file system.
+    /// What the figures depend on besides the programs: processors, kernel, file system, and others who kept the processors busy.
     pub fn surroundings(&self, quick: bool) -> Result<String> {
+        let idle = [self.idle_before, idle()?].map(|share| format!("{:.0} %", share * 100.0)).join(" and ");
         let processors = thread::available_parallelism()?;
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
         let disk = nix::sys::statfs::statfs(&self.folder)?.filesystem_type();
@@ -88,7 +91,7 @@ impl Workshop {
             other => format!("a file system of type {:x}", other.0),
         };
         let quick = if quick { "; a quick run, too short for good figures" } else { "" };
-        Ok(format!("{processors} processors, Linux {}, {disk}{quick}\n", kernel.trim()))
+        Ok(format!("{processors} processors ({idle} idle before and after), Linux {}, {disk}{quick}\n", kernel.trim()))
     }
 
     /// Ends what still runs and removes the folders.
@@ -162,6 +165,20 @@ fn dwellers(folders: &[PathBuf]) -> Result<Vec<OwnedFd>> {
         }
     }
     Ok(found)
+}
+
+/// The share of the processors' time in which nobody wanted them, over half a second in which we do not.
+fn idle() -> Result<f64> {
+    // Ticks in user mode, nice, system, idle, waiting for a disk, and so on; the first line is of all processors.
+    let ticks = || -> Result<Vec<f64>> {
+        let stat = fs::read_to_string("/proc/stat")?;
+        let line = stat.lines().next().unwrap_or_default();
+        Ok(line.split_whitespace().skip(1).filter_map(|ticks| ticks.parse().ok()).collect())
+    };
+    let before = ticks()?;
+    thread::sleep(Duration::from_millis(500));
+    let spent: Vec<f64> = ticks()?.iter().zip(&before).map(|(after, before)| after - before).collect();
+    Ok(spent.get(3..5).map_or(0.0, |idle| idle.iter().sum()) / spent.iter().sum::<f64>().max(1.0))
 }
 
 /// Every process of this machine.

@@ -30,7 +30,7 @@ use crate::{
     model::{
         feedback::Feedback,
         query::{Filter, Page, Query},
-        task::{Asker, End, HistoryRow, Outcome, Process, Signal, Status, TaskId, TaskRef, Timestamp, exit_code},
+        task::{Asker, End, HistoryRow, Outcome, Process, Signal, Status, Task, TaskId, TaskRef, Timestamp, exit_code},
     },
 };
 
@@ -73,9 +73,15 @@ pub enum ControlError {
     /// Waiting.
     #[error(transparent)]
     Wait(#[from] WaitError),
-    /// A log that was to be deleted with its row.
+    /// No randomness.
     #[error("cannot make a handle: {0}")]
     Handle(io::Error),
+    /// A process, or its launcher's ear.
+    #[error("cannot {0}: {1}")]
+    System(&'static str, io::Error),
+    /// Nobody to ask for the end.
+    #[error("its launcher is not known")]
+    NoLauncher,
     /// Nobody reads what we print.
     #[error("cannot write the output: {0}")]
     Write(#[from] io::Error),
@@ -151,16 +157,19 @@ enum Found {
 }
 
 fn find(store: &Store, survey: &Survey, task: &TaskRef) -> Result<Option<Found>, StoreError> {
-    let names = |live: &&Live| match task {
-        TaskRef::Id(id) => live.task.id == id.0,
-        TaskRef::Handle(handle) => live.task.handle == handle.as_str(),
-        TaskRef::Upid(upid) => live.task.upid.as_deref() == Some(upid.as_str()),
+    let names = |row: &Task| match task {
+        TaskRef::Id(id) => row.id == id.0,
+        TaskRef::Handle(handle) => row.handle == handle.as_str(),
+        TaskRef::Upid(upid) => row.upid.as_deref() == Some(upid.as_str()),
     };
-    match survey.live.iter().find(names) {
-        Some(live) => Ok(Some(Found::Live(Box::new(live.clone())))),
-        // One that ended after the survey is in history by now; so this order never misses it.
-        None => Ok(store.ended(task)?.map(|row| Found::Ended(Box::new(row)))),
+    if let Some(live) = survey.live.iter().find(|live| names(&live.task)) {
+        return Ok(Some(Found::Live(Box::new(live.clone()))));
     }
+    if let Some((task, end)) = survey.ended.iter().find(|(task, _)| !survey.settled && names(task)) {
+        return Ok(Some(Found::Ended(Box::new(HistoryRow::of(task, end)))));
+    }
+    // One that ended after the survey is in history by now; so this order never misses it.
+    Ok(store.ended(task)?.map(|row| Found::Ended(Box::new(row))))
 }
 
 impl Desk<'_, '_> {
@@ -267,7 +276,7 @@ impl Desk<'_, '_> {
             let width = (self.out.width)();
             self.print(&show::task_table(&live, now, width))?;
             if wanted.all {
-                self.print(&format!("\n{}", show::history_table(&ended, width)))?;
+                self.print(&format!("\n{}", show::history_table(&ended, now, width)))?;
             }
         }
         Ok(0)
@@ -325,13 +334,13 @@ impl Desk<'_, '_> {
         let json = feedback.to_json();
         if mark != before && store.is_writable() {
             let state = serde_json::to_string(&(&feedback, &mark)).unwrap_or_default();
-            store.set_patience(Patience::SHORT);
+            let patience = store.set_patience(Patience::SHORT);
             // A busy database costs the next reader a little more reading, not this one its answer.
             match store.save_feedback(task.id, &json, sys::now().wall.secs(), &state) {
                 Ok(()) | Err(StoreError::Busy(..) | StoreError::Full(..) | StoreError::ReadOnly(..)) => {}
                 Err(error) => return Err(error.into()),
             }
-            store.set_patience(self.out.patience);
+            store.set_patience(patience);
         }
         Ok(json)
     }
@@ -347,7 +356,13 @@ impl Desk<'_, '_> {
         let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
         let query = Query { filter, limit, after: wanted.after, reverse: wanted.reverse };
         let mut store = self.open()?;
-        truth::survey(&mut store)?;
+        let survey = truth::survey(&mut store)?;
+        if !survey.settled && !survey.ended.is_empty() {
+            let count = survey.ended.len();
+            self.tell(&format!(
+                "{count} ended but could not be moved to history: the database cannot be written just now"
+            ));
+        }
         let page = store.page(&query)?;
         let next = page.next.map(|cursor| cursor.to_string());
         if wanted.jsonl {
@@ -359,7 +374,7 @@ impl Desk<'_, '_> {
             return Ok(0);
         } else {
             let width = (self.out.width)();
-            self.print(&show::history_table(&page, width))?;
+            self.print(&show::history_table(&page, sys::now().wall, width))?;
         }
         if let Some(next) = next {
             self.tell(&format!("there is more: --after {next}"));
@@ -502,24 +517,34 @@ impl Desk<'_, '_> {
         if live.status == Status::Reserved {
             let outcome = Outcome::Error(format!("reservation cancelled by {by}"));
             let end = End { ended_by: Some(by.to_string()), ..End::new(&outcome, sys::now().wall, None) };
-            return match store.settle(&[(task.clone(), end)])? {
-                0 => Err(io::Error::other("it was launched just now; try again").into()),
-                _ => Ok(Asked::Done("reservation cancelled".into())),
+            if store.settle(&[(task.clone(), end)])? > 0 {
+                return Ok(Asked::Done("reservation cancelled".into()));
+            }
+            // It was launched, cancelled or lapsed meanwhile.
+            let survey = truth::survey(store)?;
+            return match find(store, &survey, &TaskRef::Id(TaskId(task.id)))? {
+                Some(Found::Live(now)) => self.ask(store, &now, signal),
+                Some(Found::Ended(row)) => Ok(Asked::Done(row.outcome)),
+                None => Err(ControlError::NoSuchTask(TaskRef::Id(TaskId(task.id)))),
             };
         }
         if live.status == Status::Orphaned {
             signal_all(&live.survivors, signal.unwrap_or_else(|| polite(live)))?;
+            sys::crash_point("kill.asked");
             return Ok(Asked::Waits);
         }
         let (Some(launcher), Some(slot), Some(upid)) = (task.launcher, task.slot, task.upid.as_deref()) else {
-            return Err(io::Error::other("its launcher is not known").into());
+            return Err(ControlError::NoLauncher);
         };
-        let spool = Spool::open(&self.db, true)?;
-        spool.reserve(slot)?;
-        spool.leave_request(slot, upid, &Request { by, signal })?;
-        launch::notify(launcher)?;
+        let request = Request { by, signal };
+        let left = Spool::open(&self.db, true)
+            .and_then(|spool| spool.reserve(slot).and_then(|()| spool.leave_request(slot, upid, &request)));
+        left.map_err(system("leave a request in the spool"))?;
+        sys::crash_point("kill.left");
+        launch::notify(launcher).map_err(system("signal its launcher"))?;
+        sys::crash_point("kill.asked");
         // A launcher that was stopped (Ctrl-Z) could not act on it.
-        process::signal(launcher, Signal::CONT)?;
+        process::signal(launcher, Signal::CONT).map_err(system("signal its launcher"))?;
         Ok(Asked::Waits)
     }
 
@@ -532,15 +557,23 @@ impl Desk<'_, '_> {
     ) -> Result<Option<String>, ControlError> {
         let grace = live.task.kill_after.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
         let grace = grace.unwrap_or(launch::KILL_AFTER);
-        let outcome = |store: &Store| {
-            let row = store.ended(&TaskRef::Id(TaskId(live.task.id)))?;
-            Ok::<_, StoreError>(row.map_or_else(|| "ended".to_owned(), |row| row.outcome))
-        };
+        let itself = TaskRef::Id(TaskId(live.task.id));
         if live.status != Status::Orphaned {
             let end = sys::now().mono + grace + MARGIN;
-            let gone = wait_for_ends(live.task.launcher.as_slice(), end)?;
-            truth::survey(store)?;
-            return if gone { outcome(store).map(Some).map_err(Into::into) } else { Ok(None) };
+            if !wait_for_ends(live.task.launcher.as_slice(), end)? {
+                return Ok(None);
+            }
+            let survey = truth::survey(store)?;
+            return match find(store, &survey, &itself)? {
+                // The launcher died over it: what it was asked for is ours to do.
+                Some(Found::Live(orphan)) if orphan.status == Status::Orphaned => {
+                    signal_all(&orphan.survivors, signal.unwrap_or_else(|| polite(&orphan)))?;
+                    self.see_it_end(store, &orphan, signal)
+                }
+                Some(Found::Live(_)) => Ok(None),
+                Some(Found::Ended(row)) => Ok(Some(row.outcome)),
+                None => Ok(Some("ended".to_owned())),
+            };
         }
         let mut last = signal.unwrap_or_else(|| polite(live));
         let mut end = sys::now().mono + grace;
@@ -568,17 +601,37 @@ impl Desk<'_, '_> {
             feedback: live.task.feedpath.as_deref().and_then(truth::read_all).map(|values| values.to_json()),
             ..End::new(&Outcome::Error(format!("killed by {by}")), now, ran)
         };
-        if store.settle(&[(live.task.clone(), end)])? > 0 {
-            truth::remove_feedback(&live.task);
+        let outcome = end.outcome.clone();
+        sys::crash_point("kill.ended");
+        let patience = store.set_patience(Patience::SHORT);
+        let settled = store.settle(&[(live.task.clone(), end.clone())]);
+        store.set_patience(patience);
+        match settled {
+            Ok(0) => {
+                // Somebody else saw it dead first.
+                Ok(Some(store.ended(&itself)?.map_or(outcome, |row| row.outcome)))
+            }
+            Ok(_) => {
+                truth::remove_feedback(&live.task);
+                Ok(Some(outcome))
+            }
+            Err(error @ (StoreError::Busy(..) | StoreError::Full(..) | StoreError::ReadOnly(..))) => {
+                // As its launcher would have done.
+                let (Some(slot), Some(upid)) = (live.task.slot, live.task.upid.as_deref()) else {
+                    return Err(error.into());
+                };
+                let left = Spool::open(&self.db, true).and_then(|spool| spool.leave_end(slot, upid, &end));
+                left.map_err(system("leave its end in the spool"))?;
+                Ok(Some(outcome))
+            }
+            Err(error) => Err(error.into()),
         }
-        outcome(store).map(Some).map_err(Into::into)
     }
 
     fn update(&mut self) -> Done {
         let mut store = self.open()?;
         let survey = truth::survey(&mut store)?;
-        let statuses: Vec<(i64, Status, i64)> =
-            survey.live.iter().map(|live| (live.task.id, live.status, live.beat.secs())).collect();
+        let statuses: Vec<(i64, Status)> = survey.live.iter().map(|live| (live.task.id, live.status)).collect();
         store.update(&statuses, sys::now().wall.secs())?;
         let (live, ended) = (survey.live.len(), survey.ended.len());
         let text = match self.json {
@@ -610,8 +663,8 @@ impl Desk<'_, '_> {
 
     fn initialize(&mut self, wanted: &args::Initialize) -> Done {
         let mut store = db::open_or_create(&self.db, self.out.patience)?;
-        let live = truth::survey(&mut store)?.live.len();
-        store.reset(live, wanted.force)?;
+        truth::survey(&mut store)?;
+        store.reset(wanted.force)?;
         Ok(0)
     }
 }
@@ -626,16 +679,20 @@ enum Asked {
     Waits,
 }
 
+fn system(doing: &'static str) -> impl Fn(io::Error) -> ControlError {
+    move |error| ControlError::System(doing, error)
+}
+
 fn polite(live: &Live) -> Signal {
     live.task.stop_signal.as_deref().and_then(|name| name.parse().ok()).unwrap_or(Signal::TERM)
 }
 
 fn signal_all(processes: &[Process], signal: Signal) -> Result<(), ControlError> {
     for process in processes {
-        process::signal(*process, signal)?;
+        process::signal(*process, signal).map_err(system("signal a process of it"))?;
         if signal != Signal::KILL {
             // What is stopped cannot act on it.
-            process::signal(*process, Signal::CONT)?;
+            process::signal(*process, Signal::CONT).map_err(system("signal a process of it"))?;
         }
     }
     Ok(())
@@ -644,10 +701,11 @@ fn signal_all(processes: &[Process], signal: Signal) -> Result<(), ControlError>
 /// Waits until all of these processes are gone; false if that takes until `end` on the monotonic clock.
 fn wait_for_ends(processes: &[Process], end: Duration) -> Result<bool, ControlError> {
     for process in processes {
-        let Some(fd): Option<OwnedFd> = process::open(*process)? else { continue };
+        let opened = process::open(*process).map_err(system("wait for a process"))?;
+        let Some(fd): Option<OwnedFd> = opened else { continue };
         loop {
             let left = end.saturating_sub(sys::now().mono);
-            if child::poll_one(fd.as_fd(), Some(left))? {
+            if child::poll_one(fd.as_fd(), Some(left)).map_err(system("wait for a process"))? {
                 break;
             }
             if left.is_zero() {

@@ -400,6 +400,7 @@ impl Launcher<'_> {
         };
         drop(env);
         sys::crash_point("spawn.after");
+        audience.running(self.claimed.id);
         child::let_go_of_streams();
         if lend {
             self.lend_terminal();
@@ -419,7 +420,6 @@ impl Launcher<'_> {
             let _ = store.started(self.claimed.id, stat.process);
         }
         sys::crash_point("started.after");
-        audience.running(self.claimed.id);
         if let Some(dir) = self.claimed.feedpath.as_deref().and_then(Path::parent) {
             self.local = !feedfile::is_network_fs(dir).unwrap_or(true);
         }
@@ -712,7 +712,9 @@ impl Launcher<'_> {
             )),
             // The feedback file stays until a reader of the spool has read it.
             Err(error) => {
-                if let Err(spool_error) = self.spool.leave_end(self.claimed.slot, upid, end) {
+                let left = self.spool.leave_end(self.claimed.slot, upid, end);
+                sys::crash_point("spool.after");
+                if let Err(spool_error) = left {
                     audience.warn(&format!("the end of task {id} ({}) is lost: {error}; {spool_error}", end.outcome));
                 } else if !self.spec.db.exists() {
                     audience.warn(&format!("the end of task {id} ({}) is not recorded: {error}", end.outcome));

@@ -3,9 +3,10 @@
 //! Nothing that came from a task reaches a terminal as it is: control characters, and marks that turn the direction
 //! of writing, are shown escaped.
 
-use chrono::{DateTime, Local, TimeZone};
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
+use chrono::{DateTime, Datelike, Local, TimeZone};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::truth::Live;
 use crate::model::{
@@ -54,6 +55,21 @@ pub fn local_time(secs: i64) -> String {
     at.map_or_else(|| format!("@{secs}"), |at| at.format("%Y-%m-%d %H:%M:%S").to_string())
 }
 
+/// The same for a table; on a terminal what is today needs no date, and what is this year no year.
+fn short_time(secs: i64, now: Timestamp, width: Option<u16>) -> String {
+    if width.is_none() {
+        return local_time(secs);
+    }
+    let at = |secs| Local.timestamp_opt(secs, 0).single();
+    let (Some(then), Some(now)) = (at(secs), at(now.secs())) else { return local_time(secs) };
+    let form = match then {
+        _ if then.date_naive() == now.date_naive() => "%H:%M:%S",
+        _ if then.year() == now.year() => "%m-%d %H:%M:%S",
+        _ => "%Y-%m-%d %H:%M:%S",
+    };
+    then.format(form).to_string()
+}
+
 /// Seconds in words.
 fn seconds(secs: f64) -> String {
     span(std::time::Duration::try_from_secs_f64(secs.max(0.0)).unwrap_or_default())
@@ -65,65 +81,120 @@ fn bar(percent: f64) -> String {
     format!("{}{} {percent:>3.0}%", "█".repeat(full.min(10)), "░".repeat(10 - full.min(10)))
 }
 
-/// A table of the columns that say something in at least one row; the first always stay.
-struct Columns {
-    names: Vec<(&'static str, bool)>,
-    rows: Vec<Vec<String>>,
+/// A column of a table.
+struct Column {
+    name: &'static str,
+    kind: Kind,
+    /// Columns of the lowest rank go first where a terminal is too narrow; those of rank 9 never go.
+    rank: u8,
+    /// Whether it is shown when nothing stands in it.
+    keep: bool,
 }
 
-impl Columns {
-    fn print(self, width: Option<u16>, keep: usize) -> String {
-        let used: Vec<bool> = (0..self.names.len())
-            .map(|index| index < keep || self.rows.iter().any(|row| !row[index].is_empty()))
-            .collect();
-        let pick = |row: Vec<String>| row.into_iter().zip(&used).filter(|(_, used)| **used).map(|(text, _)| text);
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
-        table.set_header(pick(self.names.iter().map(|(name, _)| (*name).to_owned()).collect()));
-        let numbers: Vec<bool> =
-            self.names.iter().zip(&used).filter(|(_, used)| **used).map(|((_, number), _)| *number).collect();
-        for row in self.rows {
-            table.add_row(pick(row));
+/// What stands in a column.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Numbers: to the right, never cut, as a cut number is another number.
+    Number,
+    /// Words of ours: never cut.
+    Word,
+    /// Words of users: cut where the room is short.
+    Text,
+}
+
+const fn column(name: &'static str, kind: Kind, rank: u8, keep: bool) -> Column {
+    Column { name, kind, rank, keep }
+}
+
+/// Blanks between two columns.
+const GAP: usize = 2;
+/// A text is cut down to this before any column is left out.
+const SHORTEST_TEXT: usize = 12;
+
+/// A table of the columns that say something in at least one row, as wide as `width` at the most: first texts are cut,
+/// then the columns of the lowest ranks go.
+fn table(columns: &[Column], mut rows: Vec<Vec<String>>, width: Option<u16>) -> String {
+    let natural: Vec<usize> = columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| rows.iter().map(|row| row[index].width()).fold(column.name.width(), usize::max))
+        .collect();
+    let mut shown: Vec<usize> = (0..columns.len())
+        .filter(|&index| columns[index].keep || rows.iter().any(|row| !row[index].is_empty()))
+        .collect();
+    let mut widths = natural.clone();
+    if let Some(width) = width.map(usize::from) {
+        let shortest = |index: usize| match columns[index].kind {
+            Kind::Text => natural[index].min(SHORTEST_TEXT),
+            Kind::Number | Kind::Word => natural[index],
+        };
+        let needed = |shown: &[usize]| shown.iter().map(|&index| shortest(index) + GAP).sum::<usize>() - GAP;
+        while needed(&shown) > width {
+            let Some(least) = shown.iter().copied().filter(|&i| columns[i].rank < 9).min_by_key(|&i| columns[i].rank)
+            else {
+                break;
+            };
+            shown.retain(|&index| index != least);
         }
-        for (column, number) in table.column_iter_mut().zip(numbers) {
-            column.set_padding((0, 2));
-            if number {
-                column.set_cell_alignment(CellAlignment::Right);
-                // A number that is broken over two lines is another number.
-                column.set_constraint(ColumnConstraint::ContentWidth);
-            } else {
-                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(6)));
-            }
+        // What is left over goes to the texts: the most important first, and of equal ones the last, an outcome.
+        let mut spare = width.saturating_sub(needed(&shown));
+        let mut order = shown.clone();
+        order.sort_by_key(|&index| std::cmp::Reverse((columns[index].rank, index)));
+        for index in order {
+            let wish = natural[index] - shortest(index);
+            widths[index] = shortest(index) + wish.min(spare);
+            spare -= wish.min(spare);
         }
-        match width {
-            Some(width) => {
-                table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-            }
-            None => {
-                table.set_content_arrangement(ContentArrangement::Disabled);
-            }
-        }
-        let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-        lines.join("\n")
     }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(shown.iter().map(|&index| columns[index].name));
+    for row in &mut rows {
+        table.add_row(shown.iter().map(|&index| cut(std::mem::take(&mut row[index]), widths[index])));
+    }
+    let last = shown.len().saturating_sub(1);
+    for (place, (cells, &index)) in table.column_iter_mut().zip(&shown).enumerate() {
+        cells.set_padding((0, if place == last { 0 } else { GAP as u16 }));
+        if columns[index].kind == Kind::Number {
+            cells.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+/// A text in so many columns of a terminal.
+fn cut(text: String, width: usize) -> String {
+    if text.width() <= width {
+        return text;
+    }
+    let mut short = String::new();
+    for c in text.chars() {
+        if short.width() + c.width().unwrap_or(0) + 1 > width {
+            break;
+        }
+        short.push(c);
+    }
+    short.push('…');
+    short
 }
 
 /// The table of tasks that have not ended.
 pub fn task_table(live: &[(Live, Option<f64>)], now: Timestamp, width: Option<u16>) -> String {
-    let names = vec![
-        ("TASKID", true),
-        ("NAME", false),
-        ("STATUS", false),
-        ("PID", true),
-        ("START", false),
-        ("DURATION", true),
-        ("FEEDBACK", false),
-        ("TIMER", true),
-        ("TIMEOUT", true),
-        ("PROGRESS", false),
-        ("INFO1", false),
-        ("INFO2", false),
-        ("INFO3", false),
+    const COLUMNS: [Column; 13] = [
+        column("TASKID", Kind::Number, 9, true),
+        column("NAME", Kind::Text, 9, true),
+        column("STATUS", Kind::Word, 9, true),
+        column("PID", Kind::Number, 5, true),
+        column("START", Kind::Word, 4, true),
+        column("DURATION", Kind::Number, 8, true),
+        column("FEEDBACK", Kind::Word, 3, true),
+        column("TIMER", Kind::Number, 7, false),
+        column("TIMEOUT", Kind::Number, 6, false),
+        column("PROGRESS", Kind::Word, 8, false),
+        column("INFO1", Kind::Text, 2, false),
+        column("INFO2", Kind::Text, 1, false),
+        column("INFO3", Kind::Text, 0, false),
     ];
     let rows = live.iter().map(|(live, progress)| {
         let task = &live.task;
@@ -134,7 +205,7 @@ pub fn task_table(live: &[(Live, Option<f64>)], now: Timestamp, width: Option<u1
             cell(&task.name),
             live.status.to_string(),
             task.pid.map(|pid| pid.to_string()).unwrap_or_default(),
-            task.starttime.map(local_time).unwrap_or_default(),
+            task.starttime.map(|start| short_time(start, now, width)).unwrap_or_default(),
             task.starttime.map(|start| seconds(now.secs().saturating_sub(start) as f64)).unwrap_or_default(),
             if reserved { String::new() } else { (if task.feedback { "yes" } else { "no" }).to_owned() },
             timer(live, now).map(|secs| seconds(secs as f64)).unwrap_or_default(),
@@ -145,7 +216,7 @@ pub fn task_table(live: &[(Live, Option<f64>)], now: Timestamp, width: Option<u1
             text(&task.info[2]),
         ]
     });
-    Columns { rows: rows.collect(), names }.print(width, 7)
+    table(&COLUMNS, rows.collect(), width)
 }
 
 /// Seconds since the last heartbeat of a task that gives feedback.
@@ -187,18 +258,18 @@ pub fn task_json(live: &Live, progress: Option<f64>, now: Timestamp) -> Value {
 }
 
 /// The table of a page of history.
-pub fn history_table(page: &Page<HistoryRow>, width: Option<u16>) -> String {
-    let names = vec![
-        ("TASKID", true),
-        ("NAME", false),
-        ("OUTCOME", false),
-        ("START", false),
-        ("END", false),
-        ("DURATION", true),
-        ("USER", false),
-        ("INFO1", false),
-        ("INFO2", false),
-        ("INFO3", false),
+pub fn history_table(page: &Page<HistoryRow>, now: Timestamp, width: Option<u16>) -> String {
+    const COLUMNS: [Column; 10] = [
+        column("TASKID", Kind::Number, 9, true),
+        column("NAME", Kind::Text, 9, true),
+        column("OUTCOME", Kind::Text, 9, true),
+        column("START", Kind::Word, 5, true),
+        column("END", Kind::Word, 7, true),
+        column("DURATION", Kind::Number, 8, true),
+        column("USER", Kind::Word, 4, false),
+        column("INFO1", Kind::Text, 2, false),
+        column("INFO2", Kind::Text, 1, false),
+        column("INFO3", Kind::Text, 0, false),
     ];
     let text = |text: &Option<String>| text.as_deref().map(cell).unwrap_or_default();
     let rows = page.rows.iter().map(|row| {
@@ -206,8 +277,8 @@ pub fn history_table(page: &Page<HistoryRow>, width: Option<u16>) -> String {
             row.taskid.to_string(),
             text(&row.taskname),
             outcome(row),
-            row.starttime.map(local_time).unwrap_or_default(),
-            local_time(row.endtime),
+            row.starttime.map(|start| short_time(start, now, width)).unwrap_or_default(),
+            short_time(row.endtime, now, width),
             row.duration.map(seconds).unwrap_or_default(),
             text(&row.user),
             text(&row.info1),
@@ -215,7 +286,7 @@ pub fn history_table(page: &Page<HistoryRow>, width: Option<u16>) -> String {
             text(&row.info3),
         ]
     });
-    Columns { rows: rows.collect(), names }.print(width, 6)
+    table(&COLUMNS, rows.collect(), width)
 }
 
 /// The outcome with the reason of an unknown end.
@@ -311,12 +382,41 @@ mod tests {
         assert_eq!(bar(40.0), "████░░░░░░  40%");
     }
 
+    const SOME: [Column; 4] = [
+        column("A", Kind::Number, 9, true),
+        column("B", Kind::Word, 9, false),
+        column("NAME", Kind::Text, 9, true),
+        column("INFO", Kind::Text, 0, false),
+    ];
+
+    fn row(cells: [&str; 4]) -> Vec<String> {
+        cells.map(str::to_owned).to_vec()
+    }
+
     #[test]
     fn columns_that_say_nothing_are_left_out() {
-        let columns = Columns {
-            names: vec![("A", true), ("B", false), ("C", false)],
-            rows: vec![vec!["1".into(), String::new(), "x".into()], vec!["10".into(), String::new(), String::new()]],
-        };
-        assert_eq!(columns.print(None, 1), " A  C\n 1  x\n10");
+        let rows = vec![row(["1", "", "x", ""]), row(["10", "", "", ""])];
+        assert_eq!(table(&SOME, rows, None), " A  NAME\n 1  x\n10");
+    }
+
+    #[test]
+    fn a_narrow_terminal_cuts_texts_first_and_then_drops_columns() {
+        let rows = || vec![row(["1", "", "a name of twenty-four ch", "some information"])];
+        let lines = |width| table(&SOME, rows(), Some(width)).lines().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(lines(60)[1], "1  a name of twenty-four ch  some information");
+        assert_eq!(lines(40)[1], "1  a name of twenty-four …  some inform…");
+        assert_eq!(lines(29)[1], "1  a name of t…  some inform…");
+        assert_eq!(lines(28), ["A  NAME", "1  a name of twenty-four ch"]);
+        assert_eq!(lines(16), ["A  NAME", "1  a name of tw…"]);
+        for width in 1..60 {
+            let widest = lines(width).iter().map(|line| line.width()).max().unwrap();
+            assert!(widest <= usize::from(width).max(15), "{width}: {widest}");
+        }
+    }
+
+    #[test]
+    fn wide_characters_count_twice() {
+        assert_eq!(cut("日本語の名前".into(), 7), "日本語…");
+        assert_eq!(cut("日本".into(), 4), "日本");
     }
 }

@@ -41,8 +41,10 @@ pub struct Live {
 pub struct Survey {
     /// Those that have not ended.
     pub live: Vec<Live>,
-    /// Those that were found to have ended; moved to history if the database could be written.
+    /// Those that were found to have ended.
     pub ended: Vec<(Task, End)>,
+    /// Whether these were moved to history; false when the database could not be written just then.
+    pub settled: bool,
 }
 
 /// Looks at every task, and moves those that have ended into history.
@@ -51,7 +53,7 @@ pub struct Survey {
 /// When the database cannot be read; that it cannot be written just then is none.
 pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
     let tasks = store.tasks()?;
-    let mut found = look(store.path(), tasks, sys::now().wall);
+    let mut found = look(store.path(), tasks, sys::now().wall)?;
     if found.live.iter().all(|live| live.status != Status::Orphaned) && found.ended.is_empty() {
         return Ok(found);
     }
@@ -68,30 +70,40 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
             end.warnings = end.warnings.max(feedback.warnings());
         }
     }
-    let patience = Patience::SHORT;
-    store.set_patience(patience);
+    sys::crash_point("settle.before");
+    let patience = store.set_patience(Patience::SHORT);
     let settled = if store.is_writable() { store.settle(&found.ended).map(|_| true) } else { Ok(false) };
-    store.set_patience(Patience::USUAL);
-    match settled {
-        Ok(true) => found.ended.iter().for_each(|(task, _)| remove_feedback(task)),
-        Ok(false) | Err(StoreError::Busy(..) | StoreError::Full(..) | StoreError::ReadOnly(..)) => {}
+    store.set_patience(patience);
+    sys::crash_point("settle.after");
+    found.settled = match settled {
+        Ok(settled) => settled,
+        Err(StoreError::Busy(..) | StoreError::Full(..) | StoreError::ReadOnly(..)) => false,
         Err(error) => return Err(error),
+    };
+    if found.settled {
+        found.ended.iter().for_each(|(task, _)| remove_feedback(task));
     }
     Ok(found)
 }
 
-/// Whether a row is of no weight any more: what stands in nobody's way. Judges as [`survey`] does.
+/// Whether a row is of no weight any more: what stands in nobody's way. Judges as [`survey`] does; what cannot be
+/// judged counts as alive.
 pub fn is_dead(db: &Path, task: &Task) -> bool {
-    !look(db, vec![task.clone()], sys::now().wall).ended.is_empty()
+    look(db, vec![task.clone()], sys::now().wall).is_ok_and(|found| !found.ended.is_empty())
 }
 
-fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Survey {
-    let boot = sys::boot_id().unwrap_or_default();
+fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Result<Survey, StoreError> {
+    if tasks.is_empty() {
+        return Ok(Survey::default());
+    }
+    // Where /proc is not mounted nothing can be judged, and nobody is to be called dead for that.
+    let boot = sys::boot_id().map_err(|error| StoreError::Io(sys::BOOT_ID.into(), "read", error))?;
     let spool = Spool::open(db, false).ok();
     let mut launchers: HashMap<Process, bool> = HashMap::new();
     let mut facts: Vec<Facts> = Vec::with_capacity(tasks.len());
     for task in &tasks {
-        let same_boot = task.boot_id.as_deref() == Some(boot.as_str());
+        // Rows of taskwatcher 1.7 have none: nothing is known of a restart.
+        let same_boot = task.boot_id.as_ref().is_none_or(|of_task| *of_task == boot);
         let launcher_alive = same_boot
             && task
                 .launcher
@@ -108,10 +120,16 @@ fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Survey {
     let pairs = || tasks.iter().zip(&facts);
     let upids: HashSet<&str> =
         pairs().filter(|(task, facts)| lost(task, facts)).filter_map(|(task, _)| task.upid.as_deref()).collect();
-    let carriers = process::carriers(&upids);
-    let survivors: Vec<Vec<Process>> =
-        pairs().map(|(task, facts)| if lost(task, facts) { survivors(task, &carriers) } else { vec![] }).collect();
-    drop(carriers);
+    let mut survivors = vec![vec![]; tasks.len()];
+    // Twice: in one pass over /proc a process that forks and goes, or is just becoming another program, can be missed.
+    for _ in 0..2 {
+        let carriers = process::carriers(&upids);
+        for ((task, facts), found) in pairs().zip(&mut survivors) {
+            if found.is_empty() && lost(task, facts) {
+                *found = survivors_in(task, &carriers);
+            }
+        }
+    }
     let mut found = Survey::default();
     for ((task, mut facts), survivors) in tasks.into_iter().zip(facts).zip(survivors) {
         facts.survivors = survivors.len();
@@ -123,11 +141,11 @@ fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Survey {
             Verdict::Ended(end) => found.ended.push((task, *end)),
         }
     }
-    found
+    Ok(found)
 }
 
 /// What is alive of a command whose launcher is gone: the process that was started, and all that carry its UPID.
-fn survivors(task: &Task, carriers: &HashMap<&str, Vec<Process>>) -> Vec<Process> {
+fn survivors_in(task: &Task, carriers: &HashMap<&str, Vec<Process>>) -> Vec<Process> {
     let mut found: Vec<Process> = task.upid.as_deref().and_then(|upid| carriers.get(upid)).cloned().unwrap_or_default();
     if let Some(command) = task.command()
         && !found.contains(&command)
@@ -161,7 +179,7 @@ pub fn read_tail(path: &Path) -> Option<Feedback> {
 
 /// What is alive now of the command of a task whose launcher is gone.
 pub fn survivors_of(task: &Task) -> Vec<Process> {
-    survivors(task, &process::carriers(&task.upid.as_deref().into_iter().collect()))
+    survivors_in(task, &process::carriers(&task.upid.as_deref().into_iter().collect()))
 }
 
 /// Removes the feedback file of a task whose values are in history now.

@@ -66,17 +66,26 @@ pub struct Inbox {
     signals: SignalFd,
     /// Those of them that would end or stop us if we let them.
     ending: SigSet,
+    /// Those that were ignored when we started: a script's background does not hear the terminal's Ctrl-C.
+    deaf_to_terminal: SigSet,
 }
 
 impl Inbox {
     /// Blocks the signals we handle and opens the place where they arrive. One that was ignored when we started
-    /// (bit n-1 of `ignored`; `nohup`, a shell's background) stays ignored.
+    /// (bit n-1 of `ignored`) stays so: SIGHUP (`nohup`) whoever sends it, SIGINT and SIGQUIT (the background of a
+    /// script) when the terminal does; a process that sends one of these means us.
     ///
     /// # Errors
     /// When no descriptor is left.
     pub fn open(ignored: u64) -> io::Result<Inbox> {
         let mut ending = SigSet::empty();
-        for signal in ENDING.into_iter().filter(|&signal| !is_ignored(ignored, signal)) {
+        let mut deaf_to_terminal = SigSet::empty();
+        for signal in ENDING {
+            match is_ignored(ignored, signal) {
+                true if signal == NixSignal::SIGHUP => continue,
+                true => deaf_to_terminal.add(signal),
+                false => {}
+            }
             ending.add(signal);
         }
         let mut mask = ending;
@@ -93,7 +102,7 @@ impl Inbox {
             signal_hook::flag::register(NixSignal::SIGCHLD as i32, Arc::new(AtomicBool::new(false)))?;
         }
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        Ok(Inbox { signals, ending })
+        Ok(Inbox { signals, ending, deaf_to_terminal })
     }
 
     /// Does something during which Ctrl-C and its like act on us as on any program: waiting, while there is no command
@@ -127,6 +136,9 @@ impl Inbox {
             // A code above zero is the kernel's: the terminal, not a process.
             let sender = (info.ssi_code <= 0).then(|| (info.ssi_uid, i32::try_from(info.ssi_pid).unwrap_or(0)));
             let Ok(known) = NixSignal::try_from(number) else { continue };
+            if sender.is_none() && self.deaf_to_terminal.contains(known) {
+                continue;
+            }
             return Ok(Some(match known {
                 NixSignal::SIGCHLD => Notice::Child,
                 NixSignal::SIGTSTP => Notice::Suspend,

@@ -155,11 +155,11 @@ mod tests {
 
     #[test]
     fn a_hostile_name_does_not_confuse_the_fields() {
-        let line =
-            b"7 (a) R 1 (b) S 3 4 5 6 4 8 9 10 11 12 13 14 15 16 17 18 19 20 21 4242 23 24 25 26 27 28 29 30 31 \
+        // Each field holds its own number, but for the two that are asked for.
+        let line = b"7 (a) R 1 (b) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 4242 23 24 25 26 27 28 29 30 31 \
             32 4096 34 35";
         let stat = parse_stat(7, line).unwrap();
-        assert_eq!((stat.ppid, stat.pgrp, stat.process.pstart, stat.ignored), (3, 4, 4242, 4096));
+        assert_eq!((stat.ppid, stat.pgrp, stat.process.pstart, stat.ignored), (4, 5, 4242, 4096));
         for cut in 0..line.len() {
             let _ = parse_stat(7, &line[..cut]);
         }

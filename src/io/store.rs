@@ -85,7 +85,7 @@ pub enum StoreError {
     Damaged(PathBuf, &'static str, String),
     /// Tasks still live in what was to be replaced.
     #[error("cannot initialize database {0:?}: {1} of its tasks have not ended; end them first, or use --force")]
-    InUse(PathBuf, usize),
+    InUse(PathBuf, i64),
     /// Anything else the file system says.
     #[error("cannot {1} {0:?}: {2}")]
     Io(PathBuf, &'static str, io::Error),
@@ -391,10 +391,10 @@ impl Store {
         self.db.is_readonly("main") == Ok(false)
     }
 
-    /// Changes how long a lock is waited for.
-    pub fn set_patience(&mut self, patience: Patience) {
-        self.patience = patience;
+    /// Changes how long a lock is waited for; gives what it was before.
+    pub fn set_patience(&mut self, patience: Patience) -> Patience {
         WAIT.set((patience, Duration::ZERO));
+        std::mem::replace(&mut self.patience, patience)
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
@@ -630,18 +630,18 @@ impl Store {
         )
     }
 
-    /// Stores what each live task is doing, in one transaction.
+    /// Stores what each live task is doing, and that it was seen alive now, in one transaction.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn update(&mut self, statuses: &[(i64, Status, i64)], now: i64) -> Result<()> {
+    pub fn update(&mut self, statuses: &[(i64, Status)], now: i64) -> Result<()> {
         self.write("update", |tx| {
             let mut update = tx.prepare(
-                "UPDATE tasks SET status = ?2, lastupdate = max(coalesce(lastupdate, 0), ?3), duration = ?4 - starttime
-                 WHERE id = ?1 AND status NOT IN ('RESERVED', 'STOPPING')",
+                "UPDATE tasks SET status = iif(status = 'STOPPING', status, ?2), lastupdate = ?3, duration = ?3 - starttime
+                 WHERE id = ?1 AND status <> 'RESERVED'",
             )?;
-            for (id, status, beat) in statuses {
-                update.execute(params![id, status.as_str(), beat, now])?;
+            for (id, status) in statuses {
+                update.execute(params![id, status.as_str(), now])?;
             }
             Ok(())
         })
@@ -666,14 +666,20 @@ impl Store {
     /// that a number in somebody's notes never comes to mean another task.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] if a task lives, unless forced.
-    pub fn reset(&mut self, live: usize, force: bool) -> Result<()> {
-        if live > 0 && !force {
+    /// [`StoreError::InUse`] if there is a task that has not ended, unless forced. Settle the dead ones first.
+    pub fn reset(&mut self, force: bool) -> Result<()> {
+        let live = self.write("initialize", |tx| {
+            // Asked under the lock: one may have started since anybody looked.
+            let live: i64 = tx.query_row("SELECT count(*) FROM tasks", [], |row| row.get(0))?;
+            if live == 0 || force {
+                tx.execute_batch("DELETE FROM tasks; DELETE FROM feedbacks; DELETE FROM history;")?;
+                return Ok(0);
+            }
+            Ok(live)
+        })?;
+        if live > 0 {
             return Err(StoreError::InUse(self.path.clone(), live));
         }
-        self.write("initialize", |tx| {
-            tx.execute_batch("DELETE FROM tasks; DELETE FROM feedbacks; DELETE FROM history;")
-        })?;
         // The space goes back to the disk; that it may fail while others read is no harm.
         let _ = self.db.execute_batch("VACUUM");
         Ok(())
@@ -972,7 +978,7 @@ fn claim_in(
     };
     if let Some(row) = &reserved {
         task.handle.clone_from(&row.handle);
-        if !start.named {
+        if !start.named && !row.name.is_empty() {
             task.name.clone_from(&row.name);
         }
         for (given, had) in task.info.iter_mut().zip(&row.info) {

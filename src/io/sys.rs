@@ -20,13 +20,16 @@ pub fn now() -> Tick {
     Tick { mono: read(ClockId::CLOCK_MONOTONIC), wall: Timestamp(i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX)) }
 }
 
+/// Where the kernel tells the id of this boot.
+pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
 /// The id of this boot, as the kernel gives it.
 ///
 /// # Errors
 /// When `/proc` is not mounted.
 pub fn boot_id() -> io::Result<String> {
     let mut text = String::with_capacity(40);
-    fs::File::open("/proc/sys/kernel/random/boot_id")?.read_to_string(&mut text)?;
+    fs::File::open(BOOT_ID)?.read_to_string(&mut text)?;
     text.truncate(text.trim_end().len());
     Ok(text)
 }

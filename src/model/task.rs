@@ -695,6 +695,44 @@ pub struct HistoryRow {
     pub reservetime: Option<i64>,
 }
 
+impl HistoryRow {
+    /// The row that an end makes of a task.
+    pub fn of(task: &Task, end: &End) -> HistoryRow {
+        let parsed = |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let [info1, info2, info3] = task.info.clone();
+        HistoryRow {
+            id: task.id,
+            taskid: task.id,
+            taskname: Some(task.name.clone()),
+            info1,
+            info2,
+            info3,
+            outcome: end.outcome.clone(),
+            termsignal: end.termsignal.clone(),
+            termerror: end.termerror.clone(),
+            exitcode: end.exitcode.map(i64::from),
+            starttime: task.starttime,
+            endtime: end.endtime,
+            duration: end.duration,
+            feedback: parsed(&end.feedback).or_else(|| parsed(&task.values)),
+            warnings: i64::try_from(end.warnings).unwrap_or(i64::MAX),
+            upid: task.upid.clone(),
+            handle: Some(task.handle.clone()),
+            pid: task.pid.map(i64::from),
+            argv: parsed(&task.argv),
+            cwd: task.cwd.clone(),
+            user: task.user.clone(),
+            host: task.host.clone(),
+            log: task.log.clone(),
+            cpu_user: end.cpu_user,
+            cpu_sys: end.cpu_sys,
+            maxrss: end.maxrss,
+            ended_by: end.ended_by.clone(),
+            reservetime: task.reservetime,
+        }
+    }
+}
+
 /// An argument vector as a JSON array that gives every byte back: what is not UTF-8 becomes `{"bytes":"base64…"}`
 /// (section 13).
 pub fn argv_json(argv: &[impl AsRef<std::ffi::OsStr>]) -> String {
