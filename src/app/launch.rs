@@ -193,7 +193,6 @@ pub fn launch(spec: &Spec, audience: &mut dyn Audience) -> Result<i32, LaunchErr
         store: Some(store),
         inbox,
         me: me.process,
-        session: me.session,
         foreign,
         terminal,
         command: 0,
@@ -366,7 +365,6 @@ struct Launcher<'a> {
     store: Option<Store>,
     inbox: Inbox,
     me: Process,
-    session: i32,
     /// Children that were ours before; not the task's.
     foreign: Vec<Process>,
     terminal: Option<Terminal>,
@@ -658,24 +656,15 @@ impl Launcher<'_> {
         }
         let lent = terminal.is_lent();
         terminal.take_back();
-        if self.has_job_control() {
-            let before = sys::now();
-            child::suspend(!lent || wants_terminal);
-            let after = sys::now();
-            self.act(watch, Event::Paused(after.mono.saturating_sub(before.mono)), after)?;
-        }
+        let before = sys::now();
+        child::suspend().map_err(|error| LaunchError::System("stop with the command", error))?;
+        let after = sys::now();
+        self.act(watch, Event::Paused(after.mono.saturating_sub(before.mono)), after)?;
         if self.terminal.as_ref().is_some_and(|terminal| (lent || wants_terminal) && terminal.is_ours()) {
             self.lend_terminal();
         }
         let _ = child::signal_group(self.command, Signal::CONT);
         Ok(())
-    }
-
-    /// Whether somebody would continue us: a shell in our session that watches our group. Else stopping ourselves would
-    /// be for ever.
-    fn has_job_control(&self) -> bool {
-        let parent = process::stat(self.me.pid).and_then(|me| process::stat(me.ppid));
-        parent.is_some_and(|parent| parent.session == self.session && parent.pgrp != child::own_group())
     }
 
     /// Records the end and says the exit code.

@@ -355,14 +355,19 @@ pub fn signal_group(leader: i32, signal: Signal) -> io::Result<()> {
     }
 }
 
-/// Stops ourselves, as the terminal's Ctrl-Z would have, until somebody continues us; with `group`, everybody in our
-/// process group (the rest of a pipeline) stops too.
-pub fn suspend(group: bool) {
-    if group {
-        // Ours is blocked; the others stop.
-        let _ = kill(Pid::from_raw(0), NixSignal::SIGTSTP);
-    }
-    let _ = kill(nix::unistd::getpid(), NixSignal::SIGSTOP);
+/// Stops ourselves and all of our process group (the rest of a pipeline, the script that called us), as the terminal's
+/// Ctrl-Z would have, until somebody continues us. Where nobody could, because no shell with job control watches the
+/// group, the kernel does not stop us and this returns at once.
+///
+/// # Errors
+/// Never, on Linux.
+pub fn suspend() -> io::Result<()> {
+    let mut stop = SigSet::empty();
+    stop.add(NixSignal::SIGTSTP);
+    kill(Pid::from_raw(0), NixSignal::SIGTSTP)?;
+    // Ours waited, as we have it blocked.
+    stop.thread_unblock()?;
+    Ok(stop.thread_block()?)
 }
 
 /// Leaves the terminal and the session, so that a logout does not reach us.
