@@ -490,7 +490,7 @@ impl Store {
                 "UPDATE history SET result = ?3, outcome = ?4, termsignal = ?5, termerror = ?6, endtime = ?7,
                         duration = ?8, exitcode = ?9, warnings = ?10, cpu_user = ?11, cpu_sys = ?12, maxrss = ?13,
                         ended_by = ?14, feedback = coalesce(?15, feedback)
-                 WHERE id = ?1 AND upid = ?2 AND result = 'unknown'",
+                 WHERE (id = ?1 OR (taskid = ?1 AND taskid <> id)) AND upid = ?2 AND result = 'unknown'",
                 params![
                     id, upid, result, outcome, signal, error, end.endtime, end.duration, end.exitcode,
                     stamp(end.warnings), end.cpu_user, end.cpu_sys, end.maxrss, end.ended_by, end.feedback
@@ -554,14 +554,12 @@ impl Store {
             self.db.query_row(&sql, [value], history_row).optional()
         };
         let work = || match task {
-            TaskRef::Id(id) => match find("id = ?1 AND taskid = id", &id.0)? {
-                Some(row) => Ok(Some(row)),
-                None => find("taskid = ?1 AND taskid <> id ORDER BY id DESC LIMIT 1", &id.0),
-            },
+            TaskRef::Id(id) => find(&format!("{OF_TASK} ORDER BY id DESC LIMIT 1"), &id.0),
             TaskRef::Handle(handle) => find("handle = ?1", &handle.as_str()),
             // Our UPIDs hold the id, so no index of them is needed.
             TaskRef::Upid(upid) => match upid.id().parse::<i64>() {
-                Ok(id) => Ok(find("id = ?1", &id)?.filter(|row| row.upid.as_deref() == Some(upid.as_str()))),
+                Ok(id) => Ok(find(&format!("{OF_TASK} AND upid IS NOT NULL ORDER BY id DESC LIMIT 1"), &id)?
+                    .filter(|row| row.upid.as_deref() == Some(upid.as_str()))),
                 Err(_) => Ok(None),
             },
         };
@@ -988,7 +986,8 @@ fn find_reservation(
             }
         };
     }
-    let sql = format!("SELECT outcome, upid IS NULL FROM history WHERE {column} = ?1");
+    let which = if column == "id" { OF_TASK } else { "handle = ?1" };
+    let sql = format!("SELECT outcome, upid IS NULL FROM history WHERE {which} ORDER BY id DESC LIMIT 1");
     let ended: Option<(String, bool)> = tx.query_row(&sql, [value], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     match ended {
         Some((outcome, true)) => no(format!("{}; reserve again", outcome.trim_start_matches("ERROR: "))),
@@ -999,25 +998,43 @@ fn find_reservation(
 
 /// The step that makes an end: one row more in history, one less in tasks. False if the row is not there as expected.
 fn move_to_history(tx: &Transaction<'_>, id: i64, upid: Option<&str>, end: &End) -> rusqlite::Result<bool> {
-    let moved = tx.execute(
-        "INSERT INTO history (id, taskid, taskname, info1, info2, info3, starttime, upid, handle, pid, reservetime,
-                              argv, cwd, user, host, log, outcome, result, termsignal, termerror, endtime, duration,
-                              exitcode, warnings, cpu_user, cpu_sys, maxrss, ended_by, feedback)
-         SELECT id, id, name, info1, info2, info3, starttime, upid, handle, pid, reservetime, argv, cwd, user, host,
-                log, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
-                coalesce(?15, (SELECT feedback FROM feedbacks WHERE feedbacks.id = tasks.id))
-         FROM tasks WHERE id = ?1 AND upid IS ?2",
-        params![
-            id, upid, end.outcome, end.result, end.termsignal, end.termerror, end.endtime, end.duration, end.exitcode,
-            stamp(end.warnings), end.cpu_user, end.cpu_sys, end.maxrss, end.ended_by, end.feedback
-        ],
-    )?;
+    let moved = match copy_to_history(tx, id, id, upid, end) {
+        // A row of another task has the number, which 1.7 used again: this one gets a number that no task will have.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            let free = next_id(tx)?;
+            tx.execute("UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'tasks'", [free])?;
+            copy_to_history(tx, free, id, upid, end)?
+        }
+        other => other?,
+    };
     if moved == 0 {
         return Ok(false);
     }
     tx.execute("DELETE FROM tasks WHERE id = ?1", [id])?;
     tx.execute("DELETE FROM feedbacks WHERE id = ?1", [id])?;
     Ok(true)
+}
+
+fn copy_to_history(
+    tx: &Transaction<'_>,
+    row_id: i64,
+    id: i64,
+    upid: Option<&str>,
+    end: &End,
+) -> rusqlite::Result<usize> {
+    tx.execute(
+        "INSERT INTO history (id, taskid, taskname, info1, info2, info3, starttime, upid, handle, pid, reservetime,
+                              argv, cwd, user, host, log, outcome, result, termsignal, termerror, endtime, duration,
+                              exitcode, warnings, cpu_user, cpu_sys, maxrss, ended_by, feedback)
+         SELECT ?16, id, name, info1, info2, info3, starttime, upid, handle, pid, reservetime, argv, cwd, user, host,
+                log, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
+                coalesce(?15, (SELECT feedback FROM feedbacks WHERE feedbacks.id = tasks.id))
+         FROM tasks WHERE id = ?1 AND upid IS ?2",
+        params![
+            id, upid, end.outcome, end.result, end.termsignal, end.termerror, end.endtime, end.duration, end.exitcode,
+            stamp(end.warnings), end.cpu_user, end.cpu_sys, end.maxrss, end.ended_by, end.feedback, row_id
+        ],
+    )
 }
 
 const SELECT_TASKS: &str = "SELECT id, slot, name, info1, info2, info3, pid, status, feedback, reservetime, starttime,
@@ -1061,6 +1078,9 @@ fn task_row(row: &Row<'_>) -> rusqlite::Result<Task> {
         values: row.get(31)?,
     })
 }
+
+/// The ended tasks of one number: one, or more of taskwatcher 1.7, whose rows have numbers of their own.
+const OF_TASK: &str = "((id = ?1 AND taskid = id) OR (taskid = ?1 AND taskid <> id))";
 
 const SELECT_HISTORY: &str = "SELECT id, taskid, taskname, info1, info2, info3, outcome, termsignal, termerror,
     exitcode, starttime, endtime, duration, feedback, warnings, upid, handle, pid, argv, cwd, user, host, log,
