@@ -21,7 +21,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("comfy_table", &["app/show.rs"]),
     ("clap", &["app/launch_args.rs", "app/control_args.rs", "app/parse_args.rs", "bin/"]),
     ("clap_complete", &["app/control_args.rs", "app/control.rs"]),
-    ("chrono", &["app/show.rs", "app/when.rs", "app/control.rs"]),
+    ("chrono", &["app/show.rs", "app/when.rs"]),
     ("shell_words", &["app/launch_args.rs", "app/show.rs"]),
     ("base64", &["model/task.rs"]),
     ("memchr", &["model/feedback.rs", "io/feedfile.rs"]),

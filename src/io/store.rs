@@ -494,11 +494,15 @@ impl Store {
             }
             let [result, outcome, signal, error] =
                 [Some(&end.result), Some(&end.outcome), end.termsignal.as_ref(), end.termerror.as_ref()];
-            let replaced = tx.execute(
+            let which = of_task(tx)?;
+            let sql = format!(
                 "UPDATE history SET result = ?3, outcome = ?4, termsignal = ?5, termerror = ?6, endtime = ?7,
                         duration = ?8, exitcode = ?9, warnings = ?10, cpu_user = ?11, cpu_sys = ?12, maxrss = ?13,
                         ended_by = ?14, feedback = coalesce(?15, feedback)
-                 WHERE id = ?1 AND upid = ?2 AND result = 'unknown'",
+                 WHERE {which} AND upid = ?2 AND result = 'unknown'"
+            );
+            let replaced = tx.execute(
+                &sql,
                 params![
                     id,
                     upid,
@@ -577,17 +581,17 @@ impl Store {
             self.db.query_row(&sql, [value], history_row).optional()
         };
         let work = || match task {
-            TaskRef::Id(id) => match find("id = ?1 AND taskid = id", &id.0)? {
-                Some(row) => Ok(Some(row)),
-                None => find("taskid = ?1 AND taskid <> id ORDER BY id DESC LIMIT 1", &id.0),
-            },
+            TaskRef::Id(id) => find(&format!("{} ORDER BY id DESC LIMIT 1", of_task(&self.db)?), &id.0),
             TaskRef::Handle(handle) => match find("handle = ?1 AND reservetime IS NOT NULL", &handle.as_str())? {
                 Some(row) => Ok(Some(row)),
                 None => find("handle = ?1", &handle.as_str()),
             },
             // Our UPIDs hold the id, so no index of them is needed.
             TaskRef::Upid(upid) => match upid.id().parse::<i64>() {
-                Ok(id) => Ok(find("id = ?1", &id)?.filter(|row| row.upid.as_deref() == Some(upid.as_str()))),
+                Ok(id) => {
+                    Ok(find(&format!("{} AND upid IS NOT NULL ORDER BY id DESC LIMIT 1", of_task(&self.db)?), &id)?
+                        .filter(|row| row.upid.as_deref() == Some(upid.as_str())))
+                }
                 Err(_) => Ok(None),
             },
         };
@@ -1078,7 +1082,8 @@ fn find_reservation(
             }
         };
     }
-    let sql = format!("SELECT outcome, upid IS NULL FROM history WHERE {column} = ?1");
+    let which = if column == "id" { of_task(tx)? } else { "handle = ?1" };
+    let sql = format!("SELECT outcome, upid IS NULL FROM history WHERE {which} ORDER BY id DESC LIMIT 1");
     let ended: Option<(String, bool)> = tx.query_row(&sql, [value], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     match ended {
         Some((outcome, true)) => no(format!("{}; reserve again", outcome.trim_start_matches("ERROR: "))),
@@ -1095,11 +1100,38 @@ fn move_to_history(
     end: &End,
     feedback: Option<&str>,
 ) -> rusqlite::Result<bool> {
-    let moved = tx.execute(
+    let moved = match copy_to_history(tx, id, id, upid, end, feedback) {
+        // A row of another task has the number, which 1.7 used again: this one gets a number that no task will have.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            let free = next_id(tx)?;
+            tx.execute("UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'tasks'", [free])?;
+            copy_to_history(tx, free, id, upid, end, feedback)?
+        }
+        other => other?,
+    };
+    if moved == 0 {
+        return Ok(false);
+    }
+    tx.execute("DELETE FROM tasks WHERE id = ?1", [id])?;
+    if feedback.is_some() {
+        tx.execute("DELETE FROM feedbacks WHERE id = ?1", [id])?;
+    }
+    Ok(true)
+}
+
+fn copy_to_history(
+    tx: &Transaction<'_>,
+    row_id: i64,
+    id: i64,
+    upid: Option<&str>,
+    end: &End,
+    feedback: Option<&str>,
+) -> rusqlite::Result<usize> {
+    tx.execute(
         "INSERT INTO history (id, taskid, taskname, info1, info2, info3, starttime, upid, handle, pid, reservetime,
                               argv, cwd, user, host, log, outcome, result, termsignal, termerror, endtime, duration,
                               exitcode, warnings, cpu_user, cpu_sys, maxrss, ended_by, feedback)
-         SELECT id, id, name, info1, info2, info3, starttime, upid, handle, pid, reservetime, argv, cwd, user, host,
+         SELECT ?16, id, name, info1, info2, info3, starttime, upid, handle, pid, reservetime, argv, cwd, user, host,
                 log, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
          FROM tasks WHERE id = ?1 AND upid IS ?2",
         params![
@@ -1117,17 +1149,10 @@ fn move_to_history(
             end.cpu_sys,
             end.maxrss,
             end.ended_by,
-            feedback
+            feedback,
+            row_id
         ],
-    )?;
-    if moved == 0 {
-        return Ok(false);
-    }
-    tx.execute("DELETE FROM tasks WHERE id = ?1", [id])?;
-    if feedback.is_some() {
-        tx.execute("DELETE FROM feedbacks WHERE id = ?1", [id])?;
-    }
-    Ok(true)
+    )
 }
 
 const SELECT_TASKS: &str = "SELECT id, slot, name, info1, info2, info3, pid, status, feedback, reservetime, starttime,
@@ -1169,6 +1194,16 @@ fn task_row(row: &Row<'_>) -> rusqlite::Result<Task> {
         kill_after: row.get(29)?,
         log: lossy(row, 30)?,
         values: row.get(31)?,
+    })
+}
+
+/// The condition for the ended tasks of number `?1`: one; or several in a database that was of taskwatcher 1.7, whose
+/// rows have numbers of their own, and an index.
+fn of_task(db: &Connection) -> rusqlite::Result<&'static str> {
+    let legacy = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'history_legacy')";
+    Ok(match db.query_row(legacy, [], |row| row.get(0))? {
+        true => "((id = ?1 AND taskid = id) OR (taskid = ?1 AND taskid <> id))",
+        false => "id = ?1",
     })
 }
 

@@ -130,6 +130,12 @@ impl World {
     #[track_caller]
     pub fn is_whole(&self) {
         self.is_sound();
+        self.is_intact();
+    }
+
+    /// The file itself is whole.
+    #[track_caller]
+    pub fn is_intact(&self) {
         let whole: String = self.connect().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(whole, "ok");
     }
