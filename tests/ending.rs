@@ -186,16 +186,19 @@ fn other_signals_are_passed_on() {
 }
 
 #[test]
-fn an_ignored_signal_stays_ignored() {
+fn a_hangup_that_was_ignored_stays_so_and_an_interrupt_by_a_process_is_heard() {
     let world = World::new();
-    let script = "trap '' INT HUP; exec \"$LAUNCH\" sh -c 'echo ready; read x < fifo; exit 5'";
     nix::unistd::mkfifo(&world.work().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let run = world.sh(script).spawn();
-    until("the command", || run.stdout() == "ready\n");
-    run.signal(Signal::SIGHUP);
-    run.signal(Signal::SIGINT);
-    fs::write(world.work().join("fifo"), "\n").unwrap();
-    run.wait().silent(5);
+    let script = "trap '' INT QUIT HUP; exec \"$LAUNCH\" sh -c 'echo ready; read x < fifo; exit 5'";
+    for (signal, code) in [(Signal::SIGHUP, 5), (Signal::SIGINT, 130), (Signal::SIGQUIT, 131)] {
+        let run = world.sh(script).spawn();
+        until("the command", || run.stdout() == "ready\n");
+        run.signal(signal);
+        if signal == Signal::SIGHUP {
+            fs::write(world.work().join("fifo"), "\n").unwrap();
+        }
+        assert_eq!(run.wait().code, code, "{signal}");
+    }
 }
 
 #[test]
