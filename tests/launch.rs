@@ -501,7 +501,7 @@ fn a_detached_task_outlives_its_session_and_holds_no_pipe() {
     session.command.args(["-w", "sh", "-c", script]);
     let ran = session.run().silent(0);
     assert_eq!(ran.text(), "id 1\n");
-    let row = world.task();
+    let row = eventually("the command's pid", || Some(world.task()).filter(|row| !row.is_null("pid")));
     let command = world.line("work/pid");
     // The hangup of a logout goes to the session's groups; ours is in none of them.
     let session =
@@ -556,6 +556,9 @@ fn many_launches_at_once_all_get_through_with_ids_of_their_own() {
     let mut ids: Vec<u32> = ran.text().lines().map(|line| line.parse().unwrap()).collect();
     ids.sort_unstable();
     assert_eq!(ids, (1..=100).collect::<Vec<_>>());
+    // On a busy machine some ends may have gone to the spool: the next reader takes them in.
+    taskwatcher::app::truth::survey(&mut world.store()).unwrap();
+    assert!(world.tasks().is_empty());
     assert_eq!(world.history().len(), 100);
     assert!(world.history().iter().all(|row| row.text("outcome") == "OK"));
 }

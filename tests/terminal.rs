@@ -322,6 +322,20 @@ fn in_a_script_ctrl_z_stops_all_of_it() {
 }
 
 #[test]
+fn in_the_background_of_a_script_ctrl_c_is_not_heard() {
+    let world = World::new();
+    fifo(&world);
+    let mut tty = Terminal::shell(&world);
+    tty.type_in("sh -c '$LAUNCH sh -c \"echo rea\\\"\\\"dy; read x < fifo; exit 6\" & wait'\n");
+    tty.shows("ready\n");
+    tty.type_in(CTRL_C);
+    tty.shows("PROMPT> ");
+    std::fs::write(world.work().join("fifo"), "\n").unwrap();
+    until("its end", || world.tasks().is_empty());
+    assert_eq!(world.end().text("outcome"), "ERROR: exit code 6");
+}
+
+#[test]
 fn without_a_shell_ctrl_z_does_not_hang_it() {
     let world = World::new();
     let launch = env!("CARGO_BIN_EXE_launch");

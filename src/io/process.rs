@@ -24,8 +24,6 @@ pub struct Stat {
     pub ppid: i32,
     /// Its process group.
     pub pgrp: i32,
-    /// Its session.
-    pub session: i32,
     /// Whether it has ended and only waits to be reaped.
     pub ended: bool,
     /// Its controlling terminal, 0 if none.
@@ -53,7 +51,6 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
         process: Process { pid, pstart: field(22)?.parse().ok()? },
         ppid: field(4)?.parse().ok()?,
         pgrp: field(5)?.parse().ok()?,
-        session: field(6)?.parse().ok()?,
         ended: matches!(field(3)?, "Z" | "X" | "x"),
         tty: field(7)?.parse().ok()?,
         ignored: field(33)?.parse().ok()?,
