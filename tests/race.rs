@@ -95,7 +95,7 @@ fn of_two_launchers_of_one_id_one_runs() {
 /// What the sixty-four do, in turn.
 fn mix(n: usize) -> String {
     match n % 8 {
-        0 | 1 | 2 => "$LAUNCH --name mixed true".into(),
+        0..=2 => "$LAUNCH --name mixed true".into(),
         3 | 4 => "$CONTROL reserve --expire 1h".into(),
         5 => "$CONTROL feedback 1".into(),
         6 => "$CONTROL update".into(),
