@@ -422,7 +422,7 @@ impl Desk<'_, '_> {
                 }
                 return Ok(exit_code::TIMED_OUT);
             }
-            waiter.wait(&live.iter().map(|(_, found)| found).collect::<Vec<_>>(), timeout)?;
+            waiter.wait(&mut store, &live.iter().map(|(_, found)| found).collect::<Vec<_>>(), timeout)?;
             left = live.into_iter().map(|(task, _)| task).collect();
         }
     }

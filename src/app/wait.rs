@@ -2,6 +2,8 @@
 //!
 //! A task that runs is waited for by the pidfd of its launcher (of what is left of its command, when it is an orphan):
 //! the kernel tells the end however it came. A reservation has no process; its claim shows as a write to the database.
+//! Bytes of a commit are written a moment before it can be read, and only they are told of: so after a write we look
+//! again until no writer is at work.
 
 use std::{
     io,
@@ -40,21 +42,28 @@ pub enum WaitError {
 #[derive(Debug)]
 pub struct Waiter {
     writes: Follower,
+    /// Something was written that may not have been readable yet.
+    unsure: bool,
 }
+
+/// How soon to look again for what was written and may not be readable yet: a commit takes a few milliseconds.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How often to look where the kernel tells of no writes.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Waiter {
     /// Begins to watch a database.
     pub fn new(db: &Path) -> Waiter {
         let mut wal = db.as_os_str().to_owned();
         wal.push("-wal");
-        Waiter { writes: Follower::new(&PathBuf::from(wal)) }
+        Waiter { writes: Follower::new(&PathBuf::from(wal)), unsure: false }
     }
 
     /// Sleeps until one of these tasks may have changed, or `timeout` is over.
     ///
     /// # Errors
     /// [`WaitError`]
-    pub fn wait(&mut self, tasks: &[&Live], timeout: Option<Duration>) -> Result<(), WaitError> {
+    pub fn wait(&mut self, store: &mut Store, tasks: &[&Live], timeout: Option<Duration>) -> Result<(), WaitError> {
         let mut ends: Vec<OwnedFd> = Vec::new();
         let mut lapse: Option<Duration> = None;
         let mut reserved = false;
@@ -75,13 +84,21 @@ impl Waiter {
                 }
             }
         }
-        let timeout = timeout.into_iter().chain(lapse).min();
         let writes = if reserved { self.writes.events() } else { None };
+        let again = match (reserved, &writes) {
+            (true, Some(_)) => self.unsure.then_some(LOOK_AGAIN),
+            (true, None) => Some(LOOK_EVERY),
+            (false, _) => None,
+        };
+        let timeout = timeout.into_iter().chain(lapse).chain(again).min();
         let fds: Vec<BorrowedFd<'_>> = ends.iter().map(AsFd::as_fd).chain(writes).collect();
         let ready = child::poll_any(&fds, timeout)?;
         if ready.is_some_and(|index| index >= ends.len()) {
             self.writes.wait(Some(Duration::ZERO), None)?;
+            self.unsure = true;
         }
+        // Asked before the caller looks: what was committed by now is what it will see.
+        self.unsure = self.unsure && !store.is_quiet();
         Ok(())
     }
 }
@@ -107,6 +124,6 @@ pub fn until_ended(store: &mut Store, task: &TaskRef) -> Result<(), WaitError> {
         let Some(row) = store.task(task)? else { return Ok(()) };
         let survey = truth::survey(store)?;
         let Some(live) = survey.live.iter().find(|live| live.task.id == row.id) else { return Ok(()) };
-        waiter.wait(&[live], None)?;
+        waiter.wait(store, &[live], None)?;
     }
 }

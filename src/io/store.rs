@@ -387,6 +387,17 @@ impl Store {
         self.db.is_readonly("main") == Ok(false)
     }
 
+    /// Whether no writer is at work just now, so that all that was written can be read.
+    pub fn is_quiet(&mut self) -> bool {
+        if !self.is_writable() {
+            return true;
+        }
+        let patience = self.set_patience(Patience { limit: Duration::ZERO, notify: None });
+        let quiet = self.db.transaction_with_behavior(TransactionBehavior::Immediate).is_ok();
+        self.set_patience(patience);
+        quiet
+    }
+
     /// Changes how long a lock is waited for; gives what it was before.
     pub fn set_patience(&mut self, patience: Patience) -> Patience {
         WAIT.set((patience, Duration::ZERO));
@@ -763,13 +774,31 @@ fn stored_schema() -> String {
 }
 
 /// Makes a database whole under a name of its own, then links it into place; if somebody was quicker, theirs is it.
+///
+/// A WAL that lies there belonged to a database that was deleted alone; SQLite would read it into the new one. It may
+/// only go while nobody can be making the new one: so all who create hold a lock on the folder.
 fn create(path: &Path) -> Result<()> {
     let parent = folder_of(path);
     let io = |doing, at: &Path| {
         let at = at.to_owned();
         move |error| StoreError::Io(at, doing, error)
     };
-    DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(io("create folder", parent))?;
+    create_folder(parent)?;
+    let folder = File::open(parent).map_err(io("open folder", parent))?;
+    folder.lock().map_err(io("lock folder", parent))?;
+    if fs::symlink_metadata(path).is_ok() {
+        return Ok(());
+    }
+    for suffix in ["-wal", "-shm"] {
+        let mut stale = path.as_os_str().to_owned();
+        stale.push(suffix);
+        match fs::remove_file(Path::new(&stale)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(io("remove what is left of a deleted database,", Path::new(&stale))(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}-{:x}.new", std::process::id(), std::ptr::from_ref(&name) as usize));
     let fresh = parent.join(name);
@@ -781,7 +810,24 @@ fn create(path: &Path) -> Result<()> {
         let _ = fs::remove_file(beside(&fresh, suffix));
     }
     made?;
-    flush_folder(path)
+    folder.sync_all().map_err(io("create database", path))
+}
+
+/// Makes a folder and those above it that are missing, for their owner alone whatever the umask.
+fn create_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
+        create_folder(above)?;
+    }
+    let made = DirBuilder::new().mode(0o700).create(folder);
+    match made.and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o700))) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists || !folder.is_dir() => {
+            Err(StoreError::Io(folder.to_owned(), "create folder", error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn create_at(fresh: &Path, named: &Path) -> Result<()> {

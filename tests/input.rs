@@ -1,0 +1,333 @@
+//! Bad databases and bad places: each gives one clear line, and nothing is lost or changed.
+//! (What is bad in a command, a reservation or a feedback folder is in `launch.rs`.)
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
+
+mod support;
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    time::Duration,
+};
+
+use taskwatcher::io::store::{Patience, Store};
+
+use support::{World, desk::mode, timed};
+
+/// Programs that read, write and create, each with the code it ends with when it cannot use the database.
+const PROGRAMS: [(&str, i32); 5] = [
+    ("\"$CONTROL\" list", 1),
+    ("\"$CONTROL\" history", 1),
+    ("\"$CONTROL\" reserve", 1),
+    ("\"$CONTROL\" initialize --force", 1),
+    ("\"$LAUNCH\" touch ran", 125),
+];
+
+/// Every program refuses this database with these words, soon, and does not run the command.
+#[track_caller]
+fn refused(world: &World, words: &[&str]) {
+    let place = world.db();
+    for (program, code) in PROGRAMS {
+        let (ran, took) = timed(|| world.sh(program).env("CONTROL", env!("CARGO_BIN_EXE_control")).run());
+        let words: Vec<&str> = words.iter().copied().chain([place.to_str().unwrap()]).collect();
+        assert_eq!(ran.text(), "", "{program}");
+        ran.says(code, &words);
+        assert!(took.as_secs() < 10, "{program}: {took:?}");
+        assert!(!world.work().join("ran").exists(), "{program}");
+    }
+}
+
+/// The same, and the file stays byte for byte, with nothing beside it.
+#[track_caller]
+fn refused_untouched(world: &World, words: &[&str]) {
+    let before = fs::read(world.db()).unwrap();
+    refused(world, words);
+    assert_eq!(fs::read(world.db()).unwrap(), before);
+    for suffix in ["-wal", "-spool"] {
+        assert!(!world.beside_db(suffix).exists(), "{suffix}");
+    }
+}
+
+/// A whole database of ours with something in it, in one file.
+fn filled() -> World {
+    let world = World::new();
+    for _ in 0..30 {
+        world.launch(["--info1", &"x".repeat(2000), "true"]).run().silent(0);
+    }
+    world.edit("PRAGMA wal_checkpoint(TRUNCATE)");
+    for suffix in ["-wal", "-shm", "-spool"] {
+        let _ = fs::remove_file(world.beside_db(suffix));
+    }
+    world
+}
+
+// ---- what is no database
+
+#[test]
+fn a_folder() {
+    let world = World::new();
+    fs::create_dir(world.db()).unwrap();
+    refused(&world, &["cannot open database", "it is a folder"]);
+    assert_eq!(fs::read_dir(world.db()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_pipe_and_a_device_are_not_opened() {
+    let world = World::new();
+    world.command("mkfifo").command.arg(world.db()).status().unwrap();
+    refused(&world, &["cannot open database", "it is a pipe"]);
+    let device = World::new();
+    let _listening = std::os::unix::net::UnixListener::bind(device.db()).unwrap();
+    refused(&device, &["cannot open database", "not a regular file"]);
+}
+
+#[test]
+fn a_text_file_and_garbage() {
+    let text = World::new();
+    fs::write(text.db(), "Dear diary,\n".repeat(1000)).unwrap();
+    refused_untouched(&text, &["cannot use", "not a taskwatcher database", "left untouched"]);
+    let short = World::new();
+    fs::write(short.db(), "x").unwrap();
+    refused_untouched(&short, &["cannot use", "not a taskwatcher database"]);
+    let garbage = World::new();
+    let mut seed = 1u32;
+    let bytes: Vec<u8> = std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 24) as u8
+    })
+    .take(20_000)
+    .collect();
+    fs::write(garbage.db(), bytes).unwrap();
+    refused_untouched(&garbage, &["cannot use", "not a taskwatcher database"]);
+}
+
+#[test]
+fn a_database_of_another_program() {
+    let others = [
+        "CREATE TABLE tasks (id INTEGER PRIMARY KEY, title TEXT)",
+        "CREATE TABLE mine (x); PRAGMA application_id = 42",
+        "PRAGMA application_id = 42; PRAGMA user_version = 1",
+        "CREATE VIEW mine AS SELECT 1",
+    ];
+    for made in others {
+        let world = World::new();
+        rusqlite::Connection::open(world.db()).unwrap().execute_batch(made).unwrap();
+        refused_untouched(&world, &["cannot use", "not a taskwatcher database", "left untouched"]);
+    }
+}
+
+#[test]
+fn a_database_of_a_newer_version() {
+    let world = filled();
+    world.edit("PRAGMA journal_mode = DELETE; PRAGMA user_version = 7");
+    refused_untouched(&world, &["its version is 7, this program knows 1", "update taskwatcher"]);
+    world.edit("PRAGMA user_version = 1");
+    assert_eq!(world.json(&["history"])["rows"].as_array().unwrap().len(), 30);
+}
+
+#[test]
+fn an_empty_file_is_made_into_a_database() {
+    for program in ["\"$CONTROL\" list", "\"$CONTROL\" reserve --expire 1h", "\"$LAUNCH\" true"] {
+        let world = World::new();
+        fs::write(world.db(), "").unwrap();
+        fs::set_permissions(world.db(), Permissions::from_mode(0o644)).unwrap();
+        let ran = world.sh(program).env("CONTROL", env!("CARGO_BIN_EXE_control")).run();
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{program}");
+        assert_eq!(mode(&world.db()), 0o600);
+        world.is_whole();
+    }
+}
+
+// ---- what is damaged
+
+#[test]
+fn a_truncated_database_is_not_believed_and_not_made_worse() {
+    let whole = filled();
+    let bytes = fs::read(whole.db()).unwrap();
+    for len in [50, 512, 4096, 8192, bytes.len() / 2, bytes.len() - 4096] {
+        let world = World::new();
+        fs::write(world.db(), &bytes[..len]).unwrap();
+        for (program, code) in PROGRAMS {
+            let ran = world.sh(program).env("CONTROL", env!("CARGO_BIN_EXE_control")).run();
+            let words = ["file is damaged", "not a taskwatcher database"];
+            let told =
+                ran.code == code && words.iter().any(|word| ran.err.contains(word)) && ran.err.lines().count() == 1;
+            // What does not meet the missing part may work.
+            let fine = ran.code == 0 && ran.err.is_empty();
+            assert!(told || fine, "{len} bytes, {program}: {ran:?}");
+            assert!(fine || !world.work().join("ran").exists(), "{len} bytes, {program}");
+        }
+    }
+    // Cut in the middle of its rows: a reader of them says so.
+    let world = World::new();
+    fs::write(world.db(), &bytes[..bytes.len() / 2]).unwrap();
+    let ran = world.control(["history", "--limit", "100"]).run();
+    ran.says(1, &["the file is damaged", "restore a copy", world.db().to_str().unwrap()]);
+}
+
+#[test]
+fn a_page_of_zeros_is_told() {
+    let whole = filled();
+    let mut bytes = fs::read(whole.db()).unwrap();
+    let world = World::new();
+    bytes[4096..].fill(0);
+    fs::write(world.db(), &bytes).unwrap();
+    for (program, code) in PROGRAMS {
+        let ran = world.sh(program).env("CONTROL", env!("CARGO_BIN_EXE_control")).run();
+        ran.says(code, &["the file is damaged", world.db().to_str().unwrap()]);
+    }
+}
+
+// ---- what lies beside it
+
+#[test]
+fn a_database_that_was_deleted_alone_is_made_anew() {
+    let world = World::new();
+    for _ in 0..5 {
+        world.launch(["--name", "old", "true"]).run().silent(0);
+    }
+    assert!(fs::metadata(world.beside_db("-wal")).unwrap().len() > 0, "its log of changes stays beside it");
+    fs::remove_file(world.db()).unwrap();
+    world.control(["list"]).run().says(1, &["there is no database"]);
+    world.launch(["--name", "new", "true"]).run().silent(0);
+    assert_eq!(world.end().text("taskname"), "new", "what lay beside it is not of this one");
+    world.is_whole();
+}
+
+#[test]
+fn many_make_a_deleted_database_anew_at_once() {
+    let world = World::new();
+    world.launch(["--name", "old", "true"]).run().silent(0);
+    fs::remove_file(world.db()).unwrap();
+    let started: Vec<_> = (0..24).map(|_| world.launch(["--name", "new", "true"]).spawn()).collect();
+    for program in started {
+        program.wait().silent(0);
+    }
+    assert_eq!(world.history().len(), 24);
+    assert!(world.history().iter().all(|row| row.text("taskname") == "new"));
+    world.is_whole();
+}
+
+// ---- links
+
+#[test]
+fn a_link_in_a_folder_that_others_can_write_is_refused() {
+    let world = World::new();
+    let shared = world.path("shared");
+    fs::create_dir(&shared).unwrap();
+    let target = world.path("target.db");
+    world.control(["reserve"]).env("TASKWATCHER_DB", &target).run().silent(0);
+    let link = shared.join("tasks.db");
+    symlink(&target, &link).unwrap();
+    let list = || world.control(["list"]).env("TASKWATCHER_DB", &link).run();
+    fs::set_permissions(&shared, Permissions::from_mode(0o700)).unwrap();
+    list().silent(0);
+    for shared_with in [0o1777, 0o777, 0o770] {
+        fs::set_permissions(&shared, Permissions::from_mode(shared_with)).unwrap();
+        list().says(1, &["a symbolic link in a folder that others can write", link.to_str().unwrap()]);
+        let ran = world.launch(["touch", "ran"]).env("TASKWATCHER_DB", &link).run();
+        ran.says(125, &["a symbolic link in a folder that others can write"]);
+    }
+    fs::set_permissions(&shared, Permissions::from_mode(0o700)).unwrap();
+    fs::remove_file(&link).unwrap();
+    symlink("nowhere", &link).unwrap();
+    list().says(1, &["a symbolic link that leads nowhere"]);
+    fs::remove_file(&link).unwrap();
+    symlink("loop.db", shared.join("loop.db")).unwrap();
+    let ran = world.control(["reserve"]).env("TASKWATCHER_DB", shared.join("loop.db")).run();
+    ran.says(1, &["a symbolic link that leads nowhere"]);
+}
+
+// ---- modes
+
+#[test]
+fn files_and_folders_are_private_whatever_the_umask() {
+    for umask in ["0", "0777", "0022"] {
+        let world = World::new();
+        let db = world.path("a/b/tasks.db");
+        let script = format!(
+            "umask {umask}; export TASKWATCHER_DB=$W/a/b/tasks.db; \"$LAUNCH\" sh -c 'umask 0' && \"$CONTROL\" reserve"
+        );
+        world.sh(&script).env("CONTROL", env!("CARGO_BIN_EXE_control")).run().silent(0);
+        for folder in ["a", "a/b"] {
+            assert_eq!(mode(&world.path(folder)), 0o700, "umask {umask}: {folder}");
+        }
+        let mut seen = 0;
+        for entry in fs::read_dir(db.parent().unwrap()).unwrap() {
+            let path = entry.unwrap().path();
+            assert_eq!(mode(&path), 0o600, "umask {umask}: {path:?}");
+            seen += 1;
+        }
+        assert!(seen >= 2, "the database and its spool");
+        // A folder that was there keeps its mode.
+        let open = world.path("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
+        world.control(["reserve"]).env("TASKWATCHER_DB", open.join("x.db")).run().silent(0);
+        assert_eq!(mode(&open), 0o755);
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be() {
+    let world = World::new();
+    fs::write(world.path("file"), "").unwrap();
+    let below_a_file = world.path("file/tasks.db");
+    for (program, code) in PROGRAMS {
+        let mut program = world.sh(program).env("CONTROL", env!("CARGO_BIN_EXE_control"));
+        program.command.env("TASKWATCHER_DB", &below_a_file);
+        program.run().says(code, &[below_a_file.to_str().unwrap()]);
+    }
+    assert_eq!(fs::read(world.path("file")).unwrap(), b"");
+    let proc = Path::new("/proc/tasks.db");
+    let ran = world.control(["reserve"]).env("TASKWATCHER_DB", proc).run();
+    ran.says(1, &["cannot create database", "/proc/tasks.db"]);
+}
+
+// ---- what others keep from us
+
+#[test]
+fn a_lock_that_is_never_given_back_ends_in_one_line() {
+    let world = World::new();
+    world.control(["initialize"]).run().silent(0);
+    let lock = world.lock();
+    let patience = Patience { limit: Duration::from_millis(100), notify: None };
+    let mut store = Store::open(&world.db(), patience).unwrap();
+    let error = store.reset(true).unwrap_err().to_string();
+    assert!(error.contains("cannot initialize database") && error.contains("keeps it locked"), "{error}");
+    // With the patience of the programs it is half a minute: only where there is time for it.
+    if std::env::var_os("CI").is_some() {
+        let waiting = [world.control(["reserve"]).spawn(), world.launch(["touch", "ran"]).spawn()];
+        for (program, code) in waiting.into_iter().zip([1, 125]) {
+            program.wait().says(code, &["another program keeps it locked", "30 s", world.db().to_str().unwrap()]);
+        }
+    }
+    assert!(!world.work().join("ran").exists());
+    drop(lock);
+    assert!(world.tasks().is_empty() && world.history().is_empty());
+}
+
+#[test]
+fn another_users_database_can_be_read_where_its_mode_allows_and_not_written() {
+    const NOBODY: u32 = 65_534;
+    let world = filled();
+    for path in [world.path(""), world.work()] {
+        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
+    let as_nobody = |args: &[&str]| world.control(args).user(NOBODY).run();
+    if as_nobody(&["completions", "bash"]).code != 0 {
+        // The build folder is not open to others here.
+        return;
+    }
+    let ran = as_nobody(&["history"]);
+    assert_eq!((ran.code, ran.text()), (1, ""), "0600: {ran:?}");
+    fs::set_permissions(world.db(), Permissions::from_mode(0o644)).unwrap();
+    let before = fs::read(world.db()).unwrap();
+    assert_eq!(as_nobody(&["history"]).silent(0).text().lines().count(), 31);
+    as_nobody(&["list"]).silent(0);
+    as_nobody(&["reserve"]).says(1, &["read-only"]);
+    as_nobody(&["initialize", "--force"]).says(1, &["read-only"]);
+    assert_eq!(fs::read(world.db()).unwrap(), before);
+    assert!(!world.beside_db("-wal").exists());
+}
