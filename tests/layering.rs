@@ -25,7 +25,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("shell_words", &["app/launch_args.rs", "app/show.rs"]),
     ("base64", &["model/task.rs"]),
     ("memchr", &["model/feedback.rs", "io/feedfile.rs"]),
-    ("serde", &["model/", "io/"]),
+    ("serde", &["model/", "io/", "app/handover.rs"]),
     ("serde_json", &["model/", "io/", "app/"]),
     ("thiserror", &["model/", "io/", "app/"]),
 ];

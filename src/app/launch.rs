@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{db, truth};
+use super::{db, handover::Handover, truth};
 use crate::{
     io::{
         child::{self, CannotRun, Inbox, Notice, REQUEST, Reaped},
@@ -157,6 +157,13 @@ pub trait Audience {
     fn running(&mut self, id: i64);
     /// Told once when the database keeps us waiting.
     fn patience(&self) -> Patience;
+    /// Whether it wants to hear nothing.
+    fn is_quiet(&self) -> bool;
+    /// Whether this process may execute its own program anew, to need less memory (see [`super::handover`]). Only a
+    /// program that begins with [`Handover::take`] may say yes.
+    fn lets_start_anew(&self) -> bool {
+        false
+    }
 }
 
 /// Runs a command as a task; gives the exit code for `launch`.
@@ -186,26 +193,75 @@ pub fn launch(spec: &Spec, audience: &mut dyn Audience) -> Result<i32, LaunchErr
     };
     let terminal = if me.tty == 0 { None } else { Terminal::controlling() };
     let lend = terminal.as_ref().is_some_and(Terminal::is_ours_alone);
+    let now = sys::now();
     let launcher = Launcher {
-        spec,
+        spec: spec.clone(),
         claimed,
         spool,
         store: Some(store),
         inbox,
         me: me.process,
+        ignored: me.ignored,
         foreign,
         terminal,
         command: 0,
         exit: None,
         gone: false,
         beat: None,
-        looked: sys::now(),
+        looked: now,
         local: true,
         heeded: None,
         noted: false,
         close_at: Duration::MAX,
+        started: now,
     };
-    launcher.run(&inherited, me.ignored, lend, audience)
+    launcher.run(&inherited, lend, audience)
+}
+
+/// Goes on with the task of a launcher that became a new program (see [`super::handover`]); gives the exit code for
+/// `launch`.
+///
+/// # Errors
+/// [`LaunchError::System`]
+pub fn resume(handover: Handover, audience: &mut dyn Audience) -> Result<i32, LaunchError> {
+    child::set_name(c"launch");
+    let inbox = Inbox::open(handover.ignored).map_err(|error| LaunchError::System("read signals", error))?;
+    let spool = Spool::open(&handover.db, true).map_err(|error| LaunchError::Spool(handover.db.clone(), error))?;
+    let mut terminal = if handover.has_terminal { Terminal::controlling() } else { None };
+    if let Some(terminal) = terminal.as_mut().filter(|_| handover.lent) {
+        terminal.was_lent(handover.command);
+    }
+    let spec = Spec {
+        timeout: handover.timeout,
+        max_runtime: handover.max_runtime,
+        stop_signal: handover.stop_signal,
+        kill_after: handover.kill_after,
+        fail_on_warnings: handover.fail_on_warnings,
+        keep_feedback: handover.keep_feedback,
+        ..Spec::new(handover.db, vec![])
+    };
+    let launcher = Launcher {
+        spec,
+        claimed: handover.claimed,
+        spool,
+        store: None,
+        inbox,
+        me: handover.me,
+        ignored: handover.ignored,
+        foreign: handover.foreign,
+        terminal,
+        command: handover.command,
+        exit: None,
+        gone: false,
+        beat: handover.beat,
+        looked: handover.looked,
+        local: handover.local,
+        heeded: handover.heeded,
+        noted: true,
+        close_at: Duration::MAX,
+        started: handover.started,
+    };
+    launcher.follow(handover.watch, audience)
 }
 
 /// What a claimed task needs before its command may start.
@@ -357,14 +413,16 @@ fn record_failure(mut store: Store, claimed: &Claimed, failure: &LaunchError) {
 }
 
 /// A launcher at work: what `run` and its steps share.
-struct Launcher<'a> {
-    spec: &'a Spec,
+struct Launcher {
+    spec: Spec,
     claimed: Claimed,
     spool: Spool,
     /// Open while it is likely to be needed soon.
     store: Option<Store>,
     inbox: Inbox,
     me: Process,
+    /// Signals that were ignored when we started.
+    ignored: u64,
     /// Children that were ours before; not the task's.
     foreign: Vec<Process>,
     terminal: Option<Terminal>,
@@ -386,33 +444,27 @@ struct Launcher<'a> {
     noted: bool,
     /// When the database is closed, on the monotonic clock.
     close_at: Duration,
+    /// When the command was started.
+    started: Tick,
 }
 
-impl Launcher<'_> {
-    fn run(
-        mut self,
-        inherited: &[i32],
-        ignored: u64,
-        lend: bool,
-        audience: &mut dyn Audience,
-    ) -> Result<i32, LaunchError> {
+impl Launcher {
+    fn run(mut self, inherited: &[i32], lend: bool, audience: &mut dyn Audience) -> Result<i32, LaunchError> {
         let env = self.environment();
-        let started = match child::spawn(&self.spec.argv, &env, inherited, ignored) {
-            Ok(pid) => {
-                self.command = pid;
-                sys::now()
-            }
+        match child::spawn(&self.spec.argv, &env, inherited, self.ignored) {
+            Ok(pid) => self.command = pid,
             Err(error) => return Ok(self.not_run(&error, audience)),
-        };
+        }
+        self.started = sys::now();
         drop(env);
         sys::crash_point("spawn.after");
         child::let_go_of_streams();
         if lend {
             self.lend_terminal();
         }
-        self.looked = started;
-        self.close_at = started.mono + CLOSE_AFTER;
-        let mut watch = Watch::new(self.limits(), started);
+        self.looked = self.started;
+        self.close_at = self.started.mono + CLOSE_AFTER;
+        let mut watch = Watch::new(self.limits(), self.started);
         // One that was left before its signal was blocked came without a sound.
         self.heed_request(&mut watch)?;
         // One that ends at once is spared a write that nobody could have read.
@@ -426,12 +478,49 @@ impl Launcher<'_> {
         if let Some(dir) = self.claimed.feedpath.as_deref().and_then(Path::parent) {
             self.local = !feedfile::is_network_fs(dir).unwrap_or(true);
         }
-        let ended = self.watch(watch)?;
+        self.follow(watch, audience)
+    }
+
+    /// Follows the command to its end, and records that.
+    fn follow(mut self, watch: Watch, audience: &mut dyn Audience) -> Result<i32, LaunchError> {
+        let ended = self.watch(watch, audience)?;
         sys::crash_point("exit.after");
         if let Some(terminal) = &mut self.terminal {
             terminal.take_back();
         }
-        Ok(self.finish(&ended, started, audience))
+        Ok(self.finish(&ended, audience))
+    }
+
+    /// Starts anew as a smaller process, if nothing is going on just now; else, and if that fails, goes on as it is.
+    fn slim(&self, watch: &Watch, audience: &dyn Audience) {
+        if self.exit.is_some() || watch.is_ending() || !audience.lets_start_anew() {
+            return;
+        }
+        let handover = Handover {
+            me: self.me,
+            db: self.spec.db.clone(),
+            timeout: self.spec.timeout,
+            max_runtime: self.spec.max_runtime,
+            stop_signal: self.spec.stop_signal,
+            kill_after: self.spec.kill_after,
+            fail_on_warnings: self.spec.fail_on_warnings,
+            keep_feedback: self.spec.keep_feedback,
+            quiet: audience.is_quiet(),
+            claimed: self.claimed.clone(),
+            ignored: self.ignored,
+            foreign: self.foreign.clone(),
+            lent: self.terminal.as_ref().is_some_and(Terminal::is_lent),
+            has_terminal: self.terminal.is_some(),
+            command: self.command,
+            started: self.started,
+            watch: watch.clone(),
+            beat: self.beat,
+            looked: self.looked,
+            local: self.local,
+            heeded: self.heeded.clone(),
+        };
+        sys::crash_point("slim.before");
+        handover.go();
     }
 
     /// Notes the command's process in its row; false if the database was too busy for that. Until it is noted the
@@ -482,7 +571,7 @@ impl Launcher<'_> {
     }
 
     /// Follows the command to its end.
-    fn watch(&mut self, mut watch: Watch) -> Result<Ended, LaunchError> {
+    fn watch(&mut self, mut watch: Watch, audience: &dyn Audience) -> Result<Ended, LaunchError> {
         loop {
             let now = sys::now();
             if let Some(exit) = self.exit
@@ -499,6 +588,7 @@ impl Launcher<'_> {
             if close_at.is_some_and(|at| sys::now().mono >= at) {
                 if self.noted || self.note_command() {
                     self.store = None;
+                    self.slim(&watch, audience);
                 } else {
                     self.close_at = sys::now().mono + CLOSE_AFTER;
                 }
@@ -668,7 +758,7 @@ impl Launcher<'_> {
     }
 
     /// Records the end and says the exit code.
-    fn finish(mut self, ended: &Ended, started: Tick, audience: &mut dyn Audience) -> i32 {
+    fn finish(mut self, ended: &Ended, audience: &mut dyn Audience) -> i32 {
         let now = sys::now();
         let feedback = self.claimed.feedpath.as_deref().map(|path| truth::read_all(path).unwrap_or_default());
         if let Some(left_out) = feedback.as_ref().and_then(|feedback| feedback.left_out()) {
@@ -676,7 +766,7 @@ impl Launcher<'_> {
         }
         let warnings = feedback.as_ref().map_or(0, |feedback| feedback.warnings());
         let code = ended.exit_code(warnings, self.spec.fail_on_warnings);
-        let ran = now.mono.saturating_sub(started.mono);
+        let ran = now.mono.saturating_sub(self.started.mono);
         let usage = child::usage();
         let end = End {
             termsignal: ended.signal().map(|signal| signal.to_string()),

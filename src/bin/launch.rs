@@ -11,7 +11,8 @@ use clap::Parser;
 use taskwatcher::{
     app::{
         db,
-        launch::{Audience, LaunchError, launch},
+        handover::Handover,
+        launch::{Audience, LaunchError, launch, resume},
         launch_args::LaunchArgs,
     },
     io::{child, store::Patience, terminal},
@@ -19,13 +20,21 @@ use taskwatcher::{
 };
 
 fn main() -> ExitCode {
+    // Asked first: that is what makes the new program smaller than the old one was.
+    if let Some(handover) = Handover::take() {
+        let mut audience = Stderr { quiet: handover.quiet, channel: None };
+        return exit(resume(handover, &mut audience));
+    }
     let args = LaunchArgs::parse();
     let quiet = args.quiet;
-    let code = match (args.detach, args.detached) {
+    exit(match (args.detach, args.detached) {
         (true, false) => detach(),
         (_, true) => detached(args),
         (false, false) => run(args, &mut Stderr { quiet, channel: None }),
-    };
+    })
+}
+
+fn exit(code: Result<i32, LaunchError>) -> ExitCode {
     match code {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
         Err(error) => {
@@ -68,6 +77,14 @@ impl Audience for Stderr {
         if let Some(mut channel) = self.channel.take() {
             answer(&mut channel, &id.to_string());
         }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    fn lets_start_anew(&self) -> bool {
+        true
     }
 
     fn patience(&self) -> Patience {
@@ -113,6 +130,7 @@ fn answer(channel: &mut File, line: &str) {
 /// The other side of [`detach`]: its descriptor 0 is the way to answer.
 fn detached(args: LaunchArgs) -> Result<i32, LaunchError> {
     let failed = |error| LaunchError::System("detach", error);
+    child::set_name(c"launch");
     child::new_session();
     let channel = io::stdin().as_fd().try_clone_to_owned().map_err(failed)?;
     let null = File::options().read(true).open("/dev/null").map_err(failed)?;

@@ -403,3 +403,23 @@ pub fn let_go_of_streams() {
 pub fn replace_stdin(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(nix::unistd::dup2_stdin(fd)?)
 }
+
+/// Becomes the program that we are, anew: the same process, children, signals that wait, and command line, without
+/// what the old one had in its memory. `variable` is added to the environment.
+///
+/// # Errors
+/// Returns only if that failed; nothing has changed then.
+pub fn become_anew(variable: &str, value: OsString) -> io::Error {
+    let args: Vec<CString> = std::env::args_os().filter_map(|arg| c_string(&arg).ok()).collect();
+    let env = environment(&[(variable, value)], &[]);
+    match nix::unistd::execve(c"/proc/self/exe", &args, &env) {
+        Ok(never) => match never {},
+        Err(errno) => errno.into(),
+    }
+}
+
+/// Gives us back our name, after a start through `/proc/self/exe`, which lists would show as "exe".
+pub fn set_name(name: &std::ffi::CStr) {
+    // A name is worth no failure.
+    let _ = nix::sys::prctl::set_name(name);
+}

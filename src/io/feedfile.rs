@@ -114,7 +114,7 @@ impl FeedError {
 }
 
 /// What a change of the file changes. Two equal ones: no heartbeat in between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Signature {
     /// The file system.
     pub dev: u64,

@@ -38,6 +38,8 @@ use rusqlite::{
     types::{Value, ValueRef},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{
     query::{Cursor, Page, Query},
     task::{Class, End, HistoryRow, Outcome, Process, Signal, Status, Task, TaskRef},
@@ -180,7 +182,7 @@ pub struct Start {
 }
 
 /// A task that is ours now: its row says RUNNING, durably.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the columns of schema.sql, which explains each")]
 pub struct Claimed {
     pub id: i64,
@@ -314,6 +316,11 @@ impl Store {
         WAIT.set((self.patience, Duration::ZERO));
         self.db.busy_handler(Some(on_busy))?;
         self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        self.whose()
+    }
+
+    /// `(application_id, user_version)`
+    fn whose(&self) -> rusqlite::Result<(i32, i32)> {
         let number = |name| self.db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
         Ok((number("application_id")?, number("user_version")?))
     }
@@ -328,9 +335,13 @@ impl Store {
             return Err(foreign(&self, "another program's application id"));
         }
         let tables = self.tables().map_err(self.failed("read"))?;
-        let of_1_7 = is_of_1_7(&tables);
-        if !(tables.is_empty() || of_1_7) || version != 0 {
-            return Err(foreign(&self, "other tables"));
+        if !(tables.is_empty() || is_of_1_7(&tables)) || version != 0 {
+            // Unless another program has brought it forward since we asked whose it is.
+            let failed = self.failed("read");
+            return match self.whose().map_err(failed)? {
+                (APPLICATION_ID, VERSION) => Ok(self),
+                _ => Err(foreign(&self, "other tables")),
+            };
         }
         // First, because the WAL gets the mode that the database has when it is made.
         let private = fs::set_permissions(&self.path, Permissions::from_mode(0o600));
@@ -355,7 +366,14 @@ impl Store {
 
     /// One transaction, which looks again under the lock: twenty programs may find the same old file at once.
     fn migrate(&mut self) -> rusqlite::Result<()> {
-        self.db.pragma_update(None, "journal_mode", "WAL")?;
+        // SQLite does not ask the busy handler before it gives up on a change of mode.
+        let mut tries = 0;
+        while let Err(error) = self.db.pragma_update(None, "journal_mode", "WAL") {
+            if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) || !on_busy(tries) {
+                return Err(error);
+            }
+            tries += 1;
+        }
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if tx.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0))? == APPLICATION_ID {
             return Ok(());

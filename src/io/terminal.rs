@@ -46,6 +46,11 @@ impl Terminal {
         }
     }
 
+    /// Takes note that a process group has the foreground from us already.
+    pub fn was_lent(&mut self, group: i32) {
+        self.lent = Some(Pid::from_raw(group));
+    }
+
     /// Whether the command has the foreground from us.
     pub fn is_lent(&self) -> bool {
         self.lent.is_some()

@@ -19,7 +19,7 @@ impl fmt::Display for TaskId {
 }
 
 /// An instant of the wall clock, in nanoseconds since 1970 (good until 2262).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
@@ -41,7 +41,7 @@ impl Timestamp {
 
 /// One reading of both clocks, made in one place only: stamps come from the wall clock, durations from the
 /// monotonic one, so that a clock that is set, or a laptop that slept, can neither kill a task nor keep one alive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tick {
     /// Time since boot without suspend.
     pub mono: Duration,
@@ -150,7 +150,7 @@ impl fmt::Display for TaskRef {
 }
 
 /// What a task that has not ended is doing (section 1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Status {
     /// An id that waits for its command.
     Reserved,
@@ -319,7 +319,7 @@ impl fmt::Display for Asker {
 }
 
 /// Why a task ended (section 4).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
     /// The command ended by itself, or by a signal that nobody here sent.
     Itself,

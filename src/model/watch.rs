@@ -12,10 +12,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::task::{Asker, Cause, Ended, Exit, Signal, Status, Tick, share};
 
 /// How long a task may be silent and run, and how it is ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Longest silence between heartbeats; none: its feedback is not watched.
     pub timeout: Option<Duration>,
@@ -63,7 +65,7 @@ pub enum Action {
 #[error("the task has ended already")]
 pub struct Illegal;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
     Running { beat: Duration },
     Stopping { cause: Cause, sent: Signal, kill_at: Duration },
@@ -71,8 +73,8 @@ enum Phase {
     Done,
 }
 
-/// One task under watch.
-#[derive(Clone, Debug)]
+/// One task under watch. It can be written down and gone on with by another program of the same boot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Watch {
     limits: Limits,
     started: Duration,
@@ -401,6 +403,16 @@ mod tests {
         watch.handle(asked(), at(1060.0)).unwrap();
         watch.handle(Event::Paused(Duration::from_secs(10)), at(1072.0)).unwrap();
         assert_eq!(secs(&watch), Some(1075.0));
+    }
+
+    #[test]
+    fn a_watch_that_was_written_down_goes_on_as_it_was() {
+        let mut watch = Watch::new(Limits { max_runtime: Some(Duration::from_secs(7)), ..limits() }, at(1.5));
+        watch.handle(Event::Beat, at(2.25)).unwrap();
+        let read = |watch: &Watch| serde_json::from_str::<Watch>(&serde_json::to_string(watch).unwrap()).unwrap();
+        assert_eq!(read(&watch), watch);
+        watch.handle(asked(), at(3.0)).unwrap();
+        assert_eq!(read(&watch), watch);
     }
 
     /// Every cell of the table in the module's header.
