@@ -224,6 +224,16 @@ fn the_whole_tree_of_an_orphan_is_killed() {
 }
 
 #[test]
+fn an_orphan_that_is_killed_outright_needs_no_grace() {
+    let world = World::new();
+    // A grace of nothing: its death takes a moment all the same.
+    let id = world.orphan(&["--kill-after", "0", "sh", "-c", FAMILY]);
+    let child: i32 = world.line("child").parse().unwrap();
+    world.control(["kill", "--now", &id.to_string()]).run().silent(0);
+    assert!(!is_alive(child));
+}
+
+#[test]
 fn an_orphan_whose_first_process_is_gone_is_still_one() {
     let world = World::new();
     let id = world.orphan(&["sh", "-c", FAMILY]);

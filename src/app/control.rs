@@ -576,7 +576,8 @@ impl Desk<'_, '_> {
             };
         }
         let mut last = signal.unwrap_or_else(|| polite(live));
-        let mut end = sys::now().mono + grace;
+        // The grace is for a polite signal; what was killed outright is waited for as long as afterwards.
+        let mut end = sys::now().mono + if last == Signal::KILL { MARGIN } else { grace };
         let mut left = live.survivors.clone();
         while !left.is_empty() {
             if !wait_for_ends(&left, end)? {
