@@ -19,30 +19,33 @@
 //! Everything that must hold together is one transaction. A new database is made whole under another name and linked
 //! into place, so nobody ever sees half of one.
 
+mod old;
+mod place;
+mod rows;
+
 use std::{
     cell::Cell,
-    fs::{self, DirBuilder, File, Permissions},
-    io::{self, ErrorKind},
-    os::unix::{
-        ffi::{OsStrExt, OsStringExt},
-        fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
-    },
+    fs::{self, Permissions},
+    io,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension, Row, ToSql, Transaction, TransactionBehavior,
-    config::DbConfig,
+    Connection, ErrorCode, OpenFlags, OptionalExtension, ToSql, Transaction, TransactionBehavior, config::DbConfig,
     named_params, params,
-    types::{Value, ValueRef},
 };
-
 use serde::{Deserialize, Serialize};
 
+use self::{
+    old::{from_1_7, is_of_1_7},
+    place::{beside, check_place, create, flush_folder, has_wal, stored_schema},
+    rows::{SELECT_HISTORY, SELECT_TASKS, history_row, of_task, page_sql, path_value, task_row},
+};
 use crate::model::{
     query::{Cursor, Page, Query},
-    task::{Class, End, HistoryRow, Outcome, Process, Signal, Status, Task, TaskRef},
+    task::{End, HistoryRow, Process, Status, Task, TaskRef},
     upid::Upid,
 };
 
@@ -729,143 +732,6 @@ impl Store {
     }
 }
 
-/// Something that must not be opened: SQLite would say less clearly, or follow where it should not.
-fn check_place(path: &Path) -> Result<()> {
-    let meta = match fs::symlink_metadata(path) {
-        Ok(meta) => meta,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Err(StoreError::Missing(path.to_owned())),
-        Err(error) => return Err(StoreError::Io(path.to_owned(), "open database", error)),
-    };
-    let refuse = |what| Err(StoreError::NotAFile(path.to_owned(), what));
-    let kind = meta.file_type();
-    if kind.is_symlink() {
-        let shared = fs::metadata(folder_of(path)).is_ok_and(|meta| meta.permissions().mode() & 0o022 != 0);
-        return match fs::metadata(path) {
-            _ if shared => refuse("a symbolic link in a folder that others can write"),
-            Ok(target) if target.is_dir() => refuse("a folder"),
-            Ok(_) => Ok(()),
-            Err(_) => refuse("a symbolic link that leads nowhere"),
-        };
-    }
-    if kind.is_dir() {
-        return refuse("a folder");
-    }
-    if kind.is_file() {
-        // SQLite takes a file of one byte for an empty one, and would write over it.
-        return if meta.len() == 1 { Err(StoreError::NotOurs(path.to_owned(), "one byte".into())) } else { Ok(()) };
-    }
-    refuse(if kind.is_fifo() { "a pipe" } else { "not a regular file" })
-}
-
-fn has_wal(path: &Path) -> bool {
-    fs::metadata(beside(path, "-wal")).is_ok_and(|meta| meta.len() > 0)
-}
-
-/// A file of the same name and place with something behind it.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Makes the names in a database's folder survive a loss of power.
-fn flush_folder(path: &Path) -> Result<()> {
-    let flushed = File::open(folder_of(path)).and_then(|dir| dir.sync_all());
-    match flushed {
-        // A folder that we may not read is nobody's to flush; its files are somebody else's too.
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
-        other => other.map_err(|error| StoreError::Io(path.to_owned(), "flush the folder of database", error)),
-    }
-}
-
-/// The schema as it is stored: SQLite keeps the text of its definitions and reads it again at every opening, so without
-/// the comments and the blanks.
-fn stored_schema() -> String {
-    let bare = |line: &str| line.split("--").next().unwrap_or_default().trim().to_owned();
-    let lines: Vec<String> = SCHEMA.lines().map(bare).filter(|line| !line.is_empty()).collect();
-    // The row that counts the ids: there from the start, so that it need not be looked for.
-    format!("{}; INSERT INTO sqlite_sequence (name, seq) VALUES ('tasks', 0)", lines.join(" ").trim_end_matches(';'))
-}
-
-/// Makes a database whole under a name of its own, then links it into place; if somebody was quicker, theirs is it.
-///
-/// A WAL that lies there belonged to a database that was deleted alone; SQLite would read it into the new one. It may
-/// only go while nobody can be making the new one: so all who create hold a lock on the folder.
-fn create(path: &Path) -> Result<()> {
-    let parent = folder_of(path);
-    let io = |doing, at: &Path| {
-        let at = at.to_owned();
-        move |error| StoreError::Io(at, doing, error)
-    };
-    create_folder(parent)?;
-    let folder = File::open(parent).map_err(io("open folder", parent))?;
-    folder.lock().map_err(io("lock folder", parent))?;
-    if fs::symlink_metadata(path).is_ok() {
-        return Ok(());
-    }
-    for suffix in ["-wal", "-shm"] {
-        let mut stale = path.as_os_str().to_owned();
-        stale.push(suffix);
-        match fs::remove_file(Path::new(&stale)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(io("remove what is left of a deleted database,", Path::new(&stale))(error));
-            }
-            Ok(()) | Err(_) => {}
-        }
-    }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}-{:x}.new", std::process::id(), std::ptr::from_ref(&name) as usize));
-    let fresh = parent.join(name);
-    let made = create_at(&fresh, path).and_then(|()| match fs::hard_link(&fresh, path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(io("create database", path)(error)),
-        Ok(()) | Err(_) => Ok(()),
-    });
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = fs::remove_file(beside(&fresh, suffix));
-    }
-    made?;
-    folder.sync_all().map_err(io("create database", path))
-}
-
-/// Makes a folder and those above it that are missing, for their owner alone whatever the umask.
-fn create_folder(folder: &Path) -> Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
-        create_folder(above)?;
-    }
-    let made = DirBuilder::new().mode(0o700).create(folder);
-    match made.and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o700))) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists || !folder.is_dir() => {
-            Err(StoreError::Io(folder.to_owned(), "create folder", error))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-fn create_at(fresh: &Path, named: &Path) -> Result<()> {
-    let mut options = fs::OpenOptions::new();
-    let file = std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600).open(fresh);
-    let protect = file.and_then(|file| file.set_permissions(Permissions::from_mode(0o600)));
-    protect.map_err(|error| StoreError::Io(named.to_owned(), "create database", error))?;
-    let fill = || {
-        let db = Connection::open_with_flags(fresh, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        db.pragma_update(None, "journal_mode", "WAL")?;
-        db.execute_batch("BEGIN IMMEDIATE")?;
-        db.execute_batch(&stored_schema())?;
-        db.pragma_update(None, "application_id", APPLICATION_ID)?;
-        db.pragma_update(None, "user_version", VERSION)?;
-        // Closing checkpoints it: the file that is linked into place is whole without a WAL.
-        db.execute_batch("COMMIT")
-    };
-    fill().map_err(|error| failure(named, "create", Patience::USUAL, error))
-}
-
 /// What SQLite says, in words for a user.
 fn failure(path: &Path, doing: &'static str, patience: Patience, error: rusqlite::Error) -> StoreError {
     let path = path.to_owned();
@@ -881,120 +747,6 @@ fn failure(path: &Path, doing: &'static str, patience: Patience, error: rusqlite
             StoreError::NotOurs(path, "not an SQLite file, or its start is damaged".into())
         }
         _ => StoreError::Sqlite(path, doing, error),
-    }
-}
-
-/// Whether these are the tables of taskwatcher 1.7.
-fn is_of_1_7(tables: &[(String, Vec<String>)]) -> bool {
-    let known: [(&str, &[&str]); 3] = [
-        ("feedbacks", &["id", "feedback", "lastupdate"]),
-        (
-            "history",
-            &[
-                "id",
-                "taskid",
-                "taskname",
-                "info1",
-                "info2",
-                "info3",
-                "termsignal",
-                "termerror",
-                "starttime",
-                "endtime",
-                "duration",
-                "feedback",
-            ],
-        ),
-        (
-            "tasks",
-            &[
-                "id",
-                "name",
-                "info1",
-                "info2",
-                "info3",
-                "pid",
-                "status",
-                "feedback",
-                "reservetime",
-                "starttime",
-                "duration",
-                "lastupdate",
-                "timeout",
-            ],
-        ),
-    ];
-    tables.len() == known.len()
-        && tables.iter().zip(known).all(|((name, columns), (known, wanted))| name == known && columns == wanted)
-}
-
-/// Takes the rows of 1.7 over. It kept the raw wait status as "termsignal", and fillers as error and feedback.
-fn from_1_7(tx: &Transaction<'_>) -> rusqlite::Result<()> {
-    tx.execute_batch(
-        "INSERT INTO tasks (id, name, info1, info2, info3, pid, status, feedback, reservetime, starttime, duration,
-                            lastupdate, timeout, handle, expires)
-         SELECT id, coalesce(name, 'task'), info1, info2, info3, pid, coalesce(status, 'RUNNING'),
-                coalesce(feedback, 0) <> 0, reservetime, starttime, duration, lastupdate, timeout,
-                'h' || substr(replace(replace(lower(hex(randomblob(4))), '0', 'x'), '1', 'y'), 1, 7),
-                CASE status WHEN 'RESERVED' THEN coalesce(reservetime, 0) + 60 END
-         FROM old_tasks;
-         INSERT INTO feedbacks (id, feedback, lastupdate)
-         SELECT id, CASE WHEN json_valid(feedback) THEN feedback END, lastupdate FROM old_feedbacks;
-         INSERT INTO history (id, taskid, taskname, info1, info2, info3, starttime, endtime, duration, feedback,
-                              outcome, result)
-         SELECT id, coalesce(taskid, id), taskname, info1, info2, info3, starttime, coalesce(endtime, starttime, 0),
-                duration, CASE WHEN json_valid(feedback) THEN feedback END, 'unknown', 'unknown'
-         FROM old_history;",
-    )?;
-    let mut read = tx.prepare("SELECT id, termsignal, termerror FROM old_history")?;
-    let mut write = tx.prepare(
-        "UPDATE history SET outcome = ?2, result = ?3, termsignal = ?4, termerror = ?5, exitcode = ?6 WHERE id = ?1",
-    )?;
-    let mut rows = read.query([])?;
-    while let Some(row) = rows.next()? {
-        let text = |index| row.get::<_, Value>(index).map(value_text);
-        let (id, status, error) = (row.get::<_, i64>(0)?, text(1)?, text(2)?);
-        let error = error.filter(|error| !error.is_empty() && error != "TBD");
-        let (outcome, signal, code) = outcome_of_1_7(status.as_deref(), error);
-        let class = outcome.class().as_str();
-        write.execute(params![id, outcome.to_string(), class, signal, outcome.reason(), code])?;
-    }
-    drop(rows);
-    drop((read, write));
-    tx.execute_batch(
-        // Only these have a row id that is not the task's; a database that began with us has no such index.
-        "CREATE INDEX history_legacy ON history (taskid) WHERE taskid <> id;
-         DROP TABLE old_tasks; DROP TABLE old_feedbacks; DROP TABLE old_history;
-         UPDATE sqlite_sequence SET seq = (
-             SELECT max(coalesce((SELECT max(id) FROM tasks), 0),
-                        coalesce((SELECT max(max(id), max(taskid)) FROM history), 0)))
-         WHERE name = 'tasks';",
-    )
-}
-
-fn value_text(value: Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::Integer(n) => Some(n.to_string()),
-        Value::Real(x) => Some(x.to_string()),
-        Value::Text(text) => Some(text),
-        Value::Blob(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-    }
-}
-
-fn outcome_of_1_7(status: Option<&str>, error: Option<String>) -> (Outcome, Option<String>, Option<i32>) {
-    let Some(status) = status.and_then(|text| text.parse::<i32>().ok()) else {
-        let why = error.or_else(|| status.map(|text| format!("ended with {text}")));
-        return (Outcome::Unknown(why.unwrap_or_else(|| "not recorded by taskwatcher 1.7".into())), None, None);
-    };
-    match (status & 0x7f, status >> 8) {
-        (0, 0) => (error.map_or(Outcome::Ok, Outcome::Error), None, Some(0)),
-        (0, code) => (Outcome::Error(error.unwrap_or_else(|| format!("exit code {code}"))), None, Some(code)),
-        (signal, _) => {
-            let name = Signal(signal).to_string();
-            let why = error.unwrap_or_else(|| format!("killed by {name}"));
-            (Outcome::Error(why), Some(name), Some(128 + signal))
-        }
     }
 }
 
@@ -1217,161 +969,6 @@ fn copy_to_history(
             row_id
         ],
     )
-}
-
-const SELECT_TASKS: &str = "SELECT id, slot, name, info1, info2, info3, pid, status, feedback, reservetime, starttime,
-    duration, lastupdate, timeout, handle, expires, upid, launcher_pid, launcher_pstart, pid_pstart,
-    boot_id, host, user, argv, cwd, feedpath, keep_feedback, max_runtime, stop_signal, kill_after, log,
-    (SELECT feedback FROM feedbacks WHERE feedbacks.id = tasks.id) FROM tasks";
-
-fn task_row(row: &Row<'_>) -> rusqlite::Result<Task> {
-    let launcher_pid: Option<i32> = row.get(17)?;
-    let launcher_pstart: Option<i64> = row.get(18)?;
-    let pid_pstart: Option<i64> = row.get(19)?;
-    Ok(Task {
-        id: row.get(0)?,
-        slot: row.get(1)?,
-        name: lossy(row, 2)?.unwrap_or_default(),
-        info: [lossy(row, 3)?, lossy(row, 4)?, lossy(row, 5)?],
-        pid: row.get(6)?,
-        status: lossy(row, 7)?.map(|word| Status::from_word(&word)),
-        feedback: row.get(8)?,
-        reservetime: row.get(9)?,
-        starttime: row.get(10)?,
-        duration: row.get(11)?,
-        lastupdate: row.get(12)?,
-        timeout: row.get(13)?,
-        handle: row.get(14)?,
-        expires: row.get(15)?,
-        upid: row.get(16)?,
-        launcher: launcher_pid.zip(launcher_pstart).map(|(pid, pstart)| Process { pid, pstart: pstart.unsigned_abs() }),
-        pid_pstart: pid_pstart.map(i64::unsigned_abs),
-        boot_id: row.get(20)?,
-        host: row.get(21)?,
-        user: row.get(22)?,
-        argv: row.get(23)?,
-        cwd: lossy(row, 24)?,
-        feedpath: path_of(row.get_ref(25)?),
-        keep_feedback: row.get(26)?,
-        max_runtime: row.get(27)?,
-        stop_signal: row.get(28)?,
-        kill_after: row.get(29)?,
-        log: lossy(row, 30)?,
-        values: row.get(31)?,
-    })
-}
-
-/// The condition for the ended tasks of number `?1`: one; or several in a database that was of taskwatcher 1.7, whose
-/// rows have numbers of their own, and an index.
-fn of_task(db: &Connection) -> rusqlite::Result<&'static str> {
-    let legacy = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'history_legacy')";
-    Ok(match db.query_row(legacy, [], |row| row.get(0))? {
-        true => "((id = ?1 AND taskid = id) OR (taskid = ?1 AND taskid <> id))",
-        false => "id = ?1",
-    })
-}
-
-const SELECT_HISTORY: &str = "SELECT id, taskid, taskname, info1, info2, info3, outcome, termsignal, termerror,
-    exitcode, starttime, endtime, duration, feedback, warnings, upid, handle, pid, argv, cwd, user, host, log,
-    cpu_user, cpu_sys, maxrss, ended_by, reservetime FROM history";
-
-fn history_row(row: &Row<'_>) -> rusqlite::Result<HistoryRow> {
-    let json = |index| Ok::<_, rusqlite::Error>(lossy(row, index)?.and_then(|text| serde_json::from_str(&text).ok()));
-    Ok(HistoryRow {
-        id: row.get(0)?,
-        taskid: row.get(1)?,
-        taskname: lossy(row, 2)?,
-        info1: lossy(row, 3)?,
-        info2: lossy(row, 4)?,
-        info3: lossy(row, 5)?,
-        outcome: row.get(6)?,
-        termsignal: row.get(7)?,
-        termerror: row.get(8)?,
-        exitcode: row.get(9)?,
-        starttime: row.get(10)?,
-        endtime: row.get(11)?,
-        duration: row.get(12)?,
-        feedback: json(13)?,
-        warnings: row.get(14)?,
-        upid: row.get(15)?,
-        handle: row.get(16)?,
-        pid: row.get(17)?,
-        argv: json(18)?,
-        cwd: lossy(row, 19)?,
-        user: row.get(20)?,
-        host: row.get(21)?,
-        log: lossy(row, 22)?,
-        cpu_user: row.get(23)?,
-        cpu_sys: row.get(24)?,
-        maxrss: row.get(25)?,
-        ended_by: row.get(26)?,
-        reservetime: row.get(27)?,
-    })
-}
-
-/// The question as SQL: by key from the cursor on, one row more than wanted.
-fn page_sql(query: &Query) -> (String, Vec<Value>) {
-    let mut terms: Vec<String> = Vec::new();
-    let mut values: Vec<Value> = Vec::new();
-    let filter = &query.filter;
-    let mut term = |sql: &str, given: Vec<Value>| {
-        terms.push(sql.to_owned());
-        values.extend(given);
-    };
-    if let Some(name) = &filter.name {
-        term("taskname = ?", vec![name.clone().into()]);
-    }
-    if !filter.results.is_empty() {
-        // Said apart, so that SQLite sees that the index of what failed will do.
-        if !filter.results.contains(&Class::Ok) {
-            term("result <> 'ok'", vec![]);
-        }
-        let marks = vec!["?"; filter.results.len()].join(", ");
-        let words = filter.results.iter().map(|class| class.as_str().to_owned().into()).collect();
-        term(&format!("result IN ({marks})"), words);
-    }
-    if let Some(since) = filter.since {
-        term("endtime >= ?", vec![since.into()]);
-    }
-    if let Some(until) = filter.until {
-        term("endtime <= ?", vec![until.into()]);
-    }
-    if let Some(user) = &filter.user {
-        term("user = ?", vec![user.clone().into()]);
-    }
-    let (sign, order) = if query.reverse { (">", "ASC") } else { ("<", "DESC") };
-    if let Some(cursor) = query.after {
-        term(&format!("(endtime, id) {sign} (?, ?)"), vec![cursor.endtime.into(), cursor.id.into()]);
-    }
-    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX).saturating_add(1);
-    values.push(limit.into());
-    let filters = if terms.is_empty() { String::new() } else { format!(" WHERE {}", terms.join(" AND ")) };
-    (format!("{SELECT_HISTORY}{filters} ORDER BY endtime {order}, id {order} LIMIT ?"), values)
-}
-
-/// Text of a column, whatever bytes somebody put there.
-fn lossy(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
-    Ok(match row.get_ref(index)? {
-        ValueRef::Null => None,
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-        ValueRef::Integer(n) => Some(n.to_string()),
-        ValueRef::Real(x) => Some(x.to_string()),
-    })
-}
-
-/// A path as a column: text where it is UTF-8, else its bytes.
-fn path_value(path: &Path) -> Value {
-    match path.to_str() {
-        Some(text) => Value::Text(text.to_owned()),
-        None => Value::Blob(path.as_os_str().as_bytes().to_vec()),
-    }
-}
-
-fn path_of(value: ValueRef<'_>) -> Option<PathBuf> {
-    match value {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(std::ffi::OsString::from_vec(bytes.to_vec()).into()),
-        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => None,
-    }
 }
 
 /// SQLite's integers are signed; no counter of ours comes near the end of them.

@@ -1,0 +1,149 @@
+//! Where a database is: what may stand in its place, and making a new one whole.
+
+use std::{
+    fs::{self, DirBuilder, File, Permissions},
+    io::ErrorKind,
+    os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{APPLICATION_ID, Patience, Result, SCHEMA, StoreError, VERSION, failure};
+
+/// Something that must not be opened: SQLite would say less clearly, or follow where it should not.
+pub(super) fn check_place(path: &Path) -> Result<()> {
+    let meta = match fs::symlink_metadata(path) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(StoreError::Missing(path.to_owned())),
+        Err(error) => return Err(StoreError::Io(path.to_owned(), "open database", error)),
+    };
+    let refuse = |what| Err(StoreError::NotAFile(path.to_owned(), what));
+    let kind = meta.file_type();
+    if kind.is_symlink() {
+        let shared = fs::metadata(folder_of(path)).is_ok_and(|meta| meta.permissions().mode() & 0o022 != 0);
+        return match fs::metadata(path) {
+            _ if shared => refuse("a symbolic link in a folder that others can write"),
+            Ok(target) if target.is_dir() => refuse("a folder"),
+            Ok(_) => Ok(()),
+            Err(_) => refuse("a symbolic link that leads nowhere"),
+        };
+    }
+    if kind.is_dir() {
+        return refuse("a folder");
+    }
+    if kind.is_file() {
+        // SQLite takes a file of one byte for an empty one, and would write over it.
+        return if meta.len() == 1 { Err(StoreError::NotOurs(path.to_owned(), "one byte".into())) } else { Ok(()) };
+    }
+    refuse(if kind.is_fifo() { "a pipe" } else { "not a regular file" })
+}
+
+pub(super) fn has_wal(path: &Path) -> bool {
+    fs::metadata(beside(path, "-wal")).is_ok_and(|meta| meta.len() > 0)
+}
+
+/// A file of the same name and place with something behind it.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes the names in a database's folder survive a loss of power.
+pub(super) fn flush_folder(path: &Path) -> Result<()> {
+    let flushed = File::open(folder_of(path)).and_then(|dir| dir.sync_all());
+    match flushed {
+        // A folder that we may not read is nobody's to flush; its files are somebody else's too.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        other => other.map_err(|error| StoreError::Io(path.to_owned(), "flush the folder of database", error)),
+    }
+}
+
+/// The schema as it is stored: SQLite keeps the text of its definitions and reads it again at every opening, so without
+/// the comments and the blanks.
+pub(super) fn stored_schema() -> String {
+    let bare = |line: &str| line.split("--").next().unwrap_or_default().trim().to_owned();
+    let lines: Vec<String> = SCHEMA.lines().map(bare).filter(|line| !line.is_empty()).collect();
+    // The row that counts the ids: there from the start, so that it need not be looked for.
+    format!("{}; INSERT INTO sqlite_sequence (name, seq) VALUES ('tasks', 0)", lines.join(" ").trim_end_matches(';'))
+}
+
+/// Makes a database whole under a name of its own, then links it into place; if somebody was quicker, theirs is it.
+///
+/// A WAL that lies there belonged to a database that was deleted alone; SQLite would read it into the new one. It may
+/// only go while nobody can be making the new one: so all who create hold a lock on the folder.
+pub(super) fn create(path: &Path) -> Result<()> {
+    let parent = folder_of(path);
+    let io = |doing, at: &Path| {
+        let at = at.to_owned();
+        move |error| StoreError::Io(at, doing, error)
+    };
+    create_folder(parent)?;
+    let folder = File::open(parent).map_err(io("open folder", parent))?;
+    folder.lock().map_err(io("lock folder", parent))?;
+    if fs::symlink_metadata(path).is_ok() {
+        return Ok(());
+    }
+    for suffix in ["-wal", "-shm"] {
+        let mut stale = path.as_os_str().to_owned();
+        stale.push(suffix);
+        match fs::remove_file(Path::new(&stale)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(io("remove what is left of a deleted database,", Path::new(&stale))(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}-{:x}.new", std::process::id(), std::ptr::from_ref(&name) as usize));
+    let fresh = parent.join(name);
+    let made = create_at(&fresh, path).and_then(|()| match fs::hard_link(&fresh, path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(io("create database", path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    });
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(beside(&fresh, suffix));
+    }
+    made?;
+    folder.sync_all().map_err(io("create database", path))
+}
+
+/// Makes a folder and those above it that are missing, for their owner alone whatever the umask.
+pub(super) fn create_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
+        create_folder(above)?;
+    }
+    let made = DirBuilder::new().mode(0o700).create(folder);
+    match made.and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o700))) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists || !folder.is_dir() => {
+            Err(StoreError::Io(folder.to_owned(), "create folder", error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+pub(super) fn create_at(fresh: &Path, named: &Path) -> Result<()> {
+    let mut options = fs::OpenOptions::new();
+    let file = std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600).open(fresh);
+    let protect = file.and_then(|file| file.set_permissions(Permissions::from_mode(0o600)));
+    protect.map_err(|error| StoreError::Io(named.to_owned(), "create database", error))?;
+    let fill = || {
+        let db = Connection::open_with_flags(fresh, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        db.execute_batch("BEGIN IMMEDIATE")?;
+        db.execute_batch(&stored_schema())?;
+        db.pragma_update(None, "application_id", APPLICATION_ID)?;
+        db.pragma_update(None, "user_version", VERSION)?;
+        // Closing checkpoints it: the file that is linked into place is whole without a WAL.
+        db.execute_batch("COMMIT")
+    };
+    fill().map_err(|error| failure(named, "create", Patience::USUAL, error))
+}
