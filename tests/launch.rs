@@ -608,3 +608,12 @@ fn a_feedback_folder_must_be_one() {
         .says(125, &["file", "not a folder"]);
     assert!(!world.db().exists(), "nothing was begun");
 }
+
+#[test]
+fn the_shortest_command_has_its_pid_in_history_too() {
+    let world = World::new();
+    for _ in 0..5 {
+        world.launch(["true"]).run().silent(0);
+        assert!(world.last().int("pid") > 1);
+    }
+}

@@ -775,6 +775,7 @@ impl Launcher {
             cpu_user: usage.map(|(user, _, _)| round_ms(user.as_secs_f64())),
             cpu_sys: usage.map(|(_, sys, _)| round_ms(sys.as_secs_f64())),
             maxrss: usage.map(|(_, _, rss)| rss),
+            pid: Some(self.command),
             ended_by: Some(ended_by(&ended.cause)),
             feedback: feedback.map(|feedback| feedback.to_json()),
             ..End::new(&ended.outcome(warnings), now.wall, Some(ran))

@@ -223,15 +223,16 @@ thread_local! {
     static WAIT: Cell<(Patience, Duration)> = const { Cell::new((Patience::USUAL, Duration::ZERO)) };
 }
 
-/// Sleeps a little and says whether to try again. Short and uneven: a commit takes a tenth of a millisecond, and
-/// sleepers that wake together collide again.
+/// Sleeps a little and says whether to try again. Short at first, as a commit takes a tenth of a millisecond; longer
+/// with every try, so that a hundred who wait leave the processors to the one who works; and uneven, as sleepers that
+/// wake together collide again.
 fn on_busy(tries: i32) -> bool {
     let (patience, before) = WAIT.get();
     let waited = if tries == 0 { Duration::ZERO } else { before };
     if waited >= patience.limit {
         return false;
     }
-    let base = 50u64 << tries.clamp(0, 6);
+    let base = 50u64 << tries.clamp(0, 9);
     let seed =
         u64::from(std::process::id()).wrapping_mul(0x9e37_79b9).wrapping_add(u64::from(tries.unsigned_abs()) * 7919);
     let pause = Duration::from_micros(base + seed % base);
@@ -947,8 +948,8 @@ fn copy_to_history(
         "INSERT INTO history (id, taskid, taskname, info1, info2, info3, starttime, upid, handle, pid, reservetime,
                               argv, cwd, user, host, log, outcome, result, termsignal, termerror, endtime, duration,
                               exitcode, warnings, cpu_user, cpu_sys, maxrss, ended_by, feedback)
-         SELECT ?16, id, name, info1, info2, info3, starttime, upid, handle, pid, reservetime, argv, cwd, user, host,
-                log, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
+         SELECT ?16, id, name, info1, info2, info3, starttime, upid, handle, coalesce(pid, ?17), reservetime, argv,
+                cwd, user, host, log, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
          FROM tasks WHERE id = ?1 AND upid IS ?2",
         params![
             id,
@@ -966,7 +967,8 @@ fn copy_to_history(
             end.maxrss,
             end.ended_by,
             feedback,
-            row_id
+            row_id,
+            end.pid
         ],
     )
 }

@@ -495,6 +495,9 @@ pub struct End {
     pub cpu_sys: Option<f64>,
     /// Peak resident memory of its largest process, bytes.
     pub maxrss: Option<i64>,
+    /// The command's pid, for a task so short that its row never had it.
+    #[serde(default)]
+    pub pid: Option<i32>,
     /// Who or what ended it: `itself`, `timeout`, `max-runtime`, or who asked.
     pub ended_by: Option<String>,
     /// The last feedback, a JSON object. Not spooled: the feedback file stays until it was read.
@@ -517,6 +520,7 @@ impl End {
             cpu_user: None,
             cpu_sys: None,
             maxrss: None,
+            pid: None,
             ended_by: None,
             feedback: None,
         }
@@ -718,7 +722,7 @@ impl HistoryRow {
             warnings: i64::try_from(end.warnings).unwrap_or(i64::MAX),
             upid: task.upid.clone(),
             handle: Some(task.handle.clone()),
-            pid: task.pid.map(i64::from),
+            pid: task.pid.or(end.pid).map(i64::from),
             argv: parsed(&task.argv),
             cwd: task.cwd.clone(),
             user: task.user.clone(),
