@@ -34,7 +34,7 @@ use std::{
 
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension, ToSql, Transaction, TransactionBehavior, config::DbConfig,
-    named_params, params,
+    named_params, params, params_from_iter, types::Value,
 };
 use serde::{Deserialize, Serialize};
 
@@ -525,35 +525,15 @@ impl Store {
             if move_to_history(tx, id, Some(upid), end, end.feedback.as_deref())? {
                 return Ok(true);
             }
-            let [result, outcome, signal, error] =
-                [Some(&end.result), Some(&end.outcome), end.termsignal.as_ref(), end.termerror.as_ref()];
             let which = of_task(tx)?;
             let sql = format!(
-                "UPDATE history SET result = ?3, outcome = ?4, termsignal = ?5, termerror = ?6, endtime = ?7,
+                "UPDATE history SET outcome = ?3, result = ?4, termsignal = ?5, termerror = ?6, endtime = ?7,
                         duration = ?8, exitcode = ?9, warnings = ?10, cpu_user = ?11, cpu_sys = ?12, maxrss = ?13,
                         ended_by = ?14, feedback = coalesce(?15, feedback)
                  WHERE {which} AND upid = ?2 AND result = 'unknown'"
             );
-            let replaced = tx.execute(
-                &sql,
-                params![
-                    id,
-                    upid,
-                    result,
-                    outcome,
-                    signal,
-                    error,
-                    end.endtime,
-                    end.duration,
-                    end.exitcode,
-                    stamp(end.warnings),
-                    end.cpu_user,
-                    end.cpu_sys,
-                    end.maxrss,
-                    end.ended_by,
-                    end.feedback
-                ],
-            )?;
+            let values = end_values(id, Some(upid), end, end.feedback.as_deref());
+            let replaced = tx.execute(&sql, params_from_iter(values))?;
             Ok(replaced > 0)
         })
     }
@@ -639,8 +619,7 @@ impl Store {
         let (sql, values) = page_sql(query);
         let work = || {
             let mut statement = self.db.prepare(&sql)?;
-            let values = rusqlite::params_from_iter(values);
-            statement.query_map(values, history_row)?.collect::<rusqlite::Result<Vec<_>>>()
+            statement.query_map(params_from_iter(values), history_row)?.collect::<rusqlite::Result<Vec<_>>>()
         };
         let rows = work().map_err(self.failed("read"))?;
         Ok(Page::cut(rows, query.limit, |row| Cursor { endtime: row.endtime, id: row.id }))
@@ -944,6 +923,7 @@ fn copy_to_history(
     end: &End,
     feedback: Option<&str>,
 ) -> rusqlite::Result<usize> {
+    let own = [Value::from(row_id), Value::from(end.pid)];
     tx.execute(
         "INSERT INTO history (id, taskid, taskname, info1, info2, info3, starttime, upid, handle, pid, reservetime,
                               argv, cwd, user, host, log, outcome, result, termsignal, termerror, endtime, duration,
@@ -951,26 +931,30 @@ fn copy_to_history(
          SELECT ?16, id, name, info1, info2, info3, starttime, upid, handle, coalesce(pid, ?17), reservetime, argv,
                 cwd, user, host, log, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
          FROM tasks WHERE id = ?1 AND upid IS ?2",
-        params![
-            id,
-            upid,
-            end.outcome,
-            end.result,
-            end.termsignal,
-            end.termerror,
-            end.endtime,
-            end.duration,
-            end.exitcode,
-            stamp(end.warnings),
-            end.cpu_user,
-            end.cpu_sys,
-            end.maxrss,
-            end.ended_by,
-            feedback,
-            row_id,
-            end.pid
-        ],
+        params_from_iter(end_values(id, upid, end, feedback).into_iter().chain(own)),
     )
+}
+
+/// What an end gives to a row of history, as the parameters `?1` to `?15` of the statements that write one.
+fn end_values(id: i64, upid: Option<&str>, end: &End, feedback: Option<&str>) -> [Value; 15] {
+    let text = |text: Option<&str>| Value::from(text.map(str::to_owned));
+    [
+        id.into(),
+        text(upid),
+        text(Some(&end.outcome)),
+        text(Some(&end.result)),
+        text(end.termsignal.as_deref()),
+        text(end.termerror.as_deref()),
+        end.endtime.into(),
+        end.duration.into(),
+        end.exitcode.into(),
+        stamp(end.warnings).into(),
+        end.cpu_user.into(),
+        end.cpu_sys.into(),
+        end.maxrss.into(),
+        text(end.ended_by.as_deref()),
+        text(feedback),
+    ]
 }
 
 /// SQLite's integers are signed; no counter of ours comes near the end of them.
