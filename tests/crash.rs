@@ -600,3 +600,35 @@ fn at_random() {
 fn until_gone(world: &World, upid: &str) {
     until(&format!("{upid} to be gone"), || world.processes_with(&format!("UPID={upid}")).is_empty());
 }
+
+#[test]
+fn an_end_that_turns_up_later_replaces_what_a_reader_took_for_lost() {
+    use taskwatcher::{
+        io::store::{NewTask, Patience, Start, Store},
+        model::task::{End, Outcome, TaskId, TaskRef, Timestamp},
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open_or_create(&folder.path().join("x.db"), Patience::USUAL).unwrap();
+    let task = NewTask { name: "late".into(), handle: "handle22".into(), now: 1000, ..NewTask::default() };
+    let claimed = store.claim(&Start { task, ..Start::default() }, |_| false).unwrap();
+    let at = Timestamp::from_secs;
+    let lost = End::new(&Outcome::Unknown("launcher lost".into()), at(1001), None);
+    let row = store.tasks().unwrap().remove(0);
+    assert_eq!(store.settle(&[(row, lost)]).unwrap(), 1);
+    let truth = End {
+        termsignal: Some("SIGTERM".into()),
+        exitcode: Some(3),
+        warnings: 2,
+        maxrss: Some(4096),
+        ended_by: Some("itself".into()),
+        ..End::new(&Outcome::Error("exit code 3".into()), at(1005), None)
+    };
+    assert!(store.finish(claimed.id, &claimed.upid, &truth).unwrap());
+    let row = store.ended(&TaskRef::Id(TaskId(claimed.id))).unwrap().unwrap();
+    assert_eq!((row.outcome.as_str(), row.termerror.as_deref()), ("ERROR: exit code 3", Some("exit code 3")));
+    assert_eq!((row.termsignal.as_deref(), row.exitcode, row.endtime), (Some("SIGTERM"), Some(3), 1005));
+    assert_eq!((row.warnings, row.maxrss, row.ended_by.as_deref()), (2, Some(4096), Some("itself")));
+    // Only an unknown end gives way.
+    let other = End::new(&Outcome::Ok, at(2000), None);
+    assert!(!store.finish(claimed.id, &claimed.upid, &other).unwrap());
+}
