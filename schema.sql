@@ -1,4 +1,4 @@
--- The database of taskwatcher, version 1. One SQLite file, WAL mode, application_id 0x74776368 ("twch").
+-- The database of taskwatcher, version 2. One SQLite file, WAL mode, application_id 0x74776368 ("twch").
 --
 -- A task lives in `tasks` from its reservation or start until it ends, then in `history`: at every instant in exactly
 -- one of them. Times are unix seconds, durations seconds, sizes bytes. This file is the definition of the newest
@@ -36,7 +36,8 @@ CREATE TABLE tasks (
     max_runtime     REAL,             -- longest run allowed
     stop_signal     TEXT,             -- the signal that ends it politely
     kill_after      REAL,             -- SIGKILL follows after so long
-    log             TEXT              -- path of its log file
+    log             TEXT,             -- path of its log file, if it has one
+    options         TEXT              -- JSON array: what launch was told about it, as its command line says it
 );
 
 CREATE TABLE feedbacks (
@@ -76,7 +77,8 @@ CREATE TABLE history (
     cpu_user        REAL,             -- seconds in user mode, of the command and what it waited for
     cpu_sys         REAL,             -- seconds in the kernel
     maxrss          INTEGER,          -- peak memory of its largest process
-    ended_by        TEXT              -- itself, timeout, max-runtime, expiry, or who asked for it
+    ended_by        TEXT,             -- itself, timeout, max-runtime, expiry, or who asked for it
+    options         TEXT
 );
 
 -- Pages of history, newest first, and the same for one name. An index on end time ends with the row id by itself.

@@ -13,6 +13,7 @@
 /// Pure decisions: what a task is, when it is silent, how it ended, what a line means.
 pub mod model {
     pub mod feedback;
+    pub mod log;
     pub mod query;
     pub mod task;
     pub mod truth;
@@ -42,6 +43,7 @@ pub mod app {
     pub mod parse;
     pub mod parse_args;
     pub mod show;
+    pub mod spec;
     pub mod truth;
     pub mod wait;
     pub mod when;

@@ -23,7 +23,7 @@ _launch() {
 
     case "${cmd}" in
         launch)
-            opts="-h -V --db --taskid --taskname --name --info1 --info2 --info3 --feedpath --timeout --max-runtime --stop-signal --kill-after --unique --if-running --detach --quiet --fail-on-warnings --keep-feedback --command --detached --help --version"
+            opts="-h -V --db --taskid --taskname --name --info1 --info2 --info3 --feedpath --timeout --max-runtime --stop-signal --kill-after --unique --if-running --detach --no-log --log-max --chronic --quiet --fail-on-warnings --keep-feedback --command --detached --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -79,6 +79,10 @@ _launch() {
                     ;;
                 --if-running)
                     COMPREPLY=($(compgen -W "fail skip wait" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-max)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --command)

@@ -12,9 +12,12 @@ complete -c launch -l kill-after -d 'SIGKILL follows after this' -r
 complete -c launch -l if-running -d 'What a second start of the name does (implies --unique)' -r -f -a "fail\t'exit 125'
 skip\t'do nothing, exit 0'
 wait\t'start when the other has ended'"
+complete -c launch -l log-max -d 'Longest log: past it, the older half is dropped [default: 64M]' -r
 complete -c launch -l command -d 'The command in one string, split by the shell\'s quoting rules (no shell is run)' -r
 complete -c launch -l unique -d 'Only one task of this name at a time'
 complete -c launch -l detach -d 'Print the task id and return once the command runs; it survives a logout'
+complete -c launch -l no-log -d 'Keep no log of its output: it goes straight to where launch\'s goes'
+complete -c launch -l chronic -d 'Show nothing when it succeeds, and all of its output when it fails (for cron)'
 complete -c launch -l quiet -d 'Add no line of launch\'s own, warnings included'
 complete -c launch -l fail-on-warnings -d 'Exit 1 when the command exited 0 but reported warnings'
 complete -c launch -l keep-feedback -d 'Keep the feedback file at the end'

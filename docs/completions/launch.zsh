@@ -30,9 +30,12 @@ _launch() {
 '--if-running=[What a second start of the name does (implies --unique)]:ACTION:((fail\:"exit 125"
 skip\:"do nothing, exit 0"
 wait\:"start when the other has ended"))' \
+'(--no-log)--log-max=[Longest log\: past it, the older half is dropped \[default\: 64M\]]:SIZE:_default' \
 '--command=[The command in one string, split by the shell'\''s quoting rules (no shell is run)]:STRING:_default' \
 '--unique[Only one task of this name at a time]' \
 '--detach[Print the task id and return once the command runs; it survives a logout]' \
+'--no-log[Keep no log of its output\: it goes straight to where launch'\''s goes]' \
+'--chronic[Show nothing when it succeeds, and all of its output when it fails (for cron)]' \
 '--quiet[Add no line of launch'\''s own, warnings included]' \
 '--fail-on-warnings[Exit 1 when the command exited 0 but reported warnings]' \
 '--keep-feedback[Keep the feedback file at the end]' \

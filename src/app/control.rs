@@ -14,6 +14,7 @@ use super::{
     control_args::{self as args, ControlArgs, Verb},
     db::{self, DbError},
     launch, show,
+    spec::KILL_AFTER,
     truth::{self, Live, Survey},
     wait::{WaitError, Waiter},
     when::{BadTime, parse_when},
@@ -556,7 +557,7 @@ impl Desk<'_, '_> {
         signal: Option<Signal>,
     ) -> Result<Option<String>, ControlError> {
         let grace = live.task.kill_after.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
-        let grace = grace.unwrap_or(launch::KILL_AFTER);
+        let grace = grace.unwrap_or(KILL_AFTER);
         let itself = TaskRef::Id(TaskId(live.task.id));
         if live.status != Status::Orphaned {
             let end = sys::now().mono + grace + MARGIN;

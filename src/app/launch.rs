@@ -10,7 +10,12 @@ use std::{
     time::Duration,
 };
 
-use super::{db, handover::Handover, truth};
+use super::{
+    db,
+    handover::Handover,
+    spec::{IfRunning, Spec, TIMEOUT},
+    truth,
+};
 use crate::{
     io::{
         child::{self, CannotRun, Inbox, Notice, REQUEST, Reaped},
@@ -30,78 +35,6 @@ use crate::{
     },
 };
 
-/// What a second start of a unique name does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum IfRunning {
-    /// It is refused.
-    #[default]
-    Fail,
-    /// It does nothing, successfully.
-    Skip,
-    /// It waits for its turn.
-    Wait,
-}
-
-/// One task to be launched.
-#[derive(Clone, Debug)]
-pub struct Spec {
-    /// The database.
-    pub db: PathBuf,
-    /// The reservation to claim; none: one is made on the spot.
-    pub reservation: Option<TaskRef>,
-    /// Its name; none: the command's file name.
-    pub name: Option<String>,
-    /// Side information.
-    pub info: [Option<String>; 3],
-    /// The command, byte for byte.
-    pub argv: Vec<OsString>,
-    /// Folder of its feedback file; none: the current one.
-    pub feedpath: Option<PathBuf>,
-    /// Longest silence.
-    pub timeout: Option<Duration>,
-    /// Longest run.
-    pub max_runtime: Option<Duration>,
-    /// The polite signal.
-    pub stop_signal: Signal,
-    /// SIGKILL follows after this.
-    pub kill_after: Duration,
-    /// Only one task of the name at a time; what a second start does.
-    pub unique: Option<IfRunning>,
-    /// Whether warnings make a failure.
-    pub fail_on_warnings: bool,
-    /// Whether the feedback file stays.
-    pub keep_feedback: bool,
-}
-
-impl Spec {
-    /// A command with everything else as it is by default.
-    pub fn new(db: PathBuf, argv: Vec<OsString>) -> Spec {
-        Spec {
-            db,
-            reservation: None,
-            name: None,
-            info: [None, None, None],
-            argv,
-            feedpath: None,
-            timeout: None,
-            max_runtime: None,
-            stop_signal: Signal::TERM,
-            kill_after: KILL_AFTER,
-            unique: None,
-            fail_on_warnings: false,
-            keep_feedback: false,
-        }
-    }
-
-    fn gives_feedback(&self) -> bool {
-        self.feedpath.is_some() || self.argv.iter().any(|arg| arg == "--feedback")
-    }
-}
-
-/// Longest silence of a task that gives feedback, if nothing else was said.
-pub const TIMEOUT: Duration = Duration::from_secs(30);
-/// SIGKILL follows the polite signal after this, if nothing else was said.
-pub const KILL_AFTER: Duration = Duration::from_secs(5);
 /// A command that still runs after this is likely to run for long: the database is closed until it ends. Sooner would
 /// make short commands pay for a second opening.
 const CLOSE_AFTER: Duration = Duration::from_millis(100);
@@ -338,6 +271,8 @@ fn claim(
         named: spec.name.is_some(),
         feedback,
         feedpath,
+        log: spec.log,
+        options: spec.options_json(),
         keep_feedback: spec.keep_feedback,
         timeout: timeout.map(|t| t.as_secs_f64()),
         max_runtime: spec.max_runtime.map(|t| t.as_secs_f64()),

@@ -4,8 +4,11 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Parser, ValueEnum, builder::PossibleValue};
 
-use super::launch::IfRunning;
-use crate::model::task::{Signal, TaskRef, parse_span};
+use super::spec::{IfRunning, Spec};
+use crate::model::{
+    log::{LOG_MAX, SMALLEST_LOG, parse_size},
+    task::{Signal, TaskRef, parse_span},
+};
 
 /// Runs a command as a task under watch
 ///
@@ -77,6 +80,18 @@ pub struct LaunchArgs {
     #[arg(long)]
     pub detach: bool,
 
+    /// Keep no log of its output: it goes straight to where launch's goes
+    #[arg(long)]
+    pub no_log: bool,
+
+    /// Longest log: past it, the older half is dropped [default: 64M]
+    #[arg(long, value_name = "SIZE", value_parser = log_size, conflicts_with = "no_log")]
+    pub log_max: Option<u64>,
+
+    /// Show nothing when it succeeds, and all of its output when it fails (for cron)
+    #[arg(long)]
+    pub chronic: bool,
+
     /// Add no line of launch's own, warnings included
     #[arg(long)]
     pub quiet: bool,
@@ -122,6 +137,14 @@ fn positive_span(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn log_size(text: &str) -> Result<u64, String> {
+    match parse_size(text) {
+        Ok(size) if size < SMALLEST_LOG => Err(format!("it must be {SMALLEST_LOG} bytes or more")),
+        Ok(size) => Ok(size),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 impl ValueEnum for IfRunning {
     fn value_variants<'a>() -> &'a [IfRunning] {
         &[IfRunning::Fail, IfRunning::Skip, IfRunning::Wait]
@@ -129,18 +152,18 @@ impl ValueEnum for IfRunning {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
-            IfRunning::Fail => PossibleValue::new("fail").help("exit 125"),
-            IfRunning::Skip => PossibleValue::new("skip").help("do nothing, exit 0"),
-            IfRunning::Wait => PossibleValue::new("wait").help("start when the other has ended"),
+            IfRunning::Fail => PossibleValue::new(self.word()).help("exit 125"),
+            IfRunning::Skip => PossibleValue::new(self.word()).help("do nothing, exit 0"),
+            IfRunning::Wait => PossibleValue::new(self.word()).help("start when the other has ended"),
         })
     }
 }
 
 impl LaunchArgs {
     /// What is to be launched, in the database at `db`.
-    pub fn spec(self, db: PathBuf) -> super::launch::Spec {
+    pub fn spec(self, db: PathBuf) -> Spec {
         let words = self.command.map(|words| words.0.into_iter().map(OsString::from).collect());
-        super::launch::Spec {
+        Spec {
             db,
             reservation: self.taskid,
             name: self.name,
@@ -154,13 +177,16 @@ impl LaunchArgs {
             unique: self.if_running.or(self.unique.then_some(IfRunning::Fail)),
             fail_on_warnings: self.fail_on_warnings,
             keep_feedback: self.keep_feedback,
+            log: !self.no_log,
+            log_max: self.log_max.unwrap_or(LOG_MAX),
+            chronic: self.chronic,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::launch::KILL_AFTER, *};
+    use super::{super::spec::KILL_AFTER, *};
     use clap::CommandFactory;
 
     fn read(words: &[&str]) -> Result<LaunchArgs, clap::Error> {
@@ -193,6 +219,20 @@ mod tests {
     fn one_string_is_split_as_a_shell_would() {
         let args = read(&["--command", "a 'b c' d\\ e \"\""]).unwrap();
         assert_eq!(args.spec("db".into()).argv, ["a", "b c", "d e", ""]);
+    }
+
+    #[test]
+    fn what_a_launch_was_told_can_be_told_again() {
+        let all = "--name=n --info2=-x --feedpath=/tmp --timeout=2.5s --max-runtime=60s --stop-signal=SIGINT \
+                   --kill-after=1s --if-running=skip --log-max=4096 --chronic --fail-on-warnings --keep-feedback";
+        for line in ["", all, "--no-log --name="] {
+            let words: Vec<&str> = line.split_whitespace().chain(["--", "cmd"]).collect();
+            let spec = read(&words).unwrap().spec("db".into());
+            let told: Vec<String> = serde_json::from_str(&spec.options_json()).unwrap();
+            let again: Vec<&str> = told.iter().map(String::as_str).chain(["--", "cmd"]).collect();
+            assert_eq!(format!("{:?}", read(&again).unwrap().spec("db".into())), format!("{spec:?}"));
+            assert_eq!(told.is_empty(), line.is_empty());
+        }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! It is the way around a database that cannot be written just then. A launcher that cannot record an end writes it
 //! into its task's slot and exits; every reader of the database finds the launcher dead, looks here, and takes the end
-//! in. `control kill` writes its request into the slot's second half, so that a locked or full database never keeps a
-//! task alive.
+//! in. `control kill` writes its request into the slot too, so that a locked or full database never keeps a task alive;
+//! and what a task tells of itself while it runs costs no write of the database.
 //!
 //! A slot belongs to the task whose row names it; what another task left in it is told apart by the UPID inside.
 //!
@@ -24,8 +24,10 @@ use crate::model::task::{Asker, End, Signal};
 
 /// Bytes of a slot: one disk block.
 const SLOT: u64 = 4096;
-/// Bytes of the end record in it; the request has the rest.
+/// Bytes of the end record in it; the request and the story have the rest.
 const RECORD: u64 = 3072;
+/// Bytes of a request; the story has the rest.
+const REQUEST: u64 = 512;
 /// A reason longer than this is cut, so that its record fits whatever it says (JSON may escape each byte to six).
 const LONGEST_REASON: usize = 120;
 
@@ -36,6 +38,19 @@ pub struct Request {
     pub by: Asker,
     /// With which signal; none: the task's own.
     pub signal: Option<Signal>,
+}
+
+/// What a task told its launcher of itself besides its feedback file (`sd_notify`), or a worker of itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Story {
+    /// Its last heartbeat, unix nanoseconds.
+    pub beat: Option<i64>,
+    /// Whether it said that it is ready.
+    pub ready: bool,
+    /// What it does, in its own words.
+    pub status: String,
+    /// How far it is, in percent.
+    pub progress: Option<f64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -120,12 +135,35 @@ impl Spool {
     /// # Errors
     /// As the disk says.
     pub fn leave_request(&self, slot: i64, upid: &str, request: &Request) -> io::Result<()> {
-        self.write(offset(slot)? + RECORD, SLOT - RECORD, upid, request)
+        self.write(offset(slot)? + RECORD, REQUEST, upid, request)
     }
 
     /// The request that was left for this task, if any.
     pub fn request_of(&self, slot: i64, upid: &str) -> Option<Request> {
-        self.read(offset(slot).ok()? + RECORD, SLOT - RECORD, upid)
+        self.read(offset(slot).ok()? + RECORD, REQUEST, upid)
+    }
+
+    /// Tells readers what a task told of itself; a status that does not fit is cut.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn tell(&self, slot: i64, upid: &str, story: &Story) -> io::Result<()> {
+        let at = offset(slot)? + RECORD + REQUEST;
+        let mut story = story.clone();
+        loop {
+            match self.write(at, SLOT - RECORD - REQUEST, upid, &story) {
+                // Half of it each time: JSON may have made six bytes of one.
+                Err(error) if error.kind() == ErrorKind::FileTooLarge && !story.status.is_empty() => {
+                    story.status = story.status.chars().take(story.status.chars().count() / 2).collect();
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// What this task told of itself, if anything.
+    pub fn story_of(&self, slot: i64, upid: &str) -> Option<Story> {
+        self.read(offset(slot).ok()? + RECORD + REQUEST, SLOT - RECORD - REQUEST, upid)
     }
 
     fn write(&self, at: u64, room: u64, upid: &str, content: &impl Serialize) -> io::Result<()> {
@@ -133,7 +171,8 @@ impl Spool {
         let mut bytes = format!("{:016x} {:08x} ", checksum(&json), json.len()).into_bytes();
         bytes.extend_from_slice(&json);
         if bytes.len() as u64 > room {
-            return Err(io::Error::other(format!("a record of {} bytes does not fit its slot", bytes.len())));
+            let why = format!("a record of {} bytes does not fit its slot", bytes.len());
+            return Err(io::Error::new(ErrorKind::FileTooLarge, why));
         }
         self.file.write_all_at(&bytes, at)
     }
@@ -227,6 +266,22 @@ mod tests {
         let request = Request { by: Asker::Control { user: "u".into(), pid: 5 }, signal: Some(Signal::KILL) };
         spool.leave_request(1, "a", &request).unwrap();
         assert_eq!(spool.request_of(1, "a"), Some(request));
+        assert_eq!(spool.end_of(1, "a"), Some(end("why")));
+    }
+
+    #[test]
+    fn a_story_is_told_beside_the_others_and_cut_to_fit() {
+        let (_dir, spool) = spool();
+        spool.reserve(1).unwrap();
+        spool.leave_end(1, "a", &end("why")).unwrap();
+        assert_eq!(spool.story_of(1, "a"), None);
+        let mut story = Story { beat: Some(7), ready: true, status: "copying".into(), progress: Some(12.5) };
+        spool.tell(1, "a", &story).unwrap();
+        assert_eq!((spool.story_of(1, "a"), spool.story_of(1, "b")), (Some(story.clone()), None));
+        story.status = "\u{1}é".repeat(10_000);
+        spool.tell(1, &"u".repeat(255), &story).unwrap();
+        let cut = spool.story_of(1, &"u".repeat(255)).unwrap().status;
+        assert!(!cut.is_empty() && story.status.starts_with(&cut));
         assert_eq!(spool.end_of(1, "a"), Some(end("why")));
     }
 

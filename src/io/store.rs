@@ -52,11 +52,13 @@ use crate::model::{
 /// `PRAGMA application_id` of our files: "twch".
 const APPLICATION_ID: i32 = 0x7477_6368;
 /// `PRAGMA user_version` of the newest schema.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 /// The newest schema.
 const SCHEMA: &str = include_str!("../../schema.sql");
 /// Slots the spool has before it grows: task ids use them in turn.
 const SLOTS: i64 = 256;
+/// Bytes of a UPID that still make a file name, whatever is added to it (file systems allow 255).
+const LONGEST_LOG_NAME: usize = 240;
 
 /// Why the database could not be used: what failed, on which file, why.
 #[derive(Debug, thiserror::Error)]
@@ -171,6 +173,10 @@ pub struct Start {
     pub feedback: bool,
     /// Folder of the feedback file.
     pub feedpath: Option<PathBuf>,
+    /// Whether it has a log.
+    pub log: bool,
+    /// What launch was told about it, as a JSON array of its command line's words.
+    pub options: String,
     pub keep_feedback: bool,
     pub timeout: Option<f64>,
     pub max_runtime: Option<f64>,
@@ -193,6 +199,7 @@ pub struct Claimed {
     pub upid: String,
     pub slot: i64,
     pub feedpath: Option<PathBuf>,
+    pub log: Option<PathBuf>,
 }
 
 /// Which rows of history to delete.
@@ -207,6 +214,19 @@ pub struct Clear {
 /// The name of a task's feedback file in its folder.
 pub fn feedback_file(dir: &Path, id: i64) -> PathBuf {
     dir.join(format!("feedback_{id}.log"))
+}
+
+/// The folder of the logs of a database's tasks.
+pub fn log_folder(db: &Path) -> PathBuf {
+    beside(db, ".logs")
+}
+
+/// The log file of a task: spread over 256 folders by its number, so that none grows too long.
+pub fn log_file(db: &Path, id: i64, upid: &str) -> PathBuf {
+    // What the file system cannot hold as a name is told apart by its number alone.
+    let fits = upid.len() <= LONGEST_LOG_NAME && !upid.contains('/');
+    let name = if fits { format!("{upid}.log") } else { format!("task-{id}.log") };
+    log_folder(db).join(format!("{:02X}", id & 0xff)).join(name)
 }
 
 /// The database, open.
@@ -338,6 +358,11 @@ impl Store {
         if application != 0 && application != APPLICATION_ID {
             return Err(foreign(&self, "another program's application id"));
         }
+        if (application, version) == (APPLICATION_ID, 1) {
+            let upgraded = self.upgrade_from_1();
+            upgraded.map_err(self.failed("bring forward"))?;
+            return Ok(self);
+        }
         let tables = self.tables().map_err(self.failed("read"))?;
         if !(tables.is_empty() || is_of_1_7(&tables)) || version != 0 {
             // Unless another program has brought it forward since we asked whose it is.
@@ -366,6 +391,18 @@ impl Store {
             Ok((name, columns))
         };
         names.into_iter().map(with_columns).collect()
+    }
+
+    /// Version 1 had no `options`. One transaction, which looks again under the lock.
+    fn upgrade_from_1(&mut self) -> rusqlite::Result<()> {
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if tx.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))? == 1 {
+            tx.execute_batch(
+                "ALTER TABLE tasks ADD COLUMN options TEXT; ALTER TABLE history ADD COLUMN options TEXT;",
+            )?;
+            tx.pragma_update(None, "user_version", 2)?;
+        }
+        tx.commit()
     }
 
     /// One transaction, which looks again under the lock: twenty programs may find the same old file at once.
@@ -479,7 +516,8 @@ impl Store {
     /// # Errors
     /// [`Refused`], [`StoreError`]
     pub fn claim(&mut self, start: &Start, is_dead: impl Fn(&Task) -> bool) -> Result<Claimed, StoreFailure> {
-        let claimed = self.write("start a task in", |tx| claim_in(tx, start, &is_dead))?;
+        let path = self.path.clone();
+        let claimed = self.write("start a task in", |tx| claim_in(tx, &path, start, &is_dead))?;
         Ok(claimed?)
     }
 
@@ -785,6 +823,7 @@ fn name_taken(
 
 fn claim_in(
     tx: &Transaction<'_>,
+    db: &Path,
     start: &Start,
     is_dead: &impl Fn(&Task) -> bool,
 ) -> rusqlite::Result<Result<Claimed, Refused>> {
@@ -825,6 +864,7 @@ fn claim_in(
     )
     .to_string();
     let feedpath = start.feedpath.as_ref().map(|dir| feedback_file(dir, id));
+    let log = start.log.then(|| log_file(db, id, &upid));
     let [info1, info2, info3] = &task.info;
     let columns = named_params! {
         ":id": id, ":slot": slot, ":name": task.name, ":info1": info1, ":info2": info2, ":info3": info3,
@@ -834,6 +874,7 @@ fn claim_in(
         ":cwd": start.cwd.as_deref().map(path_value), ":feedpath": feedpath.as_deref().map(path_value),
         ":keep_feedback": start.keep_feedback, ":max_runtime": start.max_runtime, ":stop_signal": start.stop_signal,
         ":kill_after": start.kill_after,
+        ":log": log.as_deref().map(Path::to_string_lossy), ":options": start.options,
     };
     let sql = if reserved.is_some() {
         "UPDATE tasks SET slot = :slot, name = :name, info1 = :info1, info2 = :info2, info3 = :info3,
@@ -841,18 +882,19 @@ fn claim_in(
                 lastupdate = :starttime, timeout = :timeout, handle = :handle, expires = NULL, upid = :upid,
                 launcher_pid = :launcher_pid, launcher_pstart = :launcher_pstart, boot_id = :boot_id, host = :host,
                 user = :user, argv = :argv, cwd = :cwd, feedpath = :feedpath, keep_feedback = :keep_feedback,
-                max_runtime = :max_runtime, stop_signal = :stop_signal, kill_after = :kill_after
+                max_runtime = :max_runtime, stop_signal = :stop_signal, kill_after = :kill_after,
+                log = :log, options = :options
          WHERE id = :id"
     } else {
         "INSERT INTO tasks (id, slot, name, info1, info2, info3, status, feedback, starttime, duration, lastupdate,
                             timeout, handle, upid, launcher_pid, launcher_pstart, boot_id, host, user, argv, cwd,
-                            feedpath, keep_feedback, max_runtime, stop_signal, kill_after)
+                            feedpath, keep_feedback, max_runtime, stop_signal, kill_after, log, options)
          VALUES (:id, :slot, :name, :info1, :info2, :info3, 'RUNNING', :feedback, :starttime, 0, :starttime,
                  :timeout, :handle, :upid, :launcher_pid, :launcher_pstart, :boot_id, :host, :user, :argv, :cwd,
-                 :feedpath, :keep_feedback, :max_runtime, :stop_signal, :kill_after)"
+                 :feedpath, :keep_feedback, :max_runtime, :stop_signal, :kill_after, :log, :options)"
     };
     tx.execute(sql, columns)?;
-    Ok(Ok(Claimed { id, handle: task.handle, upid, slot, feedpath }))
+    Ok(Ok(Claimed { id, handle: task.handle, upid, slot, feedpath, log }))
 }
 
 /// The reservation that was asked for, or why it cannot be had.
@@ -926,10 +968,10 @@ fn copy_to_history(
     let own = [Value::from(row_id), Value::from(end.pid)];
     tx.execute(
         "INSERT INTO history (id, taskid, taskname, info1, info2, info3, starttime, upid, handle, pid, reservetime,
-                              argv, cwd, user, host, log, outcome, result, termsignal, termerror, endtime, duration,
-                              exitcode, warnings, cpu_user, cpu_sys, maxrss, ended_by, feedback)
+                              argv, cwd, user, host, log, options, outcome, result, termsignal, termerror, endtime,
+                              duration, exitcode, warnings, cpu_user, cpu_sys, maxrss, ended_by, feedback)
          SELECT ?16, id, name, info1, info2, info3, starttime, upid, handle, coalesce(pid, ?17), reservetime, argv,
-                cwd, user, host, log, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
+                cwd, user, host, log, options, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
          FROM tasks WHERE id = ?1 AND upid IS ?2",
         params_from_iter(end_values(id, upid, end, feedback).into_iter().chain(own)),
     )

@@ -640,8 +640,10 @@ pub struct Task {
     pub stop_signal: Option<String>,
     /// SIGKILL follows after so many seconds.
     pub kill_after: Option<f64>,
-    /// Path of its log file.
+    /// Path of its log file, lossy where it is not UTF-8.
     pub log: Option<String>,
+    /// What launch was told about it: a JSON array of its command line's words.
+    pub options: Option<String>,
     /// Its slot in the spool.
     pub slot: Option<i64>,
     /// The feedback last stored, a JSON object.
@@ -697,6 +699,7 @@ pub struct HistoryRow {
     pub maxrss: Option<i64>,
     pub ended_by: Option<String>,
     pub reservetime: Option<i64>,
+    pub options: Option<serde_json::Value>,
 }
 
 impl HistoryRow {
@@ -733,6 +736,7 @@ impl HistoryRow {
             maxrss: end.maxrss,
             ended_by: end.ended_by.clone(),
             reservetime: task.reservetime,
+            options: parsed(&task.options),
         }
     }
 }

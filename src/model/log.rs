@@ -1,0 +1,130 @@
+//! The form of a task's log: what a line is, where a cut is told, and how it ends.
+//!
+//! A line is `<RFC 3339 time>: <text>`, as Proxmox tools write and read it (`proxmox_rest_server`'s worker tasks). The
+//! last one is `<time>: TASK <outcome>`. A log that grew over its limit begins with a line that tells how many bytes
+//! are gone from before it.
+//!
+//! While its task runs, a log over half its limit is two files: `X.log` and, before it, `X.log.1`; then `X.log` begins
+//! with the line that tells how many bytes of the log come before it, be they in `X.log.1` or gone. Whoever reads both
+//! reads of `X.log.1` only what that number leaves it, and no such line but the first.
+
+/// Bytes of a log, if nothing else was said.
+pub const LOG_MAX: u64 = 64 << 20;
+/// A log may not be asked to be smaller than this: a few lines, and what we write ourselves.
+pub const SMALLEST_LOG: u64 = 4096;
+
+/// What follows the time of a line.
+const SEPARATOR: &[u8] = b": ";
+const CUT: &str = "[log cut here: ";
+const CUT_END: &str = " bytes before this line]";
+
+/// The line, without its time, that tells of `bytes` before it.
+pub fn cut_text(bytes: u64) -> String {
+    format!("{CUT}{bytes}{CUT_END}")
+}
+
+/// How many bytes come before this line, if it is one that tells that; it may have its time and its line end.
+pub fn parse_cut(line: &[u8]) -> Option<u64> {
+    let (time, text) = split_time(line);
+    time?;
+    let text = std::str::from_utf8(text).ok()?.trim_end_matches('\n');
+    text.strip_prefix(CUT)?.strip_suffix(CUT_END)?.parse().ok()
+}
+
+/// The last line of a task's log, without its time.
+pub fn closing_text(outcome: &str) -> String {
+    format!("TASK {}", outcome.replace(['\n', '\r'], " "))
+}
+
+/// The outcome that a closing line tells, without its time.
+pub fn parse_closing(text: &[u8]) -> Option<&str> {
+    std::str::from_utf8(text).ok()?.trim_end_matches('\n').strip_prefix("TASK ")
+}
+
+/// A line's time and its text. A line without a time (the rest of one that was cut) is all text.
+pub fn split_time(line: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    // 2026-11-23T20:15:00Z or …+01:00
+    let shape = |at: usize| match at {
+        4 | 7 => line.get(at) == Some(&b'-'),
+        10 => line.get(at) == Some(&b'T'),
+        13 | 16 => line.get(at) == Some(&b':'),
+        _ => line.get(at).is_some_and(u8::is_ascii_digit),
+    };
+    if !(0..19).all(shape) {
+        return (None, line);
+    }
+    let end = match line.get(19) {
+        Some(b'Z') => 20,
+        Some(b'+' | b'-') => 25,
+        _ => return (None, line),
+    };
+    match line.get(end..end + SEPARATOR.len()) {
+        Some(SEPARATOR) => (line.get(..end), &line[end + SEPARATOR.len()..]),
+        _ => (None, line),
+    }
+}
+
+/// A size that does not say one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is not a size, as 64M, 500K, 1G or a number of bytes")]
+pub struct BadSize;
+
+/// A size in bytes: a whole number, alone or with K, M, G or T (powers of 1024; `k`, `KiB` and the like work too).
+///
+/// # Errors
+/// [`BadSize`]
+pub fn parse_size(text: &str) -> Result<u64, BadSize> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return Err(BadSize),
+    };
+    let number: u64 = number.parse().map_err(|_| BadSize)?;
+    number.checked_mul(1 << shift).ok_or(BadSize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_from_texts() {
+        let split = |line: &'static str| {
+            let (time, text) = split_time(line.as_bytes());
+            (time.map(|time| str::from_utf8(time).unwrap()), str::from_utf8(text).unwrap())
+        };
+        assert_eq!(split("2026-11-23T20:15:00Z: a: b"), (Some("2026-11-23T20:15:00Z"), "a: b"));
+        assert_eq!(split("2026-11-23T20:15:00-01:30: "), (Some("2026-11-23T20:15:00-01:30"), ""));
+        for text in
+            ["", "x", "2026-11-23T20:15:00: a", "2026-11-23 20:15:00Z: a", "2026-11-23T20:15:00Z a", "2026-11-2"]
+        {
+            assert_eq!(split(text), (None, text));
+        }
+    }
+
+    #[test]
+    fn a_cut_and_a_closing_line_are_read_back() {
+        let line = format!("2026-11-23T20:15:00Z: {}\n", cut_text(1234));
+        assert_eq!(parse_cut(line.as_bytes()), Some(1234));
+        assert_eq!(parse_cut(cut_text(1234).as_bytes()), None, "what a task prints has no time of ours");
+        assert_eq!(parse_cut(b"2026-11-23T20:15:00Z: [log cut here: x bytes before this line]"), None);
+        assert_eq!(parse_closing(closing_text("ERROR: a\nb").as_bytes()), Some("ERROR: a b"));
+        assert_eq!(parse_closing(b"hello"), None);
+    }
+
+    #[test]
+    fn sizes_are_read_in_their_units() {
+        assert_eq!(parse_size("64M"), Ok(64 << 20));
+        assert_eq!(parse_size("10"), Ok(10));
+        assert_eq!(parse_size("2KiB"), Ok(2048));
+        assert_eq!(parse_size("1t"), Ok(1 << 40));
+        for text in ["", "M", "-1", "1.5M", "1X", "99999999999999999999", "99999999999T", "1 M"] {
+            assert_eq!(parse_size(text), Err(BadSize), "{text}");
+        }
+    }
+}
