@@ -29,6 +29,7 @@ pub mod io {
     pub mod spool;
     pub mod store;
     pub mod sys;
+    pub mod tasklog;
     pub mod terminal;
 }
 

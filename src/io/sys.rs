@@ -1,4 +1,4 @@
-//! The machine we run on: its clocks, its name, its users, its randomness.
+//! The machine we run on: its clocks and time zone, its name, its users, its randomness.
 //!
 //! `now()` is here and nowhere else. Nothing here starts or signals a process.
 
@@ -18,6 +18,12 @@ pub fn now() -> Tick {
     let read = |clock| clock_gettime(clock).map(Duration::from).unwrap_or_default();
     let wall = read(ClockId::CLOCK_REALTIME);
     Tick { mono: read(ClockId::CLOCK_MONOTONIC), wall: Timestamp(i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX)) }
+}
+
+/// Unix seconds in the local time zone, in the form of RFC 3339 (`2026-11-23T20:15:00+01:00`).
+pub fn stamp(secs: i64) -> String {
+    let at = chrono::DateTime::from_timestamp(secs, 0).unwrap_or_default().with_timezone(&chrono::Local);
+    at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
 /// Where the kernel tells the id of this boot.
