@@ -28,6 +28,7 @@ pub mod io {
     pub mod process;
     pub mod spool;
     pub mod store;
+    pub mod streams;
     pub mod sys;
     pub mod tasklog;
     pub mod terminal;
@@ -41,6 +42,7 @@ pub mod app {
     pub mod handover;
     pub mod launch;
     pub mod launch_args;
+    pub mod output;
     pub mod parse;
     pub mod parse_args;
     pub mod show;

@@ -12,6 +12,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::output::HandedOutput;
 use crate::{
     io::{child, feedfile::Signature, process, spool::Request, store::Claimed},
     model::{
@@ -48,6 +49,7 @@ pub struct Handover {
     pub looked: Tick,
     pub local: bool,
     pub heeded: Option<Request>,
+    pub output: Option<HandedOutput>,
 }
 
 impl Handover {

@@ -6,6 +6,7 @@
 
 use std::{
     ffi::OsString,
+    os::fd::AsFd,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -13,6 +14,7 @@ use std::{
 use super::{
     db,
     handover::Handover,
+    output::Output,
     spec::{IfRunning, Spec, TIMEOUT},
     truth,
 };
@@ -28,7 +30,7 @@ use crate::{
     },
     model::{
         task::{
-            Asker, Cause, End, Ended, Exit, Outcome, Process, Signal, Task, TaskId, TaskRef, Tick, argv_json,
+            Asker, Cause, Class, End, Ended, Exit, Outcome, Process, Signal, Task, TaskId, TaskRef, Tick, argv_json,
             cannot_run, exit_code, round_ms, span,
         },
         watch::{Action, Event, Illegal, Limits, Watch, date_beat},
@@ -90,6 +92,10 @@ pub trait Audience {
     fn running(&mut self, id: i64);
     /// Told once when the database keeps us waiting.
     fn patience(&self) -> Patience;
+    /// Where to look for more about a task that failed; for a person only.
+    fn hint(&mut self, line: &str) {
+        let _ = line;
+    }
     /// Whether it wants to hear nothing.
     fn is_quiet(&self) -> bool;
     /// Whether this process may execute its own program anew, to need less memory (see [`super::handover`]). Only a
@@ -147,6 +153,7 @@ pub fn launch(spec: &Spec, audience: &mut dyn Audience) -> Result<i32, LaunchErr
         noted: false,
         close_at: Duration::MAX,
         started: now,
+        output: None,
     };
     launcher.run(&inherited, lend, audience)
 }
@@ -164,6 +171,8 @@ pub fn resume(handover: Handover, audience: &mut dyn Audience) -> Result<i32, La
     if let Some(terminal) = terminal.as_mut().filter(|_| handover.lent) {
         terminal.was_lent(handover.command);
     }
+    let output = handover.output.map(Output::take_over).transpose();
+    let output = output.map_err(|error| LaunchError::System("go on with the command's output", error))?;
     let spec = Spec {
         timeout: handover.timeout,
         max_runtime: handover.max_runtime,
@@ -193,6 +202,7 @@ pub fn resume(handover: Handover, audience: &mut dyn Audience) -> Result<i32, La
         noted: true,
         close_at: Duration::MAX,
         started: handover.started,
+        output,
     };
     launcher.follow(handover.watch, audience)
 }
@@ -381,19 +391,43 @@ struct Launcher {
     close_at: Duration,
     /// When the command was started.
     started: Tick,
+    /// What it prints, unless that goes its own way.
+    output: Option<Output>,
 }
 
 impl Launcher {
     fn run(mut self, inherited: &[i32], lend: bool, audience: &mut dyn Audience) -> Result<i32, LaunchError> {
         let env = self.environment();
-        match child::spawn(&self.spec.argv, &env, inherited, self.ignored) {
+        let mut put = Vec::new();
+        let ends = if self.spec.log || self.spec.chronic {
+            let opened = Output::open(None, self.spec.chronic);
+            let (output, ends) = match opened {
+                Ok(opened) => opened,
+                Err(error) => {
+                    let failure = LaunchError::System("make a way for the command's output", error);
+                    if let Some(store) = self.store.take() {
+                        record_failure(store, &self.claimed, &failure);
+                    }
+                    return Err(failure);
+                }
+            };
+            self.output = Some(output);
+            Some(ends)
+        } else {
+            None
+        };
+        if let Some(ends) = &ends {
+            put.extend([(ends.out.as_fd(), 1), (ends.err.as_fd(), 2)]);
+        }
+        match child::spawn(&self.spec.argv, &env, &put, inherited, self.ignored) {
             Ok(pid) => self.command = pid,
             Err(error) => return Ok(self.not_run(&error, audience)),
         }
         self.started = sys::now();
-        drop(env);
+        drop((env, ends));
         sys::crash_point("spawn.after");
-        child::let_go_of_streams();
+        child::let_go_of_streams(!self.spec.chronic);
+        self.begin_log();
         if lend {
             self.lend_terminal();
         }
@@ -427,10 +461,17 @@ impl Launcher {
     }
 
     /// Starts anew as a smaller process, if nothing is going on just now; else, and if that fails, goes on as it is.
-    fn slim(&self, watch: &Watch, audience: &dyn Audience) {
+    fn slim(&mut self, watch: &Watch, audience: &dyn Audience) {
         if self.exit.is_some() || watch.is_ending() || !audience.lets_start_anew() {
             return;
         }
+        let output = match &mut self.output {
+            None => None,
+            Some(output) => match output.hand_over() {
+                Some(handed) => Some(handed),
+                None => return,
+            },
+        };
         let handover = Handover {
             me: self.me,
             db: self.spec.db.clone(),
@@ -453,9 +494,13 @@ impl Launcher {
             looked: self.looked,
             local: self.local,
             heeded: self.heeded.clone(),
+            output,
         };
         sys::crash_point("slim.before");
         handover.go();
+        if let Some(output) = &self.output {
+            output.keep();
+        }
     }
 
     /// Notes the command's process in its row; false if the database was too busy for that. Until it is noted the
@@ -492,8 +537,16 @@ impl Launcher {
             ended_by: Some("launch".into()),
             ..End::new(&outcome, sys::now().wall, Some(Duration::ZERO))
         };
+        self.begin_log();
+        self.close_log(&end, audience);
         self.record(&end, audience);
         code
+    }
+
+    fn begin_log(&mut self) {
+        if let (Some(output), Some(path)) = (&mut self.output, &self.claimed.log) {
+            output.begin_log(path, self.spec.log_max, false);
+        }
     }
 
     fn limits(&self) -> Limits {
@@ -511,15 +564,23 @@ impl Launcher {
             let now = sys::now();
             if let Some(exit) = self.exit
                 && (self.gone || !watch.is_ending())
+                && self.output.as_ref().is_none_or(|output| output.is_complete(now))
                 && let Some(ended) = self.act(&mut watch, Event::Exited(exit), now)?
             {
                 return Ok(ended);
             }
             let close_at = self.store.as_ref().map(|_| self.close_at);
-            let wake = watch.deadline().into_iter().chain(close_at).min();
+            let drained = self.output.as_ref().and_then(Output::deadline);
+            let wake = watch.deadline().into_iter().chain(close_at).chain(drained).min();
             let timeout = wake.map(|at| at.saturating_sub(now.mono));
-            self.inbox.wait(timeout).map_err(|error| LaunchError::System("wait for the command", error))?;
+            let reads = self.output.iter().flat_map(Output::readable);
+            let writes = self.output.iter().flat_map(Output::writable);
+            let waited = self.inbox.wait_with(timeout, reads, writes);
+            waited.map_err(|error| LaunchError::System("wait for the command", error))?;
             self.hear(&mut watch)?;
+            if let Some(output) = &mut self.output {
+                output.pump();
+            }
             if close_at.is_some_and(|at| sys::now().mono >= at) {
                 if self.noted || self.note_command() {
                     self.store = None;
@@ -580,7 +641,12 @@ impl Launcher {
     fn reap(&mut self, watch: &mut Watch) -> Result<(), LaunchError> {
         loop {
             match child::reap().map_err(|error| LaunchError::System("wait for the command", error))? {
-                Reaped::Ended(pid, exit) if pid == self.command => self.exit = Some(exit),
+                Reaped::Ended(pid, exit) if pid == self.command => {
+                    self.exit = Some(exit);
+                    if let Some(output) = &mut self.output {
+                        output.command_ended(sys::now());
+                    }
+                }
                 Reaped::Stopped(pid, signal) if pid == self.command => self.stopped(signal, watch)?,
                 Reaped::Ended(..) | Reaped::Stopped(..) => {}
                 Reaped::NoChildren => {
@@ -723,8 +789,46 @@ impl Launcher {
                 end.termerror.as_deref().unwrap_or_default()
             ));
         }
+        self.close_log(&end, audience);
         self.record(&end, audience);
+        self.let_output_go(&end, code, audience);
         code
+    }
+
+    /// Ends the log with the outcome. The end is noted first: what the log says was seen by us.
+    fn close_log(&mut self, end: &End, audience: &mut dyn Audience) {
+        let Some(output) = &mut self.output else { return };
+        // Should even this fail, the database will tell.
+        let _ = self.spool.note_end(self.claimed.slot, &self.claimed.upid, end);
+        let words = match (&end.termerror, end.outcome.as_str()) {
+            (Some(why), "unknown") => format!("unknown: {why}"),
+            (_, outcome) => outcome.to_owned(),
+        };
+        if let Some(lost) = output.close_log(&words) {
+            audience.warn(&format!("task {}: {lost}", self.claimed.id));
+        }
+        sys::crash_point("log.after");
+    }
+
+    /// After the end was recorded: shows the rest of the output to whoever reads it slowly.
+    fn let_output_go(&mut self, end: &End, code: i32, audience: &mut dyn Audience) {
+        let Some(mut output) = self.output.take() else { return };
+        let inbox = &self.inbox;
+        let mut goes_on = || !matches!(inbox.next(), Ok(Some(Notice::Stop { .. })) | Err(_));
+        if let Some(trouble) = output.finish(code != 0, &mut goes_on) {
+            audience.warn(&format!("task {}: {trouble}", self.claimed.id));
+        }
+        if end.result != Class::Ok.as_str() && code != 0 && self.claimed.log.is_some() {
+            let id = self.claimed.id;
+            let db = match db::path(None) {
+                Ok(usual) if usual == self.spec.db => String::new(),
+                Ok(_) | Err(_) => format!("--db {} ", shell_words::quote(&self.spec.db.to_string_lossy())),
+            };
+            audience.hint(&format!(
+                "task {id} failed: {}; what it printed: control {db}log {id}",
+                end.outcome.trim_start_matches("ERROR: ")
+            ));
+        }
     }
 
     /// Writes the end into the database, or, if that cannot be done just then, into the spool.

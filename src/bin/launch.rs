@@ -20,6 +20,10 @@ use taskwatcher::{
 };
 
 fn main() -> ExitCode {
+    if std::env::args_os().next().is_some_and(|name| name == child::DRAIN) {
+        child::drain();
+        return ExitCode::SUCCESS;
+    }
     // Asked first: that is what makes the new program smaller than the old one was.
     if let Some(handover) = Handover::take() {
         let mut audience = Stderr { quiet: handover.quiet, channel: None };
@@ -76,6 +80,12 @@ impl Audience for Stderr {
     fn running(&mut self, id: i64) {
         if let Some(mut channel) = self.channel.take() {
             answer(&mut channel, &id.to_string());
+        }
+    }
+
+    fn hint(&mut self, line: &str) {
+        if !self.quiet && io::stderr().is_terminal() {
+            say(line);
         }
     }
 

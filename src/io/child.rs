@@ -9,7 +9,7 @@ use std::{
     fs,
     io::{self, ErrorKind},
     os::{
-        fd::{AsFd, BorrowedFd, RawFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
         unix::{ffi::OsStrExt, fs::PermissionsExt},
     },
     path::{Path, PathBuf},
@@ -122,7 +122,26 @@ impl Inbox {
     /// # Errors
     /// As poll(2) says.
     pub fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
-        poll_one(self.signals.as_fd(), timeout).map(|_| ())
+        self.wait_with(timeout, [], [])
+    }
+
+    /// The same, or until one of `reads` can be read or one of `writes` written.
+    ///
+    /// # Errors
+    /// As poll(2) says.
+    pub fn wait_with<'a>(
+        &'a self,
+        timeout: Option<Duration>,
+        reads: impl IntoIterator<Item = BorrowedFd<'a>>,
+        writes: impl IntoIterator<Item = BorrowedFd<'a>>,
+    ) -> io::Result<()> {
+        let mut polled = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        polled.extend(reads.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        polled.extend(writes.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLOUT)));
+        match ppoll(&mut polled, timeout.map(Into::into), None) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The next thing that arrived, if any.
@@ -193,21 +212,28 @@ impl From<Errno> for CannotRun {
 }
 
 /// Starts a command in a process group of its own with descriptors 0, 1 and 2 only, no signal blocked, and default
-/// dispositions; except that a SIGHUP which was ignored when we started (`nohup`) stays so.
+/// dispositions; except that a SIGHUP which was ignored when we started (`nohup`) stays so. `put` are descriptors of
+/// ours (all to be closed on exec) and the numbers that they have in the command; `close` others that it must not have.
 ///
 /// A file without `#!` that the kernel does not know is given to `/bin/sh`, as a shell or env(1) would.
 ///
 /// # Errors
 /// [`CannotRun`], with the words of the kernel.
-pub fn spawn(argv: &[OsString], env: &[CString], close: &[RawFd], ignored: u64) -> Result<i32, CannotRun> {
+pub fn spawn(
+    argv: &[OsString],
+    env: &[CString],
+    put: &[(BorrowedFd<'_>, RawFd)],
+    close: &[RawFd],
+    ignored: u64,
+) -> Result<i32, CannotRun> {
     let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
     let program = args.first().ok_or(Errno::ENOENT)?.clone();
-    match spawn_args(&program, &args, env, close, ignored) {
+    match spawn_args(&program, &args, env, put, close, ignored) {
         Err(Errno::ENOEXEC) => {
             let path = find_program(&argv[0]).ok_or(Errno::ENOENT)?;
             let shell = [c"/bin/sh".to_owned(), c_string(path.as_os_str())?];
             let args: Vec<CString> = shell.into_iter().chain(args.into_iter().skip(1)).collect();
-            Ok(spawn_args(c"/bin/sh", &args, env, close, ignored)?)
+            Ok(spawn_args(c"/bin/sh", &args, env, put, close, ignored)?)
         }
         other => Ok(other?),
     }
@@ -217,6 +243,7 @@ fn spawn_args(
     program: &std::ffi::CStr,
     args: &[CString],
     env: &[CString],
+    put: &[(BorrowedFd<'_>, RawFd)],
     close: &[RawFd],
     ignored: u64,
 ) -> nix::Result<i32> {
@@ -236,6 +263,9 @@ fn spawn_args(
     let mut actions = PosixSpawnFileActions::init()?;
     for &fd in close {
         actions.add_close(fd)?;
+    }
+    for (fd, number) in put {
+        actions.add_dup2(fd.as_raw_fd(), *number)?;
     }
     Ok(posix_spawnp(program, &actions, &attr, args, env)?.as_raw())
 }
@@ -376,6 +406,52 @@ pub fn new_session() {
     let _ = nix::unistd::setsid();
 }
 
+/// The name of the program that reads what a command's children still write after its end.
+pub const DRAIN: &str = "launch-drain";
+
+/// Leaves a process of our own behind that reads these to their end. A child of the command that goes on to write must
+/// neither be killed for it nor wait for ever.
+pub fn leave_drain(output: &[OwnedFd]) {
+    let Some(last) = output.last() else { return };
+    let Ok(null) = fs::File::options().read(true).write(true).open("/dev/null") else { return };
+    let first = output.first().unwrap_or(last);
+    let spawn = || -> nix::Result<()> {
+        let mut attr = PosixSpawnAttr::init()?;
+        attr.set_sigmask(&SigSet::empty())?;
+        attr.set_pgroup(Pid::from_raw(0))?;
+        attr.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETPGROUP | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)?;
+        let mut actions = PosixSpawnFileActions::init()?;
+        actions.add_dup2(first.as_raw_fd(), 0)?;
+        actions.add_dup2(last.as_raw_fd(), 1)?;
+        actions.add_dup2(null.as_raw_fd(), 2)?;
+        let args = [CString::new(DRAIN).unwrap_or_default()];
+        // Without our environment: it must not be taken for a process of the task.
+        posix_spawnp(c"/proc/self/exe", &actions, &attr, &args, &[] as &[CString])?;
+        Ok(())
+    };
+    // Where no process can be made, the children meet a closed pipe.
+    let _ = spawn();
+}
+
+/// What [`leave_drain`] leaves: reads descriptors 0 and 1 to their ends.
+pub fn drain() {
+    set_name(c"launch-drain");
+    new_session();
+    let _ = nix::unistd::chdir("/");
+    let (input, output) = (io::stdin(), io::stdout());
+    let mut open = vec![input.as_fd(), output.as_fd()];
+    let mut buffer = vec![0; 64 << 10];
+    while !open.is_empty() {
+        let Ok(ready) = poll_any(&open, None) else { return };
+        let Some(index) = ready else { continue };
+        match nix::unistd::read(open[index], &mut buffer) {
+            Ok(0) => drop(open.remove(index)),
+            Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Err(_) => drop(open.remove(index)),
+        }
+    }
+}
+
 /// Our own process group.
 pub fn own_group() -> i32 {
     nix::unistd::getpgrp().as_raw()
@@ -388,11 +464,13 @@ pub fn own_pid() -> i32 {
 
 /// Lets go of standard input and output, which are the command's alone: a reader of its output must see the end when
 /// the command closes it, and a writer to its input must notice that nobody reads.
-pub fn let_go_of_streams() {
+pub fn let_go_of_streams(output_too: bool) {
     // Without /dev/null we only keep what we had.
     if let Ok(null) = fs::File::options().read(true).write(true).open("/dev/null") {
         let _ = nix::unistd::dup2_stdin(&null);
-        let _ = nix::unistd::dup2_stdout(&null);
+        if output_too {
+            let _ = nix::unistd::dup2_stdout(&null);
+        }
     }
 }
 

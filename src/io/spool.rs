@@ -109,11 +109,12 @@ impl Spool {
         Ok(())
     }
 
-    /// Leaves an end, durably.
+    /// Notes an end that is about to be recorded: should we die before that is done, nothing of it is guessed. It costs
+    /// no flush, and so is worth nothing after a loss of power.
     ///
     /// # Errors
     /// As the disk says.
-    pub fn leave_end(&self, slot: i64, upid: &str, end: &End) -> io::Result<()> {
+    pub fn note_end(&self, slot: i64, upid: &str, end: &End) -> io::Result<()> {
         let mut end = end.clone();
         for text in [Some(&mut end.outcome), end.termerror.as_mut(), end.ended_by.as_mut()].into_iter().flatten() {
             if let Some((at, _)) = text.char_indices().find(|(at, _)| *at >= LONGEST_REASON) {
@@ -121,7 +122,15 @@ impl Spool {
                 text.push('…');
             }
         }
-        self.write(offset(slot)?, RECORD, upid, &end)?;
+        self.write(offset(slot)?, RECORD, upid, &end)
+    }
+
+    /// Leaves an end, durably.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn leave_end(&self, slot: i64, upid: &str, end: &End) -> io::Result<()> {
+        self.note_end(slot, upid, end)?;
         self.file.sync_data()
     }
 

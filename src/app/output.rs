@@ -1,0 +1,138 @@
+//! What a command prints: passed on, and logged on the way.
+
+use std::{os::fd::BorrowedFd, path::Path, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    io::{
+        streams::{AllHanded, Ends, Streams, Substitute},
+        sys,
+        tasklog::{Place, TaskLog},
+    },
+    model::task::Tick,
+};
+
+/// How long children that hold a command's output open may delay its end.
+const GRACE: Duration = Duration::from_secs(1);
+/// How often we look whether to go on waiting for a reader of our output.
+const STEP: Duration = Duration::from_millis(100);
+
+/// The output of a task, on its way.
+#[derive(Debug)]
+pub struct Output {
+    streams: Streams,
+    log: Option<TaskLog>,
+    /// Since when the command has ended, on the monotonic clock.
+    ended: Option<Duration>,
+    /// Whether it is shown only if the task fails.
+    held: bool,
+}
+
+/// What another program has to know to go on with it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HandedOutput {
+    streams: AllHanded,
+    log: Option<Place>,
+    held: bool,
+}
+
+impl Output {
+    /// Makes the ways of a command's output; see [`Streams::open`].
+    ///
+    /// # Errors
+    /// As [`Streams::open`].
+    pub fn open(terminal: Option<&Substitute<'_>>, hold: bool) -> std::io::Result<(Output, Ends)> {
+        let (streams, ends) = Streams::open(terminal, hold)?;
+        Ok((Output { streams, log: None, ended: None, held: hold }, ends))
+    }
+
+    /// Begins the log. After the start, so that the command need not wait for it.
+    pub fn begin_log(&mut self, path: &Path, max: u64, from_terminal: bool) {
+        self.log = Some(TaskLog::begin(path, max, from_terminal, sys::stamp));
+    }
+
+    /// What to wait for until it can be read.
+    pub fn readable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.streams.readable()
+    }
+
+    /// What to wait for until it can be written.
+    pub fn writable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.streams.writable()
+    }
+
+    /// Passes on and logs what there is.
+    pub fn pump(&mut self) {
+        let now = sys::now().wall.secs();
+        let log = &mut self.log;
+        let all = self.streams.pump(&mut |stream, bytes| {
+            if let Some(log) = log {
+                log.take(stream, bytes, now);
+            }
+        });
+        if let Some(log) = self.log.as_mut().filter(|_| all) {
+            log.settle(now);
+        }
+    }
+
+    /// The command has ended: what it wrote is all there; its children may have a moment to add to it.
+    pub fn command_ended(&mut self, at: Tick) {
+        self.ended.get_or_insert(at.mono);
+    }
+
+    /// Until when its children may add to it, once the command has ended.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.ended.filter(|_| !self.streams.have_ended()).map(|ended| ended + GRACE)
+    }
+
+    /// Whether nothing more is to be waited for.
+    pub fn is_complete(&self, now: Tick) -> bool {
+        self.streams.have_ended() || self.ended.is_some_and(|ended| now.mono >= ended + GRACE)
+    }
+
+    /// Ends the log with the outcome; what was lost of it, in words.
+    pub fn close_log(&mut self, outcome: &str) -> Option<String> {
+        self.log.as_mut()?.close(outcome, sys::now().wall.secs())
+    }
+
+    /// After the end was recorded: tidies the log up, and shows the rest to those who read slowly, for as long as
+    /// `goes_on` says. What was held back is shown if the task failed. Gives what went wrong with passing on.
+    pub fn finish(&mut self, failed: bool, goes_on: &mut dyn FnMut() -> bool) -> Option<String> {
+        if let Some(log) = &mut self.log {
+            log.join();
+        }
+        if self.held && failed {
+            self.streams.release();
+        }
+        self.streams.deliver(STEP, goes_on);
+        let left = self.streams.leave();
+        crate::io::child::leave_drain(&left);
+        self.streams.trouble()
+    }
+
+    /// Prepares it for a new program in this process; none if that cannot go on with it just now.
+    pub fn hand_over(&mut self) -> Option<HandedOutput> {
+        if self.streams.are_behind() {
+            return None;
+        }
+        let streams = self.streams.hand_over()?;
+        let log = self.log.as_mut().map(|log| log.place(sys::now().wall.secs()));
+        Some(HandedOutput { streams, log, held: self.held })
+    }
+
+    /// Takes [`Output::hand_over`] back.
+    pub fn keep(&self) {
+        self.streams.keep();
+    }
+
+    /// Goes on with it.
+    ///
+    /// # Errors
+    /// When its descriptors are not there.
+    pub fn take_over(handed: HandedOutput) -> std::io::Result<Output> {
+        let streams = Streams::take_over(handed.streams)?;
+        let log = handed.log.map(|place| TaskLog::resume(place, false, sys::stamp));
+        Ok(Output { streams, log, ended: None, held: handed.held })
+    }
+}
