@@ -351,7 +351,7 @@ fn a_reader_that_goes_away_is_no_error() {
 
 // ---- show
 
-const HISTORY_KEYS: [&str; 28] = [
+const HISTORY_KEYS: [&str; 29] = [
     "id",
     "taskid",
     "taskname",
@@ -380,6 +380,7 @@ const HISTORY_KEYS: [&str; 28] = [
     "maxrss",
     "ended_by",
     "reservetime",
+    "options",
 ];
 
 #[test]

@@ -418,7 +418,12 @@ fn an_end_in_the_spool_is_recorded_by_the_next_reader() {
 
 #[test]
 fn a_death_beside_the_spool() {
-    for (point, outcome) in [("finish.after", "unknown"), ("spool.after", "ERROR: exit code 3")] {
+    for (point, outcome) in [
+        ("exit.after", "unknown"),
+        ("log.after", "ERROR: exit code 3"),
+        ("finish.after", "ERROR: exit code 3"),
+        ("spool.after", "ERROR: exit code 3"),
+    ] {
         let world = World::new();
         let script = "until [ -e $W/go ]; do sleep 0.01; done; exit 3";
         let launch = world.launch(["sh", "-c", script]).env(CRASH_AT, point).spawn();
