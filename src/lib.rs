@@ -26,6 +26,7 @@ pub mod io {
     pub mod child;
     pub mod feedfile;
     pub mod process;
+    pub mod pty;
     pub mod spool;
     pub mod store;
     pub mod streams;
@@ -45,6 +46,7 @@ pub mod app {
     pub mod output;
     pub mod parse;
     pub mod parse_args;
+    pub mod session;
     pub mod show;
     pub mod spec;
     pub mod truth;

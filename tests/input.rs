@@ -121,7 +121,7 @@ fn a_database_of_a_newer_version() {
     let world = filled();
     world.edit("PRAGMA journal_mode = DELETE; PRAGMA user_version = 7");
     refused_untouched(&world, &["its version is 7, this program knows 2", "update taskwatcher"]);
-    world.edit("PRAGMA user_version = 1");
+    world.edit("PRAGMA user_version = 2");
     assert_eq!(world.json(&["history"])["rows"].as_array().unwrap().len(), 30);
 }
 

@@ -48,7 +48,7 @@ const IMPURE: &[&[&str]] = &[
 const CLOCK: &str = "io/sys.rs";
 
 /// What passes a command's output on, as opposed to printing anything.
-const PASSERS: [&str; 2] = ["io/child.rs", "io/streams.rs"];
+const PASSERS: [&str; 3] = ["io/child.rs", "io/pty.rs", "io/streams.rs"];
 
 /// From the bottom up: a layer may use those before it.
 const LAYERS: [&str; 4] = ["model", "io", "app", "bin"];

@@ -123,7 +123,8 @@ fn the_command_has_the_foreground_and_gives_it_back() {
         "$LAUNCH sh -c 'echo $$ > pid; test -t 0 && test -t 1 && test -t 2 && echo is\"\"atty; read x; echo got-$x'\n",
     );
     tty.shows("isatty\n");
-    assert_eq!(tty.foreground(), pid(&world));
+    assert_eq!(i64::from(tty.foreground()), world.task().int("launcher_pid"));
+    assert!(leads_its_terminal(pid(&world)));
     tty.type_in("hello\n");
     tty.shows("got-hello\n");
     tty.shows("PROMPT> ");
@@ -176,7 +177,8 @@ fn ctrl_z_stops_it_and_fg_goes_on() {
         assert_eq!(world.task().text("status"), "RUNNING");
         tty.type_in("fg\n");
         tty.shows("LAUNCH");
-        until("the foreground", || tty.foreground() == pid(&world));
+        until("the foreground", || i64::from(tty.foreground()) == world.task().int("launcher_pid"));
+        assert!(leads_its_terminal(pid(&world)));
         if round == 2 {
             tty.type_in("one\n");
             tty.shows("got-one\n");
@@ -207,22 +209,27 @@ fn time_spent_stopped_is_no_silence() {
 }
 
 #[test]
-fn in_the_background_it_runs_and_asks_for_the_terminal_when_it_reads() {
+fn in_the_background_it_runs_and_waits_for_the_foreground_when_it_reads() {
     let world = World::new();
     let mut tty = Terminal::shell(&world);
     fifo(&world);
     tty.type_in("$LAUNCH sh -c 'echo $$ > pid; echo rea\"\"dy; read x < fifo; read x; echo got-$x'  & true\n");
     tty.shows("ready\n");
-    assert_ne!(tty.foreground(), pid(&world));
+    let launcher = world.task().int("launcher_pid");
+    assert_ne!(i64::from(tty.foreground()), launcher);
     std::fs::write(world.work().join("fifo"), "\n").unwrap();
-    let launcher = i32::try_from(world.task().int("launcher_pid")).unwrap();
-    until("it to be stopped", || state(launcher) == 'T');
     tty.type_in("fg\n");
-    until("the foreground", || tty.foreground() == pid(&world));
+    until("the foreground", || i64::from(tty.foreground()) == launcher);
     tty.type_in("hello\n");
     tty.shows("got-hello\n");
     tty.type_in("echo code-$?\n");
     tty.shows("code-0\n");
+}
+
+/// Whether a process is in the foreground of its own terminal.
+fn leads_its_terminal(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(5) == Some(&pid.to_string())
 }
 
 /// What a process does: T is stopped.

@@ -15,6 +15,7 @@ use super::{
     db,
     handover::Handover,
     output::Output,
+    session::Session,
     spec::{IfRunning, Spec, TIMEOUT},
     truth,
 };
@@ -23,8 +24,10 @@ use crate::{
         child::{self, CannotRun, Inbox, Notice, REQUEST, Reaped},
         feedfile::{self, Signature},
         process,
+        pty::Pty,
         spool::{Request, Spool},
         store::{Claimed, NewTask, Patience, Refused, Start, Store, StoreError, StoreFailure},
+        streams::Substitute,
         sys,
         terminal::Terminal,
     },
@@ -42,6 +45,8 @@ use crate::{
 const CLOSE_AFTER: Duration = Duration::from_millis(100);
 /// The command of a task that lives shorter than this is not noted by its pid before its end.
 const SHORTEST_NOTED: Duration = Duration::from_millis(1);
+/// How soon to look for keys again after some that were not for us.
+const KEYS_AGAIN: Duration = Duration::from_secs(1);
 /// The lock is waited for in steps of this length, between which signals are heard.
 const CLAIM_STEP: Duration = Duration::from_millis(250);
 /// How long a status may wait for the database: it is worth little, and the watch goes on after it.
@@ -154,6 +159,9 @@ pub fn launch(spec: &Spec, audience: &mut dyn Audience) -> Result<i32, LaunchErr
         close_at: Duration::MAX,
         started: now,
         output: None,
+        pty: None,
+        session: None,
+        keys_at: Duration::ZERO,
     };
     launcher.run(&inherited, lend, audience)
 }
@@ -203,6 +211,9 @@ pub fn resume(handover: Handover, audience: &mut dyn Audience) -> Result<i32, La
         close_at: Duration::MAX,
         started: handover.started,
         output,
+        pty: None,
+        session: None,
+        keys_at: Duration::ZERO,
     };
     launcher.follow(handover.watch, audience)
 }
@@ -393,6 +404,12 @@ struct Launcher {
     started: Tick,
     /// What it prints, unless that goes its own way.
     output: Option<Output>,
+    /// The terminal that the command has instead of ours.
+    pty: Option<Pty>,
+    /// Who leads the command's session there.
+    session: Option<Session>,
+    /// When keys are looked for again, on the monotonic clock: what was typed was not for us.
+    keys_at: Duration,
 }
 
 impl Launcher {
@@ -400,16 +417,13 @@ impl Launcher {
         let env = self.environment();
         let mut put = Vec::new();
         let ends = if self.spec.log || self.spec.chronic {
-            let opened = Output::open(None, self.spec.chronic);
+            self.pty = if self.spec.chronic { None } else { Pty::open() };
+            let substitute = self.pty.as_ref().and_then(|pty| Some((pty.ours(), pty.command()?)));
+            let substitute = substitute.map(|(ours, command)| Substitute { ours, command });
+            let opened = Output::open(substitute.as_ref(), self.spec.chronic);
             let (output, ends) = match opened {
                 Ok(opened) => opened,
-                Err(error) => {
-                    let failure = LaunchError::System("make a way for the command's output", error);
-                    if let Some(store) = self.store.take() {
-                        record_failure(store, &self.claimed, &failure);
-                    }
-                    return Err(failure);
-                }
+                Err(error) => return Err(self.give_up("make a way for the command's output", error)),
             };
             self.output = Some(output);
             Some(ends)
@@ -419,7 +433,20 @@ impl Launcher {
         if let Some(ends) = &ends {
             put.extend([(ends.out.as_fd(), 1), (ends.err.as_fd(), 2)]);
         }
-        match child::spawn(&self.spec.argv, &env, &put, inherited, self.ignored) {
+        let started = match self.pty.as_ref().filter(|pty| pty.is_whole()) {
+            None => child::spawn(&self.spec.argv, &env, &put, inherited, self.ignored),
+            Some(pty) => {
+                put.extend(pty.command().filter(|_| pty.is_input()).map(|fd| (fd, 0)));
+                match Session::start(&self.spec.argv, &env, &put, inherited, self.ignored) {
+                    Ok(started) => started.map(|(session, command)| {
+                        self.session = Some(session);
+                        command
+                    }),
+                    Err(error) => return Err(self.give_up("start a session on a terminal", error)),
+                }
+            }
+        };
+        match started {
             Ok(pid) => self.command = pid,
             Err(error) => return Ok(self.not_run(&error, audience)),
         }
@@ -428,7 +455,10 @@ impl Launcher {
         sys::crash_point("spawn.after");
         child::let_go_of_streams(!self.spec.chronic);
         self.begin_log();
-        if lend {
+        if let Some(pty) = &mut self.pty {
+            pty.take_keyboard();
+        }
+        if lend && self.session.is_none() {
             self.lend_terminal();
         }
         self.looked = self.started;
@@ -457,12 +487,16 @@ impl Launcher {
         if let Some(terminal) = &mut self.terminal {
             terminal.take_back();
         }
+        if let Some(pty) = &mut self.pty {
+            pty.let_go();
+        }
         Ok(self.finish(&ended, audience))
     }
 
     /// Starts anew as a smaller process, if nothing is going on just now; else, and if that fails, goes on as it is.
     fn slim(&mut self, watch: &Watch, audience: &dyn Audience) {
-        if self.exit.is_some() || watch.is_ending() || !audience.lets_start_anew() {
+        // A terminal cannot be handed on; who sits at one does not run thousands of tasks there.
+        if self.exit.is_some() || watch.is_ending() || self.pty.is_some() || !audience.lets_start_anew() {
             return;
         }
         let output = match &mut self.output {
@@ -543,9 +577,19 @@ impl Launcher {
         code
     }
 
+    /// Records that our own fault keeps the command from being started, and says it.
+    fn give_up(&mut self, doing: &'static str, error: std::io::Error) -> LaunchError {
+        let failure = LaunchError::System(doing, error);
+        if let Some(store) = self.store.take() {
+            record_failure(store, &self.claimed, &failure);
+        }
+        failure
+    }
+
     fn begin_log(&mut self) {
         if let (Some(output), Some(path)) = (&mut self.output, &self.claimed.log) {
-            output.begin_log(path, self.spec.log_max, false);
+            let from_terminal = self.pty.as_ref().is_some_and(Pty::is_whole);
+            output.begin_log(path, self.spec.log_max, from_terminal);
         }
     }
 
@@ -570,14 +614,19 @@ impl Launcher {
                 return Ok(ended);
             }
             let close_at = self.store.as_ref().map(|_| self.close_at);
+            self.let_session_end(now);
             let drained = self.output.as_ref().and_then(Output::deadline);
-            let wake = watch.deadline().into_iter().chain(close_at).chain(drained).min();
+            let wake = watch.deadline().into_iter().chain(close_at).chain(drained).chain(self.keys_wait(now)).min();
             let timeout = wake.map(|at| at.saturating_sub(now.mono));
-            let reads = self.output.iter().flat_map(Output::readable);
-            let writes = self.output.iter().flat_map(Output::writable);
+            let keyboard = self.pty.as_ref().filter(|_| now.mono >= self.keys_at).and_then(Pty::keyboard);
+            let report = self.session.as_ref().and_then(Session::report);
+            let room = self.pty.as_ref().and_then(Pty::room);
+            let reads = self.output.iter().flat_map(Output::readable).chain(keyboard).chain(report);
+            let writes = self.output.iter().flat_map(Output::writable).chain(room);
             let waited = self.inbox.wait_with(timeout, reads, writes);
             waited.map_err(|error| LaunchError::System("wait for the command", error))?;
             self.hear(&mut watch)?;
+            self.relay_keys();
             if let Some(output) = &mut self.output {
                 output.pump();
             }
@@ -605,6 +654,8 @@ impl Launcher {
         while let Some(notice) = self.inbox.next().map_err(failed)? {
             match notice {
                 Notice::Child => self.reap(watch)?,
+                // Meant for the rest of our process group.
+                Notice::Stop { sender: Some((_, pid)), .. } if pid == self.me.pid => {}
                 Notice::Stop { signal, sender } => {
                     let sender = sender.map(|(uid, pid)| (sys::login_of(uid), pid));
                     // What a person types reaches the command as it is; TERM means "your polite signal".
@@ -612,6 +663,7 @@ impl Launcher {
                     let asked = Event::StopAsked { by: Asker::Signal { signal, sender }, signal: with };
                     self.act(watch, asked, sys::now())?;
                 }
+                Notice::Pass(Signal::WINCH) if self.pty.is_some() => self.follow_size(),
                 Notice::Pass(signal) => {
                     let _ = self.signal_command(signal);
                 }
@@ -620,6 +672,77 @@ impl Launcher {
                 }
                 Notice::Request => self.heed_request(watch)?,
             }
+        }
+        Ok(())
+    }
+
+    /// What the command printed is all there.
+    fn command_ended(&mut self) {
+        if let Some(pty) = &mut self.pty {
+            pty.command_ended();
+        }
+        if let Some(output) = &mut self.output {
+            output.command_ended(sys::now());
+        }
+    }
+
+    /// Lets the leader of the command's session end, once nothing is left to be read there.
+    fn let_session_end(&mut self, now: Tick) {
+        if self.session.as_mut().is_some_and(Session::has_ended) {
+            self.command_ended();
+            if self.output.as_ref().is_none_or(|output| output.is_complete(now))
+                && let Some(session) = &mut self.session
+            {
+                session.let_go();
+            }
+        }
+    }
+
+    /// Passes keys on to the command.
+    fn relay_keys(&mut self) {
+        let Some(pty) = &mut self.pty else { return };
+        let now = sys::now().mono;
+        let due = now >= self.keys_at;
+        let ready = due && pty.keyboard().is_some_and(|fd| child::poll_one(fd, Some(Duration::ZERO)).unwrap_or(false));
+        if !pty.relay(ready) {
+            self.keys_at = now + KEYS_AGAIN;
+        }
+        self.follow_size();
+    }
+
+    /// How long to wait before keys are looked for again, if that is not at once.
+    fn keys_wait(&self, now: Tick) -> Option<Duration> {
+        (self.pty.is_some() && self.keys_at > now.mono).then_some(self.keys_at)
+    }
+
+    fn follow_size(&self) {
+        if let Some(pty) = &self.pty
+            && pty.follow_size()
+            && !pty.is_whole()
+        {
+            // The kernel tells who has a terminal as its own; this one has another.
+            let _ = self.signal_command(Signal::WINCH);
+        }
+    }
+
+    /// The command was stopped on its terminal; we do as a shell expects of a job.
+    fn session_stopped(&mut self, watch: &mut Watch) -> Result<(), LaunchError> {
+        if let Some(output) = &mut self.output {
+            output.pump();
+        }
+        if let Some(pty) = &mut self.pty {
+            pty.let_go();
+        }
+        let before = sys::now();
+        child::suspend().map_err(|error| LaunchError::System("stop with the command", error))?;
+        let after = sys::now();
+        self.act(watch, Event::Paused(after.mono.saturating_sub(before.mono)), after)?;
+        if let Some(pty) = &mut self.pty {
+            pty.take_keyboard();
+        }
+        self.follow_size();
+        if let Some(session) = &self.session {
+            session.resume();
         }
         Ok(())
     }
@@ -643,9 +766,10 @@ impl Launcher {
             match child::reap().map_err(|error| LaunchError::System("wait for the command", error))? {
                 Reaped::Ended(pid, exit) if pid == self.command => {
                     self.exit = Some(exit);
-                    if let Some(output) = &mut self.output {
-                        output.command_ended(sys::now());
-                    }
+                    self.command_ended();
+                }
+                Reaped::Stopped(pid, _) if self.session.as_ref().is_some_and(|session| session.leader == pid) => {
+                    self.session_stopped(watch)?;
                 }
                 Reaped::Stopped(pid, signal) if pid == self.command => self.stopped(signal, watch)?,
                 Reaped::Ended(..) | Reaped::Stopped(..) => {}
@@ -824,8 +948,10 @@ impl Launcher {
                 Ok(usual) if usual == self.spec.db => String::new(),
                 Ok(_) | Err(_) => format!("--db {} ", shell_words::quote(&self.spec.db.to_string_lossy())),
             };
+            // On a line of its own, after a ^C or a last line without an end.
+            let fresh = if self.pty.is_some() && !output.line_ended() { "\n" } else { "" };
             audience.hint(&format!(
-                "task {id} failed: {}; what it printed: control {db}log {id}",
+                "{fresh}task {id} failed: {}; what it printed: control {db}log {id}",
                 end.outcome.trim_start_matches("ERROR: ")
             ));
         }

@@ -111,6 +111,11 @@ impl Output {
         self.streams.trouble()
     }
 
+    /// Whether what was shown last ended a line.
+    pub fn line_ended(&self) -> bool {
+        self.streams.line_ended()
+    }
+
     /// Prepares it for a new program in this process; none if that cannot go on with it just now.
     pub fn hand_over(&mut self) -> Option<HandedOutput> {
         if self.streams.are_behind() {

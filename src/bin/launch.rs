@@ -14,6 +14,7 @@ use taskwatcher::{
         handover::Handover,
         launch::{Audience, LaunchError, launch, resume},
         launch_args::LaunchArgs,
+        session,
     },
     io::{child, store::Patience, terminal},
     model::task::exit_code,
@@ -23,6 +24,9 @@ fn main() -> ExitCode {
     if std::env::args_os().next().is_some_and(|name| name == child::DRAIN) {
         child::drain();
         return ExitCode::SUCCESS;
+    }
+    if std::env::args_os().next().is_some_and(|name| name == session::LEADER) {
+        return exit(Ok(session::lead()));
     }
     // Asked first: that is what makes the new program smaller than the old one was.
     if let Some(handover) = Handover::take() {
@@ -85,7 +89,10 @@ impl Audience for Stderr {
 
     fn hint(&mut self, line: &str) {
         if !self.quiet && io::stderr().is_terminal() {
-            say(line);
+            if line.starts_with('\n') {
+                let _ = writeln!(io::stderr());
+            }
+            say(line.trim_start());
         }
     }
 

@@ -25,7 +25,7 @@ use nix::{
         resource::{UsageWho, getrusage},
         signal::{SigSet, Signal as NixSignal, kill, killpg},
         signalfd::{SfdFlags, SignalFd},
-        wait::{Id, WaitPidFlag, waitid},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid},
     },
     unistd::Pid,
 };
@@ -90,8 +90,9 @@ impl Inbox {
         }
         let mut mask = ending;
         ending.add(NixSignal::SIGTSTP);
-        // SIGTTOU only so that we may take the terminal back while in its background.
-        let ours = [NixSignal::SIGCHLD, NixSignal::SIGTSTP, NixSignal::SIGTTOU, NixSignal::SIGURG];
+        // SIGTTOU only so that we may take the terminal back while in its background, SIGTTIN so that a look at its
+        // keyboard from there does not stop us.
+        let ours = [NixSignal::SIGCHLD, NixSignal::SIGTSTP, NixSignal::SIGTTOU, NixSignal::SIGTTIN, NixSignal::SIGURG];
         for signal in PASSED.into_iter().chain(ours) {
             mask.add(signal);
         }
@@ -203,12 +204,36 @@ pub struct CannotRun {
     pub reason: String,
     /// Whether it was not found, as opposed to found and not executable.
     pub not_found: bool,
+    /// The kernel's number for it.
+    pub number: i32,
+}
+
+impl CannotRun {
+    /// The reason that has this number.
+    pub fn from_number(number: i32) -> CannotRun {
+        Errno::from_raw(number).into()
+    }
 }
 
 impl From<Errno> for CannotRun {
     fn from(errno: Errno) -> CannotRun {
-        CannotRun { reason: errno.desc().to_owned(), not_found: errno == Errno::ENOENT }
+        CannotRun { reason: errno.desc().to_owned(), not_found: errno == Errno::ENOENT, number: errno as i32 }
     }
+}
+
+/// Starts our own program again, under the name that is the first of `argv`, as [`spawn`] starts a command.
+///
+/// # Errors
+/// As posix_spawn(3) says.
+pub fn spawn_self(
+    argv: &[OsString],
+    env: &[CString],
+    put: &[(BorrowedFd<'_>, RawFd)],
+    close: &[RawFd],
+    ignored: u64,
+) -> io::Result<i32> {
+    let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
+    Ok(spawn_args(c"/proc/self/exe", &args, env, put, close, ignored, false)?)
 }
 
 /// Starts a command in a process group of its own with descriptors 0, 1 and 2 only, no signal blocked, and default
@@ -228,12 +253,12 @@ pub fn spawn(
 ) -> Result<i32, CannotRun> {
     let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
     let program = args.first().ok_or(Errno::ENOENT)?.clone();
-    match spawn_args(&program, &args, env, put, close, ignored) {
+    match spawn_args(&program, &args, env, put, close, ignored, true) {
         Err(Errno::ENOEXEC) => {
             let path = find_program(&argv[0]).ok_or(Errno::ENOENT)?;
             let shell = [c"/bin/sh".to_owned(), c_string(path.as_os_str())?];
             let args: Vec<CString> = shell.into_iter().chain(args.into_iter().skip(1)).collect();
-            Ok(spawn_args(c"/bin/sh", &args, env, put, close, ignored)?)
+            Ok(spawn_args(c"/bin/sh", &args, env, put, close, ignored, true)?)
         }
         other => Ok(other?),
     }
@@ -246,20 +271,21 @@ fn spawn_args(
     put: &[(BorrowedFd<'_>, RawFd)],
     close: &[RawFd],
     ignored: u64,
+    own_group: bool,
 ) -> nix::Result<i32> {
     let mut defaults = SigSet::empty();
     for signal in NixSignal::iterator().filter(|&s| is_ignored(ignored, s) && s != NixSignal::SIGHUP) {
         defaults.add(signal);
     }
     let mut attr = PosixSpawnAttr::init()?;
-    attr.set_pgroup(Pid::from_raw(0))?;
     attr.set_sigmask(&SigSet::empty())?;
     attr.set_sigdefault(&defaults)?;
-    attr.set_flags(
-        PosixSpawnFlags::POSIX_SPAWN_SETPGROUP
-            | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
-            | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
-    )?;
+    let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
+    if own_group {
+        attr.set_pgroup(Pid::from_raw(0))?;
+        flags |= PosixSpawnFlags::POSIX_SPAWN_SETPGROUP;
+    }
+    attr.set_flags(flags)?;
     let mut actions = PosixSpawnFileActions::init()?;
     for &fd in close {
         actions.add_close(fd)?;
@@ -385,6 +411,56 @@ pub fn signal_group(leader: i32, signal: Signal) -> io::Result<()> {
     }
 }
 
+/// Sends a signal to a child that was not reaped yet, so that its number cannot be another's.
+///
+/// # Errors
+/// When it may not be signalled.
+pub fn signal(child: i32, signal: Signal) -> io::Result<()> {
+    let Ok(signal) = NixSignal::try_from(signal.0) else { return Err(ErrorKind::InvalidInput.into()) };
+    Ok(kill(Pid::from_raw(child), signal)?)
+}
+
+/// What a child did, as [`peek`] found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peeked {
+    /// It has ended, or is not ours (any more).
+    Ended,
+    /// It was stopped.
+    Stopped(Signal),
+}
+
+/// Waits until a child ends, without reaping it, or is stopped.
+pub fn peek(child: i32) -> Peeked {
+    let id = || Id::Pid(Pid::from_raw(child));
+    let changes = WaitPidFlag::WEXITED | WaitPidFlag::WSTOPPED;
+    loop {
+        match waitid(id(), changes | WaitPidFlag::WNOWAIT) {
+            Ok(WaitStatus::Stopped(_, signal)) => {
+                // Taken note of: else it would be found again.
+                let _ = waitid(id(), WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG);
+                return Peeked::Stopped(Signal(signal as i32));
+            }
+            Err(Errno::EINTR) => {}
+            Ok(_) | Err(_) => return Peeked::Ended,
+        }
+    }
+}
+
+/// Stops this process, until somebody continues it.
+pub fn stop_self() {
+    let _ = kill(nix::unistd::getpid(), NixSignal::SIGSTOP);
+}
+
+/// Blocks every signal that can be.
+pub fn block_all_signals() {
+    let _ = SigSet::all().thread_block();
+}
+
+/// Closes a descriptor that we were started with.
+pub fn close(fd: RawFd) {
+    let _ = nix::unistd::close(fd);
+}
+
 /// Stops ourselves and all of our process group (the rest of a pipeline, the script that called us), as the terminal's
 /// Ctrl-Z would have, until somebody continues us. Where nobody could, because no shell with job control watches the
 /// group, the kernel does not stop us and this returns at once.
@@ -471,6 +547,14 @@ pub fn let_go_of_streams(output_too: bool) {
         if output_too {
             let _ = nix::unistd::dup2_stdout(&null);
         }
+    }
+}
+
+/// The same, and of error output.
+pub fn let_go_of_all_streams() {
+    let_go_of_streams(true);
+    if let Ok(null) = fs::File::options().write(true).open("/dev/null") {
+        let _ = nix::unistd::dup2_stderr(&null);
     }
 }
 

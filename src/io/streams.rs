@@ -121,6 +121,8 @@ pub struct Streams {
     held: Option<File>,
     buffer: Vec<u8>,
     trouble: Option<String>,
+    /// Whether the last that was passed on ended a line.
+    line_ended: bool,
 }
 
 /// The ends that are the command's: its descriptors 1 and 2.
@@ -170,7 +172,8 @@ impl Streams {
         let file = |fd: BorrowedFd<'_>| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino, stat.st_rdev)).ok();
         let one = file(ours[0]).is_some() && file(ours[0]) == file(ours[1]);
         let held = if hold { Some(tempfile::tempfile()?) } else { None };
-        let mut streams = Streams { list: Vec::with_capacity(2), held, buffer: Vec::new(), trouble: None };
+        let mut streams =
+            Streams { list: Vec::with_capacity(2), held, buffer: Vec::new(), trouble: None, line_ended: true };
         let mut ends: Vec<OwnedFd> = Vec::with_capacity(2);
         let mut has_terminal = false;
         for (number, &fd) in ours.iter().enumerate() {
@@ -231,6 +234,11 @@ impl Streams {
         self.list.iter().any(|stream| !stream.pending.is_empty())
     }
 
+    /// Whether what was passed on last ended a line.
+    pub fn line_ended(&self) -> bool {
+        self.line_ended
+    }
+
     /// What went wrong with passing on, once.
     pub fn trouble(&mut self) -> Option<String> {
         self.trouble.take()
@@ -278,6 +286,7 @@ impl Streams {
                         let _ = fcntl(from, FcntlArg::F_SETPIPE_SZ(LONG_PIPE));
                     }
                     pass(stream, &self.buffer[..len], &mut self.held, &mut self.trouble);
+                    self.line_ended = self.buffer[len - 1] == b'\n';
                     see(stream.number, &self.buffer[..len]);
                 }
                 Err(Errno::EINTR) => {}
@@ -389,7 +398,7 @@ impl Streams {
             Ok(own)
         };
         let held = handed.held.map(&take).transpose()?.map(File::from);
-        let mut streams = Streams { list: Vec::new(), held, buffer: Vec::new(), trouble: None };
+        let mut streams = Streams { list: Vec::new(), held, buffer: Vec::new(), trouble: None, line_ended: true };
         for one in handed.list {
             let to = match one.to {
                 Some((fd, way)) => Some(Target::Through(Sink { fd: take(fd)?, way })),

@@ -56,6 +56,12 @@ impl Terminal {
         self.lent.is_some()
     }
 
+    /// Takes the foreground, whoever has it.
+    pub fn take_over(&mut self) {
+        self.lent = None;
+        let _ = tcsetpgrp(&self.tty, getpgrp());
+    }
+
     /// Takes the foreground back, if the command still has it.
     pub fn take_back(&mut self) {
         if let Some(group) = self.lent.take()

@@ -237,6 +237,8 @@ impl Signal {
     pub const TSTP: Signal = Signal(20);
     /// Stopped for reading a terminal from its background.
     pub const TTIN: Signal = Signal(21);
+    /// The terminal's size changed.
+    pub const WINCH: Signal = Signal(28);
     /// Stopped for writing to a terminal, or setting it, from its background.
     pub const TTOU: Signal = Signal(22);
 
