@@ -14,6 +14,7 @@
 pub mod model {
     pub mod feedback;
     pub mod log;
+    pub mod notify;
     pub mod query;
     pub mod task;
     pub mod truth;
@@ -25,6 +26,7 @@ pub mod model {
 pub mod io {
     pub mod child;
     pub mod feedfile;
+    pub mod notify;
     pub mod process;
     pub mod pty;
     pub mod spool;

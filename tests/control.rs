@@ -175,7 +175,7 @@ fn a_reservation_that_was_not_used_lapses() {
 
 // ---- list
 
-const LIST_KEYS: [&str; 25] = [
+const LIST_KEYS: [&str; 27] = [
     "taskid",
     "name",
     "info1",
@@ -192,6 +192,8 @@ const LIST_KEYS: [&str; 25] = [
     "timer",
     "timeout",
     "progress",
+    "note",
+    "ready",
     "max_runtime",
     "handle",
     "upid",

@@ -727,6 +727,9 @@ fn time(option: &'static str, text: &Option<String>) -> Result<Option<i64>, Cont
 
 /// How far a task is, from the end of its feedback file: no state is kept and no more is read than the last of it.
 fn progress_of(live: &Live) -> Option<f64> {
+    if let Some(progress) = live.story.as_ref().and_then(|story| story.progress) {
+        return Some(progress);
+    }
     let path = live.task.feedpath.as_deref().filter(|_| live.task.feedback && live.status != Status::Reserved)?;
     let stored = || {
         let values: HashMap<String, String> = serde_json::from_str(live.task.values.as_deref()?).ok()?;

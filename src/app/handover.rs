@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::output::HandedOutput;
 use crate::{
-    io::{child, feedfile::Signature, process, spool::Request, store::Claimed},
+    io::{child, feedfile::Signature, process, spool::{Request, Story}, store::Claimed},
     model::{
         task::{Process, Signal, Tick},
         watch::Watch,
@@ -50,6 +50,8 @@ pub struct Handover {
     pub local: bool,
     pub heeded: Option<Request>,
     pub output: Option<HandedOutput>,
+    pub notify: Option<i32>,
+    pub story: Story,
 }
 
 impl Handover {

@@ -24,8 +24,9 @@ use crate::{
         child::{self, CannotRun, Inbox, Notice, REQUEST, Reaped},
         feedfile::{self, Signature},
         process,
+        notify::{self, Notify},
         pty::Pty,
-        spool::{Request, Spool},
+        spool::{Request, Spool, Story},
         store::{Claimed, NewTask, Patience, Refused, Start, Store, StoreError, StoreFailure},
         streams::Substitute,
         sys,
@@ -162,6 +163,8 @@ pub fn launch(spec: &Spec, audience: &mut dyn Audience) -> Result<i32, LaunchErr
         pty: None,
         session: None,
         keys_at: Duration::ZERO,
+        notify: None,
+        story: Story::default(),
     };
     launcher.run(&inherited, lend, audience)
 }
@@ -214,6 +217,8 @@ pub fn resume(handover: Handover, audience: &mut dyn Audience) -> Result<i32, La
         pty: None,
         session: None,
         keys_at: Duration::ZERO,
+        notify: handover.notify.and_then(|fd| Notify::take_over(fd).ok()),
+        story: handover.story,
     };
     launcher.follow(handover.watch, audience)
 }
@@ -247,8 +252,8 @@ fn check(spec: &Spec, audience: &mut dyn Audience) -> Result<(), LaunchError> {
     }
     if spec.timeout.is_some() && !spec.gives_feedback() {
         audience.warn(
-            "--timeout has no effect: the task gives no feedback (no --feedpath, no --feedback in the command); \
-             --max-runtime limits its whole run",
+            "--timeout has no effect: the task gives no feedback (no --feedpath, no --feedback in the command) unless it \
+             sends WATCHDOG=1 (sd_notify); --max-runtime limits its whole run",
         );
     }
     Ok(())
@@ -295,7 +300,8 @@ fn claim(
         log: spec.log,
         options: spec.options_json(),
         keep_feedback: spec.keep_feedback,
-        timeout: timeout.map(|t| t.as_secs_f64()),
+        // Without feedback it holds from the first heartbeat on that comes another way.
+        timeout: timeout.or(spec.timeout).map(|t| t.as_secs_f64()),
         max_runtime: spec.max_runtime.map(|t| t.as_secs_f64()),
         stop_signal: spec.stop_signal.to_string(),
         kill_after: spec.kill_after.as_secs_f64(),
@@ -410,10 +416,16 @@ struct Launcher {
     session: Option<Session>,
     /// When keys are looked for again, on the monotonic clock: what was typed was not for us.
     keys_at: Duration,
+    /// Where the command can tell of itself.
+    notify: Option<Notify>,
+    /// What it told so far.
+    story: Story,
 }
 
 impl Launcher {
     fn run(mut self, inherited: &[i32], lend: bool, audience: &mut dyn Audience) -> Result<i32, LaunchError> {
+        // Without one it has nobody to tell, which it is used to.
+        self.notify = Notify::open(&self.claimed.handle).ok();
         let env = self.environment();
         let mut put = Vec::new();
         let ends = if self.spec.log || self.spec.chronic {
@@ -529,11 +541,16 @@ impl Launcher {
             local: self.local,
             heeded: self.heeded.clone(),
             output,
+            notify: self.notify.as_ref().and_then(Notify::hand_over),
+            story: self.story.clone(),
         };
         sys::crash_point("slim.before");
         handover.go();
         if let Some(output) = &self.output {
             output.keep();
+        }
+        if let Some(notify) = &self.notify {
+            notify.keep();
         }
     }
 
@@ -558,7 +575,16 @@ impl Launcher {
             set.push(("TASKWATCHER_FEEDBACK", path.clone().into()));
         }
         // A task inside a task must not write to the outer one's file.
-        child::environment(&set, &["TASKWATCHER_FEEDBACK"])
+        let mut without = vec!["TASKWATCHER_FEEDBACK"];
+        if self.notify.is_some() {
+            set.push((notify::VARIABLE, Notify::address(&claimed.handle).into()));
+            // Meant for us, if it is there: the command is another process.
+            without.push("WATCHDOG_PID");
+            if let Some(timeout) = self.limits().timeout.or(self.spec.timeout) {
+                set.push(("WATCHDOG_USEC", timeout.as_micros().to_string().into()));
+            }
+        }
+        child::environment(&set, &without)
     }
 
     /// The command could not be executed: that is its end.
@@ -622,10 +648,12 @@ impl Launcher {
             let report = self.session.as_ref().and_then(Session::report);
             let room = self.pty.as_ref().and_then(Pty::room);
             let reads = self.output.iter().flat_map(Output::readable).chain(keyboard).chain(report);
+            let reads = reads.chain(self.notify.as_ref().map(Notify::readable));
             let writes = self.output.iter().flat_map(Output::writable).chain(room);
             let waited = self.inbox.wait_with(timeout, reads, writes);
             waited.map_err(|error| LaunchError::System("wait for the command", error))?;
             self.hear(&mut watch)?;
+            self.listen(&mut watch)?;
             self.relay_keys();
             if let Some(output) = &mut self.output {
                 output.pump();
@@ -696,6 +724,28 @@ impl Launcher {
                 session.let_go();
             }
         }
+    }
+
+    /// Hears what the command tells of itself.
+    fn listen(&mut self, watch: &mut Watch) -> Result<(), LaunchError> {
+        while let Some(message) = self.notify.as_ref().and_then(Notify::next) {
+            let now = sys::now();
+            let told = crate::model::notify::parse(&message);
+            if told.beat {
+                self.story.beat = Some(now.wall.0);
+                if let Some(timeout) = self.spec.timeout {
+                    watch.listen(timeout, now);
+                }
+                self.act(watch, Event::Beat, now)?;
+            }
+            self.story.ready |= told.ready;
+            if let Some(status) = told.status {
+                self.story.status = status;
+            }
+            // Readers show a little less when the disk does not take it.
+            let _ = self.spool.tell(self.claimed.slot, &self.claimed.upid, &self.story);
+        }
+        Ok(())
     }
 
     /// Passes keys on to the command.

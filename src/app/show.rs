@@ -186,7 +186,7 @@ fn cut(text: String, width: usize) -> String {
 
 /// The table of tasks that have not ended.
 pub fn task_table(live: &[(Live, Option<f64>)], now: Timestamp, width: Option<u16>) -> String {
-    const COLUMNS: [Column; 13] = [
+    const COLUMNS: [Column; 14] = [
         column("TASKID", Kind::Number, 9, true),
         column("NAME", Kind::Text, 9, true),
         column("STATUS", Kind::Word, 9, true),
@@ -197,6 +197,7 @@ pub fn task_table(live: &[(Live, Option<f64>)], now: Timestamp, width: Option<u1
         column("TIMER", Kind::Number, 7, false),
         column("TIMEOUT", Kind::Number, 6, false),
         column("PROGRESS", Kind::Word, 8, false),
+        column("NOTE", Kind::Text, 7, false),
         column("INFO1", Kind::Text, 2, false),
         column("INFO2", Kind::Text, 1, false),
         column("INFO3", Kind::Text, 0, false),
@@ -214,8 +215,9 @@ pub fn task_table(live: &[(Live, Option<f64>)], now: Timestamp, width: Option<u1
             task.starttime.map(|start| seconds(now.secs().saturating_sub(start) as f64)).unwrap_or_default(),
             if reserved { String::new() } else { (if task.feedback { "yes" } else { "no" }).to_owned() },
             timer(live, now).map(|secs| seconds(secs as f64)).unwrap_or_default(),
-            task.timeout.filter(|_| task.feedback).map(seconds).unwrap_or_default(),
+            task.timeout.filter(|_| gives_beats(live)).map(seconds).unwrap_or_default(),
             progress.map(bar).unwrap_or_default(),
+            note(live).map(cell).unwrap_or_default(),
             text(&task.info[0]),
             text(&task.info[1]),
             text(&task.info[2]),
@@ -224,9 +226,19 @@ pub fn task_table(live: &[(Live, Option<f64>)], now: Timestamp, width: Option<u1
     table(&COLUMNS, rows.collect(), width)
 }
 
-/// Seconds since the last heartbeat of a task that gives feedback.
+/// Whether its heartbeat is watched: it gives feedback, or told of itself.
+fn gives_beats(live: &Live) -> bool {
+    live.task.feedback || live.story.as_ref().is_some_and(|story| story.beat.is_some())
+}
+
+/// What it says of itself.
+fn note(live: &Live) -> Option<&str> {
+    live.story.as_ref().map(|story| story.status.as_str()).filter(|status| !status.is_empty())
+}
+
+/// Seconds since the last heartbeat of a task that gives any.
 fn timer(live: &Live, now: Timestamp) -> Option<u64> {
-    (live.task.feedback && live.status != Status::Reserved).then(|| live.beat.age(now).as_secs())
+    (gives_beats(live) && live.status != Status::Reserved).then(|| live.beat.age(now).as_secs())
 }
 
 /// One task that has not ended, as JSON; keys are the column names, times unix seconds.
@@ -250,6 +262,8 @@ pub fn task_json(live: &Live, progress: Option<f64>, now: Timestamp) -> Value {
         "timer": timer(live, now),
         "timeout": task.timeout,
         "progress": progress,
+        "note": note(live),
+        "ready": live.story.as_ref().map(|story| story.ready),
         "max_runtime": task.max_runtime,
         "handle": task.handle,
         "upid": task.upid,

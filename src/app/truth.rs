@@ -12,7 +12,7 @@ use crate::{
     io::{
         feedfile::{self, FeedFile, Mark},
         process,
-        spool::Spool,
+        spool::{Spool, Story},
         store::{Patience, Store, StoreError},
         sys,
     },
@@ -34,6 +34,8 @@ pub struct Live {
     pub beat: Timestamp,
     /// What is left of an orphan's command.
     pub survivors: Vec<Process>,
+    /// What it told of itself.
+    pub story: Option<Story>,
 }
 
 /// All tasks of a database as they truly are.
@@ -101,6 +103,7 @@ fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Result<Survey, StoreErro
     let spool = Spool::open(db, false).ok();
     let mut launchers: HashMap<Process, bool> = HashMap::new();
     let mut facts: Vec<Facts> = Vec::with_capacity(tasks.len());
+    let mut stories = Vec::with_capacity(tasks.len());
     for task in &tasks {
         // Rows of taskwatcher 1.7 have none: nothing is known of a restart.
         let same_boot = task.boot_id.as_ref().is_none_or(|of_task| *of_task == boot);
@@ -108,11 +111,17 @@ fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Result<Survey, StoreErro
             && task
                 .launcher
                 .is_some_and(|launcher| *launchers.entry(launcher).or_insert_with(|| process::alive(launcher)));
+        let story = match (&spool, task.slot, &task.upid) {
+            (Some(spool), Some(slot), Some(upid)) => spool.story_of(slot, upid),
+            _ => None,
+        };
         let spooled = match (&spool, task.slot, &task.upid) {
             (Some(spool), Some(slot), Some(upid)) if !launcher_alive => spool.end_of(slot, upid),
             _ => None,
         };
-        facts.push(Facts { same_boot, launcher_alive, spooled, beat: beat_of(task), survivors: 0 });
+        let told = story.as_ref().and_then(|story| story.beat).map(Timestamp);
+        facts.push(Facts { same_boot, launcher_alive, spooled, beat: beat_of(task), told, survivors: 0 });
+        stories.push(story);
     }
     let lost = |task: &Task, facts: &Facts| {
         facts.same_boot && !facts.launcher_alive && facts.spooled.is_none() && !task.is_reserved()
@@ -131,12 +140,12 @@ fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Result<Survey, StoreErro
         }
     }
     let mut found = Survey::default();
-    for ((task, mut facts), survivors) in tasks.into_iter().zip(facts).zip(survivors) {
+    for (((task, mut facts), survivors), story) in tasks.into_iter().zip(facts).zip(survivors).zip(stories) {
         facts.survivors = survivors.len();
         match judge(&task, &facts, now) {
             Verdict::Live(status) => {
                 let beat = last_beat(&task, &facts);
-                found.live.push(Live { task, status, beat, survivors });
+                found.live.push(Live { task, status, beat, survivors, story });
             }
             Verdict::Ended(end) => found.ended.push((task, *end)),
         }

@@ -20,6 +20,8 @@ pub struct Facts {
     pub spooled: Option<End>,
     /// Last change of its feedback file.
     pub beat: Option<Timestamp>,
+    /// The heartbeat that it told its launcher last.
+    pub told: Option<Timestamp>,
 }
 
 /// What a row of `tasks` truly is.
@@ -59,16 +61,16 @@ pub fn judge(task: &Task, facts: &Facts, now: Timestamp) -> Verdict {
 }
 
 fn live_status(task: &Task, facts: &Facts, now: Timestamp) -> Status {
-    if !task.feedback {
+    if !task.feedback && facts.told.is_none() {
         return Status::Running;
     }
     Status::of(last_beat(task, facts).age(now), task.silence())
 }
 
-/// The last heartbeat: the feedback file's last change, but never before the task's own start.
+/// The last heartbeat: the feedback file's last change, or what the task told its launcher; but never before the task's own start.
 pub fn last_beat(task: &Task, facts: &Facts) -> Timestamp {
     let started = Timestamp::from_secs(task.starttime.unwrap_or(0));
-    facts.beat.map_or(started, |beat| beat.max(started))
+    [facts.beat, facts.told].into_iter().flatten().fold(started, Timestamp::max)
 }
 
 /// The reason that is kept with a reservation nobody claimed in time.
@@ -154,7 +156,7 @@ mod tests {
         for same_boot in [true, false] {
             for launcher_alive in [true, false] {
                 let facts =
-                    Facts { same_boot, launcher_alive, survivors: 1, spooled: Some(spooled.clone()), beat: None };
+                    Facts { same_boot, launcher_alive, survivors: 1, spooled: Some(spooled.clone()), ..Facts::default() };
                 assert_eq!(ended(judge(&running(), &facts, now(2000))), spooled);
             }
         }

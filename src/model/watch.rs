@@ -165,6 +165,17 @@ impl Watch {
         }
     }
 
+    /// A task that was not expected to gives heartbeats: from now on it is watched for them.
+    pub fn listen(&mut self, timeout: Duration, at: Tick) {
+        if let Phase::Running { beat } = &mut self.phase
+            && self.limits.timeout.is_none()
+        {
+            self.limits.timeout = Some(timeout);
+            *beat = at.mono;
+            self.looked = at.mono;
+        }
+    }
+
     /// When to wake next, on the monotonic clock; none: only an event will.
     pub fn deadline(&self) -> Option<Duration> {
         match &self.phase {
@@ -384,6 +395,16 @@ mod tests {
         watch.handle(hangup.clone(), at(1.0)).unwrap();
         assert_eq!(watch.handle(hangup, at(1.1)), Ok(vec![]));
         assert_eq!(watch.handle(asked(), at(1.2)), Ok(vec![Action::Signal(Signal::KILL)]));
+    }
+
+    #[test]
+    fn a_first_beat_that_nobody_expected_begins_the_watch() {
+        let mut watch = Watch::new(Limits { timeout: None, max_runtime: None, ..limits() }, at(0.0));
+        assert_eq!(watch.deadline(), None);
+        watch.listen(Duration::from_secs(100), at(50.0));
+        assert_eq!(secs(&watch), Some(75.0));
+        watch.listen(Duration::from_secs(1), at(60.0));
+        assert_eq!(secs(&watch), Some(75.0), "what was said stays");
     }
 
     #[test]

@@ -1,0 +1,130 @@
+//! The socket on which a command can tell of itself as it would tell systemd (`sd_notify(3)`).
+//!
+//! Its name is in the abstract name space: there is no file that could stay behind or be in somebody's way. Anybody can
+//! send to such a name, so only messages of our own user and of root count. What arrives is passed on to the socket
+//! that we were given ourselves, if we were: a service that is wrapped in `launch` reaches its manager.
+
+use std::{
+    io::{self, IoSliceMut},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, FdFlag, fcntl},
+    sys::socket::{
+        AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials, bind, recvmsg,
+        sendto, setsockopt, socket, sockopt::PassCred,
+    },
+    unistd::geteuid,
+};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+
+/// The environment variable that names the socket.
+pub const VARIABLE: &str = "NOTIFY_SOCKET";
+/// Longest message; systemd's own limit.
+const LONGEST: usize = 4096;
+
+/// The socket.
+#[derive(Debug)]
+pub struct Notify {
+    socket: OwnedFd,
+    outer: Option<UnixAddr>,
+}
+
+impl Notify {
+    /// Opens it under a name that nobody can guess.
+    ///
+    /// # Errors
+    /// When there are no sockets to be had.
+    pub fn open(secret: &str) -> io::Result<Notify> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+        bind(socket.as_raw_fd(), &UnixAddr::new_abstract(name(secret).as_bytes())?)?;
+        setsockopt(&socket, PassCred, &true)?;
+        Ok(Notify { socket, outer: outer() })
+    }
+
+    /// What the command finds in [`VARIABLE`].
+    pub fn address(secret: &str) -> String {
+        format!("@{}", name(secret))
+    }
+
+    /// What to wait for until there is a message.
+    pub fn readable(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// The next message, if there is one.
+    pub fn next(&self) -> Option<Vec<u8>> {
+        loop {
+            let mut bytes = vec![0; LONGEST];
+            let mut room = nix::cmsg_space!(UnixCredentials);
+            let (len, trusted) = {
+                let mut slices = [IoSliceMut::new(&mut bytes)];
+                // Descriptors that come along (a barrier's) have no room here: the kernel closes them, as is wanted.
+                match recvmsg::<UnixAddr>(self.socket.as_raw_fd(), &mut slices, Some(&mut room), MsgFlags::MSG_CMSG_CLOEXEC)
+                {
+                    Ok(message) => {
+                        let mut parts = message.cmsgs().into_iter().flatten();
+                        let trusted = parts.any(|part| match part {
+                            ControlMessageOwned::ScmCredentials(sender) => {
+                                sender.uid() == 0 || sender.uid() == geteuid().as_raw()
+                            }
+                            _ => false,
+                        });
+                        (message.bytes, trusted)
+                    }
+                    Err(Errno::EINTR) => continue,
+                    Err(_) => return None,
+                }
+            };
+            if trusted {
+                bytes.truncate(len);
+                if let Some(outer) = &self.outer {
+                    // That nobody listens there is not the command's business.
+                    let _ = sendto(self.socket.as_raw_fd(), &bytes, outer, MsgFlags::MSG_DONTWAIT);
+                }
+                return Some(bytes);
+            }
+        }
+    }
+
+    /// Prepares the socket for a new program in this process; none if it cannot be taken over there.
+    pub fn hand_over(&self) -> Option<RawFd> {
+        let me = pidfd_open(getpid(), PidfdFlags::empty()).ok()?;
+        pidfd_getfd(&me, self.socket.as_raw_fd(), PidfdGetfdFlags::empty()).ok()?;
+        fcntl(&self.socket, FcntlArg::F_SETFD(FdFlag::empty())).ok()?;
+        Some(self.socket.as_raw_fd())
+    }
+
+    /// Takes [`Notify::hand_over`] back.
+    pub fn keep(&self) {
+        let _ = fcntl(&self.socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+    }
+
+    /// Takes it over.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn take_over(fd: RawFd) -> io::Result<Notify> {
+        let me = pidfd_open(getpid(), PidfdFlags::empty())?;
+        let socket = pidfd_getfd(&me, fd, PidfdGetfdFlags::empty())?;
+        nix::unistd::close(fd)?;
+        Ok(Notify { socket, outer: outer() })
+    }
+}
+
+fn name(secret: &str) -> String {
+    format!("taskwatcher-{secret}")
+}
+
+/// The socket that we were given ourselves.
+fn outer() -> Option<UnixAddr> {
+    let name = std::env::var(VARIABLE).ok()?;
+    match name.strip_prefix('@') {
+        Some(hidden) => UnixAddr::new_abstract(hidden.as_bytes()).ok(),
+        None if name.starts_with('/') => UnixAddr::new(name.as_str()).ok(),
+        None => None,
+    }
+}
