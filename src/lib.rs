@@ -12,6 +12,7 @@
 
 /// Pure decisions: what a task is, when it is silent, how it ended, what a line means.
 pub mod model {
+    pub mod ansi;
     pub mod feedback;
     pub mod log;
     pub mod notify;
@@ -26,6 +27,7 @@ pub mod model {
 pub mod io {
     pub mod child;
     pub mod feedfile;
+    pub mod logread;
     pub mod notify;
     pub mod process;
     pub mod pty;
@@ -45,6 +47,7 @@ pub mod app {
     pub mod handover;
     pub mod launch;
     pub mod launch_args;
+    pub mod log;
     pub mod output;
     pub mod parse;
     pub mod parse_args;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     control_args::{self as args, ControlArgs, Verb},
     db::{self, DbError},
-    launch, show,
+    launch, log, show,
     spec::KILL_AFTER,
     truth::{self, Live, Survey},
     wait::{WaitError, Waiter},
@@ -71,6 +71,9 @@ pub enum ControlError {
     /// The feedback file.
     #[error("cannot read the feedback of task {0}: {1}")]
     Feedback(i64, FeedError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] log::LogError),
     /// Waiting.
     #[error(transparent)]
     Wait(#[from] WaitError),
@@ -100,7 +103,7 @@ impl From<StoreFailure> for ControlError {
 impl ControlError {
     /// Whether it is no failure of ours: the reader of our output went away.
     pub fn is_broken_pipe(&self) -> bool {
-        matches!(self, ControlError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe)
+        matches!(self, ControlError::Write(error) | ControlError::Log(log::LogError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
     /// The exit code of section 4 and 13.
@@ -139,6 +142,7 @@ pub fn run(args: ControlArgs, out: &mut Output<'_>) -> Done {
         Verb::Reserve(wanted) => desk.reserve(&wanted),
         Verb::List(wanted) => desk.list(&wanted),
         Verb::Show(one) => desk.show(&one.task),
+        Verb::Log(wanted) => desk.log(&wanted),
         Verb::Feedback(one) => desk.feedback(&one.task),
         Verb::History(wanted) => desk.history(&wanted),
         Verb::Wait(wanted) => desk.wait(&wanted),
@@ -300,6 +304,41 @@ impl Desk<'_, '_> {
         };
         let text = if self.json { value.to_string() } else { show::details(&value) };
         self.print(&text)?;
+        Ok(0)
+    }
+
+    fn log(&mut self, wanted: &args::Log) -> Done {
+        let mut store = self.open()?;
+        let mut waiter = Waiter::new(&self.db);
+        let subject = loop {
+            let survey = truth::survey(&mut store)?;
+            match find(&store, &survey, &wanted.task)? {
+                // Its log has no name before it starts.
+                Some(Found::Live(live)) if live.status == Status::Reserved && wanted.follow => {
+                    waiter.wait(&mut store, &[&live], None)?;
+                }
+                Some(Found::Live(live)) => {
+                    let task = &live.task;
+                    let place = log::place(&self.db, task.id, task.upid.as_deref(), task.log.as_deref());
+                    break log::Subject { id: task.id, log: place, live: Some(*live) };
+                }
+                Some(Found::Ended(row)) => {
+                    let place = log::place(&self.db, row.taskid, row.upid.as_deref(), row.log.as_deref());
+                    break log::Subject { id: row.taskid, log: place, live: None };
+                }
+                None => return Err(ControlError::NoSuchTask(wanted.task.clone())),
+            }
+        };
+        let how = log::Wanted {
+            tail: wanted.tail,
+            start: wanted.start,
+            limit: wanted.limit,
+            no_time: wanted.no_time,
+            json: self.json,
+            terminal: (self.out.width)().is_some() && !wanted.raw,
+            follow: wanted.follow,
+        };
+        log::show(&mut store, subject, &how, self.out.data)?;
         Ok(0)
     }
 

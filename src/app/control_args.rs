@@ -45,6 +45,8 @@ pub enum Verb {
     List(List),
     /// Tell everything about one task, running or ended
     Show(One),
+    /// Print what one task printed
+    Log(Log),
     /// Print the feedback of one task as a JSON object
     Feedback(One),
     /// Page through ended tasks, newest first
@@ -119,6 +121,31 @@ pub struct List {
 pub struct One {
     /// The task
     pub task: TaskRef,
+}
+
+/// `log`
+#[derive(Debug, Clone, Args)]
+pub struct Log {
+    /// The task
+    pub task: TaskRef,
+    /// Go on until the task has ended
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only the last lines
+    #[arg(long, value_name = "N", conflicts_with = "start")]
+    pub tail: Option<usize>,
+    /// Pass over so many lines first
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub start: u64,
+    /// At most so many lines
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Leave the times out
+    #[arg(long)]
+    pub no_time: bool,
+    /// Print every byte as it came, on a terminal too
+    #[arg(long, conflicts_with = "json")]
+    pub raw: bool,
 }
 
 /// `history`

@@ -14,7 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use super::output::HandedOutput;
 use crate::{
-    io::{child, feedfile::Signature, process, spool::{Request, Story}, store::Claimed},
+    io::{
+        child,
+        feedfile::Signature,
+        process,
+        spool::{Request, Story},
+        store::Claimed,
+    },
     model::{
         task::{Process, Signal, Tick},
         watch::Watch,

@@ -23,8 +23,8 @@ use crate::{
     io::{
         child::{self, CannotRun, Inbox, Notice, REQUEST, Reaped},
         feedfile::{self, Signature},
-        process,
         notify::{self, Notify},
+        process,
         pty::Pty,
         spool::{Request, Spool, Story},
         store::{Claimed, NewTask, Patience, Refused, Start, Store, StoreError, StoreFailure},

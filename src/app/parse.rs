@@ -1,16 +1,18 @@
-//! What `parse` does: a feedback file or a UPID in, JSON out.
+//! What `parse` does: a feedback file or a UPID in, JSON out; a log in JSON in, text out.
 //!
 //! Nothing is printed from here: the caller gives the places to write to and turns the [`Verdict`] into an exit code.
 
 use std::fmt::Write as _;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::app::parse_args::ParseArgs;
 use crate::io::feedfile::{FeedError, FeedFile, Follower, Mark, Stream, Woken};
+use crate::model::ansi;
 use crate::model::feedback::{Feedback, Ignored};
+use crate::model::log::{BadLog, parse_api_log};
 use crate::model::upid::{Upid, UpidError};
 
 /// How long a follower lets an unterminated last line wait for its end, before it shows it as it is: long enough for a
@@ -23,6 +25,8 @@ pub struct Output<'a> {
     pub data: &'a mut dyn Write,
     /// What a person should know, one a line.
     pub messages: &'a mut dyn Write,
+    /// Whether it is a terminal, on which only colours may act.
+    pub terminal: bool,
     /// The descriptor behind `data`: a follower ends when nobody reads it any more, not only at its next write.
     pub reader: Option<BorrowedFd<'a>>,
 }
@@ -51,6 +55,12 @@ pub enum ParseError {
         /// The field and the reason.
         source: UpidError,
     },
+    /// The log cannot be read.
+    #[error("cannot read log {0:?}: {1}")]
+    Log(std::path::PathBuf, #[source] io::Error),
+    /// What was read is none.
+    #[error("cannot parse log {0:?}: {1}")]
+    NotALog(std::path::PathBuf, #[source] BadLog),
     /// The text of a UPID is not even text.
     #[error("cannot parse UPID {0:?}: it is not UTF-8")]
     NotUtf8(String),
@@ -69,7 +79,10 @@ pub fn run(args: &ParseArgs, output: &mut Output<'_>) -> Result<Verdict, ParseEr
         print_line(output, &upid(text)?)?;
         return Ok(Verdict::Clean);
     }
-    // The command line asks for one of the two.
+    if let Some(path) = &args.log {
+        return log(path, output);
+    }
+    // The command line asks for one of the three.
     let path = args.feedback.as_deref().unwrap_or(Path::new("-"));
     let mut reading =
         Reading { name: path, strict: args.strict, ignored: false, left_out: false, lines: 0, shown: None };
@@ -82,6 +95,29 @@ pub fn run(args: &ParseArgs, output: &mut Output<'_>) -> Result<Verdict, ParseEr
     match reading.ignored || reading.left_out {
         true => Ok(Verdict::Findings),
         false => Ok(Verdict::Clean),
+    }
+}
+
+/// The log of a task as the Proxmox API gives it, as text.
+fn log(path: &Path, output: &mut Output<'_>) -> Result<Verdict, ParseError> {
+    let mut text = Vec::new();
+    let read = match path == Path::new("-") {
+        true => io::stdin().lock().read_to_end(&mut text).map(|_| ()),
+        false => std::fs::read(path).map(|bytes| text = bytes),
+    };
+    read.map_err(|error| ParseError::Log(path.to_owned(), error))?;
+    let lines = parse_api_log(&text).map_err(|error| ParseError::NotALog(path.to_owned(), error))?;
+    let mut data = BufWriter::new(&mut *output.data);
+    let mut print = || -> io::Result<()> {
+        for line in lines {
+            let line = if output.terminal { ansi::fit(line.as_bytes()) } else { line };
+            writeln!(data, "{line}")?;
+        }
+        data.flush()
+    };
+    match print() {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ParseError::ReaderGone),
+        other => other.map(|()| Verdict::Clean).map_err(ParseError::Write),
     }
 }
 

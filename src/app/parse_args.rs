@@ -10,8 +10,8 @@ use clap::{ArgGroup, Parser};
 #[command(
     name = "parse",
     version,
-    group = ArgGroup::new("what").required(true).args(["feedback", "upid"]),
-    after_help = "Exit codes: 0 done; 1 cannot read, not a UPID, over a limit, or ignored lines with --strict; 2 bad usage."
+    group = ArgGroup::new("what").required(true).args(["feedback", "log", "upid"]),
+    after_help = "Exit codes: 0 done; 1 cannot read, not a UPID or log, over a limit, or ignored lines with --strict; 2 bad usage."
 )]
 pub struct ParseArgs {
     /// Print the values of a feedback file as one JSON object (- is standard input)
@@ -19,12 +19,16 @@ pub struct ParseArgs {
     pub feedback: Option<PathBuf>,
 
     /// Go on, and print a new object at each change
-    #[arg(long, requires = "feedback", conflicts_with = "upid")]
+    #[arg(long, requires = "feedback", conflicts_with_all = ["upid", "log"])]
     pub follow: bool,
 
     /// List every ignored line with its number, and fail if there are any
-    #[arg(long, requires = "feedback", conflicts_with = "upid")]
+    #[arg(long, requires = "feedback", conflicts_with_all = ["upid", "log"])]
     pub strict: bool,
+
+    /// Print a task log of the Proxmox API, which is JSON, as text (- is standard input)
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
 
     /// Print the fields of a UPID as one JSON object
     #[arg(long, value_name = "UPID", allow_hyphen_values = true)]
@@ -47,7 +51,15 @@ mod tests {
         assert!(accepts("parse --feedback f --strict --follow"));
         assert!(accepts("parse --feedback - --follow"));
         assert!(accepts("parse --upid UPID:x"));
-        for bad in ["parse", "parse --feedback f --upid u", "parse --upid u --strict", "parse --follow", "parse f"] {
+        assert!(accepts("parse --log -"));
+        for bad in [
+            "parse",
+            "parse --feedback f --upid u",
+            "parse --upid u --strict",
+            "parse --follow",
+            "parse f",
+            "parse --log f --follow",
+        ] {
             assert!(!accepts(bad), "{bad}");
         }
     }

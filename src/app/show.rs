@@ -10,6 +10,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::truth::Live;
 use crate::model::{
+    ansi::misleads,
     query::Page,
     task::{HistoryRow, Status, Timestamp, span},
     upid::Upid,
@@ -28,10 +29,7 @@ pub fn clean(text: &str) -> String {
             '\r' => safe.push_str("\\r"),
             '\\' => safe.push('\\'),
             c if c.is_control() => safe.push_str(&format!("\\x{:02x}", u32::from(c))),
-            // Marks and overrides of direction, line and paragraph separators, and what takes no place.
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}' => {
-                safe.push_str(&format!("\\u{{{:x}}}", u32::from(c)));
-            }
+            c if misleads(c) => safe.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
             c => safe.push(c),
         }
     }

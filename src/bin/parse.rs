@@ -1,6 +1,6 @@
 //! `parse`: feedback files and UPIDs as JSON. Command line and exit code; the work is in `taskwatcher::app::parse`.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
@@ -12,7 +12,15 @@ fn main() -> ExitCode {
     let args = ParseArgs::parse();
     let (stdout, mut stderr) = (io::stdout(), io::stderr());
     let mut data = stdout.lock();
-    let result = run(&args, &mut Output { data: &mut data, messages: &mut stderr, reader: Some(stdout.as_fd()) });
+    let result = run(
+        &args,
+        &mut Output {
+            data: &mut data,
+            messages: &mut stderr,
+            terminal: stdout.is_terminal(),
+            reader: Some(stdout.as_fd()),
+        },
+    );
     match result {
         Ok(Verdict::Clean) | Err(ParseError::ReaderGone) => ExitCode::SUCCESS,
         Ok(Verdict::Findings) => ExitCode::from(1),

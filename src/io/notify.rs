@@ -63,8 +63,12 @@ impl Notify {
             let (len, trusted) = {
                 let mut slices = [IoSliceMut::new(&mut bytes)];
                 // Descriptors that come along (a barrier's) have no room here: the kernel closes them, as is wanted.
-                match recvmsg::<UnixAddr>(self.socket.as_raw_fd(), &mut slices, Some(&mut room), MsgFlags::MSG_CMSG_CLOEXEC)
-                {
+                match recvmsg::<UnixAddr>(
+                    self.socket.as_raw_fd(),
+                    &mut slices,
+                    Some(&mut room),
+                    MsgFlags::MSG_CMSG_CLOEXEC,
+                ) {
                     Ok(message) => {
                         let mut parts = message.cmsgs().into_iter().flatten();
                         let trusted = parts.any(|part| match part {

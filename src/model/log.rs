@@ -64,6 +64,48 @@ pub fn split_time(line: &[u8]) -> (Option<&[u8]>, &[u8]) {
     }
 }
 
+/// Why a text is no log of the Proxmox API.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadLog {
+    /// No JSON at all.
+    #[error("it is not JSON: {0}")]
+    NotJson(String),
+    /// JSON of something else.
+    #[error("it is not a list of lines, nor an object whose `data` is one")]
+    NotAList,
+    /// An entry of the list.
+    #[error("entry {0} is no line: it has no {1}")]
+    NotALine(usize, &'static str),
+}
+
+/// The lines of a log as the Proxmox API gives it: `[{"n":1,"t":"text"},…]`, in any order, with or without
+/// `{"data":…}` around. They come in the order of their numbers.
+///
+/// # Errors
+/// [`BadLog`]
+pub fn parse_api_log(text: &[u8]) -> Result<Vec<String>, BadLog> {
+    use serde_json::Value;
+    let value: Value = serde_json::from_slice(text).map_err(|error| BadLog::NotJson(error.to_string()))?;
+    let list = match value {
+        Value::Array(list) => list,
+        Value::Object(mut object) => match object.remove("data") {
+            Some(Value::Array(list)) => list,
+            Some(_) | None => return Err(BadLog::NotAList),
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return Err(BadLog::NotAList),
+    };
+    let line = |(index, mut entry): (usize, Value)| {
+        let number = entry.get("n").and_then(Value::as_i64).ok_or(BadLog::NotALine(index + 1, "number `n`"))?;
+        match entry.get_mut("t").map(Value::take) {
+            Some(Value::String(text)) => Ok((number, text)),
+            Some(_) | None => Err(BadLog::NotALine(index + 1, "text `t`")),
+        }
+    };
+    let mut lines = list.into_iter().enumerate().map(line).collect::<Result<Vec<_>, _>>()?;
+    lines.sort_by_key(|(number, _)| *number);
+    Ok(lines.into_iter().map(|(_, text)| text).collect())
+}
+
 /// A size that does not say one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is not a size, as 64M, 500K, 1G or a number of bytes")]
@@ -115,6 +157,25 @@ mod tests {
         assert_eq!(parse_cut(b"2026-11-23T20:15:00Z: [log cut here: x bytes before this line]"), None);
         assert_eq!(parse_closing(closing_text("ERROR: a\nb").as_bytes()), Some("ERROR: a b"));
         assert_eq!(parse_closing(b"hello"), None);
+    }
+
+    #[test]
+    fn the_api_s_form_becomes_lines() {
+        let read = |text: &str| parse_api_log(text.as_bytes());
+        assert_eq!(read(r#"[{"n":8,"t":"b"},{"t":"a\u001b","n":7,"x":1}]"#).unwrap(), ["a\u{1b}", "b"]);
+        assert_eq!(read(r#"{"success":1,"data":[{"n":1,"t":""}],"total":1}"#).unwrap(), [""]);
+        assert!(read("[]").unwrap().is_empty());
+        for (text, why) in [
+            ("", "not JSON"),
+            ("[{", "not JSON"),
+            ("3", "not a list"),
+            (r#"{"data":null}"#, "not a list"),
+            (r#"[{"n":1,"t":"a"},{"t":"b"}]"#, "entry 2 is no line: it has no number"),
+            (r#"[{"n":1,"t":5}]"#, "entry 1 is no line: it has no text"),
+            ("[4]", "entry 1"),
+        ] {
+            assert!(read(text).unwrap_err().to_string().contains(why), "{text}");
+        }
     }
 
     #[test]

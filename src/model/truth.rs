@@ -155,8 +155,13 @@ mod tests {
         let spooled = End::new(&Outcome::Ok, now(1234), None);
         for same_boot in [true, false] {
             for launcher_alive in [true, false] {
-                let facts =
-                    Facts { same_boot, launcher_alive, survivors: 1, spooled: Some(spooled.clone()), ..Facts::default() };
+                let facts = Facts {
+                    same_boot,
+                    launcher_alive,
+                    survivors: 1,
+                    spooled: Some(spooled.clone()),
+                    ..Facts::default()
+                };
                 assert_eq!(ended(judge(&running(), &facts, now(2000))), spooled);
             }
         }

@@ -1,0 +1,408 @@
+//! Showing what a task printed.
+
+use std::{
+    io::{self, ErrorKind, Write},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    show,
+    truth::{self, Live},
+};
+use crate::{
+    io::{
+        child,
+        feedfile::Follower,
+        logread::LogReader,
+        process,
+        store::{self, Store, StoreError},
+    },
+    model::{
+        ansi,
+        log::{parse_closing, split_time},
+        task::Status,
+    },
+};
+
+/// What is read at once.
+const BLOCK: usize = 256 << 10;
+/// How often to look where the kernel tells of no changes, and for the start of what is reserved.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Characters of a line among the last ones of `show`.
+const LONGEST_LAST: usize = 200;
+/// Bytes that are read for those.
+const LAST_BYTES: u64 = 64 << 10;
+
+/// How a log is shown.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Only so many of its last lines.
+    pub tail: Option<usize>,
+    /// Lines that are passed over; from 0, as the Proxmox API counts.
+    pub start: u64,
+    /// At most so many lines.
+    pub limit: Option<u64>,
+    /// Without times.
+    pub no_time: bool,
+    /// As an array of JSON objects; one a line when it is followed.
+    pub json: bool,
+    /// For a terminal: what could act on it is left out.
+    pub terminal: bool,
+    /// Go on until the task has ended.
+    pub follow: bool,
+}
+
+/// Why it cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// It was launched without, or before there were any.
+    #[error("task {0} has no log: {1}")]
+    None(i64, &'static str),
+    /// It is not where it should be.
+    #[error("cannot read the log of task {0}, {1:?}: {2}")]
+    Read(i64, PathBuf, io::Error),
+    /// Waiting for more.
+    #[error("cannot follow the log of task {0}: {1}")]
+    Wait(i64, io::Error),
+    /// The database, while following.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nobody reads what we print.
+    #[error("cannot write the output: {0}")]
+    Write(io::Error),
+}
+
+/// Where the log of a task is: where its number and UPID say, else where its row says.
+pub fn place(db: &Path, id: i64, upid: Option<&str>, column: Option<&str>) -> Option<PathBuf> {
+    let row = column?;
+    let usual = upid.map(|upid| store::log_file(db, id, upid));
+    match usual {
+        // The database was moved, with its logs.
+        Some(usual) if usual.exists() => Some(usual),
+        Some(_) | None => Some(PathBuf::from(row)),
+    }
+}
+
+/// The last lines that a task printed, fit for a terminal and without their times; none if there is no log to read.
+pub fn last_lines(db: &Path, id: i64, upid: Option<&str>, column: Option<&str>, count: usize) -> Vec<String> {
+    let read = || -> Option<Vec<String>> {
+        let reader = LogReader::open(&place(db, id, upid, column)?).ok()?;
+        let end = reader.end().ok()?;
+        // One more, which is ours: it tells how the task ended.
+        let from = reader.tail(count + 1).ok()?.max(end.saturating_sub(LAST_BYTES));
+        let mut bytes = vec![0; usize::try_from(end - from).ok()?];
+        let mut got = 0;
+        while got < bytes.len() {
+            match reader.read(from + got as u64, &mut bytes[got..]).ok()? {
+                0 => break,
+                more => got += more,
+            }
+        }
+        let text = bytes[..got].strip_suffix(b"\n").unwrap_or(&bytes[..got]);
+        let mut lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').map(|line| split_time(line).1).collect();
+        if lines.last().is_some_and(|line| line.is_empty() || parse_closing(line).is_some()) {
+            lines.pop();
+        }
+        let skipped = lines.len().saturating_sub(count);
+        let shown = |line: &[u8]| {
+            let line: String = ansi::fit(line).chars().take(10 * LONGEST_LAST).collect();
+            let text = show::clean(&strip_colours(&line));
+            match text.chars().nth(LONGEST_LAST) {
+                Some(_) => text.chars().take(LONGEST_LAST - 1).chain(['…']).collect(),
+                None => text,
+            }
+        };
+        Some(lines.into_iter().skip(skipped).map(shown).collect())
+    };
+    read().unwrap_or_default()
+}
+
+/// A text that [`ansi::fit`] made, without its colours: they are all that begins with an escape there.
+fn strip_colours(text: &str) -> String {
+    let mut parts = text.split('\x1b');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once('m').map_or("", |(_, rest)| rest))
+}
+
+/// One task whose log is shown.
+#[derive(Debug)]
+pub struct Subject {
+    /// Its number.
+    pub id: i64,
+    /// Its log; none if it has none.
+    pub log: Option<PathBuf>,
+    /// While it has not ended.
+    pub live: Option<Live>,
+}
+
+/// Shows a log. With `follow` it goes on until the task has ended.
+///
+/// # Errors
+/// [`LogError`]
+pub fn show(store: &mut Store, subject: Subject, wanted: &Wanted, out: &mut dyn Write) -> Result<(), LogError> {
+    let Some(path) = &subject.log else {
+        let why = match subject.live.as_ref().map(|live| live.status) {
+            Some(Status::Reserved) => "it was not started yet",
+            Some(_) | None => "it was launched with --no-log, was never started, or is of an older version",
+        };
+        return Err(LogError::None(subject.id, why));
+    };
+    // Made before anything is read, so that no change is missed.
+    let follower = wanted.follow.then(|| Follower::new(path));
+    let failed = |error| LogError::Read(subject.id, path.clone(), error);
+    let reader = match LogReader::open(path) {
+        Ok(reader) => Some(reader),
+        // It is about to begin.
+        Err(error) if error.kind() == ErrorKind::NotFound && subject.live.is_some() => None,
+        Err(error) => return Err(failed(error)),
+    };
+    let mut showing =
+        Showing { wanted, out: io::BufWriter::with_capacity(BLOCK, out), line: vec![], number: 0, place: 0, shown: 0 };
+    if wanted.json && !wanted.follow {
+        showing.write(b"[")?;
+    }
+    let mut reader = match reader {
+        Some(reader) => {
+            showing.begin(&reader).map_err(failed)?;
+            Some(reader)
+        }
+        None => None,
+    };
+    let mut watch =
+        follower.map(|follower| Watch { follower, id: subject.id, live: subject.live.clone(), over: false });
+    loop {
+        let last = watch.as_ref().is_none_or(|watch| watch.over || watch.live.is_none());
+        match &mut reader {
+            Some(reader) => showing.more(reader).map_err(|error| error.on(&subject))?,
+            None => {
+                if let Ok(begun) = LogReader::open(path) {
+                    showing.begin(&begun).map_err(failed)?;
+                    reader = Some(begun);
+                    continue;
+                }
+            }
+        }
+        if showing.is_full() || last {
+            break;
+        }
+        showing.out.flush().map_err(LogError::Write)?;
+        if let Some(watch) = &mut watch {
+            watch.wait(store)?;
+        }
+        if let Some(reader) = &mut reader {
+            match reader.refresh() {
+                // Cleared while we read it: what is open can still be read.
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    showing.end()
+}
+
+/// A log on its way to whoever reads it.
+struct Showing<'a, 'b> {
+    wanted: &'a Wanted,
+    out: io::BufWriter<&'b mut dyn Write>,
+    /// A line whose end was not read yet.
+    line: Vec<u8>,
+    /// Lines before it.
+    number: u64,
+    /// Where to read on.
+    place: u64,
+    /// Lines that were shown.
+    shown: u64,
+}
+
+enum ShowError {
+    Read(io::Error),
+    Write(io::Error),
+}
+
+impl ShowError {
+    fn on(self, subject: &Subject) -> LogError {
+        match self {
+            ShowError::Read(error) => LogError::Read(subject.id, subject.log.clone().unwrap_or_default(), error),
+            ShowError::Write(error) => LogError::Write(error),
+        }
+    }
+}
+
+impl Showing<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), LogError> {
+        self.out.write_all(bytes).map_err(LogError::Write)
+    }
+
+    /// Finds where to begin.
+    fn begin(&mut self, reader: &LogReader) -> io::Result<()> {
+        let cut = reader.cut_line()?;
+        let cut_lines = u64::from(!cut.is_empty());
+        match self.wanted.tail {
+            Some(lines) => {
+                self.place = reader.tail(lines)?;
+                if self.wanted.json {
+                    self.number = cut_lines + reader.lines_before(self.place)?;
+                }
+                if self.place == reader.start() && lines > 0 {
+                    self.line = cut;
+                    self.number = 0;
+                }
+            }
+            None if self.wanted.start == 0 => {
+                self.line = cut;
+                self.place = reader.start();
+            }
+            None => {
+                let (place, passed) = reader.skip(self.wanted.start - cut_lines)?;
+                self.place = place;
+                self.number = cut_lines + passed;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.wanted.limit.is_some_and(|limit| self.shown >= limit)
+    }
+
+    /// Shows what there is now.
+    fn more(&mut self, reader: &LogReader) -> Result<(), ShowError> {
+        if self.place < reader.start() {
+            // It was dropped before we got there.
+            self.place = reader.start();
+            let cut = reader.cut_line().map_err(ShowError::Read)?;
+            self.line.extend_from_slice(&cut);
+        }
+        let plain = !self.wanted.json && !self.wanted.terminal && !self.wanted.no_time && self.wanted.limit.is_none();
+        let mut block = vec![0; BLOCK];
+        loop {
+            if !self.line.is_empty() && (plain || self.line.ends_with(b"\n")) {
+                let line = std::mem::take(&mut self.line);
+                match plain {
+                    true => self.out.write_all(&line).map_err(ShowError::Write)?,
+                    false => self.show_line(&line).map_err(ShowError::Write)?,
+                }
+            }
+            if self.is_full() {
+                return Ok(());
+            }
+            let got = reader.read(self.place, &mut block).map_err(ShowError::Read)?;
+            if got == 0 {
+                return Ok(());
+            }
+            self.place += got as u64;
+            if plain {
+                self.out.write_all(&block[..got]).map_err(ShowError::Write)?;
+                continue;
+            }
+            for piece in block[..got].split_inclusive(|byte| *byte == b'\n') {
+                if !piece.ends_with(b"\n") {
+                    self.line.extend_from_slice(piece);
+                } else if self.line.is_empty() {
+                    self.show_line(piece).map_err(ShowError::Write)?;
+                } else {
+                    self.line.extend_from_slice(piece);
+                    let line = std::mem::take(&mut self.line);
+                    self.show_line(&line).map_err(ShowError::Write)?;
+                }
+                if self.is_full() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn show_line(&mut self, line: &[u8]) -> io::Result<()> {
+        self.number += 1;
+        self.shown += 1;
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let (time, rest) = if self.wanted.no_time { (None, split_time(text).1) } else { split_time(text) };
+        if self.wanted.json {
+            let whole = String::from_utf8_lossy(if time.is_some() { text } else { rest });
+            let separator = match (self.wanted.follow, self.shown) {
+                (true, _) | (false, 1) => "",
+                (false, _) => ",",
+            };
+            let object = json!({ "n": self.number, "t": Value::from(whole) });
+            write!(self.out, "{separator}{object}")?;
+            return if self.wanted.follow { writeln!(self.out) } else { Ok(()) };
+        }
+        if self.wanted.terminal {
+            let time = time.map(|time| format!("{}: ", String::from_utf8_lossy(time))).unwrap_or_default();
+            return writeln!(self.out, "{time}{}", ansi::fit(rest));
+        }
+        self.out.write_all(if time.is_some() { text } else { rest })?;
+        if line.ends_with(b"\n") { self.out.write_all(b"\n") } else { Ok(()) }
+    }
+
+    fn end(mut self) -> Result<(), LogError> {
+        let rest = std::mem::take(&mut self.line);
+        if !rest.is_empty() && !self.is_full() {
+            self.show_line(&rest).map_err(LogError::Write)?;
+        }
+        if self.wanted.json && !self.wanted.follow {
+            self.write(b"]\n")?;
+        }
+        self.out.flush().map_err(LogError::Write)
+    }
+}
+
+/// Waits for more of a log, and for the end of its task.
+struct Watch {
+    follower: Follower,
+    id: i64,
+    live: Option<Live>,
+    over: bool,
+}
+
+impl Watch {
+    fn wait(&mut self, store: &mut Store) -> Result<(), LogError> {
+        let failed = |error| LogError::Wait(self.id, error);
+        let mut ends: Vec<OwnedFd> = vec![];
+        let mut gone = false;
+        let mut timeout = None;
+        if let Some(live) = &self.live {
+            let watched = match live.status {
+                Status::Orphaned => &live.survivors[..],
+                Status::Reserved => {
+                    timeout = Some(LOOK_EVERY);
+                    &[]
+                }
+                Status::Running | Status::Silent | Status::Stalled | Status::Stopping => live.task.launcher.as_slice(),
+            };
+            for process in watched {
+                match process::open(*process).map_err(failed)? {
+                    Some(fd) => ends.push(fd),
+                    None => gone = true,
+                }
+            }
+        }
+        if !gone {
+            let events = self.follower.events();
+            if events.is_none() {
+                timeout = Some(LOOK_EVERY);
+            }
+            let fds: Vec<BorrowedFd<'_>> = ends.iter().map(AsFd::as_fd).chain(events).collect();
+            let ready = child::poll_any(&fds, timeout).map_err(failed)?;
+            gone = match ready {
+                Some(index) => index < ends.len(),
+                // Nothing was told: look what became of a reservation.
+                None => timeout.is_some(),
+            };
+            if !gone {
+                let drained = self.follower.wait(Some(Duration::ZERO), None);
+                drained.map_err(|error| LogError::Wait(self.id, io::Error::other(error)))?;
+            }
+        }
+        if gone {
+            let survey = truth::survey(store)?;
+            self.live = survey.live.into_iter().find(|live| live.task.id == self.id);
+            self.over = self.live.is_none();
+        }
+        Ok(())
+    }
+}

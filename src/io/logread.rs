@@ -1,0 +1,341 @@
+//! The log of a task, as it is read while somebody may be writing it: see `model/log.rs` for its form.
+//!
+//! A place in it is the number of bytes of log before that place, counted from the log's own beginning. So a place
+//! stays what it is when the writer begins a new half, drops the old one, or joins the two at the end.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, ErrorKind},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use memchr::{memchr, memchr_iter, memrchr_iter};
+
+use crate::model::log::parse_cut;
+
+/// What is read at once.
+const BLOCK: usize = 64 << 10;
+/// Longest line that tells of a cut.
+const LONGEST_CUT: usize = 128;
+/// A writer that begins a new half is caught between two steps at most so often.
+const TRIES: usize = 20;
+
+#[derive(Debug)]
+struct Part {
+    file: File,
+    inode: u64,
+    /// Bytes of its first line, if that tells of a cut.
+    head: u64,
+    /// Its place in the log.
+    start: u64,
+    /// Bytes of the log in it; none: to its end, which may move.
+    len: Option<u64>,
+}
+
+impl Part {
+    fn open(path: &Path) -> io::Result<Part> {
+        let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
+        let mut first = [0; LONGEST_CUT];
+        let got = read_at(&file, &mut first, 0)?;
+        let line = memchr(b'\n', &first[..got]).map(|end| &first[..=end]);
+        let cut = line.and_then(|line| Some((line.len() as u64, parse_cut(line)?)));
+        let (head, start) = cut.unwrap_or((0, 0));
+        Ok(Part { file, inode: meta.ino(), head, start, len: None })
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        match self.len {
+            Some(len) => Ok(len),
+            None => Ok(self.file.metadata()?.len().saturating_sub(self.head)),
+        }
+    }
+}
+
+fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(buffer, at) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// A log, open for reading.
+#[derive(Debug)]
+pub struct LogReader {
+    path: PathBuf,
+    parts: Vec<Part>,
+}
+
+impl LogReader {
+    /// Opens a log. Links are not followed.
+    ///
+    /// # Errors
+    /// As open(2) says; `NotFound` when there is none (yet).
+    pub fn open(path: &Path) -> io::Result<LogReader> {
+        let mut reader = LogReader { path: path.to_owned(), parts: vec![] };
+        reader.reopen()?;
+        Ok(reader)
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        let mut older_path = self.path.clone().into_os_string();
+        older_path.push(".1");
+        let older_path = PathBuf::from(older_path);
+        let mut tries = 0;
+        self.parts = loop {
+            tries += 1;
+            let newer = match Part::open(&self.path) {
+                Ok(newer) => newer,
+                // Between two steps of the writer, or left so by one that died there.
+                Err(error) if error.kind() == ErrorKind::NotFound => match Part::open(&older_path) {
+                    Ok(_) if tries < TRIES => continue,
+                    Ok(older) => break vec![older],
+                    Err(_) => return Err(error),
+                },
+                Err(error) => return Err(error),
+            };
+            if newer.start == 0 {
+                break vec![newer];
+            }
+            match Part::open(&older_path) {
+                // The halves changed places meanwhile.
+                Ok(older) if older.start >= newer.start && tries < TRIES => {}
+                Ok(older) if older.start < newer.start => {
+                    let len = Some(newer.start - older.start);
+                    break vec![Part { len, ..older }, newer];
+                }
+                Ok(_) | Err(_) => break vec![newer],
+            }
+        };
+        Ok(())
+    }
+
+    /// Looks for what the writer has changed beside adding bytes; true if the log goes on in another file.
+    ///
+    /// # Errors
+    /// As open(2) says.
+    pub fn refresh(&mut self) -> io::Result<bool> {
+        let now = std::fs::symlink_metadata(&self.path).map(|meta| meta.ino()).ok();
+        if self.parts.last().map(|part| part.inode) == now {
+            return Ok(false);
+        }
+        self.reopen()?;
+        Ok(true)
+    }
+
+    /// The place where what is left of it begins; over zero, older bytes are gone.
+    pub fn start(&self) -> u64 {
+        self.parts.first().map_or(0, |part| part.start)
+    }
+
+    /// The place where it ends just now.
+    ///
+    /// # Errors
+    /// As fstat(2) says.
+    pub fn end(&self) -> io::Result<u64> {
+        self.parts.last().map_or(Ok(0), |part| Ok(part.start + part.len()?))
+    }
+
+    /// The line that tells of the cut, with its end, if there was one.
+    ///
+    /// # Errors
+    /// As read(2) says.
+    pub fn cut_line(&self) -> io::Result<Vec<u8>> {
+        let Some(part) = self.parts.first() else { return Ok(vec![]) };
+        let mut line = vec![0; usize::try_from(part.head).unwrap_or(0)];
+        let got = read_at(&part.file, &mut line, 0)?;
+        line.truncate(got);
+        Ok(line)
+    }
+
+    /// Reads from a place on into `buffer`; 0: there is no more just now.
+    ///
+    /// # Errors
+    /// As read(2) says.
+    pub fn read(&self, place: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        for part in &self.parts {
+            if place < part.start {
+                continue;
+            }
+            let offset = place - part.start;
+            let room = match part.len {
+                Some(len) => usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX).min(buffer.len()),
+                None => buffer.len(),
+            };
+            if room == 0 {
+                continue;
+            }
+            let got = read_at(&part.file, &mut buffer[..room], part.head + offset)?;
+            if got > 0 {
+                return Ok(got);
+            }
+        }
+        Ok(0)
+    }
+
+    /// The place where the last `lines` lines begin.
+    ///
+    /// # Errors
+    /// As read(2) says.
+    pub fn tail(&self, lines: usize) -> io::Result<u64> {
+        let (start, end) = (self.start(), self.end()?);
+        let mut left = lines;
+        let mut upto = end;
+        let mut block = vec![0; BLOCK];
+        while upto > start && lines > 0 {
+            let from = upto.saturating_sub(BLOCK as u64).max(start);
+            let wanted = usize::try_from(upto - from).unwrap_or(BLOCK);
+            let mut got = 0;
+            while got < wanted {
+                match self.read(from + got as u64, &mut block[got..wanted])? {
+                    0 => break,
+                    more => got += more,
+                }
+            }
+            for at in memrchr_iter(b'\n', &block[..got]) {
+                // The end of the last line is no beginning of another.
+                if from + at as u64 + 1 == end {
+                    continue;
+                }
+                left -= 1;
+                if left == 0 {
+                    return Ok(from + at as u64 + 1);
+                }
+            }
+            upto = from;
+        }
+        Ok(if lines == 0 { end } else { start })
+    }
+
+    /// The place where the line begins that has `lines` before it, and how many lines were passed to get there: fewer
+    /// if there are not so many.
+    ///
+    /// # Errors
+    /// As read(2) says.
+    pub fn skip(&self, lines: u64) -> io::Result<(u64, u64)> {
+        let mut place = self.start();
+        let mut passed = 0;
+        let mut block = vec![0; BLOCK];
+        while passed < lines {
+            let got = self.read(place, &mut block)?;
+            if got == 0 {
+                break;
+            }
+            for at in memchr_iter(b'\n', &block[..got]) {
+                passed += 1;
+                if passed == lines {
+                    return Ok((place + at as u64 + 1, passed));
+                }
+            }
+            place += got as u64;
+        }
+        Ok((place, passed))
+    }
+
+    /// How many lines end before a place.
+    ///
+    /// # Errors
+    /// As read(2) says.
+    pub fn lines_before(&self, end: u64) -> io::Result<u64> {
+        let mut place = self.start();
+        let mut lines = 0;
+        let mut block = vec![0; BLOCK];
+        while place < end {
+            let wanted = usize::try_from(end - place).unwrap_or(BLOCK).min(BLOCK);
+            let got = self.read(place, &mut block[..wanted])?;
+            if got == 0 {
+                break;
+            }
+            lines += memchr_iter(b'\n', &block[..got]).count() as u64;
+            place += got as u64;
+        }
+        Ok(lines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::log::cut_text;
+    use std::fs;
+
+    fn all(reader: &LogReader) -> String {
+        let mut text = reader.cut_line().unwrap();
+        let mut place = reader.start();
+        let mut buffer = [0; 7];
+        loop {
+            match reader.read(place, &mut buffer).unwrap() {
+                0 => return String::from_utf8(text).unwrap(),
+                got => {
+                    text.extend_from_slice(&buffer[..got]);
+                    place += got as u64;
+                }
+            }
+        }
+    }
+
+    fn cut(bytes: u64) -> String {
+        format!("2026-11-23T20:15:00Z: {}\n", cut_text(bytes))
+    }
+
+    #[test]
+    fn two_halves_are_one_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let (newer, older) = (dir.path().join("x.log"), dir.path().join("x.log.1"));
+        fs::write(&newer, "one\ntwo\n").unwrap();
+        let mut reader = LogReader::open(&newer).unwrap();
+        assert_eq!(all(&reader), "one\ntwo\n");
+        fs::rename(&newer, &older).unwrap();
+        fs::write(&newer, cut(8) + "three\nfour").unwrap();
+        assert!(reader.refresh().unwrap() && !reader.refresh().unwrap());
+        assert_eq!(all(&reader), "one\ntwo\nthree\nfour");
+        assert_eq!((reader.start(), reader.end().unwrap()), (0, 18));
+        // Joining appends to the older one before it takes the name: nothing is seen twice.
+        fs::write(&older, "one\ntwo\nthree\n").unwrap();
+        assert_eq!(all(&LogReader::open(&newer).unwrap()), "one\ntwo\nthree\nfour");
+        fs::write(&older, cut(100) + "later\n").unwrap();
+        fs::write(&newer, cut(106) + "last\n").unwrap();
+        let reader = LogReader::open(&newer).unwrap();
+        assert_eq!(all(&reader), cut(100) + "later\nlast\n");
+        fs::remove_file(&newer).unwrap();
+        assert_eq!(all(&LogReader::open(&newer).unwrap()), cut(100) + "later\n", "its writer died between two steps");
+    }
+
+    #[test]
+    fn lines_are_found_from_both_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.log");
+        let lines: Vec<String> = (0..30_000).map(|n| format!("line {n}\n")).collect();
+        fs::write(&path, lines.concat()).unwrap();
+        let reader = LogReader::open(&path).unwrap();
+        let place = |n: usize| lines[..n].iter().map(String::len).sum::<usize>() as u64;
+        for n in [0, 1, 2, 9_999, 29_999, 30_000] {
+            assert_eq!(reader.tail(n).unwrap(), place(30_000 - n), "{n}");
+            assert_eq!(reader.skip(n as u64).unwrap(), (place(n), n as u64));
+            assert_eq!(reader.lines_before(place(n)).unwrap(), n as u64);
+        }
+        assert_eq!(reader.tail(40_000).unwrap(), 0);
+        assert_eq!(reader.skip(40_000).unwrap(), (place(30_000), 30_000));
+        fs::write(&path, "a\nb").unwrap();
+        assert_eq!(LogReader::open(&path).unwrap().tail(1).unwrap(), 2, "a last line without its end counts");
+        fs::write(&path, "").unwrap();
+        assert_eq!(LogReader::open(&path).unwrap().tail(5).unwrap(), 0);
+    }
+
+    #[test]
+    fn links_and_folders_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.log");
+        std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
+        LogReader::open(&path).unwrap_err();
+        LogReader::open(dir.path()).unwrap_err();
+        assert_eq!(LogReader::open(&dir.path().join("y")).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+}

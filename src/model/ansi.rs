@@ -1,0 +1,102 @@
+//! What a task printed, made fit for a terminal: colours stay, whatever else would act on the terminal goes.
+
+use vte::{Params, Parser, Perform};
+
+/// Marks and overrides of direction, line and paragraph separators, and what takes no place: they make a text look like
+/// another one.
+pub fn misleads(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
+}
+
+/// A line without its end. Of a line that was written over and over (CR), what stands there last is shown; colours end
+/// with the line.
+pub fn fit(line: &[u8]) -> String {
+    let mut shown = Shown { text: String::with_capacity(line.len()), coloured: false };
+    let mut parser: Parser = Parser::new();
+    parser.advance(&mut shown, last_overwrite(line));
+    if shown.coloured {
+        shown.text.push_str("\x1b[0m");
+    }
+    shown.text
+}
+
+/// What follows the last CR that has anything after it.
+fn last_overwrite(line: &[u8]) -> &[u8] {
+    let trimmed = line.iter().rposition(|byte| *byte != b'\r').map_or(&line[..0], |last| &line[..=last]);
+    let start = trimmed.iter().rposition(|byte| *byte == b'\r').map_or(0, |at| at + 1);
+    &trimmed[start..]
+}
+
+struct Shown {
+    text: String,
+    coloured: bool,
+}
+
+impl Perform for Shown {
+    fn print(&mut self, c: char) {
+        match c {
+            c if misleads(c) => self.text.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
+            c if c.is_control() => {}
+            c => self.text.push(c),
+        }
+    }
+
+    fn execute(&mut self, byte: u8) {
+        if byte == b'\t' {
+            self.text.push('\t');
+        }
+    }
+
+    fn csi_dispatch(&mut self, params: &Params, intermediates: &[u8], ignore: bool, action: char) {
+        if action != 'm' || ignore || !intermediates.is_empty() {
+            return;
+        }
+        let numbers: Vec<String> =
+            params.iter().map(|parts| parts.iter().map(u16::to_string).collect::<Vec<_>>().join(":")).collect();
+        self.text.push_str(&format!("\x1b[{}m", numbers.join(";")));
+        self.coloured = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn colours_stay_and_the_rest_goes() {
+        assert_eq!(fit(b"a\x1b[1;31mred\x1b[0m b\tc"), "a\x1b[1;31mred\x1b[0m b\tc\x1b[0m");
+        assert_eq!(fit(b"\x1b[38:5:9mx"), "\x1b[38:5:9mx\x1b[0m");
+        assert_eq!(fit(b"\x1b[2J\x1b[H\x1b]0;title\x07\x1b[?25lbell\x07\x1b7\x1bcx\x1bP1$tq\x1b\\y\x08z"), "bellxyz");
+        assert_eq!(fit(b"\x1b[>1mno\x9b31m\xff"), "no31m\u{fffd}");
+        assert_eq!(fit("safe\u{202e}evil\u{9b}2J é".as_bytes()), "safe\\u{202e}evil2J é");
+    }
+
+    #[test]
+    fn of_a_progress_bar_its_last_state_is_shown() {
+        assert_eq!(fit(b"10%\r50%\r100%"), "100%");
+        assert_eq!(fit(b"10%\r50%\r"), "50%");
+        assert_eq!(fit(b"windows\r"), "windows");
+        assert_eq!(fit(b"\r\r"), "");
+    }
+
+    proptest! {
+        /// Whatever bytes come: no control character but tab, and no escape but a colour.
+        #[test]
+        fn nothing_acts_on_the_terminal(line in prop::collection::vec(prop_oneof![
+            Just(0x1bu8), Just(b'['), Just(b']'), Just(b'm'), Just(b';'), Just(0x9b), Just(0xc2), any::<u8>()
+        ], 0..200)) {
+            let text = fit(&line);
+            let mut rest = text.as_str();
+            while let Some(at) = rest.find('\x1b') {
+                let tail = &rest[at + 1..];
+                let end = tail.find('m').unwrap();
+                prop_assert!(tail.starts_with('['));
+                prop_assert!(tail[1..end].chars().all(|c| c.is_ascii_digit() || c == ';' || c == ':'), "{tail:?}");
+                prop_assert!(!rest[..at].chars().any(|c| c.is_control() && c != '\t' || misleads(c)));
+                rest = &tail[end + 1..];
+            }
+            prop_assert!(!rest.chars().any(|c| c.is_control() && c != '\t' || misleads(c)));
+        }
+    }
+}
