@@ -108,7 +108,7 @@ fn log(path: &Path, output: &mut Output<'_>) -> Result<Verdict, ParseError> {
     read.map_err(|error| ParseError::Log(path.to_owned(), error))?;
     let lines = parse_api_log(&text).map_err(|error| ParseError::NotALog(path.to_owned(), error))?;
     let mut data = BufWriter::new(&mut *output.data);
-    let mut print = || -> io::Result<()> {
+    let print = || -> io::Result<()> {
         for line in lines {
             let line = if output.terminal { ansi::fit(line.as_bytes()) } else { line };
             writeln!(data, "{line}")?;

@@ -19,6 +19,8 @@
 //! Everything that must hold together is one transaction. A new database is made whole under another name and linked
 //! into place, so nobody ever sees half of one.
 
+mod claim;
+mod ends;
 mod old;
 mod place;
 mod rows;
@@ -34,19 +36,20 @@ use std::{
 
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension, ToSql, Transaction, TransactionBehavior, config::DbConfig,
-    named_params, params, params_from_iter, types::Value,
+    params, params_from_iter,
 };
 use serde::{Deserialize, Serialize};
 
 use self::{
+    claim::{claim_in, name_taken, next_id},
+    ends::{end_values, move_to_history},
     old::{from_1_7, is_of_1_7},
     place::{beside, check_place, create, flush_folder, has_wal, stored_schema},
-    rows::{SELECT_HISTORY, SELECT_TASKS, history_row, of_task, page_sql, path_value, task_row},
+    rows::{SELECT_HISTORY, SELECT_TASKS, history_row, of_task, page_sql, task_row},
 };
 use crate::model::{
     query::{Cursor, Page, Query},
     task::{End, HistoryRow, Process, Status, Task, TaskRef},
-    upid::Upid,
 };
 
 /// `PRAGMA application_id` of our files: "twch".
@@ -766,237 +769,6 @@ fn failure(path: &Path, doing: &'static str, patience: Patience, error: rusqlite
         }
         _ => StoreError::Sqlite(path, doing, error),
     }
-}
-
-fn next_id(tx: &Transaction<'_>) -> rusqlite::Result<i64> {
-    let last: Option<i64> =
-        tx.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'tasks'", [], |row| row.get(0)).optional()?;
-    Ok(last.unwrap_or(0) + 1)
-}
-
-/// A new id, and the first slot that it may use and no live task does; most often one question gives both.
-fn next_place(tx: &Transaction<'_>) -> rusqlite::Result<(i64, i64)> {
-    let place: Option<(i64, bool)> = tx
-        .query_row(
-            "SELECT seq + 1, EXISTS (SELECT 1 FROM tasks WHERE slot = (seq + 1) % ?1)
-             FROM sqlite_sequence WHERE name = 'tasks'",
-            [SLOTS],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .optional()?;
-    match place {
-        Some((id, false)) => Ok((id, id % SLOTS)),
-        Some((id, true)) => Ok((id, free_slot(tx, id)?)),
-        None => Ok((1, free_slot(tx, 1)?)),
-    }
-}
-
-/// The first slot that this id may use and no live task does.
-fn free_slot(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<i64> {
-    let mut taken = tx.prepare("SELECT EXISTS (SELECT 1 FROM tasks WHERE slot = ?1)")?;
-    let mut slot = id % SLOTS;
-    while taken.query_row([slot], |row| row.get(0))? {
-        slot += SLOTS;
-    }
-    Ok(slot)
-}
-
-/// Whether a live task of the name, other than `myself`, forbids a unique one.
-fn name_taken(
-    tx: &Transaction<'_>,
-    task: &NewTask,
-    myself: Option<i64>,
-    is_dead: &impl Fn(&Task) -> bool,
-) -> rusqlite::Result<Option<Refused>> {
-    if !task.unique {
-        return Ok(None);
-    }
-    let mut statement = tx.prepare(&format!("{SELECT_TASKS} WHERE name = ?1 ORDER BY id"))?;
-    let rows = statement.query_map([&task.name], task_row)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    let other = rows.into_iter().find(|row| Some(row.id) != myself && !is_dead(row));
-    Ok(other.map(|row| Refused::NameTaken {
-        id: row.id,
-        name: task.name.clone(),
-        state: if row.is_reserved() { "is reserved" } else { "has not ended" },
-    }))
-}
-
-fn claim_in(
-    tx: &Transaction<'_>,
-    db: &Path,
-    start: &Start,
-    is_dead: &impl Fn(&Task) -> bool,
-) -> rusqlite::Result<Result<Claimed, Refused>> {
-    let mut task = start.task.clone();
-    let reserved = match &start.reservation {
-        None => None,
-        Some(wanted) => match find_reservation(tx, wanted, is_dead)? {
-            Ok(row) => Some(row),
-            Err(refused) => return Ok(Err(refused)),
-        },
-    };
-    if let Some(row) = &reserved {
-        task.handle.clone_from(&row.handle);
-        if !start.named && !row.name.is_empty() {
-            task.name.clone_from(&row.name);
-        }
-        for (given, had) in task.info.iter_mut().zip(&row.info) {
-            *given = given.take().or_else(|| had.clone());
-        }
-    }
-    let myself = reserved.as_ref().map(|row| row.id);
-    if let Some(refused) = name_taken(tx, &task, myself, is_dead)? {
-        return Ok(Err(refused));
-    }
-    let (id, slot) = match myself {
-        Some(id) => (id, free_slot(tx, id)?),
-        None => next_place(tx)?,
-    };
-    let launcher = start.launcher.unwrap_or(Process { pid: 0, pstart: 0 });
-    let upid = Upid::build(
-        &start.host,
-        launcher.pid.unsigned_abs(),
-        launcher.pstart,
-        task.now,
-        &task.name,
-        id.unsigned_abs(),
-        &start.user,
-    )
-    .to_string();
-    let feedpath = start.feedpath.as_ref().map(|dir| feedback_file(dir, id));
-    let log = start.log.then(|| log_file(db, id, &upid));
-    let [info1, info2, info3] = &task.info;
-    let columns = named_params! {
-        ":id": id, ":slot": slot, ":name": task.name, ":info1": info1, ":info2": info2, ":info3": info3,
-        ":feedback": start.feedback, ":starttime": task.now, ":timeout": start.timeout, ":handle": task.handle,
-        ":upid": upid, ":launcher_pid": launcher.pid, ":launcher_pstart": stamp(launcher.pstart),
-        ":boot_id": start.boot_id, ":host": start.host, ":user": start.user, ":argv": start.argv,
-        ":cwd": start.cwd.as_deref().map(path_value), ":feedpath": feedpath.as_deref().map(path_value),
-        ":keep_feedback": start.keep_feedback, ":max_runtime": start.max_runtime, ":stop_signal": start.stop_signal,
-        ":kill_after": start.kill_after,
-        ":log": log.as_deref().map(Path::to_string_lossy), ":options": start.options,
-    };
-    let sql = if reserved.is_some() {
-        "UPDATE tasks SET slot = :slot, name = :name, info1 = :info1, info2 = :info2, info3 = :info3,
-                status = 'RUNNING', feedback = :feedback, starttime = :starttime, duration = 0,
-                lastupdate = :starttime, timeout = :timeout, handle = :handle, expires = NULL, upid = :upid,
-                launcher_pid = :launcher_pid, launcher_pstart = :launcher_pstart, boot_id = :boot_id, host = :host,
-                user = :user, argv = :argv, cwd = :cwd, feedpath = :feedpath, keep_feedback = :keep_feedback,
-                max_runtime = :max_runtime, stop_signal = :stop_signal, kill_after = :kill_after,
-                log = :log, options = :options
-         WHERE id = :id"
-    } else {
-        "INSERT INTO tasks (id, slot, name, info1, info2, info3, status, feedback, starttime, duration, lastupdate,
-                            timeout, handle, upid, launcher_pid, launcher_pstart, boot_id, host, user, argv, cwd,
-                            feedpath, keep_feedback, max_runtime, stop_signal, kill_after, log, options)
-         VALUES (:id, :slot, :name, :info1, :info2, :info3, 'RUNNING', :feedback, :starttime, 0, :starttime,
-                 :timeout, :handle, :upid, :launcher_pid, :launcher_pstart, :boot_id, :host, :user, :argv, :cwd,
-                 :feedpath, :keep_feedback, :max_runtime, :stop_signal, :kill_after, :log, :options)"
-    };
-    tx.execute(sql, columns)?;
-    Ok(Ok(Claimed { id, handle: task.handle, upid, slot, feedpath, log }))
-}
-
-/// The reservation that was asked for, or why it cannot be had.
-fn find_reservation(
-    tx: &Transaction<'_>,
-    wanted: &TaskRef,
-    is_dead: &impl Fn(&Task) -> bool,
-) -> rusqlite::Result<Result<Task, Refused>> {
-    let no = |why: String| Ok(Err(Refused::NotReserved(wanted.to_string(), why)));
-    let (column, value): (&str, &dyn ToSql) = match wanted {
-        TaskRef::Id(id) => ("id", &id.0),
-        TaskRef::Handle(handle) => ("handle", &handle.as_str().to_owned()),
-        TaskRef::Upid(_) => return no("a UPID names a task that was started already".into()),
-    };
-    let row = tx.query_row(&format!("{SELECT_TASKS} WHERE {column} = ?1"), [value], task_row).optional()?;
-    if let Some(row) = row {
-        return match row.is_reserved() {
-            true if is_dead(&row) => no("its reservation has lapsed; reserve again".into()),
-            true => Ok(Ok(row)),
-            false => {
-                let launcher = row.launcher.map_or_else(|| "another".into(), |p| format!("pid {}", p.pid));
-                no(format!("it was taken already, by launcher {launcher}"))
-            }
-        };
-    }
-    let which = if column == "id" { of_task(tx)? } else { "handle = ?1" };
-    let sql = format!("SELECT outcome, upid IS NULL FROM history WHERE {which} ORDER BY id DESC LIMIT 1");
-    let ended: Option<(String, bool)> = tx.query_row(&sql, [value], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    match ended {
-        Some((outcome, true)) => no(format!("{}; reserve again", outcome.trim_start_matches("ERROR: "))),
-        Some((outcome, false)) => no(format!("it has run already ({outcome})")),
-        None => no("there is no such reservation".into()),
-    }
-}
-
-/// The step that makes an end: one row more in history, one less in tasks. False if the row is not there as expected.
-fn move_to_history(
-    tx: &Transaction<'_>,
-    id: i64,
-    upid: Option<&str>,
-    end: &End,
-    feedback: Option<&str>,
-) -> rusqlite::Result<bool> {
-    let moved = match copy_to_history(tx, id, id, upid, end, feedback) {
-        // A row of another task has the number, which 1.7 used again: this one gets a number that no task will have.
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-            let free = next_id(tx)?;
-            tx.execute("UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'tasks'", [free])?;
-            copy_to_history(tx, free, id, upid, end, feedback)?
-        }
-        other => other?,
-    };
-    if moved == 0 {
-        return Ok(false);
-    }
-    tx.execute("DELETE FROM tasks WHERE id = ?1", [id])?;
-    if feedback.is_some() {
-        tx.execute("DELETE FROM feedbacks WHERE id = ?1", [id])?;
-    }
-    Ok(true)
-}
-
-fn copy_to_history(
-    tx: &Transaction<'_>,
-    row_id: i64,
-    id: i64,
-    upid: Option<&str>,
-    end: &End,
-    feedback: Option<&str>,
-) -> rusqlite::Result<usize> {
-    let own = [Value::from(row_id), Value::from(end.pid)];
-    tx.execute(
-        "INSERT INTO history (id, taskid, taskname, info1, info2, info3, starttime, upid, handle, pid, reservetime,
-                              argv, cwd, user, host, log, options, outcome, result, termsignal, termerror, endtime,
-                              duration, exitcode, warnings, cpu_user, cpu_sys, maxrss, ended_by, feedback)
-         SELECT ?16, id, name, info1, info2, info3, starttime, upid, handle, coalesce(pid, ?17), reservetime, argv,
-                cwd, user, host, log, options, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
-         FROM tasks WHERE id = ?1 AND upid IS ?2",
-        params_from_iter(end_values(id, upid, end, feedback).into_iter().chain(own)),
-    )
-}
-
-/// What an end gives to a row of history, as the parameters `?1` to `?15` of the statements that write one.
-fn end_values(id: i64, upid: Option<&str>, end: &End, feedback: Option<&str>) -> [Value; 15] {
-    let text = |text: Option<&str>| Value::from(text.map(str::to_owned));
-    [
-        id.into(),
-        text(upid),
-        text(Some(&end.outcome)),
-        text(Some(&end.result)),
-        text(end.termsignal.as_deref()),
-        text(end.termerror.as_deref()),
-        end.endtime.into(),
-        end.duration.into(),
-        end.exitcode.into(),
-        stamp(end.warnings).into(),
-        end.cpu_user.into(),
-        end.cpu_sys.into(),
-        end.maxrss.into(),
-        text(end.ended_by.as_deref()),
-        text(feedback),
-    ]
 }
 
 /// SQLite's integers are signed; no counter of ours comes near the end of them.

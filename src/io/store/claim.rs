@@ -1,0 +1,177 @@
+//! Reserving and claiming: how a task comes to be somebody's.
+
+use std::path::Path;
+
+use rusqlite::{OptionalExtension, ToSql, Transaction, named_params};
+
+use super::{
+    Claimed, NewTask, Refused, Result, SLOTS, Start, feedback_file, log_file,
+    rows::{SELECT_TASKS, of_task, path_value, task_row},
+    stamp,
+};
+use crate::model::{
+    task::{Process, Task, TaskRef},
+    upid::Upid,
+};
+
+pub(super) fn next_id(tx: &Transaction<'_>) -> rusqlite::Result<i64> {
+    let last: Option<i64> =
+        tx.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'tasks'", [], |row| row.get(0)).optional()?;
+    Ok(last.unwrap_or(0) + 1)
+}
+
+/// A new id, and the first slot that it may use and no live task does; most often one question gives both.
+pub(super) fn next_place(tx: &Transaction<'_>) -> rusqlite::Result<(i64, i64)> {
+    let place: Option<(i64, bool)> = tx
+        .query_row(
+            "SELECT seq + 1, EXISTS (SELECT 1 FROM tasks WHERE slot = (seq + 1) % ?1)
+             FROM sqlite_sequence WHERE name = 'tasks'",
+            [SLOTS],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    match place {
+        Some((id, false)) => Ok((id, id % SLOTS)),
+        Some((id, true)) => Ok((id, free_slot(tx, id)?)),
+        None => Ok((1, free_slot(tx, 1)?)),
+    }
+}
+
+/// The first slot that this id may use and no live task does.
+pub(super) fn free_slot(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<i64> {
+    let mut taken = tx.prepare("SELECT EXISTS (SELECT 1 FROM tasks WHERE slot = ?1)")?;
+    let mut slot = id % SLOTS;
+    while taken.query_row([slot], |row| row.get(0))? {
+        slot += SLOTS;
+    }
+    Ok(slot)
+}
+
+/// Whether a live task of the name, other than `myself`, forbids a unique one.
+pub(super) fn name_taken(
+    tx: &Transaction<'_>,
+    task: &NewTask,
+    myself: Option<i64>,
+    is_dead: &impl Fn(&Task) -> bool,
+) -> rusqlite::Result<Option<Refused>> {
+    if !task.unique {
+        return Ok(None);
+    }
+    let mut statement = tx.prepare(&format!("{SELECT_TASKS} WHERE name = ?1 ORDER BY id"))?;
+    let rows = statement.query_map([&task.name], task_row)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let other = rows.into_iter().find(|row| Some(row.id) != myself && !is_dead(row));
+    Ok(other.map(|row| Refused::NameTaken {
+        id: row.id,
+        name: task.name.clone(),
+        state: if row.is_reserved() { "is reserved" } else { "has not ended" },
+    }))
+}
+
+pub(super) fn claim_in(
+    tx: &Transaction<'_>,
+    db: &Path,
+    start: &Start,
+    is_dead: &impl Fn(&Task) -> bool,
+) -> rusqlite::Result<Result<Claimed, Refused>> {
+    let mut task = start.task.clone();
+    let reserved = match &start.reservation {
+        None => None,
+        Some(wanted) => match find_reservation(tx, wanted, is_dead)? {
+            Ok(row) => Some(row),
+            Err(refused) => return Ok(Err(refused)),
+        },
+    };
+    if let Some(row) = &reserved {
+        task.handle.clone_from(&row.handle);
+        if !start.named && !row.name.is_empty() {
+            task.name.clone_from(&row.name);
+        }
+        for (given, had) in task.info.iter_mut().zip(&row.info) {
+            *given = given.take().or_else(|| had.clone());
+        }
+    }
+    let myself = reserved.as_ref().map(|row| row.id);
+    if let Some(refused) = name_taken(tx, &task, myself, is_dead)? {
+        return Ok(Err(refused));
+    }
+    let (id, slot) = match myself {
+        Some(id) => (id, free_slot(tx, id)?),
+        None => next_place(tx)?,
+    };
+    let launcher = start.launcher.unwrap_or(Process { pid: 0, pstart: 0 });
+    let upid = Upid::build(
+        &start.host,
+        launcher.pid.unsigned_abs(),
+        launcher.pstart,
+        task.now,
+        &task.name,
+        id.unsigned_abs(),
+        &start.user,
+    )
+    .to_string();
+    let feedpath = start.feedpath.as_ref().map(|dir| feedback_file(dir, id));
+    let log = start.log.then(|| log_file(db, id, &upid));
+    let [info1, info2, info3] = &task.info;
+    let columns = named_params! {
+        ":id": id, ":slot": slot, ":name": task.name, ":info1": info1, ":info2": info2, ":info3": info3,
+        ":feedback": start.feedback, ":starttime": task.now, ":timeout": start.timeout, ":handle": task.handle,
+        ":upid": upid, ":launcher_pid": launcher.pid, ":launcher_pstart": stamp(launcher.pstart),
+        ":boot_id": start.boot_id, ":host": start.host, ":user": start.user, ":argv": start.argv,
+        ":cwd": start.cwd.as_deref().map(path_value), ":feedpath": feedpath.as_deref().map(path_value),
+        ":keep_feedback": start.keep_feedback, ":max_runtime": start.max_runtime, ":stop_signal": start.stop_signal,
+        ":kill_after": start.kill_after,
+        ":log": log.as_deref().map(Path::to_string_lossy), ":options": start.options,
+    };
+    let sql = if reserved.is_some() {
+        "UPDATE tasks SET slot = :slot, name = :name, info1 = :info1, info2 = :info2, info3 = :info3,
+                status = 'RUNNING', feedback = :feedback, starttime = :starttime, duration = 0,
+                lastupdate = :starttime, timeout = :timeout, handle = :handle, expires = NULL, upid = :upid,
+                launcher_pid = :launcher_pid, launcher_pstart = :launcher_pstart, boot_id = :boot_id, host = :host,
+                user = :user, argv = :argv, cwd = :cwd, feedpath = :feedpath, keep_feedback = :keep_feedback,
+                max_runtime = :max_runtime, stop_signal = :stop_signal, kill_after = :kill_after,
+                log = :log, options = :options
+         WHERE id = :id"
+    } else {
+        "INSERT INTO tasks (id, slot, name, info1, info2, info3, status, feedback, starttime, duration, lastupdate,
+                            timeout, handle, upid, launcher_pid, launcher_pstart, boot_id, host, user, argv, cwd,
+                            feedpath, keep_feedback, max_runtime, stop_signal, kill_after, log, options)
+         VALUES (:id, :slot, :name, :info1, :info2, :info3, 'RUNNING', :feedback, :starttime, 0, :starttime,
+                 :timeout, :handle, :upid, :launcher_pid, :launcher_pstart, :boot_id, :host, :user, :argv, :cwd,
+                 :feedpath, :keep_feedback, :max_runtime, :stop_signal, :kill_after, :log, :options)"
+    };
+    tx.execute(sql, columns)?;
+    Ok(Ok(Claimed { id, handle: task.handle, upid, slot, feedpath, log }))
+}
+
+/// The reservation that was asked for, or why it cannot be had.
+pub(super) fn find_reservation(
+    tx: &Transaction<'_>,
+    wanted: &TaskRef,
+    is_dead: &impl Fn(&Task) -> bool,
+) -> rusqlite::Result<Result<Task, Refused>> {
+    let no = |why: String| Ok(Err(Refused::NotReserved(wanted.to_string(), why)));
+    let (column, value): (&str, &dyn ToSql) = match wanted {
+        TaskRef::Id(id) => ("id", &id.0),
+        TaskRef::Handle(handle) => ("handle", &handle.as_str().to_owned()),
+        TaskRef::Upid(_) => return no("a UPID names a task that was started already".into()),
+    };
+    let row = tx.query_row(&format!("{SELECT_TASKS} WHERE {column} = ?1"), [value], task_row).optional()?;
+    if let Some(row) = row {
+        return match row.is_reserved() {
+            true if is_dead(&row) => no("its reservation has lapsed; reserve again".into()),
+            true => Ok(Ok(row)),
+            false => {
+                let launcher = row.launcher.map_or_else(|| "another".into(), |p| format!("pid {}", p.pid));
+                no(format!("it was taken already, by launcher {launcher}"))
+            }
+        };
+    }
+    let which = if column == "id" { of_task(tx)? } else { "handle = ?1" };
+    let sql = format!("SELECT outcome, upid IS NULL FROM history WHERE {which} ORDER BY id DESC LIMIT 1");
+    let ended: Option<(String, bool)> = tx.query_row(&sql, [value], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    match ended {
+        Some((outcome, true)) => no(format!("{}; reserve again", outcome.trim_start_matches("ERROR: "))),
+        Some((outcome, false)) => no(format!("it has run already ({outcome})")),
+        None => no("there is no such reservation".into()),
+    }
+}

@@ -1,0 +1,75 @@
+//! Ends: how a task gets from `tasks` into `history`.
+
+use rusqlite::{ErrorCode, Transaction, params_from_iter, types::Value};
+
+use super::{claim::next_id, stamp};
+use crate::model::task::End;
+
+/// The step that makes an end: one row more in history, one less in tasks. False if the row is not there as expected.
+pub(super) fn move_to_history(
+    tx: &Transaction<'_>,
+    id: i64,
+    upid: Option<&str>,
+    end: &End,
+    feedback: Option<&str>,
+) -> rusqlite::Result<bool> {
+    let moved = match copy_to_history(tx, id, id, upid, end, feedback) {
+        // A row of another task has the number, which 1.7 used again: this one gets a number that no task will have.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            let free = next_id(tx)?;
+            tx.execute("UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'tasks'", [free])?;
+            copy_to_history(tx, free, id, upid, end, feedback)?
+        }
+        other => other?,
+    };
+    if moved == 0 {
+        return Ok(false);
+    }
+    tx.execute("DELETE FROM tasks WHERE id = ?1", [id])?;
+    if feedback.is_some() {
+        tx.execute("DELETE FROM feedbacks WHERE id = ?1", [id])?;
+    }
+    Ok(true)
+}
+
+pub(super) fn copy_to_history(
+    tx: &Transaction<'_>,
+    row_id: i64,
+    id: i64,
+    upid: Option<&str>,
+    end: &End,
+    feedback: Option<&str>,
+) -> rusqlite::Result<usize> {
+    let own = [Value::from(row_id), Value::from(end.pid)];
+    tx.execute(
+        "INSERT INTO history (id, taskid, taskname, info1, info2, info3, starttime, upid, handle, pid, reservetime,
+                              argv, cwd, user, host, log, options, outcome, result, termsignal, termerror, endtime,
+                              duration, exitcode, warnings, cpu_user, cpu_sys, maxrss, ended_by, feedback)
+         SELECT ?16, id, name, info1, info2, info3, starttime, upid, handle, coalesce(pid, ?17), reservetime, argv,
+                cwd, user, host, log, options, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
+         FROM tasks WHERE id = ?1 AND upid IS ?2",
+        params_from_iter(end_values(id, upid, end, feedback).into_iter().chain(own)),
+    )
+}
+
+/// What an end gives to a row of history, as the parameters `?1` to `?15` of the statements that write one.
+pub(super) fn end_values(id: i64, upid: Option<&str>, end: &End, feedback: Option<&str>) -> [Value; 15] {
+    let text = |text: Option<&str>| Value::from(text.map(str::to_owned));
+    [
+        id.into(),
+        text(upid),
+        text(Some(&end.outcome)),
+        text(Some(&end.result)),
+        text(end.termsignal.as_deref()),
+        text(end.termerror.as_deref()),
+        end.endtime.into(),
+        end.duration.into(),
+        end.exitcode.into(),
+        stamp(end.warnings).into(),
+        end.cpu_user.into(),
+        end.cpu_sys.into(),
+        end.maxrss.into(),
+        text(end.ended_by.as_deref()),
+        text(feedback),
+    ]
+}
