@@ -17,6 +17,7 @@ pub mod model {
     pub mod log;
     pub mod notify;
     pub mod query;
+    pub mod stats;
     pub mod task;
     pub mod truth;
     pub mod upid;
@@ -28,6 +29,7 @@ pub mod io {
     pub mod child;
     pub mod feedfile;
     pub mod logread;
+    pub mod logtree;
     pub mod notify;
     pub mod process;
     pub mod pty;
@@ -41,6 +43,7 @@ pub mod io {
 
 /// What the programs do, as functions.
 pub mod app {
+    pub mod again;
     pub mod control;
     pub mod control_args;
     pub mod db;
@@ -55,6 +58,7 @@ pub mod app {
     pub mod show;
     pub mod spec;
     pub mod truth;
+    pub mod upkeep;
     pub mod wait;
     pub mod when;
 }

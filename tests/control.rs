@@ -397,7 +397,7 @@ fn show_takes_number_handle_and_upid_of_live_and_ended() {
     };
     for name in names() {
         let shown = world.json(&["show", &name]);
-        assert_eq!(keys(&shown), LIST_KEYS);
+        assert_eq!(keys(&shown), LIST_KEYS.into_iter().chain(["lastlines"]).collect::<Vec<_>>());
         assert_eq!((&shown["taskid"], &shown["feedback"]), (&json!(id), &json!({ "a": "1" })), "{name}");
         let text = world.control(["show", &name]).run().silent(0);
         assert!(text.text().contains("status") && text.text().contains("RUNNING"), "{}", text.text());
@@ -406,7 +406,7 @@ fn show_takes_number_handle_and_upid_of_live_and_ended() {
     launch.wait();
     for name in names() {
         let shown = world.json(&["show", &name]);
-        let wanted: Vec<&str> = HISTORY_KEYS.into_iter().chain(["status"]).collect();
+        let wanted: Vec<&str> = HISTORY_KEYS.into_iter().chain(["status", "lastlines"]).collect();
         assert_eq!(keys(&shown), wanted);
         assert_eq!((&shown["taskid"], &shown["status"]), (&json!(id), &json!("stopped")));
         let text = world.control(["show", &name]).run().silent(0);
@@ -895,11 +895,11 @@ fn clear_deletes_what_it_is_told_to() {
     with_rows(&world, 30);
     let (_launch, id) = world.launched(["sh", "-c", LIVES]);
     world.launch(["--name", "three", "true"]).run().silent(0);
-    assert_eq!(world.json(&["clear", "--name", "nobody"]), json!({ "deleted": 0 }));
-    assert_eq!(world.json(&["clear", "--older-than", "1h", "--name", "other"]), json!({ "deleted": 10 }));
-    assert_eq!(world.control(["clear", "--older-than", "1h"]).run().silent(0).text(), "20 deleted\n");
+    assert_eq!(world.json(&["clear", "--name", "nobody"]), json!({ "deleted": 0, "logs": 0 }));
+    assert_eq!(world.json(&["clear", "--older-than", "1h", "--name", "other"]), json!({ "deleted": 10, "logs": 0 }));
+    assert_eq!(world.control(["clear", "--older-than", "1h"]).run().silent(0).text(), "20 deleted, with 0 logs\n");
     assert_eq!(world.history().len(), 1, "that of just now");
-    assert_eq!(world.json(&["clear"]), json!({ "deleted": 1 }));
+    assert_eq!(world.json(&["clear"]), json!({ "deleted": 1, "logs": 1 }));
     assert_eq!(world.status(id).as_deref(), Some("RUNNING"));
     assert_eq!(world.reserved(&[]), 33, "numbers are not used again");
 }

@@ -31,6 +31,7 @@ complete -c control -n "__fish_control_needs_command" -s V -l version -d 'Print 
 complete -c control -n "__fish_control_needs_command" -f -a "reserve" -d 'Reserve a task id, and print it'
 complete -c control -n "__fish_control_needs_command" -f -a "list" -d 'List the tasks that have not ended'
 complete -c control -n "__fish_control_needs_command" -f -a "show" -d 'Tell everything about one task, running or ended'
+complete -c control -n "__fish_control_needs_command" -f -a "log" -d 'Print what one task printed'
 complete -c control -n "__fish_control_needs_command" -f -a "feedback" -d 'Print the feedback of one task as a JSON object'
 complete -c control -n "__fish_control_needs_command" -f -a "history" -d 'Page through ended tasks, newest first'
 complete -c control -n "__fish_control_needs_command" -f -a "wait" -d 'Wait until tasks have ended, and print their results'
@@ -39,6 +40,11 @@ complete -c control -n "__fish_control_needs_command" -f -a "killall" -d 'End al
 complete -c control -n "__fish_control_needs_command" -f -a "update" -d 'Bring stored durations and states up to date, settle dead tasks'
 complete -c control -n "__fish_control_needs_command" -f -a "clear" -d 'Delete history'
 complete -c control -n "__fish_control_needs_command" -f -a "initialize" -d 'Create the database, or empty it: all its contents are lost'
+complete -c control -n "__fish_control_needs_command" -f -a "stats" -d 'Sum up the runs of each name: success rate, durations, last success and failure'
+complete -c control -n "__fish_control_needs_command" -f -a "check" -d 'Exit 0 if a task of this name succeeded lately, 1 if not, 3 if never'
+complete -c control -n "__fish_control_needs_command" -f -a "run-again" -d 'Launch a task again: the same command, folder, name and options'
+complete -c control -n "__fish_control_needs_command" -f -a "backup" -d 'Write a copy of the database, while it is in use'
+complete -c control -n "__fish_control_needs_command" -f -a "verify" -d 'Check that the database and the logs are whole'
 complete -c control -n "__fish_control_needs_command" -f -a "completions" -d 'Print shell completions'
 complete -c control -n "__fish_control_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c control -n "__fish_control_using_subcommand reserve" -l name -l taskname -d 'Name of the task; without one, its command\'s file name will be it' -r
@@ -51,18 +57,37 @@ complete -c control -n "__fish_control_using_subcommand reserve" -l unique -d 'O
 complete -c control -n "__fish_control_using_subcommand reserve" -l handle -d 'Print the handle, which nobody can guess, instead of the number'
 complete -c control -n "__fish_control_using_subcommand reserve" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand reserve" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand list" -l outcome -d 'With --all: only these outcomes: ok, warnings, error, unknown' -r -f -a "ok\t''
+warnings\t''
+error\t''
+unknown\t''"
+complete -c control -n "__fish_control_using_subcommand list" -l status -d 'Only live tasks of these: reserved, running, silent, stalled, stopping, orphaned' -r -f -a "RESERVED\t''
+RUNNING\t''
+SILENT\t''
+STALLED\t''
+STOPPING\t''
+ORPHANED\t''"
 complete -c control -n "__fish_control_using_subcommand list" -l name -d 'Only tasks of this name' -r
 complete -c control -n "__fish_control_using_subcommand list" -l since -d 'Only tasks that started at this time or later (a date, 2h, yesterday)' -r
 complete -c control -n "__fish_control_using_subcommand list" -l until -d 'Only tasks that started at this time or earlier' -r
 complete -c control -n "__fish_control_using_subcommand list" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
 complete -c control -n "__fish_control_using_subcommand list" -l watch -d 'Go on, and redraw at each change and every second'
-complete -c control -n "__fish_control_using_subcommand list" -l all -d 'Also those that ended last'
+complete -c control -n "__fish_control_using_subcommand list" -l all -d 'Also those that ended last; of those that failed, why, and what they printed last'
 complete -c control -n "__fish_control_using_subcommand list" -l jsonl -d 'Print one JSON object a line'
 complete -c control -n "__fish_control_using_subcommand list" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand list" -s h -l help -d 'Print help'
 complete -c control -n "__fish_control_using_subcommand show" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
 complete -c control -n "__fish_control_using_subcommand show" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand show" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand log" -l tail -d 'Only the last lines' -r
+complete -c control -n "__fish_control_using_subcommand log" -l start -d 'Pass over so many lines first' -r
+complete -c control -n "__fish_control_using_subcommand log" -l limit -d 'At most so many lines' -r
+complete -c control -n "__fish_control_using_subcommand log" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand log" -s f -l follow -d 'Go on until the task has ended'
+complete -c control -n "__fish_control_using_subcommand log" -l no-time -d 'Leave the times out'
+complete -c control -n "__fish_control_using_subcommand log" -l raw -d 'Print every byte as it came, on a terminal too'
+complete -c control -n "__fish_control_using_subcommand log" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand log" -s h -l help -d 'Print help'
 complete -c control -n "__fish_control_using_subcommand feedback" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
 complete -c control -n "__fish_control_using_subcommand feedback" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand feedback" -s h -l help -d 'Print help'
@@ -110,19 +135,45 @@ complete -c control -n "__fish_control_using_subcommand initialize" -l db -d 'Da
 complete -c control -n "__fish_control_using_subcommand initialize" -l force -d 'Even while tasks live'
 complete -c control -n "__fish_control_using_subcommand initialize" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand initialize" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand stats" -l since -d 'Only runs that ended at this time or later (a date, 2h, yesterday)' -r
+complete -c control -n "__fish_control_using_subcommand stats" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand stats" -l jsonl -d 'Print one JSON object a line'
+complete -c control -n "__fish_control_using_subcommand stats" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand stats" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand check" -l max-age -d 'The last success may be so long ago' -r
+complete -c control -n "__fish_control_using_subcommand check" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand check" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand check" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand run-again" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand run-again" -l detach -d 'Print the new task\'s id and return once it runs'
+complete -c control -n "__fish_control_using_subcommand run-again" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand run-again" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand backup" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand backup" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand backup" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand verify" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand verify" -l repair -d 'Remove what belongs to no task: logs, feedbacks'
+complete -c control -n "__fish_control_using_subcommand verify" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand verify" -s h -l help -d 'Print help'
 complete -c control -n "__fish_control_using_subcommand completions" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
 complete -c control -n "__fish_control_using_subcommand completions" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "reserve" -d 'Reserve a task id, and print it'
-complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "list" -d 'List the tasks that have not ended'
-complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "show" -d 'Tell everything about one task, running or ended'
-complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "feedback" -d 'Print the feedback of one task as a JSON object'
-complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "history" -d 'Page through ended tasks, newest first'
-complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "wait" -d 'Wait until tasks have ended, and print their results'
-complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "kill" -d 'End tasks with their whole process trees; cancel reservations'
-complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "killall" -d 'End all tasks of a name'
-complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "update" -d 'Bring stored durations and states up to date, settle dead tasks'
-complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "clear" -d 'Delete history'
-complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "initialize" -d 'Create the database, or empty it: all its contents are lost'
-complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "completions" -d 'Print shell completions'
-complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show feedback history wait kill killall update clear initialize completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "reserve" -d 'Reserve a task id, and print it'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "list" -d 'List the tasks that have not ended'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "show" -d 'Tell everything about one task, running or ended'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "log" -d 'Print what one task printed'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "feedback" -d 'Print the feedback of one task as a JSON object'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "history" -d 'Page through ended tasks, newest first'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "wait" -d 'Wait until tasks have ended, and print their results'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "kill" -d 'End tasks with their whole process trees; cancel reservations'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "killall" -d 'End all tasks of a name'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "update" -d 'Bring stored durations and states up to date, settle dead tasks'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "clear" -d 'Delete history'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "initialize" -d 'Create the database, or empty it: all its contents are lost'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "stats" -d 'Sum up the runs of each name: success rate, durations, last success and failure'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "check" -d 'Exit 0 if a task of this name succeeded lately, 1 if not, 3 if never'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "run-again" -d 'Launch a task again: the same command, folder, name and options'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "backup" -d 'Write a copy of the database, while it is in use'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "verify" -d 'Check that the database and the logs are whole'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "completions" -d 'Print shell completions'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -48,12 +48,14 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (list)
 _arguments "${_arguments_options[@]}" : \
+'*--outcome=[With --all\: only these outcomes\: ok, warnings, error, unknown]:OUTCOME:(ok warnings error unknown)' \
+'*--status=[Only live tasks of these\: reserved, running, silent, stalled, stopping, orphaned]:STATUS:(RESERVED RUNNING SILENT STALLED STOPPING ORPHANED)' \
 '--name=[Only tasks of this name]:NAME:_default' \
 '--since=[Only tasks that started at this time or later (a date, 2h, yesterday)]:TIME:_default' \
 '--until=[Only tasks that started at this time or earlier]:TIME:_default' \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '(--json --jsonl)--watch[Go on, and redraw at each change and every second]' \
-'--all[Also those that ended last]' \
+'--all[Also those that ended last; of those that failed, why, and what they printed last]' \
 '--jsonl[Print one JSON object a line]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
@@ -63,6 +65,22 @@ _arguments "${_arguments_options[@]}" : \
 (show)
 _arguments "${_arguments_options[@]}" : \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':task -- The task:_default' \
+&& ret=0
+;;
+(log)
+_arguments "${_arguments_options[@]}" : \
+'(--start)--tail=[Only the last lines]:N:_default' \
+'--start=[Pass over so many lines first]:N:_default' \
+'--limit=[At most so many lines]:N:_default' \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'-f[Go on until the task has ended]' \
+'--follow[Go on until the task has ended]' \
+'--no-time[Leave the times out]' \
+'(--json)--raw[Print every byte as it came, on a terminal too]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -159,6 +177,55 @@ _arguments "${_arguments_options[@]}" : \
 '--help[Print help]' \
 && ret=0
 ;;
+(stats)
+_arguments "${_arguments_options[@]}" : \
+'--since=[Only runs that ended at this time or later (a date, 2h, yesterday)]:TIME:_default' \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'(--json)--jsonl[Print one JSON object a line]' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::name -- Only runs of this name:_default' \
+&& ret=0
+;;
+(check)
+_arguments "${_arguments_options[@]}" : \
+'--max-age=[The last success may be so long ago]:DURATION:_default' \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':name -- Name of the tasks:_default' \
+&& ret=0
+;;
+(run-again)
+_arguments "${_arguments_options[@]}" : \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--detach[Print the new task'\''s id and return once it runs]' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':task -- The task:_default' \
+&& ret=0
+;;
+(backup)
+_arguments "${_arguments_options[@]}" : \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':file -- Where to write the copy; nothing may be there yet:_files' \
+&& ret=0
+;;
+(verify)
+_arguments "${_arguments_options[@]}" : \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--repair[Remove what belongs to no task\: logs, feedbacks]' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
 (completions)
 _arguments "${_arguments_options[@]}" : \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
@@ -190,6 +257,10 @@ _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
 (show)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(log)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
@@ -225,6 +296,26 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(stats)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(check)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(run-again)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(backup)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(verify)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (completions)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -248,6 +339,7 @@ _control_commands() {
 'reserve:Reserve a task id, and print it' \
 'list:List the tasks that have not ended' \
 'show:Tell everything about one task, running or ended' \
+'log:Print what one task printed' \
 'feedback:Print the feedback of one task as a JSON object' \
 'history:Page through ended tasks, newest first' \
 'wait:Wait until tasks have ended, and print their results' \
@@ -256,10 +348,25 @@ _control_commands() {
 'update:Bring stored durations and states up to date, settle dead tasks' \
 'clear:Delete history' \
 'initialize:Create the database, or empty it\: all its contents are lost' \
+'stats:Sum up the runs of each name\: success rate, durations, last success and failure' \
+'check:Exit 0 if a task of this name succeeded lately, 1 if not, 3 if never' \
+'run-again:Launch a task again\: the same command, folder, name and options' \
+'backup:Write a copy of the database, while it is in use' \
+'verify:Check that the database and the logs are whole' \
 'completions:Print shell completions' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'control commands' commands "$@"
+}
+(( $+functions[_control__subcmd__backup_commands] )) ||
+_control__subcmd__backup_commands() {
+    local commands; commands=()
+    _describe -t commands 'control backup commands' commands "$@"
+}
+(( $+functions[_control__subcmd__check_commands] )) ||
+_control__subcmd__check_commands() {
+    local commands; commands=()
+    _describe -t commands 'control check commands' commands "$@"
 }
 (( $+functions[_control__subcmd__clear_commands] )) ||
 _control__subcmd__clear_commands() {
@@ -282,6 +389,7 @@ _control__subcmd__help_commands() {
 'reserve:Reserve a task id, and print it' \
 'list:List the tasks that have not ended' \
 'show:Tell everything about one task, running or ended' \
+'log:Print what one task printed' \
 'feedback:Print the feedback of one task as a JSON object' \
 'history:Page through ended tasks, newest first' \
 'wait:Wait until tasks have ended, and print their results' \
@@ -290,10 +398,25 @@ _control__subcmd__help_commands() {
 'update:Bring stored durations and states up to date, settle dead tasks' \
 'clear:Delete history' \
 'initialize:Create the database, or empty it\: all its contents are lost' \
+'stats:Sum up the runs of each name\: success rate, durations, last success and failure' \
+'check:Exit 0 if a task of this name succeeded lately, 1 if not, 3 if never' \
+'run-again:Launch a task again\: the same command, folder, name and options' \
+'backup:Write a copy of the database, while it is in use' \
+'verify:Check that the database and the logs are whole' \
 'completions:Print shell completions' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'control help commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__backup_commands] )) ||
+_control__subcmd__help__subcmd__backup_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help backup commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__check_commands] )) ||
+_control__subcmd__help__subcmd__check_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help check commands' commands "$@"
 }
 (( $+functions[_control__subcmd__help__subcmd__clear_commands] )) ||
 _control__subcmd__help__subcmd__clear_commands() {
@@ -340,20 +463,40 @@ _control__subcmd__help__subcmd__list_commands() {
     local commands; commands=()
     _describe -t commands 'control help list commands' commands "$@"
 }
+(( $+functions[_control__subcmd__help__subcmd__log_commands] )) ||
+_control__subcmd__help__subcmd__log_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help log commands' commands "$@"
+}
 (( $+functions[_control__subcmd__help__subcmd__reserve_commands] )) ||
 _control__subcmd__help__subcmd__reserve_commands() {
     local commands; commands=()
     _describe -t commands 'control help reserve commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__run-again_commands] )) ||
+_control__subcmd__help__subcmd__run-again_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help run-again commands' commands "$@"
 }
 (( $+functions[_control__subcmd__help__subcmd__show_commands] )) ||
 _control__subcmd__help__subcmd__show_commands() {
     local commands; commands=()
     _describe -t commands 'control help show commands' commands "$@"
 }
+(( $+functions[_control__subcmd__help__subcmd__stats_commands] )) ||
+_control__subcmd__help__subcmd__stats_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help stats commands' commands "$@"
+}
 (( $+functions[_control__subcmd__help__subcmd__update_commands] )) ||
 _control__subcmd__help__subcmd__update_commands() {
     local commands; commands=()
     _describe -t commands 'control help update commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__verify_commands] )) ||
+_control__subcmd__help__subcmd__verify_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help verify commands' commands "$@"
 }
 (( $+functions[_control__subcmd__help__subcmd__wait_commands] )) ||
 _control__subcmd__help__subcmd__wait_commands() {
@@ -385,20 +528,40 @@ _control__subcmd__list_commands() {
     local commands; commands=()
     _describe -t commands 'control list commands' commands "$@"
 }
+(( $+functions[_control__subcmd__log_commands] )) ||
+_control__subcmd__log_commands() {
+    local commands; commands=()
+    _describe -t commands 'control log commands' commands "$@"
+}
 (( $+functions[_control__subcmd__reserve_commands] )) ||
 _control__subcmd__reserve_commands() {
     local commands; commands=()
     _describe -t commands 'control reserve commands' commands "$@"
+}
+(( $+functions[_control__subcmd__run-again_commands] )) ||
+_control__subcmd__run-again_commands() {
+    local commands; commands=()
+    _describe -t commands 'control run-again commands' commands "$@"
 }
 (( $+functions[_control__subcmd__show_commands] )) ||
 _control__subcmd__show_commands() {
     local commands; commands=()
     _describe -t commands 'control show commands' commands "$@"
 }
+(( $+functions[_control__subcmd__stats_commands] )) ||
+_control__subcmd__stats_commands() {
+    local commands; commands=()
+    _describe -t commands 'control stats commands' commands "$@"
+}
 (( $+functions[_control__subcmd__update_commands] )) ||
 _control__subcmd__update_commands() {
     local commands; commands=()
     _describe -t commands 'control update commands' commands "$@"
+}
+(( $+functions[_control__subcmd__verify_commands] )) ||
+_control__subcmd__verify_commands() {
+    local commands; commands=()
+    _describe -t commands 'control verify commands' commands "$@"
 }
 (( $+functions[_control__subcmd__wait_commands] )) ||
 _control__subcmd__wait_commands() {

@@ -23,13 +23,17 @@ _parse() {
 
     case "${cmd}" in
         parse)
-            opts="-h -V --feedback --follow --strict --upid --help --version"
+            opts="-h -V --feedback --follow --strict --log --upid --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --feedback)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,4 +1,5 @@
 complete -c parse -l feedback -d 'Print the values of a feedback file as one JSON object (- is standard input)' -r -F
+complete -c parse -l log -d 'Print a task log of the Proxmox API, which is JSON, as text (- is standard input)' -r -F
 complete -c parse -l upid -d 'Print the fields of a UPID as one JSON object' -r
 complete -c parse -l follow -d 'Go on, and print a new object at each change'
 complete -c parse -l strict -d 'List every ignored line with its number, and fail if there are any'

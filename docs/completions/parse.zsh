@@ -16,9 +16,10 @@ _parse() {
     local context curcontext="$curcontext" state line
     _arguments "${_arguments_options[@]}" : \
 '--feedback=[Print the values of a feedback file as one JSON object (- is standard input)]:FILE:_files' \
+'--log=[Print a task log of the Proxmox API, which is JSON, as text (- is standard input)]:FILE:_files' \
 '--upid=[Print the fields of a UPID as one JSON object]:UPID:_default' \
-'(--upid)--follow[Go on, and print a new object at each change]' \
-'(--upid)--strict[List every ignored line with its number, and fail if there are any]' \
+'(--upid --log)--follow[Go on, and print a new object at each change]' \
+'(--upid --log)--strict[List every ignored line with its number, and fail if there are any]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '-V[Print version]' \

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     io::{self, Write},
     os::fd::{AsFd, OwnedFd},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ use crate::{
         feedfile::{FeedError, FeedFile, Mark},
         process,
         spool::{Request, Spool},
-        store::{self, NewTask, Patience, Refused, Store, StoreError, StoreFailure},
+        store::{NewTask, Patience, Refused, Store, StoreError, StoreFailure},
         sys,
     },
     model::{
@@ -43,6 +43,8 @@ pub struct Output<'a> {
     pub messages: &'a mut dyn Write,
     /// Columns of the terminal that data goes to; none: not a terminal, nothing is cut or wrapped.
     pub width: &'a dyn Fn() -> Option<u16>,
+    /// Whether tables may be coloured.
+    pub colours: bool,
     /// How long a lock is waited for, and who hears of it.
     pub patience: Patience,
 }
@@ -65,6 +67,12 @@ pub enum ControlError {
     /// No task of the name lives.
     #[error("no task of the name {0:?} is reserved or running")]
     NoSuchName(String),
+    /// No run of the name has ended.
+    #[error("no run of the name {0:?} has ended")]
+    NoRuns(String),
+    /// It cannot be launched once more.
+    #[error("cannot run task {0} again: {1}")]
+    NotAgain(i64, String),
     /// A time on the command line.
     #[error("cannot read {0} {1:?}: {2}")]
     Time(&'static str, String, BadTime),
@@ -115,13 +123,13 @@ impl ControlError {
     }
 }
 
-type Done = Result<i32, ControlError>;
+pub(super) type Done = Result<i32, ControlError>;
 
 /// A database to work on, and where to tell of it.
-struct Desk<'a, 'b> {
-    db: PathBuf,
-    json: bool,
-    out: &'a mut Output<'b>,
+pub(super) struct Desk<'a, 'b> {
+    pub(super) db: PathBuf,
+    pub(super) json: bool,
+    pub(super) out: &'a mut Output<'b>,
 }
 
 /// Does what the command line says.
@@ -151,17 +159,22 @@ pub fn run(args: ControlArgs, out: &mut Output<'_>) -> Done {
         Verb::Update => desk.update(),
         Verb::Clear(wanted) => desk.clear(&wanted),
         Verb::Initialize(wanted) => desk.initialize(&wanted),
+        Verb::Stats(wanted) => desk.stats(&wanted),
+        Verb::Check(wanted) => desk.check(&wanted),
+        Verb::RunAgain(wanted) => desk.run_again(&wanted),
+        Verb::Backup(wanted) => desk.backup(&wanted),
+        Verb::Verify(wanted) => desk.verify(&wanted),
         Verb::Completions(_) => Ok(0),
     }
 }
 
 /// What is known of a task somebody named.
-enum Found {
+pub(super) enum Found {
     Live(Box<Live>),
     Ended(Box<HistoryRow>),
 }
 
-fn find(store: &Store, survey: &Survey, task: &TaskRef) -> Result<Option<Found>, StoreError> {
+pub(super) fn find(store: &Store, survey: &Survey, task: &TaskRef) -> Result<Option<Found>, StoreError> {
     let names = |row: &Task| match task {
         TaskRef::Id(id) => row.id == id.0,
         TaskRef::Handle(handle) => row.handle == handle.as_str(),
@@ -178,18 +191,18 @@ fn find(store: &Store, survey: &Survey, task: &TaskRef) -> Result<Option<Found>,
 }
 
 impl Desk<'_, '_> {
-    fn open(&self) -> Result<Store, ControlError> {
+    pub(super) fn open(&self) -> Result<Store, ControlError> {
         Ok(db::open(&self.db, self.out.patience)?)
     }
 
-    fn print(&mut self, text: &str) -> Result<(), ControlError> {
+    pub(super) fn print(&mut self, text: &str) -> Result<(), ControlError> {
         if !text.is_empty() {
             writeln!(self.out.data, "{text}")?;
         }
         Ok(())
     }
 
-    fn tell(&mut self, line: &str) {
+    pub(super) fn tell(&mut self, line: &str) {
         // That nobody reads messages stops nothing.
         let _ = writeln!(self.out.messages, "control: {line}");
     }
@@ -249,6 +262,7 @@ impl Desk<'_, '_> {
         survey.live.retain(|live| {
             let start = live.task.starttime.or(live.task.reservetime).unwrap_or(0);
             wanted.name.as_ref().is_none_or(|name| *name == live.task.name)
+                && (wanted.status.is_empty() || wanted.status.contains(&live.status))
                 && since.is_none_or(|since| start >= since)
                 && until.is_none_or(|until| start <= until)
         });
@@ -262,14 +276,16 @@ impl Desk<'_, '_> {
             .collect();
         let ended = match wanted.all {
             true => {
-                let filter = Filter { name: wanted.name.clone(), since, until, ..Filter::default() };
+                let results = wanted.outcome.clone();
+                let filter = Filter { name: wanted.name.clone(), since, until, results, ..Filter::default() };
                 store.page(&Query { filter, limit: RECENT, after: None, reverse: false })?
             }
             false => Page { rows: vec![], next: None },
         };
+        let db = self.db.clone();
         let rows = || {
             let live = live.iter().map(|(live, progress)| show::task_json(live, *progress, now));
-            live.chain(ended.rows.iter().map(show::ended_json))
+            live.chain(ended.rows.iter().map(|row| ended_json(&db, row, FEW_LINES)))
         };
         if wanted.jsonl {
             for row in rows() {
@@ -279,9 +295,16 @@ impl Desk<'_, '_> {
             self.print(&Value::Array(rows().collect()).to_string())?;
         } else {
             let width = (self.out.width)();
-            self.print(&show::task_table(&live, now, width))?;
+            let colours = self.out.colours;
+            self.print(&show::task_table(&live, now, width, colours))?;
             if wanted.all {
-                self.print(&format!("\n{}", show::history_table(&ended, now, width)))?;
+                self.print(&format!("\n{}", show::history_table(&ended, now, width, colours)))?;
+                for row in &ended.rows {
+                    if let Some(words) = show::failure(row) {
+                        let lines = show::quoted(&last_lines(&self.db, row, FEW_LINES));
+                        self.print(&format!("\n{words}{lines}"))?;
+                    }
+                }
             }
         }
         Ok(0)
@@ -290,6 +313,7 @@ impl Desk<'_, '_> {
     fn show(&mut self, task: &TaskRef) -> Done {
         let mut store = self.open()?;
         let survey = truth::survey(&mut store)?;
+        let mut failure = None;
         let value = match find(&store, &survey, task)? {
             Some(Found::Live(live)) => {
                 let mut value = show::task_json(&live, progress_of(&live), sys::now().wall);
@@ -297,13 +321,30 @@ impl Desk<'_, '_> {
                     let values = self.current_feedback(&mut store, &live)?;
                     value["feedback"] = serde_json::from_str(&values).unwrap_or(Value::Null);
                 }
+                let row = &live.task;
+                let lines = log::last_lines(&self.db, row.id, row.upid.as_deref(), row.log.as_deref(), SOME_LINES);
+                value["lastlines"] = lines.into();
                 value
             }
-            Some(Found::Ended(row)) => show::ended_json(&row),
+            Some(Found::Ended(row)) => {
+                failure = show::failure(&row);
+                ended_json(&self.db, &row, SOME_LINES)
+            }
             None => return Err(ControlError::NoSuchTask(task.clone())),
         };
-        let text = if self.json { value.to_string() } else { show::details(&value) };
-        self.print(&text)?;
+        if self.json {
+            self.print(&value.to_string())?;
+            return Ok(0);
+        }
+        if let Some(words) = failure {
+            self.print(&format!("{words}\n"))?;
+        }
+        self.print(&show::details(&value))?;
+        let lines = value["lastlines"].as_array().into_iter().flatten();
+        let lines: Vec<String> = lines.filter_map(|line| line.as_str().map(str::to_owned)).collect();
+        if !lines.is_empty() {
+            self.print(&format!("\nits last lines (all of them: control log {task}){}", show::quoted(&lines)))?;
+        }
         Ok(0)
     }
 
@@ -414,7 +455,7 @@ impl Desk<'_, '_> {
             return Ok(0);
         } else {
             let width = (self.out.width)();
-            self.print(&show::history_table(&page, sys::now().wall, width))?;
+            self.print(&show::history_table(&page, sys::now().wall, width, self.out.colours))?;
         }
         if let Some(next) = next {
             self.tell(&format!("there is more: --after {next}"));
@@ -682,34 +723,27 @@ impl Desk<'_, '_> {
         self.print(&text)?;
         Ok(0)
     }
-
-    fn clear(&mut self, wanted: &args::Clear) -> Done {
-        let mut store = self.open()?;
-        truth::survey(&mut store)?;
-        let age =
-            |age: Duration| sys::now().wall.secs().saturating_sub(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
-        let which = store::Clear { before: wanted.older_than.map(age), name: wanted.name.clone() };
-        let (rows, logs) = store.clear(&which)?;
-        for log in logs {
-            // A log that is gone already is as it should be.
-            let _ = std::fs::remove_file(log);
-        }
-        let text = match self.json {
-            true => json!({ "deleted": rows }).to_string(),
-            false => format!("{rows} deleted"),
-        };
-        self.print(&text)?;
-        Ok(0)
-    }
-
-    fn initialize(&mut self, wanted: &args::Initialize) -> Done {
-        let mut store = db::open_or_create(&self.db, self.out.patience)?;
-        truth::survey(&mut store)?;
-        store.reset(wanted.force)?;
-        Ok(0)
-    }
 }
 
+/// What an ended task printed last.
+fn last_lines(db: &Path, row: &HistoryRow, count: usize) -> Vec<String> {
+    log::last_lines(db, row.taskid, row.upid.as_deref(), row.log.as_deref(), count)
+}
+
+/// An ended task as JSON, with its last lines if it failed.
+fn ended_json(db: &Path, row: &HistoryRow, count: usize) -> Value {
+    let mut value = show::ended_json(row);
+    let lines = if show::failure(row).is_some() || count == SOME_LINES { last_lines(db, row, count) } else { vec![] };
+    if let Some(object) = value.as_object_mut() {
+        object.insert("lastlines".into(), lines.into());
+    }
+    value
+}
+
+/// Last lines of a failed task in `list --all`.
+const FEW_LINES: usize = 3;
+/// Last lines of a task in `show`.
+const SOME_LINES: usize = 5;
 /// How many ends `list --all` adds.
 const RECENT: usize = 20;
 /// How long beyond its grace a task may take to be gone and recorded.
@@ -757,7 +791,7 @@ fn wait_for_ends(processes: &[Process], end: Duration) -> Result<bool, ControlEr
     Ok(true)
 }
 
-fn time(option: &'static str, text: &Option<String>) -> Result<Option<i64>, ControlError> {
+pub(super) fn time(option: &'static str, text: &Option<String>) -> Result<Option<i64>, ControlError> {
     let read = |text: &String| {
         parse_when(text, show::local(sys::now().wall)).map_err(|error| ControlError::Time(option, text.clone(), error))
     };

@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use crate::model::{
     query::Cursor,
-    task::{Class, Signal, TaskRef, parse_span},
+    task::{Class, Signal, Status, TaskRef, parse_span},
 };
 
 /// Says what runs, how far it is, what ran and why it failed
@@ -20,7 +20,7 @@ use crate::model::{
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "TASK is a task's number, its handle or its UPID. Exit codes: 0 done; 1 it did not work, or a task \
-        waited for has failed; 124 wait timed out; 2 bad usage."
+        waited for has failed; 3 check: it never succeeded; 124 wait timed out; 2 bad usage."
 )]
 pub struct ControlArgs {
     /// Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]
@@ -63,6 +63,16 @@ pub enum Verb {
     Clear(Clear),
     /// Create the database, or empty it: all its contents are lost
     Initialize(Initialize),
+    /// Sum up the runs of each name: success rate, durations, last success and failure
+    Stats(Stats),
+    /// Exit 0 if a task of this name succeeded lately, 1 if not, 3 if never
+    Check(Check),
+    /// Launch a task again: the same command, folder, name and options
+    RunAgain(RunAgain),
+    /// Write a copy of the database, while it is in use
+    Backup(Backup),
+    /// Check that the database and the logs are whole
+    Verify(Verify),
     /// Print shell completions
     Completions(Completions),
 }
@@ -99,9 +109,15 @@ pub struct List {
     /// Go on, and redraw at each change and every second
     #[arg(long, conflicts_with_all = ["json", "jsonl"])]
     pub watch: bool,
-    /// Also those that ended last
+    /// Also those that ended last; of those that failed, why, and what they printed last
     #[arg(long)]
     pub all: bool,
+    /// With --all: only these outcomes: ok, warnings, error, unknown
+    #[arg(long, value_name = "OUTCOME", value_delimiter = ',', requires = "all")]
+    pub outcome: Vec<Class>,
+    /// Only live tasks of these: reserved, running, silent, stalled, stopping, orphaned
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', ignore_case = true)]
+    pub status: Vec<Status>,
     /// Print one JSON object a line
     #[arg(long)]
     pub jsonl: bool,
@@ -248,6 +264,54 @@ pub struct Initialize {
     pub force: bool,
 }
 
+/// `stats`
+#[derive(Debug, Clone, Args)]
+pub struct Stats {
+    /// Only runs of this name
+    pub name: Option<String>,
+    /// Only runs that ended at this time or later (a date, 2h, yesterday)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub since: Option<String>,
+    /// Print one JSON object a line
+    #[arg(long, conflicts_with = "json")]
+    pub jsonl: bool,
+}
+
+/// `check`
+#[derive(Debug, Clone, Args)]
+pub struct Check {
+    /// Name of the tasks
+    pub name: String,
+    /// The last success may be so long ago
+    #[arg(long, value_name = "DURATION", value_parser = parse_span)]
+    pub max_age: Duration,
+}
+
+/// `run-again`
+#[derive(Debug, Clone, Args)]
+pub struct RunAgain {
+    /// The task
+    pub task: TaskRef,
+    /// Print the new task's id and return once it runs
+    #[arg(long)]
+    pub detach: bool,
+}
+
+/// `backup`
+#[derive(Debug, Clone, Args)]
+pub struct Backup {
+    /// Where to write the copy; nothing may be there yet
+    pub file: PathBuf,
+}
+
+/// `verify`
+#[derive(Debug, Clone, Args)]
+pub struct Verify {
+    /// Remove what belongs to no task: logs, feedbacks
+    #[arg(long)]
+    pub repair: bool,
+}
+
 /// `completions`
 #[derive(Debug, Clone, Args)]
 pub struct Completions {
@@ -275,6 +339,16 @@ impl Program {
             Program::Control => ControlArgs::command(),
             Program::Parse => super::parse_args::ParseArgs::command(),
         }
+    }
+}
+
+impl ValueEnum for Status {
+    fn value_variants<'a>() -> &'a [Status] {
+        &Status::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()))
     }
 }
 

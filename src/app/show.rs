@@ -12,6 +12,7 @@ use super::truth::Live;
 use crate::model::{
     ansi::misleads,
     query::Page,
+    stats::Summary,
     task::{HistoryRow, Status, Timestamp, span},
     upid::Upid,
 };
@@ -103,6 +104,31 @@ enum Kind {
     Word,
     /// Words of users: cut where the room is short.
     Text,
+    /// The state of a task: its first word has a colour. Never cut.
+    State,
+    /// An outcome: the same, cut where the room is short.
+    Outcome,
+}
+
+impl Kind {
+    fn is_cut(self) -> bool {
+        match self {
+            Kind::Text | Kind::Outcome => true,
+            Kind::Number | Kind::Word | Kind::State => false,
+        }
+    }
+}
+
+/// The colour of a status or an outcome, as the number of an SGR sequence.
+fn colour(text: &str) -> Option<u8> {
+    let word = text.split([' ', ':']).next().unwrap_or_default();
+    match word {
+        "OK" => Some(32),
+        "WARNINGS" | "SILENT" | "STOPPING" => Some(33),
+        "ERROR" | "STALLED" => Some(31),
+        "unknown" | "ORPHANED" => Some(35),
+        _ => None,
+    }
 }
 
 const fn column(name: &'static str, kind: Kind, rank: u8, keep: bool) -> Column {
@@ -116,7 +142,7 @@ const SHORTEST_TEXT: usize = 12;
 
 /// A table of the columns that say something in at least one row, as wide as `width` at the most: first texts are cut,
 /// then the columns of the lowest ranks go.
-fn table(columns: &[Column], mut rows: Vec<Vec<String>>, width: Option<u16>) -> String {
+fn table(columns: &[Column], mut rows: Vec<Vec<String>>, width: Option<u16>, colours: bool) -> String {
     let natural: Vec<usize> = columns
         .iter()
         .enumerate()
@@ -128,8 +154,8 @@ fn table(columns: &[Column], mut rows: Vec<Vec<String>>, width: Option<u16>) -> 
     let mut widths = natural.clone();
     if let Some(width) = width.map(usize::from) {
         let shortest = |index: usize| match columns[index].kind {
-            Kind::Text => natural[index].min(SHORTEST_TEXT),
-            Kind::Number | Kind::Word => natural[index],
+            kind if kind.is_cut() => natural[index].min(SHORTEST_TEXT),
+            _ => natural[index],
         };
         let needed = |shown: &[usize]| shown.iter().map(|&index| shortest(index) + GAP).sum::<usize>() - GAP;
         while needed(&shown) > width {
@@ -162,8 +188,41 @@ fn table(columns: &[Column], mut rows: Vec<Vec<String>>, width: Option<u16>) -> 
             cells.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    lines.join("\n")
+    let states: Vec<(usize, usize)> = shown
+        .iter()
+        .enumerate()
+        .filter(|(_, index)| colours && matches!(columns[**index].kind, Kind::State | Kind::Outcome))
+        .map(|(place, &index)| (shown[..place].iter().map(|&before| widths[before] + GAP).sum(), widths[index]))
+        .collect();
+    let line = |(number, line): (usize, String)| {
+        let mut line = line.trim_end().to_owned();
+        // From the right, so that what was coloured moves nothing that is still to be.
+        for &(start, width) in states.iter().rev().filter(|_| number > 0) {
+            paint(&mut line, start, width);
+        }
+        line
+    };
+    table.lines().enumerate().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Colours what stands in some columns of a terminal's line.
+fn paint(line: &mut String, start: usize, width: usize) {
+    let mut column = 0;
+    let mut ends = [line.len(); 2];
+    for (at, c) in line.char_indices() {
+        for (end, wanted) in ends.iter_mut().zip([start, start + width]) {
+            if column >= wanted && *end == line.len() {
+                *end = at;
+            }
+        }
+        column += c.width().unwrap_or(0);
+    }
+    let [from, to] = ends;
+    let text = line[from..to].trim_end();
+    if let Some(number) = colour(text) {
+        let painted = format!("\x1b[{number}m{text}\x1b[0m");
+        line.replace_range(from..from + text.len(), &painted);
+    }
 }
 
 /// A text in so many columns of a terminal.
@@ -183,11 +242,11 @@ fn cut(text: String, width: usize) -> String {
 }
 
 /// The table of tasks that have not ended.
-pub fn task_table(live: &[(Live, Option<f64>)], now: Timestamp, width: Option<u16>) -> String {
+pub fn task_table(live: &[(Live, Option<f64>)], now: Timestamp, width: Option<u16>, colours: bool) -> String {
     const COLUMNS: [Column; 14] = [
         column("TASKID", Kind::Number, 9, true),
         column("NAME", Kind::Text, 9, true),
-        column("STATUS", Kind::Word, 9, true),
+        column("STATUS", Kind::State, 9, true),
         column("PID", Kind::Number, 5, true),
         column("START", Kind::Word, 4, true),
         column("DURATION", Kind::Number, 8, true),
@@ -221,7 +280,7 @@ pub fn task_table(live: &[(Live, Option<f64>)], now: Timestamp, width: Option<u1
             text(&task.info[2]),
         ]
     });
-    table(&COLUMNS, rows.collect(), width)
+    table(&COLUMNS, rows.collect(), width, colours)
 }
 
 /// Whether its heartbeat is watched: it gives feedback, or told of itself.
@@ -275,11 +334,11 @@ pub fn task_json(live: &Live, progress: Option<f64>, now: Timestamp) -> Value {
 }
 
 /// The table of a page of history.
-pub fn history_table(page: &Page<HistoryRow>, now: Timestamp, width: Option<u16>) -> String {
+pub fn history_table(page: &Page<HistoryRow>, now: Timestamp, width: Option<u16>, colours: bool) -> String {
     const COLUMNS: [Column; 10] = [
         column("TASKID", Kind::Number, 9, true),
         column("NAME", Kind::Text, 9, true),
-        column("OUTCOME", Kind::Text, 9, true),
+        column("OUTCOME", Kind::Outcome, 9, true),
         column("START", Kind::Word, 5, true),
         column("END", Kind::Word, 7, true),
         column("DURATION", Kind::Number, 8, true),
@@ -303,7 +362,61 @@ pub fn history_table(page: &Page<HistoryRow>, now: Timestamp, width: Option<u16>
             text(&row.info3),
         ]
     });
-    table(&COLUMNS, rows.collect(), width)
+    table(&COLUMNS, rows.collect(), width, colours)
+}
+
+/// The table of what runs of each name say together.
+pub fn stats_table(summaries: &[Summary], now: Timestamp, width: Option<u16>, colours: bool) -> String {
+    const COLUMNS: [Column; 9] = [
+        column("NAME", Kind::Text, 9, true),
+        column("RUNS", Kind::Number, 8, true),
+        column("SUCCESS", Kind::Number, 9, true),
+        column("P50", Kind::Number, 6, true),
+        column("P95", Kind::Number, 5, true),
+        column("LAST SUCCESS", Kind::Word, 7, true),
+        column("LAST FAILURE", Kind::Word, 4, false),
+        column("REASON", Kind::Text, 3, false),
+        column("RECENT", Kind::Word, 2, true),
+    ];
+    let rows = summaries.iter().map(|one| {
+        let failure = one.last_failure.as_ref();
+        vec![
+            cell(&one.name),
+            one.runs().to_string(),
+            // Never rounded up to all of them.
+            format!("{:.0}%", if one.good() < one.runs() { one.success_rate().min(99.4) } else { 100.0 }),
+            one.p50.map(seconds).unwrap_or_default(),
+            one.p95.map(seconds).unwrap_or_default(),
+            one.last_success.map_or_else(|| "never".to_owned(), |at| short_time(at, now, width)),
+            failure.map(|(at, _)| short_time(*at, now, width)).unwrap_or_default(),
+            failure.and_then(|(_, reason)| reason.as_deref()).map(cell).unwrap_or_default(),
+            one.bar(),
+        ]
+    });
+    table(&COLUMNS, rows.collect(), width, colours)
+}
+
+/// How a task failed, in words: what it was, why, and after how long; none if it did not.
+pub fn failure(row: &HistoryRow) -> Option<String> {
+    let name = row.taskname.as_deref().map(clean).unwrap_or_default();
+    let took = row.duration.map(|secs| format!(" after {}", seconds(secs))).unwrap_or_default();
+    let why = clean(row.termerror.as_deref().unwrap_or(&row.outcome));
+    let signal = match &row.termsignal {
+        Some(signal) if !why.contains(signal.as_str()) => format!(" (ended by {signal})"),
+        Some(_) | None => String::new(),
+    };
+    match row.outcome.as_str() {
+        "unknown" => Some(format!("task {} ({name}) ended unseen{took}: {why}{signal}", row.taskid)),
+        outcome if outcome.starts_with("ERROR") => {
+            Some(format!("task {} ({name}) failed{took}: {why}{signal}", row.taskid))
+        }
+        _ => None,
+    }
+}
+
+/// Lines of a log, each under the one before, set apart from what we say.
+pub fn quoted(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("\n    | {line}")).collect()
 }
 
 /// The outcome with the reason of an unknown end.
@@ -343,7 +456,7 @@ pub fn proxmox_status(upid: Option<&str>, taskid: i64, row: Option<&HistoryRow>)
 /// Everything about one task, a line for each field that says something.
 pub fn details(fields: &Value) -> String {
     let Some(object) = fields.as_object() else { return String::new() };
-    let shown = object.iter().filter(|(_, value)| !value.is_null());
+    let shown = object.iter().filter(|(name, value)| !value.is_null() && *name != "lastlines");
     let width = shown.clone().map(|(name, _)| name.len()).max().unwrap_or(0);
     let line = |(name, value): (&String, &Value)| {
         let text = match (name.as_str(), value) {
@@ -355,7 +468,7 @@ pub fn details(fields: &Value) -> String {
             }
             ("progress", Value::Number(n)) => n.as_f64().map(bar).unwrap_or_default(),
             ("maxrss", Value::Number(n)) => n.as_i64().map(bytes).unwrap_or_default(),
-            ("argv", Value::Array(words)) => words.iter().map(word).collect::<Vec<_>>().join(" "),
+            ("argv" | "options", Value::Array(words)) => words.iter().map(word).collect::<Vec<_>>().join(" "),
             (_, Value::String(text)) => clean(text),
             (_, other) => clean(&other.to_string()),
         };
@@ -413,13 +526,13 @@ mod tests {
     #[test]
     fn columns_that_say_nothing_are_left_out() {
         let rows = vec![row(["1", "", "x", ""]), row(["10", "", "", ""])];
-        assert_eq!(table(&SOME, rows, None), " A  NAME\n 1  x\n10");
+        assert_eq!(table(&SOME, rows, None, false), " A  NAME\n 1  x\n10");
     }
 
     #[test]
     fn a_narrow_terminal_cuts_texts_first_and_then_drops_columns() {
         let rows = || vec![row(["1", "", "a name of twenty-four ch", "some information"])];
-        let lines = |width| table(&SOME, rows(), Some(width)).lines().map(str::to_owned).collect::<Vec<_>>();
+        let lines = |width| table(&SOME, rows(), Some(width), false).lines().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(lines(60)[1], "1  a name of twenty-four ch  some information");
         assert_eq!(lines(40)[1], "1  a name of twenty-four …  some inform…");
         assert_eq!(lines(29)[1], "1  a name of t…  some inform…");
@@ -429,6 +542,22 @@ mod tests {
             let widest = lines(width).iter().map(|line| line.width()).max().unwrap();
             assert!(widest <= usize::from(width).max(15), "{width}: {widest}");
         }
+    }
+
+    #[test]
+    fn states_are_coloured_where_they_stand() {
+        const STATES: [Column; 3] = [
+            column("NAME", Kind::Text, 9, true),
+            column("STATUS", Kind::State, 9, true),
+            column("X", Kind::Word, 9, true),
+        ];
+        let row = |name: &str, state: &str| vec![name.to_owned(), state.to_owned(), "ERROR".to_owned()];
+        let rows = vec![row("日本", "OK"), row("ERROR", "RUNNING"), row("", "ERROR: x y")];
+        assert_eq!(
+            table(&STATES, rows, Some(80), true),
+            "NAME   STATUS      X\n日本   \x1b[32mOK\x1b[0m          ERROR\n\
+             ERROR  RUNNING     ERROR\n       \x1b[31mERROR: x y\x1b[0m  ERROR"
+        );
     }
 
     #[test]

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         data: &mut data,
         messages: &mut messages,
         width: &width,
+        colours: width().is_some() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         patience: Patience { notify, ..Patience::USUAL },
     };
     let done = run(args, &mut output).and_then(|code| Ok(data.flush().map(|()| code)?));

@@ -580,6 +580,19 @@ pub fn become_anew(variable: &str, value: OsString) -> io::Error {
     }
 }
 
+/// Becomes another program: the same process, with the descriptors 0, 1 and 2 that it has.
+///
+/// # Errors
+/// Returns only if that failed; nothing has changed then.
+pub fn become_other(program: &Path, argv: &[OsString]) -> io::Error {
+    let become_it = || -> nix::Result<()> {
+        let program = c_string(program.as_os_str())?;
+        let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
+        match nix::unistd::execv(&program, &args)? {}
+    };
+    become_it().err().unwrap_or(Errno::ENOEXEC).into()
+}
+
 /// Gives us back our name, after a start through `/proc/self/exe`, which lists would show as "exe".
 pub fn set_name(name: &std::ffi::CStr) {
     // A name is worth no failure.

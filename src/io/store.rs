@@ -24,6 +24,7 @@ mod ends;
 mod old;
 mod place;
 mod rows;
+mod upkeep;
 
 use std::{
     cell::Cell,
@@ -40,12 +41,13 @@ use rusqlite::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::upkeep::{Fault, Named};
 use self::{
     claim::{claim_in, name_taken, next_id},
     ends::{end_values, move_to_history},
     old::{from_1_7, is_of_1_7},
     place::{beside, check_place, create, flush_folder, has_wal, stored_schema},
-    rows::{SELECT_HISTORY, SELECT_TASKS, history_row, of_task, page_sql, task_row},
+    rows::{SELECT_HISTORY, SELECT_TASKS, history_row, lossy, of_task, page_sql, task_row},
 };
 use crate::model::{
     query::{Cursor, Page, Query},
@@ -705,16 +707,22 @@ impl Store {
         })
     }
 
-    /// Deletes rows of history; says how many, and which logs they had.
+    /// Deletes rows of history; says how many, and which logs they named.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn clear(&mut self, which: &Clear) -> Result<(usize, Vec<PathBuf>)> {
+    pub fn clear(&mut self, which: &Clear) -> Result<(usize, Vec<Named>)> {
+        let path = self.path.clone();
         self.write("clear history of", |tx| {
             let filter = "WHERE (?1 IS NULL OR endtime < ?1) AND (?2 IS NULL OR taskname = ?2)";
             let values = params![which.before, which.name];
-            let mut logs = tx.prepare(&format!("SELECT log FROM history {filter} AND log IS NOT NULL"))?;
-            let logs = logs.query_map(values, |row| row.get::<_, String>(0).map(PathBuf::from))?;
+            let mut logs =
+                tx.prepare(&format!("SELECT taskid, upid, log FROM history {filter} AND log IS NOT NULL"))?;
+            let logs = logs.query_map(values, |row| {
+                let (id, upid): (i64, Option<String>) = (row.get(0)?, row.get(1)?);
+                let usual = upid.map(|upid| log_file(&path, id, &upid));
+                Ok(Named { id, usual, column: lossy(row, 2)?.unwrap_or_default().into(), ended: true })
+            })?;
             let logs = logs.collect::<rusqlite::Result<Vec<_>>>()?;
             Ok((tx.execute(&format!("DELETE FROM history {filter}"), values)?, logs))
         })

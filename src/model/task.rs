@@ -347,6 +347,14 @@ pub enum Class {
 }
 
 impl Class {
+    /// Whether it counts as a success: it did what it was to do, perhaps with warnings.
+    pub fn is_success(self) -> bool {
+        match self {
+            Class::Ok | Class::Warnings => true,
+            Class::Error | Class::Unknown => false,
+        }
+    }
+
     /// All of them.
     pub const ALL: [Class; 4] = [Class::Ok, Class::Warnings, Class::Error, Class::Unknown];
 
@@ -459,6 +467,8 @@ impl Ended {
 pub mod exit_code {
     /// `control`, `parse`: it did not work; `launch --fail-on-warnings`: there were warnings.
     pub const FAILED: i32 = 1;
+    /// `control check`: no task of the name ever succeeded.
+    pub const NEVER: i32 = 3;
     /// Bad usage, in every program.
     pub const USAGE: i32 = 2;
     /// `launch` ended the command (timeout, max runtime); `control wait --timeout` gave up.
@@ -758,9 +768,35 @@ pub fn argv_json(argv: &[impl AsRef<std::ffi::OsStr>]) -> String {
     serde_json::Value::Array(items.collect()).to_string()
 }
 
+/// The argument vector that [`argv_json`] wrote; none if it is none.
+pub fn argv_of_json(json: &serde_json::Value) -> Option<Vec<std::ffi::OsString>> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use std::os::unix::ffi::OsStringExt;
+    let item = |item: &serde_json::Value| match item {
+        serde_json::Value::String(text) => Some(text.into()),
+        other => {
+            let bytes = STANDARD.decode(other.get("bytes")?.as_str()?).ok()?;
+            Some(std::ffi::OsString::from_vec(bytes))
+        }
+    };
+    json.as_array()?.iter().map(item).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_byte_of_an_argument_comes_back() {
+        use std::os::unix::ffi::OsStringExt;
+        let argv: Vec<std::ffi::OsString> =
+            vec!["a b".into(), "".into(), std::ffi::OsString::from_vec(vec![0xff, b'x'])];
+        let json = serde_json::from_str(&argv_json(&argv)).unwrap();
+        assert_eq!(argv_of_json(&json), Some(argv));
+        for bad in [serde_json::json!(null), serde_json::json!([1]), serde_json::json!([{ "bytes": "?" }])] {
+            assert_eq!(argv_of_json(&bad), None);
+        }
+    }
 
     #[test]
     fn status_follows_the_quarter_and_half_rule() {

@@ -1,0 +1,92 @@
+//! `run-again`: the same command, folder, name and options once more.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use serde_json::Value;
+
+use super::{
+    control::{ControlError, Desk, Done, Found, find},
+    control_args as args, truth,
+};
+use crate::{io::child, model::task::argv_of_json};
+
+/// What is launched again.
+#[derive(Debug)]
+struct Again {
+    id: i64,
+    argv: Vec<OsString>,
+    options: Vec<OsString>,
+    cwd: Option<PathBuf>,
+}
+
+impl Desk<'_, '_> {
+    /// Becomes `launch`; comes back only if that does not work.
+    pub(super) fn run_again(&mut self, wanted: &args::RunAgain) -> Done {
+        let mut store = self.open()?;
+        let survey = truth::survey(&mut store)?;
+        let (id, argv, options, cwd, name, info) = match find(&store, &survey, &wanted.task)? {
+            Some(Found::Live(live)) => {
+                let task = live.task;
+                let parse = |text: Option<String>| text.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+                (task.id, parse(task.argv), parse(task.options), task.cwd, Some(task.name), task.info)
+            }
+            Some(Found::Ended(row)) => {
+                (row.taskid, row.argv, row.options, row.cwd, row.taskname, [row.info1, row.info2, row.info3])
+            }
+            None => return Err(ControlError::NoSuchTask(wanted.task.clone())),
+        };
+        drop(store);
+        let cannot = |why: String| ControlError::NotAgain(id, why);
+        let argv = argv.as_ref().and_then(argv_of_json).filter(|argv| !argv.is_empty());
+        let Some(argv) = argv else {
+            return Err(cannot("its command is not known: it was never launched, or not by launch".into()));
+        };
+        if argv.iter().any(|arg| arg == "--feedback") {
+            return Err(cannot(
+                "its command was told the number it had (--feedback); reserve a task and launch it with its new number"
+                    .into(),
+            ));
+        }
+        let words = |value: &Value| -> Option<Vec<OsString>> {
+            value.as_array()?.iter().map(|word| Some(OsString::from(word.as_str()?))).collect()
+        };
+        let mut said = options.as_ref().and_then(words);
+        if said.is_none() {
+            self.tell(&format!(
+                "the options of task {id} are not known (an older version launched it); it gets the usual ones"
+            ));
+        }
+        let mut options = said.take().unwrap_or_default();
+        // A reservation may have had these from elsewhere.
+        let named = [("name", name)].into_iter().chain(["info1", "info2", "info3"].into_iter().zip(info));
+        for (option, value) in named {
+            let flag = format!("--{option}=");
+            options.retain(|word| !word.to_str().is_some_and(|word| word.starts_with(&flag)));
+            if let Some(value) = value {
+                options.push(format!("{flag}{value}").into());
+            }
+        }
+        if wanted.detach {
+            options.push("--detach".into());
+        }
+        let again = Again { id, argv, options, cwd: cwd.map(PathBuf::from) };
+        Err(self.become_launch(again))
+    }
+
+    fn become_launch(&self, again: Again) -> ControlError {
+        let cannot = |why: String| ControlError::NotAgain(again.id, why);
+        let beside = std::env::current_exe().ok().map(|own| own.with_file_name("launch")).filter(|path| path.is_file());
+        let Some(program) = beside.or_else(|| child::find_program("launch".as_ref())) else {
+            return cannot("there is no program `launch` beside this one or in PATH".into());
+        };
+        if let Some(cwd) = &again.cwd
+            && let Err(error) = std::env::set_current_dir(cwd)
+        {
+            return cannot(format!("its folder {cwd:?} cannot be entered: {error}"));
+        }
+        let head = [OsString::from("launch"), "--db".into(), self.db.clone().into()];
+        let argv: Vec<OsString> =
+            head.into_iter().chain(again.options).chain(["--".into()]).chain(again.argv).collect();
+        cannot(format!("{program:?} cannot be run: {}", child::become_other(&program, &argv)))
+    }
+}

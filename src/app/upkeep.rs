@@ -1,0 +1,232 @@
+//! The verbs that look over a whole database: statistics, monitors, copies, checks, retention.
+
+use std::{collections::HashSet, io, path::PathBuf, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    control::{ControlError, Desk, Done, time},
+    control_args as args, show, truth,
+};
+use crate::{
+    io::{
+        logtree,
+        store::{self, Named},
+        sys,
+    },
+    model::{
+        query::{Filter, Query},
+        stats::Summary,
+        task::{Class, exit_code, span},
+    },
+};
+
+fn system(doing: &'static str) -> impl Fn(io::Error) -> ControlError {
+    move |error| ControlError::System(doing, error)
+}
+
+/// Seconds of a length of time, for comparing with unix seconds.
+fn seconds(length: Duration) -> i64 {
+    i64::try_from(length.as_secs()).unwrap_or(i64::MAX)
+}
+
+impl Desk<'_, '_> {
+    pub(super) fn stats(&mut self, wanted: &args::Stats) -> Done {
+        let since = time("--since", &wanted.since)?;
+        let mut store = self.open()?;
+        truth::survey(&mut store)?;
+        let summaries = store.stats(wanted.name.as_deref(), since)?.summaries();
+        if let (Some(name), true) = (&wanted.name, summaries.is_empty()) {
+            return Err(ControlError::NoRuns(name.clone()));
+        }
+        if wanted.jsonl {
+            for one in &summaries {
+                writeln!(self.out.data, "{}", stats_json(one))?;
+            }
+        } else if self.json {
+            self.print(&Value::Array(summaries.iter().map(stats_json).collect()).to_string())?;
+        } else {
+            let width = (self.out.width)();
+            let table = show::stats_table(&summaries, sys::now().wall, width, self.out.colours);
+            self.print(&table)?;
+        }
+        Ok(0)
+    }
+
+    pub(super) fn check(&mut self, wanted: &args::Check) -> Done {
+        let mut store = self.open()?;
+        let survey = truth::survey(&mut store)?;
+        let running = survey.live.iter().filter(|live| live.task.name == wanted.name && !live.task.is_reserved());
+        let running: Vec<i64> = running.map(|live| live.task.id).collect();
+        let filter = Filter {
+            name: Some(wanted.name.clone()),
+            results: Class::ALL.into_iter().filter(|class| class.is_success()).collect(),
+            ..Filter::default()
+        };
+        let last = store.page(&Query { filter, limit: 1, after: None, reverse: false })?.rows.pop();
+        let now = sys::now().wall.secs();
+        let age = last.as_ref().map(|row| now.saturating_sub(row.endtime).max(0));
+        let (code, good) = match age {
+            None => (exit_code::NEVER, false),
+            Some(age) if age <= seconds(wanted.max_age) => (0, true),
+            Some(_) => (exit_code::FAILED, false),
+        };
+        if self.json {
+            let object = json!({
+                "name": wanted.name,
+                "ok": good,
+                "last_success": last.as_ref().map(|row| row.endtime),
+                "taskid": last.as_ref().map(|row| row.taskid),
+                "age": age,
+                "max_age": seconds(wanted.max_age),
+                "running": running,
+            });
+            self.print(&object.to_string())?;
+            return Ok(code);
+        }
+        let name = show::clean(&wanted.name);
+        let words = |age: i64| span(Duration::from_secs(age.unsigned_abs()));
+        let mut text = match (&last, age) {
+            (Some(row), Some(age)) => {
+                let verdict = if good { "" } else { ", too long ago" };
+                let at = show::local_time(row.endtime);
+                format!("{name}: succeeded {} ago ({at}, task {}){verdict}", words(age), row.taskid)
+            }
+            _ => format!("{name}: never succeeded"),
+        };
+        if let Some(id) = running.first() {
+            text.push_str(&format!("; runs just now as task {id}"));
+        }
+        self.print(&text)?;
+        Ok(code)
+    }
+
+    pub(super) fn backup(&mut self, wanted: &args::Backup) -> Done {
+        let mut store = self.open()?;
+        // What has ended is to be told so by the copy too.
+        truth::survey(&mut store)?;
+        let size = store.backup(&wanted.file)?;
+        let text = match self.json {
+            true => json!({ "file": wanted.file.to_string_lossy(), "bytes": size }).to_string(),
+            false => format!("{size} bytes written to {}", show::clean(&wanted.file.to_string_lossy())),
+        };
+        self.print(&text)?;
+        Ok(0)
+    }
+
+    pub(super) fn verify(&mut self, wanted: &args::Verify) -> Done {
+        let mut store = self.open()?;
+        truth::survey(&mut store)?;
+        let folder = store::log_folder(&self.db);
+        // Files first: the row of a log is there before the log is.
+        let files = logtree::list(&folder).map_err(system("look through the folder of logs"))?;
+        let mut faults = store.verify(wanted.repair)?;
+        let mut known: HashSet<PathBuf> = HashSet::new();
+        let mut missing = vec![];
+        store.named_logs(&mut |named| {
+            let there = named.usual.as_ref().is_some_and(|usual| usual.exists()) || named.column.exists();
+            if named.ended && !there {
+                missing.push(named.id);
+            }
+            known.extend(named.usual);
+            known.insert(named.column);
+        })?;
+        let mut bytes = 0;
+        for file in files.iter().filter(|file| !known.contains(&file.log)) {
+            let repaired = wanted.repair
+                && logtree::remove(&folder, &file.log).map_err(system("remove a log that belongs to no task"))?;
+            bytes += file.bytes;
+            faults.push(store::Fault { what: format!("a log that belongs to no task: {:?}", file.log), repaired });
+        }
+        let left = faults.iter().filter(|fault| !fault.repaired).count();
+        let code = if left == 0 { 0 } else { exit_code::FAILED };
+        if self.json {
+            let list: Vec<Value> =
+                faults.iter().map(|fault| json!({ "fault": fault.what, "repaired": fault.repaired })).collect();
+            let object = json!({ "ok": left == 0, "faults": list, "logs": files.len(), "logs_missing": missing, "stray_bytes": bytes });
+            self.print(&object.to_string())?;
+            return Ok(code);
+        }
+        for fault in &faults {
+            let repaired = if fault.repaired { " (repaired)" } else { "" };
+            self.print(&format!("{}{repaired}", show::clean(&fault.what)))?;
+        }
+        if !missing.is_empty() {
+            let first: Vec<String> = missing.iter().take(5).map(i64::to_string).collect();
+            let more = if missing.len() > first.len() { " …" } else { "" };
+            self.print(&format!(
+                "note: {} logs are not there any more (tasks {}{more})",
+                missing.len(),
+                first.join(", ")
+            ))?;
+        }
+        let verdict = match (faults.len(), left) {
+            (0, _) => format!("whole: SQLite and our own rules find nothing wrong; {} logs", files.len()),
+            (all, 0) => format!("{all} faults, all repaired"),
+            (_, left) if wanted.repair => format!("{left} faults left; restore a copy, or mend them by hand"),
+            (_, left) => format!("{left} faults; --repair removes what belongs to no task"),
+        };
+        self.print(&verdict)?;
+        Ok(code)
+    }
+
+    pub(super) fn clear(&mut self, wanted: &args::Clear) -> Done {
+        let mut store = self.open()?;
+        truth::survey(&mut store)?;
+        let age = |age: Duration| sys::now().wall.secs().saturating_sub(seconds(age));
+        let which = store::Clear { before: wanted.older_than.map(age), name: wanted.name.clone() };
+        let (rows, logs) = store.clear(&which)?;
+        sys::crash_point("clear.after");
+        let removed = self.remove_logs(&logs)?;
+        let text = match self.json {
+            true => json!({ "deleted": rows, "logs": removed }).to_string(),
+            false => format!("{rows} deleted, with {removed} logs"),
+        };
+        self.print(&text)?;
+        Ok(0)
+    }
+
+    /// Removes the logs of rows that are gone. A path from a row counts only inside our own folder.
+    fn remove_logs(&self, logs: &[Named]) -> Result<usize, ControlError> {
+        let folder = store::log_folder(&self.db);
+        let mut removed = 0;
+        for log in logs {
+            for path in log.usual.iter().chain([&log.column]) {
+                let gone = logtree::remove(&folder, path).map_err(system("remove a log"))?;
+                removed += usize::from(gone);
+            }
+        }
+        Ok(removed)
+    }
+
+    pub(super) fn initialize(&mut self, wanted: &args::Initialize) -> Done {
+        let mut store = super::db::open_or_create(&self.db, self.out.patience)?;
+        truth::survey(&mut store)?;
+        let mut logs = vec![];
+        // Those of tasks that live are still being written.
+        store.named_logs(&mut |named| logs.extend(named.ended.then_some(named)))?;
+        store.reset(wanted.force)?;
+        self.remove_logs(&logs)?;
+        Ok(0)
+    }
+}
+
+fn stats_json(one: &Summary) -> Value {
+    let [ok, warnings, error, unknown] = one.counts;
+    let recent = one.recent.iter().map(|(class, duration)| json!({ "result": class.as_str(), "duration": duration }));
+    json!({
+        "name": one.name,
+        "runs": one.runs(),
+        "ok": ok,
+        "warnings": warnings,
+        "error": error,
+        "unknown": unknown,
+        "success_rate": (one.success_rate() * 100.0).round() / 100.0,
+        "p50": one.p50,
+        "p95": one.p95,
+        "last_success": one.last_success,
+        "last_failure": one.last_failure.as_ref().map(|(end, _)| end),
+        "last_failure_reason": one.last_failure.as_ref().and_then(|(_, reason)| reason.as_deref()),
+        "recent": recent.collect::<Vec<_>>(),
+    })
+}

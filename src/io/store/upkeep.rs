@@ -1,0 +1,230 @@
+//! Looking over a whole database: figures of many runs, a copy of it, and whether all in it agrees.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, ErrorKind},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, OpenFlags, params, params_from_iter};
+
+use super::{Patience, Result, Store, StoreError, failure, log_file, place::beside, rows::lossy};
+use crate::model::{
+    stats::{Run, Stats},
+    task::Class,
+};
+
+/// Something in the database that does not agree with the rest of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What it is about.
+    pub what: String,
+    /// Whether it was mended.
+    pub repaired: bool,
+}
+
+/// A log that a row names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The task.
+    pub id: i64,
+    /// Where its number and UPID say.
+    pub usual: Option<PathBuf>,
+    /// Where its row says.
+    pub column: PathBuf,
+    /// Whether it has ended.
+    pub ended: bool,
+}
+
+/// Rules of ours that a question to the database finds broken; each gives words for a row.
+const RULES: [(&str, &str); 9] = [
+    (
+        "a task is in `tasks` and in `history`",
+        "SELECT 'task ' || tasks.id FROM tasks JOIN history ON history.taskid = tasks.id AND history.upid IS tasks.upid AND tasks.upid IS NOT NULL",
+    ),
+    (
+        "its outcome and its result disagree",
+        "SELECT 'task ' || taskid || ': ' || outcome || ' is not ' || result FROM history WHERE result IS NOT CASE WHEN outcome = 'OK' THEN 'ok' WHEN outcome LIKE 'WARNINGS: %' THEN 'warnings' WHEN outcome LIKE 'ERROR: %' THEN 'error' ELSE 'unknown' END",
+    ),
+    (
+        "its status is none",
+        "SELECT 'task ' || id || ': ' || status FROM tasks WHERE status NOT IN ('RESERVED', 'RUNNING', 'SILENT', 'STALLED', 'STOPPING', 'ORPHANED')",
+    ),
+    (
+        "a column that should hold JSON does not",
+        "SELECT 'task ' || taskid FROM history WHERE NOT (json_valid(coalesce(feedback, '{}')) AND json_valid(coalesce(argv, '[]')) AND json_valid(coalesce(options, '[]')))",
+    ),
+    (
+        "a column that should hold JSON does not",
+        "SELECT 'task ' || id FROM tasks WHERE NOT (json_valid(coalesce(argv, '[]')) AND json_valid(coalesce(options, '[]')))",
+    ),
+    (
+        "its times are impossible",
+        "SELECT 'task ' || taskid FROM history WHERE duration < 0 OR endtime < 0 OR typeof(endtime) <> 'integer'",
+    ),
+    (
+        "two tasks have one place in the spool",
+        "SELECT 'slot ' || slot FROM tasks WHERE slot IS NOT NULL GROUP BY slot HAVING count(*) > 1",
+    ),
+    ("two tasks have one handle", "SELECT 'handle ' || handle FROM tasks GROUP BY handle HAVING count(*) > 1"),
+    (
+        "its number may be given again",
+        "SELECT 'task ' || id FROM (SELECT max(id) AS id FROM (SELECT id FROM tasks UNION ALL SELECT id FROM history)) WHERE id > coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'tasks'), 0)",
+    ),
+];
+/// Faults of one kind that are told one by one.
+const TOLD: usize = 20;
+
+impl Store {
+    /// The runs that have ended, of one name or of all, since then, summed up by name. What was never started is none.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn stats(&self, name: Option<&str>, since: Option<i64>) -> Result<Stats> {
+        let work = || {
+            let mut terms = vec!["starttime IS NOT NULL"];
+            let mut values: Vec<rusqlite::types::Value> = vec![];
+            if let Some(name) = name {
+                terms.push("taskname = ?");
+                values.push(name.to_owned().into());
+            }
+            if let Some(since) = since {
+                terms.push("endtime >= ?");
+                values.push(since.into());
+            }
+            let sql = format!(
+                "SELECT id, coalesce(taskname, ''), result, endtime, duration,
+                        iif(result IN ('error', 'unknown'), coalesce(termerror, outcome), NULL)
+                 FROM history WHERE {}",
+                terms.join(" AND ")
+            );
+            let mut statement = self.db.prepare(&sql)?;
+            let mut rows = statement.query(params_from_iter(values))?;
+            let mut stats = Stats::default();
+            while let Some(row) = rows.next()? {
+                let word: String = row.get(2)?;
+                let class = Class::ALL.into_iter().find(|class| class.as_str() == word).unwrap_or(Class::Unknown);
+                let run =
+                    Run { id: row.get(0)?, class, end: row.get(3)?, duration: row.get(4)?, reason: lossy(row, 5)? };
+                stats.add(&lossy(row, 1)?.unwrap_or_default(), run);
+            }
+            Ok(stats)
+        };
+        work().map_err(self.failed("read"))
+    }
+
+    /// Writes a copy, as it is at one moment, while others go on; gives its size in bytes.
+    ///
+    /// It is made under another name, flushed, and then linked into place, so that no half of one is ever seen and
+    /// nothing that is there is replaced.
+    ///
+    /// # Errors
+    /// [`StoreError`]; `AlreadyExists` when something has that name.
+    pub fn backup(&self, to: &Path) -> Result<u64> {
+        let failed = |error| StoreError::Io(to.to_owned(), "write the copy", error);
+        if fs::symlink_metadata(to).is_ok() {
+            return Err(failed(io::Error::new(ErrorKind::AlreadyExists, "there is something of that name already")));
+        }
+        let fresh = beside(to, &format!(".{}.new", std::process::id()));
+        let made = self.copy_to(&fresh).and_then(|size| {
+            fs::hard_link(&fresh, to).map_err(failed)?;
+            Ok(size)
+        });
+        // Linked or not, its first name is not needed any more.
+        let _ = fs::remove_file(&fresh);
+        let size = made?;
+        let folder = to.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        Ok(size)
+    }
+
+    fn copy_to(&self, fresh: &Path) -> Result<u64> {
+        let failed = |error| StoreError::Io(fresh.to_owned(), "write the copy", error);
+        let mut options = fs::OpenOptions::new();
+        let file = std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600).open(fresh);
+        let file = file.map_err(failed)?;
+        file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+        let name = fresh.to_str().ok_or_else(|| failed(io::Error::other("its name is not UTF-8")))?;
+        self.db.execute("VACUUM INTO ?1", [name]).map_err(self.failed("copy"))?;
+        let copied = || {
+            let copy = Connection::open_with_flags(fresh, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            copy.pragma_update(None, "journal_mode", "WAL")
+        };
+        copied().map_err(|error| failure(fresh, "copy", Patience::USUAL, error))?;
+        file.sync_all().map_err(failed)?;
+        Ok(file.metadata().map_err(failed)?.len())
+    }
+
+    /// Whether SQLite finds the file whole, and our own rules hold in it.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn verify(&mut self, repair: bool) -> Result<Vec<Fault>> {
+        let mut faults = vec![];
+        let mut tell = |what: String| faults.push(Fault { what, repaired: false });
+        let mut work = || {
+            let mut statement = self.db.prepare("PRAGMA integrity_check")?;
+            let lines =
+                statement.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+            lines.into_iter().filter(|line| line != "ok").for_each(|line| tell(format!("SQLite: {line}")));
+            for (rule, sql) in RULES {
+                let mut statement = self.db.prepare(sql)?;
+                let found = statement.query_map([], |row| lossy(row, 0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+                for what in found.iter().flatten().take(TOLD) {
+                    tell(format!("{what}: {rule}"));
+                }
+                if found.len() > TOLD {
+                    tell(format!("{} more: {rule}", found.len() - TOLD));
+                }
+            }
+            let mut upids = self.db.prepare("SELECT taskid, upid FROM history WHERE upid IS NOT NULL")?;
+            let mut rows = upids.query([])?;
+            while let Some(row) = rows.next()? {
+                let (id, upid): (i64, String) = (row.get(0)?, lossy(row, 1)?.unwrap_or_default());
+                if upid.parse::<crate::model::upid::Upid>().is_err() {
+                    tell(format!("task {id}: its UPID is none: {upid}"));
+                }
+            }
+            Ok(())
+        };
+        work().map_err(self.failed("read"))?;
+        let orphans = "id NOT IN (SELECT id FROM tasks)";
+        let count = self
+            .db
+            .query_row(&format!("SELECT count(*) FROM feedbacks WHERE {orphans}"), [], |row| row.get::<_, i64>(0));
+        let count = count.map_err(self.failed("read"))?;
+        if count > 0 {
+            if repair {
+                self.write("repair", |tx| tx.execute(&format!("DELETE FROM feedbacks WHERE {orphans}"), []))?;
+            }
+            faults.push(Fault { what: format!("{count} feedbacks of tasks that do not live"), repaired: repair });
+        }
+        Ok(faults)
+    }
+
+    /// Calls `see` for every log that a row names.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn named_logs(&self, see: &mut dyn FnMut(Named)) -> Result<()> {
+        let mut work = || {
+            let sql = "SELECT taskid, upid, log, 1 FROM history WHERE log IS NOT NULL
+                       UNION ALL SELECT id, upid, log, 0 FROM tasks WHERE log IS NOT NULL";
+            let mut statement = self.db.prepare(sql)?;
+            let mut rows = statement.query(params![])?;
+            while let Some(row) = rows.next()? {
+                let id = row.get(0)?;
+                let upid: Option<String> = row.get(1)?;
+                see(Named {
+                    id,
+                    usual: upid.map(|upid| log_file(&self.path, id, &upid)),
+                    column: lossy(row, 2)?.unwrap_or_default().into(),
+                    ended: row.get(3)?,
+                });
+            }
+            Ok(())
+        };
+        work().map_err(self.failed("read"))
+    }
+}

@@ -1,0 +1,226 @@
+//! What many runs of one name say together.
+//!
+//! A percentile is that of the nearest rank: the shortest duration that so many percent of the runs did not exceed.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+};
+
+use super::task::Class;
+
+/// Runs that the bar of recent ones shows.
+pub const RECENT: usize = 20;
+
+/// One run that has ended.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Number of its row: of two that ended in one second, the later has the higher one.
+    pub id: i64,
+    /// How it ended.
+    pub class: Class,
+    /// When, unix seconds.
+    pub end: i64,
+    /// How long it took, seconds.
+    pub duration: Option<f64>,
+    /// Why it failed.
+    pub reason: Option<String>,
+}
+
+/// What is known of the runs of one name so far.
+#[derive(Clone, Debug, Default)]
+struct Gathered {
+    counts: [u64; 4],
+    durations: Vec<f32>,
+    success: Option<i64>,
+    failure: Option<(i64, i64, Option<String>)>,
+    recent: BinaryHeap<Reverse<Mark>>,
+}
+
+#[derive(Clone, Debug)]
+struct Mark {
+    end: i64,
+    id: i64,
+    class: Class,
+    duration: Option<f64>,
+}
+
+impl Mark {
+    fn key(&self) -> (i64, i64) {
+        (self.end, self.id)
+    }
+}
+
+impl PartialEq for Mark {
+    fn eq(&self, other: &Mark) -> bool {
+        self.key() == other.key()
+    }
+}
+impl Eq for Mark {}
+impl PartialOrd for Mark {
+    fn partial_cmp(&self, other: &Mark) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Mark {
+    fn cmp(&self, other: &Mark) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+/// The runs of one name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// The name.
+    pub name: String,
+    /// How many ended, in the order of [`Class::ALL`].
+    pub counts: [u64; 4],
+    /// The duration that half of them did not exceed, seconds.
+    pub p50: Option<f64>,
+    /// The one that 95 % of them did not exceed.
+    pub p95: Option<f64>,
+    /// End of the last that succeeded, unix seconds.
+    pub last_success: Option<i64>,
+    /// End of the last that failed, and why.
+    pub last_failure: Option<(i64, Option<String>)>,
+    /// The last of them, oldest first.
+    pub recent: Vec<(Class, Option<f64>)>,
+}
+
+impl Summary {
+    /// How many runs.
+    pub fn runs(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// How many of them succeeded, with warnings or without.
+    pub fn good(&self) -> u64 {
+        Class::ALL.iter().zip(self.counts).filter(|(class, _)| class.is_success()).map(|(_, count)| count).sum()
+    }
+
+    /// The share of those, percent.
+    pub fn success_rate(&self) -> f64 {
+        100.0 * self.good() as f64 / self.runs().max(1) as f64
+    }
+
+    /// The last runs, a character each: as high as they were long, and a cross for what failed.
+    pub fn bar(&self) -> String {
+        const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+        let longest = self.recent.iter().filter_map(|(_, duration)| *duration).fold(0.0, f64::max);
+        let mark = |(class, duration): &(Class, Option<f64>)| match (class.is_success(), duration) {
+            (false, _) => '×',
+            (true, Some(duration)) if longest > 0.0 => HEIGHTS[((duration / longest * 7.0).round() as usize).min(7)],
+            (true, _) => HEIGHTS[0],
+        };
+        self.recent.iter().map(mark).collect()
+    }
+}
+
+/// Gathers runs, in any order, name by name.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    names: BTreeMap<String, Gathered>,
+}
+
+impl Stats {
+    /// Adds a run.
+    pub fn add(&mut self, name: &str, run: Run) {
+        let gathered = match self.names.get_mut(name) {
+            Some(gathered) => gathered,
+            None => self.names.entry(name.to_owned()).or_default(),
+        };
+        let index = Class::ALL.iter().position(|class| *class == run.class).unwrap_or(0);
+        gathered.counts[index] += 1;
+        gathered.durations.extend(run.duration.map(|duration| duration as f32));
+        if run.class.is_success() {
+            gathered.success = gathered.success.max(Some(run.end));
+        } else if gathered.failure.as_ref().is_none_or(|(end, id, _)| (run.end, run.id) > (*end, *id)) {
+            gathered.failure = Some((run.end, run.id, run.reason));
+        }
+        gathered.recent.push(Reverse(Mark { end: run.end, id: run.id, class: run.class, duration: run.duration }));
+        if gathered.recent.len() > RECENT {
+            gathered.recent.pop();
+        }
+    }
+
+    /// The names, in their order.
+    pub fn summaries(self) -> Vec<Summary> {
+        let summary = |(name, mut gathered): (String, Gathered)| {
+            let p50 = percentile(&mut gathered.durations, 50);
+            let p95 = percentile(&mut gathered.durations, 95);
+            let mut recent: Vec<Mark> = gathered.recent.into_iter().map(|Reverse(mark)| mark).collect();
+            recent.sort();
+            Summary {
+                name,
+                counts: gathered.counts,
+                p50,
+                p95,
+                last_success: gathered.success,
+                last_failure: gathered.failure.map(|(end, _, reason)| (end, reason)),
+                recent: recent.into_iter().map(|mark| (mark.class, mark.duration)).collect(),
+            }
+        };
+        self.names.into_iter().map(summary).collect()
+    }
+}
+
+/// The nearest rank; reorders the values.
+fn percentile(values: &mut [f32], percent: usize) -> Option<f64> {
+    let rank = (values.len() * percent).div_ceil(100).checked_sub(1)?;
+    let (_, value, _) = values.select_nth_unstable_by(rank, f32::total_cmp);
+    // What was kept with fewer digits is told with no more.
+    Some((f64::from(*value) * 1000.0).round() / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(id: i64, class: Class, end: i64, duration: f64) -> Run {
+        let reason = (!class.is_success()).then(|| format!("reason {id}"));
+        Run { id, class, end, duration: Some(duration), reason }
+    }
+
+    #[test]
+    fn names_are_summed_up_apart_whatever_the_order() {
+        let mut stats = Stats::default();
+        stats.add("b", run(3, Class::Error, 30, 8.0));
+        stats.add("a", run(9, Class::Ok, 5, 1.0));
+        stats.add("b", run(2, Class::Warnings, 20, 4.0));
+        stats.add("b", run(4, Class::Unknown, 30, 2.0));
+        stats.add("b", run(1, Class::Ok, 10, 1.0));
+        let [a, b] = stats.summaries().try_into().unwrap();
+        assert_eq!((a.name.as_str(), a.runs(), a.success_rate()), ("a", 1, 100.0));
+        assert_eq!((b.runs(), b.good(), b.success_rate()), (4, 2, 50.0));
+        assert_eq!((b.p50, b.p95), (Some(2.0), Some(8.0)));
+        assert_eq!(b.last_success, Some(20));
+        assert_eq!(b.last_failure, Some((30, Some("reason 4".into()))));
+        assert_eq!(b.bar(), "▂▅××");
+    }
+
+    #[test]
+    fn percentiles_are_of_the_nearest_rank() {
+        let mut values: Vec<f32> = (1..=100).map(|n| n as f32).rev().collect();
+        assert_eq!((percentile(&mut values, 50), percentile(&mut values, 95)), (Some(50.0), Some(95.0)));
+        assert_eq!(percentile(&mut [7.0], 95), Some(7.0));
+        assert_eq!(percentile(&mut [], 50), None);
+    }
+
+    #[test]
+    fn only_the_last_runs_are_in_the_bar() {
+        let mut stats = Stats::default();
+        for id in 0..100 {
+            stats.add("a", run(id, if id == 85 { Class::Error } else { Class::Ok }, id / 3, 1.0));
+        }
+        let bar = stats.summaries()[0].bar();
+        assert_eq!((bar.chars().count(), bar.chars().position(|mark| mark == '×')), (RECENT, Some(5)));
+    }
+
+    #[test]
+    fn runs_without_a_duration_count() {
+        let mut stats = Stats::default();
+        stats.add("a", Run { duration: None, ..run(1, Class::Ok, 1, 0.0) });
+        let one = &stats.summaries()[0];
+        assert_eq!((one.p50, one.bar().as_str()), (None, "▁"));
+    }
+}
