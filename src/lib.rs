@@ -61,4 +61,5 @@ pub mod app {
     pub mod upkeep;
     pub mod wait;
     pub mod when;
+    pub mod worker;
 }

@@ -629,6 +629,30 @@ impl Desk<'_, '_> {
         Ok(Asked::Waits)
     }
 
+    /// A worker can only be asked: what its process does besides is not ours to end.
+    fn see_worker_end(
+        &mut self,
+        store: &mut Store,
+        live: &Live,
+        end: Duration,
+    ) -> Result<Option<String>, ControlError> {
+        let mut waiter = Waiter::new(&self.db);
+        let itself = TaskRef::Id(TaskId(live.task.id));
+        loop {
+            let survey = truth::survey(store)?;
+            let found = match find(store, &survey, &itself)? {
+                Some(Found::Live(found)) => found,
+                Some(Found::Ended(row)) => return Ok(Some(row.outcome)),
+                None => return Ok(Some("ended".to_owned())),
+            };
+            let left = end.saturating_sub(sys::now().mono);
+            if left.is_zero() {
+                return Ok(None);
+            }
+            waiter.wait(store, &[&found], Some(left))?;
+        }
+    }
+
     /// Waits for the end that was asked for; its outcome, or none if it does not come.
     fn see_it_end(
         &mut self,
@@ -641,6 +665,9 @@ impl Desk<'_, '_> {
         let itself = TaskRef::Id(TaskId(live.task.id));
         if live.status != Status::Orphaned {
             let end = sys::now().mono + grace + MARGIN;
+            if live.task.is_worker() {
+                return self.see_worker_end(store, live, end);
+            }
             if !wait_for_ends(live.task.launcher.as_slice(), end)? {
                 return Ok(None);
             }

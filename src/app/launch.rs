@@ -294,6 +294,7 @@ fn claim(
             unique: spec.unique.is_some(),
         },
         reservation: spec.reservation.clone(),
+        worker: None,
         named: spec.name.is_some(),
         feedback,
         feedpath,

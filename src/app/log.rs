@@ -366,6 +366,9 @@ impl Watch {
         let mut gone = false;
         let mut timeout = None;
         if let Some(live) = &self.live {
+            if live.task.is_worker() {
+                timeout = Some(LOOK_EVERY);
+            }
             let watched = match live.status {
                 Status::Orphaned => &live.survivors[..],
                 Status::Reserved => {

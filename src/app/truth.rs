@@ -116,7 +116,8 @@ fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Result<Survey, StoreErro
             _ => None,
         };
         let spooled = match (&spool, task.slot, &task.upid) {
-            (Some(spool), Some(slot), Some(upid)) if !launcher_alive => spool.end_of(slot, upid),
+            // A worker ends before its process does.
+            (Some(spool), Some(slot), Some(upid)) if !launcher_alive || task.is_worker() => spool.end_of(slot, upid),
             _ => None,
         };
         let told = story.as_ref().and_then(|story| story.beat).map(Timestamp);

@@ -1,7 +1,8 @@
 //! Waiting for tasks to end, without looking at them again and again.
 //!
 //! A task that runs is waited for by the pidfd of its launcher (of what is left of its command, when it is an orphan):
-//! the kernel tells the end however it came. A reservation has no process; its claim shows as a write to the database.
+//! the kernel tells the end however it came. A reservation has no process, and a worker's process goes on after its end:
+//! what becomes of these shows as a write to the database.
 //! Bytes of a commit are written a moment before it can be read, and only they are told of: so after a write we look
 //! again until no writer is at work.
 
@@ -66,15 +67,17 @@ impl Waiter {
     pub fn wait(&mut self, store: &mut Store, tasks: &[&Live], timeout: Option<Duration>) -> Result<(), WaitError> {
         let mut ends: Vec<OwnedFd> = Vec::new();
         let mut lapse: Option<Duration> = None;
-        let mut reserved = false;
+        let mut by_writes = false;
         for live in tasks {
             if live.status == Status::Reserved {
-                reserved = true;
+                by_writes = true;
                 let left = live.task.expires.unwrap_or(i64::MAX).saturating_sub(sys::now().wall.secs()).max(0);
                 let left = Duration::from_secs(left.unsigned_abs());
                 lapse = Some(lapse.map_or(left, |other| other.min(left)));
                 continue;
             }
+            // It ends, and its process goes on.
+            by_writes |= live.task.is_worker();
             let watched =
                 if live.status == Status::Orphaned { &live.survivors[..] } else { live.task.launcher.as_slice() };
             for process in watched {
@@ -84,8 +87,8 @@ impl Waiter {
                 }
             }
         }
-        let writes = if reserved { self.writes.events() } else { None };
-        let again = match (reserved, &writes) {
+        let writes = if by_writes { self.writes.events() } else { None };
+        let again = match (by_writes, &writes) {
             (true, Some(_)) => self.unsure.then_some(LOOK_AGAIN),
             (true, None) => Some(LOOK_EVERY),
             (false, _) => None,

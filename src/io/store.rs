@@ -173,6 +173,8 @@ pub struct Start {
     pub task: NewTask,
     /// The reservation to claim; none: one is made on the spot.
     pub reservation: Option<TaskRef>,
+    /// What a worker inside a process works on; none: it is a command.
+    pub worker: Option<String>,
     /// `--name`; without it a reserved name stays.
     pub named: bool,
     pub feedback: bool,
@@ -643,12 +645,12 @@ impl Store {
                 None => find("handle = ?1", &handle.as_str()),
             },
             // Our UPIDs hold the id, so no index of them is needed.
-            TaskRef::Upid(upid) => match upid.id().parse::<i64>() {
-                Ok(id) => {
+            TaskRef::Upid(upid) => match upid.number() {
+                Some(id) => {
                     Ok(find(&format!("{} AND upid IS NOT NULL ORDER BY id DESC LIMIT 1", of_task(&self.db)?), &id)?
                         .filter(|row| row.upid.as_deref() == Some(upid.as_str())))
                 }
-                Err(_) => Ok(None),
+                None => Ok(None),
             },
         };
         work().map_err(self.failed("read"))

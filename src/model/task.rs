@@ -668,6 +668,11 @@ impl Task {
         self.status == Some(Status::Reserved)
     }
 
+    /// Whether it is a worker inside a process, which is its launcher and its command in one.
+    pub fn is_worker(&self) -> bool {
+        self.launcher.is_some() && self.command() == self.launcher
+    }
+
     /// The command's process, once known.
     pub fn command(&self) -> Option<Process> {
         Some(Process { pid: self.pid?, pstart: self.pid_pstart? })

@@ -30,6 +30,9 @@ const NODE: usize = 63;
 /// Letters of a login, at most, in a UPID that we make; enough for `first.last@corp.example.com`.
 const LOGIN: usize = 40;
 
+/// Letters of an escaped id, at most, in a UPID that we make.
+const ID: usize = 32;
+
 /// One of the fields, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
@@ -167,12 +170,54 @@ impl Upid {
     ///
     /// Its text has at most 243 bytes, so that `<UPID>.log` is a file name.
     pub fn build(node: &str, pid: u32, pstart: u64, starttime: i64, name: &str, id: u64, login: &str) -> Upid {
+        Upid::make(node, pid, pstart, None, starttime, name, id.to_string(), login)
+    }
+
+    /// The UPID of a worker inside a process, in the ten-field form: `counter`, our own number for the task, tells two
+    /// workers of one kind and process apart; `id` is what it works on, escaped, and cut where the text would not be a
+    /// file name any more. `user` becomes `<user>@pam` if it has no realm.
+    #[expect(clippy::too_many_arguments, reason = "its fields, in their order")]
+    pub fn build_worker(
+        node: &str,
+        pid: u32,
+        pstart: u64,
+        counter: u64,
+        starttime: i64,
+        kind: &str,
+        id: &str,
+        user: &str,
+    ) -> Upid {
+        let mut escaped = String::new();
+        for (at, c) in id.char_indices() {
+            let mut bytes = [0; 4];
+            let next = escape_unit(c.encode_utf8(&mut bytes), at == 0);
+            if escaped.len() + next.len() > ID {
+                break;
+            }
+            escaped.push_str(&next);
+        }
+        Upid::make(node, pid, pstart, Some(counter), starttime, kind, escaped, user)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "its fields, in their order")]
+    fn make(
+        node: &str,
+        pid: u32,
+        pstart: u64,
+        task_id: Option<u64>,
+        starttime: i64,
+        name: &str,
+        raw_id: String,
+        login: &str,
+    ) -> Upid {
         let node: String = node.split('.').next().unwrap_or_default().chars().take(NODE).map(node_letter).collect();
         let node = match node.trim_matches('-') {
             "" => "localhost",
             node => node,
         };
-        let mut worker_type: String = name.chars().filter(|c| is_type_letter(*c)).take(TYPE).collect();
+        // An escaped id and a counter need room too.
+        let longest = if task_id.is_some() { TYPE / 2 } else { TYPE };
+        let mut worker_type: String = name.chars().filter(|c| is_type_letter(*c)).take(longest).collect();
         if worker_type.is_empty() {
             worker_type.push_str("task");
         }
@@ -180,22 +225,33 @@ impl Upid {
         if user.is_empty() {
             user.push_str("unknown");
         }
-        user.push_str("@pam");
+        // A login may have an @ in it; the realm is what stands last. Whoever names a worker's user knows of realms.
+        if task_id.is_none() || !user.contains('@') {
+            user.push_str("@pam");
+        }
         let starttime = starttime.max(0);
-        let raw_id = id.to_string();
+        let counter = task_id.map(|counter| format!("{counter:08X}:")).unwrap_or_default();
         Upid {
-            text: format!("UPID:{node}:{pid:08X}:{pstart:08X}:{starttime:08X}:{worker_type}:{raw_id}:{user}:"),
+            text: format!("UPID:{node}:{pid:08X}:{pstart:08X}:{counter}{starttime:08X}:{worker_type}:{raw_id}:{user}:"),
             remote: None,
             node: node.to_owned(),
             pid,
             pstart,
-            task_id: None,
+            task_id,
             starttime,
             worker_type,
             raw_id,
             user,
             tokenid: None,
             comment: String::new(),
+        }
+    }
+
+    /// The number of the task in the database of whoever made this UPID, if we did.
+    pub fn number(&self) -> Option<i64> {
+        match self.task_id {
+            Some(counter) => i64::try_from(counter).ok(),
+            None => self.raw_id.parse().ok(),
         }
     }
 
@@ -361,6 +417,17 @@ fn node_letter(c: char) -> char {
 
 fn login_letter(c: char) -> char {
     if c.is_ascii_graphic() && !matches!(c, ':' | '/' | '!') { c } else { '_' }
+}
+
+/// One character as `systemd-escape` writes it; a dot that begins the text is escaped too.
+fn escape_unit(c: &str, first: bool) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || (byte == b'.' && !first);
+    let byte = |byte: u8| match byte {
+        b'/' => "-".to_owned(),
+        byte if plain(byte) => char::from(byte).to_string(),
+        byte => format!("\\x{byte:02x}"),
+    };
+    c.bytes().map(byte).collect()
 }
 
 /// What `systemd-escape --unescape` makes of it; `None` when it is not an escaped text.
@@ -548,5 +615,27 @@ mod tests {
                 prop_assert_eq!(upid.to_json()["pid"].as_u64(), Some(u64::from(upid.pid)));
             }
         }
+    }
+
+    #[test]
+    fn workers_have_a_counter_and_an_escaped_id() {
+        let upid = Upid::build_worker("node.example", 1, 2, 3, 4, "verify", "store/ü-1:x", "root@pbs");
+        let text = r"UPID:node:00000001:00000002:00000003:00000004:verify:store-\xc3\xbc\x2d1\x3ax:root@pbs:";
+        assert_eq!(upid.as_str(), text);
+        assert_eq!(text.parse::<Upid>().unwrap(), upid);
+        assert_eq!((upid.id().as_ref(), upid.number()), ("store/ü-1:x", Some(3)));
+        let long = Upid::build_worker(
+            &"n".repeat(99),
+            u32::MAX,
+            u64::MAX,
+            u64::MAX,
+            i64::MAX,
+            &"t".repeat(99),
+            &"ü".repeat(99),
+            &"u".repeat(99),
+        );
+        assert!(long.as_str().len() <= 240, "{}", long.as_str().len());
+        assert_eq!(long.as_str().parse::<Upid>().unwrap(), long);
+        assert_eq!(Upid::build_worker("n", 1, 2, 3, 4, "", "", "").to_string().parse::<Upid>().unwrap().id(), "");
     }
 }

@@ -99,15 +99,13 @@ pub(super) fn claim_in(
         None => next_place(tx)?,
     };
     let launcher = start.launcher.unwrap_or(Process { pid: 0, pstart: 0 });
-    let upid = Upid::build(
-        &start.host,
-        launcher.pid.unsigned_abs(),
-        launcher.pstart,
-        task.now,
-        &task.name,
-        id.unsigned_abs(),
-        &start.user,
-    )
+    let (pid, pstart, number) = (launcher.pid.unsigned_abs(), launcher.pstart, id.unsigned_abs());
+    let upid = match &start.worker {
+        None => Upid::build(&start.host, pid, pstart, task.now, &task.name, number, &start.user),
+        Some(works_on) => {
+            Upid::build_worker(&start.host, pid, pstart, number, task.now, &task.name, works_on, &start.user)
+        }
+    }
     .to_string();
     let feedpath = start.feedpath.as_ref().map(|dir| feedback_file(dir, id));
     let log = start.log.then(|| log_file(db, id, &upid));

@@ -1,0 +1,334 @@
+//! Tasks inside a Rust process, as daemons run them: a closure on a thread, with a row, a log and an outcome like those
+//! of a command.
+//!
+//! ```
+//! use taskwatcher::{app::worker::Worker, io::store::{Patience, Store}};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let db = dir.path().join("tasks.db");
+//! let store = Store::open_or_create(&db, Patience::USUAL)?;
+//! let handle = Worker::spawn(&store, "verify", "store1", "root", |worker| {
+//!     for (n, file) in ["a", "b", "c", "d"].iter().enumerate() {
+//!         if worker.check_abort() {
+//!             return Err("aborted"); // somebody said `control kill`
+//!         }
+//!         worker.log(&format!("checking {file}"));
+//!         if *file == "c" {
+//!             worker.warn("c is older than it should be"); // counted into the outcome
+//!         }
+//!         worker.progress((n + 1) as f64 / 4.0); // a bar in `control list`
+//!     }
+//!     Ok(())
+//! })?;
+//! println!("runs as task {}", handle.id());
+//! assert_eq!(handle.join().to_string(), "WARNINGS: 1");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A panic is caught and becomes the outcome, unless the program was built with `panic = "abort"`: then it ends the
+//! process, and the next reader of the database finds its workers lost.
+//!
+//! # If we die here
+//! The row names this process as its launcher. When the process is gone, whoever reads next settles it, as that of any
+//! launcher. Nothing signals the process on a worker's account: `control kill` only leaves a request.
+
+use std::{
+    fmt::Display,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use super::{
+    db::{self, DbError},
+    spec::KILL_AFTER,
+    truth,
+};
+use crate::{
+    io::{
+        child, process,
+        spool::{Request, Spool, Story},
+        store::{NewTask, Patience, Start, Store, StoreFailure},
+        sys,
+        tasklog::TaskLog,
+    },
+    model::{
+        log::LOG_MAX,
+        task::{Asker, End, Outcome, Process, Signal, Task, Tick},
+    },
+};
+
+/// Why a worker could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The store broke or refused.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
+    /// The place for its end.
+    #[error("cannot reserve room for the end of the task beside {0:?}: {1}")]
+    Spool(PathBuf, io::Error),
+    /// The machine.
+    #[error("cannot {0}: {1}")]
+    System(&'static str, io::Error),
+}
+
+/// A task inside this process, as its closure has it. It may be shared between threads.
+#[derive(Debug)]
+pub struct Worker {
+    id: i64,
+    upid: String,
+    slot: i64,
+    db: PathBuf,
+    spool: Spool,
+    log: Mutex<TaskLog>,
+    story: Mutex<Story>,
+    warnings: AtomicU64,
+    asked: OnceLock<Asker>,
+    started: Tick,
+}
+
+/// A worker that was started. Dropping it lets the worker go on by itself.
+#[derive(Debug)]
+pub struct WorkerHandle {
+    id: i64,
+    upid: String,
+    thread: JoinHandle<Outcome>,
+}
+
+impl WorkerHandle {
+    /// The task's number.
+    pub fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// The task's UPID, in the ten-field form.
+    pub fn upid(&self) -> &str {
+        &self.upid
+    }
+
+    /// Whether it has ended and is recorded.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits until it has ended and is recorded.
+    pub fn join(self) -> Outcome {
+        self.thread.join().unwrap_or_else(|_| Outcome::Unknown("its thread was lost".into()))
+    }
+}
+
+/// A lock on what no thread leaves half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Worker {
+    /// Runs a closure as a task, on a thread of its own. When this returns the row says RUNNING, durably.
+    ///
+    /// `kind` is the task's name and the type in its UPID; `id` says what it works on, and is the task's `info1`;
+    /// `user` is who it works for. The store says which database; each worker opens it for itself, at its beginning
+    /// and its end.
+    ///
+    /// # Errors
+    /// [`WorkerError`]; the closure was not run.
+    pub fn spawn<F, E>(store: &Store, kind: &str, id: &str, user: &str, work: F) -> Result<WorkerHandle, WorkerError>
+    where
+        F: FnOnce(&Worker) -> Result<(), E> + Send + 'static,
+        E: Display,
+    {
+        let system = |what| move |error| WorkerError::System(what, error);
+        let me = process::stat(child::own_pid()).map(|stat| stat.process);
+        let me: Process =
+            me.ok_or_else(|| WorkerError::System("read /proc/self/stat", io::ErrorKind::NotFound.into()))?;
+        let db = store.path().to_owned();
+        let mut own = db::open(&db, Patience::USUAL)?;
+        let started = sys::now();
+        let start = Start {
+            task: NewTask {
+                name: kind.to_owned(),
+                info: [(!id.is_empty()).then(|| id.to_owned()), None, None],
+                handle: sys::new_handle().map_err(system("make a handle"))?.to_string(),
+                now: started.wall.secs(),
+                unique: false,
+            },
+            worker: Some(id.to_owned()),
+            log: true,
+            options: "[]".into(),
+            launcher: Some(me),
+            boot_id: sys::boot_id().map_err(system("read the boot id"))?,
+            host: sys::host_name(),
+            user: user.to_owned(),
+            argv: "[]".into(),
+            stop_signal: Signal::TERM.to_string(),
+            kill_after: KILL_AFTER.as_secs_f64(),
+            cwd: std::env::current_dir().ok(),
+            ..Start::default()
+        };
+        let claimed = own.claim(&start, |task: &Task| truth::is_dead(&db, task))?;
+        let no_room = |error| WorkerError::Spool(db.clone(), error);
+        let prepared =
+            Spool::open(&db, true).and_then(|spool| spool.reserve(claimed.slot).map(|()| spool)).map_err(no_room);
+        let spool = match prepared {
+            Ok(spool) => spool,
+            Err(error) => {
+                let end = End::new(&Outcome::Error(error.to_string()), sys::now().wall, None);
+                // If even this fails, it is found when this process ends.
+                let _ = own.finish(claimed.id, &claimed.upid, &end);
+                return Err(error);
+            }
+        };
+        // For whoever reads the table; that it is this process is known by its launcher.
+        let _ = own.started(claimed.id, me);
+        drop(own);
+        let path = claimed.log.clone().unwrap_or_default();
+        let worker = Arc::new(Worker {
+            id: claimed.id,
+            upid: claimed.upid.clone(),
+            slot: claimed.slot,
+            db,
+            spool,
+            log: Mutex::new(TaskLog::begin(&path, LOG_MAX, false, sys::stamp)),
+            story: Mutex::new(Story::default()),
+            warnings: AtomicU64::new(0),
+            asked: OnceLock::new(),
+            started,
+        });
+        let own = Arc::clone(&worker);
+        let spawned = thread::Builder::new().name(format!("task {}", claimed.id)).spawn(move || own.run(work));
+        match spawned {
+            Ok(thread) => Ok(WorkerHandle { id: claimed.id, upid: claimed.upid, thread }),
+            Err(error) => {
+                worker.end(&Outcome::Error(format!("cannot start its thread: {error}")), None);
+                Err(WorkerError::System("start a thread", error))
+            }
+        }
+    }
+
+    fn run<E: Display>(&self, work: impl FnOnce(&Worker) -> Result<(), E>) -> Outcome {
+        let done = catch_unwind(AssertUnwindSafe(|| work(self).map_err(|error| error.to_string())));
+        let warnings = self.warnings.load(Ordering::Relaxed);
+        // Asked once more: whoever asked for the end and sees it is told that it was for that.
+        self.check_abort();
+        let outcome = match (self.asked.get(), done) {
+            (Some(asker), _) => Outcome::Error(format!("killed by {asker}")),
+            (None, Ok(Ok(()))) if warnings > 0 => Outcome::Warnings(warnings),
+            (None, Ok(Ok(()))) => Outcome::Ok,
+            (None, Ok(Err(error))) => Outcome::Error(one_line(&error)),
+            (None, Err(panic)) => {
+                let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+                Outcome::Error(format!(
+                    "worker panicked: {}",
+                    one_line(&text.unwrap_or_else(|| "without a word".into()))
+                ))
+            }
+        };
+        let by = self.asked.get().map_or_else(|| "itself".to_owned(), ToString::to_string);
+        self.end(&outcome, Some(by));
+        outcome
+    }
+
+    /// Records the end: into the database, or, if that cannot be done just then, into the spool.
+    fn end(&self, outcome: &Outcome, by: Option<String>) {
+        let now = sys::now();
+        let progress = lock(&self.story).progress;
+        let end = End {
+            warnings: self.warnings.load(Ordering::Relaxed),
+            ended_by: by,
+            feedback: progress.map(|progress| serde_json::json!({ "progress": format!("{progress:.0}") }).to_string()),
+            ..End::new(outcome, now.wall, Some(now.mono.saturating_sub(self.started.mono)))
+        };
+        // Noted first, so that what the log says is proved should this process die before the end is recorded.
+        let _ = self.spool.note_end(self.slot, &self.upid, &end);
+        let mut log = lock(&self.log);
+        if let Some(lost) = log.close(&outcome.to_string(), now.wall.secs()) {
+            // There is nobody to tell; the next best place is the log itself, if it can be written again.
+            drop(lost);
+        }
+        sys::crash_point("worker.closed");
+        let recorded =
+            db::open(&self.db, Patience::SHORT).and_then(|mut store| Ok(store.finish(self.id, &self.upid, &end)?));
+        if recorded.is_err() {
+            // The next reader takes it from there, once this process has ended or the row was looked at.
+            let _ = self.spool.leave_end(self.slot, &self.upid, &end);
+        }
+        log.join();
+    }
+
+    /// The task's number.
+    pub fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// The task's UPID.
+    pub fn upid(&self) -> &str {
+        &self.upid
+    }
+
+    /// Adds to its log: a line, or one for each line of the text.
+    pub fn log(&self, text: &str) {
+        let line = format!("{}\n", text.strip_suffix('\n').unwrap_or(text));
+        let mut log = lock(&self.log);
+        let now = sys::now().wall.secs();
+        log.take(0, line.as_bytes(), now);
+    }
+
+    /// Adds a warning to its log, and counts it into the outcome.
+    pub fn warn(&self, text: &str) {
+        self.warnings.fetch_add(1, Ordering::Relaxed);
+        self.log(&format!("WARN: {text}"));
+    }
+
+    /// Says how far it is, from 0.0 to 1.0. It costs no write of the database.
+    pub fn progress(&self, share: f64) {
+        let percent = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) * 100.0 };
+        self.tell(|story| story.progress = Some(percent));
+    }
+
+    /// Says what it does, in a few words for `control list`.
+    pub fn status(&self, text: &str) {
+        self.tell(|story| text.clone_into(&mut story.status));
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Story)) {
+        let mut story = lock(&self.story);
+        change(&mut story);
+        // Readers show a little less when the disk does not take it.
+        let _ = self.spool.tell(self.slot, &self.upid, &story);
+    }
+
+    /// Whether somebody wants it to end (`control kill`); it should then return soon, with whatever result. Cheap
+    /// enough to be asked in every round of a loop.
+    pub fn check_abort(&self) -> bool {
+        if self.asked.get().is_some() {
+            return true;
+        }
+        let request: Option<Request> = self.spool.request_of(self.slot, &self.upid);
+        match request {
+            Some(request) => {
+                let _ = self.asked.set(request.by);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// How long it runs.
+    pub fn elapsed(&self) -> Duration {
+        sys::now().mono.saturating_sub(self.started.mono)
+    }
+}
+
+/// A reason that fits one line.
+fn one_line(text: &str) -> String {
+    text.trim_end().replace(['\n', '\r'], " ")
+}
