@@ -7,7 +7,6 @@ use std::{
     fs::{self, File, Permissions},
     os::unix::fs::PermissionsExt,
     path::Path,
-    process::Command,
     time::Duration,
 };
 
@@ -16,7 +15,7 @@ use nix::{
     unistd::mkfifo,
 };
 use rusqlite::Connection;
-use support::{Started, World, eventually, timed, until};
+use support::{Started, World, desk::SmallDisk, eventually, timed, until};
 use taskwatcher::{
     app::truth,
     io::store::{Patience, Store},
@@ -444,24 +443,6 @@ fn read_only(world: &World, who: impl for<'w> FnOnce(support::Program<'w>) -> su
     }
     survey(world);
     assert_eq!(world.end().text("outcome"), "ERROR: exit code 6");
-}
-
-/// A disk of one megabyte.
-struct SmallDisk<'w>(&'w Path);
-
-impl SmallDisk<'_> {
-    fn mount(at: &Path) -> Option<SmallDisk<'_>> {
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(at);
-        let mounted = mount.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success());
-        mounted.then_some(SmallDisk(at))
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
-    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub fn list(folder: &Path) -> io::Result<Vec<Found>> {
         for path in entries(&inner)? {
             let Ok(meta) = fs::symlink_metadata(&path) else { continue };
             let Some(log) = log_of(&path).filter(|_| meta.is_file()) else { continue };
-            match found.iter_mut().rev().take(2).find(|other| other.log == log) {
+            match found.iter_mut().rev().take(3).find(|other| other.log == log) {
                 Some(other) => other.bytes += meta.len(),
                 None => found.push(Found { log, bytes: meta.len() }),
             }
@@ -54,10 +54,10 @@ fn is_real_dir(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir())
 }
 
-/// The log that a file is, or is the older half of.
+/// The log that a file is, or is the older half of, or that it was to become part of.
 fn log_of(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
-    let name = name.strip_suffix(".1").unwrap_or(name);
+    let name = name.strip_suffix(".1").or_else(|| name.strip_suffix(".new")).unwrap_or(name);
     name.ends_with(".log").then(|| path.with_file_name(name))
 }
 
@@ -72,10 +72,13 @@ pub fn remove(folder: &Path, log: &Path) -> io::Result<bool> {
     if !ours {
         return Ok(false);
     }
-    let mut older = log.as_os_str().to_owned();
-    older.push(".1");
+    let with = |suffix: &str| {
+        let mut path = log.as_os_str().to_owned();
+        path.push(suffix);
+        PathBuf::from(path)
+    };
     let mut removed = false;
-    for path in [log, Path::new(&older)] {
+    for path in [log.to_owned(), with(".1"), with(".new")] {
         match fs::remove_file(path) {
             Ok(()) => removed = true,
             Err(error) if error.kind() == ErrorKind::NotFound => {}

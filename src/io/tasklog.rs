@@ -322,21 +322,28 @@ impl TaskLog {
     fn turn_over(&mut self) -> io::Result<()> {
         let names = self.names()?;
         let folder = self.folder.as_ref().ok_or(ErrorKind::NotFound)?;
+        // It has its first line before it has its name: a reader must not take it for the beginning of the log.
+        let before = self.place.before + self.place.len;
+        let line = [&self.stamp.1[..], cut_text(before).as_bytes(), b"\n"].concat();
+        let mut file = self.open_file(folder, &names.next, OFlag::O_CREAT | OFlag::O_TRUNC)?;
+        file.write_all(&line)?;
         renameat(folder, &*names.newer, folder, &*names.older)?;
+        renameat(folder, &*names.next, folder, &*names.newer)?;
         self.place.older = true;
-        self.place.before += self.place.len;
+        self.place.before = before;
         self.place.len = 0;
-        self.file = None;
-        self.make_file(OFlag::O_CREAT | OFlag::O_TRUNC)?;
-        let line = [&self.stamp.1[..], cut_text(self.place.before).as_bytes(), b"\n"].concat();
-        self.file.as_mut().ok_or(ErrorKind::NotFound)?.write_all(&line)
+        self.file = Some(file);
+        Ok(())
     }
 
     fn names(&self) -> io::Result<Names> {
         let newer = self.place.path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
-        let mut older = newer.clone();
-        older.push(".1");
-        Ok(Names { newer, older })
+        let with = |suffix: &str| {
+            let mut name = newer.clone();
+            name.push(suffix);
+            name
+        };
+        Ok(Names { older: with(".1"), next: with(".new"), newer })
     }
 
     /// Opens the newer half; with `O_CREAT`, makes what is missing on the way.
@@ -356,13 +363,17 @@ impl TaskLog {
             self.folder = Some(folder_in(outer.as_fd(), &name(&inner)?, make)?);
         }
         let folder = self.folder.as_ref().ok_or(ErrorKind::NotFound)?;
+        self.file = Some(self.open_file(folder, &self.names()?.newer, how)?);
+        Ok(())
+    }
+
+    fn open_file(&self, folder: &OwnedFd, name: &std::ffi::OsStr, how: OFlag) -> io::Result<File> {
         let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | how;
-        let file = openat(folder, &*self.names()?.newer, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        let file = openat(folder, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
         if fstat(&file)?.st_mode & 0o7777 != 0o600 {
             fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR)?;
         }
-        self.file = Some(File::from(file));
-        Ok(())
+        Ok(File::from(file))
     }
 
     fn note_failure(&mut self, made: io::Result<()>) {
@@ -375,6 +386,8 @@ impl TaskLog {
 struct Names {
     newer: std::ffi::OsString,
     older: std::ffi::OsString,
+    /// A newer half that is about to begin.
+    next: std::ffi::OsString,
 }
 
 /// A folder in a folder, 0700; made if it is not there and `make` says so.

@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
 };
 
 use nix::{
@@ -213,4 +213,22 @@ pub fn output(program: Program<'_>) -> Output {
 pub fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).unwrap_or_else(|error| panic!("{path:?}: {error}")).permissions().mode() & 0o7777
+}
+
+/// A disk of one megabyte.
+pub struct SmallDisk<'w>(&'w Path);
+
+impl SmallDisk<'_> {
+    pub fn mount(at: &Path) -> Option<SmallDisk<'_>> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(at);
+        let mounted = mount.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success());
+        mounted.then_some(SmallDisk(at))
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
 }
