@@ -1,0 +1,338 @@
+//! The verbs that look over many tasks or a whole database: stats, check, run-again, backup, verify, retention.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
+
+mod support;
+
+use std::{
+    fs,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{ffi::OsStrExt, fs::symlink, net::SocketAddr},
+    },
+    path::PathBuf,
+};
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+use support::{
+    World,
+    desk::{CRASH_AT, KILLED, mode},
+    os, until,
+};
+
+/// Ends of one name, oldest first: how long ago (seconds), how long, how.
+fn with_ends(world: &World, name: &str, ends: &[(i64, f64, &str)]) {
+    world.control(["update"]).run();
+    let db = world.connect();
+    for (ago, duration, outcome) in ends {
+        let result = match outcome.split(':').next().unwrap() {
+            "OK" => "ok",
+            "WARNINGS" => "warnings",
+            "ERROR" => "error",
+            _ => "unknown",
+        };
+        let reason = outcome.strip_prefix("ERROR: ");
+        db.execute(
+            "INSERT INTO history (id, taskid, taskname, starttime, endtime, duration, outcome, result, termerror)
+             SELECT n, n, ?1, unixepoch() - ?2, unixepoch() - ?2, ?3, ?4, ?5, ?6
+             FROM (SELECT coalesce(max(id), 0) + 1 AS n FROM history)",
+            rusqlite::params![name, ago, duration, outcome, result, reason],
+        )
+        .unwrap();
+    }
+    db.execute("UPDATE sqlite_sequence SET seq = max(seq, (SELECT max(id) FROM history)) WHERE name = 'tasks'", [])
+        .unwrap();
+}
+
+fn world() -> World {
+    let world = World::new();
+    world.control(["initialize"]).run().silent(0);
+    world
+}
+
+/// Every log file there is.
+fn logs(world: &World) -> Vec<PathBuf> {
+    let folders = fs::read_dir(world.path("tasks.db.logs")).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> =
+        folders.flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path())).collect();
+    files.sort();
+    files
+}
+
+// ---- stats
+
+#[test]
+fn stats_sum_up_each_name() {
+    let world = world();
+    with_ends(
+        &world,
+        "b",
+        &[(900, 1.0, "OK"), (800, 2.0, "WARNINGS: 1"), (700, 4.0, "ERROR: exit code 3"), (600, 8.0, "OK")],
+    );
+    with_ends(&world, "a", &[(50, 3.0, "unknown")]);
+    world.reserve("never started", -5);
+    let all = world.json(&["stats"]);
+    assert_eq!((&all[0]["name"], &all[1]["name"], all.as_array().unwrap().len()), (&json!("a"), &json!("b"), 2));
+    let b = &world.json(&["stats", "b"])[0];
+    assert_eq!(
+        (&b["runs"], &b["ok"], &b["warnings"], &b["error"], &b["unknown"]),
+        (&json!(4), &json!(2), &json!(1), &json!(1), &json!(0))
+    );
+    assert_eq!((&b["success_rate"], &b["p50"], &b["p95"]), (&json!(75.0), &json!(2.0), &json!(8.0)));
+    assert_eq!((&b["last_failure_reason"], b["recent"].as_array().unwrap().len()), (&json!("exit code 3"), 4));
+    assert_eq!(b["last_success"].as_i64().unwrap() - b["last_failure"].as_i64().unwrap(), 100);
+    let table = world.control(["--stats"]).run().silent(0);
+    let row = table.text().lines().find(|line| line.starts_with("b ")).unwrap().to_owned();
+    assert!(row.contains(" 75% ") && row.contains("exit code 3") && row.ends_with("▂▃×█"), "{row}");
+    assert!(table.text().contains("never"), "{}", table.text());
+    assert_eq!(world.json(&["stats", "--since", "65s"])[0]["name"], "a");
+    let lines = world.control(["stats", "--jsonl"]).run().silent(0);
+    assert_eq!(lines.text().lines().count(), 2);
+    world.control(["stats", "nobody"]).run().says(1, &["no run of the name \"nobody\" has ended"]);
+}
+
+// ---- check
+
+#[test]
+fn check_is_for_monitors() {
+    let world = world();
+    with_ends(&world, "backup", &[(7200, 1.0, "OK"), (60, 1.0, "ERROR: exit code 1")]);
+    with_ends(&world, "broken", &[(60, 1.0, "ERROR: exit code 1")]);
+    let check = |name: &str, age: &str| world.control(["check", name, "--max-age", age]).run();
+    let good = check("backup", "3h").silent(0);
+    assert!(
+        good.text().starts_with("backup: succeeded 2h ago (20") && good.text().contains("task 1"),
+        "{}",
+        good.text()
+    );
+    assert!(check("backup", "1h").silent(1).text().contains("too long ago"));
+    assert_eq!(check("broken", "1h").silent(3).text(), "broken: never succeeded\n");
+    assert_eq!(check("nobody", "1h").silent(3).text(), "nobody: never succeeded\n");
+    let (_launch, id) = world.launched(["--name", "broken", "sleep", "1000"]);
+    assert!(check("broken", "1h").silent(3).text().contains(&format!("runs just now as task {id}")));
+    let said = world.json(&["--check", "backup", "--max-age", "3h"]);
+    assert_eq!((&said["ok"], &said["taskid"], &said["max_age"]), (&json!(true), &json!(1), &json!(10800)));
+    world.control(["check", "backup"]).run().code.eq(&2).then_some(()).unwrap();
+}
+
+// ---- run-again
+
+#[test]
+fn run_again_is_the_same_once_more() {
+    let world = world();
+    let folder = world.path("folder");
+    fs::create_dir(&folder).unwrap();
+    let odd = os(b"\xff odd");
+    let script = "pwd > $W/pwd.$TASKWATCHER_TASKID; printf %s \"$1\" > $W/arg.$TASKWATCHER_TASKID; exit 3";
+    let options = ["--name", "n", "--info1", "i", "--max-runtime", "60s", "--log-max", "1M", "--"];
+    let first = options.iter().map(|word| word.as_ref()).chain([
+        "sh".as_ref(),
+        "-c".as_ref(),
+        script.as_ref(),
+        "sh".as_ref(),
+        odd,
+    ]);
+    world.launch(first).cwd(&folder).run();
+    let again = world.control(["run-again", "1"]).run();
+    assert_eq!(again.code, 3, "{again:?}");
+    let rows = world.history();
+    for column in ["taskname", "info1", "argv", "cwd", "options", "outcome"] {
+        assert_eq!(rows[0].text(column), rows[1].text(column), "{column}");
+    }
+    assert_eq!(fs::read(world.path("arg.2")).unwrap(), odd.as_bytes());
+    assert_eq!(world.line("pwd.2"), folder.to_str().unwrap());
+    let id = world.control(["--run-again", "2", "--detach"]).run().silent(0);
+    assert_eq!(id.text(), "3\n");
+    world.control(["wait", "3"]).run();
+
+    fs::remove_dir(&folder).unwrap();
+    world.control(["run-again", "1"]).run().says(1, &["cannot run task 1 again", "its folder", "No such file"]);
+    let id = world.reserved(&[]).to_string();
+    world.control(["run-again", &id]).run().says(1, &["its command is not known"]);
+    world.control(["run-again", "99"]).run().says(1, &["there is no task 99"]);
+    let id = world.reserved(&[]).to_string();
+    world.launch(["--taskid", &id, "sh", "-c", "exit 0", "--feedback"]).run().silent(0);
+    world.control(["run-again", &id]).run().says(1, &["was told the number it had", "reserve"]);
+}
+
+// ---- backup
+
+#[test]
+fn a_copy_is_whole_while_others_write() {
+    let world = world();
+    world.launch(["true"]).run().silent(0);
+    let (_launch, live) = world.launched(["sleep", "1000"]);
+    let writer = world.sh("i=0; while [ $i -lt 40 ]; do $LAUNCH true; i=$((i+1)); done").spawn();
+    let copy = world.path("copy.db");
+    let said = world.control(["backup", copy.to_str().unwrap()]).run().silent(0);
+    assert!(said.text().contains("bytes written to"), "{}", said.text());
+    assert_eq!(mode(&copy), 0o600);
+    writer.wait();
+    let in_copy = |args: &[&str]| {
+        world.control(["--json", "--db", copy.to_str().unwrap()].iter().chain(args)).run().silent(0).value()
+    };
+    assert!(in_copy(&["history"])["rows"].as_array().unwrap().iter().any(|row| row["taskid"] == 1));
+    assert_eq!(in_copy(&["list"])[0]["taskid"], live, "it truly runs");
+    assert_eq!(in_copy(&["verify"])["ok"], true);
+    let again = world.control(["backup", copy.to_str().unwrap()]).run();
+    again.says(1, &["cannot write the copy", "already"]);
+    symlink("nowhere", world.path("link")).unwrap();
+    world.control(["backup", world.path("link").to_str().unwrap()]).run().says(1, &["already"]);
+    world
+        .control(["backup", world.path("no/folder").to_str().unwrap()])
+        .run()
+        .says(1, &["cannot write the copy", "No such file"]);
+    assert_eq!(
+        fs::read_dir(world.path(""))
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains(".new"))
+            .count(),
+        0
+    );
+}
+
+// ---- verify
+
+#[test]
+fn verify_finds_what_is_wrong() {
+    let world = world();
+    world.launch(["true"]).run().silent(0);
+    world.launch(["--no-log", "true"]).run().silent(0);
+    let clean = world.control(["verify"]).run().silent(0);
+    assert!(clean.text().starts_with("whole: "), "{}", clean.text());
+    for (damage, words) in [
+        ("UPDATE history SET result = 'ok', outcome = 'ERROR: x' WHERE id = 1", "ERROR: x is not ok"),
+        ("UPDATE history SET argv = '[' WHERE id = 1", "JSON"),
+        ("UPDATE history SET upid = 'UPID:x' WHERE id = 1", "its UPID is none"),
+        ("UPDATE history SET duration = -1 WHERE id = 1", "impossible"),
+        ("UPDATE sqlite_sequence SET seq = 1 WHERE name = 'tasks'", "may be given again"),
+        ("INSERT INTO feedbacks (id, feedback) VALUES (77, '{}')", "1 feedbacks of tasks that do not live"),
+    ] {
+        let copy = world.path("broken.db");
+        let _ = fs::remove_file(&copy);
+        world.control(["backup", copy.to_str().unwrap()]).run().silent(0);
+        let db = rusqlite::Connection::open(&copy).unwrap();
+        db.execute_batch(damage).unwrap();
+        drop(db);
+        let ran = world.control(["--db", copy.to_str().unwrap(), "verify"]).run().silent(1);
+        assert!(ran.text().contains(words), "{damage}: {}", ran.text());
+        for end in ["-wal", "-shm"] {
+            let _ = fs::remove_file(world.path(format!("broken.db{end}")));
+        }
+    }
+}
+
+#[test]
+fn logs_without_a_task_are_found_and_removed() {
+    let world = world();
+    world.launch(["echo", "kept"]).run().silent(0);
+    let (_launch, _) = world.launched(["sh", "-c", "echo live; exec sleep 1000"]);
+    let kept = logs(&world);
+    let stray = world.path("tasks.db.logs/AA");
+    fs::create_dir(&stray).unwrap();
+    for name in ["UPID:gone.log", "UPID:gone.log.1", "UPID:other.log.new", "notes.txt"] {
+        fs::write(stray.join(name), "text").unwrap();
+    }
+    let outside = world.path("outside.log");
+    fs::write(&outside, "not ours").unwrap();
+    symlink(&outside, stray.join("UPID:link.log")).unwrap();
+    let found = world.control(["--json", "verify"]).run().silent(1).value();
+    assert_eq!((&found["ok"], found["faults"].as_array().unwrap().len()), (&json!(false), 2), "{found}");
+    let repaired = world.control(["verify", "--repair"]).run().silent(0);
+    assert!(repaired.text().contains("2 faults, all repaired"), "{}", repaired.text());
+    let mut left = kept.clone();
+    left.extend([stray.join("UPID:link.log"), stray.join("notes.txt")]);
+    left.sort();
+    assert_eq!(logs(&world), left);
+    assert!(outside.exists());
+    assert_eq!(world.json(&["verify"])["ok"], true);
+    fs::remove_file(&kept[0]).unwrap();
+    let noted = world.control(["verify"]).run().silent(0);
+    assert!(noted.text().contains("1 logs are not there any more (tasks 1)"), "{}", noted.text());
+}
+
+// ---- retention
+
+#[test]
+fn rows_and_logs_go_together() {
+    let world = world();
+    for name in ["a", "b"] {
+        world.launch(["--name", name, "echo", "x"]).run().silent(0);
+    }
+    let trap = world.path("precious.log");
+    fs::write(&trap, "mine").unwrap();
+    let db = world.connect();
+    db.execute("UPDATE history SET log = ?1, upid = NULL WHERE id = 1", [trap.to_str().unwrap()]).unwrap();
+    assert_eq!(world.json(&["clear", "--older-than", "1h"]), json!({ "deleted": 0, "logs": 0 }));
+    assert_eq!(world.json(&["clear", "--name", "b"]), json!({ "deleted": 1, "logs": 1 }));
+    assert_eq!(world.json(&["clear"]), json!({ "deleted": 1, "logs": 0 }));
+    assert!(trap.exists(), "a path in a row is nobody's leave to delete");
+    assert_eq!(logs(&world).len(), 1, "that of the row that was tampered with");
+    world.control(["verify", "--repair"]).run().silent(0);
+    assert_eq!(logs(&world).len(), 0);
+    world.launch(["echo", "x"]).run().silent(0);
+    world.control(["initialize"]).run().silent(0);
+    assert_eq!(logs(&world).len(), 0);
+}
+
+#[test]
+fn a_death_between_rows_and_logs_leaves_what_verify_finds() {
+    let world = world();
+    world.launch(["echo", "x"]).run().silent(0);
+    assert_eq!(world.control(["clear"]).env(CRASH_AT, "clear.after").run().code, KILLED);
+    assert_eq!((world.history().len(), logs(&world).len()), (0, 1));
+    world.control(["verify", "--repair"]).run().silent(0);
+    assert_eq!(logs(&world).len(), 0);
+}
+
+// ---- filters
+
+#[test]
+fn list_filters_what_lives_and_what_ended() {
+    let world = world();
+    let script = "echo '[warning]w' > $TASKWATCHER_FEEDBACK";
+    world.launch(["--name", "w", "--feedpath", ".", "sh", "-c", script]).run().silent(0);
+    world.launch(["--name", "e", "false"]).run().silent(1);
+    world.reserved(&[]);
+    let (launch, live) = world.launched(["sleep", "1000"]);
+    let ids = |args: &[&str]| -> Vec<i64> {
+        world.json(args).as_array().unwrap().iter().map(|row| row["taskid"].as_i64().unwrap()).collect()
+    };
+    assert_eq!(ids(&["list", "--status", "running"]), [live]);
+    assert_eq!(ids(&["list", "--status", "RESERVED,stalled"]), [3]);
+    assert_eq!(ids(&["list", "--all", "--outcome", "warnings", "--status", "orphaned"]), [1]);
+    assert_eq!(ids(&["list", "--all", "--outcome", "error,unknown", "--status", "orphaned"]), [2]);
+    assert_eq!(world.control(["list", "--outcome", "ok"]).run().code, 2);
+    launch.signal(Signal::SIGTERM);
+    launch.wait();
+}
+
+// ---- what a command tells as it would tell systemd
+
+#[test]
+fn a_command_that_speaks_sd_notify_is_heard() {
+    let world = world();
+    let script = "echo $NOTIFY_SOCKET $WATCHDOG_USEC > $W/socket.new; mv $W/socket.new $W/socket; exec sleep 1000";
+    let (launch, id) = world.launched(["--quiet", "--timeout", "1s", "sh", "-c", script]);
+    let told = world.line("socket");
+    let (address, usec) = told.split_once(' ').unwrap();
+    assert_eq!(usec, "1000000");
+    let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    let name = address.strip_prefix('@').unwrap();
+    let address = SocketAddr::from_abstract_name(name).unwrap();
+    let say = |text: &str| socket.send_to_addr(text.as_bytes(), &address).unwrap();
+    say("READY=1\nSTATUS=warming \x1b[31mup");
+    until("its word", || world.json(&["list"])[0]["note"] == "warming \u{1b}[31mup");
+    assert_eq!(world.json(&["list"])[0]["ready"], true);
+    let table = world.control(["list"]).run().silent(0);
+    assert!(table.text().contains("warming \\x1b[31mup"), "{}", table.text());
+    // The launcher has become a new program by now, and hears on.
+    for _ in 0..8 {
+        say("WATCHDOG=1");
+        std::thread::park_timeout(std::time::Duration::from_millis(200));
+    }
+    assert_eq!(world.status(id).as_deref().map(|_| ()), Some(()), "its heartbeats count");
+    let ran = launch.wait();
+    assert_eq!(ran.code, 124, "{ran:?}");
+    assert_eq!(world.end().text("outcome"), "ERROR: no heartbeat for 1s");
+}
