@@ -380,3 +380,191 @@ fn waiting_for_a_lock_is_told_on_a_terminal() {
     tty.shows("ran\n");
     assert_eq!(tty.wait(), 0);
 }
+
+// ---- a terminal for the command, and its output in the log
+
+/// The log of task 1, without times.
+fn log(world: &World) -> String {
+    let ran = world.command(env!("CARGO_BIN_EXE_control")).arg("log").arg("1").arg("--no-time").run().silent(0);
+    String::from_utf8_lossy(&ran.out).into_owned()
+}
+
+#[test]
+fn what_a_terminal_showed_is_in_the_log() {
+    let world = World::new();
+    let mut tty = Terminal::shell(&world);
+    tty.type_in("$LAUNCH sh -c 'test -t 0 && test -t 1 && test -t 2 && echo is\"\"atty; printf \"\\033[31mred\\033[0m\\n\"; printf no-end; exit 4'; echo code-$?\n");
+    tty.shows("isatty\n\x1b[31mred\x1b[0m\nno-end");
+    tty.shows("launch: task 1 failed: exit code 4; what it printed: control log 1\n");
+    tty.shows("code-4\n");
+    assert_eq!(log(&world), "isatty\n\x1b[31mred\x1b[0m\nno-end\nTASK ERROR: exit code 4\n");
+}
+
+#[test]
+fn its_terminal_has_our_size_and_follows_it() {
+    let world = World::new();
+    let tty = Terminal::run(&world, env!("CARGO_BIN_EXE_launch"), &["sh", "-c", SIZES]);
+    tty.shows("0 0\n");
+    let size = nix::pty::Winsize { ws_row: 33, ws_col: 77, ws_xpixel: 0, ws_ypixel: 0 };
+    let set = |rows, columns| {
+        let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&tty.keyboard, size).unwrap();
+    };
+    set(size.ws_row, size.ws_col);
+    tty.shows("33 77\n");
+    set(10, 40);
+    tty.shows("10 40\n");
+    std::fs::write(world.path("go"), "").unwrap();
+    assert_eq!(tty.wait(), 0);
+}
+
+const SIZES: &str = "stty size; trap 'stty size' WINCH; until [ -e $W/go ]; do sleep 0.01; done";
+
+#[test]
+fn the_terminal_is_left_as_it_was() {
+    let world = World::new();
+    let mut tty = Terminal::shell(&world);
+    tty.type_in("stty -a > before; $LAUNCH sh -c 'stty raw -echo; exit 1'; stty -a > after; cmp before after && echo as\"\"before\n");
+    tty.shows("asbefore\n");
+    tty.type_in("$LAUNCH sh -c 'echo rea\"\"dy; stty -echo; kill -9 $PPID; sleep 100'; stty -a > after; cmp before after && echo as\"\"before\n");
+    tty.shows("asbefore\n");
+}
+
+#[test]
+fn at_the_end_of_a_pipeline_keys_are_for_whoever_reads_them_one_by_one() {
+    let world = World::new();
+    let mut tty = Terminal::shell(&world);
+    let script = "cat; stty -icanon -echo < /dev/tty; echo rea\"\"dy; key=$(dd bs=1 count=1 < /dev/tty 2> /dev/null); stty icanon echo < /dev/tty; echo got-$key";
+    tty.type_in(&format!("echo piped | $LAUNCH sh -c '{script}'\n"));
+    tty.shows("piped\n");
+    tty.shows("ready\n");
+    tty.type_in("k");
+    tty.shows("got-k\n");
+    tty.shows("PROMPT> ");
+}
+
+#[test]
+fn each_output_is_a_terminal_where_ours_is() {
+    let world = World::new();
+    let mut tty = Terminal::shell(&world);
+    tty.type_in(
+        "$LAUNCH sh -c 'test -t 1 || test -t 2 && echo error-is\"\"atty >&2; echo out' > out; cat out; echo code-$?\n",
+    );
+    tty.shows("error-isatty\n");
+    tty.shows("out\n");
+    tty.shows("code-0\n");
+    assert_eq!(log(&world).lines().count(), 3);
+}
+
+#[test]
+fn ctrl_c_in_a_script_reaches_the_command_and_the_script() {
+    let world = World::new();
+    let mut tty = Terminal::shell(&world);
+    world.program(
+        "script",
+        "#!/bin/sh\ntrap 'echo script-heard; exit 7' INT\n$LAUNCH sh -c 'echo ready; exec sleep 1000'\necho went-on\n",
+    );
+    tty.type_in("$W/script; echo code-$?\n");
+    tty.shows("ready\n");
+    tty.type_in(CTRL_C);
+    tty.shows("script-heard\n");
+    tty.shows("code-7\n");
+    until("its end", || world.tasks().is_empty());
+    assert!(world.last().text("outcome").contains("SIGINT"), "{}", world.last().text("outcome"));
+}
+
+#[test]
+fn children_left_on_the_terminal_live_on() {
+    let world = World::new();
+    let mut tty = Terminal::shell(&world);
+    let child = "until [ -e $W/go ]; do sleep 0.01; done; echo late; echo > $W/lived";
+    tty.type_in(&format!("$LAUNCH sh -c '({child}) & echo early'; echo code-$?\n"));
+    tty.shows("early\n");
+    tty.shows("code-0\n");
+    std::fs::write(world.path("go"), "").unwrap();
+    until("it to go on", || world.path("lived").exists());
+}
+
+#[test]
+fn a_log_on_a_terminal_keeps_colours_and_nothing_that_acts() {
+    let world = World::new();
+    let hostile = r"\033[31mred\033[0m\033]0;title\007\033[2Jx\n10%%\r20%%\n";
+    world.launch(["printf", hostile]).run().silent(0);
+    let tty = Terminal::run(&world, env!("CARGO_BIN_EXE_control"), &["log", "1", "--no-time"]);
+    tty.shows("\x1b[31mred\x1b[0mx\x1b[0m\n20%\nTASK OK\n");
+    assert_eq!(tty.wait(), 0);
+    let tty = Terminal::run(&world, env!("CARGO_BIN_EXE_control"), &["log", "1", "--raw", "--no-time"]);
+    tty.shows("\x1b[31mred\x1b[0m\x1b]0;title\x07\x1b[2Jx\n10%20%\n");
+    assert_eq!(tty.wait(), 0);
+}
+
+#[test]
+fn states_have_colours_unless_nobody_wants_them() {
+    let world = World::new();
+    world.launch(["false"]).run().silent(1);
+    let tty = Terminal::run(&world, env!("CARGO_BIN_EXE_control"), &["history"]);
+    tty.shows("\x1b[31mERROR: exit code 1\x1b[0m");
+    tty.wait();
+    let tty = Terminal::run(&world, "env", &["NO_COLOR=1", env!("CARGO_BIN_EXE_control"), "history"]);
+    tty.shows("ERROR: exit code 1 ");
+    assert!(!tty.text().contains('\x1b'));
+    tty.wait();
+}
+
+/// A program as a person uses it, in tmux: skipped where tmux or less is missing.
+#[test]
+fn full_screen_programs_work_in_tmux() {
+    let has =
+        |program: &str| Command::new(program).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !has("tmux") || !has("less") {
+        return eprintln!("SKIPPED full_screen_programs_work_in_tmux: tmux or less is missing");
+    }
+    let world = World::new();
+    let tmux = |args: &[&str]| {
+        let socket = world.path("tmux");
+        let mut program = world.command("tmux").arg("-S").arg(&socket).env("PS1", "PROMPT> ").env("TERM", "xterm");
+        program.command.args(args);
+        program.run()
+    };
+    std::fs::write(world.work().join("text"), (1..=999).map(|n| format!("line {n}\n")).collect::<String>()).unwrap();
+    assert_eq!(
+        tmux(&[
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            "80",
+            "-y",
+            "12",
+            "exec env 'PS1=PROMPT> ' bash --norc --noprofile"
+        ])
+        .code,
+        0
+    );
+    let screen = || String::from_utf8_lossy(&tmux(&["capture-pane", "-p"]).out).into_owned();
+    let shows = |what: &str| until(what, || screen().contains(what));
+    // tmux leaves out blanks at the end of a line.
+    shows("PROMPT>");
+    let keys = |keys: &str| assert_eq!(tmux(&["send-keys", keys]).code, 0);
+    for key in ["$LAUNCH less text", "Enter"] {
+        keys(key);
+    }
+    shows("line 11");
+    for key in ["/line 500", "Enter"] {
+        keys(key);
+    }
+    shows("line 510");
+    assert_eq!(tmux(&["resize-window", "-x", "60", "-y", "20"]).code, 0);
+    shows("line 518");
+    keys("C-z");
+    shows("Stopped");
+    for key in ["fg", "Enter"] {
+        keys(key);
+    }
+    shows("line 518");
+    keys("q");
+    until("the end", || !world.history().is_empty());
+    assert_eq!(world.last().text("outcome"), "OK");
+    tmux(&["kill-server"]);
+}
