@@ -1,7 +1,7 @@
 //! Every figure the README states about speed and memory, measured in one run beside others that do the same work.
 //!
 //! ```text
-//! cargo bench --bench figures                        all of them, in about two minutes
+//! cargo bench --bench figures                        all of them, in about three minutes
 //! cargo bench --bench figures -- start rate          some of them
 //! cargo bench --bench figures -- --quick             few runs and small data, in 20 s: does it all still work?
 //! cargo bench --bench figures -- --programs DIR      the launch, control and parse of DIR instead of those just built
@@ -25,10 +25,13 @@
 //! | `list` | the row of a real, running task copied 10,000 times, each with a live process of its own that stands for its launcher (`benches/crowd.c`). Output to a file. |
 //! | `history` | rows of real tasks copied until 1,000,000 cover a year, kept in Cargo's `tmp` folder inside `target` for the next run. Deep pages start from a cursor that the program gave. The row stands for the slowest of the pages listed below the table; filters of which nothing is promised are told there too. |
 //! | `parse` | whole runs over a file in the page cache. |
+//! | `logged` | `launch -- true` with its log and with `--no-log`, in turn, on new databases. |
+//! | `lines`, `one-line` | `benches/lines.c` through `launch` into a file, with the usual bound of 64 MB for the log, in turn with `tee LOG > FILE`, which keeps all of it twice; `ts` gets a part of it. |
+//! | `tail` | whole runs on a log of the largest usual size, in the page cache. |
 //!
 //! # The peers
 //!
-//! They are found on the `PATH` and told as missing if they are not there; on Debian: `apt-get install task-spooler nq s6`.
+//! They are found on the `PATH` and told as missing if they are not there; on Debian: `apt-get install task-spooler nq s6 moreutils`.
 //! taskwatcher 1.7 takes part if `TASKWATCHER17_PYTHON` names a Python that has it (`pip install taskwatcher==1.7 psutil`).
 #![expect(
     clippy::disallowed_methods,
@@ -42,6 +45,8 @@ mod feedback;
 mod idle;
 #[path = "figures/listings.rs"]
 mod listings;
+#[path = "figures/logs.rs"]
+mod logs;
 #[path = "figures/report.rs"]
 mod report;
 #[path = "figures/starts.rs"]
@@ -85,6 +90,10 @@ enum Figure {
     List,
     History,
     Parse,
+    Logged,
+    Lines,
+    OneLine,
+    Tail,
 }
 
 impl Figure {
@@ -98,6 +107,10 @@ impl Figure {
             Figure::List => "list",
             Figure::History => "history",
             Figure::Parse => "parse",
+            Figure::Logged => "logged",
+            Figure::Lines => "lines",
+            Figure::OneLine => "one-line",
+            Figure::Tail => "tail",
         }
     }
 
@@ -111,6 +124,10 @@ impl Figure {
             Figure::List => listings::list(shop, size),
             Figure::History => listings::history(shop, size),
             Figure::Parse => feedback::parse(shop, size),
+            Figure::Logged => logs::start(shop, size),
+            Figure::Lines => logs::lines(shop, size),
+            Figure::OneLine => logs::one_line(shop, size),
+            Figure::Tail => logs::tail(shop, size),
         }
     }
 }
