@@ -6,7 +6,7 @@ mod support;
 use std::{
     fs::{self, File, Permissions},
     os::unix::fs::PermissionsExt,
-    path::Path,
+    process::Command,
     time::Duration,
 };
 

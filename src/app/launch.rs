@@ -4,6 +4,10 @@
 //! Before the claim: nothing, or a reservation that lapses. From the claim to the recorded end: a row whose launcher is
 //! dead, which the next reader settles, from the spool if we got that far. After it: at most a stray feedback file.
 
+mod claim;
+mod end;
+mod jobs;
+
 use std::{
     ffi::OsString,
     os::fd::AsFd,
@@ -11,32 +15,32 @@ use std::{
     time::Duration,
 };
 
+use self::{
+    claim::{check, claim, make_ready},
+    end::record_failure,
+};
 use super::{
     db,
     handover::Handover,
     output::Output,
     session::Session,
-    spec::{IfRunning, Spec, TIMEOUT},
-    truth,
+    spec::{Spec, TIMEOUT},
 };
 use crate::{
     io::{
-        child::{self, CannotRun, Inbox, Notice, REQUEST, Reaped},
+        child::{self, Inbox, Notice, REQUEST, Reaped},
         feedfile::{self, Signature},
         notify::{self, Notify},
         process,
         pty::Pty,
         spool::{Request, Spool, Story},
-        store::{Claimed, NewTask, Patience, Refused, Start, Store, StoreError, StoreFailure},
+        store::{Claimed, Patience, Store, StoreFailure},
         streams::Substitute,
         sys,
         terminal::Terminal,
     },
     model::{
-        task::{
-            Asker, Cause, Class, End, Ended, Exit, Outcome, Process, Signal, Task, TaskId, TaskRef, Tick, argv_json,
-            cannot_run, exit_code, round_ms, span,
-        },
+        task::{Asker, Ended, Exit, Process, Signal, Tick},
         watch::{Action, Event, Illegal, Limits, Watch, date_beat},
     },
 };
@@ -223,156 +227,8 @@ pub fn resume(handover: Handover, audience: &mut dyn Audience) -> Result<i32, La
     launcher.follow(handover.watch, audience)
 }
 
-/// What a claimed task needs before its command may start.
-fn make_ready(spec: &Spec, claimed: &Claimed) -> Result<Spool, LaunchError> {
-    let no_room = |error| LaunchError::Spool(spec.db.clone(), error);
-    let spool = Spool::open(&spec.db, true).map_err(no_room)?;
-    spool.reserve(claimed.slot).map_err(no_room)?;
-    if let Some(path) = &claimed.feedpath {
-        feedfile::remove(path)?;
-    }
-    Ok(spool)
-}
-
-fn check(spec: &Spec, audience: &mut dyn Audience) -> Result<(), LaunchError> {
-    if spec.argv.is_empty() {
-        return Err(LaunchError::NoCommand);
-    }
-    let told = spec.argv.iter().any(|arg| arg == "--feedback");
-    if told && spec.reservation.is_none() {
-        return Err(LaunchError::FeedbackWithoutId);
-    }
-    if let Some(dir) = &spec.feedpath {
-        let unusable = |why: &str| Err(LaunchError::Feedpath(dir.clone(), why.to_owned()));
-        match std::fs::metadata(dir) {
-            Ok(meta) if meta.is_dir() => {}
-            Ok(_) => return unusable("it is not a folder"),
-            Err(error) => return unusable(&error.to_string()),
-        }
-    }
-    if spec.timeout.is_some() && !spec.gives_feedback() {
-        audience.warn(
-            "--timeout has no effect: the task gives no feedback (no --feedpath, no --feedback in the command) unless it \
-             sends WATCHDOG=1 (sd_notify); --max-runtime limits its whole run",
-        );
-    }
-    Ok(())
-}
-
 fn known(stats: &[process::Stat]) -> Vec<Process> {
     stats.iter().map(|stat| stat.process).collect()
-}
-
-/// Makes the task ours; none: another of its name runs and that is fine (`--if-running skip`).
-///
-/// Whoever waits here, for a lock or for another task, can be ended as any program.
-fn claim(
-    spec: &Spec,
-    me: Process,
-    inbox: &Inbox,
-    audience: &mut dyn Audience,
-) -> Result<Option<(Store, Claimed)>, LaunchError> {
-    let name = spec.name.clone().unwrap_or_else(|| {
-        let file = Path::new(&spec.argv[0]).file_name().unwrap_or(&spec.argv[0]);
-        file.to_string_lossy().into_owned()
-    });
-    let system = |what| move |error| LaunchError::System(what, error);
-    let feedback = spec.gives_feedback();
-    let timeout = feedback.then(|| spec.timeout.unwrap_or(TIMEOUT));
-    let cwd = std::env::current_dir().ok();
-    let feedpath = match (&spec.feedpath, feedback) {
-        (Some(dir), _) => Some(std::path::absolute(dir).unwrap_or_else(|_| dir.clone())),
-        (None, true) => cwd.clone(),
-        (None, false) => None,
-    };
-    let mut start = Start {
-        task: NewTask {
-            name,
-            info: spec.info.clone(),
-            handle: sys::new_handle().map_err(system("make a handle"))?.to_string(),
-            now: 0,
-            unique: spec.unique.is_some(),
-        },
-        reservation: spec.reservation.clone(),
-        worker: None,
-        named: spec.name.is_some(),
-        feedback,
-        feedpath,
-        log: spec.log,
-        options: spec.options_json(),
-        keep_feedback: spec.keep_feedback,
-        // Without feedback it holds from the first heartbeat on that comes another way.
-        timeout: timeout.or(spec.timeout).map(|t| t.as_secs_f64()),
-        max_runtime: spec.max_runtime.map(|t| t.as_secs_f64()),
-        stop_signal: spec.stop_signal.to_string(),
-        kill_after: spec.kill_after.as_secs_f64(),
-        launcher: Some(me),
-        boot_id: sys::boot_id().map_err(system("read the boot id"))?,
-        host: sys::host_name(),
-        user: sys::login(),
-        argv: argv_json(&spec.argv),
-        cwd,
-    };
-    let unguarded = system("take signals");
-    let patience = audience.patience();
-    let mut store = inbox.unguarded(|| db::open_or_create(&spec.db, patience)).map_err(&unguarded)??;
-    store.set_patience(Patience { limit: CLAIM_STEP, notify: None });
-    let mut lock = Wait::begin(patience);
-    loop {
-        start.task.now = sys::now().wall.secs();
-        match store.claim(&start, |task: &Task| truth::is_dead(&spec.db, task)) {
-            Ok(claimed) => return Ok(Some((store, claimed))),
-            Err(StoreFailure::Broken(StoreError::Busy(path, doing, _))) => {
-                if !lock.goes_on() {
-                    return Err(StoreFailure::from(StoreError::Busy(path, doing, patience.limit.as_secs())).into());
-                }
-                // What arrived meanwhile acts now.
-                inbox.unguarded(|| ()).map_err(&unguarded)?;
-            }
-            Err(StoreFailure::Refused(Refused::NameTaken { id, .. })) if spec.unique == Some(IfRunning::Wait) => {
-                store.set_patience(patience);
-                let other = TaskRef::Id(TaskId(id));
-                inbox.unguarded(|| super::wait::until_ended(&mut store, &other)).map_err(&unguarded)??;
-                store.set_patience(Patience { limit: CLAIM_STEP, notify: None });
-                lock = Wait::begin(patience);
-            }
-            Err(StoreFailure::Refused(Refused::NameTaken { .. })) if spec.unique == Some(IfRunning::Skip) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// A wait for the lock in steps, as patient in all as it was asked for.
-struct Wait {
-    patience: Patience,
-    since: Duration,
-}
-
-impl Wait {
-    fn begin(patience: Patience) -> Wait {
-        Wait { patience, since: sys::now().mono }
-    }
-
-    /// Whether there is patience left; tells once that we wait.
-    fn goes_on(&mut self) -> bool {
-        let waited = sys::now().mono.saturating_sub(self.since);
-        if waited >= Patience::NOTICED
-            && let Some(notify) = self.patience.notify.take()
-        {
-            notify();
-        }
-        waited < self.patience.limit
-    }
-}
-
-/// A task that was claimed and then could not be started by our own fault ends as failed, with that reason.
-fn record_failure(mut store: Store, claimed: &Claimed, failure: &LaunchError) {
-    let outcome = Outcome::Error(failure.to_string());
-    let end = End { exitcode: Some(exit_code::LAUNCH_FAILED), ..End::new(&outcome, sys::now().wall, None) };
-    // If even this fails, the next reader finds the launcher dead.
-    let _ = store.finish(claimed.id, &claimed.upid, &end);
 }
 
 /// A launcher at work: what `run` and its steps share.
@@ -588,31 +444,6 @@ impl Launcher {
         child::environment(&set, &without)
     }
 
-    /// The command could not be executed: that is its end.
-    fn not_run(&mut self, error: &CannotRun, audience: &mut dyn Audience) -> i32 {
-        let program = self.spec.argv[0].to_string_lossy();
-        let (outcome, code) = cannot_run(&program, &error.reason, error.not_found);
-        audience.warn(outcome.reason().unwrap_or_default());
-        let end = End {
-            exitcode: Some(code),
-            ended_by: Some("launch".into()),
-            ..End::new(&outcome, sys::now().wall, Some(Duration::ZERO))
-        };
-        self.begin_log();
-        self.close_log(&end, audience);
-        self.record(&end, audience);
-        code
-    }
-
-    /// Records that our own fault keeps the command from being started, and says it.
-    fn give_up(&mut self, doing: &'static str, error: std::io::Error) -> LaunchError {
-        let failure = LaunchError::System(doing, error);
-        if let Some(store) = self.store.take() {
-            record_failure(store, &self.claimed, &failure);
-        }
-        failure
-    }
-
     fn begin_log(&mut self) {
         if let (Some(output), Some(path)) = (&mut self.output, &self.claimed.log) {
             let from_terminal = self.pty.as_ref().is_some_and(Pty::is_whole);
@@ -705,28 +536,6 @@ impl Launcher {
         Ok(())
     }
 
-    /// What the command printed is all there.
-    fn command_ended(&mut self) {
-        if let Some(pty) = &mut self.pty {
-            pty.command_ended();
-        }
-        if let Some(output) = &mut self.output {
-            output.command_ended(sys::now());
-        }
-    }
-
-    /// Lets the leader of the command's session end, once nothing is left to be read there.
-    fn let_session_end(&mut self, now: Tick) {
-        if self.session.as_mut().is_some_and(Session::has_ended) {
-            self.command_ended();
-            if self.output.as_ref().is_none_or(|output| output.is_complete(now))
-                && let Some(session) = &mut self.session
-            {
-                session.let_go();
-            }
-        }
-    }
-
     /// Hears what the command tells of itself.
     fn listen(&mut self, watch: &mut Watch) -> Result<(), LaunchError> {
         while let Some(message) = self.notify.as_ref().and_then(Notify::next) {
@@ -745,55 +554,6 @@ impl Launcher {
             }
             // Readers show a little less when the disk does not take it.
             let _ = self.spool.tell(self.claimed.slot, &self.claimed.upid, &self.story);
-        }
-        Ok(())
-    }
-
-    /// Passes keys on to the command.
-    fn relay_keys(&mut self) {
-        let Some(pty) = &mut self.pty else { return };
-        let now = sys::now().mono;
-        let due = now >= self.keys_at;
-        let ready = due && pty.keyboard().is_some_and(|fd| child::poll_one(fd, Some(Duration::ZERO)).unwrap_or(false));
-        if !pty.relay(ready) {
-            self.keys_at = now + KEYS_AGAIN;
-        }
-        self.follow_size();
-    }
-
-    /// How long to wait before keys are looked for again, if that is not at once.
-    fn keys_wait(&self, now: Tick) -> Option<Duration> {
-        (self.pty.is_some() && self.keys_at > now.mono).then_some(self.keys_at)
-    }
-
-    fn follow_size(&self) {
-        if let Some(pty) = &self.pty
-            && pty.follow_size()
-            && !pty.is_whole()
-        {
-            // The kernel tells who has a terminal as its own; this one has another.
-            let _ = self.signal_command(Signal::WINCH);
-        }
-    }
-
-    /// The command was stopped on its terminal; we do as a shell expects of a job.
-    fn session_stopped(&mut self, watch: &mut Watch) -> Result<(), LaunchError> {
-        if let Some(output) = &mut self.output {
-            output.pump();
-        }
-        if let Some(pty) = &mut self.pty {
-            pty.let_go();
-        }
-        let before = sys::now();
-        child::suspend().map_err(|error| LaunchError::System("stop with the command", error))?;
-        let after = sys::now();
-        self.act(watch, Event::Paused(after.mono.saturating_sub(before.mono)), after)?;
-        if let Some(pty) = &mut self.pty {
-            pty.take_keyboard();
-        }
-        self.follow_size();
-        if let Some(session) = &self.session {
-            session.resume();
         }
         Ok(())
     }
@@ -898,161 +658,6 @@ impl Launcher {
                 send(&|signal| drop(process::signal(stat.process, signal)));
             }
         }
-    }
-
-    fn lend_terminal(&mut self) {
-        if let Some(terminal) = &mut self.terminal {
-            terminal.lend(self.command);
-            // It may have asked before it had it, and been stopped for that.
-            let _ = child::signal_group(self.command, Signal::CONT);
-        }
-    }
-
-    /// The command was stopped. If it was for the terminal's sake we do as a shell expects of a job.
-    fn stopped(&mut self, signal: Signal, watch: &mut Watch) -> Result<(), LaunchError> {
-        let Some(terminal) = &mut self.terminal else { return Ok(()) };
-        let wants_terminal = signal == Signal::TTIN || signal == Signal::TTOU;
-        if wants_terminal && terminal.is_ours() {
-            self.lend_terminal();
-            return Ok(());
-        }
-        if !wants_terminal && signal != Signal::TSTP && !terminal.is_lent() {
-            // Somebody stopped it by hand: its heartbeat will tell.
-            return Ok(());
-        }
-        let lent = terminal.is_lent();
-        terminal.take_back();
-        let before = sys::now();
-        child::suspend().map_err(|error| LaunchError::System("stop with the command", error))?;
-        let after = sys::now();
-        self.act(watch, Event::Paused(after.mono.saturating_sub(before.mono)), after)?;
-        if self.terminal.as_ref().is_some_and(|terminal| (lent || wants_terminal) && terminal.is_ours()) {
-            self.lend_terminal();
-        }
-        let _ = child::signal_group(self.command, Signal::CONT);
-        Ok(())
-    }
-
-    /// Records the end and says the exit code.
-    fn finish(mut self, ended: &Ended, audience: &mut dyn Audience) -> i32 {
-        let now = sys::now();
-        let feedback = self.claimed.feedpath.as_deref().map(|path| truth::read_all(path).unwrap_or_default());
-        if let Some(left_out) = feedback.as_ref().and_then(|feedback| feedback.left_out()) {
-            audience.warn(&format!("the feedback of task {} was cut: {left_out}", self.claimed.id));
-        }
-        let warnings = feedback.as_ref().map_or(0, |feedback| feedback.warnings());
-        let code = ended.exit_code(warnings, self.spec.fail_on_warnings);
-        let ran = now.mono.saturating_sub(self.started.mono);
-        let usage = child::usage();
-        let end = End {
-            termsignal: ended.signal().map(|signal| signal.to_string()),
-            exitcode: Some(code),
-            warnings,
-            cpu_user: usage.map(|(user, _, _)| round_ms(user.as_secs_f64())),
-            cpu_sys: usage.map(|(_, sys, _)| round_ms(sys.as_secs_f64())),
-            maxrss: usage.map(|(_, _, rss)| rss),
-            pid: Some(self.command),
-            ended_by: Some(ended_by(&ended.cause)),
-            feedback: feedback.map(|feedback| feedback.to_json()),
-            ..End::new(&ended.outcome(warnings), now.wall, Some(ran))
-        };
-        if ended.cause != Cause::Itself {
-            audience.warn(&format!(
-                "ended task {} ({}): {}",
-                self.claimed.id,
-                span(ran),
-                end.termerror.as_deref().unwrap_or_default()
-            ));
-        }
-        self.close_log(&end, audience);
-        self.record(&end, audience);
-        self.let_output_go(&end, code, audience);
-        code
-    }
-
-    /// Ends the log with the outcome. The end is noted first: what the log says was seen by us.
-    fn close_log(&mut self, end: &End, audience: &mut dyn Audience) {
-        let Some(output) = &mut self.output else { return };
-        // Should even this fail, the database will tell.
-        let _ = self.spool.note_end(self.claimed.slot, &self.claimed.upid, end);
-        let words = match (&end.termerror, end.outcome.as_str()) {
-            (Some(why), "unknown") => format!("unknown: {why}"),
-            (_, outcome) => outcome.to_owned(),
-        };
-        if let Some(lost) = output.close_log(&words) {
-            audience.warn(&format!("task {}: {lost}", self.claimed.id));
-        }
-        sys::crash_point("log.after");
-    }
-
-    /// After the end was recorded: shows the rest of the output to whoever reads it slowly.
-    fn let_output_go(&mut self, end: &End, code: i32, audience: &mut dyn Audience) {
-        let Some(mut output) = self.output.take() else { return };
-        let inbox = &self.inbox;
-        let mut goes_on = || !matches!(inbox.next(), Ok(Some(Notice::Stop { .. })) | Err(_));
-        if let Some(trouble) = output.finish(code != 0, &mut goes_on) {
-            audience.warn(&format!("task {}: {trouble}", self.claimed.id));
-        }
-        if end.result != Class::Ok.as_str() && code != 0 && self.claimed.log.is_some() {
-            let id = self.claimed.id;
-            let db = match db::path(None) {
-                Ok(usual) if usual == self.spec.db => String::new(),
-                Ok(_) | Err(_) => format!("--db {} ", shell_words::quote(&self.spec.db.to_string_lossy())),
-            };
-            // On a line of its own, after a ^C or a last line without an end.
-            let fresh = if self.pty.is_some() && !output.line_ended() { "\n" } else { "" };
-            audience.hint(&format!(
-                "{fresh}task {id} failed: {}; what it printed: control {db}log {id}",
-                end.outcome.trim_start_matches("ERROR: ")
-            ));
-        }
-    }
-
-    /// Writes the end into the database, or, if that cannot be done just then, into the spool.
-    fn record(&mut self, end: &End, audience: &mut dyn Audience) {
-        let (id, upid) = (self.claimed.id, self.claimed.upid.as_str());
-        let opened = match self.store.take() {
-            Some(store) => Ok(store),
-            None => db::open(&self.spec.db, Patience::SHORT),
-        };
-        let recorded = opened.and_then(|mut store| {
-            store.set_patience(Patience::SHORT);
-            let found = store.finish(id, upid, end)?;
-            // We end now, and the kernel closes it quicker than we could.
-            std::mem::forget(store);
-            Ok(found)
-        });
-        sys::crash_point("finish.after");
-        match recorded {
-            Ok(true) => {
-                if let Some(path) = self.claimed.feedpath.as_deref().filter(|_| !self.spec.keep_feedback) {
-                    let _ = feedfile::remove(path);
-                }
-            }
-            Ok(false) => audience.warn(&format!(
-                "the end of task {id} ({}) is not recorded: the database {:?} was made anew while it ran",
-                end.outcome, self.spec.db
-            )),
-            // The feedback file stays until a reader of the spool has read it.
-            Err(error) => {
-                let left = self.spool.leave_end(self.claimed.slot, upid, end);
-                sys::crash_point("spool.after");
-                if let Err(spool_error) = left {
-                    audience.warn(&format!("the end of task {id} ({}) is lost: {error}; {spool_error}", end.outcome));
-                } else if !self.spec.db.exists() {
-                    audience.warn(&format!("the end of task {id} ({}) is not recorded: {error}", end.outcome));
-                }
-            }
-        }
-    }
-}
-
-fn ended_by(cause: &Cause) -> String {
-    match cause {
-        Cause::Itself => "itself".into(),
-        Cause::NoHeartbeat(_) => "timeout".into(),
-        Cause::MaxRuntime(_) => "max-runtime".into(),
-        Cause::Asked(asker) => asker.to_string(),
     }
 }
 

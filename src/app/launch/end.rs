@@ -1,0 +1,172 @@
+//! The end of a task: its record, the last line of its log, and what is still to be shown.
+
+use std::time::Duration;
+
+use super::{Audience, LaunchError, Launcher};
+use crate::{
+    app::{db, truth},
+    io::{
+        child::{self, CannotRun, Notice},
+        feedfile,
+        store::{Claimed, Patience, Store},
+        sys,
+    },
+    model::task::{Cause, Class, End, Ended, Outcome, cannot_run, exit_code, round_ms, span},
+};
+
+impl Launcher {
+    /// The command could not be executed: that is its end.
+    pub(super) fn not_run(&mut self, error: &CannotRun, audience: &mut dyn Audience) -> i32 {
+        let program = self.spec.argv[0].to_string_lossy();
+        let (outcome, code) = cannot_run(&program, &error.reason, error.not_found);
+        audience.warn(outcome.reason().unwrap_or_default());
+        let end = End {
+            exitcode: Some(code),
+            ended_by: Some("launch".into()),
+            ..End::new(&outcome, sys::now().wall, Some(Duration::ZERO))
+        };
+        self.begin_log();
+        self.close_log(&end, audience);
+        self.record(&end, audience);
+        code
+    }
+
+    /// Records that our own fault keeps the command from being started, and says it.
+    pub(super) fn give_up(&mut self, doing: &'static str, error: std::io::Error) -> LaunchError {
+        let failure = LaunchError::System(doing, error);
+        if let Some(store) = self.store.take() {
+            record_failure(store, &self.claimed, &failure);
+        }
+        failure
+    }
+
+    /// Records the end and says the exit code.
+    pub(super) fn finish(mut self, ended: &Ended, audience: &mut dyn Audience) -> i32 {
+        let now = sys::now();
+        let feedback = self.claimed.feedpath.as_deref().map(|path| truth::read_all(path).unwrap_or_default());
+        if let Some(left_out) = feedback.as_ref().and_then(|feedback| feedback.left_out()) {
+            audience.warn(&format!("the feedback of task {} was cut: {left_out}", self.claimed.id));
+        }
+        let warnings = feedback.as_ref().map_or(0, |feedback| feedback.warnings());
+        let code = ended.exit_code(warnings, self.spec.fail_on_warnings);
+        let ran = now.mono.saturating_sub(self.started.mono);
+        let usage = child::usage();
+        let end = End {
+            termsignal: ended.signal().map(|signal| signal.to_string()),
+            exitcode: Some(code),
+            warnings,
+            cpu_user: usage.map(|(user, _, _)| round_ms(user.as_secs_f64())),
+            cpu_sys: usage.map(|(_, sys, _)| round_ms(sys.as_secs_f64())),
+            maxrss: usage.map(|(_, _, rss)| rss),
+            pid: Some(self.command),
+            ended_by: Some(ended_by(&ended.cause)),
+            feedback: feedback.map(|feedback| feedback.to_json()),
+            ..End::new(&ended.outcome(warnings), now.wall, Some(ran))
+        };
+        if ended.cause != Cause::Itself {
+            audience.warn(&format!(
+                "ended task {} ({}): {}",
+                self.claimed.id,
+                span(ran),
+                end.termerror.as_deref().unwrap_or_default()
+            ));
+        }
+        self.close_log(&end, audience);
+        self.record(&end, audience);
+        self.let_output_go(&end, code, audience);
+        code
+    }
+
+    /// Ends the log with the outcome. The end is noted first: what the log says was seen by us.
+    pub(super) fn close_log(&mut self, end: &End, audience: &mut dyn Audience) {
+        let Some(output) = &mut self.output else { return };
+        // Should even this fail, the database will tell.
+        let _ = self.spool.note_end(self.claimed.slot, &self.claimed.upid, end);
+        let words = match (&end.termerror, end.outcome.as_str()) {
+            (Some(why), "unknown") => format!("unknown: {why}"),
+            (_, outcome) => outcome.to_owned(),
+        };
+        if let Some(lost) = output.close_log(&words) {
+            audience.warn(&format!("task {}: {lost}", self.claimed.id));
+        }
+        sys::crash_point("log.after");
+    }
+
+    /// After the end was recorded: shows the rest of the output to whoever reads it slowly.
+    pub(super) fn let_output_go(&mut self, end: &End, code: i32, audience: &mut dyn Audience) {
+        let Some(mut output) = self.output.take() else { return };
+        let inbox = &self.inbox;
+        let mut goes_on = || !matches!(inbox.next(), Ok(Some(Notice::Stop { .. })) | Err(_));
+        if let Some(trouble) = output.finish(code != 0, &mut goes_on) {
+            audience.warn(&format!("task {}: {trouble}", self.claimed.id));
+        }
+        if end.result != Class::Ok.as_str() && code != 0 && self.claimed.log.is_some() {
+            let id = self.claimed.id;
+            let db = match db::path(None) {
+                Ok(usual) if usual == self.spec.db => String::new(),
+                Ok(_) | Err(_) => format!("--db {} ", shell_words::quote(&self.spec.db.to_string_lossy())),
+            };
+            // On a line of its own, after a ^C or a last line without an end.
+            let fresh = if self.pty.is_some() && !output.line_ended() { "\n" } else { "" };
+            audience.hint(&format!(
+                "{fresh}task {id} failed: {}; what it printed: control {db}log {id}",
+                end.outcome.trim_start_matches("ERROR: ")
+            ));
+        }
+    }
+
+    /// Writes the end into the database, or, if that cannot be done just then, into the spool.
+    pub(super) fn record(&mut self, end: &End, audience: &mut dyn Audience) {
+        let (id, upid) = (self.claimed.id, self.claimed.upid.as_str());
+        let opened = match self.store.take() {
+            Some(store) => Ok(store),
+            None => db::open(&self.spec.db, Patience::SHORT),
+        };
+        let recorded = opened.and_then(|mut store| {
+            store.set_patience(Patience::SHORT);
+            let found = store.finish(id, upid, end)?;
+            // We end now, and the kernel closes it quicker than we could.
+            std::mem::forget(store);
+            Ok(found)
+        });
+        sys::crash_point("finish.after");
+        match recorded {
+            Ok(true) => {
+                if let Some(path) = self.claimed.feedpath.as_deref().filter(|_| !self.spec.keep_feedback) {
+                    let _ = feedfile::remove(path);
+                }
+            }
+            Ok(false) => audience.warn(&format!(
+                "the end of task {id} ({}) is not recorded: the database {:?} was made anew while it ran",
+                end.outcome, self.spec.db
+            )),
+            // The feedback file stays until a reader of the spool has read it.
+            Err(error) => {
+                let left = self.spool.leave_end(self.claimed.slot, upid, end);
+                sys::crash_point("spool.after");
+                if let Err(spool_error) = left {
+                    audience.warn(&format!("the end of task {id} ({}) is lost: {error}; {spool_error}", end.outcome));
+                } else if !self.spec.db.exists() {
+                    audience.warn(&format!("the end of task {id} ({}) is not recorded: {error}", end.outcome));
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn ended_by(cause: &Cause) -> String {
+    match cause {
+        Cause::Itself => "itself".into(),
+        Cause::NoHeartbeat(_) => "timeout".into(),
+        Cause::MaxRuntime(_) => "max-runtime".into(),
+        Cause::Asked(asker) => asker.to_string(),
+    }
+}
+
+/// A task that was claimed and then could not be started by our own fault ends as failed, with that reason.
+pub(super) fn record_failure(mut store: Store, claimed: &Claimed, failure: &LaunchError) {
+    let outcome = Outcome::Error(failure.to_string());
+    let end = End { exitcode: Some(exit_code::LAUNCH_FAILED), ..End::new(&outcome, sys::now().wall, None) };
+    // If even this fails, the next reader finds the launcher dead.
+    let _ = store.finish(claimed.id, &claimed.upid, &end);
+}

@@ -1,0 +1,119 @@
+//! Terminals and job control: whose keyboard it is, and what stopping one of a job means for the others.
+
+use std::time::Duration;
+
+use super::{KEYS_AGAIN, LaunchError, Launcher};
+use crate::{
+    app::session::Session,
+    io::{child, sys},
+    model::{
+        task::{Signal, Tick},
+        watch::{Event, Watch},
+    },
+};
+
+impl Launcher {
+    /// Lets the leader of the command's session end, once nothing is left to be read there.
+    pub(super) fn let_session_end(&mut self, now: Tick) {
+        if self.session.as_mut().is_some_and(Session::has_ended) {
+            self.command_ended();
+            if self.output.as_ref().is_none_or(|output| output.is_complete(now))
+                && let Some(session) = &mut self.session
+            {
+                session.let_go();
+            }
+        }
+    }
+
+    /// Passes keys on to the command.
+    pub(super) fn relay_keys(&mut self) {
+        let Some(pty) = &mut self.pty else { return };
+        let now = sys::now().mono;
+        let due = now >= self.keys_at;
+        let ready = due && pty.keyboard().is_some_and(|fd| child::poll_one(fd, Some(Duration::ZERO)).unwrap_or(false));
+        if !pty.relay(ready) {
+            self.keys_at = now + KEYS_AGAIN;
+        }
+        self.follow_size();
+    }
+
+    /// How long to wait before keys are looked for again, if that is not at once.
+    pub(super) fn keys_wait(&self, now: Tick) -> Option<Duration> {
+        (self.pty.is_some() && self.keys_at > now.mono).then_some(self.keys_at)
+    }
+
+    pub(super) fn follow_size(&self) {
+        if let Some(pty) = &self.pty
+            && pty.follow_size()
+            && !pty.is_whole()
+        {
+            // The kernel tells who has a terminal as its own; this one has another.
+            let _ = self.signal_command(Signal::WINCH);
+        }
+    }
+
+    /// The command was stopped on its terminal; we do as a shell expects of a job.
+    pub(super) fn session_stopped(&mut self, watch: &mut Watch) -> Result<(), LaunchError> {
+        if let Some(output) = &mut self.output {
+            output.pump();
+        }
+        if let Some(pty) = &mut self.pty {
+            pty.let_go();
+        }
+        let before = sys::now();
+        child::suspend().map_err(|error| LaunchError::System("stop with the command", error))?;
+        let after = sys::now();
+        self.act(watch, Event::Paused(after.mono.saturating_sub(before.mono)), after)?;
+        if let Some(pty) = &mut self.pty {
+            pty.take_keyboard();
+        }
+        self.follow_size();
+        if let Some(session) = &self.session {
+            session.resume();
+        }
+        Ok(())
+    }
+
+    pub(super) fn lend_terminal(&mut self) {
+        if let Some(terminal) = &mut self.terminal {
+            terminal.lend(self.command);
+            // It may have asked before it had it, and been stopped for that.
+            let _ = child::signal_group(self.command, Signal::CONT);
+        }
+    }
+
+    /// The command was stopped. If it was for the terminal's sake we do as a shell expects of a job.
+    pub(super) fn stopped(&mut self, signal: Signal, watch: &mut Watch) -> Result<(), LaunchError> {
+        let Some(terminal) = &mut self.terminal else { return Ok(()) };
+        let wants_terminal = signal == Signal::TTIN || signal == Signal::TTOU;
+        if wants_terminal && terminal.is_ours() {
+            self.lend_terminal();
+            return Ok(());
+        }
+        if !wants_terminal && signal != Signal::TSTP && !terminal.is_lent() {
+            // Somebody stopped it by hand: its heartbeat will tell.
+            return Ok(());
+        }
+        let lent = terminal.is_lent();
+        terminal.take_back();
+        let before = sys::now();
+        child::suspend().map_err(|error| LaunchError::System("stop with the command", error))?;
+        let after = sys::now();
+        self.act(watch, Event::Paused(after.mono.saturating_sub(before.mono)), after)?;
+        if self.terminal.as_ref().is_some_and(|terminal| (lent || wants_terminal) && terminal.is_ours()) {
+            self.lend_terminal();
+        }
+        let _ = child::signal_group(self.command, Signal::CONT);
+        Ok(())
+    }
+
+    /// What the command printed is all there.
+    pub(super) fn command_ended(&mut self) {
+        if let Some(pty) = &mut self.pty {
+            pty.command_ended();
+        }
+        if let Some(output) = &mut self.output {
+            output.command_ended(sys::now());
+        }
+    }
+}
