@@ -310,7 +310,9 @@ fn history_tells_everything() {
     assert_eq!((row.int("id"), row.int("taskid"), row.text("taskname")), (1, 1, "Back up!"));
     assert_eq!((row.text("outcome"), row.text("result"), row.int("exitcode")), ("ERROR: exit code 3", "error", 3));
     assert_eq!((row.text("termerror"), row.text("ended_by")), ("exit code 3", "itself"));
-    assert!(row.is_null("info1") && row.is_null("termsignal") && row.is_null("feedback") && row.is_null("log"));
+    assert!(row.is_null("info1") && row.is_null("termsignal") && row.is_null("feedback"));
+    assert!(row.text("log").starts_with(world.path("tasks.db.logs/01").to_str().unwrap()));
+    assert_eq!(row.json("options"), json!(["--name=Back up!", "--info2=two"]));
     assert_eq!((row.text("info2"), row.int("warnings")), ("two", 0));
     assert_eq!(row.json("argv"), json!(["sh", "-c", script]));
     assert_eq!(row.text("cwd"), world.work().to_str().unwrap());
@@ -373,7 +375,8 @@ fn files_are_private_whatever_the_umask() {
     assert_eq!(mode("state/deep"), 0o700);
     for file in fs::read_dir(world.path("state/deep")).unwrap() {
         let file = file.unwrap();
-        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+        let wanted = if file.path().is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, wanted, "{file:?}");
     }
     assert_eq!(mode("state/deep/tasks.db"), 0o600);
 }

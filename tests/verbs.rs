@@ -100,11 +100,7 @@ fn check_is_for_monitors() {
     with_ends(&world, "broken", &[(60, 1.0, "ERROR: exit code 1")]);
     let check = |name: &str, age: &str| world.control(["check", name, "--max-age", age]).run();
     let good = check("backup", "3h").silent(0);
-    assert!(
-        good.text().starts_with("backup: succeeded 2h ago (20") && good.text().contains("task 1"),
-        "{}",
-        good.text()
-    );
+    assert!(good.text().starts_with("backup: succeeded 2h") && good.text().contains("task 1"), "{}", good.text());
     assert!(check("backup", "1h").silent(1).text().contains("too long ago"));
     assert_eq!(check("broken", "1h").silent(3).text(), "broken: never succeeded\n");
     assert_eq!(check("nobody", "1h").silent(3).text(), "nobody: never succeeded\n");
