@@ -368,11 +368,21 @@ impl Launcher {
         if self.exit.is_some() || watch.is_ending() || self.pty.is_some() || !audience.lets_start_anew() {
             return;
         }
+        let notify = match &self.notify {
+            None => None,
+            Some(notify) => match notify.hand_over() {
+                Some(handed) => Some(handed),
+                None => return,
+            },
+        };
         let output = match &mut self.output {
             None => None,
             Some(output) => match output.hand_over() {
                 Some(handed) => Some(handed),
-                None => return,
+                None => {
+                    self.notify.iter().for_each(Notify::keep);
+                    return;
+                }
             },
         };
         let handover = Handover {
@@ -398,7 +408,7 @@ impl Launcher {
             local: self.local,
             heeded: self.heeded.clone(),
             output,
-            notify: self.notify.as_ref().and_then(Notify::hand_over),
+            notify,
             story: self.story.clone(),
         };
         sys::crash_point("slim.before");
