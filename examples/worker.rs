@@ -55,6 +55,7 @@ fn sums(worker: &Worker, folder: &Path) -> io::Result<()> {
     let mut files = vec![];
     find(worker, folder, &mut files)?;
     worker.log(&format!("{} files below {}", files.len(), folder.display()));
+    worker.status("reading them");
     for (done, file) in files.iter().enumerate() {
         if worker.check_abort() {
             worker.log(&format!("stopped after {done} files"));
