@@ -22,7 +22,7 @@ use taskwatcher::{
         db,
         worker::{Worker, WorkerHandle},
     },
-    io::store::Patience,
+    io::{store::Patience, sys},
     model::task::Outcome,
 };
 
@@ -36,7 +36,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let mut workers: Vec<WorkerHandle> = vec![];
     for folder in folders {
         let id = folder.display().to_string();
-        let worker = Worker::spawn(&store, "sums", &id, "root", move |worker| sums(worker, &folder))?;
+        let worker = Worker::spawn(&store, "sums", &id, &sys::login(), move |worker| sums(worker, &folder))?;
         println!("{id}: task {}", worker.id());
         workers.push(worker);
     }
@@ -55,6 +55,7 @@ fn sums(worker: &Worker, folder: &Path) -> io::Result<()> {
     let mut files = vec![];
     find(worker, folder, &mut files)?;
     worker.log(&format!("{} files below {}", files.len(), folder.display()));
+    worker.status("reading them");
     for (done, file) in files.iter().enumerate() {
         if worker.check_abort() {
             worker.log(&format!("stopped after {done} files"));

@@ -47,6 +47,7 @@ pub mod app {
     pub mod control;
     pub mod control_args;
     pub mod db;
+    pub mod ending;
     pub mod handover;
     pub mod launch;
     pub mod launch_args;

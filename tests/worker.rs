@@ -7,15 +7,22 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::mpsc,
+    time::Duration,
 };
 
 use nix::sys::signal::Signal;
 use serde_json::json;
-use support::{Program, World, until};
+use support::{Program, World, eventually, until};
 use taskwatcher::{
     app::worker::{Worker, WorkerHandle},
-    io::{spool::Spool, store::Store},
-    model::{task::Outcome, upid::Upid},
+    io::{
+        spool::Spool,
+        store::{NewTask, Patience, Start, Store},
+    },
+    model::{
+        task::{End, Outcome, Timestamp},
+        upid::Upid,
+    },
 };
 
 /// One that waits to be told that it may end, or is asked to.
@@ -23,7 +30,7 @@ fn waiting(store: &Store) -> (WorkerHandle, mpsc::Sender<()>) {
     let (go, may) = mpsc::channel::<()>();
     let handle = Worker::spawn(store, "waits", "", "me", move |worker| {
         while !worker.check_abort() {
-            match may.recv_timeout(std::time::Duration::from_millis(5)) {
+            match may.recv_timeout(Duration::from_millis(5)) {
                 Ok(()) => return Ok::<(), String>(()),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Err("nobody wants it".into()),
@@ -105,7 +112,7 @@ fn many_at_once_in_one_process() {
         .map(|_| {
             let path = path.clone();
             std::thread::spawn(move || {
-                let store = Store::open(&path, taskwatcher::io::store::Patience::USUAL).unwrap();
+                let store = Store::open(&path, Patience::USUAL).unwrap();
                 let start = |n: i32| {
                     Worker::spawn(&store, "many", "same", "me", move |worker| {
                         worker.log(&format!("worker {n}"));
@@ -183,22 +190,210 @@ fn the_example_does_what_it_says() {
     assert!(world.last().text("outcome").contains("No such file"), "{}", world.last().text("outcome"));
 }
 
+/// This very program in another process, as one that has workers: see [`in_another_process`].
+fn host(world: &World) -> Program<'_> {
+    let program = world.command(std::env::current_exe().unwrap());
+    program.arg("--exact").arg("in_another_process").env("WORKERS", "yes").cwd(world.path(""))
+}
+
+/// No test by itself: what the processes of the tests below do.
 #[test]
-fn workers_of_a_dead_process_are_found_lost() {
-    let world = World::new();
-    let folder = world.path("files");
-    fs::create_dir(&folder).unwrap();
-    // It reads this one for as long as nobody writes to it.
-    nix::unistd::mkfifo(&folder.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    for n in 0..20_000 {
-        fs::write(folder.join(n.to_string()), "").unwrap();
+fn in_another_process() {
+    if std::env::var_os("WORKERS").is_none() {
+        return;
     }
-    let process = example(&world).arg(&folder).spawn();
-    until("it to be told of", || world.tasks().iter().any(|row| !row.is_null("pid")));
-    process.signal(Signal::SIGKILL);
-    process.wait();
+    // The path is relative, and means something else before the worker has ended.
+    let store = Store::open_or_create(Path::new("tasks.db"), Patience::USUAL).unwrap();
+    let handle = Worker::spawn(&store, "host", "", "me", |worker| {
+        worker.log("begins");
+        worker.progress(0.5);
+        while !worker.check_abort() && !Path::new(&std::env::var("W").unwrap()).join("go").exists() {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        Ok::<(), String>(())
+    });
+    std::env::set_current_dir("/").unwrap();
+    let ended = handle.unwrap().ended();
+    assert_eq!(ended.trouble, [""; 0]);
+}
+
+/// Waits until the worker of a host works.
+fn works(world: &World) -> (i64, PathBuf) {
+    let row = eventually("a worker to work", || {
+        world
+            .tasks()
+            .into_iter()
+            .find(|row| fs::read_to_string(row.text("log")).is_ok_and(|log| log.contains("begins")))
+    });
+    (row.int("id"), PathBuf::from(row.text("log")))
+}
+
+#[test]
+fn its_process_may_change_its_folder() {
+    let world = World::new();
+    let host = host(&world).spawn();
+    works(&world);
+    fs::write(world.path("go"), "").unwrap();
+    let ran = host.wait();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(world.end().text("outcome"), "OK");
+    world.is_whole();
+}
+
+#[test]
+fn what_a_killed_process_leaves_is_what_its_worker_said_last() {
+    let world = World::new();
+    let host = host(&world).spawn();
+    let (_, log) = works(&world);
+    until("its progress", || world.json(&["list"])[0]["progress"] == 50.0);
+    let said = 1_900_000_000;
+    let times = fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH + Duration::from_secs(said));
+    fs::File::open(&log).unwrap().set_times(times).unwrap();
+    host.signal(Signal::SIGKILL);
+    host.wait();
     assert_eq!(world.json(&["list"]), json!([]));
     let end = world.end();
     assert_eq!((end.text("outcome"), end.text("termerror")), ("unknown", "launcher lost"));
+    assert_eq!((end.json("feedback"), end.int("endtime")), (json!({ "progress": "50" }), said.cast_signed()));
     world.is_whole();
+}
+
+#[test]
+fn nothing_signals_the_process_of_a_worker() {
+    let world = World::new();
+    let host = host(&world).spawn();
+    let (id, _) = works(&world);
+    let is_stopped = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", host.pid())).unwrap();
+        support::field(&status, "State").starts_with('T')
+    };
+    // Somebody stopped it, and it is theirs to let it go on.
+    host.signal(Signal::SIGSTOP);
+    until("the process to stop", is_stopped);
+    for how in ["--now", "--signal=INT"] {
+        let ran = world.control(["kill", &id.to_string(), "--no-wait", how]).run().silent(0);
+        assert!(ran.text().contains("asked to end"), "{}", ran.text());
+        assert!(is_stopped());
+    }
+    assert_eq!(world.status(id).as_deref(), Some("STOPPING"));
+    host.signal(Signal::SIGCONT);
+    assert_eq!(host.wait().code, 0);
+    assert!(world.end().text("outcome").starts_with("ERROR: killed by "));
+}
+
+#[test]
+fn one_that_does_not_look_is_told_of_and_let_live() {
+    let world = World::new();
+    let host = host(&world).spawn();
+    let (id, _) = works(&world);
+    // So that what is left of the wait is the margin beyond this.
+    world.edit("UPDATE tasks SET kill_after = 0");
+    host.signal(Signal::SIGSTOP);
+    let ran = world.control(["kill", &id.to_string(), "--now"]).run();
+    ran.says(1, &["it was asked to end and still runs", "its process is not ours to end"]);
+    assert!(support::desk::is_alive(host.pid()));
+    host.signal(Signal::SIGCONT);
+    assert_eq!(host.wait().code, 0);
+    assert!(world.end().text("outcome").starts_with("ERROR: killed by "));
+}
+
+#[test]
+fn who_waits_sees_an_end_that_only_the_spool_has() {
+    let world = World::new();
+    let store = world.store();
+    let (worker, go) = waiting(&store);
+    let waits = world.control(["wait", &worker.id().to_string()]).spawn();
+    until("control to wait", || waits.has_open("tasks.db-wal"));
+    // Given back without a write, so that nothing tells of it.
+    let lock = world.lock();
+    go.send(()).unwrap();
+    let id = worker.id();
+    assert_eq!(worker.join(), Outcome::Ok);
+    let ran = waits.wait().silent(0);
+    assert_eq!(ran.text(), format!("{id} OK\n"));
+    drop(lock);
+    assert_eq!(world.status(id), None);
+    assert_eq!(world.end().text("outcome"), "OK");
+}
+
+#[test]
+fn an_end_that_a_reader_took_in_first_becomes_whole() {
+    let world = World::new();
+    let mut store = world.store();
+    let task = NewTask { name: "a".into(), handle: "handle22".into(), now: 1000, ..NewTask::default() };
+    let claimed = store.claim(&Start { task, ..Start::default() }, |_| false).unwrap();
+    let reason = "x".repeat(1000);
+    let end = End::new(&Outcome::Error(reason.clone()), Timestamp::from_secs(1001), None);
+    // It notes its end, and before it records it somebody looks.
+    let spool = Spool::open(&world.db(), true).unwrap();
+    spool.note_end(claimed.slot, &claimed.upid, &end).unwrap();
+    let noted = spool.end_of(claimed.slot, &claimed.upid).unwrap();
+    let row = store.tasks().unwrap().remove(0);
+    assert_eq!(store.settle(&[(row, noted)]).unwrap(), 1);
+    assert_ne!(world.end().text("termerror"), reason);
+    assert!(store.finish(claimed.id, &claimed.upid, &end).unwrap(), "it is recorded, by whomever");
+    assert_eq!(world.end().text("termerror"), reason);
+}
+
+#[test]
+fn what_cannot_be_kept_of_it_is_told() {
+    let world = World::new();
+    let store = world.store();
+    // A trap where its log should be.
+    std::os::unix::fs::symlink(world.work(), world.beside_db(".logs")).unwrap();
+    let worker = Worker::spawn(&store, "a", "", "me", |worker| {
+        worker.log("12345");
+        Ok::<(), String>(())
+    });
+    let ended = worker.unwrap().ended();
+    assert_eq!(ended.outcome, Outcome::Ok);
+    assert_eq!(ended.trouble.len(), 1, "{ended:?}");
+    assert!(ended.trouble[0].starts_with("6 bytes of its output are not in the log"), "{ended:?}");
+    fs::remove_file(world.beside_db(".logs")).unwrap();
+
+    let (worker, go) = waiting(&store);
+    world.control(["initialize", "--force"]).run().silent(0);
+    go.send(()).unwrap();
+    let ended = worker.ended();
+    assert_eq!(ended.outcome, Outcome::Ok);
+    assert!(ended.trouble.len() == 1 && ended.trouble[0].contains("was made anew"), "{ended:?}");
+}
+
+#[test]
+fn its_threads_share_it() {
+    let world = World::new();
+    let store = world.store();
+    let worker = Worker::spawn(&store, "a", "", "me", |worker| {
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                scope.spawn(move || {
+                    (0..100).for_each(|n| worker.log(&format!("{thread} says {n} and\n{thread} goes on")))
+                });
+                scope.spawn(|| worker.warn("odd"));
+            }
+        });
+        Ok::<(), String>(())
+    });
+    let worker = worker.unwrap();
+    let id = worker.id().to_string();
+    assert_eq!(worker.join(), Outcome::Warnings(4));
+    let log = world.control(["log", &id, "--no-time"]).run().silent(0);
+    let lines: Vec<&str> = log.text().lines().collect();
+    assert_eq!(lines.len(), 4 * 200 + 4 + 1);
+    for (n, line) in lines.iter().enumerate().filter(|(_, line)| line.contains("says")) {
+        assert!(lines[n + 1].starts_with(&line[..1]) && lines[n + 1].ends_with("goes on"), "{:?}", &lines[n..n + 2]);
+    }
+}
+
+#[test]
+fn the_patience_of_its_store_stays_what_it_was() {
+    let world = World::new();
+    let mut store = world.store();
+    store.set_patience(Patience { limit: Duration::from_millis(20), notify: None });
+    let worker = Worker::spawn(&store, "a", "", "me", |_| Ok::<(), String>(())).unwrap();
+    worker.join();
+    let _lock = world.lock();
+    let (refused, took) = support::timed(|| store.update(&[], 0));
+    assert!(refused.is_err());
+    assert!(took < Patience::USUAL.limit / 3, "{took:?}");
 }

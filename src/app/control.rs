@@ -574,7 +574,13 @@ impl Desk<'_, '_> {
             match self.see_it_end(&mut store, &live, signal)? {
                 Some(outcome) => self.say_killed(&live, &outcome)?,
                 None => {
-                    let line = "it was asked to end and has not; its launcher or a process of it does not answer";
+                    let line = match live.task.is_worker() {
+                        true => {
+                            "it was asked to end and still runs: a worker ends when it looks whether it was asked, and \
+                             its process is not ours to end"
+                        }
+                        false => "it was asked to end and has not; its launcher or a process of it does not answer",
+                    };
                     self.tell(&format!("error: cannot end task {}: {line}", live.task.id));
                     code = exit_code::FAILED;
                 }
@@ -622,6 +628,10 @@ impl Desk<'_, '_> {
             .and_then(|spool| spool.reserve(slot).and_then(|()| spool.leave_request(slot, upid, &request)));
         left.map_err(system("leave a request in the spool"))?;
         sys::crash_point("kill.left");
+        if task.is_worker() {
+            // It looks for itself. Its process is a program of somebody's own, which may mean something else by a signal.
+            return Ok(Asked::Waits);
+        }
         launch::notify(launcher).map_err(system("signal its launcher"))?;
         sys::crash_point("kill.asked");
         // A launcher that was stopped (Ctrl-Z) could not act on it.

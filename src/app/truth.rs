@@ -8,6 +8,8 @@ use std::{
     path::Path,
 };
 
+use serde_json::json;
+
 use crate::{
     io::{
         feedfile::{self, FeedFile, Mark},
@@ -121,7 +123,11 @@ fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Result<Survey, StoreErro
             _ => None,
         };
         let told = story.as_ref().and_then(|story| story.beat).map(Timestamp);
-        facts.push(Facts { same_boot, launcher_alive, spooled, beat: beat_of(task), told, survivors: 0 });
+        let asked = match (&spool, task.slot, &task.upid) {
+            (Some(spool), Some(slot), Some(upid)) => task.is_worker() && spool.request_of(slot, upid).is_some(),
+            _ => false,
+        };
+        facts.push(Facts { same_boot, launcher_alive, spooled, beat: beat_of(task), told, asked, survivors: 0 });
         stories.push(story);
     }
     let lost = |task: &Task, facts: &Facts| {
@@ -148,7 +154,12 @@ fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Result<Survey, StoreErro
                 let beat = last_beat(&task, &facts);
                 found.live.push(Live { task, status, beat, survivors, story });
             }
-            Verdict::Ended(end) => found.ended.push((task, *end)),
+            Verdict::Ended(mut end) => {
+                if task.is_worker() {
+                    end.feedback = story.as_ref().and_then(feedback_of_worker);
+                }
+                found.ended.push((task, *end));
+            }
         }
     }
     Ok(found)
@@ -156,6 +167,10 @@ fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Result<Survey, StoreErro
 
 /// What is alive of a command whose launcher is gone: the process that was started, and all that carry its UPID.
 fn survivors_in(task: &Task, carriers: &HashMap<&str, Vec<Process>>) -> Vec<Process> {
+    // A worker leaves none: whatever lives of its process is not ours to end.
+    if task.is_worker() {
+        return vec![];
+    }
     let mut found: Vec<Process> = task.upid.as_deref().and_then(|upid| carriers.get(upid)).cloned().unwrap_or_default();
     if let Some(command) = task.command()
         && !found.contains(&command)
@@ -167,9 +182,16 @@ fn survivors_in(task: &Task, carriers: &HashMap<&str, Vec<Process>>) -> Vec<Proc
 }
 
 fn beat_of(task: &Task) -> Option<Timestamp> {
-    let path = task.feedpath.as_ref().filter(|_| task.feedback && !task.is_reserved())?;
+    // A worker has no feedback file; what it said last is its last sign of life.
+    let log = || task.log.as_deref().filter(|_| task.is_worker()).map(Path::new);
+    let path = task.feedpath.as_deref().filter(|_| task.feedback && !task.is_reserved()).or_else(log)?;
     let signature = feedfile::signature(path).ok().flatten()?;
     i64::try_from(signature.mtime_ns).ok().map(Timestamp)
+}
+
+/// What a worker's story leaves in history: how far it was, as a command would have written it.
+pub fn feedback_of_worker(story: &Story) -> Option<String> {
+    story.progress.map(|percent| json!({ "progress": format!("{percent:.0}") }).to_string())
 }
 
 /// A feedback file from its beginning to its end, the unterminated last line included; none if it cannot be read.

@@ -49,7 +49,7 @@ pub struct Waiter {
 
 /// How soon to look again for what was written and may not be readable yet: a commit takes a few milliseconds.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// How often to look where the kernel tells of no writes.
+/// How often to look where the kernel tells of no writes, or not of all.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Waiter {
@@ -68,6 +68,7 @@ impl Waiter {
         let mut ends: Vec<OwnedFd> = Vec::new();
         let mut lapse: Option<Duration> = None;
         let mut by_writes = false;
+        let mut worker = false;
         for live in tasks {
             if live.status == Status::Reserved {
                 by_writes = true;
@@ -77,7 +78,8 @@ impl Waiter {
                 continue;
             }
             // It ends, and its process goes on.
-            by_writes |= live.task.is_worker();
+            worker |= live.task.is_worker();
+            by_writes |= worker;
             let watched =
                 if live.status == Status::Orphaned { &live.survivors[..] } else { live.task.launcher.as_slice() };
             for process in watched {
@@ -89,7 +91,9 @@ impl Waiter {
         }
         let writes = if by_writes { self.writes.events() } else { None };
         let again = match (by_writes, &writes) {
-            (true, Some(_)) => self.unsure.then_some(LOOK_AGAIN),
+            (true, Some(_)) if self.unsure => Some(LOOK_AGAIN),
+            // The end of a worker that found the database locked is in the spool, of which nothing is told.
+            (true, Some(_)) => worker.then_some(LOOK_EVERY),
             (true, None) => Some(LOOK_EVERY),
             (false, _) => None,
         };

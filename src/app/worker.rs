@@ -22,15 +22,21 @@
 //! })?;
 //! println!("runs as task {}", handle.id());
 //! assert_eq!(handle.join().to_string(), "WARNINGS: 1");
+//!
+//! // A panic is an outcome as any other.
+//! let handle = Worker::spawn(&store, "verify", "store2", "root", |_| -> Result<(), String> { panic!("no disk") })?;
+//! assert_eq!(handle.join().to_string(), "ERROR: worker panicked: no disk");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A panic is caught and becomes the outcome, unless the program was built with `panic = "abort"`: then it ends the
-//! process, and the next reader of the database finds its workers lost.
+//! A panic can only be caught where it unwinds. In a program whose own profile says `panic = "abort"` it ends the whole
+//! process, and the next reader of the database finds all its workers lost. (The profile of the program counts; that
+//! taskwatcher's own programs are built so means nothing for yours.)
 //!
 //! # If we die here
 //! The row names this process as its launcher. When the process is gone, whoever reads next settles it, as that of any
-//! launcher. Nothing signals the process on a worker's account: `control kill` only leaves a request.
+//! launcher. Nothing signals the process on a worker's account: `control kill` only leaves a request. A worker has its
+//! log and the spool open while it runs, the database only at its beginning and its end.
 
 use std::{
     fmt::Display,
@@ -47,6 +53,7 @@ use std::{
 
 use super::{
     db::{self, DbError},
+    ending,
     spec::KILL_AFTER,
     truth,
 };
@@ -54,7 +61,7 @@ use crate::{
     io::{
         child, process,
         spool::{Request, Spool, Story},
-        store::{NewTask, Patience, Start, Store, StoreFailure},
+        store::{Claimed, NewTask, Patience, Start, Store, StoreFailure},
         sys,
         tasklog::TaskLog,
     },
@@ -84,9 +91,7 @@ pub enum WorkerError {
 /// A task inside this process, as its closure has it. It may be shared between threads.
 #[derive(Debug)]
 pub struct Worker {
-    id: i64,
-    upid: String,
-    slot: i64,
+    claimed: Claimed,
     db: PathBuf,
     spool: Spool,
     log: Mutex<TaskLog>,
@@ -101,7 +106,16 @@ pub struct Worker {
 pub struct WorkerHandle {
     id: i64,
     upid: String,
-    thread: JoinHandle<Outcome>,
+    thread: JoinHandle<WorkerEnd>,
+}
+
+/// How a worker ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerEnd {
+    /// As history has it.
+    pub outcome: Outcome,
+    /// What could not be kept of it (lines of its log, or even its end), and why; empty when all is well.
+    pub trouble: Vec<String>,
 }
 
 impl WorkerHandle {
@@ -122,7 +136,13 @@ impl WorkerHandle {
 
     /// Waits until it has ended and is recorded.
     pub fn join(self) -> Outcome {
-        self.thread.join().unwrap_or_else(|_| Outcome::Unknown("its thread was lost".into()))
+        self.ended().outcome
+    }
+
+    /// The same, for who also wants to know what could not be kept of it.
+    pub fn ended(self) -> WorkerEnd {
+        let lost = |_| WorkerEnd { outcome: Outcome::Unknown("its thread was lost".into()), trouble: vec![] };
+        self.thread.join().unwrap_or_else(lost)
     }
 }
 
@@ -135,8 +155,9 @@ impl Worker {
     /// Runs a closure as a task, on a thread of its own. When this returns the row says RUNNING, durably.
     ///
     /// `kind` is the task's name and the type in its UPID; `id` says what it works on, and is the task's `info1`;
-    /// `user` is who it works for. The store says which database; each worker opens it for itself, at its beginning
-    /// and its end.
+    /// `user` is who it works for, such as `root@pam`, with a token behind a `!` if one was used; in its UPID the realm
+    /// is `pam` if it has none. The store says which database; each worker opens it for itself, at its beginning and
+    /// its end.
     ///
     /// # Errors
     /// [`WorkerError`]; the closure was not run.
@@ -149,7 +170,8 @@ impl Worker {
         let me = process::stat(child::own_pid()).map(|stat| stat.process);
         let me: Process =
             me.ok_or_else(|| WorkerError::System("read /proc/self/stat", io::ErrorKind::NotFound.into()))?;
-        let db = store.path().to_owned();
+        // This process may change its folder before the worker ends.
+        let db = std::path::absolute(store.path()).map_err(system("tell where the database is"))?;
         let mut own = db::open(&db, Patience::USUAL)?;
         let started = sys::now();
         let start = Start {
@@ -186,14 +208,10 @@ impl Worker {
                 return Err(error);
             }
         };
-        // For whoever reads the table; that it is this process is known by its launcher.
-        let _ = own.started(claimed.id, me);
         drop(own);
         let path = claimed.log.clone().unwrap_or_default();
         let worker = Arc::new(Worker {
-            id: claimed.id,
-            upid: claimed.upid.clone(),
-            slot: claimed.slot,
+            claimed: claimed.clone(),
             db,
             spool,
             log: Mutex::new(TaskLog::begin(&path, LOG_MAX, false, sys::stamp)),
@@ -213,7 +231,7 @@ impl Worker {
         }
     }
 
-    fn run<E: Display>(&self, work: impl FnOnce(&Worker) -> Result<(), E>) -> Outcome {
+    fn run<E: Display>(&self, work: impl FnOnce(&Worker) -> Result<(), E>) -> WorkerEnd {
         let done = catch_unwind(AssertUnwindSafe(|| work(self).map_err(|error| error.to_string())));
         let warnings = self.warnings.load(Ordering::Relaxed);
         // Asked once more: whoever asked for the end and sees it is told that it was for that.
@@ -233,45 +251,37 @@ impl Worker {
             }
         };
         let by = self.asked.get().map_or_else(|| "itself".to_owned(), ToString::to_string);
-        self.end(&outcome, Some(by));
-        outcome
+        let trouble = self.end(&outcome, Some(by));
+        WorkerEnd { outcome, trouble }
     }
 
-    /// Records the end: into the database, or, if that cannot be done just then, into the spool.
-    fn end(&self, outcome: &Outcome, by: Option<String>) {
+    /// Ends the log and records the end; says what of it could not be kept.
+    fn end(&self, outcome: &Outcome, by: Option<String>) -> Vec<String> {
         let now = sys::now();
-        let progress = lock(&self.story).progress;
         let end = End {
             warnings: self.warnings.load(Ordering::Relaxed),
             ended_by: by,
-            feedback: progress.map(|progress| serde_json::json!({ "progress": format!("{progress:.0}") }).to_string()),
+            feedback: truth::feedback_of_worker(&lock(&self.story)),
             ..End::new(outcome, now.wall, Some(now.mono.saturating_sub(self.started.mono)))
         };
         // Noted first, so that what the log says is proved should this process die before the end is recorded.
-        let _ = self.spool.note_end(self.slot, &self.upid, &end);
+        let _ = self.spool.note_end(self.claimed.slot, &self.claimed.upid, &end);
         let mut log = lock(&self.log);
-        if let Some(lost) = log.close(&outcome.to_string(), now.wall.secs()) {
-            // There is nobody to tell; the next best place is the log itself, if it can be written again.
-            drop(lost);
-        }
+        let unlogged = log.close(&outcome.to_string(), now.wall.secs());
         sys::crash_point("worker.closed");
-        let recorded =
-            db::open(&self.db, Patience::SHORT).and_then(|mut store| Ok(store.finish(self.id, &self.upid, &end)?));
-        if recorded.is_err() {
-            // The next reader takes it from there, once this process has ended or the row was looked at.
-            let _ = self.spool.leave_end(self.slot, &self.upid, &end);
-        }
+        let recorded = ending::record(&self.db, None, &self.spool, &self.claimed, &end);
         log.join();
+        unlogged.into_iter().chain(recorded.trouble).collect()
     }
 
     /// The task's number.
     pub fn id(&self) -> i64 {
-        self.id
+        self.claimed.id
     }
 
     /// The task's UPID.
     pub fn upid(&self) -> &str {
-        &self.upid
+        &self.claimed.upid
     }
 
     /// Adds to its log: a line, or one for each line of the text.
@@ -288,10 +298,12 @@ impl Worker {
         self.log(&format!("WARN: {text}"));
     }
 
-    /// Says how far it is, from 0.0 to 1.0. It costs no write of the database.
+    /// Says how far it is, from 0.0 to 1.0; what is no number (a share of nothing) says nothing. It costs no write of
+    /// the database.
     pub fn progress(&self, share: f64) {
-        let percent = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) * 100.0 };
-        self.tell(|story| story.progress = Some(percent));
+        if !share.is_nan() {
+            self.tell(|story| story.progress = Some(share.clamp(0.0, 1.0) * 100.0));
+        }
     }
 
     /// Says what it does, in a few words for `control list`.
@@ -303,7 +315,7 @@ impl Worker {
         let mut story = lock(&self.story);
         change(&mut story);
         // Readers show a little less when the disk does not take it.
-        let _ = self.spool.tell(self.slot, &self.upid, &story);
+        let _ = self.spool.tell(self.claimed.slot, &self.claimed.upid, &story);
     }
 
     /// Whether somebody wants it to end (`control kill`); it should then return soon, with whatever result. Cheap
@@ -312,7 +324,7 @@ impl Worker {
         if self.asked.get().is_some() {
             return true;
         }
-        let request: Option<Request> = self.spool.request_of(self.slot, &self.upid);
+        let request: Option<Request> = self.spool.request_of(self.claimed.slot, &self.claimed.upid);
         match request {
             Some(request) => {
                 let _ = self.asked.set(request.by);

@@ -344,7 +344,7 @@ impl Store {
 
     /// Sets the connection up and reads whose file it is: `(application_id, user_version)`.
     fn prepare(&mut self) -> rusqlite::Result<(i32, i32)> {
-        WAIT.set((self.patience, Duration::ZERO));
+        self.begin_waiting();
         self.db.busy_handler(Some(on_busy))?;
         self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         self.whose()
@@ -466,8 +466,9 @@ impl Store {
 
     /// Changes how long a lock is waited for; gives what it was before.
     pub fn set_patience(&mut self, patience: Patience) -> Patience {
-        WAIT.set((patience, Duration::ZERO));
-        std::mem::replace(&mut self.patience, patience)
+        let before = std::mem::replace(&mut self.patience, patience);
+        self.begin_waiting();
+        before
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
@@ -482,6 +483,7 @@ impl Store {
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
         let failed = self.failed(doing);
+        self.begin_waiting();
         let whole = || {
             let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let made = work(&tx)?;
@@ -550,7 +552,14 @@ impl Store {
         )
     }
 
+    /// Tells the busy handler how long we wait: a thread may have several databases open, and one may have come from
+    /// another thread.
+    fn begin_waiting(&self) {
+        WAIT.set((self.patience, Duration::ZERO));
+    }
+
     fn light(&self, sql: &str, values: &[&dyn ToSql]) -> Result<()> {
+        self.begin_waiting();
         let work = || {
             self.db.pragma_update(None, "synchronous", "NORMAL")?;
             let done = self.db.execute(sql, values);
@@ -561,7 +570,8 @@ impl Store {
     }
 
     /// Records an end: into history and out of `tasks`, in one transaction. If a reader took the task for lost
-    /// meanwhile, the truth replaces that. False if there is no such task any more (the database was made anew).
+    /// meanwhile, the truth replaces that; if one took in this end from the spool, where long reasons are cut, it becomes
+    /// whole. False if there is no such task any more (the database was made anew).
     ///
     /// # Errors
     /// [`StoreError`]
@@ -575,7 +585,7 @@ impl Store {
                 "UPDATE history SET outcome = ?3, result = ?4, termsignal = ?5, termerror = ?6, endtime = ?7,
                         duration = ?8, exitcode = ?9, warnings = ?10, cpu_user = ?11, cpu_sys = ?12, maxrss = ?13,
                         ended_by = ?14, feedback = coalesce(?15, feedback)
-                 WHERE {which} AND upid = ?2 AND result = 'unknown'"
+                 WHERE {which} AND upid = ?2 AND (result = 'unknown' OR (result = ?4 AND endtime = ?7))"
             );
             let values = end_values(id, Some(upid), end, end.feedback.as_deref());
             let replaced = tx.execute(&sql, params_from_iter(values))?;

@@ -668,9 +668,10 @@ impl Task {
         self.status == Some(Status::Reserved)
     }
 
-    /// Whether it is a worker inside a process, which is its launcher and its command in one.
+    /// Whether it is a worker inside a process, which is its launcher and its command in one, and says so in its UPID.
     pub fn is_worker(&self) -> bool {
-        self.launcher.is_some() && self.command() == self.launcher
+        let counted = || self.upid.as_deref()?.parse::<Upid>().ok()?.task_id;
+        self.launcher.is_some() && self.command() == self.launcher && counted().is_some()
     }
 
     /// The command's process, once known.

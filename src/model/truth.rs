@@ -22,6 +22,8 @@ pub struct Facts {
     pub beat: Option<Timestamp>,
     /// The heartbeat that it told its launcher last.
     pub told: Option<Timestamp>,
+    /// Whether a worker was asked to end: it finds the request by itself, and no launcher stores that it did.
+    pub asked: bool,
 }
 
 /// What a row of `tasks` truly is.
@@ -50,6 +52,7 @@ pub fn judge(task: &Task, facts: &Facts, now: Timestamp) -> Verdict {
     if facts.launcher_alive {
         return Verdict::Live(match task.status {
             Some(Status::Stopping) => Status::Stopping,
+            _ if facts.asked => Status::Stopping,
             _ => live_status(task, facts, now),
         });
     }
@@ -121,6 +124,8 @@ mod tests {
         assert_eq!(judge(&running(), &facts(), now(9999)), Verdict::Live(Status::Running));
         let stopping = Task { status: Some(Status::Stopping), ..running() };
         assert_eq!(judge(&stopping, &facts(), now(1001)), Verdict::Live(Status::Stopping));
+        let asked = Facts { asked: true, ..facts() };
+        assert_eq!(judge(&running(), &asked, now(1001)), Verdict::Live(Status::Stopping));
     }
 
     #[test]

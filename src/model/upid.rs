@@ -30,6 +30,9 @@ const NODE: usize = 63;
 /// Letters of a login, at most, in a UPID that we make; enough for `first.last@corp.example.com`.
 const LOGIN: usize = 40;
 
+/// Letters of a realm, and of a token, at most, in a UPID that we make; a login has what these leave.
+const REALM: usize = 16;
+
 /// Letters of an escaped id, at most, in a UPID that we make.
 const ID: usize = 32;
 
@@ -175,7 +178,7 @@ impl Upid {
 
     /// The UPID of a worker inside a process, in the ten-field form: `counter`, our own number for the task, tells two
     /// workers of one kind and process apart; `id` is what it works on, escaped, and cut where the text would not be a
-    /// file name any more. `user` becomes `<user>@pam` if it has no realm.
+    /// file name any more. `user` becomes `<user>@pam` if it has no realm; a token behind a `!` is kept.
     #[expect(clippy::too_many_arguments, reason = "its fields, in their order")]
     pub fn build_worker(
         node: &str,
@@ -221,18 +224,30 @@ impl Upid {
         if worker_type.is_empty() {
             worker_type.push_str("task");
         }
-        let mut user: String = login.chars().take(LOGIN).map(login_letter).collect();
-        if user.is_empty() {
-            user.push_str("unknown");
-        }
-        // A login may have an @ in it; the realm is what stands last. Whoever names a worker's user knows of realms.
-        if task_id.is_none() || !user.contains('@') {
-            user.push_str("@pam");
-        }
+        // A login may have an @ in it; the realm is what stands last. Whoever names a worker's user knows of realms and
+        // tokens, and may have given neither.
+        let (whole, token) = match login.split_once('!') {
+            Some((whole, token)) if task_id.is_some() => (whole, token),
+            _ => (login, ""),
+        };
+        let (name, realm) = match whole.rsplit_once('@') {
+            Some((name, realm)) if task_id.is_some() => (name, realm),
+            _ => (whole, ""),
+        };
+        let part = |text: &str, longest| text.chars().take(longest).map(login_letter).collect::<String>();
+        let or = |text: String, other: &str| if text.is_empty() { other.to_owned() } else { text };
+        let (realm, token) = (or(part(realm, REALM), "pam"), part(token, REALM));
+        // Realm and token take their room from the name: a file's name has no more.
+        let signed = if token.is_empty() { String::new() } else { format!("!{token}") };
+        let name = or(part(name, LOGIN + "pam".len() - realm.len() - signed.len()), "unknown");
+        let user = format!("{name}@{realm}");
+        let tokenid = (!token.is_empty()).then_some(token);
         let starttime = starttime.max(0);
         let counter = task_id.map(|counter| format!("{counter:08X}:")).unwrap_or_default();
         Upid {
-            text: format!("UPID:{node}:{pid:08X}:{pstart:08X}:{counter}{starttime:08X}:{worker_type}:{raw_id}:{user}:"),
+            text: format!(
+                "UPID:{node}:{pid:08X}:{pstart:08X}:{counter}{starttime:08X}:{worker_type}:{raw_id}:{user}{signed}:"
+            ),
             remote: None,
             node: node.to_owned(),
             pid,
@@ -242,7 +257,7 @@ impl Upid {
             worker_type,
             raw_id,
             user,
-            tokenid: None,
+            tokenid,
             comment: String::new(),
         }
     }
@@ -606,6 +621,20 @@ mod tests {
         }
 
         #[test]
+        fn what_we_build_for_workers_parses_and_prints_back(
+            node in "\\PC{0,80}", pid: u32, pstart: u64, counter: u64, starttime in 0..i64::MAX, kind in "\\PC{0,80}",
+            id in ".{0,50}", user in "[a-z@! ]{0,9}|.{0,60}",
+        ) {
+            let built = Upid::build_worker(&node, pid, pstart, counter, starttime, &kind, &id, &user);
+            let parsed: Upid = built.as_str().parse().unwrap();
+            prop_assert_eq!(&parsed, &built);
+            prop_assert_eq!(parsed.task_id, Some(counter));
+            prop_assert!(id.starts_with(parsed.id().as_ref()));
+            prop_assert!(built.as_str().len() <= 240);
+            prop_assert!(built.as_str().bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/'));
+        }
+
+        #[test]
         fn any_text_is_a_upid_that_prints_back_or_an_error(text in prop_oneof![
             ".{0,60}",
             "(r!)?UPID:[a-z.-]{0,3}(:[0-9A-Fa-f]{7,9}){3,4}:[a-z]{0,2}:[a-z\\\\x0-9-]{0,6}:(u@r|[a-z@!]{0,4})(!t)?:?[ a:]{0,2}",
@@ -637,5 +666,27 @@ mod tests {
         assert!(long.as_str().len() <= 240, "{}", long.as_str().len());
         assert_eq!(long.as_str().parse::<Upid>().unwrap(), long);
         assert_eq!(Upid::build_worker("n", 1, 2, 3, 4, "", "", "").to_string().parse::<Upid>().unwrap().id(), "");
+    }
+
+    #[test]
+    fn users_of_workers_keep_their_realm_and_token() {
+        let users = [
+            ("me", "me@pam"),
+            ("root@pbs", "root@pbs"),
+            ("root@pam!auto", "root@pam!auto"),
+            ("me!auto", "me@pam!auto"),
+            ("a@b@ldap", "a@b@ldap"),
+            ("root@", "root@pam"),
+            ("@pbs", "unknown@pbs"),
+            ("!", "unknown@pam"),
+            ("a b:c@d/e!f!g", "a_b_c@d_e!f_g"),
+            ("a123456789b123456789c123456789d12345678@realm", "a123456789b123456789c123456789d1234567@realm"),
+        ];
+        for (given, user) in users {
+            let upid = Upid::build_worker("n", 1, 2, 3, 4, "t", "", given);
+            let shown =
+                format!("{}{}", upid.user, upid.tokenid.as_deref().map(|t| format!("!{t}")).unwrap_or_default());
+            assert_eq!((shown.as_str(), upid.as_str().parse::<Upid>().as_ref()), (user, Ok(&upid)), "{given}");
+        }
     }
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::{Audience, LaunchError, Launcher};
 use crate::{
-    app::{db, truth},
+    app::{db, ending, truth},
     io::{
         child::{self, CannotRun, Notice},
         feedfile,
-        store::{Claimed, Patience, Store},
+        store::{Claimed, Store},
         sys,
     },
     model::task::{Cause, Class, End, Ended, Outcome, cannot_run, exit_code, round_ms, span},
@@ -117,38 +117,16 @@ impl Launcher {
 
     /// Writes the end into the database, or, if that cannot be done just then, into the spool.
     pub(super) fn record(&mut self, end: &End, audience: &mut dyn Audience) {
-        let (id, upid) = (self.claimed.id, self.claimed.upid.as_str());
-        let opened = match self.store.take() {
-            Some(store) => Ok(store),
-            None => db::open(&self.spec.db, Patience::SHORT),
-        };
-        let recorded = opened.and_then(|mut store| {
-            store.set_patience(Patience::SHORT);
-            let found = store.finish(id, upid, end)?;
+        let recorded = ending::record(&self.spec.db, self.store.take(), &self.spool, &self.claimed, end);
+        if let Some(trouble) = &recorded.trouble {
+            audience.warn(trouble);
+        }
+        // Where only the spool has it, the feedback file stays until a reader of the spool has read it.
+        if let Some(store) = recorded.store {
             // We end now, and the kernel closes it quicker than we could.
             std::mem::forget(store);
-            Ok(found)
-        });
-        sys::crash_point("finish.after");
-        match recorded {
-            Ok(true) => {
-                if let Some(path) = self.claimed.feedpath.as_deref().filter(|_| !self.spec.keep_feedback) {
-                    let _ = feedfile::remove(path);
-                }
-            }
-            Ok(false) => audience.warn(&format!(
-                "the end of task {id} ({}) is not recorded: the database {:?} was made anew while it ran",
-                end.outcome, self.spec.db
-            )),
-            // The feedback file stays until a reader of the spool has read it.
-            Err(error) => {
-                let left = self.spool.leave_end(self.claimed.slot, upid, end);
-                sys::crash_point("spool.after");
-                if let Err(spool_error) = left {
-                    audience.warn(&format!("the end of task {id} ({}) is lost: {error}; {spool_error}", end.outcome));
-                } else if !self.spec.db.exists() {
-                    audience.warn(&format!("the end of task {id} ({}) is not recorded: {error}", end.outcome));
-                }
+            if let Some(path) = self.claimed.feedpath.as_deref().filter(|_| !self.spec.keep_feedback) {
+                let _ = feedfile::remove(path);
             }
         }
     }

@@ -110,7 +110,10 @@ pub(super) fn claim_in(
     let feedpath = start.feedpath.as_ref().map(|dir| feedback_file(dir, id));
     let log = start.log.then(|| log_file(db, id, &upid));
     let [info1, info2, info3] = &task.info;
+    // A worker's process is there already, and known in the same step: nobody ever takes its row for a command's.
+    let process = start.worker.as_ref().map(|_| launcher);
     let columns = named_params! {
+        ":pid": process.map(|process| process.pid), ":pid_pstart": process.map(|process| stamp(process.pstart)),
         ":id": id, ":slot": slot, ":name": task.name, ":info1": info1, ":info2": info2, ":info3": info3,
         ":feedback": start.feedback, ":starttime": task.now, ":timeout": start.timeout, ":handle": task.handle,
         ":upid": upid, ":launcher_pid": launcher.pid, ":launcher_pstart": stamp(launcher.pstart),
@@ -121,7 +124,7 @@ pub(super) fn claim_in(
         ":log": log.as_deref().map(Path::to_string_lossy), ":options": start.options,
     };
     let sql = if reserved.is_some() {
-        "UPDATE tasks SET slot = :slot, name = :name, info1 = :info1, info2 = :info2, info3 = :info3,
+        "UPDATE tasks SET slot = :slot, pid = :pid, pid_pstart = :pid_pstart, name = :name, info1 = :info1, info2 = :info2, info3 = :info3,
                 status = 'RUNNING', feedback = :feedback, starttime = :starttime, duration = 0,
                 lastupdate = :starttime, timeout = :timeout, handle = :handle, expires = NULL, upid = :upid,
                 launcher_pid = :launcher_pid, launcher_pstart = :launcher_pstart, boot_id = :boot_id, host = :host,
@@ -130,10 +133,10 @@ pub(super) fn claim_in(
                 log = :log, options = :options
          WHERE id = :id"
     } else {
-        "INSERT INTO tasks (id, slot, name, info1, info2, info3, status, feedback, starttime, duration, lastupdate,
-                            timeout, handle, upid, launcher_pid, launcher_pstart, boot_id, host, user, argv, cwd,
+        "INSERT INTO tasks (id, slot, pid, pid_pstart, name, info1, info2, info3, status, feedback, starttime, duration,
+                            lastupdate, timeout, handle, upid, launcher_pid, launcher_pstart, boot_id, host, user, argv, cwd,
                             feedpath, keep_feedback, max_runtime, stop_signal, kill_after, log, options)
-         VALUES (:id, :slot, :name, :info1, :info2, :info3, 'RUNNING', :feedback, :starttime, 0, :starttime,
+         VALUES (:id, :slot, :pid, :pid_pstart, :name, :info1, :info2, :info3, 'RUNNING', :feedback, :starttime, 0, :starttime,
                  :timeout, :handle, :upid, :launcher_pid, :launcher_pstart, :boot_id, :host, :user, :argv, :cwd,
                  :feedpath, :keep_feedback, :max_runtime, :stop_signal, :kill_after, :log, :options)"
     };

@@ -1,0 +1,63 @@
+//! Recording an end: into the database, or, when that cannot be written just then, into the spool beside it.
+//!
+//! Launchers and workers do it alike, so that no end is lost whatever kind of task it is of. Nothing here decides what
+//! the end is, or tells anybody.
+
+use std::path::Path;
+
+use super::db;
+use crate::{
+    io::{
+        spool::Spool,
+        store::{Claimed, Patience, Store},
+        sys,
+    },
+    model::task::End,
+};
+
+/// What became of an end.
+#[derive(Debug)]
+pub struct Recorded {
+    /// The database that has it, open; none: it has it not, or not yet.
+    pub store: Option<Store>,
+    /// Why nobody will find it, in one line; none: all is well.
+    pub trouble: Option<String>,
+}
+
+/// Writes an end into the database, `store` if it is open still, or else into the spool.
+///
+/// # If we die here
+/// One transaction, or one record with a checksum: the next reader finds the end whole, or the task lost.
+pub fn record(db: &Path, store: Option<Store>, spool: &Spool, claimed: &Claimed, end: &End) -> Recorded {
+    let (id, upid) = (claimed.id, claimed.upid.as_str());
+    let opened = match store {
+        Some(store) => Ok(store),
+        None => db::open(db, Patience::SHORT),
+    };
+    let recorded = opened.and_then(|mut store| {
+        store.set_patience(Patience::SHORT);
+        let found = store.finish(id, upid, end)?;
+        Ok((found, store))
+    });
+    sys::crash_point("finish.after");
+    let outcome = &end.outcome;
+    match recorded {
+        Ok((true, store)) => Recorded { store: Some(store), trouble: None },
+        Ok((false, _)) => Recorded {
+            store: None,
+            trouble: Some(format!(
+                "the end of task {id} ({outcome}) is not recorded: the database {db:?} was made anew while it ran"
+            )),
+        },
+        Err(error) => {
+            let left = spool.leave_end(claimed.slot, upid, end);
+            sys::crash_point("spool.after");
+            let trouble = match left {
+                Err(spool_error) => Some(format!("the end of task {id} ({outcome}) is lost: {error}; {spool_error}")),
+                Ok(()) if !db.exists() => Some(format!("the end of task {id} ({outcome}) is not recorded: {error}")),
+                Ok(()) => None,
+            };
+            Recorded { store: None, trouble }
+        }
+    }
+}
