@@ -372,11 +372,11 @@ pub fn stats_table(summaries: &[Summary], now: Timestamp, width: Option<u16>, co
         column("RUNS", Kind::Number, 8, true),
         column("SUCCESS", Kind::Number, 9, true),
         column("P50", Kind::Number, 6, true),
-        column("P95", Kind::Number, 5, true),
+        column("P95", Kind::Number, 2, true),
         column("LAST SUCCESS", Kind::Word, 7, true),
-        column("LAST FAILURE", Kind::Word, 4, false),
+        column("LAST FAILURE", Kind::Word, 1, false),
         column("REASON", Kind::Text, 3, false),
-        column("RECENT", Kind::Word, 2, true),
+        column("RECENT", Kind::Word, 5, true),
     ];
     let rows = summaries.iter().map(|one| {
         let failure = one.last_failure.as_ref();
@@ -398,7 +398,7 @@ pub fn stats_table(summaries: &[Summary], now: Timestamp, width: Option<u16>, co
 
 /// How a task failed, in words: what it was, why, and after how long; none if it did not.
 pub fn failure(row: &HistoryRow) -> Option<String> {
-    let name = row.taskname.as_deref().map(clean).unwrap_or_default();
+    let name = row.taskname.as_deref().map(cell).unwrap_or_default();
     let took = row.duration.map(|secs| format!(" after {}", seconds(secs))).unwrap_or_default();
     let why = clean(row.termerror.as_deref().unwrap_or(&row.outcome));
     let signal = match &row.termsignal {
