@@ -401,6 +401,21 @@ fn what_a_terminal_showed_is_in_the_log() {
 }
 
 #[test]
+fn a_failure_on_a_terminal_is_told_once_and_in_its_own_line() {
+    let world = World::new();
+    let mut tty = Terminal::shell(&world);
+    tty.type_in("$LAUNCH --max-runtime 0.2s sh -c 'echo rea\"\"dy; sleep 100'; echo code-$?\n");
+    tty.shows("ran longer than 0.2s\nlaunch: what it printed: control log 1\ncode-124\n");
+    tty.type_in("$LAUNCH sh -c 'printf partial; kill -TERM $$'; echo code-$?\n");
+    tty.shows("partial\nlaunch: task 2 failed: killed by SIGTERM; what it printed: control log 2\n");
+    tty.type_in("$LAUNCH --quiet false; echo qui\"\"et-$?\n");
+    tty.shows("quiet-1\n");
+    assert!(!tty.text().contains("what it printed"));
+    tty.type_in("$LAUNCH nothing-there; echo code-$?\n");
+    tty.shows("launch: cannot run nothing-there: No such file or directory\ncode-127\n");
+}
+
+#[test]
 fn its_terminal_has_our_size_and_follows_it() {
     let world = World::new();
     let tty = Terminal::run(&world, env!("CARGO_BIN_EXE_launch"), &["sh", "-c", SIZES]);

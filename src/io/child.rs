@@ -494,8 +494,8 @@ pub fn leave_drain(output: &[OwnedFd]) {
     let spawn = || -> nix::Result<()> {
         let mut attr = PosixSpawnAttr::init()?;
         attr.set_sigmask(&SigSet::empty())?;
-        attr.set_pgroup(Pid::from_raw(0))?;
-        attr.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETPGROUP | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)?;
+        // Not the leader of a group, which could not leave the session and its terminal.
+        attr.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)?;
         let mut actions = PosixSpawnFileActions::init()?;
         actions.add_dup2(first.as_raw_fd(), 0)?;
         actions.add_dup2(last.as_raw_fd(), 1)?;

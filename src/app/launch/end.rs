@@ -108,10 +108,12 @@ impl Launcher {
             };
             // On a line of its own, after a ^C or a last line without an end.
             let fresh = if self.pty.is_some() && !output.line_ended() { "\n" } else { "" };
-            audience.hint(&format!(
-                "{fresh}task {id} failed: {}; what it printed: control {db}log {id}",
-                end.outcome.trim_start_matches("ERROR: ")
-            ));
+            // Why we ended it was said already.
+            let why = match end.ended_by.as_deref() {
+                Some("itself") => format!("task {id} failed: {}; ", end.outcome.trim_start_matches("ERROR: ")),
+                Some(_) | None => String::new(),
+            };
+            audience.hint(&format!("{fresh}{why}what it printed: control {db}log {id}"));
         }
     }
 
