@@ -353,6 +353,7 @@ fn after_a_restart_of_the_host_nothing_is_signalled() {
         is_unknown(&world.last(), "host restarted");
     }
     world.is_whole();
+    world.is_verified();
 }
 
 #[test]
@@ -435,6 +436,7 @@ fn a_death_beside_the_spool() {
         assert_eq!(world.status(1), None);
         assert_eq!(world.end().text("outcome"), outcome, "{point}");
         world.is_whole();
+        world.is_verified();
     }
 }
 
@@ -589,6 +591,7 @@ fn at_random() {
     }
     assert_eq!(world.json(&["list"]), json!([]));
     world.is_whole();
+    world.is_verified();
     let history = world.history();
     println!("seed {seed}: {} tasks, of these unknown {}", history.len(), {
         history.iter().filter(|row| row.text("outcome") == "unknown").count()
@@ -596,9 +599,20 @@ fn at_random() {
     for row in &history {
         let proved = world.path(format!("proof.{}", row.int("id"))).exists();
         assert!(row.text("outcome") != "OK" || proved, "an end was invented: {row:?}");
+        told_the_same(row);
         let upid = if row.is_null("upid") { continue } else { row.text("upid") };
         // What a task left behind in the background when it ended by itself may live; it is short here.
         until_gone(&world, upid);
+    }
+}
+
+/// An end that a log tells is the one that is recorded, whoever was killed in between.
+fn told_the_same(row: &support::Row) {
+    use taskwatcher::model::log::{parse_closing, split_time};
+    let log = if row.is_null("log") { return } else { fs::read_to_string(row.text("log")).unwrap_or_default() };
+    let last = log.strip_suffix('\n').and_then(|log| log.lines().last()).unwrap_or_default();
+    if let Some(told) = parse_closing(split_time(last.as_bytes()).1) {
+        assert_eq!(told, row.text("outcome"), "{row:?}");
     }
 }
 

@@ -118,6 +118,7 @@ fn all_get_through(world: &World, may_be_early: bool) {
     // On a slow disk some end may wait in the spool for the next reader.
     world.control(["update"]).run().silent(0);
     world.is_intact();
+    world.is_verified();
 }
 
 #[test]
@@ -203,6 +204,7 @@ fn a_lock_that_passes_is_waited_for_in_silence() {
         assert_eq!((ran.code, ran.err.as_str()), (0, ""));
     }
     world.is_whole();
+    world.is_verified();
 }
 
 #[test]

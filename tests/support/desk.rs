@@ -140,6 +140,13 @@ impl World {
         assert_eq!(whole, "ok");
     }
 
+    /// `control verify`, which settles what is dead, finds nothing to object to: in the file, between rows, among logs.
+    #[track_caller]
+    pub fn is_verified(&self) {
+        let verified = self.control(["verify"]).run();
+        assert_eq!(verified.code, 0, "{}", verified.text());
+    }
+
     pub fn beside_db(&self, suffix: &str) -> PathBuf {
         let mut path = self.db().into_os_string();
         path.push(suffix);
