@@ -28,14 +28,14 @@ use super::{
 };
 use crate::{
     io::{
-        child::{self, Inbox, Notice, REQUEST, Reaped},
+        child::{self, CannotRun, Inbox, Notice, REQUEST, Reaped},
         feedfile::{self, Signature},
         notify::{self, Notify},
         process,
         pty::Pty,
         spool::{Request, Spool, Story},
         store::{Claimed, Patience, Store, StoreFailure},
-        streams::Substitute,
+        streams::{Ends, Substitute},
         sys,
         terminal::Terminal,
     },
@@ -284,37 +284,8 @@ impl Launcher {
         // Without one it has nobody to tell, which it is used to.
         self.notify = Notify::open(&self.claimed.handle).ok();
         let env = self.environment();
-        let mut put = Vec::new();
-        let ends = if self.spec.log || self.spec.chronic {
-            self.pty = if self.spec.chronic { None } else { Pty::open() };
-            let substitute = self.pty.as_ref().and_then(|pty| Some((pty.ours(), pty.command()?)));
-            let substitute = substitute.map(|(ours, command)| Substitute { ours, command });
-            let opened = Output::open(substitute.as_ref(), self.spec.chronic);
-            let (output, ends) = match opened {
-                Ok(opened) => opened,
-                Err(error) => return Err(self.give_up("make a way for the command's output", error)),
-            };
-            self.output = Some(output);
-            Some(ends)
-        } else {
-            None
-        };
-        if let Some(ends) = &ends {
-            put.extend([(ends.out.as_fd(), 1), (ends.err.as_fd(), 2)]);
-        }
-        let started = match self.pty.as_ref().filter(|pty| pty.is_whole()) {
-            None => child::spawn(&self.spec.argv, &env, &put, inherited, self.ignored),
-            Some(pty) => {
-                put.extend(pty.command().filter(|_| pty.is_input()).map(|fd| (fd, 0)));
-                match Session::start(&self.spec.argv, &env, &put, inherited, self.ignored) {
-                    Ok(started) => started.map(|(session, command)| {
-                        self.session = Some(session);
-                        command
-                    }),
-                    Err(error) => return Err(self.give_up("start a session on a terminal", error)),
-                }
-            }
-        };
+        let ends = self.open_output()?;
+        let started = self.start(&env, ends.as_ref(), inherited)?;
         match started {
             Ok(pid) => self.command = pid,
             Err(error) => return Ok(self.not_run(&error, audience)),
@@ -347,6 +318,48 @@ impl Launcher {
             self.local = !feedfile::is_network_fs(dir).unwrap_or(true);
         }
         self.follow(watch, audience)
+    }
+
+    /// Makes a way for what the command prints, unless that goes its own way; gives the command's ends of it.
+    fn open_output(&mut self) -> Result<Option<Ends>, LaunchError> {
+        if !self.spec.log && !self.spec.chronic {
+            return Ok(None);
+        }
+        self.pty = if self.spec.chronic { None } else { Pty::open() };
+        let substitute = self.pty.as_ref().and_then(|pty| Some((pty.ours(), pty.command()?)));
+        let substitute = substitute.map(|(ours, command)| Substitute { ours, command });
+        match Output::open(substitute.as_ref(), self.spec.chronic) {
+            Ok((output, ends)) => {
+                self.output = Some(output);
+                Ok(Some(ends))
+            }
+            Err(error) => Err(self.give_up("make a way for the command's output", error)),
+        }
+    }
+
+    /// Starts the command, in a session of its own where it has a terminal of its own; gives its pid.
+    fn start(
+        &mut self,
+        env: &[std::ffi::CString],
+        ends: Option<&Ends>,
+        inherited: &[i32],
+    ) -> Result<Result<i32, CannotRun>, LaunchError> {
+        let mut put = Vec::new();
+        if let Some(ends) = ends {
+            put.extend([(ends.out.as_fd(), 1), (ends.err.as_fd(), 2)]);
+        }
+        let Some(pty) = self.pty.as_ref().filter(|pty| pty.is_whole()) else {
+            return Ok(child::spawn(&self.spec.argv, env, &put, inherited, self.ignored));
+        };
+        put.extend(pty.command().filter(|_| pty.is_input()).map(|fd| (fd, 0)));
+        match Session::start(&self.spec.argv, env, &put, inherited, self.ignored) {
+            Ok(Ok((session, command))) => {
+                self.session = Some(session);
+                Ok(Ok(command))
+            }
+            Ok(Err(error)) => Ok(Err(error)),
+            Err(error) => Err(self.give_up("start a session on a terminal", error)),
+        }
     }
 
     /// Follows the command to its end, and records that.
