@@ -888,6 +888,20 @@ fn update_settles_and_brings_rows_up_to_date() {
     assert_eq!(world.control(["update"]).run().silent(0).text(), "1 live, 0 settled\n");
 }
 
+/// `update` looks first and writes then: what was reserved when it looked may run by now.
+#[test]
+fn a_status_that_was_overtaken_makes_no_reservation_of_a_running_task() {
+    let world = World::new();
+    let id = world.reserved(&["--expire", "1h"]);
+    let mut store = world.store();
+    let (launch, _) = world.launched(["--taskid", &id.to_string(), "sleep", "1000"]);
+    store.update(&[(id, taskwatcher::model::task::Status::Reserved)], 7).unwrap();
+    assert_eq!(world.task().text("status"), "RUNNING");
+    world.control(["kill", &id.to_string()]).run().silent(0);
+    launch.wait();
+    assert!(world.end().text("outcome").starts_with("ERROR: killed by"), "{:?}", world.end());
+}
+
 #[test]
 fn clear_deletes_what_it_is_told_to() {
     let world = World::new();

@@ -712,7 +712,8 @@ impl Store {
                 "UPDATE tasks SET status = iif(status = 'STOPPING', status, ?2), lastupdate = ?3, duration = ?3 - starttime
                  WHERE id = ?1 AND status <> 'RESERVED'",
             )?;
-            for (id, status) in statuses {
+            // What was reserved when it was looked at may run by now; it has no state to store either way.
+            for (id, status) in statuses.iter().filter(|(_, status)| *status != Status::Reserved) {
                 update.execute(params![id, status.as_str(), now])?;
             }
             Ok(())
