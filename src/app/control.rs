@@ -292,7 +292,13 @@ impl Desk<'_, '_> {
                 writeln!(self.out.data, "{row}")?;
             }
         } else if self.json {
-            self.print(&Value::Array(rows().collect()).to_string())?;
+            // One by one: thousands of rows need not be held as values first.
+            let mut separator = "[";
+            for row in rows() {
+                write!(self.out.data, "{separator}{row}")?;
+                separator = ",";
+            }
+            writeln!(self.out.data, "{}", if separator == "[" { "[]" } else { "]" })?;
         } else {
             let width = (self.out.width)();
             let colours = self.out.colours;
@@ -306,6 +312,10 @@ impl Desk<'_, '_> {
                     }
                 }
             }
+        }
+        if !wanted.watch {
+            // We end now; taking thousands of rows apart would only keep whoever reads them waiting.
+            std::mem::forget(live);
         }
         Ok(0)
     }
