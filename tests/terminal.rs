@@ -222,6 +222,8 @@ fn in_the_background_it_runs_and_waits_for_the_foreground_when_it_reads() {
     until("the foreground", || i64::from(tty.foreground()) == launcher);
     tty.type_in("hello\n");
     tty.shows("got-hello\n");
+    // What is typed before that is still the command's.
+    tty.shows("PROMPT> ");
     tty.type_in("echo code-$?\n");
     tty.shows("code-0\n");
 }
