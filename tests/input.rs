@@ -6,14 +6,20 @@ mod support;
 
 use std::{
     fs::{self, Permissions},
-    os::unix::fs::{PermissionsExt, symlink},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::{PermissionsExt, symlink},
+            net::UnixDatagram,
+        },
+    },
     path::Path,
     time::Duration,
 };
 
 use taskwatcher::io::store::{Patience, Store};
 
-use support::{World, desk::mode};
+use support::{PATIENCE, World, desk::mode};
 
 /// Programs that read, write and create, each with the code it ends with when it cannot use the database.
 const PROGRAMS: [(&str, i32); 5] = [
@@ -333,4 +339,29 @@ fn another_users_database_can_be_read_where_its_mode_allows_and_not_written() {
     as_nobody(&["initialize", "--force"]).says(1, &["read-only"]);
     assert_eq!(fs::read(world.db()).unwrap(), before);
     assert!(!world.beside_db("-wal").exists());
+}
+
+#[test]
+fn a_message_is_one_write_whoever_writes_beside_it() {
+    // On a socket of datagrams each write is a message of its own.
+    let world = World::new();
+    let id = world.reserve("taken", 60).0.to_string();
+    world.launch(["--taskid", &id, "true"]).run().silent(0);
+    let refused = [
+        (env!("CARGO_BIN_EXE_launch"), vec!["--taskid", &id, "true"], "launch: error: cannot launch task "),
+        (env!("CARGO_BIN_EXE_control"), vec!["show", "99"], "control: error: there is no task 99"),
+        (env!("CARGO_BIN_EXE_parse"), vec!["--feedback", "nothing"], "parse: error: "),
+    ];
+    for (program, args, words) in refused {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        ours.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut command = world.command(program).command;
+        command.args(args).stderr(OwnedFd::from(theirs));
+        assert!(!command.status().unwrap().success());
+        drop(command);
+        let mut message = [0; 4096];
+        let length = ours.recv(&mut message).unwrap();
+        let text = String::from_utf8_lossy(&message[..length]);
+        assert!(text.starts_with(words) && text.ends_with('\n'), "{text:?}");
+    }
 }

@@ -1,7 +1,7 @@
 //! `control`: a command line, a verb, an exit code. The work is in `taskwatcher::app::control`.
 
 use std::{
-    io::{self, BufWriter, IsTerminal, Write},
+    io::{self, BufWriter, IsTerminal, LineWriter, Write},
     os::fd::AsFd,
     process::ExitCode,
 };
@@ -17,9 +17,10 @@ use taskwatcher::{
 
 fn main() -> ExitCode {
     let args = ControlArgs::parse_from(normalize(std::env::args_os()));
-    let (stdout, mut messages) = (io::stdout(), io::stderr());
+    // Each line in one write, so that lines of many programs never mix.
+    let (stdout, mut messages) = (io::stdout(), LineWriter::new(io::stderr()));
     let width = || terminal::width(io::stdout().as_fd());
-    let notify: Option<fn()> = messages.is_terminal().then_some(say_waiting);
+    let notify: Option<fn()> = io::stderr().is_terminal().then_some(say_waiting);
     let mut data = BufWriter::with_capacity(1 << 16, stdout.lock());
     let mut output = Output {
         data: &mut data,
@@ -45,5 +46,5 @@ fn main() -> ExitCode {
 }
 
 fn say_waiting() {
-    let _ = writeln!(io::stderr(), "control: waiting for the database, which another program keeps locked");
+    let _ = io::stderr().write_all(b"control: waiting for the database, which another program keeps locked\n");
 }

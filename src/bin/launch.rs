@@ -57,9 +57,10 @@ fn run(args: LaunchArgs, audience: &mut Stderr) -> Result<i32, LaunchError> {
     launch(&args.spec(db), audience)
 }
 
-/// One line on stderr; that nobody can read it must not stop a task.
+/// One line on stderr, in one write, so that lines of many launchers never mix; that nobody can read it must not stop a
+/// task.
 fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "launch: {}", line.replace('\n', " "));
+    let _ = io::stderr().write_all(format!("launch: {}\n", line.replace('\n', " ")).as_bytes());
 }
 
 fn say_waiting() {

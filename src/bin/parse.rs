@@ -1,6 +1,6 @@
 //! `parse`: feedback files and UPIDs as JSON. Command line and exit code; the work is in `taskwatcher::app::parse`.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, LineWriter, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
@@ -10,7 +10,8 @@ use taskwatcher::app::parse_args::ParseArgs;
 
 fn main() -> ExitCode {
     let args = ParseArgs::parse();
-    let (stdout, mut stderr) = (io::stdout(), io::stderr());
+    // Each line in one write, so that lines of many programs never mix.
+    let (stdout, mut stderr) = (io::stdout(), LineWriter::new(io::stderr()));
     let mut data = stdout.lock();
     let result = run(
         &args,
