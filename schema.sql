@@ -1,4 +1,4 @@
--- The database of taskwatcher, version 2. One SQLite file, WAL mode, application_id 0x74776368 ("twch").
+-- The database of taskwatcher, version 3. One SQLite file, WAL mode, application_id 0x74776368 ("twch").
 --
 -- A task lives in `tasks` from its reservation or start until it ends, then in `history`: at every instant in exactly
 -- one of them. Times are unix seconds, durations seconds, sizes bytes. This file is the definition of the newest
@@ -78,8 +78,12 @@ CREATE TABLE history (
     cpu_sys         REAL,             -- seconds in the kernel
     maxrss          INTEGER,          -- peak memory of its largest process
     ended_by        TEXT,             -- itself, timeout, max-runtime, expiry, or who asked for it
-    options         TEXT
+    options         TEXT,
+    amended         INTEGER           -- counts the ends that were corrected after they were recorded
 );
+
+-- SQLite's own sqlite_sequence (name, seq) has three rows: 'tasks', the last task id; 'amended', the last number of a
+-- corrected end; and 'database', which one this is, as no other. A table of our own would be read at every start.
 
 -- Pages of history, newest first, and the same for one name. An index on end time ends with the row id by itself.
 CREATE INDEX history_by_end  ON history (endtime);
@@ -88,3 +92,5 @@ CREATE INDEX history_by_name ON history (taskname, endtime);
 CREATE INDEX history_failed  ON history (result, endtime) WHERE result <> 'ok';
 -- Handles are given to scripts with a reservation; a task that was launched without one is found by a scan.
 CREATE INDEX history_by_handle ON history (handle) WHERE reservetime IS NOT NULL;
+-- For those who follow by `control export`. Corrections are rare; other ends pay nothing for it.
+CREATE INDEX history_amended ON history (amended) WHERE amended IS NOT NULL;

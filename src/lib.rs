@@ -13,6 +13,7 @@
 /// Pure decisions: what a task is, when it is silent, how it ended, what a line means.
 pub mod model {
     pub mod ansi;
+    pub mod export;
     pub mod feedback;
     pub mod log;
     pub mod notify;
@@ -48,6 +49,7 @@ pub mod app {
     pub mod control_args;
     pub mod db;
     pub mod ending;
+    pub mod export;
     pub mod handover;
     pub mod launch;
     pub mod launch_args;

@@ -1,7 +1,7 @@
 //! Databases that older versions wrote: they open, with all that is in them.
 //!
 //! `data/v1_7.db` is what taskwatcher 1.7 left (made by `data/make_v1_7`): five ended runs of one "task 1", a task 1
-//! that was running and a task 2 that was reserved. `data/v1.db` is our own first schema. A released schema gets its
+//! that was running and a task 2 that was reserved. `data/v1.db` and `data/v2.db` are our own first schemas. A released schema gets its
 //! file here and the file never changes.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
@@ -114,8 +114,14 @@ fn two_dozen_programs_bring_one_file_forward_at_once() {
 }
 
 #[test]
-fn our_first_schema_opens() {
-    let world = world("v1.db");
+fn our_older_schemas_open() {
+    older_opens("v1.db");
+    older_opens("v2.db");
+}
+
+#[track_caller]
+fn older_opens(data: &str) {
+    let world = world(data);
     let page = world.json(&["history"]);
     let rows = page["rows"].as_array().unwrap();
     let said: Vec<_> = rows.iter().map(|row| row["outcome"].as_str().unwrap()).collect();
@@ -125,5 +131,13 @@ fn our_first_schema_opens() {
     assert_eq!(rows[3]["argv"], json!(["sh", "-c", "exit 3"]));
     assert_eq!(world.json(&["list"]), json!([]));
     assert_eq!(world.reserved(&[]), 6);
+    let new = World::new();
+    new.reserved(&[]);
+    let columns = "SELECT m.name AS place, c.name, c.type, c.pk FROM sqlite_master AS m, pragma_table_info(m.name) AS c
+                   UNION ALL SELECT name, tbl_name, '', 0 FROM sqlite_master 
+                   WHERE type = 'index' AND name <> 'history_legacy' ORDER BY 1, 2";
+    let shape = |world: &World| world.query(columns).iter().map(|row| format!("{row:?}")).collect::<Vec<_>>();
+    let (brought, made) = (shape(&world), shape(&new));
+    assert!(made.iter().all(|one| brought.contains(one)) && brought.len() == made.len(), "as in a new database");
     world.is_whole();
 }

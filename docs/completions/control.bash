@@ -28,6 +28,9 @@ _control() {
             control,completions)
                 cmd="control__subcmd__completions"
                 ;;
+            control,export)
+                cmd="control__subcmd__export"
+                ;;
             control,feedback)
                 cmd="control__subcmd__feedback"
                 ;;
@@ -85,6 +88,9 @@ _control() {
             control__subcmd__help,completions)
                 cmd="control__subcmd__help__subcmd__completions"
                 ;;
+            control__subcmd__help,export)
+                cmd="control__subcmd__help__subcmd__export"
+                ;;
             control__subcmd__help,feedback)
                 cmd="control__subcmd__help__subcmd__feedback"
                 ;;
@@ -137,7 +143,7 @@ _control() {
 
     case "${cmd}" in
         control)
-            opts="-h -V --db --json --help --version reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help"
+            opts="-h -V --db --json --help --version reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify export completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -242,6 +248,32 @@ _control() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        control__subcmd__export)
+            opts="-h --since --limit --db --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --db)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         control__subcmd__feedback)
             opts="-h --db --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -261,7 +293,7 @@ _control() {
             return 0
             ;;
         control__subcmd__help)
-            opts="reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify completions help"
+            opts="reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify export completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -317,6 +349,20 @@ _control() {
             return 0
             ;;
         control__subcmd__help__subcmd__completions)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        control__subcmd__help__subcmd__export)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

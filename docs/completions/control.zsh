@@ -226,6 +226,16 @@ _arguments "${_arguments_options[@]}" : \
 '--help[Print help]' \
 && ret=0
 ;;
+(export)
+_arguments "${_arguments_options[@]}" : \
+'--since=[Only what ended since this cursor, with which the last answer ended]:CURSOR:_default' \
+'--limit=[Of the tasks new since then at most so many that have ended; the answer says if there are more]:N:_default' \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
 (completions)
 _arguments "${_arguments_options[@]}" : \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
@@ -316,6 +326,10 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(export)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (completions)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -353,6 +367,7 @@ _control_commands() {
 'run-again:Launch a task again\: the same command, folder, name and options' \
 'backup:Write a copy of the database, while it is in use' \
 'verify:Check that the database and the logs are whole' \
+'export:Print the tasks that run and those that ended since a cursor, for another host that follows this one' \
 'completions:Print shell completions' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
@@ -377,6 +392,11 @@ _control__subcmd__clear_commands() {
 _control__subcmd__completions_commands() {
     local commands; commands=()
     _describe -t commands 'control completions commands' commands "$@"
+}
+(( $+functions[_control__subcmd__export_commands] )) ||
+_control__subcmd__export_commands() {
+    local commands; commands=()
+    _describe -t commands 'control export commands' commands "$@"
 }
 (( $+functions[_control__subcmd__feedback_commands] )) ||
 _control__subcmd__feedback_commands() {
@@ -403,6 +423,7 @@ _control__subcmd__help_commands() {
 'run-again:Launch a task again\: the same command, folder, name and options' \
 'backup:Write a copy of the database, while it is in use' \
 'verify:Check that the database and the logs are whole' \
+'export:Print the tasks that run and those that ended since a cursor, for another host that follows this one' \
 'completions:Print shell completions' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
@@ -427,6 +448,11 @@ _control__subcmd__help__subcmd__clear_commands() {
 _control__subcmd__help__subcmd__completions_commands() {
     local commands; commands=()
     _describe -t commands 'control help completions commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__export_commands] )) ||
+_control__subcmd__help__subcmd__export_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help export commands' commands "$@"
 }
 (( $+functions[_control__subcmd__help__subcmd__feedback_commands] )) ||
 _control__subcmd__help__subcmd__feedback_commands() {

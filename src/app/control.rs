@@ -164,6 +164,7 @@ pub fn run(args: ControlArgs, out: &mut Output<'_>) -> Done {
         Verb::RunAgain(wanted) => desk.run_again(&wanted),
         Verb::Backup(wanted) => desk.backup(&wanted),
         Verb::Verify(wanted) => desk.verify(&wanted),
+        Verb::Export(wanted) => desk.export(&wanted),
         Verb::Completions(_) => Ok(0),
     }
 }
@@ -846,7 +847,7 @@ pub(super) fn time(option: &'static str, text: &Option<String>) -> Result<Option
 }
 
 /// How far a task is, from the end of its feedback file: no state is kept and no more is read than the last of it.
-fn progress_of(live: &Live) -> Option<f64> {
+pub(super) fn progress_of(live: &Live) -> Option<f64> {
     if let Some(progress) = live.story.as_ref().and_then(|story| story.progress) {
         return Some(progress);
     }

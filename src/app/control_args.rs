@@ -6,6 +6,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, builder::Possibl
 use clap_complete::Shell;
 
 use crate::model::{
+    export::ExportCursor,
     query::Cursor,
     task::{Class, Signal, Status, TaskRef, parse_span},
 };
@@ -73,6 +74,8 @@ pub enum Verb {
     Backup(Backup),
     /// Check that the database and the logs are whole
     Verify(Verify),
+    /// Print the tasks that run and those that ended since a cursor, for another host that follows this one
+    Export(Export),
     /// Print shell completions
     Completions(Completions),
 }
@@ -194,6 +197,17 @@ pub struct History {
     /// Print one JSON object a line; the next cursor goes to stderr
     #[arg(long, conflicts_with = "json")]
     pub jsonl: bool,
+}
+
+/// `export`
+#[derive(Debug, Clone, Args)]
+pub struct Export {
+    /// Only what ended since this cursor, with which the last answer ended
+    #[arg(long, value_name = "CURSOR")]
+    pub since: Option<ExportCursor>,
+    /// Of the tasks new since then at most so many that have ended; the answer says if there are more
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
 }
 
 /// `wait`

@@ -21,6 +21,7 @@
 
 mod claim;
 mod ends;
+mod export;
 mod old;
 mod place;
 mod rows;
@@ -41,13 +42,17 @@ use rusqlite::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use self::upkeep::{Fault, Named};
 use self::{
     claim::{claim_in, name_taken, next_id},
     ends::{end_values, move_to_history},
+    export::{FIRST_COUNTS, NEW_IDENTITY, amend},
     old::{from_1_7, is_of_1_7},
     place::{beside, check_place, create, flush_folder, has_wal, stored_schema},
     rows::{SELECT_HISTORY, SELECT_TASKS, history_row, lossy, of_task, page_sql, task_row},
+};
+pub use self::{
+    export::Export,
+    upkeep::{Fault, Named},
 };
 use crate::model::{
     query::{Cursor, Page, Query},
@@ -57,9 +62,16 @@ use crate::model::{
 /// `PRAGMA application_id` of our files: "twch".
 const APPLICATION_ID: i32 = 0x7477_6368;
 /// `PRAGMA user_version` of the newest schema.
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 /// The newest schema.
 const SCHEMA: &str = include_str!("../../schema.sql");
+/// What brings each older version of ours to the next; frozen.
+const MIGRATIONS: [&str; 2] = [
+    "ALTER TABLE tasks ADD COLUMN options TEXT; ALTER TABLE history ADD COLUMN options TEXT;",
+    "ALTER TABLE history ADD COLUMN amended INTEGER;
+     INSERT INTO sqlite_sequence (name, seq) VALUES ('amended', 0), ('database', lower(hex(randomblob(8))));
+     CREATE INDEX history_amended ON history (amended) WHERE amended IS NOT NULL;",
+];
 /// Slots the spool has before it grows: task ids use them in turn.
 const SLOTS: i64 = 256;
 /// Bytes of a UPID that still make a file name, whatever is added to it (file systems allow 255).
@@ -365,8 +377,8 @@ impl Store {
         if application != 0 && application != APPLICATION_ID {
             return Err(foreign(&self, "another program's application id"));
         }
-        if (application, version) == (APPLICATION_ID, 1) {
-            let upgraded = self.upgrade_from_1();
+        if application == APPLICATION_ID && version >= 1 {
+            let upgraded = self.upgrade();
             upgraded.map_err(self.failed("bring forward"))?;
             return Ok(self);
         }
@@ -400,14 +412,15 @@ impl Store {
         names.into_iter().map(with_columns).collect()
     }
 
-    /// Version 1 had no `options`. One transaction, which looks again under the lock.
-    fn upgrade_from_1(&mut self) -> rusqlite::Result<()> {
+    /// From one version of ours to the newest. One transaction, which looks again under the lock.
+    fn upgrade(&mut self) -> rusqlite::Result<()> {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if tx.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))? == 1 {
-            tx.execute_batch(
-                "ALTER TABLE tasks ADD COLUMN options TEXT; ALTER TABLE history ADD COLUMN options TEXT;",
-            )?;
-            tx.pragma_update(None, "user_version", 2)?;
+        let version: i32 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        for (from, migration) in (1..).zip(MIGRATIONS) {
+            if from >= version {
+                tx.execute_batch(migration)?;
+                tx.pragma_update(None, "user_version", from + 1)?;
+            }
         }
         tx.commit()
     }
@@ -589,6 +602,9 @@ impl Store {
             );
             let values = end_values(id, Some(upid), end, end.feedback.as_deref());
             let replaced = tx.execute(&sql, params_from_iter(values))?;
+            if replaced > 0 {
+                amend(tx, which, id, upid)?;
+            }
             Ok(replaced > 0)
         })
     }
@@ -751,7 +767,10 @@ impl Store {
             // Asked under the lock: one may have started since anybody looked.
             let live: i64 = tx.query_row("SELECT count(*) FROM tasks", [], |row| row.get(0))?;
             if live == 0 || force {
-                tx.execute_batch("DELETE FROM tasks; DELETE FROM feedbacks; DELETE FROM history;")?;
+                // Another database from now on, for whoever follows it: what lived and was deleted has no end.
+                tx.execute_batch(&format!(
+                    "{NEW_IDENTITY}; DELETE FROM tasks; DELETE FROM feedbacks; DELETE FROM history;"
+                ))?;
                 return Ok(0);
             }
             Ok(live)

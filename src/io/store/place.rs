@@ -9,7 +9,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{APPLICATION_ID, Patience, Result, SCHEMA, StoreError, VERSION, failure};
+use super::{APPLICATION_ID, FIRST_COUNTS, Patience, Result, SCHEMA, StoreError, VERSION, failure};
 
 /// Something that must not be opened: SQLite would say less clearly, or follow where it should not.
 pub(super) fn check_place(path: &Path) -> Result<()> {
@@ -69,8 +69,8 @@ pub(super) fn flush_folder(path: &Path) -> Result<()> {
 pub(super) fn stored_schema() -> String {
     let bare = |line: &str| line.split("--").next().unwrap_or_default().trim().to_owned();
     let lines: Vec<String> = SCHEMA.lines().map(bare).filter(|line| !line.is_empty()).collect();
-    // The row that counts the ids: there from the start, so that it need not be looked for.
-    format!("{}; INSERT INTO sqlite_sequence (name, seq) VALUES ('tasks', 0)", lines.join(" ").trim_end_matches(';'))
+    // The rows that count: there from the start, so that they need not be looked for.
+    format!("{}; {FIRST_COUNTS}", lines.join(" ").trim_end_matches(';'))
 }
 
 /// Makes a database whole under a name of its own, then links it into place; if somebody was quicker, theirs is it.

@@ -72,7 +72,7 @@ pub(super) fn of_task(db: &Connection) -> rusqlite::Result<&'static str> {
 pub(super) const SELECT_HISTORY: &str =
     "SELECT id, taskid, taskname, info1, info2, info3, outcome, termsignal, termerror,
     exitcode, starttime, endtime, duration, feedback, warnings, upid, handle, pid, argv, cwd, user, host, log,
-    cpu_user, cpu_sys, maxrss, ended_by, reservetime, options FROM history";
+    cpu_user, cpu_sys, maxrss, ended_by, reservetime, options, amended FROM history";
 
 pub(super) fn history_row(row: &Row<'_>) -> rusqlite::Result<HistoryRow> {
     let json = |index| Ok::<_, rusqlite::Error>(lossy(row, index)?.and_then(|text| serde_json::from_str(&text).ok()));

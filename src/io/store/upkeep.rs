@@ -9,7 +9,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 
-use super::{Patience, Result, Store, StoreError, failure, log_file, place::beside, rows::lossy};
+use super::{Patience, Result, Store, StoreError, export::NEW_IDENTITY, failure, log_file, place::beside, rows::lossy};
 use crate::model::{
     stats::{Run, Stats},
     task::Class,
@@ -149,6 +149,8 @@ impl Store {
         self.db.execute("VACUUM INTO ?1", [name]).map_err(self.failed("copy"))?;
         let copied = || {
             let copy = Connection::open_with_flags(fresh, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            // Whoever follows the original must not take what follows in a restored copy for the same.
+            copy.execute_batch(NEW_IDENTITY)?;
             copy.pragma_update(None, "journal_mode", "WAL")
         };
         copied().map_err(|error| failure(fresh, "copy", Patience::USUAL, error))?;

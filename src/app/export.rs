@@ -1,0 +1,50 @@
+//! `control export`: the tasks of this database for whoever follows it from elsewhere (the form is in `model/export`).
+
+use super::{
+    control::{ControlError, Desk, Done, progress_of},
+    control_args as args, show, truth,
+};
+use crate::{
+    io::sys,
+    model::{
+        export::{Line, VERSION},
+        task::HistoryRow,
+    },
+};
+
+impl Desk<'_, '_> {
+    pub(super) fn export(&mut self, wanted: &args::Export) -> Done {
+        let mut store = self.open()?;
+        // Before the ends are read: what ends meanwhile is told of as running, then as ended.
+        let survey = truth::survey(&mut store)?;
+        let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
+        let export = store.export(wanted.since.as_ref(), limit)?;
+        self.line(&Line::Start {
+            version: VERSION,
+            taskwatcher: env!("CARGO_PKG_VERSION").to_owned(),
+            database: export.cursor.database.clone(),
+            host: sys::host_name(),
+            anew: export.anew,
+        })?;
+        let now = sys::now().wall;
+        let mut counted = [0; 2];
+        for live in &survey.live {
+            self.line(&Line::Running { task: show::task_json(live, progress_of(live), now) })?;
+            counted[0] += 1;
+        }
+        // What could not be moved to history: it comes again when it was.
+        let unsettled = survey.ended.iter().filter(|_| !survey.settled).map(|(task, end)| HistoryRow::of(task, end));
+        for row in unsettled.chain(export.rows) {
+            self.line(&Line::Ended { task: show::ended_json(&row) })?;
+            counted[1] += 1;
+        }
+        let [running, ended] = counted;
+        self.line(&Line::End { cursor: export.cursor.to_string(), more: export.more, running, ended })?;
+        Ok(0)
+    }
+
+    fn line(&mut self, line: &Line) -> Result<(), ControlError> {
+        let text = serde_json::to_string(line).map_err(std::io::Error::from)?;
+        Ok(writeln!(self.out.data, "{text}")?)
+    }
+}

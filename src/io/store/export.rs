@@ -1,0 +1,108 @@
+//! What was recorded since, for those who follow this database from elsewhere.
+//!
+//! Every number of a task up to the last one is in `tasks` or in `history` (or was cleared), and within one read
+//! transaction in exactly one of them. So whoever knows the last number and which of those up to it still lived knows
+//! what is new, however late an end is recorded and whatever its times say; and an end costs nothing more than before.
+//! The one thing that this does not tell is a row of history that was corrected: these are numbered.
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::{
+    Result, Store,
+    rows::{SELECT_HISTORY, history_row},
+};
+use crate::model::{
+    export::{ExportCursor, Spans},
+    task::HistoryRow,
+};
+
+/// The rows of `sqlite_sequence` of a new database.
+pub(super) const FIRST_COUNTS: &str = "INSERT INTO sqlite_sequence (name, seq)
+    VALUES ('tasks', 0), ('amended', 0), ('database', lower(hex(randomblob(8))))";
+/// Makes it another database, for those who follow it.
+pub(super) const NEW_IDENTITY: &str =
+    "UPDATE sqlite_sequence SET seq = lower(hex(randomblob(8))) WHERE name = 'database'";
+
+/// Numbers a row of history that has just been corrected.
+pub(super) fn amend(tx: &Transaction<'_>, which: &str, id: i64, upid: &str) -> rusqlite::Result<()> {
+    tx.execute("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'amended'", [])?;
+    let number = "(SELECT seq FROM sqlite_sequence WHERE name = 'amended')";
+    tx.execute(&format!("UPDATE history SET amended = {number} WHERE {which} AND upid = ?2"), params![id, upid])?;
+    Ok(())
+}
+
+/// One answer to whoever follows.
+#[derive(Debug, Clone)]
+pub struct Export {
+    /// Whether the cursor was not of this database as it is, so that this begins with the first task.
+    pub anew: bool,
+    /// What ended, or was corrected, since the cursor.
+    pub rows: Vec<HistoryRow>,
+    /// Where to go on.
+    pub cursor: ExportCursor,
+    /// Whether there is more already.
+    pub more: bool,
+}
+
+impl Store {
+    /// What ended since the cursor, or ever, from one read transaction: of the tasks that are new since, `limit` at the
+    /// most; of those that lived then, all.
+    ///
+    /// # Errors
+    /// [`super::StoreError`]
+    pub fn export(&self, since: Option<&ExportCursor>, limit: usize) -> Result<Export> {
+        let work = || {
+            let tx = self.db.unchecked_transaction()?;
+            export_in(&tx, since, limit)
+        };
+        work().map_err(self.failed("read"))
+    }
+}
+
+fn export_in(db: &Connection, since: Option<&ExportCursor>, limit: usize) -> rusqlite::Result<Export> {
+    let count = |name: &str| {
+        db.query_row("SELECT seq FROM sqlite_sequence WHERE name = ?1", [name], |row| row.get::<_, i64>(0))
+    };
+    let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'database'";
+    let database: String = db.query_row(sql, [], |row| row.get(0))?;
+    // Rows of 1.7 may have higher numbers than any task.
+    let highest: Option<i64> = db.query_row("SELECT max(id) FROM history", [], |row| row.get(0))?;
+    let (head, amended) = (count("tasks")?.max(highest.unwrap_or(0)), count("amended")?);
+    let mut live = db.prepare("SELECT id FROM tasks ORDER BY id")?;
+    let live = live.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+
+    let known = since.filter(|cursor| cursor.is_of(&database, head, amended));
+    let anew = since.is_some() && known.is_none();
+    // From the first on, every row is as it was corrected.
+    let first = ExportCursor { database, amended, last: 0, open: Spans::default() };
+    let from = known.cloned().unwrap_or(first);
+
+    // All of these, whatever the limit: were some left over, the next cursor might have to name the same spans again.
+    let corrected = "WHERE amended > ?1 AND id <= ?2 ORDER BY amended";
+    let mut rows = select(db, corrected, &[(from.amended, from.last)])?;
+    let spans: Vec<(i64, i64)> = from.open.iter().collect();
+    rows.extend(select(db, "WHERE id BETWEEN ?1 AND ?2 ORDER BY id", &spans)?);
+    let mut new = select(db, "WHERE id > ?1 ORDER BY id LIMIT ?2", &[(from.last, one_more(limit))])?;
+    let more = new.len() > limit;
+    new.truncate(limit);
+    let last = new.last().filter(|_| more).map_or(head, |row| row.id);
+    rows.extend(new);
+    Ok(Export { anew, rows, cursor: from.go_on(last, amended, live), more })
+}
+
+/// The rows of history that one question finds for each pair of values.
+fn select(db: &Connection, which: &str, pairs: &[(i64, i64)]) -> rusqlite::Result<Vec<HistoryRow>> {
+    let mut statement = db.prepare(&format!("{SELECT_HISTORY} {which}"))?;
+    let mut rows = Vec::new();
+    for pair in pairs {
+        for row in statement.query_map(*pair, history_row)? {
+            rows.push(row?);
+        }
+    }
+    Ok(rows)
+}
+
+/// One row more than wanted, which tells that there are more.
+fn one_more(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
+}
