@@ -184,6 +184,23 @@ fn a_long_task_that_ends_after_thousands_of_others_is_not_lost() {
 }
 
 #[test]
+fn a_database_that_lost_its_identity_says_so_and_gets_a_new_one() {
+    let world = World::new();
+    world.launch(["true"]).run().silent(0);
+    let first = export(&world, &[]);
+    world.edit("DELETE FROM sqlite_sequence");
+    world.control(["export"]).run().says(1, &["cannot export database", "control verify --repair"]);
+    let ran = world.control(["verify"]).run();
+    assert!(ran.code == 1 && ran.text().contains("3 rows of sqlite_sequence are lost"), "{}", ran.text());
+    world.control(["verify", "--repair"]).run().ok();
+    world.control(["verify"]).run().ok();
+    let second = export(&world, &["--since", &first.cursor]);
+    assert_eq!((second.anew, second.ids()), (true, vec![1]));
+    world.launch(["true"]).run().silent(0);
+    assert_eq!(export(&world, &["--since", &second.cursor]).ids(), [2]);
+}
+
+#[test]
 fn bad_input_is_refused_in_one_line() {
     let world = World::new();
     world.control(["export"]).run().says(1, &["there is no database"]);

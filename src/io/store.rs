@@ -104,6 +104,9 @@ pub enum StoreError {
     /// Not whole any more.
     #[error("cannot {1} database {0:?}: the file is damaged ({2}); restore a copy")]
     Damaged(PathBuf, &'static str, String),
+    /// Rows of SQLite's own table that tell which database it is were deleted.
+    #[error("cannot export database {0:?}: it has lost what tells it from others; run control verify --repair")]
+    NoIdentity(PathBuf),
     /// Tasks still live in what was to be replaced.
     #[error("cannot initialize database {0:?}: {1} of its tasks have not ended; end them first, or use --force")]
     InUse(PathBuf, i64),

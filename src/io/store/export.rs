@@ -8,7 +8,7 @@
 use rusqlite::{Connection, Transaction, params};
 
 use super::{
-    Result, Store,
+    Result, Store, StoreError,
     rows::{SELECT_HISTORY, history_row},
 };
 use crate::model::{
@@ -22,6 +22,19 @@ pub(super) const FIRST_COUNTS: &str = "INSERT INTO sqlite_sequence (name, seq)
 /// Makes it another database, for those who follow it.
 pub(super) const NEW_IDENTITY: &str =
     "UPDATE sqlite_sequence SET seq = lower(hex(randomblob(8))) WHERE name = 'database'";
+
+/// How many of these rows are lost: people delete them, to have ids begin again.
+pub(super) const LOST_COUNTS: &str =
+    "SELECT 3 - count(*) FROM sqlite_sequence WHERE name IN ('tasks', 'amended', 'database')";
+/// Puts lost rows back. A new identity lets whoever follows begin anew.
+pub(super) const RESTORE_COUNTS: &str = "
+    INSERT INTO sqlite_sequence (name, seq)
+    SELECT 'tasks', coalesce(max(id), 0) FROM (SELECT id FROM tasks UNION ALL SELECT id FROM history)
+    WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'tasks');
+    INSERT INTO sqlite_sequence (name, seq) SELECT 'amended', coalesce(max(amended), 0) FROM history
+    WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'amended');
+    DELETE FROM sqlite_sequence WHERE name = 'database';
+    INSERT INTO sqlite_sequence (name, seq) VALUES ('database', lower(hex(randomblob(8))))";
 
 /// Numbers a row of history that has just been corrected.
 pub(super) fn amend(tx: &Transaction<'_>, which: &str, id: i64, upid: &str) -> rusqlite::Result<()> {
@@ -49,13 +62,16 @@ impl Store {
     /// most; of those that lived then, all.
     ///
     /// # Errors
-    /// [`super::StoreError`]
+    /// [`StoreError`]
     pub fn export(&self, since: Option<&ExportCursor>, limit: usize) -> Result<Export> {
         let work = || {
             let tx = self.db.unchecked_transaction()?;
-            export_in(&tx, since, limit)
+            if tx.query_row(LOST_COUNTS, [], |row| row.get::<_, i64>(0))? > 0 {
+                return Ok(None);
+            }
+            export_in(&tx, since, limit).map(Some)
         };
-        work().map_err(self.failed("read"))
+        work().map_err(self.failed("read"))?.ok_or_else(|| StoreError::NoIdentity(self.path.clone()))
     }
 }
 

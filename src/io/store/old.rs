@@ -81,7 +81,6 @@ pub(super) fn from_1_7(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     }
     drop(rows);
     drop((read, write));
-
     tx.execute_batch(
         // Only these have a row id that is not the task's; a database that began with us has no such index.
         "CREATE INDEX history_legacy ON history (taskid) WHERE taskid <> id;

@@ -9,7 +9,13 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 
-use super::{Patience, Result, Store, StoreError, export::NEW_IDENTITY, failure, log_file, place::beside, rows::lossy};
+use super::{
+    Patience, Result, Store, StoreError,
+    export::{LOST_COUNTS, NEW_IDENTITY, RESTORE_COUNTS},
+    failure, log_file,
+    place::beside,
+    rows::lossy,
+};
 use crate::model::{
     stats::{Run, Stats},
     task::Class,
@@ -164,6 +170,13 @@ impl Store {
     /// [`StoreError`]
     pub fn verify(&mut self, repair: bool) -> Result<Vec<Fault>> {
         let mut faults = vec![];
+        let lost = self.db.query_row(LOST_COUNTS, [], |row| row.get::<_, i64>(0)).map_err(self.failed("read"))?;
+        if lost > 0 {
+            if repair {
+                self.write("repair", |tx| tx.execute_batch(RESTORE_COUNTS))?;
+            }
+            faults.push(Fault { what: format!("{lost} rows of sqlite_sequence are lost"), repaired: repair });
+        }
         let mut tell = |what: String| faults.push(Fault { what, repaired: false });
         let mut work = || {
             let mut statement = self.db.prepare("PRAGMA integrity_check")?;
