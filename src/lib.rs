@@ -18,6 +18,7 @@ pub mod model {
     pub mod log;
     pub mod notify;
     pub mod query;
+    pub mod remote;
     pub mod stats;
     pub mod task;
     pub mod truth;

@@ -279,7 +279,7 @@ impl Desk<'_, '_> {
             true => {
                 let results = wanted.outcome.clone();
                 let filter = Filter { name: wanted.name.clone(), since, until, results, ..Filter::default() };
-                store.page(&Query { filter, limit: RECENT, after: None, reverse: false })?
+                store.page(&Query { filter, limit: RECENT, after: None, offset: 0, reverse: false })?
             }
             false => Page { rows: vec![], next: None },
         };
@@ -446,7 +446,7 @@ impl Desk<'_, '_> {
             user: wanted.user.clone(),
         };
         let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
-        let query = Query { filter, limit, after: wanted.after, reverse: wanted.reverse };
+        let query = Query { filter, limit, after: wanted.after, offset: 0, reverse: wanted.reverse };
         let mut store = self.open()?;
         let survey = truth::survey(&mut store)?;
         if !survey.settled && !survey.ended.is_empty() {

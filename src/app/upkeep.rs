@@ -63,7 +63,7 @@ impl Desk<'_, '_> {
             results: Class::ALL.into_iter().filter(|class| class.is_success()).collect(),
             ..Filter::default()
         };
-        let last = store.page(&Query { filter, limit: 1, after: None, reverse: false })?.rows.pop();
+        let last = store.page(&Query { filter, limit: 1, after: None, offset: 0, reverse: false })?.rows.pop();
         let now = sys::now().wall.secs();
         let age = last.as_ref().map(|row| now.saturating_sub(row.endtime).max(0));
         let (code, good) = match age {

@@ -24,6 +24,7 @@ mod ends;
 mod export;
 mod old;
 mod place;
+mod remote;
 mod rows;
 mod upkeep;
 
@@ -48,10 +49,12 @@ use self::{
     export::{FIRST_COUNTS, NEW_IDENTITY, amend},
     old::{from_1_7, is_of_1_7},
     place::{beside, check_place, create, flush_folder, has_wal, stored_schema},
+    remote::Codes,
     rows::{SELECT_HISTORY, SELECT_TASKS, history_row, lossy, of_task, page_sql, task_row},
 };
 pub use self::{
     export::Export,
+    remote::{Added, Batch, Listed, Remote, outcome_told},
     upkeep::{Fault, Named},
 };
 use crate::model::{
@@ -258,6 +261,8 @@ pub struct Store {
     path: PathBuf,
     /// Longest wait, for messages.
     patience: Patience,
+    /// What is known of the tables of other hosts.
+    codes: Codes,
 }
 
 thread_local! {
@@ -321,7 +326,7 @@ impl Store {
         let fresh_wal = !beside(path, "-wal").exists();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags).map_err(|error| failure(path, "open", patience, error))?;
-        let mut store = Store { db, path: path.to_owned(), patience };
+        let mut store = Store { db, path: path.to_owned(), patience, codes: Codes::default() };
         let failed = store.failed("open");
         let prepared = store.prepare().map_err(failed);
         if fresh_wal {
@@ -348,7 +353,7 @@ impl Store {
         let escaped: String = path.as_os_str().as_bytes().iter().copied().map(escape).collect();
         let uri = format!("file:{escaped}?immutable=1");
         let db = Connection::open_with_flags(uri, flags).map_err(|error| failure(path, "open", patience, error))?;
-        let mut store = Store { db, path: path.to_owned(), patience };
+        let mut store = Store { db, path: path.to_owned(), patience, codes: Codes::default() };
         let failed = store.failed("open");
         match store.prepare().map_err(failed)? {
             (APPLICATION_ID, VERSION) => Ok(store),
@@ -774,6 +779,7 @@ impl Store {
                 tx.execute_batch(&format!(
                     "{NEW_IDENTITY}; DELETE FROM tasks; DELETE FROM feedbacks; DELETE FROM history;"
                 ))?;
+                remote::clear(tx)?;
                 return Ok(0);
             }
             Ok(live)
@@ -781,6 +787,7 @@ impl Store {
         if live > 0 {
             return Err(StoreError::InUse(self.path.clone(), live));
         }
+        self.codes = Codes::default();
         // The space goes back to the disk; that it may fail while others read is no harm.
         let _ = self.db.execute_batch("VACUUM");
         Ok(())

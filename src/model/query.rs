@@ -61,23 +61,105 @@ pub struct Query {
     pub limit: usize,
     /// Those after this one.
     pub after: Option<Cursor>,
+    /// So many are passed over first.
+    pub offset: u64,
     /// Oldest first instead of newest first.
     pub reverse: bool,
 }
 
+/// The place of a task among those of all hosts, which are listed in the order of their starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// When it was started (a reservation that never was: when it ended), unix seconds.
+    pub start: i64,
+    /// Whether it is of another host; in one second these come before our own.
+    pub remote: bool,
+    /// Its row id, or for one of another host its place among those of its second.
+    pub number: i64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = if self.remote { "remote" } else { "local" };
+        write!(f, "{}.{word}.{}", self.start, self.number)
+    }
+}
+
+impl FromStr for Place {
+    type Err = BadCursor;
+
+    fn from_str(text: &str) -> Result<Place, BadCursor> {
+        let mut parts = text.splitn(3, '.');
+        let mut part = || parts.next().ok_or(BadCursor);
+        let start = part()?.parse().map_err(|_| BadCursor)?;
+        let remote = match part()? {
+            "remote" => true,
+            "local" => false,
+            _ => return Err(BadCursor),
+        };
+        Ok(Place { start, remote, number: part()?.parse().map_err(|_| BadCursor)? })
+    }
+}
+
+/// Where any page of history ended: in the order of ends, or in that of starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Of this host alone.
+    End(Cursor),
+    /// With other hosts.
+    Start(Place),
+}
+
+impl FromStr for After {
+    type Err = BadCursor;
+
+    fn from_str(text: &str) -> Result<After, BadCursor> {
+        text.parse().map(After::Start).or_else(|_| text.parse().map(After::End))
+    }
+}
+
+/// One page of the tasks of several hosts, in the order of their starts. `since` and `until` of its filter are of the
+/// starts too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartQuery {
+    /// Which rows.
+    pub filter: Filter,
+    /// Of this remote only; none: of all of them, and of this host.
+    pub remote: Option<String>,
+    /// Only those that ran on this node.
+    pub node: Option<String>,
+    /// Only those of this type, as their UPIDs have it.
+    pub kind: Option<String>,
+    /// How many at most.
+    pub limit: usize,
+    /// Those after this one.
+    pub after: Option<Place>,
+    /// So many are passed over first.
+    pub offset: u64,
+    /// Oldest first instead of newest first.
+    pub reverse: bool,
+}
+
+impl StartQuery {
+    /// Whether it wants all tasks.
+    pub fn is_unfiltered(&self) -> bool {
+        self.filter == Filter::default() && self.remote.is_none() && self.node.is_none() && self.kind.is_none()
+    }
+}
+
 /// Rows, and where to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<T> {
+pub struct Page<T, C = Cursor> {
     /// The rows, in order.
     pub rows: Vec<T>,
     /// The cursor of the next page; none: this was the last one.
-    pub next: Option<Cursor>,
+    pub next: Option<C>,
 }
 
-impl<T> Page<T> {
+impl<T, C> Page<T, C> {
     /// Makes a page of up to `limit` rows out of `rows`, of which one more than the limit was fetched if there was
     /// one: that is how we know of a next page without ever counting.
-    pub fn cut(mut rows: Vec<T>, limit: usize, place: impl Fn(&T) -> Cursor) -> Page<T> {
+    pub fn cut(mut rows: Vec<T>, limit: usize, place: impl Fn(&T) -> C) -> Page<T, C> {
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next = rows.last().filter(|_| more).map(place);
@@ -96,6 +178,17 @@ mod tests {
         }
         for text in ["", ".", "1", "1.", ".1", "1.2.3", "x.1", "1.99999999999999999999"] {
             assert!(text.parse::<Cursor>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn places_read_back_and_are_told_from_cursors() {
+        for place in [Place { start: -3, remote: true, number: 0 }, Place { start: 7, remote: false, number: 9 }] {
+            assert_eq!(place.to_string().parse::<After>().unwrap(), After::Start(place));
+        }
+        assert_eq!("3.4".parse::<After>().unwrap(), After::End(Cursor { endtime: 3, id: 4 }));
+        for text in ["3.local", "3.local.", "x.local.1", "3.other.1", "3.local.1.1"] {
+            assert!(text.parse::<After>().is_err(), "{text}");
         }
     }
 

@@ -67,10 +67,15 @@ pub(super) fn flush_folder(path: &Path) -> Result<()> {
 /// The schema as it is stored: SQLite keeps the text of its definitions and reads it again at every opening, so without
 /// the comments and the blanks.
 pub(super) fn stored_schema() -> String {
-    let bare = |line: &str| line.split("--").next().unwrap_or_default().trim().to_owned();
-    let lines: Vec<String> = SCHEMA.lines().map(bare).filter(|line| !line.is_empty()).collect();
     // The rows that count: there from the start, so that they need not be looked for.
-    format!("{}; {FIRST_COUNTS}", lines.join(" ").trim_end_matches(';'))
+    format!("{}; {FIRST_COUNTS}", bare(SCHEMA))
+}
+
+/// A schema without its comments and blanks.
+pub(super) fn bare(schema: &str) -> String {
+    let bare = |line: &str| line.split("--").next().unwrap_or_default().trim().to_owned();
+    let lines: Vec<String> = schema.lines().map(bare).filter(|line| !line.is_empty()).collect();
+    lines.join(" ").trim_end_matches(';').to_owned()
 }
 
 /// Makes a database whole under a name of its own, then links it into place; if somebody was quicker, theirs is it.

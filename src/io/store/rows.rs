@@ -145,8 +145,9 @@ pub(super) fn page_sql(query: &Query) -> (String, Vec<Value>) {
     }
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX).saturating_add(1);
     values.push(limit.into());
+    values.push(i64::try_from(query.offset).unwrap_or(i64::MAX).into());
     let filters = if terms.is_empty() { String::new() } else { format!(" WHERE {}", terms.join(" AND ")) };
-    (format!("{SELECT_HISTORY}{filters} ORDER BY endtime {order}, id {order} LIMIT ?"), values)
+    (format!("{SELECT_HISTORY}{filters} ORDER BY endtime {order}, id {order} LIMIT ? OFFSET ?"), values)
 }
 
 /// Text of a column, whatever bytes somebody put there.

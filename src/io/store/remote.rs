@@ -1,0 +1,1059 @@
+//! The tasks of other hosts: rows of numbers in the order of their starts (see schema_remotes.sql).
+//!
+//! # If we die here
+//! What one answer told is added in one transaction, together with the cursor that it ended with: either all of it is
+//! there, or it is asked for again. To add the same twice changes nothing.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use rusqlite::{
+    Connection, OptionalExtension, Row as SqlRow, Statement, params, params_from_iter,
+    types::{Value, ValueRef},
+};
+
+use super::{
+    Result, Store,
+    place::bare,
+    rows::{SELECT_HISTORY, history_row},
+};
+use crate::model::{
+    query::{Page, Place, StartQuery},
+    remote::{
+        Id, More, Parts, RemoteEnd, RemoteLive, RemoteRun, RemoteTask, Source, is_plain, outcome_of, signed_user,
+    },
+    task::{Class, HistoryRow, Outcome},
+};
+
+const SCHEMA: &str = include_str!("../../../schema_remotes.sql");
+/// Bits of a key for the place within the second.
+const ORDINAL: u32 = 18;
+const ORDINALS: i64 = (1 << ORDINAL) - 1;
+/// The last second that a key can hold; later starts are kept as text under it.
+const LAST_START: i64 = (1 << (62 - ORDINAL)) - 1;
+/// Seconds of a slot of `remote_counts`; also how long a local task takes that is not in `history_long`.
+const SLOT: i64 = 600;
+/// A task's process that started further from what its node's boot lets expect (in hundredths of a second) was started
+/// after another boot. So the difference takes no more than three bytes.
+const SAME_BOOT: i64 = 1 << 23;
+/// Boots kept of one node; tasks of more are kept all the same, in more bytes.
+const BOOTS: usize = 64;
+/// Letters of a reason or an id that becomes a word, at most.
+const LONGEST_WORD: usize = 200;
+/// Tasks deleted in one transaction: so few that nobody who wants to write waits for long.
+const SLICE: i64 = 4_000;
+
+/// A remote, and how it stands.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the columns of schema_remotes.sql, which explains each")]
+pub struct Remote {
+    pub id: i64,
+    pub name: String,
+    pub source: Source,
+    pub cursor: Option<String>,
+    pub tried: Option<i64>,
+    pub contact: Option<i64>,
+    pub lag: Option<i64>,
+    pub failures: u32,
+    pub error: Option<String>,
+    pub unread: i64,
+}
+
+/// What one answer of a remote told.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Tasks that have ended.
+    pub ended: Vec<RemoteEnd>,
+    /// Tasks that have not.
+    pub running: Vec<RemoteRun>,
+    /// Whether these are all, so that what runs no more and did not end was forgotten there.
+    pub whole: bool,
+    /// Whether what ran there before is of another database, whose ends nobody will tell.
+    pub anew: bool,
+    /// Where to go on.
+    pub cursor: Option<String>,
+    /// Entries that could not be read.
+    pub unread: u64,
+    /// When it answered, unix seconds.
+    pub now: i64,
+}
+
+/// What was new in a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Added {
+    /// Tasks that were not known.
+    pub new: u64,
+    /// Tasks whose end was known otherwise.
+    pub changed: u64,
+    /// Tasks for which their second had no room.
+    pub refused: u64,
+}
+
+/// A task in a list of several hosts.
+#[derive(Clone, Debug)]
+pub enum Listed {
+    /// Of this database.
+    Local(Box<HistoryRow>),
+    /// Of another host.
+    Remote(RemoteTask),
+}
+
+impl Listed {
+    /// Its place in the list.
+    pub fn place(&self) -> Place {
+        match self {
+            Listed::Local(row) => local_place(row),
+            Listed::Remote(task) => Place { start: task.start, remote: true, number: task.ordinal },
+        }
+    }
+}
+
+fn local_place(row: &HistoryRow) -> Place {
+    Place { start: row.starttime.unwrap_or(row.endtime), remote: false, number: row.id }
+}
+
+/// What is known of the codes in the tables: words and hosts never change, so they are read once.
+#[derive(Debug, Default)]
+pub(super) struct Codes {
+    texts: RefCell<HashMap<i64, Arc<str>>>,
+    codes: RefCell<HashMap<Arc<str>, i64>>,
+    hosts: RefCell<HashMap<i64, Option<Host>>>,
+    there: Cell<bool>,
+}
+
+#[derive(Clone, Debug)]
+struct Host {
+    remote: Arc<str>,
+    node: Arc<str>,
+    boot: i64,
+}
+
+impl Codes {
+    fn text(&self, db: &Connection, code: i64) -> rusqlite::Result<Arc<str>> {
+        if let Some(text) = self.texts.borrow().get(&code) {
+            return Ok(Arc::clone(text));
+        }
+        let sql = "SELECT word FROM remote_words WHERE id = ?1";
+        let text: Option<String> = db.query_row(sql, [code], |row| row.get(0)).optional()?;
+        let text: Arc<str> = text.unwrap_or_default().into();
+        self.texts.borrow_mut().insert(code, Arc::clone(&text));
+        Ok(text)
+    }
+
+    fn known(&self, db: &Connection, text: &str) -> rusqlite::Result<Option<i64>> {
+        if let Some(code) = self.codes.borrow().get(text) {
+            return Ok(Some(*code));
+        }
+        let code = db.query_row("SELECT id FROM remote_words WHERE word = ?1", [text], |row| row.get(0)).optional()?;
+        if let Some(code) = code {
+            self.codes.borrow_mut().insert(text.into(), code);
+        }
+        Ok(code)
+    }
+
+    fn code(&self, db: &Connection, text: &str) -> rusqlite::Result<i64> {
+        if let Some(code) = self.known(db, text)? {
+            return Ok(code);
+        }
+        db.execute("INSERT INTO remote_words (word) VALUES (?1)", [text])?;
+        let code = db.last_insert_rowid();
+        self.codes.borrow_mut().insert(text.into(), code);
+        Ok(code)
+    }
+
+    /// None: its remote was removed just now.
+    fn host(&self, db: &Connection, code: i64) -> rusqlite::Result<Option<Host>> {
+        if let Some(host) = self.hosts.borrow().get(&code) {
+            return Ok(host.clone());
+        }
+        let sql = "SELECT name, node, boot FROM remote_hosts AS h JOIN remotes AS r ON r.id = h.remote WHERE h.id = ?1";
+        let read = |row: &SqlRow<'_>| {
+            let (remote, node): (String, String) = (row.get(0)?, row.get(1)?);
+            Ok(Host { remote: remote.into(), node: node.into(), boot: row.get(2)? })
+        };
+        let host = db.query_row(sql, [code], read).optional()?;
+        self.hosts.borrow_mut().insert(code, host.clone());
+        Ok(host)
+    }
+
+    /// Forgets what a transaction that failed may have added.
+    fn forget(&self) {
+        self.texts.borrow_mut().clear();
+        self.codes.borrow_mut().clear();
+        self.hosts.borrow_mut().clear();
+    }
+}
+
+/// A row of `remote_tasks` as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+struct Coded {
+    host: i64,
+    kind: i64,
+    user: i64,
+    id: Value,
+    pid: i64,
+    pstart: i64,
+    duration: i64,
+    status: Value,
+    more: Value,
+}
+
+const COLUMNS: &str = "key, host, type, user, id, pid, pstart, duration, status, more";
+
+fn coded(row: &SqlRow<'_>) -> rusqlite::Result<(i64, Coded)> {
+    let task = Coded {
+        host: row.get(1)?,
+        kind: row.get(2)?,
+        user: row.get(3)?,
+        id: row.get(4)?,
+        pid: row.get(5)?,
+        pstart: row.get(6)?,
+        duration: row.get(7)?,
+        status: row.get(8)?,
+        more: row.get(9)?,
+    };
+    Ok((row.get(0)?, task))
+}
+
+/// When the process of a task that starts then would have started, were the boot just then.
+fn ticks(start: i64, boot: i64) -> i64 {
+    start.wrapping_mul(100).wrapping_sub(boot)
+}
+
+/// Adds the tasks of one remote, within one transaction.
+struct Adder<'a> {
+    db: &'a Connection,
+    codes: &'a Codes,
+    remote: i64,
+    /// Of each node: code and boot.
+    hosts: HashMap<String, Vec<(i64, i64)>>,
+    /// Texts that this batch has more than once: frequent ones.
+    frequent: HashSet<String>,
+    counts: HashMap<i64, i64>,
+}
+
+impl Adder<'_> {
+    fn host(&mut self, node: &str, start: i64, pstart: i64) -> rusqlite::Result<(i64, i64)> {
+        let list = self.hosts.entry(node.to_owned()).or_default();
+        let off = |boot: i64| pstart.wrapping_sub(ticks(start, boot));
+        let nearest = list.iter().min_by_key(|(_, boot)| off(*boot).unsigned_abs()).copied();
+        if let Some((code, boot)) = nearest
+            && (off(boot).unsigned_abs() < SAME_BOOT.unsigned_abs() || list.len() >= BOOTS)
+        {
+            return Ok((code, off(boot)));
+        }
+        let boot = ticks(start, pstart);
+        let sql = "INSERT INTO remote_hosts (remote, node, boot) VALUES (?1, ?2, ?3)";
+        self.db.execute(sql, params![self.remote, node, boot])?;
+        let code = self.db.last_insert_rowid();
+        list.push((code, boot));
+        Ok((code, 0))
+    }
+
+    /// A text as a word, if it is frequent.
+    fn word(&self, text: &str) -> rusqlite::Result<Option<i64>> {
+        if text.len() > LONGEST_WORD {
+            return Ok(None);
+        }
+        match self.frequent.contains(text) {
+            true => self.codes.code(self.db, text).map(Some),
+            false => self.codes.known(self.db, text),
+        }
+    }
+
+    fn encode(&mut self, end: &RemoteEnd) -> rusqlite::Result<(i64, Coded)> {
+        let upid = &end.upid;
+        let start = upid.starttime.clamp(0, LAST_START);
+        let mut more = end.more.clone();
+        let pstart = i64::try_from(upid.pstart).ok();
+        if !is_plain(upid) || start != upid.starttime || pstart.is_none() {
+            more.upid = Some(upid.as_str().to_owned());
+        }
+        more.counter = upid.task_id;
+        let (host, off) = self.host(&upid.node, start, pstart.unwrap_or_default())?;
+        let id = match Id::of(&upid.raw_id) {
+            Id::None => Value::Null,
+            Id::Number(number) => number.into(),
+            Id::Text(text) => self.word(&text)?.map_or_else(|| text.into(), |code| (-code).into()),
+        };
+        let status = match &end.outcome {
+            Outcome::Ok => 0.into(),
+            Outcome::Warnings(count) => i64::try_from(*count).map_or(i64::MAX >> 2, |n| n.min(i64::MAX >> 2)) * 4 + 1,
+            Outcome::Error(reason) => match self.word(reason)? {
+                Some(code) => code * 4 + 2,
+                None => return self.encoded(end, start, host, off, id, reason.clone().into(), more),
+            },
+            Outcome::Unknown(reason) => self.codes.code(self.db, reason)? * 4 + 3,
+        };
+        self.encoded(end, start, host, off, id, status.into(), more)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the columns of one row")]
+    fn encoded(
+        &self,
+        end: &RemoteEnd,
+        start: i64,
+        host: i64,
+        off: i64,
+        id: Value,
+        status: Value,
+        mut more: More,
+    ) -> rusqlite::Result<(i64, Coded)> {
+        let upid = &end.upid;
+        let counter = more.counter.take();
+        let small = counter.and_then(|counter| i64::try_from(counter).ok());
+        let more = match (more.is_empty(), counter, small) {
+            (true, None, _) => Value::Null,
+            (true, Some(_), Some(counter)) => counter.into(),
+            _ => {
+                more.counter = counter;
+                serde_json::to_string(&more).unwrap_or_default().into()
+            }
+        };
+        let task = Coded {
+            host,
+            kind: self.codes.code(self.db, &upid.worker_type)?,
+            user: self.codes.code(self.db, &signed_user(upid))?,
+            id,
+            pid: upid.pid.into(),
+            pstart: off,
+            duration: end.endtime.saturating_sub(start),
+            status,
+            more,
+        };
+        Ok((start, task))
+    }
+
+    /// Adds the tasks that started in one second, or changes what is known of them.
+    fn add(
+        &mut self,
+        tasks: Vec<(String, Coded)>,
+        start: i64,
+        there: &mut Statement<'_>,
+        insert: &mut Statement<'_>,
+    ) -> rusqlite::Result<Added> {
+        let mut added = Added::default();
+        let first = start << ORDINAL;
+        let found = there.query_map([first, first | ORDINALS], coded)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let mut next = found.last().map_or(first, |(key, _)| key + 1);
+        let mut known: HashMap<String, (i64, Coded)> = HashMap::new();
+        let ours: HashSet<i64> = self.hosts.values().flatten().map(|(code, _)| *code).collect();
+        for (key, task) in found {
+            if ours.contains(&task.host)
+                && let Some(text) = upid_of(self.db, self.codes, key, &task)?
+            {
+                known.insert(text, (key, task));
+            }
+        }
+        for (upid, task) in tasks {
+            match known.get(&upid) {
+                Some((key, before)) => {
+                    let same = before.duration == task.duration
+                        && before.more == task.more
+                        && outcome(self.db, self.codes, &before.status)? == outcome(self.db, self.codes, &task.status)?;
+                    if !same {
+                        let sql = "UPDATE remote_tasks SET duration = ?2, status = ?3, more = ?4 WHERE key = ?1";
+                        self.db.execute(sql, params![key, task.duration, task.status, task.more])?;
+                        added.changed += 1;
+                        known.insert(upid, (*key, task));
+                    }
+                }
+                // More than 262,144 in one second are no tasks that anybody ran.
+                None if next > (first | ORDINALS) => added.refused += 1,
+                None => {
+                    insert.execute(params![
+                        next,
+                        task.host,
+                        task.kind,
+                        task.user,
+                        task.id,
+                        task.pid,
+                        task.pstart,
+                        task.duration,
+                        task.status,
+                        task.more
+                    ])?;
+                    *self.counts.entry((next >> ORDINAL) / SLOT).or_default() += 1;
+                    known.insert(upid, (next, task));
+                    next += 1;
+                    added.new += 1;
+                }
+            }
+        }
+        Ok(added)
+    }
+}
+
+fn store_counts(db: &Connection, counts: &HashMap<i64, i64>) -> rusqlite::Result<()> {
+    let mut count = db.prepare(
+        "INSERT INTO remote_counts (slot, count) VALUES (?1, ?2)
+         ON CONFLICT (slot) DO UPDATE SET count = count + excluded.count",
+    )?;
+    for (slot, more) in counts {
+        count.execute([slot, more])?;
+    }
+    Ok(())
+}
+
+/// What ended, from a row's number or text.
+fn outcome(db: &Connection, codes: &Codes, status: &Value) -> rusqlite::Result<Outcome> {
+    Ok(match status {
+        Value::Integer(0) => Outcome::Ok,
+        Value::Integer(code) => match code & 3 {
+            1 => Outcome::Warnings((code >> 2).unsigned_abs()),
+            2 => Outcome::Error(codes.text(db, code >> 2)?.to_string()),
+            _ => Outcome::Unknown(codes.text(db, code >> 2)?.to_string()),
+        },
+        Value::Text(reason) => Outcome::Error(reason.clone()),
+        Value::Null | Value::Real(_) | Value::Blob(_) => Outcome::Unknown(String::new()),
+    })
+}
+
+fn more_of(more: ValueRef<'_>) -> More {
+    match more {
+        ValueRef::Integer(counter) => More { counter: u64::try_from(counter).ok(), ..More::default() },
+        ValueRef::Text(text) => serde_json::from_slice(text).unwrap_or_default(),
+        ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => More::default(),
+    }
+}
+
+fn upid_of(db: &Connection, codes: &Codes, key: i64, task: &Coded) -> rusqlite::Result<Option<String>> {
+    let more = more_of((&task.more).into());
+    if more.upid.is_some() {
+        return Ok(more.upid);
+    }
+    let Some(host) = codes.host(db, task.host)? else { return Ok(None) };
+    let (kind, user) = (codes.text(db, task.kind)?, codes.text(db, task.user)?);
+    let id = id_of(db, codes, (&task.id).into())?;
+    let start = key >> ORDINAL;
+    let pstart = task.pstart.wrapping_add(ticks(start, host.boot)).unsigned_abs();
+    let pid = u32::try_from(task.pid).unwrap_or_default();
+    let parts =
+        Parts { node: &host.node, pid, pstart, counter: more.counter, start, kind: &kind, id: &id, user: &user };
+    Ok(Some(parts.text()))
+}
+
+fn id_of(db: &Connection, codes: &Codes, id: ValueRef<'_>) -> rusqlite::Result<String> {
+    Ok(match id {
+        ValueRef::Integer(number) if number >= 0 => number.to_string(),
+        ValueRef::Integer(code) => codes.text(db, -code)?.to_string(),
+        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => String::new(),
+    })
+}
+
+/// A row as a task; none if its remote was removed just now.
+fn remote_task(db: &Connection, codes: &Codes, row: &SqlRow<'_>) -> rusqlite::Result<Option<RemoteTask>> {
+    let key: i64 = row.get(0)?;
+    let Some(host) = codes.host(db, row.get(1)?)? else { return Ok(None) };
+    let (kind, user) = (codes.text(db, row.get(2)?)?, codes.text(db, row.get(3)?)?);
+    let (mut more, mut counter) = (None, None);
+    match row.get_ref(9)? {
+        ValueRef::Null => {}
+        ValueRef::Integer(number) => counter = u64::try_from(number).ok(),
+        other => more = Some(Box::new(more_of(other))),
+    }
+    let start = key >> ORDINAL;
+    let upid = match more.as_mut().and_then(|more| more.upid.take()) {
+        Some(text) => text,
+        None => {
+            let id = id_of(db, codes, row.get_ref(4)?)?;
+            let pstart = row.get::<_, i64>(6)?.wrapping_add(ticks(start, host.boot)).unsigned_abs();
+            let counter = counter.or_else(|| more.as_ref().and_then(|more| more.counter));
+            let node = &*host.node;
+            Parts { node, pid: row.get(5)?, pstart, counter, start, kind: &kind, id: &id, user: &user }.text()
+        }
+    };
+    let outcome = match row.get_ref(8)? {
+        ValueRef::Integer(0) => Outcome::Ok,
+        _ => outcome(db, codes, &row.get(8)?)?,
+    };
+    Ok(Some(RemoteTask {
+        ordinal: key & ORDINALS,
+        remote: host.remote,
+        node: host.node,
+        kind,
+        user,
+        upid,
+        start,
+        endtime: start.saturating_add(row.get(7)?),
+        outcome,
+        more,
+    }))
+}
+
+fn key_of(place: Place) -> i64 {
+    let start = place.start.clamp(0, LAST_START);
+    // Of a local task's second, all of other hosts were before it.
+    let ordinal = if place.remote { place.number.clamp(0, ORDINALS) } else { 0 };
+    start << ORDINAL | ordinal
+}
+
+impl Store {
+    /// Whether there are other hosts: the tables for them.
+    fn has_remotes(&self) -> rusqlite::Result<bool> {
+        if !self.codes.there.get() {
+            let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'remotes')";
+            self.codes.there.set(self.db.query_row(sql, [], |row| row.get(0))?);
+        }
+        Ok(self.codes.there.get())
+    }
+
+    /// Adds a remote; false if there is one of the name.
+    ///
+    /// # Errors
+    /// [`super::StoreError`]
+    pub fn add_remote(&mut self, name: &str, source: &Source) -> Result<bool> {
+        let source = serde_json::to_string(source).unwrap_or_default();
+        self.write("add a remote to", |tx| {
+            let there: bool =
+                tx.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'remotes')", [], |row| {
+                    row.get(0)
+                })?;
+            if !there {
+                tx.execute_batch(&bare(SCHEMA))?;
+            }
+            let sql = "INSERT INTO remotes (name, source) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            Ok(tx.execute(sql, [name, &source])? > 0)
+        })
+    }
+
+    /// All remotes, in the order of their names.
+    ///
+    /// # Errors
+    /// [`super::StoreError`]
+    pub fn remotes(&self) -> Result<Vec<Remote>> {
+        let work = || {
+            if !self.has_remotes()? {
+                return Ok(vec![]);
+            }
+            let sql = "SELECT id, name, source, cursor, tried, contact, lag, failures, error, unread FROM remotes
+                       ORDER BY name";
+            let mut statement = self.db.prepare(sql)?;
+            let rows = statement.query_map([], |row| {
+                let source: String = row.get(2)?;
+                let Ok(source) = serde_json::from_str(&source) else { return Ok(None) };
+                Ok(Some(Remote {
+                    id: row.get(0)?,
+                    name: row.get(1)?,
+                    source,
+                    cursor: row.get(3)?,
+                    tried: row.get(4)?,
+                    contact: row.get(5)?,
+                    lag: row.get(6)?,
+                    failures: row.get(7)?,
+                    error: row.get(8)?,
+                    unread: row.get(9)?,
+                }))
+            })?;
+            rows.filter_map(Result::transpose).collect()
+        };
+        work().map_err(self.failed("read"))
+    }
+
+    /// How many ended tasks of each remote are kept, by its id.
+    ///
+    /// # Errors
+    /// [`super::StoreError`]
+    pub fn remote_sizes(&self) -> Result<HashMap<i64, i64>> {
+        let work = || {
+            if !self.has_remotes()? {
+                return Ok(HashMap::new());
+            }
+            let sql = "SELECT remote, sum(n) FROM (SELECT host, count(*) AS n FROM remote_tasks GROUP BY host)
+                       JOIN remote_hosts ON remote_hosts.id = host GROUP BY remote";
+            self.db.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        work().map_err(self.failed("read"))
+    }
+
+    /// Removes a remote with all that is known of it; gives how many ended tasks these were, or none if there is no such
+    /// remote. In small transactions, the remote itself in the last: if we die here, it is removed again.
+    ///
+    /// # Errors
+    /// [`super::StoreError`]
+    pub fn remove_remote(&mut self, name: &str) -> Result<Option<u64>> {
+        if !self.has_remotes().map_err(self.failed("read"))? {
+            return Ok(None);
+        }
+        let sql = "SELECT id FROM remotes WHERE name = ?1";
+        let id: Option<i64> =
+            self.db.query_row(sql, [name], |row| row.get(0)).optional().map_err(self.failed("read"))?;
+        let Some(id) = id else { return Ok(None) };
+        let mut removed = 0;
+        let mut from = i64::MAX;
+        loop {
+            let done = self.write("remove a remote from", |tx| {
+                let sql = "SELECT key FROM remote_tasks WHERE key < ?2
+                           AND host IN (SELECT id FROM remote_hosts WHERE remote = ?1) ORDER BY key DESC LIMIT ?3";
+                let mut keys = tx.prepare(sql)?;
+                let keys = keys.query_map([id, from, SLICE], |row| row.get(0))?;
+                let keys = keys.collect::<rusqlite::Result<Vec<i64>>>()?;
+                let mut counts: HashMap<i64, i64> = HashMap::new();
+                let mut delete = tx.prepare("DELETE FROM remote_tasks WHERE key = ?1")?;
+                for key in &keys {
+                    delete.execute([key])?;
+                    *counts.entry((key >> ORDINAL) / SLOT).or_default() -= 1;
+                }
+                store_counts(tx, &counts)?;
+                if (keys.len() as i64) < SLICE {
+                    tx.execute("DELETE FROM remote_active WHERE remote = ?1", [id])?;
+                    tx.execute("DELETE FROM remote_hosts WHERE remote = ?1", [id])?;
+                    tx.execute("DELETE FROM remotes WHERE id = ?1", [id])?;
+                    tx.execute("DELETE FROM remote_counts WHERE count <= 0", [])?;
+                }
+                Ok(keys)
+            })?;
+            removed += done.len() as u64;
+            match done.last() {
+                Some(last) if done.len() as i64 == SLICE => from = *last,
+                Some(_) | None => break,
+            }
+        }
+        self.codes.forget();
+        Ok(Some(removed))
+    }
+
+    /// Notes that a remote did not answer, and why.
+    ///
+    /// # Errors
+    /// [`super::StoreError`]
+    pub fn remote_failed(&mut self, remote: i64, error: &str, now: i64) -> Result<()> {
+        self.write("update", |tx| {
+            let sql = "UPDATE remotes SET tried = ?2, failures = failures + 1, error = ?3 WHERE id = ?1";
+            tx.execute(sql, params![remote, now, error]).map(|_| ())
+        })
+    }
+
+    /// Adds what a remote told, with the cursor that goes with it, in one transaction. Nothing if the remote was removed
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`super::StoreError`]
+    pub fn add_remote_tasks(&mut self, remote: i64, batch: &Batch) -> Result<Added> {
+        let codes = std::mem::take(&mut self.codes);
+        let added = self.write("add tasks of a remote to", |tx| add_in(tx, &codes, remote, batch));
+        if added.is_err() {
+            codes.forget();
+        }
+        self.codes = codes;
+        added
+    }
+
+    /// The tasks of other hosts that have not ended, the newest first.
+    ///
+    /// # Errors
+    /// [`super::StoreError`]
+    pub fn remote_active(&self, remote: Option<&str>) -> Result<Vec<RemoteLive>> {
+        let work = || {
+            if !self.has_remotes()? {
+                return Ok(vec![]);
+            }
+            let sql = "SELECT name, upid, start, seen, detail, failures > 0 FROM remote_active
+                       JOIN remotes ON remotes.id = remote WHERE ?1 IS NULL OR name = ?1 ORDER BY start DESC, name, upid";
+            let mut statement = self.db.prepare(sql)?;
+            let mut names: HashMap<String, Arc<str>> = HashMap::new();
+            let rows = statement.query_map([remote], |row| {
+                let name = row.get_ref(0)?.as_str()?;
+                let remote = match names.get(name) {
+                    Some(known) => Arc::clone(known),
+                    None => Arc::clone(names.entry(name.to_owned()).or_insert_with(|| name.into())),
+                };
+                let detail = serde_json::from_str(row.get_ref(4)?.as_str()?).unwrap_or_default();
+                let run = RemoteRun { upid: row.get(1)?, start: row.get(2)?, detail };
+                Ok(RemoteLive { remote, run, seen: row.get(3)?, stale: row.get(5)? })
+            })?;
+            rows.collect()
+        };
+        work().map_err(self.failed("read"))
+    }
+
+    /// One page of the tasks of several hosts that have ended, from one read transaction.
+    ///
+    /// # Errors
+    /// [`super::StoreError`]
+    pub fn page_by_start(&self, query: &StartQuery) -> Result<Page<Listed, Place>> {
+        let work = || {
+            let tx = self.db.unchecked_transaction()?;
+            if !self.has_remotes()? {
+                return Ok(vec![]);
+            }
+            let mut query = query.clone();
+            let wanted = query.limit.saturating_add(1);
+            let local = query.remote.is_none();
+            let mut skip = usize::try_from(query.offset).unwrap_or(usize::MAX);
+            if skip > 0 && query.after.is_none() && !query.reverse && query.is_unfiltered() {
+                let (after, passed) = find_offset(&tx, query.offset)?;
+                query.after = after;
+                skip = usize::try_from(query.offset - passed).unwrap_or(usize::MAX);
+            }
+            let count = wanted.saturating_add(skip);
+            // Of one source alone, SQLite passes over rows quicker than we make them.
+            let alone = !local || !has_local(&tx)?;
+            let (pass, take) = if alone { (std::mem::take(&mut skip), wanted) } else { (0, count) };
+            let mut rows = remote_rows(&tx, &self.codes, &query, take, pass)?;
+            if !alone {
+                let ours = local_rows(&tx, &query, count)?;
+                if !ours.is_empty() {
+                    rows.extend(ours);
+                    rows.sort_by_key(|row: &Listed| row.place());
+                    if !query.reverse {
+                        rows.reverse();
+                    }
+                }
+            }
+            rows.drain(..skip.min(rows.len()));
+            Ok(rows)
+        };
+        let rows = work().map_err(self.failed("read"))?;
+        Ok(Page::cut(rows, query.limit, Listed::place))
+    }
+
+    /// One ended task of another host.
+    ///
+    /// # Errors
+    /// [`super::StoreError`]
+    pub fn remote_ended(&self, remote: &str, upid: &str, start: i64) -> Result<Option<RemoteTask>> {
+        let work = || {
+            if !self.has_remotes()? {
+                return Ok(None);
+            }
+            let first = start.clamp(0, LAST_START) << ORDINAL;
+            let mut statement =
+                self.db.prepare(&format!("SELECT {COLUMNS} FROM remote_tasks WHERE key BETWEEN ?1 AND ?2"))?;
+            let mut rows = statement.query([first, first | ORDINALS])?;
+            while let Some(row) = rows.next()? {
+                if let Some(task) = remote_task(&self.db, &self.codes, row)?
+                    && *task.remote == *remote
+                    && task.upid == upid
+                {
+                    return Ok(Some(task));
+                }
+            }
+            Ok(None)
+        };
+        work().map_err(self.failed("read"))
+    }
+}
+
+fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlite::Result<Added> {
+    let there: bool =
+        db.query_row("SELECT EXISTS (SELECT 1 FROM remotes WHERE id = ?1)", [remote], |row| row.get(0))?;
+    if !there {
+        return Ok(Added::default());
+    }
+    let mut hosts: HashMap<String, Vec<(i64, i64)>> = HashMap::new();
+    {
+        let mut statement = db.prepare("SELECT node, id, boot FROM remote_hosts WHERE remote = ?1")?;
+        let mut rows = statement.query([remote])?;
+        while let Some(row) = rows.next()? {
+            hosts.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?));
+        }
+    }
+    let mut seen: HashSet<&str> = HashSet::new();
+    let texts = batch.ended.iter().flat_map(|end| [Some(end.upid.raw_id.as_str()), end.outcome.reason()]);
+    let frequent = texts.flatten().filter(|text| !seen.insert(text)).map(str::to_owned).collect();
+    let mut adder = Adder { db, codes, remote, hosts, frequent, counts: HashMap::new() };
+
+    // Those that its host forgot: how they ended nobody will tell.
+    let mut ended: Vec<&RemoteEnd> = batch.ended.iter().collect();
+    let lost = if batch.whole || batch.anew { lost_in(db, remote, batch)? } else { vec![] };
+    ended.extend(&lost);
+
+    let mut seconds: HashMap<i64, Vec<(String, Coded)>> = HashMap::new();
+    for end in &ended {
+        let (start, task) = adder.encode(end)?;
+        seconds.entry(start).or_default().push((end.upid.as_str().to_owned(), task));
+    }
+    let mut order: Vec<i64> = seconds.keys().copied().collect();
+    order.sort_unstable();
+    let mut added = Added::default();
+    {
+        let mut there =
+            db.prepare(&format!("SELECT {COLUMNS} FROM remote_tasks WHERE key BETWEEN ?1 AND ?2 ORDER BY key"))?;
+        let mut insert = db.prepare(&format!(
+            "INSERT INTO remote_tasks ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+        ))?;
+        for start in order {
+            let tasks = seconds.remove(&start).unwrap_or_default();
+            let some = adder.add(tasks, start, &mut there, &mut insert)?;
+            added.new += some.new;
+            added.changed += some.changed;
+            added.refused += some.refused;
+        }
+        let mut delete = db.prepare("DELETE FROM remote_active WHERE remote = ?1 AND upid = ?2")?;
+        for end in &ended {
+            delete.execute(params![remote, end.upid.as_str()])?;
+        }
+        // A task that is told of as running and as ended has ended: it did so while its host answered.
+        let over: HashSet<&str> = ended.iter().map(|end| end.upid.as_str()).collect();
+        let mut run = db.prepare(
+            "INSERT INTO remote_active (remote, upid, start, seen, detail) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET seen = excluded.seen, detail = excluded.detail",
+        )?;
+        for task in batch.running.iter().filter(|task| !over.contains(task.upid.as_str())) {
+            run.execute(params![remote, task.upid, task.start, batch.now, task.detail.to_string()])?;
+        }
+    }
+    store_counts(db, &adder.counts)?;
+    let newest = batch.ended.iter().map(|end| end.endtime).max();
+    let lag = newest.map(|newest| batch.now.saturating_sub(newest).max(0));
+    db.execute(
+        "UPDATE remotes SET cursor = coalesce(?2, cursor), tried = ?3, contact = ?3, lag = coalesce(?4, lag),
+                failures = 0, error = NULL, unread = unread + ?5 WHERE id = ?1",
+        params![remote, batch.cursor, batch.now, lag, i64::try_from(batch.unread + added.refused).unwrap_or(i64::MAX)],
+    )?;
+    Ok(added)
+}
+
+/// What ran on a remote, and neither runs nor ended by what it says now.
+fn lost_in(db: &Connection, remote: i64, batch: &Batch) -> rusqlite::Result<Vec<RemoteEnd>> {
+    let told: HashSet<&str> = batch
+        .running
+        .iter()
+        .map(|task| task.upid.as_str())
+        .chain(batch.ended.iter().map(|end| end.upid.as_str()))
+        .collect();
+    let mut statement = db.prepare("SELECT upid FROM remote_active WHERE remote = ?1")?;
+    let upids = statement.query_map([remote], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let lost = upids.into_iter().filter(|upid| !told.contains(upid.as_str())).filter_map(|upid| upid.parse().ok());
+    let end = |upid| RemoteEnd {
+        upid,
+        endtime: batch.now,
+        outcome: Outcome::Unknown("its host does not know of it any more".to_owned()),
+        more: More::default(),
+    };
+    Ok(lost.map(end).collect())
+}
+
+/// Forgets all remotes. Words stay: programs that have the database open know them by their numbers.
+pub(super) fn clear(db: &Connection) -> rusqlite::Result<()> {
+    let there: bool =
+        db.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'remotes')", [], |row| row.get(0))?;
+    match there {
+        true => db.execute_batch(
+            "DELETE FROM remote_tasks; DELETE FROM remote_active; DELETE FROM remote_counts;
+             DELETE FROM remote_hosts; DELETE FROM remotes;",
+        ),
+        false => Ok(()),
+    }
+}
+
+/// Whether this database has tasks of its own that ended.
+fn has_local(db: &Connection) -> rusqlite::Result<bool> {
+    db.query_row("SELECT EXISTS (SELECT 1 FROM history)", [], |row| row.get(0))
+}
+
+/// A place before which no more than `offset` tasks stand, and how many these are: by whole slots.
+fn find_offset(db: &Connection, offset: u64) -> rusqlite::Result<(Option<Place>, u64)> {
+    // The places of our own tasks, the newest first; none for most who have millions of others.
+    let mut statement = db.prepare("SELECT coalesce(starttime, endtime) FROM history")?;
+    let mut ours = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+    ours.sort_unstable_by(|a, b| b.cmp(a));
+    let mut statement = db.prepare("SELECT slot, count FROM remote_counts ORDER BY slot DESC")?;
+    let mut rows = statement.query([])?;
+    let (mut others, mut best) = (0u64, (None, 0));
+    while let Some(row) = rows.next()? {
+        let (slot, count): (i64, i64) = (row.get(0)?, row.get(1)?);
+        others += count.max(0).unsigned_abs();
+        let begin = slot * SLOT;
+        let before = others + ours.partition_point(|start| *start >= begin) as u64;
+        if before > offset {
+            break;
+        }
+        // Behind all that started when it began or later.
+        best = (Some(Place { start: begin, remote: false, number: i64::MIN }), before);
+    }
+    Ok(best)
+}
+
+/// Ended tasks of other hosts: `count` of them after passing over some.
+fn remote_rows(
+    db: &Connection,
+    codes: &Codes,
+    query: &StartQuery,
+    count: usize,
+    pass: usize,
+) -> rusqlite::Result<Vec<Listed>> {
+    let (mut terms, mut values): (Vec<String>, Vec<Value>) = (vec![], vec![]);
+    let filter = &query.filter;
+    let mut term = |sql: &str, given: Vec<Value>| {
+        terms.push(sql.to_owned());
+        values.extend(given);
+    };
+    let number = |count: usize| Value::from(i64::try_from(count).unwrap_or(i64::MAX));
+    if query.remote.is_some() || query.node.is_some() {
+        let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::from);
+        term(
+            "host IN (SELECT h.id FROM remote_hosts AS h JOIN remotes AS r ON r.id = h.remote
+                      WHERE (? IS NULL OR r.name = ?) AND (? IS NULL OR h.node = ?))",
+            vec![text(&query.remote), text(&query.remote), text(&query.node), text(&query.node)],
+        );
+    }
+    if let Some(kind) = &query.kind {
+        let Some(code) = codes.known(db, kind)? else { return Ok(vec![]) };
+        term("type = ?", vec![code.into()]);
+    }
+    if let Some(name) = &filter.name {
+        let code = codes.known(db, name)?.unwrap_or(0);
+        term(
+            "iif(typeof(more) = 'text' AND more ->> 'name' IS NOT NULL, more ->> 'name' = ?, type = ?)",
+            vec![name.clone().into(), code.into()],
+        );
+    }
+    if let Some(user) = &filter.user {
+        // A login alone is one of the host's own users.
+        let whole = if user.contains('@') { user.clone() } else { format!("{user}@pam") };
+        let Some(code) = codes.known(db, &whole)? else { return Ok(vec![]) };
+        term("user = ?", vec![code.into()]);
+    }
+    if !filter.results.is_empty() {
+        // Said apart, so that SQLite sees that the index of what failed will do.
+        if !filter.results.contains(&Class::Ok) {
+            term("status <> 0", vec![]);
+        }
+        let of = |class: &Class| match class {
+            Class::Ok => "status = 0",
+            Class::Warnings => "status & 3 = 1 AND typeof(status) = 'integer'",
+            Class::Error => "(status & 3 = 2 OR typeof(status) = 'text')",
+            Class::Unknown => "status & 3 = 3 AND typeof(status) = 'integer'",
+        };
+        let any = filter.results.iter().map(|class| format!("({})", of(class))).collect::<Vec<_>>().join(" OR ");
+        term(&format!("({any})"), vec![]);
+    }
+    let clamp = |start: i64| start.clamp(0, LAST_START) << ORDINAL;
+    if let Some(since) = filter.since {
+        term("key >= ?", vec![clamp(since).into()]);
+    }
+    if let Some(until) = filter.until {
+        term("key <= ?", vec![if until < 0 { Value::from(-1) } else { (clamp(until) | ORDINALS).into() }]);
+    }
+    if let Some(after) = query.after {
+        let key = key_of(after);
+        match (query.reverse, after.remote) {
+            (false, _) => term("key < ?", vec![key.into()]),
+            (true, true) => term("key > ?", vec![key.into()]),
+            // Those of the same second come next when the oldest are first.
+            (true, false) => term("key >= ?", vec![key.into()]),
+        }
+    }
+    values.extend([number(count), number(pass)]);
+    let filters = if terms.is_empty() { String::new() } else { format!(" WHERE {}", terms.join(" AND ")) };
+    let order = if query.reverse { "ASC" } else { "DESC" };
+    let sql = format!("SELECT {COLUMNS} FROM remote_tasks{filters} ORDER BY key {order} LIMIT ? OFFSET ?");
+    let mut statement = db.prepare(&sql)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut found = vec![];
+    while let Some(row) = rows.next()? {
+        if let Some(task) = remote_task(db, codes, row)? {
+            found.push(Listed::Remote(task));
+        }
+    }
+    Ok(found)
+}
+
+/// The first ended tasks of this database in the order of their starts.
+///
+/// They lie in the order of their ends. One that took less than ten minutes started within ten minutes of its end, so
+/// these are read by their ends until no later one can have started in between; the others have an index of their own.
+fn local_rows(db: &Connection, query: &StartQuery, count: usize) -> rusqlite::Result<Vec<Listed>> {
+    let filter = &query.filter;
+    // Nothing but commands and workers of this host: the type and the node of one are in its UPID alone.
+    if query.node.is_some() || query.kind.is_some() {
+        return Ok(vec![]);
+    }
+    const START: &str = "coalesce(starttime, endtime)";
+    let (mut terms, mut values): (Vec<String>, Vec<Value>) = (vec![], vec![]);
+    let mut term = |sql: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            terms.push(sql.to_owned());
+            values.push(value);
+        }
+    };
+    term("taskname = ?", filter.name.clone().map(Value::from));
+    term("user = ?", filter.user.as_deref().map(|user| user.strip_suffix("@pam").unwrap_or(user).to_owned().into()));
+    term(&format!("{START} >= ?"), filter.since.map(Value::from));
+    term(&format!("{START} <= ?"), filter.until.map(Value::from));
+    let (sign, order) = if query.reverse { (">=", "ASC") } else { ("<=", "DESC") };
+    term(&format!("{START} {sign} ?"), query.after.map(|after| after.start.into()));
+    if !filter.results.is_empty() {
+        let words: Vec<String> = filter.results.iter().map(|class| format!("'{}'", class.as_str())).collect();
+        terms.push(format!("result IN ({})", words.join(", ")));
+    }
+    let is_next = |row: &HistoryRow| {
+        let place = local_place(row);
+        query.after.is_none_or(|after| if query.reverse { place > after } else { place < after })
+    };
+    let both = |extra: &str, bound: &str| {
+        let all: Vec<&str> = terms.iter().map(String::as_str).chain([extra, bound]).filter(|t| !t.is_empty()).collect();
+        if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) }
+    };
+    let mut found: Vec<HistoryRow> = vec![];
+    // Short ones, by their ends.
+    let near = format!("endtime - {START} < {SLOT}");
+    let bound = match (query.after, query.reverse) {
+        (Some(after), false) => format!("endtime < {}", after.start.saturating_add(SLOT)),
+        (Some(after), true) => format!("endtime >= {}", after.start),
+        (None, _) => String::new(),
+    };
+    {
+        let sql = format!("{SELECT_HISTORY}{} ORDER BY endtime {order}, id {order}", both(&near, &bound));
+        let mut statement = db.prepare(&sql)?;
+        let mut rows = statement.query(params_from_iter(values.iter()))?;
+        let (mut sure, mut settled) = (0, i64::MIN);
+        while let Some(row) = rows.next()? {
+            let row = history_row(row)?;
+            // What comes now or later cannot stand before what has this start.
+            let limit = if query.reverse { row.endtime.saturating_sub(SLOT) } else { row.endtime };
+            if found.len() >= count && settled != limit {
+                settled = limit;
+                let stands = |row: &&HistoryRow| {
+                    let start = local_place(row).start;
+                    if query.reverse { start <= limit } else { start > limit }
+                };
+                sure = found.iter().filter(stands).count();
+            }
+            if sure >= count {
+                break;
+            }
+            if is_next(&row) {
+                found.push(row);
+            }
+        }
+    }
+    {
+        let long = format!("endtime - {START} >= {SLOT}");
+        let sql = format!("{SELECT_HISTORY}{} ORDER BY {START} {order}, id {order} LIMIT ?", both(&long, ""));
+        let mut statement = db.prepare(&sql)?;
+        // Those of the cursor's own second may be passed over.
+        let spare = match query.after {
+            Some(after) => {
+                let sql = format!("SELECT count(*) FROM history WHERE endtime - {START} >= {SLOT} AND {START} = ?1");
+                db.query_row(&sql, [after.start], |row| row.get::<_, i64>(0))?
+            }
+            None => 0,
+        };
+        values.push(i64::try_from(count).unwrap_or(i64::MAX).saturating_add(spare).into());
+        let rows = statement.query_map(params_from_iter(values.iter()), history_row)?;
+        for row in rows {
+            found.extend(Some(row?).filter(|row| is_next(row)));
+        }
+    }
+    found.sort_by_key(local_place);
+    if !query.reverse {
+        found.reverse();
+    }
+    found.truncate(count);
+    Ok(found.into_iter().map(|row| Listed::Local(Box::new(row))).collect())
+}
+
+/// The end that a host of ours tells in its export.
+pub fn outcome_told(text: &str, why: Option<&str>) -> Outcome {
+    match outcome_of(text) {
+        Outcome::Unknown(_) => Outcome::Unknown(why.unwrap_or_default().to_owned()),
+        other => other,
+    }
+}

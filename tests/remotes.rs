@@ -1,0 +1,308 @@
+//! Tasks of other hosts: what is kept of them, and how they are listed with our own.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use proptest::{prelude::*, test_runner::RngSeed};
+use support::World;
+use taskwatcher::{
+    io::store::{Batch, Listed, Store},
+    model::{
+        query::{Filter, Place, StartQuery},
+        remote::{More, RemoteEnd, RemoteRun, Source},
+        task::{Class, Outcome},
+        upid::Upid,
+    },
+};
+
+fn ssh(host: &str) -> Source {
+    Source::Ssh { host: host.to_owned(), db: None }
+}
+
+fn remote(store: &mut Store, name: &str) -> i64 {
+    assert!(store.add_remote(name, &ssh(name)).unwrap());
+    store.remotes().unwrap().into_iter().find(|remote| remote.name == name).unwrap().id
+}
+
+fn end(upid: &str, took: i64, outcome: Outcome) -> RemoteEnd {
+    let upid: Upid = upid.parse().unwrap();
+    RemoteEnd { endtime: upid.starttime.saturating_add(took), upid, outcome, more: More::default() }
+}
+
+fn batch(ended: Vec<RemoteEnd>) -> Batch {
+    Batch { ended, now: 2_000_000_000, ..Batch::default() }
+}
+
+fn all() -> StartQuery {
+    StartQuery {
+        filter: Filter::default(),
+        remote: None,
+        node: None,
+        kind: None,
+        limit: 1_000_000,
+        after: None,
+        offset: 0,
+        reverse: false,
+    }
+}
+
+/// What a list shows of a row: whose it is, its UPID (of our own the number), when it ended and how.
+fn shown(row: &Listed) -> (String, String, i64, Outcome) {
+    match row {
+        Listed::Local(row) => (String::new(), row.id.to_string(), row.endtime, Outcome::Ok),
+        Listed::Remote(task) => (task.remote.to_string(), task.upid.clone(), task.endtime, task.outcome.clone()),
+    }
+}
+
+fn listed(store: &Store, query: &StartQuery) -> Vec<(String, String, i64, Outcome)> {
+    store.page_by_start(query).unwrap().rows.iter().map(shown).collect()
+}
+
+/// UPIDs of all kinds: of PVE and PBS, hosts of ours, and such as nobody should write.
+fn upids() -> impl Strategy<Value = String> {
+    let hex = |max: u64| (0..max).prop_map(|n| format!("{n:08X}"));
+    let odd = prop_oneof![
+        Just("0000abcd".to_owned()),
+        Just("000000000000000F".to_owned()),
+        any::<u64>().prop_map(|n| format!("{n:08X}"))
+    ];
+    let pstart = prop_oneof![4 => hex(1 << 30), 1 => odd];
+    let start = prop_oneof![
+        8 => (1_700_000_000u64..1_700_000_900).prop_map(|n| format!("{n:08X}")),
+        1 => (0..i64::MAX as u64).prop_map(|n| format!("{n:08X}"))
+    ];
+    let counter = prop_oneof![3 => Just(String::new()), 1 => any::<u64>().prop_map(|n| format!("{n:08X}:"))];
+    let id = prop_oneof![
+        3 => (0u32..2000).prop_map(|n| n.to_string()),
+        1 => Just(String::new()),
+        1 => Just("007".to_owned()),
+        1 => "[a-z0-9\\\\/%'\"-]{1,12}"
+    ];
+    let user = prop_oneof![Just("root@pam"), Just("a@pve!token"), Just("\u{e9}\u{202e}@x")];
+    let comment = prop_oneof![9 => Just(""), 1 => Just("a comment")];
+    let node = prop_oneof![Just("a"), Just("b"), Just("node-1.x")];
+    let kind = prop_oneof![Just("vzdump"), Just("qmstart"), Just("x")];
+    (node, hex(1 << 32), pstart, counter, start, kind, id, user, comment).prop_map(
+        |(node, pid, pstart, counter, start, kind, id, user, comment)| {
+            format!("UPID:{node}:{pid}:{pstart}:{counter}{start}:{kind}:{id}:{user}:{comment}")
+        },
+    )
+}
+
+fn outcomes() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        3 => Just(Outcome::Ok),
+        1 => (0u64..99).prop_map(Outcome::Warnings),
+        1 => prop_oneof![Just(String::new()), Just("job errors".to_owned()), ".{0,30}"].prop_map(Outcome::Error),
+        1 => Just(Outcome::Unknown("why".into())),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, rng_seed: RngSeed::Fixed(7), ..ProptestConfig::default() })]
+
+    /// In whatever batches and order and however often they come, each is there once, byte for byte as it was.
+    #[test]
+    fn every_upid_comes_back_once(
+        tasks in proptest::collection::vec((upids(), 0..5_000i64, outcomes(), 0..2usize), 1..60),
+        order in proptest::collection::vec(0..60usize, 0..150),
+        size in 1..30usize,
+    ) {
+        let world = World::new();
+        let mut store = world.store();
+        let remotes = [remote(&mut store, "one"), remote(&mut store, "two")];
+        let mut ends: Vec<(usize, RemoteEnd)> = vec![];
+        let mut seen = BTreeSet::new();
+        for (upid, took, outcome, of) in &tasks {
+            if seen.insert((upid, of)) {
+                ends.push((*of, end(upid, *took, outcome.clone())));
+            }
+        }
+        let order: Vec<usize> = order.into_iter().filter(|at| *at < ends.len()).chain(0..ends.len()).collect();
+        for some in order.chunks(size) {
+            for (which, id) in remotes.iter().enumerate() {
+                let mine = some.iter().map(|at| &ends[*at]).filter(|(of, _)| *of == which);
+                store.add_remote_tasks(*id, &batch(mine.map(|(_, end)| end.clone()).collect())).unwrap();
+            }
+        }
+        let mut wanted: Vec<_> = ends
+            .iter()
+            .map(|(of, end)| {
+                (["one", "two"][*of].to_owned(), end.upid.to_string(), end.endtime, end.outcome.clone())
+            })
+            .collect();
+        let fresh = world.store();
+        let mut found = listed(&fresh, &all());
+        prop_assert!(found.windows(2).all(|pair| start(&pair[0].1) >= start(&pair[1].1)));
+        wanted.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+        found.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+        prop_assert_eq!(found, wanted);
+        for (of, end) in &ends {
+            let name = ["one", "two"][*of];
+            let one = fresh.remote_ended(name, end.upid.as_str(), end.upid.starttime).unwrap();
+            prop_assert_eq!(one.map(|task| task.upid), Some(end.upid.to_string()));
+        }
+        world.is_whole();
+    }
+}
+
+/// When it started; what nobody's clock shows stands together at the one end.
+fn start(upid: &str) -> i64 {
+    upid.parse::<Upid>().unwrap().starttime.min((1 << 44) - 1)
+}
+
+/// A world with tasks of two remotes and of its own, many of them in the same seconds, some of which took long.
+fn crowd(world: &World) -> Vec<Listed> {
+    let mut store = world.store();
+    let remotes = [remote(&mut store, "one"), remote(&mut store, "two")];
+    for (which, id) in remotes.iter().enumerate() {
+        let ends = (0..150).map(|n: i64| {
+            let start = 1_700_000_000 + (n * 7919 % 40) * 97;
+            let outcome = if n % 5 == 0 { Outcome::Error(format!("exit code {}", n % 3)) } else { Outcome::Ok };
+            let user = if n % 2 == 0 { "root" } else { "ann" };
+            let kind = if n % 3 == 0 { "backup" } else { "start" };
+            end(&format!("UPID:n{which}:{n:08X}:00000010:{start:08X}:{kind}:{n}:{user}@pam:"), n % 50, outcome)
+        });
+        store.add_remote_tasks(*id, &batch(ends.collect())).unwrap();
+    }
+    let mut sql = "UPDATE sqlite_sequence SET seq = 119 WHERE name = 'tasks';".to_owned();
+    for n in 1i64..120 {
+        let start = 1_700_000_000 + (n * 7907 % 40) * 97;
+        let took = [0, 5, 599, 600, 601, 4_000][n as usize % 6];
+        let start_of = if n % 11 == 0 { "NULL".to_owned() } else { start.to_string() };
+        sql += &format!(
+            "INSERT INTO history (id, taskid, taskname, starttime, endtime, outcome, result, user)
+             VALUES ({n}, {n}, 'backup', {start_of}, {}, 'OK', 'ok', 'ann');",
+            start + took
+        );
+    }
+    world.edit(&sql);
+    let page = store.page_by_start(&all()).unwrap();
+    assert_eq!((page.rows.len(), page.next), (300 + 119, None));
+    page.rows
+}
+
+#[test]
+fn pages_and_offsets_give_the_same_list_in_any_cut() {
+    let world = World::new();
+    let rows = crowd(&world);
+    let store = world.store();
+    let whole: Vec<_> = rows.iter().map(shown).collect();
+    let places: Vec<Place> = rows.iter().map(Listed::place).collect();
+    assert!(places.windows(2).all(|pair| pair[0] > pair[1]), "in order, and no two have one place");
+    for limit in [1, 7, 100, 500] {
+        for reverse in [false, true] {
+            let mut query = StartQuery { limit, reverse, ..all() };
+            let mut found = vec![];
+            loop {
+                let page = store.page_by_start(&query).unwrap();
+                found.extend(page.rows.iter().map(shown));
+                match page.next {
+                    Some(next) => query.after = Some(next),
+                    None => break,
+                }
+            }
+            if reverse {
+                found.reverse();
+            }
+            assert!(found == whole, "{limit} {reverse}");
+        }
+    }
+    for offset in [0, 1, 50, 299, 300, 418, 419, 1_000_000] {
+        let found = listed(&store, &StartQuery { offset, limit: 9, ..all() });
+        let from = (offset as usize).min(whole.len());
+        assert_eq!(found, whole[from..(from + 9).min(whole.len())], "{offset}");
+    }
+}
+
+#[test]
+fn filters_hold_for_other_hosts_as_for_our_own() {
+    let world = World::new();
+    let whole = crowd(&world);
+    let store = world.store();
+    let failed = |row: &Listed| matches!(row, Listed::Remote(task) if matches!(task.outcome, Outcome::Error(_)));
+    let user = |row: &Listed| match row {
+        Listed::Local(_) => "ann".to_owned(),
+        Listed::Remote(task) => task.user.trim_end_matches("@pam").to_owned(),
+    };
+    let kind = |row: &Listed| match row {
+        Listed::Local(_) => "backup".to_owned(),
+        Listed::Remote(task) => task.kind.to_string(),
+    };
+    let of = |row: &Listed, name: &str| matches!(row, Listed::Remote(task) if *task.remote == *name);
+    let check = |query: StartQuery, holds: &dyn Fn(&Listed) -> bool| {
+        let wanted: Vec<_> = whole.iter().filter(|row| holds(row)).map(shown).collect();
+        assert!(!wanted.is_empty());
+        assert_eq!(listed(&store, &query), wanted, "{query:?}");
+        let cut = StartQuery { offset: 3, limit: 5, ..query };
+        assert_eq!(listed(&store, &cut), wanted[3..8.min(wanted.len())], "{cut:?}");
+    };
+    let filter = |filter: Filter| StartQuery { filter, ..all() };
+    let errors = Filter { results: vec![Class::Error], ..Filter::default() };
+    check(filter(errors.clone()), &failed);
+    let of_ann = Filter { user: Some("ann".into()), ..Filter::default() };
+    check(filter(of_ann.clone()), &|row| user(row) == "ann");
+    check(filter(Filter { user: Some("ann".into()), ..errors }), &|row| failed(row) && user(row) == "ann");
+    check(filter(Filter { name: Some("backup".into()), ..Filter::default() }), &|row| kind(row) == "backup");
+    check(StartQuery { remote: Some("one".into()), ..all() }, &|row| of(row, "one"));
+    check(StartQuery { node: Some("n1".into()), ..all() }, &|row| of(row, "two"));
+    check(StartQuery { kind: Some("start".into()), ..all() }, &|row| {
+        matches!(row, Listed::Remote(_)) && kind(row) == "start"
+    });
+    let span = Filter { since: Some(1_700_000_970), until: Some(1_700_001_940), ..Filter::default() };
+    check(filter(span), &|row| (1_700_000_970..=1_700_001_940).contains(&row.place().start));
+    let none = StartQuery { kind: Some("nothing".into()), ..all() };
+    assert_eq!(listed(&store, &none), []);
+}
+
+#[test]
+fn what_runs_there_is_apart_until_its_host_tells_of_its_end() {
+    let world = World::new();
+    let mut store = world.store();
+    let id = remote(&mut store, "one");
+    let upid = |n: i64| format!("UPID:n:{n:08X}:00000010:6553F100:backup:{n}:root@pam:");
+    let run = |n: i64| RemoteRun { upid: upid(n), start: 0x6553_F100, detail: serde_json::json!({ "name": "x" }) };
+    let told = Batch { running: vec![run(1), run(2), run(3)], now: 100, ..Batch::default() };
+    store.add_remote_tasks(id, &told).unwrap();
+    let live = |store: &Store| -> Vec<(String, i64, bool)> {
+        let live = store.remote_active(Some("one")).unwrap();
+        live.into_iter().map(|live| (live.run.upid, live.seen, live.stale)).collect()
+    };
+    assert_eq!(live(&store).len(), 3);
+    assert_eq!(store.remote_active(Some("other")).unwrap(), []);
+    store.remote_failed(id, "no route to host", 150).unwrap();
+    assert!(live(&store).iter().all(|(_, seen, stale)| (*seen, *stale) == (100, true)), "not seen since, not ended");
+    // Part of an answer says nothing of what it does not name.
+    store.add_remote_tasks(id, &Batch { running: vec![run(1)], now: 200, ..Batch::default() }).unwrap();
+    assert_eq!(live(&store), [(upid(1), 200, false), (upid(2), 100, false), (upid(3), 100, false)]);
+    let ended = vec![end(&upid(2), 60, Outcome::Ok)];
+    let whole = Batch { ended, running: vec![run(1), run(2)], whole: true, now: 300, ..Batch::default() };
+    let added = store.add_remote_tasks(id, &whole).unwrap();
+    assert_eq!((added.new, added.changed), (2, 0));
+    assert_eq!(live(&store), [(upid(1), 300, false)]);
+    let lost = listed(&store, &all());
+    let why = "its host does not know of it any more".to_owned();
+    assert!(lost.contains(&("one".into(), upid(3), 300, Outcome::Unknown(why))), "{lost:?}");
+    // The truth comes late, and replaces that.
+    let late = store.add_remote_tasks(id, &batch(vec![end(&upid(3), 9, Outcome::Warnings(2))])).unwrap();
+    assert_eq!((late.new, late.changed), (0, 1));
+    assert_eq!(store.remote_ended("one", &upid(3), 0x6553_F100).unwrap().unwrap().outcome, Outcome::Warnings(2));
+}
+
+#[test]
+fn a_removed_remote_takes_all_of_its_own_with_it_and_nothing_else() {
+    let world = World::new();
+    let whole = crowd(&world);
+    let mut store = world.store();
+    assert_eq!(store.remove_remote("nobody").unwrap(), None);
+    assert_eq!(store.remove_remote("one").unwrap(), Some(150));
+    let left: Vec<_> = whole.iter().map(shown).filter(|(remote, ..)| remote != "one").collect();
+    assert_eq!(listed(&store, &all()), left);
+    let far = StartQuery { offset: 200, ..all() };
+    assert_eq!(listed(&store, &far), left[200..], "the counts agree");
+    remote(&mut store, "one");
+    assert_eq!(listed(&store, &all()), left, "a new one of the name begins with nothing");
+    world.is_whole();
+}
