@@ -36,6 +36,7 @@ pub mod io {
     pub mod process;
     pub mod pty;
     pub mod spool;
+    pub mod ssh;
     pub mod store;
     pub mod streams;
     pub mod sys;
@@ -51,6 +52,7 @@ pub mod app {
     pub mod db;
     pub mod ending;
     pub mod export;
+    pub mod far;
     pub mod handover;
     pub mod launch;
     pub mod launch_args;
@@ -58,6 +60,7 @@ pub mod app {
     pub mod output;
     pub mod parse;
     pub mod parse_args;
+    pub mod remote;
     pub mod session;
     pub mod show;
     pub mod spec;

@@ -24,7 +24,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["app/launch_args.rs", "app/control_args.rs", "app/parse_args.rs", "bin/"]),
     ("clap_complete", &["app/control_args.rs", "app/control.rs"]),
     ("chrono", &["app/show.rs", "app/when.rs", "io/sys.rs"]),
-    ("shell_words", &["app/launch/", "app/launch_args.rs", "app/show.rs"]),
+    ("shell_words", &["app/far.rs", "app/launch/", "app/launch_args.rs", "app/remote.rs", "app/show.rs"]),
     ("base64", &["model/task.rs"]),
     ("memchr", &["model/feedback.rs", "io/feedfile.rs", "io/logread.rs", "io/tasklog.rs"]),
     ("serde", &["model/", "io/", "app/handover.rs", "app/output.rs"]),

@@ -30,7 +30,7 @@ use crate::{
     },
     model::{
         feedback::Feedback,
-        query::{Filter, Page, Query},
+        query::{After, Filter, Page, Query},
         task::{Asker, End, HistoryRow, Outcome, Process, Signal, Status, Task, TaskId, TaskRef, Timestamp, exit_code},
     },
 };
@@ -70,6 +70,30 @@ pub enum ControlError {
     /// No run of the name has ended.
     #[error("no run of the name {0:?} has ended")]
     NoRuns(String),
+    /// Not a remote.
+    #[error("there is no remote {0:?}; see: control remote list")]
+    NoSuchRemote(String),
+    /// Not one remote.
+    #[error("there are no remotes; add one with: control remote add NAME --ssh HOST")]
+    NoRemotes,
+    /// A remote of that name.
+    #[error("there is a remote {0:?} already; remove it first, or take another name")]
+    RemoteThere(String),
+    /// Another host did not do it.
+    #[error("remote {0}: {1}")]
+    Remote(String, String),
+    /// Tasks of more than one host.
+    #[error("these tasks are of several hosts; name those of one host at a time")]
+    ManyHosts,
+    /// Only for own tasks.
+    #[error("this cannot be done on remote {0}; log in there")]
+    NotThere(String),
+    /// A cursor of the other order.
+    #[error("this cursor is of a page {0} other hosts; give --after the one that a page like this one named")]
+    OtherOrder(&'static str),
+    /// What only tasks of remotes have.
+    #[error("--node and --type are for tasks of remotes; use them with --remote or --all-remotes")]
+    RemotesOnly,
     /// It cannot be launched once more.
     #[error("cannot run task {0} again: {1}")]
     NotAgain(i64, String),
@@ -117,7 +141,7 @@ impl ControlError {
     /// The exit code of section 4 and 13.
     pub fn exit_code(&self) -> i32 {
         match self {
-            ControlError::Time(..) => exit_code::USAGE,
+            ControlError::Time(..) | ControlError::OtherOrder(_) | ControlError::RemotesOnly => exit_code::USAGE,
             _ => exit_code::FAILED,
         }
     }
@@ -146,6 +170,9 @@ pub fn run(args: ControlArgs, out: &mut Output<'_>) -> Done {
         return Ok(0);
     }
     let mut desk = Desk { db: db::path(args.db.as_deref())?, json: args.json, out };
+    if let Some(done) = desk.far(&args.verb) {
+        return done;
+    }
     match args.verb {
         Verb::Reserve(wanted) => desk.reserve(&wanted),
         Verb::List(wanted) => desk.list(&wanted),
@@ -165,6 +192,7 @@ pub fn run(args: ControlArgs, out: &mut Output<'_>) -> Done {
         Verb::Backup(wanted) => desk.backup(&wanted),
         Verb::Verify(wanted) => desk.verify(&wanted),
         Verb::Export(wanted) => desk.export(&wanted),
+        Verb::Remote(wanted) => desk.remote(&wanted),
         Verb::Completions(_) => Ok(0),
     }
 }
@@ -258,6 +286,9 @@ impl Desk<'_, '_> {
 
     fn list_once(&mut self, store: &mut Store, wanted: &args::List) -> Done {
         let (since, until) = (time("--since", &wanted.since)?, time("--until", &wanted.until)?);
+        if wanted.remote.is_some() || wanted.all_remotes {
+            return self.list_far(store, wanted, since, until);
+        }
         let mut survey = truth::survey(store)?;
         let now = sys::now().wall;
         survey.live.retain(|live| {
@@ -446,7 +477,6 @@ impl Desk<'_, '_> {
             user: wanted.user.clone(),
         };
         let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
-        let query = Query { filter, limit, after: wanted.after, offset: 0, reverse: wanted.reverse };
         let mut store = self.open()?;
         let survey = truth::survey(&mut store)?;
         if !survey.settled && !survey.ended.is_empty() {
@@ -455,6 +485,18 @@ impl Desk<'_, '_> {
                 "{count} ended but could not be moved to history: the database cannot be written just now"
             ));
         }
+        if wanted.remote.is_some() || wanted.all_remotes {
+            return self.history_far(&store, wanted, filter);
+        }
+        let after = match wanted.after {
+            Some(After::Start(_)) => return Err(ControlError::OtherOrder("with")),
+            Some(After::End(cursor)) => Some(cursor),
+            None => None,
+        };
+        if wanted.node.is_some() || wanted.kind.is_some() {
+            return Err(ControlError::RemotesOnly);
+        }
+        let query = Query { filter, limit, after, offset: wanted.offset, reverse: wanted.reverse };
         let page = store.page(&query)?;
         let next = page.next.map(|cursor| cursor.to_string());
         if wanted.jsonl {

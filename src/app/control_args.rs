@@ -7,7 +7,8 @@ use clap_complete::Shell;
 
 use crate::model::{
     export::ExportCursor,
-    query::Cursor,
+    query::After,
+    remote::{RemoteName, parse_ssh_host},
     task::{Class, Signal, Status, TaskRef, parse_span},
 };
 
@@ -76,6 +77,8 @@ pub enum Verb {
     Verify(Verify),
     /// Print the tasks that run and those that ended since a cursor, for another host that follows this one
     Export(Export),
+    /// Follow other hosts: their tasks are kept here, to be listed with those of this host
+    Remote(Remote),
     /// Print shell completions
     Completions(Completions),
 }
@@ -133,6 +136,12 @@ pub struct List {
     /// Only tasks that started at this time or earlier
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub until: Option<String>,
+    /// The tasks of this remote instead of those of this host
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "status"])]
+    pub remote: Option<RemoteName>,
+    /// Also the tasks of all remotes
+    #[arg(long, conflicts_with_all = ["all", "status", "remote"])]
+    pub all_remotes: bool,
 }
 
 /// A verb on one task.
@@ -190,7 +199,22 @@ pub struct History {
     pub limit: u32,
     /// Go on after the page that named this cursor
     #[arg(long, value_name = "CURSOR", allow_hyphen_values = true)]
-    pub after: Option<Cursor>,
+    pub after: Option<After>,
+    /// Pass over so many rows first
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "after")]
+    pub offset: u64,
+    /// The tasks of this remote instead of those of this host, by their starts
+    #[arg(long, value_name = "NAME")]
+    pub remote: Option<RemoteName>,
+    /// Those of this host and of all remotes, by their starts
+    #[arg(long, conflicts_with = "remote")]
+    pub all_remotes: bool,
+    /// With --remote or --all-remotes: only tasks of remotes that ran on this node
+    #[arg(long)]
+    pub node: Option<String>,
+    /// With --remote or --all-remotes: only tasks of remotes of this type, as their UPIDs name it
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Option<String>,
     /// Oldest first
     #[arg(long)]
     pub reverse: bool,
@@ -326,6 +350,60 @@ pub struct Verify {
     pub repair: bool,
 }
 
+/// `remote`
+#[derive(Debug, Clone, Args)]
+pub struct Remote {
+    /// What to do
+    #[command(subcommand)]
+    pub verb: RemoteVerb,
+}
+
+/// The verbs of `remote`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum RemoteVerb {
+    /// Follow another host from now on
+    Add(RemoteAdd),
+    /// Follow a host no more, and forget its tasks
+    Remove(RemoteOne),
+    /// List the remotes: last contact, lag, last error, how many tasks
+    List,
+    /// Ask a remote whether it answers
+    Test(RemoteOne),
+    /// Fetch what is new from all remotes, or from some
+    Sync(RemoteSync),
+}
+
+/// `remote add`
+#[derive(Debug, Clone, Args)]
+pub struct RemoteAdd {
+    /// A name for it, which stands before the UPIDs of its tasks
+    pub name: RemoteName,
+    /// A host that runs taskwatcher, reached by your own ssh with its configuration, keys and agent
+    #[arg(long, value_name = "[USER@]HOST", value_parser = parse_ssh_host)]
+    pub ssh: String,
+    /// The database there [default: the one that control uses there]
+    #[arg(long, value_name = "PATH")]
+    pub remote_db: Option<String>,
+}
+
+/// A verb on one remote.
+#[derive(Debug, Clone, Args)]
+pub struct RemoteOne {
+    /// Its name
+    pub name: RemoteName,
+}
+
+/// `remote sync`
+#[derive(Debug, Clone, Args)]
+pub struct RemoteSync {
+    /// Only these
+    #[arg(value_name = "NAME")]
+    pub names: Vec<RemoteName>,
+    /// Go on, and ask each again after so long
+    #[arg(long, value_name = "DURATION", value_parser = parse_span)]
+    pub every: Option<Duration>,
+}
+
 /// `completions`
 #[derive(Debug, Clone, Args)]
 pub struct Completions {
@@ -396,11 +474,13 @@ pub fn normalize(argv: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
         return argv;
     }
     let end = argv.iter().position(|word| word == "--").unwrap_or(argv.len());
-    let dashed = (at..end).find_map(|index| {
+    let dashed = |index: usize| {
         let bare = argv[index].to_str()?.strip_prefix("--")?;
         let (verb, value) = bare.split_once('=').map_or((bare, None), |(verb, value)| (verb, Some(value.to_owned())));
         is_verb(verb).then(|| (index, OsString::from(verb), value))
-    });
+    };
+    // Beside another verb, --remote is an option of that.
+    let dashed = (at..end).filter_map(dashed).min_by_key(|(_, verb, _)| verb == "remote");
     if let Some((index, verb, value)) = dashed {
         match value {
             Some(value) => argv[index] = value.into(),
@@ -442,6 +522,8 @@ mod tests {
         assert_eq!(normal("control --name list --reserve"), "control reserve --name list");
         assert_eq!(normal("control --feedback=12"), "control feedback 12");
         assert_eq!(normal("control --db=x --list"), "control --db=x list");
+        assert_eq!(normal("control --remote a --list"), "control list --remote a");
+        assert_eq!(normal("control --remote sync a"), "control remote sync a");
     }
 
     #[test]

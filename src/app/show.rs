@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::truth::Live;
+use crate::io::store::Remote;
 use crate::model::{
     ansi::misleads,
     query::Page,
@@ -360,6 +361,115 @@ pub fn history_table(page: &Page<HistoryRow>, now: Timestamp, width: Option<u16>
             text(&row.info1),
             text(&row.info2),
             text(&row.info3),
+        ]
+    });
+    table(&COLUMNS, rows.collect(), width, colours)
+}
+
+/// A field of a row that is a text, made fit for a cell.
+fn field(row: &Value, key: &str) -> String {
+    row[key].as_str().map(cell).unwrap_or_default()
+}
+
+/// When something was, as a cell; nothing where it is not known.
+fn time_of(row: &Value, key: &str, now: Timestamp, width: Option<u16>) -> String {
+    row[key].as_i64().map(|secs| short_time(secs, now, width)).unwrap_or_default()
+}
+
+/// The whole name of a task, for other verbs: the UPID with its remote, or our own number.
+fn name_of(row: &Value) -> String {
+    match (row["remote"].as_str(), row["upid"].as_str(), row["taskid"].as_i64()) {
+        (None, _, Some(id)) => id.to_string(),
+        (_, upid, _) => upid.map(clean).unwrap_or_default(),
+    }
+}
+
+/// The table of tasks of several hosts that have not ended, from their JSON.
+pub fn far_task_table(rows: &[Value], now: Timestamp, width: Option<u16>, colours: bool) -> String {
+    const COLUMNS: [Column; 8] = [
+        column("REMOTE", Kind::Text, 9, true),
+        column("NAME", Kind::Text, 9, true),
+        column("STATUS", Kind::State, 9, true),
+        column("START", Kind::Word, 4, true),
+        column("DURATION", Kind::Number, 7, true),
+        column("PROGRESS", Kind::Word, 6, false),
+        column("NOT SEEN SINCE", Kind::Word, 8, false),
+        column("TASK", Kind::Word, 5, true),
+    ];
+    let rows = rows.iter().map(|row| {
+        vec![
+            field(row, "remote"),
+            field(row, "name"),
+            field(row, "status"),
+            time_of(row, "starttime", now, width),
+            row["duration"].as_f64().map(seconds).unwrap_or_default(),
+            row["progress"].as_f64().map(bar).unwrap_or_default(),
+            time_of(row, "not_seen_since", now, width),
+            name_of(row),
+        ]
+    });
+    table(&COLUMNS, rows.collect(), width, colours)
+}
+
+/// The table of tasks of several hosts that have ended, from their JSON.
+pub fn far_history_table(rows: &[Value], now: Timestamp, width: Option<u16>, colours: bool) -> String {
+    const COLUMNS: [Column; 8] = [
+        column("REMOTE", Kind::Text, 9, true),
+        column("NAME", Kind::Text, 9, true),
+        column("OUTCOME", Kind::Outcome, 9, true),
+        column("START", Kind::Word, 8, true),
+        column("END", Kind::Word, 4, true),
+        column("DURATION", Kind::Number, 7, true),
+        column("USER", Kind::Text, 3, false),
+        column("TASK", Kind::Word, 5, true),
+    ];
+    let rows = rows.iter().map(|row| {
+        let why = row["termerror"].as_str().filter(|_| row["outcome"] == "unknown");
+        let outcome = why.map_or_else(|| field(row, "outcome"), |why| cell(&format!("unknown: {why}")));
+        vec![
+            field(row, "remote"),
+            field(row, "taskname"),
+            outcome,
+            time_of(row, "starttime", now, width),
+            time_of(row, "endtime", now, width),
+            row["duration"].as_f64().map(seconds).unwrap_or_default(),
+            field(row, "user"),
+            name_of(row),
+        ]
+    });
+    table(&COLUMNS, rows.collect(), width, colours)
+}
+
+/// The table of remotes; `counts` are how many tasks of each run and have ended.
+pub fn remote_table(
+    remotes: &[Remote],
+    counts: &[[i64; 2]],
+    now: Timestamp,
+    width: Option<u16>,
+    colours: bool,
+) -> String {
+    const COLUMNS: [Column; 9] = [
+        column("NAME", Kind::Text, 9, true),
+        column("SOURCE", Kind::Text, 6, true),
+        column("LAST CONTACT", Kind::Word, 9, true),
+        column("LAG", Kind::Number, 4, false),
+        column("RUNNING", Kind::Number, 7, true),
+        column("ENDED", Kind::Number, 7, true),
+        column("UNREAD", Kind::Number, 5, false),
+        column("ERROR", Kind::Text, 8, false),
+        column("CURSOR", Kind::Text, 1, false),
+    ];
+    let rows = remotes.iter().zip(counts).map(|(remote, [running, ended])| {
+        vec![
+            cell(&remote.name),
+            cell(&remote.source.to_string()),
+            remote.contact.map_or_else(|| "never".to_owned(), |at| short_time(at, now, width)),
+            remote.lag.map(|lag| seconds(lag as f64)).unwrap_or_default(),
+            running.to_string(),
+            ended.to_string(),
+            if remote.unread > 0 { remote.unread.to_string() } else { String::new() },
+            remote.error.as_deref().map(cell).unwrap_or_default(),
+            remote.cursor.as_deref().map(cell).unwrap_or_default(),
         ]
     });
     table(&COLUMNS, rows.collect(), width, colours)

@@ -1,0 +1,153 @@
+//! Commands on other hosts, through the user's own `ssh` with its configuration, keys and agent.
+//!
+//! One job: run one command line there and hand on what it prints, line by line. It knows nothing of tasks.
+
+use std::{
+    io::{self, Read},
+    os::fd::AsFd,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// What ssh is told besides: it must never ask anybody, and must notice a host that is gone.
+const OPTIONS: [&str; 8] = [
+    "-oBatchMode=yes",
+    "-oConnectTimeout=10",
+    "-oServerAliveInterval=15",
+    "-oServerAliveCountMax=2",
+    "-oClearAllForwardings=yes",
+    "-oPermitLocalCommand=no",
+    "-T",
+    "--",
+];
+/// A line may not be longer than this; ours have a megabyte at the most.
+const LONGEST_LINE: usize = 64 << 20;
+/// The exit code with which ssh itself fails.
+const SSH_FAILED: i32 = 255;
+
+/// Why a command could not be run there.
+#[derive(Debug, thiserror::Error)]
+pub enum SshError {
+    /// No ssh here.
+    #[error("cannot run ssh: {0}")]
+    NoSsh(io::Error),
+    /// ssh says why.
+    #[error("ssh failed: {0}")]
+    Failed(String),
+    /// Nothing came.
+    #[error("no answer for {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// No line of ours.
+    #[error("its answer has a line of over {} MB", LONGEST_LINE >> 20)]
+    LongLine,
+    /// Reading it.
+    #[error("cannot read what it prints: {0}")]
+    Read(io::Error),
+}
+
+/// Where a line comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// Its output.
+    Output,
+    /// Its messages, or those of ssh.
+    Messages,
+}
+
+/// Ends the program when we go before it does.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It is our child and not waited for yet, so the number is its own.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs a command line in a shell of `host` and hands each line that it prints to `see`, without its end. Gives its exit
+/// code. With `silence` it may print nothing for so long, and is then given up.
+///
+/// # Errors
+/// [`SshError`]; what `see` fails with.
+pub fn run<E: std::convert::From<SshError>>(
+    host: &str,
+    line: &str,
+    silence: Option<Duration>,
+    mut see: impl FnMut(From, &[u8]) -> Result<(), E>,
+) -> Result<i32, E> {
+    let mut command = Command::new("ssh");
+    command.args(OPTIONS).arg(host).arg(line);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = Running(command.spawn().map_err(SshError::NoSsh)?);
+    let (mut output, mut messages) = (running.0.stdout.take(), running.0.stderr.take());
+    let mut pending = [Vec::new(), Vec::new()];
+    let mut last = String::new();
+    let mut buffer = vec![0; 1 << 16];
+    let timeout = match silence {
+        Some(limit) => PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX),
+        None => PollTimeout::NONE,
+    };
+    while output.is_some() || messages.is_some() {
+        let mut fds = vec![];
+        let mut which = vec![];
+        if let Some(pipe) = &output {
+            fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
+            which.push(From::Output);
+        }
+        if let Some(pipe) = &messages {
+            fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
+            which.push(From::Messages);
+        }
+        match poll(&mut fds, timeout) {
+            Ok(0) => return Err(SshError::TimedOut(silence.unwrap_or_default()).into()),
+            Ok(_) => {}
+            Err(nix::errno::Errno::EINTR) => continue,
+            Err(error) => return Err(SshError::Read(error.into()).into()),
+        }
+        let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
+        for (from, _) in which.into_iter().zip(ready).filter(|(_, ready)| *ready) {
+            let read = match from {
+                From::Output => output.as_mut().map(|pipe| pipe.read(&mut buffer)),
+                From::Messages => messages.as_mut().map(|pipe| pipe.read(&mut buffer)),
+            };
+            let count = match read {
+                Some(Ok(count)) => count,
+                Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Some(Err(error)) => return Err(SshError::Read(error).into()),
+                None => 0,
+            };
+            let held = &mut pending[usize::from(from == From::Messages)];
+            held.extend_from_slice(&buffer[..count]);
+            let ended = count == 0;
+            let whole = match held.iter().rposition(|byte| *byte == b'\n') {
+                _ if ended => held.len(),
+                Some(end) => end + 1,
+                None if held.len() > LONGEST_LINE => return Err(SshError::LongLine.into()),
+                None => 0,
+            };
+            for text in held[..whole].split_inclusive(|byte| *byte == b'\n') {
+                let text = text.strip_suffix(b"\n").unwrap_or(text);
+                if from == From::Messages && !text.trim_ascii().is_empty() {
+                    last = String::from_utf8_lossy(text.trim_ascii()).into_owned();
+                }
+                see(from, text)?;
+            }
+            held.drain(..whole);
+            if ended {
+                match from {
+                    From::Output => output = None,
+                    From::Messages => messages = None,
+                }
+            }
+        }
+    }
+    let status = running.0.wait().map_err(SshError::Read)?;
+    match status.code() {
+        Some(SSH_FAILED) => Err(SshError::Failed(last).into()),
+        Some(code) => Ok(code),
+        None => Err(SshError::Failed(format!("{status}")).into()),
+    }
+}

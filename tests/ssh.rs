@@ -1,0 +1,391 @@
+//! `control remote` with hosts that run taskwatcher: through a real sshd on the loopback, and through a stand-in for
+//! `ssh` where a host must be slow, dead or mad.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a helper of a test fails the test, as the test itself does"
+)]
+
+mod support;
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs,
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::{Value, json};
+use support::{
+    Program, Ran, World,
+    desk::{CRASH_AT, KILLED},
+    until,
+};
+
+/// A host of ours, a folder of its own in the world, and the ways to it.
+impl World {
+    /// Puts a program called `ssh` before all others. In it, `$host` and `$line` are what ssh was asked for.
+    fn fake_ssh(&self, script: &str) {
+        fs::create_dir_all(self.path("bin")).unwrap();
+        let head = "#!/bin/sh\nwhile [ $# -gt 2 ]; do shift; done\nhost=$1 line=$2 TASKWATCHER_DB=$W/$1.db\nexport TASKWATCHER_DB\n";
+        self.program("bin/ssh", format!("{head}{script}\n"));
+    }
+
+    fn path_with_ours(&self) -> OsString {
+        let ours = Path::new(env!("CARGO_BIN_EXE_control")).parent().unwrap();
+        let others = std::env::var_os("PATH").unwrap_or_default();
+        let all = [self.path("bin"), ours.to_owned()].into_iter().chain(std::env::split_paths(&others));
+        std::env::join_paths(all).unwrap()
+    }
+
+    fn near(&self, args: &[&str]) -> Program<'_> {
+        self.control(args).env("PATH", self.path_with_ours())
+    }
+
+    /// A program of ours on that host.
+    fn there(&self, host: &str, script: &str) -> Program<'_> {
+        self.sh(script).env("PATH", self.path_with_ours()).env("TASKWATCHER_DB", self.path(format!("{host}.db")))
+    }
+
+    fn add(&self, host: &str) {
+        self.near(&["remote", "add", host, "--ssh", host]).run().ok();
+    }
+
+    /// The UPIDs of all that ended on remotes, as the list has them.
+    fn listed(&self) -> Vec<String> {
+        let page = self.near_json(&["history", "--all-remotes", "--limit", "1000"]);
+        let rows = page["rows"].as_array().unwrap().iter().filter(|row| !row["remote"].is_null());
+        rows.map(|row| row["upid"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The same as their host has them.
+    fn ended_there(&self, host: &str) -> Vec<String> {
+        let text = self.there(host, "control history --json --limit 1000").run().silent(0);
+        let page: Value = serde_json::from_str(text.text()).unwrap();
+        let upid = |row: &Value| format!("{host}!{}", row["upid"].as_str().unwrap());
+        page["rows"].as_array().unwrap().iter().map(upid).collect()
+    }
+
+    fn near_json(&self, args: &[&str]) -> Value {
+        let args: Vec<&str> = ["--json"].iter().chain(args).copied().collect();
+        let ran = self.near(&args).run().silent(0);
+        serde_json::from_str(ran.text()).unwrap()
+    }
+
+    #[track_caller]
+    fn same_as_there(&self, hosts: &[&str]) {
+        let listed = self.listed();
+        let there: BTreeSet<String> = hosts.iter().flat_map(|host| self.ended_there(host)).collect();
+        assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), there, "no gap");
+        assert_eq!(listed.len(), there.len(), "no double");
+    }
+}
+
+/// Runs what it is asked for on the host, whose database is `$W/HOST.db`.
+const HONEST: &str = "exec sh -c \"$line\"";
+/// The same, with answers of two tasks.
+const SHORT: &str = "exec sh -c \"$(printf %s \"$line\" | sed 's/--limit 5000/--limit 2/')\"";
+
+/// An sshd of our own, for this world alone.
+struct Sshd(Child);
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn sshd(world: &World) -> Option<Sshd> {
+    let program = Path::new("/usr/sbin/sshd");
+    if !program.exists() {
+        eprintln!("SKIPPED: there is no {program:?}; install openssh-server");
+        return None;
+    }
+    // Its privilege separation wants this folder, which the system's own service makes.
+    let _ = fs::create_dir("/run/sshd");
+    for key in ["host_key", "user_key"] {
+        world.sh(&format!("ssh-keygen -q -t ed25519 -N '' -f \"$W/{key}\"")).run().silent(0);
+    }
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let folder = world.path("");
+    let folder = folder.to_str().unwrap();
+    let path = world.path_with_ours();
+    let path = path.to_str().unwrap();
+    fs::write(
+        world.path("sshd_config"),
+        format!(
+            "ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host_key\nAuthorizedKeysFile {folder}/user_key.pub\n\
+             PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n\
+             SetEnv PATH={path} TASKWATCHER_DB={folder}/far.db\n"
+        ),
+    )
+    .unwrap();
+    let host_key = world.read("host_key.pub");
+    fs::write(world.path("known_hosts"), format!("[127.0.0.1]:{port} {host_key}")).unwrap();
+    fs::write(
+        world.path("ssh_config"),
+        format!(
+            "Host far\nHostName 127.0.0.1\nPort {port}\nIdentityFile {folder}/user_key\nIdentitiesOnly yes\n\
+             UserKnownHostsFile {folder}/known_hosts\nStrictHostKeyChecking yes\n"
+        ),
+    )
+    .unwrap();
+    // ssh looks for its configuration in the home of the user, whatever HOME says.
+    let real =
+        std::env::split_paths(&std::env::var_os("PATH").unwrap()).map(|dir| dir.join("ssh")).find(|p| p.exists());
+    fs::create_dir_all(world.path("bin")).unwrap();
+    world.program("bin/ssh", format!("#!/bin/sh\nexec {} -F \"$W/ssh_config\" \"$@\"\n", real.unwrap().display()));
+    let log = fs::File::create(world.path("sshd.log")).unwrap();
+    let child = Command::new(program)
+        .args(["-D", "-e", "-f"])
+        .arg(world.path("sshd_config"))
+        .stdin(Stdio::null())
+        .stderr(Stdio::from(log))
+        .spawn()
+        .unwrap();
+    let sshd = Sshd(child);
+    until("sshd to listen", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    Some(sshd)
+}
+
+#[test]
+fn a_real_ssh_remote_is_listed_shown_waited_for_and_ended() {
+    let world = World::new();
+    let Some(_sshd) = sshd(&world) else { return };
+    world.there("far", "launch --name 'my job' --info1 x sh -c 'echo \"a  b\"; exit 3'").run();
+    world.launch(["--name", "here", "true"]).run().silent(0);
+    world.near(&["remote", "add", "web", "--ssh", "far"]).run().ok();
+    tells(world.near(&["remote", "test", "web"]).run(), 0, &["remote web answers: host ", "taskwatcher 0."]);
+    tells(world.near(&["remote", "sync"]).run(), 0, &["remote web: 1 new"]);
+    let page = world.near_json(&["history", "--all-remotes"]);
+    let rows = page["rows"].as_array().unwrap();
+    assert_eq!(
+        rows.iter().map(|row| row["taskname"].as_str().unwrap()).collect::<BTreeSet<_>>(),
+        ["here", "my job"].into()
+    );
+    let far = rows.iter().find(|row| row["remote"] == "web").unwrap();
+    assert_eq!(
+        (&far["outcome"], &far["info1"], &far["exitcode"]),
+        (&json!("ERROR: exit code 3"), &json!("x"), &json!(3))
+    );
+    let upid = far["upid"].as_str().unwrap();
+    let shown = world.near_json(&["show", upid]);
+    assert_eq!((&shown["remote"], &shown["taskname"]), (&json!("web"), &json!("my job")));
+    assert_eq!(shown["argv"], json!(["sh", "-c", "echo \"a  b\"; exit 3"]));
+    assert_eq!(world.near(&["log", upid, "--no-time", "--limit", "1"]).run().silent(0).text(), "a  b\n");
+    tells(world.near(&["wait", upid]).run(), 1, &["ERROR: exit code 3"]);
+
+    let mut long = world.there("far", "exec launch --name long sh -c 'sleep 300 & sleep 300'").spawn();
+    until("the task to run there", || {
+        world.near(&["remote", "sync", "web"]).run().ok();
+        world.near_json(&["list", "--remote", "web"]).as_array().unwrap().len() == 1
+    });
+    let live = world.near_json(&["list", "--all-remotes"]);
+    assert_eq!(
+        (&live[0]["name"], &live[0]["status"], &live[0]["not_seen_since"]),
+        (&json!("long"), &json!("RUNNING"), &json!(null))
+    );
+    let upid = live[0]["upid"].as_str().unwrap();
+    tells(world.near(&["wait", upid, "--timeout", "0.1"]).run(), 124, &["has not ended"]);
+    tells(world.near(&["kill", upid]).run(), 0, &["killed by"]);
+    long.child.wait().unwrap();
+    tells(world.near(&["remote", "sync"]).run(), 0, &["1 new"]);
+    assert_eq!(world.near_json(&["list", "--remote", "web"]), json!([]));
+    let ended = world.near_json(&["history", "--remote", "web", "--name", "long"]);
+    assert_eq!(ended["rows"][0]["upid"].as_str().unwrap(), upid);
+    assert!(ended["rows"][0]["outcome"].as_str().unwrap().starts_with("ERROR: killed by"));
+    world.near(&["remote", "add", "closed", "--ssh", "nobody@127.0.0.1"]).run().ok();
+    tells(world.near(&["remote", "sync", "closed"]).run(), 1, &["remote closed: ssh failed: "]);
+}
+
+#[test]
+fn more_than_one_answer_holds_comes_whole_and_only_once() {
+    let world = World::new();
+    world.fake_ssh(SHORT);
+    world.add("a");
+    for round in 1..4 {
+        world.there("a", "for i in 1 2 3 4 5; do launch true; done").run();
+        world.near(&["remote", "sync"]).run().ok();
+        assert!(world.listed().len() >= round * 5, "{round}");
+        world.near(&["remote", "sync"]).run().ok();
+    }
+    world.same_as_there(&["a"]);
+    // A reservation is no task yet; one that lapsed is told of as history there tells of it.
+    world.there("a", "control reserve --name later").run().ok();
+    world.near(&["remote", "sync"]).run().ok();
+    assert_eq!(world.near_json(&["list", "--remote", "a"]), json!([]));
+    let there = rusqlite::Connection::open(world.path("a.db")).unwrap();
+    there.execute_batch("UPDATE tasks SET expires = 1000").unwrap();
+    tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 1 new"]);
+    tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 0 new"]);
+    let row = world.near_json(&["history", "--remote", "a", "--name", "later"])["rows"][0].clone();
+    assert!(row["outcome"].as_str().unwrap().starts_with("ERROR: reservation lapsed"), "{row}");
+    tells(world.near(&["show", row["upid"].as_str().unwrap()]).run(), 0, &["reservation lapsed"]);
+    world.is_whole();
+}
+
+#[test]
+fn a_sync_that_is_killed_anywhere_loses_nothing_and_doubles_nothing() {
+    for point in ["sync.told", "sync.added"] {
+        let world = World::new();
+        world.fake_ssh(SHORT);
+        world.add("a");
+        world.add("b");
+        world.there("a", "for i in 1 2 3 4 5; do launch true; done").run().silent(0);
+        world.there("b", "for i in 1 2 3; do launch true; done").run().silent(0);
+        let mut killed = 0;
+        // Each time a little more is in, and at last nothing is new; the point is passed once for each answer.
+        while killed < 4 {
+            let ran = world.near(&["remote", "sync"]).env(CRASH_AT, point).run();
+            assert_eq!(ran.code, KILLED, "{ran:?}");
+            killed += 1;
+        }
+        world.near(&["remote", "sync"]).run().ok();
+        world.same_as_there(&["a", "b"]);
+        world.is_whole();
+    }
+}
+
+#[test]
+fn a_hanging_remote_keeps_nobody_waiting_and_its_tasks_are_not_called_ended() {
+    let world = World::new();
+    world.fake_ssh(HONEST);
+    for host in ["a", "b", "hangs"] {
+        world.add(host);
+        world.there(host, "launch true").run().silent(0);
+    }
+    let mut long = world.there("hangs", "exec launch --name long sleep 300").spawn();
+    until("it to run", || {
+        world.near(&["remote", "sync", "hangs"]).run().ok();
+        world.near_json(&["list", "--remote", "hangs"]).as_array().unwrap().len() == 1
+    });
+    world.fake_ssh(&format!("[ $host != hangs ] || exec sleep 300\n{HONEST}"));
+    world.there("a", "launch true").run().silent(0);
+    let mut sync = world.near(&["remote", "sync", "--every", "50ms"]).spawn();
+    until("the others to be told of, round after round", || {
+        world.listed().iter().filter(|upid| upid.starts_with("a!")).count() == 2
+    });
+    world.there("b", "launch true").run().silent(0);
+    until("the others to be told of again", || {
+        world.listed().iter().filter(|upid| upid.starts_with("b!")).count() == 2
+    });
+    sync.signal(nix::sys::signal::Signal::SIGKILL);
+    sync.child.wait().unwrap();
+    world.fake_ssh("[ $host != hangs ] || { echo 'no route to host' >&2; exit 255; }\nexec sh -c \"$line\"");
+    tells(world.near(&["remote", "sync", "hangs"]).run(), 1, &["remote hangs: ssh failed: no route to host"]);
+    let live = world.near_json(&["list", "--all-remotes"]);
+    assert_eq!((&live[0]["name"], &live[0]["status"]), (&json!("long"), &json!("RUNNING")));
+    assert_eq!(live[0]["not_seen_since"], live[0]["seen"]);
+    let table = world.near(&["list", "--remote", "hangs"]).run().silent(0);
+    assert!(table.text().contains("NOT SEEN SINCE"), "{}", table.text());
+    let listed = world.near_json(&["remote", "list"]);
+    let dead = listed.as_array().unwrap().iter().find(|remote| remote["name"] == "hangs").unwrap();
+    assert_eq!((&dead["failures"], &dead["error"]), (&json!(1), &json!("ssh failed: no route to host")));
+    // It is left alone for a while, unless somebody names it.
+    let ran = world.near(&["remote", "sync"]).run();
+    tells(ran, 0, &["remote hangs is left alone for", "no route to host", "remote a: 0 new"]);
+    long.signal(nix::sys::signal::Signal::SIGTERM);
+    long.child.wait().unwrap();
+}
+
+#[test]
+fn a_database_that_was_made_anew_is_followed_from_its_beginning() {
+    let world = World::new();
+    world.fake_ssh(HONEST);
+    world.add("a");
+    world.there("a", "launch --name old true").run().silent(0);
+    let mut long = world.there("a", "exec launch --name long sleep 300").spawn();
+    until("it to run", || {
+        world.near(&["remote", "sync", "a"]).run().ok();
+        world.near_json(&["list", "--remote", "a"]).as_array().unwrap().len() == 1
+    });
+    long.signal(nix::sys::signal::Signal::SIGKILL);
+    long.child.wait().unwrap();
+    world.sh("rm -rf \"$W\"/a.db*").run().silent(0);
+    world.there("a", "launch --name new true").run().silent(0);
+    tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 2 new"]);
+    assert_eq!(world.near_json(&["list", "--remote", "a"]), json!([]));
+    let page = world.near_json(&["history", "--remote", "a"]);
+    let mut said: Vec<_> = page["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["taskname"].as_str().unwrap(), row["outcome"].as_str().unwrap()))
+        .collect();
+    said.sort_unstable();
+    assert_eq!(said, [("long", "unknown"), ("new", "OK"), ("old", "OK")]);
+}
+
+#[test]
+fn an_answer_that_is_cut_off_or_garbled_keeps_what_is_true_and_is_asked_for_again() {
+    let world = World::new();
+    world.fake_ssh("sh -c \"$line\" | head -n 3");
+    world.add("a");
+    world.there("a", "for i in 1 2 3 4 5; do launch true; done").run().silent(0);
+    tells(world.near(&["remote", "sync"]).run(), 1, &["remote a: its answer was cut off"]);
+    assert_eq!(world.listed().len(), 2);
+    assert_eq!(world.near_json(&["remote", "list"])[0]["cursor"], json!(null));
+    // Lines that are none, in the middle of good ones; and one of a newer version, which is nothing bad.
+    let garbled = "sh -c \"$line\" | sed '2s/^/\\xff\\n{\"type\":\"ended\",\"task\":{\"upid\":\"UPID:x\"}}\\n{\"type\":\"later\"}\\n/'";
+    world.fake_ssh(garbled);
+    tells(world.near(&["remote", "sync", "a"]).run(), 0, &["remote a: 3 new"]);
+    assert_eq!(world.near_json(&["remote", "list"])[0]["unread"], 2);
+    world.same_as_there(&["a"]);
+    world.fake_ssh("echo '{\"type\":\"start\",\"version\":99,\"taskwatcher\":\"9\",\"database\":\"x\",\"host\":\"h\",\"anew\":false}'");
+    world
+        .near(&["remote", "sync", "a"])
+        .run()
+        .says(1, &["it speaks version 99 of the export", "update taskwatcher here"]);
+    world.fake_ssh("exit 127");
+    tells(world.near(&["remote", "sync", "a"]).run(), 1, &["there is no program `control` on its PATH"]);
+    world.fake_ssh("echo 'control: error: there is no database' >&2; exit 1");
+    world
+        .near(&["remote", "sync", "a"])
+        .run()
+        .says(1, &["its control exited with 1: control: error: there is no database"]);
+    // Nothing of another host acts on a terminal.
+    world.fake_ssh("printf 'evil \\033]0;title\\007\\n' >&2; exit 255");
+    world.near(&["remote", "sync", "a"]).run().says(1, &["ssh failed: evil \\x1b]0;title\\x07"]);
+    world.same_as_there_without_ssh();
+}
+
+/// It exits so, and all of these stand in what it prints and says.
+#[track_caller]
+fn tells(ran: Ran, code: i32, words: &[&str]) {
+    let all = format!("{}{}", String::from_utf8_lossy(&ran.out), ran.err);
+    assert_eq!(ran.code, code, "{all}");
+    words.iter().for_each(|word| assert!(all.contains(word), "{word:?} is missing in {all:?}"));
+}
+
+impl World {
+    fn same_as_there_without_ssh(&self) {
+        self.is_whole();
+        assert_eq!(self.listed().len(), 5);
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let world = World::new();
+    world.fake_ssh(HONEST);
+    world.launch(["true"]).run().silent(0);
+    world.near(&["history", "--all-remotes"]).run().says(1, &["there are no remotes; add one"]);
+    world.near(&["remote", "sync"]).run().says(1, &["there are no remotes; add one"]);
+    tells(world.near(&["remote", "remove", "a"]).run(), 1, &["there is no remote \"a\""]);
+    tells(world.near(&["remote", "add", "a b", "--ssh", "x"]).run(), 2, &["not a name for a remote"]);
+    tells(world.near(&["remote", "add", "a", "--ssh=-oProxyCommand=x"]).run(), 2, &["not a host for ssh"]);
+    world.add("a");
+    tells(world.near(&["remote", "add", "a", "--ssh", "x"]).run(), 1, &["there is a remote \"a\" already"]);
+    tells(world.near(&["history", "--remote", "a", "--after", "1.2"]).run(), 2, &["this cursor is of a page without"]);
+    tells(world.near(&["history", "--after", "1.local.2"]).run(), 2, &["this cursor is of a page with"]);
+    tells(world.near(&["history", "--type", "x"]).run(), 2, &["--node and --type are for tasks of remotes"]);
+    let upid = "UPID:n:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam:";
+    tells(world.near(&["wait", &format!("a!{upid}"), "1"]).run(), 1, &["these tasks are of several hosts"]);
+    tells(world.near(&["show", &format!("z!{upid}")]).run(), 1, &["there is no remote \"z\""]);
+    tells(world.near(&["run-again", &format!("a!{upid}")]).run(), 1, &["this cannot be done on remote a"]);
+    world.near(&["initialize"]).run().ok();
+    assert_eq!(world.near_json(&["remote", "list"]), json!([]));
+}
