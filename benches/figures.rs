@@ -28,6 +28,7 @@
 //! | `logged` | `launch -- true` with its log and with `--no-log`, in turn, on new databases. |
 //! | `lines`, `one-line` | `benches/lines.c` through `launch` into a file, with the usual bound of 64 MB for the log, in turn with `tee LOG > FILE`, which keeps all of it twice; `ts` gets a part of it. |
 //! | `tail` | whole runs on a log of the largest usual size, in the page cache. |
+//! | `remotes` | 1,500,000 ended tasks of 100 remotes with 10 nodes each, over 7 days, and 200 that run: made up, always the same, and added as they would come in, two hours of one remote after the other. Times are those of the library's calls, but for the fresh process. Beside it the same rows in one SQLite table of texts with an index of their starts. |
 //!
 //! # The peers
 //!
@@ -47,6 +48,8 @@ mod idle;
 mod listings;
 #[path = "figures/logs.rs"]
 mod logs;
+#[path = "figures/remotes.rs"]
+mod remotes;
 #[path = "figures/report.rs"]
 mod report;
 #[path = "figures/starts.rs"]
@@ -94,6 +97,7 @@ enum Figure {
     Lines,
     OneLine,
     Tail,
+    Remotes,
 }
 
 impl Figure {
@@ -111,11 +115,12 @@ impl Figure {
             Figure::Lines => "lines",
             Figure::OneLine => "one-line",
             Figure::Tail => "tail",
+            Figure::Remotes => "remotes",
         }
     }
 
-    fn take(self, shop: &Workshop, size: Size) -> Result<Row> {
-        match self {
+    fn take(self, shop: &Workshop, size: Size) -> Result<Vec<Row>> {
+        let row = match self {
             Figure::Start => starts::one(shop, size),
             Figure::Rate => starts::eight(shop, size),
             Figure::Visible => starts::visible(shop, size),
@@ -128,7 +133,9 @@ impl Figure {
             Figure::Lines => logs::lines(shop, size),
             Figure::OneLine => logs::one_line(shop, size),
             Figure::Tail => logs::tail(shop, size),
-        }
+            Figure::Remotes => return remotes::all(shop, size),
+        };
+        Ok(vec![row?])
     }
 }
 
@@ -177,7 +184,10 @@ fn measure(options: &Options) -> Result<bool> {
     for figure in Figure::value_variants() {
         if options.figures.is_empty() || options.figures.contains(figure) {
             eprintln!("figures: {}", figure.name());
-            outcomes.push((figure.name(), figure.take(&shop, size)));
+            match figure.take(&shop, size) {
+                Ok(rows) => outcomes.extend(rows.into_iter().map(|row| (figure.name(), Ok(row)))),
+                Err(cause) => outcomes.push((figure.name(), Err(cause))),
+            }
         }
     }
     println!("\n{}", shop.surroundings(options.quick)?);

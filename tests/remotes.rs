@@ -263,7 +263,7 @@ fn what_runs_there_is_apart_until_its_host_tells_of_its_end() {
     let mut store = world.store();
     let id = remote(&mut store, "one");
     let upid = |n: i64| format!("UPID:n:{n:08X}:00000010:6553F100:backup:{n}:root@pam:");
-    let run = |n: i64| RemoteRun { upid: upid(n), start: 0x6553_F100, detail: serde_json::json!({ "name": "x" }) };
+    let run = |n: i64| RemoteRun { upid: upid(n), start: 0x6553_F100, detail: r#"{"name":"x"}"#.into() };
     let told = Batch { running: vec![run(1), run(2), run(3)], now: 100, ..Batch::default() };
     store.add_remote_tasks(id, &told).unwrap();
     let live = |store: &Store| -> Vec<(String, i64, bool)> {
@@ -304,5 +304,30 @@ fn a_removed_remote_takes_all_of_its_own_with_it_and_nothing_else() {
     assert_eq!(listed(&store, &far), left[200..], "the counts agree");
     remote(&mut store, "one");
     assert_eq!(listed(&store, &all()), left, "a new one of the name begins with nothing");
+    world.is_whole();
+}
+
+#[test]
+fn what_is_old_is_forgotten_by_time_and_by_number() {
+    let world = World::new();
+    let whole = crowd(&world);
+    let mut store = world.store();
+    let others: Vec<_> = whole.iter().filter(|row| matches!(row, Listed::Remote(_))).collect();
+    assert_eq!(store.forget_remote_tasks(None, None).unwrap(), 0);
+    assert_eq!(store.forget_remote_tasks(Some(0), Some(300)).unwrap(), 0);
+    let left = |store: &Store| -> Vec<_> {
+        let rows = store.page_by_start(&all()).unwrap().rows;
+        rows.iter().filter(|row| matches!(row, Listed::Remote(_))).map(shown).collect()
+    };
+    assert_eq!(store.forget_remote_tasks(None, Some(250)).unwrap(), 50);
+    assert_eq!(left(&store), others[..250].iter().map(|row| shown(row)).collect::<Vec<_>>());
+    let start = others[100].place().start;
+    let old = others[..250].iter().filter(|row| row.place().start < start).count() as u64;
+    assert_eq!(store.forget_remote_tasks(Some(start), Some(1_000)).unwrap(), old);
+    let far = StartQuery { offset: 90, ..all() };
+    assert_eq!(listed(&store, &far)[..], listed(&store, &all())[90..], "the counts agree");
+    assert_eq!(store.forget_remote_tasks(None, Some(0)).unwrap(), 250 - old);
+    assert_eq!(left(&store), []);
+    assert_eq!(listed(&store, &all()).len(), 119, "our own stay");
     world.is_whole();
 }

@@ -368,6 +368,28 @@ impl World {
 }
 
 #[test]
+fn what_was_lost_here_is_fetched_again_and_what_is_old_is_not_kept() {
+    let world = World::new();
+    world.fake_ssh(SHORT);
+    world.add("a");
+    world.there("a", "for i in 1 2 3 4 5; do launch true; done").run().silent(0);
+    world.near(&["remote", "sync"]).run().ok();
+    world.edit("DELETE FROM remote_tasks WHERE key % 2 = 0; DELETE FROM remote_counts;");
+    tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 0 new"]);
+    world.near(&["remote", "sync", "a", "--refetch"]).run().ok();
+    world.same_as_there(&["a"]);
+    tells(world.near(&["remote", "sync", "--keep", "1h"]).run(), 0, &["remote a: 0 new\n"]);
+    assert_eq!(world.listed().len(), 5);
+    world.edit("UPDATE remote_counts SET count = count + 1");
+    tells(world.near(&["verify"]).run(), 1, &["1 counts of tasks of remotes are wrong"]);
+    world.near(&["verify", "--repair"]).run().ok();
+    tells(world.near(&["verify"]).run(), 0, &[]);
+    tells(world.near(&["remote", "sync", "--keep-tasks", "2"]).run(), 0, &["3 old tasks of remotes forgotten"]);
+    assert_eq!(world.listed().len(), 2);
+    tells(world.near(&["remote", "sync", "--refetch"]).run(), 2, &["<NAME>"]);
+}
+
+#[test]
 fn what_cannot_be_done_is_said() {
     let world = World::new();
     world.fake_ssh(HONEST);

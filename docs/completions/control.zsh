@@ -53,10 +53,12 @@ _arguments "${_arguments_options[@]}" : \
 '--name=[Only tasks of this name]:NAME:_default' \
 '--since=[Only tasks that started at this time or later (a date, 2h, yesterday)]:TIME:_default' \
 '--until=[Only tasks that started at this time or earlier]:TIME:_default' \
+'(--all --status)--remote=[The tasks of this remote instead of those of this host]:NAME:_default' \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '(--json --jsonl)--watch[Go on, and redraw at each change and every second]' \
 '--all[Also those that ended last; of those that failed, why, and what they printed last]' \
 '--jsonl[Print one JSON object a line]' \
+'(--all --status --remote)--all-remotes[Also the tasks of all remotes]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -106,7 +108,12 @@ _arguments "${_arguments_options[@]}" : \
 '--user=[Only tasks of this login]:USER:_default' \
 '--limit=[At most so many rows]:N:_default' \
 '--after=[Go on after the page that named this cursor]:CURSOR:_default' \
+'(--after)--offset=[Pass over so many rows first]:N:_default' \
+'--remote=[The tasks of this remote instead of those of this host, by their starts]:NAME:_default' \
+'--node=[With --remote or --all-remotes\: only tasks of remotes that ran on this node]:NODE:_default' \
+'--type=[With --remote or --all-remotes\: only tasks of remotes of this type, as their UPIDs name it]:TYPE:_default' \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'(--remote)--all-remotes[Those of this host and of all remotes, by their starts]' \
 '--reverse[Oldest first]' \
 '(--json)--jsonl[Print one JSON object a line; the next cursor goes to stderr]' \
 '--json[Print JSON]' \
@@ -236,6 +243,116 @@ _arguments "${_arguments_options[@]}" : \
 '--help[Print help]' \
 && ret=0
 ;;
+(remote)
+_arguments "${_arguments_options[@]}" : \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_control__subcmd__remote_commands" \
+"*::: :->remote" \
+&& ret=0
+
+    case $state in
+    (remote)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:control-remote-command-$line[1]:"
+        case $line[1] in
+            (add)
+_arguments "${_arguments_options[@]}" : \
+'--ssh=[A host that runs taskwatcher, reached by your own ssh with its configuration, keys and agent]:[USER@]HOST:_default' \
+'--remote-db=[The database there \[default\: the one that control uses there\]]:PATH:_default' \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':name -- A name for it, which stands before the UPIDs of its tasks:_default' \
+&& ret=0
+;;
+(remove)
+_arguments "${_arguments_options[@]}" : \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':name -- Its name:_default' \
+&& ret=0
+;;
+(list)
+_arguments "${_arguments_options[@]}" : \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(test)
+_arguments "${_arguments_options[@]}" : \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':name -- Its name:_default' \
+&& ret=0
+;;
+(sync)
+_arguments "${_arguments_options[@]}" : \
+'--every=[Go on, and ask each again after so long]:DURATION:_default' \
+'--keep=[Afterwards forget what started longer ago than this on any remote]:DURATION:_default' \
+'--keep-tasks=[Afterwards keep only so many ended tasks of all remotes, the newest]:N:_default' \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'(--every)--refetch[Fetch all of their history again, not only what is new\: what is missing here comes back]' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'*::names -- Only these:_default' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_control__subcmd__remote__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:control-remote-help-command-$line[1]:"
+        case $line[1] in
+            (add)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(remove)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(list)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(test)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(sync)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
+;;
 (completions)
 _arguments "${_arguments_options[@]}" : \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
@@ -330,6 +447,42 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(remote)
+_arguments "${_arguments_options[@]}" : \
+":: :_control__subcmd__help__subcmd__remote_commands" \
+"*::: :->remote" \
+&& ret=0
+
+    case $state in
+    (remote)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:control-help-remote-command-$line[1]:"
+        case $line[1] in
+            (add)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(remove)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(list)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(test)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(sync)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
 (completions)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -368,6 +521,7 @@ _control_commands() {
 'backup:Write a copy of the database, while it is in use' \
 'verify:Check that the database and the logs are whole' \
 'export:Print the tasks that run and those that ended since a cursor, for another host that follows this one' \
+'remote:Follow other hosts\: their tasks are kept here, to be listed with those of this host' \
 'completions:Print shell completions' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
@@ -424,6 +578,7 @@ _control__subcmd__help_commands() {
 'backup:Write a copy of the database, while it is in use' \
 'verify:Check that the database and the logs are whole' \
 'export:Print the tasks that run and those that ended since a cursor, for another host that follows this one' \
+'remote:Follow other hosts\: their tasks are kept here, to be listed with those of this host' \
 'completions:Print shell completions' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
@@ -494,6 +649,42 @@ _control__subcmd__help__subcmd__log_commands() {
     local commands; commands=()
     _describe -t commands 'control help log commands' commands "$@"
 }
+(( $+functions[_control__subcmd__help__subcmd__remote_commands] )) ||
+_control__subcmd__help__subcmd__remote_commands() {
+    local commands; commands=(
+'add:Follow another host from now on' \
+'remove:Follow a host no more, and forget its tasks' \
+'list:List the remotes\: last contact, lag, last error, how many tasks' \
+'test:Ask a remote whether it answers' \
+'sync:Fetch what is new from all remotes, or from some' \
+    )
+    _describe -t commands 'control help remote commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__remote__subcmd__add_commands] )) ||
+_control__subcmd__help__subcmd__remote__subcmd__add_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help remote add commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__remote__subcmd__list_commands] )) ||
+_control__subcmd__help__subcmd__remote__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help remote list commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__remote__subcmd__remove_commands] )) ||
+_control__subcmd__help__subcmd__remote__subcmd__remove_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help remote remove commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__remote__subcmd__sync_commands] )) ||
+_control__subcmd__help__subcmd__remote__subcmd__sync_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help remote sync commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__remote__subcmd__test_commands] )) ||
+_control__subcmd__help__subcmd__remote__subcmd__test_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help remote test commands' commands "$@"
+}
 (( $+functions[_control__subcmd__help__subcmd__reserve_commands] )) ||
 _control__subcmd__help__subcmd__reserve_commands() {
     local commands; commands=()
@@ -558,6 +749,85 @@ _control__subcmd__list_commands() {
 _control__subcmd__log_commands() {
     local commands; commands=()
     _describe -t commands 'control log commands' commands "$@"
+}
+(( $+functions[_control__subcmd__remote_commands] )) ||
+_control__subcmd__remote_commands() {
+    local commands; commands=(
+'add:Follow another host from now on' \
+'remove:Follow a host no more, and forget its tasks' \
+'list:List the remotes\: last contact, lag, last error, how many tasks' \
+'test:Ask a remote whether it answers' \
+'sync:Fetch what is new from all remotes, or from some' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'control remote commands' commands "$@"
+}
+(( $+functions[_control__subcmd__remote__subcmd__add_commands] )) ||
+_control__subcmd__remote__subcmd__add_commands() {
+    local commands; commands=()
+    _describe -t commands 'control remote add commands' commands "$@"
+}
+(( $+functions[_control__subcmd__remote__subcmd__help_commands] )) ||
+_control__subcmd__remote__subcmd__help_commands() {
+    local commands; commands=(
+'add:Follow another host from now on' \
+'remove:Follow a host no more, and forget its tasks' \
+'list:List the remotes\: last contact, lag, last error, how many tasks' \
+'test:Ask a remote whether it answers' \
+'sync:Fetch what is new from all remotes, or from some' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'control remote help commands' commands "$@"
+}
+(( $+functions[_control__subcmd__remote__subcmd__help__subcmd__add_commands] )) ||
+_control__subcmd__remote__subcmd__help__subcmd__add_commands() {
+    local commands; commands=()
+    _describe -t commands 'control remote help add commands' commands "$@"
+}
+(( $+functions[_control__subcmd__remote__subcmd__help__subcmd__help_commands] )) ||
+_control__subcmd__remote__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'control remote help help commands' commands "$@"
+}
+(( $+functions[_control__subcmd__remote__subcmd__help__subcmd__list_commands] )) ||
+_control__subcmd__remote__subcmd__help__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'control remote help list commands' commands "$@"
+}
+(( $+functions[_control__subcmd__remote__subcmd__help__subcmd__remove_commands] )) ||
+_control__subcmd__remote__subcmd__help__subcmd__remove_commands() {
+    local commands; commands=()
+    _describe -t commands 'control remote help remove commands' commands "$@"
+}
+(( $+functions[_control__subcmd__remote__subcmd__help__subcmd__sync_commands] )) ||
+_control__subcmd__remote__subcmd__help__subcmd__sync_commands() {
+    local commands; commands=()
+    _describe -t commands 'control remote help sync commands' commands "$@"
+}
+(( $+functions[_control__subcmd__remote__subcmd__help__subcmd__test_commands] )) ||
+_control__subcmd__remote__subcmd__help__subcmd__test_commands() {
+    local commands; commands=()
+    _describe -t commands 'control remote help test commands' commands "$@"
+}
+(( $+functions[_control__subcmd__remote__subcmd__list_commands] )) ||
+_control__subcmd__remote__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'control remote list commands' commands "$@"
+}
+(( $+functions[_control__subcmd__remote__subcmd__remove_commands] )) ||
+_control__subcmd__remote__subcmd__remove_commands() {
+    local commands; commands=()
+    _describe -t commands 'control remote remove commands' commands "$@"
+}
+(( $+functions[_control__subcmd__remote__subcmd__sync_commands] )) ||
+_control__subcmd__remote__subcmd__sync_commands() {
+    local commands; commands=()
+    _describe -t commands 'control remote sync commands' commands "$@"
+}
+(( $+functions[_control__subcmd__remote__subcmd__test_commands] )) ||
+_control__subcmd__remote__subcmd__test_commands() {
+    local commands; commands=()
+    _describe -t commands 'control remote test commands' commands "$@"
 }
 (( $+functions[_control__subcmd__reserve_commands] )) ||
 _control__subcmd__reserve_commands() {

@@ -402,6 +402,15 @@ pub struct RemoteSync {
     /// Go on, and ask each again after so long
     #[arg(long, value_name = "DURATION", value_parser = parse_span)]
     pub every: Option<Duration>,
+    /// Fetch all of their history again, not only what is new: what is missing here comes back
+    #[arg(long, requires = "names", conflicts_with = "every")]
+    pub refetch: bool,
+    /// Afterwards forget what started longer ago than this on any remote
+    #[arg(long, value_name = "DURATION", value_parser = parse_span)]
+    pub keep: Option<Duration>,
+    /// Afterwards keep only so many ended tasks of all remotes, the newest
+    #[arg(long, value_name = "N")]
+    pub keep_tasks: Option<u64>,
 }
 
 /// `completions`

@@ -259,9 +259,11 @@ impl Desk<'_, '_> {
                     doubtful += 1;
                 }
                 asked.insert(remote.id, (remote.clone(), Pulled::default()));
-                hand_out(remote.clone());
+                let cursor = remote.cursor.clone().filter(|_| !wanted.refetch);
+                hand_out(Remote { cursor, ..remote.clone() });
             }
             if asked.is_empty() && wanted.every.is_none() {
+                self.forget_old(store, wanted)?;
                 return Ok(if failed { exit_code::FAILED } else { 0 });
             }
             let next = all.iter().filter(|one| !asked.contains_key(&one.id)).filter_map(|one| due.get(&one.id)).min();
@@ -299,6 +301,9 @@ impl Desk<'_, '_> {
                     let failures = if pulled.error.is_some() { remote.failures.saturating_add(1) } else { 0 };
                     let after = wanted.every.map_or(Duration::MAX, |every| every.max(pause(failures)));
                     due.insert(id, sys::now().mono.saturating_add(after));
+                    if wanted.every.is_some() && pulled.new > 0 {
+                        self.forget_old(store, wanted)?;
+                    }
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Err(ControlError::NoRemotes),
@@ -308,6 +313,18 @@ impl Desk<'_, '_> {
                 all = store.remotes()?.into_iter().filter(chosen).collect();
             }
         }
+    }
+
+    fn forget_old(&mut self, store: &mut Store, wanted: &args::RemoteSync) -> Result<(), ControlError> {
+        let before = wanted.keep.map(|keep| {
+            let keep = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
+            sys::now().wall.secs().saturating_sub(keep)
+        });
+        let forgotten = store.forget_remote_tasks(before, wanted.keep_tasks)?;
+        if forgotten > 0 && !self.json {
+            self.print(&format!("{forgotten} old tasks of remotes forgotten"))?;
+        }
+        Ok(())
     }
 
     fn say_pulled(&mut self, remote: &Remote, pulled: &Pulled, on_and_on: bool) -> Result<(), ControlError> {
@@ -452,7 +469,7 @@ fn running_of(task: Value) -> Option<Option<RemoteRun>> {
     }
     let upid = task["upid"].as_str()?.parse::<Upid>().ok()?;
     let start = task["starttime"].as_i64().unwrap_or(upid.starttime);
-    Some(Some(RemoteRun { upid: upid.as_str().to_owned(), start, detail: task }))
+    Some(Some(RemoteRun { upid: upid.as_str().to_owned(), start, detail: task.to_string() }))
 }
 
 /// The end of a task there. One without a UPID, a reservation that lapsed or a task of taskwatcher 1.7, gets one that
@@ -515,7 +532,7 @@ impl Desk<'_, '_> {
             }
         }
         for live in store.remote_active(name)? {
-            let mut value = live.run.detail;
+            let mut value: Value = serde_json::from_str(&live.run.detail).unwrap_or_default();
             if !value.is_object() {
                 value = json!({});
             }

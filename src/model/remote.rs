@@ -3,7 +3,6 @@
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{task::Outcome, upid::Upid};
 
@@ -249,18 +248,18 @@ pub struct RemoteEnd {
 }
 
 /// A task of another host that has not ended, as its host tells it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteRun {
     /// Its identity.
     pub upid: String,
     /// Unix seconds.
     pub start: i64,
-    /// What its host says of it, as `control list --json` gives it.
-    pub detail: Value,
+    /// What its host says of it, as `control list --json` gives it: a JSON object as text, which most never look into.
+    pub detail: String,
 }
 
 /// A task of another host that has not ended, as it is kept here.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteLive {
     /// Whose it is.
     pub remote: Arc<str>,

@@ -46,6 +46,15 @@ const LONGEST_WORD: usize = 200;
 /// Tasks deleted in one transaction: so few that nobody who wants to write waits for long.
 const SLICE: i64 = 4_000;
 
+/// How many rows of `remote_counts` are not what they should be.
+pub(super) const WRONG_COUNTS: &str = "SELECT count(*) FROM (
+    SELECT slot, sum(n) AS n FROM (
+        SELECT slot, count AS n FROM remote_counts
+        UNION ALL SELECT (key >> 18) / 600, -1 FROM remote_tasks) GROUP BY slot) WHERE n <> 0";
+/// Makes them so.
+pub(super) const COUNT_AGAIN: &str = "DELETE FROM remote_counts;
+    INSERT INTO remote_counts (slot, count) SELECT (key >> 18) / 600, count(*) FROM remote_tasks GROUP BY 1";
+
 /// A remote, and how it stands.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the columns of schema_remotes.sql, which explains each")]
@@ -398,6 +407,36 @@ fn store_counts(db: &Connection, counts: &HashMap<i64, i64>) -> rusqlite::Result
     Ok(())
 }
 
+fn delete_keys(db: &Connection, keys: &[i64]) -> rusqlite::Result<()> {
+    let mut counts: HashMap<i64, i64> = HashMap::new();
+    let mut delete = db.prepare("DELETE FROM remote_tasks WHERE key = ?1")?;
+    for key in keys {
+        delete.execute([key])?;
+        *counts.entry((key >> ORDINAL) / SLOT).or_default() -= 1;
+    }
+    store_counts(db, &counts)
+}
+
+/// The key of the oldest task to keep, if there are more than so many.
+fn oldest_kept(db: &Connection, keep: u64) -> rusqlite::Result<Option<i64>> {
+    let mut statement = db.prepare("SELECT slot, count FROM remote_counts ORDER BY slot DESC")?;
+    let mut rows = statement.query([])?;
+    let mut newer = 0u64;
+    while let Some(row) = rows.next()? {
+        let (slot, count): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let with = newer + count.max(0).unsigned_abs();
+        if with >= keep {
+            let end = ((slot + 1) * SLOT) << ORDINAL;
+            let Some(last) = keep.checked_sub(newer + 1) else { return Ok(Some(end)) };
+            let sql = "SELECT key FROM remote_tasks WHERE key < ?1 ORDER BY key DESC LIMIT 1 OFFSET ?2";
+            let offset = i64::try_from(last).unwrap_or(i64::MAX);
+            return db.query_row(sql, [end, offset], |row| row.get(0)).optional();
+        }
+        newer = with;
+    }
+    Ok(None)
+}
+
 /// What ended, from a row's number or text.
 fn outcome(db: &Connection, codes: &Codes, status: &Value) -> rusqlite::Result<Outcome> {
     Ok(match status {
@@ -494,7 +533,7 @@ fn key_of(place: Place) -> i64 {
 
 impl Store {
     /// Whether there are other hosts: the tables for them.
-    fn has_remotes(&self) -> rusqlite::Result<bool> {
+    pub(super) fn has_remotes(&self) -> rusqlite::Result<bool> {
         if !self.codes.there.get() {
             let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'remotes')";
             self.codes.there.set(self.db.query_row(sql, [], |row| row.get(0))?);
@@ -592,13 +631,7 @@ impl Store {
                 let mut keys = tx.prepare(sql)?;
                 let keys = keys.query_map([id, from, SLICE], |row| row.get(0))?;
                 let keys = keys.collect::<rusqlite::Result<Vec<i64>>>()?;
-                let mut counts: HashMap<i64, i64> = HashMap::new();
-                let mut delete = tx.prepare("DELETE FROM remote_tasks WHERE key = ?1")?;
-                for key in &keys {
-                    delete.execute([key])?;
-                    *counts.entry((key >> ORDINAL) / SLOT).or_default() -= 1;
-                }
-                store_counts(tx, &counts)?;
+                delete_keys(tx, &keys)?;
                 if (keys.len() as i64) < SLICE {
                     tx.execute("DELETE FROM remote_active WHERE remote = ?1", [id])?;
                     tx.execute("DELETE FROM remote_hosts WHERE remote = ?1", [id])?;
@@ -615,6 +648,42 @@ impl Store {
         }
         self.codes.forget();
         Ok(Some(removed))
+    }
+
+    /// Forgets ended tasks of other hosts: those that started before a time, and the oldest beyond a number. In small
+    /// transactions, so that others who write do not wait for long; gives how many.
+    ///
+    /// # Errors
+    /// [`super::StoreError`]
+    pub fn forget_remote_tasks(&mut self, before: Option<i64>, keep: Option<u64>) -> Result<u64> {
+        let failed = self.failed("read");
+        let find = || {
+            if !self.has_remotes()? {
+                return Ok(None);
+            }
+            let by_time = before.map(|start| start.clamp(0, LAST_START) << ORDINAL);
+            let by_number = match keep {
+                Some(keep) => oldest_kept(&self.db, keep)?,
+                None => None,
+            };
+            Ok(by_time.into_iter().chain(by_number).max())
+        };
+        let Some(end) = find().map_err(failed)? else { return Ok(0) };
+        let mut forgotten = 0;
+        loop {
+            let done = self.write("clear tasks of remotes of", |tx| {
+                let sql = "SELECT key FROM remote_tasks WHERE key < ?1 ORDER BY key LIMIT ?2";
+                let mut keys = tx.prepare(sql)?;
+                let keys = keys.query_map([end, SLICE], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+                delete_keys(tx, &keys)?;
+                tx.execute("DELETE FROM remote_counts WHERE count <= 0", [])?;
+                Ok(keys.len() as u64)
+            })?;
+            forgotten += done;
+            if done < SLICE.unsigned_abs() {
+                return Ok(forgotten);
+            }
+        }
     }
 
     /// Notes that a remote did not answer, and why.
@@ -662,8 +731,7 @@ impl Store {
                     Some(known) => Arc::clone(known),
                     None => Arc::clone(names.entry(name.to_owned()).or_insert_with(|| name.into())),
                 };
-                let detail = serde_json::from_str(row.get_ref(4)?.as_str()?).unwrap_or_default();
-                let run = RemoteRun { upid: row.get(1)?, start: row.get(2)?, detail };
+                let run = RemoteRun { upid: row.get(1)?, start: row.get(2)?, detail: row.get(4)? };
                 Ok(RemoteLive { remote, run, seen: row.get(3)?, stale: row.get(5)? })
             })?;
             rows.collect()
@@ -795,7 +863,7 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
              ON CONFLICT DO UPDATE SET seen = excluded.seen, detail = excluded.detail",
         )?;
         for task in batch.running.iter().filter(|task| !over.contains(task.upid.as_str())) {
-            run.execute(params![remote, task.upid, task.start, batch.now, task.detail.to_string()])?;
+            run.execute(params![remote, task.upid, task.start, batch.now, task.detail])?;
         }
     }
     store_counts(db, &adder.counts)?;

@@ -14,6 +14,7 @@ use super::{
     export::{LOST_COUNTS, NEW_IDENTITY, RESTORE_COUNTS},
     failure, log_file,
     place::beside,
+    remote::{COUNT_AGAIN, WRONG_COUNTS},
     rows::lossy,
 };
 use crate::model::{
@@ -204,6 +205,16 @@ impl Store {
             Ok(())
         };
         work().map_err(self.failed("read"))?;
+        if self.has_remotes().map_err(self.failed("read"))? {
+            let wrong = self.db.query_row(WRONG_COUNTS, [], |row| row.get::<_, i64>(0)).map_err(self.failed("read"))?;
+            if wrong > 0 {
+                if repair {
+                    self.write("repair", |tx| tx.execute_batch(COUNT_AGAIN))?;
+                }
+                let what = format!("{wrong} counts of tasks of remotes are wrong");
+                faults.push(Fault { what, repaired: repair });
+            }
+        }
         let orphans = "id NOT IN (SELECT id FROM tasks)";
         let count = self
             .db

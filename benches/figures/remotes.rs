@@ -1,0 +1,302 @@
+//! What it costs to keep, and to look at, millions of tasks of other hosts.
+
+use crate::Size;
+use crate::report::{Result, Row, median, ms};
+use crate::workshop::{Workshop, quiet, repeat};
+use rusqlite::{Connection, params};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Instant;
+use taskwatcher::io::store::{Batch, Patience, Store};
+use taskwatcher::model::query::{Filter, StartQuery};
+use taskwatcher::model::remote::{More, RemoteEnd, RemoteRun, Source};
+use taskwatcher::model::task::{Class, Outcome};
+use taskwatcher::model::upid::Upid;
+
+const REMOTES: i64 = 100;
+const NODES: i64 = 10;
+/// Seven days, up to some time in November 2026.
+const SPAN: i64 = 7 * 86_400;
+const NOW: i64 = 1_795_500_000;
+const RUNNING: i64 = 200;
+const PAGE: usize = 500;
+/// Who is asked for: one who fails now and then.
+const USER: &str = "backup@pbs!nightly";
+
+/// Numbers that look random, and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: i64) -> i64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as i64 % limit
+    }
+}
+
+/// A task, as hosts have them: a few kinds make up most, a few users start most, one in 25 fails and for few reasons.
+fn task(dice: &mut Dice, remote: i64, start: i64) -> RemoteEnd {
+    let node = remote * NODES + dice.below(NODES);
+    let guest = 100 + dice.below(400);
+    let (kind, id) = match dice.below(20) {
+        0..5 => ("vzdump", guest.to_string()),
+        5..8 => ("qmstart", guest.to_string()),
+        8..10 => ("qmshutdown", guest.to_string()),
+        10..12 => ("vncproxy", guest.to_string()),
+        12 => ("qmigrate", guest.to_string()),
+        13 => ("vzstart", guest.to_string()),
+        14 => ("qmsnapshot", guest.to_string()),
+        15 => ("aptupdate", String::new()),
+        16 => ("startall", String::new()),
+        17 => ("srvreload", "networking".to_owned()),
+        _ => ("imgcopy", format!("local-zfs-{}", dice.below(4))),
+    };
+    let user = match dice.below(100) {
+        0..60 => "root@pam".to_owned(),
+        60..70 => USER.to_owned(),
+        70..80 => "root@pam!automation".to_owned(),
+        other => format!("user{}@corp", other + dice.below(3) * 20),
+    };
+    let took = match dice.below(10) {
+        0..6 => dice.below(20),
+        6..9 => dice.below(600),
+        _ => dice.below(7_200),
+    };
+    let outcome = match dice.below(200) {
+        0..2 => Outcome::Warnings(1 + dice.below(4).unsigned_abs()),
+        2..6 => Outcome::Error("job errors".to_owned()),
+        6..8 => Outcome::Error(format!("command '/usr/bin/qm start {guest}' failed: exit code {}", 1 + dice.below(2))),
+        8 => Outcome::Error("migration aborted".to_owned()),
+        9 => Outcome::Error(format!("unable to connect to 10.0.{}.{}:8007", dice.below(250), dice.below(250))),
+        _ => Outcome::Ok,
+    };
+    // Nodes were booted some weeks ago; a task's process starts within its second.
+    let booted = NOW - SPAN - (node % 40 + 1) * 86_400 - node * 97;
+    let pstart = (start - booted) * 100 + dice.below(100);
+    let pid = 1_000 + dice.below(4_000_000);
+    let text = format!("UPID:pve-{node:03}:{pid:08X}:{pstart:08X}:{start:08X}:{kind}:{id}:{user}:");
+    match text.parse::<Upid>() {
+        Ok(upid) => RemoteEnd { upid, endtime: start + took, outcome, more: More::default() },
+        Err(error) => unreachable!("{text}: {error}"),
+    }
+}
+
+fn query() -> StartQuery {
+    StartQuery {
+        filter: Filter::default(),
+        remote: None,
+        node: None,
+        kind: None,
+        limit: PAGE,
+        after: None,
+        offset: 0,
+        reverse: false,
+    }
+}
+
+/// The same tasks in a table of texts.
+struct Plain(Connection);
+
+impl Plain {
+    fn open(path: &Path) -> Result<Plain> {
+        let db = Connection::open(path)?;
+        db.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+             CREATE TABLE tasks (remote TEXT, upid TEXT, node TEXT, type TEXT, id TEXT, user TEXT, starttime INTEGER,
+                                 endtime INTEGER, status TEXT, PRIMARY KEY (remote, upid));
+             CREATE INDEX by_start ON tasks (starttime);",
+        )?;
+        Ok(Plain(db))
+    }
+
+    fn add(&mut self, remote: i64, tasks: &[RemoteEnd]) -> Result<()> {
+        let tx = self.0.transaction()?;
+        {
+            let sql = "INSERT OR REPLACE INTO tasks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+            let mut insert = tx.prepare(sql)?;
+            for task in tasks {
+                let upid = &task.upid;
+                insert.execute(params![
+                    format!("remote-{remote}"),
+                    upid.as_str(),
+                    upid.node,
+                    upid.worker_type,
+                    upid.raw_id,
+                    upid.user,
+                    upid.starttime,
+                    task.endtime,
+                    task.outcome.to_string()
+                ])?;
+            }
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
+    fn page(&self, which: &str, offset: usize) -> Result<usize> {
+        let sql = format!("SELECT * FROM tasks {which} ORDER BY starttime DESC LIMIT {PAGE} OFFSET {offset}");
+        let mut statement = self.0.prepare(&sql)?;
+        let rows = statement.query_map([], |row| {
+            let text = |index| row.get::<_, String>(index);
+            Ok((text(0)?, text(1)?, text(2)?, text(3)?, text(4)?, text(5)?, row.get::<_, i64>(6)?, text(8)?))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?.len())
+    }
+}
+
+/// The median of so many calls, in microseconds; each must give so many rows.
+fn timed(runs: usize, rows: Option<usize>, mut call: impl FnMut() -> Result<usize>) -> Result<f64> {
+    let mut times = vec![];
+    for _ in 0..runs {
+        let begin = Instant::now();
+        let found = call()?;
+        times.push(begin.elapsed().as_secs_f64() * 1e6);
+        if rows.is_some_and(|rows| rows != found) {
+            return Err(format!("read {found} rows, not {rows:?}").into());
+        }
+    }
+    Ok(median(&times))
+}
+
+/// Both databases, filled.
+fn fill(folder: &Path, tasks: i64) -> Result<(PathBuf, Store, Vec<i64>, Plain)> {
+    let (ours, texts) = (folder.join("remotes.db"), folder.join("texts.db"));
+    let mut store = Store::open_or_create(&ours, Patience::USUAL)?;
+    let mut plain = Plain::open(&texts)?;
+    for remote in 0..REMOTES {
+        let source = Source::Ssh { host: format!("host-{remote}"), db: None };
+        store.add_remote(&format!("remote-{remote}"), &source)?;
+    }
+    let mut remotes = store.remotes()?;
+    remotes.sort_by_key(|remote| remote.id);
+    let ids: Vec<i64> = remotes.iter().map(|remote| remote.id).collect();
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    let rounds = SPAN / 7_200;
+    for round in 0..rounds {
+        for (remote, id) in (0..).zip(&ids) {
+            let count = tasks * (round * REMOTES + remote + 1) / (rounds * REMOTES)
+                - tasks * (round * REMOTES + remote) / (rounds * REMOTES);
+            let begin = NOW - SPAN + round * 7_200;
+            let ended: Vec<RemoteEnd> =
+                (0..count).map(|n| task(&mut dice, remote, begin + n * 7_200 / count)).collect();
+            plain.add(remote, &ended)?;
+            store.add_remote_tasks(*id, &Batch { ended, now: NOW, ..Batch::default() })?;
+        }
+    }
+    for (number, id) in (0..RUNNING).zip(ids.iter().cycle()) {
+        let end = task(&mut dice, number % REMOTES, NOW - number);
+        let detail = format!(
+            "{{\"name\":\"{}\",\"status\":\"RUNNING\",\"user\":\"{}\",\"progress\":40}}",
+            end.upid.worker_type, end.upid.user
+        );
+        let run = RemoteRun { upid: end.upid.to_string(), start: end.upid.starttime, detail };
+        store.add_remote_tasks(*id, &Batch { running: vec![run], now: NOW, ..Batch::default() })?;
+    }
+    Ok((ours, store, ids, plain))
+}
+
+fn megabytes(db: &Path) -> Result<f64> {
+    let connection = Connection::open(db)?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(fs::metadata(db)?.len() as f64 / 1e6)
+}
+
+/// All figures of tasks of other hosts.
+pub fn all(shop: &Workshop, size: Size) -> Result<Vec<Row>> {
+    let (tasks, runs, few) = size.of((1_500_000, 301, 31), (30_000, 11, 5));
+    let deep = usize::try_from(tasks / 3 * 2)?;
+    let folder = shop.shelf("remotes")?;
+    let begin = Instant::now();
+    let (db, mut store, ids, mut plain) = fill(&folder, tasks)?;
+    let filled = begin.elapsed();
+    let (size_ours, size_texts) = (megabytes(&db)?, megabytes(&folder.join("texts.db"))?);
+    let mut rows = vec![];
+    let mut row = |work, own: f64, unit: &str, peer: Option<f64>, reach, limit: f64| {
+        let show = |value: f64| if unit == "µs" { format!("{value:.0} µs") } else { format!("{value:.1} {unit}") };
+        rows.push(Row {
+            work,
+            measured: show(own),
+            peers: peer.map(|peer| format!("table of texts {}", show(peer))).into_iter().collect(),
+            reach,
+            holds: own <= limit,
+            details: vec![],
+        });
+    };
+
+    let active = timed(runs, Some(RUNNING as usize), || Ok(store.remote_active(None)?.len()))?;
+    row("200 running tasks of other hosts", active, "µs", None, "≤ 100 µs", 100.0);
+    let page = |store: &Store, query: &StartQuery| -> Result<usize> { Ok(store.page_by_start(query)?.rows.len()) };
+    let first = timed(runs, Some(PAGE), || page(&store, &query()))?;
+    let texts = timed(runs, Some(PAGE), || plain.page("", 0))?;
+    row("500 of 1,500,000 tasks of other hosts at offset 0", first, "µs", Some(texts), "≤ 250 µs", 250.0);
+    let far = StartQuery { offset: deep as u64, ..query() };
+    let at_depth = timed(runs, Some(PAGE), || page(&store, &far))?;
+    let texts = timed(few, Some(PAGE), || plain.page("", deep))?;
+    row("the same at offset 1,000,000", at_depth, "µs", Some(texts), "≤ 400 µs", 400.0);
+
+    let day = NOW - 86_400;
+    let filter =
+        Filter { results: vec![Class::Error], user: Some(USER.to_owned()), since: Some(day), ..Filter::default() };
+    let failed = StartQuery { filter, ..query() };
+    let found = page(&store, &failed)?;
+    let own = timed(runs, Some(found), || page(&store, &failed))?;
+    let which = format!(
+        "WHERE user = '{}' AND status LIKE 'ERROR%' AND starttime >= {day}",
+        USER.split('!').next().unwrap_or(USER)
+    );
+    let texts = timed(few, None, || plain.page(&which, 0))?;
+    row("the failed ones of one user in the last 24 h, 500 at the most", own, "µs", Some(texts), "≤ 150 µs", 150.0);
+
+    let mut dice = Dice(0xDEAD_BEEF_1234_5678);
+    let (mut fresh, mut late, mut after, mut texts_fresh) = (vec![], vec![], vec![], vec![]);
+    for round in 0..few as i64 {
+        let remote = round % REMOTES;
+        let id = ids[remote as usize];
+        let mut batch = |from: i64, span: i64, count: i64| {
+            let ended = (0..count).map(|n| task(&mut dice, remote, from + n * span / count)).collect();
+            Batch { ended, now: NOW, ..Batch::default() }
+        };
+        let new = batch(NOW + round * 900, 400, 1_000);
+        let begin = Instant::now();
+        let added = store.add_remote_tasks(id, &new)?;
+        fresh.push(ms(begin.elapsed()));
+        if added.new != 1_000 {
+            return Err(format!("add 1,000 tasks: {} were new", added.new).into());
+        }
+        let begin = Instant::now();
+        plain.add(remote, &new.ended)?;
+        texts_fresh.push(ms(begin.elapsed()));
+        let old = batch(NOW - SPAN + round * 3_600, 3 * 86_400, 1_000);
+        let begin = Instant::now();
+        store.add_remote_tasks(id, &old)?;
+        late.push(ms(begin.elapsed()));
+        store.add_remote_tasks(id, &batch(NOW + round * 900 + 400, 400, 2_000))?;
+        let begin = Instant::now();
+        page(&store, &query())?;
+        after.push(begin.elapsed().as_secs_f64() * 1e6);
+    }
+    row("500 at offset 0 just after 2,000 were added", median(&after), "µs", None, "≤ 300 µs", 300.0);
+    row("add 1,000 that ended just now, durable", median(&fresh), "ms", Some(median(&texts_fresh)), "≤ 5 ms", 5.0);
+    row("add 1,000 that come days late, durable", median(&late), "ms", None, "≤ 12 ms", 12.0);
+
+    let offset = deep.to_string();
+    let args = ["history", "--all-remotes", "--limit", "500", "--jsonl", "--offset", &offset];
+    let mut command = quiet(&shop.control);
+    command.arg("--db").arg(&db).args(args).stderr(Stdio::null());
+    let printed = command.stdout(Stdio::piped()).output()?.stdout;
+    if printed.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() != PAGE {
+        return Err("control history did not print 500 rows".into());
+    }
+    let own = median(&repeat(command.stdout(Stdio::null()), few)?);
+    row("a fresh process that prints 500 at offset 1,000,000", own, "ms", None, "≤ 5 ms", 5.0);
+    row("1,500,000 tasks on the disk", size_ours, "MB", Some(size_texts), "≤ 52 MB", 52.0 * size.of(1.0, 0.1));
+    if let Some(last) = rows.last_mut() {
+        last.details = vec![
+            format!("{found} failed tasks of that user"),
+            format!("{tasks} tasks of {REMOTES} remotes were added to both databases in {:.0} s", filled.as_secs_f64()),
+        ];
+    }
+    Ok(rows)
+}
