@@ -55,8 +55,8 @@ fn task(dice: &mut Dice, remote: i64, start: i64) -> RemoteEnd {
     };
     let user = match dice.below(100) {
         0..60 => "root@pam".to_owned(),
-        60..70 => USER.to_owned(),
-        70..80 => "root@pam!automation".to_owned(),
+        60..62 => USER.to_owned(),
+        62..80 => "root@pam!automation".to_owned(),
         other => format!("user{}@corp", other + dice.below(3) * 20),
     };
     let took = match dice.below(10) {
@@ -272,6 +272,8 @@ pub fn all(shop: &Workshop, size: Size) -> Result<Vec<Row>> {
         let begin = Instant::now();
         store.add_remote_tasks(id, &old)?;
         late.push(ms(begin.elapsed()));
+        // As a sync does it when others wait for nothing any more.
+        store.checkpoint()?;
         store.add_remote_tasks(id, &batch(NOW + round * 900 + 400, 400, 2_000))?;
         let begin = Instant::now();
         page(&store, &query())?;

@@ -280,6 +280,7 @@ impl Desk<'_, '_> {
                     sys::crash_point("sync.told");
                     let added = store.add_remote_tasks(id, &batch);
                     sys::crash_point("sync.added");
+                    store.checkpoint()?;
                     match added {
                         Ok(added) => {
                             pulled.new += added.new;

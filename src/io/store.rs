@@ -12,7 +12,7 @@
 //!
 //! # The WAL
 //! The last one to close does not checkpoint and delete it, which would double the price of a short run; instead a
-//! commit that finds it longer than `CHECKPOINT_PAGES` copies it back, which keeps small what the next opener has to
+//! commit that finds it longer than SQLite's 1,000 pages copies it back, which keeps small what the next opener has to
 //! read when nobody else has the database open.
 //!
 //! # If we die here

@@ -41,8 +41,12 @@ const SLOT: i64 = 600;
 const SAME_BOOT: i64 = 1 << 23;
 /// Boots kept of one node; tasks of more are kept all the same, in more bytes.
 const BOOTS: usize = 64;
+/// Codes that are read together.
+const NEIGHBOURS: i64 = 256;
 /// Letters of a reason or an id that becomes a word, at most.
 const LONGEST_WORD: usize = 200;
+/// Pages of a WAL that the one who commits copies back; SQLite's own default.
+const CHECKPOINT_PAGES: i64 = 1_000;
 /// Tasks deleted in one transaction: so few that nobody who wants to write waits for long.
 const SLICE: i64 = 4_000;
 
@@ -127,10 +131,41 @@ fn local_place(row: &HistoryRow) -> Place {
 /// What is known of the codes in the tables: words and hosts never change, so they are read once.
 #[derive(Debug, Default)]
 pub(super) struct Codes {
-    texts: RefCell<HashMap<i64, Arc<str>>>,
+    texts: RefCell<ByCode<Arc<str>>>,
     codes: RefCell<HashMap<Arc<str>, i64>>,
-    hosts: RefCell<HashMap<i64, Option<Host>>>,
+    hosts: RefCell<ByCode<Host>>,
     there: Cell<bool>,
+}
+
+/// Values by small numbers, as codes are: found without hashing, which would take most of the time of a page.
+#[derive(Debug)]
+struct ByCode<T>(Vec<Option<T>>);
+
+impl<T> Default for ByCode<T> {
+    fn default() -> ByCode<T> {
+        ByCode(vec![])
+    }
+}
+
+impl<T> ByCode<T> {
+    /// Larger codes are of a damaged row.
+    const LARGEST: usize = 1 << 24;
+
+    fn get(&self, code: i64) -> Option<&T> {
+        self.0.get(usize::try_from(code).ok()?)?.as_ref()
+    }
+
+    fn put(&mut self, code: i64, value: T) {
+        let Some(at) = usize::try_from(code).ok().filter(|at| *at < Self::LARGEST) else { return };
+        if self.0.len() <= at {
+            self.0.resize_with(at + 1, || None);
+        }
+        self.0[at] = Some(value);
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -142,14 +177,18 @@ struct Host {
 
 impl Codes {
     fn text(&self, db: &Connection, code: i64) -> rusqlite::Result<Arc<str>> {
-        if let Some(text) = self.texts.borrow().get(&code) {
+        if let Some(text) = self.texts.borrow().get(code) {
             return Ok(Arc::clone(text));
         }
-        let sql = "SELECT word FROM remote_words WHERE id = ?1";
-        let text: Option<String> = db.query_row(sql, [code], |row| row.get(0)).optional()?;
-        let text: Arc<str> = text.unwrap_or_default().into();
-        self.texts.borrow_mut().insert(code, Arc::clone(&text));
-        Ok(text)
+        // With its neighbours, which came with it and are wanted next: to ask for each alone would take longer.
+        let mut texts = self.texts.borrow_mut();
+        let mut statement = db.prepare("SELECT id, word FROM remote_words WHERE id BETWEEN ?1 AND ?2")?;
+        let first = code.div_euclid(NEIGHBOURS).wrapping_mul(NEIGHBOURS);
+        let mut rows = statement.query([first, first.saturating_add(NEIGHBOURS - 1)])?;
+        while let Some(row) = rows.next()? {
+            texts.put(row.get(0)?, row.get_ref(1)?.as_str()?.into());
+        }
+        Ok(texts.get(code).map_or_else(|| "".into(), Arc::clone))
     }
 
     fn known(&self, db: &Connection, text: &str) -> rusqlite::Result<Option<i64>> {
@@ -175,17 +214,20 @@ impl Codes {
 
     /// None: its remote was removed just now.
     fn host(&self, db: &Connection, code: i64) -> rusqlite::Result<Option<Host>> {
-        if let Some(host) = self.hosts.borrow().get(&code) {
-            return Ok(host.clone());
+        if let Some(host) = self.hosts.borrow().get(code) {
+            return Ok(Some(host.clone()));
         }
-        let sql = "SELECT name, node, boot FROM remote_hosts AS h JOIN remotes AS r ON r.id = h.remote WHERE h.id = ?1";
-        let read = |row: &SqlRow<'_>| {
-            let (remote, node): (String, String) = (row.get(0)?, row.get(1)?);
-            Ok(Host { remote: remote.into(), node: node.into(), boot: row.get(2)? })
-        };
-        let host = db.query_row(sql, [code], read).optional()?;
-        self.hosts.borrow_mut().insert(code, host.clone());
-        Ok(host)
+        let mut hosts = self.hosts.borrow_mut();
+        let sql = "SELECT h.id, name, node, boot FROM remote_hosts AS h JOIN remotes AS r ON r.id = h.remote
+                   WHERE h.id BETWEEN ?1 AND ?2";
+        let mut statement = db.prepare(sql)?;
+        let first = code.div_euclid(NEIGHBOURS).wrapping_mul(NEIGHBOURS);
+        let mut rows = statement.query([first, first.saturating_add(NEIGHBOURS - 1)])?;
+        while let Some(row) = rows.next()? {
+            let (remote, node) = (row.get_ref(1)?.as_str()?.into(), row.get_ref(2)?.as_str()?.into());
+            hosts.put(row.get(0)?, Host { remote, node, boot: row.get(3)? });
+        }
+        Ok(hosts.get(code).cloned())
     }
 
     /// Forgets what a transaction that failed may have added.
@@ -704,12 +746,27 @@ impl Store {
     /// [`super::StoreError`]
     pub fn add_remote_tasks(&mut self, remote: i64, batch: &Batch) -> Result<Added> {
         let codes = std::mem::take(&mut self.codes);
+        // A checkpoint of what a late batch changes takes longer than the batch: see `Store::checkpoint`.
+        let paused = self.db.pragma_update(None, "wal_autocheckpoint", 0);
         let added = self.write("add tasks of a remote to", |tx| add_in(tx, &codes, remote, batch));
         if added.is_err() {
             codes.forget();
         }
         self.codes = codes;
+        if paused.is_ok() {
+            self.db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(self.failed("update"))?;
+        }
         added
+    }
+
+    /// Copies what was committed from the WAL into the database as far as nobody reads it, keeping nobody waiting: for
+    /// those who add much, so that the next one who commits a little need not do it.
+    ///
+    /// # Errors
+    /// [`super::StoreError`]
+    pub fn checkpoint(&self) -> Result<()> {
+        let done = self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        done.map_err(self.failed("checkpoint"))
     }
 
     /// The tasks of other hosts that have not ended, the newest first.
@@ -721,20 +778,28 @@ impl Store {
             if !self.has_remotes()? {
                 return Ok(vec![]);
             }
-            let sql = "SELECT name, upid, start, seen, detail, failures > 0 FROM remote_active
-                       JOIN remotes ON remotes.id = remote WHERE ?1 IS NULL OR name = ?1 ORDER BY start DESC, name, upid";
-            let mut statement = self.db.prepare(sql)?;
-            let mut names: HashMap<String, Arc<str>> = HashMap::new();
-            let rows = statement.query_map([remote], |row| {
-                let name = row.get_ref(0)?.as_str()?;
-                let remote = match names.get(name) {
-                    Some(known) => Arc::clone(known),
-                    None => Arc::clone(names.entry(name.to_owned()).or_insert_with(|| name.into())),
-                };
-                let run = RemoteRun { upid: row.get(1)?, start: row.get(2)?, detail: row.get(4)? };
-                Ok(RemoteLive { remote, run, seen: row.get(3)?, stale: row.get(5)? })
-            })?;
-            rows.collect()
+            let tx = self.db.unchecked_transaction()?;
+            let mut remotes: ByCode<(Arc<str>, bool)> = ByCode::default();
+            let mut statement =
+                tx.prepare("SELECT id, name, failures > 0 FROM remotes WHERE ?1 IS NULL OR name = ?1")?;
+            let mut rows = statement.query([remote])?;
+            while let Some(row) = rows.next()? {
+                remotes.put(row.get(0)?, (row.get_ref(1)?.as_str()?.into(), row.get(2)?));
+            }
+            let mut statement = tx.prepare("SELECT remote, upid, start, seen, detail FROM remote_active")?;
+            let mut rows = statement.query([])?;
+            let mut found = vec![];
+            while let Some(row) = rows.next()? {
+                if let Some((remote, stale)) = remotes.get(row.get(0)?) {
+                    let run = RemoteRun { upid: row.get(1)?, start: row.get(2)?, detail: row.get(4)? };
+                    found.push(RemoteLive { remote: Arc::clone(remote), run, seen: row.get(3)?, stale: *stale });
+                }
+            }
+            found.sort_by(|a: &RemoteLive, b| {
+                let by_start = b.run.start.cmp(&a.run.start);
+                by_start.then_with(|| a.remote.cmp(&b.remote)).then_with(|| a.run.upid.cmp(&b.run.upid))
+            });
+            Ok(found)
         };
         work().map_err(self.failed("read"))
     }
