@@ -173,6 +173,9 @@ fn a_real_ssh_remote_is_listed_shown_waited_for_and_ended() {
     );
     let upid = far["upid"].as_str().unwrap();
     let shown = world.near_json(&["show", upid]);
+    assert_eq!(world.near_json(&["show", "web!1"]), shown);
+    tells(world.near(&["history", "--remote", "web"]).run(), 0, &["  web!1\n"]);
+    tells(world.near(&["show", "web!7"]).run(), 1, &["web: error: there is no task 7"]);
     assert_eq!((&shown["remote"], &shown["taskname"]), (&json!("web"), &json!("my job")));
     assert_eq!(shown["argv"], json!(["sh", "-c", "echo \"a  b\"; exit 3"]));
     assert_eq!(world.near(&["log", upid, "--no-time", "--limit", "1"]).run().silent(0).text(), "a  b\n");

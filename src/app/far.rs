@@ -36,16 +36,20 @@ struct Errand {
 fn remote_of(task: &TaskRef) -> Option<&str> {
     match task {
         TaskRef::Upid(upid) => upid.remote.as_deref(),
+        TaskRef::There(remote, _) => Some(remote.as_str()),
         TaskRef::Id(_) | TaskRef::Handle(_) => None,
     }
 }
 
 /// The task as its own host knows it: the number of one that never had a UPID, see `app/remote`.
 fn name_there(task: &TaskRef) -> String {
-    let TaskRef::Upid(upid) = task else { return task.to_string() };
-    match upid.number() {
-        Some(number) if upid.pid == 0 && upid.pstart == 0 => number.to_string(),
-        _ => upid.as_str().split_once('!').map_or(upid.as_str(), |(_, own)| own).to_owned(),
+    match task {
+        TaskRef::There(_, id) => id.to_string(),
+        TaskRef::Upid(upid) => match upid.number() {
+            Some(number) if upid.pid == 0 && upid.pstart == 0 => number.to_string(),
+            _ => upid.as_str().split_once('!').map_or(upid.as_str(), |(_, own)| own).to_owned(),
+        },
+        TaskRef::Id(_) | TaskRef::Handle(_) => task.to_string(),
     }
 }
 

@@ -648,6 +648,7 @@ fn listed_json(row: &Listed) -> Value {
                 "remote": *task.remote,
                 "node": *task.node,
                 "upid": format!("{}!{}", task.remote, task.upid),
+                "taskid": upid.as_ref().and_then(Upid::number),
                 "taskname": text(|more| &more.name).unwrap_or_else(|| task.kind.to_string()),
                 "type": *task.kind,
                 "id": upid.as_ref().map(|upid| upid.id().into_owned()),

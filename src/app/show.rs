@@ -376,10 +376,11 @@ fn time_of(row: &Value, key: &str, now: Timestamp, width: Option<u16>) -> String
     row[key].as_i64().map(|secs| short_time(secs, now, width)).unwrap_or_default()
 }
 
-/// The whole name of a task, for other verbs: the UPID with its remote, or our own number.
+/// The name of a task for other verbs: its number, with its remote if it is of one; else the UPID with its remote.
 fn name_of(row: &Value) -> String {
     match (row["remote"].as_str(), row["upid"].as_str(), row["taskid"].as_i64()) {
         (None, _, Some(id)) => id.to_string(),
+        (Some(remote), _, Some(id)) => format!("{}!{id}", clean(remote)),
         (_, upid, _) => upid.map(clean).unwrap_or_default(),
     }
 }
@@ -394,7 +395,7 @@ pub fn far_task_table(rows: &[Value], now: Timestamp, width: Option<u16>, colour
         column("DURATION", Kind::Number, 7, true),
         column("PROGRESS", Kind::Word, 6, false),
         column("NOT SEEN SINCE", Kind::Word, 8, false),
-        column("TASK", Kind::Word, 5, true),
+        column("TASK", Kind::Word, 8, true),
     ];
     let rows = rows.iter().map(|row| {
         vec![
@@ -421,7 +422,7 @@ pub fn far_history_table(rows: &[Value], now: Timestamp, width: Option<u16>, col
         column("END", Kind::Word, 4, true),
         column("DURATION", Kind::Number, 7, true),
         column("USER", Kind::Text, 3, false),
-        column("TASK", Kind::Word, 5, true),
+        column("TASK", Kind::Word, 8, true),
     ];
     let rows = rows.iter().map(|row| {
         let why = row["termerror"].as_str().filter(|_| row["outcome"] == "unknown");
@@ -448,7 +449,7 @@ pub fn remote_table(
     width: Option<u16>,
     colours: bool,
 ) -> String {
-    const COLUMNS: [Column; 9] = [
+    const COLUMNS: [Column; 8] = [
         column("NAME", Kind::Text, 9, true),
         column("SOURCE", Kind::Text, 6, true),
         column("LAST CONTACT", Kind::Word, 9, true),
@@ -457,7 +458,6 @@ pub fn remote_table(
         column("ENDED", Kind::Number, 7, true),
         column("UNREAD", Kind::Number, 5, false),
         column("ERROR", Kind::Text, 8, false),
-        column("CURSOR", Kind::Text, 1, false),
     ];
     let rows = remotes.iter().zip(counts).map(|(remote, [running, ended])| {
         vec![
@@ -469,7 +469,6 @@ pub fn remote_table(
             ended.to_string(),
             if remote.unread > 0 { remote.unread.to_string() } else { String::new() },
             remote.error.as_deref().map(cell).unwrap_or_default(),
-            remote.cursor.as_deref().map(cell).unwrap_or_default(),
         ]
     });
     table(&COLUMNS, rows.collect(), width, colours)

@@ -650,6 +650,7 @@ impl Store {
         let rows = match task {
             TaskRef::Id(id) => self.select_tasks("WHERE id = ?1", &[&id.0]),
             TaskRef::Handle(handle) => self.select_tasks("WHERE handle = ?1", &[&handle.as_str()]),
+            TaskRef::There(..) => return Ok(None),
             TaskRef::Upid(upid) => self.select_tasks("WHERE upid = ?1", &[&upid.as_str()]),
         };
         Ok(rows?.into_iter().next())
@@ -678,6 +679,7 @@ impl Store {
                 Some(row) => Ok(Some(row)),
                 None => find("handle = ?1", &handle.as_str()),
             },
+            TaskRef::There(..) => Ok(None),
             // Our UPIDs hold the id, so no index of them is needed.
             TaskRef::Upid(upid) => match upid.number() {
                 Some(id) => {

@@ -6,7 +6,10 @@ use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::upid::{Upid, UpidError};
+use super::{
+    remote::RemoteName,
+    upid::{Upid, UpidError},
+};
 
 /// The number of a task; never used twice in one database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -107,8 +110,10 @@ pub enum TaskRef {
     Id(TaskId),
     /// The handle.
     Handle(Handle),
-    /// The UPID.
+    /// The UPID; with a remote before it, of a task of that one.
     Upid(Box<Upid>),
+    /// `REMOTE!NUMBER`: what a remote that runs taskwatcher calls by that number.
+    There(RemoteName, TaskId),
 }
 
 /// A text that names no task in any of the three forms.
@@ -129,6 +134,12 @@ impl FromStr for TaskRef {
         if text.contains("UPID:") {
             return Ok(TaskRef::Upid(Box::new(text.parse()?)));
         }
+        if let Some((remote, number)) = text.split_once('!') {
+            return match (remote.parse(), number.parse()) {
+                (Ok(remote), Ok(TaskRef::Id(id))) => Ok(TaskRef::There(remote, id)),
+                _ => Err(BadTaskRef::Other),
+            };
+        }
         if Handle::looks_like(text) {
             return Ok(TaskRef::Handle(Handle(text.to_owned())));
         }
@@ -144,6 +155,7 @@ impl fmt::Display for TaskRef {
         match self {
             TaskRef::Id(id) => id.fmt(f),
             TaskRef::Handle(handle) => handle.fmt(f),
+            TaskRef::There(remote, id) => write!(f, "{remote}!{id}"),
             TaskRef::Upid(upid) => upid.fmt(f),
         }
     }
@@ -919,6 +931,10 @@ mod tests {
         let handle = Handle::from_random([255, 1, 2, 3, 4, 5, 6, 7]);
         assert!(Handle::looks_like(handle.as_str()), "{handle}");
         assert!(matches!(handle.as_str().parse::<TaskRef>(), Ok(TaskRef::Handle(_))));
+        assert_eq!("web-1!17".parse::<TaskRef>().unwrap().to_string(), "web-1!17");
+        for text in ["!17", "a b!17", "a!", "a!0", "a!-1", "a!b!1"] {
+            assert!(text.parse::<TaskRef>().is_err(), "{text}");
+        }
         assert_eq!("12".parse::<TaskRef>().unwrap(), TaskRef::Id(TaskId(12)));
         assert!(matches!("UPID:n:00000001:00000001:00000001:t:1:u@pam:".parse::<TaskRef>(), Ok(TaskRef::Upid(_))));
         for text in ["", "0", "-1", "+1", "1x", "99999999999999999999", "abc", "UPID:", "2bcdefgh"] {
