@@ -275,7 +275,10 @@ fn what_runs_there_is_apart_until_its_host_tells_of_its_end() {
     store.remote_failed(id, "no route to host", 150).unwrap();
     assert!(live(&store).iter().all(|(_, seen, stale)| (*seen, *stale) == (100, true)), "not seen since, not ended");
     // Part of an answer says nothing of what it does not name.
-    store.add_remote_tasks(id, &Batch { running: vec![run(1)], now: 200, ..Batch::default() }).unwrap();
+    let part = Batch { running: vec![run(1)], now: 200, ..Batch::default() };
+    store.add_remote_tasks(id, &part).unwrap();
+    assert!(live(&store).iter().all(|(_, _, stale)| *stale), "an answer that was cut off makes nobody well");
+    store.add_remote_tasks(id, &Batch { cursor: Some("x".into()), ..part }).unwrap();
     assert_eq!(live(&store), [(upid(1), 200, false), (upid(2), 100, false), (upid(3), 100, false)]);
     let ended = vec![end(&upid(2), 60, Outcome::Ok)];
     let whole = Batch { ended, running: vec![run(1), run(2)], whole: true, now: 300, ..Batch::default() };

@@ -352,6 +352,13 @@ fn an_answer_that_is_cut_off_or_garbled_keeps_what_is_true_and_is_asked_for_agai
     // Nothing of another host acts on a terminal.
     world.fake_ssh("printf 'evil \\033]0;title\\007\\n' >&2; exit 255");
     world.near(&["remote", "sync", "a"]).run().says(1, &["ssh failed: evil \\x1b]0;title\\x07"]);
+    tells(world.near(&["remote", "test", "a"]).run(), 1, &["ssh failed: evil \\x1b]0;title\\x07"]);
+    world.fake_ssh("printf '{\"k\\\\u001b[2J\":\"v\\\\u001b[2J\",\"lastlines\":[\"l\\\\u001b[2J\"]}\\n'");
+    let shown = world.near(&["show", "a!1"]).run().silent(0);
+    for part in ["k\\x1b[2J", "v\\x1b[2J", "l\\x1b[2J"] {
+        assert!(shown.text().contains(part), "{part} in {}", shown.text());
+    }
+    assert!(!shown.text().contains('\u{1b}'));
     world.same_as_there_without_ssh();
 }
 

@@ -136,7 +136,7 @@ impl Desk<'_, '_> {
             Line::Running { .. } | Line::Ended { .. } => {}
         });
         let failed = |why: String| ControlError::Remote(name.to_owned(), why);
-        asked.map_err(|error| failed(error.to_string()))?;
+        asked.map_err(|error| failed(show::clean(&error.to_string())))?;
         let (Some((version, taskwatcher, host)), Some(running)) = (first, last) else {
             return Err(failed("its answer was cut off".to_owned()));
         };
@@ -434,6 +434,8 @@ fn pull(remote: &Remote, news: &mpsc::SyncSender<News>) -> Result<(), String> {
             Err(error) => (0, Some(error)),
         };
         batch.unread = unread + strange;
+        // What part of an answer does not name may stand in the rest of it.
+        batch.anew &= failed.is_none() && batch.unread == 0;
         let more = match end {
             Some((next, more)) if failed.is_none() => {
                 // A cursor that does not move would have us ask for ever.

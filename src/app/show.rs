@@ -566,7 +566,7 @@ pub fn proxmox_status(upid: Option<&str>, taskid: i64, row: Option<&HistoryRow>)
 pub fn details(fields: &Value) -> String {
     let Some(object) = fields.as_object() else { return String::new() };
     let shown = object.iter().filter(|(name, value)| !value.is_null() && *name != "lastlines");
-    let width = shown.clone().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let width = shown.clone().map(|(name, _)| clean(name).len()).max().unwrap_or(0);
     let line = |(name, value): (&String, &Value)| {
         let text = match (name.as_str(), value) {
             ("reservetime" | "expires" | "starttime" | "endtime" | "lastupdate", Value::Number(n)) => {
@@ -581,7 +581,8 @@ pub fn details(fields: &Value) -> String {
             (_, Value::String(text)) => clean(text),
             (_, other) => clean(&other.to_string()),
         };
-        format!("{name:<width$}  {text}")
+        // Those of another host's answer are its own words.
+        format!("{:<width$}  {text}", clean(name))
     };
     shown.map(line).collect::<Vec<_>>().join("\n")
 }

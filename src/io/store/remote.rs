@@ -86,7 +86,7 @@ pub struct Batch {
     pub whole: bool,
     /// Whether what ran there before is of another database, whose ends nobody will tell.
     pub anew: bool,
-    /// Where to go on.
+    /// Where to go on; none: the answer was cut off, and its host is not well yet.
     pub cursor: Option<String>,
     /// Entries that could not be read.
     pub unread: u64,
@@ -936,7 +936,8 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
     let lag = newest.map(|newest| batch.now.saturating_sub(newest).max(0));
     db.execute(
         "UPDATE remotes SET cursor = coalesce(?2, cursor), tried = ?3, contact = ?3, lag = coalesce(?4, lag),
-                failures = 0, error = NULL, unread = unread + ?5 WHERE id = ?1",
+                failures = iif(?2 IS NULL, failures, 0), error = iif(?2 IS NULL, error, NULL), unread = unread + ?5
+         WHERE id = ?1",
         params![remote, batch.cursor, batch.now, lag, i64::try_from(batch.unread + added.refused).unwrap_or(i64::MAX)],
     )?;
     Ok(added)
