@@ -19,6 +19,19 @@ CREATE TABLE remotes (
     unread    INTEGER NOT NULL DEFAULT 0  -- entries of its answers that could not be read
 );
 
+-- The nodes of Proxmox remotes, each of which is followed by itself.
+CREATE TABLE remote_nodes (
+    remote    INTEGER NOT NULL,
+    node      TEXT NOT NULL,
+    cutoff    INTEGER,             -- all that started before it has ended and is known; a time of its own clock
+    wide      INTEGER,             -- when it was last asked for what came days late
+    tried     INTEGER NOT NULL,    -- when it was last asked
+    contact   INTEGER,             -- when it last answered
+    failures  INTEGER NOT NULL DEFAULT 0, -- since then
+    error     TEXT,                -- the last of them, or that it is offline
+    PRIMARY KEY (remote, node)
+) WITHOUT ROWID;
+
 CREATE TABLE remote_hosts (
     id        INTEGER PRIMARY KEY AUTOINCREMENT, -- in `remote_tasks`; never used twice
     remote    INTEGER NOT NULL,

@@ -17,6 +17,7 @@ pub mod model {
     pub mod feedback;
     pub mod log;
     pub mod notify;
+    pub mod proxmox;
     pub mod query;
     pub mod remote;
     pub mod stats;
@@ -30,11 +31,14 @@ pub mod model {
 pub mod io {
     pub mod child;
     pub mod feedfile;
+    pub mod https;
     pub mod logread;
     pub mod logtree;
     pub mod notify;
     pub mod process;
+    pub mod progress;
     pub mod pty;
+    pub mod secret;
     pub mod spool;
     pub mod ssh;
     pub mod store;

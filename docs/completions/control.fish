@@ -179,7 +179,12 @@ complete -c control -n "__fish_control_using_subcommand remote; and not __fish_s
 complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add remove list test sync help" -f -a "sync" -d 'Fetch what is new from all remotes, or from some'
 complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add remove list test sync help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l ssh -d 'A host that runs taskwatcher, reached by your own ssh with its configuration, keys and agent' -r
-complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l remote-db -d 'The database there [default: the one that control uses there]' -r
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l pve -d 'A Proxmox VE host, or any host of a cluster: https://HOST[:8006]' -r
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l pbs -d 'A Proxmox Backup Server: https://HOST[:8007]' -r
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l remote-db -d 'With --ssh: the database there [default: the one that control uses there]' -r
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l token -d 'With --pve and --pbs: the name of an API token, like root@pam!watch' -r
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l secret-file -d 'With --pve and --pbs: a file of mode 0600 that holds the token\'s secret' -r -F
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l fingerprint -d 'With --pve and --pbs: take the certificate with this fingerprint and no other [default: those that this system trusts]' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
@@ -189,10 +194,13 @@ complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from list" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from test" -l timeout -d 'Give it up when it says nothing for so long [default: 60s]' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from test" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from test" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from sync" -l every -d 'Go on, and ask each again after so long' -r
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from sync" -l since -d 'With --refetch: only what started at this time or later (a date, 2h, yesterday)' -r
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from sync" -l timeout -d 'Give a remote up when it says nothing for so long [default: 60s]' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from sync" -l keep -d 'Afterwards forget what started longer ago than this on any remote' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from sync" -l keep-tasks -d 'Afterwards keep only so many ended tasks of all remotes, the newest' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from sync" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F

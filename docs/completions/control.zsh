@@ -262,7 +262,12 @@ _arguments "${_arguments_options[@]}" : \
             (add)
 _arguments "${_arguments_options[@]}" : \
 '--ssh=[A host that runs taskwatcher, reached by your own ssh with its configuration, keys and agent]:[USER@]HOST:_default' \
-'--remote-db=[The database there \[default\: the one that control uses there\]]:PATH:_default' \
+'--pve=[A Proxmox VE host, or any host of a cluster\: https\://HOST\[\:8006\]]:URL:_default' \
+'--pbs=[A Proxmox Backup Server\: https\://HOST\[\:8007\]]:URL:_default' \
+'(--pve --pbs)--remote-db=[With --ssh\: the database there \[default\: the one that control uses there\]]:PATH:_default' \
+'(--ssh)--token=[With --pve and --pbs\: the name of an API token, like root@pam!watch]:USER@REALM!NAME:_default' \
+'(--ssh)--secret-file=[With --pve and --pbs\: a file of mode 0600 that holds the token'\''s secret]:FILE:_files' \
+'(--ssh)--fingerprint=[With --pve and --pbs\: take the certificate with this fingerprint and no other \[default\: those that this system trusts\]]:SHA256:_default' \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '--json[Print JSON]' \
 '-h[Print help]' \
@@ -289,6 +294,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (test)
 _arguments "${_arguments_options[@]}" : \
+'--timeout=[Give it up when it says nothing for so long \[default\: 60s\]]:DURATION:_default' \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '--json[Print JSON]' \
 '-h[Print help]' \
@@ -299,6 +305,8 @@ _arguments "${_arguments_options[@]}" : \
 (sync)
 _arguments "${_arguments_options[@]}" : \
 '--every=[Go on, and ask each again after so long]:DURATION:_default' \
+'--since=[With --refetch\: only what started at this time or later (a date, 2h, yesterday)]:TIME:_default' \
+'--timeout=[Give a remote up when it says nothing for so long \[default\: 60s\]]:DURATION:_default' \
 '--keep=[Afterwards forget what started longer ago than this on any remote]:DURATION:_default' \
 '--keep-tasks=[Afterwards keep only so many ended tasks of all remotes, the newest]:N:_default' \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \

@@ -24,6 +24,7 @@ use crate::{
         child,
         feedfile::{FeedError, FeedFile, Mark},
         process,
+        secret::SecretError,
         spool::{Request, Spool},
         store::{NewTask, Patience, Refused, Store, StoreError, StoreFailure},
         sys,
@@ -74,11 +75,17 @@ pub enum ControlError {
     #[error("there is no remote {0:?}; see: control remote list")]
     NoSuchRemote(String),
     /// Not one remote.
-    #[error("there are no remotes; add one with: control remote add NAME --ssh HOST")]
+    #[error("there are no remotes; add one with: control remote add NAME --ssh HOST (or --pve, --pbs)")]
     NoRemotes,
     /// A remote of that name.
     #[error("there is a remote {0:?} already; remove it first, or take another name")]
     RemoteThere(String),
+    /// A source needs more.
+    #[error("--pve and --pbs want --token and --secret-file besides")]
+    NoSource,
+    /// The secret of a token.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// Another host did not do it.
     #[error("remote {0}: {1}")]
     Remote(String, String),
@@ -88,6 +95,15 @@ pub enum ControlError {
     /// Only for own tasks.
     #[error("this cannot be done on remote {0}; log in there")]
     NotThere(String),
+    /// A number, where tasks have none.
+    #[error("tasks of remote {0} have no numbers; name one as lists do: {0}!START:PID, or {0}!UPID")]
+    NumberThere(String),
+    /// Several tasks of one short name.
+    #[error("{0} is the name of several tasks; give the UPID of one: {1}")]
+    ManyThere(TaskRef, String),
+    /// It ends its tasks as it likes.
+    #[error("remote {0} ends its tasks in its own way; leave --signal and --now out")]
+    OwnWay(String),
     /// A cursor of the other order.
     #[error("this cursor is of a page {0} other hosts; give --after the one that a page like this one named")]
     OtherOrder(&'static str),
@@ -141,7 +157,12 @@ impl ControlError {
     /// The exit code of section 4 and 13.
     pub fn exit_code(&self) -> i32 {
         match self {
-            ControlError::Time(..) | ControlError::OtherOrder(_) | ControlError::RemotesOnly => exit_code::USAGE,
+            ControlError::Time(..)
+            | ControlError::OtherOrder(_)
+            | ControlError::RemotesOnly
+            | ControlError::NumberThere(_)
+            | ControlError::OwnWay(_)
+            | ControlError::NoSource => exit_code::USAGE,
             _ => exit_code::FAILED,
         }
     }
@@ -569,7 +590,7 @@ impl Desk<'_, '_> {
                 let why = why.map(|why| format!(": {why}")).unwrap_or_default();
                 format!("{id} {}", show::clean(&format!("{}{why}", row.outcome)))
             }
-            row => show::proxmox_status(upid, id, row).to_string(),
+            row => show::proxmox_status(upid, id, row.map(|row| row.outcome.as_str())).to_string(),
         };
         self.print(&text)
     }
@@ -845,7 +866,7 @@ enum Asked {
     Waits,
 }
 
-fn system(doing: &'static str) -> impl Fn(io::Error) -> ControlError {
+pub(super) fn system(doing: &'static str) -> impl Fn(io::Error) -> ControlError {
     move |error| ControlError::System(doing, error)
 }
 

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::model::{
     export::ExportCursor,
+    proxmox::{Fingerprint, Token, Url},
     query::After,
     remote::{RemoteName, parse_ssh_host},
     task::{Class, Signal, Status, TaskRef, parse_span},
@@ -368,7 +369,7 @@ pub enum RemoteVerb {
     /// List the remotes: last contact, lag, last error, how many tasks
     List,
     /// Ask a remote whether it answers
-    Test(RemoteOne),
+    Test(RemoteTest),
     /// Fetch what is new from all remotes, or from some
     Sync(RemoteSync),
 }
@@ -378,12 +379,37 @@ pub enum RemoteVerb {
 pub struct RemoteAdd {
     /// A name for it, which stands before the UPIDs of its tasks
     pub name: RemoteName,
+    /// Where its tasks come from
+    #[command(flatten)]
+    pub source: RemoteSource,
+    /// With --ssh: the database there [default: the one that control uses there]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["pve", "pbs"])]
+    pub remote_db: Option<String>,
+    /// With --pve and --pbs: the name of an API token, like root@pam!watch
+    #[arg(long, value_name = "USER@REALM!NAME", conflicts_with = "ssh", required_unless_present = "ssh")]
+    pub token: Option<Token>,
+    /// With --pve and --pbs: a file of mode 0600 that holds the token's secret
+    #[arg(long, value_name = "FILE", conflicts_with = "ssh", required_unless_present = "ssh")]
+    pub secret_file: Option<PathBuf>,
+    /// With --pve and --pbs: take the certificate with this fingerprint and no other [default: those that this system
+    /// trusts]
+    #[arg(long, value_name = "SHA256", conflicts_with = "ssh")]
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// Where a remote's tasks come from: one of these.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct RemoteSource {
     /// A host that runs taskwatcher, reached by your own ssh with its configuration, keys and agent
     #[arg(long, value_name = "[USER@]HOST", value_parser = parse_ssh_host)]
-    pub ssh: String,
-    /// The database there [default: the one that control uses there]
-    #[arg(long, value_name = "PATH")]
-    pub remote_db: Option<String>,
+    pub ssh: Option<String>,
+    /// A Proxmox VE host, or any host of a cluster: https://HOST[:8006]
+    #[arg(long, value_name = "URL")]
+    pub pve: Option<Url>,
+    /// A Proxmox Backup Server: https://HOST[:8007]
+    #[arg(long, value_name = "URL")]
+    pub pbs: Option<Url>,
 }
 
 /// A verb on one remote.
@@ -391,6 +417,16 @@ pub struct RemoteAdd {
 pub struct RemoteOne {
     /// Its name
     pub name: RemoteName,
+}
+
+/// `remote test`
+#[derive(Debug, Clone, Args)]
+pub struct RemoteTest {
+    /// Its name
+    pub name: RemoteName,
+    /// Give it up when it says nothing for so long [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_span)]
+    pub timeout: Option<Duration>,
 }
 
 /// `remote sync`
@@ -405,6 +441,12 @@ pub struct RemoteSync {
     /// Fetch all of their history again, not only what is new: what is missing here comes back
     #[arg(long, requires = "names", conflicts_with = "every")]
     pub refetch: bool,
+    /// With --refetch: only what started at this time or later (a date, 2h, yesterday)
+    #[arg(long, value_name = "TIME", requires = "refetch")]
+    pub since: Option<String>,
+    /// Give a remote up when it says nothing for so long [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_span)]
+    pub timeout: Option<Duration>,
     /// Afterwards forget what started longer ago than this on any remote
     #[arg(long, value_name = "DURATION", value_parser = parse_span)]
     pub keep: Option<Duration>,

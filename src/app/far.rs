@@ -1,7 +1,10 @@
 //! `wait`, `log`, `kill`, `show` and `feedback` of tasks of other hosts: the same verb, done there.
 //!
+//! On a host that runs taskwatcher its own `control` does it; a Proxmox host is asked by its API (`far/proxmox.rs`).
 //! What comes back is another host's word: it goes to a terminal as a task's own output does, without anything that could
 //! act on it.
+
+mod proxmox;
 
 use serde_json::Value;
 
@@ -12,20 +15,22 @@ use super::{
     show,
 };
 use crate::{
-    io::{
-        ssh::{self, From, SshError},
-        store::Remote,
-    },
+    io::ssh::{self, From, SshError},
     model::{
         ansi,
+        proxmox::Product,
         remote::Source,
         task::{Signal, TaskRef, exit_code},
     },
 };
 
 /// A verb for one remote, as its command line says it there.
-struct Errand {
-    remote: String,
+struct Errand<'a> {
+    remote: &'a str,
+    /// For ssh.
+    host: &'a str,
+    /// The database there, if it is not the usual one.
+    db: Option<&'a str>,
     words: Vec<String>,
     /// Whether its lines are what a task printed, and not ours.
     log: bool,
@@ -44,10 +49,10 @@ fn remote_of(task: &TaskRef) -> Option<&str> {
 /// The task as its own host knows it: the number of one that never had a UPID, see `app/remote`.
 fn name_there(task: &TaskRef) -> String {
     match task {
-        TaskRef::There(_, id) => id.to_string(),
+        TaskRef::There(_, task) => task.to_string(),
         TaskRef::Upid(upid) => match upid.number() {
             Some(number) if upid.pid == 0 && upid.pstart == 0 => number.to_string(),
-            _ => upid.as_str().split_once('!').map_or(upid.as_str(), |(_, own)| own).to_owned(),
+            _ => upid.own().to_owned(),
         },
         TaskRef::Id(_) | TaskRef::Handle(_) => task.to_string(),
     }
@@ -98,6 +103,17 @@ impl Desk<'_, '_> {
         if remotes.len() > 1 {
             return Some(Err(ControlError::ManyHosts));
         }
+        Some(self.far_verb(verb, tasks, &name))
+    }
+
+    fn far_verb(&mut self, verb: &Verb, tasks: &[TaskRef], name: &str) -> Done {
+        let store = self.open()?;
+        let remote = known(&store, name)?;
+        let (host, db) = match &remote.source {
+            Source::Ssh { host, db } => (host, db.as_deref()),
+            Source::Pve(api) => return self.far_api(verb, tasks, store, remote.clone(), (Product::Pve, api)),
+            Source::Pbs(api) => return self.far_api(verb, tasks, store, remote.clone(), (Product::Pbs, api)),
+        };
         let (mut log, mut raw) = (false, false);
         let words = match verb {
             Verb::Show(_) => words("show", tasks, Some("--json".to_owned())),
@@ -121,20 +137,19 @@ impl Desk<'_, '_> {
                 ];
                 words("kill", tasks, options.into_iter().flatten())
             }
-            _ => return Some(Err(ControlError::NotThere(name))),
+            _ => return Err(ControlError::NotThere(remote.name)),
         };
         let json = self.json && !matches!(verb, Verb::Show(_) | Verb::Feedback(_));
         let words = words.into_iter().chain(flag("--json", json)).collect();
-        let errand = Errand { remote: name, words, log, raw };
-        Some(match verb {
+        let errand = Errand { remote: &remote.name, host, db, words, log, raw };
+        match verb {
             Verb::Show(_) => self.show_far(&errand),
             _ => self.errand(&errand),
-        })
+        }
     }
 
-    fn errand(&mut self, errand: &Errand) -> Done {
-        let remote = known(&self.open()?, &errand.remote)?;
-        self.run_there(&remote, errand, |desk, line| {
+    fn errand(&mut self, errand: &Errand<'_>) -> Done {
+        self.run_there(errand, |desk, line| {
             match (errand.raw, errand.log) {
                 (true, _) => desk.out.data.write_all(line)?,
                 (false, true) => desk.out.data.write_all(ansi::fit(line).as_bytes())?,
@@ -145,25 +160,29 @@ impl Desk<'_, '_> {
         })
     }
 
-    fn show_far(&mut self, errand: &Errand) -> Done {
-        let remote = known(&self.open()?, &errand.remote)?;
+    fn show_far(&mut self, errand: &Errand<'_>) -> Done {
         let mut text = Vec::new();
-        let code = self.run_there(&remote, errand, |_, line| {
+        let code = self.run_there(errand, |_, line| {
             text.extend_from_slice(line);
             Ok(())
         })?;
         if code != 0 {
             return Ok(code);
         }
-        let bad = || ControlError::Remote(remote.name.clone(), "its answer is not JSON".to_owned());
+        let bad = || ControlError::Remote(errand.remote.to_owned(), "its answer is not JSON".to_owned());
         let mut value: Value = serde_json::from_slice(&text).map_err(|_| bad())?;
         let object = value.as_object_mut().ok_or_else(bad)?;
-        object.insert("remote".into(), remote.name.clone().into());
+        object.insert("remote".into(), errand.remote.into());
+        self.print_shown(&value)
+    }
+
+    /// Prints all about one task, with its last lines.
+    fn print_shown(&mut self, value: &Value) -> Done {
         if self.json {
             self.print(&value.to_string())?;
             return Ok(0);
         }
-        self.print(&show::details(&value))?;
+        self.print(&show::details(value))?;
         let lines = value["lastlines"].as_array().into_iter().flatten();
         let lines: Vec<String> = lines.filter_map(Value::as_str).map(show::clean).collect();
         if !lines.is_empty() {
@@ -175,25 +194,23 @@ impl Desk<'_, '_> {
     /// Runs `control` on a remote; its messages come as ours, with the remote's name.
     fn run_there(
         &mut self,
-        remote: &Remote,
-        errand: &Errand,
+        errand: &Errand<'_>,
         mut see: impl FnMut(&mut Self, &[u8]) -> Result<(), ControlError>,
     ) -> Done {
-        let Source::Ssh { host, db } = &remote.source;
         let mut line = vec!["control"];
-        if let Some(db) = db {
+        if let Some(db) = errand.db {
             line.extend(["--db", db]);
         }
         line.extend(errand.words.iter().map(String::as_str));
         let line = shell_words::join(line);
-        let failed = |error: SshError| ControlError::Remote(remote.name.clone(), show::clean(&error.to_string()));
-        let ran = ssh::run(host, &line, None, |from, text| {
+        let failed = |error: SshError| ControlError::Remote(errand.remote.to_owned(), show::clean(&error.to_string()));
+        let ran = ssh::run(errand.host, &line, None, |from, text| {
             match from {
                 From::Output => see(self, text).map_err(Far::Control)?,
                 From::Messages => {
                     let text = String::from_utf8_lossy(text);
                     let text = text.strip_prefix("control: ").unwrap_or(&text);
-                    self.tell(&format!("{}: {}", remote.name, show::clean(text)));
+                    self.tell(&format!("{}: {}", errand.remote, show::clean(text)));
                 }
             }
             Ok(())
@@ -201,11 +218,12 @@ impl Desk<'_, '_> {
         match ran {
             Ok(127) => {
                 let why = "there is no program `control` on its PATH; install taskwatcher there".to_owned();
-                Err(ControlError::Remote(remote.name.clone(), why))
+                Err(ControlError::Remote(errand.remote.to_owned(), why))
             }
-            Ok(exit_code::USAGE) => {
-                Err(ControlError::Remote(remote.name.clone(), "its control does not know this; update it".to_owned()))
-            }
+            Ok(exit_code::USAGE) => Err(ControlError::Remote(
+                errand.remote.to_owned(),
+                "its control does not know this; update it".to_owned(),
+            )),
             Ok(code) => Ok(code),
             Err(Far::Ssh(error)) => Err(failed(error)),
             Err(Far::Control(error)) => Err(error),

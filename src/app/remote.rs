@@ -1,57 +1,37 @@
-//! `control remote`: other hosts, and pulling their tasks into this database.
+//! `control remote`: other hosts, and their tasks in lists with our own.
+
+pub(super) mod api;
+mod proxmox;
+mod ssh;
+mod sync;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    sync::{Mutex, mpsc},
+    collections::{HashMap, HashSet},
     time::Duration,
 };
 
 use serde_json::{Value, json};
 
+use self::api::{ApiError, Host, Wanted};
 use super::{
-    control::{ControlError, Desk, Done, progress_of},
+    control::{ControlError, Desk, Done, progress_of, system},
     control_args::{self as args, RemoteVerb},
     db, show, truth,
 };
 use crate::{
     io::{
-        ssh::{self, From, SshError},
-        store::{Batch, Listed, Remote, Store, outcome_told},
+        secret,
+        store::{Listed, Node, Remote, Store},
         sys,
     },
     model::{
-        export::{Line, VERSION},
+        export::Line,
+        proxmox::{Api, Product},
         query::{After, Filter, StartQuery},
-        remote::{More, RemoteEnd, RemoteRun, Source, pause},
-        task::{exit_code, span},
+        remote::{More, Source},
         upid::Upid,
     },
 };
-
-/// Remotes that are asked at once.
-const CONNECTIONS: usize = 20;
-/// Of these, such as failed when they were last asked: they must not keep the others waiting.
-const DOUBTFUL: usize = 5;
-/// Tasks in one answer.
-const ANSWER: usize = 5_000;
-/// A host that prints nothing for so long is given up.
-const SILENCE: Duration = Duration::from_secs(60);
-
-/// What a thread that asks has to say.
-enum News {
-    /// Part of an answer, or all of it.
-    Told(i64, Box<Batch>),
-    /// It is done with this one, well or not.
-    Over(i64, Result<(), String>),
-}
-
-/// How the pull of one remote went.
-#[derive(Debug, Default)]
-struct Pulled {
-    new: u64,
-    changed: u64,
-    error: Option<String>,
-}
 
 impl Desk<'_, '_> {
     pub(super) fn remote(&mut self, wanted: &args::Remote) -> Done {
@@ -59,14 +39,14 @@ impl Desk<'_, '_> {
             RemoteVerb::Add(wanted) => self.remote_add(wanted),
             RemoteVerb::Remove(wanted) => self.remote_remove(wanted.name.as_str()),
             RemoteVerb::List => self.remote_list(),
-            RemoteVerb::Test(wanted) => self.remote_test(wanted.name.as_str()),
+            RemoteVerb::Test(wanted) => self.remote_test(wanted),
             RemoteVerb::Sync(wanted) => self.sync(wanted),
         }
     }
 
     fn remote_add(&mut self, wanted: &args::RemoteAdd) -> Done {
         let mut store = db::open_or_create(&self.db, self.out.patience)?;
-        let source = Source::Ssh { host: wanted.ssh.clone(), db: wanted.remote_db.clone() };
+        let source = source_of(wanted)?;
         let name = &wanted.name;
         if !store.add_remote(name.as_str(), &source)? {
             return Err(ControlError::RemoteThere(name.to_string()));
@@ -95,6 +75,8 @@ impl Desk<'_, '_> {
     fn remote_list(&mut self) -> Done {
         let store = self.open()?;
         let (remotes, sizes, live) = (store.remotes()?, store.remote_sizes()?, store.remote_active(None)?);
+        let nodes = store.remote_nodes(None)?;
+        let nodes_of = |remote: &Remote| nodes.get(&remote.id).map(Vec::as_slice).unwrap_or_default();
         let mut running: HashMap<&str, i64> = HashMap::new();
         live.iter().for_each(|task| *running.entry(&*task.remote).or_default() += 1);
         let now = sys::now().wall;
@@ -109,6 +91,8 @@ impl Desk<'_, '_> {
                 "failures": remote.failures,
                 "error": remote.error,
                 "unread": remote.unread,
+                "cutoff": nodes_of(remote).iter().filter_map(|node| node.cutoff).min(),
+                "nodes": nodes_of(remote).iter().map(node_json).collect::<Vec<_>>(),
                 "running": running.get(remote.name.as_str()).copied().unwrap_or_default(),
                 "ended": sizes.get(&remote.id).copied().unwrap_or_default(),
             })
@@ -119,386 +103,132 @@ impl Desk<'_, '_> {
             false => {
                 let counts: Vec<[i64; 2]> =
                     rows.iter().map(|row| ["running", "ended"].map(|key| row[key].as_i64().unwrap_or(0))).collect();
-                show::remote_table(&remotes, &counts, now, (self.out.width)(), self.out.colours)
+                let nodes: Vec<&[Node]> = remotes.iter().map(nodes_of).collect();
+                show::remote_table(&remotes, &nodes, &counts, now, (self.out.width)(), self.out.colours)
             }
         };
         self.print(&text)?;
         Ok(0)
     }
 
-    fn remote_test(&mut self, name: &str) -> Done {
+    fn remote_test(&mut self, wanted: &args::RemoteTest) -> Done {
+        let name = wanted.name.as_str();
         let remote = known(&self.open()?, name)?;
-        // From its own cursor on, so that little is sent; nothing of it is kept.
-        let (mut first, mut last) = (None, None);
-        let asked = ask(&remote.source, remote.cursor.as_deref(), 1, &mut |line| match line {
-            Line::Start { version, taskwatcher, host, .. } => first = Some((version, taskwatcher, host)),
-            Line::End { running, .. } => last = Some(running),
-            Line::Running { .. } | Line::Ended { .. } => {}
-        });
-        let failed = |why: String| ControlError::Remote(name.to_owned(), why);
-        asked.map_err(|error| failed(show::clean(&error.to_string())))?;
-        let (Some((version, taskwatcher, host)), Some(running)) = (first, last) else {
-            return Err(failed("its answer was cut off".to_owned()));
+        let limit = wanted.timeout.unwrap_or(sync::LIMIT);
+        let (told, text) = match remote.source.api() {
+            None => self.test_ssh(&remote, limit)?,
+            Some((product, api)) => self.test_proxmox(&remote, product, api, limit)?,
         };
         let text = match self.json {
-            true => json!({ "name": name, "host": host, "taskwatcher": taskwatcher, "version": version, "running": running })
-                .to_string(),
-            false => format!(
-                "remote {name} answers: host {}, taskwatcher {}, {running} running",
-                show::clean(&host),
-                show::clean(&taskwatcher)
-            ),
+            true => {
+                let mut value = json!({ "name": name });
+                if let (Some(object), Value::Object(told)) = (value.as_object_mut(), told) {
+                    object.extend(told);
+                }
+                value.to_string()
+            }
+            false => format!("remote {name} answers: {}", show::clean(&text)),
         };
         self.print(&text)?;
         Ok(0)
     }
 
-    fn sync(&mut self, wanted: &args::RemoteSync) -> Done {
-        let mut store = self.open()?;
-        for name in &wanted.names {
-            known(&store, name.as_str())?;
-        }
-        if store.remotes()?.is_empty() {
-            return Err(ControlError::NoRemotes);
-        }
-        let (send, receive) = mpsc::sync_channel::<News>(CONNECTIONS);
-        let queue: Mutex<VecDeque<Remote>> = Mutex::new(VecDeque::new());
-        let wake = std::sync::Condvar::new();
-        let closed = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            for _ in 0..CONNECTIONS {
-                let send = send.clone();
-                let (queue, wake, closed) = (&queue, &wake, &closed);
-                scope.spawn(move || {
-                    loop {
-                        let Ok(mut waiting) = queue.lock() else { return };
-                        let remote = loop {
-                            if let Some(remote) = waiting.pop_front() {
-                                break remote;
-                            }
-                            if closed.load(std::sync::atomic::Ordering::SeqCst) {
-                                return;
-                            }
-                            match wake.wait(waiting) {
-                                Ok(again) => waiting = again,
-                                Err(_) => return,
-                            }
-                        };
-                        drop(waiting);
-                        let done = pull(&remote, &send);
-                        if send.send(News::Over(remote.id, done)).is_err() {
-                            return;
-                        }
-                    }
-                });
+    fn test_ssh(&self, remote: &Remote, limit: Duration) -> Result<(Value, String), ControlError> {
+        // From its own cursor on, so that little is sent; nothing of it is kept.
+        let (mut first, mut last) = (None, None);
+        let asked = ssh::ask(&remote.source, remote.cursor.as_deref(), 1, limit, &mut |line| match line {
+            ssh::Told::Line(Line::Start { version, taskwatcher, host, .. }) => {
+                first = Some((version, taskwatcher, host));
             }
-            drop(send);
-            let done = self.direct(&mut store, wanted, &receive, &|remote| {
-                if let Ok(mut waiting) = queue.lock() {
-                    waiting.push_back(remote);
-                }
-                wake.notify_one();
-            });
-            // Those that are still asked are given up: what they would tell is told the next time.
-            drop(receive);
-            closed.store(true, std::sync::atomic::Ordering::SeqCst);
-            if let Ok(mut waiting) = queue.lock() {
-                waiting.clear();
-            }
-            wake.notify_all();
-            done
-        })
-    }
-
-    /// Gives remotes to those who ask, and adds what they tell, until all were asked; with `--every`, on and on.
-    fn direct(
-        &mut self,
-        store: &mut Store,
-        wanted: &args::RemoteSync,
-        news: &mpsc::Receiver<News>,
-        hand_out: &dyn Fn(Remote),
-    ) -> Done {
-        let chosen =
-            |remote: &Remote| wanted.names.is_empty() || wanted.names.iter().any(|n| n.as_str() == remote.name);
-        let mut due: HashMap<i64, Duration> = HashMap::new();
-        let mut asked: HashMap<i64, (Remote, Pulled)> = HashMap::new();
-        let mut failed = false;
-        let mut all: Vec<Remote> = store.remotes()?.into_iter().filter(chosen).collect();
-        if wanted.every.is_none() && wanted.names.is_empty() {
-            // One that is dead is left alone for a while; who names it wants it asked.
-            let now = sys::now().wall.secs();
-            for remote in &all {
-                let until = remote.tried.unwrap_or(0).saturating_add(pause(remote.failures).as_secs() as i64);
-                if remote.failures > 0 && until > now {
-                    due.insert(remote.id, Duration::MAX);
-                    let why = remote.error.as_deref().unwrap_or_default();
-                    self.tell(&format!(
-                        "remote {} is left alone for {} after {} failures ({}); name it to ask it now",
-                        remote.name,
-                        span(Duration::from_secs(until.abs_diff(now))),
-                        remote.failures,
-                        show::clean(why)
-                    ));
-                }
-            }
-        }
-        loop {
-            let now = sys::now().mono;
-            let mut doubtful = asked.values().filter(|(remote, _)| remote.failures > 0).count();
-            // Those that answered last time come first.
-            all.sort_by_key(|remote| remote.failures);
-            for remote in &all {
-                let waits = due.get(&remote.id).is_some_and(|due| *due > now);
-                if waits || asked.contains_key(&remote.id) || asked.len() >= CONNECTIONS {
-                    continue;
-                }
-                if remote.failures > 0 {
-                    if doubtful >= DOUBTFUL {
-                        continue;
-                    }
-                    doubtful += 1;
-                }
-                asked.insert(remote.id, (remote.clone(), Pulled::default()));
-                let cursor = remote.cursor.clone().filter(|_| !wanted.refetch);
-                hand_out(Remote { cursor, ..remote.clone() });
-            }
-            if asked.is_empty() && wanted.every.is_none() {
-                self.forget_old(store, wanted)?;
-                return Ok(if failed { exit_code::FAILED } else { 0 });
-            }
-            let next = all.iter().filter(|one| !asked.contains_key(&one.id)).filter_map(|one| due.get(&one.id)).min();
-            let wait = next.map_or(Duration::from_secs(3600), |due| due.saturating_sub(now));
-            let item = match (asked.is_empty(), wanted.every) {
-                (false, None) => news.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
-                _ => news.recv_timeout(wait.max(Duration::from_millis(10))),
-            };
-            match item {
-                Ok(News::Told(id, batch)) => {
-                    let Some((_, pulled)) = asked.get_mut(&id).filter(|(_, pulled)| pulled.error.is_none()) else {
-                        continue;
-                    };
-                    sys::crash_point("sync.told");
-                    let added = store.add_remote_tasks(id, &batch);
-                    sys::crash_point("sync.added");
-                    store.checkpoint()?;
-                    match added {
-                        Ok(added) => {
-                            pulled.new += added.new;
-                            pulled.changed += added.changed;
-                        }
-                        // What it tells next goes on from here; so it is asked again from its last cursor.
-                        Err(error) if wanted.every.is_some() => pulled.error = Some(error.to_string()),
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                Ok(News::Over(id, done)) => {
-                    let Some((remote, mut pulled)) = asked.remove(&id) else { continue };
-                    pulled.error = pulled.error.or(done.err());
-                    failed |= pulled.error.is_some();
-                    if let Some(error) = &pulled.error {
-                        store.remote_failed(id, error, sys::now().wall.secs())?;
-                    }
-                    self.say_pulled(&remote, &pulled, wanted.every.is_some())?;
-                    let failures = if pulled.error.is_some() { remote.failures.saturating_add(1) } else { 0 };
-                    let after = wanted.every.map_or(Duration::MAX, |every| every.max(pause(failures)));
-                    due.insert(id, sys::now().mono.saturating_add(after));
-                    if wanted.every.is_some() && pulled.new > 0 {
-                        self.forget_old(store, wanted)?;
-                    }
-                }
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(ControlError::NoRemotes),
-            }
-            if wanted.every.is_some() {
-                // Others may have added and removed some meanwhile, and each has a new cursor.
-                all = store.remotes()?.into_iter().filter(chosen).collect();
-            }
-        }
-    }
-
-    fn forget_old(&mut self, store: &mut Store, wanted: &args::RemoteSync) -> Result<(), ControlError> {
-        let before = wanted.keep.map(|keep| {
-            let keep = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
-            sys::now().wall.secs().saturating_sub(keep)
+            ssh::Told::Line(Line::End { running, .. }) => last = Some(running),
+            ssh::Told::Line(Line::Running { .. } | Line::Ended { .. }) | ssh::Told::Strange(_) => {}
         });
-        let forgotten = store.forget_remote_tasks(before, wanted.keep_tasks)?;
-        if forgotten > 0 && !self.json {
-            self.print(&format!("{forgotten} old tasks of remotes forgotten"))?;
-        }
-        Ok(())
+        asked.map_err(|error| failed(remote, &error))?;
+        let (Some((version, taskwatcher, host)), Some(running)) = (first, last) else {
+            return Err(failed(remote, &"its answer was cut off"));
+        };
+        let text = format!("host {host}, taskwatcher {taskwatcher}, {running} running");
+        Ok((json!({ "host": host, "taskwatcher": taskwatcher, "version": version, "running": running }), text))
     }
 
-    fn say_pulled(&mut self, remote: &Remote, pulled: &Pulled, on_and_on: bool) -> Result<(), ControlError> {
-        if let Some(error) = &pulled.error {
-            self.tell(&format!("error: remote {}: {}", remote.name, show::clean(error)));
+    fn test_proxmox(
+        &self,
+        remote: &Remote,
+        product: Product,
+        api: &Api,
+        limit: Duration,
+    ) -> Result<(Value, String), ControlError> {
+        let ask = || {
+            let host = Host::new(product, api, limit)?;
+            let (version, nodes) = (host.version()?, host.nodes()?);
+            // A task of each that it can ask, so that a token without rights shows.
+            let one = Wanted { limit: 1, ..Wanted::default() };
+            let (mut seen, mut online) = (0, 0);
+            for node in nodes.iter().filter(|node| node.online) {
+                online += 1;
+                seen += host.list(&node.name, &one)?.entries.len();
+            }
+            Ok::<_, ApiError>((version, nodes, online, seen))
+        };
+        let (version, nodes, online, seen) = ask().map_err(|error| failed(remote, &error))?;
+        let mut text = format!("{product} {version}");
+        if product.only_node().is_none() {
+            text.push_str(&format!(", {} nodes, {online} of them online", nodes.len()));
         }
-        let quiet = on_and_on && pulled.new == 0 && pulled.changed == 0;
-        if self.json {
-            let (new, changed) = (pulled.new, pulled.changed);
-            let line = json!({ "name": remote.name, "new": new, "changed": changed, "error": pulled.error });
-            self.print(&line.to_string())?;
-        } else if pulled.error.is_none() && !quiet {
-            let changed = if pulled.changed > 0 { format!(", {} changed", pulled.changed) } else { String::new() };
-            self.print(&format!("remote {}: {} new{changed}", remote.name, pulled.new))?;
+        if seen == 0 {
+            text.push_str(", no tasks that the token may see");
         }
-        self.out.data.flush()?;
-        Ok(())
+        let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+        let value = json!({ "product": product.to_string(), "version": version, "nodes": names, "online": online });
+        Ok((value, text))
     }
+}
+
+/// The source that a command line tells.
+fn source_of(wanted: &args::RemoteAdd) -> Result<Source, ControlError> {
+    let from = &wanted.source;
+    let (product, url) = match (&from.ssh, &from.pve, &from.pbs) {
+        (Some(host), ..) => return Ok(Source::Ssh { host: host.clone(), db: wanted.remote_db.clone() }),
+        (None, Some(url), _) => (Product::Pve, url),
+        (None, None, Some(url)) => (Product::Pbs, url),
+        (None, None, None) => return Err(ControlError::NoSource),
+    };
+    let (Some(token), Some(file)) = (&wanted.token, &wanted.secret_file) else { return Err(ControlError::NoSource) };
+    // It is read from any folder later on.
+    let secret_file = std::path::absolute(file).map_err(system("find the secret file"))?;
+    secret::read(&secret_file)?;
+    let Some(secret_file) = secret_file.to_str() else { return Err(ControlError::NoSource) };
+    let api = Api {
+        url: url.clone().with_port(product),
+        token: token.clone(),
+        secret_file: secret_file.to_owned(),
+        fingerprint: wanted.fingerprint,
+    };
+    Ok(match product {
+        Product::Pve => Source::Pve(api),
+        Product::Pbs => Source::Pbs(api),
+    })
+}
+
+pub(super) fn failed(remote: &Remote, error: &dyn std::fmt::Display) -> ControlError {
+    ControlError::Remote(remote.name.clone(), show::clean(&error.to_string()))
+}
+
+fn node_json(node: &Node) -> Value {
+    json!({
+        "node": node.node,
+        "cutoff": node.cutoff,
+        "tried": node.tried,
+        "contact": node.contact,
+        "failures": node.failures,
+        "error": node.error,
+    })
 }
 
 /// The remote of a name.
 pub(super) fn known(store: &Store, name: &str) -> Result<Remote, ControlError> {
     let found = store.remotes()?.into_iter().find(|remote| remote.name == name);
     found.ok_or_else(|| ControlError::NoSuchRemote(name.to_owned()))
-}
-
-/// Why a remote's answer is of no use.
-#[derive(Debug, thiserror::Error)]
-enum AnswerError {
-    #[error(transparent)]
-    Ssh(#[from] SshError),
-    #[error("its control exited with {0}: {1}")]
-    Exited(i32, String),
-    #[error("it speaks version {0} of the export, this program knows {VERSION}; update taskwatcher here")]
-    Version(u32),
-    #[error("its answer was cut off")]
-    Cut,
-    #[error("{0}")]
-    Nobody(&'static str),
-}
-
-/// Asks a host for its tasks since a cursor, and hands on the lines of its answer. Gives how many could not be read.
-fn ask(source: &Source, since: Option<&str>, limit: usize, see: &mut dyn FnMut(Line)) -> Result<u64, AnswerError> {
-    let Source::Ssh { host, db } = source;
-    let limit = limit.to_string();
-    let mut words = vec!["control", "export", "--limit", &limit];
-    if let Some(since) = since {
-        words.extend(["--since", since]);
-    }
-    if let Some(db) = db {
-        words.extend(["--db", db]);
-    }
-    let mut unread = 0;
-    let mut last = String::new();
-    let code = ssh::run(host, &shell_words::join(words), Some(SILENCE), |from, line| {
-        match from {
-            From::Messages => last = String::from_utf8_lossy(line).into_owned(),
-            From::Output => match serde_json::from_slice::<Line>(line) {
-                Ok(Line::Start { version, .. }) if version != VERSION => return Err(AnswerError::Version(version)),
-                Ok(line) => see(line),
-                // A newer one may tell more than we know of.
-                Err(_) if serde_json::from_slice::<Value>(line).is_ok_and(|value| is_newer(&value)) => {}
-                Err(_) => unread += 1,
-            },
-        }
-        Ok(())
-    })?;
-    match code {
-        0 => Ok(unread),
-        127 => Err(AnswerError::Nobody("there is no program `control` on its PATH; install taskwatcher there")),
-        code => Err(AnswerError::Exited(code, last)),
-    }
-}
-
-fn is_newer(line: &Value) -> bool {
-    line["type"].as_str().is_some_and(|word| !["start", "running", "ended", "end"].contains(&word))
-}
-
-/// Asks one remote until it has no more to tell.
-fn pull(remote: &Remote, news: &mpsc::SyncSender<News>) -> Result<(), String> {
-    let mut cursor = remote.cursor.clone();
-    loop {
-        let mut batch = Batch::default();
-        let mut there = String::new();
-        let mut end = None;
-        let mut strange = 0;
-        let asked = ask(&remote.source, cursor.as_deref(), ANSWER, &mut |line| match line {
-            Line::Start { host, anew, .. } => {
-                there = host;
-                batch.anew = anew;
-            }
-            Line::Running { task } => match running_of(task) {
-                Some(Some(run)) => batch.running.push(run),
-                Some(None) => {}
-                None => strange += 1,
-            },
-            Line::Ended { task } => match end_of(&task, &there) {
-                Some(end) => batch.ended.push(end),
-                None => strange += 1,
-            },
-            Line::End { cursor, more, .. } => end = Some((cursor, more)),
-        });
-        batch.now = sys::now().wall.secs();
-        let (unread, mut failed) = match asked {
-            Ok(unread) => (unread, None),
-            Err(error) => (0, Some(error)),
-        };
-        batch.unread = unread + strange;
-        // What part of an answer does not name may stand in the rest of it.
-        batch.anew &= failed.is_none() && batch.unread == 0;
-        let more = match end {
-            Some((next, more)) if failed.is_none() => {
-                // A cursor that does not move would have us ask for ever.
-                let moved = cursor.as_deref() != Some(next.as_str());
-                batch.whole = !more && batch.unread == 0;
-                cursor = Some(next.clone());
-                batch.cursor = Some(next);
-                more && moved
-            }
-            Some(_) | None => {
-                failed = failed.or(Some(AnswerError::Cut));
-                false
-            }
-        };
-        // What came of an answer that is not whole is true all the same; only its cursor is not known.
-        if (failed.is_none() || !batch.ended.is_empty() || !batch.running.is_empty())
-            && news.send(News::Told(remote.id, Box::new(batch))).is_err()
-        {
-            return Ok(());
-        }
-        if let Some(error) = failed {
-            return Err(error.to_string());
-        }
-        if !more {
-            return Ok(());
-        }
-    }
-}
-
-/// A task that runs there; `Some(None)` for one that is only reserved.
-fn running_of(task: Value) -> Option<Option<RemoteRun>> {
-    if task["status"] == "RESERVED" {
-        return Some(None);
-    }
-    let upid = task["upid"].as_str()?.parse::<Upid>().ok()?;
-    let start = task["starttime"].as_i64().unwrap_or(upid.starttime);
-    Some(Some(RemoteRun { upid: upid.as_str().to_owned(), start, detail: task.to_string() }))
-}
-
-/// The end of a task there. One without a UPID, a reservation that lapsed or a task of taskwatcher 1.7, gets one that
-/// tells its number and has no process.
-fn end_of(task: &Value, host: &str) -> Option<RemoteEnd> {
-    let text = |key: &str| task[key].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let endtime = task["endtime"].as_i64()?;
-    let outcome = outcome_told(task["outcome"].as_str()?, task["termerror"].as_str());
-    let name = text("taskname").unwrap_or_default();
-    let upid = match task["upid"].as_str() {
-        Some(upid) => upid.parse::<Upid>().ok()?,
-        None => {
-            let id = task["id"].as_i64()?.unsigned_abs();
-            let start = task["starttime"].as_i64().unwrap_or(endtime);
-            Upid::build(host, 0, 0, start, &name, id, task["user"].as_str().unwrap_or_default())
-        }
-    };
-    let more = More {
-        name: Some(name).filter(|name| *name != upid.worker_type),
-        info1: text("info1"),
-        info2: text("info2"),
-        info3: text("info3"),
-        exitcode: task["exitcode"].as_i64().filter(|code| *code != 0),
-        ..More::default()
-    };
-    Some(RemoteEnd { upid, endtime, outcome, more })
 }
 
 /// The names of remotes that a command line's tasks are of; none: tasks of this host.
@@ -579,7 +309,10 @@ impl Desk<'_, '_> {
     /// `history` with the tasks of other hosts, in the order of their starts.
     pub(super) fn history_far(&mut self, store: &Store, wanted: &args::History, filter: Filter) -> Done {
         let name = wanted.remote.as_ref().map(|name| name.as_str());
-        some_remotes(store, name)?;
+        let remotes = some_remotes(store, name)?;
+        // Of these a number is that of a guest or a disk, which many tasks have.
+        let unnumbered: HashSet<&str> =
+            remotes.iter().filter(|remote| remote.source.api().is_some()).map(|remote| remote.name.as_str()).collect();
         let after = match wanted.after {
             Some(After::End(_)) => return Err(ControlError::OtherOrder("without")),
             Some(After::Start(place)) => Some(place),
@@ -597,7 +330,7 @@ impl Desk<'_, '_> {
         };
         let page = store.page_by_start(&query)?;
         let next = page.next.map(|place| place.to_string());
-        let rows = || page.rows.iter().map(listed_json);
+        let rows = || page.rows.iter().map(|row| listed_json(row, &unnumbered));
         if wanted.jsonl {
             for row in rows() {
                 writeln!(self.out.data, "{row}")?;
@@ -618,11 +351,15 @@ impl Desk<'_, '_> {
     }
 }
 
-fn some_remotes(store: &Store, name: Option<&str>) -> Result<(), ControlError> {
+/// The remotes, of which there must be one of that name, or any.
+fn some_remotes(store: &Store, name: Option<&str>) -> Result<Vec<Remote>, ControlError> {
+    let remotes = store.remotes()?;
     match name {
-        Some(name) => known(store, name).map(|_| ()),
-        None if store.remotes()?.is_empty() => Err(ControlError::NoRemotes),
-        None => Ok(()),
+        Some(name) if !remotes.iter().any(|remote| remote.name == name) => {
+            Err(ControlError::NoSuchRemote(name.to_owned()))
+        }
+        None if remotes.is_empty() => Err(ControlError::NoRemotes),
+        Some(_) | None => Ok(remotes),
     }
 }
 
@@ -635,7 +372,7 @@ fn put<const N: usize>(value: &mut Value, fields: [(&str, Value); N]) {
 }
 
 /// An ended task of any host as JSON: the keys of `history`, and whose it is.
-fn listed_json(row: &Listed) -> Value {
+fn listed_json(row: &Listed, unnumbered: &HashSet<&str>) -> Value {
     match row {
         Listed::Local(row) => {
             let mut value = json!(row);
@@ -650,7 +387,7 @@ fn listed_json(row: &Listed) -> Value {
                 "remote": *task.remote,
                 "node": *task.node,
                 "upid": format!("{}!{}", task.remote, task.upid),
-                "taskid": upid.as_ref().and_then(Upid::number),
+                "taskid": upid.as_ref().and_then(Upid::number).filter(|_| !unnumbered.contains(&*task.remote)),
                 "taskname": text(|more| &more.name).unwrap_or_else(|| task.kind.to_string()),
                 "type": *task.kind,
                 "id": upid.as_ref().map(|upid| upid.id().into_owned()),

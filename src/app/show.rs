@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::truth::Live;
-use crate::io::store::Remote;
+use crate::io::store::{Node, Remote};
 use crate::model::{
     ansi::misleads,
     query::Page,
     stats::Summary,
-    task::{HistoryRow, Status, Timestamp, span},
+    task::{HistoryRow, Status, ThereRef, Timestamp, span},
     upid::Upid,
 };
 
@@ -376,13 +376,23 @@ fn time_of(row: &Value, key: &str, now: Timestamp, width: Option<u16>) -> String
     row[key].as_i64().map(|secs| short_time(secs, now, width)).unwrap_or_default()
 }
 
-/// The name of a task for other verbs: its number, with its remote if it is of one; else the UPID with its remote.
+/// The name of a task for other verbs: its number, with its remote if it is of one; see [`short_name`] for those that
+/// have none.
 fn name_of(row: &Value) -> String {
     match (row["remote"].as_str(), row["upid"].as_str(), row["taskid"].as_i64()) {
         (None, _, Some(id)) => id.to_string(),
         (Some(remote), _, Some(id)) => format!("{}!{id}", clean(remote)),
-        (_, upid, _) => upid.map(clean).unwrap_or_default(),
+        (remote, upid, None) => match (remote, upid.and_then(|upid| upid.parse().ok())) {
+            (Some(remote), Some(upid)) => short_name(remote, &upid),
+            (_, _) => upid.map(clean).unwrap_or_default(),
+        },
     }
+}
+
+/// The name of a task of a Proxmox host that fits into a list: its start and its process tell it from all others but in
+/// one case of many millions, which the verbs tell of.
+pub fn short_name(remote: &str, upid: &Upid) -> String {
+    format!("{}!{}", clean(remote), ThereRef::Began { start: upid.starttime, pid: upid.pid })
 }
 
 /// The table of tasks of several hosts that have not ended, from their JSON.
@@ -444,31 +454,37 @@ pub fn far_history_table(rows: &[Value], now: Timestamp, width: Option<u16>, col
 /// The table of remotes; `counts` are how many tasks of each run and have ended.
 pub fn remote_table(
     remotes: &[Remote],
+    nodes: &[&[Node]],
     counts: &[[i64; 2]],
     now: Timestamp,
     width: Option<u16>,
     colours: bool,
 ) -> String {
-    const COLUMNS: [Column; 8] = [
+    const COLUMNS: [Column; 9] = [
         column("NAME", Kind::Text, 9, true),
         column("SOURCE", Kind::Text, 6, true),
         column("LAST CONTACT", Kind::Word, 9, true),
+        column("CUTOFF", Kind::Word, 3, false),
         column("LAG", Kind::Number, 4, false),
         column("RUNNING", Kind::Number, 7, true),
         column("ENDED", Kind::Number, 7, true),
         column("UNREAD", Kind::Number, 5, false),
         column("ERROR", Kind::Text, 8, false),
     ];
-    let rows = remotes.iter().zip(counts).map(|(remote, [running, ended])| {
+    let rows = remotes.iter().zip(nodes).zip(counts).map(|((remote, nodes), [running, ended])| {
+        let cutoff = nodes.iter().filter_map(|node| node.cutoff).min();
+        let failed = nodes.iter().filter_map(|node| Some(format!("node {}: {}", node.node, node.error.as_ref()?)));
+        let error = remote.error.clone().or_else(|| Some(failed.collect::<Vec<_>>().join("; ")));
         vec![
             cell(&remote.name),
             cell(&remote.source.to_string()),
             remote.contact.map_or_else(|| "never".to_owned(), |at| short_time(at, now, width)),
+            cutoff.map(|at| short_time(at, now, width)).unwrap_or_default(),
             remote.lag.map(|lag| seconds(lag as f64)).unwrap_or_default(),
             running.to_string(),
             ended.to_string(),
             if remote.unread > 0 { remote.unread.to_string() } else { String::new() },
-            remote.error.as_deref().map(cell).unwrap_or_default(),
+            error.as_deref().map(cell).unwrap_or_default(),
         ]
     });
     table(&COLUMNS, rows.collect(), width, colours)
@@ -546,16 +562,16 @@ pub fn ended_json(row: &HistoryRow) -> Value {
 }
 
 /// The status object of the Proxmox API for one task; `row` when it has ended.
-pub fn proxmox_status(upid: Option<&str>, taskid: i64, row: Option<&HistoryRow>) -> Value {
+pub fn proxmox_status(upid: Option<&str>, taskid: i64, outcome: Option<&str>) -> Value {
     let mut status = match upid.and_then(|text| text.parse::<Upid>().ok()) {
         Some(upid) => upid.to_json(),
         None => json!({ "id": taskid.to_string() }),
     };
     if let Some(object) = status.as_object_mut() {
         object.remove("comment");
-        object.insert("status".into(), if row.is_some() { "stopped" } else { "running" }.into());
-        if let Some(row) = row {
-            let words = row.outcome.strip_prefix("ERROR: ").unwrap_or(&row.outcome);
+        object.insert("status".into(), if outcome.is_some() { "stopped" } else { "running" }.into());
+        if let Some(outcome) = outcome {
+            let words = outcome.strip_prefix("ERROR: ").unwrap_or(outcome);
             object.insert("exitstatus".into(), words.into());
         }
     }

@@ -54,7 +54,7 @@ use self::{
 };
 pub use self::{
     export::Export,
-    remote::{Added, Batch, Listed, Remote, outcome_told},
+    remote::{Added, Batch, Listed, Node, NodeNews, Remote, Went, outcome_told},
     upkeep::{Fault, Named},
 };
 use crate::model::{

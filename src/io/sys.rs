@@ -20,6 +20,13 @@ pub fn now() -> Tick {
     Tick { mono: read(ClockId::CLOCK_MONOTONIC), wall: Timestamp(i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX)) }
 }
 
+/// Lets time pass before something is asked again that tells of no changes: another host. Nothing on this one is waited
+/// for in this way.
+#[expect(clippy::disallowed_methods, reason = "the one place; see above")]
+pub fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// Unix seconds in the local time zone, in the form of RFC 3339 (`2026-11-23T20:15:00+01:00`).
 pub fn stamp(secs: i64) -> String {
     let at = chrono::DateTime::from_timestamp(secs, 0).unwrap_or_default().with_timezone(&chrono::Local);

@@ -120,7 +120,7 @@ impl FromStr for After {
 
 /// One page of the tasks of several hosts, in the order of their starts. `since` and `until` of its filter are of the
 /// starts too.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StartQuery {
     /// Which rows.
     pub filter: Filter,

@@ -4,7 +4,11 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{task::Outcome, upid::Upid};
+use super::{
+    proxmox::{Api, Product},
+    task::Outcome,
+    upid::Upid,
+};
 
 /// Letters of a remote's name, at most.
 const NAME: usize = 64;
@@ -61,6 +65,21 @@ pub enum Source {
         /// The database there; none: the usual one of the user there.
         db: Option<String>,
     },
+    /// A host or cluster of Proxmox VE.
+    Pve(Api),
+    /// A Proxmox Backup Server.
+    Pbs(Api),
+}
+
+impl Source {
+    /// The API of a Proxmox host.
+    pub fn api(&self) -> Option<(Product, &Api)> {
+        match self {
+            Source::Ssh { .. } => None,
+            Source::Pve(api) => Some((Product::Pve, api)),
+            Source::Pbs(api) => Some((Product::Pbs, api)),
+        }
+    }
 }
 
 impl fmt::Display for Source {
@@ -68,6 +87,8 @@ impl fmt::Display for Source {
         match self {
             Source::Ssh { host, db: None } => write!(f, "ssh {host}"),
             Source::Ssh { host, db: Some(db) } => write!(f, "ssh {host} {db}"),
+            Source::Pve(api) => write!(f, "pve {}", api.url),
+            Source::Pbs(api) => write!(f, "pbs {}", api.url),
         }
     }
 }

@@ -112,8 +112,50 @@ pub enum TaskRef {
     Handle(Handle),
     /// The UPID; with a remote before it, of a task of that one.
     Upid(Box<Upid>),
-    /// `REMOTE!NUMBER`: what a remote that runs taskwatcher calls by that number.
-    There(RemoteName, TaskId),
+    /// A task of a remote, as lists name it.
+    There(RemoteName, ThereRef),
+}
+
+/// What is short enough for a list and names a task of a remote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThereRef {
+    /// `NUMBER`: what a remote that runs taskwatcher calls by that number.
+    Number(TaskId),
+    /// `START:PID`, both as a UPID has them: a task of a Proxmox host, whose tasks have no numbers.
+    Began {
+        /// Unix seconds.
+        start: i64,
+        /// The process that carries it.
+        pid: u32,
+    },
+}
+
+impl FromStr for ThereRef {
+    type Err = BadTaskRef;
+
+    fn from_str(text: &str) -> Result<ThereRef, BadTaskRef> {
+        if let Some((start, pid)) = text.split_once(':') {
+            let is_hex = |part: &str| part.len() >= 8 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let parts = (i64::from_str_radix(start, 16), u32::from_str_radix(pid, 16));
+            return match (is_hex(start) && is_hex(pid), parts) {
+                (true, (Ok(start), Ok(pid))) => Ok(ThereRef::Began { start, pid }),
+                _ => Err(BadTaskRef::Other),
+            };
+        }
+        match text.parse() {
+            Ok(TaskRef::Id(id)) => Ok(ThereRef::Number(id)),
+            _ => Err(BadTaskRef::Other),
+        }
+    }
+}
+
+impl fmt::Display for ThereRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ThereRef::Number(id) => id.fmt(f),
+            ThereRef::Began { start, pid } => write!(f, "{start:08X}:{pid:08X}"),
+        }
+    }
 }
 
 /// A text that names no task in any of the three forms.
@@ -134,11 +176,9 @@ impl FromStr for TaskRef {
         if text.contains("UPID:") {
             return Ok(TaskRef::Upid(Box::new(text.parse()?)));
         }
-        if let Some((remote, number)) = text.split_once('!') {
-            return match (remote.parse(), number.parse()) {
-                (Ok(remote), Ok(TaskRef::Id(id))) => Ok(TaskRef::There(remote, id)),
-                _ => Err(BadTaskRef::Other),
-            };
+        if let Some((remote, task)) = text.split_once('!') {
+            let remote = remote.parse().map_err(|_| BadTaskRef::Other)?;
+            return Ok(TaskRef::There(remote, task.parse()?));
         }
         if Handle::looks_like(text) {
             return Ok(TaskRef::Handle(Handle(text.to_owned())));
@@ -155,7 +195,7 @@ impl fmt::Display for TaskRef {
         match self {
             TaskRef::Id(id) => id.fmt(f),
             TaskRef::Handle(handle) => handle.fmt(f),
-            TaskRef::There(remote, id) => write!(f, "{remote}!{id}"),
+            TaskRef::There(remote, task) => write!(f, "{remote}!{task}"),
             TaskRef::Upid(upid) => upid.fmt(f),
         }
     }
@@ -410,6 +450,16 @@ impl Outcome {
         match self {
             Outcome::Ok | Outcome::Warnings(_) => None,
             Outcome::Error(reason) | Outcome::Unknown(reason) => Some(reason),
+        }
+    }
+}
+
+impl Outcome {
+    /// The outcome with what is known of an unknown one.
+    pub fn told(&self) -> String {
+        match self {
+            Outcome::Unknown(why) if !why.is_empty() => format!("{self}: {why}"),
+            other => other.to_string(),
         }
     }
 }
@@ -932,6 +982,12 @@ mod tests {
         assert!(Handle::looks_like(handle.as_str()), "{handle}");
         assert!(matches!(handle.as_str().parse::<TaskRef>(), Ok(TaskRef::Handle(_))));
         assert_eq!("web-1!17".parse::<TaskRef>().unwrap().to_string(), "web-1!17");
+        assert_eq!("pve!618C1D55:000AE992".parse::<TaskRef>().unwrap().to_string(), "pve!618C1D55:000AE992");
+        for text in
+            ["pve!618C1D55:", "pve!:000AE992", "pve!1:2", "pve!618C1D55:+00AE992", "pve!618C1D55:1000AE992", "pve!x"]
+        {
+            assert!(text.parse::<TaskRef>().is_err(), "{text}");
+        }
         for text in ["!17", "a b!17", "a!", "a!0", "a!-1", "a!b!1"] {
             assert!(text.parse::<TaskRef>().is_err(), "{text}");
         }

@@ -275,6 +275,11 @@ impl Upid {
         &self.text
     }
 
+    /// That text without the remote before it: as its own host writes it.
+    pub fn own(&self) -> &str {
+        self.remote.as_ref().map_or(&self.text, |remote| &self.text[remote.len() + 1..])
+    }
+
     /// What the task works on, decoded where it is escaped (see the head of this file).
     pub fn id(&self) -> Cow<'_, str> {
         let raw = self.raw_id.as_str();

@@ -75,6 +75,44 @@ pub struct Remote {
     pub unread: i64,
 }
 
+/// A node of a Proxmox remote, and how it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the columns of schema_remotes.sql, which explains each")]
+pub struct Node {
+    pub node: String,
+    pub cutoff: Option<i64>,
+    pub wide: Option<i64>,
+    pub tried: i64,
+    pub contact: Option<i64>,
+    pub failures: u32,
+    pub error: Option<String>,
+}
+
+/// What became of asking a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeNews {
+    /// Its name.
+    pub node: String,
+    /// How it went.
+    pub went: Went,
+}
+
+/// How asking a node went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Went {
+    /// It told all that it had to tell.
+    Well {
+        /// From where to go on.
+        cutoff: Option<i64>,
+        /// Whether it was asked for what came days late.
+        wide: bool,
+    },
+    /// It did not.
+    Failed(String),
+    /// Its cluster says that it cannot be asked.
+    Offline,
+}
+
 /// What one answer of a remote told.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -86,11 +124,17 @@ pub struct Batch {
     pub whole: bool,
     /// Whether what ran there before is of another database, whose ends nobody will tell.
     pub anew: bool,
-    /// Where to go on; none: the answer was cut off, and its host is not well yet.
+    /// Where to go on, for a host that names the place itself.
     pub cursor: Option<String>,
+    /// What became of asking one of its nodes, with the last that this told.
+    pub node: Option<NodeNews>,
+    /// Whether the remote is well with this: none of its answers was cut off.
+    pub well: bool,
+    /// The newest end that it told so far.
+    pub newest: Option<i64>,
     /// Entries that could not be read.
     pub unread: u64,
-    /// When it answered, unix seconds.
+    /// When it was asked, unix seconds: the same for all that was told then.
     pub now: i64,
 }
 
@@ -115,6 +159,14 @@ pub enum Listed {
 }
 
 impl Listed {
+    /// Its UPID, as its host wrote it.
+    pub fn upid(&self) -> Option<&str> {
+        match self {
+            Listed::Local(row) => row.upid.as_deref(),
+            Listed::Remote(task) => Some(&task.upid),
+        }
+    }
+
     /// Its place in the list.
     pub fn place(&self) -> Place {
         match self {
@@ -677,6 +729,7 @@ impl Store {
                 if (keys.len() as i64) < SLICE {
                     tx.execute("DELETE FROM remote_active WHERE remote = ?1", [id])?;
                     tx.execute("DELETE FROM remote_hosts WHERE remote = ?1", [id])?;
+                    tx.execute("DELETE FROM remote_nodes WHERE remote = ?1", [id])?;
                     tx.execute("DELETE FROM remotes WHERE id = ?1", [id])?;
                     tx.execute("DELETE FROM remote_counts WHERE count <= 0", [])?;
                 }
@@ -728,7 +781,38 @@ impl Store {
         }
     }
 
-    /// Notes that a remote did not answer, and why.
+    /// The nodes of Proxmox remotes, by the ids of these; only those of one, if it is named.
+    ///
+    /// # Errors
+    /// [`super::StoreError`]
+    pub fn remote_nodes(&self, remote: Option<i64>) -> Result<HashMap<i64, Vec<Node>>> {
+        let work = || {
+            if !self.has_remotes()? {
+                return Ok(HashMap::new());
+            }
+            let sql = "SELECT remote, node, cutoff, wide, tried, contact, failures, error FROM remote_nodes
+                       WHERE ?1 IS NULL OR remote = ?1 ORDER BY remote, node";
+            let mut statement = self.db.prepare(sql)?;
+            let mut rows = statement.query([remote])?;
+            let mut found: HashMap<i64, Vec<Node>> = HashMap::new();
+            while let Some(row) = rows.next()? {
+                let node = Node {
+                    node: row.get(1)?,
+                    cutoff: row.get(2)?,
+                    wide: row.get(3)?,
+                    tried: row.get(4)?,
+                    contact: row.get(5)?,
+                    failures: row.get(6)?,
+                    error: row.get(7)?,
+                };
+                found.entry(row.get(0)?).or_default().push(node);
+            }
+            Ok(found)
+        };
+        work().map_err(self.failed("read"))
+    }
+
+    /// Notes that a remote did not answer when it was asked at `now`, and why.
     ///
     /// # Errors
     /// [`super::StoreError`]
@@ -779,20 +863,23 @@ impl Store {
                 return Ok(vec![]);
             }
             let tx = self.db.unchecked_transaction()?;
-            let mut remotes: ByCode<(Arc<str>, bool)> = ByCode::default();
-            let mut statement =
-                tx.prepare("SELECT id, name, failures > 0 FROM remotes WHERE ?1 IS NULL OR name = ?1")?;
+            let mut remotes: ByCode<(Arc<str>, i64, bool)> = ByCode::default();
+            let mut statement = tx.prepare(
+                "SELECT id, name, coalesce(tried, 0), failures > 0 FROM remotes WHERE ?1 IS NULL OR name = ?1",
+            )?;
             let mut rows = statement.query([remote])?;
             while let Some(row) = rows.next()? {
-                remotes.put(row.get(0)?, (row.get_ref(1)?.as_str()?.into(), row.get(2)?));
+                remotes.put(row.get(0)?, (row.get_ref(1)?.as_str()?.into(), row.get(2)?, row.get(3)?));
             }
             let mut statement = tx.prepare("SELECT remote, upid, start, seen, detail FROM remote_active")?;
             let mut rows = statement.query([])?;
             let mut found = vec![];
             while let Some(row) = rows.next()? {
-                if let Some((remote, stale)) = remotes.get(row.get(0)?) {
+                if let Some((remote, tried, failed)) = remotes.get(row.get(0)?) {
                     let run = RemoteRun { upid: row.get(1)?, start: row.get(2)?, detail: row.get(4)? };
-                    found.push(RemoteLive { remote: Arc::clone(remote), run, seen: row.get(3)?, stale: *stale });
+                    let seen = row.get(3)?;
+                    // Its host did not answer when it was asked last, or only its node did not.
+                    found.push(RemoteLive { remote: Arc::clone(remote), run, seen, stale: *failed || seen < *tried });
                 }
             }
             found.sort_by(|a: &RemoteLive, b| {
@@ -932,15 +1019,47 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
         }
     }
     store_counts(db, &adder.counts)?;
-    let newest = batch.ended.iter().map(|end| end.endtime).max();
-    let lag = newest.map(|newest| batch.now.saturating_sub(newest).max(0));
+    let lag = batch.newest.filter(|_| added.new > 0).map(|newest| batch.now.saturating_sub(newest).max(0));
     db.execute(
-        "UPDATE remotes SET cursor = coalesce(?2, cursor), tried = ?3, contact = ?3, lag = coalesce(?4, lag),
-                failures = iif(?2 IS NULL, failures, 0), error = iif(?2 IS NULL, error, NULL), unread = unread + ?5
+        "UPDATE remotes SET cursor = coalesce(?2, cursor), tried = ?3, contact = ?3,
+                lag = coalesce(?4, lag),
+                failures = iif(?5, 0, failures), error = iif(?5, NULL, error), unread = unread + ?6
          WHERE id = ?1",
-        params![remote, batch.cursor, batch.now, lag, i64::try_from(batch.unread + added.refused).unwrap_or(i64::MAX)],
+        params![
+            remote,
+            batch.cursor,
+            batch.now,
+            lag,
+            batch.well,
+            i64::try_from(batch.unread + added.refused).unwrap_or(i64::MAX)
+        ],
     )?;
+    if let Some(news) = &batch.node {
+        note_node(db, remote, batch.now, news)?;
+    }
     Ok(added)
+}
+
+fn note_node(db: &Connection, remote: i64, now: i64, news: &NodeNews) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO remote_nodes (remote, node, tried) VALUES (?1, ?2, ?3)
+               ON CONFLICT DO UPDATE SET tried = excluded.tried";
+    db.execute(sql, params![remote, news.node, now])?;
+    match &news.went {
+        Went::Well { cutoff, wide } => {
+            let sql = "UPDATE remote_nodes SET cutoff = ?3, wide = iif(?4, ?5, wide), contact = ?5, failures = 0,
+                              error = NULL WHERE remote = ?1 AND node = ?2";
+            db.execute(sql, params![remote, news.node, cutoff, wide, now])?;
+        }
+        Went::Failed(error) => {
+            let sql = "UPDATE remote_nodes SET failures = failures + 1, error = ?3 WHERE remote = ?1 AND node = ?2";
+            db.execute(sql, params![remote, news.node, error])?;
+        }
+        Went::Offline => {
+            let sql = "UPDATE remote_nodes SET failures = 0, error = 'it is offline' WHERE remote = ?1 AND node = ?2";
+            db.execute(sql, params![remote, news.node])?;
+        }
+    }
+    Ok(())
 }
 
 /// What ran on a remote, and neither runs nor ended by what it says now.
@@ -970,7 +1089,7 @@ pub(super) fn clear(db: &Connection) -> rusqlite::Result<()> {
     match there {
         true => db.execute_batch(
             "DELETE FROM remote_tasks; DELETE FROM remote_active; DELETE FROM remote_counts;
-             DELETE FROM remote_hosts; DELETE FROM remotes;",
+             DELETE FROM remote_hosts; DELETE FROM remote_nodes; DELETE FROM remotes;",
         ),
         false => Ok(()),
     }

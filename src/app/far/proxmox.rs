@@ -1,0 +1,410 @@
+//! The same verbs for tasks of Proxmox hosts, by their API. A task that is waited for is polled; how it ended is kept
+//! here at once, before any sync.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    app::{
+        control::{ControlError, Desk, Done},
+        control_args::{self as args, Verb},
+        remote::{
+            api::{ApiError, Host},
+            failed,
+        },
+        show,
+    },
+    io::{
+        store::{Batch, Remote, Store},
+        sys,
+    },
+    model::{
+        ansi,
+        proxmox::{Api, Entry, Product, Told},
+        query::{Filter, StartQuery},
+        remote::{More, RemoteEnd, pause},
+        task::{Outcome, TaskRef, ThereRef, exit_code},
+        upid::Upid,
+    },
+};
+
+/// A request takes no longer.
+const LIMIT: Duration = Duration::from_secs(30);
+/// How often a task that runs is looked at.
+const POLL: Duration = Duration::from_secs(1);
+/// Lines of a log that are asked for at once.
+const LINES: u64 = 5_000;
+/// Last lines in `show`.
+const LAST: u64 = 5;
+/// How long a task may take to end that was asked to.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Tasks of one Proxmox host, and the way to it.
+struct There {
+    store: Store,
+    remote: Remote,
+    host: Host,
+    tasks: Vec<Upid>,
+}
+
+impl There {
+    fn failed(&self, error: &dyn std::fmt::Display) -> ControlError {
+        failed(&self.remote, error)
+    }
+
+    /// As lists call it.
+    fn name(&self, upid: &Upid) -> String {
+        show::short_name(&self.remote.name, upid)
+    }
+
+    /// The end of one that has ended, with its time, which the list of its host knows.
+    fn end(&self, upid: &Upid, outcome: Outcome) -> Result<RemoteEnd, ControlError> {
+        let listed = self.host.end_of(upid).map_err(|error| self.failed(&error))?;
+        Ok(match listed {
+            Some(Entry::Ended(end)) => end,
+            Some(Entry::Running(_)) | None => {
+                RemoteEnd { upid: upid.clone(), endtime: sys::now().wall.secs(), outcome, more: More::default() }
+            }
+        })
+    }
+
+    /// Keeps how one ended. That it cannot be kept just now harms nobody: a sync will tell it again.
+    fn keep(&mut self, end: RemoteEnd) {
+        // When its host was last asked for all of its tasks does not change by this.
+        let now = self.remote.contact.unwrap_or_else(|| sys::now().wall.secs());
+        let batch = Batch { ended: vec![end], now, ..Batch::default() };
+        let _ = self.store.add_remote_tasks(self.remote.id, &batch);
+    }
+}
+
+/// The one task that somebody named of a Proxmox remote, with its whole UPID and without the remote before it.
+fn whole(store: &Store, remote: &Remote, task: &TaskRef) -> Result<Upid, ControlError> {
+    let unknown = || ControlError::NoSuchTask(task.clone());
+    let own = |text: &str| text.parse::<Upid>().ok();
+    match task {
+        TaskRef::Upid(upid) => own(upid.own()).ok_or_else(unknown),
+        TaskRef::There(_, ThereRef::Number(_)) => Err(ControlError::NumberThere(remote.name.clone())),
+        TaskRef::There(_, ThereRef::Began { start, pid }) => {
+            let live = store.remote_active(Some(&remote.name))?;
+            let live = live.into_iter().filter(|live| live.run.start == *start).map(|live| live.run.upid);
+            let (since, until) = (Some(*start), Some(*start));
+            let query = StartQuery {
+                filter: Filter { since, until, ..Filter::default() },
+                remote: Some(remote.name.clone()),
+                limit: usize::MAX,
+                ..StartQuery::default()
+            };
+            let ended = store.page_by_start(&query)?.rows;
+            let ended = ended.into_iter().filter_map(|row| row.upid().map(str::to_owned));
+            let mut found: Vec<Upid> = live.chain(ended).filter_map(|text| own(&text)).collect();
+            found.retain(|upid| upid.pid == *pid);
+            found.dedup_by(|a, b| a.as_str() == b.as_str());
+            match found.len() {
+                0 => Err(unknown()),
+                1 => found.pop().ok_or_else(unknown),
+                _ => {
+                    let all: Vec<String> = found.iter().map(|upid| format!("{}!{upid}", remote.name)).collect();
+                    Err(ControlError::ManyThere(task.clone(), show::clean(&all.join(", "))))
+                }
+            }
+        }
+        TaskRef::Id(_) | TaskRef::Handle(_) => Err(unknown()),
+    }
+}
+
+/// Its state as Proxmox tools print it.
+fn status_json(remote: &str, upid: &Upid, outcome: Option<&Outcome>) -> Value {
+    let mut value = show::proxmox_status(Some(upid.as_str()), 0, outcome.map(Outcome::to_string).as_deref());
+    if let Some(object) = value.as_object_mut() {
+        object.insert("remote".into(), remote.into());
+    }
+    value
+}
+
+impl Desk<'_, '_> {
+    /// Does a verb on tasks of a Proxmox host.
+    pub(super) fn far_api(
+        &mut self,
+        verb: &Verb,
+        tasks: &[TaskRef],
+        store: Store,
+        remote: Remote,
+        (product, api): (Product, &Api),
+    ) -> Done {
+        let tasks = tasks.iter().map(|task| whole(&store, &remote, task)).collect::<Result<Vec<_>, _>>()?;
+        let host = Host::new(product, api, LIMIT).map_err(|error| failed(&remote, &error))?;
+        let mut there = There { store, remote, host, tasks };
+        match verb {
+            Verb::Show(_) => self.show_api(&there),
+            // Its tasks give none.
+            Verb::Feedback(_) => self.print("{}").map(|()| 0),
+            Verb::Log(wanted) => self.log_api(&there, wanted),
+            Verb::Wait(wanted) => self.wait_api(&mut there, wanted.timeout, wanted.any),
+            Verb::Kill(wanted) => self.kill_api(&mut there, &wanted.how),
+            _ => Err(ControlError::NotThere(there.remote.name)),
+        }
+    }
+
+    fn show_api(&mut self, there: &There) -> Done {
+        let Some(upid) = there.tasks.first() else { return Ok(0) };
+        let failed = |error: ApiError| there.failed(&error);
+        let told = there.host.status(upid).map_err(failed)?;
+        let mut value = upid.to_json();
+        let Some(object) = value.as_object_mut() else { return Ok(0) };
+        object.insert("remote".into(), there.remote.name.clone().into());
+        object.insert("upid".into(), format!("{}!{upid}", there.remote.name).into());
+        match told {
+            Told::Running => {
+                object.insert("status".into(), "RUNNING".into());
+                let age = sys::now().wall.secs().saturating_sub(upid.starttime).max(0);
+                object.insert("duration".into(), age.into());
+            }
+            Told::Stopped(outcome) => {
+                let end = there.end(upid, outcome)?;
+                object.insert("outcome".into(), end.outcome.to_string().into());
+                object.insert("endtime".into(), end.endtime.into());
+                object.insert("duration".into(), end.endtime.saturating_sub(upid.starttime).max(0).into());
+            }
+        }
+        object.retain(|_, field| *field != "");
+        // A log that was removed there keeps nobody from the rest.
+        let lines: Vec<String> = last_lines(&there.host, upid, LAST).unwrap_or_default();
+        object.insert("lastlines".into(), lines.iter().map(|line| show::clean(line)).collect::<Vec<_>>().into());
+        self.print_shown(&value)
+    }
+
+    fn log_api(&mut self, there: &There, wanted: &args::Log) -> Done {
+        let Some(upid) = there.tasks.first() else { return Ok(0) };
+        let failed = |error: ApiError| there.failed(&error);
+        let fit = (self.out.width)().is_some() && !wanted.raw;
+        let mut next = wanted.start;
+        if let Some(tail) = wanted.tail {
+            let (_, total) = there.host.log(upid, 0, 1).map_err(failed)?;
+            next = total.saturating_sub(tail as u64);
+        }
+        let mut left = wanted.limit.unwrap_or(u64::MAX);
+        let mut shown: u64 = 0;
+        let mut polls = Polls::default();
+        let array = self.json && !wanted.follow;
+        if array {
+            write!(self.out.data, "[")?;
+        }
+        while left > 0 {
+            // Asked before its log is read: what it printed until its end is in that then.
+            let over = match wanted.follow {
+                true => match there.host.status(upid) {
+                    Ok(told) => told != Told::Running,
+                    Err(error) => {
+                        polls.failed(self, there, error)?;
+                        continue;
+                    }
+                },
+                false => true,
+            };
+            let page = left.min(LINES);
+            let lines = match there.host.log(upid, next, page) {
+                Ok((lines, _)) => lines,
+                Err(error) if wanted.follow => {
+                    polls.failed(self, there, error)?;
+                    continue;
+                }
+                Err(error) => return Err(failed(error)),
+            };
+            polls = Polls::default();
+            // Beyond its end some versions answer with a line that says so.
+            let lines: Vec<(u64, String)> = lines.into_iter().filter(|(number, _)| *number > next).collect();
+            for (number, text) in &lines {
+                match (self.json, fit) {
+                    (true, _) => {
+                        let comma = if array && shown > 0 { "," } else { "" };
+                        write!(self.out.data, "{comma}{}", json!({ "n": number, "t": text }))?;
+                        if !array {
+                            writeln!(self.out.data)?;
+                        }
+                    }
+                    (false, true) => writeln!(self.out.data, "{}", ansi::fit(text.as_bytes()))?,
+                    (false, false) => writeln!(self.out.data, "{text}")?,
+                }
+                shown += 1;
+            }
+            let count = lines.len() as u64;
+            (next, left) = (lines.last().map_or(next, |(number, _)| *number), left.saturating_sub(count));
+            if count > 0 {
+                self.out.data.flush()?;
+            } else if over {
+                break;
+            } else {
+                sys::pause(POLL);
+            }
+        }
+        if array {
+            writeln!(self.out.data, "]")?;
+        }
+        Ok(0)
+    }
+
+    fn wait_api(&mut self, there: &mut There, timeout: Option<Duration>, any: bool) -> Done {
+        let end = timeout.map(|timeout| sys::now().mono.saturating_add(timeout));
+        let mut left = std::mem::take(&mut there.tasks);
+        let (mut code, mut ended) = (0, 0);
+        let mut polls = Polls::default();
+        loop {
+            let mut still = vec![];
+            let mut trouble = None;
+            for upid in left {
+                match there.host.status(&upid) {
+                    Ok(Told::Running) => still.push(upid),
+                    Ok(Told::Stopped(outcome)) => {
+                        ended += 1;
+                        if !outcome.class().is_success() {
+                            code = exit_code::FAILED;
+                        }
+                        self.print_end(there, &upid, &outcome)?;
+                        if let Ok(end) = there.end(&upid, outcome) {
+                            there.keep(end);
+                        }
+                    }
+                    Err(error) => {
+                        trouble = Some(error);
+                        still.push(upid);
+                    }
+                }
+            }
+            left = still;
+            self.out.data.flush()?;
+            if left.is_empty() || (any && ended > 0) {
+                return Ok(code);
+            }
+            let now = sys::now().mono;
+            if end.is_some_and(|end| end <= now) {
+                for upid in &left {
+                    match self.json {
+                        true => self.print(&status_json(&there.remote.name, upid, None).to_string())?,
+                        false => self.tell(&format!("task {} has not ended", there.name(upid))),
+                    }
+                }
+                return Ok(exit_code::TIMED_OUT);
+            }
+            match trouble {
+                Some(error) => polls.failed_until(self, there, error, end)?,
+                None => {
+                    polls = Polls::default();
+                    sys::pause(end.map_or(POLL, |end| end.saturating_sub(now).min(POLL)));
+                }
+            }
+        }
+    }
+
+    fn print_end(&mut self, there: &There, upid: &Upid, outcome: &Outcome) -> Result<(), ControlError> {
+        let text = match self.json {
+            true => status_json(&there.remote.name, upid, Some(outcome)).to_string(),
+            false => format!("{} {}", there.name(upid), show::clean(&outcome.told())),
+        };
+        self.print(&text)
+    }
+
+    fn kill_api(&mut self, there: &mut There, how: &args::How) -> Done {
+        if how.now || how.signal.is_some() {
+            return Err(ControlError::OwnWay(there.remote.name.clone()));
+        }
+        let mut code = 0;
+        let mut asked = vec![];
+        for upid in std::mem::take(&mut there.tasks) {
+            let name = there.name(&upid);
+            let said = match there.host.status(&upid) {
+                Ok(Told::Stopped(outcome)) => Err(format!("task {name} has ended already: {}", outcome.told())),
+                Ok(Told::Running) => there.host.stop(&upid).map_err(|error| format!("cannot end task {name}: {error}")),
+                Err(error) => Err(format!("cannot end task {name}: {error}")),
+            };
+            match said {
+                Ok(()) => asked.push(upid),
+                Err(why) => {
+                    self.tell(&format!("error: {}", show::clean(&why)));
+                    code = exit_code::FAILED;
+                }
+            }
+        }
+        let end = sys::now().mono.saturating_add(GRACE);
+        for upid in asked {
+            let mut result = "asked to end".to_owned();
+            loop {
+                if how.no_wait {
+                    break;
+                }
+                // That it cannot be asked just now says nothing of the task.
+                if let Ok(Told::Stopped(outcome)) = there.host.status(&upid) {
+                    result = outcome.to_string();
+                    if let Ok(end) = there.end(&upid, outcome) {
+                        there.keep(end);
+                    }
+                    break;
+                }
+                if sys::now().mono >= end {
+                    let name = there.name(&upid);
+                    self.tell(&format!("error: task {name} was asked to end and has not"));
+                    code = exit_code::FAILED;
+                    break;
+                }
+                sys::pause(POLL / 4);
+            }
+            let text = match self.json {
+                true => {
+                    let upid = format!("{}!{upid}", there.remote.name);
+                    json!({ "upid": upid, "result": result }).to_string()
+                }
+                false => {
+                    format!("task {} ({}): {}", there.name(&upid), show::clean(&upid.worker_type), show::clean(&result))
+                }
+            };
+            self.print(&text)?;
+        }
+        Ok(code)
+    }
+}
+
+fn last_lines(host: &Host, upid: &Upid, count: u64) -> Result<Vec<String>, ApiError> {
+    let (first, total) = host.log(upid, 0, count)?;
+    let lines = match total > count {
+        true => host.log(upid, total - count, count)?.0,
+        false => first,
+    };
+    Ok(lines.into_iter().map(|(_, text)| text).collect())
+}
+
+/// A host that is polled and did not answer: it is asked again, less and less often. Its task runs on as far as anybody
+/// knows.
+#[derive(Debug, Default)]
+struct Polls {
+    failures: u32,
+}
+
+impl Polls {
+    /// Tells of it the first time, and waits.
+    ///
+    /// # Errors
+    /// One that will not pass.
+    fn failed(&mut self, desk: &mut Desk<'_, '_>, there: &There, error: ApiError) -> Result<(), ControlError> {
+        self.failed_until(desk, there, error, None)
+    }
+
+    fn failed_until(
+        &mut self,
+        desk: &mut Desk<'_, '_>,
+        there: &There,
+        error: ApiError,
+        end: Option<Duration>,
+    ) -> Result<(), ControlError> {
+        if !error.may_pass() {
+            return Err(there.failed(&error));
+        }
+        if self.failures == 0 {
+            let line = format!("remote {}: {error}; asking again", there.remote.name);
+            desk.tell(&show::clean(&line));
+        }
+        self.failures += 1;
+        let wait = pause(self.failures);
+        sys::pause(end.map_or(wait, |end| end.saturating_sub(sys::now().mono).min(wait)));
+        Ok(())
+    }
+}

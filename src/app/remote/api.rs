@@ -1,0 +1,235 @@
+//! The API of one Proxmox host: what is asked, and why it did not answer.
+
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use crate::{
+    io::{
+        https::{Answer, Client, HttpsError, Method, Trust},
+        secret::{self, SecretError},
+    },
+    model::{
+        proxmox::{self, Api, ClusterNode, Fingerprint, Product, Told},
+        upid::Upid,
+    },
+};
+
+/// What stands for itself in a part of a path.
+const PLAIN: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
+/// Letters of a message of theirs that are passed on.
+const MESSAGE: usize = 300;
+
+/// Why it did not answer.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::app) enum ApiError {
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error("the secret in {0:?} is none: it may have no spaces, and nothing but ASCII")]
+    NoSecret(String),
+    #[error("{}", https_text(.0))]
+    Https(#[from] HttpsError),
+    #[error("it does not accept the token (401){0}; is it right, and the secret in its file?")]
+    Token(String),
+    #[error("the token may not do this (403){0}; give it a role that may")]
+    Forbidden(String),
+    #[error("it answers with status {0}{1}")]
+    Status(u16, String),
+    #[error("its answer is not what was asked for{0}")]
+    Strange(&'static str),
+}
+
+fn https_text(error: &HttpsError) -> String {
+    let pin = |shown: &[u8; 32]| format!("--fingerprint {}", Fingerprint(*shown));
+    match error {
+        HttpsError::Untrusted(_, shown) => {
+            format!("{error}; if it is the right one, remove the remote and add it with {}", pin(shown))
+        }
+        HttpsError::OtherCertificate(shown) => {
+            format!("{error}; if it was renewed, remove the remote and add it with {}", pin(shown))
+        }
+        other => other.to_string(),
+    }
+}
+
+impl ApiError {
+    /// Whether it may answer when it is asked again: nothing is wrong with what it was asked.
+    pub(in crate::app) fn may_pass(&self) -> bool {
+        match self {
+            ApiError::Https(error) => !matches!(
+                error,
+                HttpsError::Untrusted(..) | HttpsError::OtherCertificate(_) | HttpsError::TooLong | HttpsError::Tls(_)
+            ),
+            ApiError::Status(status, _) => *status >= 500 && !self.is_no_task(),
+            ApiError::Strange(_) => true,
+            ApiError::Secret(_) | ApiError::NoSecret(_) | ApiError::Token(_) | ApiError::Forbidden(_) => false,
+        }
+    }
+
+    /// Whether the host does not know the task that it was asked about.
+    pub(in crate::app) fn is_no_task(&self) -> bool {
+        match self {
+            ApiError::Status(404, _) => true,
+            ApiError::Status(_, message) => message.contains("no such task"),
+            _ => false,
+        }
+    }
+}
+
+/// The way to one.
+#[derive(Clone, Debug)]
+pub(in crate::app) struct Host {
+    client: Client,
+    product: Product,
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub(in crate::app) struct List {
+    pub entries: Vec<Value>,
+    pub total: Option<u64>,
+}
+
+/// Which tasks are listed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::app) struct Wanted {
+    pub since: Option<i64>,
+    pub until: Option<i64>,
+    pub start: usize,
+    pub limit: usize,
+}
+
+impl Host {
+    /// The way to it; a request takes no longer than `limit`.
+    pub(in crate::app) fn new(product: Product, api: &Api, limit: Duration) -> Result<Host, ApiError> {
+        let secret = secret::read(api.secret_file.as_ref())?;
+        if !proxmox::is_secret(&secret) {
+            return Err(ApiError::NoSecret(api.secret_file.clone()));
+        }
+        let trust = api.fingerprint.map_or(Trust::System, |print| Trust::Pinned(print.0));
+        let client = Client::new(&api.url.to_string(), product.authorization(&api.token, &secret), trust, limit)?;
+        Ok(Host { client, product })
+    }
+
+    fn ask(&self, method: Method, path: &str) -> Result<Value, ApiError> {
+        let Answer { status, body } = self.client.ask(method, &format!("/api2/json{path}"))?;
+        let json = serde_json::from_slice::<Value>(&body);
+        if status != 200 {
+            let message = || {
+                let value = json.as_ref().ok()?;
+                let errors = value["errors"].as_object().into_iter().flatten().filter_map(|(_, text)| text.as_str());
+                let texts = value["message"].as_str().into_iter().chain(errors);
+                let text = texts.map(str::trim).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ");
+                Some(format!(": {}", text.chars().take(MESSAGE).collect::<String>())).filter(|text| text.len() > 2)
+            };
+            let text = message().unwrap_or_default();
+            return Err(match status {
+                401 => ApiError::Token(text),
+                403 => ApiError::Forbidden(text),
+                other => ApiError::Status(other, text),
+            });
+        }
+        let value = json.map_err(|_| ApiError::Strange(": it is not JSON"))?;
+        match value.get("data") {
+            Some(_) => Ok(value),
+            None => Err(ApiError::Strange(": it has no data")),
+        }
+    }
+
+    fn task(&self, upid: &Upid) -> String {
+        let node = self.product.only_node().unwrap_or(&upid.node);
+        let part = |text: &str| utf8_percent_encode(text, PLAIN).to_string();
+        format!("/nodes/{}/tasks/{}", part(node), part(upid.own()))
+    }
+
+    /// Its version.
+    pub(in crate::app) fn version(&self) -> Result<String, ApiError> {
+        let answer = self.ask(Method::Get, "/version")?;
+        match answer["data"]["version"].as_str() {
+            Some(version) => Ok(version.to_owned()),
+            None => Err(ApiError::Strange(": it names no version")),
+        }
+    }
+
+    /// Its nodes.
+    pub(in crate::app) fn nodes(&self) -> Result<Vec<ClusterNode>, ApiError> {
+        if let Some(name) = self.product.only_node() {
+            return Ok(vec![ClusterNode { name: name.to_owned(), online: true }]);
+        }
+        let answer = self.ask(Method::Get, "/nodes")?;
+        proxmox::cluster_nodes(&answer["data"]).ok_or(ApiError::Strange(": it is no list of nodes"))
+    }
+
+    /// A page of a node's tasks, those that run among them.
+    pub(in crate::app) fn list(&self, node: &str, wanted: &Wanted) -> Result<List, ApiError> {
+        let node = utf8_percent_encode(node, PLAIN);
+        let mut path = format!("/nodes/{node}/tasks?start={}&limit={}", wanted.start, wanted.limit);
+        if self.product == Product::Pve {
+            path.push_str("&source=all");
+        }
+        for (name, time) in [("since", wanted.since), ("until", wanted.until)] {
+            if let Some(time) = time {
+                path.push_str(&format!("&{name}={time}"));
+            }
+        }
+        let mut answer = self.ask(Method::Get, &path)?;
+        let total = answer["total"].as_u64();
+        match answer["data"].take() {
+            Value::Array(entries) => Ok(List { entries, total }),
+            _ => Err(ApiError::Strange(": it is no list of tasks")),
+        }
+    }
+
+    /// How a task is.
+    pub(in crate::app) fn status(&self, upid: &Upid) -> Result<Told, ApiError> {
+        let answer = self.ask(Method::Get, &format!("{}/status", self.task(upid)))?;
+        proxmox::status(&answer["data"]).ok_or(ApiError::Strange(": it is no state of a task"))
+    }
+
+    /// The end of a task as the list has it; none: it has not ended, or the list has it no more.
+    pub(in crate::app) fn end_of(&self, upid: &Upid) -> Result<Option<proxmox::Entry>, ApiError> {
+        let node = self.product.only_node().unwrap_or(&upid.node).to_owned();
+        let mut paging = proxmox::Paging::new(1000);
+        // Of those that started in its second. PBS takes `until` for the next one where it is the same.
+        let time = |off: i64| Some(upid.starttime.saturating_add(off));
+        loop {
+            let wanted = Wanted { since: time(-1), until: time(1), start: paging.start(), limit: paging.limit() };
+            let list = self.list(&node, &wanted)?;
+            for entry in list.entries.iter().filter_map(proxmox::entry) {
+                if let proxmox::Entry::Ended(end) = &entry
+                    && end.upid.as_str() == upid.own()
+                {
+                    return Ok(Some(entry));
+                }
+            }
+            let keys: Vec<&str> = list.entries.iter().map(|entry| entry["upid"].as_str().unwrap_or_default()).collect();
+            match paging.take(&keys, list.total) {
+                proxmox::Step::Next => {}
+                proxmox::Step::Done | proxmox::Step::Mad(_) => return Ok(None),
+            }
+        }
+    }
+
+    /// Lines of a task's log from number `start` on, and how many there are.
+    pub(in crate::app) fn log(
+        &self,
+        upid: &Upid,
+        start: u64,
+        limit: u64,
+    ) -> Result<(Vec<(u64, String)>, u64), ApiError> {
+        let answer = self.ask(Method::Get, &format!("{}/log?start={start}&limit={limit}", self.task(upid)))?;
+        let strange = || ApiError::Strange(": it is no log");
+        let line = |line: &Value| Some((line["n"].as_u64()?, line["t"].as_str()?.to_owned()));
+        let lines = answer["data"].as_array().ok_or_else(strange)?;
+        let lines = lines.iter().map(line).collect::<Option<Vec<_>>>().ok_or_else(strange)?;
+        let last = lines.last().map_or(0, |(n, _)| *n);
+        Ok((lines, answer["total"].as_u64().unwrap_or(last)))
+    }
+
+    /// Asks for a task's end.
+    pub(in crate::app) fn stop(&self, upid: &Upid) -> Result<(), ApiError> {
+        self.ask(Method::Delete, &self.task(upid)).map(|_| ())
+    }
+}

@@ -1,0 +1,198 @@
+//! Pulling the tasks of a host that runs taskwatcher: what its `control export` tells since a cursor.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::sync::{Job, Teller};
+use crate::{
+    io::{
+        ssh::{self, From, SshError},
+        store::{Batch, outcome_told},
+    },
+    model::{
+        export::{Line, VERSION},
+        remote::{More, RemoteEnd, RemoteRun, Source},
+        upid::Upid,
+    },
+};
+
+/// Tasks in one answer.
+const ANSWER: usize = 5_000;
+
+/// Why a remote's answer is of no use.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AnswerError {
+    #[error(transparent)]
+    Ssh(#[from] SshError),
+    #[error("its control exited with {0}: {1}")]
+    Exited(i32, String),
+    #[error("it speaks version {0} of the export, this program knows {VERSION}; update taskwatcher here")]
+    Version(u32),
+    #[error("its answer was cut off")]
+    Cut,
+    #[error("{0}")]
+    Nobody(&'static str),
+}
+
+/// Part of an answer.
+pub(super) enum Told<'a> {
+    Line(Line),
+    /// A line that cannot be read.
+    Strange(&'a [u8]),
+}
+
+/// Asks a host for its tasks since a cursor, and hands on the lines of its answer.
+pub(super) fn ask(
+    source: &Source,
+    since: Option<&str>,
+    limit: usize,
+    silence: Duration,
+    see: &mut dyn FnMut(Told<'_>),
+) -> Result<(), AnswerError> {
+    let Source::Ssh { host, db } = source else { return Err(AnswerError::Nobody("it is not reached by ssh")) };
+    let limit = limit.to_string();
+    let mut words = vec!["control", "export", "--limit", &limit];
+    if let Some(since) = since {
+        words.extend(["--since", since]);
+    }
+    if let Some(db) = db {
+        words.extend(["--db", db]);
+    }
+    let mut last = String::new();
+    let code = ssh::run(host, &shell_words::join(words), Some(silence), |from, line| {
+        match from {
+            From::Messages => last = String::from_utf8_lossy(line).into_owned(),
+            From::Output => match serde_json::from_slice::<Line>(line) {
+                Ok(Line::Start { version, .. }) if version != VERSION => return Err(AnswerError::Version(version)),
+                Ok(line) => see(Told::Line(line)),
+                // A newer one may tell more than we know of.
+                Err(_) if serde_json::from_slice::<Value>(line).is_ok_and(|value| is_newer(&value)) => {}
+                Err(_) => see(Told::Strange(line)),
+            },
+        }
+        Ok(())
+    })?;
+    match code {
+        0 => Ok(()),
+        127 => Err(AnswerError::Nobody("there is no program `control` on its PATH; install taskwatcher there")),
+        code => Err(AnswerError::Exited(code, last)),
+    }
+}
+
+fn is_newer(line: &Value) -> bool {
+    line["type"].as_str().is_some_and(|word| !["start", "running", "ended", "end"].contains(&word))
+}
+
+/// Asks one remote until it has no more to tell.
+///
+/// # Errors
+/// What was wrong.
+pub(super) fn pull(job: &Job, tell: &Teller<'_>) -> Result<(), String> {
+    let _line = tell.lines.take();
+    let mut cursor = job.remote.cursor.clone().filter(|_| !job.anew);
+    loop {
+        let mut batch = Batch { now: job.now, ..Batch::default() };
+        let mut there = String::new();
+        let mut end = None;
+        let asked = ask(&job.remote.source, cursor.as_deref(), ANSWER, job.limit, &mut |told| {
+            let strange = match told {
+                Told::Line(Line::Start { host, anew, .. }) => {
+                    there = host;
+                    batch.anew = anew;
+                    None
+                }
+                Told::Line(Line::End { cursor, more, .. }) => {
+                    end = Some((cursor, more));
+                    None
+                }
+                Told::Line(Line::Running { task }) => match running_of(&task) {
+                    Some(run) => {
+                        batch.running.extend(run);
+                        None
+                    }
+                    None => Some(task.to_string()),
+                },
+                Told::Line(Line::Ended { task }) => match end_of(&task, &there) {
+                    Some(end) => {
+                        if job.since.is_none_or(|since| end.upid.starttime >= since) {
+                            batch.ended.push(end);
+                        }
+                        None
+                    }
+                    None => Some(task.to_string()),
+                },
+                Told::Strange(line) => Some(String::from_utf8_lossy(line).into_owned()),
+            };
+            if let Some(entry) = strange {
+                batch.unread += 1;
+                // That nobody listens is found out with the batch.
+                let _ = tell.unread(batch.unread, &entry);
+            }
+        });
+        batch.newest = batch.ended.iter().map(|end| end.endtime).max();
+        let mut failed = asked.err();
+        // What part of an answer does not name may stand in the rest of it.
+        batch.anew &= failed.is_none() && batch.unread == 0;
+        let more = match end {
+            Some((next, more)) if failed.is_none() => {
+                // A cursor that does not move would have us ask for ever.
+                let moved = cursor.as_deref() != Some(next.as_str());
+                batch.whole = !more && batch.unread == 0;
+                cursor = Some(next.clone());
+                (batch.cursor, batch.well) = (Some(next), true);
+                more && moved
+            }
+            Some(_) | None => {
+                failed = failed.or(Some(AnswerError::Cut));
+                false
+            }
+        };
+        // What came of an answer that is not whole is true all the same; only its cursor is not known.
+        if (failed.is_none() || !batch.ended.is_empty() || !batch.running.is_empty()) && tell.told(batch).is_err() {
+            return Ok(());
+        }
+        if let Some(error) = failed {
+            return Err(error.to_string());
+        }
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+/// A task that runs there; `Some(None)` for one that is only reserved.
+fn running_of(task: &Value) -> Option<Option<RemoteRun>> {
+    if task["status"] == "RESERVED" {
+        return Some(None);
+    }
+    let upid = task["upid"].as_str()?.parse::<Upid>().ok()?;
+    let start = task["starttime"].as_i64().unwrap_or(upid.starttime);
+    Some(Some(RemoteRun { upid: upid.as_str().to_owned(), start, detail: task.to_string() }))
+}
+
+/// The end of a task there. One without a UPID, a reservation that lapsed or a task of taskwatcher 1.7, gets one that
+/// tells its number and has no process.
+fn end_of(task: &Value, host: &str) -> Option<RemoteEnd> {
+    let text = |key: &str| task[key].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let endtime = task["endtime"].as_i64()?;
+    let outcome = outcome_told(task["outcome"].as_str()?, task["termerror"].as_str());
+    let name = text("taskname").unwrap_or_default();
+    let upid = match task["upid"].as_str() {
+        Some(upid) => upid.parse::<Upid>().ok()?,
+        None => {
+            let id = task["id"].as_i64()?.unsigned_abs();
+            let start = task["starttime"].as_i64().unwrap_or(endtime);
+            Upid::build(host, 0, 0, start, &name, id, task["user"].as_str().unwrap_or_default())
+        }
+    };
+    let more = More {
+        name: Some(name).filter(|name| *name != upid.worker_type),
+        info1: text("info1"),
+        info2: text("info2"),
+        info3: text("info3"),
+        exitcode: task["exitcode"].as_i64().filter(|code| *code != 0),
+        ..More::default()
+    };
+    Some(RemoteEnd { upid, endtime, outcome, more })
+}

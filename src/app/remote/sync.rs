@@ -1,0 +1,370 @@
+//! `control remote sync`: who is asked when, and adding what they tell.
+//!
+//! One thread adds; others ask, so that a host that is slow or dead keeps nobody waiting. Each has a time limit; those
+//! that failed are asked less and less often, and only a few of them at once.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Condvar, Mutex, atomic, mpsc},
+    time::Duration,
+};
+
+use serde_json::json;
+
+use super::{known, proxmox, ssh};
+use crate::{
+    app::{
+        control::{ControlError, Desk, Done, time},
+        control_args as args, show,
+    },
+    io::{
+        progress::Bar,
+        store::{Batch, Node, Remote, Store},
+        sys,
+    },
+    model::{
+        remote::pause,
+        task::{exit_code, span},
+    },
+};
+
+/// Connections at once, and remotes that are asked at once.
+const CONNECTIONS: usize = 20;
+/// Of these, such as failed when they were last asked: they must not keep the others waiting.
+const DOUBTFUL: usize = 5;
+/// Who says nothing for so long is given up.
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
+/// Entries of one answer that could not be read and are shown.
+const SHOWN: u64 = 3;
+/// Letters that are shown of such an entry.
+const ENTRY: usize = 200;
+/// How often the bar is drawn.
+const STEP: Duration = Duration::from_millis(200);
+
+/// What a thread that asks has to say.
+enum News {
+    /// Part of an answer, or all of it.
+    Told(i64, Box<Batch>),
+    /// Something of it that could not be read.
+    Unread(i64, String),
+    /// It is done with this one; what was wrong with parts of it, or with all of it.
+    Over(i64, Result<Vec<String>, String>),
+}
+
+/// One remote to be asked, and what is known of it.
+pub(super) struct Job {
+    pub remote: Remote,
+    /// Its nodes.
+    pub nodes: Vec<Node>,
+    /// The UPIDs of what runs there.
+    pub running: Vec<String>,
+    /// Whether all is wanted, as if nothing were known.
+    pub anew: bool,
+    /// With that: only what started then or later.
+    pub since: Option<i64>,
+    /// Whether somebody named it, so that nothing of it is left alone.
+    pub named: bool,
+    /// How long it may be silent.
+    pub limit: Duration,
+    /// When it is asked, unix seconds.
+    pub now: i64,
+}
+
+/// That nobody listens any more: it can be told the next time.
+pub(super) struct Gone;
+
+/// Connections that are free.
+pub(super) struct Lines {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// One of them, in use.
+pub(super) struct InUse<'a>(&'a Lines);
+
+impl Lines {
+    /// Waits for one.
+    pub(super) fn take(&self) -> InUse<'_> {
+        // A number is whole whoever panicked beside it.
+        let mut free = self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        while *free == 0 {
+            free = self.freed.wait(free).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        *free -= 1;
+        InUse(self)
+    }
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
+        self.0.freed.notify_one();
+    }
+}
+
+/// Where a thread that asks tells what it hears.
+pub(super) struct Teller<'a> {
+    id: i64,
+    news: &'a mpsc::SyncSender<News>,
+    /// What it takes one of before it connects.
+    pub lines: &'a Lines,
+}
+
+impl Teller<'_> {
+    /// Tells of tasks.
+    pub(super) fn told(&self, batch: Batch) -> Result<(), Gone> {
+        self.news.send(News::Told(self.id, Box::new(batch))).map_err(|_| Gone)
+    }
+
+    /// Tells of the `count`-th entry of an answer that could not be read.
+    pub(super) fn unread(&self, count: u64, entry: &str) -> Result<(), Gone> {
+        match count > SHOWN {
+            true => Ok(()),
+            false => {
+                let entry = entry.chars().take(ENTRY).collect();
+                self.news.send(News::Unread(self.id, entry)).map_err(|_| Gone)
+            }
+        }
+    }
+}
+
+fn pull(job: &Job, tell: &Teller<'_>) -> Result<Vec<String>, String> {
+    match job.remote.source.api() {
+        None => ssh::pull(job, tell).map(|()| vec![]),
+        Some((product, api)) => proxmox::pull(job, product, api, tell),
+    }
+}
+
+/// How the pull of one remote went.
+#[derive(Debug, Default)]
+struct Pulled {
+    new: u64,
+    changed: u64,
+    /// When it was asked, unix seconds.
+    now: i64,
+    error: Option<String>,
+    /// What was wrong with parts of it.
+    parts: Vec<String>,
+}
+
+impl Desk<'_, '_> {
+    pub(super) fn sync(&mut self, wanted: &args::RemoteSync) -> Done {
+        let mut store = self.open()?;
+        for name in &wanted.names {
+            known(&store, name.as_str())?;
+        }
+        if store.remotes()?.is_empty() {
+            return Err(ControlError::NoRemotes);
+        }
+        let (send, receive) = mpsc::sync_channel::<News>(CONNECTIONS);
+        let queue: Mutex<VecDeque<Job>> = Mutex::new(VecDeque::new());
+        let (wake, closed) = (Condvar::new(), atomic::AtomicBool::new(false));
+        let lines = Lines { free: Mutex::new(CONNECTIONS), freed: Condvar::new() };
+        std::thread::scope(|scope| {
+            for _ in 0..CONNECTIONS {
+                let send = send.clone();
+                let (queue, wake, closed, lines) = (&queue, &wake, &closed, &lines);
+                scope.spawn(move || {
+                    loop {
+                        let Ok(mut waiting) = queue.lock() else { return };
+                        let job = loop {
+                            if let Some(job) = waiting.pop_front() {
+                                break job;
+                            }
+                            if closed.load(atomic::Ordering::SeqCst) {
+                                return;
+                            }
+                            match wake.wait(waiting) {
+                                Ok(again) => waiting = again,
+                                Err(_) => return,
+                            }
+                        };
+                        drop(waiting);
+                        let done = pull(&job, &Teller { id: job.remote.id, news: &send, lines });
+                        if send.send(News::Over(job.remote.id, done)).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(send);
+            let done = self.direct(&mut store, wanted, &receive, &|job| {
+                if let Ok(mut waiting) = queue.lock() {
+                    waiting.push_back(job);
+                }
+                wake.notify_one();
+            });
+            // Those that are still asked are given up: what they would tell is told the next time.
+            drop(receive);
+            closed.store(true, atomic::Ordering::SeqCst);
+            if let Ok(mut waiting) = queue.lock() {
+                waiting.clear();
+            }
+            wake.notify_all();
+            done
+        })
+    }
+
+    /// Gives remotes to those who ask, and adds what they tell, until all were asked; with `--every`, on and on.
+    fn direct(
+        &mut self,
+        store: &mut Store,
+        wanted: &args::RemoteSync,
+        news: &mpsc::Receiver<News>,
+        hand_out: &dyn Fn(Job),
+    ) -> Done {
+        let chosen =
+            |remote: &Remote| wanted.names.is_empty() || wanted.names.iter().any(|n| n.as_str() == remote.name);
+        let mut due: HashMap<i64, Duration> = HashMap::new();
+        let mut asked: HashMap<i64, (Remote, Pulled)> = HashMap::new();
+        let since = time("--since", &wanted.since)?;
+        let mut failed = false;
+        let mut all: Vec<Remote> = store.remotes()?.into_iter().filter(chosen).collect();
+        // A long one shows how far it is.
+        let mut bar = Bar::new(!self.json && wanted.every.is_none(), sys::now().mono);
+        let (mut left_out, mut done, mut total) = (0, 0, 0);
+        if wanted.every.is_none() && wanted.names.is_empty() {
+            // One that is dead is left alone for a while; who names it wants it asked.
+            let now = sys::now().wall.secs();
+            for remote in &all {
+                let until = remote.tried.unwrap_or(0).saturating_add(pause(remote.failures).as_secs() as i64);
+                if remote.failures > 0 && until > now {
+                    due.insert(remote.id, Duration::MAX);
+                    left_out += 1;
+                    let why = remote.error.as_deref().unwrap_or_default();
+                    self.tell(&format!(
+                        "remote {} is left alone for {} after {} failures ({}); name it to ask it now",
+                        remote.name,
+                        span(Duration::from_secs(until.abs_diff(now))),
+                        remote.failures,
+                        show::clean(why)
+                    ));
+                }
+            }
+        }
+        loop {
+            let now = sys::now().mono;
+            let mut doubtful = asked.values().filter(|(remote, _)| remote.failures > 0).count();
+            // Those that answered last time come first.
+            all.sort_by_key(|remote| remote.failures);
+            for remote in &all {
+                let waits = due.get(&remote.id).is_some_and(|due| *due > now);
+                if waits || asked.contains_key(&remote.id) || asked.len() >= CONNECTIONS {
+                    continue;
+                }
+                if remote.failures > 0 {
+                    if doubtful >= DOUBTFUL {
+                        continue;
+                    }
+                    doubtful += 1;
+                }
+                let now = sys::now().wall.secs();
+                asked.insert(remote.id, (remote.clone(), Pulled { now, ..Pulled::default() }));
+                // What the nodes of one are known to run and to have told.
+                let (mut nodes, mut running) = (vec![], vec![]);
+                if remote.source.api().is_some() {
+                    nodes = store.remote_nodes(Some(remote.id))?.remove(&remote.id).unwrap_or_default();
+                    running = store.remote_active(Some(&remote.name))?.into_iter().map(|live| live.run.upid).collect();
+                }
+                let remote = remote.clone();
+                let (anew, named) = (wanted.refetch, !wanted.names.is_empty() && wanted.every.is_none());
+                let limit = wanted.timeout.unwrap_or(LIMIT);
+                hand_out(Job { remote, nodes, running, anew, since, named, limit, now });
+            }
+            bar.show(now, all.len() - left_out, done, total);
+            if asked.is_empty() && wanted.every.is_none() {
+                self.forget_old(store, wanted)?;
+                return Ok(if failed { exit_code::FAILED } else { 0 });
+            }
+            let next = all.iter().filter(|one| !asked.contains_key(&one.id)).filter_map(|one| due.get(&one.id)).min();
+            let wait = next.map_or(Duration::from_secs(3600), |due| due.saturating_sub(now));
+            let item = news.recv_timeout(match (asked.is_empty(), wanted.every) {
+                (false, None) => STEP,
+                _ => wait.max(Duration::from_millis(10)),
+            });
+            match item {
+                Ok(News::Told(id, batch)) => {
+                    let Some((_, pulled)) = asked.get_mut(&id).filter(|(_, pulled)| pulled.error.is_none()) else {
+                        continue;
+                    };
+                    sys::crash_point("sync.told");
+                    let added = store.add_remote_tasks(id, &batch);
+                    sys::crash_point("sync.added");
+                    store.checkpoint()?;
+                    match added {
+                        Ok(added) => {
+                            pulled.new += added.new;
+                            pulled.changed += added.changed;
+                            total += added.new;
+                        }
+                        // What it tells next goes on from here; so it is asked again from its last cursor.
+                        Err(error) if wanted.every.is_some() => pulled.error = Some(error.to_string()),
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                Ok(News::Unread(id, entry)) => {
+                    if let Some((remote, _)) = asked.get(&id) {
+                        let name = &remote.name;
+                        let line = format!("remote {name}: passed over what cannot be read: {}", show::clean(&entry));
+                        bar.aside(|| self.tell(&line));
+                    }
+                }
+                Ok(News::Over(id, asked_well)) => {
+                    let Some((remote, mut pulled)) = asked.remove(&id) else { continue };
+                    done += 1;
+                    match asked_well {
+                        Ok(parts) => pulled.parts = parts,
+                        Err(error) => pulled.error = pulled.error.or(Some(error)),
+                    }
+                    failed |= pulled.error.is_some() || !pulled.parts.is_empty();
+                    if let Some(error) = &pulled.error {
+                        store.remote_failed(id, error, pulled.now)?;
+                    }
+                    bar.aside(|| self.say_pulled(&remote, &pulled, wanted.every.is_some()))?;
+                    let failures = if pulled.error.is_some() { remote.failures.saturating_add(1) } else { 0 };
+                    let after = wanted.every.map_or(Duration::MAX, |every| every.max(pause(failures)));
+                    due.insert(id, sys::now().mono.saturating_add(after));
+                    if wanted.every.is_some() && pulled.new > 0 {
+                        self.forget_old(store, wanted)?;
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(ControlError::NoRemotes),
+            }
+            if wanted.every.is_some() {
+                // Others may have added and removed some meanwhile, and each has a new cursor.
+                all = store.remotes()?.into_iter().filter(chosen).collect();
+            }
+        }
+    }
+
+    fn forget_old(&mut self, store: &mut Store, wanted: &args::RemoteSync) -> Result<(), ControlError> {
+        let before = wanted.keep.map(|keep| {
+            let keep = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
+            sys::now().wall.secs().saturating_sub(keep)
+        });
+        let forgotten = store.forget_remote_tasks(before, wanted.keep_tasks)?;
+        if forgotten > 0 && !self.json {
+            self.print(&format!("{forgotten} old tasks of remotes forgotten"))?;
+        }
+        Ok(())
+    }
+
+    fn say_pulled(&mut self, remote: &Remote, pulled: &Pulled, on_and_on: bool) -> Result<(), ControlError> {
+        for error in pulled.error.iter().chain(&pulled.parts) {
+            self.tell(&format!("error: remote {}: {}", remote.name, show::clean(error)));
+        }
+        let quiet = on_and_on && pulled.new == 0 && pulled.changed == 0;
+        if self.json {
+            let (new, changed) = (pulled.new, pulled.changed);
+            let (error, parts) = (&pulled.error, &pulled.parts);
+            let line = json!({ "name": remote.name, "new": new, "changed": changed, "error": error, "nodes": parts });
+            self.print(&line.to_string())?;
+        } else if pulled.error.is_none() && !quiet {
+            let changed = if pulled.changed > 0 { format!(", {} changed", pulled.changed) } else { String::new() };
+            self.print(&format!("remote {}: {} new{changed}", remote.name, pulled.new))?;
+        }
+        self.out.data.flush()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,405 @@
+//! HTTP over TLS to one host: a request, its answer, nothing else. It knows nothing of tasks.
+//!
+//! The certificate must be one that the system trusts for the host, or the one that is pinned; redirects are not
+//! followed, so that what authorizes us goes nowhere else. A proxy of the environment is used, as curl would.
+
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    StreamOwned,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, ring as provider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use ureq::{
+    Agent, Error, Timeout,
+    config::Config,
+    unversioned::{
+        resolver::DefaultResolver,
+        transport::{
+            Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
+            TcpConnector, Transport, TransportAdapter,
+        },
+    },
+};
+
+/// To set up a connection takes no longer.
+const CONNECT: Duration = Duration::from_secs(10);
+/// An answer may not be longer; a thousand tasks take a third of a megabyte.
+const LONGEST: u64 = 64 << 20;
+/// Connections that are kept for the next request.
+const IDLE: usize = 5;
+
+/// Which certificates are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Those that the system trusts for the host.
+    System,
+    /// The one with this SHA-256, whatever it says.
+    Pinned([u8; 32]),
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpsError {
+    /// It has no address.
+    #[error("there is no host of this name")]
+    NoHost,
+    /// Nobody listens, or the connection broke.
+    #[error("{0}")]
+    Io(io::Error),
+    /// It took too long.
+    #[error("no answer within {} s{}", .0.as_secs(), if *.1 { " (connecting)" } else { "" })]
+    TimedOut(Duration, bool),
+    /// Its certificate is not trusted; what the one that it shows is.
+    #[error("its certificate is not trusted: {0}")]
+    Untrusted(String, [u8; 32]),
+    /// Its certificate is not the pinned one.
+    #[error("its certificate is not the one that was pinned")]
+    OtherCertificate([u8; 32]),
+    /// TLS.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// HTTP.
+    #[error("its answer is not HTTP: {0}")]
+    Protocol(String),
+    /// The answer ended too soon.
+    #[error("its answer was cut off")]
+    Cut,
+    /// It does not end.
+    #[error("its answer has over {} MB", LONGEST >> 20)]
+    TooLong,
+    /// Nothing else that could be known beforehand.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status, 200 if all is well.
+    pub status: u16,
+    /// What it says.
+    pub body: Vec<u8>,
+}
+
+/// The way to one host; it keeps its connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    agent: Agent,
+    base: String,
+    authorization: String,
+    limit: Duration,
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Ask.
+    Get,
+    /// End.
+    Delete,
+}
+
+impl Client {
+    /// A way to `base`, `https://host:port`, with the value of the `Authorization` header. A request takes no longer than
+    /// `limit`.
+    ///
+    /// # Errors
+    /// [`HttpsError`] if the system's certificates cannot be read.
+    pub fn new(base: &str, authorization: String, trust: Trust, limit: Duration) -> Result<Client, HttpsError> {
+        let config = Config::builder()
+            .https_only(true)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .user_agent(concat!("taskwatcher/", env!("CARGO_PKG_VERSION")))
+            .accept("application/json")
+            .timeout_connect(Some(CONNECT.min(limit)))
+            .timeout_global(Some(limit))
+            .max_idle_connections(IDLE)
+            .max_idle_connections_per_host(IDLE)
+            .build();
+        let tls = Tls(tls_config(trust)?);
+        let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(tls);
+        let agent = Agent::with_parts(config, connector, DefaultResolver::default());
+        Ok(Client { agent, base: base.to_owned(), authorization, limit })
+    }
+
+    /// Asks for `path`, which begins with a slash.
+    ///
+    /// # Errors
+    /// [`HttpsError`]. An answer with any status is none.
+    pub fn ask(&self, method: Method, path: &str) -> Result<Answer, HttpsError> {
+        let url = format!("{}{path}", self.base);
+        let request = match method {
+            Method::Get => self.agent.get(&url),
+            Method::Delete => self.agent.delete(&url),
+        };
+        let request = request.header("Authorization", &self.authorization);
+        let mut response = request.call().map_err(|error| self.failed(error))?;
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        let mut reader = response.body_mut().as_reader().take(LONGEST + 1);
+        reader.read_to_end(&mut body).map_err(|error| match error.downcast::<Error>() {
+            Ok(error) => self.failed(error),
+            Err(error) => self.failed(Error::Io(error)),
+        })?;
+        match body.len() as u64 > LONGEST {
+            true => Err(HttpsError::TooLong),
+            false => Ok(Answer { status, body }),
+        }
+    }
+
+    fn failed(&self, error: Error) -> HttpsError {
+        match error {
+            Error::HostNotFound => HttpsError::NoHost,
+            Error::Timeout(Timeout::Connect | Timeout::Resolve) => HttpsError::TimedOut(CONNECT.min(self.limit), true),
+            Error::Timeout(_) => HttpsError::TimedOut(self.limit, false),
+            Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => HttpsError::Cut,
+            Error::Io(error) => HttpsError::Io(error),
+            Error::Protocol(error) => HttpsError::Protocol(error.to_string()),
+            Error::Other(error) => match error.downcast::<HttpsError>() {
+                Ok(error) => *error,
+                Err(error) => HttpsError::Other(error.to_string()),
+            },
+            other => HttpsError::Other(other.to_string()),
+        }
+    }
+}
+
+/// The certificate that a host shows is refused: which one it was.
+#[derive(Debug)]
+struct Refused {
+    why: String,
+    pinned: bool,
+    shown: [u8; 32],
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+fn sha256(der: &[u8]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, der).as_ref());
+    bytes
+}
+
+/// Takes the pinned certificate, or asks the usual verifier; tells which one was refused.
+#[derive(Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    pinned: Option<[u8; 32]>,
+    usual: Option<Arc<WebPkiServerVerifier>>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let shown = sha256(end_entity);
+        let refused = |why: String, pinned| {
+            let refused = Refused { why, pinned, shown };
+            rustls::Error::InvalidCertificate(CertificateError::Other(rustls::OtherError(Arc::new(refused))))
+        };
+        match (self.pinned, &self.usual) {
+            (Some(pinned), _) if pinned == shown => Ok(ServerCertVerified::assertion()),
+            (Some(_), _) | (None, None) => Err(refused("another certificate".to_owned(), true)),
+            (None, Some(usual)) => usual
+                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+                .map_err(|error| refused(reason(&error), false)),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn reason(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(why) => match why {
+            CertificateError::UnknownIssuer => "no authority that the system trusts has signed it".to_owned(),
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "it is not valid yet".to_owned()
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "it is for another host".to_owned()
+            }
+            other => other.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+fn tls_config(trust: Trust) -> Result<Arc<ClientConfig>, HttpsError> {
+    static SYSTEM: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if trust == Trust::System
+        && let Some(config) = SYSTEM.get()
+    {
+        return Ok(Arc::clone(config));
+    }
+    let provider = Arc::new(provider::default_provider());
+    let (pinned, usual) = match trust {
+        Trust::Pinned(pinned) => (Some(pinned), None),
+        Trust::System => {
+            let found = rustls_native_certs::load_native_certs();
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(found.certs);
+            if roots.is_empty() {
+                let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+                let what = "this system trusts no certificate authorities";
+                return Err(HttpsError::Tls(format!(
+                    "{what}{why}; install ca-certificates, or pin with --fingerprint"
+                )));
+            }
+            let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+            (None, Some(usual.map_err(|error| HttpsError::Tls(error.to_string()))?))
+        }
+    };
+    let verifier = Verifier { provider: Arc::clone(&provider), pinned, usual };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| HttpsError::Tls(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    let config = Arc::new(config);
+    if trust == Trust::System {
+        return Ok(Arc::clone(SYSTEM.get_or_init(|| config)));
+    }
+    Ok(config)
+}
+
+/// Wraps a connection in TLS.
+struct Tls(Arc<ClientConfig>);
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+fn tls_error(error: io::Error) -> Error {
+    match error.downcast::<rustls::Error>() {
+        Ok(error) => {
+            if let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = &error
+                && let Some(refused) = other.0.downcast_ref::<Refused>()
+            {
+                let error = match refused.pinned {
+                    true => HttpsError::OtherCertificate(refused.shown),
+                    false => HttpsError::Untrusted(refused.why.clone(), refused.shown),
+                };
+                return Error::Other(Box::new(error));
+            }
+            Error::Other(Box::new(HttpsError::Tls(error.to_string())))
+        }
+        // What ureq's own transport said goes through us as an I/O error.
+        Err(error) => match error.downcast::<Error>() {
+            Ok(error) => error,
+            Err(error) => Error::Io(error),
+        },
+    }
+}
+
+impl<In: Transport> Connector<In> for Tls {
+    type Out = Either<In, TlsTransport>;
+
+    fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
+        let Some(transport) = chained else { return Err(Error::ConnectionFailed) };
+        // The way to a proxy of the environment.
+        if !details.needs_tls() || transport.is_tls() {
+            return Ok(Some(Either::A(transport)));
+        }
+        let host = details.uri.host().unwrap_or_default();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| {
+            let error = HttpsError::Tls(error.to_string());
+            Error::Other(Box::new(error))
+        })?;
+        let mut tls =
+            ClientConnection::new(Arc::clone(&self.0), name).map_err(|error| tls_error(io::Error::other(error)))?;
+        let mut socket = TransportAdapter::new(Box::new(transport) as Box<dyn Transport>, details.current_time.clone());
+        socket.set_timeout(details.timeout);
+        while tls.is_handshaking() {
+            tls.complete_io(&mut socket).map_err(tls_error)?;
+        }
+        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        Ok(Some(Either::B(TlsTransport { buffers, stream: StreamOwned::new(tls, socket) })))
+    }
+}
+
+struct TlsTransport {
+    buffers: LazyBuffers,
+    stream: StreamOwned<ClientConnection, TransportAdapter>,
+}
+
+impl fmt::Debug for TlsTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TlsTransport")
+    }
+}
+
+impl Transport for TlsTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.stream.sock.set_timeout(timeout);
+        let sent = self.stream.write_all(&self.buffers.output()[..amount]).and_then(|()| self.stream.flush());
+        sent.map_err(tls_error)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.stream.sock.set_timeout(timeout);
+        let count = self.stream.read(self.buffers.input_append_buf()).map_err(tls_error)?;
+        self.buffers.input_appended(count);
+        Ok(count > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.stream.sock.get_mut().is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}

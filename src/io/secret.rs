@@ -1,0 +1,98 @@
+//! Secrets in files of their own: read only where nobody else can.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    fcntl::{OFlag, open},
+    sys::stat::Mode,
+    unistd::geteuid,
+};
+
+/// Bytes of such a file, at most.
+const MOST: u64 = 4096;
+
+/// Why a secret cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the secret in {0:?}: {1}")]
+pub struct SecretError(PathBuf, Why);
+
+#[derive(Debug, thiserror::Error)]
+enum Why {
+    #[error("{0}")]
+    Io(io::Error),
+    #[error("it is not a plain file")]
+    NoFile,
+    #[error("others may read it (mode {0:04o}); run: chmod 600 {1}")]
+    Open(u32, String),
+    #[error("it belongs to another user")]
+    Foreign,
+    #[error("it must have one line, the secret")]
+    Lines,
+}
+
+/// The one line of a file that only its owner, who is us, may read. A link is not followed.
+///
+/// # Errors
+/// [`SecretError`]
+pub fn read(path: &Path) -> Result<String, SecretError> {
+    let work = || {
+        // Not to wait for whoever writes into a pipe.
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let fd: OwnedFd = open(path, flags, Mode::empty()).map_err(|error| match error {
+            nix::errno::Errno::ELOOP => Why::NoFile,
+            other => Why::Io(other.into()),
+        })?;
+        let file = File::from(fd);
+        let meta = file.metadata().map_err(Why::Io)?;
+        if !meta.is_file() {
+            return Err(Why::NoFile);
+        }
+        if meta.uid() != geteuid().as_raw() {
+            return Err(Why::Foreign);
+        }
+        if meta.mode() & 0o077 != 0 {
+            return Err(Why::Open(meta.mode() & 0o7777, path.display().to_string()));
+        }
+        let mut text = String::new();
+        file.take(MOST).read_to_string(&mut text).map_err(Why::Io)?;
+        let secret = text.trim_ascii();
+        match secret.is_empty() || secret.contains('\n') {
+            true => Err(Why::Lines),
+            false => Ok(secret.to_owned()),
+        }
+    };
+    work().map_err(|why| SecretError(path.to_owned(), why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    #[test]
+    fn only_a_private_file_with_one_line_is_a_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str, mode: u32| {
+            let path = dir.path().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            path
+        };
+        let good = put("good", "s3cret\n", 0o600);
+        assert_eq!(read(&good).unwrap(), "s3cret");
+        let why = |path: &Path| read(path).unwrap_err().to_string();
+        assert!(why(&put("open", "s3cret\n", 0o640)).contains("chmod 600"));
+        assert!(why(&put("empty", "\n", 0o600)).contains("one line"));
+        assert!(why(&put("two", "a\nb\n", 0o600)).contains("one line"));
+        assert!(why(dir.path()).contains("not a plain file"));
+        assert!(why(&dir.path().join("none")).contains("No such file"));
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&good, &link).unwrap();
+        assert!(why(&link).contains("not a plain file"));
+    }
+}

@@ -1,0 +1,686 @@
+//! What Proxmox VE and Proxmox Backup Server say of their tasks over HTTP: addresses, tokens, lists and their pages.
+//!
+//! The rules are those of their API viewers: <https://pve.proxmox.com/pve-docs/api-viewer/>,
+//! <https://pbs.proxmox.com/docs/api-viewer/>. Nothing here asks anybody.
+
+use std::{collections::HashSet, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    remote::{More, RemoteEnd, RemoteRun, outcome_of, signed_user},
+    task::Outcome,
+    upid::Upid,
+};
+
+/// Seconds before a cutoff that are asked for again: for tasks that a host lists a little later than they start.
+const MARGIN: i64 = 300;
+/// Seconds before a cutoff that are looked at once a day: for tasks of which a node told days late.
+const WIDE: i64 = 8 * 86_400;
+/// How often that is, in seconds.
+const WIDE_EVERY: i64 = 86_400;
+/// How often a list is read from its beginning again because it changed while it was read.
+const RESTARTS: u32 = 5;
+/// Pages in a row that may bring nothing new: so many tasks ended while one page was read, or the host is mad.
+const BARREN: u32 = 20;
+/// Tasks of one node that anybody could have.
+const MOST: usize = 10_000_000;
+/// Letters of a token's name, at most.
+const TOKEN: usize = 256;
+
+/// The product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Product {
+    /// Proxmox VE.
+    Pve,
+    /// Proxmox Backup Server.
+    Pbs,
+}
+
+impl fmt::Display for Product {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Product::Pve => "Proxmox VE",
+            Product::Pbs => "Proxmox Backup Server",
+        })
+    }
+}
+
+impl Product {
+    /// The port that it listens on, unless somebody changed that.
+    pub fn port(self) -> u16 {
+        match self {
+            Product::Pve => 8006,
+            Product::Pbs => 8007,
+        }
+    }
+
+    /// The value of the `Authorization` header.
+    pub fn authorization(self, token: &Token, secret: &str) -> String {
+        match self {
+            Product::Pve => format!("PVEAPIToken={token}={secret}"),
+            Product::Pbs => format!("PBSAPIToken={token}:{secret}"),
+        }
+    }
+
+    /// The nodes, where there may be more than one: a cluster.
+    pub fn only_node(self) -> Option<&'static str> {
+        match self {
+            Product::Pve => None,
+            Product::Pbs => Some("localhost"),
+        }
+    }
+}
+
+/// How its API is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Api {
+    /// `https://host:port`.
+    pub url: Url,
+    /// Who asks.
+    pub token: Token,
+    /// The file with the secret of the token. The secret itself is kept nowhere else.
+    pub secret_file: String,
+    /// The only certificate that is taken; none: one that the system trusts.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// A text that is no address of an API.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an address of a Proxmox host: give https://HOST or https://HOST:PORT")]
+pub struct BadUrl;
+
+/// `https://host[:port]`, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Url(String);
+
+impl FromStr for Url {
+    type Err = BadUrl;
+
+    fn from_str(text: &str) -> Result<Url, BadUrl> {
+        let authority = text.strip_prefix("https://").ok_or(BadUrl)?;
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(rest) => {
+                let (address, port) = rest.split_once(']').ok_or(BadUrl)?;
+                address.parse::<core::net::Ipv6Addr>().map_err(|_| BadUrl)?;
+                ("[", if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or(BadUrl)?) })
+            }
+            None => match authority.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (authority, None),
+            },
+        };
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let named = host == "[" || (!host.is_empty() && host.len() <= 253 && host.chars().all(is_name));
+        let ported = port.is_none_or(|port| {
+            port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
+        });
+        match named && ported {
+            true => Ok(Url(format!("https://{authority}"))),
+            false => Err(BadUrl),
+        }
+    }
+}
+
+impl Url {
+    /// With the product's port, if it names none.
+    pub fn with_port(self, product: Product) -> Url {
+        let authority = self.0.trim_start_matches("https://");
+        let has_port = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest).contains(':');
+        match has_port {
+            true => self,
+            false => Url(format!("{}:{}", self.0, product.port())),
+        }
+    }
+}
+
+impl TryFrom<String> for Url {
+    type Error = BadUrl;
+
+    fn try_from(text: String) -> Result<Url, BadUrl> {
+        text.parse()
+    }
+}
+
+impl From<Url> for String {
+    fn from(url: Url) -> String {
+        url.0
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text that is no name of a token.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the name of an API token: it has the form user@realm!name; its secret is not part of it")]
+pub struct BadToken;
+
+/// The name of an API token, `user@realm!name`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Token(String);
+
+impl FromStr for Token {
+    type Err = BadToken;
+
+    fn from_str(text: &str) -> Result<Token, BadToken> {
+        let (user, name) = text.split_once('!').ok_or(BadToken)?;
+        let (login, realm) = user.rsplit_once('@').ok_or(BadToken)?;
+        let is_word = |word: &str| {
+            !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+        };
+        // What stands in a header of HTTP; and what separates it from the secret cannot be in it.
+        let is_login =
+            !login.is_empty() && login.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ':' | '=' | '/'));
+        match is_login && is_word(realm) && is_word(name) && text.len() <= TOKEN {
+            true => Ok(Token(text.to_owned())),
+            false => Err(BadToken),
+        }
+    }
+}
+
+impl TryFrom<String> for Token {
+    type Error = BadToken;
+
+    fn try_from(text: String) -> Result<Token, BadToken> {
+        text.parse()
+    }
+}
+
+impl From<Token> for String {
+    fn from(token: Token) -> String {
+        token.0
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text that is no fingerprint.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a SHA-256 fingerprint: it has 64 hexadecimal digits, with or without colons between each two")]
+pub struct BadFingerprint;
+
+/// The SHA-256 of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl FromStr for Fingerprint {
+    type Err = BadFingerprint;
+
+    fn from_str(text: &str) -> Result<Fingerprint, BadFingerprint> {
+        let pairs: Vec<&str> = match text.contains(':') {
+            true => text.split(':').collect(),
+            false if text.is_ascii() => {
+                (0..text.len()).step_by(2).map(|at| &text[at..text.len().min(at + 2)]).collect()
+            }
+            false => return Err(BadFingerprint),
+        };
+        let byte = |pair: &str| match pair.len() == 2 && pair.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            true => u8::from_str_radix(pair, 16).map_err(|_| BadFingerprint),
+            false => Err(BadFingerprint),
+        };
+        let bytes = pairs.into_iter().map(byte).collect::<Result<Vec<u8>, _>>()?;
+        bytes.try_into().map(Fingerprint).map_err(|_| BadFingerprint)
+    }
+}
+
+impl TryFrom<String> for Fingerprint {
+    type Error = BadFingerprint;
+
+    fn try_from(text: String) -> Result<Fingerprint, BadFingerprint> {
+        text.parse()
+    }
+}
+
+impl From<Fingerprint> for String {
+    fn from(fingerprint: Fingerprint) -> String {
+        fingerprint.to_string()
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    /// As Proxmox and openssl print it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, byte) in self.0.iter().enumerate() {
+            let colon = if at > 0 { ":" } else { "" };
+            write!(f, "{colon}{byte:02X}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A text that can be the secret of a token: it goes into a header.
+pub fn is_secret(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 512 && text.chars().all(|c| c.is_ascii_graphic())
+}
+
+/// A node of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterNode {
+    /// Its name.
+    pub name: String,
+    /// Whether it can be asked, as far as the one who answers knows.
+    pub online: bool,
+}
+
+/// Reads an answer to `/nodes`; none: it is not one.
+pub fn cluster_nodes(data: &Value) -> Option<Vec<ClusterNode>> {
+    let node = |value: &Value| {
+        let name = value["node"].as_str().filter(|name| !name.is_empty() && name.len() <= 255)?;
+        // A token that may not see its state is not told of it.
+        let online = value["status"].as_str() != Some("offline");
+        Some(ClusterNode { name: name.to_owned(), online })
+    };
+    data.as_array()?.iter().map(node).collect()
+}
+
+/// A task as a list tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "most of a list are of the larger one, and none is kept for long")]
+pub enum Entry {
+    /// It has not ended.
+    Running(RemoteRun),
+    /// It has.
+    Ended(RemoteEnd),
+}
+
+/// A number, which some of their programs write as a text.
+fn number(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// Reads an entry of a list of tasks; none: it cannot be read.
+pub fn entry(value: &Value) -> Option<Entry> {
+    let upid: Upid = value["upid"].as_str()?.parse().ok()?;
+    if upid.remote.is_some() {
+        return None;
+    }
+    match &value["endtime"] {
+        Value::Null => Some(Entry::Running(running(&upid))),
+        endtime => {
+            let endtime = number(endtime).filter(|endtime| *endtime >= 0)?;
+            let outcome = match &value["status"] {
+                Value::String(text) => outcome_of(text),
+                Value::Null => Outcome::Unknown(String::new()),
+                _ => return None,
+            };
+            Some(Entry::Ended(RemoteEnd { upid, endtime, outcome, more: More::default() }))
+        }
+    }
+}
+
+/// A task of which nothing is known but that it runs.
+pub fn running(upid: &Upid) -> RemoteRun {
+    let detail = json!({
+        "name": upid.worker_type,
+        "status": "RUNNING",
+        "starttime": upid.starttime,
+        "upid": upid.as_str(),
+        "host": upid.node,
+        "id": upid.id(),
+        "user": signed_user(upid),
+    });
+    RemoteRun { upid: upid.as_str().to_owned(), start: upid.starttime, detail: detail.to_string() }
+}
+
+/// What `/tasks/{upid}/status` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It has not ended.
+    Running,
+    /// It has.
+    Stopped(Outcome),
+}
+
+/// Reads such an answer; none: it is not one.
+pub fn status(data: &Value) -> Option<Told> {
+    match (data["status"].as_str()?, data["exitstatus"].as_str()) {
+        ("running", _) => Some(Told::Running),
+        ("stopped", Some(text)) => Some(Told::Stopped(outcome_of(text))),
+        ("stopped", None) => Some(Told::Stopped(Outcome::Unknown(String::new()))),
+        _ => None,
+    }
+}
+
+/// From which start on to ask a node, so that no task is missed; none: all that it has.
+pub fn since(cutoff: Option<i64>, wide: bool) -> Option<i64> {
+    let back = if wide { WIDE } else { MARGIN };
+    cutoff.map(|cutoff| cutoff.saturating_sub(back)).filter(|since| *since > 0)
+}
+
+/// Whether to look further back than usual: once a day.
+pub fn is_wide(last: Option<i64>, now: i64) -> bool {
+    // A clock that was set back must not keep it from being done.
+    last.is_none_or(|last| now.saturating_sub(last) >= WIDE_EVERY || last > now)
+}
+
+/// What a complete answer of a node showed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The newest start.
+    pub newest: Option<i64>,
+    /// The oldest start of what runs.
+    pub oldest_running: Option<i64>,
+}
+
+impl Seen {
+    /// Sees one more.
+    pub fn task(&mut self, start: i64, runs: bool) {
+        self.newest = self.newest.max(Some(start));
+        if runs {
+            self.oldest_running = Some(self.oldest_running.map_or(start, |oldest| oldest.min(start)));
+        }
+    }
+
+    /// The next cutoff: all that started before it has ended and is known. It is a time of the node's own clock, so
+    /// clocks that differ do no harm; but a start that has not come yet must not hide what will start until then.
+    pub fn cutoff(&self, before: Option<i64>, now: i64) -> Option<i64> {
+        let newest = before.max(self.newest.map(|newest| newest.min(now)));
+        match (newest, self.oldest_running) {
+            (Some(newest), Some(oldest)) => Some(newest.min(oldest)),
+            (newest, _) => newest,
+        }
+    }
+}
+
+/// What to do after a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Ask for the next one.
+    Next,
+    /// That was all.
+    Done,
+    /// The host will never have told all.
+    Mad(&'static str),
+}
+
+/// Reading a list page by page while tasks are added to it and leave it.
+///
+/// Each page begins with the last entry of the one before. What is added stands in front and moves the others back: the
+/// page then begins with an entry that is known all the same, and nothing is missed. If it begins with one that is not
+/// known, entries left the list, and it is read from its beginning again.
+#[derive(Debug)]
+pub struct Paging {
+    limit: usize,
+    start: usize,
+    known: HashSet<String>,
+    /// Those that were read since its beginning: only between these is nothing missing.
+    round: HashSet<String>,
+    restarts: u32,
+    barren: u32,
+}
+
+impl Paging {
+    /// Of pages with so many entries, two at least.
+    pub fn new(limit: usize) -> Paging {
+        Paging { limit: limit.max(2), start: 0, known: HashSet::new(), round: HashSet::new(), restarts: 0, barren: 0 }
+    }
+
+    /// Entries of a page.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Where the next page begins.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Whether the list has an entry.
+    pub fn has(&self, key: &str) -> bool {
+        self.known.contains(key)
+    }
+
+    /// Takes what identifies each entry of a page, and how many the host says there are.
+    pub fn take(&mut self, keys: &[&str], total: Option<u64>) -> Step {
+        let missed = self.start > 0 && keys.first().is_none_or(|first| !self.round.contains(*first));
+        let before = self.round.len();
+        self.known.extend(keys.iter().map(|key| (*key).to_owned()));
+        if missed {
+            self.start = 0;
+            self.round.clear();
+            self.restarts += 1;
+            return match self.restarts > RESTARTS {
+                true => Step::Mad("its list of tasks changes faster than it can be read"),
+                false => Step::Next,
+            };
+        }
+        self.round.extend(keys.iter().map(|key| (*key).to_owned()));
+        let fresh = self.round.len() > before;
+        let end = self.start + keys.len();
+        let short = keys.len() < self.limit;
+        let all = total.is_none_or(|total| end as u64 >= total);
+        if keys.is_empty() {
+            return if all { Step::Done } else { Step::Mad("it says that there are tasks and names none") };
+        }
+        // A host may give fewer than it was asked for and have more; behind the last one stands nothing but that.
+        if (short && total.is_some() && all) || (keys.len() == 1 && !fresh) {
+            return Step::Done;
+        }
+        self.barren = if fresh { 0 } else { self.barren + 1 };
+        if self.barren > BARREN || self.known.len() > MOST {
+            return Step::Mad("its list of tasks has no end");
+        }
+        self.start = end - 1;
+        Step::Next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn addresses_are_of_hosts_and_nothing_else() {
+        let url = |text: &str, product| text.parse::<Url>().map(|url| url.with_port(product).to_string());
+        assert_eq!(url("https://pve.example.org", Product::Pve).unwrap(), "https://pve.example.org:8006");
+        assert_eq!(url("https://10.0.0.1/", Product::Pbs).unwrap(), "https://10.0.0.1:8007");
+        assert_eq!(url("https://pve:443", Product::Pve).unwrap(), "https://pve:443");
+        assert_eq!(url("https://[fe80::1]", Product::Pve).unwrap(), "https://[fe80::1]:8006");
+        assert_eq!(url("https://[::1]:9", Product::Pve).unwrap(), "https://[::1]:9");
+        for text in [
+            "",
+            "pve",
+            "http://pve",
+            "https://",
+            "https://u:p@pve",
+            "https://pve/api2",
+            "https://pve:0",
+            "https://pve:+1",
+            "https://pve:99999",
+            "https://pve:",
+            "https://p ve",
+            "https://pve?x",
+            "https://[pve]",
+            "https://[::1]x",
+            "https://ä",
+        ] {
+            assert_eq!(url(text, Product::Pve), Err(BadUrl), "{text}");
+        }
+    }
+
+    #[test]
+    fn tokens_and_fingerprints_read() {
+        let token: Token = "root@pam!watch".parse().unwrap();
+        assert_eq!(Product::Pve.authorization(&token, "s"), "PVEAPIToken=root@pam!watch=s");
+        assert_eq!(Product::Pbs.authorization(&token, "s"), "PBSAPIToken=root@pam!watch:s");
+        for text in [
+            "",
+            "root@pam",
+            "root!a",
+            "root@pam!",
+            "@pam!a",
+            "root@pam!a=secret",
+            "root@pam!a:secret",
+            "a b@pam!a",
+            "r\n@pam!a",
+        ] {
+            assert_eq!(text.parse::<Token>(), Err(BadToken), "{text}");
+        }
+        let plain = "0123456789abcdef".repeat(4);
+        let print: Fingerprint = plain.parse().unwrap();
+        assert_eq!(print.to_string().len(), 95);
+        assert_eq!(print.to_string().parse::<Fingerprint>().unwrap(), print);
+        for text in
+            ["", "00", &plain[1..], &format!("{plain}00"), &plain.replace('0', "g"), &"ä".repeat(32), &"+1".repeat(32)]
+        {
+            assert_eq!(text.parse::<Fingerprint>(), Err(BadFingerprint), "{text}");
+        }
+    }
+
+    #[test]
+    fn entries_of_both_products_read() {
+        let pve = json!({ "upid": "UPID:n1:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam:", "endtime": 1_636_572_000,
+                          "status": "job errors", "type": "vzdump" });
+        let Some(Entry::Ended(end)) = entry(&pve) else { panic!() };
+        assert_eq!((end.endtime, end.outcome), (1_636_572_000, Outcome::Error("job errors".into())));
+        let pbs = json!({ "upid": "UPID:pbs:000002B2:00000158:00000000:674D828C:logrotate::root@pam:" });
+        let Some(Entry::Running(run)) = entry(&pbs) else { panic!() };
+        assert_eq!(run.start, 0x674D_828C);
+        // PVE says RUNNING of what runs, and has numbers as texts where a script put them together.
+        assert!(matches!(entry(&json!({ "upid": pve["upid"], "status": "RUNNING" })), Some(Entry::Running(_))));
+        assert!(
+            matches!(entry(&json!({ "upid": pve["upid"], "endtime": "7" })), Some(Entry::Ended(end)) if end.endtime == 7)
+        );
+        for value in [
+            json!(null),
+            json!([]),
+            json!({}),
+            json!({ "upid": 1 }),
+            json!({ "upid": "UPID:x" }),
+            json!({ "upid": pve["upid"], "endtime": "soon" }),
+            json!({ "upid": pve["upid"], "endtime": -1 }),
+            json!({ "upid": pve["upid"], "endtime": 1, "status": [] }),
+            json!({ "upid": format!("r!{}", pve["upid"].as_str().unwrap()) }),
+        ] {
+            assert_eq!(entry(&value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn answers_about_nodes_and_one_task_read() {
+        let nodes = json!([{ "node": "a", "status": "online" }, { "node": "b", "status": "offline" }, { "node": "c" }]);
+        let online: Vec<bool> = cluster_nodes(&nodes).unwrap().iter().map(|node| node.online).collect();
+        assert_eq!(online, [true, false, true]);
+        for bad in [json!(null), json!({}), json!([{}]), json!([{ "node": 1 }]), json!([{ "node": "" }])] {
+            assert_eq!(cluster_nodes(&bad), None);
+        }
+        assert_eq!(status(&json!({ "status": "running" })), Some(Told::Running));
+        assert_eq!(status(&json!({ "status": "stopped", "exitstatus": "OK" })), Some(Told::Stopped(Outcome::Ok)));
+        assert_eq!(status(&json!({ "status": "stopped" })), Some(Told::Stopped(Outcome::Unknown(String::new()))));
+        assert_eq!(status(&json!({ "status": "gone" })), None);
+    }
+
+    #[test]
+    fn a_cutoff_waits_for_what_runs_and_never_runs_ahead() {
+        let seen = |tasks: &[(i64, bool)]| {
+            let mut seen = Seen::default();
+            tasks.iter().for_each(|(start, runs)| seen.task(*start, *runs));
+            seen
+        };
+        assert_eq!(seen(&[]).cutoff(None, 1000), None);
+        assert_eq!(seen(&[]).cutoff(Some(500), 1000), Some(500));
+        assert_eq!(seen(&[(600, false), (550, false)]).cutoff(Some(500), 1000), Some(600));
+        assert_eq!(seen(&[(600, false), (550, true)]).cutoff(Some(500), 1000), Some(550));
+        assert_eq!(seen(&[(600, false), (100, true)]).cutoff(Some(500), 1000), Some(100));
+        // Of a clock that is ahead.
+        assert_eq!(seen(&[(9000, false)]).cutoff(Some(500), 1000), Some(1000));
+        assert_eq!(seen(&[(9000, true)]).cutoff(None, 1000), Some(1000));
+        // Old tasks that came late do not move it back.
+        assert_eq!(seen(&[(10, false)]).cutoff(Some(500), 1000), Some(500));
+    }
+
+    #[test]
+    fn it_is_looked_back_further_once_a_day() {
+        assert_eq!(since(None, false), None);
+        assert_eq!(since(Some(1_000_000), false), Some(999_700));
+        assert_eq!(since(Some(1_000_000), true), Some(1_000_000 - WIDE));
+        assert_eq!(since(Some(100), false), None);
+        assert!(is_wide(None, 0) && is_wide(Some(0), WIDE_EVERY) && is_wide(Some(10), 5));
+        assert!(!is_wide(Some(0), WIDE_EVERY - 1));
+    }
+
+    #[test]
+    fn a_host_that_never_comes_to_an_end_is_given_up() {
+        let mut same = Paging::new(2);
+        let steps: Vec<Step> = (0..100).map(|_| same.take(&["a", "b"], Some(1000))).collect();
+        assert!(matches!(steps.last(), Some(Step::Mad(_))), "always the same page");
+        let mut other = Paging::new(2);
+        let steps: Vec<Step> = (0..100).map(|n| other.take(&[&format!("{n}"), &format!("{n}x")], None)).collect();
+        assert!(matches!(steps.last(), Some(Step::Mad(_))), "always another list");
+        assert!(matches!(Paging::new(2).take(&[], Some(5)), Step::Mad(_)), "tasks that are not there");
+        assert_eq!(Paging::new(2).take(&[], Some(0)), Step::Done);
+        assert_eq!(Paging::new(2).take(&[], None), Step::Done);
+    }
+
+    proptest! {
+        /// Whatever is added in front while a list is read, whatever the host gives at most and whether it counts: all
+        /// that stood in the list when its reading began is read.
+        #[test]
+        fn nothing_of_a_growing_list_is_missed(
+            size in 0usize..60, limit in 2usize..9, cap in 2usize..9, counts: bool,
+            grows in proptest::collection::vec(0usize..4, 200),
+        ) {
+            let mut list: Vec<String> = (0..size).map(|n| format!("old{n}")).collect();
+            let mut paging = Paging::new(limit);
+            let mut done = false;
+            for (turn, more) in grows.into_iter().enumerate() {
+                let start = paging.start().min(list.len());
+                let page: Vec<&str> =
+                    list[start..].iter().take(paging.limit().min(cap)).map(String::as_str).collect();
+                match paging.take(&page, counts.then_some(list.len() as u64)) {
+                    Step::Done => { done = true; break }
+                    Step::Next => {}
+                    Step::Mad(why) => prop_assert!(false, "{}", why),
+                }
+                // It ends growing at some time.
+                if turn < 6 {
+                    for n in 0..more {
+                        list.insert(0, format!("new{turn}.{n}"));
+                    }
+                }
+            }
+            prop_assert!(done);
+            for n in 0..size {
+                let task = format!("old{n}");
+                prop_assert!(paging.has(&task), "{}", task);
+            }
+        }
+
+        /// What leaves the list moves the others forward: they are read all the same.
+        #[test]
+        fn nothing_of_a_shrinking_list_is_missed(
+            size in 1usize..60, limit in 2usize..9, leaves in proptest::collection::vec(0usize..3, 4),
+        ) {
+            let mut list: Vec<String> = (0..size).map(|n| format!("old{n}")).collect();
+            let mut paging = Paging::new(limit);
+            let mut leaves = leaves.into_iter();
+            loop {
+                let start = paging.start().min(list.len());
+                let page: Vec<&str> = list[start..].iter().take(limit).map(String::as_str).collect();
+                match paging.take(&page, Some(list.len() as u64)) {
+                    Step::Done => break,
+                    Step::Next => {}
+                    Step::Mad(why) => prop_assert!(false, "{}", why),
+                }
+                list.drain(..leaves.next().unwrap_or(0).min(list.len()));
+            }
+            for task in &list {
+                prop_assert!(paging.has(task), "{}", task);
+            }
+        }
+    }
+}
