@@ -23,7 +23,7 @@ use crate::{
         ansi,
         proxmox::{Api, Entry, Product, Told},
         query::{Filter, StartQuery},
-        remote::{More, RemoteEnd, pause},
+        remote::{More, RemoteEnd},
         task::{Outcome, TaskRef, ThereRef, exit_code},
         upid::Upid,
     },
@@ -33,6 +33,8 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(30);
 /// How often a task that runs is looked at.
 const POLL: Duration = Duration::from_secs(1);
+/// A host that does not answer is asked again after twice the time, and so often twice: every half minute at last.
+const LONGEST_DOUBLED: u32 = 5;
 /// Lines of a log that are asked for at once.
 const LINES: u64 = 5_000;
 /// Last lines in `show`.
@@ -402,8 +404,9 @@ impl Polls {
             let line = format!("remote {}: {error}; asking again", there.remote.name);
             desk.tell(&show::clean(&line));
         }
+        // Soon at first: somebody waits.
+        let wait = POLL.saturating_mul(1 << self.failures.min(LONGEST_DOUBLED));
         self.failures += 1;
-        let wait = pause(self.failures);
         sys::pause(end.map_or(wait, |end| end.saturating_sub(sys::now().mono).min(wait)));
         Ok(())
     }

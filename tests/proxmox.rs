@@ -1,0 +1,640 @@
+//! `control remote` with Proxmox hosts: a stand-in of their API on good and on bad days.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
+
+#[path = "support/proxmox.rs"]
+mod host;
+mod support;
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    time::Duration,
+};
+
+use host::{Crowd, Fault, Job, Proxmox, SECRET, TOKEN, done, runs, upid};
+use serde_json::{Value, json};
+use support::{
+    Program, Ran, World,
+    desk::{CRASH_AT, KILLED},
+    eventually, timed, until,
+};
+
+/// A day in November 2026.
+const START: i64 = 1_795_000_000;
+
+impl World {
+    fn secret(&self) -> String {
+        let path = self.path("secret");
+        fs::write(&path, format!("{SECRET}\n")).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn adding<'w>(&'w self, name: &str, kind: &str, host: &Proxmox) -> Program<'w> {
+        let url = host.url();
+        self.control(["remote", "add", name, kind, &url, "--token", TOKEN, "--secret-file", &self.secret()])
+            .env("SSL_CERT_FILE", self.path("no.pem"))
+    }
+
+    fn add(&self, name: &str, host: &Proxmox) {
+        let kind = if host.state().nodes.contains_key("localhost") { "--pbs" } else { "--pve" };
+        self.adding(name, kind, host).arg("--fingerprint").arg(&host.fingerprint).run().silent(0);
+    }
+
+    fn sync(&self, args: &[&str]) -> Ran {
+        self.control(["remote", "sync"].iter().chain(args)).run()
+    }
+
+    /// The UPIDs of all that ended on remotes, as the list has them, without the names of their remotes.
+    fn listed(&self) -> Vec<String> {
+        let mut upids = vec![];
+        let mut after: Option<String> = None;
+        loop {
+            let mut args = vec!["history", "--all-remotes", "--limit", "700"];
+            if let Some(after) = &after {
+                args.extend(["--after", after]);
+            }
+            let page = self.json(&args);
+            let rows = page["rows"].as_array().unwrap().iter().filter(|row| !row["remote"].is_null());
+            upids.extend(rows.map(|row| row["upid"].as_str().unwrap().split_once('!').unwrap().1.to_owned()));
+            match page["next"].as_str() {
+                Some(next) => after = Some(next.to_owned()),
+                None => return upids,
+            }
+        }
+    }
+
+    fn running(&self) -> Vec<Value> {
+        self.json(&["list", "--all-remotes"]).as_array().unwrap().clone()
+    }
+
+    #[track_caller]
+    fn same_as_on(&self, hosts: &[&Proxmox]) {
+        let listed = self.listed();
+        let there: BTreeSet<String> = hosts.iter().flat_map(|host| host.ended()).collect();
+        let here: BTreeSet<String> = listed.iter().cloned().collect();
+        assert_eq!(there.difference(&here).collect::<Vec<_>>(), Vec::<&String>::new(), "no gap");
+        assert_eq!(here.difference(&there).collect::<Vec<_>>(), Vec::<&String>::new(), "nothing invented");
+        assert_eq!(listed.len(), here.len(), "no double");
+        self.is_sound();
+    }
+
+    fn remote(&self, name: &str) -> Value {
+        let list = self.json(&["remote", "list"]);
+        list.as_array().unwrap().iter().find(|remote| remote["name"] == name).unwrap().clone()
+    }
+}
+
+/// It exits so, and all of these stand in what it prints and says.
+#[track_caller]
+fn tells(ran: Ran, code: i32, words: &[&str]) -> Ran {
+    let all = format!("{}{}", String::from_utf8_lossy(&ran.out), ran.err);
+    assert_eq!(ran.code, code, "{all}");
+    words.iter().for_each(|word| assert!(all.contains(word), "{word:?} is missing in {all:?}"));
+    ran
+}
+
+/// Tasks of a node that have ended, a second after each other.
+fn many(node: &str, count: u32) -> Vec<Job> {
+    let job = |n: u32| {
+        let start = START + i64::from(n);
+        let status = if n.is_multiple_of(25) { "job errors" } else { "OK" };
+        done(upid(node, n, start, "vzdump", &format!("{}", 100 + n % 7)), start + 5, status)
+    };
+    (0..count).map(job).collect()
+}
+
+#[test]
+fn a_cluster_and_a_backup_server_stand_in_one_list_with_our_own_tasks() {
+    let world = World::new();
+    let (pve, pbs) = (Proxmox::pve(), Proxmox::pbs());
+    for (node, count) in [("n1", 2_500), ("n2", 1_000), ("n3", 3)] {
+        pve.node(node, |node_state| node_state.jobs = many(node, count));
+    }
+    pve.node("n4", |node| node.offline = true);
+    let long = upid("n3", 9, START + 900, "qmigrate", "101");
+    pve.node("n3", |node| node.jobs.push(runs(long.clone())));
+    let sync_upid =
+        format!("UPID:backup:00000301:00000A02:0000004D:{:08X}:syncjob:s\\x2dstore:sync@pbs!auto:", START + 3);
+    pbs.node("localhost", |node| {
+        node.jobs = vec![
+            done(sync_upid.clone(), START + 80, "WARNINGS: 2"),
+            done(upid("backup", 4, START + 4, "garbage_collection", "tank"), START + 9, "OK"),
+        ];
+    });
+    world.add("cluster", &pve);
+    world.add("safe", &pbs);
+    world.launch(["--name", "here", "true"]).run().silent(0);
+    tells(
+        world.control(["remote", "test", "cluster"]).run(),
+        0,
+        &["remote cluster answers: Proxmox VE 9.1.1, 4 nodes, 3 of them online"],
+    );
+    tells(world.control(["remote", "test", "safe"]).run(), 0, &["safe answers: Proxmox Backup Server 4.1.0"]);
+    tells(world.sync(&[]), 0, &["remote cluster: 3503 new", "remote safe: 2 new"]);
+    world.same_as_on(&[&pve, &pbs]);
+
+    // One list, newest first, by offset as by cursor.
+    let page = world.json(&["history", "--all-remotes", "--limit", "3"]);
+    assert_eq!(page["rows"][0]["taskname"], "here");
+    assert_eq!((&page["rows"][1]["remote"], &page["rows"][1]["node"]), (&json!("cluster"), &json!("n1")));
+    let far = world.json(&["history", "--all-remotes", "--offset", "3500", "--limit", "1000"]);
+    assert_eq!(far["rows"].as_array().unwrap().len(), 6);
+    let failed =
+        world.json(&["history", "--remote", "cluster", "--node", "n2", "--outcome", "error", "--limit", "1000"]);
+    assert_eq!(failed["rows"].as_array().unwrap().len(), 40);
+    let sync_row = &world.json(&["history", "--remote", "safe", "--type", "syncjob"])["rows"][0];
+    assert_eq!(
+        (&sync_row["upid"], &sync_row["user"], &sync_row["id"], &sync_row["outcome"]),
+        (&json!(format!("safe!{sync_upid}")), &json!("sync@pbs!auto"), &json!("s-store"), &json!("WARNINGS: 2"))
+    );
+    let running = world.running();
+    assert_eq!(running.len(), 1);
+    assert_eq!(
+        (&running[0]["name"], &running[0]["upid"], &running[0]["not_seen_since"]),
+        (&json!("qmigrate"), &json!(format!("cluster!{long}")), &json!(null))
+    );
+
+    // Once more, nothing is new; and only what is new was asked for.
+    pve.asked();
+    tells(world.sync(&[]), 0, &["remote cluster: 0 new", "remote safe: 0 new"]);
+    let asked: Vec<String> = pve.asked().into_iter().filter(|line| line.contains("/tasks?")).collect();
+    assert_eq!(asked.len(), 3, "a page a node: {asked:?}");
+    assert!(asked.iter().all(|line| line.contains("since=") && line.contains("source=all")), "{asked:?}");
+    world.same_as_on(&[&pve, &pbs]);
+    let state = world.remote("cluster");
+    let node =
+        |name: &str| state["nodes"].as_array().unwrap().iter().find(|node| node["node"] == name).unwrap().clone();
+    assert_eq!(node("n1")["cutoff"], START + 2_499);
+    assert_eq!(node("n3")["cutoff"], START + 900, "not beyond what runs");
+    assert_eq!(node("n4")["error"], "it is offline");
+    assert_eq!((&state["running"], &state["ended"], &state["error"]), (&json!(1), &json!(3_503), &json!(null)));
+    let table = world.control(["remote", "list"]).run().silent(0);
+    assert!(table.text().contains("node n4: it is offline"), "{}", table.text());
+}
+
+#[test]
+fn a_long_task_a_late_one_and_one_that_left_the_list_are_not_lost() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    let long = upid("n", 1, START, "vzdump", "1");
+    let gone = upid("n", 2, START + 1, "vzdump", "2");
+    let forgotten = upid("n", 3, START + 2, "vzdump", "3");
+    pve.node("n", |node| {
+        node.jobs = vec![runs(long.clone()), runs(gone.clone()), runs(forgotten.clone())];
+        node.jobs.extend(many("n", 50).split_off(10));
+    });
+    world.add("pve", &pve);
+    world.sync(&[]).silent_err(0);
+    assert_eq!(world.running().len(), 3);
+    // Others go on meanwhile; the long one ends after them.
+    pve.node("n", |node| node.jobs.extend(many("n", 5_000).split_off(50)));
+    world.sync(&[]).silent_err(0);
+    assert_eq!(world.remote("pve")["cutoff"], START, "it waits for what runs");
+    pve.node("n", |node| {
+        node.jobs[0].end = Some((START + 6_000, "OK".into()));
+        node.jobs[1].end = Some((START + 6_001, "WARNINGS: 1".into()));
+        // Its host does not know of this one any more.
+        node.jobs.remove(2);
+    });
+    world.sync(&[]).silent_err(0);
+    assert_eq!(world.running().len(), 0);
+    let mut all = pve.ended();
+    all.push(forgotten.clone());
+    all.sort_unstable();
+    let mut listed = world.listed();
+    listed.sort_unstable();
+    assert_eq!(listed, all);
+    let row = &world.json(&["show", &format!("pve!{long}")]);
+    assert_eq!((&row["outcome"], &row["endtime"]), (&json!("OK"), &json!(START + 6_000)));
+    let lost = world.json(&["history", "--remote", "pve", "--outcome", "unknown"]);
+    assert_eq!(lost["rows"][0]["upid"], format!("pve!{forgotten}"));
+    assert_eq!(lost["rows"][0]["termerror"], "its host does not know of it any more");
+    assert_eq!(world.remote("pve")["cutoff"], START + 4_999);
+
+    // A week late: the daily look further back finds it, and so does fetching all again.
+    let late = upid("n", 7_000, START + 4_999 - 6 * 86_400, "qmstart", "9");
+    pve.node("n", |node| node.jobs.push(done(late.clone(), START + 4_999 - 6 * 86_400 + 2, "OK")));
+    tells(world.sync(&[]), 0, &["remote pve: 0 new"]);
+    world.edit("UPDATE remote_nodes SET wide = wide - 86400");
+    tells(world.sync(&[]), 0, &["remote pve: 1 new"]);
+    assert_eq!(world.listed().last(), Some(&late), "where it belongs");
+    let later = upid("n", 7_001, START + 4_999 - 30 * 86_400, "qmstart", "9");
+    pve.node("n", |node| node.jobs.push(done(later.clone(), START + 4_999, "OK")));
+    tells(world.sync(&[]), 0, &["remote pve: 0 new"]);
+    let since = format!("@{}", START - 86_400);
+    tells(world.sync(&["pve", "--refetch", "--since", &since]), 0, &["remote pve: 0 new"]);
+    tells(world.sync(&["pve", "--refetch"]), 0, &["remote pve: 1 new"]);
+    assert_eq!(world.listed().last(), Some(&later));
+    tells(world.sync(&["--since", "1h"]), 2, &["--refetch"]);
+    world.is_sound();
+}
+
+impl Ran {
+    #[track_caller]
+    fn silent_err(self, code: i32) -> Ran {
+        assert_eq!((self.code, self.err.as_str()), (code, ""), "{self:?}");
+        self
+    }
+}
+
+#[test]
+fn a_list_that_changes_while_it_is_read_has_no_gap() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    pve.node("n", |node| {
+        node.jobs = many("n", 400);
+        node.jobs.push(runs(upid("n", 900_000, START - 50, "vzdump", "1")));
+    });
+    pve.change(|state| (state.busy, state.longest_page) = (true, 50));
+    world.add("pve", &pve);
+    world.sync(&[]).silent_err(0);
+    pve.change(|state| state.busy = false);
+    world.sync(&[]).silent_err(0);
+    world.same_as_on(&[&pve]);
+    assert_eq!(world.running().len(), 1);
+}
+
+#[test]
+fn a_node_that_fails_in_the_middle_keeps_what_it_told_and_tells_the_rest_next_time() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    pve.node("good", |node| node.jobs = many("good", 10));
+    pve.node("half", |node| {
+        node.jobs = many("half", 2_500);
+        node.fault = Some(Fault::Status(500, "proxy loop\u{1b}[2J detected\n"));
+        node.good_pages = 1;
+    });
+    world.add("pve", &pve);
+    let ran = tells(
+        world.sync(&[]),
+        1,
+        &["remote pve: 1010 new", "remote pve: node half: it answers with status 500: proxy loop\\x1b[2J detected\n"],
+    );
+    assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
+    let state = world.remote("pve");
+    let cutoffs: Vec<&Value> = state["nodes"].as_array().unwrap().iter().map(|node| &node["cutoff"]).collect();
+    assert_eq!(cutoffs, [&json!(START + 9), &json!(null)], "only a node that told all moves on");
+    // It is left alone for a while, and asked again when it is named.
+    pve.node("half", |node| node.fault = None);
+    tells(world.sync(&[]), 0, &["remote pve: 0 new"]);
+    tells(world.sync(&["pve"]), 0, &["remote pve: 1500 new"]);
+    world.same_as_on(&[&pve]);
+    assert_eq!(world.remote("pve")["nodes"][1]["cutoff"], START + 2_499);
+}
+
+#[test]
+fn a_dead_or_mad_host_spoils_nobody_else_and_ends_no_task() {
+    let world = World::new();
+    let (good, bad) = (Proxmox::pve(), Proxmox::pve());
+    for (host, name) in [(&good, "n"), (&bad, "b")] {
+        host.node(name, |node| {
+            node.jobs = many(name, 20);
+            node.jobs.push(runs(upid(name, 500, START + 500, "vzdump", "5")));
+        });
+    }
+    world.add("good", &good);
+    world.add("bad", &bad);
+    world.sync(&[]).silent_err(0);
+    let faults = [
+        (Fault::Hangs, "no answer within 2 s"),
+        (Fault::Status(401, "no such user\n"), "it does not accept the token (401): no such user; is it right"),
+        (Fault::Status(403, "Permission check failed"), "the token may not do this (403): Permission check failed"),
+        (Fault::Status(500, "got no worker"), "it answers with status 500: got no worker"),
+        (Fault::Status(302, ""), "it answers with status 302"),
+        (Fault::CutOff, "its answer was cut off"),
+        (Fault::Says("<html>welcome</html>"), "its answer is not what was asked for: it is not JSON"),
+        (Fault::Says("[]"), "its answer is not what was asked for: it has no data"),
+        (Fault::Says("{\"data\":{}}"), "its answer is not what was asked for: it is no list of nodes"),
+        (Fault::Says(""), "its answer is not what was asked for: it is not JSON"),
+    ];
+    for (round, (fault, said)) in (1..).zip(faults) {
+        bad.change(|state| state.fault = Some(fault.clone()));
+        good.node("n", |node| node.jobs.extend(many("n", 600 + round).split_off(599 + round as usize)));
+        let name = ["--timeout", "2s", "good", "bad"];
+        let ran = tells(world.sync(&name), 1, &["remote good: 1 new", &format!("error: remote bad: {said}")]);
+        assert_eq!(ran.err.lines().count(), 1, "one line: {}", ran.err);
+        assert!(!format!("{ran:?}").contains(SECRET));
+        let state = world.remote("bad");
+        assert!(state["error"].as_str().unwrap().contains(said.split(';').next().unwrap()), "{state}");
+        assert_eq!(state["failures"], round);
+        let running = world.running();
+        let theirs = running.iter().find(|row| row["remote"] == "bad").unwrap();
+        assert_eq!(theirs["not_seen_since"], theirs["seen"], "it runs as far as anybody knows");
+        let ours = running.iter().find(|row| row["remote"] == "good").unwrap();
+        assert_eq!(ours["not_seen_since"], json!(null));
+        tells(world.control(["remote", "test", "bad", "--timeout", "1s"]).run(), 1, &["remote bad: "]);
+    }
+    bad.change(|state| state.fault = Some(Fault::Drops));
+    tells(world.sync(&["bad"]), 1, &["error: remote bad: "]);
+    let ran = tells(world.sync(&[]), 0, &["remote bad is left alone for", "remote good: 0 new"]);
+    assert!(!ran.text().contains("bad"));
+    bad.change(|state| state.fault = None);
+    tells(world.sync(&["bad"]), 0, &["remote bad: 0 new"]);
+    assert_eq!(world.remote("bad")["failures"], 0);
+    world.same_as_on(&[&good, &bad]);
+}
+
+#[test]
+fn while_one_hangs_the_others_are_told_of() {
+    let world = World::new();
+    let (good, bad) = (Proxmox::pve(), Proxmox::pve());
+    good.node("n", |node| node.jobs = many("n", 20));
+    bad.node("n", |node| node.fault = Some(Fault::Hangs));
+    bad.node("well", |node| node.jobs = many("well", 20));
+    world.add("bad", &bad);
+    world.add("good", &good);
+    let mut sync = world.control(["remote", "sync"]).spawn();
+    until("both that answer to be told of", || world.listed().len() == 40);
+    assert!(!sync.has_ended(), "it waits for the one that hangs");
+    sync.signal(nix::sys::signal::Signal::SIGKILL);
+    sync.child.wait().unwrap();
+    world.same_as_on(&[&good, &bad]);
+}
+
+#[test]
+fn entries_that_cannot_be_read_are_told_of_and_the_rest_is_kept() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    let good = upid("n", 1, START, "vzdump", "1");
+    let hostile = format!("UPID:n:00000009:00000010:{START:08X}:x:{}:root@pam:", "a\\x3bb");
+    let entries = json!([
+        { "upid": good, "endtime": START + 3, "status": "OK" },
+        { "upid": hostile, "endtime": START + 3, "status": "\u{1b}[31mred" },
+        { "upid": "UPID:\u{1b}[2J" }, null, 17, { "endtime": 5 },
+        { "upid": good.replace("vzdump", "later"), "endtime": "soon" },
+    ]);
+    pve.node("n", |node| node.fault = Some(Fault::Lists(entries)));
+    world.add("pve", &pve);
+    let ran = tells(
+        world.sync(&[]),
+        0,
+        &["remote pve: 2 new", "remote pve: passed over what cannot be read: {\"upid\":\"UPID:\\u001b[2J\"}"],
+    );
+    assert_eq!(ran.err.lines().count(), 3, "the first three are shown: {}", ran.err);
+    assert_eq!(world.remote("pve")["unread"], 5);
+    let listed: BTreeSet<String> = world.listed().into_iter().collect();
+    assert_eq!(listed, [good, hostile].into());
+    let table = world.control(["history", "--remote", "pve"]).run().silent(0);
+    assert!(table.text().contains("\\x1b[31mred") && !table.text().contains('\u{1b}'), "{}", table.text());
+}
+
+#[test]
+fn a_sync_that_is_killed_anywhere_loses_nothing_and_doubles_nothing() {
+    for point in ["sync.told", "sync.added"] {
+        let world = World::new();
+        let pve = Proxmox::pve();
+        for node in ["n1", "n2"] {
+            pve.node(node, |state| state.jobs = many(node, 400));
+        }
+        pve.change(|state| state.longest_page = 100);
+        world.add("pve", &pve);
+        for _ in 0..4 {
+            let ran = world.control(["remote", "sync"]).env(CRASH_AT, point).run();
+            assert_eq!(ran.code, KILLED, "{ran:?}");
+        }
+        // Anywhere else, at any time.
+        for round in 0..6u64 {
+            let mut sync = world.control(["remote", "sync"]).spawn();
+            let asked = 2 + round as usize;
+            let enough = || pve.state().asked.len() >= asked || sync.has_ended();
+            until("some answers", enough);
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(sync.pid()), nix::sys::signal::Signal::SIGKILL);
+            sync.child.wait().unwrap();
+            pve.asked();
+        }
+        world.sync(&[]).silent_err(0);
+        world.same_as_on(&[&pve]);
+    }
+}
+
+#[test]
+fn connections_are_bounded_for_each_host_and_for_all() {
+    let world = World::new();
+    let crowd = Crowd::default();
+    let hosts: Vec<Proxmox> = (0..12).map(|_| Proxmox::start(false, crowd.clone())).collect();
+    for (number, host) in hosts.iter().enumerate() {
+        for node in 0..10 {
+            let name = format!("h{number}n{node}");
+            host.node(&name, |state| state.jobs = many(&name, 3));
+        }
+        host.change(|state| state.latency = Duration::from_millis(20));
+        world.add(&format!("h{number}"), host);
+    }
+    let (ran, took) = timed(|| world.sync(&[]));
+    ran.silent_err(0);
+    world.same_as_on(&hosts.iter().collect::<Vec<_>>());
+    let most: Vec<usize> = hosts.iter().map(Proxmox::most_at_once).collect();
+    assert!(most.iter().all(|most| (2..=5).contains(most)), "{most:?}");
+    assert!((6..=20).contains(&crowd.most()), "{}", crowd.most());
+    let one_by_one = Duration::from_millis(20 * 12 * 11);
+    assert!(took < one_by_one, "side by side: {took:?}");
+}
+
+#[test]
+fn certificates_are_trusted_by_the_system_or_pinned_and_nothing_else_passes() {
+    let world = World::new();
+    let (pve, other) = (Proxmox::pve(), Proxmox::pve());
+    pve.node("n", |node| node.jobs = many("n", 1));
+    fs::write(world.path("ca.pem"), &pve.pem).unwrap();
+    let sync = |trusted: &str| world.control(["remote", "sync", "pve"]).env("SSL_CERT_FILE", world.path(trusted)).run();
+    world.adding("pve", "--pve", &pve).run().silent(0);
+    // The system trusts somebody else.
+    fs::write(world.path("other.pem"), &other.pem).unwrap();
+    let words = ["its certificate is not trusted: ", "--fingerprint ", pve.fingerprint.as_str()];
+    let ran = sync("other.pem").says(1, &words);
+    assert_eq!(pve.asked(), Vec::<String>::new(), "nothing was told to it: {ran:?}");
+    sync("ca.pem").silent_err(0);
+    world.same_as_on(&[&pve]);
+    // Pinned, whatever the system trusts; another one is not taken.
+    world.control(["remote", "remove", "pve"]).run().silent_err(0);
+    world.adding("pve", "--pve", &pve).arg("--fingerprint").arg(&other.fingerprint).run().silent(0);
+    sync("ca.pem").says(1, &["its certificate is not the one that was pinned", &pve.fingerprint]);
+    world.control(["remote", "remove", "pve"]).run().silent_err(0);
+    let plain = pve.fingerprint.replace(':', "").to_lowercase();
+    world.adding("pve", "--pve", &pve).arg("--fingerprint").arg(plain).run().silent(0);
+    sync("other.pem").silent_err(0);
+    world.same_as_on(&[&pve]);
+    // Nobody listens.
+    let url = pve.url();
+    drop(pve);
+    until("the port to be closed", || std::net::TcpStream::connect(url.trim_start_matches("https://")).is_err());
+    sync("other.pem").says(1, &["remote pve: "]);
+}
+
+#[test]
+fn secrets_are_read_where_only_we_can_and_are_kept_nowhere() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    pve.node("n", |node| node.jobs = many("n", 3));
+    let bad = |mode: u32, text: &str, words: &[&str]| {
+        let program = world.adding("pve", "--pve", &pve);
+        fs::write(world.path("secret"), text).unwrap();
+        fs::set_permissions(world.path("secret"), Permissions::from_mode(mode)).unwrap();
+        program.run().says(1, words);
+    };
+    bad(0o640, SECRET, &["cannot read the secret in", "others may read it (mode 0640); run: chmod 600"]);
+    bad(0o600, "\n", &["it must have one line, the secret"]);
+    bad(0o600, "a\nb\n", &["it must have one line, the secret"]);
+    assert!(!world.db().exists() || world.json(&["remote", "list"]) == json!([]));
+    world.add("pve", &pve);
+    world.sync(&[]).silent_err(0);
+    world.control(["remote", "list"]).run().silent(0);
+    for file in ["tasks.db", "tasks.db-wal"] {
+        let bytes = fs::read(world.path(file)).unwrap_or_default();
+        assert!(memchr::memmem::find(&bytes, SECRET.as_bytes()).is_none(), "{file}");
+    }
+    fs::set_permissions(world.path("secret"), Permissions::from_mode(0o604)).unwrap();
+    world.sync(&["pve"]).says(1, &["remote pve: cannot read the secret in", "chmod 600"]);
+    fs::remove_file(world.path("secret")).unwrap();
+    world.sync(&["pve"]).says(1, &["remote pve: cannot read the secret in", "No such file"]);
+    // What the command line must say.
+    let add = |args: &[&str]| world.control(["remote", "add", "x"].iter().chain(args)).run();
+    let url = pve.url();
+    tells(add(&["--pve", &url]), 2, &["--token", "--secret-file"]);
+    tells(add(&["--pve", "http://x", "--token", TOKEN, "--secret-file", "s"]), 2, &["give https://HOST"]);
+    tells(add(&["--pve", &url, "--token", "root@pam", "--secret-file", "s"]), 2, &["user@realm!name"]);
+    tells(add(&["--pve", &url, "--ssh", "x"]), 2, &["cannot be used with"]);
+    tells(add(&["--ssh", "x", "--token", TOKEN]), 2, &["cannot be used with"]);
+    tells(add(&[]), 2, &["--ssh"]);
+    let fingerprint = ["--pve", &url, "--token", TOKEN, "--secret-file", "s", "--fingerprint", "00:11"];
+    tells(add(&fingerprint), 2, &["64 hexadecimal digits"]);
+}
+
+#[test]
+fn a_long_sync_shows_on_a_terminal_how_far_it_is_and_cleans_up() {
+    let world = World::new();
+    let hosts = [Proxmox::pve(), Proxmox::pve()];
+    for (host, name) in hosts.iter().zip(["a", "b"]) {
+        host.node(name, |node| node.jobs = many(name, 7));
+        world.add(name, host);
+    }
+    hosts[1].change(|state| state.fault = Some(Fault::Hangs));
+    let line = format!("{} remote sync", env!("CARGO_BIN_EXE_control"));
+    let screen = world.path("screen");
+    let mut sync = world.command("script").arg("-qefc").arg(&line).arg(&screen).env("TERM", "xterm").spawn();
+    let seen = || String::from_utf8_lossy(&fs::read(&screen).unwrap_or_default()).into_owned();
+    until("a bar", || seen().contains("1 of 2 remotes, 7 new tasks"));
+    assert!(!sync.has_ended());
+    hosts[1].change(|state| state.fault = None);
+    assert_eq!(sync.wait().code, 0);
+    // What it printed stands alone at the end: the bar is gone.
+    let seen = seen();
+    let left = seen.rsplit("\x1b[2K").next().unwrap();
+    assert!(seen.contains("remote a: 7 new") && !left.contains("remotes,"), "{seen:?}");
+    world.same_as_on(&[&hosts[0], &hosts[1]]);
+}
+
+/// The name by which lists call it.
+fn short(remote: &str, upid: &str) -> String {
+    let fields: Vec<&str> = upid.split(':').collect();
+    format!("{remote}!{}:{}", fields[4], fields[2])
+}
+
+#[test]
+fn tasks_are_shown_read_waited_for_and_ended_there() {
+    let world = World::new();
+    let (pve, pbs) = (Proxmox::pve(), Proxmox::pbs());
+    let (ended, live) = (upid("n", 1, START, "vzdump", "100"), upid("n", 2, START + 5, "qmigrate", "101"));
+    let mut job = done(ended.clone(), START + 60, "job errors");
+    job.log = (1..=12_000).map(|n| format!("line {n}")).collect();
+    job.log.push("TASK ERROR: job \u{1b}[2Jerrors".into());
+    pve.node("n", |node| node.jobs = vec![job, runs(live.clone())]);
+    let stored = upid("pbs", 3, START, "verify", "tank");
+    pbs.node("localhost", |node| node.jobs = vec![done(stored.clone(), START + 1, "OK")]);
+    world.add("pve", &pve);
+    world.add("pbs", &pbs);
+    world.sync(&[]).silent_err(0);
+    let (short_ended, short_live) = (short("pve", &ended), short("pve", &live));
+    let table = world.control(["history", "--remote", "pve"]).run().silent(0);
+    assert!(table.text().contains(&format!("  {short_ended}\n")), "{}", table.text());
+
+    // show
+    let shown = world.json(&["show", &short_ended]);
+    assert_eq!(shown, world.json(&["show", &format!("pve!{ended}")]));
+    assert_eq!(
+        (&shown["outcome"], &shown["duration"], &shown["remote"], &shown["id"]),
+        (&json!("ERROR: job errors"), &json!(60), &json!("pve"), &json!("100"))
+    );
+    assert_eq!(shown["lastlines"][4], "TASK ERROR: job \\x1b[2Jerrors");
+    assert_eq!(world.json(&["show", &short_live])["status"], "RUNNING");
+    assert_eq!(world.json(&["show", &short("pbs", &stored)])["outcome"], "OK");
+    assert_eq!(world.json(&["feedback", &short_live]), json!({}));
+
+    // log
+    let text = world.control(["log", &short_ended]).run().silent(0);
+    assert_eq!(text.text().lines().count(), 12_001);
+    assert_eq!(text.text().lines().nth(11_999), Some("line 12000"));
+    let log = |args: &[&str]| world.control(["log", &short_ended].iter().chain(args)).run().silent(0).text().to_owned();
+    assert_eq!(log(&["--tail", "2"]).lines().next(), Some("line 12000"));
+    assert_eq!(log(&["--start", "7", "--limit", "2"]), "line 8\nline 9\n");
+    assert_eq!(log(&["--start", "13000"]), "");
+    let json = world.json(&["log", &short_ended, "--start", "11999"]);
+    assert_eq!(
+        json,
+        json!([{ "n": 12_000, "t": "line 12000" }, { "n": 12_001, "t": "TASK ERROR: job \u{1b}[2Jerrors" }])
+    );
+
+    // wait, and follow
+    tells(world.control(["wait", &short_ended]).run(), 1, &[&format!("{short_ended} ERROR: job errors\n")]);
+    tells(world.control(["wait", &short_live, "--timeout", "0.1"]).run(), 124, &["has not ended"]);
+    let follower = world.control(["log", &short_live, "--follow"]).spawn();
+    let waiter = world.control(["--json", "wait", &short_live]).spawn();
+    pve.asked();
+    eventually("both to look", || {
+        let asked = pve.state().asked.clone();
+        let both = ["/status?", "/log?"].iter().all(|part| asked.iter().any(|line| line.contains(part)));
+        both.then_some(())
+    });
+    // A host that is away for a moment ends nothing.
+    pve.change(|state| state.fault = Some(Fault::Status(595, "No route to host")));
+    until("the waiter to notice", || {
+        waiter.stderr().contains("remote pve: it answers with status 595: No route to host; asking again")
+    });
+    pve.change(|state| state.fault = None);
+    pve.node("n", |node| {
+        node.jobs[1].log.extend(["more".to_owned(), "TASK OK".to_owned()]);
+        node.jobs[1].end = Some((START + 100, "OK".into()));
+    });
+    let ran = waiter.wait();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let status: Value = serde_json::from_slice(&ran.out).unwrap();
+    assert_eq!(
+        (&status["status"], &status["exitstatus"], &status["upid"], &status["remote"]),
+        (&json!("stopped"), &json!("OK"), &json!(live), &json!("pve"))
+    );
+    assert_eq!(follower.wait().text(), "starting\nmore\nTASK OK\n");
+    // What was waited for is known here at once, with the time that its host says.
+    let row = world.json(&["history", "--remote", "pve", "--outcome", "ok"])["rows"][0].clone();
+    assert_eq!((&row["upid"], &row["endtime"]), (&json!(format!("pve!{live}")), &json!(START + 100)));
+    assert_eq!(world.running().len(), 0);
+
+    // kill
+    let other = upid("n", 9, START + 50, "vzdump", "100");
+    pve.node("n", |node| node.jobs.push(runs(other.clone())));
+    let named = format!("pve!{other}");
+    tells(world.control(["kill", &named, "--now"]).run(), 2, &["ends its tasks in its own way"]);
+    let ran = world.control(["kill", &named, &short_ended]).run();
+    tells(
+        ran,
+        1,
+        &[
+            &format!("task {} (vzdump): ERROR: interrupted by signal\n", short("pve", &other)),
+            "has ended already: ERROR: job errors",
+        ],
+    );
+    assert!(pve.asked().iter().any(|line| line.starts_with("DELETE ") && line.contains(&other)));
+    assert_eq!(world.json(&["history", "--remote", "pve"])["rows"][0]["upid"], named);
+
+    // What is not there
+    tells(world.control(["show", "pve!12"]).run(), 2, &["tasks of remote pve have no numbers", "START:PID"]);
+    tells(world.control(["show", "pve!618C1D55:000AE992"]).run(), 1, &["there is no task pve!618C1D55:000AE992"]);
+    let nobody = upid("n", 77, START, "vzdump", "1");
+    tells(world.control(["wait", &format!("pve!{nobody}")]).run(), 1, &["remote pve: ", "no such task"]);
+    tells(world.control(["run-again", &short_ended]).run(), 1, &["this cannot be done on remote pve"]);
+    let twin = upid("m", 1, START, "vzdump", "100");
+    pve.node("m", |node| node.jobs.push(done(twin.clone(), START + 1, "OK")));
+    world.sync(&[]).silent_err(0);
+    tells(world.control(["show", &short_ended]).run(), 1, &["is the name of several tasks", &ended, &twin]);
+}

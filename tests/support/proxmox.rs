@@ -1,0 +1,428 @@
+//! A stand-in for the API of Proxmox VE and Proxmox Backup Server: the documented JSON over TLS, with pages, filters,
+//! tokens, running tasks, logs and ends; and with all that real ones do on bad days: latency, silence, errors, answers
+//! that are cut off or are none.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
+use serde_json::{Value, json};
+use taskwatcher::model::upid::Upid;
+
+use crate::support::PATIENCE;
+
+pub const TOKEN: &str = "root@pam!watch";
+pub const SECRET: &str = "6c2b7fe0-0d2c-4c3d-9d53-aaaaaaaaaaaa";
+
+/// A bad day.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fault {
+    /// It says nothing, until it is told not to hang any more.
+    Hangs,
+    /// It answers with this status, and a message.
+    Status(u16, &'static str),
+    /// Its answer ends in the middle.
+    CutOff,
+    /// It breaks off without any.
+    Drops,
+    /// It answers with this instead.
+    Says(&'static str),
+    /// The entries of its list are these instead.
+    Lists(Value),
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Job {
+    pub upid: String,
+    /// When and how it ended.
+    pub end: Option<(i64, String)>,
+    pub log: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Node {
+    pub offline: bool,
+    pub jobs: Vec<Job>,
+    pub fault: Option<Fault>,
+    /// The first pages of a list that are answered well in spite of the fault.
+    pub good_pages: usize,
+}
+
+#[derive(Debug, Default)]
+pub struct State {
+    pub nodes: BTreeMap<String, Node>,
+    /// Of all that is asked.
+    pub fault: Option<Fault>,
+    pub latency: Duration,
+    /// It gives no longer pages than this.
+    pub longest_page: usize,
+    /// What was asked: method and path.
+    pub asked: Vec<String>,
+    /// Between the pages of one list, this happens: a task of the node ends, and one begins.
+    pub busy: bool,
+    born: u32,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pbs: bool,
+    state: Mutex<State>,
+    freed: Condvar,
+    over: AtomicBool,
+    /// Requests that are answered just now, and the most there ever were at once.
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+/// How many requests are answered at once by several of them.
+#[derive(Clone, Debug, Default)]
+pub struct Crowd(Arc<(AtomicUsize, AtomicUsize)>);
+
+impl Crowd {
+    pub fn most(&self) -> usize {
+        self.0.1.load(Ordering::SeqCst)
+    }
+}
+
+/// One host.
+#[derive(Debug)]
+pub struct Proxmox {
+    shared: Arc<Shared>,
+    pub port: u16,
+    pub fingerprint: String,
+    /// The certificate itself, which also signed itself.
+    pub pem: String,
+}
+
+impl Proxmox {
+    pub fn pve() -> Proxmox {
+        Proxmox::start(false, Crowd::default())
+    }
+
+    pub fn pbs() -> Proxmox {
+        let host = Proxmox::start(true, Crowd::default());
+        host.state().nodes.insert("localhost".into(), Node::default());
+        host
+    }
+
+    pub fn start(pbs: bool, crowd: Crowd) -> Proxmox {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let signed = rcgen::generate_simple_self_signed(names).unwrap();
+        let der = signed.cert.der().clone();
+        let digest = ring::digest::digest(&ring::digest::SHA256, &der);
+        let fingerprint: Vec<String> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+        let text = BASE64_STANDARD.encode(&der);
+        let lines: Vec<&str> = (0..text.len()).step_by(64).map(|at| &text[at..text.len().min(at + 64)]).collect();
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"));
+        let key = PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = Arc::new(config.with_no_client_auth().with_single_cert(vec![der], key).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::new(Shared {
+            pbs,
+            state: Mutex::new(State { longest_page: usize::MAX, ..State::default() }),
+            freed: Condvar::new(),
+            over: AtomicBool::new(false),
+            now: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+        });
+        let ours = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if ours.over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (shared, config, crowd) = (Arc::clone(&ours), Arc::clone(&config), crowd.clone());
+                let Ok(stream) = stream else { continue };
+                std::thread::spawn(move || {
+                    // That somebody goes away in the middle is their affair.
+                    let _ = serve(&shared, &config, &crowd, stream);
+                });
+            }
+        });
+        Proxmox { shared, port, fingerprint: fingerprint.join(":"), pem }
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap()
+    }
+
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// Changes what it is, and lets all go on that hang.
+    pub fn change(&self, work: impl FnOnce(&mut State)) {
+        work(&mut self.state());
+        self.shared.freed.notify_all();
+    }
+
+    pub fn node(&self, name: &str, work: impl FnOnce(&mut Node)) {
+        self.change(|state| work(state.nodes.entry(name.to_owned()).or_default()));
+    }
+
+    /// The most requests that it answered at once.
+    pub fn most_at_once(&self) -> usize {
+        self.shared.most.load(Ordering::SeqCst)
+    }
+
+    /// What was asked since this was last called.
+    pub fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().asked)
+    }
+
+    /// All UPIDs of what has ended.
+    pub fn ended(&self) -> Vec<String> {
+        let state = self.state();
+        let jobs = state.nodes.values().flat_map(|node| &node.jobs);
+        jobs.filter(|job| job.end.is_some()).map(|job| job.upid.clone()).collect()
+    }
+}
+
+impl Drop for Proxmox {
+    fn drop(&mut self) {
+        self.shared.over.store(true, Ordering::SeqCst);
+        self.shared.freed.notify_all();
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+/// The UPID of a task on a node.
+pub fn upid(node: &str, number: u32, start: i64, kind: &str, id: &str) -> String {
+    format!("UPID:{node}:{:08X}:{:08X}:{start:08X}:{kind}:{id}:root@pam:", 1000 + number, 50_000 + number)
+}
+
+/// A task that has ended.
+pub fn done(upid: String, end: i64, status: &str) -> Job {
+    Job { upid, end: Some((end, status.to_owned())), log: vec!["starting".into(), format!("TASK {status}")] }
+}
+
+/// A task that runs.
+pub fn runs(upid: String) -> Job {
+    Job { upid, end: None, log: vec!["starting".into()] }
+}
+
+struct Asked {
+    method: String,
+    path: String,
+    query: BTreeMap<String, String>,
+    authorization: String,
+}
+
+fn serve(shared: &Shared, config: &Arc<ServerConfig>, crowd: &Crowd, stream: TcpStream) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    let tls = ServerConnection::new(Arc::clone(config)).map_err(std::io::Error::other)?;
+    let mut stream = BufReader::new(StreamOwned::new(tls, stream));
+    while let Some(asked) = read_request(&mut stream)? {
+        let (ours, all) = (shared.now.fetch_add(1, Ordering::SeqCst) + 1, crowd.0.0.fetch_add(1, Ordering::SeqCst) + 1);
+        shared.most.fetch_max(ours, Ordering::SeqCst);
+        crowd.0.1.fetch_max(all, Ordering::SeqCst);
+        let answer = answer(shared, &asked);
+        shared.now.fetch_sub(1, Ordering::SeqCst);
+        crowd.0.0.fetch_sub(1, Ordering::SeqCst);
+        let Some((bytes, whole)) = answer else { return Ok(()) };
+        stream.get_mut().write_all(&bytes)?;
+        stream.get_mut().flush()?;
+        if !whole {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn read_request(stream: &mut BufReader<impl Read>) -> std::io::Result<Option<Asked>> {
+    let mut line = String::new();
+    if stream.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut words = line.split(' ');
+    let (method, target) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
+    let mut authorization = String::new();
+    loop {
+        let mut header = String::new();
+        if stream.read_line(&mut header)? == 0 || header.trim().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = header.split_once(':')
+            && name.eq_ignore_ascii_case("authorization")
+        {
+            authorization = value.trim().to_owned();
+        }
+    }
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    let pair = |part: &str| part.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let query = query.split('&').filter_map(pair).collect();
+    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
+    Ok(Some(Asked { method, path, query, authorization }))
+}
+
+/// The bytes of an answer, and whether they are all; none: it breaks off.
+fn answer(shared: &Shared, asked: &Asked) -> Option<(Vec<u8>, bool)> {
+    let mut state = shared.state.lock().unwrap();
+    let query: Vec<String> = asked.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    state.asked.push(format!("{} {}?{}", asked.method, asked.path, query.join("&")));
+    let latency = state.latency;
+    if !latency.is_zero() {
+        drop(state);
+        late(latency);
+        state = shared.state.lock().unwrap();
+    }
+    let expected = match shared.pbs {
+        true => format!("PBSAPIToken={TOKEN}:{SECRET}"),
+        false => format!("PVEAPIToken={TOKEN}={SECRET}"),
+    };
+    if asked.authorization != expected {
+        return Some(http(401, &json!({ "data": null, "message": "invalid token value!\n" }).to_string()));
+    }
+    let path = asked.path.strip_prefix("/api2/json").unwrap_or_default().to_owned();
+    let node = path.strip_prefix("/nodes/").and_then(|rest| rest.split('/').next()).map(str::to_owned);
+    loop {
+        let mut fault = state.fault.clone();
+        if let Some(node) = node.as_ref().and_then(|name| state.nodes.get_mut(name)) {
+            let is_list = path.ends_with("/tasks");
+            if is_list && node.fault.is_some() && node.good_pages > 0 {
+                node.good_pages -= 1;
+            } else {
+                fault = fault.or_else(|| node.fault.clone());
+            }
+        }
+        match fault {
+            None => break,
+            Some(Fault::Hangs) => {
+                if shared.over.load(Ordering::SeqCst) {
+                    return None;
+                }
+                state = shared.freed.wait_timeout(state, Duration::from_millis(100)).unwrap().0;
+            }
+            Some(Fault::Drops) => return None,
+            Some(Fault::Status(status, message)) => {
+                return Some(http(status, &json!({ "data": null, "message": message }).to_string()));
+            }
+            Some(Fault::Says(text)) => return Some(http(200, text)),
+            Some(Fault::CutOff) => {
+                let (bytes, _) = http(200, &json!({ "data": ["a".repeat(500)] }).to_string());
+                return Some((bytes[..bytes.len() / 2].to_vec(), false));
+            }
+            Some(Fault::Lists(entries)) => {
+                let count = entries.as_array().map_or(0, Vec::len);
+                return Some(http(200, &json!({ "data": entries, "total": count }).to_string()));
+            }
+        }
+    }
+    let (status, body) = respond(shared.pbs, &mut state, asked, &path);
+    Some(http(status, &body.to_string()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a host that takes its time is what is tested")]
+fn late(time: Duration) {
+    std::thread::sleep(time);
+}
+
+fn http(status: u16, body: &str) -> (Vec<u8>, bool) {
+    let head = format!(
+        "HTTP/1.1 {status} whatever\r\nContent-Type: application/json;charset=UTF-8\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    ([head.as_bytes(), body.as_bytes()].concat(), true)
+}
+
+fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Value) {
+    let number = |name: &str| asked.query.get(name).and_then(|text| text.parse::<i64>().ok());
+    let not_found = || (404, json!({ "data": null, "message": "Path not found" }));
+    let no_task = || {
+        (
+            400,
+            json!({ "data": null, "errors": { "upid": "no such task" }, "message": "Parameter verification failed.\n" }),
+        )
+    };
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match (asked.method.as_str(), parts.as_slice()) {
+        ("GET", ["version"]) => {
+            (200, json!({ "data": { "version": if pbs { "4.1.0" } else { "9.1.1" }, "release": "x" } }))
+        }
+        ("GET", ["nodes"]) => {
+            let one = |(name, node): (&String, &Node)| json!({ "node": name, "status": if node.offline { "offline" } else { "online" }, "type": "node", "id": format!("node/{name}") });
+            (200, json!({ "data": state.nodes.iter().map(one).collect::<Vec<_>>() }))
+        }
+        ("GET", ["nodes", name, "tasks"]) => {
+            let limit = usize::try_from(number("limit").unwrap_or(50)).unwrap().min(state.longest_page);
+            let start = usize::try_from(number("start").unwrap_or(0)).unwrap();
+            let all = pbs || asked.query.get("source").is_some_and(|source| source == "all");
+            if state.busy {
+                state.born += 1;
+                let born = state.born;
+                if let Some(node) = state.nodes.get_mut(*name) {
+                    let begun = runs(upid(name, 700_000 + born, 1_700_000_000 + i64::from(born), "qmstart", "7"));
+                    if let Some(job) = node.jobs.iter_mut().find(|job| job.end.is_none()) {
+                        job.end = Some((1_700_000_100 + i64::from(born), "OK".to_owned()));
+                    }
+                    node.jobs.push(begun);
+                }
+            }
+            let Some(node) = state.nodes.get(*name) else { return not_found() };
+            let (since, until) = (number("since").unwrap_or(0), number("until").unwrap_or(i64::MAX));
+            let mut jobs: Vec<(Upid, &Job)> =
+                node.jobs.iter().filter_map(|job| Some((job.upid.parse().ok()?, job))).collect();
+            jobs.retain(|(upid, job)| (since..=until).contains(&upid.starttime) && (all || job.end.is_some()));
+            // What runs stands in front; then what ended last.
+            jobs.sort_by_key(|(_, job)| std::cmp::Reverse(job.end.as_ref().map_or(i64::MAX, |(end, _)| *end)));
+            let total = jobs.len();
+            let entry = |(upid, job): &(Upid, &Job)| {
+                let mut value = upid.to_json();
+                if pbs {
+                    value["worker_type"] = value["type"].take();
+                    value["worker_id"] = value["id"].take();
+                }
+                if let Some((end, status)) = &job.end {
+                    value["endtime"] = (*end).into();
+                    value["status"] = status.as_str().into();
+                }
+                value
+            };
+            let page: Vec<Value> = jobs.iter().skip(start).take(limit).map(entry).collect();
+            (200, json!({ "data": page, "total": total }))
+        }
+        (method, ["nodes", name, "tasks", upid, rest @ ..]) => {
+            let Some(node) = state.nodes.get_mut(*name) else { return not_found() };
+            let Some(job) = node.jobs.iter_mut().find(|job| job.upid == *upid) else { return no_task() };
+            match (method, rest) {
+                ("GET", ["status"]) => {
+                    let Ok(parsed) = job.upid.parse::<Upid>() else { return no_task() };
+                    let mut value = parsed.to_json();
+                    value["status"] = if job.end.is_some() { "stopped" } else { "running" }.into();
+                    if let Some((_, status)) = &job.end {
+                        value["exitstatus"] = status.as_str().into();
+                    }
+                    (200, json!({ "data": value }))
+                }
+                ("GET", ["log"]) => {
+                    let limit = usize::try_from(number("limit").unwrap_or(50)).unwrap().min(state.longest_page);
+                    let start = usize::try_from(number("start").unwrap_or(0)).unwrap();
+                    let line = |(at, text): (usize, &String)| json!({ "n": at + 1, "t": text });
+                    let lines: Vec<Value> = job.log.iter().enumerate().skip(start).take(limit).map(line).collect();
+                    (200, json!({ "data": lines, "total": job.log.len() }))
+                }
+                ("DELETE", []) => {
+                    if job.end.is_none() {
+                        job.end = Some((1_800_000_000, "interrupted by signal".to_owned()));
+                    }
+                    (200, json!({ "data": null }))
+                }
+                _ => not_found(),
+            }
+        }
+        _ => not_found(),
+    }
+}
