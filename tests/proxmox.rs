@@ -548,7 +548,8 @@ fn tasks_are_shown_read_waited_for_and_ended_there() {
     world.sync(&[]).silent_err(0);
     let (short_ended, short_live) = (short("pve", &ended), short("pve", &live));
     let table = world.control(["history", "--remote", "pve"]).run().silent(0);
-    assert!(table.text().contains(&format!("  {short_ended}\n")), "{}", table.text());
+    let line = table.text().lines().find(|line| line.ends_with(&format!("  {short_ended}"))).unwrap();
+    assert_eq!(line.split_whitespace().take(4).collect::<Vec<_>>(), ["pve", "vzdump", "100", "ERROR:"], "{line}");
 
     // show
     let shown = world.json(&["show", &short_ended]);

@@ -376,6 +376,11 @@ fn time_of(row: &Value, key: &str, now: Timestamp, width: Option<u16>) -> String
     row[key].as_i64().map(|secs| short_time(secs, now, width)).unwrap_or_default()
 }
 
+/// What a task of a Proxmox host works on: a guest, a disk, a store. Of our own tasks that is their number.
+fn subject_of(row: &Value) -> String {
+    if row["taskid"].is_null() { field(row, "id") } else { String::new() }
+}
+
 /// The name of a task for other verbs: its number, with its remote if it is of one; see [`short_name`] for those that
 /// have none.
 fn name_of(row: &Value) -> String {
@@ -397,9 +402,10 @@ pub fn short_name(remote: &str, upid: &Upid) -> String {
 
 /// The table of tasks of several hosts that have not ended, from their JSON.
 pub fn far_task_table(rows: &[Value], now: Timestamp, width: Option<u16>, colours: bool) -> String {
-    const COLUMNS: [Column; 8] = [
+    const COLUMNS: [Column; 9] = [
         column("REMOTE", Kind::Text, 9, true),
         column("NAME", Kind::Text, 9, true),
+        column("ID", Kind::Text, 6, false),
         column("STATUS", Kind::State, 9, true),
         column("START", Kind::Word, 4, true),
         column("DURATION", Kind::Number, 7, true),
@@ -411,6 +417,7 @@ pub fn far_task_table(rows: &[Value], now: Timestamp, width: Option<u16>, colour
         vec![
             field(row, "remote"),
             field(row, "name"),
+            subject_of(row),
             field(row, "status"),
             time_of(row, "starttime", now, width),
             row["duration"].as_f64().map(seconds).unwrap_or_default(),
@@ -424,9 +431,10 @@ pub fn far_task_table(rows: &[Value], now: Timestamp, width: Option<u16>, colour
 
 /// The table of tasks of several hosts that have ended, from their JSON.
 pub fn far_history_table(rows: &[Value], now: Timestamp, width: Option<u16>, colours: bool) -> String {
-    const COLUMNS: [Column; 8] = [
+    const COLUMNS: [Column; 9] = [
         column("REMOTE", Kind::Text, 9, true),
         column("NAME", Kind::Text, 9, true),
+        column("ID", Kind::Text, 6, false),
         column("OUTCOME", Kind::Outcome, 9, true),
         column("START", Kind::Word, 8, true),
         column("END", Kind::Word, 4, true),
@@ -440,6 +448,7 @@ pub fn far_history_table(rows: &[Value], now: Timestamp, width: Option<u16>, col
         vec![
             field(row, "remote"),
             field(row, "taskname"),
+            subject_of(row),
             outcome,
             time_of(row, "starttime", now, width),
             time_of(row, "endtime", now, width),
