@@ -303,6 +303,9 @@ fn a_dead_or_mad_host_spoils_nobody_else_and_ends_no_task() {
         (Fault::Status(403, "Permission check failed"), "the token may not do this (403): Permission check failed"),
         (Fault::Status(500, "got no worker"), "it answers with status 500: got no worker"),
         (Fault::Status(302, ""), "it answers with status 302"),
+        (Fault::Status(595, ""), "it answers with status 595: the node cannot be reached"),
+        (Fault::Bare(401), "it does not accept the token (401); is it right"),
+        (Fault::Drips, "no answer within 2 s"),
         (Fault::CutOff, "its answer was cut off"),
         (Fault::Says("<html>welcome</html>"), "its answer is not what was asked for: it is not JSON"),
         (Fault::Says("[]"), "its answer is not what was asked for: it has no data"),
@@ -334,6 +337,26 @@ fn a_dead_or_mad_host_spoils_nobody_else_and_ends_no_task() {
     tells(world.sync(&["bad"]), 0, &["remote bad: 0 new"]);
     assert_eq!(world.remote("bad")["failures"], 0);
     world.same_as_on(&[&good, &bad]);
+}
+
+#[test]
+fn a_backup_server_says_in_plain_words_why_it_refuses() {
+    let world = World::new();
+    let pbs = Proxmox::pbs();
+    world.add("pbs", &pbs);
+    let faults = [
+        (
+            Fault::Status(401, "authentication failed - no such token\n"),
+            "(401): authentication failed - no such token; is",
+        ),
+        (Fault::Status(400, "parameter 'x': \u{1b}[2J"), "it answers with status 400: parameter 'x': \\x1b[2J\n"),
+        (Fault::Status(502, "<html>\n<h1>Bad Gateway</h1>"), "it answers with status 502\n"),
+    ];
+    for (fault, said) in faults {
+        pbs.change(|state| state.fault = Some(fault.clone()));
+        let ran = tells(world.sync(&["pbs"]), 1, &[said]);
+        assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
+    }
 }
 
 #[test]

@@ -149,10 +149,15 @@ impl Client {
         let status = response.status().as_u16();
         let mut body = Vec::new();
         let mut reader = response.body_mut().as_reader().take(LONGEST + 1);
-        reader.read_to_end(&mut body).map_err(|error| match error.downcast::<Error>() {
+        let read = reader.read_to_end(&mut body).map_err(|error| match error.downcast::<Error>() {
             Ok(error) => self.failed(error),
             Err(error) => self.failed(Error::Io(error)),
-        })?;
+        });
+        match read {
+            // Who refuses may break off behind the status; that tells enough.
+            Err(HttpsError::Cut) if status != 200 => {}
+            read => _ = read?,
+        }
         match body.len() as u64 > LONGEST {
             true => Err(HttpsError::TooLong),
             false => Ok(Answer { status, body }),

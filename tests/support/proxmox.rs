@@ -30,6 +30,10 @@ pub enum Fault {
     Hangs,
     /// It answers with this status, and a message.
     Status(u16, &'static str),
+    /// It answers with this status, says nothing of why or how long that is, and breaks off: PVE before 8.4.
+    Bare(u16),
+    /// It goes on answering, a byte at a time, and comes to no end.
+    Drips,
     /// Its answer ends in the middle.
     CutOff,
     /// It breaks off without any.
@@ -232,10 +236,15 @@ fn serve(shared: &Shared, config: &Arc<ServerConfig>, crowd: &Crowd, stream: Tcp
         let answer = answer(shared, &asked);
         shared.now.fetch_sub(1, Ordering::SeqCst);
         crowd.0.0.fetch_sub(1, Ordering::SeqCst);
-        let Some((bytes, whole)) = answer else { return Ok(()) };
+        let Some((bytes, sent)) = answer else { return Ok(()) };
         stream.get_mut().write_all(&bytes)?;
         stream.get_mut().flush()?;
-        if !whole {
+        while sent == Sent::Dripping && !shared.over.load(Ordering::SeqCst) {
+            late(Duration::from_millis(50));
+            stream.get_mut().write_all(b" ")?;
+            stream.get_mut().flush()?;
+        }
+        if sent != Sent::Whole {
             return Ok(());
         }
     }
@@ -268,8 +277,19 @@ fn read_request(stream: &mut BufReader<impl Read>) -> std::io::Result<Option<Ask
     Ok(Some(Asked { method, path, query, authorization }))
 }
 
-/// The bytes of an answer, and whether they are all; none: it breaks off.
-fn answer(shared: &Shared, asked: &Asked) -> Option<(Vec<u8>, bool)> {
+/// What follows the bytes of an answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Sent {
+    /// Nothing; they are all.
+    Whole,
+    /// The connection breaks off.
+    Part,
+    /// More, slowly.
+    Dripping,
+}
+
+/// The bytes of an answer; none: it breaks off.
+fn answer(shared: &Shared, asked: &Asked) -> Option<(Vec<u8>, Sent)> {
     let mut state = shared.state.lock().unwrap();
     let query: Vec<String> = asked.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
     state.asked.push(format!("{} {}?{}", asked.method, asked.path, query.join("&")));
@@ -284,7 +304,7 @@ fn answer(shared: &Shared, asked: &Asked) -> Option<(Vec<u8>, bool)> {
         false => format!("PVEAPIToken={TOKEN}={SECRET}"),
     };
     if asked.authorization != expected {
-        return Some(http(401, &json!({ "data": null, "message": "invalid token value!\n" }).to_string()));
+        return Some(refusal(shared.pbs, 401, "invalid token value!\n"));
     }
     let path = asked.path.strip_prefix("/api2/json").unwrap_or_default().to_owned();
     let node = path.strip_prefix("/nodes/").and_then(|rest| rest.split('/').next()).map(str::to_owned);
@@ -308,12 +328,20 @@ fn answer(shared: &Shared, asked: &Asked) -> Option<(Vec<u8>, bool)> {
             }
             Some(Fault::Drops) => return None,
             Some(Fault::Status(status, message)) => {
-                return Some(http(status, &json!({ "data": null, "message": message }).to_string()));
+                return Some(refusal(shared.pbs, status, message));
+            }
+            Some(Fault::Bare(status)) => {
+                let head = format!("HTTP/1.1 {status} why\r\nConnection: close\r\n\r\n");
+                return Some((head.into_bytes(), Sent::Part));
+            }
+            Some(Fault::Drips) => {
+                let head = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
+                return Some((head.as_bytes().to_vec(), Sent::Dripping));
             }
             Some(Fault::Says(text)) => return Some(http(200, text)),
             Some(Fault::CutOff) => {
                 let (bytes, _) = http(200, &json!({ "data": ["a".repeat(500)] }).to_string());
-                return Some((bytes[..bytes.len() / 2].to_vec(), false));
+                return Some((bytes[..bytes.len() / 2].to_vec(), Sent::Part));
             }
             Some(Fault::Lists(entries)) => {
                 let count = entries.as_array().map_or(0, Vec::len);
@@ -322,7 +350,10 @@ fn answer(shared: &Shared, asked: &Asked) -> Option<(Vec<u8>, bool)> {
         }
     }
     let (status, body) = respond(shared.pbs, &mut state, asked, &path);
-    Some(http(status, &body.to_string()))
+    match body["message"].as_str() {
+        Some(message) if shared.pbs => Some(refusal(true, status, message)),
+        _ => Some(http(status, &body.to_string())),
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a host that takes its time is what is tested")]
@@ -330,12 +361,20 @@ fn late(time: Duration) {
     std::thread::sleep(time);
 }
 
-fn http(status: u16, body: &str) -> (Vec<u8>, bool) {
+/// No: PVE says why in JSON, PBS in a text that it calls JSON.
+fn refusal(pbs: bool, status: u16, message: &str) -> (Vec<u8>, Sent) {
+    match pbs {
+        true => http(status, message),
+        false => http(status, &json!({ "data": null, "message": message }).to_string()),
+    }
+}
+
+fn http(status: u16, body: &str) -> (Vec<u8>, Sent) {
     let head = format!(
         "HTTP/1.1 {status} whatever\r\nContent-Type: application/json;charset=UTF-8\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
-    ([head.as_bytes(), body.as_bytes()].concat(), true)
+    ([head.as_bytes(), body.as_bytes()].concat(), Sent::Whole)
 }
 
 fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Value) {
@@ -392,11 +431,30 @@ fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Val
                 value
             };
             let page: Vec<Value> = jobs.iter().skip(start).take(limit).map(entry).collect();
-            (200, json!({ "data": page, "total": total }))
+            // PBS does not count what it does not show, but tells that there is more; PVE tells of no zero.
+            let total = match pbs {
+                true => start + page.len() + usize::from(page.len() >= limit),
+                false => total,
+            };
+            match total {
+                0 if !pbs => (200, json!({ "data": page })),
+                total => (200, json!({ "data": page, "total": total })),
+            }
         }
         (method, ["nodes", name, "tasks", upid, rest @ ..]) => {
             let Some(node) = state.nodes.get_mut(*name) else { return not_found() };
-            let Some(job) = node.jobs.iter_mut().find(|job| job.upid == *upid) else { return no_task() };
+            let Some(job) = node.jobs.iter_mut().find(|job| job.upid == *upid) else {
+                // Of a task that they do not know, each says something else.
+                let none = "unable to open file - No such file or directory";
+                return match (pbs, rest) {
+                    (true, ["status"]) => {
+                        (200, json!({ "data": { "upid": upid, "status": "stopped", "exitstatus": "unknown" } }))
+                    }
+                    (true, ["log"]) => (400, json!({ "message": "No such file or directory (os error 2)" })),
+                    (false, ["log"]) => (200, json!({ "data": [{ "n": 1, "t": none }], "total": 1 })),
+                    _ => no_task(),
+                };
+            };
             match (method, rest) {
                 ("GET", ["status"]) => {
                     let Ok(parsed) = job.upid.parse::<Upid>() else { return no_task() };
@@ -411,8 +469,13 @@ fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Val
                     let limit = usize::try_from(number("limit").unwrap_or(50)).unwrap().min(state.longest_page);
                     let start = usize::try_from(number("start").unwrap_or(0)).unwrap();
                     let line = |(at, text): (usize, &String)| json!({ "n": at + 1, "t": text });
+                    // PBS begins with line number `start` and not behind it; PVE never has a log without a line.
+                    let start = if pbs { start.saturating_sub(1) } else { start };
                     let lines: Vec<Value> = job.log.iter().enumerate().skip(start).take(limit).map(line).collect();
-                    (200, json!({ "data": lines, "total": job.log.len() }))
+                    match job.log.len() {
+                        0 if !pbs => (200, json!({ "data": [{ "n": 1, "t": "no content" }], "total": 1 })),
+                        total => (200, json!({ "data": lines, "total": total })),
+                    }
                 }
                 ("DELETE", []) => {
                     if job.end.is_none() {

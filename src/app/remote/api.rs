@@ -78,6 +78,26 @@ impl ApiError {
     }
 }
 
+/// Why it refused, as far as it says: PVE in JSON, PBS in plain words, and neither if it was a proxy between.
+fn refusal(status: u16, json: Option<&Value>, body: &[u8]) -> String {
+    let told: Vec<&str> = match json.filter(|value| value.is_object()) {
+        Some(value) => {
+            let errors = value["errors"].as_object().into_iter().flatten().filter_map(|(_, text)| text.as_str());
+            value["message"].as_str().into_iter().chain(errors).collect()
+        }
+        None => std::str::from_utf8(body).ok().filter(|text| !text.trim_start().starts_with('<')).into_iter().collect(),
+    };
+    let told = told.into_iter().map(str::trim).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ");
+    // What PVE makes up for a node that it could not ask (AnyEvent::HTTP); before 8.4 it said no more than that.
+    let known = match status {
+        595 => "the node cannot be reached",
+        596 | 597 => "the node broke off or took too long",
+        599 => "the node cannot be asked",
+        _ => "",
+    };
+    if told.is_empty() { known.to_owned() } else { told.chars().take(MESSAGE).collect() }
+}
+
 /// The way to one.
 #[derive(Clone, Debug)]
 pub(in crate::app) struct Host {
@@ -117,14 +137,8 @@ impl Host {
         let Answer { status, body } = self.client.ask(method, &format!("/api2/json{path}"))?;
         let json = serde_json::from_slice::<Value>(&body);
         if status != 200 {
-            let message = || {
-                let value = json.as_ref().ok()?;
-                let errors = value["errors"].as_object().into_iter().flatten().filter_map(|(_, text)| text.as_str());
-                let texts = value["message"].as_str().into_iter().chain(errors);
-                let text = texts.map(str::trim).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ");
-                Some(format!(": {}", text.chars().take(MESSAGE).collect::<String>())).filter(|text| text.len() > 2)
-            };
-            let text = message().unwrap_or_default();
+            let text = refusal(status, json.ok().as_ref(), &body);
+            let text = if text.is_empty() { text } else { format!(": {text}") };
             return Err(match status {
                 401 => ApiError::Token(text),
                 403 => ApiError::Forbidden(text),
