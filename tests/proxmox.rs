@@ -549,6 +549,46 @@ fn a_long_sync_shows_on_a_terminal_how_far_it_is_and_cleans_up() {
     world.same_as_on(&[&hosts[0], &hosts[1]]);
 }
 
+#[test]
+fn logs_are_read_whole_whatever_each_product_calls_their_first_line() {
+    let world = World::new();
+    let (pve, pbs) = (Proxmox::pve(), Proxmox::pbs());
+    let lines: Vec<String> = (1..=20).map(|n| format!("line {n}")).collect();
+    let (far, stored) = (upid("n", 1, START, "vzdump", "1"), upid("pbs", 2, START, "verify", "tank"));
+    for (host, node, upid) in [(&pve, "n", &far), (&pbs, "localhost", &stored)] {
+        host.node(node, |node| node.jobs = vec![Job { log: lines.clone(), ..done(upid.clone(), START + 1, "OK") }]);
+    }
+    world.add("pve", &pve);
+    world.add("pbs", &pbs);
+    for task in [format!("pve!{far}"), format!("pbs!{stored}")] {
+        let log = |args: &[&str]| world.control(["log", &task].iter().chain(args)).run().silent(0).text().to_owned();
+        assert_eq!(log(&[]).lines().collect::<Vec<_>>(), lines, "{task}");
+        assert_eq!(log(&["--limit", "3"]), "line 1\nline 2\nline 3\n", "{task}");
+        assert_eq!(log(&["--start", "7", "--limit", "1"]), "line 8\n", "{task}");
+        assert_eq!(log(&["--start", "18", "--limit", "9"]), "line 19\nline 20\n", "{task}");
+        assert_eq!(log(&["--tail", "2"]), "line 19\nline 20\n", "{task}");
+        assert_eq!(log(&["--start", "20"]), "", "{task}");
+        let last = world.json(&["show", &task])["lastlines"].clone();
+        assert_eq!(last, json!(lines[15..]), "{task}");
+    }
+    // One that has printed nothing yet.
+    let quiet = upid("n", 3, START, "qmstart", "1");
+    pve.node("n", |node| node.jobs.push(Job { log: vec![], ..runs(quiet.clone()) }));
+    assert_eq!(world.json(&["show", &format!("pve!{quiet}")])["lastlines"], json!([]));
+    let follower = world.control(["log", &format!("pve!{quiet}"), "--follow"]).spawn();
+    pve.asked();
+    until("it to look", || pve.state().asked.iter().any(|line| line.contains("/log?")));
+    pve.node("n", |node| {
+        node.jobs[1].log.extend(["first".to_owned(), "TASK OK".to_owned()]);
+        node.jobs[1].end = Some((START + 100, "OK".into()));
+    });
+    assert_eq!(follower.wait().text(), "first\nTASK OK\n");
+    // One whose log is not there is none that printed an error.
+    let gone = |host: &str, upid: &str| world.control(["log", &format!("{host}!{upid}")]).run();
+    tells(gone("pve", &upid("n", 8, START, "x", "")), 1, &["remote pve: ", "no such task"]);
+    tells(gone("pbs", &upid("pbs", 8, START, "x", "")), 1, &["remote pbs: it answers with status 400: No such file"]);
+}
+
 /// The name by which lists call it.
 fn short(remote: &str, upid: &str) -> String {
     let fields: Vec<&str> = upid.split(':').collect();

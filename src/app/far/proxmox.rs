@@ -214,8 +214,6 @@ impl Desk<'_, '_> {
                 Err(error) => return Err(failed(error)),
             };
             polls = Polls::default();
-            // Beyond its end some versions answer with a line that says so.
-            let lines: Vec<(u64, String)> = lines.into_iter().filter(|(number, _)| *number > next).collect();
             for (number, text) in &lines {
                 match (self.json, fit) {
                     (true, _) => {

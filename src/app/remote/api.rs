@@ -226,20 +226,34 @@ impl Host {
         }
     }
 
-    /// Lines of a task's log from number `start` on, and how many there are.
+    /// Lines of a task's log behind number `start`, and how many there are.
     pub(in crate::app) fn log(
         &self,
         upid: &Upid,
         start: u64,
         limit: u64,
     ) -> Result<(Vec<(u64, String)>, u64), ApiError> {
-        let answer = self.ask(Method::Get, &format!("{}/log?start={start}&limit={limit}", self.task(upid)))?;
+        // PBS begins with line number `start`, PVE behind it.
+        let more = if self.product == Product::Pbs { limit.saturating_add(1) } else { limit };
+        let answer = self.ask(Method::Get, &format!("{}/log?start={start}&limit={more}", self.task(upid)))?;
         let strange = || ApiError::Strange(": it is no log");
         let line = |line: &Value| Some((line["n"].as_u64()?, line["t"].as_str()?.to_owned()));
         let lines = answer["data"].as_array().ok_or_else(strange)?;
-        let lines = lines.iter().map(line).collect::<Option<Vec<_>>>().ok_or_else(strange)?;
+        let mut lines = lines.iter().map(line).collect::<Option<Vec<_>>>().ok_or_else(strange)?;
         let last = lines.last().map_or(0, |(n, _)| *n);
-        Ok((lines, answer["total"].as_u64().unwrap_or(last)))
+        let total = answer["total"].as_u64().unwrap_or(last);
+        // PVE never answers without a line: what it says instead is none of the log.
+        if let (Product::Pve, 1, [(1, only)]) = (self.product, total, lines.as_slice()) {
+            if only == "no content" {
+                return Ok((vec![], 0));
+            }
+            if only.starts_with("unable to open file - ") {
+                return Err(ApiError::Status(400, format!(": no such task: {only}")));
+            }
+        }
+        lines.retain(|(number, _)| *number > start);
+        lines.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok((lines, total))
     }
 
     /// Asks for a task's end.
