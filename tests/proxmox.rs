@@ -360,6 +360,33 @@ fn a_backup_server_says_in_plain_words_why_it_refuses() {
 }
 
 #[test]
+fn a_host_that_tells_nothing_of_one_task_tells_of_the_others_and_ends_none() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    let long = upid("n", 500, START - 90, "vzdump", "5");
+    pve.node("n", |node| node.jobs = vec![runs(long.clone())]);
+    world.add("pve", &pve);
+    world.sync(&[]).silent_err(0);
+    // It is not in the list any more; what answers in the place of its host, a proxy, does not know it.
+    for (count, status) in [(1, 404), (2, 500), (3, 502)] {
+        pve.node("n", |node| {
+            node.jobs = many("n", count);
+            node.state_fault = Some(Fault::Status(status, "Not here"));
+        });
+        tells(world.sync(&["pve"]), 1, &[&format!("remote pve: it answers with status {status}: Not here")]);
+        assert_eq!(world.listed().len(), count as usize, "what else it told is kept");
+        let running = world.running();
+        assert_eq!(running.len(), 1, "nobody says that it has ended");
+        assert_eq!(running[0]["not_seen_since"], running[0]["seen"]);
+        assert_eq!(world.remote("pve")["cutoff"], START - 90);
+    }
+    pve.node("n", |node| node.state_fault = None);
+    tells(world.sync(&["pve"]), 0, &["remote pve: 1 new"]);
+    assert_eq!(world.running().len(), 0);
+    world.is_sound();
+}
+
+#[test]
 fn while_one_hangs_the_others_are_told_of() {
     let world = World::new();
     let (good, bad) = (Proxmox::pve(), Proxmox::pve());

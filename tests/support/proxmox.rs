@@ -59,6 +59,8 @@ pub struct Node {
     pub fault: Option<Fault>,
     /// The first pages of a list that are answered well in spite of the fault.
     pub good_pages: usize,
+    /// Of the states of its tasks alone.
+    pub state_fault: Option<Fault>,
 }
 
 #[derive(Debug, Default)]
@@ -316,6 +318,9 @@ fn answer(shared: &Shared, asked: &Asked) -> Option<(Vec<u8>, Sent)> {
                 node.good_pages -= 1;
             } else {
                 fault = fault.or_else(|| node.fault.clone());
+            }
+            if path.ends_with("/status") {
+                fault = fault.or_else(|| node.state_fault.clone());
             }
         }
         match fault {

@@ -62,19 +62,16 @@ impl ApiError {
                 error,
                 HttpsError::Untrusted(..) | HttpsError::OtherCertificate(_) | HttpsError::TooLong | HttpsError::Tls(_)
             ),
-            ApiError::Status(status, _) => *status >= 500 && !self.is_no_task(),
+            ApiError::Status(status, _) => *status >= 500,
             ApiError::Strange(_) => true,
             ApiError::Secret(_) | ApiError::NoSecret(_) | ApiError::Token(_) | ApiError::Forbidden(_) => false,
         }
     }
 
-    /// Whether the host does not know the task that it was asked about.
+    /// Whether the host does not know the task that it was asked about. That nothing is found (404) is no word of it:
+    /// neither product says so of a task, but a proxy in between may.
     pub(in crate::app) fn is_no_task(&self) -> bool {
-        match self {
-            ApiError::Status(404, _) => true,
-            ApiError::Status(_, message) => message.contains("no such task"),
-            _ => false,
-        }
+        matches!(self, ApiError::Status(400, message) if message.contains("no such task"))
     }
 }
 

@@ -160,7 +160,14 @@ fn pull_node(
                 return Err(Halt::Mad(why));
             }
             Step::Done => {
-                let missed = missed(job, host, product, node, &paging, tell)?;
+                let missed = match missed(job, host, product, node, &paging, tell) {
+                    Ok(missed) => missed,
+                    Err(error) => {
+                        // What it did tell is true all the same; only its cutoff stays.
+                        tell.told(batch)?;
+                        return Err(error.into());
+                    }
+                };
                 missed.live.iter().for_each(|start| seen.task(*start, true));
                 batch.ended.extend(missed.ended);
                 batch.running.extend(missed.running);
