@@ -387,6 +387,36 @@ fn a_host_that_tells_nothing_of_one_task_tells_of_the_others_and_ends_none() {
 }
 
 #[test]
+fn the_last_contact_is_when_a_host_told_something() {
+    let world = World::new();
+    let pbs = Proxmox::pbs();
+    pbs.node("localhost", |node| node.jobs = many("pbs", 1));
+    world.add("pbs", &pbs);
+    pbs.change(|state| state.fault = Some(Fault::Drops));
+    tells(world.sync(&["pbs"]), 1, &["remote pbs: "]);
+    let state = world.remote("pbs");
+    assert_eq!((&state["contact"], &state["failures"]), (&json!(null), &json!(1)));
+    assert!(state["tried"].is_i64(), "{state}");
+    pbs.change(|state| state.fault = None);
+    world.sync(&["pbs"]).silent_err(0);
+    let contact = world.remote("pbs")["contact"].clone();
+    assert!(contact.is_i64(), "{contact}");
+
+    // What was waited for meanwhile does not set it back, and does not say that all was told just now.
+    let live = upid("pbs", 7, START + 7, "verify", "tank");
+    pbs.node("localhost", |node| node.jobs.push(runs(live.clone())));
+    let waiter = world.control(["wait", &format!("pbs!{live}")]).spawn();
+    until("it to look", || pbs.state().asked.iter().any(|line| line.contains("/status?")));
+    world.edit("UPDATE remotes SET tried = tried + 100, contact = contact + 50");
+    pbs.node("localhost", |node| node.jobs[1].end = Some((START + 9, "OK".into())));
+    assert_eq!(waiter.wait().code, 0);
+    let state = world.remote("pbs");
+    let contact = contact.as_i64().unwrap();
+    assert_eq!((&state["contact"], &state["tried"]), (&json!(contact + 50), &json!(contact + 100)));
+    assert_eq!(world.listed().len(), 2);
+}
+
+#[test]
 fn while_one_hangs_the_others_are_told_of() {
     let world = World::new();
     let (good, bad) = (Proxmox::pve(), Proxmox::pve());

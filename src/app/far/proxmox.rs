@@ -73,9 +73,7 @@ impl There {
 
     /// Keeps how one ended. That it cannot be kept just now harms nobody: a sync will tell it again.
     fn keep(&mut self, end: RemoteEnd) {
-        // When its host was last asked for all of its tasks does not change by this.
-        let now = self.remote.contact.unwrap_or_else(|| sys::now().wall.secs());
-        let batch = Batch { ended: vec![end], now, ..Batch::default() };
+        let batch = Batch { ended: vec![end], aside: true, now: sys::now().wall.secs(), ..Batch::default() };
         let _ = self.store.add_remote_tasks(self.remote.id, &batch);
     }
 }

@@ -130,6 +130,8 @@ pub struct Batch {
     pub node: Option<NodeNews>,
     /// Whether the remote is well with this: none of its answers was cut off.
     pub well: bool,
+    /// Whether one task was asked about and not all: how the remote stands does not change by that.
+    pub aside: bool,
     /// The newest end that it told so far.
     pub newest: Option<i64>,
     /// Entries that could not be read.
@@ -1020,18 +1022,23 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
     }
     store_counts(db, &adder.counts)?;
     let lag = batch.newest.filter(|_| added.new > 0).map(|newest| batch.now.saturating_sub(newest).max(0));
+    let tried = (!batch.aside).then_some(batch.now);
+    // That one of its nodes did not answer is no word of it.
+    let failed = matches!(batch.node, Some(NodeNews { went: Went::Failed(_), .. }));
+    let contact = tried.filter(|_| !failed);
     db.execute(
-        "UPDATE remotes SET cursor = coalesce(?2, cursor), tried = ?3, contact = ?3,
+        "UPDATE remotes SET cursor = coalesce(?2, cursor), tried = coalesce(?3, tried), contact = coalesce(?7, contact),
                 lag = coalesce(?4, lag),
                 failures = iif(?5, 0, failures), error = iif(?5, NULL, error), unread = unread + ?6
          WHERE id = ?1",
         params![
             remote,
             batch.cursor,
-            batch.now,
+            tried,
             lag,
             batch.well,
-            i64::try_from(batch.unread + added.refused).unwrap_or(i64::MAX)
+            i64::try_from(batch.unread + added.refused).unwrap_or(i64::MAX),
+            contact
         ],
     )?;
     if let Some(news) = &batch.node {
