@@ -417,6 +417,22 @@ fn the_last_contact_is_when_a_host_told_something() {
 }
 
 #[test]
+fn a_wait_ends_in_time_although_its_host_says_nothing() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    let live = upid("n", 1, START, "vzdump", "5");
+    pve.node("n", |node| node.jobs.push(runs(live.clone())));
+    world.add("pve", &pve);
+    pve.change(|state| state.fault = Some(Fault::Hangs));
+    let named: Vec<String> = (1..=20).map(|n| format!("pve!{}", upid("n", n, START, "vzdump", "5"))).collect();
+    let wait = || world.control(["wait", "--timeout", "1"].into_iter().chain(named.iter().map(String::as_str))).run();
+    let (ran, took) = timed(wait);
+    let ran = tells(ran, 124, &["remote pve: no answer within 1 s\n", "has not ended"]);
+    assert_eq!(ran.err.lines().count(), 21, "{}", ran.err);
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
 fn while_one_hangs_the_others_are_told_of() {
     let world = World::new();
     let (good, bad) = (Proxmox::pve(), Proxmox::pve());

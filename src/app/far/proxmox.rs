@@ -31,6 +31,8 @@ use crate::{
 
 /// A request takes no longer.
 const LIMIT: Duration = Duration::from_secs(30);
+/// Nor longer than a wait may take; but a host has so long to answer.
+const SHORTEST: Duration = Duration::from_secs(1);
 /// How often a task that runs is looked at.
 const POLL: Duration = Duration::from_secs(1);
 /// A host that does not answer is asked again after twice the time, and so often twice: every half minute at last.
@@ -133,7 +135,11 @@ impl Desk<'_, '_> {
         (product, api): (Product, &Api),
     ) -> Done {
         let tasks = tasks.iter().map(|task| whole(&store, &remote, task)).collect::<Result<Vec<_>, _>>()?;
-        let host = Host::new(product, api, LIMIT).map_err(|error| failed(&remote, &error))?;
+        let limit = match verb {
+            Verb::Wait(wanted) => wanted.timeout.map_or(LIMIT, |timeout| timeout.clamp(SHORTEST, LIMIT)),
+            _ => LIMIT,
+        };
+        let host = Host::new(product, api, limit).map_err(|error| failed(&remote, &error))?;
         let mut there = There { store, remote, host, tasks };
         match verb {
             Verb::Show(_) => self.show_api(&there),
@@ -251,6 +257,11 @@ impl Desk<'_, '_> {
             let mut still = vec![];
             let mut trouble = None;
             for upid in left {
+                // One that does not answer is not asked about each of them.
+                if let Some(ApiError::Https(_)) = trouble {
+                    still.push(upid);
+                    continue;
+                }
                 match there.host.status(&upid) {
                     Ok(Told::Running) => still.push(upid),
                     Ok(Told::Stopped(outcome)) => {
@@ -276,6 +287,9 @@ impl Desk<'_, '_> {
             }
             let now = sys::now().mono;
             if end.is_some_and(|end| end <= now) {
+                if let Some(error) = trouble {
+                    self.tell(&show::clean(&format!("remote {}: {error}", there.remote.name)));
+                }
                 for upid in &left {
                     match self.json {
                         true => self.print(&status_json(&there.remote.name, upid, None).to_string())?,
