@@ -433,6 +433,17 @@ fn a_wait_ends_in_time_although_its_host_says_nothing() {
 }
 
 #[test]
+fn a_test_names_the_node_that_does_not_answer() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    pve.node("n1", |node| node.jobs = many("n1", 1));
+    pve.node("n2", |node| node.fault = Some(Fault::Status(403, "Permission check failed")));
+    world.add("pve", &pve);
+    let said = "remote pve: node n2: the token may not do this (403): Permission check failed; give it a role that may";
+    tells(world.control(["remote", "test", "pve"]).run(), 1, &[said]);
+}
+
+#[test]
 fn while_one_hangs_the_others_are_told_of() {
     let world = World::new();
     let (good, bad) = (Proxmox::pve(), Proxmox::pve());

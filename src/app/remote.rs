@@ -158,17 +158,22 @@ impl Desk<'_, '_> {
         api: &Api,
         limit: Duration,
     ) -> Result<(Value, String), ControlError> {
+        let text_of = |error: ApiError| error.to_string();
         let ask = || {
-            let host = Host::new(product, api, limit)?;
-            let (version, nodes) = (host.version()?, host.nodes()?);
+            let host = Host::new(product, api, limit).map_err(text_of)?;
+            let (version, nodes) = (host.version().map_err(text_of)?, host.nodes().map_err(text_of)?);
             // A task of each that it can ask, so that a token without rights shows.
             let one = Wanted { limit: 1, ..Wanted::default() };
             let (mut seen, mut online) = (0, 0);
             for node in nodes.iter().filter(|node| node.online) {
                 online += 1;
-                seen += host.list(&node.name, &one)?.entries.len();
+                let listed = host.list(&node.name, &one).map_err(|error| match product.only_node() {
+                    None => format!("node {}: {error}", node.name),
+                    Some(_) => error.to_string(),
+                })?;
+                seen += listed.entries.len();
             }
-            Ok::<_, ApiError>((version, nodes, online, seen))
+            Ok::<_, String>((version, nodes, online, seen))
         };
         let (version, nodes, online, seen) = ask().map_err(|error| failed(remote, &error))?;
         let mut text = format!("{product} {version}");
