@@ -93,12 +93,19 @@ pub struct Answer {
 }
 
 /// The way to one host; it keeps its connections.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     agent: Agent,
     base: String,
     authorization: String,
     limit: Duration,
+}
+
+impl fmt::Debug for Client {
+    /// Without what authorizes us.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("base", &self.base).field("limit", &self.limit).finish_non_exhaustive()
+    }
 }
 
 /// What is done.
@@ -406,5 +413,18 @@ impl Transport for TlsTransport {
 
     fn is_tls(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_never_shows_what_authorizes_it() {
+        let secret = "PVEAPIToken=root@pam!a=s3cret".to_owned();
+        let client = Client::new("https://pve:8006", secret, Trust::Pinned([7; 32]), CONNECT).unwrap();
+        let shown = format!("{client:?} {client:#?}");
+        assert!(shown.contains("https://pve:8006") && !shown.contains("s3cret"), "{shown}");
     }
 }
