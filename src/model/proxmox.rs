@@ -301,6 +301,14 @@ fn number(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
+/// How a task ended. PVE writes this of one whose log has no end, and counts it as unknown: its host was switched off.
+fn outcome(text: &str) -> Outcome {
+    match text {
+        "unexpected status" => Outcome::Unknown(text.to_owned()),
+        other => outcome_of(other),
+    }
+}
+
 /// Reads an entry of a list of tasks; none: it cannot be read.
 pub fn entry(value: &Value) -> Option<Entry> {
     let upid: Upid = value["upid"].as_str()?.parse().ok()?;
@@ -312,7 +320,7 @@ pub fn entry(value: &Value) -> Option<Entry> {
         endtime => {
             let endtime = number(endtime).filter(|endtime| *endtime >= 0)?;
             let outcome = match &value["status"] {
-                Value::String(text) => outcome_of(text),
+                Value::String(text) => outcome(text),
                 Value::Null => Outcome::Unknown(String::new()),
                 _ => return None,
             };
@@ -348,7 +356,7 @@ pub enum Told {
 pub fn status(data: &Value) -> Option<Told> {
     match (data["status"].as_str()?, data["exitstatus"].as_str()) {
         ("running", _) => Some(Told::Running),
-        ("stopped", Some(text)) => Some(Told::Stopped(outcome_of(text))),
+        ("stopped", Some(text)) => Some(Told::Stopped(outcome(text))),
         ("stopped", None) => Some(Told::Stopped(Outcome::Unknown(String::new()))),
         _ => None,
     }
@@ -582,6 +590,13 @@ mod tests {
         assert_eq!(status(&json!({ "status": "stopped", "exitstatus": "OK" })), Some(Told::Stopped(Outcome::Ok)));
         assert_eq!(status(&json!({ "status": "stopped" })), Some(Told::Stopped(Outcome::Unknown(String::new()))));
         assert_eq!(status(&json!({ "status": "gone" })), None);
+        // As PVE itself counts what left no end in its log.
+        let cut = Outcome::Unknown("unexpected status".into());
+        let stopped = json!({ "status": "stopped", "exitstatus": "unexpected status" });
+        assert_eq!(status(&stopped), Some(Told::Stopped(cut.clone())));
+        let listed = json!({ "upid": "UPID:n1:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam:", "endtime": 1_636_572_000,
+                             "status": "unexpected status" });
+        assert!(matches!(entry(&listed), Some(Entry::Ended(end)) if end.outcome == cut));
     }
 
     #[test]
