@@ -2,9 +2,9 @@
 -- remotes does not pay for them at every start.
 --
 -- A task that ended is one row of numbers. Its key is (start << 18) + its place among those of the same second, so that
--- rows lie in the order in which they are listed; texts are numbers of `remote_words`; its process's start is given as
--- the difference from what its node's boot lets expect. Its UPID is made of these, byte for byte; one that cannot be is
--- kept as text. Columns without a type hold numbers or texts.
+-- rows lie in the order in which they are listed; texts are numbers of `remote_words`. Its UPID is made of these, byte for
+-- byte; one that cannot be is kept as text. Columns without a type hold numbers or texts. Each column costs a byte beside
+-- its value, NULL at the end of a row none: so most rows have neither a status nor more.
 
 CREATE TABLE remotes (
     id        INTEGER PRIMARY KEY AUTOINCREMENT, -- never used twice
@@ -50,10 +50,9 @@ CREATE TABLE remote_tasks (
     type      INTEGER NOT NULL,
     user      INTEGER NOT NULL,
     id,                            -- what it works on: a number, minus the number of a word, a text, or none
-    pid       INTEGER NOT NULL,
-    pstart    INTEGER NOT NULL,
+    process   INTEGER NOT NULL,    -- its pid, and how far its start is from what the boot lets expect: above 22 bits of pid
     duration  INTEGER NOT NULL,
-    status    NOT NULL,            -- 0: OK; 4 n + 1: n warnings; 4 word + 2: an error; 4 word + 3: unknown; text: an error
+    status,                        -- none: OK; 4 n + 1: n warnings; 4 word + 2: an error; 4 word + 3: unknown; text: an error
     more                           -- the counter of a ten-field UPID, or a JSON object of what else is known
 );
 
@@ -72,7 +71,7 @@ CREATE TABLE remote_active (
     PRIMARY KEY (remote, upid)
 ) WITHOUT ROWID;
 
-CREATE INDEX remote_failed ON remote_tasks (user) WHERE status <> 0;
+CREATE INDEX remote_failed ON remote_tasks (user) WHERE status IS NOT NULL;
 -- Local tasks in the order of their starts, as those of other hosts are listed: those that took long apart, and the
 -- others within ten minutes of their ends.
 CREATE INDEX history_long ON history (coalesce(starttime, endtime)) WHERE endtime - coalesce(starttime, endtime) >= 600;

@@ -68,6 +68,7 @@ fn upids() -> impl Strategy<Value = String> {
         Just("000000000000000F".to_owned()),
         any::<u64>().prop_map(|n| format!("{n:08X}"))
     ];
+    let pid = prop_oneof![4 => hex(1 << 22), 1 => hex(1 << 32), 1 => Just("003FFFFF".to_owned()), 1 => Just("00400000".to_owned())];
     let pstart = prop_oneof![4 => hex(1 << 30), 1 => odd];
     let start = prop_oneof![
         8 => (1_700_000_000u64..1_700_000_900).prop_map(|n| format!("{n:08X}")),
@@ -84,7 +85,7 @@ fn upids() -> impl Strategy<Value = String> {
     let comment = prop_oneof![9 => Just(""), 1 => Just("a comment")];
     let node = prop_oneof![Just("a"), Just("b"), Just("node-1.x")];
     let kind = prop_oneof![Just("vzdump"), Just("qmstart"), Just("x")];
-    (node, hex(1 << 32), pstart, counter, start, kind, id, user, comment).prop_map(
+    (node, pid, pstart, counter, start, kind, id, user, comment).prop_map(
         |(node, pid, pstart, counter, start, kind, id, user, comment)| {
             format!("UPID:{node}:{pid}:{pstart}:{counter}{start}:{kind}:{id}:{user}:{comment}")
         },

@@ -41,6 +41,10 @@ const SLOT: i64 = 600;
 const SAME_BOOT: i64 = 1 << 23;
 /// Boots kept of one node; tasks of more are kept all the same, in more bytes.
 const BOOTS: usize = 64;
+/// Bits of a row's `process` for the pid: Linux has none that takes more. With a start in the second in which its task
+/// says that it began, the rest fits into four bytes.
+const PID: u32 = 22;
+const PIDS: i64 = (1 << PID) - 1;
 /// Codes that are read together.
 const NEIGHBOURS: i64 = 256;
 /// Letters of a reason or an id that becomes a word, at most.
@@ -299,14 +303,13 @@ struct Coded {
     kind: i64,
     user: i64,
     id: Value,
-    pid: i64,
-    pstart: i64,
+    process: i64,
     duration: i64,
     status: Value,
     more: Value,
 }
 
-const COLUMNS: &str = "key, host, type, user, id, pid, pstart, duration, status, more";
+const COLUMNS: &str = "key, host, type, user, id, process, duration, status, more";
 
 fn coded(row: &SqlRow<'_>) -> rusqlite::Result<(i64, Coded)> {
     let task = Coded {
@@ -314,11 +317,10 @@ fn coded(row: &SqlRow<'_>) -> rusqlite::Result<(i64, Coded)> {
         kind: row.get(2)?,
         user: row.get(3)?,
         id: row.get(4)?,
-        pid: row.get(5)?,
-        pstart: row.get(6)?,
-        duration: row.get(7)?,
-        status: row.get(8)?,
-        more: row.get(9)?,
+        process: row.get(5)?,
+        duration: row.get(6)?,
+        status: row.get(7)?,
+        more: row.get(8)?,
     };
     Ok((row.get(0)?, task))
 }
@@ -326,6 +328,21 @@ fn coded(row: &SqlRow<'_>) -> rusqlite::Result<(i64, Coded)> {
 /// When the process of a task that starts then would have started, were the boot just then.
 fn ticks(start: i64, boot: i64) -> i64 {
     start.wrapping_mul(100).wrapping_sub(boot)
+}
+
+/// A pid, and how far its process's start is from what its node's boot lets expect, as one number, small if that is:
+/// 0, -1, 1, -2 … in the bits above the pid. None if it is too far, or the pid too large.
+fn process_of(pid: u32, off: i64) -> Option<i64> {
+    let folded = off.wrapping_shl(1) ^ (off >> 63);
+    let fits = off.unsigned_abs() < 1 << (61 - PID) && i64::from(pid) <= PIDS;
+    fits.then_some(folded << PID | i64::from(pid))
+}
+
+/// The two again.
+fn pid_and_off(process: i64) -> (u32, i64) {
+    let folded = process >> PID;
+    let off = (folded >> 1) ^ -(folded & 1);
+    (u32::try_from(process & PIDS).unwrap_or_default(), off)
 }
 
 /// Adds the tasks of one remote, within one transaction.
@@ -385,29 +402,21 @@ impl Adder<'_> {
             Id::Text(text) => self.word(&text)?.map_or_else(|| text.into(), |code| (-code).into()),
         };
         let status = match &end.outcome {
-            Outcome::Ok => 0.into(),
-            Outcome::Warnings(count) => i64::try_from(*count).map_or(i64::MAX >> 2, |n| n.min(i64::MAX >> 2)) * 4 + 1,
+            Outcome::Ok => Value::Null,
+            Outcome::Warnings(count) => {
+                (i64::try_from(*count).map_or(i64::MAX >> 2, |n| n.min(i64::MAX >> 2)) * 4 + 1).into()
+            }
             Outcome::Error(reason) => match self.word(reason)? {
-                Some(code) => code * 4 + 2,
-                None => return self.encoded(end, start, host, off, id, reason.clone().into(), more),
+                Some(code) => (code * 4 + 2).into(),
+                None => reason.clone().into(),
             },
-            Outcome::Unknown(reason) => self.codes.code(self.db, reason)? * 4 + 3,
+            Outcome::Unknown(reason) => (self.codes.code(self.db, reason)? * 4 + 3).into(),
         };
-        self.encoded(end, start, host, off, id, status.into(), more)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the columns of one row")]
-    fn encoded(
-        &self,
-        end: &RemoteEnd,
-        start: i64,
-        host: i64,
-        off: i64,
-        id: Value,
-        status: Value,
-        mut more: More,
-    ) -> rusqlite::Result<(i64, Coded)> {
-        let upid = &end.upid;
+        let process = process_of(upid.pid, off).unwrap_or_else(|| {
+            more.upid = Some(upid.as_str().to_owned());
+            // By these bits the same task is known when it comes again.
+            i64::from(upid.pid) & PIDS
+        });
         let counter = more.counter.take();
         let small = counter.and_then(|counter| i64::try_from(counter).ok());
         let more = match (more.is_empty(), counter, small) {
@@ -423,8 +432,7 @@ impl Adder<'_> {
             kind: self.codes.code(self.db, &upid.worker_type)?,
             user: self.codes.code(self.db, &signed_user(upid))?,
             id,
-            pid: upid.pid.into(),
-            pstart: off,
+            process,
             duration: end.endtime.saturating_sub(start),
             status,
             more,
@@ -475,8 +483,7 @@ impl Adder<'_> {
                         task.kind,
                         task.user,
                         task.id,
-                        task.pid,
-                        task.pstart,
+                        task.process,
                         task.duration,
                         task.status,
                         task.more
@@ -536,14 +543,14 @@ fn oldest_kept(db: &Connection, keep: u64) -> rusqlite::Result<Option<i64>> {
 /// What ended, from a row's number or text.
 fn outcome(db: &Connection, codes: &Codes, status: &Value) -> rusqlite::Result<Outcome> {
     Ok(match status {
-        Value::Integer(0) => Outcome::Ok,
+        Value::Null => Outcome::Ok,
         Value::Integer(code) => match code & 3 {
             1 => Outcome::Warnings((code >> 2).unsigned_abs()),
             2 => Outcome::Error(codes.text(db, code >> 2)?.to_string()),
             _ => Outcome::Unknown(codes.text(db, code >> 2)?.to_string()),
         },
         Value::Text(reason) => Outcome::Error(reason.clone()),
-        Value::Null | Value::Real(_) | Value::Blob(_) => Outcome::Unknown(String::new()),
+        Value::Real(_) | Value::Blob(_) => Outcome::Unknown(String::new()),
     })
 }
 
@@ -564,8 +571,8 @@ fn upid_of(db: &Connection, codes: &Codes, key: i64, task: &Coded) -> rusqlite::
     let (kind, user) = (codes.text(db, task.kind)?, codes.text(db, task.user)?);
     let id = id_of(db, codes, (&task.id).into())?;
     let start = key >> ORDINAL;
-    let pstart = task.pstart.wrapping_add(ticks(start, host.boot)).unsigned_abs();
-    let pid = u32::try_from(task.pid).unwrap_or_default();
+    let (pid, off) = pid_and_off(task.process);
+    let pstart = off.wrapping_add(ticks(start, host.boot)).unsigned_abs();
     let parts =
         Parts { node: &host.node, pid, pstart, counter: more.counter, start, kind: &kind, id: &id, user: &user };
     Ok(Some(parts.text()))
@@ -586,7 +593,7 @@ fn remote_task(db: &Connection, codes: &Codes, row: &SqlRow<'_>) -> rusqlite::Re
     let Some(host) = codes.host(db, row.get(1)?)? else { return Ok(None) };
     let (kind, user) = (codes.text(db, row.get(2)?)?, codes.text(db, row.get(3)?)?);
     let (mut more, mut counter) = (None, None);
-    match row.get_ref(9)? {
+    match row.get_ref(8)? {
         ValueRef::Null => {}
         ValueRef::Integer(number) => counter = u64::try_from(number).ok(),
         other => more = Some(Box::new(more_of(other))),
@@ -596,15 +603,16 @@ fn remote_task(db: &Connection, codes: &Codes, row: &SqlRow<'_>) -> rusqlite::Re
         Some(text) => text,
         None => {
             let id = id_of(db, codes, row.get_ref(4)?)?;
-            let pstart = row.get::<_, i64>(6)?.wrapping_add(ticks(start, host.boot)).unsigned_abs();
+            let (pid, off) = pid_and_off(row.get(5)?);
+            let pstart = off.wrapping_add(ticks(start, host.boot)).unsigned_abs();
             let counter = counter.or_else(|| more.as_ref().and_then(|more| more.counter));
             let node = &*host.node;
-            Parts { node, pid: row.get(5)?, pstart, counter, start, kind: &kind, id: &id, user: &user }.text()
+            Parts { node, pid, pstart, counter, start, kind: &kind, id: &id, user: &user }.text()
         }
     };
-    let outcome = match row.get_ref(8)? {
-        ValueRef::Integer(0) => Outcome::Ok,
-        _ => outcome(db, codes, &row.get(8)?)?,
+    let outcome = match row.get_ref(7)? {
+        ValueRef::Null => Outcome::Ok,
+        _ => outcome(db, codes, &row.get(7)?)?,
     };
     Ok(Some(RemoteTask {
         ordinal: key & ORDINALS,
@@ -614,7 +622,7 @@ fn remote_task(db: &Connection, codes: &Codes, row: &SqlRow<'_>) -> rusqlite::Re
         user,
         upid,
         start,
-        endtime: start.saturating_add(row.get(7)?),
+        endtime: start.saturating_add(row.get(6)?),
         outcome,
         more,
     }))
@@ -996,9 +1004,8 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
     {
         let mut there =
             db.prepare(&format!("SELECT {COLUMNS} FROM remote_tasks WHERE key BETWEEN ?1 AND ?2 ORDER BY key"))?;
-        let mut insert = db.prepare(&format!(
-            "INSERT INTO remote_tasks ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
-        ))?;
+        let mut insert =
+            db.prepare(&format!("INSERT INTO remote_tasks ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"))?;
         for start in order {
             let tasks = seconds.remove(&start).unwrap_or_default();
             let some = adder.add(tasks, start, &mut there, &mut insert)?;
@@ -1173,10 +1180,10 @@ fn remote_rows(
     if !filter.results.is_empty() {
         // Said apart, so that SQLite sees that the index of what failed will do.
         if !filter.results.contains(&Class::Ok) {
-            term("status <> 0", vec![]);
+            term("status IS NOT NULL", vec![]);
         }
         let of = |class: &Class| match class {
-            Class::Ok => "status = 0",
+            Class::Ok => "status IS NULL",
             Class::Warnings => "status & 3 = 1 AND typeof(status) = 'integer'",
             Class::Error => "(status & 3 = 2 OR typeof(status) = 'text')",
             Class::Unknown => "status & 3 = 3 AND typeof(status) = 'integer'",
