@@ -6,7 +6,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -49,8 +49,10 @@ const PIDS: i64 = (1 << PID) - 1;
 const NEIGHBOURS: i64 = 256;
 /// Letters of a reason or an id that becomes a word, at most.
 const LONGEST_WORD: usize = 200;
-/// Pages of a WAL that the one who commits copies back; SQLite's own default.
-const CHECKPOINT_PAGES: i64 = 1_000;
+/// KiB of pages that one who adds tasks keeps in memory, if so many are read. A thousand that come late change more than
+/// a thousand pages; with SQLite's usual 2,000 KiB many would be written, read and written again before they are
+/// committed, and read again for the next thousand.
+const CHANGED: i64 = 32_000;
 /// Tasks deleted in one transaction: so few that nobody who wants to write waits for long.
 const SLICE: i64 = 4_000;
 
@@ -353,13 +355,13 @@ struct Adder<'a> {
     /// Of each node: code and boot.
     hosts: HashMap<String, Vec<(i64, i64)>>,
     /// Texts that this batch has more than once: frequent ones.
-    frequent: HashSet<String>,
-    counts: HashMap<i64, i64>,
+    frequent: HashSet<&'a str>,
+    counts: BTreeMap<i64, i64>,
 }
 
 impl Adder<'_> {
     fn host(&mut self, node: &str, start: i64, pstart: i64) -> rusqlite::Result<(i64, i64)> {
-        let list = self.hosts.entry(node.to_owned()).or_default();
+        let list = self.hosts.get(node).map(Vec::as_slice).unwrap_or_default();
         let off = |boot: i64| pstart.wrapping_sub(ticks(start, boot));
         let nearest = list.iter().min_by_key(|(_, boot)| off(*boot).unsigned_abs()).copied();
         if let Some((code, boot)) = nearest
@@ -371,7 +373,7 @@ impl Adder<'_> {
         let sql = "INSERT INTO remote_hosts (remote, node, boot) VALUES (?1, ?2, ?3)";
         self.db.execute(sql, params![self.remote, node, boot])?;
         let code = self.db.last_insert_rowid();
-        list.push((code, boot));
+        self.hosts.entry(node.to_owned()).or_default().push((code, boot));
         Ok((code, 0))
     }
 
@@ -443,26 +445,33 @@ impl Adder<'_> {
     /// Adds the tasks that started in one second, or changes what is known of them.
     fn add(
         &mut self,
-        tasks: Vec<(String, Coded)>,
-        start: i64,
+        tasks: &[(i64, &str, Coded)],
+        ours: &HashSet<i64>,
         there: &mut Statement<'_>,
         insert: &mut Statement<'_>,
     ) -> rusqlite::Result<Added> {
         let mut added = Added::default();
-        let first = start << ORDINAL;
-        let found = there.query_map([first, first | ORDINALS], coded)?.collect::<rusqlite::Result<Vec<_>>>()?;
-        let mut next = found.last().map_or(first, |(key, _)| key + 1);
+        let Some(first) = tasks.first().map(|(start, ..)| start << ORDINAL) else { return Ok(added) };
+        let mut next = first;
+        // Only what has the pid of one of these can be one of these: the UPIDs of others need not be made.
+        let mut pids: Vec<i64> = tasks.iter().map(|(_, _, task)| task.process & PIDS).collect();
+        pids.sort_unstable();
         let mut known: HashMap<String, (i64, Coded)> = HashMap::new();
-        let ours: HashSet<i64> = self.hosts.values().flatten().map(|(code, _)| *code).collect();
-        for (key, task) in found {
-            if ours.contains(&task.host)
-                && let Some(text) = upid_of(self.db, self.codes, key, &task)?
-            {
-                known.insert(text, (key, task));
+        let mut rows = there.query([first, first | ORDINALS])?;
+        while let Some(row) = rows.next()? {
+            let key: i64 = row.get(0)?;
+            next = key + 1;
+            if pids.binary_search(&(row.get::<_, i64>(2)? & PIDS)).is_ok() && ours.contains(&row.get(1)?) {
+                let sql = format!("SELECT {COLUMNS} FROM remote_tasks WHERE key = ?1");
+                let (key, task) = self.db.prepare(&sql)?.query_row([key], coded)?;
+                if let Some(text) = upid_of(self.db, self.codes, key, &task)? {
+                    known.insert(text, (key, task));
+                }
             }
         }
-        for (upid, task) in tasks {
-            match known.get(&upid) {
+        drop(rows);
+        for (_, upid, task) in tasks {
+            match known.get(*upid) {
                 Some((key, before)) => {
                     let same = before.duration == task.duration
                         && before.more == task.more
@@ -471,7 +480,7 @@ impl Adder<'_> {
                         let sql = "UPDATE remote_tasks SET duration = ?2, status = ?3, more = ?4 WHERE key = ?1";
                         self.db.execute(sql, params![key, task.duration, task.status, task.more])?;
                         added.changed += 1;
-                        known.insert(upid, (*key, task));
+                        known.insert((*upid).to_owned(), (*key, task.clone()));
                     }
                 }
                 // More than 262,144 in one second are no tasks that anybody ran.
@@ -489,7 +498,10 @@ impl Adder<'_> {
                         task.more
                     ])?;
                     *self.counts.entry((next >> ORDINAL) / SLOT).or_default() += 1;
-                    known.insert(upid, (next, task));
+                    // Alone in its second, it cannot come again.
+                    if tasks.len() > 1 {
+                        known.insert((*upid).to_owned(), (next, task.clone()));
+                    }
                     next += 1;
                     added.new += 1;
                 }
@@ -499,19 +511,20 @@ impl Adder<'_> {
     }
 }
 
-fn store_counts(db: &Connection, counts: &HashMap<i64, i64>) -> rusqlite::Result<()> {
-    let mut count = db.prepare(
-        "INSERT INTO remote_counts (slot, count) VALUES (?1, ?2)
-         ON CONFLICT (slot) DO UPDATE SET count = count + excluded.count",
-    )?;
+fn store_counts(db: &Connection, counts: &BTreeMap<i64, i64>) -> rusqlite::Result<()> {
+    // What comes late changes hundreds of counts that are there, and an upsert takes more than twice as long for each.
+    let mut change = db.prepare("UPDATE remote_counts SET count = count + ?2 WHERE slot = ?1")?;
+    let mut make = db.prepare("INSERT INTO remote_counts (slot, count) VALUES (?1, ?2)")?;
     for (slot, more) in counts {
-        count.execute([slot, more])?;
+        if change.execute([slot, more])? == 0 {
+            make.execute([slot, more])?;
+        }
     }
     Ok(())
 }
 
 fn delete_keys(db: &Connection, keys: &[i64]) -> rusqlite::Result<()> {
-    let mut counts: HashMap<i64, i64> = HashMap::new();
+    let mut counts: BTreeMap<i64, i64> = BTreeMap::new();
     let mut delete = db.prepare("DELETE FROM remote_tasks WHERE key = ?1")?;
     for key in keys {
         delete.execute([key])?;
@@ -841,15 +854,18 @@ impl Store {
     pub fn add_remote_tasks(&mut self, remote: i64, batch: &Batch) -> Result<Added> {
         let codes = std::mem::take(&mut self.codes);
         // A checkpoint of what a late batch changes takes longer than the batch: see `Store::checkpoint`.
-        let paused = self.db.pragma_update(None, "wal_autocheckpoint", 0);
+        let usual: i64 = self
+            .db
+            .pragma_query_value(None, "wal_autocheckpoint", |row| row.get(0))
+            .and_then(|pages| self.db.pragma_update(None, "wal_autocheckpoint", 0).map(|()| pages))
+            .map_err(self.failed("update"))?;
+        self.db.pragma_update(None, "cache_size", -CHANGED).map_err(self.failed("update"))?;
         let added = self.write("add tasks of a remote to", |tx| add_in(tx, &codes, remote, batch));
         if added.is_err() {
             codes.forget();
         }
         self.codes = codes;
-        if paused.is_ok() {
-            self.db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(self.failed("update"))?;
-        }
+        self.db.pragma_update(None, "wal_autocheckpoint", usual).map_err(self.failed("update"))?;
         added
     }
 
@@ -985,40 +1001,45 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
     }
     let mut seen: HashSet<&str> = HashSet::new();
     let texts = batch.ended.iter().flat_map(|end| [Some(end.upid.raw_id.as_str()), end.outcome.reason()]);
-    let frequent = texts.flatten().filter(|text| !seen.insert(text)).map(str::to_owned).collect();
-    let mut adder = Adder { db, codes, remote, hosts, frequent, counts: HashMap::new() };
+    let frequent = texts.flatten().filter(|text| !seen.insert(text)).collect();
+    let mut adder = Adder { db, codes, remote, hosts, frequent, counts: BTreeMap::new() };
 
     // Those that its host forgot: how they ended nobody will tell.
     let mut ended: Vec<&RemoteEnd> = batch.ended.iter().collect();
     let lost = if batch.whole || batch.anew { lost_in(db, remote, batch)? } else { vec![] };
     ended.extend(&lost);
 
-    let mut seconds: HashMap<i64, Vec<(String, Coded)>> = HashMap::new();
+    let mut tasks: Vec<(i64, &str, Coded)> = vec![];
     for end in &ended {
         let (start, task) = adder.encode(end)?;
-        seconds.entry(start).or_default().push((end.upid.as_str().to_owned(), task));
+        tasks.push((start, end.upid.as_str(), task));
     }
-    let mut order: Vec<i64> = seconds.keys().copied().collect();
-    order.sort_unstable();
+    tasks.sort_by_key(|(start, ..)| *start);
+    let ours: HashSet<i64> = adder.hosts.values().flatten().map(|(code, _)| *code).collect();
     let mut added = Added::default();
     {
         let mut there =
-            db.prepare(&format!("SELECT {COLUMNS} FROM remote_tasks WHERE key BETWEEN ?1 AND ?2 ORDER BY key"))?;
+            db.prepare("SELECT key, host, process FROM remote_tasks WHERE key BETWEEN ?1 AND ?2 ORDER BY key")?;
         let mut insert =
             db.prepare(&format!("INSERT INTO remote_tasks ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"))?;
-        for start in order {
-            let tasks = seconds.remove(&start).unwrap_or_default();
-            let some = adder.add(tasks, start, &mut there, &mut insert)?;
+        for second in tasks.chunk_by(|a, b| a.0 == b.0) {
+            let some = adder.add(second, &ours, &mut there, &mut insert)?;
             added.new += some.new;
             added.changed += some.changed;
             added.refused += some.refused;
         }
+        // Few run; to look for each that ended would take longer.
+        let mut active = db.prepare("SELECT upid FROM remote_active WHERE remote = ?1")?;
+        let active = active.query_map([remote], |row| row.get(0))?.collect::<rusqlite::Result<HashSet<String>>>()?;
         let mut delete = db.prepare("DELETE FROM remote_active WHERE remote = ?1 AND upid = ?2")?;
-        for end in &ended {
+        for end in ended.iter().filter(|end| active.contains(end.upid.as_str())) {
             delete.execute(params![remote, end.upid.as_str()])?;
         }
         // A task that is told of as running and as ended has ended: it did so while its host answered.
-        let over: HashSet<&str> = ended.iter().map(|end| end.upid.as_str()).collect();
+        let over: HashSet<&str> = match batch.running.is_empty() {
+            true => HashSet::new(),
+            false => ended.iter().map(|end| end.upid.as_str()).collect(),
+        };
         let mut run = db.prepare(
             "INSERT INTO remote_active (remote, upid, start, seen, detail) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO UPDATE SET seen = excluded.seen, detail = excluded.detail",
