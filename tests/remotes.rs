@@ -3,12 +3,20 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{
+        AtomicBool, AtomicU64,
+        Ordering::{Relaxed, SeqCst},
+    },
+    thread,
+    time::Duration,
+};
 
 use proptest::prelude::*;
 use support::World;
 use taskwatcher::{
-    io::store::{Batch, Listed, Store},
+    io::store::{Batch, Listed, Patience, Store},
     model::{
         query::{Filter, Place, StartQuery},
         remote::{More, RemoteEnd, RemoteRun, Source},
@@ -334,4 +342,66 @@ fn what_is_old_is_forgotten_by_time_and_by_number() {
     assert_eq!(left(&store), []);
     assert_eq!(listed(&store, &all()).len(), 119, "our own stay");
     world.is_whole();
+}
+
+/// No clock is asked, as a machine may be busy: a reader who would not wait for anybody is never refused, and reads
+/// whole pages while a write is under way.
+#[test]
+fn readers_wait_neither_for_what_a_sync_adds_nor_for_what_it_forgets() {
+    let world = World::new();
+    let id = remote(&mut world.store(), "one");
+    // Odd while something is written.
+    let (writes, inside) = (AtomicU64::new(0), [AtomicU64::new(0), AtomicU64::new(0)]);
+    let enough = || inside.iter().all(|reads| reads.load(Relaxed) >= 20);
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // Whatever happens here, the reader must come to its end.
+            let _over = Over(&over);
+            let mut store = world.store();
+            let write = |work: &mut dyn FnMut()| {
+                writes.fetch_add(1, SeqCst);
+                work();
+                writes.fetch_add(1, SeqCst);
+            };
+            // Some more than once: a reader may have been asleep.
+            for round in (0..300i64).take_while(|_| !enough()) {
+                let ends = (0..5_000i64).map(|n| {
+                    let start = 1_700_000_000 + (round * 5_000 + n) * 7_919 % 86_400;
+                    let number = round * 5_000 + n;
+                    end(&format!("UPID:n:{number:08X}:00000010:{start:08X}:backup:{n}:root@pam:"), 9, Outcome::Ok)
+                });
+                let batch = batch(ends.collect());
+                write(&mut || assert_eq!(store.add_remote_tasks(id, &batch).unwrap().new, 5_000));
+                store.checkpoint().unwrap();
+                write(&mut || {
+                    store.forget_remote_tasks(None, Some(10_000)).unwrap();
+                });
+            }
+        });
+        let store = Store::open(&world.db(), Patience { limit: Duration::ZERO, ..Patience::USUAL }).unwrap();
+        while !over.load(SeqCst) {
+            for offset in [0, 4_000] {
+                let before = writes.load(SeqCst);
+                let page = store.page_by_start(&StartQuery { offset, limit: 500, ..all() }).unwrap();
+                let places: Vec<Place> = page.rows.iter().map(Listed::place).collect();
+                assert!(places.windows(2).all(|pair| pair[0] > pair[1]));
+                if before % 2 == 1 && writes.load(SeqCst) == before && !places.is_empty() {
+                    // Every other write forgets.
+                    inside[usize::from(before % 4 == 3)].fetch_add(1, Relaxed);
+                }
+            }
+        }
+        drop(store);
+    });
+    assert!(enough(), "{inside:?} pages were read while something was added, and while something was forgotten");
+    world.is_whole();
+}
+
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
 }
