@@ -4,9 +4,11 @@ use crate::Size;
 use crate::report::{Result, Row, median, ms};
 use crate::workshop::{Workshop, quiet, repeat};
 use rusqlite::{Connection, params};
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use taskwatcher::io::store::{Batch, Patience, Store};
 use taskwatcher::model::query::{Filter, StartQuery};
@@ -21,6 +23,10 @@ const SPAN: i64 = 7 * 86_400;
 const NOW: i64 = 1_795_500_000;
 const RUNNING: i64 = 200;
 const PAGE: usize = 500;
+/// Pages that 1,000 tasks change which come days late: each one of its own, and some that are too full.
+const LATE_PAGES: u64 = 1_200;
+/// Bytes of a page of a database.
+const PAGE_BYTES: u64 = 4_096;
 /// Who is asked for: one who fails now and then.
 const USER: &str = "backup@pbs!nightly";
 
@@ -197,6 +203,70 @@ fn fill(folder: &Path, tasks: i64) -> Result<(PathBuf, Store, Vec<i64>, Plain)> 
     Ok((ours, store, ids, plain))
 }
 
+/// What the disk takes for a late batch whatever writes it: so many pages read here and there in a file, and written
+/// one after another to another, each with a head as the WAL has it, and flushed once. In milliseconds.
+fn bare_pages(db: &Path, to: &Path, pages: u64, dice: &mut Dice) -> Result<f64> {
+    let from = File::open(db)?;
+    let there = i64::try_from(from.metadata()?.len() / PAGE_BYTES)?;
+    let to = OpenOptions::new().create(true).truncate(false).write(true).open(to)?;
+    let (head, mut page) = ([1u8; 24], vec![0u8; usize::try_from(PAGE_BYTES)?]);
+    let begin = Instant::now();
+    for number in 0..pages {
+        from.read_exact_at(&mut page, dice.below(there).unsigned_abs() * PAGE_BYTES)?;
+        let at = number * (PAGE_BYTES + 24);
+        to.write_all_at(&head, at)?;
+        to.write_all_at(&page, at + 24)?;
+    }
+    to.sync_data()?;
+    Ok(ms(begin.elapsed()))
+}
+
+/// The longest and the middle wait for a page, in milliseconds, until `done` says that it is enough.
+fn waits(db: &Path, mut done: impl FnMut(usize) -> bool) -> Result<(f64, f64)> {
+    let store = Store::open(db, Patience::USUAL)?;
+    let far = StartQuery { offset: 10_000, ..query() };
+    let mut times = vec![];
+    while !done(times.len()) {
+        for query in [&query(), &far] {
+            let begin = Instant::now();
+            store.page_by_start(query)?;
+            times.push(ms(begin.elapsed()));
+        }
+    }
+    Ok((times.iter().copied().fold(0.0, f64::max), median(&times)))
+}
+
+/// The same with nobody else there, and while a sync adds so many times 5,000 tasks and forgets as many.
+fn waits_beside_a_sync(db: &Path, ids: &[i64], times: i64) -> Result<[(f64, f64); 2]> {
+    let idle = waits(db, |reads| reads >= 1_000)?;
+    let over = AtomicBool::new(false);
+    let sync = || -> Result<()> {
+        let mut store = Store::open(db, Patience::USUAL)?;
+        let keep = u64::try_from(store.remote_sizes()?.values().sum::<i64>())?;
+        let mut dice = Dice(0x0123_4567_89AB_CDEF);
+        for (round, id) in (0..times).zip(ids.iter().cycle()) {
+            // Half of them new, half of them late by up to three days.
+            let start = |n: i64| if n % 2 == 0 { NOW + round * 900 + n / 10 } else { NOW - n * 3 * 86_400 / 5_000 };
+            let ended = (0..5_000).map(|n| task(&mut dice, round % REMOTES, start(n))).collect();
+            store.add_remote_tasks(*id, &Batch { ended, now: NOW, ..Batch::default() })?;
+            store.checkpoint()?;
+            store.forget_remote_tasks(None, Some(keep))?;
+        }
+        Ok(())
+    };
+    let (synced, busy) = std::thread::scope(|scope| {
+        let sync = scope.spawn(|| {
+            let synced = sync();
+            over.store(true, Ordering::Release);
+            synced
+        });
+        let busy = waits(db, |_| over.load(Ordering::Acquire));
+        (sync.join(), busy)
+    });
+    synced.map_err(|_| "the sync beside the reader panicked")??;
+    Ok([idle, busy?])
+}
+
 fn megabytes(db: &Path) -> Result<f64> {
     let connection = Connection::open(db)?;
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
@@ -251,6 +321,7 @@ pub fn all(shop: &Workshop, size: Size) -> Result<Vec<Row>> {
 
     let mut dice = Dice(0xDEAD_BEEF_1234_5678);
     let (mut fresh, mut late, mut after, mut texts_fresh) = (vec![], vec![], vec![], vec![]);
+    let (mut texts_late, mut bare, mut places) = (vec![], vec![], Dice(0xBA5E_1E55_0000_0001));
     for round in 0..few as i64 {
         let remote = round % REMOTES;
         let id = ids[remote as usize];
@@ -272,6 +343,10 @@ pub fn all(shop: &Workshop, size: Size) -> Result<Vec<Row>> {
         let begin = Instant::now();
         store.add_remote_tasks(id, &old)?;
         late.push(ms(begin.elapsed()));
+        let begin = Instant::now();
+        plain.add(remote, &old.ended)?;
+        texts_late.push(ms(begin.elapsed()));
+        bare.push(bare_pages(&db, &folder.join("bare"), LATE_PAGES, &mut places)?);
         // As a sync does it when others wait for nothing any more.
         store.checkpoint()?;
         store.add_remote_tasks(id, &batch(NOW + round * 900 + 400, 400, 2_000))?;
@@ -281,7 +356,9 @@ pub fn all(shop: &Workshop, size: Size) -> Result<Vec<Row>> {
     }
     row("500 at offset 0 just after 2,000 were added", median(&after), "µs", None, "≤ 300 µs", 300.0);
     row("add 1,000 that ended just now, durable", median(&fresh), "ms", Some(median(&texts_fresh)), "≤ 5 ms", 5.0);
-    row("add 1,000 that come days late, durable", median(&late), "ms", None, "≤ 12 ms", 12.0);
+    row("add 1,000 that come days late, durable", median(&late), "ms", Some(median(&texts_late)), "≤ 12 ms", 12.0);
+    let [(idle, _), (longest, middle)] = waits_beside_a_sync(&db, &ids, if few > 5 { 60 } else { 4 })?;
+    row("the longest wait for a page while a sync adds and forgets", longest, "ms", None, "≤ 50 ms", 50.0);
 
     let offset = deep.to_string();
     let args = ["history", "--all-remotes", "--limit", "500", "--jsonl", "--offset", &offset];
@@ -297,6 +374,14 @@ pub fn all(shop: &Workshop, size: Size) -> Result<Vec<Row>> {
     if let Some(last) = rows.last_mut() {
         last.details = vec![
             format!("{found} failed tasks of that user"),
+            format!(
+                "1,000 late tasks change some {LATE_PAGES} pages; to read so many here and there, and to write and flush \
+                 them, without a database took {:.1} ms",
+                median(&bare)
+            ),
+            format!(
+                "a page beside a sync took {middle:.1} ms as a rule; the longest wait with nobody else there was {idle:.1} ms"
+            ),
             format!("{tasks} tasks of {REMOTES} remotes were added to both databases in {:.0} s", filled.as_secs_f64()),
         ];
     }
