@@ -942,6 +942,16 @@ impl Store {
             let (pass, take) = if alone { (std::mem::take(&mut skip), wanted) } else { (0, count) };
             let mut rows = remote_rows(&tx, &self.codes, &query, take, pass)?;
             if !alone {
+                // Of our own only those are needed that stand before the last of these, if these are enough.
+                if rows.len() >= count
+                    && let Some(last) = rows.last().map(|row| row.place().start)
+                {
+                    let filter = &mut query.filter;
+                    match query.reverse {
+                        false => filter.since = Some(filter.since.map_or(last, |since| since.max(last))),
+                        true => filter.until = Some(filter.until.map_or(last, |until| until.min(last))),
+                    }
+                }
                 let ours = local_rows(&tx, &query, count)?;
                 if !ours.is_empty() {
                     rows.extend(ours);
@@ -1282,11 +1292,14 @@ fn local_rows(db: &Connection, query: &StartQuery, count: usize) -> rusqlite::Re
     let mut found: Vec<HistoryRow> = vec![];
     // Short ones, by their ends.
     let near = format!("endtime - {START} < {SLOT}");
-    let bound = match (query.after, query.reverse) {
-        (Some(after), false) => format!("endtime < {}", after.start.saturating_add(SLOT)),
-        (Some(after), true) => format!("endtime >= {}", after.start),
-        (None, _) => String::new(),
+    let (first, last) = match (query.after, query.reverse) {
+        (Some(after), false) => (filter.since, Some(filter.until.map_or(after.start, |until| until.min(after.start)))),
+        (Some(after), true) => (Some(filter.since.map_or(after.start, |since| since.max(after.start))), filter.until),
+        (None, _) => (filter.since, filter.until),
     };
+    let first = first.map(|start| format!("endtime >= {start}"));
+    let last = last.map(|start| format!("endtime < {}", start.saturating_add(SLOT)));
+    let bound = first.into_iter().chain(last).collect::<Vec<_>>().join(" AND ");
     {
         let sql = format!("{SELECT_HISTORY}{} ORDER BY endtime {order}, id {order}", both(&near, &bound));
         let mut statement = db.prepare(&sql)?;
