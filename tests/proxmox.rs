@@ -12,98 +12,13 @@ use std::{
     time::Duration,
 };
 
-use host::{Crowd, Fault, Job, Proxmox, SECRET, TOKEN, done, runs, upid};
+use host::{Crowd, Fault, Proxmox, SECRET, START, TOKEN, done, many, runs, tells, upid};
 use serde_json::{Value, json};
 use support::{
-    Program, Ran, World,
+    World,
     desk::{CRASH_AT, KILLED},
-    eventually, timed, until,
+    timed, until,
 };
-
-/// A day in November 2026.
-const START: i64 = 1_795_000_000;
-
-impl World {
-    fn secret(&self) -> String {
-        let path = self.path("secret");
-        fs::write(&path, format!("{SECRET}\n")).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
-    fn adding<'w>(&'w self, name: &str, kind: &str, host: &Proxmox) -> Program<'w> {
-        let url = host.url();
-        self.control(["remote", "add", name, kind, &url, "--token", TOKEN, "--secret-file", &self.secret()])
-            .env("SSL_CERT_FILE", self.path("no.pem"))
-    }
-
-    fn add(&self, name: &str, host: &Proxmox) {
-        let kind = if host.state().nodes.contains_key("localhost") { "--pbs" } else { "--pve" };
-        self.adding(name, kind, host).arg("--fingerprint").arg(&host.fingerprint).run().silent(0);
-    }
-
-    fn sync(&self, args: &[&str]) -> Ran {
-        self.control(["remote", "sync"].iter().chain(args)).run()
-    }
-
-    /// The UPIDs of all that ended on remotes, as the list has them, without the names of their remotes.
-    fn listed(&self) -> Vec<String> {
-        let mut upids = vec![];
-        let mut after: Option<String> = None;
-        loop {
-            let mut args = vec!["history", "--all-remotes", "--limit", "700"];
-            if let Some(after) = &after {
-                args.extend(["--after", after]);
-            }
-            let page = self.json(&args);
-            let rows = page["rows"].as_array().unwrap().iter().filter(|row| !row["remote"].is_null());
-            upids.extend(rows.map(|row| row["upid"].as_str().unwrap().split_once('!').unwrap().1.to_owned()));
-            match page["next"].as_str() {
-                Some(next) => after = Some(next.to_owned()),
-                None => return upids,
-            }
-        }
-    }
-
-    fn running(&self) -> Vec<Value> {
-        self.json(&["list", "--all-remotes"]).as_array().unwrap().clone()
-    }
-
-    #[track_caller]
-    fn same_as_on(&self, hosts: &[&Proxmox]) {
-        let listed = self.listed();
-        let there: BTreeSet<String> = hosts.iter().flat_map(|host| host.ended()).collect();
-        let here: BTreeSet<String> = listed.iter().cloned().collect();
-        assert_eq!(there.difference(&here).collect::<Vec<_>>(), Vec::<&String>::new(), "no gap");
-        assert_eq!(here.difference(&there).collect::<Vec<_>>(), Vec::<&String>::new(), "nothing invented");
-        assert_eq!(listed.len(), here.len(), "no double");
-        self.is_sound();
-    }
-
-    fn remote(&self, name: &str) -> Value {
-        let list = self.json(&["remote", "list"]);
-        list.as_array().unwrap().iter().find(|remote| remote["name"] == name).unwrap().clone()
-    }
-}
-
-/// It exits so, and all of these stand in what it prints and says.
-#[track_caller]
-fn tells(ran: Ran, code: i32, words: &[&str]) -> Ran {
-    let all = format!("{}{}", String::from_utf8_lossy(&ran.out), ran.err);
-    assert_eq!(ran.code, code, "{all}");
-    words.iter().for_each(|word| assert!(all.contains(word), "{word:?} is missing in {all:?}"));
-    ran
-}
-
-/// Tasks of a node that have ended, a second after each other.
-fn many(node: &str, count: u32) -> Vec<Job> {
-    let job = |n: u32| {
-        let start = START + i64::from(n);
-        let status = if n.is_multiple_of(25) { "job errors" } else { "OK" };
-        done(upid(node, n, start, "vzdump", &format!("{}", 100 + n % 7)), start + 5, status)
-    };
-    (0..count).map(job).collect()
-}
 
 #[test]
 fn a_cluster_and_a_backup_server_stand_in_one_list_with_our_own_tasks() {
@@ -229,14 +144,6 @@ fn a_long_task_a_late_one_and_one_that_left_the_list_are_not_lost() {
     assert_eq!(world.listed().last(), Some(&later));
     tells(world.sync(&["--since", "1h"]), 2, &["--refetch"]);
     world.is_sound();
-}
-
-impl Ran {
-    #[track_caller]
-    fn silent_err(self, code: i32) -> Ran {
-        assert_eq!((self.code, self.err.as_str()), (code, ""), "{self:?}");
-        self
-    }
 }
 
 #[test]
@@ -414,22 +321,6 @@ fn the_last_contact_is_when_a_host_told_something() {
     let contact = contact.as_i64().unwrap();
     assert_eq!((&state["contact"], &state["tried"]), (&json!(contact + 50), &json!(contact + 100)));
     assert_eq!(world.listed().len(), 2);
-}
-
-#[test]
-fn a_wait_ends_in_time_although_its_host_says_nothing() {
-    let world = World::new();
-    let pve = Proxmox::pve();
-    let live = upid("n", 1, START, "vzdump", "5");
-    pve.node("n", |node| node.jobs.push(runs(live.clone())));
-    world.add("pve", &pve);
-    pve.change(|state| state.fault = Some(Fault::Hangs));
-    let named: Vec<String> = (1..=20).map(|n| format!("pve!{}", upid("n", n, START, "vzdump", "5"))).collect();
-    let wait = || world.control(["wait", "--timeout", "1"].into_iter().chain(named.iter().map(String::as_str))).run();
-    let (ran, took) = timed(wait);
-    let ran = tells(ran, 124, &["remote pve: no answer within 1 s\n", "has not ended"]);
-    assert_eq!(ran.err.lines().count(), 21, "{}", ran.err);
-    assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 #[test]
@@ -631,158 +522,4 @@ fn a_long_sync_shows_on_a_terminal_how_far_it_is_and_cleans_up() {
     let left = seen.rsplit("\x1b[2K").next().unwrap();
     assert!(seen.contains("remote a: 7 new") && !left.contains("remotes,"), "{seen:?}");
     world.same_as_on(&[&hosts[0], &hosts[1]]);
-}
-
-#[test]
-fn logs_are_read_whole_whatever_each_product_calls_their_first_line() {
-    let world = World::new();
-    let (pve, pbs) = (Proxmox::pve(), Proxmox::pbs());
-    let lines: Vec<String> = (1..=20).map(|n| format!("line {n}")).collect();
-    let (far, stored) = (upid("n", 1, START, "vzdump", "1"), upid("pbs", 2, START, "verify", "tank"));
-    for (host, node, upid) in [(&pve, "n", &far), (&pbs, "localhost", &stored)] {
-        host.node(node, |node| node.jobs = vec![Job { log: lines.clone(), ..done(upid.clone(), START + 1, "OK") }]);
-    }
-    world.add("pve", &pve);
-    world.add("pbs", &pbs);
-    for task in [format!("pve!{far}"), format!("pbs!{stored}")] {
-        let log = |args: &[&str]| world.control(["log", &task].iter().chain(args)).run().silent(0).text().to_owned();
-        assert_eq!(log(&[]).lines().collect::<Vec<_>>(), lines, "{task}");
-        assert_eq!(log(&["--limit", "3"]), "line 1\nline 2\nline 3\n", "{task}");
-        assert_eq!(log(&["--start", "7", "--limit", "1"]), "line 8\n", "{task}");
-        assert_eq!(log(&["--start", "18", "--limit", "9"]), "line 19\nline 20\n", "{task}");
-        assert_eq!(log(&["--tail", "2"]), "line 19\nline 20\n", "{task}");
-        assert_eq!(log(&["--start", "20"]), "", "{task}");
-        let last = world.json(&["show", &task])["lastlines"].clone();
-        assert_eq!(last, json!(lines[15..]), "{task}");
-    }
-    // One that has printed nothing yet.
-    let quiet = upid("n", 3, START, "qmstart", "1");
-    pve.node("n", |node| node.jobs.push(Job { log: vec![], ..runs(quiet.clone()) }));
-    assert_eq!(world.json(&["show", &format!("pve!{quiet}")])["lastlines"], json!([]));
-    let follower = world.control(["log", &format!("pve!{quiet}"), "--follow"]).spawn();
-    pve.asked();
-    until("it to look", || pve.state().asked.iter().any(|line| line.contains("/log?")));
-    pve.node("n", |node| {
-        node.jobs[1].log.extend(["first".to_owned(), "TASK OK".to_owned()]);
-        node.jobs[1].end = Some((START + 100, "OK".into()));
-    });
-    assert_eq!(follower.wait().text(), "first\nTASK OK\n");
-    // One whose log is not there is none that printed an error.
-    let gone = |host: &str, upid: &str| world.control(["log", &format!("{host}!{upid}")]).run();
-    tells(gone("pve", &upid("n", 8, START, "x", "")), 1, &["remote pve: ", "no such task"]);
-    tells(gone("pbs", &upid("pbs", 8, START, "x", "")), 1, &["remote pbs: it answers with status 400: No such file"]);
-}
-
-/// The name by which lists call it.
-fn short(remote: &str, upid: &str) -> String {
-    let fields: Vec<&str> = upid.split(':').collect();
-    format!("{remote}!{}:{}", fields[4], fields[2])
-}
-
-#[test]
-fn tasks_are_shown_read_waited_for_and_ended_there() {
-    let world = World::new();
-    let (pve, pbs) = (Proxmox::pve(), Proxmox::pbs());
-    let (ended, live) = (upid("n", 1, START, "vzdump", "100"), upid("n", 2, START + 5, "qmigrate", "101"));
-    let mut job = done(ended.clone(), START + 60, "job errors");
-    job.log = (1..=12_000).map(|n| format!("line {n}")).collect();
-    job.log.push("TASK ERROR: job \u{1b}[2Jerrors".into());
-    pve.node("n", |node| node.jobs = vec![job, runs(live.clone())]);
-    let stored = upid("pbs", 3, START, "verify", "tank");
-    pbs.node("localhost", |node| node.jobs = vec![done(stored.clone(), START + 1, "OK")]);
-    world.add("pve", &pve);
-    world.add("pbs", &pbs);
-    world.sync(&[]).silent_err(0);
-    let (short_ended, short_live) = (short("pve", &ended), short("pve", &live));
-    let table = world.control(["history", "--remote", "pve"]).run().silent(0);
-    let line = table.text().lines().find(|line| line.ends_with(&format!("  {short_ended}"))).unwrap();
-    assert_eq!(line.split_whitespace().take(4).collect::<Vec<_>>(), ["pve", "vzdump", "100", "ERROR:"], "{line}");
-
-    // show
-    let shown = world.json(&["show", &short_ended]);
-    assert_eq!(shown, world.json(&["show", &format!("pve!{ended}")]));
-    assert_eq!(
-        (&shown["outcome"], &shown["duration"], &shown["remote"], &shown["id"]),
-        (&json!("ERROR: job errors"), &json!(60), &json!("pve"), &json!("100"))
-    );
-    assert_eq!(shown["lastlines"][4], "TASK ERROR: job \\x1b[2Jerrors");
-    assert_eq!(world.json(&["show", &short_live])["status"], "RUNNING");
-    assert_eq!(world.json(&["show", &short("pbs", &stored)])["outcome"], "OK");
-    assert_eq!(world.json(&["feedback", &short_live]), json!({}));
-
-    // log
-    let text = world.control(["log", &short_ended]).run().silent(0);
-    assert_eq!(text.text().lines().count(), 12_001);
-    assert_eq!(text.text().lines().nth(11_999), Some("line 12000"));
-    let log = |args: &[&str]| world.control(["log", &short_ended].iter().chain(args)).run().silent(0).text().to_owned();
-    assert_eq!(log(&["--tail", "2"]).lines().next(), Some("line 12000"));
-    assert_eq!(log(&["--start", "7", "--limit", "2"]), "line 8\nline 9\n");
-    assert_eq!(log(&["--start", "13000"]), "");
-    let json = world.json(&["log", &short_ended, "--start", "11999"]);
-    assert_eq!(
-        json,
-        json!([{ "n": 12_000, "t": "line 12000" }, { "n": 12_001, "t": "TASK ERROR: job \u{1b}[2Jerrors" }])
-    );
-
-    // wait, and follow
-    tells(world.control(["wait", &short_ended]).run(), 1, &[&format!("{short_ended} ERROR: job errors\n")]);
-    tells(world.control(["wait", &short_live, "--timeout", "0.1"]).run(), 124, &["has not ended"]);
-    let follower = world.control(["log", &short_live, "--follow"]).spawn();
-    let waiter = world.control(["--json", "wait", &short_live]).spawn();
-    pve.asked();
-    eventually("both to look", || {
-        let asked = pve.state().asked.clone();
-        let both = ["/status?", "/log?"].iter().all(|part| asked.iter().any(|line| line.contains(part)));
-        both.then_some(())
-    });
-    // A host that is away for a moment ends nothing.
-    pve.change(|state| state.fault = Some(Fault::Status(595, "No route to host")));
-    until("the waiter to notice", || {
-        waiter.stderr().contains("remote pve: it answers with status 595: No route to host; asking again")
-    });
-    pve.change(|state| state.fault = None);
-    pve.node("n", |node| {
-        node.jobs[1].log.extend(["more".to_owned(), "TASK OK".to_owned()]);
-        node.jobs[1].end = Some((START + 100, "OK".into()));
-    });
-    let ran = waiter.wait();
-    assert_eq!(ran.code, 0, "{ran:?}");
-    let status: Value = serde_json::from_slice(&ran.out).unwrap();
-    assert_eq!(
-        (&status["status"], &status["exitstatus"], &status["upid"], &status["remote"]),
-        (&json!("stopped"), &json!("OK"), &json!(live), &json!("pve"))
-    );
-    assert_eq!(follower.wait().text(), "starting\nmore\nTASK OK\n");
-    // What was waited for is known here at once, with the time that its host says.
-    let row = world.json(&["history", "--remote", "pve", "--outcome", "ok"])["rows"][0].clone();
-    assert_eq!((&row["upid"], &row["endtime"]), (&json!(format!("pve!{live}")), &json!(START + 100)));
-    assert_eq!(world.running().len(), 0);
-
-    // kill
-    let other = upid("n", 9, START + 50, "vzdump", "100");
-    pve.node("n", |node| node.jobs.push(runs(other.clone())));
-    let named = format!("pve!{other}");
-    tells(world.control(["kill", &named, "--now"]).run(), 2, &["ends its tasks in its own way"]);
-    let ran = world.control(["kill", &named, &short_ended]).run();
-    tells(
-        ran,
-        1,
-        &[
-            &format!("task {} (vzdump): ERROR: interrupted by signal\n", short("pve", &other)),
-            "has ended already: ERROR: job errors",
-        ],
-    );
-    assert!(pve.asked().iter().any(|line| line.starts_with("DELETE ") && line.contains(&other)));
-    assert_eq!(world.json(&["history", "--remote", "pve"])["rows"][0]["upid"], named);
-
-    // What is not there
-    tells(world.control(["show", "pve!12"]).run(), 2, &["tasks of remote pve have no numbers", "START:PID"]);
-    tells(world.control(["show", "pve!618C1D55:000AE992"]).run(), 1, &["there is no task pve!618C1D55:000AE992"]);
-    let nobody = upid("n", 77, START, "vzdump", "1");
-    tells(world.control(["wait", &format!("pve!{nobody}")]).run(), 1, &["remote pve: ", "no such task"]);
-    tells(world.control(["run-again", &short_ended]).run(), 1, &["this cannot be done on remote pve"]);
-    let twin = upid("m", 1, START, "vzdump", "100");
-    pve.node("m", |node| node.jobs.push(done(twin.clone(), START + 1, "OK")));
-    world.sync(&[]).silent_err(0);
-    tells(world.control(["show", &short_ended]).run(), 1, &["is the name of several tasks", &ended, &twin]);
 }

@@ -1,11 +1,14 @@
 //! A stand-in for the API of Proxmox VE and Proxmox Backup Server: the documented JSON over TLS, with pages, filters,
 //! tokens, running tasks, logs and ends; and with all that real ones do on bad days: latency, silence, errors, answers
-//! that are cut off or are none.
+//! that are cut off or are none. And what the tests that use it do with `control`.
+#![expect(dead_code, reason = "every test crate uses its own part of this")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, Permissions},
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     sync::{
         Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -18,7 +21,10 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyD
 use serde_json::{Value, json};
 use taskwatcher::model::upid::Upid;
 
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, Program, Ran, World};
+
+/// Keeps the expectation of unused code fulfilled in a crate that happens to use everything.
+const EVERY_CRATE_USES_A_PART: () = ();
 
 pub const TOKEN: &str = "root@pam!watch";
 pub const SECRET: &str = "6c2b7fe0-0d2c-4c3d-9d53-aaaaaaaaaaaa";
@@ -492,5 +498,98 @@ fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Val
             }
         }
         _ => not_found(),
+    }
+}
+
+/// A day in November 2026.
+pub const START: i64 = 1_795_000_000;
+
+impl World {
+    pub fn secret(&self) -> String {
+        let path = self.path("secret");
+        fs::write(&path, format!("{SECRET}\n")).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    pub fn adding<'w>(&'w self, name: &str, kind: &str, host: &Proxmox) -> Program<'w> {
+        let url = host.url();
+        self.control(["remote", "add", name, kind, &url, "--token", TOKEN, "--secret-file", &self.secret()])
+            .env("SSL_CERT_FILE", self.path("no.pem"))
+    }
+
+    pub fn add(&self, name: &str, host: &Proxmox) {
+        let kind = if host.state().nodes.contains_key("localhost") { "--pbs" } else { "--pve" };
+        self.adding(name, kind, host).arg("--fingerprint").arg(&host.fingerprint).run().silent(0);
+    }
+
+    pub fn sync(&self, args: &[&str]) -> Ran {
+        self.control(["remote", "sync"].iter().chain(args)).run()
+    }
+
+    /// The UPIDs of all that ended on remotes, as the list has them, without the names of their remotes.
+    pub fn listed(&self) -> Vec<String> {
+        let mut upids = vec![];
+        let mut after: Option<String> = None;
+        loop {
+            let mut args = vec!["history", "--all-remotes", "--limit", "700"];
+            if let Some(after) = &after {
+                args.extend(["--after", after]);
+            }
+            let page = self.json(&args);
+            let rows = page["rows"].as_array().unwrap().iter().filter(|row| !row["remote"].is_null());
+            upids.extend(rows.map(|row| row["upid"].as_str().unwrap().split_once('!').unwrap().1.to_owned()));
+            match page["next"].as_str() {
+                Some(next) => after = Some(next.to_owned()),
+                None => return upids,
+            }
+        }
+    }
+
+    pub fn running(&self) -> Vec<Value> {
+        self.json(&["list", "--all-remotes"]).as_array().unwrap().clone()
+    }
+
+    #[track_caller]
+    pub fn same_as_on(&self, hosts: &[&Proxmox]) {
+        let listed = self.listed();
+        let there: BTreeSet<String> = hosts.iter().flat_map(|host| host.ended()).collect();
+        let here: BTreeSet<String> = listed.iter().cloned().collect();
+        assert_eq!(there.difference(&here).collect::<Vec<_>>(), Vec::<&String>::new(), "no gap");
+        assert_eq!(here.difference(&there).collect::<Vec<_>>(), Vec::<&String>::new(), "nothing invented");
+        assert_eq!(listed.len(), here.len(), "no double");
+        self.is_sound();
+    }
+
+    pub fn remote(&self, name: &str) -> Value {
+        let list = self.json(&["remote", "list"]);
+        list.as_array().unwrap().iter().find(|remote| remote["name"] == name).unwrap().clone()
+    }
+}
+
+/// It exits so, and all of these stand in what it prints and says.
+#[track_caller]
+pub fn tells(ran: Ran, code: i32, words: &[&str]) -> Ran {
+    let all = format!("{}{}", String::from_utf8_lossy(&ran.out), ran.err);
+    assert_eq!(ran.code, code, "{all}");
+    words.iter().for_each(|word| assert!(all.contains(word), "{word:?} is missing in {all:?}"));
+    ran
+}
+
+/// Tasks of a node that have ended, a second after each other.
+pub fn many(node: &str, count: u32) -> Vec<Job> {
+    let job = |n: u32| {
+        let start = START + i64::from(n);
+        let status = if n.is_multiple_of(25) { "job errors" } else { "OK" };
+        done(upid(node, n, start, "vzdump", &format!("{}", 100 + n % 7)), start + 5, status)
+    };
+    (0..count).map(job).collect()
+}
+
+impl Ran {
+    #[track_caller]
+    pub fn silent_err(self, code: i32) -> Ran {
+        assert_eq!((self.code, self.err.as_str()), (code, ""), "{self:?}");
+        self
     }
 }
