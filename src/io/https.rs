@@ -36,8 +36,6 @@ use ureq::{
 const CONNECT: Duration = Duration::from_secs(10);
 /// An answer may not be longer; a thousand tasks take a third of a megabyte.
 const LONGEST: u64 = 64 << 20;
-/// Connections that are kept for the next request.
-const IDLE: usize = 5;
 
 /// Which certificates are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,10 +90,10 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// The way to one host; it keeps its connections.
-#[derive(Clone)]
+/// The way to one host: one connection, which is kept for the next request until this is dropped.
 pub struct Client {
     agent: Agent,
+    tls: Arc<ClientConfig>,
     base: String,
     authorization: String,
     limit: Duration,
@@ -124,21 +122,35 @@ impl Client {
     /// # Errors
     /// [`HttpsError`] if the system's certificates cannot be read.
     pub fn new(base: &str, authorization: String, trust: Trust, limit: Duration) -> Result<Client, HttpsError> {
+        let tls = tls_config(trust)?;
+        let agent = Client::agent(&tls);
+        Ok(Client { agent, tls, base: base.to_owned(), authorization, limit })
+    }
+
+    /// The same way with a connection of its own.
+    pub fn another(&self) -> Client {
+        let (base, authorization) = (self.base.clone(), self.authorization.clone());
+        Client { agent: Client::agent(&self.tls), tls: Arc::clone(&self.tls), base, authorization, limit: self.limit }
+    }
+
+    /// From now on a request takes no longer than this.
+    pub fn set_limit(&mut self, limit: Duration) {
+        self.limit = limit;
+    }
+
+    fn agent(tls: &Arc<ClientConfig>) -> Agent {
         let config = Config::builder()
             .https_only(true)
             .http_status_as_error(false)
             .max_redirects(0)
             .user_agent(concat!("taskwatcher/", env!("CARGO_PKG_VERSION")))
             .accept("application/json")
-            .timeout_connect(Some(CONNECT.min(limit)))
-            .timeout_global(Some(limit))
-            .max_idle_connections(IDLE)
-            .max_idle_connections_per_host(IDLE)
+            .max_idle_connections(1)
+            .max_idle_connections_per_host(1)
             .build();
-        let tls = Tls(tls_config(trust)?);
+        let tls = Tls(Arc::clone(tls));
         let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(tls);
-        let agent = Agent::with_parts(config, connector, DefaultResolver::default());
-        Ok(Client { agent, base: base.to_owned(), authorization, limit })
+        Agent::with_parts(config, connector, DefaultResolver::default())
     }
 
     /// Asks for `path`, which begins with a slash.
@@ -151,7 +163,8 @@ impl Client {
             Method::Get => self.agent.get(&url),
             Method::Delete => self.agent.delete(&url),
         };
-        let request = request.header("Authorization", &self.authorization);
+        let request = request.header("Authorization", &self.authorization).config();
+        let request = request.timeout_connect(Some(CONNECT.min(self.limit))).timeout_global(Some(self.limit)).build();
         let mut response = request.call().map_err(|error| self.failed(error))?;
         let status = response.status().as_u16();
         let mut body = Vec::new();

@@ -7,8 +7,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, Permissions},
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt,
+    net::{Shutdown, TcpListener, TcpStream},
+    os::{fd::AsRawFd, unix::fs::PermissionsExt},
     sync::{
         Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -17,6 +17,10 @@ use std::{
 };
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use nix::{
+    errno::Errno,
+    sys::socket::{MsgFlags, recv},
+};
 use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
 use serde_json::{Value, json};
 use taskwatcher::model::upid::Upid;
@@ -90,19 +94,44 @@ struct Shared {
     state: Mutex<State>,
     freed: Condvar,
     over: AtomicBool,
-    /// Requests that are answered just now, and the most there ever were at once.
-    now: AtomicUsize,
+    /// The most connections it ever had at once.
     most: AtomicUsize,
 }
 
-/// How many requests are answered at once by several of them.
+/// The connections that several of them have at once, each with the port of its host; and the most there ever were.
 #[derive(Clone, Debug, Default)]
-pub struct Crowd(Arc<(AtomicUsize, AtomicUsize)>);
+pub struct Crowd(Arc<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    open: Mutex<Vec<(u16, TcpStream)>>,
+    most: AtomicUsize,
+}
 
 impl Crowd {
     pub fn most(&self) -> usize {
-        self.0.1.load(Ordering::SeqCst)
+        self.0.most.load(Ordering::SeqCst)
     }
+
+    /// How many there are now.
+    pub fn open(&self) -> usize {
+        self.0.open.lock().unwrap().iter().filter(|(_, stream)| is_open(stream)).count()
+    }
+
+    /// Counts one more; gives how many its host has now. Who closed one did so before opening the next, and that is seen
+    /// here whether or not somebody still answers on it.
+    fn came(&self, port: u16, stream: &TcpStream) -> usize {
+        let mut all = self.0.open.lock().unwrap();
+        all.retain(|(_, stream)| is_open(stream));
+        all.push((port, stream.try_clone().unwrap()));
+        self.0.most.fetch_max(all.len(), Ordering::SeqCst);
+        all.iter().filter(|(of, _)| *of == port).count()
+    }
+}
+
+fn is_open(stream: &TcpStream) -> bool {
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    matches!(recv(stream.as_raw_fd(), &mut [0], flags), Ok(1) | Err(Errno::EAGAIN))
 }
 
 /// One host.
@@ -146,7 +175,6 @@ impl Proxmox {
             state: Mutex::new(State { longest_page: usize::MAX, ..State::default() }),
             freed: Condvar::new(),
             over: AtomicBool::new(false),
-            now: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
         });
         let ours = Arc::clone(&shared);
@@ -155,11 +183,15 @@ impl Proxmox {
                 if ours.over.load(Ordering::SeqCst) {
                     return;
                 }
-                let (shared, config, crowd) = (Arc::clone(&ours), Arc::clone(&config), crowd.clone());
+                let (shared, config) = (Arc::clone(&ours), Arc::clone(&config));
                 let Ok(stream) = stream else { continue };
+                shared.most.fetch_max(crowd.came(port, &stream), Ordering::SeqCst);
                 std::thread::spawn(move || {
                     // That somebody goes away in the middle is their affair.
-                    let _ = serve(&shared, &config, &crowd, stream);
+                    let ours = stream.try_clone();
+                    let _ = serve(&shared, &config, stream);
+                    // The crowd has it too, and would keep it open.
+                    let _ = ours.map(|stream| stream.shutdown(Shutdown::Both));
                 });
             }
         });
@@ -184,7 +216,7 @@ impl Proxmox {
         self.change(|state| work(state.nodes.entry(name.to_owned()).or_default()));
     }
 
-    /// The most requests that it answered at once.
+    /// The most connections that it had at once.
     pub fn most_at_once(&self) -> usize {
         self.shared.most.load(Ordering::SeqCst)
     }
@@ -232,19 +264,13 @@ struct Asked {
     authorization: String,
 }
 
-fn serve(shared: &Shared, config: &Arc<ServerConfig>, crowd: &Crowd, stream: TcpStream) -> std::io::Result<()> {
+fn serve(shared: &Shared, config: &Arc<ServerConfig>, stream: TcpStream) -> std::io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
     let tls = ServerConnection::new(Arc::clone(config)).map_err(std::io::Error::other)?;
     let mut stream = BufReader::new(StreamOwned::new(tls, stream));
     while let Some(asked) = read_request(&mut stream)? {
-        let (ours, all) = (shared.now.fetch_add(1, Ordering::SeqCst) + 1, crowd.0.0.fetch_add(1, Ordering::SeqCst) + 1);
-        shared.most.fetch_max(ours, Ordering::SeqCst);
-        crowd.0.1.fetch_max(all, Ordering::SeqCst);
-        let answer = answer(shared, &asked);
-        shared.now.fetch_sub(1, Ordering::SeqCst);
-        crowd.0.0.fetch_sub(1, Ordering::SeqCst);
-        let Some((bytes, sent)) = answer else { return Ok(()) };
+        let Some((bytes, sent)) = answer(shared, &asked) else { return Ok(()) };
         stream.get_mut().write_all(&bytes)?;
         stream.get_mut().flush()?;
         while sent == Sent::Dripping && !shared.over.load(Ordering::SeqCst) {

@@ -68,6 +68,11 @@ impl ApiError {
         }
     }
 
+    /// Whether it said nothing in time.
+    pub(in crate::app) fn is_silence(&self) -> bool {
+        matches!(self, ApiError::Https(HttpsError::TimedOut(..)))
+    }
+
     /// Whether the host does not know the task that it was asked about. That nothing is found (404) is no word of it:
     /// neither product says so of a task, but a proxy in between may.
     pub(in crate::app) fn is_no_task(&self) -> bool {
@@ -95,8 +100,8 @@ fn refusal(status: u16, json: Option<&Value>, body: &[u8]) -> String {
     if told.is_empty() { known.to_owned() } else { told.chars().take(MESSAGE).collect() }
 }
 
-/// The way to one.
-#[derive(Clone, Debug)]
+/// The way to one, over one connection.
+#[derive(Debug)]
 pub(in crate::app) struct Host {
     client: Client,
     product: Product,
@@ -128,6 +133,16 @@ impl Host {
         let trust = api.fingerprint.map_or(Trust::System, |print| Trust::Pinned(print.0));
         let client = Client::new(&api.url.to_string(), product.authorization(&api.token, &secret), trust, limit)?;
         Ok(Host { client, product })
+    }
+
+    /// The same way with a connection of its own.
+    pub(in crate::app) fn another(&self) -> Host {
+        Host { client: self.client.another(), product: self.product }
+    }
+
+    /// From now on a request takes no longer than this.
+    pub(in crate::app) fn set_limit(&mut self, limit: Duration) {
+        self.client.set_limit(limit);
     }
 
     fn ask(&self, method: Method, path: &str) -> Result<Value, ApiError> {

@@ -1,10 +1,14 @@
 //! Pulling the tasks of a Proxmox host: each of its nodes by itself, up to its own cutoff.
 
-use std::sync::Mutex;
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use super::{
     api::{ApiError, Host, Wanted},
-    sync::{Gone, Job, Teller},
+    sync::{Begun, Gone, InUse, Job, Lines, Over, Teller},
 };
 use crate::{
     io::store::{Batch, Node, NodeNews, Went},
@@ -41,15 +45,74 @@ impl From<Gone> for Halt {
     }
 }
 
+/// One who asks: with a connection of its own, as long as there is a line for it.
+struct Asker<'a> {
+    host: &'a Host,
+    lines: &'a Lines,
+    /// Whether its line is the first one of its remote, which is never given back before all is asked.
+    first: bool,
+    limit: Duration,
+    /// The connection is closed before the line is free.
+    way: Option<(Host, InUse<'a>)>,
+}
+
+impl<'a> Asker<'a> {
+    fn new(host: &'a Host, lines: &'a Lines, first: bool, limit: Duration) -> Asker<'a> {
+        Asker { host, lines, first, limit, way: None }
+    }
+
+    /// Waits for a line; false: it is not wanted any more.
+    fn begin(&mut self, wanted: &dyn Fn() -> bool) -> bool {
+        if self.way.is_none() {
+            let line = if self.first { Some(self.lines.take()) } else { self.lines.take_more(wanted) };
+            self.way = line.map(|line| (self.host.another(), line));
+        }
+        self.way.is_some()
+    }
+
+    /// The way to the host, for the next request.
+    fn host(&mut self) -> &Host {
+        if !self.first && self.lines.are_short() {
+            self.way = None;
+        }
+        let (host, lines, first) = (self.host, self.lines, self.first);
+        let (way, _) = self.way.get_or_insert_with(|| {
+            let line = (!first).then(|| lines.take_more(&|| true)).flatten().unwrap_or_else(|| lines.take());
+            (host.another(), line)
+        });
+        way.set_limit(self.limit);
+        way
+    }
+}
+
+/// A node that is to be asked.
+struct Next {
+    node: String,
+    /// Whether it was silent before, and has all of its time now.
+    again: bool,
+}
+
+/// What became of the nodes of one remote.
+#[derive(Default)]
+struct Nodes {
+    queue: VecDeque<Next>,
+    begun: Begun,
+    /// Whether some were not asked because none answers.
+    given_up: bool,
+}
+
 /// Asks one remote; gives what was wrong with single nodes of it.
 ///
 /// # Errors
 /// What was wrong with all of it.
-pub(super) fn pull(job: &Job, product: Product, api: &Api, tell: &Teller<'_>) -> Result<Vec<String>, String> {
+pub(super) fn pull(job: &Job, product: Product, api: &Api, tell: &Teller<'_>) -> Result<Over, String> {
     let host = Host::new(product, api, job.limit).map_err(|error| error.to_string())?;
-    let nodes = {
-        let _line = tell.lines.take();
-        host.nodes().map_err(|error| error.to_string())?
+    let limit = if job.doubtful { job.limit } else { job.quiet() };
+    let mut first = Asker::new(&host, tell.lines, true, limit);
+    let nodes = match first.host().nodes() {
+        Ok(nodes) => nodes,
+        Err(error) if error.is_silence() && limit < job.limit => return Ok(Over::Silent(Begun::default())),
+        Err(error) => return Err(error.to_string()),
     };
     let known = |name: &str| job.nodes.iter().find(|node| node.node == name);
     let told = |went: Went, node: &str| {
@@ -64,54 +127,105 @@ pub(super) fn pull(job: &Job, product: Product, api: &Api, tell: &Teller<'_>) ->
                 state.failures > 0 && until > job.now && state.tried <= job.now
             });
         match node.online {
-            false if told(Went::Offline, &node.name).is_err() => return Ok(vec![]),
+            _ if job.begun.dealt.contains(&node.name) => {}
+            false if told(Went::Offline, &node.name).is_err() => return Ok(Over::Done(vec![])),
             false => {}
             true if left_alone => {}
             true => asked.push(node.name),
         }
     }
-    let count = asked.len();
-    let failed: Mutex<Vec<(String, String)>> = Mutex::default();
-    let queue = Mutex::new(asked.into_iter());
-    std::thread::scope(|scope| {
-        // One that is doubtful gets one connection: it must not take those of the others.
-        let connections = if job.remote.failures > 0 { 1 } else { CONNECTIONS };
-        for _ in 0..connections.min(count) {
-            scope.spawn(|| {
-                loop {
-                    let Some(node) = queue.lock().ok().and_then(|mut queue| queue.next()) else { return };
-                    let why = match pull_node(job, &host, product, &node, known(&node), tell) {
-                        Ok(()) => continue,
-                        Err(Halt::Gone) => return,
-                        Err(Halt::Api(error)) => error.to_string(),
-                        Err(Halt::Mad(why)) => why.to_owned(),
-                    };
-                    if told(Went::Failed(why.clone()), &node).is_err() {
-                        return;
-                    }
-                    if let Ok(mut failed) = failed.lock() {
-                        failed.push((node, why));
+    // Those that were silent come last, and before them those that failed.
+    asked.sort_by_key(|node| (job.begun.silent.contains(node), known(node).map_or(0, |state| state.failures)));
+    let count = asked.len() + job.begun.dealt.len();
+    let next = |node| Next { again: job.begun.silent.contains(&node), node };
+    let begun = Begun { dealt: job.begun.dealt.clone(), failed: job.begun.failed.clone(), silent: HashSet::new() };
+    let nodes = Mutex::new(Nodes { queue: asked.into_iter().map(next).collect(), begun, given_up: false });
+    let nodes_now = || nodes.lock().unwrap_or_else(PoisonError::into_inner);
+    let ask = |asker: &mut Asker<'_>, one: bool| {
+        // One that is silent gets no more lines than it has.
+        let wanted = || {
+            let nodes = nodes_now();
+            !nodes.queue.is_empty() && nodes.begun.silent.is_empty()
+        };
+        while asker.begin(&wanted) {
+            let Some(Next { node, again }) = nodes_now().queue.pop_front() else { break };
+            asker.limit = if again { job.limit } else { job.quiet() };
+            let why = match pull_node(job, asker, product, &node, known(&node), tell) {
+                Ok(()) => {
+                    nodes_now().begun.dealt.insert(node);
+                    match one {
+                        true => break,
+                        false => continue,
                     }
                 }
-            });
+                Err(Halt::Gone) => break,
+                Err(Halt::Api(error)) if error.is_silence() && asker.limit < job.limit => {
+                    let mut nodes = nodes_now();
+                    if job.doubtful {
+                        nodes.queue.push_back(Next { node, again: true });
+                        continue;
+                    }
+                    nodes.begun.silent.insert(node);
+                    break;
+                }
+                Err(Halt::Api(error)) => {
+                    let mut nodes = nodes_now();
+                    let none_answers = nodes.begun.failed.len() == nodes.begun.dealt.len();
+                    if error.is_silence() && job.doubtful && none_answers && !nodes.queue.is_empty() {
+                        nodes.queue.clear();
+                        nodes.given_up = true;
+                    }
+                    error.to_string()
+                }
+                Err(Halt::Mad(why)) => why.to_owned(),
+            };
+            if told(Went::Failed(why.clone()), &node).is_err() {
+                break;
+            }
+            let mut nodes = nodes_now();
+            nodes.begun.dealt.insert(node.clone());
+            nodes.begun.failed.push((node, why));
         }
-    });
-    let mut failed = failed.into_inner().unwrap_or_default();
-    failed.sort_unstable();
-    if failed.len() == count
+        // The others may wait for a line for what is not there any more.
+        tell.lines.nudge();
+    };
+    // It gets more connections when a node of it has answered; one that is doubtful never does.
+    ask(&mut first, true);
+    let more = if job.doubtful { 0 } else { CONNECTIONS.min(nodes_now().queue.len()).saturating_sub(1) };
+    let ask = &ask;
+    if nodes_now().begun.silent.is_empty() {
+        std::thread::scope(|scope| {
+            for _ in 0..more {
+                scope.spawn(|| ask(&mut Asker::new(&host, tell.lines, false, limit), false));
+            }
+            ask(&mut first, false);
+            drop(first);
+        });
+    }
+    let Nodes { queue: _, mut begun, given_up } = nodes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if !begun.silent.is_empty() {
+        return Ok(Over::Silent(begun));
+    }
+    begun.failed.sort_unstable();
+    let failed = begun.failed;
+    if (failed.len() == count || given_up)
         && let Some((node, why)) = failed.first()
     {
         // Of one that is no cluster the name of its only node says nothing.
-        return Err(if count == 1 { why.clone() } else { format!("no node answers; node {node}: {why}") });
+        return Err(match (count, given_up) {
+            (1, _) => why.clone(),
+            (_, true) => format!("node {node}: {why}; the others were not asked, as none has answered"),
+            (_, false) => format!("no node answers; node {node}: {why}"),
+        });
     }
     // That nobody listens is found out by those who have more to tell.
     let _ = tell.told(Batch { well: true, now: job.now, ..Batch::default() });
-    Ok(failed.into_iter().map(|(node, why)| format!("node {node}: {why}")).collect())
+    Ok(Over::Done(failed.into_iter().map(|(node, why)| format!("node {node}: {why}")).collect()))
 }
 
 fn pull_node(
     job: &Job,
-    host: &Host,
+    asker: &mut Asker<'_>,
     product: Product,
     node: &str,
     state: Option<&Node>,
@@ -125,10 +239,7 @@ fn pull_node(
     let mut newest = None;
     loop {
         let wanted = Wanted { since, until: None, start: paging.start(), limit: paging.limit() };
-        let list = {
-            let _line = tell.lines.take();
-            host.list(node, &wanted)?
-        };
+        let list = asker.host().list(node, &wanted)?;
         let mut batch = Batch { now: job.now, ..Batch::default() };
         for value in &list.entries {
             match entry(value) {
@@ -160,7 +271,7 @@ fn pull_node(
                 return Err(Halt::Mad(why));
             }
             Step::Done => {
-                let missed = match missed(job, host, product, node, &paging, tell) {
+                let missed = match missed(job, asker, product, node, &paging) {
                     Ok(missed) => missed,
                     Err(error) => {
                         // What it did tell is true all the same; only its cutoff stays.
@@ -189,19 +300,12 @@ struct Missed {
 }
 
 /// Asks for these by name.
-fn missed(
-    job: &Job,
-    host: &Host,
-    product: Product,
-    node: &str,
-    paging: &Paging,
-    tell: &Teller<'_>,
-) -> Result<Missed, ApiError> {
+fn missed(job: &Job, asker: &mut Asker<'_>, product: Product, node: &str, paging: &Paging) -> Result<Missed, ApiError> {
     let mut missed = Missed::default();
     let known = job.running.iter().filter_map(|text| text.parse::<Upid>().ok());
     let here = |upid: &Upid| product.only_node().is_some() || upid.node == node;
     for upid in known.filter(|upid| here(upid) && !paging.has(upid.as_str())) {
-        let _line = tell.lines.take();
+        let host = asker.host();
         let end = |outcome| RemoteEnd { upid: upid.clone(), endtime: job.now, outcome, more: More::default() };
         match host.status(&upid) {
             Ok(Told::Running) => {

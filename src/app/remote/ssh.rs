@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::sync::{Job, Teller};
+use super::sync::{Begun, Job, Over, Teller};
 use crate::{
     io::{
         ssh::{self, From, SshError},
@@ -88,14 +88,15 @@ fn is_newer(line: &Value) -> bool {
 ///
 /// # Errors
 /// What was wrong.
-pub(super) fn pull(job: &Job, tell: &Teller<'_>) -> Result<(), String> {
+pub(super) fn pull(job: &Job, tell: &Teller<'_>) -> Result<Over, String> {
     let _line = tell.lines.take();
+    let limit = if job.doubtful { job.limit } else { job.quiet() };
     let mut cursor = job.remote.cursor.clone().filter(|_| !job.anew);
     loop {
         let mut batch = Batch { now: job.now, ..Batch::default() };
         let mut there = String::new();
         let mut end = None;
-        let asked = ask(&job.remote.source, cursor.as_deref(), ANSWER, job.limit, &mut |told| {
+        let asked = ask(&job.remote.source, cursor.as_deref(), ANSWER, limit, &mut |told| {
             let strange = match told {
                 Told::Line(Line::Start { host, anew, .. }) => {
                     there = host;
@@ -150,13 +151,15 @@ pub(super) fn pull(job: &Job, tell: &Teller<'_>) -> Result<(), String> {
         };
         // What came of an answer that is not whole is true all the same; only its cursor is not known.
         if (failed.is_none() || !batch.ended.is_empty() || !batch.running.is_empty()) && tell.told(batch).is_err() {
-            return Ok(());
+            return Ok(Over::Done(vec![]));
         }
-        if let Some(error) = failed {
-            return Err(error.to_string());
-        }
-        if !more {
-            return Ok(());
+        match failed {
+            None if more => {}
+            None => return Ok(Over::Done(vec![])),
+            Some(AnswerError::Ssh(SshError::TimedOut(_))) if limit < job.limit => {
+                return Ok(Over::Silent(Begun::default()));
+            }
+            Some(error) => return Err(error.to_string()),
         }
     }
 }

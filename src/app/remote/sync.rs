@@ -1,11 +1,11 @@
 //! `control remote sync`: who is asked when, and adding what they tell.
 //!
 //! One thread adds; others ask, so that a host that is slow or dead keeps nobody waiting. Each has a time limit; those
-//! that failed are asked less and less often, and only a few of them at once.
+//! that failed are asked less and less often. Of those and of such as begin to be silent only a few are asked at once.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Condvar, Mutex, atomic, mpsc},
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError, atomic, mpsc},
     time::Duration,
 };
 
@@ -30,10 +30,12 @@ use crate::{
 
 /// Connections at once, and remotes that are asked at once.
 const CONNECTIONS: usize = 20;
-/// Of these, such as failed when they were last asked: they must not keep the others waiting.
+/// Of these, such as failed when they were last asked, or are silent now: they must not keep the others waiting.
 const DOUBTFUL: usize = 5;
 /// Who says nothing for so long is given up.
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
+/// Who says nothing for so long is asked once more when there is a line for the doubtful, and then has its whole time.
+const QUIET: Duration = Duration::from_secs(5);
 /// Entries of one answer that could not be read and are shown.
 const SHOWN: u64 = 3;
 /// Letters that are shown of such an entry.
@@ -47,8 +49,27 @@ enum News {
     Told(i64, Box<Batch>),
     /// Something of it that could not be read.
     Unread(i64, String),
-    /// It is done with this one; what was wrong with parts of it, or with all of it.
-    Over(i64, Result<Vec<String>, String>),
+    /// It is done with this one; or what was wrong with all of it.
+    Over(i64, Result<Over, String>),
+}
+
+/// How asking a remote ended.
+pub(super) enum Over {
+    /// It was asked; what was wrong with parts of it.
+    Done(Vec<String>),
+    /// It was silent; how far it was asked.
+    Silent(Begun),
+}
+
+/// How far a remote was asked that was silent then.
+#[derive(Debug, Default)]
+pub(super) struct Begun {
+    /// Nodes that need not be asked any more.
+    pub dealt: HashSet<String>,
+    /// Those of them that failed, and why.
+    pub failed: Vec<(String, String)>,
+    /// Nodes that said nothing.
+    pub silent: HashSet<String>,
 }
 
 /// One remote to be asked, and what is known of it.
@@ -66,6 +87,10 @@ pub(super) struct Job {
     pub named: bool,
     /// How long it may be silent.
     pub limit: Duration,
+    /// Whether it failed the last time or was silent just now.
+    pub doubtful: bool,
+    /// How far it was asked before that.
+    pub begun: Begun,
     /// When it is asked, unix seconds.
     pub now: i64,
 }
@@ -73,32 +98,82 @@ pub(super) struct Job {
 /// That nobody listens any more: it can be told the next time.
 pub(super) struct Gone;
 
-/// Connections that are free.
+impl Job {
+    /// How long it may be silent before it counts as doubtful.
+    pub(super) fn quiet(&self) -> Duration {
+        self.limit.min(QUIET)
+    }
+}
+
+/// Connections that are free. The first one of a remote goes before the second one of any other.
 pub(super) struct Lines {
-    free: Mutex<usize>,
-    freed: Condvar,
+    free: Mutex<Free>,
+    changed: Condvar,
+}
+
+struct Free {
+    count: usize,
+    /// Remotes that wait for their first one.
+    firsts: usize,
 }
 
 /// One of them, in use.
 pub(super) struct InUse<'a>(&'a Lines);
 
 impl Lines {
-    /// Waits for one.
-    pub(super) fn take(&self) -> InUse<'_> {
+    fn new(count: usize) -> Lines {
+        Lines { free: Mutex::new(Free { count, firsts: 0 }), changed: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Free> {
         // A number is whole whoever panicked beside it.
-        let mut free = self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        while *free == 0 {
-            free = self.freed.wait(free).unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the first one of a remote.
+    pub(super) fn take(&self) -> InUse<'_> {
+        let mut free = self.lock();
+        free.firsts += 1;
+        while free.count == 0 {
+            free = self.changed.wait(free).unwrap_or_else(PoisonError::into_inner);
         }
-        *free -= 1;
+        free.firsts -= 1;
+        free.count -= 1;
+        drop(free);
+        self.changed.notify_all();
         InUse(self)
+    }
+
+    /// Waits for one more, as long as it is wanted.
+    pub(super) fn take_more(&self, wanted: &dyn Fn() -> bool) -> Option<InUse<'_>> {
+        let mut free = self.lock();
+        while wanted() {
+            if free.count > free.firsts {
+                free.count -= 1;
+                return Some(InUse(self));
+            }
+            free = self.changed.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+        None
+    }
+
+    /// Whether some remote waits for its first one in vain.
+    pub(super) fn are_short(&self) -> bool {
+        let free = self.lock();
+        free.firsts > free.count
+    }
+
+    /// What somebody waits for may not be wanted any more.
+    pub(super) fn nudge(&self) {
+        drop(self.lock());
+        self.changed.notify_all();
     }
 }
 
 impl Drop for InUse<'_> {
     fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
-        self.0.freed.notify_one();
+        self.0.lock().count += 1;
+        self.0.changed.notify_all();
     }
 }
 
@@ -128,9 +203,9 @@ impl Teller<'_> {
     }
 }
 
-fn pull(job: &Job, tell: &Teller<'_>) -> Result<Vec<String>, String> {
+fn pull(job: &Job, tell: &Teller<'_>) -> Result<Over, String> {
     match job.remote.source.api() {
-        None => ssh::pull(job, tell).map(|()| vec![]),
+        None => ssh::pull(job, tell),
         Some((product, api)) => proxmox::pull(job, product, api, tell),
     }
 }
@@ -142,6 +217,8 @@ struct Pulled {
     changed: u64,
     /// When it was asked, unix seconds.
     now: i64,
+    /// The same, or when it was asked once more, on the monotonic clock.
+    since: Duration,
     error: Option<String>,
     /// What was wrong with parts of it.
     parts: Vec<String>,
@@ -159,7 +236,7 @@ impl Desk<'_, '_> {
         let (send, receive) = mpsc::sync_channel::<News>(CONNECTIONS);
         let queue: Mutex<VecDeque<Job>> = Mutex::new(VecDeque::new());
         let (wake, closed) = (Condvar::new(), atomic::AtomicBool::new(false));
-        let lines = Lines { free: Mutex::new(CONNECTIONS), freed: Condvar::new() };
+        let lines = Lines::new(CONNECTIONS);
         std::thread::scope(|scope| {
             for _ in 0..CONNECTIONS {
                 let send = send.clone();
@@ -217,6 +294,9 @@ impl Desk<'_, '_> {
             |remote: &Remote| wanted.names.is_empty() || wanted.names.iter().any(|n| n.as_str() == remote.name);
         let mut due: HashMap<i64, Duration> = HashMap::new();
         let mut asked: HashMap<i64, (Remote, Pulled)> = HashMap::new();
+        // Those that were silent for a while, and how far some of them were asked until then.
+        let mut slow: HashSet<i64> = HashSet::new();
+        let mut begun: HashMap<i64, (Pulled, Begun)> = HashMap::new();
         let since = time("--since", &wanted.since)?;
         let mut failed = false;
         let mut all: Vec<Remote> = store.remotes()?.into_iter().filter(chosen).collect();
@@ -244,32 +324,39 @@ impl Desk<'_, '_> {
         }
         loop {
             let now = sys::now().mono;
-            let mut doubtful = asked.values().filter(|(remote, _)| remote.failures > 0).count();
+            let is_doubtful = |remote: &Remote| remote.failures > 0 || slow.contains(&remote.id);
+            let mut doubtful = asked.values().filter(|(remote, _)| is_doubtful(remote)).count();
             // Those that answered last time come first.
-            all.sort_by_key(|remote| remote.failures);
+            all.sort_by_key(|remote| (slow.contains(&remote.id), remote.failures));
             for remote in &all {
                 let waits = due.get(&remote.id).is_some_and(|due| *due > now);
                 if waits || asked.contains_key(&remote.id) || asked.len() >= CONNECTIONS {
                     continue;
                 }
-                if remote.failures > 0 {
+                if is_doubtful(remote) {
                     if doubtful >= DOUBTFUL {
                         continue;
                     }
                     doubtful += 1;
                 }
-                let now = sys::now().wall.secs();
-                asked.insert(remote.id, (remote.clone(), Pulled { now, ..Pulled::default() }));
+                // One that is asked once more is asked at the same time, so that what it told already is of it.
+                let (pulled, begun) = begun
+                    .remove(&remote.id)
+                    .unwrap_or_else(|| (Pulled { now: sys::now().wall.secs(), ..Pulled::default() }, Begun::default()));
+                let pulled = Pulled { since: now, ..pulled };
+                let asked_at = pulled.now;
+                asked.insert(remote.id, (remote.clone(), pulled));
                 // What the nodes of one are known to run and to have told.
                 let (mut nodes, mut running) = (vec![], vec![]);
                 if remote.source.api().is_some() {
                     nodes = store.remote_nodes(Some(remote.id))?.remove(&remote.id).unwrap_or_default();
                     running = store.remote_active(Some(&remote.name))?.into_iter().map(|live| live.run.upid).collect();
                 }
+                let doubtful = is_doubtful(remote);
                 let remote = remote.clone();
                 let (anew, named) = (wanted.refetch, !wanted.names.is_empty() && wanted.every.is_none());
                 let limit = wanted.timeout.unwrap_or(LIMIT);
-                hand_out(Job { remote, nodes, running, anew, since, named, limit, now });
+                hand_out(Job { remote, nodes, running, anew, since, named, limit, doubtful, begun, now: asked_at });
             }
             bar.show(now, all.len() - left_out, done, total);
             if asked.is_empty() && wanted.every.is_none() {
@@ -311,10 +398,25 @@ impl Desk<'_, '_> {
                 }
                 Ok(News::Over(id, asked_well)) => {
                     let Some((remote, mut pulled)) = asked.remove(&id) else { continue };
-                    done += 1;
                     match asked_well {
-                        Ok(parts) => pulled.parts = parts,
+                        Ok(Over::Silent(until)) if pulled.error.is_none() => {
+                            slow.insert(id);
+                            begun.insert(id, (pulled, until));
+                            // What it told of itself meanwhile need not be told again.
+                            if let Some(place) = all.iter_mut().find(|one| one.id == id)
+                                && let Some(newer) = store.remotes()?.into_iter().find(|one| one.id == id)
+                            {
+                                *place = newer;
+                            }
+                            continue;
+                        }
+                        Ok(Over::Silent(_)) => {}
+                        Ok(Over::Done(parts)) => pulled.parts = parts,
                         Err(error) => pulled.error = pulled.error.or(Some(error)),
+                    }
+                    done += 1;
+                    if sys::now().mono.saturating_sub(pulled.since) < QUIET {
+                        slow.remove(&id);
                     }
                     failed |= pulled.error.is_some() || !pulled.parts.is_empty();
                     if let Some(error) = &pulled.error {
