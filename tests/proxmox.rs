@@ -372,6 +372,28 @@ fn entries_that_cannot_be_read_are_told_of_and_the_rest_is_kept() {
     );
     assert_eq!(ran.err.lines().count(), 3, "the first three are shown: {}", ran.err);
     assert_eq!(world.remote("pve")["unread"], 5);
+    // Told again, in another order of its fields, it counts no more; a new one does.
+    let again = |more: &Value| {
+        let entries = json!([
+            { "status": "OK", "endtime": START + 3, "upid": good },
+            null, 17, { "endtime": "soon", "upid": good.replace("vzdump", "later") }, more,
+        ]);
+        pve.node("n", |node| node.fault = Some(Fault::Lists(entries)));
+        world.sync(&[])
+    };
+    again(&Value::Null).silent_err(0);
+    assert_eq!(world.remote("pve")["unread"], 5);
+    let ran = tells(again(&json!([])), 0, &["remote pve: passed over what cannot be read: []\n"]);
+    assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
+    assert_eq!(world.remote("pve")["unread"], 6);
+    // The first three are those of all its nodes.
+    for node in ["m", "o", "p"] {
+        let entries = json!([format!("{node}1"), format!("{node}2")]);
+        pve.node(node, |state| state.fault = Some(Fault::Lists(entries)));
+    }
+    let ran = tells(world.sync(&[]), 0, &["remote pve: 0 new"]);
+    assert_eq!(ran.err.lines().count(), 3, "{}", ran.err);
+    assert_eq!(world.remote("pve")["unread"], 12);
     let listed: BTreeSet<String> = world.listed().into_iter().collect();
     assert_eq!(listed, [good, hostile].into());
     let table = world.control(["history", "--remote", "pve"]).run().silent(0);

@@ -26,6 +26,7 @@ mod old;
 mod place;
 mod remote;
 mod rows;
+mod unread;
 mod upkeep;
 
 use std::{

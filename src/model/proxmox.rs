@@ -26,6 +26,8 @@ const RESTARTS: u32 = 5;
 const BARREN: u32 = 20;
 /// Tasks of one node that anybody could have.
 const MOST: usize = 10_000_000;
+/// Letters of an entry that cannot be read by which it is known again.
+const LONGEST_UNREAD: usize = 1000;
 /// Letters of a token's name, at most.
 const TOKEN: usize = 256;
 
@@ -327,6 +329,13 @@ pub fn entry(value: &Value) -> Option<Entry> {
             Some(Entry::Ended(RemoteEnd { upid, endtime, outcome, more: More::default() }))
         }
     }
+}
+
+/// An entry that cannot be read, as a text: the same one each time, although PVE shuffles the fields.
+pub fn unread(value: &Value) -> String {
+    let mut value = value.clone();
+    value.sort_all_objects();
+    value.to_string().chars().take(LONGEST_UNREAD).collect()
 }
 
 /// A task of which nothing is known but that it runs.

@@ -252,10 +252,7 @@ fn pull_node(
                     newest = newest.max(Some(end.endtime));
                     batch.ended.push(end);
                 }
-                None => {
-                    batch.unread += 1;
-                    tell.unread(batch.unread, &value.to_string())?;
-                }
+                None => batch.unread.push(proxmox::unread(value)),
             }
         }
         batch.newest = newest;

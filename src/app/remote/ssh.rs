@@ -20,6 +20,9 @@ use crate::{
 /// Tasks in one answer.
 const ANSWER: usize = 5_000;
 
+/// Letters of an entry that cannot be read by which it is known again.
+const LONGEST_ENTRY: usize = 1000;
+
 /// Why a remote's answer is of no use.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AnswerError {
@@ -125,21 +128,17 @@ pub(super) fn pull(job: &Job, tell: &Teller<'_>) -> Result<Over, String> {
                 },
                 Told::Strange(line) => Some(String::from_utf8_lossy(line).into_owned()),
             };
-            if let Some(entry) = strange {
-                batch.unread += 1;
-                // That nobody listens is found out with the batch.
-                let _ = tell.unread(batch.unread, &entry);
-            }
+            batch.unread.extend(strange.map(|entry| entry.chars().take(LONGEST_ENTRY).collect::<String>()));
         });
         batch.newest = batch.ended.iter().map(|end| end.endtime).max();
         let mut failed = asked.err();
         // What part of an answer does not name may stand in the rest of it.
-        batch.anew &= failed.is_none() && batch.unread == 0;
+        batch.anew &= failed.is_none() && batch.unread.is_empty();
         let more = match end {
             Some((next, more)) if failed.is_none() => {
                 // A cursor that does not move would have us ask for ever.
                 let moved = cursor.as_deref() != Some(next.as_str());
-                batch.whole = !more && batch.unread == 0;
+                batch.whole = !more && batch.unread.is_empty();
                 cursor = Some(next.clone());
                 (batch.cursor, batch.well) = (Some(next), true);
                 more && moved

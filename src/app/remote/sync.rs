@@ -36,8 +36,8 @@ const DOUBTFUL: usize = 5;
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
 /// Who says nothing for so long is asked once more when there is a line for the doubtful, and then has its whole time.
 const QUIET: Duration = Duration::from_secs(5);
-/// Entries of one answer that could not be read and are shown.
-const SHOWN: u64 = 3;
+/// New entries of one remote that could not be read and are shown.
+const SHOWN: usize = 3;
 /// Letters that are shown of such an entry.
 const ENTRY: usize = 200;
 /// How often the bar is drawn.
@@ -47,8 +47,6 @@ const STEP: Duration = Duration::from_millis(200);
 enum News {
     /// Part of an answer, or all of it.
     Told(i64, Box<Batch>),
-    /// Something of it that could not be read.
-    Unread(i64, String),
     /// It is done with this one; or what was wrong with all of it.
     Over(i64, Result<Over, String>),
 }
@@ -190,17 +188,6 @@ impl Teller<'_> {
     pub(super) fn told(&self, batch: Batch) -> Result<(), Gone> {
         self.news.send(News::Told(self.id, Box::new(batch))).map_err(|_| Gone)
     }
-
-    /// Tells of the `count`-th entry of an answer that could not be read.
-    pub(super) fn unread(&self, count: u64, entry: &str) -> Result<(), Gone> {
-        match count > SHOWN {
-            true => Ok(()),
-            false => {
-                let entry = entry.chars().take(ENTRY).collect();
-                self.news.send(News::Unread(self.id, entry)).map_err(|_| Gone)
-            }
-        }
-    }
 }
 
 fn pull(job: &Job, tell: &Teller<'_>) -> Result<Over, String> {
@@ -215,6 +202,8 @@ fn pull(job: &Job, tell: &Teller<'_>) -> Result<Over, String> {
 struct Pulled {
     new: u64,
     changed: u64,
+    /// Entries that could not be read.
+    unread: usize,
     /// When it was asked, unix seconds.
     now: i64,
     /// The same, or when it was asked once more, on the monotonic clock.
@@ -371,7 +360,7 @@ impl Desk<'_, '_> {
             });
             match item {
                 Ok(News::Told(id, batch)) => {
-                    let Some((_, pulled)) = asked.get_mut(&id).filter(|(_, pulled)| pulled.error.is_none()) else {
+                    let Some((remote, pulled)) = asked.get_mut(&id).filter(|(_, pulled)| pulled.error.is_none()) else {
                         continue;
                     };
                     sys::crash_point("sync.told");
@@ -383,17 +372,18 @@ impl Desk<'_, '_> {
                             pulled.new += added.new;
                             pulled.changed += added.changed;
                             total += added.new;
+                            let shown = SHOWN.saturating_sub(pulled.unread);
+                            pulled.unread += added.unread.len();
+                            for entry in added.unread.iter().take(shown) {
+                                let entry: String = entry.chars().take(ENTRY).collect();
+                                let entry = show::clean(&entry);
+                                let line = format!("remote {}: passed over what cannot be read: {entry}", remote.name);
+                                bar.aside(|| self.tell(&line));
+                            }
                         }
                         // What it tells next goes on from here; so it is asked again from its last cursor.
                         Err(error) if wanted.every.is_some() => pulled.error = Some(error.to_string()),
                         Err(error) => return Err(error.into()),
-                    }
-                }
-                Ok(News::Unread(id, entry)) => {
-                    if let Some((remote, _)) = asked.get(&id) {
-                        let name = &remote.name;
-                        let line = format!("remote {name}: passed over what cannot be read: {}", show::clean(&entry));
-                        bar.aside(|| self.tell(&line));
                     }
                 }
                 Ok(News::Over(id, asked_well)) => {

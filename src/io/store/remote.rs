@@ -19,6 +19,7 @@ use super::{
     Result, Store,
     place::bare,
     rows::{SELECT_HISTORY, history_row},
+    unread,
 };
 use crate::model::{
     query::{Page, Place, StartQuery},
@@ -140,14 +141,14 @@ pub struct Batch {
     pub aside: bool,
     /// The newest end that it told so far.
     pub newest: Option<i64>,
-    /// Entries that could not be read.
-    pub unread: u64,
+    /// Entries that could not be read, each as a text that is the same when it is told again.
+    pub unread: Vec<String>,
     /// When it was asked, unix seconds: the same for all that was told then.
     pub now: i64,
 }
 
 /// What was new in a batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Added {
     /// Tasks that were not known.
     pub new: u64,
@@ -155,6 +156,8 @@ pub struct Added {
     pub changed: u64,
     /// Tasks for which their second had no room.
     pub refused: u64,
+    /// Entries that could not be read, of those that nobody told of before.
+    pub unread: Vec<String>,
 }
 
 /// A task in a list of several hosts.
@@ -753,6 +756,7 @@ impl Store {
                     tx.execute("DELETE FROM remote_active WHERE remote = ?1", [id])?;
                     tx.execute("DELETE FROM remote_hosts WHERE remote = ?1", [id])?;
                     tx.execute("DELETE FROM remote_nodes WHERE remote = ?1", [id])?;
+                    unread::forget(tx, Some(id))?;
                     tx.execute("DELETE FROM remotes WHERE id = ?1", [id])?;
                     tx.execute("DELETE FROM remote_counts WHERE count <= 0", [])?;
                 }
@@ -1059,6 +1063,7 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
         }
     }
     store_counts(db, &adder.counts)?;
+    added.unread = unread::note(db, remote, &batch.unread, batch.now)?;
     let lag = batch.newest.filter(|_| added.new > 0).map(|newest| batch.now.saturating_sub(newest).max(0));
     let tried = (!batch.aside).then_some(batch.now);
     // That one of its nodes did not answer is no word of it.
@@ -1075,7 +1080,7 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
             tried,
             lag,
             batch.well,
-            i64::try_from(batch.unread + added.refused).unwrap_or(i64::MAX),
+            i64::try_from(added.unread.len() as u64 + added.refused).unwrap_or(i64::MAX),
             contact
         ],
     )?;
@@ -1131,6 +1136,7 @@ fn lost_in(db: &Connection, remote: i64, batch: &Batch) -> rusqlite::Result<Vec<
 pub(super) fn clear(db: &Connection) -> rusqlite::Result<()> {
     let there: bool =
         db.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'remotes')", [], |row| row.get(0))?;
+    unread::forget(db, None)?;
     match there {
         true => db.execute_batch(
             "DELETE FROM remote_tasks; DELETE FROM remote_active; DELETE FROM remote_counts;
