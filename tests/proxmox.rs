@@ -185,10 +185,67 @@ fn a_node_that_fails_in_the_middle_keeps_what_it_told_and_tells_the_rest_next_ti
     assert_eq!(cutoffs, [&json!(START + 9), &json!(null)], "only a node that told all moves on");
     // It is left alone for a while, and asked again when it is named.
     pve.node("half", |node| node.fault = None);
-    tells(world.sync(&[]), 0, &["remote pve: 0 new"]);
+    let why =
+        " after 1 failure (it answers with status 500: proxy loop\\x1b[2J detected); name the remote to ask it now\n";
+    let ran = tells(world.sync(&[]), 0, &["remote pve: 0 new", "remote pve: node half is left alone for ", why]);
+    assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
     tells(world.sync(&["pve"]), 0, &["remote pve: 1500 new"]);
     world.same_as_on(&[&pve]);
     assert_eq!(world.remote("pve")["nodes"][1]["cutoff"], START + 2_499);
+}
+
+#[test]
+fn a_strange_list_of_nodes_costs_no_node_that_is_in_it() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    pve.node("n", |node| node.jobs = many("n", 3));
+    let twin = json!({ "node": "n", "status": "online" });
+    pve.change(|state| state.more_nodes = vec![twin, json!({ "node": 7 }), json!({ "node": "../../access" })]);
+    world.add("pve", &pve);
+    let passed = "remote pve: passed over what cannot be read: {\"node\":";
+    let ran = tells(
+        world.sync(&[]),
+        0,
+        &["remote pve: 3 new", &format!("{passed}7}}"), &format!("{passed}\"../../access\"}}")],
+    );
+    assert_eq!(ran.err.lines().count(), 2, "{}", ran.err);
+    assert_eq!(world.remote("pve")["unread"], 2);
+    let lists = pve.asked().into_iter().filter(|line| line.contains("/tasks?")).count();
+    assert_eq!(lists, 1, "its node once");
+    // One that tells more than it is asked for could do so without end.
+    let entries: Vec<Value> = (0..1_001).map(|n| json!({ "upid": upid("n", n, START, "vzdump", "1") })).collect();
+    pve.node("n", |node| node.fault = Some(Fault::Lists(entries.into())));
+    let said = "error: remote pve: its answer is not what was asked for: it has more tasks than that\n";
+    tells(world.sync(&[]), 1, &[said]);
+}
+
+#[test]
+fn a_node_that_left_its_cluster_does_not_hold_the_cutoff() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    pve.node("old", |node| node.jobs = many("old", 3));
+    pve.node("n", |node| node.jobs = many("n", 30));
+    world.add("pve", &pve);
+    world.sync(&[]).silent_err(0);
+    assert_eq!(world.remote("pve")["cutoff"], START + 2);
+    let old = pve.state().nodes.remove("old").unwrap();
+    // What cannot be read of the list may be the one that is missing.
+    pve.change(|state| state.more_nodes = vec![json!(null)]);
+    tells(world.sync(&[]), 0, &["passed over what cannot be read: null"]);
+    assert_eq!(world.remote("pve")["cutoff"], START + 2);
+    pve.change(|state| state.more_nodes.clear());
+    world.sync(&[]).silent_err(0);
+    let state = world.remote("pve");
+    assert_eq!((&state["cutoff"], &state["nodes"][1]["node"]), (&json!(START + 29), &json!("old")));
+    assert_eq!(state["nodes"][1]["error"], "it is not in the cluster any more");
+    let table = world.control(["remote", "list"]).run().silent(0);
+    assert!(!table.text().contains("node old"), "{}", table.text());
+    assert_eq!(world.listed().len(), 33, "what it told is kept");
+    // It comes back.
+    pve.node("old", |node| *node = old);
+    world.sync(&[]).silent_err(0);
+    let state = world.remote("pve");
+    assert_eq!((&state["cutoff"], &state["nodes"][1]["error"]), (&json!(START + 2), &json!(null)));
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl Desk<'_, '_> {
                 "failures": remote.failures,
                 "error": remote.error,
                 "unread": remote.unread,
-                "cutoff": nodes_of(remote).iter().filter_map(|node| node.cutoff).min(),
+                "cutoff": show::cutoff(nodes_of(remote)),
                 "nodes": nodes_of(remote).iter().map(node_json).collect::<Vec<_>>(),
                 "running": running.get(remote.name.as_str()).copied().unwrap_or_default(),
                 "ended": sizes.get(&remote.id).copied().unwrap_or_default(),
@@ -161,7 +161,7 @@ impl Desk<'_, '_> {
         let text_of = |error: ApiError| error.to_string();
         let ask = || {
             let host = Host::new(product, api, limit).map_err(text_of)?;
-            let (version, nodes) = (host.version().map_err(text_of)?, host.nodes().map_err(text_of)?);
+            let (version, nodes) = (host.version().map_err(text_of)?, host.cluster().map_err(text_of)?.nodes);
             // A task of each that it can ask, so that a token without rights shows.
             let one = Wanted { limit: 1, ..Wanted::default() };
             let (mut seen, mut online) = (0, 0);

@@ -460,6 +460,16 @@ pub fn far_history_table(rows: &[Value], now: Timestamp, width: Option<u16>, col
     table(&COLUMNS, rows.collect(), width, colours)
 }
 
+/// So many of what has such a name.
+pub fn count(number: u64, name: &str) -> String {
+    format!("{number} {name}{}", if number == 1 { "" } else { "s" })
+}
+
+/// All that started before it has ended and is known. Of a node that left its cluster nothing more is to come.
+pub fn cutoff(nodes: &[Node]) -> Option<i64> {
+    nodes.iter().filter(|node| !node.has_left()).filter_map(|node| node.cutoff).min()
+}
+
 /// The table of remotes; `counts` are how many tasks of each run and have ended.
 pub fn remote_table(
     remotes: &[Remote],
@@ -481,8 +491,11 @@ pub fn remote_table(
         column("ERROR", Kind::Text, 8, false),
     ];
     let rows = remotes.iter().zip(nodes).zip(counts).map(|((remote, nodes), [running, ended])| {
-        let cutoff = nodes.iter().filter_map(|node| node.cutoff).min();
-        let failed = nodes.iter().filter_map(|node| Some(format!("node {}: {}", node.node, node.error.as_ref()?)));
+        let cutoff = cutoff(nodes);
+        let failed = nodes
+            .iter()
+            .filter(|node| !node.has_left())
+            .filter_map(|node| Some(format!("node {}: {}", node.node, node.error.as_ref()?)));
         let error = remote.error.clone().or_else(|| Some(failed.collect::<Vec<_>>().join("; ")));
         vec![
             cell(&remote.name),

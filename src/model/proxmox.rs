@@ -3,10 +3,15 @@
 //! The rules are those of their API viewers: <https://pve.proxmox.com/pve-docs/api-viewer/>,
 //! <https://pbs.proxmox.com/docs/api-viewer/>. Nothing here asks anybody.
 
-use std::{collections::HashSet, fmt, str::FromStr};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    hash::{BuildHasher, RandomState},
+    str::FromStr,
+};
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize, de};
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
     remote::{More, RemoteEnd, RemoteRun, outcome_of, signed_user},
@@ -24,8 +29,12 @@ const WIDE_EVERY: i64 = 86_400;
 const RESTARTS: u32 = 5;
 /// Pages in a row that may bring nothing new: so many tasks ended while one page was read, or the host is mad.
 const BARREN: u32 = 20;
-/// Tasks of one node that anybody could have.
-const MOST: usize = 10_000_000;
+/// Tasks of one node that anybody could have: so many take 40 MB here.
+const MOST: usize = 1_000_000;
+/// Bytes of an entry of a list; one with a long reason takes a thousand.
+const LONGEST_ENTRY: usize = 64 << 10;
+/// Nodes of a cluster; corosync knows no more than about half of it.
+const NODES: usize = 256;
 /// Letters of an entry that cannot be read by which it is known again.
 const LONGEST_UNREAD: usize = 1000;
 /// Letters of a token's name, at most.
@@ -277,15 +286,122 @@ pub struct ClusterNode {
     pub online: bool,
 }
 
+/// The nodes of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cluster {
+    /// Each once.
+    pub nodes: Vec<ClusterNode>,
+    /// Entries that cannot be read, and those beyond what a cluster can have.
+    pub unread: Vec<String>,
+}
+
 /// Reads an answer to `/nodes`; none: it is not one.
-pub fn cluster_nodes(data: &Value) -> Option<Vec<ClusterNode>> {
-    let node = |value: &Value| {
-        let name = value["node"].as_str().filter(|name| !name.is_empty() && name.len() <= 255)?;
-        // A token that may not see its state is not told of it.
-        let online = value["status"].as_str() != Some("offline");
-        Some(ClusterNode { name: name.to_owned(), online })
+pub fn cluster(data: &Value) -> Option<Cluster> {
+    let is_name = |name: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.len() <= 255 && name.chars().all(fits)
     };
-    data.as_array()?.iter().map(node).collect()
+    let mut cluster = Cluster::default();
+    let mut known = HashSet::new();
+    for value in data.as_array()? {
+        match value["node"].as_str().filter(|name| is_name(name)) {
+            Some(name) if known.contains(name) => {}
+            Some(name) if cluster.nodes.len() < NODES => {
+                known.insert(name);
+                // A token that may not see its state is not told of it.
+                let online = value["status"].as_str() != Some("offline");
+                cluster.nodes.push(ClusterNode { name: name.to_owned(), online });
+            }
+            Some(_) | None => cluster.unread.push(unread(value)),
+        }
+    }
+    Some(cluster)
+}
+
+/// A page of a list of tasks as it came.
+#[derive(Debug, Default)]
+pub struct List {
+    /// Its entries, each as JSON.
+    pub entries: Vec<Box<RawValue>>,
+    /// How many there are on all pages.
+    pub total: Option<u64>,
+}
+
+/// Why an answer is no such page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadList {
+    /// Not JSON.
+    NotJson,
+    /// Without data.
+    NoData,
+    /// Its data are something else.
+    NoList,
+    /// It has more entries than it was asked for.
+    TooMany,
+}
+
+/// Reads a page of so many entries at most, without making values of what is in it.
+///
+/// # Errors
+/// [`BadList`]
+pub fn list(body: &[u8], limit: usize) -> Result<List, BadList> {
+    #[derive(Deserialize)]
+    struct Page<'a> {
+        #[serde(borrow)]
+        data: Option<&'a RawValue>,
+        #[serde(default, borrow)]
+        total: Option<&'a RawValue>,
+    }
+    let page: Page<'_> = serde_json::from_slice(body).map_err(|error| match error.is_data() {
+        true => BadList::NoData,
+        false => BadList::NotJson,
+    })?;
+    let data = page.data.ok_or(BadList::NoData)?.get();
+    let mut reader = serde_json::Deserializer::from_str(data);
+    let entries = de::Deserializer::deserialize_seq(&mut reader, Entries(limit)).map_err(|_| BadList::NoList)?;
+    let total = page.total.and_then(|total| serde_json::from_str(total.get()).ok());
+    match entries {
+        Some(entries) => Ok(List { entries, total }),
+        None => Err(BadList::TooMany),
+    }
+}
+
+/// Takes so many entries at most.
+struct Entries(usize);
+
+impl<'de> de::Visitor<'de> for Entries {
+    type Value = Option<Vec<Box<RawValue>>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut taken = vec![];
+        while taken.len() < self.0 {
+            match entries.next_element()? {
+                Some(entry) => taken.push(entry),
+                None => return Ok(Some(taken)),
+            }
+        }
+        let mut more = false;
+        while entries.next_element::<de::IgnoredAny>()?.is_some() {
+            more = true;
+        }
+        Ok((!more).then_some(taken))
+    }
+}
+
+/// An entry of a page: what identifies it, and what it tells; or a text of what cannot be read.
+pub fn listed(entry: &RawValue) -> (String, Result<Entry, String>) {
+    let text = entry.get();
+    let short = || text.chars().take(LONGEST_UNREAD).collect::<String>();
+    if text.len() > LONGEST_ENTRY {
+        return (short(), Err(short()));
+    }
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    let key = value["upid"].as_str().map_or_else(|| unread(&value), str::to_owned);
+    (key, self::entry(&value).ok_or_else(|| unread(&value)))
 }
 
 /// A task as a list tells of it.
@@ -432,9 +548,12 @@ pub enum Step {
 pub struct Paging {
     limit: usize,
     start: usize,
-    known: HashSet<String>,
-    /// Those that were read since its beginning: only between these is nothing missing.
-    round: HashSet<String>,
+    /// What identifies each entry, hashed to save memory, and in which round it was read last. Only between those that
+    /// were read since the beginning of a round is nothing missing.
+    known: HashMap<u64, u32>,
+    hasher: RandomState,
+    /// How many were read in this round.
+    round: usize,
     restarts: u32,
     barren: u32,
 }
@@ -442,7 +561,8 @@ pub struct Paging {
 impl Paging {
     /// Of pages with so many entries, two at least.
     pub fn new(limit: usize) -> Paging {
-        Paging { limit: limit.max(2), start: 0, known: HashSet::new(), round: HashSet::new(), restarts: 0, barren: 0 }
+        let (known, hasher) = (HashMap::new(), RandomState::new());
+        Paging { limit: limit.max(2), start: 0, known, hasher, round: 0, restarts: 0, barren: 0 }
     }
 
     /// Entries of a page.
@@ -457,25 +577,33 @@ impl Paging {
 
     /// Whether the list has an entry.
     pub fn has(&self, key: &str) -> bool {
-        self.known.contains(key)
+        self.known.contains_key(&self.hasher.hash_one(key))
     }
 
     /// Takes what identifies each entry of a page, and how many the host says there are.
     pub fn take(&mut self, keys: &[&str], total: Option<u64>) -> Step {
-        let missed = self.start > 0 && keys.first().is_none_or(|first| !self.round.contains(*first));
-        let before = self.round.len();
-        self.known.extend(keys.iter().map(|key| (*key).to_owned()));
+        let hashes: Vec<u64> = keys.iter().map(|key| self.hasher.hash_one(key)).collect();
+        let is_read = |hash: &u64| self.known.get(hash) == Some(&self.restarts);
+        let missed = self.start > 0 && hashes.first().is_none_or(|first| !is_read(first));
         if missed {
+            for hash in hashes {
+                self.known.entry(hash).or_insert(self.restarts);
+            }
             self.start = 0;
-            self.round.clear();
+            self.round = 0;
             self.restarts += 1;
             return match self.restarts > RESTARTS {
                 true => Step::Mad("its list of tasks changes faster than it can be read"),
                 false => Step::Next,
             };
         }
-        self.round.extend(keys.iter().map(|key| (*key).to_owned()));
-        let fresh = self.round.len() > before;
+        let before = self.round;
+        for hash in hashes {
+            if self.known.insert(hash, self.restarts) != Some(self.restarts) {
+                self.round += 1;
+            }
+        }
+        let fresh = self.round > before;
         let end = self.start + keys.len();
         let short = keys.len() < self.limit;
         let all = total.is_none_or(|total| end as u64 >= total);
@@ -590,11 +718,17 @@ mod tests {
     #[test]
     fn answers_about_nodes_and_one_task_read() {
         let nodes = json!([{ "node": "a", "status": "online" }, { "node": "b", "status": "offline" }, { "node": "c" }]);
-        let online: Vec<bool> = cluster_nodes(&nodes).unwrap().iter().map(|node| node.online).collect();
+        let online: Vec<bool> = cluster(&nodes).unwrap().nodes.iter().map(|node| node.online).collect();
         assert_eq!(online, [true, false, true]);
-        for bad in [json!(null), json!({}), json!([{}]), json!([{ "node": 1 }]), json!([{ "node": "" }])] {
-            assert_eq!(cluster_nodes(&bad), None);
+        assert_eq!((cluster(&json!(null)), cluster(&json!({}))), (None, None));
+        for bad in [json!({}), json!({ "node": 1 }), json!({ "node": "" }), json!({ "node": ".." }), json!("a")] {
+            let read = cluster(&json!([{ "node": "a" }, bad, { "node": "b" }, { "node": "a" }])).unwrap();
+            let names: Vec<&str> = read.nodes.iter().map(|node| node.name.as_str()).collect();
+            assert_eq!((names, read.unread), (vec!["a", "b"], vec![bad.to_string()]), "one of each, and what is bad");
         }
+        let many: Vec<Value> = (0..NODES + 3).map(|n| json!({ "node": format!("n{n}") })).collect();
+        let read = cluster(&Value::from(many)).unwrap();
+        assert_eq!((read.nodes.len(), read.unread.len()), (NODES, 3));
         assert_eq!(status(&json!({ "status": "running" })), Some(Told::Running));
         assert_eq!(status(&json!({ "status": "stopped", "exitstatus": "OK" })), Some(Told::Stopped(Outcome::Ok)));
         assert_eq!(status(&json!({ "status": "stopped" })), Some(Told::Stopped(Outcome::Unknown(String::new()))));
@@ -606,6 +740,25 @@ mod tests {
         let listed = json!({ "upid": "UPID:n1:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam:", "endtime": 1_636_572_000,
                              "status": "unexpected status" });
         assert!(matches!(entry(&listed), Some(Entry::Ended(end)) if end.outcome == cut));
+    }
+
+    #[test]
+    fn a_page_is_read_without_making_values_of_it() {
+        let read = |text: &str| list(text.as_bytes(), 2).map(|list| (list.entries.len(), list.total));
+        assert_eq!(read(r#"{"data":[{"upid":"x"},7],"total":9}"#), Ok((2, Some(9))));
+        assert_eq!(read(r#"{"total":"many","data":[]}"#), Ok((0, None)));
+        assert_eq!(read(r#"{"data":[1,2,3]}"#), Err(BadList::TooMany));
+        for text in ["", "{", "{\"data\":[", "\u{fffd}", "<html>"] {
+            assert_eq!(read(text), Err(BadList::NotJson), "{text}");
+        }
+        for text in ["[]", "7", "{}"] {
+            assert_eq!(read(text), Err(BadList::NoData), "{text}");
+        }
+        assert_eq!(read(r#"{"data":{}}"#), Err(BadList::NoList));
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        assert_eq!(listed(&raw(r#"{"b":1,"a":2}"#)), (r#"{"a":2,"b":1}"#.into(), Err(r#"{"a":2,"b":1}"#.into())));
+        let long = format!("[{}]", ["1"; LONGEST_ENTRY].join(","));
+        assert_eq!(listed(&raw(&long)).0.len(), LONGEST_UNREAD);
     }
 
     #[test]

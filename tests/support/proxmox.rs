@@ -76,6 +76,8 @@ pub struct Node {
 #[derive(Debug, Default)]
 pub struct State {
     pub nodes: BTreeMap<String, Node>,
+    /// What its list of nodes has besides.
+    pub more_nodes: Vec<Value>,
     /// Of all that is asked.
     pub fault: Option<Fault>,
     pub latency: Duration,
@@ -430,7 +432,8 @@ fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Val
         }
         ("GET", ["nodes"]) => {
             let one = |(name, node): (&String, &Node)| json!({ "node": name, "status": if node.offline { "offline" } else { "online" }, "type": "node", "id": format!("node/{name}") });
-            (200, json!({ "data": state.nodes.iter().map(one).collect::<Vec<_>>() }))
+            let all = state.nodes.iter().map(one).chain(state.more_nodes.iter().cloned());
+            (200, json!({ "data": all.collect::<Vec<_>>() }))
         }
         ("GET", ["nodes", name, "tasks"]) => {
             let limit = usize::try_from(number("limit").unwrap_or(50)).unwrap().min(state.longest_page);

@@ -11,7 +11,7 @@ use crate::{
         secret::{self, SecretError},
     },
     model::{
-        proxmox::{self, Api, ClusterNode, Fingerprint, Product, Told},
+        proxmox::{self, Api, BadList, Cluster, ClusterNode, Fingerprint, List, Product, Told},
         upid::Upid,
     },
 };
@@ -21,6 +21,13 @@ const PLAIN: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
 /// Letters of a message of theirs that are passed on.
 const MESSAGE: usize = 300;
+
+/// Bytes of a refusal that are read.
+const REFUSAL: usize = 64 << 10;
+/// Bytes of an answer that is no list and no log, at most.
+const SHORT: usize = 1 << 20;
+const NOT_JSON: &str = ": it is not JSON";
+const NO_DATA: &str = ": it has no data";
 
 /// Why it did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -107,13 +114,6 @@ pub(in crate::app) struct Host {
     product: Product,
 }
 
-/// A page of a list.
-#[derive(Debug)]
-pub(in crate::app) struct List {
-    pub entries: Vec<Value>,
-    pub total: Option<u64>,
-}
-
 /// Which tasks are listed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::app) struct Wanted {
@@ -145,11 +145,13 @@ impl Host {
         self.client.set_limit(limit);
     }
 
-    fn ask(&self, method: Method, path: &str) -> Result<Value, ApiError> {
+    /// What it answers, if it does not refuse.
+    fn told(&self, method: Method, path: &str) -> Result<Vec<u8>, ApiError> {
         let Answer { status, body } = self.client.ask(method, &format!("/api2/json{path}"))?;
-        let json = serde_json::from_slice::<Value>(&body);
         if status != 200 {
-            let text = refusal(status, json.ok().as_ref(), &body);
+            // Nobody says more than this in a refusal.
+            let body = &body[..body.len().min(REFUSAL)];
+            let text = refusal(status, serde_json::from_slice::<Value>(body).ok().as_ref(), body);
             let text = if text.is_empty() { text } else { format!(": {text}") };
             return Err(match status {
                 401 => ApiError::Token(text),
@@ -157,10 +159,19 @@ impl Host {
                 other => ApiError::Status(other, text),
             });
         }
-        let value = json.map_err(|_| ApiError::Strange(": it is not JSON"))?;
+        Ok(body)
+    }
+
+    /// The same as a value; of so many bytes at most, as a value takes many times as much.
+    fn ask(&self, method: Method, path: &str, most: usize) -> Result<Value, ApiError> {
+        let body = self.told(method, path)?;
+        if body.len() > most {
+            return Err(ApiError::Strange(": it is far too long"));
+        }
+        let value: Value = serde_json::from_slice(&body).map_err(|_| ApiError::Strange(NOT_JSON))?;
         match value.get("data") {
             Some(_) => Ok(value),
-            None => Err(ApiError::Strange(": it has no data")),
+            None => Err(ApiError::Strange(NO_DATA)),
         }
     }
 
@@ -172,7 +183,7 @@ impl Host {
 
     /// Its version.
     pub(in crate::app) fn version(&self) -> Result<String, ApiError> {
-        let answer = self.ask(Method::Get, "/version")?;
+        let answer = self.ask(Method::Get, "/version", SHORT)?;
         match answer["data"]["version"].as_str() {
             Some(version) => Ok(version.to_owned()),
             None => Err(ApiError::Strange(": it names no version")),
@@ -180,12 +191,13 @@ impl Host {
     }
 
     /// Its nodes.
-    pub(in crate::app) fn nodes(&self) -> Result<Vec<ClusterNode>, ApiError> {
+    pub(in crate::app) fn cluster(&self) -> Result<Cluster, ApiError> {
         if let Some(name) = self.product.only_node() {
-            return Ok(vec![ClusterNode { name: name.to_owned(), online: true }]);
+            let nodes = vec![ClusterNode { name: name.to_owned(), online: true }];
+            return Ok(Cluster { nodes, unread: vec![] });
         }
-        let answer = self.ask(Method::Get, "/nodes")?;
-        proxmox::cluster_nodes(&answer["data"]).ok_or(ApiError::Strange(": it is no list of nodes"))
+        let answer = self.ask(Method::Get, "/nodes", SHORT)?;
+        proxmox::cluster(&answer["data"]).ok_or(ApiError::Strange(": it is no list of nodes"))
     }
 
     /// A page of a node's tasks, those that run among them.
@@ -200,17 +212,20 @@ impl Host {
                 path.push_str(&format!("&{name}={time}"));
             }
         }
-        let mut answer = self.ask(Method::Get, &path)?;
-        let total = answer["total"].as_u64();
-        match answer["data"].take() {
-            Value::Array(entries) => Ok(List { entries, total }),
-            _ => Err(ApiError::Strange(": it is no list of tasks")),
-        }
+        let body = self.told(Method::Get, &path)?;
+        proxmox::list(&body, wanted.limit).map_err(|bad| {
+            ApiError::Strange(match bad {
+                BadList::NotJson => NOT_JSON,
+                BadList::NoData => NO_DATA,
+                BadList::NoList => ": it is no list of tasks",
+                BadList::TooMany => ": it has more tasks than that",
+            })
+        })
     }
 
     /// How a task is.
     pub(in crate::app) fn status(&self, upid: &Upid) -> Result<Told, ApiError> {
-        let answer = self.ask(Method::Get, &format!("{}/status", self.task(upid)))?;
+        let answer = self.ask(Method::Get, &format!("{}/status", self.task(upid)), SHORT)?;
         proxmox::status(&answer["data"]).ok_or(ApiError::Strange(": it is no state of a task"))
     }
 
@@ -223,15 +238,18 @@ impl Host {
         loop {
             let wanted = Wanted { since: time(-1), until: time(1), start: paging.start(), limit: paging.limit() };
             let list = self.list(&node, &wanted)?;
-            for entry in list.entries.iter().filter_map(proxmox::entry) {
-                if let proxmox::Entry::Ended(end) = &entry
-                    && end.upid.as_str() == upid.own()
-                {
-                    return Ok(Some(entry));
+            let mut keys = vec![];
+            for entry in &list.entries {
+                let (key, entry) = proxmox::listed(entry);
+                keys.push(key);
+                match entry {
+                    Ok(proxmox::Entry::Ended(end)) if end.upid.as_str() == upid.own() => {
+                        return Ok(Some(proxmox::Entry::Ended(end)));
+                    }
+                    Ok(_) | Err(_) => {}
                 }
             }
-            let keys: Vec<&str> = list.entries.iter().map(|entry| entry["upid"].as_str().unwrap_or_default()).collect();
-            match paging.take(&keys, list.total) {
+            match paging.take(&keys.iter().map(String::as_str).collect::<Vec<_>>(), list.total) {
                 proxmox::Step::Next => {}
                 proxmox::Step::Done | proxmox::Step::Mad(_) => return Ok(None),
             }
@@ -247,7 +265,8 @@ impl Host {
     ) -> Result<(Vec<(u64, String)>, u64), ApiError> {
         // PBS begins with line number `start`, PVE behind it.
         let more = if self.product == Product::Pbs { limit.saturating_add(1) } else { limit };
-        let answer = self.ask(Method::Get, &format!("{}/log?start={start}&limit={more}", self.task(upid)))?;
+        let answer =
+            self.ask(Method::Get, &format!("{}/log?start={start}&limit={more}", self.task(upid)), usize::MAX)?;
         let strange = || ApiError::Strange(": it is no log");
         let line = |line: &Value| Some((line["n"].as_u64()?, line["t"].as_str()?.to_owned()));
         let lines = answer["data"].as_array().ok_or_else(strange)?;
@@ -270,6 +289,6 @@ impl Host {
 
     /// Asks for a task's end.
     pub(in crate::app) fn stop(&self, upid: &Upid) -> Result<(), ApiError> {
-        self.ask(Method::Delete, &self.task(upid)).map(|_| ())
+        self.ask(Method::Delete, &self.task(upid), SHORT).map(|_| ())
     }
 }

@@ -8,12 +8,12 @@ use std::{
 
 use super::{
     api::{ApiError, Host, Wanted},
-    sync::{Begun, Gone, InUse, Job, Lines, Over, Teller},
+    sync::{Begun, Gone, InUse, Job, Lines, Over, Teller, left_alone},
 };
 use crate::{
     io::store::{Batch, Node, NodeNews, Went},
     model::{
-        proxmox::{self, Api, Entry, Paging, Product, Seen, Step, Told, entry},
+        proxmox::{self, Api, Cluster, Entry, Paging, Product, Seen, Step, Told},
         remote::{More, RemoteEnd, RemoteRun, pause},
         task::Outcome,
         upid::Upid,
@@ -109,8 +109,8 @@ pub(super) fn pull(job: &Job, product: Product, api: &Api, tell: &Teller<'_>) ->
     let host = Host::new(product, api, job.limit).map_err(|error| error.to_string())?;
     let limit = if job.doubtful { job.limit } else { job.quiet() };
     let mut first = Asker::new(&host, tell.lines, true, limit);
-    let nodes = match first.host().nodes() {
-        Ok(nodes) => nodes,
+    let Cluster { nodes, unread } = match first.host().cluster() {
+        Ok(cluster) => cluster,
         Err(error) if error.is_silence() && limit < job.limit => return Ok(Over::Silent(Begun::default())),
         Err(error) => return Err(error.to_string()),
     };
@@ -119,19 +119,35 @@ pub(super) fn pull(job: &Job, product: Product, api: &Api, tell: &Teller<'_>) ->
         let node = Some(NodeNews { node: node.to_owned(), went });
         tell.told(Batch { node, now: job.now, ..Batch::default() })
     };
-    let mut asked: Vec<String> = vec![];
+    let names_all = unread.is_empty();
+    if !names_all && tell.told(Batch { unread, now: job.now, ..Batch::default() }).is_err() {
+        return Ok(Over::WELL);
+    }
+    // One that it does not name may stand in what cannot be read.
+    if names_all {
+        let named = |name: &str| nodes.iter().any(|node| node.name == name);
+        for node in job.nodes.iter().filter(|node| !node.has_left() && !named(&node.node)) {
+            if told(Went::Left, &node.node).is_err() {
+                return Ok(Over::WELL);
+            }
+        }
+    }
+    let (mut asked, mut left) = (vec![], vec![]);
     for node in nodes {
-        let left_alone = !job.named
-            && known(&node.name).is_some_and(|state| {
-                let until = state.tried.saturating_add(pause(state.failures).as_secs().cast_signed());
-                state.failures > 0 && until > job.now && state.tried <= job.now
-            });
-        match node.online {
+        let alone_until = known(&node.name).filter(|_| !job.named).and_then(|state| {
+            let until = state.tried.saturating_add(pause(state.failures).as_secs().cast_signed());
+            (state.failures > 0 && until > job.now && state.tried <= job.now).then_some((until, state))
+        });
+        match (node.online, alone_until) {
             _ if job.begun.dealt.contains(&node.name) => {}
-            false if told(Went::Offline, &node.name).is_err() => return Ok(Over::Done(vec![])),
-            false => {}
-            true if left_alone => {}
-            true => asked.push(node.name),
+            (false, _) if told(Went::Offline, &node.name).is_err() => return Ok(Over::WELL),
+            (false, _) => {}
+            (true, Some((until, state))) => {
+                let why = state.error.as_deref().unwrap_or_default();
+                let alone = left_alone(until.abs_diff(job.now), state.failures, why);
+                left.push(format!("node {} {alone}; name the remote to ask it now", node.name));
+            }
+            (true, None) => asked.push(node.name),
         }
     }
     // Those that were silent come last, and before them those that failed.
@@ -220,7 +236,8 @@ pub(super) fn pull(job: &Job, product: Product, api: &Api, tell: &Teller<'_>) ->
     }
     // That nobody listens is found out by those who have more to tell.
     let _ = tell.told(Batch { well: true, now: job.now, ..Batch::default() });
-    Ok(Over::Done(failed.into_iter().map(|(node, why)| format!("node {node}: {why}")).collect()))
+    let parts = failed.into_iter().map(|(node, why)| format!("node {node}: {why}")).collect();
+    Ok(Over::Done { parts, left })
 }
 
 fn pull_node(
@@ -241,27 +258,25 @@ fn pull_node(
         let wanted = Wanted { since, until: None, start: paging.start(), limit: paging.limit() };
         let list = asker.host().list(node, &wanted)?;
         let mut batch = Batch { now: job.now, ..Batch::default() };
-        for value in &list.entries {
-            match entry(value) {
-                Some(Entry::Running(run)) => {
+        let mut keys = vec![];
+        for raw in &list.entries {
+            let (key, entry) = proxmox::listed(raw);
+            keys.push(key);
+            match entry {
+                Ok(Entry::Running(run)) => {
                     seen.task(run.start, true);
                     batch.running.push(run);
                 }
-                Some(Entry::Ended(end)) => {
+                Ok(Entry::Ended(end)) => {
                     seen.task(end.upid.starttime, false);
                     newest = newest.max(Some(end.endtime));
                     batch.ended.push(end);
                 }
-                None => batch.unread.push(proxmox::unread(value)),
+                Err(unread) => batch.unread.push(unread),
             }
         }
         batch.newest = newest;
-        let texts: Vec<String> = list
-            .entries
-            .iter()
-            .map(|value| value["upid"].as_str().map_or_else(|| value.to_string(), str::to_owned))
-            .collect();
-        match paging.take(&texts.iter().map(String::as_str).collect::<Vec<_>>(), list.total) {
+        match paging.take(&keys.iter().map(String::as_str).collect::<Vec<_>>(), list.total) {
             Step::Next => tell.told(batch)?,
             Step::Mad(why) => {
                 tell.told(batch)?;

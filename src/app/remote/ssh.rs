@@ -150,11 +150,11 @@ pub(super) fn pull(job: &Job, tell: &Teller<'_>) -> Result<Over, String> {
         };
         // What came of an answer that is not whole is true all the same; only its cursor is not known.
         if (failed.is_none() || !batch.ended.is_empty() || !batch.running.is_empty()) && tell.told(batch).is_err() {
-            return Ok(Over::Done(vec![]));
+            return Ok(Over::WELL);
         }
         match failed {
             None if more => {}
-            None => return Ok(Over::Done(vec![])),
+            None => return Ok(Over::WELL),
             Some(AnswerError::Ssh(SshError::TimedOut(_))) if limit < job.limit => {
                 return Ok(Over::Silent(Begun::default()));
             }

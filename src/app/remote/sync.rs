@@ -53,10 +53,20 @@ enum News {
 
 /// How asking a remote ended.
 pub(super) enum Over {
-    /// It was asked; what was wrong with parts of it.
-    Done(Vec<String>),
+    /// It was asked.
+    Done {
+        /// What was wrong with parts of it.
+        parts: Vec<String>,
+        /// What of it was left alone.
+        left: Vec<String>,
+    },
     /// It was silent; how far it was asked.
     Silent(Begun),
+}
+
+impl Over {
+    /// Nothing more is to be said of it.
+    pub(super) const WELL: Over = Over::Done { parts: vec![], left: vec![] };
 }
 
 /// How far a remote was asked that was silent then.
@@ -197,6 +207,12 @@ fn pull(job: &Job, tell: &Teller<'_>) -> Result<Over, String> {
     }
 }
 
+/// That one is left alone for so many seconds.
+pub(super) fn left_alone(secs: u64, failures: u32, why: &str) -> String {
+    let failures = show::count(failures.into(), "failure");
+    format!("is left alone for {} after {failures} ({why})", span(Duration::from_secs(secs)))
+}
+
 /// How the pull of one remote went.
 #[derive(Debug, Default)]
 struct Pulled {
@@ -301,13 +317,8 @@ impl Desk<'_, '_> {
                     due.insert(remote.id, Duration::MAX);
                     left_out += 1;
                     let why = remote.error.as_deref().unwrap_or_default();
-                    self.tell(&format!(
-                        "remote {} is left alone for {} after {} failures ({}); name it to ask it now",
-                        remote.name,
-                        span(Duration::from_secs(until.abs_diff(now))),
-                        remote.failures,
-                        show::clean(why)
-                    ));
+                    let left = left_alone(until.abs_diff(now), remote.failures, why);
+                    self.tell(&show::clean(&format!("remote {} {left}; name it to ask it now", remote.name)));
                 }
             }
         }
@@ -401,7 +412,13 @@ impl Desk<'_, '_> {
                             continue;
                         }
                         Ok(Over::Silent(_)) => {}
-                        Ok(Over::Done(parts)) => pulled.parts = parts,
+                        Ok(Over::Done { parts, left }) => {
+                            pulled.parts = parts;
+                            for text in left.iter().filter(|_| wanted.every.is_none()) {
+                                let line = format!("remote {}: {}", remote.name, show::clean(text));
+                                bar.aside(|| self.tell(&line));
+                            }
+                        }
                         Err(error) => pulled.error = pulled.error.or(Some(error)),
                     }
                     done += 1;

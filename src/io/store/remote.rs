@@ -95,6 +95,16 @@ pub struct Node {
     pub error: Option<String>,
 }
 
+/// What is kept of a node that left its cluster.
+const LEFT: &str = "it is not in the cluster any more";
+
+impl Node {
+    /// Whether its cluster does not name it any more.
+    pub fn has_left(&self) -> bool {
+        self.error.as_deref() == Some(LEFT)
+    }
+}
+
 /// What became of asking a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeNews {
@@ -118,6 +128,8 @@ pub enum Went {
     Failed(String),
     /// Its cluster says that it cannot be asked.
     Offline,
+    /// Its cluster does not name it any more.
+    Left,
 }
 
 /// What one answer of a remote told.
@@ -1107,6 +1119,10 @@ fn note_node(db: &Connection, remote: i64, now: i64, news: &NodeNews) -> rusqlit
         Went::Offline => {
             let sql = "UPDATE remote_nodes SET failures = 0, error = 'it is offline' WHERE remote = ?1 AND node = ?2";
             db.execute(sql, params![remote, news.node])?;
+        }
+        Went::Left => {
+            let sql = "UPDATE remote_nodes SET failures = 0, error = ?3 WHERE remote = ?1 AND node = ?2";
+            db.execute(sql, params![remote, news.node, LEFT])?;
         }
     }
     Ok(())
