@@ -405,3 +405,27 @@ impl Drop for Over<'_> {
         self.0.store(true, SeqCst);
     }
 }
+
+#[test]
+fn what_has_ended_does_not_run_again_by_an_older_list() {
+    let world = World::new();
+    let mut store = world.store();
+    let (one, two) = (remote(&mut store, "one"), remote(&mut store, "two"));
+    let upid = "UPID:n:00000001:00000002:674D828C:vzdump:1:root@pam:";
+    let run = || RemoteRun { upid: upid.to_owned(), start: 0x674D_828C, detail: "{}".to_owned() };
+    let running = || Batch { running: vec![run()], now: 2_000_000_000, ..Batch::default() };
+    let mut tell = |remote: i64, batch: Batch| {
+        store.add_remote_tasks(remote, &batch).unwrap();
+        store.remote_active(None).unwrap().iter().map(|live| live.remote.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(tell(one, running()), ["one"]);
+    assert_eq!(tell(one, running()), ["one"]);
+    let waited = Batch { aside: true, ..batch(vec![end(upid, 5, Outcome::Ok)]) };
+    assert_eq!(tell(one, waited), [""; 0]);
+    assert_eq!(tell(one, running()), [""; 0], "it has ended");
+    assert_eq!(tell(two, running()), ["two"], "one of another remote");
+    // Its host forgot it, and knows it again.
+    let whole = Batch { whole: true, now: 2_000_000_000, ..Batch::default() };
+    assert_eq!(tell(two, whole), [""; 0]);
+    assert_eq!(tell(two, running()), ["two"]);
+}

@@ -55,7 +55,7 @@ use self::{
 };
 pub use self::{
     export::Export,
-    remote::{Added, Batch, Listed, Node, NodeNews, Remote, Went, outcome_told},
+    remote::{Added, Batch, LOST, Listed, Node, NodeNews, Remote, Went, outcome_told},
     upkeep::{Fault, Named},
 };
 use crate::model::{

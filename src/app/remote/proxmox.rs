@@ -11,7 +11,7 @@ use super::{
     sync::{Begun, Gone, InUse, Job, Lines, Over, Teller, left_alone},
 };
 use crate::{
-    io::store::{Batch, Node, NodeNews, Went},
+    io::store::{Batch, LOST, Node, NodeNews, Went},
     model::{
         proxmox::{self, Api, Cluster, Entry, Paging, Product, Seen, Step, Told},
         remote::{More, RemoteEnd, RemoteRun, pause},
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Connections to one remote at once.
-const CONNECTIONS: usize = 5;
+pub(super) const CONNECTIONS: usize = 5;
 /// Entries of a page.
 const PAGE: usize = 1000;
 
@@ -332,7 +332,7 @@ fn missed(job: &Job, asker: &mut Asker<'_>, product: Product, node: &str, paging
                 Some(Entry::Running(_)) | None => missed.ended.push(end(outcome)),
             },
             Err(error) if error.is_no_task() => {
-                missed.ended.push(end(Outcome::Unknown("its host does not know of it any more".to_owned())));
+                missed.ended.push(end(Outcome::Unknown(LOST.to_owned())));
             }
             Err(error) => return Err(error),
         }

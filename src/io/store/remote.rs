@@ -27,6 +27,7 @@ use crate::model::{
         Id, More, Parts, RemoteEnd, RemoteLive, RemoteRun, RemoteTask, Source, is_plain, outcome_of, signed_user,
     },
     task::{Class, HistoryRow, Outcome},
+    upid::Upid,
 };
 
 const SCHEMA: &str = include_str!("../../../schema_remotes.sql");
@@ -95,6 +96,8 @@ pub struct Node {
     pub error: Option<String>,
 }
 
+/// How a task ended that its host forgot.
+pub const LOST: &str = "its host does not know of it any more";
 /// What is kept of a node that left its cluster.
 const LEFT: &str = "it is not in the cluster any more";
 
@@ -523,6 +526,23 @@ impl Adder<'_> {
             }
         }
         Ok(added)
+    }
+}
+
+impl Adder<'_> {
+    /// Whether a task is kept as one that ended. Not if its host knew of it no more: it does so now.
+    fn has_ended(&self, upid: &str, whole: &mut Statement<'_>) -> rusqlite::Result<bool> {
+        let Ok(parsed) = upid.parse::<Upid>() else { return Ok(false) };
+        let first = parsed.starttime.clamp(0, LAST_START) << ORDINAL;
+        let mut rows = whole.query([first, first | ORDINALS])?;
+        while let Some(row) = rows.next()? {
+            let (key, task) = coded(row)?;
+            let ours = self.hosts.values().flatten().any(|(code, _)| *code == task.host);
+            if ours && upid_of(self.db, self.codes, key, &task)?.as_deref() == Some(upid) {
+                return Ok(outcome(self.db, self.codes, &task.status)? != Outcome::Unknown(LOST.to_owned()));
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -1070,8 +1090,12 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
             "INSERT INTO remote_active (remote, upid, start, seen, detail) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO UPDATE SET seen = excluded.seen, detail = excluded.detail",
         )?;
+        let mut whole = db.prepare(&format!("SELECT {COLUMNS} FROM remote_tasks WHERE key BETWEEN ?1 AND ?2"))?;
         for task in batch.running.iter().filter(|task| !over.contains(task.upid.as_str())) {
-            run.execute(params![remote, task.upid, task.start, batch.now, task.detail])?;
+            // A list may be older than an end that somebody waited for meanwhile.
+            if active.contains(task.upid.as_str()) || !adder.has_ended(&task.upid, &mut whole)? {
+                run.execute(params![remote, task.upid, task.start, batch.now, task.detail])?;
+            }
         }
     }
     store_counts(db, &adder.counts)?;
@@ -1142,7 +1166,7 @@ fn lost_in(db: &Connection, remote: i64, batch: &Batch) -> rusqlite::Result<Vec<
     let end = |upid| RemoteEnd {
         upid,
         endtime: batch.now,
-        outcome: Outcome::Unknown("its host does not know of it any more".to_owned()),
+        outcome: Outcome::Unknown(LOST.to_owned()),
         more: More::default(),
     };
     Ok(lost.map(end).collect())
