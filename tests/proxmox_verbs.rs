@@ -143,6 +143,20 @@ fn a_log_is_read_page_by_page() {
 }
 
 #[test]
+fn a_log_as_json_is_whole_or_is_none() {
+    let scene = Scene::new();
+    let Scene { world, pve, short_ended, .. } = &scene;
+    assert_eq!(world.json(&["log", short_ended]).as_array().unwrap().len(), 12_001);
+    // It breaks off behind the first page.
+    pve.change(|state| state.log_pages = Some(1));
+    let ran = tells(world.control(["--json", "log", short_ended]).run(), 1, &["status 500: no more"]);
+    assert_eq!(ran.text(), "");
+    pve.change(|state| state.log_pages = Some(1));
+    let ran = tells(world.control(["log", short_ended]).run(), 1, &["status 500: no more"]);
+    assert_eq!(ran.text().lines().count(), 5_000, "as text it is what was read");
+}
+
+#[test]
 fn a_task_is_waited_for_and_followed_although_its_host_is_away_for_a_moment() {
     let scene = Scene::new();
     let Scene { world, pve, live, short_ended, short_live, .. } = &scene;
@@ -161,6 +175,15 @@ fn a_task_is_waited_for_and_followed_although_its_host_is_away_for_a_moment() {
     until("the waiter to notice", || {
         waiter.stderr().contains("remote pve: it answers with status 595: No route to host; asking again")
     });
+    // Nor does one that is asked too often, or one before which somebody has no patience.
+    for status in [429, 408] {
+        pve.change(|state| state.fault = Some(Fault::Status(status, "")));
+        pve.asked();
+        until("both to be refused", || {
+            let asked = pve.state().asked.clone();
+            asked.iter().filter(|line| line.contains("/status?")).count() >= 2
+        });
+    }
     pve.change(|state| state.fault = None);
     pve.node("n", |node| {
         node.jobs[1].log.extend(["more".to_owned(), "TASK OK".to_owned()]);

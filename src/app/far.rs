@@ -36,6 +36,8 @@ struct Errand<'a> {
     log: bool,
     /// Whether everything is wanted as it comes.
     raw: bool,
+    /// Whether it is of use only if it is whole: an array in JSON.
+    whole: bool,
 }
 
 fn remote_of(task: &TaskRef) -> Option<&str> {
@@ -141,7 +143,8 @@ impl Desk<'_, '_> {
         };
         let json = self.json && !matches!(verb, Verb::Show(_) | Verb::Feedback(_));
         let words = words.into_iter().chain(flag("--json", json)).collect();
-        let errand = Errand { remote: &remote.name, host, db, words, log, raw };
+        let whole = matches!(verb, Verb::Log(wanted) if json && !wanted.follow);
+        let errand = Errand { remote: &remote.name, host, db, words, log, raw, whole };
         match verb {
             Verb::Show(_) => self.show_far(&errand),
             _ => self.errand(&errand),
@@ -149,6 +152,18 @@ impl Desk<'_, '_> {
     }
 
     fn errand(&mut self, errand: &Errand<'_>) -> Done {
+        if errand.whole {
+            let mut text = Vec::new();
+            let code = self.run_there(errand, |_, line| {
+                text.extend_from_slice(line);
+                text.push(b'\n');
+                Ok(())
+            })?;
+            if code == 0 {
+                self.out.data.write_all(&text)?;
+            }
+            return Ok(code);
+        }
         self.run_there(errand, |desk, line| {
             match (errand.raw, errand.log) {
                 (true, _) => desk.out.data.write_all(line)?,

@@ -83,6 +83,8 @@ pub struct State {
     pub latency: Duration,
     /// It gives no longer pages than this.
     pub longest_page: usize,
+    /// So many pages of logs are answered well, and then none.
+    pub log_pages: Option<usize>,
     /// What was asked: method and path.
     pub asked: Vec<String>,
     /// Between the pages of one list, this happens: a task of the node ends, and one begins.
@@ -505,7 +507,9 @@ fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Val
                     }
                     (200, json!({ "data": value }))
                 }
+                ("GET", ["log"]) if state.log_pages == Some(0) => (500, json!({ "data": null, "message": "no more" })),
                 ("GET", ["log"]) => {
+                    state.log_pages = state.log_pages.map(|left| left - 1);
                     let limit = usize::try_from(number("limit").unwrap_or(50)).unwrap().min(state.longest_page);
                     let start = usize::try_from(number("start").unwrap_or(0)).unwrap();
                     let line = |(at, text): (usize, &String)| json!({ "n": at + 1, "t": text });

@@ -190,12 +190,9 @@ impl Desk<'_, '_> {
             next = total.saturating_sub(tail as u64);
         }
         let mut left = wanted.limit.unwrap_or(u64::MAX);
-        let mut shown: u64 = 0;
         let mut polls = Polls::default();
-        let array = self.json && !wanted.follow;
-        if array {
-            write!(self.out.data, "[")?;
-        }
+        // A whole array or none: it is printed when all of it is there.
+        let mut array = (self.json && !wanted.follow).then(Vec::new);
         while left > 0 {
             // Asked before its log is read: what it printed until its end is in that then.
             let over = match wanted.follow {
@@ -221,16 +218,15 @@ impl Desk<'_, '_> {
             for (number, text) in &lines {
                 match (self.json, fit) {
                     (true, _) => {
-                        let comma = if array && shown > 0 { "," } else { "" };
-                        write!(self.out.data, "{comma}{}", json!({ "n": number, "t": text }))?;
-                        if !array {
-                            writeln!(self.out.data)?;
+                        let line = json!({ "n": number, "t": text });
+                        match &mut array {
+                            Some(lines) => lines.push(line.to_string()),
+                            None => writeln!(self.out.data, "{line}")?,
                         }
                     }
                     (false, true) => writeln!(self.out.data, "{}", ansi::fit(text.as_bytes()))?,
                     (false, false) => writeln!(self.out.data, "{text}")?,
                 }
-                shown += 1;
             }
             let count = lines.len() as u64;
             (next, left) = (lines.last().map_or(next, |(number, _)| *number), left.saturating_sub(count));
@@ -242,8 +238,8 @@ impl Desk<'_, '_> {
                 sys::pause(POLL);
             }
         }
-        if array {
-            writeln!(self.out.data, "]")?;
+        if let Some(lines) = array {
+            writeln!(self.out.data, "[{}]", lines.join(","))?;
         }
         Ok(0)
     }

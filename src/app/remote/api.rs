@@ -69,7 +69,8 @@ impl ApiError {
                 error,
                 HttpsError::Untrusted(..) | HttpsError::OtherCertificate(_) | HttpsError::TooLong | HttpsError::Tls(_)
             ),
-            ApiError::Status(status, _) => *status >= 500,
+            // 408: it took too long; 429: it is asked too often.
+            ApiError::Status(status, _) => *status >= 500 || matches!(status, 408 | 429),
             ApiError::Strange(_) => true,
             ApiError::Secret(_) | ApiError::NoSecret(_) | ApiError::Token(_) | ApiError::Forbidden(_) => false,
         }
