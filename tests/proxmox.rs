@@ -392,6 +392,49 @@ fn a_test_names_the_node_that_does_not_answer() {
 }
 
 #[test]
+fn a_test_asks_nodes_side_by_side_and_tells_which_show_no_task() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    for node in ["n1", "n2", "n3", "n4", "n5", "n6", "n7"] {
+        pve.node(node, |state| state.jobs = many(node, 1));
+    }
+    for node in ["n3", "n6"] {
+        pve.node(node, |state| state.jobs.clear());
+    }
+    world.add("pve", &pve);
+    let said = "answers: Proxmox VE 9.1.1, 7 nodes, 7 of them online, no tasks that the token may see on n3, n6 (without \
+                Sys.Audit it sees only its own)\n";
+    tells(world.control(["remote", "test", "pve"]).run(), 0, &[said]);
+    assert_eq!(world.json(&["remote", "test", "pve"])["without_tasks"], json!(["n3", "n6"]));
+    assert!((2..=5).contains(&pve.most_at_once()), "{}", pve.most_at_once());
+    pve.change(|state| state.nodes.retain(|name, _| name == "n3"));
+    tells(
+        world.control(["remote", "test", "pve"]).run(),
+        0,
+        &["1 node, 1 of them online, no tasks that the token may see ("],
+    );
+}
+
+#[test]
+fn a_sync_that_goes_on_survives_what_the_database_does_not_do_for_a_while() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    pve.node("n", |node| node.jobs = many("n", 3));
+    world.add("pve", &pve);
+    let mut sync = world.control(["remote", "sync", "--every", "0.1"]).spawn();
+    until("the first round", || world.listed().len() == 3);
+    world.edit("ALTER TABLE remote_nodes RENAME TO hidden");
+    until("it to notice", || sync.stderr().contains("no such table: remote_nodes; trying again"));
+    world.edit("ALTER TABLE hidden RENAME TO remote_nodes");
+    pve.node("n", |node| node.jobs = many("n", 7));
+    until("it to go on", || world.listed().len() == 7);
+    assert!(!sync.has_ended());
+    assert_eq!(sync.stderr().matches("trying again").count(), 1, "{}", sync.stderr());
+    sync.signal(nix::sys::signal::Signal::SIGKILL);
+    sync.child.wait().unwrap();
+}
+
+#[test]
 fn while_one_hangs_the_others_are_told_of() {
     let world = World::new();
     let (good, bad) = (Proxmox::pve(), Proxmox::pve());

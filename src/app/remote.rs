@@ -7,6 +7,7 @@ mod sync;
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -26,7 +27,7 @@ use crate::{
     },
     model::{
         export::Line,
-        proxmox::{Api, Product},
+        proxmox::{Api, Cluster, Product, RIGHT},
         query::{After, Filter, StartQuery},
         remote::{More, Source},
         upid::Upid,
@@ -66,7 +67,7 @@ impl Desk<'_, '_> {
         };
         let text = match self.json {
             true => json!({ "name": name, "removed": removed }).to_string(),
-            false => format!("remote {name} removed, with {removed} ended tasks"),
+            false => format!("remote {name} removed, with {}", show::count(removed, "ended task")),
         };
         self.print(&text)?;
         Ok(0)
@@ -158,33 +159,58 @@ impl Desk<'_, '_> {
         api: &Api,
         limit: Duration,
     ) -> Result<(Value, String), ControlError> {
-        let text_of = |error: ApiError| error.to_string();
-        let ask = || {
-            let host = Host::new(product, api, limit).map_err(text_of)?;
-            let (version, nodes) = (host.version().map_err(text_of)?, host.cluster().map_err(text_of)?.nodes);
-            // A task of each that it can ask, so that a token without rights shows.
-            let one = Wanted { limit: 1, ..Wanted::default() };
-            let (mut seen, mut online) = (0, 0);
-            for node in nodes.iter().filter(|node| node.online) {
-                online += 1;
-                let listed = host.list(&node.name, &one).map_err(|error| match product.only_node() {
-                    None => format!("node {}: {error}", node.name),
-                    Some(_) => error.to_string(),
-                })?;
-                seen += listed.entries.len();
-            }
-            Ok::<_, String>((version, nodes, online, seen))
+        let told = |error: ApiError| failed(remote, &error);
+        let host = Host::new(product, api, limit).map_err(told)?;
+        let (version, Cluster { nodes, unread }) = (host.version().map_err(told)?, host.cluster().map_err(told)?);
+        let online: Vec<&str> = nodes.iter().filter(|node| node.online).map(|node| node.name.as_str()).collect();
+        // A task of each that it can ask, so that a token without rights shows; side by side, as one may be slow.
+        let queue = Mutex::new(online.iter());
+        let one = Wanted { limit: 1, ..Wanted::default() };
+        let ask = |host: &Host| {
+            let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            std::iter::from_fn(next).map(|node| (*node, host.list(node, &one))).collect::<Vec<_>>()
         };
-        let (version, nodes, online, seen) = ask().map_err(|error| failed(remote, &error))?;
+        let mut asked = std::thread::scope(|scope| {
+            let count = online.len().min(proxmox::CONNECTIONS).saturating_sub(1);
+            let others: Vec<_> = (0..count).map(|_| scope.spawn(|| ask(&host.another()))).collect();
+            let mut asked = ask(&host);
+            asked.extend(others.into_iter().filter_map(|other| other.join().ok()).flatten());
+            asked
+        });
+        asked.sort_by_key(|(node, _)| *node);
+        let mut empty = vec![];
+        for (node, listed) in asked {
+            let listed = listed.map_err(|error| match product.only_node() {
+                None => failed(remote, &format!("node {node}: {error}")),
+                Some(_) => failed(remote, &error),
+            })?;
+            if listed.entries.is_empty() {
+                empty.push(node);
+            }
+        }
         let mut text = format!("{product} {version}");
         if product.only_node().is_none() {
-            text.push_str(&format!(", {} nodes, {online} of them online", nodes.len()));
+            let count = show::count(nodes.len() as u64, "node");
+            text.push_str(&format!(", {count}, {} of them online", online.len()));
         }
-        if seen == 0 {
-            text.push_str(", no tasks that the token may see");
+        if !unread.is_empty() {
+            text.push_str(&format!(", besides what cannot be read: {}", unread.join(", ")));
+        }
+        if !empty.is_empty() {
+            let on = match product.only_node() {
+                None if empty.len() < online.len() => format!(" on {}", empty.join(", ")),
+                _ => String::new(),
+            };
+            text.push_str(&format!(", no tasks that the token may see{on} (without {RIGHT} it sees only its own)"));
         }
         let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
-        let value = json!({ "product": product.to_string(), "version": version, "nodes": names, "online": online });
+        let value = json!({
+            "product": product.to_string(),
+            "version": version,
+            "nodes": names,
+            "online": online.len(),
+            "without_tasks": empty,
+        });
         Ok((value, text))
     }
 }

@@ -40,6 +40,9 @@ const LONGEST_UNREAD: usize = 1000;
 /// Letters of a token's name, at most.
 const TOKEN: usize = 256;
 
+/// What a token needs to see the tasks of others.
+pub const RIGHT: &str = "Sys.Audit";
+
 /// The product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Product {

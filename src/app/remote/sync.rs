@@ -19,7 +19,7 @@ use crate::{
     },
     io::{
         progress::Bar,
-        store::{Batch, Node, Remote, Store},
+        store::{Batch, Node, Remote, Store, StoreError},
         sys,
     },
     model::{
@@ -213,6 +213,37 @@ pub(super) fn left_alone(secs: u64, failures: u32, why: &str) -> String {
     format!("is left alone for {} after {failures} ({why})", span(Duration::from_secs(secs)))
 }
 
+/// What of the database does not work just now. Who goes on and on says so once, and tries again.
+#[derive(Default)]
+struct Troubles {
+    go_on: bool,
+    told: HashSet<&'static str>,
+}
+
+impl Troubles {
+    /// What came of something; none if it did not work and we go on.
+    fn pass<T>(
+        &mut self,
+        desk: &mut Desk<'_, '_>,
+        doing: &'static str,
+        done: Result<T, StoreError>,
+    ) -> Result<Option<T>, ControlError> {
+        match done {
+            Ok(value) => {
+                self.told.remove(doing);
+                Ok(Some(value))
+            }
+            Err(error) if self.go_on => {
+                if self.told.insert(doing) {
+                    desk.tell(&format!("error: {error}; trying again"));
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 /// How the pull of one remote went.
 #[derive(Debug, Default)]
 struct Pulled {
@@ -304,6 +335,7 @@ impl Desk<'_, '_> {
         let mut begun: HashMap<i64, (Pulled, Begun)> = HashMap::new();
         let since = time("--since", &wanted.since)?;
         let mut failed = false;
+        let mut troubles = Troubles { go_on: wanted.every.is_some(), ..Troubles::default() };
         let mut all: Vec<Remote> = store.remotes()?.into_iter().filter(chosen).collect();
         // A long one shows how far it is.
         let mut bar = Bar::new(!self.json && wanted.every.is_none(), sys::now().mono);
@@ -339,6 +371,22 @@ impl Desk<'_, '_> {
                     }
                     doubtful += 1;
                 }
+                // What the nodes of one are known to run and to have told.
+                let (mut nodes, mut running) = (vec![], vec![]);
+                if remote.source.api().is_some() {
+                    let read = || {
+                        let nodes = store.remote_nodes(Some(remote.id))?.remove(&remote.id).unwrap_or_default();
+                        let live = store.remote_active(Some(&remote.name))?;
+                        Ok((nodes, live.into_iter().map(|live| live.run.upid).collect()))
+                    };
+                    match troubles.pass(self, "nodes", read())? {
+                        Some(read) => (nodes, running) = read,
+                        None => {
+                            due.insert(remote.id, now.saturating_add(wanted.every.unwrap_or_default().max(STEP)));
+                            continue;
+                        }
+                    }
+                }
                 // One that is asked once more is asked at the same time, so that what it told already is of it.
                 let (pulled, begun) = begun
                     .remove(&remote.id)
@@ -346,12 +394,6 @@ impl Desk<'_, '_> {
                 let pulled = Pulled { since: now, ..pulled };
                 let asked_at = pulled.now;
                 asked.insert(remote.id, (remote.clone(), pulled));
-                // What the nodes of one are known to run and to have told.
-                let (mut nodes, mut running) = (vec![], vec![]);
-                if remote.source.api().is_some() {
-                    nodes = store.remote_nodes(Some(remote.id))?.remove(&remote.id).unwrap_or_default();
-                    running = store.remote_active(Some(&remote.name))?.into_iter().map(|live| live.run.upid).collect();
-                }
                 let doubtful = is_doubtful(remote);
                 let remote = remote.clone();
                 let (anew, named) = (wanted.refetch, !wanted.names.is_empty() && wanted.every.is_none());
@@ -360,7 +402,8 @@ impl Desk<'_, '_> {
             }
             bar.show(now, all.len() - left_out, done, total);
             if asked.is_empty() && wanted.every.is_none() {
-                self.forget_old(store, wanted)?;
+                let forgotten = self.forget_old(store, wanted)?;
+                self.say_forgotten(forgotten)?;
                 return Ok(if failed { exit_code::FAILED } else { 0 });
             }
             let next = all.iter().filter(|one| !asked.contains_key(&one.id)).filter_map(|one| due.get(&one.id)).min();
@@ -377,7 +420,7 @@ impl Desk<'_, '_> {
                     sys::crash_point("sync.told");
                     let added = store.add_remote_tasks(id, &batch);
                     sys::crash_point("sync.added");
-                    store.checkpoint()?;
+                    bar.aside(|| troubles.pass(self, "checkpoint", store.checkpoint()))?;
                     match added {
                         Ok(added) => {
                             pulled.new += added.new;
@@ -405,7 +448,8 @@ impl Desk<'_, '_> {
                             begun.insert(id, (pulled, until));
                             // What it told of itself meanwhile need not be told again.
                             if let Some(place) = all.iter_mut().find(|one| one.id == id)
-                                && let Some(newer) = store.remotes()?.into_iter().find(|one| one.id == id)
+                                && let Some(newer) = troubles.pass(self, "remotes", store.remotes())?
+                                && let Some(newer) = newer.into_iter().find(|one| one.id == id)
                             {
                                 *place = newer;
                             }
@@ -427,14 +471,17 @@ impl Desk<'_, '_> {
                     }
                     failed |= pulled.error.is_some() || !pulled.parts.is_empty();
                     if let Some(error) = &pulled.error {
-                        store.remote_failed(id, error, pulled.now)?;
+                        let noted = store.remote_failed(id, error, pulled.now);
+                        bar.aside(|| troubles.pass(self, "failure", noted))?;
                     }
                     bar.aside(|| self.say_pulled(&remote, &pulled, wanted.every.is_some()))?;
                     let failures = if pulled.error.is_some() { remote.failures.saturating_add(1) } else { 0 };
                     let after = wanted.every.map_or(Duration::MAX, |every| every.max(pause(failures)));
                     due.insert(id, sys::now().mono.saturating_add(after));
                     if wanted.every.is_some() && pulled.new > 0 {
-                        self.forget_old(store, wanted)?;
+                        let forgotten = self.forget_old(store, wanted);
+                        let forgotten = troubles.pass(self, "old", forgotten)?;
+                        self.say_forgotten(forgotten.unwrap_or_default())?;
                     }
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -442,19 +489,24 @@ impl Desk<'_, '_> {
             }
             if wanted.every.is_some() {
                 // Others may have added and removed some meanwhile, and each has a new cursor.
-                all = store.remotes()?.into_iter().filter(chosen).collect();
+                if let Some(newer) = troubles.pass(self, "remotes", store.remotes())? {
+                    all = newer.into_iter().filter(chosen).collect();
+                }
             }
         }
     }
 
-    fn forget_old(&mut self, store: &mut Store, wanted: &args::RemoteSync) -> Result<(), ControlError> {
+    fn forget_old(&mut self, store: &mut Store, wanted: &args::RemoteSync) -> Result<u64, StoreError> {
         let before = wanted.keep.map(|keep| {
             let keep = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
             sys::now().wall.secs().saturating_sub(keep)
         });
-        let forgotten = store.forget_remote_tasks(before, wanted.keep_tasks)?;
+        store.forget_remote_tasks(before, wanted.keep_tasks)
+    }
+
+    fn say_forgotten(&mut self, forgotten: u64) -> Result<(), ControlError> {
         if forgotten > 0 && !self.json {
-            self.print(&format!("{forgotten} old tasks of remotes forgotten"))?;
+            self.print(&format!("{} of remotes forgotten", show::count(forgotten, "old task")))?;
         }
         Ok(())
     }
