@@ -8,6 +8,8 @@ mod support;
 use std::{
     collections::BTreeSet,
     fs::{self, Permissions},
+    io::{Read, Write},
+    net::TcpListener,
     os::unix::fs::PermissionsExt,
     time::Duration,
 };
@@ -17,7 +19,7 @@ use serde_json::{Value, json};
 use support::{
     World,
     desk::{CRASH_AT, KILLED},
-    timed, until,
+    os, timed, until,
 };
 
 #[test]
@@ -452,6 +454,25 @@ fn while_one_hangs_the_others_are_told_of() {
 }
 
 #[test]
+fn a_doubtful_cluster_is_asked_for_what_answers_before_it_is_waited_for() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    for node in ["b", "c"] {
+        pve.node(node, |state| state.jobs = many(node, 20));
+    }
+    pve.node("a", |node| node.fault = Some(Fault::Hangs));
+    world.add("pve", &pve);
+    world.edit("UPDATE remotes SET failures = 1, error = 'it was away'");
+    let mut sync = world.control(["remote", "sync", "pve"]).spawn();
+    until("those that answer to be told of", || world.listed().len() == 40);
+    assert!(!sync.has_ended(), "the other one has its whole time");
+    assert_eq!(pve.most_at_once(), 1);
+    pve.node("a", |node| node.fault = None);
+    assert_eq!(sync.wait().code, 0);
+    world.same_as_on(&[&pve]);
+}
+
+#[test]
 fn entries_that_cannot_be_read_are_told_of_and_the_rest_is_kept() {
     let world = World::new();
     let pve = Proxmox::pve();
@@ -593,20 +614,109 @@ fn certificates_are_trusted_by_the_system_or_pinned_and_nothing_else_passes() {
     assert_eq!(pve.asked(), Vec::<String>::new(), "nothing was told to it: {ran:?}");
     sync("ca.pem").silent_err(0);
     world.same_as_on(&[&pve]);
-    // Pinned, whatever the system trusts; another one is not taken.
-    world.control(["remote", "remove", "pve"]).run().silent_err(0);
-    world.adding("pve", "--pve", &pve).arg("--fingerprint").arg(&other.fingerprint).run().silent(0);
-    sync("ca.pem").says(1, &["its certificate is not the one that was pinned", &pve.fingerprint]);
-    world.control(["remote", "remove", "pve"]).run().silent_err(0);
+    // Pinned, whatever the system trusts; another one is not taken. What is known of it stays.
+    let set = |args: &[&str]| world.control(["remote", "set", "pve"].iter().chain(args)).run();
+    tells(set(&["--fingerprint", &other.fingerprint]), 0, &["remote pve set (pve https://127.0.0.1:"]).silent_err(0);
+    assert_eq!((world.remote("pve")["ended"].clone(), world.remote("pve")["failures"].clone()), (json!(1), json!(0)));
+    let said =
+        ["its certificate is not the one that was pinned; if it was renewed: control remote set pve --fingerprint "];
+    let ran = sync("ca.pem").says(1, &said);
+    assert!(ran.err.contains(&pve.fingerprint), "{}", ran.err);
     let plain = pve.fingerprint.replace(':', "").to_lowercase();
-    world.adding("pve", "--pve", &pve).arg("--fingerprint").arg(plain).run().silent(0);
-    sync("other.pem").silent_err(0);
+    set(&["--fingerprint", &plain]).silent_err(0);
+    tells(sync("other.pem"), 0, &["remote pve: 0 new"]);
+    set(&["--no-fingerprint"]).silent_err(0);
+    sync("other.pem").says(1, &["its certificate is not trusted: "]);
     world.same_as_on(&[&pve]);
-    // Nobody listens.
-    let url = pve.url();
-    drop(pve);
-    until("the port to be closed", || std::net::TcpStream::connect(url.trim_start_matches("https://")).is_err());
-    sync("other.pem").says(1, &["remote pve: "]);
+}
+
+#[test]
+fn how_a_remote_is_reached_can_change_and_its_tasks_stay() {
+    let world = World::new();
+    let (pve, moved) = (Proxmox::pve(), Proxmox::pve());
+    pve.node("n", |node| node.jobs = many("n", 3));
+    moved.node("n", |node| node.jobs = many("n", 5));
+    world.add("pve", &pve);
+    world.sync(&[]).silent_err(0);
+    let set = |name: &str, args: &[&str]| world.control(["remote", "set", name].iter().chain(args)).run();
+    tells(set("pve", &["--url", &moved.url(), "--fingerprint", &moved.fingerprint]), 0, &[&moved.url()]);
+    tells(world.sync(&[]), 0, &["remote pve: 2 new"]);
+    set("pve", &["--token", "other@pam!watch"]).silent_err(0);
+    tells(world.sync(&["pve"]), 1, &["it does not accept the token (401)"]);
+    set("pve", &["--token", TOKEN, "--secret-file", &world.secret()]).silent_err(0);
+    tells(world.sync(&[]), 0, &["remote pve: 0 new"]);
+    world.same_as_on(&[&moved]);
+    // What it is not for.
+    world.control(["remote", "add", "web", "--ssh", "web"]).run().silent_err(0);
+    tells(set("web", &["--token", TOKEN]), 2, &["remote web is reached by ssh, which has no such option"]);
+    tells(set("pve", &["--ssh", "web"]), 2, &["remote pve is reached by its API, which has no such option"]);
+    tells(set("web", &["--ssh", "www"]), 0, &["remote web set (ssh www)"]);
+    tells(set("nobody", &["--ssh", "www"]), 1, &["there is no remote \"nobody\""]);
+    tells(set("pve", &[]), 2, &["--fingerprint"]);
+}
+
+/// Answers whoever connects with these bytes and goes away.
+fn stranger(says: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = stream;
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(says);
+        }
+    });
+    port
+}
+
+#[test]
+fn who_cannot_be_reached_is_named_with_what_to_do() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    world.add("pve", &pve);
+    // Nobody listens on a port that was given back just now.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let test = |url: &str, proxy: &str| {
+        world.control(["remote", "set", "pve", "--url", url]).run().silent_err(0);
+        world.control(["remote", "test", "pve"]).env("https_proxy", proxy).run()
+    };
+    let at = |port: u16| format!("https://127.0.0.1:{port}");
+    let proxy = |port: u16| format!("http://127.0.0.1:{port}");
+    let cases = [
+        (
+            at(closed),
+            String::new(),
+            format!("cannot reach {}: Connection refused; is the address right, and does it run?\n", at(closed)),
+        ),
+        ("https://no-such-host.invalid".into(), String::new(), "cannot find the host no-such-host.invalid: ".into()),
+        (
+            at(stranger(b"SSH-2.0-OpenSSH_9.2p1\r\n")),
+            String::new(),
+            "it does not speak TLS; is the port right?\n".into(),
+        ),
+        (
+            at(stranger(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
+            String::new(),
+            "it does not speak TLS; is the port right?\n".into(),
+        ),
+        (at(stranger(b"")), String::new(), "it broke off before TLS was set up; is the port right?\n".into()),
+        (
+            "https://pve.example".into(),
+            proxy(closed),
+            format!(
+                "cannot reach https://pve.example:8006 through the proxy 127.0.0.1:{closed} of the environment: Connection refused\n"
+            ),
+        ),
+        (
+            "https://pve.example".into(),
+            proxy(stranger(b"HTTP/1.1 403 Forbidden\r\n\r\n")),
+            "cannot reach https://pve.example:8006 through the proxy 127.0.0.1:".into(),
+        ),
+    ];
+    for (url, proxy, said) in cases {
+        let ran = tells(test(&url, &proxy), 1, &[&format!("error: remote pve: {said}")[..14], &said]);
+        assert!(!ran.err.contains("os error") && ran.err.lines().count() == 1, "{}", ran.err);
+    }
 }
 
 #[test]
@@ -644,6 +754,18 @@ fn secrets_are_read_where_only_we_can_and_are_kept_nowhere() {
     tells(add(&["--pve", &url, "--ssh", "x"]), 2, &["cannot be used with"]);
     tells(add(&["--ssh", "x", "--token", TOKEN]), 2, &["cannot be used with"]);
     tells(add(&[]), 2, &["--ssh"]);
+    // Whoever puts the secret behind the token does not see it again.
+    let file = world.secret();
+    for token in [format!("{TOKEN}={SECRET}"), format!("watch:{SECRET}")] {
+        let ran = tells(add(&["--pve", &url, "--token", &token, "--secret-file", &file]), 2, &["user@realm!name"]);
+        assert!(!format!("{ran:?}").contains(SECRET), "{ran:?}");
+        let ran = world.control(["remote", "set", "pve", "--token", &token]).run();
+        assert!(ran.code == 2 && !format!("{ran:?}").contains(SECRET), "{ran:?}");
+    }
+    let odd = world.path(os(b"secret\xff"));
+    fs::copy(&file, &odd).unwrap();
+    let ran = world.control(["remote", "add", "x", "--pve", &url, "--token", TOKEN, "--secret-file"]).arg(&odd).run();
+    tells(ran, 1, &["cannot keep ", "it is not UTF-8; give the file another name"]);
     let fingerprint = ["--pve", &url, "--token", TOKEN, "--secret-file", "s", "--fingerprint", "00:11"];
     tells(add(&fingerprint), 2, &["64 hexadecimal digits"]);
 }

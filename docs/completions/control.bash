@@ -151,6 +151,9 @@ _control() {
             control__subcmd__help__subcmd__remote,remove)
                 cmd="control__subcmd__help__subcmd__remote__subcmd__remove"
                 ;;
+            control__subcmd__help__subcmd__remote,set)
+                cmd="control__subcmd__help__subcmd__remote__subcmd__set"
+                ;;
             control__subcmd__help__subcmd__remote,sync)
                 cmd="control__subcmd__help__subcmd__remote__subcmd__sync"
                 ;;
@@ -169,6 +172,9 @@ _control() {
             control__subcmd__remote,remove)
                 cmd="control__subcmd__remote__subcmd__remove"
                 ;;
+            control__subcmd__remote,set)
+                cmd="control__subcmd__remote__subcmd__set"
+                ;;
             control__subcmd__remote,sync)
                 cmd="control__subcmd__remote__subcmd__sync"
                 ;;
@@ -186,6 +192,9 @@ _control() {
                 ;;
             control__subcmd__remote__subcmd__help,remove)
                 cmd="control__subcmd__remote__subcmd__help__subcmd__remove"
+                ;;
+            control__subcmd__remote__subcmd__help,set)
+                cmd="control__subcmd__remote__subcmd__help__subcmd__set"
                 ;;
             control__subcmd__remote__subcmd__help,sync)
                 cmd="control__subcmd__remote__subcmd__help__subcmd__sync"
@@ -546,7 +555,7 @@ _control() {
             return 0
             ;;
         control__subcmd__help__subcmd__remote)
-            opts="add remove list test sync"
+            opts="add set remove list test sync"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -588,6 +597,20 @@ _control() {
             return 0
             ;;
         control__subcmd__help__subcmd__remote__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        control__subcmd__help__subcmd__remote__subcmd__set)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -928,7 +951,7 @@ _control() {
             return 0
             ;;
         control__subcmd__remote)
-            opts="-h --db --json --help add remove list test sync help"
+            opts="-h --db --json --help add set remove list test sync help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -992,7 +1015,7 @@ _control() {
             return 0
             ;;
         control__subcmd__remote__subcmd__help)
-            opts="add remove list test sync help"
+            opts="add set remove list test sync help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1061,6 +1084,20 @@ _control() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        control__subcmd__remote__subcmd__help__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         control__subcmd__remote__subcmd__help__subcmd__sync)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -1114,6 +1151,44 @@ _control() {
                 return 0
             fi
             case "${prev}" in
+                --db)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        control__subcmd__remote__subcmd__set)
+            opts="-h --ssh --url --token --secret-file --fingerprint --no-fingerprint --db --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --ssh)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --secret-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --fingerprint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --db)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -169,15 +169,16 @@ complete -c control -n "__fish_control_using_subcommand export" -l limit -d 'Of 
 complete -c control -n "__fish_control_using_subcommand export" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
 complete -c control -n "__fish_control_using_subcommand export" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand export" -s h -l help -d 'Print help'
-complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add remove list test sync help" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
-complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add remove list test sync help" -l json -d 'Print JSON'
-complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add remove list test sync help" -s h -l help -d 'Print help'
-complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add remove list test sync help" -f -a "add" -d 'Follow another host from now on'
-complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add remove list test sync help" -f -a "remove" -d 'Follow a host no more, and forget its tasks'
-complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add remove list test sync help" -f -a "list" -d 'List the remotes: last contact, lag, last error, how many tasks'
-complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add remove list test sync help" -f -a "test" -d 'Ask a remote whether it answers'
-complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add remove list test sync help" -f -a "sync" -d 'Fetch what is new from all remotes, or from some'
-complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add remove list test sync help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add set remove list test sync help" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add set remove list test sync help" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add set remove list test sync help" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add set remove list test sync help" -f -a "add" -d 'Follow another host from now on'
+complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add set remove list test sync help" -f -a "set" -d 'Change how a host is reached, and keep its tasks'
+complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add set remove list test sync help" -f -a "remove" -d 'Follow a host no more, and forget its tasks'
+complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add set remove list test sync help" -f -a "list" -d 'List the remotes: last contact, lag, last error, how many tasks'
+complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add set remove list test sync help" -f -a "test" -d 'Ask a remote whether it answers'
+complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add set remove list test sync help" -f -a "sync" -d 'Fetch what is new from all remotes, or from some'
+complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add set remove list test sync help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l ssh -d 'A host that runs taskwatcher, reached by your own ssh with its configuration, keys and agent' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l pve -d 'A Proxmox VE host, or any host of a cluster: https://HOST[:8006]' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l pbs -d 'A Proxmox Backup Server: https://HOST[:8007]' -r
@@ -188,6 +189,15 @@ complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l ssh -d 'Of a host reached by ssh: the host' -r
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l url -d 'Of a Proxmox host: https://HOST[:PORT], of the same host or cluster' -r
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l token -d 'Of a Proxmox host: the name of an API token' -r
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l secret-file -d 'Of a Proxmox host: a file of mode 0600 that holds the token\'s secret' -r -F
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l fingerprint -d 'Of a Proxmox host: take the certificate with this fingerprint and no other, as when it was renewed' -r
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l no-fingerprint -d 'Of a Proxmox host: take the certificates that this system trusts'
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l json -d 'Print JSON'
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from remove" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from remove" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
@@ -208,6 +218,7 @@ complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from sync" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from sync" -s h -l help -d 'Print help'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from help" -f -a "add" -d 'Follow another host from now on'
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from help" -f -a "set" -d 'Change how a host is reached, and keep its tasks'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Follow a host no more, and forget its tasks'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the remotes: last contact, lag, last error, how many tasks'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from help" -f -a "test" -d 'Ask a remote whether it answers'
@@ -238,6 +249,7 @@ complete -c control -n "__fish_control_using_subcommand help; and not __fish_see
 complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify export remote completions help" -f -a "completions" -d 'Print shell completions'
 complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify export remote completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c control -n "__fish_control_using_subcommand help; and __fish_seen_subcommand_from remote" -f -a "add" -d 'Follow another host from now on'
+complete -c control -n "__fish_control_using_subcommand help; and __fish_seen_subcommand_from remote" -f -a "set" -d 'Change how a host is reached, and keep its tasks'
 complete -c control -n "__fish_control_using_subcommand help; and __fish_seen_subcommand_from remote" -f -a "remove" -d 'Follow a host no more, and forget its tasks'
 complete -c control -n "__fish_control_using_subcommand help; and __fish_seen_subcommand_from remote" -f -a "list" -d 'List the remotes: last contact, lag, last error, how many tasks'
 complete -c control -n "__fish_control_using_subcommand help; and __fish_seen_subcommand_from remote" -f -a "test" -d 'Ask a remote whether it answers'

@@ -275,6 +275,21 @@ _arguments "${_arguments_options[@]}" : \
 ':name -- A name for it, which stands before the UPIDs of its tasks:_default' \
 && ret=0
 ;;
+(set)
+_arguments "${_arguments_options[@]}" : \
+'(--url --token --secret-file --fingerprint --no-fingerprint)--ssh=[Of a host reached by ssh\: the host]:[USER@]HOST:_default' \
+'--url=[Of a Proxmox host\: https\://HOST\[\:PORT\], of the same host or cluster]:URL:_default' \
+'--token=[Of a Proxmox host\: the name of an API token]:USER@REALM!NAME:_default' \
+'--secret-file=[Of a Proxmox host\: a file of mode 0600 that holds the token'\''s secret]:FILE:_files' \
+'(--no-fingerprint)--fingerprint=[Of a Proxmox host\: take the certificate with this fingerprint and no other, as when it was renewed]:SHA256:_default' \
+'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--no-fingerprint[Of a Proxmox host\: take the certificates that this system trusts]' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':name -- Its name:_default' \
+&& ret=0
+;;
 (remove)
 _arguments "${_arguments_options[@]}" : \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
@@ -330,6 +345,10 @@ _arguments "${_arguments_options[@]}" : \
         curcontext="${curcontext%:*:*}:control-remote-help-command-$line[1]:"
         case $line[1] in
             (add)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(set)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
@@ -468,6 +487,10 @@ _arguments "${_arguments_options[@]}" : \
         curcontext="${curcontext%:*:*}:control-help-remote-command-$line[1]:"
         case $line[1] in
             (add)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(set)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
@@ -661,6 +684,7 @@ _control__subcmd__help__subcmd__log_commands() {
 _control__subcmd__help__subcmd__remote_commands() {
     local commands; commands=(
 'add:Follow another host from now on' \
+'set:Change how a host is reached, and keep its tasks' \
 'remove:Follow a host no more, and forget its tasks' \
 'list:List the remotes\: last contact, lag, last error, how many tasks' \
 'test:Ask a remote whether it answers' \
@@ -682,6 +706,11 @@ _control__subcmd__help__subcmd__remote__subcmd__list_commands() {
 _control__subcmd__help__subcmd__remote__subcmd__remove_commands() {
     local commands; commands=()
     _describe -t commands 'control help remote remove commands' commands "$@"
+}
+(( $+functions[_control__subcmd__help__subcmd__remote__subcmd__set_commands] )) ||
+_control__subcmd__help__subcmd__remote__subcmd__set_commands() {
+    local commands; commands=()
+    _describe -t commands 'control help remote set commands' commands "$@"
 }
 (( $+functions[_control__subcmd__help__subcmd__remote__subcmd__sync_commands] )) ||
 _control__subcmd__help__subcmd__remote__subcmd__sync_commands() {
@@ -762,6 +791,7 @@ _control__subcmd__log_commands() {
 _control__subcmd__remote_commands() {
     local commands; commands=(
 'add:Follow another host from now on' \
+'set:Change how a host is reached, and keep its tasks' \
 'remove:Follow a host no more, and forget its tasks' \
 'list:List the remotes\: last contact, lag, last error, how many tasks' \
 'test:Ask a remote whether it answers' \
@@ -779,6 +809,7 @@ _control__subcmd__remote__subcmd__add_commands() {
 _control__subcmd__remote__subcmd__help_commands() {
     local commands; commands=(
 'add:Follow another host from now on' \
+'set:Change how a host is reached, and keep its tasks' \
 'remove:Follow a host no more, and forget its tasks' \
 'list:List the remotes\: last contact, lag, last error, how many tasks' \
 'test:Ask a remote whether it answers' \
@@ -807,6 +838,11 @@ _control__subcmd__remote__subcmd__help__subcmd__remove_commands() {
     local commands; commands=()
     _describe -t commands 'control remote help remove commands' commands "$@"
 }
+(( $+functions[_control__subcmd__remote__subcmd__help__subcmd__set_commands] )) ||
+_control__subcmd__remote__subcmd__help__subcmd__set_commands() {
+    local commands; commands=()
+    _describe -t commands 'control remote help set commands' commands "$@"
+}
 (( $+functions[_control__subcmd__remote__subcmd__help__subcmd__sync_commands] )) ||
 _control__subcmd__remote__subcmd__help__subcmd__sync_commands() {
     local commands; commands=()
@@ -826,6 +862,11 @@ _control__subcmd__remote__subcmd__list_commands() {
 _control__subcmd__remote__subcmd__remove_commands() {
     local commands; commands=()
     _describe -t commands 'control remote remove commands' commands "$@"
+}
+(( $+functions[_control__subcmd__remote__subcmd__set_commands] )) ||
+_control__subcmd__remote__subcmd__set_commands() {
+    local commands; commands=()
+    _describe -t commands 'control remote set commands' commands "$@"
 }
 (( $+functions[_control__subcmd__remote__subcmd__sync_commands] )) ||
 _control__subcmd__remote__subcmd__sync_commands() {

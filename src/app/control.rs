@@ -31,6 +31,7 @@ use crate::{
     },
     model::{
         feedback::Feedback,
+        proxmox::BadToken,
         query::{After, Filter, Page, Query},
         task::{Asker, End, HistoryRow, Outcome, Process, Signal, Status, Task, TaskId, TaskRef, Timestamp, exit_code},
     },
@@ -83,6 +84,15 @@ pub enum ControlError {
     /// A source needs more.
     #[error("--pve and --pbs want --token and --secret-file besides")]
     NoSource,
+    /// Not a token. What was given is not repeated: it may be a secret.
+    #[error("cannot read --token: {0}")]
+    Token(#[from] BadToken),
+    /// It is reached otherwise.
+    #[error("remote {0} is reached {1}, which has no such option")]
+    OtherWay(String, &'static str),
+    /// A path for the database.
+    #[error("cannot keep {0:?}: it is not UTF-8; give the file another name")]
+    Path(PathBuf),
     /// The secret of a token.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -162,6 +172,8 @@ impl ControlError {
             | ControlError::RemotesOnly
             | ControlError::NumberThere(_)
             | ControlError::OwnWay(_)
+            | ControlError::OtherWay(..)
+            | ControlError::Token(_)
             | ControlError::NoSource => exit_code::USAGE,
             _ => exit_code::FAILED,
         }

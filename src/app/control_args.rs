@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use crate::model::{
     export::ExportCursor,
-    proxmox::{Fingerprint, Token, Url},
+    proxmox::{Fingerprint, Url},
     query::After,
     remote::{RemoteName, parse_ssh_host},
     task::{Class, Signal, Status, TaskRef, parse_span},
@@ -364,6 +364,8 @@ pub struct Remote {
 pub enum RemoteVerb {
     /// Follow another host from now on
     Add(RemoteAdd),
+    /// Change how a host is reached, and keep its tasks
+    Set(RemoteSet),
     /// Follow a host no more, and forget its tasks
     Remove(RemoteOne),
     /// List the remotes: last contact, lag, last error, how many tasks
@@ -387,7 +389,8 @@ pub struct RemoteAdd {
     pub remote_db: Option<String>,
     /// With --pve and --pbs: the name of an API token, like root@pam!watch
     #[arg(long, value_name = "USER@REALM!NAME", conflicts_with = "ssh", required_unless_present = "ssh")]
-    pub token: Option<Token>,
+    // A text: what cannot be read would be shown, and who mistypes it may have put the secret behind it.
+    pub token: Option<String>,
     /// With --pve and --pbs: a file of mode 0600 that holds the token's secret
     #[arg(long, value_name = "FILE", conflicts_with = "ssh", required_unless_present = "ssh")]
     pub secret_file: Option<PathBuf>,
@@ -410,6 +413,40 @@ pub struct RemoteSource {
     /// A Proxmox Backup Server: https://HOST[:8007]
     #[arg(long, value_name = "URL")]
     pub pbs: Option<Url>,
+}
+
+/// `remote set`
+#[derive(Debug, Clone, Args)]
+pub struct RemoteSet {
+    /// Its name
+    pub name: RemoteName,
+    /// What is other than it was
+    #[command(flatten)]
+    pub how: RemoteHow,
+}
+
+/// What of the way to a remote changes: one of these at least.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = true)]
+pub struct RemoteHow {
+    /// Of a host reached by ssh: the host
+    #[arg(long, value_name = "[USER@]HOST", value_parser = parse_ssh_host, conflicts_with_all = ["url", "token", "secret_file", "fingerprint", "no_fingerprint"])]
+    pub ssh: Option<String>,
+    /// Of a Proxmox host: https://HOST[:PORT], of the same host or cluster
+    #[arg(long, value_name = "URL")]
+    pub url: Option<Url>,
+    /// Of a Proxmox host: the name of an API token
+    #[arg(long, value_name = "USER@REALM!NAME")]
+    pub token: Option<String>,
+    /// Of a Proxmox host: a file of mode 0600 that holds the token's secret
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
+    /// Of a Proxmox host: take the certificate with this fingerprint and no other, as when it was renewed
+    #[arg(long, value_name = "SHA256", conflicts_with = "no_fingerprint")]
+    pub fingerprint: Option<Fingerprint>,
+    /// Of a Proxmox host: take the certificates that this system trusts
+    #[arg(long)]
+    pub no_fingerprint: bool,
 }
 
 /// A verb on one remote.

@@ -7,6 +7,7 @@ mod sync;
 
 use std::{
     collections::{HashMap, HashSet},
+    path::Path,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -38,6 +39,7 @@ impl Desk<'_, '_> {
     pub(super) fn remote(&mut self, wanted: &args::Remote) -> Done {
         match &wanted.verb {
             RemoteVerb::Add(wanted) => self.remote_add(wanted),
+            RemoteVerb::Set(wanted) => self.remote_set(wanted),
             RemoteVerb::Remove(wanted) => self.remote_remove(wanted.name.as_str()),
             RemoteVerb::List => self.remote_list(),
             RemoteVerb::Test(wanted) => self.remote_test(wanted),
@@ -55,6 +57,42 @@ impl Desk<'_, '_> {
         let text = match self.json {
             true => json!({ "name": name.as_str(), "source": source }).to_string(),
             false => format!("remote {name} added ({source}); fetch its tasks with: control remote sync {name}"),
+        };
+        self.print(&text)?;
+        Ok(0)
+    }
+
+    fn remote_set(&mut self, wanted: &args::RemoteSet) -> Done {
+        let mut store = self.open()?;
+        let name = &wanted.name;
+        let mut source = known(&store, name.as_str())?.source;
+        let how = &wanted.how;
+        let other = |way| ControlError::OtherWay(name.to_string(), way);
+        let product = source.api().map(|(product, _)| product);
+        match &mut source {
+            Source::Ssh { host, .. } => *host = how.ssh.clone().ok_or_else(|| other("by ssh"))?,
+            Source::Pve(_) | Source::Pbs(_) if how.ssh.is_some() => return Err(other("by its API")),
+            Source::Pve(api) | Source::Pbs(api) => {
+                if let Some(token) = &how.token {
+                    api.token = token.parse()?;
+                }
+                if let Some(file) = &how.secret_file {
+                    api.secret_file = secret_path(file)?;
+                }
+                if let (Some(url), Some(product)) = (&how.url, product) {
+                    api.url = url.clone().with_port(product);
+                }
+                if how.no_fingerprint || how.fingerprint.is_some() {
+                    api.fingerprint = how.fingerprint;
+                }
+            }
+        }
+        if !store.set_remote(name.as_str(), &source)? {
+            return Err(ControlError::NoSuchRemote(name.to_string()));
+        }
+        let text = match self.json {
+            true => json!({ "name": name.as_str(), "source": source }).to_string(),
+            false => format!("remote {name} set ({source}); see whether it answers: control remote test {name}"),
         };
         self.print(&text)?;
         Ok(0)
@@ -160,7 +198,7 @@ impl Desk<'_, '_> {
         limit: Duration,
     ) -> Result<(Value, String), ControlError> {
         let told = |error: ApiError| failed(remote, &error);
-        let host = Host::new(product, api, limit).map_err(told)?;
+        let host = Host::new(&remote.name, product, api, limit).map_err(told)?;
         let (version, Cluster { nodes, unread }) = (host.version().map_err(told)?, host.cluster().map_err(told)?);
         let online: Vec<&str> = nodes.iter().filter(|node| node.online).map(|node| node.name.as_str()).collect();
         // A task of each that it can ask, so that a token without rights shows; side by side, as one may be slow.
@@ -225,20 +263,20 @@ fn source_of(wanted: &args::RemoteAdd) -> Result<Source, ControlError> {
         (None, None, None) => return Err(ControlError::NoSource),
     };
     let (Some(token), Some(file)) = (&wanted.token, &wanted.secret_file) else { return Err(ControlError::NoSource) };
-    // It is read from any folder later on.
-    let secret_file = std::path::absolute(file).map_err(system("find the secret file"))?;
-    secret::read(&secret_file)?;
-    let Some(secret_file) = secret_file.to_str() else { return Err(ControlError::NoSource) };
-    let api = Api {
-        url: url.clone().with_port(product),
-        token: token.clone(),
-        secret_file: secret_file.to_owned(),
-        fingerprint: wanted.fingerprint,
-    };
+    let token = token.parse()?;
+    let secret_file = secret_path(file)?;
+    let api = Api { url: url.clone().with_port(product), token, secret_file, fingerprint: wanted.fingerprint };
     Ok(match product {
         Product::Pve => Source::Pve(api),
         Product::Pbs => Source::Pbs(api),
     })
+}
+
+/// The path of a file with a secret, as it is kept; it is read from any folder later on.
+fn secret_path(file: &Path) -> Result<String, ControlError> {
+    let file = std::path::absolute(file).map_err(system("find the secret file"))?;
+    secret::read(&file)?;
+    file.into_os_string().into_string().map_err(|path| ControlError::Path(path.into()))
 }
 
 pub(super) fn failed(remote: &Remote, error: &dyn std::fmt::Display) -> ControlError {

@@ -49,15 +49,30 @@ pub enum Trust {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpsError {
-    /// It has no address.
-    #[error("there is no host of this name")]
-    NoHost,
-    /// Nobody listens, or the connection broke.
-    #[error("{0}")]
-    Io(io::Error),
+    /// Its name has no address.
+    #[error("cannot find the host {0}: {1}; is the name right?")]
+    NoHost(String, String),
+    /// Nobody listens there.
+    #[error("cannot reach {0}: {1}; is the address right, and does it run?")]
+    Unreached(String, String),
+    /// The proxy of the environment.
+    #[error("cannot reach {0} through the proxy {1} of the environment: {2}")]
+    Proxy(String, String, String),
+    /// The connection broke.
+    #[error("the connection broke off: {0}")]
+    Broken(String),
     /// It took too long.
-    #[error("no answer within {} s{}", .0.as_secs(), if *.1 { " (connecting)" } else { "" })]
-    TimedOut(Duration, bool),
+    #[error("no answer within {} s", .0.as_secs_f32().ceil())]
+    TimedOut(Duration),
+    /// Nobody answers there at all.
+    #[error("cannot reach {0}: no answer within {secs} s; is the address right, and does it run?", secs = .1.as_secs_f32().ceil())]
+    Unanswered(String, Duration),
+    /// Something else listens on the port.
+    #[error("it does not speak TLS; is the port right?")]
+    NoTls,
+    /// It went away at once.
+    #[error("it broke off before TLS was set up; is the port right?")]
+    Hasty,
     /// Its certificate is not trusted; what the one that it shows is.
     #[error("its certificate is not trusted: {0}")]
     Untrusted(String, [u8; 32]),
@@ -149,7 +164,7 @@ impl Client {
             .max_idle_connections_per_host(1)
             .build();
         let tls = Tls(Arc::clone(tls));
-        let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(tls);
+        let connector = ().chain(Through::default()).chain(TcpConnector::default()).chain(tls);
         Agent::with_parts(config, connector, DefaultResolver::default())
     }
 
@@ -184,20 +199,83 @@ impl Client {
         }
     }
 
+    /// There is no connection.
+    fn unreached(&self, why: String) -> HttpsError {
+        HttpsError::Unreached(self.base.clone(), why)
+    }
+
     fn failed(&self, error: Error) -> HttpsError {
         match error {
-            Error::HostNotFound => HttpsError::NoHost,
-            Error::Timeout(Timeout::Connect | Timeout::Resolve) => HttpsError::TimedOut(CONNECT.min(self.limit), true),
-            Error::Timeout(_) => HttpsError::TimedOut(self.limit, false),
-            Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => HttpsError::Cut,
-            Error::Io(error) => HttpsError::Io(error),
+            Error::HostNotFound => self.unreached("there is no host of the name".to_owned()),
+            Error::ConnectionFailed => self.unreached("the connection failed".to_owned()),
+            Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
+                HttpsError::Unanswered(self.base.clone(), CONNECT.min(self.limit))
+            }
+            Error::Timeout(_) => HttpsError::TimedOut(self.limit),
+            Error::Io(error) => match error.kind() {
+                io::ErrorKind::UnexpectedEof => HttpsError::Cut,
+                io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::NetworkDown
+                | io::ErrorKind::AddrNotAvailable
+                | io::ErrorKind::PermissionDenied => self.unreached(plain(&error)),
+                _ => match plain(&error).strip_prefix("failed to lookup address information: ") {
+                    Some(why) => {
+                        let host = self.base.trim_start_matches("https://");
+                        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+                        HttpsError::NoHost(host.to_owned(), why.to_owned())
+                    }
+                    None => HttpsError::Broken(plain(&error)),
+                },
+            },
             Error::Protocol(error) => HttpsError::Protocol(error.to_string()),
             Error::Other(error) => match error.downcast::<HttpsError>() {
                 Ok(error) => *error,
-                Err(error) => HttpsError::Other(error.to_string()),
+                Err(error) => match error.downcast::<ProxyFailed>() {
+                    Ok(failed) => HttpsError::Proxy(self.base.clone(), failed.proxy, failed.why),
+                    Err(error) => HttpsError::Other(error.to_string()),
+                },
             },
             other => HttpsError::Other(other.to_string()),
         }
+    }
+}
+
+/// An error of the system without its number, which says nothing to anybody.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error ").next().unwrap_or_default().to_owned()
+}
+
+/// What a proxy of the environment did not do.
+#[derive(Debug, thiserror::Error)]
+#[error("{proxy}: {why}")]
+struct ProxyFailed {
+    proxy: String,
+    why: String,
+}
+
+/// Connects to the proxy of the environment, if there is one, and names it when it fails.
+#[derive(Debug, Default)]
+struct Through(ConnectProxyConnector);
+
+impl<In: Transport> Connector<In> for Through {
+    type Out = <ConnectProxyConnector as Connector<In>>::Out;
+
+    fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
+        self.0.connect(details, chained).map_err(|error| {
+            let why = match error {
+                // What takes too long may not be the proxy.
+                Error::Timeout(_) => return error,
+                Error::ConnectProxyFailed(why) => why,
+                Error::Io(error) => plain(&error),
+                other => other.to_string(),
+            };
+            let proxy = details.config.proxy();
+            let proxy = proxy.map(|proxy| format!("{}:{}", proxy.host(), proxy.port())).unwrap_or_default();
+            Error::Other(Box::new(ProxyFailed { proxy, why }))
+        })
     }
 }
 
@@ -342,6 +420,10 @@ impl fmt::Debug for Tls {
     }
 }
 
+/// The other side went away.
+const GONE: [io::ErrorKind; 3] =
+    [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
+
 fn tls_error(error: io::Error) -> Error {
     match error.downcast::<rustls::Error>() {
         Ok(error) => {
@@ -354,7 +436,10 @@ fn tls_error(error: io::Error) -> Error {
                 };
                 return Error::Other(Box::new(error));
             }
-            Error::Other(Box::new(HttpsError::Tls(error.to_string())))
+            Error::Other(Box::new(match error {
+                rustls::Error::InvalidMessage(_) => HttpsError::NoTls,
+                error => HttpsError::Tls(error.to_string()),
+            }))
         }
         // What ureq's own transport said goes through us as an I/O error.
         Err(error) => match error.downcast::<Error>() {
@@ -384,7 +469,10 @@ impl<In: Transport> Connector<In> for Tls {
         let mut socket = TransportAdapter::new(Box::new(transport) as Box<dyn Transport>, details.current_time.clone());
         socket.set_timeout(details.timeout);
         while tls.is_handshaking() {
-            tls.complete_io(&mut socket).map_err(tls_error)?;
+            tls.complete_io(&mut socket).map_err(|error| match tls_error(error) {
+                Error::Io(error) if GONE.contains(&error.kind()) => Error::Other(Box::new(HttpsError::Hasty)),
+                other => other,
+            })?;
         }
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Some(Either::B(TlsTransport { buffers, stream: StreamOwned::new(tls, socket) })))

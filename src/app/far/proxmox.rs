@@ -139,7 +139,7 @@ impl Desk<'_, '_> {
             Verb::Wait(wanted) => wanted.timeout.map_or(LIMIT, |timeout| timeout.clamp(SHORTEST, LIMIT)),
             _ => LIMIT,
         };
-        let host = Host::new(product, api, limit).map_err(|error| failed(&remote, &error))?;
+        let host = Host::new(&remote.name, product, api, limit).map_err(|error| failed(&remote, &error))?;
         let mut there = There { store, remote, host, tasks };
         match verb {
             Verb::Show(_) => self.show_api(&there),
@@ -254,7 +254,7 @@ impl Desk<'_, '_> {
             let mut trouble = None;
             for upid in left {
                 // One that does not answer is not asked about each of them.
-                if let Some(ApiError::Https(_)) = trouble {
+                if let Some(ApiError::Https(..)) = trouble {
                     still.push(upid);
                     continue;
                 }

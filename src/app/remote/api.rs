@@ -36,8 +36,9 @@ pub(in crate::app) enum ApiError {
     Secret(#[from] SecretError),
     #[error("the secret in {0:?} is none: it may have no spaces, and nothing but ASCII")]
     NoSecret(String),
-    #[error("{}", https_text(.0))]
-    Https(#[from] HttpsError),
+    /// And the remote's name.
+    #[error("{}", https_text(.0, .1))]
+    Https(HttpsError, String),
     #[error("it does not accept the token (401){0}; is it right, and the secret in its file?")]
     Token(String),
     #[error("the token may not do this (403){0}; give it a role that may")]
@@ -48,15 +49,11 @@ pub(in crate::app) enum ApiError {
     Strange(&'static str),
 }
 
-fn https_text(error: &HttpsError) -> String {
-    let pin = |shown: &[u8; 32]| format!("--fingerprint {}", Fingerprint(*shown));
+fn https_text(error: &HttpsError, remote: &str) -> String {
+    let set = |shown: &[u8; 32]| format!("control remote set {remote} --fingerprint {}", Fingerprint(*shown));
     match error {
-        HttpsError::Untrusted(_, shown) => {
-            format!("{error}; if it is the right one, remove the remote and add it with {}", pin(shown))
-        }
-        HttpsError::OtherCertificate(shown) => {
-            format!("{error}; if it was renewed, remove the remote and add it with {}", pin(shown))
-        }
+        HttpsError::Untrusted(_, shown) => format!("{error}; if it is the right one: {}", set(shown)),
+        HttpsError::OtherCertificate(shown) => format!("{error}; if it was renewed: {}", set(shown)),
         other => other.to_string(),
     }
 }
@@ -65,9 +62,13 @@ impl ApiError {
     /// Whether it may answer when it is asked again: nothing is wrong with what it was asked.
     pub(in crate::app) fn may_pass(&self) -> bool {
         match self {
-            ApiError::Https(error) => !matches!(
+            ApiError::Https(error, _) => !matches!(
                 error,
-                HttpsError::Untrusted(..) | HttpsError::OtherCertificate(_) | HttpsError::TooLong | HttpsError::Tls(_)
+                HttpsError::Untrusted(..)
+                    | HttpsError::OtherCertificate(_)
+                    | HttpsError::TooLong
+                    | HttpsError::Tls(_)
+                    | HttpsError::NoTls
             ),
             // 408: it took too long; 429: it is asked too often.
             ApiError::Status(status, _) => *status >= 500 || matches!(status, 408 | 429),
@@ -78,7 +79,7 @@ impl ApiError {
 
     /// Whether it said nothing in time.
     pub(in crate::app) fn is_silence(&self) -> bool {
-        matches!(self, ApiError::Https(HttpsError::TimedOut(..)))
+        matches!(self, ApiError::Https(HttpsError::TimedOut(_) | HttpsError::Unanswered(..), _))
     }
 
     /// Whether the host does not know the task that it was asked about. That nothing is found (404) is no word of it:
@@ -111,6 +112,7 @@ fn refusal(status: u16, json: Option<&Value>, body: &[u8]) -> String {
 /// The way to one, over one connection.
 #[derive(Debug)]
 pub(in crate::app) struct Host {
+    remote: String,
     client: Client,
     product: Product,
 }
@@ -125,20 +127,21 @@ pub(in crate::app) struct Wanted {
 }
 
 impl Host {
-    /// The way to it; a request takes no longer than `limit`.
-    pub(in crate::app) fn new(product: Product, api: &Api, limit: Duration) -> Result<Host, ApiError> {
+    /// The way to the remote of this name; a request takes no longer than `limit`.
+    pub(in crate::app) fn new(remote: &str, product: Product, api: &Api, limit: Duration) -> Result<Host, ApiError> {
         let secret = secret::read(api.secret_file.as_ref())?;
         if !proxmox::is_secret(&secret) {
             return Err(ApiError::NoSecret(api.secret_file.clone()));
         }
         let trust = api.fingerprint.map_or(Trust::System, |print| Trust::Pinned(print.0));
-        let client = Client::new(&api.url.to_string(), product.authorization(&api.token, &secret), trust, limit)?;
-        Ok(Host { client, product })
+        let client = Client::new(&api.url.to_string(), product.authorization(&api.token, &secret), trust, limit)
+            .map_err(|error| ApiError::Https(error, remote.to_owned()))?;
+        Ok(Host { remote: remote.to_owned(), client, product })
     }
 
     /// The same way with a connection of its own.
     pub(in crate::app) fn another(&self) -> Host {
-        Host { client: self.client.another(), product: self.product }
+        Host { remote: self.remote.clone(), client: self.client.another(), product: self.product }
     }
 
     /// From now on a request takes no longer than this.
@@ -148,7 +151,8 @@ impl Host {
 
     /// What it answers, if it does not refuse.
     fn told(&self, method: Method, path: &str) -> Result<Vec<u8>, ApiError> {
-        let Answer { status, body } = self.client.ask(method, &format!("/api2/json{path}"))?;
+        let answer = self.client.ask(method, &format!("/api2/json{path}"));
+        let Answer { status, body } = answer.map_err(|error| ApiError::Https(error, self.remote.clone()))?;
         if status != 200 {
             // Nobody says more than this in a refusal.
             let body = &body[..body.len().min(REFUSAL)];

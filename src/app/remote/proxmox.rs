@@ -106,7 +106,7 @@ struct Nodes {
 /// # Errors
 /// What was wrong with all of it.
 pub(super) fn pull(job: &Job, product: Product, api: &Api, tell: &Teller<'_>) -> Result<Over, String> {
-    let host = Host::new(product, api, job.limit).map_err(|error| error.to_string())?;
+    let host = Host::new(&job.remote.name, product, api, job.limit).map_err(|error| error.to_string())?;
     let limit = if job.doubtful { job.limit } else { job.quiet() };
     let mut first = Asker::new(&host, tell.lines, true, limit);
     let Cluster { nodes, unread } = match first.host().cluster() {

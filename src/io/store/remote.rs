@@ -712,6 +712,18 @@ impl Store {
         })
     }
 
+    /// Changes how a remote is reached; what went wrong until then is forgotten. False if there is none of the name.
+    ///
+    /// # Errors
+    /// [`super::StoreError`]
+    pub fn set_remote(&mut self, name: &str, source: &Source) -> Result<bool> {
+        let source = serde_json::to_string(source).unwrap_or_default();
+        self.write("change a remote of", |tx| {
+            let sql = "UPDATE remotes SET source = ?2, failures = 0, error = NULL WHERE name = ?1";
+            Ok(tx.execute(sql, [name, &source])? > 0)
+        })
+    }
+
     /// All remotes, in the order of their names.
     ///
     /// # Errors
