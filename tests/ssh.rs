@@ -295,6 +295,27 @@ fn a_hanging_remote_keeps_nobody_waiting_and_its_tasks_are_not_called_ended() {
 }
 
 #[test]
+fn one_that_says_nothing_is_asked_once_more_when_there_is_time() {
+    let world = World::new();
+    world.fake_ssh("echo asked >> $W/asked; [ $(wc -l < $W/asked) -gt 1 ] || exec sleep 300\nexec sh -c \"$line\"");
+    world.add("slow");
+    world.there("slow", "launch true").run().silent(0);
+    tells(world.near(&["remote", "sync"]).run(), 0, &["remote slow: 1 new\n"]);
+    assert_eq!(world.read("asked").lines().count(), 2);
+    world.same_as_there(&["slow"]);
+}
+
+#[test]
+fn a_log_as_json_that_breaks_off_is_not_printed() {
+    let world = World::new();
+    world.fake_ssh("printf '[{\"n\":1,\"t\":\"a\"},'; echo gone >&2; exit 255");
+    world.add("far");
+    let ran = world.near(&["--json", "log", "far!1"]).run();
+    assert_eq!(ran.text(), "", "{ran:?}");
+    tells(ran, 1, &["remote far: ssh failed: gone"]);
+}
+
+#[test]
 fn a_database_that_was_made_anew_is_followed_from_its_beginning() {
     let world = World::new();
     world.fake_ssh(HONEST);

@@ -187,7 +187,7 @@ pub(super) fn pull(job: &Job, product: Product, api: &Api, tell: &Teller<'_>) ->
                 Err(Halt::Api(error)) => {
                     let mut nodes = nodes_now();
                     let none_answers = nodes.begun.failed.len() == nodes.begun.dealt.len();
-                    if error.is_silence() && job.doubtful && none_answers && !nodes.queue.is_empty() {
+                    if again && error.is_silence() && none_answers && !nodes.queue.is_empty() {
                         nodes.queue.clear();
                         nodes.given_up = true;
                     }
