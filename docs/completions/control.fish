@@ -180,8 +180,8 @@ complete -c control -n "__fish_control_using_subcommand remote; and not __fish_s
 complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add set remove list test sync help" -f -a "sync" -d 'Fetch what is new from all remotes, or from some'
 complete -c control -n "__fish_control_using_subcommand remote; and not __fish_seen_subcommand_from add set remove list test sync help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l ssh -d 'A host that runs taskwatcher, reached by your own ssh with its configuration, keys and agent' -r
-complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l pve -d 'A Proxmox VE host, or any host of a cluster: https://HOST[:8006]' -r
-complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l pbs -d 'A Proxmox Backup Server: https://HOST[:8007]' -r
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l pve -d 'A Proxmox VE host, or any host of a cluster: https://HOST or https://HOST:PORT' -r
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l pbs -d 'A Proxmox Backup Server: https://HOST or https://HOST:PORT' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l remote-db -d 'With --ssh: the database there [default: the one that control uses there]' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l token -d 'With --pve and --pbs: the name of an API token, like root@pam!watch' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l secret-file -d 'With --pve and --pbs: a file of mode 0600 that holds the token\'s secret' -r -F
@@ -190,7 +190,7 @@ complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l ssh -d 'Of a host reached by ssh: the host' -r
-complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l url -d 'Of a Proxmox host: https://HOST[:PORT], of the same host or cluster' -r
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l url -d 'Of a Proxmox host: https://HOST or https://HOST:PORT, of the same host or cluster' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l token -d 'Of a Proxmox host: the name of an API token' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l secret-file -d 'Of a Proxmox host: a file of mode 0600 that holds the token\'s secret' -r -F
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l fingerprint -d 'Of a Proxmox host: take the certificate with this fingerprint and no other, as when it was renewed' -r

@@ -262,8 +262,8 @@ _arguments "${_arguments_options[@]}" : \
             (add)
 _arguments "${_arguments_options[@]}" : \
 '--ssh=[A host that runs taskwatcher, reached by your own ssh with its configuration, keys and agent]:[USER@]HOST:_default' \
-'--pve=[A Proxmox VE host, or any host of a cluster\: https\://HOST\[\:8006\]]:URL:_default' \
-'--pbs=[A Proxmox Backup Server\: https\://HOST\[\:8007\]]:URL:_default' \
+'--pve=[A Proxmox VE host, or any host of a cluster\: https\://HOST or https\://HOST\:PORT]:URL:_default' \
+'--pbs=[A Proxmox Backup Server\: https\://HOST or https\://HOST\:PORT]:URL:_default' \
 '(--pve --pbs)--remote-db=[With --ssh\: the database there \[default\: the one that control uses there\]]:PATH:_default' \
 '(--ssh)--token=[With --pve and --pbs\: the name of an API token, like root@pam!watch]:USER@REALM!NAME:_default' \
 '(--ssh)--secret-file=[With --pve and --pbs\: a file of mode 0600 that holds the token'\''s secret]:FILE:_files' \
@@ -278,7 +278,7 @@ _arguments "${_arguments_options[@]}" : \
 (set)
 _arguments "${_arguments_options[@]}" : \
 '(--url --token --secret-file --fingerprint --no-fingerprint)--ssh=[Of a host reached by ssh\: the host]:[USER@]HOST:_default' \
-'--url=[Of a Proxmox host\: https\://HOST\[\:PORT\], of the same host or cluster]:URL:_default' \
+'--url=[Of a Proxmox host\: https\://HOST or https\://HOST\:PORT, of the same host or cluster]:URL:_default' \
 '--token=[Of a Proxmox host\: the name of an API token]:USER@REALM!NAME:_default' \
 '--secret-file=[Of a Proxmox host\: a file of mode 0600 that holds the token'\''s secret]:FILE:_files' \
 '(--no-fingerprint)--fingerprint=[Of a Proxmox host\: take the certificate with this fingerprint and no other, as when it was renewed]:SHA256:_default' \

@@ -407,10 +407,10 @@ pub struct RemoteSource {
     /// A host that runs taskwatcher, reached by your own ssh with its configuration, keys and agent
     #[arg(long, value_name = "[USER@]HOST", value_parser = parse_ssh_host)]
     pub ssh: Option<String>,
-    /// A Proxmox VE host, or any host of a cluster: https://HOST[:8006]
+    /// A Proxmox VE host, or any host of a cluster: https://HOST or https://HOST:PORT
     #[arg(long, value_name = "URL")]
     pub pve: Option<Url>,
-    /// A Proxmox Backup Server: https://HOST[:8007]
+    /// A Proxmox Backup Server: https://HOST or https://HOST:PORT
     #[arg(long, value_name = "URL")]
     pub pbs: Option<Url>,
 }
@@ -432,7 +432,7 @@ pub struct RemoteHow {
     /// Of a host reached by ssh: the host
     #[arg(long, value_name = "[USER@]HOST", value_parser = parse_ssh_host, conflicts_with_all = ["url", "token", "secret_file", "fingerprint", "no_fingerprint"])]
     pub ssh: Option<String>,
-    /// Of a Proxmox host: https://HOST[:PORT], of the same host or cluster
+    /// Of a Proxmox host: https://HOST or https://HOST:PORT, of the same host or cluster
     #[arg(long, value_name = "URL")]
     pub url: Option<Url>,
     /// Of a Proxmox host: the name of an API token
