@@ -13,6 +13,7 @@
 /// Pure decisions: what a task is, when it is silent, how it ended, what a line means.
 pub mod model {
     pub mod ansi;
+    pub mod carrier;
     pub mod export;
     pub mod feedback;
     pub mod log;
@@ -36,8 +37,10 @@ pub mod io {
     pub mod logtree;
     pub mod notify;
     pub mod process;
+    pub mod proglog;
     pub mod progress;
     pub mod pty;
+    pub mod rundir;
     pub mod secret;
     pub mod spool;
     pub mod ssh;
@@ -51,6 +54,7 @@ pub mod io {
 /// What the programs do, as functions.
 pub mod app {
     pub mod again;
+    pub mod carrier;
     pub mod control;
     pub mod control_args;
     pub mod db;

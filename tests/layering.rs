@@ -31,9 +31,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("ring", &["io/https.rs"]),
     ("percent_encoding", &["app/remote/api.rs"]),
     ("indicatif", &["io/progress.rs"]),
-    ("base64", &["model/task.rs"]),
-    ("memchr", &["model/feedback.rs", "io/feedfile.rs", "io/logread.rs", "io/tasklog.rs"]),
-    ("serde", &["model/", "io/", "app/handover.rs", "app/output.rs"]),
+    ("base64", &["model/carrier.rs", "model/task.rs"]),
+    ("memchr", &["model/feedback.rs", "io/proglog.rs", "io/feedfile.rs", "io/logread.rs", "io/tasklog.rs"]),
+    ("serde", &["model/", "io/", "app/carrier.rs", "app/handover.rs", "app/output.rs"]),
     ("serde_json", &["model/", "io/", "app/"]),
     ("thiserror", &["model/", "io/", "app/"]),
 ];

@@ -45,6 +45,8 @@ use crate::{
     },
 };
 
+pub(super) use self::end::ended_by;
+
 /// A command that still runs after this is likely to run for long: the database is closed until it ends. Sooner would
 /// make short commands pay for a second opening.
 const CLOSE_AFTER: Duration = Duration::from_millis(100);

@@ -6,17 +6,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     io::{
+        proglog::{self, ProgLog},
         streams::{AllHanded, Ends, Streams, Substitute},
         sys,
         tasklog::{Place, TaskLog},
     },
-    model::task::Tick,
+    model::{ansi::Strip, task::Tick},
 };
 
 /// How long children that hold a command's output open may delay its end.
 const GRACE: Duration = Duration::from_secs(1);
 /// How often we look whether to go on waiting for a reader of our output.
 const STEP: Duration = Duration::from_millis(100);
+
+/// A file of a program's own, into which a stream goes besides.
+#[derive(Debug)]
+pub struct Copy {
+    log: ProgLog,
+    strip: Option<Strip>,
+}
+
+impl Copy {
+    /// A file; with `strip`, escape sequences are left out.
+    pub fn new(log: ProgLog, strip: bool) -> Copy {
+        Copy { log, strip: strip.then(Strip::default) }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        match &mut self.strip {
+            Some(strip) => self.log.write(&strip.strip(bytes)),
+            None => self.log.write(bytes),
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(strip) = &mut self.strip {
+            self.log.write(&strip.rest());
+        }
+    }
+}
 
 /// The output of a task, on its way.
 #[derive(Debug)]
@@ -27,6 +55,8 @@ pub struct Output {
     ended: Option<Duration>,
     /// Whether it is shown only if the task fails.
     held: bool,
+    /// Files of a program's own, for each of its two streams.
+    copies: [Option<Copy>; 2],
 }
 
 /// What another program has to know to go on with it.
@@ -44,7 +74,51 @@ impl Output {
     /// As [`Streams::open`].
     pub fn open(terminal: Option<&Substitute<'_>>, hold: bool) -> std::io::Result<(Output, Ends)> {
         let (streams, ends) = Streams::open(terminal, hold)?;
-        Ok((Output { streams, log: None, ended: None, held: hold }, ends))
+        Ok((Output { streams, log: None, ended: None, held: hold, copies: [None, None] }, ends))
+    }
+
+    /// Makes the ways of the output of a supervised program, which goes into files and the task's log; with `one`, both
+    /// streams are one.
+    ///
+    /// # Errors
+    /// As [`Streams::gather`].
+    pub fn gather(one: bool, copies: [Option<Copy>; 2]) -> std::io::Result<(Output, Ends)> {
+        let (streams, ends) = Streams::gather(one)?;
+        Ok((Output { streams, log: None, ended: None, held: false, copies }, ends))
+    }
+
+    /// Opens the program's files anew: somebody has moved them.
+    pub fn reopen(&mut self) {
+        self.copies.iter_mut().flatten().for_each(|copy| copy.log.reopen());
+    }
+
+    /// Goes on with other files, or with other limits of the same ones.
+    pub fn change(&mut self, number: usize, place: Option<(proglog::Place, bool)>) {
+        let Some(copy) = self.copies.get_mut(number) else { return };
+        match (copy.as_mut(), place) {
+            (Some(copy), Some((place, strip))) => {
+                copy.log.change(place);
+                if strip != copy.strip.is_some() {
+                    copy.end();
+                    copy.strip = strip.then(Strip::default);
+                }
+            }
+            (None, Some((place, strip))) => *copy = ProgLog::open(place).ok().map(|log| Copy::new(log, strip)),
+            (_, None) => *copy = None,
+        }
+    }
+
+    /// Whether nothing about the program's files is known only here.
+    pub fn copies_are_settled(&self) -> bool {
+        self.copies
+            .iter()
+            .flatten()
+            .all(|copy| copy.log.is_settled() && copy.strip.as_ref().is_none_or(Strip::is_empty))
+    }
+
+    /// What went wrong with the program's files, each once.
+    pub fn copies_trouble(&mut self) -> Vec<String> {
+        self.copies.iter_mut().flatten().flat_map(|copy| copy.log.trouble()).collect()
     }
 
     /// Begins the log. After the start, so that the command need not wait for it.
@@ -65,8 +139,11 @@ impl Output {
     /// Passes on and logs what there is.
     pub fn pump(&mut self) {
         let now = sys::now().wall.secs();
-        let log = &mut self.log;
+        let (log, copies) = (&mut self.log, &mut self.copies);
         let all = self.streams.pump(&mut |stream, bytes| {
+            if let Some(Some(copy)) = copies.get_mut(stream) {
+                copy.take(bytes);
+            }
             if let Some(log) = log {
                 log.take(stream, bytes, now);
             }
@@ -93,6 +170,7 @@ impl Output {
 
     /// Ends the log with the outcome; what was lost of it, in words.
     pub fn close_log(&mut self, outcome: &str) -> Option<String> {
+        self.copies.iter_mut().flatten().for_each(Copy::end);
         self.log.as_mut()?.close(outcome, sys::now().wall.secs())
     }
 
@@ -114,6 +192,11 @@ impl Output {
     /// Whether what was shown last ended a line.
     pub fn line_ended(&self) -> bool {
         self.streams.line_ended()
+    }
+
+    /// Goes on with a program's files after [`Output::take_over`].
+    pub fn copy_to(&mut self, copies: [Option<Copy>; 2]) {
+        self.copies = copies;
     }
 
     /// Prepares it for a new program in this process; none if that cannot go on with it just now.
@@ -138,6 +221,6 @@ impl Output {
     pub fn take_over(handed: HandedOutput) -> std::io::Result<Output> {
         let streams = Streams::take_over(handed.streams)?;
         let log = handed.log.map(|place| TaskLog::resume(place, false, sys::stamp));
-        Ok(Output { streams, log, ended: None, held: handed.held })
+        Ok(Output { streams, log, ended: None, held: handed.held, copies: [None, None] })
     }
 }

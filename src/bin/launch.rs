@@ -10,7 +10,7 @@ use std::{
 use clap::Parser;
 use taskwatcher::{
     app::{
-        db,
+        carrier, db,
         handover::Handover,
         launch::{Audience, LaunchError, launch, resume},
         launch_args::LaunchArgs,
@@ -27,6 +27,19 @@ fn main() -> ExitCode {
     }
     if std::env::args_os().next().is_some_and(|name| name == session::LEADER) {
         return exit(Ok(session::lead()));
+    }
+    if std::env::args_os().next().is_some_and(|name| name == carrier::COMMAND) {
+        carrier::become_command();
+        return ExitCode::from(u8::try_from(exit_code::NOT_EXECUTABLE).unwrap_or(u8::MAX));
+    }
+    if std::env::args_os().next().is_some_and(|name| name == carrier::CARRIER) {
+        return match carrier::run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                say(&format!("error: {error}"));
+                ExitCode::FAILURE
+            }
+        };
     }
     // Asked first: that is what makes the new program smaller than the old one was.
     if let Some(handover) = Handover::take() {

@@ -25,11 +25,14 @@ use nix::{
         resource::{UsageWho, getrusage},
         signal::{SigSet, Signal as NixSignal, kill, killpg},
         signalfd::{SfdFlags, SignalFd},
+        stat::Mode,
         wait::{Id, WaitPidFlag, WaitStatus, waitid},
     },
     unistd::Pid,
 };
-use rustix::process::{WaitOptions, wait};
+use rustix::process::{WaitIdOptions, WaitOptions, wait};
+
+use serde::{Deserialize, Serialize};
 
 use crate::model::task::{Exit, Signal};
 
@@ -390,6 +393,18 @@ pub fn reap() -> io::Result<Reaped> {
     }
 }
 
+/// How a child ended, without reaping it, so that its number stays its own; none: it lives, or is not ours.
+pub fn end_of(child: i32) -> Option<Exit> {
+    let pid = rustix::process::Pid::from_raw(child)?;
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let status = rustix::process::waitid(rustix::process::WaitId::Pid(pid), look).ok()??;
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Some(Exit::Code(code)),
+        (None, Some(signal)) => Some(Exit::Signal { signal: Signal(signal), core: status.dumped() }),
+        (None, None) => None,
+    }
+}
+
 /// What our children that have ended used: processor time in user mode and kernel, peak memory in bytes.
 pub fn usage() -> Option<(Duration, Duration, i64)> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok()?;
@@ -591,6 +606,100 @@ pub fn become_other(program: &Path, argv: &[OsString]) -> io::Error {
         match nix::unistd::execv(&program, &args)? {}
     };
     become_it().err().unwrap_or(Errno::ENOEXEC).into()
+}
+
+/// What a process becomes before it executes a command of a supervised program.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Change {
+    /// Its umask.
+    pub umask: Option<u32>,
+    /// User and group ids, and supplementary groups.
+    pub user: Option<(u32, u32, Vec<u32>)>,
+    /// Its folder.
+    pub directory: Option<PathBuf>,
+    /// The file to be executed.
+    pub file: PathBuf,
+}
+
+/// The step of a [`Change`] that did not work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// The umask.
+    Umask,
+    /// The user and its groups.
+    User,
+    /// The folder.
+    Directory,
+    /// The file.
+    Exec,
+}
+
+/// Becomes a command of a supervised program: in a session and process group of its own, with default dispositions of
+/// all signals, as another user where that is asked for. Returns only if a step did not work, with the kernel's number
+/// for why; what comes after a step that failed is not done, so nothing ever runs as the wrong user.
+pub fn become_command(change: &Change, argv: &[OsString]) -> (Step, i32) {
+    new_session();
+    // Rust ignores it. What has a handler gets its default back by the exec, and handlers can be set without unsafe.
+    let _ = signal_hook::flag::register(NixSignal::SIGPIPE as i32, Arc::new(AtomicBool::new(false)));
+    if let Some(mask) = change.umask {
+        match Mode::from_bits(mask) {
+            Some(mode) => drop(nix::sys::stat::umask(mode)),
+            None => return (Step::Umask, Errno::EINVAL as i32),
+        }
+    }
+    if let Some((uid, gid, groups)) = &change.user
+        && let Err(error) = become_user(*uid, *gid, groups)
+    {
+        return (Step::User, error as i32);
+    }
+    if let Some(directory) = &change.directory
+        && let Err(error) = nix::unistd::chdir(directory.as_path())
+    {
+        return (Step::Directory, error as i32);
+    }
+    let exec = || -> nix::Result<()> {
+        let file = c_string(change.file.as_os_str())?;
+        let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
+        match nix::unistd::execv(&file, &args)? {}
+    };
+    (Step::Exec, exec().err().unwrap_or(Errno::ENOEXEC) as i32)
+}
+
+/// Groups first, as only root may set them; and looked at afterwards, as a switch that was made by half would be worse
+/// than none.
+fn become_user(uid: u32, gid: u32, groups: &[u32]) -> nix::Result<()> {
+    use nix::unistd::{Gid, Uid, getegid, geteuid, getgid, getgroups, getuid, setgid, setgroups, setuid};
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    let mut wanted: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
+    if !geteuid().is_root() {
+        // Nothing to change, or not ours to change.
+        return if geteuid() == uid && getuid() == uid { Ok(()) } else { Err(Errno::EPERM) };
+    }
+    setgroups(&wanted)?;
+    setgid(gid)?;
+    setuid(uid)?;
+    let mut have = getgroups()?;
+    have.sort_unstable_by_key(|group| group.as_raw());
+    wanted.sort_unstable_by_key(|group| group.as_raw());
+    wanted.dedup();
+    let is_done = getuid() == uid && geteuid() == uid && getgid() == gid && getegid() == gid && have == wanted;
+    // Root that can come back would be no switch.
+    match is_done && (uid.is_root() || setuid(Uid::from_raw(0)).is_err()) {
+        true => Ok(()),
+        false => Err(Errno::EPERM),
+    }
+}
+
+/// Makes reading or writing a descriptor of ours fail where it would wait.
+///
+/// # Errors
+/// Never, on Linux.
+pub fn do_not_wait(fd: BorrowedFd<'_>) -> io::Result<()> {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    let flags = OFlag::from_bits_truncate(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
 }
 
 /// Gives us back our name, after a start through `/proc/self/exe`, which lists would show as "exe".

@@ -1,8 +1,9 @@
-//! The socket on which a command can tell of itself as it would tell systemd (`sd_notify(3)`).
+//! Sockets on which a launcher is told things: by its command, as it would tell systemd of itself (`sd_notify(3)`), and
+//! by the supervisor of the program that it runs.
 //!
-//! Its name is in the abstract name space: there is no file that could stay behind or be in somebody's way. Anybody can
-//! send to such a name, so only messages of our own user and of root count. What arrives is passed on to the socket
-//! that we were given ourselves, if we were: a service that is wrapped in `launch` reaches its manager.
+//! A name is in the abstract name space: there is no file that could stay behind or be in somebody's way. Anybody can
+//! send to such a name, so only messages of our own user and of root count. What a command tells is passed on to the
+//! socket that we were given ourselves, if we were: a service that is wrapped in `launch` reaches its manager.
 
 use std::{
     io::{self, IoSliceMut},
@@ -24,6 +25,8 @@ use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_op
 pub const VARIABLE: &str = "NOTIFY_SOCKET";
 /// Longest message; systemd's own limit.
 const LONGEST: usize = 4096;
+/// Longest word of a supervisor.
+const LONGEST_WORD: usize = 64 << 10;
 
 /// The socket.
 #[derive(Debug)]
@@ -32,17 +35,125 @@ pub struct Notify {
     outer: Option<UnixAddr>,
 }
 
+/// A socket on which a supervisor tells the carrier of a run what it wants.
+#[derive(Debug)]
+pub struct Ear {
+    socket: OwnedFd,
+}
+
+impl Ear {
+    /// Opens it under a name that nobody can guess.
+    ///
+    /// # Errors
+    /// When there are no sockets to be had.
+    pub fn open(handle: &str) -> io::Result<Ear> {
+        Ok(Ear { socket: listen(&ear_name(handle))? })
+    }
+
+    /// What to wait for until there is a message.
+    pub fn readable(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// The next message of our own user or of root, if there is one.
+    pub fn next(&self) -> Option<Vec<u8>> {
+        receive(&self.socket, LONGEST_WORD)
+    }
+
+    /// Prepares the socket for a new program in this process; none if it cannot be taken over there.
+    pub fn hand_over(&self) -> Option<RawFd> {
+        hand_over(&self.socket)
+    }
+
+    /// Takes [`Ear::hand_over`] back.
+    pub fn keep(&self) {
+        let _ = fcntl(&self.socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+    }
+
+    /// Takes it over.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn take_over(fd: RawFd) -> io::Result<Ear> {
+        Ok(Ear { socket: take_over(fd)? })
+    }
+}
+
+/// Sends a message to who listens under this handle.
+///
+/// # Errors
+/// When nobody does, or does not come to it.
+pub fn tell(handle: &str, message: &[u8]) -> io::Result<()> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let from = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+    let to = UnixAddr::new_abstract(ear_name(handle).as_bytes())?;
+    sendto(from.as_raw_fd(), message, &to, MsgFlags::MSG_DONTWAIT)?;
+    Ok(())
+}
+
+fn ear_name(handle: &str) -> String {
+    format!("taskwatcher-run-{handle}")
+}
+
+fn listen(name: &str) -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+    bind(socket.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes())?)?;
+    setsockopt(&socket, PassCred, &true)?;
+    Ok(socket)
+}
+
+/// The next message that our own user or root sent, if there is one; what is longer is cut.
+fn receive(socket: &OwnedFd, longest: usize) -> Option<Vec<u8>> {
+    loop {
+        let mut bytes = vec![0; longest];
+        let mut room = nix::cmsg_space!(UnixCredentials);
+        let (len, trusted) = {
+            let mut slices = [IoSliceMut::new(&mut bytes)];
+            // Descriptors that come along (a barrier's) have no room here: the kernel closes them, as is wanted.
+            match recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut slices, Some(&mut room), MsgFlags::MSG_CMSG_CLOEXEC) {
+                Ok(message) => {
+                    let mut parts = message.cmsgs().into_iter().flatten();
+                    let trusted = parts.any(|part| match part {
+                        ControlMessageOwned::ScmCredentials(sender) => {
+                            sender.uid() == 0 || sender.uid() == geteuid().as_raw()
+                        }
+                        _ => false,
+                    });
+                    (message.bytes, trusted)
+                }
+                Err(Errno::EINTR) => continue,
+                Err(_) => return None,
+            }
+        };
+        if trusted {
+            bytes.truncate(len);
+            return Some(bytes);
+        }
+    }
+}
+
+fn hand_over(socket: &OwnedFd) -> Option<RawFd> {
+    let me = pidfd_open(getpid(), PidfdFlags::empty()).ok()?;
+    pidfd_getfd(&me, socket.as_raw_fd(), PidfdGetfdFlags::empty()).ok()?;
+    fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty())).ok()?;
+    Some(socket.as_raw_fd())
+}
+
+fn take_over(fd: RawFd) -> io::Result<OwnedFd> {
+    let me = pidfd_open(getpid(), PidfdFlags::empty())?;
+    let socket = pidfd_getfd(&me, fd, PidfdGetfdFlags::empty())?;
+    nix::unistd::close(fd)?;
+    Ok(socket)
+}
+
 impl Notify {
     /// Opens it under a name that nobody can guess.
     ///
     /// # Errors
     /// When there are no sockets to be had.
     pub fn open(secret: &str) -> io::Result<Notify> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
-        bind(socket.as_raw_fd(), &UnixAddr::new_abstract(name(secret).as_bytes())?)?;
-        setsockopt(&socket, PassCred, &true)?;
-        Ok(Notify { socket, outer: outer() })
+        Ok(Notify { socket: listen(&name(secret))?, outer: outer() })
     }
 
     /// What the command finds in [`VARIABLE`].
@@ -57,49 +168,17 @@ impl Notify {
 
     /// The next message, if there is one.
     pub fn next(&self) -> Option<Vec<u8>> {
-        loop {
-            let mut bytes = vec![0; LONGEST];
-            let mut room = nix::cmsg_space!(UnixCredentials);
-            let (len, trusted) = {
-                let mut slices = [IoSliceMut::new(&mut bytes)];
-                // Descriptors that come along (a barrier's) have no room here: the kernel closes them, as is wanted.
-                match recvmsg::<UnixAddr>(
-                    self.socket.as_raw_fd(),
-                    &mut slices,
-                    Some(&mut room),
-                    MsgFlags::MSG_CMSG_CLOEXEC,
-                ) {
-                    Ok(message) => {
-                        let mut parts = message.cmsgs().into_iter().flatten();
-                        let trusted = parts.any(|part| match part {
-                            ControlMessageOwned::ScmCredentials(sender) => {
-                                sender.uid() == 0 || sender.uid() == geteuid().as_raw()
-                            }
-                            _ => false,
-                        });
-                        (message.bytes, trusted)
-                    }
-                    Err(Errno::EINTR) => continue,
-                    Err(_) => return None,
-                }
-            };
-            if trusted {
-                bytes.truncate(len);
-                if let Some(outer) = &self.outer {
-                    // That nobody listens there is not the command's business.
-                    let _ = sendto(self.socket.as_raw_fd(), &bytes, outer, MsgFlags::MSG_DONTWAIT);
-                }
-                return Some(bytes);
-            }
+        let bytes = receive(&self.socket, LONGEST)?;
+        if let Some(outer) = &self.outer {
+            // That nobody listens there is not the command's business.
+            let _ = sendto(self.socket.as_raw_fd(), &bytes, outer, MsgFlags::MSG_DONTWAIT);
         }
+        Some(bytes)
     }
 
     /// Prepares the socket for a new program in this process; none if it cannot be taken over there.
     pub fn hand_over(&self) -> Option<RawFd> {
-        let me = pidfd_open(getpid(), PidfdFlags::empty()).ok()?;
-        pidfd_getfd(&me, self.socket.as_raw_fd(), PidfdGetfdFlags::empty()).ok()?;
-        fcntl(&self.socket, FcntlArg::F_SETFD(FdFlag::empty())).ok()?;
-        Some(self.socket.as_raw_fd())
+        hand_over(&self.socket)
     }
 
     /// Takes [`Notify::hand_over`] back.
@@ -112,10 +191,7 @@ impl Notify {
     /// # Errors
     /// When it is not there.
     pub fn take_over(fd: RawFd) -> io::Result<Notify> {
-        let me = pidfd_open(getpid(), PidfdFlags::empty())?;
-        let socket = pidfd_getfd(&me, fd, PidfdGetfdFlags::empty())?;
-        nix::unistd::close(fd)?;
-        Ok(Notify { socket, outer: outer() })
+        Ok(Notify { socket: take_over(fd)?, outer: outer() })
     }
 }
 

@@ -92,6 +92,12 @@ pub fn descendants(ancestor: i32, except: &[Process]) -> Vec<Stat> {
     found
 }
 
+/// The live processes of a process group.
+pub fn group(pgrp: i32) -> Vec<Stat> {
+    let all = pids().unwrap_or_default().into_iter().filter_map(stat);
+    all.filter(|stat| stat.pgrp == pgrp && !stat.ended).collect()
+}
+
 /// The variable by which a task's processes are found when their launcher is gone.
 pub const UPID_VARIABLE: &str = "TASKWATCHER_UPID";
 

@@ -181,7 +181,7 @@ impl Streams {
             if let Some(terminal) = substitute {
                 if !has_terminal {
                     let from = terminal.ours.try_clone_to_owned()?;
-                    streams.add(number, from, Target::Through(Sink::of(fd)?))?;
+                    streams.add(number, from, Some(Target::Through(Sink::of(fd)?)))?;
                     has_terminal = true;
                 }
                 ends.push(terminal.command.try_clone_to_owned()?);
@@ -193,18 +193,39 @@ impl Streams {
             }
             let (from, end) = pipe2(OFlag::O_CLOEXEC)?;
             let to = if hold { Target::Held } else { Target::Through(Sink::of(fd)?) };
-            streams.add(number, from, to)?;
+            streams.add(number, from, Some(to))?;
             ends.push(end);
         }
         let (Some(err), Some(out)) = (ends.pop(), ends.pop()) else { return Err(ErrorKind::Other.into()) };
         Ok((streams, Ends { out, err }))
     }
 
-    fn add(&mut self, number: usize, from: OwnedFd, to: Target) -> io::Result<()> {
+    /// Makes the ways for a command whose output goes nowhere but to those who see it; with `one`, both of its streams
+    /// are one, in the order of writing.
+    ///
+    /// # Errors
+    /// When there are no descriptors.
+    pub fn gather(one: bool) -> io::Result<(Streams, Ends)> {
+        let mut streams =
+            Streams { list: Vec::with_capacity(2), held: None, buffer: Vec::new(), trouble: None, line_ended: true };
+        let (from, out) = pipe2(OFlag::O_CLOEXEC)?;
+        streams.add(0, from, None)?;
+        let err = match one {
+            true => out.try_clone()?,
+            false => {
+                let (from, err) = pipe2(OFlag::O_CLOEXEC)?;
+                streams.add(1, from, None)?;
+                err
+            }
+        };
+        Ok((streams, Ends { out, err }))
+    }
+
+    fn add(&mut self, number: usize, from: OwnedFd, to: Option<Target>) -> io::Result<()> {
         // The command's end is another open file: only ours does not block.
         let flags = OFlag::from_bits_truncate(fcntl(&from, FcntlArg::F_GETFL)?);
         fcntl(&from, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        self.list.push(Stream { number, from: Some(from), to: Some(to), pending: Vec::new(), taken: 0 });
+        self.list.push(Stream { number, from: Some(from), to, pending: Vec::new(), taken: 0 });
         Ok(())
     }
 

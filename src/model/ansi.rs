@@ -58,6 +58,73 @@ impl Perform for Shown {
     }
 }
 
+/// An escape sequence that is longer than this is none.
+const LONGEST: usize = 4096;
+
+/// Takes escape sequences out of a stream of bytes that comes in pieces. Everything else stays byte for byte.
+#[derive(Clone, Debug, Default)]
+pub struct Strip {
+    /// A sequence that has begun.
+    begun: Vec<u8>,
+}
+
+/// What a sequence that has begun is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sequence {
+    /// It goes on.
+    Open,
+    /// It ends here.
+    Whole,
+}
+
+impl Strip {
+    /// The piece without its sequences. One that goes on in the next piece is held back until it is whole, or too long to
+    /// be one.
+    pub fn strip(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut kept = Vec::with_capacity(bytes.len());
+        for &byte in bytes {
+            if self.begun.is_empty() {
+                match byte {
+                    0x1b => self.begun.push(byte),
+                    _ => kept.push(byte),
+                }
+                continue;
+            }
+            self.begun.push(byte);
+            if sequence(&self.begun) == Sequence::Whole {
+                self.begun.clear();
+            } else if self.begun.len() > LONGEST {
+                kept.append(&mut self.begun);
+            }
+        }
+        kept
+    }
+
+    /// Whether nothing is held back.
+    pub fn is_empty(&self) -> bool {
+        self.begun.is_empty()
+    }
+
+    /// What was held back when nothing more comes.
+    pub fn rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.begun)
+    }
+}
+
+fn sequence(begun: &[u8]) -> Sequence {
+    let (Some(kind), Some(last)) = (begun.get(1), begun.last()) else { return Sequence::Open };
+    let whole = match kind {
+        // CSI: parameters and intermediates, then one letter.
+        b'[' => begun.len() > 2 && (0x40..=0x7e).contains(last),
+        // OSC, and strings for devices: until BEL, or until ESC and a backslash.
+        b']' | b'P' | b'X' | b'^' | b'_' => begun.len() > 2 && (*last == 0x07 || begun.ends_with(b"\x1b\\")),
+        // Of two bytes, or of one more for a character set.
+        0x20..=0x2f => begun.len() > 2 && (0x30..=0x7e).contains(last),
+        _ => true,
+    };
+    if whole { Sequence::Whole } else { Sequence::Open }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +145,21 @@ mod tests {
         assert_eq!(fit(b"10%\r50%\r"), "50%");
         assert_eq!(fit(b"windows\r"), "windows");
         assert_eq!(fit(b"\r\r"), "");
+    }
+
+    #[test]
+    fn sequences_go_wherever_they_are_cut() {
+        let text = b"a\x1b[1;31mred\x1b[0m b\x1b]0;title\x07c\x1b]8;;x\x1b\\link\x1b(Bd\x1bcend\xff\n";
+        for size in 1..text.len() {
+            let mut strip = Strip::default();
+            let kept: Vec<u8> = text.chunks(size).flat_map(|piece| strip.strip(piece)).collect();
+            assert_eq!(kept, b"ared bclinkdend\xff\n", "{size}");
+            assert_eq!(strip.rest(), b"");
+        }
+        let mut strip = Strip::default();
+        let endless = [&b"\x1b]0;"[..], &b"x".repeat(10_000)].concat();
+        assert_eq!(strip.strip(&endless), endless, "what never ends is text");
+        assert_eq!((strip.strip(b"\x1b["), strip.rest()), (vec![], b"\x1b[".to_vec()));
     }
 
     proptest! {

@@ -330,7 +330,8 @@ impl FromStr for Signal {
 }
 
 /// How a process ended, as the kernel tells its parent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Exit {
     /// It exited with this code, 0–255.
     Code(i32),

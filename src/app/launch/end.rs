@@ -134,7 +134,7 @@ impl Launcher {
     }
 }
 
-pub(super) fn ended_by(cause: &Cause) -> String {
+pub(in crate::app) fn ended_by(cause: &Cause) -> String {
     match cause {
         Cause::Itself => "itself".into(),
         Cause::NoHeartbeat(_) => "timeout".into(),

@@ -1,0 +1,571 @@
+//! One run of a supervised program, from its order to its row in history.
+//!
+//! A carrier is the parent of the command, and what stays of a run when the supervisor dies: it reads what the command
+//! prints, watches its heartbeat, sends it the signals that the supervisor wants sent, sees how it ends, and records
+//! that. What has become of the run stands in a file, before the database has it, and whether or not the database can be
+//! written: nothing of it keeps a program from being started or stopped.
+//!
+//! Unlike `launch` it ends no more of a program than it is told to: what else a program started is its own business,
+//! as it is under Supervisor.
+//!
+//! # If we die here
+//! Before the file says "running": nothing was started, or a command whose pipes are closed. Afterwards: the command
+//! runs on, known by its process in that file; the supervisor watches it itself, and the next reader of the database
+//! finds its launcher dead.
+
+mod begin;
+mod end;
+
+pub use begin::become_command;
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    db,
+    output::{Copy, HandedOutput, Output},
+};
+use crate::{
+    io::{
+        child::{self, Inbox, Notice, Reaped},
+        feedfile::{self, Signature},
+        notify::{Ear, Notify},
+        process,
+        proglog::{Place, ProgLog},
+        rundir::RunDir,
+        spool::{Request, Spool, Story},
+        store::{Claimed, Patience, Store},
+        sys,
+    },
+    model::{
+        carrier::{Order, Phase, ProgramLog, Run, Stream, Word},
+        task::{Asker, Cause, Ended, Exit, Process, Signal, Tick},
+        watch::{Action, Event, Limits, Watch, date_beat},
+    },
+};
+
+/// The name by which the program knows that it is to be this.
+pub const CARRIER: &str = "launch-carrier";
+/// The name by which it knows that it is to become a command.
+pub const COMMAND: &str = "launch-command";
+/// The variable in which a carrier hands its knowledge to itself: see [`super::handover`].
+const VARIABLE: &str = "TASKWATCHER_CARRIER";
+/// A command that still runs after this is likely to run for long.
+const CLOSE_AFTER: Duration = Duration::from_millis(100);
+/// How soon the database is tried again that could not be written; twice as long each time.
+const CLAIM_AGAIN: Duration = Duration::from_secs(1);
+const CLAIM_SELDOM: Duration = Duration::from_secs(16);
+/// What is left of a group is looked at so often, should no signal tell of its end.
+const LOOK_AT_GROUP: Duration = Duration::from_millis(200);
+/// How long a status may wait for the database.
+const STATUS_PATIENCE: Patience = Patience { limit: Duration::from_millis(50), notify: None };
+/// Notes that are kept in the file of a run.
+const NOTES: usize = 5;
+
+/// Why there is nothing to carry.
+#[derive(Debug, thiserror::Error)]
+pub enum CarrierError {
+    /// The order.
+    #[error("cannot read the order: {0}")]
+    Order(String),
+    /// The machine.
+    #[error("cannot {0}: {1}")]
+    System(&'static str, std::io::Error),
+}
+
+/// A carrier at work.
+struct Carrier {
+    order: Order,
+    runs: RunDir,
+    run: Run,
+    inbox: Inbox,
+    ear: Ear,
+    notify: Option<Notify>,
+    story: Story,
+    /// Open while it is likely to be needed soon.
+    store: Option<Store>,
+    spool: Option<Spool>,
+    /// Its task, once it is one.
+    claimed: Option<Claimed>,
+    /// When the database is tried next, on the monotonic clock, and after what pause.
+    claim_at: Duration,
+    claim_pause: Duration,
+    /// Whether the command's process stands in its row.
+    noted: bool,
+    /// When the database is closed.
+    close_at: Duration,
+    /// The last request of `control` that was acted on.
+    heeded: Option<Request>,
+    command: Process,
+    started: Tick,
+    /// How and when the command ended, once it has. It is not reaped before nothing of its group is to be signalled.
+    exit: Option<(Exit, Tick)>,
+    /// The feedback file as last seen, and when; whether its times are of this machine's clock.
+    beat: Option<Signature>,
+    looked: Tick,
+    local: bool,
+    output: Option<Output>,
+    input: Option<std::fs::File>,
+    /// Why it is to end, and the signals that were sent for it: the first and the last.
+    why: Option<String>,
+    sent: Option<(Signal, Signal)>,
+    /// Whether its whole group is being ended.
+    group: bool,
+}
+
+/// What a carrier hands to itself when it starts anew.
+#[derive(Serialize, Deserialize)]
+struct Carried {
+    order: Order,
+    run: Run,
+    ear: i32,
+    notify: Option<i32>,
+    story: Story,
+    claimed: Option<Claimed>,
+    claim_at: Duration,
+    claim_pause: Duration,
+    noted: bool,
+    heeded: Option<Request>,
+    command: Process,
+    started: Tick,
+    beat: Option<Signature>,
+    looked: Tick,
+    local: bool,
+    output: HandedOutput,
+    why: Option<String>,
+    sent: Option<(Signal, Signal)>,
+    group: bool,
+    watch: Watch,
+}
+
+/// What this process handed to itself, if it did. What came here from another process counts for nothing.
+fn handed_over() -> Option<Carried> {
+    let text = std::env::var(VARIABLE).ok()?;
+    let me = process::stat(child::own_pid())?.process;
+    serde_json::from_str::<Carried>(&text).ok().filter(|carried| carried.run.carrier == me)
+}
+
+/// The program: carries the run that descriptor 0 has the order of, or goes on with one after it started anew.
+///
+/// # Errors
+/// [`CarrierError`]: there is no order, or nothing could be said to anybody.
+pub fn run() -> Result<(), CarrierError> {
+    match handed_over() {
+        Some(carried) => resume(carried),
+        None => begin::carry(),
+    }
+}
+
+fn resume(carried: Carried) -> Result<(), CarrierError> {
+    let system = |what| move |error| CarrierError::System(what, error);
+    child::set_name(c"launch");
+    let inbox = Inbox::open(0).map_err(system("read signals"))?;
+    let runs = RunDir::open(&carried.order.folder).map_err(system("open the folder of runs"))?;
+    let ear = Ear::take_over(carried.ear).map_err(system("hear the supervisor"))?;
+    let mut output = Output::take_over(carried.output).map_err(system("go on with the output"))?;
+    output.copy_to([&carried.order.stdout, &carried.order.stderr].map(|stream| {
+        // One that cannot be opened any more was told of when it was first opened.
+        place_of(&carried.order, stream).and_then(|(place, strip)| Some(Copy::new(ProgLog::open(place).ok()?, strip)))
+    }));
+    let spool = carried.claimed.as_ref().and_then(|_| Spool::open(&carried.order.db, true).ok());
+    let carrier = Carrier {
+        order: carried.order,
+        runs,
+        run: carried.run,
+        inbox,
+        ear,
+        notify: carried.notify.and_then(|fd| Notify::take_over(fd).ok()),
+        story: carried.story,
+        store: None,
+        spool,
+        claimed: carried.claimed,
+        claim_at: carried.claim_at,
+        claim_pause: carried.claim_pause,
+        noted: carried.noted,
+        close_at: Duration::MAX,
+        heeded: carried.heeded,
+        command: carried.command,
+        started: carried.started,
+        exit: None,
+        beat: carried.beat,
+        looked: carried.looked,
+        local: carried.local,
+        output: Some(output),
+        input: None,
+        why: carried.why,
+        sent: carried.sent,
+        group: carried.group,
+    };
+    carrier.follow(carried.watch);
+    Ok(())
+}
+
+/// Where a stream's file is, and whether sequences are taken out of it; none: it has none.
+fn place_of(order: &Order, stream: &Stream) -> Option<(Place, bool)> {
+    let Stream::Log(ProgramLog { path, max, backups, private, strip_ansi }) = stream else { return None };
+    let owner = order.user.as_ref().map(|user| (user.uid, user.gid));
+    let place = Place { path: path.clone(), max: *max, backups: *backups, private: *private, owner };
+    Some((place, *strip_ansi))
+}
+
+impl Carrier {
+    /// Writes the file of the run.
+    fn tell(&mut self) {
+        self.run.task = self.claimed.as_ref().map(|claimed| claimed.id);
+        // Where that is not possible the supervisor learns of our end, and reads the database.
+        let _ = self.runs.write(&self.run.handle, &self.run.to_text());
+    }
+
+    fn note(&mut self, line: String) {
+        if self.run.notes.last() != Some(&line) {
+            self.run.notes.push(line);
+            let over = self.run.notes.len().saturating_sub(NOTES);
+            self.run.notes.drain(..over);
+            self.tell();
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let watched = self.claimed.as_ref().is_some_and(|claimed| claimed.feedpath.is_some());
+        Limits {
+            timeout: self.order.timeout.filter(|_| watched).map(Duration::from_millis),
+            max_runtime: None,
+            stop_signal: self.order.stop_signal,
+            kill_after: Duration::from_millis(self.order.kill_after),
+        }
+    }
+
+    /// Follows the command to its end, and records that.
+    fn follow(mut self, mut watch: Watch) {
+        loop {
+            let now = sys::now();
+            if let Some((exit, at)) = self.exit
+                && self.is_over(&watch)
+                && self.output.as_ref().is_none_or(|output| output.is_complete(now))
+            {
+                let cause = self.finish_watch(&mut watch, exit, now);
+                return self.finish(&cause, at);
+            }
+            let wakes = [
+                watch.deadline(),
+                self.store.as_ref().map(|_| self.close_at),
+                self.output.as_ref().and_then(Output::deadline),
+                self.claimed.is_none().then_some(self.claim_at),
+                self.exit.map(|_| now.mono + LOOK_AT_GROUP),
+            ];
+            let timeout = wakes.into_iter().flatten().min().map(|at| at.saturating_sub(now.mono));
+            let reads = self.output.iter().flat_map(Output::readable).chain([self.ear.readable()]);
+            let reads = reads.chain(self.notify.as_ref().map(Notify::readable));
+            if self.inbox.wait_with(timeout, reads, []).is_err() {
+                // Without poll(2) there is nothing that we could do for it but go on trying.
+                sys::pause(LOOK_AT_GROUP);
+            }
+            self.hear_signals(&mut watch);
+            self.hear_words();
+            self.listen(&mut watch);
+            if let Some(output) = &mut self.output {
+                output.pump();
+                for line in output.copies_trouble() {
+                    self.note(line);
+                }
+            }
+            let now = sys::now();
+            if self.claimed.is_none() && now.mono >= self.claim_at && self.claim_late() {
+                self.note_command();
+            }
+            if self.store.is_some() && now.mono >= self.close_at {
+                if self.noted || self.note_command() {
+                    self.store = None;
+                    self.slim(&watch);
+                } else {
+                    self.close_at = now.mono + CLOSE_AFTER;
+                }
+            }
+            if watch.listens()
+                && let Some(beat) = self.look_for_beat(now)
+            {
+                self.act(&mut watch, Event::Beat, beat);
+            }
+            self.act(&mut watch, Event::Tick, now);
+        }
+    }
+
+    /// Why it ended, as far as that is ours to say.
+    fn finish_watch(&mut self, watch: &mut Watch, exit: Exit, now: Tick) -> Ended {
+        let actions = watch.handle(Event::Exited(exit), now).unwrap_or_default();
+        let ended = actions.into_iter().find_map(|action| match action {
+            Action::Finish(ended) => Some(ended),
+            Action::Save(_) | Action::Signal(_) => None,
+        });
+        ended.unwrap_or(Ended { cause: Cause::Itself, exit, sent: None })
+    }
+
+    /// Whether nothing of it is left that is to be ended with it.
+    fn is_over(&mut self, watch: &Watch) -> bool {
+        if watch.is_ending() {
+            let left = process::descendants(self.run.carrier.pid, &[]);
+            if watch.is_killing() {
+                left.iter().for_each(|stat| drop(process::signal(stat.process, Signal::KILL)));
+            }
+            return left.is_empty();
+        }
+        if !self.group && !self.order.killasgroup {
+            return true;
+        }
+        let left = process::group(self.command.pid);
+        // While its members are asked to end, they have the time that they are given; else it ends with its leader.
+        if self.order.killasgroup && !self.group {
+            left.iter().for_each(|stat| drop(process::signal(stat.process, Signal::KILL)));
+        }
+        let count = u32::try_from(left.len()).unwrap_or(u32::MAX);
+        if let Phase::Ended { leftover, .. } = &mut self.run.phase
+            && *leftover != count
+        {
+            *leftover = count;
+            self.tell();
+        }
+        left.is_empty()
+    }
+
+    fn hear_signals(&mut self, watch: &mut Watch) {
+        while let Ok(Some(notice)) = self.inbox.next() {
+            match notice {
+                Notice::Child => self.reap(watch),
+                Notice::Stop { sender: Some((_, pid)), .. } if pid == self.run.carrier.pid => {}
+                Notice::Stop { signal, sender } => {
+                    let sender = sender.map(|(uid, pid)| (sys::login_of(uid), pid));
+                    let with = (signal != Signal::TERM).then_some(signal);
+                    let asked = Event::StopAsked { by: Asker::Signal { signal, sender }, signal: with };
+                    self.act(watch, asked, sys::now());
+                }
+                Notice::Request => self.heed_request(watch),
+                Notice::Pass(_) | Notice::Suspend => {}
+            }
+        }
+        if self.exit.is_none() {
+            self.look_at_command(watch);
+        }
+    }
+
+    fn reap(&mut self, watch: &mut Watch) {
+        self.look_at_command(watch);
+        // The leader stays until its group is dealt with: its number must not be another's.
+        while self.exit.is_none() {
+            match child::reap() {
+                Ok(Reaped::Ended(pid, exit)) if pid == self.command.pid => self.ended(exit, watch),
+                Ok(Reaped::Ended(..) | Reaped::Stopped(..)) => {}
+                Ok(Reaped::Nothing | Reaped::NoChildren) | Err(_) => return,
+            }
+        }
+    }
+
+    fn look_at_command(&mut self, watch: &mut Watch) {
+        if self.exit.is_none()
+            && let Some(exit) = child::end_of(self.command.pid)
+        {
+            self.ended(exit, watch);
+        }
+    }
+
+    /// The command has ended: said at once, before anything that could take time.
+    fn ended(&mut self, exit: Exit, watch: &Watch) {
+        let now = sys::now();
+        self.exit = Some((exit, now));
+        let leftover = u32::try_from(process::group(self.command.pid).len()).unwrap_or(u32::MAX);
+        self.run.phase = Phase::Ended {
+            command: self.command,
+            since: self.started,
+            exit,
+            at: now,
+            timeout: watch.is_ending(),
+            leftover,
+        };
+        self.tell();
+        sys::crash_point("carrier.ended");
+        if let Some(output) = &mut self.output {
+            output.command_ended(now);
+        }
+    }
+
+    fn hear_words(&mut self) {
+        while let Some(message) = self.ear.next() {
+            match Word::parse(&message) {
+                Some(Word::Signal { signal, group, why }) => self.send(signal, group, why),
+                Some(Word::Policy { killasgroup, stdout, stderr }) => {
+                    self.order.killasgroup = killasgroup;
+                    (self.order.stdout, self.order.stderr) = (stdout, stderr);
+                    let places = [&self.order.stdout, &self.order.stderr].map(|stream| place_of(&self.order, stream));
+                    if let Some(output) = &mut self.output {
+                        places.into_iter().enumerate().for_each(|(number, place)| output.change(number, place));
+                    }
+                }
+                Some(Word::Reopen) => {
+                    if let Some(output) = &mut self.output {
+                        output.reopen();
+                    }
+                }
+                Some(Word::Input { data }) => self.write_input(&data),
+                // Of a newer supervisor.
+                None => {}
+            }
+        }
+    }
+
+    /// Sends what the supervisor wants sent; to members of the group one by one, each known by its start time.
+    fn send(&mut self, signal: Signal, group: bool, why: Option<String>) {
+        if why.is_some() {
+            self.why = why;
+            // What is sent that it may go on (CONT) is no reason for its end.
+            if signal != Signal::CONT {
+                self.sent = Some((self.sent.map_or(signal, |(first, _)| first), signal));
+                self.group |= group;
+            }
+        }
+        let mut result = Ok(true);
+        if self.exit.is_none() {
+            result = process::signal(self.command, signal);
+        }
+        if group {
+            for member in process::group(self.command.pid) {
+                if member.process != self.command {
+                    result = result.and(process::signal(member.process, signal));
+                }
+            }
+        }
+        if let Err(error) = result {
+            self.note(format!("cannot send {signal} to process {}: {error}", self.command.pid));
+        }
+    }
+
+    fn write_input(&mut self, data: &str) {
+        let Some(input) = &mut self.input else { return };
+        let Some(bytes) = crate::model::carrier::input_bytes(data) else { return };
+        // A program that does not read its input loses what does not fit into the pipe.
+        if let Err(error) = std::io::Write::write_all(input, &bytes) {
+            self.note(format!("cannot write to the input of process {}: {error}", self.command.pid));
+        }
+    }
+
+    /// Hears what the command tells of itself.
+    fn listen(&mut self, watch: &mut Watch) {
+        while let Some(message) = self.notify.as_ref().and_then(Notify::next) {
+            let now = sys::now();
+            let told = crate::model::notify::parse(&message);
+            if told.beat {
+                self.story.beat = Some(now.wall.0);
+                if let Some(timeout) = self.order.timeout {
+                    watch.listen(Duration::from_millis(timeout), now);
+                }
+                self.act(watch, Event::Beat, now);
+            }
+            self.story.ready |= told.ready;
+            if let Some(status) = told.status {
+                self.story.status = status;
+            }
+            if let (Some(spool), Some(claimed)) = (&self.spool, &self.claimed) {
+                let _ = spool.tell(claimed.slot, &claimed.upid, &self.story);
+            }
+        }
+    }
+
+    /// Does what `control kill` left for us in the spool; each request once.
+    fn heed_request(&mut self, watch: &mut Watch) {
+        let (Some(spool), Some(claimed)) = (&self.spool, &self.claimed) else { return };
+        let request = spool.request_of(claimed.slot, &claimed.upid);
+        if request == self.heeded {
+            return;
+        }
+        self.heeded.clone_from(&request);
+        if let Some(request) = request {
+            self.act(watch, Event::StopAsked { by: request.by, signal: request.signal }, sys::now());
+        }
+    }
+
+    fn act(&mut self, watch: &mut Watch, event: Event, at: Tick) {
+        for action in watch.handle(event, at).unwrap_or_default() {
+            match action {
+                Action::Signal(signal) => self.signal_tree(signal),
+                Action::Save(status) => {
+                    let Some(claimed) = &self.claimed else { continue };
+                    let beat = self.beat.map_or(at.wall.secs(), |seen| (seen.mtime_ns / 1_000_000_000) as i64);
+                    if self.store.is_none() {
+                        self.store = db::open(&self.order.db, STATUS_PATIENCE).ok();
+                    }
+                    if let Some(store) = &mut self.store {
+                        let _ = store.save_status(claimed.id, status, beat);
+                    }
+                    self.store = None;
+                }
+                Action::Finish(_) => {}
+            }
+        }
+    }
+
+    /// What is ended for its silence, or from outside, is ended as a whole.
+    fn signal_tree(&self, signal: Signal) {
+        for stat in process::descendants(self.run.carrier.pid, &[]) {
+            let _ = process::signal(stat.process, signal);
+            if signal != Signal::KILL {
+                let _ = process::signal(stat.process, Signal::CONT);
+            }
+        }
+    }
+
+    fn look_for_beat(&mut self, now: Tick) -> Option<Tick> {
+        let looked = std::mem::replace(&mut self.looked, now);
+        let path: &PathBuf = self.claimed.as_ref()?.feedpath.as_ref()?;
+        let seen = feedfile::signature(path).ok().flatten()?;
+        if self.beat.replace(seen) == Some(seen) {
+            return None;
+        }
+        let changed = crate::model::task::Timestamp(i64::try_from(seen.ctime_ns).unwrap_or(0));
+        Some(date_beat(looked, now, changed, self.local))
+    }
+
+    /// Starts anew as a smaller process, if nothing is going on just now; else, and if that fails, goes on as it is.
+    fn slim(&mut self, watch: &Watch) {
+        // A pipe that somebody types into is not handed on: few programs have one.
+        if self.exit.is_some() || watch.is_ending() || self.input.is_some() || self.why.is_some() {
+            return;
+        }
+        let Some(output) = self.output.as_mut().filter(|output| output.copies_are_settled()) else { return };
+        let Some(handed) = output.hand_over() else { return };
+        let (Some(ear), notify) = (self.ear.hand_over(), self.notify.as_ref().map(Notify::hand_over)) else {
+            output.keep();
+            return;
+        };
+        let mut order = self.order.clone();
+        // It was for the start alone.
+        order.env = "[]".into();
+        let carried = Carried {
+            order,
+            run: self.run.clone(),
+            ear,
+            notify: notify.flatten(),
+            story: self.story.clone(),
+            claimed: self.claimed.clone(),
+            claim_at: self.claim_at,
+            claim_pause: self.claim_pause,
+            noted: self.noted,
+            heeded: self.heeded.clone(),
+            command: self.command,
+            started: self.started,
+            beat: self.beat,
+            looked: self.looked,
+            local: self.local,
+            output: handed,
+            why: self.why.clone(),
+            sent: self.sent,
+            group: self.group,
+            watch: watch.clone(),
+        };
+        sys::crash_point("carrier.slim");
+        if let Ok(text) = serde_json::to_string(&carried) {
+            child::become_anew(VARIABLE, text.into());
+        }
+        output.keep();
+        self.ear.keep();
+        self.notify.iter().for_each(Notify::keep);
+    }
+}

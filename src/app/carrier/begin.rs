@@ -1,0 +1,393 @@
+//! The beginning of a run: its order, its task, its command.
+
+use std::{
+    ffi::{CString, OsString},
+    fs::File,
+    io::{self, Read},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::{OsStrExt, OsStringExt},
+    },
+    path::Path,
+    time::Duration,
+};
+
+use super::{CLAIM_AGAIN, CLAIM_SELDOM, CLOSE_AFTER, COMMAND, Carrier, CarrierError, place_of};
+use crate::{
+    app::{
+        db,
+        output::{Copy, Output},
+        truth,
+    },
+    io::{
+        child::{self, Change, Inbox, Step},
+        feedfile,
+        notify::{self, Ear, Notify},
+        process,
+        proglog::ProgLog,
+        rundir::RunDir,
+        spool::{Spool, Story},
+        store::{NewTask, Patience, Start},
+        streams::Ends,
+        sys,
+    },
+    model::{
+        carrier::{Input, NotStarted, Order, Phase, Run, Stream},
+        log::LOG_MAX,
+        task::{Process, Task, Tick, argv_of_json},
+        watch::Watch,
+    },
+};
+
+/// Descriptor of the new process on which it tells what did not work.
+const REPORT: i32 = 3;
+
+/// Carries a run. The order comes on descriptor 0; see [`Order`].
+///
+/// # Errors
+/// [`CarrierError`]: there is no order, or nothing could be said to anybody.
+pub(super) fn carry() -> Result<(), CarrierError> {
+    let system = |what| move |error| CarrierError::System(what, error);
+    let inherited = child::inherited_descriptors();
+    child::set_name(c"launch");
+    child::new_session();
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text).map_err(system("read the order"))?;
+    let order: Order = serde_json::from_str(&text).map_err(|error| CarrierError::Order(error.to_string()))?;
+    drop(text);
+    child::let_go_of_streams(false);
+    let me = process::stat(child::own_pid()).map(|stat| stat.process);
+    let me = me.ok_or_else(|| CarrierError::System("read /proc/self/stat", io::ErrorKind::NotFound.into()))?;
+    let inbox = Inbox::open(0).map_err(system("read signals"))?;
+    child::become_subreaper().map_err(system("adopt orphans"))?;
+    let runs = RunDir::open(&order.folder).map_err(system("open the folder of runs"))?;
+    let ear = Ear::open(&order.handle).map_err(system("hear the supervisor"))?;
+    let run = Run {
+        handle: order.handle.clone(),
+        process: order.process.clone(),
+        program: order.program.clone(),
+        group: order.group.clone(),
+        version: order.version.clone(),
+        attempt: order.attempt,
+        carrier: me,
+        boot: sys::boot_id().map_err(system("read the boot id"))?,
+        task: None,
+        phase: Phase::Starting,
+        notes: vec![],
+    };
+    runs.write(&run.handle, &run.to_text()).map_err(system("write the file of the run"))?;
+    sys::crash_point("carrier.written");
+    // The next supervisor knows of us now. If there is to be one, it gives an order of its own.
+    if !process::alive(order.supervisor) {
+        runs.remove(&run.handle);
+        return Ok(());
+    }
+    let now = sys::now();
+    let carrier = Carrier {
+        notify: Notify::open(&order.handle).ok(),
+        runs,
+        run,
+        inbox,
+        ear,
+        story: Story::default(),
+        store: None,
+        spool: None,
+        claimed: None,
+        claim_at: now.mono,
+        claim_pause: CLAIM_AGAIN,
+        noted: false,
+        close_at: Duration::MAX,
+        heeded: None,
+        command: Process { pid: 0, pstart: 0 },
+        started: now,
+        exit: None,
+        beat: None,
+        looked: now,
+        local: true,
+        output: None,
+        input: None,
+        why: None,
+        sent: None,
+        group: false,
+        order,
+    };
+    carrier.begin(&inherited);
+    Ok(())
+}
+
+/// Becomes the command that the arguments tell of; see [`Change`]. Says why not, if it cannot.
+pub fn become_command() {
+    let mut args = std::env::args_os().skip(1);
+    let change = args.next().and_then(|text| serde_json::from_str::<Change>(text.to_str()?).ok());
+    let argv: Vec<OsString> = args.collect();
+    // Duplicated, so that it is ours to close; the one that we were given closes with the exec.
+    let Ok(mut report) = File::options().write(true).open(format!("/proc/self/fd/{REPORT}")) else { return };
+    child::close(REPORT);
+    let Some(change) = change else { return };
+    let failed = child::become_command(&change, &argv);
+    if let Ok(text) = serde_json::to_string(&failed) {
+        let _ = io::Write::write_all(&mut report, text.as_bytes());
+    }
+}
+
+impl Carrier {
+    fn begin(mut self, inherited: &[i32]) {
+        self.claim();
+        sys::crash_point("carrier.claimed");
+        match self.start(inherited) {
+            Ok(command) => self.command = command,
+            Err(why) => return self.not_started(why),
+        }
+        self.started = sys::now();
+        self.looked = self.started;
+        self.run.phase = Phase::Running { command: self.command, since: self.started };
+        self.tell();
+        sys::crash_point("carrier.running");
+        self.begin_log();
+        self.close_at = self.started.mono + CLOSE_AFTER;
+        if let Some(dir) = self.claimed.as_ref().and_then(|claimed| claimed.feedpath.as_deref()).and_then(Path::parent)
+        {
+            self.local = !feedfile::is_network_fs(dir).unwrap_or(true);
+        }
+        let watch = Watch::new(self.limits(), self.started);
+        self.follow(watch);
+    }
+
+    /// Makes it a task before the command starts, if the database lets us.
+    fn claim(&mut self) {
+        self.try_claim(sys::now(), Duration::from_millis(self.order.patience));
+    }
+
+    /// Makes it a task later than that; true if it is one now.
+    pub(super) fn claim_late(&mut self) -> bool {
+        let claimed = self.try_claim(self.started, Duration::ZERO);
+        if claimed {
+            self.begin_log();
+            self.close_at = sys::now().mono + CLOSE_AFTER;
+            self.tell();
+        }
+        claimed
+    }
+
+    fn try_claim(&mut self, started: Tick, limit: Duration) -> bool {
+        let db = self.order.db.clone();
+        let patience = Patience { limit, notify: None };
+        let timeout = self.order.timeout.map(|timeout| Duration::from_millis(timeout).as_secs_f64());
+        let user = self.order.user.as_ref().map_or_else(sys::login, |user| user.name.clone());
+        let start = Start {
+            task: NewTask {
+                name: self.order.process.clone(),
+                info: self.order.info.clone(),
+                handle: self.order.handle.clone(),
+                now: started.wall.secs(),
+                unique: false,
+            },
+            named: true,
+            feedback: self.order.feedpath.is_some(),
+            // A file that the command was not told of would be none of its.
+            feedpath: self.order.feedpath.clone().filter(|_| self.command.pid == 0),
+            log: true,
+            options: "[]".into(),
+            timeout,
+            stop_signal: self.order.stop_signal.to_string(),
+            kill_after: Duration::from_millis(self.order.kill_after).as_secs_f64(),
+            launcher: Some(self.run.carrier),
+            boot_id: self.run.boot.clone(),
+            host: sys::host_name(),
+            user,
+            argv: self.order.argv.clone(),
+            cwd: self.order.directory.clone().or_else(|| std::env::current_dir().ok()),
+            ..Start::default()
+        };
+        let claim = || -> Result<_, String> {
+            let mut store = db::open_or_create(&db, patience).map_err(|error| error.to_string())?;
+            store.set_patience(patience);
+            let claimed = store.claim(&start, |task: &Task| truth::is_dead(&db, task));
+            let claimed = claimed.map_err(|error| error.to_string())?;
+            Ok((store, claimed))
+        };
+        match claim() {
+            Ok((store, claimed)) => {
+                self.spool = Spool::open(&db, true).ok();
+                // Without room in the spool its end needs the database, which has just been there.
+                let room = self.spool.as_ref().map(|spool| spool.reserve(claimed.slot));
+                if let Some(path) = &claimed.feedpath {
+                    let _ = feedfile::remove(path);
+                }
+                self.store = Some(store);
+                self.claimed = Some(claimed);
+                if let Some(Err(error)) = room {
+                    self.note(format!("cannot reserve room for the end of the run beside the database: {error}"));
+                }
+                true
+            }
+            Err(error) => {
+                self.claim_at = sys::now().mono.saturating_add(self.claim_pause);
+                self.claim_pause = (self.claim_pause * 2).min(CLAIM_SELDOM);
+                self.note(format!("it is no task yet: {error}"));
+                false
+            }
+        }
+    }
+
+    pub(super) fn begin_log(&mut self) {
+        if let (Some(output), Some(path)) = (&mut self.output, self.claimed.as_ref().and_then(|task| task.log.as_ref()))
+        {
+            output.begin_log(path, LOG_MAX, false);
+        }
+    }
+
+    /// Notes the command's process in its row; false if the database was too busy for that.
+    pub(super) fn note_command(&mut self) -> bool {
+        let (Some(claimed), Some(store)) = (&self.claimed, &mut self.store) else { return true };
+        store.set_patience(super::STATUS_PATIENCE);
+        self.noted = store.started(claimed.id, self.command).is_ok();
+        self.noted
+    }
+
+    /// Starts the command.
+    fn start(&mut self, inherited: &[i32]) -> Result<Process, NotStarted> {
+        let refused = |cause: String| NotStarted { cause, not_found: false };
+        let mut copies = [None, None];
+        for (copy, stream) in copies.iter_mut().zip([&self.order.stdout, &self.order.stderr]) {
+            if let Some((place, strip)) = place_of(&self.order, stream) {
+                let path = place.path.display().to_string();
+                let log = ProgLog::open(place);
+                let log = log.map_err(|error| refused(format!("cannot open log {path}: {}", plain(&error))))?;
+                *copy = Some(Copy::new(log, strip));
+            }
+        }
+        let one = self.order.stderr == Stream::Joined;
+        let gathered = Output::gather(one, copies).and_then(|(output, ends)| Ok((output, ends, self.open_input()?)));
+        let (output, ends, input) =
+            gathered.map_err(|error| refused(format!("cannot make pipes for it: {}", plain(&error))))?;
+        self.output = Some(output);
+        let (mut report, reports) =
+            io::pipe().map_err(|error| refused(format!("cannot make a pipe: {}", plain(&error))))?;
+        let reports = OwnedFd::from(reports);
+        let pid = self.spawn(&ends, &input, &reports, inherited).map_err(|error| refused(spawn_failure(&error)))?;
+        drop((ends, input, reports));
+        let mut said = String::new();
+        // It ends with the exec. One that hangs there (a file server that is away) makes only us wait.
+        let read = report.read_to_string(&mut said);
+        if said.is_empty() && read.is_ok() {
+            let stat = process::stat(pid).map(|stat| stat.process);
+            return stat.ok_or_else(|| refused("it was gone as soon as it was started".into()));
+        }
+        // It ends at once.
+        while let Ok(child::Reaped::Ended(..)) = child::reap() {}
+        match serde_json::from_str::<(Step, i32)>(&said) {
+            Ok((step, number)) => Err(self.failure(step, number)),
+            Err(_) => Err(refused("it could not be started, and did not say why".into())),
+        }
+    }
+
+    fn open_input(&mut self) -> io::Result<OwnedFd> {
+        match self.order.stdin {
+            Input::Null => Ok(File::open("/dev/null")?.into()),
+            Input::Pipe => {
+                let (theirs, ours) = io::pipe()?;
+                let ours = OwnedFd::from(ours);
+                child::do_not_wait(ours.as_fd())?;
+                self.input = Some(File::from(ours));
+                Ok(OwnedFd::from(theirs))
+            }
+        }
+    }
+
+    fn spawn(&self, ends: &Ends, input: &OwnedFd, reports: &OwnedFd, inherited: &[i32]) -> io::Result<i32> {
+        let order = &self.order;
+        let change = Change {
+            umask: order.umask,
+            user: order.user.as_ref().map(|user| (user.uid, user.gid, user.groups.clone())),
+            directory: order.directory.clone(),
+            file: order.file.clone(),
+        };
+        let mut argv = vec![OsString::from(COMMAND), serde_json::to_string(&change)?.into()];
+        argv.extend(words(&order.argv));
+        let put = [(input.as_fd(), 0), (ends.out.as_fd(), 1), (ends.err.as_fd(), 2), (reports.as_fd(), REPORT)];
+        child::spawn_self(&argv, &self.environment(), &put, inherited, 0)
+    }
+
+    /// What its configuration says, and what a task tells its command.
+    fn environment(&self) -> Vec<CString> {
+        let mut set: Vec<(&str, OsString)> = vec![
+            ("TASKWATCHER_HANDLE", self.order.handle.clone().into()),
+            ("TASKWATCHER_DB", self.order.db.clone().into()),
+        ];
+        if let Some(claimed) = &self.claimed {
+            set.push(("TASKWATCHER_TASKID", claimed.id.to_string().into()));
+            set.push((process::UPID_VARIABLE, claimed.upid.clone().into()));
+            if let Some(path) = &claimed.feedpath {
+                set.push(("TASKWATCHER_FEEDBACK", path.clone().into()));
+            }
+        }
+        if self.notify.is_some() {
+            set.push((notify::VARIABLE, Notify::address(&self.order.handle).into()));
+            if let Some(timeout) = self.order.timeout {
+                set.push(("WATCHDOG_USEC", (timeout.saturating_mul(1000)).to_string().into()));
+            }
+        }
+        // Those of a task in which the supervisor itself may run are none of the program's.
+        let outer = ["TASKWATCHER_TASKID", process::UPID_VARIABLE, "TASKWATCHER_FEEDBACK", notify::VARIABLE];
+        let is_ours = |entry: &OsString| {
+            let mut names = set.iter().map(|(name, _)| *name).chain(outer);
+            names.any(|name| entry.as_bytes().strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")))
+        };
+        let given = words(&self.order.env).into_iter().filter(|entry| !is_ours(entry));
+        let ours = set.iter().map(|(name, value)| {
+            let mut entry = OsString::from(name);
+            entry.push("=");
+            entry.push(value);
+            entry
+        });
+        given.chain(ours).filter_map(|entry| CString::new(entry.into_vec()).ok()).collect()
+    }
+
+    /// A step that the kernel refused, in words.
+    fn failure(&self, step: Step, number: i32) -> NotStarted {
+        let error = io::Error::from_raw_os_error(number);
+        let (why, order) = (plain(&error), &self.order);
+        let file = order.file.display();
+        let cause = match step {
+            Step::Umask => format!("cannot set its umask: {why}"),
+            Step::User => {
+                let name = order.user.as_ref().map(|user| user.name.as_str()).unwrap_or_default();
+                format!("cannot switch to user {name}: {why}")
+            }
+            Step::Directory => {
+                let directory = order.directory.as_deref().unwrap_or(Path::new(""));
+                format!("cannot change directory to {}: {why}", directory.display())
+            }
+            Step::Exec => match error.kind() {
+                io::ErrorKind::NotFound if order.file.exists() => {
+                    format!("cannot run {file}: the interpreter that it names is not there")
+                }
+                io::ErrorKind::NotFound => format!("command not found: {file}"),
+                io::ErrorKind::PermissionDenied if order.file.is_dir() => format!("{file} is a directory"),
+                io::ErrorKind::PermissionDenied => format!("not executable: {file}: {why}"),
+                _ => format!("cannot run {file}: {why}"),
+            },
+        };
+        NotStarted { cause, not_found: step == Step::Exec && error.kind() == io::ErrorKind::NotFound }
+    }
+}
+
+/// The words of a JSON array; none of them if it is none.
+fn words(json: &str) -> Vec<OsString> {
+    serde_json::from_str(json).ok().and_then(|json| argv_of_json(&json)).unwrap_or_default()
+}
+
+/// The kernel's words without its number.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+fn spawn_failure(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => "process table full".into(),
+        io::ErrorKind::OutOfMemory => "no memory for a process".into(),
+        _ => format!("cannot make a process: {}", plain(error)),
+    }
+}

@@ -1,0 +1,270 @@
+//! The folder of a supervisor's runs: one file for each, which its carrier writes and the supervisor reads.
+//!
+//! A file is written beside and moved into place, so that nobody ever sees half of one; and each move is heard of by
+//! the supervisor at once. The folder also holds the lock that keeps a second supervisor out.
+//!
+//! # If we die here
+//! The file of the last step is there, whole. What was to be moved is left behind and cleaned up by the next supervisor.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, ErrorKind, Write},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    errno::Errno,
+    libc,
+    sys::inotify::{AddWatchFlags, InitFlags, Inotify},
+    unistd::geteuid,
+};
+
+/// How the files of runs are called.
+const SUFFIX: &str = ".run";
+
+/// The folder.
+#[derive(Clone, Debug)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+/// The folder is this supervisor's, until this is dropped.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "it is held by being open")] nix::fcntl::Flock<File>);
+
+impl RunDir {
+    /// Where the runs of a database's supervisor are.
+    pub fn beside(db: &Path) -> PathBuf {
+        let mut path = db.as_os_str().to_owned();
+        path.push("-supervise");
+        PathBuf::from(path)
+    }
+
+    /// Opens it, making it if it is not there: for its owner alone.
+    ///
+    /// # Errors
+    /// As mkdir(2) says; a folder of somebody else, or a link.
+    pub fn open(path: &Path) -> io::Result<RunDir> {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        let meta = fs::symlink_metadata(path)?;
+        let refused = |why| Err(io::Error::new(ErrorKind::PermissionDenied, why));
+        if !meta.is_dir() {
+            return refused("it is no folder");
+        }
+        if meta.uid() != geteuid().as_raw() {
+            return refused("it belongs to another user");
+        }
+        if meta.mode() & 0o077 != 0 {
+            fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+        }
+        Ok(RunDir { path: path.to_owned() })
+    }
+
+    /// Takes the lock; none: another supervisor has it. It is not inherited by what we start.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn lock(&self) -> io::Result<Option<Lock>> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(self.path.join("lock"))?;
+        match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(Lock(lock))),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, error)) => Err(error.into()),
+        }
+    }
+
+    fn file(&self, handle: &str) -> PathBuf {
+        self.path.join(format!("{handle}{SUFFIX}"))
+    }
+
+    /// Writes the file of a run.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn write(&self, handle: &str, text: &str) -> io::Result<()> {
+        self.put(&self.file(handle), text)
+    }
+
+    /// Writes what is known of the supervisor itself, for other programs.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn write_self(&self, text: &str) -> io::Result<()> {
+        self.put(&self.path.join("supervisor"), text)
+    }
+
+    /// What a supervisor wrote of itself.
+    pub fn read_self(&self) -> Option<Vec<u8>> {
+        read_plain(&self.path.join("supervisor"))
+    }
+
+    fn put(&self, path: &Path, text: &str) -> io::Result<()> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        fs::rename(&beside, path)
+    }
+
+    /// The text of a run's file; none: there is none.
+    pub fn read(&self, handle: &str) -> Option<Vec<u8>> {
+        read_plain(&self.file(handle))
+    }
+
+    /// Removes it.
+    pub fn remove(&self, handle: &str) {
+        // One that stays is looked at once more, and removed, by the next supervisor.
+        let _ = fs::remove_file(self.file(handle));
+    }
+
+    /// The handles of all runs that have a file; leftovers of writes that were cut off are removed.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn list(&self) -> io::Result<Vec<String>> {
+        let mut found = vec![];
+        for entry in fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            match handle_of(&name.to_string_lossy()) {
+                Some(handle) => found.push(handle.to_owned()),
+                None if name.to_string_lossy().ends_with(".new") => {
+                    let _ = fs::remove_file(self.path.join(name));
+                }
+                None => {}
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Hears of changes from now on.
+    ///
+    /// # Errors
+    /// When the kernel has no more of these to give.
+    pub fn watch(&self) -> io::Result<RunWatch> {
+        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+        inotify.add_watch(&self.path, AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_ONLYDIR)?;
+        Ok(RunWatch { inotify })
+    }
+}
+
+fn handle_of(name: &str) -> Option<&str> {
+    name.strip_suffix(SUFFIX)
+        .filter(|handle| !handle.is_empty() && handle.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+fn read_plain(path: &Path) -> Option<Vec<u8>> {
+    let mut options = OpenOptions::new();
+    let mut file = options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path).ok()?;
+    let mut bytes = vec![];
+    io::Read::read_to_end(&mut file, &mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Where changes are heard of.
+#[derive(Debug)]
+pub struct RunWatch {
+    inotify: Inotify,
+}
+
+/// What was heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// The files of these runs were written.
+    Runs(Vec<String>),
+    /// More than could be told one by one: look at all of them.
+    All,
+}
+
+impl RunWatch {
+    /// What to wait for until there is something to hear.
+    pub fn readable(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+
+    /// What there is; nothing is an empty list.
+    ///
+    /// # Errors
+    /// As read(2) says.
+    pub fn hear(&self) -> io::Result<Heard> {
+        let mut runs = vec![];
+        loop {
+            match self.inotify.read_events() {
+                Ok(events) => {
+                    for event in events {
+                        if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+                            return Ok(Heard::All);
+                        }
+                        let name = event.name.unwrap_or_default();
+                        let handle = handle_of(&name.to_string_lossy()).map(str::to_owned);
+                        runs.extend(handle.filter(|handle| !runs.contains(handle)));
+                    }
+                }
+                Err(Errno::EAGAIN) => return Ok(Heard::Runs(runs)),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn writes_are_whole_and_heard_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = RunDir::beside(&dir.path().join("x.db"));
+        let runs = RunDir::open(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        let watch = runs.watch().unwrap();
+        assert_eq!(watch.hear().unwrap(), Heard::Runs(vec![]));
+        runs.write("abc", "one").unwrap();
+        runs.write("abc", "two").unwrap();
+        runs.write("def", "three").unwrap();
+        runs.write_self("me").unwrap();
+        assert_eq!(watch.hear().unwrap(), Heard::Runs(vec!["abc".into(), "def".into()]));
+        fs::write(path.join("ghi.run.new"), "half").unwrap();
+        assert_eq!(runs.list().unwrap(), ["abc", "def"]);
+        assert!(!path.join("ghi.run.new").exists());
+        assert_eq!(runs.read("abc").unwrap(), b"two");
+        runs.remove("abc");
+        assert_eq!(runs.read("abc"), None);
+        assert_eq!(runs.read_self().unwrap(), b"me");
+    }
+
+    #[test]
+    fn only_one_has_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = RunDir::open(&dir.path().join("r")).unwrap();
+        let lock = runs.lock().unwrap();
+        assert!(lock.is_some());
+        assert!(runs.lock().unwrap().is_none());
+        drop(lock);
+        assert!(runs.lock().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_trap_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+        assert!(RunDir::open(&link).unwrap_err().to_string().contains("no folder"));
+        fs::write(dir.path().join("f"), "").unwrap();
+        assert!(RunDir::open(&dir.path().join("f")).is_err());
+    }
+}

@@ -1,0 +1,479 @@
+//! The carrier of a supervised run, without its supervisor: an order in, a file that tells what became of it, words, and
+//! a row in history.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
+
+mod support;
+
+use std::{
+    fs::{self, File},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    },
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use nix::unistd::geteuid;
+use support::{World, desk::CRASH_AT, eventually, field, until};
+use taskwatcher::{
+    io::{notify, process, rundir::RunDir},
+    model::{
+        carrier::{Input, Order, Phase, ProgramLog, Run, Stream, Word, input_word},
+        task::{Exit, Process, Signal, argv_json},
+    },
+};
+
+struct Carried<'w> {
+    world: &'w World,
+    order: Order,
+    child: Option<Child>,
+}
+
+impl World {
+    fn runs(&self) -> RunDir {
+        RunDir::open(&self.path("runs")).unwrap()
+    }
+
+    fn order(&self, argv: &[&str]) -> Order {
+        let log = |name: &str| {
+            Stream::Log(ProgramLog { path: self.path(name), max: 0, backups: 0, private: false, strip_ansi: false })
+        };
+        let found = ["/bin", "/usr/bin"].iter().map(|dir| PathBuf::from(dir).join(argv[0])).find(|file| file.exists());
+        let env: Vec<String> = vec![
+            format!("PATH={}", std::env::var("PATH").unwrap()),
+            format!("W={}", self.path("").display()),
+            "TASKWATCHER_TASKID=of somebody else".into(),
+        ];
+        static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Order {
+            handle: format!("t{}n{number}", std::process::id()),
+            folder: self.path("runs"),
+            supervisor: process::stat(i32::try_from(std::process::id()).unwrap()).unwrap().process,
+            db: self.db(),
+            patience: 5_000,
+            process: "web".into(),
+            program: "web".into(),
+            group: "web".into(),
+            attempt: 1,
+            version: "1".into(),
+            info: [Some("i".into()), None, None],
+            file: found.unwrap_or_else(|| argv[0].into()),
+            argv: argv_json(argv),
+            env: argv_json(&env),
+            directory: Some(self.work()),
+            umask: None,
+            user: None,
+            stdin: Input::Null,
+            stdout: log("out"),
+            stderr: log("err"),
+            timeout: None,
+            feedpath: None,
+            stop_signal: Signal::TERM,
+            kill_after: 500,
+            killasgroup: false,
+        }
+    }
+
+    fn carry(&self, order: Order) -> Carried<'_> {
+        self.carry_with(order, None)
+    }
+
+    fn carry_with(&self, order: Order, crash: Option<&str>) -> Carried<'_> {
+        let path = self.path(format!("order.{}", order.handle));
+        fs::write(&path, serde_json::to_string(&order).unwrap()).unwrap();
+        self.runs();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_launch"));
+        command.arg0("launch-carrier").env_clear().envs(self.environment());
+        command.env("OF_THE_CARRIER", "1").current_dir("/").stdin(File::open(path).unwrap());
+        if let Some(point) = crash {
+            command.env(CRASH_AT, point);
+        }
+        command.stdout(Stdio::null()).stderr(File::create(self.path("carrier.err")).unwrap());
+        Carried { world: self, order, child: Some(command.spawn().unwrap()) }
+    }
+}
+
+impl Carried<'_> {
+    fn run(&self) -> Option<Run> {
+        Run::parse(&self.world.runs().read(&self.order.handle)?)
+    }
+
+    #[track_caller]
+    fn running(&self) -> Process {
+        eventually("it to run", || match self.run()?.phase {
+            Phase::Running { command, .. } => Some(command),
+            Phase::Starting | Phase::Failed { .. } | Phase::Ended { .. } => None,
+        })
+    }
+
+    /// How it ended, as its file says, with what is left of its group.
+    #[track_caller]
+    fn ended(&self) -> (Exit, u32) {
+        eventually("its end", || match self.run()?.phase {
+            Phase::Ended { exit, leftover, .. } => Some((exit, leftover)),
+            Phase::Starting | Phase::Failed { .. } | Phase::Running { .. } => None,
+        })
+    }
+
+    #[track_caller]
+    fn failed(&mut self) -> (String, bool) {
+        let why = eventually("its failure", || match self.run()?.phase {
+            Phase::Failed { why, .. } => Some(why),
+            Phase::Starting | Phase::Ended { .. } | Phase::Running { .. } => None,
+        });
+        self.gone();
+        (why.cause, why.not_found)
+    }
+
+    /// Waits for the end of the carrier.
+    #[track_caller]
+    fn gone(&mut self) -> i32 {
+        let mut child = self.child.take().unwrap();
+        let status = eventually("the carrier's end", || child.try_wait().unwrap());
+        assert_eq!(self.world.read("carrier.err"), "");
+        status.code().unwrap_or(-1)
+    }
+
+    fn tell(&self, word: &Word) {
+        notify::tell(&self.order.handle, word.to_message().as_bytes()).unwrap();
+    }
+
+    fn send(&self, signal: Signal, group: bool, why: Option<&str>) {
+        self.tell(&Word::Signal { signal, group, why: why.map(str::to_owned) });
+    }
+}
+
+impl Drop for Carried<'_> {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn a_run_is_told_of_logged_and_recorded() {
+    let world = World::new();
+    let script = "echo out; echo err >&2; pwd; id -u; umask; env | sort; exit 3";
+    let mut carried = world.carry(Order { umask: Some(0o27), ..world.order(&["sh", "-c", script]) });
+    assert_eq!(carried.ended(), (Exit::Code(3), 0));
+    assert_eq!(carried.gone(), 0);
+    let run = carried.run().unwrap();
+    let row = world.end();
+    assert_eq!((row.text("taskname"), row.text("outcome"), row.text("info1")), ("web", "ERROR: exit code 3", "i"));
+    assert_eq!((run.task, row.text("handle")), (Some(row.int("taskid")), carried.order.handle.as_str()));
+    let Phase::Ended { command, since, at, .. } = run.phase else { unreachable!() };
+    assert_eq!(i64::from(command.pid), row.int("pid"));
+    assert!(at.mono >= since.mono);
+    let out = world.read("out");
+    let lines: Vec<&str> = out.lines().collect();
+    let work = world.work();
+    assert_eq!(lines[..4], ["out", work.to_str().unwrap(), &geteuid().to_string(), "0027"]);
+    assert!(lines.contains(&format!("TASKWATCHER_TASKID={}", row.int("taskid")).as_str()), "{out}");
+    assert!(lines.contains(&format!("TASKWATCHER_UPID={}", row.text("upid")).as_str()), "{out}");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("TASKWATCHER_TASKID=")).count(), 1);
+    assert!(!out.contains("OF_THE_CARRIER"), "it has the environment of its configuration alone");
+    assert_eq!(world.read("err"), "err\n");
+    let log = world.control(["log", "--no-time", &row.int("taskid").to_string()]).run().silent(0);
+    assert!(log.text().contains("out\n") && log.text().contains("err\n"), "{}", log.text());
+    assert!(log.text().ends_with("TASK ERROR: exit code 3\n"));
+    // What comes later goes on in the same files.
+    let mut again = world.carry(world.order(&["sh", "-c", "printf 'no end'"]));
+    again.gone();
+    assert!(world.read("out").ends_with("no end") && world.read("out").starts_with("out\n"));
+}
+
+#[test]
+fn the_command_has_a_session_of_its_own_clean_signals_and_three_descriptors() {
+    let world = World::new();
+    let carried = world.carry(world.order(&["sleep", "300"]));
+    let command = carried.running();
+    let status = fs::read_to_string(format!("/proc/{}/status", command.pid)).unwrap();
+    for set in ["SigBlk", "SigIgn", "SigCgt"] {
+        // The C library leaves its two own ones as they are.
+        let bits = u64::from_str_radix(field(&status, set), 16).unwrap();
+        assert_eq!(bits & 0x7fff_ffff, 0, "{set}");
+    }
+    let pid = nix::unistd::Pid::from_raw(command.pid);
+    assert_eq!(nix::unistd::getsid(Some(pid)).unwrap(), pid);
+    assert_eq!(nix::unistd::getpgid(Some(pid)).unwrap(), pid);
+    assert_eq!(fs::read_dir(format!("/proc/{}/fd", command.pid)).unwrap().count(), 3);
+    assert_eq!(fs::read_link(format!("/proc/{}/fd/0", command.pid)).unwrap().to_str(), Some("/dev/null"));
+    let carrier = carried.run().unwrap().carrier;
+    assert_ne!(nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(carrier.pid))).unwrap(), pid);
+    // It starts anew after a while, as the same process, and is what it was.
+    until("it to start anew", || {
+        let environ = fs::read(format!("/proc/{}/environ", carrier.pid)).unwrap();
+        memchr::memmem::find(&environ, b"TASKWATCHER_CARRIER=").is_some()
+    });
+    carried.send(Signal::TERM, false, Some("stopped by operator"));
+    assert_eq!(carried.ended(), (Exit::Signal { signal: Signal::TERM, core: false }, 0));
+    let mut carried = carried;
+    carried.gone();
+    let row = world.end();
+    assert_eq!(
+        (row.text("outcome"), row.text("termsignal"), row.text("termerror"), row.text("ended_by")),
+        ("OK", "SIGTERM", "stopped by operator", "stopped by operator")
+    );
+}
+
+#[test]
+fn what_keeps_a_command_from_starting_is_said_and_recorded() {
+    let world = World::new();
+    let failure = |order: Order| world.carry(order).failed();
+    let good = || world.order(&["true"]);
+    let cannot = |order: Order, words: &str, not_found: bool| {
+        let (cause, missing) = failure(order);
+        assert_eq!(missing, not_found);
+        assert!(cause.contains(words), "{words:?} is missing in {cause:?}");
+        assert_eq!(world.last().text("outcome"), format!("ERROR: spawn: {cause}"));
+        assert_eq!(world.tasks().len(), 0);
+    };
+    let file = |file: PathBuf| Order { file, ..good() };
+    cannot(file("/no/such".into()), "command not found: /no/such", true);
+    cannot(file("/etc/passwd".into()), "not executable: /etc/passwd: Permission denied", false);
+    cannot(file("/tmp".into()), "/tmp is a directory", false);
+    cannot(file(world.program("bad", "no program\n")), "Exec format error", false);
+    cannot(file(world.program("lost", "#!/no/such/interpreter\n")), "the interpreter that it names is not there", true);
+    cannot(
+        Order { directory: Some("/no/dir".into()), ..good() },
+        "cannot change directory to /no/dir: No such file or directory",
+        false,
+    );
+    let log = |path: PathBuf| Stream::Log(ProgramLog { path, max: 0, backups: 0, private: false, strip_ansi: false });
+    cannot(
+        Order { stdout: log("/no/such/log".into()), ..good() },
+        "cannot open log /no/such/log: No such file or directory",
+        false,
+    );
+    if !geteuid().is_root() {
+        let user = taskwatcher::model::carrier::Identity { name: "root".into(), uid: 0, gid: 0, groups: vec![0] };
+        cannot(Order { user: Some(user), ..good() }, "cannot switch to user root: Operation not permitted", false);
+    }
+}
+
+#[test]
+fn another_user_has_its_own_groups_and_no_more() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let world = World::new();
+    fs::set_permissions(world.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    let user =
+        taskwatcher::model::carrier::Identity { name: "nobody".into(), uid: 65534, gid: 65533, groups: vec![65533, 7] };
+    let order =
+        Order { user: Some(user), ..world.order(&["sh", "-c", "id -u; id -g; id -G; grep ^Cap /proc/self/status"]) };
+    let mut carried = world.carry(order);
+    carried.gone();
+    let out = world.read("out");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines[..2], ["65534", "65533"]);
+    assert_eq!(lines[2].split(' ').collect::<std::collections::BTreeSet<_>>(), ["65533", "7"].into());
+    assert!(lines.iter().any(|line| line.starts_with("CapEff") && line.ends_with("0000000000000000")), "{out}");
+    assert_eq!(fs::metadata(world.path("out")).unwrap().uid(), 65534, "its log is its own");
+    assert_eq!(world.end().text("user"), "nobody");
+}
+
+#[test]
+fn a_stop_goes_as_far_as_it_is_told_to() {
+    let world = World::new();
+    // A leader that ends by TERM, and a member of its group that does not.
+    let script = "sh -c 'trap \"\" TERM; echo $$ >$W/member; while :; do sleep 1; done' & trap 'exit 0' TERM; while :; do sleep 0.05; done";
+    let member = || world.line("member").parse::<i32>().unwrap();
+    // To the leader alone: the member lives on, and is counted.
+    let mut carried = world.carry(world.order(&["bash", "-c", script]));
+    carried.running();
+    let pid = member();
+    carried.send(Signal::TERM, false, Some("stopped by operator"));
+    let (exit, left) = carried.ended();
+    assert!(exit == Exit::Code(0) && left >= 1, "{left}");
+    carried.gone();
+    assert!(process::stat(pid).is_some_and(|stat| !stat.ended));
+    assert_eq!(world.last().text("outcome"), "OK");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    fs::remove_file(world.path("member")).unwrap();
+
+    // To the group: it is not gone before the member is.
+    let mut carried = world.carry(world.order(&["bash", "-c", script]));
+    carried.running();
+    let pid = member();
+    carried.send(Signal::TERM, true, Some("stopped by operator"));
+    let (_, left) = carried.ended();
+    assert!(left >= 1);
+    assert!(process::stat(pid).is_some_and(|stat| !stat.ended), "it has the time that it is given");
+    assert_eq!(world.tasks().len(), 1);
+    carried.send(Signal::KILL, true, Some("stopped by operator"));
+    until("the group to be gone", || carried.ended().1 == 0);
+    carried.gone();
+    assert!(process::stat(pid).is_none_or(|stat| stat.ended));
+    fs::remove_file(world.path("member")).unwrap();
+
+    // What is left of a crash is killed, where the program says so.
+    let mut carried = world.carry(Order { killasgroup: true, ..world.order(&["bash", "-c", script]) });
+    let command = carried.running();
+    let pid = member();
+    process::signal(command, Signal::KILL).unwrap();
+    until("the group to be gone", || carried.ended().1 == 0);
+    carried.gone();
+    assert!(process::stat(pid).is_none_or(|stat| stat.ended));
+    assert_eq!(world.last().text("outcome"), "ERROR: killed by SIGKILL");
+
+    // One that must be killed did not do as it was asked to.
+    let mut carried = world.carry(world.order(&["bash", "-c", "trap '' TERM; echo x; while :; do sleep 0.1; done"]));
+    carried.running();
+    until("it to be deaf", || world.read("out").ends_with("x\n"));
+    carried.send(Signal::TERM, false, Some("stopped: shutdown"));
+    carried.send(Signal::KILL, false, Some("stopped: shutdown"));
+    carried.gone();
+    assert_eq!(world.last().text("outcome"), "ERROR: killed: it did not end by SIGTERM (stopped: shutdown)");
+    // A signal without a reason is nobody's stop.
+    let mut carried = world.carry(world.order(&["sleep", "300"]));
+    carried.running();
+    carried.send(Signal(10), false, None);
+    carried.gone();
+    assert_eq!(world.last().text("outcome"), "ERROR: killed by SIGUSR1");
+    world.is_sound();
+}
+
+#[test]
+fn a_locked_database_delays_neither_start_nor_end_and_learns_of_both() {
+    let world = World::new();
+    world.launch(["true"]).run().silent(0);
+    let lock = world.lock();
+    let order =
+        Order { patience: 0, ..world.order(&["sh", "-c", "echo it runs; echo ${TASKWATCHER_TASKID-none}; cat $W/go"]) };
+    world.sh("mkfifo \"$W/go\"").run().silent(0);
+    let mut carried = world.carry(order);
+    carried.running();
+    until("its output", || world.read("out") == "it runs\nnone\n");
+    assert_eq!(carried.run().unwrap().task, None);
+    assert!(carried.run().unwrap().notes[0].contains("it is no task yet"));
+    fs::write(world.path("go"), "").unwrap();
+    assert_eq!(carried.ended(), (Exit::Code(0), 0), "told of before the database has it");
+    assert_eq!(world.tasks().len() + world.history().len(), 1);
+    drop(lock);
+    carried.gone();
+    let row = world.last();
+    assert_eq!((row.text("taskname"), row.text("outcome")), ("web", "OK"));
+    assert_eq!(carried.run().unwrap().task, Some(row.int("taskid")));
+    world.is_sound();
+    // One that runs on becomes a task when it can.
+    let lock = world.lock();
+    let carried = world.carry(Order { patience: 0, ..world.order(&["sleep", "300"]) });
+    let command = carried.running();
+    drop(lock);
+    until("it to be a task", || world.tasks().first().is_some_and(|row| !row.is_null("pid")));
+    assert_eq!(world.task().int("pid"), i64::from(command.pid));
+    assert_eq!(world.json(&["list"])[0]["status"], "RUNNING");
+}
+
+#[test]
+fn nothing_is_started_for_a_supervisor_that_is_gone() {
+    let world = World::new();
+    let gone = Process { pid: 1, pstart: 77 };
+    let mut carried = world.carry(Order { supervisor: gone, ..world.order(&["sh", "-c", "touch $W/started"]) });
+    assert_eq!(carried.gone(), 0);
+    assert!(!world.path("started").exists());
+    assert_eq!(world.runs().list().unwrap(), Vec::<String>::new());
+    assert!(!world.db().exists());
+}
+
+#[test]
+fn a_carrier_that_dies_leaves_what_is_known_and_nothing_invented() {
+    for (point, phase, ran) in [
+        ("carrier.written", "starting", false),
+        ("carrier.claimed", "starting", false),
+        ("carrier.running", "running", true),
+        ("carrier.ended", "ended", true),
+        ("carrier.recorded", "ended", true),
+    ] {
+        let world = World::new();
+        let mut carried = world.carry_with(world.order(&["sh", "-c", "echo x >$W/ran; exit 4"]), Some(point));
+        carried.gone();
+        let text = String::from_utf8(world.runs().read(&carried.order.handle).unwrap()).unwrap();
+        assert!(text.contains(&format!("\"phase\":\"{phase}\"")), "{point}: {text}");
+        if ran {
+            until("the command's end", || world.path("ran").exists());
+        }
+        assert_eq!(world.path("ran").exists(), ran, "{point}");
+        if point == "carrier.written" {
+            assert!(!world.db().exists());
+            continue;
+        }
+        world.control(["update"]).run();
+        let rows = world.history();
+        match point {
+            "carrier.recorded" => assert_eq!(rows[0].text("outcome"), "ERROR: exit code 4"),
+            _ => {
+                until("it to be settled", || {
+                    world.control(["update"]).run();
+                    world.tasks().is_empty()
+                });
+                assert_eq!(world.end().text("outcome"), "unknown", "{point}");
+            }
+        }
+        world.is_sound();
+    }
+}
+
+#[test]
+fn logs_turn_over_are_opened_anew_and_can_do_without_colours() {
+    let world = World::new();
+    let place =
+        |name: &str, max| ProgramLog { path: world.path(name), max, backups: 2, private: true, strip_ansi: true };
+    let order = Order {
+        stdin: Input::Pipe,
+        stdout: Stream::Log(place("log", 20)),
+        stderr: Stream::Joined,
+        ..world.order(&[
+            "bash",
+            "-c",
+            "while read -r line; do printf '\\e[31m%s\\e[0m\\n' \"$line\"; echo \"$line\" >&2; done",
+        ])
+    };
+    let mut carried = world.carry(order);
+    carried.running();
+    let say = |text: &str| carried.tell(&input_word(text.as_bytes()));
+    say("one\n");
+    until("its lines", || world.path("log").exists() && world.read("log") == "one\none\n");
+    fs::rename(world.path("log"), world.path("moved")).unwrap();
+    carried.tell(&Word::Reopen);
+    say("two\n");
+    until("its lines", || world.path("log").exists() && world.read("log") == "two\ntwo\n");
+    assert_eq!(world.read("moved"), "one\none\n");
+    say("seven letters\n");
+    until("it to turn over", || world.path("log.1").exists());
+    assert_eq!(fs::metadata(world.path("log")).unwrap().mode() & 0o777, 0o600);
+    carried.tell(&Word::Policy {
+        killasgroup: false,
+        stdout: Stream::Log(place("elsewhere", 0)),
+        stderr: Stream::Joined,
+    });
+    say("three\n");
+    until("its lines", || world.path("elsewhere").exists() && world.read("elsewhere") == "three\nthree\n");
+    carried.send(Signal::TERM, false, Some("stopped by operator"));
+    carried.gone();
+}
+
+#[test]
+fn a_heartbeat_that_stops_ends_all_of_it_and_children_that_hold_the_output_delay_nothing() {
+    let world = World::new();
+    let script = "sleep 300 & echo '[progress]50' >$TASKWATCHER_FEEDBACK; wait";
+    let order = Order { timeout: Some(400), feedpath: Some(world.work()), ..world.order(&["sh", "-c", script]) };
+    let mut carried = world.carry(order);
+    carried.ended();
+    carried.gone();
+    let row = world.end();
+    assert_eq!((row.text("outcome"), row.text("feedback")), ("ERROR: no heartbeat for 0.4s", "{\"progress\":\"50\"}"));
+    let Phase::Ended { timeout, .. } = carried.run().unwrap().phase else { unreachable!() };
+    assert!(timeout);
+    until("nothing to be left", || world.processes_with(&carried.order.handle).is_empty());
+    let mut carried = world.carry(world.order(&["sh", "-c", "sleep 300 & exit 0"]));
+    let (_, left) = carried.ended();
+    assert_eq!(left, 1);
+    carried.gone();
+    assert_eq!(world.last().text("outcome"), "OK");
+}
