@@ -18,6 +18,7 @@ pub mod model {
     pub mod feedback;
     pub mod log;
     pub mod notify;
+    pub mod program;
     pub mod proxmox;
     pub mod query;
     pub mod remote;
