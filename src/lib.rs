@@ -14,6 +14,7 @@
 pub mod model {
     pub mod ansi;
     pub mod carrier;
+    pub mod config;
     pub mod export;
     pub mod feedback;
     pub mod log;

@@ -1,0 +1,569 @@
+//! The configuration of `supervise`: from the texts of its files to what is to be run, with everything that is wrong
+//! in them at once (spec/supervise.md section 1).
+//!
+//! Pure: whoever calls reads the files, and answers through [`World`] what only the system knows. It goes in two
+//! steps, because a file may name others: [`includes`] says which, [`read`] takes them all. Nothing here starts,
+//! makes or changes anything, and a configuration with an error in it yields nothing but its errors.
+
+mod dump;
+mod expand;
+mod programs;
+mod report;
+mod server;
+mod value;
+
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use toml::{Spanned, de::DeTable};
+
+use super::program::{ClientSpec, GroupSpec, InetServer, Level, ProgramSpec, ServerSpec, ServerUrl, UnixServer};
+
+use expand::{Expanded, Instance, Names};
+use programs::Programs;
+pub use report::{At, Finding};
+use report::{Bad, Report, hint};
+use value::{Section, Source, Written, quoted};
+
+/// The files that are looked for when none is named, in this order, from the start directory (CFG-1).
+pub const SEARCHED: [&str; 2] = ["./taskmaster.conf.toml", "../taskmaster.conf.toml"];
+
+/// All tables of a file.
+const TABLES: [&str; 7] =
+    ["taskmasterd", "unix_http_server", "inet_http_server", "taskmasterctl", "include", "programs", "groups"];
+/// Those of a file that is included.
+const INCLUDED_TABLES: [&str; 2] = ["programs", "groups"];
+
+/// A configuration file cannot be had (CFG-1, CFG-2).
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// None was named and none is there.
+    #[error("no configuration file: tried {}; name one with -c FILE", SEARCHED.join(" and "))]
+    NoneFound,
+    /// There is no such file.
+    #[error("{}: does not exist", .0.display())]
+    Missing(PathBuf),
+    /// It is a folder.
+    #[error("{}: is a directory, not a file", .0.display())]
+    Directory(PathBuf),
+    /// It may not be read.
+    #[error("{}: cannot be read: permission denied", .0.display())]
+    Permission(PathBuf),
+    /// Reading it failed.
+    #[error("{}: cannot be read: {}", .0.display(), .1)]
+    Broken(PathBuf, io::Error),
+    /// It is no text.
+    #[error("{}:{}: is not valid UTF-8", .0.display(), .1)]
+    NotUtf8(PathBuf, usize),
+}
+
+impl Unreadable {
+    /// What an error of the system means for a configuration file.
+    pub fn of(path: &Path, error: io::Error) -> Unreadable {
+        match error.kind() {
+            io::ErrorKind::NotFound => Unreadable::Missing(path.to_owned()),
+            io::ErrorKind::IsADirectory => Unreadable::Directory(path.to_owned()),
+            io::ErrorKind::PermissionDenied => Unreadable::Permission(path.to_owned()),
+            _ => Unreadable::Broken(path.to_owned(), error),
+        }
+    }
+}
+
+/// Who may do what with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Its permissions, as `stat` gives them.
+    pub mode: u32,
+    /// Whose it is.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+/// A configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Where it is; absolute, as relative paths in it are relative to its folder.
+    pub path: PathBuf,
+    /// What is in it.
+    pub text: String,
+    /// Who may do what with it; none: nothing is said about that.
+    pub access: Option<Access>,
+}
+
+impl File {
+    /// From the bytes that were read.
+    ///
+    /// # Errors
+    /// [`Unreadable::NotUtf8`], with the line.
+    pub fn new(path: PathBuf, bytes: Vec<u8>, access: Option<Access>) -> Result<File, Unreadable> {
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(File { path, text, access }),
+            Err(error) => {
+                let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+                let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+                Err(Unreadable::NotUtf8(path, line))
+            }
+        }
+    }
+}
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing.
+    Missing,
+    /// A folder.
+    Directory,
+    /// A file.
+    File,
+    /// Something that cannot be rotated: a pipe, a terminal, a device.
+    Stream,
+}
+
+/// What only the system knows.
+pub trait World {
+    /// A variable of the supervisor's environment; none too if it is not UTF-8.
+    fn env(&self, name: &str) -> Option<String>;
+    /// The host's name.
+    fn host(&self) -> String;
+    /// The directory in which the supervisor was started.
+    fn start_dir(&self) -> PathBuf;
+    /// The effective user.
+    fn uid(&self) -> u32;
+    /// The home of a user, by name or number; none: of the effective user.
+    fn home(&self, user: Option<&str>) -> Option<PathBuf>;
+    /// The number of a user who exists, by name or number.
+    fn user(&self, name: &str) -> Option<u32>;
+    /// The number of a group that exists, by name or number.
+    fn group(&self, name: &str) -> Option<u32>;
+    /// What a path leads to, links followed.
+    fn kind(&self, path: &Path) -> Kind;
+}
+
+/// What the command line says; it wins over the files, now and after each reload (CFG-9).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `-n`
+    pub nodaemon: bool,
+    /// `-u`: a name or number.
+    pub user: Option<String>,
+    /// `-m`
+    pub umask: Option<u32>,
+    /// `-d`; as all paths of the command line, relative to the start directory.
+    pub directory: Option<PathBuf>,
+    /// `-l`: a path, or `none`.
+    pub logfile: Option<PathBuf>,
+    /// `-e`
+    pub loglevel: Option<Level>,
+    /// `-j`
+    pub pidfile: Option<PathBuf>,
+    /// `-i`
+    pub identifier: Option<String>,
+    /// `--minfds`
+    pub minfds: Option<u64>,
+    /// `--minprocs`
+    pub minprocs: Option<u64>,
+    /// `--db`
+    pub database: Option<PathBuf>,
+}
+
+/// A pattern of `[include]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    /// The pattern for names of files, absolute.
+    pub glob: PathBuf,
+    /// Where it is written.
+    pub at: At,
+}
+
+/// A pattern of `[include]` with the files that match it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Included {
+    /// The pattern.
+    pub pattern: Pattern,
+    /// The files, in any order.
+    pub files: Vec<File>,
+}
+
+/// All that is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The main file.
+    pub main: &'a File,
+    /// Whether nobody named it, so that it is what was found in a working directory (CFG-3).
+    pub found: bool,
+    /// What its [`includes`] name.
+    pub included: &'a [Included],
+    /// The command line.
+    pub overrides: &'a Overrides,
+}
+
+/// What is to be run, and how: every default and placeholder filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The main file.
+    pub file: PathBuf,
+    /// The supervisor itself.
+    pub server: ServerSpec,
+    /// Its socket.
+    pub unix: Option<UnixServer>,
+    /// Its port.
+    pub inet: Option<InetServer>,
+    /// For clients.
+    pub client: ClientSpec,
+    /// The groups by name; a program that nobody put into one has its own.
+    pub groups: BTreeMap<String, GroupSpec>,
+    /// The processes by name.
+    pub processes: BTreeMap<String, ProgramSpec>,
+}
+
+impl Config {
+    /// What a process is told of where its supervisor listens: what is written, or else its socket, or else its port.
+    pub fn server_url(&self, process: &ProgramSpec) -> Option<ServerUrl> {
+        let unix = || self.unix.as_ref().map(|unix| ServerUrl::Unix(unix.file.clone()));
+        let inet = |inet: &InetServer| ServerUrl::Http {
+            host: inet.host.clone().unwrap_or_else(|| "localhost".to_owned()),
+            port: inet.port,
+        };
+        process.serverurl.clone().or_else(unix).or_else(|| self.inet.as_ref().map(inet))
+    }
+
+    /// The names of the processes in the order in which they are started; they are stopped in the opposite one.
+    pub fn start_order(&self) -> Vec<&str> {
+        let mut specs: Vec<&ProgramSpec> = self.processes.values().collect();
+        specs.sort_by_key(|spec| spec.order());
+        specs.into_iter().map(|spec| spec.name.as_str()).collect()
+    }
+
+    /// All of it as TOML that reads back as the same, but for values of environments and passwords: those are masked
+    /// (CFG-8).
+    pub fn dump(&self) -> String {
+        dump::dump(self)
+    }
+}
+
+/// The patterns for more files that the main file names (CFG-20).
+///
+/// # Errors
+/// What is wrong with its TOML or its `[include]`.
+pub fn includes(main: &File, world: &dyn World) -> Result<Vec<Pattern>, Vec<Finding>> {
+    let mut context = Context::new(world);
+    let source = Source::new(&main.path, &main.text);
+    let mut found = Vec::new();
+    if let Some(root) = parse(&source, &main.text, &mut context.report)
+        && let Some(value) = root.get_ref().get("include")
+        && let Some(mut section) = Section::new(&source, "include".to_owned(), value, &mut context.report)
+    {
+        let files = section.take(&mut context.report, "files", value::placed_strings);
+        if files.is_none() && context.report.errors.is_empty() {
+            context.report.error(&section.at_missing("files"), "it is missing", "write files = [\"conf.d/*.toml\"]");
+        }
+        for (text, offset) in files.map(|files| files.value).unwrap_or_default() {
+            let written = Written { value: text, at: source.at(offset, "include", "files") };
+            found.extend(context.path(&written, &source.here, None, &[]).map(|glob| Pattern { glob, at: written.at }));
+        }
+        section.finish(&mut context.report);
+    }
+    context.report.sort(&[&main.path]);
+    match context.report.errors.is_empty() {
+        true => Ok(found),
+        false => Err(context.report.errors),
+    }
+}
+
+/// The configuration, and what is doubtful in it.
+///
+/// # Errors
+/// All that is wrong in all the files, by file and line.
+pub fn read(input: &Input<'_>, world: &dyn World) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
+    let mut context = Context::new(world);
+    let files = files_of(input);
+    let sources: Vec<Source> = files.iter().map(|file| Source::new(&file.path, &file.text)).collect();
+    let parsed = files.iter().zip(&sources).map(|(file, source)| parse(source, &file.text, &mut context.report));
+    let roots: Vec<Option<Spanned<DeTable<'_>>>> = parsed.collect();
+    // A file that is no TOML may hold what others refer to; what is said about those would be wrong.
+    let whole = roots.iter().all(Option::is_some);
+
+    let mut tables: BTreeMap<&str, (&Source, &value::Value<'_>)> = BTreeMap::new();
+    let mut programs = Programs::default();
+    for (index, (source, root)) in sources.iter().zip(&roots).enumerate() {
+        let Some(root) = root else { continue };
+        let top = At::file(&source.path);
+        for (key, at, value) in Section::of(source, String::new(), top, root.get_ref()).rest() {
+            let at = At { table: key.to_owned(), key: String::new(), ..at };
+            match key {
+                "programs" | "groups" => programs.collect(source, key, value, &mut context.report),
+                "include" if index > 0 => {
+                    context.report.error(&at, "an included file includes others", "only the main file may")
+                }
+                _ if !TABLES.contains(&key) => {
+                    let what =
+                        if value.get_ref().is_table() { "unknown table" } else { "unknown key outside any table" };
+                    let at = if value.get_ref().is_table() {
+                        at
+                    } else {
+                        At { table: String::new(), key: key.to_owned(), ..at }
+                    };
+                    context.report.error(&at, what, hint(key, &TABLES));
+                }
+                _ if index > 0 => {
+                    let allowed = format!("only {} may be there", INCLUDED_TABLES.join(" and "));
+                    context.report.error(&at, "this table is not for included files", allowed);
+                }
+                _ => drop(tables.insert(key, (source, value))),
+            }
+        }
+    }
+
+    let main = &sources[0];
+    let mut section = |name: &str, report: &mut Report| {
+        tables.remove(name).and_then(|(source, value)| Section::new(source, name.to_owned(), value, report))
+    };
+    let daemon = section("taskmasterd", &mut context.report);
+    let server = server::server(&mut context, main, daemon, input.overrides);
+    let unix = section("unix_http_server", &mut context.report);
+    if unix.is_none() && whole {
+        let at = At { table: "unix_http_server".to_owned(), ..At::file(&main.path) };
+        context.report.warn(
+            &at,
+            "there is no such table, so no client can connect",
+            "only signals control the supervisor",
+        );
+    }
+    let unix = unix.and_then(|section| server::unix(&mut context, section));
+    let inet = section("inet_http_server", &mut context.report).and_then(|section| server::inet(&mut context, section));
+    let client = section("taskmasterctl", &mut context.report)
+        .map_or_else(ClientSpec::default, |section| server::client(&mut context, section));
+    let (groups, processes) = programs.resolve(&mut context, &server, whole);
+
+    for included in input.included.iter().filter(|included| included.files.is_empty()) {
+        let what = format!("no file matches {}", quoted(&included.pattern.glob.to_string_lossy()));
+        context.report.warn(&included.pattern.at, what, "");
+    }
+    if input.found && world.uid() == 0 {
+        let what = "this file was found in a working directory, and root runs what it says";
+        context.report.warn(&At::file(&main.path), what, "name it with -c");
+    }
+    for (file, root) in files.iter().zip(&roots) {
+        access(file, root.as_ref(), &mut context);
+    }
+
+    let paths: Vec<&Path> = files.iter().map(|file| file.path.as_path()).collect();
+    context.report.sort(&paths);
+    let Report { errors, warnings } = context.report;
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    Ok((Config { file: main.path.clone(), server, unix, inet, client, groups, processes }, warnings))
+}
+
+/// What a client needs of the configuration; errors elsewhere in the file are none of its business.
+///
+/// # Errors
+/// What is wrong in `[taskmasterctl]`.
+pub fn read_client(main: &File, world: &dyn World) -> Result<ClientSpec, Vec<Finding>> {
+    let mut context = Context::new(world);
+    context.home = world.home(None);
+    let source = Source::new(&main.path, &main.text);
+    let (root, errors) = DeTable::parse_recoverable(&main.text);
+    for error in errors {
+        let finding = syntax(&source, &main.text, &error);
+        if finding.at.table == "taskmasterctl" {
+            context.report.errors.push(finding);
+        }
+    }
+    let client = match root.get_ref().get("taskmasterctl") {
+        Some(value) => Section::new(&source, "taskmasterctl".to_owned(), value, &mut context.report)
+            .map_or_else(ClientSpec::default, |section| server::client(&mut context, section)),
+        None => ClientSpec::default(),
+    };
+    context.report.sort(&[&main.path]);
+    match context.report.errors.is_empty() {
+        true => Ok(client),
+        false => Err(context.report.errors),
+    }
+}
+
+/// The main file, then the included ones by name, each once.
+fn files_of<'a>(input: &Input<'a>) -> Vec<&'a File> {
+    let mut more: Vec<&File> = input.included.iter().flat_map(|included| &included.files).collect();
+    more.retain(|file| file.path != input.main.path);
+    more.sort_by(|a, b| a.path.cmp(&b.path));
+    more.dedup_by(|a, b| a.path == b.path);
+    std::iter::once(input.main).chain(more).collect()
+}
+
+/// The tables of a file; says what is wrong if it is no TOML.
+fn parse<'a>(source: &Source, text: &'a str, report: &mut Report) -> Option<Spanned<DeTable<'a>>> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        return Some(root);
+    }
+    report.errors.extend(errors.iter().map(|error| syntax(source, text, error)));
+    None
+}
+
+/// What is wrong with the TOML, in the table that it stands in.
+fn syntax(source: &Source, text: &str, error: &toml::de::Error) -> Finding {
+    let span = error.span().unwrap_or(text.len()..text.len());
+    let line = source.line(span.start);
+    let content = |line: usize| text.get(source.span_of_line(line, text)).unwrap_or_default().trim();
+    // The last line before it that looks like the head of a table; within a text of many lines that is a guess.
+    let head = (1..=line).rev().map(content).find(|line| line.starts_with('['));
+    let head = head.map(|line| line.split(']').next().unwrap_or_default().trim_matches(['[', ' '])).unwrap_or_default();
+    let here = content(line);
+    let duplicate = error.message() == "duplicate key";
+    let allowed = match (duplicate, here.contains("[program:") || here.contains("[group:")) {
+        (true, _) => "a key or table stands once",
+        (false, true) => "write [programs.NAME] or [groups.NAME]",
+        (false, false) => "",
+    };
+    let key = if duplicate && !here.starts_with('[') { text.get(span).unwrap_or_default().trim() } else { "" };
+    let what = if duplicate { "it is there twice".to_owned() } else { format!("not valid TOML: {}", error.message()) };
+    let at = At { file: Some(source.path.clone()), line, table: head.to_owned(), key: key.to_owned() };
+    Finding { at, what, allowed: allowed.to_owned() }
+}
+
+/// Whether the wrong people may read or change a file (CFG-4).
+fn access(file: &File, root: Option<&Spanned<DeTable<'_>>>, context: &mut Context<'_>) {
+    let Some(Access { mode, uid, .. }) = file.access else { return };
+    let at = At::file(&file.path);
+    let others_write = mode & 0o022 != 0;
+    let what = match (others_write, uid) {
+        (true, _) => format!("others may write it (mode {:04o})", mode & 0o7777),
+        (false, uid) => format!("user {uid}, whose it is, may write it"),
+    };
+    if context.world.uid() == 0 && (others_write || uid != 0) {
+        context.report.error(&at, what, "root would run what they write: it must be root's, with mode 0644 or less");
+    } else if others_write {
+        context.report.warn(&at, what, "it says what is run: chmod go-w");
+    }
+    let table =
+        |name: &str| root.and_then(|root| root.get_ref().get(name)).and_then(|value| value.get_ref().as_table());
+    let has = |name: &str, key: &str| table(name).is_some_and(|table| table.contains_key(key));
+    let of_programs = table("programs").is_some_and(|programs| {
+        programs.values().any(|program| program.get_ref().as_table().is_some_and(|program| program.contains_key("env")))
+    });
+    let passwords = ["unix_http_server", "inet_http_server", "taskmasterctl"].iter().any(|name| has(name, "password"));
+    if mode & 0o004 != 0 && (passwords || has("taskmasterd", "env") || of_programs) {
+        let what = format!("everybody may read its passwords and environments (mode {:04o})", mode & 0o7777);
+        context.report.warn(&at, what, "chmod o-r");
+    }
+}
+
+/// What is needed wherever values are read.
+struct Context<'a> {
+    world: &'a dyn World,
+    host: String,
+    /// The home of the supervisor's user.
+    home: Option<PathBuf>,
+    /// `[taskmasterd.env]`.
+    env: Vec<(String, String)>,
+    /// Whether missing folders are made.
+    create_dirs: bool,
+    report: Report,
+}
+
+impl<'a> Context<'a> {
+    fn new(world: &'a dyn World) -> Context<'a> {
+        let (host, home) = (world.host(), world.home(None));
+        Context { world, host, home, env: Vec::new(), create_dirs: false, report: Report::default() }
+    }
+
+    /// Puts in placeholders; `env` goes before `[taskmasterd.env]`, that before the environment.
+    fn expand(
+        &self,
+        text: &str,
+        here: &Path,
+        instance: Option<Instance<'_>>,
+        env: &[(String, String)],
+    ) -> Result<Expanded, Bad> {
+        let lookup = |name: &str| {
+            let set = env.iter().chain(&self.env).find(|(other, _)| other == name);
+            set.map(|(_, value)| value.clone()).or_else(|| self.world.env(name))
+        };
+        let here = here.to_string_lossy();
+        Names { here: &here, host: &self.host, instance, env: &lookup }.expand(text)
+    }
+
+    /// [`Context::expand`], with what is wrong reported.
+    fn text(
+        &mut self,
+        written: &Written<String>,
+        here: &Path,
+        instance: Option<Instance<'_>>,
+        env: &[(String, String)],
+    ) -> Option<String> {
+        match self.expand(&written.value, here, instance, env) {
+            Ok(expanded) => Some(expanded.text),
+            Err(bad) => {
+                self.report.bad(&written.at, bad);
+                None
+            }
+        }
+    }
+
+    /// A path: placeholders put in, `~` for the home of the supervisor's user, relative to `here` (CFG-10).
+    fn path(
+        &mut self,
+        written: &Written<String>,
+        here: &Path,
+        instance: Option<Instance<'_>>,
+        env: &[(String, String)],
+    ) -> Option<PathBuf> {
+        let text = self.text(written, here, instance, env)?;
+        let allowed = "a path; ~ is the home of the supervisor's user";
+        if text.is_empty() || text.contains('\0') {
+            self.report.error(&written.at, format!("{} is not a path", quoted(&text)), allowed);
+            return None;
+        }
+        let path = match text.strip_prefix('~') {
+            None => here.join(&text),
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => match &self.home {
+                Some(home) => home.join(rest.trim_start_matches('/')),
+                None => {
+                    self.report.error(
+                        &written.at,
+                        "~ stands for nothing: the user has no home",
+                        "write the whole path",
+                    );
+                    return None;
+                }
+            },
+            Some(_) => {
+                self.report.error(&written.at, format!("{} is the home of another", quoted(&text)), allowed);
+                return None;
+            }
+        };
+        // Without `.` in between, so that one file has one name.
+        Some(path.components().collect())
+    }
+
+    /// Whether a file can be made there: its folder exists, or is to be made (CFG-10), and it is no folder itself.
+    fn check_file(&mut self, at: &At, path: &Path) {
+        if self.world.kind(path) == Kind::Directory {
+            self.report.error(at, format!("{} is a directory", quoted(&path.to_string_lossy())), "a path of a file");
+            return;
+        }
+        let Some(parent) = path.parent() else { return };
+        let shown = quoted(&parent.to_string_lossy());
+        match self.world.kind(parent) {
+            Kind::Directory => {}
+            Kind::Missing if self.create_dirs => {}
+            Kind::Missing => {
+                let allowed = "make it, or set create_dirs = true in [taskmasterd]";
+                self.report.error(at, format!("the directory {shown} does not exist"), allowed);
+            }
+            Kind::File | Kind::Stream => self.report.error(at, format!("{shown} is not a directory"), ""),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! What is said about a configuration: where, about what, what is wrong, and what would be right.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+/// Something wrong or doubtful in a configuration, in one line (CFG-6):
+/// `FILE:LINE: [TABLE] KEY: what is wrong (what is allowed)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Where and about what.
+    pub at: At,
+    /// What is wrong, with the value. Values of environments and passwords are never in it.
+    pub what: String,
+    /// What is allowed, or what to do; empty if that is plain.
+    pub allowed: String,
+}
+
+/// Where in a configuration something stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct At {
+    /// The file; none: the command line.
+    pub file: Option<PathBuf>,
+    /// The line, from 1; 0: the file as a whole.
+    pub line: usize,
+    /// The table, such as `programs.web`; empty: none.
+    pub table: String,
+    /// The key, or the option of the command line; empty: the table as a whole.
+    pub key: String,
+}
+
+impl At {
+    /// A whole file.
+    pub fn file(path: &Path) -> At {
+        At { file: Some(path.to_owned()), ..At::default() }
+    }
+
+    /// An option of the command line.
+    pub fn option(name: &str) -> At {
+        At { key: format!("--{name}"), ..At::default() }
+    }
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.file, self.line) {
+            (Some(file), 0) => write!(f, "{}", file.display())?,
+            (Some(file), line) => write!(f, "{}:{line}", file.display())?,
+            (None, _) => f.write_str("command line")?,
+        }
+        match (self.table.as_str(), self.key.as_str()) {
+            ("", "") => Ok(()),
+            ("", key) => write!(f, ": {key}"),
+            (table, "") => write!(f, ": [{table}]"),
+            (table, key) => write!(f, ": [{table}] {key}"),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.at, self.what)?;
+        if !self.allowed.is_empty() {
+            write!(f, " ({})", self.allowed)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Finding {}
+
+/// What is wrong with one value, whose place is known by who asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bad {
+    pub(super) what: String,
+    pub(super) allowed: String,
+    /// Where in the file, if that is not the place of the key.
+    pub(super) offset: Option<usize>,
+}
+
+impl Bad {
+    pub(super) fn new(what: impl Into<String>, allowed: impl Into<String>) -> Bad {
+        Bad { what: what.into(), allowed: allowed.into(), offset: None }
+    }
+}
+
+/// All that was found.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) errors: Vec<Finding>,
+    pub(super) warnings: Vec<Finding>,
+}
+
+impl Report {
+    pub(super) fn error(&mut self, at: &At, what: impl Into<String>, allowed: impl Into<String>) {
+        self.errors.push(Finding { at: at.clone(), what: what.into(), allowed: allowed.into() });
+    }
+
+    pub(super) fn bad(&mut self, at: &At, bad: Bad) {
+        self.error(at, bad.what, bad.allowed);
+    }
+
+    pub(super) fn warn(&mut self, at: &At, what: impl Into<String>, allowed: impl Into<String>) {
+        self.warnings.push(Finding { at: at.clone(), what: what.into(), allowed: allowed.into() });
+    }
+
+    /// By file as they were read, then by line; what was said of each of many instances is said once.
+    pub(super) fn sort(&mut self, files: &[&Path]) {
+        let rank = |file: &Option<PathBuf>| files.iter().position(|other| file.as_deref() == Some(*other));
+        for found in [&mut self.errors, &mut self.warnings] {
+            found.sort_by_key(|finding| (rank(&finding.at.file), finding.at.line));
+            let mut seen = Vec::new();
+            // Equal ones are of the same place, so next to each other but for others of that line.
+            found.retain(|finding| {
+                let place = (finding.at.file.clone(), finding.at.line);
+                seen.retain(|other: &Finding| (other.at.file.clone(), other.at.line) == place);
+                let new = !seen.contains(finding);
+                if new {
+                    seen.push(finding.clone());
+                }
+                new
+            });
+        }
+    }
+}
+
+/// What Supervisor has and we do not; a `*` stands for any text.
+const NOT_SUPPORTED: &[&str] = &[
+    "eventlistener",
+    "eventlistener:*",
+    "eventlisteners",
+    "fcgi-program",
+    "fcgi-program:*",
+    "rpcinterface",
+    "rpcinterface:*",
+    "*_syslog",
+    "*_capture_maxbytes",
+    "*_events_enabled",
+    "profile*",
+];
+
+/// Supervisor's words for what has another name here.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("environment", "env"),
+    ("stdout_logfile", "stdout"),
+    ("stderr_logfile", "stderr"),
+    ("supervisord", "taskmasterd"),
+    ("supervisorctl", "taskmasterctl"),
+    ("unix_http_socket", "unix_http_server"),
+    ("program", "programs"),
+    ("group", "groups"),
+    ("history_file", "history"),
+];
+
+/// What to say about a name that nobody knows, given those that are known: whether it is left out on purpose, the
+/// nearest name, or else all of them.
+pub(super) fn hint(name: &str, known: &[&str]) -> String {
+    let is = |pattern: &&&str| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+        (Some(end), _) => name.ends_with(end),
+        (_, Some(start)) => name.starts_with(start),
+        (None, None) => name == **pattern,
+    };
+    if NOT_SUPPORTED.iter().find(is).is_some() {
+        return "not supported by taskwatcher".to_owned();
+    }
+    let other = OTHER_NAMES.iter().find(|(other, ours)| *other == name && known.contains(ours));
+    if let Some((_, ours)) = other {
+        return format!("did you mean {ours:?}?");
+    }
+    match nearest(name, known) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => format!("known: {}", known.join(", ")),
+    }
+}
+
+/// The known name with the fewest typing errors between; none if it would have to be nearly retyped.
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    // Nobody mistypes a name into one of hundreds of letters, and the comparison takes time by the square.
+    let letters = name.chars().take(65).count();
+    if letters > 64 {
+        return None;
+    }
+    let best = known.iter().map(|other| (distance(&name.to_lowercase(), other), *other)).min()?;
+    (best.0 <= (letters / 3).max(1)).then_some(best.1)
+}
+
+/// How many letters have to be added, taken away, replaced or swapped with the next one to make `b` of `a`.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typing_errors_are_counted() {
+        for (a, b, errors) in [
+            ("", "", 0),
+            ("", "ab", 2),
+            ("ab", "ba", 1),
+            ("stopsignal", "stopsginal", 1),
+            ("umask", "mask", 1),
+            ("é", "e", 1),
+        ] {
+            assert_eq!(distance(a, b), errors, "{a} {b}");
+            assert_eq!(distance(b, a), errors, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_gets_a_hint() {
+        let known = ["env", "stdout", "stopsignal", "programs"];
+        for (name, expected) in [
+            ("stopsginal", "did you mean \"stopsignal\"?"),
+            ("STDOUT", "did you mean \"stdout\"?"),
+            ("environment", "did you mean \"env\"?"),
+            ("program", "did you mean \"programs\"?"),
+            ("stdout_syslog", "not supported by taskwatcher"),
+            ("stderr_capture_maxbytes", "not supported by taskwatcher"),
+            ("stdout_events_enabled", "not supported by taskwatcher"),
+            ("eventlistener", "not supported by taskwatcher"),
+            ("profile_options", "not supported by taskwatcher"),
+            ("colour", "known: env, stdout, stopsignal, programs"),
+        ] {
+            assert_eq!(hint(name, &known), expected, "{name}");
+        }
+        assert_eq!(nearest(&"x".repeat(100_000), &known), None);
+    }
+
+    #[test]
+    fn findings_come_by_line_and_once() {
+        let mut report = Report::default();
+        let at = |file: &str, line| At { file: Some(file.into()), line, ..At::default() };
+        for (file, line, what) in [("b", 1, "x"), ("a", 7, "x"), ("a", 3, "x"), ("a", 3, "y"), ("a", 3, "x")] {
+            report.error(&at(file, line), what, "");
+        }
+        report.error(&At::option("pidfile"), "z", "");
+        report.sort(&[Path::new("a"), Path::new("b")]);
+        let lines: Vec<String> = report.errors.iter().map(Finding::to_string).collect();
+        assert_eq!(lines, ["command line: --pidfile: z", "a:3: x", "a:3: y", "a:7: x", "b:1: x"]);
+    }
+}
