@@ -22,6 +22,7 @@ pub mod model {
     pub mod program;
     pub mod proxmox;
     pub mod query;
+    pub mod reload;
     pub mod remote;
     pub mod stats;
     pub mod task;

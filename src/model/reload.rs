@@ -1,0 +1,537 @@
+//! What a new configuration changes, process by process, as a plan (spec/supervise.md section 4).
+//!
+//! Pure: it compares two configurations that are both right, and looks at what the processes are doing now. Who carries
+//! it out starts and stops; nothing here does. Which keys change in place and which need a new run is said in
+//! [`PROGRAM_KEYS`] and [`SERVER_KEYS`] and nowhere else.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::{
+    config::Config,
+    program::{InetServer, LogSpec, ProcState, ProgramSpec, ServerSpec, UnixServer},
+};
+
+/// What a process is doing when the plan is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Its state.
+    pub state: ProcState,
+    /// Whether a start of it is due anyway: by autorestart, or because it is stopping for a restart.
+    pub restart_pending: bool,
+    /// Of an UNKNOWN one: whether its old process is verifiably gone.
+    pub gone: bool,
+}
+
+impl Default for Facts {
+    /// One that nobody has started.
+    fn default() -> Facts {
+        Facts { state: ProcState::Stopped, restart_pending: false, gone: true }
+    }
+}
+
+/// What is reloaded (REL-5, REL-6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope<'a> {
+    /// Everything.
+    All,
+    /// Programs, groups and processes of these names; also `group:process` and `group:*`.
+    Names(&'a [String]),
+    /// `[taskmasterd]`.
+    Server,
+    /// `[unix_http_server]`.
+    Unix,
+    /// `[inet_http_server]`.
+    Inet,
+    /// `[taskmasterctl]`.
+    Client,
+}
+
+/// Names that neither configuration knows.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such program, group or process: {}", .0.join(", "))]
+pub struct UnknownNames(pub Vec<String>);
+
+/// How a process that is no longer configured goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is stopped with its old settings, and goes when it is down.
+    Stop,
+    /// It is being stopped already, and goes when it is down.
+    AfterStop,
+    /// It goes at once; a start that is due is cancelled.
+    AtOnce,
+}
+
+/// What becomes of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing.
+    Untouched,
+    /// Its policy, logs' limits and the like change in place; it runs on.
+    UpdateHot,
+    /// It is stopped with its old settings, then started with the new ones.
+    Restart,
+    /// It takes the new settings with its counters reset; a fix must cure what failed.
+    Replace {
+        /// Whether it is started then.
+        start: bool,
+    },
+    /// The new settings are kept for its next start.
+    Store {
+        /// Whether that is due anyway.
+        restarts: bool,
+    },
+    /// It is new. If one of its name is being removed, it waits for that.
+    Add {
+        /// Whether it is started.
+        start: bool,
+    },
+    /// It is no longer configured.
+    Remove(Removal),
+    /// Only its group changes.
+    Relabel,
+}
+
+impl Step {
+    /// The word of `reload` and `update` (REL-8); none: nothing changes.
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Step::Untouched => None,
+            Step::UpdateHot | Step::Replace { start: false } | Step::Store { .. } | Step::Relabel => Some("updated"),
+            Step::Restart | Step::Replace { start: true } => Some("restarted"),
+            Step::Add { .. } => Some("added"),
+            Step::Remove(_) => Some("removed"),
+        }
+    }
+
+    /// The word of `reread` (REL-8); none: nothing changed.
+    pub fn reread_word(self) -> Option<&'static str> {
+        match self {
+            Step::Untouched => None,
+            Step::UpdateHot | Step::Restart | Step::Replace { .. } | Step::Store { .. } | Step::Relabel => {
+                Some("changed")
+            }
+            Step::Add { .. } => Some("available"),
+            Step::Remove(_) => Some("disappeared"),
+        }
+    }
+}
+
+/// What becomes of one process, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Its name.
+    pub name: String,
+    /// Its name with its group, as clients are told: of the new configuration if it is there.
+    pub full_name: String,
+    /// What becomes of it.
+    pub step: Step,
+    /// The keys that differ.
+    pub keys: Vec<&'static str>,
+    /// Its old and its new group, if it changes.
+    pub moved: Option<(String, String)>,
+}
+
+/// What becomes of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// Nothing.
+    Keep,
+    /// It is opened.
+    Open,
+    /// It stays where it is; who may use it changes.
+    Update,
+    /// The new one is opened, then the old one is closed.
+    Replace,
+    /// It is closed.
+    Close,
+}
+
+/// All that a reload does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What becomes of the processes that are reloaded, by name; one that is removed comes before a new one of its name.
+    pub processes: Vec<Planned>,
+    /// Processes that differ and are not reloaded, by name.
+    pub pending: Vec<String>,
+    /// Keys of `[taskmasterd]` that change now.
+    pub applied: Vec<&'static str>,
+    /// Keys of `[taskmasterd]` that change when the supervisor starts again.
+    pub needs_restart: Vec<&'static str>,
+    /// What becomes of the socket.
+    pub unix: Listener,
+    /// What becomes of the port.
+    pub inet: Listener,
+    /// What is configured once all that is done.
+    pub next: Config,
+}
+
+/// A plan in few words, for the answer to a client.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// New processes.
+    pub added: Vec<String>,
+    /// Processes that go.
+    pub removed: Vec<String>,
+    /// Processes that are started anew.
+    pub restarted: Vec<String>,
+    /// Processes that change in some other way.
+    pub updated: Vec<String>,
+    /// How many stay as they are.
+    pub unchanged: usize,
+    /// Keys of `[taskmasterd]` that change when the supervisor starts again.
+    pub needs_restart: Vec<&'static str>,
+}
+
+impl Plan {
+    /// Whether nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        let still = self.processes.iter().all(|planned| planned.step == Step::Untouched);
+        still && self.applied.is_empty() && [self.unix, self.inet] == [Listener::Keep; 2]
+    }
+
+    /// It in few words.
+    pub fn summary(&self) -> Summary {
+        let mut summary = Summary { needs_restart: self.needs_restart.clone(), ..Summary::default() };
+        for planned in &self.processes {
+            let list = match planned.step.word() {
+                None => {
+                    summary.unchanged += 1;
+                    continue;
+                }
+                Some("added") => &mut summary.added,
+                Some("removed") => &mut summary.removed,
+                Some("restarted") => &mut summary.restarted,
+                Some(_) => &mut summary.updated,
+            };
+            list.push(planned.full_name.clone());
+        }
+        summary
+    }
+}
+
+/// What the change of a program's key asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A new name for clients.
+    Label,
+    /// It applies in place.
+    Hot,
+    /// It applies to a new run only.
+    Restart,
+}
+
+/// A key of a program: how it is called, what its change asks for, and whether two processes agree in it.
+pub struct ProgramKey {
+    /// Its name.
+    pub name: &'static str,
+    /// What its change asks for.
+    pub change: Change,
+    same: fn(&ProgramSpec, &ProgramSpec) -> bool,
+}
+
+const fn hot(name: &'static str, same: fn(&ProgramSpec, &ProgramSpec) -> bool) -> ProgramKey {
+    ProgramKey { name, change: Change::Hot, same }
+}
+
+const fn cold(name: &'static str, same: fn(&ProgramSpec, &ProgramSpec) -> bool) -> ProgramKey {
+    ProgramKey { name, change: Change::Restart, same }
+}
+
+/// All keys of a program (section 1.3, column "hot"). Numbers of instances are in what they are put into; a file that
+/// is moved matters only where a command is relative to it.
+pub const PROGRAM_KEYS: &[ProgramKey] = &[
+    ProgramKey { name: "group", change: Change::Label, same: |a, b| a.group == b.group },
+    cold("command", |a, b| a.command == b.command && a.executable() == b.executable()),
+    cold("args", |a, b| a.args == b.args),
+    cold("env", |a, b| variables(a) == variables(b)),
+    cold("directory", |a, b| a.directory == b.directory),
+    cold("umask", |a, b| a.umask == b.umask),
+    cold("user", |a, b| a.user == b.user),
+    cold("redirect_stderr", |a, b| a.redirect_stderr == b.redirect_stderr),
+    cold("stdout", |a, b| written_alike(&a.stdout, &b.stdout)),
+    cold("stderr", |a, b| written_alike(&a.stderr, &b.stderr)),
+    cold("stdin", |a, b| a.stdin == b.stdin),
+    cold("shared_log", |a, b| a.shared_log == b.shared_log),
+    cold("serverurl", |a, b| a.serverurl == b.serverurl),
+    // Where no path is written, the next run logs to the new folder; for that alone nothing is stopped (REL-6).
+    hot("childlogdir", |a, b| moved_along(&a.stdout, &b.stdout) && moved_along(&a.stderr, &b.stderr)),
+    hot("group priority", |a, b| a.group_priority == b.group_priority),
+    hot("priority", |a, b| a.policy.priority == b.policy.priority),
+    hot("autostart", |a, b| a.policy.autostart == b.policy.autostart),
+    hot("startsecs", |a, b| a.policy.startsecs == b.policy.startsecs),
+    hot("startretries", |a, b| a.policy.startretries == b.policy.startretries),
+    hot("autorestart", |a, b| a.policy.autorestart == b.policy.autorestart),
+    hot("exitcodes", |a, b| codes(a) == codes(b)),
+    hot("stopsignal", |a, b| a.policy.stopsignal == b.policy.stopsignal),
+    hot("stopwaitsecs", |a, b| a.policy.stopwait == b.policy.stopwait),
+    hot("stopasgroup", |a, b| a.policy.stopasgroup == b.policy.stopasgroup),
+    hot("killasgroup", |a, b| a.policy.killasgroup == b.policy.killasgroup),
+    hot("stdout_maxbytes", |a, b| a.stdout.maxbytes == b.stdout.maxbytes),
+    hot("stderr_maxbytes", |a, b| a.stderr.maxbytes == b.stderr.maxbytes),
+    hot("stdout_backups", |a, b| a.stdout.backups == b.stdout.backups),
+    hot("stderr_backups", |a, b| a.stderr.backups == b.stderr.backups),
+    hot("strip_ansi", |a, b| a.strip_ansi == b.strip_ansi),
+    hot("info1", |a, b| a.info[0] == b.info[0]),
+    hot("info2", |a, b| a.info[1] == b.info[1]),
+    hot("info3", |a, b| a.info[2] == b.info[2]),
+    hot("timeout", |a, b| a.timeout == b.timeout),
+    hot("feedback", |a, b| a.feedback == b.feedback),
+    hot("create_dirs", |a, b| a.create_dirs == b.create_dirs),
+    hot("on_event", |a, b| a.hook.as_ref().map(|hook| &hook.command) == b.hook.as_ref().map(|hook| &hook.command)),
+    hot("on_states", |a, b| a.hook.as_ref().map(|hook| &hook.states) == b.hook.as_ref().map(|hook| &hook.states)),
+];
+
+fn variables(spec: &ProgramSpec) -> BTreeMap<&str, &str> {
+    spec.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+fn codes(spec: &ProgramSpec) -> BTreeSet<u8> {
+    spec.policy.exitcodes.iter().copied().collect()
+}
+
+fn written_alike(a: &LogSpec, b: &LogSpec) -> bool {
+    a.target == b.target || (a.default && b.default)
+}
+
+fn moved_along(a: &LogSpec, b: &LogSpec) -> bool {
+    a.target == b.target || !(a.default && b.default)
+}
+
+/// When the change of a key of `[taskmasterd]` applies (REL-6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applies {
+    /// At once.
+    Now,
+    /// When the supervisor starts again.
+    AtStart,
+    /// To the programs, where it is a difference of theirs.
+    ToPrograms,
+}
+
+/// A key of `[taskmasterd]`.
+pub struct ServerKey {
+    /// Its name.
+    pub name: &'static str,
+    /// When its change applies.
+    pub applies: Applies,
+    same: fn(&ServerSpec, &ServerSpec) -> bool,
+    /// Takes the value of the first over into the second.
+    keep: fn(&ServerSpec, &mut ServerSpec),
+}
+
+/// The key of a field, which has its name.
+macro_rules! server_key {
+    ($field:ident, $applies:expr) => {
+        ServerKey {
+            name: stringify!($field),
+            applies: $applies,
+            same: |a, b| a.$field == b.$field,
+            keep: |from, to| to.$field = from.$field.clone(),
+        }
+    };
+}
+
+/// All keys of `[taskmasterd]`.
+pub const SERVER_KEYS: &[ServerKey] = &[
+    server_key!(logfile, Applies::Now),
+    server_key!(logfile_maxbytes, Applies::Now),
+    server_key!(logfile_backups, Applies::Now),
+    server_key!(loglevel, Applies::Now),
+    server_key!(strip_ansi, Applies::Now),
+    server_key!(identifier, Applies::Now),
+    server_key!(childlogdir, Applies::Now),
+    server_key!(nocleanup, Applies::Now),
+    server_key!(orphans, Applies::Now),
+    server_key!(restart_throttle, Applies::Now),
+    server_key!(history_keep, Applies::Now),
+    server_key!(create_dirs, Applies::Now),
+    server_key!(start_serial, Applies::Now),
+    server_key!(remember_stops, Applies::Now),
+    server_key!(pidfile, Applies::AtStart),
+    server_key!(umask, Applies::AtStart),
+    server_key!(nodaemon, Applies::AtStart),
+    server_key!(silent, Applies::AtStart),
+    server_key!(minfds, Applies::AtStart),
+    server_key!(minprocs, Applies::AtStart),
+    server_key!(user, Applies::AtStart),
+    server_key!(directory, Applies::AtStart),
+    server_key!(database, Applies::AtStart),
+    server_key!(hook, Applies::ToPrograms),
+    server_key!(env, Applies::ToPrograms),
+];
+
+/// Says what is to be done to come from one configuration to another. A process of the old one that has no facts counts
+/// as one that nobody has started.
+///
+/// # Errors
+/// [`UnknownNames`], if [`Scope::Names`] has any.
+pub fn plan(
+    old: &Config,
+    new: &Config,
+    facts: &BTreeMap<String, Facts>,
+    scope: Scope<'_>,
+) -> Result<Plan, UnknownNames> {
+    if let Scope::Names(names) = scope {
+        let known = |name: &&String| old.processes.values().chain(new.processes.values()).any(|spec| is(spec, name));
+        let unknown: Vec<String> = names.iter().filter(|name| !known(name)).cloned().collect();
+        if !unknown.is_empty() {
+            return Err(UnknownNames(unknown));
+        }
+    }
+    let all = scope == Scope::All;
+    let mut next = old.clone();
+    let (mut processes, mut pending) = (Vec::new(), Vec::new());
+    let names: BTreeSet<&String> = old.processes.keys().chain(new.processes.keys()).collect();
+    for name in names {
+        let (before, after) = (old.processes.get(name), new.processes.get(name));
+        let facts = facts.get(name).copied().unwrap_or_default();
+        let steps = steps(before, after, facts);
+        let meant = match scope {
+            Scope::All => true,
+            Scope::Names(names) => before.into_iter().chain(after).any(|spec| names.iter().any(|name| is(spec, name))),
+            Scope::Server | Scope::Unix | Scope::Inet | Scope::Client => false,
+        };
+        if !meant {
+            if steps.iter().any(|planned| planned.step != Step::Untouched) {
+                pending.push(name.clone());
+            }
+            continue;
+        }
+        processes.extend(steps);
+        match after {
+            Some(spec) => drop(next.processes.insert(name.clone(), spec.clone())),
+            None => drop(next.processes.remove(name)),
+        }
+    }
+    regroup(&mut next, new, all);
+
+    let (mut applied, mut needs_restart) = (Vec::new(), Vec::new());
+    if all || scope == Scope::Server {
+        next.server = new.server.clone();
+        for key in SERVER_KEYS.iter().filter(|key| !(key.same)(&old.server, &new.server)) {
+            match key.applies {
+                Applies::Now => applied.push(key.name),
+                Applies::ToPrograms => {}
+                Applies::AtStart => {
+                    (key.keep)(&old.server, &mut next.server);
+                    needs_restart.push(key.name);
+                }
+            }
+        }
+    }
+    let (mut unix, mut inet) = (Listener::Keep, Listener::Keep);
+    if all || scope == Scope::Unix {
+        let same_place = |a: &UnixServer, b: &UnixServer| a.file == b.file;
+        unix = listener(old.unix.as_ref(), new.unix.as_ref(), same_place);
+        next.unix = new.unix.clone();
+    }
+    if all || scope == Scope::Inet {
+        let same_place = |a: &InetServer, b: &InetServer| (&a.host, a.port) == (&b.host, b.port);
+        inet = listener(old.inet.as_ref(), new.inet.as_ref(), same_place);
+        next.inet = new.inet.clone();
+    }
+    if all || scope == Scope::Client {
+        next.client = new.client.clone();
+    }
+    if all {
+        next.file = new.file.clone();
+    }
+    Ok(Plan { processes, pending, applied, needs_restart, unix, inet, next })
+}
+
+/// Whether a name means this process: its own, or that of its program or group.
+fn is(spec: &ProgramSpec, name: &str) -> bool {
+    match name.split_once(':') {
+        Some((group, "" | "*")) => spec.group == group,
+        Some((group, process)) => spec.group == group && spec.name == process,
+        None => [&spec.name, &spec.program, &spec.group].iter().any(|own| *own == name),
+    }
+}
+
+/// The groups of what is configured next: those of the new configuration, and old ones that still have processes.
+fn regroup(next: &mut Config, new: &Config, all: bool) {
+    let used: BTreeMap<&String, BTreeSet<&String>> = next.processes.values().fold(BTreeMap::new(), |mut used, spec| {
+        used.entry(&spec.group).or_default().insert(&spec.program);
+        used
+    });
+    let groups = used.iter().filter_map(|(name, programs)| {
+        let mut group = new.groups.get(*name).or_else(|| next.groups.get(*name)).cloned()?;
+        if !all {
+            // It may have programs of both.
+            group.programs = programs.iter().map(|program| (*program).clone()).collect();
+        }
+        Some(((*name).clone(), group))
+    });
+    next.groups = if all { new.groups.clone() } else { groups.collect() };
+}
+
+fn listener<T: PartialEq>(old: Option<&T>, new: Option<&T>, same_place: impl Fn(&T, &T) -> bool) -> Listener {
+    match (old, new) {
+        (None, None) => Listener::Keep,
+        (None, Some(_)) => Listener::Open,
+        (Some(_), None) => Listener::Close,
+        (Some(old), Some(new)) if old == new => Listener::Keep,
+        (Some(old), Some(new)) if same_place(old, new) => Listener::Update,
+        (Some(_), Some(_)) => Listener::Replace,
+    }
+}
+
+/// What becomes of the process of one name (section 4.2). One that is now of another program is another process.
+fn steps(old: Option<&ProgramSpec>, new: Option<&ProgramSpec>, facts: Facts) -> Vec<Planned> {
+    let planned = |spec: &ProgramSpec, step, keys, moved| Planned {
+        name: spec.name.clone(),
+        full_name: spec.full_name(),
+        step,
+        keys,
+        moved,
+    };
+    let add = |spec: &ProgramSpec| planned(spec, Step::Add { start: spec.policy.autostart }, vec![], None);
+    let remove = |spec: &ProgramSpec| planned(spec, Step::Remove(removal(facts.state)), vec![], None);
+    let (old, new) = match (old, new) {
+        (None, None) => return vec![],
+        (None, Some(new)) => return vec![add(new)],
+        (Some(old), None) => return vec![remove(old)],
+        (Some(old), Some(new)) if old.program != new.program => return vec![remove(old), add(new)],
+        (Some(old), Some(new)) => (old, new),
+    };
+    let differ: Vec<&ProgramKey> = PROGRAM_KEYS.iter().filter(|key| !(key.same)(old, new)).collect();
+    let any = |change| differ.iter().any(|key| key.change == change);
+    let step = match (any(Change::Restart), any(Change::Hot), any(Change::Label)) {
+        (true, _, _) => changed(facts, new),
+        (false, true, _) => Step::UpdateHot,
+        (false, false, true) => Step::Relabel,
+        (false, false, false) => Step::Untouched,
+    };
+    let moved = (old.group != new.group).then(|| (old.group.clone(), new.group.clone()));
+    vec![planned(new, step, differ.iter().map(|key| key.name).collect(), moved)]
+}
+
+/// What becomes of a process that can only take its new settings with a new run.
+fn changed(facts: Facts, new: &ProgramSpec) -> Step {
+    match facts.state {
+        ProcState::Starting | ProcState::Running => Step::Restart,
+        ProcState::Backoff | ProcState::Fatal => Step::Replace { start: new.policy.autostart },
+        ProcState::Unknown if facts.gone => Step::Replace { start: new.policy.autostart },
+        // Nobody can tell yet whether its old process still runs.
+        ProcState::Unknown => Step::Store { restarts: false },
+        // A reload starts what is new or what failed. What was stopped, or has ended, is as somebody wants it.
+        ProcState::Stopped => Step::Store { restarts: facts.restart_pending },
+        ProcState::Exited | ProcState::Stopping => Step::Store { restarts: facts.restart_pending },
+    }
+}
+
+fn removal(state: ProcState) -> Removal {
+    match state {
+        ProcState::Starting | ProcState::Running => Removal::Stop,
+        ProcState::Stopping => Removal::AfterStop,
+        ProcState::Stopped | ProcState::Backoff | ProcState::Exited | ProcState::Fatal | ProcState::Unknown => {
+            Removal::AtOnce
+        }
+    }
+}
