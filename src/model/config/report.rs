@@ -1,7 +1,7 @@
 //! What is said about a configuration: where, about what, what is wrong, and what would be right.
 
 use std::{
-    fmt,
+    fmt::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -60,9 +60,14 @@ impl fmt::Display for At {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.at, self.what)?;
-        if !self.allowed.is_empty() {
-            write!(f, " ({})", self.allowed)?;
+        let allowed = if self.allowed.is_empty() { String::new() } else { format!(" ({})", self.allowed) };
+        // A key or path may have any character in it: one finding is one line, and none drives a terminal.
+        for c in format!("{}: {}{allowed}", self.at, self.what).chars() {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
         }
         Ok(())
     }
@@ -241,6 +246,13 @@ mod tests {
             assert_eq!(hint(name, &known), expected, "{name}");
         }
         assert_eq!(nearest(&"x".repeat(100_000), &known), None);
+    }
+
+    #[test]
+    fn a_finding_is_one_line() {
+        let at = At { file: Some("a\nb".into()), line: 1, table: "t\r".into(), key: "é\u{1b}[31m".into() };
+        let finding = Finding { at, what: "w".into(), allowed: "\u{85}".into() };
+        assert_eq!(finding.to_string(), r"a\nb:1: [t\r] é\u{1b}[31m: w (\u{85})");
     }
 
     #[test]
