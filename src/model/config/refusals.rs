@@ -340,6 +340,10 @@ fn what_is_wrong_elsewhere_is_said_in_one_line() {
             ":6: [groups.h] programs: program \"web\" is also in group g (a program is in one group at most)",
         ),
         (
+            "[programs.web]\ncommand = \"x\"\n[groups.g]\nprograms = [\"web\", \"web\"]",
+            ":4: [groups.g] programs: program \"web\" is there twice",
+        ),
+        (
             "[programs.web]\ncommand = \"x\"\ngroup = \"h\"\n[groups.g]\nprograms = [\"web\"]",
             ":3: [programs.web] group: program \"web\" is also in group g (a program is in one group at most)",
         ),

@@ -546,9 +546,15 @@ fn included_files_hold_programs_and_groups() {
         ]
     );
     // A broken file keeps nobody from hearing of the others.
-    let errors =
-        load(vec![file("/etc/tm/conf.d/a.toml", "x"), file("/etc/tm/conf.d/b.toml", "[programs.b]")]).unwrap_err();
-    assert_eq!(errors.len(), 2, "{errors:#?}");
+    let broken =
+        [("b", "[programs.b]"), ("a", "x")].map(|(name, text)| file(&format!("/etc/tm/conf.d/{name}.toml"), text));
+    let errors = load(broken.to_vec()).unwrap_err();
+    let files: Vec<&str> = errors.iter().map(|line| line.split(':').next().unwrap()).collect();
+    assert_eq!(files, ["/etc/tm/conf.d/a.toml", "/etc/tm/conf.d/b.toml"], "{errors:#?}");
+    // What others refer to may stand in it.
+    let group = file("/etc/tm/conf.d/a.toml", "[groups.g]\nprograms = [\"b\"]\n");
+    let errors = load(vec![group, file("/etc/tm/conf.d/b.toml", "[programs.b]\ncommand =")]).unwrap_err();
+    assert!(errors.iter().all(|line| line.starts_with("/etc/tm/conf.d/b.toml:2: ")), "{errors:#?}");
     for (text, expected) in [
         ("[include]", "/etc/tm/tm.toml:1: [include] files: it is missing (write files = [\"conf.d/*.toml\"])"),
         ("[include]\nfiles = \"x\"", "/etc/tm/tm.toml:2: [include] files: \"x\" is not an array (an array of strings)"),
@@ -575,6 +581,10 @@ fn the_wrong_people_must_not_write_or_read_it() {
     }
     let writes = "/etc/tm/tm.toml: others may write it (mode 0664)";
     assert_eq!(load(&Fake::me(), 0o100664, 1000, ""), Ok(vec![format!("{writes} (it says what is run: chmod go-w)")]));
+    assert_eq!(load(&Fake::me(), 0o100640, 1000, secret), Ok(vec![]), "its group may be meant to");
+    for mode in [0o100620, 0o100602] {
+        assert_eq!(load(&Fake::me(), mode, 1000, "").map(|warnings| warnings.len()), Ok(1), "{mode:o}");
+    }
     let root = "root would run what they write: it must be root's, with mode 0644 or less";
     assert_eq!(load(&Fake::root(), 0o100664, 0, ""), Err(vec![format!("{writes} ({root})")]));
     let owner = format!("/etc/tm/tm.toml: user 33, whose it is, may write it ({root})");

@@ -398,7 +398,12 @@ fn listeners_move_or_change() {
 fn only_what_is_asked_for_is_reloaded() {
     let text = |arg: &str, more: &str| {
         let one = |name: &str| format!("[programs.{name}]\ncommand = \"x\"\nargs = [\"{arg}\"]\n");
-        config(&format!("{}{}{}{more}\n[groups.g]\nprograms = [\"a\", \"b\"]", one("a"), one("b"), one("c")))
+        config(&format!(
+            "{}{}{}{more}\n[groups.g]\nprograms = [\"a\", \"b\"]\n[groups.h]\nprograms = [\"c\"]",
+            one("a"),
+            one("b"),
+            one("c")
+        ))
     };
     let old = text("1", "numprocs = 2");
     let new = text(
@@ -410,7 +415,8 @@ fn only_what_is_asked_for_is_reloaded() {
         ("a", "a", "b c_00 c_01"),
         ("c", "c_00 c_01", "a b"),
         ("c_01", "c_01", "a b c_00"),
-        ("c:c_00", "c_00", "a b c_01"),
+        ("h:c_00", "c_00", "a b c_01"),
+        ("h", "c_00 c_01", "a b"),
         ("g", "a b", "c_00 c_01"),
         ("g:*", "a b", "c_00 c_01"),
         ("g:", "a b", "c_00 c_01"),
