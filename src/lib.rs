@@ -18,6 +18,7 @@ pub mod model {
     pub mod export;
     pub mod feedback;
     pub mod log;
+    pub mod machine;
     pub mod notify;
     pub mod program;
     pub mod proxmox;

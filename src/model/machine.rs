@@ -1,0 +1,1293 @@
+//! The life of one supervised process, as a pure machine: it is told what happened and when, and says what to do.
+//!
+//! It never asks the time and starts or signals nothing. Each run of a process is carried by its own `launch`; whoever
+//! owns the machine spawns that one, tells what it reports, and carries out the actions in their order.
+//!
+//! The states are those of [`ProcState`]; the numbers are the rules of the specification (T = transition). A phase that
+//! is not a state of its own has its state in brackets.
+//!
+//! | phase \ event | StartAsked | StopAsked | RestartAsked | Spawned | SpawnFailed | Ended | Tick |
+//! |---|---|---|---|---|---|---|---|
+//! | Stopped | Spawning (T2) | refused | Spawning (T2) | impossible | impossible | impossible | – |
+//! | Held (STARTING) | refused | Stopping, Stopped | – | impossible | impossible | impossible | – |
+//! | Spawning (STARTING) | refused | Stopping (T12) | Stopping (T12) | Young; Running (T4) | Backoff (T6) | Backoff (T5) | – |
+//! | Young (STARTING) | refused | Stopping (T12) | Stopping (T12) | impossible | impossible | Backoff (T5) | look whether it lives, SeenAlive → Running (T3) |
+//! | Running | refused | Stopping (T12) | Stopping (T12) | impossible | impossible | Exited (T9), Spawning (T10) | – |
+//! | Backoff | refused | Stopped (T8) | Stopped, Spawning | impossible | impossible | impossible | Spawning (T7) |
+//! | Stopping | refused | joins | joins, then starts | signal | Stopped (T13) | Stopped (T13) | SIGKILL (T14) |
+//! | Exited | Spawning (T2) | Stopped (T11), refused | Spawning (T2) | impossible | impossible | impossible | Spawning (T10) |
+//! | Fatal | Spawning (T2) | refused | Spawning (T2) | impossible | impossible | impossible | – |
+//! | Unknown | refused | signal again | refused | impossible | impossible | Exited or Stopped (T16) | – |
+//!
+//! A failed start is Backoff and, when no try is left, at once Fatal (T5b). A signal that cannot be sent makes any live one
+//! Unknown (T15). What is impossible is an error that changes nothing: nobody panics on a state (SM-1).
+
+mod order;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::time::Duration;
+
+pub use order::{Rank, Sequence, start_order, start_tiers, stop_order, stop_tiers};
+pub use words::uptime;
+
+use super::{
+    program::{Autorestart, Policy, ProcState},
+    task::{Exit, Signal},
+};
+
+/// SIGKILL is repeated no faster than this (T14), and so is the cleaning of a group: what ignores SIGKILL hangs in the
+/// kernel and is not helped by haste.
+const REPEAT: Duration = Duration::from_secs(1);
+
+/// Stops a process until SIGCONT. A SIGCONT after it would undo it.
+const SIGSTOP: Signal = Signal(19);
+
+/// How a run ended, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The command ended by itself, or by a signal that its launcher did not send.
+    ByItself(Exit),
+    /// Its launcher ended it: no heartbeat, or it ran too long. Never expected.
+    Timeout(Exit),
+    /// Nobody saw how (CRASH-6). Never expected, and nothing is made up for it.
+    NotObserved,
+}
+
+impl End {
+    /// The exit itself, where it was seen.
+    pub fn exit(self) -> Option<Exit> {
+        match self {
+            End::ByItself(exit) | End::Timeout(exit) => Some(exit),
+            End::NotObserved => None,
+        }
+    }
+
+    /// Whether it exited normally with one of these codes (T9). A death by signal never is (SM-8).
+    pub fn is_expected(self, exitcodes: &[u8]) -> bool {
+        match self {
+            End::ByItself(Exit::Code(code)) => exitcodes.iter().any(|&expected| i32::from(expected) == code),
+            End::ByItself(Exit::Signal { .. }) | End::Timeout(_) | End::NotObserved => false,
+        }
+    }
+}
+
+/// Why a process is being stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StopWhy {
+    /// Somebody asked for it.
+    Operator,
+    /// The supervisor ends.
+    Shutdown,
+    /// It is no longer in the configuration.
+    Remove,
+    /// Somebody asked for a restart.
+    Restart,
+    /// What it runs was changed in the configuration; it starts again.
+    Reload,
+    /// It outlived a former supervisor, and `orphans = "stop"`; it starts again.
+    Survivor,
+}
+
+impl StopWhy {
+    /// Whether it is started again when it is down.
+    pub fn starts_again(self) -> bool {
+        match self {
+            StopWhy::Operator | StopWhy::Shutdown | StopWhy::Remove => false,
+            StopWhy::Restart | StopWhy::Reload | StopWhy::Survivor => true,
+        }
+    }
+
+    /// The words in the history of tasks (DB-2).
+    pub fn as_cause(self) -> &'static str {
+        match self {
+            StopWhy::Operator => "stopped by operator",
+            StopWhy::Shutdown => "stopped: shutdown",
+            StopWhy::Remove => "stopped: removed from the configuration",
+            StopWhy::Restart => "restart by operator",
+            StopWhy::Reload => "restart: configuration",
+            StopWhy::Survivor => "restart: left over from a former supervisor",
+        }
+    }
+}
+
+/// What is to become of a run that outlived a former supervisor (5.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Survivor {
+    /// It goes on (T17).
+    Adopt,
+    /// It is stopped; a `why` that starts again gives a fresh run once it is gone.
+    Stop(StopWhy),
+    /// It is left alone, and nothing is started beside it: UNKNOWN.
+    Leave,
+}
+
+/// Why a signal could not be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KillError {
+    /// ESRCH: it has just ended. No error, its end will be seen (STOP-5).
+    Gone,
+    /// Anything else, in words.
+    Denied(String),
+}
+
+/// What happened to a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The supervisor begins, or a reload added the program (T1). Says nothing to what was started before.
+    Autostart,
+    /// Somebody wants it up.
+    StartAsked,
+    /// Somebody wants it down. A `why` that starts again asks for a new run where one lives.
+    StopAsked {
+        /// Why.
+        why: StopWhy,
+        /// Without any grace: SIGKILL (STOP-7).
+        now: bool,
+    },
+    /// Somebody wants a new run; where nothing runs it is a start.
+    RestartAsked,
+    /// Somebody sends a signal (STOP-6).
+    SignalAsked {
+        /// Which one.
+        signal: Signal,
+        /// To the whole group.
+        group: bool,
+    },
+    /// The supervisor is about to end: from now on nothing starts. The stops follow tier by tier.
+    ShuttingDown,
+    /// The exec succeeded.
+    Spawned {
+        /// Process id of the command.
+        pid: i32,
+    },
+    /// The command was not executed.
+    SpawnFailed {
+        /// Why, in words, such as `command not found: foo`.
+        cause: String,
+    },
+    /// An attempt to reap, made after `CheckAlive`, found nothing (T3, SM-4).
+    SeenAlive,
+    /// The run has ended.
+    Ended {
+        /// How.
+        end: End,
+        /// When, on the monotonic clock, if its launcher recorded it.
+        at: Option<Duration>,
+        /// So many processes of its group are still alive.
+        leftover: u32,
+    },
+    /// No process of the groups of ended runs is left.
+    GroupGone,
+    /// A signal could not be sent.
+    KillFailed(KillError),
+    /// Time passed.
+    Tick,
+    /// A run of a former supervisor was found alive, and it is beyond doubt that it is this process's.
+    Adopted {
+        /// Process id of the command.
+        pid: i32,
+        /// How long it has run.
+        age: Duration,
+        /// What is to become of it.
+        survivor: Survivor,
+    },
+    /// The configuration changed in a way that needs no restart (4.2, "hot").
+    Policy(Policy),
+    /// The configuration changed in a way that needs one.
+    Replaced(Policy),
+}
+
+impl Event {
+    /// Its name, for what is said of an impossible one.
+    fn name(&self) -> &'static str {
+        match self {
+            Event::Autostart => "autostart",
+            Event::StartAsked => "a start",
+            Event::StopAsked { .. } => "a stop",
+            Event::RestartAsked => "a restart",
+            Event::SignalAsked { .. } => "a signal",
+            Event::ShuttingDown => "a shutdown",
+            Event::Spawned { .. } => "a successful exec",
+            Event::SpawnFailed { .. } => "a failed exec",
+            Event::SeenAlive => "a look at a live process",
+            Event::Ended { .. } => "the end of a run",
+            Event::GroupGone => "the end of a group",
+            Event::KillFailed(_) => "a signal that was not sent",
+            Event::Tick => "a tick",
+            Event::Adopted { .. } => "an adoption",
+            Event::Policy(_) | Event::Replaced(_) => "a new configuration",
+        }
+    }
+}
+
+/// What the machine wants done, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start a run; answer with `Spawned` or `SpawnFailed`.
+    Spawn,
+    /// Send a signal; answer with `KillFailed` if that fails.
+    Signal {
+        /// Which one.
+        signal: Signal,
+        /// To the whole group.
+        group: bool,
+    },
+    /// SIGKILL.
+    Kill {
+        /// To the whole group.
+        group: bool,
+    },
+    /// Try to reap it; answer with `SeenAlive` or `Ended`.
+    CheckAlive,
+    /// SIGKILL what is left of the group of the ended run; answer with `GroupGone` once it is empty.
+    CleanGroup,
+    /// The state changed: for the log and for those who listen.
+    Say(Change),
+    /// For the log.
+    Warn(Warning),
+}
+
+/// One transition, with what is known at that moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The state before.
+    pub from: ProcState,
+    /// The state now.
+    pub to: ProcState,
+    /// Process id of the run that this is about.
+    pub pid: Option<i32>,
+    /// How that run ended, if this is its end.
+    pub end: Option<End>,
+    /// Whether that end was expected.
+    pub expected: Option<bool>,
+    /// Failed starts in a row.
+    pub fails: u32,
+    /// Why a start failed, or why a process can not be controlled.
+    pub cause: Option<String>,
+    /// Why it is being stopped.
+    pub why: Option<StopWhy>,
+    /// How long until the next try.
+    pub next_in: Option<Duration>,
+}
+
+/// What the log should warn of.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    /// T14.
+    #[error("it does not end: SIGKILL (attempt {0})")]
+    Killing(u32),
+    /// STOP-3.
+    #[error("{} still alive", words::members(*.0))]
+    Leftover(u32),
+    /// The group of an ended run withstands SIGKILL.
+    #[error("its group withstands SIGKILL")]
+    GroupStays,
+    /// A signal could not be sent, and that changes no state.
+    #[error("cannot signal it: {0}")]
+    NotSignalled(String),
+}
+
+/// A command that does not fit the state; nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is up, or is to come up.
+    #[error("already started")]
+    AlreadyStarted,
+    /// It is down.
+    #[error("not running")]
+    NotRunning,
+    /// It is being stopped.
+    #[error("it is being stopped")]
+    Stopping,
+    /// There is a process that cannot be controlled.
+    #[error("it runs and cannot be controlled")]
+    Unknown,
+    /// The supervisor ends.
+    #[error("shutting down")]
+    ShuttingDown,
+}
+
+/// An event that the machine does not take. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Illegal {
+    /// A command that does not fit.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// What cannot happen in this state: whoever tells it is wrong (SM-1). To be logged and forgotten.
+    #[error("{event} cannot happen in {state}")]
+    Impossible {
+        /// The state.
+        state: ProcState,
+        /// The event, in words.
+        event: &'static str,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Stopped,
+    /// A start was asked for while the group of the former run is still being cleaned away.
+    Held,
+    /// `launch` was started, the outcome of the exec is not known.
+    Spawning,
+    /// The command runs; it counts as up from `ready_at` on.
+    Young {
+        ready_at: Duration,
+        /// `CheckAlive` was asked and not answered.
+        checking: bool,
+    },
+    Running,
+    Backoff {
+        at: Duration,
+    },
+    Stopping(Stop),
+    Exited {
+        /// When it starts again.
+        again_at: Option<Duration>,
+    },
+    Fatal,
+    Unknown(Lost),
+}
+
+impl Phase {
+    fn state(&self) -> ProcState {
+        match self {
+            Phase::Stopped => ProcState::Stopped,
+            Phase::Held | Phase::Spawning | Phase::Young { .. } => ProcState::Starting,
+            Phase::Running => ProcState::Running,
+            Phase::Backoff { .. } => ProcState::Backoff,
+            Phase::Stopping(_) => ProcState::Stopping,
+            Phase::Exited { .. } => ProcState::Exited,
+            Phase::Fatal => ProcState::Fatal,
+            Phase::Unknown(_) => ProcState::Unknown,
+        }
+    }
+}
+
+/// How far a stop has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The outcome of the exec is not known, so there is no group to signal yet (SM-10).
+    Waiting { now: bool },
+    /// The stop signal was sent.
+    Asked,
+    /// The leader has ended, members of its group live (STOP-2).
+    LeaderGone,
+}
+
+/// A stop under way. It keeps the settings it began with (4.2: a stop in progress keeps its old deadline).
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stop {
+    why: StopWhy,
+    signal: Signal,
+    /// The whole group is asked.
+    ask_group: bool,
+    /// The whole group is killed.
+    kill_group: bool,
+    stopwait: Option<Duration>,
+    stage: Stage,
+    /// When SIGKILL follows; none: never.
+    at: Option<Duration>,
+    /// So often SIGKILL was sent.
+    kills: u32,
+}
+
+impl Stop {
+    fn of(policy: &Policy, why: StopWhy) -> Stop {
+        Stop {
+            why,
+            signal: policy.stopsignal,
+            ask_group: policy.stopasgroup,
+            kill_group: policy.killasgroup || policy.stopasgroup,
+            stopwait: policy.stopwait,
+            stage: Stage::Asked,
+            at: None,
+            kills: 0,
+        }
+    }
+
+    /// The stop signal, or SIGKILL if there is no grace.
+    fn ask(&mut self, now: bool, at: Duration, out: &mut Vec<Action>) {
+        self.stage = Stage::Asked;
+        if now {
+            return self.kill(at, out);
+        }
+        out.push(Action::Signal { signal: self.signal, group: self.ask_group });
+        // A stopped process cannot handle a signal before it goes on (STOP-1).
+        if self.signal != Signal::KILL && self.signal != SIGSTOP {
+            out.push(Action::Signal { signal: Signal::CONT, group: self.ask_group });
+        }
+        self.at = self.stopwait.map(|wait| at.saturating_add(wait));
+        if self.stopwait == Some(Duration::ZERO) {
+            self.kill(at, out);
+        }
+    }
+
+    /// SIGKILL to what is left (T14).
+    fn kill(&mut self, at: Duration, out: &mut Vec<Action>) {
+        match self.stage {
+            // Not before the exec is over; it is remembered.
+            Stage::Waiting { .. } => {
+                self.stage = Stage::Waiting { now: true };
+                return;
+            }
+            Stage::Asked => out.push(Action::Kill { group: self.kill_group }),
+            Stage::LeaderGone => out.push(Action::CleanGroup),
+        }
+        self.kills = self.kills.saturating_add(1);
+        out.push(Action::Warn(Warning::Killing(self.kills)));
+        self.at = Some(at.saturating_add(self.stopwait.unwrap_or(REPEAT).max(REPEAT)));
+    }
+
+    /// Another stop while this one is under way. The first wish for an end stays; it outdoes any restart.
+    fn join(&mut self, why: StopWhy) {
+        if self.why.starts_again() || why == StopWhy::Remove {
+            self.why = why;
+        }
+    }
+}
+
+/// A process that cannot be controlled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Lost {
+    /// Why a signal could not be sent; none: it is left alone on purpose.
+    error: Option<String>,
+    /// Why it was to be stopped, if it was.
+    why: Option<StopWhy>,
+    /// The leader has ended; members of its group live.
+    leader_gone: bool,
+}
+
+/// One supervised process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    policy: Policy,
+    /// Shortest time between two spawns that nobody asked for (SM-12).
+    throttle: Duration,
+    phase: Phase,
+    shutting_down: bool,
+    /// Whether it was ever started under this supervisor.
+    started: bool,
+    /// Failed starts in a row.
+    fails: u32,
+    /// Why the last failed start failed.
+    cause: Option<String>,
+    spawn_error: Option<String>,
+    stopped_by: Option<StopWhy>,
+    pid: Option<i32>,
+    /// Since when the run lives, on the monotonic clock.
+    began: Option<Duration>,
+    adopted: bool,
+    /// When the last run was spawned.
+    spawned: Option<Duration>,
+    /// How the last run ended, and whether that was expected.
+    last: Option<(End, Option<bool>)>,
+    /// Members of the groups of ended runs that were left alive.
+    leftover: u32,
+    /// While the group of the ended run is being cleaned away: when to try again. Nothing is spawned meanwhile.
+    cleaning: Option<Duration>,
+    /// Signals that wait for the exec (SM-10).
+    waiting: Vec<(Signal, bool)>,
+}
+
+impl Machine {
+    /// A process that was never started. `throttle` is the shortest time between two spawns that nobody asked for
+    /// (`restart_throttle`, SM-12).
+    pub fn new(policy: Policy, throttle: Duration) -> Machine {
+        Machine {
+            policy,
+            throttle,
+            phase: Phase::Stopped,
+            shutting_down: false,
+            started: false,
+            fails: 0,
+            cause: None,
+            spawn_error: None,
+            stopped_by: None,
+            pid: None,
+            began: None,
+            adopted: false,
+            spawned: None,
+            last: None,
+            leftover: 0,
+            cleaning: None,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Takes one event, which happened or was noticed at `now` on the monotonic clock, and says what to do about it.
+    ///
+    /// # Errors
+    /// [`Illegal`]: the event was not taken, and nothing changed.
+    pub fn handle(&mut self, event: Event, now: Duration) -> Result<Vec<Action>, Illegal> {
+        let mut out = Vec::new();
+        let impossible = Illegal::Impossible { state: self.state(), event: event.name() };
+        match event {
+            Event::Autostart => self.autostart(now, &mut out),
+            Event::StartAsked => self.start_asked(now, &mut out)?,
+            Event::StopAsked { why, now: at_once } => self.stop_asked(why, at_once, now, &mut out)?,
+            Event::RestartAsked => self.restart_asked(now, &mut out)?,
+            Event::SignalAsked { signal, group } => self.signal_asked(signal, group, &mut out)?,
+            Event::ShuttingDown => self.shut_down(now, &mut out),
+            Event::Spawned { pid } => self.exec_done(pid, now, &mut out).ok_or(impossible)?,
+            Event::SpawnFailed { cause } => self.exec_failed(cause, now, &mut out).ok_or(impossible)?,
+            Event::SeenAlive => self.seen_alive(now, &mut out).ok_or(impossible)?,
+            Event::Ended { end, at, leftover } => self.ended(end, at, leftover, now, &mut out).ok_or(impossible)?,
+            Event::GroupGone => self.group_gone(now, &mut out),
+            Event::KillFailed(KillError::Gone) => {}
+            Event::KillFailed(KillError::Denied(error)) => {
+                self.kill_failed(error, now, &mut out).ok_or(impossible)?;
+            }
+            Event::Tick => self.tick(now, &mut out),
+            Event::Adopted { pid, age, survivor } => {
+                self.adopt(pid, age, survivor, now, &mut out).ok_or(impossible)?;
+            }
+            Event::Policy(policy) => self.policy_changed(policy, now, &mut out),
+            Event::Replaced(policy) => self.replaced(policy, now, &mut out),
+        }
+        Ok(out)
+    }
+
+    /// When to send the next `Tick`, on the monotonic clock; none: only another event changes anything.
+    pub fn deadline(&self) -> Option<Duration> {
+        let own = match &self.phase {
+            Phase::Stopped | Phase::Held | Phase::Spawning | Phase::Running | Phase::Fatal | Phase::Unknown(_) => None,
+            Phase::Young { ready_at, checking } => (!checking).then_some(*ready_at),
+            // What waits for a group to be gone is woken by that.
+            Phase::Backoff { at } => self.cleaning.is_none().then_some(*at),
+            Phase::Exited { again_at } => again_at.filter(|_| self.cleaning.is_none()),
+            Phase::Stopping(stop) => stop.at,
+        };
+        [own, self.cleaning].into_iter().flatten().min()
+    }
+
+    /// What it is doing.
+    pub fn state(&self) -> ProcState {
+        self.phase.state()
+    }
+
+    /// The rules it lives by.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Takes another shortest time between two spawns that nobody asked for; from the next one on.
+    pub fn set_throttle(&mut self, throttle: Duration) {
+        self.throttle = throttle;
+    }
+
+    /// Process id of the run, while there is one and it is known.
+    pub fn pid(&self) -> Option<i32> {
+        self.pid
+    }
+
+    /// Failed starts in a row.
+    pub fn fails(&self) -> u32 {
+        self.fails
+    }
+
+    /// How long it has lived; none while it does not.
+    pub fn uptime(&self, now: Duration) -> Option<Duration> {
+        self.began.map(|began| now.saturating_sub(began))
+    }
+
+    /// How long until it starts by itself; none if it will not.
+    pub fn next_try(&self, now: Duration) -> Option<Duration> {
+        match &self.phase {
+            Phase::Backoff { at } => Some(at.saturating_sub(now)),
+            Phase::Exited { again_at } => again_at.map(|at| at.saturating_sub(now)),
+            Phase::Stopped
+            | Phase::Held
+            | Phase::Spawning
+            | Phase::Young { .. }
+            | Phase::Running
+            | Phase::Stopping(_)
+            | Phase::Fatal
+            | Phase::Unknown(_) => None,
+        }
+    }
+
+    /// How the last run ended, and whether that was expected; none while one lives.
+    pub fn last_end(&self) -> Option<(End, Option<bool>)> {
+        self.last
+    }
+
+    /// Why the last spawn failed before the exec, if it did.
+    pub fn spawn_error(&self) -> Option<&str> {
+        self.spawn_error.as_deref()
+    }
+
+    /// Why it was, or is being, stopped for good; none if it was not.
+    pub fn stopped_by(&self) -> Option<StopWhy> {
+        self.stopped_by
+    }
+
+    /// Why its present stop is under way; none when none is.
+    pub fn stopping_why(&self) -> Option<StopWhy> {
+        match &self.phase {
+            Phase::Stopping(stop) => Some(stop.why),
+            Phase::Unknown(lost) => lost.why,
+            Phase::Stopped
+            | Phase::Held
+            | Phase::Spawning
+            | Phase::Young { .. }
+            | Phase::Running
+            | Phase::Backoff { .. }
+            | Phase::Exited { .. }
+            | Phase::Fatal => None,
+        }
+    }
+
+    /// Processes of the groups of ended runs that were left alive (STOP-3).
+    pub fn leftover(&self) -> u32 {
+        self.leftover
+    }
+
+    /// Whether its run was begun by a former supervisor.
+    pub fn is_adopted(&self) -> bool {
+        self.adopted
+    }
+
+    /// Whether it was ever started under this supervisor.
+    pub fn was_started(&self) -> bool {
+        self.started
+    }
+
+    // ---- what was asked ----
+
+    fn autostart(&mut self, now: Duration, out: &mut Vec<Action>) {
+        match &self.phase {
+            Phase::Stopped if !self.started && self.policy.autostart && !self.shutting_down => {
+                self.start(now, out);
+            }
+            Phase::Stopped
+            | Phase::Held
+            | Phase::Spawning
+            | Phase::Young { .. }
+            | Phase::Running
+            | Phase::Backoff { .. }
+            | Phase::Stopping(_)
+            | Phase::Exited { .. }
+            | Phase::Fatal
+            | Phase::Unknown(_) => {}
+        }
+    }
+
+    fn start_asked(&mut self, now: Duration, out: &mut Vec<Action>) -> Result<(), Refusal> {
+        if self.shutting_down {
+            return Err(Refusal::ShuttingDown);
+        }
+        match &self.phase {
+            Phase::Stopped | Phase::Exited { .. } | Phase::Fatal => {
+                self.start(now, out);
+                Ok(())
+            }
+            Phase::Held | Phase::Spawning | Phase::Young { .. } | Phase::Running | Phase::Backoff { .. } => {
+                Err(Refusal::AlreadyStarted)
+            }
+            // No hidden queueing: `restart` is the operation that waits (SM-11).
+            Phase::Stopping(_) => Err(Refusal::Stopping),
+            Phase::Unknown(_) => Err(Refusal::Unknown),
+        }
+    }
+
+    fn stop_asked(&mut self, why: StopWhy, at_once: bool, now: Duration, out: &mut Vec<Action>) -> Result<(), Refusal> {
+        if why.starts_again() && self.shutting_down {
+            return Err(Refusal::ShuttingDown);
+        }
+        match &mut self.phase {
+            Phase::Stopped | Phase::Exited { again_at: None } | Phase::Fatal => match why {
+                StopWhy::Operator => return Err(Refusal::NotRunning),
+                StopWhy::Shutdown | StopWhy::Remove | StopWhy::Restart | StopWhy::Reload | StopWhy::Survivor => {}
+            },
+            Phase::Exited { again_at: Some(_) } | Phase::Backoff { .. } if why.starts_again() => {
+                // It is about to start anyway; a new run is what was asked for.
+            }
+            Phase::Exited { again_at: Some(_) } | Phase::Backoff { .. } => self.stay_down(why, now, out),
+            Phase::Held if why.starts_again() => {}
+            Phase::Held => {
+                self.begin_stop(Stage::Asked, why, now, out);
+                self.stop_done(now, out);
+            }
+            Phase::Spawning => self.begin_stop(Stage::Waiting { now: at_once }, why, now, out),
+            Phase::Young { .. } | Phase::Running => {
+                self.begin_stop(Stage::Asked, why, now, out);
+                if let Phase::Stopping(stop) = &mut self.phase {
+                    stop.ask(at_once, now, out);
+                }
+            }
+            Phase::Stopping(stop) => {
+                stop.join(why);
+                if at_once {
+                    stop.kill(now, out);
+                }
+                if !stop.why.starts_again() {
+                    self.stopped_by = Some(stop.why);
+                }
+            }
+            Phase::Unknown(Lost { error: None, .. }) => match why {
+                StopWhy::Operator | StopWhy::Restart => return Err(Refusal::Unknown),
+                // It is to be left alone, whoever ends.
+                StopWhy::Shutdown | StopWhy::Remove | StopWhy::Reload | StopWhy::Survivor => {}
+            },
+            Phase::Unknown(lost) => {
+                lost.why = Some(why);
+                if !lost.leader_gone {
+                    let mut stop = Stop::of(&self.policy, why);
+                    stop.ask(at_once, now, out);
+                }
+                self.stopped_by = (!why.starts_again()).then_some(why);
+            }
+        }
+        self.shutting_down |= why == StopWhy::Shutdown;
+        Ok(())
+    }
+
+    fn restart_asked(&mut self, now: Duration, out: &mut Vec<Action>) -> Result<(), Refusal> {
+        if self.shutting_down {
+            return Err(Refusal::ShuttingDown);
+        }
+        match &mut self.phase {
+            Phase::Stopped | Phase::Exited { .. } | Phase::Fatal => self.start(now, out),
+            Phase::Backoff { .. } => {
+                self.stay_down(StopWhy::Restart, now, out);
+                self.start(now, out);
+            }
+            Phase::Held => {}
+            Phase::Spawning | Phase::Young { .. } | Phase::Running => {
+                self.stop_asked(StopWhy::Restart, false, now, out)?;
+            }
+            // It will not be there any more to be started.
+            Phase::Stopping(Stop { why: StopWhy::Remove, .. }) => return Err(Refusal::Stopping),
+            Phase::Stopping(stop) => {
+                stop.why = StopWhy::Restart;
+                self.stopped_by = None;
+            }
+            Phase::Unknown(_) => return Err(Refusal::Unknown),
+        }
+        Ok(())
+    }
+
+    fn signal_asked(&mut self, signal: Signal, group: bool, out: &mut Vec<Action>) -> Result<(), Refusal> {
+        match &self.phase {
+            Phase::Stopped | Phase::Backoff { .. } | Phase::Exited { .. } | Phase::Fatal | Phase::Unknown(_) => {
+                return Err(Refusal::NotRunning);
+            }
+            Phase::Held | Phase::Spawning | Phase::Stopping(Stop { stage: Stage::Waiting { .. }, .. }) => {
+                if !self.waiting.contains(&(signal, group)) {
+                    self.waiting.push((signal, group));
+                }
+            }
+            Phase::Young { .. } | Phase::Running | Phase::Stopping(Stop { stage: Stage::Asked, .. }) => {
+                out.push(Action::Signal { signal, group });
+            }
+            // Its pid may be another's by now (STOP-4).
+            Phase::Stopping(Stop { stage: Stage::LeaderGone, .. }) if !group => return Err(Refusal::NotRunning),
+            Phase::Stopping(Stop { stage: Stage::LeaderGone, .. }) => out.push(Action::Signal { signal, group }),
+        }
+        Ok(())
+    }
+
+    fn shut_down(&mut self, now: Duration, out: &mut Vec<Action>) {
+        self.shutting_down = true;
+        match &mut self.phase {
+            Phase::Backoff { .. } | Phase::Exited { again_at: Some(_) } => self.stay_down(StopWhy::Shutdown, now, out),
+            Phase::Held => {
+                self.begin_stop(Stage::Asked, StopWhy::Shutdown, now, out);
+                self.stop_done(now, out);
+            }
+            Phase::Stopping(stop) => {
+                stop.join(StopWhy::Shutdown);
+                self.stopped_by = Some(stop.why);
+            }
+            Phase::Unknown(lost) => {
+                // Nothing starts after its end either.
+                if lost.why.is_some_and(StopWhy::starts_again) {
+                    lost.why = Some(StopWhy::Shutdown);
+                    self.stopped_by = Some(StopWhy::Shutdown);
+                }
+            }
+            Phase::Stopped
+            | Phase::Spawning
+            | Phase::Young { .. }
+            | Phase::Running
+            | Phase::Exited { again_at: None }
+            | Phase::Fatal => {}
+        }
+    }
+
+    // ---- what happened ----
+
+    fn exec_done(&mut self, pid: i32, now: Duration, out: &mut Vec<Action>) -> Option<()> {
+        match &mut self.phase {
+            Phase::Spawning => {
+                (self.pid, self.began) = (Some(pid), Some(now));
+                if self.policy.startsecs.is_zero() {
+                    self.is_up(now, out);
+                } else {
+                    let ready_at = now.saturating_add(self.policy.startsecs);
+                    self.go(Phase::Young { ready_at, checking: false }, now, out);
+                }
+                self.send_waiting(out);
+                Some(())
+            }
+            Phase::Stopping(Stop { stage: Stage::Waiting { now: at_once }, .. }) => {
+                let at_once = *at_once;
+                (self.pid, self.began) = (Some(pid), Some(now));
+                self.send_waiting(out);
+                if let Phase::Stopping(stop) = &mut self.phase {
+                    stop.ask(at_once, now, out);
+                }
+                Some(())
+            }
+            Phase::Stopping(Stop { stage: Stage::Asked | Stage::LeaderGone, .. })
+            | Phase::Stopped
+            | Phase::Held
+            | Phase::Young { .. }
+            | Phase::Running
+            | Phase::Backoff { .. }
+            | Phase::Exited { .. }
+            | Phase::Fatal
+            | Phase::Unknown(_) => None,
+        }
+    }
+
+    fn exec_failed(&mut self, cause: String, now: Duration, out: &mut Vec<Action>) -> Option<()> {
+        match &self.phase {
+            Phase::Spawning => {
+                self.spawn_error = Some(cause.clone());
+                self.start_failed(cause, now, out);
+                Some(())
+            }
+            Phase::Stopping(Stop { stage: Stage::Waiting { .. }, .. }) => {
+                self.spawn_error = Some(cause);
+                self.stop_done(now, out);
+                Some(())
+            }
+            Phase::Stopping(Stop { stage: Stage::Asked | Stage::LeaderGone, .. })
+            | Phase::Stopped
+            | Phase::Held
+            | Phase::Young { .. }
+            | Phase::Running
+            | Phase::Backoff { .. }
+            | Phase::Exited { .. }
+            | Phase::Fatal
+            | Phase::Unknown(_) => None,
+        }
+    }
+
+    fn seen_alive(&mut self, now: Duration, out: &mut Vec<Action>) -> Option<()> {
+        match &self.phase {
+            Phase::Young { ready_at, checking: true } if now >= *ready_at => {
+                self.is_up(now, out);
+                Some(())
+            }
+            // Not after the instant that counts, or long known.
+            Phase::Young { .. } | Phase::Running | Phase::Stopping(_) | Phase::Unknown(_) => Some(()),
+            Phase::Stopped
+            | Phase::Held
+            | Phase::Spawning
+            | Phase::Backoff { .. }
+            | Phase::Exited { .. }
+            | Phase::Fatal => None,
+        }
+    }
+
+    fn ended(
+        &mut self,
+        end: End,
+        at: Option<Duration>,
+        leftover: u32,
+        now: Duration,
+        out: &mut Vec<Action>,
+    ) -> Option<()> {
+        match &mut self.phase {
+            Phase::Young { ready_at, .. } if at.is_some_and(|at| at >= *ready_at) => {
+                // Its launcher recorded that it was up (SM-4).
+                self.is_up(now, out);
+                self.exited(end, leftover, now, out);
+            }
+            Phase::Spawning | Phase::Young { .. } => {
+                self.last = Some((end, None));
+                self.start_failed(words::too_quickly(end), now, out);
+                self.left(leftover, now, out);
+            }
+            Phase::Running => self.exited(end, leftover, now, out),
+            Phase::Stopping(Stop { stage: Stage::LeaderGone, .. }) => return None,
+            Phase::Stopping(stop) => {
+                self.last = Some((end, None));
+                if leftover == 0 {
+                    self.stop_done(now, out);
+                } else if stop.ask_group || stop.kill_group {
+                    stop.stage = Stage::LeaderGone;
+                    // With stopasgroup they were asked too and have until the deadline; else nobody will end them.
+                    if !stop.ask_group || stop.kills > 0 {
+                        stop.kill(now, out);
+                    }
+                } else {
+                    self.left(leftover, now, out);
+                    self.stop_done(now, out);
+                }
+            }
+            Phase::Unknown(Lost { leader_gone: true, .. }) => return None,
+            Phase::Unknown(_) => self.end_of_unknown(end, leftover, now, out),
+            Phase::Stopped | Phase::Held | Phase::Backoff { .. } | Phase::Exited { .. } | Phase::Fatal => return None,
+        }
+        Some(())
+    }
+
+    fn group_gone(&mut self, now: Duration, out: &mut Vec<Action>) {
+        self.leftover = 0;
+        self.cleaning = None;
+        match &self.phase {
+            Phase::Stopping(Stop { stage: Stage::LeaderGone, .. }) => self.stop_done(now, out),
+            Phase::Unknown(Lost { leader_gone: true, .. }) => {
+                let end = self.last.map_or(End::NotObserved, |(end, _)| end);
+                self.end_of_unknown(end, 0, now, out);
+            }
+            Phase::Stopping(Stop { stage: Stage::Waiting { .. } | Stage::Asked, .. })
+            | Phase::Unknown(Lost { leader_gone: false, .. })
+            | Phase::Spawning
+            | Phase::Young { .. }
+            | Phase::Running
+            | Phase::Stopped
+            | Phase::Fatal => {}
+            Phase::Held | Phase::Backoff { .. } | Phase::Exited { .. } => self.start_due(now, out),
+        }
+    }
+
+    fn kill_failed(&mut self, error: String, now: Duration, out: &mut Vec<Action>) -> Option<()> {
+        let (why, leader_gone) = match &mut self.phase {
+            // No signal was sent to these.
+            Phase::Spawning | Phase::Stopping(Stop { stage: Stage::Waiting { .. }, .. }) => return None,
+            Phase::Young { .. } | Phase::Running => (None, false),
+            Phase::Stopping(stop) => (Some(stop.why), stop.stage == Stage::LeaderGone),
+            Phase::Unknown(lost) => {
+                out.push(Action::Warn(Warning::NotSignalled(error.clone())));
+                lost.error = Some(error);
+                return Some(());
+            }
+            Phase::Stopped | Phase::Held | Phase::Backoff { .. } | Phase::Exited { .. } | Phase::Fatal => {
+                out.push(Action::Warn(Warning::NotSignalled(error)));
+                // What cannot be killed must not keep the program down for ever.
+                self.cleaning = None;
+                self.start_due(now, out);
+                return Some(());
+            }
+        };
+        self.cause = Some(error.clone());
+        self.go(Phase::Unknown(Lost { error: Some(error), why, leader_gone }), now, out);
+        Some(())
+    }
+
+    fn tick(&mut self, now: Duration, out: &mut Vec<Action>) {
+        if self.cleaning.is_some_and(|at| at <= now) {
+            out.extend([Action::CleanGroup, Action::Warn(Warning::GroupStays)]);
+            self.cleaning = Some(now.saturating_add(REPEAT));
+        }
+        match &mut self.phase {
+            Phase::Young { ready_at, checking } => {
+                if *ready_at <= now && !*checking {
+                    *checking = true;
+                    out.push(Action::CheckAlive);
+                }
+            }
+            Phase::Stopping(stop) => {
+                if stop.at.is_some_and(|at| at <= now) {
+                    stop.kill(now, out);
+                }
+            }
+            Phase::Held | Phase::Backoff { .. } | Phase::Exited { .. } => self.start_due(now, out),
+            Phase::Stopped | Phase::Spawning | Phase::Running | Phase::Fatal | Phase::Unknown(_) => {}
+        }
+    }
+
+    fn adopt(
+        &mut self,
+        pid: i32,
+        age: Duration,
+        survivor: Survivor,
+        now: Duration,
+        out: &mut Vec<Action>,
+    ) -> Option<()> {
+        match &self.phase {
+            Phase::Stopped if !self.started => {}
+            Phase::Stopped
+            | Phase::Held
+            | Phase::Spawning
+            | Phase::Young { .. }
+            | Phase::Running
+            | Phase::Backoff { .. }
+            | Phase::Stopping(_)
+            | Phase::Exited { .. }
+            | Phase::Fatal
+            | Phase::Unknown(_) => return None,
+        }
+        let began = now.saturating_sub(age);
+        (self.started, self.adopted) = (true, true);
+        (self.pid, self.began, self.spawned) = (Some(pid), Some(began), Some(began));
+        if survivor == Survivor::Leave {
+            self.go(Phase::Unknown(Lost { error: None, why: None, leader_gone: false }), now, out);
+            return Some(());
+        }
+        if age >= self.policy.startsecs {
+            self.is_up(now, out);
+        } else {
+            let ready_at = now.saturating_add(self.policy.startsecs.saturating_sub(age));
+            self.go(Phase::Young { ready_at, checking: false }, now, out);
+        }
+        if let Survivor::Stop(why) = survivor {
+            self.begin_stop(Stage::Asked, why, now, out);
+            if let Phase::Stopping(stop) = &mut self.phase {
+                stop.ask(false, now, out);
+            }
+        }
+        Some(())
+    }
+
+    fn policy_changed(&mut self, policy: Policy, now: Duration, out: &mut Vec<Action>) {
+        self.policy = policy;
+        match &self.phase {
+            // A running BACKOFF is looked at again (4.2).
+            Phase::Backoff { .. } => self.give_up_or_wait(now, out),
+            // A stop keeps its deadline, a start its startsecs; a restart that is due goes on.
+            Phase::Stopped
+            | Phase::Held
+            | Phase::Spawning
+            | Phase::Young { .. }
+            | Phase::Running
+            | Phase::Stopping(_)
+            | Phase::Exited { .. }
+            | Phase::Fatal
+            | Phase::Unknown(_) => {}
+        }
+    }
+
+    fn replaced(&mut self, policy: Policy, now: Duration, out: &mut Vec<Action>) {
+        match &self.phase {
+            Phase::Spawning if !self.shutting_down => {
+                self.begin_stop(Stage::Waiting { now: false }, StopWhy::Reload, now, out);
+            }
+            // With the old settings; the new ones are for the next run.
+            Phase::Young { .. } | Phase::Running if !self.shutting_down => {
+                self.begin_stop(Stage::Asked, StopWhy::Reload, now, out);
+                if let Phase::Stopping(stop) = &mut self.phase {
+                    stop.ask(false, now, out);
+                }
+            }
+            // A fix must cure FATAL.
+            Phase::Backoff { .. } | Phase::Fatal => {
+                self.fails = 0;
+                if policy.autostart && !self.shutting_down {
+                    self.policy = policy;
+                    return self.start(now, out);
+                }
+            }
+            // EXITED is a result, not a failure; STOPPED was somebody's wish; a stop runs to its end as it began.
+            Phase::Spawning
+            | Phase::Young { .. }
+            | Phase::Running
+            | Phase::Stopped
+            | Phase::Held
+            | Phase::Stopping(_)
+            | Phase::Exited { .. }
+            | Phase::Unknown(_) => {}
+        }
+        self.policy = policy;
+    }
+
+    // ---- what follows ----
+
+    /// Changes the phase and says so if that is another state.
+    fn go(&mut self, to: Phase, now: Duration, out: &mut Vec<Action>) {
+        let (from, stopping) = (self.state(), self.stopping_why());
+        self.phase = to;
+        let state = self.state();
+        let has_run = |state: ProcState| state.is_live() || state == ProcState::Unknown;
+        let is_end = has_run(from) && !has_run(state);
+        if from != state {
+            out.push(Action::Say(Change {
+                from,
+                to: state,
+                pid: self.pid,
+                end: self.last.filter(|_| is_end).map(|(end, _)| end),
+                expected: self.last.filter(|_| is_end).and_then(|(_, expected)| expected),
+                fails: self.fails,
+                cause: match state {
+                    ProcState::Backoff | ProcState::Fatal | ProcState::Unknown => self.cause.clone(),
+                    ProcState::Stopped
+                    | ProcState::Starting
+                    | ProcState::Running
+                    | ProcState::Stopping
+                    | ProcState::Exited => None,
+                },
+                why: match state {
+                    ProcState::Stopping | ProcState::Stopped | ProcState::Unknown => {
+                        self.stopping_why().or(stopping).or(self.stopped_by)
+                    }
+                    ProcState::Starting
+                    | ProcState::Running
+                    | ProcState::Backoff
+                    | ProcState::Exited
+                    | ProcState::Fatal => None,
+                },
+                next_in: self.next_try(now),
+            }));
+        }
+        if !has_run(state) {
+            (self.pid, self.began, self.adopted) = (None, None, false);
+            self.waiting.clear();
+        }
+    }
+
+    /// Somebody's start: all counters begin anew (T1, T2, SM-3).
+    fn start(&mut self, now: Duration, out: &mut Vec<Action>) {
+        self.fails = 0;
+        self.cause = None;
+        self.stopped_by = None;
+        if self.cleaning.is_some() {
+            self.started = true;
+            self.go(Phase::Held, now, out);
+        } else {
+            self.spawn(now, out);
+        }
+    }
+
+    /// One run. Never while another lives.
+    fn spawn(&mut self, now: Duration, out: &mut Vec<Action>) {
+        self.started = true;
+        self.spawned = Some(now);
+        self.last = None;
+        self.spawn_error = None;
+        self.go(Phase::Spawning, now, out);
+        out.push(Action::Spawn);
+    }
+
+    /// What starts by itself at this time does (T7, T10), unless its former group is not gone.
+    fn start_due(&mut self, now: Duration, out: &mut Vec<Action>) {
+        if self.cleaning.is_some() || self.shutting_down {
+            return;
+        }
+        let is_due = match &self.phase {
+            Phase::Held => true,
+            Phase::Backoff { at } => *at <= now,
+            Phase::Exited { again_at } => again_at.is_some_and(|at| at <= now),
+            Phase::Stopped
+            | Phase::Spawning
+            | Phase::Young { .. }
+            | Phase::Running
+            | Phase::Stopping(_)
+            | Phase::Fatal
+            | Phase::Unknown(_) => false,
+        };
+        if is_due {
+            self.spawn(now, out);
+        }
+    }
+
+    /// When something may start by itself that should do so at `wanted` (SM-12).
+    fn throttled(&self, wanted: Duration) -> Duration {
+        self.spawned.map_or(wanted, |spawned| wanted.max(spawned.saturating_add(self.throttle)))
+    }
+
+    /// T3, T4.
+    fn is_up(&mut self, now: Duration, out: &mut Vec<Action>) {
+        self.fails = 0;
+        self.cause = None;
+        self.go(Phase::Running, now, out);
+    }
+
+    /// T5, T6.
+    fn start_failed(&mut self, cause: String, now: Duration, out: &mut Vec<Action>) {
+        self.fails = self.fails.saturating_add(1);
+        self.cause = Some(cause);
+        let at = self.throttled(now.saturating_add(Duration::from_secs(u64::from(self.fails))));
+        self.go(Phase::Backoff { at }, now, out);
+        self.give_up_or_wait(now, out);
+        if self.shutting_down && self.state() == ProcState::Backoff {
+            self.stay_down(StopWhy::Shutdown, now, out);
+        }
+    }
+
+    /// T5b.
+    fn give_up_or_wait(&mut self, now: Duration, out: &mut Vec<Action>) {
+        if self.policy.startretries.is_some_and(|retries| self.fails > retries) {
+            self.go(Phase::Fatal, now, out);
+        }
+    }
+
+    /// T9, and T10 if it is to start again.
+    fn exited(&mut self, end: End, leftover: u32, now: Duration, out: &mut Vec<Action>) {
+        let expected = end.is_expected(&self.policy.exitcodes);
+        self.last = Some((end, Some(expected)));
+        let wanted = match self.policy.autorestart {
+            Autorestart::Always => true,
+            Autorestart::Never => false,
+            Autorestart::Unexpected => !expected,
+        };
+        let again = wanted && self.stopped_by.is_none() && !self.shutting_down;
+        let again_at = again.then(|| self.throttled(now));
+        self.go(Phase::Exited { again_at }, now, out);
+        self.left(leftover, now, out);
+        self.start_due(now, out);
+    }
+
+    /// T16.
+    fn end_of_unknown(&mut self, end: End, leftover: u32, now: Duration, out: &mut Vec<Action>) {
+        match self.stopping_why() {
+            None => self.exited(end, leftover, now, out),
+            Some(why) => {
+                self.last = Some((end, None));
+                self.left(leftover, now, out);
+                self.down(why, now, out);
+            }
+        }
+    }
+
+    /// T12.
+    fn begin_stop(&mut self, stage: Stage, why: StopWhy, now: Duration, out: &mut Vec<Action>) {
+        self.stopped_by = (!why.starts_again()).then_some(why);
+        self.go(Phase::Stopping(Stop { stage, ..Stop::of(&self.policy, why) }), now, out);
+    }
+
+    /// T13.
+    fn stop_done(&mut self, now: Duration, out: &mut Vec<Action>) {
+        let why = self.stopping_why().unwrap_or(StopWhy::Operator);
+        self.down(why, now, out);
+    }
+
+    /// STOPPED, and up again if that was the reason.
+    fn down(&mut self, why: StopWhy, now: Duration, out: &mut Vec<Action>) {
+        self.fails = 0;
+        self.go(Phase::Stopped, now, out);
+        if why.starts_again() && !self.shutting_down {
+            self.start(now, out);
+        }
+    }
+
+    /// Something that waited for its next start does not wait any more (T8, T11).
+    fn stay_down(&mut self, why: StopWhy, now: Duration, out: &mut Vec<Action>) {
+        self.fails = 0;
+        self.stopped_by = (!why.starts_again()).then_some(why);
+        self.go(Phase::Stopped, now, out);
+    }
+
+    /// Members of the group of a run that ended by itself (STOP-3).
+    fn left(&mut self, leftover: u32, now: Duration, out: &mut Vec<Action>) {
+        if leftover == 0 {
+            return;
+        }
+        self.leftover = self.leftover.saturating_add(leftover);
+        out.push(Action::Warn(Warning::Leftover(leftover)));
+        if self.policy.killasgroup || self.policy.stopasgroup {
+            self.cleaning = Some(now.saturating_add(REPEAT));
+            out.push(Action::CleanGroup);
+        }
+    }
+
+    fn send_waiting(&mut self, out: &mut Vec<Action>) {
+        out.extend(self.waiting.drain(..).map(|(signal, group)| Action::Signal { signal, group }));
+    }
+}
