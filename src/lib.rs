@@ -30,6 +30,7 @@ pub mod model {
     pub mod truth;
     pub mod upid;
     pub mod watch;
+    pub mod wire;
 }
 
 /// The outside world: each file owns one thing of it.

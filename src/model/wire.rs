@@ -1,0 +1,602 @@
+//! What is said over the socket of the supervisor: requests and responses, one JSON object a line.
+//!
+//! Everything here is total: whatever bytes a client sends, the answer is a request or an error that says what is wrong
+//! with it. Nothing here reads or writes a socket.
+
+mod events;
+
+mod lines;
+mod request;
+mod select;
+mod strict;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value, json};
+
+pub use events::{EventFilter, EventKind, Notice, StateNotice, Subscriber};
+pub use lines::{Line, LineReader};
+pub use request::{Auth, COMMANDS, Channel, Command, Kind, Last, PidOf, ReloadOf, Request, SignalTo, Targets, near};
+pub use select::{Entry, Selection, full_name, select};
+pub use strict::BadJson;
+
+use super::{machine::Refusal, program::ProcState};
+
+/// The version of this protocol, in the answer to `version` (CTL-6).
+pub const PROTOCOL: u64 = 1;
+
+/// Bytes of a line at the most, its end not counted (NET-3). A request that names a thousand processes is far below it.
+pub const MAX_LINE: usize = 1 << 20;
+
+/// The message of a name that no process has.
+pub const NO_PROCESS: &str = "no such process";
+/// The message of a name that no group has.
+pub const NO_GROUP: &str = "no such group";
+/// The message of a name that no program has.
+pub const NO_PROGRAM: &str = "no such program";
+
+/// What went wrong, in one word for programs (3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// The request is malformed.
+    BadRequest,
+    /// No such command.
+    BadCommand,
+    /// No such target, or not for this command.
+    BadTarget,
+    /// No such program, group or process.
+    BadName,
+    /// More than one process is meant.
+    Ambiguous,
+    /// No such signal.
+    BadSignal,
+    /// An argument that the command does not take, or not this way.
+    BadArgument,
+    /// The command's file, or the log, does not exist.
+    NoFile,
+    /// The command's file is not executable.
+    NotExecutable,
+    /// It is up already.
+    AlreadyStarted,
+    /// It is down.
+    NotRunning,
+    /// It is being stopped.
+    Stopping,
+    /// It could not be started.
+    SpawnError,
+    /// It ended before it was up.
+    AbnormalTermination,
+    /// Anything else that did not work.
+    Failed,
+    /// The group is active already.
+    AlreadyAdded,
+    /// It cannot be removed while it is up.
+    StillRunning,
+    /// The configuration cannot be read.
+    CantReread,
+    /// The supervisor ends.
+    ShuttingDown,
+    /// Credentials are missing or wrong.
+    Unauthorized,
+    /// This peer is not let in.
+    Forbidden,
+    /// The line is too long.
+    TooLarge,
+    /// The time given has passed; the operation goes on.
+    Timeout,
+    /// Known, and not supported.
+    Unsupported,
+    /// The database did not take it.
+    DbError,
+}
+
+impl Code {
+    /// All of them.
+    pub const ALL: [Code; 25] = [
+        Code::BadRequest,
+        Code::BadCommand,
+        Code::BadTarget,
+        Code::BadName,
+        Code::Ambiguous,
+        Code::BadSignal,
+        Code::BadArgument,
+        Code::NoFile,
+        Code::NotExecutable,
+        Code::AlreadyStarted,
+        Code::NotRunning,
+        Code::Stopping,
+        Code::SpawnError,
+        Code::AbnormalTermination,
+        Code::Failed,
+        Code::AlreadyAdded,
+        Code::StillRunning,
+        Code::CantReread,
+        Code::ShuttingDown,
+        Code::Unauthorized,
+        Code::Forbidden,
+        Code::TooLarge,
+        Code::Timeout,
+        Code::Unsupported,
+        Code::DbError,
+    ];
+
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Code::BadRequest => "BAD_REQUEST",
+            Code::BadCommand => "BAD_COMMAND",
+            Code::BadTarget => "BAD_TARGET",
+            Code::BadName => "BAD_NAME",
+            Code::Ambiguous => "AMBIGUOUS",
+            Code::BadSignal => "BAD_SIGNAL",
+            Code::BadArgument => "BAD_ARGUMENT",
+            Code::NoFile => "NO_FILE",
+            Code::NotExecutable => "NOT_EXECUTABLE",
+            Code::AlreadyStarted => "ALREADY_STARTED",
+            Code::NotRunning => "NOT_RUNNING",
+            Code::Stopping => "STOPPING",
+            Code::SpawnError => "SPAWN_ERROR",
+            Code::AbnormalTermination => "ABNORMAL_TERMINATION",
+            Code::Failed => "FAILED",
+            Code::AlreadyAdded => "ALREADY_ADDED",
+            Code::StillRunning => "STILL_RUNNING",
+            Code::CantReread => "CANT_REREAD",
+            Code::ShuttingDown => "SHUTTING_DOWN",
+            Code::Unauthorized => "UNAUTHORIZED",
+            Code::Forbidden => "FORBIDDEN",
+            Code::TooLarge => "TOO_LARGE",
+            Code::Timeout => "TIMEOUT",
+            Code::Unsupported => "UNSUPPORTED",
+            Code::DbError => "DB_ERROR",
+        }
+    }
+
+    /// The status that goes with it (3.2).
+    pub fn status(self) -> u16 {
+        match self {
+            Code::BadRequest | Code::BadCommand | Code::BadTarget | Code::BadSignal | Code::BadArgument => 400,
+            Code::Unauthorized => 401,
+            Code::Forbidden => 403,
+            Code::BadName | Code::NoFile => 404,
+            Code::AlreadyStarted
+            | Code::NotRunning
+            | Code::Stopping
+            | Code::StillRunning
+            | Code::AlreadyAdded
+            | Code::Ambiguous => 409,
+            Code::TooLarge => 413,
+            Code::CantReread | Code::NotExecutable => 422,
+            Code::SpawnError | Code::AbnormalTermination | Code::Failed | Code::DbError => 500,
+            Code::Unsupported => 501,
+            Code::ShuttingDown => 503,
+            Code::Timeout => 504,
+        }
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    /// A word that we do not know counts as FAILED: it comes from a newer supervisor, and the message says the rest.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Code, D::Error> {
+        let word = String::deserialize(from)?;
+        Ok(Code::ALL.into_iter().find(|code| code.as_str() == word).unwrap_or(Code::Failed))
+    }
+}
+
+impl From<Refusal> for Code {
+    fn from(refusal: Refusal) -> Code {
+        match refusal {
+            Refusal::AlreadyStarted => Code::AlreadyStarted,
+            Refusal::NotRunning => Code::NotRunning,
+            Refusal::Stopping => Code::Stopping,
+            Refusal::Unknown => Code::Failed,
+            Refusal::ShuttingDown => Code::ShuttingDown,
+        }
+    }
+}
+
+/// The `error` of a response.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WireError {
+    /// For programs.
+    pub code: Code,
+    /// For people.
+    #[serde(default)]
+    pub message: String,
+    /// What it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// More: candidates, all errors of a configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<Value>,
+}
+
+impl WireError {
+    /// Without a name and details.
+    pub fn new(code: Code, message: impl Into<String>) -> WireError {
+        WireError { code, message: message.into(), name: None, details: vec![] }
+    }
+
+    /// About this name.
+    pub fn about(self, name: impl Into<String>) -> WireError {
+        WireError { name: Some(name.into()), ..self }
+    }
+}
+
+/// One response: a status, and a content or an error.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Response {
+    /// As in HTTP (3.2).
+    pub status: u16,
+    /// What was asked for. Beside an error only where the time ran out (504): the state at present.
+    pub content: Option<Value>,
+    /// What went wrong.
+    pub error: Option<WireError>,
+    /// The `id` of the request, as it was given.
+    pub id: Option<Value>,
+}
+
+/// A line that is no response.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadResponse {
+    /// No JSON.
+    #[error("not a response: {0}")]
+    Json(#[from] BadJson),
+    /// JSON of another form.
+    #[error("not a response of a supervisor")]
+    Form,
+}
+
+impl Response {
+    /// Done (200).
+    pub fn done(content: Value) -> Response {
+        Response { status: 200, content: Some(content), error: None, id: None }
+    }
+
+    /// Accepted, and not waited for (202).
+    pub fn accepted(content: Value) -> Response {
+        Response { status: 202, ..Response::done(content) }
+    }
+
+    /// It did not work; the status is that of the code.
+    pub fn failed(error: WireError) -> Response {
+        Response { status: error.code.status(), content: None, error: Some(error), id: None }
+    }
+
+    /// The time given has passed; `content` is the state at present.
+    pub fn timed_out(content: Value) -> Response {
+        let error = WireError::new(Code::Timeout, "timed out; the operation goes on");
+        Response { content: Some(content), ..Response::failed(error) }
+    }
+
+    /// The results for several processes, in the order of their names. `single`: exactly one process was asked for by its
+    /// name, so that its failure is the failure of the whole.
+    pub fn results(mut items: Vec<ResultItem>, single: bool) -> Response {
+        items.sort_by(|a, b| (&a.group, &a.name).cmp(&(&b.group, &b.name)));
+        if let ([item], true) = (&items[..], single)
+            && let Some(code) = item.code
+        {
+            let error = WireError::new(code, item.message.clone()).about(item.full_name());
+            let content = item.process.as_ref().filter(|_| code == Code::Timeout).map(|_| json!({"results": items}));
+            return Response { content, ..Response::failed(error) };
+        }
+        let is_good = |item: &ResultItem| item.status < 300;
+        let status = if !items.iter().all(is_good) {
+            207
+        } else if items.iter().any(|item| item.status == 202) {
+            202
+        } else {
+            200
+        };
+        Response { status, ..Response::done(json!({"results": items})) }
+    }
+
+    /// The same with the `id` of its request.
+    pub fn with_id(self, id: Option<Value>) -> Response {
+        Response { id, ..self }
+    }
+
+    /// Whether everything was done or accepted.
+    pub fn is_good(&self) -> bool {
+        self.status < 300 && self.status != 207
+    }
+
+    /// As one line, without its end.
+    pub fn to_line(&self) -> String {
+        let mut map = Map::new();
+        map.insert("status".into(), self.status.into());
+        if let Some(content) = &self.content {
+            map.insert("content".into(), content.clone());
+        }
+        if let Some(error) = &self.error {
+            map.insert("error".into(), serde_json::to_value(error).unwrap_or_default());
+        }
+        if let Some(id) = &self.id {
+            map.insert("id".into(), id.clone());
+        }
+        Value::Object(map).to_string()
+    }
+
+    /// From one line. Keys that we do not know are passed over: they come from a newer supervisor.
+    ///
+    /// # Errors
+    /// Not JSON, or not of this form.
+    pub fn parse(line: &[u8]) -> Result<Response, BadResponse> {
+        let Value::Object(mut map) = strict::parse(line)? else { return Err(BadResponse::Form) };
+        let status = map.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
+        let error = match map.shift_remove("error") {
+            None => None,
+            Some(error) => Some(serde_json::from_value(error).map_err(|_| BadResponse::Form)?),
+        };
+        Ok(Response {
+            status: status.ok_or(BadResponse::Form)?,
+            content: map.shift_remove("content"),
+            error,
+            id: map.shift_remove("id"),
+        })
+    }
+
+    /// The results in its content; none if it has none, or of another form.
+    pub fn items(&self) -> Vec<ResultItem> {
+        let items = self.content.as_ref().and_then(|content| content.get("results"));
+        items.and_then(|items| Deserialize::deserialize(items).ok()).unwrap_or_default()
+    }
+
+    /// The processes in its content; none if it has none, or of another form.
+    pub fn processes(&self) -> Vec<ProcessInfo> {
+        let processes = self.content.as_ref().and_then(|content| content.get("processes"));
+        processes.and_then(|processes| Deserialize::deserialize(processes).ok()).unwrap_or_default()
+    }
+}
+
+/// The result for one process, or for one name that means none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResultItem {
+    /// Its group; empty for a name that means no process.
+    #[serde(default)]
+    pub group: String,
+    /// Its name, or what was asked for.
+    pub name: String,
+    /// As of a response of its own.
+    pub status: u16,
+    /// What went wrong.
+    #[serde(default)]
+    pub code: Option<Code>,
+    /// What went wrong, or what else there is to say, for people.
+    #[serde(default)]
+    pub message: String,
+    /// How it is now.
+    #[serde(default)]
+    pub process: Option<ProcessInfo>,
+}
+
+impl ResultItem {
+    /// It was done.
+    pub fn done(group: impl Into<String>, name: impl Into<String>) -> ResultItem {
+        let (group, name) = (group.into(), name.into());
+        ResultItem { group, name, status: 200, code: None, message: String::new(), process: None }
+    }
+
+    /// It was not.
+    pub fn failed(
+        group: impl Into<String>,
+        name: impl Into<String>,
+        code: Code,
+        message: impl Into<String>,
+    ) -> ResultItem {
+        let (status, message) = (code.status(), message.into());
+        ResultItem { status, code: Some(code), message, ..ResultItem::done(group, name) }
+    }
+
+    /// The name for people: with its group unless that is called the same.
+    pub fn full_name(&self) -> String {
+        full_name(&self.group, &self.name)
+    }
+}
+
+/// All that is told of one process (3.2). Values of its environment never are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessInfo {
+    /// Its group.
+    pub group: String,
+    /// Its name.
+    pub name: String,
+    /// The program that it is an instance of.
+    pub program: String,
+    /// Which instance.
+    pub process_num: u32,
+    /// What it is doing.
+    #[serde(with = "state_word")]
+    pub state: ProcState,
+    /// The same as a number.
+    pub statecode: u16,
+    /// The same in words.
+    pub description: String,
+    /// Process id; 0 if it has none.
+    pub pid: i32,
+    /// The task of its run, or of its last one.
+    pub task_id: Option<i64>,
+    /// When it was started, unix seconds; 0 if it was not.
+    pub start: i64,
+    /// When it ended, unix seconds; 0 if it has not.
+    pub stop: i64,
+    /// When this was said, unix seconds.
+    pub now: i64,
+    /// Whole seconds of its life, by a clock that nobody sets.
+    pub uptime: u64,
+    /// What it exited with.
+    pub exit_code: Option<i32>,
+    /// The name of the signal that ended it.
+    pub exit_signal: Option<String>,
+    /// Whether that left a core file.
+    pub core: bool,
+    /// Whether its end was expected.
+    pub expected: Option<bool>,
+    /// Why it was not executed.
+    pub spawn_error: Option<String>,
+    /// Failed starts in a row.
+    pub fails: u32,
+    /// How many starts may fail after the first one; null: any number.
+    pub startretries: Option<u32>,
+    /// Whole seconds until it starts by itself, rounded up.
+    pub next_try: Option<u64>,
+    /// Processes of the groups of its ended runs that still live.
+    pub leftover: u32,
+    /// Whether its run was begun by a former supervisor.
+    pub adopted: bool,
+    /// Where its output goes.
+    pub stdout_log: Option<String>,
+    /// Where its messages go.
+    pub stderr_log: Option<String>,
+    /// Whether its configuration on disk is another one.
+    pub config_changed: bool,
+}
+
+impl ProcessInfo {
+    /// The name for people: with its group unless that is called the same.
+    pub fn full_name(&self) -> String {
+        full_name(&self.group, &self.name)
+    }
+}
+
+/// A state as its word.
+mod state_word {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use super::ProcState;
+
+    pub fn serialize<S: Serializer>(state: &ProcState, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(state.as_str())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ProcState, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A process that runs.
+    pub(crate) fn process(group: &str, name: &str, state: ProcState) -> ProcessInfo {
+        ProcessInfo {
+            group: group.into(),
+            name: name.into(),
+            program: name.into(),
+            process_num: 0,
+            state,
+            statecode: state.code(),
+            description: "pid 7, uptime 0:00:07".into(),
+            pid: 7,
+            task_id: Some(12),
+            start: 1_700_000_000,
+            stop: 0,
+            now: 1_700_000_007,
+            uptime: 7,
+            exit_code: None,
+            exit_signal: None,
+            core: false,
+            expected: None,
+            spawn_error: None,
+            fails: 0,
+            startretries: Some(3),
+            next_try: None,
+            leftover: 0,
+            adopted: false,
+            stdout_log: Some("/tmp/web.stdout".into()),
+            stderr_log: None,
+            config_changed: false,
+        }
+    }
+
+    #[test]
+    fn each_code_has_its_word_and_status() {
+        let words: std::collections::BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(words.len(), Code::ALL.len());
+        for code in Code::ALL {
+            let json = serde_json::to_string(&code).unwrap();
+            assert_eq!(serde_json::from_str::<Code>(&json).unwrap(), code);
+            assert!((400..600).contains(&code.status()));
+        }
+        assert_eq!(serde_json::from_str::<Code>("\"NEW_WORD\"").unwrap(), Code::Failed);
+        let statuses = |status| Code::ALL.iter().filter(|code| code.status() == status).count();
+        assert_eq!([400, 404, 409, 422, 500].map(statuses), [5, 2, 6, 2, 4]);
+    }
+
+    #[test]
+    fn a_response_is_one_line_in_the_order_of_the_specification() {
+        let done = Response::done(json!({"pid": 7})).with_id(Some(json!("a")));
+        assert_eq!(done.to_line(), r#"{"status":200,"content":{"pid":7},"id":"a"}"#);
+        let error = WireError::new(Code::NotRunning, "not running").about("web");
+        let line = r#"{"status":409,"error":{"code":"NOT_RUNNING","message":"not running","name":"web"}}"#;
+        assert_eq!(Response::failed(error).to_line(), line);
+        assert!(Response::timed_out(json!({})).content.is_some(), "504 says the state at present");
+        assert!(!Response::done(json!("a\nb")).to_line().contains('\n'));
+    }
+
+    #[test]
+    fn what_is_no_response_is_an_error() {
+        for line in ["", "{", "[]", "{}", r#"{"status":"ok"}"#, r#"{"status":99999}"#, r#"{"status":1,"error":3}"#] {
+            assert!(Response::parse(line.as_bytes()).is_err(), "{line}");
+        }
+        assert!(Response::parse(br#"{"status":200,"content":1,"new":2}"#).is_ok(), "of a newer supervisor");
+    }
+
+    #[test]
+    fn results_are_sorted_and_their_status_is_that_of_all() {
+        let done = |name| ResultItem::done("g", name);
+        let failed = |name| ResultItem::failed("g", name, Code::NotRunning, "not running");
+        let both = Response::results(vec![done("b"), failed("a")], false);
+        assert_eq!((both.status, both.is_good()), (207, false));
+        assert_eq!(both.items().iter().map(ResultItem::full_name).collect::<Vec<_>>(), ["g:a", "g:b"]);
+        assert_eq!(Response::results(vec![done("b"), done("a")], false).status, 200);
+        let accepted = ResultItem { status: 202, ..done("b") };
+        assert_eq!(Response::results(vec![done("a"), accepted], false).status, 202);
+        assert_eq!(Response::results(vec![], false).status, 200, "nothing was to be done");
+        assert_eq!(Response::results(vec![failed("a")], false).status, 207, "one of several that were asked for");
+        let single = Response::results(vec![failed("a")], true);
+        assert_eq!((single.status, single.error.unwrap().name.as_deref()), (409, Some("g:a")));
+    }
+
+    #[test]
+    fn a_process_tells_what_the_specification_lists() {
+        let value = serde_json::to_value(process("web", "web", ProcState::Running)).unwrap();
+        let keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        let listed = "group name program process_num state statecode description pid task_id start stop now uptime \
+                      exit_code exit_signal core expected spawn_error fails startretries next_try leftover adopted \
+                      stdout_log stderr_log config_changed";
+        assert_eq!(keys, listed.split_whitespace().collect::<Vec<_>>());
+        assert_eq!((&value["state"], &value["statecode"]), (&json!("RUNNING"), &json!(20)));
+    }
+
+    proptest! {
+        #[test]
+        fn a_response_reads_as_it_was_written(
+            status in 100..600_u16, text in any::<String>(), name in proptest::option::of(".{0,9}"), number in any::<i64>(),
+            code in proptest::sample::select(Code::ALL.to_vec()), has_content: bool, has_error: bool, has_id: bool,
+        ) {
+            let details = vec![json!(text), json!(number)];
+            let error = WireError { code, message: text.clone(), name, details };
+            let content = json!({"results": [ResultItem::failed("g", &text, code, &text)], "n": number});
+            let response = Response {
+                status,
+                content: has_content.then_some(content),
+                error: has_error.then_some(error),
+                id: has_id.then(|| json!(text)),
+            };
+            prop_assert_eq!(Response::parse(response.to_line().as_bytes()).unwrap(), response);
+        }
+
+        #[test]
+        fn any_bytes_are_a_response_or_an_error(bytes in any::<Vec<u8>>()) {
+            let _ = Response::parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Which processes a name means (REQ-4).
+
+use std::collections::BTreeSet;
+
+use super::{Code, Kind, NO_GROUP, NO_PROCESS, NO_PROGRAM, ResultItem, Targets};
+
+/// One process, as names find it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// Its group.
+    pub group: String,
+    /// Its program.
+    pub program: String,
+    /// Its own name.
+    pub process: String,
+}
+
+impl Entry {
+    /// The name for people.
+    pub fn full_name(&self) -> String {
+        full_name(&self.group, &self.process)
+    }
+}
+
+/// `group:process`, or one word if both are the same (CTL-2).
+pub fn full_name(group: &str, process: &str) -> String {
+    if group == process || group.is_empty() { process.to_owned() } else { format!("{group}:{process}") }
+}
+
+/// What the names of a request mean.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Selection {
+    /// Places in the catalog, each once, in the order of groups and names.
+    pub found: Vec<usize>,
+    /// A result for each name that means nothing, or too much, in the order in which they were given.
+    pub failed: Vec<ResultItem>,
+    /// Exactly one process was asked for by its name, with no wildcard: its failure is the failure of the whole.
+    pub is_single: bool,
+}
+
+/// The processes that are meant.
+pub fn select(targets: &Targets, catalog: &[Entry]) -> Selection {
+    let (mut found, mut failed) = (BTreeSet::new(), Vec::new());
+    let mut is_single = false;
+    match targets {
+        Targets::All => found.extend(0..catalog.len()),
+        Targets::Named { kind, names } => {
+            for name in names {
+                match one(*kind, name, catalog) {
+                    Ok(places) => found.extend(places),
+                    Err(Miss::None(message)) => failed.push(ResultItem::failed("", name, Code::BadName, message)),
+                    Err(Miss::Several(names)) => {
+                        let message = format!("ambiguous: {}", names.join(", "));
+                        failed.push(ResultItem::failed("", name, Code::Ambiguous, message));
+                    }
+                }
+            }
+            let plain = names.len() == 1 && names.iter().all(|name| !is_wild(name)) && *kind != Kind::Group;
+            is_single = plain && found.len() + failed.len() == 1;
+        }
+    }
+    let mut found: Vec<usize> = found.into_iter().collect();
+    found.sort_by_key(|&place| catalog.get(place).map(|entry| (&entry.group, &entry.process)));
+    Selection { found, failed, is_single }
+}
+
+/// Why a name means no processes.
+enum Miss {
+    None(&'static str),
+    /// It may mean any of these.
+    Several(Vec<String>),
+}
+
+fn is_wild(name: &str) -> bool {
+    name.ends_with(':') || name.contains(['*', '?'])
+}
+
+fn one(kind: Kind, name: &str, catalog: &[Entry]) -> Result<Vec<usize>, Miss> {
+    match kind {
+        Kind::Process => process(name, catalog),
+        Kind::Program => match name.split_once(':') {
+            Some((group, program)) if !is_wild(name) => {
+                some(places(catalog, |entry| entry.group == group && entry.program == program), NO_PROGRAM)
+            }
+            Some(_) | None => some(places(catalog, |entry| glob(name, &entry.program)), NO_PROGRAM),
+        },
+        Kind::Group => {
+            let group = name.strip_suffix(":*").or_else(|| name.strip_suffix(':')).unwrap_or(name);
+            some(places(catalog, |entry| glob(group, &entry.group)), NO_GROUP)
+        }
+    }
+}
+
+fn process(name: &str, catalog: &[Entry]) -> Result<Vec<usize>, Miss> {
+    if let Some(group) = name.strip_suffix(":*").or_else(|| name.strip_suffix(':')) {
+        return some(places(catalog, |entry| glob(group, &entry.group)), NO_GROUP);
+    }
+    if is_wild(name) {
+        // A pattern without a group is for the bare names too.
+        let bare = !name.contains(':');
+        let matches = |entry: &Entry| {
+            glob(name, &format!("{}:{}", entry.group, entry.process)) || bare && glob(name, &entry.process)
+        };
+        return some(places(catalog, matches), NO_PROCESS);
+    }
+    if let Some((group, name)) = name.split_once(':') {
+        let members: Vec<usize> = places(catalog, |entry| entry.group == group);
+        if members.is_empty() {
+            return Err(Miss::None(NO_GROUP));
+        }
+        let own = places(catalog, |entry| entry.group == group && entry.process == name);
+        if !own.is_empty() {
+            return Ok(own);
+        }
+        return some(places(catalog, |entry| entry.group == group && entry.program == name), NO_PROCESS);
+    }
+    let program = places(catalog, |entry| entry.program == name);
+    let own = places(catalog, |entry| entry.process == name);
+    let several = |places: &[usize]| {
+        Err(Miss::Several(places.iter().filter_map(|&place| catalog.get(place)).map(Entry::full_name).collect()))
+    };
+    match (&program[..], &own[..]) {
+        // The process of that program, or another one that is called like it.
+        (program, own) if own.iter().any(|place| !program.contains(place)) => {
+            let mut all: Vec<usize> = program.iter().chain(own).copied().collect();
+            all.sort_unstable();
+            all.dedup();
+            if all.len() == 1 { Ok(all) } else { several(&all) }
+        }
+        ([], []) => Err(Miss::None(NO_PROCESS)),
+        (program, _) => Ok(program.to_vec()),
+    }
+}
+
+fn places(catalog: &[Entry], is_meant: impl Fn(&Entry) -> bool) -> Vec<usize> {
+    catalog.iter().enumerate().filter(|(_, entry)| is_meant(entry)).map(|(place, _)| place).collect()
+}
+
+fn some(places: Vec<usize>, message: &'static str) -> Result<Vec<usize>, Miss> {
+    if places.is_empty() { Err(Miss::None(message)) } else { Ok(places) }
+}
+
+/// Whether a text matches a pattern of `*` (any letters) and `?` (one letter).
+fn glob(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t) = (0, 0);
+    // The last star and how much of the text it took; only that one is ever tried again, so this ends soon.
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(&c) if c == '?' || text.get(t) == Some(&c) => (p, t) = (p + 1, t + 1),
+            Some(_) | None => match star {
+                Some((at, taken)) => {
+                    star = Some((at, taken + 1));
+                    (p, t) = (at + 1, taken + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.iter().skip(p).all(|&c| c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn catalog() -> Vec<Entry> {
+        let entry = |group: &str, program: &str, process: &str| Entry {
+            group: group.into(),
+            program: program.into(),
+            process: process.into(),
+        };
+        vec![
+            entry("web", "web", "web"),
+            entry("work", "worker", "worker_01"),
+            entry("work", "worker", "worker_00"),
+            entry("work", "mail", "mail"),
+            entry("old", "mail2", "cron"),
+            entry("new", "cron", "cron2"),
+            entry("a", "x", "twin"),
+            entry("b", "y", "twin"),
+        ]
+    }
+
+    fn chosen(kind: Kind, names: &[&str]) -> Result<Vec<String>, String> {
+        let targets = Targets::Named { kind, names: names.iter().map(|name| (*name).to_owned()).collect() };
+        let catalog = catalog();
+        let selection = select(&targets, &catalog);
+        match selection.failed.first() {
+            None => Ok(selection.found.iter().map(|&place| catalog[place].full_name()).collect()),
+            Some(item) => Err(format!("{} {} {}", item.status, item.name, item.message)),
+        }
+    }
+
+    #[test]
+    fn req4_the_syntax_of_names() {
+        for (name, meant) in [
+            ("web", &["web"][..]),
+            ("web:web", &["web"]),
+            ("worker", &["work:worker_00", "work:worker_01"]),
+            ("worker_01", &["work:worker_01"]),
+            ("work:worker_01", &["work:worker_01"]),
+            ("work:worker", &["work:worker_00", "work:worker_01"]),
+            ("work:*", &["work:mail", "work:worker_00", "work:worker_01"]),
+            ("work:", &["work:mail", "work:worker_00", "work:worker_01"]),
+            ("mail", &["work:mail"]),
+            ("w*:*", &["web", "work:mail", "work:worker_00", "work:worker_01"]),
+            ("work:w*", &["work:worker_00", "work:worker_01"]),
+            ("worker_0?", &["work:worker_00", "work:worker_01"]),
+            ("?eb", &["web"]),
+            ("*mail", &["work:mail"]),
+        ] {
+            assert_eq!(chosen(Kind::Process, &[name]).unwrap(), meant, "{name}");
+        }
+        assert_eq!(chosen(Kind::Process, &["*"]).unwrap().len(), catalog().len());
+    }
+
+    #[test]
+    fn what_means_nothing_is_not_found() {
+        for (name, message) in [
+            ("nope", "404 nope no such process"),
+            ("work", "404 work no such process"),
+            ("nope:web", "404 nope:web no such group"),
+            ("nope:*", "404 nope:* no such group"),
+            ("nope:", "404 nope: no such group"),
+            ("work:nope", "404 work:nope no such process"),
+            ("n*pe", "404 n*pe no such process"),
+            (":", "404 : no such group"),
+            ("web:web:web", "404 web:web:web no such process"),
+        ] {
+            assert_eq!(chosen(Kind::Process, &[name]).unwrap_err(), message);
+        }
+    }
+
+    #[test]
+    fn a_name_that_may_be_either_is_ambiguous() {
+        let either = chosen(Kind::Process, &["cron"]).unwrap_err();
+        assert_eq!(either, "409 cron ambiguous: old:cron, new:cron2", "a program, and a process of another one");
+        assert_eq!(chosen(Kind::Process, &["twin"]).unwrap_err(), "409 twin ambiguous: a:twin, b:twin");
+        assert_eq!(chosen(Kind::Process, &["a:twin"]).unwrap(), ["a:twin"]);
+        assert_eq!(chosen(Kind::Program, &["cron"]).unwrap(), ["new:cron2"]);
+    }
+
+    #[test]
+    fn programs_and_groups_have_their_own_names() {
+        assert_eq!(chosen(Kind::Program, &["worker"]).unwrap().len(), 2);
+        assert_eq!(chosen(Kind::Program, &["work:worker"]).unwrap().len(), 2);
+        assert_eq!(chosen(Kind::Program, &["w*"]).unwrap().len(), 3);
+        assert_eq!(chosen(Kind::Program, &["worker_00"]).unwrap_err(), "404 worker_00 no such program");
+        for name in ["work", "work:*", "work:", "wor?"] {
+            assert_eq!(chosen(Kind::Group, &[name]).unwrap().len(), 3, "{name}");
+        }
+        assert_eq!(chosen(Kind::Group, &["worker"]).unwrap_err(), "404 worker no such group");
+    }
+
+    #[test]
+    fn each_process_is_meant_once_and_a_single_one_is_known() {
+        let catalog = catalog();
+        let selection = select(&Targets::processes(["work:*", "mail", "nope", "worker"]), &catalog);
+        assert_eq!((selection.found, selection.failed.len(), selection.is_single), (vec![3, 2, 1], 1, false));
+        let single = |name: &str| select(&Targets::processes([name]), &catalog).is_single;
+        assert_eq!(["web", "work:mail", "nope"].map(single), [true; 3]);
+        assert_eq!(["worker", "web:*", "w?b", "nope:*"].map(single), [false; 4]);
+        let all = select(&Targets::All, &catalog);
+        assert_eq!((all.found.len(), all.is_single), (catalog.len(), false));
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_means_something_or_fails(
+            name in "[a-c:*?é]{0,8}", kind in proptest::sample::select(vec![Kind::Program, Kind::Process, Kind::Group]),
+        ) {
+            let catalog = catalog();
+            let selection = select(&Targets::Named { kind, names: vec![name] }, &catalog);
+            prop_assert!(selection.found.is_empty() != selection.failed.is_empty());
+            prop_assert!(selection.found.iter().all(|&place| place < catalog.len()));
+        }
+
+        #[test]
+        fn a_glob_matches_as_the_plain_rule_says(pattern in "[ab*?]{0,6}", text in "[ab]{0,6}") {
+            fn plain(pattern: &[u8], text: &[u8]) -> bool {
+                match (pattern.split_first(), text.split_first()) {
+                    (None, None) => true,
+                    (Some((b'*', rest)), _) => {
+                        plain(rest, text) || text.split_first().is_some_and(|(_, text)| plain(pattern, text))
+                    }
+                    (Some((b'?', pattern)), Some((_, text))) => plain(pattern, text),
+                    (Some((p, pattern)), Some((t, text))) => p == t && plain(pattern, text),
+                    (_, _) => false,
+                }
+            }
+            prop_assert_eq!(glob(&pattern, &text), plain(pattern.as_bytes(), text.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_hostile_glob_ends_soon() {
+        assert!(!glob(&"*a".repeat(2_000), &"a".repeat(1_999)));
+    }
+}
