@@ -15,6 +15,7 @@ pub mod model {
     pub mod ansi;
     pub mod carrier;
     pub mod config;
+    pub mod ctl;
     pub mod export;
     pub mod feedback;
     pub mod log;

@@ -295,6 +295,28 @@ impl Response {
         Response { status, ..Response::done(json!({"results": items})) }
     }
 
+    /// The answer to `status`: the processes that are known, in the order of groups and names; where some of the names
+    /// mean nothing 207 with a result for each of those, where all of them do their failure (3.3).
+    pub fn status(daemon: Value, processes: &[ProcessInfo], failed: Vec<ResultItem>) -> Response {
+        if let (Some(first), true) = (failed.first(), processes.is_empty()) {
+            let names: Vec<String> = failed.iter().map(ResultItem::full_name).collect();
+            let message = format!("{}: {}", first.message, names.join(", "));
+            let details = failed.iter().filter_map(|item| serde_json::to_value(item).ok()).collect();
+            let error = WireError::new(first.code.unwrap_or(Code::BadName), message);
+            return Response::failed(WireError { details, ..error });
+        }
+        let mut sorted: Vec<&ProcessInfo> = processes.iter().collect();
+        sorted.sort_by(|a, b| (&a.group, &a.name).cmp(&(&b.group, &b.name)));
+        let mut content = json!({"daemon": daemon, "processes": sorted});
+        if failed.is_empty() {
+            return Response::done(content);
+        }
+        if let Value::Object(map) = &mut content {
+            map.insert("results".into(), json!(failed));
+        }
+        Response { status: 207, ..Response::done(content) }
+    }
+
     /// The same with the `id` of its request.
     pub fn with_id(self, id: Option<Value>) -> Response {
         Response { id, ..self }

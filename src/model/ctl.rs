@@ -1,0 +1,696 @@
+//! The client of the supervisor: which lines a response gives, and which exit code (3.4).
+//!
+//! Pure: it gets responses and gives text. What came over the socket reaches no terminal raw.
+
+use serde_json::Value;
+
+use super::{
+    program::ProcState,
+    wire::{Code, Command, NO_GROUP, PROTOCOL, PidOf, ProcessInfo, Response, ResultItem, WireError},
+};
+
+/// The exit codes of the client (CTL-4); the worst of several is the greatest.
+pub mod exit {
+    /// Done, or it was so already.
+    pub const OK: u8 = 0;
+    /// It failed.
+    pub const FAILED: u8 = 1;
+    /// Wrong operands, or a group that does not exist.
+    pub const USAGE: u8 = 2;
+    /// A process is not up.
+    pub const NOT_UP: u8 = 3;
+    /// Its state cannot be told.
+    pub const UNKNOWN: u8 = 4;
+    /// The supervisor speaks another protocol (CTL-6).
+    pub const PROTOCOL: u8 = 5;
+    /// It does not run.
+    pub const NOT_RUNNING: u8 = 7;
+}
+
+/// Letters of the name column of `status` at the least (CTL-3).
+const NAME_WIDTH: usize = 30;
+/// Blanks behind it, as in Supervisor's table.
+const NAME_GAP: usize = 3;
+/// Letters of the state column.
+const STATE_WIDTH: usize = 10;
+
+/// The lines of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// For standard output.
+    pub out: Vec<String>,
+    /// For standard error.
+    pub err: Vec<String>,
+}
+
+/// Why the supervisor cannot be reached (CTL-5).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreachable {
+    /// There is no socket.
+    #[error("no such file: the supervisor is not running, or it has another socket")]
+    NoFile,
+    /// Nobody listens on the socket.
+    #[error("connection refused: the supervisor is not running; its socket was left behind")]
+    Refused,
+    /// We may not use the socket.
+    #[error("permission denied: you may not use its socket")]
+    Denied,
+    /// Anything else, in words.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Unreachable {
+    /// The exit code when this command finds it so.
+    pub fn exit_code(&self, command: &Command) -> u8 {
+        match (command, self) {
+            (Command::Status(_), _) => exit::UNKNOWN,
+            // Nothing listens: there is nothing to shut down.
+            (Command::Shutdown { .. }, Unreachable::NoFile | Unreachable::Refused) => exit::FAILED,
+            (_, Unreachable::NoFile) => exit::NOT_RUNNING,
+            (_, Unreachable::Refused | Unreachable::Denied | Unreachable::Other(_)) => exit::UNKNOWN,
+        }
+    }
+}
+
+/// The supervisor speaks another protocol than we (CTL-6); exit 5.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the supervisor speaks protocol {theirs}, this client protocol {PROTOCOL}: use those of one version")]
+pub struct OtherProtocol {
+    /// What it said.
+    pub theirs: String,
+}
+
+/// Whether the answer to `version` is of our protocol.
+///
+/// # Errors
+/// It is of another one, or says none.
+pub fn check_protocol(version: &Response) -> Result<(), OtherProtocol> {
+    let theirs = version.content.as_ref().and_then(|content| content.get("protocol"));
+    match theirs {
+        Some(number) if number.as_u64() == Some(PROTOCOL) => Ok(()),
+        Some(other) => Err(OtherProtocol { theirs: plain(&other.to_string()) }),
+        None => Err(OtherProtocol { theirs: "unknown".to_owned() }),
+    }
+}
+
+/// The lines of the answer to a command. Logs, histories and streams are not lines of this kind; they give none.
+pub fn show(command: &Command, response: &Response) -> Shown {
+    let mut shown = Shown::default();
+    let content = response.content.as_ref();
+    if let Some(error) = &response.error {
+        show_error(error, &mut shown);
+    }
+    match command {
+        Command::Status(_) => shown.out.extend(status_table(&response.processes())),
+        Command::Reread | Command::Reload { dry_run: true, .. } => {
+            let words =
+                [("added", "available"), ("restarted", "changed"), ("updated", "changed"), ("removed", "disappeared")];
+            show_reload(content, &words, &mut shown);
+        }
+        Command::Reload { dry_run: false, .. } | Command::Update(_) => {
+            let words = ["stopped", "removed", "added", "updated", "restarted"].map(|word| (word, word));
+            show_reload(content, &words, &mut shown);
+        }
+        Command::Pid(_) => shown.out.extend(pids(content).into_iter().map(|pid| pid.to_string())),
+        Command::Version => shown.out.extend(text(content, "version")),
+        Command::Avail => shown.out.extend(avail(content)),
+        Command::Shutdown { .. } => {
+            let count = content.and_then(|content| content.get("processes")).and_then(Value::as_u64);
+            shown.out.extend(count.map(|count| format!("shutting down ({count} processes)")));
+        }
+        Command::Send { .. }
+        | Command::Start { .. }
+        | Command::Stop { .. }
+        | Command::Restart(_)
+        | Command::Add(_)
+        | Command::Remove { .. }
+        | Command::Signal { .. }
+        | Command::Tail { .. }
+        | Command::Maintail { .. }
+        | Command::Clear(_)
+        | Command::Fg { .. }
+        | Command::History { .. }
+        | Command::Subscribe(_)
+        | Command::Jobs(_)
+        | Command::Disown { .. } => {}
+    }
+    let word = done_word(command);
+    shown.out.extend(response.items().iter().map(|item| result_line(word, item)));
+    shown
+}
+
+/// The exit code of the answer to a command (CTL-4).
+pub fn exit_code(command: &Command, response: &Response) -> u8 {
+    let content = response.content.as_ref();
+    let whole = response.error.as_ref().map_or(exit::OK, |error| {
+        let items = error.details.iter().filter_map(item).map(|item| item_code(command, &item));
+        items.max().unwrap_or_else(|| code_of(command, error.code, &error.message))
+    });
+    let items = response.items().iter().map(|item| item_code(command, item)).max().unwrap_or(exit::OK);
+    let states = match command {
+        Command::Status(_) => response.processes().iter().map(|process| state_code(process.state)).max(),
+        Command::Pid(PidOf::Processes(_)) => pids(content).contains(&0).then_some(exit::NOT_RUNNING),
+        Command::Pid(PidOf::Daemon)
+        | Command::Start { .. }
+        | Command::Stop { .. }
+        | Command::Restart(_)
+        | Command::Reload { .. }
+        | Command::Reread
+        | Command::Update(_)
+        | Command::Add(_)
+        | Command::Remove { .. }
+        | Command::Shutdown { .. }
+        | Command::Signal { .. }
+        | Command::Tail { .. }
+        | Command::Maintail { .. }
+        | Command::Clear(_)
+        | Command::Fg { .. }
+        | Command::Send { .. }
+        | Command::Avail
+        | Command::Version
+        | Command::History { .. }
+        | Command::Subscribe(_)
+        | Command::Jobs(_)
+        | Command::Disown { .. } => None,
+    };
+    // A failure that does not say which is one of a supervisor that we do not understand.
+    let is_mute = match response.status {
+        207 => response.items().is_empty(),
+        status => status >= 400 && response.error.is_none(),
+    };
+    let bare = if is_mute { exit::FAILED } else { exit::OK };
+    [whole, items, states.unwrap_or(exit::OK), bare].into_iter().max().unwrap_or(exit::OK)
+}
+
+/// One line for each process: name, state, description (CTL-3).
+pub fn status_table(processes: &[ProcessInfo]) -> Vec<String> {
+    let names: Vec<String> = processes.iter().map(|process| plain(&process.full_name())).collect();
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let width = longest.max(NAME_WIDTH) + NAME_GAP;
+    let line = |(name, process): (&String, &ProcessInfo)| {
+        let line = format!("{name:<width$}{:<STATE_WIDTH$}{}", process.state.as_str(), plain(&process.description));
+        line.trim_end().to_owned()
+    };
+    names.iter().zip(processes).map(line).collect()
+}
+
+/// What went wrong, in the words of the client (CTL-2).
+pub fn reason(code: Code, message: &str) -> String {
+    let or = |text: &str| if message.is_empty() { text.to_owned() } else { plain(message) };
+    let with = |text: &str| if message.is_empty() { text.to_owned() } else { format!("{text}: {}", plain(message)) };
+    match code {
+        Code::BadName => or("no such process"),
+        Code::NoFile => "no such file".to_owned(),
+        Code::NotExecutable => "file is not executable".to_owned(),
+        Code::AlreadyStarted => "already started".to_owned(),
+        Code::NotRunning => "not running".to_owned(),
+        Code::SpawnError => with("spawn error"),
+        Code::AbnormalTermination => with("abnormal termination"),
+        Code::BadSignal => "bad signal name".to_owned(),
+        Code::ShuttingDown => "shutting down".to_owned(),
+        Code::Timeout => "timed out".to_owned(),
+        Code::Ambiguous => or("ambiguous"),
+        Code::Stopping => or("it is being stopped"),
+        Code::AlreadyAdded => or("already active"),
+        Code::StillRunning => or("still running"),
+        Code::CantReread => or("the configuration cannot be read"),
+        Code::Unauthorized => or("name or password is missing or wrong"),
+        Code::Forbidden => or("not allowed"),
+        Code::TooLarge => or("the request is too long"),
+        Code::Unsupported => or("not supported"),
+        Code::DbError => or("the database did not take it"),
+        Code::BadRequest | Code::BadCommand | Code::BadTarget | Code::BadArgument | Code::Failed => or("failed"),
+    }
+}
+
+/// Text without control characters: they are shown as escapes, so that nothing can move the cursor or forge a line.
+pub fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { plain.extend(c.escape_default()) } else { plain.push(c) }
+    }
+    plain
+}
+
+/// What is said of a process with which it was done.
+fn done_word(command: &Command) -> &'static str {
+    match command {
+        Command::Start { .. } => "started",
+        Command::Stop { .. } => "stopped",
+        Command::Restart(_) => "restarted",
+        Command::Signal { .. } => "signalled",
+        Command::Clear(_) => "cleared",
+        Command::Add(_) => "added",
+        Command::Remove { .. } => "removed",
+        Command::Disown { .. } => "disowned",
+        Command::Status(_)
+        | Command::Reload { .. }
+        | Command::Reread
+        | Command::Update(_)
+        | Command::Shutdown { .. }
+        | Command::Pid(_)
+        | Command::Tail { .. }
+        | Command::Maintail { .. }
+        | Command::Fg { .. }
+        | Command::Send { .. }
+        | Command::Avail
+        | Command::Version
+        | Command::History { .. }
+        | Command::Subscribe(_)
+        | Command::Jobs(_) => "done",
+    }
+}
+
+fn result_line(word: &str, item: &ResultItem) -> String {
+    let name = plain(&item.full_name());
+    match item.code {
+        Some(code) => format!("{name}: ERROR ({})", reason(code, &item.message)),
+        None if item.status == 202 => format!("{name}: accepted"),
+        None if item.message.is_empty() => format!("{name}: {word}"),
+        None => format!("{name}: {word} ({})", plain(&item.message)),
+    }
+}
+
+/// A failure of the whole: a line among the results where it is about a name, else a message.
+fn show_error(error: &WireError, shown: &mut Shown) {
+    let items: Vec<ResultItem> = error.details.iter().filter_map(item).collect();
+    if !items.is_empty() {
+        return shown.out.extend(items.iter().map(|item| result_line("", item)));
+    }
+    match &error.name {
+        Some(name) => shown.out.push(format!("{}: ERROR ({})", plain(name), reason(error.code, &error.message))),
+        None => {
+            shown.err.push(reason(error.code, &error.message));
+            // All errors of a configuration. Words that were meant instead are in the message already.
+            if error.code == Code::CantReread {
+                shown.err.extend(error.details.iter().map(words));
+            }
+        }
+    }
+}
+
+/// A detail that is the result for one name.
+fn item(detail: &Value) -> Option<ResultItem> {
+    serde::Deserialize::deserialize(detail).ok()
+}
+
+fn show_reload(content: Option<&Value>, words_of: &[(&str, &str)], shown: &mut Shown) {
+    let Some(content) = content else { return };
+    let list = |key: &str| content.get(key).and_then(Value::as_array).into_iter().flatten().map(words);
+    let before = shown.out.len();
+    for (key, word) in words_of {
+        shown.out.extend(list(key).map(|name| format!("{name}: {word}")));
+    }
+    if shown.out.len() == before && content.get("results").is_none() {
+        shown.out.push("No config updates to processes".to_owned());
+    }
+    shown.err.extend(list("warnings").map(|text| format!("warning: {text}")));
+    shown
+        .err
+        .extend(list("needs_restart").map(|key| format!("warning: {key} changes only with a restart of supervise")));
+}
+
+/// A name or a message, whichever form it has.
+fn words(value: &Value) -> String {
+    match value {
+        Value::String(text) => plain(text),
+        Value::Object(map) => match map.get("name").or_else(|| map.get("message")).and_then(Value::as_str) {
+            Some(text) => plain(text),
+            None => plain(&value.to_string()),
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => plain(&value.to_string()),
+    }
+}
+
+fn text(content: Option<&Value>, key: &str) -> Option<String> {
+    content.and_then(|content| content.get(key)).and_then(Value::as_str).map(plain)
+}
+
+/// `{"pid": 7}`, `[{"name": …, "pid": 7}]`, or the latter under `pids` beside results.
+fn pids(content: Option<&Value>) -> Vec<i64> {
+    let Some(content) = content else { return vec![] };
+    let pid = |value: &Value| value.get("pid").and_then(Value::as_i64);
+    match content.get("pids").unwrap_or(content) {
+        Value::Array(list) => list.iter().filter_map(pid).collect(),
+        one => pid(one).into_iter().collect(),
+    }
+}
+
+/// `web     in use    auto      999:999`, as in Supervisor.
+fn avail(content: Option<&Value>) -> Vec<String> {
+    let list = content.and_then(|content| content.get("processes").or(Some(content))).and_then(Value::as_array);
+    let line = |value: &Value| {
+        let flag = |key: &str| value.get(key).and_then(Value::as_bool).unwrap_or(false);
+        let number = |key: &str| value.get(key).and_then(Value::as_i64).unwrap_or(999);
+        let used = if flag("in_use") { "in use" } else { "avail" };
+        let auto = if flag("autostart") { "auto" } else { "manual" };
+        let changed = if flag("config_changed") { "   changed" } else { "" };
+        let priorities = format!("{}:{}", number("group_priority"), number("program_priority"));
+        format!("{:<width$}{used:<10}{auto:<10}{priorities}{changed}", words(value), width = NAME_WIDTH + NAME_GAP)
+    };
+    list.into_iter().flatten().map(line).collect()
+}
+
+fn item_code(command: &Command, item: &ResultItem) -> u8 {
+    match item.code {
+        Some(code) => code_of(command, code, &item.message),
+        None if item.status >= 400 => exit::FAILED,
+        None => exit::OK,
+    }
+}
+
+/// A state in `status`.
+fn state_code(state: ProcState) -> u8 {
+    match state {
+        ProcState::Starting | ProcState::Running | ProcState::Backoff | ProcState::Stopping => exit::OK,
+        ProcState::Stopped | ProcState::Exited | ProcState::Fatal | ProcState::Unknown => exit::NOT_UP,
+    }
+}
+
+/// The table of CTL-4.
+fn code_of(command: &Command, code: Code, message: &str) -> u8 {
+    match (command, code) {
+        (Command::Status(_), _) => exit::UNKNOWN,
+        (_, Code::AlreadyStarted | Code::AlreadyAdded) => exit::OK,
+        (Command::Stop { .. }, Code::NotRunning) => exit::OK,
+        (Command::Signal { .. } | Command::Restart(_) | Command::Start { .. }, Code::NotRunning) => exit::NOT_RUNNING,
+        (_, Code::SpawnError | Code::AbnormalTermination) => exit::NOT_RUNNING,
+        (Command::Start { .. } | Command::Restart(_), Code::BadName) if message == NO_GROUP => exit::USAGE,
+        (_, Code::BadRequest | Code::BadCommand | Code::BadTarget | Code::BadArgument) => exit::USAGE,
+        (
+            _,
+            Code::BadName
+            | Code::Ambiguous
+            | Code::BadSignal
+            | Code::NoFile
+            | Code::NotExecutable
+            | Code::NotRunning
+            | Code::Stopping
+            | Code::Failed
+            | Code::StillRunning
+            | Code::CantReread
+            | Code::ShuttingDown
+            | Code::Unauthorized
+            | Code::Forbidden
+            | Code::TooLarge
+            | Code::Timeout
+            | Code::Unsupported
+            | Code::DbError,
+        ) => exit::FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::{
+        super::{
+            task::Signal,
+            wire::{Entry, Last, ReloadOf, SignalTo, Targets, select, tests::process},
+        },
+        *,
+    };
+
+    fn start() -> Command {
+        Command::Start { of: Targets::All, until_settled: false }
+    }
+
+    fn stop() -> Command {
+        Command::Stop { of: Targets::All, now: false }
+    }
+
+    fn signal() -> Command {
+        Command::Signal { signal: Signal::HUP, to: SignalTo::Processes(Targets::All), group: false }
+    }
+
+    fn tail() -> Command {
+        let last = Last::default();
+        Command::Tail {
+            name: "x".into(),
+            channel: super::super::wire::Channel::Stdout,
+            last,
+            offset: None,
+            follow: false,
+            run: None,
+        }
+    }
+
+    fn failed(name: &str, code: Code, message: &str) -> ResultItem {
+        ResultItem::failed("", name, code, message)
+    }
+
+    /// Exit codes of a failure alone and among others, which must be the same.
+    fn code(command: &Command, code: Code, message: &str) -> u8 {
+        let alone = Response::results(vec![failed("x", code, message)], true);
+        let among = Response::results(vec![failed("x", code, message), ResultItem::done("", "y")], false);
+        assert_eq!(exit_code(command, &alone), exit_code(command, &among));
+        exit_code(command, &alone)
+    }
+
+    #[test]
+    fn ctl2_a_line_for_each_result() {
+        let items = vec![
+            ResultItem::done("web", "web"),
+            ResultItem::done("work", "mail"),
+            ResultItem { message: "was not running".into(), ..ResultItem::done("work", "worker") },
+            failed("nope", Code::BadName, "no such process"),
+            failed("nope:*", Code::BadName, "no such group"),
+            ResultItem::failed("z", "z1", Code::SpawnError, "command not found: z; retrying (1 of 3)"),
+            ResultItem::failed("z", "z2", Code::AbnormalTermination, "exit status 1"),
+            ResultItem { status: 202, ..ResultItem::done("z", "z3") },
+        ];
+        let shown = show(&Command::Restart(Targets::All), &Response::results(items, false));
+        assert_eq!(
+            shown.out,
+            [
+                "nope: ERROR (no such process)",
+                "nope:*: ERROR (no such group)",
+                "web: restarted",
+                "work:mail: restarted",
+                "work:worker: restarted (was not running)",
+                "z:z1: ERROR (spawn error: command not found: z; retrying (1 of 3))",
+                "z:z2: ERROR (abnormal termination: exit status 1)",
+                "z:z3: accepted",
+            ]
+        );
+        assert_eq!(shown.err, [""; 0]);
+        let words = [start(), stop(), signal(), Command::Clear(Targets::All)]
+            .map(|command| show(&command, &Response::results(vec![ResultItem::done("", "x")], false)).out.concat());
+        assert_eq!(words, ["x: started", "x: stopped", "x: signalled", "x: cleared"]);
+    }
+
+    #[test]
+    fn ctl2_reasons() {
+        for (code, reason_) in [
+            (Code::NoFile, "no such file"),
+            (Code::NotExecutable, "file is not executable"),
+            (Code::AlreadyStarted, "already started"),
+            (Code::NotRunning, "not running"),
+            (Code::BadSignal, "bad signal name"),
+            (Code::ShuttingDown, "shutting down"),
+            (Code::Timeout, "timed out"),
+        ] {
+            assert_eq!(reason(code, "whatever it says"), reason_);
+            let alone = Response::results(vec![failed("x", code, "m")], true);
+            assert_eq!(show(&start(), &alone).out, [format!("x: ERROR ({reason_})")]);
+        }
+        for code in Code::ALL {
+            assert!(!reason(code, "").is_empty());
+        }
+        let error =
+            Response::failed(WireError::new(Code::BadCommand, "unknown command \"strat\"; did you mean start?"));
+        let shown = show(&start(), &error);
+        assert_eq!(
+            (shown.out.len(), &shown.err[..]),
+            (0, &["unknown command \"strat\"; did you mean start?".to_owned()][..])
+        );
+    }
+
+    #[test]
+    fn ctl3_the_status_table() {
+        let mut long = process("group", "a_name_that_is_longer_than_thirty", ProcState::Fatal);
+        long.description = "exited too quickly (exit status 1); gave up after 4 starts".into();
+        let mut bare = process("é", "é", ProcState::Stopped);
+        bare.description = String::new();
+        let web = process("web", "web", ProcState::Running);
+        let table = status_table(&[web.clone(), long, bare]);
+        assert_eq!(
+            table,
+            [
+                "web                                       RUNNING   pid 7, uptime 0:00:07",
+                "group:a_name_that_is_longer_than_thirty   FATAL     exited too quickly (exit status 1); gave up after 4 starts",
+                "é                                         STOPPED",
+            ]
+        );
+        assert_eq!(status_table(&[web]), ["web                              RUNNING   pid 7, uptime 0:00:07"]);
+    }
+
+    #[test]
+    fn nothing_reaches_the_terminal_raw() {
+        let mut evil = process("web", "web", ProcState::Backoff);
+        evil.description = "no such file: \x1b]0;x\x07\nweb2 RUNNING".into();
+        let line = status_table(&[evil]).concat();
+        assert!(line.ends_with("no such file: \\u{1b}]0;x\\u{7}\\nweb2 RUNNING"), "{line}");
+        let items = vec![ResultItem::failed("\x1b", "\r", Code::SpawnError, "\x1b[2J")];
+        let shown = show(&start(), &Response::results(items, false));
+        assert_eq!(shown.out, ["\\u{1b}:\\r: ERROR (spawn error: \\u{1b}[2J)"]);
+    }
+
+    #[test]
+    fn ctl4_status() {
+        use ProcState as P;
+        let of = |states: &[P]| {
+            let processes: Vec<ProcessInfo> = states.iter().map(|&state| process("g", "x", state)).collect();
+            exit_code(&Command::Status(Targets::All), &Response::status(json!({}), &processes, vec![]))
+        };
+        assert_eq!(of(&[P::Starting, P::Running, P::Backoff, P::Stopping]), 0);
+        for down in [P::Stopped, P::Exited, P::Fatal, P::Unknown] {
+            assert_eq!(of(&[P::Running, down]), 3);
+        }
+        assert_eq!(of(&[]), 0);
+        let command = Command::Status(Targets::All);
+        let unknown = || vec![failed("nope", Code::BadName, "no such process")];
+        let some = Response::status(json!({}), &[process("g", "x", P::Stopped)], unknown());
+        assert_eq!((some.status, exit_code(&command, &some)), (207, 4));
+        assert_eq!(show(&command, &some).out.len(), 2);
+        let none = Response::status(json!({}), &[], unknown());
+        assert_eq!((none.status, exit_code(&command, &none)), (404, 4));
+        assert_eq!(show(&command, &none).out, ["nope: ERROR (no such process)"]);
+    }
+
+    #[test]
+    fn ctl4_the_table() {
+        assert_eq!(code(&start(), Code::AlreadyStarted, ""), 0);
+        assert_eq!(code(&stop(), Code::NotRunning, ""), 0);
+        assert_eq!(code(&start(), Code::SpawnError, "x"), 7);
+        assert_eq!(code(&Command::Restart(Targets::All), Code::AbnormalTermination, "x"), 7);
+        assert_eq!(code(&signal(), Code::NotRunning, ""), 7);
+        assert_eq!(code(&start(), Code::BadName, "no such process"), 1);
+        assert_eq!(code(&start(), Code::BadName, "no such group"), 2);
+        assert_eq!(code(&signal(), Code::BadSignal, ""), 1);
+        assert_eq!(code(&start(), Code::NoFile, ""), 1);
+        assert_eq!(code(&start(), Code::NotExecutable, ""), 1);
+        assert_eq!(code(&Command::Add(Targets::All), Code::AlreadyAdded, ""), 0);
+        let fg = Command::Fg { name: "x".into() };
+        let remove = Command::Remove { of: Targets::All, stop: false };
+        for command in [stop(), tail(), Command::Clear(Targets::All), Command::Add(Targets::All), remove, fg] {
+            assert_eq!(code(&command, Code::BadName, "no such process"), 1, "{command:?}");
+        }
+        let reload = || Command::Reload { of: ReloadOf::All, dry_run: false };
+        for command in [Command::Reread, Command::Update(Targets::All), reload()] {
+            let error =
+                WireError { details: vec![json!("c.toml:3: bad")], ..WireError::new(Code::CantReread, "2 errors") };
+            let response = Response::failed(error);
+            assert_eq!((exit_code(&command, &response), show(&command, &response).err.len()), (1, 2));
+        }
+        let bad = Response::failed(WireError::new(Code::BadRequest, "x"));
+        assert_eq!(exit_code(&stop(), &bad), 2);
+    }
+
+    #[test]
+    fn ctl4_the_worst_of_several() {
+        let done = || ResultItem::done("", "y");
+        let items = vec![
+            failed("a", Code::BadName, "no such process"),
+            failed("b", Code::BadName, "no such group"),
+            failed("c", Code::AlreadyStarted, ""),
+            done(),
+        ];
+        assert_eq!(exit_code(&start(), &Response::results(items.clone(), false)), 2);
+        let worse = [items, vec![failed("d", Code::SpawnError, "")]].concat();
+        assert_eq!(exit_code(&start(), &Response::results(worse, false)), 7);
+        assert_eq!(exit_code(&start(), &Response::results(vec![done()], false)), 0);
+        for status in [207, 500] {
+            let mute = Response { status, ..Response::done(json!({"results": [3]})) };
+            assert_eq!(exit_code(&start(), &mute), 1, "what is not understood is no success");
+        }
+    }
+
+    #[test]
+    fn ctl4_pid() {
+        let of = |content| Response::done(content);
+        let command = Command::Pid(PidOf::Processes(Targets::All));
+        let down = of(json!([{"name": "a", "pid": 7}, {"name": "b", "pid": 0}]));
+        assert_eq!((show(&command, &down).out.join(" "), exit_code(&command, &down)), ("7 0".to_owned(), 7));
+        let up = of(json!([{"name": "a", "pid": 7}]));
+        assert_eq!(exit_code(&command, &up), 0);
+        let daemon = of(json!({"pid": 42}));
+        assert_eq!(show(&Command::Pid(PidOf::Daemon), &daemon).out, ["42"]);
+    }
+
+    #[test]
+    fn ctl4_ctl5_an_unreachable_supervisor() {
+        let codes = |command: &Command| {
+            [Unreachable::NoFile, Unreachable::Refused, Unreachable::Denied].map(|why| why.exit_code(command))
+        };
+        assert_eq!(codes(&Command::Status(Targets::All)), [4, 4, 4]);
+        assert_eq!(codes(&start()), [7, 4, 4]);
+        assert_eq!(codes(&Command::Shutdown { leave_running: false }), [1, 1, 4]);
+        let texts = [Unreachable::NoFile, Unreachable::Refused, Unreachable::Denied].map(|why| why.to_string());
+        assert!(texts[0].starts_with("no such file"));
+        assert!(texts[1].ends_with("not running; its socket was left behind"));
+        assert!(texts[2].starts_with("permission denied"));
+    }
+
+    #[test]
+    fn ctl6_another_protocol_is_named() {
+        assert_eq!(check_protocol(&Response::done(json!({"version": "1.0", "protocol": 1}))), Ok(()));
+        let error = check_protocol(&Response::done(json!({"protocol": 2}))).unwrap_err().to_string();
+        assert!(error.contains("protocol 2") && error.contains("protocol 1"), "{error}");
+        assert!(check_protocol(&Response::done(json!({}))).is_err());
+    }
+
+    #[test]
+    fn rel8_lines_of_a_reload() {
+        let content = json!({
+            "added": ["a"], "removed": ["r"], "restarted": ["c"], "updated": ["u"], "unchanged": 4,
+            "warnings": ["w"], "needs_restart": ["user"],
+        });
+        let response = Response::done(content);
+        let shown = show(&Command::Update(Targets::All), &response);
+        assert_eq!(shown.out, ["r: removed", "a: added", "u: updated", "c: restarted"]);
+        assert_eq!(shown.err, ["warning: w", "warning: user changes only with a restart of supervise"]);
+        let reread = ["a: available", "c: changed", "u: changed", "r: disappeared"];
+        assert_eq!(show(&Command::Reread, &response).out, reread);
+        let nothing =
+            Response::done(json!({"added": [], "removed": [], "restarted": [], "updated": [], "unchanged": 4}));
+        for command in [Command::Reread, Command::Update(Targets::All)] {
+            assert_eq!(show(&command, &nothing).out, ["No config updates to processes"]);
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_goes_all_the_way_to_its_line_and_code() {
+        let catalog = [Entry { group: "web".into(), program: "web".into(), process: "web".into() }];
+        for (name, line, exit) in
+            [("nope", "nope: ERROR (no such process)", 1), ("nope:*", "nope:*: ERROR (no such group)", 2)]
+        {
+            let selection = select(&Targets::processes([name]), &catalog);
+            let response = Response::results(selection.failed, selection.is_single);
+            let read = Response::parse(response.to_line().as_bytes()).unwrap();
+            assert_eq!((show(&start(), &read).out, exit_code(&start(), &read)), (vec![line.to_owned()], exit));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_response_gives_lines_and_a_known_code(
+            status in 100..600_u16, key in "(results|processes|pids|added|pid|version|warnings)", text in any::<String>(),
+            number: i64, form in 0..6_usize,
+        ) {
+            let forms = [json!(text), json!(number), json!([text]), json!([{"name": text, "status": number}]),
+                json!([{"name": text, "pid": number, "status": 404}]), json!({ (text.clone()): number })];
+            let content = json!({ key: forms[form] });
+            let response = Response { status, content: Some(content), error: None, id: None };
+            for command in [Command::Status(Targets::All), start(), Command::Reread, Command::Avail, Command::Version,
+                Command::Pid(PidOf::Processes(Targets::All))] {
+                let shown = show(&command, &response);
+                prop_assert!(shown.out.iter().chain(&shown.err).all(|line| !line.contains(char::is_control)));
+                prop_assert!([0, 1, 2, 3, 4, 7].contains(&exit_code(&command, &response)));
+            }
+        }
+    }
+}
