@@ -18,6 +18,7 @@ pub mod model {
     pub mod ctl;
     pub mod export;
     pub mod feedback;
+    pub mod jobs;
     pub mod log;
     pub mod machine;
     pub mod notify;
