@@ -19,7 +19,7 @@
 //! | Fatal | Spawning (T2) | refused | Spawning (T2) | impossible | impossible | impossible | – |
 //! | Unknown | refused | signal again | refused | impossible | impossible | Exited or Stopped (T16) | – |
 //!
-//! A failed start is Backoff and, when no try is left, at once Fatal (T5b). A signal that cannot be sent makes any live one
+//! The other events are written out below, each with every phase. A failed start is Backoff and, when no try is left, at once Fatal (T5b). A signal that cannot be sent makes any live one
 //! Unknown (T15). What is impossible is an error that changes nothing: nobody panics on a state (SM-1).
 
 mod order;
@@ -880,11 +880,11 @@ impl Machine {
 
     fn seen_alive(&mut self, now: Duration, out: &mut Vec<Action>) -> Option<()> {
         match &self.phase {
-            Phase::Young { ready_at, checking: true } if now >= *ready_at => {
+            Phase::Young { ready_at, .. } if now >= *ready_at => {
                 self.is_up(now, out);
                 Some(())
             }
-            // Not after the instant that counts, or long known.
+            // Seen before the instant that counts, or long known.
             Phase::Young { .. } | Phase::Running | Phase::Stopping(_) | Phase::Unknown(_) => Some(()),
             Phase::Stopped
             | Phase::Held

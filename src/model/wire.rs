@@ -227,6 +227,12 @@ impl WireError {
     }
 }
 
+impl From<Refusal> for WireError {
+    fn from(refusal: Refusal) -> WireError {
+        WireError::new(refusal.into(), refusal.to_string())
+    }
+}
+
 /// One response: a status, and a content or an error.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Response {
@@ -550,6 +556,20 @@ pub(crate) mod tests {
         assert_eq!(serde_json::from_str::<Code>("\"NEW_WORD\"").unwrap(), Code::Failed);
         let statuses = |status| Code::ALL.iter().filter(|code| code.status() == status).count();
         assert_eq!([400, 404, 409, 422, 500].map(statuses), [5, 2, 6, 2, 4]);
+    }
+
+    #[test]
+    fn sm11_what_a_machine_refuses_has_its_code() {
+        for (refusal, code, status) in [
+            (Refusal::AlreadyStarted, Code::AlreadyStarted, 409),
+            (Refusal::NotRunning, Code::NotRunning, 409),
+            (Refusal::Stopping, Code::Stopping, 409),
+            (Refusal::Unknown, Code::Failed, 500),
+            (Refusal::ShuttingDown, Code::ShuttingDown, 503),
+        ] {
+            let response = Response::failed(refusal.into());
+            assert_eq!((response.status, response.error.unwrap().code), (status, code));
+        }
     }
 
     #[test]

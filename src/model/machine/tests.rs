@@ -861,6 +861,17 @@ fn sm10_signals_before_the_exec_is_known_are_sent_after_it() {
 }
 
 #[test]
+fn sm10_signals_for_a_run_that_was_not_executed_are_not_for_the_next_one() {
+    let mut world = started(policy(), Command { exec: Err("not executable"), ..daemon() });
+    world.tell(Event::SignalAsked { signal: Signal::HUP, group: false }).unwrap();
+    world.pass(0.5);
+    world.command = daemon();
+    world.pass(10.0);
+    assert_eq!(world.state(), ProcState::Running);
+    assert_eq!(world.did(&Action::Signal { signal: Signal::HUP, group: false }), [0.0; 0]);
+}
+
+#[test]
 fn sm11_commands_that_do_not_fit_are_refused() {
     let refused = |world: &mut World, event| match world.tell(event) {
         Err(Illegal::Refused(refusal)) => Some(refusal),
@@ -991,6 +1002,20 @@ fn stop2_killasgroup_kills_the_group_when_the_leader_is_gone() {
     assert_eq!(world.did(&Action::CleanGroup), [5.1]);
     assert_eq!(world.when(ProcState::Stopped), [5.11]);
     assert_eq!(world.machine.leftover(), 0);
+}
+
+#[test]
+fn stop2_what_outlives_a_sigkill_to_its_leader_is_killed_at_once() {
+    let group = Policy { stopasgroup: true, killasgroup: true, stopwait: Some(secs(60.0)), ..policy() };
+    let mut machine = Machine::new(group, secs(1.0));
+    let now = secs(100.0);
+    machine.handle(Event::Adopted { pid: 5, age: secs(9.0), survivor: Survivor::Adopt }, now).unwrap();
+    machine.handle(Event::StopAsked { why: StopWhy::Operator, now: true }, now).unwrap();
+    let left = Event::Ended { end: killed(Signal::KILL), at: None, leftover: 1 };
+    let told = machine.handle(left, now + MS).unwrap();
+    assert_eq!(told, [Action::CleanGroup, Action::Warn(Warning::Killing(2))]);
+    assert_eq!(machine.handle(Event::GroupGone, now + 2 * MS).unwrap().len(), 1);
+    assert_eq!(machine.state(), ProcState::Stopped);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Bytes of a stream, cut into lines (NET-1 to NET-3): however they arrive, the lines are the same.
 
-use super::MAX_LINE;
+use super::{Code, MAX_LINE, Request, Response, WireError};
 
 /// One line of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +9,19 @@ pub enum Line {
     Text(Vec<u8>),
     /// It is longer than allowed. It is said once, as soon as that is known; the rest is thrown away (413).
     TooLong,
+}
+
+impl Line {
+    /// The request of this line.
+    ///
+    /// # Errors
+    /// The response that says what is wrong with it: 400, or 413 for a line that is too long.
+    pub fn request(&self) -> Result<Request, Box<Response>> {
+        match self {
+            Line::Text(text) => Request::parse(text),
+            Line::TooLong => Err(Box::new(Response::failed(WireError::new(Code::TooLarge, "the line is too long")))),
+        }
+    }
 }
 
 /// Cuts a stream into lines. It keeps at most one line.
@@ -130,6 +143,17 @@ mod tests {
         whole.extend(b"\r\n");
         assert_eq!(reader.feed(&whole).len(), 1);
         assert_eq!(reader.feed(&[&[b'x'; (1 << 20) + 1][..], b"\n"].concat()), [Line::TooLong]);
+    }
+
+    #[test]
+    fn a_connection_stays_usable_after_what_is_wrong() {
+        let parts =
+            [&b"{\"comm"[..], b"and\":\"version\"}{}\n\xff\r\n[1]\n", &[b'x'; 99], b"\n{\"command\":\"version\"}"];
+        let statuses: Vec<u16> = read(30, &parts)
+            .iter()
+            .map(|line| line.request().map_or_else(|response| response.status, |_| 200))
+            .collect();
+        assert_eq!(statuses, [400, 400, 400, 413, 200]);
     }
 
     proptest! {
