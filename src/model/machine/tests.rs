@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::model::task::Exit;
 
 const MS: Duration = Duration::from_millis(1);
 
