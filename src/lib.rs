@@ -37,6 +37,7 @@ pub mod model {
 
 /// The outside world: each file owns one thing of it.
 pub mod io {
+    pub mod account;
     pub mod child;
     pub mod feedfile;
     pub mod https;

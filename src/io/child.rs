@@ -635,10 +635,13 @@ pub enum Step {
     Exec,
 }
 
+/// Makes a process another user's: user, group, supplementary groups.
+pub type BecomeUser = fn(u32, u32, &[u32]) -> io::Result<()>;
+
 /// Becomes a command of a supervised program: in a session and process group of its own, with default dispositions of
 /// all signals, as another user where that is asked for. Returns only if a step did not work, with the kernel's number
 /// for why; what comes after a step that failed is not done, so nothing ever runs as the wrong user.
-pub fn become_command(change: &Change, argv: &[OsString]) -> (Step, i32) {
+pub fn become_command(change: &Change, argv: &[OsString], become_user: BecomeUser) -> (Step, i32) {
     new_session();
     // Rust ignores it. What has a handler gets its default back by the exec, and handlers can be set without unsafe.
     let _ = signal_hook::flag::register(NixSignal::SIGPIPE as i32, Arc::new(AtomicBool::new(false)));
@@ -651,7 +654,7 @@ pub fn become_command(change: &Change, argv: &[OsString]) -> (Step, i32) {
     if let Some((uid, gid, groups)) = &change.user
         && let Err(error) = become_user(*uid, *gid, groups)
     {
-        return (Step::User, error as i32);
+        return (Step::User, error.raw_os_error().unwrap_or(Errno::EPERM as i32));
     }
     if let Some(directory) = &change.directory
         && let Err(error) = nix::unistd::chdir(directory.as_path())
@@ -666,29 +669,9 @@ pub fn become_command(change: &Change, argv: &[OsString]) -> (Step, i32) {
     (Step::Exec, exec().err().unwrap_or(Errno::ENOEXEC) as i32)
 }
 
-/// Groups first, as only root may set them; and looked at afterwards, as a switch that was made by half would be worse
-/// than none.
-fn become_user(uid: u32, gid: u32, groups: &[u32]) -> nix::Result<()> {
-    use nix::unistd::{Gid, Uid, getegid, geteuid, getgid, getgroups, getuid, setgid, setgroups, setuid};
-    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-    let mut wanted: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
-    if !geteuid().is_root() {
-        // Nothing to change, or not ours to change.
-        return if geteuid() == uid && getuid() == uid { Ok(()) } else { Err(Errno::EPERM) };
-    }
-    setgroups(&wanted)?;
-    setgid(gid)?;
-    setuid(uid)?;
-    let mut have = getgroups()?;
-    have.sort_unstable_by_key(|group| group.as_raw());
-    wanted.sort_unstable_by_key(|group| group.as_raw());
-    wanted.dedup();
-    let is_done = getuid() == uid && geteuid() == uid && getgid() == gid && getegid() == gid && have == wanted;
-    // Root that can come back would be no switch.
-    match is_done && (uid.is_root() || setuid(Uid::from_raw(0)).is_err()) {
-        true => Ok(()),
-        false => Err(Errno::EPERM),
-    }
+/// Sets our umask; bits that no umask has are left out.
+pub fn set_umask(mask: u32) {
+    let _ = nix::sys::stat::umask(Mode::from_bits_truncate(mask & 0o777));
 }
 
 /// Makes reading or writing a descriptor of ours fail where it would wait.

@@ -20,6 +20,7 @@ use crate::{
         truth,
     },
     io::{
+        account,
         child::{self, Change, Inbox, Step},
         feedfile,
         notify::{self, Ear, Notify},
@@ -124,7 +125,7 @@ pub fn become_command() {
     let Ok(mut report) = File::options().write(true).open(format!("/proc/self/fd/{REPORT}")) else { return };
     child::close(REPORT);
     let Some(change) = change else { return };
-    let failed = child::become_command(&change, &argv);
+    let failed = child::become_command(&change, &argv, account::become_user);
     if let Ok(text) = serde_json::to_string(&failed) {
         let _ = io::Write::write_all(&mut report, text.as_bytes());
     }

@@ -1,0 +1,260 @@
+//! Users and groups of this system, and becoming one of them.
+//!
+//! They are read from the files of users and groups. What is not in those is asked of `getent`, a program of the
+//! system's own: we are linked statically, and the C library would load the modules of its name service into us, which
+//! ends in a crash. So a user who is in the file has the groups that are in the file.
+//!
+//! A switch is made as a whole or not at all, and looked at afterwards: groups, group and user, real, effective and
+//! saved, and whether root could come back. It is made before there are threads: it is a matter of the process.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use nix::{
+    errno::Errno,
+    unistd::{Gid, Uid, geteuid, getgroups, getresgid, getresuid, getuid, setgid, setgroups, setuid},
+};
+
+use crate::model::carrier::Identity;
+
+/// The files of users and groups.
+const USERS: &str = "/etc/passwd";
+const GROUPS: &str = "/etc/group";
+/// Where programs of the system are: those of whoever called us are not asked.
+const FOLDERS: [&str; 3] = ["/usr/bin", "/bin", "/run/current-system/sw/bin"];
+
+/// Why nobody can run as a user.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// There is none of this name or number.
+    #[error("unknown user {0:?}")]
+    Unknown(String),
+    /// The switch was refused, or was not what it was to be.
+    #[error("cannot switch to user {0:?}: {1}")]
+    Switch(String, io::Error),
+}
+
+/// A line of the file of users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct User {
+    name: String,
+    uid: u32,
+    gid: u32,
+    home: PathBuf,
+}
+
+fn fields(line: &str) -> Option<Vec<&str>> {
+    let fields: Vec<&str> = line.split(':').collect();
+    // `+` and `-` are words to a name service of old.
+    fields.first().is_some_and(|name| !name.is_empty() && !name.starts_with(['+', '-'])).then_some(fields)
+}
+
+fn user_of_line(line: &str) -> Option<User> {
+    let fields = fields(line)?;
+    let [name, _, uid, gid, _, home, ..] = fields.as_slice() else { return None };
+    Some(User { name: (*name).to_owned(), uid: number(uid)?, gid: number(gid)?, home: PathBuf::from(home) })
+}
+
+/// By name; or by number, if nobody has that for a name.
+fn user_in(text: &str, wanted: &str) -> Option<User> {
+    let find = |is: &dyn Fn(&User) -> bool| text.lines().filter_map(user_of_line).find(is);
+    find(&|user| user.name == wanted).or_else(|| {
+        let wanted = number(wanted)?;
+        find(&|user| user.uid == wanted)
+    })
+}
+
+/// Name, number and members.
+fn group_of_line(line: &str) -> Option<(&str, u32, &str)> {
+    let fields = fields(line)?;
+    let [name, _, gid, members, ..] = fields.as_slice() else { return None };
+    Some((name, number(gid)?, members))
+}
+
+fn group_in(text: &str, wanted: &str) -> Option<u32> {
+    let find = |is: &dyn Fn(&(&str, u32, &str)) -> bool| text.lines().filter_map(group_of_line).find(is);
+    let found = find(&|(name, ..)| *name == wanted).or_else(|| {
+        let wanted = number(wanted)?;
+        find(&|(_, gid, _)| *gid == wanted)
+    });
+    found.map(|(_, gid, _)| gid)
+}
+
+/// The groups that a user is a member of, besides its own.
+fn groups_in(text: &str, user: &str) -> Vec<u32> {
+    let groups = text.lines().filter_map(group_of_line);
+    groups.filter(|(_, _, members)| members.split(',').any(|member| member == user)).map(|(_, gid, _)| gid).collect()
+}
+
+fn number(text: &str) -> Option<u32> {
+    // The last one stands for "none" in system calls.
+    let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    number.filter(|number| *number != u32::MAX)
+}
+
+/// A file of which some lines may be in any encoding.
+fn read(path: &str) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
+
+/// What a program of the system answers about a name; empty: nothing.
+fn ask(program: &str, words: &[&str], name: &str) -> String {
+    // One that looks like an option, or would be a line of its own.
+    if name.is_empty() || name.starts_with('-') || name.contains(|c: char| c.is_control() || c.is_whitespace()) {
+        return String::new();
+    }
+    let Some(file) = FOLDERS.iter().map(|folder| Path::new(folder).join(program)).find(|file| file.exists()) else {
+        return String::new();
+    };
+    let mut command = Command::new(file);
+    command.args(words).arg(name).env_clear().current_dir("/").stdin(Stdio::null()).stderr(Stdio::null());
+    let output = command.output().ok().filter(|output| output.status.success());
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+}
+
+/// A user, and whether it is one of the file.
+fn look_up(user: &str) -> Option<(User, bool)> {
+    let in_file = user_in(&read(USERS), user).map(|user| (user, true));
+    in_file.or_else(|| user_in(&ask("getent", &["passwd"], user), user).map(|user| (user, false)))
+}
+
+/// The number of a user, by name or number; none: there is no such user.
+pub fn uid(user: &str) -> Option<u32> {
+    look_up(user).map(|(user, _)| user.uid)
+}
+
+/// The number of a group, by name or number; none: there is no such group.
+pub fn gid(group: &str) -> Option<u32> {
+    group_in(&read(GROUPS), group).or_else(|| group_in(&ask("getent", &["group"], group), group))
+}
+
+/// The home of a user, by name or number; none: of who runs us.
+pub fn home(user: Option<&str>) -> Option<PathBuf> {
+    let of = |user: &str| look_up(user).map(|(user, _)| user.home).filter(|home| home.is_absolute());
+    match user {
+        Some(user) => of(user),
+        // Who runs us may stand in no file: a container often has numbers only.
+        None => of(&own_uid().to_string())
+            .or_else(|| std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())),
+    }
+}
+
+/// The number of who runs us.
+pub fn own_uid() -> u32 {
+    geteuid().as_raw()
+}
+
+/// All that is needed to run as a user, by name or number.
+///
+/// # Errors
+/// [`AccountError::Unknown`]
+pub fn identity(user: &str) -> Result<Identity, AccountError> {
+    let (found, in_file) = look_up(user).ok_or_else(|| AccountError::Unknown(user.to_owned()))?;
+    let mut groups = match in_file {
+        true => groups_in(&read(GROUPS), &found.name),
+        false => ask("id", &["-G"], &found.name).split_whitespace().filter_map(number).collect(),
+    };
+    groups.push(found.gid);
+    groups.sort_unstable();
+    groups.dedup();
+    Ok(Identity { name: found.name, uid: found.uid, gid: found.gid, groups })
+}
+
+/// Makes this process run as somebody else for good (DMN-9). After an error it must end: it may be anything.
+///
+/// # Errors
+/// [`AccountError::Switch`]
+pub fn switch(to: &Identity) -> Result<(), AccountError> {
+    become_user(to.uid, to.gid, &to.groups).map_err(|error| AccountError::Switch(to.name.clone(), error))
+}
+
+/// Becomes a user with these groups. After an error the process must end: it may be anything.
+///
+/// # Errors
+/// As the system says; EPERM too if it agreed and did something else.
+pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    if !geteuid().is_root() {
+        // Nothing to change, or not ours to change.
+        return if geteuid() == uid && getuid() == uid { Ok(()) } else { Err(Errno::EPERM.into()) };
+    }
+    // Groups first, as only root may set them.
+    let mut wanted: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
+    setgroups(&wanted)?;
+    setgid(gid)?;
+    setuid(uid)?;
+    // A switch that was made by half would be worse than none.
+    let mut have = getgroups()?;
+    for list in [&mut have, &mut wanted] {
+        list.sort_unstable_by_key(|group| group.as_raw());
+        list.dedup();
+    }
+    let (users, own) = (getresuid()?, getresgid()?);
+    let is_user = [users.real, users.effective, users.saved] == [uid; 3];
+    let is_group = [own.real, own.effective, own.saved] == [gid; 3];
+    // Root that can come back would be no switch.
+    let stays = uid.is_root() || setuid(Uid::from_raw(0)).is_err();
+    match is_user && is_group && have == wanted && stays {
+        true => Ok(()),
+        false => Err(Errno::EPERM.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_are_read_as_they_are() {
+        let users = "root:x:0:0:root:/root:/bin/sh\n+@nis::::::\n# a remark\nshort:x:1\nodd:x:1x:1::/:\n\
+                     web:x:33:34:Web, of all:/var/www:/bin/false\n33:x:1000:1000::/home/33:\nweb:x:99:99::/:\n";
+        let user = |wanted: &str| user_in(users, wanted).map(|user| (user.uid, user.gid, user.home));
+        assert_eq!(user("root"), Some((0, 0, "/root".into())));
+        assert_eq!(user("web"), Some((33, 34, "/var/www".into())), "the first of a name");
+        assert_eq!(user("33"), Some((1000, 1000, "/home/33".into())), "a name goes before a number");
+        assert_eq!(user("1000"), Some((1000, 1000, "/home/33".into())));
+        for nobody in ["", "+@nis", "# a remark", "short", "odd", "we", "4294967295", "-1", "+0", "0x0"] {
+            assert_eq!(user(nobody), None, "{nobody:?}");
+        }
+        let groups = "root:x:0:\nadm:x:4:web,root\nshort:x:5\nwww:x:34:webb\nlog:*:7:web\n";
+        assert_eq!(groups_in(groups, "web"), [4, 7]);
+        assert_eq!(groups_in(groups, "nobody"), [0; 0]);
+        assert_eq!(
+            (group_in(groups, "www"), group_in(groups, "7"), group_in(groups, "short")),
+            (Some(34), Some(7), None)
+        );
+    }
+
+    #[test]
+    fn users_and_groups_of_this_system_are_found() {
+        assert_eq!((uid("root"), uid("0")), (Some(0), Some(0)));
+        assert_eq!((gid("root"), gid("0")), (Some(0), Some(0)));
+        // Asked of the system's programs too, which must not be misled.
+        for nobody in ["", "no such user", "nosuchuser", "-1", "+0", "--help", "4294967295", "99999999999", "a\0b"] {
+            assert_eq!((uid(nobody), gid(nobody), home(Some(nobody))), (None, None, None), "{nobody:?}");
+        }
+        assert!(home(Some("root")).is_some());
+        assert!(home(None).is_some());
+        let root = identity("0").unwrap();
+        assert_eq!((root.name.as_str(), root.uid, root.gid), ("root", 0, 0));
+        assert!(root.groups.contains(&0));
+        assert_eq!(identity("no such user").unwrap_err().to_string(), "unknown user \"no such user\"");
+        // What those programs say reads as the files do.
+        assert_eq!(user_in(&ask("getent", &["passwd"], "root"), "root").map(|user| user.uid), Some(0));
+        assert!(ask("id", &["-G"], "root").split_whitespace().any(|gid| gid == "0"));
+    }
+
+    #[test]
+    fn nobody_but_root_becomes_another() {
+        if geteuid().is_root() {
+            eprintln!("skipped: it needs somebody who is not root; tests/begin.rs switches users");
+            return;
+        }
+        let me = own_uid();
+        assert!(become_user(me, 0, &[]).is_ok(), "one is oneself already");
+        assert!(become_user(me + 1, 0, &[]).is_err());
+    }
+}
