@@ -41,9 +41,12 @@ pub mod io {
     pub mod child;
     pub mod feedfile;
     pub mod https;
+    pub mod limits;
+    pub mod listener;
     pub mod logread;
     pub mod logtree;
     pub mod notify;
+    pub mod pidfile;
     pub mod process;
     pub mod proglog;
     pub mod progress;

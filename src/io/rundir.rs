@@ -36,12 +36,24 @@ pub struct RunDir {
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "it is held by being open")] nix::fcntl::Flock<File>);
 
+/// The file of the lock; it tells the pid of who has it.
+const LOCK: &str = "lock";
+
 impl RunDir {
     /// Where the runs of a database's supervisor are.
     pub fn beside(db: &Path) -> PathBuf {
         let mut path = db.as_os_str().to_owned();
         path.push("-supervise");
         PathBuf::from(path)
+    }
+
+    /// Makes the folder of a database that is not there yet, and those above it: for their owner alone, as the database
+    /// itself would.
+    ///
+    /// # Errors
+    /// As mkdir(2) says.
+    pub fn make_above(folder: &Path) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)
     }
 
     /// Opens it, making it if it is not there: for its owner alone.
@@ -75,12 +87,21 @@ impl RunDir {
     pub fn lock(&self) -> io::Result<Option<Lock>> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
-        let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(self.path.join("lock"))?;
+        let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(self.path.join(LOCK))?;
         match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Some(Lock(lock))),
+            Ok(mut lock) => {
+                lock.set_len(0)?;
+                lock.write_all(format!("{}\n", std::process::id()).as_bytes())?;
+                Ok(Some(Lock(lock)))
+            }
             Err((_, Errno::EWOULDBLOCK)) => Ok(None),
             Err((_, error)) => Err(error.into()),
         }
+    }
+
+    /// The pid of who has the lock, or had it last; none: nobody says.
+    pub fn holder(&self) -> Option<i32> {
+        std::str::from_utf8(&read_plain(&self.path.join(LOCK))?).ok()?.trim_end().parse().ok()
     }
 
     fn file(&self, handle: &str) -> PathBuf {
@@ -254,8 +275,12 @@ mod tests {
         let lock = runs.lock().unwrap();
         assert!(lock.is_some());
         assert!(runs.lock().unwrap().is_none());
+        assert_eq!(runs.holder(), i32::try_from(std::process::id()).ok());
         drop(lock);
-        assert!(runs.lock().unwrap().is_some());
+        // A child that another test starts just now may have it for an instant more.
+        while runs.lock().unwrap().is_none() {
+            std::thread::yield_now();
+        }
     }
 
     #[test]

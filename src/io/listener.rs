@@ -1,0 +1,626 @@
+//! Where clients connect: the supervisor's socket in the file system (SOCK-1 to SOCK-4), and its port.
+//!
+//! A socket is made in a folder that nobody else can enter, gets its owner and permissions there, and is then moved to
+//! its place: so at no instant more people can open it than are meant to. That needs no umask, which would be the whole
+//! process's: other threads may make files meanwhile.
+//!
+//! Nothing is ever deleted but a socket on which nobody listens. What is in the way is exchanged with ours in one step
+//! and looked at afterwards; if somebody was quicker and it is another than was judged, it is exchanged back.
+//!
+//! # If we die here
+//! A folder `.NAME.PID.new` with a dead socket may be left beside its place, and the dead socket in it; neither is in
+//! the way of the next start.
+
+use std::{
+    ffi::OsString,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, ErrorKind},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+        unix::net::UnixListener,
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use nix::{
+    errno::Errno,
+    libc,
+    sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket},
+};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+/// Bytes of a socket's path, at most.
+const LONGEST: usize = 107;
+/// The program that knows addresses of names.
+const GETENT: [&str; 3] = ["/usr/bin/getent", "/bin/getent", "/run/current-system/sw/bin/getent"];
+/// How often a place is looked at anew because somebody changed it between two steps.
+const TRIES: usize = 10;
+
+/// Why nobody can connect.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Somebody listens there.
+    #[error("cannot listen on socket {}: it is already in use: another program listens there", .0.display())]
+    InUse(PathBuf),
+    /// There is something that is not ours to remove.
+    #[error("cannot listen on socket {}: {what} is in its place, which is left as it is", .path.display())]
+    Occupied {
+        /// Where.
+        path: PathBuf,
+        /// What there is.
+        what: &'static str,
+    },
+    /// It cannot be given to its owner.
+    #[error("cannot give socket {} to {owner} (chown): {error}", .path.display())]
+    Owner {
+        /// Where.
+        path: PathBuf,
+        /// To whom, as written.
+        owner: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// Anything else about a socket.
+    #[error("cannot {doing} socket {}: {error}", .path.display())]
+    Socket {
+        /// What was to be done.
+        doing: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A name that leads to no address.
+    #[error("cannot listen on {name}: it has no address: {error}")]
+    Name {
+        /// The name, with the port.
+        name: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// An address.
+    #[error("cannot listen on {address}: {error}")]
+    Address {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl ListenError {
+    /// Whether the place is another's.
+    pub fn is_taken(&self) -> bool {
+        match self {
+            ListenError::InUse(_) | ListenError::Occupied { .. } => true,
+            ListenError::Address { error, .. } => error.kind() == ErrorKind::AddrInUse,
+            ListenError::Owner { .. } | ListenError::Socket { .. } | ListenError::Name { .. } => false,
+        }
+    }
+}
+
+/// How a socket is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where.
+    pub path: PathBuf,
+    /// Its permissions.
+    pub mode: u32,
+    /// Whose; none: ours.
+    pub owner: Option<SocketOwner>,
+}
+
+/// Whose a socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketOwner {
+    /// In words, for messages.
+    pub text: String,
+    /// The user.
+    pub uid: u32,
+    /// The group; none: ours.
+    pub gid: Option<u32>,
+}
+
+/// Our socket in the file system. It is removed with this, if it is still ours.
+#[derive(Debug)]
+pub struct UnixSocket {
+    place: Place,
+    /// Its device and number.
+    identity: (u64, u64),
+}
+
+/// A socket that was made.
+#[derive(Debug)]
+pub struct Bound {
+    /// Where clients are accepted; it does not wait.
+    pub listener: UnixListener,
+    /// The socket.
+    pub socket: UnixSocket,
+    /// Whether a socket on which nobody listened was replaced.
+    pub replaced: bool,
+}
+
+/// Where the path of our socket leads (SOCK-3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leads {
+    /// To our socket.
+    Ours,
+    /// Nowhere.
+    Gone,
+    /// To a socket on which nobody listens.
+    DeadSocket,
+    /// To something that is not ours to touch.
+    SomethingElse(&'static str),
+}
+
+impl UnixSocket {
+    /// Makes a socket that is in its place with its owner and permissions from the first instant.
+    ///
+    /// # Errors
+    /// [`ListenError`]; what is in its place is left there, unless it is a socket on which nobody listens.
+    pub fn bind(place: Place) -> Result<Bound, ListenError> {
+        let (listener, identity, replaced) = make(&place)?;
+        Ok(Bound { listener, socket: UnixSocket { place, identity }, replaced })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.place.path
+    }
+
+    /// Whether its path still leads to it.
+    ///
+    /// # Errors
+    /// As lstat(2) and connect(2) say.
+    pub fn check(&self) -> Result<Leads, ListenError> {
+        Ok(match look(&self.place.path)? {
+            There::Nothing => Leads::Gone,
+            There::Socket(identity, _) if identity == self.identity => Leads::Ours,
+            There::Socket(_, false) => Leads::DeadSocket,
+            There::Socket(_, true) => Leads::SomethingElse("a socket of another program"),
+            There::Other(what) => Leads::SomethingElse(what),
+        })
+    }
+
+    /// Makes it anew, as at the start; what is in its place is treated as there. The old listener may be dropped.
+    ///
+    /// # Errors
+    /// As [`UnixSocket::bind`]: then try again later.
+    pub fn rebind(&mut self) -> Result<UnixListener, ListenError> {
+        let (listener, identity, _) = make(&self.place)?;
+        self.identity = identity;
+        Ok(listener)
+    }
+
+    /// Removes it, if it is still ours (SOCK-4).
+    ///
+    /// # Errors
+    /// As unlink(2) says.
+    pub fn remove(&mut self) -> Result<(), ListenError> {
+        let meta = fs::symlink_metadata(&self.place.path);
+        let ours = meta.is_ok_and(|meta| (meta.dev(), meta.ino()) == self.identity);
+        // Once is enough: the number may be another's later.
+        self.identity = (0, 0);
+        match ours {
+            true => fs::remove_file(&self.place.path).map_err(failed("remove", &self.place.path)),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Drop for UnixSocket {
+    fn drop(&mut self) {
+        // A dead one that stays is replaced by the next start.
+        let _ = self.remove();
+    }
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ListenError {
+    let path = path.to_owned();
+    move |error| ListenError::Socket { doing, path, error }
+}
+
+/// What a path leads to, links not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum There {
+    Nothing,
+    /// Its device and number, and whether somebody listens.
+    Socket((u64, u64), bool),
+    Other(&'static str),
+}
+
+fn look(path: &Path) -> Result<There, ListenError> {
+    let meta = match fs::symlink_metadata(path) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(There::Nothing),
+        Err(error) => return Err(failed("look at", path)(error)),
+    };
+    let kind = meta.file_type();
+    Ok(match kind {
+        _ if kind.is_symlink() => There::Other("a symbolic link"),
+        _ if kind.is_dir() => There::Other("a directory"),
+        _ if kind.is_file() => There::Other("a regular file"),
+        _ if !kind.is_socket() => There::Other("a pipe or device"),
+        _ => match is_live(path) {
+            Ok(live) => There::Socket((meta.dev(), meta.ino()), live),
+            Err(Errno::ENOENT) => There::Nothing,
+            Err(error) => return Err(failed("look at", path)(error.into())),
+        },
+    })
+}
+
+/// Whether somebody listens on a socket. Nobody is waited for: one that is too busy to accept lives.
+fn is_live(path: &Path) -> nix::Result<bool> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let probe = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    match connect(probe.as_raw_fd(), &UnixAddr::new(path)?) {
+        Ok(()) | Err(Errno::EAGAIN | Errno::EINPROGRESS | Errno::EPROTOTYPE) => Ok(true),
+        Err(Errno::ECONNREFUSED) => Ok(false),
+        // Whose door we may not even try is not ours to tear down.
+        Err(Errno::EACCES | Errno::EPERM) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// A folder beside a place that only we can enter.
+struct Private {
+    path: PathBuf,
+}
+
+impl Private {
+    fn beside(path: &Path) -> io::Result<Private> {
+        let mut name = OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(format!(".{}.new", std::process::id()));
+        let folder = path.with_file_name(name);
+        let make = || DirBuilder::new().mode(0o700).create(&folder);
+        make().or_else(|error| match error.kind() {
+            // What somebody of our pid left, who died here.
+            ErrorKind::AlreadyExists => {
+                drop(Private { path: folder.clone() });
+                make()
+            }
+            _ => Err(error),
+        })?;
+        Ok(Private { path: folder })
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.path.join("s")
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.socket());
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
+fn open_without_following(path: &Path, more: i32) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_NOFOLLOW | more).open(path)
+}
+
+/// The same thing under a name that needs no path, and so cannot be another's in between.
+fn by_descriptor(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+fn make(place: &Place) -> Result<(UnixListener, (u64, u64), bool), ListenError> {
+    let path = &place.path;
+    // First, so that what is wrong with the place is said rather than what is wrong with its folder.
+    refuse(path, look(path)?)?;
+    let making = || failed("make", path);
+    let private = Private::beside(path).map_err(making())?;
+    let folder = open_without_following(&private.path, libc::O_DIRECTORY).map_err(making())?;
+    // In full it tells people who look at sockets more; but there may be too much of it.
+    let named = Some(private.socket()).filter(|name| name.as_os_str().len() <= LONGEST);
+    let name = named.unwrap_or_else(|| by_descriptor(&folder).join("s"));
+    let listener = UnixListener::bind(&name).map_err(making())?;
+    listener.set_nonblocking(true).map_err(making())?;
+    let inside = open_without_following(&by_descriptor(&folder).join("s"), 0).map_err(making())?;
+    let meta = inside.metadata().map_err(making())?;
+    if let Some(owner) = &place.owner {
+        let given = std::os::unix::fs::chown(by_descriptor(&inside), Some(owner.uid), owner.gid);
+        given.map_err(|error| ListenError::Owner { path: path.clone(), owner: owner.text.clone(), error })?;
+    }
+    let allowed = fs::set_permissions(by_descriptor(&inside), fs::Permissions::from_mode(place.mode));
+    allowed.map_err(failed("set the permissions of", path))?;
+    let replaced = put(&private.socket(), path)?;
+    Ok((listener, (meta.dev(), meta.ino()), replaced))
+}
+
+/// Whether there is something that is left alone.
+fn refuse(path: &Path, there: There) -> Result<(), ListenError> {
+    match there {
+        There::Nothing | There::Socket(_, false) => Ok(()),
+        There::Socket(_, true) => Err(ListenError::InUse(path.to_owned())),
+        There::Other(what) => Err(ListenError::Occupied { path: path.to_owned(), what }),
+    }
+}
+
+/// Moves our socket into its place; true if it replaced one on which nobody listened.
+fn put(ours: &Path, path: &Path) -> Result<bool, ListenError> {
+    let moving = || failed("put into place", path);
+    for _ in 0..TRIES {
+        let there = look(path)?;
+        refuse(path, there)?;
+        let (flags, replaces) = match there {
+            There::Socket(..) => (RenameFlags::EXCHANGE, true),
+            There::Nothing | There::Other(_) => (RenameFlags::NOREPLACE, false),
+        };
+        match renameat_with(CWD, ours, CWD, path, flags) {
+            Ok(()) if !replaces => return Ok(false),
+            Ok(()) => {
+                let out = fs::symlink_metadata(ours).map_err(moving())?;
+                if there == There::Socket((out.dev(), out.ino()), false) {
+                    return Ok(true);
+                }
+                renameat_with(CWD, ours, CWD, path, RenameFlags::EXCHANGE).map_err(|error| moving()(error.into()))?;
+            }
+            // Somebody was quicker; see what it is.
+            Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOENT) => {}
+            // A file system that can only rename: what we looked at just now is as sure as it gets there.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+                fs::rename(ours, path).map_err(moving())?;
+                return Ok(replaces);
+            }
+            Err(error) => return Err(moving()(error.into())),
+        }
+    }
+    Err(moving()(io::Error::other("somebody keeps changing what is there")))
+}
+
+/// Listens on a port: on all addresses of a name, or on all of this host if none is given. They do not wait.
+///
+/// Where all are meant, the one listener for IPv6 takes IPv4 too, unless the system has that switched off.
+///
+/// # Errors
+/// [`ListenError::Name`], [`ListenError::Address`]: the first that does not work. That the host has no IPv6 (or no
+/// IPv4) is none, if there is another address.
+pub fn bind_port(host: Option<&str>, port: u16) -> Result<Vec<TcpListener>, ListenError> {
+    let (shown, addresses) = match host {
+        None => (format!("port {port}"), vec![SocketAddr::from(([0; 8], port)), SocketAddr::from(([0; 4], port))]),
+        Some(host) => {
+            let name = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+            let found = addresses_of(host).map_err(|error| ListenError::Name { name: name.clone(), error })?;
+            let mut addresses: Vec<SocketAddr> = found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+            addresses.sort_unstable();
+            addresses.dedup();
+            (name, addresses)
+        }
+    };
+    let (mut listeners, mut missing) = (Vec::new(), None);
+    for address in addresses {
+        let failed = |error| ListenError::Address { address, error };
+        match TcpListener::bind(address) {
+            Ok(listener) => {
+                listener.set_nonblocking(true).map_err(failed)?;
+                listeners.push(listener);
+            }
+            // That of IPv6 has it.
+            Err(error) if error.kind() == ErrorKind::AddrInUse && host.is_none() && !listeners.is_empty() => {}
+            Err(error) if is_missing(&error) => missing = Some(failed(error)),
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    match (listeners.is_empty(), missing) {
+        (true, Some(error)) => Err(error),
+        (true, None) => Err(ListenError::Name { name: shown, error: ErrorKind::NotFound.into() }),
+        (false, _) => Ok(listeners),
+    }
+}
+
+/// The addresses of a name. A program of the system is asked, as the C library would load modules of its name service
+/// into us, who are linked statically, and some of those crash then; only where there is none is it asked itself.
+fn addresses_of(host: &str) -> io::Result<Vec<IpAddr>> {
+    if let Ok(address) = host.parse() {
+        return Ok(vec![address]);
+    }
+    if host.eq_ignore_ascii_case("localhost") {
+        return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+    }
+    let Some(getent) = GETENT.iter().map(Path::new).find(|file| file.exists() && !host.starts_with('-')) else {
+        return Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect());
+    };
+    let output = Command::new(getent).args(["ahosts", host]).stdin(Stdio::null()).stderr(Stdio::null()).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let found: Vec<IpAddr> = text.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
+    match found.is_empty() {
+        true => Err(io::Error::new(ErrorKind::NotFound, "name not known")),
+        false => Ok(found),
+    }
+}
+
+/// Whether this host has no such address, or nothing of its kind.
+fn is_missing(error: &io::Error) -> bool {
+    let number = error.raw_os_error();
+    [libc::EADDRNOTAVAIL, libc::EAFNOSUPPORT].iter().any(|missing| number == Some(*missing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn new() -> Folder {
+            Folder(tempfile::tempdir().unwrap())
+        }
+
+        fn path(&self) -> PathBuf {
+            self.0.path().join("s.sock")
+        }
+
+        fn place(&self) -> Place {
+            Place { path: self.path(), mode: 0o750, owner: None }
+        }
+
+        /// Lets go of a listener. A child that another test starts just now may have it for an instant more.
+        fn let_die(&self, listener: UnixListener) {
+            drop(listener);
+            while is_live(&self.path()).unwrap() {
+                std::thread::yield_now();
+            }
+        }
+
+        #[track_caller]
+        fn holds(&self, names: &[&str]) {
+            let mut found: Vec<String> =
+                fs::read_dir(self.0.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+            found.sort();
+            assert_eq!(found, names);
+        }
+    }
+
+    #[test]
+    fn a_socket_is_made_and_removed() {
+        let folder = Folder::new();
+        let mut bound = UnixSocket::bind(folder.place()).unwrap();
+        assert!(!bound.replaced);
+        let meta = fs::symlink_metadata(folder.path()).unwrap();
+        assert_eq!((meta.mode() & 0o7777, meta.file_type().is_socket()), (0o750, true));
+        UnixStream::connect(folder.path()).unwrap();
+        assert!(bound.listener.accept().is_ok());
+        assert_eq!(bound.listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(bound.socket.check().unwrap(), Leads::Ours);
+        folder.holds(&["s.sock"]);
+        bound.socket.remove().unwrap();
+        folder.holds(&[]);
+        assert_eq!(bound.socket.check().unwrap(), Leads::Gone);
+        bound.listener = bound.socket.rebind().unwrap();
+        assert_eq!(bound.socket.check().unwrap(), Leads::Ours);
+        drop(bound);
+        folder.holds(&[]);
+    }
+
+    #[test]
+    fn what_is_no_dead_socket_is_left_alone() {
+        let folder = Folder::new();
+        let refused = |what: &str| {
+            let error = UnixSocket::bind(folder.place()).unwrap_err();
+            assert!(error.is_taken());
+            assert!(error.to_string().contains(what), "{error}");
+        };
+        fs::write(folder.path(), "precious").unwrap();
+        refused("a regular file is in its place, which is left as it is");
+        assert_eq!(fs::read_to_string(folder.path()).unwrap(), "precious");
+        fs::remove_file(folder.path()).unwrap();
+        fs::create_dir(folder.path()).unwrap();
+        refused("a directory");
+        fs::remove_dir(folder.path()).unwrap();
+        for target in ["/nowhere", "/etc/passwd"] {
+            std::os::unix::fs::symlink(target, folder.path()).unwrap();
+            refused("a symbolic link");
+            assert!(fs::symlink_metadata(folder.path()).unwrap().is_symlink());
+            fs::remove_file(folder.path()).unwrap();
+        }
+        let other = UnixListener::bind(folder.path()).unwrap();
+        refused("already in use");
+        UnixStream::connect(folder.path()).unwrap();
+        folder.let_die(other);
+        let bound = UnixSocket::bind(folder.place()).unwrap();
+        assert!(bound.replaced);
+        UnixStream::connect(folder.path()).unwrap();
+        folder.holds(&["s.sock"]);
+    }
+
+    #[test]
+    fn a_busy_one_lives_and_is_not_waited_for() {
+        let folder = Folder::new();
+        let busy = nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
+        let busy: std::os::fd::OwnedFd = busy.unwrap();
+        nix::sys::socket::bind(busy.as_raw_fd(), &UnixAddr::new(&folder.path()).unwrap()).unwrap();
+        nix::sys::socket::listen(&busy, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
+        // The queue is full with the first.
+        let _first = UnixStream::connect(folder.path()).unwrap();
+        assert!(matches!(UnixSocket::bind(folder.place()), Err(ListenError::InUse(_))));
+        // Another kind of socket.
+        let other = Place { path: folder.0.path().join("d"), ..folder.place() };
+        let _datagrams = std::os::unix::net::UnixDatagram::bind(&other.path).unwrap();
+        assert!(matches!(UnixSocket::bind(other), Err(ListenError::InUse(_))));
+    }
+
+    #[test]
+    fn what_happened_to_its_path_is_noticed_and_repaired_where_that_is_ours() {
+        let folder = Folder::new();
+        let mut bound = UnixSocket::bind(folder.place()).unwrap();
+        fs::remove_file(folder.path()).unwrap();
+        folder.let_die(UnixListener::bind(folder.path()).unwrap());
+        assert_eq!(bound.socket.check().unwrap(), Leads::DeadSocket);
+        bound.listener = bound.socket.rebind().unwrap();
+        assert_eq!(bound.socket.check().unwrap(), Leads::Ours);
+        UnixStream::connect(folder.path()).unwrap();
+
+        fs::remove_file(folder.path()).unwrap();
+        let other = UnixListener::bind(folder.path()).unwrap();
+        assert_eq!(bound.socket.check().unwrap(), Leads::SomethingElse("a socket of another program"));
+        assert!(bound.socket.rebind().unwrap_err().is_taken());
+        drop(other);
+        fs::remove_file(folder.path()).unwrap();
+        fs::write(folder.path(), "x").unwrap();
+        assert_eq!(bound.socket.check().unwrap(), Leads::SomethingElse("a regular file"));
+        assert!(bound.socket.rebind().unwrap_err().is_taken());
+        drop(bound);
+        assert_eq!(fs::read_to_string(folder.path()).unwrap(), "x");
+        folder.holds(&["s.sock"]);
+    }
+
+    #[test]
+    fn the_longest_path_will_do() {
+        let folder = Folder::new();
+        let room = LONGEST - folder.path().parent().unwrap().as_os_str().len() - 1;
+        let path = folder.0.path().join("x".repeat(room));
+        assert_eq!(path.as_os_str().len(), LONGEST);
+        let bound = UnixSocket::bind(Place { path: path.clone(), ..folder.place() }).unwrap();
+        UnixStream::connect(&path).unwrap();
+        assert_eq!(bound.socket.check().unwrap(), Leads::Ours);
+        // And in a folder that leaves hardly any room.
+        let deep = folder.0.path().join("y".repeat(room - 2));
+        fs::create_dir(&deep).unwrap();
+        let short = deep.join("s");
+        assert_eq!(short.as_os_str().len(), LONGEST);
+        let bound = UnixSocket::bind(Place { path: short.clone(), ..folder.place() }).unwrap();
+        UnixStream::connect(&short).unwrap();
+        drop(bound);
+        assert_eq!(fs::read_dir(&deep).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_told() {
+        let place = Place { path: "/no/such/s".into(), ..Folder::new().place() };
+        let error = UnixSocket::bind(place).unwrap_err().to_string();
+        assert!(error.starts_with("cannot make socket /no/such/s: No such file"), "{error}");
+    }
+
+    #[test]
+    fn ports_are_told_with_their_address() {
+        let first = bind_port(Some("127.0.0.1"), 0).unwrap();
+        let port = first[0].local_addr().unwrap().port();
+        assert_eq!(first[0].accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        let error = bind_port(Some("127.0.0.1"), port).unwrap_err();
+        assert!(error.is_taken());
+        assert!(error.to_string().starts_with(&format!("cannot listen on 127.0.0.1:{port}: Address already in use")));
+        let error = bind_port(None, port).unwrap_err();
+        assert!(error.is_taken(), "{error}");
+        let error = bind_port(Some("192.0.2.1"), port).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot listen on 192.0.2.1:{port}: ")), "{error}");
+        let error = bind_port(Some("no.such.host.invalid"), 9001).unwrap_err().to_string();
+        assert!(error.starts_with("cannot listen on no.such.host.invalid:9001: it has no address: "), "{error}");
+        drop(first);
+        // As above, for an instant more.
+        while bind_port(Some("127.0.0.1"), port).is_err() {
+            std::thread::yield_now();
+        }
+        for host in [None, Some("localhost")] {
+            let listeners = bind_port(host, port).unwrap();
+            assert!(!listeners.is_empty());
+            std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        }
+    }
+}
