@@ -39,6 +39,7 @@ pub mod model {
 pub mod io {
     pub mod account;
     pub mod child;
+    pub mod conffile;
     pub mod feedfile;
     pub mod https;
     pub mod limits;
@@ -83,6 +84,10 @@ pub mod app {
     pub mod session;
     pub mod show;
     pub mod spec;
+    /// What a supervisor does.
+    pub mod supervise {
+        pub mod world;
+    }
     pub mod truth;
     pub mod upkeep;
     pub mod wait;

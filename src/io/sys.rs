@@ -57,6 +57,12 @@ pub fn host_name() -> String {
     }
 }
 
+/// This machine's host name as it is; `localhost` if it has none.
+pub fn node_name() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    if name.is_empty() { "localhost".to_owned() } else { name.to_string_lossy().into_owned() }
+}
+
 /// The login name of a user: from the password file, else its number. We do not ask the name service: a launcher must
 /// not wait for a directory server, and a static program cannot load its modules.
 pub fn login_of(uid: u32) -> String {

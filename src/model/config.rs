@@ -285,13 +285,23 @@ pub fn includes(main: &File, world: &dyn World) -> Result<Vec<Pattern>, Vec<Find
 /// # Errors
 /// All that is wrong in all the files, by file and line.
 pub fn read(input: &Input<'_>, world: &dyn World) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
+    read_files(input, world, true)
+}
+
+/// All that is wrong in the files that can be had, where others that the main file names cannot: what refers to tables
+/// that may stand in those is not judged (CFG-6).
+pub fn errors_in_part(input: &Input<'_>, world: &dyn World) -> Vec<Finding> {
+    read_files(input, world, false).err().unwrap_or_default()
+}
+
+fn read_files(input: &Input<'_>, world: &dyn World, complete: bool) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
     let mut context = Context::new(world);
     let files = files_of(input);
     let sources: Vec<Source> = files.iter().map(|file| Source::new(&file.path, &file.text)).collect();
     let parsed = files.iter().zip(&sources).map(|(file, source)| parse(source, &file.text, &mut context.report));
     let roots: Vec<Option<Spanned<DeTable<'_>>>> = parsed.collect();
     // A file that is no TOML may hold what others refer to; what is said about those would be wrong.
-    let whole = roots.iter().all(Option::is_some);
+    let whole = complete && roots.iter().all(Option::is_some);
 
     let mut tables: BTreeMap<&str, (&Source, &value::Value<'_>)> = BTreeMap::new();
     let mut programs = Programs::default();

@@ -1,0 +1,346 @@
+//! The configuration of this machine's supervisor: finding its files, reading them, and what they mean here.
+//!
+//! What is right and wrong in them is decided in [`crate::model::config`]. Where they are, and what relative paths are
+//! relative to, is settled once at the start: a reload reads the same files, wherever the supervisor went since.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::{
+    io::{account, conffile, sys},
+    model::{
+        config::{self, Config, File, Finding, Included, Input, Kind, Overrides, Pattern, SEARCHED, Unreadable, World},
+        program::LogTarget,
+    },
+};
+
+/// Where the configuration is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Where {
+    /// The main file; absolute.
+    pub file: PathBuf,
+    /// Whether nobody named it, so that it is what lay in a working directory.
+    pub found: bool,
+    /// The directory in which the supervisor was started; absolute.
+    pub start_dir: PathBuf,
+}
+
+impl Where {
+    /// The file that is named, or else the first of [`SEARCHED`] that is there (CFG-1).
+    ///
+    /// # Errors
+    /// One line: none is there, or the directory is gone. Whether the file can be read, [`load`] says.
+    pub fn find(named: Option<&Path>) -> Result<Where, String> {
+        let start_dir = std::env::current_dir();
+        let start_dir = start_dir.map_err(|error| format!("cannot tell the working directory: {error}"))?;
+        Where::find_from(start_dir, named).map_err(|error| one_line(&error.to_string()))
+    }
+
+    fn find_from(start_dir: PathBuf, named: Option<&Path>) -> Result<Where, Unreadable> {
+        if let Some(named) = named {
+            return Ok(Where { file: joined(&start_dir, named), found: false, start_dir });
+        }
+        let there = SEARCHED.iter().map(|path| joined(&start_dir, Path::new(path)));
+        // One that is there and cannot be read is the one that is meant; the next would be a surprise.
+        let file = there.into_iter().find(|path| conffile::is_there(path)).ok_or(Unreadable::NoneFound)?;
+        Ok(Where { file, found: true, start_dir })
+    }
+}
+
+/// A path from a folder, without `.` in it and without a `..` at its beginning.
+fn joined(folder: &Path, path: &Path) -> PathBuf {
+    let mut joined = folder.to_owned();
+    let mut leading = true;
+    for part in path.components() {
+        leading &= matches!(part, Component::CurDir | Component::ParentDir);
+        match part {
+            Component::CurDir => {}
+            // The folder is one without links: the kernel told it.
+            Component::ParentDir if leading => drop(joined.pop()),
+            part => joined.push(part),
+        }
+    }
+    joined
+}
+
+/// This machine, as a configuration asks for it.
+#[derive(Clone, Debug)]
+pub struct System {
+    start_dir: PathBuf,
+}
+
+impl System {
+    /// For relative paths from this directory.
+    pub fn new(start_dir: PathBuf) -> System {
+        System { start_dir }
+    }
+}
+
+impl World for System {
+    fn env(&self, name: &str) -> Option<String> {
+        // There is none of an odd name; asking for one with `=` or NUL in it would do no harm but find none.
+        std::env::var(name).ok()
+    }
+
+    fn host(&self) -> String {
+        sys::node_name()
+    }
+
+    fn start_dir(&self) -> PathBuf {
+        self.start_dir.clone()
+    }
+
+    fn uid(&self) -> u32 {
+        account::own_uid()
+    }
+
+    fn home(&self, user: Option<&str>) -> Option<PathBuf> {
+        account::home(user)
+    }
+
+    fn user(&self, name: &str) -> Option<u32> {
+        account::uid(name)
+    }
+
+    fn group(&self, name: &str) -> Option<u32> {
+        account::gid(name)
+    }
+
+    fn kind(&self, path: &Path) -> Kind {
+        conffile::kind(path)
+    }
+}
+
+/// Reads the configuration: at the start, and at each reload. Nothing is made or changed.
+///
+/// # Errors
+/// All that is wrong, one line each (CFG-2, CFG-6).
+pub fn load(place: &Where, overrides: &Overrides) -> Result<(Config, Vec<Finding>), Vec<String>> {
+    let world = System::new(place.start_dir.clone());
+    let main = read_file(&place.file).map_err(|error| vec![one_line(&error.to_string())])?;
+    let lines = |findings: Vec<Finding>| findings.iter().map(Finding::to_string).collect::<Vec<String>>();
+    let input = |included| Input { main: &main, found: place.found, included, overrides };
+    let patterns = match config::includes(&main, &world) {
+        Ok(patterns) => patterns,
+        Err(errors) => {
+            let mut all = config::errors_in_part(&input(&[]), &world);
+            all.extend(errors.into_iter().filter(|error| !all.contains(error)).collect::<Vec<_>>());
+            all.sort_by_key(|finding| finding.at.line);
+            return Err(lines(all));
+        }
+    };
+    let (mut included, mut missing) = (Vec::new(), Vec::new());
+    for pattern in patterns {
+        let (files, errors) = read_included(&pattern, place);
+        missing.extend(errors);
+        included.push(Included { pattern, files });
+    }
+    if missing.is_empty() {
+        return config::read(&input(&included), &world).map_err(lines);
+    }
+    missing.extend(config::errors_in_part(&input(&included), &world));
+    Err(lines(missing))
+}
+
+/// The files of a pattern; what is wrong with those that cannot be had.
+fn read_included(pattern: &Pattern, place: &Where) -> (Vec<File>, Vec<Finding>) {
+    let wrong = |what: String| Finding { at: pattern.at.clone(), what, allowed: String::new() };
+    let here = place.file.parent().unwrap_or(Path::new("/"));
+    let paths = match conffile::matching(&pattern.glob, here) {
+        Ok(paths) => paths,
+        Err(error) => return (Vec::new(), vec![wrong(error.to_string())]),
+    };
+    let (mut files, mut errors) = (Vec::new(), Vec::new());
+    for path in paths {
+        match read_file(&path) {
+            Ok(file) => files.push(file),
+            Err(error) => errors.push(wrong(error.to_string())),
+        }
+    }
+    (files, errors)
+}
+
+fn read_file(path: &Path) -> Result<File, Unreadable> {
+    let (bytes, access) = conffile::read(path).map_err(|error| Unreadable::of(path, error))?;
+    File::new(path.to_owned(), bytes, Some(access))
+}
+
+/// The folders that a configuration with `create_dirs` may have made (CFG-10), each once.
+fn folders(config: &Config) -> Vec<&Path> {
+    let server = &config.server;
+    let mut folders = Vec::new();
+    if server.create_dirs {
+        let files = [server.logfile.as_deref(), Some(server.pidfile.as_path()), server.database.as_deref()];
+        let socket = config.unix.as_ref().map(|unix| unix.file.as_path());
+        folders.extend(files.into_iter().chain([socket]).flatten().filter_map(Path::parent));
+        folders.push(&server.childlogdir);
+    }
+    for process in config.processes.values().filter(|process| process.create_dirs) {
+        for log in [&process.stdout, &process.stderr] {
+            if let LogTarget::Path(path) = &log.target {
+                folders.extend(path.parent());
+            }
+        }
+    }
+    folders.sort_unstable();
+    folders.dedup();
+    folders
+}
+
+/// Makes the folders that are missing and may be made (CFG-10): at the start, and after a reload. As root they are given
+/// to `owner`, user and group.
+///
+/// # Errors
+/// One line for each that cannot be made.
+pub fn make_folders(config: &Config, owner: Option<(u32, u32)>) -> Result<(), Vec<String>> {
+    let made = folders(config).into_iter().map(|folder| make_folder(folder, owner));
+    let errors: Vec<String> = made.filter_map(Result::err).collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// Makes one folder, and those above it.
+pub(super) fn make_folder(folder: &Path, owner: Option<(u32, u32)>) -> Result<(), String> {
+    let made = conffile::make_folder(folder, owner.filter(|_| account::own_uid() == 0));
+    made.map(drop).map_err(|(path, error)| one_line(&format!("cannot make directory {}: {error}", path.display())))
+}
+
+/// On one line, and without what drives a terminal: a path may have any character in it.
+pub(super) fn one_line(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn new() -> Folder {
+            let folder = Folder(tempfile::tempdir().unwrap());
+            fs::create_dir(folder.path("start")).unwrap();
+            folder
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+            let path = self.path(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            path
+        }
+
+        fn load(&self, name: &str) -> Result<(Config, Vec<String>), Vec<String>> {
+            let place = Where::find_from(self.path("start"), Some(&self.path(name))).unwrap();
+            let loaded = load(&place, &Overrides::default());
+            let root = format!("{}/", self.0.path().display());
+            let short = |line: &String| line.replace(&root, "");
+            loaded
+                .map(|(config, found)| (config, found.iter().map(|f| short(&f.to_string())).collect()))
+                .map_err(|errors| errors.iter().map(short).collect())
+        }
+    }
+
+    #[test]
+    fn the_file_is_found_from_the_start_directory() {
+        let folder = Folder::new();
+        let start = folder.path("start");
+        let find = |named: Option<&str>| {
+            Where::find_from(start.clone(), named.map(Path::new)).map(|place| (place.file, place.found))
+        };
+        assert_eq!(
+            find(None).unwrap_err().to_string(),
+            "no configuration file: tried ./taskmaster.conf.toml and ../taskmaster.conf.toml; name one with -c FILE"
+        );
+        let above = folder.write("taskmaster.conf.toml", "");
+        assert_eq!(find(None).unwrap(), (above, true));
+        let here = folder.write("start/taskmaster.conf.toml", "");
+        assert_eq!(find(None).unwrap(), (here.clone(), true));
+        assert_eq!(find(Some("taskmaster.conf.toml")).unwrap(), (here, false));
+        assert_eq!(find(Some("../x/./y")).unwrap().0, folder.path("x/y"));
+        assert_eq!(find(Some("x/../y")).unwrap().0, start.join("x/../y"), "x may be a link");
+        assert_eq!(find(Some("/x")).unwrap().0, Path::new("/x"));
+        // One that leads nowhere is there, and is said to lead nowhere.
+        fs::remove_file(start.join("taskmaster.conf.toml")).unwrap();
+        std::os::unix::fs::symlink("/nowhere", start.join("taskmaster.conf.toml")).unwrap();
+        assert_eq!(find(None).unwrap().0, start.join("taskmaster.conf.toml"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_in_words_of_its_own() {
+        let folder = Folder::new();
+        fs::create_dir(folder.path("d")).unwrap();
+        folder.write("latin", b"a = 1\nb = \"\xe4\"\n");
+        folder.write("toml", "a = 1\nb = [\n");
+        let said = |name: &str| folder.load(name).map(drop).unwrap_err();
+        assert_eq!(said("none"), ["none: does not exist"]);
+        assert_eq!(said("d"), ["d: is a directory, not a file"]);
+        assert_eq!(said("latin"), ["latin:2: is not valid UTF-8"]);
+        let toml = said("toml");
+        assert!(toml[0].starts_with("toml:") && toml[0].contains("not valid TOML"), "{toml:?}");
+    }
+
+    #[test]
+    fn included_files_are_read_and_what_is_wrong_in_them_is_told() {
+        let folder = Folder::new();
+        let main = "[include]\nfiles = [\"conf.d/*.toml\", \"none/*\"]\n[unix_http_server]\nfile = \"s\"\n\
+                    [groups.g]\nprograms = [\"a\", \"b\"]\n";
+        folder.write("main", main);
+        folder.write("conf.d/b.toml", "[programs.b]\ncommand = \"/bin/b\"\n");
+        folder.write("conf.d/a.toml", "[programs.a]\ncommand = \"/bin/a\"\n");
+        folder.write("conf.d/.#a.toml", "an editor's");
+        fs::create_dir(folder.path("conf.d/old.toml")).unwrap();
+        let (config, warnings) = folder.load("main").unwrap();
+        assert_eq!(config.processes.keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(config.unix.unwrap().file, folder.path("s"));
+        assert_eq!(warnings, ["main:2: [include] files: no file matches \"none/*\""]);
+
+        folder.write("conf.d/b.toml", "[programs.b]\ncommand = \"/bin/b\"\nnumprocs = 0\n[taskmasterd]\n");
+        folder.write("conf.d/c.toml", [0xff]);
+        let errors = folder.load("main").map(drop).unwrap_err();
+        assert_eq!(errors.len(), 3, "{errors:#?}");
+        assert_eq!(errors[0], "main:2: [include] files: conf.d/c.toml:1: is not valid UTF-8");
+        assert!(errors[1].starts_with("conf.d/b.toml:3: [programs.b] numprocs: 0 is out of range"), "{errors:#?}");
+        assert!(errors[2].starts_with("conf.d/b.toml:4: [taskmasterd]: "), "{errors:#?}");
+    }
+
+    #[test]
+    fn a_wrong_include_hides_nothing_else() {
+        let folder = Folder::new();
+        folder
+            .write("main", "[include]\nfiles = \"x\"\n[programs.a]\ncommand = \"\"\n[groups.g]\nprograms = [\"b\"]\n");
+        let errors = folder.load("main").map(drop).unwrap_err();
+        assert_eq!(errors.len(), 2, "{errors:#?}");
+        assert!(errors[0].starts_with("main:2: [include] files: "), "{errors:#?}");
+        assert!(errors[1].starts_with("main:4: [programs.a] command: "), "{errors:#?}");
+        folder.write("main", "[include]\nfiles = [\"conf[\"]\n[programs.a]\ncommand = \"\"\n");
+        let errors = folder.load("main").map(drop).unwrap_err();
+        assert!(errors[0].starts_with("main:2: [include] files: conf[ is not a pattern"), "{errors:#?}");
+        assert_eq!(errors.len(), 2, "{errors:#?}");
+    }
+
+    #[test]
+    fn missing_folders_are_made_where_that_is_wanted() {
+        let folder = Folder::new();
+        let text = |create: bool| {
+            format!(
+                "[taskmasterd]\ncreate_dirs = {create}\nlogfile = \"a/b/log\"\npidfile = \"run/pid\"\n\
+                 childlogdir = \"logs\"\n[unix_http_server]\nfile = \"run/s\"\n\
+                 [programs.p]\ncommand = \"x\"\nstdout = \"out/o\"\nstderr = \"none\"\n"
+            )
+        };
+        folder.write("main", text(false));
+        let errors = folder.load("main").map(drop).unwrap_err();
+        assert_eq!(errors.len(), 5, "{errors:#?}");
+        folder.write("main", text(true));
+        let (config, _) = folder.load("main").unwrap();
+        make_folders(&config, None).unwrap();
+        for name in ["a/b", "run", "logs", "out"] {
+            assert!(folder.path(name).is_dir(), "{name}");
+        }
+    }
+}

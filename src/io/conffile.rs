@@ -1,0 +1,163 @@
+//! Configuration files and the folders that a configuration names: reading, matching patterns, looking, making.
+//!
+//! What the files mean is not known here.
+
+use std::{
+    fs::{self, DirBuilder, OpenOptions, Permissions},
+    io::{self, ErrorKind, Read},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    path::{Path, PathBuf},
+};
+
+use nix::libc;
+
+use crate::model::config::{Access, Kind};
+
+/// Reads a file; who may do what with it is asked of the very one that is read.
+///
+/// # Errors
+/// As open(2) and read(2) say.
+pub fn read(path: &Path) -> io::Result<(Vec<u8>, Access)> {
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NOCTTY).open(path)?;
+    let meta = file.metadata()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok((bytes, Access { mode: meta.mode(), uid: meta.uid(), gid: meta.gid() }))
+}
+
+/// Whether there is anything of this name, be it a link that leads nowhere.
+pub fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// What a path leads to, links followed.
+pub fn kind(path: &Path) -> Kind {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => Kind::Directory,
+        Ok(meta) if meta.is_file() => Kind::File,
+        Ok(_) => Kind::Stream,
+        Err(_) => Kind::Missing,
+    }
+}
+
+/// Why it cannot be said which files match.
+#[derive(Debug, thiserror::Error)]
+pub enum MatchError {
+    /// It is no pattern.
+    #[error("{0} is not a pattern for files: {1}")]
+    Pattern(String, &'static str),
+    /// A folder cannot be read.
+    #[error("cannot read {}: {}", .0.display(), .1)]
+    Folder(PathBuf, io::Error),
+}
+
+/// The files that match a pattern, sorted; folders are none. Hidden ones (an editor's copies) match only if their
+/// whole name is written. What stands in `literal` at the beginning of the pattern is the name of a folder as it is.
+///
+/// # Errors
+/// [`MatchError`]
+pub fn matching(pattern: &Path, literal: &Path) -> Result<Vec<PathBuf>, MatchError> {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let whole = match pattern.strip_prefix(literal) {
+        Ok(rest) => format!("{}/{}", glob::Pattern::escape(text(literal).trim_end_matches('/')), text(rest)),
+        Err(_) => text(pattern),
+    };
+    let options =
+        glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+    let found = glob::glob_with(&whole, options).map_err(|error| MatchError::Pattern(text(pattern), error.msg))?;
+    let mut files = Vec::new();
+    for path in found {
+        match path {
+            Ok(path) if path.is_dir() => {}
+            Ok(path) => files.push(path),
+            Err(error) => return Err(MatchError::Folder(error.path().to_owned(), error.into())),
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// Makes a folder and those above it that are missing, each for its owner and its group (0750), and gives them to
+/// `owner` (user and group). False: it was there.
+///
+/// # Errors
+/// As mkdir(2), chown(2) and chmod(2) say, with the folder.
+pub fn make_folder(path: &Path, owner: Option<(u32, u32)>) -> Result<bool, (PathBuf, io::Error)> {
+    if path.is_dir() {
+        return Ok(false);
+    }
+    if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
+        make_folder(above, owner)?;
+    }
+    let make = || {
+        match DirBuilder::new().mode(0o700).create(path) {
+            // Somebody else makes it too.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => return Ok(false),
+            other => other?,
+        }
+        let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let folder = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        if let Some((uid, gid)) = owner {
+            fchown(&folder, Some(uid), Some(gid))?;
+        }
+        folder.set_permissions(Permissions::from_mode(0o750))?;
+        Ok(true)
+    };
+    make().map_err(|error| (path.to_owned(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_those_of_a_shell() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = dir.path().join("a[b]*");
+        fs::create_dir_all(here.join("conf.d/folder.toml")).unwrap();
+        for name in ["b.toml", "a.toml", ".#a.toml", "c.txt"] {
+            fs::write(here.join("conf.d").join(name), "").unwrap();
+        }
+        let names = |pattern: &str| -> Vec<String> {
+            let found = matching(&here.join(pattern), &here).unwrap();
+            found.iter().map(|path| path.strip_prefix(&here).unwrap().to_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(names("conf.d/*.toml"), ["conf.d/a.toml", "conf.d/b.toml"]);
+        assert_eq!(names("conf.d/.#a.toml"), ["conf.d/.#a.toml"]);
+        assert_eq!(names("conf.d/[bc].*"), ["conf.d/b.toml", "conf.d/c.txt"]);
+        assert_eq!(names("conf.d/a.toml"), ["conf.d/a.toml"]);
+        assert_eq!(names("*.toml"), [""; 0]);
+        assert_eq!(names("no/*"), [""; 0]);
+        let error = matching(&here.join("x[y"), &here).unwrap_err().to_string();
+        assert!(error.contains("is not a pattern for files"), "{error}");
+    }
+
+    #[test]
+    fn folders_are_made_with_those_above_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b/c");
+        assert!(make_folder(&deep, None).unwrap());
+        for folder in [&deep, deep.parent().unwrap()] {
+            assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o7777, 0o750);
+        }
+        assert!(!make_folder(&deep, None).unwrap());
+        fs::write(deep.join("f"), "").unwrap();
+        let (path, _) = make_folder(&deep.join("f/g"), None).unwrap_err();
+        assert_eq!(path, deep.join("f"));
+    }
+
+    #[test]
+    fn what_a_path_leads_to_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        fs::write(&file, "text").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        let (bytes, access) = read(&file).unwrap();
+        assert_eq!((bytes.as_slice(), access.mode & 0o7777), (b"text".as_slice(), 0o640));
+        assert_eq!(kind(&file), Kind::File);
+        assert_eq!(kind(dir.path()), Kind::Directory);
+        assert_eq!(kind(Path::new("/dev/null")), Kind::Stream);
+        assert_eq!(kind(&file.join("x")), Kind::Missing);
+        assert_eq!(read(dir.path()).unwrap_err().kind(), ErrorKind::IsADirectory);
+    }
+}
