@@ -86,6 +86,7 @@ pub mod app {
     pub mod spec;
     /// What a supervisor does.
     pub mod supervise {
+        pub mod begin;
         pub mod world;
     }
     pub mod truth;

@@ -39,10 +39,15 @@ pub fn path(given: Option<&Path>) -> Result<PathBuf, DbError> {
         // A relative XDG path is to be ignored, says its specification.
         (None, None) => match set("XDG_STATE_HOME").filter(|dir| dir.is_absolute()) {
             Some(state) => state.join("taskwatcher/tasks.db"),
-            None => set("HOME").ok_or(DbError::Nowhere)?.join(".local/state/taskwatcher/tasks.db"),
+            None => in_home(&set("HOME").ok_or(DbError::Nowhere)?),
         },
     };
     Ok(std::path::absolute(&path).unwrap_or(path))
+}
+
+/// The database of a user with this home who says nothing about it.
+pub fn in_home(home: &Path) -> PathBuf {
+    home.join(".local/state/taskwatcher/tasks.db")
 }
 
 /// Opens a database that is there.
