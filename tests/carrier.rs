@@ -59,6 +59,7 @@ impl World {
             attempt: 1,
             version: "1".into(),
             info: [Some("i".into()), None, None],
+            refused: None,
             file: found.unwrap_or_else(|| argv[0].into()),
             argv: argv_json(argv),
             env: argv_json(&env),

@@ -112,6 +112,8 @@ struct Carrier {
     sent: Option<(Signal, Signal)>,
     /// Whether its whole group is being ended.
     group: bool,
+    /// Whether nobody reads its file any more.
+    forgotten: bool,
 }
 
 /// What a carrier hands to itself when it starts anew.
@@ -136,6 +138,7 @@ struct Carried {
     why: Option<String>,
     sent: Option<(Signal, Signal)>,
     group: bool,
+    forgotten: bool,
     watch: Watch,
 }
 
@@ -196,6 +199,7 @@ fn resume(carried: Carried) -> Result<(), CarrierError> {
         why: carried.why,
         sent: carried.sent,
         group: carried.group,
+        forgotten: carried.forgotten,
     };
     carrier.follow(carried.watch);
     Ok(())
@@ -213,6 +217,9 @@ impl Carrier {
     /// Writes the file of the run.
     fn tell(&mut self) {
         self.run.task = self.claimed.as_ref().map(|claimed| claimed.id);
+        if self.forgotten {
+            return;
+        }
         // Where that is not possible the supervisor learns of our end, and reads the database.
         let _ = self.runs.write(&self.run.handle, &self.run.to_text());
     }
@@ -313,19 +320,26 @@ impl Carrier {
         if !self.group && !self.order.killasgroup {
             return true;
         }
+        if !process::has_more_children_than(self.command.pid) {
+            self.say_leftover(0);
+            return true;
+        }
         let left = process::group(self.command.pid);
         // While its members are asked to end, they have the time that they are given; else it ends with its leader.
         if self.order.killasgroup && !self.group {
             left.iter().for_each(|stat| drop(process::signal(stat.process, Signal::KILL)));
         }
-        let count = u32::try_from(left.len()).unwrap_or(u32::MAX);
+        self.say_leftover(u32::try_from(left.len()).unwrap_or(u32::MAX));
+        left.is_empty()
+    }
+
+    fn say_leftover(&mut self, count: u32) {
         if let Phase::Ended { leftover, .. } = &mut self.run.phase
             && *leftover != count
         {
             *leftover = count;
             self.tell();
         }
-        left.is_empty()
     }
 
     fn hear_signals(&mut self, watch: &mut Watch) {
@@ -372,7 +386,12 @@ impl Carrier {
     fn ended(&mut self, exit: Exit, watch: &Watch) {
         let now = sys::now();
         self.exit = Some((exit, now));
-        let leftover = u32::try_from(process::group(self.command.pid).len()).unwrap_or(u32::MAX);
+        // To look at all processes takes longer than most of the rest, and most commands leave nothing.
+        let left = match process::has_more_children_than(self.command.pid) {
+            true => process::group(self.command.pid).len(),
+            false => 0,
+        };
+        let leftover = u32::try_from(left).unwrap_or(u32::MAX);
         self.run.phase = Phase::Ended {
             command: self.command,
             since: self.started,
@@ -405,6 +424,10 @@ impl Carrier {
                         output.reopen();
                     }
                 }
+                Some(Word::Forget) => {
+                    self.forgotten = true;
+                    self.runs.remove(&self.run.handle);
+                }
                 Some(Word::Input { data }) => self.write_input(&data),
                 // Of a newer supervisor.
                 None => {}
@@ -433,8 +456,10 @@ impl Carrier {
                 }
             }
         }
-        if let Err(error) = result {
-            self.note(format!("cannot send {signal} to process {}: {error}", self.command.pid));
+        let denied = result.err().map(|error| format!("cannot send {signal} to process {}: {error}", self.command.pid));
+        if denied != self.run.denied {
+            self.run.denied = denied;
+            self.tell();
         }
     }
 
@@ -558,6 +583,7 @@ impl Carrier {
             why: self.why.clone(),
             sent: self.sent,
             group: self.group,
+            forgotten: self.forgotten,
             watch: watch.clone(),
         };
         sys::crash_point("carrier.slim");

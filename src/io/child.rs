@@ -239,6 +239,34 @@ pub fn spawn_self(
     Ok(spawn_args(c"/proc/self/exe", &args, env, put, close, ignored, false)?)
 }
 
+/// Starts a program of ours under the name that is the first of `argv`, with our environment and these variables
+/// besides, and with these descriptors and no others; what is not among them must close on exec.
+///
+/// # Errors
+/// As posix_spawn(3) says.
+pub fn spawn_program(
+    program: &Path,
+    argv: &[OsString],
+    set: &[(&str, OsString)],
+    put: &[(BorrowedFd<'_>, RawFd)],
+) -> io::Result<i32> {
+    let program = c_string(program.as_os_str())?;
+    let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
+    Ok(spawn_args(&program, &args, &environment(set, &[]), put, &[], 0, false)?)
+}
+
+/// A text that another program can read from a descriptor, without a file and without anybody who writes.
+///
+/// # Errors
+/// When there are no descriptors or no memory.
+pub fn text_to_read(text: &str) -> io::Result<OwnedFd> {
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    let mut file = fs::File::from(memfd_create(c"order", MFdFlags::MFD_CLOEXEC)?);
+    io::Write::write_all(&mut file, text.as_bytes())?;
+    io::Seek::seek(&mut file, io::SeekFrom::Start(0))?;
+    Ok(file.into())
+}
+
 /// Starts a command in a process group of its own with descriptors 0, 1 and 2 only, no signal blocked, and default
 /// dispositions; except that a SIGHUP which was ignored when we started (`nohup`) stays so. `put` are descriptors of
 /// ours (all to be closed on exec) and the numbers that they have in the command; `close` others that it must not have.
@@ -265,6 +293,36 @@ pub fn spawn(
         }
         other => Ok(other?),
     }
+}
+
+/// Starts a command in a session of its own, with all signals at their defaults and none blocked, and with these
+/// descriptors and numbers; `close` are others that it must not have. Its folder and umask are ours.
+///
+/// # Errors
+/// As execve(2) says.
+pub fn spawn_in_session(
+    file: &Path,
+    argv: &[OsString],
+    env: &[CString],
+    put: &[(BorrowedFd<'_>, RawFd)],
+    close: &[RawFd],
+) -> io::Result<i32> {
+    /// POSIX_SPAWN_SETSID of the C library, which nix does not name.
+    const SETSID: i32 = 0x80;
+    let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
+    let mut attr = PosixSpawnAttr::init()?;
+    attr.set_sigmask(&SigSet::empty())?;
+    attr.set_sigdefault(&SigSet::all())?;
+    let flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
+    attr.set_flags(flags | PosixSpawnFlags::from_bits_retain(SETSID as _))?;
+    let mut actions = PosixSpawnFileActions::init()?;
+    for &fd in close {
+        actions.add_close(fd)?;
+    }
+    for (fd, number) in put {
+        actions.add_dup2(fd.as_raw_fd(), *number)?;
+    }
+    Ok(nix::spawn::posix_spawn(file, &actions, &attr, &args, env)?.as_raw())
 }
 
 fn spawn_args(
@@ -669,9 +727,9 @@ pub fn become_command(change: &Change, argv: &[OsString], become_user: BecomeUse
     (Step::Exec, exec().err().unwrap_or(Errno::ENOEXEC) as i32)
 }
 
-/// Sets our umask; bits that no umask has are left out.
-pub fn set_umask(mask: u32) {
-    let _ = nix::sys::stat::umask(Mode::from_bits_truncate(mask & 0o777));
+/// Sets our umask, of which bits that no umask has are left out; gives the one before.
+pub fn set_umask(mask: u32) -> u32 {
+    nix::sys::stat::umask(Mode::from_bits_truncate(mask & 0o777)).bits()
 }
 
 /// Makes reading or writing a descriptor of ours fail where it would wait.

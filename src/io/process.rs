@@ -26,6 +26,8 @@ pub struct Stat {
     pub pgrp: i32,
     /// Whether it has ended and only waits to be reaped.
     pub ended: bool,
+    /// Whether it was stopped by a signal.
+    pub stopped: bool,
     /// Its controlling terminal, 0 if none.
     pub tty: i32,
     /// Which of the signals 1–31 it ignores: bit n-1 for signal n.
@@ -52,6 +54,7 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
         ppid: field(4)?.parse().ok()?,
         pgrp: field(5)?.parse().ok()?,
         ended: matches!(field(3)?, "Z" | "X" | "x"),
+        stopped: field(3)? == "T",
         tty: field(7)?.parse().ok()?,
         ignored: field(33)?.parse().ok()?,
     })
@@ -90,6 +93,14 @@ pub fn descendants(ancestor: i32, except: &[Process]) -> Vec<Stat> {
     }
     found.retain(|stat| !stat.ended);
     found
+}
+
+/// Whether we have a child besides this one; true too where the kernel does not say. Orphaned descendants of a child
+/// are ours at once where we adopt orphans: then without other children it has left none.
+pub fn has_more_children_than(child: i32) -> bool {
+    let me = std::process::id();
+    let Ok(children) = fs::read_to_string(format!("/proc/{me}/task/{me}/children")) else { return true };
+    children.split_ascii_whitespace().any(|pid| pid.parse() != Ok(child))
 }
 
 /// The live processes of a process group.

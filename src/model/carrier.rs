@@ -88,6 +88,8 @@ pub struct Order {
     pub version: String,
     /// Side information.
     pub info: [Option<String>; 3],
+    /// Why nothing is executed, if that is known already: then there is only something to be recorded.
+    pub refused: Option<NotStarted>,
     /// The file to be executed.
     pub file: PathBuf,
     /// The arguments, the name first: a JSON array as [`super::task::argv_json`] makes it.
@@ -188,6 +190,9 @@ pub struct Run {
     /// How far it is.
     #[serde(flatten)]
     pub phase: Phase,
+    /// Why the last signal could not be sent, if it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denied: Option<String>,
     /// What its log should tell, the newest last; a few at the most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -230,6 +235,8 @@ pub enum Word {
     },
     /// Open the log files anew: somebody has moved them.
     Reopen,
+    /// Nobody supervises it any more: its file is not to be kept.
+    Forget,
     /// Bytes for the command's input.
     Input {
         /// In base64.
@@ -257,8 +264,13 @@ pub fn input_bytes(data: &str) -> Option<Vec<u8>> {
 
 /// A word that brings these bytes.
 pub fn input_word(bytes: &[u8]) -> Word {
+    Word::Input { data: base64(bytes) }
+}
+
+/// Bytes as text that JSON can hold.
+pub fn base64(bytes: &[u8]) -> String {
     use base64::{Engine, engine::general_purpose::STANDARD};
-    Word::Input { data: STANDARD.encode(bytes) }
+    STANDARD.encode(bytes)
 }
 
 #[cfg(test)]
@@ -279,6 +291,7 @@ mod tests {
             boot: "b".into(),
             task: Some(7),
             phase,
+            denied: None,
             notes: vec![],
         }
     }
@@ -306,6 +319,7 @@ mod tests {
         }
         for word in [
             Word::Reopen,
+            Word::Forget,
             Word::Signal { signal: Signal::TERM, group: true, why: Some("stopped by operator".into()) },
             Word::Policy { killasgroup: true, stdout: Stream::None, stderr: Stream::Joined },
             Word::Input { data: "eA==".into() },

@@ -74,6 +74,7 @@ pub(super) fn carry() -> Result<(), CarrierError> {
         boot: sys::boot_id().map_err(system("read the boot id"))?,
         task: None,
         phase: Phase::Starting,
+        denied: None,
         notes: vec![],
     };
     runs.write(&run.handle, &run.to_text()).map_err(system("write the file of the run"))?;
@@ -110,6 +111,7 @@ pub(super) fn carry() -> Result<(), CarrierError> {
         why: None,
         sent: None,
         group: false,
+        forgotten: false,
         order,
     };
     carrier.begin(&inherited);
@@ -248,6 +250,9 @@ impl Carrier {
 
     /// Starts the command.
     fn start(&mut self, inherited: &[i32]) -> Result<Process, NotStarted> {
+        if let Some(why) = self.order.refused.take() {
+            return Err(why);
+        }
         let refused = |cause: String| NotStarted { cause, not_found: false };
         let mut copies = [None, None];
         for (copy, stream) in copies.iter_mut().zip([&self.order.stdout, &self.order.stderr]) {
@@ -263,6 +268,9 @@ impl Carrier {
         let (output, ends, input) =
             gathered.map_err(|error| refused(format!("cannot make pipes for it: {}", plain(&error))))?;
         self.output = Some(output);
+        if self.order.user.is_none() {
+            return self.start_directly(&ends, &input, inherited);
+        }
         let (mut report, reports) =
             io::pipe().map_err(|error| refused(format!("cannot make a pipe: {}", plain(&error))))?;
         let reports = OwnedFd::from(reports);
@@ -281,6 +289,35 @@ impl Carrier {
             Ok((step, number)) => Err(self.failure(step, number)),
             Err(_) => Err(refused("it could not be started, and did not say why".into())),
         }
+    }
+
+    /// Starts a command that is to be no other user's: its folder and umask are ours for a moment, and the kernel does
+    /// the rest. A process between us and it, as a change of the user needs one, would take as long as all of this.
+    fn start_directly(&self, ends: &Ends, input: &OwnedFd, inherited: &[i32]) -> Result<Process, NotStarted> {
+        let number = |error: &io::Error| error.raw_os_error().unwrap_or(0);
+        let home = std::env::current_dir();
+        if let Some(directory) = &self.order.directory {
+            std::env::set_current_dir(directory).map_err(|error| self.failure(Step::Directory, number(&error)))?;
+        }
+        let umask = self.order.umask.map(child::set_umask);
+        let put = [(input.as_fd(), 0), (ends.out.as_fd(), 1), (ends.err.as_fd(), 2)];
+        let argv = words(&self.order.argv);
+        let spawned = child::spawn_in_session(&self.order.file, &argv, &self.environment(), &put, inherited);
+        if let Some(umask) = umask {
+            child::set_umask(umask);
+        }
+        if self.order.directory.is_some() {
+            // A folder that is in use by us could not be unmounted.
+            let _ = std::env::set_current_dir(home.unwrap_or_else(|_| "/".into()));
+        }
+        let pid = spawned.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => {
+                NotStarted { cause: spawn_failure(&error), not_found: false }
+            }
+            _ => self.failure(Step::Exec, number(&error)),
+        })?;
+        let gone = || NotStarted { cause: "it was gone as soon as it was started".into(), not_found: false };
+        process::stat(pid).map(|stat| stat.process).ok_or_else(gone)
     }
 
     fn open_input(&mut self) -> io::Result<OwnedFd> {
