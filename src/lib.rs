@@ -12,6 +12,7 @@
 
 /// Pure decisions: what a task is, when it is silent, how it ended, what a line means.
 pub mod model {
+    pub mod activity;
     pub mod ansi;
     pub mod carrier;
     pub mod config;
@@ -84,11 +85,8 @@ pub mod app {
     pub mod session;
     pub mod show;
     pub mod spec;
-    /// What a supervisor does.
-    pub mod supervise {
-        pub mod begin;
-        pub mod world;
-    }
+    #[cfg(feature = "supervise")]
+    pub mod supervise;
     pub mod truth;
     pub mod upkeep;
     pub mod wait;

@@ -1,6 +1,11 @@
 //! The verbs that look over a whole database: statistics, monitors, copies, checks, retention.
 
-use std::{collections::HashSet, io, path::PathBuf, time::Duration};
+use std::{
+    collections::HashSet,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
@@ -11,7 +16,7 @@ use super::{
 use crate::{
     io::{
         logtree,
-        store::{self, Named},
+        store::{self, Named, Store},
         sys,
     },
     model::{
@@ -28,6 +33,46 @@ fn system(doing: &'static str) -> impl Fn(io::Error) -> ControlError {
 /// Seconds of a length of time, for comparing with unix seconds.
 fn seconds(length: Duration) -> i64 {
     i64::try_from(length.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Removes the logs of rows that are gone. A path from a row counts only inside our own folder.
+fn remove_logs(db: &Path, logs: &[Named]) -> Result<usize, ControlError> {
+    let folder = store::log_folder(db);
+    let mut removed = 0;
+    for log in logs {
+        for path in log.usual.iter().chain([&log.column]) {
+            let gone = logtree::remove(&folder, path).map_err(system("remove a log"))?;
+            removed += usize::from(gone);
+        }
+    }
+    Ok(removed)
+}
+
+/// Deletes old runs of a name from history, with their logs: those beyond so many, or those that ended before a time.
+///
+/// # Errors
+/// [`ControlError`]
+pub(super) fn forget_runs(
+    store: &mut Store,
+    name: &str,
+    newest: Option<u64>,
+    before: Option<i64>,
+) -> Result<usize, ControlError> {
+    let mut end = before;
+    if let Some(count) = newest {
+        let filter = Filter { name: Some(name.to_owned()), ..Filter::default() };
+        let query = Query { filter, limit: 1, after: None, offset: count.saturating_sub(1), reverse: false };
+        // Those that ended in the same second as the oldest that is kept stay with it.
+        match store.page(&query)?.rows.first() {
+            Some(oldest) => end = Some(oldest.endtime),
+            None => return Ok(0),
+        }
+    }
+    let which = store::Clear { before: end, name: Some(name.to_owned()) };
+    let (rows, logs) = store.clear(&which)?;
+    let db = store.path().to_owned();
+    remove_logs(&db, &logs)?;
+    Ok(rows)
 }
 
 impl Desk<'_, '_> {
@@ -177,26 +222,13 @@ impl Desk<'_, '_> {
         let which = store::Clear { before: wanted.older_than.map(age), name: wanted.name.clone() };
         let (rows, logs) = store.clear(&which)?;
         sys::crash_point("clear.after");
-        let removed = self.remove_logs(&logs)?;
+        let removed = remove_logs(&self.db, &logs)?;
         let text = match self.json {
             true => json!({ "deleted": rows, "logs": removed }).to_string(),
             false => format!("{rows} deleted, with {removed} logs"),
         };
         self.print(&text)?;
         Ok(0)
-    }
-
-    /// Removes the logs of rows that are gone. A path from a row counts only inside our own folder.
-    fn remove_logs(&self, logs: &[Named]) -> Result<usize, ControlError> {
-        let folder = store::log_folder(&self.db);
-        let mut removed = 0;
-        for log in logs {
-            for path in log.usual.iter().chain([&log.column]) {
-                let gone = logtree::remove(&folder, path).map_err(system("remove a log"))?;
-                removed += usize::from(gone);
-            }
-        }
-        Ok(removed)
     }
 
     pub(super) fn initialize(&mut self, wanted: &args::Initialize) -> Done {
@@ -206,7 +238,7 @@ impl Desk<'_, '_> {
         // Those of tasks that live are still being written.
         store.named_logs(&mut |named| logs.extend(named.ended.then_some(named)))?;
         store.reset(wanted.force)?;
-        self.remove_logs(&logs)?;
+        remove_logs(&self.db, &logs)?;
         Ok(0)
     }
 }

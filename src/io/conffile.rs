@@ -30,6 +30,12 @@ pub fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
+/// A word that changes when a file does.
+pub fn stamp(path: &Path) -> Option<String> {
+    let meta = fs::metadata(path).ok()?;
+    Some(format!("{}:{}:{}.{}", meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()))
+}
+
 /// What a path leads to, links followed.
 pub fn kind(path: &Path) -> Kind {
     match fs::metadata(path) {

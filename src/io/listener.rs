@@ -166,6 +166,11 @@ impl UnixSocket {
         Ok(Bound { listener, socket: UnixSocket { place, identity }, replaced })
     }
 
+    /// How it is.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.place.path

@@ -80,6 +80,11 @@ impl RunDir {
         Ok(RunDir { path: path.to_owned() })
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Takes the lock; none: another supervisor has it. It is not inherited by what we start.
     ///
     /// # Errors

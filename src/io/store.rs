@@ -729,6 +729,17 @@ impl Store {
         )
     }
 
+    /// Stores that these tasks were seen alive, in one statement. Not flushed to the disk.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn seen(&mut self, tasks: &[i64], now: i64) -> Result<()> {
+        let ids = serde_json::to_string(tasks).unwrap_or_else(|_| "[]".to_owned());
+        let sql = "UPDATE tasks SET lastupdate = ?2, duration = ?2 - starttime
+                   WHERE id IN (SELECT value FROM json_each(?1))";
+        self.light(sql, params![ids, now])
+    }
+
     /// Stores what each live task is doing, and that it was seen alive now, in one transaction.
     ///
     /// # Errors

@@ -33,6 +33,12 @@ pub fn stamp(secs: i64) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
+/// A moment in the local time zone, as the lines of a supervisor's log begin: `2026-11-25 04:10:05,123`.
+pub fn log_stamp(at: Timestamp) -> String {
+    let at = chrono::DateTime::from_timestamp_nanos(at.0).with_timezone(&chrono::Local);
+    at.format("%Y-%m-%d %H:%M:%S,%3f").to_string()
+}
+
 /// Where the kernel tells the id of this boot.
 pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 

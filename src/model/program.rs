@@ -266,6 +266,38 @@ pub struct ProgramSpec {
 }
 
 impl ProgramSpec {
+    /// A process of which nothing is known but that it is there: one that was left over from another configuration.
+    pub fn unconfigured(name: &str, program: &str, group: &str) -> ProgramSpec {
+        let log = LogSpec { target: LogTarget::None, default: false, maxbytes: None, backups: 0 };
+        ProgramSpec {
+            name: name.to_owned(),
+            program: program.to_owned(),
+            group: group.to_owned(),
+            group_priority: 999,
+            process_num: 0,
+            command: String::new(),
+            args: vec![],
+            env: vec![],
+            here: PathBuf::new(),
+            directory: None,
+            umask: None,
+            user: None,
+            stdout: log.clone(),
+            stderr: log,
+            redirect_stderr: false,
+            strip_ansi: false,
+            stdin: Stdin::Null,
+            shared_log: false,
+            serverurl: None,
+            info: [None, None, None],
+            timeout: None,
+            feedback: None,
+            create_dirs: false,
+            hook: None,
+            policy: Policy { autostart: false, autorestart: Autorestart::Never, ..Policy::default() },
+        }
+    }
+
     /// Its name with the group before it, unless they are the same.
     pub fn full_name(&self) -> String {
         match self.group == self.name {
@@ -280,6 +312,42 @@ impl ProgramSpec {
             true => Executable::File(self.directory.as_deref().unwrap_or(&self.here).join(&self.command)),
             false => Executable::Search(self.command.clone()),
         }
+    }
+
+    /// One word for all that needs a new run when it changes: a supervisor that finds a run of a former one sees by it
+    /// whether that still is what is configured (CRASH-5).
+    pub fn version(&self) -> String {
+        let path = |log: &LogSpec| match (&log.target, log.default) {
+            (LogTarget::Path(path), false) => format!("{path:?}"),
+            (target, _) => format!("{}", matches!(target, LogTarget::None)),
+        };
+        let mut env = self.env.clone();
+        env.sort();
+        let executable = match self.executable() {
+            Executable::File(path) => path.display().to_string(),
+            Executable::Search(name) => name,
+        };
+        let all = serde_json::json!([
+            executable,
+            self.command,
+            self.args,
+            env,
+            self.directory,
+            self.umask,
+            self.user,
+            path(&self.stdout),
+            path(&self.stderr),
+            self.redirect_stderr,
+            self.stdin == Stdin::Pipe,
+            self.shared_log,
+            self.serverurl.as_ref().map(ToString::to_string),
+        ]);
+        // FNV-1a: it tells two configurations apart; nobody is kept out by it.
+        let hash = all
+            .to_string()
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        format!("{hash:016x}")
     }
 
     /// By this they are started, lowest first, and stopped from the other end (SM-14).

@@ -351,12 +351,16 @@ fn single(config: &Config, user: Option<&Identity>) -> Result<Pidfile, Failed> {
 }
 
 /// Makes the socket: it belongs to whom the configuration says, else to whom we become, else to us (DMN-1).
-fn listen(unix: &UnixServer, user: Option<&Identity>) -> Result<Bound, Failed> {
+pub(super) fn listen(unix: &UnixServer, user: Option<&Identity>) -> Result<Bound, Failed> {
+    UnixSocket::bind(place(unix, user)).map_err(Failed::refused)
+}
+
+/// How the socket is to be.
+pub(super) fn place(unix: &UnixServer, user: Option<&Identity>) -> Place {
     let written = unix.chown.as_ref();
     let written = written.map(|owner| SocketOwner { text: owner.text.clone(), uid: owner.uid, gid: owner.gid });
     let own = || user.map(|user| SocketOwner { text: user.name.clone(), uid: user.uid, gid: Some(user.gid) });
-    let place = Place { path: unix.file.clone(), mode: unix.chmod, owner: written.or_else(own) };
-    UnixSocket::bind(place).map_err(Failed::refused)
+    Place { path: unix.file.clone(), mode: unix.chmod, owner: written.or_else(own) }
 }
 
 /// Goes where it is to be. Without a terminal: to its directory; and what it and its programs make has its umask.

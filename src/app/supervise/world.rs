@@ -164,6 +164,20 @@ fn read_file(path: &Path) -> Result<File, Unreadable> {
     File::new(path.to_owned(), bytes, Some(access))
 }
 
+/// A word that changes when a file of the configuration does: when each was changed, and how long it is.
+pub fn stamp(place: &Where) -> String {
+    let mut files = vec![place.file.clone()];
+    let world = System::new(place.start_dir.clone());
+    if let Ok(main) = read_file(&place.file)
+        && let Ok(patterns) = config::includes(&main, &world)
+    {
+        let here = place.file.parent().unwrap_or(Path::new("/"));
+        let found = patterns.iter().filter_map(|pattern| conffile::matching(&pattern.glob, here).ok());
+        files.extend(found.flatten());
+    }
+    files.iter().map(|file| conffile::stamp(file).unwrap_or_default()).collect::<Vec<_>>().join(" ")
+}
+
 /// The folders that a configuration with `create_dirs` may have made (CFG-10), each once.
 fn folders(config: &Config) -> Vec<&Path> {
     let server = &config.server;

@@ -1,0 +1,402 @@
+//! The supervisor: it keeps programs running as its configuration says.
+//!
+//! Policy alone lives here. Each run is carried by a `launch` of its own (`app/carrier`), which outlives us: a supervisor
+//! that dies can be started again, and finds the same processes and the same tasks.
+//!
+//! The only part of the library that uses an async runtime: one thread on which the supervisor's state (`core`), its
+//! timers and its clients take turns. Nothing on it waits for anything but the runtime; the database has a thread of its
+//! own.
+//!
+//! # If we die here
+//! Programs go on, and so do their carriers. The next supervisor reads the folder of runs and takes them over.
+
+mod activity;
+pub mod begin;
+mod core;
+mod doors;
+mod hooks;
+mod records;
+mod reloads;
+mod requests;
+mod runs;
+mod serve;
+mod waiters;
+pub mod world;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    ffi::OsString,
+    io::Write,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::Duration,
+};
+
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    signal::unix::{Signal as Signals, SignalKind, signal},
+    sync::mpsc,
+    task::LocalSet,
+};
+
+use self::{
+    activity::Activity,
+    begin::{Begun, DaemonArgs, Failed, Start},
+    core::{Core, Watched},
+    doors::Doors,
+    records::Records,
+    reloads::{OnDisk, Source},
+    serve::Hub,
+};
+use crate::{
+    app::log,
+    io::{
+        child::{self, Reaped},
+        process,
+        rundir::Heard,
+        store::{Patience, Store},
+        sys,
+    },
+    model::{
+        config::Config,
+        jobs::JobNumbers,
+        machine::Event,
+        program::Keep,
+        task::{TaskId, TaskRef},
+        wire::Notice,
+    },
+};
+
+/// How often what may change behind our back is looked at: our socket's name (SOCK-3).
+const LOOK: Duration = Duration::from_secs(5);
+/// How often it is noted that programs live (DB-8).
+const SEEN: Duration = Duration::from_secs(10);
+/// How often old runs are forgotten (DB-7).
+const FORGET: Duration = Duration::from_secs(600);
+/// How often those who listen hear that time passes (EVT-1).
+const TICK: Duration = Duration::from_secs(60);
+
+/// Why there is no supervisor.
+#[derive(Debug, thiserror::Error)]
+pub enum SuperviseError {
+    /// The machine.
+    #[error("cannot {0}: {1}")]
+    System(&'static str, std::io::Error),
+    /// Its log.
+    #[error("{0}")]
+    Log(String),
+}
+
+/// Where the log of a task is; none: it has none, or is unknown.
+fn task_log(db: &Path, task: i64) -> Option<PathBuf> {
+    let store = Store::open(db, Patience { limit: Duration::from_millis(200), notify: None }).ok()?;
+    let task = TaskRef::Id(TaskId(task));
+    let (id, upid, column) = match store.task(&task).ok()? {
+        Some(row) => (row.id, row.upid, row.log),
+        None => store.ended(&task).ok()?.map(|row| (row.taskid, row.upid, row.log))?,
+    };
+    log::place(db, id, upid.as_deref(), column.as_deref())
+}
+
+/// What is heard besides requests.
+enum Message {
+    /// What was watched has ended.
+    Gone(Watched),
+}
+
+struct SignalsHeard {
+    child: Signals,
+    term: Signals,
+    int: Signals,
+    quit: Signals,
+    hup: Signals,
+    usr1: Signals,
+    usr2: Signals,
+}
+
+impl SignalsHeard {
+    fn open() -> std::io::Result<SignalsHeard> {
+        // These would stop us, or be of no use; what has a handler does neither.
+        for ignored in [20, 21, 22] {
+            drop(signal(SignalKind::from_raw(ignored))?);
+        }
+        Ok(SignalsHeard {
+            child: signal(SignalKind::child())?,
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hup: signal(SignalKind::hangup())?,
+            usr1: signal(SignalKind::user_defined1())?,
+            usr2: signal(SignalKind::user_defined2())?,
+        })
+    }
+}
+
+/// The program: starts the supervisor, and supervises until it is to end; gives the exit code (DMN-4). `warn` prints one
+/// line for the user; `copy` gets the lines of the log, in the foreground.
+pub fn run(args: &DaemonArgs, warn: &mut dyn FnMut(&str), copy: Box<dyn Write>) -> i32 {
+    let mut begun = match begin::start(args, warn) {
+        Ok(Start::Launched) => return 0,
+        Ok(Start::Begun(begun)) => begun,
+        Err(failed) => {
+            failed.lines.iter().for_each(|line| warn(&format!("error: {line}")));
+            return failed.code;
+        }
+    };
+    let copied = !begun.daemonized && !begun.config.server.silent;
+    match supervise(&mut begun, copied.then_some(copy)) {
+        Ok(()) => 0,
+        Err(error) => {
+            let failed = Failed::new(&error);
+            begun.ready.fail(&failed);
+            warn(&format!("error: {error}"));
+            failed.code
+        }
+    }
+}
+
+fn supervise(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), SuperviseError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| SuperviseError::System("start its runtime", error))?;
+    LocalSet::new().block_on(&runtime, drive(begun, copy))
+}
+
+/// The program that carries runs: beside ours, or else on the PATH.
+fn find_launch() -> Result<PathBuf, SuperviseError> {
+    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join("launch")));
+    let found = beside.filter(|path| path.exists()).or_else(|| child::find_program("launch".as_ref()));
+    found.ok_or_else(|| {
+        let why = "it is neither beside this program nor on the PATH";
+        SuperviseError::System("find the program launch", std::io::Error::new(std::io::ErrorKind::NotFound, why))
+    })
+}
+
+async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), SuperviseError> {
+    let system = |what| move |error| SuperviseError::System(what, error);
+    let me = process::stat(child::own_pid()).map(|stat| stat.process);
+    let me = me.ok_or_else(|| system("read /proc/self/stat")(std::io::ErrorKind::NotFound.into()))?;
+    let watch = begun.runs.watch().map_err(system("watch the folder of runs"))?;
+    let mut signals = SignalsHeard::open().map_err(system("hear signals"))?;
+    let (ask, mut asked) = mpsc::unbounded_channel();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let hub = Hub::new(ask, &begun.config);
+    let mut log = Activity::open(&begun.config.server, copy).map_err(SuperviseError::Log)?;
+    log.info(&format!("supervise {} begins with pid {}", env!("CARGO_PKG_VERSION"), me.pid));
+    for (level, line) in &begun.warnings {
+        log.say(*level, &format!("config: {line}"));
+    }
+    let mut core = Core {
+        me,
+        boot: sys::boot_id().map_err(system("read the boot id"))?,
+        config: begun.config.clone(),
+        procs: BTreeMap::new(),
+        runs: begun.runs.clone(),
+        db: begun.db.clone(),
+        launch: find_launch()?,
+        env: inherited(),
+        log,
+        jobs: JobNumbers::default(),
+        records: Records::open(begun.db.clone()),
+        by_handle: HashMap::new(),
+        children: HashMap::new(),
+        hooks: HashSet::new(),
+        on_disk: OnDisk::new(Box::new(Files { place: begun.where_.clone(), overrides: begun.overrides.clone() })),
+        doors: Doors::open(Rc::clone(&hub), begun.user.clone(), begun.unix.take(), std::mem::take(&mut begun.inet)),
+        queue: VecDeque::new(),
+        starting: HashMap::new(),
+        to_watch: vec![],
+        waiters: vec![],
+        notices: vec![],
+        shutdown: None,
+        db_ok: true,
+    };
+    for spec in begun.config.processes.values() {
+        core.insert(spec.clone(), false);
+    }
+    core.adopt_all();
+    for name in begun.config.start_order() {
+        let _ = core.feed(name, Event::Autostart);
+    }
+    core.write_self();
+    let written =
+        watch.readable().try_clone_to_owned().and_then(registered).map_err(system("watch the folder of runs"))?;
+    core.launch_waiting();
+    begun.ready.tell();
+    core.log.info("ready");
+    let mut times = Times::default();
+    loop {
+        core.advance_waiters();
+        core.launch_waiting();
+        for (notice, time) in std::mem::take(&mut core.notices) {
+            hub.tell(&notice, time);
+        }
+        for (watched, fd) in std::mem::take(&mut core.to_watch) {
+            watch_end(watched, fd, tell.clone());
+        }
+        if core.is_over() {
+            break;
+        }
+        let now = sys::now().mono;
+        let wake = core.deadline().into_iter().chain([times.next(now)]).min().unwrap_or(now);
+        tokio::select! {
+            ready = written.readable() => {
+                if let Ok(mut ready) = ready {
+                    match watch.hear() {
+                        Ok(Heard::Runs(handles)) => handles.iter().for_each(|handle| core.heard(handle)),
+                        Ok(Heard::All) | Err(_) => {
+                            let all: Vec<String> = core.by_handle.keys().cloned().collect();
+                            all.iter().for_each(|handle| core.heard(handle));
+                        }
+                    }
+                    ready.clear_ready();
+                }
+            }
+            _ = signals.child.recv() => reap(&mut core),
+            Some((request, reply)) = asked.recv() => {
+                core.request(request, reply);
+                // What was written meanwhile is heard before time passes.
+            }
+            Some(Message::Gone(watched)) = told.recv() => match watched {
+                Watched::Carrier(handle) => core.carrier_gone(&handle),
+                Watched::Command(handle) => core.command_gone(&handle),
+            },
+            _ = signals.term.recv() => heed(&mut core, "SIGTERM"),
+            _ = signals.int.recv() => heed(&mut core, "SIGINT"),
+            _ = signals.quit.recv() => heed(&mut core, "SIGQUIT"),
+            _ = signals.hup.recv() => {
+                if core.shutdown.is_some() {
+                    core.log.info("signal: SIGHUP, which means nothing while we end");
+                } else {
+                    core.log.info("signal: SIGHUP: reading the configuration again");
+                    core.reload_all();
+                }
+            }
+            _ = signals.usr1.recv() => core.dump(),
+            _ = signals.usr2.recv() => {
+                core.reopen_logs();
+                core.log.info("signal: SIGUSR2: all logs are opened anew");
+            }
+            () = tokio::time::sleep(wake.saturating_sub(now)) => {
+                core.tick();
+                keep_house(&mut core, &mut times);
+            }
+        }
+    }
+    core.log.info("supervise ends");
+    // Answers that were given last get to those who asked.
+    tokio::task::yield_now().await;
+    core.doors.close();
+    if let Err(error) = begun.pidfile.remove() {
+        core.log.warn(&format!("warning: cannot remove the pid file: {error}"));
+    }
+    Ok(())
+}
+
+/// A descriptor of which the runtime tells when it can be read.
+#[expect(deprecated, reason = "what is to take its place is unsafe to call; an OwnedFd is one descriptor all its life")]
+fn registered(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(fd, Interest::READABLE)
+}
+
+/// When what is done now and then was last done.
+#[derive(Default)]
+struct Times {
+    looked: Duration,
+    seen: Duration,
+    forgot: Duration,
+    ticked: Duration,
+}
+
+impl Times {
+    fn next(&mut self, now: Duration) -> Duration {
+        for last in [&mut self.looked, &mut self.seen, &mut self.forgot, &mut self.ticked] {
+            if last.is_zero() {
+                *last = now;
+            }
+        }
+        self.looked + LOOK
+    }
+}
+
+fn keep_house(core: &mut Core, times: &mut Times) {
+    let now = sys::now().mono;
+    let due = |last: &mut Duration, every: Duration| {
+        let due = now.saturating_sub(*last) >= every;
+        if due {
+            *last = now;
+        }
+        due
+    };
+    if due(&mut times.looked, LOOK) {
+        if let Some((_, line)) = core.doors.look() {
+            core.log.warn(&line);
+        }
+        if let Some(warning) = core.records.warning(now) {
+            core.log.warn(&warning);
+        }
+    }
+    if due(&mut times.seen, SEEN) {
+        let tasks: Vec<i64> =
+            core.procs.values().filter(|proc| proc.machine.state().is_live()).filter_map(|proc| proc.task).collect();
+        if !tasks.is_empty() {
+            core.records.seen(tasks);
+        }
+    }
+    if due(&mut times.forgot, FORGET) && core.config.server.history_keep != Keep::All {
+        let names = core.procs.values().map(|proc| proc.spec.full_name()).collect();
+        core.records.forget(names, core.config.server.history_keep);
+    }
+    if due(&mut times.ticked, TICK) {
+        core.notices.push((Notice::Tick, sys::now().wall.secs()));
+    }
+}
+
+fn heed(core: &mut Core, name: &str) {
+    core.log.info(&format!("signal: {name}"));
+    core.shut_down(false);
+}
+
+fn reap(core: &mut Core) {
+    while let Ok(Reaped::Ended(pid, _)) = child::reap() {
+        core.child_gone(pid);
+    }
+}
+
+fn watch_end(watched: Watched, fd: OwnedFd, tell: mpsc::UnboundedSender<Message>) {
+    tokio::task::spawn_local(async move {
+        if let Ok(fd) = registered(fd) {
+            // It can be read when the process has ended.
+            let _ = fd.readable().await;
+        }
+        let _ = tell.send(Message::Gone(watched));
+    });
+}
+
+/// The configuration files.
+struct Files {
+    place: world::Where,
+    overrides: crate::model::config::Overrides,
+}
+
+impl Source for Files {
+    fn load(&self) -> Result<(Config, Vec<String>), Vec<String>> {
+        let (config, findings) = world::load(&self.place, &self.overrides)?;
+        Ok((config, findings.iter().map(ToString::to_string).collect()))
+    }
+
+    fn stamp(&self) -> String {
+        world::stamp(&self.place)
+    }
+}
+
+/// Our environment, as programs inherit it.
+fn inherited() -> Vec<OsString> {
+    let entry = |(name, value): (OsString, OsString)| {
+        let mut entry = name;
+        entry.push("=");
+        entry.push(value);
+        entry
+    };
+    std::env::vars_os().map(entry).collect()
+}

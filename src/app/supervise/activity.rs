@@ -1,0 +1,87 @@
+//! The activity log: what the supervisor did and what happened to its programs, a line each.
+
+use std::io::Write;
+
+use crate::{
+    io::{
+        proglog::{Place, ProgLog},
+        sys,
+    },
+    model::{
+        activity,
+        program::{Level, ServerSpec},
+    },
+};
+
+/// Where lines go.
+pub(super) struct Activity {
+    log: Option<ProgLog>,
+    level: Level,
+    /// A copy of each line, in the foreground.
+    copy: Option<Box<dyn Write>>,
+}
+
+fn place_of(spec: &ServerSpec) -> Option<Place> {
+    let path = spec.logfile.clone()?;
+    let max = spec.logfile_maxbytes.unwrap_or(0);
+    Some(Place { path, max, backups: spec.logfile_backups, private: false, owner: None })
+}
+
+impl Activity {
+    /// Opens the log that the configuration names.
+    ///
+    /// # Errors
+    /// As open(2) says, with the path.
+    pub(super) fn open(spec: &ServerSpec, copy: Option<Box<dyn Write>>) -> Result<Activity, String> {
+        let open = |place: Place| {
+            let path = place.path.display().to_string();
+            ProgLog::open(place).map_err(|error| format!("cannot open the activity log {path}: {error}"))
+        };
+        Ok(Activity { log: place_of(spec).map(open).transpose()?, level: spec.loglevel, copy })
+    }
+
+    /// Follows a change of the configuration.
+    pub(super) fn change(&mut self, spec: &ServerSpec) {
+        self.level = spec.loglevel;
+        match (&mut self.log, place_of(spec)) {
+            (Some(log), Some(place)) => log.change(place),
+            (None, Some(place)) => self.log = ProgLog::open(place).ok(),
+            (_, None) => self.log = None,
+        }
+    }
+
+    /// Opens the file anew: somebody has moved it.
+    pub(super) fn reopen(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.reopen();
+        }
+    }
+
+    pub(super) fn say(&mut self, level: Level, text: &str) {
+        if level > self.level {
+            return;
+        }
+        let line = activity::line(&sys::log_stamp(sys::now().wall), level, text);
+        if let Some(log) = &mut self.log {
+            log.write(line.as_bytes());
+            // What is wrong with this file can only be told to the copy.
+            log.trouble();
+        }
+        if let Some(copy) = &mut self.copy {
+            // That nobody reads it stops nothing.
+            let _ = copy.write_all(line.as_bytes()).and_then(|()| copy.flush());
+        }
+    }
+
+    pub(super) fn info(&mut self, text: &str) {
+        self.say(Level::Info, text);
+    }
+
+    pub(super) fn warn(&mut self, text: &str) {
+        self.say(Level::Warn, text);
+    }
+
+    pub(super) fn error(&mut self, text: &str) {
+        self.say(Level::Error, text);
+    }
+}

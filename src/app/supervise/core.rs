@@ -1,0 +1,683 @@
+//! The supervisor's state, and what happens to it: machines are told what happened, and what they want is done.
+//!
+//! Nothing here waits. Whoever drives it brings what happened (a run's file was written, a process ended, a client asks,
+//! time passed) and asks when it wants to be woken.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    ffi::OsString,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde_json::json;
+
+use super::{activity::Activity, doors::Doors, records::Records, reloads::OnDisk, waiters::Waiter};
+use crate::{
+    io::{notify, process, rundir::RunDir, sys},
+    model::{
+        carrier::{Phase, Run, Word},
+        config::Config,
+        jobs::JobNumbers,
+        machine::{Action, Change, End, Event, Illegal, KillError, Machine, Rank, Sequence, StopWhy},
+        program::{ProcState, ProgramSpec},
+        task::{Exit, Process, Signal},
+        wire::{Entry, Notice, ProcessInfo, StateNotice},
+    },
+};
+
+/// So many commands are on their way to their exec at once: more would only wait for each other at the database.
+const WINDOW: usize = 8;
+/// One that takes longer than this to get there does not count among them: its file server may be away.
+const LONG_START: Duration = Duration::from_secs(1);
+
+/// A run of a process, as the supervisor knows it.
+pub(super) struct Current {
+    pub handle: String,
+    /// The process that carries it; known once it has written its file.
+    pub carrier: Option<Process>,
+    pub command: Option<Process>,
+    /// What the machine was told of it.
+    pub told: Told,
+    /// Its carrier is gone and its command lives: it is signalled and watched from here.
+    pub orphan: bool,
+    /// What of its notes was logged.
+    notes: Vec<String>,
+    denied: Option<String>,
+    /// What was left of its group when it was last looked at.
+    leftover: u32,
+}
+
+impl Current {
+    pub(super) fn new(handle: String) -> Current {
+        Current {
+            handle,
+            carrier: None,
+            command: None,
+            told: Told::Nothing,
+            orphan: false,
+            notes: vec![],
+            denied: None,
+            leftover: 0,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Nothing,
+    Started,
+    Ended,
+}
+
+/// One process that is supervised.
+pub(super) struct Proc {
+    /// As it is configured.
+    pub spec: ProgramSpec,
+    /// As it is configured from its next run on, if that differs in what needs a new run.
+    pub next: Option<ProgramSpec>,
+    pub machine: Machine,
+    pub run: Option<Current>,
+    /// The task of its run, or of its last one.
+    pub task: Option<i64>,
+    /// When its last run began and ended, unix seconds; 0 if it did not.
+    pub start: i64,
+    pub stop: i64,
+    /// Which start it is since it was last started by somebody.
+    pub attempt: u32,
+    /// It goes when it is down.
+    pub removing: bool,
+    /// What comes in its place then, and whether that is started.
+    pub after: Option<(ProgramSpec, bool)>,
+}
+
+/// Something to be watched for its end.
+pub(super) enum Watched {
+    /// The carrier of this run, which is no child of ours.
+    Carrier(String),
+    /// The command of this run, whose carrier is gone.
+    Command(String),
+}
+
+/// All of it.
+pub(super) struct Core {
+    pub me: Process,
+    pub boot: String,
+    pub config: Config,
+    pub procs: BTreeMap<String, Proc>,
+    pub runs: RunDir,
+    pub db: PathBuf,
+    /// The program that carries runs.
+    pub launch: PathBuf,
+    /// What programs inherit.
+    pub env: Vec<OsString>,
+    pub log: Activity,
+    pub jobs: JobNumbers,
+    pub records: Records,
+    /// Which process a run is of.
+    pub by_handle: HashMap<String, String>,
+    /// Which run a child of ours carries.
+    pub children: HashMap<i32, String>,
+    /// Hooks that run.
+    pub hooks: HashSet<i32>,
+    /// What is known of the configuration on the disk.
+    pub on_disk: OnDisk,
+    /// Where clients come in.
+    pub doors: Doors,
+    /// Starts that wait for their turn.
+    pub queue: VecDeque<String>,
+    /// Runs that were begun and have not got to their exec, since when.
+    pub starting: HashMap<String, Duration>,
+    /// Processes whose end is to be watched for; taken by the driver.
+    pub to_watch: Vec<(Watched, OwnedFd)>,
+    pub waiters: Vec<Waiter>,
+    /// What happened, for those who listen; taken by the driver.
+    pub notices: Vec<(Notice, i64)>,
+    pub shutdown: Option<Shutdown>,
+    /// Whether the database took the last run as a task.
+    pub db_ok: bool,
+}
+
+/// The end of the supervisor, under way.
+pub(super) struct Shutdown {
+    pub sequence: Sequence,
+    /// How often it was asked for.
+    pub asked: u32,
+    /// Programs run on.
+    pub leave_running: bool,
+}
+
+impl Core {
+    /// Tells a machine what happened, does what it wants, and what follows from that.
+    pub(super) fn feed(&mut self, name: &str, event: Event) -> Result<(), Illegal> {
+        let mut events = VecDeque::from([event]);
+        let mut first = None;
+        while let Some(event) = events.pop_front() {
+            let now = sys::now().mono;
+            let Some(proc) = self.procs.get_mut(name) else { break };
+            let handled = proc.machine.handle(event, now);
+            let result = match handled {
+                Ok(actions) => {
+                    actions.into_iter().for_each(|action| self.act(name, action, &mut events));
+                    Ok(())
+                }
+                Err(illegal) => {
+                    if let Illegal::Impossible { .. } = illegal {
+                        self.log.error(&format!("impossible: {name}: {illegal}"));
+                    }
+                    Err(illegal)
+                }
+            };
+            first.get_or_insert(result);
+        }
+        first.unwrap_or(Ok(()))
+    }
+
+    fn act(&mut self, name: &str, action: Action, events: &mut VecDeque<Event>) {
+        match action {
+            Action::Spawn => self.queue.push_back(name.to_owned()),
+            Action::Signal { signal, group } => events.extend(self.signal(name, signal, group)),
+            Action::Kill { group } => events.extend(self.signal(name, Signal::KILL, group)),
+            Action::CheckAlive => events.extend(self.look(name)),
+            Action::CleanGroup => self.clean(name, events),
+            Action::Say(change) => self.say(name, &change),
+            Action::Warn(warning) => {
+                let word = match warning {
+                    crate::model::machine::Warning::Killing(_) => "killing",
+                    _ => "warning",
+                };
+                self.log.warn(&format!("{word}: {name}: {warning}"));
+            }
+        }
+    }
+
+    /// Sends a signal to the run of a process, by its carrier if there is one. Gives what went wrong.
+    fn signal(&mut self, name: &str, signal: Signal, group: bool) -> Option<Event> {
+        let proc = self.procs.get(name)?;
+        let why = proc.machine.stopping_why().map(|why| why.as_cause().to_owned());
+        let gone = Some(Event::KillFailed(KillError::Gone));
+        let Some(run) = &proc.run else { return gone };
+        let word = Word::Signal { signal, group, why };
+        if !run.orphan && notify::tell(&run.handle, word.to_message().as_bytes()).is_ok() {
+            return None;
+        }
+        let Some(command) = run.command else { return gone };
+        let mut sent = process::signal(command, signal);
+        if group && sent.as_ref().is_ok_and(|alive| *alive) {
+            for member in process::group(command.pid).iter().filter(|member| member.process != command) {
+                sent = sent.and(process::signal(member.process, signal));
+            }
+        }
+        match sent {
+            Ok(true) => None,
+            Ok(false) => gone,
+            Err(error) => Some(Event::KillFailed(KillError::Denied(error.to_string()))),
+        }
+    }
+
+    fn clean(&mut self, name: &str, events: &mut VecDeque<Event>) {
+        let run = self.procs.get(name).and_then(|proc| proc.run.as_ref());
+        let word = Word::Signal { signal: Signal::KILL, group: true, why: None };
+        let told = run.is_some_and(|run| {
+            !run.orphan && run.leftover > 0 && notify::tell(&run.handle, word.to_message().as_bytes()).is_ok()
+        });
+        if !told {
+            // Nobody holds the number of the group any more, so nothing can be sent to it.
+            events.push_back(Event::GroupGone);
+        }
+    }
+
+    /// Whether the command of a process lives, asked after a moment (SM-4).
+    fn look(&mut self, name: &str) -> Option<Event> {
+        let proc = self.procs.get(name)?;
+        let run = proc.run.as_ref()?;
+        let command = run.command?;
+        match process::stat(command.pid) {
+            Some(stat) if stat.process == command && !stat.ended => Some(Event::SeenAlive),
+            // Its end is on its way.
+            Some(_) | None => None,
+        }
+    }
+
+    /// What a carrier wrote of its run.
+    pub(super) fn heard(&mut self, handle: &str) {
+        let Some(name) = self.by_handle.get(handle).cloned() else { return };
+        let Some(run) = self.runs.read(handle).and_then(|text| Run::parse(&text)) else { return };
+        let Some(proc) = self.procs.get_mut(&name) else { return };
+        let Some(current) = proc.run.as_mut().filter(|current| current.handle == handle) else {
+            // Of a former run of it, which is over.
+            return;
+        };
+        current.carrier = Some(run.carrier);
+        if run.task.is_some() {
+            proc.task = run.task;
+        }
+        let new: Vec<String> = run.notes.iter().filter(|note| !current.notes.contains(note)).cloned().collect();
+        current.notes.clone_from(&run.notes);
+        let denied = run.denied.clone().filter(|denied| current.denied.as_ref() != Some(denied));
+        current.denied.clone_from(&run.denied);
+        let told = current.told;
+        for note in new {
+            if note.starts_with("it is no task yet") {
+                self.db_ok = false;
+                self.records.trouble(&note);
+            }
+            self.log.warn(&format!("warning: {name}: {note}"));
+        }
+        if run.task.is_some() {
+            self.db_ok = true;
+        }
+        if !matches!(run.phase, Phase::Starting) {
+            self.starting.remove(handle);
+        }
+        match (run.phase, told) {
+            (Phase::Starting, _) | (Phase::Failed { .. }, Told::Started | Told::Ended) => {}
+            (Phase::Failed { why, .. }, Told::Nothing) => {
+                self.tell(&name, Told::Ended);
+                let _ = self.feed(&name, Event::SpawnFailed { cause: why.cause });
+            }
+            (Phase::Running { command, since }, Told::Nothing) => self.began(&name, command, since.wall.secs()),
+            (Phase::Running { .. }, Told::Started | Told::Ended) => {}
+            (Phase::Ended { command, since, exit, at, timeout, leftover }, told) => {
+                if told == Told::Nothing {
+                    self.began(&name, command, since.wall.secs());
+                }
+                self.ended(&name, exit, at.mono, at.wall.secs(), timeout, leftover);
+            }
+        }
+        if let Some(denied) = denied {
+            let _ = self.feed(&name, Event::KillFailed(KillError::Denied(denied)));
+        }
+    }
+
+    fn tell(&mut self, name: &str, told: Told) {
+        if let Some(run) = self.procs.get_mut(name).and_then(|proc| proc.run.as_mut()) {
+            run.told = told;
+        }
+    }
+
+    fn began(&mut self, name: &str, command: Process, start: i64) {
+        let Some(proc) = self.procs.get_mut(name) else { return };
+        proc.start = start;
+        proc.stop = 0;
+        if let Some(run) = &mut proc.run {
+            (run.command, run.told) = (Some(command), Told::Started);
+        }
+        let task = proc.task.map(|task| format!(", task {task}")).unwrap_or_default();
+        self.jobs.give(name);
+        self.log.info(&format!("spawned: {name} with pid {}{task}", command.pid));
+        let _ = self.feed(name, Event::Spawned { pid: command.pid });
+    }
+
+    fn ended(&mut self, name: &str, exit: Exit, at: Duration, wall: i64, timeout: bool, leftover: u32) {
+        let Some(proc) = self.procs.get_mut(name) else { return };
+        let Some(run) = &mut proc.run else { return };
+        let (before, had) = (run.told, std::mem::replace(&mut run.leftover, leftover));
+        run.told = Told::Ended;
+        if before != Told::Ended {
+            proc.stop = wall;
+            let end = if timeout { End::Timeout(exit) } else { End::ByItself(exit) };
+            let _ = self.feed(name, Event::Ended { end, at: Some(at), leftover });
+        } else if had > 0 && leftover == 0 {
+            let _ = self.feed(name, Event::GroupGone);
+        }
+    }
+
+    /// A carrier is gone: what it left is all that will ever be said.
+    pub(super) fn carrier_gone(&mut self, handle: &str) {
+        self.heard(handle);
+        self.starting.remove(handle);
+        let Some(name) = self.by_handle.get(handle).cloned() else { return };
+        let current = self.procs.get_mut(&name).and_then(|proc| proc.run.as_mut());
+        let Some(run) = current.filter(|run| run.handle == handle) else {
+            self.forget_run(handle);
+            return;
+        };
+        match (run.told, run.command) {
+            (Told::Ended, _) => {
+                let left = std::mem::take(&mut run.leftover);
+                self.forget_run(handle);
+                if left > 0 {
+                    let _ = self.feed(&name, Event::GroupGone);
+                }
+            }
+            (Told::Nothing, _) => {
+                run.told = Told::Ended;
+                self.forget_run(handle);
+                let cause = "its launch ended before the command was executed".to_owned();
+                let _ = self.feed(&name, Event::SpawnFailed { cause });
+            }
+            (Told::Started, Some(command)) if process::alive(command) => {
+                run.orphan = true;
+                let opened = process::open(command);
+                self.log.warn(&format!("lost: {name}: its launch is gone, its process {} runs on", command.pid));
+                match opened {
+                    Ok(Some(fd)) => self.to_watch.push((Watched::Command(handle.to_owned()), fd)),
+                    Ok(None) | Err(_) => self.command_gone(handle),
+                }
+            }
+            (Told::Started, _) => self.command_gone(handle),
+        }
+    }
+
+    /// A command without a carrier is gone: how it ended nobody saw.
+    pub(super) fn command_gone(&mut self, handle: &str) {
+        let Some(name) = self.by_handle.get(handle).cloned() else { return };
+        if let Some(proc) = self.procs.get_mut(&name)
+            && let Some(run) = proc.run.as_mut().filter(|run| run.handle == handle && run.told == Told::Started)
+        {
+            run.told = Told::Ended;
+            proc.stop = sys::now().wall.secs();
+            self.log
+                .warn(&format!("lost: {name}: its launch and its process are gone, its exit status was not observed"));
+            let _ = self.feed(&name, Event::Ended { end: End::NotObserved, at: None, leftover: 0 });
+        }
+        self.forget_run(handle);
+    }
+
+    fn forget_run(&mut self, handle: &str) {
+        self.runs.remove(handle);
+        self.by_handle.remove(handle);
+    }
+
+    /// A child of ours ended.
+    pub(super) fn child_gone(&mut self, pid: i32) {
+        match self.children.remove(&pid) {
+            Some(handle) => self.carrier_gone(&handle),
+            None if self.hooks.remove(&pid) => {}
+            None => self.log.info(&format!("reaped: process {pid}, which is none of ours")),
+        }
+    }
+
+    /// Starts those that wait, as far as there is room.
+    pub(super) fn launch_waiting(&mut self) {
+        let now = sys::now().mono;
+        while self.starting.values().filter(|since| now.saturating_sub(**since) < LONG_START).count() < WINDOW {
+            let Some(name) = self.queue.pop_front() else { return };
+            let state = self.procs.get(&name).map(|proc| proc.machine.state());
+            let failed = match state {
+                None => continue,
+                Some(ProcState::Stopping) => Err("it was stopped before it was started".to_owned()),
+                Some(_) => self.begin_run(&name),
+            };
+            if let Err(cause) = failed {
+                let _ = self.feed(&name, Event::SpawnFailed { cause });
+            }
+        }
+    }
+
+    /// When something is to be done, whatever happens.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        let machines = self.procs.values().filter_map(|proc| proc.machine.deadline());
+        let waiters = self.waiters.iter().filter_map(Waiter::deadline);
+        let long = self.starting.values().filter(|_| !self.queue.is_empty()).map(|since| *since + LONG_START);
+        machines.chain(waiters).chain(long).min()
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&mut self) {
+        let now = sys::now().mono;
+        let due = self.procs.iter().filter(|(_, proc)| proc.machine.deadline().is_some_and(|at| at <= now));
+        let due: Vec<String> = due.map(|(name, _)| name.clone()).collect();
+        for name in due {
+            let _ = self.feed(&name, Event::Tick);
+        }
+        self.time_out_waiters(now);
+    }
+
+    /// A state changed: said to the log, to those who listen, and to those who wait for it.
+    fn say(&mut self, name: &str, change: &Change) {
+        let Some(proc) = self.procs.get_mut(name) else { return };
+        if change.to == ProcState::Starting && !matches!(change.from, ProcState::Backoff) {
+            proc.attempt = 0;
+        }
+        let full = proc.spec.full_name();
+        let retries = proc.machine.policy().startretries;
+        let pid = change.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+        let how = change.end.map(how_ended).unwrap_or_default();
+        let cause = change.cause.clone().unwrap_or_else(|| how.clone());
+        let (level, text) = match change.to {
+            ProcState::Starting => (None, String::new()),
+            ProcState::Running if change.from == ProcState::Starting => (Some(false), format!("running: {full}{pid}")),
+            ProcState::Running => (Some(false), format!("adopted: {full}{pid}")),
+            ProcState::Backoff => {
+                let left = retries.map(|retries| format!(" of {retries}")).unwrap_or_default();
+                let goes_on = retries.is_none_or(|retries| change.fails <= retries);
+                let next = change.next_in.filter(|_| goes_on);
+                let next = next.map(|next| format!("; try {}{left} in {} s", change.fails, next.as_secs()));
+                (Some(false), format!("backoff: {full}: {cause}{}", next.unwrap_or_default()))
+            }
+            ProcState::Stopping => {
+                let why = change.why.map(StopWhy::as_cause).unwrap_or_default();
+                (Some(false), format!("stopping: {full}{pid}: {why}"))
+            }
+            ProcState::Stopped => {
+                let how = if how.is_empty() { String::new() } else { format!(": {how}") };
+                (Some(false), format!("stopped: {full}{pid}{how}"))
+            }
+            ProcState::Exited => {
+                let expected = change.expected == Some(true);
+                let word = if expected { "expected" } else { "not expected" };
+                (Some(!expected), format!("exited: {full}{pid}: {how}; {word}"))
+            }
+            ProcState::Fatal => (Some(true), format!("fatal: {full}: {cause}; gave up after {} starts", change.fails)),
+            ProcState::Unknown => (Some(true), format!("lost: {full}{pid}: {cause}")),
+        };
+        match level {
+            Some(true) => self.log.warn(&text),
+            Some(false) => self.log.info(&text),
+            None => {}
+        }
+        let notice = StateNotice {
+            name: full,
+            from: change.from,
+            to: change.to,
+            pid: change.pid.unwrap_or(0),
+            task_id: self.procs.get(name).and_then(|proc| proc.task),
+            exit_code: exit_code(change.end),
+            exit_signal: exit_signal(change.end),
+            expected: change.expected,
+            fails: change.fails,
+        };
+        self.notices.push((Notice::State(notice), sys::now().wall.secs()));
+        self.run_hook(name, change.to);
+        self.tell_waiters(name, change);
+        self.advance_shutdown();
+        if change.to.is_down() {
+            self.leave(name);
+        }
+    }
+
+    /// One that is down and is to go goes, and what is to come in its place comes.
+    fn leave(&mut self, name: &str) {
+        let Some(proc) = self.procs.get(name).filter(|proc| proc.removing) else { return };
+        if proc.machine.state() == ProcState::Unknown {
+            return;
+        }
+        if let Some(proc) = self.procs.remove(name) {
+            self.jobs.forget(name);
+            self.log.info(&format!("removed: {}", proc.spec.full_name()));
+            if let Some((spec, start)) = proc.after {
+                self.insert(spec, start);
+            }
+        }
+    }
+
+    /// A new process.
+    pub(super) fn insert(&mut self, spec: ProgramSpec, start: bool) {
+        let name = spec.name.clone();
+        let machine = Machine::new(spec.policy.clone(), self.config.server.restart_throttle);
+        let proc = Proc {
+            spec,
+            next: None,
+            machine,
+            run: None,
+            task: None,
+            start: 0,
+            stop: 0,
+            attempt: 0,
+            removing: false,
+            after: None,
+        };
+        self.procs.insert(name.clone(), proc);
+        if start {
+            let _ = self.feed(&name, Event::Autostart);
+        }
+    }
+
+    /// The end of the supervisor: tier by tier all are stopped.
+    pub(super) fn shut_down(&mut self, leave_running: bool) {
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.asked += 1;
+            let asked = shutdown.asked;
+            self.log.warn(&format!("shutdown: asked for again ({asked})"));
+            if asked == 2 {
+                for name in self.procs.keys().cloned().collect::<Vec<_>>() {
+                    let _ = self.feed(&name, Event::StopAsked { why: StopWhy::Shutdown, now: true });
+                }
+            }
+            return;
+        }
+        let words = if leave_running { "shutdown: programs run on" } else { "shutdown: stopping all programs" };
+        self.log.info(words);
+        self.notices.push((Notice::Shutdown, sys::now().wall.secs()));
+        let ranks = self.ranks(|_| true);
+        self.shutdown = Some(Shutdown { sequence: Sequence::stopping(ranks), asked: 1, leave_running });
+        for name in self.procs.keys().cloned().collect::<Vec<_>>() {
+            let _ = self.feed(&name, Event::ShuttingDown);
+        }
+        self.advance_shutdown();
+    }
+
+    fn advance_shutdown(&mut self) {
+        let Some(mut shutdown) = self.shutdown.take() else { return };
+        let next = match shutdown.leave_running {
+            true => vec![],
+            false => shutdown.sequence.next(|name| self.is_gone(name)),
+        };
+        self.shutdown = Some(shutdown);
+        for name in next {
+            let _ = self.feed(&name, Event::StopAsked { why: StopWhy::Shutdown, now: false });
+        }
+    }
+
+    fn is_gone(&self, name: &str) -> bool {
+        self.procs.get(name).is_none_or(|proc| proc.machine.state().is_down())
+    }
+
+    /// Whether the supervisor may end.
+    pub(super) fn is_over(&self) -> bool {
+        self.shutdown.as_ref().is_some_and(|shutdown| {
+            shutdown.leave_running || shutdown.asked > 2 || shutdown.sequence.is_done(|name| self.is_gone(name))
+        })
+    }
+
+    /// The places of processes in the order of starts.
+    pub(super) fn ranks(&self, wanted: impl Fn(&str) -> bool) -> Vec<Rank> {
+        let procs = self.procs.iter().filter(|(name, _)| wanted(name));
+        let rank = |(name, proc): (&String, &Proc)| Rank {
+            group: proc.spec.group_priority,
+            program: proc.spec.policy.priority,
+            name: name.clone(),
+        };
+        procs.map(rank).collect()
+    }
+
+    /// All processes as names find them.
+    pub(super) fn catalog(&self) -> Vec<Entry> {
+        let entry = |proc: &Proc| Entry {
+            group: proc.spec.group.clone(),
+            program: proc.spec.program.clone(),
+            process: proc.spec.name.clone(),
+        };
+        self.procs.values().map(entry).collect()
+    }
+
+    /// All that is told of one.
+    pub(super) fn info(&self, name: &str) -> Option<ProcessInfo> {
+        let proc = self.procs.get(name)?;
+        let now = sys::now();
+        let machine = &proc.machine;
+        let end = machine.last_end();
+        let ended = match proc.stop {
+            0 => String::new(),
+            secs => sys::log_stamp(crate::model::task::Timestamp::from_secs(secs))[..19].to_owned(),
+        };
+        let log = |stream| self.log_path(&proc.spec, stream).map(|path| path.display().to_string());
+        Some(ProcessInfo {
+            group: proc.spec.group.clone(),
+            name: proc.spec.name.clone(),
+            program: proc.spec.program.clone(),
+            process_num: proc.spec.process_num,
+            state: machine.state(),
+            statecode: machine.state().code(),
+            description: machine.describe(now.mono, &ended),
+            pid: machine.pid().unwrap_or(0),
+            task_id: proc.task,
+            start: proc.start,
+            stop: proc.stop,
+            now: now.wall.secs(),
+            uptime: machine.uptime(now.mono).map_or(0, |uptime| uptime.as_secs()),
+            exit_code: exit_code(end.map(|(end, _)| end)),
+            exit_signal: exit_signal(end.map(|(end, _)| end)),
+            core: matches!(end.and_then(|(end, _)| end.exit()), Some(Exit::Signal { core: true, .. })),
+            expected: end.and_then(|(_, expected)| expected),
+            spawn_error: machine.spawn_error().map(str::to_owned),
+            fails: machine.fails(),
+            startretries: machine.policy().startretries,
+            next_try: machine.next_try(now.mono).map(|left| left.as_millis().div_ceil(1000) as u64),
+            leftover: machine.leftover(),
+            adopted: machine.is_adopted(),
+            stdout_log: log(1),
+            stderr_log: log(2),
+            config_changed: proc.next.is_some(),
+        })
+    }
+}
+
+fn how_ended(end: End) -> String {
+    match end.exit() {
+        None => "its exit status was not observed".to_owned(),
+        Some(Exit::Code(code)) => format!("exit status {code}"),
+        Some(Exit::Signal { signal, core }) => {
+            format!("killed by {signal}{}", if core { " (core dumped)" } else { "" })
+        }
+    }
+}
+
+fn exit_code(end: Option<End>) -> Option<i32> {
+    match end?.exit()? {
+        Exit::Code(code) => Some(code),
+        Exit::Signal { .. } => None,
+    }
+}
+
+fn exit_signal(end: Option<End>) -> Option<String> {
+    match end?.exit()? {
+        Exit::Code(_) => None,
+        Exit::Signal { signal, .. } => Some(signal.to_string()),
+    }
+}
+
+impl Core {
+    /// All states into the log (SIGUSR1).
+    pub(super) fn dump(&mut self) {
+        self.log.info("signal: SIGUSR1: the state of all processes");
+        let names: Vec<String> = self.procs.keys().cloned().collect();
+        for name in names {
+            let Some(info) = self.info(&name) else { continue };
+            let task = info.task_id.map(|task| format!(", task {task}")).unwrap_or_default();
+            self.log.info(&format!("state: {} {} {}{task}", info.full_name(), info.state, info.description));
+        }
+    }
+
+    /// Says beside the database who supervises, and where it is to be reached.
+    pub(super) fn write_self(&mut self) {
+        let socket = self.config.unix.as_ref().map(|unix| unix.file.clone());
+        let text = json!({ "pid": self.me.pid, "pstart": self.me.pstart, "boot": self.boot, "socket": socket });
+        if let Err(error) = self.runs.write_self(&text.to_string()) {
+            self.log.warn(&format!("warning: cannot write into {}: {error}", self.runs.path().display()));
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Where clients come in: the socket, and the port if there is one.
+
+use std::{net::TcpListener, os::unix::net::UnixListener, rc::Rc, time::Duration};
+
+use tokio::task::JoinHandle;
+
+use super::{
+    begin,
+    serve::{Hub, serve},
+};
+use crate::{
+    io::listener::{self, Leads, UnixSocket},
+    model::{carrier::Identity, config::Config, reload::Listener},
+};
+
+/// A listener that cannot accept just now (no descriptors are left) is tried again after this.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// The listeners.
+pub(super) struct Doors {
+    hub: Rc<Hub>,
+    user: Option<Identity>,
+    unix: Option<(JoinHandle<()>, UnixSocket)>,
+    inet: Vec<JoinHandle<()>>,
+    /// What was said of the socket last, so that it is said once.
+    told: Option<String>,
+}
+
+impl Doors {
+    pub(super) fn open(
+        hub: Rc<Hub>,
+        user: Option<Identity>,
+        unix: Option<(UnixListener, UnixSocket)>,
+        inet: Vec<TcpListener>,
+    ) -> Doors {
+        let unix = unix.and_then(|(listener, socket)| Some((accept_unix(&hub, listener)?, socket)));
+        let inet = inet.into_iter().filter_map(|listener| accept_port(&hub, listener)).collect();
+        Doors { hub, user, unix, inet, told: None }
+    }
+
+    /// Follows a change of the configuration: what is new is opened before what is old is closed (REL-6).
+    ///
+    /// # Errors
+    /// What could not be opened; the old ones are kept then.
+    pub(super) fn change(&mut self, next: &Config, unix: Listener, inet: Listener) -> Result<(), String> {
+        let mut new_unix = None;
+        if let (Listener::Open | Listener::Replace, Some(spec)) = (unix, &next.unix) {
+            new_unix = Some(begin::listen(spec, self.user.as_ref()).map_err(|failed| failed.to_string())?);
+        }
+        if let (Listener::Update, Some(spec)) = (unix, &next.unix)
+            && self.unix.as_ref().is_some_and(|(_, socket)| *socket.place() != begin::place(spec, self.user.as_ref()))
+        {
+            // With other permissions it is made anew: at no instant has it those of one and the owner of the other.
+            self.close_unix();
+            new_unix = Some(begin::listen(spec, self.user.as_ref()).map_err(|failed| failed.to_string())?);
+        }
+        let mut new_inet = None;
+        if let (Listener::Open | Listener::Replace, Some(spec)) = (inet, &next.inet) {
+            let bound = listener::bind_port(spec.host.as_deref(), spec.port).map_err(|error| error.to_string())?;
+            new_inet = Some(bound);
+        }
+        if unix != Listener::Keep {
+            self.hub.set_unix(next.unix.as_ref());
+        }
+        if inet != Listener::Keep {
+            self.hub.set_inet(next.inet.as_ref());
+        }
+        match (unix, new_unix) {
+            (_, Some(bound)) => {
+                self.close_unix();
+                self.unix = accept_unix(&self.hub, bound.listener).map(|task| (task, bound.socket));
+            }
+            (Listener::Close, None) => self.close_unix(),
+            (Listener::Keep | Listener::Update | Listener::Open | Listener::Replace, None) => {}
+        }
+        match (inet, new_inet) {
+            (_, Some(bound)) => {
+                self.inet.drain(..).for_each(|task| task.abort());
+                self.inet = bound.into_iter().filter_map(|listener| accept_port(&self.hub, listener)).collect();
+            }
+            (Listener::Close, None) => self.inet.drain(..).for_each(|task| task.abort()),
+            (Listener::Keep | Listener::Update | Listener::Open | Listener::Replace, None) => {}
+        }
+        Ok(())
+    }
+
+    fn close_unix(&mut self) {
+        if let Some((task, mut socket)) = self.unix.take() {
+            task.abort();
+            // Of one that is somebody else's by now nothing is removed; and a path that stays is a stale socket.
+            let _ = socket.remove();
+        }
+    }
+
+    /// Looks whether the path of the socket still leads to it, and makes it anew where that harms nobody (SOCK-3). Gives
+    /// what there is to say, and whether it is bad.
+    pub(super) fn look(&mut self) -> Option<(bool, String)> {
+        let (task, socket) = self.unix.as_mut()?;
+        let path = socket.path().display().to_string();
+        let line = match socket.check() {
+            Ok(Leads::Ours) => {
+                self.told = None;
+                return None;
+            }
+            Ok(Leads::Gone | Leads::DeadSocket) => match socket.rebind() {
+                Ok(listener) => {
+                    if let Some(new) = accept_unix(&self.hub, listener) {
+                        std::mem::replace(task, new).abort();
+                    }
+                    self.told = None;
+                    return Some((true, format!("warning: socket {path} was gone; it is made anew")));
+                }
+                Err(error) => format!("warning: socket {path} is gone and cannot be made anew: {error}"),
+            },
+            Ok(Leads::SomethingElse(what)) => {
+                format!("warning: {path} is {what} now, not our socket; it is left alone")
+            }
+            Err(error) => format!("warning: cannot look at socket {path}: {error}"),
+        };
+        let is_new = self.told.as_ref() != Some(&line);
+        self.told = Some(line.clone());
+        is_new.then_some((true, line))
+    }
+
+    /// Closes all of them; the socket is removed if it is still ours (SOCK-4).
+    pub(super) fn close(&mut self) {
+        self.close_unix();
+        self.inet.drain(..).for_each(|task| task.abort());
+    }
+}
+
+fn accept_unix(hub: &Rc<Hub>, listener: UnixListener) -> Option<JoinHandle<()>> {
+    let listener = tokio::net::UnixListener::from_std(listener).ok()?;
+    let hub = Rc::clone(hub);
+    Some(tokio::task::spawn_local(async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => drop(tokio::task::spawn_local(serve(Rc::clone(&hub), stream, false))),
+                Err(_) => tokio::time::sleep(AGAIN).await,
+            }
+        }
+    }))
+}
+
+fn accept_port(hub: &Rc<Hub>, listener: TcpListener) -> Option<JoinHandle<()>> {
+    let listener = tokio::net::TcpListener::from_std(listener).ok()?;
+    let hub = Rc::clone(hub);
+    Some(tokio::task::spawn_local(async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let _ = stream.set_nodelay(true);
+                    drop(tokio::task::spawn_local(serve(Rc::clone(&hub), stream, true)));
+                }
+                Err(_) => tokio::time::sleep(AGAIN).await,
+            }
+        }
+    }))
+}

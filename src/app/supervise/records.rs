@@ -1,0 +1,154 @@
+//! The database, away from everything that must not wait for it: a thread of its own, to which work is handed.
+//!
+//! Runs are recorded by their carriers. What is left for the supervisor is to say that programs live (DB-8), to forget
+//! old runs (DB-7), and to answer questions about history.
+
+use std::{path::PathBuf, sync::mpsc, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::{
+    app::{db, truth, upkeep},
+    io::{
+        store::{Patience, Store},
+        sys,
+    },
+    model::{
+        program::Keep,
+        query::{Filter, Query},
+    },
+};
+
+/// How long it waits for a lock: nobody waits for it.
+const PATIENCE: Patience = Patience { limit: Duration::from_secs(20), notify: None };
+
+/// What is to be done.
+enum Job {
+    /// These tasks live.
+    Seen(Vec<i64>),
+    /// Forget old runs of these names.
+    Forget(Vec<String>, Keep),
+    /// The last runs of a name, to be told to whoever asks.
+    History(String, u64, Box<dyn FnOnce(Result<Value, String>) + Send>),
+}
+
+/// The way to that thread.
+pub(super) struct Records {
+    jobs: mpsc::SyncSender<Job>,
+    results: mpsc::Receiver<Result<(), String>>,
+    /// What is wrong with the database.
+    state: Result<(), String>,
+    warned: Duration,
+}
+
+/// A warning about the database comes no more often than this (DB-5).
+const WARN_EVERY: Duration = Duration::from_secs(60);
+/// Jobs that wait at the most; what is only a sign of life is not worth more.
+const WAITING: usize = 64;
+
+impl Records {
+    /// Starts the thread. It ends with its [`Records`].
+    pub(super) fn open(path: PathBuf) -> Records {
+        let (jobs, work) = mpsc::sync_channel::<Job>(WAITING);
+        let (done, results) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut store: Option<Store> = None;
+            for job in work {
+                let result = serve(&path, &mut store, job);
+                if result.is_err() {
+                    store = None;
+                }
+                if done.send(result).is_err() {
+                    return;
+                }
+            }
+        });
+        Records { jobs, results, state: Ok(()), warned: Duration::ZERO }
+    }
+
+    /// What is wrong with the database; none: nothing that is known.
+    pub(super) fn state(&mut self) -> Result<(), String> {
+        for result in self.results.try_iter() {
+            self.state = result;
+        }
+        self.state.clone()
+    }
+
+    /// A carrier could not write to it.
+    pub(super) fn trouble(&mut self, what: &str) {
+        self.state = Err(what.to_owned());
+    }
+
+    /// A warning, if one is due.
+    pub(super) fn warning(&mut self, now: Duration) -> Option<String> {
+        let error = self.state().err()?;
+        if self.warned != Duration::ZERO && now.saturating_sub(self.warned) < WARN_EVERY {
+            return None;
+        }
+        self.warned = now;
+        Some(format!("database: {error}"))
+    }
+
+    pub(super) fn seen(&self, tasks: Vec<i64>) {
+        // One that is busy hears of it the next time.
+        let _ = self.jobs.try_send(Job::Seen(tasks));
+    }
+
+    pub(super) fn forget(&self, names: Vec<String>, keep: Keep) {
+        let _ = self.jobs.try_send(Job::Forget(names, keep));
+    }
+
+    pub(super) fn history(&self, name: String, limit: u64, reply: Box<dyn FnOnce(Result<Value, String>) + Send>) {
+        if let Err(mpsc::TrySendError::Full(job) | mpsc::TrySendError::Disconnected(job)) =
+            self.jobs.try_send(Job::History(name, limit, reply))
+            && let Job::History(.., reply) = job
+        {
+            reply(Err("the database is busy".to_owned()));
+        }
+    }
+}
+
+fn serve(path: &std::path::Path, store: &mut Option<Store>, job: Job) -> Result<(), String> {
+    let mut work = |job: &Job| -> Result<Value, String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let open = match store.take() {
+            Some(store) => store,
+            None => db::open_or_create(path, PATIENCE).map_err(|error| text(&error))?,
+        };
+        let store = store.insert(open);
+        match job {
+            Job::Seen(tasks) => {
+                store.seen(tasks, sys::now().wall.secs()).map_err(|error| text(&error))?;
+                Ok(Value::Null)
+            }
+            Job::Forget(names, keep) => {
+                let (newest, before) = match keep {
+                    Keep::All => return Ok(Value::Null),
+                    Keep::Newest(count) => (Some(*count), None),
+                    Keep::Since(age) => {
+                        let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+                        (None, Some(sys::now().wall.secs().saturating_sub(age)))
+                    }
+                };
+                for name in names {
+                    upkeep::forget_runs(store, name, newest, before).map_err(|error| text(&error))?;
+                }
+                Ok(Value::Null)
+            }
+            Job::History(name, limit, _) => {
+                truth::survey(store).map_err(|error| text(&error))?;
+                let filter = Filter { name: Some(name.clone()), ..Filter::default() };
+                let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
+                let query = Query { filter, limit, after: None, offset: 0, reverse: false };
+                let page = store.page(&query).map_err(|error| text(&error))?;
+                Ok(json!({ "rows": page.rows }))
+            }
+        }
+    };
+    let result = work(&job);
+    let done = result.as_ref().map(|_| ()).map_err(Clone::clone);
+    if let Job::History(.., reply) = job {
+        reply(result);
+    }
+    done
+}

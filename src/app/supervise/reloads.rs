@@ -1,0 +1,362 @@
+//! Reading the configuration again, and doing what follows from it (section 4).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    core::Core,
+    requests::{Answer, refuse},
+    waiters::{Goal, Reply, Waiter},
+};
+use crate::{
+    io::sys,
+    model::{
+        config::Config,
+        machine::{Event, StopWhy},
+        program::ProcState,
+        reload::{Facts, Plan, Planned, Removal, Scope, Step, plan},
+        wire::{Code, Kind, Notice, ReloadOf, Response, ResultItem, Targets, WireError},
+    },
+};
+
+/// Where the configuration comes from, at the start and each time it is read again.
+pub(super) trait Source {
+    /// Reads it: the configuration and what is doubtful in it, or all that is wrong, a line each.
+    fn load(&self) -> Result<(Config, Vec<String>), Vec<String>>;
+    /// A word that changes when a file of it does.
+    fn stamp(&self) -> String;
+}
+
+/// What is known of the files on the disk.
+pub(super) struct OnDisk {
+    pub source: Box<dyn Source>,
+    /// Of the files when they were last looked at.
+    stamp: String,
+    /// When what is configured was read, unix seconds.
+    loaded: i64,
+    /// Processes that are configured otherwise there.
+    changed: BTreeSet<String>,
+    /// Processes that are only there: name, group, autostart, priorities.
+    unused: Vec<Value>,
+    /// What is wrong there.
+    error: Option<String>,
+}
+
+impl OnDisk {
+    pub(super) fn new(source: Box<dyn Source>) -> OnDisk {
+        let stamp = source.stamp();
+        OnDisk { source, stamp, loaded: sys::now().wall.secs(), changed: BTreeSet::new(), unused: vec![], error: None }
+    }
+}
+
+impl Core {
+    pub(super) fn reload(&mut self, of: &ReloadOf, dry_run: bool, wait: bool, until: Option<Duration>, reply: Reply) {
+        let names: Vec<String>;
+        let scope = match of {
+            ReloadOf::All => Scope::All,
+            ReloadOf::Server => Scope::Server,
+            ReloadOf::UnixHttpServer => Scope::Unix,
+            ReloadOf::InetHttpServer => Scope::Inet,
+            ReloadOf::Client => Scope::Client,
+            ReloadOf::Named { kind, names: given } => {
+                names = named(*kind, given);
+                Scope::Names(&names)
+            }
+        };
+        match self.make_plan(scope) {
+            Err(error) => reply(refuse(error)),
+            Ok((plan, warnings)) if dry_run => reply(Answer::One(Response::done(summary(&plan, &warnings)))),
+            Ok((plan, warnings)) => self.carry_out(plan, &warnings, wait, until, reply),
+        }
+    }
+
+    pub(super) fn reread(&mut self, reply: Reply) {
+        reply(match self.make_plan(Scope::All) {
+            Err(error) => refuse(error),
+            Ok((plan, warnings)) => Answer::One(Response::done(summary(&plan, &warnings))),
+        });
+    }
+
+    pub(super) fn update(&mut self, of: &Targets, wait: bool, until: Option<Duration>, reply: Reply) {
+        let of = match of {
+            Targets::All => ReloadOf::All,
+            Targets::Named { kind, names } => ReloadOf::Named { kind: *kind, names: names.clone() },
+        };
+        self.reload(&of, false, wait, until, reply);
+    }
+
+    /// Takes programs of the configuration that are not supervised yet.
+    pub(super) fn add(&mut self, of: &Targets, reply: Reply) {
+        let Targets::Named { kind, names } = of else {
+            return reply(refuse(WireError::new(Code::BadArgument, "name what is to be added")));
+        };
+        let names = named(*kind, names);
+        let (plan, _) = match self.make_plan(Scope::Names(&names)) {
+            Ok(made) => made,
+            Err(error) => return reply(refuse(error)),
+        };
+        let added: Vec<&Planned> =
+            plan.processes.iter().filter(|planned| matches!(planned.step, Step::Add { .. })).collect();
+        if added.is_empty() {
+            let error = WireError::new(Code::AlreadyAdded, format!("already added: {}", names.join(", ")));
+            return reply(refuse(error.about(names.join(", "))));
+        }
+        let mut items = vec![];
+        let all: Vec<Planned> = added.into_iter().cloned().collect();
+        for planned in all {
+            if let Some(spec) = plan.next.processes.get(&planned.name) {
+                items.push(ResultItem::done(spec.group.clone(), spec.name.clone()));
+                self.config.processes.insert(planned.name.clone(), spec.clone());
+                self.config
+                    .groups
+                    .extend(plan.next.groups.get(&spec.group).map(|group| (spec.group.clone(), group.clone())));
+                self.log.info(&format!("config: added {}", planned.full_name));
+                self.insert(spec.clone(), matches!(planned.step, Step::Add { start: true }));
+            }
+        }
+        let single = items.len() == 1;
+        reply(Answer::One(Response::results(items, single)));
+    }
+
+    /// A reload that nobody waits for (SIGHUP).
+    pub(super) fn reload_all(&mut self) {
+        self.reload(&ReloadOf::All, false, false, None, Box::new(|_| {}));
+    }
+
+    fn make_plan(&mut self, scope: Scope<'_>) -> Result<(Plan, Vec<String>), WireError> {
+        let (new, warnings) = match self.on_disk.source.load() {
+            Ok(loaded) => loaded,
+            Err(errors) => {
+                for error in &errors {
+                    self.log.error(&format!("config: {error}"));
+                }
+                self.log.error("reload: the configuration has errors; nothing was changed");
+                let first = errors.first().cloned().unwrap_or_default();
+                let more = errors.len().saturating_sub(1);
+                let message = if more > 0 { format!("{first} (and {more} more)") } else { first };
+                let details = errors.into_iter().map(Value::from).collect();
+                return Err(WireError { details, ..WireError::new(Code::CantReread, message) });
+            }
+        };
+        for warning in &warnings {
+            self.log.warn(&format!("config: {warning}"));
+        }
+        let facts = self.facts();
+        let plan = plan(&self.config, &new, &facts, scope)
+            .map_err(|error| WireError::new(Code::BadName, error.to_string()).about(error.0.join(", ")))?;
+        Ok((plan, warnings))
+    }
+
+    fn facts(&self) -> BTreeMap<String, Facts> {
+        let fact = |proc: &super::core::Proc| Facts {
+            state: proc.machine.state(),
+            restart_pending: proc.machine.next_try(Duration::ZERO).is_some()
+                || proc.machine.stopping_why().is_some_and(StopWhy::starts_again),
+            gone: proc
+                .run
+                .as_ref()
+                .and_then(|run| run.command)
+                .is_none_or(|command| !crate::io::process::alive(command)),
+        };
+        self.procs.iter().filter(|(_, proc)| !proc.removing).map(|(name, proc)| (name.clone(), fact(proc))).collect()
+    }
+
+    fn carry_out(&mut self, plan: Plan, warnings: &[String], wait: bool, until: Option<Duration>, reply: Reply) {
+        if let Err(why) = self.doors.change(&plan.next, plan.unix, plan.inet) {
+            self.log.error(&format!("reload: {why}; nothing was changed"));
+            return reply(refuse(WireError::new(Code::CantReread, why)));
+        }
+        let content = summary(&plan, warnings);
+        let of = |key: &str| content[key].as_array().map_or(0, Vec::len);
+        self.log.info(&format!(
+            "reload: {} added, {} removed, {} restarted, {} updated, {} unchanged",
+            of("added"),
+            of("removed"),
+            of("restarted"),
+            of("updated"),
+            content["unchanged"]
+        ));
+        for key in &plan.needs_restart {
+            self.log.warn(&format!("config: {key} changes only with a restart of supervise"));
+        }
+        let old = std::mem::replace(&mut self.config, plan.next.clone());
+        if old.server != self.config.server {
+            self.log.change(&self.config.server);
+        }
+        let mut waiter = Waiter {
+            goal: Goal::Settled,
+            pending: BTreeSet::new(),
+            done: vec![],
+            single: false,
+            sequence: None,
+            content: Some(content.clone()),
+            reply: Some(reply),
+            until,
+        };
+        let mut steps: Vec<&Planned> = plan.processes.iter().collect();
+        // Stops in the order of stops, then the rest in the order of starts.
+        steps.sort_by_key(|planned| {
+            self.config
+                .processes
+                .get(&planned.name)
+                .map(|spec| (spec.group_priority, spec.policy.priority, spec.name.clone()))
+        });
+        for planned in &steps {
+            if matches!(
+                planned.step,
+                Step::Restart
+                    | Step::Replace { start: true }
+                    | Step::Remove(Removal::Stop | Removal::AfterStop)
+                    | Step::Add { start: true }
+            ) {
+                waiter.pending.insert(planned.name.clone());
+            }
+        }
+        let index = self.waiters.len();
+        self.waiters.push(waiter);
+        for planned in steps.iter().rev().filter(|planned| matches!(planned.step, Step::Remove(_))) {
+            self.take_away(&planned.name);
+        }
+        for planned in steps.iter().filter(|planned| !matches!(planned.step, Step::Remove(_))) {
+            self.step(planned, &plan.next);
+        }
+        for proc in self.procs.values_mut() {
+            proc.machine.set_throttle(self.config.server.restart_throttle);
+        }
+        self.on_disk.stamp.clear();
+        self.write_self();
+        self.on_disk.loaded = sys::now().wall.secs();
+        self.notices.push((Notice::Config(content), sys::now().wall.secs()));
+        if index < self.waiters.len() {
+            let mut waiter = self.waiters.remove(index);
+            // What needed no time is done.
+            let settled = |name: &String| {
+                self.procs.get(name).is_none_or(|proc| {
+                    let state = proc.machine.state();
+                    !proc.removing
+                        && (state.is_down() || matches!(state, ProcState::Running | ProcState::Backoff))
+                        && proc.next.is_none()
+                        && !proc.machine.stopping_why().is_some_and(StopWhy::starts_again)
+                })
+            };
+            waiter.pending.retain(|name| !settled(name));
+            self.wait(waiter, wait);
+        }
+    }
+
+    fn step(&mut self, planned: &Planned, next: &Config) {
+        let Some(spec) = next.processes.get(&planned.name).cloned() else { return };
+        let name = planned.name.clone();
+        match planned.step {
+            Step::Untouched | Step::Remove(_) => {}
+            Step::Add { start } => match self.procs.get_mut(&name) {
+                // One of its name is on its way out.
+                Some(proc) => proc.after = Some((spec, start)),
+                None => self.insert(spec, start),
+            },
+            Step::UpdateHot | Step::Relabel => {
+                let policy = spec.policy.clone();
+                if let Some(proc) = self.procs.get_mut(&name) {
+                    proc.spec = spec;
+                }
+                let _ = self.feed(&name, Event::Policy(policy));
+                self.tell_policy(&name);
+            }
+            Step::Restart => {
+                let policy = spec.policy.clone();
+                if let Some(proc) = self.procs.get_mut(&name) {
+                    proc.next = Some(spec);
+                }
+                let _ = self.feed(&name, Event::Replaced(policy));
+            }
+            Step::Replace { .. } => {
+                let policy = spec.policy.clone();
+                if let Some(proc) = self.procs.get_mut(&name) {
+                    proc.spec = spec;
+                    proc.next = None;
+                }
+                let _ = self.feed(&name, Event::Replaced(policy));
+            }
+            Step::Store { .. } => {
+                let policy = spec.policy.clone();
+                if let Some(proc) = self.procs.get_mut(&name) {
+                    match proc.machine.state() {
+                        ProcState::Stopping => proc.next = Some(spec),
+                        _ => proc.spec = spec,
+                    }
+                }
+                let _ = self.feed(&name, Event::Policy(policy));
+            }
+        }
+    }
+
+    /// Looks whether the files on the disk say something else by now (#441).
+    pub(super) fn look_at_config(&mut self) {
+        let stamp = self.on_disk.source.stamp();
+        if stamp == self.on_disk.stamp {
+            return;
+        }
+        let facts = self.facts();
+        let (mut changed, mut unused, mut error) = (BTreeSet::new(), vec![], None);
+        match self.on_disk.source.load() {
+            Err(errors) => error = errors.into_iter().next(),
+            Ok((new, _)) => {
+                if let Ok(plan) = plan(&self.config, &new, &facts, Scope::All) {
+                    for planned in plan.processes.iter().filter(|planned| planned.step != Step::Untouched) {
+                        changed.insert(planned.name.clone());
+                    }
+                }
+                for spec in new.processes.values().filter(|spec| !self.procs.contains_key(&spec.name)) {
+                    unused.push(json!({
+                        "name": spec.full_name(),
+                        "group": spec.group,
+                        "in_use": false,
+                        "autostart": spec.policy.autostart,
+                        "group_priority": spec.group_priority,
+                        "program_priority": spec.policy.priority,
+                        "config_changed": true,
+                    }));
+                }
+            }
+        }
+        (self.on_disk.changed, self.on_disk.unused, self.on_disk.error) = (changed, unused, error);
+        self.on_disk.stamp = stamp;
+    }
+
+    pub(super) fn is_changed(&self, name: &str) -> bool {
+        self.on_disk.changed.contains(name)
+    }
+
+    pub(super) fn unused(&self) -> Vec<Value> {
+        self.on_disk.unused.clone()
+    }
+
+    pub(super) fn config_state(&self) -> Value {
+        json!({
+            "file": self.config.file,
+            "loaded": self.on_disk.loaded,
+            "changed": !self.on_disk.changed.is_empty() || !self.on_disk.unused.is_empty(),
+            "error": self.on_disk.error,
+        })
+    }
+}
+
+/// Names as a reload knows them.
+fn named(kind: Kind, names: &[String]) -> Vec<String> {
+    let name = |name: &String| match kind {
+        Kind::Group if !name.contains(':') => format!("{name}:*"),
+        Kind::Group | Kind::Program | Kind::Process => name.clone(),
+    };
+    names.iter().map(name).collect()
+}
+
+fn summary(plan: &Plan, warnings: &[String]) -> Value {
+    let mut content = serde_json::to_value(plan.summary()).unwrap_or_default();
+    content["warnings"] = warnings.into();
+    content["pending"] = plan.pending.clone().into();
+    content
+}

@@ -1,0 +1,646 @@
+//! What clients ask for (section 3.3).
+
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    core::{Core, Proc},
+    runs::NoCommand,
+    waiters::{Goal, Reply, Waiter},
+};
+use crate::{
+    io::sys,
+    model::{
+        carrier::base64,
+        jobs::{Job, JobState},
+        machine::{Event, Illegal, Sequence, StopWhy},
+        program::{ProcState, Stdin},
+        wire::{
+            Channel, Code, Command, EventFilter, Last, NO_PROCESS, PROTOCOL, PidOf, Request, Response, ResultItem,
+            SignalTo, Targets, WireError, select,
+        },
+    },
+};
+
+/// Bytes of a log that one answer holds at the most.
+const LONGEST_TAIL: u64 = 1 << 20;
+
+/// An answer, and what comes after it.
+pub(super) enum Answer {
+    One(Response),
+    /// Then what is added to these logs.
+    Follow(Response, Vec<Followed>),
+    /// The same, until the process ends.
+    Attach(Response, Vec<Followed>, String),
+    /// Then what happens.
+    Listen(Response, EventFilter),
+}
+
+/// A log that is followed.
+pub(super) struct Followed {
+    pub channel: Option<Channel>,
+    pub path: PathBuf,
+    pub offset: u64,
+}
+
+/// Which processes are meant, by name.
+struct Meant {
+    names: Vec<String>,
+    failed: Vec<ResultItem>,
+    single: bool,
+    /// Each was named by itself, so that each is answered for; of "all of them" those where nothing is to be done are
+    /// passed over.
+    each: bool,
+}
+
+impl Core {
+    /// Does what a client asks for, and answers when it is done.
+    pub(super) fn request(&mut self, request: Request, reply: Reply) {
+        let Request { command, wait, timeout, .. } = request;
+        if self.shutdown.is_some() && command.is_refused_in_shutdown() {
+            return reply(Answer::One(Response::failed(WireError::new(Code::ShuttingDown, "shutting down"))));
+        }
+        let until = timeout.map(|timeout| sys::now().mono.saturating_add(timeout));
+        match command {
+            Command::Start { of, until_settled } => {
+                self.start(&of, Goal::Up { settled: until_settled }, wait, until, reply);
+            }
+            Command::Stop { of, now } => self.stop(&of, now, wait, until, reply),
+            Command::Restart(of) => self.restart(&of, wait, until, reply),
+            Command::Remove { of, stop } => self.remove(&of, stop, wait, until, reply),
+            Command::Reload { of, dry_run } => self.reload(&of, dry_run, wait, until, reply),
+            Command::Reread => self.reread(reply),
+            Command::Update(of) => self.update(&of, wait, until, reply),
+            Command::Add(of) => self.add(&of, reply),
+            Command::Shutdown { leave_running } => {
+                let already = self.shutdown.is_some();
+                let processes = self.procs.values().filter(|proc| !proc.machine.state().is_down()).count();
+                let mut content = json!({ "processes": processes });
+                if already {
+                    content["message"] = "already shutting down".into();
+                } else {
+                    self.shut_down(leave_running);
+                }
+                reply(Answer::One(Response::done(content)));
+            }
+            Command::History { name, limit } => self.history(&name, limit, reply),
+            Command::Status(of) => {
+                let answer = self.status(&of);
+                reply(Answer::One(answer));
+            }
+            Command::Signal { signal, to, group } => {
+                let answer = self.signal_asked(signal, &to, group);
+                reply(Answer::One(answer));
+            }
+            Command::Pid(of) => reply(Answer::One(self.pid(&of))),
+            Command::Tail { name, channel, last, offset, follow, run } => {
+                reply(self.tail(&name, channel, last, offset, follow, run));
+            }
+            Command::Maintail { last, follow } => {
+                let path = self.config.server.logfile.clone();
+                let none = || WireError::new(Code::NoFile, "the supervisor keeps no log");
+                reply(
+                    path.ok_or_else(none)
+                        .and_then(|path| tail_of(&path, None, last, None, follow))
+                        .unwrap_or_else(refuse),
+                );
+            }
+            Command::Clear(of) => reply(Answer::One(self.clear(&of))),
+            Command::Fg { name } => reply(self.attach(&name)),
+            Command::Send { name, data } => reply(Answer::One(self.send(&name, &data))),
+            Command::Avail => reply(Answer::One(self.avail())),
+            Command::Version => reply(Answer::One(Response::done(json!({
+                "version": env!("CARGO_PKG_VERSION"),
+                "protocol": PROTOCOL,
+                "identifier": self.config.server.identifier,
+            })))),
+            Command::Subscribe(filter) => {
+                let words = filter.words();
+                reply(Answer::Listen(Response::done(json!({ "events": words })), filter));
+            }
+            Command::Jobs(of) => reply(Answer::One(self.list_jobs(&of))),
+            Command::Disown { of, running } => {
+                let meant = self.meant(&of);
+                let mut items = meant.failed;
+                for name in &meant.names {
+                    if running && !self.is_up(name) {
+                        continue;
+                    }
+                    let group = self.procs.get(name).map(|proc| proc.spec.group.clone()).unwrap_or_default();
+                    self.log.warn(&format!("disowned: {name}: its process goes on, and nobody restarts it"));
+                    self.disown(name);
+                    items.push(ResultItem::done(group, name.clone()));
+                }
+                reply(Answer::One(Response::results(items, meant.single)));
+            }
+        }
+        self.advance_waiters();
+    }
+
+    fn meant(&self, of: &Targets) -> Meant {
+        let catalog = self.catalog();
+        let selection = select(of, &catalog);
+        let names: Vec<String> =
+            selection.found.iter().filter_map(|at| catalog.get(*at)).map(|entry| entry.process.clone()).collect();
+        let each = match of {
+            Targets::All => false,
+            Targets::Named { names: asked, .. } => asked.len() == names.len() + selection.failed.len(),
+        };
+        Meant { names, failed: selection.failed, single: selection.is_single, each }
+    }
+
+    fn is_up(&self, name: &str) -> bool {
+        self.procs.get(name).is_some_and(|proc| proc.machine.state().is_live())
+    }
+
+    fn start(&mut self, of: &Targets, goal: Goal, wait: bool, until: Option<Duration>, reply: Reply) {
+        let meant = self.meant(of);
+        let ranks = self.ranks(|name| meant.names.iter().any(|meant| meant == name));
+        let mut waiter = Waiter {
+            goal,
+            pending: meant.names.iter().cloned().collect(),
+            done: meant.failed,
+            single: meant.single,
+            sequence: None,
+            content: None,
+            reply: Some(reply),
+            until,
+        };
+        let mut accepted = vec![];
+        for rank in ranks_in_order(ranks) {
+            match self.ask_start(&rank) {
+                Ok(()) => accepted.push(rank),
+                Err(item) => {
+                    waiter.pending.remove(&rank);
+                    let skipped = item.code == Some(Code::AlreadyStarted) && !meant.each;
+                    waiter.done.extend((!skipped).then_some(*item));
+                }
+            }
+        }
+        // It waits before anything is asked: whatever happens at once is seen by it.
+        let index = self.waiters.len();
+        self.waiters.push(waiter);
+        for name in accepted {
+            if let Err(illegal) = self.feed(&name, Event::StartAsked) {
+                let item = self.refused(&name, &illegal);
+                if let Some(waiter) = self.waiters.get_mut(index) {
+                    waiter.pending.remove(&name);
+                    waiter.done.push(item);
+                }
+            }
+        }
+        if let Some(waiter) = (index < self.waiters.len()).then(|| self.waiters.remove(index)) {
+            self.wait(waiter, wait);
+        }
+    }
+
+    /// Whether a process may be started: it is down, and there is something to execute (SPAWN-5).
+    fn ask_start(&self, name: &str) -> Result<(), Box<ResultItem>> {
+        let Some(proc) = self.procs.get(name) else {
+            return Err(Box::new(ResultItem::failed("", name, Code::BadName, NO_PROCESS)));
+        };
+        if !proc.machine.state().is_down() {
+            return Ok(());
+        }
+        let spec = proc.next.as_ref().unwrap_or(&proc.spec);
+        match self.find_command(spec) {
+            Ok(_) => Ok(()),
+            Err(NoCommand::NotFound(why)) => Err(Box::new(self.failed_item(name, Code::NoFile, why))),
+            Err(NoCommand::NotExecutable(why)) => Err(Box::new(self.failed_item(name, Code::NotExecutable, why))),
+        }
+    }
+
+    fn refused(&self, name: &str, illegal: &Illegal) -> ResultItem {
+        match illegal {
+            Illegal::Refused(refusal) => self.failed_item(name, (*refusal).into(), refusal.to_string()),
+            Illegal::Impossible { .. } => self.failed_item(name, Code::Failed, illegal.to_string()),
+        }
+    }
+
+    fn stop(&mut self, of: &Targets, now: bool, wait: bool, until: Option<Duration>, reply: Reply) {
+        let meant = self.meant(of);
+        let mut waiter =
+            Waiter { done: meant.failed, single: meant.single, reply: Some(reply), until, ..empty(Goal::Down { now }) };
+        for name in &meant.names {
+            let state = self.procs.get(name).map(|proc| proc.machine.state());
+            let is_down = matches!(state, Some(ProcState::Stopped | ProcState::Fatal))
+                || (state == Some(ProcState::Exited)
+                    && self.procs.get(name).is_some_and(|proc| proc.machine.next_try(Duration::ZERO).is_none()));
+            match is_down {
+                true if meant.each => waiter.done.push(self.failed_item(name, Code::NotRunning, "not running")),
+                true => {}
+                false => drop(waiter.pending.insert(name.clone())),
+            }
+        }
+        let ranks = self.ranks(|name| waiter.pending.contains(name));
+        waiter.sequence = Some(Sequence::stopping(ranks));
+        self.wait(waiter, wait);
+    }
+
+    fn restart(&mut self, of: &Targets, wait: bool, until: Option<Duration>, reply: Reply) {
+        let meant = self.meant(of);
+        let all = *of == Targets::All;
+        let mut waiter =
+            Waiter { done: meant.failed, single: meant.single, reply: Some(reply), until, ..empty(Goal::Again) };
+        for name in &meant.names {
+            let left_alone = all
+                && self
+                    .procs
+                    .get(name)
+                    .is_some_and(|proc| !proc.machine.policy().autostart && proc.machine.state() == ProcState::Stopped);
+            if left_alone {
+                continue;
+            }
+            match self.ask_start(name) {
+                Ok(()) => drop(waiter.pending.insert(name.clone())),
+                Err(item) => waiter.done.push(*item),
+            }
+        }
+        let ranks = self.ranks(|name| waiter.pending.contains(name));
+        // Each starts as soon as it is down itself; tiers go one after the other.
+        waiter.sequence = Some(Sequence::stopping(ranks));
+        self.wait(waiter, wait);
+    }
+
+    fn remove(&mut self, of: &Targets, stop: bool, wait: bool, until: Option<Duration>, reply: Reply) {
+        let meant = self.meant(of);
+        let up: Vec<&String> = meant
+            .names
+            .iter()
+            .filter(|name| {
+                !self
+                    .procs
+                    .get(*name)
+                    .is_some_and(|proc| proc.machine.state().is_down() && proc.machine.state() != ProcState::Unknown)
+            })
+            .collect();
+        if !stop && !up.is_empty() {
+            let names = up.into_iter().cloned().collect::<Vec<_>>().join(", ");
+            let error = WireError::new(Code::StillRunning, format!("still running: {names}")).about(names);
+            return reply(Answer::One(Response::failed(error)));
+        }
+        let done: Vec<ResultItem> = meant.failed;
+        let mut waiter =
+            Waiter { done, single: meant.single, reply: Some(reply), until, ..empty(Goal::Down { now: false }) };
+        for name in &meant.names {
+            let item = self.item(name);
+            self.config.processes.remove(name);
+            match self.take_away(name) {
+                true => waiter.done.extend(item),
+                false => drop(waiter.pending.insert(name.clone())),
+            }
+        }
+        self.wait(waiter, wait);
+    }
+
+    /// Removes a process, when it is down; true if that is now.
+    pub(super) fn take_away(&mut self, name: &str) -> bool {
+        let Some(proc) = self.procs.get_mut(name) else { return true };
+        proc.removing = true;
+        let state = proc.machine.state();
+        if state.is_down() && state != ProcState::Unknown {
+            // One that waits to be started again does not.
+            let _ = self.feed(name, Event::StopAsked { why: StopWhy::Remove, now: false });
+            if let Some(proc) = self.procs.remove(name) {
+                self.jobs.forget(name);
+                self.log.info(&format!("removed: {}", proc.spec.full_name()));
+                if let Some((spec, start)) = proc.after {
+                    self.insert(spec, start);
+                }
+            }
+            return true;
+        }
+        let _ = self.feed(name, Event::StopAsked { why: StopWhy::Remove, now: false });
+        !self.procs.contains_key(name)
+    }
+
+    fn status(&mut self, of: &Targets) -> Response {
+        self.look_at_config();
+        let meant = self.meant(of);
+        let processes: Vec<_> = meant.names.iter().filter_map(|name| self.told(name)).collect();
+        let database = self.records.state();
+        let daemon = json!({
+            "pid": self.me.pid,
+            "state": if self.shutdown.is_some() { "SHUTDOWN" } else { "RUNNING" },
+            "version": env!("CARGO_PKG_VERSION"),
+            "identifier": self.config.server.identifier,
+            "config": self.config_state(),
+            "database": { "path": self.db, "ok": database.is_ok() && self.db_ok, "error": database.err() },
+        });
+        Response::status(daemon, &processes, meant.failed)
+    }
+
+    /// All that is told of a process, with whether its configuration on disk is another one.
+    fn told(&self, name: &str) -> Option<crate::model::wire::ProcessInfo> {
+        let mut info = self.info(name)?;
+        info.config_changed |= self.is_changed(name);
+        Some(info)
+    }
+
+    fn signal_asked(&mut self, signal: crate::model::task::Signal, to: &SignalTo, group: bool) -> Response {
+        let meant = match to {
+            SignalTo::Processes(of) => self.meant(of),
+            SignalTo::Pid(pid) => {
+                let found = self.procs.iter().find(|(_, proc)| proc.machine.pid() == Some(*pid));
+                let Some((name, _)) = found else {
+                    let why = format!("process {pid} is not one of ours");
+                    return Response::failed(WireError::new(Code::BadName, why).about(pid.to_string()));
+                };
+                Meant { names: vec![name.clone()], failed: vec![], single: true, each: true }
+            }
+        };
+        let mut items = meant.failed;
+        for name in &meant.names {
+            match self.feed(name, Event::SignalAsked { signal, group }) {
+                Ok(()) => items.extend(self.item(name)),
+                Err(_) if !meant.each => {}
+                Err(illegal) => items.push(self.refused(name, &illegal)),
+            }
+        }
+        Response::results(items, meant.single)
+    }
+
+    fn pid(&self, of: &PidOf) -> Response {
+        match of {
+            PidOf::Daemon => Response::done(json!({ "pid": self.me.pid })),
+            PidOf::Processes(of) => {
+                let meant = self.meant(of);
+                if meant.single
+                    && let Some(item) = meant.failed.first()
+                {
+                    return Response::results(vec![item.clone()], true);
+                }
+                let pids: Vec<Value> = meant
+                    .names
+                    .iter()
+                    .filter_map(|name| self.info(name))
+                    .map(|info| json!({ "name": info.full_name(), "pid": info.pid }))
+                    .collect();
+                match meant.failed.is_empty() {
+                    true => Response::done(Value::from(pids)),
+                    false => {
+                        Response { status: 207, ..Response::done(json!({ "pids": pids, "results": meant.failed })) }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The one process that a name means.
+    fn one(&self, name: &str) -> Result<(String, &Proc), WireError> {
+        if name.contains(['*', '?']) || name.ends_with(':') {
+            let error = WireError::new(Code::BadArgument, "this is for one process, not for several");
+            return Err(error.about(name));
+        }
+        let meant = self.meant(&Targets::processes([name]));
+        if let Some(item) = meant.failed.first() {
+            return Err(WireError::new(item.code.unwrap_or(Code::BadName), item.message.clone()).about(name));
+        }
+        match &meant.names[..] {
+            [one] => match self.procs.get(one) {
+                Some(proc) => Ok((one.clone(), proc)),
+                None => Err(WireError::new(Code::BadName, NO_PROCESS).about(name)),
+            },
+            [] => Err(WireError::new(Code::BadName, NO_PROCESS).about(name)),
+            several => {
+                let names = several.join(", ");
+                Err(WireError::new(Code::Ambiguous, format!("ambiguous: {names}")).about(name))
+            }
+        }
+    }
+
+    fn tail(
+        &self,
+        name: &str,
+        channel: Channel,
+        last: Last,
+        offset: Option<u64>,
+        follow: bool,
+        run: Option<i64>,
+    ) -> Answer {
+        let found = self.one(name).and_then(|(_, proc)| {
+            let none =
+                || WireError::new(Code::NoFile, format!("its {} goes into no file", channel.as_str())).about(name);
+            let path = match run {
+                None => self.log_path(&proc.spec, if channel == Channel::Stdout { 1 } else { 2 }).ok_or_else(none)?,
+                Some(task) => super::task_log(&self.db, task)
+                    .ok_or_else(|| WireError::new(Code::NoFile, format!("task {task} has no log")).about(name))?,
+            };
+            tail_of(&path, Some(channel), last, offset, follow)
+        });
+        found.unwrap_or_else(refuse)
+    }
+
+    fn attach(&self, name: &str) -> Answer {
+        let attached = self.one(name).and_then(|(name, proc)| {
+            if !proc.machine.state().is_live() {
+                return Err(WireError::new(Code::NotRunning, "not running").about(name));
+            }
+            let end = |channel: Channel, stream: u8| {
+                let path = self.log_path(&proc.spec, stream)?;
+                let offset = std::fs::metadata(&path).map_or(0, |meta| meta.len());
+                Some(Followed { channel: Some(channel), path, offset })
+            };
+            let logs: Vec<Followed> =
+                [(Channel::Stdout, 1), (Channel::Stderr, 2)].into_iter().filter_map(|(c, s)| end(c, s)).collect();
+            let stdin = proc.spec.stdin == Stdin::Pipe;
+            let content = json!({ "process": self.info(&name), "stdin": stdin });
+            Ok(Answer::Attach(Response::done(content), logs, proc.spec.full_name()))
+        });
+        attached.unwrap_or_else(refuse)
+    }
+
+    fn send(&self, name: &str, data: &str) -> Response {
+        let sent = self.one(name).and_then(|(own, proc)| {
+            let refused = |code, why: &str| Err(WireError::new(code, why).about(name));
+            if !proc.machine.state().is_live() {
+                return refused(Code::NotRunning, "not running");
+            }
+            if proc.spec.stdin != Stdin::Pipe {
+                return refused(Code::Stopping, "its input is no pipe (stdin = \"pipe\")");
+            }
+            self.write_input(&own, data.as_bytes())
+                .map_err(|error| WireError::new(Code::Failed, error.to_string()).about(name))
+        });
+        match sent {
+            Ok(()) => Response::done(json!({ "written": data.len() })),
+            Err(error) => Response::failed(error),
+        }
+    }
+
+    fn clear(&self, of: &Targets) -> Response {
+        let meant = self.meant(of);
+        let mut items = meant.failed;
+        for name in &meant.names {
+            let Some(proc) = self.procs.get(name) else { continue };
+            let paths: Vec<PathBuf> =
+                [1, 2].into_iter().filter_map(|stream| self.log_path(&proc.spec, stream)).collect();
+            let cleared: Result<(), String> =
+                paths.iter().try_for_each(|path| match crate::io::proglog::truncate(path) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        Err(format!("{}: {error}", path.display()))
+                    }
+                    Ok(()) | Err(_) => Ok(()),
+                });
+            items.extend(match cleared {
+                Ok(()) => self.item(name),
+                Err(why) => Some(self.failed_item(name, Code::Failed, why)),
+            });
+        }
+        Response::results(items, meant.single)
+    }
+
+    fn avail(&mut self) -> Response {
+        self.look_at_config();
+        let row = |proc: &Proc| {
+            json!({
+                "name": proc.spec.full_name(),
+                "group": proc.spec.group,
+                "in_use": true,
+                "autostart": proc.spec.policy.autostart,
+                "group_priority": proc.spec.group_priority,
+                "program_priority": proc.spec.policy.priority,
+                "config_changed": proc.next.is_some() || self.is_changed(&proc.spec.name),
+            })
+        };
+        let mut rows: Vec<Value> = self.procs.values().map(row).collect();
+        rows.extend(self.unused());
+        rows.sort_by_key(|row| row["name"].as_str().unwrap_or_default().to_owned());
+        Response::done(json!({ "processes": rows }))
+    }
+
+    fn list_jobs(&self, of: &Targets) -> Response {
+        let meant = self.meant(of);
+        let job = |name: &String| {
+            let (info, proc) = (self.info(name)?, self.procs.get(name)?);
+            let number = self.jobs.of(name)?;
+            let pid = Some(info.pid).filter(|pid| *pid > 0);
+            let words = std::iter::once(&proc.spec.command).chain(&proc.spec.args).cloned().collect::<Vec<_>>();
+            let state = JobState::of(&info, self.paused(name));
+            let job = Job {
+                number,
+                group: info.group.clone(),
+                name: info.name.clone(),
+                command: words.join(" "),
+                state,
+                pid,
+                pgid: pid,
+                started: info.start,
+            };
+            Some(json!({
+                "number": job.number, "group": job.group, "name": job.name, "command": job.command,
+                "state": job.state.words(), "pid": job.pid, "pgid": job.pgid, "started": job.started,
+                "process": info,
+            }))
+        };
+        let jobs: Vec<Value> = meant.names.iter().filter_map(job).collect();
+        match meant.failed.first() {
+            Some(item) if jobs.is_empty() => Response::results(vec![item.clone()], true),
+            Some(_) | None => Response::done(json!({ "jobs": jobs })),
+        }
+    }
+
+    fn history(&mut self, name: &str, limit: u64, reply: Reply) {
+        // Runs of a program that is gone are still there.
+        let full = self.one(name).map_or_else(|_| name.to_owned(), |(_, proc)| proc.spec.full_name());
+        self.records.history(
+            full,
+            limit,
+            Box::new(move |rows| {
+                reply(Answer::One(match rows {
+                    Ok(rows) => Response::done(rows),
+                    Err(why) => Response::failed(WireError::new(Code::DbError, why)),
+                }));
+            }),
+        );
+    }
+}
+
+/// A waiter for nothing yet.
+fn empty(goal: Goal) -> Waiter {
+    Waiter {
+        goal,
+        pending: Default::default(),
+        done: vec![],
+        single: false,
+        sequence: None,
+        content: None,
+        reply: None,
+        until: None,
+    }
+}
+
+fn ranks_in_order(ranks: Vec<crate::model::machine::Rank>) -> Vec<String> {
+    crate::model::machine::start_order(ranks)
+}
+
+pub(super) fn refuse(error: WireError) -> Answer {
+    Answer::One(Response::failed(error))
+}
+
+/// The end of a log, or what comes from an offset on.
+fn tail_of(
+    path: &Path,
+    channel: Option<Channel>,
+    last: Last,
+    offset: Option<u64>,
+    follow: bool,
+) -> Result<Answer, WireError> {
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => WireError::new(Code::NoFile, format!("there is no log {} yet", path.display())),
+        _ => WireError::new(Code::Failed, format!("cannot read log {}: {error}", path.display())),
+    };
+    let mut file = File::open(path).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
+    let (from, len) = match (offset, last) {
+        (Some(offset), Last::Bytes(bytes)) => (offset.min(size), bytes.min(LONGEST_TAIL)),
+        (Some(offset), Last::Lines(_)) => (offset.min(size), LONGEST_TAIL),
+        (None, Last::Bytes(bytes)) => (size.saturating_sub(bytes.min(LONGEST_TAIL)), bytes.min(LONGEST_TAIL)),
+        (None, Last::Lines(_)) => (size.saturating_sub(LONGEST_TAIL), LONGEST_TAIL),
+    };
+    let mut bytes = vec![];
+    file.seek(SeekFrom::Start(from)).map_err(failed)?;
+    file.take(len).read_to_end(&mut bytes).map_err(failed)?;
+    let mut start = from;
+    if let (None, Last::Lines(lines)) = (offset, last) {
+        let at = last_lines(&bytes, lines);
+        start += at as u64;
+        bytes.drain(..at);
+    }
+    let end = start + bytes.len() as u64;
+    let mut content = data_json(&bytes, start);
+    content["size"] = size.into();
+    content["truncated"] = (start > 0).into();
+    if let Some(channel) = channel {
+        content["channel"] = channel.as_str().into();
+    }
+    let response = Response::done(content);
+    Ok(match follow {
+        true => Answer::Follow(response, vec![Followed { channel, path: path.to_owned(), offset: end }]),
+        false => Answer::One(response),
+    })
+}
+
+/// Where the last lines begin.
+fn last_lines(bytes: &[u8], lines: u64) -> usize {
+    let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let mut ends = text.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    match lines {
+        0 => bytes.len(),
+        lines => ends.nth(usize::try_from(lines - 1).unwrap_or(usize::MAX)).unwrap_or(0),
+    }
+}
+
+/// Bytes of a log as JSON: text where they are that.
+pub(super) fn data_json(bytes: &[u8], offset: u64) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => json!({ "data": text, "encoding": "utf-8", "offset": offset }),
+        Err(_) => json!({ "data": base64(bytes), "encoding": "base64", "offset": offset }),
+    }
+}

@@ -1,0 +1,367 @@
+//! Beginning runs, and finding those of a former supervisor.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    os::{fd::AsFd, unix::fs::PermissionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::core::{Core, Current, Told, Watched};
+use crate::{
+    app::carrier::CARRIER,
+    io::{account, child, notify, process, sys},
+    model::{
+        carrier::{Input, NotStarted, Order, Phase, ProgramLog, Run, Stream, Word, input_word},
+        machine::{Event, StopWhy, Survivor},
+        program::{Executable, LogSpec, LogTarget, Orphans, ProcState, ProgramSpec, Stdin},
+        task::{Process, Signal, argv_json},
+    },
+};
+
+/// How long a start may wait for the database, unless it is known to be locked.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How long runs of a former supervisor that are just being started are waited for.
+const SETTLE: Duration = Duration::from_secs(3);
+const SETTLE_STEP: Duration = Duration::from_millis(20);
+
+/// Why a command cannot be executed, known before anything is started (SPAWN-5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NoCommand {
+    /// There is no such file.
+    NotFound(String),
+    /// It is there, and cannot be executed.
+    NotExecutable(String),
+}
+
+impl Core {
+    /// Which file is executed (SPAWN-4).
+    pub(super) fn find_command(&self, spec: &ProgramSpec) -> Result<PathBuf, NoCommand> {
+        match spec.executable() {
+            Executable::File(path) => match std::fs::metadata(&path) {
+                Err(_) => Err(NoCommand::NotFound(format!("command not found: {}", path.display()))),
+                Ok(meta) if meta.is_dir() => {
+                    Err(NoCommand::NotExecutable(format!("{} is a directory", path.display())))
+                }
+                Ok(meta) if meta.permissions().mode() & 0o111 == 0 => {
+                    Err(NoCommand::NotExecutable(format!("not executable: {}", path.display())))
+                }
+                Ok(_) => Ok(path),
+            },
+            Executable::Search(name) => {
+                let own = spec.env.iter().find(|(key, _)| key == "PATH").map(|(_, value)| OsString::from(value));
+                let path = own.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
+                let found = std::env::split_paths(&path).map(|dir| dir.join(&name)).find(|file| {
+                    std::fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+                });
+                found.ok_or_else(|| {
+                    let searched = path.to_string_lossy();
+                    NoCommand::NotFound(format!("command not found: {name} (searched PATH={searched})"))
+                })
+            }
+        }
+    }
+
+    /// Where a stream of a process goes: 1 its output, 2 its messages; none: into no file of its own.
+    pub(super) fn log_path(&self, spec: &ProgramSpec, stream: u8) -> Option<PathBuf> {
+        self.program_log(spec, stream).map(|log| log.path)
+    }
+
+    fn program_log(&self, spec: &ProgramSpec, stream: u8) -> Option<ProgramLog> {
+        let (log, word) = match stream {
+            1 => (&spec.stdout, "stdout"),
+            _ if spec.redirect_stderr => return None,
+            _ => (&spec.stderr, "stderr"),
+        };
+        let LogSpec { target, default, maxbytes, backups } = log;
+        let path = match target {
+            LogTarget::Path(path) => path.clone(),
+            LogTarget::Auto => {
+                let name = format!("{}-{}-{word}.log", spec.name, self.config.server.identifier);
+                self.config.server.childlogdir.join(name)
+            }
+            LogTarget::None => return None,
+        };
+        let private = *default || *target == LogTarget::Auto;
+        Some(ProgramLog { path, max: maxbytes.unwrap_or(0), backups: *backups, private, strip_ansi: spec.strip_ansi })
+    }
+
+    fn streams(&self, spec: &ProgramSpec) -> (Stream, Stream) {
+        let stream = |number| self.program_log(spec, number).map_or(Stream::None, Stream::Log);
+        (stream(1), if spec.redirect_stderr { Stream::Joined } else { stream(2) })
+    }
+
+    /// Starts the carrier of a new run of a process.
+    pub(super) fn begin_run(&mut self, name: &str) -> Result<(), String> {
+        let Some(proc) = self.procs.get_mut(name) else { return Ok(()) };
+        if let Some(next) = proc.next.take() {
+            proc.spec = next;
+        }
+        proc.attempt += 1;
+        let (spec, attempt) = (proc.spec.clone(), proc.attempt);
+        let order = self.order(&spec, attempt)?;
+        let handle = order.handle.clone();
+        let failed = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => "process table full".to_owned(),
+            _ if error.raw_os_error() == Some(24) || error.raw_os_error() == Some(23) => {
+                "too many open files".to_owned()
+            }
+            _ => format!("cannot start its launch: {error}"),
+        };
+        let text = serde_json::to_string(&order).map_err(|error| format!("cannot write its order: {error}"))?;
+        let text = child::text_to_read(&text).map_err(failed)?;
+        let null = File::options().read(true).write(true).open("/dev/null").map_err(failed)?;
+        let put = [(text.as_fd(), 0), (null.as_fd(), 1), (null.as_fd(), 2)];
+        let pid = child::spawn_program(&self.launch, &[OsString::from(CARRIER)], &[], &put).map_err(failed)?;
+        self.children.insert(pid, handle.clone());
+        self.by_handle.insert(handle.clone(), name.to_owned());
+        self.starting.insert(handle.clone(), sys::now().mono);
+        if let Some(proc) = self.procs.get_mut(name) {
+            proc.run = Some(Current::new(handle));
+            proc.task = None;
+        }
+        Ok(())
+    }
+
+    fn order(&self, spec: &ProgramSpec, attempt: u32) -> Result<Order, String> {
+        // What cannot be started is a run too: its carrier records it.
+        let (file, mut refused) = match self.find_command(spec) {
+            Ok(file) => (file, None),
+            Err(NoCommand::NotFound(cause)) => (PathBuf::new(), Some(NotStarted { cause, not_found: true })),
+            Err(NoCommand::NotExecutable(cause)) => (PathBuf::new(), Some(NotStarted { cause, not_found: false })),
+        };
+        let mut user = None;
+        if let Some(name) = &spec.user {
+            match account::identity(name) {
+                Ok(identity) => user = Some(identity),
+                Err(error) => {
+                    let cause = format!("cannot switch to user {name}: {error}");
+                    refused = refused.or(Some(NotStarted { cause, not_found: false }));
+                }
+            }
+        }
+        let argv: Vec<&str> =
+            std::iter::once(spec.command.as_str()).chain(spec.args.iter().map(String::as_str)).collect();
+        let (stdout, stderr) = self.streams(spec);
+        let handle = sys::new_handle().map_err(|error| format!("cannot make a handle: {error}"))?;
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let feedpath = spec.feedback.as_ref().and_then(|path| path.parent()).map(Path::to_owned);
+        // A program with a timeout that says nothing else tells of itself in a folder of ours.
+        let feedpath = feedpath.or_else(|| spec.timeout.and_then(|_| spec.directory.clone()));
+        Ok(Order {
+            handle: handle.to_string(),
+            folder: self.runs.path().to_owned(),
+            supervisor: self.me,
+            db: self.db.clone(),
+            patience: if self.db_ok { millis(PATIENCE) } else { 0 },
+            process: spec.full_name(),
+            program: spec.program.clone(),
+            group: spec.group.clone(),
+            attempt,
+            version: spec.version(),
+            info: spec.info.clone(),
+            refused,
+            file,
+            argv: argv_json(&argv),
+            env: argv_json(&self.environment(spec)),
+            directory: spec.directory.clone(),
+            umask: spec.umask,
+            user,
+            stdin: match spec.stdin {
+                Stdin::Null => Input::Null,
+                Stdin::Pipe => Input::Pipe,
+            },
+            stdout,
+            stderr,
+            timeout: spec.timeout.map(millis),
+            feedpath,
+            stop_signal: spec.policy.stopsignal,
+            kill_after: spec.policy.stopwait.map_or(u64::MAX / 4, millis),
+            killasgroup: spec.policy.killasgroup,
+        })
+    }
+
+    /// What a program inherits, what it is told of its supervisor, and what its configuration says; what comes later
+    /// wins (SPAWN-8).
+    fn environment(&self, spec: &ProgramSpec) -> Vec<OsString> {
+        let mut built_in = vec![
+            ("TASKMASTER_ENABLED", "1".to_owned()),
+            ("TASKMASTER_PROCESS_NAME", spec.name.clone()),
+            ("TASKMASTER_GROUP_NAME", spec.group.clone()),
+        ];
+        if let Some(url) = self.config.server_url(spec) {
+            built_in.extend(["TASKMASTER_SERVER_URL", "SUPERVISOR_SERVER_URL"].map(|name| (name, url.to_string())));
+        }
+        let entry = |name: &str, value: &str| OsString::from(format!("{name}={value}"));
+        let mut env: Vec<OsString> = self.env.clone();
+        let own = spec.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in built_in.iter().map(|(name, value)| (*name, value.as_str())).chain(own) {
+            let head = format!("{name}=");
+            env.retain(|entry| !entry.as_encoded_bytes().starts_with(head.as_bytes()));
+            env.push(entry(name, value));
+        }
+        env
+    }
+
+    /// Tells the carrier of a run that goes on what has changed in place.
+    pub(super) fn tell_policy(&self, name: &str) {
+        let Some(proc) = self.procs.get(name) else { return };
+        let Some(run) = &proc.run else { return };
+        let (stdout, stderr) = self.streams(&proc.spec);
+        let word = Word::Policy { killasgroup: proc.spec.policy.killasgroup, stdout, stderr };
+        // One that is gone needs no policy.
+        let _ = notify::tell(&run.handle, word.to_message().as_bytes());
+    }
+
+    /// Lets all carriers open their log files anew.
+    pub(super) fn reopen_logs(&mut self) {
+        self.log.reopen();
+        for run in self.procs.values().filter_map(|proc| proc.run.as_ref()) {
+            let _ = notify::tell(&run.handle, Word::Reopen.to_message().as_bytes());
+        }
+    }
+
+    /// Writes to the input of a process.
+    ///
+    /// # Errors
+    /// When its carrier does not hear us.
+    pub(super) fn write_input(&self, name: &str, data: &[u8]) -> std::io::Result<()> {
+        let run = self.procs.get(name).and_then(|proc| proc.run.as_ref());
+        let run = run.ok_or(std::io::ErrorKind::NotFound)?;
+        // A datagram holds so much; a pipe takes them one after the other.
+        for piece in data.chunks(32 << 10) {
+            notify::tell(&run.handle, input_word(piece).to_message().as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Lets a run go on without us.
+    pub(super) fn disown(&mut self, name: &str) {
+        let Some(proc) = self.procs.get_mut(name) else { return };
+        if let Some(run) = proc.run.take() {
+            let _ = notify::tell(&run.handle, Word::Forget.to_message().as_bytes());
+            self.by_handle.remove(&run.handle);
+            self.runs.remove(&run.handle);
+        }
+        let machine =
+            crate::model::machine::Machine::new(proc.spec.policy.clone(), self.config.server.restart_throttle);
+        proc.machine = machine;
+        proc.task = None;
+        self.jobs.forget(name);
+    }
+
+    /// Takes in what a former supervisor left running (5.9). To be done before anything is started.
+    pub(super) fn adopt_all(&mut self) {
+        let handles = match self.runs.list() {
+            Ok(handles) => handles,
+            Err(error) => {
+                self.log.error(&format!("lost: cannot read the folder of runs: {error}"));
+                return;
+            }
+        };
+        let began = sys::now().mono;
+        for handle in handles {
+            let found = loop {
+                let Some(run) = self.runs.read(&handle).and_then(|text| Run::parse(&text)) else { break None };
+                let starts = matches!(run.phase, Phase::Starting) && process::alive(run.carrier);
+                // It will run in a moment, or give up, as its supervisor is gone.
+                if !starts || sys::now().mono.saturating_sub(began) > SETTLE {
+                    break Some(run);
+                }
+                sys::pause(SETTLE_STEP);
+            };
+            match found {
+                Some(run) if run.boot == self.boot => self.adopt(&handle, run),
+                // Of another boot: nothing of it is left.
+                Some(_) | None => self.runs.remove(&handle),
+            }
+        }
+    }
+
+    fn adopt(&mut self, handle: &str, run: Run) {
+        let carrier_lives = process::alive(run.carrier);
+        let (command, since) = match run.phase {
+            Phase::Running { command, since } => (Some(command), since),
+            Phase::Starting => (None, sys::now()),
+            Phase::Failed { .. } | Phase::Ended { .. } => {
+                if !carrier_lives {
+                    self.runs.remove(handle);
+                }
+                return;
+            }
+        };
+        let Some(command) = command.filter(|command| carrier_lives || process::alive(*command)) else {
+            if carrier_lives {
+                self.log
+                    .warn(&format!("lost: {}: a former supervisor has just started it; it is left alone", run.process));
+            } else {
+                self.log.warn(&format!("lost: {}: it ended while nobody supervised it", run.process));
+                self.runs.remove(handle);
+            }
+            return;
+        };
+        let name = run.process.rsplit_once(':').map_or(run.process.as_str(), |(_, name)| name).to_owned();
+        let orphans = self.config.server.orphans;
+        let known = self.procs.get(&name).filter(|proc| proc.run.is_none());
+        let survivor = match (known, orphans) {
+            (_, Orphans::Leave) => Survivor::Leave,
+            (None, Orphans::Adopt | Orphans::Stop) => Survivor::Stop(StopWhy::Remove),
+            (Some(_), Orphans::Stop) => Survivor::Stop(StopWhy::Survivor),
+            (Some(proc), Orphans::Adopt) if proc.spec.version() != run.version => Survivor::Stop(StopWhy::Reload),
+            (Some(_), Orphans::Adopt) => Survivor::Adopt,
+        };
+        let name = match known {
+            Some(_) => name,
+            None => self.insert_ghost(&run, &name),
+        };
+        let Some(proc) = self.procs.get_mut(&name) else { return };
+        proc.task = run.task;
+        proc.start = since.wall.secs();
+        let mut current = Current::new(handle.to_owned());
+        (current.carrier, current.command, current.told) = (Some(run.carrier), Some(command), Told::Started);
+        current.orphan = !carrier_lives;
+        proc.run = Some(current);
+        self.by_handle.insert(handle.to_owned(), name.clone());
+        self.jobs.give(&name);
+        let watched = match carrier_lives {
+            true => (Watched::Carrier(handle.to_owned()), run.carrier),
+            false => (Watched::Command(handle.to_owned()), command),
+        };
+        let age = sys::now().mono.saturating_sub(since.mono);
+        let _ = self.feed(&name, Event::Adopted { pid: command.pid, age, survivor });
+        match process::open(watched.1) {
+            Ok(Some(fd)) => self.to_watch.push((watched.0, fd)),
+            // It ended just now.
+            Ok(None) | Err(_) if carrier_lives => self.carrier_gone(handle),
+            Ok(None) | Err(_) => self.command_gone(handle),
+        }
+        // What it wrote between the first look and now.
+        self.heard(handle);
+    }
+
+    /// A process that is not configured any more, for as long as it lives.
+    fn insert_ghost(&mut self, run: &Run, name: &str) -> String {
+        let mut spec = ProgramSpec::unconfigured(name, &run.program, &run.group);
+        // Another run of a process that has one: it must not take its name.
+        let mut number = 2;
+        while self.procs.contains_key(&spec.name) {
+            spec.name = format!("{name}#{number}");
+            number += 1;
+        }
+        let name = spec.name.clone();
+        self.insert(spec, false);
+        if let Some(proc) = self.procs.get_mut(&name) {
+            proc.removing = true;
+        }
+        name
+    }
+
+    /// Whether a process is paused by a signal.
+    pub(super) fn paused(&self, name: &str) -> Option<Signal> {
+        let proc = self.procs.get(name).filter(|proc| proc.machine.state() != ProcState::Stopped)?;
+        let command: Process = proc.run.as_ref()?.command?;
+        let stat = process::stat(command.pid)?;
+        (stat.process == command && stat.stopped).then_some(Signal(19))
+    }
+}

@@ -1,0 +1,221 @@
+//! Clients that wait for what they asked for: processes to be up, to be down, to be up again.
+//!
+//! What was asked for goes on whether or not somebody still waits for it (NET-5).
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{core::Core, requests::Answer};
+use crate::model::{
+    machine::{Change, Event, Sequence, StopWhy},
+    program::ProcState,
+    wire::{Code, Response, ResultItem},
+};
+
+/// Where an answer goes.
+pub(super) type Reply = Box<dyn FnOnce(Answer) + Send>;
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// RUNNING; with `settled`, failed starts do not count before it is given up.
+    Up { settled: bool },
+    /// Down.
+    Down { now: bool },
+    /// RUNNING, after an end.
+    Again,
+    /// Whatever a reload wants of it is done.
+    Settled,
+}
+
+/// One client that waits.
+pub(super) struct Waiter {
+    pub goal: Goal,
+    /// Processes that are not there yet.
+    pub pending: BTreeSet<String>,
+    pub done: Vec<ResultItem>,
+    /// Exactly one process was asked for.
+    pub single: bool,
+    /// Tiers that are still to be asked, one after the other.
+    pub sequence: Option<Sequence>,
+    /// What is answered besides, in place of results.
+    pub content: Option<Value>,
+    pub reply: Option<Reply>,
+    pub until: Option<Duration>,
+}
+
+impl Waiter {
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.until.filter(|_| self.reply.is_some())
+    }
+
+    fn answer(self, response: impl FnOnce(Vec<ResultItem>, bool) -> Response) {
+        if let Some(reply) = self.reply {
+            reply(Answer::One(match self.content {
+                Some(content) => Response::done(content),
+                None => response(self.done, self.single),
+            }));
+        }
+    }
+}
+
+impl Core {
+    /// Waits; answers at once if there is nothing to wait for.
+    pub(super) fn wait(&mut self, mut waiter: Waiter, wait: bool) {
+        if !wait && let Some(reply) = waiter.reply.take() {
+            let pending =
+                waiter.pending.iter().filter_map(|name| self.item(name)).map(|item| ResultItem { status: 202, ..item });
+            let items = waiter.done.iter().cloned().chain(pending).collect();
+            reply(Answer::One(match &waiter.content {
+                Some(content) => Response::accepted(content.clone()),
+                None => Response::results(items, waiter.single),
+            }));
+        }
+        self.waiters.push(waiter);
+        self.advance_waiters();
+    }
+
+    /// A result for a process, as it is now.
+    pub(super) fn item(&self, name: &str) -> Option<ResultItem> {
+        let info = self.info(name)?;
+        Some(ResultItem { process: Some(info.clone()), ..ResultItem::done(info.group, info.name) })
+    }
+
+    pub(super) fn failed_item(&self, name: &str, code: Code, message: impl Into<String>) -> ResultItem {
+        let process = self.info(name);
+        let group = process.as_ref().map(|info| info.group.clone()).unwrap_or_default();
+        ResultItem { process, ..ResultItem::failed(group, name, code, message) }
+    }
+
+    /// A process changed its state: is that what somebody waits for?
+    pub(super) fn tell_waiters(&mut self, name: &str, change: &Change) {
+        for at in 0..self.waiters.len() {
+            if !self.waiters[at].pending.contains(name) {
+                continue;
+            }
+            let Some(verdict) = self.verdict(self.waiters[at].goal, name, change) else { continue };
+            let waiter = &mut self.waiters[at];
+            waiter.pending.remove(name);
+            waiter.done.push(verdict);
+        }
+    }
+
+    fn verdict(&self, goal: Goal, name: &str, change: &Change) -> Option<ResultItem> {
+        let done = || self.item(name);
+        let cause = || {
+            let ended = self.info(name).map(|info| info.description).unwrap_or_default();
+            change.cause.clone().unwrap_or(ended)
+        };
+        let failed = |message: String| {
+            let spawn = self.procs.get(name).is_some_and(|proc| proc.machine.spawn_error().is_some());
+            let code = if spawn { Code::SpawnError } else { Code::AbnormalTermination };
+            Some(self.failed_item(name, code, message))
+        };
+        let retrying = || {
+            let retries = self.procs.get(name).and_then(|proc| proc.machine.policy().startretries);
+            let of = retries.map(|retries| format!(" of {retries}")).unwrap_or_default();
+            match retries {
+                Some(retries) if change.fails > retries => cause(),
+                Some(_) | None => format!("{}; retrying ({}{of})", cause(), change.fails),
+            }
+        };
+        let goes_on = change.why.is_some_and(StopWhy::starts_again);
+        match (goal, change.to) {
+            (_, ProcState::Unknown) => Some(self.failed_item(name, Code::Failed, cause())),
+            (Goal::Up { .. } | Goal::Again | Goal::Settled, ProcState::Running) => done(),
+            (Goal::Up { settled: false } | Goal::Again, ProcState::Backoff) => failed(retrying()),
+            (Goal::Up { .. } | Goal::Again, ProcState::Fatal) => failed(cause()),
+            (Goal::Up { .. } | Goal::Again, ProcState::Stopped) if !goes_on => failed("it was stopped".to_owned()),
+            (Goal::Down { .. }, ProcState::Stopped | ProcState::Exited | ProcState::Fatal) => done(),
+            (Goal::Settled, ProcState::Stopped) if goes_on => None,
+            (Goal::Settled, ProcState::Stopped | ProcState::Backoff | ProcState::Fatal | ProcState::Exited) => done(),
+            (
+                Goal::Up { .. } | Goal::Again | Goal::Down { .. } | Goal::Settled,
+                ProcState::Starting
+                | ProcState::Stopping
+                | ProcState::Backoff
+                | ProcState::Exited
+                | ProcState::Stopped
+                | ProcState::Running,
+            ) => None,
+        }
+    }
+
+    /// Asks the next tiers, and answers those who have all that they waited for.
+    pub(super) fn advance_waiters(&mut self) {
+        loop {
+            let mut asked = false;
+            for at in 0..self.waiters.len() {
+                let Some(mut sequence) = self.waiters[at].sequence.take() else { continue };
+                let pending = self.waiters[at].pending.clone();
+                let goal = self.waiters[at].goal;
+                let next = sequence.next(|name| !pending.contains(name) || !self.procs.contains_key(name));
+                self.waiters[at].sequence = Some(sequence);
+                for name in next {
+                    asked = true;
+                    let event = match goal {
+                        Goal::Down { now } => Event::StopAsked { why: StopWhy::Operator, now },
+                        Goal::Up { .. } => Event::StartAsked,
+                        Goal::Again | Goal::Settled => Event::RestartAsked,
+                    };
+                    if let Err(refusal) = self.feed(&name, event)
+                        && let Some(waiter) = self.waiters.get_mut(at)
+                        && waiter.pending.remove(&name)
+                    {
+                        // It came to be so by itself, or cannot be.
+                        let state = self.procs.get(&name).map(|proc| proc.machine.state());
+                        let item = match (goal, state) {
+                            (Goal::Down { .. }, Some(state)) if state.is_down() && state != ProcState::Unknown => {
+                                self.item(&name)
+                            }
+                            (_, _) => Some(self.failed_item(&name, Code::Failed, refusal.to_string())),
+                        };
+                        self.waiters[at].done.extend(item);
+                    }
+                }
+            }
+            if !asked {
+                break;
+            }
+        }
+        let gone: Vec<(usize, String)> = self
+            .waiters
+            .iter()
+            .enumerate()
+            .flat_map(|(at, waiter)| {
+                let gone = waiter.pending.iter().filter(|name| !self.procs.contains_key(*name));
+                gone.map(move |name| (at, name.clone()))
+            })
+            .collect();
+        for (at, name) in gone {
+            // It was removed, which is an end too.
+            self.waiters[at].pending.remove(&name);
+            self.waiters[at].done.push(ResultItem::done("", name));
+        }
+        let (over, waiting): (Vec<Waiter>, Vec<Waiter>) =
+            std::mem::take(&mut self.waiters).into_iter().partition(|waiter| waiter.pending.is_empty());
+        self.waiters = waiting;
+        for waiter in over {
+            waiter.answer(Response::results);
+        }
+    }
+
+    /// Answers those whose time is over; what they asked for goes on.
+    pub(super) fn time_out_waiters(&mut self, now: Duration) {
+        for at in 0..self.waiters.len() {
+            if self.waiters[at].deadline().is_none_or(|until| until > now) {
+                continue;
+            }
+            let Some(reply) = self.waiters[at].reply.take() else { continue };
+            let waiter = &self.waiters[at];
+            let late = waiter.pending.iter().map(|name| {
+                let state = self.procs.get(name).map(|proc| proc.machine.state().as_str()).unwrap_or_default();
+                self.failed_item(name, Code::Timeout, format!("timed out; it is {state}"))
+            });
+            let items: Vec<ResultItem> = waiter.done.iter().cloned().chain(late).collect();
+            let content = waiter.content.clone().unwrap_or_else(|| json!({ "results": items }));
+            reply(Answer::One(Response::timed_out(content)));
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Lines of a supervisor's activity log (LOG-1): `2026-11-25 04:10:05,123 INFO text`, one event a line.
+
+use super::program::Level;
+
+impl Level {
+    /// Its four letters.
+    pub fn letters(self) -> &'static str {
+        match self {
+            Level::Crit => "CRIT",
+            Level::Error => "ERRO",
+            Level::Warn => "WARN",
+            Level::Info => "INFO",
+            Level::Debug => "DEBG",
+            Level::Trace => "TRAC",
+        }
+    }
+}
+
+/// A line with its end; `stamp` is the time. What is not to be shown, a line's end among it, is escaped: nothing that a
+/// program is called or says can look like a line of ours.
+pub fn line(stamp: &str, level: Level, text: &str) -> String {
+    let mut line = format!("{stamp} {} ", level.letters());
+    for c in text.chars() {
+        match c.is_control() || super::ansi::misleads(c) {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
+        }
+    }
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_makes_two_lines() {
+        let text = "web\n2026-11-25 04:10:05,123 CRIT forged\u{1b}[2J\u{2028}é";
+        assert_eq!(
+            line("2026-11-25 04:10:05,123", Level::Warn, text),
+            "2026-11-25 04:10:05,123 WARN web\\n2026-11-25 04:10:05,123 CRIT forged\\u{1b}[2J\\u{2028}é\n"
+        );
+        for level in Level::ALL {
+            assert_eq!(level.letters().len(), 4);
+        }
+    }
+}
