@@ -33,7 +33,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("ring", &["io/https.rs", "io/secret.rs"]),
     ("percent_encoding", &["app/remote/api.rs"]),
     ("indicatif", &["io/progress.rs"]),
-    ("base64", &["model/carrier.rs", "model/task.rs"]),
+    ("base64", &["model/carrier.rs", "model/task.rs", "model/wire/stream.rs"]),
     ("memchr", &["model/feedback.rs", "io/proglog.rs", "io/feedfile.rs", "io/logread.rs", "io/tasklog.rs"]),
     ("serde", &["model/", "io/", "app/carrier.rs", "app/handover.rs", "app/output.rs"]),
     ("serde_json", &["model/", "io/", "app/"]),

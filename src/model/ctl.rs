@@ -52,6 +52,9 @@ pub enum Unreachable {
     /// Nobody listens on the socket.
     #[error("connection refused: the supervisor is not running; its socket was left behind")]
     Refused,
+    /// Nobody listens on the port.
+    #[error("connection refused: no supervisor listens there")]
+    NobodyThere,
     /// We may not use the socket.
     #[error("permission denied: you may not use its socket")]
     Denied,
@@ -66,9 +69,13 @@ impl Unreachable {
         match (command, self) {
             (Command::Status(_), _) => exit::UNKNOWN,
             // Nothing listens: there is nothing to shut down.
-            (Command::Shutdown { .. }, Unreachable::NoFile | Unreachable::Refused) => exit::FAILED,
+            (Command::Shutdown { .. }, Unreachable::NoFile | Unreachable::Refused | Unreachable::NobodyThere) => {
+                exit::FAILED
+            }
             (_, Unreachable::NoFile) => exit::NOT_RUNNING,
-            (_, Unreachable::Refused | Unreachable::Denied | Unreachable::Other(_)) => exit::UNKNOWN,
+            (_, Unreachable::Refused | Unreachable::NobodyThere | Unreachable::Denied | Unreachable::Other(_)) => {
+                exit::UNKNOWN
+            }
         }
     }
 }

@@ -5,6 +5,8 @@
 
 use std::{cmp::Reverse, collections::BTreeMap, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     ctl::plain,
     program::ProcState,
@@ -146,6 +148,33 @@ impl Job {
 
     fn is_paused(&self) -> bool {
         matches!(self.state, JobState::Stopped(_))
+    }
+}
+
+/// A job as the supervisor tells it: an element of `jobs` in the answer to `jobs`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobInfo {
+    /// Its number.
+    pub number: u32,
+    /// Its command line.
+    pub command: String,
+    /// The name of the signal that paused it.
+    #[serde(default)]
+    pub paused: Option<String>,
+    /// Process group id, while it lives.
+    #[serde(default)]
+    pub pgid: Option<i32>,
+    /// Its process.
+    pub process: ProcessInfo,
+}
+
+impl From<JobInfo> for Job {
+    fn from(info: JobInfo) -> Job {
+        let paused = info.paused.as_deref().and_then(|name| name.parse().ok());
+        let state = JobState::of(&info.process, paused);
+        let ProcessInfo { group, name, pid, start: started, .. } = info.process;
+        let pid = (pid > 0).then_some(pid);
+        Job { number: info.number, group, name, command: info.command, state, pid, pgid: info.pgid, started }
     }
 }
 

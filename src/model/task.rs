@@ -749,7 +749,7 @@ impl Task {
 }
 
 /// A row of `history`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the columns of schema.sql, which explains each")]
 pub struct HistoryRow {
     pub id: i64,

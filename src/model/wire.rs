@@ -8,6 +8,7 @@ mod events;
 mod lines;
 mod request;
 mod select;
+mod stream;
 mod strict;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -17,6 +18,7 @@ pub use events::{EventFilter, EventKind, Notice, StateNotice, Subscriber};
 pub use lines::{Line, LineReader};
 pub use request::{Auth, COMMANDS, Channel, Command, Kind, Last, PidOf, ReloadOf, Request, SignalTo, Targets, near};
 pub use select::{Entry, Selection, full_name, select};
+pub use stream::{Followed, Piece};
 pub use strict::BadJson;
 
 use super::{machine::Refusal, program::ProcState};
