@@ -41,6 +41,7 @@ pub mod io {
     pub mod account;
     pub mod child;
     pub mod conffile;
+    pub mod dial;
     pub mod feedfile;
     pub mod https;
     pub mod limits;
@@ -70,6 +71,7 @@ pub mod app {
     pub mod carrier;
     pub mod control;
     pub mod control_args;
+    pub mod ctl;
     pub mod db;
     pub mod ending;
     pub mod export;
@@ -87,6 +89,7 @@ pub mod app {
     pub mod spec;
     #[cfg(feature = "supervise")]
     pub mod supervise;
+    pub mod supervise_args;
     pub mod truth;
     pub mod upkeep;
     pub mod wait;

@@ -1,0 +1,143 @@
+//! What goes on after the first answer: a log that grows, the output of a process, events.
+
+use std::{
+    fmt::Write as _,
+    io::{self, ErrorKind},
+};
+
+use serde_json::Value;
+
+use super::{CtlError, Output, safe_json};
+use crate::{
+    app::{show::local_time, supervise_args::ClientArgs},
+    io::dial::{DialError, Socket},
+    model::{
+        ansi,
+        ctl::{exit, plain, reason},
+        wire::{Channel, Command, Followed},
+    },
+};
+
+/// Prints what comes until either side ends it, and gives the exit code. Each piece is out before the next is read.
+pub(super) fn follow(
+    args: &ClientArgs,
+    command: &Command,
+    socket: &mut Socket,
+    output: &mut Output<'_>,
+) -> Result<u8, CtlError> {
+    let is_fg = matches!(command, Command::Fg { .. });
+    let mut has_ended = false;
+    loop {
+        let line = match socket.line(None, output.reader) {
+            Ok(Some(line)) => line,
+            Ok(None) if is_fg && !has_ended => {
+                return Err(CtlError::Broken("the connection was closed before the process ended".to_owned()));
+            }
+            Ok(None) => return Ok(exit::OK),
+            Err(DialError::ReaderGone) => return Err(io::Error::from(ErrorKind::BrokenPipe).into()),
+            Err(error) => return Err(CtlError::Broken(error.to_string())),
+        };
+        let Some(followed) = Followed::parse(&line) else {
+            return Err(CtlError::Broken("what follows is not understood: it is no JSON object".to_owned()));
+        };
+        if args.json {
+            output.out.write_all(format!("{}\n", safe_json(&line)).as_bytes())?;
+        }
+        match followed {
+            Followed::Failed(error) => {
+                return match args.json {
+                    true => Ok(exit::FAILED),
+                    false => Err(CtlError::Broken(reason(error.code, &error.message))),
+                };
+            }
+            Followed::Ended(how) => {
+                has_ended = true;
+                if !args.json
+                    && let Command::Fg { name } = command
+                {
+                    // Not among what the process prints.
+                    let _ = writeln!(output.err, "supervise: {} has ended: {}", plain(name), plain(&how));
+                }
+            }
+            _ if args.json => {}
+            Followed::Piece(piece) => {
+                let bytes = fit(&piece.data, args.action.is_raw(), output.width);
+                match piece.channel {
+                    Some(Channel::Stderr) if is_fg => output.err.write_all(&bytes)?,
+                    _ => output.out.write_all(&bytes)?,
+                }
+            }
+            Followed::Other(event) => output.out.write_all(format!("{}\n", event_line(&event)).as_bytes())?,
+        }
+        output.out.flush()?;
+        output.err.flush()?;
+    }
+}
+
+/// A piece of a log for where it is printed: byte for byte, but on a terminal, where it may have colours and nothing else
+/// that the terminal would obey.
+pub(super) fn fit(data: &[u8], is_raw: bool, width: Option<u16>) -> Vec<u8> {
+    if is_raw || width.is_none() {
+        return data.to_vec();
+    }
+    let fitted = data.split_inclusive(|&byte| byte == b'\n').flat_map(|line| {
+        let (line, end) = line.strip_suffix(b"\n").map_or((line, ""), |line| (line, "\n"));
+        format!("{}{end}", ansi::fit(line)).into_bytes()
+    });
+    fitted.collect()
+}
+
+/// An event for people.
+fn event_line(event: &Value) -> String {
+    let text = |key: &str| event.get(key).and_then(Value::as_str).map(plain);
+    let number = |key: &str| event.get(key).and_then(Value::as_i64);
+    let time = number("time").map(|time| format!("{} ", local_time(time))).unwrap_or_default();
+    let content = |key: &str| event.get(key).map(|value| format!(" {}", plain(&value.to_string()))).unwrap_or_default();
+    match (event.get("event").and_then(Value::as_str), text("name"), text("from"), text("to")) {
+        (Some("state"), Some(name), Some(from), Some(to)) => {
+            let mut line = format!("{time}{name}: {from} -> {to}");
+            let how = match (number("exit_code"), text("exit_signal")) {
+                (Some(code), _) => Some(format!("exit status {code}")),
+                (None, Some(signal)) => Some(format!("killed by {signal}")),
+                (None, None) => None,
+            };
+            if let Some(how) = how {
+                let expected = event.get("expected").and_then(Value::as_bool);
+                let unexpected = if expected == Some(false) { ", unexpected" } else { "" };
+                let _ = write!(line, " ({how}{unexpected})");
+            }
+            line
+        }
+        (Some("config"), ..) => format!("{time}the configuration was read again:{}", content("content")),
+        (Some("shutdown"), ..) => format!("{time}the supervisor ends"),
+        (Some("tick"), ..) => format!("{time}tick"),
+        (Some("dropped"), ..) => format!("{} events were lost", number("count").unwrap_or_default()),
+        _ => plain(&event.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_colours_and_nothing_else_that_acts() {
+        let data = b"a\x1b[31mb\x1b[2J\n\x07c\xff";
+        assert_eq!(fit(data, false, None), data);
+        assert_eq!(fit(data, true, Some(80)), data);
+        assert_eq!(fit(data, false, Some(80)), "a\x1b[31mb\x1b[0m\nc\u{fffd}".as_bytes());
+        assert_eq!(fit(b"", false, Some(80)), b"");
+    }
+
+    #[test]
+    fn events_are_lines() {
+        let state = json!({"event": "state", "name": "w\x1bb", "from": "RUNNING", "to": "EXITED", "exit_code": 1, "expected": false});
+        assert_eq!(event_line(&state), "w\\u{1b}b: RUNNING -> EXITED (exit status 1, unexpected)");
+        let killed = json!({"event": "state", "name": "w", "from": "RUNNING", "to": "EXITED", "exit_signal": "KILL"});
+        assert_eq!(event_line(&killed), "w: RUNNING -> EXITED (killed by KILL)");
+        assert_eq!(event_line(&json!({"event": "dropped", "count": 3})), "3 events were lost");
+        assert_eq!(event_line(&json!({"event": "new"})), r#"{"event":"new"}"#);
+    }
+}

@@ -1,0 +1,97 @@
+//! Where the supervisor is, and who we say we are: from the command line, or the configuration file, or neither.
+
+use std::{
+    fs,
+    path::{Path, PathBuf, absolute},
+    time::Duration,
+};
+
+use super::CtlError;
+use crate::{
+    io::sys,
+    model::{
+        config::{self, File, Kind, SEARCHED, Unreadable, World},
+        program::{ClientSpec, Password, ServerUrl},
+        wire::Auth,
+    },
+};
+
+/// A supervisor, and how it is asked.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Where it listens.
+    pub(super) url: ServerUrl,
+    /// Who asks, where it wants to know.
+    pub(super) auth: Option<Auth>,
+    /// How long it may be silent; none: as long as it takes.
+    pub(super) timeout: Option<Duration>,
+}
+
+/// Where the supervisor listens: `url` wins over the file. No file need exist where a url is given, and one that is not
+/// named is not even looked for then: its password is not meant for whoever listens there.
+pub(super) fn find(url: Option<&ServerUrl>, file: Option<&Path>) -> Result<Place, CtlError> {
+    let found = match (file, url) {
+        (Some(file), _) => Some(file.to_owned()),
+        (None, Some(_)) => None,
+        (None, None) => SEARCHED.iter().map(PathBuf::from).find(|path| path.exists()),
+    };
+    let spec = found.map_or_else(|| Ok(ClientSpec::default()), |path| read(&path))?;
+    // One without the other is not refused: the supervisor says what it thinks of it.
+    let password = match spec.password {
+        Some(Password::Plain(password)) => password,
+        Some(Password::Sha256(_)) | None => String::new(),
+    };
+    let auth = spec.username.map(|username| Auth { username, password });
+    Ok(Place { url: url.cloned().unwrap_or(spec.serverurl), auth, timeout: spec.timeout })
+}
+
+fn read(path: &Path) -> Result<ClientSpec, CtlError> {
+    let bytes = fs::read(path).map_err(|error| Unreadable::of(path, error))?;
+    // Relative paths in it are relative to its folder.
+    let whole = absolute(path).map_err(|error| Unreadable::of(path, error))?;
+    let file = File::new(whole, bytes, None)?;
+    config::read_client(&file, &Here).map_err(CtlError::Invalid)
+}
+
+/// What a client's settings may ask about the system.
+struct Here;
+
+impl World for Here {
+    fn env(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn host(&self) -> String {
+        sys::host_name()
+    }
+
+    fn start_dir(&self) -> PathBuf {
+        std::env::current_dir().unwrap_or_default()
+    }
+
+    fn uid(&self) -> u32 {
+        // Only files that say what is run must be safe from others.
+        u32::MAX
+    }
+
+    fn home(&self, _user: Option<&str>) -> Option<PathBuf> {
+        std::env::home_dir().filter(|home| home.is_absolute())
+    }
+
+    fn user(&self, _name: &str) -> Option<u32> {
+        None
+    }
+
+    fn group(&self, _name: &str) -> Option<u32> {
+        None
+    }
+
+    fn kind(&self, path: &Path) -> Kind {
+        match fs::metadata(path) {
+            Err(_) => Kind::Missing,
+            Ok(meta) if meta.is_dir() => Kind::Directory,
+            Ok(meta) if meta.is_file() => Kind::File,
+            Ok(_) => Kind::Stream,
+        }
+    }
+}

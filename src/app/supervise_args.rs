@@ -1,0 +1,975 @@
+//! The command line of `supervise`: without an action the daemon, with one its client.
+//!
+//! Which of them it is, is decided here from the words alone ([`SuperviseArgs::role`]); nothing is read or asked for.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{
+    Arg, ArgAction, ArgGroup, Args, Command as Clap, CommandFactory, Error, FromArgMatches, Parser, Subcommand,
+    ValueEnum,
+    builder::{NonEmptyStringValueParser, PossibleValuesParser},
+    error::ErrorKind,
+};
+use clap_complete::Shell;
+
+use crate::model::{
+    config::Overrides,
+    jobs::{Form, Which},
+    program::{Level, ServerUrl},
+    task::Signal,
+    wire::{
+        Channel, Code, Command, EventFilter, EventKind, Kind, Last, PidOf, ReloadOf, Response, ResultItem, SignalTo,
+        Targets, WireError,
+    },
+};
+
+/// Keeps programs running: without an action the supervisor itself, with one its client
+///
+/// The supervisor reads a configuration file and leaves the foreground. A client talks to it through its socket.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "supervise",
+    version,
+    disable_version_flag = true,
+    disable_help_flag = true,
+    subcommand_value_name = "ACTION",
+    subcommand_help_heading = "Actions",
+    override_usage = "supervise [OPTIONS]\n       supervise [--serverurl URL|--socket PATH] [-c FILE] [--json] ACTION …",
+    after_help = "NAME is a process or a program, group:process, group:* for all of a group, a pattern with * and ?, or all. \
+        Exit codes of actions: 0 done, or it was so already; 1 it failed; 2 bad usage, no such group; 3 status: not \
+        everything is up; 4 no answer; 5 another protocol; 7 not running, or it did not start."
+)]
+pub struct SuperviseArgs {
+    /// Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]
+    #[arg(short = 'c', long, global = true, value_name = "FILE", visible_alias = "config")]
+    pub configuration: Option<PathBuf>,
+
+    /// Print help
+    #[arg(short = 'h', short_alias = '?', long, global = true, action = ArgAction::Help)]
+    pub help: Option<bool>,
+
+    /// Print version
+    #[arg(short = 'v', short_alias = 'V', long, action = ArgAction::Version)]
+    pub version: Option<bool>,
+
+    /// Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else
+    /// unix:///tmp/taskmaster.sock]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Options of actions")]
+    pub serverurl: Option<ServerUrl>,
+
+    /// The same by the path of its socket
+    #[arg(long, global = true, value_name = "PATH", conflicts_with = "serverurl", help_heading = "Options of actions")]
+    pub socket: Option<PathBuf>,
+
+    /// Print what the supervisor answers as it is, JSON
+    #[arg(long, global = true, help_heading = "Options of actions")]
+    pub json: bool,
+
+    /// For the supervisor itself
+    #[command(flatten)]
+    pub daemon: DaemonOptions,
+
+    /// What to do
+    #[command(subcommand)]
+    pub action: Option<Action>,
+}
+
+/// Options of the supervisor itself; they win over the configuration file.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Options of the supervisor")]
+pub struct DaemonOptions {
+    /// Stay in the foreground
+    #[arg(short = 'n', long)]
+    pub nodaemon: bool,
+    /// Run as this user
+    #[arg(short = 'u', long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
+    pub user: Option<String>,
+    /// The umask, in octal
+    #[arg(short = 'm', long, value_name = "OCTAL", value_parser = umask)]
+    pub umask: Option<u32>,
+    /// Go there when leaving the foreground
+    #[arg(short = 'd', long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// The activity log; none: keep none
+    #[arg(short = 'l', long, value_name = "FILE")]
+    pub logfile: Option<PathBuf>,
+    /// How much is logged: crit, error, warn, info, debug, trace
+    #[arg(short = 'e', long, value_name = "LEVEL")]
+    pub loglevel: Option<Level>,
+    /// The file with the process id
+    #[arg(short = 'j', long, value_name = "FILE")]
+    pub pidfile: Option<PathBuf>,
+    /// What this supervisor is called
+    #[arg(short = 'i', long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub identifier: Option<String>,
+    /// File descriptors that must be available
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub minfds: Option<u64>,
+    /// Processes that must be available
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub minprocs: Option<u64>,
+    /// The database of tasks
+    #[arg(long, value_name = "PATH")]
+    pub db: Option<PathBuf>,
+    /// Only check the configuration: exit 0 if it is valid, 2 if not
+    #[arg(long)]
+    pub check: bool,
+    /// With --check: print the configuration with everything filled in; values of environments are masked
+    #[arg(long, requires = "check")]
+    pub dump: bool,
+}
+
+fn umask(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let value = digits.bytes().all(|b| b.is_ascii_digit()).then(|| u32::from_str_radix(digits, 8).ok()).flatten();
+    value.filter(|value| *value <= 0o777).ok_or_else(|| "an octal number from 0 to 777".to_owned())
+}
+
+/// What the words on the command line make this program.
+#[derive(Debug, Clone)]
+pub enum Role {
+    /// The supervisor.
+    Daemon(DaemonArgs),
+    /// Only a look at its configuration.
+    Check(DaemonArgs),
+    /// A client.
+    Client(ClientArgs),
+}
+
+/// The supervisor's arguments.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DaemonArgs {
+    /// The configuration file; none: look for it.
+    pub file: Option<PathBuf>,
+    /// What wins over it.
+    pub overrides: Overrides,
+    /// With a check: print what it comes to.
+    pub dump: bool,
+}
+
+/// A client's arguments.
+#[derive(Debug, Clone)]
+pub struct ClientArgs {
+    /// Where the supervisor listens; none: as the configuration file says.
+    pub serverurl: Option<ServerUrl>,
+    /// The configuration file; none: look for it.
+    pub file: Option<PathBuf>,
+    /// Print answers as they are.
+    pub json: bool,
+    /// What to do.
+    pub action: Action,
+}
+
+impl SuperviseArgs {
+    /// Reads the words of a command line.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the help or version that it asks for; for clap to print.
+    pub fn read(argv: impl IntoIterator<Item = OsString>) -> Result<Role, Error> {
+        SuperviseArgs::try_parse_from(normalize(argv))?.role()
+    }
+
+    /// What the words make this program.
+    ///
+    /// # Errors
+    /// Options of the one are given to the other.
+    pub fn role(self) -> Result<Role, Error> {
+        let misplaced = |text: String| SuperviseArgs::command().error(ErrorKind::ArgumentConflict, text);
+        let DaemonOptions { check, dump, .. } = self.daemon;
+        let options = [self.daemon.first(), check.then_some("--check")].into_iter().flatten().next();
+        let Some(action) = self.action else {
+            let clients =
+                [("--serverurl", self.serverurl.is_some()), ("--socket", self.socket.is_some()), ("--json", self.json)];
+            if let Some((option, _)) = clients.into_iter().find(|(_, given)| *given) {
+                return Err(misplaced(format!("{option} needs an action")));
+            }
+            let args = DaemonArgs { file: self.configuration, overrides: self.daemon.overrides(), dump };
+            return Ok(if check { Role::Check(args) } else { Role::Daemon(args) });
+        };
+        if let Some(option) = options {
+            return Err(misplaced(format!("{option} is for the supervisor itself and cannot be used with an action")));
+        }
+        let serverurl = self.serverurl.or_else(|| self.socket.map(ServerUrl::Unix));
+        Ok(Role::Client(ClientArgs { serverurl, file: self.configuration, json: self.json, action }))
+    }
+}
+
+impl DaemonOptions {
+    /// An option that is given and says how the supervisor runs.
+    fn first(&self) -> Option<&'static str> {
+        let given = [
+            ("--nodaemon", self.nodaemon),
+            ("--user", self.user.is_some()),
+            ("--umask", self.umask.is_some()),
+            ("--directory", self.directory.is_some()),
+            ("--logfile", self.logfile.is_some()),
+            ("--loglevel", self.loglevel.is_some()),
+            ("--pidfile", self.pidfile.is_some()),
+            ("--identifier", self.identifier.is_some()),
+            ("--minfds", self.minfds.is_some()),
+            ("--minprocs", self.minprocs.is_some()),
+            ("--db", self.db.is_some()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    }
+
+    /// What wins over the configuration file.
+    pub fn overrides(self) -> Overrides {
+        Overrides {
+            nodaemon: self.nodaemon,
+            user: self.user,
+            umask: self.umask,
+            directory: self.directory,
+            logfile: self.logfile,
+            loglevel: self.loglevel,
+            pidfile: self.pidfile,
+            identifier: self.identifier,
+            minfds: self.minfds,
+            minprocs: self.minprocs,
+            database: self.db,
+        }
+    }
+}
+
+/// What a client does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Action {
+    /// Print how the processes are
+    Status(Names),
+    /// Start processes
+    Start(Start),
+    /// Stop processes
+    Stop(Stop),
+    /// Stop processes and start them again
+    Restart(Restart),
+    /// Read the configuration again and do what follows from it
+    Reload(Reload),
+    /// Print what a reload would do
+    Reread,
+    /// Reload these programs and groups only
+    Update(Names),
+    /// Take programs or groups that are new in the configuration
+    Add(SomeNames),
+    /// Give programs or groups up
+    Remove(Remove),
+    /// End the supervisor with all its processes
+    Shutdown(Shutdown),
+    /// Send a signal to processes
+    Signal(SendSignal),
+    /// Print process ids; without a name that of the supervisor
+    Pid(Names),
+    /// Print what a process wrote last
+    Tail(Tail),
+    /// Print the end of the activity log
+    Maintail(Maintail),
+    /// Empty the logs of processes
+    Clear(SomeNames),
+    /// Print what a process writes, until it ends or Ctrl-C; that does not touch the process
+    Fg(Fg),
+    /// Write a line to the standard input of a process
+    Send(Send),
+    /// List what there is in the configuration
+    Avail,
+    /// Print the version of the supervisor
+    Version,
+    /// List the runs of a process that have ended, newest first
+    History(History),
+    /// Print what happens from now on
+    Subscribe(Subscribe),
+    /// List the jobs: processes with their job numbers
+    Jobs(Jobs),
+    /// Forget processes and leave them running
+    Disown(Disown),
+    /// Print shell completions
+    Completions(Completions),
+}
+
+/// Which processes; there may be none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names(pub Option<Targets>);
+
+/// Which processes; all of them only if that is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SomeNames(pub Targets);
+
+/// `NAME…`, `--program NAME`, `--group NAME`, `--process NAME`: one kind of them.
+fn name_args(command: Clap, is_required: bool) -> Clap {
+    let arg = |id: &'static str| Arg::new(id).value_name("NAME").value_parser(NonEmptyStringValueParser::new());
+    let option = |id: &'static str, help: &'static str| arg(id).long(id).action(ArgAction::Append).help(help);
+    let names = arg("names").num_args(1..).action(ArgAction::Append).help("Processes, programs, group:*, or all");
+    command
+        .arg(names)
+        .arg(option("program", "All processes of this program"))
+        .arg(option("group", "All processes of this group"))
+        .arg(option("process", "This process"))
+        .group(
+            ArgGroup::new("which").args(["names", "program", "group", "process"]).required(is_required).multiple(false),
+        )
+}
+
+fn targets_of(matches: &clap::ArgMatches) -> Option<Targets> {
+    let named = |id: &str, kind| {
+        let names: Vec<String> = matches.get_many::<String>(id)?.cloned().collect();
+        Some(Targets::Named { kind, names })
+    };
+    let plain = named("names", Kind::Process).map(all_if_said);
+    plain
+        .or_else(|| named("program", Kind::Program))
+        .or_else(|| named("group", Kind::Group))
+        .or_else(|| named("process", Kind::Process))
+}
+
+/// The word `all` among names means all processes; nothing else can be called so.
+fn all_if_said(targets: Targets) -> Targets {
+    match targets {
+        Targets::Named { names, .. } if names.iter().any(|name| name == "all") => Targets::All,
+        other => other,
+    }
+}
+
+impl Args for Names {
+    fn augment_args(command: Clap) -> Clap {
+        name_args(command, false)
+    }
+
+    fn augment_args_for_update(command: Clap) -> Clap {
+        name_args(command, false)
+    }
+}
+
+impl FromArgMatches for Names {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Names, Error> {
+        Ok(Names(targets_of(matches)))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), Error> {
+        Names::from_arg_matches(matches).map(|names| *self = names)
+    }
+}
+
+impl Args for SomeNames {
+    fn augment_args(command: Clap) -> Clap {
+        name_args(command, true)
+    }
+
+    fn augment_args_for_update(command: Clap) -> Clap {
+        name_args(command, true)
+    }
+}
+
+impl FromArgMatches for SomeNames {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<SomeNames, Error> {
+        targets_of(matches).map(SomeNames).ok_or_else(|| Error::new(ErrorKind::MissingRequiredArgument))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), Error> {
+        SomeNames::from_arg_matches(matches).map(|names| *self = names)
+    }
+}
+
+/// `start`
+#[derive(Debug, Clone, Args)]
+pub struct Start {
+    /// Which
+    #[command(flatten)]
+    pub names: SomeNames,
+    /// Return when they run or are given up, not at the first try that fails
+    #[arg(long, conflicts_with = "no_wait")]
+    pub until_settled: bool,
+    /// Return when that was asked for, not when it is done
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `stop`
+#[derive(Debug, Clone, Args)]
+pub struct Stop {
+    /// Which
+    #[command(flatten)]
+    pub names: SomeNames,
+    /// With SIGKILL, at once
+    #[arg(long)]
+    pub now: bool,
+    /// Return when that was asked for, not when it is done
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `restart`
+#[derive(Debug, Clone, Args)]
+pub struct Restart {
+    /// Which
+    #[command(flatten)]
+    pub names: SomeNames,
+    /// Return when that was asked for, not when it is done
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `reload`
+#[derive(Debug, Clone, Args)]
+pub struct Reload {
+    /// Which
+    #[command(flatten)]
+    pub names: Names,
+    /// Only the supervisor's own settings
+    #[arg(long, group = "section", conflicts_with = "which")]
+    pub server: bool,
+    /// Only its socket
+    #[arg(long, group = "section", conflicts_with = "which", visible_alias = "unix-http-socket")]
+    pub unix_http_server: bool,
+    /// Only its port
+    #[arg(long, group = "section", conflicts_with = "which")]
+    pub inet_http_server: bool,
+    /// Only the client's settings
+    #[arg(long, group = "section", conflicts_with = "which")]
+    pub client: bool,
+    /// Only print what would follow
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `remove`
+#[derive(Debug, Clone, Args)]
+pub struct Remove {
+    /// Which
+    #[command(flatten)]
+    pub names: SomeNames,
+    /// Stop them first
+    #[arg(long)]
+    pub stop: bool,
+}
+
+/// `shutdown`
+#[derive(Debug, Clone, Args)]
+pub struct Shutdown {
+    /// Leave the processes running; the next supervisor takes them over
+    #[arg(long)]
+    pub leave_running: bool,
+    /// Return when that was asked for, not when it is done
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `signal`
+#[derive(Debug, Clone, Args)]
+pub struct SendSignal {
+    /// The signal: a name such as HUP or SIGHUP, or a number
+    #[arg(value_name = "SIG")]
+    pub signal: String,
+    /// Processes, programs, group:*, or all
+    #[arg(required = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub names: Vec<String>,
+    /// To all in their process groups
+    #[arg(long)]
+    pub group: bool,
+}
+
+/// `tail`
+#[derive(Debug, Clone, Args)]
+pub struct Tail {
+    /// The process
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub name: String,
+    /// Which of its logs
+    #[arg(default_value = "stdout")]
+    pub channel: Channel,
+    /// How much
+    #[command(flatten)]
+    pub how: How,
+    /// Only what was written in the run with this task number
+    #[arg(long, value_name = "TASK", value_parser = clap::value_parser!(i64).range(1..))]
+    pub run: Option<i64>,
+}
+
+/// `maintail`
+#[derive(Debug, Clone, Args)]
+pub struct Maintail {
+    /// How much
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// How much of a log, and how it is printed.
+#[derive(Debug, Clone, Args)]
+pub struct How {
+    /// Go on with what is written from now on
+    #[arg(short = 'f', long)]
+    pub follow: bool,
+    /// The last so many bytes; -N is short for it [default: 1600]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub bytes: Option<u64>,
+    /// The last so many lines
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64), conflicts_with = "bytes")]
+    pub lines: Option<u64>,
+    /// Print every byte as it came, on a terminal too
+    #[arg(long, conflicts_with = "json")]
+    pub raw: bool,
+}
+
+impl How {
+    fn last(&self) -> Last {
+        let bytes = self.bytes.map(Last::Bytes);
+        bytes.or(self.lines.map(Last::Lines)).unwrap_or_default()
+    }
+}
+
+/// `fg`
+#[derive(Debug, Clone, Args)]
+pub struct Fg {
+    /// The process
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub name: String,
+    /// Print every byte as it came, on a terminal too
+    #[arg(long, conflicts_with = "json")]
+    pub raw: bool,
+}
+
+/// `send`
+#[derive(Debug, Clone, Args)]
+pub struct Send {
+    /// The process
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub name: String,
+    /// The line
+    #[arg(allow_hyphen_values = true)]
+    pub text: String,
+    /// Without an end of the line
+    #[arg(long)]
+    pub no_newline: bool,
+}
+
+/// `history`
+#[derive(Debug, Clone, Args)]
+pub struct History {
+    /// The process
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub name: String,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
+    pub limit: u64,
+}
+
+/// `subscribe`
+#[derive(Debug, Clone, Args)]
+pub struct Subscribe {
+    /// Only these
+    #[arg(value_name = "EVENT", value_parser = PossibleValuesParser::new(EventKind::ALL.map(|kind| kind.as_str())))]
+    pub events: Vec<String>,
+}
+
+/// `jobs`
+#[derive(Debug, Clone, Args)]
+pub struct Jobs {
+    /// Which
+    #[command(flatten)]
+    pub names: Names,
+    /// With process and group ids
+    #[arg(short = 'l', long, conflicts_with = "pids")]
+    pub long: bool,
+    /// Only process ids
+    #[arg(short = 'p', long)]
+    pub pids: bool,
+    /// Only those that run
+    #[arg(short = 'r', long, conflicts_with = "stopped")]
+    pub running: bool,
+    /// Only those that a signal has paused
+    #[arg(short = 's', long = "stopped")]
+    pub stopped: bool,
+}
+
+impl Jobs {
+    /// Which are shown, and how.
+    pub fn view(&self) -> (Which, Form) {
+        let which = match (self.running, self.stopped) {
+            (true, _) => Which::Running,
+            (false, true) => Which::Stopped,
+            (false, false) => Which::All,
+        };
+        let form = match (self.long, self.pids) {
+            (true, _) => Form::Long,
+            (false, true) => Form::Pids,
+            (false, false) => Form::Short,
+        };
+        (which, form)
+    }
+}
+
+/// `disown`
+#[derive(Debug, Clone, Args)]
+pub struct Disown {
+    /// Which
+    #[command(flatten)]
+    pub names: Names,
+    /// All
+    #[arg(short = 'a', long, conflicts_with = "which", required_unless_present_any = ["which", "running"])]
+    pub all: bool,
+    /// Only those that run; without a name all that do
+    #[arg(short = 'r', long)]
+    pub running: bool,
+}
+
+/// `completions`
+#[derive(Debug, Clone, Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: Shell,
+}
+
+impl ValueEnum for Channel {
+    fn value_variants<'a>() -> &'a [Channel] {
+        &[Channel::Stdout, Channel::Stderr]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(self.as_str()))
+    }
+}
+
+/// What an action comes to.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// The supervisor is asked, and waited for or not.
+    Ask {
+        /// What.
+        command: Command,
+        /// Whether until it is done.
+        wait: bool,
+    },
+    /// It is known without asking; the answer is as the supervisor's would be.
+    Known(Command, Box<Response>),
+    /// Shell completions.
+    Completions(Shell),
+}
+
+impl Action {
+    /// What it comes to.
+    pub fn wanted(&self) -> Wanted {
+        let or_all = |names: &Names| names.0.clone().unwrap_or(Targets::All);
+        let mut wait = true;
+        let command = match self {
+            Action::Status(names) => Command::Status(or_all(names)),
+            Action::Start(start) => {
+                wait = !start.no_wait;
+                Command::Start { of: start.names.0.clone(), until_settled: start.until_settled }
+            }
+            Action::Stop(stop) => {
+                wait = !stop.no_wait;
+                Command::Stop { of: stop.names.0.clone(), now: stop.now }
+            }
+            Action::Restart(restart) => {
+                wait = !restart.no_wait;
+                Command::Restart(restart.names.0.clone())
+            }
+            Action::Reload(reload) => Command::Reload { of: reload.of(), dry_run: reload.dry_run },
+            Action::Reread => Command::Reread,
+            Action::Update(names) => Command::Update(or_all(names)),
+            Action::Add(names) => Command::Add(names.0.clone()),
+            Action::Remove(remove) => Command::Remove { of: remove.names.0.clone(), stop: remove.stop },
+            Action::Shutdown(shutdown) => {
+                wait = !shutdown.no_wait;
+                Command::Shutdown { leave_running: shutdown.leave_running }
+            }
+            Action::Signal(wanted) => return wanted.wanted(),
+            Action::Pid(Names(None)) => Command::Pid(PidOf::Daemon),
+            Action::Pid(Names(Some(of))) => Command::Pid(PidOf::Processes(of.clone())),
+            Action::Tail(tail) => Command::Tail {
+                name: tail.name.clone(),
+                channel: tail.channel,
+                last: tail.how.last(),
+                offset: None,
+                follow: tail.how.follow,
+                run: tail.run,
+            },
+            Action::Maintail(tail) => Command::Maintail { last: tail.how.last(), follow: tail.how.follow },
+            Action::Clear(names) => Command::Clear(names.0.clone()),
+            Action::Fg(fg) => Command::Fg { name: fg.name.clone() },
+            Action::Send(send) => {
+                let end = if send.no_newline { "" } else { "\n" };
+                Command::Send { name: send.name.clone(), data: format!("{}{end}", send.text) }
+            }
+            Action::Avail => Command::Avail,
+            Action::Version => Command::Version,
+            Action::History(history) => Command::History { name: history.name.clone(), limit: history.limit },
+            Action::Subscribe(wanted) => {
+                // The words were checked already.
+                let filter = EventFilter::of(wanted.events.iter().map(String::as_str)).unwrap_or_default();
+                Command::Subscribe(filter)
+            }
+            Action::Jobs(jobs) => Command::Jobs(or_all(&jobs.names)),
+            Action::Disown(disown) => Command::Disown { of: or_all(&disown.names), running: disown.running },
+            Action::Completions(completions) => return Wanted::Completions(completions.shell),
+        };
+        Wanted::Ask { command, wait }
+    }
+
+    /// Whether bytes are printed as they come, on a terminal too.
+    pub fn is_raw(&self) -> bool {
+        match self {
+            Action::Tail(Tail { how, .. }) | Action::Maintail(Maintail { how }) => how.raw,
+            Action::Fg(fg) => fg.raw,
+            _ => false,
+        }
+    }
+}
+
+impl Reload {
+    fn of(&self) -> ReloadOf {
+        match &self.names.0 {
+            Some(Targets::Named { kind, names }) => ReloadOf::Named { kind: *kind, names: names.clone() },
+            Some(Targets::All) => ReloadOf::All,
+            None if self.server => ReloadOf::Server,
+            None if self.unix_http_server => ReloadOf::UnixHttpServer,
+            None if self.inet_http_server => ReloadOf::InetHttpServer,
+            None if self.client => ReloadOf::Client,
+            None => ReloadOf::All,
+        }
+    }
+}
+
+impl SendSignal {
+    /// A name that is no signal is answered as the supervisor would (CTL-2).
+    fn wanted(&self) -> Wanted {
+        let of = all_if_said(Targets::processes(self.names.clone()));
+        let command = |signal| Command::Signal { signal, to: SignalTo::Processes(of), group: self.group };
+        match self.signal.parse::<Signal>() {
+            Ok(signal) => Wanted::Ask { command: command(signal), wait: true },
+            Err(_) => {
+                let failed = |name: &String| {
+                    serde_json::to_value(ResultItem::failed("", name, Code::BadSignal, "bad signal name"))
+                        .unwrap_or_default()
+                };
+                let error = WireError::new(Code::BadSignal, format!("bad signal name: {}", self.signal));
+                let error = WireError { details: self.names.iter().map(failed).collect(), ..error };
+                Wanted::Known(command(Signal::TERM), Box::new(Response::failed(error)))
+            }
+        }
+    }
+}
+
+/// The definition of this command line, for completions and manual pages.
+pub fn definition() -> Clap {
+    SuperviseArgs::command()
+}
+
+/// `-1600` among the words of `tail` and `maintail` is `--bytes 1600`, as it is with Supervisor.
+pub fn normalize(argv: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    /// Options with a value, which may stand before or among those words.
+    const VALUED: [&str; 8] =
+        ["-c", "--configuration", "--config", "--serverurl", "--socket", "--bytes", "--lines", "--run"];
+    let argv: Vec<OsString> = argv.into_iter().collect();
+    let mut found = Vec::with_capacity(argv.len());
+    let (mut action, mut is_value, mut is_over): (Option<OsString>, _, _) = (None, false, false);
+    for (at, word) in argv.into_iter().enumerate() {
+        let text = word.to_str().unwrap_or_default();
+        is_over |= text == "--";
+        let digits = text.strip_prefix('-').filter(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()));
+        let is_tail = action.as_ref().is_some_and(|action| action == "tail" || action == "maintail");
+        match digits {
+            Some(digits) if is_tail && !is_value && !is_over => found.push(format!("--bytes={digits}").into()),
+            _ => {
+                if at > 0 && action.is_none() && !is_value && !text.starts_with('-') {
+                    action = Some(word.clone());
+                }
+                is_value = !is_value && VALUED.contains(&text);
+                found.push(word);
+                continue;
+            }
+        }
+        is_value = false;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Role, Error> {
+        SuperviseArgs::read(
+            ["supervise"].into_iter().chain(line.split(' ').filter(|word| !word.is_empty())).map(OsString::from),
+        )
+    }
+
+    fn client(line: &str) -> ClientArgs {
+        match read(line) {
+            Ok(Role::Client(args)) => args,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn command(line: &str) -> Command {
+        match client(line).action.wanted() {
+            Wanted::Ask { command, .. } => command,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn daemon(line: &str) -> DaemonArgs {
+        match read(line) {
+            Ok(Role::Daemon(args)) => args,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn refused(line: &str) -> ErrorKind {
+        match read(line) {
+            Ok(role) => panic!("{line}: {role:?}"),
+            Err(error) => {
+                assert_eq!(error.exit_code(), 2, "{line}: {error}");
+                error.kind()
+            }
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        SuperviseArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn cfg9_options_of_the_daemon() {
+        assert_eq!(daemon(""), DaemonArgs::default());
+        let all = daemon("-c f -n -u bob -m 027 -d /d -l none -e WARN -j p -i id --minfds 9 --minprocs 8 --db t.db");
+        let expected = Overrides {
+            nodaemon: true,
+            user: Some("bob".into()),
+            umask: Some(0o27),
+            directory: Some("/d".into()),
+            logfile: Some("none".into()),
+            loglevel: Some(Level::Warn),
+            pidfile: Some("p".into()),
+            identifier: Some("id".into()),
+            minfds: Some(9),
+            minprocs: Some(8),
+            database: Some("t.db".into()),
+        };
+        assert_eq!(all, DaemonArgs { file: Some("f".into()), overrides: expected, dump: false });
+        assert!(matches!(read("--check -c f"), Ok(Role::Check(DaemonArgs { dump: false, .. }))));
+        assert!(matches!(read("--check --dump -n"), Ok(Role::Check(DaemonArgs { dump: true, .. }))));
+        for line in
+            ["-m 888", "-m 1000", "-m +7", "-e loud", "--minfds 0", "--dump", "--unknown", "word", "-u", "-m -1"]
+        {
+            refused(line);
+        }
+        for (line, kind) in [
+            ("-h", ErrorKind::DisplayHelp),
+            ("-?", ErrorKind::DisplayHelp),
+            ("--help", ErrorKind::DisplayHelp),
+            ("start -?", ErrorKind::DisplayHelp),
+            ("-v", ErrorKind::DisplayVersion),
+            ("--version", ErrorKind::DisplayVersion),
+        ] {
+            let error = read(line).unwrap_err();
+            assert_eq!((error.kind(), error.exit_code()), (kind, 0), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_daemon_and_its_client_do_not_mix() {
+        for line in ["--json", "--socket s", "--serverurl unix:///s", "-n status", "--check status", "--db x stop all"]
+        {
+            assert_eq!(refused(line), ErrorKind::ArgumentConflict, "{line}");
+        }
+        let args = client("-c f --json status --socket /s");
+        assert_eq!((args.file, args.json), (Some("f".into()), true));
+        assert_eq!(args.serverurl, Some(ServerUrl::Unix("/s".into())));
+        assert_eq!(
+            client("--serverurl http://h:1 status").serverurl,
+            Some(ServerUrl::Http { host: "h".into(), port: 1 })
+        );
+        refused("--socket a --serverurl unix:///b status");
+        refused("--serverurl /tmp/x status");
+    }
+
+    #[test]
+    fn d10_all_must_be_typed() {
+        for action in
+            ["start", "stop", "restart", "clear", "add", "remove", "signal", "signal HUP", "disown", "tail", "fg"]
+        {
+            assert_eq!(refused(action), ErrorKind::MissingRequiredArgument, "{action}");
+        }
+        assert_eq!(command("stop all"), Command::Stop { of: Targets::All, now: false });
+        assert_eq!(command("stop a all"), Command::Stop { of: Targets::All, now: false });
+        assert_eq!(command("disown -a"), Command::Disown { of: Targets::All, running: false });
+        assert_eq!(command("disown -r"), Command::Disown { of: Targets::All, running: true });
+        assert_eq!(command("status"), Command::Status(Targets::All));
+        assert_eq!(command("pid"), Command::Pid(PidOf::Daemon));
+        assert_eq!(command("pid all"), Command::Pid(PidOf::Processes(Targets::All)));
+    }
+
+    #[test]
+    fn ctl1_the_explicit_forms() {
+        let named =
+            |kind, names: &[&str]| Targets::Named { kind, names: names.iter().map(|&name| name.into()).collect() };
+        for (line, of) in [
+            ("stop a g:b", named(Kind::Process, &["a", "g:b"])),
+            ("stop --process a --process b", named(Kind::Process, &["a", "b"])),
+            ("stop --program a", named(Kind::Program, &["a"])),
+            ("stop --group g", named(Kind::Group, &["g"])),
+            ("stop --program all", named(Kind::Program, &["all"])),
+        ] {
+            assert_eq!(command(line), Command::Stop { of, now: false }, "{line}");
+        }
+        assert_eq!(refused("stop a --group g"), ErrorKind::ArgumentConflict);
+        assert_eq!(refused("stop --program a --group g"), ErrorKind::ArgumentConflict);
+        let reload = |of| Command::Reload { of, dry_run: false };
+        for (line, of) in [
+            ("reload", ReloadOf::All),
+            ("reload all", ReloadOf::All),
+            ("reload --server", ReloadOf::Server),
+            ("reload --unix-http-server", ReloadOf::UnixHttpServer),
+            ("reload --unix-http-socket", ReloadOf::UnixHttpServer),
+            ("reload --inet-http-server", ReloadOf::InetHttpServer),
+            ("reload --client", ReloadOf::Client),
+            ("reload --program x", ReloadOf::Named { kind: Kind::Program, names: vec!["x".into()] }),
+        ] {
+            assert_eq!(command(line), reload(of), "{line}");
+        }
+        assert_eq!(command("reload --dry-run"), Command::Reload { of: ReloadOf::All, dry_run: true });
+        refused("reload --server --client");
+        refused("reload --server x");
+    }
+
+    #[test]
+    fn arguments_of_actions() {
+        let tail =
+            |last, follow, channel, run| Command::Tail { name: "x".into(), channel, last, offset: None, follow, run };
+        let out = Channel::Stdout;
+        assert_eq!(command("tail x"), tail(Last::Bytes(1600), false, out, None));
+        assert_eq!(command("tail -f x stderr"), tail(Last::Bytes(1600), true, Channel::Stderr, None));
+        assert_eq!(command("tail -100 x --run 7"), tail(Last::Bytes(100), false, out, Some(7)));
+        assert_eq!(command("-c 5 tail x -0"), tail(Last::Bytes(0), false, out, None));
+        assert_eq!(command("tail --lines 5 x stdout"), tail(Last::Lines(5), false, out, None));
+        assert_eq!(command("maintail -f -9"), Command::Maintail { last: Last::Bytes(9), follow: true });
+        for line in
+            ["tail", "tail x y", "tail --bytes -1 x", "tail -5 --lines 5 x", "tail --bytes 9223372036854775808 x"]
+        {
+            refused(line);
+        }
+        assert_eq!(command("stop --now x"), Command::Stop { of: Targets::processes(["x"]), now: true });
+        let start = Command::Start { of: Targets::processes(["x"]), until_settled: true };
+        assert_eq!(command("start x --until-settled"), start);
+        assert_eq!(command("remove --stop x"), Command::Remove { of: Targets::processes(["x"]), stop: true });
+        assert_eq!(command("shutdown --leave-running"), Command::Shutdown { leave_running: true });
+        let send = |data: &str| Command::Send { name: "x".into(), data: data.into() };
+        assert_eq!(command("send x -y"), send("-y\n"));
+        assert_eq!(command("send --no-newline x y"), send("y"));
+        assert_eq!(command("history x --limit 3"), Command::History { name: "x".into(), limit: 3 });
+        assert_eq!(command("subscribe tick"), Command::Subscribe(EventFilter::of(["tick"]).unwrap()));
+        refused("subscribe dropped");
+        let signal = |group, names: &[&str]| Command::Signal {
+            signal: Signal::HUP,
+            to: SignalTo::Processes(Targets::processes(names.iter().copied())),
+            group,
+        };
+        assert_eq!(command("signal sighup a b"), signal(false, &["a", "b"]));
+        assert_eq!(command("signal 1 a --group"), signal(true, &["a"]));
+        assert!(
+            matches!(client("signal NOPE a").action.wanted(), Wanted::Known(_, response) if response.status == 400)
+        );
+        assert!(matches!(client("start --no-wait x").action.wanted(), Wanted::Ask { wait: false, .. }));
+        assert!(matches!(read("statsu"), Err(error) if error.kind() == ErrorKind::InvalidSubcommand));
+    }
+}

@@ -1,0 +1,333 @@
+//! The way to a supervisor: its socket, or its port. Lines go there and lines come back; what they say is not looked at
+//! here.
+
+use std::{
+    collections::VecDeque,
+    fs,
+    io::{self, ErrorKind, Read, Write},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::{fs::FileTypeExt, net::UnixStream},
+    },
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        signal::Signal,
+        socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt::SendTimeout},
+        time::TimeVal,
+    },
+};
+use ureq::{
+    Agent, Error, Timeout,
+    config::Config,
+    unversioned::{
+        resolver::DefaultResolver,
+        transport::{Connector, TcpConnector},
+    },
+};
+
+use crate::model::wire::{Auth, Line, LineReader};
+
+/// An answer may not be longer; ten thousand processes take seven megabytes.
+const LONGEST: usize = 64 << 20;
+/// What is read at once.
+const BLOCK: usize = 64 << 10;
+/// To set up a connection over a network takes no longer.
+const CONNECT: Duration = Duration::from_secs(10);
+/// What Ctrl-C ends us with, as shells say it.
+const INTERRUPTED: i32 = 130;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// There is no socket.
+    #[error("no such file")]
+    NoFile,
+    /// Nobody listens.
+    #[error("connection refused")]
+    Refused,
+    /// We may not use the socket.
+    #[error("permission denied")]
+    Denied,
+    /// Something else is in its place.
+    #[error("it is not a socket")]
+    NoSocket,
+    /// Nothing came for so long.
+    #[error("no answer within {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// The connection was closed where an answer was due.
+    #[error("the connection was closed before an answer came")]
+    Closed,
+    /// It was closed within a line.
+    #[error("the connection was closed in the middle of an answer")]
+    Cut,
+    /// It does not end.
+    #[error("its answer has over {} MB", LONGEST >> 20)]
+    TooLong,
+    /// Nobody reads what we print any more.
+    #[error("nobody reads this")]
+    ReaderGone,
+    /// It speaks, but not what a supervisor does.
+    #[error("it is no supervisor (HTTP {0})")]
+    Stranger(u16),
+    /// Anything else that the system says.
+    #[error("{0}")]
+    Io(io::Error),
+    /// Anything else that HTTP says.
+    #[error("{0}")]
+    Http(String),
+}
+
+impl DialError {
+    fn of(error: io::Error) -> DialError {
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => DialError::NoFile,
+            ErrorKind::ConnectionRefused => DialError::Refused,
+            ErrorKind::PermissionDenied => DialError::Denied,
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => DialError::Closed,
+            _ => DialError::Io(error),
+        }
+    }
+}
+
+/// Lets Ctrl-C end this program with 130 from now on, unless it was ignored when we started.
+///
+/// # Errors
+/// As sigaction(2) says.
+pub fn end_on_interrupt() -> io::Result<()> {
+    if is_ignored(Signal::SIGINT) {
+        return Ok(());
+    }
+    let always = Arc::new(AtomicBool::new(true));
+    signal_hook::flag::register_conditional_shutdown(Signal::SIGINT as i32, INTERRUPTED, always).map(drop)
+}
+
+/// A script's background does not hear the terminal's Ctrl-C.
+fn is_ignored(signal: Signal) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal as i32 - 1) & 1 == 1
+}
+
+/// A connection to the socket of a supervisor.
+#[derive(Debug)]
+pub struct Socket {
+    stream: UnixStream,
+    reader: LineReader,
+    ready: VecDeque<Line>,
+    ended: bool,
+}
+
+impl Socket {
+    /// Connects; a supervisor that is stopped takes no connections, and is waited for no longer than `limit`.
+    ///
+    /// # Errors
+    /// [`DialError`]
+    pub fn connect(path: &Path, limit: Option<Duration>) -> Result<Socket, DialError> {
+        let failed = |errno: Errno| DialError::of(io::Error::from(errno));
+        let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(failed)?;
+        if let Some(limit) = limit {
+            // Also how long a request may take to be written.
+            let secs = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
+            let time = TimeVal::new(secs, i64::from(limit.subsec_micros()).max(i64::from(secs == 0)));
+            setsockopt(&fd, SendTimeout, &time).map_err(failed)?;
+        }
+        let address = UnixAddr::new(path).map_err(failed)?;
+        loop {
+            match connect(std::os::fd::AsRawFd::as_raw_fd(&fd), &address) {
+                Ok(()) => break,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Err(DialError::TimedOut(limit.unwrap_or_default())),
+                Err(Errno::ECONNREFUSED) if !is_socket(path) => return Err(DialError::NoSocket),
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+        let reader = LineReader::new(LONGEST);
+        Ok(Socket { stream: UnixStream::from(fd), reader, ready: VecDeque::new(), ended: false })
+    }
+
+    /// Sends one line.
+    ///
+    /// # Errors
+    /// [`DialError`]; not when the other side has closed: what it said before may still be read.
+    pub fn send(&mut self, line: &str) -> Result<(), DialError> {
+        match self.stream.write_all(format!("{line}\n").as_bytes()) {
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let limit = self.stream.write_timeout().ok().flatten();
+                Err(DialError::TimedOut(limit.unwrap_or_default()))
+            }
+            other => other.map_err(DialError::of),
+        }
+    }
+
+    /// The next line; none when the other side has closed. Nothing may come for no longer than `limit`; `watched` is
+    /// where we print, so that we notice when nobody reads there any more.
+    ///
+    /// # Errors
+    /// [`DialError`]
+    pub fn line(
+        &mut self,
+        limit: Option<Duration>,
+        watched: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<Vec<u8>>, DialError> {
+        let mut block = vec![0; BLOCK];
+        loop {
+            match self.ready.pop_front() {
+                Some(Line::Text(line)) => return Ok(Some(line)),
+                Some(Line::TooLong) => return Err(DialError::TooLong),
+                None if self.ended && self.reader.is_inside() => return Err(DialError::Cut),
+                None if self.ended => return Ok(None),
+                None => {}
+            }
+            self.wait(limit, watched)?;
+            match self.stream.read(&mut block) {
+                Ok(0) => self.ended = true,
+                Ok(count) => self.ready.extend(self.reader.feed(block.get(..count).unwrap_or_default())),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => self.ended = true,
+                Err(error) => return Err(DialError::of(error)),
+            }
+        }
+    }
+
+    fn wait(&self, limit: Option<Duration>, watched: Option<BorrowedFd<'_>>) -> Result<(), DialError> {
+        // Rounded up: what is asked for in less than a millisecond is no question without a limit.
+        let millis = limit.map(|limit| i32::try_from(limit.as_micros().div_ceil(1000)).unwrap_or(i32::MAX));
+        let timeout =
+            millis.map_or(PollTimeout::NONE, |millis| PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX));
+        loop {
+            let mut fds = vec![PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+            // Of the other only errors are told, which they are in any case.
+            fds.extend(watched.map(|fd| PollFd::new(fd, PollFlags::empty())));
+            match poll(&mut fds, timeout) {
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(DialError::Io(errno.into())),
+                Ok(0) => return Err(DialError::TimedOut(limit.unwrap_or_default())),
+                Ok(_) if fds.first().is_some_and(|fd| fd.any() == Some(true)) => return Ok(()),
+                Ok(_) => return Err(DialError::ReaderGone),
+            }
+        }
+    }
+}
+
+fn is_socket(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
+}
+
+/// The answer of a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// The status of HTTP.
+    pub status: u16,
+    /// What it says.
+    pub body: Vec<u8>,
+}
+
+/// Sends one line to the port of a supervisor, `http://host:port`, and gives what it answers. No proxy is used: whose
+/// name and password these are is nobody else's business.
+///
+/// # Errors
+/// [`DialError`]. An answer with any status is none.
+pub fn post(base: &str, line: &str, auth: Option<&Auth>, limit: Option<Duration>) -> Result<Posted, DialError> {
+    let config = Config::builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(None)
+        .user_agent(concat!("taskwatcher/", env!("CARGO_PKG_VERSION")))
+        .accept("application/json")
+        .timeout_connect(Some(limit.map_or(CONNECT, |limit| limit.min(CONNECT))))
+        .timeout_global(limit)
+        .build();
+    let agent = Agent::with_parts(config, ().chain(TcpConnector::default()), DefaultResolver::default());
+    let mut request = agent.post(format!("{base}/api")).header("Content-Type", "application/json");
+    if let Some(Auth { username, password }) = auth {
+        let basic = STANDARD.encode(format!("{username}:{password}"));
+        request = request.header("Authorization", format!("Basic {basic}"));
+    }
+    let failed = |error| failed(error, limit);
+    let mut response = request.send(line).map_err(failed)?;
+    let status = response.status().as_u16();
+    let mut body = Vec::new();
+    let mut reader = response.body_mut().as_reader().take(LONGEST as u64 + 1);
+    let read = reader.read_to_end(&mut body);
+    read.map_err(|error| error.downcast::<Error>().map_or_else(DialError::of, failed))?;
+    match body.len() > LONGEST {
+        true => Err(DialError::TooLong),
+        false => Ok(Posted { status, body }),
+    }
+}
+
+fn failed(error: Error, limit: Option<Duration>) -> DialError {
+    match error {
+        Error::HostNotFound => DialError::Http("there is no host of this name".to_owned()),
+        Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
+            DialError::TimedOut(limit.unwrap_or(CONNECT).min(CONNECT))
+        }
+        Error::Timeout(_) => DialError::TimedOut(limit.unwrap_or_default()),
+        Error::Io(error) => DialError::of(error),
+        Error::ConnectionFailed => DialError::Refused,
+        Error::Protocol(error) => DialError::Http(format!("its answer is not HTTP: {error}")),
+        other => DialError::Http(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (UnixStream, Socket) {
+        let (there, here) = UnixStream::pair().unwrap();
+        let reader = LineReader::new(LONGEST);
+        (there, Socket { stream: here, reader, ready: VecDeque::new(), ended: false })
+    }
+
+    #[test]
+    fn lines_come_one_by_one_and_then_the_end() {
+        let (mut there, mut socket) = pair();
+        there.write_all(b"a\nb\r\n\nc\n").unwrap();
+        drop(there);
+        let mut next = || socket.line(None, None).unwrap();
+        assert_eq!([next(), next(), next()], [b"a", b"b", b"c"].map(|line| Some(line.to_vec())));
+        assert_eq!([next(), next()], [None, None]);
+    }
+
+    #[test]
+    fn silence_a_cut_line_and_a_closed_side_are_told() {
+        let (mut there, mut socket) = pair();
+        there.write_all(b"half").unwrap();
+        let short = Duration::from_millis(1);
+        assert!(matches!(socket.line(Some(short), None), Err(DialError::TimedOut(time)) if time == short));
+        drop(there);
+        assert!(matches!(socket.line(None, None), Err(DialError::Cut)));
+        let (there, mut socket) = pair();
+        drop(there);
+        socket.send("x").unwrap();
+        assert!(matches!(socket.line(None, None), Ok(None)));
+    }
+
+    #[test]
+    fn what_was_said_before_the_other_side_closed_is_read() {
+        let (mut there, mut socket) = pair();
+        there.write_all(b"no\n").unwrap();
+        drop(there);
+        socket.send("x").unwrap();
+        assert_eq!(socket.line(None, None).unwrap(), Some(b"no".to_vec()));
+    }
+
+    #[test]
+    fn who_reads_no_more_is_noticed() {
+        let (_there, mut socket) = pair();
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        assert!(matches!(socket.line(None, Some(writer.as_fd())), Err(DialError::ReaderGone)));
+    }
+}
