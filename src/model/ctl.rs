@@ -105,7 +105,10 @@ pub fn check_protocol(version: &Response) -> Result<(), OtherProtocol> {
 pub fn show(command: &Command, response: &Response) -> Shown {
     let mut shown = Shown::default();
     let content = response.content.as_ref();
-    if let Some(error) = &response.error {
+    let items = response.items();
+    // Where its time ran out a process has both a failure of the whole and its own result, which say the same.
+    let is_said = |error: &WireError| error.name.is_some() && items.iter().any(|item| item.code == Some(error.code));
+    if let Some(error) = response.error.as_ref().filter(|error| !is_said(error)) {
         show_error(error, &mut shown);
     }
     match command {
@@ -143,7 +146,7 @@ pub fn show(command: &Command, response: &Response) -> Shown {
         | Command::Disown { .. } => {}
     }
     let word = done_word(command);
-    shown.out.extend(response.items().iter().map(|item| result_line(word, item)));
+    shown.out.extend(items.iter().map(|item| result_line(word, item)));
     shown
 }
 
@@ -595,6 +598,18 @@ mod tests {
         }
         let bad = Response::failed(WireError::new(Code::BadRequest, "x"));
         assert_eq!(exit_code(&stop(), &bad), 2);
+    }
+
+    #[test]
+    fn a_process_whose_time_ran_out_has_one_line() {
+        let late = ResultItem {
+            process: Some(process("x", "x", ProcState::Stopping)),
+            ..ResultItem::failed("x", "x", Code::Timeout, "timed out")
+        };
+        let response = Response::results(vec![late], true);
+        assert!(response.error.is_some() && response.content.is_some());
+        assert_eq!(show(&stop(), &response).out, ["x: ERROR (timed out)"]);
+        assert_eq!(exit_code(&stop(), &response), 1);
     }
 
     #[test]
