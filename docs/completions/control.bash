@@ -297,7 +297,7 @@ _control() {
             return 0
             ;;
         control__subcmd__completions)
-            opts="-h --db --json --help bash elvish fish powershell zsh launch control parse"
+            opts="-h --db --json --help bash elvish fish powershell zsh launch control parse supervise"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -387,7 +387,7 @@ _arguments "${_arguments_options[@]}" : \
 '-h[Print help]' \
 '--help[Print help]' \
 ':shell -- The shell:(bash elvish fish powershell zsh)' \
-'::program -- The program to complete:(launch control parse)' \
+'::program -- The program to complete:(launch control parse supervise)' \
 && ret=0
 ;;
 (help)

@@ -20,7 +20,7 @@ use taskwatcher::app::control_args::Program;
 /// The files below `docs/`, by their path there.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-const PROGRAMS: [Program; 3] = [Program::Launch, Program::Control, Program::Parse];
+const PROGRAMS: [Program; 4] = [Program::Launch, Program::Control, Program::Parse, Program::Supervise];
 const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
 
 /// A section of a manual page: terms with their texts.
@@ -133,12 +133,44 @@ fn extra(program: Program) -> Extra {
             ],
             see_also: &["launch(1)", "control(1)"],
         },
+        Program::Supervise => Extra {
+            exit: &[
+                ("0", "Done. The supervisor: it runs, or with --nodaemon has ended in order."),
+                ("1", "It did not work."),
+                ("2", "Bad usage, or a configuration that is not valid. For start: no such group."),
+                ("3", "For status: a process is not up."),
+                ("4", "The supervisor cannot be reached. For status: also an unknown name."),
+                ("5", "The supervisor speaks another protocol."),
+                ("7", "There is no supervisor, a process did not start, or it has no process id."),
+                ("130", "Ctrl-C ended an action."),
+            ],
+            environment: &[DATABASE],
+            files: &[
+                (
+                    "./taskmaster.conf.toml, ../taskmaster.conf.toml",
+                    "The configuration, when --configuration is not given: the first that is there. Of it an action reads \
+                     only the table [taskmasterctl]. With --serverurl or --socket it reads one only if that is named.",
+                ),
+                ("/tmp/taskmaster.sock", "The socket that actions ask when nothing says otherwise."),
+            ],
+            examples: &[
+                ("supervise --check -c web.toml", "Says what is wrong in a configuration, and starts nothing."),
+                ("supervise -c web.toml", "Starts the supervisor, which leaves the foreground."),
+                ("supervise status", "How all processes are; exit 3 if one is down."),
+                ("supervise restart web 'workers:*'", "Restarts a process, and all of a group."),
+                ("supervise tail -f web stderr", "What a process writes, until Ctrl-C."),
+            ],
+            see_also: &["control(1)", "launch(1)"],
+        },
     }
 }
 
-/// The exit codes of one verb of `control`.
-fn exit_of(verb: &str) -> Terms {
+/// The exit codes of one verb.
+fn exit_of(program: &str, verb: &str) -> Terms {
     const USAGE: (&str, &str) = ("2", "Bad usage.");
+    if program == "supervise" {
+        return exit_of_action(verb);
+    }
     match verb {
         "wait" => &[
             ("0", "All tasks waited for ended OK or with warnings."),
@@ -163,6 +195,73 @@ fn exit_of(verb: &str) -> Terms {
         ],
         "completions" => &[("0", "Done."), USAGE],
         _ => &[("0", "Done."), ("1", "It did not work: no database, no such task, or it cannot be used."), USAGE],
+    }
+}
+
+/// The exit codes of one action of `supervise`.
+fn exit_of_action(action: &str) -> Terms {
+    const USAGE: (&str, &str) = ("2", "Bad usage.");
+    const UNREACHED: (&str, &str) = ("4", "The supervisor cannot be reached: nobody answers, or permission is denied.");
+    const PROTOCOL: (&str, &str) = ("5", "The supervisor speaks another protocol.");
+    const NO_SOCKET: (&str, &str) = ("7", "There is no socket of a supervisor.");
+    match action {
+        "status" => &[
+            ("0", "Every process that is shown is STARTING, RUNNING, BACKOFF or STOPPING."),
+            USAGE,
+            ("3", "A process that is shown is STOPPED, EXITED, FATAL or UNKNOWN."),
+            ("4", "A name is unknown, or the supervisor cannot be reached."),
+            PROTOCOL,
+        ],
+        "start" | "restart" => &[
+            ("0", "They run, or did so already."),
+            ("1", "There is no such process or file, or it did not work."),
+            ("2", "Bad usage, or there is no such group."),
+            UNREACHED,
+            PROTOCOL,
+            ("7", "One of them did not start, or there is no socket of a supervisor."),
+        ],
+        "stop" => &[
+            ("0", "They are down, or were so already."),
+            ("1", "There is no such process, or it did not work."),
+            USAGE,
+            UNREACHED,
+            PROTOCOL,
+            NO_SOCKET,
+        ],
+        "signal" => &[
+            ("0", "It was sent."),
+            ("1", "There is no such process or signal."),
+            USAGE,
+            UNREACHED,
+            PROTOCOL,
+            ("7", "One of them does not run, or there is no socket of a supervisor."),
+        ],
+        "pid" => &[
+            ("0", "All of them have a process id."),
+            ("1", "There is no such process."),
+            USAGE,
+            UNREACHED,
+            PROTOCOL,
+            ("7", "One of them has none, for which 0 is printed, or there is no socket of a supervisor."),
+        ],
+        "shutdown" => &[
+            ("0", "The supervisor has ended, or with --no-wait: was asked to."),
+            ("1", "Nobody listens, or it has not ended in time."),
+            USAGE,
+            ("4", "The supervisor cannot be reached: it does not answer, or permission is denied."),
+            PROTOCOL,
+        ],
+        "tail" | "maintail" | "fg" | "subscribe" => &[
+            ("0", "Done, or the supervisor has ended it."),
+            ("1", "There is no such process or log, or it broke off."),
+            USAGE,
+            UNREACHED,
+            PROTOCOL,
+            NO_SOCKET,
+            ("130", "Ctrl-C ended it."),
+        ],
+        "completions" => &[("0", "Done."), USAGE],
+        _ => &[("0", "Done."), ("1", "It did not work."), USAGE, UNREACHED, PROTOCOL, NO_SOCKET],
     }
 }
 
@@ -205,7 +304,7 @@ fn page(command: &Command, extra: &Extra, verb_of: Option<&str>) -> io::Result<V
         man.render_subcommands_section(&mut out)?;
     }
     if let Some(program) = verb_of {
-        terms(&mut out, "EXIT STATUS", exit_of(command.get_name()))?;
+        terms(&mut out, "EXIT STATUS", exit_of(program, command.get_name()))?;
         let see = format!("{program}(1)");
         return references(&mut out, &[&see]).map(|()| out);
     }

@@ -509,6 +509,7 @@ pub enum Program {
     Launch,
     Control,
     Parse,
+    Supervise,
 }
 
 impl Program {
@@ -518,6 +519,7 @@ impl Program {
             Program::Launch => super::launch_args::LaunchArgs::command(),
             Program::Control => ControlArgs::command(),
             Program::Parse => super::parse_args::ParseArgs::command(),
+            Program::Supervise => super::supervise_args::definition(),
         }
     }
 }
