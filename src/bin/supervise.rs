@@ -10,7 +10,8 @@ use std::{
 use taskwatcher::{
     app::{
         ctl,
-        supervise_args::{ClientArgs, Role, SuperviseArgs},
+        supervise::{self, begin},
+        supervise_args::{ClientArgs, DaemonArgs, Role, SuperviseArgs},
     },
     io::{dial, terminal},
 };
@@ -22,15 +23,40 @@ fn main() -> ExitCode {
 fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
     match SuperviseArgs::read(argv) {
         Ok(Role::Client(args)) => client(&args),
-        Ok(Role::Daemon(_) | Role::Check(_)) => {
-            let _ =
-                writeln!(io::stderr(), "supervise: error: this build has only the client: name an action (see --help)");
-            1
+        Ok(Role::Daemon(args)) => {
+            let args = begin::DaemonArgs { file: args.file, overrides: args.overrides };
+            let mut warn = |line: &str| say(&mut io::stderr(), line);
+            u8::try_from(supervise::run(&args, &mut warn, Box::new(io::stdout()))).unwrap_or(1)
         }
+        Ok(Role::Check(args)) => check(args),
         Err(error) => {
             // Help that nobody reads is no failure.
             let _ = error.print();
             u8::try_from(error.exit_code()).unwrap_or(1)
+        }
+    }
+}
+
+/// One line on stderr, in one write; that nobody reads it stops nothing.
+fn say(out: &mut dyn Write, line: &str) {
+    let _ = out.write_all(format!("supervise: {}\n", line.replace('\n', " ")).as_bytes());
+}
+
+/// `--check`: 0 if the configuration is valid, else 2.
+fn check(args: DaemonArgs) -> u8 {
+    let dump = args.dump;
+    let args = begin::DaemonArgs { file: args.file, overrides: args.overrides };
+    match begin::check(&args) {
+        Ok(checked) => {
+            checked.warnings.iter().for_each(|line| say(&mut io::stderr(), &format!("warning: {line}")));
+            if dump {
+                let _ = io::stdout().write_all(checked.dump.as_bytes());
+            }
+            0
+        }
+        Err(failed) => {
+            failed.lines.iter().for_each(|line| say(&mut io::stderr(), &format!("error: {line}")));
+            u8::try_from(failed.code).unwrap_or(2)
         }
     }
 }

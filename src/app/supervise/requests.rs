@@ -17,13 +17,12 @@ use super::{
 use crate::{
     io::sys,
     model::{
-        carrier::base64,
-        jobs::{Job, JobState},
+        jobs::JobInfo,
         machine::{Event, Illegal, Sequence, StopWhy},
         program::{ProcState, Stdin},
         wire::{
-            Channel, Code, Command, EventFilter, Last, NO_PROCESS, PROTOCOL, PidOf, Request, Response, ResultItem,
-            SignalTo, Targets, WireError, select,
+            Channel, Code, Command, EventFilter, Last, NO_PROCESS, PROTOCOL, PidOf, Piece, Request, Response,
+            ResultItem, SignalTo, Targets, WireError, select,
         },
     },
 };
@@ -518,26 +517,17 @@ impl Core {
     fn list_jobs(&self, of: &Targets) -> Response {
         let meant = self.meant(of);
         let job = |name: &String| {
-            let (info, proc) = (self.info(name)?, self.procs.get(name)?);
-            let number = self.jobs.of(name)?;
-            let pid = Some(info.pid).filter(|pid| *pid > 0);
-            let words = std::iter::once(&proc.spec.command).chain(&proc.spec.args).cloned().collect::<Vec<_>>();
-            let state = JobState::of(&info, self.paused(name));
-            let job = Job {
-                number,
-                group: info.group.clone(),
-                name: info.name.clone(),
+            let (process, proc) = (self.told(name)?, self.procs.get(name)?);
+            let words: Vec<&str> =
+                std::iter::once(&proc.spec.command).chain(&proc.spec.args).map(String::as_str).collect();
+            let info = JobInfo {
+                number: self.jobs.of(name)?,
                 command: words.join(" "),
-                state,
-                pid,
-                pgid: pid,
-                started: info.start,
+                paused: self.paused(name).map(|signal| signal.to_string()),
+                pgid: Some(process.pid).filter(|pid| *pid > 0),
+                process,
             };
-            Some(json!({
-                "number": job.number, "group": job.group, "name": job.name, "command": job.command,
-                "state": job.state.words(), "pid": job.pid, "pgid": job.pgid, "started": job.started,
-                "process": info,
-            }))
+            serde_json::to_value(info).ok()
         };
         let jobs: Vec<Value> = meant.names.iter().filter_map(job).collect();
         match meant.failed.first() {
@@ -614,13 +604,10 @@ fn tail_of(
         bytes.drain(..at);
     }
     let end = start + bytes.len() as u64;
-    let mut content = data_json(&bytes, start);
-    content["size"] = size.into();
-    content["truncated"] = (start > 0).into();
-    if let Some(channel) = channel {
-        content["channel"] = channel.as_str().into();
-    }
-    let response = Response::done(content);
+    let mut content = Piece { data: bytes, offset: Some(start), channel }.to_map();
+    content.insert("size".into(), size.into());
+    content.insert("truncated".into(), (start > 0).into());
+    let response = Response::done(Value::Object(content));
     Ok(match follow {
         true => Answer::Follow(response, vec![Followed { channel, path: path.to_owned(), offset: end }]),
         false => Answer::One(response),
@@ -634,13 +621,5 @@ fn last_lines(bytes: &[u8], lines: u64) -> usize {
     match lines {
         0 => bytes.len(),
         lines => ends.nth(usize::try_from(lines - 1).unwrap_or(usize::MAX)).unwrap_or(0),
-    }
-}
-
-/// Bytes of a log as JSON: text where they are that.
-pub(super) fn data_json(bytes: &[u8], offset: u64) -> Value {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => json!({ "data": text, "encoding": "utf-8", "offset": offset }),
-        Err(_) => json!({ "data": base64(bytes), "encoding": "base64", "offset": offset }),
     }
 }

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    requests::{Answer, Followed, data_json},
+    requests::{Answer, Followed},
     waiters::Reply,
 };
 use crate::{
@@ -26,8 +26,8 @@ use crate::{
         config::Config,
         program::{Credentials, InetServer, Password, UnixServer},
         wire::{
-            Auth, Code, EventFilter, EventKind, Line, LineReader, MAX_LINE, Notice, Request, Response, Subscriber,
-            WireError,
+            Auth, Code, EventFilter, EventKind, Line, LineReader, MAX_LINE, Notice, Piece, Request, Response,
+            Subscriber, WireError,
         },
     },
 };
@@ -239,11 +239,8 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
     loop {
         for log in &mut logs {
             while let Some((bytes, from)) = read_more(log) {
-                let mut line = data_json(&bytes, from);
-                if let Some(channel) = log.channel {
-                    line["channel"] = channel.as_str().into();
-                }
-                write(stream, &line.to_string()).await?;
+                let piece = Piece { data: bytes, offset: Some(from), channel: log.channel };
+                write(stream, &Value::Object(piece.to_map()).to_string()).await?;
             }
         }
         if let Some(how) = last {
