@@ -693,8 +693,7 @@ fn the_socket_is_made_anew_where_that_harms_nobody() {
     let daemon = world.daemon();
     assert_eq!(fs::metadata(world.path("s.sock")).unwrap().permissions().mode() & 0o777, 0o700);
     fs::remove_file(world.path("s.sock")).unwrap();
-    until("a new one", || world.path("s.sock").exists());
-    assert!(world.log().contains("was gone; it is made anew"));
+    until("a new one", || world.log().contains("was gone; it is made anew") && world.path("s.sock").exists());
     world.comes_to("web", "RUNNING");
     fs::remove_file(world.path("s.sock")).unwrap();
     fs::write(world.path("s.sock"), "precious").unwrap();
@@ -769,7 +768,8 @@ fn clients_that_wait_hang_or_vanish_delay_nobody() {
         assert_eq!(client.line()["status"], 200);
     }
     assert!(taskwatcher::io::sys::now().mono - begun < Duration::from_secs(15), "side by side");
-    assert_eq!(world.state("slow:slow_49"), "RUNNING", "what was asked for goes on");
+    // What was asked for goes on, although nobody waits for it.
+    world.comes_to("slow:slow_49", "RUNNING");
 }
 
 #[test]
