@@ -687,6 +687,17 @@ fn in_the_background_it_says_when_it_is_ready_and_what_is_wrong() {
 }
 
 #[test]
+fn after_an_orderly_end_history_has_all_ends() {
+    let world = World::new();
+    // What it leaves behind holds its output open, for which its end waits a moment.
+    world.configure("[programs.web]\ncommand = \"sh\"\nargs = [\"-c\", \"sleep 20; sleep 20\"]\n");
+    let daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    assert_eq!(daemon.end().code, 0);
+    assert_eq!((world.history().len(), world.tasks().len()), (1, 0));
+}
+
+#[test]
 fn the_socket_is_made_anew_where_that_harms_nobody() {
     let world = World::new();
     world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n");

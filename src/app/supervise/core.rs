@@ -31,6 +31,8 @@ use crate::{
 const WINDOW: usize = 8;
 /// One that takes longer than this to get there does not count among them: its file server may be away.
 const LONG_START: Duration = Duration::from_secs(1);
+/// How long an orderly end waits for history to have the ends of all runs.
+const RECORDING: Duration = Duration::from_secs(3);
 
 /// A run of a process, as the supervisor knows it.
 pub(super) struct Current {
@@ -146,6 +148,8 @@ pub(super) struct Shutdown {
     pub asked: u32,
     /// Programs run on.
     pub leave_running: bool,
+    /// Until then those that carry the last runs may take their time to record how they ended, once all are down.
+    pub record_until: Option<Duration>,
 }
 
 impl Core {
@@ -412,7 +416,8 @@ impl Core {
         let machines = self.procs.values().filter_map(|proc| proc.machine.deadline());
         let waiters = self.waiters.iter().filter_map(Waiter::deadline);
         let long = self.starting.values().filter(|_| !self.queue.is_empty()).map(|since| *since + LONG_START);
-        machines.chain(waiters).chain(long).min()
+        let recording = self.shutdown.as_ref().and_then(|shutdown| shutdown.record_until);
+        machines.chain(waiters).chain(long).chain(recording).min()
     }
 
     /// Time has passed.
@@ -543,7 +548,8 @@ impl Core {
         self.log.info(words);
         self.notices.push((Notice::Shutdown, sys::now().wall.secs()));
         let ranks = self.ranks(|_| true);
-        self.shutdown = Some(Shutdown { sequence: Sequence::stopping(ranks), asked: 1, leave_running });
+        self.shutdown =
+            Some(Shutdown { sequence: Sequence::stopping(ranks), asked: 1, leave_running, record_until: None });
         for name in self.procs.keys().cloned().collect::<Vec<_>>() {
             let _ = self.feed(&name, Event::ShuttingDown);
         }
@@ -566,11 +572,29 @@ impl Core {
         self.procs.get(name).is_none_or(|proc| proc.machine.state().is_down())
     }
 
-    /// Whether the supervisor may end.
-    pub(super) fn is_over(&self) -> bool {
-        self.shutdown.as_ref().is_some_and(|shutdown| {
-            shutdown.leave_running || shutdown.asked > 2 || shutdown.sequence.is_done(|name| self.is_gone(name))
-        })
+    /// Whether the supervisor may end: when all are down, and history has the ends, so that who waited for us finds them
+    /// there. A database that cannot be written does not hold us up; those who carry the runs wait for it.
+    pub(super) fn is_over(&mut self) -> bool {
+        let Some(shutdown) = &self.shutdown else { return false };
+        if shutdown.leave_running || shutdown.asked > 2 {
+            return true;
+        }
+        if !shutdown.sequence.is_done(|name| self.is_gone(name)) {
+            return false;
+        }
+        let now = sys::now().mono;
+        let until = shutdown.record_until.unwrap_or(now + RECORDING);
+        let recorded = self.by_handle.iter().all(|(handle, name)| !self.is_recording(handle, name));
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.record_until = Some(until);
+        }
+        recorded || now >= until
+    }
+
+    /// Whether this run has ended, and its carrier is still there.
+    fn is_recording(&self, handle: &str, name: &str) -> bool {
+        let run = self.procs.get(name).and_then(|proc| proc.run.as_ref());
+        run.is_none_or(|run| run.handle != handle || run.told == Told::Ended)
     }
 
     /// The places of processes in the order of starts.
