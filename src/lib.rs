@@ -1,4 +1,4 @@
-//! taskwatcher turns any script or program into a task you can trust, on one SQLite file, with no daemon.
+//! taskwatcher turns any script or program into a task you can trust, on one SQLite file, with no daemon needed.
 //!
 //! # The map
 //!

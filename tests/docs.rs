@@ -50,7 +50,7 @@ fn unnamed(command: &Command, text: &str) -> Vec<String> {
 /// Everything of the command lines that the README does not name in its place.
 fn missing(readme: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for program in [Program::Launch, Program::Control, Program::Parse] {
+    for program in [Program::Launch, Program::Control, Program::Parse, Program::Supervise] {
         let mut command = program.command();
         command.build();
         let name = command.get_name().to_owned();
@@ -63,7 +63,13 @@ fn missing(readme: &str) -> Vec<String> {
         found.extend(globals.map(|long| format!("--{long}")).filter(|option| !names(text, option)));
         for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
             let verb_name = format!("{name} {}", verb.get_name());
-            match section(readme, &format!("### `{verb_name}`")) {
+            // Its actions are short enough for one table.
+            let own = if program == Program::Supervise {
+                names(text, verb.get_name()).then_some(text)
+            } else {
+                section(readme, &format!("### `{verb_name}`"))
+            };
+            match own {
                 Some(text) => found.extend(unnamed(verb, text).iter().map(|option| format!("{verb_name} {option}"))),
                 None => found.push(format!("a section of {verb_name}")),
             }
@@ -109,6 +115,8 @@ fn an_option_that_is_not_named_is_found() {
         ("--no-wait", "control kill --no-wait"),
         ("### `control wait`\n", "a section of control wait"),
         ("--strict", "parse --strict"),
+        ("`avail`", "a section of supervise avail"),
+        ("--until-settled", "supervise start --until-settled"),
         ("--json", "--json"),
     ] {
         let without = missing(&readme.replace(gone, "\n"));
