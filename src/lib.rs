@@ -22,6 +22,7 @@ pub mod model {
     pub mod jobs;
     pub mod log;
     pub mod machine;
+    pub mod near;
     pub mod notify;
     pub mod program;
     pub mod proxmox;

@@ -37,6 +37,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("memchr", &["model/feedback.rs", "io/proglog.rs", "io/feedfile.rs", "io/logread.rs", "io/tasklog.rs"]),
     ("serde", &["model/", "io/", "app/carrier.rs", "app/handover.rs", "app/output.rs"]),
     ("serde_json", &["model/", "io/", "app/"]),
+    ("strsim", &["model/near.rs"]),
     ("toml", &["model/config.rs", "model/config/"]),
     ("thiserror", &["model/", "io/", "app/"]),
 ];

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 pub use events::{EventFilter, EventKind, Notice, StateNotice, Subscriber};
 pub use lines::{Line, LineReader};
-pub use request::{Auth, COMMANDS, Channel, Command, Kind, Last, PidOf, ReloadOf, Request, SignalTo, Targets, near};
+pub use request::{Auth, COMMANDS, Channel, Command, Kind, Last, PidOf, ReloadOf, Request, SignalTo, Targets};
 pub use select::{Entry, Selection, full_name, select};
 pub use stream::{Followed, Piece};
 pub use strict::BadJson;

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::model::near::near;
+
 /// Something wrong or doubtful in a configuration, in one line (CFG-6):
 /// `FILE:LINE: [TABLE] KEY: what is wrong (what is allowed)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,60 +175,15 @@ pub(super) fn hint(name: &str, known: &[&str]) -> String {
     if let Some((_, ours)) = other {
         return format!("did you mean {ours:?}?");
     }
-    match nearest(name, known) {
+    match near(name, known).first() {
         Some(near) => format!("did you mean {near:?}?"),
         None => format!("known: {}", known.join(", ")),
     }
 }
 
-/// The known name with the fewest typing errors between; none if it would have to be nearly retyped.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    // Nobody mistypes a name into one of hundreds of letters, and the comparison takes time by the square.
-    let letters = name.chars().take(65).count();
-    if letters > 64 {
-        return None;
-    }
-    let best = known.iter().map(|other| (distance(&name.to_lowercase(), other), *other)).min()?;
-    (best.0 <= (letters / 3).max(1)).then_some(best.1)
-}
-
-/// How many letters have to be added, taken away, replaced or swapped with the next one to make `b` of `a`.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn typing_errors_are_counted() {
-        for (a, b, errors) in [
-            ("", "", 0),
-            ("", "ab", 2),
-            ("ab", "ba", 1),
-            ("stopsignal", "stopsginal", 1),
-            ("umask", "mask", 1),
-            ("é", "e", 1),
-        ] {
-            assert_eq!(distance(a, b), errors, "{a} {b}");
-            assert_eq!(distance(b, a), errors, "{b} {a}");
-        }
-    }
 
     #[test]
     fn an_unknown_name_gets_a_hint() {
@@ -245,7 +202,6 @@ mod tests {
         ] {
             assert_eq!(hint(name, &known), expected, "{name}");
         }
-        assert_eq!(nearest(&"x".repeat(100_000), &known), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{fmt, time::Duration};
 use serde_json::{Map, Value, json};
 
 use super::{Code, EventFilter, Response, WireError, strict};
-use crate::model::task::Signal;
+use crate::model::{near::near, task::Signal};
 
 /// One request.
 #[derive(Clone, Debug, PartialEq)]
@@ -883,43 +883,6 @@ fn write_last(last: Last, args: &mut Map<String, Value>) {
     };
 }
 
-/// The known words that this one may have been meant for, the nearest first.
-pub fn near<'a>(word: &str, known: &[&'a str]) -> Vec<&'a str> {
-    /// Letters of a word that is looked at; nobody mistypes a long text for a command.
-    const LONGEST: usize = 40;
-    if word.chars().count() > LONGEST {
-        return vec![];
-    }
-    let word = word.to_lowercase();
-    let mut found: Vec<(usize, &str)> = known
-        .iter()
-        .map(|known| (distance(&word, known), *known))
-        // A third of its letters may be wrong; one always.
-        .filter(|(distance, known)| *distance <= (known.chars().count() / 3).max(1))
-        .collect();
-    found.sort();
-    found.into_iter().map(|(_, known)| known).collect()
-}
-
-/// How many letters must be put in, left out, changed or swapped with their neighbour.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let changed = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + changed);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -1062,7 +1025,6 @@ mod tests {
             assert!(error.details.contains(&json!(near)), "{error:?}");
         }
         assert_eq!(error(r#"{"command":"frobnicate"}"#).details, Vec::<Value>::new());
-        assert_eq!(near(&"x".repeat(100_000), &COMMANDS), Vec::<&str>::new());
     }
 
     #[test]
