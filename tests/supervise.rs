@@ -666,6 +666,27 @@ fn a_second_supervisor_does_no_harm() {
 }
 
 #[test]
+fn one_that_dies_or_ends_is_followed_at_once() {
+    let world = World::new();
+    world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n");
+    let start = || world.command(env!("CARGO_BIN_EXE_supervise")).arg("-c").arg(world.path("t.toml")).run();
+    assert_eq!(start().code, 0);
+    world.comes_to("web", "RUNNING");
+    let pid = world.pid("web");
+    for _ in 0..20 {
+        let daemon = world.read("s.pid").trim().parse().unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon), Signal::SIGKILL).unwrap();
+        let ran = start();
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_eq!(world.ctl(&["shutdown", "--leave-running"]).code, 0);
+        let ran = start();
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    assert_eq!(world.pid("web"), pid);
+    assert_eq!(world.ctl(&["shutdown"]).code, 0);
+}
+
+#[test]
 fn in_the_background_it_says_when_it_is_ready_and_what_is_wrong() {
     let world = World::new();
     world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n");

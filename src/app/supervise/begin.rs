@@ -23,6 +23,7 @@ use std::{
         unix::net::UnixListener,
     },
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::world::{self, Where, one_line};
@@ -36,6 +37,7 @@ use crate::{
         pidfile::{Pidfile, PidfileError},
         process,
         rundir::{Lock, RunDir},
+        sys,
     },
     model::{
         carrier::Identity,
@@ -49,6 +51,10 @@ use crate::{
 const SESSION: &str = "supervise-session";
 /// The name by which it knows that it is the supervisor, in the background.
 const DAEMON: &str = "supervise-daemon";
+/// How long a supervisor may take to be gone after it was killed or told everybody that it ends.
+const LEAVING: Duration = Duration::from_secs(1);
+/// How often it is looked whether it is.
+const TRY_AGAIN: Duration = Duration::from_millis(10);
 
 /// What the command line says to the supervisor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -347,7 +353,24 @@ fn single(config: &Config, user: Option<&Identity>) -> Result<Pidfile, Failed> {
     if let Some(folder) = path.parent().filter(|_| config.server.create_dirs) {
         world::make_folder(folder, user.map(|user| (user.uid, user.gid))).map_err(Failed::new)?;
     }
-    Ok(Pidfile::lock(path)?)
+    Ok(once_free(|| match Pidfile::lock(path) {
+        Err(PidfileError::Taken { .. }) => None,
+        done => Some(done),
+    })
+    .unwrap_or_else(|| Pidfile::lock(path))?)
+}
+
+/// Tries to take what another supervisor has, as long as one may take to be gone that was killed or has just said that it
+/// ends; none: it has it still.
+fn once_free<T>(mut take: impl FnMut() -> Option<T>) -> Option<T> {
+    let until = sys::now().mono + LEAVING;
+    loop {
+        match take() {
+            Some(taken) => return Some(taken),
+            None if sys::now().mono >= until => return None,
+            None => sys::pause(TRY_AGAIN),
+        }
+    }
 }
 
 /// Makes the socket: it belongs to whom the configuration says, else to whom we become, else to us (DMN-1).
@@ -397,7 +420,7 @@ fn claim(db: &Path) -> Result<(RunDir, Lock), Failed> {
         RunDir::make_above(folder).map_err(|error| failed(&error))?;
     }
     let runs = RunDir::open(&path).map_err(|error| failed(&error))?;
-    match runs.lock().map_err(|error| failed(&error))? {
+    match once_free(|| runs.lock().transpose()).transpose().map_err(|error| failed(&error))? {
         Some(lock) => Ok((runs, lock)),
         None => {
             let pid = runs.holder().map(|pid| format!(", with pid {pid}")).unwrap_or_default();
