@@ -708,6 +708,33 @@ fn in_the_background_it_says_when_it_is_ready_and_what_is_wrong() {
 }
 
 #[test]
+fn a_program_that_falls_silent_is_ended_and_started_again() {
+    let world = World::new();
+    let beats = "n=0; while [ $n -lt 8 ]; do n=$((n + 1)); echo [progress]$n >>$TASKWATCHER_FEEDBACK; sleep 0.2; done";
+    fs::create_dir(world.path("beats")).unwrap();
+    world.configure(&format!(
+        // It says how far it is for longer than its timeout, and then nothing any more; where is not said.
+        "[programs.hangs]\ncommand = \"sh\"\nargs = [\"-c\", \"{beats}; sleep 300\"]\ntimeout = 1\nstopwaitsecs = 1\n\
+         [programs.where]\ncommand = \"sh\"\nargs = [\"-c\", \"{beats}; sleep 300\"]\nfeedback = \"beats\"\nstopasgroup = true\n\
+         [programs.lost]\ncommand = \"sleep\"\nargs = [\"300\"]\nfeedback = \"nowhere\"\n"
+    ));
+    let daemon = world.daemon();
+    world.comes_to("hangs", "RUNNING");
+    let pid = world.pid("hangs");
+    until("feedback of the one that says where", || {
+        world.json(&["list"]).as_array().unwrap().iter().any(|row| row["name"] == "where" && row["progress"] == 8.0)
+    });
+    world.runs_again("hangs", pid);
+    let ends = world.history();
+    let end = ends.iter().find(|row| row.text("taskname") == "hangs").unwrap();
+    assert_eq!((end.text("outcome"), end.text("feedback")), ("ERROR: no heartbeat for 1s", "{\"progress\":\"8\"}"));
+    assert!(world.log().contains("exited: hangs") && world.log().contains("not expected"), "{}", world.log());
+    let lost = &world.states()["lost"];
+    assert!(lost["description"].as_str().unwrap().contains("feedback folder"), "{lost}");
+    assert_eq!(daemon.end().code, 0);
+}
+
+#[test]
 fn after_an_orderly_end_history_has_all_ends() {
     let world = World::new();
     // What it leaves behind holds its output open, for which its end waits a moment.

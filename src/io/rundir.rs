@@ -38,6 +38,8 @@ pub struct Lock(#[expect(dead_code, reason = "it is held by being open")] nix::f
 
 /// The file of the lock; it tells the pid of who has it.
 const LOCK: &str = "lock";
+/// The folder for feedback files of programs that have no other one.
+const FEEDBACK: &str = "feedback";
 
 impl RunDir {
     /// Where the runs of a database's supervisor are.
@@ -173,6 +175,18 @@ impl RunDir {
         }
         found.sort_unstable();
         Ok(found)
+    }
+
+    /// The folder for feedback of programs that have no other one; made if it is not there.
+    ///
+    /// # Errors
+    /// As mkdir(2) says.
+    pub fn feedback_folder(&self) -> io::Result<PathBuf> {
+        let folder = self.path.join(FEEDBACK);
+        match DirBuilder::new().mode(0o700).create(&folder) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            Ok(()) | Err(_) => Ok(folder),
+        }
     }
 
     /// Hears of changes from now on.

@@ -255,7 +255,8 @@ pub struct ProgramSpec {
     pub info: [Option<String>; 3],
     /// Longest silence between heartbeats; none: they are not watched.
     pub timeout: Option<Duration>,
-    /// Its feedback file; none: one that its `launch` chooses.
+    /// The folder of its feedback file, as with `launch --feedpath`; none: one that the supervisor chooses, if there is a
+    /// timeout.
     pub feedback: Option<PathBuf>,
     /// Whether missing folders of its logs are made.
     pub create_dirs: bool,

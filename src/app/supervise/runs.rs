@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     fs::File,
     os::{fd::AsFd, unix::fs::PermissionsExt},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use crate::{
     app::carrier::CARRIER,
     io::{account, child, notify, process, sys},
     model::{
-        carrier::{Input, NotStarted, Order, Phase, ProgramLog, Run, Stream, Word, input_word},
+        carrier::{Identity, Input, NotStarted, Order, Phase, ProgramLog, Run, Stream, Word, input_word},
         machine::{Event, StopWhy, Survivor},
         program::{Executable, LogSpec, LogTarget, Orphans, ProcState, ProgramSpec, Stdin},
         task::{Process, Signal, argv_json},
@@ -146,9 +146,16 @@ impl Core {
         let (stdout, stderr) = self.streams(spec);
         let handle = sys::new_handle().map_err(|error| format!("cannot make a handle: {error}"))?;
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let feedpath = spec.feedback.as_ref().and_then(|path| path.parent()).map(Path::to_owned);
-        // A program with a timeout that says nothing else tells of itself in a folder of ours.
-        let feedpath = feedpath.or_else(|| spec.timeout.and_then(|_| spec.directory.clone()));
+        let feedpath = match &spec.feedback {
+            Some(folder) if folder.is_dir() => Some(folder.clone()),
+            Some(folder) => {
+                let cause = format!("its feedback folder {} does not exist", folder.display());
+                refused = refused.or(Some(NotStarted { cause, not_found: false }));
+                None
+            }
+            None if spec.timeout.is_none() => None,
+            None => Some(self.feedback_folder(spec, user.as_ref())?),
+        };
         Ok(Order {
             handle: handle.to_string(),
             folder: self.runs.path().to_owned(),
@@ -180,6 +187,17 @@ impl Core {
             kill_after: spec.policy.stopwait.map_or(u64::MAX / 4, millis),
             killasgroup: spec.policy.killasgroup,
         })
+    }
+
+    /// Where a program tells of itself that has a timeout and no folder for that: in one of ours, if it is of our user.
+    fn feedback_folder(&self, spec: &ProgramSpec, user: Option<&Identity>) -> Result<PathBuf, String> {
+        if user.is_none_or(|user| user.uid == account::own_uid()) {
+            return self
+                .runs
+                .feedback_folder()
+                .map_err(|error| format!("cannot make a folder for its feedback: {error}"));
+        }
+        Ok(spec.directory.clone().unwrap_or_else(|| self.config.server.childlogdir.clone()))
     }
 
     /// What a program inherits, what it is told of its supervisor, and what its configuration says; what comes later
