@@ -4,184 +4,20 @@
 mod support;
 
 use std::{
-    collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, Write},
+    io::Write,
     os::unix::{fs::PermissionsExt, net::UnixStream},
     time::Duration,
 };
 
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
-use support::{PATIENCE, Ran, Started, World, eventually, timed, until};
+use serde_json::json;
+use support::{
+    World,
+    daemon::{Client, named, times},
+    eventually, timed, until,
+};
 use taskwatcher::io::process;
-
-/// A supervisor in the foreground.
-struct Daemon<'w> {
-    world: &'w World,
-    started: Option<Started<'w>>,
-}
-
-impl World {
-    /// Writes the configuration: the usual head, then this.
-    fn configure(&self, text: &str) {
-        self.configure_with("", text);
-    }
-
-    fn configure_with(&self, server: &str, text: &str) {
-        let head = format!(
-            "[taskmasterd]\ndatabase = \"{}\"\nlogfile = \"act.log\"\npidfile = \"s.pid\"\nloglevel = \"debug\"\nminfds = 64\nminprocs = 16\nchildlogdir = \"{}\"\n{server}\n\
-             [unix_http_server]\nfile = \"s.sock\"\n",
-            self.db().display(),
-            self.path("").display()
-        );
-        fs::write(self.path("t.toml"), head + text).unwrap();
-    }
-
-    fn daemon(&self) -> Daemon<'_> {
-        let daemon = self.daemon_begun();
-        daemon.ready();
-        daemon
-    }
-
-    fn daemon_begun(&self) -> Daemon<'_> {
-        let program = self.command(env!("CARGO_BIN_EXE_supervise")).arg("-n").arg("-c").arg(self.path("t.toml"));
-        Daemon { world: self, started: Some(program.spawn()) }
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.path("act.log")).unwrap_or_default()
-    }
-
-    /// The client, with these arguments.
-    fn ctl(&self, args: &[&str]) -> Ran {
-        let socket = self.path("s.sock");
-        let mut program = self.command(env!("CARGO_BIN_EXE_supervise")).arg("--socket").arg(socket);
-        program.command.args(args);
-        program.run()
-    }
-
-    fn connect_to_daemon(&self) -> Client {
-        let stream = eventually("the socket", || UnixStream::connect(self.path("s.sock")).ok());
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Client { reader: BufReader::new(stream.try_clone().unwrap()), stream }
-    }
-
-    #[track_caller]
-    fn ask(&self, request: Value) -> Value {
-        self.connect_to_daemon().ask(&request)
-    }
-
-    /// The process objects of `status`, by full name.
-    #[track_caller]
-    fn states(&self) -> BTreeMap<String, Value> {
-        let answer = self.ask(json!({ "command": "status" }));
-        let processes = answer["content"]["processes"].as_array().unwrap().clone();
-        processes.into_iter().map(|process| (full_name(&process), process)).collect()
-    }
-
-    #[track_caller]
-    fn state(&self, name: &str) -> String {
-        self.states()[name]["state"].as_str().unwrap().to_owned()
-    }
-
-    #[track_caller]
-    fn pid(&self, name: &str) -> i32 {
-        i32::try_from(self.states()[name]["pid"].as_i64().unwrap()).unwrap()
-    }
-
-    /// Waits until another run of it is up.
-    #[track_caller]
-    fn runs_again(&self, name: &str, pid: i32) {
-        until(&format!("{name} to run again; {}", self.log()), || {
-            let process = &self.states()[name];
-            process["state"] == "RUNNING" && process["pid"] != pid
-        });
-    }
-
-    #[track_caller]
-    fn comes_to(&self, name: &str, state: &str) {
-        until(&format!("{name} to be {state}; {}", self.log()), || self.state(name) == state);
-    }
-}
-
-fn full_name(process: &Value) -> String {
-    let (group, name) = (process["group"].as_str().unwrap(), process["name"].as_str().unwrap());
-    if group == name { name.to_owned() } else { format!("{group}:{name}") }
-}
-
-impl Daemon<'_> {
-    fn ready(&self) {
-        until(&format!("the supervisor to be ready: {}", self.world.log()), || {
-            UnixStream::connect(self.world.path("s.sock")).is_ok() && self.world.log().contains("INFO ready")
-        });
-    }
-
-    fn signal(&self, signal: Signal) {
-        self.started.as_ref().unwrap().signal(signal);
-    }
-
-    /// Ends it in order.
-    #[track_caller]
-    fn end(mut self) -> Ran {
-        let started = self.started.take().unwrap();
-        started.signal(Signal::SIGTERM);
-        started.wait()
-    }
-
-    /// Ends it as a crash does.
-    fn crash(mut self) {
-        let mut started = self.started.take().unwrap();
-        started.signal(Signal::SIGKILL);
-        started.child.wait().unwrap();
-        fs::remove_file(self.world.path("act.log")).unwrap();
-    }
-}
-
-impl Drop for Daemon<'_> {
-    fn drop(&mut self) {
-        if let Some(started) = &mut self.started {
-            let _ = started.child.kill();
-            let _ = started.child.wait();
-        }
-    }
-}
-
-struct Client {
-    reader: BufReader<UnixStream>,
-    stream: UnixStream,
-}
-
-impl Client {
-    fn send(&mut self, request: &Value) {
-        self.stream.write_all(format!("{request}\n").as_bytes()).unwrap();
-    }
-
-    fn line(&mut self) -> Value {
-        let mut line = String::new();
-        self.reader.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap()
-    }
-
-    fn ask(&mut self, request: &Value) -> Value {
-        self.send(request);
-        self.line()
-    }
-}
-
-fn named(command: &str, name: &str) -> Value {
-    json!({ "command": command, "target": "process", "name": name })
-}
-
-/// When each line of the log that holds these words was written, in seconds after the first one.
-fn times(log: &str, words: &str) -> Vec<f64> {
-    let at = |line: &str| {
-        let clock: Vec<f64> = line[11..23].replace(',', ".").split(':').map(|part| part.parse().unwrap()).collect();
-        clock[0] * 3600.0 + clock[1] * 60.0 + clock[2]
-    };
-    let all: Vec<f64> = log.lines().filter(|line| line.contains(words)).map(at).collect();
-    all.iter().map(|time| time - all[0]).collect()
-}
 
 #[test]
 fn programs_are_started_told_of_and_recorded() {

@@ -20,11 +20,12 @@ mod reloads;
 mod requests;
 mod runs;
 mod serve;
+mod starts;
 mod waiters;
 pub mod world;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     ffi::OsString,
     io::Write,
     os::fd::OwnedFd,
@@ -53,7 +54,7 @@ use crate::{
     app::log,
     io::{
         child::{self, Reaped},
-        process,
+        notify, process,
         rundir::Heard,
         store::{Patience, Store},
         sys,
@@ -61,7 +62,6 @@ use crate::{
     model::{
         config::Config,
         jobs::JobNumbers,
-        machine::Event,
         program::Keep,
         task::{TaskId, TaskRef},
         wire::Notice,
@@ -136,7 +136,7 @@ impl SignalsHeard {
 /// The program: starts the supervisor, and supervises until it is to end; gives the exit code (DMN-4). `warn` prints one
 /// line for the user; `copy` gets the lines of the log, in the foreground.
 pub fn run(args: &DaemonArgs, warn: &mut dyn FnMut(&str), copy: Box<dyn Write>) -> i32 {
-    let mut begun = match begin::start(args, warn) {
+    let mut begun = match begin::start(args, &mut |line| warn(&format!("warning: {line}"))) {
         Ok(Start::Launched) => return 0,
         Ok(Start::Begun(begun)) => begun,
         Err(failed) => {
@@ -210,19 +210,22 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         notices: vec![],
         shutdown: None,
         db_ok: true,
+        owner: begun.user.as_ref().map(|user| (user.uid, user.gid)),
+        stopped: BTreeSet::new(),
     };
     for spec in begun.config.processes.values() {
         core.insert(spec.clone(), false);
     }
+    core.remember();
     core.adopt_all();
-    for name in begun.config.start_order() {
-        let _ = core.feed(name, Event::Autostart);
-    }
+    core.stop_remembered();
+    core.start_all();
     core.write_self();
     let written =
         watch.readable().try_clone_to_owned().and_then(registered).map_err(system("watch the folder of runs"))?;
     core.launch_waiting();
     begun.ready.tell();
+    notify::tell_manager(&format!("READY=1\nMAINPID={}", me.pid));
     core.log.info("ready");
     let mut times = Times::default();
     loop {
@@ -355,6 +358,7 @@ fn keep_house(core: &mut Core, times: &mut Times) {
 fn heed(core: &mut Core, name: &str) {
     core.log.info(&format!("signal: {name}"));
     core.shut_down(false);
+    core.asked_by_signal();
 }
 
 fn reap(core: &mut Core) {

@@ -91,6 +91,17 @@ pub fn tell(handle: &str, message: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Tells the manager that started this program something, if there is one that wants to hear it.
+pub fn tell_manager(message: &str) {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    if let Some(outer) = outer()
+        && let Ok(from) = socket(AddressFamily::Unix, SockType::Datagram, flags, None)
+    {
+        // One that does not hear it can only be told by its own clock.
+        let _ = sendto(from.as_raw_fd(), message.as_bytes(), &outer, MsgFlags::MSG_DONTWAIT);
+    }
+}
+
 fn ear_name(handle: &str) -> String {
     format!("taskwatcher-run-{handle}")
 }

@@ -136,6 +136,26 @@ impl RunDir {
         read_plain(&self.path.join("supervisor"))
     }
 
+    /// Writes down which processes somebody wants to be down; none: nobody does.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn write_stopped(&self, text: Option<&str>) -> io::Result<()> {
+        let path = self.path.join("stopped");
+        match text {
+            Some(text) => self.put(&path, text),
+            None => fs::remove_file(&path).or_else(|error| match error.kind() {
+                ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            }),
+        }
+    }
+
+    /// What was written down of that.
+    pub fn read_stopped(&self) -> Option<Vec<u8>> {
+        read_plain(&self.path.join("stopped"))
+    }
+
     fn put(&self, path: &Path, text: &str) -> io::Result<()> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".new");

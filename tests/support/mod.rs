@@ -8,6 +8,7 @@
     reason = "every test crate uses its own part of this; a helper of a test fails the test, and waits on the real clock"
 )]
 
+pub mod daemon;
 pub mod desk;
 
 use std::{

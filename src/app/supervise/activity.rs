@@ -1,6 +1,6 @@
 //! The activity log: what the supervisor did and what happened to its programs, a line each.
 
-use std::io::Write;
+use std::{io::Write, path::PathBuf};
 
 use crate::{
     io::{
@@ -16,6 +16,8 @@ use crate::{
 /// Where lines go.
 pub(super) struct Activity {
     log: Option<ProgLog>,
+    /// Where that is.
+    path: Option<PathBuf>,
     level: Level,
     /// A copy of each line, in the foreground.
     copy: Option<Box<dyn Write>>,
@@ -27,26 +29,39 @@ fn place_of(spec: &ServerSpec) -> Option<Place> {
     Some(Place { path, max, backups: spec.logfile_backups, private: false, owner: None })
 }
 
+fn open(place: Place) -> Result<ProgLog, String> {
+    let path = place.path.display().to_string();
+    ProgLog::open(place).map_err(|error| format!("cannot open the activity log {path}: {error}"))
+}
+
 impl Activity {
     /// Opens the log that the configuration names.
     ///
     /// # Errors
     /// As open(2) says, with the path.
     pub(super) fn open(spec: &ServerSpec, copy: Option<Box<dyn Write>>) -> Result<Activity, String> {
-        let open = |place: Place| {
-            let path = place.path.display().to_string();
-            ProgLog::open(place).map_err(|error| format!("cannot open the activity log {path}: {error}"))
-        };
-        Ok(Activity { log: place_of(spec).map(open).transpose()?, level: spec.loglevel, copy })
+        let log = place_of(spec).map(open).transpose()?;
+        Ok(Activity { log, path: spec.logfile.clone(), level: spec.loglevel, copy })
     }
 
-    /// Follows a change of the configuration.
-    pub(super) fn change(&mut self, spec: &ServerSpec) {
+    /// Opens the log of another configuration, if that is another one; for [`Activity::change`].
+    ///
+    /// # Errors
+    /// As [`Activity::open`]; nothing is changed by it.
+    pub(super) fn prepare(&self, spec: &ServerSpec) -> Result<Option<ProgLog>, String> {
+        if spec.logfile == self.path {
+            return Ok(None);
+        }
+        place_of(spec).map(open).transpose()
+    }
+
+    /// Follows a change of the configuration, with what was prepared for it.
+    pub(super) fn change(&mut self, spec: &ServerSpec, prepared: Option<ProgLog>) {
         self.level = spec.loglevel;
-        match (&mut self.log, place_of(spec)) {
-            (Some(log), Some(place)) => log.change(place),
-            (None, Some(place)) => self.log = ProgLog::open(place).ok(),
-            (_, None) => self.log = None,
+        if spec.logfile != self.path {
+            (self.log, self.path) = (prepared, spec.logfile.clone());
+        } else if let (Some(log), Some(place)) = (&mut self.log, place_of(spec)) {
+            log.change(place);
         }
     }
 

@@ -4,7 +4,7 @@
 //! time passed) and asks when it wants to be woken.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     ffi::OsString,
     os::fd::OwnedFd,
     path::PathBuf,
@@ -31,6 +31,10 @@ use crate::{
 const WINDOW: usize = 8;
 /// One that takes longer than this to get there does not count among them: its file server may be away.
 const LONG_START: Duration = Duration::from_secs(1);
+/// A stop that takes longer than this is said to, then again after twice the time, and so on: LOG-2 allows no more.
+const STILL_WAITING: Duration = Duration::from_secs(2);
+/// It is said this often at the least.
+const WAITING_AGAIN: Duration = Duration::from_secs(60);
 /// How long an orderly end waits for history to have the ends of all runs.
 const RECORDING: Duration = Duration::from_secs(3);
 
@@ -92,6 +96,8 @@ pub(super) struct Proc {
     pub removing: bool,
     /// What comes in its place then, and whether that is started.
     pub after: Option<(ProgramSpec, bool)>,
+    /// While it is being stopped: when it is next said that we wait for it, and how long after the time before that is.
+    waiting: Option<(Duration, Duration)>,
 }
 
 /// Something to be watched for its end.
@@ -139,12 +145,16 @@ pub(super) struct Core {
     pub shutdown: Option<Shutdown>,
     /// Whether the database took the last run as a task.
     pub db_ok: bool,
+    /// User and group that folders are made for.
+    pub owner: Option<(u32, u32)>,
+    /// Processes that an operator stopped and that nobody has started since (CRASH-8).
+    pub stopped: BTreeSet<String>,
 }
 
 /// The end of the supervisor, under way.
 pub(super) struct Shutdown {
     pub sequence: Sequence,
-    /// How often it was asked for.
+    /// How many signals asked for it.
     pub asked: u32,
     /// Programs run on.
     pub leave_running: bool,
@@ -417,7 +427,8 @@ impl Core {
         let waiters = self.waiters.iter().filter_map(Waiter::deadline);
         let long = self.starting.values().filter(|_| !self.queue.is_empty()).map(|since| *since + LONG_START);
         let recording = self.shutdown.as_ref().and_then(|shutdown| shutdown.record_until);
-        machines.chain(waiters).chain(long).chain(recording).min()
+        let waiting = self.procs.values().filter_map(|proc| proc.waiting).map(|(at, _)| at);
+        machines.chain(waiters).chain(long).chain(recording).chain(waiting).min()
     }
 
     /// Time has passed.
@@ -428,7 +439,19 @@ impl Core {
         for name in due {
             let _ = self.feed(&name, Event::Tick);
         }
+        self.say_waiting(now);
         self.time_out_waiters(now);
+    }
+
+    /// Says of those that take long to stop that they are waited for.
+    fn say_waiting(&mut self, now: Duration) {
+        for proc in self.procs.values_mut() {
+            let Some((_, gap)) = proc.waiting.filter(|(at, _)| *at <= now) else { continue };
+            let gap = (gap * 2).min(WAITING_AGAIN);
+            proc.waiting = Some((now + gap, gap));
+            let how = proc.machine.describe(now, "");
+            self.log.info(&format!("waiting: still waiting for {}: {how}", proc.spec.full_name()));
+        }
     }
 
     /// A state changed: said to the log, to those who listen, and to those who wait for it.
@@ -439,7 +462,10 @@ impl Core {
         }
         let full = proc.spec.full_name();
         let retries = proc.machine.policy().startretries;
-        let pid = change.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+        let task = proc.task.map(|task| format!(", task {task}")).unwrap_or_default();
+        let pid = change.pid.map(|pid| format!(" (pid {pid}{task})")).unwrap_or_default();
+        let stops = change.to == ProcState::Stopping;
+        proc.waiting = stops.then(|| (sys::now().mono + STILL_WAITING, STILL_WAITING));
         let how = change.end.map(how_ended).unwrap_or_default();
         let cause = change.cause.clone().unwrap_or_else(|| how.clone());
         let (level, text) = match change.to {
@@ -486,6 +512,14 @@ impl Core {
             fails: change.fails,
         };
         self.notices.push((Notice::State(notice), sys::now().wall.secs()));
+        self.remember_stop(name, change);
+        if change.to.is_down()
+            && change.to != ProcState::Unknown
+            && let Some(proc) = self.procs.get_mut(name)
+            && let Some(next) = proc.next.take()
+        {
+            proc.spec = next;
+        }
         self.run_hook(name, change.to);
         self.tell_waiters(name, change);
         self.advance_shutdown();
@@ -524,6 +558,7 @@ impl Core {
             attempt: 0,
             removing: false,
             after: None,
+            waiting: None,
         };
         self.procs.insert(name.clone(), proc);
         if start {
@@ -533,15 +568,7 @@ impl Core {
 
     /// The end of the supervisor: tier by tier all are stopped.
     pub(super) fn shut_down(&mut self, leave_running: bool) {
-        if let Some(shutdown) = &mut self.shutdown {
-            shutdown.asked += 1;
-            let asked = shutdown.asked;
-            self.log.warn(&format!("shutdown: asked for again ({asked})"));
-            if asked == 2 {
-                for name in self.procs.keys().cloned().collect::<Vec<_>>() {
-                    let _ = self.feed(&name, Event::StopAsked { why: StopWhy::Shutdown, now: true });
-                }
-            }
+        if self.shutdown.is_some() {
             return;
         }
         let words = if leave_running { "shutdown: programs run on" } else { "shutdown: stopping all programs" };
@@ -549,11 +576,29 @@ impl Core {
         self.notices.push((Notice::Shutdown, sys::now().wall.secs()));
         let ranks = self.ranks(|_| true);
         self.shutdown =
-            Some(Shutdown { sequence: Sequence::stopping(ranks), asked: 1, leave_running, record_until: None });
+            Some(Shutdown { sequence: Sequence::stopping(ranks), asked: 0, leave_running, record_until: None });
+        notify::tell_manager("STOPPING=1");
         for name in self.procs.keys().cloned().collect::<Vec<_>>() {
             let _ = self.feed(&name, Event::ShuttingDown);
         }
         self.advance_shutdown();
+    }
+
+    /// A signal asked for the end: the second one takes the programs their time, the third one ends us as we are. A
+    /// client that asked before counts for nothing, so that a manager may ask once more by a signal.
+    pub(super) fn asked_by_signal(&mut self) {
+        let Some(shutdown) = &mut self.shutdown else { return };
+        shutdown.asked += 1;
+        match shutdown.asked {
+            2 => {
+                self.log.warn("shutdown: asked for again: SIGKILL to all programs");
+                for name in self.procs.keys().cloned().collect::<Vec<_>>() {
+                    let _ = self.feed(&name, Event::StopAsked { why: StopWhy::Shutdown, now: true });
+                }
+            }
+            3 => self.log.warn("shutdown: asked for a third time: what still runs is left to the next supervisor"),
+            _ => {}
+        }
     }
 
     fn advance_shutdown(&mut self) {

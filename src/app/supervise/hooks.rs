@@ -3,7 +3,10 @@
 use std::{ffi::OsString, fs::File, os::fd::AsFd};
 
 use super::core::Core;
-use crate::{io::child, model::program::ProcState};
+use crate::{
+    io::{child, notify},
+    model::program::ProcState,
+};
 
 /// How long such a command may run.
 const LIMIT: &str = "30s";
@@ -12,8 +15,8 @@ impl Core {
     /// Runs the hook of a process for a state, if it has one.
     pub(super) fn run_hook(&mut self, name: &str, state: ProcState) {
         let Some(proc) = self.procs.get(name) else { return };
-        let hook = proc.spec.hook.as_ref().or(self.config.server.hook.as_ref());
-        let Some(hook) = hook.filter(|hook| hook.states.contains(&state)) else { return };
+        // The one of all programs is in there, unless the program wants none.
+        let Some(hook) = proc.spec.hook.as_ref().filter(|hook| hook.states.contains(&state)) else { return };
         let task = format!("{}.hook", proc.spec.full_name());
         let words = ["launch", "--quiet", "--name", &task, "--max-runtime", LIMIT, "--db"];
         let mut argv: Vec<OsString> = words.into_iter().map(OsString::from).collect();
@@ -23,6 +26,8 @@ impl Core {
             ("TASKMASTER_PROCESS_NAME", OsString::from(&proc.spec.name)),
             ("TASKMASTER_GROUP_NAME", OsString::from(&proc.spec.group)),
             ("TASKMASTER_STATE", OsString::from(state.as_str())),
+            // It is not for hooks to say that the supervisor is ready.
+            (notify::VARIABLE, OsString::new()),
             ("TASKMASTER_DESCRIPTION", self.info(name).map(|info| info.description).unwrap_or_default().into()),
         ];
         let spawn = || {

@@ -11,6 +11,7 @@ use super::{
     core::Core,
     requests::{Answer, refuse},
     waiters::{Goal, Reply, Waiter},
+    world,
 };
 use crate::{
     io::sys,
@@ -166,10 +167,18 @@ impl Core {
     }
 
     fn carry_out(&mut self, plan: Plan, warnings: &[String], wait: bool, until: Option<Duration>, reply: Reply) {
-        if let Err(why) = self.doors.change(&plan.next, plan.unix, plan.inet) {
-            self.log.error(&format!("reload: {why}; nothing was changed"));
-            return reply(refuse(WireError::new(Code::CantReread, why)));
-        }
+        // What may fail comes first: then nothing is changed.
+        let prepared = world::make_folders(&plan.next, self.owner).map_err(|lines| lines.join("; "));
+        let prepared = prepared.and_then(|()| self.log.prepare(&plan.next.server));
+        let changed = prepared
+            .and_then(|prepared| self.doors.change(&plan.next, plan.unix, plan.inet).map(|()| prepared));
+        let log = match changed {
+            Ok(log) => log,
+            Err(why) => {
+                self.log.error(&format!("reload: {why}; nothing was changed"));
+                return reply(refuse(WireError::new(Code::CantReread, why)));
+            }
+        };
         let content = summary(&plan, warnings);
         let of = |key: &str| content[key].as_array().map_or(0, Vec::len);
         self.log.info(&format!(
@@ -185,7 +194,7 @@ impl Core {
         }
         let old = std::mem::replace(&mut self.config, plan.next.clone());
         if old.server != self.config.server {
-            self.log.change(&self.config.server);
+            self.log.change(&self.config.server, log);
         }
         let mut waiter = Waiter {
             goal: Goal::Settled,
@@ -229,6 +238,7 @@ impl Core {
         }
         self.on_disk.stamp.clear();
         self.write_self();
+        self.write_stopped();
         self.on_disk.loaded = sys::now().wall.secs();
         self.notices.push((Notice::Config(content), sys::now().wall.secs()));
         if index < self.waiters.len() {
@@ -251,17 +261,28 @@ impl Core {
     fn step(&mut self, planned: &Planned, next: &Config) {
         let Some(spec) = next.processes.get(&planned.name).cloned() else { return };
         let name = planned.name.clone();
+        // One that is on its way out goes; what the plan is about comes in its place.
+        if let Some(proc) = self.procs.get_mut(&name).filter(|proc| proc.removing) {
+            let start = match planned.step {
+                Step::Add { start } => start,
+                _ => proc.after.as_ref().map_or(spec.policy.autostart, |(_, start)| *start),
+            };
+            proc.after = Some((spec, start));
+            return;
+        }
         match planned.step {
             Step::Untouched | Step::Remove(_) => {}
-            Step::Add { start } => match self.procs.get_mut(&name) {
-                // One of its name is on its way out.
-                Some(proc) => proc.after = Some((spec, start)),
-                None => self.insert(spec, start),
-            },
+            Step::Add { start } => self.insert(spec, start),
             Step::UpdateHot | Step::Relabel => {
                 let policy = spec.policy.clone();
-                if let Some(proc) = self.procs.get_mut(&name) {
-                    proc.spec = spec;
+                match self.procs.get_mut(&name) {
+                    // Its present run is still of a configuration before that.
+                    Some(proc) if proc.next.is_some() => {
+                        proc.spec.group.clone_from(&spec.group);
+                        proc.next = Some(spec);
+                    }
+                    Some(proc) => proc.spec = spec,
+                    None => {}
                 }
                 let _ = self.feed(&name, Event::Policy(policy));
                 self.tell_policy(&name);

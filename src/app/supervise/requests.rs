@@ -302,6 +302,7 @@ impl Core {
     pub(super) fn take_away(&mut self, name: &str) -> bool {
         let Some(proc) = self.procs.get_mut(name) else { return true };
         proc.removing = true;
+        proc.after = None;
         let state = proc.machine.state();
         if state.is_down() && state != ProcState::Unknown {
             // One that waits to be started again does not.

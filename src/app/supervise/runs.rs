@@ -113,7 +113,9 @@ impl Core {
         let text = child::text_to_read(&text).map_err(failed)?;
         let null = File::options().read(true).write(true).open("/dev/null").map_err(failed)?;
         let put = [(text.as_fd(), 0), (null.as_fd(), 1), (null.as_fd(), 2)];
-        let pid = child::spawn_program(&self.launch, &[OsString::from(CARRIER)], &[], &put).map_err(failed)?;
+        // What a program says of itself is not for the manager of the supervisor.
+        let set = [(notify::VARIABLE, OsString::new())];
+        let pid = child::spawn_program(&self.launch, &[OsString::from(CARRIER)], &set, &put).map_err(failed)?;
         self.children.insert(pid, handle.clone());
         self.by_handle.insert(handle.clone(), name.to_owned());
         self.starting.insert(handle.clone(), sys::now().mono);

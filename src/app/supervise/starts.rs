@@ -1,0 +1,92 @@
+//! What is started when the supervisor begins: everything at once, tier by tier, or not what an operator had stopped.
+
+use super::{
+    core::Core,
+    waiters::{Goal, Waiter},
+};
+use crate::model::{
+    machine::{Change, Event, Sequence, StopWhy},
+    program::ProcState,
+};
+
+impl Core {
+    /// Starts what is to be started by itself: in the order of starts, waiting for nothing; or, if the configuration
+    /// wants that, each tier when the former one runs or was given up (SM-14).
+    pub(super) fn start_all(&mut self) {
+        let config = self.config.clone();
+        let wanted = config.start_order().into_iter().filter(|name| !self.stopped.contains(*name));
+        let wanted: Vec<&str> = wanted.collect();
+        if !config.server.start_serial {
+            for name in wanted {
+                let _ = self.feed(name, Event::Autostart);
+            }
+            return;
+        }
+        let starts = |name: &str| {
+            let proc = self.procs.get(name);
+            let starts = proc.is_some_and(|proc| {
+                proc.spec.policy.autostart && !proc.machine.was_started() && proc.machine.state() == ProcState::Stopped
+            });
+            starts && wanted.contains(&name)
+        };
+        let ranks = self.ranks(starts);
+        let waiter = Waiter {
+            goal: Goal::Up { settled: true },
+            pending: ranks.iter().map(|rank| rank.name.clone()).collect(),
+            done: vec![],
+            single: false,
+            sequence: Some(Sequence::starting(ranks)),
+            content: None,
+            reply: None,
+            until: None,
+        };
+        self.wait(waiter, true);
+    }
+
+    /// Recalls what an operator had stopped under a former supervisor, if that is to count (CRASH-8).
+    pub(super) fn remember(&mut self) {
+        if self.config.server.remember_stops {
+            let text = self.runs.read_stopped().unwrap_or_default();
+            self.stopped = serde_json::from_slice(&text).unwrap_or_default();
+        }
+        self.write_stopped();
+    }
+
+    /// Asks those to end that were being stopped when the former supervisor died.
+    pub(super) fn stop_remembered(&mut self) {
+        for name in self.stopped.clone() {
+            if self.procs.get(&name).is_some_and(|proc| proc.machine.state().is_live()) {
+                let _ = self.feed(&name, Event::StopAsked { why: StopWhy::Operator, now: false });
+            }
+        }
+    }
+
+    pub(super) fn remember_stop(&mut self, name: &str, change: &Change) {
+        let is_new = match change.to {
+            ProcState::Stopping | ProcState::Stopped if change.why == Some(StopWhy::Operator) => {
+                self.stopped.insert(name.to_owned())
+            }
+            ProcState::Starting => self.stopped.remove(name),
+            ProcState::Stopping
+            | ProcState::Stopped
+            | ProcState::Running
+            | ProcState::Backoff
+            | ProcState::Exited
+            | ProcState::Fatal
+            | ProcState::Unknown => false,
+        };
+        if is_new && self.config.server.remember_stops {
+            self.write_stopped();
+        }
+    }
+
+    /// Writes down what an operator stopped, of what is configured.
+    pub(super) fn write_stopped(&mut self) {
+        self.stopped.retain(|name| self.procs.contains_key(name));
+        let text = serde_json::to_string(&self.stopped).unwrap_or_default();
+        let text = self.config.server.remember_stops.then_some(text.as_str());
+        if let Err(error) = self.runs.write_stopped(text) {
+            self.log.warn(&format!("warning: cannot write into {}: {error}", self.runs.path().display()));
+        }
+    }
+}
