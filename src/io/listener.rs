@@ -162,7 +162,7 @@ impl UnixSocket {
     /// # Errors
     /// [`ListenError`]; what is in its place is left there, unless it is a socket on which nobody listens.
     pub fn bind(place: Place) -> Result<Bound, ListenError> {
-        let (listener, identity, replaced) = make(&place)?;
+        let (listener, identity, replaced) = make(&place, None)?;
         Ok(Bound { listener, socket: UnixSocket { place, identity }, replaced })
     }
 
@@ -195,8 +195,20 @@ impl UnixSocket {
     /// # Errors
     /// As [`UnixSocket::bind`]: then try again later.
     pub fn rebind(&mut self) -> Result<UnixListener, ListenError> {
-        let (listener, identity, _) = make(&self.place)?;
+        let (listener, identity, _) = make(&self.place, None)?;
         self.identity = identity;
+        Ok(listener)
+    }
+
+    /// Puts one with other permissions or another owner in the place of this one, in one step: there is always one to
+    /// connect to, and at no instant has it the permissions of one and the owner of the other. The old listener may be
+    /// dropped.
+    ///
+    /// # Errors
+    /// As [`UnixSocket::bind`]: then this one is there as before.
+    pub fn renew(&mut self, place: Place) -> Result<UnixListener, ListenError> {
+        let (listener, identity, _) = make(&place, Some(self.identity))?;
+        (self.place, self.identity) = (place, identity);
         Ok(listener)
     }
 
@@ -314,10 +326,11 @@ fn by_descriptor(file: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-fn make(place: &Place) -> Result<(UnixListener, (u64, u64), bool), ListenError> {
+/// `own` is our own socket, if it is to make room.
+fn make(place: &Place, own: Option<(u64, u64)>) -> Result<(UnixListener, (u64, u64), bool), ListenError> {
     let path = &place.path;
     // First, so that what is wrong with the place is said rather than what is wrong with its folder.
-    refuse(path, look(path)?)?;
+    refuse(path, look_past(path, own)?)?;
     let making = || failed("make", path);
     let private = Private::beside(path).map_err(making())?;
     let folder = open_without_following(&private.path, libc::O_DIRECTORY).map_err(making())?;
@@ -334,8 +347,16 @@ fn make(place: &Place) -> Result<(UnixListener, (u64, u64), bool), ListenError> 
     }
     let allowed = fs::set_permissions(by_descriptor(&inside), fs::Permissions::from_mode(place.mode));
     allowed.map_err(failed("set the permissions of", path))?;
-    let replaced = put(&private.socket(), path)?;
+    let replaced = put(&private.socket(), path, own)?;
     Ok((listener, (meta.dev(), meta.ino()), replaced))
+}
+
+/// What a path leads to; our own socket counts as one on which nobody listens.
+fn look_past(path: &Path, own: Option<(u64, u64)>) -> Result<There, ListenError> {
+    Ok(match look(path)? {
+        There::Socket(identity, _) if Some(identity) == own => There::Socket(identity, false),
+        there => there,
+    })
 }
 
 /// Whether there is something that is left alone.
@@ -348,10 +369,10 @@ fn refuse(path: &Path, there: There) -> Result<(), ListenError> {
 }
 
 /// Moves our socket into its place; true if it replaced one on which nobody listened.
-fn put(ours: &Path, path: &Path) -> Result<bool, ListenError> {
+fn put(ours: &Path, path: &Path, own: Option<(u64, u64)>) -> Result<bool, ListenError> {
     let moving = || failed("put into place", path);
     for _ in 0..TRIES {
-        let there = look(path)?;
+        let there = look_past(path, own)?;
         refuse(path, there)?;
         let (flags, replaces) = match there {
             There::Socket(..) => (RenameFlags::EXCHANGE, true),

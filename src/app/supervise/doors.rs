@@ -43,21 +43,26 @@ impl Doors {
     /// # Errors
     /// What could not be opened; the old ones are kept then.
     pub(super) fn change(&mut self, next: &Config, unix: Listener, inet: Listener) -> Result<(), String> {
-        let mut new_unix = None;
-        if let (Listener::Open | Listener::Replace, Some(spec)) = (unix, &next.unix) {
-            new_unix = Some(begin::listen(spec, self.user.as_ref()).map_err(|failed| failed.to_string())?);
-        }
-        if let (Listener::Update, Some(spec)) = (unix, &next.unix)
-            && self.unix.as_ref().is_some_and(|(_, socket)| *socket.place() != begin::place(spec, self.user.as_ref()))
-        {
-            // With other permissions it is made anew: at no instant has it those of one and the owner of the other.
-            self.close_unix();
-            new_unix = Some(begin::listen(spec, self.user.as_ref()).map_err(|failed| failed.to_string())?);
-        }
         let mut new_inet = None;
         if let (Listener::Open | Listener::Replace, Some(spec)) = (inet, &next.inet) {
             let bound = listener::bind_port(spec.host.as_deref(), spec.port).map_err(|error| error.to_string())?;
             new_inet = Some(bound);
+        }
+        let mut new_unix = None;
+        match (unix, &next.unix, &mut self.unix) {
+            (Listener::Update, Some(spec), Some((task, socket))) => {
+                let place = begin::place(spec, self.user.as_ref());
+                if *socket.place() != place {
+                    let listener = socket.renew(place).map_err(|error| error.to_string())?;
+                    if let Some(new) = accept_unix(&self.hub, listener) {
+                        std::mem::replace(task, new).abort();
+                    }
+                }
+            }
+            (Listener::Open | Listener::Replace | Listener::Update, Some(spec), _) => {
+                new_unix = Some(begin::listen(spec, self.user.as_ref()).map_err(|failed| failed.to_string())?);
+            }
+            (Listener::Keep | Listener::Close, _, _) | (_, None, _) => {}
         }
         if unix != Listener::Keep {
             self.hub.set_unix(next.unix.as_ref());

@@ -170,8 +170,8 @@ impl Core {
         // What may fail comes first: then nothing is changed.
         let prepared = world::make_folders(&plan.next, self.owner).map_err(|lines| lines.join("; "));
         let prepared = prepared.and_then(|()| self.log.prepare(&plan.next.server));
-        let changed = prepared
-            .and_then(|prepared| self.doors.change(&plan.next, plan.unix, plan.inet).map(|()| prepared));
+        let changed =
+            prepared.and_then(|prepared| self.doors.change(&plan.next, plan.unix, plan.inet).map(|()| prepared));
         let log = match changed {
             Ok(log) => log,
             Err(why) => {
