@@ -51,7 +51,7 @@ fn is_root() -> bool {
 
 impl World {
     /// A configuration of this world: its files lie in `sv`.
-    fn configure(&self, text: &str) -> PathBuf {
+    fn write_config(&self, text: &str) -> PathBuf {
         let folder = self.path("sv");
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("conf.toml");
@@ -64,7 +64,7 @@ impl World {
     fn usual(&self, more: &str) -> PathBuf {
         let user = if geteuid().is_root() { "user = \"root\"\n" } else { "" };
         let user = if more.contains("user =") { "" } else { user };
-        self.configure(&format!(
+        self.write_config(&format!(
             "[taskmasterd]\npidfile = \"x.pid\"\nlogfile = \"none\"\n{user}{more}\n[unix_http_server]\nfile = \"x.sock\"\n"
         ))
     }
@@ -218,7 +218,7 @@ fn a_second_one_says_who_is_first_and_changes_nothing() {
         assert_eq!(looks(), before);
     }
     // By the same database, with files of its own.
-    world.configure("[taskmasterd]\nuser = \"0\"\npidfile = \"y.pid\"\n[unix_http_server]\nfile = \"y.sock\"\n");
+    world.write_config("[taskmasterd]\nuser = \"0\"\npidfile = \"y.pid\"\n[unix_http_server]\nfile = \"y.sock\"\n");
     if geteuid().is_root() {
         let pid = format!("with pid {}", first.pid);
         world.supervise(&[]).run().says(2, &["another supervisor runs already", &pid, "it has database"]);
@@ -335,7 +335,7 @@ fn limits_are_raised_or_what_is_missing_is_told() {
 #[test]
 fn what_is_wrong_in_the_configuration_is_told_before_anything_is_made() {
     let world = World::new();
-    world.configure(
+    world.write_config(
         "[taskmasterd]\npidfile = \"x.pid\"\nlogfile = 3\n[programs.web]\ncommand = \"x\"\nstopsignal = \"FOO\"\n",
     );
     for words in [vec![], vec!["-n"], vec!["--check"]] {
@@ -430,7 +430,7 @@ fn root_without_a_user_is_warned_once() {
         return;
     }
     let world = World::new();
-    world.configure("[taskmasterd]\npidfile = \"x.pid\"\n[unix_http_server]\nfile = \"x.sock\"\n");
+    world.write_config("[taskmasterd]\npidfile = \"x.pid\"\n[unix_http_server]\nfile = \"x.sock\"\n");
     world.supervise(&[]).run().says(0, &["it runs as root", "set user in [taskmasterd]"]);
     let supervisor = world.begun();
     assert!(supervisor.said["warn"].starts_with("it runs as root"), "kept for the log");
