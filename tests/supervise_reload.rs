@@ -1,0 +1,269 @@
+//! What a reload does, with the real daemon (section 4 of its specification).
+
+mod support;
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use nix::{sys::signal::Signal, unistd::geteuid};
+use serde_json::{Value, json};
+use support::{World, daemon::named, until};
+use taskwatcher::io::process;
+
+fn reload(world: &World) -> Value {
+    let answer = world.ask(json!({ "command": "reload" }));
+    assert_eq!(answer["status"], 200, "{answer}\n{}", world.log());
+    answer["content"].clone()
+}
+
+fn sleeper(name: &str, secs: u32, more: &str) -> String {
+    format!("[programs.{name}]\ncommand = \"sleep\"\nargs = [\"{secs}\"]\n{more}\n")
+}
+
+#[test]
+fn instances_come_and_go_one_by_one() {
+    let world = World::new();
+    let many = |numprocs: u32, start: u32| {
+        sleeper(
+            "many",
+            300,
+            &format!("numprocs = {numprocs}\nnumprocs_start = {start}\nprocess_name = \"m%(process_num)d\""),
+        )
+    };
+    world.configure(&many(2, 0));
+    let _daemon = world.daemon();
+    let all = |names: &[&str]| {
+        for name in names {
+            world.comes_to(name, "RUNNING");
+        }
+        let states = world.states();
+        assert_eq!(states.keys().map(String::as_str).collect::<Vec<_>>(), names);
+        states
+    };
+    let first = all(&["many:m0", "many:m1"]);
+    world.configure(&many(4, 0));
+    let done = reload(&world);
+    assert_eq!((&done["added"], &done["removed"]), (&json!(["many:m2", "many:m3"]), &json!([])));
+    let more = all(&["many:m0", "many:m1", "many:m2", "many:m3"]);
+    // Moved: what is in both stays; what is surplus stops.
+    world.configure(&many(3, 1));
+    let done = reload(&world);
+    assert_eq!((&done["added"], &done["removed"]), (&json!([]), &json!(["many:m0"])));
+    let moved = all(&["many:m1", "many:m2", "many:m3"]);
+    world.configure(&many(1, 1));
+    assert_eq!(reload(&world)["removed"], json!(["many:m2", "many:m3"]));
+    let last = all(&["many:m1"]);
+    for states in [&more, &moved, &last] {
+        assert_eq!(states["many:m1"]["pid"], first["many:m1"]["pid"]);
+    }
+    // Another group is another name, and no new run; neither is another spelling.
+    let text = many(1, 1).replace("command", "cmd").replace("args", "# it sleeps\nargs");
+    world.configure(&format!("{text}group = \"g\"\n"));
+    assert_eq!(reload(&world)["updated"], json!(["g:m1"]));
+    assert_eq!(all(&["g:m1"])["g:m1"]["pid"], first["many:m1"]["pid"]);
+    assert_eq!(reload(&world)["unchanged"], 1);
+    // Another name is another program.
+    world.configure(&sleeper("other", 300, ""));
+    let done = reload(&world);
+    assert_eq!((&done["added"], &done["removed"]), (&json!(["other"]), &json!(["g:m1"])));
+    until("the old one to be gone", || {
+        let pid = i32::try_from(first["many:m1"]["pid"].as_i64().unwrap()).unwrap();
+        process::stat(pid).is_none_or(|stat| stat.ended)
+    });
+}
+
+#[test]
+fn what_a_process_is_doing_says_what_becomes_of_it() {
+    let world = World::new();
+    let config = |secs: u32, retries: u32, script: &str| {
+        sleeper("down", secs, "")
+            + &sleeper("later", secs, "autostart = false")
+            + &format!("[programs.done]\ncommand = \"sh\"\nargs = [\"-c\", \"exit 0 # {secs}\"]\nstartsecs = 0\n")
+            + &format!("[programs.tries]\ncommand = \"/bin/false\"\nstartretries = {retries}\n")
+            + &format!(
+                "[programs.slow]\ncommand = \"bash\"\nargs = [\"-c\", \"{script}\"]\nstartsecs = 0\nstopwaitsecs = 30\n"
+            )
+    };
+    let deaf = "trap 'test -e $W/go && exit' TERM; while :; do sleep 0.05; done # 1";
+    world.configure(&config(300, 50, deaf));
+    let _daemon = world.daemon();
+    for (name, state) in [("down", "RUNNING"), ("done", "EXITED"), ("tries", "BACKOFF"), ("slow", "RUNNING")] {
+        world.comes_to(name, state);
+    }
+    world.ask(named("stop", "down"));
+    // One that is asked to stop, and takes its time.
+    let mut client = world.connect_to_daemon();
+    client.send(&named("stop", "slow"));
+    world.comes_to("slow", "STOPPING");
+    let slow = world.pid("slow");
+    // Two tries have failed when it is told that it has none: it is given up at once, without another start.
+    world.comes_to("tries", "BACKOFF");
+    world.configure(&config(400, 0, &deaf.replace("# 1", "# 2")));
+    let done = reload(&world);
+    assert_eq!(done["restarted"], json!([]), "{done}");
+    assert_eq!(done["updated"], json!(["done", "down", "later", "slow", "tries"]));
+    let states = world.states();
+    let state = |name: &str| states[name]["state"].as_str().unwrap().to_owned();
+    assert_eq!(
+        ["down", "later", "done", "tries", "slow"].map(state),
+        ["STOPPED", "STOPPED", "EXITED", "FATAL", "STOPPING"]
+    );
+    // A stop that is under way ends as a stop.
+    fs::write(world.path("work/go"), "").unwrap();
+    fs::write(world.path("go"), "").unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(slow), Signal::SIGTERM).unwrap();
+    assert_eq!(client.line()["status"], 200);
+    assert_eq!(world.state("slow"), "STOPPED");
+    assert_eq!(world.states()["slow"]["config_changed"], false, "it is what the file says");
+    // What was kept is used.
+    assert_eq!(world.ask(named("start", "down"))["status"], 200);
+    let args = fs::read_to_string(format!("/proc/{}/cmdline", world.pid("down"))).unwrap();
+    assert_eq!(args, "sleep\x00400\0");
+}
+
+#[test]
+fn of_changes_before_the_old_run_has_ended_the_last_one_counts() {
+    let world = World::new();
+    let config = |arg: &str, retries: u32| {
+        format!(
+            "[programs.slow]\ncommand = \"bash\"\nargs = [\"-c\", \"trap 'test -e $W/go && exit' TERM; while :; do sleep 0.05; done\", \"{arg}\"]\n\
+             startsecs = 0\nstopwaitsecs = 30\nstartretries = {retries}\n"
+        )
+    };
+    world.configure(&config("one", 1));
+    let _daemon = world.daemon();
+    world.comes_to("slow", "RUNNING");
+    let pid = world.pid("slow");
+    let quick = json!({ "command": "reload", "wait": false });
+    world.configure(&config("two", 1));
+    assert_eq!(world.ask(quick.clone())["status"], 202);
+    world.comes_to("slow", "STOPPING");
+    // Then one that needs no new run: the one that is on its way is of it.
+    world.configure(&config("two", 7));
+    world.ask(quick.clone());
+    fs::write(world.path("go"), "").unwrap();
+    let end = |pid: i32| nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+    end(pid);
+    world.runs_again("slow", pid);
+    assert_eq!(world.states()["slow"]["startretries"], 7);
+    assert_eq!(world.ask(json!({ "command": "reread" }))["content"]["unchanged"], 1);
+    let pid = world.pid("slow");
+    assert!(fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().ends_with("two\0"));
+    // Removed, and there again before it is gone, and changed once more.
+    fs::remove_file(world.path("go")).unwrap();
+    world.configure("");
+    world.ask(quick.clone());
+    world.comes_to("slow", "STOPPING");
+    world.configure(&config("three", 1));
+    world.ask(quick.clone());
+    world.configure(&config("four", 1));
+    world.ask(quick);
+    fs::write(world.path("go"), "").unwrap();
+    end(pid);
+    world.runs_again("slow", pid);
+    assert!(fs::read_to_string(format!("/proc/{}/cmdline", world.pid("slow"))).unwrap().ends_with("four\0"));
+}
+
+#[test]
+fn the_supervisor_itself_changes_as_far_as_it_can() {
+    let world = World::new();
+    let program = sleeper("a", 300, "");
+    world.configure(&program);
+    let daemon = world.daemon();
+    world.comes_to("a", "RUNNING");
+    let pid = world.pid("a");
+    // Another log, another level, another name; a new folder for the logs of a new program, and for the socket.
+    world.configure_with(
+        "identifier = \"two\"\ncreate_dirs = true\nminfds = 65\numask = \"077\"",
+        &(program.clone()
+            + "[programs.new]\ncommand = \"sh\"\nargs = [\"-c\", \"echo hello; sleep 300\"]\nstdout = \"deep/er/new.log\"\n"),
+    );
+    let text = world.read("t.toml").replace("act.log", "logs/two.log").replace("minfds = 64\n", "");
+    fs::write(world.path("t.toml"), text.replace("s.sock", "run/s.sock")).unwrap();
+    let done = reload(&world);
+    assert_eq!(done["needs_restart"], json!(["umask", "minfds"]), "{done}");
+    assert_eq!(done["added"], json!(["new"]));
+    until("what the new one prints", || {
+        world.path("deep/er/new.log").exists() && world.read("deep/er/new.log") == "hello\n"
+    });
+    assert_eq!(fs::metadata(world.path("deep")).unwrap().permissions().mode() & 0o777, 0o750);
+    assert!(world.log().contains("INFO reload: 1 added"));
+    assert!(world.log().contains("WARN config: umask changes only with a restart"));
+    assert!(world.read("logs/two.log").contains("INFO spawned: new"));
+    assert!(!world.path("s.sock").exists());
+    let ask = |request: Value| {
+        let socket = world.path("run/s.sock");
+        let mut program = world.command(env!("CARGO_BIN_EXE_supervise")).arg("--socket").arg(socket).arg("--json");
+        program.command.args(request.as_array().unwrap().iter().map(|word| word.as_str().unwrap()));
+        program.run()
+    };
+    assert!(ask(json!(["version"])).text().contains("\"two\""));
+    assert!(ask(json!(["pid", "a"])).text().contains(&pid.to_string()));
+    daemon.signal(Signal::SIGTERM);
+}
+
+#[test]
+fn what_cannot_be_opened_leaves_all_as_it_was() {
+    let world = World::new();
+    let program = sleeper("a", 300, "");
+    world.configure(&program);
+    let _daemon = world.daemon();
+    world.comes_to("a", "RUNNING");
+    let good = world.read("t.toml");
+    let refused = |text: &str, word: &str| {
+        let path = world.path("t.toml");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let answer = world.ask(json!({ "command": "reload" }));
+        assert_eq!((&answer["status"], &answer["error"]["code"]), (&json!(422), &json!("CANT_REREAD")), "{answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(word), "{answer}");
+        assert!(!world.states().contains_key("b"), "nothing of it was done");
+        assert!(world.log().contains("; nothing was changed"), "the old log goes on");
+    };
+    let more = |text: &str| text.to_owned() + &sleeper("b", 301, "");
+    // A link is no log.
+    std::os::unix::fs::symlink(world.path("t.toml"), world.path("link.log")).unwrap();
+    refused(&more(&good.replace("act.log", "link.log")), "link.log: it is a symbolic link");
+    // Something is where the socket is to be.
+    fs::write(world.path("x.sock"), "precious").unwrap();
+    refused(&more(&good.replace("s.sock", "x.sock")), "a regular file is in its place");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap();
+    let port = format!("[inet_http_server]\nport = \"{port}\"\nusername = \"u\"\npassword = \"p\"\n");
+    refused(&more(&(good.clone() + &port)), "in use");
+    // Other permissions of the socket and a port that is taken.
+    refused(&more(&(good.replace("\"s.sock\"", "\"s.sock\"\nchmod = 0o770") + &port)), "in use");
+    assert_eq!(fs::metadata(world.path("s.sock")).unwrap().permissions().mode() & 0o777, 0o700);
+    // A folder that cannot be made, as something else has its name.
+    fs::write(world.path("file"), "").unwrap();
+    let logs = good.replace("act.log", "file/x/act.log").replace("[taskmasterd]", "[taskmasterd]\ncreate_dirs = true");
+    refused(&more(&logs), "file");
+    fs::write(world.path("t.toml"), good.replace("\"s.sock\"", "\"s.sock\"\nchmod = 0o770")).unwrap();
+    if !geteuid().is_root() {
+        return;
+    }
+    reload(&world);
+    assert_eq!(fs::metadata(world.path("s.sock")).unwrap().permissions().mode() & 0o777, 0o770);
+}
+
+#[test]
+fn limits_of_logs_change_under_a_program_that_runs() {
+    let world = World::new();
+    let config = |limits: &str| {
+        format!(
+            "[programs.talk]\ncommand = \"sh\"\nargs = [\"-c\", \"i=0; while :; do i=$((i+1)); echo line $i 0123456789012345678901234567890123456789; sleep 0.01; done\"]\n{limits}\n"
+        )
+    };
+    world.configure(&config(""));
+    let _daemon = world.daemon();
+    world.comes_to("talk", "RUNNING");
+    let pid = world.pid("talk");
+    until("a log of some size", || fs::metadata(world.path("talk.stdout")).is_ok_and(|meta| meta.len() > 1000));
+    assert!(!world.path("talk.stdout.1").exists());
+    world.configure(&config("stdout_maxbytes = 600\nstdout_backups = 2"));
+    assert_eq!(reload(&world)["updated"], json!(["talk"]));
+    until("the log to be turned over twice", || world.path("talk.stdout.2").exists());
+    until("short ones only", || fs::metadata(world.path("talk.stdout.2")).is_ok_and(|meta| meta.len() <= 600));
+    assert!(!world.path("talk.stdout.3").exists());
+    assert_eq!(world.pid("talk"), pid);
+    assert!(world.read("talk.stdout.2").ends_with('\n'), "no line is cut in two");
+}
