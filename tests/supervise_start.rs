@@ -1,0 +1,160 @@
+//! How the supervisor begins: what it starts and in which order, what it tells its manager, and what its log tells.
+
+mod support;
+
+use std::{fs, os::unix::net::UnixDatagram};
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+use support::{PATIENCE, World, daemon::named, until};
+use taskwatcher::io::process;
+
+/// A program that does not mind being asked to end.
+fn deaf(name: &str, more: &str) -> String {
+    format!(
+        "[programs.{name}]\ncommand = \"bash\"\nargs = [\"-c\", \"trap '' TERM; while :; do sleep 0.05; done\"]\nstartsecs = 0\n{more}\n"
+    )
+}
+
+fn lives(pid: i32) -> bool {
+    process::stat(pid).is_some_and(|stat| !stat.ended)
+}
+
+#[test]
+fn the_log_tells_what_happens_with_process_and_task() {
+    let world = World::new();
+    world.configure(
+        "[programs.good]\ncommand = \"sh\"\nargs = [\"-c\", \"sleep 0.2\"]\nstartsecs = 0\n\
+         [programs.bad]\ncommand = \"sh\"\nargs = [\"-c\", \"exit 3\"]\nstartsecs = 0\nautorestart = \"false\"\n\
+         [programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\n",
+    );
+    let daemon = world.daemon();
+    for (name, state) in [("good", "EXITED"), ("bad", "EXITED"), ("web", "RUNNING")] {
+        world.comes_to(name, state);
+    }
+    let (pid, task) = (world.pid("web"), world.states()["web"]["task_id"].clone());
+    world.ask(named("stop", "web"));
+    daemon.signal(Signal::SIGUSR1);
+    until("the states", || world.log().contains("state: web STOPPED stopped "));
+    let log = world.log();
+    for words in [
+        format!("INFO spawned: web with pid {pid}, task {task}"),
+        format!("INFO running: web (pid {pid}, task {task})"),
+        format!("INFO stopping: web (pid {pid}, task {task}): "),
+        format!("INFO stopped: web (pid {pid}, task {task}): killed by SIGTERM"),
+        "exit status 0; expected".to_owned(),
+        "exit status 3; not expected".to_owned(),
+    ] {
+        assert!(log.contains(&words), "{words}\n{log}");
+    }
+    assert!(log.lines().any(|line| line.contains("INFO exited: good")), "{log}");
+    assert!(log.lines().any(|line| line.contains("WARN exited: bad")), "{log}");
+    for line in log.lines() {
+        let (stamp, rest) = line.split_at(24);
+        let shape: String = stamp.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        assert_eq!(shape, "0000-00-00 00:00:00,000 ", "{line}");
+        assert!(["DEBG ", "INFO ", "WARN ", "ERRO "].contains(&&rest[..5]), "{line}");
+    }
+}
+
+#[test]
+fn a_manager_is_told_when_it_is_ready_and_when_it_ends() {
+    let world = World::new();
+    world.configure(
+        "[programs.a]\ncommand = \"sh\"\nargs = [\"-c\", \"echo \\\"$NOTIFY_SOCKET\\\"; sleep 300\"]\nstartsecs = 0\n",
+    );
+    let path = world.path("manager");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let hear = || {
+        let mut bytes = [0; 256];
+        let len = manager.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..len]).into_owned()
+    };
+    let program = world.command(env!("CARGO_BIN_EXE_supervise")).arg("-c").arg(world.path("t.toml"));
+    assert_eq!(program.env("NOTIFY_SOCKET", &path).run().code, 0);
+    let pid: i32 = world.read("s.pid").trim().parse().unwrap();
+    assert_eq!(hear(), format!("READY=1\nMAINPID={pid}"));
+    until("what the program prints", || {
+        fs::read_to_string(world.path("a.stdout")).is_ok_and(|text| text.ends_with('\n'))
+    });
+    assert_ne!(world.read("a.stdout").trim(), path.to_str().unwrap(), "it is not the program's");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+    assert_eq!(hear(), "STOPPING=1");
+    until("its end", || !lives(pid));
+}
+
+#[test]
+fn in_a_serial_start_each_tier_waits_for_the_former() {
+    let world = World::new();
+    let program = |name: &str, command: &str, more: &str| {
+        format!("[programs.{name}]\ncommand = \"sh\"\nargs = [\"-c\", \"{command}\"]\n{more}\n")
+    };
+    world.configure_with(
+        "start_serial = true",
+        &[
+            program("first", "sleep 300", "priority = 1\nstartsecs = 0.6"),
+            program("fails", "exit 1", "priority = 2\nstartretries = 0"),
+            program("last", "sleep 300", "priority = 3\nstartsecs = 0"),
+            program("never", "sleep 300", "priority = 3\nautostart = false"),
+        ]
+        .concat(),
+    );
+    let _daemon = world.daemon();
+    world.comes_to("last", "RUNNING");
+    let log = world.log();
+    let line = |words: &str| log.lines().position(|line| line.contains(words)).unwrap_or(log.len());
+    let order = ["spawned: first", "running: first", "spawned: fails", "fatal: fails", "spawned: last"].map(line);
+    assert!(order.is_sorted(), "{order:?}\n{log}");
+    assert!(line("INFO ready") < line("running: first"), "who waits for it need not wait for them");
+    assert_eq!(world.state("never"), "STOPPED");
+}
+
+#[test]
+fn what_an_operator_stopped_stays_down_if_that_is_to_be_remembered() {
+    let world = World::new();
+    let config = |remember: bool| {
+        let sleeper = |name: &str| format!("[programs.{name}]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\n");
+        world.configure_with(
+            &format!("remember_stops = {remember}"),
+            &(sleeper("a") + &sleeper("b") + &deaf("c", "stopwaitsecs = 300")),
+        );
+    };
+    config(true);
+    let daemon = world.daemon();
+    for name in ["a", "b", "c"] {
+        world.comes_to(name, "RUNNING");
+    }
+    world.ask(named("stop", "a"));
+    world.ask(named("stop", "b"));
+    world.ask(named("start", "b"));
+    // Of one that is still being stopped, a crash is no start.
+    world.ask(json!({ "command": "stop", "target": "process", "name": "c", "wait": false }));
+    world.comes_to("c", "STOPPING");
+    let (b, c) = (world.pid("b"), world.pid("c"));
+    daemon.crash();
+    let daemon = world.daemon();
+    world.comes_to("b", "RUNNING");
+    assert_eq!((world.state("a").as_str(), world.pid("b")), ("STOPPED", b));
+    assert_eq!((world.state("c").as_str(), world.pid("c")), ("STOPPING", c));
+    world.ask(json!({ "command": "stop", "target": "process", "name": "c", "args": { "now": true } }));
+    daemon.end();
+    fs::remove_file(world.path("act.log")).unwrap();
+    let daemon = world.daemon();
+    world.comes_to("b", "RUNNING");
+    assert_eq!((world.state("a").as_str(), world.state("c").as_str()), ("STOPPED", "STOPPED"));
+    // A start ends that.
+    assert_eq!(world.ask(named("start", "a"))["status"], 200);
+    daemon.end();
+    fs::remove_file(world.path("act.log")).unwrap();
+    let daemon = world.daemon();
+    world.comes_to("a", "RUNNING");
+    assert_eq!(world.state("c"), "STOPPED");
+    daemon.end();
+    // And without it everything is started.
+    fs::remove_file(world.path("act.log")).unwrap();
+    config(false);
+    let _daemon = world.daemon();
+    world.comes_to("c", "RUNNING");
+    world.ask(json!({ "command": "stop", "target": "process", "name": "c", "args": { "now": true } }));
+}
