@@ -61,6 +61,13 @@ fn instances_come_and_go_one_by_one() {
     assert_eq!(reload(&world)["updated"], json!(["g:m1"]));
     assert_eq!(all(&["g:m1"])["g:m1"]["pid"], first["many:m1"]["pid"]);
     assert_eq!(reload(&world)["unchanged"], 1);
+    // What is doubtful is told to whoever only asks, and logged once it is so.
+    world.configure(&(many(1, 1) + "group = \"g\"\nstopsignal = \"KILL\"\n"));
+    let warned = || world.log().matches("SIGKILL leaves the program no way").count();
+    assert_eq!(world.ask(json!({ "command": "reread" }))["content"]["warnings"].as_array().unwrap().len(), 1);
+    assert_eq!(warned(), 0);
+    assert_eq!(reload(&world)["warnings"].as_array().unwrap().len(), 1);
+    assert_eq!(warned(), 1);
     // Another name is another program.
     world.configure(&sleeper("other", 300, ""));
     let done = reload(&world);

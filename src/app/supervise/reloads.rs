@@ -143,9 +143,6 @@ impl Core {
                 return Err(WireError { details, ..WireError::new(Code::CantReread, message) });
             }
         };
-        for warning in &warnings {
-            self.log.warn(&format!("config: {warning}"));
-        }
         let facts = self.facts();
         let plan = plan(&self.config, &new, &facts, scope)
             .map_err(|error| WireError::new(Code::BadName, error.to_string()).about(error.0.join(", ")))?;
@@ -179,6 +176,10 @@ impl Core {
                 return reply(refuse(WireError::new(Code::CantReread, why)));
             }
         };
+        // Of a question whoever asks is told; what is done is for the log too.
+        for warning in warnings {
+            self.log.warn(&format!("config: {warning}"));
+        }
         let content = summary(&plan, warnings);
         let of = |key: &str| content[key].as_array().map_or(0, Vec::len);
         self.log.info(&format!(
