@@ -492,7 +492,10 @@ impl Core {
                 let word = if expected { "expected" } else { "not expected" };
                 (Some(!expected), format!("exited: {full}{pid}: {how}; {word}"))
             }
-            ProcState::Fatal => (Some(true), format!("fatal: {full}: {cause}; gave up after {} starts", change.fails)),
+            ProcState::Fatal => {
+                let starts = if change.fails == 1 { "start" } else { "starts" };
+                (Some(true), format!("fatal: {full}: {cause}; gave up after {} {starts}", change.fails))
+            }
             ProcState::Unknown => (Some(true), format!("lost: {full}{pid}: {cause}")),
         };
         match level {
