@@ -1,5 +1,4 @@
 //! The supervisor itself: the real daemon with real processes, spoken to over its real socket.
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
 
