@@ -218,6 +218,8 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     }
     core.remember();
     core.adopt_all();
+    // What ended while nobody supervised it.
+    core.records.settle();
     core.stop_remembered();
     core.start_all();
     core.write_self();

@@ -386,6 +386,7 @@ impl Core {
             self.log
                 .warn(&format!("lost: {name}: its launch and its process are gone, its exit status was not observed"));
             let _ = self.feed(&name, Event::Ended { end: End::NotObserved, at: None, leftover: 0 });
+            self.records.settle();
         }
         self.forget_run(handle);
     }

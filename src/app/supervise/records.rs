@@ -1,7 +1,7 @@
 //! The database, away from everything that must not wait for it: a thread of its own, to which work is handed.
 //!
-//! Runs are recorded by their carriers. What is left for the supervisor is to say that programs live (DB-8), to forget
-//! old runs (DB-7), and to answer questions about history.
+//! Runs are recorded by their carriers. What is left for the supervisor is to record those whose carrier is gone (CRASH-7),
+//! to say that programs live (DB-8), to forget old runs (DB-7), and to answer questions about history.
 
 use std::{path::PathBuf, sync::mpsc, time::Duration};
 
@@ -26,6 +26,8 @@ const PATIENCE: Patience = Patience { limit: Duration::from_secs(20), notify: No
 enum Job {
     /// These tasks live.
     Seen(Vec<i64>),
+    /// Record what has ended and has nobody left who would.
+    Settle,
     /// Forget old runs of these names.
     Forget(Vec<String>, Keep),
     /// The last runs of a name, to be told to whoever asks.
@@ -94,6 +96,11 @@ impl Records {
         let _ = self.jobs.try_send(Job::Seen(tasks));
     }
 
+    pub(super) fn settle(&self) {
+        // Otherwise the next reader does it.
+        let _ = self.jobs.try_send(Job::Settle);
+    }
+
     pub(super) fn forget(&self, names: Vec<String>, keep: Keep) {
         let _ = self.jobs.try_send(Job::Forget(names, keep));
     }
@@ -121,6 +128,7 @@ fn serve(path: &std::path::Path, store: &mut Option<Store>, job: Job) -> Result<
                 store.seen(tasks, sys::now().wall.secs()).map_err(|error| text(&error))?;
                 Ok(Value::Null)
             }
+            Job::Settle => truth::survey(store).map(|_| Value::Null).map_err(|error| text(&error)),
             Job::Forget(names, keep) => {
                 let (newest, before) = match keep {
                     Keep::All => return Ok(Value::Null),
