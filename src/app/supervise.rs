@@ -131,6 +131,29 @@ impl SignalsHeard {
             usr2: signal(SignalKind::user_defined2())?,
         })
     }
+
+    /// The next one. Of several, those that ask for the end come first: a reload before it would be for nothing (SIG-1).
+    async fn next(&mut self) -> Heed {
+        tokio::select! {
+            biased;
+            _ = self.term.recv() => Heed::End("SIGTERM"),
+            _ = self.int.recv() => Heed::End("SIGINT"),
+            _ = self.quit.recv() => Heed::End("SIGQUIT"),
+            _ = self.hup.recv() => Heed::Reload,
+            _ = self.usr1.recv() => Heed::Dump,
+            _ = self.usr2.recv() => Heed::Reopen,
+            _ = self.child.recv() => Heed::Reap,
+        }
+    }
+}
+
+/// What a signal asks for.
+enum Heed {
+    End(&'static str),
+    Reload,
+    Dump,
+    Reopen,
+    Reap,
 }
 
 /// The program: starts the supervisor, and supervises until it is to end; gives the exit code (DMN-4). `warn` prints one
@@ -257,7 +280,6 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
                     ready.clear_ready();
                 }
             }
-            _ = signals.child.recv() => reap(&mut core),
             Some((request, reply)) = asked.recv() => {
                 core.request(request, reply);
                 // What was written meanwhile is heard before time passes.
@@ -266,22 +288,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
                 Watched::Carrier(handle) => core.carrier_gone(&handle),
                 Watched::Command(handle) => core.command_gone(&handle),
             },
-            _ = signals.term.recv() => heed(&mut core, "SIGTERM"),
-            _ = signals.int.recv() => heed(&mut core, "SIGINT"),
-            _ = signals.quit.recv() => heed(&mut core, "SIGQUIT"),
-            _ = signals.hup.recv() => {
-                if core.shutdown.is_some() {
-                    core.log.info("signal: SIGHUP, which means nothing while we end");
-                } else {
-                    core.log.info("signal: SIGHUP: reading the configuration again");
-                    core.reload_all();
-                }
-            }
-            _ = signals.usr1.recv() => core.dump(),
-            _ = signals.usr2.recv() => {
-                core.reopen_logs();
-                core.log.info("signal: SIGUSR2: all logs are opened anew");
-            }
+            heed = signals.next() => follow(&mut core, heed),
             () = tokio::time::sleep(wake.saturating_sub(now)) => {
                 core.tick();
                 keep_house(&mut core, &mut times);
@@ -357,10 +364,26 @@ fn keep_house(core: &mut Core, times: &mut Times) {
     }
 }
 
-fn heed(core: &mut Core, name: &str) {
-    core.log.info(&format!("signal: {name}"));
-    core.shut_down(false);
-    core.asked_by_signal();
+/// Does what a signal asks for.
+fn follow(core: &mut Core, heed: Heed) {
+    match heed {
+        Heed::End(name) => {
+            core.log.info(&format!("signal: {name}"));
+            core.shut_down(false);
+            core.asked_by_signal();
+        }
+        Heed::Reload if core.shutdown.is_some() => core.log.info("signal: SIGHUP, which means nothing while we end"),
+        Heed::Reload => {
+            core.log.info("signal: SIGHUP: reading the configuration again");
+            core.reload_all();
+        }
+        Heed::Dump => core.dump(),
+        Heed::Reopen => {
+            core.reopen_logs();
+            core.log.info("signal: SIGUSR2: all logs are opened anew");
+        }
+        Heed::Reap => reap(core),
+    }
 }
 
 fn reap(core: &mut Core) {
