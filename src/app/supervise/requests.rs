@@ -45,6 +45,8 @@ pub(super) enum Answer {
 pub(super) struct Followed {
     pub channel: Option<Channel>,
     pub path: PathBuf,
+    /// What is read; none: it was not there yet.
+    pub file: Option<File>,
     pub offset: u64,
 }
 
@@ -444,8 +446,9 @@ impl Core {
             }
             let end = |channel: Channel, stream: u8| {
                 let path = self.log_path(&proc.spec, stream)?;
-                let offset = std::fs::metadata(&path).map_or(0, |meta| meta.len());
-                Some(Followed { channel: Some(channel), path, offset })
+                let file = File::open(&path).ok();
+                let offset = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
+                Some(Followed { channel: Some(channel), path, file, offset })
             };
             let logs: Vec<Followed> =
                 [(Channel::Stdout, 1), (Channel::Stderr, 2)].into_iter().filter_map(|(c, s)| end(c, s)).collect();
@@ -597,7 +600,7 @@ fn tail_of(
     };
     let mut bytes = vec![];
     file.seek(SeekFrom::Start(from)).map_err(failed)?;
-    file.take(len).read_to_end(&mut bytes).map_err(failed)?;
+    (&file).take(len).read_to_end(&mut bytes).map_err(failed)?;
     let mut start = from;
     if let (None, Last::Lines(lines)) = (offset, last) {
         let at = last_lines(&bytes, lines);
@@ -610,7 +613,9 @@ fn tail_of(
     content.insert("truncated".into(), (start > 0).into());
     let response = Response::done(Value::Object(content));
     Ok(match follow {
-        true => Answer::Follow(response, vec![Followed { channel, path: path.to_owned(), offset: end }]),
+        true => {
+            Answer::Follow(response, vec![Followed { channel, path: path.to_owned(), file: Some(file), offset: end }])
+        }
         false => Answer::One(response),
     })
 }

@@ -5,6 +5,7 @@ use std::{
     cell::RefCell,
     fs::File,
     io::{self, Read, Seek},
+    os::unix::fs::MetadataExt,
     rc::Rc,
     time::Duration,
 };
@@ -273,10 +274,26 @@ fn how_ended(event: &Value) -> String {
 
 /// What was added to a log since it was last looked at, and from where on; none: nothing.
 fn read_more(log: &mut Followed) -> Option<(Vec<u8>, u64)> {
-    let mut file = File::open(&log.path).ok()?;
+    // What is in the file that is being read comes first, wherever that was moved to; then the one in its place.
+    if let Some(more) = read_on(log) {
+        return Some(more);
+    }
+    let there = std::fs::metadata(&log.path).ok()?;
+    let here = log.file.as_ref().and_then(|file| file.metadata().ok());
+    if here.is_some_and(|here| (here.dev(), here.ino()) == (there.dev(), there.ino())) {
+        return None;
+    }
+    if log.file.replace(File::open(&log.path).ok()?).is_some() {
+        log.offset = 0;
+    }
+    read_on(log)
+}
+
+fn read_on(log: &mut Followed) -> Option<(Vec<u8>, u64)> {
+    let file = log.file.as_mut()?;
     let size = file.metadata().ok()?.len();
     if size < log.offset {
-        // It was cleared, or turned over.
+        // It was cleared.
         log.offset = 0;
     }
     if size == log.offset {
