@@ -1,0 +1,549 @@
+//! The supervisor as a process among others: signals, logs, heartbeats, hooks, its death and what follows it.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
+
+mod support;
+
+use std::{fs, os::unix::fs::MetadataExt, path::Path, time::Duration};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::{Value, json};
+use support::{
+    World,
+    daemon::{Daemon, named},
+    eventually, timed, until,
+};
+use taskwatcher::io::process;
+
+/// A program that is a shell script.
+fn script(name: &str, text: &str, more: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("[programs.{name}]\ncommand = \"bash\"\nargs = [\"-c\", \"{text}\"]\nstopasgroup = true\n{more}\n")
+}
+
+fn descriptors(pid: i32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+fn send(pid: i32, signal: Signal) {
+    kill(Pid::from_raw(pid), signal).unwrap();
+}
+
+fn lives(pid: i32) -> bool {
+    process::stat(pid).is_some_and(|stat| !stat.ended)
+}
+
+fn carrier_of(pid: i32) -> i32 {
+    process::stat(pid).unwrap().ppid
+}
+
+fn daemon_pid(daemon: &Daemon<'_>) -> i32 {
+    daemon.started.as_ref().unwrap().pid()
+}
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// A line of the log as LOG-1 wants it.
+fn is_log_line(line: &str) -> bool {
+    let pattern = b"dddd-dd-dd dd:dd:dd,ddd ";
+    let stamp = line.as_bytes().iter().zip(pattern).all(|(byte, wanted)| match wanted {
+        b'd' => byte.is_ascii_digit(),
+        other => byte == other,
+    });
+    let rest = line.get(pattern.len()..).unwrap_or_default();
+    stamp && ["DEBG ", "INFO ", "WARN ", "ERRO ", "CRIT ", "TRAC "].iter().any(|word| rest.starts_with(word))
+}
+
+#[test]
+fn states_are_dumped_and_logs_are_opened_anew_however_often() {
+    let world = World::new();
+    world.configure(
+        &(script("web", "for i in {1..9999}; do echo tick $i; sleep 0.02; done", "")
+            + "[programs.later]\ncommand = \"sleep\"\nautostart = false\n"),
+    );
+    let daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let (own, web) = (daemon_pid(&daemon), world.pid("web"));
+    daemon.signal(Signal::SIGUSR1);
+    until("all states in the log", || world.log().contains("INFO state: later STOPPED Not started"));
+    assert!(world.log().contains(&format!("INFO state: web RUNNING pid {web}, uptime ")), "{}", world.log());
+    let mut follower = world.connect_to_daemon();
+    let first =
+        follower.ask(&json!({ "command": "tail", "target": "process", "name": "web", "args": { "follow": true } }));
+    let opened = || world.log().matches("all logs are opened anew").count();
+    daemon.signal(Signal::SIGUSR2);
+    until("the first time", || opened() > 0);
+    let carrier = carrier_of(web);
+    let before = (descriptors(own), descriptors(carrier));
+    for sent in 1..1000 {
+        let seen = opened();
+        daemon.signal(Signal::SIGUSR2);
+        // Some of them one by one; of those that come in one heap, one is enough.
+        if sent % 100 == 0 {
+            until("one more", || opened() > seen);
+        }
+    }
+    for name in ["act.log", "web.stdout"] {
+        fs::rename(world.path(name), world.path(format!("{name}.old"))).unwrap();
+    }
+    daemon.signal(Signal::SIGUSR2);
+    until("both logs anew", || {
+        [("act.log", "INFO signal: SIGUSR2"), ("web.stdout", "tick")]
+            .iter()
+            .all(|(name, text)| fs::read_to_string(world.path(name)).is_ok_and(|log| log.contains(text)))
+    });
+    until("no more descriptors than before", || (descriptors(own), descriptors(carrier)) == before);
+    assert_eq!(world.pid("web"), web);
+    let size = fs::metadata(world.path("web.stdout")).unwrap().len();
+    until("the new log to grow", || fs::metadata(world.path("web.stdout")).unwrap().len() > size + 50);
+    // Who follows the log goes on with the new one.
+    let mut text = first["content"]["data"].as_str().unwrap().to_owned();
+    until("the follower to be in the new log", || {
+        let piece = follower.line();
+        text += piece["data"].as_str().unwrap();
+        piece["offset"] == 0
+    });
+    // What was in the old one was not passed over.
+    let both = world.read("web.stdout.old") + &world.read("web.stdout");
+    assert!(text.len() > both.len() / 2 && both.starts_with(&text), "{text:?} {both:?}");
+    daemon.end();
+}
+
+#[test]
+fn a_stop_that_takes_long_is_told_and_more_signals_shorten_it() {
+    let world = World::new();
+    let deaf = "trap '' TERM; echo ready; while :; do sleep 0.1; done";
+    world.configure(&script("deaf", deaf, "stopwaitsecs = 300"));
+    let daemon = world.daemon();
+    until("the trap to be set", || fs::read_to_string(world.path("deaf.stdout")).is_ok_and(|text| text == "ready\n"));
+    let pid = world.pid("deaf");
+    daemon.signal(Signal::SIGTERM);
+    until("that to be told", || world.log().contains("waiting: still waiting for deaf"));
+    assert_eq!(world.state("deaf"), "STOPPING");
+    let status = world.ask(json!({ "command": "status" }));
+    assert_eq!(status["content"]["daemon"]["state"], "SHUTDOWN");
+    for command in ["start", "restart", "reload", "add", "remove", "update"] {
+        let answer = world.ask(json!({ "command": command, "target": "program", "name": "deaf" }));
+        assert_eq!((&answer["status"], &answer["error"]["code"]), (&json!(503), &json!("SHUTTING_DOWN")), "{command}");
+    }
+    assert_eq!(world.ctl(&["shutdown", "--no-wait"]).code, 0, "it is happening already");
+    daemon.signal(Signal::SIGHUP);
+    until("that to be ignored", || world.log().contains("SIGHUP, which means nothing while we end"));
+    let (ran, took) = timed(|| daemon.end());
+    assert!(ran.code == 0 && took < Duration::from_secs(10) && !lives(pid), "{ran:?}");
+    assert_eq!(world.last().text("termsignal"), "SIGKILL");
+    let lines = world.log().matches("still waiting for deaf").count();
+    assert!(lines >= 1, "{}", world.log());
+}
+
+#[test]
+fn the_third_signal_ends_it_at_once_and_leaves_the_rest_to_the_next_one() {
+    let world = World::new();
+    world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n");
+    let daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let (pid, task) = (world.pid("web"), world.task().int("id"));
+    let carrier = carrier_of(pid);
+    // Nobody passes signals on.
+    send(carrier, Signal::SIGSTOP);
+    daemon.signal(Signal::SIGTERM);
+    world.comes_to("web", "STOPPING");
+    daemon.signal(Signal::SIGINT);
+    until("the second one", || world.log().contains("WARN killing: web"));
+    daemon.signal(Signal::SIGQUIT);
+    let mut daemon = daemon;
+    assert_eq!(daemon.started.take().unwrap().wait().code, 0);
+    assert!(lives(pid), "it left");
+    assert_eq!(world.task().int("id"), task);
+    send(carrier, Signal::SIGCONT);
+    // What it was told meanwhile it does now, and records it.
+    until("its end", || !lives(pid) && world.tasks().is_empty());
+    assert_eq!(world.history().len(), 1);
+    let daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    daemon.end();
+    world.is_sound();
+}
+
+#[test]
+fn an_end_that_is_asked_for_beats_a_reload() {
+    let world = World::new();
+    world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n");
+    for _ in 0..5 {
+        let daemon = world.daemon();
+        world.comes_to("web", "RUNNING");
+        // Both come before it can look at either.
+        daemon.signal(Signal::SIGSTOP);
+        until("it to be paused", || process::stat(daemon_pid(&daemon)).is_some_and(|stat| stat.stopped));
+        daemon.signal(Signal::SIGHUP);
+        daemon.signal(Signal::SIGTERM);
+        daemon.signal(Signal::SIGCONT);
+        let mut daemon = daemon;
+        assert_eq!(daemon.started.take().unwrap().wait().code, 0);
+        assert!(!world.log().contains("reading the configuration again"), "{}", world.log());
+        fs::remove_file(world.path("act.log")).unwrap();
+    }
+}
+
+#[test]
+fn a_program_that_falls_silent_is_started_again() {
+    let world = World::new();
+    let beats = "for i in 1 2 3; do echo \"[progress]$i\" >> \"$TASKWATCHER_FEEDBACK\"; sleep 0.3; done; sleep 300";
+    let folder = world.path("").display().to_string();
+    let more = format!("timeout = 1.5\nfeedback = \"{folder}\"\nexitcodes = [0, 143]\nstartsecs = 0.5");
+    world.configure(&(script("web", beats, &more) + &script("calm", "sleep 300", "timeout = 300")));
+    let daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let pid = world.pid("web");
+    world.runs_again("web", pid);
+    assert!(!lives(pid), "nothing of the silent one is left");
+    assert!(world.log().contains("WARN exited: web"), "{}", world.log());
+    let row = eventually("its row", || world.history().into_iter().find(|row| row.text("taskname") == "web"));
+    assert_ne!(row.text("outcome"), "OK", "{row:?}");
+    assert!(row.text("termerror").contains("heartbeat"), "{row:?}");
+    assert!(world.log().contains("; not expected"));
+    assert_eq!(world.state("calm"), "RUNNING");
+    daemon.end();
+}
+
+#[test]
+fn hooks_run_as_tasks_for_the_states_they_are_for() {
+    let world = World::new();
+    let hook = |file: &str| {
+        format!(
+            "on_event = [\"sh\", \"-c\", \"echo $TASKMASTER_GROUP_NAME $TASKMASTER_PROCESS_NAME $TASKMASTER_STATE >> $W/{file}\"]\n"
+        )
+    };
+    let server = hook("all") + "on_states = [\"FATAL\", \"EXITED\"]\n";
+    let programs = [
+        "[programs.bad]\ncommand = \"/bin/false\"\nstartretries = 0\ngroup = \"g\"\n".to_owned(),
+        script("job", "sleep 0.3", "startsecs = 0"),
+        format!("[programs.own]\ncommand = \"sleep\"\nargs = [\"300\"]\n{}on_states = [\"RUNNING\"]\n", hook("own")),
+        // Its hook hangs, which delays nothing.
+        "[programs.slow]\ncommand = \"/bin/false\"\nstartretries = 0\non_event = [\"sleep\", \"301\"]\n".to_owned(),
+    ];
+    world.configure_with(&server, &programs.concat());
+    let daemon = world.daemon();
+    until("the hooks of all", || {
+        let text = fs::read_to_string(world.path("all")).unwrap_or_default();
+        text.contains("g bad FATAL\n") && text.contains("job job EXITED\n") && text.lines().count() == 2
+    });
+    until("its own hook", || fs::read_to_string(world.path("own")).is_ok_and(|text| text == "own own RUNNING\n"));
+    until("them in history", || {
+        let names: Vec<String> = world.history().iter().map(|row| row.text("taskname").to_owned()).collect();
+        ["g:bad.hook", "job.hook", "own.hook"].iter().all(|name| names.iter().any(|other| other == name))
+    });
+    assert_eq!(world.state("slow"), "FATAL");
+    let (ran, took) = timed(|| daemon.end());
+    assert!(ran.code == 0 && took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn its_death_is_noticed_by_nothing_that_it_runs() {
+    let world = World::new();
+    world.configure(
+        &(script("web", "while :; do echo tick; sleep 0.02; done", "")
+            + "[programs.quiet]\ncommand = \"sleep\"\nargs = [\"301\"]\n"),
+    );
+    let daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    world.comes_to("quiet", "RUNNING");
+    let states = world.states();
+    let of = |name: &str| (world.pid(name), states[name]["task_id"].as_i64().unwrap());
+    let ((pid, task), (quiet, quiet_task)) = (of("web"), of("quiet"));
+    daemon.crash();
+    let size = || fs::metadata(world.path("web.stdout")).unwrap().len();
+    let before = size();
+    until("its log to grow without a supervisor", || size() > before + 100);
+    assert_eq!(world.json(&["list"])[0]["status"], "RUNNING");
+    // Its launch dies as well, and with that who reads what it prints; one that prints nothing is known all the same,
+    // and not started twice.
+    send(carrier_of(quiet), Signal::SIGKILL);
+    let daemon = world.daemon();
+    let states = world.states();
+    assert_eq!((&states["web"]["pid"], &states["web"]["task_id"]), (&json!(pid), &json!(task)));
+    assert_eq!((&states["quiet"]["pid"], &states["quiet"]["state"]), (&json!(quiet), &json!("RUNNING")));
+    let sleeps = world
+        .processes()
+        .into_iter()
+        .filter(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"sleep\x00301\x00"));
+    assert_eq!(sleeps.collect::<Vec<_>>(), [quiet]);
+    assert_eq!(daemon.end().code, 0);
+    until("both to be recorded", || {
+        world.control(["update"]).run().ok();
+        world.tasks().is_empty()
+    });
+    let row = world.history().into_iter().find(|row| row.int("taskid") == quiet_task).unwrap();
+    assert_eq!(row.text("outcome"), "unknown", "{row:?}");
+    // Both die while nobody looks: one row, and nothing is made up in it.
+    let daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let (pid, task) = (world.pid("web"), world.states()["web"]["task_id"].as_i64().unwrap());
+    daemon.crash();
+    send(carrier_of(pid), Signal::SIGKILL);
+    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    until("its end", || !lives(pid));
+    let daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let row = eventually("its row", || world.history().into_iter().find(|row| row.int("taskid") == task));
+    assert_eq!(row.text("outcome"), "unknown", "{row:?}");
+    assert!(row.is_null("exitcode"), "no exit code is made up: {row:?}");
+    assert!(row.text("termerror").contains("lost"), "{row:?}");
+    assert_eq!(world.history().iter().filter(|row| row.int("taskid") == task).count(), 1);
+    daemon.end();
+    world.is_sound();
+}
+
+#[test]
+fn one_that_leaves_its_programs_running_is_followed_by_one_that_takes_them_over() {
+    let world = World::new();
+    let config = "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n\
+                  [programs.bad]\ncommand = \"/bin/false\"\nstartretries = \"unlimited\"\n";
+    world.configure(config);
+    let mut daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    world.comes_to("bad", "BACKOFF");
+    let (pid, task) = (world.pid("web"), world.states()["web"]["task_id"].clone());
+    assert_eq!(world.ctl(&["shutdown", "--leave-running"]).code, 0);
+    assert_eq!(daemon.started.take().unwrap().wait().code, 0);
+    assert!(lives(pid) && !world.path("s.sock").exists() && !world.path("s.pid").exists());
+    let daemon = world.daemon();
+    let web = world.states()["web"].clone();
+    assert_eq!((&web["pid"], &web["task_id"], &web["adopted"]), (&json!(pid), &task, &json!(true)));
+    until("bad to be tried anew", || ["STARTING", "BACKOFF"].contains(&world.state("bad").as_str()));
+    daemon.end();
+    assert!(!lives(pid));
+}
+
+#[test]
+fn its_log_is_whole_lines_however_it_is_treated() {
+    let world = World::new();
+    let odd = "[programs.odd]\ncommand = \"sleep\"\ndirectory = \"/no/\\n2026-01-01 00:00:00,000 CRIT forged\"\n\
+               startretries = 0\nautostart = false\n";
+    world.configure_with(
+        "logfile_maxbytes = 2000\nlogfile_backups = 2\n",
+        &(odd.to_owned() + "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\n"),
+    );
+    let daemon = world.daemon();
+    let whole = |name: &str| {
+        let text = world.read(name);
+        assert!(text.ends_with('\n'), "{name}: {text:?}");
+        text.lines().for_each(|line| assert!(is_log_line(line), "{name}: {line:?}"));
+        text.len()
+    };
+    assert!(whole("act.log") > 0);
+    world.ask(named("start", "odd"));
+    until("what could be forged", || world.log().contains("cannot change directory to /no/\\n2026"));
+    whole("act.log");
+    for _ in 0..3 {
+        let turned = || fs::metadata(world.path("act.log.1")).map(|meta| meta.ino()).ok();
+        let before = turned();
+        until("it to turn over", || {
+            assert_eq!(world.ask(named("restart", "web"))["status"], 200);
+            turned() != before
+        });
+        assert!(whole("act.log.1") <= 2000 && whole("act.log") <= 2000);
+    }
+    assert!(world.path("act.log.2").exists() && !world.path("act.log.3").exists());
+    // Deleted, it is made again; a folder that takes no file is no reason to stop.
+    fs::remove_file(world.path("act.log")).unwrap();
+    world.ask(named("restart", "web"));
+    assert!(whole("act.log") > 0);
+    daemon.end();
+    whole("act.log");
+}
+
+#[test]
+fn a_disk_that_is_full_stops_neither_it_nor_its_programs() {
+    let world = World::new();
+    world.configure(&script(
+        "web",
+        "for i in $(seq 2000); do echo $i; done; touch $W/through; sleep 300",
+        "stdout = \"/dev/full\"\nstdout_maxbytes = 0",
+    ));
+    let text = world.read("t.toml").replace("logfile = \"act.log\"", "logfile = \"/dev/full\"\nlogfile_maxbytes = 0");
+    fs::write(world.path("t.toml"), text).unwrap();
+    let daemon = world.daemon_begun();
+    until("the program to get through", || world.path("through").exists());
+    world.comes_to("web", "RUNNING");
+    assert_eq!(world.ask(named("restart", "web"))["status"], 200);
+    let said = daemon.started.as_ref().unwrap().stdout();
+    assert!(said.contains("cannot write log /dev/full: No space left on device"), "{said}");
+    assert_eq!(daemon.end().code, 0);
+}
+
+#[test]
+fn the_end_of_a_program_is_that_of_its_process_and_not_of_its_output() {
+    let world = World::new();
+    world.configure(
+        &[
+            script("left", "sleep 20 & exit 3", "startsecs = 0\nautorestart = \"false\"\nstopasgroup = false"),
+            script("mute", "exec >&- 2>&-; sleep 300", ""),
+        ]
+        .map(|text| text.replace("stopasgroup = true\nstartsecs", "startsecs"))
+        .concat(),
+    );
+    let daemon = world.daemon();
+    let ((), took) = timed(|| world.comes_to("left", "EXITED"));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(world.states()["left"]["exit_code"], 3);
+    assert!(world.states()["left"]["leftover"].as_i64().unwrap() > 0);
+    world.comes_to("mute", "RUNNING");
+    let carrier = carrier_of(world.pid("mute"));
+    let switches = |pid: i32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        support::field(&status, "voluntary_ctxt_switches").parse::<u64>().unwrap()
+    };
+    let (before, began) = (switches(carrier), taskwatcher::io::sys::now().mono);
+    until("a second", || taskwatcher::io::sys::now().mono - began > Duration::from_secs(1));
+    assert!(switches(carrier) - before < 20, "it waits, and does not look again and again");
+    daemon.end();
+}
+
+#[test]
+fn many_deaths_at_once_are_all_seen() {
+    let world = World::new();
+    world.configure(
+        "[programs.many]\ncommand = \"sleep\"\nargs = [\"300\"]\nnumprocs = 110\nstartsecs = 0\nautorestart = \"false\"\nstdout = \"none\"\nstderr = \"none\"\n",
+    );
+    let daemon = world.daemon();
+    let in_state = |state: &str| world.states().values().filter(|process| process["state"] == state).count();
+    until("all to run", || in_state("RUNNING") == 110);
+    let pids: Vec<i32> =
+        world.states().values().map(|process| i32::try_from(process["pid"].as_i64().unwrap()).unwrap()).collect();
+    daemon.signal(Signal::SIGSTOP);
+    pids.iter().for_each(|pid| send(*pid, Signal::SIGKILL));
+    until("all to be gone", || pids.iter().all(|pid| !lives(*pid)));
+    daemon.signal(Signal::SIGCONT);
+    until("all to be seen", || in_state("EXITED") == 110);
+    let own = daemon_pid(&daemon);
+    until("no zombie to be left", || {
+        process::descendants(own, &[]).iter().all(|stat| !stat.ended) && process::descendants(own, &[]).is_empty()
+    });
+    assert_eq!(daemon.end().code, 0);
+    assert_eq!(world.history().len(), 110);
+}
+
+#[test]
+fn a_program_is_its_users_and_only_that() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    let id = "id -u; id -g; id -G; echo $HOME; exec sleep 300";
+    world.configure(
+        &(script("theirs", id, "user = \"nobody\"\numask = 0o27\nredirect_stderr = true")
+            + "[programs.none]\ncommand = \"sleep\"\nuser = \"nobody\"\ndirectory = \"/root\"\nstartretries = 0\n"),
+    );
+    let daemon = world.daemon();
+    world.comes_to("theirs", "RUNNING");
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    let home = world.path("").display().to_string();
+    let home = home.trim_end_matches('/');
+    let text = eventually("what it says", || {
+        let text = fs::read_to_string(world.path("theirs.stdout")).ok()?;
+        (text.lines().count() == 4).then_some(text)
+    });
+    let lines: Vec<&str> = text.lines().collect();
+    let gid = nobody.gid.to_string();
+    assert_eq!(lines, [nobody.uid.to_string().as_str(), &gid, &gid, home], "no group of root is left");
+    let owner = fs::metadata(world.path("theirs.stdout")).unwrap();
+    assert_eq!((owner.uid(), owner.gid()), (nobody.uid.as_raw(), nobody.gid.as_raw()), "its log is its own");
+    let umask = fs::read_to_string(format!("/proc/{}/status", world.pid("theirs"))).unwrap();
+    assert_eq!(support::field(&umask, "Umask"), "0027");
+    assert!(!world.path("theirs.stderr").exists());
+    if Path::new("/root").metadata().is_ok_and(|meta| meta.mode() & 0o005 == 0) {
+        world.comes_to("none", "FATAL");
+        let why = world.states()["none"]["description"].clone();
+        assert!(why.as_str().unwrap().starts_with("cannot change directory to /root: Permission denied"), "{why}");
+    }
+    daemon.end();
+}
+
+#[test]
+fn one_that_is_not_root_cannot_start_for_others() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    world.configure("[programs.theirs]\ncommand = \"sleep\"\nargs = [\"300\"]\nuser = \"daemon\"\nstartretries = 0\n[programs.own]\ncommand = \"sleep\"\nargs = [\"300\"]\nuser = \"nobody\"\n");
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    let whole = |path: &Path| {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    };
+    whole(&world.path(""));
+    whole(&world.work());
+    let program = world.command(env!("CARGO_BIN_EXE_supervise")).arg("-n").arg("-c").arg(world.path("t.toml"));
+    let started = program.user(nobody.uid.as_raw()).spawn();
+    world.comes_to("theirs", "FATAL");
+    world.comes_to("own", "RUNNING");
+    let why = world.states()["theirs"]["description"].clone();
+    assert!(why.as_str().unwrap().starts_with("cannot switch to user daemon: "), "{why}");
+    assert!(started.stderr().contains("daemon"), "it is warned at once: {}", started.stderr());
+    started.signal(Signal::SIGTERM);
+    assert_eq!(started.wait().code, 0);
+}
+
+#[test]
+fn what_is_left_to_it_is_reaped() {
+    // It is the first process of a world of its own, to which what loses its parent comes.
+    let world = World::new();
+    let orphan = "(setsid sh -c 'sleep 1' &) ; exit 0";
+    world.configure(&script("job", orphan, "startsecs = 0\nautorestart = \"false\""));
+    let unshare = |args: &[&str]| {
+        let mut program = world.command("unshare");
+        program.command.args(["--pid", "--fork", "--mount-proc"]).args(args);
+        program
+    };
+    if !is_root() || unshare(&["true"]).run().code != 0 {
+        return;
+    }
+    let config = world.path("t.toml").display().to_string();
+    let started = unshare(&[env!("CARGO_BIN_EXE_supervise"), "-n", "-c", &config]).spawn();
+    until("an orphan to be reaped", || world.log().contains("INFO reaped: process "));
+    world.comes_to("job", "EXITED");
+    assert_eq!(world.ctl(&["shutdown"]).code, 0);
+    assert_eq!(started.wait().code, 0);
+}
+
+#[test]
+fn a_program_has_no_descriptor_of_its_supervisor() {
+    let world = World::new();
+    world.configure(
+        "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n[inet_http_server]\nport = \"127.0.0.1:0\"\n",
+    );
+    // A port that is free now.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let text = world.read("t.toml").replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
+    fs::write(world.path("t.toml"), text).unwrap();
+    let daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let fds: Vec<String> = fs::read_dir(format!("/proc/{}/fd", world.pid("web")))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(fds.len(), 3, "{fds:?}");
+    let version: Value = {
+        use std::io::{BufRead, BufReader, Write};
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.write_all(b"{\"command\":\"version\"}\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    };
+    assert_eq!(version["content"]["identifier"], "supervise");
+    // Nothing happens, so it sleeps: with a port and a program it looks at its socket, and no more.
+    let switches = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", daemon_pid(&daemon))).unwrap();
+        support::field(&status, "voluntary_ctxt_switches").parse::<u64>().unwrap()
+    };
+    let (before, began) = (switches(), taskwatcher::io::sys::now().mono);
+    until("some seconds", || taskwatcher::io::sys::now().mono - began > Duration::from_secs(3));
+    assert!(switches() - before <= 6, "{} times awake in 3 s", switches() - before);
+    daemon.end();
+}
