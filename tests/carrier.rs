@@ -12,12 +12,13 @@ use std::{
     },
     path::PathBuf,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use nix::unistd::geteuid;
 use support::{World, desk::CRASH_AT, eventually, field, until};
 use taskwatcher::{
-    io::{notify, process, rundir::RunDir},
+    io::{notify, process, rundir::RunDir, sys},
     model::{
         carrier::{Input, Order, Phase, ProgramLog, Run, Stream, Word, input_word},
         task::{Exit, Process, Signal, argv_json},
@@ -337,6 +338,41 @@ fn a_stop_goes_as_far_as_it_is_told_to() {
     carried.gone();
     assert_eq!(world.last().text("outcome"), "ERROR: killed by SIGUSR1");
     world.is_sound();
+}
+
+#[test]
+fn to_wait_for_a_group_costs_nothing() {
+    let world = World::new();
+    // The member holds the output open, for which the end of a run waits for a moment only.
+    let script = "sh -c 'trap \"\" TERM; echo $$ >$W/member; while :; do sleep 100; done' & trap 'exit 0' TERM; while :; do sleep 0.05; done";
+    let mut carried = world.carry(world.order(&["bash", "-c", script]));
+    carried.running();
+    world.line("member");
+    carried.send(Signal::TERM, true, Some("stopped by operator"));
+    assert!(carried.ended().1 >= 1);
+    let pid = carried.child.as_ref().unwrap().id();
+    let ticks = || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let fields: Vec<u64> =
+            stat.rsplit_once(')').unwrap().1.split(' ').filter_map(|field| field.parse().ok()).collect();
+        fields[10] + fields[11]
+    };
+    // Until that moment is over, and a second more; there is nothing to wait for in it.
+    sys::pause(Duration::from_millis(1100));
+    let before = ticks();
+    sys::pause(Duration::from_millis(1000));
+    let spent = ticks() - before;
+    assert!(spent < 10, "{spent} of 100 ticks");
+    carried.send(Signal::KILL, true, Some("stopped by operator"));
+    carried.gone();
+    // Who kills it while it is asked to end helps it to its end, which was no good one.
+    let mut carried = world.carry(world.order(&["bash", "-c", "trap '' TERM; echo x; while :; do sleep 0.1; done"]));
+    carried.running();
+    until("it to be deaf", || world.read("out").ends_with("x\n"));
+    carried.send(Signal::TERM, false, Some("stopped by operator"));
+    carried.send(Signal::KILL, false, None);
+    carried.gone();
+    assert_eq!(world.last().text("outcome"), "ERROR: killed: it did not end by SIGTERM (stopped by operator)");
 }
 
 #[test]

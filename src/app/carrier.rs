@@ -257,7 +257,8 @@ impl Carrier {
             let wakes = [
                 watch.deadline(),
                 self.store.as_ref().map(|_| self.close_at),
-                self.output.as_ref().and_then(Output::deadline),
+                // Once that is over nothing more of it is waited for, whatever else is.
+                self.output.as_ref().filter(|output| !output.is_complete(now)).and_then(Output::deadline),
                 self.claimed.is_none().then_some(self.claim_at),
                 self.exit.map(|_| now.mono + LOOK_AT_GROUP),
             ];

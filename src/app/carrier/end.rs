@@ -72,7 +72,7 @@ impl Carrier {
     fn outcome(&self, ended: &Ended, warnings: u64) -> (Outcome, Option<String>) {
         let (Cause::Itself, Some(why)) = (&ended.cause, &self.why) else { return (ended.outcome(warnings), None) };
         let outcome = match (self.sent, ended.exit) {
-            (Some((first, Signal::KILL)), Exit::Signal { signal: Signal::KILL, .. }) if first != Signal::KILL => {
+            (Some((first, _)), Exit::Signal { signal: Signal::KILL, .. }) if first != Signal::KILL => {
                 Outcome::Error(format!("killed: it did not end by {first} ({why})"))
             }
             _ if warnings > 0 => Outcome::Warnings(warnings),
