@@ -418,11 +418,11 @@ impl Machine {
                 }
             }
             Phase::Young { .. } | Phase::Running | Phase::Stopping(Stop { stage: Stage::Asked, .. }) => {
-                out.push(Action::Signal { signal, group });
+                out.push(Action::Pass { signal, group });
             }
             // Its pid may be another's by now (STOP-4).
             Phase::Stopping(Stop { stage: Stage::LeaderGone, .. }) if !group => return Err(Refusal::NotRunning),
-            Phase::Stopping(Stop { stage: Stage::LeaderGone, .. }) => out.push(Action::Signal { signal, group }),
+            Phase::Stopping(Stop { stage: Stage::LeaderGone, .. }) => out.push(Action::Pass { signal, group }),
         }
         Ok(())
     }
@@ -925,6 +925,6 @@ impl Machine {
     }
 
     fn send_waiting(&mut self, out: &mut Vec<Action>) {
-        out.extend(self.waiting.drain(..).map(|(signal, group)| Action::Signal { signal, group }));
+        out.extend(self.waiting.drain(..).map(|(signal, group)| Action::Pass { signal, group }));
     }
 }

@@ -191,8 +191,10 @@ impl Core {
     fn act(&mut self, name: &str, action: Action, events: &mut VecDeque<Event>) {
         match action {
             Action::Spawn => self.queue.push_back(name.to_owned()),
-            Action::Signal { signal, group } => events.extend(self.signal(name, signal, group)),
-            Action::Kill { group } => events.extend(self.signal(name, Signal::KILL, group)),
+            Action::Signal { signal, group } => events.extend(self.signal(name, signal, group, true)),
+            Action::Kill { group } => events.extend(self.signal(name, Signal::KILL, group, true)),
+            // Said to be part of a stop, it would let the carrier wait for a group that nobody ends.
+            Action::Pass { signal, group } => events.extend(self.signal(name, signal, group, false)),
             Action::CheckAlive => events.extend(self.look(name)),
             Action::CleanGroup => self.clean(name, events),
             Action::Say(change) => self.say(name, &change),
@@ -207,9 +209,9 @@ impl Core {
     }
 
     /// Sends a signal to the run of a process, by its carrier if there is one. Gives what went wrong.
-    fn signal(&mut self, name: &str, signal: Signal, group: bool) -> Option<Event> {
+    fn signal(&mut self, name: &str, signal: Signal, group: bool, is_stop: bool) -> Option<Event> {
         let proc = self.procs.get(name)?;
-        let why = proc.machine.stopping_why().map(|why| why.as_cause().to_owned());
+        let why = proc.machine.stopping_why().filter(|_| is_stop).map(|why| why.as_cause().to_owned());
         let gone = Some(Event::KillFailed(KillError::Gone));
         let Some(run) = &proc.run else { return gone };
         let word = Word::Signal { signal, group, why };

@@ -135,10 +135,10 @@ impl World {
                     Err(cause) => self.plan(Duration::ZERO, Event::SpawnFailed { cause: cause.into() }),
                 }
             }
-            Action::Signal { .. } | Action::Kill { .. } if self.command.denied => {
+            Action::Signal { .. } | Action::Pass { .. } | Action::Kill { .. } if self.command.denied => {
                 self.plan(Duration::ZERO, Event::KillFailed(KillError::Denied("Operation not permitted".into())));
             }
-            Action::Signal { signal, .. } => match self.command.polite {
+            Action::Signal { signal, .. } | Action::Pass { signal, .. } => match self.command.polite {
                 Some(after) if signal == Signal::TERM && !self.stopped => self.plan(after, ended(killed(signal))),
                 // It handles the stop signal once it goes on.
                 Some(after) if signal == Signal::CONT && self.stopped => {
@@ -350,7 +350,7 @@ fn step(seen: &Seen, event: &Event, now: Duration) -> Seen {
                 assert_eq!(state, ProcState::Starting, "{shown}");
                 (next.alive, is_spawned) = (true, true);
             }
-            Action::Signal { group, .. } | Action::Kill { group } => {
+            Action::Signal { group, .. } | Action::Pass { group, .. } | Action::Kill { group } => {
                 let leader_lives = next.alive && next.group;
                 assert!(leader_lives || *group && !is_spawned, "STOP-4, SM-10: {shown}");
             }
@@ -858,7 +858,7 @@ fn sm10_signals_before_the_exec_is_known_are_sent_after_it() {
     world.tell(hup.clone()).unwrap();
     world.tell(hup).unwrap();
     world.pass(10.0);
-    assert_eq!(world.did(&Action::Signal { signal: Signal::HUP, group: true }), [3.0]);
+    assert_eq!(world.did(&Action::Pass { signal: Signal::HUP, group: true }), [3.0]);
 }
 
 #[test]
@@ -869,7 +869,7 @@ fn sm10_signals_for_a_run_that_was_not_executed_are_not_for_the_next_one() {
     world.command = daemon();
     world.pass(10.0);
     assert_eq!(world.state(), ProcState::Running);
-    assert_eq!(world.did(&Action::Signal { signal: Signal::HUP, group: false }), [0.0; 0]);
+    assert_eq!(world.did(&Action::Pass { signal: Signal::HUP, group: false }), [0.0; 0]);
 }
 
 #[test]
@@ -1075,6 +1075,24 @@ fn stop5_a_process_that_is_just_gone_is_no_error() {
     assert_eq!(world.state(), ProcState::Stopping);
     world.pass(1.0);
     assert_eq!(world.state(), ProcState::Stopped);
+}
+
+#[test]
+fn stop6_a_signal_during_a_stop_is_no_part_of_it() {
+    let mut world = started(policy(), Command { polite: None, ..daemon() });
+    world.pass(5.0);
+    world.tell(operator()).unwrap();
+    world.tell(Event::SignalAsked { signal: Signal::HUP, group: true }).unwrap();
+    assert_eq!(world.did(&Action::Pass { signal: Signal::HUP, group: true }), [5.0]);
+    assert_eq!(world.state(), ProcState::Stopping);
+    // Neither is one that had to wait for the exec.
+    let mut world = World::new(policy(), Command { exec: Ok(secs(3.0)), ..daemon() });
+    world.tell(Event::StartAsked).unwrap();
+    world.tell(Event::SignalAsked { signal: Signal::HUP, group: true }).unwrap();
+    world.tell(operator()).unwrap();
+    world.pass(10.0);
+    assert_eq!(world.did(&Action::Pass { signal: Signal::HUP, group: true }), [3.0]);
+    assert_eq!(world.did(&Action::Signal { signal: Signal::TERM, group: false }), [3.0]);
 }
 
 #[test]

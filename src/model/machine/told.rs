@@ -191,8 +191,15 @@ impl Event {
 pub enum Action {
     /// Start a run; answer with `Spawned` or `SpawnFailed`.
     Spawn,
-    /// Send a signal; answer with `KillFailed` if that fails.
+    /// Send the signal of a stop; answer with `KillFailed` if that fails.
     Signal {
+        /// Which one.
+        signal: Signal,
+        /// To the whole group.
+        group: bool,
+    },
+    /// Send somebody's signal on: it is no part of a stop, whatever goes on; answer with `KillFailed` if that fails.
+    Pass {
         /// Which one.
         signal: Signal,
         /// To the whole group.
