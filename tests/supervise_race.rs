@@ -1,0 +1,195 @@
+//! The supervisor under clients that contradict each other, and under its own sudden death: every run of a program has
+//! exactly one end in history, and no program ever runs twice.
+//!
+//! Takes some 6 seconds; with `TASKWATCHER_LONG` set some 30, with more of everything.
+
+mod support;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use support::daemon::named;
+use support::{World, until};
+use taskwatcher::io::sys;
+
+/// Numbers without a pattern, the same ones for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        // Xorshift.
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+
+    fn of<'t>(&mut self, words: &[&'t str]) -> &'t str {
+        words[usize::try_from(self.roll(words.len() as u64)).unwrap_or(0)]
+    }
+}
+
+fn is_long() -> bool {
+    std::env::var_os("TASKWATCHER_LONG").is_some()
+}
+
+/// A program that notes each of its runs, and whether another run of it lives: it holds a lock as long as it lives.
+fn program(name: &str, then: &str, more: &str) -> String {
+    let script = "exec 9>$W/lock.$TASKMASTER_PROCESS_NAME; flock -n 9 || echo $TASKMASTER_PROCESS_NAME >>$W/twice; \
+                  echo $TASKWATCHER_HANDLE $TASKMASTER_PROCESS_NAME >>$W/runs;";
+    format!("[programs.{name}]\ncommand = \"bash\"\nargs = [\"-c\", \"{script} {then}\"]\n{more}\n")
+}
+
+/// Steady ones, short ones, failing ones, deaf ones, and one that leaves something in its group; `flip` changes some.
+fn programs(flip: bool) -> String {
+    let (seconds, extra) =
+        if flip { (301, program("extra", "exec sleep 300", "startsecs = 0")) } else { (300, String::new()) };
+    let deaf = "trap '' TERM; while :; do sleep 0.02 9>&-; done";
+    [
+        program("steady", "exec sleep 300", "startsecs = 0"),
+        program("young", "exec sleep 300", "startsecs = 0.3\npriority = 5"),
+        program("cold", &format!("exec sleep {seconds}"), "startsecs = 0\nnumprocs = 2"),
+        program("short", "exec sleep 0.05", "startsecs = 0\nautorestart = \"true\""),
+        program("bad", "exit 3", "startretries = 1"),
+        program("deaf", deaf, "startsecs = 0\nstopwaitsecs = 0.2"),
+        program("family", "sleep 300 9>&- & exec sleep 300", "startsecs = 0\nstopasgroup = true\nstopwaitsecs = 0.5"),
+        extra,
+    ]
+    .concat()
+}
+
+const SERVER: &str = "restart_throttle = 0.1";
+const NAMES: [&str; 9] = ["steady", "young", "cold:*", "cold:cold_01", "short", "bad", "deaf", "family", "extra"];
+
+/// One request without a thought for what others ask.
+fn anything(dice: &mut Dice) -> Value {
+    let mut request = match dice.roll(20) {
+        0 => json!({ "command": dice.of(&["stop", "restart", "start"]), "target": "all" }),
+        1 | 2 => json!({ "command": "reload" }),
+        3..6 => {
+            let signal = dice.of(&["KILL", "TERM", "STOP", "CONT"]);
+            let args = json!({ "signal": signal, "group": dice.roll(2) == 0 });
+            json!({ "command": "signal", "target": "process", "name": dice.of(&NAMES), "args": args })
+        }
+        6 => json!({ "command": "stop", "target": "process", "name": dice.of(&NAMES), "args": { "now": true } }),
+        7 => json!({ "command": "status" }),
+        _ => named(dice.of(&["restart", "restart", "stop", "start"]), dice.of(&NAMES)),
+    };
+    if dice.roll(2) == 0 {
+        request["wait"] = false.into();
+    }
+    request
+}
+
+/// The tasks of all runs that the log tells of; how often each.
+fn spawned(log: &str) -> BTreeMap<i64, usize> {
+    let mut tasks = BTreeMap::new();
+    for line in log.lines().filter(|line| line.contains(" spawned: ")) {
+        let task = line.rsplit_once(", task ").and_then(|(_, task)| task.parse().ok());
+        *tasks.entry(task.unwrap_or(0)).or_default() += 1;
+    }
+    tasks
+}
+
+/// After everything has ended: each run is one row of history, and nothing is left.
+#[track_caller]
+fn each_run_has_one_end(world: &World, log: &str, seed: u64) {
+    // What a program left in its group may live on; those who carried the runs do not.
+    let carries = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "launch\n");
+    until(&format!("all runs to be over; seed {seed}"), || !world.processes().iter().any(carries));
+    // An end that the database was too busy for waits beside it for the next reader.
+    world.control(["update"]).run().ok();
+    assert!(world.tasks().is_empty(), "seed {seed}: {:?}: {log}", world.tasks());
+    let mut rows: BTreeMap<String, usize> = BTreeMap::new();
+    let mut ids = BTreeSet::new();
+    for row in world.history() {
+        *rows.entry(row.text("handle").to_owned()).or_default() += 1;
+        ids.insert(row.int("id"));
+    }
+    assert!(rows.values().all(|count| *count == 1), "seed {seed}: one run, several rows: {rows:?}");
+    for (task, count) in spawned(log) {
+        assert!(count == 1 && ids.contains(&task), "seed {seed}: task {task} was spawned {count} times: {log}");
+    }
+    let runs = world.read("runs");
+    let ran: Vec<&str> = runs.lines().filter_map(|line| line.split(' ').next()).collect();
+    let lost: Vec<&&str> = ran.iter().filter(|handle| !rows.contains_key(**handle)).collect();
+    assert!(lost.is_empty(), "seed {seed}: {} of {} runs have no row: {lost:?}: {log}", lost.len(), ran.len());
+    assert_eq!(fs::read_to_string(world.path("twice")).unwrap_or_default(), "", "seed {seed}: ran twice: {log}");
+    let impossible: Vec<&str> = log.lines().filter(|line| line.contains(" ERRO ") || line.contains(" CRIT ")).collect();
+    assert!(impossible.is_empty(), "seed {seed}: {impossible:?}");
+    world.is_sound();
+    assert!(ran.len() > 10, "seed {seed}: hardly anything ran: {log}");
+}
+
+#[test]
+fn clients_that_contradict_each_other_lose_no_run() {
+    let world = World::new();
+    let seed = u64::from(std::process::id());
+    world.configure_with(SERVER, &programs(false));
+    let daemon = world.daemon();
+    let until_then = sys::now().mono + if is_long() { Duration::from_secs(20) } else { Duration::from_secs(3) };
+    std::thread::scope(|scope| {
+        for worker in 1..=4 {
+            let world = &world;
+            scope.spawn(move || {
+                let mut dice = Dice(seed * 4 + worker);
+                let mut client = world.connect_to_daemon();
+                while sys::now().mono < until_then {
+                    if worker == 1 && dice.roll(5) == 0 {
+                        world.configure_with(SERVER, &programs(dice.roll(2) == 0));
+                    }
+                    let request = anything(&mut dice);
+                    let answer = client.ask(&request);
+                    let status = answer["status"].as_i64();
+                    // A file that is being written may be read half.
+                    let expected = [200, 202, 207, 404, 409, 422, 500].map(Some);
+                    assert!(expected.contains(&status), "seed {seed}: {request}: {answer}");
+                }
+            });
+        }
+    });
+    assert_eq!(daemon.end().code, 0);
+    each_run_has_one_end(&world, &world.log(), seed);
+}
+
+#[test]
+fn a_supervisor_that_is_killed_at_any_moment_starts_nothing_twice() {
+    let world = World::new();
+    let seed = u64::from(std::process::id());
+    let mut dice = Dice(seed);
+    world.configure_with(SERVER, &programs(false));
+    for _ in 0..if is_long() { 25 } else { 5 } {
+        let mut daemon = world.daemon_begun();
+        // The moment is nothing to wait for.
+        let mut request = (dice.roll(2) == 0).then(|| anything(&mut dice));
+        let die_at = sys::now().mono + Duration::from_millis(dice.roll(900));
+        while sys::now().mono < die_at {
+            sys::pause(Duration::from_millis(1 + dice.roll(30)));
+            if let Some(mut request) = request.take_if(|_| world.path("s.sock").exists())
+                && let Ok(stream) = std::os::unix::net::UnixStream::connect(world.path("s.sock"))
+            {
+                request["wait"] = false.into();
+                // It may be dead before it hears of this.
+                let _ = std::io::Write::write_all(&mut &stream, format!("{request}\n").as_bytes());
+            }
+        }
+        if let Some(mut started) = daemon.started.take() {
+            started.signal(Signal::SIGKILL);
+            assert!(started.child.wait().is_ok());
+        }
+    }
+    let before = world.log().matches("INFO ready").count();
+    let daemon = world.daemon_begun();
+    until(&format!("it to be ready: {}", world.log()), || world.log().matches("INFO ready").count() > before);
+    for name in ["steady", "young", "cold:cold_00", "cold:cold_01", "deaf", "family"] {
+        // What was stopped by somebody before is started by a new supervisor all the same.
+        world.comes_to(name, "RUNNING");
+    }
+    assert_eq!(daemon.end().code, 0);
+    each_run_has_one_end(&world, &world.log(), seed);
+}
