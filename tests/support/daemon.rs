@@ -144,7 +144,7 @@ impl Drop for Daemon<'_> {
 }
 
 pub struct Client {
-    reader: BufReader<UnixStream>,
+    pub reader: BufReader<UnixStream>,
     pub stream: UnixStream,
 }
 
