@@ -2,6 +2,7 @@
 //! exactly one end in history, and no program ever runs twice.
 //!
 //! Takes some 6 seconds; with `TASKWATCHER_LONG` set some 30, with more of everything.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
 
@@ -11,11 +12,15 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use support::daemon::named;
-use support::{World, until};
-use taskwatcher::io::sys;
+use support::{World, daemon::named, eventually, until};
+use taskwatcher::{
+    io::{process, rundir::RunDir, sys},
+    model::{
+        carrier::{Phase, Run},
+        task::Signal,
+    },
+};
 
 /// Numbers without a pattern, the same ones for the same seed.
 struct Dice(u64);
@@ -179,7 +184,7 @@ fn a_supervisor_that_is_killed_at_any_moment_starts_nothing_twice() {
             }
         }
         if let Some(mut started) = daemon.started.take() {
-            started.signal(Signal::SIGKILL);
+            started.signal(nix::sys::signal::Signal::SIGKILL);
             assert!(started.child.wait().is_ok());
         }
     }
@@ -192,4 +197,68 @@ fn a_supervisor_that_is_killed_at_any_moment_starts_nothing_twice() {
     }
     assert_eq!(daemon.end().code, 0);
     each_run_has_one_end(&world, &world.log(), seed);
+}
+
+/// A supervisor that is killed while a program is on its way to its exec, and another one after it.
+fn a_start_that_hangs(orphans: &str, is_changed: bool) {
+    let world = World::new();
+    let server = format!("orphans = \"{orphans}\"");
+    let text = |then: &str| program("web", then, "startsecs = 0\nautostart = false");
+    world.configure_with(&server, &text("exec sleep 300"));
+    world.control(["initialize"]).run().ok();
+    let daemon = world.daemon();
+    // What carries it waits for the database for a moment; there it is paused, as by a file server that is away.
+    let lock = world.lock();
+    world.ask(json!({ "command": "start", "target": "process", "name": "web", "wait": false }));
+    let runs = RunDir::open(&RunDir::beside(&world.db())).unwrap();
+    let run = || runs.list().ok()?.iter().find_map(|handle| Run::parse(&runs.read(handle)?));
+    let carrier = eventually("its file", run).carrier;
+    process::signal(carrier, Signal(19)).unwrap();
+    drop(lock);
+    assert_eq!(run().unwrap().phase, Phase::Starting);
+    daemon.crash();
+    world.configure_with(&server, &text(if is_changed { "exec sleep 301" } else { "exec sleep 300" }));
+    let daemon = world.daemon();
+    let state = world.state("web");
+    let (expected, status) = match (orphans, is_changed) {
+        ("leave", _) => ("UNKNOWN", 500),
+        ("adopt", false) => ("STARTING", 409),
+        _ => ("STOPPING", 409),
+    };
+    assert_eq!((&*state, &world.ask(named("start", "web"))["status"]), (expected, &json!(status)), "{}", world.log());
+    process::signal(carrier, Signal(18)).unwrap();
+    let starts = match expected {
+        "STARTING" => 1,
+        "STOPPING" => 2,
+        _ => {
+            // It runs, and is nobody's; until it ends.
+            until("its command", || matches!(run().unwrap().phase, Phase::Running { .. }));
+            let Phase::Running { command, .. } = run().unwrap().phase else { unreachable!() };
+            assert_eq!(world.state("web"), "UNKNOWN");
+            process::signal(command, Signal::TERM).unwrap();
+            world.comes_to("web", "EXITED");
+            0
+        }
+    };
+    if starts > 0 {
+        world.comes_to("web", "RUNNING");
+    }
+    assert_eq!(daemon.end().code, 0);
+    let log = world.log();
+    assert_eq!(log.matches("spawned: web").count(), starts, "{orphans} {is_changed}: {log}");
+    assert!(!world.path("twice").exists() && !log.contains("ERRO"), "{orphans} {is_changed}: {log}");
+    until("all ends to be recorded", || {
+        world.control(["update"]).run().ok();
+        world.tasks().is_empty()
+    });
+    assert_eq!(world.history().len(), starts.max(1));
+}
+
+#[test]
+fn a_start_that_hangs_while_its_supervisor_dies_is_not_made_twice() {
+    std::thread::scope(|scope| {
+        for (orphans, is_changed) in [("adopt", false), ("adopt", true), ("stop", false), ("leave", false)] {
+            scope.spawn(move || a_start_that_hangs(orphans, is_changed));
+        }
+    });
 }

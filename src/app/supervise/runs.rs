@@ -22,8 +22,9 @@ use crate::{
 
 /// How long a start may wait for the database, unless it is known to be locked.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How long runs of a former supervisor that are just being started are waited for.
-const SETTLE: Duration = Duration::from_secs(3);
+/// How long runs of a former supervisor that are just being started are waited for: twice as long as they may wait for
+/// the database themselves. One that takes longer is taken over as it is.
+const SETTLE: Duration = Duration::from_secs(1);
 const SETTLE_STEP: Duration = Duration::from_millis(20);
 
 /// Why a command cannot be executed, known before anything is started (SPAWN-5).
@@ -311,16 +312,13 @@ impl Core {
                 return;
             }
         };
-        let Some(command) = command.filter(|command| carrier_lives || process::alive(*command)) else {
-            if carrier_lives {
-                self.log
-                    .warn(&format!("lost: {}: a former supervisor has just started it; it is left alone", run.process));
-            } else {
-                self.log.warn(&format!("lost: {}: it ended while nobody supervised it", run.process));
-                self.runs.remove(handle);
-            }
+        // It may have ended together with its carrier.
+        let command = command.filter(|command| carrier_lives || process::alive(*command));
+        if command.is_none() && !carrier_lives {
+            self.log.warn(&format!("lost: {}: it ended while nobody supervised it", run.process));
+            self.runs.remove(handle);
             return;
-        };
+        }
         let name = run.process.rsplit_once(':').map_or(run.process.as_str(), |(_, name)| name).to_owned();
         let orphans = self.config.server.orphans;
         let known = self.procs.get(&name).filter(|proc| proc.run.is_none());
@@ -335,21 +333,31 @@ impl Core {
             Some(_) => name,
             None => self.insert_ghost(&run, &name),
         };
+        // Of a start that is to be left alone all that is known is who makes it.
+        let command = command.or_else(|| (survivor == Survivor::Leave).then_some(run.carrier));
         let Some(proc) = self.procs.get_mut(&name) else { return };
         proc.task = run.task;
         proc.start = since.wall.secs();
         let mut current = Current::new(handle.to_owned());
-        (current.carrier, current.command, current.told) = (Some(run.carrier), Some(command), Told::Started);
+        current.carrier = Some(run.carrier);
+        if let Some(command) = command {
+            (current.command, current.told) = (Some(command), Told::Started);
+        }
         current.orphan = !carrier_lives;
         proc.run = Some(current);
         self.by_handle.insert(handle.to_owned(), name.clone());
         self.jobs.give(&name);
-        let watched = match carrier_lives {
-            true => (Watched::Carrier(handle.to_owned()), run.carrier),
-            false => (Watched::Command(handle.to_owned()), command),
+        let watched = match command.filter(|_| !carrier_lives) {
+            None => (Watched::Carrier(handle.to_owned()), run.carrier),
+            Some(command) => (Watched::Command(handle.to_owned()), command),
         };
-        let age = sys::now().mono.saturating_sub(since.mono);
-        let _ = self.feed(&name, Event::Adopted { pid: command.pid, age, survivor });
+        match (command, survivor) {
+            (Some(command), _) => {
+                let age = sys::now().mono.saturating_sub(since.mono);
+                let _ = self.feed(&name, Event::Adopted { pid: command.pid, age, survivor });
+            }
+            (None, _) => self.adopt_start(handle, &name, survivor),
+        }
         match process::open(watched.1) {
             Ok(Some(fd)) => self.to_watch.push((watched.0, fd)),
             // It ended just now.
@@ -358,6 +366,18 @@ impl Core {
         }
         // What it wrote between the first look and now.
         self.heard(handle);
+    }
+
+    /// Takes over a start that goes on and on: as if we had begun it. Another run beside it would be one too many as
+    /// soon as it gets to its exec.
+    fn adopt_start(&mut self, handle: &str, name: &str, survivor: Survivor) {
+        self.log.warn(&format!("lost: {name}: a former supervisor has begun to start it; that is waited for"));
+        let _ = self.feed(name, Event::StartAsked);
+        self.queue.retain(|queued| queued != name);
+        self.starting.insert(handle.to_owned(), sys::now().mono);
+        if let Survivor::Stop(why) = survivor {
+            let _ = self.feed(name, Event::StopAsked { why, now: false });
+        }
     }
 
     /// A process that is not configured any more, for as long as it lives.
