@@ -4,7 +4,7 @@
 //! cargo bench --bench figures                        all of them, in about three minutes
 //! cargo bench --bench figures -- start rate          some of them
 //! cargo bench --bench figures -- --quick             few runs and small data, in 20 s: does it all still work?
-//! cargo bench --bench figures -- --programs DIR      the launch, control and parse of DIR instead of those just built
+//! cargo bench --bench figures -- --programs DIR      the programs of DIR instead of those just built
 //! ```
 //!
 //! It prints one Markdown table and says how many of its rows hold. A figure that does not hold is no error, so that a busy machine
@@ -29,11 +29,14 @@
 //! | `lines`, `one-line` | `benches/lines.c` through `launch` into a file, with the usual bound of 64 MB for the log, in turn with `tee LOG > FILE`, which keeps all of it twice; `ts` gets a part of it. |
 //! | `tail` | whole runs on a log of the largest usual size, in the page cache. |
 //! | `remotes` | 1,500,000 ended tasks of 100 remotes with 10 nodes each, over 7 days, and 200 that run: made up, always the same, and added as they would come in, two hours of one remote after the other. Times are those of the library's calls, but for the fresh process. Beside it the same rows in one SQLite table of texts with an index of their starts. |
+//! | `supervise` | The same programs under `supervise` and under supervisord, in turn, with `startsecs` 0 and each one's usual logs. Both daemons are asked for many starts over their sockets, and their logs say that a program has ended; a single start, and the status, are the clients' whole runs. Memory is PSS and wake-ups are switches of our daemon and all its launchers, of all their threads. |
 //!
 //! # The peers
 //!
 //! They are found on the `PATH` and told as missing if they are not there; on Debian: `apt-get install task-spooler nq s6 moreutils`.
 //! taskwatcher 1.7 takes part if `TASKWATCHER17_PYTHON` names a Python that has it (`pip install taskwatcher==1.7 psutil`).
+//! `SUPERVISOR_PYTHON` likewise names the Python beside whose programs are supervisord and supervisorctl, if they are not on the
+//! `PATH` (`pip install supervisor==4.3.0`).
 #![expect(
     clippy::disallowed_methods,
     reason = "what is measured here is time as it passes, and it is waited for others to come to rest"
@@ -54,6 +57,8 @@ mod remotes;
 mod report;
 #[path = "figures/starts.rs"]
 mod starts;
+#[path = "figures/supervise.rs"]
+mod supervise;
 #[path = "figures/workshop.rs"]
 mod workshop;
 
@@ -71,7 +76,7 @@ struct Options {
     /// Few runs and small data, for a check that everything can still be measured
     #[arg(long)]
     quick: bool,
-    /// Measure the launch, control and parse of this folder
+    /// Measure the programs of this folder
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
     /// Given by `cargo bench`, and not by `cargo test`
@@ -98,6 +103,7 @@ enum Figure {
     OneLine,
     Tail,
     Remotes,
+    Supervise,
 }
 
 impl Figure {
@@ -116,6 +122,7 @@ impl Figure {
             Figure::OneLine => "one-line",
             Figure::Tail => "tail",
             Figure::Remotes => "remotes",
+            Figure::Supervise => "supervise",
         }
     }
 
@@ -134,6 +141,7 @@ impl Figure {
             Figure::OneLine => logs::one_line(shop, size),
             Figure::Tail => logs::tail(shop, size),
             Figure::Remotes => return remotes::all(shop, size),
+            Figure::Supervise => return supervise::all(shop, size),
         };
         Ok(vec![row?])
     }

@@ -101,7 +101,7 @@ fn all_running(db: &Path, count: i64) -> Result<()> {
 }
 
 /// Waits until none of these processes has run for a while.
-fn at_rest(pids: &[u32]) -> Result<()> {
+pub fn at_rest(pids: &[u32]) -> Result<()> {
     let mut last = (0, Instant::now());
     wait_until(PATIENCE, "the launchers to come to rest", || {
         let now = pids.iter().map(|pid| switches(*pid)).sum::<Result<u64>>()?;
@@ -113,7 +113,7 @@ fn at_rest(pids: &[u32]) -> Result<()> {
 }
 
 /// The processes that run this program in this folder.
-fn processes_of(program: &Path, folder: &Path) -> Result<Vec<u32>> {
+pub fn processes_of(program: &Path, folder: &Path) -> Result<Vec<u32>> {
     let runs_here = |pid: &i32| {
         let link = |name| fs::read_link(format!("/proc/{pid}/{name}"));
         link("exe").is_ok_and(|exe| exe == program) && link("cwd").is_ok_and(|place| place.starts_with(folder))
@@ -122,7 +122,7 @@ fn processes_of(program: &Path, folder: &Path) -> Result<Vec<u32>> {
 }
 
 /// Their proportional set size together, in kB.
-fn pss(pids: &[u32]) -> Result<u64> {
+pub fn pss(pids: &[u32]) -> Result<u64> {
     pids.iter().map(|pid| sum_of(&format!("/proc/{pid}/smaps_rollup"), &["Pss:"])).sum()
 }
 
@@ -132,7 +132,7 @@ fn private(pids: &[u32]) -> Result<u64> {
 }
 
 /// How often the threads of this process have been taken off a processor, which is how often they were put on one.
-fn switches(pid: u32) -> Result<u64> {
+pub fn switches(pid: u32) -> Result<u64> {
     let threads =
         fs::read_dir(format!("/proc/{pid}/task")).map_err(|cause| format!("watch launcher {pid}: {cause}"))?;
     let counters = ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"];

@@ -35,6 +35,8 @@ pub struct Workshop {
     pub control: PathBuf,
     /// `parse`, likewise.
     pub parse: PathBuf,
+    /// `supervise`, likewise; older builds have none.
+    pub supervise: PathBuf,
     /// The minimal wrapper, `benches/wrapper.c`.
     pub wrapper: PathBuf,
     /// The command that says when it ended, `benches/stamp.c`.
@@ -68,6 +70,10 @@ impl Workshop {
             launch: program("launch", env!("CARGO_BIN_EXE_launch"))?,
             control: program("control", env!("CARGO_BIN_EXE_control"))?,
             parse: program("parse", env!("CARGO_BIN_EXE_parse"))?,
+            supervise: match programs {
+                Some(others) => others.join("supervise"),
+                None => PathBuf::from(env!("CARGO_BIN_EXE_supervise")).canonicalize()?,
+            },
             wrapper: compile(&folder, "wrapper", include_str!("../wrapper.c"))?,
             stamp: compile(&folder, "stamp", include_str!("../stamp.c"))?,
             idle_before: idle()?,
