@@ -40,6 +40,7 @@ pub mod model {
 /// The outside world: each file owns one thing of it.
 pub mod io {
     pub mod account;
+    pub mod alarm;
     pub mod child;
     pub mod conffile;
     pub mod dial;

@@ -53,6 +53,7 @@ use self::{
 use crate::{
     app::log,
     io::{
+        alarm::Alarm,
         child::{self, Reaped},
         notify, process,
         rundir::Heard,
@@ -76,6 +77,8 @@ const SEEN: Duration = Duration::from_secs(10);
 const FORGET: Duration = Duration::from_secs(600);
 /// How often those who listen hear that time passes (EVT-1).
 const TICK: Duration = Duration::from_secs(60);
+/// What is due is looked at again after this at the soonest: what stays due must not keep a processor busy.
+const NOT_BEFORE: Duration = Duration::from_millis(1);
 
 /// Why there is no supervisor.
 #[derive(Debug, thiserror::Error)]
@@ -248,11 +251,14 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     core.write_self();
     let written =
         watch.readable().try_clone_to_owned().and_then(registered).map_err(system("watch the folder of runs"))?;
+    let mut alarm = Alarm::new().map_err(system("make a timer"))?;
+    let rung = alarm.readable().try_clone_to_owned().and_then(registered).map_err(system("watch a timer"))?;
     core.launch_waiting();
     begun.ready.tell();
     notify::tell_manager(&format!("READY=1\nMAINPID={}", me.pid));
     core.log.info("ready");
     let mut times = Times::default();
+    let mut ticked = Duration::ZERO;
     loop {
         core.advance_waiters();
         core.launch_waiting();
@@ -267,6 +273,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         }
         let now = sys::now().mono;
         let wake = core.deadline().into_iter().chain([times.next(now)]).min().unwrap_or(now);
+        alarm.set(wake.max(ticked + NOT_BEFORE)).map_err(system("set a timer"))?;
         tokio::select! {
             ready = written.readable() => {
                 if let Ok(mut ready) = ready {
@@ -289,9 +296,14 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
                 Watched::Command(handle) => core.command_gone(&handle),
             },
             heed = signals.next() => follow(&mut core, heed),
-            () = tokio::time::sleep(wake.saturating_sub(now)) => {
+            ready = rung.readable() => {
+                alarm.heard();
+                if let Ok(mut ready) = ready {
+                    ready.clear_ready();
+                }
                 core.tick();
                 keep_house(&mut core, &mut times);
+                ticked = sys::now().mono;
             }
         }
     }
