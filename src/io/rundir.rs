@@ -1,10 +1,13 @@
 //! The folder of a supervisor's runs: one file for each, which its carrier writes and the supervisor reads.
 //!
-//! A file is written beside and moved into place, so that nobody ever sees half of one; and each move is heard of by
-//! the supervisor at once. The folder also holds the lock that keeps a second supervisor out.
+//! A file is written beside and moved into place, and each later step of its run is a line at its end: the last whole line
+//! is what is so. Bytes that were written never change, so nobody ever sees half of a step; and there are no files to be
+//! made and removed for each, which takes the file system longer than all the rest. Each is heard of by the supervisor at
+//! once. The folder also holds the lock that keeps a second supervisor out.
 //!
 //! # If we die here
-//! The file of the last step is there, whole. What was to be moved is left behind and cleaned up by the next supervisor.
+//! The file of the last step is there, whole. What was to be moved is left behind and cleaned up by the next supervisor;
+//! half a line counts for nothing.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -25,6 +28,8 @@ use nix::{
 
 /// How the files of runs are called.
 const SUFFIX: &str = ".run";
+/// A file that has grown to this is written anew.
+const LONGEST: u64 = 64 << 10;
 
 /// The folder.
 #[derive(Clone, Debug)]
@@ -115,12 +120,20 @@ impl RunDir {
         self.path.join(format!("{handle}{SUFFIX}"))
     }
 
-    /// Writes the file of a run.
+    /// Writes the file of a run: one line. Only one process may do so.
     ///
     /// # Errors
     /// As the file system says.
     pub fn write(&self, handle: &str, text: &str) -> io::Result<()> {
-        self.put(&self.file(handle), text)
+        let path = self.file(handle);
+        let mut options = OpenOptions::new();
+        match options.append(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(&path) {
+            // What an earlier write left unfinished must not become the beginning of this line.
+            Ok(mut file) if file.metadata()?.len() < LONGEST => file.write_all(format!("\n{text}\n").as_bytes()),
+            Ok(_) => self.put(&path, &format!("{text}\n")),
+            Err(error) if error.kind() == ErrorKind::NotFound => self.put(&path, &format!("{text}\n")),
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes what is known of the supervisor itself, for other programs.
@@ -166,9 +179,12 @@ impl RunDir {
         fs::rename(&beside, path)
     }
 
-    /// The text of a run's file; none: there is none.
+    /// What was last written of a run; none: there is nothing.
     pub fn read(&self, handle: &str) -> Option<Vec<u8>> {
-        read_plain(&self.file(handle))
+        let text = read_plain(&self.file(handle))?;
+        // Without any line end it is of an earlier version, which wrote no lines.
+        let Some(end) = text.iter().rposition(|byte| *byte == b'\n') else { return Some(text) };
+        text[..end].rsplit(|byte| *byte == b'\n').find(|line| !line.is_empty()).map(<[u8]>::to_vec)
     }
 
     /// Removes it.
@@ -215,7 +231,8 @@ impl RunDir {
     /// When the kernel has no more of these to give.
     pub fn watch(&self) -> io::Result<RunWatch> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        inotify.add_watch(&self.path, AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_ONLYDIR)?;
+        inotify
+            .add_watch(&self.path, AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ONLYDIR)?;
         Ok(RunWatch { inotify })
     }
 }
@@ -305,6 +322,27 @@ mod tests {
         runs.remove("abc");
         assert_eq!(runs.read("abc"), None);
         assert_eq!(runs.read_self().unwrap(), b"me");
+    }
+
+    #[test]
+    fn the_last_whole_line_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = RunDir::open(&dir.path().join("r")).unwrap();
+        let file = runs.path().join("abc.run");
+        fs::write(&file, "of an earlier version").unwrap();
+        assert_eq!(runs.read("abc").unwrap(), b"of an earlier version");
+        runs.write("abc", "one").unwrap();
+        assert_eq!(runs.read("abc").unwrap(), b"one");
+        fs::write(&file, "one\n\ntwo\n\nthr").unwrap();
+        assert_eq!(runs.read("abc").unwrap(), b"two");
+        runs.write("abc", "four").unwrap();
+        assert_eq!(runs.read("abc").unwrap(), b"four");
+        let long = "x".repeat(usize::try_from(LONGEST).unwrap());
+        runs.write("abc", &long).unwrap();
+        assert_eq!(runs.read("abc").unwrap(), long.as_bytes());
+        runs.write("abc", "short").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"short\n");
+        assert_eq!(runs.read("abc").unwrap(), b"short");
     }
 
     #[test]
