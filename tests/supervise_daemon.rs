@@ -493,7 +493,7 @@ fn one_that_is_not_root_cannot_start_for_others() {
 fn what_is_left_to_it_is_reaped() {
     // It is the first process of a world of its own, to which what loses its parent comes.
     let world = World::new();
-    let orphan = "(setsid sh -c 'sleep 1' &) ; exit 0";
+    let orphan = "(setsid sh -c '> $W/away; sleep 1' &); until [ -e $W/away ]; do sleep 0.02; done";
     world.configure(&script("job", orphan, "startsecs = 0\nautorestart = \"false\""));
     let unshare = |args: &[&str]| {
         let mut program = world.command("unshare");
