@@ -235,7 +235,6 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         waiters: vec![],
         notices: vec![],
         shutdown: None,
-        db_ok: true,
         owner: begun.user.as_ref().map(|user| (user.uid, user.gid)),
         stopped: BTreeSet::new(),
     };
@@ -363,9 +362,7 @@ fn keep_house(core: &mut Core, times: &mut Times) {
     if due(&mut times.seen, SEEN) {
         let tasks: Vec<i64> =
             core.procs.values().filter(|proc| proc.machine.state().is_live()).filter_map(|proc| proc.task).collect();
-        if !tasks.is_empty() {
-            core.records.seen(tasks);
-        }
+        core.records.seen(tasks);
     }
     if due(&mut times.forgot, FORGET) && core.config.server.history_keep != Keep::All {
         let names = core.procs.values().map(|proc| proc.spec.full_name()).collect();

@@ -211,6 +211,30 @@ impl Run {
     }
 }
 
+/// A supervisor, as it tells of itself beside its database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Supervisor {
+    /// Its process.
+    #[serde(flatten)]
+    pub process: Process,
+    /// The boot of which that is.
+    pub boot: String,
+    /// Where its clients find it; none: it has none.
+    pub socket: Option<PathBuf>,
+}
+
+impl Supervisor {
+    /// Reads the text of its file; none: it is not one.
+    pub fn parse(text: &[u8]) -> Option<Supervisor> {
+        serde_json::from_slice(text).ok()
+    }
+
+    /// The text of its file.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
 /// What a supervisor tells the carrier of a run that is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "word", rename_all = "lowercase")]
@@ -317,6 +341,9 @@ mod tests {
             let run = run(phase);
             assert_eq!(Run::parse(run.to_text().as_bytes()), Some(run));
         }
+        let supervisor = Supervisor { process: command, boot: "b".into(), socket: Some("/run/s.sock".into()) };
+        assert_eq!(Supervisor::parse(supervisor.to_text().as_bytes()), Some(supervisor));
+        assert_eq!(Supervisor::parse(b"{}"), None);
         for word in [
             Word::Reopen,
             Word::Forget,

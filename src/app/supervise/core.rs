@@ -11,13 +11,11 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
-
 use super::{activity::Activity, doors::Doors, records::Records, reloads::OnDisk, waiters::Waiter};
 use crate::{
     io::{notify, process, rundir::RunDir, sys},
     model::{
-        carrier::{Phase, Run, Word},
+        carrier::{Phase, Run, Supervisor, Word},
         config::Config,
         jobs::JobNumbers,
         machine::{Action, Change, End, Event, Illegal, KillError, Machine, Rank, Sequence, StopWhy},
@@ -143,8 +141,6 @@ pub(super) struct Core {
     /// What happened, for those who listen; taken by the driver.
     pub notices: Vec<(Notice, i64)>,
     pub shutdown: Option<Shutdown>,
-    /// Whether the database took the last run as a task.
-    pub db_ok: bool,
     /// User and group that folders are made for.
     pub owner: Option<(u32, u32)>,
     /// Processes that an operator stopped and that nobody has started since (CRASH-8).
@@ -267,6 +263,9 @@ impl Core {
         };
         current.carrier = Some(run.carrier);
         if run.task.is_some() {
+            if proc.task != run.task {
+                self.records.works();
+            }
             proc.task = run.task;
         }
         let new: Vec<String> = run.notes.iter().filter(|note| !current.notes.contains(note)).cloned().collect();
@@ -276,13 +275,9 @@ impl Core {
         let told = current.told;
         for note in new {
             if note.starts_with("it is no task yet") {
-                self.db_ok = false;
                 self.records.trouble(&note);
             }
             self.log.warn(&format!("warning: {name}: {note}"));
-        }
-        if run.task.is_some() {
-            self.db_ok = true;
         }
         if !matches!(run.phase, Phase::Starting) {
             self.starting.remove(handle);
@@ -750,8 +745,8 @@ impl Core {
     /// Says beside the database who supervises, and where it is to be reached.
     pub(super) fn write_self(&mut self) {
         let socket = self.config.unix.as_ref().map(|unix| unix.file.clone());
-        let text = json!({ "pid": self.me.pid, "pstart": self.me.pstart, "boot": self.boot, "socket": socket });
-        if let Err(error) = self.runs.write_self(&text.to_string()) {
+        let supervisor = Supervisor { process: self.me, boot: self.boot.clone(), socket };
+        if let Err(error) = self.runs.write_self(&supervisor.to_text()) {
             self.log.warn(&format!("warning: cannot write into {}: {error}", self.runs.path().display()));
         }
     }

@@ -34,10 +34,17 @@ enum Job {
     History(String, u64, Box<dyn FnOnce(Result<Value, String>) + Send>),
 }
 
+/// What came of a job.
+struct Served {
+    /// Whether it was one that writes in any case: what can be read may still be locked, full or read-only.
+    writes: bool,
+    result: Result<(), String>,
+}
+
 /// The way to that thread.
 pub(super) struct Records {
     jobs: mpsc::SyncSender<Job>,
-    results: mpsc::Receiver<Result<(), String>>,
+    results: mpsc::Receiver<Served>,
     /// What is wrong with the database.
     state: Result<(), String>,
     warned: Duration,
@@ -56,11 +63,12 @@ impl Records {
         std::thread::spawn(move || {
             let mut store: Option<Store> = None;
             for job in work {
+                let writes = matches!(job, Job::Seen(_));
                 let result = serve(&path, &mut store, job);
                 if result.is_err() {
                     store = None;
                 }
-                if done.send(result).is_err() {
+                if done.send(Served { writes, result }).is_err() {
                     return;
                 }
             }
@@ -70,15 +78,29 @@ impl Records {
 
     /// What is wrong with the database; none: nothing that is known.
     pub(super) fn state(&mut self) -> Result<(), String> {
-        for result in self.results.try_iter() {
-            self.state = result;
+        for Served { writes, result } in self.results.try_iter() {
+            if writes || result.is_err() {
+                self.state = result;
+            }
         }
         self.state.clone()
+    }
+
+    /// Whether nothing was wrong when it was last looked at.
+    pub(super) fn was_well(&self) -> bool {
+        self.state.is_ok()
     }
 
     /// A carrier could not write to it.
     pub(super) fn trouble(&mut self, what: &str) {
         self.state = Err(what.to_owned());
+    }
+
+    /// A carrier wrote to it.
+    pub(super) fn works(&mut self) {
+        // What was heard before is older than that.
+        let _ = self.state();
+        self.state = Ok(());
     }
 
     /// A warning, if one is due.
@@ -91,9 +113,13 @@ impl Records {
         Some(format!("database: {error}"))
     }
 
-    pub(super) fn seen(&self, tasks: Vec<i64>) {
-        // One that is busy hears of it the next time.
-        let _ = self.jobs.try_send(Job::Seen(tasks));
+    /// Says that these live. Where none does, it is asked for nothing, unless it is to be known whether it can be written
+    /// again.
+    pub(super) fn seen(&mut self, tasks: Vec<i64>) {
+        if !tasks.is_empty() || self.state().is_err() {
+            // One that is busy hears of it the next time.
+            let _ = self.jobs.try_send(Job::Seen(tasks));
+        }
     }
 
     pub(super) fn settle(&self) {

@@ -333,7 +333,7 @@ impl Core {
             "version": env!("CARGO_PKG_VERSION"),
             "identifier": self.config.server.identifier,
             "config": self.config_state(),
-            "database": { "path": self.db, "ok": database.is_ok() && self.db_ok, "error": database.err() },
+            "database": { "path": self.db, "ok": database.is_ok(), "error": database.err() },
         });
         Response::status(daemon, &processes, meant.failed)
     }

@@ -164,7 +164,7 @@ impl Core {
             folder: self.runs.path().to_owned(),
             supervisor: self.me,
             db: self.db.clone(),
-            patience: if self.db_ok { millis(PATIENCE) } else { 0 },
+            patience: if self.records.was_well() { millis(PATIENCE) } else { 0 },
             process: spec.full_name(),
             program: spec.program.clone(),
             group: spec.group.clone(),
