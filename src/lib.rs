@@ -92,6 +92,7 @@ pub mod app {
     #[cfg(feature = "supervise")]
     pub mod supervise;
     pub mod supervise_args;
+    pub mod supervised;
     pub mod truth;
     pub mod upkeep;
     pub mod wait;

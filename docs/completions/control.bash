@@ -835,7 +835,7 @@ _control() {
             return 0
             ;;
         control__subcmd__kill)
-            opts="-h --signal --now --no-wait --db --json --help"
+            opts="-h --signal --now --no-wait --force --db --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -857,7 +857,7 @@ _control() {
             return 0
             ;;
         control__subcmd__killall)
-            opts="-h --signal --now --no-wait --db --json --help"
+            opts="-h --signal --now --no-wait --force --db --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

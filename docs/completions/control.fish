@@ -124,12 +124,14 @@ complete -c control -n "__fish_control_using_subcommand kill" -l signal -d 'End 
 complete -c control -n "__fish_control_using_subcommand kill" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
 complete -c control -n "__fish_control_using_subcommand kill" -l now -d 'With SIGKILL, at once'
 complete -c control -n "__fish_control_using_subcommand kill" -l no-wait -d 'Return when they were asked, not when they have ended'
+complete -c control -n "__fish_control_using_subcommand kill" -l force -d 'End runs of supervised programs too, past their supervisor, which then treats them as ended by themselves'
 complete -c control -n "__fish_control_using_subcommand kill" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand kill" -s h -l help -d 'Print help'
 complete -c control -n "__fish_control_using_subcommand killall" -l signal -d 'End them with this signal [default: the one each was launched with]' -r
 complete -c control -n "__fish_control_using_subcommand killall" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
 complete -c control -n "__fish_control_using_subcommand killall" -l now -d 'With SIGKILL, at once'
 complete -c control -n "__fish_control_using_subcommand killall" -l no-wait -d 'Return when they were asked, not when they have ended'
+complete -c control -n "__fish_control_using_subcommand killall" -l force -d 'End runs of supervised programs too, past their supervisor, which then treats them as ended by themselves'
 complete -c control -n "__fish_control_using_subcommand killall" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand killall" -s h -l help -d 'Print help'
 complete -c control -n "__fish_control_using_subcommand update" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F

@@ -138,6 +138,7 @@ _arguments "${_arguments_options[@]}" : \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '(--signal)--now[With SIGKILL, at once]' \
 '--no-wait[Return when they were asked, not when they have ended]' \
+'--force[End runs of supervised programs too, past their supervisor, which then treats them as ended by themselves]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -150,6 +151,7 @@ _arguments "${_arguments_options[@]}" : \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '(--signal)--now[With SIGKILL, at once]' \
 '--no-wait[Return when they were asked, not when they have ended]' \
+'--force[End runs of supervised programs too, past their supervisor, which then treats them as ended by themselves]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \

@@ -15,6 +15,7 @@ use super::{
     db::{self, DbError},
     launch, log, show,
     spec::KILL_AFTER,
+    supervised::{self, Heard, NotAsked},
     truth::{self, Live, Survey},
     wait::{WaitError, Waiter},
     when::{BadTime, parse_when},
@@ -112,7 +113,7 @@ pub enum ControlError {
     #[error("{0} is the name of several tasks; give the UPID of one: {1}")]
     ManyThere(TaskRef, String),
     /// It ends its tasks as it likes.
-    #[error("remote {0} ends its tasks in its own way; leave --signal and --now out")]
+    #[error("remote {0} ends its tasks in its own way; leave --signal, --now and --force out")]
     OwnWay(String),
     /// A cursor of the other order.
     #[error("this cursor is of a page {0} other hosts; give --after the one that a page like this one named")]
@@ -141,6 +142,12 @@ pub enum ControlError {
     /// A process, or its launcher's ear.
     #[error("cannot {0}: {1}")]
     System(&'static str, io::Error),
+    /// A supervisor works with it.
+    #[error("cannot initialize database {0:?}: a supervisor works with it (pid {1}); shut that down first")]
+    Supervised(PathBuf, i32),
+    /// It is kept running, and who does that was not asked.
+    #[error("it is a run of a supervised program: {0}")]
+    NotAsked(#[from] NotAsked),
     /// Nobody to ask for the end.
     #[error("its launcher is not known")]
     NoLauncher,
@@ -644,7 +651,12 @@ impl Desk<'_, '_> {
         let mut waiting = Vec::new();
         let signal = if how.now { Some(Signal::KILL) } else { how.signal };
         for live in tasks {
-            match self.ask(&mut store, &live, signal) {
+            let asked = match self.is_left_to_its_supervisor(&live, how) {
+                Ok(true) => Ok(Asked::Waits),
+                Ok(false) => self.ask(&mut store, &live, signal),
+                Err(error) => Err(error),
+            };
+            match asked {
                 Ok(Asked::Waits) => waiting.push(live),
                 Ok(Asked::Done(line)) => self.say_killed(&live, &line)?,
                 Err(error) => {
@@ -674,6 +686,18 @@ impl Desk<'_, '_> {
             }
         }
         Ok(code)
+    }
+
+    /// Whether a supervisor keeps it running, and was asked to end it: of others it would not be for long (DB-3).
+    fn is_left_to_its_supervisor(&self, live: &Live, how: &args::How) -> Result<bool, ControlError> {
+        if how.force {
+            return Ok(false);
+        }
+        let Some(supervised) = supervised::of_task(&self.db, &live.task) else { return Ok(false) };
+        if how.signal.is_some() {
+            return Err(NotAsked::OwnSignal.into());
+        }
+        Ok(supervised.stop(how.now)? == Heard::Stops)
     }
 
     fn say_killed(&mut self, live: &Live, what: &str) -> Result<(), ControlError> {

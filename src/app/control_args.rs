@@ -282,6 +282,9 @@ pub struct How {
     /// Return when they were asked, not when they have ended
     #[arg(long)]
     pub no_wait: bool,
+    /// End runs of supervised programs too, past their supervisor, which then treats them as ended by themselves
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `clear`

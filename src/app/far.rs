@@ -136,6 +136,7 @@ impl Desk<'_, '_> {
                     option("--signal", how.signal.map(|signal: Signal| signal.to_string())),
                     flag("--now", how.now),
                     flag("--no-wait", how.no_wait),
+                    flag("--force", how.force),
                 ];
                 words("kill", tasks, options.into_iter().flatten())
             }

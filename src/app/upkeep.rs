@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     control::{ControlError, Desk, Done, time},
-    control_args as args, show, truth,
+    control_args as args, show, supervised, truth,
 };
 use crate::{
     io::{
@@ -232,6 +232,9 @@ impl Desk<'_, '_> {
     }
 
     pub(super) fn initialize(&mut self, wanted: &args::Initialize) -> Done {
+        if let Some(supervisor) = supervised::supervisor_of(&self.db) {
+            return Err(ControlError::Supervised(self.db.clone(), supervisor.process.pid));
+        }
         let mut store = super::db::open_or_create(&self.db, self.out.patience)?;
         truth::survey(&mut store)?;
         let mut logs = vec![];

@@ -87,6 +87,11 @@ impl RunDir {
         Ok(RunDir { path: path.to_owned() })
     }
 
+    /// The one that is there, to read in it; none: there is none.
+    pub fn look(path: &Path) -> Option<RunDir> {
+        fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()).then(|| RunDir { path: path.to_owned() })
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

@@ -313,7 +313,7 @@ impl Desk<'_, '_> {
     }
 
     fn kill_api(&mut self, there: &mut There, how: &args::How) -> Done {
-        if how.now || how.signal.is_some() {
+        if how.now || how.force || how.signal.is_some() {
             return Err(ControlError::OwnWay(there.remote.name.clone()));
         }
         let mut code = 0;

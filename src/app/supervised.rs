@@ -1,0 +1,113 @@
+//! Tasks that a supervisor keeps running: how others know them, and ask for their end.
+//!
+//! Whoever ends such a task himself sees it started again. So its supervisor is asked to stop the program (DB-3).
+
+use std::{path::Path, time::Duration};
+
+use crate::{
+    io::{
+        dial::{DialError, Socket},
+        process,
+        rundir::RunDir,
+        sys,
+    },
+    model::{
+        carrier::{Run, Supervisor},
+        task::Task,
+        wire::{Code, Command, Request, Response, Targets},
+    },
+};
+
+/// How long a supervisor may take to say that it has heard.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A task that is a run of a supervised process.
+#[derive(Debug)]
+pub(super) struct Supervised {
+    process: String,
+    supervisor: Option<Supervisor>,
+}
+
+/// Why its supervisor could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAsked {
+    /// It is dead.
+    #[error("its supervisor does not run; start that again, or use --force")]
+    NoSupervisor,
+    /// Nobody can connect to it.
+    #[error("its supervisor (pid {0}) has no [unix_http_server], so it cannot be asked; use --force")]
+    NoSocket(i32),
+    /// It is not to be reached.
+    #[error("its supervisor (pid {0}) cannot be asked: {1}; use --force")]
+    Unreachable(i32, DialError),
+    /// It wants to know who asks.
+    #[error("its supervisor (pid {0}) wants a password: use supervise stop {1:?}, or --force")]
+    Unauthorized(i32, String),
+    /// It said no.
+    #[error("its supervisor (pid {0}) says: {1}")]
+    Refused(i32, String),
+    /// Not in this way.
+    #[error("its supervisor ends it with the program's own stopsignal; leave --signal out, or use --force")]
+    OwnSignal,
+}
+
+/// Whether its supervisor will see to it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// It ends it.
+    Stops,
+    /// It does not know it: nobody will start that again.
+    Unknown,
+}
+
+/// The supervised process of which this task is a run; none: it is no such task.
+pub(super) fn of_task(db: &Path, task: &Task) -> Option<Supervised> {
+    let runs = RunDir::look(&RunDir::beside(db))?;
+    let handles = runs.list().ok()?;
+    let run = handles.iter().filter_map(|handle| Run::parse(&runs.read(handle)?)).find(|run| {
+        // By its number alone it could be one of a database that was here before.
+        run.task == Some(task.id) && Some(run.carrier) == task.launcher
+    })?;
+    Some(Supervised { process: run.process, supervisor: alive_in(&runs) })
+}
+
+/// The supervisor that works with this database; none: none is alive.
+pub(super) fn supervisor_of(db: &Path) -> Option<Supervisor> {
+    alive_in(&RunDir::look(&RunDir::beside(db))?)
+}
+
+fn alive_in(runs: &RunDir) -> Option<Supervisor> {
+    let supervisor = Supervisor::parse(&runs.read_self()?)?;
+    let is_here = sys::boot_id().is_ok_and(|boot| boot == supervisor.boot);
+    (is_here && process::alive(supervisor.process)).then_some(supervisor)
+}
+
+impl Supervised {
+    /// Asks its supervisor to stop it, and does not wait until that is done.
+    ///
+    /// # Errors
+    /// [`NotAsked`]
+    pub(super) fn stop(&self, now: bool) -> Result<Heard, NotAsked> {
+        let supervisor = self.supervisor.as_ref().ok_or(NotAsked::NoSupervisor)?;
+        let pid = supervisor.process.pid;
+        let path = supervisor.socket.as_ref().ok_or(NotAsked::NoSocket(pid))?;
+        let command = Command::Stop { of: Targets::processes([&self.process]), now };
+        let request = Request { wait: false, ..Request::new(command) };
+        let unreachable = |error| NotAsked::Unreachable(pid, error);
+        let mut socket = Socket::connect(path, Some(PATIENCE)).map_err(unreachable)?;
+        socket.send(&request.to_line()).map_err(unreachable)?;
+        let line = socket.line(Some(PATIENCE), None).map_err(unreachable)?;
+        let response = Response::parse(&line.ok_or(NotAsked::Unreachable(pid, DialError::Closed))?)
+            .map_err(|error| NotAsked::Refused(pid, error.to_string()))?;
+        match response.error {
+            None => Ok(Heard::Stops),
+            Some(error) => match error.code {
+                // It is ending by itself, or just has.
+                Code::NotRunning | Code::Stopping => Ok(Heard::Stops),
+                Code::BadName => Ok(Heard::Unknown),
+                Code::Unauthorized => Err(NotAsked::Unauthorized(pid, self.process.clone())),
+                _ => Err(NotAsked::Refused(pid, error.message)),
+            },
+        }
+    }
+}
