@@ -63,11 +63,8 @@ pub(super) enum Heard {
 /// The supervised process of which this task is a run; none: it is no such task.
 pub(super) fn of_task(db: &Path, task: &Task) -> Option<Supervised> {
     let runs = RunDir::look(&RunDir::beside(db))?;
-    let handles = runs.list().ok()?;
-    let run = handles.iter().filter_map(|handle| Run::parse(&runs.read(handle)?)).find(|run| {
-        // By its number alone it could be one of a database that was here before.
-        run.task == Some(task.id) && Some(run.carrier) == task.launcher
-    })?;
+    // One that was disowned has no such file any more.
+    let run = Run::parse(&runs.read(&task.handle)?).filter(|run| Some(run.carrier) == task.launcher)?;
     Some(Supervised { process: run.process, supervisor: alive_in(&runs) })
 }
 
