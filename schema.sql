@@ -1,4 +1,4 @@
--- The database of taskwatcher, version 3. One SQLite file, WAL mode, application_id 0x74776368 ("twch").
+-- The database of taskwatcher, version 4. One SQLite file, WAL mode, application_id 0x74776368 ("twch").
 --
 -- A task lives in `tasks` from its reservation or start until it ends, then in `history`: at every instant in exactly
 -- one of them. Times are unix seconds, durations seconds, sizes bytes. This file is the definition of the newest
@@ -37,7 +37,8 @@ CREATE TABLE tasks (
     stop_signal     TEXT,             -- the signal that ends it politely
     kill_after      REAL,             -- SIGKILL follows after so long
     log             TEXT,             -- path of its log file, if it has one
-    options         TEXT              -- JSON array: what launch was told about it, as its command line says it
+    options         TEXT,             -- JSON array: what launch was told about it, as its command line says it
+    supervised      TEXT              -- JSON object: of which supervised process it is a run, and which one; none: of none
 );
 
 CREATE TABLE feedbacks (
@@ -79,7 +80,8 @@ CREATE TABLE history (
     maxrss          INTEGER,          -- peak memory of its largest process
     ended_by        TEXT,             -- itself, timeout, max-runtime, expiry, or who asked for it
     options         TEXT,
-    amended         INTEGER           -- counts the ends that were corrected after they were recorded
+    amended         INTEGER,          -- counts the ends that were corrected after they were recorded
+    supervised      TEXT              -- as in tasks, with "expected": whether it ended as the configuration expects it
 );
 
 -- SQLite's own sqlite_sequence (name, seq) has three rows: 'tasks', the last task id; 'amended', the last number of a

@@ -75,6 +75,7 @@ impl World {
             stop_signal: Signal::TERM,
             kill_after: 500,
             killasgroup: false,
+            exitcodes: vec![0],
         }
     }
 
@@ -486,6 +487,7 @@ fn logs_turn_over_are_opened_anew_and_can_do_without_colours() {
     assert_eq!(fs::metadata(world.path("log")).unwrap().mode() & 0o777, 0o600);
     carried.tell(&Word::Policy {
         killasgroup: false,
+        exitcodes: vec![0],
         stdout: Stream::Log(place("elsewhere", 0)),
         stderr: Stream::Joined,
     });

@@ -148,7 +148,7 @@ fn another_database_begins_anew() {
 
 #[test]
 fn older_databases_are_exported_whole() {
-    for (data, ended) in [("v1.db", 5), ("v2.db", 5), ("v1_7.db", 7)] {
+    for (data, ended) in [("v1.db", 5), ("v2.db", 5), ("v3.db", 5), ("v1_7.db", 7)] {
         let world = World::new();
         fs::copy(Path::new("tests/data").join(data), world.db()).unwrap();
         let first = export(&world, &[]);

@@ -124,3 +124,82 @@ fn the_database_of_a_supervisor_is_not_replaced() {
     world.control(["initialize"]).run().silent(0);
     assert!(world.history().is_empty());
 }
+
+#[test]
+fn a_run_says_of_which_process_it_is_one() {
+    let world = World::new();
+    let program = |name: &str, script: &str| {
+        format!(
+            "[programs.{name}]\ncommand = \"sh\"\nargs = [\"-c\", \"{script}\"]\nstartsecs = 0\nautorestart = \"false\"\n"
+        )
+    };
+    world.configure(
+        &[
+            program("job", "exit 3") + "exitcodes = [3]\n",
+            program("bad", "exit 4"),
+            program("killed", "kill -9 $$") + "exitcodes = [0, 137]\n",
+            "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nnumprocs = 2\nexitcodes = [9]\n".to_owned(),
+            "[programs.none]\ncommand = \"/no/such\"\nstartretries = 1\n".to_owned(),
+        ]
+        .concat(),
+    );
+    let daemon = world.daemon();
+    for name in ["web:web_00", "web:web_01"] {
+        world.comes_to(name, "RUNNING");
+    }
+    world.comes_to("none", "FATAL");
+    let supervisor = process::stat(daemon.started.as_ref().unwrap().pid()).unwrap().process;
+    let supervisor = format!("{}:{}", supervisor.pid, supervisor.pstart);
+    let live = world.json(&["list"]);
+    let web = live.as_array().unwrap().iter().find(|task| task["name"] == "web:web_01").unwrap();
+    let of_web =
+        json!({ "program": "web", "process": "web_01", "group": "web", "attempt": 1, "supervisor": supervisor });
+    assert_eq!(web["supervised"], of_web);
+    let task = web["taskid"].to_string();
+    let shown = world.control(["show", &task]).run().silent(0);
+    assert!(shown.text().contains("process web_01 of program web in group web, start 1\n"), "{}", shown.text());
+    world.control(["kill", &task]).run().silent(0);
+    let shown = world.control(["show", &task]).run().silent(0);
+    assert!(shown.text().contains("in group web, start 1; its end was expected\n"), "{}", shown.text());
+    until("all ends to be recorded", || world.history().len() == 6);
+    let ends: Vec<(String, u64, bool)> = world
+        .history()
+        .iter()
+        .map(|row| {
+            let of = row.json("supervised");
+            (row.text("taskname").to_owned(), of["attempt"].as_u64().unwrap(), of["expected"].as_bool().unwrap())
+        })
+        .collect();
+    for end in [("job", 1, true), ("bad", 1, false), ("killed", 1, false), ("none", 1, false), ("none", 2, false)] {
+        assert!(ends.contains(&(end.0.to_owned(), end.1, end.2)), "{end:?} in {ends:?}");
+    }
+    // Of an end that nobody saw it is not said.
+    let carrier = process::stat(world.pid("web:web_00")).unwrap().ppid;
+    let pid = world.pid("web:web_00");
+    let task = world.states()["web:web_00"]["task_id"].as_i64().unwrap();
+    process::signal(process::stat(carrier).unwrap().process, taskwatcher::model::task::Signal::KILL).unwrap();
+    process::signal(process::stat(pid).unwrap().process, taskwatcher::model::task::Signal::KILL).unwrap();
+    until("its row", || world.history().iter().any(|row| row.int("taskid") == task));
+    let row = world.history().into_iter().find(|row| row.int("taskid") == task).unwrap();
+    assert!(row.text("outcome") == "unknown" && row.json("supervised").get("expected").is_none(), "{row:?}");
+    daemon.end();
+    world.is_sound();
+}
+
+#[test]
+fn a_supervised_run_is_silent_as_any_other_task() {
+    let world = World::new();
+    world.configure(
+        "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\ntimeout = 6\nautorestart = \"false\"\n",
+    );
+    world.control(["initialize"]).run().silent(0);
+    let daemon = world.daemon();
+    let status = || world.json(&["list"])[0]["status"].clone();
+    until("it to run", || status() == "RUNNING");
+    until("it to be silent", || status() == "SILENT");
+    world.comes_to("web", "EXITED");
+    until("its row", || world.history().len() == 1);
+    assert_eq!(world.last().text("outcome"), "ERROR: no heartbeat for 6s");
+    assert_eq!(world.last().json("supervised")["expected"], false);
+    daemon.end();
+}

@@ -412,8 +412,8 @@ impl Carrier {
         while let Some(message) = self.ear.next() {
             match Word::parse(&message) {
                 Some(Word::Signal { signal, group, why }) => self.send(signal, group, why),
-                Some(Word::Policy { killasgroup, stdout, stderr }) => {
-                    self.order.killasgroup = killasgroup;
+                Some(Word::Policy { killasgroup, exitcodes, stdout, stderr }) => {
+                    (self.order.killasgroup, self.order.exitcodes) = (killasgroup, exitcodes);
                     (self.order.stdout, self.order.stderr) = (stdout, stderr);
                     let places = [&self.order.stdout, &self.order.stderr].map(|stream| place_of(&self.order, stream));
                     if let Some(output) = &mut self.output {

@@ -303,7 +303,7 @@ fn timer(live: &Live, now: Timestamp) -> Option<u64> {
 pub fn task_json(live: &Live, progress: Option<f64>, now: Timestamp) -> Value {
     let task = &live.task;
     let parsed = |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
-    json!({
+    let mut object = json!({
         "taskid": task.id,
         "name": task.name,
         "info1": task.info[0],
@@ -331,7 +331,11 @@ pub fn task_json(live: &Live, progress: Option<f64>, now: Timestamp) -> Value {
         "argv": parsed(&task.argv),
         "cwd": task.cwd,
         "log": task.log,
-    })
+    });
+    if let (Some(supervised), Some(object)) = (parsed(&task.supervised), object.as_object_mut()) {
+        object.insert("supervised".into(), supervised);
+    }
+    object
 }
 
 /// The table of a page of history.
@@ -616,6 +620,7 @@ pub fn details(fields: &Value) -> String {
             ("progress", Value::Number(n)) => n.as_f64().map(bar).unwrap_or_default(),
             ("maxrss", Value::Number(n)) => n.as_i64().map(bytes).unwrap_or_default(),
             ("argv" | "options", Value::Array(words)) => words.iter().map(word).collect::<Vec<_>>().join(" "),
+            ("supervised", Value::Object(of)) => supervised(of),
             (_, Value::String(text)) => clean(text),
             (_, other) => clean(&other.to_string()),
         };
@@ -623,6 +628,19 @@ pub fn details(fields: &Value) -> String {
         format!("{:<width$}  {text}", clean(name))
     };
     shown.map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Of which supervised process a task is a run.
+fn supervised(of: &serde_json::Map<String, Value>) -> String {
+    let text = |key: &str| of.get(key).and_then(Value::as_str).unwrap_or("?");
+    let attempt = of.get("attempt").and_then(Value::as_u64).unwrap_or(1);
+    let expected = match of.get("expected").and_then(Value::as_bool) {
+        None => "",
+        Some(true) => "; its end was expected",
+        Some(false) => "; its end was not expected",
+    };
+    let (process, program, group) = (text("process"), text("program"), text("group"));
+    clean(&format!("process {process} of program {program} in group {group}, start {attempt}{expected}"))
 }
 
 /// One argument, quoted as a shell would want it where it needs it.

@@ -46,7 +46,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     claim::{claim_in, name_taken, next_id},
-    ends::{end_values, move_to_history},
+    ends::{end_values, expected_value, move_to_history, supervised_sql},
     export::{FIRST_COUNTS, NEW_IDENTITY, amend},
     old::{from_1_7, is_of_1_7},
     place::{beside, check_place, create, flush_folder, has_wal, stored_schema},
@@ -66,15 +66,16 @@ use crate::model::{
 /// `PRAGMA application_id` of our files: "twch".
 const APPLICATION_ID: i32 = 0x7477_6368;
 /// `PRAGMA user_version` of the newest schema.
-const VERSION: i32 = 3;
+const VERSION: i32 = 4;
 /// The newest schema.
 const SCHEMA: &str = include_str!("../../schema.sql");
 /// What brings each older version of ours to the next; frozen.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "ALTER TABLE tasks ADD COLUMN options TEXT; ALTER TABLE history ADD COLUMN options TEXT;",
     "ALTER TABLE history ADD COLUMN amended INTEGER;
      INSERT INTO sqlite_sequence (name, seq) VALUES ('amended', 0), ('database', lower(hex(randomblob(8))));
      CREATE INDEX history_amended ON history (amended) WHERE amended IS NOT NULL;",
+    "ALTER TABLE tasks ADD COLUMN supervised TEXT; ALTER TABLE history ADD COLUMN supervised TEXT;",
 ];
 /// Slots the spool has before it grows: task ids use them in turn.
 const SLOTS: i64 = 256;
@@ -203,6 +204,8 @@ pub struct Start {
     pub log: bool,
     /// What launch was told about it, as a JSON array of its command line's words.
     pub options: String,
+    /// Of which supervised process it is a run, as a JSON object.
+    pub supervised: Option<String>,
     pub keep_feedback: bool,
     pub timeout: Option<f64>,
     pub max_runtime: Option<f64>,
@@ -606,10 +609,12 @@ impl Store {
             let sql = format!(
                 "UPDATE history SET outcome = ?3, result = ?4, termsignal = ?5, termerror = ?6, endtime = ?7,
                         duration = ?8, exitcode = ?9, warnings = ?10, cpu_user = ?11, cpu_sys = ?12, maxrss = ?13,
-                        ended_by = ?14, feedback = coalesce(?15, feedback)
-                 WHERE {which} AND upid = ?2 AND (result = 'unknown' OR (result = ?4 AND endtime = ?7))"
+                        ended_by = ?14, feedback = coalesce(?15, feedback), supervised = {}
+                 WHERE {which} AND upid = ?2 AND (result = 'unknown' OR (result = ?4 AND endtime = ?7))",
+                supervised_sql("?16")
             );
             let values = end_values(id, Some(upid), end, end.feedback.as_deref());
+            let values = values.into_iter().chain([expected_value(end)]);
             let replaced = tx.execute(&sql, params_from_iter(values))?;
             if replaced > 0 {
                 amend(tx, which, id, upid)?;

@@ -118,6 +118,26 @@ pub struct Order {
     pub kill_after: u64,
     /// Whether what is left of its group is killed as soon as its leader has ended.
     pub killasgroup: bool,
+    /// The exit codes that are expected.
+    pub exitcodes: Vec<u8>,
+}
+
+impl Order {
+    /// What the row of its task says of it, as a JSON object: which process of which program and group, which of its
+    /// starts, and by which supervisor (DB-2).
+    pub fn supervised(&self) -> String {
+        let supervisor = format!("{}:{}", self.supervisor.pid, self.supervisor.pstart);
+        // A process is named after its program, and grouped by it, unless the configuration says otherwise.
+        let process = self.process.rsplit_once(':').map_or(self.process.as_str(), |(_, name)| name);
+        serde_json::json!({
+            "program": self.program,
+            "process": process,
+            "group": self.group,
+            "attempt": self.attempt,
+            "supervisor": supervisor,
+        })
+        .to_string()
+    }
 }
 
 /// A step of a start that did not work.
@@ -253,6 +273,8 @@ pub enum Word {
         /// As in the order.
         killasgroup: bool,
         /// As in the order.
+        exitcodes: Vec<u8>,
+        /// As in the order.
         stdout: Stream,
         /// As in the order.
         stderr: Stream,
@@ -348,7 +370,7 @@ mod tests {
             Word::Reopen,
             Word::Forget,
             Word::Signal { signal: Signal::TERM, group: true, why: Some("stopped by operator".into()) },
-            Word::Policy { killasgroup: true, stdout: Stream::None, stderr: Stream::Joined },
+            Word::Policy { killasgroup: true, exitcodes: vec![0, 3], stdout: Stream::None, stderr: Stream::Joined },
             Word::Input { data: "eA==".into() },
         ] {
             assert_eq!(Word::parse(word.to_message().as_bytes()), Some(word));

@@ -575,6 +575,9 @@ pub struct End {
     pub pid: Option<i32>,
     /// Who or what ended it: `itself`, `timeout`, `max-runtime`, or who asked.
     pub ended_by: Option<String>,
+    /// Of a run of a supervised process: whether its configuration expects an end like this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<bool>,
     /// The last feedback, a JSON object. Not spooled: the feedback file stays until it was read.
     #[serde(skip)]
     pub feedback: Option<String>,
@@ -597,6 +600,7 @@ impl End {
             maxrss: None,
             pid: None,
             ended_by: None,
+            expected: None,
             feedback: None,
         }
     }
@@ -719,6 +723,8 @@ pub struct Task {
     pub log: Option<String>,
     /// What launch was told about it: a JSON array of its command line's words.
     pub options: Option<String>,
+    /// Of which supervised process it is a run, a JSON object; none: of none.
+    pub supervised: Option<String>,
     /// Its slot in the spool.
     pub slot: Option<i64>,
     /// The feedback last stored, a JSON object.
@@ -781,6 +787,8 @@ pub struct HistoryRow {
     pub ended_by: Option<String>,
     pub reservetime: Option<i64>,
     pub options: Option<serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervised: Option<serde_json::Value>,
 }
 
 impl HistoryRow {
@@ -818,6 +826,12 @@ impl HistoryRow {
             ended_by: end.ended_by.clone(),
             reservetime: task.reservetime,
             options: parsed(&task.options),
+            supervised: parsed(&task.supervised).map(|mut supervised: serde_json::Value| {
+                if let (Some(object), Some(expected)) = (supervised.as_object_mut(), end.expected) {
+                    object.insert("expected".into(), expected.into());
+                }
+                supervised
+            }),
         }
     }
 }

@@ -191,6 +191,7 @@ impl Carrier {
             feedpath: self.order.feedpath.clone().filter(|_| self.command.pid == 0),
             log: true,
             options: "[]".into(),
+            supervised: Some(self.order.supervised()),
             timeout,
             stop_signal: self.order.stop_signal.to_string(),
             kill_after: Duration::from_millis(self.order.kill_after).as_secs_f64(),

@@ -29,6 +29,7 @@ impl Carrier {
         let end = End {
             exitcode: Some(code),
             ended_by: Some("supervise".into()),
+            expected: Some(false),
             ..End::new(&Outcome::Error(format!("spawn: {}", why.cause)), now.wall, Some(Duration::ZERO))
         };
         self.run.phase = Phase::Failed { why, at: now };
@@ -57,6 +58,7 @@ impl Carrier {
         end.maxrss = usage.map(|(_, _, rss)| rss);
         end.pid = Some(self.command.pid);
         end.ended_by = Some(why.unwrap_or_else(|| launch::ended_by(&ended.cause)));
+        end.expected = Some(self.is_expected(ended));
         end.feedback = feedback.map(|feedback| feedback.to_json());
         self.record(&end);
         if let Some(path) = feedpath {
@@ -65,6 +67,17 @@ impl Carrier {
         if let Some(mut output) = self.output.take() {
             // A process of it that goes on to write must neither be killed for it nor wait for ever.
             let _ = output.finish(false, &mut || false);
+        }
+    }
+
+    /// Whether its supervisor expects this end: one that was asked for, or an exit code that it names (T9).
+    fn is_expected(&self, ended: &Ended) -> bool {
+        match (&ended.cause, &self.why, ended.exit) {
+            (Cause::Itself, Some(_), _) => true,
+            (Cause::Itself, None, Exit::Code(code)) => {
+                self.order.exitcodes.iter().any(|&expected| i32::from(expected) == code)
+            }
+            (_, _, _) => false,
         }
     }
 

@@ -92,6 +92,7 @@ pub(super) fn claim(
         feedpath,
         log: spec.log,
         options: spec.options_json(),
+        supervised: None,
         keep_feedback: spec.keep_feedback,
         // Without feedback it holds from the first heartbeat on that comes another way.
         timeout: timeout.or(spec.timeout).map(|t| t.as_secs_f64()),

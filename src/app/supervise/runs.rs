@@ -189,6 +189,7 @@ impl Core {
             stop_signal: spec.policy.stopsignal,
             kill_after: spec.policy.stopwait.map_or(u64::MAX / 4, millis),
             killasgroup: spec.policy.killasgroup,
+            exitcodes: spec.policy.exitcodes.clone(),
         })
     }
 
@@ -230,7 +231,9 @@ impl Core {
         let Some(proc) = self.procs.get(name) else { return };
         let Some(run) = &proc.run else { return };
         let (stdout, stderr) = self.streams(&proc.spec);
-        let word = Word::Policy { killasgroup: proc.spec.policy.killasgroup, stdout, stderr };
+        let policy = &proc.spec.policy;
+        let exitcodes = policy.exitcodes.clone();
+        let word = Word::Policy { killasgroup: policy.killasgroup, exitcodes, stdout, stderr };
         // One that is gone needs no policy.
         let _ = notify::tell(&run.handle, word.to_message().as_bytes());
     }

@@ -122,6 +122,7 @@ pub(super) fn claim_in(
         ":keep_feedback": start.keep_feedback, ":max_runtime": start.max_runtime, ":stop_signal": start.stop_signal,
         ":kill_after": start.kill_after,
         ":log": log.as_deref().map(Path::to_string_lossy), ":options": start.options,
+        ":supervised": start.supervised,
     };
     let sql = if reserved.is_some() {
         "UPDATE tasks SET slot = :slot, pid = :pid, pid_pstart = :pid_pstart, name = :name, info1 = :info1, info2 = :info2, info3 = :info3,
@@ -130,15 +131,16 @@ pub(super) fn claim_in(
                 launcher_pid = :launcher_pid, launcher_pstart = :launcher_pstart, boot_id = :boot_id, host = :host,
                 user = :user, argv = :argv, cwd = :cwd, feedpath = :feedpath, keep_feedback = :keep_feedback,
                 max_runtime = :max_runtime, stop_signal = :stop_signal, kill_after = :kill_after,
-                log = :log, options = :options
+                log = :log, options = :options, supervised = :supervised
          WHERE id = :id"
     } else {
         "INSERT INTO tasks (id, slot, pid, pid_pstart, name, info1, info2, info3, status, feedback, starttime, duration,
                             lastupdate, timeout, handle, upid, launcher_pid, launcher_pstart, boot_id, host, user, argv, cwd,
-                            feedpath, keep_feedback, max_runtime, stop_signal, kill_after, log, options)
+                            feedpath, keep_feedback, max_runtime, stop_signal, kill_after, log, options, supervised)
          VALUES (:id, :slot, :pid, :pid_pstart, :name, :info1, :info2, :info3, 'RUNNING', :feedback, :starttime, 0, :starttime,
                  :timeout, :handle, :upid, :launcher_pid, :launcher_pstart, :boot_id, :host, :user, :argv, :cwd,
-                 :feedpath, :keep_feedback, :max_runtime, :stop_signal, :kill_after, :log, :options)"
+                 :feedpath, :keep_feedback, :max_runtime, :stop_signal, :kill_after, :log, :options,
+                 :supervised)"
     };
     tx.execute(sql, columns)?;
     Ok(Ok(Claimed { id, handle: task.handle, upid, slot, feedpath, log }))

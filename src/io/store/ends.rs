@@ -40,16 +40,31 @@ pub(super) fn copy_to_history(
     end: &End,
     feedback: Option<&str>,
 ) -> rusqlite::Result<usize> {
-    let own = [Value::from(row_id), Value::from(end.pid)];
-    tx.execute(
+    let own = [Value::from(row_id), Value::from(end.pid), expected_value(end)];
+    let sql = format!(
         "INSERT INTO history (id, taskid, taskname, info1, info2, info3, starttime, upid, handle, pid, reservetime,
                               argv, cwd, user, host, log, options, outcome, result, termsignal, termerror, endtime,
-                              duration, exitcode, warnings, cpu_user, cpu_sys, maxrss, ended_by, feedback)
+                              duration, exitcode, warnings, cpu_user, cpu_sys, maxrss, ended_by, feedback, supervised)
          SELECT ?16, id, name, info1, info2, info3, starttime, upid, handle, coalesce(pid, ?17), reservetime, argv,
-                cwd, user, host, log, options, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
+                cwd, user, host, log, options, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
+                {}
          FROM tasks WHERE id = ?1 AND upid IS ?2",
-        params_from_iter(end_values(id, upid, end, feedback).into_iter().chain(own)),
+        supervised_sql("?18")
+    );
+    tx.execute(&sql, params_from_iter(end_values(id, upid, end, feedback).into_iter().chain(own)))
+}
+
+/// What `supervised` is after an end: with whether that was expected, if it is a run of a supervised process and anybody
+/// knows.
+pub(super) fn supervised_sql(expected: &str) -> String {
+    format!(
+        "iif(supervised IS NULL OR {expected} IS NULL, supervised, json_set(supervised, '$.expected', json({expected})))"
     )
+}
+
+/// The parameter of [`supervised_sql`].
+pub(super) fn expected_value(end: &End) -> Value {
+    Value::from(end.expected.map(|expected| expected.to_string()))
 }
 
 /// What an end gives to a row of history, as the parameters `?1` to `?15` of the statements that write one.

@@ -19,7 +19,7 @@ pub(super) const SELECT_TASKS: &str =
     "SELECT id, slot, name, info1, info2, info3, pid, status, feedback, reservetime, starttime,
     duration, lastupdate, timeout, handle, expires, upid, launcher_pid, launcher_pstart, pid_pstart,
     boot_id, host, user, argv, cwd, feedpath, keep_feedback, max_runtime, stop_signal, kill_after, log, options,
-    (SELECT feedback FROM feedbacks WHERE feedbacks.id = tasks.id) FROM tasks";
+    supervised, (SELECT feedback FROM feedbacks WHERE feedbacks.id = tasks.id) FROM tasks";
 
 pub(super) fn task_row(row: &Row<'_>) -> rusqlite::Result<Task> {
     let launcher_pid: Option<i32> = row.get(17)?;
@@ -55,7 +55,8 @@ pub(super) fn task_row(row: &Row<'_>) -> rusqlite::Result<Task> {
         kill_after: row.get(29)?,
         log: lossy(row, 30)?,
         options: row.get(31)?,
-        values: row.get(32)?,
+        supervised: lossy(row, 32)?,
+        values: row.get(33)?,
     })
 }
 
@@ -72,7 +73,8 @@ pub(super) fn of_task(db: &Connection) -> rusqlite::Result<&'static str> {
 pub(super) const SELECT_HISTORY: &str =
     "SELECT id, taskid, taskname, info1, info2, info3, outcome, termsignal, termerror,
     exitcode, starttime, endtime, duration, feedback, warnings, upid, handle, pid, argv, cwd, user, host, log,
-    cpu_user, cpu_sys, maxrss, ended_by, reservetime, options, amended FROM history";
+    cpu_user, cpu_sys, maxrss, ended_by, reservetime, options, amended,
+    supervised FROM history";
 
 pub(super) fn history_row(row: &Row<'_>) -> rusqlite::Result<HistoryRow> {
     let json = |index| Ok::<_, rusqlite::Error>(lossy(row, index)?.and_then(|text| serde_json::from_str(&text).ok()));
@@ -106,6 +108,8 @@ pub(super) fn history_row(row: &Row<'_>) -> rusqlite::Result<HistoryRow> {
         ended_by: row.get(26)?,
         reservetime: row.get(27)?,
         options: json(28)?,
+        // 29 is for those who follow.
+        supervised: json(30)?,
     })
 }
 

@@ -60,11 +60,11 @@ const RULES: [(&str, &str); 9] = [
     ),
     (
         "a column that should hold JSON does not",
-        "SELECT 'task ' || taskid FROM history WHERE NOT (json_valid(coalesce(feedback, '{}')) AND json_valid(coalesce(argv, '[]')) AND json_valid(coalesce(options, '[]')))",
+        "SELECT 'task ' || taskid FROM history WHERE NOT (json_valid(coalesce(feedback, '{}')) AND json_valid(coalesce(argv, '[]')) AND json_valid(coalesce(options, '[]')) AND json_valid(coalesce(supervised, '{}')))",
     ),
     (
         "a column that should hold JSON does not",
-        "SELECT 'task ' || id FROM tasks WHERE NOT (json_valid(coalesce(argv, '[]')) AND json_valid(coalesce(options, '[]')))",
+        "SELECT 'task ' || id FROM tasks WHERE NOT (json_valid(coalesce(argv, '[]')) AND json_valid(coalesce(options, '[]')) AND json_valid(coalesce(supervised, '{}')))",
     ),
     (
         "its times are impossible",
