@@ -211,3 +211,42 @@ fn net2_a_request_is_answered_however_it_comes() {
     world.runs_again("web", pid);
     assert_eq!(daemon.end().code, 0);
 }
+
+#[test]
+fn spawn10_without_descriptors_it_still_answers_and_goes_on_when_there_are_some() {
+    let world = World::new();
+    world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\nautostart = false\n");
+    let daemon = world.daemon();
+    let pid = daemon.started.as_ref().unwrap().pid();
+    let limit = |files: Option<u64>| {
+        let pid = rustix::process::Pid::from_raw(pid);
+        let limit = rustix::process::Rlimit { current: files, maximum: Some(4096) };
+        rustix::process::prlimit(pid, rustix::process::Resource::Nofile, limit).unwrap();
+    };
+    let mut known = world.connect_to_daemon();
+    assert_eq!(known.ask(&json!({ "command": "version" }))["status"], 200);
+    let open = || {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        let numbers: Vec<u64> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+        (numbers.len() as u64, numbers.into_iter().max().unwrap())
+    };
+    // The limit is one of numbers, so there must be none free below those in use.
+    let mut others = vec![];
+    while open().0 <= open().1 {
+        others.push(world.connect_to_daemon());
+        assert_eq!(others.last_mut().unwrap().ask(&json!({ "command": "version" }))["status"], 200);
+    }
+    limit(Some(open().0));
+    let answer = known.ask(&named("start", "web"));
+    assert_eq!((&answer["status"], &answer["error"]["code"]), (&json!(500), &json!("SPAWN_ERROR")), "{answer}");
+    assert!(answer["error"]["message"].as_str().unwrap().contains("too many open files"), "{answer}");
+    // One at a time is let in even so.
+    for _ in 0..3 {
+        soon(&world, "without descriptors");
+    }
+    assert_eq!(world.state("web"), "BACKOFF");
+    assert!(world.log().contains("too many open files"));
+    limit(Some(1000));
+    world.comes_to("web", "RUNNING");
+    assert_eq!(daemon.end().code, 0);
+}

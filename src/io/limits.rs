@@ -2,7 +2,7 @@
 //!
 //! What is raised holds for all that we start too.
 
-use std::{fmt, io};
+use std::{fmt, fs::File, io};
 
 use nix::{
     errno::Errno,
@@ -50,6 +50,42 @@ impl fmt::Display for Limited {
             Limited::Files => "open files",
             Limited::Processes => "processes",
         })
+    }
+}
+
+/// Whether it failed because no descriptor is left, for us or for anybody.
+pub fn is_out_of_files(error: &io::Error) -> bool {
+    [Errno::EMFILE, Errno::ENFILE].iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
+}
+
+/// A descriptor that is kept for when no other one is left.
+#[derive(Debug)]
+pub struct Reserve(Option<File>);
+
+impl Reserve {
+    /// Sets one aside, if there is one.
+    pub fn new() -> Reserve {
+        let mut reserve = Reserve(None);
+        reserve.refill();
+        reserve
+    }
+
+    /// Gives it up, so that whatever is opened next has it. False: it was given up before.
+    pub fn give(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+
+    /// Sets one aside again, if there is one and none is.
+    pub fn refill(&mut self) {
+        if self.0.is_none() {
+            self.0 = File::open("/dev/null").ok();
+        }
+    }
+}
+
+impl Default for Reserve {
+    fn default() -> Reserve {
+        Reserve::new()
     }
 }
 

@@ -141,6 +141,7 @@ fn accept_unix(hub: &Rc<Hub>, listener: UnixListener) -> Option<JoinHandle<()>> 
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => drop(tokio::task::spawn_local(serve(Rc::clone(&hub), stream, false))),
+                Err(error) if hub.makes_room(&error) => {}
                 Err(_) => tokio::time::sleep(AGAIN).await,
             }
         }
@@ -157,6 +158,7 @@ fn accept_port(hub: &Rc<Hub>, listener: TcpListener) -> Option<JoinHandle<()>> {
                     let _ = stream.set_nodelay(true);
                     drop(tokio::task::spawn_local(serve(Rc::clone(&hub), stream, true)));
                 }
+                Err(error) if hub.makes_room(&error) => {}
                 Err(_) => tokio::time::sleep(AGAIN).await,
             }
         }

@@ -11,7 +11,7 @@ use std::{
 use super::core::{Core, Current, Told, Watched};
 use crate::{
     app::carrier::CARRIER,
-    io::{account, child, notify, process, sys},
+    io::{account, child, limits, notify, process, sys},
     model::{
         carrier::{Identity, Input, NotStarted, Order, Phase, ProgramLog, Run, Stream, Word, input_word},
         machine::{Event, StopWhy, Survivor},
@@ -105,9 +105,7 @@ impl Core {
         let handle = order.handle.clone();
         let failed = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::WouldBlock => "process table full".to_owned(),
-            _ if error.raw_os_error() == Some(24) || error.raw_os_error() == Some(23) => {
-                "too many open files".to_owned()
-            }
+            _ if limits::is_out_of_files(&error) => "too many open files".to_owned(),
             _ => format!("cannot start its launch: {error}"),
         };
         let text = serde_json::to_string(&order).map_err(|error| format!("cannot write its order: {error}"))?;

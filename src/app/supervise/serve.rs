@@ -22,7 +22,10 @@ use super::{
     waiters::Reply,
 };
 use crate::{
-    io::secret,
+    io::{
+        limits::{self, Reserve},
+        secret,
+    },
     model::{
         config::Config,
         program::{Credentials, InetServer, Password, UnixServer},
@@ -60,6 +63,8 @@ pub(super) struct Hub {
     /// Who may ask on the socket, and on the port; none: everybody who could connect.
     unix: RefCell<Option<Credentials>>,
     inet: RefCell<Option<Credentials>>,
+    /// For a client that comes when no descriptor is left (SPAWN-10).
+    reserve: RefCell<Reserve>,
 }
 
 impl Hub {
@@ -70,6 +75,7 @@ impl Hub {
             connections: RefCell::new(0),
             unix: RefCell::new(None),
             inet: RefCell::new(None),
+            reserve: RefCell::default(),
         };
         hub.set_unix(config.unix.as_ref());
         hub.set_inet(config.inet.as_ref());
@@ -82,6 +88,11 @@ impl Hub {
 
     pub(super) fn set_inet(&self, spec: Option<&InetServer>) {
         *self.inet.borrow_mut() = spec.and_then(|spec| spec.credentials.clone());
+    }
+
+    /// Whether one more client can be let in although that just failed.
+    pub(super) fn makes_room(&self, error: &io::Error) -> bool {
+        limits::is_out_of_files(error) && self.reserve.borrow_mut().give()
     }
 
     /// Tells all who listen.
@@ -142,7 +153,9 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(hub: Rc<Hub>, mut s
         // That a client goes away in the middle is its own affair.
         let _ = talk(&hub, &mut stream, on_port).await;
     }
+    drop(stream);
     *hub.connections.borrow_mut() -= 1;
+    hub.reserve.borrow_mut().refill();
 }
 
 async fn write<S: AsyncWrite + Unpin>(stream: &mut S, line: &str) -> io::Result<()> {
