@@ -190,27 +190,6 @@ fn an_end_that_is_asked_for_beats_a_reload() {
 }
 
 #[test]
-fn a_program_that_falls_silent_is_started_again() {
-    let world = World::new();
-    let beats = "for i in 1 2 3; do echo \"[progress]$i\" >> \"$TASKWATCHER_FEEDBACK\"; sleep 0.3; done; sleep 300";
-    let folder = world.path("").display().to_string();
-    let more = format!("timeout = 1.5\nfeedback = \"{folder}\"\nexitcodes = [0, 143]\nstartsecs = 0.5");
-    world.configure(&(script("web", beats, &more) + &script("calm", "sleep 300", "timeout = 300")));
-    let daemon = world.daemon();
-    world.comes_to("web", "RUNNING");
-    let pid = world.pid("web");
-    world.runs_again("web", pid);
-    assert!(!lives(pid), "nothing of the silent one is left");
-    assert!(world.log().contains("WARN exited: web"), "{}", world.log());
-    let row = eventually("its row", || world.history().into_iter().find(|row| row.text("taskname") == "web"));
-    assert_ne!(row.text("outcome"), "OK", "{row:?}");
-    assert!(row.text("termerror").contains("heartbeat"), "{row:?}");
-    assert!(world.log().contains("; not expected"));
-    assert_eq!(world.state("calm"), "RUNNING");
-    daemon.end();
-}
-
-#[test]
 fn hooks_run_as_tasks_for_the_states_they_are_for() {
     let world = World::new();
     let hook = |file: &str| {
