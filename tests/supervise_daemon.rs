@@ -472,8 +472,11 @@ fn one_that_is_not_root_cannot_start_for_others() {
 fn what_is_left_to_it_is_reaped() {
     // It is the first process of a world of its own, to which what loses its parent comes.
     let world = World::new();
-    let orphan = "(setsid sh -c '> $W/away; sleep 1' &); until [ -e $W/away ]; do sleep 0.02; done";
-    world.configure(&script("job", orphan, "startsecs = 0\nautorestart = \"false\""));
+    // It lives until it has lost both the command and its carrier.
+    let waits = "until read -r _ _ _ parent _ < /proc/$$/stat && [ $parent = 1 ]; do sleep 0.02; done";
+    let orphan =
+        format!("(setsid sh -c '> $W/away; {waits}' > /dev/null 2>&1 &); until [ -e $W/away ]; do sleep 0.02; done");
+    world.configure(&script("job", &orphan, "startsecs = 0\nautorestart = \"false\""));
     let unshare = |args: &[&str]| {
         let mut program = world.command("unshare");
         program.command.args(["--pid", "--fork", "--mount-proc"]).args(args);
