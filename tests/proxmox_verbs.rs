@@ -194,7 +194,7 @@ fn a_task_is_waited_for_and_followed_although_its_host_is_away_for_a_moment() {
     let status: Value = serde_json::from_slice(&ran.out).unwrap();
     assert_eq!(
         (&status["status"], &status["exitstatus"], &status["upid"], &status["remote"]),
-        (&json!("stopped"), &json!("OK"), &json!(live), &json!("pve"))
+        (&json!("stopped"), &json!("OK"), &json!(format!("pve!{live}")), &json!("pve"))
     );
     assert_eq!(follower.wait().text(), "starting\nmore\nTASK OK\n");
     // What was waited for is known here at once, with the time that its host says.

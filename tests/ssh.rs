@@ -175,11 +175,11 @@ fn a_real_ssh_remote_is_listed_shown_waited_for_and_ended() {
     let shown = world.near_json(&["show", upid]);
     assert_eq!(world.near_json(&["show", "web!1"]), shown);
     tells(world.near(&["history", "--remote", "web"]).run(), 0, &["  web!1\n"]);
-    tells(world.near(&["show", "web!7"]).run(), 1, &["web: error: there is no task 7"]);
+    tells(world.near(&["show", "web!7"]).run(), 1, &["web: error: there is no task web!7"]);
     assert_eq!((&shown["remote"], &shown["taskname"]), (&json!("web"), &json!("my job")));
     assert_eq!(shown["argv"], json!(["sh", "-c", "echo \"a  b\"; exit 3"]));
     assert_eq!(world.near(&["log", upid, "--no-time", "--limit", "1"]).run().silent(0).text(), "a  b\n");
-    tells(world.near(&["wait", upid]).run(), 1, &["ERROR: exit code 3"]);
+    tells(world.near(&["wait", upid]).run(), 1, &["web!1 ERROR: exit code 3\n"]);
 
     let mut long = world.there("far", "exec launch --name long sh -c 'sleep 300 & sleep 300'").spawn();
     until("the task to run there", || {
@@ -192,14 +192,14 @@ fn a_real_ssh_remote_is_listed_shown_waited_for_and_ended() {
         (&json!("long"), &json!("RUNNING"), &json!(null))
     );
     let upid = live[0]["upid"].as_str().unwrap();
-    tells(world.near(&["wait", upid, "--timeout", "0.1"]).run(), 124, &["has not ended"]);
-    tells(world.near(&["kill", upid]).run(), 0, &["killed by"]);
+    tells(world.near(&["wait", upid, "--timeout", "0.1"]).run(), 124, &["task web!2 has not ended"]);
+    tells(world.near(&["kill", upid]).run(), 0, &["task web!2 (long): ERROR: killed by"]);
     long.child.wait().unwrap();
-    tells(world.near(&["remote", "sync"]).run(), 0, &["1 new"]);
     assert_eq!(world.near_json(&["list", "--remote", "web"]), json!([]));
     let ended = world.near_json(&["history", "--remote", "web", "--name", "long"]);
     assert_eq!(ended["rows"][0]["upid"].as_str().unwrap(), upid);
     assert!(ended["rows"][0]["outcome"].as_str().unwrap().starts_with("ERROR: killed by"));
+    tells(world.near(&["remote", "sync"]).run(), 0, &["0 new"]);
     world.near(&["remote", "add", "closed", "--ssh", "nobody@127.0.0.1"]).run().ok();
     tells(world.near(&["remote", "sync", "closed"]).run(), 1, &["remote closed: ssh failed: "]);
 }
@@ -385,10 +385,11 @@ fn an_answer_that_is_cut_off_or_garbled_keeps_what_is_true_and_is_asked_for_agai
 
 /// It exits so, and all of these stand in what it prints and says.
 #[track_caller]
-fn tells(ran: Ran, code: i32, words: &[&str]) {
+fn tells(ran: Ran, code: i32, words: &[&str]) -> Ran {
     let all = format!("{}{}", String::from_utf8_lossy(&ran.out), ran.err);
     assert_eq!(ran.code, code, "{all}");
     words.iter().for_each(|word| assert!(all.contains(word), "{word:?} is missing in {all:?}"));
+    ran
 }
 
 impl World {
@@ -436,9 +437,111 @@ fn what_cannot_be_done_is_said() {
     tells(world.near(&["history", "--after", "1.local.2"]).run(), 2, &["this cursor is of a page with"]);
     tells(world.near(&["history", "--type", "x"]).run(), 2, &["--node and --type are for tasks of remotes"]);
     let upid = "UPID:n:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam:";
-    tells(world.near(&["wait", &format!("a!{upid}"), "1"]).run(), 1, &["these tasks are of several hosts"]);
+    tells(world.near(&["wait", &format!("a!{upid}"), "1"]).run(), 2, &["these tasks are of several hosts"]);
     tells(world.near(&["show", &format!("z!{upid}")]).run(), 1, &["there is no remote \"z\""]);
     tells(world.near(&["run-again", &format!("a!{upid}")]).run(), 1, &["this cannot be done on remote a"]);
     world.near(&["initialize"]).run().ok();
     assert_eq!(world.near_json(&["remote", "list"]), json!([]));
+}
+
+/// Breaks off the first calls of a verb behind so many bytes of its output, as ssh does.
+fn breaks(verb: &str, calls: usize, bytes: usize) -> String {
+    format!(
+        "case \"$line\" in \"control {verb}\"*) echo x >> $W/calls; [ $(wc -l < $W/calls) -gt {calls} ] || \
+         {{ sh -c \"$line\" | head -c {bytes}; printf 'a banner\\r\\nclient_loop: send disconnect: Broken pipe\\r\\n' >&2; exit 255; }};; esac\n{HONEST}"
+    )
+}
+
+#[test]
+fn an_end_that_was_waited_for_or_asked_for_is_known_here_at_once() {
+    let world = World::new();
+    world.fake_ssh(HONEST);
+    world.add("a");
+    let mut killed = world.there("a", "exec launch --name killed --info1 why sleep 300").spawn();
+    let mut waited = world.there("a", "exec launch --name waited sleep 300").spawn();
+    until("both to run", || {
+        world.near(&["remote", "sync", "a"]).run().code == 0
+            && world.near_json(&["list", "--remote", "a"]).as_array().unwrap().len() == 2
+    });
+    let number = |name: &str| {
+        let live = world.near_json(&["list", "--remote", "a", "--name", name]);
+        format!("a!{}", live[0]["taskid"])
+    };
+    let (kill, wait) = (number("killed"), number("waited"));
+    let waiter = world.near(&["--json", "wait", &wait]).spawn();
+    let ran = tells(world.near(&["--json", "kill", &kill]).run(), 0, &["killed by"]);
+    let said: Value = serde_json::from_str(ran.text()).unwrap();
+    assert_eq!((&said["remote"], &said["name"]), (&json!("a"), &json!("killed")));
+    killed.child.wait().unwrap();
+    waited.signal(nix::sys::signal::Signal::SIGTERM);
+    waited.child.wait().unwrap();
+    let ran = waiter.wait();
+    let said: Value = serde_json::from_slice(&ran.out).unwrap();
+    assert_eq!((&said["remote"], &said["status"]), (&json!("a"), &json!("stopped")));
+    assert_eq!(world.near_json(&["list", "--remote", "a"]), json!([]));
+    let ended = |name: &str| world.near_json(&["history", "--remote", "a", "--name", name])["rows"][0].clone();
+    assert!(ended("killed")["outcome"].as_str().unwrap().starts_with("ERROR: killed by"));
+    assert_eq!(ended("killed")["info1"], "why");
+    assert_eq!(ended("waited")["upid"], said["upid"], "with its remote, as history has it");
+    world.same_as_there(&["a"]);
+    // A sync has nothing to add.
+    tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 0 new\n"]);
+    let ran = world.near(&["kill", &kill]).run();
+    tells(ran, 1, &[&format!("a: error: task {kill} has ended already: ERROR: killed by")]);
+}
+
+#[test]
+fn a_wait_goes_on_although_its_connection_is_lost() {
+    let world = World::new();
+    world.fake_ssh(&breaks("wait", 3, 7));
+    world.add("a");
+    world.there("a", "launch true; launch false").run();
+    // The first line comes whole each time, and the second one never.
+    let ran = world.near(&["wait", "a!1", "a!2"]).run();
+    assert_eq!((ran.code, ran.text()), (1, "a!1 OK\na!2 ERROR: exit code 1\n"), "{ran:?}");
+    let said = "control: remote a: ssh failed: client_loop: send disconnect: Broken pipe; asking again\n";
+    assert_eq!(ran.err, said.repeat(3), "each was heard of before it was lost");
+    // What is closed to us stays so.
+    world.fake_ssh("printf 'me@a: Permission denied (publickey).\\r\\n' >&2; exit 255");
+    let ran = world.near(&["wait", "a!1"]).run();
+    assert_eq!(
+        (ran.code, &*ran.err),
+        (1, "control: error: remote a: ssh failed: me@a: Permission denied (publickey).\n")
+    );
+    // One that never comes back ends with the time.
+    world.fake_ssh("echo 'No route to host' >&2; exit 255");
+    let ran = tells(world.near(&["wait", "a!1", "--timeout", "0.5"]).run(), 124, &["task a!1 has not ended\n"]);
+    assert!(ran.err.contains("No route to host; asking again"), "{}", ran.err);
+}
+
+#[test]
+fn a_follower_goes_on_where_it_was_when_its_connection_is_lost() {
+    let world = World::new();
+    world.fake_ssh(HONEST);
+    world.add("a");
+    world.there("a", "launch sh -c 'seq 1 40'").run().silent(0);
+    let all: String = (1..=40).map(|n| format!("{n}\n")).collect();
+    let follow = |more: &[&str]| {
+        world.sh("rm -f $W/calls").run().silent(0);
+        let ran = world.near(&[&["log", "a!1", "--follow"], more].concat()).run();
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.text().to_owned()
+    };
+    let behind = |lines: &str, more: &str| lines.starts_with(more);
+    // In the middle of a line, and between two.
+    for bytes in [4, 16] {
+        world.fake_ssh(&breaks("log", 4, bytes));
+        let text = follow(&["--no-time"]);
+        assert!(behind(&text, &all) && text.lines().count() == 41, "{text:?}");
+        let text = follow(&["--no-time", "--start", "5", "--limit", "9"]);
+        assert_eq!(text, "6\n7\n8\n9\n10\n11\n12\n13\n14\n");
+    }
+    // The first call asks where the last lines begin.
+    world.fake_ssh(&breaks("log", 2, 12));
+    let text = follow(&["--no-time", "--tail", "8"]);
+    let tail = "34\n35\n36\n37\n38\n39\n40\n";
+    assert!(behind(&text, tail) && text.lines().count() == 8, "{text:?}");
+    world.fake_ssh(&breaks("log", 3, 60));
+    let json: Vec<Value> = follow(&["--json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(json.iter().map(|line| line["n"].as_u64().unwrap()).collect::<Vec<_>>(), (1..=41).collect::<Vec<_>>());
 }

@@ -109,6 +109,9 @@ pub enum ControlError {
     /// A number, where tasks have none.
     #[error("tasks of remote {0} have no numbers; name one as lists do: {0}!START:PID, or {0}!UPID")]
     NumberThere(String),
+    /// A start and a process, where tasks have numbers.
+    #[error("tasks of remote {0} have numbers; name one as lists do: {0}!NUMBER, or {0}!UPID")]
+    BeganThere(String),
     /// Several tasks of one short name.
     #[error("{0} is the name of several tasks; give the UPID of one: {1}")]
     ManyThere(TaskRef, String),
@@ -177,7 +180,9 @@ impl ControlError {
             ControlError::Time(..)
             | ControlError::OtherOrder(_)
             | ControlError::RemotesOnly
+            | ControlError::ManyHosts
             | ControlError::NumberThere(_)
+            | ControlError::BeganThere(_)
             | ControlError::OwnWay(_)
             | ControlError::OtherWay(..)
             | ControlError::Token(_)

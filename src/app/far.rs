@@ -5,24 +5,37 @@
 //! act on it.
 
 mod proxmox;
+mod ssh;
+
+use std::{fmt, time::Duration};
 
 use serde_json::Value;
 
 use super::{
     control::{ControlError, Desk, Done},
-    control_args::{self as args, Verb},
+    control_args::Verb,
     remote::{known, remotes_of},
     show,
 };
 use crate::{
-    io::ssh::{self, From, SshError},
+    io::{
+        ssh::{Heard, SshError, run},
+        sys,
+    },
     model::{
         ansi,
         proxmox::Product,
         remote::Source,
-        task::{Signal, TaskRef, exit_code},
+        task::{TaskRef, ThereRef, exit_code},
     },
 };
+
+/// A host that is asked about one task, or for its log, has so long to answer.
+const LIMIT: Duration = Duration::from_secs(30);
+/// How soon a host is asked again that did not answer, at first.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Then after twice the time, and so often twice: every half minute at last.
+const LONGEST_DOUBLED: u32 = 5;
 
 /// A verb for one remote, as its command line says it there.
 struct Errand<'a> {
@@ -38,6 +51,8 @@ struct Errand<'a> {
     raw: bool,
     /// Whether it is of use only if it is whole: an array in JSON.
     whole: bool,
+    /// How long it may say nothing; none: as long as its connection holds.
+    silence: Option<Duration>,
 }
 
 fn remote_of(task: &TaskRef) -> Option<&str> {
@@ -76,18 +91,6 @@ fn flag(name: &str, given: bool) -> Option<String> {
     given.then(|| name.to_owned())
 }
 
-fn log_words(wanted: &args::Log, raw: bool) -> Vec<String> {
-    let options = [
-        flag("--follow", wanted.follow),
-        option("--tail", wanted.tail),
-        option("--start", (wanted.start > 0).then_some(wanted.start)),
-        option("--limit", wanted.limit),
-        flag("--no-time", wanted.no_time),
-        flag("--raw", raw),
-    ];
-    words("log", std::slice::from_ref(&wanted.task), options.into_iter().flatten())
-}
-
 impl Desk<'_, '_> {
     /// Does a verb whose tasks are of another host; none: it is about this one.
     pub(super) fn far(&mut self, verb: &Verb) -> Option<Done> {
@@ -109,86 +112,79 @@ impl Desk<'_, '_> {
     }
 
     fn far_verb(&mut self, verb: &Verb, tasks: &[TaskRef], name: &str) -> Done {
-        let store = self.open()?;
+        let mut store = self.open()?;
         let remote = known(&store, name)?;
         let (host, db) = match &remote.source {
-            Source::Ssh { host, db } => (host, db.as_deref()),
+            Source::Ssh { host, db } => (host.clone(), db.clone()),
             Source::Pve(api) => return self.far_api(verb, tasks, store, remote.clone(), (Product::Pve, api)),
             Source::Pbs(api) => return self.far_api(verb, tasks, store, remote.clone(), (Product::Pbs, api)),
         };
-        let (mut log, mut raw) = (false, false);
-        let words = match verb {
-            Verb::Show(_) => words("show", tasks, Some("--json".to_owned())),
-            Verb::Feedback(_) => words("feedback", tasks, None),
-            Verb::Log(wanted) => {
-                // What it prints is made fit here, if it goes to a terminal.
-                (log, raw) = (true, wanted.raw || (self.out.width)().is_none());
-                log_words(wanted, !self.json)
-            }
-            Verb::Wait(wanted) => {
-                let timeout = wanted.timeout.map(|timeout| format!("{}s", timeout.as_secs_f64()));
-                let options = [option("--timeout", timeout), flag("--any", wanted.any)];
-                words("wait", tasks, options.into_iter().flatten())
-            }
-            Verb::Kill(wanted) => {
-                let how = &wanted.how;
-                let options = [
-                    option("--signal", how.signal.map(|signal: Signal| signal.to_string())),
-                    flag("--now", how.now),
-                    flag("--no-wait", how.no_wait),
-                    flag("--force", how.force),
-                ];
-                words("kill", tasks, options.into_iter().flatten())
-            }
-            _ => return Err(ControlError::NotThere(remote.name)),
-        };
-        let json = self.json && !matches!(verb, Verb::Show(_) | Verb::Feedback(_));
-        let words = words.into_iter().chain(flag("--json", json)).collect();
-        let whole = matches!(verb, Verb::Log(wanted) if json && !wanted.follow);
-        let errand = Errand { remote: &remote.name, host, db, words, log, raw, whole };
+        if tasks.iter().any(|task| matches!(task, TaskRef::There(_, ThereRef::Began { .. }))) {
+            return Err(ControlError::BeganThere(remote.name));
+        }
+        let there = ssh::There { remote, host, db };
         match verb {
-            Verb::Show(_) => self.show_far(&errand),
-            _ => self.errand(&errand),
+            Verb::Show(_) => {
+                let words = words("show", tasks, Some("--json".to_owned()));
+                self.show_far(&Errand { silence: Some(LIMIT), ..there.errand(words) })
+            }
+            Verb::Feedback(_) => {
+                self.errand(&Errand { silence: Some(LIMIT), ..there.errand(words("feedback", tasks, None)) })
+            }
+            Verb::Log(wanted) => self.log_ssh(&there, wanted),
+            Verb::Wait(wanted) => self.wait_ssh(&mut store, &there, wanted),
+            Verb::Kill(wanted) => self.kill_ssh(&mut store, &there, wanted),
+            _ => Err(ControlError::NotThere(there.remote.name)),
         }
     }
 
     fn errand(&mut self, errand: &Errand<'_>) -> Done {
         if errand.whole {
             let mut text = Vec::new();
-            let code = self.run_there(errand, |_, line| {
-                text.extend_from_slice(line);
-                text.push(b'\n');
+            let ran = self.run_there(errand, |_, line| {
+                if let Some(line) = line {
+                    text.extend_from_slice(line);
+                    text.push(b'\n');
+                }
                 Ok(())
-            })?;
+            });
+            let code = ran.map_err(|far| far.of(errand.remote))?;
             if code == 0 {
                 self.out.data.write_all(&text)?;
             }
             return Ok(code);
         }
-        self.run_there(errand, |desk, line| {
-            match (errand.raw, errand.log) {
-                (true, _) => desk.out.data.write_all(line)?,
-                (false, true) => desk.out.data.write_all(ansi::fit(line).as_bytes())?,
-                (false, false) => desk.out.data.write_all(show::clean(&String::from_utf8_lossy(line)).as_bytes())?,
-            }
-            desk.out.data.write_all(b"\n")?;
-            Ok(desk.out.data.flush()?)
-        })
+        let ran = self.run_there(errand, |desk, line| desk.hand_on(errand, line));
+        ran.map_err(|far| far.of(errand.remote))
+    }
+
+    /// Prints a line that came from there; none: all that came was printed.
+    fn hand_on(&mut self, errand: &Errand<'_>, line: Option<&[u8]>) -> Result<(), ControlError> {
+        let Some(line) = line else { return Ok(self.out.data.flush()?) };
+        match (errand.raw, errand.log) {
+            (true, _) => self.out.data.write_all(line)?,
+            (false, true) => self.out.data.write_all(ansi::fit(line).as_bytes())?,
+            (false, false) => self.out.data.write_all(show::clean(&String::from_utf8_lossy(line)).as_bytes())?,
+        }
+        Ok(self.out.data.write_all(b"\n")?)
     }
 
     fn show_far(&mut self, errand: &Errand<'_>) -> Done {
         let mut text = Vec::new();
-        let code = self.run_there(errand, |_, line| {
-            text.extend_from_slice(line);
+        let ran = self.run_there(errand, |_, line| {
+            text.extend_from_slice(line.unwrap_or_default());
             Ok(())
-        })?;
+        });
+        let code = ran.map_err(|far| far.of(errand.remote))?;
         if code != 0 {
             return Ok(code);
         }
         let bad = || ControlError::Remote(errand.remote.to_owned(), "its answer is not JSON".to_owned());
         let mut value: Value = serde_json::from_slice(&text).map_err(|_| bad())?;
-        let object = value.as_object_mut().ok_or_else(bad)?;
-        object.insert("remote".into(), errand.remote.into());
+        if !value.is_object() {
+            return Err(bad());
+        }
+        of_remote(errand.remote, &mut value);
         self.print_shown(&value)
     }
 
@@ -207,54 +203,164 @@ impl Desk<'_, '_> {
         Ok(0)
     }
 
-    /// Runs `control` on a remote; its messages come as ours, with the remote's name.
+    /// Runs `control` on a remote and hands on what it prints line by line, none when nothing more has come for now. Its
+    /// messages come as ours, with the remote's name.
     fn run_there(
         &mut self,
         errand: &Errand<'_>,
-        mut see: impl FnMut(&mut Self, &[u8]) -> Result<(), ControlError>,
-    ) -> Done {
-        let mut line = vec!["control"];
-        if let Some(db) = errand.db {
-            line.extend(["--db", db]);
-        }
-        line.extend(errand.words.iter().map(String::as_str));
-        let line = shell_words::join(line);
-        let failed = |error: SshError| ControlError::Remote(errand.remote.to_owned(), show::clean(&error.to_string()));
-        let ran = ssh::run(errand.host, &line, None, |from, text| {
-            match from {
-                From::Output => see(self, text).map_err(Far::Control)?,
-                From::Messages => {
-                    let text = String::from_utf8_lossy(text);
-                    let text = text.strip_prefix("control: ").unwrap_or(&text);
-                    self.tell(&format!("{}: {}", errand.remote, show::clean(text)));
+        mut see: impl FnMut(&mut Self, Option<&[u8]>) -> Result<(), ControlError>,
+    ) -> Result<i32, Far> {
+        // What ssh says itself. If it fails, the last of it is why, and is not said twice.
+        let mut held: Vec<String> = vec![];
+        let ran = run(errand.host, &errand.line(), errand.silence, |heard| {
+            match heard {
+                Heard::Output(line) => {
+                    self.say_held(errand.remote, &mut held);
+                    see(self, Some(line)).map_err(Far::Control)?;
                 }
+                Heard::Message(text) => {
+                    let text = String::from_utf8_lossy(text);
+                    match text.strip_prefix("control: ") {
+                        Some(text) => {
+                            self.say_held(errand.remote, &mut held);
+                            let text = named_here(errand.remote, text);
+                            self.tell(&format!("{}: {}", errand.remote, show::clean(&text)));
+                        }
+                        None if held.len() < HELD && !text.trim().is_empty() => held.push(text.into_owned()),
+                        None => {}
+                    }
+                }
+                Heard::Pause => see(self, None).map_err(Far::Control)?,
             }
             Ok(())
         });
         match ran {
-            Ok(127) => {
-                let why = "there is no program `control` on its PATH; install taskwatcher there".to_owned();
-                Err(ControlError::Remote(errand.remote.to_owned(), why))
+            Ok(127) => Err(Far::Nobody("there is no program `control` on its PATH; install taskwatcher there")),
+            Ok(exit_code::USAGE) => {
+                self.say_held(errand.remote, &mut held);
+                Err(Far::Nobody("its control does not know this; update it"))
             }
-            Ok(exit_code::USAGE) => Err(ControlError::Remote(
-                errand.remote.to_owned(),
-                "its control does not know this; update it".to_owned(),
-            )),
-            Ok(code) => Ok(code),
-            Err(Far::Ssh(error)) => Err(failed(error)),
-            Err(Far::Control(error)) => Err(error),
+            Err(Far::Ssh(error)) => {
+                held.pop();
+                if !error.may_pass() {
+                    self.say_held(errand.remote, &mut held);
+                }
+                Err(Far::Ssh(error))
+            }
+            ran => {
+                self.say_held(errand.remote, &mut held);
+                ran
+            }
+        }
+    }
+
+    fn say_held(&mut self, remote: &str, held: &mut Vec<String>) {
+        for text in held.drain(..) {
+            self.tell(&format!("{remote}: {}", show::clean(&text)));
         }
     }
 }
 
-/// What can fail while a line of another host is handed on.
+/// Lines of what ssh says that are kept until it is known whether it fails.
+const HELD: usize = 50;
+
+impl Errand<'_> {
+    /// The command line there.
+    fn line(&self) -> String {
+        let mut line = vec!["control"];
+        if let Some(db) = self.db {
+            line.extend(["--db", db]);
+        }
+        line.extend(self.words.iter().map(String::as_str));
+        shell_words::join(line)
+    }
+}
+
+/// A message of another host, with tasks named as they are here: its `task 7` is our `task web!7`.
+fn named_here(remote: &str, text: &str) -> String {
+    let mut parts = text.split("task ");
+    let mut named = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        named.push_str("task ");
+        let behind = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        let is_number = behind.len() < part.len() && !behind.starts_with(|c: char| c.is_alphanumeric());
+        if is_number || part.starts_with("UPID:") {
+            named.push_str(remote);
+            named.push('!');
+        }
+        named.push_str(part);
+    }
+    named
+}
+
+/// Says in what a host tells of a task as JSON whose it is, and names it as other verbs take it.
+fn of_remote(remote: &str, task: &mut Value) {
+    let Some(object) = task.as_object_mut() else { return };
+    if let Some(upid) = object.get("upid").and_then(Value::as_str) {
+        let upid = format!("{remote}!{upid}");
+        object.insert("upid".into(), upid.into());
+    }
+    object.insert("remote".into(), remote.into());
+}
+
+/// What can fail while a verb is done on another host.
 enum Far {
     Ssh(SshError),
     Control(ControlError),
+    /// Nobody there can do it.
+    Nobody(&'static str),
 }
 
-impl std::convert::From<SshError> for Far {
+impl Far {
+    fn of(self, remote: &str) -> ControlError {
+        match self {
+            Far::Ssh(error) => ControlError::Remote(remote.to_owned(), show::clean(&error.to_string())),
+            Far::Control(error) => error,
+            Far::Nobody(why) => ControlError::Remote(remote.to_owned(), why.to_owned()),
+        }
+    }
+}
+
+impl From<SshError> for Far {
     fn from(error: SshError) -> Far {
         Far::Ssh(error)
+    }
+}
+
+/// A host that did not answer: it is asked again, less and less often. Its task runs on as far as anybody knows.
+#[derive(Debug, Default)]
+struct Polls {
+    failures: u32,
+}
+
+impl Polls {
+    /// Tells of it the first time, and waits, but no longer than until `end` on the monotonic clock.
+    fn failed(&mut self, desk: &mut Desk<'_, '_>, remote: &str, error: &dyn fmt::Display, end: Option<Duration>) {
+        if self.failures == 0 {
+            desk.tell(&show::clean(&format!("remote {remote}: {error}; asking again")));
+        }
+        // Soon at first: somebody waits.
+        let wait = AGAIN.saturating_mul(1 << self.failures.min(LONGEST_DOUBLED));
+        self.failures += 1;
+        sys::pause(end.map_or(wait, |end| end.saturating_sub(sys::now().mono).min(wait)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_in_messages_of_another_host_are_named_as_they_are_here() {
+        for (there, here) in [
+            ("error: there is no task 7", "error: there is no task web!7"),
+            ("task 12 has not ended: RUNNING", "task web!12 has not ended: RUNNING"),
+            ("task 12: task 13", "task web!12: task web!13"),
+            ("there is no task UPID:n:1:", "there is no task web!UPID:n:1:"),
+            ("the task is gone, task 7x too", "the task is gone, task 7x too"),
+            ("task ", "task "),
+        ] {
+            assert_eq!(named_here("web", there), here);
+        }
     }
 }

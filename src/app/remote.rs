@@ -2,7 +2,7 @@
 
 pub(super) mod api;
 mod proxmox;
-mod ssh;
+pub(super) mod ssh;
 mod sync;
 
 use std::{

@@ -26,6 +26,17 @@ const OPTIONS: [&str; 8] = [
 const LONGEST_LINE: usize = 64 << 20;
 /// The exit code with which ssh itself fails.
 const SSH_FAILED: i32 = 255;
+/// What ssh says when the way is closed to us: to try it again would change nothing.
+const CLOSED: [&str; 8] = [
+    "Permission denied",
+    "Host key verification failed",
+    "Too many authentication failures",
+    "Bad configuration option",
+    "Bad owner or permissions",
+    "terminating, ",
+    "no matching ",
+    "Name or service not known",
+];
 
 /// Why a command could not be run there.
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +58,32 @@ pub enum SshError {
     Read(io::Error),
 }
 
-/// Where a line comes from.
+impl SshError {
+    /// Whether the host is only out of reach, and may be there when it is tried again.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            SshError::Failed(why) => !CLOSED.iter().any(|words| why.contains(words)),
+            SshError::TimedOut(_) => true,
+            SshError::NoSsh(_) | SshError::LongLine | SshError::Read(_) => false,
+        }
+    }
+}
+
+/// What came of a command there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
-    /// Its output.
+pub enum Heard<'a> {
+    /// A line of its output.
+    Output(&'a [u8]),
+    /// A line of its messages, or of those of ssh.
+    Message(&'a [u8]),
+    /// Nothing more has come for now.
+    Pause,
+}
+
+/// One of the two ways on which lines come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
     Output,
-    /// Its messages, or those of ssh.
     Messages,
 }
 
@@ -68,7 +99,8 @@ impl Drop for Running {
 }
 
 /// Runs a command line in a shell of `host` and hands each line that it prints to `see`, without its end. Gives its exit
-/// code. With `silence` it may print nothing for so long, and is then given up.
+/// code. With `silence` it may print nothing for so long, and is then given up. Of an output that breaks off, its last
+/// line is handed on only if it is whole: who asks again gets it then.
 ///
 /// # Errors
 /// [`SshError`]; what `see` fails with.
@@ -76,7 +108,7 @@ pub fn run<E: std::convert::From<SshError>>(
     host: &str,
     line: &str,
     silence: Option<Duration>,
-    mut see: impl FnMut(From, &[u8]) -> Result<(), E>,
+    mut see: impl FnMut(Heard<'_>) -> Result<(), E>,
 ) -> Result<i32, E> {
     let mut command = Command::new("ssh");
     command.args(OPTIONS).arg(host).arg(line);
@@ -123,17 +155,24 @@ pub fn run<E: std::convert::From<SshError>>(
             held.extend_from_slice(&buffer[..count]);
             let ended = count == 0;
             let whole = match held.iter().rposition(|byte| *byte == b'\n') {
-                _ if ended => held.len(),
+                _ if ended && from == From::Messages => held.len(),
                 Some(end) => end + 1,
                 None if held.len() > LONGEST_LINE => return Err(SshError::LongLine.into()),
                 None => 0,
             };
             for text in held[..whole].split_inclusive(|byte| *byte == b'\n') {
                 let text = text.strip_suffix(b"\n").unwrap_or(text);
-                if from == From::Messages && !text.trim_ascii().is_empty() {
-                    last = String::from_utf8_lossy(text.trim_ascii()).into_owned();
+                match from {
+                    From::Output => see(Heard::Output(text))?,
+                    From::Messages => {
+                        // ssh ends its own lines as a terminal wants them.
+                        let text = text.strip_suffix(b"\r").unwrap_or(text);
+                        if !text.trim_ascii().is_empty() {
+                            last = String::from_utf8_lossy(text.trim_ascii()).into_owned();
+                        }
+                        see(Heard::Message(text))?;
+                    }
                 }
-                see(from, text)?;
             }
             held.drain(..whole);
             if ended {
@@ -143,11 +182,21 @@ pub fn run<E: std::convert::From<SshError>>(
                 }
             }
         }
+        see(Heard::Pause)?;
     }
     let status = running.0.wait().map_err(SshError::Read)?;
     match status.code() {
+        // It says nothing when what it ran there was ended by a signal, as when the host goes down.
+        Some(SSH_FAILED) if last.is_empty() => Err(SshError::Failed("it broke off".to_owned()).into()),
         Some(SSH_FAILED) => Err(SshError::Failed(last).into()),
-        Some(code) => Ok(code),
+        Some(code) => {
+            let [rest, _] = &pending;
+            if !rest.is_empty() {
+                see(Heard::Output(rest))?;
+                see(Heard::Pause)?;
+            }
+            Ok(code)
+        }
         None => Err(SshError::Failed(format!("{status}")).into()),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::{LIMIT, Polls, of_remote};
 use crate::{
     app::{
         control::{ControlError, Desk, Done},
@@ -29,14 +30,10 @@ use crate::{
     },
 };
 
-/// A request takes no longer.
-const LIMIT: Duration = Duration::from_secs(30);
-/// Nor longer than a wait may take; but a host has so long to answer.
+/// A request takes no longer than a wait may take; but a host has so long to answer.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// How often a task that runs is looked at.
 const POLL: Duration = Duration::from_secs(1);
-/// A host that does not answer is asked again after twice the time, and so often twice: every half minute at last.
-const LONGEST_DOUBLED: u32 = 5;
 /// Lines of a log that are asked for at once.
 const LINES: u64 = 5_000;
 /// Last lines in `show`.
@@ -55,6 +52,11 @@ struct There {
 impl There {
     fn failed(&self, error: &dyn std::fmt::Display) -> ControlError {
         failed(&self.remote, error)
+    }
+
+    /// The same error, if the host may answer when it is asked again.
+    fn may_pass(&self, error: ApiError) -> Result<ApiError, ControlError> {
+        if error.may_pass() { Ok(error) } else { Err(self.failed(&error)) }
     }
 
     /// As lists call it.
@@ -118,9 +120,7 @@ fn whole(store: &Store, remote: &Remote, task: &TaskRef) -> Result<Upid, Control
 /// Its state as Proxmox tools print it.
 fn status_json(remote: &str, upid: &Upid, outcome: Option<&Outcome>) -> Value {
     let mut value = show::proxmox_status(Some(upid.as_str()), 0, outcome.map(Outcome::to_string).as_deref());
-    if let Some(object) = value.as_object_mut() {
-        object.insert("remote".into(), remote.into());
-    }
+    of_remote(remote, &mut value);
     value
 }
 
@@ -157,9 +157,8 @@ impl Desk<'_, '_> {
         let failed = |error: ApiError| there.failed(&error);
         let told = there.host.status(upid).map_err(failed)?;
         let mut value = upid.to_json();
+        of_remote(&there.remote.name, &mut value);
         let Some(object) = value.as_object_mut() else { return Ok(0) };
-        object.insert("remote".into(), there.remote.name.clone().into());
-        object.insert("upid".into(), format!("{}!{upid}", there.remote.name).into());
         match told {
             Told::Running => {
                 object.insert("status".into(), "RUNNING".into());
@@ -199,7 +198,7 @@ impl Desk<'_, '_> {
                 true => match there.host.status(upid) {
                     Ok(told) => told != Told::Running,
                     Err(error) => {
-                        polls.failed(self, there, error)?;
+                        polls.failed(self, &there.remote.name, &there.may_pass(error)?, None);
                         continue;
                     }
                 },
@@ -209,7 +208,7 @@ impl Desk<'_, '_> {
             let lines = match there.host.log(upid, next, page) {
                 Ok((lines, _)) => lines,
                 Err(error) if wanted.follow => {
-                    polls.failed(self, there, error)?;
+                    polls.failed(self, &there.remote.name, &there.may_pass(error)?, None);
                     continue;
                 }
                 Err(error) => return Err(failed(error)),
@@ -295,7 +294,7 @@ impl Desk<'_, '_> {
                 return Ok(exit_code::TIMED_OUT);
             }
             match trouble {
-                Some(error) => polls.failed_until(self, there, error, end)?,
+                Some(error) => polls.failed(self, &there.remote.name, &there.may_pass(error)?, end),
                 None => {
                     polls = Polls::default();
                     sys::pause(end.map_or(POLL, |end| end.saturating_sub(now).min(POLL)));
@@ -358,8 +357,9 @@ impl Desk<'_, '_> {
             }
             let text = match self.json {
                 true => {
-                    let upid = format!("{}!{upid}", there.remote.name);
-                    json!({ "upid": upid, "result": result }).to_string()
+                    let mut value = json!({ "upid": upid.as_str(), "result": result });
+                    of_remote(&there.remote.name, &mut value);
+                    value.to_string()
                 }
                 false => {
                     format!("task {} ({}): {}", there.name(&upid), show::clean(&upid.worker_type), show::clean(&result))
@@ -378,42 +378,4 @@ fn last_lines(host: &Host, upid: &Upid, count: u64) -> Result<Vec<String>, ApiEr
         false => first,
     };
     Ok(lines.into_iter().map(|(_, text)| text).collect())
-}
-
-/// A host that is polled and did not answer: it is asked again, less and less often. Its task runs on as far as anybody
-/// knows.
-#[derive(Debug, Default)]
-struct Polls {
-    failures: u32,
-}
-
-impl Polls {
-    /// Tells of it the first time, and waits.
-    ///
-    /// # Errors
-    /// One that will not pass.
-    fn failed(&mut self, desk: &mut Desk<'_, '_>, there: &There, error: ApiError) -> Result<(), ControlError> {
-        self.failed_until(desk, there, error, None)
-    }
-
-    fn failed_until(
-        &mut self,
-        desk: &mut Desk<'_, '_>,
-        there: &There,
-        error: ApiError,
-        end: Option<Duration>,
-    ) -> Result<(), ControlError> {
-        if !error.may_pass() {
-            return Err(there.failed(&error));
-        }
-        if self.failures == 0 {
-            let line = format!("remote {}: {error}; asking again", there.remote.name);
-            desk.tell(&show::clean(&line));
-        }
-        // Soon at first: somebody waits.
-        let wait = POLL.saturating_mul(1 << self.failures.min(LONGEST_DOUBLED));
-        self.failures += 1;
-        sys::pause(end.map_or(wait, |end| end.saturating_sub(sys::now().mono).min(wait)));
-        Ok(())
-    }
 }

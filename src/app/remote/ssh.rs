@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::sync::{Begun, Job, Over, Teller};
 use crate::{
     io::{
-        ssh::{self, From, SshError},
+        ssh::{self, Heard, SshError},
         store::{Batch, outcome_told},
     },
     model::{
@@ -63,10 +63,11 @@ pub(super) fn ask(
         words.extend(["--db", db]);
     }
     let mut last = String::new();
-    let code = ssh::run(host, &shell_words::join(words), Some(silence), |from, line| {
-        match from {
-            From::Messages => last = String::from_utf8_lossy(line).into_owned(),
-            From::Output => match serde_json::from_slice::<Line>(line) {
+    let code = ssh::run(host, &shell_words::join(words), Some(silence), |heard| {
+        match heard {
+            Heard::Pause => {}
+            Heard::Message(line) => last = String::from_utf8_lossy(line).into_owned(),
+            Heard::Output(line) => match serde_json::from_slice::<Line>(line) {
                 Ok(Line::Start { version, .. }) if version != VERSION => return Err(AnswerError::Version(version)),
                 Ok(line) => see(Told::Line(line)),
                 // A newer one may tell more than we know of.
@@ -175,7 +176,7 @@ fn running_of(task: &Value) -> Option<Option<RemoteRun>> {
 
 /// The end of a task there. One without a UPID, a reservation that lapsed or a task of taskwatcher 1.7, gets one that
 /// tells its number and has no process.
-fn end_of(task: &Value, host: &str) -> Option<RemoteEnd> {
+pub(in crate::app) fn end_of(task: &Value, host: &str) -> Option<RemoteEnd> {
     let text = |key: &str| task[key].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     let endtime = task["endtime"].as_i64()?;
     let outcome = outcome_told(task["outcome"].as_str()?, task["termerror"].as_str());

@@ -1,0 +1,297 @@
+//! The verbs that take their time on hosts that run taskwatcher: a log that is followed, a task that is waited for or
+//! ended. A connection that is lost ends none of them; how a task ended is kept here at once, before any sync.
+
+use std::{collections::HashSet, time::Duration};
+
+use serde_json::Value;
+
+use super::{Errand, Far, LIMIT, Polls, flag, name_there, of_remote, option, words};
+use crate::{
+    app::{
+        control::{ControlError, Desk, Done},
+        control_args as args,
+        remote::ssh::end_of,
+        show,
+    },
+    io::{
+        ssh::{Heard, SshError, run},
+        store::{Batch, Remote, Store},
+        sys,
+    },
+    model::task::{Signal, TaskRef, ThereRef, exit_code},
+};
+
+/// One that is waited for is given up so long after its time: a connection is not made at once.
+const SLACK: Duration = Duration::from_secs(5);
+/// A connection that held for so long was one; what came of it before says nothing of the next.
+const HELD: Duration = Duration::from_secs(30);
+/// Tasks whose ends are asked for at once: a command line takes no more than so many.
+const ASKED: usize = 500;
+
+/// A host that runs taskwatcher, and the way to it.
+pub(super) struct There {
+    pub remote: Remote,
+    /// For ssh.
+    pub host: String,
+    /// The database there, if it is not the usual one.
+    pub db: Option<String>,
+}
+
+impl There {
+    /// These words for `control` there, whose lines are its own and not what a task printed.
+    pub(super) fn errand(&self, words: Vec<String>) -> Errand<'_> {
+        let (remote, host, db) = (&self.remote.name, &self.host, self.db.as_deref());
+        Errand { remote, host, db, words, log: false, raw: false, whole: false, silence: None }
+    }
+
+    /// Keeps how tasks of these numbers ended, as their host shows them. That it cannot be kept just now harms nobody: a
+    /// sync will tell it again.
+    fn keep(&self, store: &mut Store, numbers: &mut Vec<i64>) {
+        for some in numbers.chunks(ASKED) {
+            let show = |number: &i64| self.errand(vec!["show".into(), "--json".into(), number.to_string()]).line();
+            let line = some.iter().map(show).collect::<Vec<_>>().join("; ");
+            let mut ended = vec![];
+            let _ = run::<SshError>(&self.host, &line, Some(LIMIT), |heard| {
+                if let Heard::Output(line) = heard
+                    && let Ok(task) = serde_json::from_slice::<Value>(line)
+                    && task["upid"].is_string()
+                {
+                    ended.extend(end_of(&task, ""));
+                }
+                Ok(())
+            });
+            if !ended.is_empty() {
+                let batch = Batch { ended, aside: true, now: sys::now().wall.secs(), ..Batch::default() };
+                let _ = store.add_remote_tasks(self.remote.id, &batch);
+            }
+        }
+        numbers.clear();
+    }
+
+    /// A task as lists name it.
+    fn name(&self, task: &TaskRef) -> String {
+        let there = number(task).map_or_else(|| name_there(task), |number| number.to_string());
+        format!("{}!{there}", self.remote.name)
+    }
+}
+
+/// The number of a task where it runs.
+fn number(task: &TaskRef) -> Option<i64> {
+    match task {
+        TaskRef::There(_, ThereRef::Number(id)) | TaskRef::Id(id) => Some(id.0),
+        TaskRef::Upid(upid) => upid.number(),
+        TaskRef::There(_, ThereRef::Began { .. }) | TaskRef::Handle(_) => None,
+    }
+}
+
+/// A line in which `wait` or `kill` tells of a task there, as it reads here; and the number of that task there.
+fn told_here(remote: &str, line: &[u8], json: bool) -> (Option<i64>, String) {
+    let text = String::from_utf8_lossy(line);
+    if json && let Ok(mut task) = serde_json::from_str::<Value>(&text) {
+        let upid = task["upid"].as_str().and_then(|upid| upid.parse().ok());
+        let upid = upid.and_then(|upid| number(&TaskRef::Upid(Box::new(upid))));
+        let number = upid.or(task["taskid"].as_i64()).or_else(|| task["id"].as_str()?.parse().ok());
+        of_remote(remote, &mut task);
+        return (number, task.to_string());
+    }
+    let (before, rest) = text.strip_prefix("task ").map_or(("", &*text), |rest| ("task ", rest));
+    match rest.split(' ').next().and_then(|word| word.parse().ok()) {
+        Some(number) => (Some(number), show::clean(&format!("{before}{remote}!{rest}"))),
+        None => (None, show::clean(&text)),
+    }
+}
+
+impl Desk<'_, '_> {
+    pub(super) fn wait_ssh(&mut self, store: &mut Store, there: &There, wanted: &args::Wait) -> Done {
+        let remote = &there.remote.name;
+        let end = wanted.timeout.map(|timeout| sys::now().mono.saturating_add(timeout));
+        // One that was told of is told of again when the host is asked again.
+        let mut told: HashSet<i64> = HashSet::new();
+        let mut polls = Polls::default();
+        loop {
+            let began = sys::now().mono;
+            let left = end.map(|end| end.saturating_sub(began));
+            let timeout = left.map(|left| format!("{}s", left.as_secs_f64()));
+            let options = [option("--timeout", timeout), flag("--any", wanted.any), flag("--json", self.json)];
+            let words = words("wait", &wanted.tasks, options.into_iter().flatten());
+            let errand = Errand { silence: left.map(|left| left.saturating_add(SLACK)), ..there.errand(words) };
+            let mut ended = vec![];
+            let mut heard = false;
+            let ran = self.run_there(&errand, |desk, line| {
+                let Some(line) = line else {
+                    desk.out.data.flush()?;
+                    there.keep(store, &mut ended);
+                    return Ok(());
+                };
+                heard = true;
+                let (number, text) = told_here(remote, line, desk.json);
+                if number.is_none_or(|number| told.insert(number)) {
+                    ended.extend(number);
+                    desk.print(&text)?;
+                }
+                Ok(())
+            });
+            let error = match ran {
+                Err(Far::Ssh(error)) if error.may_pass() => error,
+                ran => return ran.map_err(|far| far.of(remote)),
+            };
+            let now = sys::now().mono;
+            if end.is_some_and(|end| end <= now) {
+                self.tell(&show::clean(&format!("remote {remote}: {error}")));
+                for task in wanted.tasks.iter().filter(|task| number(task).is_none_or(|n| !told.contains(&n))) {
+                    self.say_running(there, task)?;
+                }
+                return Ok(exit_code::TIMED_OUT);
+            }
+            if heard || now.saturating_sub(began) > HELD {
+                polls = Polls::default();
+            }
+            polls.failed(self, remote, &error, end);
+        }
+    }
+
+    /// Says that it had not ended when it was last heard of.
+    fn say_running(&mut self, there: &There, task: &TaskRef) -> Result<(), ControlError> {
+        if !self.json {
+            self.tell(&format!("task {} has not ended", there.name(task)));
+            return Ok(());
+        }
+        let upid = if let TaskRef::Upid(upid) = task { Some(upid.own()) } else { None };
+        let mut value = show::proxmox_status(upid, number(task).unwrap_or_default(), None);
+        of_remote(&there.remote.name, &mut value);
+        self.print(&value.to_string())
+    }
+
+    pub(super) fn kill_ssh(&mut self, store: &mut Store, there: &There, wanted: &args::Kill) -> Done {
+        let how = &wanted.how;
+        let options = [
+            option("--signal", how.signal.map(|signal: Signal| signal.to_string())),
+            flag("--now", how.now),
+            flag("--no-wait", how.no_wait),
+            flag("--force", how.force),
+            flag("--json", self.json),
+        ];
+        let errand = there.errand(words("kill", &wanted.tasks, options.into_iter().flatten()));
+        let mut ended = vec![];
+        let ran = self.run_there(&errand, |desk, line| {
+            let Some(line) = line else {
+                desk.out.data.flush()?;
+                there.keep(store, &mut ended);
+                return Ok(());
+            };
+            let (number, text) = told_here(&there.remote.name, line, desk.json);
+            ended.extend(number.filter(|_| !how.no_wait));
+            desk.print(&text)
+        });
+        ran.map_err(|far| far.of(&there.remote.name))
+    }
+
+    pub(super) fn log_ssh(&mut self, there: &There, wanted: &args::Log) -> Done {
+        // What it prints is made fit here, if it goes to a terminal.
+        let raw = wanted.raw || (self.out.width)().is_none() || self.json;
+        let whole = self.json && !wanted.follow;
+        let errand = |words| Errand { log: true, raw, whole, ..there.errand(words) };
+        let more = [flag("--no-time", wanted.no_time), flag(if self.json { "--json" } else { "--raw" }, true)];
+        let said = |options: Vec<Option<String>>| {
+            words("log", std::slice::from_ref(&wanted.task), options.into_iter().chain(more.clone()).flatten())
+        };
+        if !wanted.follow {
+            let start = (wanted.start > 0).then_some(wanted.start);
+            let options =
+                vec![option("--tail", wanted.tail), option("--start", start), option("--limit", wanted.limit)];
+            return self.errand(&Errand { silence: Some(LIMIT), ..errand(said(options)) });
+        }
+        let remote = &there.remote.name;
+        let mut polls = Polls::default();
+        let mut read = Read { next: wanted.start, left: wanted.limit, last: None };
+        if let Some(tail) = wanted.tail {
+            read.next = loop {
+                match self.first_of_tail(there, &wanted.task, tail) {
+                    Err(Far::Ssh(error)) if error.may_pass() => polls.failed(self, remote, &error, None),
+                    first => break first.map_err(|far| far.of(remote))?,
+                }
+            };
+        }
+        loop {
+            // Again with the last line that was read, by which it is seen whether the log is still the same.
+            let before = read.last.clone();
+            let again = u64::from(before.is_some());
+            let options = vec![
+                flag("--follow", true),
+                option("--start", Some(read.next - again)),
+                option("--limit", read.left.map(|left| left + again)),
+            ];
+            let errand = errand(said(options));
+            let mut before = before;
+            let mut heard = false;
+            let began = sys::now().mono;
+            let ran = self.run_there(&errand, |desk, line| {
+                if let Some(line) = line {
+                    heard = true;
+                    if let Some(before) = before.take() {
+                        if before == line {
+                            return Ok(());
+                        }
+                        desk.tell(&format!("remote {remote}: {CUT}"));
+                    }
+                    read.see(line);
+                }
+                desk.hand_on(&errand, line)
+            });
+            match ran {
+                Err(Far::Ssh(error)) if error.may_pass() && read.left != Some(0) => {
+                    if heard || sys::now().mono.saturating_sub(began) > HELD {
+                        polls = Polls::default();
+                    }
+                    polls.failed(self, remote, &error, None);
+                }
+                Err(Far::Ssh(_)) if read.left == Some(0) => return Ok(0),
+                Ok(0) if before.is_some() => {
+                    self.tell(&format!("remote {remote}: {CUT}"));
+                    return Ok(0);
+                }
+                ran => return ran.map_err(|far| far.of(remote)),
+            }
+        }
+    }
+
+    /// How many lines there are before the last ones of a log. By that number the rest can be asked for again.
+    fn first_of_tail(&mut self, there: &There, task: &TaskRef, tail: usize) -> Result<u64, Far> {
+        let options = [option("--tail", Some(tail.max(1))), option("--limit", Some(1)), flag("--json", true)];
+        let words = words("log", std::slice::from_ref(task), options.into_iter().flatten());
+        let mut number = None;
+        run(&there.host, &there.errand(words).line(), Some(LIMIT), |heard| {
+            if let Heard::Output(line) = heard
+                && let Ok(lines) = serde_json::from_slice::<Value>(line)
+            {
+                number = lines[0]["n"].as_u64();
+            }
+            // One that has no log yet says so; there is nothing before its first line.
+            Ok::<(), Far>(())
+        })?;
+        Ok(number.map_or(0, |number| if tail == 0 { number } else { number.saturating_sub(1) }))
+    }
+}
+
+/// What a follower tells when it cannot go on where it was.
+const CUT: &str = "its log lost its beginning meanwhile; lines may be missing here";
+
+/// How far a log was read.
+struct Read {
+    /// Lines before the next one.
+    next: u64,
+    /// How many are still wanted.
+    left: Option<u64>,
+    /// The last one.
+    last: Option<Vec<u8>>,
+}
+
+impl Read {
+    fn see(&mut self, line: &[u8]) {
+        self.next += 1;
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        let last = self.last.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(line);
+    }
+}
