@@ -49,7 +49,8 @@ fn a_cluster_and_a_backup_server_stand_in_one_list_with_our_own_tasks() {
         &["remote cluster answers: Proxmox VE 9.1.1, 4 nodes, 3 of them online"],
     );
     tells(world.control(["remote", "test", "safe"]).run(), 0, &["safe answers: Proxmox Backup Server 4.1.0"]);
-    tells(world.sync(&[]), 0, &["remote cluster: 3503 new", "remote safe: 2 new"]);
+    let offline = "remote cluster: node n4 is offline; its tasks are fetched when it is back\n";
+    tells(world.sync(&[]), 0, &["remote cluster: 3503 new", "remote safe: 2 new", offline]);
     world.same_as_on(&[&pve, &pbs]);
 
     // One list, newest first, by offset as by cursor.
@@ -86,6 +87,18 @@ fn a_cluster_and_a_backup_server_stand_in_one_list_with_our_own_tasks() {
     assert_eq!(node("n1")["cutoff"], START + 2_499);
     assert_eq!(node("n3")["cutoff"], START + 900, "not beyond what runs");
     assert_eq!(node("n4")["error"], "it is offline");
+    assert_eq!(state["cutoff"], json!(null), "nothing is known of one that was never read");
+    for (table, cells) in [
+        (world.control(["list", "--all-remotes"]), ["cluster", "n3", "qmigrate"]),
+        (world.control(["history", "--all-remotes", "--node", "n2", "--limit", "1"]), ["cluster", "n2", "vzdump"]),
+    ] {
+        let table = table.run();
+        let lines: Vec<Vec<&str>> = table.text().lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[0][..3], ["REMOTE", "NODE", "NAME"], "{}", table.text());
+        assert_eq!(lines[1][..3], cells, "{}", table.text());
+    }
+    let alone = world.control(["history", "--remote", "safe"]).run().silent(0);
+    assert!(!alone.text().contains("NODE"), "it has but one: {}", alone.text());
     assert_eq!((&state["running"], &state["ended"], &state["error"]), (&json!(1), &json!(3_503), &json!(null)));
     let table = world.control(["remote", "list"]).run().silent(0);
     assert!(table.text().contains("node n4: it is offline"), "{}", table.text());
@@ -628,6 +641,39 @@ fn certificates_are_trusted_by_the_system_or_pinned_and_nothing_else_passes() {
     set(&["--no-fingerprint"]).silent_err(0);
     sync("other.pem").says(1, &["its certificate is not trusted: "]);
     world.same_as_on(&[&pve]);
+}
+
+#[test]
+fn the_certificate_of_an_authority_is_called_so_and_can_be_pinned() {
+    let world = World::new();
+    let pve = Proxmox::authority();
+    pve.node("n", |node| node.jobs = many("n", 1));
+    fs::write(world.path("ca.pem"), &pve.pem).unwrap();
+    world.adding("pve", "--pve", &pve).run().silent(0);
+    let sync = || world.control(["remote", "sync", "pve"]).env("SSL_CERT_FILE", world.path("ca.pem")).run();
+    let ran = sync().says(1, &["it is the certificate of an authority, not of a host; ", "--fingerprint "]);
+    assert!(!ran.err.contains("OtherError") && !ran.err.contains("CaUsed"), "{}", ran.err);
+    world.control(["remote", "set", "pve", "--fingerprint", &pve.fingerprint]).run().silent(0);
+    tells(sync(), 0, &["remote pve: 1 new"]);
+}
+
+#[test]
+fn a_sync_that_goes_on_tells_of_a_node_that_is_offline_once() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    pve.node("n", |node| node.jobs = many("n", 1));
+    pve.node("off", |node| node.offline = true);
+    world.add("pve", &pve);
+    let mut sync = world.control(["remote", "sync", "--every", "20ms"]).spawn();
+    pve.asked();
+    until("some rounds", || pve.state().asked.iter().filter(|line| line.contains("/tasks?")).count() > 3);
+    assert_eq!(sync.stderr().matches("node off is offline").count(), 1, "{}", sync.stderr());
+    sync.signal(nix::sys::signal::Signal::SIGKILL);
+    sync.child.wait().unwrap();
+    for wrong in ["--every", "--timeout"] {
+        tells(world.sync(&[wrong, "0"]), 2, &[&format!("invalid value '0' for '{wrong} "), "it must be longer than 0"]);
+    }
+    tells(world.control(["remote", "test", "pve", "--timeout", "0s"]).run(), 2, &["it must be longer than 0"]);
 }
 
 #[test]

@@ -432,6 +432,10 @@ fn what_cannot_be_done_is_said() {
     tells(world.near(&["remote", "add", "a b", "--ssh", "x"]).run(), 2, &["not a name for a remote"]);
     tells(world.near(&["remote", "add", "a", "--ssh=-oProxyCommand=x"]).run(), 2, &["not a host for ssh"]);
     world.add("a");
+    let wrong = "not a task of a remote: after REMOTE! give NUMBER, START:PID or a UPID";
+    tells(world.near(&["show", "a!x"]).run(), 2, &[wrong]);
+    tells(world.near(&["show", "a!618C1D55:000AE992"]).run(), 2, &["tasks of remote a have numbers", "a!NUMBER"]);
+    tells(world.near(&["history", "--since", "tomorrow"]).run(), 2, &["not a time"]);
     tells(world.near(&["remote", "add", "a", "--ssh", "x"]).run(), 1, &["there is a remote \"a\" already"]);
     tells(world.near(&["history", "--remote", "a", "--after", "1.2"]).run(), 2, &["this cursor is of a page without"]);
     tells(world.near(&["history", "--after", "1.local.2"]).run(), 2, &["this cursor is of a page with"]);
@@ -442,6 +446,34 @@ fn what_cannot_be_done_is_said() {
     tells(world.near(&["run-again", &format!("a!{upid}")]).run(), 1, &["this cannot be done on remote a"]);
     world.near(&["initialize"]).run().ok();
     assert_eq!(world.near_json(&["remote", "list"]), json!([]));
+}
+
+#[test]
+fn the_database_of_a_remote_can_change_and_a_pipe_gets_the_whole_of_it() {
+    let world = World::new();
+    world.fake_ssh(HONEST);
+    world.add("a");
+    world.there("a", "launch true").run().silent(0);
+    world.there("b", "launch --name other false").run();
+    tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 1 new"]);
+    let other = world.path("b.db");
+    let other = other.to_str().unwrap();
+    let set = |args: &[&str]| world.near(&[&["remote", "set", "a"], args].concat()).run();
+    tells(set(&["--remote-db", other]), 0, &[&format!("remote a set (ssh a {other}); ")]);
+    tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 1 new"]);
+    tells(world.near(&["wait", "a!1"]).run(), 1, &["a!1 ERROR: exit code 1"]);
+    tells(set(&["--no-remote-db", "--ssh", "me@a"]), 0, &["remote a set (ssh me@a); "]);
+    tells(set(&["--remote-db", "x", "--no-remote-db"]), 2, &["cannot be used with"]);
+    tells(set(&["--url", "https://a"]), 2, &["remote a is reached by ssh"]);
+    let long = "x".repeat(90);
+    world.fake_ssh(&format!("echo 'why {long}' >&2; exit 255"));
+    tells(set(&["--ssh", &format!("me@{long}")]), 0, &[]);
+    tells(world.near(&["remote", "sync", "a"]).run(), 1, &[]);
+    tells(
+        world.near(&["remote", "list"]).run(),
+        0,
+        &[&format!("ssh me@{long} "), &format!("ssh failed: why {long}\n")],
+    );
 }
 
 /// Breaks off the first calls of a verb behind so many bytes of its output, as ssh does.

@@ -10,7 +10,7 @@ use crate::model::{
     proxmox::{Fingerprint, Url},
     query::After,
     remote::{RemoteName, parse_ssh_host},
-    task::{Class, Signal, Status, TaskRef, parse_span},
+    task::{Class, Signal, Status, TaskRef, parse_some_span, parse_span},
 };
 
 /// Says what runs, how far it is, what ran and why it failed
@@ -435,6 +435,12 @@ pub struct RemoteHow {
     /// Of a host reached by ssh: the host
     #[arg(long, value_name = "[USER@]HOST", value_parser = parse_ssh_host, conflicts_with_all = ["url", "token", "secret_file", "fingerprint", "no_fingerprint"])]
     pub ssh: Option<String>,
+    /// Of a host reached by ssh: the database there
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["url", "token", "secret_file", "fingerprint", "no_fingerprint"])]
+    pub remote_db: Option<String>,
+    /// Of a host reached by ssh: the database that control uses there
+    #[arg(long, conflicts_with_all = ["remote_db", "url", "token", "secret_file", "fingerprint", "no_fingerprint"])]
+    pub no_remote_db: bool,
     /// Of a Proxmox host: https://HOST or https://HOST:PORT, of the same host or cluster
     #[arg(long, value_name = "URL")]
     pub url: Option<Url>,
@@ -452,6 +458,13 @@ pub struct RemoteHow {
     pub no_fingerprint: bool,
 }
 
+impl RemoteHow {
+    /// Whether it is about a host that is reached by ssh.
+    pub fn is_of_ssh(&self) -> bool {
+        self.ssh.is_some() || self.remote_db.is_some() || self.no_remote_db
+    }
+}
+
 /// A verb on one remote.
 #[derive(Debug, Clone, Args)]
 pub struct RemoteOne {
@@ -465,7 +478,7 @@ pub struct RemoteTest {
     /// Its name
     pub name: RemoteName,
     /// Give it up when it says nothing for so long [default: 60s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_span)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_some_span)]
     pub timeout: Option<Duration>,
 }
 
@@ -476,7 +489,7 @@ pub struct RemoteSync {
     #[arg(value_name = "NAME")]
     pub names: Vec<RemoteName>,
     /// Go on, and ask each again after so long
-    #[arg(long, value_name = "DURATION", value_parser = parse_span)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_some_span)]
     pub every: Option<Duration>,
     /// Fetch all of their history again, not only what is new: what is missing here comes back
     #[arg(long, requires = "names", conflicts_with = "every")]
@@ -485,7 +498,7 @@ pub struct RemoteSync {
     #[arg(long, value_name = "TIME", requires = "refetch")]
     pub since: Option<String>,
     /// Give a remote up when it says nothing for so long [default: 60s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_span)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_some_span)]
     pub timeout: Option<Duration>,
     /// Afterwards forget what started longer ago than this on any remote
     #[arg(long, value_name = "DURATION", value_parser = parse_span)]

@@ -70,8 +70,18 @@ impl Desk<'_, '_> {
         let other = |way| ControlError::OtherWay(name.to_string(), way);
         let product = source.api().map(|(product, _)| product);
         match &mut source {
-            Source::Ssh { host, .. } => *host = how.ssh.clone().ok_or_else(|| other("by ssh"))?,
-            Source::Pve(_) | Source::Pbs(_) if how.ssh.is_some() => return Err(other("by its API")),
+            Source::Ssh { host, db } => {
+                if !how.is_of_ssh() {
+                    return Err(other("by ssh"));
+                }
+                if let Some(there) = &how.ssh {
+                    host.clone_from(there);
+                }
+                if how.no_remote_db || how.remote_db.is_some() {
+                    db.clone_from(&how.remote_db);
+                }
+            }
+            Source::Pve(_) | Source::Pbs(_) if how.is_of_ssh() => return Err(other("by its API")),
             Source::Pve(api) | Source::Pbs(api) => {
                 if let Some(token) = &how.token {
                     api.token = token.parse()?;
@@ -341,12 +351,14 @@ impl Desk<'_, '_> {
             if !holds(value["name"].as_str().unwrap_or_default(), live.run.start) {
                 continue;
             }
+            let node = live.run.upid.parse::<Upid>().ok().map(|upid| upid.node);
             let upid = format!("{}!{}", live.remote, live.run.upid);
             let stale = live.stale.then_some(live.seen);
             put(
                 &mut value,
                 [
                     ("remote", (*live.remote).into()),
+                    ("node", node.into()),
                     ("upid", upid.into()),
                     ("starttime", live.run.start.into()),
                     // How long it runs by now, as far as is known.
@@ -369,7 +381,9 @@ impl Desk<'_, '_> {
         } else if self.json {
             self.print(&Value::from(rows).to_string())?;
         } else {
-            let text = show::far_task_table(&rows, now, (self.out.width)(), self.out.colours);
+            let clusters = clusters(store)?;
+            let names = clusters.iter().map(String::as_str).collect();
+            let text = show::far_task_table(&rows, &names, now, (self.out.width)(), self.out.colours);
             self.print(&text)?;
         }
         Ok(0)
@@ -410,7 +424,9 @@ impl Desk<'_, '_> {
             return Ok(0);
         } else {
             let rows: Vec<Value> = rows().collect();
-            let text = show::far_history_table(&rows, sys::now().wall, (self.out.width)(), self.out.colours);
+            let clusters = clusters(store)?;
+            let names = clusters.iter().map(String::as_str).collect();
+            let text = show::far_history_table(&rows, &names, sys::now().wall, (self.out.width)(), self.out.colours);
             self.print(&text)?;
         }
         if let Some(next) = next {
@@ -430,6 +446,13 @@ fn some_remotes(store: &Store, name: Option<&str>) -> Result<Vec<Remote>, Contro
         None if remotes.is_empty() => Err(ControlError::NoRemotes),
         Some(_) | None => Ok(remotes),
     }
+}
+
+/// The remotes with more than one node.
+fn clusters(store: &Store) -> Result<Vec<String>, ControlError> {
+    let nodes = store.remote_nodes(None)?;
+    let several = |remote: &Remote| nodes.get(&remote.id).is_some_and(|nodes| nodes.len() > 1);
+    Ok(store.remotes()?.into_iter().filter(several).map(|remote| remote.name).collect())
 }
 
 fn put<const N: usize>(value: &mut Value, fields: [(&str, Value); N]) {

@@ -3,6 +3,8 @@
 //! Nothing that came from a task reaches a terminal as it is: control characters, and marks that turn the direction
 //! of writing, are shown escaped.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Datelike, Local, TimeZone};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
@@ -404,10 +406,26 @@ pub fn short_name(remote: &str, upid: &Upid) -> String {
     format!("{}!{}", clean(remote), ThereRef::Began { start: upid.starttime, pid: upid.pid })
 }
 
-/// The table of tasks of several hosts that have not ended, from their JSON.
-pub fn far_task_table(rows: &[Value], now: Timestamp, width: Option<u16>, colours: bool) -> String {
-    const COLUMNS: [Column; 9] = [
+/// The node of a task, if its remote is one of `clusters`, which have several.
+fn node_of(clusters: &HashSet<&str>) -> impl Fn(&Value) -> String {
+    |row| match row["remote"].as_str() {
+        Some(remote) if clusters.contains(remote) => field(row, "node"),
+        Some(_) | None => String::new(),
+    }
+}
+
+/// The table of tasks of several hosts that have not ended, from their JSON; `clusters` are the remotes with more than
+/// one node.
+pub fn far_task_table(
+    rows: &[Value],
+    clusters: &HashSet<&str>,
+    now: Timestamp,
+    width: Option<u16>,
+    colours: bool,
+) -> String {
+    const COLUMNS: [Column; 10] = [
         column("REMOTE", Kind::Text, 9, true),
+        column("NODE", Kind::Text, 5, false),
         column("NAME", Kind::Text, 9, true),
         column("ID", Kind::Text, 6, false),
         column("STATUS", Kind::State, 9, true),
@@ -417,9 +435,11 @@ pub fn far_task_table(rows: &[Value], now: Timestamp, width: Option<u16>, colour
         column("NOT SEEN SINCE", Kind::Word, 8, false),
         column("TASK", Kind::Word, 8, true),
     ];
+    let node = node_of(clusters);
     let rows = rows.iter().map(|row| {
         vec![
             field(row, "remote"),
+            node(row),
             field(row, "name"),
             subject_of(row),
             field(row, "status"),
@@ -433,10 +453,17 @@ pub fn far_task_table(rows: &[Value], now: Timestamp, width: Option<u16>, colour
     table(&COLUMNS, rows.collect(), width, colours)
 }
 
-/// The table of tasks of several hosts that have ended, from their JSON.
-pub fn far_history_table(rows: &[Value], now: Timestamp, width: Option<u16>, colours: bool) -> String {
-    const COLUMNS: [Column; 9] = [
+/// The same of those that have ended.
+pub fn far_history_table(
+    rows: &[Value],
+    clusters: &HashSet<&str>,
+    now: Timestamp,
+    width: Option<u16>,
+    colours: bool,
+) -> String {
+    const COLUMNS: [Column; 10] = [
         column("REMOTE", Kind::Text, 9, true),
+        column("NODE", Kind::Text, 5, false),
         column("NAME", Kind::Text, 9, true),
         column("ID", Kind::Text, 6, false),
         column("OUTCOME", Kind::Outcome, 9, true),
@@ -446,11 +473,13 @@ pub fn far_history_table(rows: &[Value], now: Timestamp, width: Option<u16>, col
         column("USER", Kind::Text, 3, false),
         column("TASK", Kind::Word, 8, true),
     ];
+    let node = node_of(clusters);
     let rows = rows.iter().map(|row| {
         let why = row["termerror"].as_str().filter(|_| row["outcome"] == "unknown");
         let outcome = why.map_or_else(|| field(row, "outcome"), |why| cell(&format!("unknown: {why}")));
         vec![
             field(row, "remote"),
+            node(row),
             field(row, "taskname"),
             subject_of(row),
             outcome,
@@ -469,9 +498,15 @@ pub fn count(number: u64, name: &str) -> String {
     format!("{number} {name}{}", if number == 1 { "" } else { "s" })
 }
 
-/// All that started before it has ended and is known. Of a node that left its cluster nothing more is to come.
+/// All that started before it has ended and is known; none as long as a node was never read, of which nothing is known.
+/// Of a node that left its cluster nothing more is to come.
 pub fn cutoff(nodes: &[Node]) -> Option<i64> {
-    nodes.iter().filter(|node| !node.has_left()).filter_map(|node| node.cutoff).min()
+    let nodes = || nodes.iter().filter(|node| !node.has_left());
+    if nodes().any(|node| node.contact.is_none()) {
+        return None;
+    }
+    // One that was read and has none ran nothing yet.
+    nodes().filter_map(|node| node.cutoff).min()
 }
 
 /// The table of remotes; `counts` are how many tasks of each run and have ended.
@@ -494,6 +529,8 @@ pub fn remote_table(
         column("UNREAD", Kind::Number, 5, false),
         column("ERROR", Kind::Text, 8, false),
     ];
+    // Whoever reads it from a pipe has room for all of it.
+    let cell = |text: &str| if width.is_none() { clean(text) } else { cell(text) };
     let rows = remotes.iter().zip(nodes).zip(counts).map(|((remote, nodes), [running, ended])| {
         let cutoff = cutoff(nodes);
         let failed = nodes

@@ -26,7 +26,6 @@ pub fn parse_when(text: &str, now: DateTime<Local>) -> Result<i64, BadTime> {
         "now" => return Ok(now.timestamp()),
         "today" => Some(today),
         "yesterday" => today.checked_sub_days(Days::new(1)),
-        "tomorrow" => today.checked_add_days(Days::new(1)),
         _ => NaiveDate::parse_from_str(text, "%Y-%m-%d").ok(),
     };
     let at = named.map(|date| date.and_time(NaiveTime::MIN)).or_else(|| {
@@ -65,7 +64,7 @@ mod tests {
         assert_eq!(at("2026-11-21T11:59:30"), Some(30));
         assert_eq!(at(&now.to_rfc3339()), Some(0));
         assert_eq!(parse_when("@1234", now).unwrap(), 1234);
-        for text in ["", "soon", "2026-13-01", "25:00", "@x", "-5m", "2026-11-21 11:59:30:00"] {
+        for text in ["", "soon", "tomorrow", "2026-13-01", "25:00", "@x", "-5m", "2026-11-21 11:59:30:00"] {
             assert!(parse_when(text, now).is_err(), "{text}");
         }
     }

@@ -366,6 +366,13 @@ fn reason(error: &rustls::Error) -> String {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "it is for another host".to_owned()
             }
+            CertificateError::BadEncoding => "it cannot be read".to_owned(),
+            CertificateError::Other(other) => match other.to_string().as_str() {
+                // What openssl makes for a host that signs its own: no list of trusted ones helps.
+                "CaUsedAsEndEntity" => "it is the certificate of an authority, not of a host".to_owned(),
+                // A name in the code of the verifier, for which rustls has no words.
+                other => format!("it is not one for a host ({other})"),
+            },
             other => other.to_string(),
         },
         other => other.to_string(),

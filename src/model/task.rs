@@ -167,6 +167,9 @@ pub enum BadTaskRef {
     /// It is nothing of the three.
     #[error("not a task: give its number, its handle (8 characters) or its UPID")]
     Other,
+    /// What follows the name of a remote is none.
+    #[error("not a task of a remote: after REMOTE! give NUMBER, START:PID or a UPID, as lists name it")]
+    There,
 }
 
 impl FromStr for TaskRef {
@@ -178,7 +181,7 @@ impl FromStr for TaskRef {
         }
         if let Some((remote, task)) = text.split_once('!') {
             let remote = remote.parse().map_err(|_| BadTaskRef::Other)?;
-            return Ok(TaskRef::There(remote, task.parse()?));
+            return Ok(TaskRef::There(remote, task.parse().map_err(|_| BadTaskRef::There)?));
         }
         if Handle::looks_like(text) {
             return Ok(TaskRef::Handle(Handle(text.to_owned())));
@@ -627,6 +630,28 @@ pub fn span(duration: Duration) -> String {
 #[derive(Debug, thiserror::Error)]
 #[error("not a duration: give seconds or a number with s, m, h, d or w, such as 90, 1.5s, 5m, 1h30m")]
 pub struct BadSpan;
+
+/// A text that is no duration of which anything passes.
+#[derive(Debug, thiserror::Error)]
+pub enum BadSomeSpan {
+    /// It is none at all.
+    #[error(transparent)]
+    Span(#[from] BadSpan),
+    /// It is over at once.
+    #[error("it must be longer than 0, such as 30s or 5m")]
+    None,
+}
+
+/// Reads a duration that is longer than nothing, for what must not be done again at once nor given up at once.
+///
+/// # Errors
+/// [`BadSomeSpan`]
+pub fn parse_some_span(text: &str) -> Result<Duration, BadSomeSpan> {
+    match parse_span(text)? {
+        Duration::ZERO => Err(BadSomeSpan::None),
+        span => Ok(span),
+    }
+}
 
 /// Reads a duration: a bare number is seconds; `90s`, `5m`, `2h`, `1d`, `1w`, `1h30m` work (sections 6 and 13).
 pub fn parse_span(text: &str) -> Result<Duration, BadSpan> {

@@ -153,6 +153,11 @@ impl Proxmox {
         Proxmox::start(false, Crowd::default())
     }
 
+    /// Its certificate signed itself as authorities do.
+    pub fn authority() -> Proxmox {
+        Proxmox::start_as(false, Crowd::default(), true)
+    }
+
     pub fn pbs() -> Proxmox {
         let host = Proxmox::start(true, Crowd::default());
         host.state().nodes.insert("localhost".into(), Node::default());
@@ -160,15 +165,24 @@ impl Proxmox {
     }
 
     pub fn start(pbs: bool, crowd: Crowd) -> Proxmox {
+        Proxmox::start_as(pbs, crowd, false)
+    }
+
+    fn start_as(pbs: bool, crowd: Crowd, authority: bool) -> Proxmox {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let signed = rcgen::generate_simple_self_signed(names).unwrap();
-        let der = signed.cert.der().clone();
+        let mut form = rcgen::CertificateParams::new(names).unwrap();
+        if authority {
+            form.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        }
+        let signing_key = rcgen::KeyPair::generate().unwrap();
+        let cert = form.self_signed(&signing_key).unwrap();
+        let der = cert.der().clone();
         let digest = ring::digest::digest(&ring::digest::SHA256, &der);
         let fingerprint: Vec<String> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
         let text = BASE64_STANDARD.encode(&der);
         let lines: Vec<&str> = (0..text.len()).step_by(64).map(|at| &text[at..text.len().min(at + 64)]).collect();
         let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"));
-        let key = PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let config = Arc::new(config.with_no_client_auth().with_single_cert(vec![der], key).unwrap());

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     api::{ApiError, Host, Wanted},
-    sync::{Begun, Gone, InUse, Job, Lines, Over, Teller, left_alone},
+    sync::{Begun, Gone, InUse, Job, Left, Lines, Over, Teller, left_alone},
 };
 use crate::{
     io::store::{Batch, LOST, Node, NodeNews, Went},
@@ -141,11 +141,15 @@ pub(super) fn pull(job: &Job, product: Product, api: &Api, tell: &Teller<'_>) ->
         match (node.online, alone_until) {
             _ if job.begun.dealt.contains(&node.name) => {}
             (false, _) if told(Went::Offline, &node.name).is_err() => return Ok(Over::WELL),
-            (false, _) => {}
+            (false, _) => {
+                let text = format!("node {} is offline; its tasks are fetched when it is back", node.name);
+                left.push(Left { text, again: known(&node.name).is_some_and(Node::is_offline) });
+            }
             (true, Some((until, state))) => {
                 let why = state.error.as_deref().unwrap_or_default();
                 let alone = left_alone(until.abs_diff(job.now), state.failures, why);
-                left.push(format!("node {} {alone}; name the remote to ask it now", node.name));
+                let text = format!("node {} {alone}; name the remote to ask it now", node.name);
+                left.push(Left { text, again: true });
             }
             (true, None) => asked.push(node.name),
         }

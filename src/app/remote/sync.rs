@@ -57,11 +57,19 @@ pub(super) enum Over {
     Done {
         /// What was wrong with parts of it.
         parts: Vec<String>,
-        /// What of it was left alone.
-        left: Vec<String>,
+        /// What of it was not asked.
+        left: Vec<Left>,
     },
     /// It was silent; how far it was asked.
     Silent(Begun),
+}
+
+/// Part of a remote that was not asked.
+pub(super) struct Left {
+    /// Which, and why.
+    pub text: String,
+    /// Whether that was known before.
+    pub again: bool,
 }
 
 impl Over {
@@ -458,8 +466,9 @@ impl Desk<'_, '_> {
                         Ok(Over::Silent(_)) => {}
                         Ok(Over::Done { parts, left }) => {
                             pulled.parts = parts;
-                            for text in left.iter().filter(|_| wanted.every.is_none()) {
-                                let line = format!("remote {}: {}", remote.name, show::clean(text));
+                            // One that goes on tells it once.
+                            for left in left.iter().filter(|left| wanted.every.is_none() || !left.again) {
+                                let line = format!("remote {}: {}", remote.name, show::clean(&left.text));
                                 bar.aside(|| self.tell(&line));
                             }
                         }

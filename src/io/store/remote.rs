@@ -98,10 +98,17 @@ pub struct Node {
 
 /// How a task ended that its host forgot.
 pub const LOST: &str = "its host does not know of it any more";
+/// What is kept of a node that its cluster cannot reach.
+const OFFLINE: &str = "it is offline";
 /// What is kept of a node that left its cluster.
 const LEFT: &str = "it is not in the cluster any more";
 
 impl Node {
+    /// Whether its cluster could not reach it.
+    pub fn is_offline(&self) -> bool {
+        self.error.as_deref() == Some(OFFLINE)
+    }
+
     /// Whether its cluster does not name it any more.
     pub fn has_left(&self) -> bool {
         self.error.as_deref() == Some(LEFT)
@@ -1153,8 +1160,8 @@ fn note_node(db: &Connection, remote: i64, now: i64, news: &NodeNews) -> rusqlit
             db.execute(sql, params![remote, news.node, error])?;
         }
         Went::Offline => {
-            let sql = "UPDATE remote_nodes SET failures = 0, error = 'it is offline' WHERE remote = ?1 AND node = ?2";
-            db.execute(sql, params![remote, news.node])?;
+            let sql = "UPDATE remote_nodes SET failures = 0, error = ?3 WHERE remote = ?1 AND node = ?2";
+            db.execute(sql, params![remote, news.node, OFFLINE])?;
         }
         Went::Left => {
             let sql = "UPDATE remote_nodes SET failures = 0, error = ?3 WHERE remote = ?1 AND node = ?2";
