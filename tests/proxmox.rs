@@ -278,12 +278,15 @@ fn a_dead_or_mad_host_spoils_nobody_else_and_ends_no_task() {
     world.sync(&[]).silent_err(0);
     let faults = [
         (Fault::Hangs, "no answer within 2 s"),
-        (Fault::Status(401, "no such user\n"), "it does not accept the token (401): no such user; is it right"),
+        (
+            Fault::Status(401, "no such user\n"),
+            "it does not accept the token (401): no such user; if its name or its secret is another: control remote set ",
+        ),
         (Fault::Status(403, "Permission check failed"), "the token may not do this (403): Permission check failed"),
         (Fault::Status(500, "got no worker"), "it answers with status 500: got no worker"),
-        (Fault::Status(302, ""), "it answers with status 302"),
+        (Fault::Status(302, ""), "it answers with a redirect (status 302), which is not followed"),
         (Fault::Status(595, ""), "it answers with status 595: the node cannot be reached"),
-        (Fault::Bare(401), "it does not accept the token (401); is it right"),
+        (Fault::Bare(401), "it does not accept the token (401); if its name"),
         (Fault::Drips, "no answer within 2 s"),
         (Fault::CutOff, "its answer was cut off"),
         (Fault::Says("<html>welcome</html>"), "its answer is not what was asked for: it is not JSON"),
@@ -326,7 +329,7 @@ fn a_backup_server_says_in_plain_words_why_it_refuses() {
     let faults = [
         (
             Fault::Status(401, "authentication failed - no such token\n"),
-            "(401): authentication failed - no such token; is",
+            "(401): authentication failed - no such token; if",
         ),
         (Fault::Status(400, "parameter 'x': \u{1b}[2J"), "it answers with status 400: parameter 'x': \\x1b[2J\n"),
         (Fault::Status(502, "<html>\n<h1>Bad Gateway</h1>"), "it answers with status 502\n"),

@@ -173,7 +173,9 @@ fn a_task_is_waited_for_and_followed_although_its_host_is_away_for_a_moment() {
     // A host that is away for a moment ends nothing.
     pve.change(|state| state.fault = Some(Fault::Status(595, "No route to host")));
     until("the waiter to notice", || {
-        waiter.stderr().contains("remote pve: it answers with status 595: No route to host; asking again")
+        waiter
+            .stderr()
+            .contains("remote pve: it answers with status 595: No route to host; asking again until it answers\n")
     });
     // Nor does one that is asked too often, or one before which somebody has no patience.
     for status in [429, 408] {
@@ -232,7 +234,11 @@ fn what_is_not_there_is_named() {
     tells(world.control(["show", "pve!618C1D55:000AE992"]).run(), 1, &["there is no task pve!618C1D55:000AE992"]);
     let nobody = upid("n", 77, START, "vzdump", "1");
     tells(world.control(["wait", &format!("pve!{nobody}")]).run(), 1, &["remote pve: ", "no such task"]);
-    tells(world.control(["run-again", short_ended]).run(), 1, &["this cannot be done on remote pve"]);
+    tells(
+        world.control(["run-again", short_ended]).run(),
+        2,
+        &["run-again is for tasks of this host; to run one of remote pve again, log in there"],
+    );
     let twin = upid("m", 1, START, "vzdump", "100");
     pve.node("m", |node| node.jobs.push(done(twin.clone(), START + 1, "OK")));
     world.sync(&[]).silent_err(0);

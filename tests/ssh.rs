@@ -352,6 +352,10 @@ fn an_answer_that_is_cut_off_or_garbled_keeps_what_is_true_and_is_asked_for_agai
     tells(world.near(&["remote", "sync"]).run(), 1, &["remote a: its answer was cut off"]);
     assert_eq!(world.listed().len(), 2);
     assert_eq!(world.near_json(&["remote", "list"])[0]["cursor"], json!(null));
+    // Of the same types as our own.
+    let page = world.near_json(&["history", "--remote", "a"]);
+    let row = &page["rows"][0];
+    assert!(row["duration"].is_f64() && row["exitcode"] == 0, "{row}");
     // Lines that are none, in the middle of good ones; and one of a newer version, which is nothing bad.
     let garbled = "sh -c \"$line\" | sed '2s/^/\\xff\\n{\"type\":\"ended\",\"task\":{\"upid\":\"UPID:x\"}}\\n{\"type\":\"later\"}\\n/'";
     world.fake_ssh(garbled);
@@ -429,6 +433,10 @@ fn what_cannot_be_done_is_said() {
     world.near(&["history", "--all-remotes"]).run().says(1, &["there are no remotes; add one"]);
     world.near(&["remote", "sync"]).run().says(1, &["there are no remotes; add one"]);
     tells(world.near(&["remote", "remove", "a"]).run(), 1, &["there is no remote \"a\""]);
+    let ran = tells(world.near(&["remote", "add", "x1"]).run(), 2, &["<--ssh <[USER@]HOST>|--pve <URL>|--pbs <URL>>"]);
+    assert!(!ran.err.contains("--token"), "only the API has those: {}", ran.err);
+    let wants = ["--token <USER@REALM!NAME>", "--secret-file <FILE>"];
+    tells(world.near(&["remote", "add", "x1", "--pve", "https://x1"]).run(), 2, &wants);
     tells(world.near(&["remote", "add", "a b", "--ssh", "x"]).run(), 2, &["not a name for a remote"]);
     tells(world.near(&["remote", "add", "a", "--ssh=-oProxyCommand=x"]).run(), 2, &["not a host for ssh"]);
     world.add("a");
@@ -443,7 +451,11 @@ fn what_cannot_be_done_is_said() {
     let upid = "UPID:n:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam:";
     tells(world.near(&["wait", &format!("a!{upid}"), "1"]).run(), 2, &["these tasks are of several hosts"]);
     tells(world.near(&["show", &format!("z!{upid}")]).run(), 1, &["there is no remote \"z\""]);
-    tells(world.near(&["run-again", &format!("a!{upid}")]).run(), 1, &["this cannot be done on remote a"]);
+    tells(
+        world.near(&["run-again", &format!("a!{upid}")]).run(),
+        2,
+        &["run-again is for tasks of this host; to run one of remote a again, log in there"],
+    );
     world.near(&["initialize"]).run().ok();
     assert_eq!(world.near_json(&["remote", "list"]), json!([]));
 }
@@ -531,7 +543,8 @@ fn a_wait_goes_on_although_its_connection_is_lost() {
     // The first line comes whole each time, and the second one never.
     let ran = world.near(&["wait", "a!1", "a!2"]).run();
     assert_eq!((ran.code, ran.text()), (1, "a!1 OK\na!2 ERROR: exit code 1\n"), "{ran:?}");
-    let said = "control: remote a: ssh failed: client_loop: send disconnect: Broken pipe; asking again\n";
+    let said =
+        "control: remote a: ssh failed: client_loop: send disconnect: Broken pipe; asking again until it answers\n";
     assert_eq!(ran.err, said.repeat(3), "each was heard of before it was lost");
     // What is closed to us stays so.
     world.fake_ssh("printf 'me@a: Permission denied (publickey).\\r\\n' >&2; exit 255");

@@ -1163,13 +1163,17 @@ _control() {
             return 0
             ;;
         control__subcmd__remote__subcmd__set)
-            opts="-h --ssh --url --token --secret-file --fingerprint --no-fingerprint --db --json --help"
+            opts="-h --ssh --remote-db --no-remote-db --url --token --secret-file --fingerprint --no-fingerprint --db --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --ssh)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remote-db)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

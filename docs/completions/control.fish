@@ -100,8 +100,8 @@ complete -c control -n "__fish_control_using_subcommand history" -l outcome -d '
 warnings\t''
 error\t''
 unknown\t''"
-complete -c control -n "__fish_control_using_subcommand history" -l since -d 'Only tasks that ended at this time or later (a date, 2h, yesterday)' -r
-complete -c control -n "__fish_control_using_subcommand history" -l until -d 'Only tasks that ended at this time or earlier' -r
+complete -c control -n "__fish_control_using_subcommand history" -l since -d 'Only tasks that ended (with --remote and --all-remotes: started) at this time or later (a date, 2h, yesterday)' -r
+complete -c control -n "__fish_control_using_subcommand history" -l until -d 'Only tasks that ended (with --remote and --all-remotes: started) at this time or earlier' -r
 complete -c control -n "__fish_control_using_subcommand history" -l user -d 'Only tasks of this login' -r
 complete -c control -n "__fish_control_using_subcommand history" -l limit -d 'At most so many rows' -r
 complete -c control -n "__fish_control_using_subcommand history" -l after -d 'Go on after the page that named this cursor' -r
@@ -192,11 +192,13 @@ complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l ssh -d 'Of a host reached by ssh: the host' -r
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l remote-db -d 'Of a host reached by ssh: the database there' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l url -d 'Of a Proxmox host: https://HOST or https://HOST:PORT, of the same host or cluster' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l token -d 'Of a Proxmox host: the name of an API token' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l secret-file -d 'Of a Proxmox host: a file of mode 0600 that holds the token\'s secret' -r -F
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l fingerprint -d 'Of a Proxmox host: take the certificate with this fingerprint and no other, as when it was renewed' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l no-remote-db -d 'Of a host reached by ssh: the database that control uses there'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l no-fingerprint -d 'Of a Proxmox host: take the certificates that this system trusts'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help'
@@ -213,7 +215,7 @@ complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from sync" -l every -d 'Go on, and ask each again after so long' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from sync" -l since -d 'With --refetch: only what started at this time or later (a date, 2h, yesterday)' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from sync" -l timeout -d 'Give a remote up when it says nothing for so long [default: 60s]' -r
-complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from sync" -l keep -d 'Afterwards forget what started longer ago than this on any remote' -r
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from sync" -l keep -d 'Afterwards forget what started longer ago than this on any remote, also on those that are not named' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from sync" -l keep-tasks -d 'Afterwards keep only so many ended tasks of all remotes, the newest' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from sync" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from sync" -l refetch -d 'Fetch all of their history again, not only what is new: what is missing here comes back'

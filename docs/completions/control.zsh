@@ -103,8 +103,8 @@ _arguments "${_arguments_options[@]}" : \
 '--name=[Only tasks of this name]:NAME:_default' \
 '--taskname=[Only tasks of this name]:NAME:_default' \
 '*--outcome=[Only these outcomes\: ok, warnings, error, unknown]:OUTCOME:(ok warnings error unknown)' \
-'--since=[Only tasks that ended at this time or later (a date, 2h, yesterday)]:TIME:_default' \
-'--until=[Only tasks that ended at this time or earlier]:TIME:_default' \
+'--since=[Only tasks that ended (with --remote and --all-remotes\: started) at this time or later (a date, 2h, yesterday)]:TIME:_default' \
+'--until=[Only tasks that ended (with --remote and --all-remotes\: started) at this time or earlier]:TIME:_default' \
 '--user=[Only tasks of this login]:USER:_default' \
 '--limit=[At most so many rows]:N:_default' \
 '--after=[Go on after the page that named this cursor]:CURSOR:_default' \
@@ -280,11 +280,13 @@ _arguments "${_arguments_options[@]}" : \
 (set)
 _arguments "${_arguments_options[@]}" : \
 '(--url --token --secret-file --fingerprint --no-fingerprint)--ssh=[Of a host reached by ssh\: the host]:[USER@]HOST:_default' \
+'(--url --token --secret-file --fingerprint --no-fingerprint)--remote-db=[Of a host reached by ssh\: the database there]:PATH:_default' \
 '--url=[Of a Proxmox host\: https\://HOST or https\://HOST\:PORT, of the same host or cluster]:URL:_default' \
 '--token=[Of a Proxmox host\: the name of an API token]:USER@REALM!NAME:_default' \
 '--secret-file=[Of a Proxmox host\: a file of mode 0600 that holds the token'\''s secret]:FILE:_files' \
 '(--no-fingerprint)--fingerprint=[Of a Proxmox host\: take the certificate with this fingerprint and no other, as when it was renewed]:SHA256:_default' \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'(--remote-db --url --token --secret-file --fingerprint --no-fingerprint)--no-remote-db[Of a host reached by ssh\: the database that control uses there]' \
 '--no-fingerprint[Of a Proxmox host\: take the certificates that this system trusts]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
@@ -324,7 +326,7 @@ _arguments "${_arguments_options[@]}" : \
 '--every=[Go on, and ask each again after so long]:DURATION:_default' \
 '--since=[With --refetch\: only what started at this time or later (a date, 2h, yesterday)]:TIME:_default' \
 '--timeout=[Give a remote up when it says nothing for so long \[default\: 60s\]]:DURATION:_default' \
-'--keep=[Afterwards forget what started longer ago than this on any remote]:DURATION:_default' \
+'--keep=[Afterwards forget what started longer ago than this on any remote, also on those that are not named]:DURATION:_default' \
 '--keep-tasks=[Afterwards keep only so many ended tasks of all remotes, the newest]:N:_default' \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '(--every)--refetch[Fetch all of their history again, not only what is new\: what is missing here comes back]' \

@@ -104,7 +104,7 @@ pub enum ControlError {
     #[error("these tasks are of several hosts; name those of one host at a time")]
     ManyHosts,
     /// Only for own tasks.
-    #[error("this cannot be done on remote {0}; log in there")]
+    #[error("run-again is for tasks of this host; to run one of remote {0} again, log in there")]
     NotThere(String),
     /// A number, where tasks have none.
     #[error("tasks of remote {0} have no numbers; name one as lists do: {0}!START:PID, or {0}!UPID")]
@@ -181,6 +181,7 @@ impl ControlError {
             | ControlError::OtherOrder(_)
             | ControlError::RemotesOnly
             | ControlError::ManyHosts
+            | ControlError::NotThere(_)
             | ControlError::NumberThere(_)
             | ControlError::BeganThere(_)
             | ControlError::OwnWay(_)

@@ -186,10 +186,10 @@ pub struct History {
     /// Only these outcomes: ok, warnings, error, unknown
     #[arg(long, value_name = "OUTCOME", value_delimiter = ',')]
     pub outcome: Vec<Class>,
-    /// Only tasks that ended at this time or later (a date, 2h, yesterday)
+    /// Only tasks that ended (with --remote and --all-remotes: started) at this time or later (a date, 2h, yesterday)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub since: Option<String>,
-    /// Only tasks that ended at this time or earlier
+    /// Only tasks that ended (with --remote and --all-remotes: started) at this time or earlier
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub until: Option<String>,
     /// Only tasks of this login
@@ -391,11 +391,11 @@ pub struct RemoteAdd {
     #[arg(long, value_name = "PATH", conflicts_with_all = ["pve", "pbs"])]
     pub remote_db: Option<String>,
     /// With --pve and --pbs: the name of an API token, like root@pam!watch
-    #[arg(long, value_name = "USER@REALM!NAME", conflicts_with = "ssh", required_unless_present = "ssh")]
+    #[arg(long, value_name = "USER@REALM!NAME", conflicts_with = "ssh")]
     // A text: what cannot be read would be shown, and who mistypes it may have put the secret behind it.
     pub token: Option<String>,
     /// With --pve and --pbs: a file of mode 0600 that holds the token's secret
-    #[arg(long, value_name = "FILE", conflicts_with = "ssh", required_unless_present = "ssh")]
+    #[arg(long, value_name = "FILE", conflicts_with = "ssh")]
     pub secret_file: Option<PathBuf>,
     /// With --pve and --pbs: take the certificate with this fingerprint and no other [default: those that this system
     /// trusts]
@@ -411,10 +411,10 @@ pub struct RemoteSource {
     #[arg(long, value_name = "[USER@]HOST", value_parser = parse_ssh_host)]
     pub ssh: Option<String>,
     /// A Proxmox VE host, or any host of a cluster: https://HOST or https://HOST:PORT
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", requires = "token", requires = "secret_file")]
     pub pve: Option<Url>,
     /// A Proxmox Backup Server: https://HOST or https://HOST:PORT
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", requires = "token", requires = "secret_file")]
     pub pbs: Option<Url>,
 }
 
@@ -500,7 +500,7 @@ pub struct RemoteSync {
     /// Give a remote up when it says nothing for so long [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = parse_some_span)]
     pub timeout: Option<Duration>,
-    /// Afterwards forget what started longer ago than this on any remote
+    /// Afterwards forget what started longer ago than this on any remote, also on those that are not named
     #[arg(long, value_name = "DURATION", value_parser = parse_span)]
     pub keep: Option<Duration>,
     /// Afterwards keep only so many ended tasks of all remotes, the newest

@@ -337,7 +337,7 @@ impl Polls {
     /// Tells of it the first time, and waits, but no longer than until `end` on the monotonic clock.
     fn failed(&mut self, desk: &mut Desk<'_, '_>, remote: &str, error: &dyn fmt::Display, end: Option<Duration>) {
         if self.failures == 0 {
-            desk.tell(&show::clean(&format!("remote {remote}: {error}; asking again")));
+            desk.tell(&show::clean(&format!("remote {remote}: {error}; asking again until it answers")));
         }
         // Soon at first: somebody waits.
         let wait = AGAIN.saturating_mul(1 << self.failures.min(LONGEST_DOUBLED));

@@ -475,6 +475,8 @@ fn listed_json(row: &Listed, unnumbered: &HashSet<&str>) -> Value {
             let more = task.more.as_deref();
             let text = |pick: fn(&More) -> &Option<String>| more.and_then(|more| pick(more).clone());
             let upid = task.upid.parse::<Upid>().ok();
+            // A success is kept without its code; Proxmox hosts tell of none.
+            let is_zero = !unnumbered.contains(&*task.remote) && task.outcome.class().is_success();
             json!({
                 "remote": *task.remote,
                 "node": *task.node,
@@ -488,11 +490,12 @@ fn listed_json(row: &Listed, unnumbered: &HashSet<&str>) -> Value {
                 "termerror": task.outcome.reason().filter(|reason| !reason.is_empty()),
                 "starttime": task.start,
                 "endtime": task.endtime,
-                "duration": task.endtime.saturating_sub(task.start),
+                // Of the type that our own have.
+                "duration": task.endtime.saturating_sub(task.start) as f64,
                 "info1": text(|more| &more.info1),
                 "info2": text(|more| &more.info2),
                 "info3": text(|more| &more.info3),
-                "exitcode": more.and_then(|more| more.exitcode),
+                "exitcode": more.and_then(|more| more.exitcode).or_else(|| is_zero.then_some(0)),
             })
         }
     }

@@ -39,10 +39,17 @@ pub(in crate::app) enum ApiError {
     /// And the remote's name.
     #[error("{}", https_text(.0, .1))]
     Https(HttpsError, String),
-    #[error("it does not accept the token (401){0}; is it right, and the secret in its file?")]
-    Token(String),
+    /// And the remote's name.
+    #[error(
+        "it does not accept the token (401){0}; if its name or its secret is another: control remote set {1} --token \
+         USER@REALM!NAME --secret-file FILE"
+    )]
+    Token(String, String),
     #[error("the token may not do this (403){0}; give it a role that may")]
     Forbidden(String),
+    /// What authorizes us goes nowhere else.
+    #[error("it answers with a redirect (status {0}), which is not followed; is the address that of the host itself?")]
+    Redirect(u16),
     #[error("it answers with status {0}{1}")]
     Status(u16, String),
     #[error("its answer is not what was asked for{0}")]
@@ -73,7 +80,11 @@ impl ApiError {
             // 408: it took too long; 429: it is asked too often.
             ApiError::Status(status, _) => *status >= 500 || matches!(status, 408 | 429),
             ApiError::Strange(_) => true,
-            ApiError::Secret(_) | ApiError::NoSecret(_) | ApiError::Token(_) | ApiError::Forbidden(_) => false,
+            ApiError::Secret(_)
+            | ApiError::NoSecret(_)
+            | ApiError::Token(..)
+            | ApiError::Forbidden(_)
+            | ApiError::Redirect(_) => false,
         }
     }
 
@@ -159,7 +170,8 @@ impl Host {
             let text = refusal(status, serde_json::from_slice::<Value>(body).ok().as_ref(), body);
             let text = if text.is_empty() { text } else { format!(": {text}") };
             return Err(match status {
-                401 => ApiError::Token(text),
+                401 => ApiError::Token(text, self.remote.clone()),
+                300..=399 => ApiError::Redirect(status),
                 403 => ApiError::Forbidden(text),
                 other => ApiError::Status(other, text),
             });

@@ -218,7 +218,7 @@ fn pull(job: &Job, tell: &Teller<'_>) -> Result<Over, String> {
 /// That one is left alone for so many seconds.
 pub(super) fn left_alone(secs: u64, failures: u32, why: &str) -> String {
     let failures = show::count(failures.into(), "failure");
-    format!("is left alone for {} after {failures} ({why})", span(Duration::from_secs(secs)))
+    format!("is left alone for another {} after {failures} ({why})", span(Duration::from_secs(secs)))
 }
 
 /// What of the database does not work just now. Who goes on and on says so once, and tries again.
