@@ -551,9 +551,15 @@ fn a_wait_goes_on_although_its_connection_is_lost() {
     let ran = world.near(&["wait", "a!1"]).run();
     assert_eq!(
         (ran.code, &*ran.err),
-        (1, "control: error: remote a: ssh failed: me@a: Permission denied (publickey).\n")
+        (1, "control: error: remote a: ssh failed: me@a: Permission denied (publickey)\n")
     );
-    // One that never comes back ends with the time.
+    // One that says nothing ends soon after the time, and one that never comes back with it.
+    world.fake_ssh("exec sleep 300");
+    tells(
+        world.near(&["wait", "a!1", "--timeout", "0.2"]).run(),
+        124,
+        &["remote a: no answer for 5 s\n", "task a!1 has not ended\n"],
+    );
     world.fake_ssh("echo 'No route to host' >&2; exit 255");
     let ran = tells(world.near(&["wait", "a!1", "--timeout", "0.5"]).run(), 124, &["task a!1 has not ended\n"]);
     assert!(ran.err.contains("No route to host; asking again"), "{}", ran.err);
@@ -581,6 +587,12 @@ fn a_follower_goes_on_where_it_was_when_its_connection_is_lost() {
         let text = follow(&["--no-time", "--start", "5", "--limit", "9"]);
         assert_eq!(text, "6\n7\n8\n9\n10\n11\n12\n13\n14\n");
     }
+    // What was lost with the beginning of the log is told of.
+    world.fake_ssh("echo x >> $W/calls; [ $(wc -l < $W/calls) -gt 1 ] || { printf 'a\\nb\\n'; exit 255; }; echo c");
+    world.sh("rm -f $W/calls").run().silent(0);
+    let ran =
+        tells(world.near(&["log", "a!1", "--follow"]).run(), 0, &["ssh failed: it broke off", "lines may be missing"]);
+    assert_eq!(ran.text(), "a\nb\nc\n");
     // The first call asks where the last lines begin.
     world.fake_ssh(&breaks("log", 2, 12));
     let text = follow(&["--no-time", "--tail", "8"]);

@@ -188,7 +188,8 @@ pub fn run<E: std::convert::From<SshError>>(
     match status.code() {
         // It says nothing when what it ran there was ended by a signal, as when the host goes down.
         Some(SSH_FAILED) if last.is_empty() => Err(SshError::Failed("it broke off".to_owned()).into()),
-        Some(SSH_FAILED) => Err(SshError::Failed(last).into()),
+        // What it says is part of our sentence.
+        Some(SSH_FAILED) => Err(SshError::Failed(last.trim_end_matches('.').to_owned()).into()),
         Some(code) => {
             let [rest, _] = &pending;
             if !rest.is_empty() {
