@@ -16,6 +16,7 @@ use crate::{
     model::{
         program::Keep,
         query::{Filter, Query},
+        task::Status,
     },
 };
 
@@ -39,6 +40,8 @@ struct Served {
     /// Whether it was one that writes in any case: what can be read may still be locked, full or read-only.
     writes: bool,
     result: Result<(), String>,
+    /// Whether something is left that will be over before long and that nobody else will record.
+    left: bool,
 }
 
 /// The way to that thread.
@@ -48,6 +51,8 @@ pub(super) struct Records {
     /// What is wrong with the database.
     state: Result<(), String>,
     warned: Duration,
+    /// Whether something was left when it was last settled what has ended.
+    left: bool,
 }
 
 /// A warning about the database comes no more often than this (DB-5).
@@ -64,21 +69,24 @@ impl Records {
             let mut store: Option<Store> = None;
             for job in work {
                 let writes = matches!(job, Job::Seen(_));
-                let result = serve(&path, &mut store, job);
+                let served = serve(&path, &mut store, job);
+                let left = matches!(served, Ok(true));
+                let result = served.map(drop);
                 if result.is_err() {
                     store = None;
                 }
-                if done.send(Served { writes, result }).is_err() {
+                if done.send(Served { writes, result, left }).is_err() {
                     return;
                 }
             }
         });
-        Records { jobs, results, state: Ok(()), warned: Duration::ZERO }
+        Records { jobs, results, state: Ok(()), warned: Duration::ZERO, left: false }
     }
 
     /// What is wrong with the database; none: nothing that is known.
     pub(super) fn state(&mut self) -> Result<(), String> {
-        for Served { writes, result } in self.results.try_iter() {
+        for Served { writes, result, left } in self.results.try_iter() {
+            self.left |= left;
             if writes || result.is_err() {
                 self.state = result;
             }
@@ -120,10 +128,13 @@ impl Records {
             // One that is busy hears of it the next time.
             let _ = self.jobs.try_send(Job::Seen(tasks));
         }
+        if std::mem::take(&mut self.left) {
+            self.settle();
+        }
     }
 
     pub(super) fn settle(&self) {
-        // Otherwise the next reader does it.
+        // One that is busy is asked again the next time, or the next reader does it.
         let _ = self.jobs.try_send(Job::Settle);
     }
 
@@ -141,7 +152,9 @@ impl Records {
     }
 }
 
-fn serve(path: &std::path::Path, store: &mut Option<Store>, job: Job) -> Result<(), String> {
+/// Does it; true if there is to be another look soon.
+fn serve(path: &std::path::Path, store: &mut Option<Store>, job: Job) -> Result<bool, String> {
+    let mut left = false;
     let mut work = |job: &Job| -> Result<Value, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let open = match store.take() {
@@ -154,7 +167,13 @@ fn serve(path: &std::path::Path, store: &mut Option<Store>, job: Job) -> Result<
                 store.seen(tasks, sys::now().wall.secs()).map_err(|error| text(&error))?;
                 Ok(Value::Null)
             }
-            Job::Settle => truth::survey(store).map(|_| Value::Null).map_err(|error| text(&error)),
+            Job::Settle => {
+                let survey = truth::survey(store).map_err(|error| text(&error))?;
+                // Its launcher is dead, and something of it lives on; or it could not be written down just now.
+                left = survey.live.iter().any(|live| live.status == Status::Orphaned)
+                    || !survey.settled && !survey.ended.is_empty();
+                Ok(Value::Null)
+            }
             Job::Forget(names, keep) => {
                 let (newest, before) = match keep {
                     Keep::All => return Ok(Value::Null),
@@ -180,7 +199,7 @@ fn serve(path: &std::path::Path, store: &mut Option<Store>, job: Job) -> Result<
         }
     };
     let result = work(&job);
-    let done = result.as_ref().map(|_| ()).map_err(Clone::clone);
+    let done = result.as_ref().map(|_| left).map_err(Clone::clone);
     if let Job::History(.., reply) = job {
         reply(result);
     }
