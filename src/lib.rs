@@ -34,6 +34,7 @@ pub mod model {
     pub mod truth;
     pub mod upid;
     pub mod watch;
+    pub mod web;
     pub mod wire;
 }
 

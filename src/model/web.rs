@@ -1,0 +1,343 @@
+//! The web page of `supervise`: every page, fragment, style and script of it, as text.
+//!
+//! Pure: it gets what there is to show and gives HTML, or the text of the metrics. It owns all escaping (`html.rs`).
+//! All pages work without a script and load nothing from elsewhere; nothing in them needs more than [`POLICY`].
+
+mod history;
+mod html;
+mod log;
+mod metrics;
+mod name;
+mod programs;
+mod task;
+mod tasks;
+mod text;
+mod timeline;
+
+#[cfg(test)]
+mod tests;
+
+use serde_json::Value;
+
+use self::{
+    html::{Html, Text, put},
+    text::Time,
+};
+use super::{
+    query::Page,
+    stats::Summary,
+    task::{HistoryRow, Status, Task},
+    wire::{Channel, ProcessInfo},
+};
+
+pub use self::metrics::metrics;
+
+/// The style sheet, for `/style.css`.
+pub const STYLE: &str = include_str!("../../assets/style.css");
+/// The script, for `/live.js`: it keeps what is shown up to date, and makes local times. No page needs it.
+pub const SCRIPT: &str = include_str!("../../assets/live.js");
+/// The picture of the page in lists of pages, for `/icon.svg`.
+pub const ICON: &str = include_str!("../../assets/icon.svg");
+/// The Content-Security-Policy of all pages: nothing from elsewhere, no script and no style inside a page, in no frame.
+pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// What stands on every page.
+#[derive(Clone, Copy, Debug)]
+pub struct PageInfo<'a> {
+    /// Name of the site: in the corner, and behind the title of each page.
+    pub title: &'a str,
+    /// Name of the host.
+    pub host: &'a str,
+    /// Version of taskwatcher.
+    pub version: &'a str,
+    /// Name of the supervisor.
+    pub identifier: &'a str,
+    /// Token for forms; none: nothing can be changed from here.
+    pub token: Option<&'a str>,
+    /// What came of an action.
+    pub message: Option<&'a str>,
+    /// When this is said, unix seconds.
+    pub now: i64,
+    /// Whether there is a supervisor, with a page of its programs.
+    pub programs: bool,
+}
+
+/// A task that has not ended, as it is shown.
+#[derive(Clone, Debug)]
+pub struct LiveTask {
+    /// Its row.
+    pub task: Task,
+    /// What it is doing.
+    pub status: Status,
+    /// Age of its last heartbeat, seconds; none: it gives none.
+    pub silent_for: Option<f64>,
+    /// How much of it is done, 0 to 1.
+    pub progress: Option<f64>,
+    /// What it says of itself.
+    pub message: Option<String>,
+}
+
+/// A task for its own page.
+#[derive(Clone, Copy, Debug)]
+pub enum TaskView<'a> {
+    /// It has not ended.
+    Live {
+        /// The task.
+        task: &'a LiveTask,
+        /// The values of its feedback, a JSON object.
+        feedback: Option<&'a Value>,
+        /// The last lines of its log.
+        log: &'a [String],
+    },
+    /// It has.
+    Ended {
+        /// Its row.
+        row: &'a HistoryRow,
+        /// The values of its last feedback, a JSON object.
+        feedback: Option<&'a Value>,
+        /// The last lines of its log.
+        log: &'a [String],
+    },
+}
+
+/// What stands in the form of the history page: the fields as they were sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HistoryForm {
+    /// Only this name.
+    pub name: String,
+    /// Only these outcomes, with commas between them.
+    pub outcome: String,
+    /// Only what ended then or later, as `control history --since` takes it.
+    pub since: String,
+    /// Only what ended before, as `--until` takes it.
+    pub until: String,
+    /// Only tasks of this login.
+    pub user: String,
+    /// Rows of a page.
+    pub limit: usize,
+    /// Cursor of the page.
+    pub after: String,
+    /// Why a field could not be read.
+    pub fault: Option<String>,
+}
+
+/// A span of time, unix seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Its begin.
+    pub from: i64,
+    /// Its end.
+    pub until: i64,
+}
+
+/// What the metrics are made of.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricFacts<'a> {
+    /// What has ended, name by name.
+    pub summaries: &'a [Summary],
+    /// What has not.
+    pub running: &'a [LiveTask],
+    /// The programs.
+    pub processes: &'a [ProcessInfo],
+    /// Unix seconds.
+    pub now: i64,
+}
+
+/// The page of the programs, for `/`: their states, and what can be done with them (WEB-2).
+pub fn programs_page(info: &PageInfo<'_>, processes: &[ProcessInfo]) -> String {
+    layout(info, "Programs", Some(Tab::Programs), |to| programs::page(info, processes, to))
+}
+
+/// The part of the programs page that changes, in one line, for the event `programs`.
+pub fn live_programs(info: &PageInfo<'_>, processes: &[ProcessInfo]) -> String {
+    fragment(|to| programs::live(info, processes, to))
+}
+
+/// The page of one log of a process, for `/tail`. `truncated`: `text` is only its end.
+pub fn program_log_page(
+    info: &PageInfo<'_>,
+    process: &ProcessInfo,
+    channel: Channel,
+    text: &str,
+    truncated: bool,
+) -> String {
+    let title = format!("{} {}", process.full_name(), channel.as_str());
+    layout(info, &title, Some(Tab::Programs), |to| programs::log_page(info, process, channel, (text, truncated), to))
+}
+
+/// The page of the tasks that have not ended, for `/tasks`.
+pub fn tasks_page(info: &PageInfo<'_>, running: &[LiveTask]) -> String {
+    layout(info, "Tasks", Some(Tab::Tasks), |to| tasks::page(info, running, to))
+}
+
+/// The part of the tasks page that changes, in one line, for the event `tasks`. `now`: unix seconds.
+pub fn live_rows(running: &[LiveTask], now: i64) -> String {
+    fragment(|to| tasks::live(running, now, to))
+}
+
+/// The page of what has ended, for `/history`.
+pub fn history_page(info: &PageInfo<'_>, form: &HistoryForm, page: &Page<HistoryRow>) -> String {
+    layout(info, "History", Some(Tab::History), |to| history::page(info, form, page, to))
+}
+
+/// The page of one task, for `/task/ID`.
+pub fn task_page(info: &PageInfo<'_>, task: &TaskView<'_>) -> String {
+    let (name, id, tab) = match task {
+        TaskView::Live { task, .. } => (task.task.name.as_str(), task.task.id, Tab::Tasks),
+        TaskView::Ended { row, .. } => (row.taskname.as_deref().unwrap_or_default(), row.taskid, Tab::History),
+    };
+    layout(info, &format!("{name} #{id}"), Some(tab), |to| task::page(info, task, to))
+}
+
+/// The page of what the runs of one name say together, for `/name/NAME`. `recent`: its last runs, in any order.
+pub fn name_page(info: &PageInfo<'_>, name: &str, summary: &Summary, recent: &[HistoryRow]) -> String {
+    layout(info, name, Some(Tab::History), |to| name::page(info, name, (summary, recent), to))
+}
+
+/// The page of what ran when, for `/timeline`. `rows`: all that ended in the span or after it, in any order.
+pub fn timeline_page(info: &PageInfo<'_>, span: Span, rows: &[HistoryRow], running: &[LiveTask]) -> String {
+    layout(info, "Timeline", Some(Tab::Timeline), |to| timeline::page(info, span, (rows, running), to))
+}
+
+/// The page of a request that failed. `status`: that of HTTP; `what`: why, in words.
+pub fn error_page(info: &PageInfo<'_>, status: u16, what: &str) -> String {
+    let title = match status {
+        400 => "That request makes no sense",
+        401 => "Who are you?",
+        403 => "Not allowed",
+        404 => "Nothing there",
+        405 => "Not that way",
+        409 => "Not now",
+        413 | 431 => "Too much at once",
+        503 => "Not at present",
+        504 => "It took too long",
+        status if status < 500 => "That did not work",
+        _ => "Something is wrong here",
+    };
+    layout(info, title, None, |to| {
+        let home = if info.programs { "/" } else { "/tasks" };
+        put!(
+            to,
+            "<div class=\"card empty\"><p class=big aria-hidden=true>",
+            status,
+            "</p><h1>",
+            Text(title),
+            "</h1><p>",
+            Text(what),
+            "</p><p><a class=btn href=\"",
+            home,
+            "\">Back to the start</a></p></div>"
+        );
+    })
+}
+
+/// The main pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tab {
+    Programs,
+    Tasks,
+    History,
+    Timeline,
+}
+
+impl Tab {
+    const ALL: [Tab; 4] = [Tab::Programs, Tab::Tasks, Tab::History, Tab::Timeline];
+
+    fn name(self) -> &'static str {
+        match self {
+            Tab::Programs => "Programs",
+            Tab::Tasks => "Tasks",
+            Tab::History => "History",
+            Tab::Timeline => "Timeline",
+        }
+    }
+
+    fn address(self) -> &'static str {
+        match self {
+            Tab::Programs => "/",
+            Tab::Tasks => "/tasks",
+            Tab::History => "/history",
+            Tab::Timeline => "/timeline",
+        }
+    }
+}
+
+fn fragment(write: impl FnOnce(&mut Html)) -> String {
+    let mut html = Html::default();
+    write(&mut html);
+    html.into_string()
+}
+
+/// Frames what a page has of its own.
+fn layout(info: &PageInfo<'_>, title: &str, tab: Option<Tab>, body: impl FnOnce(&mut Html)) -> String {
+    let tabs = |to: &mut Html| {
+        for shown in Tab::ALL.into_iter().filter(|shown| info.programs || *shown != Tab::Programs) {
+            let current = (tab == Some(shown)).then_some(" aria-current=page");
+            put!(to, "<li><a href=", shown.address(), current, ">", shown.name(), "</a></li>");
+        }
+    };
+    let read_only = "<span class=tag>read-only</span>";
+    fragment(|to: &mut Html| {
+        put!(
+            to,
+            "<!DOCTYPE html><html lang=en data-now=",
+            info.now,
+            "><head><meta charset=utf-8><meta name=viewport content=\"width=device-width, initial-scale=1\">",
+            "<meta name=color-scheme content=\"light dark\"><title>",
+            Text(title),
+            " · ",
+            Text(info.title),
+            " on ",
+            Text(info.host),
+            "</title><link rel=icon href=/icon.svg type=image/svg+xml><link rel=stylesheet href=/style.css>",
+            "<script src=/live.js defer></script></head><body><a class=skip href=#main>Skip to the content</a>",
+            "<header><div class=wrap><a class=brand href=",
+            if info.programs { "/" } else { "/tasks" },
+            "><span class=mark aria-hidden=true></span>",
+            Text(info.title),
+            "</a><span class=host>",
+            Text(info.host),
+            "</span>",
+            info.token.is_none().then_some(read_only),
+            "<span id=link hidden></span><nav aria-label=\"Main pages\"><ul>",
+            tabs,
+            "</ul></nav></div></header><main id=main class=wrap tabindex=-1>",
+            info.message.map(|message| move |to: &mut Html| {
+                put!(to, "<p class=note role=status>", Text(message), "</p>");
+            }),
+            body,
+            "</main><footer class=wrap><p>",
+            Text(info.identifier),
+            " · taskwatcher ",
+            Text(info.version),
+            " · as of ",
+            Time { at: info.now, now: info.now },
+            "</p><p id=zone>Times that end in Z are UTC.</p></footer>",
+            "<p id=said class=sr role=status></p></body></html>"
+        );
+    })
+}
+
+/// A form that asks for an action on one name, with a button for each; nothing where nothing can be changed.
+fn buttons<'a>(
+    info: &PageInfo<'a>,
+    name: &'a str,
+    actions: &'a [(&'static str, &'static str)],
+) -> Option<impl FnOnce(&mut Html) + use<'a>> {
+    let token = info.token?;
+    Some(move |to: &mut Html| {
+        put!(
+            to,
+            "<form method=post action=/action><input type=hidden name=token value=\"",
+            Text(token),
+            "\"><input type=hidden name=name value=\"",
+            Text(name),
+            "\">"
+        );
+        for (action, label) in actions {
+            put!(to, "<button name=action value=", *action, ">", *label, "</button>");
+        }
+        put!(to, "</form>");
+    })
+}

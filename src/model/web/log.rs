@@ -1,0 +1,105 @@
+//! What a task or a program printed: lines, with the colours that it gave them. All else that would act on a terminal
+//! goes, as with `control log`.
+
+use super::html::{Html, Lines, Text, put};
+use crate::model::ansi::fit;
+
+/// A log in a frame that can be scrolled. `stream` is where its text comes from, which a script follows if it is `live`.
+pub(super) fn block<'a>(text: &'a str, stream: &'a str, link: &'static str, live: bool) -> impl FnOnce(&mut Html) {
+    move |to: &mut Html| {
+        put!(to, "<div class=\"card log\"><div class=loghead><h2>Log</h2><span class=state></span>");
+        put!(to, "<a href=\"", Text(stream), "\">", link, "</a></div>");
+        put!(to, "<pre tabindex=0 role=region aria-label=Log");
+        if live {
+            put!(to, " data-stream=\"", Text(stream), "\"");
+        }
+        put!(to, ">");
+        for line in text.lines() {
+            coloured(&fit(line.as_bytes()), to);
+            put!(to, "\n");
+        }
+        put!(to, "</pre>");
+        let empty = text.is_empty().then_some("<p class=\"none quiet\">Nothing printed yet.</p>");
+        put!(to, empty, "</div>");
+    }
+}
+
+/// Letters as they are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Look {
+    bold: bool,
+    /// 1 to 6, red to cyan: black and white are the colours of the page itself.
+    colour: Option<&'static str>,
+}
+
+impl Look {
+    /// After a sequence with these parameters. Colours of a palette are no colours of ours: their parameters are passed over.
+    fn after(mut self, params: &str) -> Look {
+        let mut params = params.split([';', ':']);
+        while let Some(param) = params.next() {
+            match param {
+                "" | "0" => self = Look::default(),
+                "1" => self.bold = true,
+                "22" => self.bold = false,
+                "31" | "91" => self.colour = Some("c1"),
+                "32" | "92" => self.colour = Some("c2"),
+                "33" | "93" => self.colour = Some("c3"),
+                "34" | "94" => self.colour = Some("c4"),
+                "35" | "95" => self.colour = Some("c5"),
+                "36" | "96" => self.colour = Some("c6"),
+                "90" => self.colour = Some("c0"),
+                "30" | "37" | "39" | "97" => self.colour = None,
+                "38" | "48" | "58" => {
+                    let passed = if params.next() == Some("5") { 1 } else { 3 };
+                    params.by_ref().take(passed).for_each(drop);
+                }
+                _ => {}
+            }
+        }
+        self
+    }
+}
+
+/// A line that has no sequences but those of colours.
+fn coloured(line: &str, to: &mut Html) {
+    let mut look = Look::default();
+    for (index, piece) in line.split("\x1b[").enumerate() {
+        let text = match piece.split_once('m') {
+            Some((params, text)) if index > 0 => {
+                look = look.after(params);
+                text
+            }
+            _ => piece,
+        };
+        if text.is_empty() {
+            continue;
+        }
+        if look == Look::default() {
+            put!(to, Lines(text));
+            continue;
+        }
+        let bold = look.bold.then_some(" cb");
+        put!(to, "<span class=\"", look.colour.unwrap_or_default(), bold, "\">", Lines(text), "</span>");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(line: &str) -> String {
+        let mut to = Html::default();
+        coloured(&fit(line.as_bytes()), &mut to);
+        to.into_string()
+    }
+
+    #[test]
+    fn colours_stay_and_everything_else_goes() {
+        assert_eq!(shown("a \x1b[31mred\x1b[0m b"), "a <span class=\"c1\">red</span> b");
+        assert_eq!(shown("\x1b[1;92mok"), "<span class=\"c2 cb\">ok</span>");
+        assert_eq!(shown("\x1b[38;5;31mx\x1b[38;2;31;32;33my\x1b[48;5;1mz"), "xyz");
+        assert_eq!(shown("\x1b]0;title\x07\x1b[2J\x1b[Hhere\r\nthere"), "there");
+        assert_eq!(shown("10 %\r20 %\r"), "20 %");
+        assert_eq!(shown("<b>\x1b[1m&\u{202e}'"), "&lt;b&gt;<span class=\" cb\">&amp;\\u{202e}&#39;</span>");
+    }
+}

@@ -1,0 +1,182 @@
+//! One task: how it ended or what it is doing, everything known of it, and its log.
+
+use serde_json::Value;
+
+use super::{
+    LiveTask, PageInfo, TaskView, buttons,
+    html::{Html, Part, Text, put},
+    log, tasks,
+    text::{
+        Since, Time, Tone, badge, bytes, class_of, command_line, count, name_address, outcome_badge, sentence, took,
+    },
+};
+use crate::model::task::{Class, HistoryRow, Status};
+
+pub(super) fn page(info: &PageInfo<'_>, view: &TaskView<'_>, to: &mut Html) {
+    let (id, lines, values) = match view {
+        TaskView::Live { task, feedback, log } => {
+            live(info, task, to);
+            (task.task.id, log, feedback)
+        }
+        TaskView::Ended { row, feedback, log } => {
+            ended(info, row, to);
+            (row.taskid, log, feedback)
+        }
+    };
+    put!(to, values.map(|values| move |to: &mut Html| feedback(values, to)));
+    let is_live = matches!(view, TaskView::Live { .. });
+    let link = if is_live { "Follow as text" } else { "Whole log as text" };
+    put!(to, log::block(&lines.join("\n"), &format!("/tasklog/{id}"), link, is_live));
+}
+
+/// Its name with its number, and what the runs of that name say together.
+fn heading<'a>(
+    (from, address): (&'static str, &'static str),
+    (id, name): (i64, &'a str),
+    state: impl Part + 'a,
+) -> impl FnOnce(&mut Html) {
+    move |to: &mut Html| {
+        put!(to, "<div class=head><div><p class=crumb><a href=", address, ">", from, "</a> / <a href=\"");
+        put!(to, Text(&name_address(name)), "\">all runs of ", Text(name), "</a></p><h1>", Text(name));
+        put!(to, " <span class=id>#", id, "</span> ", state, "</h1></div>");
+    }
+}
+
+fn live(info: &PageInfo<'_>, live: &LiveTask, to: &mut Html) {
+    let (task, now) = (&live.task, info.now);
+    let state = badge(Tone::of_status(live.status), live.status.as_str());
+    let id = task.id.to_string();
+    put!(to, heading(("Tasks", "/tasks"), (task.id, &task.name), state), "<div class=tools><a class=btn href=/task/");
+    put!(to, task.id, ">Refresh</a>", buttons(info, &id, &[("kill", "End it")]), "</div></div>");
+    put!(to, "<div class=\"card lead ", Tone::of_status(live.status).class(), "\"><p>", meaning(live), "</p>");
+    if let Some(says) = live.message.as_deref().filter(|says| !says.is_empty()) {
+        put!(to, "<p class=says>It says: <q>", Text(says), "</q></p>");
+    }
+    put!(to, "<div class=prog>", tasks::progress(live), "</div></div>");
+    let argv = task.argv.as_deref().and_then(|argv| serde_json::from_str::<Value>(argv).ok());
+    put!(to, command(argv.as_ref()), "<dl class=\"card facts\">");
+    let started = task.starttime.is_some();
+    fact(to, "Started", task.starttime.map(|at| Time { at, now }));
+    fact(to, "Runs for", task.starttime.map(|at| Since { at, now }));
+    fact(to, "Reserved", task.reservetime.map(|at| Time { at, now }));
+    fact(to, "Lapses", task.expires.filter(|_| !started).map(|at| Time { at, now }));
+    fact(to, "Last heartbeat", live.silent_for.map(|_| tasks::heartbeat(live, now)));
+    fact(to, "Longest silence allowed", task.timeout.map(|secs| Owned(took(secs))));
+    fact(to, "Longest run allowed", task.max_runtime.map(|secs| Owned(took(secs))));
+    fact(to, "Process", task.pid);
+    fact(to, "Launcher", task.launcher.map(|launcher| launcher.pid));
+    fact(to, "Stop signal", task.stop_signal.clone().map(Owned));
+    fact(to, "SIGKILL follows after", task.kill_after.map(|secs| Owned(took(secs))));
+    fact(to, "User", task.user.clone().map(Owned));
+    fact(to, "Host", task.host.clone().map(Owned));
+    fact(to, "Folder", task.cwd.clone().map(Code));
+    for (label, info) in ["Info 1", "Info 2", "Info 3"].into_iter().zip(&task.info) {
+        fact(to, label, info.clone().map(Owned));
+    }
+    fact(to, "Handle", Some(task.handle.clone()).filter(|handle| !handle.is_empty()).map(Code));
+    fact(to, "UPID", task.upid.clone().map(Code));
+    fact(to, "Log file", task.log.clone().map(Code));
+    put!(to, "</dl>");
+}
+
+/// What its status means, in a sentence.
+fn meaning(live: &LiveTask) -> &'static str {
+    match live.status {
+        Status::Reserved => "It is reserved, and waits for its command.",
+        Status::Running if live.silent_for.is_some() => "It runs, and gives heartbeats.",
+        Status::Running => "It runs.",
+        Status::Silent => "It runs, but gave no heartbeat for a quarter of the time that it may be silent.",
+        Status::Stalled => {
+            "It gave no heartbeat for half of the time that it may be silent. At the end of that it is ended."
+        }
+        Status::Stopping => "It was asked to end.",
+        Status::Orphaned => "Its launcher is gone, and its command still runs. Nobody will see how it ends.",
+    }
+}
+
+fn ended(info: &PageInfo<'_>, row: &HistoryRow, to: &mut Html) {
+    let (now, class) = (info.now, class_of(&row.outcome));
+    let name = row.taskname.as_deref().unwrap_or_default();
+    put!(to, heading(("History", "/history"), (row.taskid, name), outcome_badge(row)), "</div>");
+    put!(to, "<div class=\"card lead ", Tone::of_class(class).class(), "\"><p>", Text(&sentence(row)), "</p></div>");
+    put!(to, command(row.argv.as_ref()), "<dl class=\"card facts\">");
+    fact(to, "Started", row.starttime.map(|at| Time { at, now }));
+    fact(to, "Ended", Some(Time { at: row.endtime, now }));
+    fact(to, "Took", row.duration.map(|secs| Owned(took(secs))));
+    fact(to, "Reserved", row.reservetime.map(|at| Time { at, now }));
+    fact(to, "Exit code of launch", row.exitcode);
+    fact(to, "Signal", row.termsignal.clone().map(Owned));
+    fact(to, "Ended by", row.ended_by.clone().map(Owned));
+    let warnings = (row.warnings > 0 && class != Class::Warnings).then(|| row.warnings.unsigned_abs());
+    fact(to, "Warnings", warnings.map(|number| Owned(count(number, "warning"))));
+    fact(to, "Processor", processor(row).map(Owned));
+    fact(to, "Peak memory", row.maxrss.map(|size| Owned(bytes(size))));
+    fact(to, "Process", row.pid);
+    fact(to, "User", row.user.clone().map(Owned));
+    fact(to, "Host", row.host.clone().map(Owned));
+    fact(to, "Folder", row.cwd.clone().map(Code));
+    for (label, info) in [("Info 1", &row.info1), ("Info 2", &row.info2), ("Info 3", &row.info3)] {
+        fact(to, label, info.clone().map(Owned));
+    }
+    fact(to, "Launched with", row.options.as_ref().map(command_line).filter(|line| !line.is_empty()).map(Code));
+    fact(to, "Handle", row.handle.clone().map(Code));
+    fact(to, "UPID", row.upid.clone().map(Code));
+    fact(to, "Log file", row.log.clone().map(Code));
+    put!(to, "</dl>");
+}
+
+/// Processor time, and the share of one processor that this was.
+fn processor(row: &HistoryRow) -> Option<String> {
+    let (user, system) = (row.cpu_user?, row.cpu_sys?);
+    let share = row.duration.filter(|secs| *secs > 0.0).map(|secs| (user + system) / secs * 100.0);
+    let share = share.map(|percent| format!(", {percent:.0} % of one")).unwrap_or_default();
+    Some(format!("{} user, {} system{share}", took(user), took(system)))
+}
+
+fn command(argv: Option<&Value>) -> impl FnOnce(&mut Html) {
+    move |to: &mut Html| {
+        let Some(argv) = argv else { return };
+        put!(
+            to,
+            "<div class=\"card cmd\"><h2>Command</h2><code tabindex=0>",
+            Text(&command_line(argv)),
+            "</code></div>"
+        );
+    }
+}
+
+/// One line of what is known; none where it is not.
+fn fact(to: &mut Html, label: &'static str, value: Option<impl Part>) {
+    if let Some(value) = value {
+        put!(to, "<div><dt>", label, "</dt><dd>", value, "</dd></div>");
+    }
+}
+
+/// A text of its own.
+struct Owned(String);
+
+impl Part for Owned {
+    fn put(self, to: &mut Html) {
+        put!(to, Text(&self.0));
+    }
+}
+
+/// A text that is for machines.
+struct Code(String);
+
+impl Part for Code {
+    fn put(self, to: &mut Html) {
+        put!(to, "<code>", Text(&self.0), "</code>");
+    }
+}
+
+/// The values of a feedback.
+fn feedback(values: &Value, to: &mut Html) {
+    let Some(object) = values.as_object().filter(|object| !object.is_empty()) else { return };
+    put!(to, "<div class=\"card pairs\"><h2>Feedback</h2><dl>");
+    for (keyword, value) in object {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        put!(to, "<dt>", Text(keyword), "</dt><dd>", Text(&text), "</dd>");
+    }
+    put!(to, "</dl></div>");
+}

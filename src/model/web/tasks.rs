@@ -1,0 +1,126 @@
+//! The tasks that have not ended: how far each is, and how long it has been silent.
+
+use super::{
+    LiveTask, PageInfo,
+    html::{Html, Number, Text, each, put},
+    programs::tally,
+    text::{Since, Time, Tone, badge, took},
+};
+use crate::model::task::Status;
+
+pub(super) fn page(info: &PageInfo<'_>, running: &[LiveTask], to: &mut Html) {
+    put!(
+        to,
+        "<div class=head><h1>Tasks</h1><div class=tools><a class=btn href=/tasks>Refresh</a></div></div>",
+        "<section data-live=tasks aria-label=\"Tasks that have not ended\">"
+    );
+    live(running, info.now, to);
+    put!(to, "</section>");
+}
+
+pub(super) fn live(running: &[LiveTask], now: i64, to: &mut Html) {
+    if running.is_empty() {
+        put!(
+            to,
+            "<div class=\"card empty\"><h2>Nothing runs</h2><p>What <code>launch</code> starts appears here. What has ",
+            "ended is in the <a href=/history>history</a>.</p></div>"
+        );
+        return;
+    }
+    let statuses = Status::ALL.into_iter().filter_map(|status| {
+        let number = running.iter().filter(|task| task.status == status).count();
+        (number > 0).then_some((Tone::of_status(status), status.as_str(), number))
+    });
+    put!(
+        to,
+        tally(running.len(), "task", statuses),
+        "<table class=\"card list tasks\"><thead><tr><th scope=col>Status</th><th scope=col>Task</th>",
+        "<th scope=col>Progress</th><th scope=col>Last heartbeat</th><th scope=col>Runs for</th>",
+        "<th scope=col>Started</th></tr></thead><tbody>",
+        each(running, |to, task| row(task, now, to)),
+        "</tbody></table>"
+    );
+}
+
+fn row(live: &LiveTask, now: i64, to: &mut Html) {
+    let (task, word) = (&live.task, live.status.as_str());
+    put!(
+        to,
+        "<tr data-key=",
+        task.id,
+        "><td>",
+        badge(Tone::of_status(live.status), word),
+        "</td><th scope=row><a href=/task/",
+        task.id,
+        ">",
+        Text(&task.name),
+        "</a> <span class=id>#",
+        task.id,
+        "</span>",
+        says(live),
+        "</th><td class=prog>",
+        progress(live),
+        "</td><td class=beat>",
+        heartbeat(live, now),
+        "</td><td class=num>",
+        task.starttime.map(|at| Since { at, now }),
+        "</td><td class=num>",
+        task.starttime.map(|at| Time { at, now }),
+        "</td></tr>"
+    );
+}
+
+/// What it says of itself, or what there is to say of a reservation.
+fn says(live: &LiveTask) -> impl FnOnce(&mut Html) {
+    move |to: &mut Html| {
+        let note = live.message.as_deref().filter(|note| !note.is_empty());
+        let waits = (live.status == Status::Reserved).then_some("waits for its command");
+        if let Some(says) = note.or(waits) {
+            put!(to, "<small>", Text(says), "</small>");
+        }
+    }
+}
+
+/// A bar, and the percentage in words.
+pub(super) fn progress(live: &LiveTask) -> impl FnOnce(&mut Html) {
+    move |to: &mut Html| {
+        let Some(share) = live.progress.filter(|share| share.is_finite()) else { return };
+        let percent = Number((share.clamp(0.0, 1.0) * 100.0).floor());
+        put!(to, "<progress max=100 value=", percent, " aria-label=\"Progress of ", Text(&live.task.name), "\">");
+        put!(to, "</progress> <span class=pc>", percent, " %</span>");
+    }
+}
+
+/// The age of the last heartbeat, and how much of the timeout that is.
+pub(super) fn heartbeat(live: &LiveTask, now: i64) -> impl FnOnce(&mut Html) {
+    move |to: &mut Html| {
+        let Some(age) = live.silent_for.filter(|age| age.is_finite() && live.status != Status::Reserved) else {
+            return;
+        };
+        let at = now.saturating_sub(age.max(0.0) as i64);
+        let Some(timeout) = live.task.timeout.filter(|timeout| *timeout > 0.0) else {
+            put!(to, Since { at, now }, " ago");
+            return;
+        };
+        // Where the colours of a meter change is where the words SILENT and STALLED do.
+        let share = |percent: u32| Number(timeout * f64::from(percent) / 100.0);
+        put!(
+            to,
+            "<meter min=0 max=",
+            Number(timeout),
+            " low=",
+            share(Status::SILENT_FROM),
+            " high=",
+            share(Status::STALLED_FROM),
+            " optimum=0 value=",
+            Number(age.clamp(0.0, timeout)),
+            " aria-label=\"Silence of ",
+            Text(&live.task.name),
+            "\"></meter> <span class=of>",
+            Since { at, now },
+            " of ",
+            Text(&took(timeout)),
+            "</span>"
+        );
+    }
+}

@@ -1,0 +1,256 @@
+//! What ran when: a row for each name, and in it a lane for each run at a time.
+
+use std::collections::BTreeMap;
+
+use super::{
+    LiveTask, PageInfo, Span,
+    html::{Html, Number, Text, put},
+    name::{legend, mark, patterns, run_words},
+    text::{Time, Tone, class_of, count, encoded, name_address, stamp, took},
+};
+use crate::model::task::{Class, HistoryRow, Status};
+
+/// The spans to choose from, hours.
+const HOURS: [(i64, &str); 5] = [(1, "1 h"), (6, "6 h"), (24, "24 h"), (72, "3 days"), (168, "7 days")];
+/// Distances of the lines, seconds.
+const STEPS: [i64; 13] = [60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 43_200, 86_400, 172_800];
+/// So many lines at the most: what a narrow screen has room for.
+const LINES: i64 = 6;
+/// Pixels of a lane and of a bar in it.
+const LANE: usize = 18;
+const BAR: usize = 12;
+/// Lanes of a name at the most: what runs beside more than that is drawn in the last one.
+const LANES: usize = 12;
+/// What is narrower than this, percent of the width, is joined with its neighbour: two hundred runs an hour are a bar.
+const NARROW: f64 = 0.2;
+
+/// The width of a bar at the least: nothing is drawn of one that has none. Its border makes it a pixel.
+const LEAST: f64 = 0.05;
+
+/// How a bar is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Ended(Class),
+    Live(Status),
+}
+
+/// What is drawn: one run, or some that are too short to be seen one by one.
+struct Bar {
+    kind: Kind,
+    /// Unix seconds.
+    from: i64,
+    until: i64,
+    runs: u64,
+    task: i64,
+    words: String,
+}
+
+/// The runs of one name.
+#[derive(Default)]
+struct Runs {
+    bars: Vec<Bar>,
+    failed: u64,
+    live: u64,
+}
+
+pub(super) fn page(info: &PageInfo<'_>, span: Span, (rows, running): (&[HistoryRow], &[LiveTask]), to: &mut Html) {
+    let hours = span.until.saturating_sub(span.from) / 3600;
+    put!(to, "<div class=head><h1>Timeline</h1><div class=tools><ul class=switch aria-label=\"Span of time\">");
+    for (choice, label) in HOURS {
+        let current = (choice == hours).then_some(" aria-current=page");
+        put!(to, "<li><a href=\"/timeline?hours=", choice, "\"", current, ">", label, "</a></li>");
+    }
+    put!(to, "</ul></div></div>");
+    let names = gather(span, rows, running, info.now);
+    if names.is_empty() {
+        put!(
+            to,
+            "<div class=\"card empty\"><h2>Nothing ran</h2><p>No task ran between ",
+            Time { at: span.from, now: info.now },
+            " and ",
+            Time { at: span.until, now: info.now },
+            ".</p></div>"
+        );
+        return;
+    }
+    let ticks = ticks(span);
+    let place = |at: i64| share(span, at);
+    put!(to, "<svg width=0 height=0 class=sr aria-hidden=true><defs>", patterns(), "<symbol id=grid>");
+    for tick in &ticks {
+        put!(to, "<line class=grid x1=", Number(place(*tick)), "% x2=", Number(place(*tick)), "% y2=100% />");
+    }
+    if (span.from..span.until).contains(&info.now) {
+        put!(to, "<line class=now x1=", Number(place(info.now)), "% x2=", Number(place(info.now)), "% y2=100% />");
+    }
+    put!(
+        to,
+        "</symbol></defs></svg><div class=\"card time\"><div class=bar><p>",
+        Time { at: span.from, now: info.now },
+        " to ",
+        Time { at: span.until, now: info.now },
+        "</p>",
+        legend(running.iter().any(|live| live.task.starttime.is_some())),
+        "</div><table class=lanes><caption class=sr>What ran when, a row for each name</caption><thead><tr>",
+        "<th scope=col class=zone data-zone>UTC</th><th scope=col><span class=sr>Runs</span>",
+        "<svg height=18 aria-hidden=true>"
+    );
+    for tick in &ticks {
+        put!(to, "<text x=", Number(place(*tick)), "% y=13 text-anchor=middle data-t=", *tick, ">");
+        put!(to, Text(&tick_label(*tick)), "</text>");
+    }
+    put!(to, "</svg></th></tr></thead><tbody>");
+    for (name, runs) in names {
+        row(span, name, runs, to);
+    }
+    put!(to, "</tbody></table></div>");
+}
+
+/// The runs that reach into the span, by name.
+fn gather<'a>(span: Span, rows: &'a [HistoryRow], running: &'a [LiveTask], now: i64) -> BTreeMap<&'a str, Runs> {
+    let mut names: BTreeMap<&str, Runs> = BTreeMap::new();
+    let is_in = |from: i64, until: i64| from < span.until && until >= span.from;
+    for row in rows {
+        let Some(from) = row.starttime.filter(|from| is_in(*from, row.endtime)) else { continue };
+        let class = class_of(&row.outcome);
+        let runs = names.entry(row.taskname.as_deref().unwrap_or_default()).or_default();
+        runs.failed += u64::from(!class.is_success());
+        let (kind, until, words) = (Kind::Ended(class), row.endtime.max(from), run_words(row));
+        runs.bars.push(Bar { kind, from, until, runs: 1, task: row.taskid, words });
+    }
+    for live in running {
+        let Some(from) = live.task.starttime.filter(|from| is_in(*from, now)) else { continue };
+        let runs = names.entry(live.task.name.as_str()).or_default();
+        runs.live += 1;
+        let until = now.max(from);
+        let ran = took(until.saturating_sub(from) as f64);
+        let words = format!("#{} {} for {ran}, started {}", live.task.id, live.status, stamp(from));
+        runs.bars.push(Bar { kind: Kind::Live(live.status), from, until, runs: 1, task: live.task.id, words });
+    }
+    names
+}
+
+/// Where an instant is, in percent of the width.
+fn share(span: Span, at: i64) -> f64 {
+    let whole = span.until.saturating_sub(span.from).max(1) as f64;
+    (at.saturating_sub(span.from) as f64 / whole * 100.0).clamp(0.0, 100.0)
+}
+
+fn ticks(span: Span) -> Vec<i64> {
+    let whole = span.until.saturating_sub(span.from).max(1);
+    let step = STEPS.into_iter().find(|step| whole / step <= LINES).unwrap_or(whole);
+    let first = span.from.div_euclid(step).saturating_add(1).saturating_mul(step);
+    // None so near to an end that its label would be cut.
+    let is_inside = |tick: &i64| (2.0..98.0).contains(&share(span, *tick));
+    (0..=LINES).map(|n| first.saturating_add(n.saturating_mul(step))).filter(is_inside).collect()
+}
+
+/// `14:00`, or at midnight the date.
+fn tick_label(at: i64) -> String {
+    let whole = stamp(at);
+    let part = if at.rem_euclid(86_400) == 0 { whole.get(5..10) } else { whole.get(11..16) };
+    part.unwrap_or_default().to_owned()
+}
+
+fn row(span: Span, name: &str, runs: Runs, to: &mut Html) {
+    let Runs { bars, failed, live } = runs;
+    let mut told = vec![count(bars.len() as u64, "run")];
+    if failed > 0 {
+        told.push(format!("{failed} failed"));
+    }
+    if live > 0 {
+        told.push(format!("{live} running"));
+    }
+    let told = told.join(", ");
+    let lanes = lanes(span, bars);
+    put!(
+        to,
+        "<tr><th scope=row><a href=\"",
+        Text(&name_address(name)),
+        "\">",
+        Text(name),
+        "</a><small>",
+        Text(&told),
+        "</small></th><td><svg height=",
+        lanes.len() * LANE,
+        " role=group aria-label=\"Runs of ",
+        Text(name),
+        "\"><desc>",
+        Text(&told),
+        "</desc><use href=#grid width=100% height=100% />"
+    );
+    for (lane, bars) in lanes.iter().enumerate() {
+        for bar in bars {
+            draw(span, name, bar, lane * LANE + (LANE - BAR) / 2, to);
+        }
+    }
+    put!(to, "</svg></td></tr>");
+}
+
+/// Shares the bars out, so that those in one lane are one after the other.
+fn lanes(span: Span, mut bars: Vec<Bar>) -> Vec<Vec<Bar>> {
+    bars.sort_by_key(|bar| (bar.from, bar.until, bar.task));
+    let mut lanes: Vec<Vec<Bar>> = vec![];
+    for bar in bars {
+        let is_free = |lane: &Vec<Bar>| lane.last().is_none_or(|last| last.until <= bar.from);
+        let free = lanes.iter().position(is_free);
+        let at = match free {
+            Some(at) => at,
+            None if lanes.len() < LANES => {
+                lanes.push(vec![]);
+                lanes.len() - 1
+            }
+            None => LANES - 1,
+        };
+        match lanes[at].last_mut() {
+            Some(last) if is_one(span, last, &bar) => {
+                last.until = bar.until;
+                last.runs += 1;
+                last.words.clear();
+            }
+            _ => lanes[at].push(bar),
+        }
+    }
+    lanes
+}
+
+/// Whether a run cannot be told from the bar before it.
+fn is_one(span: Span, last: &Bar, bar: &Bar) -> bool {
+    let is_narrow = |bar: &Bar| bar.runs > 1 || share(span, bar.until) - share(span, bar.from) < NARROW;
+    let apart = share(span, bar.from) - share(span, last.until);
+    last.kind == bar.kind && is_narrow(last) && is_narrow(bar) && (0.0..NARROW).contains(&apart)
+}
+
+fn draw(span: Span, name: &str, bar: &Bar, y: usize, to: &mut Html) {
+    let (tone, mark, word) = match bar.kind {
+        Kind::Ended(class) => (Tone::of_class(class), mark(class), class.as_str()),
+        Kind::Live(status) => (Tone::of_status(status), None, status.as_str()),
+    };
+    let live = matches!(bar.kind, Kind::Live(_)).then_some(" live");
+    let x = share(span, bar.from);
+    let width = (share(span, bar.until) - x).max(LEAST);
+    put!(to, "<a href=\"");
+    if bar.runs == 1 {
+        put!(to, "/task/", bar.task, "\"><title>", Text(name), " ", Text(&bar.words));
+    } else {
+        put!(to, "/history?name=", Text(&encoded(name)), "&amp;since=%40", bar.from, "&amp;until=%40", bar.until);
+        put!(to, "\"><title>", Text(name), ": ", bar.runs, " runs, all ", word, ", ", Text(&stamp(bar.from)), " to ");
+        put!(to, Text(&stamp(bar.until)));
+    }
+    put!(to, "</title><rect class=\"bar ", tone.class(), live, "\" x=", Number(x), "% y=", y, " width=", Number(width));
+    put!(to, "% height=", BAR, " rx=2 />");
+    if let Some(mark) = mark {
+        put!(
+            to,
+            "<text x=",
+            Number(x + width / 2.0),
+            "% y=",
+            y + BAR - 2,
+            " class=\"m ",
+            tone.class(),
+            "\">",
+            mark,
+            "</text>"
+        );
+    }
+    put!(to, "</a>");
+}
