@@ -56,6 +56,9 @@
     for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
     const key = (node) => node.dataset && node.dataset.key;
     const known = new Map([...old.children].filter(key).map((child) => [key(child), child]));
+    const kept = new Set([...fresh.children].map(key));
+    // What is moved loses the focus, so what is gone goes first and the rest stays in its place.
+    for (const [name, child] of known) if (!kept.has(name)) child.remove();
     let place = old.firstChild;
     for (const child of [...fresh.childNodes]) {
       let match = known.get(key(child));
@@ -114,7 +117,9 @@
       localise(fresh);
       tick(fresh);
       const before = states(live);
+      const focused = document.activeElement;
       morph(live, fresh);
+      if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
       tell(before, states(live));
     });
   };
@@ -161,7 +166,6 @@
   const follow = async (pre) => {
     const state = pre.parentNode.querySelector(".state");
     const stick = () => (pre.scrollTop = pre.scrollHeight);
-    stick();
     for (;;) {
       try {
         const answer = await fetch(pre.dataset.stream, { headers: { Accept: "text/plain" } });
@@ -224,5 +228,7 @@
     if (asks && !confirm(`${button.textContent}: are you sure?`)) event.preventDefault();
   });
   listen();
+  // The end of a log is what is looked for.
+  for (const pre of document.querySelectorAll("pre")) pre.scrollTop = pre.scrollHeight;
   document.querySelectorAll("pre[data-stream]").forEach(follow);
 })();

@@ -95,8 +95,8 @@ fn fields(form: &HistoryForm) -> impl FnOnce(&mut Html) {
             option(to, &form.outcome, &form.outcome, true);
         }
         put!(to, "</select></label>");
-        input(to, "since", "Ended since", "yesterday, 2h, 2026-11-25", &form.since);
-        input(to, "until", "Until", "now", &form.until);
+        input(to, "since", "Ended since", "e.g. yesterday", &form.since);
+        input(to, "until", "Until", "e.g. 14:30", &form.until);
         input(to, "user", "User", "any", &form.user);
         put!(to, "<label class=short><span>Rows</span><select name=limit>");
         let mut limits = LIMITS.to_vec();

@@ -61,8 +61,8 @@ fn live(info: &PageInfo<'_>, live: &LiveTask, to: &mut Html) {
     fact(to, "Reserved", task.reservetime.map(|at| Time { at, now }));
     fact(to, "Lapses", task.expires.filter(|_| !started).map(|at| Time { at, now }));
     fact(to, "Last heartbeat", live.silent_for.map(|_| tasks::heartbeat(live, now)));
-    fact(to, "Longest silence allowed", task.timeout.map(|secs| Owned(took(secs))));
-    fact(to, "Longest run allowed", task.max_runtime.map(|secs| Owned(took(secs))));
+    fact(to, "Timeout", task.timeout.map(|secs| Owned(took(secs))));
+    fact(to, "Max runtime", task.max_runtime.map(|secs| Owned(took(secs))));
     fact(to, "Process", task.pid);
     fact(to, "Launcher", task.launcher.map(|launcher| launcher.pid));
     fact(to, "Stop signal", task.stop_signal.clone().map(Owned));

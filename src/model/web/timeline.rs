@@ -153,7 +153,11 @@ fn tick_label(at: i64) -> String {
 
 fn row(span: Span, name: &str, runs: Runs, to: &mut Html) {
     let Runs { bars, failed, live } = runs;
-    let mut told = vec![count(bars.len() as u64, "run")];
+    let ended = bars.len() as u64 - live;
+    let mut told = vec![];
+    if ended > 0 {
+        told.push(count(ended, "run"));
+    }
     if failed > 0 {
         told.push(format!("{failed} failed"));
     }
