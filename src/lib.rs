@@ -19,6 +19,8 @@ pub mod model {
     pub mod ctl;
     pub mod export;
     pub mod feedback;
+    #[cfg(feature = "supervise")]
+    pub mod http;
     pub mod jobs;
     pub mod log;
     pub mod machine;
@@ -34,6 +36,7 @@ pub mod model {
     pub mod truth;
     pub mod upid;
     pub mod watch;
+    #[cfg(feature = "supervise")]
     pub mod web;
     pub mod wire;
 }
@@ -46,6 +49,7 @@ pub mod io {
     pub mod conffile;
     pub mod dial;
     pub mod feedfile;
+    pub mod growing;
     pub mod https;
     pub mod limits;
     pub mod listener;
@@ -97,6 +101,8 @@ pub mod app {
     pub mod truth;
     pub mod upkeep;
     pub mod wait;
+    #[cfg(feature = "supervise")]
+    pub mod web;
     pub mod when;
     pub mod worker;
 }

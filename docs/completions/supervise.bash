@@ -91,6 +91,9 @@ _supervise() {
             supervise,version)
                 cmd="supervise__subcmd__version"
                 ;;
+            supervise,web)
+                cmd="supervise__subcmd__web"
+                ;;
             supervise__subcmd__help,add)
                 cmd="supervise__subcmd__help__subcmd__add"
                 ;;
@@ -166,6 +169,9 @@ _supervise() {
             supervise__subcmd__help,version)
                 cmd="supervise__subcmd__help__subcmd__version"
                 ;;
+            supervise__subcmd__help,web)
+                cmd="supervise__subcmd__help__subcmd__web"
+                ;;
             *)
                 ;;
         esac
@@ -173,7 +179,7 @@ _supervise() {
 
     case "${cmd}" in
         supervise)
-            opts="-c -h -v -n -u -m -d -l -e -j -i --config --configuration --help --version --serverurl --socket --json --nodaemon --user --umask --directory --logfile --loglevel --pidfile --identifier --minfds --minprocs --db --check --dump status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown completions help"
+            opts="-c -h -v -n -u -m -d -l -e -j -i --config --configuration --help --version --serverurl --socket --json --nodaemon --user --umask --directory --logfile --loglevel --pidfile --identifier --minfds --minprocs --db --check --dump status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -515,7 +521,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__help)
-            opts="status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown completions help"
+            opts="status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -865,6 +871,20 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__help__subcmd__version)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        supervise__subcmd__help__subcmd__web)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1595,6 +1615,56 @@ _supervise() {
                 return 0
             fi
             case "${prev}" in
+                --configuration)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --serverurl)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        supervise__subcmd__web)
+            opts="-c -h --db --listen --allow-remote --username --password-file --allow-kill --config --configuration --help --serverurl --socket --json"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --db)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --configuration)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -429,6 +429,24 @@ _arguments "${_arguments_options[@]}" : \
 '*::names -- Processes, programs, group\:*, or all:_default' \
 && ret=0
 ;;
+(web)
+_arguments "${_arguments_options[@]}" : \
+'--db=[The database of tasks \[default\: as of control\]]:PATH:_files' \
+'--listen=[Where pages are served; with --socket PATH on a socket instead \[default\: 127.0.0.1\:8080\]]:HOST:PORT:_default' \
+'--username=[Ask for this name]:NAME:_default' \
+'--password-file=[And for the password in this file, one line that only its owner may read]:FILE:_files' \
+'-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
+'--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
+'--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
+'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
+'--allow-remote[Serve other hosts too although no password is asked for]' \
+'--allow-kill[Let people end tasks from the page; else it only shows]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'--json[Print what the supervisor answers as it is, JSON]' \
+&& ret=0
+;;
 (completions)
 _arguments "${_arguments_options[@]}" : \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
@@ -546,6 +564,10 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(web)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (completions)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -589,6 +611,7 @@ _supervise_commands() {
 'subscribe:Print what happens from now on' \
 'jobs:List the jobs\: processes with their job numbers' \
 'disown:Forget processes and leave them running' \
+'web:Show the tasks of a database as web pages, without a supervisor' \
 'completions:Print shell completions' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
@@ -650,6 +673,7 @@ _supervise__subcmd__help_commands() {
 'subscribe:Print what happens from now on' \
 'jobs:List the jobs\: processes with their job numbers' \
 'disown:Forget processes and leave them running' \
+'web:Show the tasks of a database as web pages, without a supervisor' \
 'completions:Print shell completions' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
@@ -780,6 +804,11 @@ _supervise__subcmd__help__subcmd__version_commands() {
     local commands; commands=()
     _describe -t commands 'supervise help version commands' commands "$@"
 }
+(( $+functions[_supervise__subcmd__help__subcmd__web_commands] )) ||
+_supervise__subcmd__help__subcmd__web_commands() {
+    local commands; commands=()
+    _describe -t commands 'supervise help web commands' commands "$@"
+}
 (( $+functions[_supervise__subcmd__history_commands] )) ||
 _supervise__subcmd__history_commands() {
     local commands; commands=()
@@ -869,6 +898,11 @@ _supervise__subcmd__update_commands() {
 _supervise__subcmd__version_commands() {
     local commands; commands=()
     _describe -t commands 'supervise version commands' commands "$@"
+}
+(( $+functions[_supervise__subcmd__web_commands] )) ||
+_supervise__subcmd__web_commands() {
+    local commands; commands=()
+    _describe -t commands 'supervise web commands' commands "$@"
 }
 
 if [ "$funcstack[1]" = "_supervise" ]; then

@@ -261,6 +261,11 @@ fn exit_of_action(action: &str) -> Terms {
             ("130", "Ctrl-C ended it."),
         ],
         "completions" => &[("0", "Done."), USAGE],
+        "web" => &[
+            ("0", "It was ended by SIGTERM, SIGINT or SIGHUP."),
+            ("1", "It cannot listen there."),
+            ("2", "Bad usage; or others could reach it without a password."),
+        ],
         _ => &[("0", "Done."), ("1", "It did not work."), USAGE, UNREACHED, PROTOCOL, NO_SOCKET],
     }
 }

@@ -121,6 +121,13 @@ pub fn last_lines(db: &Path, id: i64, upid: Option<&str>, column: Option<&str>, 
     read().unwrap_or_default()
 }
 
+/// A line of a log, fit for a page: without its time, and without what only a terminal understands.
+pub fn plain_line(line: &[u8]) -> String {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let text = strip_colours(&ansi::fit(split_time(line).1));
+    text.strip_suffix('\r').unwrap_or(&text).to_owned()
+}
+
 /// A text that [`ansi::fit`] made, without its colours: they are all that begins with an escape there.
 fn strip_colours(text: &str) -> String {
     let mut parts = text.split('\x1b');

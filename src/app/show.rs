@@ -287,12 +287,12 @@ pub fn task_table(live: &[(Live, Option<f64>)], now: Timestamp, width: Option<u1
 }
 
 /// Whether its heartbeat is watched: it gives feedback, or told of itself.
-fn gives_beats(live: &Live) -> bool {
+pub(super) fn gives_beats(live: &Live) -> bool {
     live.task.feedback || live.story.as_ref().is_some_and(|story| story.beat.is_some())
 }
 
 /// What it says of itself.
-fn note(live: &Live) -> Option<&str> {
+pub(super) fn note(live: &Live) -> Option<&str> {
     live.story.as_ref().map(|story| story.status.as_str()).filter(|status| !status.is_empty())
 }
 

@@ -206,7 +206,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     let mut signals = SignalsHeard::open().map_err(system("hear signals"))?;
     let (ask, mut asked) = mpsc::unbounded_channel();
     let (tell, mut told) = mpsc::unbounded_channel();
-    let hub = Hub::new(ask, &begun.config);
+    let hub = Hub::new(ask, &begun.config, begun.db.clone());
     let mut log = Activity::open(&begun.config.server, copy).map_err(SuperviseError::Log)?;
     log.info(&format!("supervise {} begins with pid {}", env!("CARGO_PKG_VERSION"), me.pid));
     for (level, line) in &begun.warnings {
@@ -309,6 +309,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     core.log.info("supervise ends");
     // Answers that were given last get to those who asked.
     tokio::task::yield_now().await;
+    hub.end_web();
     core.doors.close();
     if let Err(error) = begun.pidfile.remove() {
         core.log.warn(&format!("warning: cannot remove the pid file: {error}"));

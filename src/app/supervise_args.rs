@@ -134,6 +134,8 @@ pub enum Role {
     Check(DaemonArgs),
     /// A client.
     Client(ClientArgs),
+    /// Web pages without a supervisor.
+    Web(WebArgs),
 }
 
 /// The supervisor's arguments.
@@ -188,6 +190,19 @@ impl SuperviseArgs {
         };
         if let Some(option) = options {
             return Err(misplaced(format!("{option} is for the supervisor itself and cannot be used with an action")));
+        }
+        if let Action::Web(web) = action {
+            let others = [
+                ("--serverurl", self.serverurl.is_some()),
+                ("--json", self.json),
+                ("--configuration", self.configuration.is_some()),
+                ("--listen", web.listen.is_some() && self.socket.is_some()),
+            ];
+            if let Some((option, _)) = others.into_iter().find(|(_, given)| *given) {
+                let with = if option == "--listen" { " and --socket" } else { "" };
+                return Err(misplaced(format!("{option} cannot be used with web{with}")));
+            }
+            return Ok(Role::Web(web.args(self.socket)));
         }
         let serverurl = self.serverurl.or_else(|| self.socket.map(ServerUrl::Unix));
         Ok(Role::Client(ClientArgs { serverurl, file: self.configuration, json: self.json, action }))
@@ -280,6 +295,8 @@ pub enum Action {
     Jobs(Jobs),
     /// Forget processes and leave them running
     Disown(Disown),
+    /// Show the tasks of a database as web pages, without a supervisor
+    Web(Web),
     /// Print shell completions
     Completions(Completions),
 }
@@ -609,6 +626,74 @@ pub struct Disown {
     pub running: bool,
 }
 
+/// `web`
+#[derive(Debug, Clone, Args)]
+pub struct Web {
+    /// The database of tasks [default: as of control]
+    #[arg(long, value_name = "PATH")]
+    pub db: Option<PathBuf>,
+    /// Where pages are served; with --socket PATH on a socket instead [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "HOST:PORT", value_parser = listen)]
+    pub listen: Option<Listen>,
+    /// Serve other hosts too although no password is asked for
+    #[arg(long)]
+    pub allow_remote: bool,
+    /// Ask for this name
+    #[arg(long, value_name = "NAME", requires = "password_file", value_parser = NonEmptyStringValueParser::new())]
+    pub username: Option<String>,
+    /// And for the password in this file, one line that only its owner may read
+    #[arg(long, value_name = "FILE", requires = "username")]
+    pub password_file: Option<PathBuf>,
+    /// Let people end tasks from the page; else it only shows
+    #[arg(long)]
+    pub allow_kill: bool,
+}
+
+/// Where pages are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// On a port.
+    Port {
+        /// A name or address, without brackets; none: all addresses of this host.
+        host: Option<String>,
+        /// The port; 0: any that is free.
+        port: u16,
+    },
+    /// On a socket in the file system.
+    Socket(PathBuf),
+}
+
+/// The arguments of `web`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebArgs {
+    /// The database; none: as of control.
+    pub db: Option<PathBuf>,
+    /// Where pages are served.
+    pub listen: Listen,
+    /// Whether other hosts are served although no password is asked for.
+    pub allow_remote: bool,
+    /// The name that is asked for; always with a password.
+    pub username: Option<String>,
+    /// The file with the password.
+    pub password_file: Option<PathBuf>,
+    /// Whether tasks can be ended from the page.
+    pub allow_kill: bool,
+}
+
+fn listen(text: &str) -> Result<Listen, String> {
+    let (host, port) = text.rsplit_once(':').ok_or("an address and a port, as 127.0.0.1:8080")?;
+    let port = port.parse().map_err(|_| "a port from 0 to 65535 behind the last colon")?;
+    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let host = match inner.unwrap_or(host) {
+        "" | "*" => None,
+        host if inner.is_none() && host.contains(':') => {
+            return Err("an IPv6 address in brackets, as [::1]:8080".into());
+        }
+        host => Some(host.to_owned()),
+    };
+    Ok(Listen::Port { host, port })
+}
+
 /// `completions`
 #[derive(Debug, Clone, Args)]
 pub struct Completions {
@@ -699,6 +784,8 @@ impl Action {
             Action::Jobs(jobs) => Command::Jobs(or_all(&jobs.names)),
             Action::Disown(disown) => Command::Disown { of: or_all(&disown.names), running: disown.running },
             Action::Completions(completions) => return Wanted::Completions(completions.shell),
+            // No client does it ([`Role::Web`]).
+            Action::Web(_) => Command::Version,
         };
         Wanted::Ask { command, wait }
     }
@@ -709,6 +796,20 @@ impl Action {
             Action::Tail(Tail { how, .. }) | Action::Maintail(Maintail { how }) => how.raw,
             Action::Fg(fg) => fg.raw,
             _ => false,
+        }
+    }
+}
+
+impl Web {
+    fn args(self, socket: Option<PathBuf>) -> WebArgs {
+        let port = || Listen::Port { host: Some("127.0.0.1".to_owned()), port: 8080 };
+        WebArgs {
+            db: self.db,
+            listen: socket.map(Listen::Socket).or(self.listen).unwrap_or_else(port),
+            allow_remote: self.allow_remote,
+            username: self.username,
+            password_file: self.password_file,
+            allow_kill: self.allow_kill,
         }
     }
 }
@@ -881,6 +982,33 @@ mod tests {
         );
         refused("--socket a --serverurl unix:///b status");
         refused("--serverurl /tmp/x status");
+    }
+
+    #[test]
+    fn web_is_no_client() {
+        let web = |line: &str| match read(line) {
+            Ok(Role::Web(args)) => args,
+            other => panic!("{line}: {other:?}"),
+        };
+        let port = |host: Option<&str>, port| Listen::Port { host: host.map(str::to_owned), port };
+        assert_eq!(web("web").listen, port(Some("127.0.0.1"), 8080));
+        assert_eq!(web("web --listen :0").listen, port(None, 0));
+        assert_eq!(web("web --listen [::1]:80").listen, port(Some("::1"), 80));
+        assert_eq!(web("web --socket /s --db d").listen, Listen::Socket("/s".into()));
+        for line in [
+            "web x",
+            "web --listen 80",
+            "web --listen ::1:80",
+            "web --listen a:99999",
+            "web --username u",
+            "web --password-file f",
+            "web --socket s --listen :1",
+            "web --json",
+            "-c f web",
+            "--db d web",
+        ] {
+            refused(line);
+        }
     }
 
     #[test]

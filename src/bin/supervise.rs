@@ -12,6 +12,7 @@ use taskwatcher::{
         ctl,
         supervise::{self, begin},
         supervise_args::{ClientArgs, DaemonArgs, Role, SuperviseArgs},
+        web,
     },
     io::{dial, terminal},
 };
@@ -29,6 +30,7 @@ fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
             u8::try_from(supervise::run(&args, &mut warn, Box::new(io::stdout()))).unwrap_or(1)
         }
         Ok(Role::Check(args)) => check(args),
+        Ok(Role::Web(args)) => u8::try_from(web::run(&args, &mut |line| say(&mut io::stderr(), line))).unwrap_or(1),
         Err(error) => {
             // Help that nobody reads is no failure.
             let _ = error.print();

@@ -69,6 +69,17 @@ pub fn read(path: &Path) -> Result<String, SecretError> {
     work().map_err(|why| SecretError(path.to_owned(), why))
 }
 
+/// A text that nobody can guess: 128 random bits as hexadecimal digits.
+///
+/// # Errors
+/// When the kernel has no randomness to give.
+pub fn token() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    let random = ring::rand::SystemRandom::new();
+    ring::rand::SecureRandom::fill(&random, &mut bytes).map_err(|_| io::Error::other("no randomness"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// SHA-256.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut digest = [0; 32];

@@ -267,6 +267,8 @@ pub struct Store {
     patience: Patience,
     /// What is known of the tables of other hosts.
     codes: Codes,
+    /// It was asked to write nothing.
+    only_reads: bool,
 }
 
 thread_local! {
@@ -330,7 +332,7 @@ impl Store {
         let fresh_wal = !beside(path, "-wal").exists();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags).map_err(|error| failure(path, "open", patience, error))?;
-        let mut store = Store { db, path: path.to_owned(), patience, codes: Codes::default() };
+        let mut store = Store { db, path: path.to_owned(), patience, codes: Codes::default(), only_reads: false };
         let failed = store.failed("open");
         let prepared = store.prepare().map_err(failed);
         if fresh_wal {
@@ -357,7 +359,7 @@ impl Store {
         let escaped: String = path.as_os_str().as_bytes().iter().copied().map(escape).collect();
         let uri = format!("file:{escaped}?immutable=1");
         let db = Connection::open_with_flags(uri, flags).map_err(|error| failure(path, "open", patience, error))?;
-        let mut store = Store { db, path: path.to_owned(), patience, codes: Codes::default() };
+        let mut store = Store { db, path: path.to_owned(), patience, codes: Codes::default(), only_reads: false };
         let failed = store.failed("open");
         match store.prepare().map_err(failed)? {
             (APPLICATION_ID, VERSION) => Ok(store),
@@ -473,9 +475,19 @@ impl Store {
         &self.path
     }
 
+    /// From now on nothing is written over this connection, whatever is asked of it.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn only_read(&mut self) -> Result<()> {
+        self.db.pragma_update(None, "query_only", true).map_err(self.failed("read"))?;
+        self.only_reads = true;
+        Ok(())
+    }
+
     /// Whether it can be written.
     pub fn is_writable(&self) -> bool {
-        self.db.is_readonly("main") == Ok(false)
+        !self.only_reads && self.db.is_readonly("main") == Ok(false)
     }
 
     /// Whether no writer is at work just now, so that all that was written can be read.

@@ -65,10 +65,10 @@ impl Doors {
             (Listener::Keep | Listener::Close, _, _) | (_, None, _) => {}
         }
         if unix != Listener::Keep {
-            self.hub.set_unix(next.unix.as_ref());
+            self.hub.gate().set_unix(next.unix.as_ref());
         }
         if inet != Listener::Keep {
-            self.hub.set_inet(next.inet.as_ref());
+            self.hub.gate().set_port(next.inet.as_ref());
         }
         match (unix, new_unix) {
             (_, Some(bound)) => {
@@ -140,7 +140,7 @@ fn accept_unix(hub: &Rc<Hub>, listener: UnixListener) -> Option<JoinHandle<()>> 
     Some(tokio::task::spawn_local(async move {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => drop(tokio::task::spawn_local(serve(Rc::clone(&hub), stream, false))),
+                Ok((stream, _)) => drop(tokio::task::spawn_local(serve(Rc::clone(&hub), stream))),
                 Err(error) if hub.makes_room(&error) => {}
                 Err(_) => tokio::time::sleep(AGAIN).await,
             }
@@ -156,7 +156,7 @@ fn accept_port(hub: &Rc<Hub>, listener: TcpListener) -> Option<JoinHandle<()>> {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     let _ = stream.set_nodelay(true);
-                    drop(tokio::task::spawn_local(serve(Rc::clone(&hub), stream, true)));
+                    drop(tokio::task::spawn_local(serve(Rc::clone(&hub), stream)));
                 }
                 Err(error) if hub.makes_room(&error) => {}
                 Err(_) => tokio::time::sleep(AGAIN).await,

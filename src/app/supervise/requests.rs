@@ -15,7 +15,7 @@ use super::{
     waiters::{Goal, Reply, Waiter},
 };
 use crate::{
-    io::sys,
+    io::{growing::Growing, sys},
     model::{
         jobs::JobInfo,
         machine::{Event, Illegal, Sequence, StopWhy},
@@ -44,10 +44,7 @@ pub(super) enum Answer {
 /// A log that is followed.
 pub(super) struct Followed {
     pub channel: Option<Channel>,
-    pub path: PathBuf,
-    /// What is read; none: it was not there yet.
-    pub file: Option<File>,
-    pub offset: u64,
+    pub file: Growing,
 }
 
 /// Which processes are meant, by name.
@@ -448,7 +445,7 @@ impl Core {
                 let path = self.log_path(&proc.spec, stream)?;
                 let file = File::open(&path).ok();
                 let offset = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
-                Some(Followed { channel: Some(channel), path, file, offset })
+                Some(Followed { channel: Some(channel), file: Growing { path, file, offset } })
             };
             let logs: Vec<Followed> =
                 [(Channel::Stdout, 1), (Channel::Stderr, 2)].into_iter().filter_map(|(c, s)| end(c, s)).collect();
@@ -614,7 +611,8 @@ fn tail_of(
     let response = Response::done(Value::Object(content));
     Ok(match follow {
         true => {
-            Answer::Follow(response, vec![Followed { channel, path: path.to_owned(), file: Some(file), offset: end }])
+            let file = Growing { path: path.to_owned(), file: Some(file), offset: end };
+            Answer::Follow(response, vec![Followed { channel, file }])
         }
         false => Answer::One(response),
     })

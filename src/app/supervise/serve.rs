@@ -2,18 +2,18 @@
 //! of them can keep another one, or the supervisor, waiting (NET-4).
 
 use std::{
-    cell::RefCell,
-    fs::File,
-    io::{self, Read, Seek},
-    os::unix::fs::MetadataExt,
+    cell::{Cell, RefCell},
+    io,
+    path::PathBuf,
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    sync::{Notify as Wake, mpsc, oneshot},
+    sync::{Notify as Wake, mpsc, oneshot, watch},
     time::timeout,
 };
 
@@ -22,16 +22,16 @@ use super::{
     waiters::Reply,
 };
 use crate::{
-    io::{
-        limits::{self, Reserve},
-        secret,
+    app::web::{
+        Programs, Stream, Subject, Told, Web,
+        gate::{Door, Gate},
     },
+    io::limits::{self, Reserve},
     model::{
         config::Config,
-        program::{Credentials, InetServer, Password, UnixServer},
         wire::{
-            Auth, Code, EventFilter, EventKind, Line, LineReader, MAX_LINE, Notice, Piece, Request, Response,
-            Subscriber, WireError,
+            Code, EventFilter, EventKind, Line, LineReader, MAX_LINE, Notice, Piece, Request, Response, Subscriber,
+            WireError,
         },
     },
 };
@@ -40,14 +40,14 @@ use crate::{
 const IDLE: Duration = Duration::from_secs(600);
 /// A client that takes nothing for so long is gone.
 const STUCK: Duration = Duration::from_secs(30);
-/// Connections at once; one more is told to come back later.
+/// Connections at once, each way, on which lines are spoken or nothing yet; one more is told to come back later.
 const MOST: usize = 256;
+/// Bytes that are read at once.
+const BLOCK: usize = 16 << 10;
 /// Bytes of events that are kept for one that reads slowly.
 const BACKLOG: usize = 1 << 20;
 /// How often a log that is followed is looked at.
 const LOOK: Duration = Duration::from_millis(200);
-/// Bytes of a log in one line.
-const PIECE: usize = 64 << 10;
 
 /// Somebody who hears what happens.
 struct Listener {
@@ -59,35 +59,74 @@ struct Listener {
 pub(super) struct Hub {
     requests: mpsc::UnboundedSender<(Request, Reply)>,
     listeners: RefCell<Vec<std::rc::Weak<Listener>>>,
-    connections: RefCell<usize>,
-    /// Who may ask on the socket, and on the port; none: everybody who could connect.
-    unix: RefCell<Option<Credentials>>,
-    inet: RefCell<Option<Credentials>>,
+    /// Connections through the socket, and through the port: those of the one leave room for the other.
+    connections: [Cell<usize>; 2],
+    gate: Arc<Gate>,
+    web: Web,
+    /// Counts what pages want to know of.
+    changes: watch::Sender<u64>,
     /// For a client that comes when no descriptor is left (SPAWN-10).
     reserve: RefCell<Reserve>,
 }
 
+/// The supervisor, as pages ask it.
+struct Desk {
+    requests: mpsc::UnboundedSender<(Request, Reply)>,
+    changes: watch::Sender<u64>,
+}
+
+impl Programs for Desk {
+    fn ask(&self, request: Request, reply: Box<dyn FnOnce(Told) + Send>) {
+        let give: Reply = Box::new(move |answer| {
+            reply(match answer {
+                Answer::One(response) | Answer::Listen(response, _) => (response, vec![]),
+                Answer::Follow(response, logs) | Answer::Attach(response, logs, _) => {
+                    (response, logs.into_iter().map(|log| log.file).collect())
+                }
+            });
+        });
+        // Without it the reply is dropped, which says that nobody answers.
+        let _ = self.requests.send((request, give));
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}
+
 impl Hub {
-    pub(super) fn new(requests: mpsc::UnboundedSender<(Request, Reply)>, config: &Config) -> Rc<Hub> {
-        let hub = Hub {
+    pub(super) fn new(requests: mpsc::UnboundedSender<(Request, Reply)>, config: &Config, db: PathBuf) -> Rc<Hub> {
+        let gate = Arc::new(Gate::default());
+        let changes = watch::Sender::new(0);
+        let desk = Desk { requests: requests.clone(), changes: changes.clone() };
+        let subject = Subject {
+            db,
+            gate: Arc::clone(&gate),
+            programs: Some(Arc::new(desk)),
+            identifier: config.server.identifier.clone(),
+            acts: true,
+        };
+        gate.set_unix(config.unix.as_ref());
+        gate.set_port(config.inet.as_ref());
+        Rc::new(Hub {
             requests,
             listeners: RefCell::default(),
-            connections: RefCell::new(0),
-            unix: RefCell::new(None),
-            inet: RefCell::new(None),
+            connections: Default::default(),
+            gate,
+            web: Web::new(subject),
+            changes,
             reserve: RefCell::default(),
-        };
-        hub.set_unix(config.unix.as_ref());
-        hub.set_inet(config.inet.as_ref());
-        Rc::new(hub)
+        })
     }
 
-    pub(super) fn set_unix(&self, spec: Option<&UnixServer>) {
-        *self.unix.borrow_mut() = spec.and_then(|spec| spec.credentials.clone());
+    /// Who is let in.
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
-    pub(super) fn set_inet(&self, spec: Option<&InetServer>) {
-        *self.inet.borrow_mut() = spec.and_then(|spec| spec.credentials.clone());
+    /// Ends with what was asked over HTTP; answers that are on their way may still go.
+    pub(super) fn end_web(&self) {
+        self.web.end();
     }
 
     /// Whether one more client can be let in although that just failed.
@@ -97,6 +136,9 @@ impl Hub {
 
     /// Tells all who listen.
     pub(super) fn tell(&self, notice: &Notice, time: i64) {
+        if notice.kind() != EventKind::Tick {
+            self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        }
         let mut listeners = self.listeners.borrow_mut();
         listeners.retain(|listener| {
             let Some(listener) = listener.upgrade() else { return false };
@@ -113,21 +155,6 @@ impl Hub {
         listener
     }
 
-    /// Whether these are the name and the password.
-    fn lets_in(&self, on_port: bool, auth: Option<&Auth>) -> bool {
-        let credentials = if on_port { self.inet.borrow() } else { self.unix.borrow() };
-        let Some(Credentials { username, password }) = &*credentials else { return true };
-        let Some(auth) = auth else { return false };
-        let wanted = match password {
-            Password::Plain(text) => secret::sha256(text.as_bytes()),
-            Password::Sha256(digest) => *digest,
-        };
-        // Both are looked at whatever the first says, and neither tells by its time how much of it was right.
-        let name = secret::same(&secret::sha256(username.as_bytes()), &secret::sha256(auth.username.as_bytes()));
-        let word = secret::same(&wanted, &secret::sha256(auth.password.as_bytes()));
-        name & word
-    }
-
     async fn ask(&self, request: Request) -> Answer {
         let (send, receive) = oneshot::channel();
         let reply: Reply = Box::new(move |answer| drop(send.send(answer)));
@@ -139,23 +166,70 @@ impl Hub {
     }
 }
 
-/// Serves one connection to its end.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(hub: Rc<Hub>, mut stream: S, on_port: bool) {
-    let count = {
-        let mut connections = hub.connections.borrow_mut();
-        *connections += 1;
-        *connections
-    };
-    if count > MOST {
+/// A connection, whichever way it came.
+pub(super) trait Connection: AsyncRead + AsyncWrite + Unpin {
+    /// Which way that is.
+    const DOOR: Door;
+
+    /// The same, for another thread.
+    ///
+    /// # Errors
+    /// As fcntl(2) says.
+    fn hand_over(self) -> io::Result<Stream>;
+}
+
+impl Connection for tokio::net::UnixStream {
+    const DOOR: Door = Door::Unix;
+
+    fn hand_over(self) -> io::Result<Stream> {
+        self.into_std().map(Stream::Unix)
+    }
+}
+
+impl Connection for tokio::net::TcpStream {
+    const DOOR: Door = Door::Port;
+
+    fn hand_over(self) -> io::Result<Stream> {
+        self.into_std().map(Stream::Port)
+    }
+}
+
+/// Serves one connection to its end. What comes first tells what is spoken on it (D1): the methods of HTTP are capitals,
+/// and a request of ours begins with a brace. Whatever is neither is told so in our own way.
+pub(super) async fn serve<S: Connection>(hub: Rc<Hub>, stream: S) {
+    let count = &hub.connections[usize::from(S::DOOR == Door::Port)];
+    count.set(count.get() + 1);
+    converse(&hub, stream, count.get() > MOST).await;
+    count.set(count.get() - 1);
+    hub.reserve.borrow_mut().refill();
+}
+
+async fn converse<S: Connection>(hub: &Hub, mut stream: S, is_full: bool) {
+    if is_full {
         let error = WireError::new(Code::Failed, "too many connections; try again later");
         let _ = write(&mut stream, &Response::failed(error).to_line()).await;
-    } else {
-        // That a client goes away in the middle is its own affair.
-        let _ = talk(&hub, &mut stream, on_port).await;
+    } else if let Some(first) = first_words(&mut stream).await {
+        if first.first().is_some_and(u8::is_ascii_uppercase) {
+            if let Ok(stream) = stream.hand_over() {
+                hub.web.serve(stream, first);
+            }
+        } else {
+            // That a client goes away in the middle is its own affair.
+            let _ = talk(hub, &mut stream, &first).await;
+        }
     }
-    drop(stream);
-    *hub.connections.borrow_mut() -= 1;
-    hub.reserve.borrow_mut().refill();
+}
+
+/// What a client says first, blanks before it left out; none: it says nothing.
+async fn first_words<S: Connection>(stream: &mut S) -> Option<Vec<u8>> {
+    let mut buffer = vec![0; BLOCK];
+    loop {
+        let len = timeout(IDLE, stream.read(&mut buffer)).await.ok()?.ok()?;
+        let bytes = buffer.get(..len).filter(|bytes| !bytes.is_empty())?;
+        if let Some(at) = bytes.iter().position(|byte| !byte.is_ascii_whitespace()) {
+            return Some(bytes.get(at..)?.to_vec());
+        }
+    }
 }
 
 async fn write<S: AsyncWrite + Unpin>(stream: &mut S, line: &str) -> io::Result<()> {
@@ -165,20 +239,13 @@ async fn write<S: AsyncWrite + Unpin>(stream: &mut S, line: &str) -> io::Result<
     timeout(STUCK, stream.flush()).await.map_err(|_| late())?
 }
 
-async fn talk<S: AsyncRead + AsyncWrite + Unpin>(hub: &Hub, stream: &mut S, on_port: bool) -> io::Result<()> {
+async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Result<()> {
     let mut reader = LineReader::new(MAX_LINE);
     let mut known = false;
-    let mut buffer = vec![0; 16 << 10];
+    let mut lines: Vec<Line> = reader.feed(first);
+    let mut buffer = vec![0; BLOCK];
+    let mut len = first.len();
     loop {
-        let len = match timeout(IDLE, stream.read(&mut buffer)).await {
-            Ok(read) => read?,
-            Err(_) => return Ok(()),
-        };
-        let bytes = &buffer[..len];
-        let mut lines: Vec<Line> = reader.feed(bytes);
-        if len == 0 {
-            lines.extend(reader.finish());
-        }
         for line in lines {
             let request = match line.request() {
                 Ok(request) => request,
@@ -188,7 +255,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(hub: &Hub, stream: &mut S, on_p
                 }
             };
             let id = request.id.clone();
-            known = known || hub.lets_in(on_port, request.auth.as_ref());
+            known = known || hub.gate.lets_in(S::DOOR, request.auth.as_ref());
             if !known {
                 let error = WireError::new(Code::Unauthorized, "this supervisor asks for a name and a password");
                 write(stream, &Response::failed(error).with_id(id).to_line()).await?;
@@ -216,6 +283,14 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(hub: &Hub, stream: &mut S, on_p
         }
         if len == 0 {
             return Ok(());
+        }
+        len = match timeout(IDLE, stream.read(&mut buffer)).await {
+            Ok(read) => read?,
+            Err(_) => return Ok(()),
+        };
+        lines = reader.feed(buffer.get(..len).unwrap_or_default());
+        if len == 0 {
+            lines.extend(reader.finish());
         }
     }
 }
@@ -252,7 +327,7 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
     let mut last = None;
     loop {
         for log in &mut logs {
-            while let Some((bytes, from)) = read_more(log) {
+            while let Some((bytes, from)) = log.file.more() {
                 let piece = Piece { data: bytes, offset: Some(from), channel: log.channel };
                 write(stream, &Value::Object(piece.to_map()).to_string()).await?;
             }
@@ -283,40 +358,4 @@ fn how_ended(event: &Value) -> String {
         (None, Some(signal)) => format!("killed by {signal}"),
         (None, None) => event["to"].as_str().unwrap_or_default().to_lowercase(),
     }
-}
-
-/// What was added to a log since it was last looked at, and from where on; none: nothing.
-fn read_more(log: &mut Followed) -> Option<(Vec<u8>, u64)> {
-    // What is in the file that is being read comes first, wherever that was moved to; then the one in its place.
-    if let Some(more) = read_on(log) {
-        return Some(more);
-    }
-    let there = std::fs::metadata(&log.path).ok()?;
-    let here = log.file.as_ref().and_then(|file| file.metadata().ok());
-    if here.is_some_and(|here| (here.dev(), here.ino()) == (there.dev(), there.ino())) {
-        return None;
-    }
-    if log.file.replace(File::open(&log.path).ok()?).is_some() {
-        log.offset = 0;
-    }
-    read_on(log)
-}
-
-fn read_on(log: &mut Followed) -> Option<(Vec<u8>, u64)> {
-    let file = log.file.as_mut()?;
-    let size = file.metadata().ok()?.len();
-    if size < log.offset {
-        // It was cleared.
-        log.offset = 0;
-    }
-    if size == log.offset {
-        return None;
-    }
-    file.seek(io::SeekFrom::Start(log.offset)).ok()?;
-    let mut bytes = vec![0; PIECE];
-    let len = file.read(&mut bytes).ok()?;
-    bytes.truncate(len);
-    let from = log.offset;
-    log.offset += len as u64;
-    (len > 0).then_some((bytes, from))
 }

@@ -116,6 +116,7 @@ fn row(id: i64, name: &str, outcome: &str, end: i64) -> HistoryRow {
         ended_by: text(),
         reservetime: Some(end - 601),
         options: Some(json!(["--name", name])),
+        supervised: None,
     }
 }
 

@@ -1,0 +1,395 @@
+//! What pages tell of tasks, read from the database on threads of its own: nobody but who asked waits for it. Nothing is
+//! written: what has ended and is not in history yet is shown there all the same.
+//!
+//! One thread answers what is quick, for pages that are looked at; the other sums up whole histories and ends tasks, which
+//! may take its time.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use crate::{
+    app::{
+        control::{self, Found, Output},
+        control_args::{ControlArgs, How, Kill, Verb},
+        db::{self, DbError},
+        log, show,
+        truth::{self, Live, Survey},
+    },
+    io::{
+        feedfile::{FeedFile, Mark},
+        store::{Patience, Store, StoreError},
+        sys,
+    },
+    model::{
+        feedback::Feedback,
+        query::{Filter, Page, Query},
+        stats::Summary,
+        task::{Class, HistoryRow, Status, TaskId, TaskRef},
+        web::LiveTask,
+    },
+};
+
+/// How long a page waits for the database.
+const PATIENCE: Patience = Patience { limit: Duration::from_secs(2), notify: None };
+/// Questions that wait at the most.
+const WAITING: usize = 64;
+/// A database that nobody asks for so long is let go of.
+const IDLE: Duration = Duration::from_secs(10);
+/// Live pages share what was seen within this time.
+pub(super) const SHARED: Duration = Duration::from_millis(900);
+/// A page that somebody opens is of what was seen within this time.
+pub(super) const FRESH: Duration = Duration::from_millis(100);
+/// Sums are made anew after this, or twenty times as long as they took.
+const SUMS: Duration = Duration::from_secs(5);
+const SUMS_COST: u32 = 20;
+/// Lines of a log on a page.
+const LINES: usize = 200;
+/// Tasks whose feedback is remembered as far as it was read.
+const READ: usize = 64;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DataError {
+    /// Too many ask.
+    #[error("too many questions wait for the database; try again later")]
+    Busy,
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What was seen of all tasks at one moment.
+pub(super) struct Snapshot {
+    /// When, on the monotonic clock.
+    at: Duration,
+    /// All that is known.
+    survey: Survey,
+    /// Those that have not ended, as pages show them; in the same order as in `survey`.
+    pub(super) running: Vec<LiveTask>,
+    /// Those that have, and that history does not have yet.
+    unsettled: Vec<HistoryRow>,
+}
+
+impl Snapshot {
+    /// What has not ended, as programs read it.
+    pub(super) fn json(&self) -> Vec<Value> {
+        let now = sys::now().wall;
+        let pairs = self.survey.live.iter().zip(&self.running);
+        pairs.map(|(live, task)| show::task_json(live, task.progress.map(percent), now)).collect()
+    }
+}
+
+fn percent(part: f64) -> f64 {
+    (part * 10_000.0).round() / 100.0
+}
+
+/// One task and what belongs to it.
+pub(super) enum Seen {
+    /// It has not ended.
+    Live {
+        /// The task.
+        task: Box<LiveTask>,
+        /// What it told.
+        feedback: Option<Value>,
+        /// Its last lines.
+        log: Vec<String>,
+        /// All as programs read it.
+        json: Value,
+    },
+    /// It has.
+    Ended {
+        /// Its row.
+        row: Box<HistoryRow>,
+        /// Its last lines.
+        log: Vec<String>,
+    },
+}
+
+/// The log of a task, to be read.
+pub(super) struct Log {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// Its task, while that has not ended.
+    pub(super) live: Option<i64>,
+}
+
+/// Where a thread works.
+pub(super) struct Desk {
+    db: PathBuf,
+    store: Option<Store>,
+    snapshot: Option<Arc<Snapshot>>,
+    /// How far feedback files were read.
+    read: HashMap<i64, (Feedback, Mark)>,
+    sums: Option<Sums>,
+}
+
+struct Sums {
+    at: Duration,
+    cost: Duration,
+    summaries: Arc<Vec<Summary>>,
+}
+
+type Job = Box<dyn FnOnce(&mut Desk) + Send>;
+
+/// The way to the threads.
+pub(super) struct Data {
+    quick: mpsc::SyncSender<Job>,
+    slow: mpsc::SyncSender<Job>,
+}
+
+impl Data {
+    pub(super) fn new(db: &Path) -> Data {
+        Data { quick: thread(db.to_owned()), slow: thread(db.to_owned()) }
+    }
+
+    /// What can be answered at once.
+    pub(super) async fn quick<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Desk) -> Result<T, DataError> + Send + 'static,
+    ) -> Result<T, DataError> {
+        ask(&self.quick, work).await
+    }
+
+    /// What may take its time.
+    pub(super) async fn slow<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Desk) -> Result<T, DataError> + Send + 'static,
+    ) -> Result<T, DataError> {
+        ask(&self.slow, work).await
+    }
+
+    /// What runs.
+    pub(super) async fn snapshot(&self, age: Duration) -> Result<Arc<Snapshot>, DataError> {
+        self.quick(move |desk| desk.snapshot(age)).await
+    }
+}
+
+async fn ask<T: Send + 'static>(
+    to: &mpsc::SyncSender<Job>,
+    work: impl FnOnce(&mut Desk) -> Result<T, DataError> + Send + 'static,
+) -> Result<T, DataError> {
+    let (send, receive) = oneshot::channel();
+    let job: Job = Box::new(move |desk| {
+        // Whoever asked may be gone by now.
+        if !send.is_closed() {
+            let _ = send.send(work(desk));
+        }
+    });
+    to.try_send(job).map_err(|_| DataError::Busy)?;
+    receive.await.unwrap_or(Err(DataError::Busy))
+}
+
+fn thread(db: PathBuf) -> mpsc::SyncSender<Job> {
+    let (send, work) = mpsc::sync_channel::<Job>(WAITING);
+    std::thread::spawn(move || {
+        let mut desk = Desk { db, store: None, snapshot: None, read: HashMap::new(), sums: None };
+        loop {
+            match work.recv_timeout(IDLE) {
+                Ok(job) => job(&mut desk),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    (desk.store, desk.snapshot, desk.read) = (None, None, HashMap::new());
+                    // Until somebody asks again.
+                    match work.recv() {
+                        Ok(job) => job(&mut desk),
+                        Err(mpsc::RecvError) => return,
+                    }
+                }
+            }
+        }
+    });
+    send
+}
+
+impl Desk {
+    /// Works with the database; none: there is none yet. After an error it is opened anew.
+    fn with<T>(&mut self, work: impl FnOnce(&mut Store) -> Result<T, DataError>) -> Result<Option<T>, DataError> {
+        let mut store = match self.store.take() {
+            Some(store) => store,
+            None => match db::open(&self.db, PATIENCE) {
+                Ok(mut store) => {
+                    store.only_read()?;
+                    store
+                }
+                Err(DbError::Store(StoreError::Missing(_))) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let done = work(&mut store)?;
+        self.store = Some(store);
+        Ok(Some(done))
+    }
+
+    /// What runs, as it was seen at most so long ago.
+    pub(super) fn snapshot(&mut self, age: Duration) -> Result<Arc<Snapshot>, DataError> {
+        let now = sys::now();
+        if let Some(known) = self.snapshot.as_ref().filter(|known| now.mono.saturating_sub(known.at) < age) {
+            return Ok(Arc::clone(known));
+        }
+        let survey = self.with(|store| Ok(truth::survey(store)?))?.unwrap_or_default();
+        let shown = |live: &Live| LiveTask {
+            task: live.task.clone(),
+            status: live.status,
+            silent_for: (show::gives_beats(live) && live.status != Status::Reserved)
+                .then(|| live.beat.age(now.wall).as_secs_f64()),
+            progress: control::progress_of(live).map(|percent| percent / 100.0),
+            message: show::note(live).map(str::to_owned),
+        };
+        let running = survey.live.iter().map(shown).collect();
+        let unsettled = match survey.settled {
+            true => vec![],
+            false => survey.ended.iter().map(|(task, end)| HistoryRow::of(task, end)).collect(),
+        };
+        let snapshot = Arc::new(Snapshot { at: now.mono, survey, running, unsettled });
+        self.snapshot = Some(Arc::clone(&snapshot));
+        Ok(snapshot)
+    }
+
+    /// A page of history; what history does not have yet comes first.
+    pub(super) fn history(&mut self, query: &Query) -> Result<Page<HistoryRow>, DataError> {
+        let snapshot = self.snapshot(FRESH)?;
+        let page = self.with(|store| Ok(store.page(query)?))?;
+        let mut page = page.unwrap_or(Page { rows: vec![], next: None });
+        if query.after.is_none() {
+            let there: Vec<i64> = page.rows.iter().map(|row| row.taskid).collect();
+            let more =
+                snapshot.unsettled.iter().filter(|row| wants(&query.filter, row) && !there.contains(&row.taskid));
+            page.rows.splice(0..0, more.cloned().collect::<Vec<_>>());
+            page.rows.sort_by_key(|row| std::cmp::Reverse(row.endtime));
+        }
+        Ok(page)
+    }
+
+    /// One task; none: nobody has heard of it.
+    pub(super) fn task(&mut self, task: &TaskRef) -> Result<Option<Seen>, DataError> {
+        let snapshot = self.snapshot(FRESH)?;
+        let db = self.db.clone();
+        let found = self.with(|store| Ok(control::find(store, &snapshot.survey, task)?))?.flatten();
+        let lines = |id, upid: &Option<String>, column: &Option<String>| {
+            log::last_lines(&db, id, upid.as_deref(), column.as_deref(), LINES)
+        };
+        Ok(match found {
+            None => None,
+            Some(Found::Ended(row)) => {
+                let log = lines(row.taskid, &row.upid, &row.log);
+                Some(Seen::Ended { row, log })
+            }
+            Some(Found::Live(live)) => {
+                let at = snapshot.running.iter().find(|shown| shown.task.id == live.task.id);
+                let Some(shown) = at.cloned() else { return Ok(None) };
+                let log = lines(live.task.id, &live.task.upid, &live.task.log);
+                let feedback = self.feedback(&live)?;
+                let mut json = show::task_json(&live, shown.progress.map(percent), sys::now().wall);
+                if let Some(values) = &feedback {
+                    json["feedback"] = values.clone();
+                }
+                Some(Seen::Live { task: Box::new(shown), feedback, log, json })
+            }
+        })
+    }
+
+    /// What a task told so far: what was stored, and what is new in its file.
+    fn feedback(&mut self, live: &Live) -> Result<Option<Value>, DataError> {
+        let task = &live.task;
+        let Some(path) = task.feedpath.as_deref().filter(|_| task.feedback && live.status != Status::Reserved) else {
+            return Ok(None);
+        };
+        let (mut feedback, mut mark) = match self.read.remove(&task.id) {
+            Some(read) => read,
+            None => {
+                let state = self.with(|store| Ok(store.feedback_state(task.id)?))?.flatten();
+                state.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+            }
+        };
+        if let Ok(file) = FeedFile::open(path) {
+            // What cannot be read just now is as it was before.
+            let _ = file.read_new(&mut feedback, &mut mark).and_then(|()| file.rewind(&mut feedback, &mut mark));
+        }
+        let values = serde_json::from_str(&feedback.to_json()).ok();
+        if self.read.len() >= READ {
+            self.read.clear();
+        }
+        self.read.insert(task.id, (feedback, mark));
+        Ok(values)
+    }
+
+    /// Where the log of a task is; none: there is no such task, or it has none.
+    pub(super) fn log(&mut self, task: &TaskRef) -> Result<Option<Log>, DataError> {
+        let snapshot = self.snapshot(FRESH)?;
+        let found = self.with(|store| Ok(control::find(store, &snapshot.survey, task)?))?.flatten();
+        let place = |id, upid: &Option<String>, column: &Option<String>| {
+            log::place(&self.db, id, upid.as_deref(), column.as_deref())
+        };
+        Ok(match found {
+            None => None,
+            Some(Found::Live(live)) => {
+                place(live.task.id, &live.task.upid, &live.task.log).map(|path| Log { path, live: Some(live.task.id) })
+            }
+            Some(Found::Ended(row)) => place(row.taskid, &row.upid, &row.log).map(|path| Log { path, live: None }),
+        })
+    }
+
+    /// Whether a task has not ended.
+    pub(super) fn lives(&mut self, task: i64) -> Result<bool, DataError> {
+        Ok(self.snapshot(SHARED)?.running.iter().any(|live| live.task.id == task))
+    }
+
+    /// All names, summed up. Whoever asks more often than that pays off gets what was said before.
+    pub(super) fn sums(&mut self) -> Result<Arc<Vec<Summary>>, DataError> {
+        let begun = sys::now().mono;
+        if let Some(sums) = &self.sums
+            && begun.saturating_sub(sums.at) < SUMS.max(sums.cost * SUMS_COST)
+        {
+            return Ok(Arc::clone(&sums.summaries));
+        }
+        let stats = self.with(|store| Ok(store.stats(None, None)?))?;
+        let summaries = Arc::new(stats.map(|stats| stats.summaries()).unwrap_or_default());
+        let at = sys::now().mono;
+        self.sums = Some(Sums { at, cost: at.saturating_sub(begun), summaries: Arc::clone(&summaries) });
+        Ok(summaries)
+    }
+
+    /// One name, summed up; none: no run of it has ended.
+    pub(super) fn summary(&mut self, name: &str) -> Result<Option<Summary>, DataError> {
+        let stats = self.with(|store| Ok(store.stats(Some(name), None)?))?;
+        Ok(stats.and_then(|stats| stats.summaries().into_iter().next()))
+    }
+
+    /// Asks for the end of a task, as `control kill` does; gives what there is to say.
+    pub(super) fn kill(&mut self, task: i64) -> String {
+        let (mut data, mut messages) = (vec![], vec![]);
+        let how = How { signal: None, now: false, no_wait: true, force: false };
+        let verb = Verb::Kill(Kill { tasks: vec![TaskRef::Id(TaskId(task))], how });
+        let args = ControlArgs { db: Some(self.db.clone()), json: false, verb };
+        let mut out =
+            Output { data: &mut data, messages: &mut messages, width: &|| None, colours: false, patience: PATIENCE };
+        let done = control::run(args, &mut out);
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace('\n', "; ");
+        match done {
+            Ok(0) => said(&data),
+            Ok(_) => said(&messages).replace("control: error: ", ""),
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+/// Whether a filter wants a row that the database was not asked for.
+fn wants(filter: &Filter, row: &HistoryRow) -> bool {
+    let word = row.outcome.split(':').next().unwrap_or_default();
+    let class = Class::ALL.into_iter().find(|class| class.as_str().eq_ignore_ascii_case(word));
+    filter.name.as_ref().is_none_or(|name| row.taskname.as_ref() == Some(name))
+        && (filter.results.is_empty() || class.is_some_and(|class| filter.results.contains(&class)))
+        && filter.since.is_none_or(|since| row.endtime >= since)
+        && filter.until.is_none_or(|until| row.endtime <= until)
+        && filter.user.as_ref().is_none_or(|user| row.user.as_ref() == Some(user))
+}

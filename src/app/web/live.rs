@@ -1,0 +1,274 @@
+//! What comes by itself: changes for open pages, and logs as they grow. However many look, what they see is made once.
+
+use std::{cell::Cell, rc::Rc, time::Duration};
+
+use hyper::body::Bytes;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{interval, sleep},
+};
+
+use super::{
+    Site, data,
+    routes::{self, processes},
+    server::Left,
+};
+use crate::{
+    app::log,
+    io::{growing::Growing, logread::LogReader, sys},
+    model::{http::Pieces, web},
+};
+
+/// How often it is looked at what runs.
+const EVERY: Duration = Duration::from_secs(1);
+/// Changes of programs that come closer together are told together.
+const TOGETHER: Duration = Duration::from_millis(200);
+/// A page to which nothing is to be told hears this often that we are still there.
+const ALIVE: Duration = Duration::from_secs(15);
+/// How often a log is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// How often it is looked whether the task of a log has ended.
+const LOOK_AT_TASK: Duration = Duration::from_secs(1);
+/// Bytes of a task's log that are read at once.
+const BLOCK: usize = 64 << 10;
+/// Bytes of a line that are shown before it has ended.
+const LONGEST_LINE: usize = 64 << 10;
+
+/// What open pages are told, and whether somebody sees to it.
+#[derive(Default)]
+pub(super) struct Live {
+    tasks: Source,
+    programs: Source,
+}
+
+/// One kind of news: the last of it, as it is sent.
+struct Source {
+    news: watch::Sender<Bytes>,
+    works: Cell<bool>,
+}
+
+impl Default for Source {
+    fn default() -> Source {
+        Source { news: watch::Sender::new(Bytes::new()), works: Cell::new(false) }
+    }
+}
+
+impl Source {
+    /// Tells what is new, if it is.
+    fn tell(&self, event: &str, fragment: &str) {
+        let frame = frame(event, fragment);
+        self.news.send_if_modified(|last| {
+            let changed = *last != frame;
+            *last = frame;
+            changed
+        });
+    }
+
+    /// Whether nobody listens any more; nothing is done for them then.
+    fn ends(&self) -> bool {
+        let ends = self.news.receiver_count() == 0;
+        if ends {
+            self.news.send_replace(Bytes::new());
+            self.works.set(false);
+        }
+        ends
+    }
+}
+
+/// One event for pages.
+fn frame(event: &str, data: &str) -> Bytes {
+    let lines: String = data.lines().map(|line| format!("data: {line}\n")).collect();
+    Bytes::from(format!("event: {event}\n{lines}\n"))
+}
+
+fn tasks(site: &Rc<Site>) -> watch::Receiver<Bytes> {
+    let heard = site.live.tasks.news.subscribe();
+    if !site.live.tasks.works.replace(true) {
+        let site = Rc::clone(site);
+        tokio::task::spawn_local(async move {
+            while !site.live.tasks.ends() {
+                // A database that is busy just now leaves pages as they are.
+                if let Ok(snapshot) = site.data.snapshot(data::SHARED).await {
+                    let rows = web::live_rows(&snapshot.running, sys::now().wall.secs());
+                    site.live.tasks.tell("tasks", &rows);
+                }
+                sleep(EVERY).await;
+            }
+        });
+    }
+    heard
+}
+
+fn programs(site: &Rc<Site>) -> Option<watch::Receiver<Bytes>> {
+    let mut changes = site.subject.programs.as_ref()?.changes();
+    let heard = site.live.programs.news.subscribe();
+    if !site.live.programs.works.replace(true) {
+        let site = Rc::clone(site);
+        tokio::task::spawn_local(async move {
+            while !site.live.programs.ends() {
+                changes.mark_unchanged();
+                if let Ok(found) = processes(&site, None).await {
+                    let info = routes::info(&site, "Programs", None);
+                    site.live.programs.tell("programs", &web::live_programs(&info, &found));
+                }
+                sleep(TOGETHER).await;
+                tokio::select! {
+                    changed = changes.changed() => if changed.is_err() { break },
+                    () = sleep(ALIVE) => {}
+                }
+            }
+            site.live.programs.works.set(false);
+        });
+    }
+    Some(heard)
+}
+
+/// Which news a page wants.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    All,
+    Tasks,
+    Programs,
+}
+
+/// Tells a page what changes, until it goes away.
+pub(super) fn events(site: &Rc<Site>, wanted: Wanted, mut left: Left) -> mpsc::Receiver<Bytes> {
+    let (send, receive) = mpsc::channel(1);
+    // Where there is nothing to hear, one that nobody speaks on.
+    let (silent, _) = watch::channel(Bytes::new());
+    let mut tasks = if wanted == Wanted::Programs { silent.subscribe() } else { tasks(site) };
+    let heard = if wanted == Wanted::Tasks { None } else { programs(site) };
+    let mut programs = heard.unwrap_or_else(|| silent.subscribe());
+    // What is known already is told at once.
+    tasks.mark_changed();
+    programs.mark_changed();
+    tokio::task::spawn_local(async move {
+        let mut alive = interval(ALIVE);
+        loop {
+            let frame = tokio::select! {
+                told = tasks.changed() => match told {
+                    Ok(()) => tasks.borrow_and_update().clone(),
+                    Err(_) => return,
+                },
+                told = programs.changed() => match told {
+                    Ok(()) => programs.borrow_and_update().clone(),
+                    Err(_) => return,
+                },
+                _ = alive.tick() => Bytes::from_static(b":\n\n"),
+                () = send.closed() => return,
+                _ = left.wait_for(|left| *left) => return,
+            };
+            alive.reset();
+            if !frame.is_empty() && send.send(frame).await.is_err() {
+                return;
+            }
+            let _ = &silent;
+        }
+    });
+    receive
+}
+
+/// Tells what a program has written and writes, until whoever reads it goes away.
+pub(super) fn program_log(begin: Vec<u8>, mut logs: Vec<Growing>, mut left: Left) -> mpsc::Receiver<Bytes> {
+    let (send, receive) = mpsc::channel(1);
+    tokio::task::spawn_local(async move {
+        let mut pieces = Pieces::default();
+        let mut next = Some(begin);
+        loop {
+            if let Some(bytes) = next.take() {
+                let text = pieces.push(&bytes);
+                if !text.is_empty() && send.send(Bytes::from(text)).await.is_err() {
+                    return;
+                }
+            }
+            next = logs.iter_mut().find_map(Growing::more).map(|(bytes, _)| bytes);
+            if next.is_none() {
+                tokio::select! {
+                    () = sleep(LOOK) => {}
+                    () = send.closed() => return,
+                    _ = left.wait_for(|left| *left) => return,
+                }
+            }
+        }
+    });
+    receive
+}
+
+/// Tells what a task has printed and prints, until it has ended. `first` are its last bytes that are told at once.
+pub(super) fn task_log(site: &Rc<Site>, found: data::Log, first: u64, mut left: Left) -> mpsc::Receiver<Bytes> {
+    let (send, receive) = mpsc::channel(1);
+    let site = Rc::clone(site);
+    tokio::task::spawn_local(async move {
+        let mut reader: Option<(LogReader, u64)> = None;
+        let mut lines = Lines::default();
+        let mut looked = sys::now().mono;
+        let mut over = found.live.is_none();
+        loop {
+            if let Some((log, _)) = &mut reader {
+                let _ = log.refresh();
+            } else if let Ok(log) = LogReader::open(&found.path) {
+                let end = log.end().unwrap_or(0);
+                let from = end.saturating_sub(first).max(log.start());
+                lines.cut = from > log.start();
+                reader = Some((log, from));
+            }
+            if let Some((log, place)) = &mut reader {
+                *place = (*place).max(log.start());
+                let mut block = vec![0; BLOCK];
+                while let Ok(got @ 1..) = log.read(*place, &mut block) {
+                    *place += got as u64;
+                    let text = lines.push(block.get(..got).unwrap_or_default());
+                    if !text.is_empty() && send.send(Bytes::from(text)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            if over {
+                let _ = send.send(Bytes::from(lines.finish())).await;
+                return;
+            }
+            tokio::select! {
+                () = sleep(LOOK) => {}
+                () = send.closed() => return,
+                _ = left.wait_for(|left| *left) => return,
+            }
+            if let Some(task) = found.live
+                && sys::now().mono.saturating_sub(looked) >= LOOK_AT_TASK
+            {
+                looked = sys::now().mono;
+                // Read once more: what it printed last may be newer than what was read.
+                over = matches!(site.data.quick(move |desk| desk.lives(task)).await, Ok(false));
+            }
+        }
+    });
+    receive
+}
+
+/// Lines of a task's log as a page shows them.
+#[derive(Default)]
+struct Lines {
+    rest: Vec<u8>,
+    /// Whether what comes first is the end of a line whose beginning is not told.
+    cut: bool,
+}
+
+impl Lines {
+    fn push(&mut self, bytes: &[u8]) -> String {
+        let mut text = String::new();
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.rest.extend_from_slice(piece);
+            if piece.ends_with(b"\n") || self.rest.len() > LONGEST_LINE {
+                let line = std::mem::take(&mut self.rest);
+                if !std::mem::take(&mut self.cut) {
+                    text.push_str(&log::plain_line(&line));
+                    text.push('\n');
+                }
+            }
+        }
+        text
+    }
+
+    fn finish(&mut self) -> String {
+        if self.rest.is_empty() { String::new() } else { log::plain_line(&std::mem::take(&mut self.rest)) }
+    }
+}

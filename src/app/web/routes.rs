@@ -1,0 +1,672 @@
+//! One request to one answer: the guard that all of them pass, and what each path does. What GET and HEAD ask for changes
+//! nothing (WEB-4).
+
+use std::{rc::Rc, time::Duration};
+
+use hyper::{
+    HeaderMap, Method, Request as Asked, Response as Answer, StatusCode,
+    body::{Body as _, Bytes, Incoming},
+    header::{self, HeaderName, HeaderValue},
+};
+use serde_json::{Value, json};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use super::{
+    Site, Told,
+    data::{DataError, FRESH, SHARED, Seen},
+    gate::{self, Door},
+    live::{self, Wanted},
+    server::{Body, Left},
+};
+use crate::{
+    app::{show, when::parse_when},
+    io::sys,
+    model::{
+        ctl,
+        http::{self, Fields, Route},
+        query::{Cursor, Filter, Query},
+        task::{Class, TaskId, TaskRef},
+        web::{self, HistoryForm, MetricFacts, PageInfo, Span, TaskView},
+        wire::{Channel, Code, Command, Last, Piece, ProcessInfo, Request, Response, Targets, WireError},
+    },
+};
+
+/// Bytes of what is sent along, at most.
+const LONGEST: usize = 1 << 20;
+/// How long that may take to come.
+const BODY_TIME: Duration = Duration::from_secs(30);
+/// How long a button waits for what it asked for before the page says that it goes on.
+const BUTTON: Duration = Duration::from_secs(3);
+/// How long a page waits for the supervisor, which only has to look.
+const LOOK: Duration = Duration::from_secs(5);
+/// Bytes of a program's log on a page: as many as a stream of it begins with.
+const TAIL: u64 = 64 << 10;
+const TAIL_MOST: u64 = 1 << 20;
+const TAIL_LEAST: u64 = 1 << 10;
+/// Rows of a page of history.
+const ROWS: usize = 50;
+const ROWS_MOST: usize = 500;
+/// Runs on the page of a name.
+const RUNS: usize = 100;
+/// Runs in a timeline, and the hours that it may show.
+const TIMELINE: usize = 2000;
+const HOURS: i64 = 24;
+const HOURS_MOST: i64 = 24 * 366;
+/// Lines that a page tells after something was done.
+const TOLD: usize = 5;
+
+type Reply = Answer<Body>;
+
+/// Why there is no page.
+pub(super) struct Failed {
+    status: StatusCode,
+    what: String,
+}
+
+impl Failed {
+    fn new(status: StatusCode, what: impl Into<String>) -> Failed {
+        Failed { status, what: what.into() }
+    }
+
+    fn missing(what: impl Into<String>) -> Failed {
+        Failed::new(StatusCode::NOT_FOUND, what)
+    }
+}
+
+impl From<DataError> for Failed {
+    fn from(error: DataError) -> Failed {
+        Failed::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+impl From<&Response> for Failed {
+    fn from(response: &Response) -> Failed {
+        let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let what = response.error.as_ref().map(|error| match &error.name {
+            Some(name) => format!("{name}: {}", error.message),
+            None => error.message.clone(),
+        });
+        Failed::new(status, what.unwrap_or_default())
+    }
+}
+
+/// Answers one request.
+pub(super) async fn answer(site: &Rc<Site>, door: Door, left: Left, asked: Asked<Incoming>) -> Reply {
+    let route = Route::of(asked.uri().path());
+    let is_head = asked.method() == Method::HEAD;
+    let plain = route.as_ref().is_some_and(Route::is_for_programs);
+    let done = match admit(site, door, &asked) {
+        Ok(()) => act(site, route, left, asked).await,
+        Err(failed) => Err(failed),
+    };
+    let mut reply = done.unwrap_or_else(|failed| refuse(site, &failed, plain));
+    let headers = reply.headers_mut();
+    let fixed = [
+        (header::CONTENT_SECURITY_POLICY, web::POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        // Others are told nothing of us; to ourselves forms must say where they come from, which `no-referrer` forbids.
+        (header::REFERRER_POLICY, "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    for (name, value) in fixed {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if is_head {
+        if let Body::Whole(bytes) = reply.body() {
+            let len = HeaderValue::from(bytes.len());
+            reply.headers_mut().insert(header::CONTENT_LENGTH, len);
+        }
+        *reply.body_mut() = Body::Whole(Bytes::new());
+    }
+    reply
+}
+
+fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The guard: the name that we were asked for by, and who asks.
+fn admit(site: &Site, door: Door, asked: &Asked<Incoming>) -> Result<(), Failed> {
+    let bad = |what: &str| Failed::new(StatusCode::BAD_REQUEST, what);
+    let mut hosts: Vec<&str> = vec![];
+    for host in asked.headers().get_all(header::HOST) {
+        hosts.push(host.to_str().map_err(|_| bad("the header Host cannot be read"))?);
+    }
+    match (hosts.len(), asked.version()) {
+        (0, hyper::Version::HTTP_10) => {}
+        (0, _) => return Err(bad("a header Host is missing")),
+        (1, _) => {}
+        _ => return Err(bad("there are several headers Host")),
+    }
+    hosts.extend(asked.uri().authority().map(|authority| authority.as_str()));
+    for host in hosts.into_iter().filter(|host| !(host.is_empty() && door == Door::Unix)) {
+        let name = http::host_of(host).ok_or_else(|| bad("the header Host is not of the form name:port"))?;
+        if !site.subject.gate.knows(door, name, &site.names) {
+            let what =
+                "this is not served under that name: use localhost, an address, or the name in the configuration";
+            return Err(Failed::new(StatusCode::FORBIDDEN, what));
+        }
+    }
+    let auth = asked.headers().get(header::AUTHORIZATION).and_then(|value| http::basic(value.as_bytes()));
+    match site.subject.gate.lets_in(door, auth.as_ref()) {
+        true => Ok(()),
+        false => Err(Failed::new(StatusCode::UNAUTHORIZED, "this page asks for a name and a password")),
+    }
+}
+
+fn refuse(site: &Site, failed: &Failed, plain: bool) -> Reply {
+    let mut reply = match plain {
+        true => {
+            let code = match failed.status.as_u16() {
+                401 => Code::Unauthorized,
+                403 => Code::Forbidden,
+                404 => Code::BadName,
+                413 => Code::TooLarge,
+                501 => Code::Unsupported,
+                503 => Code::DbError,
+                400..=499 => Code::BadRequest,
+                _ => Code::Failed,
+            };
+            let response = Response::failed(WireError::new(code, failed.what.clone()));
+            of_json(failed.status, &Response { status: failed.status.as_u16(), ..response }.to_line())
+        }
+        false => {
+            let info = info(site, failed.status.canonical_reason().unwrap_or("Error"), None);
+            page(failed.status, web::error_page(&info, failed.status.as_u16(), &failed.what))
+        }
+    };
+    let headers = reply.headers_mut();
+    if failed.status == StatusCode::UNAUTHORIZED {
+        headers.insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static("Basic realm=\"taskwatcher\", charset=\"UTF-8\""),
+        );
+    }
+    if failed.status == StatusCode::METHOD_NOT_ALLOWED {
+        // The reason names them.
+        let allowed = if failed.what.ends_with("POST") { "POST" } else { "GET, HEAD" };
+        headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+    }
+    if failed.status == StatusCode::PAYLOAD_TOO_LARGE || failed.status == StatusCode::REQUEST_TIMEOUT {
+        // What still comes is not waited for.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    reply
+}
+
+fn reply(status: StatusCode, kind: &'static str, body: Body) -> Reply {
+    let mut reply = Answer::new(body);
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    reply
+}
+
+fn page(status: StatusCode, html: String) -> Reply {
+    reply(status, "text/html; charset=utf-8", Body::Whole(html.into()))
+}
+
+fn of_json(status: StatusCode, line: &str) -> Reply {
+    reply(status, "application/json", Body::Whole(Bytes::from(format!("{line}\n"))))
+}
+
+fn json_of(value: &Value) -> Reply {
+    of_json(StatusCode::OK, &value.to_string())
+}
+
+fn stream(kind: &'static str, what: mpsc::Receiver<Bytes>) -> Reply {
+    let mut reply = reply(StatusCode::OK, kind, Body::Stream(what));
+    // Servers between us and a browser are not to wait until there is a lot of it.
+    reply.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    reply
+}
+
+/// What every page tells.
+pub(super) fn info<'a>(site: &'a Site, title: &'a str, message: Option<&'a str>) -> PageInfo<'a> {
+    PageInfo {
+        title,
+        host: &site.host,
+        version: env!("CARGO_PKG_VERSION"),
+        identifier: &site.subject.identifier,
+        token: site.token.as_deref(),
+        message,
+        now: sys::now().wall.secs(),
+        programs: site.subject.programs.is_some(),
+    }
+}
+
+/// Asks the supervisor.
+async fn ask(site: &Site, request: Request) -> Result<Told, Failed> {
+    let Some(programs) = &site.subject.programs else {
+        return Err(Failed::missing("there is no supervisor here, only tasks"));
+    };
+    let (send, receive) = oneshot::channel();
+    programs.ask(request, Box::new(move |told| drop(send.send(told))));
+    receive.await.map_err(|_| Failed::new(StatusCode::SERVICE_UNAVAILABLE, "the supervisor has ended"))
+}
+
+/// Asks it for something that it has only to look up.
+async fn look(site: &Site, command: Command) -> Result<Told, Failed> {
+    let late = || Failed::new(StatusCode::GATEWAY_TIMEOUT, "the supervisor does not answer");
+    let (response, logs) = timeout(LOOK, ask(site, Request::new(command))).await.map_err(|_| late())??;
+    match response.error {
+        None => Ok((response, logs)),
+        Some(_) => Err(Failed::from(&response)),
+    }
+}
+
+/// The processes; of this name only, if there is one.
+pub(super) async fn processes(site: &Site, name: Option<&str>) -> Result<Vec<ProcessInfo>, Failed> {
+    let of = name.map_or(Targets::All, |name| Targets::processes([name]));
+    let (response, _) = look(site, Command::Status(of)).await?;
+    Ok(response.processes())
+}
+
+async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Incoming>) -> Result<Reply, Failed> {
+    let route = route.ok_or_else(|| Failed::missing("there is nothing here"))?;
+    let method = asked.method();
+    if route.acts() && method != Method::POST {
+        return Err(Failed::new(StatusCode::METHOD_NOT_ALLOWED, "this is for POST"));
+    }
+    if !route.acts() && method != Method::GET && method != Method::HEAD {
+        return Err(Failed::new(StatusCode::METHOD_NOT_ALLOWED, "this is for GET"));
+    }
+    let is_head = method == Method::HEAD;
+    let fields = Fields::parse(asked.uri().query().unwrap_or_default());
+    let note = site.noted(fields.get("m"));
+    let about = |title| info(site, title, note.as_deref());
+    let good = |html| Ok(page(StatusCode::OK, html));
+    match route {
+        Route::Programs if site.subject.programs.is_some() => {
+            let found = processes(site, None).await?;
+            good(web::programs_page(&about("Programs"), &found))
+        }
+        Route::Programs | Route::Tasks => {
+            let snapshot = site.data.snapshot(FRESH).await?;
+            good(web::tasks_page(&about("Tasks"), &snapshot.running))
+        }
+        Route::Tail => program_page(site, &fields, note.as_deref()).await,
+        Route::History => {
+            let (form, query) = history_of(&fields);
+            let found = match query {
+                Some(query) => site.data.quick(move |desk| desk.history(&query)).await?,
+                None => crate::model::query::Page { rows: vec![], next: None },
+            };
+            good(web::history_page(&about("History"), &form, &found))
+        }
+        Route::Task(task) => {
+            let task = task_of(&task)?;
+            let (wanted, name) = (task.clone(), task.to_string());
+            let seen = site.data.quick(move |desk| desk.task(&wanted)).await?;
+            let title = format!("Task {name}");
+            let view = match &seen {
+                None => return Err(no_task(&task)),
+                Some(Seen::Live { task, feedback, log, .. }) => {
+                    TaskView::Live { task, feedback: feedback.as_ref(), log }
+                }
+                Some(Seen::Ended { row, log }) => TaskView::Ended { row, feedback: row.feedback.as_ref(), log },
+            };
+            good(web::task_page(&about(&title), &view))
+        }
+        Route::Name(name) => {
+            let asked = name.clone();
+            let summary = site.data.slow(move |desk| desk.summary(&asked)).await?;
+            let filter = Filter { name: Some(name.clone()), ..Filter::default() };
+            let query = Query { filter, limit: RUNS, after: None, offset: 0, reverse: false };
+            let recent = site.data.quick(move |desk| desk.history(&query)).await?;
+            match summary {
+                Some(summary) => good(web::name_page(&about(&name), &name, &summary, &recent.rows)),
+                None => Err(Failed::missing(format!("no run of the name {name:?} has ended"))),
+            }
+        }
+        Route::Timeline => {
+            let hours = fields.get("hours").trim().parse().unwrap_or(HOURS).clamp(1, HOURS_MOST);
+            let until = sys::now().wall.secs();
+            let span = Span { from: until - hours * 3600, until };
+            let filter = Filter { since: Some(span.from), ..Filter::default() };
+            let query = Query { filter, limit: TIMELINE, after: None, offset: 0, reverse: false };
+            let found = site.data.quick(move |desk| desk.history(&query)).await?;
+            let snapshot = site.data.snapshot(SHARED).await?;
+            good(web::timeline_page(&about("Timeline"), span, &found.rows, &snapshot.running))
+        }
+        Route::LogTail(name, channel) => {
+            let command = tail(name, channel, limit_of(&fields), true);
+            log_stream(look(site, command).await?, is_head, left)
+        }
+        Route::MainLogTail => {
+            let command = Command::Maintail { last: Last::Bytes(limit_of(&fields)), follow: true };
+            log_stream(look(site, command).await?, is_head, left)
+        }
+        Route::TaskLog(task) => {
+            let task = task_of(&task)?;
+            let wanted = task.clone();
+            let found = site.data.quick(move |desk| desk.log(&wanted)).await?;
+            let found = found.ok_or_else(|| Failed::missing(format!("task {task} has no log")))?;
+            if found.live.is_none() && !found.path.exists() {
+                return Err(Failed::missing(format!("the log of task {task} is gone")));
+            }
+            let logs = match is_head {
+                true => mpsc::channel(1).1,
+                false => live::task_log(site, found, limit_of(&fields), left),
+            };
+            Ok(stream("text/plain; charset=utf-8", logs))
+        }
+        Route::Events => {
+            let wanted = match fields.get("only") {
+                "tasks" => Wanted::Tasks,
+                "programs" => Wanted::Programs,
+                _ => Wanted::All,
+            };
+            let events = if is_head { mpsc::channel(1).1 } else { live::events(site, wanted, left) };
+            Ok(stream("text/event-stream", events))
+        }
+        Route::Style => Ok(reply(StatusCode::OK, "text/css; charset=utf-8", fixed(web::STYLE))),
+        Route::Script => Ok(reply(StatusCode::OK, "text/javascript; charset=utf-8", fixed(web::SCRIPT))),
+        Route::Icon => Ok(reply(StatusCode::OK, "image/svg+xml", fixed(web::ICON))),
+        Route::Metrics => {
+            let snapshot = site.data.snapshot(SHARED).await?;
+            let summaries = site.data.slow(|desk| desk.sums()).await?;
+            let processes = match site.subject.programs.is_some() {
+                true => processes(site, None).await?,
+                false => vec![],
+            };
+            let now = sys::now().wall.secs();
+            let facts = MetricFacts { summaries: &summaries, running: &snapshot.running, processes: &processes, now };
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            Ok(reply(StatusCode::OK, kind, Body::Whole(web::metrics(&facts).into())))
+        }
+        Route::ApiStatus => {
+            let of = fields.given("name").map_or(Targets::All, |name| Targets::processes([name]));
+            let (response, _) = ask(site, Request::new(Command::Status(of))).await?;
+            Ok(wire(&response))
+        }
+        Route::ApiTasks => {
+            let snapshot = site.data.snapshot(FRESH).await?;
+            Ok(json_of(&json!({ "tasks": snapshot.json() })))
+        }
+        Route::ApiHistory => {
+            let (form, query) = history_of(&fields);
+            let Some(query) = query else {
+                return Err(Failed::new(StatusCode::BAD_REQUEST, form.fault.unwrap_or_default()));
+            };
+            let found = site.data.quick(move |desk| desk.history(&query)).await?;
+            let next = found.next.map(|cursor| cursor.to_string());
+            Ok(json_of(&json!({ "rows": found.rows, "next": next })))
+        }
+        Route::ApiTask(task) => {
+            let task = task_of(&task)?;
+            let wanted = task.clone();
+            let seen = site.data.quick(move |desk| desk.task(&wanted)).await?;
+            let (mut value, log) = match seen {
+                None => return Err(no_task(&task)),
+                Some(Seen::Live { json, log, .. }) => (json, log),
+                Some(Seen::Ended { row, log }) => (show::ended_json(&row), log),
+            };
+            value["lastlines"] = log.into();
+            Ok(json_of(&value))
+        }
+        Route::Action => action(site, asked).await,
+        Route::Api => api(site, asked).await,
+    }
+}
+
+fn fixed(text: &'static str) -> Body {
+    Body::Whole(Bytes::from_static(text.as_bytes()))
+}
+
+fn wire(response: &Response) -> Reply {
+    let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    of_json(status, &response.to_line())
+}
+
+fn task_of(text: &str) -> Result<TaskRef, Failed> {
+    match text.parse() {
+        Ok(TaskRef::There(..)) | Err(_) => Err(Failed::missing("there is no such task")),
+        Ok(task) => Ok(task),
+    }
+}
+
+fn no_task(task: &TaskRef) -> Failed {
+    Failed::missing(format!("there is no task {task}"))
+}
+
+/// How much of a log is told at once, bytes.
+fn limit_of(fields: &Fields) -> u64 {
+    fields.get("limit").trim().parse().unwrap_or(TAIL).clamp(TAIL_LEAST, TAIL_MOST)
+}
+
+fn tail(name: String, channel: Channel, bytes: u64, follow: bool) -> Command {
+    Command::Tail { name, channel, last: Last::Bytes(bytes), offset: None, follow, run: None }
+}
+
+/// The page with the end of a program's log.
+async fn program_page(site: &Site, fields: &Fields, note: Option<&str>) -> Result<Reply, Failed> {
+    let name = fields.get("process");
+    let channel = match fields.get("channel") {
+        "" => Channel::Stdout,
+        word => http::channel_of(word).ok_or_else(|| Failed::missing("there is no such log"))?,
+    };
+    let limit = limit_of(fields);
+    let told = look(site, tail(name.to_owned(), channel, limit, false)).await;
+    let found = processes(site, Some(name)).await?;
+    let process = found.first().ok_or_else(|| Failed::missing(format!("{name}: no such process")))?;
+    let content = told?.0.content.unwrap_or_default();
+    let bytes = Piece::from_value(&content).map(|piece| piece.data).unwrap_or_default();
+    let truncated = content["truncated"].as_bool().unwrap_or(false);
+    let title = process.full_name();
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(page(StatusCode::OK, web::program_log_page(&info(site, &title, note), process, channel, &text, truncated)))
+}
+
+fn log_stream((response, logs): Told, is_head: bool, left: Left) -> Result<Reply, Failed> {
+    let begin = response.content.as_ref().and_then(Piece::from_value).map(|piece| piece.data).unwrap_or_default();
+    let text = if is_head { mpsc::channel(1).1 } else { live::program_log(begin, logs, left) };
+    Ok(stream("text/plain; charset=utf-8", text))
+}
+
+/// The form of a page of history as it was filled in, and what it asks for; none: a field cannot be read.
+fn history_of(fields: &Fields) -> (HistoryForm, Option<Query>) {
+    let text = |name: &str| fields.get(name).to_owned();
+    let limit = fields.get("limit").trim().parse().unwrap_or(ROWS).clamp(1, ROWS_MOST);
+    let form = HistoryForm {
+        name: text("name"),
+        outcome: text("outcome"),
+        since: text("since"),
+        until: text("until"),
+        user: text("user"),
+        limit,
+        after: text("after"),
+        fault: None,
+    };
+    match query_of(&form) {
+        Ok(query) => (form, Some(query)),
+        Err(fault) => (HistoryForm { fault: Some(fault), ..form }, None),
+    }
+}
+
+fn query_of(form: &HistoryForm) -> Result<Query, String> {
+    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let time = |name: &str, text: &str| match text.trim() {
+        "" => Ok(None),
+        text => parse_when(text, show::local(sys::now().wall))
+            .map(Some)
+            .map_err(|error| format!("cannot read {name} {text:?}: {error}")),
+    };
+    let class = |word: &str| {
+        let found = Class::ALL.into_iter().find(|class| class.as_str().eq_ignore_ascii_case(word));
+        found.ok_or_else(|| format!("cannot read outcome {word:?}: use ok, warnings, error or unknown"))
+    };
+    let words = form.outcome.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let after = match form.after.trim() {
+        "" => None,
+        text => Some(text.parse::<Cursor>().map_err(|error| format!("cannot read after {text:?}: {error}"))?),
+    };
+    let filter = Filter {
+        name: given(&form.name),
+        results: words.map(class).collect::<Result<_, _>>()?,
+        since: time("since", &form.since)?,
+        until: time("until", &form.until)?,
+        user: given(form.user.trim()),
+    };
+    Ok(Query { filter, limit: form.limit, after, offset: 0, reverse: false })
+}
+
+/// What was sent along.
+async fn body_of(asked: Asked<Incoming>) -> Result<Vec<u8>, Failed> {
+    let too_much = || Failed::new(StatusCode::PAYLOAD_TOO_LARGE, "more than 1 MiB was sent");
+    let mut body = asked.into_body();
+    if body.size_hint().lower() > LONGEST as u64 {
+        return Err(too_much());
+    }
+    let read = async {
+        let mut bytes = vec![];
+        while let Some(frame) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await {
+            let frame = frame.map_err(|_| Failed::new(StatusCode::BAD_REQUEST, "what was sent cannot be read"))?;
+            bytes.extend_from_slice(frame.data_ref().map(|data| &data[..]).unwrap_or_default());
+            if bytes.len() > LONGEST {
+                return Err(too_much());
+            }
+        }
+        Ok(bytes)
+    };
+    let late = || Failed::new(StatusCode::REQUEST_TIMEOUT, "it took too long to be sent");
+    timeout(BODY_TIME, read).await.map_err(|_| late())?
+}
+
+fn kind_of(headers: &HeaderMap) -> &str {
+    let kind = text_of(headers, &header::CONTENT_TYPE).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim()
+}
+
+/// Whether a page of somebody else makes a browser send this (WEB-5). A browser says where the page is from.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let host = text_of(headers, &header::HOST).unwrap_or_default();
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let other = origins.any(|origin| !origin.to_str().is_ok_and(|origin| http::is_same_origin(origin, host)));
+    let site = text_of(headers, &HeaderName::from_static("sec-fetch-site"));
+    other || site.is_some_and(|site| site != "same-origin" && site != "none")
+}
+
+fn foreign() -> Failed {
+    Failed::new(StatusCode::FORBIDDEN, "this came from a page that is not ours")
+}
+
+/// What a button does: done, and back to the page that says so.
+async fn action(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, Failed> {
+    if is_foreign(asked.headers()) {
+        return Err(foreign());
+    }
+    if kind_of(asked.headers()) != "application/x-www-form-urlencoded" {
+        return Err(Failed::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this is for forms"));
+    }
+    let bytes = body_of(asked).await?;
+    let fields = Fields::parse(&String::from_utf8_lossy(&bytes));
+    let Some(token) = &site.token else {
+        return Err(Failed::new(StatusCode::FORBIDDEN, "nothing can be done from this page"));
+    };
+    if !gate::is_same(token, fields.get("token")) {
+        let what =
+            "this form is of another supervisor, or of a former one: go back, load the page again, and try again";
+        return Err(Failed::new(StatusCode::FORBIDDEN, what));
+    }
+    let (name, mut back) = (fields.get("name"), "/".to_owned());
+    let bad = |what: &str| Failed::new(StatusCode::BAD_REQUEST, what);
+    let said = match fields.get("action") {
+        "" => return Err(bad("the form names no action")),
+        "kill" => {
+            let Ok(TaskRef::Id(TaskId(id))) = name.parse() else { return Err(bad("the form names no task")) };
+            back = format!("/task/{id}");
+            site.data.slow(move |desk| Ok(desk.kill(id))).await?
+        }
+        action => {
+            let of = match name {
+                "" => return Err(bad("the form names no process")),
+                "all" => Targets::All,
+                name => Targets::processes([name]),
+            };
+            let command = match action {
+                "start" => Command::Start { of, until_settled: false },
+                "stop" => Command::Stop { of, now: false },
+                "restart" => Command::Restart(of),
+                "clear" => Command::Clear(of),
+                _ => return Err(bad("the form names an action that there is not")),
+            };
+            let request = Request { timeout: Some(BUTTON), ..Request::new(command.clone()) };
+            let (response, _) = ask(site, request).await?;
+            told(&command, &response)
+        }
+    };
+    let wanted = fields.get("back");
+    let is_path = |path: &str| {
+        let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\?#".contains(&byte));
+        plain && Route::of(path).is_some_and(|route| !route.acts())
+    };
+    if is_path(wanted) {
+        wanted.clone_into(&mut back);
+    }
+    if let Some(id) = site.note(said) {
+        back = format!("{back}?m={id}");
+    }
+    let mut reply = page(StatusCode::SEE_OTHER, String::new());
+    let place = HeaderValue::from_str(&back).map_err(|_| bad("the form names a page that there is not"))?;
+    reply.headers_mut().insert(header::LOCATION, place);
+    Ok(reply)
+}
+
+/// What a page says of what was done, in one line.
+fn told(command: &Command, response: &Response) -> String {
+    let shown = ctl::show(command, response);
+    let lines: Vec<&String> = shown.out.iter().chain(&shown.err).collect();
+    let more = lines.len().saturating_sub(TOLD);
+    let mut text: Vec<String> = lines.into_iter().take(TOLD).cloned().collect();
+    if more > 0 {
+        text.push(format!("and {more} more"));
+    }
+    match text.is_empty() {
+        true => "there was nothing to do".to_owned(),
+        false => text.join("; "),
+    }
+}
+
+/// A request as on the socket. A page must bring the token; a program says that what it sends is JSON, which no page of
+/// somebody else can without asking first, and no browser says so without saying where its page is from.
+async fn api(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, Failed> {
+    let headers = asked.headers();
+    if is_foreign(headers) {
+        return Err(foreign());
+    }
+    let shown = headers.get("x-token").and_then(|value| value.to_str().ok());
+    let has_token = site.token.as_deref().zip(shown).is_some_and(|(token, shown)| gate::is_same(token, shown));
+    let is_page = headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
+    if !has_token && is_page {
+        return Err(Failed::new(StatusCode::FORBIDDEN, "a page must send its token in a header X-Token"));
+    }
+    if !has_token && kind_of(headers) != "application/json" {
+        return Err(Failed::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "say Content-Type: application/json"));
+    }
+    let bytes = body_of(asked).await?;
+    if site.subject.programs.is_none() {
+        return Err(Failed::new(StatusCode::NOT_IMPLEMENTED, "there is no supervisor here, only tasks"));
+    }
+    let request = match Request::parse(&bytes) {
+        Ok(request) => request,
+        Err(response) => return Ok(wire(&response)),
+    };
+    let id = request.id.clone();
+    let goes_on = match &request.command {
+        Command::Tail { follow, .. } | Command::Maintail { follow, .. } => *follow,
+        Command::Fg { .. } | Command::Subscribe(_) => true,
+        _ => false,
+    };
+    if goes_on {
+        let error =
+            WireError::new(Code::Unsupported, "what goes on without end is for the socket, GET /logtail or /events");
+        return Ok(wire(&Response::failed(error).with_id(id)));
+    }
+    let (response, _) = ask(site, request).await?;
+    Ok(wire(&response.with_id(id)))
+}

@@ -1,0 +1,205 @@
+//! Connections: what is read and written on them, how much of it, and how long that may take (NET-4, WEB-7, WEB-10).
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use hyper::{
+    body::{self, Bytes, Frame, SizeHint},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    sync::{mpsc, watch},
+    time::{Sleep, sleep},
+};
+
+use super::{Site, Stream, gate::Door, routes};
+
+/// Bytes of the head of a request.
+const HEAD: usize = 16 << 10;
+/// Lines of it.
+const HEADERS: usize = 100;
+/// How long it may take to come, and how long a connection is kept on which none comes.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// A client that takes nothing for so long is gone.
+const STUCK: Duration = Duration::from_secs(30);
+/// How long what a client still sends is taken when it was answered for the last time.
+const LINGER: Duration = Duration::from_secs(1);
+/// Connections at once; one more is told to come back later. Each live page is one.
+const MOST: usize = 512;
+/// What it is told.
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n";
+
+/// Whether the other side has closed.
+pub(super) type Left = watch::Receiver<bool>;
+
+/// What an answer holds.
+pub(super) enum Body {
+    /// All of it.
+    Whole(Bytes),
+    /// What comes, until nothing comes any more.
+    Stream(mpsc::Receiver<Bytes>),
+}
+
+impl body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut *self {
+            Body::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Body::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Body::Stream(receiver) => receiver.poll_recv(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Body::Whole(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Body::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Body::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Serves one that was handed over.
+pub(super) fn begin(site: &Rc<Site>, stream: Stream, first: Vec<u8>) {
+    match stream {
+        Stream::Unix(stream) => {
+            if let Ok(stream) = tokio::net::UnixStream::from_std(stream) {
+                serve(site, stream, Door::Unix, first);
+            }
+        }
+        Stream::Port(stream) => {
+            if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
+                serve(site, stream, Door::Port, first);
+            }
+        }
+    }
+}
+
+/// Serves a connection to its end, beside all others.
+pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    site: &Rc<Site>,
+    mut stream: S,
+    door: Door,
+    first: Vec<u8>,
+) {
+    let site = Rc::clone(site);
+    tokio::task::spawn_local(async move {
+        site.connections.set(site.connections.get() + 1);
+        match site.connections.get() > MOST {
+            true => drop(tokio::time::timeout(HEAD_TIME, stream.write_all(FULL)).await),
+            false => talk(&site, &mut stream, door, first).await,
+        }
+        linger(&mut stream).await;
+        site.connections.set(site.connections.get() - 1);
+    });
+}
+
+/// Lets go of a connection. What was answered would be lost with what still comes, if that were not taken; so it is, but
+/// not for long.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    let _ = tokio::time::timeout(LINGER, async {
+        stream.shutdown().await?;
+        let mut buffer = vec![0; HEAD];
+        while let 1.. = stream.read(&mut buffer).await? {}
+        Ok::<_, io::Error>(())
+    })
+    .await;
+}
+
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(site: &Rc<Site>, stream: &mut S, door: Door, first: Vec<u8>) {
+    let (leave, left) = watch::channel(false);
+    let wire = Wire { stream, first, leave, stuck: None };
+    let peer = left.clone();
+    let service = service_fn(move |request| {
+        let (site, left) = (Rc::clone(site), peer.clone());
+        async move {
+            site.busy.send_modify(|busy| *busy += 1);
+            let answer = routes::answer(&site, door, left, request).await;
+            site.busy.send_modify(|busy| *busy -= 1);
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+    builder.max_header_size(HEAD).max_buf_size(HEAD).max_headers(HEADERS);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
+    let mut left = left;
+    let gone = tokio::select! {
+        // That a client goes away in the middle, or speaks something else, is its own affair.
+        _ = connection.as_mut() => false,
+        _ = left.wait_for(|left| *left) => true,
+    };
+    if gone {
+        // What it asked for before it closed its side is still answered.
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
+}
+
+/// A connection as hyper sees it. What was read before comes first. That the other side has closed is said besides, and
+/// not as an end of what is read: an answer is given all the same, and what would never end is ended. A client that
+/// takes nothing is an error after a while.
+struct Wire<S> {
+    stream: S,
+    first: Vec<u8>,
+    leave: watch::Sender<bool>,
+    stuck: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let len = self.first.len().min(to.remaining());
+            to.put_slice(self.first.get(..len).unwrap_or_default());
+            self.first.drain(..len);
+            return Poll::Ready(Ok(()));
+        }
+        let before = to.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, to))?;
+        if to.filled().len() > before || to.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        self.leave.send_replace(true);
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+            Poll::Ready(done) => {
+                self.stuck = None;
+                Poll::Ready(done)
+            }
+            Poll::Pending => {
+                let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK)));
+                ready!(stuck.as_mut().poll(cx));
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

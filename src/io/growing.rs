@@ -1,0 +1,60 @@
+//! A file that grows while it is read, and may be moved away or emptied meanwhile, as logs are.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Seek},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+};
+
+/// Bytes that are read at once.
+const PIECE: usize = 64 << 10;
+
+/// One that is followed.
+#[derive(Debug)]
+pub struct Growing {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is read; none: it was not there yet.
+    pub file: Option<File>,
+    /// Up to where it was read.
+    pub offset: u64,
+}
+
+impl Growing {
+    /// What was added since it was last looked at, and from where on; none: nothing. What is in the file that is being
+    /// read comes first, wherever that was moved to; then the one in its place.
+    pub fn more(&mut self) -> Option<(Vec<u8>, u64)> {
+        if let Some(more) = self.read_on() {
+            return Some(more);
+        }
+        let there = fs::metadata(&self.path).ok()?;
+        let here = self.file.as_ref().and_then(|file| file.metadata().ok());
+        if here.is_some_and(|here| (here.dev(), here.ino()) == (there.dev(), there.ino())) {
+            return None;
+        }
+        if self.file.replace(File::open(&self.path).ok()?).is_some() {
+            self.offset = 0;
+        }
+        self.read_on()
+    }
+
+    fn read_on(&mut self) -> Option<(Vec<u8>, u64)> {
+        let file = self.file.as_mut()?;
+        let size = file.metadata().ok()?.len();
+        if size < self.offset {
+            // It was cleared.
+            self.offset = 0;
+        }
+        if size == self.offset {
+            return None;
+        }
+        file.seek(io::SeekFrom::Start(self.offset)).ok()?;
+        let mut bytes = vec![0; PIECE];
+        let len = file.read(&mut bytes).ok()?;
+        bytes.truncate(len);
+        let from = self.offset;
+        self.offset += len as u64;
+        (len > 0).then_some((bytes, from))
+    }
+}

@@ -1,0 +1,787 @@
+//! The page, as browsers, programs and people of ill will meet it: HTTP on the socket and the port of the real daemon, and
+//! `supervise web`. What it shows is looked at in the tests of `model::web`.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails the test, as the test itself does")]
+
+mod support;
+
+use std::{
+    fs::{self, Permissions},
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use support::daemon::Daemon;
+use support::{PATIENCE, Started, World, eventually, timed, until};
+
+/// A connection on which anything can be said.
+trait Wire: Read + Write + Send {
+    fn limit(&self, limit: Duration);
+}
+
+impl Wire for UnixStream {
+    fn limit(&self, limit: Duration) {
+        self.set_read_timeout(Some(limit)).unwrap();
+    }
+}
+
+impl Wire for TcpStream {
+    fn limit(&self, limit: Duration) {
+        self.set_read_timeout(Some(limit)).unwrap();
+    }
+}
+
+/// Where pages are served.
+enum Place {
+    Socket(std::path::PathBuf),
+    Port(u16),
+}
+
+/// What came back.
+#[derive(Debug)]
+struct Page {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Page {
+    fn parse(bytes: &[u8]) -> Page {
+        let at = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+        let at = at.unwrap_or_else(|| panic!("no head in {:?}", String::from_utf8_lossy(bytes)));
+        let head = String::from_utf8(bytes[..at].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut page = Page { status, head, body: bytes[at + 4..].to_vec() };
+        if page.header("transfer-encoding") == Some("chunked") {
+            page.body = unchunked(&page.body);
+        }
+        page
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        lines.into_iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
+    let mut whole = vec![];
+    while let Some(end) = bytes.windows(2).position(|two| two == b"\r\n") {
+        let len = usize::from_str_radix(std::str::from_utf8(&bytes[..end]).unwrap(), 16).unwrap();
+        let Some(piece) = bytes.get(end + 2..end + 2 + len) else { break };
+        whole.extend_from_slice(piece);
+        bytes = &bytes[(end + 4 + len).min(bytes.len())..];
+    }
+    whole
+}
+
+impl Place {
+    fn connect(&self) -> Box<dyn Wire> {
+        let wire: Box<dyn Wire> = match self {
+            Place::Socket(path) => Box::new(UnixStream::connect(path).unwrap()),
+            Place::Port(port) => Box::new(TcpStream::connect(("127.0.0.1", *port)).unwrap()),
+        };
+        wire.limit(PATIENCE);
+        wire
+    }
+
+    /// Says this and reads all that is answered.
+    #[track_caller]
+    fn say(&self, bytes: impl AsRef<[u8]>) -> Page {
+        let mut wire = self.connect();
+        // It may be refused before all of it is taken.
+        let _ = wire.write_all(bytes.as_ref());
+        let mut all = vec![];
+        let _ = wire.read_to_end(&mut all);
+        Page::parse(&all)
+    }
+
+    #[track_caller]
+    fn request(&self, line: &str, headers: &str, body: &str) -> Page {
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        self.say(format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}{length}\r\n{body}"))
+    }
+
+    #[track_caller]
+    fn get(&self, path: &str) -> Page {
+        self.request(&format!("GET {path}"), "", "")
+    }
+
+    #[track_caller]
+    fn form(&self, headers: &str, body: &str) -> Page {
+        self.request("POST /action", &format!("Content-Type: application/x-www-form-urlencoded\r\n{headers}"), body)
+    }
+
+    #[track_caller]
+    fn api(&self, request: &Value) -> Page {
+        self.request("POST /api", "Content-Type: application/json\r\n", &request.to_string())
+    }
+
+    /// What a form must bring along.
+    #[track_caller]
+    fn token(&self) -> String {
+        let page = self.get("/").text();
+        let (_, rest) = page.split_once("name=\"token\" value=\"").unwrap_or_else(|| panic!("no token in {page}"));
+        rest.split('"').next().unwrap().to_owned()
+    }
+
+    /// A page that does not end; gives what comes of it.
+    fn open(&self, path: &str) -> Stream {
+        let mut wire = self.connect();
+        wire.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
+        Stream { wire, all: vec![] }
+    }
+}
+
+/// What comes of a page that does not end.
+struct Stream {
+    wire: Box<dyn Wire>,
+    all: Vec<u8>,
+}
+
+impl Stream {
+    /// Reads until this was said; gives everything so far.
+    #[track_caller]
+    fn until(&mut self, words: &str) -> String {
+        let mut buffer = [0; 4096];
+        loop {
+            let text = String::from_utf8_lossy(&self.all).into_owned();
+            if text.contains(words) {
+                return text;
+            }
+            match self.wire.read(&mut buffer) {
+                Ok(len @ 1..) => self.all.extend_from_slice(&buffer[..len]),
+                other => panic!("{words:?} did not come: {other:?} after {text}"),
+            }
+        }
+    }
+
+    /// Reads to its end.
+    #[track_caller]
+    fn end(mut self) -> Page {
+        // An answer of chunks ends by an empty one.
+        self.until("\r\n0\r\n\r\n");
+        Page::parse(&self.all)
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn socket(world: &World) -> Place {
+    Place::Socket(world.path("s.sock"))
+}
+
+/// A daemon with one program that runs, on the socket and on a port.
+fn with_port<'w>(world: &'w World, more: &str) -> (Daemon<'w>, Place) {
+    let port = free_port();
+    world.configure(&format!(
+        "[programs.web]\ncommand = \"sh\"\nargs = [\"-c\", \"echo hello '<b>'; exec sleep 300\"]\nstartsecs = 0\n\
+         [inet_http_server]\nport = \"127.0.0.1:{port}\"\n{more}"
+    ));
+    let daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    (daemon, Place::Port(port))
+}
+
+/// `supervise web` with these arguments, on a port.
+fn web<'w>(world: &'w World, args: &[&str]) -> (Started<'w>, Place) {
+    let mut program = world.command(env!("CARGO_BIN_EXE_supervise")).arg("web").arg("--listen").arg("127.0.0.1:0");
+    program.command.args(args);
+    let started = program.spawn();
+    let port = eventually("its address", || {
+        let said = started.stderr();
+        let (_, rest) = said.split_once("http://127.0.0.1:")?;
+        rest.split('/').next()?.parse().ok()
+    });
+    (started, Place::Port(port))
+}
+
+fn ended(world: &World, name: &str, script: &str) {
+    world.launch(["--name", name, "--", "sh", "-c", script]).run();
+}
+
+#[test]
+fn d1_the_first_byte_tells_what_is_spoken() {
+    let world = World::new();
+    let (daemon, port) = with_port(&world, "");
+    for place in [socket(&world), port] {
+        let mut lines = place.connect();
+        lines.write_all(b"\r\n \n{\"command\":\"version\"}\nnonsense\n").unwrap();
+        let mut text = String::new();
+        while text.lines().count() < 2 {
+            let mut buffer = [0; 1024];
+            let len = lines.read(&mut buffer).unwrap();
+            text.push_str(std::str::from_utf8(&buffer[..len]).unwrap());
+        }
+        let answers: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&answers[0]["status"], &answers[1]["status"]), (&json!(200), &json!(400)));
+        let page = place.say("\r\n\nGET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        assert_eq!(page.status, 200, "{page:?}");
+        assert!(page.text().contains("RUNNING") && page.text().starts_with("<!"), "{page:?}");
+        for (name, value) in [
+            ("content-type", "text/html; charset=utf-8"),
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-cache"),
+            ("referrer-policy", "same-origin"),
+        ] {
+            assert_eq!(page.header(name), Some(value), "{page:?}");
+        }
+        let policy = page.header("content-security-policy").unwrap();
+        for part in ["default-src 'none'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"] {
+            assert!(policy.contains(part) && !policy.contains("unsafe"), "{policy}");
+        }
+        // Byte by byte, by the old version, and by one who has said all that he has to say.
+        let mut wire = place.connect();
+        for byte in b"GET /tasks HTTP/1.0\r\n\r\n" {
+            wire.write_all(&[*byte]).unwrap();
+        }
+        let mut all = vec![];
+        wire.read_to_end(&mut all).unwrap();
+        assert_eq!(Page::parse(&all).status, 200);
+        // Twice on one connection.
+        let mut wire = place.connect();
+        wire.write_all(b"GET /style.css HTTP/1.1\r\nHost: [::1]:9\r\n\r\nHEAD / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut twice = Stream { wire, all: vec![] };
+        twice.until("text/css");
+        twice.until("\r\n\r\nHTTP/1.1 ".split_at(4).1);
+    }
+    let mut half = UnixStream::connect(world.path("s.sock")).unwrap();
+    half.write_all(b"GET /api/status HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    half.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut all = vec![];
+    half.read_to_end(&mut all).unwrap();
+    assert_eq!(Page::parse(&all).json()["content"]["processes"][0]["name"], "web");
+    assert_eq!(daemon.end().code, 0);
+}
+
+#[test]
+fn web4_and_5_only_our_own_forms_change_anything() {
+    let world = World::new();
+    let (daemon, port) = with_port(&world, "");
+    for place in [&socket(&world), &port] {
+        let token = place.token();
+        let stop = format!("token={token}&action=stop&name=web");
+        let task = world.states()["web"]["task_id"].clone();
+        for path in ["/action", "/api", &format!("/action?{stop}"), &format!("/?{stop}")] {
+            for method in ["GET", "HEAD", "PUT", "OPTIONS", "DELETE"] {
+                let page = place.request(&format!("{method} {path}"), "", "");
+                assert!(
+                    page.status == 405 || (path.starts_with("/?") && page.status == 200),
+                    "{method} {path}: {page:?}"
+                );
+            }
+        }
+        assert_eq!(place.get("/action").header("allow"), Some("POST"));
+        assert_eq!(place.request("POST /tasks", "", "").header("allow"), Some("GET, HEAD"));
+        let wrong = "0".repeat(token.len());
+        for body in ["action=stop&name=web", "token=&action=stop&name=web", &stop.replace(&token, &wrong)] {
+            assert_eq!(place.form("", body).status, 403, "{body}");
+        }
+        for header in [
+            "Origin: http://evil.example\r\n",
+            "Origin: null\r\n",
+            "Origin: http://localhost:1\r\n",
+            "Origin: http://localhost\r\nOrigin: http://evil.example\r\n",
+            "Sec-Fetch-Site: cross-site\r\n",
+            "Sec-Fetch-Site: same-site\r\n",
+        ] {
+            assert_eq!(place.form(header, &stop).status, 403, "{header}");
+            let api = json!({ "command": "stop", "target": "process", "name": "web" }).to_string();
+            let header = format!("Content-Type: application/json\r\nX-Token: {token}\r\n{header}");
+            assert_eq!(place.request("POST /api", &header, &api).status, 403, "{header}");
+        }
+        // What a page of somebody else can make a browser send without asking.
+        let api = json!({ "command": "stop", "target": "all" }).to_string();
+        for header in ["", "Content-Type: text/plain\r\n", "Content-Type: application/x-www-form-urlencoded\r\n"] {
+            assert_eq!(place.request("POST /api", header, &api).status, 415, "{header}");
+        }
+        let header = "Content-Type: application/json\r\nOrigin: http://localhost\r\n";
+        assert_eq!(place.request("POST /api", header, &api).status, 403, "a page shows its token");
+        for (body, status) in [
+            (format!("token={token}"), 400),
+            (format!("token={token}&action=stop"), 400),
+            (format!("token={token}&action=explode&name=web"), 400),
+            (format!("token={token}&action=kill&name=web"), 400),
+        ] {
+            assert_eq!(place.form("", &body).status, status, "{body}");
+        }
+        assert_eq!(world.states()["web"]["task_id"], task, "nothing has happened");
+        assert_eq!(world.state("web"), "RUNNING");
+
+        let done = place.form("Origin: http://localhost\r\nSec-Fetch-Site: same-origin\r\n", &stop);
+        assert_eq!(done.status, 303, "{done:?}");
+        let back = done.header("location").unwrap().to_owned();
+        assert!(back.starts_with("/?m=") && !back.contains("stopped"), "{back}");
+        let page = place.get(&back).text();
+        assert!(page.contains("web: stopped") && page.contains("STOPPED"), "{page}");
+        assert!(!place.get("/?m=web:%20stopped").text().contains("web: stopped"), "nobody else puts words there");
+        for (back, to) in
+            [("//evil.example", "/?m="), ("http://evil.example/", "/?m="), ("/tasks", "/tasks?m="), ("/action", "/?m=")]
+        {
+            let done = place.form("", &format!("token={token}&action=start&name=web&back={back}"));
+            assert!(done.header("location").unwrap().starts_with(to), "{back}: {done:?}");
+        }
+        world.comes_to("web", "RUNNING");
+        let page = place.form("", &format!("token={token}&action=start&name=none"));
+        assert!(place.get(page.header("location").unwrap()).text().contains("no such process"));
+        let page = place.form("", &format!("token={token}&action=restart&name=all"));
+        assert!(place.get(page.header("location").unwrap()).text().contains("web: restarted"));
+    }
+    assert_eq!(daemon.end().code, 0);
+}
+
+#[test]
+fn web5_names_that_are_not_ours_are_not_answered() {
+    let world = World::new();
+    let (_daemon, port) = with_port(&world, "");
+    let as_host = |place: &Place, host: &str| {
+        place.say(format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).status
+    };
+    for host in ["localhost", "localhost:9001", "127.0.0.1", "[::1]:80", "10.1.2.3:1"] {
+        assert_eq!((as_host(&port, host), as_host(&socket(&world), host)), (200, 200), "{host}");
+    }
+    for host in ["evil.example", "localhost.evil.example:80", "127.0.0.1.evil.example"] {
+        assert_eq!((as_host(&port, host), as_host(&socket(&world), host)), (403, 403), "{host}");
+    }
+    for host in ["a/b", "user@localhost", "[::1", "localhost:x"] {
+        assert_eq!(as_host(&port, host), 400, "{host}");
+    }
+    assert_eq!(as_host(&port, "short"), 403);
+    let both = "GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    assert_eq!(port.say(both).status, 400);
+    assert_eq!(port.say("GET / HTTP/1.1\r\nConnection: close\r\n\r\n").status, 400);
+    let absolute = "GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert_eq!(port.say(absolute).status, 403);
+}
+
+#[test]
+fn web8_a_password_is_asked_for_on_every_path() {
+    let world = World::new();
+    let (daemon, port) = with_port(&world, "username = \"me\"\npassword = \"a:b\"\n");
+    let with = |auth: &str, path: &str| port.request(&format!("GET {path}"), &format!("Authorization: {auth}\r\n"), "");
+    let paths = [
+        "/",
+        "/tasks",
+        "/history",
+        "/task/1",
+        "/name/x",
+        "/timeline",
+        "/tail?process=web",
+        "/logtail/web/stdout",
+        "/style.css",
+        "/mainlogtail",
+        "/tasklog/1",
+        "/events",
+        "/live.js",
+        "/metrics",
+        "/api/status",
+        "/api/tasks",
+        "/nothing",
+        "/action",
+    ];
+    for path in paths {
+        let page = port.get(path);
+        assert_eq!(page.status, 401, "{path}");
+        assert!(page.header("www-authenticate").unwrap().starts_with("Basic realm="), "{page:?}");
+    }
+    assert_eq!(port.api(&json!({ "command": "version" })).json()["error"]["code"], "UNAUTHORIZED");
+    // me:a:c, me:, you:a:b, and what is no name and password.
+    for auth in ["Basic bWU6YTpj", "Basic bWU6", "Basic eW91OmE6Yg==", "Basic ???", "Bearer bWU6YTpi", "Basic"] {
+        assert_eq!(with(auth, "/").status, 401, "{auth}");
+    }
+    assert_eq!(with("Basic bWU6YTpi", "/").status, 200);
+    assert_eq!(with("basic  bWU6YTpi", "/tasks").status, 200);
+    // The socket has its own, which is none.
+    assert_eq!(socket(&world).get("/").status, 200);
+    let Place::Port(number) = port else { panic!("a port") };
+    let config =
+        format!("[taskmasterctl]\nserverurl = \"http://127.0.0.1:{number}\"\nusername = \"me\"\npassword = \"a:b\"\n");
+    fs::write(world.path("ctl.toml"), config).unwrap();
+    let ctl = world.command(env!("CARGO_BIN_EXE_supervise")).arg("-c").arg(world.path("ctl.toml")).arg("status").run();
+    assert!(ctl.code == 0 && ctl.text().contains("RUNNING"), "{ctl:?}");
+    assert!(!world.log().contains("a:b") && !world.log().contains("bWU6YTpi"), "secrets are in no log");
+    assert_eq!(daemon.end().code, 0);
+}
+
+#[test]
+fn web7_programs_ask_as_on_the_socket() {
+    let world = World::new();
+    let (_daemon, port) = with_port(&world, "");
+    let done = port.api(&json!({ "command": "version", "id": 7 }));
+    assert_eq!((done.status, &done.json()["id"]), (200, &json!(7)));
+    assert_eq!(done.header("content-type"), Some("application/json"));
+    let ask = |request: Value, status: u16| {
+        let page = port.api(&request);
+        assert_eq!(
+            (page.status, page.json()["status"].as_u64()),
+            (status, Some(u64::from(status))),
+            "{request}: {page:?}"
+        );
+        page.json()
+    };
+    ask(json!({ "command": "nonsense" }), 400);
+    ask(json!([1]), 400);
+    ask(json!({ "command": "stop", "target": "process", "name": "none" }), 404);
+    ask(json!({ "command": "start", "target": "process", "name": "web" }), 409);
+    ask(json!({ "command": "subscribe" }), 501);
+    ask(json!({ "command": "tail", "target": "process", "name": "web", "args": { "follow": true } }), 501);
+    let tail = ask(json!({ "command": "tail", "target": "process", "name": "web" }), 200);
+    assert_eq!(tail["content"]["data"], "hello <b>\n");
+    assert_eq!(port.get("/api/status").json()["content"]["processes"][0]["state"], "RUNNING");
+    assert_eq!(port.get("/api/status?name=none").status, 404);
+    ask(json!({ "command": "stop", "target": "process", "name": "web" }), 200);
+    assert_eq!(world.state("web"), "STOPPED");
+
+    // What is too much, malformed, or nowhere.
+    let over = "x".repeat((1 << 20) + 1);
+    let json_kind = "Content-Type: application/json\r\n";
+    assert_eq!(port.request("POST /api", json_kind, &over).status, 413);
+    let chunked = format!(
+        "POST /api HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{json_kind}Transfer-Encoding: chunked\r\n\r\n\
+         {:x}\r\n{over}\r\n0\r\n\r\n",
+        over.len()
+    );
+    assert_eq!(port.say(chunked).status, 413);
+    assert_eq!(port.request("GET /", &format!("X: {}\r\n", "y".repeat(15 << 10)), "").status, 200);
+    assert_eq!(port.request("GET /", &format!("X: {}\r\n", "y".repeat(16 << 10)), "").status, 431);
+    assert_eq!(port.say(format!("GET / HTTP/1.1\r\nX: {}", "y".repeat(64 << 10))).status, 431, "one that has no end");
+    assert_eq!(port.request("GET /", &"A: b\r\n".repeat(200), "").status, 431);
+    for bytes in [
+        &b"GET\r\n\r\n"[..],
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: \xff\xfe\r\nConnection: close\r\n\r\n",
+        b"GET /\0 HTTP/1.1\r\n\r\n",
+        b"POST /api HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+        b"POST /api HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\nx",
+    ] {
+        assert_eq!(port.say(bytes).status, 400, "{:?}", String::from_utf8_lossy(bytes));
+    }
+    for path in [
+        "/nothing",
+        "/tasks/",
+        "//",
+        "/task/",
+        "/task/0",
+        "/task/x",
+        "/api/nothing",
+        "/task/1!2",
+        "/name/none",
+        "/favicon.ico",
+    ] {
+        assert_eq!(port.get(path).status, 404, "{path}");
+    }
+    assert_eq!(port.get("/api/task/99").json()["error"]["code"], "BAD_NAME");
+}
+
+#[test]
+fn web3_logs_of_programs_are_shown_and_followed() {
+    let world = World::new();
+    world.configure(
+        "[programs.talker]\ncommand = \"sh\"\nargs = [\"-c\", \"echo one; printf '\\\\377<i>\\\\n'; while read x; do echo got $x; done\"]\n\
+         stdin = \"pipe\"\nstartsecs = 0\n[programs.mute]\ncommand = \"sleep\"\nargs = [\"300\"]\nstdout = \"none\"\nstderr = \"none\"\n",
+    );
+    let _daemon = world.daemon();
+    let place = socket(&world);
+    world.comes_to("talker", "RUNNING");
+    until("its log", || world.path("talker.stdout").metadata().is_ok_and(|meta| meta.len() > 8));
+    let page = place.get("/tail?process=talker");
+    assert!(page.text().contains("one\n\u{fffd}&lt;i&gt;"), "{page:?}");
+    assert_eq!(place.get("/tail?process=talker&channel=stderr&limit=99999999999").status, 200);
+    let mut follow = place.open("/logtail/talker/stdout");
+    let text = follow.until("\u{fffd}<i>");
+    assert!(text.contains("x-accel-buffering: no") && text.contains("text/plain; charset=utf-8"), "{text}");
+    world.ask(json!({ "command": "send", "target": "process", "name": "talker", "args": { "data": "more\n" } }));
+    follow.until("got more");
+    // A log that is emptied goes on.
+    assert_eq!(place.form("", &format!("token={}&action=clear&name=talker", place.token())).status, 303);
+    world.ask(json!({ "command": "send", "target": "process", "name": "talker", "args": { "data": "after\n" } }));
+    follow.until("got after");
+    place.open("/mainlogtail").until("INFO ready");
+    for path in [
+        "/tail?process=mute",
+        "/logtail/mute/stdout",
+        "/tail?process=none",
+        "/tail",
+        "/logtail/none/stdout",
+        "/logtail/talker/stdin",
+        "/logtail/..%2f..%2f..%2fetc%2fpasswd/stdout",
+        "/logtail/%2fetc%2fpasswd/stdout",
+        "/tail?process=../../etc/passwd",
+        "/logtail/../act.log/stdout",
+        "/tasklog/..%2f1",
+        "/tail?process=talker&channel=../stdout",
+    ] {
+        let page = place.get(path);
+        assert_eq!(page.status, 404, "{path}");
+        assert!(!page.text().contains("root:"), "{page:?}");
+    }
+    assert!([400, 404].contains(&place.get("/tail?process=talker:*").status));
+}
+
+#[test]
+fn tasks_are_shown_while_they_run_and_when_they_have_ended() {
+    let world = World::new();
+    world.configure("");
+    let _daemon = world.daemon();
+    let place = socket(&world);
+    let hostile = "<script>alert(1)</script>'\"&/..";
+    world.program("job", "#!/bin/sh\necho '[progress]40' > \"$TASKWATCHER_FEEDBACK\"\necho '[note]<i>x</i>' >> \"$TASKWATCHER_FEEDBACK\"\n\
+        echo first '<script>'\nwhile [ ! -e \"$W/go\" ]; do sleep 0.02; done\necho last; exit 3\n");
+    let job = world.path("job");
+    let started = world
+        .launch(["--name", hostile, "--feedpath", world.path("").to_str().unwrap(), "--timeout", "1h", "--"])
+        .arg(job)
+        .spawn();
+    let id = eventually("the task", || world.tasks().first().map(|row| row.int("id")));
+    until("its progress", || place.get("/api/tasks").json()["tasks"][0]["progress"] == 40.0);
+    let page = eventually("the running task", || {
+        let page = place.get("/tasks").text();
+        page.contains("&lt;script&gt;").then_some(page)
+    });
+    assert!(!page.contains("<script>alert") && page.contains("RUNNING"), "{page}");
+    let page = place.get(&format!("/task/{id}")).text();
+    assert!(page.contains("&lt;i&gt;x") && page.contains("first &lt;script&gt;") && !page.contains("<i>x"), "{page}");
+    assert_eq!(place.get(&format!("/api/task/{id}")).json()["feedback"]["note"], "<i>x</i>");
+    let mut log = place.open(&format!("/tasklog/{id}"));
+    log.until("first <script>");
+    fs::write(world.path("go"), "").unwrap();
+    let log = log.end();
+    assert!(log.text().contains("last") && log.header("x-accel-buffering") == Some("no"), "{log:?}");
+    assert_eq!(started.wait().code, 3);
+    until("its end", || place.get(&format!("/task/{id}")).text().contains("ERROR"));
+    assert_eq!(place.get("/api/tasks").json()["tasks"], json!([]));
+    let value = place.get(&format!("/api/task/{id}")).json();
+    assert_eq!((&value["exitcode"], &value["status"]), (&json!(3), &json!("stopped")));
+    let encoded: String = hostile.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let page = place.get(&format!("/name/{encoded}"));
+    assert!(
+        page.status == 200 && page.text().contains("&lt;script&gt;") && !page.text().contains("<script>alert"),
+        "{page:?}"
+    );
+    for path in ["/history", "/timeline", "/timeline?hours=0", "/timeline?hours=x"] {
+        let page = place.get(path);
+        assert!(page.status == 200 && page.text().contains("&lt;script&gt;"), "{path}: {page:?}");
+    }
+    let metrics = place.get("/metrics");
+    assert_eq!(metrics.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    assert!(metrics.text().contains("outcome=\"error\"") && metrics.text().ends_with("# EOF\n"), "{metrics:?}");
+    // A whole log of one that has ended ends too.
+    assert!(place.open(&format!("/tasklog/{id}")).end().text().starts_with("first <script>\nlast\n"));
+}
+
+#[test]
+fn history_is_filtered_and_read_page_by_page() {
+    let world = World::new();
+    world.configure("");
+    let _daemon = world.daemon();
+    let place = socket(&world);
+    for number in 0..5 {
+        ended(&world, "good", &format!("exit {}", u8::from(number == 3)));
+    }
+    ended(&world, "other name", "true");
+    let read = |path: &str| place.get(path).json();
+    let (mut after, mut ids) = (String::new(), vec![]);
+    loop {
+        let page = read(&format!("/api/history?limit=2&name=good&after={after}"));
+        ids.extend(page["rows"].as_array().unwrap().iter().map(|row| row["taskid"].as_i64().unwrap()));
+        match page["next"].as_str() {
+            Some(next) => next.clone_into(&mut after),
+            None => break,
+        }
+    }
+    assert_eq!(ids, [5, 4, 3, 2, 1]);
+    let count = |path: &str| read(path)["rows"].as_array().unwrap().len();
+    assert_eq!(count("/api/history?outcome=error"), 1);
+    assert_eq!(count("/api/history?outcome=ok,warnings"), 5);
+    assert_eq!(count("/api/history?name=other+name"), 1);
+    assert_eq!(count("/api/history?since=1h&until=now&user="), 6);
+    assert_eq!(count("/api/history?until=yesterday"), 0);
+    assert_eq!(count("/api/history?limit=0"), 1);
+    let page = place.get("/history?name=good&limit=2").text();
+    assert!(page.contains("after=") && !page.contains("other name"), "{page}");
+    for path in ["outcome=bad", "since=soon", "until=%3Cb%3E", "after=x"] {
+        let page = place.get(&format!("/history?{path}"));
+        assert!(page.status == 200 && page.text().contains("cannot read") && !page.text().contains("<b>"), "{page:?}");
+        assert_eq!(place.get(&format!("/api/history?{path}")).status, 400);
+    }
+}
+
+#[test]
+fn open_pages_hear_of_changes() {
+    let world = World::new();
+    let (_daemon, port) = with_port(&world, "");
+    let mut programs = port.open("/events?only=programs");
+    let text = programs.until("RUNNING");
+    assert!(text.contains("text/event-stream") && text.contains("x-accel-buffering: no"), "{text}");
+    let mut both = port.open("/events");
+    both.until("event: programs\ndata: ");
+    both.until("event: tasks\ndata: ");
+    world.ask(support::daemon::named("stop", "web"));
+    programs.until("STOPPED");
+    both.until("STOPPED");
+    let job = world.launch(["--name", "job", "--", "sleep", "300"]).spawn();
+    both.until(">job<");
+    job.signal(Signal::SIGTERM);
+    job.wait();
+    assert!(!programs.until("STOPPED").contains("event: tasks"));
+    let head = port.request("HEAD /events", "", "");
+    assert!(head.status == 200 && head.body.is_empty(), "{head:?}");
+}
+
+#[test]
+fn the_end_of_the_supervisor_is_answered() {
+    let world = World::new();
+    let (mut daemon, port) = with_port(&world, "");
+    let mut page = port.open("/events");
+    page.until("RUNNING");
+    assert_eq!(port.api(&json!({ "command": "shutdown" })).status, 200);
+    let ran = daemon.started.take().unwrap().wait();
+    assert_eq!(ran.code, 0);
+}
+
+#[test]
+fn web10_slow_and_silent_clients_delay_nobody() {
+    let world = World::new();
+    let (_daemon, port) = with_port(&world, "");
+    let socket = socket(&world);
+    let (mut slow, begun) = (port.connect(), taskwatcher::io::sys::now().mono);
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: local").unwrap();
+    // More than are let in, of those who say nothing and of those who say half.
+    let silent: Vec<_> = (0..300).map(|_| TcpStream::connect(("127.0.0.1", number(&port)))).collect();
+    let half: Vec<_> = (0..300)
+        .map(|_| {
+            let mut wire = port.connect();
+            let _ = wire.write_all(b"GET / HTTP/1.1\r\nX:");
+            wire
+        })
+        .collect();
+    // And of those who ask for much and read nothing of it.
+    let deaf: Vec<_> = (0..20)
+        .map(|_| {
+            let mut wire = socket.connect();
+            let request = "GET /mainlogtail?limit=1048576 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+            wire.write_all(request.as_bytes()).unwrap();
+            wire
+        })
+        .collect();
+    let (answer, took) = timed(|| world.ask(json!({ "command": "status" })));
+    assert!(answer["status"] == 200 && took < Duration::from_secs(2), "{took:?}: {answer}");
+    let (page, took) = timed(|| socket.get("/"));
+    assert!(page.status == 200 || page.status == 503, "{page:?}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    slow.write_all(b"host").unwrap();
+    let mut all = vec![];
+    let _ = slow.read_to_end(&mut all);
+    let took = taskwatcher::io::sys::now().mono - begun;
+    assert!(all.is_empty() && took > Duration::from_secs(8) && took < Duration::from_secs(15), "{took:?}: {all:?}");
+    drop((silent, half, deaf));
+    until("it to serve again", || port.get("/").status == 200);
+}
+
+fn number(place: &Place) -> u16 {
+    match place {
+        Place::Port(port) => *port,
+        Place::Socket(path) => panic!("{path:?} is no port"),
+    }
+}
+
+#[test]
+fn without_a_supervisor_tasks_are_shown_and_nothing_is_written() {
+    let world = World::new();
+    // There need be no database yet.
+    let (server, place) = web(&world, &[]);
+    assert_eq!((place.get("/").status, place.get("/history").status), (200, 200));
+    assert!(!world.db().exists());
+    ended(&world, "done", "echo printed; exit 4");
+    // One that nobody has seen die.
+    let lost = world.launch(["--name", "lost", "--", "sleep", "300"]).spawn();
+    until("it to run", || world.tasks().first().is_some_and(|row| !row.is_null("pid")));
+    until("it to be shown", || place.get("/").text().contains("lost"));
+    for pid in world.processes_with("TASKWATCHER_") {
+        if pid != server.pid() {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+    drop(lost);
+    until("it to be dead", || place.get("/api/tasks").json()["tasks"] == json!([]));
+    let rows = place.get("/api/history").json()["rows"].clone();
+    assert_eq!((&rows[0]["taskname"], &rows[0]["outcome"]), (&json!("lost"), &json!("unknown")), "{rows}");
+    assert_eq!(rows.as_array().unwrap().len(), 2);
+    assert_eq!(place.get("/api/history?outcome=unknown&name=lost").json()["rows"].as_array().unwrap().len(), 1);
+    assert_eq!(place.get("/api/history?name=done").json()["rows"].as_array().unwrap().len(), 1);
+    assert!(place.get("/task/2").text().contains("unknown"));
+    assert_eq!((world.tasks().len(), world.history().len()), (1, 1), "nothing was moved");
+    // Nothing of programs, and nothing that acts.
+    assert!(!place.get("/tasks").text().contains("token"));
+    assert_eq!(place.form("", "token=&action=kill&name=2").status, 403);
+    assert_eq!(place.api(&json!({ "command": "status" })).status, 501);
+    for path in ["/api/status", "/tail?process=x", "/logtail/x/stdout", "/mainlogtail"] {
+        assert_eq!(place.get(path).status, 404, "{path}");
+    }
+    assert!(place.get("/metrics").text().contains("name=\"done\""));
+    place.open("/events").until("event: tasks");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait().code, 0);
+}
+
+#[test]
+fn without_a_supervisor_it_is_for_this_host_and_for_reading() {
+    let world = World::new();
+    let run = |args: &[&str]| {
+        let mut program = world.command(env!("CARGO_BIN_EXE_supervise")).arg("web");
+        program.command.args(args);
+        program.run()
+    };
+    let all = "0.0.0.0:0";
+    run(&["--listen", all]).says(2, &["cannot listen on 0.0.0.0", "--username"]);
+    run(&["--listen", all, "--allow-remote", "--allow-kill"]).says(2, &["others could end tasks"]);
+    fs::write(world.path("secret"), "a:b\n").unwrap();
+    let secret = world.path("secret");
+    let secret = secret.to_str().unwrap();
+    run(&["--username", "me", "--password-file", secret]).says(2, &["chmod 600"]);
+    fs::set_permissions(world.path("secret"), Permissions::from_mode(0o600)).unwrap();
+    let (_server, place) = web(&world, &["--username", "me", "--password-file", secret, "--allow-kill"]);
+    assert_eq!(place.get("/").status, 401);
+    let auth = "Authorization: Basic bWU6YTpi\r\n";
+    assert_eq!(place.request("GET /", auth, "").status, 200);
+    // On a socket, which only we can open; there tasks can be ended too, if that is said.
+    let path = world.path("w.sock");
+    let mut program = world.command(env!("CARGO_BIN_EXE_supervise")).arg("web").arg("--allow-kill");
+    program.command.arg("--socket").arg(&path);
+    let server = program.spawn();
+    until("its socket", || UnixStream::connect(&path).is_ok());
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let place = Place::Socket(path.clone());
+    let job = world.launch(["--name", "job", "--", "sleep", "300"]).spawn();
+    let page = eventually("the task", || {
+        let page = place.get("/task/1");
+        (page.status == 200 && page.text().contains("RUNNING")).then(|| page.text())
+    });
+    let (_, token) = page.split_once("name=\"token\" value=\"").unwrap();
+    let token = token.split('"').next().unwrap();
+    assert_eq!(place.form("", "token=x&action=kill&name=1").status, 403);
+    let done = place.form("", &format!("token={token}&action=kill&name=1"));
+    assert_eq!(done.status, 303, "{done:?}");
+    assert!(done.header("location").unwrap().starts_with("/task/1?m="), "{done:?}");
+    assert!(place.get(done.header("location").unwrap()).text().contains("asked to end"));
+    job.wait();
+    until("its end", || place.get("/task/1").text().contains("killed by"));
+    server.signal(Signal::SIGINT);
+    assert_eq!(server.wait().code, 0);
+    assert!(!path.exists());
+}
