@@ -252,6 +252,7 @@ fn d1_the_first_byte_tells_what_is_spoken() {
         let mut all = vec![];
         wire.read_to_end(&mut all).unwrap();
         assert_eq!(Page::parse(&all).status, 200);
+        assert_eq!(place.get("/name/web").status, 200, "it runs, and no run of it has ended");
         // Twice on one connection.
         let mut wire = place.connect();
         wire.write_all(b"GET /style.css HTTP/1.1\r\nHost: [::1]:9\r\n\r\nHEAD / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -573,6 +574,7 @@ fn tasks_are_shown_while_they_run_and_when_they_have_ended() {
         page.status == 200 && page.text().contains("&lt;script&gt;") && !page.text().contains("<script>alert"),
         "{page:?}"
     );
+    assert_eq!(place.get("/name/nobody").status, 404);
     for path in ["/history", "/timeline", "/timeline?hours=0", "/timeline?hours=x"] {
         let page = place.get(path);
         assert!(page.status == 200 && page.text().contains("&lt;script&gt;"), "{path}: {page:?}");
@@ -689,7 +691,11 @@ fn web10_slow_and_silent_clients_delay_nobody() {
     let _ = slow.read_to_end(&mut all);
     let took = taskwatcher::io::sys::now().mono - begun;
     assert!(all.is_empty() && took > Duration::from_secs(8) && took < Duration::from_secs(15), "{took:?}: {all:?}");
-    drop((silent, half, deaf));
+    // Nor is one on the port waited for that says nothing at all.
+    let mut quiet = silent.into_iter().next().unwrap().unwrap();
+    quiet.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(quiet.read_to_end(&mut all).unwrap(), 0);
+    drop((half, deaf));
     until("it to serve again", || port.get("/").status == 200);
 }
 
@@ -712,7 +718,7 @@ fn without_a_supervisor_tasks_are_shown_and_nothing_is_written() {
     let lost = world.launch(["--name", "lost", "--", "sleep", "300"]).spawn();
     until("it to run", || world.tasks().first().is_some_and(|row| !row.is_null("pid")));
     until("it to be shown", || place.get("/").text().contains("lost"));
-    for pid in world.processes_with("TASKWATCHER_") {
+    for pid in world.processes() {
         if pid != server.pid() {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
         }
@@ -726,6 +732,14 @@ fn without_a_supervisor_tasks_are_shown_and_nothing_is_written() {
     assert_eq!(place.get("/api/history?name=done").json()["rows"].as_array().unwrap().len(), 1);
     assert!(place.get("/task/2").text().contains("unknown"));
     assert_eq!((world.tasks().len(), world.history().len()), (1, 1), "nothing was moved");
+    assert_eq!(place.get("/name/done").status, 200);
+    // A database of an older version stays one.
+    let (old, new) = (std::path::Path::new("tests/data/v1.db"), world.path("old.db"));
+    fs::copy(old, &new).unwrap();
+    let (_other, other) = web(&world, &["--db", new.to_str().unwrap()]);
+    let page = other.get("/tasks");
+    assert!(page.status == 503 && page.text().contains("older version"), "{page:?}");
+    assert!(fs::read(old).unwrap() == fs::read(new).unwrap());
     // Nothing of programs, and nothing that acts.
     assert!(!place.get("/tasks").text().contains("token"));
     assert_eq!(place.form("", "token=&action=kill&name=2").status, 403);

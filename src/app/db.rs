@@ -60,6 +60,16 @@ pub fn open(path: &Path, patience: Patience) -> Result<Store, DbError> {
     Ok(store)
 }
 
+/// Opens a database that is there, to look at it only.
+///
+/// # Errors
+/// [`DbError`]
+pub fn open_to_read(path: &Path, patience: Patience) -> Result<Store, DbError> {
+    let store = Store::open_to_read(path, patience)?;
+    check_local(path)?;
+    Ok(store)
+}
+
 /// Opens a database, making it first if need be.
 ///
 /// # Errors

@@ -89,6 +89,11 @@ impl Default for Reserve {
     }
 }
 
+/// How many files we may have open; a lot if the system does not say.
+pub fn files() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
+}
+
 /// A limit that is too low.
 #[derive(Debug, thiserror::Error)]
 pub enum LimitError {

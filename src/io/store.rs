@@ -97,6 +97,11 @@ pub enum StoreError {
     /// Written by a newer version.
     #[error("cannot use database {0:?}: its version is {1}, this program knows {VERSION}; update taskwatcher")]
     Newer(PathBuf, i32),
+    /// Written by an older version, and only to be read.
+    #[error(
+        "cannot read database {0:?}: it is of an older version; any verb of control brings it forward, as: control list"
+    )]
+    Older(PathBuf),
     /// Another writer holds the lock.
     #[error("cannot {1} database {0:?}: another program keeps it locked; waited {2} s for it")]
     Busy(PathBuf, &'static str, u64),
@@ -314,6 +319,30 @@ impl Store {
         Store::open_there(path, patience)
     }
 
+    /// Opens a database that is there, to look at it: nothing is written over this connection, whatever is asked of it,
+    /// and an older version is not brought forward.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn open_to_read(path: &Path, patience: Patience) -> Result<Store> {
+        check_place(path)?;
+        let mut store = Store::open_as_it_is(path, patience)?;
+        let failed = store.failed("open");
+        match store.prepare().map_err(failed) {
+            Ok((APPLICATION_ID, VERSION)) => {}
+            Ok((APPLICATION_ID, newer)) if newer > VERSION => return Err(StoreError::Newer(path.to_owned(), newer)),
+            Ok((0 | APPLICATION_ID, _)) => return Err(StoreError::Older(path.to_owned())),
+            Ok(_) => return Err(StoreError::NotOurs(path.to_owned(), "another program's application id".into())),
+            Err(StoreError::Sqlite(..) | StoreError::ReadOnly(..)) if !has_wal(path) => {
+                return Store::open_unchanging(path, patience);
+            }
+            Err(error) => return Err(error),
+        }
+        store.db.pragma_update(None, "query_only", true).map_err(store.failed("open"))?;
+        store.only_reads = true;
+        Ok(store)
+    }
+
     /// Opens a database, making it and its folders (0700) if they are not there.
     ///
     /// # Errors
@@ -330,9 +359,7 @@ impl Store {
 
     fn open_there(path: &Path, patience: Patience) -> Result<Store> {
         let fresh_wal = !beside(path, "-wal").exists();
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(path, flags).map_err(|error| failure(path, "open", patience, error))?;
-        let mut store = Store { db, path: path.to_owned(), patience, codes: Codes::default(), only_reads: false };
+        let mut store = Store::open_as_it_is(path, patience)?;
         let failed = store.failed("open");
         let prepared = store.prepare().map_err(failed);
         if fresh_wal {
@@ -347,6 +374,12 @@ impl Store {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn open_as_it_is(path: &Path, patience: Patience) -> Result<Store> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(path, flags).map_err(|error| failure(path, "open", patience, error))?;
+        Ok(Store { db, path: path.to_owned(), patience, codes: Codes::default(), only_reads: false })
     }
 
     /// A file in a folder we cannot write: SQLite cannot make its WAL there, so nobody else writes it either.
@@ -473,16 +506,6 @@ impl Store {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// From now on nothing is written over this connection, whatever is asked of it.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub fn only_read(&mut self) -> Result<()> {
-        self.db.pragma_update(None, "query_only", true).map_err(self.failed("read"))?;
-        self.only_reads = true;
-        Ok(())
     }
 
     /// Whether it can be written.

@@ -88,6 +88,19 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Of a name of which no run has ended.
+    pub fn none(name: &str) -> Summary {
+        Summary {
+            name: name.to_owned(),
+            counts: [0; 4],
+            p50: None,
+            p95: None,
+            last_success: None,
+            last_failure: None,
+            recent: vec![],
+        }
+    }
+
     /// How many runs.
     pub fn runs(&self) -> u64 {
         self.counts.iter().sum()

@@ -38,6 +38,8 @@ use crate::{
 
 /// A connection on which nothing is said for so long is closed.
 const IDLE: Duration = Duration::from_secs(600);
+/// The same for the first word on a port, to which strangers may come: they are not to take the room of others.
+const FIRST: Duration = Duration::from_secs(10);
 /// A client that takes nothing for so long is gone.
 const STUCK: Duration = Duration::from_secs(30);
 /// Connections at once, each way, on which lines are spoken or nothing yet; one more is told to come back later.
@@ -224,7 +226,8 @@ async fn converse<S: Connection>(hub: &Hub, mut stream: S, is_full: bool) {
 async fn first_words<S: Connection>(stream: &mut S) -> Option<Vec<u8>> {
     let mut buffer = vec![0; BLOCK];
     loop {
-        let len = timeout(IDLE, stream.read(&mut buffer)).await.ok()?.ok()?;
+        let limit = if S::DOOR == Door::Port { FIRST } else { IDLE };
+        let len = timeout(limit, stream.read(&mut buffer)).await.ok()?.ok()?;
         let bytes = buffer.get(..len).filter(|bytes| !bytes.is_empty())?;
         if let Some(at) = bytes.iter().position(|byte| !byte.is_ascii_whitespace()) {
             return Some(bytes.get(at..)?.to_vec());

@@ -38,8 +38,10 @@ use crate::{
 
 /// How long a page waits for the database.
 const PATIENCE: Patience = Patience { limit: Duration::from_secs(2), notify: None };
-/// Questions that wait at the most.
-const WAITING: usize = 64;
+/// Quick questions that wait at the most: more than there are connections.
+const QUICK: usize = 1024;
+/// Others that do: each may take a second.
+const SLOW: usize = 64;
 /// A database that nobody asks for so long is let go of.
 const IDLE: Duration = Duration::from_secs(10);
 /// Live pages share what was seen within this time.
@@ -149,7 +151,7 @@ pub(super) struct Data {
 
 impl Data {
     pub(super) fn new(db: &Path) -> Data {
-        Data { quick: thread(db.to_owned()), slow: thread(db.to_owned()) }
+        Data { quick: thread(db.to_owned(), QUICK), slow: thread(db.to_owned(), SLOW) }
     }
 
     /// What can be answered at once.
@@ -189,8 +191,8 @@ async fn ask<T: Send + 'static>(
     receive.await.unwrap_or(Err(DataError::Busy))
 }
 
-fn thread(db: PathBuf) -> mpsc::SyncSender<Job> {
-    let (send, work) = mpsc::sync_channel::<Job>(WAITING);
+fn thread(db: PathBuf, waiting: usize) -> mpsc::SyncSender<Job> {
+    let (send, work) = mpsc::sync_channel::<Job>(waiting);
     std::thread::spawn(move || {
         let mut desk = Desk { db, store: None, snapshot: None, read: HashMap::new(), sums: None };
         loop {
@@ -216,11 +218,8 @@ impl Desk {
     fn with<T>(&mut self, work: impl FnOnce(&mut Store) -> Result<T, DataError>) -> Result<Option<T>, DataError> {
         let mut store = match self.store.take() {
             Some(store) => store,
-            None => match db::open(&self.db, PATIENCE) {
-                Ok(mut store) => {
-                    store.only_read()?;
-                    store
-                }
+            None => match db::open_to_read(&self.db, PATIENCE) {
+                Ok(store) => store,
                 Err(DbError::Store(StoreError::Missing(_))) => return Ok(None),
                 Err(error) => return Err(error.into()),
             },

@@ -28,6 +28,7 @@ use crate::{
         ctl,
         http::{self, Fields, Route},
         query::{Cursor, Filter, Query},
+        stats::Summary,
         task::{Class, TaskId, TaskRef},
         web::{self, HistoryForm, MetricFacts, PageInfo, Span, TaskView},
         wire::{Channel, Code, Command, Last, Piece, ProcessInfo, Request, Response, Targets, WireError},
@@ -318,10 +319,12 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
             let filter = Filter { name: Some(name.clone()), ..Filter::default() };
             let query = Query { filter, limit: RUNS, after: None, offset: 0, reverse: false };
             let recent = site.data.quick(move |desk| desk.history(&query)).await?;
-            match summary {
-                Some(summary) => good(web::name_page(&about(&name), &name, &summary, &recent.rows)),
-                None => Err(Failed::missing(format!("no run of the name {name:?} has ended"))),
-            }
+            let summary = match summary {
+                Some(summary) => summary,
+                None if is_known(site, &name).await? => Summary::none(&name),
+                None => return Err(Failed::missing(format!("no run of the name {name:?} has ended"))),
+            };
+            good(web::name_page(&about(&name), &name, &summary, &recent.rows))
         }
         Route::Timeline => {
             let hours = fields.get("hours").trim().parse().unwrap_or(HOURS).clamp(1, HOURS_MOST);
@@ -411,6 +414,17 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
         }
         Route::Action => action(site, asked).await,
         Route::Api => api(site, asked).await,
+    }
+}
+
+/// Whether something of this name runs, or is to run: pages lead to its name before a run of it has ended.
+async fn is_known(site: &Site, name: &str) -> Result<bool, Failed> {
+    if site.data.snapshot(FRESH).await?.running.iter().any(|live| live.task.name == name) {
+        return Ok(true);
+    }
+    match site.subject.programs.is_some() {
+        true => Ok(processes(site, None).await?.iter().any(|process| process.full_name() == name)),
+        false => Ok(false),
     }
 }
 

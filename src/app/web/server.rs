@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use super::{Site, Stream, gate::Door, routes};
+use crate::io::limits;
 
 /// Bytes of the head of a request.
 const HEAD: usize = 16 << 10;
@@ -101,7 +102,9 @@ pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     let site = Rc::clone(site);
     tokio::task::spawn_local(async move {
         site.connections.set(site.connections.get() + 1);
-        match site.connections.get() > MOST {
+        // Programs and their logs need files too.
+        let most = MOST.min(usize::try_from(limits::files() / 2).unwrap_or(MOST));
+        match site.connections.get() > most {
             true => drop(tokio::time::timeout(HEAD_TIME, stream.write_all(FULL)).await),
             false => talk(&site, &mut stream, door, first).await,
         }
@@ -129,10 +132,8 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(site: &Rc<Site>, stream: &mut S
     let service = service_fn(move |request| {
         let (site, left) = (Rc::clone(site), peer.clone());
         async move {
-            site.busy.send_modify(|busy| *busy += 1);
-            let answer = routes::answer(&site, door, left, request).await;
-            site.busy.send_modify(|busy| *busy -= 1);
-            Ok::<_, Infallible>(answer)
+            let _busy = Busy::new(&site);
+            Ok::<_, Infallible>(routes::answer(&site, door, left, request).await)
         }
     });
     let mut builder = http1::Builder::new();
@@ -149,6 +150,22 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(site: &Rc<Site>, stream: &mut S
         // What it asked for before it closed its side is still answered.
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;
+    }
+}
+
+/// A request that is being answered, or whose client goes away before it is.
+struct Busy<'a>(&'a Site);
+
+impl<'a> Busy<'a> {
+    fn new(site: &'a Site) -> Busy<'a> {
+        site.busy.send_modify(|busy| *busy += 1);
+        Busy(site)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.send_modify(|busy| *busy = busy.saturating_sub(1));
     }
 }
 
