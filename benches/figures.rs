@@ -30,6 +30,7 @@
 //! | `tail` | whole runs on a log of the largest usual size, in the page cache. |
 //! | `remotes` | 1,500,000 ended tasks of 100 remotes with 10 nodes each, over 7 days, and 200 that run: made up, always the same, and added as they would come in, two hours of one remote after the other. Times are those of the library's calls, but for the fresh process. Beside it the same rows in one SQLite table of texts with an index of their starts. |
 //! | `supervise` | The same programs under `supervise` and under supervisord, in turn, with `startsecs` 0 and each one's usual logs. Both daemons are asked for many starts over their sockets, and their logs say that a program has ended; a single start, and the status, are the clients' whole runs. Memory is PSS and wake-ups are switches of our daemon and all its launchers, of all their threads. |
+//! | `web` | pages got over a socket, each on a new connection, to the last byte: those of the history of `history` from `supervise web`, that of 100 programs from their supervisor. Live pages are open connections whose events are read as they come; the share of a processor is that of all threads of the supervisor. |
 //!
 //! # The peers
 //!
@@ -59,6 +60,8 @@ mod report;
 mod starts;
 #[path = "figures/supervise.rs"]
 mod supervise;
+#[path = "figures/web.rs"]
+mod web;
 #[path = "figures/workshop.rs"]
 mod workshop;
 
@@ -104,6 +107,7 @@ enum Figure {
     Tail,
     Remotes,
     Supervise,
+    Web,
 }
 
 impl Figure {
@@ -123,6 +127,7 @@ impl Figure {
             Figure::Tail => "tail",
             Figure::Remotes => "remotes",
             Figure::Supervise => "supervise",
+            Figure::Web => "web",
         }
     }
 
@@ -142,6 +147,7 @@ impl Figure {
             Figure::Tail => logs::tail(shop, size),
             Figure::Remotes => return remotes::all(shop, size),
             Figure::Supervise => return supervise::all(shop, size),
+            Figure::Web => return web::all(shop, size),
         };
         Ok(vec![row?])
     }

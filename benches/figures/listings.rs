@@ -242,7 +242,7 @@ fn cursor_at(shop: &Workshop, db: &Path, filter: &[&str], until: i64) -> Result<
 }
 
 /// A database with a history this long, kept from run to run as long as the schema stays the same.
-fn long_history(shop: &Workshop, rows: i64) -> Result<PathBuf> {
+pub fn long_history(shop: &Workshop, rows: i64) -> Result<PathBuf> {
     let db = shop.database("history")?;
     let shelf = db.parent().ok_or("find the folder of the history")?.to_owned();
     let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("figures-history");

@@ -435,7 +435,7 @@ fn idle(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, size: Size) -> 
 }
 
 /// What all threads of this process spent on a processor.
-fn nanoseconds(pid: u32) -> Result<u64> {
+pub fn nanoseconds(pid: u32) -> Result<u64> {
     let mut sum = 0;
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let path = thread?.path().join("schedstat");
