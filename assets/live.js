@@ -57,7 +57,7 @@
     const key = (node) => node.dataset && node.dataset.key;
     const known = new Map([...old.children].filter(key).map((child) => [key(child), child]));
     const kept = new Set([...fresh.children].map(key));
-    // What is moved loses the focus, so what is gone goes first and the rest stays in its place.
+    // What is moved loses the focus: so what is gone goes first.
     for (const [name, child] of known) if (!kept.has(name)) child.remove();
     let place = old.firstChild;
     for (const child of [...fresh.childNodes]) {
@@ -105,7 +105,7 @@
     events.onopen = () => mark(true);
     events.onerror = () => {
       mark(false);
-      // The browser tries again by itself, but not after an answer that is none.
+      // The browser tries again by itself, but not after a refusal.
       if (events && events.readyState === EventSource.CLOSED) {
         events = null;
         setTimeout(listen, 5000);
@@ -185,7 +185,6 @@
           else pre.replaceChildren(fresh);
           begun = true;
           if (end) {
-            // Only what is out of sight goes.
             while (pre.childNodes.length > 2 * KEPT) pre.firstChild.remove();
             stick();
           }

@@ -2,7 +2,7 @@
 
 use super::{
     HistoryForm, PageInfo,
-    html::{Html, Text, each, put},
+    html::{Brief, Html, Text, each, put},
     text::{Time, encoded, outcome_badge, reason, took},
 };
 use crate::model::{query::Page, task::HistoryRow};
@@ -123,19 +123,19 @@ pub(super) fn table(rows: &[HistoryRow], now: i64, named: bool) -> impl FnOnce(&
             each(rows, |to, row| {
                 put!(to, "<tr><td>", outcome_badge(row), "</td><th scope=row><a href=/task/", row.taskid, ">");
                 match row.taskname.as_deref().filter(|_| named) {
-                    Some(name) => put!(to, Text(name), "</a> <span class=id>#", row.taskid, "</span>"),
+                    Some(name) => put!(to, Brief(name), "</a> <span class=id>#", row.taskid, "</span>"),
                     None => put!(to, "#", row.taskid, "</a>"),
                 }
                 let why = Some(reason(row)).filter(|why| !why.is_empty());
                 put!(
                     to,
-                    why.map(|why| move |to: &mut Html| put!(to, "<small>", Text(why), "</small>")),
+                    why.map(|why| move |to: &mut Html| put!(to, "<small>", Brief(why), "</small>")),
                     "</th><td class=num>",
                     Time { at: row.endtime, now },
                     "</td><td class=num>",
                     Text(&row.duration.map(took).unwrap_or_default()),
                     "</td><td>",
-                    Text(row.user.as_deref().unwrap_or_default()),
+                    Brief(row.user.as_deref().unwrap_or_default()),
                     "</td></tr>"
                 );
             }),

@@ -92,6 +92,26 @@ impl Part for Text<'_> {
     }
 }
 
+/// The same for lists: of a text that is longer than anyone reads there only its begin, as a name may have a megabyte.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Brief<'a>(pub(super) &'a str);
+
+impl Brief<'_> {
+    /// Characters that are shown at the most.
+    const MOST: usize = 200;
+}
+
+impl Part for Brief<'_> {
+    fn put(self, to: &mut Html) {
+        // A text of so few bytes has no more characters.
+        let end = (self.0.len() > Self::MOST).then(|| self.0.char_indices().nth(Self::MOST)).flatten();
+        match end {
+            None => Text(self.0).put(to),
+            Some((end, _)) => put!(to, Text(&self.0[..end]), "…"),
+        }
+    }
+}
+
 /// A text with lines between `<pre>` and `</pre>`: line ends and tabs stay.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lines<'a>(pub(super) &'a str);

@@ -2,7 +2,7 @@
 
 use super::{
     PageInfo, history,
-    html::{Html, Number, Text, put},
+    html::{Brief, Html, Number, Text, put},
     text::{Time, Tone, class_of, count, encoded, outcome_badge, reason, stamp, took},
 };
 use crate::model::{
@@ -60,7 +60,7 @@ fn figures(summary: &Summary, now: i64, to: &mut Html) {
     put!(to, "</dd></div>");
     if let Some((at, why)) = &summary.last_failure {
         put!(to, "<div class=\"card wide\"><dt>Last failure</dt><dd>", Time { at: *at, now });
-        put!(to, why.as_deref().map(|why| move |to: &mut Html| put!(to, " <small>", Text(why), "</small>")));
+        put!(to, why.as_deref().map(|why| move |to: &mut Html| put!(to, " <small>", Brief(why), "</small>")));
         put!(to, "</dd></div>");
     }
     put!(to, "</dl>");

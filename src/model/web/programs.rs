@@ -2,7 +2,7 @@
 
 use super::{
     PageInfo, buttons,
-    html::{Html, Text, each, put},
+    html::{Brief, Html, Text, each, put},
     log,
     text::{Tone, badge, count, encoded, name_address},
 };
@@ -86,7 +86,7 @@ fn row(info: &PageInfo<'_>, process: &ProcessInfo, to: &mut Html) {
         "\">",
         Text(&name),
         "</a><small>",
-        Text(&process.description),
+        Brief(&process.description),
         "</small>",
         remarks(process),
         "</th><td>",
@@ -119,7 +119,7 @@ fn remarks(process: &ProcessInfo) -> impl FnOnce(&mut Html) {
         }
         // The description of a state that is not about it leaves it out.
         if let Some(error) = process.spawn_error.as_deref().filter(|error| !process.description.contains(*error)) {
-            put!(to, "<span class=\"tag bad\">", Text(error), "</span>");
+            put!(to, "<span class=\"tag bad\">", Brief(error), "</span>");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     LiveTask, PageInfo,
-    html::{Html, Number, Text, each, put},
+    html::{Brief, Html, Number, Text, each, put},
     programs::tally,
     text::{Since, Time, Tone, badge, took},
 };
@@ -53,7 +53,7 @@ fn row(live: &LiveTask, now: i64, to: &mut Html) {
         "</td><th scope=row><a href=/task/",
         task.id,
         ">",
-        Text(&task.name),
+        Brief(&task.name),
         "</a> <span class=id>#",
         task.id,
         "</span>",
@@ -76,7 +76,7 @@ fn says(live: &LiveTask) -> impl FnOnce(&mut Html) {
         let note = live.message.as_deref().filter(|note| !note.is_empty());
         let waits = (live.status == Status::Reserved).then_some("waits for its command");
         if let Some(says) = note.or(waits) {
-            put!(to, "<small>", Text(says), "</small>");
+            put!(to, "<small>", Brief(says), "</small>");
         }
     }
 }
@@ -86,7 +86,7 @@ pub(super) fn progress(live: &LiveTask) -> impl FnOnce(&mut Html) {
     move |to: &mut Html| {
         let Some(share) = live.progress.filter(|share| share.is_finite()) else { return };
         let percent = Number((share.clamp(0.0, 1.0) * 100.0).floor());
-        put!(to, "<progress max=100 value=", percent, " aria-label=\"Progress of ", Text(&live.task.name), "\">");
+        put!(to, "<progress max=100 value=", percent, " aria-label=\"Progress of ", Brief(&live.task.name), "\">");
         put!(to, "</progress> <span class=pc>", percent, " %</span>");
     }
 }
@@ -115,7 +115,7 @@ pub(super) fn heartbeat(live: &LiveTask, now: i64) -> impl FnOnce(&mut Html) {
             " optimum=0 value=",
             Number(age.clamp(0.0, timeout)),
             " aria-label=\"Silence of ",
-            Text(&live.task.name),
+            Brief(&live.task.name),
             "\"></meter> <span class=of>",
             Since { at, now },
             " of ",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     LiveTask, PageInfo, Span,
-    html::{Html, Number, Text, put},
+    html::{Brief, Html, Number, Text, put},
     name::{legend, mark, patterns, run_words},
     text::{Time, Tone, class_of, count, encoded, name_address, stamp, took},
 };
@@ -171,13 +171,13 @@ fn row(span: Span, name: &str, runs: Runs, to: &mut Html) {
         "<tr><th scope=row><a href=\"",
         Text(&name_address(name)),
         "\">",
-        Text(name),
+        Brief(name),
         "</a><small>",
         Text(&told),
         "</small></th><td><svg height=",
         lanes.len() * LANE,
         " role=group aria-label=\"Runs of ",
-        Text(name),
+        Brief(name),
         "\"><desc>",
         Text(&told),
         "</desc><use href=#grid width=100% height=100% />"
@@ -234,10 +234,10 @@ fn draw(span: Span, name: &str, bar: &Bar, y: usize, to: &mut Html) {
     let width = (share(span, bar.until) - x).max(LEAST);
     put!(to, "<a href=\"");
     if bar.runs == 1 {
-        put!(to, "/task/", bar.task, "\"><title>", Text(name), " ", Text(&bar.words));
+        put!(to, "/task/", bar.task, "\"><title>", Brief(&bar.words));
     } else {
         put!(to, "/history?name=", Text(&encoded(name)), "&amp;since=%40", bar.from, "&amp;until=%40", bar.until);
-        put!(to, "\"><title>", Text(name), ": ", bar.runs, " runs, all ", word, ", ", Text(&stamp(bar.from)), " to ");
+        put!(to, "\"><title>", bar.runs, " runs, all ", word, ", ", Text(&stamp(bar.from)), " to ");
         put!(to, Text(&stamp(bar.until)));
     }
     put!(to, "</title><rect class=\"bar ", tone.class(), live, "\" x=", Number(x), "% y=", y, " width=", Number(width));
