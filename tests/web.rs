@@ -419,6 +419,26 @@ fn web8_a_password_is_asked_for_on_every_path() {
 }
 
 #[test]
+fn what_a_reload_changes_holds_for_connections_that_are_open() {
+    let world = World::new();
+    let (daemon, port) = with_port(&world, "");
+    let get = |wire: &mut Stream| wire.wire.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut open = port.open("/");
+    open.until("</html>");
+    let config = world.read("t.toml");
+    let named = config.replace("minprocs = 16", "minprocs = 16\nidentifier = \"the night shift\"");
+    fs::write(world.path("t.toml"), &named).unwrap();
+    assert_eq!(port.api(&json!({ "command": "reload" })).status, 200);
+    get(&mut open);
+    open.until("the night shift");
+    fs::write(world.path("t.toml"), format!("{named}username = \"me\"\npassword = \"x\"\n")).unwrap();
+    assert_eq!(port.api(&json!({ "command": "reload" })).status, 200);
+    get(&mut open);
+    open.until("HTTP/1.1 401");
+    assert_eq!(daemon.end().code, 0);
+}
+
+#[test]
 fn web7_programs_ask_as_on_the_socket() {
     let world = World::new();
     let (_daemon, port) = with_port(&world, "");

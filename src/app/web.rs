@@ -79,8 +79,8 @@ pub struct Subject {
     pub gate: Arc<Gate>,
     /// Who keeps programs running; none: there are only tasks.
     pub programs: Option<Arc<dyn Programs>>,
-    /// What it is called.
-    pub identifier: String,
+    /// What it is called; a reload may change that.
+    pub identifier: watch::Receiver<String>,
     /// Whether something may be done from the page.
     pub acts: bool,
 }
@@ -180,6 +180,10 @@ impl Site {
         })
     }
 
+    fn identifier(&self) -> String {
+        self.subject.identifier.borrow().clone()
+    }
+
     /// Waits until no request is being answered, but not for long.
     async fn quiet(&self) {
         let mut busy = self.busy.subscribe();
@@ -263,12 +267,15 @@ fn serve(args: &WebArgs, tell: &mut dyn FnMut(&str)) -> Result<(), Failed> {
         db,
         gate: Arc::new(gate),
         programs: None,
-        identifier: "supervise web".to_owned(),
+        identifier: watch::channel("supervise web".to_owned()).1,
         acts: args.allow_kill,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| broken(&format!("cannot start its runtime: {error}")))?;
-    tell(&format!("the page is at {place}"));
+    let all = if args.allow_kill { "read it and end tasks" } else { "read it" };
+    let near = matches!(&doors, Doors::Port(listeners) if listeners.iter().all(is_near));
+    let who = if near && !is_guarded { format!(" (every user of this host can {all})") } else { String::new() };
+    tell(&format!("the page is at {place}{who}"));
     LocalSet::new().block_on(&runtime, async move {
         let failed = |error: std::io::Error| Failed::Broken(format!("cannot hear signals: {error}"));
         let mut ends = vec![];

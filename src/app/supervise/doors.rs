@@ -64,6 +64,7 @@ impl Doors {
             }
             (Listener::Keep | Listener::Close, _, _) | (_, None, _) => {}
         }
+        self.hub.set_identifier(&next.server.identifier);
         if unix != Listener::Keep {
             self.hub.gate().set_unix(next.unix.as_ref());
         }

@@ -69,6 +69,7 @@ pub(super) struct Hub {
     changes: watch::Sender<u64>,
     /// For a client that comes when no descriptor is left (SPAWN-10).
     reserve: RefCell<Reserve>,
+    identifier: watch::Sender<String>,
 }
 
 /// The supervisor, as pages ask it.
@@ -100,12 +101,13 @@ impl Hub {
     pub(super) fn new(requests: mpsc::UnboundedSender<(Request, Reply)>, config: &Config, db: PathBuf) -> Rc<Hub> {
         let gate = Arc::new(Gate::default());
         let changes = watch::Sender::new(0);
+        let identifier = watch::Sender::new(config.server.identifier.clone());
         let desk = Desk { requests: requests.clone(), changes: changes.clone() };
         let subject = Subject {
             db,
             gate: Arc::clone(&gate),
             programs: Some(Arc::new(desk)),
-            identifier: config.server.identifier.clone(),
+            identifier: identifier.subscribe(),
             acts: true,
         };
         gate.set_unix(config.unix.as_ref());
@@ -118,12 +120,18 @@ impl Hub {
             web: Web::new(subject),
             changes,
             reserve: RefCell::default(),
+            identifier,
         })
     }
 
     /// Who is let in.
     pub(super) fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// What the supervisor is called from now on.
+    pub(super) fn set_identifier(&self, identifier: &str) {
+        self.identifier.send_replace(identifier.to_owned());
     }
 
     /// Ends with what was asked over HTTP; answers that are on their way may still go.

@@ -108,7 +108,8 @@ fn programs(site: &Rc<Site>) -> Option<watch::Receiver<Bytes>> {
             while !site.live.programs.ends() {
                 changes.mark_unchanged();
                 if let Ok(found) = processes(&site, None).await {
-                    let info = routes::info(&site, "Programs", None);
+                    let identifier = site.identifier();
+                    let info = routes::info(&site, &identifier, "Programs", None);
                     site.live.programs.tell("programs", &web::live_programs(&info, &found));
                 }
                 sleep(TOGETHER).await;

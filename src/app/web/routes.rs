@@ -53,7 +53,7 @@ const ROWS_MOST: usize = 500;
 /// Runs on the page of a name.
 const RUNS: usize = 100;
 /// Runs in a timeline, and the hours that it may show.
-const TIMELINE: usize = 2000;
+const TIMELINE: usize = 500;
 const HOURS: i64 = 24;
 const HOURS_MOST: i64 = 24 * 366;
 /// Lines that a page tells after something was done.
@@ -177,7 +177,8 @@ fn refuse(site: &Site, failed: &Failed, plain: bool) -> Reply {
             of_json(failed.status, &Response { status: failed.status.as_u16(), ..response }.to_line())
         }
         false => {
-            let info = info(site, failed.status.canonical_reason().unwrap_or("Error"), None);
+            let identifier = site.identifier();
+            let info = info(site, &identifier, failed.status.canonical_reason().unwrap_or("Error"), None);
             page(failed.status, web::error_page(&info, failed.status.as_u16(), &failed.what))
         }
     };
@@ -227,12 +228,12 @@ fn stream(kind: &'static str, what: mpsc::Receiver<Bytes>) -> Reply {
 }
 
 /// What every page tells.
-pub(super) fn info<'a>(site: &'a Site, title: &'a str, message: Option<&'a str>) -> PageInfo<'a> {
+pub(super) fn info<'a>(site: &'a Site, identifier: &'a str, title: &'a str, message: Option<&'a str>) -> PageInfo<'a> {
     PageInfo {
         title,
         host: &site.host,
         version: env!("CARGO_PKG_VERSION"),
-        identifier: &site.subject.identifier,
+        identifier,
         token: site.token.as_deref(),
         message,
         now: sys::now().wall.secs(),
@@ -279,7 +280,8 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
     let is_head = method == Method::HEAD;
     let fields = Fields::parse(asked.uri().query().unwrap_or_default());
     let note = site.noted(fields.get("m"));
-    let about = |title| info(site, title, note.as_deref());
+    let identifier = site.identifier();
+    let about = |title| info(site, &identifier, title, note.as_deref());
     let good = |html| Ok(page(StatusCode::OK, html));
     match route {
         Route::Programs if site.subject.programs.is_some() => {
@@ -473,7 +475,10 @@ async fn program_page(site: &Site, fields: &Fields, note: Option<&str>) -> Resul
     let truncated = content["truncated"].as_bool().unwrap_or(false);
     let title = process.full_name();
     let text = String::from_utf8_lossy(&bytes);
-    Ok(page(StatusCode::OK, web::program_log_page(&info(site, &title, note), process, channel, &text, truncated)))
+    Ok(page(
+        StatusCode::OK,
+        web::program_log_page(&info(site, &site.identifier(), &title, note), process, channel, &text, truncated),
+    ))
 }
 
 fn log_stream((response, logs): Told, is_head: bool, left: Left) -> Result<Reply, Failed> {
