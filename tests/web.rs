@@ -76,6 +76,14 @@ impl Page {
     }
 }
 
+/// The token in the forms of a page.
+#[track_caller]
+fn token_in(page: &str) -> String {
+    let plain = page.replace('"', "");
+    let (_, rest) = plain.split_once("name=token value=").unwrap_or_else(|| panic!("no token in {page}"));
+    rest.chars().take_while(char::is_ascii_alphanumeric).collect()
+}
+
 fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
     let mut whole = vec![];
     while let Some(end) = bytes.windows(2).position(|two| two == b"\r\n") {
@@ -132,9 +140,7 @@ impl Place {
     /// What a form must bring along.
     #[track_caller]
     fn token(&self) -> String {
-        let page = self.get("/").text();
-        let (_, rest) = page.split_once("name=\"token\" value=\"").unwrap_or_else(|| panic!("no token in {page}"));
-        rest.split('"').next().unwrap().to_owned()
+        token_in(&self.get("/").text())
     }
 
     /// A page that does not end; gives what comes of it.
@@ -806,8 +812,7 @@ fn without_a_supervisor_it_is_for_this_host_and_for_reading() {
         let page = place.get("/task/1");
         (page.status == 200 && page.text().contains("RUNNING")).then(|| page.text())
     });
-    let (_, token) = page.split_once("name=\"token\" value=\"").unwrap();
-    let token = token.split('"').next().unwrap();
+    let token = token_in(&page);
     assert_eq!(place.form("", "token=x&action=kill&name=1").status, 403);
     let done = place.form("", &format!("token={token}&action=kill&name=1"));
     assert_eq!(done.status, 303, "{done:?}");

@@ -109,7 +109,7 @@ fn programs(site: &Rc<Site>) -> Option<watch::Receiver<Bytes>> {
                 changes.mark_unchanged();
                 if let Ok(found) = processes(&site, None).await {
                     let identifier = site.identifier();
-                    let info = routes::info(&site, &identifier, "Programs", None);
+                    let info = routes::info(&site, &identifier, None);
                     site.live.programs.tell("programs", &web::live_programs(&info, &found));
                 }
                 sleep(TOGETHER).await;

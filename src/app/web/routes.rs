@@ -178,7 +178,7 @@ fn refuse(site: &Site, failed: &Failed, plain: bool) -> Reply {
         }
         false => {
             let identifier = site.identifier();
-            let info = info(site, &identifier, failed.status.canonical_reason().unwrap_or("Error"), None);
+            let info = info(site, &identifier, None);
             page(failed.status, web::error_page(&info, failed.status.as_u16(), &failed.what))
         }
     };
@@ -228,9 +228,9 @@ fn stream(kind: &'static str, what: mpsc::Receiver<Bytes>) -> Reply {
 }
 
 /// What every page tells.
-pub(super) fn info<'a>(site: &'a Site, identifier: &'a str, title: &'a str, message: Option<&'a str>) -> PageInfo<'a> {
+pub(super) fn info<'a>(site: &'a Site, identifier: &'a str, message: Option<&'a str>) -> PageInfo<'a> {
     PageInfo {
-        title,
+        title: "taskwatcher",
         host: &site.host,
         version: env!("CARGO_PKG_VERSION"),
         identifier,
@@ -281,16 +281,16 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
     let fields = Fields::parse(asked.uri().query().unwrap_or_default());
     let note = site.noted(fields.get("m"));
     let identifier = site.identifier();
-    let about = |title| info(site, &identifier, title, note.as_deref());
+    let about = info(site, &identifier, note.as_deref());
     let good = |html| Ok(page(StatusCode::OK, html));
     match route {
         Route::Programs if site.subject.programs.is_some() => {
             let found = processes(site, None).await?;
-            good(web::programs_page(&about("Programs"), &found))
+            good(web::programs_page(&about, &found))
         }
         Route::Programs | Route::Tasks => {
             let snapshot = site.data.snapshot(FRESH).await?;
-            good(web::tasks_page(&about("Tasks"), &snapshot.running))
+            good(web::tasks_page(&about, &snapshot.running))
         }
         Route::Tail => program_page(site, &fields, note.as_deref()).await,
         Route::History => {
@@ -299,13 +299,12 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
                 Some(query) => site.data.quick(move |desk| desk.history(&query)).await?,
                 None => crate::model::query::Page { rows: vec![], next: None },
             };
-            good(web::history_page(&about("History"), &form, &found))
+            good(web::history_page(&about, &form, &found))
         }
         Route::Task(task) => {
             let task = task_of(&task)?;
-            let (wanted, name) = (task.clone(), task.to_string());
+            let wanted = task.clone();
             let seen = site.data.quick(move |desk| desk.task(&wanted)).await?;
-            let title = format!("Task {name}");
             let view = match &seen {
                 None => return Err(no_task(&task)),
                 Some(Seen::Live { task, feedback, log, .. }) => {
@@ -313,7 +312,7 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
                 }
                 Some(Seen::Ended { row, log }) => TaskView::Ended { row, feedback: row.feedback.as_ref(), log },
             };
-            good(web::task_page(&about(&title), &view))
+            good(web::task_page(&about, &view))
         }
         Route::Name(name) => {
             let asked = name.clone();
@@ -326,7 +325,7 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
                 None if is_known(site, &name).await? => Summary::none(&name),
                 None => return Err(Failed::missing(format!("no run of the name {name:?} has ended"))),
             };
-            good(web::name_page(&about(&name), &name, &summary, &recent.rows))
+            good(web::name_page(&about, &name, &summary, &recent.rows))
         }
         Route::Timeline => {
             let hours = fields.get("hours").trim().parse().unwrap_or(HOURS).clamp(1, HOURS_MOST);
@@ -336,7 +335,7 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
             let query = Query { filter, limit: TIMELINE, after: None, offset: 0, reverse: false };
             let found = site.data.quick(move |desk| desk.history(&query)).await?;
             let snapshot = site.data.snapshot(SHARED).await?;
-            good(web::timeline_page(&about("Timeline"), span, &found.rows, &snapshot.running))
+            good(web::timeline_page(&about, span, &found.rows, &snapshot.running))
         }
         Route::LogTail(name, channel) => {
             let command = tail(name, channel, limit_of(&fields), true);
@@ -473,11 +472,10 @@ async fn program_page(site: &Site, fields: &Fields, note: Option<&str>) -> Resul
     let content = told?.0.content.unwrap_or_default();
     let bytes = Piece::from_value(&content).map(|piece| piece.data).unwrap_or_default();
     let truncated = content["truncated"].as_bool().unwrap_or(false);
-    let title = process.full_name();
     let text = String::from_utf8_lossy(&bytes);
     Ok(page(
         StatusCode::OK,
-        web::program_log_page(&info(site, &site.identifier(), &title, note), process, channel, &text, truncated),
+        web::program_log_page(&info(site, &site.identifier(), note), process, channel, &text, truncated),
     ))
 }
 
