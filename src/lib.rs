@@ -31,6 +31,7 @@ pub mod model {
     pub mod query;
     pub mod reload;
     pub mod remote;
+    pub mod shell;
     pub mod stats;
     pub mod task;
     pub mod truth;
@@ -48,8 +49,11 @@ pub mod io {
     pub mod child;
     pub mod conffile;
     pub mod dial;
+    #[cfg(feature = "supervise")]
+    pub mod editor;
     pub mod feedfile;
     pub mod growing;
+    pub mod history;
     pub mod https;
     pub mod limits;
     pub mod listener;
@@ -92,6 +96,8 @@ pub mod app {
     pub mod parse_args;
     pub mod remote;
     pub mod session;
+    #[cfg(feature = "supervise")]
+    pub mod shell;
     pub mod show;
     pub mod spec;
     #[cfg(feature = "supervise")]

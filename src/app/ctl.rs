@@ -2,8 +2,8 @@
 //!
 //! Which lines and which code an answer gives is decided in `model::ctl`. Nothing here runs or stops anything itself.
 
-mod follow;
-mod place;
+pub(super) mod follow;
+pub(super) mod place;
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -19,18 +19,19 @@ use super::{
 };
 use crate::{
     io::{
+        child,
         dial::{self, DialError, Socket},
         sys,
     },
     model::{
         ansi,
         config::{Finding, Unreadable},
-        ctl::{OtherProtocol, Unreachable, check_protocol, exit, exit_code, plain, show as lines_of},
-        jobs::{self, Job, JobInfo, Session},
+        ctl::{OtherProtocol, Unreachable, check_protocol, exit, exit_code, plain, reason, show as lines_of},
+        jobs::{self, BadJobRef, Job, JobInfo, JobRef, Session},
         program::ServerUrl,
         query::Page,
         task::HistoryRow,
-        wire::{Code, Command, Piece, Request, Response, WireError},
+        wire::{Code, Command, Piece, Request, Response, Targets, WireError},
     },
 };
 
@@ -53,7 +54,7 @@ pub struct Output<'a> {
 
 /// Why there is nothing to print.
 #[derive(Debug, thiserror::Error)]
-enum CtlError {
+pub(super) enum CtlError {
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),
     #[error(transparent)]
@@ -64,6 +65,12 @@ enum CtlError {
     Unreachable { at: String, why: Unreachable },
     #[error("{at}: {why}")]
     Protocol { at: String, why: OtherProtocol },
+    #[error(transparent)]
+    NoJob(#[from] BadJobRef),
+    #[error("cannot run {command}: {why}")]
+    CannotRun { command: String, why: io::Error },
+    #[error("interrupted; what was asked for may go on")]
+    Interrupted,
     #[error("{0} needs its socket: over HTTP only single answers come")]
     NeedsSocket(&'static str),
     #[error("{0}")]
@@ -72,19 +79,70 @@ enum CtlError {
 
 /// Does what the command line says, and gives the exit code. Nothing is left to be said.
 pub fn run(args: &ClientArgs, output: &mut Output<'_>) -> u8 {
-    let done = match args.action.wanted() {
-        Wanted::Completions(shell) => completions(shell, output),
-        Wanted::Known(command, response) => {
-            let line = response.to_line();
-            print(args, &command, &Answer { line: line.into_bytes(), response: *response }, output)
+    // What needs no supervisor needs no settings either.
+    let place = match args.action.wanted() {
+        Wanted::Ask { .. } | Wanted::Local(_) => place::find(args.serverurl.as_ref(), args.file.as_deref()).map(Some),
+        Wanted::Completions(_) | Wanted::Known(..) | Wanted::Shell => Ok(None),
+    };
+    match place {
+        Ok(place) => act(args, place.as_ref(), &Session::default(), output).code,
+        Err(error) => failed(error, None, output),
+    }
+}
+
+/// What came of an action.
+pub(super) struct Acted {
+    /// The exit code.
+    pub(super) code: u8,
+    /// What the supervisor answered, where it did.
+    pub(super) response: Option<Response>,
+}
+
+/// Does one action, and says whatever is to be said. Without a place nothing is asked.
+pub(super) fn act(
+    args: &ClientArgs,
+    place: Option<&place::Place>,
+    session: &Session,
+    output: &mut Output<'_>,
+) -> Acted {
+    let only = |code: u8| Acted { code, response: None };
+    let wanted = args.action.wanted();
+    let done = match (&wanted, place) {
+        (Wanted::Completions(shell), _) => completions(*shell, output).map(only),
+        (Wanted::Known(command, response), _) => {
+            let answer = Answer { line: response.to_line().into_bytes(), response: (**response).clone() };
+            print(args, command, &answer, None, session, output).map(only)
         }
-        Wanted::Ask { command, wait } => ask(args, &command, wait, output),
+        (Wanted::Ask { command, wait }, Some(place)) => ask(args, place, session, command, *wait, output),
+        (Wanted::Local(words), Some(place)) => run_here(place, session, words, output).map(only),
+        (Wanted::Ask { .. } | Wanted::Local(_) | Wanted::Shell, _) => Ok(only(exit::OK)),
     };
-    let done = done.and_then(|code| Ok(output.out.flush().map(|()| code)?));
-    let error = match done {
-        Ok(code) => return code,
-        Err(error) => error,
-    };
+    let command = if let Wanted::Ask { command, .. } = &wanted { Some(command) } else { None };
+    finish(done, command, output)
+}
+
+/// Asks one thing, and says whatever is to be said; `args` say how.
+pub(super) fn request(
+    args: &ClientArgs,
+    place: &place::Place,
+    session: &Session,
+    command: &Command,
+    wait: bool,
+    output: &mut Output<'_>,
+) -> Acted {
+    let done = ask(args, place, session, command, wait, output);
+    finish(done, Some(command), output)
+}
+
+fn finish(done: Result<Acted, CtlError>, command: Option<&Command>, output: &mut Output<'_>) -> Acted {
+    match done.and_then(|acted| Ok(output.out.flush().map(|()| acted)?)) {
+        Ok(acted) => acted,
+        Err(error) => Acted { code: failed(error, command, output), response: None },
+    }
+}
+
+/// Says why there is nothing to print, and gives the exit code.
+pub(super) fn failed(error: CtlError, command: Option<&Command>, output: &mut Output<'_>) -> u8 {
     match &error {
         // Who reads us has seen enough.
         CtlError::Write(error) if error.kind() == ErrorKind::BrokenPipe => return exit::OK,
@@ -95,18 +153,58 @@ pub fn run(args: &ClientArgs, output: &mut Output<'_>) -> u8 {
         }
         other => complain(output, &other.to_string()),
     }
-    match (error, args.action.wanted()) {
+    match (error, command) {
         (CtlError::Unreadable(_) | CtlError::Invalid(_), _) => exit::USAGE,
-        (CtlError::Unreachable { why, .. }, Wanted::Ask { command, .. }) => why.exit_code(&command),
+        (CtlError::Unreachable { why, .. }, Some(command)) => why.exit_code(command),
         (CtlError::Protocol { .. }, _) => exit::PROTOCOL,
-        (CtlError::Unreachable { .. } | CtlError::Write(_) | CtlError::NeedsSocket(_) | CtlError::Broken(_), _) => {
-            exit::FAILED
-        }
+        (CtlError::Interrupted, _) => exit::INTERRUPTED,
+        (
+            CtlError::Unreachable { .. }
+            | CtlError::Write(_)
+            | CtlError::NeedsSocket(_)
+            | CtlError::NoJob(_)
+            | CtlError::CannotRun { .. }
+            | CtlError::Broken(_),
+            _,
+        ) => exit::FAILED,
     }
 }
 
+/// `jobs -x`: runs a command here, with group ids in the place of references to jobs.
+fn run_here(
+    place: &place::Place,
+    session: &Session,
+    words: &[String],
+    output: &mut Output<'_>,
+) -> Result<u8, CtlError> {
+    let jobs = jobs_at(place)?;
+    let words = jobs::with_group_ids(words, &jobs, session);
+    output.out.flush()?;
+    child::run_here(&words)
+        .map_err(|why| CtlError::CannotRun { command: plain(words.first().map_or("", String::as_str)), why })
+}
+
+/// The jobs of a supervisor.
+///
+/// # Errors
+/// It cannot be reached, or refuses.
+pub(super) fn jobs_at(place: &place::Place) -> Result<Vec<Job>, CtlError> {
+    let answer = Line::open(place)?.ask(&Command::Jobs(Targets::All), true)?;
+    jobs_in(&answer.response)
+}
+
+pub(super) fn jobs_in(response: &Response) -> Result<Vec<Job>, CtlError> {
+    if let Some(error) = &response.error {
+        return Err(CtlError::Broken(reason(error.code, &error.message)));
+    }
+    let list = response.content.as_ref().and_then(|content| content.get("jobs"));
+    let list: Option<Vec<JobInfo>> = list.and_then(|jobs| serde_json::from_value(jobs.clone()).ok());
+    let list = list.ok_or_else(|| CtlError::Broken("the answer holds no jobs".to_owned()))?;
+    Ok(list.into_iter().map(Job::from).collect())
+}
+
 /// One line about something that went wrong. If that cannot be said, nobody can be told.
-fn complain(output: &mut Output<'_>, text: &str) {
+pub(super) fn complain(output: &mut Output<'_>, text: &str) {
     let _ = match text.strip_prefix("warning: ") {
         Some(warning) => writeln!(output.err, "supervise: warning: {warning}"),
         None => writeln!(output.err, "supervise: error: {text}"),
@@ -122,29 +220,33 @@ fn completions(shell: Shell, output: &mut Output<'_>) -> Result<u8, CtlError> {
 }
 
 /// A response, and the line that it came as.
-struct Answer {
+pub(super) struct Answer {
     line: Vec<u8>,
-    response: Response,
+    pub(super) response: Response,
 }
 
 /// The way to a supervisor.
-enum Link {
+pub(super) enum Link {
     Socket(Socket),
     Port,
 }
 
 /// A supervisor that was found.
-struct Line<'a> {
+pub(super) struct Line<'a> {
     place: &'a place::Place,
-    link: Link,
+    pub(super) link: Link,
 }
 
 impl<'a> Line<'a> {
-    fn open(place: &'a place::Place) -> Result<Line<'a>, CtlError> {
+    pub(super) fn open(place: &'a place::Place) -> Result<Line<'a>, CtlError> {
         let link = match &place.url {
             ServerUrl::Unix(path) => {
                 let socket = Socket::connect(path, place.timeout);
-                Link::Socket(socket.map_err(|error| unreachable(&place.url, error))?)
+                let mut socket = socket.map_err(|error| unreachable(&place.url, error))?;
+                if let Some(interrupt) = &place.interrupt {
+                    socket.heed(interrupt.clone());
+                }
+                Link::Socket(socket)
             }
             ServerUrl::Http { .. } => Link::Port,
         };
@@ -155,8 +257,25 @@ impl<'a> Line<'a> {
         unreachable(&self.place.url, error)
     }
 
+    /// Asks the supervisor which protocol it speaks, before anything is changed by one that may understand it otherwise
+    /// (CTL-6). Gives its answer, and whether that is a refusal, in the words in which it would refuse the other question
+    /// too.
+    fn greet(&mut self) -> Result<(Answer, bool), CtlError> {
+        let version = self.ask(&Command::Version, true)?;
+        // Unless it does not know this question.
+        let is_refused = match &version.response.error {
+            None => false,
+            Some(error) => !matches!(error.code, Code::BadCommand | Code::BadRequest),
+        };
+        if !is_refused {
+            let at = || shown(&self.place.url);
+            check_protocol(&version.response).map_err(|why| CtlError::Protocol { at: at(), why })?;
+        }
+        Ok((version, is_refused))
+    }
+
     /// One request, one answer.
-    fn ask(&mut self, command: &Command, wait: bool) -> Result<Answer, CtlError> {
+    pub(super) fn ask(&mut self, command: &Command, wait: bool) -> Result<Answer, CtlError> {
         let place = self.place;
         let bounded = wait && takes_time(command);
         // The supervisor is told the limit too, so that it can say how far it got.
@@ -197,8 +316,9 @@ impl<'a> Line<'a> {
 }
 
 /// What it means that there is no answer.
-fn unreachable(url: &ServerUrl, error: DialError) -> CtlError {
+pub(super) fn unreachable(url: &ServerUrl, error: DialError) -> CtlError {
     let why = match (error, url) {
+        (DialError::Interrupted, _) => return CtlError::Interrupted,
         (DialError::NoFile, _) => Unreachable::NoFile,
         (DialError::Refused, ServerUrl::Unix(_)) => Unreachable::Refused,
         (DialError::Refused, ServerUrl::Http { .. }) => Unreachable::NobodyThere,
@@ -208,7 +328,7 @@ fn unreachable(url: &ServerUrl, error: DialError) -> CtlError {
     CtlError::Unreachable { at: shown(url), why }
 }
 
-fn shown(url: &ServerUrl) -> String {
+pub(super) fn shown(url: &ServerUrl) -> String {
     plain(&url.to_string())
 }
 
@@ -252,32 +372,39 @@ fn listens(command: &Command) -> Option<&'static str> {
     }
 }
 
-fn ask(args: &ClientArgs, command: &Command, wait: bool, output: &mut Output<'_>) -> Result<u8, CtlError> {
-    let place = place::find(args.serverurl.as_ref(), args.file.as_deref())?;
+fn ask(
+    args: &ClientArgs,
+    place: &place::Place,
+    session: &Session,
+    command: &Command,
+    wait: bool,
+    output: &mut Output<'_>,
+) -> Result<Acted, CtlError> {
     let is_port = matches!(place.url, ServerUrl::Http { .. });
     if let Some(what) = listens(command).filter(|_| is_port) {
         return Err(CtlError::NeedsSocket(what));
     }
-    let mut line = Line::open(&place)?;
-    // Before anything is changed by a supervisor that may understand it otherwise (CTL-6).
-    let version = line.ask(&Command::Version, true)?;
-    // It would refuse the other question in the same words, unless it does not know this one.
-    let is_refused = match &version.response.error {
-        None => false,
-        Some(error) => !matches!(error.code, Code::BadCommand | Code::BadRequest),
-    };
-    if !is_refused {
-        check_protocol(&version.response).map_err(|why| CtlError::Protocol { at: shown(&place.url), why })?;
+    let mut line = Line::open(place)?;
+    let (version, is_refused) = line.greet()?;
+    let mut command = command.clone();
+    // All jobs: for what the references mean, and which of those shown are the current and the previous one.
+    let mut all = None;
+    if !is_refused && needs_jobs(&mut command) {
+        let list = jobs_in(&line.ask(&Command::Jobs(Targets::All), true)?.response)?;
+        session.resolve_in(&mut command, &list)?;
+        all = Some(list);
     }
+    let command = &command;
     let answer = match command {
         Command::Version => version,
         _ if is_refused => version,
         command => line.ask(command, wait)?,
     };
-    let code = print(args, command, &answer, output)?;
-    let Link::Socket(mut socket) = line.link else { return Ok(code) };
+    let code = print(args, command, &answer, all, session, output)?;
+    let acted = |code: u8| Acted { code, response: Some(answer.response.clone()) };
+    let Link::Socket(mut socket) = line.link else { return Ok(acted(code)) };
     if answer.response.error.is_some() {
-        return Ok(code);
+        return Ok(acted(code));
     }
     output.out.flush()?;
     match command {
@@ -285,17 +412,31 @@ fn ask(args: &ClientArgs, command: &Command, wait: bool, output: &mut Output<'_>
         Command::Shutdown { .. } if wait => loop {
             match socket.line(place.timeout, None) {
                 Ok(Some(_)) => {}
-                Ok(None) | Err(DialError::Closed | DialError::Cut) => return Ok(code),
+                Ok(None) | Err(DialError::Closed | DialError::Cut) => return Ok(acted(code)),
+                Err(DialError::Interrupted) => return Err(CtlError::Interrupted),
                 Err(error) => return Err(CtlError::Broken(format!("the supervisor has not ended: {error}"))),
             }
         },
-        command if listens(command).is_some() => follow::follow(args, command, &mut socket, output),
-        _ => Ok(code),
+        command if listens(command).is_some() => follow::follow(args, command, &mut socket, output).map(acted),
+        _ => Ok(acted(code)),
     }
 }
 
-/// Prints an answer, and gives the exit code.
-fn print(args: &ClientArgs, command: &Command, answer: &Answer, output: &mut Output<'_>) -> Result<u8, CtlError> {
+/// Whether a command can only be asked, or its answer only be shown, by who knows all jobs.
+fn needs_jobs(command: &mut Command) -> bool {
+    let is_some_of_them = matches!(command, Command::Jobs(Targets::Named { .. }));
+    is_some_of_them || command.names().iter().any(|name| JobRef::parse(name).is_some())
+}
+
+/// Prints an answer, and gives the exit code. `all`: all jobs, where only some of them are asked for.
+fn print(
+    args: &ClientArgs,
+    command: &Command,
+    answer: &Answer,
+    all: Option<Vec<Job>>,
+    session: &Session,
+    output: &mut Output<'_>,
+) -> Result<u8, CtlError> {
     let response = &answer.response;
     let code = exit_code(command, response);
     if args.json {
@@ -327,17 +468,14 @@ fn print(args: &ClientArgs, command: &Command, answer: &Answer, output: &mut Out
             lines.push(show::history_table(&page, sys::now().wall, output.width, output.colours));
         }
         Command::Jobs(_) if response.error.is_none() => {
-            let list = content.and_then(|content| content.get("jobs"));
-            let list: Option<Vec<JobInfo>> = list.and_then(|jobs| serde_json::from_value(jobs.clone()).ok());
-            let Some(list) = list else { return Err(CtlError::Broken("the answer holds no jobs".to_owned())) };
-            let list: Vec<Job> = list.into_iter().map(Job::from).collect();
+            let list = jobs_in(response)?;
             let shown: Vec<&Job> = list.iter().collect();
             let (which, form) = match &args.action {
                 Action::Jobs(jobs) => jobs.view(),
                 _ => Default::default(),
             };
-            // Only a shell knows which of them it dealt with last; here that is the one that was started last.
-            lines.extend(jobs::lines(&shown, &list, &Session::default(), which, form));
+            // Only a shell knows which of them it dealt with last; else that is the one that was started last.
+            lines.extend(jobs::lines(&shown, all.as_ref().unwrap_or(&list), session, which, form));
         }
         _ => {}
     }

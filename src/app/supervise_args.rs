@@ -160,7 +160,12 @@ pub struct ClientArgs {
     pub json: bool,
     /// What to do.
     pub action: Action,
+    /// Whether the shell follows.
+    pub then_shell: bool,
 }
+
+/// The option of actions after which the shell follows.
+const INTERACTIVE: &str = "interactive";
 
 impl SuperviseArgs {
     /// Reads the words of a command line.
@@ -168,7 +173,14 @@ impl SuperviseArgs {
     /// # Errors
     /// What is wrong with it, or the help or version that it asks for; for clap to print.
     pub fn read(argv: impl IntoIterator<Item = OsString>) -> Result<Role, Error> {
-        SuperviseArgs::try_parse_from(normalize(argv))?.role()
+        let matches = definition().try_get_matches_from(normalize(argv))?;
+        let is_set = |action: &clap::ArgMatches| action.try_get_one(INTERACTIVE).ok().flatten() == Some(&true);
+        let then_shell = matches.subcommand().is_some_and(|(_, action)| is_set(action));
+        let args = SuperviseArgs::from_arg_matches(&matches).map_err(|error| error.format(&mut definition()))?;
+        Ok(match args.role()? {
+            Role::Client(args) => Role::Client(ClientArgs { then_shell, ..args }),
+            other => other,
+        })
     }
 
     /// What the words make this program.
@@ -205,7 +217,7 @@ impl SuperviseArgs {
             return Ok(Role::Web(web.args(self.socket)));
         }
         let serverurl = self.serverurl.or_else(|| self.socket.map(ServerUrl::Unix));
-        Ok(Role::Client(ClientArgs { serverurl, file: self.configuration, json: self.json, action }))
+        Ok(Role::Client(ClientArgs { serverurl, file: self.configuration, json: self.json, action, then_shell: false }))
     }
 }
 
@@ -297,6 +309,8 @@ pub enum Action {
     Disown(Disown),
     /// Show the tasks of a database as web pages, without a supervisor
     Web(Web),
+    /// Take actions line by line, with completion and job control
+    Shell(ShellArgs),
     /// Print shell completions
     Completions(Completions),
 }
@@ -410,6 +424,9 @@ pub struct Stop {
     /// Return when that was asked for, not when it is done
     #[arg(long)]
     pub no_wait: bool,
+    /// In the shell: do not ask whether it is meant
+    #[arg(short = 'y', long)]
+    pub yes: bool,
 }
 
 /// `restart`
@@ -421,6 +438,9 @@ pub struct Restart {
     /// Return when that was asked for, not when it is done
     #[arg(long)]
     pub no_wait: bool,
+    /// In the shell: do not ask whether it is meant
+    #[arg(short = 'y', long)]
+    pub yes: bool,
 }
 
 /// `reload`
@@ -466,6 +486,9 @@ pub struct Shutdown {
     /// Return when that was asked for, not when it is done
     #[arg(long)]
     pub no_wait: bool,
+    /// In the shell: do not ask whether it is meant
+    #[arg(short = 'y', long)]
+    pub yes: bool,
 }
 
 /// `signal`
@@ -593,6 +616,10 @@ pub struct Jobs {
     /// Only those that a signal has paused
     #[arg(short = 's', long = "stopped")]
     pub stopped: bool,
+    /// Run this command here, with process group ids in the place of job references such as %1
+    #[arg(short = 'x', long, num_args = 1.., value_name = "CMD", allow_hyphen_values = true,
+        conflicts_with_all = ["which", "long", "pids", "running", "stopped"])]
+    pub exec: Vec<String>,
 }
 
 impl Jobs {
@@ -694,6 +721,18 @@ fn listen(text: &str) -> Result<Listen, String> {
     Ok(Listen::Port { host, port })
 }
 
+/// `shell`
+#[derive(Debug, Clone, Default, Args)]
+pub struct ShellArgs {
+    /// End at the first action that fails, with its exit code, if the input is no terminal
+    #[arg(long)]
+    pub strict: bool,
+    /// Keep what is typed in this file; "": nowhere [default: as the configuration file says, else
+    /// /tmp/taskmaster_history.txt]
+    #[arg(short = 'r', long, value_name = "FILE")]
+    pub history: Option<PathBuf>,
+}
+
 /// `completions`
 #[derive(Debug, Clone, Args)]
 pub struct Completions {
@@ -723,8 +762,12 @@ pub enum Wanted {
     },
     /// It is known without asking; the answer is as the supervisor's would be.
     Known(Command, Box<Response>),
+    /// This command is run here, with group ids in the place of references to jobs.
+    Local(Vec<String>),
     /// Shell completions.
     Completions(Shell),
+    /// The interactive shell.
+    Shell,
 }
 
 impl Action {
@@ -781,8 +824,10 @@ impl Action {
                 let filter = EventFilter::of(wanted.events.iter().map(String::as_str)).unwrap_or_default();
                 Command::Subscribe(filter)
             }
+            Action::Jobs(jobs) if !jobs.exec.is_empty() => return Wanted::Local(jobs.exec.clone()),
             Action::Jobs(jobs) => Command::Jobs(or_all(&jobs.names)),
             Action::Disown(disown) => Command::Disown { of: or_all(&disown.names), running: disown.running },
+            Action::Shell(_) => return Wanted::Shell,
             Action::Completions(completions) => return Wanted::Completions(completions.shell),
             // No client does it ([`Role::Web`]).
             Action::Web(_) => Command::Version,
@@ -850,7 +895,15 @@ impl SendSignal {
 
 /// The definition of this command line, for completions and manual pages.
 pub fn definition() -> Clap {
-    SuperviseArgs::command()
+    // The supervisor's own -i is another one, so that this cannot be an option of all.
+    let interactive = Arg::new(INTERACTIVE).short('i').long(INTERACTIVE).action(ArgAction::SetTrue);
+    let interactive = interactive.help("Go on with the shell").help_heading("Options of actions");
+    SuperviseArgs::command().mut_subcommands(|action| match action.get_name() {
+        "shell" | "completions" => action,
+        // What it sends may be -i.
+        "send" => action.arg(Arg::new(INTERACTIVE).long(INTERACTIVE).action(ArgAction::SetTrue).hide(true)),
+        _ => action.arg(interactive.clone()),
+    })
 }
 
 /// `-1600` among the words of `tail` and `maintail` is `--bytes 1600`, as it is with Supervisor.
@@ -926,7 +979,18 @@ mod tests {
 
     #[test]
     fn the_definition_is_sound() {
-        SuperviseArgs::command().debug_assert();
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn d14_the_shell_may_follow_an_action() {
+        assert!(client("status -i").then_shell);
+        assert!(client("stop --interactive x --now").then_shell);
+        assert!(!client("status").then_shell);
+        assert_eq!(command("send x -i"), Command::Send { name: "x".into(), data: "-i\n".into() });
+        let Action::Shell(shell) = client("shell --strict -r f").action else { panic!() };
+        assert_eq!((shell.strict, shell.history), (true, Some("f".into())));
+        refused("shell -i");
     }
 
     #[test]
@@ -1098,6 +1162,10 @@ mod tests {
             matches!(client("signal NOPE a").action.wanted(), Wanted::Known(_, response) if response.status == 400)
         );
         assert!(matches!(client("start --no-wait x").action.wanted(), Wanted::Ask { wait: false, .. }));
+        let jobs =
+            |line: &str| matches!(client(line).action.wanted(), Wanted::Local(words) if words == ["kill", "-9", "%1"]);
+        assert!(jobs("jobs -x kill -9 %1"));
+        refused("jobs -l -x kill");
         assert!(matches!(read("statsu"), Err(error) if error.kind() == ErrorKind::InvalidSubcommand));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    io::{self, LineWriter, Write},
+    io::{self, IsTerminal, LineWriter, Write},
     os::fd::AsFd,
     process::ExitCode,
 };
@@ -10,8 +10,9 @@ use std::{
 use taskwatcher::{
     app::{
         ctl,
+        shell::{self, Input},
         supervise::{self, begin},
-        supervise_args::{ClientArgs, DaemonArgs, Role, SuperviseArgs},
+        supervise_args::{Action, ClientArgs, DaemonArgs, Role, SuperviseArgs},
         web,
     },
     io::{dial, terminal},
@@ -66,12 +67,20 @@ fn check(args: DaemonArgs) -> u8 {
 fn client(args: &ClientArgs) -> u8 {
     // Each line of a message in one write, so that lines of many programs never mix.
     let (stdout, mut err) = (io::stdout(), LineWriter::new(io::stderr()));
-    if let Err(error) = dial::end_on_interrupt() {
+    let is_shell = args.then_shell || matches!(args.action, Action::Shell(_));
+    let is_terminal = io::stdin().is_terminal();
+    // A shell at a terminal outlives it.
+    if let Err(error) = if is_shell && is_terminal { Ok(()) } else { dial::end_on_interrupt() } {
         let _ = writeln!(err, "supervise: warning: Ctrl-C may not end this with 130: {error}");
     }
     let width = terminal::width(stdout.as_fd());
     let colours = width.is_some() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let mut out = stdout.lock();
+    // Not locked: the editor of the shell's lines writes there too.
+    let mut out = &stdout;
     let mut output = ctl::Output { out: &mut out, err: &mut err, reader: Some(stdout.as_fd()), width, colours };
-    ctl::run(args, &mut output)
+    match (is_shell, is_terminal) {
+        (false, _) => ctl::run(args, &mut output),
+        (true, true) => shell::run(args, Input::Terminal, &mut output),
+        (true, false) => shell::run(args, Input::Script(&mut io::stdin().lock()), &mut output),
+    }
 }

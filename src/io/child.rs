@@ -10,7 +10,7 @@ use std::{
     io::{self, ErrorKind},
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
-        unix::{ffi::OsStrExt, fs::PermissionsExt},
+        unix::{ffi::OsStrExt, fs::PermissionsExt, process::ExitStatusExt},
     },
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
@@ -517,6 +517,18 @@ pub fn peek(child: i32) -> Peeked {
             Ok(_) | Err(_) => return Peeked::Ended,
         }
     }
+}
+
+/// Runs a command on our own streams, waits for it, and gives its exit code: 128 and the number of the signal that ended
+/// it.
+///
+/// # Errors
+/// It cannot be started.
+pub fn run_here(argv: &[String]) -> io::Result<u8> {
+    let (program, args) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let status = std::process::Command::new(program).args(args).status()?;
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
 /// Stops this process, until somebody continues it.

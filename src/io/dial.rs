@@ -5,12 +5,16 @@ use std::{
     collections::VecDeque,
     fs,
     io::{self, ErrorKind, Read, Write},
+    net::Shutdown,
     os::{
         fd::{AsFd, BorrowedFd},
         unix::{fs::FileTypeExt, net::UnixStream},
     },
     path::Path,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -71,6 +75,9 @@ pub enum DialError {
     /// It does not end.
     #[error("its answer has over {} MB", LONGEST >> 20)]
     TooLong,
+    /// Ctrl-C came first.
+    #[error("interrupted")]
+    Interrupted,
     /// Nobody reads what we print any more.
     #[error("nobody reads this")]
     ReaderGone,
@@ -109,6 +116,43 @@ pub fn end_on_interrupt() -> io::Result<()> {
     signal_hook::flag::register_conditional_shutdown(Signal::SIGINT as i32, INTERRUPTED, always).map(drop)
 }
 
+/// Ctrl-C as a shell hears it: what is being waited for is given up, and the shell goes on.
+#[derive(Clone, Debug)]
+pub struct Interrupt(Arc<Caught>);
+
+#[derive(Debug)]
+struct Caught {
+    came: Arc<AtomicBool>,
+    /// Readable since it came.
+    pipe: UnixStream,
+}
+
+impl Interrupt {
+    /// Hears it from now on. If one came and nobody has taken note of it when the next one comes, that one ends this
+    /// program with 130: whatever it hangs in does not listen.
+    ///
+    /// # Errors
+    /// As sigaction(2) and socketpair(2) say.
+    pub fn catch() -> io::Result<Interrupt> {
+        let came = Arc::new(AtomicBool::new(false));
+        let (pipe, end) = UnixStream::pair()?;
+        pipe.set_nonblocking(true)?;
+        let signal = Signal::SIGINT as i32;
+        // In this order: the first one finds that none has come.
+        signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&came))?;
+        signal_hook::flag::register(signal, Arc::clone(&came))?;
+        signal_hook::low_level::pipe::register(signal, end)?;
+        Ok(Interrupt(Arc::new(Caught { came, pipe })))
+    }
+
+    /// Whether it came since this was last asked.
+    pub fn take(&self) -> bool {
+        let mut bytes = [0; 64];
+        while let Ok(1..) = (&self.0.pipe).read(&mut bytes) {}
+        self.0.came.swap(false, Ordering::SeqCst)
+    }
+}
+
 /// A script's background does not hear the terminal's Ctrl-C.
 fn is_ignored(signal: Signal) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -124,6 +168,18 @@ pub struct Socket {
     reader: LineReader,
     ready: VecDeque<Line>,
     ended: bool,
+    interrupt: Option<Interrupt>,
+}
+
+/// What came first where two things are waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// A line.
+    Line(Vec<u8>),
+    /// The other side has closed.
+    End,
+    /// There is something to be read from the other thing.
+    Other,
 }
 
 impl Socket {
@@ -151,7 +207,20 @@ impl Socket {
             }
         }
         let reader = LineReader::new(LONGEST);
-        Ok(Socket { stream: UnixStream::from(fd), reader, ready: VecDeque::new(), ended: false })
+        Ok(Socket { stream: UnixStream::from(fd), reader, ready: VecDeque::new(), ended: false, interrupt: None })
+    }
+
+    /// Waits no longer than until Ctrl-C comes; [`DialError::Interrupted`] then.
+    pub fn heed(&mut self, interrupt: Interrupt) {
+        self.interrupt = Some(interrupt);
+    }
+
+    /// What closes the connection from another thread: whoever waits there finds that it has ended.
+    ///
+    /// # Errors
+    /// As dup(2) says.
+    pub fn closer(&self) -> io::Result<Closer> {
+        self.stream.try_clone().map(Closer)
     }
 
     /// Sends one line.
@@ -179,24 +248,65 @@ impl Socket {
         limit: Option<Duration>,
         watched: Option<BorrowedFd<'_>>,
     ) -> Result<Option<Vec<u8>>, DialError> {
-        let mut block = vec![0; BLOCK];
         loop {
-            match self.ready.pop_front() {
-                Some(Line::Text(line)) => return Ok(Some(line)),
-                Some(Line::TooLong) => return Err(DialError::TooLong),
-                None if self.ended && self.reader.is_inside() => return Err(DialError::Cut),
-                None if self.ended => return Ok(None),
-                None => {}
+            if let Some(line) = self.read_already()? {
+                return Ok(line);
             }
             self.wait(limit, watched)?;
-            match self.stream.read(&mut block) {
-                Ok(0) => self.ended = true,
-                Ok(count) => self.ready.extend(self.reader.feed(block.get(..count).unwrap_or_default())),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => self.ended = true,
-                Err(error) => return Err(DialError::of(error)),
+            self.read_more()?;
+        }
+    }
+
+    /// The next line, or that there is something to be read from `other`, which goes first: however much comes here, it
+    /// is never kept waiting.
+    ///
+    /// # Errors
+    /// [`DialError`]
+    pub fn line_or(&mut self, other: BorrowedFd<'_>) -> Result<Came, DialError> {
+        loop {
+            let ready = self.read_already()?;
+            let timeout = if ready.is_some() { PollTimeout::ZERO } else { PollTimeout::NONE };
+            let mut fds = [PollFd::new(other, PollFlags::POLLIN), PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+            let polled = poll(&mut fds, timeout);
+            let [is_other, is_line] = fds.map(|fd| fd.any() == Some(true));
+            match (polled, ready) {
+                (Ok(_), ready) if is_other => {
+                    // The line that was taken out comes next time.
+                    if let Some(Some(line)) = ready {
+                        self.ready.push_front(Line::Text(line));
+                    }
+                    return Ok(Came::Other);
+                }
+                (_, Some(Some(line))) => return Ok(Came::Line(line)),
+                (_, Some(None)) => return Ok(Came::End),
+                (Ok(_), None) if is_line => self.read_more()?,
+                (Ok(_) | Err(Errno::EINTR), None) => {}
+                (Err(errno), None) => return Err(DialError::Io(errno.into())),
             }
         }
+    }
+
+    /// What was read already: a line, the end (none), or nothing yet.
+    fn read_already(&mut self) -> Result<Option<Option<Vec<u8>>>, DialError> {
+        match self.ready.pop_front() {
+            Some(Line::Text(line)) => Ok(Some(Some(line))),
+            Some(Line::TooLong) => Err(DialError::TooLong),
+            None if self.ended && self.reader.is_inside() => Err(DialError::Cut),
+            None if self.ended => Ok(Some(None)),
+            None => Ok(None),
+        }
+    }
+
+    fn read_more(&mut self) -> Result<(), DialError> {
+        let mut block = vec![0; BLOCK];
+        match self.stream.read(&mut block) {
+            Ok(0) => self.ended = true,
+            Ok(count) => self.ready.extend(self.reader.feed(block.get(..count).unwrap_or_default())),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => self.ended = true,
+            Err(error) => return Err(DialError::of(error)),
+        }
+        Ok(())
     }
 
     fn wait(&self, limit: Option<Duration>, watched: Option<BorrowedFd<'_>>) -> Result<(), DialError> {
@@ -208,14 +318,35 @@ impl Socket {
             let mut fds = vec![PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
             // Of the other only errors are told, which they are in any case.
             fds.extend(watched.map(|fd| PollFd::new(fd, PollFlags::empty())));
-            match poll(&mut fds, timeout) {
+            let interrupt =
+                self.interrupt.as_ref().map(|interrupt| PollFd::new(interrupt.0.pipe.as_fd(), PollFlags::POLLIN));
+            let at = interrupt.is_some().then_some(fds.len());
+            fds.extend(interrupt);
+            let polled = poll(&mut fds, timeout);
+            let is_ready = |at: usize| fds.get(at).is_some_and(|fd| fd.any() == Some(true));
+            match polled {
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(DialError::Io(errno.into())),
                 Ok(0) => return Err(DialError::TimedOut(limit.unwrap_or_default())),
-                Ok(_) if fds.first().is_some_and(|fd| fd.any() == Some(true)) => return Ok(()),
+                Ok(_) if at.is_some_and(is_ready) => {
+                    if self.interrupt.as_ref().is_some_and(Interrupt::take) {
+                        return Err(DialError::Interrupted);
+                    }
+                }
+                Ok(_) if is_ready(0) => return Ok(()),
                 Ok(_) => return Err(DialError::ReaderGone),
             }
         }
+    }
+}
+
+/// Closes a connection that is being listened to elsewhere, at the latest when it is dropped.
+#[derive(Debug)]
+pub struct Closer(UnixStream);
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Both);
     }
 }
 
@@ -287,7 +418,7 @@ mod tests {
     fn pair() -> (UnixStream, Socket) {
         let (there, here) = UnixStream::pair().unwrap();
         let reader = LineReader::new(LONGEST);
-        (there, Socket { stream: here, reader, ready: VecDeque::new(), ended: false })
+        (there, Socket { stream: here, reader, ready: VecDeque::new(), ended: false, interrupt: None })
     }
 
     #[test]
@@ -321,6 +452,22 @@ mod tests {
         drop(there);
         socket.send("x").unwrap();
         assert_eq!(socket.line(None, None).unwrap(), Some(b"no".to_vec()));
+    }
+
+    #[test]
+    fn the_keyboard_goes_before_lines_and_none_of_them_is_lost() {
+        let (mut there, mut socket) = pair();
+        let (keyboard, mut keys) = io::pipe().unwrap();
+        there.write_all(b"a\nb\nc\n").unwrap();
+        let came = |socket: &mut Socket| socket.line_or(keyboard.as_fd()).unwrap();
+        let line = |text: &[u8]| Came::Line(text.to_vec());
+        assert_eq!(came(&mut socket), line(b"a"));
+        keys.write_all(b"x").unwrap();
+        assert_eq!([came(&mut socket), came(&mut socket)], [Came::Other, Came::Other]);
+        (&keyboard).read_exact(&mut [0]).unwrap();
+        assert_eq!([came(&mut socket), came(&mut socket)], [line(b"b"), line(b"c")]);
+        drop(there);
+        assert_eq!(came(&mut socket), Came::End);
     }
 
     #[test]

@@ -4,13 +4,23 @@
 
 use std::{
     fs::{File, OpenOptions},
-    os::fd::{AsFd, BorrowedFd},
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use nix::{
-    sys::stat::{SFlag, fstat},
+    errno::Errno,
+    sys::{
+        stat::{SFlag, fstat},
+        termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr},
+    },
     unistd::{Pid, getpgrp, getpid, tcgetpgrp, tcsetpgrp},
 };
+
+/// What Ctrl-C is where it is a byte.
+pub const CTRL_C: u8 = 0x03;
+/// What Ctrl-Z is where it is a byte.
+pub const CTRL_Z: u8 = 0x1a;
 
 /// Our controlling terminal.
 #[derive(Debug)]
@@ -72,6 +82,11 @@ impl Terminal {
     }
 }
 
+/// Whether we lead our session, as a login shell does: whoever started us does not continue us when we stop.
+pub fn leads_session() -> bool {
+    nix::unistd::getsid(None) == Ok(getpid())
+}
+
 fn is_pipe(fd: BorrowedFd<'_>) -> bool {
     fstat(fd).is_ok_and(|stat| {
         let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
@@ -89,4 +104,74 @@ pub fn width(fd: BorrowedFd<'_>) -> Option<u16> {
     let size = rustix::termios::tcgetwinsize(fd).ok()?;
     // A terminal that does not know its size is taken for a usual one.
     Some(if size.ws_col == 0 { 80 } else { size.ws_col })
+}
+
+/// The terminal that is our input, in another mode; as it was when this is dropped.
+#[derive(Debug)]
+pub struct Keyboard {
+    input: OwnedFd,
+    before: Termios,
+}
+
+impl Keyboard {
+    /// For an attached process: Ctrl-C and Ctrl-Z are bytes that are there to be read at once, and signal nobody. With
+    /// `lines`, what is typed is shown and comes line by line; without, nothing is shown.
+    ///
+    /// # Errors
+    /// Our input is no terminal.
+    pub fn attached(lines: bool) -> io::Result<Keyboard> {
+        Keyboard::with(|modes| {
+            modes.local_flags.remove(LocalFlags::ISIG);
+            if lines {
+                modes.local_flags.insert(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::IEXTEN);
+                // Ends of a line, like Enter.
+                modes.control_chars[SpecialCharacterIndices::VEOL as usize] = CTRL_C;
+                modes.control_chars[SpecialCharacterIndices::VEOL2 as usize] = CTRL_Z;
+            } else {
+                modes.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO);
+            }
+        })
+    }
+
+    /// For a password: nothing that is typed is shown.
+    ///
+    /// # Errors
+    /// Our input is no terminal.
+    pub fn hidden() -> io::Result<Keyboard> {
+        Keyboard::with(|modes| modes.local_flags.remove(LocalFlags::ECHO))
+    }
+
+    fn with(change: impl FnOnce(&mut Termios)) -> io::Result<Keyboard> {
+        let input = std::io::stdin().as_fd().try_clone_to_owned()?;
+        let before = tcgetattr(&input)?;
+        let mut modes = before.clone();
+        change(&mut modes);
+        tcsetattr(&input, SetArg::TCSANOW, &modes)?;
+        Ok(Keyboard { input, before })
+    }
+
+    /// What to wait for.
+    pub fn input(&self) -> BorrowedFd<'_> {
+        self.input.as_fd()
+    }
+
+    /// What was typed: nothing when the terminal ends, or for Ctrl-D on an empty line.
+    ///
+    /// # Errors
+    /// As read(2) says.
+    pub fn read(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = [0; 4096];
+        loop {
+            match nix::unistd::read(&self.input, &mut bytes) {
+                Err(Errno::EINTR) => {}
+                read => return Ok(bytes.get(..read?).unwrap_or_default().to_vec()),
+            }
+        }
+    }
+}
+
+impl Drop for Keyboard {
+    fn drop(&mut self) {
+        let _ = tcsetattr(&self.input, SetArg::TCSANOW, &self.before);
+    }
 }

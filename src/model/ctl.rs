@@ -25,6 +25,8 @@ pub mod exit {
     pub const PROTOCOL: u8 = 5;
     /// It does not run.
     pub const NOT_RUNNING: u8 = 7;
+    /// Ctrl-C ended the waiting for it.
+    pub const INTERRUPTED: u8 = 130;
 }
 
 /// Letters of the name column of `status` at the least (CTL-3).

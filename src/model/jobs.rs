@@ -11,7 +11,7 @@ use super::{
     ctl::plain,
     program::ProcState,
     task::Signal,
-    wire::{ProcessInfo, full_name},
+    wire::{Command, ProcessInfo, full_name},
 };
 
 /// The numbers of jobs, as the supervisor keeps them. A process gets the smallest free one when it is first started, and
@@ -231,14 +231,14 @@ pub struct Session {
 }
 
 impl Session {
-    /// A job was started from this shell.
-    pub fn started(&mut self, job: &Job) {
-        again_last(&mut self.started, job.full_name());
+    /// The job of this full name was started from this shell.
+    pub fn started(&mut self, name: String) {
+        again_last(&mut self.started, name);
     }
 
-    /// A job was in the foreground of this shell and was left.
-    pub fn left(&mut self, job: &Job) {
-        again_last(&mut self.left, job.full_name());
+    /// The job of this full name was in the foreground of this shell and was left.
+    pub fn left(&mut self, name: String) {
+        again_last(&mut self.left, name);
     }
 
     /// The current job: the last one that was in the foreground and left, else the last one started.
@@ -276,6 +276,17 @@ impl Session {
             JobRef::Current => self.current(jobs).ok_or_else(none),
             JobRef::Previous => self.previous(jobs).ok_or_else(none),
         }
+    }
+
+    /// Puts the names of processes in the place of the references in a command: no process is called `%…`.
+    ///
+    /// # Errors
+    /// One of them means none, or more than one.
+    pub fn resolve_in(&self, command: &mut Command, jobs: &[Job]) -> Result<(), BadJobRef> {
+        for name in command.names().iter_mut().filter(|name| JobRef::parse(name).is_some()) {
+            *name = self.resolve(name, jobs)?.full_name();
+        }
+        Ok(())
     }
 
     /// `+` for the current job, `-` for the previous one, else a blank.
@@ -415,7 +426,10 @@ impl AutoResume {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::wire::tests::process, *};
+    use super::{
+        super::wire::{Targets, tests::process},
+        *,
+    };
 
     fn job(number: u32, name: &str, command: &str) -> Job {
         Job {
@@ -486,19 +500,34 @@ mod tests {
     }
 
     #[test]
+    fn job3_references_stand_wherever_a_process_is_named() {
+        let session = Session::default();
+        let mut stop = Command::Stop { of: Targets::processes(["%1", "other", "%?web"]), now: false };
+        session.resolve_in(&mut stop, &jobs()).unwrap();
+        assert_eq!(stop, Command::Stop { of: Targets::processes(["cell", "other", "web"]), now: false });
+        let mut history = Command::History { name: "%-".into(), limit: 1 };
+        session.resolve_in(&mut history, &jobs()).unwrap();
+        assert_eq!(history, Command::History { name: "centre".into(), limit: 1 });
+        let mut fg = Command::Fg { name: "%9".into() };
+        assert_eq!(session.resolve_in(&mut fg, &jobs()), Err(BadJobRef::None("%9".into())));
+        let mut all = Command::Status(Targets::All);
+        assert_eq!((session.resolve_in(&mut all, &[]), all), (Ok(()), Command::Status(Targets::All)));
+    }
+
+    #[test]
     fn job2_the_current_and_the_previous_job() {
         let jobs = jobs();
         let mut session = Session::default();
         let both =
             |session: &Session| (session.current(&jobs).unwrap().number, session.previous(&jobs).unwrap().number);
         assert_eq!(both(&session), (4, 2), "those started last");
-        session.started(&jobs[0]);
+        session.started(jobs[0].full_name());
         assert_eq!(both(&session), (1, 4), "by this shell");
-        session.left(&jobs[1]);
+        session.left(jobs[1].full_name());
         assert_eq!(both(&session), (2, 1), "in the foreground and left");
-        session.started(&jobs[2]);
+        session.started(jobs[2].full_name());
         assert_eq!(both(&session), (2, 4));
-        session.left(&jobs[2]);
+        session.left(jobs[2].full_name());
         assert_eq!(both(&session), (4, 2), "the former current one");
         assert_eq!(session.previous(&jobs[..1]).unwrap().number, 1, "the only job is both");
         assert_eq!(session.current(&[]), None);

@@ -7,6 +7,7 @@ use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::jobs::AutoResume;
 use super::task::Signal;
 
 /// Whether a process that ended by itself is started again.
@@ -615,17 +616,6 @@ pub(super) fn host_and_port(text: &str) -> Option<(String, u16)> {
         }
     };
     (port > 0).then(|| (host.to_owned(), port))
-}
-
-/// Whether one word is taken for the job whose name it is, or begins (JOB-10).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AutoResume {
-    /// No.
-    Off,
-    /// If it is the whole name.
-    Exact,
-    /// If the name contains it.
-    Substring,
 }
 
 /// What clients need to know: `[taskmasterctl]`.

@@ -34,6 +34,7 @@ pub(super) fn follow(
                 return Err(CtlError::Broken("the connection was closed before the process ended".to_owned()));
             }
             Ok(None) => return Ok(exit::OK),
+            Err(DialError::Interrupted) => return Err(CtlError::Interrupted),
             Err(DialError::ReaderGone) => return Err(io::Error::from(ErrorKind::BrokenPipe).into()),
             Err(error) => return Err(CtlError::Broken(error.to_string())),
         };
@@ -76,7 +77,7 @@ pub(super) fn follow(
 
 /// A piece of a log for where it is printed: byte for byte, but on a terminal, where it may have colours and nothing else
 /// that the terminal would obey.
-pub(super) fn fit(data: &[u8], is_raw: bool, width: Option<u16>) -> Vec<u8> {
+pub(in crate::app) fn fit(data: &[u8], is_raw: bool, width: Option<u16>) -> Vec<u8> {
     if is_raw || width.is_none() {
         return data.to_vec();
     }

@@ -8,7 +8,7 @@ use std::{
 
 use super::CtlError;
 use crate::{
-    io::sys,
+    io::{dial::Interrupt, sys},
     model::{
         config::{self, File, Kind, SEARCHED, Unreadable, World},
         program::{ClientSpec, Password, ServerUrl},
@@ -17,32 +17,44 @@ use crate::{
 };
 
 /// A supervisor, and how it is asked.
-#[derive(Debug)]
-pub(super) struct Place {
+#[derive(Clone, Debug)]
+pub(in crate::app) struct Place {
     /// Where it listens.
-    pub(super) url: ServerUrl,
+    pub(in crate::app) url: ServerUrl,
     /// Who asks, where it wants to know.
-    pub(super) auth: Option<Auth>,
+    pub(in crate::app) auth: Option<Auth>,
     /// How long it may be silent; none: as long as it takes.
-    pub(super) timeout: Option<Duration>,
+    pub(in crate::app) timeout: Option<Duration>,
+    /// What ends the waiting for an answer; none: Ctrl-C ends this program.
+    pub(in crate::app) interrupt: Option<Interrupt>,
 }
 
 /// Where the supervisor listens: `url` wins over the file. No file need exist where a url is given, and one that is not
 /// named is not even looked for then: its password is not meant for whoever listens there.
 pub(super) fn find(url: Option<&ServerUrl>, file: Option<&Path>) -> Result<Place, CtlError> {
+    settings(url, file).map(|spec| of(&spec))
+}
+
+/// A client's settings, with the place that `url` says.
+pub(in crate::app) fn settings(url: Option<&ServerUrl>, file: Option<&Path>) -> Result<ClientSpec, CtlError> {
     let found = match (file, url) {
         (Some(file), _) => Some(file.to_owned()),
         (None, Some(_)) => None,
         (None, None) => SEARCHED.iter().map(PathBuf::from).find(|path| path.exists()),
     };
     let spec = found.map_or_else(|| Ok(ClientSpec::default()), |path| read(&path))?;
+    Ok(ClientSpec { serverurl: url.cloned().unwrap_or(spec.serverurl), ..spec })
+}
+
+/// The place that a client's settings say.
+pub(in crate::app) fn of(spec: &ClientSpec) -> Place {
     // One without the other is not refused: the supervisor says what it thinks of it.
-    let password = match spec.password {
-        Some(Password::Plain(password)) => password,
+    let password = match &spec.password {
+        Some(Password::Plain(password)) => password.clone(),
         Some(Password::Sha256(_)) | None => String::new(),
     };
-    let auth = spec.username.map(|username| Auth { username, password });
-    Ok(Place { url: url.cloned().unwrap_or(spec.serverurl), auth, timeout: spec.timeout })
+    let auth = spec.username.clone().map(|username| Auth { username, password });
+    Place { url: spec.serverurl.clone(), auth, timeout: spec.timeout, interrupt: None }
 }
 
 fn read(path: &Path) -> Result<ClientSpec, CtlError> {

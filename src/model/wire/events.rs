@@ -26,7 +26,7 @@ impl EventKind {
     pub const ALL: [EventKind; 4] = [EventKind::State, EventKind::Config, EventKind::Shutdown, EventKind::Tick];
 
     /// Its word.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             EventKind::State => "state",
             EventKind::Config => "config",

@@ -134,7 +134,7 @@ pub enum Channel {
 
 impl Channel {
     /// Its word.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Channel::Stdout => "stdout",
             Channel::Stderr => "stderr",
@@ -728,6 +728,42 @@ impl Command {
             Command::Subscribe(_) => "subscribe",
             Command::Jobs(_) => "jobs",
             Command::Disown { .. } => "disown",
+        }
+    }
+
+    /// The names in it that are names of processes, by the syntax of names.
+    pub fn names(&mut self) -> &mut [String] {
+        let of = match self {
+            Command::Tail { name, .. }
+            | Command::Fg { name }
+            | Command::Send { name, .. }
+            | Command::History { name, .. } => return std::slice::from_mut(name),
+            Command::Reload { of: ReloadOf::Named { kind: Kind::Process, names }, .. } => return names,
+            Command::Status(of)
+            | Command::Start { of, .. }
+            | Command::Stop { of, .. }
+            | Command::Restart(of)
+            | Command::Update(of)
+            | Command::Add(of)
+            | Command::Remove { of, .. }
+            | Command::Signal { to: SignalTo::Processes(of), .. }
+            | Command::Pid(PidOf::Processes(of))
+            | Command::Clear(of)
+            | Command::Jobs(of)
+            | Command::Disown { of, .. } => of,
+            Command::Reload { .. }
+            | Command::Reread
+            | Command::Shutdown { .. }
+            | Command::Signal { to: SignalTo::Pid(_), .. }
+            | Command::Pid(PidOf::Daemon)
+            | Command::Maintail { .. }
+            | Command::Avail
+            | Command::Version
+            | Command::Subscribe(_) => return &mut [],
+        };
+        match of {
+            Targets::Named { kind: Kind::Process, names } => names,
+            Targets::Named { .. } | Targets::All => &mut [],
         }
     }
 

@@ -1,0 +1,443 @@
+//! `supervise shell`: actions line by line, with job control (section 7).
+//!
+//! What an action does and prints is the client's (`app::ctl`); here are the lines, the jobs of this shell, and what only a
+//! shell has. On a terminal lines are edited; from anything else they are a script.
+
+mod attach;
+mod typed;
+mod verbs;
+mod watch;
+
+use std::{
+    io::BufRead,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use self::{
+    typed::{NotDone, Typed, Word},
+    watch::{Told, Watch},
+};
+use super::{
+    ctl::{self, Acted, Output, complain, place::Place},
+    supervise_args::{Action, ClientArgs, Names, ShellArgs},
+};
+use crate::{
+    io::{
+        dial::Interrupt,
+        editor::{self, LineEditor},
+        history::HistoryFile,
+        terminal::Keyboard,
+    },
+    model::{
+        ctl::{exit, plain},
+        jobs::{AutoResume, Session},
+        program::{ClientSpec, ServerUrl},
+        shell::{self, complete},
+        wire::{Auth, Code, Command, ProcessInfo, Targets},
+    },
+};
+
+/// Lines that are kept.
+const LINES: usize = 1000;
+/// What is asked besides what was typed, for Tab and for notices, waits no longer: the shell goes on without it.
+const ASIDE: Duration = Duration::from_secs(1);
+
+/// Where lines come from.
+pub enum Input<'a> {
+    /// The terminal.
+    Terminal,
+    /// A script.
+    Script(&'a mut dyn BufRead),
+}
+
+/// Runs the shell, and gives its exit code. With `args` of another action that is done first.
+pub fn run(args: &ClientArgs, input: Input<'_>, output: &mut Output<'_>) -> u8 {
+    let given = match &args.action {
+        Action::Shell(given) => given.clone(),
+        _ => ShellArgs::default(),
+    };
+    let spec = match ctl::place::settings(args.serverurl.as_ref(), args.file.as_deref()) {
+        Ok(spec) => spec,
+        Err(error) => return ctl::failed(error, None, output),
+    };
+    let is_terminal = matches!(input, Input::Terminal);
+    let mut place = ctl::place::of(&spec);
+    if is_terminal {
+        match Interrupt::catch() {
+            Ok(interrupt) => place.interrupt = Some(interrupt),
+            Err(error) => complain(output, &format!("warning: Ctrl-C will end the shell: {error}")),
+        }
+    }
+    let mut shell = Shell {
+        place,
+        told: Arc::new(Told::new(spec.notify)),
+        watch: None,
+        editor: None,
+        auto_resume: spec.auto_resume,
+        is_terminal,
+        output,
+        over: false,
+    };
+    if !matches!(args.action, Action::Shell(_)) {
+        shell.act(args.clone());
+    } else {
+        shell.look();
+    }
+    match input {
+        Input::Terminal => shell.edit(&spec, given.history),
+        Input::Script(lines) => shell.script(lines, given.strict),
+    }
+}
+
+/// The shell.
+struct Shell<'a, 'o> {
+    place: Place,
+    /// What is told of jobs, and which of them is the current one.
+    told: Arc<Told>,
+    /// Who hears of changes; none: nobody yet, or not any more.
+    watch: Option<Watch>,
+    editor: Option<LineEditor>,
+    auto_resume: AutoResume,
+    is_terminal: bool,
+    output: &'a mut Output<'o>,
+    /// Whether it was asked to end.
+    over: bool,
+}
+
+impl Shell<'_, '_> {
+    /// What a shell begins with: how everything is, or why that cannot be told.
+    fn look(&mut self) {
+        let action = if self.is_terminal { Action::Status(Names(None)) } else { Action::Version };
+        if self.is_terminal {
+            self.act(self.args(action, false));
+            return;
+        }
+        // A script prints what it is asked for, and nothing else.
+        let mut nowhere = std::io::sink();
+        let mut output =
+            Output { out: &mut nowhere, err: &mut *self.output.err, reader: None, width: None, colours: false };
+        let args = ClientArgs { serverurl: None, file: None, json: false, action, then_shell: false };
+        ctl::act(&args, Some(&self.place), &Session::default(), &mut output);
+    }
+
+    /// Lines of a script.
+    fn script(mut self, lines: &mut dyn BufRead, strict: bool) -> u8 {
+        let mut bytes = vec![];
+        loop {
+            bytes.clear();
+            match lines.read_until(b'\n', &mut bytes) {
+                Ok(0) => return exit::OK,
+                Ok(_) => {}
+                Err(error) => {
+                    complain(self.output, &format!("cannot read the next line: {error}"));
+                    return exit::FAILED;
+                }
+            }
+            let code = match std::str::from_utf8(&bytes) {
+                Ok(line) => self.line(line),
+                Err(_) => self.wrong("this line is not UTF-8"),
+            };
+            if strict && code != exit::OK {
+                return code;
+            }
+            if self.over {
+                return exit::OK;
+            }
+        }
+    }
+
+    /// Lines that are typed.
+    fn edit(mut self, spec: &ClientSpec, history: Option<PathBuf>) -> u8 {
+        let path = history.or_else(|| spec.history.clone()).filter(|path| !path.as_os_str().is_empty());
+        let (mut file, lines) = match path.map(|path| HistoryFile::open(&path, LINES)) {
+            Some(Ok((file, lines))) => (Some(file), lines),
+            Some(Err(error)) => {
+                complain(self.output, &format!("warning: {}", plain(&error.to_string())));
+                (None, vec![])
+            }
+            None => (None, vec![]),
+        };
+        let shared = Arc::new(Mutex::new(self.place.clone()));
+        let mut editor = match LineEditor::new(completer(Arc::clone(&shared)), &lines, LINES) {
+            Ok(editor) => editor,
+            Err(error) => {
+                complain(self.output, &format!("cannot use the terminal: {error}"));
+                return exit::FAILED;
+            }
+        };
+        if let Some(printer) = editor.printer() {
+            self.told.print_with(printer);
+        }
+        self.editor = Some(editor);
+        let prompt = format!("{}> ", plain(&spec.prompt));
+        while !self.over {
+            self.before_prompt();
+            self.place.clone_into(&mut shared.lock().unwrap_or_else(PoisonError::into_inner));
+            let Some(editor) = &mut self.editor else { break };
+            let typed = self.told.at_prompt(|| editor.read(&prompt));
+            let line = match typed {
+                Ok(editor::Typed::Line(line)) => line,
+                Ok(editor::Typed::Cleared) => continue,
+                Ok(editor::Typed::End) => break,
+                Err(error) => {
+                    complain(self.output, &format!("cannot read from the terminal: {error}"));
+                    break;
+                }
+            };
+            if line.trim().is_empty() {
+                continue;
+            }
+            if editor.remember(&line)
+                && let Some(Err(error)) = file.as_mut().map(|file| file.add(&line))
+            {
+                // Once: each line would fail alike.
+                complain(self.output, &format!("warning: {}", plain(&error.to_string())));
+                file = None;
+            }
+            self.line(&line);
+        }
+        if let Some(file) = &mut file {
+            let _ = file.shorten();
+        }
+        exit::OK
+    }
+
+    /// Tells what happened, and listens for what will.
+    fn before_prompt(&mut self) {
+        // One that came while nothing was waited for is over.
+        if let Some(interrupt) = &self.place.interrupt {
+            interrupt.take();
+        }
+        if self.watch.as_ref().is_some_and(Watch::is_over) {
+            self.watch = None;
+        }
+        if self.watch.is_none() {
+            self.watch = Watch::begin(&self.place, &self.told);
+        }
+        for line in self.told.lines(&self.place) {
+            let _ = writeln!(self.output.out, "{line}");
+        }
+        let _ = self.output.out.flush();
+    }
+
+    /// Does what a line says, and gives the exit code of that.
+    fn line(&mut self, line: &str) -> u8 {
+        let words = match shell::words(line) {
+            Ok(words) => words,
+            Err(error) => return self.wrong(&error.to_string()),
+        };
+        if words.is_empty() {
+            return exit::OK;
+        }
+        self.told.begin();
+        if let [word] = &words[..]
+            && let Some(name) = self.resumed(word)
+        {
+            return self.attach(&name);
+        }
+        match typed::read(words) {
+            Ok(Typed { json, word }) => self.word(json, word),
+            Err(NotDone::Help(text)) => {
+                let _ = writeln!(self.output.out, "{}", text.trim_end());
+                let _ = self.output.out.flush();
+                exit::OK
+            }
+            Err(NotDone::Wrong(text)) => self.wrong(&text),
+        }
+    }
+
+    /// The paused job that a single word continues (JOB-10). Words of actions stay what they are.
+    fn resumed(&self, word: &str) -> Option<String> {
+        if self.auto_resume == AutoResume::Off || typed::actions().iter().any(|action| action.name == word) {
+            return None;
+        }
+        let jobs = ctl::jobs_at(&self.place).ok()?;
+        self.told.session(|session| self.auto_resume.job(word, &jobs, session).map(|job| job.full_name()))
+    }
+
+    fn word(&mut self, json: bool, word: Word) -> u8 {
+        match word {
+            Word::Action(Action::Shell(_)) => self.wrong("this is the shell already"),
+            Word::Action(Action::Fg(fg)) if self.is_terminal && !json && !fg.raw => self.attach(&fg.name),
+            Word::Action(action) => {
+                if let Some(question) = verbs::question(&action).filter(|_| self.is_terminal)
+                    && !self.is_meant(question)
+                {
+                    return exit::FAILED;
+                }
+                self.act(self.args(action, json))
+            }
+            Word::Bg(bg) => self.background(&bg.names),
+            Word::Kill(kill) => self.kill(&kill, json),
+            Word::Wait(wait) => self.wait(&wait.names),
+            Word::Set(set) => {
+                self.told.set_notify(set.option == "-b");
+                exit::OK
+            }
+            Word::Suspend(suspend) => self.suspend(suspend.force),
+            Word::Open(open) => self.open(open.url),
+            Word::Quit => {
+                self.over = true;
+                exit::OK
+            }
+        }
+    }
+
+    /// How something is asked that is no action of the client.
+    fn args_of(&self, json: bool) -> ClientArgs {
+        self.args(Action::Version, json)
+    }
+
+    fn args(&self, action: Action, json: bool) -> ClientArgs {
+        ClientArgs { serverurl: None, file: None, json, action, then_shell: false }
+    }
+
+    /// Does an action of the client. One that needs a name and a password is asked for them once (SH-9).
+    fn act(&mut self, args: ClientArgs) -> u8 {
+        if matches!(args.action, Action::Shutdown(_)) {
+            // That it goes away is no news.
+            self.watch = None;
+        }
+        let acted = self.act_once(&args);
+        let error = acted.response.as_ref().and_then(|response| response.error.as_ref());
+        let is_stranger = error.is_some_and(|error| error.code == Code::Unauthorized);
+        let code = match is_stranger && self.is_terminal && self.introduce() {
+            true => self.act_once(&args).code,
+            false => acted.code,
+        };
+        if let Action::Reload(_) | Action::Update(_) | Action::Remove(_) = args.action {
+            self.told.renew();
+        }
+        code
+    }
+
+    fn act_once(&mut self, args: &ClientArgs) -> Acted {
+        let session = self.told.session(|session| session.clone());
+        let acted = ctl::act(args, Some(&self.place), &session, self.output);
+        self.take_in(&acted, matches!(args.action, Action::Start(_) | Action::Restart(_)));
+        acted
+    }
+
+    /// Asks one thing, prints what is answered, and gives the exit code.
+    fn request(&mut self, command: &Command, json: bool) -> u8 {
+        let session = self.told.session(|session| session.clone());
+        let acted = ctl::request(&self.args_of(json), &self.place, &session, command, true, self.output);
+        self.take_in(&acted, matches!(command, Command::Start { .. }));
+        acted.code
+    }
+
+    /// Takes note of what an answer told.
+    fn take_in(&mut self, acted: &Acted, is_start: bool) {
+        for item in acted.response.iter().flat_map(|response| response.items()) {
+            if let Some(process) = item.process.as_ref().filter(|_| item.status != 202) {
+                self.told.told(process.full_name(), process.state, process.pid);
+            }
+            if is_start && item.code.is_none() {
+                self.told.session(|session| session.started(item.full_name()));
+            }
+        }
+    }
+
+    /// Asks who somebody is; false: nobody said.
+    fn introduce(&mut self) -> bool {
+        let Some(editor) = &mut self.editor else { return false };
+        let Ok(editor::Typed::Line(username)) = editor.read("User: ") else { return false };
+        let _ = write!(self.output.out, "Password: ").and_then(|()| self.output.out.flush());
+        let typed = Keyboard::hidden().and_then(|keyboard| keyboard.read());
+        let _ = writeln!(self.output.out);
+        let Ok(typed) = typed else { return false };
+        let password = String::from_utf8_lossy(&typed).trim_end_matches(['\r', '\n']).to_owned();
+        self.place.auth = Some(Auth { username: username.trim().to_owned(), password });
+        true
+    }
+
+    /// Asks whether it is meant (SH-7).
+    fn is_meant(&mut self, question: &str) -> bool {
+        let Some(editor) = &mut self.editor else { return false };
+        match editor.read(&format!("{question} y/N ")) {
+            Ok(editor::Typed::Line(answer)) => matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"),
+            Ok(editor::Typed::Cleared | editor::Typed::End) | Err(_) => false,
+        }
+    }
+
+    fn open(&mut self, url: ServerUrl) -> u8 {
+        if url != self.place.url {
+            // Whoever listens there is not whom these were meant for.
+            self.place.auth = None;
+        }
+        self.place.url = url;
+        self.watch = None;
+        self.told.renew();
+        match self.is_terminal {
+            true => self.act(self.args(Action::Status(Names(None)), false)),
+            false => exit::OK,
+        }
+    }
+
+    /// Says what is wrong with a line.
+    fn wrong(&mut self, text: &str) -> u8 {
+        let mut lines = text.trim_end().lines().filter(|line| !line.trim().is_empty());
+        complain(self.output, lines.next().unwrap_or_default());
+        for line in lines {
+            let _ = writeln!(self.output.err, "{line}");
+        }
+        exit::USAGE
+    }
+
+    /// Says something that is no result.
+    fn note(&mut self, text: &str) {
+        let _ = writeln!(self.output.err, "supervise: {text}");
+        let _ = self.output.err.flush();
+    }
+}
+
+/// What Tab offers, fetched each time: what there was before the last action is not what there is.
+fn completer(place: Arc<Mutex<Place>>) -> editor::Complete {
+    let actions = typed::actions();
+    Box::new(move |line| {
+        let snapshot = || {
+            let place = place.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            snapshot(&aside(&place))
+        };
+        complete::complete(line, &actions, snapshot)
+    })
+}
+
+/// The same place for questions that nobody waits for long.
+fn aside(place: &Place) -> Place {
+    Place { timeout: Some(place.timeout.map_or(ASIDE, |limit| limit.min(ASIDE))), interrupt: None, ..place.clone() }
+}
+
+/// What there is now; nothing where that is not answered.
+fn snapshot(place: &Place) -> complete::Snapshot {
+    let mut snapshot = complete::Snapshot::default();
+    let Ok(mut line) = ctl::Line::open(place) else { return snapshot };
+    let mut ask = |command: &Command| line.ask(command, true).ok().map(|answer| answer.response);
+    let names = |processes: &[ProcessInfo], of: fn(&ProcessInfo) -> String| {
+        let mut names: Vec<String> =
+            processes.iter().map(of).filter(|name| name.chars().all(|c| !c.is_control())).collect();
+        names.sort();
+        names.dedup();
+        names
+    };
+    if let Some(status) = ask(&Command::Status(Targets::All)) {
+        let processes = status.processes();
+        snapshot.processes = names(&processes, ProcessInfo::full_name);
+        snapshot.programs = names(&processes, |process| process.program.clone());
+        let grouped: Vec<ProcessInfo> = processes.into_iter().filter(|process| process.group != process.name).collect();
+        snapshot.groups = names(&grouped, |process| process.group.clone());
+    }
+    if let Some(avail) = ask(&Command::Avail) {
+        let list = avail.content.as_ref().and_then(|content| content.get("processes")).and_then(|list| list.as_array());
+        let unused =
+            list.into_iter().flatten().filter(|row| row.get("in_use").and_then(|used| used.as_bool()) == Some(false));
+        let name = unused.filter_map(|row| row.get("name").and_then(|name| name.as_str()));
+        snapshot.programs.extend(name.filter(|name| !name.contains(char::is_control)).map(str::to_owned));
+    }
+    if let Ok(jobs) = ctl::jobs_at(place) {
+        snapshot.jobs = jobs.iter().map(|job| (job.number, job.full_name())).collect();
+    }
+    snapshot
+}

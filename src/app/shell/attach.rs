@@ -1,0 +1,176 @@
+//! `fg` at a terminal: what a process prints is shown, and what is typed goes to its input (SH-10).
+//!
+//! Ctrl-C and Ctrl-Z are bytes here and come to us alone: the process is never signalled, and however silent it is or
+//! however much it prints, they are looked for before anything else.
+
+use std::{io, time::Duration};
+
+use super::{Shell, verbs::is_paused};
+use crate::{
+    app::ctl::{self, CtlError, Line, Link, follow::fit},
+    io::{
+        dial::{Came, Socket},
+        terminal::{CTRL_C, CTRL_Z, Keyboard},
+    },
+    model::{
+        ctl::{exit, exit_code, plain, reason},
+        wire::{Channel, Code, Command, Followed, ProcessInfo, Response, Targets},
+    },
+};
+
+/// How long the supervisor may take to pass a line on: Ctrl-C waits meanwhile.
+const PASS_ON: Duration = Duration::from_millis(150);
+
+/// How it ended to be in the foreground.
+enum Over {
+    /// It was left.
+    Left,
+    /// The process has ended, in these words.
+    Ended(String),
+    /// It cannot go on.
+    Failed(String),
+}
+
+impl Shell<'_, '_> {
+    /// Brings a process to the foreground until it ends or is left, and gives the exit code.
+    pub(super) fn attach(&mut self, name: &str) -> u8 {
+        self.attached(name).unwrap_or_else(|code| code)
+    }
+
+    fn attached(&mut self, name: &str) -> Result<u8, u8> {
+        let (jobs, names) = self.resolve(&[name.to_owned()])?;
+        let mut name = names.into_iter().next().unwrap_or_default();
+        // Of several the supervisor says that it is for one.
+        if let [process] = &self.processes(&[name.clone()])?[..] {
+            name = process.full_name();
+            if process.state.is_down() {
+                self.begin(&name)?;
+            } else if is_paused(&jobs, &name) {
+                self.continued(&name)?;
+            }
+        }
+        let place = self.place.clone();
+        let command = Command::Fg { name: name.clone() };
+        let mut line = Line::open(&place).map_err(|error| ctl::failed(error, Some(&command), self.output))?;
+        if let Link::Port = line.link {
+            return Err(ctl::failed(CtlError::NeedsSocket("fg"), None, self.output));
+        }
+        let answer = line.ask(&command, true).map_err(|error| ctl::failed(error, Some(&command), self.output))?;
+        if answer.response.error.is_some() {
+            return Err(self.not_attached(&name, &command, &answer.response));
+        }
+        let Link::Socket(mut socket) = line.link else { return Err(exit::FAILED) };
+        let content = answer.response.content.unwrap_or_default();
+        let is_pipe = content.get("stdin").and_then(serde_json::Value::as_bool).unwrap_or(false);
+        let pid = content.get("process").and_then(|process| process.get("pid")).and_then(serde_json::Value::as_i64);
+        let input = if is_pipe { "what you type goes to its input" } else { "it reads no input" };
+        self.note(&format!(
+            "attached to {} (pid {}): {input}; Ctrl-C or Ctrl-Z leaves it running",
+            plain(&name),
+            pid.unwrap_or_default()
+        ));
+        let keyboard = Keyboard::attached(is_pipe).map_err(|error| {
+            ctl::failed(CtlError::Broken(format!("cannot set the terminal: {error}")), None, self.output)
+        })?;
+        let over = self.pass(&mut socket, &keyboard, is_pipe.then_some(&*name));
+        drop(keyboard);
+        match over {
+            Ok(Over::Left) => {
+                self.note(&format!("left {}, which goes on", plain(&name)));
+                self.told.session(|session| session.left(name));
+                Ok(exit::OK)
+            }
+            Ok(Over::Ended(how)) => {
+                self.note(&format!("{} has ended: {}", plain(&name), plain(&how)));
+                self.told.told_end(name);
+                Ok(exit::OK)
+            }
+            Ok(Over::Failed(why)) => Err(ctl::failed(CtlError::Broken(why), None, self.output)),
+            Err(error) => Err(ctl::failed(error.into(), None, self.output)),
+        }
+    }
+
+    /// Starts it, without waiting until it is up: what it prints first is to be seen.
+    fn begin(&mut self, name: &str) -> Result<(), u8> {
+        let command = Command::Start { of: Targets::processes([name]), until_settled: false };
+        let args = self.args_of(false);
+        let session = self.told.session(|session| session.clone());
+        let acted = ctl::request(&args, &self.place, &session, &command, false, self.output);
+        self.take_in(&acted, true);
+        if acted.code == exit::OK { Ok(()) } else { Err(acted.code) }
+    }
+
+    /// Why it is not there: one that has just ended, or could not be started, says how.
+    fn not_attached(&mut self, name: &str, command: &Command, response: &Response) -> u8 {
+        let is_down = response.error.as_ref().is_some_and(|error| error.code == Code::NotRunning);
+        if is_down && let Ok([process]) = self.processes(&[name.to_owned()]).as_deref() {
+            let ProcessInfo { state, description, .. } = process;
+            let line = format!("{} is not running: {state} {}", plain(name), plain(description));
+            ctl::complain(self.output, line.trim_end());
+            return exit_code(command, response);
+        }
+        self.show(command, response)
+    }
+
+    /// Until it is over. `input`: the name of the process, if it reads what is typed.
+    fn pass(&mut self, socket: &mut Socket, keyboard: &Keyboard, input: Option<&str>) -> io::Result<Over> {
+        // So that what we say begins a line of its own.
+        let mut at_start = true;
+        let over = loop {
+            match socket.line_or(keyboard.input()) {
+                Ok(Came::Other) => {
+                    let typed = keyboard.read()?;
+                    // The end of the terminal, or Ctrl-D: nothing more will be typed.
+                    if typed.is_empty() || typed.iter().any(|byte| [CTRL_C, CTRL_Z].contains(byte)) {
+                        // ^C is shown where lines are.
+                        at_start &= input.is_none();
+                        break Over::Left;
+                    }
+                    if let Some(name) = input {
+                        at_start = typed.ends_with(b"\n");
+                        self.send(name, &typed)?;
+                    }
+                }
+                Ok(Came::Line(line)) => match Followed::parse(&line) {
+                    Some(Followed::Piece(piece)) => {
+                        let bytes = fit(&piece.data, false, self.output.width);
+                        match piece.channel {
+                            Some(Channel::Stderr) => self.output.err.write_all(&bytes)?,
+                            Some(Channel::Stdout) | None => self.output.out.write_all(&bytes)?,
+                        }
+                        self.output.out.flush()?;
+                        self.output.err.flush()?;
+                        at_start = piece.data.ends_with(b"\n");
+                    }
+                    Some(Followed::Ended(how)) => break Over::Ended(how),
+                    Some(Followed::Failed(error)) => break Over::Failed(reason(error.code, &error.message)),
+                    Some(Followed::Other(_)) => {}
+                    None => break Over::Failed("what follows is not understood".to_owned()),
+                },
+                Ok(Came::End) => break Over::Failed("the supervisor has closed the connection".to_owned()),
+                Err(error) => break Over::Failed(error.to_string()),
+            }
+        };
+        if !at_start {
+            writeln!(self.output.out)?;
+            self.output.out.flush()?;
+        }
+        Ok(over)
+    }
+
+    /// Passes on what was typed. That it cannot is said, and the process stays in the foreground.
+    fn send(&mut self, name: &str, typed: &[u8]) -> io::Result<()> {
+        let place = super::Place { timeout: Some(PASS_ON), interrupt: None, ..self.place.clone() };
+        let data = String::from_utf8_lossy(typed).into_owned();
+        let command = Command::Send { name: name.to_owned(), data };
+        let answer = Line::open(&place).and_then(|mut line| line.ask(&command, true));
+        let why = match answer {
+            Ok(answer) => answer.response.error.map(|error| reason(error.code, &error.message)),
+            Err(error) => Some(error.to_string()),
+        };
+        match why {
+            Some(why) => writeln!(self.output.err, "supervise: it did not get that: {}", plain(&why)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The definition of what is typed into the shell: the actions of the command line, and a few that only a shell has.
+
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, Command as Clap, CommandFactory, Error, FromArgMatches, Parser, Subcommand,
+    builder::{NonEmptyStringValueParser, PossibleValuesParser},
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+
+use crate::{
+    app::supervise_args::{Action, normalize},
+    model::{
+        program::ServerUrl,
+        shell::{complete::ActionWord, signal_option, unknown_action},
+    },
+};
+
+/// One line of the shell.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "supervise",
+    multicall = true,
+    disable_version_flag = true,
+    subcommand_value_name = "ACTION",
+    subcommand_help_heading = "Actions",
+    help_template = "{subcommands}{after-help}",
+    after_help = "help ACTION says more. NAME is a process or a program, group:process, group:*, a pattern with * and ?, or all; \
+        or a job: %1, %name, %?text, %+ (the current one) or %- (the one before). %1 alone is fg %1, and %1 & is bg %1."
+)]
+struct Line {
+    #[command(subcommand)]
+    word: Word,
+}
+
+/// What a line says.
+#[derive(Debug, Clone)]
+pub(super) struct Typed {
+    /// Print answers as they are.
+    pub(super) json: bool,
+    /// What to do.
+    pub(super) word: Word,
+}
+
+/// What is done.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum Word {
+    #[command(flatten)]
+    Action(Action),
+    /// Let a process go on in the background: start it if it is down, continue it if it is paused
+    Bg(Bg),
+    /// Send a signal to jobs, processes or process ids of them; TERM if none is given
+    Kill(Kill),
+    /// Wait until processes are down; without a name, all. The exit code is that of the last one
+    Wait(Wait),
+    /// -b tells at once when a job changes, +b before the next prompt
+    Set(Set),
+    /// Stop this shell, until somebody continues it
+    Suspend(Suspend),
+    /// Ask another supervisor from now on
+    Open(Open),
+    /// Leave the shell; Ctrl-D on an empty line does too
+    #[command(visible_alias = "exit")]
+    Quit,
+}
+
+/// `bg`
+#[derive(Debug, Clone, Args)]
+pub(super) struct Bg {
+    /// Which; without one the current job
+    #[arg(required = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) names: Vec<String>,
+}
+
+/// `kill`
+#[derive(Debug, Clone, Args)]
+pub(super) struct Kill {
+    /// The signal: a name or a number; -HUP and -1 are short for it
+    #[arg(short = 's', short_alias = 'n', long, value_name = "SIG", default_value = "TERM")]
+    pub(super) signal: String,
+    /// List the signals, or translate names and numbers
+    #[arg(short = 'l', long, conflicts_with = "signal")]
+    pub(super) list: bool,
+    /// Jobs, processes, process ids; a killed program may be started again: to end it, stop it
+    #[arg(required_unless_present = "list", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) targets: Vec<String>,
+}
+
+/// `wait`
+#[derive(Debug, Clone, Args)]
+pub(super) struct Wait {
+    /// Which
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) names: Vec<String>,
+}
+
+/// `set`
+#[derive(Debug, Clone, Args)]
+pub(super) struct Set {
+    /// -b or +b
+    #[arg(allow_hyphen_values = true, value_parser = PossibleValuesParser::new(["-b", "+b"]))]
+    pub(super) option: String,
+}
+
+/// `suspend`
+#[derive(Debug, Clone, Args)]
+pub(super) struct Suspend {
+    /// A login shell too, which nobody may be there to continue
+    #[arg(short, long)]
+    pub(super) force: bool,
+}
+
+/// `open`
+#[derive(Debug, Clone, Args)]
+pub(super) struct Open {
+    /// unix:///path or http://host:port
+    #[arg(value_name = "URL")]
+    pub(super) url: ServerUrl,
+}
+
+/// Why a line is not done.
+#[derive(Debug)]
+pub(super) enum NotDone {
+    /// It asked for help, which is this.
+    Help(String),
+    /// What is wrong with it, one line or more.
+    Wrong(String),
+}
+
+/// Reads the words of a line.
+///
+/// # Errors
+/// [`NotDone`]
+pub(super) fn read(words: Vec<String>) -> Result<Typed, NotDone> {
+    // The definition of the command line begins with the name of the program.
+    let argv = std::iter::once("supervise".into()).chain(signal_option(words).into_iter().map(Into::into));
+    let argv = normalize(argv).into_iter().skip(1);
+    let typed = definition().try_get_matches_from(argv).and_then(|found| {
+        let is_json = |action: &ArgMatches| action.try_get_one(JSON).ok().flatten() == Some(&true);
+        let json = found.subcommand().is_some_and(|(_, action)| is_json(action));
+        Line::from_arg_matches(&found).map(|Line { word }| Typed { json, word })
+    });
+    typed.map_err(|error| not_done(&error))
+}
+
+/// Print answers as they are.
+const JSON: &str = "json";
+
+/// The actions, each with the options that all of them have on the command line.
+fn definition() -> Clap {
+    let json = Arg::new(JSON).long(JSON).action(ArgAction::SetTrue);
+    let json = json.help("Print what the supervisor answers as it is, JSON");
+    Line::command().mut_subcommands(|action| action.arg(json.clone()))
+}
+
+fn not_done(error: &Error) -> NotDone {
+    let text = error.render().to_string();
+    match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
+        (ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, _) => NotDone::Help(text),
+        (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) => {
+            let known = actions();
+            let known: Vec<&str> = known.iter().map(|action| action.name.as_str()).collect();
+            NotDone::Wrong(unknown_action(word, &known))
+        }
+        _ => NotDone::Wrong(text.strip_prefix("error: ").unwrap_or(&text).to_owned()),
+    }
+}
+
+/// The actions and their options, as they are offered.
+pub(super) fn actions() -> Vec<ActionWord> {
+    fn options(action: &Clap) -> Vec<String> {
+        let long = |arg: &clap::Arg| arg.get_long().map(|long| format!("--{long}"));
+        let short = |arg: &clap::Arg| arg.get_short().map(|short| format!("-{short}"));
+        let shown = action.get_arguments().filter(|arg| !arg.is_hide_set());
+        shown.filter_map(|arg| long(arg).or_else(|| short(arg))).collect()
+    }
+    let definition = definition();
+    let word = |action: &Clap| {
+        let options = options(action);
+        let names = std::iter::once(action.get_name()).chain(action.get_visible_aliases());
+        names.map(|name| ActionWord { name: name.to_owned(), options: options.clone() }).collect::<Vec<_>>()
+    };
+    let help = ActionWord { name: "help".to_owned(), options: vec![] };
+    definition.get_subcommands().flat_map(word).chain([help]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::shell::words;
+
+    fn typed(line: &str) -> Result<Typed, NotDone> {
+        read(words(line).unwrap())
+    }
+
+    fn wrong(line: &str) -> String {
+        match typed(line) {
+            Err(NotDone::Wrong(text)) => text,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn help(line: &str) -> String {
+        match typed(line) {
+            Err(NotDone::Help(text)) => text,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn actions_are_those_of_the_command_line_and_a_few_more() {
+        assert!(matches!(typed("stop --now x"), Ok(Typed { word: Word::Action(Action::Stop(_)), json: false })));
+        assert!(matches!(typed("tail -100 x"), Ok(Typed { word: Word::Action(Action::Tail(_)), .. })));
+        assert!(matches!(typed("status --json"), Ok(Typed { json: true, .. })));
+        assert!(matches!(typed("%2 &"), Ok(Typed { word: Word::Bg(Bg { names }), .. }) if names == ["%2"]));
+        assert!(matches!(typed("kill -9 x"), Ok(Typed { word: Word::Kill(Kill { signal, .. }), .. }) if signal == "9"));
+        assert!(
+            matches!(typed("kill -n 9 x"), Ok(Typed { word: Word::Kill(Kill { signal, .. }), .. }) if signal == "9")
+        );
+        assert!(matches!(typed("kill -l 9"), Ok(Typed { word: Word::Kill(Kill { list: true, .. }), .. })));
+        assert!(matches!(typed("set +b"), Ok(Typed { word: Word::Set(_), .. })));
+        assert!(matches!(typed("exit"), Ok(Typed { word: Word::Quit, .. })));
+        let names = actions();
+        for name in ["stop", "fg", "bg", "kill", "quit", "exit", "help"] {
+            assert!(names.iter().any(|action| action.name == name), "{name}");
+        }
+        let reload = names.iter().find(|action| action.name == "reload").unwrap();
+        assert!(reload.options.contains(&"--unix-http-server".to_owned()));
+    }
+
+    #[test]
+    fn sh8_help_and_what_is_wrong() {
+        assert!(help("help").contains("  stop "));
+        assert!(help("?").contains("%name"));
+        assert!(help("help stop").contains("--now"));
+        assert!(help("stop --help").contains("--now"));
+        assert_eq!(wrong("sotp x"), "unknown action \"sotp\" (try help); did you mean stop?");
+        assert_eq!(wrong("help frobnicate"), "unknown action \"frobnicate\" (try help)");
+        assert!(wrong("stop").contains("Usage: stop"), "{}", wrong("stop"));
+        assert!(wrong("open /tmp/x").contains("unix://"), "{}", wrong("open /tmp/x"));
+        assert!(!wrong("kill").is_empty());
+    }
+}

@@ -1,0 +1,260 @@
+//! What only a shell does: `bg`, `kill`, `wait`, `suspend`, and the question before what is not easily undone.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Shell, typed::Kill};
+use crate::{
+    app::{
+        ctl::{self, CtlError, Line, Link, complain},
+        supervise_args::{Action, SomeNames},
+    },
+    io::{child, terminal},
+    model::{
+        ctl::{exit, exit_code, plain, show},
+        jobs::{Job, JobRef, JobState},
+        shell::{ends, notices, process_id, signals, translate},
+        task::Signal,
+        wire::{
+            Code, Command, EventFilter, EventKind, Followed, ProcessInfo, Response, SignalTo, StateNotice, Targets,
+        },
+    },
+};
+
+/// What is asked before an action that is meant for everything (SH-7); none: it is just done.
+pub(super) fn question(action: &Action) -> Option<&'static str> {
+    match action {
+        Action::Stop(stop) if !stop.yes && is_all(&stop.names) => Some("Stop all processes?"),
+        Action::Restart(restart) if !restart.yes && is_all(&restart.names) => Some("Restart all processes?"),
+        Action::Shutdown(shutdown) if shutdown.yes => None,
+        Action::Shutdown(shutdown) if shutdown.leave_running => {
+            Some("End the supervisor, and leave its processes running?")
+        }
+        Action::Shutdown(_) => Some("End the supervisor and all its processes?"),
+        _ => None,
+    }
+}
+
+fn is_all(names: &SomeNames) -> bool {
+    match &names.0 {
+        Targets::All => true,
+        Targets::Named { names, .. } => names.iter().any(|name| name == "*" || name == "*:*"),
+    }
+}
+
+impl Shell<'_, '_> {
+    /// Asks, and gives an answer that is good. Of any other one the lines are printed, and its exit code is the error.
+    pub(super) fn ask(&mut self, command: &Command) -> Result<Response, u8> {
+        let mut is_introduced = false;
+        loop {
+            let answer = Line::open(&self.place).and_then(|mut line| line.ask(command, true));
+            let response = match answer {
+                Ok(answer) => answer.response,
+                Err(error) => return Err(ctl::failed(error, Some(command), self.output)),
+            };
+            let Some(error) = &response.error else { return Ok(response) };
+            if error.code == Code::Unauthorized && self.is_terminal && !is_introduced && self.introduce() {
+                is_introduced = true;
+                continue;
+            }
+            return Err(self.show(command, &response));
+        }
+    }
+
+    /// Prints the lines of an answer, and gives its exit code.
+    pub(super) fn show(&mut self, command: &Command, response: &Response) -> u8 {
+        let shown = show(command, response);
+        for line in &shown.out {
+            let _ = writeln!(self.output.out, "{line}");
+        }
+        let _ = self.output.out.flush();
+        for line in &shown.err {
+            complain(self.output, line);
+        }
+        exit_code(command, response)
+    }
+
+    /// All jobs, and the names with those of processes in the place of references.
+    pub(super) fn resolve(&mut self, names: &[String]) -> Result<(Vec<Job>, Vec<String>), u8> {
+        let response = self.ask(&Command::Jobs(Targets::All))?;
+        let resolved = ctl::jobs_in(&response).and_then(|jobs| {
+            let name = |name: &String| match JobRef::parse(name) {
+                Some(_) => self.told.session(|session| session.resolve(name, &jobs).map(Job::full_name)),
+                None => Ok(name.clone()),
+            };
+            let names = names.iter().map(name).collect::<Result<Vec<String>, _>>()?;
+            Ok((jobs, names))
+        });
+        resolved.map_err(|error| ctl::failed(error, None, self.output))
+    }
+
+    /// The processes of these names, which are some.
+    pub(super) fn processes(&mut self, names: &[String]) -> Result<Vec<ProcessInfo>, u8> {
+        let is_all = names.is_empty() || names.iter().any(|name| name == "all");
+        let command = Command::Status(if is_all { Targets::All } else { Targets::processes(names) });
+        let response = self.ask(&command)?;
+        match response.items().is_empty() {
+            true => Ok(response.processes()),
+            // Some are unknown.
+            false => {
+                let response = Response { content: None, ..Response::results(response.items(), false) };
+                Err(self.show(&command, &response).max(exit::FAILED))
+            }
+        }
+    }
+
+    /// `bg` (JOB-5)
+    pub(super) fn background(&mut self, names: &[String]) -> u8 {
+        let done = self.resolve(names).and_then(|(jobs, names)| Ok((jobs, self.processes(&names)?)));
+        let (jobs, processes) = match done {
+            Ok(done) => done,
+            Err(code) => return code,
+        };
+        let mut code = exit::OK;
+        for process in processes {
+            let name = process.full_name();
+            code = code.max(if is_paused(&jobs, &name) {
+                self.continued(&name).map_or_else(
+                    |code| code,
+                    |()| {
+                        let _ = writeln!(self.output.out, "{}: continued", plain(&name));
+                        exit::OK
+                    },
+                )
+            } else if process.state.is_down() {
+                self.request(&Command::Start { of: Targets::processes([name]), until_settled: false }, false)
+            } else {
+                let _ = writeln!(self.output.out, "{}: already running", plain(&name));
+                exit::OK
+            });
+        }
+        let _ = self.output.out.flush();
+        code
+    }
+
+    /// Lets a paused process go on.
+    pub(super) fn continued(&mut self, name: &str) -> Result<(), u8> {
+        let to = SignalTo::Processes(Targets::processes([name]));
+        // All of it: Ctrl-Z at a terminal would have paused all of it too.
+        self.ask(&Command::Signal { signal: Signal::CONT, to, group: true }).map(drop)
+    }
+
+    /// `kill` (JOB-6)
+    pub(super) fn kill(&mut self, kill: &Kill, json: bool) -> u8 {
+        if kill.list {
+            return self.list_signals(&kill.targets);
+        }
+        let Ok(signal) = kill.signal.parse::<Signal>() else {
+            complain(self.output, &format!("bad signal name {:?}: kill -l lists them", kill.signal));
+            return exit::FAILED;
+        };
+        let (pids, names): (Vec<&String>, Vec<&String>) =
+            kill.targets.iter().partition(|target| process_id(target).is_some());
+        let mut to: Vec<SignalTo> = pids.into_iter().filter_map(|pid| process_id(pid)).map(SignalTo::Pid).collect();
+        if !names.is_empty() {
+            let is_all = names.iter().any(|name| *name == "all");
+            to.push(SignalTo::Processes(if is_all { Targets::All } else { Targets::processes(names) }));
+        }
+        let mut code = exit::OK;
+        for to in to {
+            code = code.max(self.request(&Command::Signal { signal, to, group: false }, json));
+        }
+        if code == exit::OK && ends(signal) && self.is_terminal {
+            self.note("a program with autorestart comes back after this; to end it, use stop");
+        }
+        code
+    }
+
+    fn list_signals(&mut self, words: &[String]) -> u8 {
+        let mut code = exit::OK;
+        let mut lines = if words.is_empty() { signals() } else { vec![] };
+        for word in words {
+            match translate(word) {
+                Ok(line) => lines.push(line),
+                Err(error) => {
+                    complain(self.output, &format!("{word:?}: {error}"));
+                    code = exit::FAILED;
+                }
+            }
+        }
+        for line in lines {
+            let _ = writeln!(self.output.out, "{line}");
+        }
+        let _ = self.output.out.flush();
+        code
+    }
+
+    /// `wait` (JOB-11)
+    pub(super) fn wait(&mut self, names: &[String]) -> u8 {
+        self.waited(names).unwrap_or_else(|code| code)
+    }
+
+    fn waited(&mut self, names: &[String]) -> Result<u8, u8> {
+        let (jobs, names) = self.resolve(names)?;
+        // It listens before it looks: what ends in between is seen.
+        let filter = EventFilter::of([EventKind::State.as_str()]).unwrap_or_default();
+        let subscribe = Command::Subscribe(filter);
+        let place = self.place.clone();
+        let mut line = Line::open(&place).map_err(|error| ctl::failed(error, Some(&subscribe), self.output))?;
+        if let Link::Port = line.link {
+            return Err(ctl::failed(CtlError::NeedsSocket("wait"), None, self.output));
+        }
+        let answer = line.ask(&subscribe, true).map_err(|error| ctl::failed(error, Some(&subscribe), self.output))?;
+        if answer.response.error.is_some() {
+            return Err(self.show(&subscribe, &answer.response));
+        }
+        let Link::Socket(mut socket) = line.link else { return Err(exit::FAILED) };
+        let processes = self.processes(&names)?;
+        let mut codes: BTreeMap<String, Option<u8>> = BTreeMap::new();
+        for process in &processes {
+            let code = notices::exit_code(process.exit_code, process.exit_signal.as_deref());
+            codes.insert(process.full_name(), process.state.is_down().then_some(code));
+        }
+        while codes.values().any(Option::is_none) {
+            let line = match socket.line(None, None) {
+                Ok(Some(line)) => line,
+                Ok(None) => {
+                    let error = CtlError::Broken("the connection was closed before they ended".to_owned());
+                    return Err(ctl::failed(error, None, self.output));
+                }
+                Err(error) => return Err(ctl::failed(ctl::unreachable(&place.url, error), None, self.output)),
+            };
+            let Some(Followed::Other(event)) = Followed::parse(&line) else { continue };
+            let Ok(event) = StateNotice::deserialize(event) else { continue };
+            if let Some(code @ None) = codes.get_mut(&event.name)
+                && event.to.is_down()
+            {
+                *code = Some(notices::exit_code(event.exit_code, event.exit_signal.as_deref()));
+                let line = self.told.session(|session| notices::line(&event, &jobs, session));
+                self.told.told(event.name, event.to, event.pid);
+                let _ = writeln!(self.output.out, "{line}").and_then(|()| self.output.out.flush());
+            }
+        }
+        let last = processes.last().and_then(|process| codes.get(&process.full_name()).copied().flatten());
+        // Of all of them there is no last one.
+        Ok(if names.is_empty() { exit::OK } else { last.unwrap_or(exit::OK) })
+    }
+
+    /// `suspend` (JOB-8)
+    pub(super) fn suspend(&mut self, force: bool) -> u8 {
+        if !self.is_terminal {
+            complain(self.output, "suspend: there is no terminal from which to continue this shell");
+            return exit::FAILED;
+        }
+        if terminal::leads_session() && !force {
+            complain(
+                self.output,
+                "suspend: this is a login shell, and nobody would continue it; -f stops it all the same",
+            );
+            return exit::FAILED;
+        }
+        child::stop_self();
+        exit::OK
+    }
+}
+
+/// Whether a process is paused by a signal.
+pub(super) fn is_paused(jobs: &[Job], name: &str) -> bool {
+    jobs.iter().any(|job| job.full_name() == name && matches!(job.state, JobState::Stopped(_)))
+}

@@ -1,0 +1,171 @@
+//! The file with the lines that were typed into a shell. Several shells may have it open: each adds its lines at the end.
+//!
+//! It may lie in a folder where everybody writes, such as /tmp. So no link is followed, nobody else may read it, and a file
+//! of somebody else is not touched.
+//!
+//! # If we die here
+//! Each line is in the file as soon as it was typed. While the file is shortened its last lines may be lost, but only if
+//! the system stops.
+
+use std::{
+    fs::{File, OpenOptions, Permissions},
+    io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use nix::{fcntl::OFlag, unistd::geteuid};
+
+/// Bytes that are read of it; a thousand lines that somebody typed are less.
+const LARGEST: u64 = 4 << 20;
+
+/// Why there is no history.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// It is somebody else's.
+    #[error("history file {} belongs to someone else and is not used: name another one with [taskmasterctl] history or -r", .0.display())]
+    Foreign(PathBuf),
+    /// It is no file.
+    #[error("history file {} is no regular file and is not used", .0.display())]
+    NoFile(PathBuf),
+    /// The system says no.
+    #[error("cannot use history file {}: {why}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: io::Error,
+    },
+}
+
+/// The file.
+#[derive(Debug)]
+pub struct HistoryFile {
+    path: PathBuf,
+    file: File,
+    most: usize,
+}
+
+impl HistoryFile {
+    /// Opens it, and gives its last lines, `most` at the most, the oldest first. It is made if it is not there.
+    ///
+    /// # Errors
+    /// [`HistoryError`]
+    pub fn open(path: &Path, most: usize) -> Result<(HistoryFile, Vec<String>), HistoryError> {
+        let failed = |why: io::Error| match why.raw_os_error() {
+            Some(code) if code == nix::errno::Errno::ELOOP as i32 => HistoryError::NoFile(path.to_owned()),
+            _ => HistoryError::Io { path: path.to_owned(), why },
+        };
+        let mut options = OpenOptions::new();
+        // Not blocking: what lies there may be a pipe.
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        options.read(true).append(true).mode(0o600).custom_flags(flags.bits());
+        let file = match options.open(path) {
+            // Only where nothing is: a shared folder may forbid O_CREAT for files of others, in words that do not say so.
+            Err(error) if error.kind() == ErrorKind::NotFound => options.create_new(true).open(path),
+            opened => opened,
+        };
+        let is_foreign = |uid: u32| uid != geteuid().as_raw();
+        let file = file.map_err(|why| match path.symlink_metadata() {
+            Ok(meta) if is_foreign(meta.uid()) => HistoryError::Foreign(path.to_owned()),
+            _ => failed(why),
+        })?;
+        let meta = file.metadata().map_err(failed)?;
+        if !meta.is_file() {
+            return Err(HistoryError::NoFile(path.to_owned()));
+        }
+        if is_foreign(meta.uid()) {
+            return Err(HistoryError::Foreign(path.to_owned()));
+        }
+        if meta.mode() & 0o777 != 0o600 {
+            file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+        }
+        let mut history = HistoryFile { path: path.to_owned(), file, most };
+        let lines = history.shorten()?;
+        Ok((history, lines))
+    }
+
+    /// Adds a line at the end.
+    ///
+    /// # Errors
+    /// [`HistoryError::Io`]
+    pub fn add(&mut self, line: &str) -> Result<(), HistoryError> {
+        let line = format!("{}\n", line.replace('\n', " "));
+        self.locked(|file| file.write_all(line.as_bytes()))
+    }
+
+    /// Leaves only the last lines in the file, and gives them.
+    ///
+    /// # Errors
+    /// [`HistoryError::Io`]
+    pub fn shorten(&mut self) -> Result<Vec<String>, HistoryError> {
+        let most = self.most;
+        self.locked(|file| {
+            let size = file.metadata()?.len();
+            file.seek(SeekFrom::Start(size.saturating_sub(LARGEST)))?;
+            let mut bytes = vec![];
+            file.take(LARGEST).read_to_end(&mut bytes)?;
+            let text = String::from_utf8_lossy(&bytes);
+            let all: Vec<&str> = text.lines().collect();
+            let last = all.get(all.len().saturating_sub(most)..).unwrap_or_default();
+            if last.len() < all.len() || size > LARGEST {
+                file.set_len(0)?;
+                file.write_all(last.iter().flat_map(|line| [line, "\n"]).collect::<String>().as_bytes())?;
+            }
+            // What a terminal would obey was not typed here.
+            Ok(last.iter().filter(|line| !line.contains(char::is_control)).map(|&line| line.to_owned()).collect())
+        })
+    }
+
+    /// Does something while no other shell does.
+    fn locked<T>(&mut self, work: impl FnOnce(&mut File) -> io::Result<T>) -> Result<T, HistoryError> {
+        let done = self.file.lock().and_then(|()| {
+            let done = work(&mut self.file);
+            self.file.unlock().and(done)
+        });
+        done.map_err(|why| HistoryError::Io { path: self.path.clone(), why })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    fn open(path: &Path) -> (HistoryFile, Vec<String>) {
+        HistoryFile::open(path, 3).unwrap()
+    }
+
+    #[test]
+    fn shells_add_to_one_file_which_stays_short_and_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("h");
+        let (mut one, none) = open(&path);
+        assert!(none.is_empty());
+        let (mut two, _) = open(&path);
+        one.add("a").unwrap();
+        two.add("b").unwrap();
+        one.add("ü").unwrap();
+        two.add("d").unwrap();
+        assert_eq!(one.shorten().unwrap(), ["b", "ü", "d"]);
+        two.add("e").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "b\nü\nd\ne\n");
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"\x1b[2Jx\n").unwrap();
+        assert_eq!(open(&path).1, ["d", "e"], "and nothing that a terminal obeys");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn links_and_folders_are_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, target) = (dir.path().join("h"), dir.path().join("target"));
+        fs::write(&target, "x\n").unwrap();
+        symlink(&target, &path).unwrap();
+        assert!(matches!(HistoryFile::open(&path, 3), Err(HistoryError::NoFile(_))));
+        assert!(HistoryFile::open(dir.path(), 3).is_err());
+        assert!(HistoryFile::open(&dir.path().join("no/h"), 3).is_err());
+        assert_eq!(fs::read_to_string(&target).unwrap(), "x\n");
+    }
+}
