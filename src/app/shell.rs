@@ -21,7 +21,7 @@ use self::{
 };
 use super::{
     ctl::{self, Acted, Output, complain, place::Place},
-    supervise_args::{Action, ClientArgs, Names, ShellArgs},
+    supervise_args::{Action, ClientArgs, Names, ShellArgs, Wanted},
 };
 use crate::{
     io::{
@@ -86,7 +86,7 @@ pub fn run(args: &ClientArgs, input: Input<'_>, output: &mut Output<'_>) -> u8 {
         shell.look();
     }
     match input {
-        Input::Terminal => shell.edit(&spec, given.history),
+        Input::Terminal => shell.edit(&spec, given.history.map(PathBuf::from)),
         Input::Script(lines) => shell.script(lines, given.strict),
     }
 }
@@ -316,7 +316,9 @@ impl Shell<'_, '_> {
     fn act_once(&mut self, args: &ClientArgs) -> Acted {
         let session = self.told.session(|session| session.clone());
         let acted = ctl::act(args, Some(&self.place), &session, self.output);
-        self.take_in(&acted, matches!(args.action, Action::Start(_) | Action::Restart(_)));
+        if let Wanted::Ask { command, .. } = args.action.wanted() {
+            self.take_in(&command, &acted);
+        }
         acted
     }
 
@@ -324,14 +326,17 @@ impl Shell<'_, '_> {
     fn request(&mut self, command: &Command, json: bool) -> u8 {
         let session = self.told.session(|session| session.clone());
         let acted = ctl::request(&self.args_of(json), &self.place, &session, command, true, self.output);
-        self.take_in(&acted, matches!(command, Command::Start { .. }));
+        self.take_in(command, &acted);
         acted.code
     }
 
     /// Takes note of what an answer told.
-    fn take_in(&mut self, acted: &Acted, is_start: bool) {
+    fn take_in(&mut self, command: &Command, acted: &Acted) {
+        let is_start = matches!(command, Command::Start { .. } | Command::Restart(_));
+        // Others tell how a process is, and not that it came to be so.
+        let is_change = is_start || matches!(command, Command::Stop { .. });
         for item in acted.response.iter().flat_map(|response| response.items()) {
-            if let Some(process) = item.process.as_ref().filter(|_| item.status != 202) {
+            if let Some(process) = item.process.as_ref().filter(|_| is_change && item.status != 202) {
                 self.told.told(process.full_name(), process.state, process.pid);
             }
             if is_start && item.code.is_none() {

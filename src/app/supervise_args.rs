@@ -729,8 +729,8 @@ pub struct ShellArgs {
     pub strict: bool,
     /// Keep what is typed in this file; "": nowhere [default: as the configuration file says, else
     /// /tmp/taskmaster_history.txt]
-    #[arg(short = 'r', long, value_name = "FILE")]
-    pub history: Option<PathBuf>,
+    #[arg(short = 'r', long, value_name = "FILE", value_parser = clap::value_parser!(OsString))]
+    pub history: Option<OsString>,
 }
 
 /// `completions`

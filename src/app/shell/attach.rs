@@ -63,9 +63,9 @@ impl Shell<'_, '_> {
         let content = answer.response.content.unwrap_or_default();
         let is_pipe = content.get("stdin").and_then(serde_json::Value::as_bool).unwrap_or(false);
         let pid = content.get("process").and_then(|process| process.get("pid")).and_then(serde_json::Value::as_i64);
-        let input = if is_pipe { "what you type goes to its input" } else { "it reads no input" };
+        let input = if is_pipe { "; what you type is its input" } else { "" };
         self.note(&format!(
-            "attached to {} (pid {}): {input}; Ctrl-C or Ctrl-Z leaves it running",
+            "attached to {} (pid {}); Ctrl-C or Ctrl-Z leaves it, and it goes on{input}",
             plain(&name),
             pid.unwrap_or_default()
         ));
@@ -96,7 +96,7 @@ impl Shell<'_, '_> {
         let args = self.args_of(false);
         let session = self.told.session(|session| session.clone());
         let acted = ctl::request(&args, &self.place, &session, &command, false, self.output);
-        self.take_in(&acted, true);
+        self.take_in(&command, &acted);
         if acted.code == exit::OK { Ok(()) } else { Err(acted.code) }
     }
 

@@ -1,0 +1,594 @@
+//! The shell of `supervise`: scripts on its input, and a person at a real terminal, against the real supervisor.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
+
+mod support;
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{Read, Write},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{MetadataExt, PermissionsExt},
+    },
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use nix::{
+    fcntl::{FcntlArg, FdFlag, fcntl},
+    pty::{OpenptyResult, Winsize, openpty},
+    sys::{
+        signal::{Signal, kill},
+        termios::{Termios, tcgetattr},
+    },
+    unistd::Pid,
+};
+use support::{Ran, World, eventually, timed, until};
+
+const CTRL_C: &str = "\x03";
+const CTRL_D: &str = "\x04";
+const CTRL_R: &str = "\x12";
+const CTRL_Z: &str = "\x1a";
+const PROMPT: &str = "taskmaster> ";
+
+/// Two programs, of which one reads lines.
+const PROGRAMS: &str = "[programs.web]\ncommand = \"sleep\"\nargs = [\"1000\"]\nstartsecs = 0\n\
+    [programs.echo]\ncommand = \"./echo.sh\"\nstdin = \"pipe\"\nstartsecs = 0\nautorestart = \"false\"\n";
+/// It says what it reads, and ends after `bye`.
+const ECHO: &str = "#!/bin/sh\necho ready\nwhile read -r x; do echo \"got-$x\"; [ \"$x\" = bye ] && exit 3; done\n";
+
+fn configured(client: &str, programs: &str) -> World {
+    let world = World::new();
+    world.program("echo.sh", ECHO);
+    let socket = world.path("s.sock");
+    let history = world.path("history");
+    let head = format!(
+        "[taskmasterctl]\nserverurl = \"unix://{}\"\nhistory = \"{}\"\n{client}\n",
+        socket.display(),
+        history.display()
+    );
+    world.configure(&(head + programs));
+    world
+}
+
+fn world() -> World {
+    configured("", PROGRAMS)
+}
+
+impl World {
+    /// A shell that reads this.
+    fn script(&self, args: &[&str], script: &str) -> Ran {
+        let path = self.path("script");
+        fs::write(&path, script).unwrap();
+        let mut program = self.command(env!("CARGO_BIN_EXE_supervise"));
+        program.command.arg("-c").arg(self.path("t.toml")).args(args);
+        program.command.stdin(File::open(&path).unwrap());
+        program.run()
+    }
+}
+
+/// A terminal with a session of its own in it.
+struct Terminal {
+    keyboard: File,
+    screen: Arc<Mutex<Vec<u8>>>,
+    session: Child,
+}
+
+impl Terminal {
+    /// Runs a program as the leader of a session on a new terminal.
+    fn run(world: &World, program: &str, args: &[&str]) -> Terminal {
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let OpenptyResult { master, slave } = openpty(&size, None).unwrap();
+        fcntl(&master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+        let stdio = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", program]).args(args);
+        command.env_clear().envs(world.environment()).env("TERM", "xterm").env("PS1", "OUTER> ").env("HISTFILE", "");
+        command.current_dir(world.work()).stdin(stdio(&slave)).stdout(stdio(&slave)).stderr(stdio(&slave));
+        let session = command.spawn().unwrap();
+        drop((command, slave));
+        let screen = Arc::new(Mutex::new(Vec::new()));
+        let mut reader = File::from(master.try_clone().unwrap());
+        let seen = Arc::clone(&screen);
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(len @ 1..) = reader.read(&mut bytes) {
+                seen.lock().unwrap().extend_from_slice(&bytes[..len]);
+            }
+        });
+        Terminal { keyboard: File::from(master), screen, session }
+    }
+
+    /// The shell, at its first prompt.
+    fn shell(world: &World, args: &[&str]) -> Terminal {
+        let terminal = Terminal::shell_begun(world, args);
+        terminal.shows(PROMPT);
+        terminal
+    }
+
+    fn shell_begun(world: &World, args: &[&str]) -> Terminal {
+        let file = world.path("t.toml");
+        let args = [&["-c", file.to_str().unwrap()], args].concat();
+        Terminal::run(world, env!("CARGO_BIN_EXE_supervise"), &args)
+    }
+
+    fn type_in(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
+    }
+
+    /// Waits until this has appeared after the last thing that was waited for, which is then forgotten; gives what came
+    /// before it.
+    #[track_caller]
+    fn shows(&self, wanted: &str) -> String {
+        let mut before = vec![];
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            until(wanted, || {
+                let mut screen = self.screen.lock().unwrap();
+                let Some(at) = memchr::memmem::find(&screen, wanted.as_bytes()) else { return false };
+                before = screen.drain(..at + wanted.len()).collect();
+                true
+            });
+        }));
+        assert!(found.is_ok(), "{wanted:?} does not appear in {:?}", self.text());
+        String::from_utf8_lossy(&before).into_owned()
+    }
+
+    /// Types a line and waits for the next prompt; gives what was printed, the typed line with it.
+    #[track_caller]
+    fn line(&mut self, line: &str) -> String {
+        self.type_in(&format!("{line}\r"));
+        self.shows("\r\n");
+        self.shows(PROMPT)
+    }
+
+    /// Types a line, and waits for the next prompt; this must have been printed.
+    #[track_caller]
+    fn says(&mut self, line: &str, wanted: &str) {
+        let printed = self.line(line);
+        assert!(printed.contains(wanted), "{wanted:?} is missing in {printed:?}");
+    }
+
+    fn modes(&self) -> Termios {
+        tcgetattr(&self.keyboard).unwrap()
+    }
+
+    fn wait(mut self) -> i32 {
+        let status = eventually("the shell's end", || self.session.try_wait().unwrap());
+        status.code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.session.kill();
+        let _ = self.session.wait();
+    }
+}
+
+/// What the kernel says a process is doing: `T` is stopped.
+fn state_of(pid: i32) -> char {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('-')
+}
+
+#[test]
+fn sh2_a_script_is_read_line_by_line_without_any_prompt() {
+    let world = world();
+    let _daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let ran = world.script(&["shell"], "# a comment\n\n   \nstatus web\nfrobnicate\nstop 'web' # now\nkill -l 9");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.text().starts_with("web  ") && ran.text().ends_with("web: stopped\nKILL\n"), "{ran:?}");
+    assert_eq!(ran.err, "supervise: error: unknown action \"frobnicate\" (try help)\n");
+    assert!(!world.path("history").exists(), "a script is not kept");
+    // An error says what it is about, and the next line is read.
+    let ran = world.script(&["shell"], "stop \"web\nsuspend\nopen /tmp/x\nstart; stop\nversion\n");
+    assert_eq!(ran.code, 0);
+    for words in ["quote is not closed", "suspend: there is no terminal", "unix://", "one line is one action"] {
+        assert!(ran.err.contains(words), "{words}: {}", ran.err);
+    }
+    assert!(ran.text().contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn sh2_strict_ends_at_the_first_failure_with_its_code() {
+    let world = world();
+    let _daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let ran = world.script(&["shell", "--strict"], "status web\nstop nope:*\nstop web\n");
+    assert_eq!((ran.code, world.state("web").as_str()), (1, "RUNNING"), "{ran:?}");
+    assert_eq!(world.script(&["shell", "--strict"], "status nope\n").code, 4);
+    assert_eq!(world.script(&["shell", "--strict"], "status web\nquit\nnonsense\n").code, 0);
+    assert_eq!(world.script(&["shell", "--strict"], "nonsense\n").code, 2);
+}
+
+#[test]
+fn sh2_without_a_supervisor_it_says_so_and_starts() {
+    let world = world();
+    let ran = world.script(&["shell"], "help stop\n");
+    assert_eq!(ran.code, 0);
+    assert!(ran.err.contains("cannot reach the supervisor") && ran.text().contains("--now"), "{ran:?}");
+    let mut tty = Terminal::shell_begun(&world, &["shell"]);
+    tty.shows("cannot reach the supervisor");
+    tty.shows(PROMPT);
+    tty.says("?", "%name");
+    tty.says("open nonsense", "unix://");
+    let daemon = world.daemon();
+    tty.says("status web", "web  ");
+    tty.says("open unix:///nope/s", "unix:///nope/s");
+    tty.says(&format!("open unix://{}", world.path("s.sock").display()), "echo  ");
+    daemon.end();
+    tty.says("", "has closed the connection");
+    tty.type_in("quit\r");
+    assert_eq!(tty.wait(), 0);
+}
+
+#[test]
+fn job3_references_on_the_command_line() {
+    let world = world();
+    let _daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let jobs = world.ctl(&["jobs"]).silent(0);
+    let at = |name: &str| {
+        let line = jobs.text().lines().find(|line| line.contains(name)).unwrap();
+        format!("%{}", &line[1..2])
+    };
+    assert_eq!(world.ctl(&["stop", &at("sleep")]).silent(0).text(), "web: stopped\n");
+    assert_eq!(world.ctl(&["start", "%web"]).silent(0).text(), "web: started\n");
+    assert_eq!(world.ctl(&["pid", "%?1000"]).silent(0).text(), format!("{}\n", world.pid("web")));
+    world.ctl(&["stop", "%9"]).says(1, &["no such job: %9"]);
+    world.ctl(&["stop", "%nope", "web"]).says(1, &["no such job: %nope"]);
+    assert_eq!(world.state("web"), "RUNNING", "nothing is done if one of them means nothing");
+    let ran = world.ctl(&["jobs", "-x", "echo", "%web", "%nope", "-n"]).silent(0);
+    assert_eq!(ran.text(), format!("{} %nope -n\n", world.pid("web")));
+    assert_eq!(world.ctl(&["jobs", "-x", "sh", "-c", "exit 9"]).silent(9).text(), "");
+    world.ctl(&["jobs", "-x", "/nope"]).says(1, &["cannot run /nope"]);
+}
+
+#[test]
+fn sh1_sh3_a_person_at_a_terminal() {
+    let world = world();
+    let _daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let mut tty = Terminal::shell_begun(&world, &["shell"]);
+    assert!(tty.shows(PROMPT).contains("web  "), "how everything is comes first");
+    let status = tty.line("status web");
+    assert!(status.contains("RUNNING"), "{status}");
+    assert_eq!(tty.line("").trim(), "", "an empty line does nothing");
+    // Thrown away, and not done.
+    tty.type_in("stop web");
+    tty.type_in(CTRL_C);
+    tty.shows(PROMPT);
+    tty.says("status we\tx\x7f", "RUNNING");
+    assert!(
+        tty.line("\x1b[A\x01\x1b[3~\x1b[3~\x1b[3~\x1b[3~\x1b[3~\x1b[3~pid").contains(&world.pid("web").to_string())
+    );
+    tty.type_in(CTRL_R);
+    tty.type_in("status w");
+    tty.type_in("\r");
+    assert!(tty.shows(PROMPT).contains("RUNNING"));
+    assert!(tty.line("send echo 'grüße; 你好'\x1b[D\x1b[D\x7f\x7f好你").contains(PROMPT.trim()) || true);
+    assert_eq!(world.line("echo.stdout").lines().last().unwrap(), "got-grüße; 好你");
+    let help = tty.line("help");
+    assert!(help.contains("disown") && help.contains("suspend"), "{help}");
+    tty.says("sotp", "did you mean stop?");
+    tty.type_in(CTRL_D);
+    assert_eq!(tty.wait(), 0);
+}
+
+#[test]
+fn sh4_lines_are_kept_for_the_next_shell() {
+    let world = world();
+    let history = world.path("history");
+    let (mut one, mut two) = (Terminal::shell(&world, &["shell"]), Terminal::shell(&world, &["shell"]));
+    for line in ["kill -l 1", "kill -l 1", " kill -l 2", "kill -l 3"] {
+        one.line(line);
+    }
+    two.line("kill -l 4");
+    for mut tty in [one, two] {
+        tty.type_in("exit\r");
+        assert_eq!(tty.wait(), 0);
+    }
+    assert_eq!(world.read("history"), "kill -l 1\nkill -l 3\nkill -l 4\nexit\nexit\n");
+    assert_eq!(fs::metadata(&history).unwrap().mode() & 0o777, 0o600);
+    let lines: String = (0..1500).map(|number| format!("kill -l {}\n", number % 31 + 1)).collect();
+    fs::write(&history, lines + "kill -l 9\n").unwrap();
+    let mut tty = Terminal::shell(&world, &["shell"]);
+    tty.says("\x1b[A", "KILL");
+    tty.type_in(CTRL_D);
+    tty.wait();
+    assert_eq!(world.read("history").lines().count(), 1000);
+    // Nothing is kept, or in another file.
+    fs::remove_file(&history).unwrap();
+    Terminal::shell(&world, &["shell", "-r", ""]).line("kill -l 1");
+    assert!(!history.exists());
+    let other = world.path("other");
+    Terminal::shell(&world, &["shell", "-r", other.to_str().unwrap()]).line("kill -l 1");
+    assert_eq!(world.read("other"), "kill -l 1\n");
+    // A link is not followed.
+    std::os::unix::fs::symlink(&other, &history).unwrap();
+    let tty = Terminal::shell_begun(&world, &["shell"]);
+    tty.shows("warning: history file");
+    tty.shows(PROMPT);
+    if nix::unistd::geteuid().is_root() {
+        fs::remove_file(&history).unwrap();
+        fs::write(&history, "x\n").unwrap();
+        fs::set_permissions(&history, Permissions::from_mode(0o666)).unwrap();
+        std::os::unix::fs::chown(&history, Some(65534), None).unwrap();
+        let mut tty = Terminal::shell_begun(&world, &["shell"]);
+        tty.shows("belongs to someone else");
+        tty.shows(PROMPT);
+        tty.line("kill -l 1");
+        assert_eq!(world.read("history"), "x\n");
+    }
+}
+
+#[test]
+fn sh7_what_is_meant_for_everything_is_asked_about() {
+    let world = world();
+    let daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let mut tty = Terminal::shell(&world, &["shell"]);
+    for line in ["stop all\rn", "stop '*'\r", "restart all\rx", "shutdown\rno"] {
+        tty.type_in(line);
+        tty.shows("y/N ");
+        tty.line("");
+    }
+    assert_eq!(world.state("web"), "RUNNING");
+    tty.says("restart web -y", "web: restarted");
+    tty.type_in("stop all\r");
+    tty.shows("y/N ");
+    let stopped = tty.line("y");
+    assert!(stopped.contains("echo: stopped") && stopped.contains("web: stopped"), "{stopped}");
+    tty.says("shutdown -y", "shutting down");
+    drop(daemon);
+}
+
+#[test]
+fn sh9_who_is_asked_for_is_asked_once_and_the_action_repeated() {
+    let world = World::new();
+    world
+        .configure("username = \"me\"\npassword = \"pa:ss\"\n[programs.web]\ncommand = \"sleep\"\nargs = [\"1000\"]\n");
+    let _daemon = world.daemon_begun();
+    until("the socket", || world.path("s.sock").exists() && world.log().contains("INFO ready"));
+    let socket = world.path("s.sock");
+    let args = ["--socket", socket.to_str().unwrap(), "shell", "-r", ""];
+    let mut tty = Terminal::run(&world, env!("CARGO_BIN_EXE_supervise"), &args);
+    tty.shows(PROMPT);
+    for (password, shown) in [("wrong", "ERROR"), ("pa:ss", "web  ")] {
+        tty.type_in("status\r");
+        tty.shows("User: ");
+        tty.type_in("me\r");
+        tty.shows("Password: ");
+        until("no echo", || {
+            let modes = tty.modes().local_flags;
+            !modes.contains(nix::sys::termios::LocalFlags::ECHO)
+                && modes.contains(nix::sys::termios::LocalFlags::ICANON)
+        });
+        let typed = tty.line(password);
+        assert!(typed.to_lowercase().contains(&shown.to_lowercase()), "{typed}");
+        assert!(!typed.contains(password), "{typed}");
+    }
+    assert!(tty.line("pid web").trim().starts_with(|c: char| c.is_ascii_digit()), "it is known from now on");
+}
+
+#[test]
+fn sh10_in_the_foreground() {
+    let world = world();
+    let _daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    world.comes_to("echo", "RUNNING");
+    let pids = (world.pid("web"), world.pid("echo"));
+    let mut tty = Terminal::shell(&world, &["shell"]);
+    let at_prompt = tty.modes();
+    for key in [CTRL_C, CTRL_Z] {
+        tty.type_in("fg web\r");
+        tty.shows("attached to web");
+        until("the terminal to be its", || tty.modes() != at_prompt);
+        let ((), took) = timed(|| {
+            tty.type_in(key);
+            tty.shows("left web");
+        });
+        // It is silent.
+        assert!(took < Duration::from_millis(200), "{took:?}");
+        tty.shows(PROMPT);
+        until("the editor's modes", || tty.modes() == at_prompt);
+    }
+    // What is left is the current job.
+    assert!(tty.line("jobs").lines().any(|line| line.contains("]+") && line.contains("sleep")));
+    tty.type_in("fg echo\r");
+    tty.shows("what you type is its input");
+    tty.type_in("one\r");
+    tty.shows("got-one");
+    tty.type_in(CTRL_Z);
+    tty.shows("left echo");
+    tty.shows(PROMPT);
+    tty.type_in("%\r");
+    tty.shows("attached to echo");
+    assert_eq!(pids, (world.pid("web"), world.pid("echo")), "nobody was signalled");
+    tty.type_in("bye\r");
+    tty.shows("echo has ended: exit status 3");
+    tty.shows(PROMPT);
+    // One that is down is started, and what it prints first is seen.
+    tty.type_in("fg echo\r");
+    tty.shows("attached to echo");
+    tty.type_in("two\r");
+    tty.shows("got-two");
+    tty.type_in(CTRL_C);
+    tty.shows("left echo");
+    tty.shows(PROMPT);
+    tty.says("fg nope", "no such process");
+    tty.says("fg %9", "no such job: %9");
+    tty.type_in("quit\r");
+    assert_eq!(tty.wait(), 0);
+}
+
+#[test]
+fn ctrl_c_gives_up_waiting_and_not_the_shell() {
+    let world = world();
+    let _daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let mut tty = Terminal::shell(&world, &["shell"]);
+    for line in ["tail -f echo\r", "wait web\r"] {
+        tty.type_in(line);
+        let cooked = nix::sys::termios::LocalFlags::ISIG;
+        until("the action to be done", || tty.modes().local_flags.contains(cooked));
+        tty.type_in(CTRL_C);
+        tty.shows("interrupted");
+        tty.shows(PROMPT);
+    }
+    tty.says("status web", "RUNNING");
+}
+
+#[test]
+fn job4_to_job7_job_control() {
+    let world = configured("auto_resume = \"exact\"", PROGRAMS);
+    let _daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let pid = world.pid("web");
+    let mut tty = Terminal::shell(&world, &["shell"]);
+    tty.says("kill -STOP %web", "web: signalled");
+    until("it to be stopped", || state_of(pid) == 'T');
+    let stopped = tty.line("jobs -s");
+    assert!(stopped.contains("Stopped(SIGSTOP)") && !stopped.contains("echo"), "{stopped}");
+    tty.says("%web &", "web: continued");
+    until("it to go on", || state_of(pid) != 'T');
+    tty.says("bg %web", "already running");
+    tty.line("kill -s STOP web");
+    until("it to be stopped", || state_of(pid) == 'T');
+    tty.type_in("web\r");
+    tty.shows("attached to web");
+    until("it to go on", || state_of(pid) != 'T');
+    tty.type_in(CTRL_C);
+    tty.shows(PROMPT);
+    tty.says("web", "unknown action");
+    tty.says("jobs -l %web", &format!("{pid} {pid}"));
+    tty.says("jobs -p", &pid.to_string());
+    tty.says("kill 1", "not one of ours");
+    tty.says(&format!("kill -n 0 {pid}"), "bad signal name");
+    tty.says("kill -l", "SIGKILL");
+    let killed = tty.line(&format!("kill -KILL {pid}"));
+    assert!(killed.contains("autorestart"), "{killed}");
+    world.runs_again("web", pid);
+    tty.says("stop echo", "echo: stopped");
+    tty.says("bg echo", "echo: started");
+    let pid = world.pid("echo");
+    tty.says("disown %echo", "echo: disowned");
+    assert!(!tty.line("jobs").contains("echo.sh"));
+    assert_ne!(state_of(pid), '-', "it was not touched");
+}
+
+#[test]
+fn job9_what_happens_is_told_before_the_next_prompt_or_at_once() {
+    let world = world();
+    let _daemon = world.daemon();
+    world.comes_to("echo", "RUNNING");
+    let mut tty = Terminal::shell(&world, &["shell"]);
+    let told = |tty: &mut Terminal| {
+        until("it to be told", || tty.line("").contains("Exit 3  echo"));
+    };
+    // What the shell did itself is told by its answer alone.
+    tty.says("restart web", "web: restarted");
+    assert_eq!(tty.line("").trim(), "");
+    world.ctl(&["send", "echo", "bye"]).silent(0);
+    told(&mut tty);
+    world.ctl(&["start", "echo"]).silent(0);
+    until("it to be told", || tty.line("").contains("Running  echo"));
+    tty.line("set -b");
+    tty.type_in("status we");
+    world.ctl(&["send", "echo", "bye"]).silent(0);
+    tty.shows("Exit 3  echo");
+    // The line is as it was.
+    tty.shows("status we");
+    tty.type_in("b\r");
+    tty.shows("RUNNING");
+    tty.shows(PROMPT);
+    tty.line("set +b");
+    world.ctl(&["start", "echo"]).silent(0);
+    until("it to be told", || tty.line("").contains("Running  echo"));
+}
+
+#[test]
+fn job11_wait_gives_the_exit_code_of_the_job() {
+    let world = world();
+    let _daemon = world.daemon();
+    world.comes_to("echo", "RUNNING");
+    let ran = world.script(&["shell", "--strict"], "send echo bye\nwait %echo\n");
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert_eq!(world.script(&["shell", "--strict"], "wait echo\n").code, 3, "it is down already");
+    world.ctl(&["stop", "web"]);
+    assert_eq!(world.script(&["shell", "--strict"], "wait web\n").code, 128 + 15);
+    assert_eq!(world.script(&["shell", "--strict"], "wait\n").code, 0);
+    assert_eq!(world.script(&["shell", "--strict"], "wait nope\n").code, 1);
+}
+
+#[test]
+fn job8_suspend() {
+    let world = world();
+    let _daemon = world.daemon();
+    let mut tty = Terminal::shell(&world, &["shell"]);
+    // It leads its session, as a login shell does.
+    tty.says("suspend", "login shell");
+    let pid = i32::try_from(tty.session.id()).unwrap();
+    tty.type_in("suspend -f\r");
+    until("it to be stopped", || state_of(pid) == 'T');
+    kill(Pid::from_raw(pid), Signal::SIGCONT).unwrap();
+    tty.shows(PROMPT);
+    drop(tty);
+    let mut tty = Terminal::run(&world, "bash", &["--norc", "--noprofile", "--noediting", "-i"]);
+    tty.shows("OUTER> ");
+    tty.type_in(&format!("{} -c {} shell\n", env!("CARGO_BIN_EXE_supervise"), world.path("t.toml").display()));
+    tty.shows(PROMPT);
+    tty.type_in("suspend\r");
+    tty.shows("Stopped");
+    tty.shows("OUTER> ");
+    tty.type_in("fg\n");
+    tty.shows(PROMPT);
+    tty.says("status web", "web  ");
+    tty.type_in("exit\r");
+    tty.shows("OUTER> ");
+}
+
+#[test]
+fn d14_the_shell_follows_an_action() {
+    let world = world();
+    let _daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let mut tty = Terminal::shell_begun(&world, &["stop", "-i", "web"]);
+    assert!(tty.shows(PROMPT).contains("web: stopped"));
+    tty.says("status web", "STOPPED");
+    tty.type_in(CTRL_D);
+    assert_eq!(tty.wait(), 0);
+    let ran = world.script(&["status", "nope", "-i"], "version\n");
+    assert_eq!(ran.code, 0);
+    assert_eq!(ran.text().lines().count(), 2, "{ran:?}");
+}
+
+#[test]
+fn sh5_what_is_new_is_offered_at_once() {
+    let world = world();
+    let _daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let mut tty = Terminal::shell(&world, &["shell"]);
+    tty.type_in("status \t\t");
+    tty.shows("all");
+    tty.shows("web");
+    tty.type_in(CTRL_C);
+    tty.shows(PROMPT);
+    let more = "[programs.weird]\ncommand = \"sleep\"\nargs = [\"1000\"]\nstartsecs = 0\n";
+    let file = world.read("t.toml") + more;
+    fs::write(world.path("t.toml"), file).unwrap();
+    tty.says("add wei\t", "weird: added");
+    tty.says("status wei\t", "weird  ");
+    tty.says("kill -TER\t%weir\t", "weird: signalled");
+    tty.line("stop weird");
+    tty.says("remove weird", "weird: removed");
+    tty.type_in("status we\t\t");
+    assert_eq!(tty.shows("web").matches("weird").count(), 0);
+}
