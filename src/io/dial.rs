@@ -180,6 +180,8 @@ pub enum Came {
     End,
     /// There is something to be read from the other thing.
     Other,
+    /// Neither came in time.
+    Neither,
 }
 
 impl Socket {
@@ -258,14 +260,15 @@ impl Socket {
     }
 
     /// The next line, or that there is something to be read from `other`, which goes first: however much comes here, it
-    /// is never kept waiting.
+    /// is never kept waiting. Nothing may come for as long as `limit`.
     ///
     /// # Errors
     /// [`DialError`]
-    pub fn line_or(&mut self, other: BorrowedFd<'_>) -> Result<Came, DialError> {
+    pub fn line_or(&mut self, other: BorrowedFd<'_>, limit: Option<Duration>) -> Result<Came, DialError> {
+        let limit = limit.map_or(PollTimeout::NONE, |limit| PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX));
         loop {
             let ready = self.read_already()?;
-            let timeout = if ready.is_some() { PollTimeout::ZERO } else { PollTimeout::NONE };
+            let timeout = if ready.is_some() { PollTimeout::ZERO } else { limit };
             let mut fds = [PollFd::new(other, PollFlags::POLLIN), PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
             let polled = poll(&mut fds, timeout);
             let [is_other, is_line] = fds.map(|fd| fd.any() == Some(true));
@@ -280,6 +283,7 @@ impl Socket {
                 (_, Some(Some(line))) => return Ok(Came::Line(line)),
                 (_, Some(None)) => return Ok(Came::End),
                 (Ok(_), None) if is_line => self.read_more()?,
+                (Ok(0), None) => return Ok(Came::Neither),
                 (Ok(_) | Err(Errno::EINTR), None) => {}
                 (Err(errno), None) => return Err(DialError::Io(errno.into())),
             }
@@ -459,13 +463,14 @@ mod tests {
         let (mut there, mut socket) = pair();
         let (keyboard, mut keys) = io::pipe().unwrap();
         there.write_all(b"a\nb\nc\n").unwrap();
-        let came = |socket: &mut Socket| socket.line_or(keyboard.as_fd()).unwrap();
+        let came = |socket: &mut Socket| socket.line_or(keyboard.as_fd(), None).unwrap();
         let line = |text: &[u8]| Came::Line(text.to_vec());
         assert_eq!(came(&mut socket), line(b"a"));
         keys.write_all(b"x").unwrap();
         assert_eq!([came(&mut socket), came(&mut socket)], [Came::Other, Came::Other]);
         (&keyboard).read_exact(&mut [0]).unwrap();
         assert_eq!([came(&mut socket), came(&mut socket)], [line(b"b"), line(b"c")]);
+        assert_eq!(socket.line_or(keyboard.as_fd(), Some(Duration::from_millis(1))).unwrap(), Came::Neither);
         drop(there);
         assert_eq!(came(&mut socket), Came::End);
     }

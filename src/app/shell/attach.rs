@@ -10,6 +10,7 @@ use crate::{
     app::ctl::{self, CtlError, Line, Link, follow::fit},
     io::{
         dial::{Came, Socket},
+        sys,
         terminal::{CTRL_C, CTRL_Z, Keyboard},
     },
     model::{
@@ -20,6 +21,9 @@ use crate::{
 
 /// How long the supervisor may take to pass a line on: Ctrl-C waits meanwhile.
 const PASS_ON: Duration = Duration::from_millis(150);
+/// A process that was just started may not read yet. So long it is tried again, and so often.
+const NOT_YET: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// How it ended to be in the foreground.
 enum Over {
@@ -65,9 +69,9 @@ impl Shell<'_, '_> {
         let pid = content.get("process").and_then(|process| process.get("pid")).and_then(serde_json::Value::as_i64);
         let input = if is_pipe { "; what you type is its input" } else { "" };
         self.note(&format!(
-            "attached to {} (pid {}); Ctrl-C or Ctrl-Z leaves it, and it goes on{input}",
+            "attached to {} ({}); Ctrl-C or Ctrl-Z leaves it, and it goes on{input}",
             plain(&name),
-            pid.unwrap_or_default()
+            pid.filter(|pid| *pid > 0).map_or_else(|| "being started".to_owned(), |pid| format!("pid {pid}"))
         ));
         let keyboard = Keyboard::attached(is_pipe).map_err(|error| {
             ctl::failed(CtlError::Broken(format!("cannot set the terminal: {error}")), None, self.output)
@@ -116,8 +120,12 @@ impl Shell<'_, '_> {
     fn pass(&mut self, socket: &mut Socket, keyboard: &Keyboard, input: Option<&str>) -> io::Result<Over> {
         // So that what we say begins a line of its own.
         let mut at_start = true;
+        // What it did not get yet.
+        let mut unsent = vec![];
+        let patience = sys::now().mono.saturating_add(NOT_YET);
         let over = loop {
-            match socket.line_or(keyboard.input()) {
+            match socket.line_or(keyboard.input(), (!unsent.is_empty()).then_some(AGAIN)) {
+                Ok(Came::Neither) => {}
                 Ok(Came::Other) => {
                     let typed = keyboard.read()?;
                     // The end of the terminal, or Ctrl-D: nothing more will be typed.
@@ -126,10 +134,8 @@ impl Shell<'_, '_> {
                         at_start &= input.is_none();
                         break Over::Left;
                     }
-                    if let Some(name) = input {
-                        at_start = typed.ends_with(b"\n");
-                        self.send(name, &typed)?;
-                    }
+                    at_start &= input.is_none() || typed.ends_with(b"\n");
+                    unsent.extend(input.map_or(vec![], |_| typed));
                 }
                 Ok(Came::Line(line)) => match Followed::parse(&line) {
                     Some(Followed::Piece(piece)) => {
@@ -150,6 +156,16 @@ impl Shell<'_, '_> {
                 Ok(Came::End) => break Over::Failed("the supervisor has closed the connection".to_owned()),
                 Err(error) => break Over::Failed(error.to_string()),
             }
+            if let Some(name) = input.filter(|_| !unsent.is_empty()) {
+                match self.send(name, &unsent) {
+                    Some(why) if sys::now().mono > patience => {
+                        writeln!(self.output.err, "supervise: it did not get that: {}", plain(&why))?;
+                        unsent.clear();
+                    }
+                    Some(_) => {}
+                    None => unsent.clear(),
+                }
+            }
         };
         if !at_start {
             writeln!(self.output.out)?;
@@ -158,19 +174,15 @@ impl Shell<'_, '_> {
         Ok(over)
     }
 
-    /// Passes on what was typed. That it cannot is said, and the process stays in the foreground.
-    fn send(&mut self, name: &str, typed: &[u8]) -> io::Result<()> {
+    /// Passes on what was typed; gives why it cannot.
+    fn send(&mut self, name: &str, typed: &[u8]) -> Option<String> {
         let place = super::Place { timeout: Some(PASS_ON), interrupt: None, ..self.place.clone() };
         let data = String::from_utf8_lossy(typed).into_owned();
         let command = Command::Send { name: name.to_owned(), data };
         let answer = Line::open(&place).and_then(|mut line| line.ask(&command, true));
-        let why = match answer {
+        match answer {
             Ok(answer) => answer.response.error.map(|error| reason(error.code, &error.message)),
             Err(error) => Some(error.to_string()),
-        };
-        match why {
-            Some(why) => writeln!(self.output.err, "supervise: it did not get that: {}", plain(&why)),
-            None => Ok(()),
         }
     }
 }

@@ -46,6 +46,12 @@ fn is_all(names: &SomeNames) -> bool {
 impl Shell<'_, '_> {
     /// Asks, and gives an answer that is good. Of any other one the lines are printed, and its exit code is the error.
     pub(super) fn ask(&mut self, command: &Command) -> Result<Response, u8> {
+        let response = self.ask_any(command)?;
+        if response.error.is_some() { Err(self.show(command, &response)) } else { Ok(response) }
+    }
+
+    /// The same, for an answer of any kind.
+    fn ask_any(&mut self, command: &Command) -> Result<Response, u8> {
         let mut is_introduced = false;
         loop {
             let answer = Line::open(&self.place).and_then(|mut line| line.ask(command, true));
@@ -53,12 +59,11 @@ impl Shell<'_, '_> {
                 Ok(answer) => answer.response,
                 Err(error) => return Err(ctl::failed(error, Some(command), self.output)),
             };
-            let Some(error) = &response.error else { return Ok(response) };
-            if error.code == Code::Unauthorized && self.is_terminal && !is_introduced && self.introduce() {
-                is_introduced = true;
-                continue;
+            let is_stranger = response.error.as_ref().is_some_and(|error| error.code == Code::Unauthorized);
+            if !(is_stranger && self.is_terminal && !is_introduced && self.introduce()) {
+                return Ok(response);
             }
-            return Err(self.show(command, &response));
+            is_introduced = true;
         }
     }
 
@@ -93,15 +98,14 @@ impl Shell<'_, '_> {
     pub(super) fn processes(&mut self, names: &[String]) -> Result<Vec<ProcessInfo>, u8> {
         let is_all = names.is_empty() || names.iter().any(|name| name == "all");
         let command = Command::Status(if is_all { Targets::All } else { Targets::processes(names) });
-        let response = self.ask(&command)?;
-        match response.items().is_empty() {
-            true => Ok(response.processes()),
-            // Some are unknown.
-            false => {
-                let response = Response { content: None, ..Response::results(response.items(), false) };
-                Err(self.show(&command, &response).max(exit::FAILED))
-            }
+        let response = self.ask_any(&command)?;
+        if response.is_good() && response.items().is_empty() {
+            return Ok(response.processes());
         }
+        // Those that are known are not what was asked for.
+        let refused = if response.error.is_some() { response } else { Response::results(response.items(), false) };
+        self.show(&command, &refused);
+        Err(exit::FAILED)
     }
 
     /// `bg` (JOB-5)
