@@ -444,10 +444,20 @@ fn ctrl_c_gives_up_waiting_and_not_the_shell() {
         let cooked = nix::sys::termios::LocalFlags::ISIG;
         until("the action to be done", || tty.modes().local_flags.contains(cooked));
         tty.type_in(CTRL_C);
-        tty.shows("interrupted");
+        tty.shows("^C");
         tty.shows(PROMPT);
     }
     tty.says("status web", "RUNNING");
+    // What was asked for goes on all the same.
+    let slow = "[programs.slow]\ncommand = \"sleep\"\nargs = [\"1000\"]\nstartsecs = 600\nautostart = false\n";
+    fs::write(world.path("t.toml"), world.read("t.toml") + slow).unwrap();
+    tty.says("add slow", "slow: added");
+    tty.type_in("start slow\r");
+    world.comes_to("slow", "STARTING");
+    tty.type_in(CTRL_C);
+    tty.shows("what was asked for goes on");
+    tty.shows(PROMPT);
+    tty.says("status slow", "STARTING");
 }
 
 #[test]

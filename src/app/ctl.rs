@@ -69,7 +69,7 @@ pub(super) enum CtlError {
     NoJob(#[from] BadJobRef),
     #[error("cannot run {command}: {why}")]
     CannotRun { command: String, why: io::Error },
-    #[error("interrupted; what was asked for may go on")]
+    #[error("not waited for any more; what was asked for goes on")]
     Interrupted,
     #[error("{0} needs its socket: over HTTP only single answers come")]
     NeedsSocket(&'static str),
@@ -149,6 +149,14 @@ pub(super) fn failed(error: CtlError, command: Option<&Command>, output: &mut Ou
         CtlError::Invalid(findings) => {
             for finding in findings {
                 complain(output, &finding.to_string());
+            }
+        }
+        CtlError::Interrupted => {
+            // The terminal shows ^C.
+            let _ = writeln!(output.err);
+            let changes = |command: &Command| takes_time(command) || matches!(command, Command::Shutdown { .. });
+            if command.is_some_and(changes) {
+                complain(output, &error.to_string());
             }
         }
         other => complain(output, &other.to_string()),

@@ -45,11 +45,13 @@ pub(super) struct Typed {
 pub(super) enum Word {
     #[command(flatten)]
     Action(Action),
-    /// Let a process go on in the background: start it if it is down, continue it if it is paused
+    /// Start processes that are down, continue those that are paused
     Bg(Bg),
-    /// Send a signal to jobs, processes or process ids of them; TERM if none is given
+    /// Send a signal to jobs, processes or their process ids
     Kill(Kill),
-    /// Wait until processes are down; without a name, all. The exit code is that of the last one
+    /// Wait until processes are down; without a name, all
+    ///
+    /// The exit code is that of the last one.
     Wait(Wait),
     /// -b tells at once when a job changes, +b before the next prompt
     Set(Set),
@@ -79,7 +81,7 @@ pub(super) struct Kill {
     /// List the signals, or translate names and numbers
     #[arg(short = 'l', long, conflicts_with = "signal")]
     pub(super) list: bool,
-    /// Jobs, processes, process ids; a killed program may be started again: to end it, stop it
+    /// Jobs, processes, process ids. A program that is killed may be started again: to end it, stop it
     #[arg(required_unless_present = "list", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(super) targets: Vec<String>,
 }
@@ -148,7 +150,11 @@ const JSON: &str = "json";
 fn definition() -> Clap {
     let json = Arg::new(JSON).long(JSON).action(ArgAction::SetTrue);
     let json = json.help("Print what the supervisor answers as it is, JSON");
-    Line::command().mut_subcommands(|action| action.arg(json.clone()))
+    Line::command().mut_subcommands(|action| {
+        // What is for the command line is not offered.
+        let is_hidden = ["shell", "completions"].contains(&action.get_name());
+        action.arg(json.clone()).hide(is_hidden)
+    })
 }
 
 fn not_done(error: &Error) -> NotDone {
@@ -160,7 +166,11 @@ fn not_done(error: &Error) -> NotDone {
             let known: Vec<&str> = known.iter().map(|action| action.name.as_str()).collect();
             NotDone::Wrong(unknown_action(word, &known))
         }
-        _ => NotDone::Wrong(text.strip_prefix("error: ").unwrap_or(&text).to_owned()),
+        _ => {
+            // There is another way to help here.
+            let text = text.split("For more information").next().unwrap_or(&text);
+            NotDone::Wrong(text.strip_prefix("error: ").unwrap_or(text).to_owned())
+        }
     }
 }
 
@@ -179,7 +189,7 @@ pub(super) fn actions() -> Vec<ActionWord> {
         names.map(|name| ActionWord { name: name.to_owned(), options: options.clone() }).collect::<Vec<_>>()
     };
     let help = ActionWord { name: "help".to_owned(), options: vec![] };
-    definition.get_subcommands().flat_map(word).chain([help]).collect()
+    definition.get_subcommands().filter(|action| !action.is_hide_set()).flat_map(word).chain([help]).collect()
 }
 
 #[cfg(test)]
