@@ -64,6 +64,9 @@ _supervise() {
             supervise,send)
                 cmd="supervise__subcmd__send"
                 ;;
+            supervise,shell)
+                cmd="supervise__subcmd__shell"
+                ;;
             supervise,shutdown)
                 cmd="supervise__subcmd__shutdown"
                 ;;
@@ -142,6 +145,9 @@ _supervise() {
             supervise__subcmd__help,send)
                 cmd="supervise__subcmd__help__subcmd__send"
                 ;;
+            supervise__subcmd__help,shell)
+                cmd="supervise__subcmd__help__subcmd__shell"
+                ;;
             supervise__subcmd__help,shutdown)
                 cmd="supervise__subcmd__help__subcmd__shutdown"
                 ;;
@@ -179,7 +185,7 @@ _supervise() {
 
     case "${cmd}" in
         supervise)
-            opts="-c -h -v -n -u -m -d -l -e -j -i --config --configuration --help --version --serverurl --socket --json --nodaemon --user --umask --directory --logfile --loglevel --pidfile --identifier --minfds --minprocs --db --check --dump status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help"
+            opts="-c -h -v -n -u -m -d -l -e -j -i --config --configuration --help --version --serverurl --socket --json --nodaemon --user --umask --directory --logfile --loglevel --pidfile --identifier --minfds --minprocs --db --check --dump status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -281,7 +287,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__add)
-            opts="-c -h --program --group --process --config --configuration --help --serverurl --socket --json"
+            opts="-i -c -h --program --group --process --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -327,7 +333,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__avail)
-            opts="-c -h --config --configuration --help --serverurl --socket --json"
+            opts="-i -c -h --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -361,7 +367,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__clear)
-            opts="-c -h --program --group --process --config --configuration --help --serverurl --socket --json"
+            opts="-i -c -h --program --group --process --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -441,7 +447,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__disown)
-            opts="-a -r -c -h --program --group --process --all --running --config --configuration --help --serverurl --socket --json"
+            opts="-a -r -i -c -h --program --group --process --all --running --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -487,7 +493,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__fg)
-            opts="-c -h --raw --config --configuration --help --serverurl --socket --json"
+            opts="-i -c -h --raw --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -521,7 +527,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__help)
-            opts="status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help"
+            opts="status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -758,6 +764,20 @@ _supervise() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        supervise__subcmd__help__subcmd__shell)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         supervise__subcmd__help__subcmd__shutdown)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -899,7 +919,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__history)
-            opts="-c -h --limit --config --configuration --help --serverurl --socket --json"
+            opts="-i -c -h --limit --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -937,7 +957,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__jobs)
-            opts="-l -p -r -s -c -h --program --group --process --long --pids --running --stopped --config --configuration --help --serverurl --socket --json"
+            opts="-l -p -r -s -x -i -c -h --program --group --process --long --pids --running --stopped --exec --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -952,6 +972,14 @@ _supervise() {
                     return 0
                     ;;
                 --process)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exec)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -x)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -983,7 +1011,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__maintail)
-            opts="-f -c -h --follow --bytes --lines --raw --config --configuration --help --serverurl --socket --json"
+            opts="-f -i -c -h --follow --bytes --lines --raw --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1025,7 +1053,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__pid)
-            opts="-c -h --program --group --process --config --configuration --help --serverurl --socket --json"
+            opts="-i -c -h --program --group --process --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1071,7 +1099,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__reload)
-            opts="-c -h --program --group --process --server --unix-http-socket --unix-http-server --inet-http-server --client --dry-run --config --configuration --help --serverurl --socket --json"
+            opts="-i -c -h --program --group --process --server --unix-http-socket --unix-http-server --inet-http-server --client --dry-run --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1117,7 +1145,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__remove)
-            opts="-c -h --program --group --process --stop --config --configuration --help --serverurl --socket --json"
+            opts="-i -c -h --program --group --process --stop --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1163,7 +1191,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__reread)
-            opts="-c -h --config --configuration --help --serverurl --socket --json"
+            opts="-i -c -h --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1197,7 +1225,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__restart)
-            opts="-c -h --program --group --process --no-wait --config --configuration --help --serverurl --socket --json"
+            opts="-y -i -c -h --program --group --process --no-wait --yes --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1243,7 +1271,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__send)
-            opts="-c -h --no-newline --config --configuration --help --serverurl --socket --json"
+            opts="-c -h --no-newline --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1276,8 +1304,50 @@ _supervise() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        supervise__subcmd__shell)
+            opts="-r -c -h --strict --history --config --configuration --help --serverurl --socket --json"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --history)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --configuration)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --serverurl)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         supervise__subcmd__shutdown)
-            opts="-c -h --leave-running --no-wait --config --configuration --help --serverurl --socket --json"
+            opts="-y -i -c -h --leave-running --no-wait --yes --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1311,7 +1381,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__signal)
-            opts="-c -h --group --config --configuration --help --serverurl --socket --json"
+            opts="-i -c -h --group --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1345,7 +1415,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__start)
-            opts="-c -h --program --group --process --until-settled --no-wait --config --configuration --help --serverurl --socket --json"
+            opts="-i -c -h --program --group --process --until-settled --no-wait --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1391,7 +1461,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__status)
-            opts="-c -h --program --group --process --config --configuration --help --serverurl --socket --json"
+            opts="-i -c -h --program --group --process --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1437,7 +1507,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__stop)
-            opts="-c -h --program --group --process --now --no-wait --config --configuration --help --serverurl --socket --json"
+            opts="-y -i -c -h --program --group --process --now --no-wait --yes --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1483,7 +1553,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__subscribe)
-            opts="-c -h --config --configuration --help --serverurl --socket --json state config shutdown tick"
+            opts="-i -c -h --interactive --config --configuration --help --serverurl --socket --json state config shutdown tick"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1517,7 +1587,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__tail)
-            opts="-f -c -h --follow --bytes --lines --raw --run --config --configuration --help --serverurl --socket --json stdout stderr"
+            opts="-f -i -c -h --follow --bytes --lines --raw --run --interactive --config --configuration --help --serverurl --socket --json stdout stderr"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1563,7 +1633,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__update)
-            opts="-c -h --program --group --process --config --configuration --help --serverurl --socket --json"
+            opts="-i -c -h --program --group --process --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1609,7 +1679,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__version)
-            opts="-c -h --config --configuration --help --serverurl --socket --json"
+            opts="-i -c -h --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1643,7 +1713,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__web)
-            opts="-c -h --db --listen --allow-remote --username --password-file --allow-kill --config --configuration --help --serverurl --socket --json"
+            opts="-i -c -h --db --listen --allow-remote --username --password-file --allow-kill --interactive --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -67,6 +67,7 @@ complete -c supervise -n "__fish_supervise_needs_command" -f -a "subscribe" -d '
 complete -c supervise -n "__fish_supervise_needs_command" -f -a "jobs" -d 'List the jobs: processes with their job numbers'
 complete -c supervise -n "__fish_supervise_needs_command" -f -a "disown" -d 'Forget processes and leave them running'
 complete -c supervise -n "__fish_supervise_needs_command" -f -a "web" -d 'Show the tasks of a database as web pages, without a supervisor'
+complete -c supervise -n "__fish_supervise_needs_command" -f -a "shell" -d 'Take actions line by line, with completion and job control'
 complete -c supervise -n "__fish_supervise_needs_command" -f -a "completions" -d 'Print shell completions'
 complete -c supervise -n "__fish_supervise_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c supervise -n "__fish_supervise_using_subcommand status" -l program -d 'All processes of this program' -r
@@ -75,6 +76,7 @@ complete -c supervise -n "__fish_supervise_using_subcommand status" -l process -
 complete -c supervise -n "__fish_supervise_using_subcommand status" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand status" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand status" -l socket -d 'The same by the path of its socket' -r -F
+complete -c supervise -n "__fish_supervise_using_subcommand status" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand status" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand status" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand start" -l program -d 'All processes of this program' -r
@@ -85,6 +87,7 @@ complete -c supervise -n "__fish_supervise_using_subcommand start" -l serverurl 
 complete -c supervise -n "__fish_supervise_using_subcommand start" -l socket -d 'The same by the path of its socket' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand start" -l until-settled -d 'Return when they run or are given up, not at the first try that fails'
 complete -c supervise -n "__fish_supervise_using_subcommand start" -l no-wait -d 'Return when that was asked for, not when it is done'
+complete -c supervise -n "__fish_supervise_using_subcommand start" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand start" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand start" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand stop" -l program -d 'All processes of this program' -r
@@ -95,6 +98,8 @@ complete -c supervise -n "__fish_supervise_using_subcommand stop" -l serverurl -
 complete -c supervise -n "__fish_supervise_using_subcommand stop" -l socket -d 'The same by the path of its socket' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand stop" -l now -d 'With SIGKILL, at once'
 complete -c supervise -n "__fish_supervise_using_subcommand stop" -l no-wait -d 'Return when that was asked for, not when it is done'
+complete -c supervise -n "__fish_supervise_using_subcommand stop" -s y -l yes -d 'In the shell: do not ask whether it is meant'
+complete -c supervise -n "__fish_supervise_using_subcommand stop" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand stop" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand stop" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand restart" -l program -d 'All processes of this program' -r
@@ -104,6 +109,8 @@ complete -c supervise -n "__fish_supervise_using_subcommand restart" -s c -l con
 complete -c supervise -n "__fish_supervise_using_subcommand restart" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand restart" -l socket -d 'The same by the path of its socket' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand restart" -l no-wait -d 'Return when that was asked for, not when it is done'
+complete -c supervise -n "__fish_supervise_using_subcommand restart" -s y -l yes -d 'In the shell: do not ask whether it is meant'
+complete -c supervise -n "__fish_supervise_using_subcommand restart" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand restart" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand restart" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand reload" -l program -d 'All processes of this program' -r
@@ -117,11 +124,13 @@ complete -c supervise -n "__fish_supervise_using_subcommand reload" -l unix-http
 complete -c supervise -n "__fish_supervise_using_subcommand reload" -l inet-http-server -d 'Only its port'
 complete -c supervise -n "__fish_supervise_using_subcommand reload" -l client -d 'Only the client\'s settings'
 complete -c supervise -n "__fish_supervise_using_subcommand reload" -l dry-run -d 'Only print what would follow'
+complete -c supervise -n "__fish_supervise_using_subcommand reload" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand reload" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand reload" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand reread" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand reread" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand reread" -l socket -d 'The same by the path of its socket' -r -F
+complete -c supervise -n "__fish_supervise_using_subcommand reread" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand reread" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand reread" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand update" -l program -d 'All processes of this program' -r
@@ -130,6 +139,7 @@ complete -c supervise -n "__fish_supervise_using_subcommand update" -l process -
 complete -c supervise -n "__fish_supervise_using_subcommand update" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand update" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand update" -l socket -d 'The same by the path of its socket' -r -F
+complete -c supervise -n "__fish_supervise_using_subcommand update" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand update" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand update" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand add" -l program -d 'All processes of this program' -r
@@ -138,6 +148,7 @@ complete -c supervise -n "__fish_supervise_using_subcommand add" -l process -d '
 complete -c supervise -n "__fish_supervise_using_subcommand add" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand add" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand add" -l socket -d 'The same by the path of its socket' -r -F
+complete -c supervise -n "__fish_supervise_using_subcommand add" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand add" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand add" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand remove" -l program -d 'All processes of this program' -r
@@ -147,6 +158,7 @@ complete -c supervise -n "__fish_supervise_using_subcommand remove" -s c -l conf
 complete -c supervise -n "__fish_supervise_using_subcommand remove" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand remove" -l socket -d 'The same by the path of its socket' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand remove" -l stop -d 'Stop them first'
+complete -c supervise -n "__fish_supervise_using_subcommand remove" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand remove" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand remove" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand shutdown" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
@@ -154,12 +166,15 @@ complete -c supervise -n "__fish_supervise_using_subcommand shutdown" -l serveru
 complete -c supervise -n "__fish_supervise_using_subcommand shutdown" -l socket -d 'The same by the path of its socket' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand shutdown" -l leave-running -d 'Leave the processes running; the next supervisor takes them over'
 complete -c supervise -n "__fish_supervise_using_subcommand shutdown" -l no-wait -d 'Return when that was asked for, not when it is done'
+complete -c supervise -n "__fish_supervise_using_subcommand shutdown" -s y -l yes -d 'In the shell: do not ask whether it is meant'
+complete -c supervise -n "__fish_supervise_using_subcommand shutdown" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand shutdown" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand shutdown" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand signal" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand signal" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand signal" -l socket -d 'The same by the path of its socket' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand signal" -l group -d 'To all in their process groups'
+complete -c supervise -n "__fish_supervise_using_subcommand signal" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand signal" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand signal" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand pid" -l program -d 'All processes of this program' -r
@@ -168,6 +183,7 @@ complete -c supervise -n "__fish_supervise_using_subcommand pid" -l process -d '
 complete -c supervise -n "__fish_supervise_using_subcommand pid" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand pid" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand pid" -l socket -d 'The same by the path of its socket' -r -F
+complete -c supervise -n "__fish_supervise_using_subcommand pid" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand pid" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand pid" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand tail" -l bytes -d 'The last so many bytes; -N is short for it [default: 1600]' -r
@@ -178,6 +194,7 @@ complete -c supervise -n "__fish_supervise_using_subcommand tail" -l serverurl -
 complete -c supervise -n "__fish_supervise_using_subcommand tail" -l socket -d 'The same by the path of its socket' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand tail" -s f -l follow -d 'Go on with what is written from now on'
 complete -c supervise -n "__fish_supervise_using_subcommand tail" -l raw -d 'Print every byte as it came, on a terminal too'
+complete -c supervise -n "__fish_supervise_using_subcommand tail" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand tail" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand tail" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand maintail" -l bytes -d 'The last so many bytes; -N is short for it [default: 1600]' -r
@@ -187,6 +204,7 @@ complete -c supervise -n "__fish_supervise_using_subcommand maintail" -l serveru
 complete -c supervise -n "__fish_supervise_using_subcommand maintail" -l socket -d 'The same by the path of its socket' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand maintail" -s f -l follow -d 'Go on with what is written from now on'
 complete -c supervise -n "__fish_supervise_using_subcommand maintail" -l raw -d 'Print every byte as it came, on a terminal too'
+complete -c supervise -n "__fish_supervise_using_subcommand maintail" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand maintail" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand maintail" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand clear" -l program -d 'All processes of this program' -r
@@ -195,44 +213,52 @@ complete -c supervise -n "__fish_supervise_using_subcommand clear" -l process -d
 complete -c supervise -n "__fish_supervise_using_subcommand clear" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand clear" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand clear" -l socket -d 'The same by the path of its socket' -r -F
+complete -c supervise -n "__fish_supervise_using_subcommand clear" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand clear" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand clear" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand fg" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand fg" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand fg" -l socket -d 'The same by the path of its socket' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand fg" -l raw -d 'Print every byte as it came, on a terminal too'
+complete -c supervise -n "__fish_supervise_using_subcommand fg" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand fg" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand fg" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand send" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand send" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand send" -l socket -d 'The same by the path of its socket' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand send" -l no-newline -d 'Without an end of the line'
+complete -c supervise -n "__fish_supervise_using_subcommand send" -l interactive
 complete -c supervise -n "__fish_supervise_using_subcommand send" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand send" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand avail" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand avail" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand avail" -l socket -d 'The same by the path of its socket' -r -F
+complete -c supervise -n "__fish_supervise_using_subcommand avail" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand avail" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand avail" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand version" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand version" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand version" -l socket -d 'The same by the path of its socket' -r -F
+complete -c supervise -n "__fish_supervise_using_subcommand version" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand version" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand version" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand history" -l limit -d 'At most so many' -r
 complete -c supervise -n "__fish_supervise_using_subcommand history" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand history" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand history" -l socket -d 'The same by the path of its socket' -r -F
+complete -c supervise -n "__fish_supervise_using_subcommand history" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand history" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand history" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand subscribe" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand subscribe" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand subscribe" -l socket -d 'The same by the path of its socket' -r -F
+complete -c supervise -n "__fish_supervise_using_subcommand subscribe" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand subscribe" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand subscribe" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand jobs" -l program -d 'All processes of this program' -r
 complete -c supervise -n "__fish_supervise_using_subcommand jobs" -l group -d 'All processes of this group' -r
 complete -c supervise -n "__fish_supervise_using_subcommand jobs" -l process -d 'This process' -r
+complete -c supervise -n "__fish_supervise_using_subcommand jobs" -s x -l exec -d 'Run this command here, with process group ids in the place of job references such as %1' -r
 complete -c supervise -n "__fish_supervise_using_subcommand jobs" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand jobs" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand jobs" -l socket -d 'The same by the path of its socket' -r -F
@@ -240,6 +266,7 @@ complete -c supervise -n "__fish_supervise_using_subcommand jobs" -s l -l long -
 complete -c supervise -n "__fish_supervise_using_subcommand jobs" -s p -l pids -d 'Only process ids'
 complete -c supervise -n "__fish_supervise_using_subcommand jobs" -s r -l running -d 'Only those that run'
 complete -c supervise -n "__fish_supervise_using_subcommand jobs" -s s -l stopped -d 'Only those that a signal has paused'
+complete -c supervise -n "__fish_supervise_using_subcommand jobs" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand jobs" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand jobs" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand disown" -l program -d 'All processes of this program' -r
@@ -250,6 +277,7 @@ complete -c supervise -n "__fish_supervise_using_subcommand disown" -l serverurl
 complete -c supervise -n "__fish_supervise_using_subcommand disown" -l socket -d 'The same by the path of its socket' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand disown" -s a -l all -d 'All'
 complete -c supervise -n "__fish_supervise_using_subcommand disown" -s r -l running -d 'Only those that run; without a name all that do'
+complete -c supervise -n "__fish_supervise_using_subcommand disown" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand disown" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand disown" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand web" -l db -d 'The database of tasks [default: as of control]' -r -F
@@ -261,36 +289,45 @@ complete -c supervise -n "__fish_supervise_using_subcommand web" -l serverurl -d
 complete -c supervise -n "__fish_supervise_using_subcommand web" -l socket -d 'The same by the path of its socket' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand web" -l allow-remote -d 'Serve other hosts too although no password is asked for'
 complete -c supervise -n "__fish_supervise_using_subcommand web" -l allow-kill -d 'Let people end tasks from the page; else it only shows'
+complete -c supervise -n "__fish_supervise_using_subcommand web" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand web" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand web" -l json -d 'Print what the supervisor answers as it is, JSON'
+complete -c supervise -n "__fish_supervise_using_subcommand shell" -s r -l history -d 'Keep what is typed in this file; "": nowhere [default: as the configuration file says, else /tmp/taskmaster_history.txt]' -r
+complete -c supervise -n "__fish_supervise_using_subcommand shell" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
+complete -c supervise -n "__fish_supervise_using_subcommand shell" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
+complete -c supervise -n "__fish_supervise_using_subcommand shell" -l socket -d 'The same by the path of its socket' -r -F
+complete -c supervise -n "__fish_supervise_using_subcommand shell" -l strict -d 'End at the first action that fails, with its exit code, if the input is no terminal'
+complete -c supervise -n "__fish_supervise_using_subcommand shell" -s h -l help -d 'Print help'
+complete -c supervise -n "__fish_supervise_using_subcommand shell" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand completions" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand completions" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand completions" -l socket -d 'The same by the path of its socket' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand completions" -l json -d 'Print what the supervisor answers as it is, JSON'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "status" -d 'Print how the processes are'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "start" -d 'Start processes'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "stop" -d 'Stop processes'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "restart" -d 'Stop processes and start them again'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "reload" -d 'Read the configuration again and do what follows from it'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "reread" -d 'Print what a reload would do'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "update" -d 'Reload these programs and groups only'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "add" -d 'Take programs or groups that are new in the configuration'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "remove" -d 'Give programs or groups up'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "shutdown" -d 'End the supervisor with all its processes'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "signal" -d 'Send a signal to processes'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "pid" -d 'Print process ids; without a name that of the supervisor'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "tail" -d 'Print what a process wrote last'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "maintail" -d 'Print the end of the activity log'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "clear" -d 'Empty the logs of processes'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "fg" -d 'Print what a process writes, until it ends or Ctrl-C; that does not touch the process'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "send" -d 'Write a line to the standard input of a process'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "avail" -d 'List what there is in the configuration'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "version" -d 'Print the version of the supervisor'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "history" -d 'List the runs of a process that have ended, newest first'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "subscribe" -d 'Print what happens from now on'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "jobs" -d 'List the jobs: processes with their job numbers'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "disown" -d 'Forget processes and leave them running'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "web" -d 'Show the tasks of a database as web pages, without a supervisor'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "completions" -d 'Print shell completions'
-complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "status" -d 'Print how the processes are'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "start" -d 'Start processes'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "stop" -d 'Stop processes'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "restart" -d 'Stop processes and start them again'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "reload" -d 'Read the configuration again and do what follows from it'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "reread" -d 'Print what a reload would do'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "update" -d 'Reload these programs and groups only'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "add" -d 'Take programs or groups that are new in the configuration'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "remove" -d 'Give programs or groups up'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "shutdown" -d 'End the supervisor with all its processes'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "signal" -d 'Send a signal to processes'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "pid" -d 'Print process ids; without a name that of the supervisor'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "tail" -d 'Print what a process wrote last'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "maintail" -d 'Print the end of the activity log'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "clear" -d 'Empty the logs of processes'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "fg" -d 'Print what a process writes, until it ends or Ctrl-C; that does not touch the process'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "send" -d 'Write a line to the standard input of a process'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "avail" -d 'List what there is in the configuration'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "version" -d 'Print the version of the supervisor'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "history" -d 'List the runs of a process that have ended, newest first'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "subscribe" -d 'Print what happens from now on'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "jobs" -d 'List the jobs: processes with their job numbers'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "disown" -d 'Forget processes and leave them running'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "web" -d 'Show the tasks of a database as web pages, without a supervisor'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "shell" -d 'Take actions line by line, with completion and job control'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "completions" -d 'Print shell completions'
+complete -c supervise -n "__fish_supervise_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

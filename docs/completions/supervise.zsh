@@ -65,6 +65,8 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -83,6 +85,8 @@ _arguments "${_arguments_options[@]}" : \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
 '(--no-wait)--until-settled[Return when they run or are given up, not at the first try that fails]' \
 '--no-wait[Return when that was asked for, not when it is done]' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -101,6 +105,10 @@ _arguments "${_arguments_options[@]}" : \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
 '--now[With SIGKILL, at once]' \
 '--no-wait[Return when that was asked for, not when it is done]' \
+'-y[In the shell\: do not ask whether it is meant]' \
+'--yes[In the shell\: do not ask whether it is meant]' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -118,6 +126,10 @@ _arguments "${_arguments_options[@]}" : \
 '--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
 '--no-wait[Return when that was asked for, not when it is done]' \
+'-y[In the shell\: do not ask whether it is meant]' \
+'--yes[In the shell\: do not ask whether it is meant]' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -140,6 +152,8 @@ _arguments "${_arguments_options[@]}" : \
 '(--program --group --process)--inet-http-server[Only its port]' \
 '(--program --group --process)--client[Only the client'\''s settings]' \
 '--dry-run[Only print what would follow]' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -153,6 +167,8 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -168,6 +184,8 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -184,6 +202,8 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -201,6 +221,8 @@ _arguments "${_arguments_options[@]}" : \
 '--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
 '--stop[Stop them first]' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -216,6 +238,10 @@ _arguments "${_arguments_options[@]}" : \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
 '--leave-running[Leave the processes running; the next supervisor takes them over]' \
 '--no-wait[Return when that was asked for, not when it is done]' \
+'-y[In the shell\: do not ask whether it is meant]' \
+'--yes[In the shell\: do not ask whether it is meant]' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -229,6 +255,8 @@ _arguments "${_arguments_options[@]}" : \
 '--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
 '--group[To all in their process groups]' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -246,6 +274,8 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -265,6 +295,8 @@ _arguments "${_arguments_options[@]}" : \
 '-f[Go on with what is written from now on]' \
 '--follow[Go on with what is written from now on]' \
 '(--json)--raw[Print every byte as it came, on a terminal too]' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -284,6 +316,8 @@ _arguments "${_arguments_options[@]}" : \
 '-f[Go on with what is written from now on]' \
 '--follow[Go on with what is written from now on]' \
 '(--json)--raw[Print every byte as it came, on a terminal too]' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -299,6 +333,8 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -313,6 +349,8 @@ _arguments "${_arguments_options[@]}" : \
 '--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
 '(--json)--raw[Print every byte as it came, on a terminal too]' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -327,6 +365,7 @@ _arguments "${_arguments_options[@]}" : \
 '--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
 '--no-newline[Without an end of the line]' \
+'--interactive[]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -341,6 +380,8 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -353,6 +394,8 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -366,6 +409,8 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -379,6 +424,8 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -390,6 +437,8 @@ _arguments "${_arguments_options[@]}" : \
 '*--program=[All processes of this program]:NAME:_default' \
 '*--group=[All processes of this group]:NAME:_default' \
 '*--process=[This process]:NAME:_default' \
+'(--program --group --process -l --long -p --pids -r --running -s --stopped)*-x+[Run this command here, with process group ids in the place of job references such as %1]:CMD:_default' \
+'(--program --group --process -l --long -p --pids -r --running -s --stopped)*--exec=[Run this command here, with process group ids in the place of job references such as %1]:CMD:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
@@ -403,6 +452,8 @@ _arguments "${_arguments_options[@]}" : \
 '(-s --stopped)--running[Only those that run]' \
 '-s[Only those that a signal has paused]' \
 '--stopped[Only those that a signal has paused]' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -423,6 +474,8 @@ _arguments "${_arguments_options[@]}" : \
 '(--program --group --process)--all[All]' \
 '-r[Only those that run; without a name all that do]' \
 '--running[Only those that run; without a name all that do]' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -442,6 +495,23 @@ _arguments "${_arguments_options[@]}" : \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
 '--allow-remote[Serve other hosts too although no password is asked for]' \
 '--allow-kill[Let people end tasks from the page; else it only shows]' \
+'-i[Go on with the shell]' \
+'--interactive[Go on with the shell]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'--json[Print what the supervisor answers as it is, JSON]' \
+&& ret=0
+;;
+(shell)
+_arguments "${_arguments_options[@]}" : \
+'-r+[Keep what is typed in this file; ""\: nowhere \[default\: as the configuration file says, else /tmp/taskmaster_history.txt\]]:FILE:_default' \
+'--history=[Keep what is typed in this file; ""\: nowhere \[default\: as the configuration file says, else /tmp/taskmaster_history.txt\]]:FILE:_default' \
+'-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
+'--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
+'--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
+'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
+'--strict[End at the first action that fails, with its exit code, if the input is no terminal]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \
@@ -568,6 +638,10 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(shell)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (completions)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -612,6 +686,7 @@ _supervise_commands() {
 'jobs:List the jobs\: processes with their job numbers' \
 'disown:Forget processes and leave them running' \
 'web:Show the tasks of a database as web pages, without a supervisor' \
+'shell:Take actions line by line, with completion and job control' \
 'completions:Print shell completions' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
@@ -674,6 +749,7 @@ _supervise__subcmd__help_commands() {
 'jobs:List the jobs\: processes with their job numbers' \
 'disown:Forget processes and leave them running' \
 'web:Show the tasks of a database as web pages, without a supervisor' \
+'shell:Take actions line by line, with completion and job control' \
 'completions:Print shell completions' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
@@ -758,6 +834,11 @@ _supervise__subcmd__help__subcmd__restart_commands() {
 _supervise__subcmd__help__subcmd__send_commands() {
     local commands; commands=()
     _describe -t commands 'supervise help send commands' commands "$@"
+}
+(( $+functions[_supervise__subcmd__help__subcmd__shell_commands] )) ||
+_supervise__subcmd__help__subcmd__shell_commands() {
+    local commands; commands=()
+    _describe -t commands 'supervise help shell commands' commands "$@"
 }
 (( $+functions[_supervise__subcmd__help__subcmd__shutdown_commands] )) ||
 _supervise__subcmd__help__subcmd__shutdown_commands() {
@@ -853,6 +934,11 @@ _supervise__subcmd__restart_commands() {
 _supervise__subcmd__send_commands() {
     local commands; commands=()
     _describe -t commands 'supervise send commands' commands "$@"
+}
+(( $+functions[_supervise__subcmd__shell_commands] )) ||
+_supervise__subcmd__shell_commands() {
+    local commands; commands=()
+    _describe -t commands 'supervise shell commands' commands "$@"
 }
 (( $+functions[_supervise__subcmd__shutdown_commands] )) ||
 _supervise__subcmd__shutdown_commands() {

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-
 use super::{Shell, typed::Kill};
 use crate::{
     app::{
@@ -225,7 +223,7 @@ impl Shell<'_, '_> {
                 Err(error) => return Err(ctl::failed(ctl::unreachable(&place.url, error), None, self.output)),
             };
             let Some(Followed::Other(event)) = Followed::parse(&line) else { continue };
-            let Ok(event) = StateNotice::deserialize(event) else { continue };
+            let Some(event) = StateNotice::from_event(&event) else { continue };
             if let Some(code @ None) = codes.get_mut(&event.name)
                 && event.to.is_down()
             {

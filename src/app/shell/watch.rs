@@ -10,8 +10,6 @@ use std::{
     thread,
 };
 
-use serde::Deserialize;
-
 use super::aside;
 use crate::{
     app::ctl::{self, Link, place::Place, shown},
@@ -183,7 +181,7 @@ impl Drop for Watch {
 fn listen(mut socket: Socket, told: &Told, place: &Place) {
     while let Ok(Some(line)) = socket.line(None, None) {
         if let Some(Followed::Other(event)) = Followed::parse(&line)
-            && let Ok(event) = StateNotice::deserialize(event)
+            && let Some(event) = StateNotice::from_event(&event)
         {
             told.lock().notices.heard(event);
             told.tell(place);

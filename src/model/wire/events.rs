@@ -98,6 +98,14 @@ pub struct StateNotice {
     pub fails: u32,
 }
 
+impl StateNotice {
+    /// From an event; none if it is one of another kind.
+    pub fn from_event(event: &Value) -> Option<StateNotice> {
+        let is_state = event.get("event").and_then(Value::as_str) == Some(EventKind::State.as_str());
+        is_state.then(|| StateNotice::deserialize(event).ok()).flatten()
+    }
+}
+
 /// Something that subscribers may be told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
@@ -230,6 +238,9 @@ mod tests {
         let line = r#"{"event":"state","name":"web","from":"RUNNING","to":"EXITED","pid":7,"task_id":12,"exit_code":1,"exit_signal":null,"expected":false,"fails":0,"time":100,"serial":3}"#;
         assert_eq!(state().to_value(100, 3).to_string(), line);
         assert_eq!(Notice::Tick.to_value(100, 4).to_string(), r#"{"event":"tick","time":100,"serial":4}"#);
+        let read = StateNotice::from_event(&state().to_value(100, 3));
+        assert_eq!(read.map(Notice::State), Some(state()));
+        assert_eq!(StateNotice::from_event(&Notice::Tick.to_value(100, 4)), None);
         let config = Notice::Config(json!({"added": ["x"]})).to_value(1, 1);
         assert_eq!((&config["event"], &config["content"]["added"][0]), (&json!("config"), &json!("x")));
     }
