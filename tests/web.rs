@@ -200,6 +200,7 @@ fn with_port<'w>(world: &'w World, more: &str) -> (Daemon<'w>, Place) {
     ));
     let daemon = world.daemon();
     world.comes_to("web", "RUNNING");
+    until("its log", || fs::read(world.path("web.stdout")).is_ok_and(|text| text.ends_with(b"\n")));
     (daemon, Place::Port(port))
 }
 
@@ -685,7 +686,7 @@ fn the_end_of_the_supervisor_is_answered() {
 #[test]
 fn web10_slow_and_silent_clients_delay_nobody() {
     let world = World::new();
-    let (_daemon, port) = with_port(&world, "");
+    let (daemon, port) = with_port(&world, "");
     let socket = socket(&world);
     let (mut slow, begun) = (port.connect(), taskwatcher::io::sys::now().mono);
     slow.write_all(b"GET / HTTP/1.1\r\nHost: local").unwrap();
@@ -699,11 +700,14 @@ fn web10_slow_and_silent_clients_delay_nobody() {
         })
         .collect();
     // And of those who ask for much and read nothing of it.
-    let deaf: Vec<_> = (0..20)
-        .map(|_| {
+    fs::write(world.path("web.stdout"), "<".repeat(1 << 20)).unwrap();
+    let deaf: Vec<_> = (0..200)
+        .map(|number| {
             let mut wire = socket.connect();
-            let request = "GET /mainlogtail?limit=1048576 HTTP/1.1\r\nHost: localhost\r\n\r\n";
-            wire.write_all(request.as_bytes()).unwrap();
+            let path = if number % 2 == 0 { "/tail?process=web&" } else { "/logtail/web/stdout?" };
+            let request = format!("GET {path}limit=1048576 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            // Too many are told to come back later.
+            let _ = wire.write_all(request.as_bytes());
             wire
         })
         .collect();
@@ -712,6 +716,9 @@ fn web10_slow_and_silent_clients_delay_nobody() {
     let (page, took) = timed(|| socket.get("/"));
     assert!(page.status == 200 || page.status == 503, "{page:?}");
     assert!(took < Duration::from_secs(2), "{took:?}");
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.started.as_ref().unwrap().pid())).unwrap();
+    let peak: u64 = support::field(&status, "VmHWM").split(' ').next().unwrap().parse().unwrap();
+    assert!(peak < 150_000, "it needed {peak} kB");
     slow.write_all(b"host").unwrap();
     let mut all = vec![];
     let _ = slow.read_to_end(&mut all);

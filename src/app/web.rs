@@ -35,6 +35,7 @@ use self::{
     data::Data,
     gate::{Door, Gate},
     live::Live,
+    server::OnTheWay,
 };
 use crate::{
     app::{
@@ -158,6 +159,7 @@ struct Site {
     /// What a form must bring along; none: nothing may be done.
     token: Option<String>,
     connections: Cell<usize>,
+    on_the_way: OnTheWay,
     /// Requests that are being answered.
     busy: watch::Sender<usize>,
     notes: RefCell<VecDeque<(String, String)>>,
@@ -174,14 +176,11 @@ impl Site {
             // Without one nothing can be done, which harms nobody.
             token: subject.acts.then(|| secret::token().ok()).flatten(),
             connections: Cell::new(0),
+            on_the_way: OnTheWay::default(),
             busy: watch::Sender::new(0),
             notes: RefCell::default(),
             subject,
         })
-    }
-
-    fn identifier(&self) -> String {
-        self.subject.identifier.borrow().clone()
     }
 
     /// Waits until no request is being answered, but not for long.

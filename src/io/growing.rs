@@ -39,6 +39,19 @@ impl Growing {
         self.read_on()
     }
 
+    /// The last bytes, at most so many, before the place up to where it was read; and whether there is more before them.
+    pub fn before(&mut self, bytes: u64) -> (Vec<u8>, bool) {
+        let from = self.offset.saturating_sub(bytes);
+        let mut found = vec![];
+        if let Some(file) = &mut self.file
+            && file.seek(io::SeekFrom::Start(from)).is_ok()
+        {
+            // What cannot be read is not there.
+            let _ = file.take(self.offset - from).read_to_end(&mut found);
+        }
+        (found, from > 0)
+    }
+
     fn read_on(&mut self) -> Option<(Vec<u8>, u64)> {
         let file = self.file.as_mut()?;
         let size = file.metadata().ok()?.len();

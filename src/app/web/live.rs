@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     Site, data,
-    routes::{self, processes},
+    routes::{About, processes},
     server::Left,
 };
 use crate::{
@@ -108,9 +108,8 @@ fn programs(site: &Rc<Site>) -> Option<watch::Receiver<Bytes>> {
             while !site.live.programs.ends() {
                 changes.mark_unchanged();
                 if let Ok(found) = processes(&site, None).await {
-                    let identifier = site.identifier();
-                    let info = routes::info(&site, &identifier, None);
-                    site.live.programs.tell("programs", &web::live_programs(&info, &found));
+                    let about = About::new(&site, None);
+                    site.live.programs.tell("programs", &web::live_programs(&about.info(), &found));
                 }
                 sleep(TOGETHER).await;
                 tokio::select! {
@@ -170,25 +169,21 @@ pub(super) fn events(site: &Rc<Site>, wanted: Wanted, mut left: Left) -> mpsc::R
 }
 
 /// Tells what a program has written and writes, until whoever reads it goes away.
-pub(super) fn program_log(begin: Vec<u8>, mut logs: Vec<Growing>, mut left: Left) -> mpsc::Receiver<Bytes> {
+pub(super) fn program_log(mut logs: Vec<Growing>, mut left: Left) -> mpsc::Receiver<Bytes> {
     let (send, receive) = mpsc::channel(1);
     tokio::task::spawn_local(async move {
         let mut pieces = Pieces::default();
-        let mut next = Some(begin);
         loop {
-            if let Some(bytes) = next.take() {
+            while let Some((bytes, _)) = logs.iter_mut().find_map(Growing::more) {
                 let text = pieces.push(&bytes);
                 if !text.is_empty() && send.send(Bytes::from(text)).await.is_err() {
                     return;
                 }
             }
-            next = logs.iter_mut().find_map(Growing::more).map(|(bytes, _)| bytes);
-            if next.is_none() {
-                tokio::select! {
-                    () = sleep(LOOK) => {}
-                    () = send.closed() => return,
-                    _ = left.wait_for(|left| *left) => return,
-                }
+            tokio::select! {
+                () = sleep(LOOK) => {}
+                () = send.closed() => return,
+                _ = left.wait_for(|left| *left) => return,
             }
         }
     });

@@ -31,7 +31,7 @@ use crate::{
         stats::Summary,
         task::{Class, TaskId, TaskRef},
         web::{self, HistoryForm, MetricFacts, PageInfo, Span, TaskView},
-        wire::{Channel, Code, Command, Last, Piece, ProcessInfo, Request, Response, Targets, WireError},
+        wire::{Channel, Code, Command, Last, ProcessInfo, Request, Response, Targets, WireError},
     },
 };
 
@@ -103,7 +103,12 @@ pub(super) async fn answer(site: &Rc<Site>, door: Door, left: Left, asked: Asked
         Ok(()) => act(site, route, left, asked).await,
         Err(failed) => Err(failed),
     };
-    let mut reply = done.unwrap_or_else(|failed| refuse(site, &failed, plain));
+    let counted = done.and_then(|reply| {
+        let (head, body) = reply.into_parts();
+        let full = || Failed::new(StatusCode::SERVICE_UNAVAILABLE, "too much waits to be taken; try again later");
+        site.on_the_way.count(body).map(|body| Answer::from_parts(head, body)).ok_or_else(full)
+    });
+    let mut reply = counted.unwrap_or_else(|failed| refuse(site, &failed, plain));
     let headers = reply.headers_mut();
     let fixed = [
         (header::CONTENT_SECURITY_POLICY, web::POLICY),
@@ -177,9 +182,8 @@ fn refuse(site: &Site, failed: &Failed, plain: bool) -> Reply {
             of_json(failed.status, &Response { status: failed.status.as_u16(), ..response }.to_line())
         }
         false => {
-            let identifier = site.identifier();
-            let info = info(site, &identifier, None);
-            page(failed.status, web::error_page(&info, failed.status.as_u16(), &failed.what))
+            let about = About::new(site, None);
+            page(failed.status, web::error_page(&about.info(), failed.status.as_u16(), &failed.what))
         }
     };
     let headers = reply.headers_mut();
@@ -227,17 +231,37 @@ fn stream(kind: &'static str, what: mpsc::Receiver<Bytes>) -> Reply {
     reply
 }
 
-/// What every page tells.
-pub(super) fn info<'a>(site: &'a Site, identifier: &'a str, message: Option<&'a str>) -> PageInfo<'a> {
-    PageInfo {
-        title: "taskwatcher",
-        host: &site.host,
-        version: env!("CARGO_PKG_VERSION"),
-        identifier,
-        token: site.token.as_deref(),
-        message,
-        now: sys::now().wall.secs(),
-        programs: site.subject.programs.is_some(),
+/// What every page tells, whichever thread makes it.
+pub(super) struct About {
+    host: String,
+    identifier: String,
+    token: Option<String>,
+    message: Option<String>,
+    programs: bool,
+}
+
+impl About {
+    pub(super) fn new(site: &Site, message: Option<String>) -> About {
+        About {
+            host: site.host.clone(),
+            identifier: site.subject.identifier.borrow().clone(),
+            token: site.token.clone(),
+            message,
+            programs: site.subject.programs.is_some(),
+        }
+    }
+
+    pub(super) fn info(&self) -> PageInfo<'_> {
+        PageInfo {
+            title: "taskwatcher",
+            host: &self.host,
+            version: env!("CARGO_PKG_VERSION"),
+            identifier: &self.identifier,
+            token: self.token.as_deref(),
+            message: self.message.as_deref(),
+            now: sys::now().wall.secs(),
+            programs: self.programs,
+        }
     }
 }
 
@@ -279,27 +303,25 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
     }
     let is_head = method == Method::HEAD;
     let fields = Fields::parse(asked.uri().query().unwrap_or_default());
-    let note = site.noted(fields.get("m"));
-    let identifier = site.identifier();
-    let about = info(site, &identifier, note.as_deref());
+    let about = About::new(site, site.noted(fields.get("m")));
     let good = |html| Ok(page(StatusCode::OK, html));
     match route {
         Route::Programs if site.subject.programs.is_some() => {
             let found = processes(site, None).await?;
-            good(web::programs_page(&about, &found))
+            good(web::programs_page(&about.info(), &found))
         }
         Route::Programs | Route::Tasks => {
             let snapshot = site.data.snapshot(FRESH).await?;
-            good(web::tasks_page(&about, &snapshot.running))
+            good(web::tasks_page(&about.info(), &snapshot.running))
         }
-        Route::Tail => program_page(site, &fields, note.as_deref()).await,
+        Route::Tail => program_page(site, &fields, about).await,
         Route::History => {
             let (form, query) = history_of(&fields);
             let found = match query {
                 Some(query) => site.data.quick(move |desk| desk.history(&query)).await?,
                 None => crate::model::query::Page { rows: vec![], next: None },
             };
-            good(web::history_page(&about, &form, &found))
+            good(web::history_page(&about.info(), &form, &found))
         }
         Route::Task(task) => {
             let task = task_of(&task)?;
@@ -312,7 +334,7 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
                 }
                 Some(Seen::Ended { row, log }) => TaskView::Ended { row, feedback: row.feedback.as_ref(), log },
             };
-            good(web::task_page(&about, &view))
+            good(web::task_page(&about.info(), &view))
         }
         Route::Name(name) => {
             let asked = name.clone();
@@ -325,7 +347,7 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
                 None if is_known(site, &name).await? => Summary::none(&name),
                 None => return Err(Failed::missing(format!("no run of the name {name:?} has ended"))),
             };
-            good(web::name_page(&about, &name, &summary, &recent.rows))
+            good(web::name_page(&about.info(), &name, &summary, &recent.rows))
         }
         Route::Timeline => {
             let hours = fields.get("hours").trim().parse().unwrap_or(HOURS).clamp(1, HOURS_MOST);
@@ -335,15 +357,15 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
             let query = Query { filter, limit: TIMELINE, after: None, offset: 0, reverse: false };
             let found = site.data.quick(move |desk| desk.history(&query)).await?;
             let snapshot = site.data.snapshot(SHARED).await?;
-            good(web::timeline_page(&about, span, &found.rows, &snapshot.running))
+            good(web::timeline_page(&about.info(), span, &found.rows, &snapshot.running))
         }
         Route::LogTail(name, channel) => {
-            let command = tail(name, channel, limit_of(&fields), true);
-            log_stream(look(site, command).await?, is_head, left)
+            let told = look(site, tail(name, channel, 0, true)).await?;
+            Ok(log_stream(told, limit_of(&fields), is_head, left))
         }
         Route::MainLogTail => {
-            let command = Command::Maintail { last: Last::Bytes(limit_of(&fields)), follow: true };
-            log_stream(look(site, command).await?, is_head, left)
+            let told = look(site, Command::Maintail { last: Last::Bytes(0), follow: true }).await?;
+            Ok(log_stream(told, limit_of(&fields), is_head, left))
         }
         Route::TaskLog(task) => {
             let task = task_of(&task)?;
@@ -459,30 +481,33 @@ fn tail(name: String, channel: Channel, bytes: u64, follow: bool) -> Command {
 }
 
 /// The page with the end of a program's log.
-async fn program_page(site: &Site, fields: &Fields, note: Option<&str>) -> Result<Reply, Failed> {
+async fn program_page(site: &Site, fields: &Fields, about: About) -> Result<Reply, Failed> {
     let name = fields.get("process");
     let channel = match fields.get("channel") {
         "" => Channel::Stdout,
         word => http::channel_of(word).ok_or_else(|| Failed::missing("there is no such log"))?,
     };
     let limit = limit_of(fields);
-    let told = look(site, tail(name.to_owned(), channel, limit, false)).await;
+    let told = look(site, tail(name.to_owned(), channel, 0, true)).await;
     let found = processes(site, Some(name)).await?;
-    let process = found.first().ok_or_else(|| Failed::missing(format!("{name}: no such process")))?;
-    let content = told?.0.content.unwrap_or_default();
-    let bytes = Piece::from_value(&content).map(|piece| piece.data).unwrap_or_default();
-    let truncated = content["truncated"].as_bool().unwrap_or(false);
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(page(
-        StatusCode::OK,
-        web::program_log_page(&info(site, &site.identifier(), note), process, channel, &text, truncated),
-    ))
+    let process = found.into_iter().next().ok_or_else(|| Failed::missing(format!("{name}: no such process")))?;
+    let log = told?.1.into_iter().next();
+    // A mebibyte of it takes a while to read and to make a page of: nobody else waits for that.
+    let html = site.data.slow(move |_| {
+        let (bytes, truncated) = log.map(|mut log| log.before(limit)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        Ok(web::program_log_page(&about.info(), &process, channel, &text, truncated))
+    });
+    Ok(page(StatusCode::OK, html.await?))
 }
 
-fn log_stream((response, logs): Told, is_head: bool, left: Left) -> Result<Reply, Failed> {
-    let begin = response.content.as_ref().and_then(Piece::from_value).map(|piece| piece.data).unwrap_or_default();
-    let text = if is_head { mpsc::channel(1).1 } else { live::program_log(begin, logs, left) };
-    Ok(stream("text/plain; charset=utf-8", text))
+/// A log from so many bytes before its end on. They are read here, piece by piece as they are taken.
+fn log_stream((_, mut logs): Told, first: u64, is_head: bool, left: Left) -> Reply {
+    for log in &mut logs {
+        log.offset = log.offset.saturating_sub(first);
+    }
+    let text = if is_head { mpsc::channel(1).1 } else { live::program_log(logs, left) };
+    stream("text/plain; charset=utf-8", text)
 }
 
 /// The form of a page of history as it was filled in, and what it asks for; none: a field cannot be read.

@@ -3,9 +3,13 @@
 use std::{
     convert::Infallible,
     future::Future,
-    io,
+    io::{self, IoSlice},
     pin::{Pin, pin},
     rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -37,6 +41,10 @@ const STUCK: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_secs(1);
 /// Connections at once; one more is told to come back later. Each live page is one.
 const MOST: usize = 512;
+/// An answer of so many bytes is large.
+const SMALL: usize = 64 << 10;
+/// Bytes of large answers that wait for their clients, at most: then no further one is made.
+const ON_THE_WAY: usize = 32 << 20;
 /// What it is told.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n";
@@ -73,6 +81,43 @@ impl body::Body for Body {
             Body::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Body::Stream(_) => SizeHint::default(),
         }
+    }
+}
+
+/// Answers that are on their way to their clients, in bytes, all together.
+#[derive(Clone, Default)]
+pub(super) struct OnTheWay(Arc<AtomicUsize>);
+
+/// One of them.
+struct Large {
+    bytes: Bytes,
+    all: OnTheWay,
+}
+
+impl OnTheWay {
+    /// Counts a large answer until it is gone; none: there are too many that nobody takes.
+    pub(super) fn count(&self, body: Body) -> Option<Body> {
+        match body {
+            Body::Whole(bytes) if bytes.len() > SMALL => {
+                let before = self.0.fetch_add(bytes.len(), Ordering::Relaxed);
+                let fits = before < ON_THE_WAY;
+                let large = Large { bytes, all: self.clone() };
+                fits.then(|| Body::Whole(Bytes::from_owner(large)))
+            }
+            small => Some(small),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Large {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Large {
+    fn drop(&mut self) {
+        self.all.0.fetch_sub(self.bytes.len(), Ordering::Relaxed);
     }
 }
 
@@ -179,6 +224,19 @@ struct Wire<S> {
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
+impl<S> Wire<S> {
+    /// What came of a write; an error if none was possible for too long.
+    fn unless_stuck(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if done.is_ready() {
+            self.stuck = None;
+            return done;
+        }
+        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK)));
+        ready!(stuck.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !self.first.is_empty() {
@@ -199,17 +257,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write(cx, bytes) {
-            Poll::Ready(done) => {
-                self.stuck = None;
-                Poll::Ready(done)
-            }
-            Poll::Pending => {
-                let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK)));
-                ready!(stuck.as_mut().poll(cx));
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
-        }
+        let done = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.unless_stuck(cx, done)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let done = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.unless_stuck(cx, done)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
