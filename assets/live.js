@@ -22,11 +22,11 @@
     for (const time of within.querySelectorAll("time")) {
       const at = new Date(time.dateTime);
       if (isNaN(at)) continue;
+      const date = day(at);
       const seconds = `${minute(at)}:${two(at.getSeconds())}`;
-      if (day(at) === day(today)) time.textContent = seconds;
-      else if (at.getFullYear() === today.getFullYear()) time.textContent = `${day(at).slice(5)} ${minute(at)}`;
-      else time.textContent = `${day(at)} ${minute(at)}`;
-      time.title = `${day(at)} ${seconds} (${time.dateTime})`;
+      const year = at.getFullYear() === today.getFullYear() ? 5 : 0;
+      time.textContent = date === day(today) ? seconds : `${date.slice(year)} ${minute(at)}`;
+      time.title = `${date} ${seconds} (${time.dateTime})`;
     }
     for (const text of within.querySelectorAll("text[data-t]")) {
       const at = new Date(text.dataset.t * 1000);
@@ -47,11 +47,8 @@
   // Makes one tree into the other and touches only what differs: focus, selection and scrolled places stay.
   const morph = (old, fresh) => {
     if (old.isEqualNode(fresh)) return;
-    if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) return old.replaceWith(fresh);
-    if (old.nodeType !== Node.ELEMENT_NODE) {
-      old.nodeValue = fresh.nodeValue;
-      return;
-    }
+    if (old.nodeName !== fresh.nodeName) return old.replaceWith(fresh);
+    if (!old.attributes) return void (old.nodeValue = fresh.nodeValue);
     for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
     for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
     const key = (node) => node.dataset && node.dataset.key;
@@ -101,7 +98,7 @@
   };
   const listen = () => {
     if (!live || events || document.hidden) return;
-    events = new EventSource("/events");
+    events = new EventSource(`/events?only=${live.dataset.live}`);
     events.onopen = () => mark(true);
     events.onerror = () => {
       mark(false);

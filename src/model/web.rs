@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use self::{
     html::{Html, Text, put},
-    text::Time,
+    text::{Ages, Time},
 };
 use super::{
     query::Page,
@@ -171,9 +171,10 @@ pub fn tasks_page(info: &PageInfo<'_>, running: &[LiveTask]) -> String {
     layout(info, "Tasks", Some(Tab::Tasks), |to| tasks::page(info, running, to))
 }
 
-/// The part of the tasks page that changes, in one line, for the event `tasks`. `now`: unix seconds.
+/// The part of the tasks page that changes, in one line, for the event `tasks`. It has no ages in words, which the script
+/// counts up: it is another one only when more has changed than the time. `now`: unix seconds.
 pub fn live_rows(running: &[LiveTask], now: i64) -> String {
-    fragment(|to| tasks::live(running, now, to))
+    fragment(|to| tasks::live(running, now, Ages::ForScript, to))
 }
 
 /// The page of what has ended, for `/history`.

@@ -7,7 +7,8 @@ use super::{
     html::{Html, Part, Text, put},
     log, tasks,
     text::{
-        Since, Time, Tone, badge, bytes, class_of, command_line, count, name_address, outcome_badge, sentence, took,
+        Ages, Since, Time, Tone, badge, bytes, class_of, command_line, count, name_address, outcome_badge, sentence,
+        took,
     },
 };
 use crate::model::task::{Class, HistoryRow, Status};
@@ -57,10 +58,10 @@ fn live(info: &PageInfo<'_>, live: &LiveTask, to: &mut Html) {
     put!(to, command(argv.as_ref()), "<dl class=\"card facts\">");
     let started = task.starttime.is_some();
     fact(to, "Started", task.starttime.map(|at| Time { at, now }));
-    fact(to, "Runs for", task.starttime.map(|at| Since { at, now }));
+    fact(to, "Runs for", task.starttime.map(|at| Since { at, now, ages: Ages::InWords }));
     fact(to, "Reserved", task.reservetime.map(|at| Time { at, now }));
     fact(to, "Lapses", task.expires.filter(|_| !started).map(|at| Time { at, now }));
-    fact(to, "Last heartbeat", live.silent_for.map(|_| tasks::heartbeat(live, now)));
+    fact(to, "Last heartbeat", live.silent_for.map(|_| tasks::heartbeat(live, now, Ages::InWords)));
     fact(to, "Timeout", task.timeout.map(|secs| Owned(took(secs))));
     fact(to, "Max runtime", task.max_runtime.map(|secs| Owned(took(secs))));
     fact(to, "Process", task.pid);

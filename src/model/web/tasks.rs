@@ -4,7 +4,7 @@ use super::{
     LiveTask, PageInfo,
     html::{Brief, Html, Number, Text, each, put},
     programs::tally,
-    text::{Since, Time, Tone, badge, took},
+    text::{Ages, Since, Time, Tone, badge, took},
 };
 use crate::model::task::Status;
 
@@ -14,11 +14,11 @@ pub(super) fn page(info: &PageInfo<'_>, running: &[LiveTask], to: &mut Html) {
         "<div class=head><h1>Tasks</h1><div class=tools><a class=btn href=/tasks>Refresh</a></div></div>",
         "<section data-live=tasks aria-label=\"Tasks that have not ended\">"
     );
-    live(running, info.now, to);
+    live(running, info.now, Ages::InWords, to);
     put!(to, "</section>");
 }
 
-pub(super) fn live(running: &[LiveTask], now: i64, to: &mut Html) {
+pub(super) fn live(running: &[LiveTask], now: i64, ages: Ages, to: &mut Html) {
     if running.is_empty() {
         put!(
             to,
@@ -37,12 +37,12 @@ pub(super) fn live(running: &[LiveTask], now: i64, to: &mut Html) {
         "<table class=\"card list tasks\"><thead><tr><th scope=col>Status</th><th scope=col>Task</th>",
         "<th scope=col>Progress</th><th scope=col>Last heartbeat</th><th scope=col>Runs for</th>",
         "<th scope=col>Started</th></tr></thead><tbody>",
-        each(running, |to, task| row(task, now, to)),
+        each(running, |to, task| row(task, now, ages, to)),
         "</tbody></table>"
     );
 }
 
-fn row(live: &LiveTask, now: i64, to: &mut Html) {
+fn row(live: &LiveTask, now: i64, ages: Ages, to: &mut Html) {
     let (task, word) = (&live.task, live.status.as_str());
     put!(
         to,
@@ -61,9 +61,9 @@ fn row(live: &LiveTask, now: i64, to: &mut Html) {
         "</th><td class=prog>",
         progress(live),
         "</td><td class=beat>",
-        heartbeat(live, now),
+        heartbeat(live, now, ages),
         "</td><td class=num>",
-        task.starttime.map(|at| Since { at, now }),
+        task.starttime.map(|at| Since { at, now, ages }),
         "</td><td class=num>",
         task.starttime.map(|at| Time { at, now }),
         "</td></tr>"
@@ -92,14 +92,14 @@ pub(super) fn progress(live: &LiveTask) -> impl FnOnce(&mut Html) {
 }
 
 /// The age of the last heartbeat, and how much of the timeout that is.
-pub(super) fn heartbeat(live: &LiveTask, now: i64) -> impl FnOnce(&mut Html) {
+pub(super) fn heartbeat(live: &LiveTask, now: i64, ages: Ages) -> impl FnOnce(&mut Html) {
     move |to: &mut Html| {
         let Some(age) = live.silent_for.filter(|age| age.is_finite() && live.status != Status::Reserved) else {
             return;
         };
         let at = now.saturating_sub(age.max(0.0) as i64);
         let Some(timeout) = live.task.timeout.filter(|timeout| *timeout > 0.0) else {
-            put!(to, Since { at, now }, " ago");
+            put!(to, Since { at, now, ages }, " ago");
             return;
         };
         // Where the colours of a meter change is where the words SILENT and STALLED do.
@@ -112,12 +112,17 @@ pub(super) fn heartbeat(live: &LiveTask, now: i64) -> impl FnOnce(&mut Html) {
             share(Status::SILENT_FROM),
             " high=",
             share(Status::STALLED_FROM),
-            " optimum=0 value=",
-            Number(age.clamp(0.0, timeout)),
+            " optimum=0"
+        );
+        if ages == Ages::InWords {
+            put!(to, " value=", Number(age.clamp(0.0, timeout)));
+        }
+        put!(
+            to,
             " aria-label=\"Silence of ",
             Brief(&live.task.name),
             "\"></meter> <span class=of>",
-            Since { at, now },
+            Since { at, now, ages },
             " of ",
             Text(&took(timeout)),
             "</span>"

@@ -268,12 +268,26 @@ fn a_fragment_is_one_line_and_the_same_as_in_its_page() {
     for (fragment, page) in [
         (live_programs(&info(), &processes), programs_page(&info(), &processes)),
         (live_programs(&info(), &[]), programs_page(&info(), &[])),
-        (live_rows(&running, NOW), tasks_page(&info(), &running)),
         (live_rows(&[], NOW), tasks_page(&info(), &[])),
     ] {
         read("fragment", &fragment);
         assert!(!fragment.contains(['\n', '\r']) && page.contains(&fragment));
     }
+    let fragment = live_rows(&running, NOW);
+    read("fragment", &fragment);
+    assert!(!fragment.contains(['\n', '\r']));
+}
+
+#[test]
+fn the_fragment_of_tasks_changes_only_when_they_do() {
+    let mut task = live(1, "a", Status::Running);
+    let first = live_rows(std::slice::from_ref(&task), NOW);
+    task.silent_for = task.silent_for.map(|age| age + 2.0);
+    assert_eq!(live_rows(std::slice::from_ref(&task), NOW + 2), first);
+    let (_, text) = read("page", &tasks_page(&info(), std::slice::from_ref(&task)));
+    assert!(text.contains("33s of 1m") && text.contains("12m34s") && !first.contains("12m34s"), "{text}");
+    task.progress = Some(0.5);
+    assert_ne!(live_rows(&[task], NOW + 2), first);
 }
 
 #[test]

@@ -67,19 +67,31 @@ pub(super) fn took(secs: f64) -> String {
     span(Duration::try_from_secs_f64(kept).unwrap_or_default())
 }
 
-/// How long ago something was, going on: a script counts it up.
+/// Who reads an age: a fragment that only a script reads has none in words, so that it stays the same, and nothing is
+/// sent, as long as nothing but the time has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ages {
+    /// Everybody.
+    InWords,
+    /// The script, which counts them up.
+    ForScript,
+}
+
+/// How long ago something was, going on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Since {
     /// Unix seconds.
     pub(super) at: i64,
     /// Unix seconds.
     pub(super) now: i64,
+    pub(super) ages: Ages,
 }
 
 impl Part for Since {
     fn put(self, to: &mut Html) {
         let age = self.now.saturating_sub(self.at).max(0);
-        put!(to, "<span data-since=", self.at, ">", Text(&took(age as f64)), "</span>");
+        let words = if self.ages == Ages::InWords { took(age as f64) } else { String::new() };
+        put!(to, "<span data-since=", self.at, ">", Text(&words), "</span>");
     }
 }
 
