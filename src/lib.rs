@@ -82,6 +82,7 @@ pub mod app {
     pub mod carrier;
     pub mod control;
     pub mod control_args;
+    #[cfg(feature = "supervise")]
     pub mod ctl;
     pub mod db;
     pub mod ending;

@@ -427,6 +427,16 @@ fn sh10_in_the_foreground() {
     tty.type_in(CTRL_C);
     tty.shows("left echo");
     tty.shows(PROMPT);
+    // One that is tried again and again has ended all the same.
+    tty.says("stop web", "web: stopped");
+    let brief = "[programs.brief]\ncommand = \"sh\"\nargs = [\"-c\", \"sleep 1; echo brief; exit 4\"]\nstartsecs = 9\n\
+        startretries = 90\nautostart = false\n";
+    fs::write(world.path("t.toml"), world.read("t.toml") + brief).unwrap();
+    tty.says("add brief", "brief: added");
+    tty.type_in("fg brief\r");
+    tty.shows("attached to brief");
+    tty.shows("brief has ended: exit status 4");
+    tty.shows(PROMPT);
     tty.says("fg nope", "no such process");
     tty.says("fg %9", "no such job: %9");
     tty.type_in("quit\r");

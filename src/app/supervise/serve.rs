@@ -29,6 +29,7 @@ use crate::{
     io::limits::{self, Reserve},
     model::{
         config::Config,
+        program::ProcState,
         wire::{
             Code, EventFilter, EventKind, Line, LineReader, MAX_LINE, Notice, Piece, Request, Response, Subscriber,
             WireError,
@@ -327,7 +328,7 @@ async fn listen<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, listener: &Li
     }
 }
 
-/// Writes what is added to logs, until the client goes away, or, if a process is named, until that is down.
+/// Writes what is added to logs, until the client goes away, or, if a process is named, until its run has ended.
 async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
     hub: &Hub,
     stream: &mut S,
@@ -354,8 +355,9 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
         while let Some(text) = states.subscriber.borrow_mut().take() {
             let event: Value = serde_json::from_str(&text).unwrap_or_default();
             if until.as_deref().is_some_and(|name| event["name"] == name) {
-                let is_down = event["to"].as_str().and_then(|word| word.parse().ok());
-                if is_down.is_some_and(crate::model::program::ProcState::is_down) {
+                let to = event["to"].as_str().and_then(|word| word.parse().ok());
+                // One that waits for its next try has ended too, and whoever looks on is told how.
+                if to.is_some_and(|state: ProcState| !state.is_live()) {
                     last = Some(how_ended(&event));
                 }
             }

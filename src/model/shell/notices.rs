@@ -12,7 +12,13 @@ use crate::model::{
 };
 
 /// How a process was when an answer told it.
-type Told = (ProcState, i32);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// In this state, with this process id while it lives.
+    Is(ProcState, i32),
+    /// It had ended, whatever became of it then.
+    Ended,
+}
 
 /// Changes that are still to be told.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +44,15 @@ impl Notices {
 
     /// An action was answered with this process: whatever led it there is told by that.
     pub fn told(&mut self, name: String, state: ProcState, pid: i32) {
-        let told = (state, pid);
+        self.answered(name, Told::Is(state, pid));
+    }
+
+    /// It was told that a process has ended.
+    pub fn told_end(&mut self, name: String) {
+        self.answered(name, Told::Ended);
+    }
+
+    fn answered(&mut self, name: String, told: Told) {
         let heard = self.waiting.iter().rposition(|event| event.name == name && arrives(event, told));
         let mut at = 0..;
         self.waiting.retain(|event| {
@@ -48,13 +62,6 @@ impl Notices {
         if heard.is_none() {
             self.ahead.insert(name, told);
         }
-    }
-
-    /// It was told that a process has ended.
-    pub fn told_end(&mut self, name: String) {
-        let heard = self.waiting.iter().rfind(|event| event.name == name && event.to.is_down()).map(|event| event.to);
-        // If it has not been heard yet: how it ended is told, whichever state that is.
-        self.told(name, heard.unwrap_or(ProcState::Exited), 0);
     }
 
     /// The next action begins: what was to be heard of the last one has been.
@@ -69,8 +76,11 @@ impl Notices {
 }
 
 /// Whether this is the change to what was told.
-fn arrives(event: &StateNotice, (state, pid): Told) -> bool {
-    event.to == state && (!state.is_live() || event.pid == pid)
+fn arrives(event: &StateNotice, told: Told) -> bool {
+    match told {
+        Told::Is(state, pid) => event.to == state && (!state.is_live() || event.pid == pid),
+        Told::Ended => !event.to.is_live(),
+    }
 }
 
 /// The line of a change: `[1]+ Exit 1  web`. One that is no job, because it was removed, has no number.
@@ -154,6 +164,20 @@ mod tests {
         restart(&mut notices);
         notices.heard(event("web", ProcState::Exited, 0));
         assert_eq!(lines(&mut notices), ["Exit 1  other", "Exit 1  web"]);
+    }
+
+    #[test]
+    fn of_one_that_ended_in_the_foreground_only_what_follows_is_told() {
+        for end in [ProcState::Exited, ProcState::Backoff, ProcState::Stopped, ProcState::Fatal] {
+            let mut notices = Notices::default();
+            notices.told_end("web".into());
+            notices.heard(event("web", end, 0));
+            notices.heard(event("web", ProcState::Running, 9));
+            notices.heard(event("web", ProcState::Exited, 0));
+            notices.told_end("web".into());
+            notices.heard(event("web", ProcState::Running, 10));
+            assert_eq!(lines(&mut notices), ["Running  web"], "{end}");
+        }
     }
 
     #[test]
