@@ -206,10 +206,6 @@ impl Shell<'_, '_> {
 
     /// Tells what happened, and listens for what will.
     fn before_prompt(&mut self) {
-        // One that came while nothing was waited for is over.
-        if let Some(interrupt) = &self.place.interrupt {
-            interrupt.take();
-        }
         if self.watch.as_ref().is_some_and(Watch::is_over) {
             self.watch = None;
         }
@@ -232,6 +228,10 @@ impl Shell<'_, '_> {
             return exit::OK;
         }
         self.told.begin();
+        // One that came while nothing was waited for is over; a simple terminal sends it with a line that is thrown away.
+        if let Some(interrupt) = &self.place.interrupt {
+            interrupt.take();
+        }
         if let [word] = &words[..]
             && let Some(name) = self.resumed(word)
         {
