@@ -400,16 +400,23 @@ fn sh9_who_is_asked_for_is_asked_once_and_the_action_repeated() {
         tty.shows("User: ");
         tty.type_in("me\r");
         tty.shows("Password: ");
-        until("no echo", || {
-            let modes = tty.modes().local_flags;
-            !modes.contains(nix::sys::termios::LocalFlags::ECHO)
-                && modes.contains(nix::sys::termios::LocalFlags::ICANON)
-        });
+        assert!(!tty.modes().local_flags.contains(nix::sys::termios::LocalFlags::ECHO));
         let typed = tty.line(password);
         assert!(typed.to_lowercase().contains(&shown.to_lowercase()), "{typed}");
         assert!(!typed.contains(password), "{typed}");
     }
     assert!(tty.line("pid web").trim().starts_with(|c: char| c.is_ascii_digit()), "it is known from now on");
+    // Whoever does not say it gets the prompt again, and a terminal that shows what is typed.
+    let mut tty = Terminal::run(&world, env!("CARGO_BIN_EXE_supervise"), &args);
+    tty.shows(PROMPT);
+    tty.type_in("status\r");
+    tty.shows("User: ");
+    tty.type_in("me\r");
+    tty.shows("Password: ");
+    tty.type_in(CTRL_C);
+    tty.shows(PROMPT);
+    tty.type_in("quit\r");
+    assert_eq!(tty.wait(), 0);
 }
 
 #[test]

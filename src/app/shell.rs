@@ -28,7 +28,7 @@ use crate::{
         dial::Interrupt,
         editor::{self, LineEditor},
         history::HistoryFile,
-        terminal::Keyboard,
+        terminal::{CTRL_C, Keyboard},
     },
     model::{
         ctl::{exit, plain},
@@ -349,10 +349,16 @@ impl Shell<'_, '_> {
     fn introduce(&mut self) -> bool {
         let Some(editor) = &mut self.editor else { return false };
         let Ok(editor::Typed::Line(username)) = editor.read("User: ") else { return false };
-        let _ = write!(self.output.out, "Password: ").and_then(|()| self.output.out.flush());
-        let typed = Keyboard::hidden().and_then(|keyboard| keyboard.read());
+        // Hidden before it is asked for.
+        let typed = Keyboard::hidden().and_then(|keyboard| {
+            write!(self.output.out, "Password: ")?;
+            self.output.out.flush()?;
+            keyboard.read()
+        });
         let _ = writeln!(self.output.out);
-        let Ok(typed) = typed else { return false };
+        let Some(typed) = typed.ok().filter(|typed| !typed.is_empty() && !typed.contains(&CTRL_C)) else {
+            return false;
+        };
         let password = String::from_utf8_lossy(&typed).trim_end_matches(['\r', '\n']).to_owned();
         self.place.auth = Some(Auth { username: username.trim().to_owned(), password });
         true

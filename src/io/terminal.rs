@@ -133,12 +133,16 @@ impl Keyboard {
         })
     }
 
-    /// For a password: nothing that is typed is shown.
+    /// For a password: nothing that is typed is shown, and Ctrl-C is a byte that ends it.
     ///
     /// # Errors
     /// Our input is no terminal.
     pub fn hidden() -> io::Result<Keyboard> {
-        Keyboard::with(|modes| modes.local_flags.remove(LocalFlags::ECHO))
+        Keyboard::with(|modes| {
+            modes.local_flags.remove(LocalFlags::ECHO | LocalFlags::ISIG);
+            modes.local_flags.insert(LocalFlags::ICANON);
+            modes.control_chars[SpecialCharacterIndices::VEOL as usize] = CTRL_C;
+        })
     }
 
     fn with(change: impl FnOnce(&mut Termios)) -> io::Result<Keyboard> {
