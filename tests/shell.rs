@@ -532,7 +532,8 @@ fn job4_to_job7_job_control() {
     until("it to go on", || state_of(pid) != 'T');
     tty.type_in(CTRL_C);
     tty.shows(PROMPT);
-    tty.says("web", "unknown action");
+    tty.says("web", "web is for the command line");
+    tty.says("echo", "unknown action");
     tty.says("jobs -l %web", &format!("{pid} {pid}"));
     tty.says("jobs -p", &pid.to_string());
     tty.says("kill 1", "not one of ours");

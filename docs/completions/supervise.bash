@@ -1713,7 +1713,7 @@ _supervise() {
             return 0
             ;;
         supervise__subcmd__web)
-            opts="-i -c -h --db --listen --allow-remote --username --password-file --allow-kill --interactive --config --configuration --help --serverurl --socket --json"
+            opts="-c -h --db --listen --allow-remote --username --password-file --allow-kill --config --configuration --help --serverurl --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -289,7 +289,6 @@ complete -c supervise -n "__fish_supervise_using_subcommand web" -l serverurl -d
 complete -c supervise -n "__fish_supervise_using_subcommand web" -l socket -d 'The same by the path of its socket' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand web" -l allow-remote -d 'Serve other hosts too although no password is asked for'
 complete -c supervise -n "__fish_supervise_using_subcommand web" -l allow-kill -d 'Let people end tasks from the page; else it only shows'
-complete -c supervise -n "__fish_supervise_using_subcommand web" -s i -l interactive -d 'Go on with the shell'
 complete -c supervise -n "__fish_supervise_using_subcommand web" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand web" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand shell" -s r -l history -d 'Keep what is typed in this file; "": nowhere [default: as the configuration file says, else /tmp/taskmaster_history.txt]' -r

@@ -495,8 +495,6 @@ _arguments "${_arguments_options[@]}" : \
 '(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
 '--allow-remote[Serve other hosts too although no password is asked for]' \
 '--allow-kill[Let people end tasks from the page; else it only shows]' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '--json[Print what the supervisor answers as it is, JSON]' \

@@ -260,6 +260,7 @@ impl Shell<'_, '_> {
     fn word(&mut self, json: bool, word: Word) -> u8 {
         match word {
             Word::Action(Action::Shell(_)) => self.wrong("this is the shell already"),
+            Word::Action(Action::Web(_)) => self.wrong("web is for the command line: supervise web"),
             Word::Action(Action::Fg(fg)) if self.is_terminal && !json && !fg.raw => self.attach(&fg.name),
             Word::Action(action) => {
                 if let Some(question) = verbs::question(&action).filter(|_| self.is_terminal)

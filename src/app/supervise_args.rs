@@ -899,7 +899,7 @@ pub fn definition() -> Clap {
     let interactive = Arg::new(INTERACTIVE).short('i').long(INTERACTIVE).action(ArgAction::SetTrue);
     let interactive = interactive.help("Go on with the shell").help_heading("Options of actions");
     SuperviseArgs::command().mut_subcommands(|action| match action.get_name() {
-        "shell" | "completions" => action,
+        "shell" | "completions" | "web" => action,
         // What it sends may be -i.
         "send" => action.arg(Arg::new(INTERACTIVE).long(INTERACTIVE).action(ArgAction::SetTrue).hide(true)),
         _ => action.arg(interactive.clone()),

@@ -152,7 +152,7 @@ fn definition() -> Clap {
     let json = json.help("Print what the supervisor answers as it is, JSON");
     Line::command().mut_subcommands(|action| {
         // What is for the command line is not offered.
-        let is_hidden = ["shell", "completions"].contains(&action.get_name());
+        let is_hidden = ["shell", "completions", "web"].contains(&action.get_name());
         action.arg(json.clone()).hide(is_hidden)
     })
 }
