@@ -136,7 +136,7 @@ impl Supervisor {
     ) -> Result<Supervisor> {
         let file = folder.join("log");
         let pid = flock.start(command.current_dir(folder))?;
-        wait_until(PATIENCE, &format!("{command:?}"), || Ok(UnixStream::connect(socket).is_ok()))?;
+        wait_until(PATIENCE, &format!("{command:?}"), || Ok(file.exists() && UnixStream::connect(socket).is_ok()))?;
         Ok(Supervisor {
             pid,
             folder: folder.to_owned(),
