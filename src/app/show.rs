@@ -14,6 +14,7 @@ use super::truth::Live;
 use crate::io::store::{Node, Remote};
 use crate::model::{
     ansi::misleads,
+    carrier::supervised_text,
     query::Page,
     stats::Summary,
     task::{HistoryRow, Status, ThereRef, Timestamp, span},
@@ -657,7 +658,7 @@ pub fn details(fields: &Value) -> String {
             ("progress", Value::Number(n)) => n.as_f64().map(bar).unwrap_or_default(),
             ("maxrss", Value::Number(n)) => n.as_i64().map(bytes).unwrap_or_default(),
             ("argv" | "options", Value::Array(words)) => words.iter().map(word).collect::<Vec<_>>().join(" "),
-            ("supervised", Value::Object(of)) => supervised(of),
+            ("supervised", Value::Object(_)) => clean(&supervised_text(value)),
             (_, Value::String(text)) => clean(text),
             (_, other) => clean(&other.to_string()),
         };
@@ -665,19 +666,6 @@ pub fn details(fields: &Value) -> String {
         format!("{:<width$}  {text}", clean(name))
     };
     shown.map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// Of which supervised process a task is a run.
-fn supervised(of: &serde_json::Map<String, Value>) -> String {
-    let text = |key: &str| of.get(key).and_then(Value::as_str).unwrap_or("?");
-    let attempt = of.get("attempt").and_then(Value::as_u64).unwrap_or(1);
-    let expected = match of.get("expected").and_then(Value::as_bool) {
-        None => "",
-        Some(true) => "; its end was expected",
-        Some(false) => "; its end was not expected",
-    };
-    let (process, program, group) = (text("process"), text("program"), text("group"));
-    clean(&format!("process {process} of program {program} in group {group}, start {attempt}{expected}"))
 }
 
 /// One argument, quoted as a shell would want it where it needs it.

@@ -140,6 +140,19 @@ impl Order {
     }
 }
 
+/// In words what [`Order::supervised`] says of a task, and whether its end was expected.
+pub fn supervised_text(of: &serde_json::Value) -> String {
+    let text = |key: &str| of[key].as_str().unwrap_or("?");
+    let attempt = of["attempt"].as_u64().unwrap_or(1);
+    let expected = match of["expected"].as_bool() {
+        None => "",
+        Some(true) => "; its end was expected",
+        Some(false) => "; its end was not expected",
+    };
+    let (process, program, group) = (text("process"), text("program"), text("group"));
+    format!("process {process} of program {program} in group {group}, start {attempt}{expected}")
+}
+
 /// A step of a start that did not work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotStarted {

@@ -19,8 +19,11 @@ pub(super) fn block<'a>(text: &'a str, stream: &'a str, link: &'static str, live
             put!(to, "\n");
         }
         put!(to, "</pre>");
-        let empty = text.is_empty().then_some("<p class=\"none quiet\">Nothing printed yet.</p>");
-        put!(to, empty, "</div>");
+        let nothing = if live { "Nothing printed yet." } else { "Nothing was printed." };
+        if text.is_empty() {
+            put!(to, "<p class=\"none quiet\">", nothing, "</p>");
+        }
+        put!(to, "</div>");
     }
 }
 

@@ -11,7 +11,10 @@ use super::{
         took,
     },
 };
-use crate::model::task::{Class, HistoryRow, Status};
+use crate::model::{
+    carrier::supervised_text,
+    task::{Class, HistoryRow, Status},
+};
 
 pub(super) fn page(info: &PageInfo<'_>, view: &TaskView<'_>, to: &mut Html) {
     let (id, lines, values) = match view {
@@ -74,6 +77,8 @@ fn live(info: &PageInfo<'_>, live: &LiveTask, to: &mut Html) {
     for (label, info) in ["Info 1", "Info 2", "Info 3"].into_iter().zip(&task.info) {
         fact(to, label, info.clone().map(Owned));
     }
+    let supervised = task.supervised.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    fact(to, "Supervised", supervised.as_ref().map(supervised_text).map(Owned));
     fact(to, "Handle", Some(task.handle.clone()).filter(|handle| !handle.is_empty()).map(Code));
     fact(to, "UPID", task.upid.clone().map(Code));
     fact(to, "Log file", task.log.clone().map(Code));
@@ -119,6 +124,7 @@ fn ended(info: &PageInfo<'_>, row: &HistoryRow, to: &mut Html) {
     for (label, info) in [("Info 1", &row.info1), ("Info 2", &row.info2), ("Info 3", &row.info3)] {
         fact(to, label, info.clone().map(Owned));
     }
+    fact(to, "Supervised", row.supervised.as_ref().map(supervised_text).map(Owned));
     fact(to, "Launched with", row.options.as_ref().map(command_line).filter(|line| !line.is_empty()).map(Code));
     fact(to, "Handle", row.handle.clone().map(Code));
     fact(to, "UPID", row.upid.clone().map(Code));

@@ -116,7 +116,9 @@ fn row(id: i64, name: &str, outcome: &str, end: i64) -> HistoryRow {
         ended_by: text(),
         reservetime: Some(end - 601),
         options: Some(json!(["--name", name])),
-        supervised: None,
+        supervised: Some(
+            json!({ "program": "web", "process": "web_1", "group": "<g>", "attempt": 2, "expected": false }),
+        ),
     }
 }
 
