@@ -1,0 +1,160 @@
+//! A real browser without a screen, driven over the pipe that Chromium has for it.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use nix::{sys::stat::Mode, unistd::mkfifo};
+use serde_json::{Value, json};
+
+use super::until;
+
+/// A browser with one page open.
+pub struct Browser {
+    child: Child,
+    to: File,
+    from: BufReader<File>,
+    session: Option<String>,
+    count: u64,
+    /// What its console said that should not be said.
+    pub complaints: Vec<String>,
+}
+
+/// Where a Chromium is installed; none: nowhere.
+pub fn chromium() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    // One that only says how it could be installed is none.
+    let works = |file: &PathBuf| {
+        let mut command = Command::new(file);
+        command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        file.is_file() && command.status().is_ok_and(|status| status.success())
+    };
+    std::env::split_paths(&path).flat_map(|dir| names.map(|name| dir.join(name))).find(works)
+}
+
+impl Browser {
+    /// Starts it, with its files in this folder.
+    pub fn open(program: &Path, folder: &Path) -> Browser {
+        let (to, from) = (folder.join("to"), folder.join("from"));
+        for path in [&to, &from] {
+            mkfifo(path, Mode::S_IRWXU).unwrap();
+        }
+        // It reads descriptor 3 and writes 4.
+        let script = "exec \"$0\" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
+                      --hide-scrollbars --user-data-dir=\"$PWD/profile\" --remote-debugging-pipe about:blank 3<to 4>from";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(program).current_dir(folder).env("HOME", folder);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().unwrap();
+        let to = OpenOptions::new().write(true).open(&to).unwrap();
+        let from = BufReader::new(File::open(&from).unwrap());
+        let mut browser = Browser { child, to, from, session: None, count: 0, complaints: vec![] };
+        let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }))["targetId"].clone();
+        let attached = browser.call("Target.attachToTarget", json!({ "targetId": target, "flatten": true }));
+        browser.session = Some(attached["sessionId"].as_str().unwrap().to_owned());
+        for domain in ["Page", "Runtime", "Log"] {
+            browser.call(&format!("{domain}.enable"), json!({}));
+        }
+        browser
+    }
+
+    /// Does one thing of the DevTools protocol, and gives its result.
+    #[track_caller]
+    pub fn call(&mut self, method: &str, params: Value) -> Value {
+        self.count += 1;
+        let mut message = json!({ "id": self.count, "method": method, "params": params });
+        if let Some(session) = &self.session {
+            message["sessionId"] = json!(session);
+        }
+        self.to.write_all(format!("{message}\0").as_bytes()).unwrap();
+        loop {
+            let mut bytes = vec![];
+            assert!(self.from.read_until(0, &mut bytes).unwrap() > 0, "the browser ended at {method}");
+            let answer: Value = serde_json::from_slice(bytes.strip_suffix(b"\0").unwrap_or(&bytes)).unwrap();
+            if answer["id"] == self.count {
+                assert!(answer.get("error").is_none(), "{method}: {answer}");
+                return answer["result"].clone();
+            }
+            match answer["method"].as_str() {
+                Some("Log.entryAdded") => self.complaints.push(answer["params"]["entry"].to_string()),
+                Some("Runtime.exceptionThrown") => self.complaints.push(answer["params"].to_string()),
+                // Whether what was asked for is meant.
+                Some("Page.javascriptDialogOpening") => {
+                    let yes = json!({ "id": 0, "method": "Page.handleJavaScriptDialog", "params": { "accept": true }, "sessionId": self.session });
+                    self.to.write_all(format!("{yes}\0").as_bytes()).unwrap();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What an expression of JavaScript is in the page.
+    #[track_caller]
+    pub fn eval(&mut self, expression: &str) -> Value {
+        let params = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+        let result = self.call("Runtime.evaluate", params);
+        assert!(result.get("exceptionDetails").is_none(), "{expression}: {result}");
+        result["result"]["value"].clone()
+    }
+
+    /// Goes to a page, until that is there.
+    #[track_caller]
+    pub fn go(&mut self, url: &str) {
+        let went = self.call("Page.navigate", json!({ "url": url }));
+        assert!(went.get("errorText").is_none(), "{url}: {went}");
+        self.loaded();
+    }
+
+    #[track_caller]
+    pub fn loaded(&mut self) {
+        until("the page to be there", || self.eval("document.readyState") == "complete");
+    }
+
+    /// All of its text.
+    pub fn text(&mut self) -> String {
+        self.eval("document.body ? document.body.innerText : ''").as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until the page says this.
+    #[track_caller]
+    pub fn shows(&mut self, what: &str) {
+        until(&format!("the page to say {what:?}"), || self.text().contains(what));
+    }
+
+    /// Presses the first that a selector finds.
+    #[track_caller]
+    pub fn press(&mut self, selector: &str) {
+        let selector = serde_json::to_string(selector).unwrap();
+        assert_eq!(
+            self.eval(&format!("(e => (e && e.click(), !!e))(document.querySelector({selector}))")),
+            true,
+            "{selector}"
+        );
+    }
+
+    /// Looks at it as on a screen of this width, with these colours, with or without scripts.
+    pub fn look(&mut self, width: u32, scheme: &str) {
+        let params = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500 });
+        self.call("Emulation.setDeviceMetricsOverride", params);
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
+    }
+
+    /// Writes a picture of the whole page.
+    pub fn picture(&mut self, file: &Path) {
+        let shot = self.call("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
+        fs::write(file, STANDARD.decode(shot["data"].as_str().unwrap()).unwrap()).unwrap();
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
