@@ -757,3 +757,22 @@ fn logs_are_shown_followed_cleared_and_events_told() {
     let main = world.ask(json!({ "command": "maintail", "args": { "lines": 1 } }));
     assert!(main["content"]["data"].as_str().unwrap().contains("stopped: web"), "{main}");
 }
+
+#[test]
+fn an_end_that_could_not_be_written_is_recorded_although_nobody_asks() {
+    let world = World::new();
+    world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\nautorestart = \"false\"\n");
+    world.control(["initialize"]).run().ok();
+    let daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    until("it to be a task", || world.states()["web"]["task_id"].is_i64());
+    let carrier = process::stat(world.pid("web")).unwrap().ppid;
+    let locked = world.lock();
+    assert_eq!(world.ask(named("stop", "web"))["status"], 200);
+    // Its end lies beside the database by then, and who wrote it is gone.
+    until("its carrier to be gone", || process::stat(carrier).is_none_or(|stat| stat.ended));
+    drop(locked);
+    until("its row", || world.history().len() == 1 && world.tasks().is_empty());
+    assert_eq!(world.last().text("termerror"), "stopped by operator");
+    daemon.end();
+}

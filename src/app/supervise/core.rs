@@ -389,6 +389,8 @@ impl Core {
     }
 
     fn forget_run(&mut self, handle: &str) {
+        // Whoever carried it may have left its end beside a database that was locked.
+        self.records.look_again();
         self.runs.remove(handle);
         self.by_handle.remove(handle);
     }
@@ -397,7 +399,7 @@ impl Core {
     pub(super) fn child_gone(&mut self, pid: i32) {
         match self.children.remove(&pid) {
             Some(handle) => self.carrier_gone(&handle),
-            None if self.hooks.remove(&pid) => {}
+            None if self.hooks.remove(&pid) => self.records.look_again(),
             None => self.log.info(&format!("reaped: process {pid}, which is none of ours")),
         }
     }

@@ -51,7 +51,7 @@ pub(super) struct Records {
     /// What is wrong with the database.
     state: Result<(), String>,
     warned: Duration,
-    /// Whether something was left when it was last settled what has ended.
+    /// Whether something may be left to be recorded since that was last done.
     left: bool,
 }
 
@@ -131,6 +131,11 @@ impl Records {
         if std::mem::take(&mut self.left) {
             self.settle();
         }
+    }
+
+    /// Somebody has ended who may have left something to be recorded: that is done the next time.
+    pub(super) fn look_again(&mut self) {
+        self.left = true;
     }
 
     pub(super) fn settle(&self) {
