@@ -19,6 +19,7 @@ use serde_json::json;
 use support::{
     Row, World,
     desk::{CRASH_AT, Foreign, KILLED, is_alive, kill_and_see},
+    dice::Dice,
     until,
 };
 use taskwatcher::model::{task::Process, upid::Upid};
@@ -478,19 +479,6 @@ fn chaos_time() -> Duration {
 
 /// Launchers, commands and controls at once: more than processors, few enough to see each other's tasks.
 const WORKERS: u64 = 6;
-
-/// Numbers without a pattern, the same ones for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        // Xorshift.
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-}
 
 /// Does one thing to the database, and kills it in the middle half of the time.
 fn mischief(world: &World, dice: &mut Dice) {

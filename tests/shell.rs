@@ -5,27 +5,24 @@ mod support;
 
 use std::{
     fs::{self, File, Permissions},
-    io::{Read, Write},
-    os::{
-        fd::OwnedFd,
-        unix::fs::{MetadataExt, PermissionsExt},
-    },
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
-    thread,
+    ops::{Deref, DerefMut},
+    os::unix::fs::{MetadataExt, PermissionsExt},
     time::Duration,
 };
 
 use nix::{
-    fcntl::{FcntlArg, FdFlag, fcntl},
-    pty::{OpenptyResult, Winsize, openpty},
+    pty::Winsize,
     sys::{
         signal::{Signal, kill},
         termios::{Termios, tcgetattr},
     },
     unistd::Pid,
 };
-use support::{Ran, World, eventually, timed, until};
+use support::{
+    Ran, World,
+    pty::{Kind, Pty},
+    timed, until,
+};
 
 const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
@@ -69,40 +66,42 @@ impl World {
     }
 }
 
+/// A terminal as most are.
+const USUAL: Kind = Kind {
+    term: "xterm",
+    prompt: "OUTER> ",
+    size: Some(Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 }),
+    returns: true,
+};
+
 /// A terminal with a session of its own in it.
-struct Terminal {
-    keyboard: File,
-    screen: Arc<Mutex<Vec<u8>>>,
-    session: Child,
+struct Terminal<'w>(Pty<'w>);
+
+impl<'w> Deref for Terminal<'w> {
+    type Target = Pty<'w>;
+
+    fn deref(&self) -> &Pty<'w> {
+        &self.0
+    }
 }
 
-impl Terminal {
-    /// Runs a program as the leader of a session on a new terminal.
-    fn run(world: &World, program: &str, args: &[&str]) -> Terminal {
-        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-        let OpenptyResult { master, slave } = openpty(&size, None).unwrap();
-        fcntl(&master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
-        let stdio = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", program]).args(args);
-        command.env_clear().envs(world.environment()).env("TERM", "xterm").env("PS1", "OUTER> ").env("HISTFILE", "");
-        command.current_dir(world.work()).stdin(stdio(&slave)).stdout(stdio(&slave)).stderr(stdio(&slave));
-        let session = command.spawn().unwrap();
-        drop((command, slave));
-        let screen = Arc::new(Mutex::new(Vec::new()));
-        let mut reader = File::from(master.try_clone().unwrap());
-        let seen = Arc::clone(&screen);
-        thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(len @ 1..) = reader.read(&mut bytes) {
-                seen.lock().unwrap().extend_from_slice(&bytes[..len]);
-            }
-        });
-        Terminal { keyboard: File::from(master), screen, session }
+impl DerefMut for Terminal<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl<'w> Terminal<'w> {
+    fn wait(mut self) -> i32 {
+        self.0.wait()
+    }
+
+    fn run(world: &'w World, program: &str, args: &[&str]) -> Terminal<'w> {
+        Terminal(Pty::run(world, &USUAL, program, args))
     }
 
     /// The same on a terminal that can do nothing but print.
-    fn simple(world: &World) -> Terminal {
+    fn simple(world: &'w World) -> Terminal<'w> {
         let line = format!("TERM=dumb exec {} -c ../t.toml shell", env!("CARGO_BIN_EXE_supervise"));
         let terminal = Terminal::run(world, "sh", &["-c", &line]);
         terminal.shows(PROMPT);
@@ -110,41 +109,16 @@ impl Terminal {
     }
 
     /// The shell, at its first prompt.
-    fn shell(world: &World, args: &[&str]) -> Terminal {
+    fn shell(world: &'w World, args: &[&str]) -> Terminal<'w> {
         let terminal = Terminal::shell_begun(world, args);
         terminal.shows(PROMPT);
         terminal
     }
 
-    fn shell_begun(world: &World, args: &[&str]) -> Terminal {
+    fn shell_begun(world: &'w World, args: &[&str]) -> Terminal<'w> {
         let file = world.path("t.toml");
         let args = [&["-c", file.to_str().unwrap()], args].concat();
         Terminal::run(world, env!("CARGO_BIN_EXE_supervise"), &args)
-    }
-
-    fn type_in(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).unwrap();
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
-    }
-
-    /// Waits until this has appeared after the last thing that was waited for, which is then forgotten; gives what came
-    /// before it.
-    #[track_caller]
-    fn shows(&self, wanted: &str) -> String {
-        let mut before = vec![];
-        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            until(wanted, || {
-                let mut screen = self.screen.lock().unwrap();
-                let Some(at) = memchr::memmem::find(&screen, wanted.as_bytes()) else { return false };
-                before = screen.drain(..at + wanted.len()).collect();
-                true
-            });
-        }));
-        assert!(found.is_ok(), "{wanted:?} does not appear in {:?}", self.text());
-        String::from_utf8_lossy(&before).into_owned()
     }
 
     /// Types a line and waits for the next prompt; gives what was printed, the typed line with it.
@@ -166,18 +140,6 @@ impl Terminal {
 
     fn modes(&self) -> Termios {
         tcgetattr(&self.keyboard).unwrap()
-    }
-
-    fn wait(mut self) -> i32 {
-        let status = eventually("the shell's end", || self.session.try_wait().unwrap());
-        status.code().unwrap_or(-1)
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.session.kill();
-        let _ = self.session.wait();
     }
 }
 

@@ -5,12 +5,8 @@ mod support;
 use std::fs;
 
 use serde_json::json;
-use support::{World, until};
+use support::{World, desk::is_alive, until};
 use taskwatcher::io::process;
-
-fn lives(pid: i32) -> bool {
-    process::stat(pid).is_some_and(|stat| !stat.ended)
-}
 
 const SLEEPS: &str = "command = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\nautorestart = \"true\"\n";
 
@@ -70,7 +66,7 @@ fn a_kill_past_the_supervisor_must_be_meant() {
              the program's own stopsignal; leave --signal out, or use --force\n"
         )
     );
-    assert!(lives(pid));
+    assert!(is_alive(pid));
     // Past it, it is an end of its own, after which it is started again.
     let ran = world.control(["kill", &task, "--force"]).run().silent(0);
     assert!(ran.text().starts_with(&*format!("task {task} (web): ERROR: killed by ")), "{ran:?}");
@@ -82,9 +78,9 @@ fn a_kill_past_the_supervisor_must_be_meant() {
     let ran = world.control(["kill", &task]).run();
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("its supervisor does not run; start that again, or use --force"), "{ran:?}");
-    assert!(lives(pid));
+    assert!(is_alive(pid));
     world.control(["kill", &task, "--force"]).run().silent(0);
-    assert!(!lives(pid));
+    assert!(!is_alive(pid));
     // It has no socket, or wants a password.
     for (table, why) in [("", "has no [unix_http_server]"), ("username = \"u\"\npassword = \"p\"", "wants a password")]
     {

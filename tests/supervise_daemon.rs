@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use support::{
     World,
     daemon::{Daemon, named},
+    desk::{is_alive, send},
     eventually, timed, until,
 };
 use taskwatcher::io::process;
@@ -25,14 +26,6 @@ fn script(name: &str, text: &str, more: &str) -> String {
 
 fn descriptors(pid: i32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
-}
-
-fn send(pid: i32, signal: Signal) {
-    kill(Pid::from_raw(pid), signal).unwrap();
-}
-
-fn lives(pid: i32) -> bool {
-    process::stat(pid).is_some_and(|stat| !stat.ended)
 }
 
 fn carrier_of(pid: i32) -> i32 {
@@ -134,7 +127,7 @@ fn a_stop_that_takes_long_is_told_and_more_signals_shorten_it() {
     daemon.signal(Signal::SIGHUP);
     until("that to be ignored", || world.log().contains("SIGHUP, which means nothing while we end"));
     let (ran, took) = timed(|| daemon.end());
-    assert!(ran.code == 0 && took < Duration::from_secs(10) && !lives(pid), "{ran:?}");
+    assert!(ran.code == 0 && took < Duration::from_secs(10) && !is_alive(pid), "{ran:?}");
     assert_eq!(world.last().text("termsignal"), "SIGKILL");
     let lines = world.log().matches("still waiting for deaf").count();
     assert!(lines >= 1, "{}", world.log());
@@ -157,11 +150,11 @@ fn the_third_signal_ends_it_at_once_and_leaves_the_rest_to_the_next_one() {
     daemon.signal(Signal::SIGQUIT);
     let mut daemon = daemon;
     assert_eq!(daemon.started.take().unwrap().wait().code, 0);
-    assert!(lives(pid), "it left");
+    assert!(is_alive(pid), "it left");
     assert_eq!(world.task().int("id"), task);
     send(carrier, Signal::SIGCONT);
     // What it was told meanwhile it does now, and records it.
-    until("its end", || !lives(pid) && world.tasks().is_empty());
+    until("its end", || !is_alive(pid) && world.tasks().is_empty());
     assert_eq!(world.history().len(), 1);
     let daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -265,7 +258,7 @@ fn its_death_is_noticed_by_nothing_that_it_runs() {
     daemon.crash();
     send(carrier_of(pid), Signal::SIGKILL);
     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-    until("its end", || !lives(pid));
+    until("its end", || !is_alive(pid));
     let daemon = world.daemon();
     world.comes_to("web", "RUNNING");
     let row = eventually("its row", || world.history().into_iter().find(|row| row.int("taskid") == task));
@@ -289,13 +282,13 @@ fn one_that_leaves_its_programs_running_is_followed_by_one_that_takes_them_over(
     let (pid, task) = (world.pid("web"), world.states()["web"]["task_id"].clone());
     assert_eq!(world.ctl(&["shutdown", "--leave-running"]).code, 0);
     assert_eq!(daemon.started.take().unwrap().wait().code, 0);
-    assert!(lives(pid) && !world.path("s.sock").exists() && !world.path("s.pid").exists());
+    assert!(is_alive(pid) && !world.path("s.sock").exists() && !world.path("s.pid").exists());
     let daemon = world.daemon();
     let web = world.states()["web"].clone();
     assert_eq!((&web["pid"], &web["task_id"], &web["adopted"]), (&json!(pid), &task, &json!(true)));
     until("bad to be tried anew", || ["STARTING", "BACKOFF"].contains(&world.state("bad").as_str()));
     daemon.end();
-    assert!(!lives(pid));
+    assert!(!is_alive(pid));
 }
 
 #[test]
@@ -396,7 +389,7 @@ fn many_deaths_at_once_are_all_seen() {
         world.states().values().map(|process| i32::try_from(process["pid"].as_i64().unwrap()).unwrap()).collect();
     daemon.signal(Signal::SIGSTOP);
     pids.iter().for_each(|pid| send(*pid, Signal::SIGKILL));
-    until("all to be gone", || pids.iter().all(|pid| !lives(*pid)));
+    until("all to be gone", || pids.iter().all(|pid| !is_alive(*pid)));
     daemon.signal(Signal::SIGCONT);
     until("all to be seen", || in_state("EXITED") == 110);
     let own = daemon_pid(&daemon);

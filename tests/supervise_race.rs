@@ -13,7 +13,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use support::{World, daemon::named, eventually, until};
+use support::{World, daemon::named, dice::Dice, eventually, until};
 use taskwatcher::{
     io::{process, rundir::RunDir, sys},
     model::{
@@ -21,23 +21,6 @@ use taskwatcher::{
         task::Signal,
     },
 };
-
-/// Numbers without a pattern, the same ones for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        // Xorshift.
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-
-    fn of<'t>(&mut self, words: &[&'t str]) -> &'t str {
-        words[usize::try_from(self.roll(words.len() as u64)).unwrap_or(0)]
-    }
-}
 
 fn is_long() -> bool {
     std::env::var_os("TASKWATCHER_LONG").is_some()

@@ -6,18 +6,13 @@ use std::{fs, os::unix::net::UnixDatagram};
 
 use nix::sys::signal::Signal;
 use serde_json::json;
-use support::{PATIENCE, World, daemon::named, until};
-use taskwatcher::io::process;
+use support::{PATIENCE, World, daemon::named, desk::is_alive, until};
 
 /// A program that does not mind being asked to end.
 fn deaf(name: &str, more: &str) -> String {
     format!(
         "[programs.{name}]\ncommand = \"bash\"\nargs = [\"-c\", \"trap '' TERM; while :; do sleep 0.05; done\"]\nstartsecs = 0\n{more}\n"
     )
-}
-
-fn lives(pid: i32) -> bool {
-    process::stat(pid).is_some_and(|stat| !stat.ended)
 }
 
 #[test]
@@ -81,7 +76,7 @@ fn a_manager_is_told_when_it_is_ready_and_when_it_ends() {
     assert_ne!(world.read("a.stdout").trim(), path.to_str().unwrap(), "it is not the program's");
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM).unwrap();
     assert_eq!(hear(), "STOPPING=1");
-    until("its end", || !lives(pid));
+    until("its end", || !is_alive(pid));
 }
 
 #[test]

@@ -1,31 +1,22 @@
 //! The states of supervised processes with the real daemon: rules of the state machine, of stops and of starts that
 //! only show between real processes. Tests bear the numbers of the rules that they are about.
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
 
 use std::{fs, time::Duration};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use serde_json::json;
-use support::daemon::{named, times};
-use support::{World, eventually, timed, until};
-use taskwatcher::io::process;
+use support::{
+    World,
+    daemon::{named, times},
+    desk::{is_alive, send},
+    eventually, timed, until,
+};
 
 fn program(name: &str, script: &str, more: &str) -> String {
     let script = script.replace('\\', "\\\\").replace('"', "\\\"");
     format!("[programs.{name}]\ncommand = \"bash\"\nargs = [\"-c\", \"{script}\"]\n{more}\n")
-}
-
-fn lives(pid: i32) -> bool {
-    process::stat(pid).is_some_and(|stat| !stat.ended)
-}
-
-fn send(pid: i32, signal: Signal) {
-    kill(Pid::from_raw(pid), signal).unwrap();
 }
 
 fn spawns(world: &World, name: &str) -> usize {
@@ -136,7 +127,7 @@ fn sm10_a_stop_is_heeded_while_it_starts() {
     world.comes_to("slow", "STARTING");
     until("it to have a pid", || world.pid("slow") > 0);
     let (pid, (answer, took)) = (world.pid("slow"), timed(|| world.ask(named("stop", "slow"))));
-    assert!(answer["status"] == 200 && took < Duration::from_secs(5) && !lives(pid), "{answer} {took:?}");
+    assert!(answer["status"] == 200 && took < Duration::from_secs(5) && !is_alive(pid), "{answer} {took:?}");
     let waited = client.line();
     assert_eq!(waited["error"]["code"], "ABNORMAL_TERMINATION", "{waited}");
     assert_eq!(world.state("slow"), "STOPPED");
@@ -202,7 +193,7 @@ fn stop1_stop6_stop8_signals_reach_what_they_are_sent_to() {
         send(pid, Signal::SIGSTOP);
     }
     let (answer, took) = timed(|| world.ask(named("stop", "couple")));
-    assert!(answer["status"] == 200 && took < Duration::from_secs(10) && !lives(member), "{answer} {took:?}");
+    assert!(answer["status"] == 200 && took < Duration::from_secs(10) && !is_alive(member), "{answer} {took:?}");
     says("couple", "member\n");
     // STOP-6: in each state in which it lives, without changing that; and a death by it is an ordinary one.
     let signal = |name: &str, signal: &str, group: bool| {
@@ -270,7 +261,7 @@ fn stop3_what_a_crash_leaves_is_ended_or_counted() {
     let daemon = world.daemon();
     let left = |name: &str| -> Vec<i32> {
         let all = world.read(format!("{name}.all"));
-        all.lines().filter_map(|pid| pid.parse().ok()).filter(|pid| lives(*pid)).collect()
+        all.lines().filter_map(|pid| pid.parse().ok()).filter(|pid| is_alive(*pid)).collect()
     };
     for crash in 1..=2 {
         for name in ["clean", "messy"] {

@@ -4,53 +4,44 @@
 mod support;
 
 use std::{
-    fs::File,
-    io::{Read, Write},
-    os::fd::OwnedFd,
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
-    thread,
+    ops::{Deref, DerefMut},
+    process::{Command, Stdio},
 };
 
-use nix::{
-    fcntl::{FcntlArg, FdFlag, fcntl},
-    pty::{OpenptyResult, openpty},
-    unistd::tcgetpgrp,
+use nix::unistd::tcgetpgrp;
+use support::{
+    World, eventually,
+    pty::{Kind, Pty},
+    until,
 };
-use support::{World, eventually, until};
+
+/// A terminal that can do nothing but print.
+const DUMB: Kind = Kind { term: "dumb", prompt: "PROMPT> ", size: None, returns: false };
 
 /// A terminal with a session of its own in it.
-struct Terminal<'w> {
-    world: &'w World,
-    keyboard: File,
-    screen: Arc<Mutex<Vec<u8>>>,
-    session: Child,
+struct Terminal<'w>(Pty<'w>);
+
+impl<'w> Deref for Terminal<'w> {
+    type Target = Pty<'w>;
+
+    fn deref(&self) -> &Pty<'w> {
+        &self.0
+    }
+}
+
+impl DerefMut for Terminal<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
 }
 
 impl<'w> Terminal<'w> {
-    /// Runs a program as the leader of a session on a new terminal.
+    fn wait(mut self) -> i32 {
+        self.0.wait()
+    }
+
     fn run(world: &'w World, program: &str, args: &[&str]) -> Terminal<'w> {
-        let OpenptyResult { master, slave } = openpty(None, None).unwrap();
-        // The session must not hold its own terminal's other side.
-        fcntl(&master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
-        let stdio = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", program]).args(args);
-        command.env_clear().envs(world.environment()).env("TERM", "dumb").env("PS1", "PROMPT> ").env("HISTFILE", "");
-        command.current_dir(world.work()).stdin(stdio(&slave)).stdout(stdio(&slave)).stderr(stdio(&slave));
-        let session = command.spawn().unwrap();
-        drop((command, slave));
-        let screen = Arc::new(Mutex::new(Vec::new()));
-        let mut reader = File::from(master.try_clone().unwrap());
-        let seen = Arc::clone(&screen);
-        // Ends when the last one has closed the terminal, at the latest with the world.
-        thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(len @ 1..) = reader.read(&mut bytes) {
-                seen.lock().unwrap().extend(bytes[..len].iter().filter(|&&byte| byte != b'\r'));
-            }
-        });
-        Terminal { world, keyboard: File::from(master), screen, session }
+        Terminal(Pty::run(world, &DUMB, program, args))
     }
 
     /// An interactive shell with job control.
@@ -60,43 +51,9 @@ impl<'w> Terminal<'w> {
         terminal
     }
 
-    fn type_in(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).unwrap();
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
-    }
-
-    /// Waits until this has appeared after the last thing that was waited for, which is then forgotten.
-    #[track_caller]
-    fn shows(&self, wanted: &str) {
-        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            until(wanted, || {
-                let mut screen = self.screen.lock().unwrap();
-                let Some(at) = memchr::memmem::find(&screen, wanted.as_bytes()) else { return false };
-                screen.drain(..at + wanted.len());
-                true
-            });
-        }));
-        assert!(found.is_ok(), "{wanted:?} does not appear in {:?}; tasks: {:?}", self.text(), self.world.tasks());
-    }
-
     /// The process group in the foreground.
     fn foreground(&self) -> i32 {
         tcgetpgrp(&self.keyboard).unwrap().as_raw()
-    }
-
-    fn wait(mut self) -> i32 {
-        let status = eventually("the session's end", || self.session.try_wait().unwrap());
-        status.code().unwrap_or(-1)
-    }
-}
-
-impl Drop for Terminal<'_> {
-    fn drop(&mut self) {
-        let _ = self.session.kill();
-        let _ = self.session.wait();
     }
 }
 

@@ -205,9 +205,14 @@ pub fn is_alive(pid: i32) -> bool {
     process::stat(pid).is_some_and(|stat| !stat.ended)
 }
 
+/// Sends a signal to a process that must be there.
+pub fn send(pid: i32, signal: Signal) {
+    kill(Pid::from_raw(pid), signal).unwrap();
+}
+
 /// Kills a process and waits until it is gone, reaped or not.
 pub fn kill_and_see(pid: i32) {
-    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    send(pid, Signal::SIGKILL);
     until("a killed process to be gone", || !is_alive(pid));
 }
 

@@ -10,6 +10,8 @@
 
 pub mod daemon;
 pub mod desk;
+pub mod dice;
+pub mod pty;
 
 use std::{
     collections::BTreeMap,
