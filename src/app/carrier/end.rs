@@ -11,6 +11,7 @@ use crate::{
     },
     model::{
         carrier::{NotStarted, Phase},
+        machine,
         task::{Cause, End, Ended, Exit, Outcome, Signal, Tick, exit_code, round_ms},
     },
 };
@@ -72,13 +73,8 @@ impl Carrier {
 
     /// Whether its supervisor expects this end: one that was asked for, or an exit code that it names (T9).
     fn is_expected(&self, ended: &Ended) -> bool {
-        match (&ended.cause, &self.why, ended.exit) {
-            (Cause::Itself, Some(_), _) => true,
-            (Cause::Itself, None, Exit::Code(code)) => {
-                self.order.exitcodes.iter().any(|&expected| i32::from(expected) == code)
-            }
-            (_, _, _) => false,
-        }
+        let by_itself = matches!(ended.cause, Cause::Itself);
+        by_itself && (self.why.is_some() || machine::End::ByItself(ended.exit).is_expected(&self.order.exitcodes))
     }
 
     /// How it ended, and why it was ended, if it was asked to. What ends as it was asked to did nothing wrong.
