@@ -34,7 +34,10 @@ use crate::{
         feedback::Feedback,
         proxmox::BadToken,
         query::{After, Filter, Page, Query},
-        task::{Asker, End, HistoryRow, Outcome, Process, Signal, Status, Task, TaskId, TaskRef, Timestamp, exit_code},
+        task::{
+            Asker, Class, End, HistoryRow, Outcome, Process, Signal, Status, Task, TaskId, TaskRef, Timestamp,
+            exit_code,
+        },
     },
 };
 
@@ -579,7 +582,7 @@ impl Desk<'_, '_> {
                     Some(Found::Live(found)) => live.push((task, *found)),
                     Some(Found::Ended(row)) => {
                         ended += 1;
-                        failed |= !matches!(row.outcome.split(':').next(), Some("OK" | "WARNINGS"));
+                        failed |= !Class::of_outcome(&row.outcome).is_success();
                         self.print_result(row.upid.as_deref(), row.taskid, Some(&row))?;
                     }
                     None => unknown = Some(task),

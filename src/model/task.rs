@@ -411,6 +411,17 @@ impl Class {
         }
     }
 
+    /// The one that an outcome in words stands for, as a row of history has it. What we did not write counts as a failure,
+    /// so that it is looked at.
+    pub fn of_outcome(outcome: &str) -> Class {
+        match outcome.split(':').next().unwrap_or_default() {
+            "OK" => Class::Ok,
+            "WARNINGS" => Class::Warnings,
+            "unknown" => Class::Unknown,
+            _ => Class::Error,
+        }
+    }
+
     /// All of them.
     pub const ALL: [Class; 4] = [Class::Ok, Class::Warnings, Class::Error, Class::Unknown];
 

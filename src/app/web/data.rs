@@ -384,10 +384,8 @@ impl Desk {
 
 /// Whether a filter wants a row that the database was not asked for.
 fn wants(filter: &Filter, row: &HistoryRow) -> bool {
-    let word = row.outcome.split(':').next().unwrap_or_default();
-    let class = Class::ALL.into_iter().find(|class| class.as_str().eq_ignore_ascii_case(word));
     filter.name.as_ref().is_none_or(|name| row.taskname.as_ref() == Some(name))
-        && (filter.results.is_empty() || class.is_some_and(|class| filter.results.contains(&class)))
+        && (filter.results.is_empty() || filter.results.contains(&Class::of_outcome(&row.outcome)))
         && filter.since.is_none_or(|since| row.endtime >= since)
         && filter.until.is_none_or(|until| row.endtime <= until)
         && filter.user.as_ref().is_none_or(|user| row.user.as_ref() == Some(user))

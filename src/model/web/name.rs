@@ -3,7 +3,7 @@
 use super::{
     PageInfo, history,
     html::{Brief, Html, Number, Text, put},
-    text::{Time, Tone, class_of, count, encoded, outcome_badge, reason, stamp, took},
+    text::{Time, Tone, count, encoded, outcome_badge, reason, stamp, took},
 };
 use crate::model::{
     stats::Summary,
@@ -136,7 +136,7 @@ fn chart(name: &str, summary: &Summary, runs: &[&HistoryRow], now: i64, to: &mut
     let drawn = lines.iter().filter_map(|(_, secs)| *secs);
     let top = nice(drawn.fold(longest, f64::max));
     let height = |secs: f64| (secs / top * BARS).clamp(0.0, BARS);
-    let failed = runs.iter().filter(|row| !class_of(&row.outcome).is_success()).count();
+    let failed = runs.iter().filter(|row| !Class::of_outcome(&row.outcome).is_success()).count();
     let width = 100.0 / runs.len().max(PLACES) as f64;
     let free = PLACES.saturating_sub(runs.len());
     let whole = Number(ABOVE + BARS);
@@ -177,7 +177,7 @@ fn chart(name: &str, summary: &Summary, runs: &[&HistoryRow], now: i64, to: &mut
         put!(to, "<line class=grid x2=100% y1=", y, " y2=", y, " />");
     }
     for (place, row) in runs.iter().enumerate() {
-        let class = class_of(&row.outcome);
+        let class = Class::of_outcome(&row.outcome);
         let (x, high) = (width * (free + place) as f64, row.duration.map_or(0.0, height).max(2.0));
         put!(
             to,

@@ -6,10 +6,7 @@ use super::{
     LiveTask, PageInfo, TaskView, buttons,
     html::{Html, Part, Text, put},
     log, tasks,
-    text::{
-        Ages, Since, Time, Tone, badge, bytes, class_of, command_line, count, name_address, outcome_badge, sentence,
-        took,
-    },
+    text::{Ages, Since, Time, Tone, badge, bytes, command_line, count, name_address, outcome_badge, sentence, took},
 };
 use crate::model::{
     carrier::supervised_text,
@@ -101,7 +98,7 @@ fn meaning(live: &LiveTask) -> &'static str {
 }
 
 fn ended(info: &PageInfo<'_>, row: &HistoryRow, to: &mut Html) {
-    let (now, class) = (info.now, class_of(&row.outcome));
+    let (now, class) = (info.now, Class::of_outcome(&row.outcome));
     let name = row.taskname.as_deref().unwrap_or_default();
     put!(to, heading(("History", "/history"), (row.taskid, name), outcome_badge(row)), "</div>");
     put!(to, "<div class=\"card lead ", Tone::of_class(class).class(), "\"><p>", Text(&sentence(row)), "</p></div>");

@@ -227,16 +227,6 @@ pub(super) fn badge(tone: Tone, word: &str) -> impl FnOnce(&mut Html) {
     move |to: &mut Html| put!(to, "<b class=\"s ", tone.class(), "\">", Text(word), "</b>")
 }
 
-/// The result that an outcome stands for. What we did not write counts as a failure, so that it is looked at.
-pub(super) fn class_of(outcome: &str) -> Class {
-    match outcome.split(':').next().unwrap_or_default() {
-        "OK" => Class::Ok,
-        "WARNINGS" => Class::Warnings,
-        "unknown" => Class::Unknown,
-        _ => Class::Error,
-    }
-}
-
 /// The outcome with its reason, and without the word that the badge has.
 pub(super) fn reason(row: &HistoryRow) -> &str {
     let told = row.outcome.strip_prefix("ERROR: ").unwrap_or_default();
@@ -249,7 +239,7 @@ pub(super) fn reason(row: &HistoryRow) -> &str {
 /// The word of an outcome: `OK`, `WARNINGS: 2`, `ERROR`, `unknown`.
 pub(super) fn outcome_badge(row: &HistoryRow) -> impl FnOnce(&mut Html) {
     move |to: &mut Html| {
-        let class = class_of(&row.outcome);
+        let class = Class::of_outcome(&row.outcome);
         let word = match class {
             Class::Error => row.outcome.split(':').next().unwrap_or_default(),
             Class::Ok | Class::Warnings | Class::Unknown => &row.outcome,
@@ -265,7 +255,7 @@ pub(super) fn sentence(row: &HistoryRow) -> String {
         "" => String::new(),
         why => format!(": {why}"),
     };
-    match class_of(&row.outcome) {
+    match Class::of_outcome(&row.outcome) {
         Class::Ok => format!("It succeeded{after}{why}."),
         Class::Warnings => {
             let warnings = count(row.warnings.max(0).unsigned_abs(), "warning");
@@ -346,7 +336,7 @@ mod tests {
 
     #[test]
     fn an_outcome_that_nobody_here_wrote_is_looked_at() {
-        let classes = ["OK", "WARNINGS: 3", "ERROR: exit code 1", "unknown", "", "fine"].map(class_of);
+        let classes = ["OK", "WARNINGS: 3", "ERROR: exit code 1", "unknown", "", "fine"].map(Class::of_outcome);
         assert_eq!(classes, [Class::Ok, Class::Warnings, Class::Error, Class::Unknown, Class::Error, Class::Error]);
     }
 }

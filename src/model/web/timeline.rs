@@ -6,7 +6,7 @@ use super::{
     LiveTask, PageInfo, Span,
     html::{Brief, Html, Number, Text, put},
     name::{legend, mark, patterns, run_words},
-    text::{Time, Tone, class_of, count, encoded, name_address, stamp, took},
+    text::{Time, Tone, count, encoded, name_address, stamp, took},
 };
 use crate::model::task::{Class, HistoryRow, Status};
 
@@ -111,7 +111,7 @@ fn gather<'a>(span: Span, rows: &'a [HistoryRow], running: &'a [LiveTask], now: 
     let is_in = |from: i64, until: i64| from < span.until && until >= span.from;
     for row in rows {
         let Some(from) = row.starttime.filter(|from| is_in(*from, row.endtime)) else { continue };
-        let class = class_of(&row.outcome);
+        let class = Class::of_outcome(&row.outcome);
         let runs = names.entry(row.taskname.as_deref().unwrap_or_default()).or_default();
         runs.failed += u64::from(!class.is_success());
         let (kind, until, words) = (Kind::Ended(class), row.endtime.max(from), run_words(row));
