@@ -45,6 +45,18 @@ impl Peer {
     }
 }
 
+/// The begin of a configuration of ours, before its programs.
+pub fn head(folder: &Path, socket: &Path) -> String {
+    // Without a user it would warn that it runs as root.
+    let user = if nix::unistd::geteuid().is_root() { "user = 'root'\n" } else { "" };
+    format!(
+        "[taskmasterd]\n{user}database = 'tasks.db'\nlogfile = 'log'\npidfile = 'pid'\nchildlogdir = '{}'\nminfds = 4096\n\
+         [unix_http_server]\nfile = '{}'\n",
+        folder.display(),
+        socket.display()
+    )
+}
+
 /// The programs of one configuration, the same for both.
 struct Programs<'a> {
     count: usize,
@@ -62,14 +74,7 @@ impl Programs<'_> {
 
     /// The configuration of ours.
     fn toml(&self, folder: &Path, socket: &Path) -> String {
-        // Without a user it would warn that it runs as root.
-        let user = if nix::unistd::geteuid().is_root() { "user = 'root'\n" } else { "" };
-        let mut text = format!(
-            "[taskmasterd]\n{user}database = 'tasks.db'\nlogfile = 'log'\npidfile = 'pid'\nchildlogdir = '{}'\nminfds = 4096\n\
-             [unix_http_server]\nfile = '{}'\n",
-            folder.display(),
-            socket.display()
-        );
+        let mut text = head(folder, socket);
         let mut program = |name: &str, command: &[&str], autostart: bool| {
             let (command, args) = command.split_first().unwrap_or((&"true", &[]));
             text += &format!(

@@ -4,7 +4,7 @@ use crate::Size;
 use crate::idle::at_rest;
 use crate::listings::long_history;
 use crate::report::{Result, Row, median, ms, quantile};
-use crate::supervise::nanoseconds;
+use crate::supervise::{head, nanoseconds};
 use crate::workshop::{Flock, Workshop, number, quiet, wait_until};
 use std::fs;
 use std::io::{Read, Write};
@@ -42,13 +42,7 @@ fn get(socket: &Path, path: &str) -> Result<Answer> {
 
 /// A configuration of so many programs that sleep.
 fn programs(count: usize, folder: &Path, socket: &Path, more: &str) -> String {
-    let user = if nix::unistd::geteuid().is_root() { "user = 'root'\n" } else { "" };
-    let folder = folder.display();
-    let socket = socket.display();
-    let mut text = format!(
-        "[taskmasterd]\n{user}database = 'tasks.db'\nlogfile = 'log'\npidfile = 'pid'\nchildlogdir = '{folder}'\nminfds = 4096\n\
-         [unix_http_server]\nfile = '{socket}'\n"
-    );
+    let mut text = head(folder, socket);
     for number in 0..count {
         text += &format!("[programs.program{number:03}]\n{more}startsecs = 0\n");
     }

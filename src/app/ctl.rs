@@ -82,7 +82,7 @@ pub fn run(args: &ClientArgs, output: &mut Output<'_>) -> u8 {
     // What needs no supervisor needs no settings either.
     let place = match args.action.wanted() {
         Wanted::Ask { .. } | Wanted::Local(_) => place::find(args.serverurl.as_ref(), args.file.as_deref()).map(Some),
-        Wanted::Completions(_) | Wanted::Known(..) | Wanted::Shell => Ok(None),
+        Wanted::Completions(_) | Wanted::Known(..) | Wanted::Elsewhere => Ok(None),
     };
     match place {
         Ok(place) => act(args, place.as_ref(), &Session::default(), output).code,
@@ -115,7 +115,7 @@ pub(super) fn act(
         }
         (Wanted::Ask { command, wait }, Some(place)) => ask(args, place, session, command, *wait, output),
         (Wanted::Local(words), Some(place)) => run_here(place, session, words, output).map(only),
-        (Wanted::Ask { .. } | Wanted::Local(_) | Wanted::Shell, _) => Ok(only(exit::OK)),
+        (Wanted::Ask { .. } | Wanted::Local(_) | Wanted::Elsewhere, _) => Ok(only(exit::OK)),
     };
     let command = if let Wanted::Ask { command, .. } = &wanted { Some(command) } else { None };
     finish(done, command, output)

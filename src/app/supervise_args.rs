@@ -766,8 +766,8 @@ pub enum Wanted {
     Local(Vec<String>),
     /// Shell completions.
     Completions(Shell),
-    /// The interactive shell.
-    Shell,
+    /// Nothing that a client does: the interactive shell, or pages without a supervisor ([`Role::Web`]).
+    Elsewhere,
 }
 
 impl Action {
@@ -827,10 +827,8 @@ impl Action {
             Action::Jobs(jobs) if !jobs.exec.is_empty() => return Wanted::Local(jobs.exec.clone()),
             Action::Jobs(jobs) => Command::Jobs(or_all(&jobs.names)),
             Action::Disown(disown) => Command::Disown { of: or_all(&disown.names), running: disown.running },
-            Action::Shell(_) => return Wanted::Shell,
+            Action::Shell(_) | Action::Web(_) => return Wanted::Elsewhere,
             Action::Completions(completions) => return Wanted::Completions(completions.shell),
-            // No client does it ([`Role::Web`]).
-            Action::Web(_) => Command::Version,
         };
         Wanted::Ask { command, wait }
     }
