@@ -70,11 +70,9 @@ fn programs_are_stopped_started_and_seen_to_change() {
     assert_eq!(browser.eval("performance.getEntriesByType('navigation').length"), 1);
     browser.press(&button("web", "stop"));
     world.comes_to("web", "STOPPED");
-    browser.loaded();
     browser.shows("STOPPED");
     browser.press(&button("web", "start"));
     world.comes_to("web", "RUNNING");
-    browser.loaded();
     // All of it without a script too.
     browser.call("Emulation.setScriptExecutionDisabled", serde_json::json!({ "value": true }));
     browser.go(&url);

@@ -66,6 +66,13 @@ impl Browser {
     /// Does one thing of the DevTools protocol, and gives its result.
     #[track_caller]
     pub fn call(&mut self, method: &str, params: Value) -> Value {
+        let answer = self.ask(method, params);
+        assert!(answer.is_ok(), "{method}: {answer:?}");
+        answer.unwrap()
+    }
+
+    /// The same, where the browser may refuse it.
+    fn ask(&mut self, method: &str, params: Value) -> Result<Value, Value> {
         self.count += 1;
         let mut message = json!({ "id": self.count, "method": method, "params": params });
         if let Some(session) = &self.session {
@@ -77,8 +84,7 @@ impl Browser {
             assert!(self.from.read_until(0, &mut bytes).unwrap() > 0, "the browser ended at {method}");
             let answer: Value = serde_json::from_slice(bytes.strip_suffix(b"\0").unwrap_or(&bytes)).unwrap();
             if answer["id"] == self.count {
-                assert!(answer.get("error").is_none(), "{method}: {answer}");
-                return answer["result"].clone();
+                return answer.get("error").map_or_else(|| Ok(answer["result"].clone()), |error| Err(error.clone()));
             }
             match answer["method"].as_str() {
                 Some("Log.entryAdded") => self.complaints.push(answer["params"]["entry"].to_string()),
@@ -111,8 +117,17 @@ impl Browser {
     }
 
     #[track_caller]
-    pub fn loaded(&mut self) {
-        until("the page to be there", || self.eval("document.readyState") == "complete");
+    fn loaded(&mut self) {
+        self.comes_to("the page to be there", "document.readyState === 'complete'");
+    }
+
+    /// Waits until this is true. A page that goes while it is asked gives no answer.
+    #[track_caller]
+    fn comes_to(&mut self, what: &str, expression: &str) {
+        until(what, || {
+            let answer = self.ask("Runtime.evaluate", json!({ "expression": expression, "returnByValue": true }));
+            answer.is_ok_and(|answer| answer["result"]["value"] == true)
+        });
     }
 
     /// All of its text.
@@ -126,15 +141,14 @@ impl Browser {
         until(&format!("the page to say {what:?}"), || self.text().contains(what));
     }
 
-    /// Presses the first that a selector finds.
+    /// Presses the button that a selector finds, once it is there, until the page that follows is there: the one before it
+    /// may still change, and a press into it would be lost.
     #[track_caller]
     pub fn press(&mut self, selector: &str) {
-        let selector = serde_json::to_string(selector).unwrap();
-        assert_eq!(
-            self.eval(&format!("(e => (e && e.click(), !!e))(document.querySelector({selector}))")),
-            true,
-            "{selector}"
-        );
+        let found = format!("document.querySelector({})", serde_json::to_string(selector).unwrap());
+        let press = format!("(e => (e && (window.pressed = true, e.click()), !!e))({found})");
+        until(&format!("a button {selector}"), || self.eval(&press) == true);
+        self.comes_to("the page that follows", "!window.pressed && document.readyState === 'complete'");
     }
 
     /// Looks at it as on a screen of this width, with these colours, with or without scripts.
