@@ -12,8 +12,9 @@
 //!
 //! # The WAL
 //! The last one to close does not checkpoint and delete it, which would double the price of a short run; instead a
-//! commit that finds it longer than SQLite's 1,000 pages copies it back, which keeps small what the next opener has to
-//! read when nobody else has the database open.
+//! commit that finds it longer than 64 pages (`.cargo/config.toml` says why) copies it back, which keeps small what the
+//! next opener has to read when nobody else has the database open. Who knows of somebody that has it open all the time
+//! leaves it longer.
 //!
 //! # If we die here
 //! Everything that must hold together is one transaction. A new database is made whole under another name and linked
@@ -281,16 +282,21 @@ thread_local! {
     static WAIT: Cell<(Patience, Duration)> = const { Cell::new((Patience::USUAL, Duration::ZERO)) };
 }
 
+/// A lock is tried so often at the least before it is given up.
+const LEAST_TRIES: u128 = 64;
+
 /// Sleeps a little and says whether to try again. Short at first, as a commit takes a tenth of a millisecond; longer
-/// with every try, so that a hundred who wait leave the processors to the one who works; and uneven, as sleepers that
-/// wake together collide again.
+/// with every try, so that a hundred who wait leave the processors to the one who works, but never for long beside what
+/// is left to wait, as others may be at work at most of the few instants that remain; and uneven, as sleepers that wake
+/// together collide again.
 fn on_busy(tries: i32) -> bool {
     let (patience, before) = WAIT.get();
     let waited = if tries == 0 { Duration::ZERO } else { before };
     if waited >= patience.limit {
         return false;
     }
-    let base = 50u64 << tries.clamp(0, 9);
+    let longest = u64::try_from(patience.limit.as_micros() / (2 * LEAST_TRIES)).unwrap_or(u64::MAX);
+    let base = (50u64 << tries.clamp(0, 9)).min(longest).max(50);
     let seed =
         u64::from(std::process::id()).wrapping_mul(0x9e37_79b9).wrapping_add(u64::from(tries.unsigned_abs()) * 7919);
     let pause = Duration::from_micros(base + seed % base);
@@ -522,6 +528,12 @@ impl Store {
         let quiet = self.db.transaction_with_behavior(TransactionBehavior::Immediate).is_ok();
         self.set_patience(patience);
         quiet
+    }
+
+    /// Lets the WAL grow to this number of pages before a commit of ours copies it back, as somebody else has the
+    /// database open all the time. Where that cannot be set it stays as it is.
+    pub fn leave_wal_to(&self, pages: u32) {
+        let _ = self.db.pragma_update(None, "wal_autocheckpoint", pages);
     }
 
     /// Changes how long a lock is waited for; gives what it was before.

@@ -40,6 +40,9 @@ use crate::{
     },
 };
 
+/// The WAL may grow to this number of pages, two megabytes: as the supervisor has the database open all the time, nobody
+/// has to read it when opening.
+const LONG_WAL: u32 = 512;
 /// Descriptor of the new process on which it tells what did not work.
 const REPORT: i32 = 3;
 
@@ -206,6 +209,7 @@ impl Carrier {
         let claim = || -> Result<_, String> {
             let mut store = db::open_or_create(&db, patience).map_err(|error| error.to_string())?;
             store.set_patience(patience);
+            store.leave_wal_to(LONG_WAL);
             let claimed = store.claim(&start, |task: &Task| truth::is_dead(&db, task));
             let claimed = claimed.map_err(|error| error.to_string())?;
             Ok((store, claimed))
