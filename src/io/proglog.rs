@@ -127,8 +127,7 @@ impl ProgLog {
 
     /// How many of these bytes go into the file as it is, and whether it is turned over then.
     fn next_piece(&mut self, bytes: &[u8]) -> (usize, bool) {
-        self.look();
-        let size = self.size();
+        let size = self.look();
         if self.place.max == 0 || !self.regular || size.saturating_add(bytes.len() as u64) <= self.place.max {
             return (bytes.len(), false);
         }
@@ -144,19 +143,17 @@ impl ProgLog {
         }
     }
 
-    fn size(&self) -> u64 {
-        self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len())
-    }
-
-    /// Whether the file of the name is still ours; if not, we go on with that one.
-    fn look(&mut self) {
-        let there = fs::metadata(&self.place.path).ok().map(|meta| (meta.dev(), meta.ino()));
-        if self.file.is_none() || there != Some(self.identity) {
-            self.file = None;
-            if let Err(error) = self.open_file() {
-                self.why = error.to_string();
-            }
+    /// How long the file is. If the file of the name is not ours any more, we go on with that one.
+    fn look(&mut self) -> u64 {
+        let there = fs::metadata(&self.place.path).ok();
+        if let Some(meta) = there.filter(|meta| self.file.is_some() && (meta.dev(), meta.ino()) == self.identity) {
+            return meta.len();
         }
+        self.file = None;
+        if let Err(error) = self.open_file() {
+            self.why = error.to_string();
+        }
+        self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len())
     }
 
     fn append(&mut self, bytes: &[u8]) {

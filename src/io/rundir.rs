@@ -2,8 +2,9 @@
 //!
 //! A file is written beside and moved into place, and each later step of its run is a line at its end: the last whole line
 //! is what is so. Bytes that were written never change, so nobody ever sees half of a step; and there are no files to be
-//! made and removed for each, which takes the file system longer than all the rest. Each is heard of by the supervisor at
-//! once. The folder also holds the lock that keeps a second supervisor out.
+//! made and removed for each step, nor for each run: the file of one that is over is handed on to the next one. Making
+//! and removing them takes the file system longer than all the rest. Each step is heard of by the supervisor at once.
+//! The folder also holds the lock that keeps a second supervisor out.
 //!
 //! # If we die here
 //! The file of the last step is there, whole. What was to be moved is left behind and cleaned up by the next supervisor;
@@ -28,8 +29,12 @@ use nix::{
 
 /// How the files of runs are called.
 const SUFFIX: &str = ".run";
+/// What is added to the name of a file until it is whole.
+const BESIDE: &str = ".new";
 /// A file that has grown to this is written anew.
 const LONGEST: u64 = 64 << 10;
+/// A file that has grown to this is not handed on: all of it is read at each step.
+const HANDED_ON: u64 = 8 << 10;
 
 /// The folder.
 #[derive(Clone, Debug)]
@@ -131,12 +136,25 @@ impl RunDir {
     /// As the file system says.
     pub fn write(&self, handle: &str, text: &str) -> io::Result<()> {
         let path = self.file(handle);
-        let mut options = OpenOptions::new();
-        match options.append(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(&path) {
-            // What an earlier write left unfinished must not become the beginning of this line.
-            Ok(mut file) if file.metadata()?.len() < LONGEST => file.write_all(format!("\n{text}\n").as_bytes()),
+        match to_append(&path) {
+            Ok(file) if file.metadata()?.len() < LONGEST => add_line(file, text),
             Ok(_) => self.put(&path, &format!("{text}\n")),
-            Err(error) if error.kind() == ErrorKind::NotFound => self.put(&path, &format!("{text}\n")),
+            Err(error) if error.kind() == ErrorKind::NotFound => self.begin(&path, text),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The first line of a run: into the file that was handed on to it, or else into a new one.
+    fn begin(&self, path: &Path, text: &str) -> io::Result<()> {
+        let handed_on = beside(path);
+        match to_append(&handed_on) {
+            // Emptied first, it would be written to the disk as soon as it is closed: file systems take that for a file
+            // that is replaced in place.
+            Ok(file) => {
+                add_line(file, text)?;
+                fs::rename(&handed_on, path)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => self.put(path, &format!("{text}\n")),
             Err(error) => Err(error),
         }
     }
@@ -175,8 +193,7 @@ impl RunDir {
     }
 
     fn put(&self, path: &Path, text: &str) -> io::Result<()> {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".new");
+        let beside = beside(path);
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(&beside)?;
@@ -198,6 +215,24 @@ impl RunDir {
         let _ = fs::remove_file(self.file(handle));
     }
 
+    /// Hands its file on to a run that is to come, whose carrier adds its lines to it.
+    ///
+    /// # Errors
+    /// It is too long, or as rename(2) says. It is no loss, as a carrier that finds no file makes one.
+    pub fn hand_on(&self, handle: &str, next: &str) -> io::Result<()> {
+        let file = self.file(handle);
+        if fs::symlink_metadata(&file)?.len() >= HANDED_ON {
+            return Err(ErrorKind::FileTooLarge.into());
+        }
+        fs::rename(file, beside(&self.file(next)))
+    }
+
+    /// Removes a file that was handed on to a run that does not come.
+    pub fn remove_spare(&self, next: &str) {
+        // One that stays is removed by the next supervisor.
+        let _ = fs::remove_file(beside(&self.file(next)));
+    }
+
     /// The handles of all runs that have a file; leftovers of writes that were cut off are removed.
     ///
     /// # Errors
@@ -208,7 +243,7 @@ impl RunDir {
             let name = entry?.file_name();
             match handle_of(&name.to_string_lossy()) {
                 Some(handle) => found.push(handle.to_owned()),
-                None if name.to_string_lossy().ends_with(".new") => {
+                None if name.to_string_lossy().ends_with(BESIDE) => {
                     let _ = fs::remove_file(self.path.join(name));
                 }
                 None => {}
@@ -240,6 +275,21 @@ impl RunDir {
             .add_watch(&self.path, AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ONLYDIR)?;
         Ok(RunWatch { inotify })
     }
+}
+
+fn to_append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path)
+}
+
+/// Adds a line. What an earlier write left unfinished must not become its beginning.
+fn add_line(mut file: File, text: &str) -> io::Result<()> {
+    file.write_all(format!("\n{text}\n").as_bytes())
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(BESIDE);
+    beside.into()
 }
 
 fn handle_of(name: &str) -> Option<&str> {
@@ -324,6 +374,21 @@ mod tests {
         assert_eq!(runs.list().unwrap(), ["abc", "def"]);
         assert!(!path.join("ghi.run.new").exists());
         assert_eq!(runs.read("abc").unwrap(), b"two");
+        runs.hand_on("def", "jkl").unwrap();
+        assert_eq!((runs.read("def"), runs.read("jkl")), (None, None));
+        runs.write("jkl", "4").unwrap();
+        assert_eq!(runs.read("jkl").unwrap(), b"4");
+        fs::write(path.join("pqr.run.new"), "three\nhal").unwrap();
+        runs.write("pqr", "5").unwrap();
+        assert_eq!(runs.read("pqr").unwrap(), b"5");
+        runs.remove("pqr");
+        runs.write("stu", &"x".repeat(usize::try_from(HANDED_ON).unwrap())).unwrap();
+        assert!(runs.hand_on("stu", "vwx").is_err());
+        runs.remove("stu");
+        runs.hand_on("jkl", "mno").unwrap();
+        runs.remove_spare("mno");
+        assert_eq!(runs.list().unwrap(), ["abc"]);
+        assert!(!path.join("mno.run.new").exists());
         runs.remove("abc");
         assert_eq!(runs.read("abc"), None);
         assert_eq!(runs.read_self().unwrap(), b"me");

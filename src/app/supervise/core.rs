@@ -20,13 +20,15 @@ use crate::{
         jobs::JobNumbers,
         machine::{Action, Change, End, Event, Illegal, KillError, Machine, Rank, Sequence, StopWhy},
         program::{ProcState, ProgramSpec},
-        task::{Exit, Process, Signal},
+        task::{Exit, Handle, Process, Signal},
         wire::{Entry, Notice, ProcessInfo, StateNotice},
     },
 };
 
 /// So many commands are on their way to their exec at once: more would only wait for each other at the database.
 const WINDOW: usize = 8;
+/// So many files of ended runs are kept for the next ones.
+const SPARES: usize = 4 * WINDOW;
 /// One that takes longer than this to get there does not count among them: its file server may be away.
 const LONG_START: Duration = Duration::from_secs(1);
 /// A stop that takes longer than this is said to, then again after twice the time, and so on: LOG-2 allows no more.
@@ -95,7 +97,14 @@ pub(super) struct Proc {
     /// What comes in its place then, and whether that is started.
     pub after: Option<(ProgramSpec, bool)>,
     /// While it is being stopped: when it is next said that we wait for it, and how long after the time before that is.
-    waiting: Option<(Duration, Duration)>,
+    pub waiting: Option<(Duration, Duration)>,
+}
+
+impl Proc {
+    /// When it wants to be looked at, whatever happens.
+    fn deadline(&self) -> Option<Duration> {
+        [self.machine.deadline(), self.waiting.map(|(at, _)| at)].into_iter().flatten().min()
+    }
 }
 
 /// Something to be watched for its end.
@@ -112,7 +121,11 @@ pub(super) struct Core {
     pub boot: String,
     pub config: Config,
     pub procs: BTreeMap<String, Proc>,
+    /// When which of them wants to be looked at, whatever happens; those that do not are not in it.
+    pub timers: BTreeMap<String, Duration>,
     pub runs: RunDir,
+    /// Runs to come that a file was already handed on to.
+    pub spares: Vec<Handle>,
     pub db: PathBuf,
     /// The program that carries runs.
     pub launch: PathBuf,
@@ -181,7 +194,19 @@ impl Core {
             };
             first.get_or_insert(result);
         }
+        self.set_timer(name);
         first.unwrap_or(Ok(()))
+    }
+
+    /// Has it woken when it wants to be.
+    pub(super) fn set_timer(&mut self, name: &str) {
+        let wanted = self.procs.get(name).and_then(Proc::deadline);
+        match (wanted, self.timers.get_mut(name)) {
+            (Some(at), Some(timer)) => *timer = at,
+            (Some(at), None) => drop(self.timers.insert(name.to_owned(), at)),
+            (None, Some(_)) => drop(self.timers.remove(name)),
+            (None, None) => {}
+        }
     }
 
     fn act(&mut self, name: &str, action: Action, events: &mut VecDeque<Event>) {
@@ -391,8 +416,16 @@ impl Core {
     fn forget_run(&mut self, handle: &str) {
         // Whoever carried it may have left its end beside a database that was locked.
         self.records.look_again();
-        self.runs.remove(handle);
         self.by_handle.remove(handle);
+        if self.spares.len() < SPARES
+            && self.shutdown.is_none()
+            && let Ok(next) = sys::new_handle()
+            && self.runs.hand_on(handle, next.as_str()).is_ok()
+        {
+            self.spares.push(next);
+        } else {
+            self.runs.remove(handle);
+        }
     }
 
     /// A child of ours ended.
@@ -423,35 +456,36 @@ impl Core {
 
     /// When something is to be done, whatever happens.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        let machines = self.procs.values().filter_map(|proc| proc.machine.deadline());
+        let timers = self.timers.values().copied();
         let waiters = self.waiters.iter().filter_map(Waiter::deadline);
         let long = self.starting.values().filter(|_| !self.queue.is_empty()).map(|since| *since + LONG_START);
         let recording = self.shutdown.as_ref().and_then(|shutdown| shutdown.record_until);
-        let waiting = self.procs.values().filter_map(|proc| proc.waiting).map(|(at, _)| at);
-        machines.chain(waiters).chain(long).chain(recording).chain(waiting).min()
+        timers.chain(waiters).chain(long).chain(recording).min()
     }
 
     /// Time has passed.
     pub(super) fn tick(&mut self) {
         let now = sys::now().mono;
-        let due = self.procs.iter().filter(|(_, proc)| proc.machine.deadline().is_some_and(|at| at <= now));
+        let due = self.timers.iter().filter(|(_, at)| **at <= now);
         let due: Vec<String> = due.map(|(name, _)| name.clone()).collect();
         for name in due {
-            let _ = self.feed(&name, Event::Tick);
+            if self.procs.get(&name).and_then(|proc| proc.machine.deadline()).is_some_and(|at| at <= now) {
+                let _ = self.feed(&name, Event::Tick);
+            }
+            self.say_waiting(&name, now);
+            self.set_timer(&name);
         }
-        self.say_waiting(now);
         self.time_out_waiters(now);
     }
 
-    /// Says of those that take long to stop that they are waited for.
-    fn say_waiting(&mut self, now: Duration) {
-        for proc in self.procs.values_mut() {
-            let Some((_, gap)) = proc.waiting.filter(|(at, _)| *at <= now) else { continue };
-            let gap = (gap * 2).min(WAITING_AGAIN);
-            proc.waiting = Some((now + gap, gap));
-            let how = proc.machine.describe(now, "");
-            self.log.info(&format!("waiting: still waiting for {}: {how}", proc.spec.full_name()));
-        }
+    /// Says of one that takes long to stop that it is waited for.
+    fn say_waiting(&mut self, name: &str, now: Duration) {
+        let Some(proc) = self.procs.get_mut(name) else { return };
+        let Some((_, gap)) = proc.waiting.filter(|(at, _)| *at <= now) else { return };
+        let gap = (gap * 2).min(WAITING_AGAIN);
+        proc.waiting = Some((now + gap, gap));
+        let how = proc.machine.describe(now, "");
+        self.log.info(&format!("waiting: still waiting for {}: {how}", proc.spec.full_name()));
     }
 
     /// A state changed: said to the log, to those who listen, and to those who wait for it.
@@ -538,6 +572,7 @@ impl Core {
             return;
         }
         if let Some(proc) = self.procs.remove(name) {
+            self.set_timer(name);
             self.jobs.forget(name);
             self.log.info(&format!("removed: {}", proc.spec.full_name()));
             if let Some((spec, start)) = proc.after {
@@ -577,6 +612,8 @@ impl Core {
         let words = if leave_running { "shutdown: programs run on" } else { "shutdown: stopping all programs" };
         self.log.info(words);
         self.notices.push((Notice::Shutdown, sys::now().wall.secs()));
+        // There will be no more runs.
+        self.spares.drain(..).for_each(|next| self.runs.remove_spare(next.as_str()));
         let ranks = self.ranks(|_| true);
         self.shutdown =
             Some(Shutdown { sequence: Sequence::stopping(ranks), asked: 0, leave_running, record_until: None });

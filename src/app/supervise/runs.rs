@@ -125,7 +125,7 @@ impl Core {
         Ok(())
     }
 
-    fn order(&self, spec: &ProgramSpec, attempt: u32) -> Result<Order, String> {
+    fn order(&mut self, spec: &ProgramSpec, attempt: u32) -> Result<Order, String> {
         // What cannot be started is a run too: its carrier records it.
         let (file, mut refused) = match self.find_command(spec) {
             Ok(file) => (file, None),
@@ -145,7 +145,10 @@ impl Core {
         let argv: Vec<&str> =
             std::iter::once(spec.command.as_str()).chain(spec.args.iter().map(String::as_str)).collect();
         let (stdout, stderr) = self.streams(spec);
-        let handle = sys::new_handle().map_err(|error| format!("cannot make a handle: {error}"))?;
+        let handle = match self.spares.pop() {
+            Some(handle) => handle,
+            None => sys::new_handle().map_err(|error| format!("cannot make a handle: {error}"))?,
+        };
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let feedpath = match &spec.feedback {
             Some(folder) if folder.is_dir() => Some(folder.clone()),
@@ -269,7 +272,8 @@ impl Core {
         let machine =
             crate::model::machine::Machine::new(proc.spec.policy.clone(), self.config.server.restart_throttle);
         proc.machine = machine;
-        proc.task = None;
+        (proc.task, proc.waiting) = (None, None);
+        self.set_timer(name);
         self.jobs.forget(name);
     }
 
