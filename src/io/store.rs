@@ -7,8 +7,11 @@
 //! the caller's [`Patience`] lasts.
 //!
 //! # Durability
-//! `synchronous=FULL` is the default: a commit survives a loss of power. Only what is worthless after one (the
-//! command's pid, a status) is written with `NORMAL`.
+//! Whoever commits goes on when that survives a loss of power: the WAL is flushed after it, when the lock is free for
+//! the next one already. So those who wait for each other do not wait for each other's flushes, and of several that
+//! come together the first one often does the work of all. SQLite itself would flush within the lock (it is built here
+//! with `synchronous=NORMAL` as its default, which flushes only what a checkpoint needs; without that default it flushes
+//! too, and is slower). What is worthless after a loss of power (the command's pid, a status) is not flushed.
 //!
 //! # The WAL
 //! The last one to close does not checkpoint and delete it, which would double the price of a short run; instead a
@@ -32,13 +35,17 @@ mod upkeep;
 
 use std::{
     cell::Cell,
-    fs::{self, Permissions},
+    fs::{self, File, Permissions},
     io,
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{OpenOptionsExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use nix::libc;
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension, ToSql, Transaction, TransactionBehavior, config::DbConfig,
     params, params_from_iter,
@@ -275,6 +282,8 @@ pub struct Store {
     codes: Codes,
     /// It was asked to write nothing.
     only_reads: bool,
+    /// The WAL, open to be flushed. It stays the same file for as long as we have the database open.
+    wal: Option<File>,
 }
 
 thread_local! {
@@ -385,7 +394,7 @@ impl Store {
     fn open_as_it_is(path: &Path, patience: Patience) -> Result<Store> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags).map_err(|error| failure(path, "open", patience, error))?;
-        Ok(Store { db, path: path.to_owned(), patience, codes: Codes::default(), only_reads: false })
+        Ok(Store { db, path: path.to_owned(), patience, codes: Codes::default(), only_reads: false, wal: None })
     }
 
     /// A file in a folder we cannot write: SQLite cannot make its WAL there, so nobody else writes it either.
@@ -398,7 +407,8 @@ impl Store {
         let escaped: String = path.as_os_str().as_bytes().iter().copied().map(escape).collect();
         let uri = format!("file:{escaped}?immutable=1");
         let db = Connection::open_with_flags(uri, flags).map_err(|error| failure(path, "open", patience, error))?;
-        let mut store = Store { db, path: path.to_owned(), patience, codes: Codes::default(), only_reads: false };
+        let mut store =
+            Store { db, path: path.to_owned(), patience, codes: Codes::default(), only_reads: false, wal: None };
         let failed = store.failed("open");
         match store.prepare().map_err(failed)? {
             (APPLICATION_ID, VERSION) => Ok(store),
@@ -433,6 +443,7 @@ impl Store {
         if application == APPLICATION_ID && version >= 1 {
             let upgraded = self.upgrade();
             upgraded.map_err(self.failed("bring forward"))?;
+            self.flush()?;
             return Ok(self);
         }
         let tables = self.tables().map_err(self.failed("read"))?;
@@ -449,6 +460,7 @@ impl Store {
         private.map_err(|error| StoreError::Io(self.path.clone(), "protect database", error))?;
         let migrated = self.migrate();
         migrated.map_err(self.failed("bring forward"))?;
+        self.flush()?;
         Ok(self)
     }
 
@@ -548,6 +560,24 @@ impl Store {
         move |error| failure(&path, doing, patience, error)
     }
 
+    /// Makes what was committed survive a loss of power.
+    fn flush(&mut self) -> Result<()> {
+        let mut flush = || {
+            if self.wal.is_none() {
+                let mut options = fs::OpenOptions::new();
+                options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
+                self.wal = match options.open(beside(&self.path, "-wal")) {
+                    Ok(wal) => Some(wal),
+                    // It has no WAL: then its commits are flushed at once.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                    Err(error) => return Err(error),
+                };
+            }
+            self.wal.as_ref().map_or(Ok(()), File::sync_data)
+        };
+        flush().map_err(|error| StoreError::Io(self.path.clone(), "flush database", error))
+    }
+
     /// One write transaction.
     fn write<T>(
         &mut self,
@@ -562,7 +592,9 @@ impl Store {
             tx.commit()?;
             Ok(made)
         };
-        whole().map_err(failed)
+        let made = whole().map_err(failed)?;
+        self.flush()?;
+        Ok(made)
     }
 
     /// Reserves an id. `is_dead` judges a row of the same name that stands in the way of a unique one.
@@ -632,13 +664,7 @@ impl Store {
 
     fn light(&self, sql: &str, values: &[&dyn ToSql]) -> Result<()> {
         self.begin_waiting();
-        let work = || {
-            self.db.pragma_update(None, "synchronous", "NORMAL")?;
-            let done = self.db.execute(sql, values);
-            self.db.pragma_update(None, "synchronous", "FULL")?;
-            done.map(|_| ())
-        };
-        work().map_err(self.failed("update"))
+        self.db.execute(sql, values).map(|_| ()).map_err(self.failed("update"))
     }
 
     /// Records an end: into history and out of `tasks`, in one transaction. If a reader took the task for lost
@@ -890,4 +916,31 @@ fn failure(path: &Path, doing: &'static str, patience: Patience, error: rusqlite
 /// SQLite's integers are signed; no counter of ours comes near the end of them.
 fn stamp(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new_task(now: i64) -> NewTask {
+        NewTask { name: "a".into(), info: [None, None, None], handle: format!("abcdefg{now}"), now, unique: false }
+    }
+
+    #[test]
+    fn a_commit_is_flushed_and_what_need_not_last_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open_or_create(&dir.path().join("t.db"), Patience::USUAL).unwrap();
+        let inside: i64 = store.db.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+        assert_eq!(inside, 1, "SQLite flushes within the lock: it was not built as .cargo/config.toml says");
+        assert!(store.wal.is_none());
+        let id = store.reserve(&new_task(2), 9, |_| false).unwrap();
+        assert!(store.wal.is_some());
+        // What cannot be flushed: its error is that of the write.
+        let (pipe, _other) = io::pipe().unwrap();
+        store.wal = Some(File::from(std::os::fd::OwnedFd::from(pipe)));
+        let failed = store.reserve(&new_task(3), 9, |_| false).unwrap_err();
+        assert!(failed.to_string().contains("cannot flush database"), "{failed}");
+        store.save_status(id, Status::Running, 3).unwrap();
+        store.seen(&[id], 4).unwrap();
+    }
 }
