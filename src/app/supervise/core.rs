@@ -280,7 +280,9 @@ impl Core {
     /// What a carrier wrote of its run.
     pub(super) fn heard(&mut self, handle: &str) {
         let Some(name) = self.by_handle.get(handle).cloned() else { return };
-        let Some(run) = self.runs.read(handle).and_then(|text| Run::parse(&text)) else { return };
+        // What another run left in its file is none of its.
+        let run = self.runs.read(handle).and_then(|text| Run::parse(&text)).filter(|run| run.handle == handle);
+        let Some(run) = run else { return };
         let Some(proc) = self.procs.get_mut(&name) else { return };
         let Some(current) = proc.run.as_mut().filter(|current| current.handle == handle) else {
             // Of a former run of it, which is over.
@@ -425,6 +427,8 @@ impl Core {
             self.spares.push(next);
         } else {
             self.runs.remove(handle);
+            // What was handed on to it, if it never got to write it.
+            self.runs.remove_spare(handle);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
         carrier::{Identity, Input, NotStarted, Order, Phase, ProgramLog, Run, Stream, Word, input_word},
         machine::{Event, StopWhy, Survivor},
         program::{Executable, LogSpec, LogTarget, Orphans, ProcState, ProgramSpec, Stdin},
-        task::{Process, Signal, argv_json},
+        task::{Handle, Process, Signal, argv_json},
     },
 };
 
@@ -101,21 +101,20 @@ impl Core {
         }
         proc.attempt += 1;
         let (spec, attempt) = (proc.spec.clone(), proc.attempt);
-        let order = self.order(&spec, attempt)?;
-        let handle = order.handle.clone();
-        let failed = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::WouldBlock => "process table full".to_owned(),
-            _ if limits::is_out_of_files(&error) => "too many open files".to_owned(),
-            _ => format!("cannot start its launch: {error}"),
+        let handle = match self.spares.pop() {
+            Some(handle) => handle,
+            None => sys::new_handle().map_err(|error| format!("cannot make a handle: {error}"))?,
         };
-        let text = serde_json::to_string(&order).map_err(|error| format!("cannot write its order: {error}"))?;
-        let text = child::text_to_read(&text).map_err(failed)?;
-        let null = File::options().read(true).write(true).open("/dev/null").map_err(failed)?;
-        let put = [(text.as_fd(), 0), (null.as_fd(), 1), (null.as_fd(), 2)];
-        // What a program says of itself is not for the manager of the supervisor.
-        let set = [(notify::VARIABLE, OsString::new())];
-        let pid = child::spawn_program(&self.launch, &[OsString::from(CARRIER)], &set, &put).map_err(failed)?;
-        self.children.insert(pid, handle.clone());
+        let spawned = self.order(&spec, attempt, &handle).and_then(|order| self.spawn_carrier(&order));
+        match spawned {
+            Ok(pid) => drop(self.children.insert(pid, handle.as_str().to_owned())),
+            Err(cause) => {
+                // With the file that may have been handed on to it.
+                self.spares.push(handle);
+                return Err(cause);
+            }
+        }
+        let handle = handle.as_str().to_owned();
         self.by_handle.insert(handle.clone(), name.to_owned());
         self.starting.insert(handle.clone(), sys::now().mono);
         if let Some(proc) = self.procs.get_mut(name) {
@@ -125,7 +124,22 @@ impl Core {
         Ok(())
     }
 
-    fn order(&mut self, spec: &ProgramSpec, attempt: u32) -> Result<Order, String> {
+    fn spawn_carrier(&self, order: &Order) -> Result<i32, String> {
+        let failed = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => "process table full".to_owned(),
+            _ if limits::is_out_of_files(&error) => "too many open files".to_owned(),
+            _ => format!("cannot start its launch: {error}"),
+        };
+        let text = serde_json::to_string(order).map_err(|error| format!("cannot write its order: {error}"))?;
+        let text = child::text_to_read(&text).map_err(failed)?;
+        let null = File::options().read(true).write(true).open("/dev/null").map_err(failed)?;
+        let put = [(text.as_fd(), 0), (null.as_fd(), 1), (null.as_fd(), 2)];
+        // What a program says of itself is not for the manager of the supervisor.
+        let set = [(notify::VARIABLE, OsString::new())];
+        child::spawn_program(&self.launch, &[OsString::from(CARRIER)], &set, &put).map_err(failed)
+    }
+
+    fn order(&self, spec: &ProgramSpec, attempt: u32, handle: &Handle) -> Result<Order, String> {
         // What cannot be started is a run too: its carrier records it.
         let (file, mut refused) = match self.find_command(spec) {
             Ok(file) => (file, None),
@@ -145,10 +159,6 @@ impl Core {
         let argv: Vec<&str> =
             std::iter::once(spec.command.as_str()).chain(spec.args.iter().map(String::as_str)).collect();
         let (stdout, stderr) = self.streams(spec);
-        let handle = match self.spares.pop() {
-            Some(handle) => handle,
-            None => sys::new_handle().map_err(|error| format!("cannot make a handle: {error}"))?,
-        };
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let feedpath = match &spec.feedback {
             Some(folder) if folder.is_dir() => Some(folder.clone()),
@@ -161,7 +171,7 @@ impl Core {
             None => Some(self.feedback_folder(spec, user.as_ref())?),
         };
         Ok(Order {
-            handle: handle.to_string(),
+            handle: handle.as_str().to_owned(),
             folder: self.runs.path().to_owned(),
             supervisor: self.me,
             db: self.db.clone(),
@@ -289,7 +299,8 @@ impl Core {
         let began = sys::now().mono;
         for handle in handles {
             let found = loop {
-                let Some(run) = self.runs.read(&handle).and_then(|text| Run::parse(&text)) else { break None };
+                let run = self.runs.read(&handle).and_then(|text| Run::parse(&text));
+                let Some(run) = run.filter(|run| run.handle == handle) else { break None };
                 let starts = matches!(run.phase, Phase::Starting) && process::alive(run.carrier);
                 // It will run in a moment, or give up, as its supervisor is gone.
                 if !starts || sys::now().mono.saturating_sub(began) > SETTLE {
