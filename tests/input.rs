@@ -230,6 +230,10 @@ fn a_link_in_a_folder_that_others_can_write_is_refused() {
     let list = || world.control(["list"]).env("TASKWATCHER_DB", &link).run();
     fs::set_permissions(&shared, Permissions::from_mode(0o700)).unwrap();
     list().silent(0);
+    // All that lies beside it lies beside what the link leads to, where those who know it by that name look.
+    world.launch(["true"]).env("TASKWATCHER_DB", &link).run().silent(0);
+    assert_eq!(fs::read_dir(&shared).unwrap().count(), 1, "the link alone");
+    world.control(["log", "2"]).env("TASKWATCHER_DB", &target).run().ok();
     for shared_with in [0o1777, 0o777, 0o770] {
         fs::set_permissions(&shared, Permissions::from_mode(shared_with)).unwrap();
         list().says(1, &["a symbolic link in a folder that others can write", link.to_str().unwrap()]);

@@ -7,7 +7,7 @@ use std::{
 
 use crate::io::{
     feedfile,
-    store::{Patience, Store, StoreError},
+    store::{self, Patience, Store, StoreError},
 };
 
 /// Why there is no database to work with.
@@ -27,10 +27,11 @@ pub enum DbError {
 }
 
 /// The database to use: `--db`, else `TASKWATCHER_DB`, else below the state folder of the user (section 2). Absolute,
-/// so that it stays the same one for a command that changes its folder.
+/// so that it stays the same one for a command that changes its folder; and what a link leads to, so that all who use it
+/// find the same files beside it.
 ///
 /// # Errors
-/// [`DbError::Nowhere`]
+/// [`DbError::Nowhere`], and what speaks against a link
 pub fn path(given: Option<&Path>) -> Result<PathBuf, DbError> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let path = match (given, set("TASKWATCHER_DB")) {
@@ -42,7 +43,7 @@ pub fn path(given: Option<&Path>) -> Result<PathBuf, DbError> {
             None => in_home(&set("HOME").ok_or(DbError::Nowhere)?),
         },
     };
-    Ok(std::path::absolute(&path).unwrap_or(path))
+    Ok(store::resolve(&std::path::absolute(&path).unwrap_or(path))?)
 }
 
 /// The database of a user with this home who says nothing about it.

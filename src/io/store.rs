@@ -9,9 +9,12 @@
 //! # Durability
 //! Whoever commits goes on when that survives a loss of power: the WAL is flushed after it, when the lock is free for
 //! the next one already. So those who wait for each other do not wait for each other's flushes, and of several that
-//! come together the first one often does the work of all. SQLite itself would flush within the lock (it is built here
-//! with `synchronous=NORMAL` as its default, which flushes only what a checkpoint needs; without that default it flushes
-//! too, and is slower). What is worthless after a loss of power (the command's pid, a status) is not flushed.
+//! come together the first one often does the work of all. Others may read it some tenths of a millisecond before it is
+//! flushed; what is told to other hosts ([`Store::export`]) is flushed first.
+//!
+//! For that SQLite is built with `synchronous=NORMAL` as its default (`.cargo/config.toml`), which flushes only what a
+//! checkpoint needs, and leaves alone what is worthless after a loss of power (the command's pid, a status). A build
+//! without that flushes all of it within the lock, and is slower.
 //!
 //! # The WAL
 //! The last one to close does not checkpoint and delete it, which would double the price of a short run; instead a
@@ -63,6 +66,7 @@ use self::{
 };
 pub use self::{
     export::Export,
+    place::resolve,
     remote::{Added, Batch, LOST, Listed, Node, NodeNews, Remote, Went, outcome_told},
     upkeep::{Fault, Named},
 };
@@ -287,12 +291,15 @@ pub struct Store {
 }
 
 thread_local! {
-    /// What the busy handler, which SQLite gives nothing but a counter, has to know.
+    /// What the busy handler, which SQLite gives nothing but a counter, has to know: how long to wait, and how long it
+    /// has.
     static WAIT: Cell<(Patience, Duration)> = const { Cell::new((Patience::USUAL, Duration::ZERO)) };
 }
 
-/// A lock is tried so often at the least before it is given up.
-const LEAST_TRIES: u128 = 64;
+/// The shortest pause between two tries for a lock, the one that is never too long, and the longest one.
+const PAUSES: [Duration; 3] = [Duration::from_micros(50), Duration::from_millis(1), Duration::from_micros(25_600)];
+/// Pauses are short enough for so many, unless they would be shorter than the one that is never too long.
+const LEAST_TRIES: u32 = 64;
 
 /// Sleeps a little and says whether to try again. Short at first, as a commit takes a tenth of a millisecond; longer
 /// with every try, so that a hundred who wait leave the processors to the one who works, but never for long beside what
@@ -304,11 +311,11 @@ fn on_busy(tries: i32) -> bool {
     if waited >= patience.limit {
         return false;
     }
-    let longest = u64::try_from(patience.limit.as_micros() / (2 * LEAST_TRIES)).unwrap_or(u64::MAX);
-    let base = (50u64 << tries.clamp(0, 9)).min(longest).max(50);
-    let seed =
-        u64::from(std::process::id()).wrapping_mul(0x9e37_79b9).wrapping_add(u64::from(tries.unsigned_abs()) * 7919);
-    let pause = Duration::from_micros(base + seed % base);
+    let [shortest, harmless, longest] = PAUSES;
+    let longest = longest.min(patience.limit / (2 * LEAST_TRIES)).max(harmless);
+    let base = shortest.saturating_mul(1 << tries.clamp(0, 20)).min(longest);
+    let seed = std::process::id().wrapping_mul(0x9e37_79b9).wrapping_add(tries.unsigned_abs().wrapping_mul(7919));
+    let pause = base + base * (seed % 1024) / 1024;
     #[expect(clippy::disallowed_methods, reason = "nobody announces the end of a lock")]
     std::thread::sleep(pause);
     let now = waited + pause;
@@ -331,7 +338,7 @@ impl Store {
     /// [`StoreError`]; nothing is created or changed, except that older versions are brought forward.
     pub fn open(path: &Path, patience: Patience) -> Result<Store> {
         check_place(path)?;
-        Store::open_there(path, patience)
+        Store::open_there(&resolve(path)?, patience)
     }
 
     /// Opens a database that is there, to look at it: nothing is written over this connection, whatever is asked of it,
@@ -341,6 +348,7 @@ impl Store {
     /// [`StoreError`]
     pub fn open_to_read(path: &Path, patience: Patience) -> Result<Store> {
         check_place(path)?;
+        let path = &resolve(path)?;
         let mut store = Store::open_as_it_is(path, patience)?;
         let failed = store.failed("open");
         match store.prepare().map_err(failed) {
@@ -560,22 +568,49 @@ impl Store {
         move |error| failure(&path, doing, patience, error)
     }
 
+    /// The WAL, to be flushed; none: there is none, and commits are flushed at once.
+    fn open_wal(&mut self) -> io::Result<()> {
+        if self.wal.is_some() {
+            return Ok(());
+        }
+        let mut options = fs::OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
+        match options.open(beside(&self.path, "-wal")) {
+            Ok(wal) => self.wal = Some(wal),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mode = self.db.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+                if mode.map_err(io::Error::other)?.eq_ignore_ascii_case("wal") {
+                    return Err(io::Error::new(error.kind(), "its WAL is gone"));
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     /// Makes what was committed survive a loss of power.
     fn flush(&mut self) -> Result<()> {
-        let mut flush = || {
-            if self.wal.is_none() {
-                let mut options = fs::OpenOptions::new();
-                options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
-                self.wal = match options.open(beside(&self.path, "-wal")) {
-                    Ok(wal) => Some(wal),
-                    // It has no WAL: then its commits are flushed at once.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                    Err(error) => return Err(error),
-                };
-            }
-            self.wal.as_ref().map_or(Ok(()), File::sync_data)
+        let flushed = self.open_wal().and_then(|()| self.wal.as_ref().map_or(Ok(()), File::sync_data));
+        flushed.map_err(|error| StoreError::Io(self.path.clone(), "flush database", error))
+    }
+
+    /// One write transaction, which is not flushed yet.
+    fn commit<T>(
+        &mut self,
+        doing: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let failed = self.failed(doing);
+        self.begin_waiting();
+        // Before anything is done, so that it cannot fail afterwards.
+        self.open_wal().map_err(|error| StoreError::Io(self.path.clone(), "flush database", error))?;
+        let whole = || {
+            let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let made = work(&tx)?;
+            tx.commit()?;
+            Ok(made)
         };
-        flush().map_err(|error| StoreError::Io(self.path.clone(), "flush database", error))
+        whole().map_err(failed)
     }
 
     /// One write transaction.
@@ -584,17 +619,17 @@ impl Store {
         doing: &'static str,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        let failed = self.failed(doing);
-        self.begin_waiting();
-        let whole = || {
-            let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let made = work(&tx)?;
-            tx.commit()?;
-            Ok(made)
-        };
-        let made = whole().map_err(failed)?;
+        let made = self.commit(doing, work)?;
         self.flush()?;
         Ok(made)
+    }
+
+    /// Makes a task that was just made survive a loss of power. One that might not is none: whoever wanted it is told
+    /// that there is none, and may try again.
+    fn flush_task(&mut self, id: i64) -> Result<()> {
+        self.flush().inspect_err(|_| {
+            let _ = self.light("DELETE FROM tasks WHERE id = ?1", params![id]);
+        })
     }
 
     /// Reserves an id. `is_dead` judges a row of the same name that stands in the way of a unique one.
@@ -607,7 +642,7 @@ impl Store {
         expires: i64,
         is_dead: impl Fn(&Task) -> bool,
     ) -> Result<i64, StoreFailure> {
-        let reserved = self.write("reserve a task in", |tx| {
+        let reserved = self.commit("reserve a task in", |tx| {
             if let Some(refused) = name_taken(tx, task, None, &is_dead)? {
                 return Ok(Err(refused));
             }
@@ -620,7 +655,9 @@ impl Store {
             )?;
             Ok(Ok(id))
         })?;
-        Ok(reserved?)
+        let id = reserved?;
+        self.flush_task(id)?;
+        Ok(id)
     }
 
     /// Makes a task ours, in one step: a reservation, or a new one, becomes RUNNING with our launcher's identity. Of
@@ -630,8 +667,9 @@ impl Store {
     /// [`Refused`], [`StoreError`]
     pub fn claim(&mut self, start: &Start, is_dead: impl Fn(&Task) -> bool) -> Result<Claimed, StoreFailure> {
         let path = self.path.clone();
-        let claimed = self.write("start a task in", |tx| claim_in(tx, &path, start, &is_dead))?;
-        Ok(claimed?)
+        let claimed = self.commit("start a task in", |tx| claim_in(tx, &path, start, &is_dead))??;
+        self.flush_task(claimed.id)?;
+        Ok(claimed)
     }
 
     /// Notes the command's process. Worth nothing after a loss of power, so not flushed to the disk.
@@ -940,7 +978,24 @@ mod tests {
         store.wal = Some(File::from(std::os::fd::OwnedFd::from(pipe)));
         let failed = store.reserve(&new_task(3), 9, |_| false).unwrap_err();
         assert!(failed.to_string().contains("cannot flush database"), "{failed}");
+        let tasks: i64 = store.db.query_row("SELECT count(*) FROM tasks", [], |row| row.get(0)).unwrap();
+        assert_eq!(tasks, 1, "what may be lost was given to nobody");
         store.save_status(id, Status::Running, 3).unwrap();
         store.seen(&[id], 4).unwrap();
+    }
+    #[test]
+    fn under_another_name_it_is_flushed_where_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, link) = (dir.path().join("t.db"), dir.path().join("link.db"));
+        drop(Store::open_or_create(&target, Patience::USUAL).unwrap());
+        std::os::unix::fs::symlink("t.db", &link).unwrap();
+        let mut store = Store::open(&link, Patience::USUAL).unwrap();
+        store.reserve(&new_task(2), 9, |_| false).unwrap();
+        assert!(store.wal.is_some());
+        assert_eq!(store.path(), fs::canonicalize(&target).unwrap());
+        // One that was taken away is missed.
+        let mut store = Store::open(&target, Patience::USUAL).unwrap();
+        fs::remove_file(beside(&target, "-wal")).unwrap();
+        assert!(store.reserve(&new_task(3), 9, |_| false).unwrap_err().to_string().contains("its WAL is gone"));
     }
 }

@@ -37,7 +37,7 @@ use crate::{
         pidfile::{Pidfile, PidfileError},
         process,
         rundir::{Lock, RunDir},
-        sys,
+        store, sys,
     },
     model::{
         carrier::Identity,
@@ -400,7 +400,7 @@ fn settle(config: &Config, daemonized: bool) -> Result<(), Failed> {
 /// started us: the environment is of who did (D7), so its home says nothing.
 fn database(config: &Config, other: Option<&Identity>) -> Result<PathBuf, Failed> {
     match (&config.server.database, other) {
-        (Some(path), _) => Ok(path.clone()),
+        (Some(path), _) => store::resolve(path).map_err(Failed::new),
         (None, Some(user)) if env::var_os("TASKWATCHER_DB").is_none_or(|path| path.is_empty()) => {
             let home = account::home(Some(&user.uid.to_string()));
             let home = home.ok_or_else(|| Failed::new(format!("user {} has no home for its database", user.name)))?;

@@ -59,11 +59,11 @@ pub struct Export {
 
 impl Store {
     /// What ended since the cursor, or ever, from one read transaction: of the tasks that are new since, `limit` at the
-    /// most; of those that lived then, all.
+    /// most; of those that lived then, all. None of it can be lost here any more, as others build on it.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn export(&self, since: Option<&ExportCursor>, limit: usize) -> Result<Export> {
+    pub fn export(&mut self, since: Option<&ExportCursor>, limit: usize) -> Result<Export> {
         let work = || {
             let tx = self.db.unchecked_transaction()?;
             if tx.query_row(LOST_COUNTS, [], |row| row.get::<_, i64>(0))? > 0 {
@@ -71,7 +71,12 @@ impl Store {
             }
             export_in(&tx, since, limit).map(Some)
         };
-        work().map_err(self.failed("read"))?.ok_or_else(|| StoreError::NoIdentity(self.path.clone()))
+        let export = work().map_err(self.failed("read"))?;
+        // Of what nobody can write nothing is under way.
+        if self.db.is_readonly("main") == Ok(false) {
+            self.flush()?;
+        }
+        export.ok_or_else(|| StoreError::NoIdentity(self.path.clone()))
     }
 }
 

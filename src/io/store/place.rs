@@ -39,6 +39,19 @@ pub(super) fn check_place(path: &Path) -> Result<()> {
     refuse(if kind.is_fifo() { "a pipe" } else { "not a regular file" })
 }
 
+/// Where a database really is: what a link leads to, so that all that lies beside it is found under both names. A path
+/// at which there is no link stays as it is.
+///
+/// # Errors
+/// A link in a folder that others can write, or that leads nowhere.
+pub fn resolve(path: &Path) -> Result<PathBuf> {
+    if !fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink()) {
+        return Ok(path.to_owned());
+    }
+    check_place(path)?;
+    fs::canonicalize(path).map_err(|error| StoreError::Io(path.to_owned(), "find database", error))
+}
+
 pub(super) fn has_wal(path: &Path) -> bool {
     fs::metadata(beside(path, "-wal")).is_ok_and(|meta| meta.len() > 0)
 }
