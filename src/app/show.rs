@@ -17,7 +17,7 @@ use crate::model::{
     carrier::supervised_text,
     query::Page,
     stats::Summary,
-    task::{HistoryRow, Status, ThereRef, Timestamp, span},
+    task::{HistoryRow, Status, ThereRef, Timestamp, size, span},
     upid::Upid,
 };
 
@@ -645,7 +645,8 @@ pub fn proxmox_status(upid: Option<&str>, taskid: i64, outcome: Option<&str>) ->
 /// Everything about one task, a line for each field that says something.
 pub fn details(fields: &Value) -> String {
     let Some(object) = fields.as_object() else { return String::new() };
-    let shown = object.iter().filter(|(name, value)| !value.is_null() && *name != "lastlines");
+    let says_nothing = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+    let shown = object.iter().filter(|(name, value)| !says_nothing(value) && *name != "lastlines");
     let width = shown.clone().map(|(name, _)| clean(name).len()).max().unwrap_or(0);
     let line = |(name, value): (&String, &Value)| {
         let text = match (name.as_str(), value) {
@@ -656,7 +657,7 @@ pub fn details(fields: &Value) -> String {
                 n.as_f64().map_or_else(|| n.to_string(), seconds)
             }
             ("progress", Value::Number(n)) => n.as_f64().map(bar).unwrap_or_default(),
-            ("maxrss", Value::Number(n)) => n.as_i64().map(bytes).unwrap_or_default(),
+            ("maxrss", Value::Number(n)) => n.as_i64().map(size).unwrap_or_default(),
             ("argv" | "options", Value::Array(words)) => words.iter().map(word).collect::<Vec<_>>().join(" "),
             ("supervised", Value::Object(_)) => clean(&supervised_text(value)),
             (_, Value::String(text)) => clean(text),
@@ -676,17 +677,15 @@ fn word(value: &Value) -> String {
     }
 }
 
-fn bytes(n: i64) -> String {
-    match n {
-        0..1024 => format!("{n} B"),
-        1024..1_048_576 => format!("{:.1} KiB", n as f64 / 1024.0),
-        _ => format!("{:.1} MiB", n as f64 / 1_048_576.0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_that_says_nothing_has_no_line() {
+        let fields = json!({ "argv": ["sleep", "1 0"], "options": [], "maxrss": 3_i64 << 30, "why": null });
+        assert_eq!(details(&fields), "argv    sleep '1 0'\nmaxrss  3.0 GiB");
+    }
 
     #[test]
     fn nothing_a_task_wrote_reaches_a_terminal_raw() {

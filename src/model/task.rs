@@ -637,6 +637,23 @@ pub fn span(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
+/// Bytes in words, as `1.5 MiB`.
+pub fn size(bytes: i64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let mut size = bytes as f64;
+    if size < 1024.0 {
+        return format!("{bytes} B");
+    }
+    let mut unit = "";
+    for next in UNITS {
+        if size < 1024.0 {
+            break;
+        }
+        (size, unit) = (size / 1024.0, next);
+    }
+    format!("{size:.1} {unit}")
+}
+
 /// A text that is no duration.
 #[derive(Debug, thiserror::Error)]
 #[error("not a duration: give seconds or a number with s, m, h, d or w, such as 90, 1.5s, 5m, 1h30m")]
@@ -904,6 +921,14 @@ pub fn argv_of_json(json: &serde_json::Value) -> Option<Vec<std::ffi::OsString>>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(
+            [0, 1023, 1024, 150_000_000, 1 << 45].map(size),
+            ["0 B", "1023 B", "1.0 KiB", "143.1 MiB", "32.0 TiB"]
+        );
+    }
 
     #[test]
     fn every_byte_of_an_argument_comes_back() {

@@ -6,11 +6,11 @@ use super::{
     LiveTask, PageInfo, TaskView, buttons,
     html::{Html, Part, Text, put},
     log, tasks,
-    text::{Ages, Since, Time, Tone, badge, bytes, command_line, count, name_address, outcome_badge, sentence, took},
+    text::{Ages, Since, Time, Tone, badge, command_line, count, name_address, outcome_badge, sentence, took},
 };
 use crate::model::{
     carrier::supervised_text,
-    task::{Class, HistoryRow, Status},
+    task::{Class, HistoryRow, Status, size},
 };
 
 pub(super) fn page(info: &PageInfo<'_>, view: &TaskView<'_>, to: &mut Html) {
@@ -113,7 +113,7 @@ fn ended(info: &PageInfo<'_>, row: &HistoryRow, to: &mut Html) {
     let warnings = (row.warnings > 0 && class != Class::Warnings).then(|| row.warnings.unsigned_abs());
     fact(to, "Warnings", warnings.map(|number| Owned(count(number, "warning"))));
     fact(to, "Processor", processor(row).map(Owned));
-    fact(to, "Peak memory", row.maxrss.map(|size| Owned(bytes(size))));
+    fact(to, "Peak memory", row.maxrss.map(|bytes| Owned(size(bytes))));
     fact(to, "Process", row.pid);
     fact(to, "User", row.user.clone().map(Owned));
     fact(to, "Host", row.host.clone().map(Owned));

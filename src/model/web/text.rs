@@ -95,23 +95,6 @@ impl Part for Since {
     }
 }
 
-/// Bytes in words.
-pub(super) fn bytes(n: i64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    let mut size = n as f64;
-    if size < 1024.0 {
-        return format!("{n} B");
-    }
-    let mut unit = "";
-    for next in UNITS {
-        if size < 1024.0 {
-            break;
-        }
-        (size, unit) = (size / 1024.0, next);
-    }
-    format!("{size:.1} {unit}")
-}
-
 /// So many of what has such a name.
 pub(super) fn count(number: u64, name: &str) -> String {
     let end = match (number, name.ends_with('s')) {
@@ -319,11 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_counts_read_well() {
-        assert_eq!(
-            [0, 1023, 1024, 150_000_000, 1 << 45].map(bytes),
-            ["0 B", "1023 B", "1.0 KiB", "143.1 MiB", "32.0 TiB"]
-        );
+    fn counts_read_well() {
         assert_eq!([count(1, "process"), count(2, "process"), count(0, "run")], ["1 process", "2 processes", "0 runs"]);
     }
 
