@@ -45,18 +45,18 @@ pub fn stat(pid: i32) -> Option<Stat> {
 /// The command name may hold blanks and parentheses; what follows the last parenthesis is fields of numbers.
 fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
     let close = text.iter().rposition(|&b| b == b')')?;
-    let rest = std::str::from_utf8(text.get(close + 2..)?).ok()?;
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    // Numbers as in proc(5): field 3 is the first one after the name.
-    let field = |number: usize| fields.get(number - 3).copied();
+    let mut fields = std::str::from_utf8(text.get(close + 2..)?).ok()?.split_ascii_whitespace();
+    // In the order of proc(5): 3 the state, 4 the parent, 5 the group, 7 the terminal, 22 the start, 33 what is ignored.
+    let state = fields.next()?;
+    let mut after = |skipped: usize| fields.nth(skipped);
     Some(Stat {
-        process: Process { pid, pstart: field(22)?.parse().ok()? },
-        ppid: field(4)?.parse().ok()?,
-        pgrp: field(5)?.parse().ok()?,
-        ended: matches!(field(3)?, "Z" | "X" | "x"),
-        stopped: field(3)? == "T",
-        tty: field(7)?.parse().ok()?,
-        ignored: field(33)?.parse().ok()?,
+        ppid: after(0)?.parse().ok()?,
+        pgrp: after(0)?.parse().ok()?,
+        tty: after(1)?.parse().ok()?,
+        process: Process { pid, pstart: after(14)?.parse().ok()? },
+        ignored: after(10)?.parse().ok()?,
+        ended: matches!(state, "Z" | "X" | "x"),
+        stopped: state == "T",
     })
 }
 
@@ -173,7 +173,7 @@ mod tests {
         let line = b"7 (a) R 1 (b) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 4242 23 24 25 26 27 28 29 30 31 \
             32 4096 34 35";
         let stat = parse_stat(7, line).unwrap();
-        assert_eq!((stat.ppid, stat.pgrp, stat.process.pstart, stat.ignored), (4, 5, 4242, 4096));
+        assert_eq!((stat.ppid, stat.pgrp, stat.tty, stat.process.pstart, stat.ignored), (4, 5, 7, 4242, 4096));
         for cut in 0..line.len() {
             let _ = parse_stat(7, &line[..cut]);
         }
