@@ -5,7 +5,6 @@ mod support;
 
 use std::{
     fs::{self, File, Permissions},
-    ops::{Deref, DerefMut},
     os::unix::fs::{MetadataExt, PermissionsExt},
     time::Duration,
 };
@@ -20,7 +19,7 @@ use nix::{
 };
 use support::{
     Ran, World,
-    pty::{Kind, Pty},
+    pty::{Kind, Terminal},
     timed, until,
 };
 
@@ -74,30 +73,9 @@ const USUAL: Kind = Kind {
     returns: true,
 };
 
-/// A terminal with a session of its own in it.
-struct Terminal<'w>(Pty<'w>);
-
-impl<'w> Deref for Terminal<'w> {
-    type Target = Pty<'w>;
-
-    fn deref(&self) -> &Pty<'w> {
-        &self.0
-    }
-}
-
-impl DerefMut for Terminal<'_> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.0
-    }
-}
-
 impl<'w> Terminal<'w> {
-    fn wait(mut self) -> i32 {
-        self.0.wait()
-    }
-
     fn run(world: &'w World, program: &str, args: &[&str]) -> Terminal<'w> {
-        Terminal(Pty::run(world, &USUAL, program, args))
+        Terminal::open(world, &USUAL, program, args)
     }
 
     /// The same on a terminal that can do nothing but print.

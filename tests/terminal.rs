@@ -3,45 +3,21 @@
 
 mod support;
 
-use std::{
-    ops::{Deref, DerefMut},
-    process::{Command, Stdio},
-};
+use std::process::{Command, Stdio};
 
 use nix::unistd::tcgetpgrp;
 use support::{
     World, eventually,
-    pty::{Kind, Pty},
+    pty::{Kind, Terminal},
     until,
 };
 
 /// A terminal that can do nothing but print.
 const DUMB: Kind = Kind { term: "dumb", prompt: "PROMPT> ", size: None, returns: false };
 
-/// A terminal with a session of its own in it.
-struct Terminal<'w>(Pty<'w>);
-
-impl<'w> Deref for Terminal<'w> {
-    type Target = Pty<'w>;
-
-    fn deref(&self) -> &Pty<'w> {
-        &self.0
-    }
-}
-
-impl DerefMut for Terminal<'_> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.0
-    }
-}
-
 impl<'w> Terminal<'w> {
-    fn wait(mut self) -> i32 {
-        self.0.wait()
-    }
-
     fn run(world: &'w World, program: &str, args: &[&str]) -> Terminal<'w> {
-        Terminal(Pty::run(world, &DUMB, program, args))
+        Terminal::open(world, &DUMB, program, args)
     }
 
     /// An interactive shell with job control.

@@ -337,8 +337,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; nothing is created or changed, except that older versions are brought forward.
     pub fn open(path: &Path, patience: Patience) -> Result<Store> {
-        check_place(path)?;
-        Store::open_there(&resolve(path)?, patience)
+        Store::open_there(&check_place(path)?, patience)
     }
 
     /// Opens a database that is there, to look at it: nothing is written over this connection, whatever is asked of it,
@@ -347,8 +346,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn open_to_read(path: &Path, patience: Patience) -> Result<Store> {
-        check_place(path)?;
-        let path = &resolve(path)?;
+        let path = &check_place(path)?;
         let mut store = Store::open_as_it_is(path, patience)?;
         let failed = store.failed("open");
         match store.prepare().map_err(failed) {
@@ -399,10 +397,14 @@ impl Store {
         }
     }
 
+    fn over(db: Connection, path: &Path, patience: Patience) -> Store {
+        Store { db, path: path.to_owned(), patience, codes: Codes::default(), only_reads: false, wal: None }
+    }
+
     fn open_as_it_is(path: &Path, patience: Patience) -> Result<Store> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags).map_err(|error| failure(path, "open", patience, error))?;
-        Ok(Store { db, path: path.to_owned(), patience, codes: Codes::default(), only_reads: false, wal: None })
+        Ok(Store::over(db, path, patience))
     }
 
     /// A file in a folder we cannot write: SQLite cannot make its WAL there, so nobody else writes it either.
@@ -415,8 +417,7 @@ impl Store {
         let escaped: String = path.as_os_str().as_bytes().iter().copied().map(escape).collect();
         let uri = format!("file:{escaped}?immutable=1");
         let db = Connection::open_with_flags(uri, flags).map_err(|error| failure(path, "open", patience, error))?;
-        let mut store =
-            Store { db, path: path.to_owned(), patience, codes: Codes::default(), only_reads: false, wal: None };
+        let mut store = Store::over(db, path, patience);
         let failed = store.failed("open");
         match store.prepare().map_err(failed)? {
             (APPLICATION_ID, VERSION) => Ok(store),
@@ -983,6 +984,7 @@ mod tests {
         store.save_status(id, Status::Running, 3).unwrap();
         store.seen(&[id], 4).unwrap();
     }
+
     #[test]
     fn under_another_name_it_is_flushed_where_it_is() {
         let dir = tempfile::tempdir().unwrap();

@@ -28,17 +28,17 @@ pub struct Kind {
     pub returns: bool,
 }
 
-/// It.
-pub struct Pty<'w> {
+/// It. Each test file says how it is started, in methods of its own.
+pub struct Terminal<'w> {
     pub world: &'w World,
     pub keyboard: File,
     screen: Arc<Mutex<Vec<u8>>>,
     pub session: Child,
 }
 
-impl<'w> Pty<'w> {
+impl<'w> Terminal<'w> {
     /// Runs a program as the leader of a session on a new terminal.
-    pub fn run(world: &'w World, kind: &Kind, program: &str, args: &[&str]) -> Pty<'w> {
+    pub fn open(world: &'w World, kind: &Kind, program: &str, args: &[&str]) -> Terminal<'w> {
         let OpenptyResult { master, slave } = openpty(kind.size.as_ref(), None).unwrap();
         // The session must not hold its own terminal's other side.
         fcntl(&master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
@@ -61,7 +61,7 @@ impl<'w> Pty<'w> {
                 seen.lock().unwrap().extend(bytes[..len].iter().filter(|&&byte| returns || byte != b'\r'));
             }
         });
-        Pty { world, keyboard: File::from(master), screen, session }
+        Terminal { world, keyboard: File::from(master), screen, session }
     }
 
     pub fn type_in(&mut self, keys: &str) {
@@ -90,13 +90,13 @@ impl<'w> Pty<'w> {
     }
 
     /// The exit code of the program, once it has ended.
-    pub fn wait(&mut self) -> i32 {
+    pub fn wait(mut self) -> i32 {
         let status = eventually("the session's end", || self.session.try_wait().unwrap());
         status.code().unwrap_or(-1)
     }
 }
 
-impl Drop for Pty<'_> {
+impl Drop for Terminal<'_> {
     fn drop(&mut self) {
         let _ = self.session.kill();
         let _ = self.session.wait();

@@ -201,12 +201,10 @@ impl Core {
     /// Has it woken when it wants to be.
     pub(super) fn set_timer(&mut self, name: &str) {
         let wanted = self.procs.get(name).and_then(Proc::deadline);
-        match (wanted, self.timers.get_mut(name)) {
-            (Some(at), Some(timer)) => *timer = at,
-            (Some(at), None) => drop(self.timers.insert(name.to_owned(), at)),
-            (None, Some(_)) => drop(self.timers.remove(name)),
-            (None, None) => {}
-        }
+        match wanted {
+            Some(at) => self.timers.insert(name.to_owned(), at),
+            None => self.timers.remove(name),
+        };
     }
 
     fn act(&mut self, name: &str, action: Action, events: &mut VecDeque<Event>) {
@@ -277,12 +275,15 @@ impl Core {
         }
     }
 
+    /// What was last written of a run. What another one left in its file is none of it.
+    pub(super) fn written(&self, handle: &str) -> Option<Run> {
+        self.runs.read(handle).and_then(|text| Run::parse(&text)).filter(|run| run.handle == handle)
+    }
+
     /// What a carrier wrote of its run.
     pub(super) fn heard(&mut self, handle: &str) {
         let Some(name) = self.by_handle.get(handle).cloned() else { return };
-        // What another run left in its file is none of its.
-        let run = self.runs.read(handle).and_then(|text| Run::parse(&text)).filter(|run| run.handle == handle);
-        let Some(run) = run else { return };
+        let Some(run) = self.written(handle) else { return };
         let Some(proc) = self.procs.get_mut(&name) else { return };
         let Some(current) = proc.run.as_mut().filter(|current| current.handle == handle) else {
             // Of a former run of it, which is over.
@@ -575,13 +576,17 @@ impl Core {
         if proc.machine.state() == ProcState::Unknown {
             return;
         }
-        if let Some(proc) = self.procs.remove(name) {
-            self.set_timer(name);
-            self.jobs.forget(name);
-            self.log.info(&format!("removed: {}", proc.spec.full_name()));
-            if let Some((spec, start)) = proc.after {
-                self.insert(spec, start);
-            }
+        self.take_out(name);
+    }
+
+    /// Takes away one that is down, and puts in its place what is to come there.
+    pub(super) fn take_out(&mut self, name: &str) {
+        let Some(proc) = self.procs.remove(name) else { return };
+        self.set_timer(name);
+        self.jobs.forget(name);
+        self.log.info(&format!("removed: {}", proc.spec.full_name()));
+        if let Some((spec, start)) = proc.after {
+            self.insert(spec, start);
         }
     }
 

@@ -306,14 +306,7 @@ impl Core {
         if state.is_down() && state != ProcState::Unknown {
             // One that waits to be started again does not.
             let _ = self.feed(name, Event::StopAsked { why: StopWhy::Remove, now: false });
-            if let Some(proc) = self.procs.remove(name) {
-                self.set_timer(name);
-                self.jobs.forget(name);
-                self.log.info(&format!("removed: {}", proc.spec.full_name()));
-                if let Some((spec, start)) = proc.after {
-                    self.insert(spec, start);
-                }
-            }
+            self.take_out(name);
             return true;
         }
         let _ = self.feed(name, Event::StopAsked { why: StopWhy::Remove, now: false });

@@ -106,15 +106,16 @@ impl Core {
             None => sys::new_handle().map_err(|error| format!("cannot make a handle: {error}"))?,
         };
         let spawned = self.order(&spec, attempt, &handle).and_then(|order| self.spawn_carrier(&order));
-        match spawned {
-            Ok(pid) => drop(self.children.insert(pid, handle.as_str().to_owned())),
+        let pid = match spawned {
+            Ok(pid) => pid,
             Err(cause) => {
                 // With the file that may have been handed on to it.
                 self.spares.push(handle);
                 return Err(cause);
             }
-        }
-        let handle = handle.as_str().to_owned();
+        };
+        let handle = handle.to_string();
+        self.children.insert(pid, handle.clone());
         self.by_handle.insert(handle.clone(), name.to_owned());
         self.starting.insert(handle.clone(), sys::now().mono);
         if let Some(proc) = self.procs.get_mut(name) {
@@ -171,7 +172,7 @@ impl Core {
             None => Some(self.feedback_folder(spec, user.as_ref())?),
         };
         Ok(Order {
-            handle: handle.as_str().to_owned(),
+            handle: handle.to_string(),
             folder: self.runs.path().to_owned(),
             supervisor: self.me,
             db: self.db.clone(),
@@ -299,8 +300,7 @@ impl Core {
         let began = sys::now().mono;
         for handle in handles {
             let found = loop {
-                let run = self.runs.read(&handle).and_then(|text| Run::parse(&text));
-                let Some(run) = run.filter(|run| run.handle == handle) else { break None };
+                let Some(run) = self.written(&handle) else { break None };
                 let starts = matches!(run.phase, Phase::Starting) && process::alive(run.carrier);
                 // It will run in a moment, or give up, as its supervisor is gone.
                 if !starts || sys::now().mono.saturating_sub(began) > SETTLE {

@@ -11,8 +11,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{APPLICATION_ID, FIRST_COUNTS, Patience, Result, SCHEMA, StoreError, VERSION, failure};
 
-/// Something that must not be opened: SQLite would say less clearly, or follow where it should not.
-pub(super) fn check_place(path: &Path) -> Result<()> {
+/// Refuses what must not be opened: SQLite would say less clearly, or follow where it should not. Gives where it really is.
+pub(super) fn check_place(path: &Path) -> Result<PathBuf> {
     let meta = match fs::symlink_metadata(path) {
         Ok(meta) => meta,
         Err(error) if error.kind() == ErrorKind::NotFound => return Err(StoreError::Missing(path.to_owned())),
@@ -25,7 +25,7 @@ pub(super) fn check_place(path: &Path) -> Result<()> {
         return match fs::metadata(path) {
             _ if shared => refuse("a symbolic link in a folder that others can write"),
             Ok(target) if target.is_dir() => refuse("a folder"),
-            Ok(_) => Ok(()),
+            Ok(_) => fs::canonicalize(path).map_err(|error| StoreError::Io(path.to_owned(), "find database", error)),
             Err(_) => refuse("a symbolic link that leads nowhere"),
         };
     }
@@ -34,7 +34,10 @@ pub(super) fn check_place(path: &Path) -> Result<()> {
     }
     if kind.is_file() {
         // SQLite takes a file of one byte for an empty one, and would write over it.
-        return if meta.len() == 1 { Err(StoreError::NotOurs(path.to_owned(), "one byte".into())) } else { Ok(()) };
+        return match meta.len() {
+            1 => Err(StoreError::NotOurs(path.to_owned(), "one byte".into())),
+            _ => Ok(path.to_owned()),
+        };
     }
     refuse(if kind.is_fifo() { "a pipe" } else { "not a regular file" })
 }
@@ -48,8 +51,7 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
     if !fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink()) {
         return Ok(path.to_owned());
     }
-    check_place(path)?;
-    fs::canonicalize(path).map_err(|error| StoreError::Io(path.to_owned(), "find database", error))
+    check_place(path)
 }
 
 pub(super) fn has_wal(path: &Path) -> bool {
