@@ -26,18 +26,26 @@ fn is_long() -> bool {
     std::env::var_os("TASKWATCHER_LONG").is_some()
 }
 
-/// A program that notes each of its runs, and whether another run of it lives: it holds a lock as long as it lives.
+/// A program that notes each of its runs, and whether the process of another run of it lives. It says that it is there
+/// before it looks, so of two at once at least one sees the other. (A lock held by it would not do: what it forks holds
+/// the lock too until its exec, and can be stopped there and outlive it.)
 fn program(name: &str, then: &str, more: &str) -> String {
-    let script = "exec 9>$W/lock.$TASKMASTER_PROCESS_NAME; flock -n 9 || echo $TASKMASTER_PROCESS_NAME >>$W/twice; \
-                  echo $TASKWATCHER_HANDLE $TASKMASTER_PROCESS_NAME >>$W/runs;";
-    format!("[programs.{name}]\ncommand = \"bash\"\nargs = [\"-c\", \"{script} {then}\"]\n{more}\n")
+    let script = r#"
+        me=$TASKMASTER_PROCESS_NAME; : >$W/alive.$me.$$
+        for other in $W/alive.$me.*; do
+            [ $other = $W/alive.$me.$$ ] && continue
+            stat=; read -r stat 2>/dev/null </proc/${other##*.}/stat
+            case "${stat##*) }" in "" | [ZX]*) rm -f $other ;; *) echo "$me: ${other##*.} beside $$" >>$W/twice ;; esac
+        done
+        echo $TASKWATCHER_HANDLE $me >>$W/runs"#;
+    format!("[programs.{name}]\ncommand = \"bash\"\nargs = [\"-c\", '''{script}\n{then}''']\n{more}\n")
 }
 
 /// Steady ones, short ones, failing ones, deaf ones, and one that leaves something in its group; `flip` changes some.
 fn programs(flip: bool) -> String {
     let (seconds, extra) =
         if flip { (301, program("extra", "exec sleep 300", "startsecs = 0")) } else { (300, String::new()) };
-    let deaf = "trap '' TERM; while :; do sleep 0.02 9>&-; done";
+    let deaf = "trap '' TERM; while :; do sleep 0.02; done";
     [
         program("steady", "exec sleep 300", "startsecs = 0"),
         program("young", "exec sleep 300", "startsecs = 0.3\npriority = 5"),
@@ -45,7 +53,7 @@ fn programs(flip: bool) -> String {
         program("short", "exec sleep 0.05", "startsecs = 0\nautorestart = \"true\""),
         program("bad", "exit 3", "startretries = 1"),
         program("deaf", deaf, "startsecs = 0\nstopwaitsecs = 0.2"),
-        program("family", "sleep 300 9>&- & exec sleep 300", "startsecs = 0\nstopasgroup = true\nstopwaitsecs = 0.5"),
+        program("family", "sleep 300 & exec sleep 300", "startsecs = 0\nstopasgroup = true\nstopwaitsecs = 0.5"),
         extra,
     ]
     .concat()
