@@ -28,164 +28,55 @@
 
 mod claim;
 mod ends;
+mod error;
 mod export;
 mod old;
+mod open;
 mod place;
 mod remote;
 mod rows;
 mod unread;
 mod upkeep;
+mod wait;
 
 use std::{
-    cell::Cell,
-    fs::{self, File, Permissions},
+    fs::{self, File},
     io,
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{OpenOptionsExt, PermissionsExt},
-    },
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use nix::libc;
-use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension, ToSql, Transaction, TransactionBehavior, config::DbConfig,
-    params, params_from_iter,
-};
+use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, TransactionBehavior, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use self::{
     claim::{claim_in, name_taken, next_id},
     ends::{end_values, expected_value, move_to_history, supervised_sql},
-    export::{FIRST_COUNTS, NEW_IDENTITY, amend},
-    old::{from_1_7, is_of_1_7},
-    place::{beside, check_place, create, flush_folder, has_wal, stored_schema},
+    error::failure,
+    export::{NEW_IDENTITY, amend},
+    place::beside,
     remote::Codes,
     rows::{SELECT_HISTORY, SELECT_TASKS, history_row, lossy, of_task, page_sql, task_row},
 };
 pub use self::{
+    error::{Refused, StoreError, StoreFailure},
     export::Export,
     place::resolve,
     remote::{Added, Batch, LOST, Listed, Node, NodeNews, Remote, Went, outcome_told},
     upkeep::{Fault, Named},
+    wait::Patience,
 };
 use crate::model::{
     query::{Cursor, Page, Query},
     task::{End, HistoryRow, Process, Status, Task, TaskRef},
 };
 
-/// `PRAGMA application_id` of our files: "twch".
-const APPLICATION_ID: i32 = 0x7477_6368;
-/// `PRAGMA user_version` of the newest schema.
-const VERSION: i32 = 4;
-/// The newest schema.
-const SCHEMA: &str = include_str!("../../schema.sql");
-/// What brings each older version of ours to the next; frozen.
-const MIGRATIONS: [&str; 3] = [
-    "ALTER TABLE tasks ADD COLUMN options TEXT; ALTER TABLE history ADD COLUMN options TEXT;",
-    "ALTER TABLE history ADD COLUMN amended INTEGER;
-     INSERT INTO sqlite_sequence (name, seq) VALUES ('amended', 0), ('database', lower(hex(randomblob(8))));
-     CREATE INDEX history_amended ON history (amended) WHERE amended IS NOT NULL;",
-    "ALTER TABLE tasks ADD COLUMN supervised TEXT; ALTER TABLE history ADD COLUMN supervised TEXT;",
-];
 /// Slots the spool has before it grows: task ids use them in turn.
 const SLOTS: i64 = 256;
 /// Bytes of a UPID that still make a file name, whatever is added to it (file systems allow 255).
 const LONGEST_LOG_NAME: usize = 240;
-
-/// Why the database could not be used: what failed, on which file, why.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// There is none.
-    #[error("there is no database {0:?}; reserve or launch a task to make one")]
-    Missing(PathBuf),
-    /// Its place is taken by something that is no regular file.
-    #[error("cannot open database {0:?}: it is {1}")]
-    NotAFile(PathBuf, &'static str),
-    /// A file of somebody else.
-    #[error("cannot use {0:?}: it is not a taskwatcher database ({1}); it was left untouched")]
-    NotOurs(PathBuf, String),
-    /// Written by a newer version.
-    #[error("cannot use database {0:?}: its version is {1}, this program knows {VERSION}; update taskwatcher")]
-    Newer(PathBuf, i32),
-    /// Written by an older version, and only to be read.
-    #[error(
-        "cannot read database {0:?}: it is of an older version; any verb of control brings it forward, as: control list"
-    )]
-    Older(PathBuf),
-    /// Another writer holds the lock.
-    #[error("cannot {1} database {0:?}: another program keeps it locked; waited {2} s for it")]
-    Busy(PathBuf, &'static str, u64),
-    /// Nothing may be written.
-    #[error("cannot {1} database {0:?}: it is read-only")]
-    ReadOnly(PathBuf, &'static str),
-    /// No room.
-    #[error("cannot {1} database {0:?}: the disk is full")]
-    Full(PathBuf, &'static str),
-    /// Not whole any more.
-    #[error("cannot {1} database {0:?}: the file is damaged ({2}); restore a copy")]
-    Damaged(PathBuf, &'static str, String),
-    /// Rows of SQLite's own table that tell which database it is were deleted.
-    #[error("cannot export database {0:?}: it has lost what tells it from others; run control verify --repair")]
-    NoIdentity(PathBuf),
-    /// Tasks still live in what was to be replaced.
-    #[error("cannot initialize database {0:?}: {1} of its tasks have not ended; end them first, or use --force")]
-    InUse(PathBuf, i64),
-    /// Anything else the file system says.
-    #[error("cannot {1} {0:?}: {2}")]
-    Io(PathBuf, &'static str, io::Error),
-    /// Anything else SQLite says.
-    #[error("cannot {1} database {0:?}: {2}")]
-    Sqlite(PathBuf, &'static str, rusqlite::Error),
-}
-
-/// A wish that was understood and is not granted.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// Not there, or not free any more.
-    #[error("cannot launch task {0}: {1}")]
-    NotReserved(String, String),
-    /// The name is taken.
-    #[error("the name {name:?} is taken: task {id} {state}")]
-    NameTaken {
-        /// The task that has it.
-        id: i64,
-        /// The name.
-        name: String,
-        /// `is reserved` or `has not ended`.
-        state: &'static str,
-    },
-}
-
-/// What can come of asking the store for something.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreFailure {
-    /// It is broken.
-    #[error(transparent)]
-    Broken(#[from] StoreError),
-    /// It said no.
-    #[error(transparent)]
-    Refused(#[from] Refused),
-}
-
-/// How long to wait for a lock, and whom to tell that we wait.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// Longest wait.
-    pub limit: Duration,
-    /// Called once when a wait has become long enough to be noticed.
-    pub notify: Option<fn()>,
-}
-
-impl Patience {
-    /// Section 13: up to 30 s.
-    pub const USUAL: Patience = Patience { limit: Duration::from_secs(30), notify: None };
-    /// For an end, which has the spool to go to instead while a person waits for the prompt.
-    pub const SHORT: Patience = Patience { limit: Duration::from_secs(1), notify: None };
-    /// After so long a wait is noticed.
-    pub const NOTICED: Duration = Duration::from_secs(2);
-}
 
 /// A task to be reserved or started.
 #[derive(Clone, Debug, Default)]
@@ -290,246 +181,9 @@ pub struct Store {
     wal: Option<File>,
 }
 
-thread_local! {
-    /// What the busy handler, which SQLite gives nothing but a counter, has to know: how long to wait, and how long it
-    /// has.
-    static WAIT: Cell<(Patience, Duration)> = const { Cell::new((Patience::USUAL, Duration::ZERO)) };
-}
-
-/// The shortest pause between two tries for a lock, the one that is never too long, and the longest one.
-const PAUSES: [Duration; 3] = [Duration::from_micros(50), Duration::from_millis(1), Duration::from_micros(25_600)];
-/// Pauses are short enough for so many, unless they would be shorter than the one that is never too long.
-const LEAST_TRIES: u32 = 64;
-
-/// Sleeps a little and says whether to try again. Short at first, as a commit takes a tenth of a millisecond; longer
-/// with every try, so that a hundred who wait leave the processors to the one who works, but never for long beside what
-/// is left to wait, as others may be at work at most of the few instants that remain; and uneven, as sleepers that wake
-/// together collide again.
-fn on_busy(tries: i32) -> bool {
-    let (patience, before) = WAIT.get();
-    let waited = if tries == 0 { Duration::ZERO } else { before };
-    if waited >= patience.limit {
-        return false;
-    }
-    let [shortest, harmless, longest] = PAUSES;
-    let longest = longest.min(patience.limit / (2 * LEAST_TRIES)).max(harmless);
-    let base = shortest.saturating_mul(1 << tries.clamp(0, 20)).min(longest);
-    let seed = std::process::id().wrapping_mul(0x9e37_79b9).wrapping_add(tries.unsigned_abs().wrapping_mul(7919));
-    let pause = base + base * (seed % 1024) / 1024;
-    #[expect(clippy::disallowed_methods, reason = "nobody announces the end of a lock")]
-    std::thread::sleep(pause);
-    let now = waited + pause;
-    if waited < Patience::NOTICED
-        && now >= Patience::NOTICED
-        && let Some(notify) = patience.notify
-    {
-        notify();
-    }
-    WAIT.set((patience, now));
-    true
-}
-
 type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 impl Store {
-    /// Opens a database that is there; what cannot be written can still be read.
-    ///
-    /// # Errors
-    /// [`StoreError`]; nothing is created or changed, except that older versions are brought forward.
-    pub fn open(path: &Path, patience: Patience) -> Result<Store> {
-        Store::open_there(&check_place(path)?, patience)
-    }
-
-    /// Opens a database that is there, to look at it: nothing is written over this connection, whatever is asked of it,
-    /// and an older version is not brought forward.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub fn open_to_read(path: &Path, patience: Patience) -> Result<Store> {
-        let path = &check_place(path)?;
-        let mut store = Store::open_as_it_is(path, patience)?;
-        let failed = store.failed("open");
-        match store.prepare().map_err(failed) {
-            Ok((APPLICATION_ID, VERSION)) => {}
-            Ok((APPLICATION_ID, newer)) if newer > VERSION => return Err(StoreError::Newer(path.to_owned(), newer)),
-            Ok((0 | APPLICATION_ID, _)) => return Err(StoreError::Older(path.to_owned())),
-            Ok(_) => return Err(StoreError::NotOurs(path.to_owned(), "another program's application id".into())),
-            Err(StoreError::Sqlite(..) | StoreError::ReadOnly(..)) if !has_wal(path) => {
-                return Store::open_unchanging(path, patience);
-            }
-            Err(error) => return Err(error),
-        }
-        store.db.pragma_update(None, "query_only", true).map_err(store.failed("open"))?;
-        store.only_reads = true;
-        Ok(store)
-    }
-
-    /// Opens a database, making it and its folders (0700) if they are not there.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub fn open_or_create(path: &Path, patience: Patience) -> Result<Store> {
-        match Store::open(path, patience) {
-            Err(StoreError::Missing(_)) => {
-                create(path)?;
-                Store::open(path, patience)
-            }
-            other => other,
-        }
-    }
-
-    fn open_there(path: &Path, patience: Patience) -> Result<Store> {
-        let fresh_wal = !beside(path, "-wal").exists();
-        let mut store = Store::open_as_it_is(path, patience)?;
-        let failed = store.failed("open");
-        let prepared = store.prepare().map_err(failed);
-        if fresh_wal {
-            // SQLite has made it just now, and is built not to flush the folder at each first commit of a process.
-            flush_folder(path)?;
-        }
-        match prepared {
-            Ok((APPLICATION_ID, VERSION)) => Ok(store),
-            Ok((application, version)) => store.bring_forward(application, version),
-            Err(StoreError::Sqlite(..) | StoreError::ReadOnly(..)) if !has_wal(path) => {
-                Store::open_unchanging(path, patience)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn over(db: Connection, path: &Path, patience: Patience) -> Store {
-        Store { db, path: path.to_owned(), patience, codes: Codes::default(), only_reads: false, wal: None }
-    }
-
-    fn open_as_it_is(path: &Path, patience: Patience) -> Result<Store> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(path, flags).map_err(|error| failure(path, "open", patience, error))?;
-        Ok(Store::over(db, path, patience))
-    }
-
-    /// A file in a folder we cannot write: SQLite cannot make its WAL there, so nobody else writes it either.
-    fn open_unchanging(path: &Path, patience: Patience) -> Result<Store> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-        let escape = |byte: u8| match byte {
-            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => char::from(byte).to_string(),
-            other => format!("%{other:02x}"),
-        };
-        let escaped: String = path.as_os_str().as_bytes().iter().copied().map(escape).collect();
-        let uri = format!("file:{escaped}?immutable=1");
-        let db = Connection::open_with_flags(uri, flags).map_err(|error| failure(path, "open", patience, error))?;
-        let mut store = Store::over(db, path, patience);
-        let failed = store.failed("open");
-        match store.prepare().map_err(failed)? {
-            (APPLICATION_ID, VERSION) => Ok(store),
-            (APPLICATION_ID, newer) if newer > VERSION => Err(StoreError::Newer(path.to_owned(), newer)),
-            _ => Err(StoreError::NotOurs(path.to_owned(), "and it cannot be written to bring it forward".into())),
-        }
-    }
-
-    /// Sets the connection up and reads whose file it is: `(application_id, user_version)`.
-    fn prepare(&mut self) -> rusqlite::Result<(i32, i32)> {
-        self.begin_waiting();
-        self.db.busy_handler(Some(on_busy))?;
-        self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        self.whose()
-    }
-
-    /// `(application_id, user_version)`
-    fn whose(&self) -> rusqlite::Result<(i32, i32)> {
-        let number = |name| self.db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-        Ok((number("application_id")?, number("user_version")?))
-    }
-
-    /// Makes a database of an older version, of taskwatcher 1.7, or an empty file, into one of ours.
-    fn bring_forward(mut self, application: i32, version: i32) -> Result<Store> {
-        if application == APPLICATION_ID && version > VERSION {
-            return Err(StoreError::Newer(self.path, version));
-        }
-        let foreign = |store: &Store, why: &str| StoreError::NotOurs(store.path.clone(), why.to_owned());
-        if application != 0 && application != APPLICATION_ID {
-            return Err(foreign(&self, "another program's application id"));
-        }
-        if application == APPLICATION_ID && version >= 1 {
-            let upgraded = self.upgrade();
-            upgraded.map_err(self.failed("bring forward"))?;
-            self.flush()?;
-            return Ok(self);
-        }
-        let tables = self.tables().map_err(self.failed("read"))?;
-        if !(tables.is_empty() || is_of_1_7(&tables)) || version != 0 {
-            // Unless another program has brought it forward since we asked whose it is.
-            let failed = self.failed("read");
-            return match self.whose().map_err(failed)? {
-                (APPLICATION_ID, VERSION) => Ok(self),
-                _ => Err(foreign(&self, "other tables")),
-            };
-        }
-        // First, because the WAL gets the mode that the database has when it is made.
-        let private = fs::set_permissions(&self.path, Permissions::from_mode(0o600));
-        private.map_err(|error| StoreError::Io(self.path.clone(), "protect database", error))?;
-        let migrated = self.migrate();
-        migrated.map_err(self.failed("bring forward"))?;
-        self.flush()?;
-        Ok(self)
-    }
-
-    fn tables(&self) -> rusqlite::Result<Vec<(String, Vec<String>)>> {
-        let mut names = self.db.prepare(
-            "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' ORDER BY name",
-        )?;
-        let names = names.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
-        let with_columns = |name: String| {
-            let mut columns = self.db.prepare("SELECT name FROM pragma_table_info(?1)")?;
-            let columns = columns.query_map([&name], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
-            Ok((name, columns))
-        };
-        names.into_iter().map(with_columns).collect()
-    }
-
-    /// From one version of ours to the newest. One transaction, which looks again under the lock.
-    fn upgrade(&mut self) -> rusqlite::Result<()> {
-        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let version: i32 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        for (from, migration) in (1..).zip(MIGRATIONS) {
-            if from >= version {
-                tx.execute_batch(migration)?;
-                tx.pragma_update(None, "user_version", from + 1)?;
-            }
-        }
-        tx.commit()
-    }
-
-    /// One transaction, which looks again under the lock: twenty programs may find the same old file at once.
-    fn migrate(&mut self) -> rusqlite::Result<()> {
-        // SQLite does not ask the busy handler before it gives up on a change of mode.
-        let mut tries = 0;
-        while let Err(error) = self.db.pragma_update(None, "journal_mode", "WAL") {
-            if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) || !on_busy(tries) {
-                return Err(error);
-            }
-            tries += 1;
-        }
-        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if tx.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0))? == APPLICATION_ID {
-            return Ok(());
-        }
-        let old: bool =
-            tx.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'tasks')", [], |r| r.get(0))?;
-        if old {
-            tx.execute_batch(
-                "ALTER TABLE tasks RENAME TO old_tasks; ALTER TABLE feedbacks RENAME TO old_feedbacks;
-                 ALTER TABLE history RENAME TO old_history;",
-            )?;
-        }
-        tx.execute_batch(&stored_schema())?;
-        if old {
-            from_1_7(&tx)?;
-        }
-        tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-        tx.pragma_update(None, "user_version", VERSION)?;
-        tx.commit()
-    }
-
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -560,7 +214,7 @@ impl Store {
     /// Changes how long a lock is waited for; gives what it was before.
     pub fn set_patience(&mut self, patience: Patience) -> Patience {
         let before = std::mem::replace(&mut self.patience, patience);
-        self.begin_waiting();
+        self.patience.begin();
         before
     }
 
@@ -602,7 +256,7 @@ impl Store {
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
         let failed = self.failed(doing);
-        self.begin_waiting();
+        self.patience.begin();
         // Before anything is done, so that it cannot fail afterwards.
         self.open_wal().map_err(|error| StoreError::Io(self.path.clone(), "flush database", error))?;
         let whole = || {
@@ -695,14 +349,8 @@ impl Store {
         )
     }
 
-    /// Tells the busy handler how long we wait: a thread may have several databases open, and one may have come from
-    /// another thread.
-    fn begin_waiting(&self) {
-        WAIT.set((self.patience, Duration::ZERO));
-    }
-
     fn light(&self, sql: &str, values: &[&dyn ToSql]) -> Result<()> {
-        self.begin_waiting();
+        self.patience.begin();
         self.db.execute(sql, values).map(|_| ()).map_err(self.failed("update"))
     }
 
@@ -931,24 +579,6 @@ impl Store {
     pub fn data_version(&self) -> Result<i64> {
         let version = self.db.pragma_query_value(None, "data_version", |row| row.get(0));
         version.map_err(self.failed("read"))
-    }
-}
-
-/// What SQLite says, in words for a user.
-fn failure(path: &Path, doing: &'static str, patience: Patience, error: rusqlite::Error) -> StoreError {
-    let path = path.to_owned();
-    let text = error.to_string();
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            StoreError::Busy(path, doing, patience.limit.as_secs())
-        }
-        Some(ErrorCode::ReadOnly) => StoreError::ReadOnly(path, doing),
-        Some(ErrorCode::DiskFull) => StoreError::Full(path, doing),
-        Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged(path, doing, text),
-        Some(ErrorCode::NotADatabase) => {
-            StoreError::NotOurs(path, "not an SQLite file, or its start is damaged".into())
-        }
-        _ => StoreError::Sqlite(path, doing, error),
     }
 }
 

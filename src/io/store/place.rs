@@ -9,7 +9,12 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{APPLICATION_ID, FIRST_COUNTS, Patience, Result, SCHEMA, StoreError, VERSION, failure};
+use super::{
+    Patience, Result, StoreError,
+    error::failure,
+    export::FIRST_COUNTS,
+    open::{APPLICATION_ID, SCHEMA, VERSION},
+};
 
 /// Refuses what must not be opened: SQLite would say less clearly, or follow where it should not. Gives where it really is.
 pub(super) fn check_place(path: &Path) -> Result<PathBuf> {

@@ -1,0 +1,103 @@
+//! What can go wrong with a database, in words for a user.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::ErrorCode;
+
+use super::{Patience, open::VERSION};
+
+/// Why the database could not be used: what failed, on which file, why.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is none.
+    #[error("there is no database {0:?}; reserve or launch a task to make one")]
+    Missing(PathBuf),
+    /// Its place is taken by something that is no regular file.
+    #[error("cannot open database {0:?}: it is {1}")]
+    NotAFile(PathBuf, &'static str),
+    /// A file of somebody else.
+    #[error("cannot use {0:?}: it is not a taskwatcher database ({1}); it was left untouched")]
+    NotOurs(PathBuf, String),
+    /// Written by a newer version.
+    #[error("cannot use database {0:?}: its version is {1}, this program knows {VERSION}; update taskwatcher")]
+    Newer(PathBuf, i32),
+    /// Written by an older version, and only to be read.
+    #[error(
+        "cannot read database {0:?}: it is of an older version; any verb of control brings it forward, as: control list"
+    )]
+    Older(PathBuf),
+    /// Another writer holds the lock.
+    #[error("cannot {1} database {0:?}: another program keeps it locked; waited {2} s for it")]
+    Busy(PathBuf, &'static str, u64),
+    /// Nothing may be written.
+    #[error("cannot {1} database {0:?}: it is read-only")]
+    ReadOnly(PathBuf, &'static str),
+    /// No room.
+    #[error("cannot {1} database {0:?}: the disk is full")]
+    Full(PathBuf, &'static str),
+    /// Not whole any more.
+    #[error("cannot {1} database {0:?}: the file is damaged ({2}); restore a copy")]
+    Damaged(PathBuf, &'static str, String),
+    /// Rows of SQLite's own table that tell which database it is were deleted.
+    #[error("cannot export database {0:?}: it has lost what tells it from others; run control verify --repair")]
+    NoIdentity(PathBuf),
+    /// Tasks still live in what was to be replaced.
+    #[error("cannot initialize database {0:?}: {1} of its tasks have not ended; end them first, or use --force")]
+    InUse(PathBuf, i64),
+    /// Anything else the file system says.
+    #[error("cannot {1} {0:?}: {2}")]
+    Io(PathBuf, &'static str, io::Error),
+    /// Anything else SQLite says.
+    #[error("cannot {1} database {0:?}: {2}")]
+    Sqlite(PathBuf, &'static str, rusqlite::Error),
+}
+
+/// A wish that was understood and is not granted.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Not there, or not free any more.
+    #[error("cannot launch task {0}: {1}")]
+    NotReserved(String, String),
+    /// The name is taken.
+    #[error("the name {name:?} is taken: task {id} {state}")]
+    NameTaken {
+        /// The task that has it.
+        id: i64,
+        /// The name.
+        name: String,
+        /// `is reserved` or `has not ended`.
+        state: &'static str,
+    },
+}
+
+/// What can come of asking the store for something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreFailure {
+    /// It is broken.
+    #[error(transparent)]
+    Broken(#[from] StoreError),
+    /// It said no.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+/// What SQLite says, in words for a user.
+pub(super) fn failure(path: &Path, doing: &'static str, patience: Patience, error: rusqlite::Error) -> StoreError {
+    let path = path.to_owned();
+    let text = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            StoreError::Busy(path, doing, patience.limit.as_secs())
+        }
+        Some(ErrorCode::ReadOnly) => StoreError::ReadOnly(path, doing),
+        Some(ErrorCode::DiskFull) => StoreError::Full(path, doing),
+        Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged(path, doing, text),
+        Some(ErrorCode::NotADatabase) => {
+            StoreError::NotOurs(path, "not an SQLite file, or its start is damaged".into())
+        }
+        _ => StoreError::Sqlite(path, doing, error),
+    }
+}

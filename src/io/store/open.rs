@@ -1,0 +1,232 @@
+//! Opening a database: whose file it is, and bringing older ones forward.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    path::Path,
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig};
+
+use super::{
+    Codes, Patience, Result, Store, StoreError,
+    error::failure,
+    old::{from_1_7, is_of_1_7},
+    place::{beside, check_place, create, flush_folder, has_wal, stored_schema},
+    wait::on_busy,
+};
+
+/// `PRAGMA application_id` of our files: "twch".
+pub(super) const APPLICATION_ID: i32 = 0x7477_6368;
+/// `PRAGMA user_version` of the newest schema.
+pub(super) const VERSION: i32 = 4;
+/// The newest schema.
+pub(super) const SCHEMA: &str = include_str!("../../../schema.sql");
+/// What brings each older version of ours to the next; frozen.
+const MIGRATIONS: [&str; 3] = [
+    "ALTER TABLE tasks ADD COLUMN options TEXT; ALTER TABLE history ADD COLUMN options TEXT;",
+    "ALTER TABLE history ADD COLUMN amended INTEGER;
+     INSERT INTO sqlite_sequence (name, seq) VALUES ('amended', 0), ('database', lower(hex(randomblob(8))));
+     CREATE INDEX history_amended ON history (amended) WHERE amended IS NOT NULL;",
+    "ALTER TABLE tasks ADD COLUMN supervised TEXT; ALTER TABLE history ADD COLUMN supervised TEXT;",
+];
+
+impl Store {
+    /// Opens a database that is there; what cannot be written can still be read.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is created or changed, except that older versions are brought forward.
+    pub fn open(path: &Path, patience: Patience) -> Result<Store> {
+        Store::open_there(&check_place(path)?, patience)
+    }
+
+    /// Opens a database that is there, to look at it: nothing is written over this connection, whatever is asked of it,
+    /// and an older version is not brought forward.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn open_to_read(path: &Path, patience: Patience) -> Result<Store> {
+        let path = &check_place(path)?;
+        let mut store = Store::open_as_it_is(path, patience)?;
+        let failed = store.failed("open");
+        match store.prepare().map_err(failed) {
+            Ok((APPLICATION_ID, VERSION)) => {}
+            Ok((APPLICATION_ID, newer)) if newer > VERSION => return Err(StoreError::Newer(path.to_owned(), newer)),
+            Ok((0 | APPLICATION_ID, _)) => return Err(StoreError::Older(path.to_owned())),
+            Ok(_) => return Err(StoreError::NotOurs(path.to_owned(), "another program's application id".into())),
+            Err(StoreError::Sqlite(..) | StoreError::ReadOnly(..)) if !has_wal(path) => {
+                return Store::open_unchanging(path, patience);
+            }
+            Err(error) => return Err(error),
+        }
+        store.db.pragma_update(None, "query_only", true).map_err(store.failed("open"))?;
+        store.only_reads = true;
+        Ok(store)
+    }
+
+    /// Opens a database, making it and its folders (0700) if they are not there.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn open_or_create(path: &Path, patience: Patience) -> Result<Store> {
+        match Store::open(path, patience) {
+            Err(StoreError::Missing(_)) => {
+                create(path)?;
+                Store::open(path, patience)
+            }
+            other => other,
+        }
+    }
+
+    fn open_there(path: &Path, patience: Patience) -> Result<Store> {
+        let fresh_wal = !beside(path, "-wal").exists();
+        let mut store = Store::open_as_it_is(path, patience)?;
+        let failed = store.failed("open");
+        let prepared = store.prepare().map_err(failed);
+        if fresh_wal {
+            // SQLite has made it just now, and is built not to flush the folder at each first commit of a process.
+            flush_folder(path)?;
+        }
+        match prepared {
+            Ok((APPLICATION_ID, VERSION)) => Ok(store),
+            Ok((application, version)) => store.bring_forward(application, version),
+            Err(StoreError::Sqlite(..) | StoreError::ReadOnly(..)) if !has_wal(path) => {
+                Store::open_unchanging(path, patience)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn over(db: Connection, path: &Path, patience: Patience) -> Store {
+        Store { db, path: path.to_owned(), patience, codes: Codes::default(), only_reads: false, wal: None }
+    }
+
+    fn open_as_it_is(path: &Path, patience: Patience) -> Result<Store> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(path, flags).map_err(|error| failure(path, "open", patience, error))?;
+        Ok(Store::over(db, path, patience))
+    }
+
+    /// A file in a folder we cannot write: SQLite cannot make its WAL there, so nobody else writes it either.
+    fn open_unchanging(path: &Path, patience: Patience) -> Result<Store> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let escape = |byte: u8| match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => char::from(byte).to_string(),
+            other => format!("%{other:02x}"),
+        };
+        let escaped: String = path.as_os_str().as_bytes().iter().copied().map(escape).collect();
+        let uri = format!("file:{escaped}?immutable=1");
+        let db = Connection::open_with_flags(uri, flags).map_err(|error| failure(path, "open", patience, error))?;
+        let mut store = Store::over(db, path, patience);
+        let failed = store.failed("open");
+        match store.prepare().map_err(failed)? {
+            (APPLICATION_ID, VERSION) => Ok(store),
+            (APPLICATION_ID, newer) if newer > VERSION => Err(StoreError::Newer(path.to_owned(), newer)),
+            _ => Err(StoreError::NotOurs(path.to_owned(), "and it cannot be written to bring it forward".into())),
+        }
+    }
+
+    /// Sets the connection up and reads whose file it is: `(application_id, user_version)`.
+    fn prepare(&mut self) -> rusqlite::Result<(i32, i32)> {
+        self.patience.begin();
+        self.db.busy_handler(Some(on_busy))?;
+        self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        self.whose()
+    }
+
+    /// `(application_id, user_version)`
+    fn whose(&self) -> rusqlite::Result<(i32, i32)> {
+        let number = |name| self.db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+        Ok((number("application_id")?, number("user_version")?))
+    }
+
+    /// Makes a database of an older version, of taskwatcher 1.7, or an empty file, into one of ours.
+    fn bring_forward(mut self, application: i32, version: i32) -> Result<Store> {
+        if application == APPLICATION_ID && version > VERSION {
+            return Err(StoreError::Newer(self.path, version));
+        }
+        let foreign = |store: &Store, why: &str| StoreError::NotOurs(store.path.clone(), why.to_owned());
+        if application != 0 && application != APPLICATION_ID {
+            return Err(foreign(&self, "another program's application id"));
+        }
+        if application == APPLICATION_ID && version >= 1 {
+            let upgraded = self.upgrade();
+            upgraded.map_err(self.failed("bring forward"))?;
+            self.flush()?;
+            return Ok(self);
+        }
+        let tables = self.tables().map_err(self.failed("read"))?;
+        if !(tables.is_empty() || is_of_1_7(&tables)) || version != 0 {
+            // Unless another program has brought it forward since we asked whose it is.
+            let failed = self.failed("read");
+            return match self.whose().map_err(failed)? {
+                (APPLICATION_ID, VERSION) => Ok(self),
+                _ => Err(foreign(&self, "other tables")),
+            };
+        }
+        // First, because the WAL gets the mode that the database has when it is made.
+        let private = fs::set_permissions(&self.path, Permissions::from_mode(0o600));
+        private.map_err(|error| StoreError::Io(self.path.clone(), "protect database", error))?;
+        let migrated = self.migrate();
+        migrated.map_err(self.failed("bring forward"))?;
+        self.flush()?;
+        Ok(self)
+    }
+
+    fn tables(&self) -> rusqlite::Result<Vec<(String, Vec<String>)>> {
+        let mut names = self.db.prepare(
+            "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' ORDER BY name",
+        )?;
+        let names = names.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+        let with_columns = |name: String| {
+            let mut columns = self.db.prepare("SELECT name FROM pragma_table_info(?1)")?;
+            let columns = columns.query_map([&name], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+            Ok((name, columns))
+        };
+        names.into_iter().map(with_columns).collect()
+    }
+
+    /// From one version of ours to the newest. One transaction, which looks again under the lock.
+    fn upgrade(&mut self) -> rusqlite::Result<()> {
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let version: i32 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        for (from, migration) in (1..).zip(MIGRATIONS) {
+            if from >= version {
+                tx.execute_batch(migration)?;
+                tx.pragma_update(None, "user_version", from + 1)?;
+            }
+        }
+        tx.commit()
+    }
+
+    /// One transaction, which looks again under the lock: twenty programs may find the same old file at once.
+    fn migrate(&mut self) -> rusqlite::Result<()> {
+        // SQLite does not ask the busy handler before it gives up on a change of mode.
+        let mut tries = 0;
+        while let Err(error) = self.db.pragma_update(None, "journal_mode", "WAL") {
+            if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) || !on_busy(tries) {
+                return Err(error);
+            }
+            tries += 1;
+        }
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if tx.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0))? == APPLICATION_ID {
+            return Ok(());
+        }
+        let old: bool =
+            tx.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'tasks')", [], |r| r.get(0))?;
+        if old {
+            tx.execute_batch(
+                "ALTER TABLE tasks RENAME TO old_tasks; ALTER TABLE feedbacks RENAME TO old_feedbacks;
+                 ALTER TABLE history RENAME TO old_history;",
+            )?;
+        }
+        tx.execute_batch(&stored_schema())?;
+        if old {
+            from_1_7(&tx)?;
+        }
+        tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+        tx.pragma_update(None, "user_version", VERSION)?;
+        tx.commit()
+    }
+}
