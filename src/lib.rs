@@ -26,6 +26,7 @@ pub mod model {
     pub mod machine;
     pub mod near;
     pub mod notify;
+    pub mod path;
     pub mod program;
     pub mod proxmox;
     pub mod query;

@@ -9,7 +9,7 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
@@ -22,7 +22,10 @@ use crate::{
         store::{Store, StoreError},
         sys,
     },
-    model::task::{Status, TaskRef},
+    model::{
+        path::beside,
+        task::{Status, TaskRef},
+    },
 };
 
 /// Why waiting did not work.
@@ -55,9 +58,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 impl Waiter {
     /// Begins to watch a database.
     pub fn new(db: &Path) -> Waiter {
-        let mut wal = db.as_os_str().to_owned();
-        wal.push("-wal");
-        Waiter { writes: Follower::new(&PathBuf::from(wal)), unsure: false }
+        Waiter { writes: Follower::new(&beside(db, "-wal")), unsure: false }
     }
 
     /// Sleeps until one of these tasks may have changed, or `timeout` is over.

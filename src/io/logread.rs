@@ -12,7 +12,7 @@ use std::{
 
 use memchr::{memchr, memchr_iter, memrchr_iter};
 
-use crate::model::log::parse_cut;
+use crate::model::{log::parse_cut, path::beside};
 
 /// What is read at once.
 const BLOCK: usize = 64 << 10;
@@ -85,9 +85,7 @@ impl LogReader {
     }
 
     fn reopen(&mut self) -> io::Result<()> {
-        let mut older_path = self.path.clone().into_os_string();
-        older_path.push(".1");
-        let older_path = PathBuf::from(older_path);
+        let older_path = beside(&self.path, ".1");
         let mut tries = 0;
         self.parts = loop {
             tries += 1;

@@ -21,6 +21,8 @@ use nix::{
     unistd::getpid,
 };
 
+use crate::model::path::beside;
+
 /// Why there is no pid file.
 #[derive(Debug, thiserror::Error)]
 pub enum PidfileError {
@@ -161,12 +163,6 @@ fn link_in_words(error: io::Error) -> io::Error {
         Some(libc::ELOOP) => io::Error::new(ErrorKind::PermissionDenied, "it is a symbolic link"),
         Some(_) | None => error,
     }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ use nix::{
     unistd::{Gid, Uid, fchown, geteuid},
 };
 
+use crate::model::path::{beside, folder_of};
+
 /// Where it is, and what is done to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -277,15 +279,12 @@ pub fn truncate(path: &Path) -> io::Result<()> {
 }
 
 fn backup(path: &Path, number: u32) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{number}"));
-    PathBuf::from(name)
+    beside(path, &format!(".{number}"))
 }
 
 /// Whether its folder is one like /tmp.
 fn lies_where_all_can_write(path: &Path) -> bool {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::metadata(folder).is_ok_and(|meta| meta.mode() & 0o1002 == 0o1002)
+    fs::metadata(folder_of(path)).is_ok_and(|meta| meta.mode() & 0o1002 == 0o1002)
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ use nix::{
     unistd::geteuid,
 };
 
+use crate::model::path::beside;
+
 /// How the files of runs are called.
 const SUFFIX: &str = ".run";
 /// What is added to the name of a file until it is whole.
@@ -54,9 +56,7 @@ const FEEDBACK: &str = "feedback";
 impl RunDir {
     /// Where the runs of a database's supervisor are.
     pub fn beside(db: &Path) -> PathBuf {
-        let mut path = db.as_os_str().to_owned();
-        path.push("-supervise");
-        PathBuf::from(path)
+        beside(db, "-supervise")
     }
 
     /// Makes the folder of a database that is not there yet, and those above it: for their owner alone, as the database
@@ -146,7 +146,7 @@ impl RunDir {
 
     /// The first line of a run: into the file that was handed on to it, or else into a new one.
     fn begin(&self, path: &Path, text: &str) -> io::Result<()> {
-        let handed_on = beside(path);
+        let handed_on = beside(path, BESIDE);
         match to_append(&handed_on) {
             // Emptied first, it would be written to the disk as soon as it is closed: file systems take that for a file
             // that is replaced in place.
@@ -193,7 +193,7 @@ impl RunDir {
     }
 
     fn put(&self, path: &Path, text: &str) -> io::Result<()> {
-        let beside = beside(path);
+        let beside = beside(path, BESIDE);
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(&beside)?;
@@ -224,13 +224,13 @@ impl RunDir {
         if fs::symlink_metadata(&file)?.len() >= HANDED_ON {
             return Err(ErrorKind::FileTooLarge.into());
         }
-        fs::rename(file, beside(&self.file(next)))
+        fs::rename(file, beside(&self.file(next), BESIDE))
     }
 
     /// Removes a file that was handed on to a run that does not come.
     pub fn remove_spare(&self, next: &str) {
         // One that stays is removed by the next supervisor.
-        let _ = fs::remove_file(beside(&self.file(next)));
+        let _ = fs::remove_file(beside(&self.file(next), BESIDE));
     }
 
     /// The handles of all runs that have a file; leftovers of writes that were cut off are removed.
@@ -284,12 +284,6 @@ fn to_append(path: &Path) -> io::Result<File> {
 /// Adds a line. What an earlier write left unfinished must not become its beginning.
 fn add_line(mut file: File, text: &str) -> io::Result<()> {
     file.write_all(format!("\n{text}\n").as_bytes())
-}
-
-fn beside(path: &Path) -> PathBuf {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(BESIDE);
-    beside.into()
 }
 
 fn handle_of(name: &str) -> Option<&str> {

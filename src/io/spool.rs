@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::model::task::{Asker, End, Signal};
 
+use crate::model::path::beside;
+
 /// Bytes of a slot: one disk block.
 const SLOT: u64 = 4096;
 /// Bytes of the end record in it; the request and the story have the rest.
@@ -68,9 +70,7 @@ pub struct Spool {
 impl Spool {
     /// Where the spool of this database is.
     pub fn path(db: &Path) -> PathBuf {
-        let mut path = db.as_os_str().to_owned();
-        path.push("-spool");
-        PathBuf::from(path)
+        beside(db, "-spool")
     }
 
     /// Opens the spool, creating it if asked to, readable by its owner alone whatever the umask.

@@ -56,7 +56,6 @@ use self::{
     ends::{end_values, expected_value, move_to_history, supervised_sql},
     error::failure,
     export::{NEW_IDENTITY, amend},
-    place::beside,
     remote::Codes,
     rows::{SELECT_HISTORY, SELECT_TASKS, history_row, lossy, of_task, page_sql, task_row},
 };
@@ -69,6 +68,7 @@ pub use self::{
     wait::Patience,
 };
 use crate::model::{
+    path::beside,
     query::{Cursor, Page, Query},
     task::{End, HistoryRow, Process, Status, Task, TaskRef},
 };

@@ -12,9 +12,11 @@ use super::{
     Codes, Patience, Result, Store, StoreError,
     error::failure,
     old::{from_1_7, is_of_1_7},
-    place::{beside, check_place, create, flush_folder, has_wal, stored_schema},
+    place::{check_place, create, flush_folder, has_wal, stored_schema},
     wait::on_busy,
 };
+
+use crate::model::path::beside;
 
 /// `PRAGMA application_id` of our files: "twch".
 pub(super) const APPLICATION_ID: i32 = 0x7477_6368;

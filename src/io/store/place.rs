@@ -16,6 +16,8 @@ use super::{
     open::{APPLICATION_ID, SCHEMA, VERSION},
 };
 
+use crate::model::path::{beside, folder_of};
+
 /// Refuses what must not be opened: SQLite would say less clearly, or follow where it should not. Gives where it really is.
 pub(super) fn check_place(path: &Path) -> Result<PathBuf> {
     let meta = match fs::symlink_metadata(path) {
@@ -61,17 +63,6 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
 
 pub(super) fn has_wal(path: &Path) -> bool {
     fs::metadata(beside(path, "-wal")).is_ok_and(|meta| meta.len() > 0)
-}
-
-/// A file of the same name and place with something behind it.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-pub(super) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes the names in a database's folder survive a loss of power.

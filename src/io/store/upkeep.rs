@@ -13,11 +13,11 @@ use super::{
     Patience, Result, Store, StoreError,
     export::{LOST_COUNTS, NEW_IDENTITY, RESTORE_COUNTS},
     failure, log_file,
-    place::beside,
     remote::{COUNT_AGAIN, WRONG_COUNTS},
     rows::lossy,
 };
 use crate::model::{
+    path::{beside, folder_of},
     stats::{Run, Stats},
     task::Class,
 };
@@ -141,7 +141,7 @@ impl Store {
         // Linked or not, its first name is not needed any more.
         let _ = fs::remove_file(&fresh);
         let size = made?;
-        let folder = to.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        let folder = folder_of(to);
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         Ok(size)
     }
