@@ -228,6 +228,28 @@ fn a_full_disk_loses_log_lines_and_says_how_many() {
 }
 
 #[test]
+fn output_that_cannot_be_passed_on_fails_what_ended_well() {
+    let world = World::new();
+    let to_nowhere = |args: &[&str]| {
+        let mut launch = world.launch(args);
+        launch.command.stdout(File::options().write(true).open("/dev/full").unwrap());
+        let ran = launch.command.stderr(Stdio::piped()).output().unwrap();
+        (ran.status.code(), String::from_utf8(ran.stderr).unwrap(), world.last().text("outcome").to_owned())
+    };
+    let why = "No space left on device (os error 28)";
+    let said = |task: u8| format!("launch: task {task}: cannot pass on the command's output: {why}\n");
+    let lost = format!("ERROR: its output was lost: {why}");
+    assert_eq!(to_nowhere(&["echo", "a"]), (Some(1), said(1), lost.clone()));
+    assert_eq!(to_nowhere(&["--quiet", "--chronic", "sh", "-c", "echo a; exit 3"]).2, "ERROR: exit code 3");
+    assert_eq!(to_nowhere(&["--quiet", "echo", "a"]), (Some(1), said(3), lost));
+    // It is remembered also when the launcher starts anew in between.
+    let anew = "tr '\\0' '\\n' </proc/$PPID/environ | grep -q '^TASKWATCHER_LAUNCHER='";
+    let script = format!("echo 1; until {anew}; do :; done; echo 2");
+    let outcome = format!("ERROR: killed by SIGPIPE, its output was lost: {why}");
+    assert_eq!(to_nowhere(&["sh", "-c", &script]), (Some(141), said(4), outcome));
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_costs_only_the_log() {
     let world = World::new();
     fs::write(world.path("tasks.db.logs"), "in the way").unwrap();

@@ -100,6 +100,10 @@ pub enum LaunchError {
 pub trait Audience {
     /// Something the user should know, in one line.
     fn warn(&mut self, line: &str);
+    /// Something of the command's that we have lost, in one line; whoever wants to hear nothing is told all the same.
+    fn fail(&mut self, line: &str) {
+        self.warn(line);
+    }
     /// The command runs, as the task of this id.
     fn running(&mut self, id: i64);
     /// Told once when the database keeps us waiting.

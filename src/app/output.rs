@@ -175,8 +175,8 @@ impl Output {
     }
 
     /// After the end was recorded: tidies the log up, and shows the rest to those who read slowly, for as long as
-    /// `goes_on` says. What was held back is shown if the task failed. Gives what went wrong with passing on.
-    pub fn finish(&mut self, failed: bool, goes_on: &mut dyn FnMut() -> bool) -> Option<String> {
+    /// `goes_on` says. What was held back is shown if the task failed.
+    pub fn finish(&mut self, failed: bool, goes_on: &mut dyn FnMut() -> bool) {
         if let Some(log) = &mut self.log {
             log.join();
         }
@@ -186,7 +186,11 @@ impl Output {
         self.streams.deliver(STEP, goes_on);
         let left = self.streams.leave();
         crate::io::child::leave_drain(&left);
-        self.streams.trouble()
+    }
+
+    /// Why some of the output did not get to where ours goes, if that is so.
+    pub fn lost(&self) -> Option<&str> {
+        self.streams.lost()
     }
 
     /// Whether what was shown last ended a line.

@@ -88,8 +88,13 @@ struct Stderr {
 
 impl Audience for Stderr {
     fn warn(&mut self, line: &str) {
+        if !self.quiet {
+            self.fail(line);
+        }
+    }
+
+    fn fail(&mut self, line: &str) {
         match &mut self.channel {
-            _ if self.quiet => {}
             Some(channel) => answer(channel, &format!("~{line}")),
             None => say(line),
         }

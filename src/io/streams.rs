@@ -120,7 +120,8 @@ pub struct Streams {
     list: Vec<Stream>,
     held: Option<File>,
     buffer: Vec<u8>,
-    trouble: Option<String>,
+    /// Why some of the output did not get to where ours goes.
+    lost: Option<String>,
     /// Whether the last that was passed on ended a line.
     line_ended: bool,
 }
@@ -157,6 +158,7 @@ pub struct Handed {
 pub struct AllHanded {
     list: Vec<Handed>,
     held: Option<RawFd>,
+    lost: Option<String>,
 }
 
 impl Streams {
@@ -173,7 +175,7 @@ impl Streams {
         let one = file(ours[0]).is_some() && file(ours[0]) == file(ours[1]);
         let held = if hold { Some(tempfile::tempfile()?) } else { None };
         let mut streams =
-            Streams { list: Vec::with_capacity(2), held, buffer: Vec::new(), trouble: None, line_ended: true };
+            Streams { list: Vec::with_capacity(2), held, buffer: Vec::new(), lost: None, line_ended: true };
         let mut ends: Vec<OwnedFd> = Vec::with_capacity(2);
         let mut has_terminal = false;
         for (number, &fd) in ours.iter().enumerate() {
@@ -207,7 +209,7 @@ impl Streams {
     /// When there are no descriptors.
     pub fn gather(one: bool) -> io::Result<(Streams, Ends)> {
         let mut streams =
-            Streams { list: Vec::with_capacity(2), held: None, buffer: Vec::new(), trouble: None, line_ended: true };
+            Streams { list: Vec::with_capacity(2), held: None, buffer: Vec::new(), lost: None, line_ended: true };
         let (from, out) = pipe2(OFlag::O_CLOEXEC)?;
         streams.add(0, from, None)?;
         let err = match one {
@@ -260,9 +262,9 @@ impl Streams {
         self.line_ended
     }
 
-    /// What went wrong with passing on, once.
-    pub fn trouble(&mut self) -> Option<String> {
-        self.trouble.take()
+    /// Why some of the output did not get to where ours goes, if that is so; that nobody reads it any more is no loss.
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.as_deref()
     }
 
     /// Passes on what there is, and shows it to `see` (the stream's number and the bytes) as it comes. False if there
@@ -283,7 +285,7 @@ impl Streams {
         for _ in 0..ROUNDS {
             if !stream.pending.is_empty() {
                 let pending = std::mem::take(&mut stream.pending);
-                pass(stream, &pending, &mut self.held, &mut self.trouble);
+                pass(stream, &pending, &mut self.held, &mut self.lost);
                 if !stream.pending.is_empty() {
                     return true;
                 }
@@ -306,14 +308,14 @@ impl Streams {
                         // Refused where the user's share is used up, and for a terminal.
                         let _ = fcntl(from, FcntlArg::F_SETPIPE_SZ(LONG_PIPE));
                     }
-                    pass(stream, &self.buffer[..len], &mut self.held, &mut self.trouble);
+                    pass(stream, &self.buffer[..len], &mut self.held, &mut self.lost);
                     self.line_ended = self.buffer[len - 1] == b'\n';
                     see(stream.number, &self.buffer[..len]);
                 }
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return true,
                 Err(error) => {
-                    self.trouble.get_or_insert_with(|| format!("cannot read the command's output: {}", error.desc()));
+                    self.lost.get_or_insert_with(|| error.desc().to_owned());
                     stream.from = None;
                     return true;
                 }
@@ -346,7 +348,7 @@ impl Streams {
         if let Err(error) = shown.as_ref().map_err(io::Error::kind)
             && error != ErrorKind::BrokenPipe
         {
-            self.trouble.get_or_insert_with(|| format!("cannot show the command's output: {error}"));
+            self.lost.get_or_insert_with(|| error.to_string());
         }
     }
 
@@ -362,7 +364,7 @@ impl Streams {
             }
             for stream in &mut self.list {
                 let pending = std::mem::take(&mut stream.pending);
-                pass(stream, &pending, &mut self.held, &mut self.trouble);
+                pass(stream, &pending, &mut self.held, &mut self.lost);
             }
         }
     }
@@ -392,7 +394,7 @@ impl Streams {
             };
             Some(Handed { number: stream.number, from: open(stream.from.as_ref()?.as_fd())?, to, taken: stream.taken })
         });
-        Some(AllHanded { list: list.collect::<Option<Vec<_>>>()?, held })
+        Some(AllHanded { list: list.collect::<Option<Vec<_>>>()?, held, lost: self.lost.clone() })
     }
 
     /// Takes [`Streams::hand_over`] back: there will be no new program.
@@ -419,7 +421,7 @@ impl Streams {
             Ok(own)
         };
         let held = handed.held.map(&take).transpose()?.map(File::from);
-        let mut streams = Streams { list: Vec::new(), held, buffer: Vec::new(), trouble: None, line_ended: true };
+        let mut streams = Streams { list: Vec::new(), held, buffer: Vec::new(), lost: handed.lost, line_ended: true };
         for one in handed.list {
             let to = match one.to {
                 Some((fd, way)) => Some(Target::Through(Sink { fd: take(fd)?, way })),
@@ -433,7 +435,7 @@ impl Streams {
 }
 
 /// Passes bytes of a stream on; what does not go at once becomes pending.
-fn pass(stream: &mut Stream, bytes: &[u8], held: &mut Option<File>, trouble: &mut Option<String>) {
+fn pass(stream: &mut Stream, bytes: &[u8], held: &mut Option<File>, lost: &mut Option<String>) {
     let passed = match (&stream.to, held) {
         (Some(Target::Through(sink)), _) => sink.write(bytes),
         (Some(Target::Held), Some(file)) => {
@@ -448,7 +450,7 @@ fn pass(stream: &mut Stream, bytes: &[u8], held: &mut Option<File>, trouble: &mu
         Ok(written) => stream.pending.extend_from_slice(&bytes[written..]),
         Err(error) => {
             if error.kind() != ErrorKind::BrokenPipe {
-                trouble.get_or_insert_with(|| format!("cannot pass on the command's output: {error}"));
+                lost.get_or_insert_with(|| error.to_string());
             }
             // It learns of that as it would without us: its next write fails.
             stream.to = None;

@@ -284,6 +284,8 @@ impl Signal {
     pub const INT: Signal = Signal(2);
     /// The end that cannot be refused.
     pub const KILL: Signal = Signal(9);
+    /// Nobody reads what was written.
+    pub const PIPE: Signal = Signal(13);
     /// The polite end.
     pub const TERM: Signal = Signal(15);
     /// Go on after a stop.
@@ -502,12 +504,19 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// The outcome of section 4, given the number of warnings it reported.
-    pub fn outcome(&self, warnings: u64) -> Outcome {
+    /// The outcome of section 4, given the number of warnings it reported, and why some of its output was lost on the way
+    /// to whoever wanted it: what ended well without that has not done its work.
+    pub fn outcome(&self, warnings: u64, lost: Option<&str>) -> Outcome {
         match (&self.cause, self.exit) {
             (Cause::NoHeartbeat(timeout), _) => Outcome::Error(format!("no heartbeat for {}", span(*timeout))),
             (Cause::MaxRuntime(limit), _) => Outcome::Error(format!("ran longer than {}", span(*limit))),
             (Cause::Asked(asker), _) => Outcome::Error(format!("killed by {asker}")),
+            (Cause::Itself, Exit::Code(0)) if let Some(why) = lost => {
+                Outcome::Error(format!("its output was lost: {why}"))
+            }
+            (Cause::Itself, Exit::Signal { signal: Signal::PIPE, .. }) if let Some(why) = lost => {
+                Outcome::Error(format!("killed by {}, its output was lost: {why}", Signal::PIPE))
+            }
             (Cause::Itself, Exit::Code(0)) if warnings > 0 => Outcome::Warnings(warnings),
             (Cause::Itself, Exit::Code(0)) => Outcome::Ok,
             (Cause::Itself, Exit::Code(code)) => Outcome::Error(format!("exit code {code}")),
@@ -527,13 +536,13 @@ impl Ended {
     }
 
     /// The exit code of `launch` (section 4).
-    pub fn exit_code(&self, warnings: u64, fail_on_warnings: bool) -> i32 {
+    pub fn exit_code(&self, warnings: u64, fail_on_warnings: bool, lost: Option<&str>) -> i32 {
         let died_of = |fallback: Signal| 128 + self.signal().unwrap_or(fallback).0;
         match (&self.cause, self.exit) {
             (Cause::NoHeartbeat(_) | Cause::MaxRuntime(_), _) => exit_code::TIMED_OUT,
             (Cause::Asked(Asker::Signal { signal, .. }), _) => 128 + signal.0,
             (Cause::Asked(Asker::Control { .. }), _) => died_of(Signal::TERM),
-            (Cause::Itself, Exit::Code(0)) if fail_on_warnings && warnings > 0 => exit_code::FAILED,
+            (Cause::Itself, Exit::Code(0)) if lost.is_some() || fail_on_warnings && warnings > 0 => exit_code::FAILED,
             (Cause::Itself, Exit::Code(code)) => code,
             (Cause::Itself, Exit::Signal { signal, .. }) => 128 + signal.0,
         }
@@ -542,7 +551,8 @@ impl Ended {
 
 /// The exit codes of our programs, as the README prints them.
 pub mod exit_code {
-    /// `control`, `parse`: it did not work; `launch --fail-on-warnings`: there were warnings.
+    /// `control`, `parse`: it did not work; `launch`: the command's output was lost, or there were warnings and
+    /// `--fail-on-warnings`.
     pub const FAILED: i32 = 1;
     /// `control check`: no task of the name ever succeeded.
     pub const NEVER: i32 = 3;
@@ -1046,9 +1056,25 @@ mod tests {
             ),
         ];
         for (ended, warnings, outcome, code, signal) in table {
-            assert_eq!(ended.outcome(warnings).to_string(), outcome);
-            assert_eq!(ended.exit_code(warnings, true), code, "{outcome}");
+            assert_eq!(ended.outcome(warnings, None).to_string(), outcome);
+            assert_eq!(ended.exit_code(warnings, true, None), code, "{outcome}");
             assert_eq!(ended.signal().map(|s| s.to_string()).as_deref(), signal, "{outcome}");
+        }
+    }
+
+    #[test]
+    fn what_ends_well_and_loses_its_output_has_failed() {
+        let by = |signal| Exit::Signal { signal, core: false };
+        let table = [
+            (Exit::Code(0), "ERROR: its output was lost: disk full", 1),
+            (by(Signal::PIPE), "ERROR: killed by SIGPIPE, its output was lost: disk full", 141),
+            (Exit::Code(3), "ERROR: exit code 3", 3),
+            (by(Signal::TERM), "ERROR: killed by SIGTERM", 143),
+        ];
+        for (exit, outcome, code) in table {
+            let ended = ended(Cause::Itself, exit, None);
+            assert_eq!(ended.outcome(1, Some("disk full")).to_string(), outcome);
+            assert_eq!(ended.exit_code(1, false, Some("disk full")), code, "{outcome}");
         }
     }
 

@@ -52,7 +52,7 @@ impl Carrier {
         let mut end = End::new(&outcome, at.wall, Some(ran));
         end.termsignal = ended.signal().or(self.sent.map(|(_, last)| last)).map(|signal| signal.to_string());
         end.termerror = end.termerror.or_else(|| why.clone());
-        end.exitcode = Some(ended.exit_code(warnings, false));
+        end.exitcode = Some(ended.exit_code(warnings, false, None));
         end.warnings = warnings;
         end.cpu_user = usage.map(|(user, _, _)| round_ms(user.as_secs_f64()));
         end.cpu_sys = usage.map(|(_, sys, _)| round_ms(sys.as_secs_f64()));
@@ -67,7 +67,7 @@ impl Carrier {
         }
         if let Some(mut output) = self.output.take() {
             // A process of it that goes on to write must neither be killed for it nor wait for ever.
-            let _ = output.finish(false, &mut || false);
+            output.finish(false, &mut || false);
         }
     }
 
@@ -79,7 +79,9 @@ impl Carrier {
 
     /// How it ended, and why it was ended, if it was asked to. What ends as it was asked to did nothing wrong.
     fn outcome(&self, ended: &Ended, warnings: u64) -> (Outcome, Option<String>) {
-        let (Cause::Itself, Some(why)) = (&ended.cause, &self.why) else { return (ended.outcome(warnings), None) };
+        let (Cause::Itself, Some(why)) = (&ended.cause, &self.why) else {
+            return (ended.outcome(warnings, None), None);
+        };
         let outcome = match (self.sent, ended.exit) {
             (Some((first, _)), Exit::Signal { signal: Signal::KILL, .. }) if first != Signal::KILL => {
                 Outcome::Error(format!("killed: it did not end by {first} ({why})"))

@@ -48,7 +48,8 @@ impl Launcher {
             audience.warn(&format!("the feedback of task {} was cut: {left_out}", self.claimed.id));
         }
         let warnings = feedback.as_ref().map_or(0, |feedback| feedback.warnings());
-        let code = ended.exit_code(warnings, self.spec.fail_on_warnings);
+        let lost = self.output.as_ref().and_then(|output| output.lost()).map(str::to_owned);
+        let code = ended.exit_code(warnings, self.spec.fail_on_warnings, lost.as_deref());
         let ran = now.mono.saturating_sub(self.started.mono);
         let usage = child::usage();
         let end = End {
@@ -61,7 +62,7 @@ impl Launcher {
             pid: Some(self.command),
             ended_by: Some(ended_by(&ended.cause)),
             feedback: feedback.map(|feedback| feedback.to_json()),
-            ..End::new(&ended.outcome(warnings), now.wall, Some(ran))
+            ..End::new(&ended.outcome(warnings, lost.as_deref()), now.wall, Some(ran))
         };
         if ended.cause != Cause::Itself {
             audience.warn(&format!(
@@ -97,8 +98,9 @@ impl Launcher {
         let Some(mut output) = self.output.take() else { return };
         let inbox = &self.inbox;
         let mut goes_on = || !matches!(inbox.next(), Ok(Some(Notice::Stop { .. })) | Err(_));
-        if let Some(trouble) = output.finish(code != 0, &mut goes_on) {
-            audience.warn(&format!("task {}: {trouble}", self.claimed.id));
+        output.finish(code != 0, &mut goes_on);
+        if let Some(why) = output.lost() {
+            audience.fail(&format!("task {}: cannot pass on the command's output: {why}", self.claimed.id));
         }
         if end.result != Class::Ok.as_str() && code != 0 && self.claimed.log.is_some() {
             let id = self.claimed.id;
