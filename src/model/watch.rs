@@ -249,11 +249,13 @@ impl Watch {
 pub fn date_beat(looked: Tick, now: Tick, changed: super::task::Timestamp, local: bool) -> Tick {
     /// Two readings of both clocks may differ by this much without either having been set: slewing, scheduling.
     const SLACK: Duration = Duration::from_millis(50);
+    /// The kernel dates changes by its last tick, of which it may have no more than a hundred a second.
+    const TICK: Duration = Duration::from_millis(10);
     let mono = now.mono.saturating_sub(looked.mono);
     let wall = looked.wall.age(now.wall);
     let steady = wall.abs_diff(mono) <= SLACK;
-    if local && steady && changed >= looked.wall && changed <= now.wall {
-        now.earlier(changed.age(now.wall))
+    if local && steady && changed.age(looked.wall) <= TICK && changed <= now.wall {
+        now.earlier(changed.age(now.wall).min(wall))
     } else {
         now
     }
@@ -469,6 +471,7 @@ mod tests {
         assert_eq!(date_beat(at(10.0), at(20.0), wall(13.0), true), at(13.0));
         assert_eq!(date_beat(at(10.0), at(20.0), wall(13.0), false), at(20.0), "another machine's clock");
         assert_eq!(date_beat(at(10.0), at(20.0), wall(9.0), true), at(20.0), "before the last look");
+        assert_eq!(date_beat(at(10.0), at(20.0), wall(9.995), true), at(10.0), "in the tick of the last look");
         assert_eq!(date_beat(at(10.0), at(20.0), wall(21.0), true), at(20.0), "in the future");
         let jumped = Tick { mono: at(20.0).mono, wall: wall(3620.0) };
         assert_eq!(date_beat(at(10.0), jumped, wall(3613.0), true), jumped, "the clock was set meanwhile");
