@@ -683,7 +683,7 @@ fn wait_follows_a_reservation_to_its_end() {
     assert_eq!(wait.wait().silent(0).text(), format!("{id} OK\n"));
     let (id, _) = world.reserve("mine", 2);
     let ran = world.control(["wait", &id.to_string()]).run().silent(1);
-    assert!(ran.text().starts_with(&format!("{id} ERROR: reservation lapsed")), "{ran:?}");
+    assert!(ran.text().starts_with(&format!("{id} ERROR: reservation lapsed after 1s")), "{ran:?}");
 }
 
 #[test]

@@ -444,8 +444,11 @@ fn a_leftover_of_that_name_is_removed_first() {
     feedback(&world, &[], "test ! -e $f && echo '[new]1' >> $f").run().silent(0);
     assert_eq!(world.end().text("feedback"), r#"{"new":"1"}"#);
     fs::create_dir(world.work().join("feedback_2.log")).unwrap();
-    feedback(&world, &[], "echo ran").run().says(125, &["leftover", "feedback_2.log"]);
-    assert_eq!(world.last().text("outcome").split(':').next(), Some("ERROR"));
+    let why = format!("cannot remove feedback file {:?}: Is a directory", world.work().join("feedback_2.log"));
+    feedback(&world, &[], "echo ran").run().says(125, &[&format!("launch: error: {why}")]);
+    assert!(world.last().text("outcome").starts_with(&format!("ERROR: {why}")));
+    let log = world.control(["log", "--no-time", "2"]).run();
+    assert!(log.text().starts_with(&format!("TASK ERROR: {why}")), "{log:?}");
     assert!(world.tasks().is_empty());
 }
 

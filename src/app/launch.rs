@@ -73,8 +73,8 @@ pub enum LaunchError {
     /// The folder for the feedback file.
     #[error("cannot use feedback folder {0:?}: {1}")]
     Feedpath(PathBuf, String),
-    /// A leftover that cannot be removed.
-    #[error("cannot remove the leftover {0}")]
+    /// A leftover in the place of its feedback file that cannot be removed.
+    #[error(transparent)]
     Leftover(#[from] feedfile::FeedError),
     /// The database.
     #[error(transparent)]

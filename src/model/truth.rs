@@ -81,7 +81,8 @@ pub const LAPSED: &str = "reservation lapsed";
 
 fn lapsed(task: &Task, now: Timestamp) -> End {
     let expires = task.expires.unwrap_or_else(|| now.secs());
-    let held = expires.saturating_sub(task.reservetime.unwrap_or(expires)).max(0);
+    // Both are whole seconds, the begin rounded down and the end up, so that it holds for as long as was asked.
+    let held = expires.saturating_sub(task.reservetime.unwrap_or(expires)).saturating_sub(1).max(0);
     let held = Duration::from_secs(held.unsigned_abs());
     let outcome = Outcome::Error(format!("{LAPSED} after {}", span(held)));
     End { ended_by: Some("expiry".into()), ..End::new(&outcome, Timestamp::from_secs(expires), None) }
@@ -134,7 +135,7 @@ mod tests {
         let beat = |secs| Facts { beat: Some(now(secs)), ..facts() };
         assert_eq!(judge(&task, &beat(1990), now(2000)), Verdict::Live(Status::Running));
         assert_eq!(judge(&task, &beat(1960), now(2000)), Verdict::Live(Status::Silent));
-        assert_eq!(judge(&task, &facts(), now(1060)), Verdict::Live(Status::Stalled), "counts from the start");
+        assert_eq!(judge(&task, &facts(), now(1061)), Verdict::Live(Status::Stalled), "counts from the start");
         assert_eq!(judge(&task, &beat(10), now(1010)), Verdict::Live(Status::Running), "an old file is no old beat");
     }
 
@@ -175,9 +176,9 @@ mod tests {
     #[test]
     fn a_reservation_lapses_at_its_time() {
         let task =
-            Task { status: Some(Status::Reserved), reservetime: Some(1000), expires: Some(1060), ..Task::default() };
-        assert_eq!(judge(&task, &Facts::default(), now(1059)), Verdict::Live(Status::Reserved));
-        let end = ended(judge(&task, &Facts::default(), now(1060)));
+            Task { status: Some(Status::Reserved), reservetime: Some(1000), expires: Some(1061), ..Task::default() };
+        assert_eq!(judge(&task, &Facts::default(), now(1060)), Verdict::Live(Status::Reserved));
+        let end = ended(judge(&task, &Facts::default(), now(1061)));
         assert_eq!(end.outcome, "ERROR: reservation lapsed after 1m");
     }
 }

@@ -10,6 +10,7 @@ use crate::{
         feedfile,
         store::{Claimed, Store},
         sys,
+        tasklog::TaskLog,
     },
     model::task::{Cause, Class, End, Ended, Outcome, cannot_run, exit_code, round_ms, span},
 };
@@ -145,9 +146,14 @@ pub(in crate::app) fn ended_by(cause: &Cause) -> String {
     }
 }
 
-/// A task that was claimed and then could not be started by our own fault ends as failed, with that reason.
+/// A task that was claimed and then could not be started by our own fault ends as failed, with that reason; its log too.
 pub(super) fn record_failure(mut store: Store, claimed: &Claimed, failure: &LaunchError) {
     let outcome = Outcome::Error(failure.to_string());
+    if let Some(log) = &claimed.log {
+        let mut log = TaskLog::begin(log, u64::MAX, false, sys::stamp);
+        log.close(&outcome.to_string(), sys::now().wall.secs());
+        log.join();
+    }
     let end = End { exitcode: Some(exit_code::LAUNCH_FAILED), ..End::new(&outcome, sys::now().wall, None) };
     // If even this fails, the next reader finds the launcher dead.
     let _ = store.finish(claimed.id, &claimed.upid, &end);

@@ -48,7 +48,7 @@ pub(super) fn is_of_1_7(tables: &[(String, Vec<String>)]) -> bool {
         && tables.iter().zip(known).all(|((name, columns), (known, wanted))| name == known && columns == wanted)
 }
 
-/// Takes the rows of 1.7 over. It kept the raw wait status as "termsignal", and fillers as error and feedback.
+/// Takes the rows of 1.7 over; its reservations held for a minute. It kept the raw wait status as "termsignal", and fillers as error and feedback.
 pub(super) fn from_1_7(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     tx.execute_batch(
         "INSERT INTO tasks (id, name, info1, info2, info3, pid, status, feedback, reservetime, starttime, duration,
@@ -56,7 +56,7 @@ pub(super) fn from_1_7(tx: &Transaction<'_>) -> rusqlite::Result<()> {
          SELECT id, coalesce(name, 'task'), info1, info2, info3, pid, coalesce(status, 'RUNNING'),
                 coalesce(feedback, 0) <> 0, reservetime, starttime, duration, lastupdate, timeout,
                 'h' || substr(replace(replace(lower(hex(randomblob(4))), '0', 'x'), '1', 'y'), 1, 7),
-                CASE status WHEN 'RESERVED' THEN coalesce(reservetime, 0) + 60 END
+                CASE status WHEN 'RESERVED' THEN coalesce(reservetime, 0) + 61 END
          FROM old_tasks;
          INSERT INTO feedbacks (id, feedback, lastupdate)
          SELECT id, CASE WHEN json_valid(feedback) THEN feedback END, lastupdate FROM old_feedbacks;
