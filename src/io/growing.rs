@@ -1,11 +1,13 @@
 //! A file that grows while it is read, and may be moved away or emptied meanwhile, as logs are.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read, Seek},
-    os::unix::fs::MetadataExt,
-    path::PathBuf,
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Read, Seek},
+    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
 };
+
+use nix::libc;
 
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;
@@ -21,6 +23,29 @@ pub struct Growing {
     pub offset: u64,
 }
 
+/// Opens a log to be read. Whoever owns its folder may have put something else in its place meanwhile: a link is not
+/// followed, and what is no file (a pipe would keep us waiting for a writer) is not read.
+///
+/// # Errors
+/// As open(2) says; what is there instead.
+pub fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC);
+    let refused = |what: &str| io::Error::new(ErrorKind::PermissionDenied, what.to_owned());
+    let file = options.open(path).map_err(|error| match error.raw_os_error() {
+        Some(libc::ELOOP) => refused("it is a symbolic link, which is not followed"),
+        Some(libc::ENXIO) => refused("it is a socket"),
+        Some(_) | None => error,
+    })?;
+    let kind = file.metadata()?.file_type();
+    match () {
+        () if kind.is_file() => Ok(file),
+        () if kind.is_dir() => Err(refused("it is a folder")),
+        () if kind.is_fifo() => Err(refused("it is a pipe")),
+        () => Err(refused("it is a device")),
+    }
+}
+
 impl Growing {
     /// What was added since it was last looked at, and from where on; none: nothing. What is in the file that is being
     /// read comes first, wherever that was moved to; then the one in its place.
@@ -28,12 +53,12 @@ impl Growing {
         if let Some(more) = self.read_on() {
             return Some(more);
         }
-        let there = fs::metadata(&self.path).ok()?;
+        let there = fs::symlink_metadata(&self.path).ok()?;
         let here = self.file.as_ref().and_then(|file| file.metadata().ok());
         if here.is_some_and(|here| (here.dev(), here.ino()) == (there.dev(), there.ino())) {
             return None;
         }
-        if self.file.replace(File::open(&self.path).ok()?).is_some() {
+        if self.file.replace(open(&self.path).ok()?).is_some() {
             self.offset = 0;
         }
         self.read_on()

@@ -1,7 +1,6 @@
 //! What clients ask for (section 3.3).
 
 use std::{
-    fs::File,
     io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     time::Duration,
@@ -15,7 +14,10 @@ use super::{
     waiters::{Goal, Reply, Waiter},
 };
 use crate::{
-    io::{growing::Growing, sys},
+    io::{
+        growing::{self, Growing},
+        sys,
+    },
     model::{
         jobs::JobInfo,
         machine::{Event, Illegal, Sequence, StopWhy},
@@ -437,7 +439,7 @@ impl Core {
             }
             let end = |channel: Channel, stream: u8| {
                 let path = self.log_path(&proc.spec, stream)?;
-                let file = File::open(&path).ok();
+                let file = growing::open(&path).ok();
                 let offset = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
                 Some(Followed { channel: Some(channel), file: Growing { path, file, offset } })
             };
@@ -581,7 +583,7 @@ fn tail_of(
         std::io::ErrorKind::NotFound => WireError::new(Code::NoFile, format!("there is no log {} yet", path.display())),
         _ => WireError::new(Code::Failed, format!("cannot read log {}: {error}", path.display())),
     };
-    let mut file = File::open(path).map_err(failed)?;
+    let mut file = growing::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
     let (from, len) = match (offset, last) {
         (Some(offset), Last::Bytes(bytes)) => (offset.min(size), bytes.min(LONGEST_TAIL)),
