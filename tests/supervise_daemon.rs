@@ -6,7 +6,11 @@ mod support;
 use std::{fs, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        ptrace,
+        signal::{Signal, kill},
+        wait::waitpid,
+    },
     unistd::Pid,
 };
 use serde_json::{Value, json};
@@ -141,8 +145,10 @@ fn the_third_signal_ends_it_at_once_and_leaves_the_rest_to_the_next_one() {
     world.comes_to("web", "RUNNING");
     let (pid, task) = (world.pid("web"), world.task().int("id"));
     let carrier = carrier_of(pid);
-    // Nobody passes signals on.
-    send(carrier, Signal::SIGSTOP);
+    // Nobody passes signals on: one that only pauses would be told to go on.
+    let held = Pid::from_raw(carrier);
+    ptrace::attach(held).unwrap();
+    waitpid(held, None).unwrap();
     daemon.signal(Signal::SIGTERM);
     world.comes_to("web", "STOPPING");
     daemon.signal(Signal::SIGINT);
@@ -152,7 +158,7 @@ fn the_third_signal_ends_it_at_once_and_leaves_the_rest_to_the_next_one() {
     assert_eq!(daemon.started.take().unwrap().wait().code, 0);
     assert!(is_alive(pid), "it left");
     assert_eq!(world.task().int("id"), task);
-    send(carrier, Signal::SIGCONT);
+    ptrace::detach(held, None).unwrap();
     // What it was told meanwhile it does now, and records it.
     until("its end", || !is_alive(pid) && world.tasks().is_empty());
     assert_eq!(world.history().len(), 1);

@@ -58,6 +58,8 @@ const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 const CLAIM_SELDOM: Duration = Duration::from_secs(16);
 /// What is left of a group is looked at so often, should no signal tell of its end.
 const LOOK_AT_GROUP: Duration = Duration::from_millis(200);
+/// What could not be told the supervisor is tried again so often.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
 /// How long a status may wait for the database.
 const STATUS_PATIENCE: Patience = Patience { limit: Duration::from_millis(50), notify: None };
 /// Notes that are kept in the file of a run.
@@ -74,6 +76,23 @@ pub enum CarrierError {
     System(&'static str, std::io::Error),
 }
 
+impl CarrierError {
+    /// The exit code that tells the supervisor, which may have nothing else to go by, what went wrong: the system's
+    /// number of the error.
+    pub fn code(&self) -> u8 {
+        let number = match self {
+            CarrierError::Order(_) => None,
+            CarrierError::System(_, error) => error.raw_os_error(),
+        };
+        number.and_then(|number| u8::try_from(number).ok()).filter(|number| *number > 0).unwrap_or(u8::MAX)
+    }
+
+    /// What [`CarrierError::code`] tells; none: nothing is known of it.
+    pub fn of_code(code: i32) -> Option<std::io::Error> {
+        (1..i32::from(u8::MAX)).contains(&code).then(|| std::io::Error::from_raw_os_error(code))
+    }
+}
+
 /// A carrier at work.
 struct Carrier {
     order: Order,
@@ -85,6 +104,8 @@ struct Carrier {
     story: Story,
     /// Open while it is likely to be needed soon.
     store: Option<Store>,
+    /// Its file could not be written as it is to be.
+    untold: bool,
     spool: Option<Spool>,
     /// Its task, once it is one.
     claimed: Option<Claimed>,
@@ -181,6 +202,7 @@ fn resume(carried: Carried) -> Result<(), CarrierError> {
         notify: carried.notify.and_then(|fd| Notify::take_over(fd).ok()),
         story: carried.story,
         store: None,
+        untold: false,
         spool,
         claimed: carried.claimed,
         claim_at: carried.claim_at,
@@ -220,8 +242,8 @@ impl Carrier {
         if self.forgotten {
             return;
         }
-        // Where that is not possible the supervisor learns of our end, and reads the database.
-        let _ = self.runs.write(&self.run.handle, &self.run.to_text());
+        // What cannot be told now is told as soon as that is possible.
+        self.untold = self.runs.write(&self.run.handle, &self.run.to_text()).is_err();
     }
 
     fn note(&mut self, line: String) {
@@ -261,6 +283,7 @@ impl Carrier {
                 self.output.as_ref().filter(|output| !output.is_complete(now)).and_then(Output::deadline),
                 self.claimed.is_none().then_some(self.claim_at),
                 self.exit.map(|_| now.mono + LOOK_AT_GROUP),
+                self.untold.then_some(now.mono + TELL_AGAIN),
             ];
             let timeout = wakes.into_iter().flatten().min().map(|at| at.saturating_sub(now.mono));
             let reads = self.output.iter().flat_map(Output::readable).chain([self.ear.readable()]);
@@ -268,6 +291,9 @@ impl Carrier {
             if self.inbox.wait_with(timeout, reads, []).is_err() {
                 // Without poll(2) there is nothing that we could do for it but go on trying.
                 sys::pause(LOOK_AT_GROUP);
+            }
+            if self.untold {
+                self.tell();
             }
             self.hear_signals(&mut watch);
             self.hear_words();
@@ -283,7 +309,7 @@ impl Carrier {
                 self.note_command();
             }
             if self.store.is_some() && now.mono >= self.close_at {
-                if self.noted || self.note_command() {
+                if !self.untold && (self.noted || self.note_command()) {
                     self.store = None;
                     self.slim(&watch);
                 } else {
@@ -425,6 +451,7 @@ impl Carrier {
                         output.reopen();
                     }
                 }
+                Some(Word::Write) => self.tell(),
                 Some(Word::Forget) => {
                     self.forgotten = true;
                     self.runs.remove(&self.run.handle);

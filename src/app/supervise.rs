@@ -56,7 +56,7 @@ use crate::{
         alarm::Alarm,
         child::{self, Reaped},
         notify, process,
-        rundir::Heard,
+        rundir::{Heard, Lock, RunDir, RunWatch},
         store::{Patience, Store},
         sys,
     },
@@ -202,7 +202,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     let system = |what| move |error| SuperviseError::System(what, error);
     let me = process::stat(child::own_pid()).map(|stat| stat.process);
     let me = me.ok_or_else(|| system("read /proc/self/stat")(std::io::ErrorKind::NotFound.into()))?;
-    let watch = begun.runs.watch().map_err(system("watch the folder of runs"))?;
+    let mut watch = begun.runs.watch().map_err(system("watch the folder of runs"))?;
     let mut signals = SignalsHeard::open().map_err(system("hear signals"))?;
     let (ask, mut asked) = mpsc::unbounded_channel();
     let (tell, mut told) = mpsc::unbounded_channel();
@@ -245,12 +245,13 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     }
     core.remember();
     core.adopt_all();
+    core.make_spares();
     // What ended while nobody supervised it.
     core.records.settle();
     core.stop_remembered();
     core.start_all();
     core.write_self();
-    let written =
+    let mut written =
         watch.readable().try_clone_to_owned().and_then(registered).map_err(system("watch the folder of runs"))?;
     let mut alarm = Alarm::new().map_err(system("make a timer"))?;
     let rung = alarm.readable().try_clone_to_owned().and_then(registered).map_err(system("watch a timer"))?;
@@ -293,7 +294,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
                 // What was written meanwhile is heard before time passes.
             }
             Some(Message::Gone(watched)) = told.recv() => match watched {
-                Watched::Carrier(handle) => core.carrier_gone(&handle),
+                Watched::Carrier(handle) => core.carrier_gone(&handle, None),
                 Watched::Command(handle) => core.command_gone(&handle),
             },
             heed = signals.next() => follow(&mut core, heed),
@@ -303,7 +304,13 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
                     ready.clear_ready();
                 }
                 core.tick();
-                keep_house(&mut core, &mut times);
+                let looked = keep_house(&mut core, &mut times);
+                if looked && !watch.hears(&core.runs)
+                    && let Some((again, lock)) = look_for_runs(&mut core)
+                    && let Ok(readable) = again.readable().try_clone_to_owned().and_then(registered)
+                {
+                    (watch, written, begun.lock) = (again, readable, lock);
+                }
                 ticked = sys::now().mono;
             }
         }
@@ -345,7 +352,35 @@ impl Times {
     }
 }
 
-fn keep_house(core: &mut Core, times: &mut Times) {
+/// The folder of runs is not there any more, and with it what carriers tell of them and what keeps other supervisors away:
+/// it is made anew, and all carriers write their files again.
+fn look_for_runs(core: &mut Core) -> Option<(RunWatch, Lock)> {
+    let path = core.runs.path().to_owned();
+    let again = || -> std::io::Result<Option<(RunDir, RunWatch, Lock)>> {
+        let runs = RunDir::open(&path)?;
+        let watch = runs.watch()?;
+        Ok(runs.lock()?.map(|lock| (runs, watch, lock)))
+    };
+    match again() {
+        Ok(Some((runs, watch, lock))) => {
+            core.log.warn(&format!("warning: somebody has removed {}: it was made anew", path.display()));
+            core.runs = runs;
+            core.runs_are_gone();
+            Some((watch, lock))
+        }
+        Ok(None) => {
+            core.log.error(&format!("warning: another supervisor has {}: end one of them", path.display()));
+            None
+        }
+        Err(error) => {
+            core.log.warn(&format!("warning: {} is gone, and cannot be made anew: {error}", path.display()));
+            None
+        }
+    }
+}
+
+/// Gives whether what may change behind our back is to be looked at.
+fn keep_house(core: &mut Core, times: &mut Times) -> bool {
     let now = sys::now().mono;
     let due = |last: &mut Duration, every: Duration| {
         let due = now.saturating_sub(*last) >= every;
@@ -354,7 +389,8 @@ fn keep_house(core: &mut Core, times: &mut Times) {
         }
         due
     };
-    if due(&mut times.looked, LOOK) {
+    let looked = due(&mut times.looked, LOOK);
+    if looked {
         if let Some((_, line)) = core.doors.look() {
             core.log.warn(&line);
         }
@@ -374,6 +410,7 @@ fn keep_house(core: &mut Core, times: &mut Times) {
     if due(&mut times.ticked, TICK) {
         core.notices.push((Notice::Tick, sys::now().wall.secs()));
     }
+    looked
 }
 
 /// Does what a signal asks for.
@@ -399,8 +436,8 @@ fn follow(core: &mut Core, heed: Heed) {
 }
 
 fn reap(core: &mut Core) {
-    while let Ok(Reaped::Ended(pid, _)) = child::reap() {
-        core.child_gone(pid);
+    while let Ok(Reaped::Ended(pid, exit)) = child::reap() {
+        core.child_gone(pid, exit);
     }
 }
 

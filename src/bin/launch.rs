@@ -37,7 +37,7 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 say(&format!("error: {error}"));
-                ExitCode::FAILURE
+                ExitCode::from(error.code())
             }
         };
     }

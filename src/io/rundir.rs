@@ -22,6 +22,7 @@ use std::{
 
 use nix::{
     errno::Errno,
+    fcntl::{FallocateFlags, fallocate},
     libc,
     sys::inotify::{AddWatchFlags, InitFlags, Inotify},
     unistd::geteuid,
@@ -37,6 +38,9 @@ const BESIDE: &str = ".new";
 const LONGEST: u64 = 64 << 10;
 /// A file that has grown to this is not handed on: all of it is read at each step.
 const HANDED_ON: u64 = 8 << 10;
+/// So many bytes a new file has room for, whatever comes: what it may have when it is handed on, and one more run, which
+/// usually writes less than three kilobytes.
+const ROOM: i64 = HANDED_ON.cast_signed() + (4 << 10);
 
 /// The folder.
 #[derive(Clone, Debug)]
@@ -194,11 +198,10 @@ impl RunDir {
 
     fn put(&self, path: &Path, text: &str) -> io::Result<()> {
         let beside = beside(path, BESIDE);
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        fs::rename(&beside, path)
+        let put = make_roomy(&beside).and_then(|mut file| file.write_all(text.as_bytes()));
+        put.and_then(|()| fs::rename(&beside, path)).inspect_err(|_| {
+            let _ = fs::remove_file(&beside);
+        })
     }
 
     /// What was last written of a run; none: there is nothing.
@@ -225,6 +228,14 @@ impl RunDir {
             return Err(ErrorKind::FileTooLarge.into());
         }
         fs::rename(file, beside(&self.file(next), BESIDE))
+    }
+
+    /// Makes a file for a run that is to come, as if another one had handed it on.
+    ///
+    /// # Errors
+    /// As the file system says. It is no loss, as a carrier that finds no file makes one.
+    pub fn make_spare(&self, next: &str) -> io::Result<()> {
+        make_roomy(&beside(&self.file(next), BESIDE)).map(drop).inspect_err(|_| self.remove_spare(next))
     }
 
     /// Removes a file that was handed on to a run that does not come.
@@ -273,7 +284,24 @@ impl RunDir {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         inotify
             .add_watch(&self.path, AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ONLYDIR)?;
-        Ok(RunWatch { inotify })
+        Ok(RunWatch { inotify, folder: self.identity().ok_or(ErrorKind::NotFound)? })
+    }
+
+    /// Which folder has its name now; none: there is none.
+    fn identity(&self) -> Option<(u64, u64)> {
+        fs::symlink_metadata(&self.path).ok().map(|meta| (meta.dev(), meta.ino()))
+    }
+}
+
+/// An empty file with room for what is to come, should the disk be full by then.
+fn make_roomy(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path)?;
+    match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, ROOM) {
+        Err(Errno::ENOSPC) => Err(Errno::ENOSPC.into()),
+        // A file system that cannot do that does without.
+        Ok(()) | Err(_) => Ok(file),
     }
 }
 
@@ -303,6 +331,8 @@ fn read_plain(path: &Path) -> Option<Vec<u8>> {
 #[derive(Debug)]
 pub struct RunWatch {
     inotify: Inotify,
+    /// The folder that it hears of.
+    folder: (u64, u64),
 }
 
 /// What was heard.
@@ -318,6 +348,11 @@ impl RunWatch {
     /// What to wait for until there is something to hear.
     pub fn readable(&self) -> BorrowedFd<'_> {
         self.inotify.as_fd()
+    }
+
+    /// Whether it hears of what is written there: the folder has not been removed or replaced.
+    pub fn hears(&self, runs: &RunDir) -> bool {
+        runs.identity() == Some(self.folder)
     }
 
     /// What there is; nothing is an empty list.

@@ -294,6 +294,8 @@ pub enum Word {
     },
     /// Open the log files anew: somebody has moved them.
     Reopen,
+    /// Write the file of the run anew: somebody has removed it.
+    Write,
     /// Nobody supervises it any more: its file is not to be kept.
     Forget,
     /// Bytes for the command's input.
@@ -381,6 +383,7 @@ mod tests {
         assert_eq!(Supervisor::parse(b"{}"), None);
         for word in [
             Word::Reopen,
+            Word::Write,
             Word::Forget,
             Word::Signal { signal: Signal::TERM, group: true, why: Some("stopped by operator".into()) },
             Word::Policy { killasgroup: true, exitcodes: vec![0, 3], stdout: Stream::None, stderr: Stream::Joined },

@@ -181,6 +181,7 @@ impl Machine {
             Event::Adopted { pid, age, survivor } => {
                 self.adopt(pid, age, survivor, now, &mut out).ok_or(impossible)?;
             }
+            Event::LeftBehind { leftover } => self.left_behind(leftover, now, &mut out).ok_or(impossible)?,
             Event::Policy(policy) => self.policy_changed(policy, now, &mut out),
             Event::Replaced(policy) => self.replaced(policy, now, &mut out),
         }
@@ -684,6 +685,17 @@ impl Machine {
         Some(())
     }
 
+    /// The former supervisor died while it waited for this group, so it is ended, and nothing starts before it is gone.
+    fn left_behind(&mut self, leftover: u32, now: Duration, out: &mut Vec<Action>) -> Option<()> {
+        if self.phase != Phase::Stopped || self.started {
+            return None;
+        }
+        self.leftover = leftover;
+        out.extend([Action::Warn(Warning::Leftover(leftover)), Action::CleanGroup]);
+        self.cleaning = Some(now.saturating_add(REPEAT));
+        Some(())
+    }
+
     fn policy_changed(&mut self, policy: Policy, now: Duration, out: &mut Vec<Action>) {
         self.policy = policy;
         match &self.phase {
@@ -739,7 +751,13 @@ impl Machine {
 
     /// Changes the phase and says so if that is another state.
     fn go(&mut self, to: Phase, now: Duration, out: &mut Vec<Action>) {
-        let (from, stopping) = (self.state(), self.stopping_why());
+        let why = self.stopping_why();
+        self.go_as(to, why, now, out);
+    }
+
+    /// [`Machine::go`], as part of a stop for this reason.
+    fn go_as(&mut self, to: Phase, stopping: Option<StopWhy>, now: Duration, out: &mut Vec<Action>) {
+        let from = self.state();
         self.phase = to;
         let state = self.state();
         let has_run = |state: ProcState| state.is_live() || state == ProcState::Unknown;
@@ -908,7 +926,7 @@ impl Machine {
     fn stay_down(&mut self, why: StopWhy, now: Duration, out: &mut Vec<Action>) {
         self.fails = 0;
         self.stopped_by = (!why.starts_again()).then_some(why);
-        self.go(Phase::Stopped, now, out);
+        self.go_as(Phase::Stopped, Some(why), now, out);
     }
 
     /// Members of the group of a run that ended by itself (STOP-3).

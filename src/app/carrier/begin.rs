@@ -96,6 +96,7 @@ pub(super) fn carry() -> Result<(), CarrierError> {
         ear,
         story: Story::default(),
         store: None,
+        untold: false,
         spool: None,
         claimed: None,
         claim_at: now.mono,

@@ -100,6 +100,9 @@ impl Carrier {
                 break;
             }
             let stopped = self.inbox.wait(Some(AGAIN)).is_err();
+            if self.untold {
+                self.tell();
+            }
             let asked = matches!(self.inbox.next(), Ok(Some(Notice::Stop { .. })));
             if stopped || asked || sys::now().mono.saturating_sub(since) > PATIENCE {
                 self.note(format!("its end ({}) is not recorded: the database cannot be written", end.outcome));

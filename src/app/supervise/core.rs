@@ -13,6 +13,7 @@ use std::{
 
 use super::{activity::Activity, doors::Doors, records::Records, reloads::OnDisk, waiters::Waiter};
 use crate::{
+    app::carrier::CarrierError,
     io::{notify, process, rundir::RunDir, sys},
     model::{
         carrier::{Phase, Run, Supervisor, Word},
@@ -29,6 +30,8 @@ use crate::{
 const WINDOW: usize = 8;
 /// So many files of ended runs are kept for the next ones.
 const SPARES: usize = 4 * WINDOW;
+/// So many there always are, so that what runs can be started again when the disk is full.
+const FEW_SPARES: usize = 4;
 /// One that takes longer than this to get there does not count among them: its file server may be away.
 const LONG_START: Duration = Duration::from_secs(1);
 /// A stop that takes longer than this is said to, then again after twice the time, and so on: LOG-2 allows no more.
@@ -49,10 +52,10 @@ pub(super) struct Current {
     /// Its carrier is gone and its command lives: it is signalled and watched from here.
     pub orphan: bool,
     /// What of its notes was logged.
-    notes: Vec<String>,
-    denied: Option<String>,
+    pub notes: Vec<String>,
+    pub denied: Option<String>,
     /// What was left of its group when it was last looked at.
-    leftover: u32,
+    pub leftover: u32,
 }
 
 impl Current {
@@ -211,7 +214,10 @@ impl Core {
         match action {
             Action::Spawn => self.queue.push_back(name.to_owned()),
             Action::Signal { signal, group } => events.extend(self.signal(name, signal, group, true)),
-            Action::Kill { group } => events.extend(self.signal(name, Signal::KILL, group, true)),
+            Action::Kill { group } => {
+                self.wake_carrier(name);
+                events.extend(self.signal(name, Signal::KILL, group, true));
+            }
             // Said to be part of a stop, it would let the carrier wait for a group that nobody ends.
             Action::Pass { signal, group } => events.extend(self.signal(name, signal, group, false)),
             Action::CheckAlive => events.extend(self.look(name)),
@@ -248,6 +254,15 @@ impl Core {
             Ok(true) => None,
             Ok(false) => gone,
             Err(error) => Some(Event::KillFailed(KillError::Denied(error.to_string()))),
+        }
+    }
+
+    /// Somebody may have paused the one that carries a run; then it hears nothing.
+    fn wake_carrier(&self, name: &str) {
+        let Some(carrier) = self.procs.get(name).and_then(|proc| proc.run.as_ref()?.carrier) else { return };
+        if process::stat(carrier.pid).is_some_and(|stat| stat.process == carrier && stat.stopped) {
+            // One that has ended meanwhile needs no waking.
+            let _ = process::signal(carrier, Signal::CONT);
         }
     }
 
@@ -364,7 +379,7 @@ impl Core {
     }
 
     /// A carrier is gone: what it left is all that will ever be said.
-    pub(super) fn carrier_gone(&mut self, handle: &str) {
+    pub(super) fn carrier_gone(&mut self, handle: &str, exit: Option<Exit>) {
         self.heard(handle);
         self.starting.remove(handle);
         let Some(name) = self.by_handle.get(handle).cloned() else { return };
@@ -384,7 +399,12 @@ impl Core {
             (Told::Nothing, _) => {
                 run.told = Told::Ended;
                 self.forget_run(handle);
-                let cause = "its launch ended before the command was executed".to_owned();
+                let why = match exit {
+                    Some(Exit::Code(code)) => CarrierError::of_code(code).map(|error| format!(": {error}")),
+                    Some(Exit::Signal { signal, .. }) => Some(format!(", killed by {signal}")),
+                    None => None,
+                };
+                let cause = format!("its launch ended before the command was executed{}", why.unwrap_or_default());
                 let _ = self.feed(&name, Event::SpawnFailed { cause });
             }
             (Told::Started, Some(command)) if process::alive(command) => {
@@ -430,13 +450,27 @@ impl Core {
             self.runs.remove(handle);
             // What was handed on to it, if it never got to write it.
             self.runs.remove_spare(handle);
+            if self.shutdown.is_none() {
+                self.make_spares();
+            }
+        }
+    }
+
+    /// Makes files for runs to come, if there are few.
+    pub(super) fn make_spares(&mut self) {
+        for _ in self.spares.len()..FEW_SPARES {
+            if let Ok(next) = sys::new_handle()
+                && self.runs.make_spare(next.as_str()).is_ok()
+            {
+                self.spares.push(next);
+            }
         }
     }
 
     /// A child of ours ended.
-    pub(super) fn child_gone(&mut self, pid: i32) {
+    pub(super) fn child_gone(&mut self, pid: i32, exit: Exit) {
         match self.children.remove(&pid) {
-            Some(handle) => self.carrier_gone(&handle),
+            Some(handle) => self.carrier_gone(&handle, Some(exit)),
             None if self.hooks.remove(&pid) => self.records.look_again(),
             None => self.log.info(&format!("reaped: process {pid}, which is none of ours")),
         }
@@ -449,9 +483,10 @@ impl Core {
             let Some(name) = self.queue.pop_front() else { return };
             let state = self.procs.get(&name).map(|proc| proc.machine.state());
             let failed = match state {
-                None => continue,
+                Some(ProcState::Starting) => self.begin_run(&name),
                 Some(ProcState::Stopping) => Err("it was stopped before it was started".to_owned()),
-                Some(_) => self.begin_run(&name),
+                // It is not wanted any more.
+                Some(_) | None => continue,
             };
             if let Err(cause) = failed {
                 let _ = self.feed(&name, Event::SpawnFailed { cause });
@@ -585,7 +620,8 @@ impl Core {
         self.set_timer(name);
         self.jobs.forget(name);
         self.log.info(&format!("removed: {}", proc.spec.full_name()));
-        if let Some((spec, start)) = proc.after {
+        // Nothing comes any more when the supervisor ends.
+        if let Some((spec, start)) = proc.after.filter(|_| self.shutdown.is_none()) {
             self.insert(spec, start);
         }
     }
@@ -650,7 +686,7 @@ impl Core {
         }
     }
 
-    fn advance_shutdown(&mut self) {
+    pub(super) fn advance_shutdown(&mut self) {
         let Some(mut shutdown) = self.shutdown.take() else { return };
         let next = match shutdown.leave_running {
             true => vec![],
@@ -788,6 +824,17 @@ impl Core {
             let task = info.task_id.map(|task| format!(", task {task}")).unwrap_or_default();
             self.log.info(&format!("state: {} {} {}{task}", info.full_name(), info.state, info.description));
         }
+    }
+
+    /// The files of all runs are gone: those who carry them write them again.
+    pub(super) fn runs_are_gone(&mut self) {
+        self.spares.clear();
+        self.make_spares();
+        for run in self.procs.values().filter_map(|proc| proc.run.as_ref()) {
+            // One that is gone has nothing to write.
+            let _ = notify::tell(&run.handle, Word::Write.to_message().as_bytes());
+        }
+        self.write_self();
     }
 
     /// Says beside the database who supervises, and where it is to be reached.

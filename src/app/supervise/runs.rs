@@ -36,6 +36,11 @@ pub(super) enum NoCommand {
     NotExecutable(String),
 }
 
+/// The name of the process that a run is of, without its group.
+fn process_name(run: &Run) -> &str {
+    run.process.rsplit_once(':').map_or(&run.process, |(_, name)| name)
+}
+
 impl Core {
     /// Which file is executed (SPAWN-4).
     pub(super) fn find_command(&self, spec: &ProgramSpec) -> Result<PathBuf, NoCommand> {
@@ -103,7 +108,14 @@ impl Core {
         let (spec, attempt) = (proc.spec.clone(), proc.attempt);
         let handle = match self.spares.pop() {
             Some(handle) => handle,
-            None => sys::new_handle().map_err(|error| format!("cannot make a handle: {error}"))?,
+            None => {
+                let next = sys::new_handle().map_err(|error| format!("cannot make a handle: {error}"))?;
+                // That the former run has ended was heard; its carrier may need long to record it.
+                if let Some(run) = proc.run.as_ref().filter(|run| run.told == Told::Ended) {
+                    let _ = self.runs.hand_on(&run.handle, next.as_str());
+                }
+                next
+            }
         };
         let spawned = self.order(&spec, attempt, &handle).and_then(|order| self.spawn_carrier(&order));
         let pid = match spawned {
@@ -274,6 +286,8 @@ impl Core {
 
     /// Lets a run go on without us.
     pub(super) fn disown(&mut self, name: &str) {
+        self.queue.retain(|queued| queued != name);
+        self.give_up_waiting(name, "disowned");
         let Some(proc) = self.procs.get_mut(name) else { return };
         if let Some(run) = proc.run.take() {
             let _ = notify::tell(&run.handle, Word::Forget.to_message().as_bytes());
@@ -284,8 +298,14 @@ impl Core {
             crate::model::machine::Machine::new(proc.spec.policy.clone(), self.config.server.restart_throttle);
         proc.machine = machine;
         (proc.task, proc.waiting) = (None, None);
+        let removing = proc.removing;
         self.set_timer(name);
         self.jobs.forget(name);
+        if removing {
+            // Nothing is left that it would wait for.
+            self.take_out(name);
+        }
+        self.advance_shutdown();
     }
 
     /// Takes in what a former supervisor left running (5.9). To be done before anything is started.
@@ -321,6 +341,9 @@ impl Core {
         let (command, since) = match run.phase {
             Phase::Running { command, since } => (Some(command), since),
             Phase::Starting => (None, sys::now()),
+            Phase::Ended { leftover, .. } if carrier_lives && leftover > 0 => {
+                return self.adopt_group(handle, &run, leftover);
+            }
             Phase::Failed { .. } | Phase::Ended { .. } => {
                 if !carrier_lives {
                     self.runs.remove(handle);
@@ -335,7 +358,7 @@ impl Core {
             self.runs.remove(handle);
             return;
         }
-        let name = run.process.rsplit_once(':').map_or(run.process.as_str(), |(_, name)| name).to_owned();
+        let name = process_name(&run).to_owned();
         let orphans = self.config.server.orphans;
         let known = self.procs.get(&name).filter(|proc| proc.run.is_none());
         let survivor = match (known, orphans) {
@@ -356,6 +379,9 @@ impl Core {
         proc.start = since.wall.secs();
         let mut current = Current::new(handle.to_owned());
         current.carrier = Some(run.carrier);
+        // The former supervisor has told of these.
+        current.notes.clone_from(&run.notes);
+        current.denied.clone_from(&run.denied);
         if let Some(command) = command {
             (current.command, current.told) = (Some(command), Told::Started);
         }
@@ -377,11 +403,43 @@ impl Core {
         match process::open(watched.1) {
             Ok(Some(fd)) => self.to_watch.push((watched.0, fd)),
             // It ended just now.
-            Ok(None) | Err(_) if carrier_lives => self.carrier_gone(handle),
+            Ok(None) | Err(_) if carrier_lives => self.carrier_gone(handle, None),
             Ok(None) | Err(_) => self.command_gone(handle),
         }
         // What it wrote between the first look and now.
         self.heard(handle);
+        if survivor == Survivor::Adopt {
+            // It has the policy of its start.
+            self.tell_policy(&name);
+        }
+    }
+
+    /// The former supervisor died while the group of a run was being ended after its leader. Its carrier waits for that,
+    /// so it is brought to an end before anything of the process starts again.
+    fn adopt_group(&mut self, handle: &str, run: &Run, leftover: u32) {
+        let name = process_name(run).to_owned();
+        let orphans = self.config.server.orphans;
+        let known = self.procs.get_mut(&name).filter(|proc| proc.run.is_none() && orphans != Orphans::Leave);
+        let Some(proc) = known else {
+            if orphans != Orphans::Leave {
+                let word = Word::Signal { signal: Signal::KILL, group: true, why: None };
+                let _ = notify::tell(handle, word.to_message().as_bytes());
+            }
+            return;
+        };
+        let mut current = Current::new(handle.to_owned());
+        (current.carrier, current.told, current.leftover) = (Some(run.carrier), Told::Ended, leftover);
+        current.notes.clone_from(&run.notes);
+        current.denied.clone_from(&run.denied);
+        proc.task = run.task;
+        proc.run = Some(current);
+        self.by_handle.insert(handle.to_owned(), name.clone());
+        let _ = self.feed(&name, Event::LeftBehind { leftover });
+        match process::open(run.carrier) {
+            Ok(Some(fd)) => self.to_watch.push((Watched::Carrier(handle.to_owned()), fd)),
+            // It ended just now.
+            Ok(None) | Err(_) => self.carrier_gone(handle, None),
+        }
     }
 
     /// Takes over a start that goes on and on: as if we had begun it. Another run beside it would be one too many as

@@ -7,10 +7,13 @@ use std::{collections::BTreeSet, time::Duration};
 use serde_json::{Value, json};
 
 use super::{core::Core, requests::Answer};
-use crate::model::{
-    machine::{Change, Event, Sequence, StopWhy},
-    program::ProcState,
-    wire::{Code, Response, ResultItem},
+use crate::{
+    io::sys,
+    model::{
+        machine::{Change, Event, Sequence, StopWhy},
+        program::ProcState,
+        wire::{Code, Response, ResultItem},
+    },
 };
 
 /// Where an answer goes.
@@ -50,6 +53,11 @@ impl Waiter {
         self.until.filter(|_| self.reply.is_some())
     }
 
+    /// Whether what this process does has to do with what was asked for: what it did by itself before its turn has not.
+    fn has_asked(&self, name: &str) -> bool {
+        self.sequence.as_ref().is_none_or(|sequence| sequence.has_asked(name))
+    }
+
     fn answer(self, response: impl FnOnce(Vec<ResultItem>, bool) -> Response) {
         if let Some(reply) = self.reply {
             reply(Answer::One(match self.content {
@@ -72,6 +80,17 @@ impl Core {
                 None => Response::results(items, waiter.single),
             }));
         }
+        // Of what cannot be controlled nothing may ever be heard again. What is asked tier by tier is not asked yet.
+        if waiter.sequence.is_none() {
+            for name in waiter.pending.clone() {
+                let Some(proc) = self.procs.get(&name) else { continue };
+                if proc.machine.state() == ProcState::Unknown {
+                    let why = proc.machine.describe(sys::now().mono, "");
+                    waiter.pending.remove(&name);
+                    waiter.done.push(self.failed_item(&name, Code::Failed, why));
+                }
+            }
+        }
         self.waiters.push(waiter);
         self.advance_waiters();
     }
@@ -91,13 +110,23 @@ impl Core {
     /// A process changed its state: is that what somebody waits for?
     pub(super) fn tell_waiters(&mut self, name: &str, change: &Change) {
         for at in 0..self.waiters.len() {
-            if !self.waiters[at].pending.contains(name) {
+            if !self.waiters[at].pending.contains(name) || !self.waiters[at].has_asked(name) {
                 continue;
             }
             let Some(verdict) = self.verdict(self.waiters[at].goal, name, change) else { continue };
             let waiter = &mut self.waiters[at];
             waiter.pending.remove(name);
             waiter.done.push(verdict);
+        }
+    }
+
+    /// A process is no longer ours to bring about what was asked for: whoever waits for it is told so.
+    pub(super) fn give_up_waiting(&mut self, name: &str, why: &str) {
+        for at in 0..self.waiters.len() {
+            if self.waiters[at].pending.remove(name) {
+                let item = self.failed_item(name, Code::Failed, why);
+                self.waiters[at].done.push(item);
+            }
         }
     }
 
@@ -154,12 +183,22 @@ impl Core {
                 self.waiters[at].sequence = Some(sequence);
                 for name in next {
                     asked = true;
+                    let was = self.procs.get(&name).map(|proc| proc.machine.state());
                     let event = match goal {
                         Goal::Down { now } => Event::StopAsked { why: StopWhy::Operator, now },
                         Goal::Up { .. } => Event::StartAsked,
                         Goal::Again | Goal::Settled => Event::RestartAsked,
                     };
-                    if let Err(refusal) = self.feed(&name, event)
+                    let answer = self.feed(&name, event);
+                    if was == Some(ProcState::Unknown)
+                        && answer.is_ok()
+                        && self.procs.get(&name).is_some_and(|proc| proc.machine.state() == ProcState::Unknown)
+                    {
+                        // It was sent a signal once more, and what becomes of that nobody may ever see.
+                        let why = self.procs.get(&name).map(|proc| proc.machine.describe(sys::now().mono, ""));
+                        self.give_up_waiting(&name, &why.unwrap_or_default());
+                    }
+                    if let Err(refusal) = answer
                         && let Some(waiter) = self.waiters.get_mut(at)
                         && waiter.pending.remove(&name)
                     {

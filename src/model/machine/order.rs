@@ -78,6 +78,11 @@ impl Sequence {
         asked
     }
 
+    /// Whether this one was asked already.
+    pub fn has_asked(&self, name: &str) -> bool {
+        self.tiers[..self.begun].iter().flatten().any(|asked| asked == name)
+    }
+
     /// Whether all of it is done.
     pub fn is_done(&self, mut is_done: impl FnMut(&str) -> bool) -> bool {
         self.begun == self.tiers.len() && self.last_is_done(&mut is_done)
@@ -132,6 +137,7 @@ mod tests {
         let mut sequence = Sequence::stopping(ranks());
         assert_eq!(sequence.next(|name| down.contains(name)), ["web", "app"]);
         assert_eq!(sequence.next(|name| down.contains(name)), [""; 0]);
+        assert!(sequence.has_asked("web") && !sequence.has_asked("cache") && !sequence.has_asked("nobody"));
         down.insert("web".to_owned());
         assert_eq!(sequence.next(|name| down.contains(name)), [""; 0]);
         down.insert("app".to_owned());

@@ -1055,6 +1055,28 @@ fn stop3_a_group_that_cannot_be_cleaned_is_tried_again_and_holds_a_start() {
 }
 
 #[test]
+fn crash3_a_group_that_a_former_supervisor_was_ending_is_ended_before_anything_starts() {
+    let mut machine = Machine::new(policy(), secs(1.0));
+    let told = machine.handle(Event::LeftBehind { leftover: 2 }, secs(100.0)).unwrap();
+    assert_eq!(told, [Action::Warn(Warning::Leftover(2)), Action::CleanGroup]);
+    machine.handle(Event::Autostart, secs(100.0)).unwrap();
+    assert_eq!(machine.state(), ProcState::Starting);
+    assert!(machine.handle(Event::LeftBehind { leftover: 1 }, secs(100.1)).is_err(), "it was started already");
+    assert!(machine.handle(Event::Tick, secs(101.0)).unwrap().contains(&Action::CleanGroup), "no haste, no rest");
+    assert_eq!(machine.handle(Event::GroupGone, secs(101.5)).unwrap(), [Action::Spawn]);
+}
+
+#[test]
+fn t8_a_restart_in_backoff_says_that_it_is_one() {
+    let mut machine = Machine::new(policy(), secs(1.0));
+    machine.handle(Event::Autostart, secs(100.0)).unwrap();
+    machine.handle(Event::SpawnFailed { cause: "x".into() }, secs(100.0)).unwrap();
+    let told = machine.handle(Event::RestartAsked, secs(100.1)).unwrap();
+    assert!(matches!(&told[0], Action::Say(Change { why: Some(StopWhy::Restart), to: ProcState::Stopped, .. })));
+    assert_eq!(told.last(), Some(&Action::Spawn));
+}
+
+#[test]
 fn stop4_a_reaped_pid_is_not_signalled() {
     let group = Policy { stopasgroup: true, killasgroup: true, ..policy() };
     let mut world = started(group, Command { members: 1, ..daemon() });

@@ -157,6 +157,12 @@ pub enum Event {
         /// What is to become of it.
         survivor: Survivor,
     },
+    /// A run of a former supervisor has ended while it was stopped, and members of its group live, which were to be
+    /// ended as well.
+    LeftBehind {
+        /// So many.
+        leftover: u32,
+    },
     /// The configuration changed in a way that needs no restart (4.2, "hot").
     Policy(Policy),
     /// The configuration changed in a way that needs one.
@@ -181,6 +187,7 @@ impl Event {
             Event::KillFailed(_) => "a signal that was not sent",
             Event::Tick => "a tick",
             Event::Adopted { .. } => "an adoption",
+            Event::LeftBehind { .. } => "a group that was left behind",
             Event::Policy(_) | Event::Replaced(_) => "a new configuration",
         }
     }

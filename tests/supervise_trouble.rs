@@ -1,0 +1,316 @@
+//! The supervisor among what goes wrong around it: logs that are no logs, disks that are full, folders that vanish,
+//! launchers that are paused, and requests that cross each other.
+
+mod support;
+
+use std::{fs, os::unix::fs::symlink};
+
+use nix::{sys::signal::Signal, sys::stat::Mode, unistd::mkfifo};
+use serde_json::json;
+use support::{World, daemon::named, desk::SmallDisk, until};
+use taskwatcher::io::rundir::RunDir;
+
+fn program(name: &str, script: &str, more: &str) -> String {
+    format!("[programs.{name}]\ncommand = \"bash\"\nargs = [\"-c\", '''{script}''']\n{more}\n")
+}
+
+const DEAF: &str = "trap '' TERM; while :; do sleep 0.1; done";
+
+// ---- logs
+
+#[test]
+fn what_stands_in_the_place_of_a_log_is_not_read() {
+    let world = World::new();
+    let log = |name: &str| world.path(format!("{name}.log"));
+    let text = |name: &str| {
+        program(name, "echo up; exec sleep 300", &format!("startsecs = 0\nstdout = \"{}\"", log(name).display()))
+    };
+    world.configure(&["linked", "piped"].map(text).concat());
+    let daemon = world.daemon();
+    fs::write(world.path("secret"), "secret\n").unwrap();
+    let printed = |name: &&str| fs::read(log(name)).is_ok_and(|text| text == b"up\n");
+    until("both to print", || ["linked", "piped"].iter().all(printed));
+    let mut follower = world.connect_to_daemon();
+    let tail = |name: &str, follow: bool| json!({ "command": "tail", "target": "process", "name": name, "args": { "follow": follow } });
+    assert_eq!(follower.ask(&tail("linked", true))["status"], 200);
+    fs::remove_file(log("linked")).unwrap();
+    symlink("secret", log("linked")).unwrap();
+    fs::remove_file(log("piped")).unwrap();
+    mkfifo(&log("piped"), Mode::S_IRWXU).unwrap();
+    for (name, why) in [("linked", "it is a symbolic link, which is not followed"), ("piped", "it is a pipe")] {
+        let answer = world.ask(tail(name, false));
+        assert_eq!(answer["status"], 500, "{answer}");
+        assert_eq!(answer["error"]["message"], format!("cannot read log {}: {why}", log(name).display()), "{answer}");
+        // A follower of all that it prints hears nothing of it either.
+        let attached = world.ask(named("fg", name));
+        assert_eq!(attached["status"], 200, "{attached}");
+    }
+    assert_eq!(world.state("piped"), "RUNNING", "it still answers");
+    // The one that followed its log goes on to do so when there is one again.
+    fs::remove_file(log("linked")).unwrap();
+    fs::write(log("linked"), "anew\n").unwrap();
+    assert_eq!(follower.line()["data"], "anew\n");
+    assert_eq!(daemon.end().code, 0);
+}
+
+// ---- requests that cross
+
+#[test]
+fn nothing_comes_while_the_supervisor_ends() {
+    let world = World::new();
+    let deaf = program("x", DEAF, "startsecs = 0\nstopwaitsecs = 2\nstopasgroup = true");
+    let other = program("y", "exec sleep 300", "startsecs = 0");
+    world.configure(&(deaf.clone() + &other));
+    let daemon = world.daemon();
+    world.comes_to("x", "RUNNING");
+    let reload = || world.ask(json!({ "command": "reload", "wait": false }));
+    world.configure(&other);
+    assert_eq!(reload()["status"], 202);
+    world.comes_to("x", "STOPPING");
+    world.configure(&(deaf + &other));
+    assert_eq!(reload()["status"], 202);
+    assert_eq!(daemon.end().code, 0);
+    let log = world.log();
+    assert!(log.contains("removed: x") && log.matches("spawned: x").count() == 1, "{log}");
+}
+
+#[test]
+fn what_a_process_does_before_its_turn_is_no_answer() {
+    let world = World::new();
+    let text = [
+        program("slow", DEAF, "startsecs = 0\nstopwaitsecs = 1"),
+        program("flap", "exec sleep 0.2", "startsecs = 0\nautorestart = \"true\"\npriority = 1"),
+        program("young", "exec sleep 300", "startsecs = 0.5\npriority = 1"),
+    ];
+    world.configure_with("restart_throttle = 0.1", &text.concat());
+    let daemon = world.daemon();
+    world.comes_to("slow", "RUNNING");
+    let young = world.pid("young");
+    let answer = world.ask(json!({ "command": "restart", "target": "all" }));
+    assert_eq!(answer["status"], 200, "{answer}");
+    world.comes_to("young", "RUNNING");
+    assert_ne!(world.pid("young"), young, "{}", world.log());
+    let answer = world.ask(json!({ "command": "stop", "target": "all" }));
+    assert_eq!(answer["status"], 200, "{answer}");
+    for (name, process) in world.states() {
+        assert_eq!(process["state"], "STOPPED", "{name}");
+    }
+    assert_eq!(daemon.end().code, 0);
+}
+
+#[test]
+fn a_restart_of_one_that_waits_to_be_tried_again_is_a_start() {
+    let world = World::new();
+    world.configure(&program("c", "test -e $W/ok && exec sleep 300; exit 1", "startretries = 50\nstartsecs = 0.2"));
+    let daemon = world.daemon();
+    world.comes_to("c", "BACKOFF");
+    fs::write(world.path("ok"), "").unwrap();
+    let answer = world.ask(named("restart", "c"));
+    assert_eq!((&answer["status"], world.state("c").as_str()), (&json!(200), "RUNNING"), "{answer}");
+    assert_eq!(daemon.end().code, 0);
+}
+
+#[test]
+fn what_is_disowned_keeps_nobody_waiting() {
+    let world = World::new();
+    let text = [
+        program("deaf", DEAF, "startsecs = 0\nstopwaitsecs = \"forever\""),
+        program("late", "exec sleep 300", "startsecs = 60\nautostart = false"),
+    ];
+    world.configure(&text.concat());
+    let daemon = world.daemon();
+    world.comes_to("deaf", "RUNNING");
+    let pids = [world.pid("deaf")];
+    let (mut stops, mut starts) = (world.connect_to_daemon(), world.connect_to_daemon());
+    stops.send(&named("stop", "deaf"));
+    world.comes_to("deaf", "STOPPING");
+    starts.send(&named("start", "late"));
+    until("it to be executed", || world.pid("late") != 0);
+    let late = world.pid("late");
+    // One that is to go as well is gone with it.
+    world.configure(&program("late", "exec sleep 300", "startsecs = 60\nautostart = false"));
+    assert_eq!(world.ask(json!({ "command": "reload", "wait": false }))["status"], 202);
+    for (name, client) in [("deaf", &mut stops), ("late", &mut starts)] {
+        assert_eq!(world.ask(named("disown", name))["status"], 200);
+        let told = client.line();
+        assert_eq!((&told["status"], &told["error"]["message"]), (&json!(500), &json!("disowned")), "{told}");
+    }
+    assert_eq!(world.states().into_keys().collect::<Vec<_>>(), ["late"], "the other one is not configured any more");
+    assert_eq!(daemon.end().code, 0);
+    for pid in pids.into_iter().chain([late]) {
+        assert!(taskwatcher::io::process::stat(pid).is_some_and(|stat| !stat.ended), "{pid} goes on");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    }
+}
+
+#[test]
+fn a_start_that_is_disowned_before_its_turn_does_not_come() {
+    let world = World::new();
+    let many = "numprocs = 40\nprocess_name = \"%(program_name)s%(process_num)d\"\nstartsecs = 0";
+    world.configure(&program("q", "exec sleep 301", many));
+    let daemon = world.daemon_begun();
+    let answer = world.connect_to_daemon().ask(&json!({ "command": "disown", "target": "all" }));
+    assert_eq!(answer["status"], 200, "{answer}");
+    assert_eq!(daemon.end().code, 0);
+    let log = world.log();
+    assert!(!log.contains("ERRO"), "{log}");
+    until("nothing to be begun any more", || {
+        !world.processes().iter().any(|pid| {
+            fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with("launch-command"))
+        })
+    });
+}
+
+// ---- a supervisor that dies, and what it leaves
+
+#[test]
+fn a_group_that_was_being_ended_is_gone_before_the_next_run() {
+    let world = World::new();
+    let script = "(trap '' TERM; echo $BASHPID >$W/member; while :; do sleep 0.1; done) & trap 'exit 0' TERM; \
+                  until test -s $W/member; do :; done; echo ready; while :; do sleep 0.1; done";
+    world.configure(&program("g", script, "startsecs = 0\nstopasgroup = true\nstopwaitsecs = 60"));
+    let daemon = world.daemon();
+    until("it to be ready", || world.path("g.stdout").exists());
+    let leader = world.pid("g");
+    let member: i32 = world.line("member").parse().unwrap();
+    world.ask(json!({ "command": "stop", "target": "process", "name": "g", "wait": false }));
+    let is_gone = |pid: i32| taskwatcher::io::process::stat(pid).is_none_or(|stat| stat.ended);
+    until("its leader to end", || is_gone(leader));
+    until("its launch to tell so", || world.states()["g"]["description"].as_str().unwrap().contains("group"));
+    assert!(!is_gone(member));
+    daemon.crash();
+    let daemon = world.daemon();
+    world.comes_to("g", "RUNNING");
+    assert!(is_gone(member), "two runs of it at once: {}", world.log());
+    until("the end of the first to be recorded", || world.history().len() == 1);
+    assert_eq!(world.tasks().len(), 1);
+    let now = json!({ "command": "stop", "target": "process", "name": "g", "args": { "now": true } });
+    assert_eq!(world.ask(now)["status"], 200);
+    assert_eq!(daemon.end().code, 0);
+}
+
+#[test]
+fn what_is_taken_over_lives_by_the_new_configuration_and_repeats_nothing() {
+    let world = World::new();
+    let text = |exitcodes: &str| {
+        let script = "until test -e $W/go; do sleep 0.05; done; exit 5";
+        program("a", script, &format!("startsecs = 0\nautorestart = \"unexpected\"\nexitcodes = [{exitcodes}]"))
+    };
+    world.configure(&text("0"));
+    world.control(["initialize"]).run().ok();
+    let lock = world.lock();
+    let daemon = world.daemon();
+    until("it to say that it is no task", || world.log().contains("it is no task yet"));
+    drop(lock);
+    until("it to become a task", || !world.tasks().is_empty());
+    daemon.crash();
+    world.configure(&text("5"));
+    let daemon = world.daemon();
+    assert_eq!(world.state("a"), "RUNNING");
+    assert!(!world.log().contains("it is no task yet"), "{}", world.log());
+    fs::write(world.path("go"), "").unwrap();
+    world.comes_to("a", "EXITED");
+    until("its end to be recorded", || world.history().len() == 1);
+    let shown = world.json(&["show", "1"]);
+    assert_eq!(shown["supervised"]["expected"], true, "{shown}");
+    assert_eq!(daemon.end().code, 0);
+}
+
+#[test]
+fn a_launch_that_is_paused_does_not_keep_its_program_alive() {
+    let world = World::new();
+    world.configure(&program("r", "exec sleep 300", "startsecs = 0\nstopwaitsecs = 0.3"));
+    let daemon = world.daemon();
+    world.comes_to("r", "RUNNING");
+    let carrier = taskwatcher::io::process::stat(world.pid("r")).unwrap().ppid;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(carrier), Signal::SIGSTOP).unwrap();
+    let answer = world.ask(named("stop", "r"));
+    assert_eq!((&answer["status"], world.state("r").as_str()), (&json!(200), "STOPPED"), "{answer}");
+    assert_eq!(daemon.end().code, 0);
+}
+
+// ---- what cannot be controlled
+
+#[test]
+fn who_asks_for_what_cannot_be_had_is_answered() {
+    let world = World::new();
+    world.configure_with("orphans = \"leave\"", &program("a", "exec sleep 300", "startsecs = 0"));
+    let daemon = world.daemon();
+    world.comes_to("a", "RUNNING");
+    let pid = world.pid("a");
+    daemon.crash();
+    let daemon = world.daemon();
+    assert_eq!(world.state("a"), "UNKNOWN");
+    for request in [named("stop", "a"), named("stop", "a"), named("restart", "a"), named("start", "a")] {
+        let answer = world.ask(request);
+        assert_eq!(answer["status"], 500, "{answer}");
+    }
+    let remove = json!({ "command": "remove", "target": "process", "name": "a", "args": { "stop": true } });
+    let answer = world.ask(remove);
+    assert_eq!(answer["status"], 500, "{answer}");
+    assert!(world.log().contains("lost: a (pid"), "{}", world.log());
+    assert_eq!(daemon.end().code, 0);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+}
+
+// ---- disks and folders
+
+#[test]
+fn a_disk_that_is_full_beside_the_database_takes_no_control_away() {
+    let world = World::new();
+    let work = world.work();
+    let Some(disk) = SmallDisk::mount(&work) else {
+        return eprintln!("SKIPPED a_disk_that_is_full_beside_the_database_takes_no_control_away: no small disk");
+    };
+    let text = ["s", "t"].map(|name| program(name, "exec sleep 300", "startsecs = 0"));
+    world.configure(&text.concat());
+    let on_disk = format!("database = \"{}\"", work.join("tasks.db").display());
+    let config = world.read("t.toml").replace(&format!("database = \"{}\"", world.db().display()), &on_disk);
+    fs::write(world.path("t.toml"), config).unwrap();
+    let daemon = world.daemon();
+    world.comes_to("s", "RUNNING");
+    world.comes_to("t", "RUNNING");
+    let mut fill = fs::File::create(work.join("fill")).unwrap();
+    while std::io::Write::write_all(&mut fill, &[0; 4096]).is_ok() {}
+    while std::io::Write::write_all(&mut fill, &[0]).is_ok() {}
+    for _ in 0..6 {
+        let before = world.pid("s");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(before), Signal::SIGKILL).unwrap();
+        world.runs_again("s", before);
+        let answer = world.ask(named("restart", "t"));
+        assert_eq!(answer["status"], 200, "{answer}; {}", world.log());
+    }
+    for name in ["s", "t"] {
+        assert_eq!(world.ask(named("stop", name))["status"], 200);
+        assert_eq!(world.state(name), "STOPPED");
+    }
+    drop(fill);
+    fs::remove_file(work.join("fill")).unwrap();
+    assert_eq!(daemon.end().code, 0);
+    drop(disk);
+}
+
+#[test]
+fn a_folder_of_runs_that_is_removed_is_made_anew() {
+    let world = World::new();
+    world.configure(&["a", "b"].map(|name| program(name, "exec sleep 300", "startsecs = 0")).concat());
+    let daemon = world.daemon();
+    world.comes_to("a", "RUNNING");
+    world.comes_to("b", "RUNNING");
+    let runs = RunDir::beside(&world.db());
+    fs::remove_dir_all(&runs).unwrap();
+    until("it to be noticed", || world.log().contains("it was made anew"));
+    let before = world.pid("a");
+    let answer = world.ask(named("restart", "a"));
+    assert_eq!(answer["status"], 200, "{answer}; {}", world.log());
+    assert_ne!(world.pid("a"), before);
+    // The one that was not touched is known to the next supervisor, and a second one is kept away.
+    let b = world.pid("b");
+    let ran = world.command(env!("CARGO_BIN_EXE_supervise")).arg("-n").arg("-c").arg(world.path("t.toml")).run();
+    assert_eq!(ran.code, 2, "{ran:?}");
+    until("the launch of b to write its file", || fs::read_dir(&runs).unwrap().count() > 2);
+    daemon.crash();
+    let daemon = world.daemon();
+    assert_eq!((world.state("b").as_str(), world.pid("b")), ("RUNNING", b));
+    assert_eq!(daemon.end().code, 0);
+}
