@@ -314,3 +314,37 @@ fn a_folder_of_runs_that_is_removed_is_made_anew() {
     assert_eq!((world.state("b").as_str(), world.pid("b")), ("RUNNING", b));
     assert_eq!(daemon.end().code, 0);
 }
+
+#[test]
+fn jobs_keep_their_numbers_when_the_supervisor_is_followed_by_another_one() {
+    let world = World::new();
+    let text = |names: &[&str]| {
+        names.iter().map(|name| program(name, "exec sleep 300", "startsecs = 0\nautostart = false")).collect::<String>()
+    };
+    world.configure(&text(&["a", "b", "c"]));
+    let numbers = || {
+        let jobs = world.ask(json!({ "command": "jobs" }))["content"]["jobs"].as_array().unwrap().clone();
+        let number = |job: &serde_json::Value| {
+            (job["process"]["name"].as_str().unwrap().to_owned(), job["number"].as_i64().unwrap())
+        };
+        jobs.iter().map(number).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let daemon = world.daemon();
+    for name in ["c", "a", "b"] {
+        assert_eq!(world.ask(named("start", name))["status"], 200);
+    }
+    let before = numbers();
+    assert_eq!(before, [("c", 1), ("a", 2), ("b", 3)].map(|(name, number)| (name.to_owned(), number)).into());
+    let written = RunDir::beside(&world.db()).join("jobs");
+    until("them to be written down", || fs::read_to_string(&written).is_ok_and(|text| text.contains("\"b\"")));
+    daemon.crash();
+    let daemon = world.daemon();
+    assert_eq!(numbers(), before);
+    assert_eq!(world.ask(json!({ "command": "shutdown", "args": { "leave_running": true } }))["status"], 200);
+    drop(daemon);
+    let daemon = world.daemon_begun();
+    until("it to be there", || std::os::unix::net::UnixStream::connect(world.path("s.sock")).is_ok());
+    assert_eq!(numbers(), before);
+    assert_eq!(daemon.end().code, 0);
+    assert!(!written.exists(), "nothing is left to be taken over");
+}

@@ -223,6 +223,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         env: inherited(),
         log,
         jobs: JobNumbers::default(),
+        jobs_due: None,
         timers: BTreeMap::new(),
         records: Records::open(begun.db.clone()),
         by_handle: HashMap::new(),
@@ -315,6 +316,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
             }
         }
     }
+    core.write_jobs();
     core.log.info("supervise ends");
     // Answers that were given last get to those who asked.
     tokio::task::yield_now().await;

@@ -181,7 +181,29 @@ impl RunDir {
     /// # Errors
     /// As the file system says.
     pub fn write_stopped(&self, text: Option<&str>) -> io::Result<()> {
-        let path = self.path.join("stopped");
+        self.put_or_remove("stopped", text)
+    }
+
+    /// What was written down of that.
+    pub fn read_stopped(&self) -> Option<Vec<u8>> {
+        read_plain(&self.path.join("stopped"))
+    }
+
+    /// Writes down the numbers of jobs; none: there are none.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn write_jobs(&self, text: Option<&str>) -> io::Result<()> {
+        self.put_or_remove("jobs", text)
+    }
+
+    /// What was written down of them.
+    pub fn read_jobs(&self) -> Option<Vec<u8>> {
+        read_plain(&self.path.join("jobs"))
+    }
+
+    fn put_or_remove(&self, name: &str, text: Option<&str>) -> io::Result<()> {
+        let path = self.path.join(name);
         match text {
             Some(text) => self.put(&path, text),
             None => fs::remove_file(&path).or_else(|error| match error.kind() {
@@ -189,11 +211,6 @@ impl RunDir {
                 _ => Err(error),
             }),
         }
-    }
-
-    /// What was written down of that.
-    pub fn read_stopped(&self) -> Option<Vec<u8>> {
-        read_plain(&self.path.join("stopped"))
     }
 
     fn put(&self, path: &Path, text: &str) -> io::Result<()> {

@@ -3,7 +3,11 @@
 //! Pure. The numbers are the supervisor's, the same for all its clients; which job is the current one is a matter of each
 //! shell.
 
-use std::{cmp::Reverse, collections::BTreeMap, str::FromStr};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +20,8 @@ use super::{
 
 /// The numbers of jobs, as the supervisor keeps them. A process gets the smallest free one when it is first started, and
 /// keeps it until it is removed or disowned.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct JobNumbers(BTreeMap<u32, String>);
 
 impl JobNumbers {
@@ -48,6 +53,19 @@ impl JobNumbers {
         let number = self.of(process)?;
         self.0.remove(&number);
         Some(number)
+    }
+
+    /// What a former supervisor wrote down of its numbers; those of processes that are not known any more are free.
+    pub fn parse(text: &[u8], is_known: impl Fn(&str) -> bool) -> JobNumbers {
+        let mut numbers: JobNumbers = serde_json::from_slice(text).unwrap_or_default();
+        let mut seen = BTreeSet::new();
+        numbers.0.retain(|number, process| *number > 0 && is_known(process) && seen.insert(process.clone()));
+        numbers
+    }
+
+    /// Written down for the next supervisor.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
     }
 
     /// The process is called otherwise from now on, such as after a move to another group.
@@ -451,6 +469,20 @@ mod tests {
     fn means(word: &str) -> Result<u32, String> {
         let jobs = jobs();
         Session::default().resolve(word, &jobs).map(|job| job.number).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn numbers_outlive_the_supervisor_and_what_is_no_number_is_none() {
+        let mut numbers = JobNumbers::default();
+        assert_eq!(["a", "b", "c"].map(|name| numbers.give(name)), [1, 2, 3]);
+        numbers.forget("a");
+        let later = JobNumbers::parse(numbers.to_text().as_bytes(), |name| name != "b");
+        assert_eq!((later.of("a"), later.of("b"), later.of("c")), (None, None, Some(3)));
+        for text in [r#"{"0":"a"}"#, r#"{"x":"a"}"#, "[1]", "", r#"{"1":1}"#] {
+            assert_eq!(JobNumbers::parse(text.as_bytes(), |_| true), JobNumbers::default(), "{text}");
+        }
+        let twice = JobNumbers::parse(br#"{"1":"a","2":"a"}"#, |_| true);
+        assert_eq!((twice.process(1), twice.process(2)), (Some("a"), None));
     }
 
     #[test]

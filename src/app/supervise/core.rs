@@ -38,6 +38,8 @@ const LONG_START: Duration = Duration::from_secs(1);
 const STILL_WAITING: Duration = Duration::from_secs(2);
 /// It is said this often at the least.
 const WAITING_AGAIN: Duration = Duration::from_secs(60);
+/// The numbers of jobs are written down so long after the first one that changed.
+const JOBS_AFTER: Duration = Duration::from_millis(100);
 /// How long an orderly end waits for history to have the ends of all runs.
 const RECORDING: Duration = Duration::from_secs(3);
 
@@ -136,6 +138,8 @@ pub(super) struct Core {
     pub env: Vec<OsString>,
     pub log: Activity,
     pub jobs: JobNumbers,
+    /// When the numbers of jobs are written down, if they have changed: not each by itself when many start at once.
+    pub jobs_due: Option<Duration>,
     pub records: Records,
     /// Which process a run is of.
     pub by_handle: HashMap<String, String>,
@@ -359,7 +363,7 @@ impl Core {
             (run.command, run.told) = (Some(command), Told::Started);
         }
         let task = proc.task.map(|task| format!(", task {task}")).unwrap_or_default();
-        self.jobs.give(name);
+        self.number(name);
         self.log.info(&format!("spawned: {name} with pid {}{task}", command.pid));
         let _ = self.feed(name, Event::Spawned { pid: command.pid });
     }
@@ -500,7 +504,7 @@ impl Core {
         let waiters = self.waiters.iter().filter_map(Waiter::deadline);
         let long = self.starting.values().filter(|_| !self.queue.is_empty()).map(|since| *since + LONG_START);
         let recording = self.shutdown.as_ref().and_then(|shutdown| shutdown.record_until);
-        timers.chain(waiters).chain(long).chain(recording).min()
+        timers.chain(waiters).chain(long).chain(recording).chain(self.jobs_due).min()
     }
 
     /// Time has passed.
@@ -516,6 +520,35 @@ impl Core {
             self.set_timer(&name);
         }
         self.time_out_waiters(now);
+        if self.jobs_due.is_some_and(|due| due <= now) {
+            self.write_jobs();
+        }
+    }
+
+    /// Gives a process its number as a job.
+    pub(super) fn number(&mut self, name: &str) {
+        if self.jobs.of(name).is_none() {
+            self.jobs.give(name);
+            self.jobs_due.get_or_insert(sys::now().mono + JOBS_AFTER);
+        }
+    }
+
+    /// Its number may be another one's.
+    pub(super) fn free_number(&mut self, name: &str) {
+        if self.jobs.forget(name).is_some() {
+            self.jobs_due.get_or_insert(sys::now().mono + JOBS_AFTER);
+        }
+    }
+
+    /// Writes the numbers of jobs down for the supervisor that comes after this one, if there is to be something for it to
+    /// take over.
+    pub(super) fn write_jobs(&mut self) {
+        self.jobs_due = None;
+        let goes_on = self.shutdown.as_ref().is_none_or(|shutdown| shutdown.leave_running || shutdown.asked > 2);
+        let text = goes_on.then(|| self.jobs.to_text());
+        if let Err(error) = self.runs.write_jobs(text.as_deref()) {
+            self.log.warn(&format!("warning: cannot write into {}: {error}", self.runs.path().display()));
+        }
     }
 
     /// Says of one that takes long to stop that it is waited for.
@@ -618,7 +651,7 @@ impl Core {
     pub(super) fn take_out(&mut self, name: &str) {
         let Some(proc) = self.procs.remove(name) else { return };
         self.set_timer(name);
-        self.jobs.forget(name);
+        self.free_number(name);
         self.log.info(&format!("removed: {}", proc.spec.full_name()));
         // Nothing comes any more when the supervisor ends.
         if let Some((spec, start)) = proc.after.filter(|_| self.shutdown.is_none()) {

@@ -14,6 +14,7 @@ use crate::{
     io::{account, child, limits, notify, process, sys},
     model::{
         carrier::{Identity, Input, NotStarted, Order, Phase, ProgramLog, Run, Stream, Word, input_word},
+        jobs::JobNumbers,
         machine::{Event, StopWhy, Survivor},
         program::{Executable, LogSpec, LogTarget, Orphans, ProcState, ProgramSpec, Stdin},
         task::{Handle, Process, Signal, argv_json},
@@ -300,7 +301,7 @@ impl Core {
         (proc.task, proc.waiting) = (None, None);
         let removing = proc.removing;
         self.set_timer(name);
-        self.jobs.forget(name);
+        self.free_number(name);
         if removing {
             // Nothing is left that it would wait for.
             self.take_out(name);
@@ -310,6 +311,9 @@ impl Core {
 
     /// Takes in what a former supervisor left running (5.9). To be done before anything is started.
     pub(super) fn adopt_all(&mut self) {
+        if let Some(text) = self.runs.read_jobs() {
+            self.jobs = JobNumbers::parse(&text, |name| self.procs.contains_key(name));
+        }
         let handles = match self.runs.list() {
             Ok(handles) => handles,
             Err(error) => {
@@ -388,7 +392,7 @@ impl Core {
         current.orphan = !carrier_lives;
         proc.run = Some(current);
         self.by_handle.insert(handle.to_owned(), name.clone());
-        self.jobs.give(&name);
+        self.number(&name);
         let watched = match command.filter(|_| !carrier_lives) {
             None => (Watched::Carrier(handle.to_owned()), run.carrier),
             Some(command) => (Watched::Command(handle.to_owned()), command),
