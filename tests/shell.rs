@@ -235,6 +235,22 @@ fn sh1_sh3_a_person_at_a_terminal() {
 }
 
 #[test]
+fn sh3_of_pasted_lines_each_is_a_line() {
+    let world = world();
+    let _daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    world.comes_to("echo", "RUNNING");
+    let mut tty = Terminal::shell(&world, &["shell"]);
+    tty.type_in("pid web\rpid echo\rversion\rstatus we");
+    for printed in [world.pid("web").to_string(), world.pid("echo").to_string(), env!("CARGO_PKG_VERSION").to_owned()] {
+        tty.shows(&format!("{printed}\r\n"));
+    }
+    // The last one has no end yet.
+    tty.shows("status we");
+    tty.says("b", "RUNNING");
+}
+
+#[test]
 fn a_simple_terminal_will_do() {
     let world = world();
     let _daemon = world.daemon();

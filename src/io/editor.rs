@@ -43,7 +43,8 @@ impl LineEditor {
     /// # Errors
     /// The terminal cannot be used.
     pub fn new(complete: Complete, lines: &[String], most: usize) -> io::Result<LineEditor> {
-        // Of pasted lines each is a line, as when they are typed: one that held several would be another action.
+        // Of pasted lines each is a line, as when they are typed: one that held several would be another action. Those
+        // behind the first are kept for the next reading.
         let config = Config::builder().completion_type(CompletionType::List).bracketed_paste(false);
         let config = config.max_history_size(most).and_then(|config| config.history_ignore_dups(true));
         let config = config.map_err(failed)?.history_ignore_space(true).build();
