@@ -617,3 +617,15 @@ fn sh5_what_is_new_is_offered_at_once() {
     tty.type_in("status we\t\t");
     assert_eq!(tty.shows("web").matches("weird").count(), 0);
 }
+
+#[test]
+fn sh5_nothing_is_offered_that_nobody_knows_of() {
+    let world = world();
+    let daemon = world.daemon();
+    let mut tty = Terminal::shell(&world, &["shell"]);
+    daemon.end();
+    tty.type_in("signal TERM \tx\r");
+    tty.shows("cannot reach the supervisor");
+    tty.shows(PROMPT);
+    assert_eq!(world.read("history").lines().last(), Some("signal TERM x"));
+}

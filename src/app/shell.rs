@@ -422,11 +422,14 @@ fn aside(place: &Place) -> Place {
     Place { timeout: Some(place.timeout.map_or(ASIDE, |limit| limit.min(ASIDE))), interrupt: None, ..place.clone() }
 }
 
-/// What there is now; nothing where that is not answered.
-fn snapshot(place: &Place) -> complete::Snapshot {
+/// What there is now; none where that is not answered.
+fn snapshot(place: &Place) -> Option<complete::Snapshot> {
     let mut snapshot = complete::Snapshot::default();
-    let Ok(mut line) = ctl::Line::open(place) else { return snapshot };
-    let mut ask = |command: &Command| line.ask(command, true).ok().map(|answer| answer.response);
+    let mut line = ctl::Line::open(place).ok()?;
+    let mut ask = |command: &Command| {
+        let answer = line.ask(command, true).ok()?;
+        answer.response.error.is_none().then_some(answer.response)
+    };
     let names = |processes: &[ProcessInfo], of: fn(&ProcessInfo) -> String| {
         let mut names: Vec<String> =
             processes.iter().map(of).filter(|name| name.chars().all(|c| !c.is_control())).collect();
@@ -434,13 +437,11 @@ fn snapshot(place: &Place) -> complete::Snapshot {
         names.dedup();
         names
     };
-    if let Some(status) = ask(&Command::Status(Targets::All)) {
-        let processes = status.processes();
-        snapshot.processes = names(&processes, ProcessInfo::full_name);
-        snapshot.programs = names(&processes, |process| process.program.clone());
-        let grouped: Vec<ProcessInfo> = processes.into_iter().filter(|process| process.group != process.name).collect();
-        snapshot.groups = names(&grouped, |process| process.group.clone());
-    }
+    let processes = ask(&Command::Status(Targets::All))?.processes();
+    snapshot.processes = names(&processes, ProcessInfo::full_name);
+    snapshot.programs = names(&processes, |process| process.program.clone());
+    let grouped: Vec<ProcessInfo> = processes.into_iter().filter(|process| process.group != process.name).collect();
+    snapshot.groups = names(&grouped, |process| process.group.clone());
     if let Some(avail) = ask(&Command::Avail) {
         let list = avail.content.as_ref().and_then(|content| content.get("processes")).and_then(|list| list.as_array());
         let unused =
@@ -451,5 +452,5 @@ fn snapshot(place: &Place) -> complete::Snapshot {
     if let Ok(jobs) = ctl::jobs_at(place) {
         snapshot.jobs = jobs.iter().map(|job| (job.number, job.full_name())).collect();
     }
-    snapshot
+    Some(snapshot)
 }

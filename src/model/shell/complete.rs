@@ -41,8 +41,9 @@ enum Place {
     Nothing,
 }
 
-/// Where the word under the cursor begins, and what it may become. `line` ends at the cursor.
-pub fn complete(line: &str, actions: &[ActionWord], now: impl FnOnce() -> Snapshot) -> (usize, Vec<String>) {
+/// Where the word under the cursor begins, and what it may become. `line` ends at the cursor. `now` tells what there is;
+/// none: nobody knows, and no name is offered.
+pub fn complete(line: &str, actions: &[ActionWord], now: impl FnOnce() -> Option<Snapshot>) -> (usize, Vec<String>) {
     let start =
         line.rfind(char::is_whitespace).map_or(0, |at| at + line[at..].chars().next().map_or(1, char::len_utf8));
     // An open quote stays where it is.
@@ -59,12 +60,13 @@ pub fn complete(line: &str, actions: &[ActionWord], now: impl FnOnce() -> Snapsh
         (first, reference) => {
             let place = first.map_or(Place::Action, |(action, rest)| place(action, rest));
             match (place, reference) {
-                (Place::Action | Place::Processes { .. } | Place::Programs, Some(_)) => references(&now()),
+                (Place::Action | Place::Processes { .. } | Place::Programs, Some(_)) => {
+                    now().map(|now| references(&now)).unwrap_or_default()
+                }
                 (Place::Action, None) => actions.iter().map(|action| action.name.clone()).collect(),
-                (Place::Processes { several }, None) => processes(now(), several),
+                (Place::Processes { several }, None) => now().map(|now| processes(now, several)).unwrap_or_default(),
                 (Place::Programs, None) => {
-                    let Snapshot { programs, groups, .. } = now();
-                    [programs, groups].concat()
+                    now().map(|Snapshot { programs, groups, .. }| [programs, groups].concat()).unwrap_or_default()
                 }
                 (Place::Signal, _) => signals(),
                 (Place::Words(words), _) => words.iter().map(|&word| word.to_owned()).collect(),
@@ -142,7 +144,7 @@ mod tests {
             word("reload", &["--server", "--client", "--dry-run"]),
             word("kill", &["-s", "-l"]),
         ];
-        let (start, found) = complete(line, &actions, snapshot);
+        let (start, found) = complete(line, &actions, || Some(snapshot()));
         assert!(line.is_char_boundary(start));
         format!("{start} {}", found.join(" "))
     }
@@ -186,9 +188,19 @@ mod tests {
 
     #[test]
     fn nothing_is_asked_for_what_needs_no_answer() {
-        let never = || -> Snapshot { panic!("asked") };
+        let never = || -> Option<Snapshot> { panic!("asked") };
         for line in ["", "sta", "help ", "signal ", "reload --"] {
             complete(line, &[], never);
         }
+    }
+
+    #[test]
+    fn no_name_is_offered_where_nobody_knows_of_any() {
+        let (actions, unknown) = ([ActionWord { name: "stop".into(), options: vec![] }], || None);
+        for line in ["stop ", "stop a", "signal TERM ", "add ", "stop %", "%"] {
+            assert_eq!(complete(line, &actions, unknown).1, [""; 0], "{line}");
+        }
+        assert_eq!(complete("st", &actions, unknown).1, ["stop"]);
+        assert_eq!(complete("kill -KIL", &actions, unknown).1, ["-KILL"]);
     }
 }
