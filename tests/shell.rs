@@ -629,3 +629,14 @@ fn sh5_nothing_is_offered_that_nobody_knows_of() {
     tty.shows(PROMPT);
     assert_eq!(world.read("history").lines().last(), Some("signal TERM x"));
 }
+
+#[test]
+fn sh5_what_is_offered_is_read_as_it_is_meant() {
+    let odd = r#"[programs."o\"b'c&d;e\\f"]"#;
+    let world = configured("", &format!("{odd}\ncommand = \"sleep\"\nargs = [\"1000\"]\nstartsecs = 0\n"));
+    let _daemon = world.daemon();
+    let mut tty = Terminal::shell(&world, &["shell"]);
+    for typed in ["status o\t", "status o\\\"\t", "status 'o\"b\t", "status \"o\t"] {
+        tty.says(typed, r#"o"b'c&d;e\f   "#);
+    }
+}

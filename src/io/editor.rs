@@ -15,8 +15,10 @@ use rustyline::{
     validate::Validator,
 };
 
+use crate::model::shell::complete::Candidate;
+
 /// Where the word under the cursor begins, and what it may become; it is given the line up to the cursor.
-pub type Complete = Box<dyn Fn(&str) -> (usize, Vec<String>)>;
+pub type Complete = Box<dyn Fn(&str) -> (usize, Vec<Candidate>)>;
 
 /// Prints whole lines above the line that is being edited, from any thread.
 pub type Printer = Box<dyn FnMut(String) + Send>;
@@ -104,7 +106,7 @@ impl Completer for Offers {
         let (start, words) = (self.0)(line.get(..pos).unwrap_or(line));
         // The only one is whole: what follows is another word.
         let end = if words.len() == 1 { " " } else { "" };
-        let pair = |word: String| Pair { replacement: format!("{word}{end}"), display: word };
+        let pair = |Candidate { word, typed }| Pair { replacement: format!("{typed}{end}"), display: word };
         Ok((start, words.into_iter().map(pair).collect()))
     }
 }

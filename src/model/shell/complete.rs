@@ -41,15 +41,20 @@ enum Place {
     Nothing,
 }
 
+/// What the word under the cursor may become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The word.
+    pub word: String,
+    /// The same as it is typed, so that it is read as this word again (SH-6).
+    pub typed: String,
+}
+
 /// Where the word under the cursor begins, and what it may become. `line` ends at the cursor. `now` tells what there is;
 /// none: nobody knows, and no name is offered.
-pub fn complete(line: &str, actions: &[ActionWord], now: impl FnOnce() -> Option<Snapshot>) -> (usize, Vec<String>) {
-    let start =
-        line.rfind(char::is_whitespace).map_or(0, |at| at + line[at..].chars().next().map_or(1, char::len_utf8));
-    // An open quote stays where it is.
-    let start = start + usize::from(line[start..].starts_with(['"', '\'']));
-    let word = &line[start..];
-    let before: Vec<&str> = line[..start].split(['"', '\'']).next().unwrap_or_default().split_whitespace().collect();
+pub fn complete(line: &str, actions: &[ActionWord], now: impl FnOnce() -> Option<Snapshot>) -> (usize, Vec<Candidate>) {
+    let Some(Begun { start, before, word, quote }) = begun(line) else { return (line.len(), vec![]) };
+    let before: Vec<&str> = before.iter().map(String::as_str).collect();
     let options = |name: &str| actions.iter().find(|action| action.name == name).map(|action| action.options.clone());
     let mut found: Vec<String> = match (before.split_first(), word.strip_prefix('%')) {
         (Some((&"kill", rest)), _) if word.starts_with('-') && rest.is_empty() => {
@@ -74,10 +79,77 @@ pub fn complete(line: &str, actions: &[ActionWord], now: impl FnOnce() -> Option
             }
         }
     };
-    found.retain(|candidate| candidate.starts_with(word));
+    found.retain(|candidate| candidate.starts_with(&word));
     found.sort_by(|a, b| a.strip_prefix('%').is_some().cmp(&b.strip_prefix('%').is_some()).then_with(|| a.cmp(b)));
     found.dedup();
-    (start, found)
+    let candidate = |word: String| Candidate { typed: quoted(&word, quote), word };
+    (start, found.into_iter().map(candidate).collect())
+}
+
+/// A line that is not at its end.
+struct Begun {
+    /// Where the last word begins, with its quote.
+    start: usize,
+    /// The words before it.
+    before: Vec<String>,
+    /// What there is of the last one.
+    word: String,
+    /// The quote that it begins with and that is still open.
+    quote: Option<char>,
+}
+
+/// Reads a line as it will be read when it is whole; none: the cursor is in a comment.
+fn begun(line: &str) -> Option<Begun> {
+    let (mut before, mut word, mut start) = (vec![], String::new(), None);
+    let mut quote = None;
+    let mut chars = line.char_indices();
+    while let Some((at, c)) = chars.next() {
+        if quote.is_none() && matches!(c, ' ' | '\t' | '\n') {
+            if start.take().is_some() {
+                before.push(std::mem::take(&mut word));
+            }
+            continue;
+        }
+        if start.is_none() && c == '#' {
+            return None;
+        }
+        start.get_or_insert(at);
+        match (quote, c) {
+            (Some((open, _)), c) if c == open => quote = None,
+            (Some(('\'', _)), c) => word.push(c),
+            (Some(_), '\\') => match chars.next() {
+                Some((_, c @ ('$' | '`' | '"' | '\\'))) => word.push(c),
+                Some((_, c)) => word.extend(['\\', c]),
+                None => {}
+            },
+            (Some(_), c) => word.push(c),
+            (None, '\\') => word.extend(chars.next().map(|(_, c)| c)),
+            (None, '"' | '\'') => quote = Some((c, at)),
+            (None, c) => word.push(c),
+        }
+    }
+    let start = start.unwrap_or(line.len());
+    let quote = quote.filter(|(_, at)| *at == start).map(|(open, _)| open);
+    Some(Begun { start, before, word, quote })
+}
+
+/// A word as it is typed: in this quote, else with a backslash before what would end it or begin something else.
+fn quoted(word: &str, quote: Option<char>) -> String {
+    let escaped = |special: &dyn Fn(usize, char) -> bool| {
+        let mut text = String::with_capacity(word.len());
+        for (at, c) in word.char_indices() {
+            if special(at, c) {
+                text.push('\\');
+            }
+            text.push(c);
+        }
+        text
+    };
+    match quote {
+        Some('\'') => format!("'{}'", word.replace('\'', "'\\''")),
+        Some(quote) => format!("{quote}{}{quote}", escaped(&|_, c| matches!(c, '"' | '\\' | '$' | '`'))),
+        None => escaped(&|at, c| c.is_whitespace() || matches!(c, '"' | '\'' | '\\' | ';') || (at == 0 && c == '#')),
+    }
 }
 
 /// What stands at this place of an action, after these words.
@@ -122,7 +194,10 @@ fn processes(now: Snapshot, several: bool) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::model::shell::words;
 
     fn snapshot() -> Snapshot {
         Snapshot {
@@ -146,6 +221,7 @@ mod tests {
         ];
         let (start, found) = complete(line, &actions, || Some(snapshot()));
         assert!(line.is_char_boundary(start));
+        let found: Vec<String> = found.into_iter().map(|candidate| candidate.typed).collect();
         format!("{start} {}", found.join(" "))
     }
 
@@ -161,7 +237,11 @@ mod tests {
             ("stop work:", "5 work:* work:w_00 work:w_01"),
             ("stop web zü", "9 zürich"),
             ("stop zürich w", "13 web work:* work:w_00 work:w_01"),
-            ("stop 'we", "6 web"),
+            ("stop 'we", "5 'web'"),
+            ("stop \"zü", "5 \"zürich\""),
+            ("stop w\"e", "5 web"),
+            ("stop 'web' work:w", "11 work:w_00 work:w_01"),
+            ("stop # we", "9 "),
             ("stop %", "5 %1 %2 %web %work:w_00"),
             ("%w", "0 %web %work:w_00"),
             ("tail ", "5 web work:w_00 work:w_01 zürich"),
@@ -198,9 +278,27 @@ mod tests {
     fn no_name_is_offered_where_nobody_knows_of_any() {
         let (actions, unknown) = ([ActionWord { name: "stop".into(), options: vec![] }], || None);
         for line in ["stop ", "stop a", "signal TERM ", "add ", "stop %", "%"] {
-            assert_eq!(complete(line, &actions, unknown).1, [""; 0], "{line}");
+            assert_eq!(complete(line, &actions, unknown).1, [], "{line}");
         }
-        assert_eq!(complete("st", &actions, unknown).1, ["stop"]);
-        assert_eq!(complete("kill -KIL", &actions, unknown).1, ["-KILL"]);
+        assert_eq!(complete("st", &actions, unknown).1[0].word, "stop");
+        assert_eq!(complete("kill -KIL", &actions, unknown).1[0].word, "-KILL");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_offered_is_read_as_the_word_that_is_meant(name in "[^\\p{C}]{1,9}", typed in 0..9_usize, quote in 0..3_usize) {
+            let now = || Some(Snapshot { processes: vec![name.clone()], ..Snapshot::default() });
+            // No process is called like an option or a job, and of a name that begins so nothing was typed yet.
+            prop_assume!(!name.starts_with(['-', '%']) && name != "all");
+            let prefix: String = name.chars().take(typed).collect();
+            let open = [None, Some('"'), Some('\'')][quote];
+            let whole = quoted(&prefix, open);
+            let begun = format!("pid {}", &whole[..whole.len() - usize::from(open.is_some())]);
+            let (start, found) = complete(&begun, &[], now);
+            let found: Vec<&Candidate> = found.iter().filter(|candidate| candidate.word == name).collect();
+            prop_assert_eq!(found.len(), 1, "{}", begun);
+            let line = format!("{}{}", &begun[..start], found[0].typed);
+            prop_assert_eq!(words(&line), Ok(vec!["pid".to_owned(), name.clone()]), "{}", line);
+        }
     }
 }
