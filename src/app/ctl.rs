@@ -483,7 +483,9 @@ fn print(
                 _ => Default::default(),
             };
             // Only a shell knows which of them it dealt with last; else that is the one that was started last.
-            lines.extend(jobs::lines(&shown, all.as_ref().unwrap_or(&list), session, which, form));
+            let unknown = std::mem::take(&mut lines);
+            lines = jobs::lines(&shown, all.as_ref().unwrap_or(&list), session, which, form);
+            lines.extend(unknown);
         }
         _ => {}
     }

@@ -527,9 +527,12 @@ impl Core {
             serde_json::to_value(info).ok()
         };
         let jobs: Vec<Value> = meant.names.iter().filter_map(job).collect();
-        match meant.failed.first() {
-            Some(item) if jobs.is_empty() => Response::results(vec![item.clone()], true),
-            Some(_) | None => Response::done(json!({ "jobs": jobs })),
+        match (meant.failed.is_empty(), meant.single) {
+            (true, _) => Response::done(json!({ "jobs": jobs })),
+            (false, true) => Response::results(meant.failed, true),
+            (false, false) => {
+                Response { status: 207, ..Response::done(json!({ "jobs": jobs, "results": meant.failed })) }
+            }
         }
     }
 
