@@ -236,7 +236,7 @@ fn wrong_operands_are_refused_before_anybody_is_asked() {
         assert_eq!((ran.code, ran.text()), (2, ""), "{line}: {ran:?}");
         assert!(ran.err.starts_with("error: "), "{line}: {ran:?}");
     }
-    let ran = client(&world, "signal NOPE a b").run().silent(1);
+    let ran = client(&world, "signal NOPE a b").run().says(1, &["supervise: error: bad signal name: NOPE"]);
     assert_eq!(ran.text(), "a: ERROR (bad signal name)\nb: ERROR (bad signal name)\n");
     for (line, word) in [("-?", "Usage"), ("-h", "Usage"), ("-v", env!("CARGO_PKG_VERSION")), ("stop --help", "--now")]
     {

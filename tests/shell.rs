@@ -494,6 +494,10 @@ fn job4_to_job7_job_control() {
     tty.says("jobs -p", &pid.to_string());
     tty.says("kill 1", "not one of ours");
     tty.says(&format!("kill -n 0 {pid}"), "bad signal name");
+    for line in ["kill -FOO web", "kill -s FOO web"] {
+        tty.says(line, "bad signal name \"FOO\": kill -l lists them");
+    }
+    tty.says("kill -40 web", "bad signal name \"40\"");
     tty.says("kill -l", "SIGKILL");
     let killed = tty.line(&format!("kill -KILL {pid}"));
     assert!(killed.contains("autorestart"), "{killed}");

@@ -288,7 +288,12 @@ fn result_line(word: &str, item: &ResultItem) -> String {
 fn show_error(error: &WireError, shown: &mut Shown) {
     let items: Vec<ResultItem> = error.details.iter().filter_map(item).collect();
     if !items.is_empty() {
-        return shown.out.extend(items.iter().map(|item| result_line("", item)));
+        shown.out.extend(items.iter().map(|item| result_line("", item)));
+        // Which one was given is in no line (CTL-2).
+        if error.code == Code::BadSignal {
+            shown.err.push(plain(&error.message));
+        }
+        return;
     }
     match &error.name {
         Some(name) => shown.out.push(format!("{}: ERROR ({})", plain(name), reason(error.code, &error.message))),

@@ -80,11 +80,14 @@ pub fn unknown_action(word: &str, known: &[&str]) -> String {
     format!("unknown action {word:?} (try help){hint}")
 }
 
-/// The words of `kill`, with `-TERM` and `-9` as `-s TERM` and `-s 9`. Others stay as they are.
+/// The words of `kill`, with `-TERM` and `-9` as `-s TERM` and `-s 9`. Options of `kill` stay as they are; what is neither
+/// was meant for a signal, and is told to be none.
 pub fn signal_option(words: Vec<String>) -> Vec<String> {
+    const OPTIONS: [char; 6] = ['s', 'n', 'l', 'h', '?', '-'];
     let is_kill = words.first().is_some_and(|word| word == "kill");
+    let is_meant = |name: &str| name.parse::<Signal>().is_ok() || !name.is_empty() && !name.starts_with(OPTIONS);
     let option = |(at, word): (usize, String)| match word.strip_prefix('-') {
-        Some(name) if is_kill && at == 1 && name.parse::<Signal>().is_ok() => format!("--signal={name}"),
+        Some(name) if is_kill && at == 1 && is_meant(name) => format!("--signal={name}"),
         _ => word,
     };
     words.into_iter().enumerate().map(option).collect()
@@ -187,7 +190,10 @@ mod tests {
         assert_eq!(of("kill -9 web"), "kill --signal=9 web");
         assert_eq!(of("kill -sigterm web"), "kill --signal=sigterm web");
         assert_eq!(of("kill -segv web"), "kill --signal=segv web");
+        assert_eq!(of("kill -FOO web"), "kill --signal=FOO web");
+        assert_eq!(of("kill -40 web"), "kill --signal=40 web");
         assert_eq!(of("kill -s HUP web"), "kill -s HUP web");
+        assert_eq!(of("kill --json web"), "kill --json web");
         assert_eq!(of("kill -l"), "kill -l");
         assert_eq!(of("kill web -9"), "kill web -9");
         assert_eq!(of("tail -9 web"), "tail -9 web");
