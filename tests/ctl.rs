@@ -470,8 +470,10 @@ fn tail_gives_every_byte_back() {
     assert_eq!(answered("maintail", &content("é\x1b[2J", "utf-8")).silent(0).out, "é\x1b[2J".as_bytes());
     let world = World::new();
     let server = Server::answering(&world, content("", "utf-8").to_string());
-    client(&world, "tail -5 x stderr --run 7").run().silent(0);
-    assert_eq!(server.last()["args"], json!({"channel": "stderr", "bytes": 5, "run": 7}));
+    client(&world, "tail -5 x stderr").run().silent(0);
+    assert_eq!(server.last()["args"], json!({"channel": "stderr", "bytes": 5}));
+    client(&world, "tail x --run 7").run().silent(0);
+    assert_eq!(server.last()["args"], json!({"channel": "stdout", "bytes": 1600, "run": 7}));
 }
 
 /// A server that goes on with these lines after its first answer, and then waits, or closes.

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::World;
+use support::{World, daemon::named, eventually, until};
 
 /// Two programs that run, one that does not, and a group.
 const PROGRAMS: &str = "[programs.web]\ncommand = \"sh\"\nargs = [\"-c\", \"echo served; exec sleep 1000\"]\nstartsecs = 0\n\
@@ -30,4 +30,31 @@ fn of_jobs_that_are_not_known_each_is_told() {
     assert_eq!(world.ctl(&["jobs", "nosuch"]).silent(1).text(), "nosuch: ERROR (no such process)\n");
     // One that was never started is known, and is no job.
     assert_eq!(world.ctl(&["jobs", "idle"]).silent(0).text(), "");
+}
+
+#[test]
+fn the_log_of_a_run_is_that_of_the_process_that_is_named() {
+    let world = world();
+    let _daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    world.comes_to("cat", "RUNNING");
+    let task = eventually("it to be a task", || world.states()["web"]["task_id"].as_i64()).to_string();
+    until("its output", || world.ctl(&["tail", "web", "--run", &task]).text().contains("served\n"));
+    let ran = world.ctl(&["tail", "cat", "--run", &task]).silent(1);
+    assert_eq!(ran.text(), format!("cat: ERROR (task {task} is a run of web)\n"));
+    let ran = world.ctl(&["tail", "web", "--run", "99999"]).silent(1);
+    assert_eq!(ran.text(), "web: ERROR (there is no task 99999)\n");
+    // A task of somebody else is no run of any process.
+    world.launch(["--", "true"]).run().ok();
+    let other = world.last().int("taskid").to_string();
+    let ran = world.ctl(&["tail", "web", "--run", &other]).silent(1);
+    assert_eq!(ran.text(), format!("web: ERROR (task {other} is no run of a program)\n"));
+    // Of one that has ended, too.
+    assert_eq!(world.ask(named("stop", "web"))["status"], 200);
+    until("its end to be recorded", || world.history().iter().any(|row| row.text("taskname") == "web"));
+    assert!(world.ctl(&["tail", "web", "--run", &task]).silent(0).text().contains("served\n"));
+    world.ctl(&["tail", "cat", "--run", &task]).silent(1);
+    // Both streams are in it.
+    let ran = world.ctl(&["tail", "web", "stderr", "--run", &task]);
+    assert_eq!((ran.code, ran.text()), (2, ""), "{ran:?}");
 }

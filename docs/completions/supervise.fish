@@ -188,7 +188,7 @@ complete -c supervise -n "__fish_supervise_using_subcommand pid" -s h -l help -d
 complete -c supervise -n "__fish_supervise_using_subcommand pid" -l json -d 'Print what the supervisor answers as it is, JSON'
 complete -c supervise -n "__fish_supervise_using_subcommand tail" -l bytes -d 'The last so many bytes; -N is short for it [default: 1600]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand tail" -l lines -d 'The last so many lines' -r
-complete -c supervise -n "__fish_supervise_using_subcommand tail" -l run -d 'Only what was written in the run with this task number' -r
+complete -c supervise -n "__fish_supervise_using_subcommand tail" -l run -d 'The log of its run with this task number: both streams, with times' -r
 complete -c supervise -n "__fish_supervise_using_subcommand tail" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand tail" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand tail" -l socket -d 'The same by the path of its socket' -r -F

@@ -286,7 +286,7 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 '--bytes=[The last so many bytes; -N is short for it \[default\: 1600\]]:N:_default' \
 '(--bytes)--lines=[The last so many lines]:N:_default' \
-'--run=[Only what was written in the run with this task number]:TASK:_default' \
+'()--run=[The log of its run with this task number\: both streams, with times]:TASK:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \

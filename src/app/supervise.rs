@@ -57,7 +57,7 @@ use crate::{
         child::{self, Reaped},
         notify, process,
         rundir::{Heard, Lock, RunDir, RunWatch},
-        store::{Patience, Store},
+        store::{Patience, Store, StoreError},
         sys,
     },
     model::{
@@ -91,15 +91,33 @@ pub enum SuperviseError {
     Log(String),
 }
 
-/// Where the log of a task is; none: it has none, or is unknown.
-fn task_log(db: &Path, task: i64) -> Option<PathBuf> {
-    let store = Store::open(db, Patience { limit: Duration::from_millis(200), notify: None }).ok()?;
-    let task = TaskRef::Id(TaskId(task));
-    let (id, upid, column) = match store.task(&task).ok()? {
-        Some(row) => (row.id, row.upid, row.log),
-        None => store.ended(&task).ok()?.map(|row| (row.taskid, row.upid, row.log))?,
+/// What is known of a task that may be a run.
+struct TaskOf {
+    name: Option<String>,
+    /// Whether it is a run of some process.
+    is_run: bool,
+    log: Option<PathBuf>,
+}
+
+/// A task; none: there is none of this number.
+///
+/// # Errors
+/// Why the database does not tell.
+fn task_of(db: &Path, task: i64) -> Result<Option<TaskOf>, StoreError> {
+    let store = match Store::open(db, Patience { limit: Duration::from_millis(200), notify: None }) {
+        Err(StoreError::Missing(_)) => return Ok(None),
+        store => store?,
     };
-    log::place(db, id, upid.as_deref(), column.as_deref())
+    let task = TaskRef::Id(TaskId(task));
+    let row = match store.task(&task)? {
+        Some(row) => Some((row.id, Some(row.name), row.supervised.is_some(), row.upid, row.log)),
+        None => store.ended(&task)?.map(|row| (row.taskid, row.taskname, row.supervised.is_some(), row.upid, row.log)),
+    };
+    Ok(row.map(|(id, name, is_run, upid, column)| TaskOf {
+        name,
+        is_run,
+        log: log::place(db, id, upid.as_deref(), column.as_deref()),
+    }))
 }
 
 /// What is heard besides requests.

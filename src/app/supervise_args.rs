@@ -517,8 +517,8 @@ pub struct Tail {
     /// How much
     #[command(flatten)]
     pub how: How,
-    /// Only what was written in the run with this task number
-    #[arg(long, value_name = "TASK", value_parser = clap::value_parser!(i64).range(1..))]
+    /// The log of its run with this task number: both streams, with times
+    #[arg(long, value_name = "TASK", value_parser = clap::value_parser!(i64).range(1..), conflicts_with = "channel")]
     pub run: Option<i64>,
 }
 
@@ -1133,9 +1133,14 @@ mod tests {
         assert_eq!(command("-c 5 tail x -0"), tail(Last::Bytes(0), false, out, None));
         assert_eq!(command("tail --lines 5 x stdout"), tail(Last::Lines(5), false, out, None));
         assert_eq!(command("maintail -f -9"), Command::Maintail { last: Last::Bytes(9), follow: true });
-        for line in
-            ["tail", "tail x y", "tail --bytes -1 x", "tail -5 --lines 5 x", "tail --bytes 9223372036854775808 x"]
-        {
+        for line in [
+            "tail",
+            "tail x y",
+            "tail x stdout --run 7",
+            "tail --bytes -1 x",
+            "tail -5 --lines 5 x",
+            "tail --bytes 9223372036854775808 x",
+        ] {
             refused(line);
         }
         assert_eq!(command("stop --now x"), Command::Stop { of: Targets::processes(["x"]), now: true });

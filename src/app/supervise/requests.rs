@@ -422,14 +422,34 @@ impl Core {
         let found = self.one(name).and_then(|(_, proc)| {
             let none =
                 || WireError::new(Code::NoFile, format!("its {} goes into no file", channel.as_str())).about(name);
-            let path = match run {
-                None => self.log_path(&proc.spec, if channel == Channel::Stdout { 1 } else { 2 }).ok_or_else(none)?,
-                Some(task) => super::task_log(&self.db, task)
-                    .ok_or_else(|| WireError::new(Code::NoFile, format!("task {task} has no log")).about(name))?,
+            let stream = if channel == Channel::Stdout { 1 } else { 2 };
+            let (path, channel) = match run {
+                None => (self.log_path(&proc.spec, stream).ok_or_else(none)?, Some(channel)),
+                // Both streams are in it.
+                Some(task) => (self.run_log(&proc.spec.full_name(), task).map_err(|error| error.about(name))?, None),
             };
-            tail_of(&path, Some(channel), last, offset, follow)
+            tail_of(&path, channel, last, offset, follow)
         });
         found.unwrap_or_else(refuse)
+    }
+
+    /// The log of one run of a process.
+    fn run_log(&self, name: &str, task: i64) -> Result<PathBuf, WireError> {
+        let found = super::task_of(&self.db, task);
+        let found = found.map_err(|error| WireError::new(Code::DbError, error.to_string()))?;
+        let Some(found) = found else {
+            return Err(WireError::new(Code::BadName, format!("there is no task {task}")));
+        };
+        match found.name {
+            Some(own) if own == name => {}
+            Some(other) if found.is_run => {
+                return Err(WireError::new(Code::BadName, format!("task {task} is a run of {other}")));
+            }
+            Some(_) | None => {
+                return Err(WireError::new(Code::BadName, format!("task {task} is no run of a program")));
+            }
+        }
+        found.log.ok_or_else(|| WireError::new(Code::NoFile, format!("task {task} has no log")))
     }
 
     fn attach(&self, name: &str) -> Answer {
