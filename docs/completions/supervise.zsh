@@ -680,7 +680,7 @@ _supervise_commands() {
 'avail:List what there is in the configuration' \
 'version:Print the version of the supervisor' \
 'history:List the runs of a process that have ended, newest first' \
-'subscribe:Print what happens from now on' \
+'subscribe:Print what happens from now on, a line each; with --json a JSON object each' \
 'jobs:List the jobs\: processes with their job numbers' \
 'disown:Forget processes and leave them running' \
 'web:Show the tasks of a database as web pages, without a supervisor' \
@@ -743,7 +743,7 @@ _supervise__subcmd__help_commands() {
 'avail:List what there is in the configuration' \
 'version:Print the version of the supervisor' \
 'history:List the runs of a process that have ended, newest first' \
-'subscribe:Print what happens from now on' \
+'subscribe:Print what happens from now on, a line each; with --json a JSON object each' \
 'jobs:List the jobs\: processes with their job numbers' \
 'disown:Forget processes and leave them running' \
 'web:Show the tasks of a database as web pages, without a supervisor' \

@@ -301,7 +301,7 @@ pub enum Action {
     Version,
     /// List the runs of a process that have ended, newest first
     History(History),
-    /// Print what happens from now on
+    /// Print what happens from now on, a line each; with --json a JSON object each
     Subscribe(Subscribe),
     /// List the jobs: processes with their job numbers
     Jobs(Jobs),
