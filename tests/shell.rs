@@ -171,7 +171,8 @@ fn sh2_without_a_supervisor_it_says_so_and_starts() {
     tty.says("open nonsense", "unix://");
     let daemon = world.daemon();
     tty.says("status web", "web  ");
-    tty.says("open unix:///nope/s", "unix:///nope/s");
+    tty.says("open unix:///nope/s", "unix:///nope/s: no such file");
+    tty.says("status web", "web  ");
     tty.says(&format!("open unix://{}", world.path("s.sock").display()), "echo  ");
     daemon.end();
     tty.says("", "has closed the connection");

@@ -374,12 +374,21 @@ impl Shell<'_, '_> {
         }
     }
 
+    /// Asks another supervisor from now on, if it answers: else that would only be told of each action (SH-8).
     fn open(&mut self, url: ServerUrl) -> u8 {
-        if url != self.place.url {
+        let mut place = Place { url, ..self.place.clone() };
+        if place.url != self.place.url {
             // Whoever listens there is not whom these were meant for.
-            self.place.auth = None;
+            place.auth = None;
         }
-        self.place.url = url;
+        let version = Command::Version;
+        // One that refuses is there.
+        if let Err(error) = ctl::Line::open(&place).and_then(|mut line| line.ask(&version, true)) {
+            let code = ctl::failed(error, Some(&version), self.output);
+            self.note(&format!("still with {}", ctl::shown(&self.place.url)));
+            return code;
+        }
+        self.place = place;
         self.watch = None;
         self.told.renew();
         match self.is_terminal {
