@@ -58,3 +58,17 @@ fn the_log_of_a_run_is_that_of_the_process_that_is_named() {
     let ran = world.ctl(&["tail", "web", "stderr", "--run", &task]);
     assert_eq!((ran.code, ran.text()), (2, ""), "{ran:?}");
 }
+
+#[test]
+fn a_history_of_nobody_is_told_as_such() {
+    let world = world();
+    let _daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    assert_eq!(world.ctl(&["history", "nosuch"]).silent(1).text(), "nosuch: ERROR (no such process)\n");
+    assert!(world.ctl(&["history", "idle"]).silent(0).text().starts_with("TASKID"), "it has not run yet");
+    until("its run to be a task", || world.states()["web"]["task_id"].is_i64());
+    assert_eq!(world.ask(named("stop", "web"))["status"], 200);
+    assert_eq!(world.ctl(&["remove", "web"]).silent(0).text(), "web: removed\n");
+    until("its run in the history", || world.ctl(&["history", "web"]).text().lines().count() == 2);
+    assert_eq!(world.ctl(&["history", "web"]).code, 0);
+}

@@ -557,15 +557,20 @@ impl Core {
     }
 
     fn history(&mut self, name: &str, limit: u64, reply: Reply) {
-        // Runs of a program that is gone are still there.
-        let full = self.one(name).map_or_else(|_| name.to_owned(), |(_, proc)| proc.spec.full_name());
+        // Runs of a program that is gone are still there; of a name without any that is no process, that is said.
+        let (full, unknown) = match self.one(name) {
+            Ok((_, proc)) => (proc.spec.full_name(), None),
+            Err(error) => (name.to_owned(), Some(error)),
+        };
         self.records.history(
             full,
             limit,
             Box::new(move |rows| {
-                reply(Answer::One(match rows {
-                    Ok(rows) => Response::done(rows),
-                    Err(why) => Response::failed(WireError::new(Code::DbError, why)),
+                let has_none = |rows: &Value| rows["rows"].as_array().is_none_or(Vec::is_empty);
+                reply(Answer::One(match (rows, unknown) {
+                    (Ok(rows), Some(error)) if has_none(&rows) => Response::failed(error),
+                    (Ok(rows), _) => Response::done(rows),
+                    (Err(why), _) => Response::failed(WireError::new(Code::DbError, why)),
                 }));
             }),
         );
