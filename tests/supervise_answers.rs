@@ -72,3 +72,18 @@ fn a_history_of_nobody_is_told_as_such() {
     until("its run in the history", || world.ctl(&["history", "web"]).text().lines().count() == 2);
     assert_eq!(world.ctl(&["history", "web"]).code, 0);
 }
+
+#[test]
+fn job7_one_that_was_disowned_says_so_until_it_is_started_again() {
+    let world = world();
+    let _daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let pid = world.pid("web");
+    assert_eq!(world.ctl(&["disown", "web"]).silent(0).text(), "web: disowned\n");
+    let description = || world.states()["web"]["description"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(description(), format!("disowned, pid {pid} was left running"));
+    world.ctl(&["start", "web"]).silent(0);
+    assert_ne!(world.pid("web"), pid);
+    world.ctl(&["stop", "web"]).silent(0);
+    assert!(description().starts_with("stopped "), "{}", description());
+}

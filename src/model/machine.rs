@@ -107,6 +107,8 @@ pub struct Machine {
     shutting_down: bool,
     /// Whether it was ever started under this supervisor.
     started: bool,
+    /// The process of a run that was disowned; told until it is started.
+    disowned: Option<i32>,
     /// Failed starts in a row.
     fails: u32,
     /// Why the last failed start failed.
@@ -139,6 +141,7 @@ impl Machine {
             phase: Phase::Stopped,
             shutting_down: false,
             started: false,
+            disowned: None,
             fails: 0,
             cause: None,
             spawn_error: None,
@@ -209,6 +212,11 @@ impl Machine {
     /// The rules it lives by.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Takes note that a run that is none of it any more was left alive with this process id (JOB-7).
+    pub fn disowned(&mut self, pid: i32) {
+        self.disowned = Some(pid);
     }
 
     /// Takes another shortest time between two spawns that nobody asked for; from the next one on.

@@ -133,8 +133,12 @@ impl Core {
                         continue;
                     }
                     let group = self.procs.get(name).map(|proc| proc.spec.group.clone()).unwrap_or_default();
+                    let pid = self.procs.get(name).and_then(|proc| proc.machine.pid());
                     self.log.warn(&format!("disowned: {name}: its process goes on, and nobody restarts it"));
                     self.disown(name);
+                    if let (Some(proc), Some(pid)) = (self.procs.get_mut(name), pid) {
+                        proc.machine.disowned(pid);
+                    }
                     items.push(ResultItem::done(group, name.clone()));
                 }
                 reply(Answer::One(Response::results(items, meant.single)));

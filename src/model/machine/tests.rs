@@ -925,6 +925,8 @@ fn sm12_what_nobody_asked_for_starts_no_faster_than_the_throttle() {
 fn sm15_descriptions() {
     let mut world = World::new(policy(), Command { polite: None, ..daemon() });
     assert_eq!(world.words(), "Not started");
+    world.machine.disowned(7);
+    assert_eq!(world.words(), "disowned, pid 7 was left running");
     world.tell(Event::StartAsked).unwrap();
     assert_eq!(world.words(), "being started");
     world.pass(0.5);

@@ -11,7 +11,10 @@ impl Machine {
     pub fn describe(&self, now: Duration, ended: &str) -> String {
         let at = |text: String| if ended.is_empty() { text } else { format!("{text}, {ended}") };
         let mut text = match &self.phase {
-            Phase::Stopped if !self.started => "Not started".to_owned(),
+            Phase::Stopped if !self.started => match self.disowned {
+                Some(pid) => format!("disowned, pid {pid} was left running"),
+                None => "Not started".to_owned(),
+            },
             Phase::Stopped => format!("stopped {ended}").trim_end().to_owned(),
             Phase::Held => "waits for the rest of its last run to end".to_owned(),
             Phase::Spawning => "being started".to_owned(),
