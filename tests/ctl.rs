@@ -194,6 +194,19 @@ fn ctl4_each_row_of_the_table_of_exit_codes() {
         ("avail", json!({"status": 200, "content": [{"name": "x", "in_use": true, "autostart": true}]}), 0, "x    "),
         ("send x hello", json!({"status": 200, "content": {"written": 6}}), 0, ""),
         ("shutdown --no-wait", json!({"status": 200, "content": {"processes": 3}}), 0, "shutting down (3 processes)\n"),
+        ("shutdown --no-wait", json!({"status": 200, "content": {"processes": 1}}), 0, "shutting down (1 process)\n"),
+        (
+            "shutdown --no-wait --leave-running",
+            json!({"status": 200, "content": {"processes": 1}}),
+            0,
+            "shutting down (1 process goes on)\n",
+        ),
+        (
+            "shutdown --no-wait --leave-running",
+            json!({"status": 200, "content": {"processes": 2, "message": "already shutting down"}}),
+            0,
+            "already shutting down (2 processes)\n",
+        ),
     ] {
         let ran = answered(line, &answer).silent(code);
         assert!(ran.text().starts_with(out), "{line}: {:?}", ran.text());

@@ -87,3 +87,13 @@ fn job7_one_that_was_disowned_says_so_until_it_is_started_again() {
     world.ctl(&["stop", "web"]).silent(0);
     assert!(description().starts_with("stopped "), "{}", description());
 }
+
+#[test]
+fn what_goes_on_after_a_shutdown_is_told() {
+    let world = world();
+    let _daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    world.comes_to("cat", "RUNNING");
+    let ran = world.ctl(&["shutdown", "--leave-running"]).silent(0);
+    assert_eq!(ran.text(), "shutting down (2 processes go on)\n");
+}

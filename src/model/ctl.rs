@@ -127,10 +127,7 @@ pub fn show(command: &Command, response: &Response) -> Shown {
         Command::Pid(_) => shown.out.extend(pids(content).into_iter().map(|pid| pid.to_string())),
         Command::Version => shown.out.extend(text(content, "version")),
         Command::Avail => shown.out.extend(avail(content)),
-        Command::Shutdown { .. } => {
-            let count = content.and_then(|content| content.get("processes")).and_then(Value::as_u64);
-            shown.out.extend(count.map(|count| format!("shutting down ({count} processes)")));
-        }
+        Command::Shutdown { leave_running } => shown.out.extend(shutdown(content, *leave_running)),
         Command::Send { .. }
         | Command::Start { .. }
         | Command::Stop { .. }
@@ -342,6 +339,15 @@ fn words(value: &Value) -> String {
 
 fn text(content: Option<&Value>, key: &str) -> Option<String> {
     content.and_then(|content| content.get(key)).and_then(Value::as_str).map(plain)
+}
+
+/// What an end of the supervisor means for its processes. Where it was under way already, that says nothing of them.
+fn shutdown(content: Option<&Value>, leave_running: bool) -> Option<String> {
+    let already = text(content, "message");
+    let count = content.and_then(|content| content.get("processes")).and_then(Value::as_u64)?;
+    let (noun, verb) = if count == 1 { ("process", " goes on") } else { ("processes", " go on") };
+    let verb = if leave_running && already.is_none() { verb } else { "" };
+    Some(format!("{} ({count} {noun}{verb})", already.as_deref().unwrap_or("shutting down")))
 }
 
 /// `{"pid": 7}`, `[{"name": …, "pid": 7}]`, or the latter under `pids` beside results.
