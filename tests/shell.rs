@@ -352,7 +352,7 @@ fn sh9_who_is_asked_for_is_asked_once_and_the_action_repeated() {
     let args = ["--socket", socket.to_str().unwrap(), "shell", "-r", ""];
     let mut tty = Terminal::run(&world, env!("CARGO_BIN_EXE_supervise"), &args);
     tty.shows(PROMPT);
-    for (password, shown) in [("wrong", "ERROR"), ("pa:ss", "web  ")] {
+    for (password, shown) in [("nope", "the name or the password is wrong"), ("pa:ss", "web  ")] {
         tty.type_in("status\r");
         tty.shows("User: ");
         tty.type_in("me\r");

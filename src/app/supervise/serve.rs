@@ -269,7 +269,11 @@ async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Res
             let id = request.id.clone();
             known = known || hub.gate.lets_in(S::DOOR, request.auth.as_ref());
             if !known {
-                let error = WireError::new(Code::Unauthorized, "this supervisor asks for a name and a password");
+                let why = match request.auth {
+                    None => "this supervisor asks for a name and a password",
+                    Some(_) => "the name or the password is wrong",
+                };
+                let error = WireError::new(Code::Unauthorized, why);
                 write(stream, &Response::failed(error).with_id(id).to_line()).await?;
                 continue;
             }
