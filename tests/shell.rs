@@ -228,6 +228,8 @@ fn sh1_sh3_a_person_at_a_terminal() {
     // Two letters are taken out within the line, and two of them written there again.
     assert_eq!(tty.line("send echo 'grüße; 你好'\x1b[D\x7f\x7f好你"), "");
     until("it to arrive", || world.line("echo.stdout").lines().last() == Some("got-grüße; 好你"));
+    let help = tty.line("help fg");
+    assert!(help.contains("fg [OPTIONS] [NAME]") && help.contains("continued"), "{help}");
     let help = tty.line("help");
     assert!(help.contains("disown") && help.contains("suspend"), "{help}");
     tty.says("sotp", "did you mean stop?");
@@ -389,6 +391,8 @@ fn sh10_in_the_foreground() {
         let mut leave = || {
             tty.type_in("fg web\r");
             tty.shows("attached to web");
+            let rest = tty.shows("\r\n");
+            assert!("supervise: attached to ".len() + "reporter:web_00".len() + rest.trim_end().len() < 80, "{rest}");
             until("the terminal to be its", || tty.modes() != at_prompt);
             let ((), took) = timed(|| {
                 tty.type_in(key);

@@ -67,12 +67,14 @@ impl Shell<'_, '_> {
         let content = answer.response.content.unwrap_or_default();
         let is_pipe = content.get("stdin").and_then(serde_json::Value::as_bool).unwrap_or(false);
         let pid = content.get("process").and_then(|process| process.get("pid")).and_then(serde_json::Value::as_i64);
-        let input = if is_pipe { "; what you type is its input" } else { "" };
         self.note(&format!(
-            "attached to {} ({}); Ctrl-C or Ctrl-Z leaves it, and it goes on{input}",
+            "attached to {} ({}); Ctrl-C or Ctrl-Z leaves it",
             plain(&name),
             pid.filter(|pid| *pid > 0).map_or_else(|| "being started".to_owned(), |pid| format!("pid {pid}"))
         ));
+        if is_pipe {
+            self.note("what you type is its input");
+        }
         let keyboard = Keyboard::attached(is_pipe).map_err(|error| {
             ctl::failed(CtlError::Broken(format!("cannot set the terminal: {error}")), None, self.output)
         })?;

@@ -153,7 +153,19 @@ fn definition() -> Clap {
     Line::command().mut_subcommands(|action| {
         // What is for the command line is not offered.
         let is_hidden = ["shell", "completions", "web"].contains(&action.get_name());
+        let action = if action.get_name() == "fg" { foreground(action) } else { action };
         action.arg(json.clone()).hide(is_hidden)
+    })
+}
+
+/// `fg`, which does more here than on the command line.
+fn foreground(action: Clap) -> Clap {
+    let about = "Show what a process prints, and pass on what is typed; Ctrl-C or Ctrl-Z leaves it";
+    let more = "One that is down is started, one that is paused continued. What is typed goes to its input, if that is a \
+        pipe (stdin = \"pipe\"). Ctrl-C and Ctrl-Z never signal it: it goes on.";
+    let action = action.about(about).long_about(format!("{about}\n\n{more}"));
+    action.mut_arg("name", |name| {
+        name.required(false).default_value("%+").hide_default_value(true).help("Which; without one the current job")
     })
 }
 
@@ -230,6 +242,7 @@ mod tests {
         assert!(
             matches!(typed("kill -n 9 x"), Ok(Typed { word: Word::Kill(Kill { signal, .. }), .. }) if signal == "9")
         );
+        assert!(matches!(typed("fg --raw"), Ok(Typed { word: Word::Action(Action::Fg(fg)), .. }) if fg.name == "%+"));
         assert!(matches!(typed("kill -l 9"), Ok(Typed { word: Word::Kill(Kill { list: true, .. }), .. })));
         assert!(matches!(typed("set +b"), Ok(Typed { word: Word::Set(_), .. })));
         assert!(matches!(typed("exit"), Ok(Typed { word: Word::Quit, .. })));
@@ -247,6 +260,9 @@ mod tests {
         assert!(help("?").contains("%name"));
         assert!(help("help stop").contains("--now"));
         assert!(help("stop --help").contains("--now"));
+        for words in ["Usage: fg [OPTIONS] [NAME]", "the current job", "is started", "continued", "goes to its input"] {
+            assert!(help("help fg").contains(words), "{words}: {}", help("help fg"));
+        }
         assert_eq!(wrong("sotp x"), "unknown action \"sotp\" (try help); did you mean stop?");
         assert_eq!(wrong("help frobnicate"), "unknown action \"frobnicate\" (try help)");
         assert!(wrong("stop").contains("Usage: stop"), "{}", wrong("stop"));
