@@ -2,6 +2,7 @@
 
 mod support;
 
+use serde_json::json;
 use support::{World, daemon::named, eventually, until};
 
 /// Two programs that run, one that does not, and a group.
@@ -96,4 +97,27 @@ fn what_goes_on_after_a_shutdown_is_told() {
     world.comes_to("cat", "RUNNING");
     let ran = world.ctl(&["shutdown", "--leave-running"]).silent(0);
     assert_eq!(ran.text(), "shutting down (2 processes go on)\n");
+}
+
+#[test]
+fn what_could_be_done_is_told_with_what_is_wrong() {
+    let world = World::new();
+    world.configure_with(
+        "",
+        &PROGRAMS
+            .replace("[programs.idle]", "[programs.missing]\ncommand = \"/nope\"\nautostart = false\n[programs.idle]"),
+    );
+    let text = world.read("t.toml").replace("logfile = \"act.log\"", "logfile = \"none\"");
+    std::fs::write(world.path("t.toml"), text).unwrap();
+    let _daemon = world.daemon_begun();
+    until("the supervisor", || std::os::unix::net::UnixStream::connect(world.path("s.sock")).is_ok());
+    world.comes_to("web", "RUNNING");
+    let ran = world.ctl(&["start", "back"]).silent(1);
+    assert_eq!(ran.text(), "back: ERROR (no such process; it is a group: back:*)\n");
+    let ran = world.ctl(&["remove", "web"]).silent(1);
+    assert_eq!(ran.text(), "web: ERROR (still running: web; stop first, or use --stop)\n");
+    // The words of Supervisor.
+    assert_eq!(world.ctl(&["start", "missing"]).silent(1).text(), "missing: ERROR (no such file)\n");
+    world.ctl(&["maintail"]).says(1, &["the supervisor keeps no log"]);
+    assert_eq!(world.ask(json!({ "command": "maintail" }))["error"]["code"], "NO_FILE");
 }

@@ -222,7 +222,7 @@ pub fn reason(code: Code, message: &str) -> String {
         Code::Ambiguous => or("ambiguous"),
         Code::Stopping => or("it is being stopped"),
         Code::AlreadyAdded => or("already active"),
-        Code::StillRunning => or("still running"),
+        Code::StillRunning => format!("{}; stop first, or use --stop", or("still running")),
         Code::CantReread => or("the configuration cannot be read"),
         Code::Unauthorized => or("name or password is missing or wrong"),
         Code::Forbidden => or("not allowed"),
@@ -295,7 +295,11 @@ fn show_error(error: &WireError, shown: &mut Shown) {
     match &error.name {
         Some(name) => shown.out.push(format!("{}: ERROR ({})", plain(name), reason(error.code, &error.message))),
         None => {
-            shown.err.push(reason(error.code, &error.message));
+            shown.err.push(match error.code {
+                // The words of CTL-2 are for what a name stands before.
+                Code::NoFile if !error.message.is_empty() => plain(&error.message),
+                code => reason(code, &error.message),
+            });
             // All errors of a configuration. Words that were meant instead are in the message already.
             if error.code == Code::CantReread {
                 shown.err.extend(error.details.iter().map(words));

@@ -66,7 +66,7 @@ pub fn select(targets: &Targets, catalog: &[Entry]) -> Selection {
 
 /// Why a name means no processes.
 enum Miss {
-    None(&'static str),
+    None(String),
     /// It may mean any of these.
     Several(Vec<String>),
 }
@@ -106,7 +106,7 @@ fn process(name: &str, catalog: &[Entry]) -> Result<Vec<usize>, Miss> {
     if let Some((group, name)) = name.split_once(':') {
         let members: Vec<usize> = places(catalog, |entry| entry.group == group);
         if members.is_empty() {
-            return Err(Miss::None(NO_GROUP));
+            return Err(Miss::None(NO_GROUP.to_owned()));
         }
         let own = places(catalog, |entry| entry.group == group && entry.process == name);
         if !own.is_empty() {
@@ -127,7 +127,10 @@ fn process(name: &str, catalog: &[Entry]) -> Result<Vec<usize>, Miss> {
             all.dedup();
             if all.len() == 1 { Ok(all) } else { several(&all) }
         }
-        ([], []) => Err(Miss::None(NO_PROCESS)),
+        ([], []) if catalog.iter().any(|entry| entry.group == name) => {
+            Err(Miss::None(format!("{NO_PROCESS}; it is a group: {name}:*")))
+        }
+        ([], []) => Err(Miss::None(NO_PROCESS.to_owned())),
         (program, _) => Ok(program.to_vec()),
     }
 }
@@ -137,7 +140,7 @@ fn places(catalog: &[Entry], is_meant: impl Fn(&Entry) -> bool) -> Vec<usize> {
 }
 
 fn some(places: Vec<usize>, message: &'static str) -> Result<Vec<usize>, Miss> {
-    if places.is_empty() { Err(Miss::None(message)) } else { Ok(places) }
+    if places.is_empty() { Err(Miss::None(message.to_owned())) } else { Ok(places) }
 }
 
 /// Whether a text matches a pattern of `*` (any letters) and `?` (one letter).
@@ -226,7 +229,7 @@ mod tests {
     fn what_means_nothing_is_not_found() {
         for (name, message) in [
             ("nope", "404 nope no such process"),
-            ("work", "404 work no such process"),
+            ("work", "404 work no such process; it is a group: work:*"),
             ("nope:web", "404 nope:web no such group"),
             ("nope:*", "404 nope:* no such group"),
             ("nope:", "404 nope: no such group"),
