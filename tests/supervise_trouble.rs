@@ -53,6 +53,58 @@ fn what_stands_in_the_place_of_a_log_is_not_read() {
     assert_eq!(daemon.end().code, 0);
 }
 
+#[test]
+fn logs_may_go_where_the_supervisor_itself_writes() {
+    let world = World::new();
+    let streams =
+        "startsecs = 0\nstdout = \"/dev/stdout\"\nstdout_maxbytes = 0\nstderr = \"/dev/stderr\"\nstderr_maxbytes = 0";
+    let quiet = program("q", "exec sleep 300", streams);
+    world.configure(&(program("p", "echo told; echo wrong >&2; exec sleep 300", streams) + &quiet));
+    let text = world.read("t.toml").replace("logfile = \"act.log\"", "logfile = \"/dev/stdout\"\nlogfile_maxbytes = 0");
+    fs::write(world.path("t.toml"), text).unwrap();
+    for to in ["> >(cat)", ""] {
+        let supervise = format!("exec '{}' -n -c $W/t.toml {to}", env!("CARGO_BIN_EXE_supervise"));
+        let started = world.command("bash").arg("-c").arg(supervise).spawn();
+        let said = || started.stdout();
+        until("its activity and what its program prints", || {
+            said().contains("INFO ready") && said().contains("told\n")
+        });
+        until("what it prints as wrong", || started.stderr().contains("wrong\n"));
+        started.signal(Signal::SIGTERM);
+        until("its last line", || said().contains("supervise ends"));
+        let text = said();
+        assert!(text.contains("INFO spawned: p"), "{to}: {text}");
+        assert_eq!(text.matches("INFO ready").count(), 1, "{to}: {text}");
+        assert_eq!(started.wait().code, 0);
+    }
+}
+
+#[test]
+fn all_that_is_sent_gets_to_a_program_that_reads() {
+    let world = World::new();
+    world.configure(&program("cat", "sleep 0.3; exec cat >$W/got", "startsecs = 0\nstdin = \"pipe\""));
+    let daemon = world.daemon();
+    world.comes_to("cat", "RUNNING");
+    let text = "0123456789".repeat(20_000);
+    let request = json!({ "command": "send", "target": "process", "name": "cat", "args": { "data": text } });
+    assert_eq!(world.ask(request)["content"]["written"], 200_000);
+    until("all of it to arrive", || fs::read(world.path("got")).is_ok_and(|got| got == text.as_bytes()));
+    assert_eq!(daemon.end().code, 0);
+}
+
+#[test]
+fn of_what_is_to_be_added_each_name_is_answered() {
+    let world = World::new();
+    let text =
+        |names: &[&str]| names.iter().map(|name| program(name, "exec sleep 300", "startsecs = 0")).collect::<String>();
+    world.configure(&text(&["y"]));
+    let daemon = world.daemon();
+    world.configure(&text(&["y", "new"]));
+    let ran = world.ctl(&["add", "y", "new"]);
+    assert_eq!(ran.text(), "y: ERROR (already added)\nnew: added\n", "{ran:?}");
+    assert_eq!(daemon.end().code, 0);
+}
+
 // ---- requests that cross
 
 #[test]
@@ -248,7 +300,7 @@ fn who_asks_for_what_cannot_be_had_is_answered() {
     let remove = json!({ "command": "remove", "target": "process", "name": "a", "args": { "stop": true } });
     let answer = world.ask(remove);
     assert_eq!(answer["status"], 500, "{answer}");
-    assert!(world.log().contains("lost: a (pid"), "{}", world.log());
+    assert!(world.log().contains("of a former supervisor is left alone"), "{}", world.log());
     assert_eq!(daemon.end().code, 0);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
 }

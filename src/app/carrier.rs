@@ -58,6 +58,8 @@ const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 const CLAIM_SELDOM: Duration = Duration::from_secs(16);
 /// What is left of a group is looked at so often, should no signal tell of its end.
 const LOOK_AT_GROUP: Duration = Duration::from_millis(200);
+/// So many bytes are kept for the input of a program that does not read it.
+const LONGEST_TYPED: usize = 4 << 20;
 /// What could not be told the supervisor is tried again so often.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
 /// How long a status may wait for the database.
@@ -128,6 +130,8 @@ struct Carrier {
     local: bool,
     output: Option<Output>,
     input: Option<std::fs::File>,
+    /// What is to go there and has not found room yet.
+    typed: Vec<u8>,
     /// Why it is to end, and the signals that were sent for it: the first and the last.
     why: Option<String>,
     sent: Option<(Signal, Signal)>,
@@ -218,6 +222,7 @@ fn resume(carried: Carried) -> Result<(), CarrierError> {
         local: carried.local,
         output: Some(output),
         input: None,
+        typed: vec![],
         why: carried.why,
         sent: carried.sent,
         group: carried.group,
@@ -288,7 +293,8 @@ impl Carrier {
             let timeout = wakes.into_iter().flatten().min().map(|at| at.saturating_sub(now.mono));
             let reads = self.output.iter().flat_map(Output::readable).chain([self.ear.readable()]);
             let reads = reads.chain(self.notify.as_ref().map(Notify::readable));
-            if self.inbox.wait_with(timeout, reads, []).is_err() {
+            let writes = self.input.as_ref().filter(|_| !self.typed.is_empty()).map(std::os::fd::AsFd::as_fd);
+            if self.inbox.wait_with(timeout, reads, writes).is_err() {
                 // Without poll(2) there is nothing that we could do for it but go on trying.
                 sys::pause(LOOK_AT_GROUP);
             }
@@ -297,6 +303,7 @@ impl Carrier {
             }
             self.hear_signals(&mut watch);
             self.hear_words();
+            self.pass_input();
             self.listen(&mut watch);
             if let Some(output) = &mut self.output {
                 output.pump();
@@ -492,11 +499,31 @@ impl Carrier {
     }
 
     fn write_input(&mut self, data: &str) {
-        let Some(input) = &mut self.input else { return };
         let Some(bytes) = crate::model::carrier::input_bytes(data) else { return };
-        // A program that does not read its input loses what does not fit into the pipe.
-        if let Err(error) = std::io::Write::write_all(input, &bytes) {
-            self.note(format!("cannot write to the input of process {}: {error}", self.command.pid));
+        self.typed.extend(bytes);
+        self.pass_input();
+        // A program that does not read its input loses what is too much to be kept for it.
+        let lost = self.typed.len().saturating_sub(LONGEST_TYPED);
+        if lost > 0 {
+            self.typed.truncate(LONGEST_TYPED);
+            self.note(format!("process {} does not read its input: {lost} bytes are lost", self.command.pid));
+        }
+    }
+
+    /// Writes as much to the input as there is room for.
+    fn pass_input(&mut self) {
+        let Some(input) = &mut self.input else { return self.typed.clear() };
+        while !self.typed.is_empty() {
+            match std::io::Write::write(input, &self.typed) {
+                Ok(written) => drop(self.typed.drain(..written)),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    self.typed.clear();
+                    self.note(format!("cannot write to the input of process {}: {error}", self.command.pid));
+                    return;
+                }
+            }
         }
     }
 

@@ -7,7 +7,10 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Write},
-    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+    os::{
+        fd::AsFd,
+        unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -18,7 +21,7 @@ use nix::{
     unistd::{Gid, Uid, fchown, geteuid},
 };
 
-use crate::model::path::{beside, folder_of};
+use crate::model::path::{beside, folder_of, standard_stream};
 
 /// Where it is, and what is done to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,6 +218,12 @@ impl ProgLog {
     }
 
     fn open_file(&mut self) -> io::Result<()> {
+        if let Some(stream) = standard_stream(&self.place.path) {
+            // Whatever it is, it was given to us: there is nothing to be turned over, and no name that may mislead.
+            self.file = Some(open_stream(stream)?);
+            self.regular = false;
+            return Ok(());
+        }
         let path = &self.place.path;
         let mut options = OpenOptions::new();
         options.append(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK);
@@ -280,6 +289,24 @@ pub fn truncate(path: &Path) -> io::Result<()> {
 
 fn backup(path: &Path, number: u32) -> PathBuf {
     beside(path, &format!(".{number}"))
+}
+
+/// One of our own streams. Of a pipe or a terminal it is another open file, so that writing does not wait for a slow reader;
+/// a file is shared with all who write to it, so that nobody writes over what others wrote.
+fn open_stream(stream: u8) -> io::Result<File> {
+    let own = match stream {
+        1 => io::stdout().as_fd().try_clone_to_owned(),
+        _ => io::stderr().as_fd().try_clone_to_owned(),
+    };
+    let own = File::from(own?);
+    let kind = own.metadata()?.file_type();
+    if !kind.is_fifo() && !kind.is_char_device() {
+        return Ok(own);
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).custom_flags(libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK);
+    // Fails where it is another user's.
+    Ok(options.open(format!("/proc/self/fd/{stream}")).unwrap_or(own))
 }
 
 /// Whether its folder is one like /tmp.

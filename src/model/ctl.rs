@@ -295,15 +295,18 @@ fn show_error(error: &WireError, shown: &mut Shown) {
     match &error.name {
         Some(name) => shown.out.push(format!("{}: ERROR ({})", plain(name), reason(error.code, &error.message))),
         None => {
-            shown.err.push(match error.code {
+            // All errors of a configuration. Words that were meant instead are in the message already.
+            let all: Vec<String> = error.details.iter().filter(|_| error.code == Code::CantReread).map(words).collect();
+            let message = match error.code {
                 // The words of CTL-2 are for what a name stands before.
                 Code::NoFile if !error.message.is_empty() => plain(&error.message),
                 code => reason(code, &error.message),
-            });
-            // All errors of a configuration. Words that were meant instead are in the message already.
-            if error.code == Code::CantReread {
-                shown.err.extend(error.details.iter().map(words));
+            };
+            // Where it is but the first of them it is told with the others.
+            if all.first().is_none_or(|first| !message.starts_with(first.as_str())) {
+                shown.err.push(message);
             }
+            shown.err.extend(all);
         }
     }
 }
@@ -612,6 +615,11 @@ mod tests {
                 WireError { details: vec![json!("c.toml:3: bad")], ..WireError::new(Code::CantReread, "2 errors") };
             let response = Response::failed(error);
             assert_eq!((exit_code(&command, &response), show(&command, &response).err.len()), (1, 2));
+        }
+        for (details, message, lines) in [(1, "c.toml:1: bad", 1), (2, "c.toml:1: bad (and 1 more)", 2)] {
+            let details = (1..=details).map(|line| json!(format!("c.toml:{line}: bad"))).collect();
+            let error = WireError { details, ..WireError::new(Code::CantReread, message) };
+            assert_eq!(show(&reload(), &Response::failed(error)).err.len(), lines, "{message}: each once");
         }
         let bad = Response::failed(WireError::new(Code::BadRequest, "x"));
         assert_eq!(exit_code(&stop(), &bad), 2);

@@ -14,6 +14,15 @@ pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Which of a program's own streams a path means: 1 its output, 2 its error output; none: it is a path like others.
+pub fn standard_stream(path: &Path) -> Option<u8> {
+    match path.to_str()? {
+        "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => Some(1),
+        "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" => Some(2),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
@@ -25,6 +34,13 @@ mod tests {
         let odd = Path::new(OsStr::from_bytes(b"/a/\xff.db"));
         assert_eq!(beside(odd, "-wal").as_os_str().as_bytes(), b"/a/\xff.db-wal");
         assert_eq!(beside(Path::new("t"), ".1"), Path::new("t.1"));
+    }
+
+    #[test]
+    fn a_stream_has_several_names() {
+        let of = |path: &str| standard_stream(Path::new(path));
+        assert_eq!((of("/dev/stdout"), of("/dev/stderr"), of("/dev/fd/2")), (Some(1), Some(2), Some(2)));
+        assert_eq!((of("/dev/stdin"), of("stdout"), of("/dev/fd/3"), of("/dev/stdout2")), (None, None, None, None));
     }
 
     #[test]

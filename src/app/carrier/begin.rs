@@ -112,6 +112,7 @@ pub(super) fn carry() -> Result<(), CarrierError> {
         local: true,
         output: None,
         input: None,
+        typed: vec![],
         why: None,
         sent: None,
         group: false,

@@ -9,6 +9,7 @@ use crate::{
     },
     model::{
         activity,
+        path::standard_stream,
         program::{Level, ServerSpec},
     },
 };
@@ -41,6 +42,8 @@ impl Activity {
     /// As open(2) says, with the path.
     pub(super) fn open(spec: &ServerSpec, copy: Option<Box<dyn Write>>) -> Result<Activity, String> {
         let log = place_of(spec).map(open).transpose()?;
+        // What the log itself writes there is not said twice.
+        let copy = copy.filter(|_| spec.logfile.as_deref().and_then(standard_stream) != Some(1));
         Ok(Activity { log, path: spec.logfile.clone(), level: spec.loglevel, copy })
     }
 

@@ -574,7 +574,12 @@ impl Core {
         let stops = change.to == ProcState::Stopping;
         proc.waiting = stops.then(|| (sys::now().mono + STILL_WAITING, STILL_WAITING));
         let how = change.end.map(how_ended).unwrap_or_default();
-        let cause = change.cause.clone().unwrap_or_else(|| how.clone());
+        let left_alone = || proc.machine.describe(sys::now().mono, "");
+        let cause = match &change.cause {
+            Some(cause) => cause.clone(),
+            None if change.to == ProcState::Unknown => left_alone(),
+            None => how.clone(),
+        };
         let (level, text) = match change.to {
             ProcState::Starting => (None, String::new()),
             ProcState::Running if change.from == ProcState::Starting => (Some(false), format!("running: {full}{pid}")),

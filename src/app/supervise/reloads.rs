@@ -106,7 +106,15 @@ impl Core {
             let error = WireError::new(Code::AlreadyAdded, format!("already added: {}", names.join(", ")));
             return reply(refuse(error.about(names.join(", "))));
         }
-        let mut items = vec![];
+        let is_added = |name: &String| {
+            added.iter().any(|planned| match plan.next.processes.get(&planned.name) {
+                Some(spec) => [&spec.name, &spec.program, &spec.group, &planned.full_name].contains(&name),
+                None => false,
+            })
+        };
+        let there = names.iter().filter(|name| !is_added(name));
+        let mut items: Vec<ResultItem> =
+            there.map(|name| ResultItem::failed("", name.clone(), Code::AlreadyAdded, "already added")).collect();
         let all: Vec<Planned> = added.into_iter().cloned().collect();
         for planned in all {
             if let Some(spec) = plan.next.processes.get(&planned.name) {

@@ -485,8 +485,14 @@ impl Core {
             if proc.spec.stdin != Stdin::Pipe {
                 return refused(Code::Stopping, "its input is no pipe (stdin = \"pipe\")");
             }
-            self.write_input(&own, data.as_bytes())
-                .map_err(|error| WireError::new(Code::Failed, error.to_string()).about(name))
+            self.write_input(&own, data.as_bytes()).map_err(|(told, error)| {
+                let why = match error.kind() {
+                    std::io::ErrorKind::WouldBlock => "its launch has more to do than it can hear".to_owned(),
+                    _ => error.to_string(),
+                };
+                let why = format!("{told} of {} bytes were sent: {why}", data.len());
+                WireError::new(Code::Failed, why).about(name)
+            })
         });
         match sent {
             Ok(()) => Response::done(json!({ "written": data.len() })),

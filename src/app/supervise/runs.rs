@@ -3,7 +3,10 @@
 use std::{
     ffi::OsString,
     fs::File,
-    os::{fd::AsFd, unix::fs::PermissionsExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::PermissionsExt,
+    },
     path::PathBuf,
     time::Duration,
 };
@@ -16,6 +19,7 @@ use crate::{
         carrier::{Identity, Input, NotStarted, Order, Phase, ProgramLog, Run, Stream, Word, input_word},
         jobs::JobNumbers,
         machine::{Event, StopWhy, Survivor},
+        path::standard_stream,
         program::{Executable, LogSpec, LogTarget, Orphans, ProcState, ProgramSpec, Stdin},
         task::{Handle, Process, Signal, argv_json},
     },
@@ -147,7 +151,18 @@ impl Core {
         let text = serde_json::to_string(order).map_err(|error| format!("cannot write its order: {error}"))?;
         let text = child::text_to_read(&text).map_err(failed)?;
         let null = File::options().read(true).write(true).open("/dev/null").map_err(failed)?;
-        let put = [(text.as_fd(), 0), (null.as_fd(), 1), (null.as_fd(), 2)];
+        // Ours, if one of its logs is to go there.
+        let wants = |number: u8| {
+            [&order.stdout, &order.stderr].into_iter().any(|stream| match stream {
+                Stream::Log(log) => standard_stream(&log.path) == Some(number),
+                Stream::None | Stream::Joined => false,
+            })
+        };
+        let out: Option<OwnedFd> =
+            wants(1).then(|| std::io::stdout().as_fd().try_clone_to_owned()).transpose().map_err(failed)?;
+        let err = wants(2).then(|| std::io::stderr().as_fd().try_clone_to_owned()).transpose().map_err(failed)?;
+        let [out, err] = [&out, &err].map(|own| own.as_ref().map_or(null.as_fd(), AsFd::as_fd));
+        let put = [(text.as_fd(), 0), (out, 1), (err, 2)];
         // What a program says of itself is not for the manager of the supervisor.
         let set = [(notify::VARIABLE, OsString::new())];
         child::spawn_program(&self.launch, &[OsString::from(CARRIER)], &set, &put).map_err(failed)
@@ -274,13 +289,15 @@ impl Core {
     /// Writes to the input of a process.
     ///
     /// # Errors
-    /// When its carrier does not hear us.
-    pub(super) fn write_input(&self, name: &str, data: &[u8]) -> std::io::Result<()> {
+    /// When its carrier does not hear us, and how much it has heard by then.
+    pub(super) fn write_input(&self, name: &str, data: &[u8]) -> Result<(), (usize, std::io::Error)> {
         let run = self.procs.get(name).and_then(|proc| proc.run.as_ref());
-        let run = run.ok_or(std::io::ErrorKind::NotFound)?;
+        let run = run.ok_or((0, std::io::ErrorKind::NotFound.into()))?;
         // A datagram holds so much; a pipe takes them one after the other.
+        let mut told = 0;
         for piece in data.chunks(32 << 10) {
-            notify::tell(&run.handle, input_word(piece).to_message().as_bytes())?;
+            notify::tell(&run.handle, input_word(piece).to_message().as_bytes()).map_err(|error| (told, error))?;
+            told += piece.len();
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::model::{
+    path::standard_stream,
     program::{Autorestart, GroupSpec, Hook, LogSpec, LogTarget, Policy, ProgramSpec, ServerSpec, ServerUrl, Stdin},
     task::Signal,
 };
@@ -202,7 +203,7 @@ fn check_logs(placed: &[Placed], report: &mut Report) {
     for (path, users) in logs.iter().filter(|(_, users)| users.len() > 1) {
         let endless = |(one, index): &(&Placed, usize)| {
             let log = if *index == 0 { &one.spec.stdout } else { &one.spec.stderr };
-            log.maxbytes.is_none() && one.spec.shared_log
+            log.maxbytes.is_none() && (one.spec.shared_log || standard_stream(path).is_some())
         };
         if users.iter().all(endless) {
             continue;
