@@ -12,7 +12,7 @@ use super::{
     Codes, Patience, Result, Store, StoreError,
     error::failure,
     old::{from_1_7, is_of_1_7},
-    place::{check_place, create, flush_folder, has_wal, stored_schema},
+    place::{check_place, create, flush_folder, has_wal, stored_schema, tidy_up},
     wait::on_busy,
 };
 
@@ -88,6 +88,7 @@ impl Store {
         if fresh_wal {
             // SQLite has made it just now, and is built not to flush the folder at each first commit of a process.
             flush_folder(path)?;
+            tidy_up(path);
         }
         match prepared {
             Ok((APPLICATION_ID, VERSION)) => Ok(store),

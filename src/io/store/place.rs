@@ -3,7 +3,10 @@
 use std::{
     fs::{self, DirBuilder, File, Permissions},
     io::ErrorKind,
-    os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -17,6 +20,9 @@ use super::{
 };
 
 use crate::model::path::{beside, folder_of};
+
+/// How the names of databases end that are being made.
+const UNFINISHED: &str = ".new";
 
 /// Refuses what must not be opened: SQLite would say less clearly, or follow where it should not. Gives where it really is.
 pub(super) fn check_place(path: &Path) -> Result<PathBuf> {
@@ -106,18 +112,17 @@ pub(super) fn create(path: &Path) -> Result<()> {
         return Ok(());
     }
     for suffix in ["-wal", "-shm"] {
-        let mut stale = path.as_os_str().to_owned();
-        stale.push(suffix);
-        match fs::remove_file(Path::new(&stale)) {
+        let stale = beside(path, suffix);
+        match fs::remove_file(&stale) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(io("remove what is left of a deleted database,", Path::new(&stale))(error));
+                return Err(io("remove what is left of a deleted database,", &stale)(error));
             }
             Ok(()) | Err(_) => {}
         }
     }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}-{:x}.new", std::process::id(), std::ptr::from_ref(&name) as usize));
-    let fresh = parent.join(name);
+    remove_unfinished(path);
+    let unlike_others = std::ptr::from_ref(&path) as usize;
+    let fresh = beside(path, &format!(".{}-{unlike_others:x}{UNFINISHED}", std::process::id()));
     let made = create_at(&fresh, path).and_then(|()| match fs::hard_link(&fresh, path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(io("create database", path)(error)),
         Ok(()) | Err(_) => Ok(()),
@@ -127,6 +132,42 @@ pub(super) fn create(path: &Path) -> Result<()> {
     }
     made?;
     folder.sync_all().map_err(io("create database", path))
+}
+
+/// Removes what is left of those who were killed while they made this database. To be called with the lock on the folder,
+/// which all have who make one, so that nobody who is alive is at it.
+fn remove_unfinished(path: &Path) {
+    let Some(name) = path.file_name() else { return };
+    // What cannot be read or removed is in nobody's way.
+    let Ok(entries) = fs::read_dir(folder_of(path)) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().as_bytes().strip_prefix(name.as_bytes()).is_some_and(is_unfinished) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether this, behind the name of a database, is one that was not finished, or a file of SQLite's for it.
+fn is_unfinished(behind: &[u8]) -> bool {
+    let read = || {
+        let (number, rest) = std::str::from_utf8(behind).ok()?.strip_prefix('.')?.split_once('-')?;
+        let (other, kind) = rest.split_once(UNFINISHED)?;
+        let is_ours = number.bytes().all(|byte| byte.is_ascii_digit())
+            && other.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && !number.is_empty()
+            && !other.is_empty();
+        Some(is_ours && ["", "-wal", "-shm", "-journal"].contains(&kind))
+    };
+    read().unwrap_or(false)
+}
+
+/// Tidies up after somebody who was killed just after a database was made. To be called by the first one who opens it.
+pub(super) fn tidy_up(path: &Path) {
+    if let Ok(folder) = File::open(folder_of(path))
+        && folder.try_lock().is_ok()
+    {
+        remove_unfinished(path);
+    }
 }
 
 /// Makes a folder and those above it that are missing, for their owner alone whatever the umask.
@@ -162,4 +203,37 @@ pub(super) fn create_at(fresh: &Path, named: &Path) -> Result<()> {
         db.execute_batch("COMMIT")
     };
     fill().map_err(|error| failure(named, "create", Patience::USUAL, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{super::Store, *};
+
+    #[test]
+    fn what_one_who_was_killed_left_of_a_new_database_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.db");
+        let left = ["t.db.7-af.new", "t.db.7-af.new-wal", "t.db.7-af.new-shm", "t.db.7-af.new-journal"];
+        let others =
+            ["t.db.7.new", "t.db.7-af.newer", "t.db.7-xyz.new", "t.db.bak.7-af.new", "t.db.-.new", "u.db.7-af.new"];
+        let make = |names: &[&str]| names.iter().for_each(|name| fs::write(dir.path().join(name), "x").unwrap());
+        let there = || -> BTreeSet<String> {
+            let names = fs::read_dir(dir.path()).unwrap();
+            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        };
+        make(&left);
+        make(&others);
+        let store = Store::open_or_create(&path, Patience::USUAL).unwrap();
+        assert!(left.iter().all(|name| !there().contains(*name)), "{:?}", there());
+        assert!(others.iter().all(|name| there().contains(*name)), "{:?}", there());
+        drop(store);
+        // It was killed when the database was whole, and before anybody used it.
+        fs::remove_file(beside(&path, "-wal")).unwrap();
+        fs::remove_file(beside(&path, "-shm")).unwrap();
+        make(&left);
+        drop(Store::open(&path, Patience::USUAL).unwrap());
+        assert!(left.iter().all(|name| !there().contains(*name)), "{:?}", there());
+    }
 }
