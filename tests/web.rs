@@ -614,6 +614,47 @@ fn tasks_are_shown_while_they_run_and_when_they_have_ended() {
 }
 
 #[test]
+fn a_timeline_tells_of_all_that_ran_in_its_span() {
+    let world = World::new();
+    ended(&world, "tick", "true");
+    ended(&world, "nightly", "true");
+    // Many more, as a copy: the older one is behind more than a page of them.
+    let columns: Vec<String> = world
+        .query("SELECT name FROM pragma_table_info('history')")
+        .iter()
+        .map(|row| row.text("name").into())
+        .collect();
+    let copied: Vec<&str> = columns.iter().map(String::as_str).filter(|name| *name != "id").collect();
+    let copies = |number: u32, seconds: u32| {
+        let value = |name: &&str| match *name {
+            "taskid" => "100000 + n".to_owned(),
+            "starttime" | "endtime" => format!("{name} - n * {seconds}"),
+            name => name.to_owned(),
+        };
+        let values: Vec<String> = copied.iter().map(value).collect();
+        world.edit(&format!(
+            "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {number})
+             INSERT INTO history ({}) SELECT {} FROM history, number WHERE history.taskid = 1",
+            copied.join(", "),
+            values.join(", ")
+        ));
+    };
+    world
+        .edit("UPDATE history SET starttime = starttime - 70000, endtime = endtime - 69000 WHERE taskname = 'nightly'");
+    copies(1520, 40);
+    let (_server, place) = web(&world, &[]);
+    let page = place.get("/timeline").text();
+    assert!(page.contains(">nightly</a>") && page.contains("1521 runs") && !page.contains("Only the last"), "{page}");
+    assert!(page.len() < 35_000, "{} bytes", page.len());
+    // Too many for a picture: where that begins is said.
+    world.edit("DELETE FROM history WHERE taskid > 100000");
+    copies(21_000, 3);
+    let (page, took) = timed(|| place.get("/timeline").text());
+    assert!(page.contains("Only the last 20000 runs are drawn") && !page.contains("nightly"), "{page}");
+    assert!(page.len() < 35_000 && took < Duration::from_secs(3), "{} bytes in {took:?}", page.len());
+}
+
+#[test]
 fn history_is_filtered_and_read_page_by_page() {
     let world = World::new();
     world.configure("");

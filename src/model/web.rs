@@ -196,9 +196,10 @@ pub fn name_page(info: &PageInfo<'_>, name: &str, summary: &Summary, recent: &[H
     layout(info, name, Some(Tab::History), |to| name::page(info, name, (summary, recent), to))
 }
 
-/// The page of what ran when, for `/timeline`. `rows`: all that ended in the span or after it, in any order.
-pub fn timeline_page(info: &PageInfo<'_>, span: Span, rows: &[HistoryRow], running: &[LiveTask]) -> String {
-    layout(info, "Timeline", Some(Tab::Timeline), |to| timeline::page(info, span, (rows, running), to))
+/// The page of what ran when, for `/timeline`. `ended`: all that ended in the span or after it, newest first; if there is a
+/// next page of that, the picture begins where this one ends, and says so.
+pub fn timeline_page(info: &PageInfo<'_>, span: Span, ended: &Page<HistoryRow>, running: &[LiveTask]) -> String {
+    layout(info, "Timeline", Some(Tab::Timeline), |to| timeline::page(info, span, (ended, running), to))
 }
 
 /// The page of a request that failed. `status`: that of HTTP; `what`: why, in words.

@@ -51,6 +51,8 @@ pub(super) const FRESH: Duration = Duration::from_millis(100);
 /// Sums are made anew after this, or twenty times as long as they took.
 const SUMS: Duration = Duration::from_secs(5);
 const SUMS_COST: u32 = 20;
+/// Rows that are read at once where many are wanted.
+const BLOCK: usize = 1000;
 /// Lines of a log on a page.
 const LINES: usize = 200;
 /// Tasks whose feedback is remembered as far as it was read.
@@ -267,6 +269,24 @@ impl Desk {
             page.rows.sort_by_key(|row| std::cmp::Reverse(row.endtime));
         }
         Ok(page)
+    }
+
+    /// What ended since then, newest first, but no more than so many; as far as a picture needs it.
+    pub(super) fn ended_since(&mut self, since: i64, most: usize) -> Result<Page<HistoryRow>, DataError> {
+        let filter = Filter { since: Some(since), ..Filter::default() };
+        let mut query = Query { filter, limit: BLOCK, after: None, offset: 0, reverse: false };
+        let mut all = vec![];
+        loop {
+            query.limit = BLOCK.min(most - all.len());
+            let Page { rows, next } = self.history(&query)?;
+            // What is large is not kept of so many.
+            let bare = |row| HistoryRow { argv: None, feedback: None, options: None, supervised: None, ..row };
+            all.extend(rows.into_iter().map(bare));
+            if next.is_none() || all.len() >= most {
+                return Ok(Page { rows: all, next });
+            }
+            query.after = next;
+        }
     }
 
     /// One task; none: nobody has heard of it.

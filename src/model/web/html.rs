@@ -17,6 +17,11 @@ impl Html {
     pub(super) fn into_string(self) -> String {
         self.0
     }
+
+    /// Its bytes so far.
+    pub(super) fn weight(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// What can stand in a page.

@@ -152,6 +152,10 @@ fn page_of(rows: Vec<HistoryRow>) -> Page<HistoryRow> {
     Page { rows, next: Some(Cursor { endtime: 5, id: 7 }) }
 }
 
+fn whole(rows: Vec<HistoryRow>) -> Page<HistoryRow> {
+    Page { rows, next: None }
+}
+
 const OUTCOMES: [&str; 5] =
     ["OK", "WARNINGS: 2", "ERROR: exit code 3", "unknown", "ERROR: killed by root (control, pid 8)"];
 
@@ -184,8 +188,8 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
         ("nothing fits", history_page(&info, &HistoryForm { fault: None, ..form(text) }, &no_rows)),
         ("name", name_page(&info, text, &summary(text), &rows)),
         ("no runs", name_page(&info, text, &Summary { counts: [0; 4], ..summary(text) }, &[])),
-        ("timeline", timeline_page(&info, span, &rows, &running)),
-        ("empty timeline", timeline_page(&info, span, &[], &[])),
+        ("timeline", timeline_page(&info, span, &page_of(rows.clone()), &running)),
+        ("empty timeline", timeline_page(&info, span, &no_rows, &[])),
         ("error", error_page(&info, 404, text)),
     ];
     pages.extend(ended.chain(not_ended).map(|view| ("task", task_page(&info, &view))));
@@ -494,8 +498,12 @@ fn the_timeline_shows_what_ran_beside_what_and_joins_what_is_too_short_to_see() 
         run(5, "early", NOW - 90_000, NOW - 80_000),
     ];
     rows.extend((0..1440).map(|n| run(100 + n, "each minute", NOW - n * 60 - 30, NOW - n * 60 - 28)));
-    let page =
-        timeline_page(&info(), span, &rows, &[live(9, "now", Status::Silent), live(10, "later", Status::Reserved)]);
+    let page = timeline_page(
+        &info(),
+        span,
+        &whole(rows),
+        &[live(9, "now", Status::Silent), live(10, "later", Status::Reserved)],
+    );
     let (tags, text) = read("timeline", &page);
     assert!(!text.contains("gone") && !text.contains("later") && text.contains("each minute1440 runs"), "{text}");
     let lanes = |name: &str| {
@@ -515,10 +523,44 @@ fn the_timeline_shows_what_ran_beside_what_and_joins_what_is_too_short_to_see() 
 }
 
 #[test]
+fn a_timeline_of_very_many_runs_weighs_no_more_and_still_shows_each_name_and_each_failure() {
+    let span = Span { from: NOW - 86_400, until: NOW };
+    let run = |id: i64, name: &str, outcome: &str, start: i64, end: i64| HistoryRow {
+        starttime: Some(start),
+        ..row(id, name, outcome, end)
+    };
+    // One after the other, of which each second one fails; and hundreds beside each other.
+    let ticks = (0..18_000).map(|n| run(n, "tick", OUTCOMES[n as usize % 2 * 2], NOW - n * 4 - 2, NOW - n * 4));
+    let beside = (0..1990).map(|n| run(20_000 + n, "beside", OUTCOMES[n as usize % 3], NOW - 9000 - n, NOW - n));
+    let lone = |id| run(id, "nightly", "OK", NOW - 80_000, NOW - 79_000);
+    let rows: Vec<HistoryRow> = ticks.chain(beside).chain([lone(30_000)]).collect();
+    let all = whole(rows);
+    let page = timeline_page(&info(), span, &all, &[]);
+    let (_, text) = read("timeline", &page);
+    let weight = page.len() + STYLE.len() + SCRIPT.len() + ICON.len();
+    assert!(weight <= 60_000, "{weight} bytes");
+    for words in ["tick18000 runs, 9000 failed", "beside1990 runs, 663 failed", "nightly1 run", "#30000 OK"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(
+        !text.contains("Only the last") && !text.contains("room for") && page.contains("class=\"bar bad\""),
+        "{text}"
+    );
+    // More than are read, and more names than there is room for: both are said.
+    let page = timeline_page(&info(), span, &Page { next: Some(Cursor { endtime: NOW - 3600, id: 1 }), ..all }, &[]);
+    assert!(page.contains("<p class=hint>Only the last 19991 runs are drawn") && page.contains("until=%40"), "{page}");
+    let many: Vec<HistoryRow> = (0..500).map(|n| run(n, &format!("name {n:03}"), "OK", NOW - 60, NOW)).collect();
+    let page = timeline_page(&info(), span, &whole(many), &[]);
+    let (_, text) = read("timeline", &page);
+    assert!(page.len() + STYLE.len() + SCRIPT.len() + ICON.len() <= 60_000 && text.contains("name 000"), "{text}");
+    assert!(text.contains("more names ran than there is room for"), "{text}");
+}
+
+#[test]
 fn any_span_of_time_can_be_drawn() {
     for (from, until) in [(0, 0), (5, 1), (NOW - 60, NOW), (NOW - 86_400 * 365, NOW), (i64::MIN, i64::MAX)] {
-        let rows = [row(1, "a", "OK", NOW), row(2, "a", "OK", i64::MAX), row(3, "a", "OK", i64::MIN + 601)];
-        let page = timeline_page(&info(), Span { from, until }, &rows, &[live(9, "now", Status::Running)]);
+        let rows = vec![row(1, "a", "OK", NOW), row(2, "a", "OK", i64::MAX), row(3, "a", "OK", i64::MIN + 601)];
+        let page = timeline_page(&info(), Span { from, until }, &whole(rows), &[live(9, "now", Status::Running)]);
         read("timeline", &page);
     }
 }
@@ -544,7 +586,7 @@ fn fifty_rows_weigh_no_more_than_sixty_thousand_bytes() {
         ("tasks", tasks_page(&info(), &running)),
         ("history", history_page(&info(), &HistoryForm::default(), &page_of(rows.clone()))),
         ("name", name_page(&info(), "thumbnails", &summary("thumbnails"), &rows)),
-        ("timeline", timeline_page(&info(), span, &rows, &running)),
+        ("timeline", timeline_page(&info(), span, &whole(rows.clone()), &running)),
     ] {
         let whole = page.len() + STYLE.len() + SCRIPT.len() + ICON.len();
         assert!(whole <= 60_000, "{what}: {whole} bytes");

@@ -8,7 +8,10 @@ use super::{
     name::{legend, mark, patterns, run_words},
     text::{Time, Tone, count, encoded, name_address, stamp, took},
 };
-use crate::model::task::{Class, HistoryRow, Status};
+use crate::model::{
+    query::Page,
+    task::{Class, HistoryRow, Status},
+};
 
 /// The spans to choose from, hours.
 const HOURS: [(i64, &str); 5] = [(1, "1 h"), (6, "6 h"), (24, "24 h"), (72, "3 days"), (168, "7 days")];
@@ -23,7 +26,8 @@ const BAR: usize = 12;
 const LANES: usize = 12;
 /// What is narrower than this, percent of the width, is joined with its neighbour: two hundred runs an hour are a bar.
 const NARROW: f64 = 0.2;
-
+/// Bytes of all rows at the most: with its frame, the style and the script the page weighs 60 kB then.
+const PICTURE: usize = 28_000;
 /// The width of a bar at the least: nothing is drawn of one that has none. Its border makes it a pixel.
 const LEAST: f64 = 0.05;
 
@@ -34,26 +38,47 @@ enum Kind {
     Live(Status),
 }
 
+/// One run.
+#[derive(Clone, Copy)]
+enum Run<'a> {
+    Ended(&'a HistoryRow),
+    Live(&'a LiveTask),
+}
+
 /// What is drawn: one run, or some that are too short to be seen one by one.
-struct Bar {
+#[derive(Clone, Copy)]
+struct Bar<'a> {
+    /// The worst of them.
     kind: Kind,
+    /// Whether all are of that kind.
+    alike: bool,
     /// Unix seconds.
     from: i64,
     until: i64,
     runs: u64,
-    task: i64,
-    words: String,
+    failed: u64,
+    /// The first one.
+    run: Run<'a>,
+}
+
+/// How much is joined.
+#[derive(Clone, Copy)]
+struct Grain {
+    /// What is narrower, and what lies closer, percent of the width.
+    narrow: f64,
+    /// Whether runs are joined that ended differently, or that lie over each other.
+    mixed: bool,
 }
 
 /// The runs of one name.
 #[derive(Default)]
-struct Runs {
-    bars: Vec<Bar>,
+struct Runs<'a> {
+    bars: Vec<Bar<'a>>,
     failed: u64,
     live: u64,
 }
 
-pub(super) fn page(info: &PageInfo<'_>, span: Span, (rows, running): (&[HistoryRow], &[LiveTask]), to: &mut Html) {
+pub(super) fn page(info: &PageInfo<'_>, span: Span, (ended, running): (&Page<HistoryRow>, &[LiveTask]), to: &mut Html) {
     let hours = span.until.saturating_sub(span.from) / 3600;
     put!(to, "<div class=head><h1>Timeline</h1><div class=tools><ul class=switch aria-label=\"Span of time\">");
     for (choice, label) in HOURS {
@@ -61,7 +86,18 @@ pub(super) fn page(info: &PageInfo<'_>, span: Span, (rows, running): (&[HistoryR
         put!(to, "<li><a href=\"/timeline?hours=", choice, "\"", current, ">", label, "</a></li>");
     }
     put!(to, "</ul></div></div>");
-    let names = gather(span, rows, running, info.now);
+    // One of more runs than can be drawn begins later.
+    if let Some(begin) = &ended.next {
+        let at = begin.endtime;
+        put!(
+            to,
+            "<p class=hint>Only the last ",
+            Text(&count(ended.rows.len() as u64, "run")),
+            " are drawn, which ended "
+        );
+        put!(to, "since ", Time { at, now: info.now }, ". <a href=\"/history?until=%40", at, "\">Those before</a></p>");
+    }
+    let names = gather(span, &ended.rows, running, info.now);
     if names.is_empty() {
         put!(
             to,
@@ -82,6 +118,7 @@ pub(super) fn page(info: &PageInfo<'_>, span: Span, (rows, running): (&[HistoryR
     if (span.from..span.until).contains(&info.now) {
         put!(to, "<line class=now x1=", Number(place(info.now)), "% x2=", Number(place(info.now)), "% y2=100% />");
     }
+    let (rows, left) = rows(span, &names);
     put!(
         to,
         "</symbol></defs></svg><div class=\"card time\"><div class=bar><p>",
@@ -98,35 +135,82 @@ pub(super) fn page(info: &PageInfo<'_>, span: Span, (rows, running): (&[HistoryR
         put!(to, "<text x=", Number(place(*tick)), "% y=13 text-anchor=middle data-t=", *tick, ">");
         put!(to, Text(&tick_label(*tick)), "</text>");
     }
-    put!(to, "</svg></th></tr></thead><tbody>");
-    for (name, runs) in names {
-        row(span, name, runs, to);
+    put!(to, "</svg></th></tr></thead><tbody>", rows, "</tbody></table></div>");
+    if left > 0 {
+        let left = count(left, "more name");
+        put!(to, "<p class=hint>", Text(&left), " ran than there is room for: choose a shorter span, or see the ");
+        put!(to, "<a href=\"/history?since=%40", span.from, "\">history</a>.</p>");
     }
-    put!(to, "</tbody></table></div>");
 }
 
-/// The runs that reach into the span, by name.
-fn gather<'a>(span: Span, rows: &'a [HistoryRow], running: &'a [LiveTask], now: i64) -> BTreeMap<&'a str, Runs> {
-    let mut names: BTreeMap<&str, Runs> = BTreeMap::new();
-    let is_in = |from: i64, until: i64| from < span.until && until >= span.from;
+/// The runs that reach into the span, by name and in the order of their starts.
+fn gather<'a>(span: Span, rows: &'a [HistoryRow], running: &'a [LiveTask], now: i64) -> BTreeMap<&'a str, Runs<'a>> {
+    let mut names: BTreeMap<&str, Runs<'_>> = BTreeMap::new();
+    let is_in = |from: i64, until: i64| from <= span.until && until >= span.from;
     for row in rows {
         let Some(from) = row.starttime.filter(|from| is_in(*from, row.endtime)) else { continue };
         let class = Class::of_outcome(&row.outcome);
-        let runs = names.entry(row.taskname.as_deref().unwrap_or_default()).or_default();
-        runs.failed += u64::from(!class.is_success());
-        let (kind, until, words) = (Kind::Ended(class), row.endtime.max(from), run_words(row));
-        runs.bars.push(Bar { kind, from, until, runs: 1, task: row.taskid, words });
+        let (runs, failed) =
+            (names.entry(row.taskname.as_deref().unwrap_or_default()).or_default(), !class.is_success());
+        runs.failed += u64::from(failed);
+        runs.bars.push(Bar {
+            kind: Kind::Ended(class),
+            alike: true,
+            from,
+            until: row.endtime.max(from),
+            runs: 1,
+            failed: u64::from(failed),
+            run: Run::Ended(row),
+        });
     }
     for live in running {
         let Some(from) = live.task.starttime.filter(|from| is_in(*from, now)) else { continue };
         let runs = names.entry(live.task.name.as_str()).or_default();
         runs.live += 1;
-        let until = now.max(from);
-        let ran = took(until.saturating_sub(from) as f64);
-        let words = format!("#{} {} for {ran}, started {}", live.task.id, live.status, stamp(from));
-        runs.bars.push(Bar { kind: Kind::Live(live.status), from, until, runs: 1, task: live.task.id, words });
+        runs.bars.push(Bar {
+            kind: Kind::Live(live.status),
+            alike: true,
+            from,
+            until: now.max(from),
+            runs: 1,
+            failed: 0,
+            run: Run::Live(live),
+        });
+    }
+    for runs in names.values_mut() {
+        runs.bars.sort_by_key(|bar| (bar.from, bar.until, bar.run.task()));
     }
     names
+}
+
+impl Run<'_> {
+    fn task(self) -> i64 {
+        match self {
+            Run::Ended(row) => row.taskid,
+            Run::Live(live) => live.task.id,
+        }
+    }
+}
+
+/// All rows of the picture, and how many are left out. What is too much is joined more and more, and only what is too
+/// much even then is left out.
+fn rows(span: Span, names: &BTreeMap<&str, Runs<'_>>) -> (Html, u64) {
+    let draw = |grain: Grain| names.iter().map(|(name, runs)| row(span, name, runs, grain)).collect::<Vec<Html>>();
+    let weight = |rows: &[Html]| rows.iter().map(Html::weight).sum::<usize>();
+    let mut grain = Grain { narrow: NARROW, mixed: false };
+    let mut drawn = draw(grain);
+    while weight(&drawn) > PICTURE && grain.narrow < 100.0 {
+        grain = Grain { narrow: grain.narrow * 2.0, mixed: true };
+        drawn = draw(grain);
+    }
+    let (mut all, mut left) = (Html::default(), 0);
+    for row in drawn {
+        match all.weight() + row.weight() <= PICTURE {
+            true => put!(&mut all, row),
+            false => left += 1,
+        }
+    }
+    (all, left)
 }
 
 /// Where an instant is, in percent of the width.
@@ -151,23 +235,24 @@ fn tick_label(at: i64) -> String {
     part.unwrap_or_default().to_owned()
 }
 
-fn row(span: Span, name: &str, runs: Runs, to: &mut Html) {
+fn row(span: Span, name: &str, runs: &Runs<'_>, grain: Grain) -> Html {
     let Runs { bars, failed, live } = runs;
     let ended = bars.len() as u64 - live;
     let mut told = vec![];
     if ended > 0 {
         told.push(count(ended, "run"));
     }
-    if failed > 0 {
+    if *failed > 0 {
         told.push(format!("{failed} failed"));
     }
-    if live > 0 {
+    if *live > 0 {
         told.push(format!("{live} running"));
     }
     let told = told.join(", ");
-    let lanes = lanes(span, bars);
+    let lanes = lanes(span, bars, grain);
+    let mut to = Html::default();
     put!(
-        to,
+        &mut to,
         "<tr><th scope=row><a href=\"",
         Text(&name_address(name)),
         "\">",
@@ -184,18 +269,18 @@ fn row(span: Span, name: &str, runs: Runs, to: &mut Html) {
     );
     for (lane, bars) in lanes.iter().enumerate() {
         for bar in bars {
-            draw(span, name, bar, lane * LANE + (LANE - BAR) / 2, to);
+            draw(span, name, bar, lane * LANE + (LANE - BAR) / 2, &mut to);
         }
     }
-    put!(to, "</svg></td></tr>");
+    put!(&mut to, "</svg></td></tr>");
+    to
 }
 
 /// Shares the bars out, so that those in one lane are one after the other.
-fn lanes(span: Span, mut bars: Vec<Bar>) -> Vec<Vec<Bar>> {
-    bars.sort_by_key(|bar| (bar.from, bar.until, bar.task));
-    let mut lanes: Vec<Vec<Bar>> = vec![];
+fn lanes<'a>(span: Span, bars: &[Bar<'a>], grain: Grain) -> Vec<Vec<Bar<'a>>> {
+    let mut lanes: Vec<Vec<Bar<'_>>> = vec![];
     for bar in bars {
-        let is_free = |lane: &Vec<Bar>| lane.last().is_none_or(|last| last.until <= bar.from);
+        let is_free = |lane: &Vec<Bar<'_>>| lane.last().is_none_or(|last| last.until <= bar.from);
         let free = lanes.iter().position(is_free);
         let at = match free {
             Some(at) => at,
@@ -206,40 +291,87 @@ fn lanes(span: Span, mut bars: Vec<Bar>) -> Vec<Vec<Bar>> {
             None => LANES - 1,
         };
         match lanes[at].last_mut() {
-            Some(last) if is_one(span, last, &bar) => {
-                last.until = bar.until;
-                last.runs += 1;
-                last.words.clear();
-            }
-            _ => lanes[at].push(bar),
+            Some(last) if is_one(span, last, bar, grain) => last.join(bar),
+            _ => lanes[at].push(*bar),
         }
     }
     lanes
 }
 
-/// Whether a run cannot be told from the bar before it.
-fn is_one(span: Span, last: &Bar, bar: &Bar) -> bool {
-    let is_narrow = |bar: &Bar| bar.runs > 1 || share(span, bar.until) - share(span, bar.from) < NARROW;
-    let apart = share(span, bar.from) - share(span, last.until);
-    last.kind == bar.kind && is_narrow(last) && is_narrow(bar) && (0.0..NARROW).contains(&apart)
+impl Bar<'_> {
+    fn join(&mut self, bar: &Bar<'_>) {
+        self.alike &= self.kind == bar.kind;
+        if gravity(bar.kind) > gravity(self.kind) {
+            self.kind = bar.kind;
+        }
+        self.until = self.until.max(bar.until);
+        self.runs += bar.runs;
+        self.failed += bar.failed;
+    }
 }
 
-fn draw(span: Span, name: &str, bar: &Bar, y: usize, to: &mut Html) {
-    let (tone, mark, word) = match bar.kind {
-        Kind::Ended(class) => (Tone::of_class(class), mark(class), class.as_str()),
-        Kind::Live(status) => (Tone::of_status(status), None, status.as_str()),
+/// What is worse is seen of several.
+fn gravity(kind: Kind) -> u8 {
+    match kind {
+        Kind::Ended(Class::Ok) | Kind::Live(Status::Reserved) => 0,
+        Kind::Ended(Class::Warnings) | Kind::Live(Status::Running) => 1,
+        Kind::Ended(Class::Unknown) | Kind::Live(Status::Stopping) => 2,
+        Kind::Ended(Class::Error) | Kind::Live(Status::Silent) => 3,
+        Kind::Live(Status::Stalled) => 4,
+        Kind::Live(Status::Orphaned) => 5,
+    }
+}
+
+/// Whether a run cannot be told from the bar before it.
+fn is_one(span: Span, last: &Bar<'_>, bar: &Bar<'_>, grain: Grain) -> bool {
+    let is_narrow = |bar: &Bar<'_>| bar.runs > 1 || share(span, bar.until) - share(span, bar.from) < grain.narrow;
+    let apart = share(span, bar.from) - share(span, last.until);
+    let is_alike = match (last.kind, bar.kind) {
+        (Kind::Ended(a), Kind::Ended(b)) => grain.mixed || a == b,
+        (Kind::Live(a), Kind::Live(b)) => grain.mixed || a == b,
+        (Kind::Ended(_), Kind::Live(_)) | (Kind::Live(_), Kind::Ended(_)) => false,
+    };
+    let is_close = apart < grain.narrow && (grain.mixed || apart >= 0.0);
+    is_alike && is_narrow(last) && is_narrow(bar) && is_close
+}
+
+/// What a bar is, in a line.
+fn words(bar: &Bar<'_>) -> String {
+    match (bar.run, bar.kind) {
+        (Run::Ended(row), _) if bar.runs == 1 => run_words(row),
+        (Run::Live(live), _) if bar.runs == 1 => {
+            let ran = took(bar.until.saturating_sub(bar.from) as f64);
+            format!("#{} {} for {ran}, started {}", live.task.id, live.status, stamp(bar.from))
+        }
+        (_, kind) => {
+            let how = match kind {
+                Kind::Ended(class) if bar.alike => format!("all {}", class.as_str()),
+                Kind::Ended(_) => format!("{} failed", bar.failed),
+                Kind::Live(status) if bar.alike => format!("all {status}"),
+                Kind::Live(status) => format!("some {status}"),
+            };
+            format!("{} runs, {how}, {} to {}", bar.runs, stamp(bar.from), stamp(bar.until))
+        }
+    }
+}
+
+fn draw(span: Span, name: &str, bar: &Bar<'_>, y: usize, to: &mut Html) {
+    let (tone, mark) = match bar.kind {
+        Kind::Ended(class) => (Tone::of_class(class), mark(class)),
+        Kind::Live(status) => (Tone::of_status(status), None),
     };
     let live = matches!(bar.kind, Kind::Live(_)).then_some(" live");
     let x = share(span, bar.from);
     let width = (share(span, bar.until) - x).max(LEAST);
     put!(to, "<a href=\"");
-    if bar.runs == 1 {
-        put!(to, "/task/", bar.task, "\"><title>", Brief(&bar.words));
-    } else {
-        put!(to, "/history?name=", Text(&encoded(name)), "&amp;since=%40", bar.from, "&amp;until=%40", bar.until);
-        put!(to, "\"><title>", bar.runs, " runs, all ", word, ", ", Text(&stamp(bar.from)), " to ");
-        put!(to, Text(&stamp(bar.until)));
+    match bar.kind {
+        _ if bar.runs == 1 => put!(to, "/task/", bar.run.task()),
+        Kind::Live(_) => put!(to, "/tasks"),
+        Kind::Ended(_) => {
+            put!(to, "/history?name=", Text(&encoded(name)), "&amp;since=%40", bar.from, "&amp;until=%40", bar.until);
+        }
     }
+    put!(to, "\"><title>", Brief(&words(bar)));
     put!(to, "</title><rect class=\"bar ", tone.class(), live, "\" x=", Number(x), "% y=", y, " width=", Number(width));
     put!(to, "% height=", BAR, " rx=2 />");
     if let Some(mark) = mark {
