@@ -828,6 +828,40 @@ fn without_a_supervisor_tasks_are_shown_and_nothing_is_written() {
 }
 
 #[test]
+fn what_nobody_has_moved_to_history_yet_counts_everywhere() {
+    let world = World::new();
+    ended(&world, "job", "sleep 0.1");
+    ended(&world, "job", "exit 3");
+    for name in ["job", "gone", "job"] {
+        world.lost(&["--name", name]);
+    }
+    let (_server, place) = web(&world, &[]);
+    let page = place.get("/name/gone");
+    assert!(page.status == 200 && page.text().contains("<dt>Runs</dt><dd>1</dd>"), "{page:?}");
+    assert!(place.get("/name/job").text().contains("<dt>Runs</dt><dd>4</dd>"));
+    let metrics = place.get("/metrics").text();
+    for line in ["{name=\"gone\",outcome=\"unknown\"} 1\n", "{name=\"job\",outcome=\"unknown\"} 2\n"] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    // Pages of history hold as many rows as they are to, and all together each row once.
+    for limit in 1..=5 {
+        let (mut after, mut ids) = (String::new(), vec![]);
+        loop {
+            let page = place.get(&format!("/api/history?limit={limit}&after={after}")).json();
+            let rows = page["rows"].as_array().unwrap();
+            assert!(rows.len() <= limit && (rows.len() == limit || page["next"].is_null()), "{limit}: {page}");
+            ids.extend(rows.iter().map(|row| row["taskid"].as_i64().unwrap()));
+            match page["next"].as_str() {
+                Some(next) => next.clone_into(&mut after),
+                None => break,
+            }
+        }
+        assert_eq!(ids, [5, 4, 3, 2, 1], "{limit}");
+    }
+    assert_eq!((world.tasks().len(), world.history().len()), (3, 2), "nothing was moved");
+}
+
+#[test]
 fn without_a_supervisor_it_is_for_this_host_and_for_reading() {
     let world = World::new();
     let run = |args: &[&str]| {

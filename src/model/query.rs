@@ -167,6 +167,23 @@ impl<T, C> Page<T, C> {
     }
 }
 
+impl<T, C: Copy + Ord> Page<T, C> {
+    /// The page of up to `limit` rows behind `after`, newest first, that comes of this one and of `more`, which its
+    /// source does not have: each of them is on the page where its place is, and only there.
+    pub fn with(self, more: Vec<T>, limit: usize, after: Option<C>, place: impl Fn(&T) -> C) -> Page<T, C> {
+        // What lies behind the last row is of a later page, if there is one.
+        let end = self.rows.last().filter(|_| self.next.is_some()).map(&place);
+        let is_here = |at: C| after.is_none_or(|after| at < after) && end.is_none_or(|end| at > end);
+        let is_last = self.next.is_none();
+        let mut rows = self.rows;
+        rows.extend(more.into_iter().filter(|row| is_here(place(row))));
+        rows.sort_by_key(|row| std::cmp::Reverse(place(row)));
+        let page = Page::cut(rows, limit, &place);
+        let next = page.next.or_else(|| page.rows.last().filter(|_| !is_last).map(place));
+        Page { rows: page.rows, next }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +195,31 @@ mod tests {
         }
         for text in ["", ".", "1", "1.", ".1", "1.2.3", "x.1", "1.99999999999999999999"] {
             assert!(text.parse::<Cursor>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rows_of_two_sources_make_pages_that_hold_each_once() {
+        let there = [90, 70, 50, 30, 10];
+        for more in [vec![], vec![95], vec![5], vec![60, 100, 20], vec![1, 2, 3, 97, 98, 99], vec![75, 74, 73, 72, 71]]
+        {
+            let mut all: Vec<i32> = there.iter().copied().chain(more.clone()).collect();
+            all.sort_unstable_by_key(|place| std::cmp::Reverse(*place));
+            for limit in 1..12 {
+                let (mut after, mut seen) = (None, vec![]);
+                loop {
+                    let behind = there.iter().copied().filter(|place| after.is_none_or(|after| *place < after));
+                    let page = Page::cut(behind.take(limit + 1).collect(), limit, |place| *place);
+                    let page = page.with(more.clone(), limit, after, |place| *place);
+                    assert!(page.rows.len() == limit || page.next.is_none(), "{page:?}");
+                    seen.extend(page.rows);
+                    after = page.next;
+                    if after.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(seen, all, "{limit}");
+            }
         }
     }
 

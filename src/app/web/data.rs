@@ -5,7 +5,7 @@
 //! may take its time.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     time::Duration,
@@ -29,8 +29,8 @@ use crate::{
     },
     model::{
         feedback::Feedback,
-        query::{Filter, Page, Query},
-        stats::Summary,
+        query::{Cursor, Filter, Page, Query},
+        stats::{Run, Stats, Summary},
         task::{Class, HistoryRow, Status, TaskId, TaskRef},
         web::LiveTask,
     },
@@ -53,6 +53,8 @@ const SUMS: Duration = Duration::from_secs(5);
 const SUMS_COST: u32 = 20;
 /// Rows that are read at once where many are wanted.
 const BLOCK: usize = 1000;
+/// What is not in history yet comes behind all that ended in the same second: no row of history has such a number.
+const UNSETTLED: i64 = 1 << 52;
 /// Lines of a log on a page.
 const LINES: usize = 200;
 /// Tasks whose feedback is remembered as far as it was read.
@@ -256,19 +258,19 @@ impl Desk {
         Ok(snapshot)
     }
 
-    /// A page of history; what history does not have yet comes first.
+    /// A page of history, with what history does not have yet.
     pub(super) fn history(&mut self, query: &Query) -> Result<Page<HistoryRow>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
-        let page = self.with(|store| Ok(store.page(query)?))?;
-        let mut page = page.unwrap_or(Page { rows: vec![], next: None });
-        if query.after.is_none() {
-            let there: Vec<i64> = page.rows.iter().map(|row| row.taskid).collect();
-            let more =
-                snapshot.unsettled.iter().filter(|row| wants(&query.filter, row) && !there.contains(&row.taskid));
-            page.rows.splice(0..0, more.cloned().collect::<Vec<_>>());
-            page.rows.sort_by_key(|row| std::cmp::Reverse(row.endtime));
-        }
-        Ok(page)
+        let found = self.with(|store| {
+            let page = store.page(query)?;
+            Ok((page, still_unsettled(store, &snapshot)?))
+        });
+        let Some((page, more)) = found? else { return Ok(Page { rows: vec![], next: None }) };
+        let placed = |base: i64| move |row: HistoryRow| (Cursor { endtime: row.endtime, id: base + row.id }, row);
+        let page = Page { rows: page.rows.into_iter().map(placed(0)).collect(), next: page.next };
+        let more = more.into_iter().filter(|row| wants(&query.filter, row)).map(placed(UNSETTLED)).collect();
+        let page = page.with(more, query.limit, query.after, |(place, _)| *place);
+        Ok(Page { rows: page.rows.into_iter().map(|(_, row)| row).collect(), next: page.next })
     }
 
     /// What ended since then, newest first, but no more than so many; as far as a picture needs it.
@@ -371,7 +373,7 @@ impl Desk {
         {
             return Ok(Arc::clone(&sums.summaries));
         }
-        let stats = self.with(|store| Ok(store.stats(None, None)?))?;
+        let stats = self.stats(None)?;
         let summaries = Arc::new(stats.map(|stats| stats.summaries()).unwrap_or_default());
         let at = sys::now().mono;
         self.sums = Some(Sums { at, cost: at.saturating_sub(begun), summaries: Arc::clone(&summaries) });
@@ -380,8 +382,26 @@ impl Desk {
 
     /// One name, summed up; none: no run of it has ended.
     pub(super) fn summary(&mut self, name: &str) -> Result<Option<Summary>, DataError> {
-        let stats = self.with(|store| Ok(store.stats(Some(name), None)?))?;
-        Ok(stats.and_then(|stats| stats.summaries().into_iter().next()))
+        Ok(self.stats(Some(name))?.and_then(|stats| stats.summaries().into_iter().next()))
+    }
+
+    /// The runs of one name or of all, with those that history does not have yet.
+    fn stats(&mut self, name: Option<&str>) -> Result<Option<Stats>, DataError> {
+        let snapshot = self.snapshot(FRESH)?;
+        self.with(|store| {
+            let mut stats = store.stats(name, None)?;
+            for row in still_unsettled(store, &snapshot)? {
+                let of = row.taskname.as_deref().unwrap_or_default();
+                if row.starttime.is_some() && name.is_none_or(|name| name == of) {
+                    let class = Class::of_outcome(&row.outcome);
+                    let reason = row.termerror.clone().unwrap_or_else(|| row.outcome.clone());
+                    let reason = (!class.is_success()).then_some(reason);
+                    let (id, end, duration) = (UNSETTLED + row.id, row.endtime, row.duration);
+                    stats.add(of, Run { id, class, end, duration, reason });
+                }
+            }
+            Ok(stats)
+        })
     }
 
     /// Asks for the end of a task, as `control kill` does; gives what there is to say.
@@ -400,6 +420,15 @@ impl Desk {
             Err(error) => error.to_string(),
         }
     }
+}
+
+/// What history does not have yet, nor has got since it was looked: asked after history was, so that nothing is there twice.
+fn still_unsettled(store: &Store, snapshot: &Snapshot) -> Result<Vec<HistoryRow>, StoreError> {
+    if snapshot.unsettled.is_empty() {
+        return Ok(vec![]);
+    }
+    let still: HashSet<i64> = store.tasks()?.iter().map(|task| task.id).collect();
+    Ok(snapshot.unsettled.iter().filter(|row| still.contains(&row.taskid)).cloned().collect())
 }
 
 /// Whether a filter wants a row that the database was not asked for.
