@@ -655,6 +655,27 @@ fn a_timeline_tells_of_all_that_ran_in_its_span() {
 }
 
 #[test]
+fn a_task_without_a_log_says_why_and_leads_nowhere() {
+    let world = World::new();
+    world.launch(["--no-log", "--name", "mute", "true"]).run().ok();
+    world.launch(["--name", "loud", "echo", "words"]).run().ok();
+    world.reserve("waits", 600);
+    let (_server, place) = web(&world, &[]);
+    let page = |task: u32| place.get(&format!("/task/{task}")).text();
+    let says = |task: u32, words: &str| {
+        let page = page(task);
+        assert!(page.contains(words) && !page.contains("/tasklog/") && !page.contains("printed"), "{task}: {page}");
+        assert_eq!(place.get(&format!("/tasklog/{task}")).status, 404);
+        assert_eq!(place.get(&format!("/api/task/{task}")).json()["lastlines"], json!([]));
+    };
+    says(1, "It has no log: it was launched with --no-log, was never started");
+    says(3, "It has no log: it was not started yet.");
+    assert!(page(2).contains("words") && page(2).contains("/tasklog/2"));
+    fs::remove_file(world.history()[1].text("log")).unwrap();
+    says(2, "It has no log: its file is gone.");
+}
+
+#[test]
 fn history_is_filtered_and_read_page_by_page() {
     let world = World::new();
     world.configure("");

@@ -87,6 +87,14 @@ pub fn place(db: &Path, id: i64, upid: Option<&str>, column: Option<&str>) -> Op
     }
 }
 
+/// Why a task has no log. `status`: of one that has not ended.
+pub fn why_none(status: Option<Status>) -> &'static str {
+    match status {
+        Some(Status::Reserved) => "it was not started yet",
+        Some(_) | None => "it was launched with --no-log, was never started, or is of an older version",
+    }
+}
+
 /// The last lines that a task printed, fit for a terminal and without their times; none if there is no log to read.
 pub fn last_lines(db: &Path, id: i64, upid: Option<&str>, column: Option<&str>, count: usize) -> Vec<String> {
     let read = || -> Option<Vec<String>> {
@@ -152,11 +160,7 @@ pub struct Subject {
 /// [`LogError`]
 pub fn show(store: &mut Store, subject: Subject, wanted: &Wanted, out: &mut dyn Write) -> Result<(), LogError> {
     let Some(path) = &subject.log else {
-        let why = match subject.live.as_ref().map(|live| live.status) {
-            Some(Status::Reserved) => "it was not started yet",
-            Some(_) | None => "it was launched with --no-log, was never started, or is of an older version",
-        };
-        return Err(LogError::None(subject.id, why));
+        return Err(LogError::None(subject.id, why_none(subject.live.as_ref().map(|live| live.status))));
     };
     // Made before anything is read, so that no change is missed.
     let follower = wanted.follow.then(|| Follower::new(path));

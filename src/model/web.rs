@@ -87,8 +87,8 @@ pub enum TaskView<'a> {
         task: &'a LiveTask,
         /// The values of its feedback, a JSON object.
         feedback: Option<&'a Value>,
-        /// The last lines of its log.
-        log: &'a [String],
+        /// The last lines of its log, or why it has none.
+        log: Result<&'a [String], &'a str>,
     },
     /// It has.
     Ended {
@@ -96,8 +96,8 @@ pub enum TaskView<'a> {
         row: &'a HistoryRow,
         /// The values of its last feedback, a JSON object.
         feedback: Option<&'a Value>,
-        /// The last lines of its log.
-        log: &'a [String],
+        /// The last lines of its log, or why it has none.
+        log: Result<&'a [String], &'a str>,
     },
 }
 

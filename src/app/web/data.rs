@@ -107,8 +107,8 @@ pub(super) enum Seen {
         task: Box<LiveTask>,
         /// What it told.
         feedback: Option<Value>,
-        /// Its last lines.
-        log: Vec<String>,
+        /// Its last lines, or why it has no log.
+        log: Result<Vec<String>, &'static str>,
         /// All as programs read it.
         json: Value,
     },
@@ -116,8 +116,8 @@ pub(super) enum Seen {
     Ended {
         /// Its row.
         row: Box<HistoryRow>,
-        /// Its last lines.
-        log: Vec<String>,
+        /// Its last lines, or why it has no log.
+        log: Result<Vec<String>, &'static str>,
     },
 }
 
@@ -296,19 +296,24 @@ impl Desk {
         let snapshot = self.snapshot(FRESH)?;
         let db = self.db.clone();
         let found = self.with(|store| Ok(control::find(store, &snapshot.survey, task)?))?.flatten();
-        let lines = |id, upid: &Option<String>, column: &Option<String>| {
-            log::last_lines(&db, id, upid.as_deref(), column.as_deref(), LINES)
+        let lines = |id, upid: &Option<String>, column: &Option<String>, status: Option<Status>| {
+            let (upid, column) = (upid.as_deref(), column.as_deref());
+            match log::place(&db, id, upid, column) {
+                None => Err(log::why_none(status)),
+                Some(path) if status.is_none() && !path.exists() => Err("its file is gone"),
+                Some(_) => Ok(log::last_lines(&db, id, upid, column, LINES)),
+            }
         };
         Ok(match found {
             None => None,
             Some(Found::Ended(row)) => {
-                let log = lines(row.taskid, &row.upid, &row.log);
+                let log = lines(row.taskid, &row.upid, &row.log, None);
                 Some(Seen::Ended { row, log })
             }
             Some(Found::Live(live)) => {
                 let at = snapshot.running.iter().find(|shown| shown.task.id == live.task.id);
                 let Some(shown) = at.cloned() else { return Ok(None) };
-                let log = lines(live.task.id, &live.task.upid, &live.task.log);
+                let log = lines(live.task.id, &live.task.upid, &live.task.log, Some(live.status));
                 let feedback = self.feedback(&live)?;
                 let mut json = show::task_json(&live, shown.progress.map(percent), sys::now().wall);
                 if let Some(values) = &feedback {

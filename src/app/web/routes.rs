@@ -330,9 +330,11 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
             let view = match &seen {
                 None => return Err(no_task(&task)),
                 Some(Seen::Live { task, feedback, log, .. }) => {
-                    TaskView::Live { task, feedback: feedback.as_ref(), log }
+                    TaskView::Live { task, feedback: feedback.as_ref(), log: lines_of(log) }
                 }
-                Some(Seen::Ended { row, log }) => TaskView::Ended { row, feedback: row.feedback.as_ref(), log },
+                Some(Seen::Ended { row, log }) => {
+                    TaskView::Ended { row, feedback: row.feedback.as_ref(), log: lines_of(log) }
+                }
             };
             good(web::task_page(&about.info(), &view))
         }
@@ -434,7 +436,7 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
                 Some(Seen::Live { json, log, .. }) => (json, log),
                 Some(Seen::Ended { row, log }) => (show::ended_json(&row), log),
             };
-            value["lastlines"] = log.into();
+            value["lastlines"] = log.unwrap_or_default().into();
             Ok(json_of(&value))
         }
         Route::Action => action(site, asked).await,
@@ -471,6 +473,10 @@ fn task_of(text: &str) -> Result<TaskRef, Failed> {
 
 fn no_task(task: &TaskRef) -> Failed {
     Failed::missing(format!("there is no task {task}"))
+}
+
+fn lines_of<'a>(log: &'a Result<Vec<String>, &'static str>) -> Result<&'a [String], &'a str> {
+    log.as_deref().map_err(|why| *why)
 }
 
 /// How much of a log is told at once, bytes.

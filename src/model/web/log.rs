@@ -27,6 +27,14 @@ pub(super) fn block<'a>(text: &'a str, stream: &'a str, link: &'static str, live
     }
 }
 
+/// What stands in the place of a log that there is not.
+pub(super) fn none(why: &str) -> impl FnOnce(&mut Html) {
+    move |to: &mut Html| {
+        put!(to, "<div class=\"card log\"><div class=loghead><h2>Log</h2></div><p class=\"none quiet\">", Text(why));
+        put!(to, "</p></div>");
+    }
+}
+
 /// Letters as they are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Look {

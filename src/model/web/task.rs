@@ -27,7 +27,10 @@ pub(super) fn page(info: &PageInfo<'_>, view: &TaskView<'_>, to: &mut Html) {
     put!(to, values.map(|values| move |to: &mut Html| feedback(values, to)));
     let is_live = matches!(view, TaskView::Live { .. });
     let link = if is_live { "Follow as text" } else { "Whole log as text" };
-    put!(to, log::block(&lines.join("\n"), &format!("/tasklog/{id}"), link, is_live));
+    match lines {
+        Ok(lines) => put!(to, log::block(&lines.join("\n"), &format!("/tasklog/{id}"), link, is_live)),
+        Err(why) => put!(to, log::none(&format!("It has no log: {why}."))),
+    }
 }
 
 /// Its name with its number, and what the runs of that name say together.

@@ -170,8 +170,8 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
         outcomes.zip(100..).map(|(outcome, id)| row(id, text, &outcome, NOW - 60 * id)).collect();
     let feedback = json!({text: text, "nested": {text: [text]}});
     let log = vec![text.to_owned(), "plain".to_owned()];
-    let ended = rows.iter().map(|row| TaskView::Ended { row, feedback: Some(&feedback), log: &log });
-    let not_ended = running.iter().map(|task| TaskView::Live { task, feedback: Some(&feedback), log: &log });
+    let ended = rows.iter().map(|row| TaskView::Ended { row, feedback: Some(&feedback), log: Ok(&log) });
+    let not_ended = running.iter().map(|task| TaskView::Live { task, feedback: Some(&feedback), log: Ok(&log) });
     let span = Span { from: NOW - 86_400, until: NOW };
     let no_rows = Page { rows: vec![], next: None };
     let mut pages = vec![
@@ -192,6 +192,8 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
         ("empty timeline", timeline_page(&info, span, &no_rows, &[])),
         ("error", error_page(&info, 404, text)),
     ];
+    let bare = TaskView::Ended { row: &rows[0], feedback: None, log: Err(text) };
+    pages.push(("without log", task_page(&info, &bare)));
     pages.extend(ended.chain(not_ended).map(|view| ("task", task_page(&info, &view))));
     pages
 }
@@ -391,7 +393,7 @@ fn each_state_has_its_word_and_its_buttons() {
 fn without_a_token_nothing_can_be_asked_for() {
     let read_only = PageInfo { token: None, ..info() };
     let task = live(1, "a", Status::Running);
-    let view = TaskView::Live { task: &task, feedback: None, log: &[] };
+    let view = TaskView::Live { task: &task, feedback: None, log: Ok(&[]) };
     let process = process("api", ProcState::Running);
     for (with, without) in [
         (
@@ -448,7 +450,7 @@ fn a_task_tells_its_outcome_its_command_and_its_figures() {
     row.argv = Some(json!(["/bin/back up", "it's", "a\nb", {"bytes": "/w=="}]));
     let log = vec!["\x1b[31mred\x1b[0m".to_owned()];
     let (_, text) =
-        read("task", &task_page(&info(), &TaskView::Ended { row: &row, feedback: Some(&feedback), log: &log }));
+        read("task", &task_page(&info(), &TaskView::Ended { row: &row, feedback: Some(&feedback), log: Ok(&log) }));
     for words in [
         "It failed after 10m: exit code 3.",
         "'/bin/back up' 'it'\\''s' $'a\\nb' $'\\xff'",
@@ -460,7 +462,7 @@ fn a_task_tells_its_outcome_its_command_and_its_figures() {
         assert!(text.contains(words), "{words}: {text}");
     }
     let task = live(12, "backup", Status::Stalled);
-    let page = task_page(&info(), &TaskView::Live { task: &task, feedback: None, log: &[] });
+    let page = task_page(&info(), &TaskView::Live { task: &task, feedback: None, log: Ok(&[]) });
     let (_, text) = read("task", &page);
     assert!(
         text.contains("It gave no heartbeat for half of the time")
@@ -468,6 +470,9 @@ fn a_task_tells_its_outcome_its_command_and_its_figures() {
             && text.contains("42 %")
     );
     assert!(page.contains("data-stream=\"/tasklog/12\"") && text.contains("Nothing printed yet."));
+    let page = task_page(&info(), &TaskView::Ended { row: &row, feedback: None, log: Err("nobody wrote one") });
+    let (_, text) = read("task", &page);
+    assert!(text.contains("It has no log: nobody wrote one.") && !page.contains("/tasklog/"), "{text}");
 }
 
 #[test]
