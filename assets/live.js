@@ -130,7 +130,7 @@
     const whole = document.createDocumentFragment();
     let bold = "";
     let colour = "";
-    const bare = text.replace(/\r+$/, "").replace(/^.*\r/, "").replace(/\x1b\][^\x07\x1b]*(\x07|\x1b\\)/g, "");
+    const bare = text.replace(/\r+$/, "").replace(/^[^]*\r/, "").replace(/\x1b\][^\x07\x1b]*(\x07|\x1b\\)/g, "");
     bare.split("\x1b").forEach((piece, index) => {
       const found = index && /^\[([0-9;:?<=>]*)[ -/]*([@-~])/.exec(piece);
       if (found && found[2] === "m") {
@@ -174,10 +174,14 @@
         const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
         let begun = false;
         let rest = "";
+        // The last line grows in its place until it has ended.
+        const last = document.createElement("span");
         const add = (lines) => {
           const end = pre.scrollHeight - pre.scrollTop - pre.clientHeight < 40;
           const fresh = document.createDocumentFragment();
           lines.forEach((text) => fresh.append(line(text)));
+          last.replaceChildren(...(rest ? [line(rest)] : []));
+          fresh.append(last);
           if (begun) pre.append(fresh);
           else pre.replaceChildren(fresh);
           begun = true;
@@ -191,9 +195,8 @@
           if (done) break;
           const lines = (rest + value).split("\n");
           rest = lines.pop().slice(-65536);
-          if (lines.length) add(lines);
+          add(lines);
         }
-        if (rest) add([rest]);
         state.textContent = "ended";
         return;
       } catch {

@@ -16,13 +16,18 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use support::{World, daemon::Daemon, until};
+use support::{World, daemon::Daemon, eventually, until};
 
 /// A name, a line of a log and a feedback that would be more than text in a careless page.
 const HOSTILE: &str = "<img src=x onerror=window.pwned=1>\"'&";
 
 /// A browser, and a supervisor with its page at this address; none: there is no browser.
 fn opened(world: &World) -> Option<(Browser, Daemon<'_>, String)> {
+    opened_with(world, "")
+}
+
+/// The same, with more in the configuration.
+fn opened_with<'w>(world: &'w World, more: &str) -> Option<(Browser, Daemon<'w>, String)> {
     let Some(program) = chromium() else {
         eprintln!("skipped: no Chromium on the PATH");
         return None;
@@ -36,7 +41,7 @@ fn opened(world: &World) -> Option<(Browser, Daemon<'_>, String)> {
          [programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\n\
          [programs.backup]\ncommand = \"sh\"\nargs = [\"-c\", \"{beats}; sleep 300\"]\nstartsecs = 0\ntimeout = 300\nstopasgroup = true\n\
          [programs.loud]\ncommand = \"sh\"\nargs = [\"-c\", \"{hostile}\"]\nstartsecs = 0\n\
-         [programs.none]\ncommand = \"/no/such\"\nstartretries = 0\n"
+         [programs.none]\ncommand = \"/no/such\"\nstartretries = 0\n{more}"
     ));
     let daemon = world.daemon();
     for name in ["web", "backup", "loud"] {
@@ -112,6 +117,51 @@ fn tasks_move_and_what_they_say_stays_text() {
     browser.shows("<script>window.pwned=1</script>red");
     assert_eq!(browser.eval("typeof window.pwned"), "undefined");
     assert!(!browser.text().contains('\u{1b}'));
+    assert!(browser.complaints.is_empty(), "{:?}", browser.complaints);
+    daemon.end();
+}
+
+#[test]
+fn a_line_that_has_not_ended_stays_in_sight_and_grows() {
+    let world = World::new();
+    let asks =
+        "echo begun; printf 'answer: '; read x; printf \\\"$x \\\"; read x; echo $x; printf '> '; exec sleep 300";
+    let more =
+        format!("[programs.asks]\ncommand = \"sh\"\nargs = [\"-c\", \"{asks}\"]\nstdin = \"pipe\"\nstartsecs = 0\n");
+    let Some((mut browser, daemon, url)) = opened_with(&world, &more) else { return };
+    world.comes_to("asks", "RUNNING");
+    let send = |text: &str| {
+        world.ask(
+            serde_json::json!({ "command": "send", "target": "process", "name": "asks", "args": { "data": text } }),
+        );
+    };
+    let comes = |browser: &mut Browser, text: &str| {
+        let log = "document.querySelector('pre').textContent.replace(/\\n$/, '')";
+        until(&format!("the log to be {text:?}"), || browser.eval(log) == text);
+    };
+    browser.go(&format!("{url}/tail?process=asks"));
+    comes(&mut browser, "begun\nanswer: ");
+    browser.shows("following");
+    send("so\n");
+    comes(&mut browser, "begun\nanswer: so ");
+    send("it is\n");
+    comes(&mut browser, "begun\nanswer: so it is\n> ");
+    // The same of a task, which writes over what it has written.
+    let script =
+        "echo begun; for n in 10 20 30; do printf \"\\r$n %%\"; while [ ! -e $W/$n ]; do sleep 0.02; done; done";
+    let job = world.launch(["--name", "job", "sh", "-c", script]).spawn();
+    let id =
+        eventually("the task", || world.tasks().iter().find(|row| row.text("name") == "job").map(|row| row.int("id")));
+    browser.go(&format!("{url}/task/{id}"));
+    for (n, next) in [("10", "20"), ("20", "30")] {
+        comes(&mut browser, &format!("begun\n{n} %"));
+        fs::write(world.path(n), "").unwrap();
+        comes(&mut browser, &format!("begun\n{next} %"));
+    }
+    fs::write(world.path("30"), "").unwrap();
+    job.wait();
+    browser.shows("ended");
+    assert!(browser.text().contains("begun\n30 %\n"), "{}", browser.text());
     assert!(browser.complaints.is_empty(), "{:?}", browser.complaints);
     daemon.end();
 }

@@ -219,6 +219,10 @@ pub(super) fn task_log(site: &Rc<Site>, found: data::Log, first: u64, mut left: 
                     }
                 }
             }
+            let text = lines.so_far();
+            if !text.is_empty() && send.send(Bytes::from(text)).await.is_err() {
+                return;
+            }
             if over {
                 let _ = send.send(Bytes::from(lines.finish())).await;
                 return;
@@ -244,6 +248,8 @@ pub(super) fn task_log(site: &Rc<Site>, found: data::Log, first: u64, mut left: 
 #[derive(Default)]
 struct Lines {
     rest: Vec<u8>,
+    /// What was told of a line that has not ended.
+    told: String,
     /// Whether what comes first is the end of a line whose beginning is not told.
     cut: bool,
 }
@@ -256,15 +262,53 @@ impl Lines {
             if piece.ends_with(b"\n") || self.rest.len() > LONGEST_LINE {
                 let line = std::mem::take(&mut self.rest);
                 if !std::mem::take(&mut self.cut) {
-                    text.push_str(&log::plain_line(&line));
+                    text.push_str(&self.more_of(log::plain_line(&line)));
                     text.push('\n');
                 }
+                self.told.clear();
             }
         }
         text
     }
 
+    /// What is to be told of the line that has not ended yet.
+    fn so_far(&mut self) -> String {
+        if self.cut || self.rest.is_empty() {
+            return String::new();
+        }
+        self.more_of(log::plain_line(&self.rest))
+    }
+
+    /// What makes this line of what was told of it: what it has more; or all of it anew, where a program wrote over what it
+    /// had written, and as it would do that.
+    fn more_of(&mut self, line: String) -> String {
+        let more = match line.strip_prefix(&self.told) {
+            Some(more) => more.to_owned(),
+            None => format!("\r{line}"),
+        };
+        self.told = line;
+        more
+    }
+
     fn finish(&mut self) -> String {
-        if self.rest.is_empty() { String::new() } else { log::plain_line(&std::mem::take(&mut self.rest)) }
+        let rest = std::mem::take(&mut self.rest);
+        if self.cut || rest.is_empty() { String::new() } else { self.more_of(log::plain_line(&rest)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_told_as_it_grows_and_once() {
+        let mut lines = Lines::default();
+        assert_eq!((lines.push(b"one\n1"), lines.so_far()), ("one\n".into(), "1".into()));
+        assert_eq!((lines.push(b"0 %"), lines.so_far(), lines.so_far()), (String::new(), "0 %".into(), String::new()));
+        assert_eq!((lines.push(b"\r20 %"), lines.so_far()), (String::new(), "\r20 %".into()));
+        assert_eq!((lines.push(b" done\ntwo"), lines.finish()), (" done\n".into(), "two".into()));
+        let mut lines = Lines { cut: true, ..Lines::default() };
+        assert_eq!((lines.push(b"of a line"), lines.so_far()), (String::new(), String::new()));
+        assert_eq!((lines.push(b"\nnext"), lines.so_far()), (String::new(), "next".into()));
     }
 }
