@@ -91,24 +91,28 @@
   const live = document.querySelector("[data-live]");
   const link = document.getElementById("link");
   let events = null;
-  const mark = (on) => {
+  const mark = (words, why = "") => {
     link.hidden = false;
-    link.className = on ? "on" : "";
-    link.textContent = on ? "live" : "not connected";
+    link.className = words === "live" ? "on" : "";
+    link.textContent = words;
+    link.title = why;
   };
   const listen = () => {
     if (!live || events || document.hidden) return;
     events = new EventSource(`/events?only=${live.dataset.live}`);
-    events.onopen = () => mark(true);
+    events.onopen = () => mark("live");
     events.onerror = () => {
-      mark(false);
+      mark("not connected");
       // The browser tries again by itself, but not after a refusal.
       if (events && events.readyState === EventSource.CLOSED) {
         events = null;
         setTimeout(listen, 5000);
       }
     };
+    // What is shown is of before.
+    events.addEventListener("stale", (event) => mark("not up to date", event.data));
     events.addEventListener(live.dataset.live, (event) => {
+      mark("live");
       const fresh = live.cloneNode(false);
       fresh.innerHTML = event.data;
       localise(fresh);
@@ -174,13 +178,13 @@
         const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
         let begun = false;
         let rest = "";
-        // The last line grows in its place until it has ended.
+        // The last line grows in its place.
         const last = document.createElement("span");
         const add = (lines) => {
           const end = pre.scrollHeight - pre.scrollTop - pre.clientHeight < 40;
           const fresh = document.createDocumentFragment();
           lines.forEach((text) => fresh.append(line(text)));
-          last.replaceChildren(...(rest ? [line(rest)] : []));
+          last.replaceChildren(rest && line(rest));
           fresh.append(last);
           if (begun) pre.append(fresh);
           else pre.replaceChildren(fresh);

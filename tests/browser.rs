@@ -122,6 +122,25 @@ fn tasks_move_and_what_they_say_stays_text() {
 }
 
 #[test]
+fn a_page_says_when_it_is_not_up_to_date() {
+    let world = World::new();
+    let Some((mut browser, daemon, url)) = opened(&world) else { return };
+    browser.go(&format!("{url}/tasks"));
+    let mark = |browser: &mut Browser, text: &str| {
+        until(text, || browser.eval("document.getElementById('link').textContent") == text);
+    };
+    mark(&mut browser, "live");
+    let (db, aside) = (world.db(), world.path("aside"));
+    fs::rename(&db, &aside).unwrap();
+    fs::write(&db, "no database ".repeat(100)).unwrap();
+    mark(&mut browser, "not up to date");
+    assert!(browser.text().contains("backup"), "what was known stays");
+    fs::rename(&aside, &db).unwrap();
+    mark(&mut browser, "live");
+    daemon.end();
+}
+
+#[test]
 fn a_line_that_has_not_ended_stays_in_sight_and_grows() {
     let world = World::new();
     let asks =

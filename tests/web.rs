@@ -161,12 +161,14 @@ impl Stream {
     /// Reads until this was said; gives everything so far.
     #[track_caller]
     fn until(&mut self, words: &str) -> String {
-        let mut buffer = [0; 4096];
+        let (mut buffer, begun) = ([0; 4096], taskwatcher::io::sys::now().mono);
         loop {
             let text = String::from_utf8_lossy(&self.all).into_owned();
             if text.contains(words) {
                 return text;
             }
+            // One that is told nothing hears now and then that we are still there.
+            assert!(taskwatcher::io::sys::now().mono - begun < PATIENCE, "{words:?} did not come after {text}");
             match self.wire.read(&mut buffer) {
                 Ok(len @ 1..) => self.all.extend_from_slice(&buffer[..len]),
                 other => panic!("{words:?} did not come: {other:?} after {text}"),
@@ -732,6 +734,24 @@ fn open_pages_hear_of_changes() {
     assert!(!programs.until("STOPPED").contains("event: tasks"));
     let head = port.request("HEAD /events", "", "");
     assert!(head.status == 200 && head.body.is_empty(), "{head:?}");
+}
+
+#[test]
+fn open_pages_are_told_when_what_they_show_is_of_before() {
+    let world = World::new();
+    ended(&world, "job", "true");
+    let (_server, place) = web(&world, &[]);
+    let mut events = place.open("/events?only=tasks");
+    events.until("event: tasks\ndata: ");
+    // In its place somebody puts what is no database.
+    let (db, aside) = (world.db(), world.path("aside"));
+    fs::rename(&db, &aside).unwrap();
+    fs::write(&db, "no database ".repeat(100)).unwrap();
+    events.until("event: stale\ndata: cannot use ");
+    let mut late = place.open("/events?only=tasks");
+    late.until("event: stale\ndata: cannot use ");
+    fs::rename(&aside, &db).unwrap();
+    late.until("event: tasks\ndata: ");
 }
 
 #[test]

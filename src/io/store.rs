@@ -171,6 +171,8 @@ pub fn log_file(db: &Path, id: i64, upid: &str) -> PathBuf {
 pub struct Store {
     db: Connection,
     path: PathBuf,
+    /// Which file that was.
+    file: Option<(u64, u64)>,
     /// Longest wait, for messages.
     patience: Patience,
     /// What is known of the tables of other hosts.
@@ -187,6 +189,11 @@ impl Store {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether it is still the file that has its name: one that was removed or replaced can be read all the same, for ever.
+    pub fn is_in_place(&self) -> bool {
+        self.file.is_some() && place::file_of(&self.path) == self.file
     }
 
     /// Whether it can be written.

@@ -302,7 +302,7 @@ fn layout(info: &PageInfo<'_>, title: &str, tab: Option<Tab>, body: impl FnOnce(
             Text(info.host),
             "</span>",
             info.token.is_none().then_some(read_only),
-            "<span id=link hidden></span><nav aria-label=\"Main pages\"><ul>",
+            "<span id=link role=status hidden></span><nav aria-label=\"Main pages\"><ul>",
             tabs,
             "</ul></nav></div></header><main id=main class=wrap tabindex=-1>",
             info.message.map(|message| move |to: &mut Html| {
@@ -331,9 +331,10 @@ fn buttons<'a>(
     Some(move |to: &mut Html| {
         put!(
             to,
-            "<form method=post action=/action><input type=hidden name=token value=\"",
+            "<form method=post action=/action><input type=hidden name=token value=",
+            // Letters and digits.
             Text(token),
-            "\"><input type=hidden name=name value=\"",
+            "><input type=hidden name=name value=\"",
             Text(name),
             "\">"
         );

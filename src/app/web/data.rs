@@ -220,7 +220,7 @@ fn thread(db: PathBuf, waiting: usize) -> mpsc::SyncSender<Job> {
 impl Desk {
     /// Works with the database; none: there is none yet. After an error it is opened anew.
     fn with<T>(&mut self, work: impl FnOnce(&mut Store) -> Result<T, DataError>) -> Result<Option<T>, DataError> {
-        let mut store = match self.store.take() {
+        let mut store = match self.store.take().filter(Store::is_in_place) {
             Some(store) => store,
             None => match db::open_to_read(&self.db, PATIENCE) {
                 Ok(store) => store,

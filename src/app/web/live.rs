@@ -25,6 +25,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const TOGETHER: Duration = Duration::from_millis(200);
 /// A page to which nothing is to be told hears this often that we are still there.
 const ALIVE: Duration = Duration::from_secs(15);
+/// The event that tells why there is nothing new.
+const STALE: &str = "stale";
 /// How often a log is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 /// How often it is looked whether the task of a log has ended.
@@ -87,10 +89,13 @@ fn tasks(site: &Rc<Site>) -> watch::Receiver<Bytes> {
         let site = Rc::clone(site);
         tokio::task::spawn_local(async move {
             while !site.live.tasks.ends() {
-                // A database that is busy just now leaves pages as they are.
-                if let Ok(snapshot) = site.data.snapshot(data::SHARED).await {
-                    let rows = web::live_rows(&snapshot.running, sys::now().wall.secs());
-                    site.live.tasks.tell("tasks", &rows);
+                match site.data.snapshot(data::SHARED).await {
+                    Ok(snapshot) => {
+                        let rows = web::live_rows(&snapshot.running, sys::now().wall.secs());
+                        site.live.tasks.tell("tasks", &rows);
+                    }
+                    // What pages show is of before, which they say then.
+                    Err(error) => site.live.tasks.tell(STALE, &error.to_string()),
                 }
                 sleep(EVERY).await;
             }
@@ -107,9 +112,12 @@ fn programs(site: &Rc<Site>) -> Option<watch::Receiver<Bytes>> {
         tokio::task::spawn_local(async move {
             while !site.live.programs.ends() {
                 changes.mark_unchanged();
-                if let Ok(found) = processes(&site, None).await {
-                    let about = About::new(&site, None);
-                    site.live.programs.tell("programs", &web::live_programs(&about.info(), &found));
+                match processes(&site, None).await {
+                    Ok(found) => {
+                        let about = About::new(&site, None);
+                        site.live.programs.tell("programs", &web::live_programs(&about.info(), &found));
+                    }
+                    Err(failed) => site.live.programs.tell(STALE, failed.what()),
                 }
                 sleep(TOGETHER).await;
                 tokio::select! {

@@ -75,6 +75,11 @@ impl Failed {
     fn missing(what: impl Into<String>) -> Failed {
         Failed::new(StatusCode::NOT_FOUND, what)
     }
+
+    /// Why, in words.
+    pub(super) fn what(&self) -> &str {
+        &self.what
+    }
 }
 
 impl From<DataError> for Failed {

@@ -12,7 +12,7 @@ use super::{
     Codes, Patience, Result, Store, StoreError,
     error::failure,
     old::{from_1_7, is_of_1_7},
-    place::{check_place, create, flush_folder, has_wal, stored_schema, tidy_up},
+    place::{check_place, create, file_of, flush_folder, has_wal, stored_schema, tidy_up},
     wait::on_busy,
 };
 
@@ -101,7 +101,8 @@ impl Store {
     }
 
     fn over(db: Connection, path: &Path, patience: Patience) -> Store {
-        Store { db, path: path.to_owned(), patience, codes: Codes::default(), only_reads: false, wal: None }
+        let file = file_of(path);
+        Store { db, path: path.to_owned(), file, patience, codes: Codes::default(), only_reads: false, wal: None }
     }
 
     fn open_as_it_is(path: &Path, patience: Patience) -> Result<Store> {

@@ -5,7 +5,7 @@ use std::{
     io::ErrorKind,
     os::unix::{
         ffi::OsStrExt,
-        fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
+        fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt},
     },
     path::{Path, PathBuf},
 };
@@ -53,6 +53,11 @@ pub(super) fn check_place(path: &Path) -> Result<PathBuf> {
         };
     }
     refuse(if kind.is_fifo() { "a pipe" } else { "not a regular file" })
+}
+
+/// Which file has this name: its device and its number on it.
+pub(super) fn file_of(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 /// Where a database really is: what a link leads to, so that all that lies beside it is found under both names. A path
