@@ -737,6 +737,36 @@ fn open_pages_hear_of_changes() {
 }
 
 #[test]
+fn programs_are_told_of_without_a_database_and_failures_as_programs_read_them() {
+    let world = World::new();
+    let (daemon, port) = with_port(&world, "");
+    assert!(port.get("/metrics").text().contains("taskwatcher_database_up 1\n"));
+    let (db, aside) = (world.db(), world.path("aside"));
+    fs::rename(&db, &aside).unwrap();
+    for what in ["", "no database "] {
+        if !what.is_empty() {
+            fs::write(&db, what.repeat(100)).unwrap();
+        }
+        let metrics = eventually("the database to be missed", || {
+            let page = port.get("/metrics");
+            page.text().contains("taskwatcher_database_up 0\n").then_some(page)
+        });
+        assert_eq!(metrics.status, 200);
+        assert!(!metrics.text().contains("taskwatcher_tasks"), "{metrics:?}");
+        let running = "program=\"web\",taskwatcher_program_state=\"RUNNING\"} 1\n";
+        assert!(metrics.text().contains(running) && metrics.text().ends_with("# EOF\n"), "{metrics:?}");
+    }
+    for (path, status) in [("/tasklog/1", 503), ("/logtail/none/stdout", 404)] {
+        let page = port.get(path);
+        assert_eq!((page.status, page.header("content-type")), (status, Some("text/plain; charset=utf-8")), "{page:?}");
+        assert!(!page.text().contains('<') && page.text().lines().count() == 1, "{page:?}");
+    }
+    fs::rename(&aside, &db).unwrap();
+    until("it to be found", || port.get("/metrics").text().contains("taskwatcher_database_up 1\n"));
+    daemon.end();
+}
+
+#[test]
 fn open_pages_are_told_when_what_they_show_is_of_before() {
     let world = World::new();
     ended(&world, "job", "true");

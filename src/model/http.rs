@@ -96,10 +96,37 @@ impl Route {
         matches!(self, Route::Action | Route::Api)
     }
 
-    /// Whether programs read it: what does not work is said in JSON then.
-    pub fn is_for_programs(&self) -> bool {
-        matches!(self, Route::Api | Route::ApiStatus | Route::ApiTasks | Route::ApiHistory | Route::ApiTask(_))
+    /// How it says what does not work: as it says everything else.
+    pub fn errors(&self) -> Errors {
+        match self {
+            Route::Api | Route::ApiStatus | Route::ApiTasks | Route::ApiHistory | Route::ApiTask(_) => Errors::Json,
+            Route::LogTail(..) | Route::MainLogTail | Route::TaskLog(_) | Route::Events | Route::Metrics => {
+                Errors::Text
+            }
+            Route::Programs
+            | Route::Tail
+            | Route::Tasks
+            | Route::History
+            | Route::Task(_)
+            | Route::Name(_)
+            | Route::Timeline
+            | Route::Style
+            | Route::Script
+            | Route::Icon
+            | Route::Action => Errors::Page,
+        }
     }
+}
+
+/// In which form a failure is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errors {
+    /// As a page, to people.
+    Page,
+    /// In a line of text.
+    Text,
+    /// As the object that an answer on the socket is.
+    Json,
 }
 
 /// One of the two logs by its word.

@@ -134,10 +134,8 @@ pub struct Span {
 /// What the metrics are made of.
 #[derive(Clone, Copy, Debug)]
 pub struct MetricFacts<'a> {
-    /// What has ended, name by name.
-    pub summaries: &'a [Summary],
-    /// What has not.
-    pub running: &'a [LiveTask],
+    /// What has ended, name by name, and what has not; none: the database cannot be read.
+    pub tasks: Option<(&'a [Summary], &'a [LiveTask])>,
     /// The programs.
     pub processes: &'a [ProcessInfo],
     /// Unix seconds.

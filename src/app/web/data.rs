@@ -78,6 +78,8 @@ pub(super) enum DataError {
 pub(super) struct Snapshot {
     /// When, on the monotonic clock.
     at: Duration,
+    /// Whether there is a database.
+    pub(super) there: bool,
     /// All that is known.
     survey: Survey,
     /// Those that have not ended, as pages show them; in the same order as in `survey`.
@@ -239,7 +241,9 @@ impl Desk {
         if let Some(known) = self.snapshot.as_ref().filter(|known| now.mono.saturating_sub(known.at) < age) {
             return Ok(Arc::clone(known));
         }
-        let survey = self.with(|store| Ok(truth::survey(store)?))?.unwrap_or_default();
+        let survey = self.with(|store| Ok(truth::survey(store)?))?;
+        let there = survey.is_some();
+        let survey = survey.unwrap_or_default();
         let shown = |live: &Live| LiveTask {
             task: live.task.clone(),
             status: live.status,
@@ -253,7 +257,7 @@ impl Desk {
             true => vec![],
             false => survey.ended.iter().map(|(task, end)| HistoryRow::of(task, end)).collect(),
         };
-        let snapshot = Arc::new(Snapshot { at: now.mono, survey, running, unsettled });
+        let snapshot = Arc::new(Snapshot { at: now.mono, there, survey, running, unsettled });
         self.snapshot = Some(Arc::clone(&snapshot));
         Ok(snapshot)
     }

@@ -26,7 +26,7 @@ use crate::{
     io::sys,
     model::{
         ctl,
-        http::{self, Fields, Route},
+        http::{self, Errors, Fields, Route},
         query::{Cursor, Filter, Query},
         stats::Summary,
         task::{Class, TaskId, TaskRef},
@@ -103,7 +103,7 @@ impl From<&Response> for Failed {
 pub(super) async fn answer(site: &Rc<Site>, door: Door, left: Left, asked: Asked<Incoming>) -> Reply {
     let route = Route::of(asked.uri().path());
     let is_head = asked.method() == Method::HEAD;
-    let plain = route.as_ref().is_some_and(Route::is_for_programs);
+    let errors = route.as_ref().map_or(Errors::Page, Route::errors);
     let done = match admit(site, door, &asked) {
         Ok(()) => act(site, route, left, asked).await,
         Err(failed) => Err(failed),
@@ -113,7 +113,7 @@ pub(super) async fn answer(site: &Rc<Site>, door: Door, left: Left, asked: Asked
         let full = || Failed::new(StatusCode::SERVICE_UNAVAILABLE, "too much waits to be taken; try again later");
         site.on_the_way.count(body).map(|body| Answer::from_parts(head, body)).ok_or_else(full)
     });
-    let mut reply = counted.unwrap_or_else(|failed| refuse(site, &failed, plain));
+    let mut reply = counted.unwrap_or_else(|failed| refuse(site, &failed, errors));
     let headers = reply.headers_mut();
     let fixed = [
         (header::CONTENT_SECURITY_POLICY, web::POLICY),
@@ -170,9 +170,9 @@ fn admit(site: &Site, door: Door, asked: &Asked<Incoming>) -> Result<(), Failed>
     }
 }
 
-fn refuse(site: &Site, failed: &Failed, plain: bool) -> Reply {
-    let mut reply = match plain {
-        true => {
+fn refuse(site: &Site, failed: &Failed, errors: Errors) -> Reply {
+    let mut reply = match errors {
+        Errors::Json => {
             let code = match failed.status.as_u16() {
                 401 => Code::Unauthorized,
                 403 => Code::Forbidden,
@@ -186,7 +186,11 @@ fn refuse(site: &Site, failed: &Failed, plain: bool) -> Reply {
             let response = Response::failed(WireError::new(code, failed.what.clone()));
             of_json(failed.status, &Response { status: failed.status.as_u16(), ..response }.to_line())
         }
-        false => {
+        Errors::Text => {
+            let line = Bytes::from(format!("{}\n", failed.what));
+            reply(failed.status, "text/plain; charset=utf-8", Body::Whole(line))
+        }
+        Errors::Page => {
             let about = About::new(site, None);
             page(failed.status, web::error_page(&about.info(), failed.status.as_u16(), &failed.what))
         }
@@ -403,14 +407,20 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
         Route::Script => Ok(reply(StatusCode::OK, "text/javascript; charset=utf-8", fixed(web::SCRIPT))),
         Route::Icon => Ok(reply(StatusCode::OK, "image/svg+xml", fixed(web::ICON))),
         Route::Metrics => {
-            let snapshot = site.data.snapshot(SHARED).await?;
-            let summaries = site.data.slow(|desk| desk.sums()).await?;
+            // What is known of programs is told without a database too.
+            let snapshot = site.data.snapshot(SHARED).await.ok().filter(|snapshot| snapshot.there);
+            let summaries = match &snapshot {
+                Some(_) => site.data.slow(|desk| desk.sums()).await.ok(),
+                None => None,
+            };
+            let tasks = snapshot.as_deref().zip(summaries.as_deref());
+            let tasks = tasks.map(|(snapshot, summaries)| (summaries.as_slice(), snapshot.running.as_slice()));
             let processes = match site.subject.programs.is_some() {
                 true => processes(site, None).await?,
                 false => vec![],
             };
             let now = sys::now().wall.secs();
-            let facts = MetricFacts { summaries: &summaries, running: &snapshot.running, processes: &processes, now };
+            let facts = MetricFacts { tasks, processes: &processes, now };
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             Ok(reply(StatusCode::OK, kind, Body::Whole(web::metrics(&facts).into())))
         }

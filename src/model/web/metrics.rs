@@ -2,9 +2,10 @@
 
 use std::fmt::{Display, Write};
 
-use super::MetricFacts;
+use super::{LiveTask, MetricFacts};
 use crate::model::{
     program::ProcState,
+    stats::Summary,
     task::{Class, Status},
     wire::ProcessInfo,
 };
@@ -12,8 +13,13 @@ use crate::model::{
 /// The content type of the text is `application/openmetrics-text; version=1.0.0; charset=utf-8`.
 pub fn metrics(facts: &MetricFacts<'_>) -> String {
     let mut text = Metrics::default();
-    tasks(facts, &mut text);
-    running(facts, &mut text);
+    let up = "taskwatcher_database_up";
+    text.family(up, "gauge", None, "Whether the database can be read; if not, nothing is told of tasks.");
+    text.sample(up, &[], u8::from(facts.tasks.is_some()));
+    if let Some((summaries, live)) = facts.tasks {
+        tasks(summaries, &mut text);
+        running(live, facts.now, &mut text);
+    }
     programs(facts.processes, &mut text);
     text.0.push_str("# EOF\n");
     text.0
@@ -55,8 +61,7 @@ impl Metrics {
 }
 
 /// What has ended.
-fn tasks(facts: &MetricFacts<'_>, text: &mut Metrics) {
-    let summaries = facts.summaries;
+fn tasks(summaries: &[Summary], text: &mut Metrics) {
     text.family("taskwatcher_task_ends", "counter", None, "Tasks in the history, by name and outcome.");
     for one in summaries {
         for (class, number) in Class::ALL.into_iter().zip(one.counts) {
@@ -96,16 +101,16 @@ fn tasks(facts: &MetricFacts<'_>, text: &mut Metrics) {
 }
 
 /// What has not.
-fn running(facts: &MetricFacts<'_>, text: &mut Metrics) {
+fn running(running: &[LiveTask], now: i64, text: &mut Metrics) {
     let name = "taskwatcher_tasks";
     text.family(name, "gauge", None, "Tasks that have not ended, by status.");
     for status in Status::ALL {
-        let number = facts.running.iter().filter(|task| task.status == status).count();
+        let number = running.iter().filter(|task| task.status == status).count();
         text.sample(name, &[("status", status.as_str())], number);
     }
-    let mut each = |name: &str, unit: &str, help: &str, value: &dyn Fn(&super::LiveTask) -> Option<f64>| {
+    let mut each = |name: &str, unit: &str, help: &str, value: &dyn Fn(&LiveTask) -> Option<f64>| {
         text.family(name, "gauge", Some(unit), help);
-        for live in facts.running {
+        for live in running {
             if let Some(value) = value(live).filter(|value| value.is_finite()) {
                 let id = live.task.id.to_string();
                 text.sample(name, &[("task", &id), ("name", &live.task.name)], value);
@@ -113,7 +118,7 @@ fn running(facts: &MetricFacts<'_>, text: &mut Metrics) {
         }
     };
     each("taskwatcher_task_runtime_seconds", "seconds", "How long a task has been running.", &|live| {
-        Some(facts.now.saturating_sub(live.task.starttime?).max(0) as f64)
+        Some(now.saturating_sub(live.task.starttime?).max(0) as f64)
     });
     each("taskwatcher_task_heartbeat_age_seconds", "seconds", "How long a task has been silent.", &|live| {
         live.silent_for

@@ -693,7 +693,7 @@ fn the_metrics_are_those_that_were_given_and_valid() {
         [summary(name), Summary { p50: None, last_success: None, last_failure: None, recent: vec![], ..summary("b") }];
     let running: Vec<LiveTask> = Status::ALL.into_iter().zip(1..).map(|(status, id)| live(id, name, status)).collect();
     let processes: Vec<ProcessInfo> = ProcState::ALL.into_iter().map(|state| process(state.as_str(), state)).collect();
-    let facts = MetricFacts { summaries: &summaries, running: &running, processes: &processes, now: NOW };
+    let facts = MetricFacts { tasks: Some((&summaries, &running)), processes: &processes, now: NOW };
     let families = samples(&metrics(&facts));
     let mut seen = BTreeSet::new();
     for (family, kind, samples) in &families {
@@ -729,5 +729,11 @@ fn the_metrics_are_those_that_were_given_and_valid() {
     for status in Status::ALL {
         assert_eq!(value("taskwatcher_tasks", &[("status", status.as_str())]), Some(1.0));
     }
-    assert!(metrics(&MetricFacts { summaries: &[], running: &[], processes: &[], now: NOW }).ends_with("# EOF\n"));
+    assert!(metrics(&MetricFacts { tasks: Some((&[], &[])), processes: &[], now: NOW }).ends_with("# EOF\n"));
+    assert_eq!(value("taskwatcher_database_up", &[]), Some(1.0));
+    let down = metrics(&MetricFacts { tasks: None, processes: &processes, now: NOW });
+    assert!(
+        samples(&down).len() == 4 && down.contains("taskwatcher_database_up 0\n") && !down.contains("_task"),
+        "{down}"
+    );
 }
