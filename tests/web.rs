@@ -854,11 +854,16 @@ fn number(place: &Place) -> u16 {
 #[test]
 fn without_a_supervisor_tasks_are_shown_and_nothing_is_written() {
     let world = World::new();
-    // There need be no database yet.
-    let (server, place) = web(&world, &[]);
-    assert_eq!((place.get("/").status, place.get("/history").status), (200, 200));
-    assert!(!world.db().exists());
     ended(&world, "done", "echo printed; exit 4");
+    let (server, place) = web(&world, &[]);
+    // The database may go, and come again.
+    let (db, aside) = (world.db(), world.path("aside"));
+    fs::rename(&db, &aside).unwrap();
+    until("it to be missed", || place.get("/api/history").json()["rows"] == json!([]));
+    assert_eq!((place.get("/").status, place.get("/history").status), (200, 200));
+    assert!(!db.exists());
+    fs::rename(&aside, &db).unwrap();
+    until("it to be found", || place.get("/name/done").status == 200);
     // One that nobody has seen die.
     let lost = world.launch(["--name", "lost", "--", "sleep", "300"]).spawn();
     until("it to run", || world.tasks().first().is_some_and(|row| !row.is_null("pid")));
@@ -933,6 +938,25 @@ fn what_nobody_has_moved_to_history_yet_counts_everywhere() {
 }
 
 #[test]
+fn without_a_database_nothing_is_served() {
+    let world = World::new();
+    let begin = |db: &str| {
+        let mut program = world.command(env!("CARGO_BIN_EXE_supervise")).arg("web");
+        program.command.args(["--listen", "127.0.0.1:0", "--db", db]);
+        program.run()
+    };
+    let folder = world.path("");
+    for (db, why) in [
+        (world.db().to_str().unwrap(), "supervise: error: there is no database"),
+        ("/etc/passwd", "it is not a taskwatcher database"),
+        (folder.to_str().unwrap(), "it is a folder"),
+    ] {
+        begin(db).says(1, &[why]);
+    }
+    assert!(!world.db().exists());
+}
+
+#[test]
 fn without_a_supervisor_it_is_for_this_host_and_for_reading() {
     let world = World::new();
     let run = |args: &[&str]| {
@@ -948,6 +972,7 @@ fn without_a_supervisor_it_is_for_this_host_and_for_reading() {
     let secret = secret.to_str().unwrap();
     run(&["--username", "me", "--password-file", secret]).says(2, &["chmod 600"]);
     fs::set_permissions(world.path("secret"), Permissions::from_mode(0o600)).unwrap();
+    world.store();
     let (_server, place) = web(&world, &["--username", "me", "--password-file", secret, "--allow-kill"]);
     assert_eq!(place.get("/").status, 401);
     let auth = "Authorization: Basic bWU6YTpi\r\n";

@@ -39,13 +39,15 @@ use self::{
 };
 use crate::{
     app::{
-        db,
+        db::{self, DbError},
         supervise_args::{Listen, WebArgs},
     },
     io::{
         growing::Growing,
         listener::{self, Bound, Place, UnixSocket},
-        secret, sys,
+        secret,
+        store::StoreError,
+        sys,
     },
     model::{
         program::{Credentials, InetServer, Password},
@@ -252,6 +254,12 @@ fn serve(args: &WebArgs, tell: &mut dyn FnMut(&str)) -> Result<(), Failed> {
     };
     let is_guarded = credentials.is_some();
     let (doors, place) = open(args, is_guarded)?;
+    match data::check(&db) {
+        Ok(()) => {}
+        // These pass by themselves, or by what others do meanwhile.
+        Err(error @ DbError::Store(StoreError::Busy(..) | StoreError::Older(_))) => tell(&format!("warning: {error}")),
+        Err(error) => return Err(broken(&error)),
+    }
     let gate = Gate::default();
     let (host, port) = match &args.listen {
         Listen::Port { host, port } => (host.clone(), *port),

@@ -182,6 +182,11 @@ impl Data {
     }
 }
 
+/// Whether the database can be read now. Later it may go, and come again.
+pub(super) fn check(db: &Path) -> Result<(), DbError> {
+    db::open_to_read(db, PATIENCE).map(drop)
+}
+
 async fn ask<T: Send + 'static>(
     to: &mpsc::SyncSender<Job>,
     work: impl FnOnce(&mut Desk) -> Result<T, DataError> + Send + 'static,
