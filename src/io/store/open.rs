@@ -54,7 +54,13 @@ impl Store {
         match store.prepare().map_err(failed) {
             Ok((APPLICATION_ID, VERSION)) => {}
             Ok((APPLICATION_ID, newer)) if newer > VERSION => return Err(StoreError::Newer(path.to_owned(), newer)),
-            Ok((0 | APPLICATION_ID, _)) => return Err(StoreError::Older(path.to_owned())),
+            Ok((APPLICATION_ID, 1..)) => return Err(StoreError::Older(path.to_owned())),
+            Ok((0 | APPLICATION_ID, version)) => {
+                return Err(match store.is_to_be_ours(version).map_err(store.failed("read"))? {
+                    true => StoreError::Older(path.to_owned()),
+                    false => StoreError::NotOurs(path.to_owned(), "other tables".into()),
+                });
+            }
             Ok(_) => return Err(StoreError::NotOurs(path.to_owned(), "another program's application id".into())),
             Err(StoreError::Sqlite(..) | StoreError::ReadOnly(..)) if !has_wal(path) => {
                 return Store::open_unchanging(path, patience);
@@ -159,8 +165,7 @@ impl Store {
             self.flush()?;
             return Ok(self);
         }
-        let tables = self.tables().map_err(self.failed("read"))?;
-        if !(tables.is_empty() || is_of_1_7(&tables)) || version != 0 {
+        if !self.is_to_be_ours(version).map_err(self.failed("read"))? {
             // Unless another program has brought it forward since we asked whose it is.
             let failed = self.failed("read");
             return match self.whose().map_err(failed)? {
@@ -175,6 +180,12 @@ impl Store {
         migrated.map_err(self.failed("bring forward"))?;
         self.flush()?;
         Ok(self)
+    }
+
+    /// Whether a file without our mark is one of taskwatcher 1.7, or empty.
+    fn is_to_be_ours(&self, version: i32) -> rusqlite::Result<bool> {
+        let tables = self.tables()?;
+        Ok(version == 0 && (tables.is_empty() || is_of_1_7(&tables)))
     }
 
     fn tables(&self) -> rusqlite::Result<Vec<(String, Vec<String>)>> {
