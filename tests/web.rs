@@ -355,6 +355,27 @@ fn web4_and_5_only_our_own_forms_change_anything() {
 }
 
 #[test]
+fn what_failed_of_many_is_told_first() {
+    let world = World::new();
+    let mut config: String =
+        (0..9).map(|n| format!("[programs.a{n}]\ncommand = \"sleep\"\nargs = [\"300\"]\n")).collect();
+    config.push_str("[programs.z]\ncommand = \"/no/such\"\nstartretries = 0\n");
+    world.configure(&config.replace("\"]\n", "\"]\nstartsecs = 0\n"));
+    let daemon = world.daemon();
+    world.comes_to("z", "FATAL");
+    let place = socket(&world);
+    let told = |form: &str| {
+        let done = place.form("", &format!("token={}&{form}", place.token()));
+        place.get(done.header("location").unwrap()).text()
+    };
+    let page = told("action=restart&name=all");
+    let (_, note) = page.split_once("<p class=\"note bad\" role=alert>").unwrap_or_else(|| panic!("{page}"));
+    assert!(note.starts_with("z: ERROR ("), "{note}");
+    assert!(told("action=stop&name=a0").contains("<p class=note role=status>a0: stopped</p>"));
+    daemon.end();
+}
+
+#[test]
 fn web5_names_that_are_not_ours_are_not_answered() {
     let world = World::new();
     let (_daemon, port) = with_port(&world, "");

@@ -51,6 +51,7 @@ use crate::{
     },
     model::{
         program::{Credentials, InetServer, Password},
+        web::Message,
         wire::{Request, Response},
     },
 };
@@ -164,7 +165,7 @@ struct Site {
     on_the_way: OnTheWay,
     /// Requests that are being answered.
     busy: watch::Sender<usize>,
-    notes: RefCell<VecDeque<(String, String)>>,
+    notes: RefCell<VecDeque<(String, Message)>>,
 }
 
 impl Site {
@@ -197,18 +198,18 @@ impl Site {
 
     /// Remembers what the next page is to tell; gives the name by which it is found. The text itself is never part of an
     /// address: else anybody could write one that puts words on our page.
-    fn note(&self, text: String) -> Option<String> {
+    fn note(&self, what: Message) -> Option<String> {
         let id = secret::token().ok()?;
         let mut notes = self.notes.borrow_mut();
-        notes.push_back((id.clone(), text));
+        notes.push_back((id.clone(), what));
         if notes.len() > NOTES {
             notes.pop_front();
         }
         Some(id)
     }
 
-    fn noted(&self, id: &str) -> Option<String> {
-        self.notes.borrow().iter().find(|(own, _)| own == id).map(|(_, text)| text.clone())
+    fn noted(&self, id: &str) -> Option<Message> {
+        self.notes.borrow().iter().find(|(own, _)| own == id).map(|(_, what)| what.clone())
     }
 }
 

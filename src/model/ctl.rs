@@ -105,14 +105,9 @@ pub fn check_protocol(version: &Response) -> Result<(), OtherProtocol> {
 
 /// The lines of the answer to a command. Logs, histories and streams are not lines of this kind; they give none.
 pub fn show(command: &Command, response: &Response) -> Shown {
-    let mut shown = Shown::default();
     let content = response.content.as_ref();
     let items = response.items();
-    // Where its time ran out a process has both a failure of the whole and its own result, which say the same.
-    let is_said = |error: &WireError| error.name.is_some() && items.iter().any(|item| item.code == Some(error.code));
-    if let Some(error) = response.error.as_ref().filter(|error| !is_said(error)) {
-        show_error(error, &mut shown);
-    }
+    let mut shown = show_whole(response, &items);
     match command {
         Command::Status(_) => shown.out.extend(status_table(&response.processes())),
         Command::Reread | Command::Reload { dry_run: true, .. } => {
@@ -146,6 +141,27 @@ pub fn show(command: &Command, response: &Response) -> Shown {
     }
     let word = done_word(command);
     shown.out.extend(items.iter().map(|item| result_line(word, item)));
+    shown
+}
+
+/// The same for a place with little room: what failed, and what was done.
+pub fn failed_and_done(command: &Command, response: &Response) -> (Vec<String>, Vec<String>) {
+    let items = response.items();
+    let whole = show_whole(response, &items);
+    let (bad, good): (Vec<&ResultItem>, Vec<&ResultItem>) = items.iter().partition(|item| item.code.is_some());
+    let word = done_word(command);
+    let lines = |items: Vec<&ResultItem>| items.into_iter().map(|item| result_line(word, item)).collect::<Vec<_>>();
+    (whole.err.into_iter().chain(whole.out).chain(lines(bad)).collect(), lines(good))
+}
+
+/// What is said of a request as a whole.
+fn show_whole(response: &Response, items: &[ResultItem]) -> Shown {
+    let mut shown = Shown::default();
+    // Where its time ran out a process has both a failure of the whole and its own result, which say the same.
+    let is_said = |error: &WireError| error.name.is_some() && items.iter().any(|item| item.code == Some(error.code));
+    if let Some(error) = response.error.as_ref().filter(|error| !is_said(error)) {
+        show_error(error, &mut shown);
+    }
     shown
 }
 

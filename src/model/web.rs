@@ -42,6 +42,10 @@ pub const ICON: &str = include_str!("../../assets/icon.svg");
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// Results that a message tells, and how many of them if they are failures.
+const RESULTS: usize = 5;
+const FAILURES: usize = 20;
+
 /// What stands on every page.
 #[derive(Clone, Copy, Debug)]
 pub struct PageInfo<'a> {
@@ -56,11 +60,34 @@ pub struct PageInfo<'a> {
     /// Token for forms; none: nothing can be changed from here.
     pub token: Option<&'a str>,
     /// What came of an action.
-    pub message: Option<&'a str>,
+    pub message: Option<&'a Message>,
     /// When this is said, unix seconds.
     pub now: i64,
     /// Whether there is a supervisor, with a page of its programs.
     pub programs: bool,
+}
+
+/// What came of an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// In words.
+    pub text: String,
+    /// Whether something of it failed.
+    pub failed: bool,
+}
+
+impl Message {
+    /// Lines of what failed and of what was done, in one: failures come first, and there is room for more of them.
+    pub fn of(failed: &[String], done: &[String]) -> Message {
+        let told = failed.iter().take(FAILURES).chain(done.iter().take(RESULTS.saturating_sub(failed.len())));
+        let mut text: Vec<String> = told.cloned().collect();
+        let more = failed.len() + done.len() - text.len();
+        if more > 0 {
+            text.push(format!("and {more} more"));
+        }
+        let text = if text.is_empty() { "there was nothing to do".to_owned() } else { text.join("; ") };
+        Message { text, failed: !failed.is_empty() }
+    }
 }
 
 /// A task that has not ended, as it is shown.
@@ -304,7 +331,8 @@ fn layout(info: &PageInfo<'_>, title: &str, tab: Option<Tab>, body: impl FnOnce(
             tabs,
             "</ul></nav></div></header><main id=main class=wrap tabindex=-1>",
             info.message.map(|message| move |to: &mut Html| {
-                put!(to, "<p class=note role=status>", Text(message), "</p>");
+                let kind = if message.failed { "\"note bad\" role=alert" } else { "note role=status" };
+                put!(to, "<p class=", kind, ">", Text(&message.text), "</p>");
             }),
             body,
             "</main><footer class=wrap><p>",

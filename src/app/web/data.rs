@@ -32,7 +32,7 @@ use crate::{
         query::{Cursor, Filter, Page, Query},
         stats::{Run, Stats, Summary},
         task::{Class, HistoryRow, Status, TaskId, TaskRef},
-        web::LiveTask,
+        web::{LiveTask, Message},
     },
 };
 
@@ -419,7 +419,7 @@ impl Desk {
     }
 
     /// Asks for the end of a task, as `control kill` does; gives what there is to say.
-    pub(super) fn kill(&mut self, task: i64) -> String {
+    pub(super) fn kill(&mut self, task: i64) -> Message {
         let (mut data, mut messages) = (vec![], vec![]);
         let how = How { signal: None, now: false, no_wait: true, force: false };
         let verb = Verb::Kill(Kill { tasks: vec![TaskRef::Id(TaskId(task))], how });
@@ -429,9 +429,9 @@ impl Desk {
         let done = control::run(args, &mut out);
         let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace('\n', "; ");
         match done {
-            Ok(0) => said(&data),
-            Ok(_) => said(&messages).replace("control: error: ", ""),
-            Err(error) => error.to_string(),
+            Ok(0) => Message { text: said(&data), failed: false },
+            Ok(_) => Message { text: said(&messages).replace("control: error: ", ""), failed: true },
+            Err(error) => Message { text: error.to_string(), failed: true },
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::{
         query::{Cursor, Filter, Query},
         stats::Summary,
         task::{Class, TaskId, TaskRef},
-        web::{self, HistoryForm, MetricFacts, PageInfo, Span, TaskView},
+        web::{self, HistoryForm, Message, MetricFacts, PageInfo, Span, TaskView},
         wire::{Channel, Code, Command, Last, ProcessInfo, Request, Response, Targets, WireError},
     },
 };
@@ -56,8 +56,6 @@ const RUNS: usize = 100;
 const TIMELINE: usize = 20_000;
 const HOURS: i64 = 24;
 const HOURS_MOST: i64 = 24 * 366;
-/// Lines that a page tells after something was done.
-const TOLD: usize = 5;
 
 type Reply = Answer<Body>;
 
@@ -245,12 +243,12 @@ pub(super) struct About {
     host: String,
     identifier: String,
     token: Option<String>,
-    message: Option<String>,
+    message: Option<Message>,
     programs: bool,
 }
 
 impl About {
-    pub(super) fn new(site: &Site, message: Option<String>) -> About {
+    pub(super) fn new(site: &Site, message: Option<Message>) -> About {
         About {
             host: site.host.clone(),
             identifier: site.subject.identifier.borrow().clone(),
@@ -267,7 +265,7 @@ impl About {
             version: env!("CARGO_PKG_VERSION"),
             identifier: &self.identifier,
             token: self.token.as_deref(),
-            message: self.message.as_deref(),
+            message: self.message.as_ref(),
             now: sys::now().wall.secs(),
             programs: self.programs,
         }
@@ -662,7 +660,8 @@ async fn action(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, Failed
             };
             let request = Request { timeout: Some(BUTTON), ..Request::new(command.clone()) };
             let (response, _) = ask(site, request).await?;
-            told(&command, &response)
+            let (failed, done) = ctl::failed_and_done(&command, &response);
+            Message::of(&failed, &done)
         }
     };
     let wanted = fields.get("back");
@@ -680,21 +679,6 @@ async fn action(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, Failed
     let place = HeaderValue::from_str(&back).map_err(|_| bad("the form names a page that there is not"))?;
     reply.headers_mut().insert(header::LOCATION, place);
     Ok(reply)
-}
-
-/// What a page says of what was done, in one line.
-fn told(command: &Command, response: &Response) -> String {
-    let shown = ctl::show(command, response);
-    let lines: Vec<&String> = shown.out.iter().chain(&shown.err).collect();
-    let more = lines.len().saturating_sub(TOLD);
-    let mut text: Vec<String> = lines.into_iter().take(TOLD).cloned().collect();
-    if more > 0 {
-        text.push(format!("and {more} more"));
-    }
-    match text.is_empty() {
-        true => "there was nothing to do".to_owned(),
-        false => text.join("; "),
-    }
 }
 
 /// A request as on the socket. A page must bring the token; a program says that what it sends is JSON, which no page of

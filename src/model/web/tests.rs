@@ -161,7 +161,8 @@ const OUTCOMES: [&str; 5] =
 
 /// Every page, with this text wherever one can stand.
 fn pages(text: &str) -> Vec<(&'static str, String)> {
-    let info = PageInfo { message: Some(text), title: text, host: text, version: text, identifier: text, ..info() };
+    let message = Message { text: text.to_owned(), failed: true };
+    let info = PageInfo { message: Some(&message), title: text, host: text, version: text, identifier: text, ..info() };
     let processes: Vec<ProcessInfo> = ProcState::ALL.into_iter().map(|state| process(text, state)).collect();
     let running: Vec<LiveTask> = Status::ALL.into_iter().zip(1..).map(|(status, id)| live(id, text, status)).collect();
     let outcomes =
@@ -414,6 +415,23 @@ fn without_a_token_nothing_can_be_asked_for() {
     assert!(
         programs_page(&info(), &[]).contains("No programs to manage") && asked(&programs_page(&info(), &[])).is_empty()
     );
+}
+
+#[test]
+fn failures_are_told_first_and_look_like_failures() {
+    let lines = |word: &str, count: usize| (0..count).map(|n| format!("{word}{n}")).collect::<Vec<String>>();
+    for (failed, done, text, is_bad) in [
+        (0, 0, "there was nothing to do", false),
+        (0, 2, "done0; done1", false),
+        (0, 7, "done0; done1; done2; done3; done4; and 2 more", false),
+        (1, 7, "bad0; done0; done1; done2; done3; and 3 more", true),
+        (6, 1, "bad0; bad1; bad2; bad3; bad4; bad5; and 1 more", true),
+    ] {
+        let message = Message::of(&lines("bad", failed), &lines("done", done));
+        assert_eq!((message.text.as_str(), message.failed), (text, is_bad));
+        let page = tasks_page(&PageInfo { message: Some(&message), ..info() }, &[]);
+        assert_eq!(page.contains("<p class=\"note bad\" role=alert>"), is_bad);
+    }
 }
 
 #[test]
