@@ -88,6 +88,24 @@ fn programs_are_stopped_started_and_seen_to_change() {
 }
 
 #[test]
+fn a_page_that_stays_open_serves_the_next_supervisor_too() {
+    let world = World::new();
+    let Some((mut browser, daemon, url)) = opened(&world) else { return };
+    browser.go(&url);
+    browser.shows("RUNNING");
+    let token = "document.querySelector('form:has(input[value=all]) input[name=token]').value";
+    let first = browser.eval(token);
+    daemon.end();
+    let daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    until("the page to know of it", || browser.eval(token) != first);
+    browser.press("form:has(input[value=all]) button[value=stop]");
+    world.comes_to("web", "STOPPED");
+    browser.shows("web: stopped");
+    daemon.end();
+}
+
+#[test]
 fn tasks_move_and_what_they_say_stays_text() {
     let world = World::new();
     let Some((mut browser, daemon, url)) = opened(&world) else { return };

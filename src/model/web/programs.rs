@@ -15,16 +15,18 @@ use crate::model::{
 const MOST: u32 = 1 << 20;
 
 pub(super) fn page(info: &PageInfo<'_>, processes: &[ProcessInfo], to: &mut Html) {
-    put!(to, "<div class=head><h1>Programs</h1><div class=tools><a class=btn href=\"/\">Refresh</a>");
-    if !processes.is_empty() {
-        put!(to, buttons(info, "all", &[("restart", "Restart all"), ("stop", "Stop all")]));
-    }
-    put!(to, "</div></div><section data-live=programs aria-label=Programs>");
+    put!(to, "<section data-live=programs aria-label=Programs>");
     live(info, processes, to);
     put!(to, "</section>");
 }
 
+/// All of the page that changes: the buttons for all too, as another supervisor takes none of those of the last one.
 pub(super) fn live(info: &PageInfo<'_>, processes: &[ProcessInfo], to: &mut Html) {
+    put!(to, "<div class=head><h1>Programs</h1><div class=tools><a class=btn href=\"/\">Refresh</a>");
+    if !processes.is_empty() {
+        put!(to, buttons(info, "all", &[("restart", "Restart all"), ("stop", "Stop all")]));
+    }
+    put!(to, "</div></div>");
     if processes.is_empty() {
         put!(
             to,
