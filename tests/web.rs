@@ -544,7 +544,9 @@ fn web3_logs_of_programs_are_shown_and_followed() {
     let world = World::new();
     world.configure(
         "[programs.talker]\ncommand = \"sh\"\nargs = [\"-c\", \"echo one; printf '\\\\377<i>\\\\n'; while read x; do echo got $x; done\"]\n\
-         stdin = \"pipe\"\nstartsecs = 0\n[programs.mute]\ncommand = \"sleep\"\nargs = [\"300\"]\nstdout = \"none\"\nstderr = \"none\"\n",
+         stdin = \"pipe\"\nstartsecs = 0\n[programs.mute]\ncommand = \"sleep\"\nargs = [\"300\"]\nstdout = \"none\"\nstderr = \"none\"\n\
+         [programs.half]\ncommand = \"sleep\"\nargs = [\"300\"]\nstdout = \"none\"\n\
+         [programs.later]\ncommand = \"sleep\"\nautostart = false\n",
     );
     let _daemon = world.daemon();
     let place = socket(&world);
@@ -564,7 +566,6 @@ fn web3_logs_of_programs_are_shown_and_followed() {
     follow.until("got after");
     place.open("/mainlogtail").until("INFO ready");
     for path in [
-        "/tail?process=mute",
         "/logtail/mute/stdout",
         "/tail?process=none",
         "/tail",
@@ -582,6 +583,19 @@ fn web3_logs_of_programs_are_shown_and_followed() {
         assert!(!page.text().contains("root:"), "{page:?}");
     }
     assert!([400, 404].contains(&place.get("/tail?process=talker:*").status));
+    // What logs nowhere is led to by nothing, and whoever goes there all the same sees how it is.
+    let page = place.get("/").text();
+    assert!(!page.contains("/tail?process=mute") && !page.contains("\"/tail?process=half\""), "{page}");
+    assert!(page.contains("\"/tail?process=half&amp;channel=stderr\"") && page.contains("/name/mute"), "{page}");
+    let mute = place.get("/tail?process=half");
+    assert_eq!(mute.status, 404, "{mute:?}");
+    for words in ["its stdout goes into no file", "channel=stderr", "/name/half", "</b></h1>"] {
+        assert!(mute.text().contains(words) && !mute.text().contains("/logtail/"), "{words}: {mute:?}");
+    }
+    let later = place.get("/tail?process=later");
+    assert_eq!(later.status, 200, "{later:?}");
+    assert!(later.text().contains("Nothing printed yet") && later.text().contains("STOPPED"), "{later:?}");
+    assert_eq!(place.get("/logtail/later/stdout").status, 404);
 }
 
 #[test]

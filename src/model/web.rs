@@ -179,16 +179,15 @@ pub fn live_programs(info: &PageInfo<'_>, processes: &[ProcessInfo]) -> String {
     fragment(|to| programs::live(info, processes, to))
 }
 
-/// The page of one log of a process, for `/tail`. `truncated`: `text` is only its end.
+/// The page of one log of a process, for `/tail`: its text, and whether that is only its end; none: there is no log.
 pub fn program_log_page(
     info: &PageInfo<'_>,
     process: &ProcessInfo,
     channel: Channel,
-    text: &str,
-    truncated: bool,
+    log: Option<(&str, bool)>,
 ) -> String {
     let title = format!("{} {}", process.full_name(), channel.as_str());
-    layout(info, &title, Some(Tab::Programs), |to| programs::log_page(info, process, channel, (text, truncated), to))
+    layout(info, &title, Some(Tab::Programs), |to| programs::log_page(info, process, channel, log, to))
 }
 
 /// The page of the tasks that have not ended, for `/tasks`.

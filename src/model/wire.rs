@@ -487,6 +487,14 @@ pub struct ProcessInfo {
 }
 
 impl ProcessInfo {
+    /// Where what it prints there goes; none: into no file.
+    pub fn log_of(&self, channel: Channel) -> Option<&str> {
+        match channel {
+            Channel::Stdout => self.stdout_log.as_deref(),
+            Channel::Stderr => self.stderr_log.as_deref(),
+        }
+    }
+
     /// The name for people: with its group unless that is called the same.
     pub fn full_name(&self) -> String {
         full_name(&self.group, &self.name)

@@ -512,14 +512,23 @@ async fn program_page(site: &Site, fields: &Fields, about: About) -> Result<Repl
     let told = look(site, tail(name.to_owned(), channel, 0, true)).await;
     let found = processes(site, Some(name)).await?;
     let process = found.into_iter().next().ok_or_else(|| Failed::missing(format!("{name}: no such process")))?;
-    let log = told?.1.into_iter().next();
+    let log = match told {
+        Ok((_, logs)) => Ok(logs.into_iter().next()),
+        Err(failed) if failed.status == StatusCode::NOT_FOUND => Err(()),
+        Err(failed) => return Err(failed),
+    };
+    let is_to_be = process.log_of(channel).is_some();
+    let status = if log.is_ok() || is_to_be { StatusCode::OK } else { StatusCode::NOT_FOUND };
     // A mebibyte of it takes a while to read and to make a page of: nobody else waits for that.
     let html = site.data.slow(move |_| {
+        let Ok(log) = log else {
+            return Ok(web::program_log_page(&about.info(), &process, channel, None));
+        };
         let (bytes, truncated) = log.map(|mut log| log.before(limit)).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
-        Ok(web::program_log_page(&about.info(), &process, channel, &text, truncated))
+        Ok(web::program_log_page(&about.info(), &process, channel, Some((&text, truncated))))
     });
-    Ok(page(StatusCode::OK, html.await?))
+    Ok(page(status, html.await?))
 }
 
 /// A log from so many bytes before its end on. They are read here, piece by piece as they are taken.

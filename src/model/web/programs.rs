@@ -84,7 +84,7 @@ fn row(info: &PageInfo<'_>, process: &ProcessInfo, to: &mut Html) {
         "\"><td>",
         badge(Tone::of_state(state), word),
         "</td><th scope=row><a href=\"",
-        Text(&log_address(&name, main_channel(process))),
+        Text(&channels(process).next().map_or_else(|| name_address(&name), |channel| log_address(&name, channel))),
         "\">",
         Text(&name),
         "</a><small>",
@@ -127,13 +127,7 @@ fn remarks(process: &ProcessInfo) -> impl FnOnce(&mut Html) {
 }
 
 fn channels(process: &ProcessInfo) -> impl Iterator<Item = Channel> {
-    let logs = [(Channel::Stdout, &process.stdout_log), (Channel::Stderr, &process.stderr_log)];
-    logs.into_iter().filter(|(_, log)| log.is_some()).map(|(channel, _)| channel)
-}
-
-/// The log that its name leads to.
-fn main_channel(process: &ProcessInfo) -> Channel {
-    channels(process).next().unwrap_or(Channel::Stdout)
+    [Channel::Stdout, Channel::Stderr].into_iter().filter(|channel| process.log_of(*channel).is_some())
 }
 
 fn log_address(name: &str, channel: Channel) -> String {
@@ -148,7 +142,7 @@ pub(super) fn log_page(
     info: &PageInfo<'_>,
     process: &ProcessInfo,
     channel: Channel,
-    (text, truncated): (&str, bool),
+    log: Option<(&str, bool)>,
     to: &mut Html,
 ) {
     let name = process.full_name();
@@ -177,6 +171,13 @@ pub(super) fn log_page(
         process.task_id.map(|id| move |to: &mut Html| put!(to, "<a href=/task/", id, ">Task #", id, "</a>")),
         "</p></div>"
     );
+    let Some((text, truncated)) = log else {
+        let why = match process.log_of(channel) {
+            Some(_) => "Nothing printed yet: its log is made when it is started.".to_owned(),
+            None => format!("There is no log: its {} goes into no file.", channel.as_str()),
+        };
+        return put!(to, log::none(&why));
+    };
     if truncated {
         let more = format!("{}&limit={}", log_address(&name, channel), MOST);
         put!(to, "<p class=hint>Only its end is shown. <a href=\"", Text(&more), "\">Show more</a></p>");

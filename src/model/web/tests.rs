@@ -179,8 +179,8 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
         ("programs", programs_page(&info, &processes)),
         ("no programs", programs_page(&info, &[])),
         ("read-only", programs_page(&PageInfo { token: None, ..info }, &processes)),
-        ("log", program_log_page(&info, &processes[0], Channel::Stdout, text, true)),
-        ("no log", program_log_page(&info, &processes[0], Channel::Stderr, "", false)),
+        ("log", program_log_page(&info, &processes[0], Channel::Stdout, Some((text, true)))),
+        ("no log", program_log_page(&info, &processes[0], Channel::Stderr, None)),
         ("tasks", tasks_page(&info, &running)),
         ("no tasks", tasks_page(&PageInfo { programs: false, ..info }, &[])),
         ("history", history_page(&info, &form(text), &page_of(rows.clone()))),
@@ -403,8 +403,8 @@ fn without_a_token_nothing_can_be_asked_for() {
         ),
         (task_page(&info(), &view), task_page(&read_only, &view)),
         (
-            program_log_page(&info(), &process, Channel::Stdout, "", false),
-            program_log_page(&read_only, &process, Channel::Stdout, "", false),
+            program_log_page(&info(), &process, Channel::Stdout, Some(("", false))),
+            program_log_page(&read_only, &process, Channel::Stdout, Some(("", false))),
         ),
     ] {
         assert!(!asked(&with).is_empty() && with.contains(info().token.unwrap()));
