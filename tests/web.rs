@@ -261,7 +261,9 @@ fn d1_the_first_byte_tells_what_is_spoken() {
         let mut all = vec![];
         wire.read_to_end(&mut all).unwrap();
         assert_eq!(Page::parse(&all).status, 200);
-        assert_eq!(place.get("/name/web").status, 200, "it runs, and no run of it has ended");
+        let page = place.get("/name/web").text();
+        let task = format!("href=/task/{}>", world.states()["web"]["task_id"]);
+        assert!(page.contains("No run has ended yet") && page.contains(&task) && page.contains("RUNNING"), "{page}");
         // Twice on one connection.
         let mut wire = place.connect();
         wire.write_all(b"GET /style.css HTTP/1.1\r\nHost: [::1]:9\r\n\r\nHEAD / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();

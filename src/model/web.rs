@@ -215,9 +215,16 @@ pub fn task_page(info: &PageInfo<'_>, task: &TaskView<'_>) -> String {
     layout(info, &format!("{name} #{id}"), Some(tab), |to| task::page(info, task, to))
 }
 
-/// The page of what the runs of one name say together, for `/name/NAME`. `recent`: its last runs, in any order.
-pub fn name_page(info: &PageInfo<'_>, name: &str, summary: &Summary, recent: &[HistoryRow]) -> String {
-    layout(info, name, Some(Tab::History), |to| name::page(info, name, (summary, recent), to))
+/// The page of what the runs of one name say together, for `/name/NAME`. `recent`: its last runs, in any order;
+/// `running`: those that have not ended.
+pub fn name_page(
+    info: &PageInfo<'_>,
+    name: &str,
+    summary: &Summary,
+    recent: &[HistoryRow],
+    running: &[LiveTask],
+) -> String {
+    layout(info, name, Some(Tab::History), |to| name::page(info, name, (summary, recent, running), to))
 }
 
 /// The page of what ran when, for `/timeline`. `ended`: all that ended in the span or after it, newest first; if there is a

@@ -30,7 +30,7 @@ use crate::{
         query::{Cursor, Filter, Query},
         stats::Summary,
         task::{Class, TaskId, TaskRef},
-        web::{self, HistoryForm, Message, MetricFacts, PageInfo, Span, TaskView},
+        web::{self, HistoryForm, LiveTask, Message, MetricFacts, PageInfo, Span, TaskView},
         wire::{Channel, Code, Command, Last, ProcessInfo, Request, Response, Targets, WireError},
     },
 };
@@ -351,12 +351,15 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
             let filter = Filter { name: Some(name.clone()), ..Filter::default() };
             let query = Query { filter, limit: RUNS, after: None, offset: 0, reverse: false };
             let recent = site.data.quick(move |desk| desk.history(&query)).await?;
+            let snapshot = site.data.snapshot(FRESH).await?;
+            let running: Vec<LiveTask> =
+                snapshot.running.iter().filter(|live| live.task.name == name).cloned().collect();
             let summary = match summary {
                 Some(summary) => summary,
-                None if is_known(site, &name).await? => Summary::none(&name),
+                None if !running.is_empty() || is_program(site, &name).await? => Summary::none(&name),
                 None => return Err(Failed::missing(format!("no run of the name {name:?} has ended"))),
             };
-            good(web::name_page(&about.info(), &name, &summary, &recent.rows))
+            good(web::name_page(&about.info(), &name, &summary, &recent.rows, &running))
         }
         Route::Timeline => {
             let hours = fields.get("hours").trim().parse().unwrap_or(HOURS).clamp(1, HOURS_MOST);
@@ -457,11 +460,8 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
     }
 }
 
-/// Whether something of this name runs, or is to run: pages lead to its name before a run of it has ended.
-async fn is_known(site: &Site, name: &str) -> Result<bool, Failed> {
-    if site.data.snapshot(FRESH).await?.running.iter().any(|live| live.task.name == name) {
-        return Ok(true);
-    }
+/// Whether a program has this name: pages lead to its name before a run of it has ended.
+async fn is_program(site: &Site, name: &str) -> Result<bool, Failed> {
     match site.subject.programs.is_some() {
         true => Ok(processes(site, None).await?.iter().any(|process| process.full_name() == name)),
         false => Ok(false),

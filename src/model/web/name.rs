@@ -1,9 +1,10 @@
 //! The runs of one name: how long they took and how they ended, as figures, as a picture and as a table.
 
 use super::{
-    PageInfo, history,
+    LiveTask, PageInfo, history,
     html::{Brief, Html, Number, Text, put},
-    text::{Time, Tone, count, encoded, outcome_badge, reason, stamp, took},
+    tasks,
+    text::{Ages, Time, Tone, count, encoded, outcome_badge, reason, stamp, took},
 };
 use crate::model::{
     stats::Summary,
@@ -18,10 +19,19 @@ const PLACES: usize = 24;
 /// Pixels that two labels of lines are apart at the least.
 const APART: f64 = 15.0;
 
-pub(super) fn page(info: &PageInfo<'_>, name: &str, (summary, recent): (&Summary, &[HistoryRow]), to: &mut Html) {
+pub(super) fn page(
+    info: &PageInfo<'_>,
+    name: &str,
+    (summary, recent, running): (&Summary, &[HistoryRow], &[LiveTask]),
+    to: &mut Html,
+) {
     let all = format!("/history?name={}", encoded(name));
     put!(to, "<div class=head><div><p class=crumb><a href=/history>History</a></p><h1>", Text(name), "</h1></div>");
     put!(to, "<div class=tools><a class=btn href=\"", Text(&all), "\">All of its history</a></div></div>");
+    if !running.is_empty() {
+        put!(to, "<h2>What runs now</h2>");
+        tasks::live(running, info.now, Ages::InWords, to);
+    }
     if summary.runs() == 0 && recent.is_empty() {
         put!(
             to,

@@ -187,8 +187,8 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
         ("fault", history_page(&info, &form(text), &no_rows)),
         ("no history", history_page(&info, &HistoryForm::default(), &no_rows)),
         ("nothing fits", history_page(&info, &HistoryForm { fault: None, ..form(text) }, &no_rows)),
-        ("name", name_page(&info, text, &summary(text), &rows)),
-        ("no runs", name_page(&info, text, &Summary { counts: [0; 4], ..summary(text) }, &[])),
+        ("name", name_page(&info, text, &summary(text), &rows, &running)),
+        ("no runs", name_page(&info, text, &Summary { counts: [0; 4], ..summary(text) }, &[], &[])),
         ("timeline", timeline_page(&info, span, &page_of(rows.clone()), &running)),
         ("empty timeline", timeline_page(&info, span, &no_rows, &[])),
         ("error", error_page(&info, 404, text)),
@@ -496,7 +496,7 @@ fn a_task_tells_its_outcome_its_command_and_its_figures() {
 #[test]
 fn a_name_has_a_picture_whose_failures_are_seen_without_colour() {
     let rows: Vec<HistoryRow> = OUTCOMES.iter().zip(1..).map(|(outcome, id)| row(id, "b", outcome, NOW - id)).collect();
-    let page = name_page(&info(), "b", &summary("b"), &rows);
+    let page = name_page(&info(), "b", &summary("b"), &rows, &[]);
     let (tags, text) = read("name", &page);
     let bars =
         tags.iter().filter(|(_, attributes)| attributes.get("class").is_some_and(|class| class.starts_with("bar ")));
@@ -608,7 +608,7 @@ fn fifty_rows_weigh_no_more_than_sixty_thousand_bytes() {
         ("programs", programs_page(&info(), &processes)),
         ("tasks", tasks_page(&info(), &running)),
         ("history", history_page(&info(), &HistoryForm::default(), &page_of(rows.clone()))),
-        ("name", name_page(&info(), "thumbnails", &summary("thumbnails"), &rows)),
+        ("name", name_page(&info(), "thumbnails", &summary("thumbnails"), &rows, &[])),
         ("timeline", timeline_page(&info(), span, &whole(rows.clone()), &running)),
     ] {
         let whole = page.len() + STYLE.len() + SCRIPT.len() + ICON.len();
