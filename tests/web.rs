@@ -1011,6 +1011,7 @@ fn without_a_supervisor_it_is_for_this_host_and_for_reading() {
     let secret = secret.to_str().unwrap();
     run(&["--username", "me", "--password-file", secret]).says(2, &["chmod 600"]);
     fs::set_permissions(world.path("secret"), Permissions::from_mode(0o600)).unwrap();
+    run(&["--username", "a:b", "--password-file", secret]).says(2, &["--username \"a:b\" contains a colon"]);
     world.store();
     let (_server, place) = web(&world, &["--username", "me", "--password-file", secret, "--allow-kill"]);
     assert_eq!(place.get("/").status, 401);

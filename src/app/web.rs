@@ -246,6 +246,9 @@ enum Doors {
 fn serve(args: &WebArgs, tell: &mut dyn FnMut(&str)) -> Result<(), Failed> {
     let broken = |error: &dyn std::fmt::Display| Failed::Broken(error.to_string());
     let db = db::path(args.db.as_deref()).map_err(|error| broken(&error))?;
+    if let Some(name) = args.username.as_deref().filter(|name| name.contains(':')) {
+        return Err(Failed::Refused(format!("--username {name:?} contains a colon, which ends the name in HTTP")));
+    }
     let credentials = match (&args.username, &args.password_file) {
         (Some(username), Some(file)) => {
             let password = Password::Plain(secret::read(file).map_err(|error| Failed::Refused(error.to_string()))?);
