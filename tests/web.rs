@@ -436,6 +436,8 @@ fn web8_a_password_is_asked_for_on_every_path() {
     for auth in ["Basic bWU6YTpj", "Basic bWU6", "Basic eW91OmE6Yg==", "Basic ???", "Bearer bWU6YTpi", "Basic"] {
         assert_eq!(with(auth, "/").status, 401, "{auth}");
     }
+    let denied = port.api(&json!({ "command": "version" })).json()["error"]["message"].clone();
+    assert_eq!(denied, "a name and a password are asked for here", "which is no page");
     assert_eq!(with("Basic bWU6YTpi", "/").status, 200);
     assert_eq!(with("basic  bWU6YTpi", "/tasks").status, 200);
     // The socket has its own, which is none.
@@ -585,6 +587,7 @@ fn web3_logs_of_programs_are_shown_and_followed() {
         assert!(!page.text().contains("root:"), "{page:?}");
     }
     assert!([400, 404].contains(&place.get("/tail?process=talker:*").status));
+    assert!(place.get("/tail").text().contains("no process is named"));
     // What logs nowhere is led to by nothing, and whoever goes there all the same sees how it is.
     let page = place.get("/").text();
     assert!(!page.contains("/tail?process=mute") && !page.contains("\"/tail?process=half\""), "{page}");

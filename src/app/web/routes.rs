@@ -164,7 +164,7 @@ fn admit(site: &Site, door: Door, asked: &Asked<Incoming>) -> Result<(), Failed>
     let auth = asked.headers().get(header::AUTHORIZATION).and_then(|value| http::basic(value.as_bytes()));
     match site.subject.gate.lets_in(door, auth.as_ref()) {
         true => Ok(()),
-        false => Err(Failed::new(StatusCode::UNAUTHORIZED, "this page asks for a name and a password")),
+        false => Err(Failed::new(StatusCode::UNAUTHORIZED, "a name and a password are asked for here")),
     }
 }
 
@@ -504,6 +504,9 @@ fn tail(name: String, channel: Channel, bytes: u64, follow: bool) -> Command {
 /// The page with the end of a program's log.
 async fn program_page(site: &Site, fields: &Fields, about: About) -> Result<Reply, Failed> {
     let name = fields.get("process");
+    if name.is_empty() {
+        return Err(Failed::missing("no process is named: give one, as /tail?process=NAME"));
+    }
     let channel = match fields.get("channel") {
         "" => Channel::Stdout,
         word => http::channel_of(word).ok_or_else(|| Failed::missing("there is no such log"))?,
