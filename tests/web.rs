@@ -813,9 +813,10 @@ fn open_pages_are_told_when_what_they_show_is_of_before() {
     let (_server, place) = web(&world, &[]);
     let mut events = place.open("/events?only=tasks");
     events.until("event: tasks\ndata: ");
-    // In its place somebody puts what is no database.
     let (db, aside) = (world.db(), world.path("aside"));
     fs::rename(&db, &aside).unwrap();
+    events.until("event: stale\ndata: the database is gone");
+    // In its place somebody puts what is no database.
     fs::write(&db, "no database ".repeat(100)).unwrap();
     events.until("event: stale\ndata: cannot use ");
     let mut late = place.open("/events?only=tasks");

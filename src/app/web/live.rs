@@ -88,9 +88,15 @@ fn tasks(site: &Rc<Site>) -> watch::Receiver<Bytes> {
     if !site.live.tasks.works.replace(true) {
         let site = Rc::clone(site);
         tokio::task::spawn_local(async move {
+            let mut was_there = false;
             while !site.live.tasks.ends() {
                 match site.data.snapshot(data::SHARED).await {
+                    // What ran goes on, unseen: that nothing runs is not true for that.
+                    Ok(snapshot) if was_there && !snapshot.there => {
+                        site.live.tasks.tell(STALE, "the database is gone");
+                    }
                     Ok(snapshot) => {
+                        was_there = snapshot.there;
                         let rows = web::live_rows(&snapshot.running, sys::now().wall.secs());
                         site.live.tasks.tell("tasks", &rows);
                     }
