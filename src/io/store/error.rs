@@ -1,13 +1,15 @@
 //! What can go wrong with a database, in words for a user.
 
 use std::{
+    fs::File,
     io,
     path::{Path, PathBuf},
 };
 
 use rusqlite::ErrorCode;
 
-use super::{Patience, open::VERSION};
+use super::{Patience, open::VERSION, place::has_wal};
+use crate::model::path::beside;
 
 /// Why the database could not be used: what failed, on which file, why.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,11 @@ pub enum StoreError {
     /// Another writer holds the lock.
     #[error("cannot {1} database {0:?}: another program keeps it locked; waited {2} s for it")]
     Busy(PathBuf, &'static str, u64),
+    /// One of its files may not even be read.
+    #[error(
+        "cannot {1} database {0:?}: its files belong to another user (permission denied for {2:?}); work as that user, or name another database with --db"
+    )]
+    Denied(PathBuf, &'static str, PathBuf),
     /// Nothing may be written.
     #[error("cannot {1} database {0:?}: it is read-only")]
     ReadOnly(PathBuf, &'static str),
@@ -86,8 +93,15 @@ pub enum StoreFailure {
 
 /// What SQLite says, in words for a user.
 pub(super) fn failure(path: &Path, doing: &'static str, patience: Patience, error: rusqlite::Error) -> StoreError {
-    let path = path.to_owned();
     let text = error.to_string();
+    let denied = match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen) => denied(path),
+        Some(_) | None => None,
+    };
+    let path = path.to_owned();
+    if let Some(file) = denied {
+        return StoreError::Denied(path, doing, file);
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             StoreError::Busy(path, doing, patience.limit.as_secs())
@@ -100,4 +114,12 @@ pub(super) fn failure(path: &Path, doing: &'static str, patience: Patience, erro
         }
         _ => StoreError::Sqlite(path, doing, error),
     }
+}
+
+/// Which file of a database we may not read: SQLite says only that one could not be opened. Without a WAL its two
+/// companions are not needed.
+fn denied(path: &Path) -> Option<PathBuf> {
+    let suffixes: &[&str] = if has_wal(path) { &["", "-wal", "-shm"] } else { &[""] };
+    let may_not = |file: &PathBuf| File::open(file).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    suffixes.iter().map(|suffix| beside(path, suffix)).find(may_not)
 }
