@@ -112,9 +112,9 @@ fn what_cannot_be_run_is_126_or_127_and_recorded() {
     let table: [(&OsStr, i32, &str); 7] = [
         ("no-such-command".as_ref(), 127, "No such file or directory"),
         ("/no/such/path".as_ref(), 127, "No such file or directory"),
-        ("".as_ref(), 127, "No such file or directory"),
-        (locked.as_ref(), 126, "Permission denied"),
-        (world.path("").as_os_str().to_owned().leak(), 126, "Permission denied"),
+        ("".as_ref(), 127, "an empty name"),
+        (locked.as_ref(), 126, "it is not executable (chmod +x)"),
+        (world.path("").as_os_str().to_owned().leak(), 126, "it is a folder"),
         (file_as_folder.as_ref(), 126, "Not a directory"),
         (long.as_ref(), 126, "File name too long"),
     ];
@@ -123,10 +123,15 @@ fn what_cannot_be_run_is_126_or_127_and_recorded() {
         world.launch([OsStr::new("--"), program, OsStr::new("arg")]).run().says(code, &words);
         let row = world.last();
         assert_eq!(row.int("exitcode"), i64::from(code));
-        assert_eq!(row.text("outcome"), format!("ERROR: cannot run {}: {reason}", program.to_string_lossy()));
+        let shown = if program.is_empty() { "\"\"".into() } else { program.to_string_lossy() };
+        assert_eq!(row.text("outcome"), format!("ERROR: cannot run {shown}: {reason}"));
         assert!(row.is_null("termsignal"));
     }
     world.launch([orphan]).run().says(127, &["cannot run"]);
+    // Found as the kernel looks for it: in PATH.
+    let path = world.path("");
+    world.launch(["locked"]).env("PATH", &path).run().says(126, &["cannot run locked: it is not executable"]);
+    world.launch(["work"]).env("PATH", &path).run().says(126, &["cannot run work: it is a folder"]);
     assert!(world.tasks().is_empty());
     let quiet = world.launch(["--quiet", "no-such-command"]).run();
     quiet.silent(127);

@@ -34,7 +34,7 @@ use rustix::process::{WaitIdOptions, WaitOptions, wait};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::task::{Exit, Signal};
+use crate::model::task::{Exit, InPlace, Signal};
 
 /// A signal or event that reached the launcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,6 +216,21 @@ impl CannotRun {
     pub fn from_number(number: i32) -> CannotRun {
         Errno::from_raw(number).into()
     }
+
+    /// Whether the kernel would not execute what is there.
+    pub fn is_denied(&self) -> bool {
+        self.number == Errno::EACCES as i32
+    }
+}
+
+/// What stands where a program was looked for that the kernel would not execute (EACCES).
+pub fn in_place_of(name: &OsStr) -> InPlace {
+    let found = if name.as_bytes().contains(&b'/') { Some(PathBuf::from(name)) } else { in_path(name, Path::exists) };
+    match found.and_then(|path| path.metadata().ok()) {
+        Some(meta) if meta.is_dir() => InPlace::Folder,
+        Some(meta) if meta.is_file() && meta.permissions().mode() & 0o111 == 0 => InPlace::NotExecutable,
+        Some(_) | None => InPlace::Other,
+    }
 }
 
 impl From<Errno> for CannotRun {
@@ -366,8 +381,12 @@ pub fn find_program(name: &OsStr) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
         return Some(PathBuf::from(name));
     }
+    in_path(name, is_executable)
+}
+
+fn in_path(name: &OsStr, is_it: fn(&Path) -> bool) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| is_executable(file))
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| is_it(file))
 }
 
 fn is_executable(path: &Path) -> bool {

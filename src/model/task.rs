@@ -720,11 +720,28 @@ pub fn parse_span(text: &str) -> Result<Duration, BadSpan> {
     Duration::try_from_secs_f64(total).map_err(|_| BadSpan)
 }
 
+/// What stands in the place of a command that could not be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InPlace {
+    /// A folder.
+    Folder,
+    /// A file that nobody may execute.
+    NotExecutable,
+    /// Nothing, or something else: the kernel's reason says enough.
+    Other,
+}
+
 /// The end of a command that could not be run at all (section 4), with launch's exit code: 127 when it is not there,
 /// 126 when it is and cannot be executed.
-pub fn cannot_run(program: &str, reason: &str, not_found: bool) -> (Outcome, i32) {
+pub fn cannot_run(program: &str, reason: &str, not_found: bool, there: InPlace) -> (Outcome, i32) {
     let code = if not_found { exit_code::NOT_FOUND } else { exit_code::NOT_EXECUTABLE };
-    (Outcome::Error(format!("cannot run {program}: {reason}")), code)
+    let words = match there {
+        InPlace::Other if program.is_empty() => "cannot run \"\": an empty name".to_owned(),
+        InPlace::Folder => format!("cannot run {program}: it is a folder"),
+        InPlace::NotExecutable => format!("cannot run {program}: it is not executable (chmod +x)"),
+        InPlace::Other => format!("cannot run {program}: {reason}"),
+    };
+    (Outcome::Error(words), code)
 }
 
 /// A row of `tasks`.

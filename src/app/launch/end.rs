@@ -12,14 +12,15 @@ use crate::{
         sys,
         tasklog::TaskLog,
     },
-    model::task::{Cause, Class, End, Ended, Outcome, cannot_run, exit_code, round_ms, span},
+    model::task::{Cause, Class, End, Ended, InPlace, Outcome, cannot_run, exit_code, round_ms, span},
 };
 
 impl Launcher {
     /// The command could not be executed: that is its end.
     pub(super) fn not_run(&mut self, error: &CannotRun, audience: &mut dyn Audience) -> i32 {
         let program = self.spec.argv[0].to_string_lossy();
-        let (outcome, code) = cannot_run(&program, &error.reason, error.not_found);
+        let there = if error.is_denied() { child::in_place_of(&self.spec.argv[0]) } else { InPlace::Other };
+        let (outcome, code) = cannot_run(&program, &error.reason, error.not_found, there);
         audience.warn(outcome.reason().unwrap_or_default());
         let end = End {
             exitcode: Some(code),
