@@ -621,6 +621,40 @@ fn a_feedback_folder_must_be_one() {
 }
 
 #[test]
+fn a_feedback_folder_that_cannot_be_written_is_refused_at_the_start() {
+    const NOBODY: u32 = 65_534;
+    let world = World::new();
+    let (all, locked) = (world.path("all"), world.path("locked"));
+    for (folder, mode) in [(&all, 0o777), (&locked, 0o555)] {
+        fs::create_dir(folder).unwrap();
+        fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    for folder in [world.path(""), world.work()] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let db = all.join("tasks.db");
+    let launch = |folder: &std::path::Path| {
+        let args = ["--db".as_ref(), db.as_os_str(), "--feedpath".as_ref(), folder.as_os_str(), "true".as_ref()];
+        world.launch(args)
+    };
+    let refused = ["cannot use feedback folder", "/locked\": it cannot be written\n"];
+    if !nix::unistd::geteuid().is_root() {
+        launch(&locked).run().says(125, &refused);
+        return;
+    }
+    // Who may write everywhere may write here.
+    launch(&locked).run().silent(0);
+    fs::remove_file(&db).unwrap();
+    if world.launch(["--version"]).user(NOBODY).run().code != 0 {
+        // The build folder is not open to others here.
+        return;
+    }
+    launch(&locked).user(NOBODY).run().says(125, &refused);
+    assert!(!db.exists(), "nothing was begun");
+    launch(&all).user(NOBODY).run();
+}
+
+#[test]
 fn the_shortest_command_has_its_pid_in_history_too() {
     let world = World::new();
     for _ in 0..5 {

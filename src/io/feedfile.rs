@@ -21,9 +21,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+use nix::unistd::{AccessFlags, faccessat};
 use serde::{Deserialize, Serialize};
 
 use crate::model::feedback::{Feedback, Ignored};
@@ -313,6 +314,12 @@ pub fn remove(path: &Path) -> Result<bool, FeedError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(source) => Err(FeedError::Remove { path: path.to_owned(), source }),
     }
+}
+
+/// Whether we may make files in a folder, as the user for whom we work; why not, if not.
+pub fn may_write(folder: &Path) -> io::Result<()> {
+    let wanted = AccessFlags::W_OK | AccessFlags::X_OK;
+    Ok(faccessat(AT_FDCWD, folder, wanted, AtFlags::AT_EACCESS)?)
 }
 
 /// Whether a folder lies on another machine, or in a program, so that the kernel does not see (and cannot tell) what

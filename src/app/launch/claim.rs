@@ -1,6 +1,6 @@
 //! How a task comes to be ours, before its command starts.
 
-use std::{path::Path, time::Duration};
+use std::{io::ErrorKind, path::Path, time::Duration};
 
 use super::{Audience, CLAIM_STEP, LaunchError};
 use crate::{
@@ -41,7 +41,16 @@ pub(super) fn check(spec: &Spec, audience: &mut dyn Audience) -> Result<(), Laun
     if let Some(dir) = &spec.feedpath {
         let unusable = |why: &str| Err(LaunchError::Feedpath(dir.clone(), why.to_owned()));
         match std::fs::metadata(dir) {
-            Ok(meta) if meta.is_dir() => {}
+            Ok(meta) if meta.is_dir() => {
+                // The task would be ended for a silence that it could not break.
+                match feedfile::may_write(dir) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                        return unusable("it cannot be written");
+                    }
+                    Err(error) => return unusable(&format!("it cannot be written: {error}")),
+                }
+            }
             Ok(_) => return unusable("it is not a folder"),
             Err(error) => return unusable(&error.to_string()),
         }
