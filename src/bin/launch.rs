@@ -147,14 +147,23 @@ fn detach() -> Result<i32, LaunchError> {
         match line.split_at_checked(1) {
             Some(("~", warning)) => say(warning),
             Some(("!", code)) => return Ok(code.parse().unwrap_or(exit_code::LAUNCH_FAILED)),
-            Some(_) | None => {
-                let _ = writeln!(io::stdout(), "{line}");
-                return Ok(0);
-            }
+            Some(_) | None => return Ok(print_number(line)),
         }
     }
     let status = child.wait().map_err(failed)?;
     Err(failed(io::Error::other(format!("it ended before its command ran ({status})"))))
+}
+
+/// Prints the number of the task that runs now, and says so if it is lost; gives the exit code. Whoever closes a pipe
+/// does not want it.
+fn print_number(id: &str) -> i32 {
+    match writeln!(io::stdout(), "{id}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            say(&format!("error: task {id} runs, but its number could not be printed: {error}"));
+            exit_code::FAILED
+        }
+        Ok(()) | Err(_) => 0,
+    }
 }
 
 /// One line to whoever waits in [`detach`]: `~` and a warning, `!` and the exit code of what did not start, or the id

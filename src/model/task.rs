@@ -551,8 +551,8 @@ impl Ended {
 
 /// The exit codes of our programs, as the README prints them.
 pub mod exit_code {
-    /// `control`, `parse`: it did not work; `launch`: the command's output was lost, or there were warnings and
-    /// `--fail-on-warnings`.
+    /// `control`, `parse`: it did not work; `launch`: the command's output was lost, or the number of a detached task,
+    /// or there were warnings and `--fail-on-warnings`.
     pub const FAILED: i32 = 1;
     /// `control check`: no task of the name ever succeeded.
     pub const NEVER: i32 = 3;
