@@ -177,7 +177,7 @@ fn a_copy_is_whole_while_others_write() {
     world
         .control(["backup", world.path("no/folder").to_str().unwrap()])
         .run()
-        .says(1, &["cannot write the copy", "No such file"]);
+        .says(1, &["cannot write the copy", "/no/folder\": No such file"]);
     assert_eq!(
         fs::read_dir(world.path(""))
             .unwrap()

@@ -134,7 +134,7 @@ impl Store {
             return Err(failed(io::Error::new(ErrorKind::AlreadyExists, "there is something of that name already")));
         }
         let fresh = beside(to, &format!(".{}.new", std::process::id()));
-        let made = self.copy_to(&fresh).and_then(|size| {
+        let made = self.copy_to(&fresh, to).and_then(|size| {
             fs::hard_link(&fresh, to).map_err(failed)?;
             Ok(size)
         });
@@ -146,8 +146,9 @@ impl Store {
         Ok(size)
     }
 
-    fn copy_to(&self, fresh: &Path) -> Result<u64> {
-        let failed = |error| StoreError::Io(fresh.to_owned(), "write the copy", error);
+    /// Errors name the file that was asked for.
+    fn copy_to(&self, fresh: &Path, named: &Path) -> Result<u64> {
+        let failed = |error| StoreError::Io(named.to_owned(), "write the copy", error);
         let mut options = fs::OpenOptions::new();
         let file = std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600).open(fresh);
         let file = file.map_err(failed)?;
@@ -160,7 +161,7 @@ impl Store {
             copy.execute_batch(NEW_IDENTITY)?;
             copy.pragma_update(None, "journal_mode", "WAL")
         };
-        copied().map_err(|error| failure(fresh, "copy", Patience::USUAL, error))?;
+        copied().map_err(|error| failure(named, "copy", Patience::USUAL, error))?;
         file.sync_all().map_err(failed)?;
         Ok(file.metadata().map_err(failed)?.len())
     }
