@@ -343,6 +343,8 @@ fn a_failure_on_a_terminal_is_told_once_and_in_its_own_line() {
     tty.shows("ran longer than 0.2s\nlaunch: what it printed: control log 1\ncode-124\n");
     tty.type_in("$LAUNCH sh -c 'printf partial; kill -TERM $$'; echo code-$?\n");
     tty.shows("partial\nlaunch: task 2 failed: killed by SIGTERM; what it printed: control log 2\n");
+    tty.type_in("$LAUNCH --no-log sh -c 'exit 5'; echo code-$?\n");
+    tty.shows("launch: task 3 failed: exit code 5\ncode-5\n");
     tty.type_in("$LAUNCH --quiet false; echo qui\"\"et-$?\n");
     tty.shows("quiet-1\n");
     assert!(!tty.text().contains("what it printed"));

@@ -97,27 +97,35 @@ impl Launcher {
 
     /// After the end was recorded: shows the rest of the output to whoever reads it slowly.
     pub(super) fn let_output_go(&mut self, end: &End, code: i32, audience: &mut dyn Audience) {
-        let Some(mut output) = self.output.take() else { return };
-        let inbox = &self.inbox;
-        let mut goes_on = || !matches!(inbox.next(), Ok(Some(Notice::Stop { .. })) | Err(_));
-        output.finish(code != 0, &mut goes_on);
-        if let Some(why) = output.lost() {
-            audience.fail(&format!("task {}: cannot pass on the command's output: {why}", self.claimed.id));
+        let mut output = self.output.take();
+        if let Some(output) = &mut output {
+            let inbox = &self.inbox;
+            let mut goes_on = || !matches!(inbox.next(), Ok(Some(Notice::Stop { .. })) | Err(_));
+            output.finish(code != 0, &mut goes_on);
+            if let Some(why) = output.lost() {
+                audience.fail(&format!("task {}: cannot pass on the command's output: {why}", self.claimed.id));
+            }
         }
-        if end.result != Class::Ok.as_str() && code != 0 && self.claimed.log.is_some() {
-            let id = self.claimed.id;
+        if end.result == Class::Ok.as_str() || code == 0 {
+            return;
+        }
+        let id = self.claimed.id;
+        // Why we ended it was said already.
+        let itself = end.ended_by.as_deref() == Some("itself");
+        let why = itself.then(|| format!("task {id} failed: {}", end.outcome.trim_start_matches("ERROR: ")));
+        let printed = self.claimed.log.is_some().then(|| {
             let db = match db::path(None) {
                 Ok(usual) if usual == self.spec.db => String::new(),
                 Ok(_) | Err(_) => format!("--db {} ", shell_words::quote(&self.spec.db.to_string_lossy())),
             };
+            format!("what it printed: control {db}log {id}")
+        });
+        let words: Vec<String> = why.into_iter().chain(printed).collect();
+        if !words.is_empty() {
             // On a line of its own, after a ^C or a last line without an end.
-            let fresh = if self.pty.is_some() && !output.line_ended() { "\n" } else { "" };
-            // Why we ended it was said already.
-            let why = match end.ended_by.as_deref() {
-                Some("itself") => format!("task {id} failed: {}; ", end.outcome.trim_start_matches("ERROR: ")),
-                Some(_) | None => String::new(),
-            };
-            audience.hint(&format!("{fresh}{why}what it printed: control {db}log {id}"));
+            let ended = output.as_ref().is_none_or(|output| output.line_ended());
+            let fresh = if self.pty.is_some() && !ended { "\n" } else { "" };
+            audience.hint(&format!("{fresh}{}", words.join("; ")));
         }
     }
 
