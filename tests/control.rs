@@ -60,8 +60,9 @@ fn verbs_with_and_without_dashes_are_the_same() {
 #[test]
 fn bad_usage_is_2_in_every_verb() {
     let world = World::new();
-    let lines: [&[&str]; 16] = [
+    let lines: [&[&str]; 17] = [
         &[],
+        &["reserve", "--name", ""],
         &["frobnicate"],
         &["reserve", "--expire", "soon"],
         &["kill"],

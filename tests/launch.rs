@@ -347,11 +347,11 @@ fn names_default_to_the_commands_file() {
     let world = World::new();
     world.launch(["/bin/true"]).run().silent(0);
     world.launch(["--command", "sh -c 'exit 4' x"]).run().silent(4);
-    world.launch(["--name", "", "true"]).run().silent(0);
+    world.launch(["--name", " ", "true"]).run().silent(0);
     world.launch(["--name=-x-", "true"]).run().silent(0);
     let rows = world.history();
     let names: Vec<&str> = rows.iter().map(|row| row.text("taskname")).collect();
-    assert_eq!(names, ["true", "sh", "", "-x-"]);
+    assert_eq!(names, ["true", "sh", " ", "-x-"]);
     assert_eq!(rows[1].json("argv"), json!(["sh", "-c", "exit 4", "x"]));
     assert!(rows[2].text("upid").contains(":task:3:"), "a name that leaves nothing for the UPID");
 }
@@ -360,7 +360,7 @@ fn names_default_to_the_commands_file() {
 fn any_text_may_be_a_name() {
     let world = World::new();
     let long = "é".repeat(50_000);
-    let names = ["a\nb", "\x1b[31mred\x1b[0m", "", " ", "'; DROP TABLE tasks; --", "UPID:x:y", "日本語", &long];
+    let names = ["a\nb", "\x1b[31mred\x1b[0m", " ", "'; DROP TABLE tasks; --", "UPID:x:y", "日本語", &long];
     for name in names {
         world.launch(["--name", name, "--info1", name, "--info2", name, "--", "sh", "-c", "exit 0"]).run().silent(0);
         let row = world.last();
@@ -370,6 +370,10 @@ fn any_text_may_be_a_name() {
         assert!(row.text("upid").len() < 250 && !row.text("upid").contains('\n'), "{}", row.text("upid"));
     }
     assert_eq!(world.history().len(), names.len());
+    let none = world.launch(["--name", "", "true"]).run();
+    assert_eq!((none.code, none.err.contains("a name has at least one letter")), (2, true), "{none:?}");
+    world.launch(["--info1", "", "true"]).run().silent(0);
+    assert_eq!(world.last().text("info1"), "");
 }
 
 #[test]

@@ -62,7 +62,8 @@ impl Desk<'_, '_> {
         for (option, value) in named {
             let flag = format!("--{option}=");
             options.retain(|word| !word.to_str().is_some_and(|word| word.starts_with(&flag)));
-            if let Some(value) = value {
+            // Those of older versions may have an empty name, which launch takes from nobody.
+            if let Some(value) = value.filter(|value| option != "name" || !value.is_empty()) {
                 options.push(format!("{flag}{value}").into());
             }
         }

@@ -10,7 +10,7 @@ use crate::model::{
     proxmox::{Fingerprint, Url},
     query::After,
     remote::{RemoteName, parse_ssh_host},
-    task::{Class, Signal, Status, TaskRef, parse_some_span, parse_span},
+    task::{Class, Signal, Status, TaskRef, parse_name, parse_some_span, parse_span},
 };
 
 /// Says what runs, how far it is, what ran and why it failed
@@ -88,7 +88,7 @@ pub enum Verb {
 #[derive(Debug, Clone, Args)]
 pub struct Reserve {
     /// Name of the task; without one, its command's file name will be it
-    #[arg(long, visible_alias = "taskname", allow_hyphen_values = true)]
+    #[arg(long, visible_alias = "taskname", allow_hyphen_values = true, value_parser = parse_name)]
     pub name: Option<String>,
     /// Free side information
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]

@@ -7,7 +7,7 @@ use clap::{ArgGroup, Parser, ValueEnum, builder::PossibleValue};
 use super::spec::{IfRunning, Spec};
 use crate::model::{
     log::{LOG_MAX, SMALLEST_LOG, parse_size},
-    task::{Signal, TaskRef, parse_span},
+    task::{Signal, TaskRef, parse_name, parse_span},
 };
 
 /// Runs a command as a task under watch
@@ -33,7 +33,7 @@ pub struct LaunchArgs {
     pub taskid: Option<TaskRef>,
 
     /// Name of the task [default: the command's file name]
-    #[arg(long, visible_alias = "taskname", allow_hyphen_values = true)]
+    #[arg(long, visible_alias = "taskname", allow_hyphen_values = true, value_parser = parse_name)]
     pub name: Option<String>,
 
     /// Free side information
@@ -225,7 +225,7 @@ mod tests {
     fn what_a_launch_was_told_can_be_told_again() {
         let all = "--name=n --info2=-x --feedpath=/tmp --timeout=2.5s --max-runtime=60s --stop-signal=SIGINT \
                    --kill-after=1s --if-running=skip --log-max=4096 --chronic --fail-on-warnings --keep-feedback";
-        for line in ["", all, "--no-log --name="] {
+        for line in ["", all, "--no-log --info1="] {
             let words: Vec<&str> = line.split_whitespace().chain(["--", "cmd"]).collect();
             let spec = read(&words).unwrap().spec("db".into());
             let told: Vec<String> = serde_json::from_str(&spec.options_json()).unwrap();
@@ -249,6 +249,7 @@ mod tests {
             &["--taskid", "x y", "x"],
             &["--stop-signal", "FOO", "x"],
             &["--if-running", "perhaps", "x"],
+            &["--name", "", "x"],
             &["--nmae", "n", "x"],
             &["-x"],
         ] {

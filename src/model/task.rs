@@ -664,6 +664,19 @@ pub fn size(bytes: i64) -> String {
     format!("{size:.1} {unit}")
 }
 
+/// A name that nobody could see in a list.
+#[derive(Debug, thiserror::Error)]
+#[error("a name has at least one letter")]
+pub struct BadName;
+
+/// Reads the name of a task: any text but none.
+///
+/// # Errors
+/// [`BadName`]
+pub fn parse_name(text: &str) -> Result<String, BadName> {
+    if text.is_empty() { Err(BadName) } else { Ok(text.to_owned()) }
+}
+
 /// A text that is no duration.
 #[derive(Debug, thiserror::Error)]
 #[error("not a duration: give seconds or a number with s, m, h, d or w, such as 90, 1.5s, 5m, 1h30m")]
