@@ -574,6 +574,17 @@ fn all_pages_forward_and_back_without_gap_or_double() {
 }
 
 #[test]
+fn an_outcome_is_known_in_any_case() {
+    let world = World::new();
+    world.launch(["true"]).run().silent(0);
+    world.launch(["--name", "n", "false"]).run().silent(1);
+    let page = world.json(&["history", "--outcome", "ERROR,Unknown"]);
+    assert_eq!((&page["rows"][0]["taskname"], page["rows"].as_array().unwrap().len()), (&json!("n"), 1), "{page}");
+    let listed = world.json(&["list", "--all", "--outcome", "Ok"]);
+    assert_eq!((&listed[0]["taskname"], listed.as_array().unwrap().len()), (&json!("true"), 1), "{listed}");
+}
+
+#[test]
 fn rows_that_arrive_meanwhile_neither_shift_nor_repeat_a_page() {
     let world = World::new();
     world.control(["initialize"]).run().silent(0);

@@ -120,7 +120,7 @@ pub struct List {
     #[arg(long)]
     pub all: bool,
     /// With --all: only these outcomes: ok, warnings, error, unknown
-    #[arg(long, value_name = "OUTCOME", value_delimiter = ',', requires = "all")]
+    #[arg(long, value_name = "OUTCOME", value_delimiter = ',', ignore_case = true, requires = "all")]
     pub outcome: Vec<Class>,
     /// Only live tasks of these: reserved, running, silent, stalled, stopping, orphaned
     #[arg(long, value_name = "STATUS", value_delimiter = ',', ignore_case = true)]
@@ -184,7 +184,7 @@ pub struct History {
     #[arg(long, visible_alias = "taskname", allow_hyphen_values = true)]
     pub name: Option<String>,
     /// Only these outcomes: ok, warnings, error, unknown
-    #[arg(long, value_name = "OUTCOME", value_delimiter = ',')]
+    #[arg(long, value_name = "OUTCOME", value_delimiter = ',', ignore_case = true)]
     pub outcome: Vec<Class>,
     /// Only tasks that ended (with --remote and --all-remotes: started) at this time or later (a date, 2h, yesterday)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
