@@ -417,7 +417,7 @@ fn what_was_lost_here_is_fetched_again_and_what_is_old_is_not_kept() {
     tells(world.near(&["remote", "sync", "--keep", "1h"]).run(), 0, &["remote a: 0 new\n"]);
     assert_eq!(world.listed().len(), 5);
     world.edit("UPDATE remote_counts SET count = count + 1");
-    tells(world.near(&["verify"]).run(), 1, &["1 counts of tasks of remotes are wrong"]);
+    tells(world.near(&["verify"]).run(), 1, &["1 count of tasks of remotes is wrong"]);
     world.near(&["verify", "--repair"]).run().ok();
     tells(world.near(&["verify"]).run(), 0, &[]);
     tells(world.near(&["remote", "sync", "--keep-tasks", "2"]).run(), 0, &["3 old tasks of remotes forgotten"]);

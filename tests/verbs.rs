@@ -202,7 +202,7 @@ fn verify_finds_what_is_wrong() {
         ("UPDATE history SET upid = 'UPID:x' WHERE id = 1", "its UPID is none"),
         ("UPDATE history SET duration = -1 WHERE id = 1", "impossible"),
         ("UPDATE sqlite_sequence SET seq = 1 WHERE name = 'tasks'", "may be given again"),
-        ("INSERT INTO feedbacks (id, feedback) VALUES (77, '{}')", "1 feedbacks of tasks that do not live"),
+        ("INSERT INTO feedbacks (id, feedback) VALUES (77, '{}')", "1 feedback of a task that does not live"),
     ] {
         let copy = world.path("broken.db");
         let _ = fs::remove_file(&copy);
@@ -244,7 +244,13 @@ fn logs_without_a_task_are_found_and_removed() {
     assert_eq!(world.json(&["verify"])["ok"], true);
     fs::remove_file(&kept[0]).unwrap();
     let noted = world.control(["verify"]).run().silent(0);
-    assert!(noted.text().contains("1 logs are not there any more (tasks 1)"), "{}", noted.text());
+    assert!(noted.text().contains("note: 1 log is not there any more (task 1)\n"), "{}", noted.text());
+    assert!(noted.text().ends_with("nothing wrong; 1 log\n"), "{}", noted.text());
+    fs::write(stray.join("UPID:late.log"), "text").unwrap();
+    let found = world.control(["verify"]).run().silent(1);
+    assert!(found.text().contains("\n1 fault; --repair removes"), "{}", found.text());
+    let repaired = world.control(["verify", "--repair"]).run().silent(0);
+    assert!(repaired.text().ends_with("\n1 fault, repaired\n"), "{}", repaired.text());
 }
 
 // ---- retention

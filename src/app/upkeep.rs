@@ -199,17 +199,24 @@ impl Desk<'_, '_> {
         if !missing.is_empty() {
             let first: Vec<String> = missing.iter().take(5).map(i64::to_string).collect();
             let more = if missing.len() > first.len() { " …" } else { "" };
+            let (are, tasks) = if missing.len() == 1 { ("is", "task") } else { ("are", "tasks") };
             self.print(&format!(
-                "note: {} logs are not there any more (tasks {}{more})",
-                missing.len(),
+                "note: {} {are} not there any more ({tasks} {}{more})",
+                show::count(missing.len() as u64, "log"),
                 first.join(", ")
             ))?;
         }
+        let fault = |number: usize| show::count(number as u64, "fault");
         let verdict = match (faults.len(), left) {
-            (0, _) => format!("whole: SQLite and our own rules find nothing wrong; {} logs", files.len()),
-            (all, 0) => format!("{all} faults, all repaired"),
-            (_, left) if wanted.repair => format!("{left} faults left; restore a copy, or mend them by hand"),
-            (_, left) => format!("{left} faults; --repair removes what belongs to no task"),
+            (0, _) => {
+                let logs = show::count(files.len() as u64, "log");
+                format!("whole: SQLite and our own rules find nothing wrong; {logs}")
+            }
+            (1, 0) => "1 fault, repaired".to_owned(),
+            (all, 0) => format!("{}, all repaired", fault(all)),
+            (_, 1) if wanted.repair => "1 fault left; restore a copy, or mend it by hand".to_owned(),
+            (_, left) if wanted.repair => format!("{} left; restore a copy, or mend them by hand", fault(left)),
+            (_, left) => format!("{}; --repair removes what belongs to no task", fault(left)),
         };
         self.print(&verdict)?;
         Ok(code)
@@ -225,7 +232,7 @@ impl Desk<'_, '_> {
         let removed = remove_logs(&self.db, &logs)?;
         let text = match self.json {
             true => json!({ "deleted": rows, "logs": removed }).to_string(),
-            false => format!("{rows} deleted, with {removed} logs"),
+            false => format!("{rows} deleted, with {}", show::count(removed as u64, "log")),
         };
         self.print(&text)?;
         Ok(0)

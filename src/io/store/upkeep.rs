@@ -83,6 +83,11 @@ const RULES: [(&str, &str); 9] = [
 /// Faults of one kind that are told one by one.
 const TOLD: usize = 20;
 
+/// So many of something.
+fn told(number: i64, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
+}
+
 impl Store {
     /// The runs that have ended, of one name or of all, since then, summed up by name. What was never started is none.
     ///
@@ -177,7 +182,10 @@ impl Store {
             if repair {
                 self.write("repair", |tx| tx.execute_batch(RESTORE_COUNTS))?;
             }
-            faults.push(Fault { what: format!("{lost} rows of sqlite_sequence are lost"), repaired: repair });
+            faults.push(Fault {
+                what: told(lost, "row of sqlite_sequence is lost", "rows of sqlite_sequence are lost"),
+                repaired: repair,
+            });
         }
         let mut tell = |what: String| faults.push(Fault { what, repaired: false });
         let mut work = || {
@@ -212,7 +220,7 @@ impl Store {
                 if repair {
                     self.write("repair", |tx| tx.execute_batch(COUNT_AGAIN))?;
                 }
-                let what = format!("{wrong} counts of tasks of remotes are wrong");
+                let what = told(wrong, "count of tasks of remotes is wrong", "counts of tasks of remotes are wrong");
                 faults.push(Fault { what, repaired: repair });
             }
         }
@@ -225,7 +233,10 @@ impl Store {
             if repair {
                 self.write("repair", |tx| tx.execute(&format!("DELETE FROM feedbacks WHERE {orphans}"), []))?;
             }
-            faults.push(Fault { what: format!("{count} feedbacks of tasks that do not live"), repaired: repair });
+            faults.push(Fault {
+                what: told(count, "feedback of a task that does not live", "feedbacks of tasks that do not live"),
+                repaired: repair,
+            });
         }
         Ok(faults)
     }
