@@ -344,6 +344,18 @@ fn list_watch_redraws_on_a_terminal() {
 }
 
 #[test]
+fn pictures_of_list_watch_in_a_pipe_have_an_empty_line_between() {
+    let world = World::new();
+    let (id, _) = world.reserve("n", 3600);
+    let watch = world.control(["list", "--watch"]).spawn();
+    until("the third picture", || watch.stdout().matches("TASKID").count() >= 3);
+    let shown = watch.stdout();
+    let pictures: Vec<&str> = shown.split("\n\n").collect();
+    assert!(pictures[..2].iter().all(|one| one.starts_with("TASKID") && one.lines().count() == 2), "{shown:?}");
+    assert!(pictures[0].contains(&id.to_string()));
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     let world = World::new();
     world.reserved(&["--expire", "1h"]);

@@ -320,11 +320,11 @@ impl Desk<'_, '_> {
         let terminal = (self.out.width)().is_some();
         let mut store = self.open()?;
         let mut waiter = Waiter::new(&self.db);
+        // Home, and clear what follows: no flicker. Elsewhere an empty line tells one picture from the next.
+        let (mut before, between) = if terminal { ("\x1b[H\x1b[J", "\x1b[H\x1b[J") } else { ("", "\n") };
         loop {
-            if terminal {
-                // Home, and clear what follows: no flicker.
-                write!(self.out.data, "\x1b[H\x1b[J")?;
-            }
+            write!(self.out.data, "{before}")?;
+            before = between;
             let code = self.list_once(&mut store, wanted)?;
             self.out.data.flush()?;
             if code != 0 {
