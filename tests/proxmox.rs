@@ -697,8 +697,8 @@ fn how_a_remote_is_reached_can_change_and_its_tasks_stay() {
     world.same_as_on(&[&moved]);
     // What it is not for.
     world.control(["remote", "add", "web", "--ssh", "web"]).run().silent_err(0);
-    tells(set("web", &["--token", TOKEN]), 2, &["remote web is reached by ssh, which has no such option"]);
-    tells(set("pve", &["--ssh", "web"]), 2, &["remote pve is reached by its API, which has no such option"]);
+    tells(set("web", &["--token", TOKEN]), 2, &["remote web is reached by ssh, which has no --token\n"]);
+    tells(set("pve", &["--ssh", "web"]), 2, &["remote pve is reached by its API, which has no --ssh\n"]);
     tells(set("web", &["--ssh", "www"]), 0, &["remote web set (ssh www)"]);
     tells(set("nobody", &["--ssh", "www"]), 1, &["there is no remote \"nobody\""]);
     tells(set("pve", &[]), 2, &["--fingerprint"]);

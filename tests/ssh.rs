@@ -175,7 +175,7 @@ fn a_real_ssh_remote_is_listed_shown_waited_for_and_ended() {
     let shown = world.near_json(&["show", upid]);
     assert_eq!(world.near_json(&["show", "web!1"]), shown);
     tells(world.near(&["history", "--remote", "web"]).run(), 0, &["  web!1\n"]);
-    tells(world.near(&["show", "web!7"]).run(), 1, &["web: error: there is no task web!7"]);
+    tells(world.near(&["show", "web!7"]).run(), 1, &["control: error: remote web: there is no task web!7\n"]);
     assert_eq!((&shown["remote"], &shown["taskname"]), (&json!("web"), &json!("my job")));
     assert_eq!(shown["argv"], json!(["sh", "-c", "echo \"a  b\"; exit 3"]));
     assert_eq!(world.near(&["log", upid, "--no-time", "--limit", "1"]).run().silent(0).text(), "a  b\n");
@@ -531,7 +531,7 @@ fn an_end_that_was_waited_for_or_asked_for_is_known_here_at_once() {
     // A sync has nothing to add.
     tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 0 new\n"]);
     let ran = world.near(&["kill", &kill]).run();
-    tells(ran, 1, &[&format!("a: error: task {kill} has ended already: ERROR: killed by")]);
+    tells(ran, 1, &[&format!("control: error: remote a: task {kill} has ended already: ERROR: killed by")]);
 }
 
 #[test]

@@ -92,8 +92,8 @@ pub enum ControlError {
     #[error("cannot read --token: {0}")]
     Token(#[from] BadToken),
     /// It is reached otherwise.
-    #[error("remote {0} is reached {1}, which has no such option")]
-    OtherWay(String, &'static str),
+    #[error("remote {0} is reached {1}, which has no {2}")]
+    OtherWay(String, &'static str, &'static str),
     /// A path for the database.
     #[error("cannot keep {0:?}: it is not UTF-8; give the file another name")]
     Path(PathBuf),

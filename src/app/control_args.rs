@@ -459,9 +459,26 @@ pub struct RemoteHow {
 }
 
 impl RemoteHow {
-    /// Whether it is about a host that is reached by ssh.
-    pub fn is_of_ssh(&self) -> bool {
-        self.ssh.is_some() || self.remote_db.is_some() || self.no_remote_db
+    /// An option of it that is for a host reached by ssh.
+    pub fn of_ssh(&self) -> Option<&'static str> {
+        let given = [
+            ("--ssh", self.ssh.is_some()),
+            ("--remote-db", self.remote_db.is_some()),
+            ("--no-remote-db", self.no_remote_db),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    }
+
+    /// An option of it that is for a Proxmox host.
+    pub fn of_api(&self) -> Option<&'static str> {
+        let given = [
+            ("--url", self.url.is_some()),
+            ("--token", self.token.is_some()),
+            ("--secret-file", self.secret_file.is_some()),
+            ("--fingerprint", self.fingerprint.is_some()),
+            ("--no-fingerprint", self.no_fingerprint),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
     }
 }
 

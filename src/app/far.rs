@@ -224,7 +224,7 @@ impl Desk<'_, '_> {
                         Some(text) => {
                             self.say_held(errand.remote, &mut held);
                             let text = named_here(errand.remote, text);
-                            self.tell(&format!("{}: {}", errand.remote, show::clean(&text)));
+                            self.tell(&show::clean(&message_here(errand.remote, &text)));
                         }
                         None if held.len() < HELD && !text.trim().is_empty() => held.push(text.into_owned()),
                         None => {}
@@ -291,6 +291,14 @@ fn named_here(remote: &str, text: &str) -> String {
         named.push_str(part);
     }
     named
+}
+
+/// A message of `control` on another host as one of ours about that host.
+fn message_here(remote: &str, text: &str) -> String {
+    match text.strip_prefix("error: ") {
+        Some(why) => format!("error: remote {remote}: {why}"),
+        None => format!("remote {remote}: {text}"),
+    }
 }
 
 /// Says in what a host tells of a task as JSON whose it is, and names it as other verbs take it.
@@ -362,5 +370,11 @@ mod tests {
         ] {
             assert_eq!(named_here("web", there), here);
         }
+    }
+
+    #[test]
+    fn messages_of_another_host_have_the_form_of_ours_about_it() {
+        assert_eq!(message_here("web", "error: it is locked"), "error: remote web: it is locked");
+        assert_eq!(message_here("web", "task web!12 has not ended"), "remote web: task web!12 has not ended");
     }
 }

@@ -67,12 +67,12 @@ impl Desk<'_, '_> {
         let name = &wanted.name;
         let mut source = known(&store, name.as_str())?.source;
         let how = &wanted.how;
-        let other = |way| ControlError::OtherWay(name.to_string(), way);
+        let other = |way, option| ControlError::OtherWay(name.to_string(), way, option);
         let product = source.api().map(|(product, _)| product);
         match &mut source {
             Source::Ssh { host, db } => {
-                if !how.is_of_ssh() {
-                    return Err(other("by ssh"));
+                if let Some(option) = how.of_api() {
+                    return Err(other("by ssh", option));
                 }
                 if let Some(there) = &how.ssh {
                     host.clone_from(there);
@@ -81,8 +81,10 @@ impl Desk<'_, '_> {
                     db.clone_from(&how.remote_db);
                 }
             }
-            Source::Pve(_) | Source::Pbs(_) if how.is_of_ssh() => return Err(other("by its API")),
             Source::Pve(api) | Source::Pbs(api) => {
+                if let Some(option) = how.of_ssh() {
+                    return Err(other("by its API", option));
+                }
                 if let Some(token) = &how.token {
                     api.token = token.parse()?;
                 }
