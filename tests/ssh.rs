@@ -177,6 +177,13 @@ fn a_real_ssh_remote_is_listed_shown_waited_for_and_ended() {
     tells(world.near(&["history", "--remote", "web"]).run(), 0, &["  web!1\n"]);
     tells(world.near(&["show", "web!7"]).run(), 1, &["control: error: remote web: there is no task web!7\n"]);
     assert_eq!((&shown["remote"], &shown["taskname"]), (&json!("web"), &json!("my job")));
+    for task in [upid, "web!1"] {
+        let told = world.near(&["show", task]).run().silent(0);
+        let first = told.text().lines().next().unwrap();
+        assert!(first.starts_with("task web!1 (my job) failed after "), "{first}");
+        assert!(first.ends_with("s: exit code 3"), "{first}");
+        assert!(told.text().contains("\n\nits last lines (all of them: control log web!1)\n    | a  b\n"), "{told:?}");
+    }
     assert_eq!(shown["argv"], json!(["sh", "-c", "echo \"a  b\"; exit 3"]));
     assert_eq!(world.near(&["log", upid, "--no-time", "--limit", "1"]).run().silent(0).text(), "a  b\n");
     tells(world.near(&["wait", upid]).run(), 1, &["web!1 ERROR: exit code 3\n"]);

@@ -126,7 +126,8 @@ impl Desk<'_, '_> {
         match verb {
             Verb::Show(_) => {
                 let words = words("show", tasks, Some("--json".to_owned()));
-                self.show_far(&Errand { silence: Some(LIMIT), ..there.errand(words) })
+                let name = tasks.first().map(|task| there.name(task)).unwrap_or_default();
+                self.show_far(&Errand { silence: Some(LIMIT), ..there.errand(words) }, &name)
             }
             Verb::Feedback(_) => {
                 self.errand(&Errand { silence: Some(LIMIT), ..there.errand(words("feedback", tasks, None)) })
@@ -169,7 +170,7 @@ impl Desk<'_, '_> {
         Ok(self.out.data.write_all(b"\n")?)
     }
 
-    fn show_far(&mut self, errand: &Errand<'_>) -> Done {
+    fn show_far(&mut self, errand: &Errand<'_>, name: &str) -> Done {
         let mut text = Vec::new();
         let ran = self.run_there(errand, |_, line| {
             text.extend_from_slice(line.unwrap_or_default());
@@ -185,20 +186,23 @@ impl Desk<'_, '_> {
             return Err(bad());
         }
         of_remote(errand.remote, &mut value);
-        self.print_shown(&value)
+        self.print_shown(name, &value)
     }
 
-    /// Prints all about one task, with its last lines.
-    fn print_shown(&mut self, value: &Value) -> Done {
+    /// Prints all about the task of this name, with its last lines.
+    fn print_shown(&mut self, name: &str, value: &Value) -> Done {
         if self.json {
             self.print(&value.to_string())?;
             return Ok(0);
+        }
+        if let Some(words) = show::failure_there(name, value) {
+            self.print(&format!("{words}\n"))?;
         }
         self.print(&show::details(value))?;
         let lines = value["lastlines"].as_array().into_iter().flatten();
         let lines: Vec<String> = lines.filter_map(Value::as_str).map(show::clean).collect();
         if !lines.is_empty() {
-            self.print(&format!("\nits last lines{}", show::quoted(&lines)))?;
+            self.print(&format!("\nits last lines (all of them: control log {name}){}", show::quoted(&lines)))?;
         }
         Ok(0)
     }

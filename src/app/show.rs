@@ -587,19 +587,59 @@ pub fn stats_table(summaries: &[Summary], now: Timestamp, width: Option<u16>, co
 
 /// How a task failed, in words: what it was, why, and after how long; none if it did not.
 pub fn failure(row: &HistoryRow) -> Option<String> {
-    let name = row.taskname.as_deref().map(cell).unwrap_or_default();
-    let took = row.duration.map(|secs| format!(" after {}", seconds(secs))).unwrap_or_default();
-    let why = clean(row.termerror.as_deref().unwrap_or(&row.outcome));
-    let signal = match &row.termsignal {
-        Some(signal) if !why.contains(signal.as_str()) => format!(" (ended by {signal})"),
-        Some(_) | None => String::new(),
+    let how = Failure {
+        task: &row.taskid.to_string(),
+        name: row.taskname.as_deref().unwrap_or_default(),
+        outcome: &row.outcome,
+        why: row.termerror.as_deref(),
+        signal: row.termsignal.as_deref(),
+        duration: row.duration,
     };
-    match row.outcome.as_str() {
-        "unknown" => Some(format!("task {} ({name}) ended unseen{took}: {why}{signal}", row.taskid)),
-        outcome if outcome.starts_with("ERROR") => {
-            Some(format!("task {} ({name}) failed{took}: {why}{signal}", row.taskid))
+    how.in_words()
+}
+
+/// The same of a task of another host, from the JSON of `show`; `task` is its name here.
+pub fn failure_there(task: &str, value: &Value) -> Option<String> {
+    let text = |key: &str| value[key].as_str();
+    let how = Failure {
+        task,
+        // Tasks of Proxmox hosts have a type only.
+        name: text("taskname").or(text("type")).unwrap_or_default(),
+        outcome: text("outcome")?,
+        why: text("termerror"),
+        signal: text("termsignal"),
+        duration: value["duration"].as_f64(),
+    };
+    how.in_words()
+}
+
+/// What is told of a task that may have failed.
+struct Failure<'a> {
+    task: &'a str,
+    name: &'a str,
+    outcome: &'a str,
+    why: Option<&'a str>,
+    signal: Option<&'a str>,
+    duration: Option<f64>,
+}
+
+impl Failure<'_> {
+    fn in_words(&self) -> Option<String> {
+        let (task, name) = (clean(self.task), cell(self.name));
+        let took = self.duration.map(|secs| format!(" after {}", seconds(secs))).unwrap_or_default();
+        let outcome = self.outcome.strip_prefix("ERROR: ").unwrap_or(self.outcome);
+        let why = clean(self.why.unwrap_or(outcome));
+        let signal = match self.signal {
+            Some(signal) if !why.contains(signal) => format!(" (ended by {})", clean(signal)),
+            Some(_) | None => String::new(),
+        };
+        match self.outcome {
+            "unknown" => Some(format!("task {task} ({name}) ended unseen{took}: {why}{signal}")),
+            outcome if outcome.starts_with("ERROR") => {
+                Some(format!("task {task} ({name}) failed{took}: {why}{signal}"))
+            }
+            _ => None,
         }
-        _ => None,
     }
 }
 

@@ -176,7 +176,7 @@ impl Desk<'_, '_> {
         // A log that was removed there keeps nobody from the rest.
         let lines: Vec<String> = last_lines(&there.host, upid, LAST).unwrap_or_default();
         object.insert("lastlines".into(), lines.iter().map(|line| show::clean(line)).collect::<Vec<_>>().into());
-        self.print_shown(&value)
+        self.print_shown(&show::short_name(&there.remote.name, upid), &value)
     }
 
     fn log_api(&mut self, there: &There, wanted: &args::Log) -> Done {

@@ -69,7 +69,7 @@ impl There {
     }
 
     /// A task as lists name it.
-    fn name(&self, task: &TaskRef) -> String {
+    pub(super) fn name(&self, task: &TaskRef) -> String {
         let there = number(task).map_or_else(|| name_there(task), |number| number.to_string());
         format!("{}!{there}", self.remote.name)
     }
