@@ -1000,6 +1000,43 @@ fn a_wait_for_the_lock_is_told_on_a_terminal() {
 }
 
 #[test]
+fn bash_offers_what_fits_in_each_place() {
+    let world = World::new();
+    // What bash would offer for the last word of a line.
+    let offered = |line: &str| {
+        let (before, last) = line.rsplit_once(' ').unwrap();
+        let program = before.split(' ').next().unwrap();
+        let words: Vec<&str> = before.split([' ']).collect();
+        let script = format!(
+            "source <('{}' completions bash {program}); COMP_WORDS=({before} '{last}'); COMP_CWORD={}
+             _{program} {program} '{last}' '{}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            env!("CARGO_BIN_EXE_control"),
+            words.len(),
+            words.last().unwrap()
+        );
+        let mut bash = world.command("bash");
+        bash.command.args(["--norc", "-c", &script]);
+        let ran = bash.run().silent(0);
+        ran.text().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(offered("control kill 1 --signal T"), ["TRAP", "TERM", "TSTP", "TTIN", "TTOU"]);
+    assert_eq!(offered("launch --stop-signal HU"), ["HUP"]);
+    assert_eq!(offered("launch --if-running s"), ["skip"]);
+    for line in ["launch ech", "launch --unique ech", "launch --name n -- ech", "launch --name = n --timeout 1s ech"] {
+        assert!(offered(line).contains(&"echo".to_owned()), "{line}: {:?}", offered(line));
+    }
+    // Behind the command bash offers files.
+    for line in ["launch cat ech", "launch -- cat ech", "launch cat --na"] {
+        assert_eq!(offered(line), none, "{line}");
+    }
+    assert_eq!(offered("launch --uni"), ["--unique"]);
+    assert_eq!(offered("control completions bash "), ["launch", "control", "parse", "supervise"]);
+    assert_eq!(offered("control completions z"), ["zsh"]);
+    assert_eq!(offered("control completions l"), none);
+}
+
+#[test]
 fn completions_are_printed_without_a_database() {
     let world = World::new();
     for shell in ["bash", "zsh", "fish"] {

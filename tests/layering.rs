@@ -37,7 +37,7 @@ const OWNERS: &[(&str, &[&str])] = &[
             "bin/",
         ],
     ),
-    ("clap_complete", &["app/control_args.rs", "app/control.rs", "app/ctl.rs", "app/supervise_args.rs"]),
+    ("clap_complete", &["app/control_args.rs", "app/ctl.rs", "app/supervise_args.rs"]),
     ("chrono", &["app/show.rs", "app/when.rs", "io/sys.rs", "model/web/"]),
     (
         "shell_words",

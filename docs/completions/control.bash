@@ -298,6 +298,15 @@ _control() {
             ;;
         control__subcmd__completions)
             opts="-h --db --json --help bash elvish fish powershell zsh launch control parse supervise"
+            case "${prev}" in
+                bash|elvish|fish|powershell|zsh)
+                    COMPREPLY=( $(compgen -W "launch control parse supervise" -- "${cur}") )
+                    return 0
+                    ;;
+                *)
+                    opts="${opts% launch control parse supervise}"
+                    ;;
+            esac
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -842,7 +851,7 @@ _control() {
             fi
             case "${prev}" in
                 --signal)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS" -- "${cur}"))
                     return 0
                     ;;
                 --db)
@@ -864,7 +873,7 @@ _control() {
             fi
             case "${prev}" in
                 --signal)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS" -- "${cur}"))
                     return 0
                     ;;
                 --db)

@@ -134,7 +134,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (kill)
 _arguments "${_arguments_options[@]}" : \
-'--signal=[End them with this signal \[default\: the one each was launched with\]]:SIG:_default' \
+'--signal=[End them with this signal \[default\: the one each was launched with\]]:SIG:(HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS)' \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '(--signal)--now[With SIGKILL, at once]' \
 '--no-wait[Return when they were asked, not when they have ended]' \
@@ -147,7 +147,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (killall)
 _arguments "${_arguments_options[@]}" : \
-'--signal=[End them with this signal \[default\: the one each was launched with\]]:SIG:_default' \
+'--signal=[End them with this signal \[default\: the one each was launched with\]]:SIG:(HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS)' \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '(--signal)--now[With SIGKILL, at once]' \
 '--no-wait[Return when they were asked, not when they have ended]' \

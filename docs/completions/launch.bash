@@ -24,6 +24,33 @@ _launch() {
     case "${cmd}" in
         launch)
             opts="-h -V --db --taskid --taskname --name --info1 --info2 --info3 --feedpath --timeout --max-runtime --stop-signal --kill-after --unique --if-running --detach --no-log --log-max --chronic --quiet --fail-on-warnings --keep-feedback --command --detached --help --version"
+            # The command is the first word that is no option, nor the value of one.
+            i=1
+            while [[ ${i} -lt ${COMP_CWORD} ]]; do
+                case "${COMP_WORDS[i]}" in
+                    --)
+                        i=$((i + 1))
+                        break
+                        ;;
+                    --db|--taskid|--name|--taskname|--info1|--info2|--info3|--feedpath|--timeout|--max-runtime|--stop-signal|--kill-after|--if-running|--log-max|--command)
+                        [[ "${COMP_WORDS[i + 1]}" == "=" ]] && i=$((i + 1))
+                        i=$((i + 2))
+                        ;;
+                    -*)
+                        i=$((i + 1))
+                        ;;
+                    *)
+                        break
+                        ;;
+                esac
+            done
+            if [[ ${i} -lt ${COMP_CWORD} ]]; then
+                return 0
+            fi
+            if [[ ${i} -eq ${COMP_CWORD} && -n ${cur} && ${cur} != -* ]]; then
+                COMPREPLY=( $(compgen -c -- "${cur}") )
+                return 0
+            fi
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -58,7 +85,10 @@ _launch() {
                     return 0
                     ;;
                 --feedpath)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --timeout)
@@ -70,7 +100,7 @@ _launch() {
                     return 0
                     ;;
                 --stop-signal)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS" -- "${cur}"))
                     return 0
                     ;;
                 --kill-after)

@@ -4,10 +4,40 @@ complete -c launch -l name -l taskname -d 'Name of the task [default: the comman
 complete -c launch -l info1 -d 'Free side information' -r
 complete -c launch -l info2 -d 'Free side information' -r
 complete -c launch -l info3 -d 'Free side information' -r
-complete -c launch -l feedpath -d 'Folder of its feedback file [default: the current one, when the command has --feedback]' -r -F
+complete -c launch -l feedpath -d 'Folder of its feedback file [default: the current one, when the command has --feedback]' -r -f -a "(__fish_complete_directories)"
 complete -c launch -l timeout -d 'End it when its feedback file has not changed for so long [default: 30s when feedback is expected]' -r
 complete -c launch -l max-runtime -d 'End it after this long, whatever it reports' -r
-complete -c launch -l stop-signal -d 'The signal that asks it to end' -r
+complete -c launch -l stop-signal -d 'The signal that asks it to end' -r -f -a "HUP\t''
+INT\t''
+QUIT\t''
+ILL\t''
+TRAP\t''
+ABRT\t''
+BUS\t''
+FPE\t''
+KILL\t''
+USR1\t''
+SEGV\t''
+USR2\t''
+PIPE\t''
+ALRM\t''
+TERM\t''
+STKFLT\t''
+CHLD\t''
+CONT\t''
+STOP\t''
+TSTP\t''
+TTIN\t''
+TTOU\t''
+URG\t''
+XCPU\t''
+XFSZ\t''
+VTALRM\t''
+PROF\t''
+WINCH\t''
+IO\t''
+PWR\t''
+SYS\t''"
 complete -c launch -l kill-after -d 'SIGKILL follows after this' -r
 complete -c launch -l if-running -d 'What a second start of the name does (implies --unique)' -r -f -a "fail\t'exit 125'
 skip\t'do nothing, exit 0'

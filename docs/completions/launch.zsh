@@ -22,10 +22,10 @@ _launch() {
 '--info1=[Free side information]:TEXT:_default' \
 '--info2=[Free side information]:TEXT:_default' \
 '--info3=[Free side information]:TEXT:_default' \
-'--feedpath=[Folder of its feedback file \[default\: the current one, when the command has --feedback\]]:DIR:_files' \
+'--feedpath=[Folder of its feedback file \[default\: the current one, when the command has --feedback\]]:DIR:_files -/' \
 '--timeout=[End it when its feedback file has not changed for so long \[default\: 30s when feedback is expected\]]:DURATION:_default' \
 '--max-runtime=[End it after this long, whatever it reports]:DURATION:_default' \
-'--stop-signal=[The signal that asks it to end]:SIG:_default' \
+'--stop-signal=[The signal that asks it to end]:SIG:(HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS)' \
 '--kill-after=[SIGKILL follows after this]:DURATION:_default' \
 '--if-running=[What a second start of the name does (implies --unique)]:ACTION:((fail\:"exit 125"
 skip\:"do nothing, exit 0"
@@ -44,7 +44,7 @@ wait\:"start when the other has ended"))' \
 '--help[Print help (see more with '\''--help'\'')]' \
 '-V[Print version]' \
 '--version[Print version]' \
-'*::argv -- The command and its arguments:_default' \
+'*::argv -- The command and its arguments:_cmdambivalent' \
 && ret=0
 }
 

@@ -286,9 +286,7 @@ pub fn all() -> io::Result<Files> {
             files.insert(format!("man/{name}-{}.1", verb.get_name()), page(verb, &extra, Some(&name))?);
         }
         for shell in SHELLS {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut program.command(), &name, &mut script);
-            files.insert(format!("completions/{name}.{shell}"), script);
+            files.insert(format!("completions/{name}.{shell}"), program.completions(shell).into_bytes());
         }
     }
     Ok(files)

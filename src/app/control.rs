@@ -211,11 +211,7 @@ pub(super) struct Desk<'a, 'b> {
 /// [`ControlError`]
 pub fn run(args: ControlArgs, out: &mut Output<'_>) -> Done {
     if let Verb::Completions(wanted) = &args.verb {
-        let mut command = wanted.program.command();
-        let name = command.get_name().to_owned();
-        let mut script = Vec::new();
-        clap_complete::generate(wanted.shell, &mut command, name, &mut script);
-        out.data.write_all(&script)?;
+        out.data.write_all(wanted.program.completions(wanted.shell).as_bytes())?;
         return Ok(0);
     }
     let mut desk = Desk { db: db::path(args.db.as_deref())?, json: args.json, out };

@@ -3,8 +3,9 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, builder::PossibleValue};
-use clap_complete::Shell;
+use clap_complete::{Shell, generate};
 
+use super::launch_args::SignalParser;
 use crate::model::{
     export::ExportCursor,
     proxmox::{Fingerprint, Url},
@@ -274,7 +275,7 @@ pub struct Killall {
 #[derive(Debug, Clone, Args)]
 pub struct How {
     /// End them with this signal [default: the one each was launched with]
-    #[arg(long, value_name = "SIG")]
+    #[arg(long, value_name = "SIG", value_parser = SignalParser, hide_possible_values = true)]
     pub signal: Option<Signal>,
     /// With SIGKILL, at once
     #[arg(long, conflicts_with = "signal")]
@@ -554,6 +555,98 @@ impl Program {
             Program::Parse => super::parse_args::ParseArgs::command(),
             Program::Supervise => super::supervise_args::definition(),
         }
+    }
+
+    /// Its completions for a shell.
+    pub fn completions(self, shell: Shell) -> String {
+        let mut command = self.command();
+        let name = command.get_name().to_owned();
+        let mut script = Vec::new();
+        generate(shell, &mut command, name, &mut script);
+        let script = String::from_utf8_lossy(&script).into_owned();
+        match (self, shell) {
+            (Program::Launch, Shell::Bash) => completes_command(&script, &command),
+            (Program::Control, Shell::Bash) => completes_programs(&script),
+            _ => script,
+        }
+    }
+}
+
+/// The line in the script for bash after which a verb's words are known, as clap writes it.
+const WORDS_KNOWN: &str = "            opts=\"";
+
+/// For bash clap offers options alone: here also the names of commands in the place of the command, and behind it nothing
+/// of ours, so that bash offers files.
+fn completes_command(script: &str, command: &clap::Command) -> String {
+    let valued = command.get_arguments().filter(|arg| arg.get_action().takes_values());
+    let longs = valued.filter_map(|arg| arg.get_long_and_visible_aliases()).flatten();
+    let valued: Vec<String> = longs.map(|long| format!("--{long}")).collect();
+    let place = format!(
+        r#"            # The command is the first word that is no option, nor the value of one.
+            i=1
+            while [[ ${{i}} -lt ${{COMP_CWORD}} ]]; do
+                case "${{COMP_WORDS[i]}}" in
+                    --)
+                        i=$((i + 1))
+                        break
+                        ;;
+                    {})
+                        [[ "${{COMP_WORDS[i + 1]}}" == "=" ]] && i=$((i + 1))
+                        i=$((i + 2))
+                        ;;
+                    -*)
+                        i=$((i + 1))
+                        ;;
+                    *)
+                        break
+                        ;;
+                esac
+            done
+            if [[ ${{i}} -lt ${{COMP_CWORD}} ]]; then
+                return 0
+            fi
+            if [[ ${{i}} -eq ${{COMP_CWORD}} && -n ${{cur}} && ${{cur}} != -* ]]; then
+                COMPREPLY=( $(compgen -c -- "${{cur}}") )
+                return 0
+            fi
+"#,
+        valued.join("|")
+    );
+    behind_words(script, "        launch)\n", &place)
+}
+
+/// For bash clap offers the values of both arguments in the place of each: here a program behind a shell only.
+fn completes_programs(script: &str) -> String {
+    let words = |values: Vec<Option<PossibleValue>>| {
+        values.iter().flatten().map(|value| value.get_name().to_owned()).collect::<Vec<_>>()
+    };
+    let shells = words(Shell::value_variants().iter().map(ValueEnum::to_possible_value).collect());
+    let programs = words(Program::value_variants().iter().map(ValueEnum::to_possible_value).collect()).join(" ");
+    let place = format!(
+        r#"            case "${{prev}}" in
+                {})
+                    COMPREPLY=( $(compgen -W "{programs}" -- "${{cur}}") )
+                    return 0
+                    ;;
+                *)
+                    opts="${{opts% {programs}}}"
+                    ;;
+            esac
+"#,
+        shells.join("|")
+    );
+    behind_words(script, "        control__subcmd__completions)\n", &place)
+}
+
+/// The script with more lines where the words of this case are known; as it is, if it has no such case.
+fn behind_words(script: &str, case: &str, more: &str) -> String {
+    let place = script.find(case).and_then(|case| {
+        let words = case + script[case..].find(WORDS_KNOWN)?;
+        Some(words + script[words..].find('\n')? + 1)
+    });
+    match place {
+        Some(place) => format!("{}{more}{}", &script[..place], &script[place..]),
+        None => script.to_owned(),
     }
 }
 

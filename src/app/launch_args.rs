@@ -1,8 +1,15 @@
 //! The command line of `launch`: what may be written, and its help. Manual page and completions are made from it too.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+    time::Duration,
+};
 
-use clap::{ArgGroup, Parser, ValueEnum, builder::PossibleValue};
+use clap::{
+    Arg, ArgGroup, Command, Parser, ValueEnum, ValueHint,
+    builder::{PossibleValue, StringValueParser, TypedValueParser},
+};
 
 use super::spec::{IfRunning, Spec};
 use crate::model::{
@@ -49,7 +56,7 @@ pub struct LaunchArgs {
     pub info3: Option<String>,
 
     /// Folder of its feedback file [default: the current one, when the command has --feedback]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub feedpath: Option<PathBuf>,
 
     /// End it when its feedback file has not changed for so long [default: 30s when feedback is expected]
@@ -61,7 +68,7 @@ pub struct LaunchArgs {
     pub max_runtime: Option<Duration>,
 
     /// The signal that asks it to end
-    #[arg(long, value_name = "SIG", default_value = "TERM")]
+    #[arg(long, value_name = "SIG", default_value = "TERM", value_parser = SignalParser, hide_possible_values = true)]
     pub stop_signal: Signal,
 
     /// SIGKILL follows after this
@@ -113,8 +120,24 @@ pub struct LaunchArgs {
     pub detached: bool,
 
     /// The command and its arguments
-    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     pub argv: Vec<OsString>,
+}
+
+/// Reads a signal, and knows the names that are offered where a line is completed; what else is one is taken too.
+#[derive(Debug, Clone, Copy)]
+pub struct SignalParser;
+
+impl TypedValueParser for SignalParser {
+    type Value = Signal;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<Signal, clap::Error> {
+        StringValueParser::new().try_map(|text| text.parse::<Signal>()).parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Signal::NAMES.iter().map(PossibleValue::new)))
+    }
 }
 
 /// A string split into words.

@@ -299,7 +299,8 @@ impl Signal {
     /// Stopped for writing to a terminal, or setting it, from its background.
     pub const TTOU: Signal = Signal(22);
 
-    const NAMES: [&str; 31] = [
+    /// Their names in the order of their numbers, from 1.
+    pub const NAMES: [&str; 31] = [
         "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
         "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
         "WINCH", "IO", "PWR", "SYS",
