@@ -317,6 +317,30 @@ fn terminal(columns: u16) -> (File, OwnedFd) {
 }
 
 #[test]
+fn help_fits_the_terminal() {
+    let world = World::new();
+    let lines: [(&str, &[&str]); 3] = [
+        (env!("CARGO_BIN_EXE_launch"), &["--help"]),
+        (env!("CARGO_BIN_EXE_control"), &["--help"]),
+        (env!("CARGO_BIN_EXE_control"), &["history", "-h"]),
+    ];
+    for (program, args) in lines {
+        let (mut screen, side) = terminal(64);
+        let mut help = world.command(program).env("NO_COLOR", "1");
+        help.command.args(args).stdout(side);
+        let mut child = help.command.spawn().unwrap();
+        drop(help);
+        let mut shown = vec![];
+        // At its end a terminal that nobody has open any more is an error.
+        let _ = screen.read_to_end(&mut shown);
+        assert!(child.wait().unwrap().success());
+        let shown = String::from_utf8(shown).unwrap();
+        let wide: Vec<&str> = shown.lines().filter(|line| line.trim_end().chars().count() > 64).collect();
+        assert!(shown.lines().count() > 20 && wide.is_empty(), "{program}: {wide:#?}");
+    }
+}
+
+#[test]
 fn list_watch_redraws_on_a_terminal() {
     let world = World::new();
     world.control(["reserve", "--name", "first", "--expire", "1h"]).run().silent(0);
