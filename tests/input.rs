@@ -352,6 +352,10 @@ fn another_users_database_can_be_read_where_its_mode_allows_and_not_written() {
     for verb in ["history", "list", "reserve"] {
         as_nobody(&[verb]).says(1, &["belong to another user (permission denied for", "/tasks.db-wal\")", "--db"]);
     }
+    // One of its own that is closed to itself is not said to be another's.
+    std::os::unix::fs::chown(world.beside_db("-wal"), Some(NOBODY), None).unwrap();
+    fs::set_permissions(world.beside_db("-wal"), Permissions::from_mode(0o000)).unwrap();
+    as_nobody(&["list"]).says(1, &["cannot ", "/tasks.db-wal\": Permission denied"]);
 }
 
 #[test]

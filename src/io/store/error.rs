@@ -1,11 +1,13 @@
 //! What can go wrong with a database, in words for a user.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
+use nix::unistd::geteuid;
 use rusqlite::ErrorCode;
 
 use super::{Patience, open::VERSION, place::has_wal};
@@ -99,8 +101,10 @@ pub(super) fn failure(path: &Path, doing: &'static str, patience: Patience, erro
         Some(_) | None => None,
     };
     let path = path.to_owned();
-    if let Some(file) = denied {
-        return StoreError::Denied(path, doing, file);
+    match denied {
+        Some((file, None)) => return StoreError::Denied(path, doing, file),
+        Some((file, Some(error))) => return StoreError::Io(file, doing, error),
+        None => {}
     }
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
@@ -116,10 +120,15 @@ pub(super) fn failure(path: &Path, doing: &'static str, patience: Patience, erro
     }
 }
 
-/// Which file of a database we may not read: SQLite says only that one could not be opened. Without a WAL its two
-/// companions are not needed.
-fn denied(path: &Path) -> Option<PathBuf> {
+/// Which file of a database we may not read: SQLite says only that one could not be opened. With the reason, if it is our
+/// own all the same. Without a WAL its two companions are not needed.
+fn denied(path: &Path) -> Option<(PathBuf, Option<io::Error>)> {
     let suffixes: &[&str] = if has_wal(path) { &["", "-wal", "-shm"] } else { &[""] };
-    let may_not = |file: &PathBuf| File::open(file).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-    suffixes.iter().map(|suffix| beside(path, suffix)).find(may_not)
+    suffixes.iter().map(|suffix| beside(path, suffix)).find_map(|file| match File::open(&file) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let ours = fs::metadata(&file).is_ok_and(|meta| meta.uid() == geteuid().as_raw());
+            Some((file, ours.then_some(error)))
+        }
+        Ok(_) | Err(_) => None,
+    })
 }
