@@ -1,13 +1,16 @@
 //! What can go wrong with a database, in words for a user.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
-use nix::unistd::geteuid;
+use nix::{
+    errno::Errno,
+    fcntl::{AT_FDCWD, AtFlags},
+    unistd::{AccessFlags, faccessat, geteuid},
+};
 use rusqlite::ErrorCode;
 
 use super::{Patience, open::VERSION, place::has_wal};
@@ -124,11 +127,13 @@ pub(super) fn failure(path: &Path, doing: &'static str, patience: Patience, erro
 /// own all the same. Without a WAL its two companions are not needed.
 fn denied(path: &Path) -> Option<(PathBuf, Option<io::Error>)> {
     let suffixes: &[&str] = if has_wal(path) { &["", "-wal", "-shm"] } else { &[""] };
-    suffixes.iter().map(|suffix| beside(path, suffix)).find_map(|file| match File::open(&file) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+    // Not opened: to close it would let go of the locks that this process has on it.
+    let asked = |file: &Path| faccessat(AT_FDCWD, file, AccessFlags::R_OK, AtFlags::AT_EACCESS);
+    suffixes.iter().map(|suffix| beside(path, suffix)).find_map(|file| match asked(&file) {
+        Err(error @ Errno::EACCES) => {
             let ours = fs::metadata(&file).is_ok_and(|meta| meta.uid() == geteuid().as_raw());
-            Some((file, ours.then_some(error)))
+            Some((file, ours.then(|| error.into())))
         }
-        Ok(_) | Err(_) => None,
+        Ok(()) | Err(_) => None,
     })
 }
