@@ -325,7 +325,7 @@ fn a_disk_that_is_full_beside_the_database_takes_no_control_away() {
     let mut fill = fs::File::create(work.join("fill")).unwrap();
     while std::io::Write::write_all(&mut fill, &[0; 4096]).is_ok() {}
     while std::io::Write::write_all(&mut fill, &[0]).is_ok() {}
-    for _ in 0..6 {
+    for _ in 0..10 {
         let before = world.pid("s");
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(before), Signal::SIGKILL).unwrap();
         world.runs_again("s", before);

@@ -252,7 +252,7 @@ impl Carrier {
     }
 
     fn note(&mut self, line: String) {
-        if self.run.notes.last() != Some(&line) {
+        if !self.run.notes.contains(&line) {
             self.run.notes.push(line);
             let over = self.run.notes.len().saturating_sub(NOTES);
             self.run.notes.drain(..over);

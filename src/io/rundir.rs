@@ -15,7 +15,7 @@ use std::{
     io::{self, ErrorKind, Write},
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+        unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
 };
@@ -36,7 +36,7 @@ const SUFFIX: &str = ".run";
 const BESIDE: &str = ".new";
 /// A file that has grown to this is written anew.
 const LONGEST: u64 = 64 << 10;
-/// A file that has grown to this is not handed on: all of it is read at each step.
+/// A file that has grown to this is emptied before it is handed on: all of it is read at each step.
 const HANDED_ON: u64 = 8 << 10;
 /// So many bytes a new file has room for, whatever comes: what it may have when it is handed on, and one more run, which
 /// usually writes less than three kilobytes.
@@ -141,7 +141,10 @@ impl RunDir {
     pub fn write(&self, handle: &str, text: &str) -> io::Result<()> {
         let path = self.file(handle);
         match to_append(&path) {
-            Ok(file) if file.metadata()?.len() < LONGEST => add_line(file, text),
+            Ok(file) if file.metadata()?.len() < LONGEST => add_line(file, text).or_else(|error| match error.kind() {
+                ErrorKind::StorageFull => write_over(&path, text),
+                _ => Err(error),
+            }),
             Ok(_) => self.put(&path, &format!("{text}\n")),
             Err(error) if error.kind() == ErrorKind::NotFound => self.begin(&path, text),
             Err(error) => Err(error),
@@ -155,7 +158,10 @@ impl RunDir {
             // Emptied first, it would be written to the disk as soon as it is closed: file systems take that for a file
             // that is replaced in place.
             Ok(file) => {
-                add_line(file, text)?;
+                add_line(file, text).or_else(|error| match error.kind() {
+                    ErrorKind::StorageFull => write_over(&handed_on, text),
+                    _ => Err(error),
+                })?;
                 fs::rename(&handed_on, path)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => self.put(path, &format!("{text}\n")),
@@ -238,11 +244,11 @@ impl RunDir {
     /// Hands its file on to a run that is to come, whose carrier adds its lines to it.
     ///
     /// # Errors
-    /// It is too long, or as rename(2) says. It is no loss, as a carrier that finds no file makes one.
+    /// As the file system says. It is no loss, as a carrier that finds no file makes one.
     pub fn hand_on(&self, handle: &str, next: &str) -> io::Result<()> {
         let file = self.file(handle);
         if fs::symlink_metadata(&file)?.len() >= HANDED_ON {
-            return Err(ErrorKind::FileTooLarge.into());
+            make_roomy(&file)?;
         }
         fs::rename(file, beside(&self.file(next), BESIDE))
     }
@@ -329,6 +335,18 @@ fn to_append(path: &Path) -> io::Result<File> {
 /// Adds a line. What an earlier write left unfinished must not become its beginning.
 fn add_line(mut file: File, text: &str) -> io::Result<()> {
     file.write_all(format!("\n{text}\n").as_bytes())
+}
+
+/// Puts a line in the place of all that is there, where there is no room for one more. Until the rest is cut off the last
+/// line is the last one that there was.
+fn write_over(path: &Path, text: &str) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path)?;
+    let line = format!("{text}\n");
+    if file.metadata()?.len() <= line.len() as u64 {
+        return Err(ErrorKind::StorageFull.into());
+    }
+    file.write_all_at(line.as_bytes(), 0)?;
+    file.set_len(line.len() as u64)
 }
 
 fn handle_of(name: &str) -> Option<&str> {
@@ -429,8 +447,9 @@ mod tests {
         assert_eq!(runs.read("pqr").unwrap(), b"5");
         runs.remove("pqr");
         runs.write("stu", &"x".repeat(usize::try_from(HANDED_ON).unwrap())).unwrap();
-        assert!(runs.hand_on("stu", "vwx").is_err());
-        runs.remove("stu");
+        runs.hand_on("stu", "vwx").unwrap();
+        assert_eq!(fs::metadata(path.join("vwx.run.new")).unwrap().len(), 0, "all of it would be read at each step");
+        runs.remove_spare("vwx");
         runs.hand_on("jkl", "mno").unwrap();
         runs.remove_spare("mno");
         assert_eq!(runs.list().unwrap(), ["abc"]);
@@ -438,6 +457,21 @@ mod tests {
         runs.remove("abc");
         assert_eq!(runs.read("abc"), None);
         assert_eq!(runs.read_self().unwrap(), b"me");
+    }
+
+    #[test]
+    fn where_there_is_no_room_for_one_more_line_it_takes_the_place_of_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("abc.run");
+        fs::write(&file, "first\nlonger one\nhal").unwrap();
+        write_over(&file, "second").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"second\n");
+        assert_eq!(
+            write_over(&file, "second").unwrap_err().kind(),
+            ErrorKind::StorageFull,
+            "what is there stays whole"
+        );
+        assert_eq!(fs::read(&file).unwrap(), b"second\n");
     }
 
     #[test]
