@@ -141,10 +141,7 @@ impl RunDir {
     pub fn write(&self, handle: &str, text: &str) -> io::Result<()> {
         let path = self.file(handle);
         match to_append(&path) {
-            Ok(file) if file.metadata()?.len() < LONGEST => add_line(file, text).or_else(|error| match error.kind() {
-                ErrorKind::StorageFull => write_over(&path, text),
-                _ => Err(error),
-            }),
+            Ok(file) if file.metadata()?.len() < LONGEST => add_line(&path, file, text),
             Ok(_) => self.put(&path, &format!("{text}\n")),
             Err(error) if error.kind() == ErrorKind::NotFound => self.begin(&path, text),
             Err(error) => Err(error),
@@ -158,10 +155,7 @@ impl RunDir {
             // Emptied first, it would be written to the disk as soon as it is closed: file systems take that for a file
             // that is replaced in place.
             Ok(file) => {
-                add_line(file, text).or_else(|error| match error.kind() {
-                    ErrorKind::StorageFull => write_over(&handed_on, text),
-                    _ => Err(error),
-                })?;
+                add_line(&handed_on, file, text)?;
                 fs::rename(&handed_on, path)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => self.put(path, &format!("{text}\n")),
@@ -332,9 +326,13 @@ fn to_append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path)
 }
 
-/// Adds a line. What an earlier write left unfinished must not become its beginning.
-fn add_line(mut file: File, text: &str) -> io::Result<()> {
-    file.write_all(format!("\n{text}\n").as_bytes())
+/// Adds a line to the file of this name; where there is no room for one more it takes the place of all. What an earlier
+/// write left unfinished must not become its beginning.
+fn add_line(path: &Path, mut file: File, text: &str) -> io::Result<()> {
+    file.write_all(format!("\n{text}\n").as_bytes()).or_else(|error| match error.kind() {
+        ErrorKind::StorageFull => write_over(path, text),
+        _ => Err(error),
+    })
 }
 
 /// Puts a line in the place of all that is there, where there is no room for one more. Until the rest is cut off the last

@@ -54,8 +54,8 @@ pub(super) struct Current {
     /// Its carrier is gone and its command lives: it is signalled and watched from here.
     pub orphan: bool,
     /// What of its notes was logged.
-    pub notes: Vec<String>,
-    pub denied: Option<String>,
+    notes: Vec<String>,
+    denied: Option<String>,
     /// What was left of its group when it was last looked at.
     pub leftover: u32,
 }
@@ -72,6 +72,12 @@ impl Current {
             denied: None,
             leftover: 0,
         }
+    }
+
+    /// A run that a former supervisor began, and has told all of that it had heard.
+    pub(super) fn taken_over(run: &Run) -> Current {
+        let (notes, denied) = (run.notes.clone(), run.denied.clone());
+        Current { carrier: Some(run.carrier), notes, denied, ..Current::new(run.handle.clone()) }
     }
 }
 

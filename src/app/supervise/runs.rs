@@ -398,11 +398,7 @@ impl Core {
         let Some(proc) = self.procs.get_mut(&name) else { return };
         proc.task = run.task;
         proc.start = since.wall.secs();
-        let mut current = Current::new(handle.to_owned());
-        current.carrier = Some(run.carrier);
-        // The former supervisor has told of these.
-        current.notes.clone_from(&run.notes);
-        current.denied.clone_from(&run.denied);
+        let mut current = Current::taken_over(&run);
         if let Some(command) = command {
             (current.command, current.told) = (Some(command), Told::Started);
         }
@@ -448,10 +444,8 @@ impl Core {
             }
             return;
         };
-        let mut current = Current::new(handle.to_owned());
-        (current.carrier, current.told, current.leftover) = (Some(run.carrier), Told::Ended, leftover);
-        current.notes.clone_from(&run.notes);
-        current.denied.clone_from(&run.denied);
+        let mut current = Current::taken_over(run);
+        (current.told, current.leftover) = (Told::Ended, leftover);
         proc.task = run.task;
         proc.run = Some(current);
         self.by_handle.insert(handle.to_owned(), name.clone());
