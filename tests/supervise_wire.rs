@@ -13,7 +13,7 @@ use std::{
 use nix::unistd::geteuid;
 use serde_json::{Value, json};
 use support::daemon::{Client, named};
-use support::{World, field, timed, until};
+use support::{World, eventually, field, timed, until};
 
 /// Nobody.
 const OTHER: u32 = 65534;
@@ -215,7 +215,9 @@ fn net2_a_request_is_answered_however_it_comes() {
 #[test]
 fn spawn10_without_descriptors_it_still_answers_and_goes_on_when_there_are_some() {
     let world = World::new();
-    world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\nautostart = false\n");
+    world.configure(
+        "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\nautostart = false\nstartretries = 99\n",
+    );
     let daemon = world.daemon();
     let pid = daemon.started.as_ref().unwrap().pid();
     let limit = |files: Option<u64>| {
@@ -230,14 +232,23 @@ fn spawn10_without_descriptors_it_still_answers_and_goes_on_when_there_are_some(
         let numbers: Vec<u64> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
         (numbers.len() as u64, numbers.into_iter().max().unwrap())
     };
-    // The limit is one of numbers, so there must be none free below those in use.
+    // The limit is one of numbers, so there must be none free below those in use. What was open for a moment only when
+    // it was counted, as of a database that is just being made, leaves one free: then once more.
     let mut others = vec![];
-    while open().0 <= open().1 {
-        others.push(world.connect_to_daemon());
-        assert_eq!(others.last_mut().unwrap().ask(&json!({ "command": "version" }))["status"], 200);
-    }
-    limit(Some(open().0));
-    let answer = known.ask(&named("start", "web"));
+    let answer = eventually("a start without descriptors", || {
+        while open().0 <= open().1 {
+            others.push(world.connect_to_daemon());
+            assert_eq!(others.last_mut().unwrap().ask(&json!({ "command": "version" }))["status"], 200);
+        }
+        limit(Some(open().0));
+        let answer = known.ask(&named("start", "web"));
+        if answer["status"] == 200 {
+            limit(Some(1000));
+            assert_eq!(known.ask(&named("stop", "web"))["status"], 200);
+            return None;
+        }
+        Some(answer)
+    });
     assert_eq!((&answer["status"], &answer["error"]["code"]), (&json!(500), &json!("SPAWN_ERROR")), "{answer}");
     assert!(answer["error"]["message"].as_str().unwrap().contains("too many open files"), "{answer}");
     // One at a time is let in even so.

@@ -35,7 +35,7 @@ use taskwatcher::io::store::{NewTask, Patience, Store};
 const EVERY_CRATE_USES_A_PART: () = ();
 
 /// Longer than any wait of a test that passes, on a machine that is busy with others.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Waits until something is there.
