@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use support::{
     World,
-    daemon::{Client, named, times},
+    daemon::{Client, carrier_of, named, times},
     eventually, timed, until,
 };
 use taskwatcher::io::process;
@@ -326,7 +326,7 @@ fn a_run_whose_launch_is_killed_is_watched_all_the_same() {
     let daemon = world.daemon();
     world.comes_to("web", "RUNNING");
     let pid = world.pid("web");
-    let carrier = process::stat(pid).unwrap().ppid;
+    let carrier = carrier_of(pid);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(carrier), Signal::SIGKILL).unwrap();
     until("that to be noticed", || world.log().contains("lost: web: its launch is gone"));
     assert_eq!((world.state("web").as_str(), world.pid("web")), ("RUNNING", pid));
@@ -336,7 +336,7 @@ fn a_run_whose_launch_is_killed_is_watched_all_the_same() {
     assert!(world.log().contains("its exit status was not observed; not expected"), "{}", world.log());
     // And one without a launch can be stopped.
     let pid = world.pid("web");
-    let carrier = process::stat(pid).unwrap().ppid;
+    let carrier = carrier_of(pid);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(carrier), Signal::SIGKILL).unwrap();
     until("that to be noticed", || world.log().matches("lost: web: its launch is gone").count() == 2);
     assert_eq!(world.ask(named("stop", "web"))["status"], 200);
@@ -766,7 +766,7 @@ fn an_end_that_could_not_be_written_is_recorded_although_nobody_asks() {
     let daemon = world.daemon();
     world.comes_to("web", "RUNNING");
     until("it to be a task", || world.states()["web"]["task_id"].is_i64());
-    let carrier = process::stat(world.pid("web")).unwrap().ppid;
+    let carrier = carrier_of(world.pid("web"));
     let locked = world.lock();
     assert_eq!(world.ask(named("stop", "web"))["status"], 200);
     // Its end lies beside the database by then, and who wrote it is gone.

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 
 use serde_json::json;
-use support::{World, desk::is_alive, until};
+use support::{World, daemon::carrier_of, desk::is_alive, until};
 use taskwatcher::io::process;
 
 const SLEEPS: &str = "command = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\nautorestart = \"true\"\n";
@@ -170,7 +170,7 @@ fn a_run_says_of_which_process_it_is_one() {
         assert!(ends.contains(&(end.0.to_owned(), end.1, end.2)), "{end:?} in {ends:?}");
     }
     // Of an end that nobody saw it is not said.
-    let carrier = process::stat(world.pid("web:web_00")).unwrap().ppid;
+    let carrier = carrier_of(world.pid("web:web_00"));
     let pid = world.pid("web:web_00");
     let task = world.states()["web:web_00"]["task_id"].as_i64().unwrap();
     process::signal(process::stat(carrier).unwrap().process, taskwatcher::model::task::Signal::KILL).unwrap();

@@ -16,7 +16,7 @@ use nix::{
 use serde_json::{Value, json};
 use support::{
     World,
-    daemon::{Daemon, named},
+    daemon::{Daemon, carrier_of, named},
     desk::{is_alive, send},
     eventually, timed, until,
 };
@@ -30,10 +30,6 @@ fn script(name: &str, text: &str, more: &str) -> String {
 
 fn descriptors(pid: i32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
-}
-
-fn carrier_of(pid: i32) -> i32 {
-    process::stat(pid).unwrap().ppid
 }
 
 fn daemon_pid(daemon: &Daemon<'_>) -> i32 {

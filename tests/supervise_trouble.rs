@@ -1,13 +1,20 @@
 //! The supervisor among what goes wrong around it: logs that are no logs, disks that are full, folders that vanish,
 //! launchers that are paused, and requests that cross each other.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
+
 mod support;
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, os::unix::fs::symlink, time::Duration};
 
 use nix::{sys::signal::Signal, sys::stat::Mode, unistd::mkfifo};
 use serde_json::json;
-use support::{World, daemon::named, desk::SmallDisk, until};
+use support::{
+    World,
+    daemon::{carrier_of, named},
+    desk::{SmallDisk, is_alive, send},
+    timed, until,
+};
 use taskwatcher::io::rundir::RunDir;
 
 fn program(name: &str, script: &str, more: &str) -> String {
@@ -190,7 +197,7 @@ fn what_is_disowned_keeps_nobody_waiting() {
     assert_eq!(world.states().into_keys().collect::<Vec<_>>(), ["late"], "the other one is not configured any more");
     assert_eq!(daemon.end().code, 0);
     for pid in pids.into_iter().chain([late]) {
-        assert!(taskwatcher::io::process::stat(pid).is_some_and(|stat| !stat.ended), "{pid} goes on");
+        assert!(is_alive(pid), "{pid} goes on");
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     }
 }
@@ -218,26 +225,102 @@ fn a_start_that_is_disowned_before_its_turn_does_not_come() {
 #[test]
 fn a_group_that_was_being_ended_is_gone_before_the_next_run() {
     let world = World::new();
-    let script = "(trap '' TERM; echo $BASHPID >$W/member; while :; do sleep 0.1; done) & trap 'exit 0' TERM; \
-                  until test -s $W/member; do :; done; echo ready; while :; do sleep 0.1; done";
-    world.configure(&program("g", script, "startsecs = 0\nstopasgroup = true\nstopwaitsecs = 60"));
+    world.configure(&program("g", PAIR, "startsecs = 0\nstopasgroup = true\nstopwaitsecs = 60"));
     let daemon = world.daemon();
-    until("it to be ready", || world.path("g.stdout").exists());
+    until("it to be ready", || fs::read(world.path("g.stdout")).is_ok_and(|text| text == b"ready\n"));
     let leader = world.pid("g");
     let member: i32 = world.line("member").parse().unwrap();
     world.ask(json!({ "command": "stop", "target": "process", "name": "g", "wait": false }));
-    let is_gone = |pid: i32| taskwatcher::io::process::stat(pid).is_none_or(|stat| stat.ended);
-    until("its leader to end", || is_gone(leader));
+    until("its leader to end", || !is_alive(leader));
     until("its launch to tell so", || world.states()["g"]["description"].as_str().unwrap().contains("group"));
-    assert!(!is_gone(member));
+    assert!(is_alive(member));
     daemon.crash();
     let daemon = world.daemon();
     world.comes_to("g", "RUNNING");
-    assert!(is_gone(member), "two runs of it at once: {}", world.log());
+    assert!(!is_alive(member), "two runs of it at once: {}", world.log());
     until("the end of the first to be recorded", || world.history().len() == 1);
     assert_eq!(world.tasks().len(), 1);
     let now = json!({ "command": "stop", "target": "process", "name": "g", "args": { "now": true } });
     assert_eq!(world.ask(now)["status"], 200);
+    assert_eq!(daemon.end().code, 0);
+}
+
+/// A leader that ends when asked to, and a member of its group that does not; once both are there, `member` holds the pid
+/// of the latter and `ready` is printed.
+const PAIR: &str = "(trap '' TERM; echo $BASHPID >$W/member; while :; do sleep 0.1; done) & trap 'exit 0' TERM; \
+                    until test -s $W/member; do :; done; echo ready; while :; do sleep 0.1; done";
+
+/// The leader and the other one of a [`PAIR`] that has no launch any more.
+fn without_launch(world: &World) -> (i32, i32) {
+    until("it to be ready", || fs::read(world.path("g.stdout")).is_ok_and(|text| text == b"ready\n"));
+    let leader = world.pid("g");
+    send(carrier_of(leader), Signal::SIGKILL);
+    (leader, world.line("member").parse().unwrap())
+}
+
+/// Takes away what a [`PAIR`] has left in files, for the next one.
+fn forget_pair(world: &World) {
+    fs::remove_file(world.path("member")).unwrap();
+    fs::remove_file(world.path("g.stdout")).unwrap();
+}
+
+#[test]
+fn a_group_whose_launch_was_killed_is_ended_all_the_same() {
+    let world = World::new();
+    let with = "startsecs = 0\nstopasgroup = true\nstopwaitsecs = 1\nautorestart = \"true\"";
+    world.configure(&program("g", PAIR, with));
+    let daemon = world.daemon();
+    // By a stop, which is answered when all of it is down.
+    let (leader, member) = without_launch(&world);
+    until("that to be noticed", || world.log().contains("lost: g: its launch is gone"));
+    let (answer, took) = timed(|| world.ask(named("stop", "g")));
+    assert!(answer["status"] == 200 && !is_alive(leader) && !is_alive(member), "{answer}: {}", world.log());
+    assert!(took >= Duration::from_secs(1), "it had a second for its end: {took:?}");
+    // After the end of its leader, before anything starts again.
+    forget_pair(&world);
+    assert_eq!(world.ask(named("start", "g"))["status"], 200);
+    let (leader, member) = without_launch(&world);
+    until("that to be noticed", || world.log().matches("lost: g: its launch is gone").count() == 2);
+    forget_pair(&world);
+    send(leader, Signal::SIGTERM);
+    world.runs_again("g", leader);
+    assert!(!is_alive(member), "two runs of it at once: {}", world.log());
+    // Where the launch is killed while it waits for the group.
+    until("it to be ready", || fs::read(world.path("g.stdout")).is_ok_and(|text| text == b"ready\n"));
+    let (leader, member): (i32, i32) = (world.pid("g"), world.line("member").parse().unwrap());
+    let launch = carrier_of(leader);
+    world.ask(json!({ "command": "stop", "target": "process", "name": "g", "wait": false }));
+    until("its leader to end", || world.states()["g"]["description"].as_str().unwrap().contains("group"));
+    send(launch, Signal::SIGKILL);
+    world.comes_to("g", "STOPPED");
+    assert!(!is_alive(member), "{}", world.log());
+    assert_eq!(world.states()["g"]["leftover"], 0);
+    assert_eq!(daemon.end().code, 0);
+}
+
+#[test]
+fn a_group_that_lost_its_supervisor_its_launch_and_its_leader_is_gone_before_the_next_run() {
+    let world = World::new();
+    // The other one says of no member whose it is: what cannot be told from somebody else's is left alone.
+    let bare = "exec env -i sh -c 'sleep 300 & echo $! >'$W/bare'; exec sleep 300'";
+    let with = "startsecs = 0\nkillasgroup = true";
+    world.configure(&[program("g", PAIR, with), program("h", bare, with)].concat());
+    let daemon = world.daemon();
+    until("it to be ready", || fs::read(world.path("g.stdout")).is_ok_and(|text| text == b"ready\n"));
+    until("the other one too", || fs::read(world.path("bare")).is_ok_and(|text| text.ends_with(b"\n")));
+    let leaders = ["g", "h"].map(|name| world.pid(name));
+    let launches = leaders.map(carrier_of);
+    let [member, other]: [i32; 2] = ["member", "bare"].map(|file| world.line(file).parse().unwrap());
+    daemon.crash();
+    launches.into_iter().chain(leaders).for_each(|pid| send(pid, Signal::SIGKILL));
+    until("all of them to be gone", || !launches.into_iter().chain(leaders).any(is_alive));
+    assert!(is_alive(member) && is_alive(other));
+    let daemon = world.daemon();
+    world.comes_to("g", "RUNNING");
+    assert!(!is_alive(member), "two runs of it at once: {}", world.log());
+    world.comes_to("h", "RUNNING");
+    assert!(is_alive(other), "{}", world.log());
+    send(other, Signal::SIGKILL);
     assert_eq!(daemon.end().code, 0);
 }
 
@@ -274,7 +357,7 @@ fn a_launch_that_is_paused_does_not_keep_its_program_alive() {
     world.configure(&program("r", "exec sleep 300", "startsecs = 0\nstopwaitsecs = 0.3"));
     let daemon = world.daemon();
     world.comes_to("r", "RUNNING");
-    let carrier = taskwatcher::io::process::stat(world.pid("r")).unwrap().ppid;
+    let carrier = carrier_of(world.pid("r"));
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(carrier), Signal::SIGSTOP).unwrap();
     let answer = world.ask(named("stop", "r"));
     assert_eq!((&answer["status"], world.state("r").as_str()), (&json!(200), "STOPPED"), "{answer}");
@@ -399,4 +482,29 @@ fn jobs_keep_their_numbers_when_the_supervisor_is_followed_by_another_one() {
     assert_eq!(numbers(), before);
     assert_eq!(daemon.end().code, 0);
     assert!(!written.exists(), "nothing is left to be taken over");
+}
+
+#[test]
+fn who_is_left_of_a_group_is_counted_for_as_long_as_it_lives() {
+    let world = World::new();
+    // Nothing of it holds the output, so its launch is gone at once.
+    let script = "sleep 300 >/dev/null 2>&1 & echo $! >$W/member; exit 3";
+    world.configure(&program("left", script, "startsecs = 0\nautorestart = \"false\""));
+    let daemon = world.daemon();
+    world.comes_to("left", "EXITED");
+    until("its end to be recorded", || world.history().len() == 1);
+    let state = || world.states()["left"].clone();
+    let member: i32 = world.line("member").parse().unwrap();
+    until("its launch to be gone", || world.processes().len() == 2);
+    for _ in 0..3 {
+        let left = state();
+        assert_eq!(left["leftover"], 1, "{left}");
+        assert!(left["description"].as_str().unwrap().ends_with("; 1 process of its group is still alive"), "{left}");
+    }
+    send(member, Signal::SIGKILL);
+    until("it to be gone", || !is_alive(member));
+    let left = state();
+    assert_eq!(left["leftover"], 0, "{left}");
+    assert!(!left["description"].as_str().unwrap().contains("alive"), "{left}");
+    assert_eq!(daemon.end().code, 0);
 }

@@ -315,6 +315,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
             Some(Message::Gone(watched)) = told.recv() => match watched {
                 Watched::Carrier(handle) => core.carrier_gone(&handle, None),
                 Watched::Command(handle) => core.command_gone(&handle),
+                Watched::Member(handle) => core.member_gone(&handle),
             },
             heed = signals.next() => follow(&mut core, heed),
             ready = rung.readable() => {

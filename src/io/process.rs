@@ -24,6 +24,8 @@ pub struct Stat {
     pub ppid: i32,
     /// Its process group.
     pub pgrp: i32,
+    /// Its session.
+    pub session: i32,
     /// Whether it has ended and only waits to be reaped.
     pub ended: bool,
     /// Whether it was stopped by a signal.
@@ -46,13 +48,15 @@ pub fn stat(pid: i32) -> Option<Stat> {
 fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
     let close = text.iter().rposition(|&b| b == b')')?;
     let mut fields = std::str::from_utf8(text.get(close + 2..)?).ok()?.split_ascii_whitespace();
-    // In the order of proc(5): 3 the state, 4 the parent, 5 the group, 7 the terminal, 22 the start, 33 what is ignored.
+    // In the order of proc(5): 3 the state, 4 the parent, 5 the group, 6 the session, 7 the terminal, 22 the start, 33 what
+    // is ignored.
     let state = fields.next()?;
     let mut after = |skipped: usize| fields.nth(skipped);
     Some(Stat {
         ppid: after(0)?.parse().ok()?,
         pgrp: after(0)?.parse().ok()?,
-        tty: after(1)?.parse().ok()?,
+        session: after(0)?.parse().ok()?,
+        tty: after(0)?.parse().ok()?,
         process: Process { pid, pstart: after(14)?.parse().ok()? },
         ignored: after(10)?.parse().ok()?,
         ended: matches!(state, "Z" | "X" | "x"),
@@ -109,6 +113,13 @@ pub fn group(pgrp: i32) -> Vec<Stat> {
     all.filter(|stat| stat.pgrp == pgrp && !stat.ended).collect()
 }
 
+/// What a variable of a process's environment was when it was executed; none: it had none, or it is not for us to read.
+pub fn variable(pid: i32, name: &str) -> Option<Vec<u8>> {
+    let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut entries = environ.split(|&b| b == 0);
+    entries.find_map(|entry| Some(entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?.to_vec()))
+}
+
 /// The variable by which a task's processes are found when their launcher is gone.
 pub const UPID_VARIABLE: &str = "TASKWATCHER_UPID";
 
@@ -122,11 +133,8 @@ pub fn carriers<'a>(upids: &HashSet<&'a str>) -> HashMap<&'a str, Vec<Process>> 
     let myself = i32::try_from(std::process::id()).unwrap_or(0);
     for pid in pids().unwrap_or_default() {
         let Some(before) = stat(pid).filter(|stat| !stat.ended && pid != myself) else { continue };
-        let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else { continue };
-        let upid = environ.split(|&b| b == 0).find_map(|entry| {
-            let value = entry.strip_prefix(UPID_VARIABLE.as_bytes())?.strip_prefix(b"=")?;
-            upids.get(std::str::from_utf8(value).ok()?).copied()
-        });
+        let value = variable(pid, UPID_VARIABLE);
+        let upid = value.as_deref().and_then(|value| upids.get(std::str::from_utf8(value).ok()?));
         if let Some(upid) = upid {
             found.entry(upid).or_default().push(before.process);
         }

@@ -291,6 +291,28 @@ impl Machine {
         self.leftover
     }
 
+    /// Takes another number of those: some have ended since.
+    pub fn set_leftover(&mut self, leftover: u32) {
+        self.leftover = leftover;
+    }
+
+    /// Whether its last run has ended and something waits until its group has too.
+    pub fn waits_for_group(&self) -> bool {
+        let waits = match &self.phase {
+            Phase::Stopping(stop) => stop.stage == Stage::LeaderGone,
+            Phase::Unknown(lost) => lost.leader_gone,
+            Phase::Stopped
+            | Phase::Held
+            | Phase::Spawning
+            | Phase::Young { .. }
+            | Phase::Running
+            | Phase::Backoff { .. }
+            | Phase::Exited { .. }
+            | Phase::Fatal => false,
+        };
+        waits || self.cleaning.is_some()
+    }
+
     /// Whether its run was begun by a former supervisor.
     pub fn is_adopted(&self) -> bool {
         self.adopted
@@ -944,7 +966,7 @@ impl Machine {
         }
         self.leftover = self.leftover.saturating_add(leftover);
         out.push(Action::Warn(Warning::Leftover(leftover)));
-        if self.policy.killasgroup || self.policy.stopasgroup {
+        if self.policy.kills_group() {
             self.cleaning = Some(now.saturating_add(REPEAT));
             out.push(Action::CleanGroup);
         }

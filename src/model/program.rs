@@ -46,6 +46,13 @@ pub struct Policy {
     pub killasgroup: bool,
 }
 
+impl Policy {
+    /// Whether what is left of the group of a run is killed after its leader (STOP-3).
+    pub fn kills_group(&self) -> bool {
+        self.killasgroup || self.stopasgroup
+    }
+}
+
 impl Default for Policy {
     fn default() -> Policy {
         Policy {

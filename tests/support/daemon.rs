@@ -9,6 +9,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use taskwatcher::io::process;
 
 use super::{PATIENCE, Ran, Started, World, eventually, until};
 
@@ -163,6 +164,12 @@ impl Client {
         self.send(request);
         self.line()
     }
+}
+
+/// The one that carries the run of this process.
+#[track_caller]
+pub fn carrier_of(pid: i32) -> i32 {
+    process::stat(pid).unwrap().ppid
 }
 
 pub fn named(command: &str, name: &str) -> Value {

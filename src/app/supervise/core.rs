@@ -79,6 +79,17 @@ impl Current {
         let (notes, denied) = (run.notes.clone(), run.denied.clone());
         Current { carrier: Some(run.carrier), notes, denied, ..Current::new(run.handle.clone()) }
     }
+
+    /// The live processes of its command's group. To be asked while one of them is known to live, or has just lived: until
+    /// the last one has ended, nobody else can have the number of the group, which leads a session of its own.
+    pub(super) fn group(&self) -> Vec<Process> {
+        let Some(command) = self.command else { return vec![] };
+        if process::stat(command.pid).is_some_and(|leader| leader.process != command) {
+            return vec![];
+        }
+        let members = process::group(command.pid).into_iter().filter(|member| member.session == command.pid);
+        members.map(|member| member.process).collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +120,8 @@ pub(super) struct Proc {
     pub after: Option<(ProgramSpec, bool)>,
     /// While it is being stopped: when it is next said that we wait for it, and how long after the time before that is.
     pub waiting: Option<(Duration, Duration)>,
+    /// Members of the groups of its ended runs that were left alone, alive when last looked at.
+    pub left: Vec<Process>,
 }
 
 impl Proc {
@@ -124,6 +137,8 @@ pub(super) enum Watched {
     Carrier(String),
     /// The command of this run, whose carrier is gone.
     Command(String),
+    /// One of the group of this run, whose carrier and whose leader are gone.
+    Member(String),
 }
 
 /// All of it.
@@ -254,17 +269,16 @@ impl Core {
             return None;
         }
         let Some(command) = run.command else { return gone };
-        let mut sent = process::signal(command, signal);
-        if group && sent.as_ref().is_ok_and(|alive| *alive) {
-            for member in process::group(command.pid).iter().filter(|member| member.process != command) {
-                sent = sent.and(process::signal(member.process, signal));
+        let members = if group { run.group() } else { vec![] };
+        let others = members.into_iter().filter(|member| *member != command);
+        let mut reached = false;
+        for process in std::iter::once(command).chain(others) {
+            match process::signal(process, signal) {
+                Ok(alive) => reached |= alive,
+                Err(error) => return Some(Event::KillFailed(KillError::Denied(error.to_string()))),
             }
         }
-        match sent {
-            Ok(true) => None,
-            Ok(false) => gone,
-            Err(error) => Some(Event::KillFailed(KillError::Denied(error.to_string()))),
-        }
+        if reached { None } else { gone }
     }
 
     /// Somebody may have paused the one that carries a run; then it hears nothing.
@@ -277,13 +291,18 @@ impl Core {
     }
 
     fn clean(&mut self, name: &str, events: &mut VecDeque<Event>) {
-        let run = self.procs.get(name).and_then(|proc| proc.run.as_ref());
-        let word = Word::Signal { signal: Signal::KILL, group: true, why: None };
-        let told = run.is_some_and(|run| {
-            !run.orphan && run.leftover > 0 && notify::tell(&run.handle, word.to_message().as_bytes()).is_ok()
+        let run = self.procs.get(name).and_then(|proc| proc.run.as_ref()).filter(|run| run.leftover > 0);
+        let is_there = run.is_some_and(|run| {
+            let word = Word::Signal { signal: Signal::KILL, group: true, why: None };
+            if !run.orphan && notify::tell(&run.handle, word.to_message().as_bytes()).is_ok() {
+                return true;
+            }
+            let members = run.group();
+            // Of one that may not be signalled it is said that it stays.
+            members.iter().for_each(|member| drop(process::signal(*member, Signal::KILL)));
+            !members.is_empty()
         });
-        if !told {
-            // Nobody holds the number of the group any more, so nothing can be sent to it.
+        if !is_there {
             events.push_back(Event::GroupGone);
         }
     }
@@ -383,6 +402,7 @@ impl Core {
             proc.stop = wall;
             let end = if timeout { End::Timeout(exit) } else { End::ByItself(exit) };
             let _ = self.feed(name, Event::Ended { end, at: Some(at), leftover });
+            self.keep_left(name);
         } else if had > 0 && leftover == 0 {
             let _ = self.feed(name, Event::GroupGone);
         }
@@ -400,11 +420,9 @@ impl Core {
         };
         match (run.told, run.command) {
             (Told::Ended, _) => {
-                let left = std::mem::take(&mut run.leftover);
-                self.forget_run(handle);
-                if left > 0 {
-                    let _ = self.feed(&name, Event::GroupGone);
-                }
+                // It waits for the end of a group, unless somebody killed it.
+                run.orphan = true;
+                self.watch_group(handle, &name);
             }
             (Told::Nothing, _) => {
                 run.told = Told::Ended;
@@ -437,13 +455,62 @@ impl Core {
             && let Some(run) = proc.run.as_mut().filter(|run| run.handle == handle && run.told == Told::Started)
         {
             run.told = Told::Ended;
+            run.leftover = u32::try_from(run.group().len()).unwrap_or(u32::MAX);
+            let leftover = run.leftover;
             proc.stop = sys::now().wall.secs();
             self.log
                 .warn(&format!("lost: {name}: its launch and its process are gone, its exit status was not observed"));
-            let _ = self.feed(&name, Event::Ended { end: End::NotObserved, at: None, leftover: 0 });
+            let _ = self.feed(&name, Event::Ended { end: End::NotObserved, at: None, leftover });
+            self.keep_left(&name);
             self.records.settle();
         }
+        self.watch_group(handle, &name);
+    }
+
+    /// Remembers who is left of a run that has just ended, if nobody ends them.
+    fn keep_left(&mut self, name: &str) {
+        if let Some(proc) = self.procs.get_mut(name)
+            && !proc.machine.waits_for_group()
+            && let Some(run) = proc.run.as_mut().filter(|run| run.leftover > 0)
+        {
+            run.leftover = 0;
+            proc.left.extend(run.group());
+        }
+    }
+
+    /// Looks who of those that were left alone is still alive. To be done before it is told.
+    pub(super) fn count_left(&mut self) {
+        for proc in self.procs.values_mut().filter(|proc| proc.machine.leftover() > 0 || !proc.left.is_empty()) {
+            proc.left.retain(|process| process::alive(*process));
+            if !proc.machine.waits_for_group() {
+                proc.machine.set_leftover(u32::try_from(proc.left.len()).unwrap_or(u32::MAX));
+            }
+        }
+    }
+
+    /// One of the group of a run without a carrier and without a leader is gone.
+    pub(super) fn member_gone(&mut self, handle: &str) {
+        let Some(name) = self.by_handle.get(handle).cloned() else { return };
+        self.watch_group(handle, &name);
+    }
+
+    /// Waits for what is left of the group of a run without a carrier and without a leader, member by member, if that is
+    /// being ended; then there is nothing more to be known of the run.
+    fn watch_group(&mut self, handle: &str, name: &str) {
+        let waiting = self.procs.get(name).filter(|proc| proc.machine.waits_for_group());
+        let run = waiting.and_then(|proc| proc.run.as_ref()).filter(|run| run.handle == handle);
+        let waits = run.is_some();
+        for member in run.map(Current::group).unwrap_or_default() {
+            match process::open(member) {
+                Ok(Some(fd)) => return self.to_watch.push((Watched::Member(handle.to_owned()), fd)),
+                Ok(None) => {}
+                Err(error) => self.log.error(&format!("lost: {name}: cannot watch process {}: {error}", member.pid)),
+            }
+        }
         self.forget_run(handle);
+        if waits {
+            let _ = self.feed(name, Event::GroupGone);
+        }
     }
 
     fn forget_run(&mut self, handle: &str) {
@@ -686,6 +753,7 @@ impl Core {
             removing: false,
             after: None,
             waiting: None,
+            left: vec![],
         };
         self.procs.insert(name.clone(), proc);
         if start {

@@ -66,6 +66,7 @@ impl Core {
         if self.shutdown.is_some() && command.is_refused_in_shutdown() {
             return reply(Answer::One(Response::failed(WireError::new(Code::ShuttingDown, "shutting down"))));
         }
+        self.count_left();
         let until = timeout.map(|timeout| sys::now().mono.saturating_add(timeout));
         match command {
             Command::Start { of, until_settled } => {

@@ -32,6 +32,10 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const SETTLE: Duration = Duration::from_secs(1);
 const SETTLE_STEP: Duration = Duration::from_millis(20);
 
+/// The variables by which a process knows what it is to us, and we know it again when its launch and its leader are gone.
+const PROCESS_NAME: &str = "TASKMASTER_PROCESS_NAME";
+const GROUP_NAME: &str = "TASKMASTER_GROUP_NAME";
+
 /// Why a command cannot be executed, known before anything is started (SPAWN-5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NoCommand {
@@ -249,8 +253,8 @@ impl Core {
     fn environment(&self, spec: &ProgramSpec) -> Vec<OsString> {
         let mut built_in = vec![
             ("TASKMASTER_ENABLED", "1".to_owned()),
-            ("TASKMASTER_PROCESS_NAME", spec.name.clone()),
-            ("TASKMASTER_GROUP_NAME", spec.group.clone()),
+            (PROCESS_NAME, spec.name.clone()),
+            (GROUP_NAME, spec.group.clone()),
         ];
         if let Some(url) = self.config.server_url(spec) {
             built_in.extend(["TASKMASTER_SERVER_URL", "SUPERVISOR_SERVER_URL"].map(|name| (name, url.to_string())));
@@ -362,8 +366,11 @@ impl Core {
         let (command, since) = match run.phase {
             Phase::Running { command, since } => (Some(command), since),
             Phase::Starting => (None, sys::now()),
-            Phase::Ended { leftover, .. } if carrier_lives && leftover > 0 => {
-                return self.adopt_group(handle, &run, leftover);
+            Phase::Ended { command, leftover, .. } if carrier_lives && leftover > 0 => {
+                return self.adopt_group(handle, &run, command, leftover);
+            }
+            Phase::Ended { command, leftover, .. } if leftover > 0 => {
+                return self.adopt_lost_group(handle, &run, command);
             }
             Phase::Failed { .. } | Phase::Ended { .. } => {
                 if !carrier_lives {
@@ -373,10 +380,14 @@ impl Core {
             }
         };
         // It may have ended together with its carrier.
-        let command = command.filter(|command| carrier_lives || process::alive(*command));
+        let ended = command.filter(|command| !carrier_lives && !process::alive(*command));
+        let command = command.filter(|_| ended.is_none());
         if command.is_none() && !carrier_lives {
             self.log.warn(&format!("lost: {}: it ended while nobody supervised it", run.process));
-            self.runs.remove(handle);
+            match ended {
+                Some(command) => self.adopt_lost_group(handle, &run, command),
+                None => self.runs.remove(handle),
+            }
             return;
         }
         let name = process_name(&run).to_owned();
@@ -431,9 +442,33 @@ impl Core {
         }
     }
 
-    /// The former supervisor died while the group of a run was being ended after its leader. Its carrier waits for that,
-    /// so it is brought to an end before anything of the process starts again.
-    fn adopt_group(&mut self, handle: &str, run: &Run, leftover: u32) {
+    /// The carrier of a run and its leader are gone. What is left of its group is none of the next run: it is ended where
+    /// the configuration says so, and else counted.
+    fn adopt_lost_group(&mut self, handle: &str, run: &Run, command: Process) {
+        let mut current = Current::taken_over(run);
+        current.command = Some(command);
+        // Long after the end of all of them the number may be another's, so they must say whose they are.
+        let is_of_it = |member: &Process| {
+            let is = |name, value: &str| process::variable(member.pid, name).is_some_and(|is| is == value.as_bytes());
+            is(PROCESS_NAME, process_name(run)) && is(GROUP_NAME, &run.group)
+        };
+        let left: Vec<Process> = current.group().into_iter().filter(is_of_it).collect();
+        let is_ended = self.config.server.orphans != Orphans::Leave;
+        match self.procs.get_mut(process_name(run)).filter(|proc| proc.run.is_none()) {
+            Some(proc) if is_ended && proc.machine.policy().kills_group() && !left.is_empty() => {
+                self.adopt_group(handle, run, command, u32::try_from(left.len()).unwrap_or(u32::MAX));
+            }
+            Some(proc) => {
+                proc.left.extend(left);
+                self.runs.remove(handle);
+            }
+            None => self.runs.remove(handle),
+        }
+    }
+
+    /// The former supervisor died while the group of a run was being ended after its leader. It is brought to an end
+    /// before anything of the process starts again.
+    fn adopt_group(&mut self, handle: &str, run: &Run, command: Process, leftover: u32) {
         let name = process_name(run).to_owned();
         let orphans = self.config.server.orphans;
         let known = self.procs.get_mut(&name).filter(|proc| proc.run.is_none() && orphans != Orphans::Leave);
@@ -445,14 +480,14 @@ impl Core {
             return;
         };
         let mut current = Current::taken_over(run);
-        (current.told, current.leftover) = (Told::Ended, leftover);
+        (current.command, current.told, current.leftover) = (Some(command), Told::Ended, leftover);
         proc.task = run.task;
         proc.run = Some(current);
         self.by_handle.insert(handle.to_owned(), name.clone());
         let _ = self.feed(&name, Event::LeftBehind { leftover });
         match process::open(run.carrier) {
             Ok(Some(fd)) => self.to_watch.push((Watched::Carrier(handle.to_owned()), fd)),
-            // It ended just now.
+            // It ended just now, or before.
             Ok(None) | Err(_) => self.carrier_gone(handle, None),
         }
     }

@@ -42,7 +42,7 @@ impl Stop {
             why,
             signal: policy.stopsignal,
             ask_group: policy.stopasgroup,
-            kill_group: policy.killasgroup || policy.stopasgroup,
+            kill_group: policy.kills_group(),
             stopwait: policy.stopwait,
             stage: Stage::Asked,
             at: None,
