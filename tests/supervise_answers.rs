@@ -121,3 +121,16 @@ fn what_could_be_done_is_told_with_what_is_wrong() {
     world.ctl(&["maintail"]).says(1, &["the supervisor keeps no log"]);
     assert_eq!(world.ask(json!({ "command": "maintail" }))["error"]["code"], "NO_FILE");
 }
+
+#[test]
+fn who_does_not_want_to_wait_is_told_how_far_it_is_and_it_goes_on() {
+    let world = World::new();
+    world.configure("[programs.slow]\ncommand = \"sleep\"\nargs = [\"1000\"]\nstartsecs = 2\nautostart = false\n");
+    let daemon = world.daemon();
+    let start = json!({ "command": "start", "target": "process", "name": "slow", "timeout": 0.2 });
+    let answer = world.ask(start);
+    assert_eq!((&answer["status"], &answer["error"]["code"]), (&json!(504), &json!("TIMEOUT")), "{answer}");
+    assert_eq!(answer["content"]["results"][0]["process"]["state"], "STARTING", "{answer}");
+    world.comes_to("slow", "RUNNING");
+    assert_eq!(daemon.end().code, 0);
+}

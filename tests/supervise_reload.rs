@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use nix::{sys::signal::Signal, unistd::geteuid};
 use serde_json::{Value, json};
-use support::{World, daemon::named, until};
+use support::{World, daemon::named, desk::is_alive, until};
 use taskwatcher::io::process;
 
 fn reload(world: &World) -> Value {
@@ -273,4 +273,41 @@ fn limits_of_logs_change_under_a_program_that_runs() {
     assert!(!world.path("talk.stdout.3").exists());
     assert_eq!(world.pid("talk"), pid);
     assert!(world.read("talk.stdout.2").ends_with('\n'), "no line is cut in two");
+}
+
+#[test]
+fn rel4_rel7_reloads_come_one_after_the_other_and_several_hups_are_one() {
+    let world = World::new();
+    let text = |secs: u32| {
+        let deaf = "command = \"bash\"\nargs = [\"-c\", \"trap '' TERM; touch $W/deaf; while :; do sleep 0.05; done\"]";
+        format!("[programs.deaf]\n{deaf}\nstopwaitsecs = 2\nstartsecs = 0\n") + &sleeper("quick", secs, "startsecs = 0")
+    };
+    world.configure(&text(300));
+    let daemon = world.daemon();
+    world.comes_to("quick", "RUNNING");
+    until("the deaf one to be deaf", || world.path("deaf").exists());
+    let (deaf, quick) = (world.pid("deaf"), world.pid("quick"));
+    // The first takes two seconds, as one goes that does not want to. The second finds the rest as the first has left it.
+    world.configure(&sleeper("quick", 301, "startsecs = 0"));
+    let mut first = world.connect_to_daemon();
+    first.send(&json!({ "command": "reload" }));
+    world.runs_again("quick", quick);
+    let second = world.pid("quick");
+    let done = reload(&world);
+    assert_eq!((&done["restarted"], &done["added"]), (&json!([]), &json!([])), "{done}");
+    let done = first.line()["content"].clone();
+    assert_eq!((&done["removed"], &done["restarted"]), (&json!(["deaf"]), &json!(["quick"])), "{done}");
+    assert!(!is_alive(deaf));
+    assert_eq!(world.pid("quick"), second);
+    // Those that come before it can look at one are one.
+    world.configure(&sleeper("quick", 302, "startsecs = 0"));
+    daemon.signal(Signal::SIGSTOP);
+    let pid = daemon.started.as_ref().unwrap().pid();
+    until("it to be paused", || process::stat(pid).is_some_and(|stat| stat.stopped));
+    (0..5).for_each(|_| daemon.signal(Signal::SIGHUP));
+    daemon.signal(Signal::SIGCONT);
+    world.runs_again("quick", second);
+    assert_eq!(world.ask(json!({ "command": "version" }))["status"], 200);
+    assert_eq!(world.log().matches("reading the configuration again").count(), 1, "{}", world.log());
+    assert_eq!(daemon.end().code, 0);
 }

@@ -13,7 +13,7 @@ use std::{
 use nix::unistd::geteuid;
 use serde_json::{Value, json};
 use support::daemon::{Client, named};
-use support::{World, eventually, field, timed, until};
+use support::{Program, World, eventually, field, timed, until};
 
 /// Nobody.
 const OTHER: u32 = 65534;
@@ -260,4 +260,37 @@ fn spawn10_without_descriptors_it_still_answers_and_goes_on_when_there_are_some(
     limit(Some(1000));
     world.comes_to("web", "RUNNING");
     assert_eq!(daemon.end().code, 0);
+}
+
+/// As somebody who has no more processes than the limit: root has as many as there is room for.
+fn without_privileges(program: Program<'_>) -> Program<'_> {
+    if geteuid().is_root() { program.user(OTHER) } else { program }
+}
+
+#[test]
+fn spawn3_a_full_process_table_is_told_as_that_and_passes() {
+    let world = World::new();
+    world.configure(
+        "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\nautostart = false\nstartretries = 99\n",
+    );
+    if geteuid().is_root() {
+        std::os::unix::fs::chown(world.path(""), Some(OTHER), Some(OTHER)).unwrap();
+    }
+    let program = world.command(env!("CARGO_BIN_EXE_supervise")).arg("-n").arg("-c").arg(world.path("t.toml"));
+    let started = without_privileges(program).spawn();
+    until("it to be ready", || world.log().contains("INFO ready"));
+    let limit = |processes: &str| {
+        let pid = started.pid().to_string();
+        let text = format!("--nproc={processes}:");
+        without_privileges(world.command("prlimit").arg("--pid").arg(pid).arg(text)).run().ok();
+    };
+    limit("0");
+    let answer = world.ask(named("start", "web"));
+    assert_eq!((&answer["status"], &answer["error"]["code"]), (&json!(500), &json!("SPAWN_ERROR")), "{answer}");
+    assert!(answer["error"]["message"].as_str().unwrap().contains("process table full"), "{answer}");
+    assert_eq!(world.state("web"), "BACKOFF");
+    limit("1000");
+    world.comes_to("web", "RUNNING");
+    started.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(started.wait().code, 0);
 }
