@@ -37,10 +37,19 @@ use crate::{
     },
 };
 
-/// A connection on which nothing is said for so long is closed.
-const IDLE: Duration = Duration::from_secs(600);
-/// The same for the first word on a port, to which strangers may come: they are not to take the room of others.
-const FIRST: Duration = Duration::from_secs(10);
+/// How long a silent connection is kept.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// One on which nothing is said for so long is closed.
+    idle: Duration,
+    /// The same for the first word on a port, to which strangers may come: they are not to take the room of others.
+    first: Duration,
+}
+
+impl Patience {
+    const USUAL: Patience = Patience { idle: Duration::from_secs(600), first: Duration::from_secs(10) };
+}
+
 /// A client that takes nothing for so long is gone.
 const STUCK: Duration = Duration::from_secs(30);
 /// Connections at once, each way, on which lines are spoken or nothing yet; one more is told to come back later.
@@ -64,6 +73,7 @@ pub(super) struct Hub {
     listeners: RefCell<Vec<std::rc::Weak<Listener>>>,
     /// Connections through the socket, and through the port: those of the one leave room for the other.
     connections: [Cell<usize>; 2],
+    patience: Patience,
     gate: Arc<Gate>,
     web: Web,
     /// Counts what pages want to know of.
@@ -117,6 +127,7 @@ impl Hub {
             requests,
             listeners: RefCell::default(),
             connections: Default::default(),
+            patience: Patience::USUAL,
             gate,
             web: Web::new(subject),
             changes,
@@ -219,7 +230,7 @@ async fn converse<S: Connection>(hub: &Hub, mut stream: S, is_full: bool) {
     if is_full {
         let error = WireError::new(Code::Failed, "too many connections; try again later");
         let _ = write(&mut stream, &Response::failed(error).to_line()).await;
-    } else if let Some(first) = first_words(&mut stream).await {
+    } else if let Some(first) = first_words(hub.patience, &mut stream).await {
         if first.first().is_some_and(u8::is_ascii_uppercase) {
             if let Ok(stream) = stream.hand_over() {
                 hub.web.serve(stream, first);
@@ -232,10 +243,10 @@ async fn converse<S: Connection>(hub: &Hub, mut stream: S, is_full: bool) {
 }
 
 /// What a client says first, blanks before it left out; none: it says nothing.
-async fn first_words<S: Connection>(stream: &mut S) -> Option<Vec<u8>> {
+async fn first_words<S: Connection>(patience: Patience, stream: &mut S) -> Option<Vec<u8>> {
     let mut buffer = vec![0; BLOCK];
     loop {
-        let limit = if S::DOOR == Door::Port { FIRST } else { IDLE };
+        let limit = if S::DOOR == Door::Port { patience.first } else { patience.idle };
         let len = timeout(limit, stream.read(&mut buffer)).await.ok()?.ok()?;
         let bytes = buffer.get(..len).filter(|bytes| !bytes.is_empty())?;
         if let Some(at) = bytes.iter().position(|byte| !byte.is_ascii_whitespace()) {
@@ -300,7 +311,7 @@ async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Res
         if len == 0 {
             return Ok(());
         }
-        len = match timeout(IDLE, stream.read(&mut buffer)).await {
+        len = match timeout(hub.patience.idle, stream.read(&mut buffer)).await {
             Ok(read) => read?,
             Err(_) => return Ok(()),
         };
@@ -374,5 +385,59 @@ fn how_ended(event: &Value) -> String {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(signal)) => format!("killed by {signal}"),
         (None, None) => event["to"].as_str().unwrap_or_default().to_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream, UnixStream};
+
+    use super::{super::world, *};
+    use crate::model::config::Overrides;
+
+    /// What a client reads until the supervisor closes the connection, if it says this and nothing more.
+    fn heard(patience: Patience, door: Door, says: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("t.toml");
+        std::fs::write(&file, "").unwrap();
+        let place = world::Where { file, found: false, start_dir: folder.path().to_owned() };
+        let (config, _) = world::load(&place, &Overrides::default()).unwrap();
+        let (requests, _asked) = mpsc::unbounded_channel();
+        let mut hub = Hub::new(requests, &config, folder.path().join("t.db"));
+        Rc::get_mut(&mut hub).unwrap().patience = patience;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            match door {
+                Door::Unix => {
+                    let (theirs, ours) = UnixStream::pair().unwrap();
+                    tokio::join!(ends(theirs, says), serve(hub, ours)).0
+                }
+                Door::Port => {
+                    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                    let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+                    let (ours, _) = listener.accept().await.unwrap();
+                    tokio::join!(ends(theirs, says), serve(hub, ours)).0
+                }
+            }
+        })
+    }
+
+    async fn ends(mut stream: impl AsyncRead + AsyncWrite + Unpin, says: &str) -> String {
+        stream.write_all(says.as_bytes()).await.unwrap();
+        let mut all = String::new();
+        stream.read_to_string(&mut all).await.unwrap();
+        all
+    }
+
+    #[test]
+    fn net4_who_says_nothing_more_is_not_kept_for_ever() {
+        let (soon, never) = (Duration::from_millis(50), Duration::from_secs(3600));
+        let idle = Patience { idle: soon, first: never };
+        assert_eq!(heard(idle, Door::Unix, ""), "");
+        assert!(heard(idle, Door::Unix, "no request\n").contains("\"status\":400"));
+        assert!(heard(idle, Door::Port, "no request\n").contains("\"status\":400"));
+        // Strangers have less time for their first word.
+        assert_eq!(heard(Patience { idle: never, first: soon }, Door::Port, " "), "");
+        assert_eq!(Patience::USUAL.idle, Duration::from_secs(600));
     }
 }
