@@ -171,6 +171,7 @@ impl Stream {
             assert!(taskwatcher::io::sys::now().mono - begun < PATIENCE, "{words:?} did not come after {text}");
             match self.wire.read(&mut buffer) {
                 Ok(len @ 1..) => self.all.extend_from_slice(&buffer[..len]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 other => panic!("{words:?} did not come: {other:?} after {text}"),
             }
         }
