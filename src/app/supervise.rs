@@ -75,6 +75,8 @@ const LOOK: Duration = Duration::from_secs(5);
 const SEEN: Duration = Duration::from_secs(10);
 /// How often old runs are forgotten (DB-7).
 const FORGET: Duration = Duration::from_secs(600);
+/// How long it may take to make a new database before we are ready all the same: who asks us next finds it.
+const NEW_DATABASE: Duration = Duration::from_secs(1);
 /// How often those who listen hear that time passes (EVT-1).
 const TICK: Duration = Duration::from_secs(60);
 /// What is due is looked at again after this at the soonest: what stays due must not keep a processor busy.
@@ -265,6 +267,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     core.remember();
     core.adopt_all();
     core.make_spares();
+    let is_new = !core.db.exists();
     // What ended while nobody supervised it.
     core.records.settle();
     core.stop_remembered();
@@ -275,6 +278,9 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     let mut alarm = Alarm::new().map_err(system("make a timer"))?;
     let rung = alarm.readable().try_clone_to_owned().and_then(registered).map_err(system("watch a timer"))?;
     core.launch_waiting();
+    if is_new {
+        core.records.wait_for_one(NEW_DATABASE);
+    }
     begun.ready.tell();
     notify::tell_manager(&format!("READY=1\nMAINPID={}", me.pid));
     core.log.info("ready");

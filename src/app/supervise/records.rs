@@ -85,13 +85,24 @@ impl Records {
 
     /// What is wrong with the database; none: nothing that is known.
     pub(super) fn state(&mut self) -> Result<(), String> {
-        for Served { writes, result, left } in self.results.try_iter() {
-            self.left |= left;
-            if writes || result.is_err() {
-                self.state = result;
-            }
+        while let Ok(served) = self.results.try_recv() {
+            self.heed(served);
         }
         self.state.clone()
+    }
+
+    fn heed(&mut self, Served { writes, result, left }: Served) {
+        self.left |= left;
+        if writes || result.is_err() {
+            self.state = result;
+        }
+    }
+
+    /// Waits for the end of the first job, not for long.
+    pub(super) fn wait_for_one(&mut self, limit: Duration) {
+        if let Ok(served) = self.results.recv_timeout(limit) {
+            self.heed(served);
+        }
     }
 
     /// Whether nothing was wrong when it was last looked at.
