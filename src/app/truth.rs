@@ -25,6 +25,9 @@ use crate::{
     },
 };
 
+/// From so many tasks on, another processor is worth its thread.
+const MANY: usize = 250;
+
 /// A task that has not ended, as it truly is.
 #[derive(Clone, Debug)]
 pub struct Live {
@@ -103,33 +106,14 @@ fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Result<Survey, StoreErro
     // Where /proc is not mounted nothing can be judged, and nobody is to be called dead for that.
     let boot = sys::boot_id().map_err(|error| StoreError::Io(sys::BOOT_ID.into(), "read", error))?;
     let spool = Spool::open(db, false).ok();
-    let mut launchers: HashMap<Process, bool> = HashMap::new();
-    let mut facts: Vec<Facts> = Vec::with_capacity(tasks.len());
-    let mut stories = Vec::with_capacity(tasks.len());
-    for task in &tasks {
-        // Rows of taskwatcher 1.7 have none: nothing is known of a restart.
-        let same_boot = task.boot_id.as_ref().is_none_or(|of_task| *of_task == boot);
-        let launcher_alive = same_boot
-            && task
-                .launcher
-                .is_some_and(|launcher| *launchers.entry(launcher).or_insert_with(|| process::alive(launcher)));
-        let story = match (&spool, task.slot, &task.upid) {
-            (Some(spool), Some(slot), Some(upid)) => spool.story_of(slot, upid),
-            _ => None,
-        };
-        let spooled = match (&spool, task.slot, &task.upid) {
-            // A worker ends before its process does.
-            (Some(spool), Some(slot), Some(upid)) if !launcher_alive || task.is_worker() => spool.end_of(slot, upid),
-            _ => None,
-        };
-        let told = story.as_ref().and_then(|story| story.beat).map(Timestamp);
-        let asked = match (&spool, task.slot, &task.upid) {
-            (Some(spool), Some(slot), Some(upid)) => task.is_worker() && spool.request_of(slot, upid).is_some(),
-            _ => false,
-        };
-        facts.push(Facts { same_boot, launcher_alive, spooled, beat: beat_of(task), told, asked, survivors: 0 });
-        stories.push(story);
-    }
+    let of_boot = |task: &&Task| is_of_boot(task, &boot);
+    let launchers: HashSet<Process> = tasks.iter().filter(of_boot).filter_map(|task| task.launcher).collect();
+    let launchers: Vec<Process> = launchers.into_iter().collect();
+    let alive = |some: &[Process]| some.iter().copied().filter(|process| process::alive(*process)).collect();
+    let alive: HashSet<Process> = sys::on_all_processors(&launchers, MANY, alive).into_iter().collect();
+    let look = |some: &[Task]| look_at(some, &boot, &alive, spool.as_ref());
+    let (facts, stories): (Vec<Facts>, Vec<Option<Story>>) =
+        sys::on_all_processors(&tasks, MANY, look).into_iter().unzip();
     let lost = |task: &Task, facts: &Facts| {
         facts.same_boot && !facts.launcher_alive && facts.spooled.is_none() && !task.is_reserved()
     };
@@ -163,6 +147,29 @@ fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Result<Survey, StoreErro
         }
     }
     Ok(found)
+}
+
+/// Whether a task began since the machine did. Rows of taskwatcher 1.7 do not say; nothing is known of a restart.
+fn is_of_boot(task: &Task, boot: &str) -> bool {
+    task.boot_id.as_ref().is_none_or(|of_task| of_task == boot)
+}
+
+/// What the machine tells of each of some tasks, but for what is left of them, and what they tell of themselves.
+fn look_at(tasks: &[Task], boot: &str, alive: &HashSet<Process>, spool: Option<&Spool>) -> Vec<(Facts, Option<Story>)> {
+    let look = |task: &Task| {
+        let same_boot = is_of_boot(task, boot);
+        let launcher_alive = same_boot && task.launcher.is_some_and(|launcher| alive.contains(&launcher));
+        let place = spool.zip(task.slot).zip(task.upid.as_deref());
+        let story = place.and_then(|((spool, slot), upid)| spool.story_of(slot, upid));
+        // A worker ends before its process does.
+        let spooled = place.filter(|_| !launcher_alive || task.is_worker());
+        let spooled = spooled.and_then(|((spool, slot), upid)| spool.end_of(slot, upid));
+        let told = story.as_ref().and_then(|story| story.beat).map(Timestamp);
+        let asked = place.filter(|_| task.is_worker());
+        let asked = asked.is_some_and(|((spool, slot), upid)| spool.request_of(slot, upid).is_some());
+        (Facts { same_boot, launcher_alive, spooled, beat: beat_of(task), told, asked, survivors: 0 }, story)
+    };
+    tasks.iter().map(look).collect()
 }
 
 /// What is alive of a command whose launcher is gone: the process that was started, and all that carry its UPID.

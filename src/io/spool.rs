@@ -187,8 +187,7 @@ impl Spool {
     }
 
     fn read<T: DeserializeOwned>(&self, at: u64, room: u64, upid: &str) -> Option<T> {
-        let mut slot = [0; SLOT as usize];
-        let bytes = slot.get_mut(..usize::try_from(room).ok()?)?;
+        let mut bytes = vec![0; usize::try_from(room).ok()?];
         let mut len = 0;
         while len < bytes.len() {
             match self.file.read_at(&mut bytes[len..], at + len as u64) {

@@ -105,3 +105,42 @@ pub fn crash_point(name: &str) {
         let _ = nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::SIGKILL);
     }
 }
+/// Does some work with each of many things, in order, on all processors: for work that is mostly the kernel's. Another
+/// thread is worth it from `enough` things on.
+pub fn on_all_processors<T: Sync, R: Send>(
+    things: &[T],
+    enough: usize,
+    work: impl Fn(&[T]) -> Vec<R> + Sync,
+) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(things.len() / enough.max(1));
+    if threads < 2 {
+        return work(things);
+    }
+    let work = &work;
+    std::thread::scope(|scope| {
+        let mut parts = things.chunks(things.len().div_ceil(threads));
+        let mine = parts.next().unwrap_or_default();
+        let spawn = |part| (part, std::thread::Builder::new().spawn_scoped(scope, move || work(part)));
+        let others: Vec<_> = parts.map(spawn).collect();
+        let mut done = work(mine);
+        for (part, other) in others {
+            // Where no thread is to be had, its part is done here.
+            done.extend(other.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(|| work(part)));
+        }
+        done
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_many_processors_do_is_in_order() {
+        for (count, enough) in [(0, 1), (1, 1), (1000, 1), (1001, 250), (7, 1000), (3, 0)] {
+            let things: Vec<usize> = (0..count).collect();
+            let done = on_all_processors(&things, enough, |part| part.iter().map(|n| n * 2).collect());
+            assert_eq!(done, things.iter().map(|n| n * 2).collect::<Vec<_>>());
+        }
+    }
+}
