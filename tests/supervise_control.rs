@@ -4,8 +4,14 @@ mod support;
 
 use std::fs;
 
+use nix::sys::signal::Signal;
 use serde_json::json;
-use support::{World, daemon::carrier_of, desk::is_alive, until};
+use support::{
+    World,
+    daemon::carrier_of,
+    desk::{is_alive, send},
+    until,
+};
 use taskwatcher::io::process;
 
 const SLEEPS: &str = "command = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\nautorestart = \"true\"\n";
@@ -186,16 +192,43 @@ fn a_run_says_of_which_process_it_is_one() {
 fn a_supervised_run_is_silent_as_any_other_task() {
     let world = World::new();
     world.configure(
-        "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\ntimeout = 6\nautorestart = \"false\"\n",
+        "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\ntimeout = 10\nautorestart = \"false\"\n",
     );
     world.control(["initialize"]).run().silent(0);
     let daemon = world.daemon();
     let status = || world.json(&["list"])[0]["status"].clone();
-    until("it to run", || status() == "RUNNING");
+    until("it to run", || ["RUNNING", "SILENT"].contains(&status().as_str().unwrap_or_default()));
     until("it to be silent", || status() == "SILENT");
     world.comes_to("web", "EXITED");
     until("its row", || world.history().len() == 1);
-    assert_eq!(world.last().text("outcome"), "ERROR: no heartbeat for 6s");
+    assert_eq!(world.last().text("outcome"), "ERROR: no heartbeat for 10s");
     assert_eq!(world.last().json("supervised")["expected"], false);
     daemon.end();
+}
+
+#[test]
+fn db8_when_it_was_last_seen_alive_is_kept_fresh_and_dates_an_end_that_nobody_saw() {
+    let world = World::new();
+    world.configure(&["a", "b"].map(|name| format!("[programs.{name}]\n{SLEEPS}")).concat());
+    let daemon = world.daemon();
+    let names = ["a", "b"];
+    names.iter().for_each(|name| world.comes_to(name, "RUNNING"));
+    until("both to be seen alive, at once", || {
+        let rows = world.tasks();
+        let seen: Vec<i64> = rows.iter().map(|row| row.int("lastupdate")).collect();
+        seen.len() == 2 && seen[0] == seen[1] && rows.iter().all(|row| row.int("lastupdate") > row.int("starttime"))
+    });
+    let pids: Vec<i32> = names.iter().map(|name| world.pid(name)).collect();
+    let carriers: Vec<i32> = pids.iter().map(|pid| carrier_of(*pid)).collect();
+    daemon.crash();
+    // Their launchers first: nobody is to see how they end.
+    for pid in carriers.into_iter().chain(pids) {
+        send(pid, Signal::SIGKILL);
+        until("its end", || !is_alive(pid));
+    }
+    let seen: Vec<i64> = world.tasks().iter().map(|row| row.int("lastupdate")).collect();
+    world.control(["update"]).run().ok();
+    let ends = world.history();
+    assert_eq!(ends.iter().map(|row| row.int("endtime")).collect::<Vec<_>>(), seen);
+    assert!(ends.iter().all(|row| row.text("outcome") == "unknown" && row.text("termerror") == "launcher lost"));
 }
