@@ -29,25 +29,26 @@ fn silence_ends_it_near_the_timeout() {
     let world = World::new();
     let (ran, took) = timed(|| feedback(&world, &["--timeout", "1s"], "sleep 1000").run());
     ran.says(124, &["ended task 1", "no heartbeat for 1s"]);
-    assert!(took >= Duration::from_secs(1) && took < Duration::from_millis(2500), "{took:?}");
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(4), "{took:?}");
     let row = world.end();
     assert_eq!(row.text("outcome"), "ERROR: no heartbeat for 1s");
     assert_eq!((row.int("exitcode"), row.text("termsignal"), row.text("ended_by")), (124, "SIGTERM", "timeout"));
-    assert!(row.real("duration") >= 1.0 && row.real("duration") < 2.5);
+    assert!(row.real("duration") >= 1.0 && row.real("duration") < 4.0);
 }
 
 #[test]
 fn the_timeout_counts_from_the_last_beat_wherever_between_two_looks_it_came() {
-    let world = World::new();
     // Looks are at 25, 50 and 100 % of the timeout; the beats come between them.
-    for pause in ["0.1", "0.35", "0.7", "0.95"] {
+    let ends_after = |pause: f64| {
+        let world = World::new();
         let script = format!("echo '[a]1' > $f; sleep {pause}; echo '[a]2' >> $f; date +%s.%N; sleep 1000");
-        feedback(&world, &["--timeout", "1s"], &script).run().says(124, &["no heartbeat for 1s"]);
+        feedback(&world, &["--timeout", "2s"], &script).run().says(124, &["no heartbeat for 2s"]);
         let row = world.last();
-        let ran = row.real("duration") - pause.parse::<f64>().unwrap();
-        assert!((0.99..2.5).contains(&ran), "{pause}: ended {ran} s after its last beat");
+        let ran = row.real("duration") - pause;
+        assert!((1.99..4.0).contains(&ran), "{pause}: ended {ran} s after its last beat");
         assert_eq!(row.text("feedback"), r#"{"a":"2"}"#);
-    }
+    };
+    std::thread::scope(|scope| [0.2, 0.7, 1.4, 1.75].map(|pause| scope.spawn(move || ends_after(pause))).map(drop));
 }
 
 #[test]
@@ -62,8 +63,8 @@ fn a_task_that_beats_lives() {
 #[test]
 fn touching_or_replacing_the_file_is_a_beat_too() {
     let world = World::new();
-    let script = "for i in 1 2 3; do touch $f; sleep 0.3; echo '[a]1' > x; mv x $f; sleep 0.3; done";
-    feedback(&world, &["--timeout", "1s"], script).run().silent(0);
+    let script = "for i in 1 2 3 4; do touch $f; sleep 0.3; echo '[a]1' > x; mv x $f; sleep 0.3; done";
+    feedback(&world, &["--timeout", "2s"], script).run().silent(0);
 }
 
 #[test]
@@ -94,7 +95,7 @@ fn the_longest_run_ends_even_a_task_that_beats() {
     let options = ["--timeout", "5s", "--max-runtime", "700ms"];
     let (ran, took) = timed(|| feedback(&world, &options, script).run());
     ran.says(124, &["ran longer than 0.7s"]);
-    assert!(took >= Duration::from_millis(700) && took < Duration::from_millis(2200), "{took:?}");
+    assert!(took >= Duration::from_millis(700) && took < Duration::from_secs(4), "{took:?}");
     let row = world.end();
     assert_eq!((row.text("outcome"), row.text("ended_by")), ("ERROR: ran longer than 0.7s", "max-runtime"));
     // Without feedback as well.
@@ -118,7 +119,7 @@ fn what_ignores_the_stop_signal_is_killed() {
     let options = ["--max-runtime", "0.3", "--kill-after", "0.4"];
     let (ran, took) = timed(|| world.launch(options.iter().copied().chain(["sh", "-c", script])).run());
     ran.says(124, &["ran longer"]);
-    assert!(took >= Duration::from_millis(700) && took < Duration::from_millis(2200), "{took:?}");
+    assert!(took >= Duration::from_millis(700) && took < Duration::from_secs(4), "{took:?}");
     assert_eq!(world.end().text("termsignal"), "SIGKILL");
 }
 
