@@ -276,6 +276,29 @@ fn limits_of_logs_change_under_a_program_that_runs() {
 }
 
 #[test]
+fn rel9_which_file_is_in_force_can_be_told() {
+    let world = World::new();
+    world.configure(&sleeper("web", 300, ""));
+    let _daemon = world.daemon();
+    let told = || world.ask(json!({ "command": "status" }))["content"]["daemon"]["config"].clone();
+    let sum = || world.command("sha256sum").arg(world.path("t.toml")).run().text()[..64].to_owned();
+    let first = sum();
+    assert_eq!(told()["sha256"], first);
+    // Neither another file on the disk nor a broken one is the one that is in force.
+    world.configure(&sleeper("web", 301, ""));
+    let second = sum();
+    assert_eq!(world.ask(json!({ "command": "reread" }))["status"], 200);
+    assert_eq!(told()["sha256"], first);
+    let good = world.read("t.toml");
+    fs::write(world.path("t.toml"), "nonsense = 1\n").unwrap();
+    assert_eq!(world.ask(json!({ "command": "reload" }))["status"], 422);
+    assert_eq!(told()["sha256"], first);
+    fs::write(world.path("t.toml"), good).unwrap();
+    reload(&world);
+    assert_eq!(told()["sha256"], second);
+}
+
+#[test]
 fn rel4_rel7_reloads_come_one_after_the_other_and_several_hups_are_one() {
     let world = World::new();
     let text = |secs: u32| {

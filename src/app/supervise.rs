@@ -249,7 +249,10 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         by_handle: HashMap::new(),
         children: HashMap::new(),
         hooks: HashSet::new(),
-        on_disk: OnDisk::new(Box::new(Files { place: begun.where_.clone(), overrides: begun.overrides.clone() })),
+        on_disk: OnDisk::new(
+            Box::new(Files { place: begun.where_.clone(), overrides: begun.overrides.clone() }),
+            &begun.config,
+        ),
         doors: Doors::open(Rc::clone(&hub), begun.user.clone(), begun.unix.take(), std::mem::take(&mut begun.inet)),
         queue: VecDeque::new(),
         starting: HashMap::new(),

@@ -212,6 +212,8 @@ pub struct Input<'a> {
 pub struct Config {
     /// The main file.
     pub file: PathBuf,
+    /// SHA-256 of what stood in it, in hexadecimal digits; empty: nobody has looked (REL-9).
+    pub sha256: String,
     /// The supervisor itself.
     pub server: ServerSpec,
     /// Its socket.
@@ -373,7 +375,10 @@ fn read_files(input: &Input<'_>, world: &dyn World, complete: bool) -> Result<(C
     if !errors.is_empty() {
         return Err(errors);
     }
-    Ok((Config { file: main.path.clone(), server, unix, inet, client, groups, processes }, warnings))
+    Ok((
+        Config { file: main.path.clone(), sha256: String::new(), server, unix, inet, client, groups, processes },
+        warnings,
+    ))
 }
 
 /// What a client needs of the configuration; errors elsewhere in the file are none of its business.

@@ -39,6 +39,10 @@ pub(super) struct OnDisk {
     stamp: String,
     /// When what is configured was read, unix seconds.
     loaded: i64,
+    /// The sum of the main file then.
+    sha256: String,
+    /// The sum of the main file that was read last, if only to tell what would change.
+    read: String,
     /// Processes that are configured otherwise there.
     changed: BTreeSet<String>,
     /// Processes that are only there: name, group, autostart, priorities.
@@ -48,9 +52,18 @@ pub(super) struct OnDisk {
 }
 
 impl OnDisk {
-    pub(super) fn new(source: Box<dyn Source>) -> OnDisk {
-        let stamp = source.stamp();
-        OnDisk { source, stamp, loaded: sys::now().wall.secs(), changed: BTreeSet::new(), unused: vec![], error: None }
+    /// As it is after `config` was read.
+    pub(super) fn new(source: Box<dyn Source>, config: &Config) -> OnDisk {
+        OnDisk {
+            stamp: source.stamp(),
+            source,
+            loaded: sys::now().wall.secs(),
+            sha256: config.sha256.clone(),
+            read: String::new(),
+            changed: BTreeSet::new(),
+            unused: vec![],
+            error: None,
+        }
     }
 }
 
@@ -151,6 +164,7 @@ impl Core {
                 return Err(WireError { details, ..WireError::new(Code::CantReread, message) });
             }
         };
+        self.on_disk.read.clone_from(&new.sha256);
         let facts = self.facts();
         let plan = plan(&self.config, &new, &facts, scope)
             .map_err(|error| WireError::new(Code::BadName, error.to_string()).about(error.0.join(", ")))?;
@@ -249,6 +263,7 @@ impl Core {
         self.write_self();
         self.write_stopped();
         self.on_disk.loaded = sys::now().wall.secs();
+        self.on_disk.sha256 = std::mem::take(&mut self.on_disk.read);
         self.notices.push((Notice::Config(content), sys::now().wall.secs()));
         if index < self.waiters.len() {
             let mut waiter = self.waiters.remove(index);
@@ -369,6 +384,7 @@ impl Core {
         json!({
             "file": self.config.file,
             "loaded": self.on_disk.loaded,
+            "sha256": self.on_disk.sha256,
             "changed": !self.on_disk.changed.is_empty() || !self.on_disk.unused.is_empty(),
             "error": self.on_disk.error,
         })

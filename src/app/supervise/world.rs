@@ -6,7 +6,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::{
-    io::{account, conffile, sys},
+    io::{account, conffile, secret, sys},
     model::{
         config::{self, Config, File, Finding, Included, Input, Kind, Overrides, Pattern, SEARCHED, Unreadable, World},
         program::LogTarget,
@@ -135,7 +135,8 @@ pub fn load(place: &Where, overrides: &Overrides) -> Result<(Config, Vec<Finding
         included.push(Included { pattern, files });
     }
     if missing.is_empty() {
-        return config::read(&input(&included), &world).map_err(lines);
+        let (config, findings) = config::read(&input(&included), &world).map_err(lines)?;
+        return Ok((Config { sha256: secret::hex(&secret::sha256(main.text.as_bytes())), ..config }, findings));
     }
     missing.extend(config::errors_in_part(&input(&included), &world));
     Err(lines(missing))
