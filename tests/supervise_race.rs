@@ -13,7 +13,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use support::{World, daemon::named, dice::Dice, eventually, until};
+use support::{World, daemon::named, dice::Dice, eventually, has_open, until};
 use taskwatcher::{
     io::{process, rundir::RunDir, sys},
     model::{
@@ -204,6 +204,8 @@ fn a_start_that_hangs(orphans: &str, is_changed: bool) {
     let runs = RunDir::open(&RunDir::beside(&world.db())).unwrap();
     let run = || runs.list().ok()?.iter().find_map(|handle| Run::parse(&runs.read(handle)?));
     let carrier = eventually("its file", run).carrier;
+    // Before that it would give up, as its supervisor is gone.
+    until("it to wait", || has_open(carrier.pid, "tasks.db"));
     process::signal(carrier, Signal(19)).unwrap();
     drop(lock);
     assert_eq!(run().unwrap().phase, Phase::Starting);

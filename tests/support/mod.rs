@@ -295,6 +295,12 @@ impl World {
     }
 }
 
+/// Whether a process has a file of this name open.
+pub fn has_open(pid: i32, name: &str) -> bool {
+    let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok()).any(|file| file.ends_with(name))
+}
+
 fn carries(pid: i32, marker: &str) -> bool {
     let holds = |file| {
         let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
@@ -401,8 +407,7 @@ impl Started<'_> {
 
     /// Whether it has a file of this name open.
     pub fn has_open(&self, name: &str) -> bool {
-        let fds = fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
-        fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok()).any(|file| file.ends_with(name))
+        has_open(self.pid(), name)
     }
 
     /// What it has printed so far.
