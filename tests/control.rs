@@ -770,6 +770,7 @@ fn wait_does_not_poll() {
         for _ in 0..20 {
             world.launch(["true"]).run().silent(0);
         }
+        world.launch(["sleep", "1"]).run().silent(0);
         switches() == before
     });
 }

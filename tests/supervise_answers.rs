@@ -125,7 +125,7 @@ fn what_could_be_done_is_told_with_what_is_wrong() {
 #[test]
 fn who_does_not_want_to_wait_is_told_how_far_it_is_and_it_goes_on() {
     let world = World::new();
-    world.configure("[programs.slow]\ncommand = \"sleep\"\nargs = [\"1000\"]\nstartsecs = 2\nautostart = false\n");
+    world.configure("[programs.slow]\ncommand = \"sleep\"\nargs = [\"1000\"]\nstartsecs = 4\nautostart = false\n");
     let daemon = world.daemon();
     let start = json!({ "command": "start", "target": "process", "name": "slow", "timeout": 0.2 });
     let answer = world.ask(start);

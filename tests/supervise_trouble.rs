@@ -5,9 +5,17 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::symlink, time::Duration};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt, symlink},
+    time::Duration,
+};
 
-use nix::{sys::signal::Signal, sys::stat::Mode, unistd::mkfifo};
+use nix::{
+    sys::signal::Signal,
+    sys::stat::Mode,
+    unistd::{geteuid, mkfifo},
+};
 use serde_json::json;
 use support::{
     World,
@@ -20,6 +28,9 @@ use taskwatcher::io::rundir::RunDir;
 fn program(name: &str, script: &str, more: &str) -> String {
     format!("[programs.{name}]\ncommand = \"bash\"\nargs = [\"-c\", '''{script}''']\n{more}\n")
 }
+
+/// Nobody.
+const OTHER: u32 = 65534;
 
 const DEAF: &str = "trap '' TERM; while :; do sleep 0.1; done";
 
@@ -289,9 +300,15 @@ fn a_group_whose_launch_was_killed_is_ended_all_the_same() {
     until("it to be ready", || fs::read(world.path("g.stdout")).is_ok_and(|text| text == b"ready\n"));
     let (leader, member): (i32, i32) = (world.pid("g"), world.line("member").parse().unwrap());
     let launch = carrier_of(leader);
+    let text = world.read("t.toml").replace("stopwaitsecs = 1\n", "stopwaitsecs = 300\n");
+    fs::write(world.path("t.toml"), text).unwrap();
+    assert_eq!(world.ask(json!({ "command": "reload" }))["status"], 200);
     world.ask(json!({ "command": "stop", "target": "process", "name": "g", "wait": false }));
     until("its leader to end", || world.states()["g"]["description"].as_str().unwrap().contains("group"));
     send(launch, Signal::SIGKILL);
+    until("that to be over", || !is_alive(launch));
+    let now = json!({ "command": "stop", "target": "process", "name": "g", "args": { "now": true }, "wait": false });
+    world.ask(now);
     world.comes_to("g", "STOPPED");
     assert!(!is_alive(member), "{}", world.log());
     assert_eq!(world.states()["g"]["leftover"], 0);
@@ -482,6 +499,81 @@ fn jobs_keep_their_numbers_when_the_supervisor_is_followed_by_another_one() {
     assert_eq!(numbers(), before);
     assert_eq!(daemon.end().code, 0);
     assert!(!written.exists(), "nothing is left to be taken over");
+}
+
+#[test]
+fn what_is_left_of_a_former_run_takes_no_place_of_one_that_lives() {
+    let world = World::new();
+    // The member holds the output, so the launch of its run stays for a moment.
+    let script = "sleep 300 & echo $! >>$W/members; sleep 300";
+    let with = "startsecs = 0\nautorestart = \"true\"";
+    world.configure_with("restart_throttle = 0", &program("g", script, with));
+    let members = || -> Vec<i32> { world.read("members").lines().filter_map(|line| line.parse().ok()).collect() };
+    // Which of the two files comes first is chance.
+    for round in 1..=4 {
+        let daemon = world.daemon();
+        until("its run", || world.path("members").exists() && members().len() >= round);
+        world.comes_to("g", "RUNNING");
+        let first = world.pid("g");
+        send(first, Signal::SIGKILL);
+        world.runs_again("g", first);
+        let second = world.pid("g");
+        daemon.crash();
+        let daemon = world.daemon();
+        assert_eq!((world.pid("g"), world.states().len()), (second, 1), "{}", world.log());
+        assert!(is_alive(second) && members().iter().all(|member| is_alive(*member)), "{}", world.log());
+        assert!(world.states()["g"]["leftover"].as_i64() >= Some(1), "{}", world.log());
+        daemon.crash();
+    }
+    members().into_iter().for_each(|member| send(member, Signal::SIGKILL));
+}
+
+#[test]
+fn who_cannot_be_killed_keeps_no_program_down() {
+    let world = World::new();
+    let tool = |name: &str| {
+        ["/usr/bin", "/bin"]
+            .map(|folder| format!("{folder}/{name}"))
+            .into_iter()
+            .find(|file| std::path::Path::new(file).exists())
+    };
+    let (true, Some(tool)) = (geteuid().is_root(), tool("setpriv")) else { return };
+    // Something of root's in the group of a program that is not: the supervisor is nobody.
+    fs::copy(tool, world.path("become")).unwrap();
+    fs::set_permissions(world.path("become"), Permissions::from_mode(0o4755)).unwrap();
+    let script = "$W/become --reuid 0 --clear-groups sh -c 'echo $$ >>'$W/roots'; exec sleep 300' & exec sleep 300";
+    let with = "startsecs = 0\nkillasgroup = true\nautorestart = \"true\"";
+    world.configure(&program("g", script, with));
+    std::os::unix::fs::chown(world.path(""), Some(OTHER), Some(OTHER)).unwrap();
+    let program = world.command(env!("CARGO_BIN_EXE_supervise")).arg("-n").arg("-c").arg(world.path("t.toml"));
+    let started = program.user(OTHER).spawn();
+    until("it to be ready", || world.log().contains("INFO ready"));
+    let roots = || fs::read_to_string(world.path("roots")).unwrap_or_default();
+    world.comes_to("g", "RUNNING");
+    until("that of root", || roots().ends_with('\n') || world.read("g.stderr").contains("become"));
+    if roots().is_empty() {
+        // Where programs do not become root there is none.
+        return;
+    }
+    let root: i32 = roots().trim().parse().unwrap();
+    // With its launch and without.
+    for round in 1..=2 {
+        let leader = world.pid("g");
+        if round == 2 {
+            send(carrier_of(leader), Signal::SIGKILL);
+            until("that to be noticed", || world.log().contains("lost: g: its launch is gone"));
+        }
+        send(leader, Signal::SIGKILL);
+        world.runs_again("g", leader);
+        assert!(is_alive(root) && world.states()["g"]["leftover"].as_i64() >= Some(round), "{}", world.log());
+    }
+    send(carrier_of(world.pid("g")), Signal::SIGKILL);
+    until("that to be noticed", || world.log().matches("lost: g: its launch is gone").count() == 2);
+    let answer = world.ask(named("stop", "g"));
+    assert_ne!(answer["status"], 200, "{answer}");
+    started.signal(Signal::SIGTERM);
+    assert_eq!(started.wait().code, 0, "{}", world.log());
+    assert!(is_alive(root));
 }
 
 #[test]

@@ -358,7 +358,8 @@ impl Carrier {
             self.say_leftover(0);
             return true;
         }
-        let left = process::group(self.command.pid);
+        // What cannot be looked at now is looked at again.
+        let Ok(left) = process::group(self.command.pid) else { return false };
         // While its members are asked to end, they have the time that they are given; else it ends with its leader.
         if self.order.killasgroup && !self.group {
             left.iter().for_each(|stat| drop(process::signal(stat.process, Signal::KILL)));
@@ -422,7 +423,7 @@ impl Carrier {
         self.exit = Some((exit, now));
         // To look at all processes takes longer than most of the rest, and most commands leave nothing.
         let left = match process::has_more_children_than(self.command.pid) {
-            true => process::group(self.command.pid).len(),
+            true => process::group(self.command.pid).map_or(1, |left| left.len()),
             false => 0,
         };
         let leftover = u32::try_from(left).unwrap_or(u32::MAX);
@@ -485,10 +486,13 @@ impl Carrier {
             result = process::signal(self.command, signal);
         }
         if group {
-            for member in process::group(self.command.pid) {
-                if member.process != self.command {
-                    result = result.and(process::signal(member.process, signal));
+            match process::group(self.command.pid) {
+                Ok(members) => {
+                    for member in members.iter().filter(|member| member.process != self.command) {
+                        result = result.and(process::signal(member.process, signal));
+                    }
                 }
+                Err(error) => result = result.and(Err(error)),
             }
         }
         let denied = result.err().map(|error| format!("cannot send {signal} to process {}: {error}", self.command.pid));

@@ -76,7 +76,7 @@ const SEEN: Duration = Duration::from_secs(10);
 /// How often old runs are forgotten (DB-7).
 const FORGET: Duration = Duration::from_secs(600);
 /// How long it may take to make a new database before we are ready all the same: who asks us next finds it.
-const NEW_DATABASE: Duration = Duration::from_secs(1);
+const NEW_DATABASE: Duration = Duration::from_secs(5);
 /// How often those who listen hear that time passes (EVT-1).
 const TICK: Duration = Duration::from_secs(60);
 /// What is due is looked at again after this at the soonest: what stays due must not keep a processor busy.
@@ -257,6 +257,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         queue: VecDeque::new(),
         starting: HashMap::new(),
         to_watch: vec![],
+        unwatched: vec![],
         waiters: vec![],
         notices: vec![],
         spares: vec![],
@@ -421,6 +422,7 @@ fn keep_house(core: &mut Core, times: &mut Times) -> bool {
     };
     let looked = due(&mut times.looked, LOOK);
     if looked {
+        core.watch_again();
         if let Some((_, line)) = core.doors.look() {
             core.log.warn(&line);
         }
@@ -473,9 +475,11 @@ fn reap(core: &mut Core) {
 
 fn watch_end(watched: Watched, fd: OwnedFd, tell: mpsc::UnboundedSender<Message>) {
     tokio::task::spawn_local(async move {
-        if let Ok(fd) = registered(fd) {
+        match registered(fd) {
             // It can be read when the process has ended.
-            let _ = fd.readable().await;
+            Ok(fd) => drop(fd.readable().await),
+            // It is looked at again, and not without end.
+            Err(_) => tokio::time::sleep(LOOK).await,
         }
         let _ = tell.send(Message::Gone(watched));
     });

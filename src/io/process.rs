@@ -38,11 +38,23 @@ pub struct Stat {
 
 /// Reads one process; none when there is none of that pid.
 pub fn stat(pid: i32) -> Option<Stat> {
-    let mut text = [0u8; 1024];
-    let mut file = fs::File::open(format!("/proc/{pid}/stat")).ok()?;
-    let len = file.read(&mut text).ok()?;
-    parse_stat(pid, &text[..len])
+    read_stat(pid).ok().flatten()
 }
+
+/// The same, for who must not take a process for gone that could not be looked at.
+fn read_stat(pid: i32) -> io::Result<Option<Stat>> {
+    let mut text = [0u8; 1024];
+    let read = fs::File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut text));
+    match read {
+        Ok(len) => Ok(parse_stat(pid, &text[..len])),
+        // ESRCH: it went while its file was open.
+        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// That there is no such process.
+const ESRCH: i32 = rustix::io::Errno::SRCH.raw_os_error();
 
 /// The command name may hold blanks and parentheses; what follows the last parenthesis is fields of numbers.
 fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
@@ -108,9 +120,15 @@ pub fn has_more_children_than(child: i32) -> bool {
 }
 
 /// The live processes of a process group.
-pub fn group(pgrp: i32) -> Vec<Stat> {
-    let all = pids().unwrap_or_default().into_iter().filter_map(stat);
-    all.filter(|stat| stat.pgrp == pgrp && !stat.ended).collect()
+///
+/// # Errors
+/// When not all processes could be looked at (no descriptors left).
+pub fn group(pgrp: i32) -> io::Result<Vec<Stat>> {
+    let mut found = Vec::new();
+    for pid in pids()? {
+        found.extend(read_stat(pid)?.filter(|stat| stat.pgrp == pgrp && !stat.ended));
+    }
+    Ok(found)
 }
 
 /// What a variable of a process's environment was when it was executed; none: it had none, or it is not for us to read.
@@ -149,7 +167,7 @@ pub fn carriers<'a>(upids: &HashSet<&'a str>) -> HashMap<&'a str, Vec<Process>> 
 pub fn open(process: Process) -> io::Result<Option<OwnedFd>> {
     let Some(pid) = Pid::from_raw(process.pid) else { return Ok(None) };
     match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(fd) => Ok(alive(process).then_some(fd)),
+        Ok(fd) => Ok(read_stat(process.pid)?.filter(|stat| stat.process == process && !stat.ended).map(|_| fd)),
         Err(rustix::io::Errno::SRCH) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -296,6 +296,11 @@ impl Machine {
         self.leftover = leftover;
     }
 
+    /// Whether what is left of the group of its last run is being killed, and nothing starts before it is gone.
+    pub fn cleans_group(&self) -> bool {
+        self.cleaning.is_some()
+    }
+
     /// Whether its last run has ended and something waits until its group has too.
     pub fn waits_for_group(&self) -> bool {
         let waits = match &self.phase {

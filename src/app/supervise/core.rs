@@ -14,7 +14,7 @@ use std::{
 use super::{activity::Activity, doors::Doors, records::Records, reloads::OnDisk, waiters::Waiter};
 use crate::{
     app::carrier::CarrierError,
-    io::{notify, process, rundir::RunDir, sys},
+    io::{limits, notify, process, rundir::RunDir, sys},
     model::{
         carrier::{Phase, Run, Supervisor, Word},
         config::Config,
@@ -82,13 +82,21 @@ impl Current {
 
     /// The live processes of its command's group. To be asked while one of them is known to live, or has just lived: until
     /// the last one has ended, nobody else can have the number of the group, which leads a session of its own.
-    pub(super) fn group(&self) -> Vec<Process> {
-        let Some(command) = self.command else { return vec![] };
+    ///
+    /// # Errors
+    /// When not all processes could be looked at (no descriptors left).
+    pub(super) fn group(&self) -> std::io::Result<Vec<Process>> {
+        let Some(command) = self.command else { return Ok(vec![]) };
         if process::stat(command.pid).is_some_and(|leader| leader.process != command) {
-            return vec![];
+            return Ok(vec![]);
         }
-        let members = process::group(command.pid).into_iter().filter(|member| member.session == command.pid);
-        members.map(|member| member.process).collect()
+        let members = process::group(command.pid)?.into_iter().filter(|member| member.session == command.pid);
+        Ok(members.map(|member| member.process).collect())
+    }
+
+    /// Whether it has ended, and members of its group may not have.
+    fn is_left(&self) -> bool {
+        self.told == Told::Ended && self.leftover > 0
     }
 }
 
@@ -125,6 +133,23 @@ pub(super) struct Proc {
 }
 
 impl Proc {
+    /// These of a group that has lost its leader are not ended by anybody.
+    pub(super) fn leave_alone(&mut self, members: Vec<Process>) {
+        let new = members.into_iter().filter(|member| !self.left.contains(member)).collect::<Vec<_>>();
+        self.left.extend(new);
+    }
+
+    /// Remembers who is left of a run that has ended, if nobody ends them, or nobody can.
+    fn keep_left(&mut self) {
+        if !self.machine.waits_for_group()
+            && let Some(run) = self.run.as_mut().filter(|run| run.is_left())
+            && let Ok(members) = run.group()
+        {
+            run.leftover = 0;
+            self.leave_alone(members);
+        }
+    }
+
     /// When it wants to be looked at, whatever happens.
     fn deadline(&self) -> Option<Duration> {
         [self.machine.deadline(), self.waiting.map(|(at, _)| at)].into_iter().flatten().min()
@@ -139,6 +164,18 @@ pub(super) enum Watched {
     Command(String),
     /// One of the group of this run, whose carrier and whose leader are gone.
     Member(String),
+}
+
+/// Sends a signal to each of these; whether any was there, and the first thing that went wrong.
+fn signal_each(processes: impl IntoIterator<Item = Process>, signal: Signal) -> (bool, Option<std::io::Error>) {
+    let (mut reached, mut failed) = (false, None);
+    for process in processes {
+        match process::signal(process, signal) {
+            Ok(alive) => reached |= alive,
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    (reached, failed)
 }
 
 /// All of it.
@@ -178,6 +215,8 @@ pub(super) struct Core {
     pub starting: HashMap<String, Duration>,
     /// Processes whose end is to be watched for; taken by the driver.
     pub to_watch: Vec<(Watched, OwnedFd)>,
+    /// Runs without a carrier that could not be watched for want of descriptors.
+    pub unwatched: Vec<String>,
     pub waiters: Vec<Waiter>,
     /// What happened, for those who listen; taken by the driver.
     pub notices: Vec<(Notice, i64)>,
@@ -221,6 +260,9 @@ impl Core {
                 }
             };
             first.get_or_insert(result);
+        }
+        if let Some(proc) = self.procs.get_mut(name) {
+            proc.keep_left();
         }
         self.set_timer(name);
         first.unwrap_or(Ok(()))
@@ -269,16 +311,16 @@ impl Core {
             return None;
         }
         let Some(command) = run.command else { return gone };
-        let members = if group { run.group() } else { vec![] };
+        let members = if group { run.group() } else { Ok(vec![]) };
+        let (members, unknown) = members.map_or_else(|error| (vec![], Some(error)), |members| (members, None));
         let others = members.into_iter().filter(|member| *member != command);
-        let mut reached = false;
-        for process in std::iter::once(command).chain(others) {
-            match process::signal(process, signal) {
-                Ok(alive) => reached |= alive,
-                Err(error) => return Some(Event::KillFailed(KillError::Denied(error.to_string()))),
-            }
+        let (reached, failed) = signal_each(std::iter::once(command).chain(others), signal);
+        let failed = failed.or(unknown);
+        match failed {
+            Some(error) => Some(Event::KillFailed(KillError::Denied(error.to_string()))),
+            None if reached => None,
+            None => gone,
         }
-        if reached { None } else { gone }
     }
 
     /// Somebody may have paused the one that carries a run; then it hears nothing.
@@ -291,19 +333,22 @@ impl Core {
     }
 
     fn clean(&mut self, name: &str, events: &mut VecDeque<Event>) {
-        let run = self.procs.get(name).and_then(|proc| proc.run.as_ref()).filter(|run| run.leftover > 0);
-        let is_there = run.is_some_and(|run| {
-            let word = Word::Signal { signal: Signal::KILL, group: true, why: None };
-            if !run.orphan && notify::tell(&run.handle, word.to_message().as_bytes()).is_ok() {
-                return true;
+        let run = self.procs.get(name).and_then(|proc| proc.run.as_ref()).filter(|run| run.is_left());
+        let Some(run) = run else { return events.push_back(Event::GroupGone) };
+        let word = Word::Signal { signal: Signal::KILL, group: true, why: None };
+        if !run.orphan && notify::tell(&run.handle, word.to_message().as_bytes()).is_ok() {
+            return;
+        }
+        match run.group() {
+            Ok(members) if members.is_empty() => events.push_back(Event::GroupGone),
+            Ok(members) => {
+                let (_, failed) = signal_each(members, Signal::KILL);
+                // Who may not be killed must not keep the program down; who could not be for now is tried again.
+                if let Some(error) = failed.filter(|error| !limits::is_out_of_files(error)) {
+                    events.push_back(Event::KillFailed(KillError::Denied(error.to_string())));
+                }
             }
-            let members = run.group();
-            // Of one that may not be signalled it is said that it stays.
-            members.iter().for_each(|member| drop(process::signal(*member, Signal::KILL)));
-            !members.is_empty()
-        });
-        if !is_there {
-            events.push_back(Event::GroupGone);
+            Err(_) => {}
         }
     }
 
@@ -402,7 +447,6 @@ impl Core {
             proc.stop = wall;
             let end = if timeout { End::Timeout(exit) } else { End::ByItself(exit) };
             let _ = self.feed(name, Event::Ended { end, at: Some(at), leftover });
-            self.keep_left(name);
         } else if had > 0 && leftover == 0 {
             let _ = self.feed(name, Event::GroupGone);
         }
@@ -422,6 +466,12 @@ impl Core {
             (Told::Ended, _) => {
                 // It waits for the end of a group, unless somebody killed it.
                 run.orphan = true;
+                if self.procs.get(&name).is_some_and(|proc| proc.machine.cleans_group()) {
+                    // It may have been told to end the group, and not have heard it.
+                    let mut events = VecDeque::new();
+                    self.clean(&name, &mut events);
+                    events.into_iter().for_each(|event| drop(self.feed(&name, event)));
+                }
                 self.watch_group(handle, &name);
             }
             (Told::Nothing, _) => {
@@ -435,16 +485,36 @@ impl Core {
                 let cause = format!("its launch ended before the command was executed{}", why.unwrap_or_default());
                 let _ = self.feed(&name, Event::SpawnFailed { cause });
             }
-            (Told::Started, Some(command)) if process::alive(command) => {
+            (Told::Started, Some(command)) => {
                 run.orphan = true;
                 let opened = process::open(command);
-                self.log.warn(&format!("lost: {name}: its launch is gone, its process {} runs on", command.pid));
-                match opened {
-                    Ok(Some(fd)) => self.to_watch.push((Watched::Command(handle.to_owned()), fd)),
-                    Ok(None) | Err(_) => self.command_gone(handle),
+                if !matches!(opened, Ok(None)) {
+                    self.log.warn(&format!("lost: {name}: its launch is gone, its process {} runs on", command.pid));
                 }
+                self.watch_command(handle, opened);
             }
-            (Told::Started, _) => self.command_gone(handle),
+            (Told::Started, None) => self.command_gone(handle),
+        }
+    }
+
+    /// Waits for the end of a command without a carrier.
+    fn watch_command(&mut self, handle: &str, opened: std::io::Result<Option<OwnedFd>>) {
+        match opened {
+            Ok(Some(fd)) => self.to_watch.push((Watched::Command(handle.to_owned()), fd)),
+            Ok(None) => self.command_gone(handle),
+            Err(_) => self.unwatched.push(handle.to_owned()),
+        }
+    }
+
+    /// Looks again at what could not be watched for want of descriptors.
+    pub(super) fn watch_again(&mut self) {
+        for handle in std::mem::take(&mut self.unwatched) {
+            let Some(name) = self.by_handle.get(&handle).cloned() else { continue };
+            let run = self.procs.get(&name).and_then(|proc| proc.run.as_ref()).filter(|run| run.handle == handle);
+            match run.map(|run| (run.told, run.command)) {
+                Some((Told::Started, Some(command))) => self.watch_command(&handle, process::open(command)),
+                Some(_) | None => self.watch_group(&handle, &name),
+            }
         }
     }
 
@@ -455,34 +525,25 @@ impl Core {
             && let Some(run) = proc.run.as_mut().filter(|run| run.handle == handle && run.told == Told::Started)
         {
             run.told = Told::Ended;
-            run.leftover = u32::try_from(run.group().len()).unwrap_or(u32::MAX);
+            // Where that cannot be told now there may be somebody.
+            run.leftover = run.group().map_or(1, |left| u32::try_from(left.len()).unwrap_or(u32::MAX));
             let leftover = run.leftover;
             proc.stop = sys::now().wall.secs();
             self.log
                 .warn(&format!("lost: {name}: its launch and its process are gone, its exit status was not observed"));
             let _ = self.feed(&name, Event::Ended { end: End::NotObserved, at: None, leftover });
-            self.keep_left(&name);
             self.records.settle();
         }
         self.watch_group(handle, &name);
     }
 
-    /// Remembers who is left of a run that has just ended, if nobody ends them.
-    fn keep_left(&mut self, name: &str) {
-        if let Some(proc) = self.procs.get_mut(name)
-            && !proc.machine.waits_for_group()
-            && let Some(run) = proc.run.as_mut().filter(|run| run.leftover > 0)
-        {
-            run.leftover = 0;
-            proc.left.extend(run.group());
-        }
-    }
-
     /// Looks who of those that were left alone is still alive. To be done before it is told.
     pub(super) fn count_left(&mut self) {
         for proc in self.procs.values_mut().filter(|proc| proc.machine.leftover() > 0 || !proc.left.is_empty()) {
-            proc.left.retain(|process| process::alive(*process));
-            if !proc.machine.waits_for_group() {
+            proc.keep_left();
+            proc.left.retain(|process| process::open(*process).map_or(true, |found| found.is_some()));
+            let is_known = !proc.run.as_ref().is_some_and(Current::is_left);
+            if is_known && !proc.machine.waits_for_group() {
                 proc.machine.set_leftover(u32::try_from(proc.left.len()).unwrap_or(u32::MAX));
             }
         }
@@ -500,12 +561,13 @@ impl Core {
         let waiting = self.procs.get(name).filter(|proc| proc.machine.waits_for_group());
         let run = waiting.and_then(|proc| proc.run.as_ref()).filter(|run| run.handle == handle);
         let waits = run.is_some();
-        for member in run.map(Current::group).unwrap_or_default() {
-            match process::open(member) {
-                Ok(Some(fd)) => return self.to_watch.push((Watched::Member(handle.to_owned()), fd)),
-                Ok(None) => {}
-                Err(error) => self.log.error(&format!("lost: {name}: cannot watch process {}: {error}", member.pid)),
-            }
+        let found = run.map_or(Ok(None), |run| {
+            run.group()?.into_iter().find_map(|member| process::open(member).transpose()).transpose()
+        });
+        match found {
+            Ok(Some(fd)) => return self.to_watch.push((Watched::Member(handle.to_owned()), fd)),
+            Ok(None) => {}
+            Err(_) => return self.unwatched.push(handle.to_owned()),
         }
         self.forget_run(handle);
         if waits {
@@ -930,6 +992,7 @@ impl Core {
     /// All states into the log (SIGUSR1).
     pub(super) fn dump(&mut self) {
         self.log.info("signal: SIGUSR1: the state of all processes");
+        self.count_left();
         let names: Vec<String> = self.procs.keys().cloned().collect();
         for name in names {
             let Some(info) = self.info(&name) else { continue };

@@ -343,6 +343,7 @@ impl Core {
             }
         };
         let began = sys::now().mono;
+        let (mut live, mut ended) = (Vec::new(), Vec::new());
         for handle in handles {
             let found = loop {
                 let Some(run) = self.written(&handle) else { break None };
@@ -354,10 +355,21 @@ impl Core {
                 sys::pause(SETTLE_STEP);
             };
             match found {
-                Some(run) if run.boot == self.boot => self.adopt(&handle, run),
+                Some(run) if run.boot == self.boot => {
+                    let lives = match run.phase {
+                        Phase::Starting => process::alive(run.carrier),
+                        Phase::Running { command, .. } => process::alive(run.carrier) || process::alive(command),
+                        Phase::Failed { .. } | Phase::Ended { .. } => false,
+                    };
+                    if lives { &mut live } else { &mut ended }.push((handle, run));
+                }
                 // Of another boot: nothing of it is left.
                 Some(_) | None => self.runs.remove(&handle),
             }
+        }
+        // What is left of a run that has ended must not take the place of one that lives.
+        for (handle, run) in live.into_iter().chain(ended) {
+            self.adopt(&handle, run);
         }
     }
 
@@ -366,12 +378,7 @@ impl Core {
         let (command, since) = match run.phase {
             Phase::Running { command, since } => (Some(command), since),
             Phase::Starting => (None, sys::now()),
-            Phase::Ended { command, leftover, .. } if carrier_lives && leftover > 0 => {
-                return self.adopt_group(handle, &run, command, leftover);
-            }
-            Phase::Ended { command, leftover, .. } if leftover > 0 => {
-                return self.adopt_lost_group(handle, &run, command);
-            }
+            Phase::Ended { command, leftover, .. } if leftover > 0 => return self.adopt_group(handle, &run, command),
             Phase::Failed { .. } | Phase::Ended { .. } => {
                 if !carrier_lives {
                     self.runs.remove(handle);
@@ -385,7 +392,7 @@ impl Core {
         if command.is_none() && !carrier_lives {
             self.log.warn(&format!("lost: {}: it ended while nobody supervised it", run.process));
             match ended {
-                Some(command) => self.adopt_lost_group(handle, &run, command),
+                Some(command) => self.adopt_group(handle, &run, command),
                 None => self.runs.remove(handle),
             }
             return;
@@ -442,53 +449,50 @@ impl Core {
         }
     }
 
-    /// The carrier of a run and its leader are gone. What is left of its group is none of the next run: it is ended where
-    /// the configuration says so, and else counted.
-    fn adopt_lost_group(&mut self, handle: &str, run: &Run, command: Process) {
+    /// What is left of the group of a run that has ended, whose carrier may be about to end it, or gone. Where the
+    /// configuration says so it is brought to an end before anything of the process starts again; else it is counted.
+    fn adopt_group(&mut self, handle: &str, run: &Run, command: Process) {
+        let name = process_name(run).to_owned();
+        let carrier_lives = process::alive(run.carrier);
         let mut current = Current::taken_over(run);
-        current.command = Some(command);
+        (current.command, current.told) = (Some(command), Told::Ended);
         // Long after the end of all of them the number may be another's, so they must say whose they are.
         let is_of_it = |member: &Process| {
-            let is = |name, value: &str| process::variable(member.pid, name).is_some_and(|is| is == value.as_bytes());
-            is(PROCESS_NAME, process_name(run)) && is(GROUP_NAME, &run.group)
+            let is = |variable, value: &str| {
+                process::variable(member.pid, variable).is_some_and(|is| is == value.as_bytes())
+            };
+            carrier_lives || is(PROCESS_NAME, &name) && is(GROUP_NAME, &run.group)
         };
-        let left: Vec<Process> = current.group().into_iter().filter(is_of_it).collect();
-        let is_ended = self.config.server.orphans != Orphans::Leave;
-        match self.procs.get_mut(process_name(run)).filter(|proc| proc.run.is_none()) {
-            Some(proc) if is_ended && proc.machine.policy().kills_group() && !left.is_empty() => {
-                self.adopt_group(handle, run, command, u32::try_from(left.len()).unwrap_or(u32::MAX));
+        let left: Vec<Process> = current.group().unwrap_or_default().into_iter().filter(is_of_it).collect();
+        let leftover = u32::try_from(left.len()).unwrap_or(u32::MAX);
+        current.leftover = leftover;
+        let is_left_alone = self.config.server.orphans == Orphans::Leave;
+        match self.procs.get_mut(&name) {
+            Some(_) if left.is_empty() => {}
+            Some(proc) if is_left_alone || !proc.machine.policy().kills_group() || proc.run.is_some() => {
+                proc.leave_alone(left);
+                self.log.warn(&format!("warning: {name}: {leftover} of the group of a former run are still alive"));
             }
             Some(proc) => {
-                proc.left.extend(left);
-                self.runs.remove(handle);
+                proc.task = run.task;
+                proc.run = Some(current);
+                self.by_handle.insert(handle.to_owned(), name.clone());
+                let _ = self.feed(&name, Event::LeftBehind { leftover });
+                return match process::open(run.carrier) {
+                    Ok(Some(fd)) => self.to_watch.push((Watched::Carrier(handle.to_owned()), fd)),
+                    // It ended just now, or before.
+                    Ok(None) | Err(_) => self.carrier_gone(handle, None),
+                };
             }
-            None => self.runs.remove(handle),
-        }
-    }
-
-    /// The former supervisor died while the group of a run was being ended after its leader. It is brought to an end
-    /// before anything of the process starts again.
-    fn adopt_group(&mut self, handle: &str, run: &Run, command: Process, leftover: u32) {
-        let name = process_name(run).to_owned();
-        let orphans = self.config.server.orphans;
-        let known = self.procs.get_mut(&name).filter(|proc| proc.run.is_none() && orphans != Orphans::Leave);
-        let Some(proc) = known else {
-            if orphans != Orphans::Leave {
+            // Nobody is configured who would have it.
+            None if carrier_lives && !is_left_alone => {
                 let word = Word::Signal { signal: Signal::KILL, group: true, why: None };
                 let _ = notify::tell(handle, word.to_message().as_bytes());
             }
-            return;
-        };
-        let mut current = Current::taken_over(run);
-        (current.command, current.told, current.leftover) = (Some(command), Told::Ended, leftover);
-        proc.task = run.task;
-        proc.run = Some(current);
-        self.by_handle.insert(handle.to_owned(), name.clone());
-        let _ = self.feed(&name, Event::LeftBehind { leftover });
-        match process::open(run.carrier) {
-            Ok(Some(fd)) => self.to_watch.push((Watched::Carrier(handle.to_owned()), fd)),
-            // It ended just now, or before.
-            Ok(None) | Err(_) => self.carrier_gone(handle, None),
+            None => {}
+        }
+        if !carrier_lives {
+            self.runs.remove(handle);
         }
     }
 

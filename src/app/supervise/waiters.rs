@@ -173,6 +173,9 @@ impl Core {
 
     /// Asks the next tiers, and answers those who have all that they waited for.
     pub(super) fn advance_waiters(&mut self) {
+        if !self.waiters.is_empty() {
+            self.count_left();
+        }
         loop {
             let mut asked = false;
             for at in 0..self.waiters.len() {
