@@ -16,7 +16,7 @@ use taskwatcher::io::store::Patience;
 use support::{
     World,
     desk::{Foreign, mode},
-    field, timed, until,
+    field, sleeps, timed, until,
 };
 
 const LIVES: &str = "echo $$ >$W/command; exec sleep 600";
@@ -748,11 +748,6 @@ fn wait_misses_no_write_to_a_reservation() {
 }
 
 /// Waits until a process has nothing to do.
-fn sleeps(pid: i32) {
-    until("it to sleep in poll", || {
-        fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|place| place.contains("poll"))
-    });
-}
 
 #[test]
 fn wait_does_not_poll() {

@@ -20,7 +20,7 @@ use nix::{
 use support::{
     Ran, World,
     pty::{Kind, Terminal},
-    timed, until,
+    sleeps, timed, until,
 };
 
 const CTRL_C: &str = "\x03";
@@ -455,6 +455,8 @@ fn ctrl_c_gives_up_waiting_and_not_the_shell() {
         tty.type_in(line);
         let cooked = nix::sys::termios::LocalFlags::ISIG;
         until("the action to be done", || tty.modes().local_flags.contains(cooked));
+        // What comes before it is waited for means nothing to it.
+        sleeps(tty.session.id().try_into().unwrap());
         tty.type_in(CTRL_C);
         tty.shows("^C");
         tty.shows(PROMPT);

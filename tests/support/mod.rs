@@ -301,6 +301,13 @@ pub fn has_open(pid: i32, name: &str) -> bool {
     fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok()).any(|file| file.ends_with(name))
 }
 
+/// Waits until a process waits for something.
+pub fn sleeps(pid: i32) {
+    until("it to sleep in poll", || {
+        fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|place| place.contains("poll"))
+    });
+}
+
 fn carries(pid: i32, marker: &str) -> bool {
     let holds = |file| {
         let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
