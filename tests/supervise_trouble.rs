@@ -529,6 +529,33 @@ fn what_is_left_of_a_former_run_takes_no_place_of_one_that_lives() {
 }
 
 #[test]
+fn without_descriptors_nobody_is_taken_for_gone() {
+    let world = World::new();
+    world.configure(&program("g", PAIR, "startsecs = 0\nkillasgroup = true\nautorestart = \"true\""));
+    let daemon = world.daemon();
+    let pid = daemon.started.as_ref().unwrap().pid();
+    let limit = |files: u64| {
+        let limit = rustix::process::Rlimit { current: Some(files), maximum: Some(4096) };
+        let pid = rustix::process::Pid::from_raw(pid);
+        rustix::process::prlimit(pid, rustix::process::Resource::Nofile, limit).unwrap();
+    };
+    let (leader, member) = without_launch(&world);
+    until("that to be noticed", || world.log().contains("lost: g: its launch is gone"));
+    forget_pair(&world);
+    let mut known = world.connect_to_daemon();
+    assert_eq!(known.ask(&json!({ "command": "version" }))["status"], 200);
+    limit(3);
+    send(leader, Signal::SIGKILL);
+    until("its end to be noticed", || world.log().contains("its launch and its process are gone"));
+    assert_eq!(known.ask(&json!({ "command": "version" }))["status"], 200);
+    assert!(is_alive(member), "{}", world.log());
+    limit(1000);
+    world.runs_again("g", leader);
+    assert!(!is_alive(member), "two runs of it at once: {}", world.log());
+    assert_eq!(daemon.end().code, 0);
+}
+
+#[test]
 fn who_cannot_be_killed_keeps_no_program_down() {
     let world = World::new();
     let tool = |name: &str| {
