@@ -481,21 +481,13 @@ impl Carrier {
                 self.group |= group;
             }
         }
-        let mut result = Ok(true);
-        if self.exit.is_none() {
-            result = process::signal(self.command, signal);
-        }
-        if group {
-            match process::group(self.command.pid) {
-                Ok(members) => {
-                    for member in members.iter().filter(|member| member.process != self.command) {
-                        result = result.and(process::signal(member.process, signal));
-                    }
-                }
-                Err(error) => result = result.and(Err(error)),
-            }
-        }
-        let denied = result.err().map(|error| format!("cannot send {signal} to process {}: {error}", self.command.pid));
+        let members = if group { process::group(self.command.pid) } else { Ok(vec![]) };
+        let (members, unknown) = members.map_or_else(|error| (vec![], Some(error)), |members| (members, None));
+        let others = members.iter().map(|member| member.process).filter(|member| *member != self.command);
+        let (_, failed) =
+            process::signal_each(self.exit.is_none().then_some(self.command).into_iter().chain(others), signal);
+        let denied = failed.or(unknown);
+        let denied = denied.map(|error| format!("cannot send {signal} to process {}: {error}", self.command.pid));
         if denied != self.run.denied {
             self.run.denied = denied;
             self.tell();

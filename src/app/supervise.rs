@@ -14,6 +14,7 @@ mod activity;
 pub mod begin;
 mod core;
 mod doors;
+mod groups;
 mod hooks;
 mod records;
 mod reloads;

@@ -189,6 +189,18 @@ pub fn signal(process: Process, signal: Signal) -> io::Result<bool> {
     }
 }
 
+/// Sends a signal to each of these; whether any was there, and the first thing that went wrong.
+pub fn signal_each(processes: impl IntoIterator<Item = Process>, signal: Signal) -> (bool, Option<io::Error>) {
+    let (mut reached, mut failed) = (false, None);
+    for process in processes {
+        match self::signal(process, signal) {
+            Ok(alive) => reached |= alive,
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    (reached, failed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
