@@ -6,7 +6,8 @@
 //! > Imports go one way: **bin → app → io → model**. `tests/layering.rs` reads the sources and enforces it.
 //!
 //! - [`model`]: pure decisions: no file, no process, no clock. Everything there is tested without any of them.
-//! - [`io`]: each file owns one outside thing and its crate; they never import each other.
+//! - [`io`]: each file owns one outside thing and its crate; they never import each other, except `io::safe_open`, through
+//!   which all of them open files in folders of other users.
 //! - [`app`]: what each program does, as functions that a Rust program can call too.
 //! - `src/bin/`: command lines and exit codes; the only place that prints or exits.
 
@@ -67,6 +68,7 @@ pub mod io {
     pub mod progress;
     pub mod pty;
     pub mod rundir;
+    pub mod safe_open;
     pub mod secret;
     pub mod spool;
     pub mod ssh;

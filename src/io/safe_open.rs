@@ -1,0 +1,527 @@
+//! Opens, makes, renames and removes files in folders that other users own or can write.
+//!
+//! Such a folder may change at any time between two looks at it: a file becomes a symbolic link to `/etc/shadow`, a
+//! folder becomes a link to `/etc`, a pipe lies in the place of a log. So nothing here is looked at by its path and
+//! opened by its path afterwards. A [`Folder`] is an open descriptor; what lies below it is reached from there, no
+//! symbolic link is followed on the way, no `..` is accepted, and type and owner are read from the file that was
+//! opened.
+//!
+//! Where the kernel or a sandbox refuses `openat2`, folders are opened one by one with `O_NOFOLLOW`, which gives the
+//! same answers.
+//!
+//! Errors have the kind [`ErrorKind::PermissionDenied`] and a text when something is refused here ("it is a symbolic
+//! link, which is not followed", "it is a pipe", "it belongs to user 1000"), else they are those of the system.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{File, Metadata},
+    io::{self, ErrorKind},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::{ffi::OsStrExt, fs::FileTypeExt, fs::MetadataExt},
+    },
+    path::{Component, Path, PathBuf},
+};
+
+use rustix::{
+    fs::{
+        AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, fchmod, fchown, fstat, mkdirat,
+        openat, openat2, renameat, statat, unlinkat,
+    },
+    io::Errno,
+};
+
+use crate::model::path::folder_of;
+
+/// Tries of what another process may undo between two steps (a file that is removed and made again all the time).
+const TRIES: usize = 16;
+
+/// How a file is opened. The default reads a regular file that is there, whoever owns it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct How<'a> {
+    /// Opens it for appending instead of reading.
+    pub append: bool,
+    /// Makes it if it is missing; none: a missing file is [`ErrorKind::NotFound`].
+    pub make: Option<Make>,
+    /// Empties it, after its type and owner were checked.
+    pub truncate: bool,
+    /// User ids that may own it; empty: any.
+    pub owners: &'a [u32],
+    /// Accepts character devices and pipes besides regular files, of these owners. Opening never waits for the other
+    /// end of a pipe.
+    pub special: bool,
+}
+
+/// How a file or folder is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Make {
+    /// Its mode.
+    pub mode: u32,
+    /// Sets the mode whatever the umask says.
+    pub exact: bool,
+    /// User and group that it is given to. Only what was made by this call is ever given away.
+    pub owner: Option<(u32, u32)>,
+}
+
+impl Make {
+    /// A file or folder with exactly this mode, given to this user and group.
+    pub const fn exactly(mode: u32, owner: Option<(u32, u32)>) -> Make {
+        Make { mode, exact: true, owner }
+    }
+}
+
+/// A file that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The file.
+    pub file: File,
+    /// Its metadata as they were read from the open file; of a file made here, before it was given away.
+    pub metadata: Metadata,
+    /// Whether it was made by this call.
+    pub made: bool,
+}
+
+/// A folder, open: what is below it stays below it, whatever happens to the names above.
+#[derive(Debug)]
+pub struct Folder {
+    fd: OwnedFd,
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Folder {
+    /// Opens a folder by a path that is trusted (a database's own folder, one that a configuration of the same user
+    /// names): links on the way are followed.
+    ///
+    /// # Errors
+    /// As open(2) says.
+    pub fn open(path: &Path) -> io::Result<Folder> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Folder { fd: openat(CWD, path, flags, Mode::empty())? })
+    }
+
+    /// Opens a folder by an absolute path, one component after the other, following no link. `check` sees the root
+    /// folder, each folder on the way and the last one, as they are open, and may refuse any (because of its owner or
+    /// mode).
+    ///
+    /// # Errors
+    /// As open(2) says; a link or `..` on the way, a relative path; what `check` says.
+    pub fn walk(path: &Path, check: &mut dyn FnMut(&Path, &Stat) -> io::Result<()>) -> io::Result<Folder> {
+        let mut so_far = PathBuf::from("/");
+        let mut folder = Folder::open(&so_far)?;
+        let below = path.strip_prefix("/").map_err(|_| refused("it is not an absolute path"))?;
+        check(&so_far, &fstat(&folder.fd)?)?;
+        for name in names(below)? {
+            folder = Folder { fd: folder.step(name)? };
+            so_far.push(name);
+            check(&so_far, &fstat(&folder.fd)?)?;
+        }
+        Ok(folder)
+    }
+
+    /// Opens a folder below this one; no link is followed.
+    ///
+    /// # Errors
+    /// As open(2) says; a link on the way, `..` or an absolute path.
+    pub fn below(&self, relative: &Path) -> io::Result<Folder> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        Ok(Folder { fd: self.resolve(relative, flags, Mode::empty())? })
+    }
+
+    /// Opens a folder directly in this one, made if it is missing; true if it was made by this call.
+    ///
+    /// # Errors
+    /// As mkdir(2) and open(2) say; a link of that name.
+    pub fn below_or_make(&self, name: &OsStr, make: Make) -> io::Result<(Folder, bool)> {
+        let name = single(name)?;
+        match self.step(name) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            other => return Ok((Folder { fd: other? }, false)),
+        }
+        match mkdirat(&self.fd, name, Mode::from_raw_mode(make.mode)) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok((Folder { fd: self.step(name)? }, false)),
+            Err(error) => return Err(error.into()),
+        }
+        // To be read, as a descriptor that is only a place cannot change a mode.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = openat(&self.fd, name, flags, Mode::empty()).map_err(|error| self.explain(Path::new(name), error))?;
+        // Somebody may have put another one in its place since: that one is not given away.
+        if fstat(&fd)?.st_uid != rustix::process::geteuid().as_raw() {
+            return Ok((Folder { fd }, false));
+        }
+        finish_making(fd.as_fd(), make)?;
+        Ok((Folder { fd }, true))
+    }
+
+    /// The folder's own owner, mode and identity.
+    ///
+    /// # Errors
+    /// As fstat(2) says.
+    pub fn stat(&self) -> io::Result<Stat> {
+        Ok(fstat(&self.fd)?)
+    }
+
+    /// What has this name directly in this folder, itself and not what a link leads to; none: nothing.
+    ///
+    /// # Errors
+    /// As stat(2) says.
+    pub fn stat_of(&self, name: &OsStr) -> io::Result<Option<Stat>> {
+        match statat(&self.fd, single(name)?, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The names in this folder, in order.
+    ///
+    /// # Errors
+    /// As readdir(3) says.
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
+        let mut names = vec![];
+        for entry in Dir::read_from(&self.fd)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name != "." && name != ".." {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Opens a file below this folder; no link is followed, opening waits for nothing, and what was opened is checked
+    /// before it is used.
+    ///
+    /// # Errors
+    /// As open(2) says; a link on the way or in its place; what is no regular file; an owner that is not accepted.
+    pub fn open_file(&self, relative: &Path, how: &How<'_>) -> io::Result<Opened> {
+        let access = if how.append { OFlags::WRONLY | OFlags::APPEND } else { OFlags::RDONLY };
+        let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY;
+        for _ in 0..TRIES {
+            match self.resolve(relative, flags, Mode::empty()) {
+                Err(error) if error.kind() == ErrorKind::NotFound && how.make.is_some() => {}
+                other => return checked(File::from(other?), how),
+            }
+            let Some(make) = how.make else { break };
+            match self.resolve(relative, flags | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(make.mode)) {
+                // Another process was quicker; its file is checked as any other.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+                Ok(fd) => {
+                    let file = File::from(fd);
+                    let metadata = file.metadata()?;
+                    finish_making(file.as_fd(), make)?;
+                    return Ok(Opened { file, metadata, made: true });
+                }
+            }
+        }
+        Err(refused("it is removed and made again all the time"))
+    }
+
+    /// Removes what has this name directly in this folder, a link itself and not what it leads to; false: there was
+    /// nothing.
+    ///
+    /// # Errors
+    /// As unlink(2) says; a folder.
+    pub fn remove(&self, name: &OsStr) -> io::Result<bool> {
+        match unlinkat(&self.fd, single(name)?, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Renames within this folder.
+    ///
+    /// # Errors
+    /// As rename(2) says.
+    pub fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        Ok(renameat(&self.fd, single(from)?, &self.fd, single(to)?)?)
+    }
+
+    /// Opens what a path of several names leads to, without links and without leaving this folder.
+    fn resolve(&self, relative: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+        let names = names(relative)?;
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = match names[..] {
+            // One name has no way to it.
+            [name] => openat(&self.fd, name, flags, mode),
+            _ => openat2(&self.fd, relative, flags, mode, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS),
+        };
+        match opened {
+            Ok(fd) => Ok(fd),
+            // An old kernel, or a sandbox that does not know the call.
+            Err(Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::AGAIN) if names.len() > 1 => {
+                self.resolve_by_steps(&names, flags, mode)
+            }
+            Err(error) => Err(self.explain(relative, error)),
+        }
+    }
+
+    fn resolve_by_steps(&self, names: &[&OsStr], flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+        let (last, above) = names.split_last().ok_or(ErrorKind::InvalidInput)?;
+        let mut folder: Option<Folder> = None;
+        for name in above {
+            folder = Some(Folder { fd: folder.as_ref().unwrap_or(self).step(name)? });
+        }
+        let folder = folder.as_ref().unwrap_or(self);
+        openat(&folder.fd, *last, flags, mode).map_err(|error| folder.explain(Path::new(last), error))
+    }
+
+    /// Opens a folder directly in this one.
+    fn step(&self, name: &OsStr) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(&self.fd, name, flags, Mode::empty()).map_err(|error| self.explain(Path::new(name), error))
+    }
+
+    /// The system's reason, or a clearer one: it says "too many levels of symbolic links" of a single one, "not a
+    /// directory" of a link to one, and "no such device or address" of a pipe.
+    fn explain(&self, relative: &Path, error: Errno) -> io::Error {
+        if !matches!(error, Errno::LOOP | Errno::NOTDIR | Errno::NXIO | Errno::ISDIR) {
+            return error.into();
+        }
+        // Only for words: nothing is decided by it.
+        let there = statat(&self.fd, relative, AtFlags::SYMLINK_NOFOLLOW);
+        match (error, there.map(|stat| FileType::from_raw_mode(stat.st_mode))) {
+            (_, Ok(FileType::Symlink)) => refused(LINK),
+            (Errno::LOOP, _) => refused("a symbolic link on the way to it is not followed"),
+            (Errno::NXIO, Ok(FileType::Fifo)) => refused("it is a pipe"),
+            (Errno::NXIO, Ok(FileType::Socket)) => refused("it is a socket"),
+            (Errno::ISDIR, _) => refused("it is a folder"),
+            _ => error.into(),
+        }
+    }
+}
+
+/// Opens a regular file by a path whose folder is trusted: only its last name may not be a link.
+///
+/// # Errors
+/// As [`Folder::open_file`].
+pub fn open_file(path: &Path, how: &How<'_>) -> io::Result<Opened> {
+    let name = path.file_name().ok_or_else(|| refused("it is a folder"))?;
+    Folder::open(folder_of(path))?.open_file(Path::new(name), how)
+}
+
+const LINK: &str = "it is a symbolic link, which is not followed";
+
+fn refused(why: &str) -> io::Error {
+    io::Error::new(ErrorKind::PermissionDenied, why.to_owned())
+}
+
+/// The names of a relative path, without `.`; at least one.
+fn names(path: &Path) -> io::Result<Vec<&OsStr>> {
+    let name = |component: Component<'_>| match component {
+        Component::Normal(_) | Component::CurDir => Ok(()),
+        Component::ParentDir => Err(refused("its path goes up (\"..\")")),
+        Component::RootDir | Component::Prefix(_) => Err(refused("its path does not begin in the folder")),
+    };
+    path.components().try_for_each(name)?;
+    Ok(path.iter().filter(|name| *name != ".").collect())
+}
+
+/// One name, as opposed to a path.
+fn single(name: &OsStr) -> io::Result<&OsStr> {
+    match names(Path::new(name))?[..] {
+        [only] if only == name => Ok(name),
+        _ => Err(refused("it is not the name of a file")),
+    }
+}
+
+/// What a thing is that is no regular file; none: it is one.
+pub fn kind(metadata: &Metadata) -> Option<&'static str> {
+    let kind = metadata.file_type();
+    match () {
+        () if kind.is_file() => None,
+        () if kind.is_dir() => Some("a folder"),
+        () if kind.is_symlink() => Some("a symbolic link, which is not followed"),
+        () if kind.is_fifo() => Some("a pipe"),
+        () if kind.is_socket() => Some("a socket"),
+        () => Some("a device"),
+    }
+}
+
+fn checked(file: File, how: &How<'_>) -> io::Result<Opened> {
+    let metadata = file.metadata()?;
+    let is_special = metadata.file_type().is_char_device() || metadata.file_type().is_fifo();
+    if let Some(kind) = kind(&metadata).filter(|_| !(how.special && is_special)) {
+        return Err(refused(&format!("it is {kind}")));
+    }
+    if !how.owners.is_empty() && !how.owners.contains(&metadata.uid()) {
+        return Err(refused(&format!("it belongs to user {}", metadata.uid())));
+    }
+    if how.truncate && metadata.is_file() {
+        file.set_len(0)?;
+    }
+    Ok(Opened { file, metadata, made: false })
+}
+
+fn finish_making(fd: BorrowedFd<'_>, make: Make) -> io::Result<()> {
+    if make.exact {
+        fchmod(fd, Mode::from_raw_mode(make.mode))?;
+    }
+    if let Some((uid, gid)) = make.owner {
+        fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        io::{Read, Write},
+        os::unix::fs::{PermissionsExt, symlink},
+    };
+
+    use super::*;
+
+    const APPEND: How<'_> =
+        How { append: true, make: Some(Make::exactly(0o600, None)), truncate: false, owners: &[], special: false };
+
+    fn base() -> (tempfile::TempDir, Folder) {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        fs::create_dir(dir.path().join("other")).unwrap();
+        fs::write(dir.path().join("a/b/file"), "text").unwrap();
+        fs::write(dir.path().join("other/file"), "secret").unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        (dir, folder)
+    }
+
+    fn why(result: io::Result<Opened>) -> String {
+        result.map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn files_below_are_read_and_appended_to() {
+        let (dir, folder) = base();
+        let mut text = String::new();
+        folder.open_file(Path::new("a/./b/file"), &How::default()).unwrap().file.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "text");
+        let mut opened = folder.open_file(Path::new("a/b/file"), &APPEND).unwrap();
+        opened.file.write_all(b" and more").unwrap();
+        assert!(!opened.made);
+        assert_eq!(fs::read_to_string(dir.path().join("a/b/file")).unwrap(), "text and more");
+        let opened = folder.open_file(Path::new("a/b/new"), &APPEND).unwrap();
+        assert!(opened.made && opened.metadata.permissions().mode() & 0o7777 == 0o600);
+        let empty = How { truncate: true, ..APPEND };
+        assert_eq!(folder.open_file(Path::new("a/b/file"), &empty).unwrap().file.metadata().unwrap().len(), 0);
+        let missing = folder.open_file(Path::new("a/b/none"), &How::default()).unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+        assert_eq!(open_file(&dir.path().join("a/b/none"), &How::default()).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn no_link_is_followed_on_the_way_or_at_its_end() {
+        let (dir, folder) = base();
+        symlink("../other", dir.path().join("a/way")).unwrap();
+        symlink("../../other/file", dir.path().join("a/b/end")).unwrap();
+        for how in [How::default(), APPEND] {
+            assert!(why(folder.open_file(Path::new("a/way/file"), &how)).contains("link on the way"));
+            assert!(why(folder.open_file(Path::new("a/b/end"), &how)).contains("it is a symbolic link"));
+            assert!(why(open_file(&dir.path().join("a/b/end"), &how)).contains("it is a symbolic link"));
+        }
+        for below in ["a/way", "a/way/.", "a/../other", "/etc", ".."] {
+            folder.below(Path::new(below)).unwrap_err();
+        }
+        assert!(why(folder.open_file(Path::new("a/../other/file"), &How::default())).contains("goes up"));
+        assert!(why(folder.open_file(Path::new("/etc/passwd"), &How::default())).contains("does not begin"));
+        folder.below(Path::new("a")).unwrap().below_or_make(OsStr::new("way"), Make::exactly(0o700, None)).unwrap_err();
+        assert!(folder.below(Path::new("a/b")).unwrap().remove(OsStr::new("end")).unwrap());
+        assert_eq!(fs::read_to_string(dir.path().join("other/file")).unwrap(), "secret");
+    }
+
+    #[test]
+    fn folders_opened_one_by_one_give_the_same_answers() {
+        let (dir, folder) = base();
+        symlink("../other", dir.path().join("a/way")).unwrap();
+        let steps =
+            |path: &str| folder.resolve_by_steps(&names(Path::new(path)).unwrap(), OFlags::NOFOLLOW, Mode::empty());
+        steps("a/b/file").unwrap();
+        assert_eq!(steps("a/b/none").unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(steps("a/way/file").unwrap_err().to_string().contains("symbolic link"));
+    }
+
+    #[test]
+    fn only_regular_files_of_the_owners_named_are_accepted() {
+        let (dir, folder) = base();
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
+        for (name, words) in [("pipe", "a pipe"), ("socket", "a socket"), ("a", "a folder")] {
+            for how in [How::default(), APPEND] {
+                assert!(why(folder.open_file(Path::new(name), &how)).contains(words), "{name}");
+            }
+        }
+        // With a reader at its other end too.
+        let reader = folder.open_file(Path::new("pipe"), &How { special: true, ..How::default() }).unwrap();
+        assert!(why(folder.open_file(Path::new("pipe"), &APPEND)).contains("a pipe"));
+        folder.open_file(Path::new("pipe"), &How { special: true, ..APPEND }).unwrap();
+        drop(reader);
+        let me = rustix::process::geteuid().as_raw();
+        fn of(owners: &[u32]) -> How<'_> {
+            How { owners, special: true, truncate: true, ..APPEND }
+        }
+        let (ours, theirs) = ([me, 4_000_000], [4_000_000]);
+        folder.open_file(Path::new("a/b/new"), &of(&ours)).unwrap();
+        for name in ["a/b/file", "pipe"] {
+            let _reader = folder.open_file(Path::new(name), &How { special: true, ..How::default() }).unwrap();
+            let refused = why(folder.open_file(Path::new(name), &of(&theirs)));
+            assert_eq!(refused, format!("it belongs to user {me}"));
+        }
+        assert_eq!(fs::read_to_string(dir.path().join("a/b/file")).unwrap(), "text", "refused before it was emptied");
+    }
+
+    #[test]
+    fn what_is_made_has_its_mode_and_owner_and_what_was_there_keeps_them() {
+        let (dir, folder) = base();
+        let me = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let owner = if me.0 == 0 { (77, 78) } else { me };
+        let make = Make::exactly(0o750, Some(owner));
+        let of = |name: &str| {
+            let meta = fs::symlink_metadata(dir.path().join(name)).unwrap();
+            (meta.mode() & 0o7777, meta.uid(), meta.gid())
+        };
+        let before = of("a");
+        let (_, made) = folder.below_or_make(OsStr::new("a"), make).unwrap();
+        assert!(!made && of("a") == before);
+        let (made_folder, made) = folder.below_or_make(OsStr::new("made"), make).unwrap();
+        assert!(made && of("made") == (0o750, owner.0, owner.1));
+        made_folder.open_file(Path::new("x"), &How { make: Some(make), ..APPEND }).unwrap();
+        assert_eq!(of("made/x"), (0o750, owner.0, owner.1));
+        made_folder.rename(OsStr::new("x"), OsStr::new("y")).unwrap();
+        assert_eq!(made_folder.names().unwrap(), ["y"]);
+        assert!(made_folder.stat_of(OsStr::new("x")).unwrap().is_none());
+        assert!(made_folder.remove(OsStr::new("y")).unwrap() && !made_folder.remove(OsStr::new("y")).unwrap());
+        for name in ["", ".", "..", "a/b", "/"] {
+            folder.remove(OsStr::new(name)).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn each_folder_of_a_walk_is_shown() {
+        let (dir, _) = base();
+        let real = fs::canonicalize(dir.path()).unwrap();
+        symlink("a", real.join("way")).unwrap();
+        let mut seen = vec![];
+        Folder::walk(&real.join("a/b"), &mut |path, _| {
+            seen.push(path.to_owned());
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!((seen.first().unwrap().as_path(), seen.last().unwrap()), (Path::new("/"), &real.join("a/b")));
+        let mut see_all = |_: &Path, _: &Stat| Ok(());
+        Folder::walk(&real.join("way/b"), &mut see_all).unwrap_err();
+        Folder::walk(Path::new("a/b"), &mut see_all).unwrap_err();
+        let refuse = Folder::walk(&real.join("a/b"), &mut |path, _| {
+            if path.ends_with("a") { Err(ErrorKind::PermissionDenied.into()) } else { Ok(()) }
+        });
+        assert_eq!(refuse.unwrap_err().kind(), ErrorKind::PermissionDenied);
+    }
+}
