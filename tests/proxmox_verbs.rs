@@ -250,3 +250,165 @@ fn what_is_not_there_is_named() {
     world.sync(&[]).silent_err(0);
     tells(world.control(["show", short_ended]).run(), 1, &["is the name of several tasks", ended, &twin]);
 }
+
+#[test]
+fn an_end_that_is_kept_here_answers_for_a_host_that_does_not() {
+    let scene = Scene::new();
+    let Scene { world, pve, ended, short_ended, live, .. } = &scene;
+    let ok = upid("n", 3, START + 7, "vzdump", "100");
+    pve.node("n", |node| node.jobs.push(done(ok.clone(), START + 60, "OK")));
+    world.sync(&[]).silent_err(0);
+    let named = format!("pve!{ok}");
+    let short_ok = short("pve", &ok);
+    let faults = [Fault::Status(500, "no"), Fault::Drops, Fault::Status(401, "no"), Fault::Says("{}")];
+    for fault in faults {
+        pve.change(|state| state.fault = Some(fault.clone()));
+        let ran = world.control(["wait", &named]).run();
+        let told = format!("how task {short_ok} ended is known from the last sync\n");
+        assert_eq!(tells(ran, 0, &["remote pve: ", &told]).text(), format!("{short_ok} OK\n"), "{fault:?}");
+        let ran = tells(world.control(["wait", short_ended, &named]).run(), 1, &[&told]);
+        assert_eq!(ran.text(), format!("{short_ended} ERROR: job errors\n{short_ok} OK\n"), "{fault:?}");
+        let ran = tells(world.control(["--json", "wait", &named]).run(), 0, &[&told]);
+        let status: Value = serde_json::from_slice(&ran.out).unwrap();
+        assert_eq!((&status["exitstatus"], &status["upid"]), (&json!("OK"), &json!(named)), "{fault:?}");
+        let ran = tells(world.control(["--json", "show", short_ended]).run(), 0, &["is known from the last sync"]);
+        let shown: Value = serde_json::from_slice(&ran.out).unwrap();
+        assert_eq!(
+            (&shown["outcome"], &shown["duration"], &shown["upid"]),
+            (&json!("ERROR: job errors"), &json!(60), &json!(format!("pve!{ended}")))
+        );
+        assert!(shown["synced"].as_i64().unwrap() > START, "{shown}");
+        // Of one that ran at the last sync nothing is known.
+        let live = format!("pve!{live}");
+        let ran = world.control(["wait", "--timeout", "0.1", &live, &named]).run();
+        assert!(matches!(ran.code, 1 | 124) && ran.text() == format!("{short_ok} OK\n"), "{ran:?}");
+        assert_eq!(world.control(["wait", "--any", &live, &named]).run().code, 0, "{fault:?}");
+        tells(world.control(["show", &live]).run(), 1, &["error: remote pve: "]);
+    }
+    // A host that has forgotten a task since does not answer either.
+    pve.change(|state| state.fault = None);
+    pve.node("n", |node| node.jobs.retain(|job| job.upid != ok));
+    assert_eq!(tells(world.control(["wait", &named]).run(), 0, &["no such task"]).text(), format!("{short_ok} OK\n"));
+}
+
+#[test]
+fn lines_of_a_log_are_in_the_order_of_their_numbers_in_whatever_order_they_come() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    let upid = upid("n", 1, START, "vzdump", "1");
+    let lines: Vec<String> = (1..=25).map(|n| format!("line {n}")).collect();
+    pve.node("n", |node| node.jobs = vec![Job { log: lines.clone(), ..done(upid.clone(), START + 1, "OK") }]);
+    pve.change(|state| (state.logs_reversed, state.longest_page) = (true, 10));
+    world.add("pve", &pve);
+    let task = format!("pve!{upid}");
+    let log = |args: &[&str]| world.control(["log", &task].iter().chain(args)).run().silent(0).text().to_owned();
+    assert_eq!(log(&[]).lines().collect::<Vec<_>>(), lines);
+    assert_eq!(log(&["--follow"]).lines().collect::<Vec<_>>(), lines);
+    assert_eq!(log(&["--tail", "2"]), "line 24\nline 25\n");
+    let json = world.json(&["log", &task]);
+    let numbers: Vec<u64> = json.as_array().unwrap().iter().map(|line| line["n"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=25).collect::<Vec<_>>());
+    assert_eq!(world.json(&["show", &task])["lastlines"], json!(lines[20..]));
+}
+
+#[test]
+fn a_log_with_a_page_that_is_too_long_is_read_in_shorter_ones() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    let upid = upid("n", 1, START, "vzdump", "1");
+    // The last five lines alone are too long for one answer.
+    let text = |n: u32| format!("{n} {}", "x".repeat(if n > 3 { 3_500_000 } else { 10 }));
+    let lines: Vec<String> = (1..=8).map(text).collect();
+    pve.node("n", |node| node.jobs = vec![Job { log: lines.clone(), ..done(upid.clone(), START + 1, "OK") }]);
+    world.add("pve", &pve);
+    let task = format!("pve!{upid}");
+    let log = world.control(["log", &task]).run().silent(0);
+    assert!(log.text().lines().eq(&lines), "all lines, in their order");
+    let shown = world.json(&["show", &task]);
+    let begins = |line: &Value| line.as_str().unwrap().split(' ').next().unwrap().parse::<u32>().unwrap();
+    let last: Vec<u32> = shown["lastlines"].as_array().unwrap().iter().map(begins).collect();
+    assert_eq!(last, [4, 5, 6, 7, 8]);
+}
+
+#[test]
+fn an_outcome_that_the_list_does_not_tell_is_that_of_the_state() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    let (first, second) = (upid("n", 1, START, "vzdump", "1"), upid("n", 2, START + 1, "vzdump", "2"));
+    pve.node("n", |node| node.jobs = vec![runs(first.clone()), runs(second.clone())]);
+    world.add("pve", &pve);
+    world.sync(&[]).silent_err(0);
+    pve.node("n", |node| {
+        node.without_outcomes = true;
+        node.jobs[0].end = Some((START + 5, "OK".into()));
+        node.jobs[1].end = Some((START + 6, "job errors".into()));
+    });
+    let kept = || {
+        let page = world.json(&["history", "--remote", "pve"]);
+        let rows = page["rows"].as_array().unwrap().iter();
+        rows.map(|row| (row["outcome"].clone(), row["endtime"].clone())).collect::<Vec<_>>()
+    };
+    let both = [(json!("ERROR: job errors"), json!(START + 6)), (json!("OK"), json!(START + 5))];
+    world.control(["wait", &format!("pve!{first}")]).run().silent_err(0);
+    tells(world.control(["wait", &format!("pve!{second}")]).run(), 1, &["ERROR: job errors"]);
+    assert_eq!(kept(), both);
+    // A sync that tells less takes nothing back.
+    world.sync(&["--refetch", "pve"]).silent_err(0);
+    assert_eq!(kept(), both);
+    assert_eq!(world.json(&["show", &format!("pve!{second}")])["outcome"], "ERROR: job errors");
+}
+
+#[test]
+fn a_task_of_a_node_that_was_renamed_is_asked_for_where_it_is_listed() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    let (ended, live) = (upid("old", 1, START, "vzdump", "1"), upid("old", 2, START + 1, "vzdump", "2"));
+    let unlisted = upid("old", 3, START + 2, "vzdump", "3");
+    pve.node("new", |node| node.jobs = vec![done(ended.clone(), START + 1, "OK"), runs(live.clone())]);
+    world.add("pve", &pve);
+    // Nothing is known of it before a sync; and that its node is not there is no reason to ask again.
+    let ran = world.control(["wait", &format!("pve!{ended}")]).run();
+    tells(ran, 1, &["node old is not in the cluster; if it was renamed, sync this remote first"]);
+    world.sync(&[]).silent_err(0);
+    let named = format!("pve!{ended}");
+    assert_eq!(world.control(["log", &named]).run().silent(0).text(), "starting\nTASK OK\n");
+    assert_eq!(world.json(&["show", &named])["lastlines"], json!(["starting", "TASK OK"]));
+    world.control(["wait", &named]).run().silent_err(0);
+    assert_eq!(world.json(&["show", &format!("pve!{live}")])["status"], "RUNNING");
+    assert_eq!(world.running()[0]["upid"], format!("pve!{live}"));
+    pve.node("new", |node| node.jobs[1].end = Some((START + 9, "OK".into())));
+    world.control(["wait", &format!("pve!{live}")]).run().silent_err(0);
+    assert_eq!(world.running().len(), 0);
+    assert_eq!(world.control(["log", &format!("pve!{live}")]).run().silent(0).text(), "starting\n");
+    tells(world.control(["log", &format!("pve!{unlisted}")]).run(), 1, &["node old is not in the cluster"]);
+}
+
+#[test]
+fn what_ran_on_a_node_that_left_its_cluster_is_unknown_until_the_node_is_back() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    let (here, there) = (upid("n1", 1, START, "vzdump", "1"), upid("n2", 2, START + 1, "vzdump", "2"));
+    let renamed = upid("old", 3, START + 2, "vzdump", "3");
+    pve.node("n1", |node| node.jobs = vec![runs(here.clone())]);
+    pve.node("n2", |node| node.jobs = vec![runs(there.clone()), runs(renamed.clone())]);
+    world.add("pve", &pve);
+    world.sync(&[]).silent_err(0);
+    assert_eq!(world.running().len(), 3);
+    let away = pve.state().nodes.remove("n2").unwrap();
+    world.sync(&[]).silent_err(0);
+    let upids = |rows: &[Value]| rows.iter().map(|row| row["upid"].clone()).collect::<Vec<_>>();
+    assert_eq!(upids(&world.running()), [json!(format!("pve!{here}"))]);
+    let rows = world.json(&["history", "--remote", "pve"])["rows"].as_array().unwrap().clone();
+    assert_eq!(upids(&rows), [json!(format!("pve!{renamed}")), json!(format!("pve!{there}"))]);
+    assert!(rows.iter().all(|row| row["outcome"] == "unknown"), "{rows:?}");
+    tells(world.control(["wait", &format!("pve!{there}")]).run(), 1, &["unknown"]);
+    // It was only taken out for a while.
+    pve.node("n2", |node| *node = away);
+    world.sync(&[]).silent_err(0);
+    assert_eq!(world.running().len(), 3);
+    pve.node("n2", |node| node.jobs.iter_mut().for_each(|job| job.end = Some((START + 50, "OK".into()))));
+    world.sync(&[]).silent_err(0);
+    let rows = world.json(&["history", "--remote", "pve"])["rows"].as_array().unwrap().clone();
+    assert!(rows.len() == 2 && rows.iter().all(|row| row["outcome"] == "OK"), "{rows:?}");
+    world.is_sound();
+}

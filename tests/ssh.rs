@@ -552,10 +552,10 @@ fn a_wait_goes_on_although_its_connection_is_lost() {
     assert_eq!((ran.code, ran.text()), (1, "a!1 OK\na!2 ERROR: exit code 1\n"), "{ran:?}");
     let said =
         "control: remote a: ssh failed: client_loop: send disconnect: Broken pipe; asking again until it answers\n";
-    assert_eq!(ran.err, said.repeat(3), "each was heard of before it was lost");
+    assert_eq!(ran.err, said, "the end that was heard is kept and not asked for again");
     // What is closed to us stays so.
     world.fake_ssh("printf 'me@a: Permission denied (publickey).\\r\\n' >&2; exit 255");
-    let ran = world.near(&["wait", "a!1"]).run();
+    let ran = world.near(&["wait", "a!3"]).run();
     assert_eq!(
         (ran.code, &*ran.err),
         (1, "control: error: remote a: ssh failed: me@a: Permission denied (publickey)\n")
@@ -563,13 +563,52 @@ fn a_wait_goes_on_although_its_connection_is_lost() {
     // One that says nothing ends soon after the time, and one that never comes back with it.
     world.fake_ssh("exec sleep 300");
     tells(
-        world.near(&["wait", "a!1", "--timeout", "0.2"]).run(),
+        world.near(&["wait", "a!3", "--timeout", "0.2"]).run(),
         124,
-        &["remote a: no answer for 5 s\n", "task a!1 has not ended\n"],
+        &["remote a: no answer for 5 s\n", "task a!3 has not ended\n"],
     );
     world.fake_ssh("echo 'No route to host' >&2; exit 255");
-    let ran = tells(world.near(&["wait", "a!1", "--timeout", "0.5"]).run(), 124, &["task a!1 has not ended\n"]);
+    let ran = tells(world.near(&["wait", "a!3", "--timeout", "0.5"]).run(), 124, &["task a!3 has not ended\n"]);
     assert!(ran.err.contains("No route to host; asking again"), "{}", ran.err);
+}
+
+#[test]
+fn an_end_that_is_kept_here_answers_for_a_host_that_cannot_be_reached() {
+    let world = World::new();
+    world.fake_ssh(HONEST);
+    world.add("a");
+    world.there("a", "launch true; launch --name bad --info1 why false").run();
+    tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 2 new\n"]);
+    let row = world.near_json(&["history", "--remote", "a"])["rows"][0].clone();
+    let upid = row["upid"].as_str().unwrap();
+    for script in [
+        "echo 'No route to host' >&2; exit 255",
+        "echo 'Permission denied' >&2; exit 255",
+        "exit 127",
+        "echo 'control: error: there is no task 2' >&2; exit 1",
+    ] {
+        world.fake_ssh(script);
+        let shown =
+            tells(world.near(&["--json", "show", "a!2"]).run(), 0, &["task a!2 ended is known from the last sync"]);
+        let shown: Value = serde_json::from_slice(&shown.out).unwrap();
+        assert_eq!(
+            (&shown["outcome"], &shown["taskname"], &shown["info1"], &shown["exitcode"]),
+            (&json!("ERROR: exit code 1"), &row["taskname"], &json!("why"), &json!(1)),
+            "{shown}"
+        );
+        if script.starts_with("echo 'control") {
+            continue;
+        }
+        let ran = tells(world.near(&["wait", "a!1", "a!2"]).run(), 1, &["task a!1 ended is known from the last sync"]);
+        assert_eq!(ran.text(), "a!1 OK\na!2 ERROR: exit code 1\n", "{script}");
+        assert_eq!(world.near(&["wait", "--any", "a!7", "a!1"]).run().code, 0, "{script}");
+        let ran = world.near(&["--json", "wait", upid]).run();
+        let said: Value = serde_json::from_slice(&ran.out).unwrap();
+        assert_eq!((ran.code, &said["upid"], &said["exitstatus"]), (1, &json!(upid), &json!("exit code 1")), "{said}");
+    }
+    // A number that a task has which runs now is not that of one that ended before.
+    world.fake_ssh("exit 127");
+    tells(world.near(&["wait", "a!7", "--timeout", "0.1"]).run(), 1, &["there is no program `control`"]);
 }
 
 #[test]

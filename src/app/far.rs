@@ -9,7 +9,7 @@ mod ssh;
 
 use std::{fmt, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     control::{ControlError, Desk, Done},
@@ -20,13 +20,15 @@ use super::{
 use crate::{
     io::{
         ssh::{Heard, SshError, run},
+        store::Remote,
         sys,
     },
     model::{
         ansi,
         proxmox::Product,
-        remote::Source,
+        remote::{RemoteTask, Source},
         task::{TaskRef, ThereRef, exit_code},
+        upid::Upid,
     },
 };
 
@@ -124,11 +126,7 @@ impl Desk<'_, '_> {
         }
         let there = ssh::There { remote, host, db };
         match verb {
-            Verb::Show(_) => {
-                let words = words("show", tasks, Some("--json".to_owned()));
-                let name = tasks.first().map(|task| there.name(task)).unwrap_or_default();
-                self.show_far(&Errand { silence: Some(LIMIT), ..there.errand(words) }, &name)
-            }
+            Verb::Show(one) => self.show_ssh(&store, &there, &one.task),
             Verb::Feedback(_) => {
                 self.errand(&Errand { silence: Some(LIMIT), ..there.errand(words("feedback", tasks, None)) })
             }
@@ -170,22 +168,14 @@ impl Desk<'_, '_> {
         Ok(self.out.data.write_all(b"\n")?)
     }
 
-    fn show_far(&mut self, errand: &Errand<'_>, name: &str) -> Done {
-        let mut text = Vec::new();
-        let ran = self.run_there(errand, |_, line| {
-            text.extend_from_slice(line.unwrap_or_default());
-            Ok(())
-        });
-        let code = ran.map_err(|far| far.of(errand.remote))?;
-        if code != 0 {
-            return Ok(code);
-        }
-        let bad = || ControlError::Remote(errand.remote.to_owned(), "its answer is not JSON".to_owned());
-        let mut value: Value = serde_json::from_slice(&text).map_err(|_| bad())?;
+    /// Prints what `show` there told of a task.
+    fn show_far(&mut self, remote: &str, name: &str, text: &[u8]) -> Done {
+        let bad = || ControlError::Remote(remote.to_owned(), "its answer is not JSON".to_owned());
+        let mut value: Value = serde_json::from_slice(text).map_err(|_| bad())?;
         if !value.is_object() {
             return Err(bad());
         }
-        of_remote(errand.remote, &mut value);
+        of_remote(remote, &mut value);
         self.print_shown(name, &value)
     }
 
@@ -205,6 +195,18 @@ impl Desk<'_, '_> {
             self.print(&format!("\nits last lines (all of them: control log {name}){}", show::quoted(&lines)))?;
         }
         Ok(0)
+    }
+
+    /// Says that what follows of a task is what is kept here, as its host does not answer.
+    fn say_stored(&mut self, remote: &Remote, name: &str, error: &dyn fmt::Display) {
+        let text = format!("remote {}: {error}; how task {name} ended is known from the last sync", remote.name);
+        self.tell(&show::clean(&text));
+    }
+
+    /// Shows a task that has ended as it is kept here, as its host does not answer.
+    fn show_stored(&mut self, remote: &Remote, name: &str, ended: &RemoteTask, error: &dyn fmt::Display) -> Done {
+        self.say_stored(remote, name, error);
+        self.print_shown(name, &stored_json(remote, ended))
     }
 
     /// Runs `control` on a remote and hands on what it prints line by line, none when nothing more has come for now. Its
@@ -315,12 +317,48 @@ fn of_remote(remote: &str, task: &mut Value) {
     object.insert("remote".into(), remote.into());
 }
 
+/// All that is kept here of a task of another host that has ended, and when its host last answered.
+fn stored_json(remote: &Remote, ended: &RemoteTask) -> Value {
+    let mut value = ended.upid.parse::<Upid>().map_or_else(|_| json!({ "upid": ended.upid }), |upid| upid.to_json());
+    of_remote(&remote.name, &mut value);
+    let more = ended.more.as_deref().cloned().unwrap_or_default();
+    // A task of a Proxmox host has a type and no name.
+    let name = more.name.or_else(|| Some(ended.kind.to_string())).filter(|_| remote.source.api().is_none());
+    let fields = [
+        ("taskname", name.into()),
+        ("outcome", ended.outcome.to_string().into()),
+        ("termerror", ended.outcome.reason().into()),
+        ("exitcode", more.exitcode.into()),
+        ("endtime", ended.endtime.into()),
+        ("duration", ended.endtime.saturating_sub(ended.start).max(0).into()),
+        ("info1", more.info1.into()),
+        ("info2", more.info2.into()),
+        ("info3", more.info3.into()),
+        ("synced", remote.contact.into()),
+    ];
+    if let Some(object) = value.as_object_mut() {
+        object.extend(fields.map(|(key, field): (&str, Value)| (key.to_owned(), field)));
+        object.retain(|_, field| !field.is_null() && *field != "");
+    }
+    value
+}
+
 /// What can fail while a verb is done on another host.
 enum Far {
     Ssh(SshError),
     Control(ControlError),
     /// Nobody there can do it.
     Nobody(&'static str),
+}
+
+impl fmt::Display for Far {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Far::Ssh(error) => error.fmt(f),
+            Far::Control(error) => error.fmt(f),
+            Far::Nobody(why) => f.write_str(why),
+        }
+    }
 }
 
 impl Far {

@@ -690,7 +690,7 @@ pub fn details(fields: &Value) -> String {
     let width = shown.clone().map(|(name, _)| clean(name).len()).max().unwrap_or(0);
     let line = |(name, value): (&String, &Value)| {
         let text = match (name.as_str(), value) {
-            ("reservetime" | "expires" | "starttime" | "endtime" | "lastupdate", Value::Number(n)) => {
+            ("reservetime" | "expires" | "starttime" | "endtime" | "lastupdate" | "synced", Value::Number(n)) => {
                 n.as_i64().map_or_else(|| n.to_string(), |secs| format!("{} ({secs})", local_time(secs)))
             }
             ("duration" | "timer" | "timeout" | "max_runtime" | "cpu_user" | "cpu_sys", Value::Number(n)) => {

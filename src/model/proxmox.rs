@@ -102,7 +102,7 @@ pub struct Api {
 
 /// A text that is no address of an API.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an address of a Proxmox host: give https://HOST or https://HOST:PORT")]
+#[error("not an address of a Proxmox host: give https://HOST, https://HOST:PORT or https://[IPV6-ADDRESS]:PORT")]
 pub struct BadUrl;
 
 /// `https://host[:port]`, and nothing else.
@@ -395,8 +395,9 @@ impl<'de> de::Visitor<'de> for Entries {
     }
 }
 
-/// An entry of a page: what identifies it, and what it tells; or a text of what cannot be read.
-pub fn listed(entry: &RawValue) -> (String, Result<Entry, String>) {
+/// An entry of a page: what identifies it, and what it tells; or a text of what cannot be read. With the node of a
+/// cluster whose list this is, an entry whose UPID names another node keeps that node as `via`.
+pub fn listed(entry: &RawValue, node: Option<&str>) -> (String, Result<Entry, String>) {
     let text = entry.get();
     let short = || text.chars().take(LONGEST_UNREAD).collect::<String>();
     if text.len() > LONGEST_ENTRY {
@@ -404,7 +405,11 @@ pub fn listed(entry: &RawValue) -> (String, Result<Entry, String>) {
     }
     let value: Value = serde_json::from_str(text).unwrap_or_default();
     let key = value["upid"].as_str().map_or_else(|| unread(&value), str::to_owned);
-    (key, self::entry(&value).ok_or_else(|| unread(&value)))
+    let entry = self::entry(&value).map(|entry| match node {
+        Some(node) => entry.listed_by(node),
+        None => entry,
+    });
+    (key, entry.ok_or_else(|| unread(&value)))
 }
 
 /// A task as a list tells of it.
@@ -415,6 +420,22 @@ pub enum Entry {
     Running(RemoteRun),
     /// It has.
     Ended(RemoteEnd),
+}
+
+impl Entry {
+    /// Keeps which node listed it, unless its UPID names that node.
+    fn listed_by(self, node: &str) -> Entry {
+        match self {
+            Entry::Running(run) => match run.upid.parse::<Upid>() {
+                Ok(upid) if upid.node != node => Entry::Running(running(&upid, Some(node))),
+                Ok(_) | Err(_) => Entry::Running(run),
+            },
+            Entry::Ended(mut end) => {
+                end.more.via = Some(node).filter(|node| end.upid.node != *node).map(str::to_owned);
+                Entry::Ended(end)
+            }
+        }
+    }
 }
 
 /// A number, which some of their programs write as a text.
@@ -437,7 +458,7 @@ pub fn entry(value: &Value) -> Option<Entry> {
         return None;
     }
     match &value["endtime"] {
-        Value::Null => Some(Entry::Running(running(&upid))),
+        Value::Null => Some(Entry::Running(running(&upid, None))),
         endtime => {
             let endtime = number(endtime).filter(|endtime| *endtime >= 0)?;
             let outcome = match &value["status"] {
@@ -457,9 +478,9 @@ pub fn unread(value: &Value) -> String {
     value.to_string().chars().take(LONGEST_UNREAD).collect()
 }
 
-/// A task of which nothing is known but that it runs.
-pub fn running(upid: &Upid) -> RemoteRun {
-    let detail = json!({
+/// A task of which nothing is known but that it runs, and the node that says so if its UPID names another one.
+pub fn running(upid: &Upid, via: Option<&str>) -> RemoteRun {
+    let mut detail = json!({
         "name": upid.worker_type,
         "status": "RUNNING",
         "starttime": upid.starttime,
@@ -468,6 +489,9 @@ pub fn running(upid: &Upid) -> RemoteRun {
         "id": upid.id(),
         "user": signed_user(upid),
     });
+    if let Some(via) = via {
+        detail["via"] = via.into();
+    }
     RemoteRun { upid: upid.as_str().to_owned(), start: upid.starttime, detail: detail.to_string() }
 }
 
@@ -571,6 +595,12 @@ impl Paging {
     /// Entries of a page.
     pub fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// Asks for half as many from now on, as a page was too long; false if it cannot be less.
+    pub fn halve(&mut self) -> bool {
+        let less = (self.limit / 2).max(2);
+        std::mem::replace(&mut self.limit, less) > less
     }
 
     /// Where the next page begins.
@@ -759,9 +789,9 @@ mod tests {
         }
         assert_eq!(read(r#"{"data":{}}"#), Err(BadList::NoList));
         let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
-        assert_eq!(listed(&raw(r#"{"b":1,"a":2}"#)), (r#"{"a":2,"b":1}"#.into(), Err(r#"{"a":2,"b":1}"#.into())));
+        assert_eq!(listed(&raw(r#"{"b":1,"a":2}"#), None), (r#"{"a":2,"b":1}"#.into(), Err(r#"{"a":2,"b":1}"#.into())));
         let long = format!("[{}]", ["1"; LONGEST_ENTRY].join(","));
-        assert_eq!(listed(&raw(&long)).0.len(), LONGEST_UNREAD);
+        assert_eq!(listed(&raw(&long), None).0.len(), LONGEST_UNREAD);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     proxmox::{Api, Product},
@@ -234,6 +235,9 @@ pub struct More {
     /// Its name, where that is not its type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The node of a cluster in whose list the task stands, where its UPID names another one: a node that was renamed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
     /// Side information.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub info1: Option<String>,
@@ -290,6 +294,14 @@ pub struct RemoteLive {
     pub seen: i64,
     /// Whether its host has not answered since.
     pub stale: bool,
+}
+
+impl RemoteRun {
+    /// Returns the node in whose list the task stands, where its UPID names another one.
+    pub fn via(&self) -> Option<String> {
+        let detail: Value = serde_json::from_str(&self.detail).ok()?;
+        detail["via"].as_str().map(str::to_owned)
+    }
 }
 
 /// A task of another host that has ended.

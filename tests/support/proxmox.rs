@@ -71,6 +71,8 @@ pub struct Node {
     pub good_pages: usize,
     /// Of the states of its tasks alone.
     pub state_fault: Option<Fault>,
+    /// Its list tells when tasks ended and not how.
+    pub without_outcomes: bool,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +85,8 @@ pub struct State {
     pub latency: Duration,
     /// It gives no longer pages than this.
     pub longest_page: usize,
+    /// Each page of a log begins with its last line.
+    pub logs_reversed: bool,
     /// So many pages of logs are answered well, and then none.
     pub log_pages: Option<usize>,
     /// What was asked: method and path.
@@ -435,6 +439,8 @@ fn http(status: u16, body: &str) -> (Vec<u8>, Sent) {
 fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Value) {
     let number = |name: &str| asked.query.get(name).and_then(|text| text.parse::<i64>().ok());
     let not_found = || (404, json!({ "data": null, "message": "Path not found" }));
+    // PVE looks for the address of any name that it is given.
+    let no_node = |name: &str| (500, json!({ "data": null, "message": format!("hostname lookup '{name}' failed") }));
     let no_task = || {
         (
             400,
@@ -466,7 +472,7 @@ fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Val
                     node.jobs.push(begun);
                 }
             }
-            let Some(node) = state.nodes.get(*name) else { return not_found() };
+            let Some(node) = state.nodes.get(*name) else { return no_node(name) };
             let (since, until) = (number("since").unwrap_or(0), number("until").unwrap_or(i64::MAX));
             let mut jobs: Vec<(Upid, &Job)> =
                 node.jobs.iter().filter_map(|job| Some((job.upid.parse().ok()?, job))).collect();
@@ -482,7 +488,9 @@ fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Val
                 }
                 if let Some((end, status)) = &job.end {
                     value["endtime"] = (*end).into();
-                    value["status"] = status.as_str().into();
+                    if !node.without_outcomes {
+                        value["status"] = status.as_str().into();
+                    }
                 }
                 value
             };
@@ -498,7 +506,7 @@ fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Val
             }
         }
         (method, ["nodes", name, "tasks", upid, rest @ ..]) => {
-            let Some(node) = state.nodes.get_mut(*name) else { return not_found() };
+            let Some(node) = state.nodes.get_mut(*name) else { return no_node(name) };
             let Some(job) = node.jobs.iter_mut().find(|job| job.upid == *upid) else {
                 // Of a task that they do not know, each says something else.
                 let none = "unable to open file - No such file or directory";
@@ -529,7 +537,10 @@ fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Val
                     let line = |(at, text): (usize, &String)| json!({ "n": at + 1, "t": text });
                     // PBS begins with line number `start` and not behind it; PVE never has a log without a line.
                     let start = if pbs { start.saturating_sub(1) } else { start };
-                    let lines: Vec<Value> = job.log.iter().enumerate().skip(start).take(limit).map(line).collect();
+                    let mut lines: Vec<Value> = job.log.iter().enumerate().skip(start).take(limit).map(line).collect();
+                    if state.logs_reversed {
+                        lines.reverse();
+                    }
                     match job.log.len() {
                         0 if !pbs => (200, json!({ "data": [{ "n": 1, "t": "no content" }], "total": 1 })),
                         total => (200, json!({ "data": lines, "total": total })),

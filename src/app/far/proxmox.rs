@@ -11,7 +11,7 @@ use crate::{
         control::{ControlError, Desk, Done},
         control_args::{self as args, Verb},
         remote::{
-            api::{ApiError, Host},
+            api::{ApiError, Host, TaskAt},
             failed,
         },
         show,
@@ -22,9 +22,9 @@ use crate::{
     },
     model::{
         ansi,
-        proxmox::{Api, Entry, Product, Told},
+        proxmox::{Api, Product, Told},
         query::{Filter, StartQuery},
-        remote::{More, RemoteEnd},
+        remote::{RemoteEnd, RemoteTask},
         task::{Outcome, TaskRef, ThereRef, exit_code},
         upid::Upid,
     },
@@ -46,7 +46,7 @@ struct There {
     store: Store,
     remote: Remote,
     host: Host,
-    tasks: Vec<Upid>,
+    tasks: Vec<TaskAt>,
 }
 
 impl There {
@@ -65,14 +65,14 @@ impl There {
     }
 
     /// The end of one that has ended, with its time, which the list of its host knows.
-    fn end(&self, upid: &Upid, outcome: Outcome) -> Result<RemoteEnd, ControlError> {
-        let listed = self.host.end_of(upid).map_err(|error| self.failed(&error))?;
-        Ok(match listed {
-            Some(Entry::Ended(end)) => end,
-            Some(Entry::Running(_)) | None => {
-                RemoteEnd { upid: upid.clone(), endtime: sys::now().wall.secs(), outcome, more: More::default() }
-            }
-        })
+    fn end(&self, task: &TaskAt, outcome: Outcome) -> Result<RemoteEnd, ControlError> {
+        let end = self.host.end_of(task, outcome, sys::now().wall.secs());
+        end.map_err(|error| self.failed(&error))
+    }
+
+    /// The end of one as it is kept here: for when its host cannot be asked about it.
+    fn stored(&self, task: &TaskAt) -> Result<Option<RemoteTask>, ControlError> {
+        Ok(self.store.remote_ended(&self.remote.name, task.upid.own(), task.upid.starttime)?)
     }
 
     /// Keeps how one ended. That it cannot be kept just now harms nobody: a sync will tell it again.
@@ -117,6 +117,16 @@ fn whole(store: &Store, remote: &Remote, task: &TaskRef) -> Result<Upid, Control
     }
 }
 
+/// The node in whose list a task stands, as far as it is known here; none: the one that its UPID names.
+fn via(store: &Store, remote: &Remote, upid: &Upid) -> Result<Option<String>, ControlError> {
+    let live = store.remote_active(Some(&remote.name))?;
+    if let Some(live) = live.into_iter().find(|live| live.run.upid == upid.own()) {
+        return Ok(live.run.via());
+    }
+    let ended = store.remote_ended(&remote.name, upid.own(), upid.starttime)?;
+    Ok(ended.and_then(|task| task.more?.via))
+}
+
 /// Its state as Proxmox tools print it.
 fn status_json(remote: &str, upid: &Upid, outcome: Option<&Outcome>) -> Value {
     let mut value = show::proxmox_status(Some(upid.as_str()), 0, outcome.map(Outcome::to_string).as_deref());
@@ -134,7 +144,12 @@ impl Desk<'_, '_> {
         remote: Remote,
         (product, api): (Product, &Api),
     ) -> Done {
-        let tasks = tasks.iter().map(|task| whole(&store, &remote, task)).collect::<Result<Vec<_>, _>>()?;
+        let find = |task: &TaskRef| {
+            let upid = whole(&store, &remote, task)?;
+            let via = via(&store, &remote, &upid)?;
+            Ok(TaskAt::new(product, upid, via))
+        };
+        let tasks = tasks.iter().map(find).collect::<Result<Vec<_>, ControlError>>()?;
         let limit = match verb {
             Verb::Wait(wanted) => wanted.timeout.map_or(LIMIT, |timeout| timeout.clamp(SHORTEST, LIMIT)),
             _ => LIMIT,
@@ -153,9 +168,15 @@ impl Desk<'_, '_> {
     }
 
     fn show_api(&mut self, there: &There) -> Done {
-        let Some(upid) = there.tasks.first() else { return Ok(0) };
-        let failed = |error: ApiError| there.failed(&error);
-        let told = there.host.status(upid).map_err(failed)?;
+        let Some(task) = there.tasks.first() else { return Ok(0) };
+        let upid = &task.upid;
+        let told = match there.host.status(task) {
+            Ok(told) => told,
+            Err(error) => match there.stored(task)? {
+                Some(ended) => return self.show_stored(&there.remote, &there.name(upid), &ended, &error),
+                None => return Err(there.failed(&error)),
+            },
+        };
         let mut value = upid.to_json();
         of_remote(&there.remote.name, &mut value);
         let Some(object) = value.as_object_mut() else { return Ok(0) };
@@ -166,7 +187,7 @@ impl Desk<'_, '_> {
                 object.insert("duration".into(), age.into());
             }
             Told::Stopped(outcome) => {
-                let end = there.end(upid, outcome)?;
+                let end = there.end(task, outcome)?;
                 object.insert("outcome".into(), end.outcome.to_string().into());
                 object.insert("endtime".into(), end.endtime.into());
                 object.insert("duration".into(), end.endtime.saturating_sub(upid.starttime).max(0).into());
@@ -174,28 +195,30 @@ impl Desk<'_, '_> {
         }
         object.retain(|_, field| *field != "");
         // A log that was removed there keeps nobody from the rest.
-        let lines: Vec<String> = last_lines(&there.host, upid, LAST).unwrap_or_default();
+        let lines: Vec<String> = last_lines(&there.host, task, LAST).unwrap_or_default();
         object.insert("lastlines".into(), lines.iter().map(|line| show::clean(line)).collect::<Vec<_>>().into());
         self.print_shown(&show::short_name(&there.remote.name, upid), &value)
     }
 
     fn log_api(&mut self, there: &There, wanted: &args::Log) -> Done {
-        let Some(upid) = there.tasks.first() else { return Ok(0) };
+        let Some(task) = there.tasks.first() else { return Ok(0) };
         let failed = |error: ApiError| there.failed(&error);
         let fit = (self.out.width)().is_some() && !wanted.raw;
         let mut next = wanted.start;
         if let Some(tail) = wanted.tail {
-            let (_, total) = there.host.log(upid, 0, 1).map_err(failed)?;
+            let (_, total) = there.host.log(task, 0, &mut 1).map_err(failed)?;
             next = total.saturating_sub(tail as u64);
         }
         let mut left = wanted.limit.unwrap_or(u64::MAX);
+        let follow = wanted.follow;
         let mut polls = Polls::default();
+        let mut most = LINES;
         // A whole array or none: it is printed when all of it is there.
-        let mut array = (self.json && !wanted.follow).then(Vec::new);
+        let mut array = (self.json && !follow).then(Vec::new);
         while left > 0 {
             // Asked before its log is read: what it printed until its end is in that then.
-            let over = match wanted.follow {
-                true => match there.host.status(upid) {
+            let over = match follow {
+                true => match there.host.status(task) {
                     Ok(told) => told != Told::Running,
                     Err(error) => {
                         polls.failed(self, &there.remote.name, &there.may_pass(error)?, None);
@@ -204,10 +227,16 @@ impl Desk<'_, '_> {
                 },
                 false => true,
             };
-            let page = left.min(LINES);
-            let lines = match there.host.log(upid, next, page) {
+            let asked = left.min(most);
+            let mut page = asked;
+            let read = there.host.log(task, next, &mut page);
+            // What was too long once would be so again.
+            if page < asked {
+                most = page;
+            }
+            let lines = match read {
                 Ok((lines, _)) => lines,
-                Err(error) if wanted.follow => {
+                Err(error) if follow => {
                     polls.failed(self, &there.remote.name, &there.may_pass(error)?, None);
                     continue;
                 }
@@ -251,28 +280,42 @@ impl Desk<'_, '_> {
         loop {
             let mut still = vec![];
             let mut trouble = None;
-            for upid in left {
+            for task in left {
                 // One that does not answer is not asked about each of them.
-                if let Some(ApiError::Https(..)) = trouble {
-                    still.push(upid);
+                let told = match trouble {
+                    Some(ApiError::Https(..)) => None,
+                    _ => match there.host.status(&task) {
+                        Ok(told) => Some(told),
+                        Err(error) => {
+                            trouble = Some(error);
+                            None
+                        }
+                    },
+                };
+                let outcome = match (told, &trouble) {
+                    (Some(Told::Running), _) => None,
+                    (Some(Told::Stopped(outcome)), _) => Some((outcome, true)),
+                    // An end does not change: one that is kept here answers for its host.
+                    (None, Some(error)) => {
+                        let stored = there.stored(&task)?;
+                        if stored.is_some() {
+                            self.say_stored(&there.remote, &there.name(&task.upid), error);
+                        }
+                        stored.map(|ended| (ended.outcome, false))
+                    }
+                    (None, None) => None,
+                };
+                let Some((outcome, is_news)) = outcome else {
+                    still.push(task);
                     continue;
+                };
+                ended += 1;
+                if !outcome.class().is_success() {
+                    code = exit_code::FAILED;
                 }
-                match there.host.status(&upid) {
-                    Ok(Told::Running) => still.push(upid),
-                    Ok(Told::Stopped(outcome)) => {
-                        ended += 1;
-                        if !outcome.class().is_success() {
-                            code = exit_code::FAILED;
-                        }
-                        self.print_end(there, &upid, &outcome)?;
-                        if let Ok(end) = there.end(&upid, outcome) {
-                            there.keep(end);
-                        }
-                    }
-                    Err(error) => {
-                        trouble = Some(error);
-                        still.push(upid);
-                    }
+                self.print_end(there, &task.upid, &outcome)?;
+                if is_news && let Ok(end) = there.end(&task, outcome) {
+                    there.keep(end);
                 }
             }
             left = still;
@@ -285,7 +328,7 @@ impl Desk<'_, '_> {
                 if let Some(error) = trouble {
                     self.tell(&show::clean(&format!("remote {}: {error}", there.remote.name)));
                 }
-                for upid in &left {
+                for TaskAt { upid, .. } in &left {
                     match self.json {
                         true => self.print(&status_json(&there.remote.name, upid, None).to_string())?,
                         false => self.tell(&format!("task {} has not ended", there.name(upid))),
@@ -317,15 +360,15 @@ impl Desk<'_, '_> {
         }
         let mut code = 0;
         let mut asked = vec![];
-        for upid in std::mem::take(&mut there.tasks) {
-            let name = there.name(&upid);
-            let said = match there.host.status(&upid) {
+        for task in std::mem::take(&mut there.tasks) {
+            let name = there.name(&task.upid);
+            let said = match there.host.status(&task) {
                 Ok(Told::Stopped(outcome)) => Err(format!("task {name} has ended already: {}", outcome.told())),
-                Ok(Told::Running) => there.host.stop(&upid).map_err(|error| format!("cannot end task {name}: {error}")),
+                Ok(Told::Running) => there.host.stop(&task).map_err(|error| format!("cannot end task {name}: {error}")),
                 Err(error) => Err(format!("cannot end task {name}: {error}")),
             };
             match said {
-                Ok(()) => asked.push(upid),
+                Ok(()) => asked.push(task),
                 Err(why) => {
                     self.tell(&format!("error: {}", show::clean(&why)));
                     code = exit_code::FAILED;
@@ -333,22 +376,23 @@ impl Desk<'_, '_> {
             }
         }
         let end = sys::now().mono.saturating_add(GRACE);
-        for upid in asked {
+        for task in asked {
+            let upid = &task.upid;
             let mut result = "asked to end".to_owned();
             loop {
                 if how.no_wait {
                     break;
                 }
                 // That it cannot be asked just now says nothing of the task.
-                if let Ok(Told::Stopped(outcome)) = there.host.status(&upid) {
+                if let Ok(Told::Stopped(outcome)) = there.host.status(&task) {
                     result = outcome.to_string();
-                    if let Ok(end) = there.end(&upid, outcome) {
+                    if let Ok(end) = there.end(&task, outcome) {
                         there.keep(end);
                     }
                     break;
                 }
                 if sys::now().mono >= end {
-                    let name = there.name(&upid);
+                    let name = there.name(upid);
                     self.tell(&format!("error: task {name} was asked to end and has not"));
                     code = exit_code::FAILED;
                     break;
@@ -362,7 +406,7 @@ impl Desk<'_, '_> {
                     value.to_string()
                 }
                 false => {
-                    format!("task {} ({}): {}", there.name(&upid), show::clean(&upid.worker_type), show::clean(&result))
+                    format!("task {} ({}): {}", there.name(upid), show::clean(&upid.worker_type), show::clean(&result))
                 }
             };
             self.print(&text)?;
@@ -371,11 +415,15 @@ impl Desk<'_, '_> {
     }
 }
 
-fn last_lines(host: &Host, upid: &Upid, count: u64) -> Result<Vec<String>, ApiError> {
-    let (first, total) = host.log(upid, 0, count)?;
-    let lines = match total > count {
-        true => host.log(upid, total - count, count)?.0,
-        false => first,
-    };
+fn last_lines(host: &Host, task: &TaskAt, count: u64) -> Result<Vec<String>, ApiError> {
+    let (_, total) = host.log(task, 0, &mut 1)?;
+    let mut next = total.saturating_sub(count);
+    let mut lines: Vec<(u64, String)> = vec![];
+    while let Some(mut left @ 1..) = total.checked_sub(next) {
+        let (more, _) = host.log(task, next, &mut left)?;
+        let Some((last, _)) = more.last() else { break };
+        next = *last;
+        lines.extend(more);
+    }
     Ok(lines.into_iter().map(|(_, text)| text).collect())
 }

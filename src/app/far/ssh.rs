@@ -18,13 +18,18 @@ use crate::{
         store::{Batch, Remote, Store},
         sys,
     },
-    model::task::{Signal, TaskRef, ThereRef, exit_code},
+    model::{
+        remote::RemoteTask,
+        task::{Signal, TaskRef, ThereRef, exit_code},
+    },
 };
 
 /// One that is waited for is given up so long after its time: a connection is not made at once.
 const SLACK: Duration = Duration::from_secs(5);
 /// A connection that held for so long was one; what came of it before says nothing of the next.
 const HELD: Duration = Duration::from_secs(30);
+/// Bytes of what `show` answers, at most.
+const LONGEST_SHOWN: usize = 64 << 20;
 /// Tasks whose ends are asked for at once: a command line takes no more than so many.
 const ASKED: usize = 500;
 
@@ -68,6 +73,16 @@ impl There {
         numbers.clear();
     }
 
+    /// The end of a task as it is kept here: for when its host does not answer.
+    fn stored(&self, store: &Store, task: &TaskRef) -> Result<Option<RemoteTask>, ControlError> {
+        let remote = &self.remote.name;
+        Ok(match (task, number(task)) {
+            (TaskRef::Upid(upid), _) => store.remote_ended(remote, upid.own(), upid.starttime)?,
+            (_, Some(number)) => store.remote_ended_number(remote, number)?,
+            (_, None) => None,
+        })
+    }
+
     /// A task as lists name it.
     pub(super) fn name(&self, task: &TaskRef) -> String {
         let there = number(task).map_or_else(|| name_there(task), |number| number.to_string());
@@ -107,13 +122,15 @@ impl Desk<'_, '_> {
         let end = wanted.timeout.map(|timeout| sys::now().mono.saturating_add(timeout));
         // One that was told of is told of again when the host is asked again.
         let mut told: HashSet<i64> = HashSet::new();
+        let mut tasks: Vec<TaskRef> = wanted.tasks.clone();
+        let mut code = 0;
         let mut polls = Polls::default();
         loop {
             let began = sys::now().mono;
             let left = end.map(|end| end.saturating_sub(began));
             let timeout = left.map(|left| format!("{}s", left.as_secs_f64()));
             let options = [option("--timeout", timeout), flag("--any", wanted.any), flag("--json", self.json)];
-            let words = words("wait", &wanted.tasks, options.into_iter().flatten());
+            let words = words("wait", &tasks, options.into_iter().flatten());
             let errand = Errand { silence: left.map(|left| left.saturating_add(SLACK)), ..there.errand(words) };
             let mut ended = vec![];
             let mut heard = false;
@@ -132,13 +149,36 @@ impl Desk<'_, '_> {
                 Ok(())
             });
             let error = match ran {
-                Err(Far::Ssh(error)) if error.may_pass() => error,
-                ran => return ran.map_err(|far| far.of(remote)),
+                Ok(there) => return Ok(if there == 0 { code } else { there }),
+                Err(Far::Control(error)) => return Err(error),
+                Err(error @ (Far::Ssh(_) | Far::Nobody(_))) => error,
+            };
+            // An end does not change: one that is kept here answers for its host.
+            let asked = tasks.len();
+            for task in std::mem::take(&mut tasks) {
+                let Some(ended) = there.stored(store, &task)? else {
+                    tasks.push(task);
+                    continue;
+                };
+                if !ended.outcome.class().is_success() {
+                    code = exit_code::FAILED;
+                }
+                if number(&task).is_none_or(|number| told.insert(number)) {
+                    self.say_stored(&there.remote, &there.name(&task), &error);
+                    self.print_stored(there, &task, &ended)?;
+                }
+            }
+            if tasks.is_empty() || (wanted.any && tasks.len() < asked) {
+                return Ok(code);
+            }
+            let error = match error {
+                Far::Ssh(error) if error.may_pass() => error,
+                error => return Err(error.of(remote)),
             };
             let now = sys::now().mono;
             if end.is_some_and(|end| end <= now) {
                 self.tell(&show::clean(&format!("remote {remote}: {error}")));
-                for task in wanted.tasks.iter().filter(|task| number(task).is_none_or(|n| !told.contains(&n))) {
+                for task in tasks.iter().filter(|task| number(task).is_none_or(|n| !told.contains(&n))) {
                     self.say_running(there, task)?;
                 }
                 return Ok(exit_code::TIMED_OUT);
@@ -147,6 +187,44 @@ impl Desk<'_, '_> {
                 polls = Polls::default();
             }
             polls.failed(self, remote, &error, end);
+        }
+    }
+
+    fn print_stored(&mut self, there: &There, task: &TaskRef, ended: &RemoteTask) -> Result<(), ControlError> {
+        if !self.json {
+            return self.print(&format!("{} {}", there.name(task), show::clean(&ended.outcome.told())));
+        }
+        let outcome = ended.outcome.to_string();
+        let mut value = show::proxmox_status(Some(&ended.upid), number(task).unwrap_or_default(), Some(&outcome));
+        of_remote(&there.remote.name, &mut value);
+        self.print(&value.to_string())
+    }
+
+    /// Shows a task as its host does, or, if that does not know it or does not answer, as it is kept here.
+    pub(super) fn show_ssh(&mut self, store: &Store, there: &There, task: &TaskRef) -> Done {
+        let words = words("show", std::slice::from_ref(task), Some("--json".to_owned()));
+        let name = there.name(task);
+        let errand = Errand { silence: Some(LIMIT), ..there.errand(words) };
+        let mut text = Vec::new();
+        let ran = self.run_there(&errand, |_, line| {
+            text.extend_from_slice(line.unwrap_or_default());
+            match text.len() > LONGEST_SHOWN {
+                true => Err(ControlError::Remote(there.remote.name.clone(), "its answer is far too long".to_owned())),
+                false => Ok(()),
+            }
+        });
+        let stored = || there.stored(store, task);
+        match ran {
+            Ok(0) => self.show_far(&there.remote.name, &name, &text),
+            Ok(code) => match stored()? {
+                Some(ended) => self.show_stored(&there.remote, &name, &ended, &"it does not tell of the task"),
+                None => Ok(code),
+            },
+            Err(Far::Control(error)) => Err(error),
+            Err(error) => match stored()? {
+                Some(ended) => self.show_stored(&there.remote, &name, &ended, &error),
+                None => Err(error.of(&there.remote.name)),
+            },
         }
     }
 

@@ -12,6 +12,8 @@ use crate::{
     },
     model::{
         proxmox::{self, Api, BadList, Cluster, ClusterNode, Fingerprint, List, Product, Told},
+        remote::{More, RemoteEnd},
+        task::Outcome,
         upid::Upid,
     },
 };
@@ -52,6 +54,8 @@ pub(in crate::app) enum ApiError {
     Redirect(u16),
     #[error("it answers with status {0}{1}")]
     Status(u16, String),
+    #[error("node {0} is not in the cluster; if it was renamed, sync this remote first")]
+    NoNode(String),
     #[error("its answer is not what was asked for{0}")]
     Strange(&'static str),
 }
@@ -84,8 +88,14 @@ impl ApiError {
             | ApiError::NoSecret(_)
             | ApiError::Token(..)
             | ApiError::Forbidden(_)
-            | ApiError::Redirect(_) => false,
+            | ApiError::Redirect(_)
+            | ApiError::NoNode(_) => false,
         }
+    }
+
+    /// Whether a shorter answer may do.
+    pub(in crate::app) fn is_too_long(&self) -> bool {
+        matches!(self, ApiError::Https(HttpsError::TooLong, _))
     }
 
     /// Whether it said nothing in time.
@@ -126,6 +136,27 @@ pub(in crate::app) struct Host {
     remote: String,
     client: Client,
     product: Product,
+}
+
+/// A task, and the node that is asked about it: the one in whose list it stands. PVE finds a task by its UPID alone; the
+/// node in the path of a request says only where to look.
+#[derive(Clone, Debug)]
+pub(in crate::app) struct TaskAt {
+    pub upid: Upid,
+    node: String,
+}
+
+impl TaskAt {
+    /// A task that stands in the list of node `via`; none: of the node that its UPID names.
+    pub(in crate::app) fn new(product: Product, upid: Upid, via: Option<String>) -> TaskAt {
+        let node = product.only_node().map(str::to_owned).or(via).unwrap_or_else(|| upid.node.clone());
+        TaskAt { upid, node }
+    }
+
+    /// The node, if its UPID names another one and it is one of several.
+    pub(in crate::app) fn via(&self, product: Product) -> Option<&str> {
+        Some(&*self.node).filter(|node| product.only_node().is_none() && *node != self.upid.node)
+    }
 }
 
 /// Which tasks are listed.
@@ -192,10 +223,20 @@ impl Host {
         }
     }
 
-    fn task(&self, upid: &Upid) -> String {
-        let node = self.product.only_node().unwrap_or(&upid.node);
+    /// Asks about one task. That its node is not in the cluster is said as such: to ask again would change nothing.
+    fn ask_task(&self, method: Method, task: &TaskAt, behind: &str, most: usize) -> Result<Value, ApiError> {
         let part = |text: &str| utf8_percent_encode(text, PLAIN).to_string();
-        format!("/nodes/{}/tasks/{}", part(node), part(upid.own()))
+        let path = format!("/nodes/{}/tasks/{}{behind}", part(&task.node), part(task.upid.own()));
+        let failed = match self.ask(method, &path, most) {
+            Err(error @ ApiError::Status(500.., _)) if self.product.only_node().is_none() => error,
+            answer => return answer,
+        };
+        match self.cluster() {
+            Ok(Cluster { nodes, unread }) if unread.is_empty() && !nodes.iter().any(|node| node.name == task.node) => {
+                Err(ApiError::NoNode(task.node.clone()))
+            }
+            Ok(_) | Err(_) => Err(failed),
+        }
     }
 
     /// Its version.
@@ -215,6 +256,11 @@ impl Host {
         }
         let answer = self.ask(Method::Get, "/nodes", SHORT)?;
         proxmox::cluster(&answer["data"]).ok_or(ApiError::Strange(": it is no list of nodes"))
+    }
+
+    /// The node of a list as an entry of it keeps it; none where there is only one.
+    pub(in crate::app) fn lister<'a>(&self, node: &'a str) -> Option<&'a str> {
+        Some(node).filter(|_| self.product.only_node().is_none())
     }
 
     /// A page of a node's tasks, those that run among them.
@@ -241,28 +287,41 @@ impl Host {
     }
 
     /// How a task is.
-    pub(in crate::app) fn status(&self, upid: &Upid) -> Result<Told, ApiError> {
-        let answer = self.ask(Method::Get, &format!("{}/status", self.task(upid)), SHORT)?;
+    pub(in crate::app) fn status(&self, task: &TaskAt) -> Result<Told, ApiError> {
+        let answer = self.ask_task(Method::Get, task, "/status", SHORT)?;
         proxmox::status(&answer["data"]).ok_or(ApiError::Strange(": it is no state of a task"))
     }
 
-    /// The end of a task as the list has it; none: it has not ended, or the list has it no more.
-    pub(in crate::app) fn end_of(&self, upid: &Upid) -> Result<Option<proxmox::Entry>, ApiError> {
-        let node = self.product.only_node().unwrap_or(&upid.node).to_owned();
+    /// The end of a task whose state says that it ended so: with its time, which the list alone has, and at `now` if the
+    /// list has it no more. The list may tell the time and not the outcome.
+    pub(in crate::app) fn end_of(&self, task: &TaskAt, outcome: Outcome, now: i64) -> Result<RemoteEnd, ApiError> {
+        let TaskAt { upid, node } = task;
+        Ok(match self.listed_end(upid, node)? {
+            Some(end) if end.outcome == Outcome::Unknown(String::new()) => RemoteEnd { outcome, ..end },
+            Some(end) => end,
+            None => {
+                let via = task.via(self.product).map(str::to_owned);
+                RemoteEnd { upid: upid.clone(), endtime: now, outcome, more: More { via, ..More::default() } }
+            }
+        })
+    }
+
+    fn listed_end(&self, upid: &Upid, node: &str) -> Result<Option<RemoteEnd>, ApiError> {
         let mut paging = proxmox::Paging::new(1000);
         // Of those that started in its second. PBS takes `until` for the next one where it is the same.
         let time = |off: i64| Some(upid.starttime.saturating_add(off));
         loop {
             let wanted = Wanted { since: time(-1), until: time(1), start: paging.start(), limit: paging.limit() };
-            let list = self.list(&node, &wanted)?;
+            let list = match self.list(node, &wanted) {
+                Err(error) if error.is_too_long() && paging.halve() => continue,
+                list => list?,
+            };
             let mut keys = vec![];
             for entry in &list.entries {
-                let (key, entry) = proxmox::listed(entry);
+                let (key, entry) = proxmox::listed(entry, self.lister(node));
                 keys.push(key);
                 match entry {
-                    Ok(proxmox::Entry::Ended(end)) if end.upid.as_str() == upid.own() => {
-                        return Ok(Some(proxmox::Entry::Ended(end)));
-                    }
+                    Ok(proxmox::Entry::Ended(end)) if end.upid.as_str() == upid.own() => return Ok(Some(end)),
                     Ok(_) | Err(_) => {}
                 }
             }
@@ -273,21 +332,37 @@ impl Host {
         }
     }
 
-    /// Lines of a task's log behind number `start`, and how many there are.
+    /// Lines of a task's log behind number `start` in the order of their numbers, and how many lines the log has. Fewer
+    /// than `limit` come if an answer with as many would be too long: `limit` is then what one can have.
     pub(in crate::app) fn log(
         &self,
-        upid: &Upid,
+        task: &TaskAt,
         start: u64,
-        limit: u64,
+        limit: &mut u64,
     ) -> Result<(Vec<(u64, String)>, u64), ApiError> {
+        loop {
+            match self.log_page(task, start, *limit) {
+                Err(error) if error.is_too_long() && *limit > 1 => {
+                    // Half of the lines that there are, and not of those that were asked for: each try is long.
+                    let (_, total) = self.log_page(task, start, 1)?;
+                    *limit = (total.saturating_sub(start).min(*limit) / 2).max(1);
+                }
+                page => return page,
+            }
+        }
+    }
+
+    fn log_page(&self, task: &TaskAt, start: u64, limit: u64) -> Result<(Vec<(u64, String)>, u64), ApiError> {
         // PBS begins with line number `start`, PVE behind it.
         let more = if self.product == Product::Pbs { limit.saturating_add(1) } else { limit };
-        let answer =
-            self.ask(Method::Get, &format!("{}/log?start={start}&limit={more}", self.task(upid)), usize::MAX)?;
+        let answer = self.ask_task(Method::Get, task, &format!("/log?start={start}&limit={more}"), usize::MAX)?;
         let strange = || ApiError::Strange(": it is no log");
         let line = |line: &Value| Some((line["n"].as_u64()?, line["t"].as_str()?.to_owned()));
         let lines = answer["data"].as_array().ok_or_else(strange)?;
         let mut lines = lines.iter().map(line).collect::<Option<Vec<_>>>().ok_or_else(strange)?;
+        // No order is promised.
+        lines.sort_by_key(|(number, _)| *number);
+        lines.dedup_by_key(|(number, _)| *number);
         let last = lines.last().map_or(0, |(n, _)| *n);
         let total = answer["total"].as_u64().unwrap_or(last);
         // PVE never answers without a line: what it says instead is none of the log.
@@ -305,7 +380,7 @@ impl Host {
     }
 
     /// Asks for a task's end.
-    pub(in crate::app) fn stop(&self, upid: &Upid) -> Result<(), ApiError> {
-        self.ask(Method::Delete, &self.task(upid), SHORT).map(|_| ())
+    pub(in crate::app) fn stop(&self, task: &TaskAt) -> Result<(), ApiError> {
+        self.ask_task(Method::Delete, task, "", SHORT).map(|_| ())
     }
 }

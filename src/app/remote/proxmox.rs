@@ -1,14 +1,14 @@
 //! Pulling the tasks of a Proxmox host: each of its nodes by itself, up to its own cutoff.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use super::{
-    api::{ApiError, Host, Wanted},
-    sync::{Begun, Gone, InUse, Job, Left, Lines, Over, Teller, left_alone},
+    api::{ApiError, Host, TaskAt, Wanted},
+    sync::{Begun, Gone, InUse, Job, Known, Left, Lines, Over, Teller, left_alone},
 };
 use crate::{
     io::store::{Batch, LOST, Node, NodeNews, Went},
@@ -16,7 +16,6 @@ use crate::{
         proxmox::{self, Api, Cluster, Entry, Paging, Product, Seen, Step, Told},
         remote::{More, RemoteEnd, RemoteRun, pause},
         task::Outcome,
-        upid::Upid,
     },
 };
 
@@ -126,8 +125,12 @@ pub(super) fn pull(job: &Job, product: Product, api: &Api, tell: &Teller<'_>) ->
     // One that it does not name may stand in what cannot be read.
     if names_all {
         let named = |name: &str| nodes.iter().any(|node| node.name == name);
-        for node in job.nodes.iter().filter(|node| !node.has_left() && !named(&node.node)) {
-            if told(Went::Left, &node.node).is_err() {
+        let known = job.nodes.iter().filter(|node| !node.has_left()).map(|node| node.node.as_str());
+        // With it goes all that ran there.
+        let running = job.running.iter().filter(|_| product.only_node().is_none()).map(Known::node);
+        let left: BTreeSet<&str> = known.chain(running).filter(|node| !named(node)).collect();
+        for node in left {
+            if told(Went::Left, node).is_err() {
                 return Ok(Over::WELL);
             }
         }
@@ -260,11 +263,16 @@ fn pull_node(
     let mut newest = None;
     loop {
         let wanted = Wanted { since, until: None, start: paging.start(), limit: paging.limit() };
-        let list = asker.host().list(node, &wanted)?;
+        let host = asker.host();
+        let lister = host.lister(node);
+        let list = match host.list(node, &wanted) {
+            Err(error) if error.is_too_long() && paging.halve() => continue,
+            list => list?,
+        };
         let mut batch = Batch { now: job.now, ..Batch::default() };
         let mut keys = vec![];
         for raw in &list.entries {
-            let (key, entry) = proxmox::listed(raw);
+            let (key, entry) = proxmox::listed(raw, lister);
             keys.push(key);
             match entry {
                 Ok(Entry::Running(run)) => {
@@ -318,25 +326,23 @@ struct Missed {
 /// Asks for these by name.
 fn missed(job: &Job, asker: &mut Asker<'_>, product: Product, node: &str, paging: &Paging) -> Result<Missed, ApiError> {
     let mut missed = Missed::default();
-    let known = job.running.iter().filter_map(|text| text.parse::<Upid>().ok());
-    let here = |upid: &Upid| product.only_node().is_some() || upid.node == node;
-    for upid in known.filter(|upid| here(upid) && !paging.has(upid.as_str())) {
+    let here = |task: &&Known| product.only_node().is_some() || task.node() == node;
+    for task in job.running.iter().filter(here).filter(|task| !paging.has(task.upid.as_str())) {
         let host = asker.host();
-        let end = |outcome| RemoteEnd { upid: upid.clone(), endtime: job.now, outcome, more: More::default() };
-        match host.status(&upid) {
+        let task = TaskAt::new(product, task.upid.clone(), task.via.clone());
+        let upid = &task.upid;
+        match host.status(&task) {
             Ok(Told::Running) => {
                 missed.live.push(upid.starttime);
-                missed.running.push(proxmox::running(&upid));
+                missed.running.push(proxmox::running(upid, task.via(product)));
             }
             // Nobody says that it has ended.
             Err(ApiError::Forbidden(_)) => missed.live.push(upid.starttime),
             // Its time of end is in the list alone; else it is known to have been until now.
-            Ok(Told::Stopped(outcome)) => match host.end_of(&upid)? {
-                Some(Entry::Ended(end)) => missed.ended.push(end),
-                Some(Entry::Running(_)) | None => missed.ended.push(end(outcome)),
-            },
+            Ok(Told::Stopped(outcome)) => missed.ended.push(host.end_of(&task, outcome, job.now)?),
             Err(error) if error.is_no_task() => {
-                missed.ended.push(end(Outcome::Unknown(LOST.to_owned())));
+                let outcome = Outcome::Unknown(LOST.to_owned());
+                missed.ended.push(RemoteEnd { upid: upid.clone(), endtime: job.now, outcome, more: More::default() });
             }
             Err(error) => return Err(error),
         }

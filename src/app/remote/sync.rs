@@ -23,8 +23,9 @@ use crate::{
         sys,
     },
     model::{
-        remote::pause,
+        remote::{RemoteRun, pause},
         task::{exit_code, span},
+        upid::Upid,
     },
 };
 
@@ -93,8 +94,8 @@ pub(super) struct Job {
     pub remote: Remote,
     /// Its nodes.
     pub nodes: Vec<Node>,
-    /// The UPIDs of what runs there.
-    pub running: Vec<String>,
+    /// What runs there.
+    pub running: Vec<Known>,
     /// Whether all is wanted, as if nothing were known.
     pub anew: bool,
     /// With that: only what started then or later.
@@ -109,6 +110,24 @@ pub(super) struct Job {
     pub begun: Begun,
     /// When it is asked, unix seconds.
     pub now: i64,
+}
+
+/// A task that ran on a remote when it was last asked.
+pub(super) struct Known {
+    pub upid: Upid,
+    /// The node that listed it, where its UPID names another one.
+    pub via: Option<String>,
+}
+
+impl Known {
+    fn of(run: &RemoteRun) -> Option<Known> {
+        Some(Known { upid: run.upid.parse().ok()?, via: run.via() })
+    }
+
+    /// The node that is asked about it.
+    pub(super) fn node(&self) -> &str {
+        self.via.as_deref().unwrap_or(&self.upid.node)
+    }
 }
 
 /// That nobody listens any more: it can be told the next time.
@@ -385,7 +404,7 @@ impl Desk<'_, '_> {
                     let read = || {
                         let nodes = store.remote_nodes(Some(remote.id))?.remove(&remote.id).unwrap_or_default();
                         let live = store.remote_active(Some(&remote.name))?;
-                        Ok((nodes, live.into_iter().map(|live| live.run.upid).collect()))
+                        Ok((nodes, live.iter().filter_map(|live| Known::of(&live.run)).collect()))
                     };
                     match troubles.pass(self, "nodes", read())? {
                         Some(read) => (nodes, running) = read,

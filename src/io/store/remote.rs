@@ -98,6 +98,8 @@ pub struct Node {
 
 /// How a task ended that its host forgot.
 pub const LOST: &str = "its host does not know of it any more";
+/// How a task ended whose node left its cluster before the end was known.
+const LEFT_BEHIND: &str = "its node left the cluster";
 /// What is kept of a node that its cluster cannot reach.
 const OFFLINE: &str = "it is offline";
 /// What is kept of a node that left its cluster.
@@ -498,14 +500,19 @@ impl Adder<'_> {
         for (_, upid, task) in tasks {
             match known.get(*upid) {
                 Some((key, before)) => {
+                    let of = |task: &Coded| outcome(self.db, self.codes, &task.status);
+                    let (was, is) = (of(before)?, of(task)?);
+                    // An end without an outcome takes back none that is known.
+                    let status = if is == Outcome::Unknown(String::new()) { &before.status } else { &task.status };
                     let same = before.duration == task.duration
                         && before.more == task.more
-                        && outcome(self.db, self.codes, &before.status)? == outcome(self.db, self.codes, &task.status)?;
+                        && (was == is || *status == before.status);
                     if !same {
                         let sql = "UPDATE remote_tasks SET duration = ?2, status = ?3, more = ?4 WHERE key = ?1";
-                        self.db.execute(sql, params![key, task.duration, task.status, task.more])?;
+                        self.db.execute(sql, params![key, task.duration, status, task.more])?;
                         added.changed += 1;
-                        known.insert((*upid).to_owned(), (*key, task.clone()));
+                        let task = Coded { status: status.clone(), ..task.clone() };
+                        known.insert((*upid).to_owned(), (*key, task));
                     }
                 }
                 // More than 262,144 in one second are no tasks that anybody ran.
@@ -537,7 +544,7 @@ impl Adder<'_> {
 }
 
 impl Adder<'_> {
-    /// Whether a task is kept as one that ended. Not if its host knew of it no more: it does so now.
+    /// Whether a task is kept as one that ended. Not if its host or its node was lost: it was found again.
     fn has_ended(&self, upid: &str, whole: &mut Statement<'_>) -> rusqlite::Result<bool> {
         let Ok(parsed) = upid.parse::<Upid>() else { return Ok(false) };
         let first = parsed.starttime.clamp(0, LAST_START) << ORDINAL;
@@ -546,7 +553,8 @@ impl Adder<'_> {
             let (key, task) = coded(row)?;
             let ours = self.hosts.values().flatten().any(|(code, _)| *code == task.host);
             if ours && upid_of(self.db, self.codes, key, &task)?.as_deref() == Some(upid) {
-                return Ok(outcome(self.db, self.codes, &task.status)? != Outcome::Unknown(LOST.to_owned()));
+                let outcome = outcome(self.db, self.codes, &task.status)?;
+                return Ok(!matches!(outcome, Outcome::Unknown(why) if [LOST, LEFT_BEHIND].contains(&&*why)));
             }
         }
         Ok(false)
@@ -1023,6 +1031,39 @@ impl Store {
         Ok(Page::cut(rows, query.limit, Listed::place))
     }
 
+    /// The newest ended task of another host that this host calls by a number; none if one that runs there has it.
+    ///
+    /// # Errors
+    /// [`super::StoreError`]
+    pub fn remote_ended_number(&self, remote: &str, number: i64) -> Result<Option<RemoteTask>> {
+        let has_it = |upid: &str| upid.parse::<Upid>().is_ok_and(|upid| upid.number() == Some(number));
+        if self.remote_active(Some(remote))?.iter().any(|live| has_it(&live.run.upid)) {
+            return Ok(None);
+        }
+        let work = || {
+            if !self.has_remotes()? {
+                return Ok(None);
+            }
+            let sql = format!(
+                "SELECT {COLUMNS} FROM remote_tasks
+                 WHERE host IN (SELECT h.id FROM remote_hosts AS h JOIN remotes AS r ON r.id = h.remote WHERE r.name = ?1)
+                       AND (id = ?2 OR more = ?2 OR (typeof(more) = 'text' AND more ->> 'counter' = ?2))
+                 ORDER BY key DESC"
+            );
+            let mut statement = self.db.prepare(&sql)?;
+            let mut rows = statement.query(params![remote, number])?;
+            while let Some(row) = rows.next()? {
+                if let Some(task) = remote_task(&self.db, &self.codes, row)?
+                    && has_it(&task.upid)
+                {
+                    return Ok(Some(task));
+                }
+            }
+            Ok(None)
+        };
+        work().map_err(self.failed("read"))
+    }
+
     /// One ended task of another host.
     ///
     /// # Errors
@@ -1069,9 +1110,13 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
     let frequent = texts.flatten().filter(|text| !seen.insert(text)).collect();
     let mut adder = Adder { db, codes, remote, hosts, frequent, counts: BTreeMap::new() };
 
-    // Those that its host forgot: how they ended nobody will tell.
+    // Those that its host forgot, and those whose node left: how they ended is told by none.
     let mut ended: Vec<&RemoteEnd> = batch.ended.iter().collect();
-    let lost = if batch.whole || batch.anew { lost_in(db, remote, batch)? } else { vec![] };
+    let lost = match &batch.node {
+        _ if batch.whole || batch.anew => lost_in(db, remote, batch, LOST, None)?,
+        Some(NodeNews { node, went: Went::Left }) => lost_in(db, remote, batch, LEFT_BEHIND, Some(node))?,
+        Some(_) | None => vec![],
+    };
     ended.extend(&lost);
 
     let mut tasks: Vec<(i64, &str, Coded)> = vec![];
@@ -1171,24 +1216,34 @@ fn note_node(db: &Connection, remote: i64, now: i64, news: &NodeNews) -> rusqlit
     Ok(())
 }
 
-/// What ran on a remote, and neither runs nor ended by what it says now.
-fn lost_in(db: &Connection, remote: i64, batch: &Batch) -> rusqlite::Result<Vec<RemoteEnd>> {
+/// What ran on a remote, or on one node of it, and neither runs nor ended by what it says now; and why that is unknown.
+fn lost_in(
+    db: &Connection,
+    remote: i64,
+    batch: &Batch,
+    why: &str,
+    node: Option<&String>,
+) -> rusqlite::Result<Vec<RemoteEnd>> {
     let told: HashSet<&str> = batch
         .running
         .iter()
         .map(|task| task.upid.as_str())
         .chain(batch.ended.iter().map(|end| end.upid.as_str()))
         .collect();
-    let mut statement = db.prepare("SELECT upid FROM remote_active WHERE remote = ?1")?;
-    let upids = statement.query_map([remote], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
-    let lost = upids.into_iter().filter(|upid| !told.contains(upid.as_str())).filter_map(|upid| upid.parse().ok());
-    let end = |upid| RemoteEnd {
-        upid,
-        endtime: batch.now,
-        outcome: Outcome::Unknown(LOST.to_owned()),
-        more: More::default(),
-    };
-    Ok(lost.map(end).collect())
+    let mut statement = db.prepare("SELECT upid, start, detail FROM remote_active WHERE remote = ?1")?;
+    let runs = statement
+        .query_map([remote], |row| Ok(RemoteRun { upid: row.get(0)?, start: row.get(1)?, detail: row.get(2)? }))?;
+    let mut lost = vec![];
+    for run in runs {
+        let run = run?;
+        let Ok(upid) = run.upid.parse::<Upid>() else { continue };
+        let is_there = |node: &String| run.via().as_ref().unwrap_or(&upid.node) == node;
+        if !told.contains(run.upid.as_str()) && node.is_none_or(is_there) {
+            let outcome = Outcome::Unknown(why.to_owned());
+            lost.push(RemoteEnd { upid, endtime: batch.now, outcome, more: More::default() });
+        }
+    }
+    Ok(lost)
 }
 
 /// Forgets all remotes. Words stay: programs that have the database open know them by their numbers.
