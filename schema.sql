@@ -1,4 +1,4 @@
--- The database of taskwatcher, version 4. One SQLite file, WAL mode, application_id 0x74776368 ("twch").
+-- The database of taskwatcher, version 5. One SQLite file, WAL mode, application_id 0x74776368 ("twch").
 --
 -- A task lives in `tasks` from its reservation or start until it ends, then in `history`: at every instant in exactly
 -- one of them. Times are unix seconds, durations seconds, sizes bytes. This file is the definition of the newest
@@ -38,7 +38,12 @@ CREATE TABLE tasks (
     kill_after      REAL,             -- SIGKILL follows after so long
     log             TEXT,             -- path of its log file, if it has one
     options         TEXT,             -- JSON array: what launch was told about it, as its command line says it
-    supervised      TEXT              -- JSON object: of which supervised process it is a run, and which one; none: of none
+    supervised      TEXT,             -- JSON object: of which supervised process it is a run, and which one; none: of none
+    held            INTEGER,          -- 1: its launcher holds a lock on its slot for as long as it lives
+    namespace       TEXT,             -- the namespaces of pids and of clocks in which its processes are counted
+    launcher_inode  INTEGER,          -- the pidfd's inode of the launcher, and of the command (Linux 6.9 and newer)
+    pid_inode       INTEGER,
+    pid_session     INTEGER           -- the command's session
 );
 
 CREATE TABLE feedbacks (

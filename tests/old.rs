@@ -1,7 +1,7 @@
 //! Databases that older versions wrote: they open, with all that is in them.
 //!
 //! `data/v1_7.db` is what taskwatcher 1.7 left (made by `data/make_v1_7`): five ended runs of one "task 1", a task 1
-//! that was running and a task 2 that was reserved. `data/v1.db` to `data/v3.db` are our own first schemas. A released schema gets its
+//! that was running and a task 2 that was reserved. `data/v1.db` to `data/v4.db` have the earlier schemas of this project. A released schema gets its
 //! file here and the file never changes.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
@@ -118,6 +118,7 @@ fn our_older_schemas_open() {
     older_opens("v1.db");
     older_opens("v2.db");
     older_opens("v3.db");
+    older_opens("v4.db");
 }
 
 #[track_caller]

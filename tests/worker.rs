@@ -17,7 +17,7 @@ use taskwatcher::{
     app::worker::{Worker, WorkerHandle},
     io::{
         spool::Spool,
-        store::{NewTask, Patience, Start, Store},
+        store::{Hold, NewTask, Patience, Start, Store},
     },
     model::{
         task::{End, Outcome, Timestamp},
@@ -321,7 +321,7 @@ fn an_end_that_a_reader_took_in_first_becomes_whole() {
     let world = World::new();
     let mut store = world.store();
     let task = NewTask { name: "a".into(), handle: "handle22".into(), now: 1000, ..NewTask::default() };
-    let claimed = store.claim(&Start { task, ..Start::default() }, |_| false).unwrap();
+    let claimed = store.claim(&Start { task, ..Start::default() }, |_| false, |_| Hold::Unsupported).unwrap();
     let reason = "x".repeat(1000);
     let end = End::new(&Outcome::Error(reason.clone()), Timestamp::from_secs(1001), None);
     // It notes its end, and before it records it somebody looks.

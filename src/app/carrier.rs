@@ -197,6 +197,9 @@ fn resume(carried: Carried) -> Result<(), CarrierError> {
         place_of(&carried.order, stream).and_then(|(place, strip)| Some(Copy::new(ProgLog::open(place).ok()?, strip)))
     }));
     let spool = carried.claimed.as_ref().and_then(|_| Spool::open(&carried.order.db, true).ok());
+    if let (Some(spool), Some(claimed)) = (&spool, &carried.claimed) {
+        let _ = spool.hold(claimed.slot);
+    }
     let carrier = Carrier {
         order: carried.order,
         runs,

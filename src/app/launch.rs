@@ -34,7 +34,7 @@ use crate::{
         process,
         pty::Pty,
         spool::{Request, Spool, Story},
-        store::{Claimed, Patience, Store, StoreFailure},
+        store::{Claimed, Command, Patience, Store, StoreFailure},
         streams::{Ends, Substitute},
         sys,
         terminal::Terminal,
@@ -129,17 +129,16 @@ pub trait Audience {
 /// [`LaunchError`]: the command was not run. That it could not be executed is no error here but a recorded end.
 pub fn launch(spec: &Spec, audience: &mut dyn Audience) -> Result<i32, LaunchError> {
     check(spec, audience)?;
-    let me = process::stat(child::own_pid())
-        .ok_or_else(|| LaunchError::System("read /proc/self/stat", std::io::ErrorKind::NotFound.into()))?;
+    let me = process::own().map_err(|error| LaunchError::System("read /proc/self/stat", error))?;
     let inherited = child::inherited_descriptors();
     let inbox = Inbox::open(me.ignored).map_err(|error| LaunchError::System("read signals", error))?;
     child::become_subreaper().map_err(|error| LaunchError::System("adopt orphans", error))?;
     let foreign = if child::has_children() { known(&process::descendants(me.process.pid, &[])) } else { vec![] };
 
     sys::crash_point("claim.before");
-    let Some((store, claimed)) = claim(spec, me.process, &inbox, audience)? else { return Ok(0) };
+    let Some((store, claimed, spool)) = claim(spec, me.process, &inbox, audience)? else { return Ok(0) };
     sys::crash_point("claim.after");
-    let spool = match make_ready(spec, &claimed) {
+    let spool = match make_ready(spec, &claimed, spool) {
         Ok(spool) => spool,
         Err(failure) => {
             record_failure(store, &claimed, &failure);
@@ -188,6 +187,7 @@ pub fn resume(handover: Handover, audience: &mut dyn Audience) -> Result<i32, La
     child::set_name(c"launch");
     let inbox = Inbox::open(handover.ignored).map_err(|error| LaunchError::System("read signals", error))?;
     let spool = Spool::open(&handover.db, true).map_err(|error| LaunchError::Spool(handover.db.clone(), error))?;
+    let _ = spool.hold(handover.claimed.slot);
     let mut terminal = if handover.has_terminal { Terminal::controlling() } else { None };
     if let Some(terminal) = terminal.as_mut().filter(|_| handover.lent) {
         terminal.was_lent(handover.command);
@@ -445,7 +445,9 @@ impl Launcher {
     fn note_command(&mut self) -> bool {
         let (Some(stat), Some(store)) = (process::stat(self.command), &mut self.store) else { return true };
         store.set_patience(STATUS_PATIENCE);
-        self.noted = store.started(self.claimed.id, stat.process).is_ok();
+        let inode = process::inode(self.command);
+        let command = Command { process: stat.process, inode, session: Some(stat.session) };
+        self.noted = store.started(self.claimed.id, &command).is_ok();
         self.noted
     }
 

@@ -3,25 +3,22 @@
 //! Every verb that reads does this first, so that no dead task is ever shown as running (spec/tasks.md section 10).
 //! A database that cannot be written just then is still shown truthfully: what has ended is only not moved yet.
 
-use std::{
-    collections::{HashMap, HashSet},
-    path::Path,
-};
+use std::{collections::HashSet, io::ErrorKind, path::Path};
 
 use serde_json::json;
 
 use crate::{
     io::{
         feedfile::{self, FeedFile, Mark},
-        process,
+        process::{self, Snapshot},
         spool::{Spool, Story},
-        store::{Patience, Store, StoreError},
+        store::{Claimed, Hold, Patience, Start, Store, StoreError, StoreFailure},
         sys,
     },
     model::{
         feedback::Feedback,
         task::{End, Process, Status, Task, Timestamp},
-        truth::{Facts, Verdict, judge, last_beat},
+        truth::{Facts, Life, Lock, Verdict, View, Viewpoint, judge, last_beat, launcher_life},
     },
 };
 
@@ -99,40 +96,23 @@ pub fn is_dead(db: &Path, task: &Task) -> bool {
     look(db, vec![task.clone()], sys::now().wall).is_ok_and(|found| !found.ended.is_empty())
 }
 
+/// Where this process looks from.
+fn viewpoint() -> Viewpoint {
+    Viewpoint { boot_id: sys::boot_id().ok(), namespace: sys::namespace(), host: sys::host_name() }
+}
+
 fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Result<Survey, StoreError> {
     if tasks.is_empty() {
         return Ok(Survey::default());
     }
-    // Where /proc is not mounted nothing can be judged, and nobody is to be called dead for that.
-    let boot = sys::boot_id().map_err(|error| StoreError::Io(sys::BOOT_ID.into(), "read", error))?;
-    let spool = Spool::open(db, false).ok();
-    let of_boot = |task: &&Task| is_of_boot(task, &boot);
-    let launchers: HashSet<Process> = tasks.iter().filter(of_boot).filter_map(|task| task.launcher).collect();
-    let launchers: Vec<Process> = launchers.into_iter().collect();
-    let alive = |some: &[Process]| some.iter().copied().filter(|process| process::alive(*process)).collect();
-    let alive: HashSet<Process> = sys::on_all_processors(&launchers, MANY, alive).into_iter().collect();
-    let look = |some: &[Task]| look_at(some, &boot, &alive, spool.as_ref());
-    let (facts, stories): (Vec<Facts>, Vec<Option<Story>>) =
+    let here = viewpoint();
+    let locks = Locks::of(db, &tasks);
+    let look = |some: &[Task]| some.iter().map(|task| look_at(task, &here, &locks)).collect();
+    let (mut facts, stories): (Vec<Facts>, Vec<Option<Story>>) =
         sys::on_all_processors(&tasks, MANY, look).into_iter().unzip();
-    let lost = |task: &Task, facts: &Facts| {
-        facts.same_boot && !facts.launcher_alive && facts.spooled.is_none() && !task.is_reserved()
-    };
-    let pairs = || tasks.iter().zip(&facts);
-    let upids: HashSet<&str> =
-        pairs().filter(|(task, facts)| lost(task, facts)).filter_map(|(task, _)| task.upid.as_deref()).collect();
-    let mut survivors = vec![vec![]; tasks.len()];
-    // Twice: in one pass over /proc a process that forks and goes, or is just becoming another program, can be missed.
-    for _ in 0..2 {
-        let carriers = process::carriers(&upids);
-        for ((task, facts), found) in pairs().zip(&mut survivors) {
-            if found.is_empty() && lost(task, facts) {
-                *found = survivors_in(task, &carriers);
-            }
-        }
-    }
+    let survivors = find_survivors(&tasks, &mut facts, &here);
     let mut found = Survey::default();
-    for (((task, mut facts), survivors), story) in tasks.into_iter().zip(facts).zip(survivors).zip(stories) {
-        facts.survivors = survivors.len();
+    for (((task, facts), survivors), story) in tasks.into_iter().zip(facts).zip(survivors).zip(stories) {
         match judge(&task, &facts, now) {
             Verdict::Live(status) => {
                 let beat = last_beat(&task, &facts);
@@ -149,43 +129,108 @@ fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Result<Survey, StoreErro
     Ok(found)
 }
 
-/// Whether a task began since the machine did. Rows of taskwatcher 1.7 do not say; nothing is known of a restart.
-fn is_of_boot(task: &Task, boot: &str) -> bool {
-    task.boot_id.as_ref().is_none_or(|of_task| of_task == boot)
-}
-
-/// What the machine tells of each of some tasks, but for what is left of them, and what they tell of themselves.
-fn look_at(tasks: &[Task], boot: &str, alive: &HashSet<Process>, spool: Option<&Spool>) -> Vec<(Facts, Option<Story>)> {
-    let look = |task: &Task| {
-        let same_boot = is_of_boot(task, boot);
-        let launcher_alive = same_boot && task.launcher.is_some_and(|launcher| alive.contains(&launcher));
-        let place = spool.zip(task.slot).zip(task.upid.as_deref());
-        let story = place.and_then(|((spool, slot), upid)| spool.story_of(slot, upid));
-        // A worker ends before its process does.
-        let spooled = place.filter(|_| !launcher_alive || task.is_worker());
-        let spooled = spooled.and_then(|((spool, slot), upid)| spool.end_of(slot, upid));
-        let told = story.as_ref().and_then(|story| story.beat).map(Timestamp);
-        let asked = place.filter(|_| task.is_worker());
-        let asked = asked.is_some_and(|((spool, slot), upid)| spool.request_of(slot, upid).is_some());
-        (Facts { same_boot, launcher_alive, spooled, beat: beat_of(task), told, asked, survivors: 0 }, story)
+/// Finds what is left of each task whose launcher is gone, and notes it in its facts.
+fn find_survivors(tasks: &[Task], facts: &mut [Facts], here: &Viewpoint) -> Vec<Vec<Process>> {
+    let mut survivors = vec![vec![]; tasks.len()];
+    let is_lost = |task: &Task, facts: &Facts| {
+        // A worker leaves none: whatever lives of its process is not its own.
+        facts.launcher == Life::Gone && facts.spooled.is_none() && !task.is_reserved() && !task.is_worker()
     };
-    tasks.iter().map(look).collect()
+    // Twice: in one pass over /proc a process that forks and goes, or is just becoming another program, can be missed.
+    for _ in 0..2 {
+        let lost = tasks.iter().zip(&*facts).map(|(task, facts)| is_lost(task, facts) && facts.survivors == Life::Gone);
+        let lost: Vec<bool> = lost.collect();
+        if !lost.contains(&true) {
+            break;
+        }
+        let seen = Snapshot::take();
+        for (index, task) in tasks.iter().enumerate().filter(|(index, _)| lost[*index]) {
+            survivors[index] = left_of(task, &seen, here);
+            facts[index].survivors = match (survivors[index].is_empty(), seen.complete) {
+                (false, _) => Life::Alive,
+                (true, true) if here.sees_survivors_of(task) => life_of_command(task, here),
+                (true, _) => Life::Unknown,
+            };
+        }
+    }
+    survivors
 }
 
-/// What is alive of a command whose launcher is gone: the process that was started, and all that carry its UPID.
-fn survivors_in(task: &Task, carriers: &HashMap<&str, Vec<Process>>) -> Vec<Process> {
-    // A worker leaves none: whatever lives of its process is not ours to end.
-    if task.is_worker() {
-        return vec![];
+/// Whether the command's first process lives, as far as that can be told where the search found nothing of it.
+fn life_of_command(task: &Task, here: &Viewpoint) -> Life {
+    match (task.command(), here.view_of(task)) {
+        (Some(command), View::Same) => process::look_by(command, task.signs.pid_inode),
+        (Some(_) | None, _) => Life::Gone,
     }
-    let mut found: Vec<Process> = task.upid.as_deref().and_then(|upid| carriers.get(upid)).cloned().unwrap_or_default();
-    if let Some(command) = task.command()
-        && !found.contains(&command)
-        && process::alive(command)
-    {
-        found.push(command);
+}
+
+fn left_of(task: &Task, seen: &Snapshot, here: &Viewpoint) -> Vec<Process> {
+    let command = task.command().filter(|_| here.view_of(task) == View::Same);
+    seen.left_of(task.upid.as_deref().unwrap_or_default(), &task.handle, command, task.signs.pid_session)
+}
+
+/// The locks that launchers hold on their slots.
+struct Locks {
+    spool: Result<Spool, Lock>,
+    /// Those that one look at the kernel's list showed.
+    seen: HashSet<i64>,
+}
+
+impl Locks {
+    fn of(db: &Path, tasks: &[Task]) -> Locks {
+        let spool = Spool::open(db, false).map_err(|error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::PermissionDenied => Lock::NoSpool,
+            _ => Lock::Unknown,
+        });
+        let many = tasks.iter().filter(|task| task.signs.held).count() >= MANY;
+        let seen = spool.as_ref().ok().filter(|_| many).map(Spool::seen_held).unwrap_or_default();
+        Locks { spool, seen }
     }
-    found
+
+    fn lock_of(&self, task: &Task) -> Lock {
+        match (&self.spool, task.slot) {
+            (Err(why), _) => *why,
+            (Ok(_), None) => Lock::NoSpool,
+            (Ok(_), Some(slot)) if self.seen.contains(&slot) => Lock::Held,
+            (Ok(spool), Some(slot)) => match spool.is_held(slot) {
+                Ok(true) => Lock::Held,
+                Ok(false) => Lock::Free,
+                Err(_) => Lock::Unknown,
+            },
+        }
+    }
+}
+
+/// Whether the launcher of a task lives.
+fn launcher_of(task: &Task, here: &Viewpoint, locks: &Locks) -> Life {
+    let Some(launcher) = task.launcher else { return Life::Gone };
+    let view = here.view_of(task);
+    let lock = if task.signs.held { locks.lock_of(task) } else { Lock::NoSpool };
+    let seen = match (lock, view) {
+        // The lock says it all.
+        (Lock::Held, _) | (_, View::Elsewhere | View::Restarted) => Life::Unknown,
+        (Lock::Free | Lock::NoSpool | Lock::Unknown, View::Same) => {
+            process::look_by(launcher, task.signs.launcher_inode)
+        }
+    };
+    launcher_life(task.signs.held, lock, view, seen)
+}
+
+/// What the machine tells of a task, but for what is left of its command, and what the task tells of itself.
+fn look_at(task: &Task, here: &Viewpoint, locks: &Locks) -> (Facts, Option<Story>) {
+    let launcher = if task.is_reserved() { Life::Unknown } else { launcher_of(task, here, locks) };
+    let place = locks.spool.as_ref().ok().zip(task.slot).zip(task.upid.as_deref());
+    let story = place.and_then(|((spool, slot), upid)| spool.story_of(slot, upid));
+    let is_worker = task.is_worker();
+    // A worker ends before its process does.
+    let spooled = place.filter(|_| launcher != Life::Alive || is_worker);
+    let spooled = spooled.and_then(|((spool, slot), upid)| spool.end_of(slot, upid));
+    let told = story.as_ref().and_then(|story| story.beat).map(Timestamp);
+    let asked = place.filter(|_| is_worker);
+    let asked = asked.is_some_and(|((spool, slot), upid)| spool.request_of(slot, upid).is_some());
+    let restarted = here.view_of(task) == View::Restarted;
+    let beat = beat_of(task);
+    (Facts { restarted, launcher, survivors: Life::Gone, spooled, beat, told, asked }, story)
 }
 
 fn beat_of(task: &Task) -> Option<Timestamp> {
@@ -218,7 +263,25 @@ pub fn read_tail(path: &Path) -> Option<Feedback> {
 
 /// What is alive now of the command of a task whose launcher is gone.
 pub fn survivors_of(task: &Task) -> Vec<Process> {
-    survivors_in(task, &process::carriers(&task.upid.as_deref().into_iter().collect()))
+    if task.is_worker() { vec![] } else { left_of(task, &Snapshot::take(), &viewpoint()) }
+}
+
+/// Makes a task this process's own, as [`Store::claim`] does, and locks its slot of the spool, if there is one.
+///
+/// # Errors
+/// As those of [`Store::claim`].
+pub fn claim(store: &mut Store, start: &Start, spool: Option<&Spool>) -> Result<Claimed, StoreFailure> {
+    let db = store.path().to_owned();
+    let hold = |slot| match spool.map(|spool| spool.hold(slot)) {
+        Some(Ok(true)) => Hold::Held,
+        Some(Ok(false)) => Hold::Taken,
+        Some(Err(_)) | None => Hold::Unsupported,
+    };
+    let claimed = store.claim(start, |task: &Task| is_dead(&db, task), hold);
+    if let (Err(_), Some(spool)) = (&claimed, spool) {
+        spool.release();
+    }
+    claimed
 }
 
 /// Removes the feedback file of a task whose values are in history now.

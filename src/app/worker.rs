@@ -59,7 +59,7 @@ use super::{
 };
 use crate::{
     io::{
-        child, process,
+        process,
         spool::{Request, Spool, Story},
         store::{Claimed, NewTask, Patience, Start, Store, StoreFailure},
         sys,
@@ -67,7 +67,7 @@ use crate::{
     },
     model::{
         log::LOG_MAX,
-        task::{Asker, End, Outcome, Process, Signal, Task, Tick},
+        task::{Asker, End, Outcome, Signal, Tick},
     },
 };
 
@@ -167,9 +167,7 @@ impl Worker {
         E: Display,
     {
         let system = |what| move |error| WorkerError::System(what, error);
-        let me = process::stat(child::own_pid()).map(|stat| stat.process);
-        let me: Process =
-            me.ok_or_else(|| WorkerError::System("read /proc/self/stat", io::ErrorKind::NotFound.into()))?;
+        let me = process::own().map_err(system("read /proc/self/stat"))?.process;
         // This process may change its folder before the worker ends.
         let db = std::path::absolute(store.path()).map_err(system("tell where the database is"))?;
         let mut own = db::open(&db, Patience::USUAL)?;
@@ -186,7 +184,9 @@ impl Worker {
             log: true,
             options: "[]".into(),
             launcher: Some(me),
-            boot_id: sys::boot_id().map_err(system("read the boot id"))?,
+            boot_id: sys::boot_id().ok(),
+            namespace: sys::namespace(),
+            launcher_inode: process::inode(me.pid),
             host: sys::host_name(),
             user: user.to_owned(),
             argv: "[]".into(),
@@ -195,10 +195,10 @@ impl Worker {
             cwd: std::env::current_dir().ok(),
             ..Start::default()
         };
-        let claimed = own.claim(&start, |task: &Task| truth::is_dead(&db, task))?;
+        let spool = Spool::open(&db, true);
+        let claimed = truth::claim(&mut own, &start, spool.as_ref().ok())?;
         let no_room = |error| WorkerError::Spool(db.clone(), error);
-        let prepared =
-            Spool::open(&db, true).and_then(|spool| spool.reserve(claimed.slot).map(|()| spool)).map_err(no_room);
+        let prepared = spool.and_then(|spool| spool.reserve(claimed.slot).map(|()| spool)).map_err(no_room);
         let spool = match prepared {
             Ok(spool) => spool,
             Err(error) => {

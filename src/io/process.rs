@@ -11,9 +11,13 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
-use crate::model::task::{Process, Signal};
+use crate::model::{
+    task::{Process, Signal},
+    truth::Life,
+};
 
 /// What `/proc/PID/stat` says of a process.
 #[derive(Clone, Copy, Debug)]
@@ -36,21 +40,61 @@ pub struct Stat {
     pub ignored: u64,
 }
 
-/// Reads one process; none when there is none of that pid.
+/// Returns the process that has this pid; `None` also where the look fails. For processes whose absence changes nothing:
+/// where it does, use [`read_stat`] or [`look`].
 pub fn stat(pid: i32) -> Option<Stat> {
     read_stat(pid).ok().flatten()
 }
 
-/// The same, for who must not take a process for gone that could not be looked at.
-fn read_stat(pid: i32) -> io::Result<Option<Stat>> {
+/// Returns the process that has this pid, `None` when there is certainly none.
+///
+/// # Errors
+/// When the look fails: no descriptors or memory left, or a `/proc` that hides the process.
+pub fn read_stat(pid: i32) -> io::Result<Option<Stat>> {
+    let path = format!("/proc/{pid}/stat");
+    let seen = stat_at(&path, pid)?;
+    if seen.is_some() || !exists(pid)? {
+        return Ok(seen);
+    }
+    // Started just now, or hidden (`hidepid`), or `/proc` belongs to another pid namespace.
+    match stat_at(&path, pid)? {
+        None if exists(pid)? => Err(io::Error::new(io::ErrorKind::PermissionDenied, "/proc hides the process")),
+        seen => Ok(seen),
+    }
+}
+
+fn stat_at(path: &str, pid: i32) -> io::Result<Option<Stat>> {
     let mut text = [0u8; 1024];
-    let read = fs::File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut text));
+    let read = fs::File::open(path).and_then(|mut file| file.read(&mut text));
     match read {
-        Ok(len) => Ok(parse_stat(pid, &text[..len])),
+        Ok(len) => match parse_stat(pid, &text[..len]) {
+            Some(stat) => Ok(Some(stat)),
+            None => Err(io::Error::new(io::ErrorKind::InvalidData, "/proc/PID/stat has another form")),
+        },
         // ESRCH: it went while its file was open.
         Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether the kernel has a process of this pid, asked without `/proc`. One that waits to be reaped is there.
+fn exists(pid: i32) -> io::Result<bool> {
+    let Some(pid) = Pid::from_raw(pid) else { return Ok(false) };
+    match rustix::process::test_kill_process(pid) {
+        Ok(()) | Err(rustix::io::Errno::PERM) => Ok(true),
+        Err(rustix::io::Errno::SRCH) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Returns this process.
+///
+/// # Errors
+/// When `/proc/self/stat` cannot be read.
+pub fn own() -> io::Result<Stat> {
+    let pid = i32::try_from(std::process::id()).map_err(io::Error::other)?;
+    // By this name it is found also where `/proc` belongs to another pid namespace and counts otherwise.
+    stat_at("/proc/self/stat", pid)?.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// That there is no such process.
@@ -60,25 +104,42 @@ const ESRCH: i32 = rustix::io::Errno::SRCH.raw_os_error();
 fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
     let close = text.iter().rposition(|&b| b == b')')?;
     let mut fields = std::str::from_utf8(text.get(close + 2..)?).ok()?.split_ascii_whitespace();
-    // In the order of proc(5): 3 the state, 4 the parent, 5 the group, 6 the session, 7 the terminal, 22 the start, 33 what
-    // is ignored.
+    // In the order of proc(5): 3 the state, 4 the parent, 5 the group, 6 the session, 7 the terminal, 20 the threads, 22 the
+    // start, 33 what is ignored.
     let state = fields.next()?;
     let mut after = |skipped: usize| fields.nth(skipped);
+    let (ppid, pgrp, session, tty) =
+        (after(0)?.parse().ok()?, after(0)?.parse().ok()?, after(0)?.parse().ok()?, after(0)?.parse().ok()?);
+    let threads: i64 = after(12)?.parse().ok()?;
     Some(Stat {
-        ppid: after(0)?.parse().ok()?,
-        pgrp: after(0)?.parse().ok()?,
-        session: after(0)?.parse().ok()?,
-        tty: after(0)?.parse().ok()?,
-        process: Process { pid, pstart: after(14)?.parse().ok()? },
+        ppid,
+        pgrp,
+        session,
+        tty,
+        process: Process { pid, pstart: after(1)?.parse().ok()? },
         ignored: after(10)?.parse().ok()?,
-        ended: matches!(state, "Z" | "X" | "x"),
+        // A first thread that has ended leaves the process in state Z for as long as its other threads run.
+        ended: matches!(state, "Z" | "X" | "x") && threads <= 1,
         stopped: state == "T",
     })
 }
 
 /// Whether this very process, and not another one of its pid, is alive.
+pub fn look(process: Process) -> Life {
+    match read_stat(process.pid) {
+        Ok(Some(stat)) if stat.process == process && !stat.ended => Life::Alive,
+        Ok(_) => Life::Gone,
+        Err(_) => Life::Unknown,
+    }
+}
+
+/// Whether this very process was seen alive; also false where the look fails. For a positive answer only: what must not
+/// take a process for gone uses [`look`].
 pub fn alive(process: Process) -> bool {
-    stat(process.pid).is_some_and(|stat| stat.process == process && !stat.ended)
+    match look(process) {
+        Life::Alive => true,
+        Life::Gone | Life::Unknown => false,
+    }
 }
 
 /// All pids there are now.
@@ -141,23 +202,134 @@ pub fn variable(pid: i32, name: &str) -> Option<Vec<u8>> {
 /// The variable by which a task's processes are found when their launcher is gone.
 pub const UPID_VARIABLE: &str = "TASKWATCHER_UPID";
 
-/// The live processes that carry one of these UPIDs in their environment: what is left of tasks whose launcher died.
-/// One pass over `/proc`; processes of other users are not seen.
-pub fn carriers<'a>(upids: &HashSet<&'a str>) -> HashMap<&'a str, Vec<Process>> {
-    let mut found: HashMap<&str, Vec<Process>> = HashMap::new();
-    if upids.is_empty() {
-        return found;
-    }
-    let myself = i32::try_from(std::process::id()).unwrap_or(0);
-    for pid in pids().unwrap_or_default() {
-        let Some(before) = stat(pid).filter(|stat| !stat.ended && pid != myself) else { continue };
-        let value = variable(pid, UPID_VARIABLE);
-        let upid = value.as_deref().and_then(|value| upids.get(std::str::from_utf8(value).ok()?));
-        if let Some(upid) = upid {
-            found.entry(upid).or_default().push(before.process);
+/// The variable that proves it: other users cannot read it from anywhere.
+pub const HANDLE_VARIABLE: &str = "TASKWATCHER_HANDLE";
+
+/// All processes of one look at `/proc`.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// Those that are alive, each with the UPID and the handle of its environment, where it has them and they can be read.
+    processes: Vec<(Stat, Option<(String, String)>)>,
+    /// Whether each that is listed could be looked at.
+    pub complete: bool,
+}
+
+impl Snapshot {
+    /// Looks at all processes but this one.
+    pub fn take() -> Snapshot {
+        let myself = i32::try_from(std::process::id()).unwrap_or(0);
+        let Ok(pids) = pids() else { return Snapshot::default() };
+        let mut found = Snapshot { processes: Vec::with_capacity(pids.len()), complete: true };
+        for pid in pids.into_iter().filter(|pid| *pid != myself) {
+            match read_stat(pid) {
+                Ok(Some(stat)) if !stat.ended => match marks(pid) {
+                    Ok(marks) => found.processes.push((stat, marks)),
+                    Err(_) => found.complete = false,
+                },
+                Ok(_) => {}
+                Err(_) => found.complete = false,
+            }
         }
+        found
     }
-    found
+
+    /// The processes that are left of a task: those whose environment has its UPID and handle, its command, their
+    /// descendants, and the group that the command was the first of.
+    ///
+    /// The command is given only where its pid means something, which is in the namespace and boot it was noted in.
+    pub fn left_of(&self, upid: &str, handle: &str, command: Option<Process>, session: Option<i32>) -> Vec<Process> {
+        let is_marked = |marks: &Option<(String, String)>| {
+            marks.as_ref().is_some_and(|(of, key)| of == upid && (key == handle || handle.is_empty()))
+        };
+        let mut left: HashSet<Process> = HashSet::new();
+        let marked = |(stat, marks): &&(Stat, _)| is_marked(marks) || Some(stat.process) == command;
+        left.extend(self.processes.iter().filter(marked).map(|(stat, _)| stat.process));
+        // The number of a group is not given again while the group has members; but the command's pid may be.
+        let pgrp = command.map(|command| command.pid);
+        let is_free = |pid| !self.processes.iter().any(|(stat, _)| stat.process.pid == pid);
+        let alone = pgrp.is_some_and(is_free);
+        loop {
+            let parents: HashSet<i32> = left.iter().map(|process| process.pid).collect();
+            let members = || self.processes.iter().filter(|(stat, _)| Some(stat.pgrp) == pgrp);
+            let whole = members().any(|(stat, _)| left.contains(&stat.process));
+            let since = command.map_or(0, |command| command.pstart);
+            let is_member = |stat: &Stat| {
+                let kept = alone && session == Some(stat.session) && stat.process.pstart >= since;
+                Some(stat.pgrp) == pgrp && (whole || kept)
+            };
+            let more = self.processes.iter().filter(|(stat, _)| parents.contains(&stat.ppid) || is_member(stat));
+            let before = left.len();
+            let more: Vec<Process> = more.map(|(stat, _)| stat.process).collect();
+            left.extend(more);
+            if left.len() == before {
+                break;
+            }
+        }
+        let mut left: Vec<Process> = left.into_iter().collect();
+        left.sort_by_key(|process| process.pid);
+        left
+    }
+}
+
+/// The UPID and handle of a process's environment; `None` where it has none, or where another user may not read it.
+fn marks(pid: i32) -> io::Result<Option<(String, String)>> {
+    let environ = match fs::read(format!("/proc/{pid}/environ")) {
+        Ok(environ) => environ,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let find = |name: &str| {
+        let mut entries = environ.split(|&b| b == 0);
+        let value = entries.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+        String::from_utf8(value.to_vec()).ok()
+    };
+    Ok(find(UPID_VARIABLE).map(|upid| (upid, find(HANDLE_VARIABLE).unwrap_or_default())))
+}
+
+/// The inode of a process's pidfd, which no other process has until the next boot; `None` before Linux 6.9.
+pub fn inode(pid: i32) -> Option<u64> {
+    inode_of(&pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?)
+}
+
+fn inode_of(pidfd: &OwnedFd) -> Option<u64> {
+    /// What fstatfs(2) says of the file system of pidfds.
+    const PIDFS_MAGIC: i64 = 0x5049_4446;
+    let kind = rustix::fs::fstatfs(pidfd).ok()?.f_type;
+    (kind == PIDFS_MAGIC).then(|| rustix::fs::fstat(pidfd).ok().map(|stat| stat.st_ino)).flatten()
+}
+
+/// Whether the process that has this pid is the one whose pidfd had this inode, asked without `/proc`.
+fn look_at_inode(pid: i32, noted: u64) -> Life {
+    let Some(pid) = Pid::from_raw(pid) else { return Life::Gone };
+    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => pidfd,
+        Err(rustix::io::Errno::SRCH) => return Life::Gone,
+        Err(_) => return Life::Unknown,
+    };
+    match inode_of(&pidfd) {
+        Some(inode) if inode == noted => {
+            // Readable once it has ended.
+            let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut polled, PollTimeout::ZERO) {
+                Ok(0) => Life::Alive,
+                Ok(_) => Life::Gone,
+                Err(_) => Life::Unknown,
+            }
+        }
+        Some(_) => Life::Gone,
+        None => Life::Unknown,
+    }
+}
+
+/// The same as [`look`], also where `/proc` hides the process and the inode of its pidfd was noted.
+pub fn look_by(process: Process, inode: Option<u64>) -> Life {
+    match (look(process), inode) {
+        (Life::Unknown, Some(noted)) => look_at_inode(process.pid, noted),
+        (life, _) => life,
+    }
 }
 
 /// Opens a handle to this very process; none when it is gone or its pid is another's now.

@@ -7,17 +7,28 @@
 //!
 //! A slot belongs to the task whose row names it; what another task left in it is told apart by the UPID inside.
 //!
+//! A launcher holds a lock on its slot from its claim to its exit, an open-file-description lock (fcntl(2)), which goes
+//! with its process however that ends. It is the sign of life that needs no `/proc`: it is seen from any pid namespace,
+//! under any boot id and by any user who may read the spool.
+//!
 //! # If we die here
 //! The blocks are allocated before the command starts, so a full disk cannot lose the record. A record that was
 //! written by half fails its checksum and counts as none. Nothing is ever erased: the row's end frees the slot.
 
 use std::{
-    fs::{File, OpenOptions, Permissions},
+    collections::HashSet,
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, ErrorKind},
-    os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, fcntl},
+    libc,
+    sys::stat::{major, minor},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::model::task::{Asker, End, Signal};
@@ -91,6 +102,45 @@ impl Spool {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Locks a slot for as long as this descriptor of the spool is open in any process. `Ok(false)`: another has it.
+    ///
+    /// # Errors
+    /// Where the file system has no locks.
+    pub fn hold(&self, slot: i64) -> io::Result<bool> {
+        let lock = flock_of(slot, libc::F_WRLCK)?;
+        match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&lock)) {
+            Ok(_) => Ok(true),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives back each slot that is locked through this descriptor.
+    pub fn release(&self) {
+        let all = libc::flock { l_type: lock_type(libc::F_UNLCK), l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
+        // What cannot be given back now goes with the descriptor.
+        let _ = fcntl(&self.file, FcntlArg::F_OFD_SETLK(&all));
+    }
+
+    /// Whether a launcher holds this slot.
+    ///
+    /// # Errors
+    /// Where the file system has no locks.
+    pub fn is_held(&self, slot: i64) -> io::Result<bool> {
+        let mut lock = flock_of(slot, libc::F_WRLCK)?;
+        fcntl(&self.file, FcntlArg::F_OFD_GETLK(&mut lock))?;
+        Ok(lock.l_type != lock_type(libc::F_UNLCK))
+    }
+
+    /// The slots that are seen held in the kernel's list of all locks, which takes one look for all of them. Those that
+    /// are not in it may be held all the same: on some file systems the list names other devices.
+    pub fn seen_held(&self) -> HashSet<i64> {
+        let Ok(meta) = self.file.metadata() else { return HashSet::new() };
+        let file = format!("{:02x}:{:02x}:{}", major(meta.dev()), minor(meta.dev()), meta.ino());
+        let Ok(text) = fs::read_to_string("/proc/locks") else { return HashSet::new() };
+        text.lines().filter_map(|line| held_slot(line, &file)).collect()
     }
 
     /// Makes sure that a slot has its blocks on the disk.
@@ -210,6 +260,28 @@ impl Spool {
     }
 }
 
+/// The lock on the first byte of a slot.
+fn flock_of(slot: i64, kind: i32) -> io::Result<libc::flock> {
+    let start = i64::try_from(offset(slot)?).map_err(io::Error::other)?;
+    Ok(libc::flock { l_type: lock_type(kind), l_whence: 0, l_start: start, l_len: 1, l_pid: 0 })
+}
+
+fn lock_type(kind: i32) -> i16 {
+    // The constants are 0, 1 and 2.
+    i16::try_from(kind).unwrap_or_default()
+}
+
+/// The slot that a line of `/proc/locks` says is held in this file: `7: OFDLCK ADVISORY WRITE -1 fe:00:4711 4096 4096`.
+fn held_slot(line: &str, file: &str) -> Option<i64> {
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    let (kind, mode) = (fields.next()?, fields.nth(1)?);
+    let (at, start) = (fields.nth(1)?, fields.next()?);
+    if kind != "OFDLCK" || mode != "WRITE" || at != file {
+        return None;
+    }
+    i64::try_from(start.parse::<u64>().ok()? / SLOT).ok()
+}
+
 fn offset(slot: i64) -> io::Result<u64> {
     let slot = u64::try_from(slot).map_err(io::Error::other)?;
     slot.checked_mul(SLOT).ok_or_else(|| io::Error::other("slot out of range"))
@@ -245,6 +317,38 @@ mod tests {
         assert_eq!(spool.end_of(3, "b"), None, "left by another task");
         assert_eq!(spool.end_of(2, "a"), None);
         assert_eq!(spool.end_of(99, "a"), None, "beyond the file");
+    }
+
+    #[test]
+    fn a_slot_is_held_by_one_descriptor_until_that_is_closed() {
+        let (dir, spool) = spool();
+        let path = dir.path().join("x.db");
+        let other = Spool::open(&path, false).unwrap();
+        assert!(!other.is_held(3).unwrap());
+        assert!(spool.hold(3).unwrap() && spool.hold(5).unwrap());
+        assert!(other.is_held(3).unwrap() && !other.is_held(4).unwrap() && other.is_held(5).unwrap());
+        assert!(!other.hold(3).unwrap(), "one launcher a slot");
+        assert_eq!(other.seen_held(), HashSet::from([3, 5]));
+        spool.release();
+        assert!(!other.is_held(5).unwrap() && other.hold(3).unwrap());
+        drop(other);
+        assert!(!spool.is_held(3).unwrap(), "gone with its descriptor");
+    }
+
+    #[test]
+    fn only_a_write_lock_of_this_file_holds_a_slot() {
+        let read = |line: &str| held_slot(line, "fe:00:4711");
+        assert_eq!(read("7: OFDLCK ADVISORY  WRITE -1 fe:00:4711 8192 8192"), Some(2));
+        for other in [
+            "",
+            "7: OFDLCK",
+            "7: OFDLCK ADVISORY WRITE -1 fe:00:4712 8192 8192",
+            "7: POSIX ADVISORY WRITE 99 fe:00:4711 8192 8192",
+            "7: OFDLCK ADVISORY READ -1 fe:00:4711 8192 8192",
+            "7: -> OFDLCK ADVISORY WRITE -1 fe:00:4711 8192 8192",
+        ] {
+            assert_eq!(read(other), None, "{other}");
+        }
     }
 
     #[test]

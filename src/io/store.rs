@@ -120,11 +120,35 @@ pub struct Start {
     pub stop_signal: String,
     pub kill_after: f64,
     pub launcher: Option<Process>,
-    pub boot_id: String,
+    pub boot_id: Option<String>,
+    pub namespace: Option<String>,
+    pub launcher_inode: Option<u64>,
     pub host: String,
     pub user: String,
     pub argv: String,
     pub cwd: Option<PathBuf>,
+}
+
+/// The answer to a launcher's wish to lock a slot of the spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// The slot is locked: the lock says that its launcher lives.
+    Held,
+    /// Another launcher holds it still, which has recorded its end and not exited yet.
+    Taken,
+    /// There are no locks on this file system, or no spool.
+    Unsupported,
+}
+
+/// The command of a task, as its launcher finds it just after the start.
+#[derive(Clone, Copy, Debug)]
+pub struct Command {
+    /// Pid and start time.
+    pub process: Process,
+    /// Inode of its pidfd, where the kernel has such.
+    pub inode: Option<u64>,
+    /// Its session.
+    pub session: Option<i32>,
 }
 
 /// A task that is ours now: its row says RUNNING, durably.
@@ -323,13 +347,19 @@ impl Store {
     }
 
     /// Makes a task ours, in one step: a reservation, or a new one, becomes RUNNING with our launcher's identity. Of
-    /// two launchers of one reservation one is refused.
+    /// two launchers of one reservation one is refused. `hold` locks the slot before the row can be seen, so that no
+    /// reader ever finds a row whose lock is still to come.
     ///
     /// # Errors
     /// [`Refused`], [`StoreError`]
-    pub fn claim(&mut self, start: &Start, is_dead: impl Fn(&Task) -> bool) -> Result<Claimed, StoreFailure> {
+    pub fn claim(
+        &mut self,
+        start: &Start,
+        is_dead: impl Fn(&Task) -> bool,
+        hold: impl Fn(i64) -> Hold,
+    ) -> Result<Claimed, StoreFailure> {
         let path = self.path.clone();
-        let claimed = self.commit("start a task in", |tx| claim_in(tx, &path, start, &is_dead))??;
+        let claimed = self.commit("start a task in", |tx| claim_in(tx, &path, start, &is_dead, &hold))??;
         self.flush_task(claimed.id)?;
         Ok(claimed)
     }
@@ -338,10 +368,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn started(&mut self, id: i64, command: Process) -> Result<()> {
+    pub fn started(&mut self, id: i64, command: &Command) -> Result<()> {
+        let Process { pid, pstart } = command.process;
         self.light(
-            "UPDATE tasks SET pid = ?2, pid_pstart = ?3 WHERE id = ?1",
-            params![id, command.pid, stamp(command.pstart)],
+            "UPDATE tasks SET pid = ?2, pid_pstart = ?3, pid_inode = ?4, pid_session = ?5 WHERE id = ?1",
+            params![id, pid, stamp(pstart), command.inode.map(stamp), command.session],
         )
     }
 

@@ -823,6 +823,23 @@ pub struct Task {
     pub slot: Option<i64>,
     /// The feedback last stored, a JSON object.
     pub values: Option<String>,
+    /// By what its processes are known besides their numbers.
+    pub signs: Signs,
+}
+
+/// By what the processes of a task are known besides their pids and start times. Rows of older versions have none of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signs {
+    /// Whether the launcher holds a lock on its slot of the spool for as long as it lives.
+    pub held: bool,
+    /// The namespaces of pids and clocks in which pids and start times are counted.
+    pub namespace: Option<String>,
+    /// Inode of the launcher's pidfd, which no other process has until the next boot (Linux 6.9).
+    pub launcher_inode: Option<u64>,
+    /// The same of the command.
+    pub pid_inode: Option<u64>,
+    /// The command's session.
+    pub pid_session: Option<i32>,
 }
 
 impl Task {

@@ -7,15 +7,115 @@ use std::time::Duration;
 
 use super::task::{End, Outcome, Status, Task, Timestamp, span};
 
-/// What can be seen of one task's processes and files.
+/// Whether something is alive, as far as can be seen.
+///
+/// A look that fails is neither a yes nor a no, so there is no conversion to `bool`: each caller decides what it does
+/// with [`Life::Unknown`]. What is stored stays as it is, and the look is repeated later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It is there.
+    Alive,
+    /// It is certainly not there.
+    Gone,
+    /// It could not be looked at: no descriptors, a hidden `/proc`, another namespace.
+    Unknown,
+}
+
+/// From where a launcher is looked at, compared with where it was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// Pids and start times mean here what they meant there.
+    Same,
+    /// From another namespace of pids or clocks, whose numbers mean nothing here.
+    Elsewhere,
+    /// Under another boot id: after a restart of the machine, or inside a container that has a boot id of its own.
+    Restarted,
+}
+
+/// Where a process of this machine looks from: what its view of others depends on.
 #[derive(Clone, Debug, Default)]
+pub struct Viewpoint {
+    /// The id of this boot; `None` where the kernel does not say.
+    pub boot_id: Option<String>,
+    /// The namespaces of pids and clocks; `None` where the kernel does not say.
+    pub namespace: Option<String>,
+    /// The host name.
+    pub host: String,
+}
+
+impl Viewpoint {
+    /// From where the processes of a task are looked at. What an older version did not note counts as the same.
+    pub fn view_of(&self, task: &Task) -> View {
+        match (&task.boot_id, &self.boot_id) {
+            (Some(then), Some(now)) if then != now => return View::Restarted,
+            (Some(_), None) => return View::Elsewhere,
+            (Some(_), Some(_)) | (None, _) => {}
+        }
+        match (&task.signs.namespace, &self.namespace) {
+            (Some(then), Some(now)) if then == now => View::Same,
+            (Some(_), _) => View::Elsewhere,
+            (None, _) => View::Same,
+        }
+    }
+
+    /// Whether a search that finds no process of a task here proves that none lives.
+    ///
+    /// From the first namespace of pids all processes are seen. From another one, those of the first are not, and they go
+    /// on; but of a container that was started again, which is told by its host name, none can be left.
+    pub fn sees_survivors_of(&self, task: &Task) -> bool {
+        match (self.view_of(task), &task.signs.namespace, &self.namespace) {
+            (View::Same | View::Restarted, _, _) => true,
+            (View::Elsewhere, Some(then), Some(now)) => {
+                let again = task.host.as_ref() == Some(&self.host);
+                is_first(now) || (!is_first(then) && again)
+            }
+            (View::Elsewhere, _, _) => false,
+        }
+    }
+}
+
+/// Whether these namespaces have all processes of the machine: the first one of pids has this number on each machine.
+fn is_first(namespace: &str) -> bool {
+    namespace.split(':').next() == Some("4026531836")
+}
+
+/// The lock that a launcher holds on its slot of the spool, as a reader finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// Somebody holds it.
+    Held,
+    /// It can be had.
+    Free,
+    /// There is no spool, or it is another user's.
+    NoSpool,
+    /// It could not be looked at.
+    Unknown,
+}
+
+/// Whether a launcher lives. `locks` says whether it holds a lock for as long as it lives; `seen` is what `/proc` says
+/// of its pid and start time, which counts only in [`View::Same`].
+///
+/// A free lock of a launcher that holds one is proof of its end, but for one case: in a copy of the database's folder,
+/// whose spool is another file, the launcher is only seen by its process.
+pub fn launcher_life(locks: bool, lock: Lock, view: View, seen: Life) -> Life {
+    match (locks, lock, view, seen) {
+        (true, Lock::Held, _, _) | (_, _, View::Same, Life::Alive) => Life::Alive,
+        (true, Lock::Free, _, _) => Life::Gone,
+        (_, _, View::Same, seen) => seen,
+        (_, _, View::Elsewhere, _) | (true, Lock::Unknown, View::Restarted, _) => Life::Unknown,
+        (_, _, View::Restarted, _) => Life::Gone,
+    }
+}
+
+/// What can be seen of one task's processes and files.
+#[derive(Clone, Debug)]
 pub struct Facts {
-    /// Whether the machine has not been restarted since the task started.
-    pub same_boot: bool,
-    /// Whether its launcher, by pid and start time, is alive.
-    pub launcher_alive: bool,
-    /// How many processes of its command are alive; only asked when the launcher is not.
-    pub survivors: usize,
+    /// Whether the machine has been restarted since the task started.
+    pub restarted: bool,
+    /// Whether its launcher lives.
+    pub launcher: Life,
+    /// Whether any process of its command lives; only asked when the launcher is gone.
+    pub survivors: Life,
     /// The end that its launcher could not write to the database and left in the spool.
     pub spooled: Option<End>,
     /// Last change of its feedback file.
@@ -46,20 +146,18 @@ pub fn judge(task: &Task, facts: &Facts, now: Timestamp) -> Verdict {
     if let Some(end) = &facts.spooled {
         return Verdict::Ended(Box::new(end.clone()));
     }
-    if !facts.same_boot {
-        return Verdict::Ended(Box::new(lost(task, facts, "host restarted")));
-    }
-    if facts.launcher_alive {
-        return Verdict::Live(match task.status {
+    match (facts.launcher, facts.survivors) {
+        // What could not be looked at is not called dead.
+        (Life::Alive | Life::Unknown, _) => Verdict::Live(match task.status {
             Some(Status::Stopping) => Status::Stopping,
             _ if facts.asked => Status::Stopping,
             _ => live_status(task, facts, now),
-        });
-    }
-    if facts.survivors > 0 {
-        Verdict::Live(Status::Orphaned)
-    } else {
-        Verdict::Ended(Box::new(lost(task, facts, "launcher lost")))
+        }),
+        (Life::Gone, Life::Alive | Life::Unknown) => Verdict::Live(Status::Orphaned),
+        (Life::Gone, Life::Gone) => {
+            let why = if facts.restarted { "host restarted" } else { "launcher lost" };
+            Verdict::Ended(Box::new(lost(task, facts, why)))
+        }
     }
 }
 
@@ -100,13 +198,22 @@ fn lost(task: &Task, facts: &Facts, why: &str) -> End {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::task::Signs;
 
     fn running() -> Task {
         Task { status: Some(Status::Running), starttime: Some(1000), ..Task::default() }
     }
 
     fn facts() -> Facts {
-        Facts { same_boot: true, launcher_alive: true, ..Facts::default() }
+        Facts {
+            restarted: false,
+            launcher: Life::Alive,
+            survivors: Life::Gone,
+            spooled: None,
+            beat: None,
+            told: None,
+            asked: false,
+        }
     }
 
     fn now(secs: i64) -> Timestamp {
@@ -141,33 +248,104 @@ mod tests {
 
     #[test]
     fn a_dead_launcher_is_an_orphan_or_an_unknown_end() {
-        let dead = Facts { launcher_alive: false, ..facts() };
-        let orphan = Facts { survivors: 1, ..dead.clone() };
-        assert_eq!(judge(&running(), &orphan, now(2000)), Verdict::Live(Status::Orphaned));
+        let dead = Facts { launcher: Life::Gone, ..facts() };
+        for survivors in [Life::Alive, Life::Unknown] {
+            let orphan = Facts { survivors, ..dead.clone() };
+            assert_eq!(judge(&running(), &orphan, now(2000)), Verdict::Live(Status::Orphaned));
+        }
         let end = ended(judge(&Task { lastupdate: Some(1500), ..running() }, &dead, now(2000)));
         assert_eq!((end.outcome.as_str(), end.termerror.as_deref()), ("unknown", Some("launcher lost")));
         assert_eq!((end.endtime, end.duration), (1500, Some(500.0)), "dated by the last sign of life");
     }
 
     #[test]
-    fn another_boot_is_never_alive() {
-        let facts = Facts { same_boot: false, launcher_alive: true, survivors: 3, ..facts() };
-        let end = ended(judge(&running(), &facts, now(2000)));
-        assert_eq!(end.termerror.as_deref(), Some("host restarted"));
+    fn what_cannot_be_looked_at_is_not_called_dead() {
+        for survivors in LIVES {
+            let hidden = Facts { launcher: Life::Unknown, survivors, ..facts() };
+            assert_eq!(judge(&running(), &hidden, now(2000)), Verdict::Live(Status::Running));
+        }
+    }
+
+    #[test]
+    fn a_restart_of_the_machine_is_the_reason_where_nothing_is_left() {
+        let restarted = Facts { restarted: true, launcher: Life::Gone, ..facts() };
+        assert_eq!(ended(judge(&running(), &restarted, now(2000))).termerror.as_deref(), Some("host restarted"));
+        let boot_id_of_a_container = Facts { launcher: Life::Alive, ..restarted };
+        assert_eq!(judge(&running(), &boot_id_of_a_container, now(2000)), Verdict::Live(Status::Running));
+    }
+
+    #[test]
+    fn survivors_are_ruled_out_only_where_they_would_be_seen() {
+        let first = || Some("4026531836:4026531834".to_owned());
+        let container = |number: u32| Some(format!("{number}:4026531834"));
+        let here = |namespace, host: &str| Viewpoint { boot_id: Some("b".into()), namespace, host: host.into() };
+        let task = |namespace, host: &str| Task {
+            boot_id: Some("b".into()),
+            host: Some(host.into()),
+            signs: Signs { namespace, ..Signs::default() },
+            ..running()
+        };
+        for (from, of, view, sees) in [
+            (here(first(), "h"), task(first(), "h"), View::Same, true),
+            (here(first(), "h"), task(None, "h"), View::Same, true),
+            (here(first(), "h"), task(container(7), "c"), View::Elsewhere, true),
+            (here(container(7), "h"), task(first(), "h"), View::Elsewhere, false),
+            (here(container(8), "c"), task(container(7), "c"), View::Elsewhere, true),
+            (here(container(8), "d"), task(container(7), "c"), View::Elsewhere, false),
+            (here(None, "h"), task(first(), "h"), View::Elsewhere, false),
+        ] {
+            assert_eq!((from.view_of(&of), from.sees_survivors_of(&of)), (view, sees), "{from:?} {of:?}");
+        }
+        let mut other_boot = task(first(), "h");
+        other_boot.boot_id = Some("a".into());
+        assert_eq!(here(first(), "h").view_of(&other_boot), View::Restarted);
+        let blind = Viewpoint { boot_id: None, ..here(first(), "h") };
+        assert_eq!((blind.view_of(&other_boot), blind.sees_survivors_of(&other_boot)), (View::Elsewhere, true));
+    }
+
+    const LIVES: [Life; 3] = [Life::Alive, Life::Gone, Life::Unknown];
+    const VIEWS: [View; 3] = [View::Same, View::Elsewhere, View::Restarted];
+    const LOCKS: [Lock; 4] = [Lock::Held, Lock::Free, Lock::NoSpool, Lock::Unknown];
+
+    #[test]
+    fn a_lock_that_is_held_is_life_from_everywhere_and_a_free_one_is_the_end() {
+        for view in VIEWS {
+            for seen in LIVES {
+                assert_eq!(launcher_life(true, Lock::Held, view, seen), Life::Alive);
+                let copied = view == View::Same && seen == Life::Alive;
+                let expected = if copied { Life::Alive } else { Life::Gone };
+                assert_eq!(launcher_life(true, Lock::Free, view, seen), expected, "{view:?} {seen:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_lock_only_the_same_view_or_a_restart_tells_of_an_end() {
+        for lock in LOCKS {
+            for seen in LIVES {
+                assert_eq!(launcher_life(false, lock, View::Same, seen), seen);
+                assert_eq!(launcher_life(false, lock, View::Elsewhere, seen), Life::Unknown);
+                assert_eq!(launcher_life(false, lock, View::Restarted, seen), Life::Gone);
+            }
+        }
+        for lock in [Lock::NoSpool, Lock::Unknown] {
+            for seen in LIVES {
+                assert_eq!(launcher_life(true, lock, View::Same, seen), seen);
+                assert_eq!(launcher_life(true, lock, View::Elsewhere, seen), Life::Unknown);
+            }
+        }
+        // No descriptor left to look with is no restart.
+        assert_eq!(launcher_life(true, Lock::Unknown, View::Restarted, Life::Gone), Life::Unknown);
+        assert_eq!(launcher_life(true, Lock::NoSpool, View::Restarted, Life::Gone), Life::Gone);
     }
 
     #[test]
     fn a_spooled_end_is_believed_whatever_else_is_seen() {
         let spooled = End::new(&Outcome::Ok, now(1234), None);
-        for same_boot in [true, false] {
-            for launcher_alive in [true, false] {
-                let facts = Facts {
-                    same_boot,
-                    launcher_alive,
-                    survivors: 1,
-                    spooled: Some(spooled.clone()),
-                    ..Facts::default()
-                };
+        for restarted in [true, false] {
+            for launcher in LIVES {
+                let facts =
+                    Facts { restarted, launcher, survivors: Life::Alive, spooled: Some(spooled.clone()), ..facts() };
                 assert_eq!(ended(judge(&running(), &facts, now(2000))), spooled);
             }
         }
@@ -177,8 +355,8 @@ mod tests {
     fn a_reservation_lapses_at_its_time() {
         let task =
             Task { status: Some(Status::Reserved), reservetime: Some(1000), expires: Some(1061), ..Task::default() };
-        assert_eq!(judge(&task, &Facts::default(), now(1060)), Verdict::Live(Status::Reserved));
-        let end = ended(judge(&task, &Facts::default(), now(1061)));
+        assert_eq!(judge(&task, &facts(), now(1060)), Verdict::Live(Status::Reserved));
+        let end = ended(judge(&task, &facts(), now(1061)));
         assert_eq!(end.outcome, "ERROR: reservation lapsed after 1m");
     }
 }

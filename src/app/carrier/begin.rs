@@ -28,14 +28,14 @@ use crate::{
         proglog::ProgLog,
         rundir::RunDir,
         spool::{Spool, Story},
-        store::{NewTask, Patience, Start},
+        store::{Command, NewTask, Patience, Start},
         streams::Ends,
         sys,
     },
     model::{
         carrier::{Input, NotStarted, Order, Phase, Run, Stream},
         log::LOG_MAX,
-        task::{Process, Task, Tick, argv_of_json},
+        task::{Process, Tick, argv_of_json},
         watch::Watch,
     },
 };
@@ -201,7 +201,9 @@ impl Carrier {
             stop_signal: self.order.stop_signal.to_string(),
             kill_after: Duration::from_millis(self.order.kill_after).as_secs_f64(),
             launcher: Some(self.run.carrier),
-            boot_id: self.run.boot.clone(),
+            boot_id: Some(self.run.boot.clone()),
+            namespace: sys::namespace(),
+            launcher_inode: process::inode(self.run.carrier.pid),
             host: sys::host_name(),
             user,
             argv: self.order.argv.clone(),
@@ -212,13 +214,13 @@ impl Carrier {
             let mut store = db::open_or_create(&db, patience).map_err(|error| error.to_string())?;
             store.set_patience(patience);
             store.leave_wal_to(LONG_WAL);
-            let claimed = store.claim(&start, |task: &Task| truth::is_dead(&db, task));
-            let claimed = claimed.map_err(|error| error.to_string())?;
-            Ok((store, claimed))
+            let spool = Spool::open(&db, true).ok();
+            let claimed = truth::claim(&mut store, &start, spool.as_ref()).map_err(|error| error.to_string())?;
+            Ok((store, claimed, spool))
         };
         match claim() {
-            Ok((store, claimed)) => {
-                self.spool = Spool::open(&db, true).ok();
+            Ok((store, claimed, spool)) => {
+                self.spool = spool;
                 // Without room in the spool its end needs the database, which has just been there.
                 let room = self.spool.as_ref().map(|spool| spool.reserve(claimed.slot));
                 if let Some(path) = &claimed.feedpath {
@@ -251,7 +253,9 @@ impl Carrier {
     pub(super) fn note_command(&mut self) -> bool {
         let (Some(claimed), Some(store)) = (&self.claimed, &mut self.store) else { return true };
         store.set_patience(super::STATUS_PATIENCE);
-        self.noted = store.started(claimed.id, self.command).is_ok();
+        // Each command has a session of its own.
+        let (inode, session) = (process::inode(self.command.pid), Some(self.command.pid));
+        self.noted = store.started(claimed.id, &Command { process: self.command, inode, session }).is_ok();
         self.noted
     }
 

@@ -1,6 +1,10 @@
 //! How a task comes to be ours, before its command starts.
 
-use std::{io::ErrorKind, path::Path, time::Duration};
+use std::{
+    io::{self, ErrorKind},
+    path::Path,
+    time::Duration,
+};
 
 use super::{Audience, CLAIM_STEP, LaunchError};
 use crate::{
@@ -11,18 +15,18 @@ use crate::{
     },
     io::{
         child::Inbox,
-        feedfile,
+        feedfile, process,
         spool::Spool,
         store::{Claimed, NewTask, Patience, Refused, Start, Store, StoreError, StoreFailure},
         sys,
     },
-    model::task::{Process, Task, TaskId, TaskRef, argv_json},
+    model::task::{Process, TaskId, TaskRef, argv_json},
 };
 
 /// What a claimed task needs before its command may start.
-pub(super) fn make_ready(spec: &Spec, claimed: &Claimed) -> Result<Spool, LaunchError> {
+pub(super) fn make_ready(spec: &Spec, claimed: &Claimed, spool: io::Result<Spool>) -> Result<Spool, LaunchError> {
     let no_room = |error| LaunchError::Spool(spec.db.clone(), error);
-    let spool = Spool::open(&spec.db, true).map_err(no_room)?;
+    let spool = spool.map_err(no_room)?;
     spool.reserve(claimed.slot).map_err(no_room)?;
     if let Some(path) = &claimed.feedpath {
         feedfile::remove(path)?;
@@ -64,6 +68,9 @@ pub(super) fn check(spec: &Spec, audience: &mut dyn Audience) -> Result<(), Laun
     Ok(())
 }
 
+/// A task that was claimed: the database, still open, the task, and the spool, through which its slot is locked.
+pub(super) type Taken = (Store, Claimed, io::Result<Spool>);
+
 /// Makes the task ours; none: another of its name runs and that is fine (`--if-running skip`).
 ///
 /// Whoever waits here, for a lock or for another task, can be ended as any program.
@@ -72,7 +79,7 @@ pub(super) fn claim(
     me: Process,
     inbox: &Inbox,
     audience: &mut dyn Audience,
-) -> Result<Option<(Store, Claimed)>, LaunchError> {
+) -> Result<Option<Taken>, LaunchError> {
     let name = spec.name.clone().unwrap_or_else(|| {
         let file = Path::new(&spec.argv[0]).file_name().unwrap_or(&spec.argv[0]);
         file.to_string_lossy().into_owned()
@@ -109,7 +116,9 @@ pub(super) fn claim(
         stop_signal: spec.stop_signal.to_string(),
         kill_after: spec.kill_after.as_secs_f64(),
         launcher: Some(me),
-        boot_id: sys::boot_id().map_err(system("read the boot id"))?,
+        boot_id: sys::boot_id().ok(),
+        namespace: sys::namespace(),
+        launcher_inode: process::inode(me.pid),
         host: sys::host_name(),
         user: sys::login(),
         argv: argv_json(&spec.argv),
@@ -118,12 +127,13 @@ pub(super) fn claim(
     let unguarded = system("take signals");
     let patience = audience.patience();
     let mut store = inbox.unguarded(|| db::open_or_create(&spec.db, patience)).map_err(&unguarded)??;
+    let spool = Spool::open(&spec.db, true);
     store.set_patience(Patience { limit: CLAIM_STEP, notify: None });
     let mut lock = Wait::begin(patience);
     loop {
         start.task.now = sys::now().wall.secs();
-        match store.claim(&start, |task: &Task| truth::is_dead(&spec.db, task)) {
-            Ok(claimed) => return Ok(Some((store, claimed))),
+        match truth::claim(&mut store, &start, spool.as_ref().ok()) {
+            Ok(claimed) => return Ok(Some((store, claimed, spool))),
             Err(StoreFailure::Broken(StoreError::Busy(path, doing, _))) => {
                 if !lock.goes_on() {
                     return Err(StoreFailure::from(StoreError::Busy(path, doing, patience.limit.as_secs())).into());

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{OptionalExtension, ToSql, Transaction, named_params};
 
 use super::{
-    Claimed, NewTask, Refused, Result, SLOTS, Start, feedback_file, log_file,
+    Claimed, Hold, NewTask, Refused, Result, SLOTS, Start, feedback_file, log_file,
     rows::{SELECT_TASKS, of_task, path_value, task_row},
     stamp,
 };
@@ -39,12 +39,26 @@ pub(super) fn next_place(tx: &Transaction<'_>) -> rusqlite::Result<(i64, i64)> {
 
 /// The first slot that this id may use and no live task does.
 pub(super) fn free_slot(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<i64> {
+    free_slot_from(tx, id % SLOTS)
+}
+
+fn free_slot_from(tx: &Transaction<'_>, mut slot: i64) -> rusqlite::Result<i64> {
     let mut taken = tx.prepare("SELECT EXISTS (SELECT 1 FROM tasks WHERE slot = ?1)")?;
-    let mut slot = id % SLOTS;
     while taken.query_row([slot], |row| row.get(0))? {
         slot += SLOTS;
     }
     Ok(slot)
+}
+
+/// The first slot from `slot` on that no live task and no launcher uses, and whether its lock is held now.
+fn hold_a_slot(tx: &Transaction<'_>, mut slot: i64, hold: &impl Fn(i64) -> Hold) -> rusqlite::Result<(i64, bool)> {
+    loop {
+        match hold(slot) {
+            Hold::Held => return Ok((slot, true)),
+            Hold::Unsupported => return Ok((slot, false)),
+            Hold::Taken => slot = free_slot_from(tx, slot.saturating_add(SLOTS))?,
+        }
+    }
 }
 
 /// Whether a live task of the name, other than `myself`, forbids a unique one.
@@ -72,6 +86,7 @@ pub(super) fn claim_in(
     db: &Path,
     start: &Start,
     is_dead: &impl Fn(&Task) -> bool,
+    hold: &impl Fn(i64) -> Hold,
 ) -> rusqlite::Result<Result<Claimed, Refused>> {
     let mut task = start.task.clone();
     let reserved = match &start.reservation {
@@ -98,6 +113,7 @@ pub(super) fn claim_in(
         Some(id) => (id, free_slot(tx, id)?),
         None => next_place(tx)?,
     };
+    let (slot, held) = hold_a_slot(tx, slot, hold)?;
     let launcher = start.launcher.unwrap_or(Process { pid: 0, pstart: 0 });
     let (pid, pstart, number) = (launcher.pid.unsigned_abs(), launcher.pstart, id.unsigned_abs());
     let upid = match &start.worker {
@@ -117,6 +133,7 @@ pub(super) fn claim_in(
         ":id": id, ":slot": slot, ":name": task.name, ":info1": info1, ":info2": info2, ":info3": info3,
         ":feedback": start.feedback, ":starttime": task.now, ":timeout": start.timeout, ":handle": task.handle,
         ":upid": upid, ":launcher_pid": launcher.pid, ":launcher_pstart": stamp(launcher.pstart),
+        ":held": held, ":namespace": start.namespace, ":launcher_inode": start.launcher_inode.map(stamp),
         ":boot_id": start.boot_id, ":host": start.host, ":user": start.user, ":argv": start.argv,
         ":cwd": start.cwd.as_deref().map(path_value), ":feedpath": feedpath.as_deref().map(path_value),
         ":keep_feedback": start.keep_feedback, ":max_runtime": start.max_runtime, ":stop_signal": start.stop_signal,
@@ -131,16 +148,18 @@ pub(super) fn claim_in(
                 launcher_pid = :launcher_pid, launcher_pstart = :launcher_pstart, boot_id = :boot_id, host = :host,
                 user = :user, argv = :argv, cwd = :cwd, feedpath = :feedpath, keep_feedback = :keep_feedback,
                 max_runtime = :max_runtime, stop_signal = :stop_signal, kill_after = :kill_after,
-                log = :log, options = :options, supervised = :supervised
+                log = :log, options = :options, supervised = :supervised,
+                held = :held, namespace = :namespace, launcher_inode = :launcher_inode
          WHERE id = :id"
     } else {
         "INSERT INTO tasks (id, slot, pid, pid_pstart, name, info1, info2, info3, status, feedback, starttime, duration,
                             lastupdate, timeout, handle, upid, launcher_pid, launcher_pstart, boot_id, host, user, argv, cwd,
-                            feedpath, keep_feedback, max_runtime, stop_signal, kill_after, log, options, supervised)
+                            feedpath, keep_feedback, max_runtime, stop_signal, kill_after, log, options, supervised,
+                            held, namespace, launcher_inode)
          VALUES (:id, :slot, :pid, :pid_pstart, :name, :info1, :info2, :info3, 'RUNNING', :feedback, :starttime, 0, :starttime,
                  :timeout, :handle, :upid, :launcher_pid, :launcher_pstart, :boot_id, :host, :user, :argv, :cwd,
                  :feedpath, :keep_feedback, :max_runtime, :stop_signal, :kill_after, :log, :options,
-                 :supervised)"
+                 :supervised, :held, :namespace, :launcher_inode)"
     };
     tx.execute(sql, columns)?;
     Ok(Ok(Claimed { id, handle: task.handle, upid, slot, feedpath, log }))

@@ -21,16 +21,19 @@ use crate::model::path::beside;
 /// `PRAGMA application_id` of our files: "twch".
 pub(super) const APPLICATION_ID: i32 = 0x7477_6368;
 /// `PRAGMA user_version` of the newest schema.
-pub(super) const VERSION: i32 = 4;
+pub(super) const VERSION: i32 = 5;
 /// The newest schema.
 pub(super) const SCHEMA: &str = include_str!("../../../schema.sql");
 /// What brings each older version of ours to the next; frozen.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "ALTER TABLE tasks ADD COLUMN options TEXT; ALTER TABLE history ADD COLUMN options TEXT;",
     "ALTER TABLE history ADD COLUMN amended INTEGER;
      INSERT INTO sqlite_sequence (name, seq) VALUES ('amended', 0), ('database', lower(hex(randomblob(8))));
      CREATE INDEX history_amended ON history (amended) WHERE amended IS NOT NULL;",
     "ALTER TABLE tasks ADD COLUMN supervised TEXT; ALTER TABLE history ADD COLUMN supervised TEXT;",
+    "ALTER TABLE tasks ADD COLUMN held INTEGER; ALTER TABLE tasks ADD COLUMN namespace TEXT;
+     ALTER TABLE tasks ADD COLUMN launcher_inode INTEGER; ALTER TABLE tasks ADD COLUMN pid_inode INTEGER;
+     ALTER TABLE tasks ADD COLUMN pid_session INTEGER;",
 ];
 
 impl Store {

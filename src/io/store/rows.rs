@@ -12,14 +12,15 @@ use rusqlite::{
 
 use crate::model::{
     query::Query,
-    task::{Class, HistoryRow, Process, Status, Task},
+    task::{Class, HistoryRow, Process, Signs, Status, Task},
 };
 
 pub(super) const SELECT_TASKS: &str =
     "SELECT id, slot, name, info1, info2, info3, pid, status, feedback, reservetime, starttime,
     duration, lastupdate, timeout, handle, expires, upid, launcher_pid, launcher_pstart, pid_pstart,
     boot_id, host, user, argv, cwd, feedpath, keep_feedback, max_runtime, stop_signal, kill_after, log, options,
-    supervised, (SELECT feedback FROM feedbacks WHERE feedbacks.id = tasks.id) FROM tasks";
+    supervised, (SELECT feedback FROM feedbacks WHERE feedbacks.id = tasks.id), held, namespace, launcher_inode,
+    pid_inode, pid_session FROM tasks";
 
 pub(super) fn task_row(row: &Row<'_>) -> rusqlite::Result<Task> {
     let launcher_pid: Option<i32> = row.get(17)?;
@@ -57,7 +58,18 @@ pub(super) fn task_row(row: &Row<'_>) -> rusqlite::Result<Task> {
         options: row.get(31)?,
         supervised: lossy(row, 32)?,
         values: row.get(33)?,
+        signs: Signs {
+            held: row.get::<_, Option<bool>>(34)?.unwrap_or(false),
+            namespace: row.get(35)?,
+            launcher_inode: inode(row, 36)?,
+            pid_inode: inode(row, 37)?,
+            pid_session: row.get(38)?,
+        },
     })
+}
+
+fn inode(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<u64>> {
+    Ok(row.get::<_, Option<i64>>(index)?.map(i64::unsigned_abs))
 }
 
 /// The condition for the ended tasks of number `?1`: one; or several in a database that was of taskwatcher 1.7, whose

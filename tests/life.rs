@@ -1,0 +1,300 @@
+//! Whether a task lives, seen from where one cannot look: other pid namespaces, another boot id, a `/proc` that hides
+//! processes, no descriptors left. No reader may call a living task dead, and none may miss the end of a dead one.
+#![expect(clippy::print_stderr, reason = "a test says when it skips")]
+
+mod support;
+
+use std::{fs, path::Path};
+
+use nix::{sys::signal::Signal, unistd::geteuid};
+use support::{Program, Ran, World, eventually, until};
+
+/// A script, with the programs in `$LAUNCH` and `$CONTROL`.
+fn script<'w>(world: &'w World, text: &str) -> Program<'w> {
+    world.sh(text).env("CONTROL", env!("CARGO_BIN_EXE_control"))
+}
+
+/// Runs a script in namespaces of its own; `None` where this user may not make them.
+fn apart(world: &World, unshare: &[&str], text: &str) -> Option<Ran> {
+    if !geteuid().is_root() {
+        eprintln!("skipped: needs root for unshare(1)");
+        return None;
+    }
+    let mut program = world.command("unshare").env("CONTROL", env!("CARGO_BIN_EXE_control"));
+    program.command.args(unshare).args(["sh", "-ec", text]);
+    Some(program.run())
+}
+
+const OTHER_PIDS: [&str; 3] = ["--pid", "--fork", "--mount-proc"];
+
+#[track_caller]
+fn sees_running(ran: &Ran) {
+    assert!(ran.text().contains("RUNNING"), "{ran:?}");
+}
+
+/// Starts a second task of the name; it must be refused.
+const SECOND: &str = "$LAUNCH --name job --unique -- touch second 2>&1 && exit 1; true";
+
+#[track_caller]
+fn still_the_only_one(world: &World, id: i64) {
+    assert!(!world.work().join("second").exists(), "a second task was started beside the first");
+    assert!(world.history().is_empty(), "{:?}", world.history());
+    assert_eq!(world.status(id).as_deref(), Some("RUNNING"));
+}
+
+#[test]
+fn a_task_of_another_pid_namespace_is_running_there_and_here() {
+    let world = World::new();
+    let (mut launch, id) = world.launched(["--name", "job", "--unique", "sleep", "1000"]);
+    let look = format!("$CONTROL list; {SECOND}");
+    let Some(ran) = apart(&world, &OTHER_PIDS, &look) else { return };
+    sees_running(&ran);
+    assert!(ran.text().contains("has not ended"), "{ran:?}");
+    still_the_only_one(&world, id);
+    // The /proc of the outer namespace, where all numbers mean other processes.
+    sees_running(&apart(&world, &["--pid", "--fork"], &look).unwrap());
+    still_the_only_one(&world, id);
+    launch.signal(Signal::SIGTERM);
+    launch.child.wait().unwrap();
+    assert_eq!(world.end().text("termsignal"), "SIGTERM");
+}
+
+#[test]
+fn a_task_started_inside_another_pid_namespace_is_running_outside() {
+    let world = World::new();
+    if !geteuid().is_root() {
+        return;
+    }
+    let mut program = world.command("unshare").env("CONTROL", env!("CARGO_BIN_EXE_control"));
+    program.command.args(OTHER_PIDS).args(["sh", "-c", "$LAUNCH --name job --unique -- sleep 1000"]);
+    let mut inside = program.spawn();
+    let id = eventually("the command to run", || {
+        world.tasks().iter().find(|row| !row.is_null("pid")).map(|row| row.int("id"))
+    });
+    until("it to run as a smaller process", || !world.processes_with("TASKWATCHER_LAUNCHER=").is_empty());
+    sees_running(&world.control(["list"]).run());
+    script(&world, SECOND).run();
+    still_the_only_one(&world, id);
+    // Its namespace ends with the first process in it; from outside it is seen that nothing is left.
+    let held = world.task().int("launcher_pid");
+    assert!(held < 100, "counted inside: {held}");
+    for pid in world.processes_with("unshare\0--pid") {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    }
+    inside.child.wait().unwrap();
+    for pid in world.processes() {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    until("the end to be seen", || world.status(id).is_none());
+    assert_eq!(world.end().text("termerror"), "launcher lost");
+}
+
+#[test]
+fn an_orphan_outside_is_not_called_dead_from_inside() {
+    let world = World::new();
+    let id = world.orphan(&["--name", "job", "sleep", "1000"]);
+    let Some(ran) = apart(&world, &OTHER_PIDS, "$CONTROL list") else { return };
+    assert!(ran.text().contains("ORPHANED"), "{ran:?}");
+    assert_eq!(world.status(id).as_deref(), Some("ORPHANED"));
+    assert!(world.history().is_empty());
+}
+
+#[test]
+fn the_end_of_a_launcher_is_seen_from_another_pid_namespace() {
+    let world = World::new();
+    // Started inside one container, which is gone; looked at from the next one of the same host name.
+    let die = "TASKWATCHER_CRASH_AT=started.after $LAUNCH --name job -- sleep 1000 || true";
+    if apart(&world, &OTHER_PIDS, die).is_none() {
+        return;
+    }
+    assert_eq!(world.tasks().len(), 1);
+    let ran = apart(&world, &OTHER_PIDS, "$CONTROL list --all").unwrap();
+    assert!(ran.text().contains("launcher lost"), "{ran:?}");
+}
+
+#[test]
+fn another_boot_id_is_no_restart_while_the_launcher_lives() {
+    let world = World::new();
+    let (_launch, id) = world.launched(["--name", "job", "--unique", "sleep", "1000"]);
+    let mount = "cat /proc/sys/kernel/random/uuid > b; mount --bind b /proc/sys/kernel/random/boot_id;";
+    let Some(ran) = apart(&world, &["-m"], &format!("{mount} $CONTROL list; {SECOND}")) else { return };
+    sees_running(&ran);
+    still_the_only_one(&world, id);
+    // After the end of the launcher and of all that it started it is one.
+    for pid in world.processes() {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    }
+    let ran = apart(&world, &["-m"], &format!("{mount} $CONTROL list --all")).unwrap();
+    assert!(ran.text().contains("host restarted"), "{ran:?}");
+}
+
+#[test]
+fn a_proc_that_hides_processes_hides_no_task() {
+    let world = World::new();
+    if !geteuid().is_root() {
+        return;
+    }
+    let user = "setpriv --reuid 1000 --regid 1000 --clear-groups";
+    for mode in ["noaccess", "invisible", "ptraceable"] {
+        let world = World::new();
+        world.control(["update"]).run();
+        world.reserved(&[]);
+        for path in [world.path("."), world.work(), world.db(), world.path("tasks.db-wal"), world.path("tasks.db-shm")]
+        {
+            std::os::unix::fs::chown(path, Some(1000), Some(1000)).unwrap();
+        }
+        let text = format!(
+            "mount -t proc -o hidepid={mode} proc /proc
+             $LAUNCH --name job --unique -- sleep 1000 & launch=$!
+             for i in $(seq 500); do $CONTROL list | grep -q RUNNING && break; sleep 0.02; done
+             {user} $CONTROL list --name job
+             {user} sh -c '{SECOND}'
+             kill $launch; wait"
+        );
+        let ran = apart(&world, &["-m"], &text).unwrap();
+        sees_running(&ran);
+        assert!(!world.work().join("second").exists(), "{mode}");
+        assert_eq!(world.last().text("termsignal"), "SIGTERM", "{mode}");
+    }
+    drop(world);
+}
+
+#[test]
+fn a_reader_without_descriptors_calls_nothing_dead() {
+    let world = World::new();
+    let (_launch, id) = world.launched(["--name", "job", "--unique", "sleep", "1000"]);
+    let orphan = world.orphan(&["--name", "left", "sleep", "1000"]);
+    let mut read = 0;
+    for limit in 4..12 {
+        let ran = script(&world, &format!("ulimit -n {limit}; $CONTROL list")).run();
+        read += i32::from(ran.code == 0);
+        assert!(world.history().is_empty(), "with {limit} descriptors: {ran:?}");
+        // What is left of the other one cannot be told then.
+        assert!(ran.code != 0 || ran.text().contains("RUNNING") && ran.text().contains("left"), "{ran:?}");
+    }
+    assert!(read > 1, "none of these limits lets control read");
+    assert_eq!(world.status(id).as_deref(), Some("RUNNING"));
+    assert_eq!(world.status(orphan).as_deref(), Some("ORPHANED"));
+}
+
+/// A process whose first thread ends, while another one shows that it lives.
+const THREADS: &str = r#"
+import ctypes, os, threading, time
+def beat():
+    while True:
+        open("beat", "w").close()
+        time.sleep(.05)
+threading.Thread(target=beat).start()
+ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[os.uname().machine], 0)
+"#;
+
+fn has_ended_first_thread(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+}
+
+#[track_caller]
+fn beats_no_more(world: &World) {
+    let beat = world.work().join("beat");
+    let _ = fs::remove_file(&beat);
+    // It beats twenty times a second.
+    until("its processes to be gone", || world.processes_with("threads.py").is_empty());
+    let _ = fs::remove_file(&beat);
+    assert!(world.processes_with("threads.py").is_empty() && !beat.exists(), "it runs on");
+}
+
+#[test]
+fn a_process_whose_first_thread_has_ended_is_ended_with_its_tree() {
+    let world = World::new();
+    fs::write(world.work().join("threads.py"), THREADS).unwrap();
+    let ran = world
+        .launch(["--max-runtime", "2s", "--kill-after", "1s", "sh", "-c", "setsid python3 threads.py & sleep 1000"])
+        .run();
+    assert_eq!(ran.code, 124, "{ran:?}");
+    beats_no_more(&world);
+}
+
+#[test]
+fn a_command_whose_first_thread_has_ended_is_an_orphan_that_can_be_killed() {
+    let world = World::new();
+    fs::write(world.work().join("threads.py"), THREADS).unwrap();
+    let id = world.orphan(&["python3", "threads.py"]);
+    until("its first thread to end", || world.processes_with("threads.py").into_iter().all(has_ended_first_thread));
+    assert_eq!(world.status(id).as_deref(), Some("ORPHANED"));
+    let ran = world.control(["kill", &id.to_string()]).run();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    beats_no_more(&world);
+}
+
+#[test]
+fn an_orphan_is_killed_with_processes_that_changed_their_environment() {
+    let world = World::new();
+    let mark = world.path("").display().to_string();
+    let text = format!("env -i sh -c ': {mark}; sleep 1000; :' & setsid env -i sh -c ': {mark}; sleep 1000; :' & wait");
+    let (mut launch, id) = world.launched(["sh", "-c", &text]);
+    until("its processes", || world.processes_with(&mark).iter().filter(|pid| is_shell_of(**pid, &mark)).count() == 2);
+    let shells: Vec<i32> = world.processes_with(&mark).into_iter().filter(|pid| is_shell_of(*pid, &mark)).collect();
+    launch.signal(Signal::SIGKILL);
+    launch.child.wait().unwrap();
+    let ran = world.control(["kill", &id.to_string()]).run();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for pid in shells {
+        assert!(!Path::new(&format!("/proc/{pid}/exe")).exists(), "process {pid} runs on");
+    }
+}
+
+/// Whether it is one of those that `env -i` started.
+fn is_shell_of(pid: i32, mark: &str) -> bool {
+    let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.starts_with("sh\0-c\0: ") && line.contains(mark)
+}
+
+#[test]
+fn a_group_that_outlives_its_first_process_is_what_is_left_of_it() {
+    let world = World::new();
+    let mark = world.path("").display().to_string();
+    let text = format!("env -i sh -c ': {mark}; sleep 1000; :' & sleep 1000");
+    let (mut launch, id) = world.launched(["--name", "job", "--unique", "sh", "-c", &text]);
+    until("its processes", || world.processes_with(&mark).iter().any(|pid| is_shell_of(*pid, &mark)));
+    launch.signal(Signal::SIGKILL);
+    launch.child.wait().unwrap();
+    let upid = world.task().text("upid").to_owned();
+    for pid in world.processes_with(&format!("UPID={upid}")) {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    until("all that carry its UPID to be gone", || world.processes_with(&format!("UPID={upid}")).is_empty());
+    assert_eq!(world.status(id).as_deref(), Some("ORPHANED"));
+    script(&world, SECOND).run();
+    assert!(!world.work().join("second").exists());
+    let ran = world.control(["kill", &id.to_string()]).run();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(world.processes_with(&mark).iter().all(|pid| !is_shell_of(*pid, &mark)), "its group runs on");
+}
+
+#[test]
+fn a_process_that_only_knows_the_upid_keeps_no_task_alive() {
+    let world = World::new();
+    let id = world.lost(&["--name", "job"]);
+    let upid = world.task().text("upid").to_owned();
+    let mut stranger = world.command("sleep").arg("1000").env("TASKWATCHER_UPID", &upid).spawn();
+    until("it to run", || !world.processes_with(&upid).is_empty());
+    assert_eq!(world.status(id), None, "an impostor counts as an orphan");
+    assert_eq!(world.end().text("termerror"), "launcher lost");
+    stranger.child.kill().unwrap();
+    stranger.child.wait().unwrap();
+}
+
+#[test]
+fn a_slot_is_held_by_the_launcher_alone_and_for_as_long_as_it_lives() {
+    let world = World::new();
+    let (mut launch, id) = world.launched(["sh", "-c", "sleep 1000 & exec sleep 1000"]);
+    assert_eq!(world.task().int("held"), 1);
+    let slot = world.task().int("slot");
+    let spool = taskwatcher::io::spool::Spool::open(&world.db(), false).unwrap();
+    // Also after it has started itself again to need less memory.
+    until("it to run as a smaller process", || world.processes_with("TASKWATCHER_LAUNCHER=").contains(&launch.pid()));
+    until("the slot to be held", || spool.is_held(slot).unwrap());
+    launch.signal(Signal::SIGKILL);
+    launch.child.wait().unwrap();
+    assert!(!spool.is_held(slot).unwrap(), "its command holds it");
+    assert_eq!(world.status(id).as_deref(), Some("ORPHANED"));
+}
