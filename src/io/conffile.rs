@@ -3,14 +3,15 @@
 //! What the files mean is not known here.
 
 use std::{
-    fs::{self, DirBuilder, OpenOptions, Permissions},
-    io::{self, ErrorKind, Read},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    fs::{self, OpenOptions},
+    io::{self, Read},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use nix::libc;
 
+use super::safe_open::{Make, reach};
 use crate::model::config::{Access, Kind};
 
 /// Reads a file; who may do what with it is asked of the very one that is read.
@@ -87,33 +88,18 @@ pub fn matching(pattern: &Path, literal: &Path) -> Result<Vec<PathBuf>, MatchErr
 /// `owner` (user and group). False: it was there.
 ///
 /// # Errors
-/// As mkdir(2), chown(2) and chmod(2) say, with the folder.
+/// As mkdir(2), chown(2) and chmod(2) say, with the folder; a link on the way that another user controls.
 pub fn make_folder(path: &Path, owner: Option<(u32, u32)>) -> Result<bool, (PathBuf, io::Error)> {
     if path.is_dir() {
         return Ok(false);
     }
-    if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
-        make_folder(above, owner)?;
-    }
-    let make = || {
-        match DirBuilder::new().mode(0o700).create(path) {
-            // Somebody else makes it too.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => return Ok(false),
-            other => other?,
-        }
-        let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
-        let folder = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-        if let Some((uid, gid)) = owner {
-            fchown(&folder, Some(uid), Some(gid))?;
-        }
-        folder.set_permissions(Permissions::from_mode(0o750))?;
-        Ok(true)
-    };
-    make().map_err(|error| (path.to_owned(), error))
+    reach::make_folder(path, Make::exactly(0o750, owner))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{fs::Permissions, io::ErrorKind, os::unix::fs::PermissionsExt};
+
     use super::*;
 
     #[test]

@@ -1,13 +1,13 @@
 //! A file that grows while it is read, and may be moved away or emptied meanwhile, as logs are.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Read, Seek},
-    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+    fs::{self, File},
+    io::{self, Read, Seek},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
-use nix::libc;
+use super::safe_open::{How, reach};
 
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;
@@ -23,27 +23,14 @@ pub struct Growing {
     pub offset: u64,
 }
 
-/// Opens a log to be read. Whoever owns its folder may have put something else in its place meanwhile: a link is not
-/// followed, and what is no file (a pipe would keep us waiting for a writer) is not read.
+/// Opens a log to be read. Another user may own its folder, or one above it, and have put something else in its place
+/// meanwhile: a link is not followed there, and what is no file (a pipe would wait for a writer) is not read.
 ///
 /// # Errors
 /// As open(2) says; what is there instead.
 pub fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC);
-    let refused = |what: &str| io::Error::new(ErrorKind::PermissionDenied, what.to_owned());
-    let file = options.open(path).map_err(|error| match error.raw_os_error() {
-        Some(libc::ELOOP) => refused("it is a symbolic link, which is not followed"),
-        Some(libc::ENXIO) => refused("it is a socket"),
-        Some(_) | None => error,
-    })?;
-    let kind = file.metadata()?.file_type();
-    match () {
-        () if kind.is_file() => Ok(file),
-        () if kind.is_dir() => Err(refused("it is a folder")),
-        () if kind.is_fifo() => Err(refused("it is a pipe")),
-        () => Err(refused("it is a device")),
-    }
+    let place = reach::Place::of(path, None)?;
+    place.folder.open_file(Path::new(&place.name), &How::default()).map(|opened| opened.file)
 }
 
 impl Growing {

@@ -8,20 +8,25 @@
 //! The lock is free. The pid file is the old one or the new one, whole; a stale one is written over by the next start.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    ffi::OsString,
+    fs::{self, File},
     io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
-    libc,
     unistd::getpid,
 };
+use rustix::fs::{FileType, Mode, OFlags, openat};
 
+use super::safe_open::{Folder, How, reach};
 use crate::model::path::beside;
+
+/// Bytes of a pid file that are looked at: no pid is longer.
+const LONGEST: u64 = 32;
 
 /// Why there is no pid file.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +55,8 @@ fn of(pid: &Option<i32>) -> String {
 #[derive(Debug)]
 pub struct Pidfile {
     path: PathBuf,
+    folder: Folder,
+    name: OsString,
     /// What we wrote, open: see [`Pidfile::remove`].
     written: Option<File>,
     #[expect(dead_code, reason = "it is held by being open")]
@@ -64,14 +71,20 @@ impl Pidfile {
     pub fn lock(path: &Path) -> Result<Pidfile, PidfileError> {
         let place = beside(path, ".lock");
         let failed = |error| PidfileError::Lock(place.clone(), error);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK).open(&place);
-        let file = file.map_err(link_in_words).map_err(failed)?;
+        let reach::Place { folder, name, .. } = reach::Place::of(path, None).map_err(failed)?;
+        let mut lock_name = name.clone();
+        lock_name.push(".lock");
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = openat(&folder, &lock_name, flags, Mode::RUSR | Mode::WUSR);
+        let file = File::from(file.map_err(link_in_words).map_err(failed)?);
         let meta = file.metadata().map_err(failed)?;
         // We are going to write it: not one that has another name too.
         if !meta.is_file() || meta.nlink() != 1 {
             return Err(failed(io::Error::new(ErrorKind::InvalidInput, "it is no file of our own")));
+        }
+        if meta.uid() == nix::unistd::geteuid().as_raw() && meta.mode() & 0o600 != 0o600 {
+            // Whatever the umask was: another supervisor of this user has to be able to open it.
+            file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(failed)?;
         }
         let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
@@ -82,40 +95,45 @@ impl Pidfile {
         };
         let said = lock.set_len(0).and_then(|()| lock.write_all(own_line().as_bytes()));
         said.map_err(failed)?;
-        Ok(Pidfile { path: path.to_owned(), written: None, lock })
+        Ok(Pidfile { path: path.to_owned(), folder, name, written: None, lock })
     }
 
     /// Writes our pid, in the place of whatever pid was there.
     ///
     /// # Errors
-    /// [`PidfileError::Write`]: also if there is a link or anything else that is no file. That is left as it is.
+    /// [`PidfileError::Write`]: also if there is a link or anything else that is no file, or a file that holds no pid.
+    /// That is left as it is.
     pub fn write(&mut self) -> Result<(), PidfileError> {
         self.written = Some(self.put().map_err(|error| PidfileError::Write(self.path.clone(), error))?);
         Ok(())
     }
 
     fn put(&self) -> io::Result<File> {
-        match fs::symlink_metadata(&self.path) {
-            Ok(meta) if meta.is_symlink() => return Err(link_in_words(io::Error::from_raw_os_error(libc::ELOOP))),
-            Ok(meta) if !meta.is_file() => {
-                return Err(io::Error::new(ErrorKind::InvalidInput, "there is something that is no file"));
+        let there = self.folder.stat_of(&self.name)?;
+        match there.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+            None => {}
+            Some(FileType::Symlink) => return Err(link_in_words(rustix::io::Errno::LOOP)),
+            Some(FileType::RegularFile) if self.holds_pid()? => {}
+            Some(FileType::RegularFile) => {
+                let why = "the file that is there holds no pid: remove it, or name another one (pidfile, -j)";
+                return Err(io::Error::new(ErrorKind::InvalidInput, why));
             }
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            Ok(_) | Err(_) => {}
+            Some(_) => return Err(io::Error::new(ErrorKind::InvalidInput, "there is something that is no file")),
         }
-        let fresh = beside(&self.path, &format!(".{}.new", getpid()));
+        let mut fresh = OsString::from(".");
+        fresh.push(&self.name);
+        fresh.push(format!(".{}.new", getpid()));
         // One of our pid is what is left of somebody who died here.
-        let _ = fs::remove_file(&fresh);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
-        let mut file = options.open(&fresh)?;
+        self.folder.remove(&fresh)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = File::from(openat(&self.folder, &fresh, flags, Mode::RUSR | Mode::WUSR)?);
         let filled = file
             .write_all(own_line().as_bytes())
             // Whatever the umask is: everybody may know who the supervisor is.
             .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o644)))
-            .and_then(|()| fs::rename(&fresh, &self.path));
+            .and_then(|()| self.folder.rename(&fresh, &self.name));
         if filled.is_err() {
-            let _ = fs::remove_file(&fresh);
+            let _ = self.folder.remove(&fresh);
         }
         filled.map(|()| file)
     }
@@ -127,15 +145,25 @@ impl Pidfile {
     /// As the file system says.
     pub fn remove(&mut self) -> io::Result<()> {
         let Some(written) = self.written.take() else { return Ok(()) };
-        let there = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&self.path);
-        let ours = there.ok().and_then(|mut file| read_pid(&mut file)) == Some(getpid().as_raw());
+        let there = self.folder.open_file(Path::new(&self.name), &How::default());
+        let ours = there.ok().and_then(|mut there| read_pid(&mut there.file)) == Some(getpid().as_raw());
         if !ours {
             return Ok(());
         }
-        match fs::remove_file(&self.path) {
+        match self.folder.remove(&self.name) {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => written.set_len(0),
-            other => other,
+            other => other.map(drop),
         }
+    }
+
+    /// Whether the file that is there is a pid file: it holds a number, or what a crash of the system leaves of one.
+    fn holds_pid(&self) -> io::Result<bool> {
+        let mut bytes = vec![];
+        let there = self.folder.open_file(Path::new(&self.name), &How::default())?;
+        there.file.take(LONGEST + 1).read_to_end(&mut bytes)?;
+        let is_number = |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
+        let is_blank = bytes.iter().all(|byte| *byte == 0);
+        Ok(bytes.len() as u64 <= LONGEST && (is_blank || is_number(bytes.trim_ascii())))
     }
 }
 
@@ -153,15 +181,14 @@ fn own_line() -> String {
 fn read_pid(file: &mut File) -> Option<i32> {
     let mut text = String::new();
     file.seek(SeekFrom::Start(0)).ok()?;
-    // No pid is longer.
-    file.take(32).read_to_string(&mut text).ok()?;
+    file.take(LONGEST).read_to_string(&mut text).ok()?;
     text.trim_end().parse().ok().filter(|pid| *pid > 0)
 }
 
-fn link_in_words(error: io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(libc::ELOOP) => io::Error::new(ErrorKind::PermissionDenied, "it is a symbolic link"),
-        Some(_) | None => error,
+fn link_in_words(error: rustix::io::Errno) -> io::Error {
+    match error {
+        rustix::io::Errno::LOOP => io::Error::new(ErrorKind::PermissionDenied, "it is a symbolic link"),
+        error => error.into(),
     }
 }
 
@@ -199,7 +226,7 @@ mod tests {
     fn a_stale_one_is_written_over_and_ours_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.pid");
-        for stale in ["1\n", "", "not a pid", "\u{0}\u{1}"] {
+        for stale in ["1\n", "", "4711", "\u{0}\u{0}\u{0}"] {
             fs::write(&path, stale).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
             let mut pidfile = lock_again(&path);
@@ -210,6 +237,18 @@ mod tests {
             assert!(!path.exists());
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "the lock stays, and nothing else");
+    }
+
+    #[test]
+    fn a_file_that_holds_no_pid_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.toml");
+        for other in ["[programs.a]\n", "4711 and more\n", "-1\n", &"1".repeat(40)] {
+            fs::write(&path, other).unwrap();
+            let error = lock_again(&path).write().unwrap_err().to_string();
+            assert!(error.contains("holds no pid"), "{error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), other);
+        }
     }
 
     #[test]

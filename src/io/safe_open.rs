@@ -12,6 +12,8 @@
 //! Errors have the kind [`ErrorKind::PermissionDenied`] and a text when something is refused here ("it is a symbolic
 //! link, which is not followed", "it is a pipe", "it belongs to user 1000"), else they are those of the system.
 
+pub mod reach;
+
 use std::{
     ffi::{OsStr, OsString},
     fs::{File, Metadata},

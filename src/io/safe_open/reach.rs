@@ -1,0 +1,345 @@
+//! Finds the folder of a file by a path that other users may control in part: logs of programs that run as another
+//! user, pid files, folders that are made on the way.
+//!
+//! The path is walked component by component, each from the open descriptor of the former. A symbolic link on the way is
+//! followed only where no other user can have put it there: in a folder of root or of the calling user. So
+//! `/var/run/x.pid` is found where `/var/run` leads to `/run`, while a user who replaces a folder of logs by a link to
+//! `/etc` gets nothing made in `/etc`.
+//!
+//! # If we die here
+//! Folders that were made on the way stay.
+
+use std::{
+    collections::VecDeque,
+    ffi::{OsStr, OsString},
+    fs::Metadata,
+    io::{self, ErrorKind},
+    os::unix::{
+        ffi::OsStringExt,
+        fs::{FileTypeExt, MetadataExt},
+    },
+    path::{Component, Path, PathBuf},
+};
+
+use rustix::{
+    fs::{FileType, Stat, readlinkat},
+    process::geteuid,
+};
+
+use super::{Folder, Make};
+use crate::model::path::folder_of;
+
+/// Symbolic links that are followed on one way, as many as the kernel follows.
+const LINKS: u32 = 40;
+
+/// The folder of a file.
+#[derive(Debug)]
+pub struct Place {
+    /// The folder, open.
+    pub folder: Folder,
+    /// The name of the file in it.
+    pub name: OsString,
+    /// The user whose folder it is.
+    owner: u32,
+    /// Whether users besides root and the calling one can put files there; a group that may is trusted.
+    shared: bool,
+}
+
+impl Place {
+    /// Opens the folder of a file. `user` is the one to whom the file is given, if it is given to one.
+    ///
+    /// # Errors
+    /// As open(2) says; a link on the way that another user controls; for root a folder on the way that belongs to
+    /// neither root nor `user`, if there is a `user`.
+    pub fn of(path: &Path, user: Option<u32>) -> io::Result<Place> {
+        let name = path.file_name().ok_or_else(|| refused("it is a folder"))?;
+        let folder = folder(folder_of(path), user)?;
+        let stat = folder.stat()?;
+        let shared = !is_trusted(stat.st_uid) || stat.st_mode & 0o002 != 0;
+        Ok(Place { folder, name: name.to_owned(), owner: stat.st_uid, shared })
+    }
+
+    /// Says why a file that was there already must not be written: another user may have put it there. None: it may.
+    pub fn objection(&self, file: &Metadata, user: Option<u32>) -> Option<&'static str> {
+        let is_own = is_trusted(file.uid()) || user == Some(file.uid());
+        match () {
+            () if file.file_type().is_char_device() => None,
+            () if !file.is_file() => (!is_own).then_some("it belongs to another user"),
+            () if !self.shared || file.uid() == self.owner && !is_trusted(self.owner) => None,
+            () if !is_own => Some("it belongs to another user, in a folder where others can make files"),
+            () if file.nlink() > 1 && user != Some(file.uid()) => {
+                Some("it has another name elsewhere (hard link), in a folder where others can make files")
+            }
+            () => None,
+        }
+    }
+
+    /// Tells whether nothing stands in the way of renaming a file to this name: nothing is there, or a regular file
+    /// that may be replaced.
+    ///
+    /// # Errors
+    /// As stat(2) says.
+    pub fn is_replaceable(&self, name: &OsStr) -> io::Result<Replaceable> {
+        let Some(stat) = self.folder.stat_of(name)? else { return Ok(Replaceable::Free) };
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        // In a folder such as /tmp only the owner of a file and root may replace it.
+        let may = geteuid().is_root() || !self.shared || stat.st_uid == geteuid().as_raw();
+        Ok(if is_file && may { Replaceable::File } else { Replaceable::Blocked })
+    }
+}
+
+/// What stands where a file is to be renamed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaceable {
+    /// Nothing.
+    Free,
+    /// A file that the rename replaces.
+    File,
+    /// Something that stays where it is: a folder, a link, a file of another user.
+    Blocked,
+}
+
+/// Opens a folder; see [`Place::of`].
+///
+/// # Errors
+/// As [`Place::of`].
+pub fn folder(path: &Path, user: Option<u32>) -> io::Result<Folder> {
+    if !geteuid().is_root()
+        && let Ok(below) = path.strip_prefix("/")
+        && below.components().all(|part| matches!(part, Component::Normal(_)))
+        && let Ok(found) = Folder::open(Path::new("/")).and_then(|root| root.below(below))
+    {
+        // Without any link, in one step.
+        return Ok(found);
+    }
+    let mut way = Way::begin(path, user)?;
+    way.walk(None).map_err(|error| way.in_words(error))?;
+    Ok(way.folder)
+}
+
+/// Makes a folder and those above it that are missing, each as `make` says; false: it was there.
+///
+/// # Errors
+/// As [`Place::of`] and mkdir(2), with the folder that cannot be had.
+pub fn make_folder(path: &Path, make: Make) -> Result<bool, (PathBuf, io::Error)> {
+    let failed = |error| (path.to_owned(), error);
+    let mut way = Way::begin(path, None).map_err(failed)?;
+    way.walk(Some(make)).map_err(|error| (way.shown, error))
+}
+
+/// A path that is being walked.
+struct Way {
+    folder: Folder,
+    /// The folder's owner and mode.
+    stat: Stat,
+    /// Where it is, for messages.
+    shown: PathBuf,
+    /// The folders above it that were passed.
+    above: Vec<(Folder, Stat, PathBuf)>,
+    rest: VecDeque<OsString>,
+    user: Option<u32>,
+    links: u32,
+}
+
+impl Way {
+    fn begin(path: &Path, user: Option<u32>) -> io::Result<Way> {
+        let start = Path::new(if path.is_absolute() { "/" } else { "." });
+        let folder = Folder::open(start)?;
+        let stat = folder.stat()?;
+        let rest = parts(path).collect();
+        let way = Way { folder, stat, shown: start.to_owned(), above: vec![], rest, user, links: 0 };
+        way.judge().map(|()| way)
+    }
+
+    /// Goes on to the end of the path; true if the last folder was made. After an error, `shown` is what it is about.
+    fn walk(&mut self, make: Option<Make>) -> io::Result<bool> {
+        let mut made = false;
+        while let Some(name) = self.rest.pop_front() {
+            if name == ".." {
+                self.leave()?;
+                continue;
+            }
+            let shown = self.shown.join(&name);
+            let error = match self.folder.below(Path::new(&name)) {
+                Ok(next) => {
+                    made = false;
+                    self.enter(next, shown)?;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let there = self.folder.stat_of(&name)?;
+            match (there.map(|stat| (FileType::from_raw_mode(stat.st_mode), stat)), make) {
+                (Some((FileType::Symlink, stat)), _) => self.follow(&name, &stat, shown)?,
+                (None, Some(make)) => {
+                    let next = self.folder.below_or_make(&name, make).inspect_err(|_| self.shown.clone_from(&shown));
+                    let (next, is_new) = next?;
+                    made = is_new;
+                    self.enter(next, shown)?;
+                }
+                (Some(_) | None, _) => {
+                    self.shown = shown;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    fn enter(&mut self, folder: Folder, shown: PathBuf) -> io::Result<()> {
+        let stat = folder.stat()?;
+        let above = (
+            std::mem::replace(&mut self.folder, folder),
+            std::mem::replace(&mut self.stat, stat),
+            std::mem::replace(&mut self.shown, shown),
+        );
+        self.above.push(above);
+        self.judge()
+    }
+
+    /// Goes to the folder above this one, as it was when it was passed.
+    fn leave(&mut self) -> io::Result<()> {
+        match self.above.pop() {
+            Some((folder, stat, shown)) => (self.folder, self.stat, self.shown) = (folder, stat, shown),
+            // Above the root is the root itself.
+            None if self.shown == Path::new("/") => {}
+            None => return Err(refused("its path goes up (\"..\") from the working directory")),
+        }
+        Ok(())
+    }
+
+    /// Follows a link, if nobody else can have put it there.
+    fn follow(&mut self, name: &OsStr, link: &Stat, shown: PathBuf) -> io::Result<()> {
+        let mode = self.stat.st_mode;
+        let is_closed = mode & 0o022 == 0;
+        // In a folder such as /tmp nobody but its owner can replace a link.
+        let is_held = is_trusted(link.st_uid) && (mode & 0o002 == 0 || mode & 0o1000 != 0);
+        if !is_trusted(self.stat.st_uid) || !(is_closed || is_held) {
+            self.shown = shown;
+            return Err(refused("it is a symbolic link, in a folder that another user controls"));
+        }
+        self.links += 1;
+        if self.links > LINKS {
+            return Err(rustix::io::Errno::LOOP.into());
+        }
+        let target = PathBuf::from(OsString::from_vec(readlinkat(&self.folder, name, Vec::new())?.into_bytes()));
+        for part in parts(&target).collect::<Vec<_>>().into_iter().rev() {
+            self.rest.push_front(part);
+        }
+        match target.is_absolute() {
+            true => {
+                let root = Folder::open(Path::new("/"))?;
+                self.enter(root, PathBuf::from("/"))?;
+                self.above.clear();
+                Ok(())
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// What root writes for a user lies where no third one decides about it.
+    fn judge(&self) -> io::Result<()> {
+        let owner = self.stat.st_uid;
+        if !geteuid().is_root() || is_trusted(owner) || self.user.is_none_or(|user| user == owner) || is_unmapped(owner)
+        {
+            return Ok(());
+        }
+        Err(refused(&format!("it belongs to user {owner}, who is neither root nor the user of the program")))
+    }
+
+    /// With the folder that is meant.
+    fn in_words(&self, error: io::Error) -> io::Error {
+        match error.kind() {
+            ErrorKind::PermissionDenied if error.raw_os_error().is_none() => {
+                io::Error::new(ErrorKind::PermissionDenied, format!("{} on the way: {error}", self.shown.display()))
+            }
+            _ => error,
+        }
+    }
+}
+
+/// The names of a path; `..` among them, as it may come after a link.
+fn parts(path: &Path) -> impl Iterator<Item = OsString> + '_ {
+    path.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
+    })
+}
+
+/// Whether a user is root or the calling one.
+fn is_trusted(user: u32) -> bool {
+    user == 0 || user == geteuid().as_raw()
+}
+
+/// Whether this is the user as whom a user namespace shows those who are not in it, such as the system's root.
+fn is_unmapped(user: u32) -> bool {
+    let all = || std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.trim_end().ends_with("4294967295"));
+    user == 65534 && !all()
+}
+
+fn refused(why: &str) -> io::Error {
+    io::Error::new(ErrorKind::PermissionDenied, why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::{PermissionsExt, chown, symlink},
+    };
+
+    use super::*;
+
+    fn leads(path: &Path, user: Option<u32>) -> Result<u64, String> {
+        folder(path, user).map_err(|error| error.to_string()).map(|folder| folder.stat().unwrap().st_ino)
+    }
+
+    #[test]
+    fn links_are_followed_where_no_other_user_can_put_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir_all(base.join("real/a")).unwrap();
+        fs::create_dir(base.join("open")).unwrap();
+        for (name, target) in [("l", "real"), ("up", "real/../real"), ("loop", "loop"), ("open/l", "../real")] {
+            symlink(target, base.join(name)).unwrap();
+        }
+        symlink(base.join("real"), base.join("whole")).unwrap();
+        let real = fs::metadata(base.join("real/a")).unwrap().ino();
+        for path in ["real/a", "l/a", "up/a", "whole/a", "open/l/a", "real/../l/./a"] {
+            assert_eq!(leads(&base.join(path), None), Ok(real), "{path}");
+        }
+        assert!(leads(&base.join("loop/a"), None).is_err());
+        assert!(leads(&base.join("none/a"), None).unwrap_err().contains("No such file"));
+        fs::set_permissions(base.join("open"), Permissions::from_mode(0o777)).unwrap();
+        let error = leads(&base.join("open/l/a"), None).unwrap_err();
+        assert!(error.contains("open/l on the way: it is a symbolic link, in a folder that another user"), "{error}");
+        fs::set_permissions(base.join("open"), Permissions::from_mode(0o1777)).unwrap();
+        assert_eq!(leads(&base.join("open/l/a"), None), Ok(real), "nobody else can replace it there");
+        if !geteuid().is_root() {
+            return;
+        }
+        chown(base.join("open"), Some(1234), None).unwrap();
+        assert!(leads(&base.join("open/l/a"), Some(1234)).is_err());
+        fs::create_dir(base.join("open/d")).unwrap();
+        assert!(leads(&base.join("open/d"), Some(1234)).is_ok());
+        let error = leads(&base.join("open/d"), Some(77)).unwrap_err();
+        assert!(error.contains("open on the way: it belongs to user 1234"), "{error}");
+    }
+
+    #[test]
+    fn folders_are_not_made_through_links_of_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = fs::canonicalize(dir.path()).unwrap();
+        let make = Make::exactly(0o750, None);
+        assert!(make_folder(&base.join("a/b"), make).unwrap());
+        assert!(!make_folder(&base.join("a/b"), make).unwrap());
+        symlink("a", base.join("l")).unwrap();
+        assert!(make_folder(&base.join("l/c"), make).unwrap());
+        assert!(base.join("a/c").is_dir());
+        fs::set_permissions(&base, Permissions::from_mode(0o777)).unwrap();
+        let (path, error) = make_folder(&base.join("l/d"), make).unwrap_err();
+        assert_eq!((path, error.kind()), (base.join("l"), ErrorKind::PermissionDenied));
+        assert!(!base.join("a/d").exists());
+    }
+}
