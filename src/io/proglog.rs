@@ -14,14 +14,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use memchr::{memchr, memrchr};
-use nix::{
-    libc,
-    sys::stat::{Mode, fchmod},
-    unistd::{Gid, Uid, fchown, geteuid},
-};
+use memchr::{memchr2, memrchr2};
+use nix::{libc, unistd::geteuid};
 
-use crate::model::path::{beside, folder_of, standard_stream};
+use super::safe_open::{
+    How, Make,
+    reach::{self, Replaceable},
+};
+use crate::model::path::standard_stream;
+
+/// Longest line that stays in one file, bytes: a status line that is drawn again and again without ever ending, or
+/// binary output, must not grow past all limits.
+const LONGEST_LINE: usize = 64 << 10;
 
 /// Where it is, and what is done to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,14 +51,16 @@ pub struct ProgLog {
     identity: (u64, u64),
     /// Whether it is a file that grows, as opposed to a device or a pipe.
     regular: bool,
-    /// Whether the last that was written ended a line.
-    line_ended: bool,
+    /// Bytes that were written of a line that has not ended yet.
+    open_line: usize,
     lost: u64,
     why: String,
     /// What went wrong and was not told yet.
     trouble: Vec<String>,
     /// Whether turning over failed: it is tried again, and told of once.
     stuck: bool,
+    /// Whether something in the place of an older file was told of.
+    blocked: bool,
 }
 
 impl ProgLog {
@@ -68,11 +74,12 @@ impl ProgLog {
             file: None,
             identity: (0, 0),
             regular: true,
-            line_ended: true,
+            open_line: 0,
             lost: 0,
             why: String::new(),
             trouble: vec![],
             stuck: false,
+            blocked: false,
         };
         log.open_file()?;
         Ok(log)
@@ -108,6 +115,7 @@ impl ProgLog {
                     self.stuck = true;
                     self.note(&format!("cannot turn over log {}: {error}", self.place.path.display()));
                 }
+                self.begin_anew_when_too_long();
                 if !bytes.is_empty() {
                     self.append(bytes);
                 }
@@ -116,9 +124,21 @@ impl ProgLog {
         }
     }
 
+    /// A log that cannot be turned over goes on for as long again as it may be, and then loses what it has: its limit is
+    /// there for the sake of the disk.
+    fn begin_anew_when_too_long(&mut self) {
+        let Some(file) = &self.file else { return };
+        let size = file.metadata().map_or(0, |meta| meta.len());
+        if size < self.place.max.saturating_mul(2) || file.set_len(0).is_err() {
+            return;
+        }
+        self.open_line = 0;
+        self.append(format!("[{size} bytes were dropped here: the log cannot be turned over]\n").as_bytes());
+    }
+
     /// Whether another one that is opened anew would go on as this one does.
     pub fn is_settled(&self) -> bool {
-        self.lost == 0 && self.line_ended && self.trouble.is_empty()
+        self.lost == 0 && self.open_line == 0 && self.trouble.is_empty()
     }
 
     /// What went wrong, each once.
@@ -137,14 +157,18 @@ impl ProgLog {
             return (bytes.len(), false);
         }
         let room = usize::try_from(self.place.max.saturating_sub(size)).unwrap_or(usize::MAX).min(bytes.len());
-        match memrchr(b'\n', &bytes[..room]) {
-            Some(end) => (end + 1, true),
-            None if self.line_ended && size > 0 => (0, true),
-            // A line that is longer than a file may be, or one that has begun: its end comes first.
-            None => match memchr(b'\n', bytes) {
-                Some(end) => (end + 1, end + 1 < bytes.len()),
-                None => (bytes.len(), false),
-            },
+        if let Some(end) = last_end(bytes, room) {
+            return (end, true);
+        }
+        if self.open_line == 0 && size > 0 {
+            return (0, true);
+        }
+        // A line that is longer than a file may be, or one that has begun: its end comes first, if it is near.
+        let room = LONGEST_LINE.saturating_sub(self.open_line).min(bytes.len());
+        match first_end(bytes, room) {
+            Some(end) => (end, end < bytes.len()),
+            None if room < bytes.len() => (room, true),
+            None => (bytes.len(), false),
         }
     }
 
@@ -172,7 +196,10 @@ impl ProgLog {
             self.lost = 0;
         }
         match self.put(bytes) {
-            Ok(()) => self.line_ended = bytes.ends_with(b"\n"),
+            Ok(()) => match memrchr2(b'\n', b'\r', bytes) {
+                Some(end) => self.open_line = bytes.len() - end - 1,
+                None => self.open_line = self.open_line.saturating_add(bytes.len()),
+            },
             Err((error, written)) => {
                 if self.lost == 0 && self.why != error.to_string() {
                     self.note(&format!("cannot write log {}: {error}", self.place.path.display()));
@@ -199,22 +226,59 @@ impl ProgLog {
 
     /// `path` becomes `path.1`, and so on; the last one is gone. Without backups it begins anew.
     fn turn_over(&mut self) -> io::Result<()> {
-        let path = self.place.path.clone();
         if self.place.backups == 0 {
             self.file.as_ref().ok_or(ErrorKind::NotFound)?.set_len(0)?;
-            self.stuck = false;
+            (self.stuck, self.open_line) = (false, 0);
             return Ok(());
         }
-        for number in (1..self.place.backups).rev() {
-            match fs::rename(backup(&path, number), backup(&path, number + 1)) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
+        let place = reach::Place::of(&self.place.path, self.user())?;
+        let there = place.folder.stat_of(&place.name)?;
+        if there.is_none_or(|stat| (stat.st_dev, stat.st_ino) != self.identity) {
+            // It was moved or replaced since: that one is not ours to rename.
+            self.file = None;
+            return self.open_file();
+        }
+        if !self.shift(&place)? {
+            self.file.as_ref().ok_or(ErrorKind::NotFound)?.set_len(0)?;
+        } else {
+            self.file = None;
+            self.open_file()?;
+        }
+        (self.stuck, self.open_line) = (false, 0);
+        Ok(())
+    }
+
+    /// Gives each older file the next number, up to the first number that is free, and the file itself the first one.
+    /// False: there is no number that it could have, as something else is in the place of each.
+    fn shift(&mut self, place: &reach::Place) -> io::Result<bool> {
+        let mut names = vec![place.name.clone()];
+        for number in 1..=self.place.backups {
+            let mut name = place.name.clone();
+            name.push(format!(".{number}"));
+            match place.is_replaceable(&name)? {
+                Replaceable::Free => {
+                    names.push(name);
+                    break;
+                }
+                Replaceable::File => names.push(name),
+                Replaceable::Blocked if self.blocked => {}
+                Replaceable::Blocked => {
+                    self.blocked = true;
+                    let (name, log) = (Path::new(&name).display(), self.place.path.display());
+                    self.note(&format!(
+                        "{name} is no file that an older log could take the place of: {log} leaves it out"
+                    ));
+                }
             }
         }
-        fs::rename(&path, backup(&path, 1))?;
-        self.stuck = false;
-        self.file = None;
-        self.open_file()
+        for pair in names.windows(2).rev() {
+            match place.folder.rename(&pair[0], &pair[1]) {
+                // Another run of the program did it.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                done => done?,
+            }
+        }
+        Ok(names.len() > 1)
     }
 
     fn open_file(&mut self) -> io::Result<()> {
@@ -224,71 +288,62 @@ impl ProgLog {
             self.regular = false;
             return Ok(());
         }
-        let path = &self.place.path;
-        let mut options = OpenOptions::new();
-        options.append(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK);
-        let (file, made) = match options.open(path) {
-            Ok(file) => (file, false),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let mode = if self.place.private { 0o600 } else { 0o666 };
-                (
-                    options.create_new(true).mode(mode).open(path).or_else(|error| match error.kind() {
-                        // Another run of the program was quicker.
-                        ErrorKind::AlreadyExists => options.create_new(false).open(path),
-                        _ => Err(error),
-                    })?,
-                    true,
-                )
-            }
-            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
-                return Err(io::Error::new(ErrorKind::PermissionDenied, "it is a symbolic link"));
-            }
-            Err(error) => return Err(error),
+        let place = reach::Place::of(&self.place.path, self.user())?;
+        let owner = self.place.owner.filter(|_| geteuid().is_root());
+        let make = match self.place.private {
+            true => Make::exactly(0o600, owner),
+            false => Make { mode: 0o666, exact: false, owner },
         };
-        let meta = file.metadata()?;
-        if meta.is_dir() {
-            return Err(io::Error::from_raw_os_error(libc::EISDIR));
+        let how = How { append: true, make: Some(make), special: true, ..How::default() };
+        let opened = place.folder.open_file(Path::new(&place.name), &how)?;
+        let meta = opened.metadata;
+        if let Some(why) = place.objection(&meta, self.user()).filter(|_| !opened.made) {
+            return Err(io::Error::new(ErrorKind::PermissionDenied, why));
         }
         self.regular = meta.is_file();
-        if made {
-            if self.place.private {
-                fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR)?;
-            }
-            if let Some((uid, gid)) = self.place.owner
-                && geteuid().is_root()
-            {
-                fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-            }
-        } else if self.regular {
-            let ours = self.place.owner.map_or(geteuid().as_raw(), |(uid, _)| uid);
-            if meta.uid() != ours && meta.uid() != 0 && lies_where_all_can_write(path) {
-                let why = "it belongs to another user, in a folder where everybody can make files";
-                return Err(io::Error::new(ErrorKind::PermissionDenied, why));
-            }
-        } else if !meta.file_type().is_char_device() && !meta.file_type().is_fifo() {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "it is no file"));
-        }
         self.identity = (meta.dev(), meta.ino());
-        self.file = Some(file);
+        self.file = Some(opened.file);
         Ok(())
     }
-}
 
-/// Empties a log in place: those who have it open go on with it.
-///
-/// # Errors
-/// As open(2) says; a link.
-pub fn truncate(path: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let file = options.write(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK).open(path)?;
-    match file.metadata()?.is_file() {
-        true => file.set_len(0),
-        false => Ok(()),
+    /// The user to whom it is given.
+    fn user(&self) -> Option<u32> {
+        self.place.owner.map(|(uid, _)| uid)
     }
 }
 
-fn backup(path: &Path, number: u32) -> PathBuf {
-    beside(path, &format!(".{number}"))
+/// Empties a log in place: those who have it open go on with it. `user` is the one to whom it was given.
+///
+/// # Errors
+/// As open(2) says; a link in its place, or on the way where another user controls it.
+pub fn truncate(path: &Path, user: Option<u32>) -> io::Result<()> {
+    let place = reach::Place::of(path, user)?;
+    let opened =
+        place.folder.open_file(Path::new(&place.name), &How { append: true, special: true, ..How::default() })?;
+    match place.objection(&opened.metadata, user) {
+        Some(why) => Err(io::Error::new(ErrorKind::PermissionDenied, why)),
+        None if opened.metadata.is_file() => opened.file.set_len(0),
+        None => Ok(()),
+    }
+}
+
+/// Behind the last end of a line in the first `room` bytes; none: there is none. A carriage return ends a line too, unless
+/// a newline follows.
+fn last_end(bytes: &[u8], room: usize) -> Option<usize> {
+    let at = memrchr2(b'\n', b'\r', &bytes[..room])?;
+    match (bytes[at], bytes.get(at + 1)) {
+        (b'\r', Some(b'\n')) => last_end(bytes, at),
+        _ => Some(at + 1),
+    }
+}
+
+/// Behind the first end of a line that begins in the first `room` bytes.
+fn first_end(bytes: &[u8], room: usize) -> Option<usize> {
+    let at = memchr2(b'\n', b'\r', &bytes[..room])?;
+    match (bytes[at], bytes.get(at + 1)) {
+        (b'\r', Some(b'\n')) => Some(at + 2),
+        _ => Some(at + 1),
+    }
 }
 
 /// One of our own streams. Of a pipe or a terminal it is another open file, so that writing does not wait for a slow reader;
@@ -307,11 +362,6 @@ fn open_stream(stream: u8) -> io::Result<File> {
     options.write(true).custom_flags(libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK);
     // Fails where it is another user's.
     Ok(options.open(format!("/proc/self/fd/{stream}")).unwrap_or(own))
-}
-
-/// Whether its folder is one like /tmp.
-fn lies_where_all_can_write(path: &Path) -> bool {
-    fs::metadata(folder_of(path)).is_ok_and(|meta| meta.mode() & 0o1002 == 0o1002)
 }
 
 #[cfg(test)]
@@ -372,6 +422,78 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_newlines_is_turned_over_too() {
+        let folder = Folder::new();
+        let mut log = ProgLog::open(folder.place(100, 3)).unwrap();
+        for number in 0..50 {
+            log.write(format!("frame={number} \r").as_bytes());
+        }
+        assert!(folder.read("").ends_with("frame=49 \r"), "{:?}", folder.read(""));
+        for suffix in ["", ".1", ".2", ".3"] {
+            let text = folder.read(suffix);
+            assert!(text.starts_with("frame=") && text.ends_with('\r') && text.len() <= 100, "{suffix}: {text:?}");
+        }
+        let mut log = ProgLog::open(folder.place(21, 3)).unwrap();
+        log.write(b"12345678\r\n12345678\r\n12345678\r\n");
+        assert_eq!(folder.read(".1"), "12345678\r\n12345678\r\n", "the two are one end of a line");
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut_at_64_kib() {
+        let folder = Folder::new();
+        let mut log = ProgLog::open(folder.place(1000, 9)).unwrap();
+        log.write(b"short\n");
+        let piece = [b'x'; 10_000];
+        for _ in 0..30 {
+            log.write(&piece);
+        }
+        log.write(b"\nlast\n");
+        assert_eq!(folder.read(""), "last\n");
+        let sizes: Vec<usize> = (1..=9).map(|number| folder.read(&format!(".{number}")).len()).collect();
+        assert_eq!(
+            sizes,
+            [300_000 - 4 * LONGEST_LINE + 1, LONGEST_LINE, LONGEST_LINE, LONGEST_LINE, LONGEST_LINE, 6, 0, 0, 0]
+        );
+    }
+
+    #[test]
+    fn only_the_older_files_that_are_there_are_renamed() {
+        let folder = Folder::new();
+        // A look at each of these numbers would take hours.
+        let mut log = ProgLog::open(folder.place(4, u32::MAX)).unwrap();
+        for line in ["one\n", "two\n", "six\n"] {
+            log.write(line.as_bytes());
+        }
+        assert_eq!(
+            (folder.read(""), folder.read(".1"), folder.read(".2")),
+            ("six\n".into(), "two\n".into(), "one\n".into())
+        );
+        fs::remove_file(folder.0.path().join("web.stdout.1")).unwrap();
+        log.write(b"ten\n");
+        assert_eq!((folder.read(".1"), folder.read(".2")), ("six\n".into(), "one\n".into()), "a gap is filled");
+    }
+
+    #[test]
+    fn what_is_in_the_place_of_an_older_file_is_left_out() {
+        let folder = Folder::new();
+        fs::create_dir_all(folder.0.path().join("web.stdout.1/x")).unwrap();
+        let mut log = ProgLog::open(folder.place(4, 3)).unwrap();
+        for line in ["one\n", "two\n", "six\n", "ten\n"] {
+            log.write(line.as_bytes());
+        }
+        assert_eq!(
+            (folder.read(""), folder.read(".2"), folder.read(".3")),
+            ("ten\n".into(), "six\n".into(), "two\n".into())
+        );
+        assert_eq!(log.trouble().len(), 1, "it is told once");
+        let mut log = ProgLog::open(folder.place(4, 1)).unwrap();
+        log.write(b"ten\n");
+        log.write(b"own\n");
+        assert_eq!(folder.read(""), "own\n", "without any place for an older file there is none");
+        assert!(folder.0.path().join("web.stdout.1/x").is_dir());
+    }
+
+    #[test]
     fn a_disk_that_is_full_loses_lines_and_says_how_many() {
         let folder = Folder::new();
         let mut log = ProgLog::open(Place { path: "/dev/full".into(), ..folder.place(0, 0) }).unwrap();
@@ -391,7 +513,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", folder.path()).unwrap();
         assert!(ProgLog::open(folder.place(0, 0)).unwrap_err().to_string().contains("symbolic link"));
         let at = |path: &Path| Place { path: path.to_owned(), ..folder.place(0, 0) };
-        assert!(ProgLog::open(at(folder.0.path())).unwrap_err().to_string().contains("directory"));
+        assert!(ProgLog::open(at(folder.0.path())).unwrap_err().to_string().contains("it is a folder"));
         assert_eq!(ProgLog::open(at(Path::new("/no/such/x"))).unwrap_err().kind(), ErrorKind::NotFound);
         let private = Place { private: true, path: folder.0.path().join("p"), ..folder.place(0, 0) };
         ProgLog::open(private.clone()).unwrap();

@@ -15,12 +15,14 @@ use super::{
 };
 use crate::{
     io::{
+        account,
         growing::{self, Growing},
-        sys,
+        proglog, sys,
     },
     model::{
         jobs::JobInfo,
         machine::{Event, Illegal, Sequence, StopWhy},
+        path::standard_stream,
         program::{ProcState, Stdin},
         wire::{
             Channel, Code, Command, EventFilter, Last, NO_PROCESS, PROTOCOL, PidOf, Piece, Request, Response,
@@ -506,14 +508,17 @@ impl Core {
         let mut items = meant.failed;
         for name in &meant.names {
             let Some(proc) = self.procs.get(name) else { continue };
-            let paths: Vec<PathBuf> =
-                [1, 2].into_iter().filter_map(|stream| self.log_path(&proc.spec, stream)).collect();
+            let user = proc.spec.user.as_deref().and_then(account::uid);
+            let paths = [1, 2].into_iter().filter_map(|stream| self.log_path(&proc.spec, stream));
+            // What goes to a stream of the supervisor itself is no file that could be emptied.
             let cleared: Result<(), String> =
-                paths.iter().try_for_each(|path| match crate::io::proglog::truncate(path) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        Err(format!("{}: {error}", path.display()))
+                paths.filter(|path| standard_stream(path).is_none()).try_for_each(|path| {
+                    match proglog::truncate(&path, user) {
+                        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                            Err(format!("cannot clear log {}: {error}", path.display()))
+                        }
+                        Ok(()) | Err(_) => Ok(()),
                     }
-                    Ok(()) | Err(_) => Ok(()),
                 });
             items.extend(match cleared {
                 Ok(()) => self.item(name),
