@@ -440,3 +440,65 @@ fn what_is_no_upid_is_an_error_that_says_why() {
     assert_eq!(ran.code, Some(1));
     assert_eq!(ran.stderr, "parse: error: cannot parse UPID \"UPID:\u{fffd}\": it is not UTF-8\n");
 }
+
+#[test]
+fn debug_reports_what_is_read_and_what_is_ignored_without_failing() {
+    for flag in ["--debug", "-d"] {
+        let ran = run_with(parse().args(["--feedback", "-", flag]), b"[progress]5\nhello\n[a]b\n");
+        assert_eq!((ran.code, &*ran.stdout), (Some(0), "{\"progress\":\"5\",\"a\":\"b\"}\n"), "{ran:?}");
+        assert!(ran.stderr.contains("-:2: ignored: hello"), "{ran:?}");
+        assert!(ran.stderr.contains("parse: debug: read 3 lines of standard input, ignored 1\n"), "{ran:?}");
+    }
+    let ran = run_with(parse().args(["-d", "--log", "-"]), br#"[{"n":1,"t":"a"}]"#);
+    assert_eq!((ran.code, &*ran.stdout), (Some(0), "a\n"));
+    assert!(ran.stderr.contains("parse: debug: read 1 lines"), "{ran:?}");
+    let ran = run(["-d", "--upid", "UPID:n:00000001:00000001:618C1D55:t:1:root@pam:"]);
+    assert!(ran.code == Some(0) && ran.stderr.contains("parse: debug: read a UPID"), "{ran:?}");
+    assert_eq!(run_with(parse().args(["--feedback", "-", "-d", "--strict"]), b"hello\n").code, Some(1));
+}
+
+#[test]
+fn a_log_may_have_lines_without_text_and_come_in_pieces() {
+    let log = |text: &str| run_with(parse().args(["--log", "-"]), text.as_bytes());
+    for (text, lines) in [
+        (r#"[{"n":1},{"n":2,"t":"x"}]"#, "\nx\n"),
+        (r#"[{"n":1,"t":null},{"n":2,"t":"x"}]"#, "\nx\n"),
+        ("{\"n\":2,\"t\":\"b\"}\n{\"n\":1,\"t\":\"a\"}\n", "a\nb\n"),
+        (r#"[{"n":1,"t":"a"}][{"n":2,"t":"b"}]"#, "a\nb\n"),
+        (r#"{"data":[{"n":1,"t":"a"}]} {"data":[{"n":2,"t":"b"}]}"#, "a\nb\n"),
+    ] {
+        let ran = log(text);
+        assert_eq!((ran.code, &*ran.stdout), (Some(0), lines), "{text}: {ran:?}");
+    }
+    for text in ["", "{}", "[{\"t\":\"x\"}]", "[{\"n\":1,\"t\":7}]", "{\"n\":1} x", "7"] {
+        let ran = log(text);
+        assert_eq!((ran.code, &*ran.stdout), (Some(1), ""), "{text}: {ran:?}");
+    }
+}
+
+#[test]
+fn quotes_and_white_space_around_a_upid_are_no_part_of_it() {
+    let upid = "UPID:n:00000001:00000001:618C1D55:vzdump:100:root@pam:";
+    let plain = run(["--upid", upid]);
+    assert_eq!(plain.code, Some(0));
+    for text in [format!("\"{upid}\""), format!("{upid}\n"), format!(" '{upid}' \n"), format!("\"{upid}\"\n")] {
+        let ran = run(["--upid", &text]);
+        assert_eq!((ran.code, &ran.stdout), (Some(0), &plain.stdout), "{text:?}: {ran:?}");
+    }
+    assert_eq!(run(["--upid", &format!("\"{upid}")]).code, Some(1));
+}
+
+#[test]
+fn a_colon_in_the_id_of_a_upid_is_said_to_be_there() {
+    for text in [
+        "UPID:n:000AE992:00A21BA7:618C1D55:download:local:iso/x:root@pam:",
+        "UPID:n:000AE992:00A21BA7:618C1D55:download:a:b:c:root@pam:",
+        "UPID:n:000AE992:00A21BA7:00000001:618C1D55:backup:a:b:root@pam:",
+    ] {
+        let ran = run(["--upid", text]);
+        assert_eq!(ran.code, Some(1));
+        assert!(ran.stderr.ends_with("its id has the character ':' in it\n"), "{text}: {}", ran.stderr);
+    }
+    let ran = run(["--upid", "UPID:n:000AE992:00A21BA7:00000001:soon:backup:a:root@pam:"]);
+    assert!(ran.stderr.contains("its start time \"soon\" is not a hexadecimal number"), "{}", ran.stderr);
+}

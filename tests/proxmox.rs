@@ -820,6 +820,42 @@ fn secrets_are_read_where_only_we_can_and_are_kept_nowhere() {
 }
 
 #[test]
+fn a_user_stands_for_the_tokens_of_that_user_too() {
+    let world = World::new();
+    let pve = Proxmox::pve();
+    let users = ["root@pam", "root@pam!backup", "root@pam!z", "root@pve", "rooty@pam", "other@pam!root@pam"];
+    pve.node("n", |node| {
+        node.jobs = (1..)
+            .zip(users)
+            .map(|(n, user)| {
+                let upid = upid("n", n, START + i64::from(n), "vzdump", "1").replace("root@pam", user);
+                done(upid, START + 60, if n == 2 { "job errors" } else { "OK" })
+            })
+            .collect();
+    });
+    world.add("pve", &pve);
+    world.sync(&[]).silent_err(0);
+    let of = |args: &[&str]| {
+        let page = world.json(&[&["history", "--remote", "pve", "--reverse"], args].concat());
+        let user = |row: &Value| row["user"].as_str().unwrap().to_owned();
+        page["rows"].as_array().unwrap().iter().map(user).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&["--user", "root@pam"]), ["root@pam", "root@pam!backup", "root@pam!z"]);
+    assert_eq!(of(&["--user", "root"]), ["root@pam", "root@pam!backup", "root@pam!z"]);
+    assert_eq!(of(&["--user", "root@pam", "--outcome", "error"]), ["root@pam!backup"]);
+    assert_eq!(of(&["--user", "root@pam!backup"]), ["root@pam!backup"]);
+    assert_eq!(of(&["--user", "nobody"]), Vec::<String>::new());
+    // Of no limit: all that there are, as the verb with dashes has it.
+    let many = many("m", 130);
+    pve.node("m", |node| node.jobs = many);
+    world.sync(&[]).silent_err(0);
+    assert_eq!(of(&["--limit", "0"]).len(), 136);
+    let ran = world.control(["--history", "--all-remotes"]).run().silent_err(0);
+    assert_eq!(ran.text().lines().count(), 137);
+    assert_eq!(of(&[]).len(), 50);
+}
+
+#[test]
 fn a_long_sync_shows_on_a_terminal_how_far_it_is_and_cleans_up() {
     let world = World::new();
     let hosts = [Proxmox::pve(), Proxmox::pve()];

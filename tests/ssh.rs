@@ -648,3 +648,38 @@ fn a_follower_goes_on_where_it_was_when_its_connection_is_lost() {
     let json: Vec<Value> = follow(&["--json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(json.iter().map(|line| line["n"].as_u64().unwrap()).collect::<Vec<_>>(), (1..=41).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_host_whose_answer_never_ends_is_given_up() {
+    let world = World::new();
+    world.fake_ssh(HONEST);
+    world.add("a");
+    world.there("a", "launch true").run();
+    let told = world.there("a", "control export").run().silent(0);
+    let line = |kind: &str| told.text().lines().find(|line| line.contains(&format!("\"type\":\"{kind}\""))).unwrap();
+    fs::write(world.path("first"), format!("{}\n", line("start"))).unwrap();
+    fs::write(world.path("ended"), line("ended")).unwrap();
+    fs::write(world.path("end"), line("end").replace("\"more\":false", "\"more\":true")).unwrap();
+    for (script, why) in [
+        // As fast as it can: the same line, and one that is new in a version to come.
+        ("cat $W/first; exec yes \"$(cat $W/ended)\"", "its answer does not end: it has over 5000 tasks that ended"),
+        ("cat $W/first; exec yes '{\"type\":\"news\"}'", "its answer does not end: it has over 50000 other lines"),
+        ("cat $W/first; exec yes garbage", "its answer does not end: it has over 50000 other lines"),
+        // Slowly: never silent.
+        (
+            "cat $W/first; while :; do echo '{\"type\":\"news\"}'; sleep 0.05; done",
+            "its answer does not end: it went on for ",
+        ),
+        // Answers that say that there is more.
+        (
+            "cat $W/first; sed \"s/\\\"cursor\\\":\\\"/&$(date +%N)/\" $W/end",
+            "it says that there is more, and told of no task in 20 answers",
+        ),
+    ] {
+        world.fake_ssh(script);
+        tells(world.near(&["remote", "sync", "a", "--timeout", "0.4"]).run(), 1, &["error: remote a: ", why]);
+    }
+    // Nor does a wait outlast its time because of lines.
+    world.fake_ssh("exec yes 'a banner'");
+    tells(world.near(&["wait", "a!9", "--timeout", "0.2"]).run(), 124, &["task a!9 has not ended"]);
+}

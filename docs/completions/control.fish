@@ -103,7 +103,7 @@ unknown\t''"
 complete -c control -n "__fish_control_using_subcommand history" -l since -d 'Only tasks that ended (with --remote and --all-remotes: started) at this time or later (a date, 2h, yesterday)' -r
 complete -c control -n "__fish_control_using_subcommand history" -l until -d 'Only tasks that ended (with --remote and --all-remotes: started) at this time or earlier' -r
 complete -c control -n "__fish_control_using_subcommand history" -l user -d 'Only tasks of this login' -r
-complete -c control -n "__fish_control_using_subcommand history" -l limit -d 'At most so many rows' -r
+complete -c control -n "__fish_control_using_subcommand history" -l limit -d 'Print at most N rows; 0 prints all' -r
 complete -c control -n "__fish_control_using_subcommand history" -l after -d 'Go on after the page that named this cursor' -r
 complete -c control -n "__fish_control_using_subcommand history" -l offset -d 'Pass over so many rows first' -r
 complete -c control -n "__fish_control_using_subcommand history" -l remote -d 'The tasks of this remote instead of those of this host, by their starts' -r

@@ -106,7 +106,7 @@ _arguments "${_arguments_options[@]}" : \
 '--since=[Only tasks that ended (with --remote and --all-remotes\: started) at this time or later (a date, 2h, yesterday)]:TIME:_default' \
 '--until=[Only tasks that ended (with --remote and --all-remotes\: started) at this time or earlier]:TIME:_default' \
 '--user=[Only tasks of this login]:USER:_default' \
-'--limit=[At most so many rows]:N:_default' \
+'--limit=[Print at most N rows; 0 prints all]:N:_default' \
 '--after=[Go on after the page that named this cursor]:CURSOR:_default' \
 '(--after)--offset=[Pass over so many rows first]:N:_default' \
 '--remote=[The tasks of this remote instead of those of this host, by their starts]:NAME:_default' \

@@ -23,7 +23,7 @@ _parse() {
 
     case "${cmd}" in
         parse)
-            opts="-h -V --feedback --follow --strict --log --upid --help --version"
+            opts="-d -h -V --feedback --follow --strict --debug --log --upid --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

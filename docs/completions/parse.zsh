@@ -20,6 +20,8 @@ _parse() {
 '--upid=[Print the fields of a UPID as one JSON object]:UPID:_default' \
 '(--upid --log)--follow[Go on, and print a new object at each change]' \
 '(--upid --log)--strict[List every ignored line with its number, and fail if there are any]' \
+'-d[Report on standard error what is read, and each ignored line]' \
+'--debug[Report on standard error what is read, and each ignored line]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '-V[Print version]' \

@@ -522,7 +522,7 @@ impl Desk<'_, '_> {
             until: time("--until", &wanted.until)?,
             user: wanted.user.clone(),
         };
-        let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
+        let limit = wanted.rows();
         let mut store = self.open()?;
         let survey = truth::survey(&mut store)?;
         if !survey.settled && !survey.ended.is_empty() {

@@ -196,8 +196,8 @@ pub struct History {
     /// Only tasks of this login
     #[arg(long)]
     pub user: Option<String>,
-    /// At most so many rows
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Print at most N rows; 0 prints all
+    #[arg(long, value_name = "N", default_value_t = 50)]
     pub limit: u32,
     /// Go on after the page that named this cursor
     #[arg(long, value_name = "CURSOR", allow_hyphen_values = true)]
@@ -223,6 +223,16 @@ pub struct History {
     /// Print one JSON object a line; the next cursor goes to stderr
     #[arg(long, conflicts_with = "json")]
     pub jsonl: bool,
+}
+
+impl History {
+    /// Returns how many rows are wanted at most.
+    pub fn rows(&self) -> usize {
+        match self.limit {
+            0 => usize::MAX,
+            limit => usize::try_from(limit).unwrap_or(usize::MAX),
+        }
+    }
 }
 
 /// `export`
@@ -672,6 +682,7 @@ impl ValueEnum for Class {
 
 /// Verbs may be written with dashes, as taskwatcher 1.7 had them (`control --list`), anywhere among their options:
 /// the first of them is brought to the front, without its dashes. A line that names its verb plainly stays as it is.
+/// `--history` prints all of the history unless the line has a limit, as it did in 1.7.
 pub fn normalize(argv: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut argv: Vec<OsString> = argv.into_iter().collect();
     let verbs: Vec<String> = ControlArgs::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
@@ -702,6 +713,10 @@ pub fn normalize(argv: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
             Some(value) => argv[index] = value.into(),
             None => drop(argv.remove(index)),
         }
+        let has_limit = |word: &OsString| word.to_str().is_some_and(|w| w == "--limit" || w.starts_with("--limit="));
+        if verb == "history" && !argv[..argv.len().min(end)].iter().any(has_limit) {
+            argv.insert(at, "--limit=0".into());
+        }
         argv.insert(at, verb);
     }
     argv
@@ -725,8 +740,11 @@ mod tests {
     fn both_spellings_of_every_verb_are_one() {
         for verb in ControlArgs::command().get_subcommands() {
             let verb = verb.get_name();
-            assert_eq!(normal(&format!("control --{verb}")), format!("control {verb}"));
-            assert_eq!(normal(&format!("control --db x --json --{verb}")), format!("control --db x --json {verb}"));
+            // All of it was what the dashed one printed.
+            let more = if verb == "history" { " --limit=0" } else { "" };
+            assert_eq!(normal(&format!("control --{verb}")), format!("control {verb}{more}"));
+            let line = normal(&format!("control --db x --json --{verb}"));
+            assert_eq!(line, format!("control --db x --json {verb}{more}"));
             assert_eq!(normal(&format!("control {verb}")), format!("control {verb}"));
         }
     }

@@ -55,6 +55,8 @@ struct Errand<'a> {
     whole: bool,
     /// How long it may say nothing; none: as long as its connection holds.
     silence: Option<Duration>,
+    /// When it is given up whatever it says, on the monotonic clock; none: never.
+    until: Option<Duration>,
 }
 
 fn remote_of(task: &TaskRef) -> Option<&str> {
@@ -219,6 +221,9 @@ impl Desk<'_, '_> {
         // What ssh says itself. If it fails, the last of it is why, and is not said twice.
         let mut held: Vec<String> = vec![];
         let ran = run(errand.host, &errand.line(), errand.silence, |heard| {
+            if errand.until.is_some_and(|until| sys::now().mono > until) {
+                return Err(Far::Ssh(SshError::TimedOut(errand.silence.unwrap_or_default())));
+            }
             match heard {
                 Heard::Output(line) => {
                     self.say_held(errand.remote, &mut held);

@@ -76,30 +76,39 @@ pub enum ParseError {
 pub fn run(args: &ParseArgs, output: &mut Output<'_>) -> Result<Verdict, ParseError> {
     if let Some(text) = &args.upid {
         let Some(text) = text.to_str() else { return Err(ParseError::NotUtf8(text.to_string_lossy().into_owned())) };
+        // As `pvesh --output-format json` prints one, or a file has it.
+        let text = bare(text);
         print_line(output, &upid(text)?)?;
+        if args.debug {
+            let _ = writeln!(output.messages, "parse: debug: read a UPID of {} bytes", text.len());
+        }
         return Ok(Verdict::Clean);
     }
     if let Some(path) = &args.log {
-        return log(path, output);
+        return log(path, args.debug, output);
     }
     // The command line asks for one of the three.
     let path = args.feedback.as_deref().unwrap_or(Path::new("-"));
     let mut reading =
-        Reading { name: path, strict: args.strict, ignored: false, left_out: false, lines: 0, shown: None };
+        Reading { name: path, listing: args.strict || args.debug, ignored: 0, left_out: false, lines: 0, shown: None };
     match (path == Path::new("-"), args.follow) {
         (false, false) => reading.file(path, output)?,
         (false, true) => reading.follow_file(path, output)?,
         (true, false) => reading.stdin(output)?,
         (true, true) => reading.follow_stdin(output)?,
     }
-    match reading.ignored || reading.left_out {
+    if args.debug {
+        let (name, lines, ignored) = (reading.source(), reading.lines, reading.ignored);
+        let _ = writeln!(output.messages, "parse: debug: read {lines} lines of {name}, ignored {ignored}");
+    }
+    match (args.strict && reading.ignored > 0) || reading.left_out {
         true => Ok(Verdict::Findings),
         false => Ok(Verdict::Clean),
     }
 }
 
 /// The log of a task as the Proxmox API gives it, as text.
-fn log(path: &Path, output: &mut Output<'_>) -> Result<Verdict, ParseError> {
+fn log(path: &Path, debug: bool, output: &mut Output<'_>) -> Result<Verdict, ParseError> {
     let mut text = Vec::new();
     let read = match path == Path::new("-") {
         true => io::stdin().lock().read_to_end(&mut text).map(|_| ()),
@@ -107,6 +116,10 @@ fn log(path: &Path, output: &mut Output<'_>) -> Result<Verdict, ParseError> {
     };
     read.map_err(|error| ParseError::Log(path.to_owned(), error))?;
     let lines = parse_api_log(&text).map_err(|error| ParseError::NotALog(path.to_owned(), error))?;
+    if debug {
+        let (bytes, count) = (text.len(), lines.len());
+        let _ = writeln!(output.messages, "parse: debug: read {count} lines of {path:?}, {bytes} bytes");
+    }
     let mut data = BufWriter::new(&mut *output.data);
     let print = || -> io::Result<()> {
         for line in lines {
@@ -121,6 +134,13 @@ fn log(path: &Path, output: &mut Output<'_>) -> Result<Verdict, ParseError> {
     }
 }
 
+/// A text without white space around it, and without one pair of quotes.
+fn bare(text: &str) -> &str {
+    let text = text.trim();
+    let unquoted = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+    unquoted('"').or_else(|| unquoted('\'')).map_or(text, str::trim)
+}
+
 /// The fields of a UPID as one JSON object in one line.
 pub fn upid(text: &str) -> Result<String, ParseError> {
     match text.parse::<Upid>() {
@@ -132,9 +152,10 @@ pub fn upid(text: &str) -> Result<String, ParseError> {
 /// One run over one source of feedback.
 struct Reading<'a> {
     name: &'a Path,
-    strict: bool,
-    /// Ignored lines were listed.
-    ignored: bool,
+    /// Whether ignored lines are listed.
+    listing: bool,
+    /// How many were.
+    ignored: u64,
     /// The message about limits was given. There is one a run: a follower does not repeat it at every line.
     left_out: bool,
     /// The lines that had ended when a follower last looked.
@@ -219,6 +240,7 @@ impl Reading<'_> {
             })?;
             if !more {
                 self.finish(&mut feedback, output)?;
+                self.lines = feedback.lines();
                 return self.show(&feedback, output);
             }
             self.show_ended(&feedback, output)?;
@@ -228,6 +250,7 @@ impl Reading<'_> {
     /// The end of a source that was read whole.
     fn end(&mut self, feedback: &mut Feedback, output: &mut Output<'_>) -> Result<(), ParseError> {
         self.finish(feedback, output)?;
+        self.lines = feedback.lines();
         self.limits(feedback, output);
         print_line(output, &feedback.to_json())
     }
@@ -266,12 +289,17 @@ impl Reading<'_> {
         if let Some(left_out) = feedback.left_out()
             && !std::mem::replace(&mut self.left_out, true)
         {
-            let source = match self.name == Path::new("-") {
-                true => "standard input".to_owned(),
-                false => format!("feedback file {:?}", self.name),
-            };
+            let source = self.source();
             // A message that cannot be given is no reason to withhold the data.
             let _ = writeln!(output.messages, "parse: error: {source} is over a limit: {left_out}");
+        }
+    }
+
+    /// What is read, for messages.
+    fn source(&self) -> String {
+        match self.name == Path::new("-") {
+            true => "standard input".to_owned(),
+            false => format!("feedback file {:?}", self.name),
         }
     }
 
@@ -281,7 +309,7 @@ impl Reading<'_> {
         output: &mut Output<'_>,
         read: impl FnOnce(&mut dyn FnMut(Ignored<'_>)) -> Result<(), FeedError>,
     ) -> Result<(), FeedError> {
-        if !self.strict {
+        if !self.listing {
             return read(&mut |_| ());
         }
         let mut name = String::new();
@@ -289,7 +317,7 @@ impl Reading<'_> {
         let mut list = BufWriter::new(&mut *output.messages);
         let mut text = String::new();
         let result = read(&mut |line: Ignored<'_>| {
-            self.ignored = true;
+            self.ignored += 1;
             text.clear();
             push_sample(&mut text, line.text);
             let _ = writeln!(list, "{name}:{}: ignored: {text} ({})", line.number, line.why);

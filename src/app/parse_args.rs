@@ -26,6 +26,10 @@ pub struct ParseArgs {
     #[arg(long, requires = "feedback", conflicts_with_all = ["upid", "log"])]
     pub strict: bool,
 
+    /// Report on standard error what is read, and each ignored line
+    #[arg(short, long)]
+    pub debug: bool,
+
     /// Print a task log of the Proxmox API, which is JSON, as text (- is standard input)
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
@@ -52,6 +56,7 @@ mod tests {
         assert!(accepts("parse --feedback - --follow"));
         assert!(accepts("parse --upid UPID:x"));
         assert!(accepts("parse --log -"));
+        assert!(accepts("parse --debug --log -") && accepts("parse -d --upid u") && accepts("parse --feedback f -d"));
         for bad in [
             "parse",
             "parse --feedback f --upid u",

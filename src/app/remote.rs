@@ -408,7 +408,7 @@ impl Desk<'_, '_> {
             remote: name.map(str::to_owned),
             node: wanted.node.clone(),
             kind: wanted.kind.clone(),
-            limit: usize::try_from(wanted.limit).unwrap_or(usize::MAX),
+            limit: wanted.rows(),
             after,
             offset: wanted.offset,
             reverse: wanted.reverse,

@@ -265,13 +265,18 @@ pub fn includes(main: &File, world: &dyn World) -> Result<Vec<Pattern>, Vec<Find
         && let Some(value) = root.get_ref().get("include")
         && let Some(mut section) = Section::new(&source, "include".to_owned(), value, &mut context.report)
     {
-        let files = section.take(&mut context.report, "files", value::placed_strings);
+        let files = section.take(&mut context.report, "files", value::placed_words);
         if files.is_none() && context.report.errors.is_empty() {
             context.report.error(&section.at_missing("files"), "it is missing", "write files = [\"conf.d/*.toml\"]");
         }
-        for (text, offset) in files.map(|files| files.value).unwrap_or_default() {
-            let written = Written { value: text, at: source.at(offset, "include", "files") };
-            found.extend(context.path(&written, &source.here, None, &[]).map(|glob| Pattern { glob, at: written.at }));
+        if let Some(files) = files {
+            for (text, offset) in files.value {
+                let at = offset.map_or_else(|| files.at.clone(), |offset| source.at(offset, "include", "files"));
+                let written = Written { value: text, at };
+                found.extend(
+                    context.path(&written, &source.here, None, &[]).map(|glob| Pattern { glob, at: written.at }),
+                );
+            }
         }
         section.finish(&mut context.report);
     }

@@ -79,26 +79,36 @@ pub enum BadLog {
 }
 
 /// The lines of a log as the Proxmox API gives it: `[{"n":1,"t":"text"},…]`, in any order, with or without
-/// `{"data":…}` around. They come in the order of their numbers.
+/// `{"data":…}` around; or several of these or of their entries one after another, as `control log --json --follow`
+/// prints them. They come in the order of their numbers. A line without a text is empty.
 ///
 /// # Errors
 /// [`BadLog`]
 pub fn parse_api_log(text: &[u8]) -> Result<Vec<String>, BadLog> {
     use serde_json::Value;
-    let value: Value = serde_json::from_slice(text).map_err(|error| BadLog::NotJson(error.to_string()))?;
-    let list = match value {
-        Value::Array(list) => list,
-        Value::Object(mut object) => match object.remove("data") {
-            Some(Value::Array(list)) => list,
-            Some(_) | None => return Err(BadLog::NotAList),
-        },
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return Err(BadLog::NotAList),
-    };
+    let mut list = vec![];
+    let mut is_empty = true;
+    for value in serde_json::Deserializer::from_slice(text).into_iter::<Value>() {
+        is_empty = false;
+        match value.map_err(|error| BadLog::NotJson(error.to_string()))? {
+            Value::Array(entries) => list.extend(entries),
+            Value::Object(object) if object.contains_key("n") => list.push(Value::Object(object)),
+            Value::Object(mut object) => match object.remove("data") {
+                Some(Value::Array(entries)) => list.extend(entries),
+                Some(_) | None => return Err(BadLog::NotAList),
+            },
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return Err(BadLog::NotAList),
+        }
+    }
+    if is_empty {
+        return Err(BadLog::NotJson("it is empty".to_owned()));
+    }
     let line = |(index, mut entry): (usize, Value)| {
         let number = entry.get("n").and_then(Value::as_i64).ok_or(BadLog::NotALine(index + 1, "number `n`"))?;
         match entry.get_mut("t").map(Value::take) {
             Some(Value::String(text)) => Ok((number, text)),
-            Some(_) | None => Err(BadLog::NotALine(index + 1, "text `t`")),
+            Some(Value::Null) | None => Ok((number, String::new())),
+            Some(_) => Err(BadLog::NotALine(index + 1, "text `t`")),
         }
     };
     let mut lines = list.into_iter().enumerate().map(line).collect::<Result<Vec<_>, _>>()?;

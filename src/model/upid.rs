@@ -36,6 +36,9 @@ const REALM: usize = 16;
 /// Letters of an escaped id, at most, in a UPID that we make.
 const ID: usize = 32;
 
+/// No task started before this second, in the year 2001: a smaller number is a counter.
+const FIRST_START: i64 = 1_000_000_000;
+
 /// One of the fields, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
@@ -338,6 +341,10 @@ impl FromStr for Upid {
             return Err(UpidError::NotUpid);
         }
         let fields: Vec<&str> = fields.take(11).collect();
+        let colon_in_id = || UpidError::BadCharacter { field: Field::Id, character: ':' };
+        if fields.len() > 8 && has_colon_in_id(upid) {
+            return Err(colon_in_id());
+        }
         let (node, pid, pstart, counter, starttime, worker_type, raw_id, user, comment) = match fields[..] {
             [node, pid, pstart, starttime, kind, id, user, comment] => {
                 (node, pid, pstart, None, starttime, kind, id, user, comment)
@@ -394,6 +401,22 @@ impl FromStr for Upid {
             comment: comment.to_owned(),
         })
     }
+}
+
+/// Whether a text is a UPID but for colons in its id. One colon more makes ten fields of nine, of which the wrong one
+/// would be called wrong: such a text has a type where ten fields have the time of the start, and that time before it.
+fn has_colon_in_id(upid: &str) -> bool {
+    let fields: Vec<&str> = upid.split(':').skip(1).collect();
+    let time = |at: usize| fields.get(at).and_then(|text| hex::<i64>(Field::Starttime, text).ok());
+    let is_type = |at: usize| {
+        fields.get(at).is_some_and(|text| text.chars().all(is_type_letter) && hex::<u64>(Field::Type, text).is_err())
+    };
+    let user = fields.len().checked_sub(2).and_then(|at| fields.get(at));
+    let begins = |start: usize| {
+        fields.len() > start + 5 && (1..start).all(|at| time(at).is_some()) && time(start) > Some(FIRST_START)
+    };
+    user.is_some_and(|user| user.contains('@'))
+        && ((begins(3) && is_type(4)) || (begins(4) && fields.len() > 9 && is_type(5)))
 }
 
 /// A field that must say something, in one word.

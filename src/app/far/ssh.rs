@@ -46,7 +46,7 @@ impl There {
     /// These words for `control` there, whose lines are its own and not what a task printed.
     pub(super) fn errand(&self, words: Vec<String>) -> Errand<'_> {
         let (remote, host, db) = (&self.remote.name, &self.host, self.db.as_deref());
-        Errand { remote, host, db, words, log: false, raw: false, whole: false, silence: None }
+        Errand { remote, host, db, words, log: false, raw: false, whole: false, silence: None, until: None }
     }
 
     /// Keeps how tasks of these numbers ended, as their host shows them. That it cannot be kept just now harms nobody: a
@@ -131,7 +131,9 @@ impl Desk<'_, '_> {
             let timeout = left.map(|left| format!("{}s", left.as_secs_f64()));
             let options = [option("--timeout", timeout), flag("--any", wanted.any), flag("--json", self.json)];
             let words = words("wait", &tasks, options.into_iter().flatten());
-            let errand = Errand { silence: left.map(|left| left.saturating_add(SLACK)), ..there.errand(words) };
+            let silence = left.map(|left| left.saturating_add(SLACK));
+            let until = silence.map(|silence| began.saturating_add(silence));
+            let errand = Errand { silence, until, ..there.errand(words) };
             let mut ended = vec![];
             let mut heard = false;
             let ran = self.run_there(&errand, |desk, line| {

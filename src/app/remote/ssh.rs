@@ -9,6 +9,7 @@ use crate::{
     io::{
         ssh::{self, Heard, SshError},
         store::{Batch, outcome_told},
+        sys,
     },
     model::{
         export::{Line, VERSION},
@@ -19,6 +20,14 @@ use crate::{
 
 /// Tasks in one answer.
 const ANSWER: usize = 5_000;
+/// Lines of an answer that are no ends of tasks, at most: tasks that run, and lines that cannot be read.
+const OTHERS: usize = 50_000;
+/// An answer that comes slowly may take as many times as long as a host may be silent.
+const SLOW: u32 = 10;
+/// Answers in a row that say that there is more and have no task that ended: a host that has none makes no more.
+const BARREN: u32 = 20;
+/// Ended tasks that are fetched at once: a host that has more is asked for the rest at the next sync.
+const MOST: usize = 5_000_000;
 
 /// Letters of an entry that cannot be read by which it is known again.
 const LONGEST_ENTRY: usize = 1000;
@@ -34,6 +43,10 @@ pub(super) enum AnswerError {
     Version(u32),
     #[error("its answer was cut off")]
     Cut,
+    #[error("its answer does not end: it has over {0} {1}")]
+    TooMany(usize, &'static str),
+    #[error("its answer does not end: it went on for {} s", .0.as_secs())]
+    TooSlow(Duration),
     #[error("{0}")]
     Nobody(&'static str),
 }
@@ -54,8 +67,8 @@ pub(super) fn ask(
     see: &mut dyn FnMut(Told<'_>),
 ) -> Result<(), AnswerError> {
     let Source::Ssh { host, db } = source else { return Err(AnswerError::Nobody("it is not reached by ssh")) };
-    let limit = limit.to_string();
-    let mut words = vec!["control", "export", "--limit", &limit];
+    let count = limit.to_string();
+    let mut words = vec!["control", "export", "--limit", &count];
     if let Some(since) = since {
         words.extend(["--since", since]);
     }
@@ -63,17 +76,36 @@ pub(super) fn ask(
         words.extend(["--db", db]);
     }
     let mut last = String::new();
+    let (mut ended, mut others) = (0, 0);
+    let longest = silence.saturating_mul(SLOW);
+    let end = sys::now().mono.saturating_add(longest);
     let code = ssh::run(host, &shell_words::join(words), Some(silence), |heard| {
         match heard {
+            Heard::Pause if sys::now().mono > end => return Err(AnswerError::TooSlow(longest)),
             Heard::Pause => {}
             Heard::Message(line) => last = String::from_utf8_lossy(line).into_owned(),
-            Heard::Output(line) => match serde_json::from_slice::<Line>(line) {
-                Ok(Line::Start { version, .. }) if version != VERSION => return Err(AnswerError::Version(version)),
-                Ok(line) => see(Told::Line(line)),
-                // A newer one may tell more than we know of.
-                Err(_) if serde_json::from_slice::<Value>(line).is_ok_and(|value| is_newer(&value)) => {}
-                Err(_) => see(Told::Strange(line)),
-            },
+            Heard::Output(line) => {
+                let line = serde_json::from_slice::<Line>(line).map_err(|_| line);
+                match &line {
+                    Ok(Line::Start { version, .. }) if *version != VERSION => {
+                        return Err(AnswerError::Version(*version));
+                    }
+                    Ok(Line::Ended { .. }) => ended += 1,
+                    Ok(Line::Start { .. } | Line::Running { .. } | Line::End { .. }) | Err(_) => others += 1,
+                }
+                if ended > limit {
+                    return Err(AnswerError::TooMany(limit, "tasks that ended, and was asked for no more"));
+                }
+                if others > OTHERS {
+                    return Err(AnswerError::TooMany(OTHERS, "other lines"));
+                }
+                match line {
+                    Ok(line) => see(Told::Line(line)),
+                    // A newer one may tell more than is known here.
+                    Err(line) if serde_json::from_slice::<Value>(line).is_ok_and(|value| is_newer(&value)) => {}
+                    Err(line) => see(Told::Strange(line)),
+                }
+            }
         }
         Ok(())
     })?;
@@ -96,10 +128,11 @@ pub(super) fn pull(job: &Job, tell: &Teller<'_>) -> Result<Over, String> {
     let _line = tell.lines.take();
     let limit = if job.doubtful { job.limit } else { job.quiet() };
     let mut cursor = job.remote.cursor.clone().filter(|_| !job.anew);
+    let (mut fetched, mut barren) = (0, 0);
     loop {
         let mut batch = Batch { now: job.now, ..Batch::default() };
         let mut there = String::new();
-        let mut end = None;
+        let (mut end, mut ended) = (None, 0);
         let asked = ask(&job.remote.source, cursor.as_deref(), ANSWER, limit, &mut |told| {
             let strange = match told {
                 Told::Line(Line::Start { host, anew, .. }) => {
@@ -120,6 +153,7 @@ pub(super) fn pull(job: &Job, tell: &Teller<'_>) -> Result<Over, String> {
                 },
                 Told::Line(Line::Ended { task }) => match end_of(&task, &there) {
                     Some(end) => {
+                        ended += 1;
                         if job.since.is_none_or(|since| end.upid.starttime >= since) {
                             batch.ended.push(end);
                         }
@@ -131,6 +165,8 @@ pub(super) fn pull(job: &Job, tell: &Teller<'_>) -> Result<Over, String> {
             };
             batch.unread.extend(strange.map(|entry| entry.chars().take(LONGEST_ENTRY).collect::<String>()));
         });
+        fetched += ended;
+        barren = if ended > 0 { 0 } else { barren + 1 };
         batch.newest = batch.ended.iter().map(|end| end.endtime).max();
         let mut failed = asked.err();
         // What part of an answer does not name may stand in the rest of it.
@@ -154,6 +190,12 @@ pub(super) fn pull(job: &Job, tell: &Teller<'_>) -> Result<Over, String> {
             return Ok(Over::WELL);
         }
         match failed {
+            None if more && barren >= BARREN => {
+                return Err(format!("it says that there is more, and told of no task in {BARREN} answers"));
+            }
+            None if more && fetched >= MOST => {
+                return Err(format!("it told of over {MOST} tasks at once; the next sync goes on behind them"));
+            }
             None if more => {}
             None => return Ok(Over::WELL),
             Some(AnswerError::Ssh(SshError::TimedOut(_))) if limit < job.limit => {

@@ -326,8 +326,7 @@ mod tests {
     #[test]
     fn a_wrong_include_hides_nothing_else() {
         let folder = Folder::new();
-        folder
-            .write("main", "[include]\nfiles = \"x\"\n[programs.a]\ncommand = \"\"\n[groups.g]\nprograms = [\"b\"]\n");
+        folder.write("main", "[include]\nfiles = 7\n[programs.a]\ncommand = \"\"\n[groups.g]\nprograms = [\"b\"]\n");
         let errors = folder.load("main").map(drop).unwrap_err();
         assert_eq!(errors.len(), 2, "{errors:#?}");
         assert!(errors[0].starts_with("main:2: [include] files: "), "{errors:#?}");

@@ -1325,8 +1325,11 @@ fn remote_rows(
     if let Some(user) = &filter.user {
         // A login alone is one of the host's own users.
         let whole = if user.contains('@') { user.clone() } else { format!("{user}@pam") };
-        let Some(code) = codes.known(db, &whole)? else { return Ok(vec![]) };
-        term("user = ?", vec![code.into()]);
+        // A user stands for its tokens too, `user!token`. '"' comes behind '!'.
+        term(
+            "user IN (SELECT id FROM remote_words WHERE word = ? OR (word > ? AND word < ?))",
+            vec![whole.clone().into(), format!("{whole}!").into(), format!("{whole}\"").into()],
+        );
     }
     if !filter.results.is_empty() {
         // Said apart, so that SQLite sees that the index of what failed will do.

@@ -557,10 +557,26 @@ fn included_files_hold_programs_and_groups() {
     assert!(errors.iter().all(|line| line.starts_with("/etc/tm/conf.d/b.toml:2: ")), "{errors:#?}");
     for (text, expected) in [
         ("[include]", "/etc/tm/tm.toml:1: [include] files: it is missing (write files = [\"conf.d/*.toml\"])"),
-        ("[include]\nfiles = \"x\"", "/etc/tm/tm.toml:2: [include] files: \"x\" is not an array (an array of strings)"),
+        (
+            "[include]\nfiles = 7",
+            "/etc/tm/tm.toml:2: [include] files: 7 is not an array (an array of strings, or one string with blanks between them)",
+        ),
     ] {
         assert_eq!(lines(&includes(&main_file(text), &Fake::root()).unwrap_err()), [expected]);
     }
+}
+
+#[test]
+fn included_files_may_be_one_text_of_patterns() {
+    let patterns = |files: &str| {
+        let main = main_file(&format!("[include]\nfiles = {files}\n"));
+        let found = includes(&main, &Fake::root()).unwrap();
+        found.into_iter().map(|pattern| (pattern.glob, pattern.at.to_string())).collect::<Vec<_>>()
+    };
+    let (text, array) = (patterns("\"conf.d/*.toml\\n  /x/b.toml \""), patterns("[\"conf.d/*.toml\", \"/x/b.toml\"]"));
+    assert_eq!(text.len(), 2);
+    assert_eq!(text, array);
+    assert_eq!(patterns("\" \""), []);
 }
 
 #[test]

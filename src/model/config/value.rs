@@ -454,3 +454,15 @@ pub(super) fn placed_strings(value: &DeValue<'_>) -> Result<Vec<(String, usize)>
     let places = value.as_array().into_iter().flatten().map(|element| element.span().start);
     Ok(texts.into_iter().zip(places).collect())
 }
+
+/// The same; or one text of several words, which have the place of the whole.
+pub(super) fn placed_words(value: &DeValue<'_>) -> Result<Vec<(String, Option<usize>)>, Bad> {
+    const ALLOWED: &str = "an array of strings, or one string with blanks between them";
+    if value.as_str().is_some() {
+        let text = string(value).map_err(|bad| Bad { allowed: ALLOWED.to_owned(), ..bad })?;
+        return Ok(text.split_whitespace().map(|word| (word.to_owned(), None)).collect());
+    }
+    let texts = elements(value, ALLOWED, string)?;
+    let places = value.as_array().into_iter().flatten().map(|element| Some(element.span().start));
+    Ok(texts.into_iter().zip(places).collect())
+}
