@@ -62,6 +62,7 @@ pub mod io {
     pub mod logread;
     pub mod logtree;
     pub mod notify;
+    pub mod parcel;
     pub mod pidfile;
     pub mod process;
     pub mod proglog;

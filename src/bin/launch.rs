@@ -11,7 +11,7 @@ use clap::Parser;
 use taskwatcher::{
     app::{
         carrier, db,
-        handover::Handover,
+        handover::{self, Handover},
         launch::{Audience, LaunchError, launch, resume},
         launch_args::LaunchArgs,
         session,
@@ -42,9 +42,9 @@ fn main() -> ExitCode {
         };
     }
     // Asked first: that is what makes the new program smaller than the old one was.
-    if let Some(handover) = Handover::take() {
-        let mut audience = Stderr { quiet: handover.quiet, channel: None };
-        return exit(resume(handover, &mut audience));
+    if let Some((handed, arrived)) = handover::take::<Handover>() {
+        let mut audience = Stderr { quiet: handed.quiet, channel: None };
+        return exit(Ok(resume(handed, arrived, &mut audience)));
     }
     let args = LaunchArgs::parse();
     let quiet = args.quiet;

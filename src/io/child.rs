@@ -66,7 +66,7 @@ const PASSED: [NixSignal; 3] = [NixSignal::SIGUSR1, NixSignal::SIGUSR2, NixSigna
 /// Where the signals sent to us arrive.
 #[derive(Debug)]
 pub struct Inbox {
-    signals: SignalFd,
+    signals: OwnedFd,
     /// Those of them that would end or stop us if we let them.
     ending: SigSet,
     /// Those that were ignored when we started: a script's background does not hear the terminal's Ctrl-C.
@@ -81,6 +81,12 @@ impl Inbox {
     /// # Errors
     /// When no descriptor is left.
     pub fn open(ignored: u64) -> io::Result<Inbox> {
+        let (heard, ending, deaf_to_terminal) = Inbox::block(ignored)?;
+        let signals = SignalFd::with_flags(&heard, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Ok(Inbox { signals: signals.into(), ending, deaf_to_terminal })
+    }
+
+    fn block(ignored: u64) -> io::Result<(SigSet, SigSet, SigSet)> {
         let mut ending = SigSet::empty();
         let mut deaf_to_terminal = SigSet::empty();
         for signal in ENDING {
@@ -105,8 +111,21 @@ impl Inbox {
             // one disposition other than "ignore" that can be set without unsafe code.
             signal_hook::flag::register(NixSignal::SIGCHLD as i32, Arc::new(AtomicBool::new(false)))?;
         }
-        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Ok((mask, ending, deaf_to_terminal))
+    }
+
+    /// Goes on with the place that the program had which this process was before; what it blocked is still blocked.
+    ///
+    /// # Errors
+    /// Never, on Linux.
+    pub fn take_over(signals: OwnedFd, ignored: u64) -> io::Result<Inbox> {
+        let (_, ending, deaf_to_terminal) = Inbox::block(ignored)?;
         Ok(Inbox { signals, ending, deaf_to_terminal })
+    }
+
+    /// Returns the descriptor that [`Inbox::take_over`] goes on with.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.signals.as_fd()
     }
 
     /// Does something during which Ctrl-C and its like act on us as on any program: waiting, while there is no command
@@ -153,11 +172,10 @@ impl Inbox {
     /// # Errors
     /// As read(2) says.
     pub fn next(&self) -> io::Result<Option<Notice>> {
-        while let Some(info) = self.signals.read_signal()? {
-            let number = i32::try_from(info.ssi_signo).unwrap_or(0);
+        while let Some(Heard { number, code, pid, uid }) = read_signal(self.signals.as_fd())? {
             let signal = Signal(number);
             // A code above zero is the kernel's: the terminal, not a process.
-            let sender = (info.ssi_code <= 0).then(|| (info.ssi_uid, i32::try_from(info.ssi_pid).unwrap_or(0)));
+            let sender = (code <= 0).then_some((uid, pid));
             let Ok(known) = NixSignal::try_from(number) else { continue };
             if sender.is_none() && self.deaf_to_terminal.contains(known) {
                 continue;
@@ -173,6 +191,35 @@ impl Inbox {
         }
         Ok(None)
     }
+}
+
+/// What a signalfd tells of a signal.
+struct Heard {
+    number: i32,
+    code: i32,
+    pid: i32,
+    uid: u32,
+}
+
+/// Returns the next signal that waits, if one does. Not through [`SignalFd`], which cannot be made from a descriptor
+/// that was handed over.
+fn read_signal(from: BorrowedFd<'_>) -> io::Result<Option<Heard>> {
+    /// The size of `struct signalfd_siginfo`, which begins with the number, an errno, the code, the pid and the uid.
+    const RECORD: usize = 128;
+    let mut record = [0; RECORD];
+    match nix::unistd::read(from, &mut record) {
+        Ok(RECORD) => {}
+        Ok(_) => return Err(ErrorKind::UnexpectedEof.into()),
+        Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    let field = |index: usize| {
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(&record[index * 4..][..4]);
+        bytes
+    };
+    let number = |index| i32::from_ne_bytes(field(index));
+    Ok(Some(Heard { number: number(0), code: number(2), pid: number(3), uid: u32::from_ne_bytes(field(4)) }))
 }
 
 fn is_ignored(ignored: u64, signal: NixSignal) -> bool {
@@ -568,16 +615,14 @@ pub fn close(fd: RawFd) {
 /// Stops ourselves and all of our process group (the rest of a pipeline, the script that called us), as the terminal's
 /// Ctrl-Z would have, until somebody continues us. Where nobody could, because no shell with job control watches the
 /// group, the kernel does not stop us and this returns at once.
-///
-/// # Errors
-/// Never, on Linux.
-pub fn suspend() -> io::Result<()> {
+pub fn suspend() {
     let mut stop = SigSet::empty();
     stop.add(NixSignal::SIGTSTP);
-    kill(Pid::from_raw(0), NixSignal::SIGTSTP)?;
+    // None of the three fails on Linux.
+    let _ = kill(Pid::from_raw(0), NixSignal::SIGTSTP);
     // Ours waited, as we have it blocked.
-    stop.thread_unblock()?;
-    Ok(stop.thread_block()?)
+    let _ = stop.thread_unblock();
+    let _ = stop.thread_block();
 }
 
 /// Leaves the terminal and the session, so that a logout does not reach us.
@@ -671,16 +716,23 @@ pub fn replace_stdin(fd: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Becomes the program that we are, anew: the same process, children, signals that wait, and command line, without
-/// what the old one had in its memory. `variable` is added to the environment.
+/// what the old one had in its memory. `variable` is added to the environment, and `input` is its descriptor 0.
 ///
 /// # Errors
-/// Returns only if that failed; nothing has changed then.
-pub fn become_anew(variable: &str, value: OsString) -> io::Error {
+/// Returns only if that failed; then descriptor 0 is `/dev/null`, and nothing else has changed.
+pub fn become_anew(variable: &str, value: OsString, input: &OwnedFd) -> io::Error {
     let args: Vec<CString> = std::env::args_os().filter_map(|arg| c_string(&arg).ok()).collect();
     let env = environment(&[(variable, value)], &[]);
-    match nix::unistd::execve(c"/proc/self/exe", &args, &env) {
+    let become_it = || -> nix::Result<std::convert::Infallible> {
+        nix::unistd::dup2_stdin(input)?;
+        nix::unistd::execve(c"/proc/self/exe", &args, &env)
+    };
+    match become_it() {
         Ok(never) => match never {},
-        Err(errno) => errno.into(),
+        Err(errno) => {
+            let_go_of_streams(false);
+            errno.into()
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use std::{
     collections::HashSet,
     fs::{self, File, OpenOptions, Permissions},
     io::{self, ErrorKind},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -141,6 +142,16 @@ impl Spool {
         let file = format!("{:02x}:{:02x}:{}", major(meta.dev()), minor(meta.dev()), meta.ino());
         let Ok(text) = fs::read_to_string("/proc/locks") else { return HashSet::new() };
         text.lines().filter_map(|line| held_slot(line, &file)).collect()
+    }
+
+    /// Goes on with a spool that was handed over, and with the locks on it.
+    pub fn take_over(fd: OwnedFd) -> Spool {
+        Spool { file: fd.into() }
+    }
+
+    /// Returns the descriptor that [`Spool::take_over`] goes on with.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// Makes sure that a slot has its blocks on the disk.

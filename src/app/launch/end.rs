@@ -84,7 +84,9 @@ impl Launcher {
     pub(super) fn close_log(&mut self, end: &End, audience: &mut dyn Audience) {
         let Some(output) = &mut self.output else { return };
         // Should even this fail, the database will tell.
-        let _ = self.spool.note_end(self.claimed.slot, &self.claimed.upid, end);
+        if let Some(spool) = &self.spool {
+            let _ = spool.note_end(self.claimed.slot, &self.claimed.upid, end);
+        }
         let words = match (&end.termerror, end.outcome.as_str()) {
             (Some(why), "unknown") => format!("unknown: {why}"),
             (_, outcome) => outcome.to_owned(),
@@ -131,7 +133,7 @@ impl Launcher {
 
     /// Writes the end into the database, or, if that cannot be done just then, into the spool.
     pub(super) fn record(&mut self, end: &End, audience: &mut dyn Audience) {
-        let recorded = ending::record(&self.spec.db, self.store.take(), &self.spool, &self.claimed, end);
+        let recorded = ending::record(&self.spec.db, self.store.take(), self.spool.as_ref(), &self.claimed, end);
         if let Some(trouble) = &recorded.trouble {
             audience.warn(trouble);
         }
