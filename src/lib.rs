@@ -82,6 +82,7 @@ pub mod io {
 
 /// What the programs do, as functions.
 pub mod app {
+    pub mod activation;
     pub mod again;
     pub mod carrier;
     pub mod control;

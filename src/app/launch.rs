@@ -20,7 +20,7 @@ use self::{
     end::record_failure,
 };
 use super::{
-    db,
+    activation, db,
     handover::{self, Handover},
     output::Output,
     session::Session,
@@ -91,6 +91,12 @@ pub enum LaunchError {
     /// The machine.
     #[error("cannot {0}: {1}")]
     System(&'static str, std::io::Error),
+    /// Nobody waits for the start any more.
+    #[error("the start was interrupted")]
+    Unwanted,
+    /// The machine has no room for another process.
+    #[error("cannot start the command: {0}: no more processes, memory or descriptors to be had")]
+    Shortage(String),
     /// The wait for another task of the name.
     #[error(transparent)]
     Wait(#[from] super::wait::WaitError),
@@ -103,6 +109,10 @@ pub trait Audience {
     /// Something of the command's that we have lost, in one line; whoever wants to hear nothing is told all the same.
     fn fail(&mut self, line: &str) {
         self.warn(line);
+    }
+    /// Whether the start is still wanted; asked right before the command is started.
+    fn waits(&mut self) -> bool {
+        true
     }
     /// The command runs, as the task of this id.
     fn running(&mut self, id: i64);
@@ -123,14 +133,14 @@ pub trait Audience {
 
 /// Runs a command as a task; gives the exit code for `launch`.
 ///
-/// Takes the whole process: signals are blocked and read, orphans are adopted.
+/// Takes the whole process: signals are blocked and read, orphans are adopted. `inherited` are descriptors that the
+/// process was started with (see [`child::inherited_descriptors`]): the command gets them, and they are closed here.
 ///
 /// # Errors
 /// [`LaunchError`]: the command was not run. That it could not be executed is no error here but a recorded end.
-pub fn launch(spec: &Spec, audience: &mut dyn Audience) -> Result<i32, LaunchError> {
+pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Audience) -> Result<i32, LaunchError> {
     check(spec, audience)?;
     let me = process::own().map_err(|error| LaunchError::System("read /proc/self/stat", error))?;
-    let inherited = child::inherited_descriptors();
     let inbox = Inbox::open(me.ignored).map_err(|error| LaunchError::System("read signals", error))?;
     child::become_subreaper().map_err(|error| LaunchError::System("adopt orphans", error))?;
     let foreign = if child::has_children() { known(&process::descendants(me.process.pid, &[])) } else { vec![] };
@@ -175,7 +185,7 @@ pub fn launch(spec: &Spec, audience: &mut dyn Audience) -> Result<i32, LaunchErr
         notify: None,
         story: Story::default(),
     };
-    launcher.run(&inherited, lend, audience)
+    launcher.run(inherited, lend, audience)
 }
 
 /// Goes on with the task of a launcher that became a new program (see [`super::handover`]), whose descriptors are in
@@ -287,13 +297,20 @@ impl Launcher {
         self.notify = Notify::open(&self.claimed.handle).ok();
         let env = self.environment();
         let ends = self.open_output()?;
+        if !audience.waits() {
+            return Err(self.give_up(LaunchError::Unwanted));
+        }
         let started = self.start(&env, ends.as_ref(), inherited)?;
         match started {
             Ok(pid) => self.command = pid,
+            Err(error) if error.is_shortage() => {
+                return Err(self.give_up(LaunchError::Shortage(error.reason)));
+            }
             Err(error) => return Ok(self.not_run(&error, audience)),
         }
         self.started = sys::now();
         drop((env, ends));
+        child::close_inherited(inherited);
         sys::crash_point("spawn.after");
         child::let_go_of_streams(!self.spec.chronic);
         self.begin_log();
@@ -335,7 +352,7 @@ impl Launcher {
                 self.output = Some(output);
                 Ok(Some(ends))
             }
-            Err(error) => Err(self.give_up("make a way for the command's output", error)),
+            Err(error) => Err(self.give_up(LaunchError::System("make a way for the command's output", error))),
         }
     }
 
@@ -351,7 +368,7 @@ impl Launcher {
             put.extend([(ends.out.as_fd(), 1), (ends.err.as_fd(), 2)]);
         }
         let Some(pty) = self.pty.as_ref().filter(|pty| pty.is_whole()) else {
-            return Ok(child::spawn(&self.spec.argv, env, &put, inherited, self.ignored));
+            return Ok(activation::spawn(&self.spec.argv, env, &put, inherited, self.ignored));
         };
         put.extend(pty.command().filter(|_| pty.is_input()).map(|fd| (fd, 0)));
         match Session::start(&self.spec.argv, env, &put, inherited, self.ignored) {
@@ -360,7 +377,7 @@ impl Launcher {
                 Ok(Ok(command))
             }
             Ok(Err(error)) => Ok(Err(error)),
-            Err(error) => Err(self.give_up("start a session on a terminal", error)),
+            Err(error) => Err(self.give_up(LaunchError::System("start a session on a terminal", error))),
         }
     }
 

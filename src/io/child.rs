@@ -264,16 +264,26 @@ impl CannotRun {
         Errno::from_raw(number).into()
     }
 
-    /// Whether the kernel would not execute what is there.
-    pub fn is_denied(&self) -> bool {
-        self.number == Errno::EACCES as i32
+    /// Whether there are no processes, no memory or no descriptors to be had just now, so that it is no fault of the
+    /// command.
+    pub fn is_shortage(&self) -> bool {
+        let short = [Errno::EAGAIN, Errno::ENOMEM, Errno::EMFILE, Errno::ENFILE];
+        short.iter().any(|errno| *errno as i32 == self.number)
     }
 }
 
-/// What stands where a program was looked for that the kernel would not execute (EACCES).
-pub fn in_place_of(name: &OsStr) -> InPlace {
+/// Returns what stands where a program was looked for that the kernel did not execute.
+pub fn in_place_of(name: &OsStr, error: &CannotRun) -> InPlace {
+    if name.is_empty() {
+        return InPlace::Other;
+    }
+    if error.number == Errno::ENOEXEC as i32 {
+        return InPlace::Binary;
+    }
     let found = if name.as_bytes().contains(&b'/') { Some(PathBuf::from(name)) } else { in_path(name, Path::exists) };
     match found.and_then(|path| path.metadata().ok()) {
+        Some(_) if error.not_found => InPlace::NoInterpreter(interpreter_of(name)),
+        Some(_) if error.number != Errno::EACCES as i32 => InPlace::Other,
         Some(meta) if meta.is_dir() => InPlace::Folder,
         Some(meta) if meta.is_file() && meta.permissions().mode() & 0o111 == 0 => InPlace::NotExecutable,
         Some(_) | None => InPlace::Other,
@@ -299,6 +309,20 @@ pub fn spawn_self(
 ) -> io::Result<i32> {
     let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
     Ok(spawn_args(c"/proc/self/exe", &args, env, put, close, ignored, false)?)
+}
+
+/// The same, in a process group of its own.
+///
+/// # Errors
+/// As posix_spawn(3) says.
+pub fn spawn_self_in_group(
+    argv: &[OsString],
+    env: &[CString],
+    put: &[(BorrowedFd<'_>, RawFd)],
+    ignored: u64,
+) -> io::Result<i32> {
+    let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
+    Ok(spawn_args(c"/proc/self/exe", &args, env, put, &[], ignored, true)?)
 }
 
 /// Starts a program of ours under the name that is the first of `argv`, with our environment and these variables
@@ -329,11 +353,12 @@ pub fn text_to_read(text: &str) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// Starts a command in a process group of its own with descriptors 0, 1 and 2 only, no signal blocked, and default
-/// dispositions; except that a SIGHUP which was ignored when we started (`nohup`) stays so. `put` are descriptors of
-/// ours (all to be closed on exec) and the numbers that they have in the command; `close` others that it must not have.
+/// Starts a command in a process group of its own, no signal blocked, and default dispositions; except that a SIGHUP
+/// which was ignored when we started (`nohup`) stays so. It has the descriptors that we were started with and still
+/// have; `put` are descriptors of ours (all to be closed on exec) and the numbers that they have in the command.
 ///
-/// A file without `#!` that the kernel does not know is given to `/bin/sh`, as a shell or env(1) would.
+/// A file without `#!` that the kernel does not know is given to `/bin/sh`, as a shell or env(1) would, unless it is
+/// binary.
 ///
 /// # Errors
 /// [`CannotRun`], with the words of the kernel.
@@ -341,17 +366,19 @@ pub fn spawn(
     argv: &[OsString],
     env: &[CString],
     put: &[(BorrowedFd<'_>, RawFd)],
-    close: &[RawFd],
     ignored: u64,
 ) -> Result<i32, CannotRun> {
     let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
     let program = args.first().ok_or(Errno::ENOENT)?.clone();
-    match spawn_args(&program, &args, env, put, close, ignored, true) {
+    match spawn_args(&program, &args, env, put, &[], ignored, true) {
         Err(Errno::ENOEXEC) => {
             let path = find_program(&argv[0]).ok_or(Errno::ENOENT)?;
+            if is_binary(&path) {
+                return Err(Errno::ENOEXEC.into());
+            }
             let shell = [c"/bin/sh".to_owned(), c_string(path.as_os_str())?];
             let args: Vec<CString> = shell.into_iter().chain(args.into_iter().skip(1)).collect();
-            Ok(spawn_args(c"/bin/sh", &args, env, put, close, ignored, true)?)
+            Ok(spawn_args(c"/bin/sh", &args, env, put, &[], ignored, true)?)
         }
         other => Ok(other?),
     }
@@ -423,6 +450,29 @@ fn c_string(text: &OsStr) -> Result<CString, Errno> {
     CString::new(text.as_bytes()).map_err(|_| Errno::EINVAL)
 }
 
+/// Whether a file is no text, as a shell judges it: there is a NUL in its first line.
+fn is_binary(path: &Path) -> bool {
+    /// Bytes that are looked at.
+    const SAMPLE: u64 = 80;
+    let mut sample = Vec::new();
+    let read =
+        fs::File::open(path).and_then(|file| io::Read::read_to_end(&mut io::Read::take(file, SAMPLE), &mut sample));
+    let line = sample.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    read.is_ok() && line.contains(&0)
+}
+
+/// Returns the interpreter that the first line of a script names; `None` if it names none.
+pub fn interpreter_of(name: &OsStr) -> Option<OsString> {
+    /// The longest first line that the kernel looks at.
+    const LONGEST: u64 = 256;
+    let mut head = Vec::new();
+    let file = fs::File::open(find_program(name)?).ok()?;
+    io::Read::read_to_end(&mut io::Read::take(file, LONGEST), &mut head).ok()?;
+    let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let word = line.trim_ascii_start().split(|byte| *byte == b' ' || *byte == b'\t').next()?;
+    Some(OsStr::from_bytes(word).to_owned())
+}
+
 /// Where a program is, as execvp(3) would find it.
 pub fn find_program(name: &OsStr) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
@@ -431,8 +481,11 @@ pub fn find_program(name: &OsStr) -> Option<PathBuf> {
     in_path(name, is_executable)
 }
 
+/// Where the C library looks for programs without a PATH.
+const USUAL_PATH: &str = "/bin:/usr/bin";
+
 fn in_path(name: &OsStr, is_it: fn(&Path) -> bool) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
+    let path = std::env::var_os("PATH").unwrap_or_else(|| USUAL_PATH.into());
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| is_it(file))
 }
 
@@ -455,10 +508,14 @@ pub fn environment(set: &[(&str, OsString)], without: &[&str]) -> Vec<CString> {
     inherited.chain(added).filter_map(entry).collect()
 }
 
-/// The descriptors above 2 that we were started with: the command must not see them. To be asked before we open any.
+/// Returns the descriptors above 2 that this process was started with. They are the command's: it gets them as they are.
+/// To be called before the program opens any of its own.
 pub fn inherited_descriptors() -> Vec<RawFd> {
     let Ok(entries) = fs::read_dir("/proc/self/fd") else { return vec![] };
-    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(|&fd| fd > 2).collect()
+    let listed = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let listed: Vec<RawFd> = listed.filter(|&fd| fd > 2).collect();
+    // The list names its own descriptor too, which is closed by now.
+    listed.into_iter().filter(|fd| fs::symlink_metadata(format!("/proc/self/fd/{fd}")).is_ok()).collect()
 }
 
 /// Makes every orphaned descendant our own child, so that none can leave the tree.
@@ -612,6 +669,30 @@ pub fn close(fd: RawFd) {
     let _ = nix::unistd::close(fd);
 }
 
+/// Closes these descriptors, which this process was started with: whoever waits for their end (the reader of a pipe, the
+/// next one for a lock) waits for the command alone.
+pub fn close_inherited(fds: &[RawFd]) {
+    fds.iter().for_each(|fd| close(*fd));
+}
+
+/// Returns a number that none of these descriptors has.
+pub fn number_above(used: &[RawFd], put: &[(BorrowedFd<'_>, RawFd)]) -> RawFd {
+    let used = used.iter().copied().chain(put.iter().flat_map(|(fd, number)| [fd.as_raw_fd(), *number]));
+    used.max().unwrap_or(2).max(2) + 1
+}
+
+/// Has the kernel send SIGTERM to this process when its parent ends, or no longer.
+pub fn end_with_parent(so: bool) {
+    let _ = nix::sys::prctl::set_pdeathsig(so.then_some(NixSignal::SIGTERM));
+}
+
+/// Whether the other end of this pipe, into which we write, is closed everywhere.
+pub fn reader_is_gone(pipe: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(pipe, PollFlags::empty())];
+    let asked = ppoll(&mut polled, Some(Duration::ZERO.into()), None);
+    asked.is_ok() && polled[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
+}
+
 /// Stops ourselves and all of our process group (the rest of a pipeline, the script that called us), as the terminal's
 /// Ctrl-Z would have, until somebody continues us. Where nobody could, because no shell with job control watches the
 /// group, the kernel does not stop us and this returns at once.
@@ -682,6 +763,11 @@ pub fn own_group() -> i32 {
     nix::unistd::getpgrp().as_raw()
 }
 
+/// The pid of our parent.
+pub fn parent_pid() -> i32 {
+    nix::unistd::getppid().as_raw()
+}
+
 /// Our own pid.
 pub fn own_pid() -> i32 {
     nix::unistd::getpid().as_raw()
@@ -747,6 +833,28 @@ pub fn become_other(program: &Path, argv: &[OsString]) -> io::Error {
         match nix::unistd::execv(&program, &args)? {}
     };
     become_it().err().unwrap_or(Errno::ENOEXEC).into()
+}
+
+/// Becomes the program that is the first of `argv`, looked for as a shell would, with SIGPIPE at its default.
+///
+/// # Errors
+/// Returns only if that failed.
+pub fn become_program(argv: &[OsString], env: &[CString]) -> io::Error {
+    // Rust ignores it. What has a handler gets its default back by the exec, and handlers can be set without unsafe.
+    let _ = signal_hook::flag::register(NixSignal::SIGPIPE as i32, Arc::new(AtomicBool::new(false)));
+    let become_it = || -> nix::Result<std::convert::Infallible> {
+        let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
+        nix::unistd::execvpe(args.first().ok_or(Errno::ENOENT)?, &args, env)
+    };
+    match become_it() {
+        Ok(never) => match never {},
+        Err(errno) => errno.into(),
+    }
+}
+
+/// Waits for the end of a child, and reaps it.
+pub fn wait_for(child: i32) {
+    let _ = nix::sys::wait::waitpid(Pid::from_raw(child), None);
 }
 
 /// What a process becomes before it executes a command of a supervised program.

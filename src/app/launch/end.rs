@@ -12,15 +12,15 @@ use crate::{
         sys,
         tasklog::TaskLog,
     },
-    model::task::{Cause, Class, End, Ended, InPlace, Outcome, cannot_run, exit_code, round_ms, span},
+    model::task::{Cause, Class, End, Ended, Outcome, cannot_run, exit_code, round_ms, span},
 };
 
 impl Launcher {
     /// The command could not be executed: that is its end.
     pub(super) fn not_run(&mut self, error: &CannotRun, audience: &mut dyn Audience) -> i32 {
         let program = self.spec.argv[0].to_string_lossy();
-        let there = if error.is_denied() { child::in_place_of(&self.spec.argv[0]) } else { InPlace::Other };
-        let (outcome, code) = cannot_run(&program, &error.reason, error.not_found, there);
+        let there = child::in_place_of(&self.spec.argv[0], error);
+        let (outcome, code) = cannot_run(&program, &error.reason, error.not_found, &there);
         audience.warn(outcome.reason().unwrap_or_default());
         let end = End {
             exitcode: Some(code),
@@ -34,8 +34,7 @@ impl Launcher {
     }
 
     /// Records that our own fault keeps the command from being started, and says it.
-    pub(super) fn give_up(&mut self, doing: &'static str, error: std::io::Error) -> LaunchError {
-        let failure = LaunchError::System(doing, error);
+    pub(super) fn give_up(&mut self, failure: LaunchError) -> LaunchError {
         if let Some(store) = self.store.take() {
             record_failure(store, &self.claimed, &failure);
         }
