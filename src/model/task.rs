@@ -675,7 +675,7 @@ pub struct BadName;
 /// # Errors
 /// [`BadName`]
 pub fn parse_name(text: &str) -> Result<String, BadName> {
-    if text.is_empty() { Err(BadName) } else { Ok(text.to_owned()) }
+    if text.trim().is_empty() { Err(BadName) } else { Ok(text.to_owned()) }
 }
 
 /// A text that is no duration.
