@@ -62,7 +62,6 @@ pub mod io {
     pub mod logread;
     pub mod logtree;
     pub mod notify;
-    pub mod parcel;
     pub mod pidfile;
     pub mod process;
     pub mod proglog;
@@ -82,7 +81,6 @@ pub mod io {
 
 /// What the programs do, as functions.
 pub mod app {
-    pub mod activation;
     pub mod again;
     pub mod carrier;
     pub mod control;
@@ -112,6 +110,7 @@ pub mod app {
     pub mod supervised;
     pub mod truth;
     pub mod upkeep;
+    pub mod usage;
     pub mod wait;
     #[cfg(feature = "supervise")]
     pub mod web;

@@ -210,6 +210,7 @@ _control() {
     case "${cmd}" in
         control)
             opts="-h -V --db --json --help --version reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify export remote completions help"
+            [[ ${cur} == -* ]] || opts="reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify export remote completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -228,6 +229,7 @@ _control() {
             ;;
         control__subcmd__backup)
             opts="-h --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -246,6 +248,7 @@ _control() {
             ;;
         control__subcmd__check)
             opts="-h --max-age --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -267,7 +270,8 @@ _control() {
             return 0
             ;;
         control__subcmd__clear)
-            opts="-h --older-than --taskname --name --db --json --help"
+            opts="-y -h --older-than --taskname --name --yes --dry-run --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -298,6 +302,7 @@ _control() {
             ;;
         control__subcmd__completions)
             opts="-h --db --json --help bash elvish fish powershell zsh launch control parse supervise"
+            [[ ${cur} == -* ]] || opts="bash elvish fish powershell zsh launch control parse supervise"
             case "${prev}" in
                 bash|elvish|fish|powershell|zsh)
                     COMPREPLY=( $(compgen -W "launch control parse supervise" -- "${cur}") )
@@ -325,6 +330,7 @@ _control() {
             ;;
         control__subcmd__export)
             opts="-h --since --limit --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -351,6 +357,7 @@ _control() {
             ;;
         control__subcmd__feedback)
             opts="-h --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -369,6 +376,7 @@ _control() {
             ;;
         control__subcmd__help)
             opts="reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify export remote completions help"
+            [[ ${cur} == -* ]] || opts="reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify export remote completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -383,6 +391,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__backup)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -397,6 +406,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__check)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -411,6 +421,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__clear)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -425,6 +436,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__completions)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -439,6 +451,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__export)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -453,6 +466,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__feedback)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -467,6 +481,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__help)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -481,6 +496,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__history)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -495,6 +511,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__initialize)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -509,6 +526,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__kill)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -523,6 +541,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__killall)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -537,6 +556,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__list)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -551,6 +571,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__log)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -565,6 +586,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__remote)
             opts="add set remove list test sync"
+            [[ ${cur} == -* ]] || opts="add set remove list test sync"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -579,6 +601,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__remote__subcmd__add)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -593,6 +616,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__remote__subcmd__list)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -607,6 +631,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__remote__subcmd__remove)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -621,6 +646,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__remote__subcmd__set)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -635,6 +661,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__remote__subcmd__sync)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -649,6 +676,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__remote__subcmd__test)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -663,6 +691,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__reserve)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -677,6 +706,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__run__subcmd__again)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -691,6 +721,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__show)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -705,6 +736,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__stats)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -719,6 +751,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__update)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -733,6 +766,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__verify)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -747,6 +781,7 @@ _control() {
             ;;
         control__subcmd__help__subcmd__wait)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -761,6 +796,7 @@ _control() {
             ;;
         control__subcmd__history)
             opts="-h --taskname --name --outcome --since --until --user --limit --after --offset --remote --all-remotes --node --type --reverse --jsonl --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -826,7 +862,8 @@ _control() {
             return 0
             ;;
         control__subcmd__initialize)
-            opts="-h --force --db --json --help"
+            opts="-y -h --force --yes --dry-run --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -845,6 +882,7 @@ _control() {
             ;;
         control__subcmd__kill)
             opts="-h --signal --now --no-wait --force --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -867,6 +905,7 @@ _control() {
             ;;
         control__subcmd__killall)
             opts="-h --signal --now --no-wait --force --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -889,6 +928,7 @@ _control() {
             ;;
         control__subcmd__list)
             opts="-h --watch --all --outcome --status --jsonl --name --since --until --remote --all-remotes --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -931,6 +971,7 @@ _control() {
             ;;
         control__subcmd__log)
             opts="-f -h --follow --tail --start --limit --no-time --raw --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -961,6 +1002,7 @@ _control() {
             ;;
         control__subcmd__remote)
             opts="-h --db --json --help add set remove list test sync help"
+            [[ ${cur} == -* ]] || opts="add set remove list test sync help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -979,6 +1021,7 @@ _control() {
             ;;
         control__subcmd__remote__subcmd__add)
             opts="-h --ssh --pve --pbs --remote-db --token --secret-file --fingerprint --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1025,6 +1068,7 @@ _control() {
             ;;
         control__subcmd__remote__subcmd__help)
             opts="add set remove list test sync help"
+            [[ ${cur} == -* ]] || opts="add set remove list test sync help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1039,6 +1083,7 @@ _control() {
             ;;
         control__subcmd__remote__subcmd__help__subcmd__add)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1053,6 +1098,7 @@ _control() {
             ;;
         control__subcmd__remote__subcmd__help__subcmd__help)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1067,6 +1113,7 @@ _control() {
             ;;
         control__subcmd__remote__subcmd__help__subcmd__list)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1081,6 +1128,7 @@ _control() {
             ;;
         control__subcmd__remote__subcmd__help__subcmd__remove)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1095,6 +1143,7 @@ _control() {
             ;;
         control__subcmd__remote__subcmd__help__subcmd__set)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1109,6 +1158,7 @@ _control() {
             ;;
         control__subcmd__remote__subcmd__help__subcmd__sync)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1123,6 +1173,7 @@ _control() {
             ;;
         control__subcmd__remote__subcmd__help__subcmd__test)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1137,6 +1188,7 @@ _control() {
             ;;
         control__subcmd__remote__subcmd__list)
             opts="-h --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1155,6 +1207,7 @@ _control() {
             ;;
         control__subcmd__remote__subcmd__remove)
             opts="-h --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1173,6 +1226,7 @@ _control() {
             ;;
         control__subcmd__remote__subcmd__set)
             opts="-h --ssh --remote-db --no-remote-db --url --token --secret-file --fingerprint --no-fingerprint --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1215,6 +1269,7 @@ _control() {
             ;;
         control__subcmd__remote__subcmd__sync)
             opts="-h --every --refetch --since --timeout --keep --keep-tasks --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1253,6 +1308,7 @@ _control() {
             ;;
         control__subcmd__remote__subcmd__test)
             opts="-h --timeout --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1275,6 +1331,7 @@ _control() {
             ;;
         control__subcmd__reserve)
             opts="-h --taskname --name --info1 --info2 --info3 --unique --expire --handle --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1317,6 +1374,7 @@ _control() {
             ;;
         control__subcmd__run__subcmd__again)
             opts="-h --detach --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1335,6 +1393,7 @@ _control() {
             ;;
         control__subcmd__show)
             opts="-h --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1353,6 +1412,7 @@ _control() {
             ;;
         control__subcmd__stats)
             opts="-h --since --jsonl --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1375,6 +1435,7 @@ _control() {
             ;;
         control__subcmd__update)
             opts="-h --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1393,6 +1454,7 @@ _control() {
             ;;
         control__subcmd__verify)
             opts="-h --repair --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1411,6 +1473,7 @@ _control() {
             ;;
         control__subcmd__wait)
             opts="-h --timeout --any --db --json --help"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

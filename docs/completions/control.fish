@@ -200,10 +200,14 @@ complete -c control -n "__fish_control_using_subcommand update" -s h -l help -d 
 complete -c control -n "__fish_control_using_subcommand clear" -l older-than -d 'Only what ended longer ago than this' -r
 complete -c control -n "__fish_control_using_subcommand clear" -l name -l taskname -d 'Only tasks of this name' -r
 complete -c control -n "__fish_control_using_subcommand clear" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
+complete -c control -n "__fish_control_using_subcommand clear" -s y -l yes -d 'Do not ask before deleting; without it a terminal is asked'
+complete -c control -n "__fish_control_using_subcommand clear" -l dry-run -d 'Print what would be deleted, and delete nothing'
 complete -c control -n "__fish_control_using_subcommand clear" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand clear" -s h -l help -d 'Print help'
 complete -c control -n "__fish_control_using_subcommand initialize" -l db -d 'Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
 complete -c control -n "__fish_control_using_subcommand initialize" -l force -d 'Even while tasks live'
+complete -c control -n "__fish_control_using_subcommand initialize" -s y -l yes -d 'Do not ask before deleting; without it a terminal is asked'
+complete -c control -n "__fish_control_using_subcommand initialize" -l dry-run -d 'Print what would be deleted, and delete nothing'
 complete -c control -n "__fish_control_using_subcommand initialize" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand initialize" -s h -l help -d 'Print help'
 complete -c control -n "__fish_control_using_subcommand stats" -l since -d 'Only runs that ended at this time or later (a date, 2h, yesterday)' -r

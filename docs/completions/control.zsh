@@ -172,6 +172,9 @@ _arguments "${_arguments_options[@]}" : \
 '--name=[Only tasks of this name]:NAME:_default' \
 '--taskname=[Only tasks of this name]:NAME:_default' \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'-y[Do not ask before deleting; without it a terminal is asked]' \
+'--yes[Do not ask before deleting; without it a terminal is asked]' \
+'(-y --yes)--dry-run[Print what would be deleted, and delete nothing]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -181,6 +184,9 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 '--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '--force[Even while tasks live]' \
+'-y[Do not ask before deleting; without it a terminal is asked]' \
+'--yes[Do not ask before deleting; without it a terminal is asked]' \
+'(-y --yes)--dry-run[Print what would be deleted, and delete nothing]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \

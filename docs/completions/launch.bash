@@ -23,7 +23,8 @@ _launch() {
 
     case "${cmd}" in
         launch)
-            opts="-h -V --db --taskid --taskname --name --info1 --info2 --info3 --feedpath --timeout --max-runtime --stop-signal --kill-after --unique --if-running --detach --no-log --log-max --chronic --quiet --fail-on-warnings --keep-feedback --command --detached --help --version"
+            opts="-h -V --db --taskid --taskname --name --info1 --info2 --info3 --feedpath --timeout --max-runtime --stop-signal --kill-after --unique --if-running --detach --no-log --log-max --chronic --quiet --fail-on-warnings --keep-feedback --command --help --version"
+            [[ ${cur} == -* ]] || opts=""
             # The command is the first word that is no option, nor the value of one.
             i=1
             while [[ ${i} -lt ${COMP_CWORD} ]]; do

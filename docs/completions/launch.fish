@@ -51,6 +51,5 @@ complete -c launch -l chronic -d 'Show nothing when it succeeds, and all of its 
 complete -c launch -l quiet -d 'Add no line of launch\'s own, warnings included'
 complete -c launch -l fail-on-warnings -d 'Exit 1 when the command exited 0 but reported warnings'
 complete -c launch -l keep-feedback -d 'Keep the feedback file at the end'
-complete -c launch -l detached -d 'Internal: report the start on descriptor 0, then detach'
 complete -c launch -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c launch -s V -l version -d 'Print version'

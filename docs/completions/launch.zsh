@@ -39,7 +39,6 @@ wait\:"start when the other has ended"))' \
 '--quiet[Add no line of launch'\''s own, warnings included]' \
 '--fail-on-warnings[Exit 1 when the command exited 0 but reported warnings]' \
 '--keep-feedback[Keep the feedback file at the end]' \
-'--detached[Internal\: report the start on descriptor 0, then detach]' \
 '-h[Print help (see more with '\''--help'\'')]' \
 '--help[Print help (see more with '\''--help'\'')]' \
 '-V[Print version]' \

@@ -24,6 +24,7 @@ _parse() {
     case "${cmd}" in
         parse)
             opts="-d -h -V --feedback --follow --strict --debug --log --upid --help --version"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -186,6 +186,7 @@ _supervise() {
     case "${cmd}" in
         supervise)
             opts="-c -h -v -n -u -m -d -l -e -j -i --config --configuration --help --version --serverurl --socket --json --nodaemon --user --umask --directory --logfile --loglevel --pidfile --identifier --minfds --minprocs --db --check --dump status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help"
+            [[ ${cur} == -* ]] || opts="status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -288,6 +289,7 @@ _supervise() {
             ;;
         supervise__subcmd__add)
             opts="-i -c -h --program --group --process --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -334,6 +336,7 @@ _supervise() {
             ;;
         supervise__subcmd__avail)
             opts="-i -c -h --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -368,6 +371,7 @@ _supervise() {
             ;;
         supervise__subcmd__clear)
             opts="-i -c -h --program --group --process --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -414,6 +418,7 @@ _supervise() {
             ;;
         supervise__subcmd__completions)
             opts="-c -h --config --configuration --help --serverurl --socket --json bash elvish fish powershell zsh"
+            [[ ${cur} == -* ]] || opts="bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -448,6 +453,7 @@ _supervise() {
             ;;
         supervise__subcmd__disown)
             opts="-a -r -i -c -h --program --group --process --all --running --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -494,6 +500,7 @@ _supervise() {
             ;;
         supervise__subcmd__fg)
             opts="-i -c -h --raw --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -528,6 +535,7 @@ _supervise() {
             ;;
         supervise__subcmd__help)
             opts="status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help"
+            [[ ${cur} == -* ]] || opts="status start stop restart reload reread update add remove shutdown signal pid tail maintail clear fg send avail version history subscribe jobs disown web shell completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -542,6 +550,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__add)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -556,6 +565,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__avail)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -570,6 +580,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__clear)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -584,6 +595,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__completions)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -598,6 +610,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__disown)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -612,6 +625,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__fg)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -626,6 +640,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__help)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -640,6 +655,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__history)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -654,6 +670,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__jobs)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -668,6 +685,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__maintail)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -682,6 +700,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__pid)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -696,6 +715,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__reload)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -710,6 +730,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__remove)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -724,6 +745,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__reread)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -738,6 +760,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__restart)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -752,6 +775,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__send)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -766,6 +790,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__shell)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -780,6 +805,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__shutdown)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -794,6 +820,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__signal)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -808,6 +835,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__start)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -822,6 +850,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__status)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -836,6 +865,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__stop)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -850,6 +880,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__subscribe)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -864,6 +895,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__tail)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -878,6 +910,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__update)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -892,6 +925,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__version)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -906,6 +940,7 @@ _supervise() {
             ;;
         supervise__subcmd__help__subcmd__web)
             opts=""
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -920,6 +955,7 @@ _supervise() {
             ;;
         supervise__subcmd__history)
             opts="-i -c -h --limit --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -958,6 +994,7 @@ _supervise() {
             ;;
         supervise__subcmd__jobs)
             opts="-l -p -r -s -x -i -c -h --program --group --process --long --pids --running --stopped --exec --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1012,6 +1049,7 @@ _supervise() {
             ;;
         supervise__subcmd__maintail)
             opts="-f -i -c -h --follow --bytes --lines --raw --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1054,6 +1092,7 @@ _supervise() {
             ;;
         supervise__subcmd__pid)
             opts="-i -c -h --program --group --process --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1100,6 +1139,7 @@ _supervise() {
             ;;
         supervise__subcmd__reload)
             opts="-i -c -h --program --group --process --server --unix-http-socket --unix-http-server --inet-http-server --client --dry-run --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1146,6 +1186,7 @@ _supervise() {
             ;;
         supervise__subcmd__remove)
             opts="-i -c -h --program --group --process --stop --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1192,6 +1233,7 @@ _supervise() {
             ;;
         supervise__subcmd__reread)
             opts="-i -c -h --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1226,6 +1268,7 @@ _supervise() {
             ;;
         supervise__subcmd__restart)
             opts="-y -i -c -h --program --group --process --no-wait --yes --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1272,6 +1315,7 @@ _supervise() {
             ;;
         supervise__subcmd__send)
             opts="-c -h --no-newline --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1306,6 +1350,7 @@ _supervise() {
             ;;
         supervise__subcmd__shell)
             opts="-r -c -h --strict --history --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1348,6 +1393,7 @@ _supervise() {
             ;;
         supervise__subcmd__shutdown)
             opts="-y -i -c -h --leave-running --no-wait --yes --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1382,6 +1428,7 @@ _supervise() {
             ;;
         supervise__subcmd__signal)
             opts="-i -c -h --group --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1416,6 +1463,7 @@ _supervise() {
             ;;
         supervise__subcmd__start)
             opts="-i -c -h --program --group --process --until-settled --no-wait --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1462,6 +1510,7 @@ _supervise() {
             ;;
         supervise__subcmd__status)
             opts="-i -c -h --program --group --process --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1508,6 +1557,7 @@ _supervise() {
             ;;
         supervise__subcmd__stop)
             opts="-y -i -c -h --program --group --process --now --no-wait --yes --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1554,6 +1604,7 @@ _supervise() {
             ;;
         supervise__subcmd__subscribe)
             opts="-i -c -h --interactive --config --configuration --help --serverurl --socket --json state config shutdown tick"
+            [[ ${cur} == -* ]] || opts="state config shutdown tick"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1588,6 +1639,7 @@ _supervise() {
             ;;
         supervise__subcmd__tail)
             opts="-f -i -c -h --follow --bytes --lines --raw --run --interactive --config --configuration --help --serverurl --socket --json stdout stderr"
+            [[ ${cur} == -* ]] || opts="stdout stderr"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1634,6 +1686,7 @@ _supervise() {
             ;;
         supervise__subcmd__update)
             opts="-i -c -h --program --group --process --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1680,6 +1733,7 @@ _supervise() {
             ;;
         supervise__subcmd__version)
             opts="-i -c -h --interactive --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1714,6 +1768,7 @@ _supervise() {
             ;;
         supervise__subcmd__web)
             opts="-c -h --db --listen --allow-remote --username --password-file --allow-kill --config --configuration --help --serverurl --socket --json"
+            [[ ${cur} == -* ]] || opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,8 +1,12 @@
 //! The command line of `control`: its verbs in both spellings, and their help.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{collections::HashSet, ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, builder::PossibleValue};
+use clap::{
+    Args, CommandFactory, Parser, Subcommand, ValueEnum,
+    builder::PossibleValue,
+    error::{ContextKind, ContextValue},
+};
 use clap_complete::{Shell, generate};
 
 use super::launch_args::SignalParser;
@@ -38,6 +42,35 @@ pub struct ControlArgs {
     /// What to do
     #[command(subcommand)]
     pub verb: Verb,
+}
+
+/// Verbs that end or delete something: none of them is suggested to a person who mistyped another.
+const DELETING: [&str; 5] = ["clear", "initialize", "kill", "killall", "remove"];
+
+impl ControlArgs {
+    /// Reads a command line, in either spelling of its verb.
+    ///
+    /// # Errors
+    /// Help, the version, or what is wrong.
+    pub fn read(argv: impl IntoIterator<Item = OsString>) -> Result<ControlArgs, clap::Error> {
+        ControlArgs::try_parse_from(normalize(argv)).map_err(|mut error| {
+            let harmless = match error.get(ContextKind::SuggestedSubcommand) {
+                Some(ContextValue::Strings(verbs)) => verbs.iter().filter(|verb| !deletes(verb)).cloned().collect(),
+                Some(ContextValue::String(verb)) if !deletes(verb) => vec![verb.clone()],
+                Some(_) => vec![],
+                None => return error,
+            };
+            error.remove(ContextKind::SuggestedSubcommand);
+            if !harmless.is_empty() {
+                error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(harmless));
+            }
+            error
+        })
+    }
+}
+
+fn deletes(verb: &str) -> bool {
+    DELETING.contains(&verb)
 }
 
 /// The verbs.
@@ -307,6 +340,9 @@ pub struct Clear {
     /// Only tasks of this name
     #[arg(long, visible_alias = "taskname", allow_hyphen_values = true)]
     pub name: Option<String>,
+    /// Whether to ask
+    #[command(flatten)]
+    pub sure: Sure,
 }
 
 /// `initialize`
@@ -315,6 +351,20 @@ pub struct Initialize {
     /// Even while tasks live
     #[arg(long)]
     pub force: bool,
+    /// Whether to ask
+    #[command(flatten)]
+    pub sure: Sure,
+}
+
+/// What keeps a verb from deleting by mistake.
+#[derive(Debug, Clone, Args)]
+pub struct Sure {
+    /// Do not ask before deleting; without it a terminal is asked
+    #[arg(short = 'y', long)]
+    pub yes: bool,
+    /// Print what would be deleted, and delete nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
 }
 
 /// `stats`
@@ -573,13 +623,66 @@ impl Program {
         let name = command.get_name().to_owned();
         let mut script = Vec::new();
         generate(shell, &mut command, name, &mut script);
-        let script = String::from_utf8_lossy(&script).into_owned();
-        match (self, shell) {
-            (Program::Launch, Shell::Bash) => completes_command(&script, &command),
-            (Program::Control, Shell::Bash) => completes_programs(&script),
-            _ => script,
+        let script = without_hidden(&String::from_utf8_lossy(&script), &command);
+        if shell != Shell::Bash {
+            return script;
+        }
+        options_behind_dashes(&match self {
+            Program::Launch => completes_command(&script, &command),
+            Program::Control => completes_programs(&script),
+            Program::Parse | Program::Supervise => script,
+        })
+    }
+}
+
+/// Options that no help shows are completed by none either.
+fn without_hidden(script: &str, command: &clap::Command) -> String {
+    fn longs(command: &clap::Command, hidden: bool, found: &mut HashSet<String>) {
+        let these = command.get_arguments().filter(|arg| arg.is_hide_set() == hidden);
+        found.extend(these.filter_map(|arg| arg.get_long().map(|long| format!("--{long}"))));
+        command.get_subcommands().for_each(|command| longs(command, hidden, found));
+    }
+    let (mut hidden, mut shown) = (HashSet::new(), HashSet::new());
+    longs(command, true, &mut hidden);
+    longs(command, false, &mut shown);
+    hidden.retain(|long| !shown.contains(long));
+    let names = |line: &str, long: &str| {
+        let words = || line.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_'));
+        let bare = long.trim_start_matches('-');
+        words().any(|word| word == long) || line.contains(&format!(" -l {bare} "))
+    };
+    let mut clean = String::with_capacity(script.len());
+    for line in script.lines() {
+        if line.trim_start().starts_with("opts=\"") {
+            let words = line.split(' ').filter(|word| !hidden.contains(word.trim_end_matches('"')));
+            clean.push_str(&words.collect::<Vec<_>>().join(" "));
+            if line.ends_with('"') && !clean.ends_with('"') {
+                clean.push('"');
+            }
+        } else if hidden.iter().any(|long| names(line, long)) {
+            continue;
+        } else {
+            clean.push_str(line);
+        }
+        clean.push('\n');
+    }
+    clean
+}
+
+/// For bash clap offers options in the place of an argument too, and where nothing else can stand their common dash is
+/// typed by Tab: here options are offered behind a dash alone.
+fn options_behind_dashes(script: &str) -> String {
+    let mut lines = String::with_capacity(script.len());
+    for line in script.lines() {
+        lines.push_str(line);
+        lines.push('\n');
+        if let Some(words) = line.strip_prefix(WORDS_KNOWN) {
+            let words = words.trim_end_matches('"').split(' ').filter(|word| !word.starts_with('-'));
+            let words = words.collect::<Vec<_>>().join(" ");
+            lines.push_str(&format!("            [[ ${{cur}} == -* ]] || opts=\"{words}\"\n"));
         }
     }
+    lines
 }
 
 /// The line in the script for bash after which a verb's words are known, as clap writes it.

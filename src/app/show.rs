@@ -309,6 +309,8 @@ pub fn task_json(live: &Live, progress: Option<f64>, now: Timestamp) -> Value {
     let mut object = json!({
         "taskid": task.id,
         "name": task.name,
+        // As `history` calls it.
+        "taskname": task.name,
         "info1": task.info[0],
         "info2": task.info[1],
         "info3": task.info[2],
@@ -686,7 +688,8 @@ pub fn proxmox_status(upid: Option<&str>, taskid: i64, outcome: Option<&str>) ->
 pub fn details(fields: &Value) -> String {
     let Some(object) = fields.as_object() else { return String::new() };
     let says_nothing = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-    let shown = object.iter().filter(|(name, value)| !says_nothing(value) && *name != "lastlines");
+    let is_twice = |name: &str| name == "taskname" && object.get("name") == object.get(name);
+    let shown = object.iter().filter(|(name, value)| !says_nothing(value) && *name != "lastlines" && !is_twice(name));
     let width = shown.clone().map(|(name, _)| clean(name).len()).max().unwrap_or(0);
     let line = |(name, value): (&String, &Value)| {
         let text = match (name.as_str(), value) {

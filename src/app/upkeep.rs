@@ -15,21 +15,16 @@ use super::{
 };
 use crate::{
     io::{
-        logtree, process,
+        logtree,
         store::{self, Named, Store},
         sys,
     },
     model::{
         query::{Filter, Query},
         stats::Summary,
-        task::{Class, Process, exit_code, span},
-        upid::Upid,
+        task::{Class, exit_code, span},
     },
 };
-
-/// Seconds by which a clock may be put back in the ordinary course of things (NTP), without an end that was recorded
-/// before it counting as one of the future.
-const CLOCK_STEP: i64 = 60;
 
 fn system(doing: &'static str) -> impl Fn(io::Error) -> ControlError {
     move |error| ControlError::System(doing, error)
@@ -40,30 +35,17 @@ fn seconds(length: Duration) -> i64 {
     i64::try_from(length.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Removes the logs of rows that are gone. A path from a row counts only inside our own folder. One that cannot be
-/// removed does not keep the others.
+/// Removes the logs of rows that are gone. A path from a row counts only inside our own folder.
 fn remove_logs(db: &Path, logs: &[Named]) -> Result<usize, ControlError> {
     let folder = store::log_folder(db);
-    let (mut removed, mut failed) = (0, None);
+    let mut removed = 0;
     for log in logs {
         for path in log.usual.iter().chain([&log.column]) {
-            match logtree::remove(&folder, path) {
-                Ok(gone) => removed += usize::from(gone),
-                Err(error) => failed = failed.or(Some(error)),
-            }
+            let gone = logtree::remove(&folder, path).map_err(system("remove a log"))?;
+            removed += usize::from(gone);
         }
     }
-    failed.map_or(Ok(removed), |error| Err(ControlError::System("remove a log", error)))
-}
-
-/// Whether the launcher that its name tells of still runs: its task was deleted from the database, and its log is not
-/// finished.
-fn is_being_written(log: &Path) -> bool {
-    let upid = log.file_stem().and_then(|name| name.to_str()).and_then(|name| name.parse::<Upid>().ok());
-    upid.is_some_and(|upid| {
-        let launcher = i32::try_from(upid.pid).ok().map(|pid| Process { pid, pstart: upid.pstart });
-        upid.node == sys::host_name() && launcher.is_some_and(process::alive)
-    })
+    Ok(removed)
 }
 
 /// Deletes old runs of a name from history, with their logs: those beyond so many, or those that ended before a time.
@@ -86,7 +68,7 @@ pub(super) fn forget_runs(
             None => return Ok(0),
         }
     }
-    let which = store::Clear { before: end, name: Some(name.to_owned()), now: sys::now().wall.secs() + CLOCK_STEP };
+    let which = store::Clear { before: end, name: Some(name.to_owned()) };
     let (rows, logs) = store.clear(&which)?;
     let db = store.path().to_owned();
     remove_logs(&db, &logs)?;
@@ -121,20 +103,13 @@ impl Desk<'_, '_> {
         let survey = truth::survey(&mut store)?;
         let running = survey.live.iter().filter(|live| live.task.name == wanted.name && !live.task.is_reserved());
         let running: Vec<i64> = running.map(|live| live.task.id).collect();
-        let now = sys::now().wall.secs();
-        let newest = |until: Option<i64>| -> Result<_, ControlError> {
-            let filter = Filter {
-                name: Some(wanted.name.clone()),
-                results: Class::ALL.into_iter().filter(|class| class.is_success()).collect(),
-                until,
-                ..Filter::default()
-            };
-            let query = Query { filter, limit: 1, after: None, offset: 0, reverse: false };
-            Ok(store.page(&query)?.rows.pop())
+        let filter = Filter {
+            name: Some(wanted.name.clone()),
+            results: Class::ALL.into_iter().filter(|class| class.is_success()).collect(),
+            ..Filter::default()
         };
-        // What a clock that was wrong recorded is no sign of life now.
-        let last = newest(Some(now + CLOCK_STEP))?;
-        let future = newest(None)?.filter(|row| row.endtime > now + CLOCK_STEP);
+        let last = store.page(&Query { filter, limit: 1, after: None, offset: 0, reverse: false })?.rows.pop();
+        let now = sys::now().wall.secs();
         let age = last.as_ref().map(|row| now.saturating_sub(row.endtime).max(0));
         let (code, good) = match age {
             None => (exit_code::NEVER, false),
@@ -149,7 +124,6 @@ impl Desk<'_, '_> {
                 "taskid": last.as_ref().map(|row| row.taskid),
                 "age": age,
                 "max_age": seconds(wanted.max_age),
-                "future_success": future.as_ref().map(|row| row.endtime),
                 "running": running,
             });
             self.print(&object.to_string())?;
@@ -165,13 +139,6 @@ impl Desk<'_, '_> {
             }
             _ => format!("{name}: never succeeded"),
         };
-        if let Some(row) = &future {
-            let at = show::local_time(row.endtime);
-            text.push_str(&format!(
-                "; task {} is not counted: it succeeded in the future ({at}), so the clock was wrong",
-                row.taskid
-            ));
-        }
         if let Some(id) = running.first() {
             text.push_str(&format!("; runs just now as task {id}"));
         }
@@ -210,13 +177,11 @@ impl Desk<'_, '_> {
             known.insert(named.column);
         })?;
         let mut bytes = 0;
-        let damaged = faults.iter().any(|fault| fault.damage);
-        let strays = files.iter().filter(|file| !known.contains(&file.log) && !is_being_written(&file.log));
-        // Rows of a damaged file may be missing: their logs belong to them all the same.
-        for file in strays.filter(|_| !damaged) {
-            let repaired = wanted.repair && logtree::remove(&folder, &file.log).map_err(system("remove a log"))?;
+        for file in files.iter().filter(|file| !known.contains(&file.log)) {
+            let repaired = wanted.repair
+                && logtree::remove(&folder, &file.log).map_err(system("remove a log that belongs to no task"))?;
             bytes += file.bytes;
-            faults.push(store::Fault::new(format!("a log that belongs to no task: {:?}", file.log), repaired));
+            faults.push(store::Fault { what: format!("a log that belongs to no task: {:?}", file.log), repaired });
         }
         let left = faults.iter().filter(|fault| !fault.repaired).count();
         let code = if left == 0 { 0 } else { exit_code::FAILED };
@@ -249,10 +214,6 @@ impl Desk<'_, '_> {
             }
             (1, 0) => "1 fault, repaired".to_owned(),
             (all, 0) => format!("{}, all repaired", fault(all)),
-            _ if damaged && wanted.repair => {
-                "the file is damaged, so nothing was repaired, and no log was removed; restore a copy".to_owned()
-            }
-            _ if damaged => "the file is damaged; restore a copy".to_owned(),
             (_, 1) if wanted.repair => "1 fault left; restore a copy, or mend it by hand".to_owned(),
             (_, left) if wanted.repair => format!("{} left; restore a copy, or mend them by hand", fault(left)),
             (_, left) => format!("{}; --repair removes what belongs to no task", fault(left)),
@@ -265,11 +226,12 @@ impl Desk<'_, '_> {
         let mut store = self.open()?;
         truth::survey(&mut store)?;
         let age = |age: Duration| sys::now().wall.secs().saturating_sub(seconds(age));
-        let which = store::Clear {
-            before: wanted.older_than.map(age),
-            name: wanted.name.clone(),
-            now: sys::now().wall.secs() + CLOCK_STEP,
-        };
+        let which = store::Clear { before: wanted.older_than.map(age), name: wanted.name.clone() };
+        let (rows, logs) = store.clearable(&which)?;
+        let what = format!("{} with {}", show::count(rows, "ended task"), show::count(logs, "log"));
+        if !self.is_sure(&wanted.sure, rows, logs, &what)? {
+            return Ok(if wanted.sure.dry_run { 0 } else { exit_code::FAILED });
+        }
         let (rows, logs) = store.clear(&which)?;
         sys::crash_point("clear.after");
         let removed = remove_logs(&self.db, &logs)?;
@@ -281,12 +243,45 @@ impl Desk<'_, '_> {
         Ok(0)
     }
 
+    /// Whether to delete so many rows: not for `--dry-run`, which tells `what`, and not if a person at a terminal says no.
+    fn is_sure(&mut self, sure: &args::Sure, rows: u64, logs: u64, what: &str) -> Result<bool, ControlError> {
+        if sure.dry_run {
+            let text = match self.json {
+                true => json!({ "would_delete": rows, "logs": logs }).to_string(),
+                false => format!("would delete {what}"),
+            };
+            self.print(&text)?;
+            return Ok(false);
+        }
+        let Some(ask) = self.out.confirm.as_mut().filter(|_| !sure.yes && rows > 0) else { return Ok(true) };
+        let is_sure = ask(&format!("delete {what}?"));
+        if !is_sure {
+            self.tell("nothing was deleted");
+        }
+        Ok(is_sure)
+    }
+
     pub(super) fn initialize(&mut self, wanted: &args::Initialize) -> Done {
         if let Some(supervisor) = supervised::supervisor_of(&self.db) {
             return Err(ControlError::Supervised(self.db.clone(), supervisor.process.pid));
         }
-        let mut store = super::db::open_or_create(&self.db, self.out.patience)?;
+        let mut store = match wanted.sure.dry_run {
+            true => self.open()?,
+            false => super::db::open_or_create(&self.db, self.out.patience)?,
+        };
         truth::survey(&mut store)?;
+        let (rows, with_logs) = store.clearable(&store::Clear { before: None, name: None })?;
+        let far = store.remote_sizes()?.values().sum::<i64>().unsigned_abs();
+        let what = format!(
+            "all of {}: {} with {}, {} of other hosts",
+            show::clean(&self.db.to_string_lossy()),
+            show::count(rows, "ended task"),
+            show::count(with_logs, "log"),
+            show::count(far, "ended task"),
+        );
+        if !self.is_sure(&wanted.sure, rows + far, with_logs, &what)? {
+            return Ok(if wanted.sure.dry_run { 0 } else { exit_code::FAILED });
+        }
         let mut logs = vec![];
         // Those of tasks that live are still being written.
         store.named_logs(&mut |named| logs.extend(named.ended.then_some(named)))?;

@@ -6,19 +6,24 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
 use taskwatcher::{
     app::{
         control::{Output, run},
-        control_args::{ControlArgs, normalize},
+        control_args::ControlArgs,
+        usage,
     },
     io::{store::Patience, terminal},
 };
 
 fn main() -> ExitCode {
-    let args = ControlArgs::parse_from(normalize(std::env::args_os()));
     // Each line in one write, so that lines of many programs never mix.
     let (stdout, mut messages) = (io::stdout(), LineWriter::new(io::stderr()));
+    let args = match ControlArgs::read(std::env::args_os()) {
+        Ok(args) => args,
+        Err(error) => return ExitCode::from(usage::exit_code(&error, error.print(), "control", &mut messages)),
+    };
+    let mut ask = ask;
+    let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
     let width = || terminal::width(io::stdout().as_fd());
     let notify: Option<fn()> = io::stderr().is_terminal().then_some(say_waiting);
     let mut data = BufWriter::with_capacity(1 << 16, stdout.lock());
@@ -28,6 +33,7 @@ fn main() -> ExitCode {
         width: &width,
         colours: width().is_some() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         patience: Patience { notify, ..Patience::USUAL },
+        confirm: if can_ask { Some(&mut ask) } else { None },
     };
     let done = run(args, &mut output).and_then(|code| Ok(data.flush().map(|()| code)?));
     let code = match done {
@@ -43,6 +49,14 @@ fn main() -> ExitCode {
     // What the buffer still holds after a broken pipe has nowhere to go.
     std::mem::forget(data);
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+/// Asks who sits at the terminal. No answer is no.
+fn ask(question: &str) -> bool {
+    let mut answer = String::new();
+    let asked = io::stderr().write_all(format!("control: {question} [y/N] ").as_bytes());
+    asked.and_then(|()| io::stdin().read_line(&mut answer)).is_ok()
+        && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
 }
 
 fn say_waiting() {

@@ -7,11 +7,15 @@ use std::process::ExitCode;
 use clap::Parser;
 use taskwatcher::app::parse::{Output, ParseError, Verdict, run};
 use taskwatcher::app::parse_args::ParseArgs;
+use taskwatcher::app::usage;
 
 fn main() -> ExitCode {
-    let args = ParseArgs::parse();
     // Each line in one write, so that lines of many programs never mix.
     let (stdout, mut stderr) = (io::stdout(), LineWriter::new(io::stderr()));
+    let args = match ParseArgs::try_parse() {
+        Ok(args) => args,
+        Err(error) => return ExitCode::from(usage::exit_code(&error, error.print(), "parse", &mut stderr)),
+    };
     let mut data = stdout.lock();
     let result = run(
         &args,

@@ -13,7 +13,7 @@ use taskwatcher::{
         shell::{self, Input},
         supervise::{self, begin},
         supervise_args::{Action, ClientArgs, DaemonArgs, Role, SuperviseArgs},
-        web,
+        usage, web,
     },
     io::{dial, terminal},
 };
@@ -32,11 +32,7 @@ fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
         }
         Ok(Role::Check(args)) => check(args),
         Ok(Role::Web(args)) => u8::try_from(web::run(&args, &mut |line| say(&mut io::stderr(), line))).unwrap_or(1),
-        Err(error) => {
-            // Help that nobody reads is no failure.
-            let _ = error.print();
-            u8::try_from(error.exit_code()).unwrap_or(1)
-        }
+        Err(error) => usage::exit_code(&error, error.print(), "supervise", &mut LineWriter::new(io::stderr())),
     }
 }
 
@@ -52,10 +48,14 @@ fn check(args: DaemonArgs) -> u8 {
     match begin::check(&args) {
         Ok(checked) => {
             checked.warnings.iter().for_each(|line| say(&mut io::stderr(), &format!("warning: {line}")));
-            if dump {
-                let _ = io::stdout().write_all(checked.dump.as_bytes());
+            let mut out = io::stdout();
+            match if dump { out.write_all(checked.dump.as_bytes()).and_then(|()| out.flush()) } else { Ok(()) } {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    say(&mut io::stderr(), &format!("error: cannot write to standard output: {error}"));
+                    1
+                }
+                Ok(()) | Err(_) => 0,
             }
-            0
         }
         Err(failed) => {
             failed.lines.iter().for_each(|line| say(&mut io::stderr(), &format!("error: {line}")));

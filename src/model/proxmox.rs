@@ -482,6 +482,7 @@ pub fn unread(value: &Value) -> String {
 pub fn running(upid: &Upid, via: Option<&str>) -> RemoteRun {
     let mut detail = json!({
         "name": upid.worker_type,
+        "taskname": upid.worker_type,
         "status": "RUNNING",
         "starttime": upid.starttime,
         "upid": upid.as_str(),

@@ -424,8 +424,14 @@ impl Desk {
         let how = How { signal: None, now: false, no_wait: true, force: false };
         let verb = Verb::Kill(Kill { tasks: vec![TaskRef::Id(TaskId(task))], how });
         let args = ControlArgs { db: Some(self.db.clone()), json: false, verb };
-        let mut out =
-            Output { data: &mut data, messages: &mut messages, width: &|| None, colours: false, patience: PATIENCE };
+        let mut out = Output {
+            data: &mut data,
+            messages: &mut messages,
+            width: &|| None,
+            colours: false,
+            patience: PATIENCE,
+            confirm: None,
+        };
         let done = control::run(args, &mut out);
         let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace('\n', "; ");
         match done {
