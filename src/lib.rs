@@ -62,6 +62,7 @@ pub mod io {
     pub mod logread;
     pub mod logtree;
     pub mod notify;
+    pub mod parcel;
     pub mod pidfile;
     pub mod process;
     pub mod proglog;
@@ -81,6 +82,7 @@ pub mod io {
 
 /// What the programs do, as functions.
 pub mod app {
+    pub mod activation;
     pub mod again;
     pub mod carrier;
     pub mod control;

@@ -6,7 +6,6 @@ mod support;
 use std::{
     fs::{self, File, Permissions},
     os::unix::fs::PermissionsExt,
-    process::Command,
     time::Duration,
 };
 
@@ -405,6 +404,40 @@ fn a_lock_does_not_keep_a_silent_task_alive() {
 }
 
 #[test]
+fn a_database_made_on_a_nearly_full_disk_is_whole_or_not_there() {
+    let world = World::new();
+    let work = world.work();
+    for free in (8..128).step_by(8) {
+        let Some(disk) = SmallDisk::of(&work, 140) else {
+            return eprintln!("SKIPPED: this user may not mount a small disk");
+        };
+        std::fs::write(work.join("fill"), vec![1; (140 - free) << 10]).unwrap();
+        let first = world.launch(["--db", "new/tasks.db", "true"]).run();
+        std::fs::remove_file(work.join("fill")).unwrap();
+        let second = world.launch(["--db", "new/tasks.db", "true"]).run();
+        assert_eq!((second.code, second.err.as_str()), (0, ""), "{free} KiB were free: {first:?}");
+        drop(disk);
+    }
+}
+
+#[test]
+fn triggers_and_views_of_a_database_are_not_run() {
+    let world = World::new();
+    world.launch(["true"]).run().silent(0);
+    let endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c";
+    let db = Connection::open(world.db()).unwrap();
+    db.execute_batch(&format!(
+        "CREATE TRIGGER t AFTER INSERT ON history BEGIN DELETE FROM history WHERE id IN ({endless}); END;
+         CREATE TRIGGER u AFTER INSERT ON tasks BEGIN DELETE FROM history; END"
+    ))
+    .unwrap();
+    world.launch(["true"]).run().silent(0);
+    assert_eq!(world.history().len(), 2);
+    db.execute_batch(&format!("ALTER TABLE tasks RENAME TO other; CREATE VIEW tasks AS {endless}")).unwrap();
+    assert_eq!(world.control(["list"]).run().code, 1);
+}
+
+#[test]
 fn a_database_that_became_read_only_costs_no_record() {
     if !nix::unistd::geteuid().is_root() {
         // Whom file modes bind needs no other user.
@@ -415,33 +448,17 @@ fn a_database_that_became_read_only_costs_no_record() {
     for path in [world.path(""), world.work()] {
         std::os::unix::fs::chown(path, Some(nobody), Some(nobody)).unwrap();
     }
-    // Ours may be in a folder that nobody can read.
-    fs::copy(env!("CARGO_BIN_EXE_launch"), world.path("launch")).unwrap();
-    let program = world.path("launch");
-    read_only(&world, move |mut original| {
-        let args: Vec<_> = original.command.get_args().map(ToOwned::to_owned).collect();
-        let mut other = Command::new(&program);
-        other
-            .args(args)
-            .env_clear()
-            .current_dir(original.command.get_current_dir().unwrap())
-            .stdin(std::process::Stdio::null());
-        for (name, value) in original.command.get_envs() {
-            other.env(name, value.unwrap_or_default());
-        }
-        original.command = other;
-        original.user(nobody)
-    });
+    read_only(&world, move |original| original.of_user(nobody));
 }
 
-fn read_only(world: &World, who: impl for<'w> FnOnce(support::Program<'w>) -> support::Program<'w>) {
+fn read_only(world: &World, who: impl for<'w> Fn(support::Program<'w>) -> support::Program<'w>) {
     let script = "chmod 400 \"$TASKWATCHER_DB\" \"$TASKWATCHER_DB-wal\"; sleep 0.3; exit 6";
     who(world.launch(["sh", "-c", script])).run().silent(6);
     assert_eq!(world.tasks().len(), 1);
     for file in ["tasks.db", "tasks.db-wal"] {
         fs::set_permissions(world.path(file), Permissions::from_mode(0o600)).unwrap();
     }
-    survey(world);
+    who(world.control(["list"])).run().silent(0);
     assert_eq!(world.end().text("outcome"), "ERROR: exit code 6");
 }
 

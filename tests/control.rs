@@ -138,9 +138,38 @@ fn where_the_database_is() {
     for made in ["xdg/taskwatcher", ".local/state/taskwatcher"] {
         assert_eq!((mode(&world.path(made)), mode(&world.path(made).join("tasks.db"))), (0o700, 0o600), "{made}");
     }
-    let mut nowhere = world.control(["reserve"]);
-    nowhere.command.env_remove("TASKWATCHER_DB").env_remove("HOME");
-    nowhere.run().says(1, &["cannot tell where the database is"]);
+    // Only a shell knows what ~ is.
+    world.control(["--db", "~/x.db", "reserve"]).run().says(1, &["\"~/x.db\"", "absolute path"]);
+    world.control(["reserve"]).env("TASKWATCHER_DB", "~me/x.db").run().says(1, &["\"~me/x.db\""]);
+    // No folder is made on a way that leads out of it again.
+    world.control(["--db", "a/b/../../up.db", "reserve"]).run().silent(0);
+    assert!(world.work().join("up.db").exists() && !world.work().join("a").exists());
+    fs::create_dir(world.path("real")).unwrap();
+    std::os::unix::fs::symlink(world.path("real"), world.work().join("link")).unwrap();
+    world.control(["--db", "link/../up.db", "reserve"]).run().silent(0);
+    assert!(world.path("up.db").exists(), "beside what the link leads to");
+}
+
+#[test]
+fn without_a_home_that_of_the_file_of_users_holds() {
+    let world = World::new();
+    let without = |uid: u32| {
+        let mut program = world.control(["list"]);
+        program.command.env_remove("TASKWATCHER_DB").env_remove("HOME");
+        if nix::unistd::geteuid().is_root() { program.of_user(uid) } else { program }
+    };
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    let uid = if nix::unistd::geteuid().is_root() { 65_534 } else { nix::unistd::geteuid().as_raw() };
+    let home = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let home = home.into_iter().find(|fields| fields.get(2) == Some(&uid.to_string().as_str()));
+    let Some(home) = home.and_then(|fields| fields.get(5).map(|home| (*home).to_owned())) else {
+        return eprintln!("SKIPPED: /etc/passwd has no user {uid}");
+    };
+    let said = without(uid).run();
+    assert!(said.code == 0 || said.err.contains(&home), "{said:?}");
+    if nix::unistd::geteuid().is_root() {
+        without(4_000_000).run().says(1, &["no path for the database", "HOME"]);
+    }
 }
 
 // ---- reserve
@@ -916,7 +945,7 @@ fn a_spool_that_cannot_be_used_is_named_as_what_hinders() {
     fs::remove_file(world.beside_db("-spool")).unwrap();
     symlink("/etc/passwd", world.beside_db("-spool")).unwrap();
     let ran = world.control(["kill", &id.to_string()]).run();
-    ran.says(1, &["cannot end task 1", "cannot leave a request in the spool", "symbolic links"]);
+    ran.says(1, &["cannot end task 1", "cannot leave a request in the spool", "symbolic link"]);
     foreign.is_untouched();
 }
 

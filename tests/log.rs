@@ -228,6 +228,26 @@ fn a_full_disk_loses_log_lines_and_says_how_many() {
 }
 
 #[test]
+fn a_log_deleted_while_its_task_prints_begins_again_and_says_so() {
+    let world = World::new();
+    let go = world.path("go");
+    let script = format!("echo first; until [ -e {} ]; do sleep 0.01; done; echo second", go.display());
+    let launch = world.launch(["sh", "-c", &script]).spawn();
+    let log = eventually("the first line in the log", || {
+        let row = world.tasks().pop()?;
+        let log = PathBuf::from(row.text("log"));
+        fs::read_to_string(&log).ok().filter(|text| text.contains("first")).map(|_| log)
+    });
+    let bytes = fs::metadata(&log).unwrap().len();
+    fs::remove_dir_all(world.path("tasks.db.logs")).unwrap();
+    fs::write(&go, "").unwrap();
+    launch.wait().says(0, &[&format!("{bytes} bytes of the log"), "were deleted while it ran"]);
+    let cut = format!("[log cut here: {bytes} bytes before this line]");
+    assert_eq!(lines(&world, 1), [cut.as_str(), "second", "TASK OK"]);
+    assert!(world.control(["log", "1"]).run().silent(0).text().contains("second"));
+}
+
+#[test]
 fn output_that_cannot_be_passed_on_fails_what_ended_well() {
     let world = World::new();
     let to_nowhere = |args: &[&str]| {

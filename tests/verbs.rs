@@ -7,7 +7,11 @@ use std::{
     fs,
     os::{
         linux::net::SocketAddrExt,
-        unix::{ffi::OsStrExt, fs::symlink, net::SocketAddr},
+        unix::{
+            ffi::OsStrExt,
+            fs::{FileExt, symlink},
+            net::SocketAddr,
+        },
     },
     path::PathBuf,
 };
@@ -111,6 +115,25 @@ fn check_is_for_monitors() {
     world.control(["check", "backup"]).run().code.eq(&2).then_some(()).unwrap();
 }
 
+#[test]
+fn a_success_of_the_future_hides_no_failure() {
+    let world = world();
+    with_ends(&world, "backup", &[(7200, 1.0, "OK"), (-34_560_000, 1.0, "OK"), (60, 1.0, "ERROR: exit code 1")]);
+    with_ends(&world, "new", &[(-34_560_000, 1.0, "OK")]);
+    let check = |name: &str, age: &str| world.control(["check", name, "--max-age", age]).run();
+    let late = check("backup", "1h").silent(1);
+    for words in ["succeeded 2h", "task 1)", "too long ago", "task 2 is not counted", "the clock was wrong"] {
+        assert!(late.text().contains(words), "{}", late.text());
+    }
+    let never = check("new", "1h").silent(3);
+    assert!(never.text().contains("never succeeded; task 4 is not counted"), "{}", never.text());
+    let json = world.control(["--json", "check", "backup", "--max-age", "3h"]).run().silent(0).value();
+    assert!(json["future_success"].as_i64().unwrap() > json["last_success"].as_i64().unwrap(), "{json}");
+    // Its number tells that it is older than what is cleared.
+    assert_eq!(world.json(&["clear", "--older-than", "10s", "--name", "backup"]), json!({ "deleted": 3, "logs": 0 }));
+    assert_eq!(world.json(&["clear", "--older-than", "10s"]), json!({ "deleted": 0, "logs": 0 }));
+}
+
 // ---- run-again
 
 #[test]
@@ -170,6 +193,9 @@ fn a_copy_is_whole_while_others_write() {
     assert!(in_copy(&["history"])["rows"].as_array().unwrap().iter().any(|row| row["taskid"] == 1));
     assert_eq!(in_copy(&["list"])[0]["taskid"], live, "it truly runs");
     assert_eq!(in_copy(&["verify"])["ok"], true);
+    let kill = world.control(["--db", copy.to_str().unwrap(), "kill", &live.to_string()]).run();
+    kill.says(1, &["its launcher", "works with another file", "tasks.db\", of which this database is a copy"]);
+    assert_eq!(in_copy(&["log", "1"])[0]["n"], 1, "a log lies where that of the original is");
     let again = world.control(["backup", copy.to_str().unwrap()]).run();
     again.says(1, &["cannot write the copy", "already"]);
     symlink("nowhere", world.path("link")).unwrap();
@@ -203,6 +229,24 @@ fn verify_finds_what_is_wrong() {
         ("UPDATE history SET duration = -1 WHERE id = 1", "impossible"),
         ("UPDATE sqlite_sequence SET seq = 1 WHERE name = 'tasks'", "may be given again"),
         ("INSERT INTO feedbacks (id, feedback) VALUES (77, '{}')", "1 feedback of a task that does not live"),
+        (
+            "INSERT INTO history SELECT 9, taskid, taskname, info1, info2, info3, termsignal, termerror, starttime, endtime, duration, feedback, outcome, result, exitcode, warnings, upid, handle, pid, reservetime, argv, cwd, user, host, log, cpu_user, cpu_sys, maxrss, ended_by, options, amended, supervised FROM history WHERE id = 1; UPDATE sqlite_sequence SET seq = 9 WHERE name = 'tasks'",
+            "task 1: its number belongs to several ended tasks",
+        ),
+        ("UPDATE history SET taskid = 2 WHERE id = 1", "task 2: its UPID is that of task 1"),
+        (
+            "INSERT INTO tasks (id, name, status, handle, expires) VALUES (2, 'x', 'RESERVED', 'abcdefgh', 9e9)",
+            "task 2: a task is in `tasks` and in `history`",
+        ),
+        (
+            "INSERT INTO tasks (id, name, status, handle, expires) VALUES (3, 'x', 'RESERVED', 'abcdefgh', 9e9); INSERT INTO history (id, taskid, endtime, outcome, result) VALUES (3, 3, 1, 'ERROR: reservation cancelled', 'error'); UPDATE sqlite_sequence SET seq = 3 WHERE name = 'tasks'",
+            "task 3: a task is in `tasks` and in `history`",
+        ),
+        (
+            "CREATE TRIGGER evil AFTER INSERT ON history BEGIN DELETE FROM history; END",
+            "trigger evil: it is not of taskwatcher",
+        ),
+        ("CREATE VIEW report AS SELECT 1", "view report: it is not of taskwatcher"),
     ] {
         let copy = world.path("broken.db");
         let _ = fs::remove_file(&copy);
@@ -216,6 +260,50 @@ fn verify_finds_what_is_wrong() {
             let _ = fs::remove_file(world.path(format!("broken.db{end}")));
         }
     }
+}
+
+#[test]
+fn of_a_damaged_database_no_log_is_removed() {
+    let world = world();
+    for _ in 0..3 {
+        world.launch(["echo", "kept"]).run().silent(0);
+    }
+    let kept = logs(&world);
+    let db = world.connect();
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    let root: u32 =
+        db.query_row("SELECT rootpage FROM sqlite_master WHERE name = 'history'", [], |r| r.get(0)).unwrap();
+    let size: u16 = db.query_row("PRAGMA page_size", [], |row| row.get(0)).unwrap();
+    drop(db);
+    // As after a lost write: the page is the empty one that it was at first.
+    let [high, low] = size.to_be_bytes();
+    let mut page = vec![0; usize::from(size)];
+    page[..8].copy_from_slice(&[13, 0, 0, 0, 0, high, low, 0]);
+    let file = fs::File::options().write(true).open(world.db()).unwrap();
+    file.write_all_at(&page, u64::from(root - 1) * u64::from(size)).unwrap();
+    for end in ["-wal", "-shm"] {
+        let _ = fs::remove_file(world.path(format!("tasks.db{end}")));
+    }
+    let found = world.control(["verify", "--repair"]).run().silent(1);
+    for words in ["SQLite: ", "nothing was repaired", "no log was removed", "restore a copy"] {
+        assert!(found.text().contains(words), "{}", found.text());
+    }
+    assert!(!found.text().contains("belongs to no task"), "{}", found.text());
+    assert_eq!(logs(&world), kept);
+}
+
+#[test]
+fn the_log_of_a_task_that_was_forgotten_while_it_runs_is_no_stray() {
+    let world = world();
+    let (launch, _) = world.launched(["sh", "-c", "echo live; exec sleep 1000"]);
+    until("its log", || logs(&world).len() == 1);
+    world.control(["initialize", "--force"]).run().silent(0);
+    let whole = world.control(["verify", "--repair"]).run().silent(0);
+    assert!(whole.text().starts_with("whole: "), "{}", whole.text());
+    assert_eq!(logs(&world).len(), 1);
+    launch.signal(Signal::SIGKILL);
+    launch.wait();
+    world.control(["verify"]).run().silent(1);
 }
 
 #[test]

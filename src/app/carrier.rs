@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     db,
+    handover::{self, Handed},
     output::{Copy, HandedOutput, Output},
 };
 use crate::{
@@ -31,6 +32,7 @@ use crate::{
         child::{self, Inbox, Notice, Reaped},
         feedfile::{self, Signature},
         notify::{Ear, Notify},
+        parcel::{Arrived, Parcel},
         process,
         proglog::{Place, ProgLog},
         rundir::RunDir,
@@ -49,8 +51,6 @@ use crate::{
 pub const CARRIER: &str = "launch-carrier";
 /// The name by which it knows that it is to become a command.
 pub const COMMAND: &str = "launch-command";
-/// The variable in which a carrier hands its knowledge to itself: see [`super::handover`].
-const VARIABLE: &str = "TASKWATCHER_CARRIER";
 /// A command that still runs after this is likely to run for long.
 const CLOSE_AFTER: Duration = Duration::from_millis(100);
 /// How soon the database is tried again that could not be written; twice as long each time.
@@ -101,7 +101,8 @@ struct Carrier {
     runs: RunDir,
     run: Run,
     inbox: Inbox,
-    ear: Ear,
+    /// None where it did not survive that this process started anew.
+    ear: Option<Ear>,
     notify: Option<Notify>,
     story: Story,
     /// Open while it is likely to be needed soon.
@@ -146,8 +147,10 @@ struct Carrier {
 struct Carried {
     order: Order,
     run: Run,
-    ear: i32,
-    notify: Option<i32>,
+    inbox: usize,
+    spool: Option<usize>,
+    ear: usize,
+    notify: Option<usize>,
     story: Story,
     claimed: Option<Claimed>,
     claim_at: Duration,
@@ -167,11 +170,12 @@ struct Carried {
     watch: Watch,
 }
 
-/// What this process handed to itself, if it did. What came here from another process counts for nothing.
-fn handed_over() -> Option<Carried> {
-    let text = std::env::var(VARIABLE).ok()?;
-    let me = process::stat(child::own_pid())?.process;
-    serde_json::from_str::<Carried>(&text).ok().filter(|carried| carried.run.carrier == me)
+impl Handed for Carried {
+    const VARIABLE: &'static str = "TASKWATCHER_CARRIER";
+
+    fn process(&self) -> Process {
+        self.run.carrier
+    }
 }
 
 /// The program: carries the run that descriptor 0 has the order of, or goes on with one after it started anew.
@@ -179,34 +183,37 @@ fn handed_over() -> Option<Carried> {
 /// # Errors
 /// [`CarrierError`]: there is no order, or nothing could be said to anybody.
 pub fn run() -> Result<(), CarrierError> {
-    match handed_over() {
-        Some(carried) => resume(carried),
+    match handover::take::<Carried>() {
+        Some((carried, arrived)) => {
+            resume(carried, arrived);
+            Ok(())
+        }
         None => begin::carry(),
     }
 }
 
-fn resume(carried: Carried) -> Result<(), CarrierError> {
-    let system = |what| move |error| CarrierError::System(what, error);
+/// Goes on with a run whose descriptors are in `arrived`. Its command runs, so this has no error: it does without what
+/// is missing.
+fn resume(carried: Carried, mut arrived: Arrived) {
     child::set_name(c"launch");
-    let inbox = Inbox::open(0).map_err(system("read signals"))?;
-    let runs = RunDir::open(&carried.order.folder).map_err(system("open the folder of runs"))?;
-    let ear = Ear::take_over(carried.ear).map_err(system("hear the supervisor"))?;
-    let mut output = Output::take_over(carried.output).map_err(system("go on with the output"))?;
+    let inbox = handover::take_inbox(&mut arrived, carried.inbox, 0);
+    // Without an ear the supervisor cannot tell it anything; it still ends as its command does.
+    let ear = arrived.take(carried.ear).ok().map(Ear::take_over);
+    let notify = carried.notify.and_then(|number| arrived.take(number).ok()).map(Notify::take_over);
+    let spool = carried.spool.and_then(|number| arrived.take(number).ok()).map(Spool::take_over);
+    let spool = spool.or_else(|| handover::spool_again(&carried.order.db, carried.claimed.as_ref()?.slot));
+    let mut output = Output::take_over(carried.output, &mut |number| arrived.take(number));
     output.copy_to([&carried.order.stdout, &carried.order.stderr].map(|stream| {
         // One that cannot be opened any more was told of when it was first opened.
         place_of(&carried.order, stream).and_then(|(place, strip)| Some(Copy::new(ProgLog::open(place).ok()?, strip)))
     }));
-    let spool = carried.claimed.as_ref().and_then(|_| Spool::open(&carried.order.db, true).ok());
-    if let (Some(spool), Some(claimed)) = (&spool, &carried.claimed) {
-        let _ = spool.hold(claimed.slot);
-    }
     let carrier = Carrier {
+        runs: RunDir::at(&carried.order.folder),
         order: carried.order,
-        runs,
         run: carried.run,
         inbox,
         ear,
-        notify: carried.notify.and_then(|fd| Notify::take_over(fd).ok()),
+        notify,
         story: carried.story,
         store: None,
         untold: false,
@@ -232,7 +239,6 @@ fn resume(carried: Carried) -> Result<(), CarrierError> {
         forgotten: carried.forgotten,
     };
     carrier.follow(carried.watch);
-    Ok(())
 }
 
 /// Where a stream's file is, and whether sequences are taken out of it; none: it has none.
@@ -294,7 +300,7 @@ impl Carrier {
                 self.untold.then_some(now.mono + TELL_AGAIN),
             ];
             let timeout = wakes.into_iter().flatten().min().map(|at| at.saturating_sub(now.mono));
-            let reads = self.output.iter().flat_map(Output::readable).chain([self.ear.readable()]);
+            let reads = self.output.iter().flat_map(Output::readable).chain(self.ear.as_ref().map(Ear::readable));
             let reads = reads.chain(self.notify.as_ref().map(Notify::readable));
             let writes = self.input.as_ref().filter(|_| !self.typed.is_empty()).map(std::os::fd::AsFd::as_fd);
             if self.inbox.wait_with(timeout, reads, writes).is_err() {
@@ -446,7 +452,7 @@ impl Carrier {
     }
 
     fn hear_words(&mut self) {
-        while let Some(message) = self.ear.next() {
+        while let Some(message) = self.ear.as_ref().and_then(Ear::next) {
             match Word::parse(&message) {
                 Some(Word::Signal { signal, group, why }) => self.send(signal, group, why),
                 Some(Word::Policy { killasgroup, exitcodes, stdout, stderr }) => {
@@ -609,19 +615,21 @@ impl Carrier {
             return;
         }
         let Some(output) = self.output.as_mut().filter(|output| output.copies_are_settled()) else { return };
-        let Some(handed) = output.hand_over() else { return };
-        let (Some(ear), notify) = (self.ear.hand_over(), self.notify.as_ref().map(Notify::hand_over)) else {
-            output.keep();
-            return;
-        };
+        let Some(ear) = &self.ear else { return };
+        let mut parcel = Parcel::default();
+        let inbox = parcel.add(self.inbox.descriptor());
+        let spool = self.spool.as_ref().map(|spool| parcel.add(spool.descriptor()));
+        let Some(output) = output.hand_over(&mut |fd| parcel.add(fd)) else { return };
         let mut order = self.order.clone();
         // It was for the start alone.
         order.env = "[]".into();
         let carried = Carried {
             order,
             run: self.run.clone(),
-            ear,
-            notify: notify.flatten(),
+            inbox,
+            spool,
+            ear: parcel.add(ear.readable()),
+            notify: self.notify.as_ref().map(|notify| parcel.add(notify.readable())),
             story: self.story.clone(),
             claimed: self.claimed.clone(),
             claim_at: self.claim_at,
@@ -633,7 +641,7 @@ impl Carrier {
             beat: self.beat,
             looked: self.looked,
             local: self.local,
-            output: handed,
+            output,
             why: self.why.clone(),
             sent: self.sent,
             group: self.group,
@@ -641,11 +649,6 @@ impl Carrier {
             watch: watch.clone(),
         };
         sys::crash_point("carrier.slim");
-        if let Ok(text) = serde_json::to_string(&carried) {
-            child::become_anew(VARIABLE, text.into());
-        }
-        output.keep();
-        self.ear.keep();
-        self.notify.iter().for_each(Notify::keep);
+        handover::go(&carried, &parcel);
     }
 }

@@ -156,6 +156,11 @@ pub enum ControlError {
     /// It is kept running, and who does that was not asked.
     #[error("it is a run of a supervised program: {0}")]
     NotAsked(#[from] NotAsked),
+    /// This database is a copy of the one that its launcher has open, or was put in its place.
+    #[error(
+        "its launcher (pid {0}) works with another file, {1:?}, of which this database is a copy; name that one with --db, or signal the launcher: kill {0}"
+    )]
+    OtherDatabase(i32, PathBuf),
     /// Nobody to ask for the end.
     #[error("its launcher is not known")]
     NoLauncher,
@@ -503,7 +508,7 @@ impl Desk<'_, '_> {
         file.read_new(&mut feedback, &mut mark).map_err(failed)?;
         file.rewind(&mut feedback, &mut mark).map_err(failed)?;
         let json = feedback.to_json();
-        if mark != before && store.is_writable() {
+        if mark != before && store.is_writable() && store.is_own() {
             let state = serde_json::to_string(&(&feedback, &mark)).unwrap_or_default();
             let patience = store.set_patience(Patience::SHORT);
             // A busy database costs the next reader a little more reading, not this one its answer.
@@ -529,9 +534,11 @@ impl Desk<'_, '_> {
         let survey = truth::survey(&mut store)?;
         if !survey.settled && !survey.ended.is_empty() {
             let count = survey.ended.len();
-            self.tell(&format!(
-                "{count} ended but could not be moved to history: the database cannot be written just now"
-            ));
+            let why = match store.is_own() {
+                true => "could not be moved to history: the database cannot be written just now",
+                false => "are not in history yet: that is left to the owner of the database",
+            };
+            self.tell(&format!("{count} ended but {why}"));
         }
         if wanted.remote.is_some() || wanted.all_remotes {
             return self.history_far(&store, wanted, filter);
@@ -742,9 +749,12 @@ impl Desk<'_, '_> {
             return Err(ControlError::NoLauncher);
         };
         let request = Request { by, signal };
-        let left = Spool::open(&self.db, true)
-            .and_then(|spool| spool.reserve(slot).and_then(|()| spool.leave_request(slot, upid, &request)));
-        left.map_err(system("leave a request in the spool"))?;
+        let failed = system("leave a request in the spool");
+        let spool = Spool::open(&self.db, true).map_err(&failed)?;
+        if let Some(other) = spool.other_database(launcher.pid) {
+            return Err(ControlError::OtherDatabase(launcher.pid, other));
+        }
+        spool.reserve(slot).and_then(|()| spool.leave_request(slot, upid, &request)).map_err(&failed)?;
         sys::crash_point("kill.left");
         if task.is_worker() {
             // It looks for itself. Its process is a program of somebody's own, which may mean something else by a signal.
@@ -849,7 +859,7 @@ impl Desk<'_, '_> {
                 Ok(Some(store.ended(&itself)?.map_or(outcome, |row| row.outcome)))
             }
             Ok(_) => {
-                truth::remove_feedback(&live.task);
+                truth::remove_feedback(store, &live.task);
                 Ok(Some(outcome))
             }
             Err(error @ (StoreError::Busy(..) | StoreError::Full(..) | StoreError::ReadOnly(..))) => {
@@ -870,7 +880,7 @@ impl Desk<'_, '_> {
         let survey = truth::survey(&mut store)?;
         let statuses: Vec<(i64, Status)> = survey.live.iter().map(|live| (live.task.id, live.status)).collect();
         store.update(&statuses, sys::now().wall.secs())?;
-        let (live, ended) = (survey.live.len(), survey.ended.len());
+        let (live, ended) = (survey.live.len(), if survey.settled { survey.ended.len() } else { 0 });
         let text = match self.json {
             true => json!({ "live": live, "settled": ended }).to_string(),
             false => format!("{live} live, {ended} settled"),

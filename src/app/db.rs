@@ -2,11 +2,11 @@
 
 use std::{
     env,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use crate::io::{
-    feedfile,
+    account, feedfile,
     store::{self, Patience, Store, StoreError},
 };
 
@@ -14,8 +14,13 @@ use crate::io::{
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// Nobody says where it is.
-    #[error("cannot tell where the database is: neither --db, TASKWATCHER_DB nor HOME is set")]
+    #[error("no path for the database: set --db, TASKWATCHER_DB or HOME (/etc/passwd has no home for this user)")]
     Nowhere,
+    /// A path that only a shell understands.
+    #[error(
+        "cannot use database {0:?}: only a shell replaces the ~ by a home; give an absolute path (or ./~ for a folder of that name)"
+    )]
+    Tilde(PathBuf),
     /// A file system on which SQLite's locks and shared memory do not work between hosts.
     #[error(
         "cannot use database {0:?}: it is on a network file system ({1}), where SQLite cannot keep it safe; choose a local disk"
@@ -40,10 +45,35 @@ pub fn path(given: Option<&Path>) -> Result<PathBuf, DbError> {
         // A relative XDG path is to be ignored, says its specification.
         (None, None) => match set("XDG_STATE_HOME").filter(|dir| dir.is_absolute()) {
             Some(state) => state.join("taskwatcher/tasks.db"),
-            None => in_home(&set("HOME").ok_or(DbError::Nowhere)?),
+            // A service of the system has no HOME.
+            None => in_home(&set("HOME").or_else(|| account::home(None)).ok_or(DbError::Nowhere)?),
         },
     };
-    Ok(store::resolve(&std::path::absolute(&path).unwrap_or(path))?)
+    let mut parts = path.components();
+    let is_of_home = |part: Component<'_>| part.as_os_str().as_encoded_bytes().starts_with(b"~");
+    if parts.next().is_some_and(is_of_home) && parts.next().is_some() {
+        return Err(DbError::Tilde(path));
+    }
+    Ok(store::resolve(&without_detours(&std::path::absolute(&path).unwrap_or(path)))?)
+}
+
+/// A path without what goes down into a folder that is not there and up again: such a folder would be made on the way.
+/// One that is there may be a link, so up from it may lead elsewhere.
+fn without_detours(path: &Path) -> PathBuf {
+    let mut found = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir if found.symlink_metadata().is_err() && found.file_name().is_some() => {
+                found.pop();
+            }
+            Component::Prefix(_)
+            | Component::RootDir
+            | Component::CurDir
+            | Component::ParentDir
+            | Component::Normal(_) => found.push(part),
+        }
+    }
+    found
 }
 
 /// The database of a user with this home who says nothing about it.

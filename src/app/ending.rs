@@ -3,7 +3,7 @@
 //! Launchers and workers do it alike, so that no end is lost whatever kind of task it is of. Nothing here decides what
 //! the end is, or tells anybody.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use super::db;
 use crate::{
@@ -28,7 +28,7 @@ pub struct Recorded {
 ///
 /// # If we die here
 /// One transaction, or one record with a checksum: the next reader finds the end whole, or the task lost.
-pub fn record(db: &Path, store: Option<Store>, spool: &Spool, claimed: &Claimed, end: &End) -> Recorded {
+pub fn record(db: &Path, store: Option<Store>, spool: Option<&Spool>, claimed: &Claimed, end: &End) -> Recorded {
     let (id, upid) = (claimed.id, claimed.upid.as_str());
     let opened = match store {
         Some(store) => Ok(store),
@@ -50,7 +50,10 @@ pub fn record(db: &Path, store: Option<Store>, spool: &Spool, claimed: &Claimed,
             )),
         },
         Err(error) => {
-            let left = spool.leave_end(claimed.slot, upid, end);
+            let left = match spool {
+                Some(spool) => spool.leave_end(claimed.slot, upid, end),
+                None => Err(io::Error::new(io::ErrorKind::NotFound, "there is no spool")),
+            };
             sys::crash_point("spool.after");
             let trouble = match left {
                 Err(spool_error) => Some(format!("the end of task {id} ({outcome}) is lost: {error}; {spool_error}")),

@@ -20,8 +20,8 @@ use self::{
     end::record_failure,
 };
 use super::{
-    db,
-    handover::Handover,
+    activation, db,
+    handover::{self, Handover},
     output::Output,
     session::Session,
     spec::{Spec, TIMEOUT},
@@ -31,6 +31,7 @@ use crate::{
         child::{self, CannotRun, Inbox, Notice, REQUEST, Reaped},
         feedfile::{self, Signature},
         notify::{self, Notify},
+        parcel::{Arrived, Parcel},
         process,
         pty::Pty,
         spool::{Request, Spool, Story},
@@ -41,7 +42,7 @@ use crate::{
     },
     model::{
         task::{Asker, Ended, Exit, Process, Signal, Tick},
-        watch::{Action, Event, Illegal, Limits, Watch, date_beat},
+        watch::{Action, Event, Limits, Watch, date_beat},
     },
 };
 
@@ -54,6 +55,8 @@ const CLOSE_AFTER: Duration = Duration::from_millis(100);
 const SHORTEST_NOTED: Duration = Duration::from_millis(1);
 /// How soon to look for keys again after some that were not for us.
 const KEYS_AGAIN: Duration = Duration::from_secs(1);
+/// What the system refuses just now, while the command runs, is tried again after this.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// The lock is waited for in steps of this length, between which signals are heard.
 const CLAIM_STEP: Duration = Duration::from_millis(250);
 /// How long a status may wait for the database: it is worth little, and the watch goes on after it.
@@ -88,12 +91,15 @@ pub enum LaunchError {
     /// The machine.
     #[error("cannot {0}: {1}")]
     System(&'static str, std::io::Error),
+    /// Nobody waits for the start any more.
+    #[error("the start was interrupted")]
+    Unwanted,
+    /// The machine has no room for another process.
+    #[error("cannot start the command: {0}: no more processes, memory or descriptors to be had")]
+    Shortage(String),
     /// The wait for another task of the name.
     #[error(transparent)]
     Wait(#[from] super::wait::WaitError),
-    /// A machine used against its table.
-    #[error(transparent)]
-    Illegal(#[from] Illegal),
 }
 
 /// What a launch tells besides its result.
@@ -103,6 +109,10 @@ pub trait Audience {
     /// Something of the command's that we have lost, in one line; whoever wants to hear nothing is told all the same.
     fn fail(&mut self, line: &str) {
         self.warn(line);
+    }
+    /// Whether the start is still wanted; asked right before the command is started.
+    fn waits(&mut self) -> bool {
+        true
     }
     /// The command runs, as the task of this id.
     fn running(&mut self, id: i64);
@@ -123,14 +133,14 @@ pub trait Audience {
 
 /// Runs a command as a task; gives the exit code for `launch`.
 ///
-/// Takes the whole process: signals are blocked and read, orphans are adopted.
+/// Takes the whole process: signals are blocked and read, orphans are adopted. `inherited` are descriptors that the
+/// process was started with (see [`child::inherited_descriptors`]): the command gets them, and they are closed here.
 ///
 /// # Errors
 /// [`LaunchError`]: the command was not run. That it could not be executed is no error here but a recorded end.
-pub fn launch(spec: &Spec, audience: &mut dyn Audience) -> Result<i32, LaunchError> {
+pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Audience) -> Result<i32, LaunchError> {
     check(spec, audience)?;
     let me = process::own().map_err(|error| LaunchError::System("read /proc/self/stat", error))?;
-    let inherited = child::inherited_descriptors();
     let inbox = Inbox::open(me.ignored).map_err(|error| LaunchError::System("read signals", error))?;
     child::become_subreaper().map_err(|error| LaunchError::System("adopt orphans", error))?;
     let foreign = if child::has_children() { known(&process::descendants(me.process.pid, &[])) } else { vec![] };
@@ -151,7 +161,7 @@ pub fn launch(spec: &Spec, audience: &mut dyn Audience) -> Result<i32, LaunchErr
     let launcher = Launcher {
         spec: spec.clone(),
         claimed,
-        spool,
+        spool: Some(spool),
         store: Some(store),
         inbox,
         me: me.process,
@@ -175,25 +185,20 @@ pub fn launch(spec: &Spec, audience: &mut dyn Audience) -> Result<i32, LaunchErr
         notify: None,
         story: Story::default(),
     };
-    launcher.run(&inherited, lend, audience)
+    launcher.run(inherited, lend, audience)
 }
 
-/// Goes on with the task of a launcher that became a new program (see [`super::handover`]); gives the exit code for
-/// `launch`.
-///
-/// # Errors
-/// [`LaunchError::System`]
-pub fn resume(handover: Handover, audience: &mut dyn Audience) -> Result<i32, LaunchError> {
+/// Goes on with the task of a launcher that became a new program (see [`super::handover`]), whose descriptors are in
+/// `arrived`; gives the exit code for `launch`. The command runs, so this has no error: it does without what is missing.
+pub fn resume(handover: Handover, mut arrived: Arrived, audience: &mut dyn Audience) -> i32 {
     child::set_name(c"launch");
-    let inbox = Inbox::open(handover.ignored).map_err(|error| LaunchError::System("read signals", error))?;
-    let spool = Spool::open(&handover.db, true).map_err(|error| LaunchError::Spool(handover.db.clone(), error))?;
-    let _ = spool.hold(handover.claimed.slot);
-    let mut terminal = if handover.has_terminal { Terminal::controlling() } else { None };
-    if let Some(terminal) = terminal.as_mut().filter(|_| handover.lent) {
-        terminal.was_lent(handover.command);
-    }
-    let output = handover.output.map(Output::take_over).transpose();
-    let output = output.map_err(|error| LaunchError::System("go on with the command's output", error))?;
+    let inbox = handover::take_inbox(&mut arrived, handover.inbox, handover.ignored);
+    let spool = handover.spool.and_then(|number| arrived.take(number).ok()).map(Spool::take_over);
+    let spool = spool.or_else(|| handover::spool_again(&handover.db, handover.claimed.slot));
+    let terminal = handover.terminal.and_then(|number| arrived.take(number).ok());
+    let terminal = terminal.map(|tty| Terminal::take_over_from(tty, handover.lent.then_some(handover.command)));
+    let notify = handover.notify.and_then(|number| arrived.take(number).ok()).map(Notify::take_over);
+    let output = handover.output.map(|output| Output::take_over(output, &mut |number| arrived.take(number)));
     let spec = Spec {
         timeout: handover.timeout,
         max_runtime: handover.max_runtime,
@@ -227,7 +232,7 @@ pub fn resume(handover: Handover, audience: &mut dyn Audience) -> Result<i32, La
         pty: None,
         session: None,
         keys_at: Duration::ZERO,
-        notify: handover.notify.and_then(|fd| Notify::take_over(fd).ok()),
+        notify,
         story: handover.story,
     };
     launcher.follow(handover.watch, audience)
@@ -241,7 +246,8 @@ fn known(stats: &[process::Stat]) -> Vec<Process> {
 struct Launcher {
     spec: Spec,
     claimed: Claimed,
-    spool: Spool,
+    /// None where it could not be opened any more after the command was started.
+    spool: Option<Spool>,
     /// Open while it is likely to be needed soon.
     store: Option<Store>,
     inbox: Inbox,
@@ -291,13 +297,20 @@ impl Launcher {
         self.notify = Notify::open(&self.claimed.handle).ok();
         let env = self.environment();
         let ends = self.open_output()?;
+        if !audience.waits() {
+            return Err(self.give_up(LaunchError::Unwanted));
+        }
         let started = self.start(&env, ends.as_ref(), inherited)?;
         match started {
             Ok(pid) => self.command = pid,
+            Err(error) if error.is_shortage() => {
+                return Err(self.give_up(LaunchError::Shortage(error.reason)));
+            }
             Err(error) => return Ok(self.not_run(&error, audience)),
         }
         self.started = sys::now();
         drop((env, ends));
+        child::close_inherited(inherited);
         sys::crash_point("spawn.after");
         child::let_go_of_streams(!self.spec.chronic);
         self.begin_log();
@@ -311,10 +324,10 @@ impl Launcher {
         self.close_at = self.started.mono + CLOSE_AFTER;
         let mut watch = Watch::new(self.limits(), self.started);
         // One that was left before its signal was blocked came without a sound.
-        self.heed_request(&mut watch)?;
+        self.heed_request(&mut watch);
         // One that ends at once is spared a write that nobody could have read.
-        self.inbox.wait(Some(SHORTEST_NOTED)).map_err(|error| LaunchError::System("wait for the command", error))?;
-        self.hear(&mut watch)?;
+        let _ = self.inbox.wait(Some(SHORTEST_NOTED));
+        self.hear(&mut watch);
         if self.exit.is_none() {
             self.note_command();
         }
@@ -323,7 +336,7 @@ impl Launcher {
         if let Some(dir) = self.claimed.feedpath.as_deref().and_then(Path::parent) {
             self.local = !feedfile::is_network_fs(dir).unwrap_or(true);
         }
-        self.follow(watch, audience)
+        Ok(self.follow(watch, audience))
     }
 
     /// Makes a way for what the command prints, unless that goes its own way; gives the command's ends of it.
@@ -339,7 +352,7 @@ impl Launcher {
                 self.output = Some(output);
                 Ok(Some(ends))
             }
-            Err(error) => Err(self.give_up("make a way for the command's output", error)),
+            Err(error) => Err(self.give_up(LaunchError::System("make a way for the command's output", error))),
         }
     }
 
@@ -355,7 +368,7 @@ impl Launcher {
             put.extend([(ends.out.as_fd(), 1), (ends.err.as_fd(), 2)]);
         }
         let Some(pty) = self.pty.as_ref().filter(|pty| pty.is_whole()) else {
-            return Ok(child::spawn(&self.spec.argv, env, &put, inherited, self.ignored));
+            return Ok(activation::spawn(&self.spec.argv, env, &put, inherited, self.ignored));
         };
         put.extend(pty.command().filter(|_| pty.is_input()).map(|fd| (fd, 0)));
         match Session::start(&self.spec.argv, env, &put, inherited, self.ignored) {
@@ -364,13 +377,14 @@ impl Launcher {
                 Ok(Ok(command))
             }
             Ok(Err(error)) => Ok(Err(error)),
-            Err(error) => Err(self.give_up("start a session on a terminal", error)),
+            Err(error) => Err(self.give_up(LaunchError::System("start a session on a terminal", error))),
         }
     }
 
-    /// Follows the command to its end, and records that.
-    fn follow(mut self, watch: Watch, audience: &mut dyn Audience) -> Result<i32, LaunchError> {
-        let ended = self.watch(watch, audience)?;
+    /// Follows the command to its end, and records that; gives the exit code. Once the command was started there is no
+    /// failure of the launcher: what does not work just now is tried again, or done without.
+    fn follow(mut self, watch: Watch, audience: &mut dyn Audience) -> i32 {
+        let ended = self.watch(watch, audience);
         sys::crash_point("exit.after");
         if let Some(terminal) = &mut self.terminal {
             terminal.take_back();
@@ -378,7 +392,7 @@ impl Launcher {
         if let Some(pty) = &mut self.pty {
             pty.let_go();
         }
-        Ok(self.finish(&ended, audience))
+        self.finish(&ended, audience)
     }
 
     /// Starts anew as a smaller process, if nothing is going on just now; else, and if that fails, goes on as it is.
@@ -387,25 +401,20 @@ impl Launcher {
         if self.exit.is_some() || watch.is_ending() || self.pty.is_some() || !audience.lets_start_anew() {
             return;
         }
-        let notify = match &self.notify {
-            None => None,
-            Some(notify) => match notify.hand_over() {
-                Some(handed) => Some(handed),
-                None => return,
-            },
-        };
+        let mut parcel = Parcel::default();
+        let inbox = parcel.add(self.inbox.descriptor());
+        let spool = self.spool.as_ref().map(|spool| parcel.add(spool.descriptor()));
         let output = match &mut self.output {
             None => None,
-            Some(output) => match output.hand_over() {
-                Some(handed) => Some(handed),
-                None => {
-                    self.notify.iter().for_each(Notify::keep);
-                    return;
-                }
+            Some(output) => match output.hand_over(&mut |fd| parcel.add(fd)) {
+                None => return,
+                handed => handed,
             },
         };
         let handover = Handover {
             me: self.me,
+            inbox,
+            spool,
             db: self.spec.db.clone(),
             timeout: self.spec.timeout,
             max_runtime: self.spec.max_runtime,
@@ -418,7 +427,7 @@ impl Launcher {
             ignored: self.ignored,
             foreign: self.foreign.clone(),
             lent: self.terminal.as_ref().is_some_and(Terminal::is_lent),
-            has_terminal: self.terminal.is_some(),
+            terminal: self.terminal.as_ref().map(|terminal| parcel.add(terminal.descriptor())),
             command: self.command,
             started: self.started,
             watch: watch.clone(),
@@ -427,17 +436,11 @@ impl Launcher {
             local: self.local,
             heeded: self.heeded.clone(),
             output,
-            notify,
+            notify: self.notify.as_ref().map(|notify| parcel.add(notify.readable())),
             story: self.story.clone(),
         };
         sys::crash_point("slim.before");
-        handover.go();
-        if let Some(output) = &self.output {
-            output.keep();
-        }
-        if let Some(notify) = &self.notify {
-            notify.keep();
-        }
+        handover::go(&handover, &parcel);
     }
 
     /// Notes the command's process in its row; false if the database was too busy for that. Until it is noted the
@@ -492,15 +495,15 @@ impl Launcher {
     }
 
     /// Follows the command to its end.
-    fn watch(&mut self, mut watch: Watch, audience: &dyn Audience) -> Result<Ended, LaunchError> {
+    fn watch(&mut self, mut watch: Watch, audience: &dyn Audience) -> Ended {
         loop {
             let now = sys::now();
             if let Some(exit) = self.exit
                 && (self.gone || !watch.is_ending())
                 && self.output.as_ref().is_none_or(|output| output.is_complete(now))
-                && let Some(ended) = self.act(&mut watch, Event::Exited(exit), now)?
+                && let Some(ended) = self.act(&mut watch, Event::Exited(exit), now)
             {
-                return Ok(ended);
+                return ended;
             }
             let close_at = self.store.as_ref().map(|_| self.close_at);
             self.let_session_end(now);
@@ -513,10 +516,12 @@ impl Launcher {
             let reads = self.output.iter().flat_map(Output::readable).chain(keyboard).chain(report);
             let reads = reads.chain(self.notify.as_ref().map(Notify::readable));
             let writes = self.output.iter().flat_map(Output::writable).chain(room);
-            let waited = self.inbox.wait_with(timeout, reads, writes);
-            waited.map_err(|error| LaunchError::System("wait for the command", error))?;
-            self.hear(&mut watch)?;
-            self.listen(&mut watch)?;
+            if self.inbox.wait_with(timeout, reads, writes).is_err() {
+                // No memory for it just now: everything is looked at as if something had arrived.
+                sys::pause(TRY_AGAIN);
+            }
+            self.hear(&mut watch);
+            self.listen(&mut watch);
             self.relay_keys();
             if let Some(output) = &mut self.output {
                 output.pump();
@@ -533,18 +538,26 @@ impl Launcher {
             if watch.listens()
                 && let Some(beat) = self.look_for_beat(now)
             {
-                self.act(&mut watch, Event::Beat, beat)?;
+                self.act(&mut watch, Event::Beat, beat);
             }
-            self.act(&mut watch, Event::Tick, now)?;
+            self.act(&mut watch, Event::Tick, now);
         }
     }
 
     /// Takes in all that has arrived.
-    fn hear(&mut self, watch: &mut Watch) -> Result<(), LaunchError> {
-        let failed = |error| LaunchError::System("read signals", error);
-        while let Some(notice) = self.inbox.next().map_err(failed)? {
+    fn hear(&mut self, watch: &mut Watch) {
+        loop {
+            let notice = match self.inbox.next() {
+                Ok(Some(notice)) => notice,
+                Ok(None) => return,
+                Err(_) => {
+                    // A child that has ended is found without its signal.
+                    sys::pause(TRY_AGAIN);
+                    return self.reap(watch);
+                }
+            };
             match notice {
-                Notice::Child => self.reap(watch)?,
+                Notice::Child => self.reap(watch),
                 // Meant for the rest of our process group.
                 Notice::Stop { sender: Some((_, pid)), .. } if pid == self.me.pid => {}
                 Notice::Stop { signal, sender } => {
@@ -552,7 +565,7 @@ impl Launcher {
                     // What a person types reaches the command as it is; TERM means "your polite signal".
                     let with = (signal != Signal::TERM).then_some(signal);
                     let asked = Event::StopAsked { by: Asker::Signal { signal, sender }, signal: with };
-                    self.act(watch, asked, sys::now())?;
+                    self.act(watch, asked, sys::now());
                 }
                 Notice::Pass(Signal::WINCH) if self.pty.is_some() => self.follow_size(),
                 Notice::Pass(signal) => {
@@ -561,14 +574,13 @@ impl Launcher {
                 Notice::Suspend => {
                     let _ = self.signal_command(Signal::TSTP);
                 }
-                Notice::Request => self.heed_request(watch)?,
+                Notice::Request => self.heed_request(watch),
             }
         }
-        Ok(())
     }
 
     /// Hears what the command tells of itself.
-    fn listen(&mut self, watch: &mut Watch) -> Result<(), LaunchError> {
+    fn listen(&mut self, watch: &mut Watch) {
         while let Some(message) = self.notify.as_ref().and_then(Notify::next) {
             let now = sys::now();
             let told = crate::model::notify::parse(&message);
@@ -577,47 +589,49 @@ impl Launcher {
                 if let Some(timeout) = self.spec.timeout {
                     watch.listen(timeout, now);
                 }
-                self.act(watch, Event::Beat, now)?;
+                self.act(watch, Event::Beat, now);
             }
             self.story.ready |= told.ready;
             if let Some(status) = told.status {
                 self.story.status = status;
             }
             // Readers show a little less when the disk does not take it.
-            let _ = self.spool.tell(self.claimed.slot, &self.claimed.upid, &self.story);
+            if let Some(spool) = &self.spool {
+                let _ = spool.tell(self.claimed.slot, &self.claimed.upid, &self.story);
+            }
         }
-        Ok(())
     }
 
     /// Does what `control kill` left for us in the spool; each request once.
-    fn heed_request(&mut self, watch: &mut Watch) -> Result<(), LaunchError> {
-        let request = self.spool.request_of(self.claimed.slot, &self.claimed.upid);
+    fn heed_request(&mut self, watch: &mut Watch) {
+        let spool = self.spool.as_ref();
+        let request = spool.and_then(|spool| spool.request_of(self.claimed.slot, &self.claimed.upid));
         if request == self.heeded {
-            return Ok(());
+            return;
         }
         self.heeded.clone_from(&request);
         if let Some(request) = request {
             let asked = Event::StopAsked { by: request.by, signal: request.signal };
-            self.act(watch, asked, sys::now())?;
+            self.act(watch, asked, sys::now());
         }
-        Ok(())
     }
 
-    fn reap(&mut self, watch: &mut Watch) -> Result<(), LaunchError> {
-        loop {
-            match child::reap().map_err(|error| LaunchError::System("wait for the command", error))? {
+    fn reap(&mut self, watch: &mut Watch) {
+        // Should that fail, it is looked at again with the next signal.
+        while let Ok(reaped) = child::reap() {
+            match reaped {
                 Reaped::Ended(pid, exit) if pid == self.command => {
                     self.exit = Some(exit);
                     self.command_ended();
                 }
                 Reaped::Stopped(pid, _) if self.session.as_ref().is_some_and(|session| session.leader == pid) => {
-                    self.session_stopped(watch)?;
+                    self.session_stopped(watch);
                 }
-                Reaped::Stopped(pid, signal) if pid == self.command => self.stopped(signal, watch)?,
+                Reaped::Stopped(pid, signal) if pid == self.command => self.stopped(signal, watch),
                 Reaped::Ended(..) | Reaped::Stopped(..) => {}
                 Reaped::NoChildren => {
                     self.gone = true;
-                    return Ok(());
+                    return;
                 }
                 Reaped::Nothing => break,
             }
@@ -629,15 +643,15 @@ impl Launcher {
         if watch.is_killing() && !self.gone {
             self.signal_tree(Signal::KILL);
         }
-        Ok(())
     }
 
     /// Gives one event to the watch and does what it says; the end, if this was it.
-    fn act(&mut self, watch: &mut Watch, event: Event, at: Tick) -> Result<Option<Ended>, LaunchError> {
-        for action in watch.handle(event, at)? {
+    fn act(&mut self, watch: &mut Watch, event: Event, at: Tick) -> Option<Ended> {
+        // After the end nothing is done any more.
+        for action in watch.handle(event, at).unwrap_or_default() {
             match action {
                 Action::Signal(signal) => self.signal_tree(signal),
-                Action::Finish(ended) => return Ok(Some(ended)),
+                Action::Finish(ended) => return Some(ended),
                 Action::Save(status) => {
                     let beat = self.beat.map_or(at.wall.secs(), |seen| (seen.mtime_ns / 1_000_000_000) as i64);
                     let id = self.claimed.id;
@@ -652,7 +666,7 @@ impl Launcher {
                 }
             }
         }
-        Ok(None)
+        None
     }
 
     /// A heartbeat since the last look, dated as well as can be known.

@@ -25,6 +25,7 @@ use crate::{
         ansi,
         log::{parse_closing, split_time},
         task::Status,
+        upid::Upid,
     },
 };
 
@@ -76,14 +77,16 @@ pub enum LogError {
     Write(io::Error),
 }
 
-/// Where the log of a task is: where its number and UPID say, else where its row says.
+/// Where the log of a task is: in the folder of logs, where its number and UPID say. Of a copy of a database it may be in
+/// the folder of the original: there, too, only the log of this very task is read, and only if the copy is this user's
+/// own. No other file is read because a row names it.
 pub fn place(db: &Path, id: i64, upid: Option<&str>, column: Option<&str>) -> Option<PathBuf> {
-    let row = column?;
-    let usual = upid.map(|upid| store::log_file(db, id, upid));
-    match usual {
-        // The database was moved, with its logs.
-        Some(usual) if usual.exists() => Some(usual),
-        Some(_) | None => Some(PathBuf::from(row)),
+    let row = Path::new(column?);
+    let upid = upid.filter(|upid| upid.parse::<Upid>().is_ok())?;
+    let usual = store::log_file(db, id, upid);
+    match usual != row && !usual.exists() && store::is_log_file(row, id, upid) && store::is_own(db) {
+        true => Some(row.to_owned()),
+        false => Some(usual),
     }
 }
 

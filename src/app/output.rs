@@ -1,6 +1,10 @@
 //! What a command prints: passed on, and logged on the way.
 
-use std::{os::fd::BorrowedFd, path::Path, time::Duration};
+use std::{
+    os::fd::{BorrowedFd, OwnedFd},
+    path::Path,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -203,28 +207,20 @@ impl Output {
         self.copies = copies;
     }
 
-    /// Prepares it for a new program in this process; none if that cannot go on with it just now.
-    pub fn hand_over(&mut self) -> Option<HandedOutput> {
+    /// Says what a new program in this process has to know, and gives `add` the descriptors; none if it cannot go on with
+    /// it just now.
+    pub fn hand_over<'fd>(&'fd mut self, add: &mut dyn FnMut(BorrowedFd<'fd>) -> usize) -> Option<HandedOutput> {
         if self.streams.are_behind() {
             return None;
         }
-        let streams = self.streams.hand_over()?;
         let log = self.log.as_mut().map(|log| log.place(sys::now().wall.secs()));
-        Some(HandedOutput { streams, log, held: self.held })
+        Some(HandedOutput { streams: self.streams.hand_over(add), log, held: self.held })
     }
 
-    /// Takes [`Output::hand_over`] back.
-    pub fn keep(&self) {
-        self.streams.keep();
-    }
-
-    /// Goes on with it.
-    ///
-    /// # Errors
-    /// When its descriptors are not there.
-    pub fn take_over(handed: HandedOutput) -> std::io::Result<Output> {
-        let streams = Streams::take_over(handed.streams)?;
+    /// Goes on with it; `take` returns the descriptor of a number.
+    pub fn take_over(handed: HandedOutput, take: &mut dyn FnMut(usize) -> std::io::Result<OwnedFd>) -> Output {
+        let streams = Streams::take_over(handed.streams, take);
         let log = handed.log.map(|place| TaskLog::resume(place, false, sys::stamp));
-        Ok(Output { streams, log, ended: None, held: handed.held, copies: [None, None] })
+        Output { streams, log, ended: None, held: handed.held, copies: [None, None] }
     }
 }

@@ -19,6 +19,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
+use super::activation;
 use crate::{
     io::{
         child::{self, CannotRun, Peeked},
@@ -30,9 +31,6 @@ use crate::{
 
 /// The name by which the program knows that it is to be this.
 pub const LEADER: &str = "launch-session";
-/// Descriptors that it is started with besides the command's own: where it reports, and whose end lets it go.
-const REPORT: i32 = 3;
-const LEASH: i32 = 4;
 
 /// The leader, as the launcher has it.
 #[derive(Debug)]
@@ -48,8 +46,8 @@ pub struct Session {
 pub type Started = Result<(Session, i32), CannotRun>;
 
 impl Session {
-    /// Starts a command in a session of its own on the terminal that is its descriptor 1; `put` as for
-    /// [`child::spawn`]. Gives the command's pid.
+    /// Starts a command in a session of its own on the terminal that is its descriptor 1; `put` as for [`child::spawn`],
+    /// `inherited` the descriptors that it has besides. Gives the command's pid.
     ///
     /// # Errors
     /// When the leader cannot be started; what the command says is [`Started`].
@@ -57,17 +55,20 @@ impl Session {
         argv: &[OsString],
         env: &[std::ffi::CString],
         put: &[(std::os::fd::BorrowedFd<'_>, i32)],
-        close: &[i32],
+        inherited: &[i32],
         ignored: u64,
     ) -> io::Result<Started> {
         let (report, reports) = io::pipe()?;
         let (held, leash) = io::pipe()?;
         let (reports, held) = (OwnedFd::from(reports), OwnedFd::from(held));
+        // Where it reports, and whose end lets it go: beyond all that the command has.
+        let own = [(reports.as_fd(), 0), (held.as_fd(), 0)];
+        let first = child::number_above(inherited, &[put, &own].concat());
         let mut put = put.to_vec();
-        put.extend([(reports.as_fd(), REPORT), (held.as_fd(), LEASH)]);
-        let mut args = vec![OsString::from(LEADER)];
+        put.extend([(reports.as_fd(), first), (held.as_fd(), first + 1)]);
+        let mut args = vec![OsString::from(LEADER), first.to_string().into(), (first + 1).to_string().into()];
         args.extend_from_slice(argv);
-        let leader = child::spawn_self(&args, env, &put, close, ignored)?;
+        let leader = child::spawn_self(&args, env, &put, &[], ignored)?;
         drop((reports, held));
         let mut report = File::from(OwnedFd::from(report));
         let mut said = [0; 5];
@@ -111,14 +112,19 @@ impl Session {
 pub fn lead() -> i32 {
     child::set_name(c"launch-session");
     let ignored = process::stat(child::own_pid()).map_or(0, |me| me.ignored);
-    let inherited = child::inherited_descriptors();
     child::block_all_signals();
+    let mut args = std::env::args_os().skip(1);
+    let mut number = || args.next().and_then(|arg| arg.to_str()?.parse::<i32>().ok());
+    let (Some(report), Some(leash)) = (number(), number()) else { return 1 };
+    let argv: Vec<OsString> = args.collect();
     let reopened = |fd: i32, write: bool| {
         let file = OpenOptions::new().read(!write).write(write).open(format!("/proc/self/fd/{fd}"));
         child::close(fd);
         file
     };
-    let (Ok(mut report), Ok(mut leash)) = (reopened(REPORT, true), reopened(LEASH, false)) else { return 1 };
+    let inherited = child::inherited_descriptors();
+    let inherited: Vec<i32> = inherited.into_iter().filter(|fd| ![report, leash].contains(fd)).collect();
+    let (Ok(mut report), Ok(mut leash)) = (reopened(report, true), reopened(leash, false)) else { return 1 };
     child::new_session();
     let mut tell = |kind: u8, number: i32| {
         let [a, b, c, d] = number.to_le_bytes();
@@ -127,10 +133,8 @@ pub fn lead() -> i32 {
     };
     // Without it there is no job control; the command runs all the same.
     let _ = pty::adopt(io::stdout().as_fd());
-    let argv: Vec<OsString> = std::env::args_os().skip(1).collect();
     let env = child::environment(&[], &[]);
-    let close: Vec<i32> = inherited.into_iter().filter(|fd| ![REPORT, LEASH].contains(fd)).collect();
-    let command = match child::spawn(&argv, &env, &[], &close, ignored) {
+    let command = match activation::spawn(&argv, &env, &[], &inherited, ignored) {
         Ok(command) => command,
         Err(error) => {
             tell(b'E', error.number);
@@ -138,6 +142,7 @@ pub fn lead() -> i32 {
         }
     };
     tell(b'P', command);
+    child::close_inherited(&inherited);
     let mut terminal = Terminal::controlling();
     // The terminal ends when nobody has it open; that is not to wait for us.
     child::let_go_of_all_streams();

@@ -1,7 +1,8 @@
 //! What is true of the tasks in a database: gathers the facts, lets the model judge, and settles what has ended.
 //!
 //! Every verb that reads does this first, so that no dead task is ever shown as running (spec/tasks.md section 10).
-//! A database that cannot be written just then is still shown truthfully: what has ended is only not moved yet.
+//! A database that cannot be written just then is still shown truthfully: what has ended is only not moved yet. The same
+//! goes for a database of another user, whose rows may name any process and any file: its owner settles it.
 
 use std::{collections::HashSet, io::ErrorKind, path::Path};
 
@@ -12,7 +13,7 @@ use crate::{
         feedfile::{self, FeedFile, Mark},
         process::{self, Snapshot},
         spool::{Spool, Story},
-        store::{Claimed, Hold, Patience, Start, Store, StoreError, StoreFailure},
+        store::{self, Claimed, Hold, Patience, Start, Store, StoreError, StoreFailure},
         sys,
     },
     model::{
@@ -65,7 +66,7 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
     let still: HashSet<i64> = store.tasks()?.iter().map(|task| task.id).collect();
     found.live.retain(|live| still.contains(&live.task.id));
     found.ended.retain(|(task, _)| still.contains(&task.id));
-    if found.ended.is_empty() {
+    if found.ended.is_empty() || !store.is_own() {
         return Ok(found);
     }
     for (task, end) in &mut found.ended {
@@ -85,7 +86,7 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
         Err(error) => return Err(error),
     };
     if found.settled {
-        found.ended.iter().for_each(|(task, _)| remove_feedback(task));
+        found.ended.iter().for_each(|(task, _)| remove_feedback(store, task));
     }
     Ok(found)
 }
@@ -235,7 +236,8 @@ fn look_at(task: &Task, here: &Viewpoint, locks: &Locks) -> (Facts, Option<Story
 
 fn beat_of(task: &Task) -> Option<Timestamp> {
     // A worker has no feedback file; what it said last is its last sign of life.
-    let log = || task.log.as_deref().filter(|_| task.is_worker()).map(Path::new);
+    let is_its_log = |log: &&Path| task.upid.as_deref().is_some_and(|upid| store::is_log_file(log, task.id, upid));
+    let log = || task.log.as_deref().filter(|_| task.is_worker()).map(Path::new).filter(is_its_log);
     let path = task.feedpath.as_deref().filter(|_| task.feedback && !task.is_reserved()).or_else(log)?;
     let signature = feedfile::signature(path).ok().flatten()?;
     i64::try_from(signature.mtime_ns).ok().map(Timestamp)
@@ -284,9 +286,9 @@ pub fn claim(store: &mut Store, start: &Start, spool: Option<&Spool>) -> Result<
     claimed
 }
 
-/// Removes the feedback file of a task whose values are in history now.
-pub fn remove_feedback(task: &Task) {
-    if let Some(path) = task.feedpath.as_ref().filter(|_| !task.keep_feedback) {
+/// Removes the feedback file of a task whose values are in history now; not on the word of another user's database.
+pub fn remove_feedback(store: &Store, task: &Task) {
+    if let Some(path) = task.feedpath.as_ref().filter(|_| !task.keep_feedback && store.is_own()) {
         let _ = feedfile::remove(path);
     }
 }

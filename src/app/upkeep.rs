@@ -15,16 +15,21 @@ use super::{
 };
 use crate::{
     io::{
-        logtree,
+        logtree, process,
         store::{self, Named, Store},
         sys,
     },
     model::{
         query::{Filter, Query},
         stats::Summary,
-        task::{Class, exit_code, span},
+        task::{Class, Process, exit_code, span},
+        upid::Upid,
     },
 };
+
+/// Seconds by which a clock may be put back in the ordinary course of things (NTP), without an end that was recorded
+/// before it counting as one of the future.
+const CLOCK_STEP: i64 = 60;
 
 fn system(doing: &'static str) -> impl Fn(io::Error) -> ControlError {
     move |error| ControlError::System(doing, error)
@@ -35,17 +40,30 @@ fn seconds(length: Duration) -> i64 {
     i64::try_from(length.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Removes the logs of rows that are gone. A path from a row counts only inside our own folder.
+/// Removes the logs of rows that are gone. A path from a row counts only inside our own folder. One that cannot be
+/// removed does not keep the others.
 fn remove_logs(db: &Path, logs: &[Named]) -> Result<usize, ControlError> {
     let folder = store::log_folder(db);
-    let mut removed = 0;
+    let (mut removed, mut failed) = (0, None);
     for log in logs {
         for path in log.usual.iter().chain([&log.column]) {
-            let gone = logtree::remove(&folder, path).map_err(system("remove a log"))?;
-            removed += usize::from(gone);
+            match logtree::remove(&folder, path) {
+                Ok(gone) => removed += usize::from(gone),
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
     }
-    Ok(removed)
+    failed.map_or(Ok(removed), |error| Err(ControlError::System("remove a log", error)))
+}
+
+/// Whether the launcher that its name tells of still runs: its task was deleted from the database, and its log is not
+/// finished.
+fn is_being_written(log: &Path) -> bool {
+    let upid = log.file_stem().and_then(|name| name.to_str()).and_then(|name| name.parse::<Upid>().ok());
+    upid.is_some_and(|upid| {
+        let launcher = i32::try_from(upid.pid).ok().map(|pid| Process { pid, pstart: upid.pstart });
+        upid.node == sys::host_name() && launcher.is_some_and(process::alive)
+    })
 }
 
 /// Deletes old runs of a name from history, with their logs: those beyond so many, or those that ended before a time.
@@ -68,7 +86,7 @@ pub(super) fn forget_runs(
             None => return Ok(0),
         }
     }
-    let which = store::Clear { before: end, name: Some(name.to_owned()) };
+    let which = store::Clear { before: end, name: Some(name.to_owned()), now: sys::now().wall.secs() + CLOCK_STEP };
     let (rows, logs) = store.clear(&which)?;
     let db = store.path().to_owned();
     remove_logs(&db, &logs)?;
@@ -103,13 +121,20 @@ impl Desk<'_, '_> {
         let survey = truth::survey(&mut store)?;
         let running = survey.live.iter().filter(|live| live.task.name == wanted.name && !live.task.is_reserved());
         let running: Vec<i64> = running.map(|live| live.task.id).collect();
-        let filter = Filter {
-            name: Some(wanted.name.clone()),
-            results: Class::ALL.into_iter().filter(|class| class.is_success()).collect(),
-            ..Filter::default()
-        };
-        let last = store.page(&Query { filter, limit: 1, after: None, offset: 0, reverse: false })?.rows.pop();
         let now = sys::now().wall.secs();
+        let newest = |until: Option<i64>| -> Result<_, ControlError> {
+            let filter = Filter {
+                name: Some(wanted.name.clone()),
+                results: Class::ALL.into_iter().filter(|class| class.is_success()).collect(),
+                until,
+                ..Filter::default()
+            };
+            let query = Query { filter, limit: 1, after: None, offset: 0, reverse: false };
+            Ok(store.page(&query)?.rows.pop())
+        };
+        // What a clock that was wrong recorded is no sign of life now.
+        let last = newest(Some(now + CLOCK_STEP))?;
+        let future = newest(None)?.filter(|row| row.endtime > now + CLOCK_STEP);
         let age = last.as_ref().map(|row| now.saturating_sub(row.endtime).max(0));
         let (code, good) = match age {
             None => (exit_code::NEVER, false),
@@ -124,6 +149,7 @@ impl Desk<'_, '_> {
                 "taskid": last.as_ref().map(|row| row.taskid),
                 "age": age,
                 "max_age": seconds(wanted.max_age),
+                "future_success": future.as_ref().map(|row| row.endtime),
                 "running": running,
             });
             self.print(&object.to_string())?;
@@ -139,6 +165,13 @@ impl Desk<'_, '_> {
             }
             _ => format!("{name}: never succeeded"),
         };
+        if let Some(row) = &future {
+            let at = show::local_time(row.endtime);
+            text.push_str(&format!(
+                "; task {} is not counted: it succeeded in the future ({at}), so the clock was wrong",
+                row.taskid
+            ));
+        }
         if let Some(id) = running.first() {
             text.push_str(&format!("; runs just now as task {id}"));
         }
@@ -177,11 +210,13 @@ impl Desk<'_, '_> {
             known.insert(named.column);
         })?;
         let mut bytes = 0;
-        for file in files.iter().filter(|file| !known.contains(&file.log)) {
-            let repaired = wanted.repair
-                && logtree::remove(&folder, &file.log).map_err(system("remove a log that belongs to no task"))?;
+        let damaged = faults.iter().any(|fault| fault.damage);
+        let strays = files.iter().filter(|file| !known.contains(&file.log) && !is_being_written(&file.log));
+        // Rows of a damaged file may be missing: their logs belong to them all the same.
+        for file in strays.filter(|_| !damaged) {
+            let repaired = wanted.repair && logtree::remove(&folder, &file.log).map_err(system("remove a log"))?;
             bytes += file.bytes;
-            faults.push(store::Fault { what: format!("a log that belongs to no task: {:?}", file.log), repaired });
+            faults.push(store::Fault::new(format!("a log that belongs to no task: {:?}", file.log), repaired));
         }
         let left = faults.iter().filter(|fault| !fault.repaired).count();
         let code = if left == 0 { 0 } else { exit_code::FAILED };
@@ -214,6 +249,10 @@ impl Desk<'_, '_> {
             }
             (1, 0) => "1 fault, repaired".to_owned(),
             (all, 0) => format!("{}, all repaired", fault(all)),
+            _ if damaged && wanted.repair => {
+                "the file is damaged, so nothing was repaired, and no log was removed; restore a copy".to_owned()
+            }
+            _ if damaged => "the file is damaged; restore a copy".to_owned(),
             (_, 1) if wanted.repair => "1 fault left; restore a copy, or mend it by hand".to_owned(),
             (_, left) if wanted.repair => format!("{} left; restore a copy, or mend them by hand", fault(left)),
             (_, left) => format!("{}; --repair removes what belongs to no task", fault(left)),
@@ -226,7 +265,11 @@ impl Desk<'_, '_> {
         let mut store = self.open()?;
         truth::survey(&mut store)?;
         let age = |age: Duration| sys::now().wall.secs().saturating_sub(seconds(age));
-        let which = store::Clear { before: wanted.older_than.map(age), name: wanted.name.clone() };
+        let which = store::Clear {
+            before: wanted.older_than.map(age),
+            name: wanted.name.clone(),
+            now: sys::now().wall.secs() + CLOCK_STEP,
+        };
         let (rows, logs) = store.clearable(&which)?;
         let what = format!("{} with {}", show::count(rows, "ended task"), show::count(logs, "log"));
         if !self.is_sure(&wanted.sure, rows, logs, &what)? {
@@ -270,7 +313,8 @@ impl Desk<'_, '_> {
             false => super::db::open_or_create(&self.db, self.out.patience)?,
         };
         truth::survey(&mut store)?;
-        let (rows, with_logs) = store.clearable(&store::Clear { before: None, name: None })?;
+        let (rows, with_logs) =
+            store.clearable(&store::Clear { before: None, name: None, now: sys::now().wall.secs() })?;
         let far = store.remote_sizes()?.values().sum::<i64>().unsigned_abs();
         let what = format!(
             "all of {}: {} with {}, {} of other hosts",

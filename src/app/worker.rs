@@ -269,7 +269,7 @@ impl Worker {
         let mut log = lock(&self.log);
         let unlogged = log.close(&outcome.to_string(), now.wall.secs());
         sys::crash_point("worker.closed");
-        let recorded = ending::record(&self.db, None, &self.spool, &self.claimed, &end);
+        let recorded = ending::record(&self.db, None, Some(&self.spool), &self.claimed, &end);
         log.join();
         unlogged.into_iter().chain(recorded.trouble).collect()
     }

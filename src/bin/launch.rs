@@ -10,14 +10,14 @@ use std::{
 use clap::Parser;
 use taskwatcher::{
     app::{
-        carrier, db,
-        handover::Handover,
+        activation, carrier, db,
+        handover::{self, Handover},
         launch::{Audience, LaunchError, launch, resume},
         launch_args::LaunchArgs,
         session,
     },
     io::{child, store::Patience, terminal},
-    model::task::exit_code,
+    model::task::{exit_code, printable},
 };
 
 fn main() -> ExitCode {
@@ -27,6 +27,10 @@ fn main() -> ExitCode {
     }
     if std::env::args_os().next().is_some_and(|name| name == session::LEADER) {
         return exit(Ok(session::lead()));
+    }
+    if std::env::args_os().next().is_some_and(|name| name == activation::LISTENER) {
+        activation::become_command();
+        return ExitCode::from(u8::try_from(exit_code::NOT_EXECUTABLE).unwrap_or(u8::MAX));
     }
     if std::env::args_os().next().is_some_and(|name| name == carrier::COMMAND) {
         carrier::become_command();
@@ -42,16 +46,17 @@ fn main() -> ExitCode {
         };
     }
     // Asked first: that is what makes the new program smaller than the old one was.
-    if let Some(handover) = Handover::take() {
-        let mut audience = Stderr { quiet: handover.quiet, channel: None };
-        return exit(resume(handover, &mut audience));
+    if let Some((handed, arrived)) = handover::take::<Handover>() {
+        let mut audience = Stderr { quiet: handed.quiet, channel: None };
+        return exit(Ok(resume(handed, arrived, &mut audience)));
     }
+    let inherited = child::inherited_descriptors();
     let args = LaunchArgs::parse();
     let quiet = args.quiet;
     exit(match (args.detach, args.detached) {
         (true, false) => detach(),
-        (_, true) => detached(args),
-        (false, false) => run(args, &mut Stderr { quiet, channel: None }),
+        (_, true) => detached(args, &inherited),
+        (false, false) => run(args, &inherited, &mut Stderr { quiet, channel: None }),
     })
 }
 
@@ -65,15 +70,15 @@ fn exit(code: Result<i32, LaunchError>) -> ExitCode {
     }
 }
 
-fn run(args: LaunchArgs, audience: &mut Stderr) -> Result<i32, LaunchError> {
+fn run(args: LaunchArgs, inherited: &[i32], audience: &mut Stderr) -> Result<i32, LaunchError> {
     let db = db::path(args.db.as_deref())?;
-    launch(&args.spec(db), audience)
+    launch(&args.spec(db), inherited, audience)
 }
 
 /// One line on stderr, in one write, so that lines of many launchers never mix; that nobody can read it must not stop a
 /// task.
 fn say(line: &str) {
-    let _ = io::stderr().write_all(format!("launch: {}\n", line.replace('\n', " ")).as_bytes());
+    let _ = io::stderr().write_all(format!("launch: {}\n", printable(&line.replace('\n', " "))).as_bytes());
 }
 
 fn say_waiting() {
@@ -98,6 +103,13 @@ impl Audience for Stderr {
             Some(channel) => answer(channel, &format!("~{line}")),
             None => say(line),
         }
+    }
+
+    fn waits(&mut self) -> bool {
+        let Some(channel) = &self.channel else { return true };
+        // From here on the task does not depend on who waits for its number.
+        child::end_with_parent(false);
+        !child::reader_is_gone(channel.as_fd())
     }
 
     fn running(&mut self, id: i64) {
@@ -173,16 +185,19 @@ fn answer(channel: &mut File, line: &str) {
 }
 
 /// The other side of [`detach`]: its descriptor 0 is the way to answer.
-fn detached(args: LaunchArgs) -> Result<i32, LaunchError> {
+fn detached(args: LaunchArgs, inherited: &[i32]) -> Result<i32, LaunchError> {
     let failed = |error| LaunchError::System("detach", error);
     child::set_name(c"launch");
+    // Who calls it may wait for the end of any of them, and would wait for the end of the task.
+    child::close_inherited(inherited);
+    child::end_with_parent(true);
     child::new_session();
     let channel = io::stdin().as_fd().try_clone_to_owned().map_err(failed)?;
     let null = File::options().read(true).open("/dev/null").map_err(failed)?;
     child::replace_stdin(null.as_fd()).map_err(failed)?;
     drop(null);
     let mut audience = Stderr { quiet: args.quiet, channel: Some(File::from(channel)) };
-    let result = run(args, &mut audience);
+    let result = run(args, &[], &mut audience);
     let Some(mut channel) = audience.channel.take() else { return result };
     // Still ours: nobody was told of a start.
     if let Err(error) = &result {

@@ -66,7 +66,7 @@ const PASSED: [NixSignal; 3] = [NixSignal::SIGUSR1, NixSignal::SIGUSR2, NixSigna
 /// Where the signals sent to us arrive.
 #[derive(Debug)]
 pub struct Inbox {
-    signals: SignalFd,
+    signals: OwnedFd,
     /// Those of them that would end or stop us if we let them.
     ending: SigSet,
     /// Those that were ignored when we started: a script's background does not hear the terminal's Ctrl-C.
@@ -81,6 +81,12 @@ impl Inbox {
     /// # Errors
     /// When no descriptor is left.
     pub fn open(ignored: u64) -> io::Result<Inbox> {
+        let (heard, ending, deaf_to_terminal) = Inbox::block(ignored)?;
+        let signals = SignalFd::with_flags(&heard, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Ok(Inbox { signals: signals.into(), ending, deaf_to_terminal })
+    }
+
+    fn block(ignored: u64) -> io::Result<(SigSet, SigSet, SigSet)> {
         let mut ending = SigSet::empty();
         let mut deaf_to_terminal = SigSet::empty();
         for signal in ENDING {
@@ -105,8 +111,21 @@ impl Inbox {
             // one disposition other than "ignore" that can be set without unsafe code.
             signal_hook::flag::register(NixSignal::SIGCHLD as i32, Arc::new(AtomicBool::new(false)))?;
         }
-        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Ok((mask, ending, deaf_to_terminal))
+    }
+
+    /// Goes on with the place that the program had which this process was before; what it blocked is still blocked.
+    ///
+    /// # Errors
+    /// Never, on Linux.
+    pub fn take_over(signals: OwnedFd, ignored: u64) -> io::Result<Inbox> {
+        let (_, ending, deaf_to_terminal) = Inbox::block(ignored)?;
         Ok(Inbox { signals, ending, deaf_to_terminal })
+    }
+
+    /// Returns the descriptor that [`Inbox::take_over`] goes on with.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.signals.as_fd()
     }
 
     /// Does something during which Ctrl-C and its like act on us as on any program: waiting, while there is no command
@@ -153,11 +172,10 @@ impl Inbox {
     /// # Errors
     /// As read(2) says.
     pub fn next(&self) -> io::Result<Option<Notice>> {
-        while let Some(info) = self.signals.read_signal()? {
-            let number = i32::try_from(info.ssi_signo).unwrap_or(0);
+        while let Some(Heard { number, code, pid, uid }) = read_signal(self.signals.as_fd())? {
             let signal = Signal(number);
             // A code above zero is the kernel's: the terminal, not a process.
-            let sender = (info.ssi_code <= 0).then(|| (info.ssi_uid, i32::try_from(info.ssi_pid).unwrap_or(0)));
+            let sender = (code <= 0).then_some((uid, pid));
             let Ok(known) = NixSignal::try_from(number) else { continue };
             if sender.is_none() && self.deaf_to_terminal.contains(known) {
                 continue;
@@ -173,6 +191,35 @@ impl Inbox {
         }
         Ok(None)
     }
+}
+
+/// What a signalfd tells of a signal.
+struct Heard {
+    number: i32,
+    code: i32,
+    pid: i32,
+    uid: u32,
+}
+
+/// Returns the next signal that waits, if one does. Not through [`SignalFd`], which cannot be made from a descriptor
+/// that was handed over.
+fn read_signal(from: BorrowedFd<'_>) -> io::Result<Option<Heard>> {
+    /// The size of `struct signalfd_siginfo`, which begins with the number, an errno, the code, the pid and the uid.
+    const RECORD: usize = 128;
+    let mut record = [0; RECORD];
+    match nix::unistd::read(from, &mut record) {
+        Ok(RECORD) => {}
+        Ok(_) => return Err(ErrorKind::UnexpectedEof.into()),
+        Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    let field = |index: usize| {
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(&record[index * 4..][..4]);
+        bytes
+    };
+    let number = |index| i32::from_ne_bytes(field(index));
+    Ok(Some(Heard { number: number(0), code: number(2), pid: number(3), uid: u32::from_ne_bytes(field(4)) }))
 }
 
 fn is_ignored(ignored: u64, signal: NixSignal) -> bool {
@@ -217,16 +264,26 @@ impl CannotRun {
         Errno::from_raw(number).into()
     }
 
-    /// Whether the kernel would not execute what is there.
-    pub fn is_denied(&self) -> bool {
-        self.number == Errno::EACCES as i32
+    /// Whether there are no processes, no memory or no descriptors to be had just now, so that it is no fault of the
+    /// command.
+    pub fn is_shortage(&self) -> bool {
+        let short = [Errno::EAGAIN, Errno::ENOMEM, Errno::EMFILE, Errno::ENFILE];
+        short.iter().any(|errno| *errno as i32 == self.number)
     }
 }
 
-/// What stands where a program was looked for that the kernel would not execute (EACCES).
-pub fn in_place_of(name: &OsStr) -> InPlace {
+/// Returns what stands where a program was looked for that the kernel did not execute.
+pub fn in_place_of(name: &OsStr, error: &CannotRun) -> InPlace {
+    if name.is_empty() {
+        return InPlace::Other;
+    }
+    if error.number == Errno::ENOEXEC as i32 {
+        return InPlace::Binary;
+    }
     let found = if name.as_bytes().contains(&b'/') { Some(PathBuf::from(name)) } else { in_path(name, Path::exists) };
     match found.and_then(|path| path.metadata().ok()) {
+        Some(_) if error.not_found => InPlace::NoInterpreter(interpreter_of(name)),
+        Some(_) if error.number != Errno::EACCES as i32 => InPlace::Other,
         Some(meta) if meta.is_dir() => InPlace::Folder,
         Some(meta) if meta.is_file() && meta.permissions().mode() & 0o111 == 0 => InPlace::NotExecutable,
         Some(_) | None => InPlace::Other,
@@ -252,6 +309,20 @@ pub fn spawn_self(
 ) -> io::Result<i32> {
     let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
     Ok(spawn_args(c"/proc/self/exe", &args, env, put, close, ignored, false)?)
+}
+
+/// The same, in a process group of its own.
+///
+/// # Errors
+/// As posix_spawn(3) says.
+pub fn spawn_self_in_group(
+    argv: &[OsString],
+    env: &[CString],
+    put: &[(BorrowedFd<'_>, RawFd)],
+    ignored: u64,
+) -> io::Result<i32> {
+    let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
+    Ok(spawn_args(c"/proc/self/exe", &args, env, put, &[], ignored, true)?)
 }
 
 /// Starts a program of ours under the name that is the first of `argv`, with our environment and these variables
@@ -282,11 +353,12 @@ pub fn text_to_read(text: &str) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// Starts a command in a process group of its own with descriptors 0, 1 and 2 only, no signal blocked, and default
-/// dispositions; except that a SIGHUP which was ignored when we started (`nohup`) stays so. `put` are descriptors of
-/// ours (all to be closed on exec) and the numbers that they have in the command; `close` others that it must not have.
+/// Starts a command in a process group of its own, no signal blocked, and default dispositions; except that a SIGHUP
+/// which was ignored when we started (`nohup`) stays so. It has the descriptors that we were started with and still
+/// have; `put` are descriptors of ours (all to be closed on exec) and the numbers that they have in the command.
 ///
-/// A file without `#!` that the kernel does not know is given to `/bin/sh`, as a shell or env(1) would.
+/// A file without `#!` that the kernel does not know is given to `/bin/sh`, as a shell or env(1) would, unless it is
+/// binary.
 ///
 /// # Errors
 /// [`CannotRun`], with the words of the kernel.
@@ -294,17 +366,19 @@ pub fn spawn(
     argv: &[OsString],
     env: &[CString],
     put: &[(BorrowedFd<'_>, RawFd)],
-    close: &[RawFd],
     ignored: u64,
 ) -> Result<i32, CannotRun> {
     let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
     let program = args.first().ok_or(Errno::ENOENT)?.clone();
-    match spawn_args(&program, &args, env, put, close, ignored, true) {
+    match spawn_args(&program, &args, env, put, &[], ignored, true) {
         Err(Errno::ENOEXEC) => {
             let path = find_program(&argv[0]).ok_or(Errno::ENOENT)?;
+            if is_binary(&path) {
+                return Err(Errno::ENOEXEC.into());
+            }
             let shell = [c"/bin/sh".to_owned(), c_string(path.as_os_str())?];
             let args: Vec<CString> = shell.into_iter().chain(args.into_iter().skip(1)).collect();
-            Ok(spawn_args(c"/bin/sh", &args, env, put, close, ignored, true)?)
+            Ok(spawn_args(c"/bin/sh", &args, env, put, &[], ignored, true)?)
         }
         other => Ok(other?),
     }
@@ -376,6 +450,29 @@ fn c_string(text: &OsStr) -> Result<CString, Errno> {
     CString::new(text.as_bytes()).map_err(|_| Errno::EINVAL)
 }
 
+/// Whether a file is no text, as a shell judges it: there is a NUL in its first line.
+fn is_binary(path: &Path) -> bool {
+    /// Bytes that are looked at.
+    const SAMPLE: u64 = 80;
+    let mut sample = Vec::new();
+    let read =
+        fs::File::open(path).and_then(|file| io::Read::read_to_end(&mut io::Read::take(file, SAMPLE), &mut sample));
+    let line = sample.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    read.is_ok() && line.contains(&0)
+}
+
+/// Returns the interpreter that the first line of a script names; `None` if it names none.
+pub fn interpreter_of(name: &OsStr) -> Option<OsString> {
+    /// The longest first line that the kernel looks at.
+    const LONGEST: u64 = 256;
+    let mut head = Vec::new();
+    let file = fs::File::open(find_program(name)?).ok()?;
+    io::Read::read_to_end(&mut io::Read::take(file, LONGEST), &mut head).ok()?;
+    let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let word = line.trim_ascii_start().split(|byte| *byte == b' ' || *byte == b'\t').next()?;
+    Some(OsStr::from_bytes(word).to_owned())
+}
+
 /// Where a program is, as execvp(3) would find it.
 pub fn find_program(name: &OsStr) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
@@ -384,8 +481,11 @@ pub fn find_program(name: &OsStr) -> Option<PathBuf> {
     in_path(name, is_executable)
 }
 
+/// Where the C library looks for programs without a PATH.
+const USUAL_PATH: &str = "/bin:/usr/bin";
+
 fn in_path(name: &OsStr, is_it: fn(&Path) -> bool) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
+    let path = std::env::var_os("PATH").unwrap_or_else(|| USUAL_PATH.into());
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| is_it(file))
 }
 
@@ -408,10 +508,14 @@ pub fn environment(set: &[(&str, OsString)], without: &[&str]) -> Vec<CString> {
     inherited.chain(added).filter_map(entry).collect()
 }
 
-/// The descriptors above 2 that we were started with: the command must not see them. To be asked before we open any.
+/// Returns the descriptors above 2 that this process was started with. They are the command's: it gets them as they are.
+/// To be called before the program opens any of its own.
 pub fn inherited_descriptors() -> Vec<RawFd> {
     let Ok(entries) = fs::read_dir("/proc/self/fd") else { return vec![] };
-    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(|&fd| fd > 2).collect()
+    let listed = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let listed: Vec<RawFd> = listed.filter(|&fd| fd > 2).collect();
+    // The list names its own descriptor too, which is closed by now.
+    listed.into_iter().filter(|fd| fs::symlink_metadata(format!("/proc/self/fd/{fd}")).is_ok()).collect()
 }
 
 /// Makes every orphaned descendant our own child, so that none can leave the tree.
@@ -565,19 +669,41 @@ pub fn close(fd: RawFd) {
     let _ = nix::unistd::close(fd);
 }
 
+/// Closes these descriptors, which this process was started with: whoever waits for their end (the reader of a pipe, the
+/// next one for a lock) waits for the command alone.
+pub fn close_inherited(fds: &[RawFd]) {
+    fds.iter().for_each(|fd| close(*fd));
+}
+
+/// Returns a number that none of these descriptors has.
+pub fn number_above(used: &[RawFd], put: &[(BorrowedFd<'_>, RawFd)]) -> RawFd {
+    let used = used.iter().copied().chain(put.iter().flat_map(|(fd, number)| [fd.as_raw_fd(), *number]));
+    used.max().unwrap_or(2).max(2) + 1
+}
+
+/// Has the kernel send SIGTERM to this process when its parent ends, or no longer.
+pub fn end_with_parent(so: bool) {
+    let _ = nix::sys::prctl::set_pdeathsig(so.then_some(NixSignal::SIGTERM));
+}
+
+/// Whether the other end of this pipe, into which we write, is closed everywhere.
+pub fn reader_is_gone(pipe: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(pipe, PollFlags::empty())];
+    let asked = ppoll(&mut polled, Some(Duration::ZERO.into()), None);
+    asked.is_ok() && polled[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
+}
+
 /// Stops ourselves and all of our process group (the rest of a pipeline, the script that called us), as the terminal's
 /// Ctrl-Z would have, until somebody continues us. Where nobody could, because no shell with job control watches the
 /// group, the kernel does not stop us and this returns at once.
-///
-/// # Errors
-/// Never, on Linux.
-pub fn suspend() -> io::Result<()> {
+pub fn suspend() {
     let mut stop = SigSet::empty();
     stop.add(NixSignal::SIGTSTP);
-    kill(Pid::from_raw(0), NixSignal::SIGTSTP)?;
+    // None of the three fails on Linux.
+    let _ = kill(Pid::from_raw(0), NixSignal::SIGTSTP);
     // Ours waited, as we have it blocked.
-    stop.thread_unblock()?;
-    Ok(stop.thread_block()?)
+    let _ = stop.thread_unblock();
+    let _ = stop.thread_block();
 }
 
 /// Leaves the terminal and the session, so that a logout does not reach us.
@@ -637,6 +763,11 @@ pub fn own_group() -> i32 {
     nix::unistd::getpgrp().as_raw()
 }
 
+/// The pid of our parent.
+pub fn parent_pid() -> i32 {
+    nix::unistd::getppid().as_raw()
+}
+
 /// Our own pid.
 pub fn own_pid() -> i32 {
     nix::unistd::getpid().as_raw()
@@ -671,16 +802,23 @@ pub fn replace_stdin(fd: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Becomes the program that we are, anew: the same process, children, signals that wait, and command line, without
-/// what the old one had in its memory. `variable` is added to the environment.
+/// what the old one had in its memory. `variable` is added to the environment, and `input` is its descriptor 0.
 ///
 /// # Errors
-/// Returns only if that failed; nothing has changed then.
-pub fn become_anew(variable: &str, value: OsString) -> io::Error {
+/// Returns only if that failed; then descriptor 0 is `/dev/null`, and nothing else has changed.
+pub fn become_anew(variable: &str, value: OsString, input: &OwnedFd) -> io::Error {
     let args: Vec<CString> = std::env::args_os().filter_map(|arg| c_string(&arg).ok()).collect();
     let env = environment(&[(variable, value)], &[]);
-    match nix::unistd::execve(c"/proc/self/exe", &args, &env) {
+    let become_it = || -> nix::Result<std::convert::Infallible> {
+        nix::unistd::dup2_stdin(input)?;
+        nix::unistd::execve(c"/proc/self/exe", &args, &env)
+    };
+    match become_it() {
         Ok(never) => match never {},
-        Err(errno) => errno.into(),
+        Err(errno) => {
+            let_go_of_streams(false);
+            errno.into()
+        }
     }
 }
 
@@ -695,6 +833,28 @@ pub fn become_other(program: &Path, argv: &[OsString]) -> io::Error {
         match nix::unistd::execv(&program, &args)? {}
     };
     become_it().err().unwrap_or(Errno::ENOEXEC).into()
+}
+
+/// Becomes the program that is the first of `argv`, looked for as a shell would, with SIGPIPE at its default.
+///
+/// # Errors
+/// Returns only if that failed.
+pub fn become_program(argv: &[OsString], env: &[CString]) -> io::Error {
+    // Rust ignores it. What has a handler gets its default back by the exec, and handlers can be set without unsafe.
+    let _ = signal_hook::flag::register(NixSignal::SIGPIPE as i32, Arc::new(AtomicBool::new(false)));
+    let become_it = || -> nix::Result<std::convert::Infallible> {
+        let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
+        nix::unistd::execvpe(args.first().ok_or(Errno::ENOENT)?, &args, env)
+    };
+    match become_it() {
+        Ok(never) => match never {},
+        Err(errno) => errno.into(),
+    }
+}
+
+/// Waits for the end of a child, and reaps it.
+pub fn wait_for(child: i32) {
+    let _ = nix::sys::wait::waitpid(Pid::from_raw(child), None);
 }
 
 /// What a process becomes before it executes a command of a supervised program.

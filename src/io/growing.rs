@@ -21,6 +21,8 @@ pub struct Growing {
     pub file: Option<File>,
     /// Up to where it was read.
     pub offset: u64,
+    /// How the one in its place is opened, when that is another.
+    pub open: fn(&Path) -> io::Result<File>,
 }
 
 /// Opens a log to be read. Another user may own its folder, or one above it, and have put something else in its place
@@ -45,7 +47,7 @@ impl Growing {
         if here.is_some_and(|here| (here.dev(), here.ino()) == (there.dev(), there.ino())) {
             return None;
         }
-        if self.file.replace(open(&self.path).ok()?).is_some() {
+        if self.file.replace((self.open)(&self.path).ok()?).is_some() {
             self.offset = 0;
         }
         self.read_on()

@@ -4,15 +4,17 @@
 //! stays what it is when the writer begins a new half, drops the old one, or joins the two at the end.
 
 use std::{
-    fs::{File, OpenOptions},
+    ffi::{OsStr, OsString},
+    fs::File,
     io::{self, ErrorKind},
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
 use memchr::{memchr, memchr_iter, memrchr_iter};
 
-use crate::model::{log::parse_cut, path::beside};
+use super::safe_open::{Beside, Folder, How};
+use crate::model::log::{LogPath, parse_cut};
 
 /// What is read at once.
 const BLOCK: usize = 64 << 10;
@@ -34,13 +36,9 @@ struct Part {
 }
 
 impl Part {
-    fn open(path: &Path) -> io::Result<Part> {
-        let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC;
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-        let meta = file.metadata()?;
-        if !meta.is_file() {
-            return Err(io::Error::other("it is not a file"));
-        }
+    fn open(folder: &Folder, name: &OsStr, owners: &[u32]) -> io::Result<Part> {
+        let opened = folder.open_file(Path::new(name), &How { owners, ..How::default() })?;
+        let (file, meta) = (opened.file, opened.metadata);
         let mut first = [0; LONGEST_CUT];
         let got = read_at(&file, &mut first, 0)?;
         let line = memchr(b'\n', &first[..got]).map(|end| &first[..=end]);
@@ -69,30 +67,56 @@ fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
 /// A log, open for reading.
 #[derive(Debug)]
 pub struct LogReader {
-    path: PathBuf,
+    /// The folder of the database.
+    base: Folder,
+    /// The folder of the log, seen from there.
+    inner: PathBuf,
+    name: OsString,
+    owners: [u32; 2],
     parts: Vec<Part>,
 }
 
+/// Opens the log of a task as a plain file, of one in two halves the newer; as careful as [`LogReader::open`].
+///
+/// # Errors
+/// As [`LogReader::open`].
+pub fn open_newest(path: &Path) -> io::Result<File> {
+    let reader = LogReader::open(path)?;
+    reader.parts.into_iter().next_back().map(|part| part.file).ok_or_else(|| ErrorKind::NotFound.into())
+}
+
 impl LogReader {
-    /// Opens a log. Links are not followed.
+    /// Opens a log in the folder of logs of a database. From the folder of the database on no link is followed; it is a
+    /// regular file, and belongs to the owner of the database or to this user.
     ///
     /// # Errors
     /// As open(2) says; `NotFound` when there is none (yet).
     pub fn open(path: &Path) -> io::Result<LogReader> {
-        let mut reader = LogReader { path: path.to_owned(), parts: vec![] };
+        let no_log = || io::Error::new(ErrorKind::InvalidInput, "it is not in a folder of logs");
+        let parts = LogPath::of(path).ok_or_else(no_log)?;
+        let mut reader = LogReader {
+            base: Folder::open(parts.base)?,
+            inner: Path::new(parts.outer).join(parts.inner),
+            name: parts.name.to_owned(),
+            owners: Beside::of(&parts.db()).owners,
+            parts: vec![],
+        };
         reader.reopen()?;
         Ok(reader)
     }
 
     fn reopen(&mut self) -> io::Result<()> {
-        let older_path = beside(&self.path, ".1");
+        let folder = self.base.below(&self.inner)?;
+        let part = |name: &OsStr| Part::open(&folder, name, &self.owners);
+        let mut older_name = self.name.clone();
+        older_name.push(".1");
         let mut tries = 0;
         self.parts = loop {
             tries += 1;
-            let newer = match Part::open(&self.path) {
+            let newer = match part(&self.name) {
                 Ok(newer) => newer,
                 // Between two steps of the writer, or left so by one that died there.
-                Err(error) if error.kind() == ErrorKind::NotFound => match Part::open(&older_path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => match part(&older_name) {
                     Ok(_) if tries < TRIES => continue,
                     Ok(older) => break vec![older],
                     Err(_) => return Err(error),
@@ -102,7 +126,7 @@ impl LogReader {
             if newer.start == 0 {
                 break vec![newer];
             }
-            match Part::open(&older_path) {
+            match part(&older_name) {
                 // The halves changed places meanwhile.
                 Ok(older) if older.start >= newer.start && tries < TRIES => {}
                 Ok(older) if older.start < newer.start => {
@@ -120,7 +144,8 @@ impl LogReader {
     /// # Errors
     /// As open(2) says.
     pub fn refresh(&mut self) -> io::Result<bool> {
-        let now = std::fs::symlink_metadata(&self.path).map(|meta| meta.ino()).ok();
+        let stat = self.base.below(&self.inner).and_then(|folder| folder.stat_of(&self.name));
+        let now = stat.ok().flatten().map(|stat| stat.st_ino);
         if self.parts.last().map(|part| part.inode) == now {
             return Ok(false);
         }
@@ -279,6 +304,13 @@ mod tests {
         }
     }
 
+    /// Where a log may lie in this folder.
+    fn log_in(dir: &tempfile::TempDir) -> PathBuf {
+        let folder = dir.path().join("x.db.logs/00");
+        fs::create_dir_all(&folder).unwrap();
+        folder.join("x.log")
+    }
+
     fn cut(bytes: u64) -> String {
         format!("2026-11-23T20:15:00Z: {}\n", cut_text(bytes))
     }
@@ -286,7 +318,8 @@ mod tests {
     #[test]
     fn two_halves_are_one_log() {
         let dir = tempfile::tempdir().unwrap();
-        let (newer, older) = (dir.path().join("x.log"), dir.path().join("x.log.1"));
+        let newer = log_in(&dir);
+        let older = newer.with_file_name("x.log.1");
         fs::write(&newer, "one\ntwo\n").unwrap();
         let mut reader = LogReader::open(&newer).unwrap();
         assert_eq!(all(&reader), "one\ntwo\n");
@@ -309,7 +342,7 @@ mod tests {
     #[test]
     fn lines_are_found_from_both_ends() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.log");
+        let path = log_in(&dir);
         let lines: Vec<String> = (0..30_000).map(|n| format!("line {n}\n")).collect();
         fs::write(&path, lines.concat()).unwrap();
         let reader = LogReader::open(&path).unwrap();
@@ -330,10 +363,19 @@ mod tests {
     #[test]
     fn links_and_folders_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.log");
+        let path = log_in(&dir);
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
         LogReader::open(&path).unwrap_err();
         LogReader::open(dir.path()).unwrap_err();
-        assert_eq!(LogReader::open(&dir.path().join("y")).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(LogReader::open(&path.with_file_name("y.log")).unwrap_err().kind(), ErrorKind::NotFound);
+        fs::write(dir.path().join("z.log"), "text").unwrap();
+        LogReader::open(&dir.path().join("z.log")).unwrap_err();
+        let real = path.with_file_name("z.log");
+        fs::write(&real, "text").unwrap();
+        assert_eq!(all(&LogReader::open(&real).unwrap()), "text");
+        // Neither on the way.
+        fs::rename(path.parent().unwrap(), dir.path().join("other")).unwrap();
+        std::os::unix::fs::symlink("../other", path.parent().unwrap()).unwrap();
+        LogReader::open(&real).unwrap_err();
     }
 }

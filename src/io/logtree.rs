@@ -4,10 +4,15 @@
 //! may be about to put its log into one.
 
 use std::{
-    fs,
+    ffi::{OsStr, OsString},
     io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
+
+use rustix::fs::{FileType, Stat};
+
+use super::safe_open::{self, Folder};
+use crate::model::path::folder_of;
 
 /// A log as it lies there: the path that rows name, and the files that belong to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,16 +29,24 @@ pub struct Found {
 /// As readdir(3) says.
 pub fn list(folder: &Path) -> io::Result<Vec<Found>> {
     let mut found: Vec<Found> = vec![];
-    for inner in entries(folder)? {
-        if !is_real_dir(&inner) {
+    let Some(outer) = open(folder)? else { return Ok(found) };
+    for inner_name in outer.names()? {
+        if !is_kind(outer.stat_of(&inner_name)?, FileType::Directory) {
             continue;
         }
-        for path in entries(&inner)? {
-            let Ok(meta) = fs::symlink_metadata(&path) else { continue };
-            let Some(log) = log_of(&path).filter(|_| meta.is_file()) else { continue };
+        let inner = outer.below(Path::new(&inner_name))?;
+        for name in inner.names()? {
+            let Some(log) = log_of(&name) else { continue };
+            // What cannot be looked at has gone meanwhile.
+            let Ok(Some(stat)) = inner.stat_of(&name) else { continue };
+            if !is_kind(Some(stat), FileType::RegularFile) {
+                continue;
+            }
+            let log = folder.join(&inner_name).join(log);
+            let bytes = u64::try_from(stat.st_size).unwrap_or(0);
             match found.iter_mut().rev().take(3).find(|other| other.log == log) {
-                Some(other) => other.bytes += meta.len(),
-                None => found.push(Found { log, bytes: meta.len() }),
+                Some(other) => other.bytes += bytes,
+                None => found.push(Found { log, bytes }),
             }
         }
     }
@@ -41,57 +54,64 @@ pub fn list(folder: &Path) -> io::Result<Vec<Found>> {
     Ok(found)
 }
 
-fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    if !is_real_dir(folder) {
-        return Ok(vec![]);
+/// The folder of logs, which is no link itself; none: there is none.
+fn open(folder: &Path) -> io::Result<Option<Folder>> {
+    let Some(name) = folder.file_name() else { return Ok(None) };
+    let above = match Folder::open(folder_of(folder)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        above => above?,
+    };
+    match is_kind(above.stat_of(name)?, FileType::Directory) {
+        true => above.below(Path::new(name)).map(Some),
+        false => Ok(None),
     }
-    let mut paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    paths.sort();
-    Ok(paths)
 }
 
-fn is_real_dir(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir())
+fn is_kind(stat: Option<Stat>, kind: FileType) -> bool {
+    stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == kind)
 }
 
-/// The log that a file is, or is the older half of, or that it was to become part of.
-fn log_of(path: &Path) -> Option<PathBuf> {
-    let name = path.file_name()?.to_str()?;
+/// The name of the log that a file is, or is the older half of, or that it was to become part of.
+fn log_of(name: &OsStr) -> Option<OsString> {
+    let name = name.to_str()?;
     let name = name.strip_suffix(".1").or_else(|| name.strip_suffix(".new")).unwrap_or(name);
-    name.ends_with(".log").then(|| path.with_file_name(name))
+    name.ends_with(".log").then(|| name.into())
 }
 
 /// Removes a log, both halves of it. False if there was none, or if it is not one of this folder.
 ///
 /// # Errors
-/// As unlink(2) says.
+/// As unlink(2) says, with the path and, where it is refused, the owner of its folder.
 pub fn remove(folder: &Path, log: &Path) -> io::Result<bool> {
-    let inner = log.parent().filter(|inner| inner.parent() == Some(folder));
-    let ours =
-        inner.is_some_and(|inner| is_real_dir(folder) && is_real_dir(inner)) && log_of(log).as_deref() == Some(log);
-    if !ours {
+    let inner = log.parent().filter(|inner| inner.parent() == Some(folder)).and_then(Path::file_name);
+    let (Some(inner), Some(name)) = (inner, log.file_name()) else { return Ok(false) };
+    if log_of(name).as_deref() != Some(name) {
         return Ok(false);
     }
+    let failed = |error: io::Error| io::Error::new(error.kind(), format!("{log:?}: {error}"));
+    let Some(outer) = open(folder).map_err(failed)? else { return Ok(false) };
+    if !is_kind(outer.stat_of(inner).map_err(failed)?, FileType::Directory) {
+        return Ok(false);
+    }
+    let inner = outer.below(Path::new(inner)).map_err(failed)?;
     let with = |suffix: &str| {
-        let mut path = log.as_os_str().to_owned();
-        path.push(suffix);
-        PathBuf::from(path)
+        let mut name = name.to_owned();
+        name.push(suffix);
+        name
     };
     let mut removed = false;
-    for path in [log.to_owned(), with(".1"), with(".new")] {
-        match fs::remove_file(path) {
-            Ok(()) => removed = true,
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+    for name in [name.to_owned(), with(".1"), with(".new")] {
+        let gone = inner.remove(&name).map_err(|error| safe_open::with_owner(error, "its folder", inner.stat()));
+        removed |= gone.map_err(failed)?;
     }
     Ok(removed)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
     use super::*;
-    use std::os::unix::fs::symlink;
 
     #[test]
     fn logs_are_found_and_removed_whole_and_nothing_else_is() {

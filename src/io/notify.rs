@@ -7,19 +7,17 @@
 
 use std::{
     io::{self, IoSliceMut},
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 use nix::{
     errno::Errno,
-    fcntl::{FcntlArg, FdFlag, fcntl},
     sys::socket::{
         AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials, bind, recvmsg,
         sendto, setsockopt, socket, sockopt::PassCred,
     },
     unistd::geteuid,
 };
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
 /// The environment variable that names the socket.
 pub const VARIABLE: &str = "NOTIFY_SOCKET";
@@ -60,22 +58,9 @@ impl Ear {
         receive(&self.socket, LONGEST_WORD)
     }
 
-    /// Prepares the socket for a new program in this process; none if it cannot be taken over there.
-    pub fn hand_over(&self) -> Option<RawFd> {
-        hand_over(&self.socket)
-    }
-
-    /// Takes [`Ear::hand_over`] back.
-    pub fn keep(&self) {
-        let _ = fcntl(&self.socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
-    }
-
-    /// Takes it over.
-    ///
-    /// # Errors
-    /// When it is not there.
-    pub fn take_over(fd: RawFd) -> io::Result<Ear> {
-        Ok(Ear { socket: take_over(fd)? })
+    /// Goes on with a socket that was handed over.
+    pub fn take_over(socket: OwnedFd) -> Ear {
+        Ear { socket }
     }
 }
 
@@ -144,20 +129,6 @@ fn receive(socket: &OwnedFd, longest: usize) -> Option<Vec<u8>> {
     }
 }
 
-fn hand_over(socket: &OwnedFd) -> Option<RawFd> {
-    let me = pidfd_open(getpid(), PidfdFlags::empty()).ok()?;
-    pidfd_getfd(&me, socket.as_raw_fd(), PidfdGetfdFlags::empty()).ok()?;
-    fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty())).ok()?;
-    Some(socket.as_raw_fd())
-}
-
-fn take_over(fd: RawFd) -> io::Result<OwnedFd> {
-    let me = pidfd_open(getpid(), PidfdFlags::empty())?;
-    let socket = pidfd_getfd(&me, fd, PidfdGetfdFlags::empty())?;
-    nix::unistd::close(fd)?;
-    Ok(socket)
-}
-
 impl Notify {
     /// Opens it under a name that nobody can guess.
     ///
@@ -187,22 +158,9 @@ impl Notify {
         Some(bytes)
     }
 
-    /// Prepares the socket for a new program in this process; none if it cannot be taken over there.
-    pub fn hand_over(&self) -> Option<RawFd> {
-        hand_over(&self.socket)
-    }
-
-    /// Takes [`Notify::hand_over`] back.
-    pub fn keep(&self) {
-        let _ = fcntl(&self.socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
-    }
-
-    /// Takes it over.
-    ///
-    /// # Errors
-    /// When it is not there.
-    pub fn take_over(fd: RawFd) -> io::Result<Notify> {
-        Ok(Notify { socket: take_over(fd)?, outer: outer() })
+    /// Goes on with a socket that was handed over.
+    pub fn take_over(socket: OwnedFd) -> Notify {
+        Notify { socket, outer: outer() }
     }
 }
 

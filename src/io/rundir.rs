@@ -96,6 +96,11 @@ impl RunDir {
         Ok(RunDir { path: path.to_owned() })
     }
 
+    /// The one that this process had open before it started anew; it is not looked at.
+    pub fn at(path: &Path) -> RunDir {
+        RunDir { path: path.to_owned() }
+    }
+
     /// The one that is there, to read in it; none: there is none.
     pub fn look(path: &Path) -> Option<RunDir> {
         fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()).then(|| RunDir { path: path.to_owned() })

@@ -43,6 +43,8 @@ const TRIES: usize = 16;
 pub struct How<'a> {
     /// Opens it for appending instead of reading.
     pub append: bool,
+    /// Opens it for reading and writing in place.
+    pub update: bool,
     /// Makes it if it is missing; none: a missing file is [`ErrorKind::NotFound`].
     pub make: Option<Make>,
     /// Empties it, after its type and owner were checked.
@@ -186,7 +188,9 @@ impl Folder {
     /// As readdir(3) says.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         let mut names = vec![];
-        for entry in Dir::read_from(&self.fd)? {
+        // The descriptor of a folder is only a place, which cannot be read.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        for entry in Dir::new(openat(&self.fd, ".", flags, Mode::empty())?)? {
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if name != "." && name != ".." {
@@ -203,7 +207,11 @@ impl Folder {
     /// # Errors
     /// As open(2) says; a link on the way or in its place; what is no regular file; an owner that is not accepted.
     pub fn open_file(&self, relative: &Path, how: &How<'_>) -> io::Result<Opened> {
-        let access = if how.append { OFlags::WRONLY | OFlags::APPEND } else { OFlags::RDONLY };
+        let access = match (how.append, how.update) {
+            (true, _) => OFlags::WRONLY | OFlags::APPEND,
+            (false, true) => OFlags::RDWR,
+            (false, false) => OFlags::RDONLY,
+        };
         let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY;
         for _ in 0..TRIES {
             match self.resolve(relative, flags, Mode::empty()) {
@@ -310,6 +318,56 @@ pub fn open_file(path: &Path, how: &How<'_>) -> io::Result<Opened> {
     Folder::open(folder_of(path))?.open_file(Path::new(name), how)
 }
 
+/// Adds to a refusal of the system whose file or folder it is; `what` names it.
+pub fn with_owner(error: io::Error, what: &str, stat: io::Result<Stat>) -> io::Error {
+    match stat {
+        Ok(stat) if error.kind() == ErrorKind::PermissionDenied && error.raw_os_error().is_some() => {
+            io::Error::new(error.kind(), format!("{error}; {what} belongs to {}", user(stat.st_uid)))
+        }
+        Ok(_) | Err(_) => error,
+    }
+}
+
+/// A user, in words.
+fn user(uid: u32) -> String {
+    if uid == 0 { "root".to_owned() } else { format!("user {uid}") }
+}
+
+/// Who may own what lies beside a database, and who gets what is made there.
+#[derive(Clone, Copy, Debug)]
+pub struct Beside {
+    /// The owner of the database, and this user. Root does not trust what is root's beside the database of another user:
+    /// it may be a hard link to any file of root's.
+    pub owners: [u32; 2],
+    /// User and group of the database, where root makes something beside that of another user: who could not write it
+    /// could not use the database any more.
+    pub give: Option<(u32, u32)>,
+}
+
+impl Beside {
+    /// Of the database of this path; of one that is not there, as if it were this user's.
+    pub fn of(db: &Path) -> Beside {
+        let me = rustix::process::geteuid();
+        let owner = std::fs::metadata(db).ok().map(|meta| (meta.uid(), meta.gid()));
+        let (uid, _) = owner.unwrap_or((me.as_raw(), 0));
+        Beside {
+            owners: [uid, if me.is_root() { uid } else { me.as_raw() }],
+            give: owner.filter(|_| me.is_root() && uid != me.as_raw()),
+        }
+    }
+
+    /// Refuses a file or folder of another owner.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PermissionDenied`], with the owner.
+    pub fn check(&self, stat: &Stat) -> io::Result<()> {
+        match self.owners.contains(&stat.st_uid) {
+            true => Ok(()),
+            false => Err(refused(&format!("it belongs to {}", user(stat.st_uid)))),
+        }
+    }
+}
+
 const LINK: &str = "it is a symbolic link, which is not followed";
 
 fn refused(why: &str) -> io::Error {
@@ -355,7 +413,7 @@ fn checked(file: File, how: &How<'_>) -> io::Result<Opened> {
         return Err(refused(&format!("it is {kind}")));
     }
     if !how.owners.is_empty() && !how.owners.contains(&metadata.uid()) {
-        return Err(refused(&format!("it belongs to user {}", metadata.uid())));
+        return Err(refused(&format!("it belongs to {}", user(metadata.uid()))));
     }
     if how.truncate && metadata.is_file() {
         file.set_len(0)?;
@@ -383,8 +441,14 @@ mod tests {
 
     use super::*;
 
-    const APPEND: How<'_> =
-        How { append: true, make: Some(Make::exactly(0o600, None)), truncate: false, owners: &[], special: false };
+    const APPEND: How<'_> = How {
+        append: true,
+        update: false,
+        make: Some(Make::exactly(0o600, None)),
+        truncate: false,
+        owners: &[],
+        special: false,
+    };
 
     fn base() -> (tempfile::TempDir, Folder) {
         let dir = tempfile::tempdir().unwrap();
@@ -475,7 +539,7 @@ mod tests {
         for name in ["a/b/file", "pipe"] {
             let _reader = folder.open_file(Path::new(name), &How { special: true, ..How::default() }).unwrap();
             let refused = why(folder.open_file(Path::new(name), &of(&theirs)));
-            assert_eq!(refused, format!("it belongs to user {me}"));
+            assert_eq!(refused, format!("it belongs to {}", user(me)));
         }
         assert_eq!(fs::read_to_string(dir.path().join("a/b/file")).unwrap(), "text", "refused before it was emptied");
     }
@@ -499,6 +563,7 @@ mod tests {
         assert_eq!(of("made/x"), (0o750, owner.0, owner.1));
         made_folder.rename(OsStr::new("x"), OsStr::new("y")).unwrap();
         assert_eq!(made_folder.names().unwrap(), ["y"]);
+        assert_eq!(folder.below(Path::new("made")).unwrap().names().unwrap(), ["y"]);
         assert!(made_folder.stat_of(OsStr::new("x")).unwrap().is_none());
         assert!(made_folder.remove(OsStr::new("y")).unwrap() && !made_folder.remove(OsStr::new("y")).unwrap());
         for name in ["", ".", "..", "a/b", "/"] {

@@ -17,9 +17,16 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, File, OpenOptions, Permissions},
+    ffi::OsStr,
+    fs::{self, File},
     io::{self, ErrorKind},
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::{
+            ffi::OsStrExt,
+            fs::{FileExt, MetadataExt},
+        },
+    },
     path::{Path, PathBuf},
 };
 
@@ -31,9 +38,11 @@ use nix::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::model::task::{Asker, End, Signal};
-
-use crate::model::path::beside;
+use super::safe_open::{self, Beside, Folder, How, Make};
+use crate::model::{
+    path::{beside, folder_of},
+    task::{Asker, End, Signal},
+};
 
 /// Bytes of a slot: one disk block.
 const SLOT: u64 = 4096;
@@ -86,19 +95,24 @@ impl Spool {
 
     /// Opens the spool, creating it if asked to, readable by its owner alone whatever the umask.
     ///
+    /// In a folder where others write, the name might be a trap: so it belongs to the owner of the database or to this
+    /// user, and no link is followed. Made by root, it is given to the owner of the database.
+    ///
     /// # Errors
-    /// As the file system says; a link in its place is refused.
+    /// As the file system says, with the path and the owner where it is refused.
     pub fn open(db: &Path, create: bool) -> io::Result<Spool> {
         let path = Spool::path(db);
-        // O_NOFOLLOW: in a folder others can write, the name might be a trap.
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC);
-        match options.open(&path) {
-            Ok(file) => Ok(Spool { file }),
-            Err(error) if error.kind() == ErrorKind::NotFound && create => {
-                let file = options.create(true).mode(0o600).open(&path)?;
-                file.set_permissions(Permissions::from_mode(0o600))?;
-                Ok(Spool { file })
+        let beside = Beside::of(db);
+        let make = create.then_some(Make::exactly(0o600, beside.give));
+        let how = How { update: true, make, owners: &beside.owners, ..How::default() };
+        match safe_open::open_file(&path, &how) {
+            Ok(opened) => Ok(Spool { file: opened.file }),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                let folder = Folder::open(folder_of(&path));
+                let stat = folder.and_then(|folder| folder.stat_of(path.file_name().unwrap_or_default()));
+                let error =
+                    safe_open::with_owner(error, "it", stat.and_then(|stat| stat.ok_or(ErrorKind::NotFound.into())));
+                Err(io::Error::new(ErrorKind::PermissionDenied, format!("{path:?}: {error}")))
             }
             Err(error) => Err(error),
         }
@@ -141,6 +155,35 @@ impl Spool {
         let file = format!("{:02x}:{:02x}:{}", major(meta.dev()), minor(meta.dev()), meta.ino());
         let Ok(text) = fs::read_to_string("/proc/locks") else { return HashSet::new() };
         text.lines().filter_map(|line| held_slot(line, &file)).collect()
+    }
+
+    /// Goes on with a spool that was handed over, and with the locks on it.
+    pub fn take_over(fd: OwnedFd) -> Spool {
+        Spool { file: fd.into() }
+    }
+
+    /// Returns the descriptor that [`Spool::take_over`] goes on with.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// The database whose spool this process has open, if that is another than this one; none when it has this one open,
+    /// or when that cannot be seen.
+    pub fn other_database(&self, pid: i32) -> Option<PathBuf> {
+        let own = self.file.metadata().ok()?;
+        let mut other = None;
+        for entry in fs::read_dir(format!("/proc/{pid}/fd")).ok()? {
+            let open = entry.ok()?.path();
+            let Ok(target) = fs::read_link(&open) else { continue };
+            let name = target.as_os_str().as_bytes();
+            let Some(db) = name.strip_suffix(b" (deleted)").unwrap_or(name).strip_suffix(b"-spool") else { continue };
+            // Through the descriptor, so that it is seen whatever has its name now.
+            if fs::metadata(&open).is_ok_and(|meta| (meta.dev(), meta.ino()) == (own.dev(), own.ino())) {
+                return None;
+            }
+            other = Some(PathBuf::from(OsStr::from_bytes(db)));
+        }
+        other
     }
 
     /// Makes sure that a slot has its blocks on the disk.

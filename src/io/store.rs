@@ -27,6 +27,7 @@
 //! into place, so nobody ever sees half of one.
 
 mod claim;
+mod companions;
 mod ends;
 mod error;
 mod export;
@@ -47,12 +48,13 @@ use std::{
     time::Duration,
 };
 
-use nix::libc;
+use nix::{libc, unistd::geteuid};
 use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, TransactionBehavior, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use self::{
     claim::{claim_in, name_taken, next_id},
+    companions::Identity,
     ends::{end_values, expected_value, move_to_history, supervised_sql},
     error::failure,
     export::{NEW_IDENTITY, amend},
@@ -68,6 +70,7 @@ pub use self::{
     wait::Patience,
 };
 use crate::model::{
+    log::{LOGS, LogPath},
     path::beside,
     query::{Cursor, Page, Query},
     task::{End, HistoryRow, Process, Status, Task, TaskRef},
@@ -170,11 +173,16 @@ pub struct Clear {
     pub before: Option<i64>,
     /// Only those of this name.
     pub name: Option<String>,
+    /// What ended later than this, unix seconds, was recorded by a clock that was wrong.
+    pub now: i64,
 }
 
 impl Clear {
-    /// The rows of `history`, by its two values.
-    const FILTER: &str = "WHERE (?1 IS NULL OR endtime < ?1) AND (?2 IS NULL OR taskname = ?2)";
+    /// The rows of `history`, by its three values. What ended in the future was started before tasks of higher numbers,
+    /// which tells its age.
+    const FILTER: &str = "WHERE (?1 IS NULL OR endtime < ?1
+                                 OR (endtime > ?3 AND id < (SELECT max(id) FROM history WHERE endtime < ?1)))
+                          AND (?2 IS NULL OR taskname = ?2)";
 }
 
 /// The name of a task's feedback file in its folder.
@@ -182,9 +190,15 @@ pub fn feedback_file(dir: &Path, id: i64) -> PathBuf {
     dir.join(format!("feedback_{id}.log"))
 }
 
+/// Whether a path is that of the feedback file of a task, in whatever folder. No other file is read or removed because a
+/// row names it.
+pub fn is_feedback_file(path: &Path, id: i64) -> bool {
+    path.is_absolute() && path.parent().is_some_and(|dir| feedback_file(dir, id) == path)
+}
+
 /// The folder of the logs of a database's tasks.
 pub fn log_folder(db: &Path) -> PathBuf {
-    beside(db, ".logs")
+    beside(db, LOGS)
 }
 
 /// The log file of a task: spread over 256 folders by its number, so that none grows too long.
@@ -195,13 +209,24 @@ pub fn log_file(db: &Path, id: i64, upid: &str) -> PathBuf {
     log_folder(db).join(format!("{:02X}", id & 0xff)).join(name)
 }
 
+/// Whether a path is that of the log of a task in the folder of logs of some database: its own, or the one that a copy of
+/// its row was made from.
+pub fn is_log_file(path: &Path, id: i64, upid: &str) -> bool {
+    LogPath::of(path).is_some_and(|parts| log_file(&parts.db(), id, upid) == path)
+}
+
+/// Whether the database of this path belongs to the user who runs this program; false if that cannot be read.
+pub fn is_own(db: &Path) -> bool {
+    Identity::of(db).is_some_and(|identity| identity.owner.0 == geteuid().as_raw())
+}
+
 /// The database, open.
 #[derive(Debug)]
 pub struct Store {
     db: Connection,
     path: PathBuf,
-    /// Which file that was.
-    file: Option<(u64, u64)>,
+    /// Which file that was, and whose.
+    identity: Option<Identity>,
     /// Longest wait, for messages.
     patience: Patience,
     /// What is known of the tables of other hosts.
@@ -222,7 +247,14 @@ impl Store {
 
     /// Whether it is still the file that has its name: one that was removed or replaced can be read all the same, for ever.
     pub fn is_in_place(&self) -> bool {
-        self.file.is_some() && place::file_of(&self.path) == self.file
+        let file = self.identity.map(|identity| identity.file);
+        file.is_some() && Identity::of(&self.path).map(|identity| identity.file) == file
+    }
+
+    /// Whether it belongs to the user who runs this program. Rows of another user's database are not believed further
+    /// than to show them: nothing is moved to history, stored or deleted because of what they say.
+    pub fn is_own(&self) -> bool {
+        self.identity.is_some_and(|identity| identity.owner.0 == geteuid().as_raw())
     }
 
     /// Whether it can be written.
@@ -574,7 +606,7 @@ impl Store {
         let path = self.path.clone();
         self.write("clear history of", |tx| {
             let filter = Clear::FILTER;
-            let values = params![which.before, which.name];
+            let values = params![which.before, which.name, which.now];
             let mut logs =
                 tx.prepare(&format!("SELECT taskid, upid, log FROM history {filter} AND log IS NOT NULL"))?;
             let logs = logs.query_map(values, |row| {
@@ -593,7 +625,7 @@ impl Store {
     /// [`StoreError`]
     pub fn clearable(&self, which: &Clear) -> Result<(u64, u64)> {
         let sql = format!("SELECT count(*), count(log) FROM history {}", Clear::FILTER);
-        let counted = self.db.query_row(&sql, params![which.before, which.name], |row| {
+        let counted = self.db.query_row(&sql, params![which.before, which.name, which.now], |row| {
             Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs()))
         });
         counted.map_err(self.failed("read"))

@@ -8,18 +8,17 @@
 use std::{
     fs::File,
     io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     time::Duration,
 };
 
 use nix::{
     errno::Errno,
-    fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open},
+    fcntl::{FcntlArg, OFlag, fcntl, open},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::stat::{Mode, SFlag, fstat},
     unistd::{pipe2, read, write},
 };
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use serde::{Deserialize, Serialize};
 
 /// What is read at once. Larger than what the allocator takes from its heap, so that only pages that were read into
@@ -148,8 +147,8 @@ pub struct Substitute<'a> {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Handed {
     number: usize,
-    from: RawFd,
-    to: Option<(RawFd, Way)>,
+    from: usize,
+    to: Option<(usize, Way)>,
     taken: u64,
 }
 
@@ -157,7 +156,7 @@ pub struct Handed {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct AllHanded {
     list: Vec<Handed>,
-    held: Option<RawFd>,
+    held: Option<usize>,
     lost: Option<String>,
 }
 
@@ -374,63 +373,44 @@ impl Streams {
         self.list.iter_mut().filter_map(|stream| stream.from.take()).collect()
     }
 
-    /// Prepares all descriptors for a new program in this process, and says which they are; none if they cannot be
-    /// taken over there.
-    pub fn hand_over(&self) -> Option<AllHanded> {
-        let me = pidfd_open(getpid(), PidfdFlags::empty()).ok()?;
-        let open = |fd: BorrowedFd<'_>| {
-            pidfd_getfd(&me, fd.as_raw_fd(), PidfdGetfdFlags::empty()).ok()?;
-            fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).ok()?;
-            Some(fd.as_raw_fd())
-        };
-        let held = match &self.held {
-            Some(file) => Some(open(file.as_fd())?),
-            None => None,
-        };
-        let list = self.list.iter().filter(|stream| stream.from.is_some()).map(|stream| {
+    /// Says what a new program in this process has to know, and gives `add` every descriptor that it needs, which returns
+    /// the number for it.
+    pub fn hand_over<'fd>(&'fd self, add: &mut dyn FnMut(BorrowedFd<'fd>) -> usize) -> AllHanded {
+        let held = self.held.as_ref().map(|file| add(file.as_fd()));
+        let mut list = Vec::with_capacity(self.list.len());
+        for stream in &self.list {
+            let Some(from) = &stream.from else { continue };
             let to = match &stream.to {
-                Some(Target::Through(sink)) => Some((open(sink.fd.as_fd())?, sink.way)),
+                Some(Target::Through(sink)) => Some((add(sink.fd.as_fd()), sink.way)),
                 Some(Target::Held) | None => None,
             };
-            Some(Handed { number: stream.number, from: open(stream.from.as_ref()?.as_fd())?, to, taken: stream.taken })
-        });
-        Some(AllHanded { list: list.collect::<Option<Vec<_>>>()?, held, lost: self.lost.clone() })
-    }
-
-    /// Takes [`Streams::hand_over`] back: there will be no new program.
-    pub fn keep(&self) {
-        let sinks = self.list.iter().filter_map(|stream| match &stream.to {
-            Some(Target::Through(sink)) => Some(sink.fd.as_fd()),
-            Some(Target::Held) | None => None,
-        });
-        let sources = self.list.iter().filter_map(|stream| stream.from.as_ref().map(AsFd::as_fd));
-        for fd in sinks.chain(sources).chain(self.held.as_ref().map(AsFd::as_fd)) {
-            let _ = fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+            list.push(Handed { number: stream.number, from: add(from.as_fd()), to, taken: stream.taken });
         }
+        AllHanded { list, held, lost: self.lost.clone() }
     }
 
-    /// Takes them over.
-    ///
-    /// # Errors
-    /// When they are not there.
-    pub fn take_over(handed: AllHanded) -> io::Result<Streams> {
-        let me = pidfd_open(getpid(), PidfdFlags::empty())?;
-        let take = |fd: RawFd| -> io::Result<OwnedFd> {
-            let own = pidfd_getfd(&me, fd, PidfdGetfdFlags::empty())?;
-            nix::unistd::close(fd)?;
-            Ok(own)
+    /// Goes on with streams that were handed over; `take` returns the descriptor of a number. Of a stream whose
+    /// descriptor did not arrive nothing is read any more; what cannot be passed on counts as lost.
+    pub fn take_over(handed: AllHanded, take: &mut dyn FnMut(usize) -> io::Result<OwnedFd>) -> Streams {
+        let mut lost = handed.lost;
+        let mut take = |number| match take(number) {
+            Ok(fd) => Some(fd),
+            Err(error) => {
+                lost.get_or_insert_with(|| error.to_string());
+                None
+            }
         };
-        let held = handed.held.map(&take).transpose()?.map(File::from);
-        let mut streams = Streams { list: Vec::new(), held, buffer: Vec::new(), lost: handed.lost, line_ended: true };
+        let held = handed.held.and_then(&mut take).map(File::from);
+        let mut list = Vec::with_capacity(handed.list.len());
         for one in handed.list {
             let to = match one.to {
-                Some((fd, way)) => Some(Target::Through(Sink { fd: take(fd)?, way })),
-                None => streams.held.as_ref().map(|_| Target::Held),
+                Some((number, way)) => take(number).map(|fd| Target::Through(Sink { fd, way })),
+                None => held.as_ref().map(|_| Target::Held),
             };
-            let from = Some(take(one.from)?);
-            streams.list.push(Stream { number: one.number, from, to, pending: Vec::new(), taken: one.taken });
+            let from = take(one.from);
+            list.push(Stream { number: one.number, from, to, pending: Vec::new(), taken: one.taken });
         }
-        Ok(streams)
+        Streams { list, held, buffer: Vec::new(), lost, line_ended: true }
     }
 }
 

@@ -12,21 +12,18 @@
 //! a reader takes from the older half only what lies before the newer.
 
 use std::{
+    ffi::{OsStr, OsString},
     fs::File,
     io::{self, ErrorKind, Write},
-    os::fd::{AsFd, OwnedFd},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use memchr::{memchr_iter, memrchr};
-use nix::{
-    errno::Errno,
-    fcntl::{OFlag, openat, renameat},
-    sys::stat::{Mode, fchmod, fstat, mkdirat},
-};
 use serde::{Deserialize, Serialize};
 
-use crate::model::log::{closing_text, cut_text};
+use super::safe_open::{self, Beside, Folder, How, Make};
+use crate::model::log::{LogPath, closing_text, cut_text};
 
 /// A partial line longer than this is not kept back.
 const LONGEST_HELD: usize = 64 << 10;
@@ -52,6 +49,9 @@ pub struct Place {
     lost: u64,
     /// The same, all of them.
     all_lost: u64,
+    /// Bytes of the log that somebody deleted while the task ran.
+    #[serde(default)]
+    deleted: u64,
     /// What was said about it.
     why: String,
 }
@@ -60,7 +60,7 @@ pub struct Place {
 #[derive(Debug)]
 pub struct TaskLog {
     place: Place,
-    folder: Option<OwnedFd>,
+    folder: Option<(Folder, Beside)>,
     file: Option<File>,
     held: [Vec<u8>; STREAMS],
     /// What is about to be written.
@@ -89,10 +89,11 @@ impl TaskLog {
             torn: false,
             lost: 0,
             all_lost: 0,
+            deleted: 0,
             why: String::new(),
         };
         let mut log = TaskLog::at(place, from_terminal, stamper);
-        let made = log.make_file(OFlag::O_CREAT | OFlag::O_TRUNC);
+        let made = log.make_file(true, true);
         log.note_failure(made);
         log
     }
@@ -100,7 +101,7 @@ impl TaskLog {
     /// Goes on with a log.
     pub fn resume(place: Place, from_terminal: bool, stamper: fn(i64) -> String) -> TaskLog {
         let mut log = TaskLog::at(place, from_terminal, stamper);
-        let opened = log.make_file(OFlag::empty());
+        let opened = log.make_file(false, false);
         log.note_failure(opened);
         log
     }
@@ -192,10 +193,16 @@ impl TaskLog {
         self.buffer.push(b'\n');
         self.flush(0);
         let place = &self.place;
-        match (place.why.as_str(), place.all_lost) {
+        let lost = match (place.why.as_str(), place.all_lost) {
             ("", _) => None,
             (why, 0) => self.file.is_none().then(|| format!("there is no log {:?}: {why}", place.path)),
             (why, lost) => Some(format!("{lost} bytes of its output are not in the log {:?}: {why}", place.path)),
+        };
+        let deleted = (place.deleted > 0)
+            .then(|| format!("{} bytes of the log {:?} were deleted while it ran", place.deleted, place.path));
+        match (deleted, lost) {
+            (Some(deleted), Some(lost)) => Some(format!("{deleted}; {lost}")),
+            (deleted, lost) => deleted.or(lost),
         }
     }
 
@@ -204,16 +211,17 @@ impl TaskLog {
         if !self.place.older {
             return;
         }
-        let (Some(folder), Ok(names)) = (&self.folder, self.names()) else { return };
+        let (Some((folder, beside)), Ok(names)) = (&self.folder, self.names()) else { return };
         let joined = || -> io::Result<()> {
-            let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            let mut older = File::from(openat(folder, &*names.older, flags, Mode::empty())?);
-            let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            let mut newer = File::from(openat(folder, &*names.newer, flags, Mode::empty())?);
+            let open = |name: &OsStr, append: bool| {
+                let how = How { append, owners: &beside.owners, ..How::default() };
+                folder.open_file(Path::new(name), &how).map(|opened| opened.file)
+            };
+            let (mut older, mut newer) = (open(&names.older, true)?, open(&names.newer, false)?);
             let cut = io::Seek::seek(&mut newer, io::SeekFrom::End(0))?.saturating_sub(self.place.len);
             io::Seek::seek(&mut newer, io::SeekFrom::Start(cut))?;
             io::copy(&mut newer, &mut older)?;
-            Ok(renameat(folder, &*names.older, folder, &*names.newer)?)
+            folder.rename(&names.older, &names.newer)
         };
         self.place.older = joined().is_err();
     }
@@ -286,6 +294,9 @@ impl TaskLog {
     }
 
     fn append(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        if !bytes.is_empty() {
+            self.begin_again_if_deleted()?;
+        }
         while !bytes.is_empty() {
             let room = usize::try_from(self.place.half.saturating_sub(self.place.len)).unwrap_or(usize::MAX);
             let piece = match bytes.len() <= room {
@@ -302,7 +313,7 @@ impl TaskLog {
                 continue;
             }
             if self.file.is_none() {
-                self.make_file(OFlag::O_CREAT)?;
+                self.make_file(true, false)?;
             }
             let file = self.file.as_mut().ok_or(ErrorKind::NotFound)?;
             match file.write(&bytes[..piece]) {
@@ -321,19 +332,51 @@ impl TaskLog {
     /// The newer half becomes the older one, which is gone then.
     fn turn_over(&mut self) -> io::Result<()> {
         let names = self.names()?;
-        let folder = self.folder.as_ref().ok_or(ErrorKind::NotFound)?;
-        // It has its first line before it has its name: a reader must not take it for the beginning of the log.
+        let file = self.begin_half(&names)?;
+        let (folder, _) = self.folder.as_ref().ok_or(ErrorKind::NotFound)?;
+        folder.rename(&names.newer, &names.older)?;
+        folder.rename(&names.next, &names.newer)?;
+        self.place.older = true;
+        self.go_on_in(file);
+        Ok(())
+    }
+
+    /// Begins the log again if somebody deleted it, as what cleans up old files does: what is written into a file without
+    /// a name can never be read. The new one says how much is missing.
+    fn begin_again_if_deleted(&mut self) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        if file.metadata()?.nlink() > 0 {
+            return Ok(());
+        }
+        // Its folder may be gone as well.
+        self.folder = None;
+        self.open_folder(true)?;
+        let names = self.names()?;
+        let file = self.begin_half(&names)?;
+        let (folder, _) = self.folder.as_ref().ok_or(ErrorKind::NotFound)?;
+        // An older half without the one that goes on from it would be read as if nothing was missing between.
+        folder.remove(&names.older)?;
+        folder.rename(&names.next, &names.newer)?;
+        self.place.older = false;
+        self.place.deleted = self.place.before + self.place.len;
+        self.go_on_in(file);
+        Ok(())
+    }
+
+    /// Makes the file of a half that is about to begin, with the line that says how much comes before it. It has this line
+    /// before it has its name: a reader must not take it for the beginning of the log.
+    fn begin_half(&self, names: &Names) -> io::Result<File> {
         let before = self.place.before + self.place.len;
         let line = [&self.stamp.1[..], cut_text(before).as_bytes(), b"\n"].concat();
-        let mut file = self.open_file(folder, &names.next, OFlag::O_CREAT | OFlag::O_TRUNC)?;
+        let mut file = self.open_file(&names.next, true, true)?;
         file.write_all(&line)?;
-        renameat(folder, &*names.newer, folder, &*names.older)?;
-        renameat(folder, &*names.next, folder, &*names.newer)?;
-        self.place.older = true;
-        self.place.before = before;
+        Ok(file)
+    }
+
+    fn go_on_in(&mut self, file: File) {
+        self.place.before += self.place.len;
         self.place.len = 0;
         self.file = Some(file);
-        Ok(())
     }
 
     fn names(&self) -> io::Result<Names> {
@@ -346,34 +389,44 @@ impl TaskLog {
         Ok(Names { older: with(".1"), next: with(".new"), newer })
     }
 
-    /// Opens the newer half; with `O_CREAT`, makes what is missing on the way.
-    ///
-    /// Folders are opened one by one and no link is followed: the database may lie where others can write.
-    fn make_file(&mut self, how: OFlag) -> io::Result<()> {
-        let path = self.place.path.clone();
-        let make = how.contains(OFlag::O_CREAT);
+    /// Opens the newer half; makes what is missing on the way to it, if asked to.
+    fn make_file(&mut self, make: bool, truncate: bool) -> io::Result<()> {
         if self.folder.is_none() {
-            let part = |path: Option<&Path>| path.map(Path::to_owned).ok_or(io::Error::from(ErrorKind::InvalidInput));
-            let inner = part(path.parent())?;
-            let outer = part(inner.parent())?;
-            let base = File::open(part(outer.parent())?)?;
-            let name =
-                |path: &Path| path.file_name().map(ToOwned::to_owned).ok_or(io::Error::from(ErrorKind::InvalidInput));
-            let outer = folder_in(base.as_fd(), &name(&outer)?, make)?;
-            self.folder = Some(folder_in(outer.as_fd(), &name(&inner)?, make)?);
+            self.open_folder(make)?;
         }
-        let folder = self.folder.as_ref().ok_or(ErrorKind::NotFound)?;
-        self.file = Some(self.open_file(folder, &self.names()?.newer, how)?);
+        self.file = Some(self.open_file(&self.names()?.newer, make, truncate)?);
         Ok(())
     }
 
-    fn open_file(&self, folder: &OwnedFd, name: &std::ffi::OsStr, how: OFlag) -> io::Result<File> {
-        let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | how;
-        let file = openat(folder, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
-        if fstat(&file)?.st_mode & 0o7777 != 0o600 {
-            fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    /// Opens the folder of the log. Folders are opened one by one, no link is followed, and each belongs to the owner of
+    /// the database or to this user: the database may lie where others can write.
+    fn open_folder(&mut self, make: bool) -> io::Result<()> {
+        let parts = LogPath::of(&self.place.path).ok_or(ErrorKind::InvalidInput)?;
+        let beside = Beside::of(&parts.db());
+        let mut folder = Folder::open(parts.base)?;
+        let mut path = parts.base.to_owned();
+        for name in [parts.outer, parts.inner] {
+            path.push(name);
+            let below = match make {
+                true => folder.below_or_make(name, Make::exactly(0o700, beside.give)).map(|(below, _)| below),
+                false => folder.below(Path::new(name)),
+            };
+            let named = |error: io::Error| io::Error::new(error.kind(), format!("folder {path:?}: {error}"));
+            let below = below.map_err(|error| safe_open::with_owner(error, "the folder above it", folder.stat()));
+            let below = below.map_err(named)?;
+            beside.check(&below.stat()?).map_err(named)?;
+            folder = below;
         }
-        Ok(File::from(file))
+        self.folder = Some((folder, beside));
+        Ok(())
+    }
+
+    fn open_file(&self, name: &OsStr, make: bool, truncate: bool) -> io::Result<File> {
+        let (folder, beside) = self.folder.as_ref().ok_or(ErrorKind::NotFound)?;
+        let make = make.then_some(Make::exactly(0o600, beside.give));
+        let how = How { append: true, make, truncate, owners: &beside.owners, ..How::default() };
+        let opened = folder.open_file(Path::new(name), &how);
+        Ok(opened.map_err(|error| safe_open::with_owner(error, "its folder", folder.stat()))?.file)
     }
 
     fn note_failure(&mut self, made: io::Result<()>) {
@@ -384,26 +437,10 @@ impl TaskLog {
 }
 
 struct Names {
-    newer: std::ffi::OsString,
-    older: std::ffi::OsString,
+    newer: OsString,
+    older: OsString,
     /// A newer half that is about to begin.
-    next: std::ffi::OsString,
-}
-
-/// A folder in a folder, 0700; made if it is not there and `make` says so.
-fn folder_in(above: std::os::fd::BorrowedFd<'_>, name: &std::ffi::OsStr, make: bool) -> io::Result<OwnedFd> {
-    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    match openat(above, name, flags, Mode::empty()) {
-        Err(Errno::ENOENT) if make => {}
-        other => return Ok(other?),
-    }
-    match mkdirat(above, name, Mode::S_IRWXU) {
-        Ok(()) | Err(Errno::EEXIST) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let folder = openat(above, name, flags, Mode::empty())?;
-    fchmod(&folder, Mode::S_IRWXU)?;
-    Ok(folder)
+    next: OsString,
 }
 
 #[cfg(test)]
@@ -469,6 +506,22 @@ mod tests {
         log.take(0, b"12345\n", 1);
         let lost = log.close("OK", 1).unwrap();
         assert!(lost.starts_with("6 bytes of its output are not in the log"), "{lost}");
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_log_is_refused_though_somebody_reads_it() {
+        let place = Place::new();
+        std::fs::create_dir_all(place.path().parent().unwrap()).unwrap();
+        nix::unistd::mkfifo(&place.path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let reader = std::fs::File::options().read(true).write(true).open(place.path()).unwrap();
+        let mut log = place.log(1 << 20);
+        log.take(0, b"12345\n", 1);
+        let lost = log.close("OK", 1).unwrap();
+        assert!(
+            lost.starts_with("6 bytes of its output are not in the log") && lost.contains("it is a pipe"),
+            "{lost}"
+        );
+        drop(reader);
     }
 
     #[test]

@@ -36,6 +36,16 @@ impl Terminal {
         Some(Terminal { tty, lent: None })
     }
 
+    /// Goes on with a terminal that was handed over; `lent`: the process group that has the foreground from us already.
+    pub fn take_over_from(tty: OwnedFd, lent: Option<i32>) -> Terminal {
+        Terminal { tty: tty.into(), lent: lent.map(Pid::from_raw) }
+    }
+
+    /// Returns the descriptor that [`Terminal::take_over_from`] goes on with.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.tty.as_fd()
+    }
+
     /// Whether our own process group is in its foreground.
     pub fn is_ours(&self) -> bool {
         tcgetpgrp(&self.tty) == Ok(getpgrp())
@@ -54,11 +64,6 @@ impl Terminal {
         if tcsetpgrp(&self.tty, group).is_ok() {
             self.lent = Some(group);
         }
-    }
-
-    /// Takes note that a process group has the foreground from us already.
-    pub fn was_lent(&mut self, group: i32) {
-        self.lent = Some(Pid::from_raw(group));
     }
 
     /// Whether the command has the foreground from us.

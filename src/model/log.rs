@@ -8,6 +8,46 @@
 //! with the line that tells how many bytes of the log come before it, be they in `X.log.1` or gone. Whoever reads both
 //! reads of `X.log.1` only what that number leaves it, and no such line but the first.
 
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+/// How the name of a database's folder of logs ends.
+pub const LOGS: &str = ".logs";
+
+/// The parts of a log's path, `BASE/DB.logs/XX/NAME.log`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogPath<'a> {
+    /// The folder of its database.
+    pub base: &'a Path,
+    /// The name of the folder of logs.
+    pub outer: &'a OsStr,
+    /// The name of the folder in it.
+    pub inner: &'a OsStr,
+    /// The name of the log.
+    pub name: &'a OsStr,
+}
+
+impl<'a> LogPath<'a> {
+    /// Takes a path apart; none: it is not the path of a log.
+    pub fn of(path: &'a Path) -> Option<LogPath<'a>> {
+        let (inner, name) = (path.parent()?, path.file_name()?);
+        let outer = inner.parent()?;
+        let parts = LogPath { base: outer.parent()?, outer: outer.file_name()?, inner: inner.file_name()?, name };
+        let fits =
+            |text: &OsStr, end: &str| text.as_bytes().strip_suffix(end.as_bytes()).is_some_and(|rest| !rest.is_empty());
+        (path.is_absolute() && fits(parts.outer, LOGS) && fits(name, ".log")).then_some(parts)
+    }
+
+    /// The database that it is a log of.
+    pub fn db(&self) -> PathBuf {
+        let name = self.outer.as_bytes();
+        self.base.join(OsStr::from_bytes(name.strip_suffix(LOGS.as_bytes()).unwrap_or(name)))
+    }
+}
+
 /// Bytes of a log, if nothing else was said.
 pub const LOG_MAX: u64 = 64 << 20;
 /// A log may not be asked to be smaller than this: a few lines, and what we write ourselves.

@@ -675,7 +675,7 @@ pub struct BadName;
 /// # Errors
 /// [`BadName`]
 pub fn parse_name(text: &str) -> Result<String, BadName> {
-    if text.is_empty() { Err(BadName) } else { Ok(text.to_owned()) }
+    if text.trim().is_empty() { Err(BadName) } else { Ok(text.to_owned()) }
 }
 
 /// A text that is no duration.
@@ -735,27 +735,53 @@ pub fn parse_span(text: &str) -> Result<Duration, BadSpan> {
 }
 
 /// What stands in the place of a command that could not be run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InPlace {
     /// A folder.
     Folder,
     /// A file that nobody may execute.
     NotExecutable,
+    /// A program of another kind of machine, or no program.
+    Binary,
+    /// A script whose interpreter is not there, with the name that its first line has; `None`: a program that needs a
+    /// loader which is not there.
+    NoInterpreter(Option<std::ffi::OsString>),
     /// Nothing, or something else: the kernel's reason says enough.
     Other,
 }
 
 /// The end of a command that could not be run at all (section 4), with launch's exit code: 127 when it is not there,
 /// 126 when it is and cannot be executed.
-pub fn cannot_run(program: &str, reason: &str, not_found: bool, there: InPlace) -> (Outcome, i32) {
-    let code = if not_found { exit_code::NOT_FOUND } else { exit_code::NOT_EXECUTABLE };
+pub fn cannot_run(program: &str, reason: &str, not_found: bool, there: &InPlace) -> (Outcome, i32) {
+    let code = match there {
+        InPlace::Other if not_found => exit_code::NOT_FOUND,
+        _ => exit_code::NOT_EXECUTABLE,
+    };
+    let program = printable(program);
     let words = match there {
         InPlace::Other if program.is_empty() => "cannot run \"\": an empty name".to_owned(),
         InPlace::Folder => format!("cannot run {program}: it is a folder"),
         InPlace::NotExecutable => format!("cannot run {program}: it is not executable (chmod +x)"),
+        InPlace::Binary => format!("cannot run {program}: it is no program for this machine, and no script"),
+        InPlace::NoInterpreter(Some(name)) => {
+            format!("cannot run {program}: there is no interpreter {name:?}, which its first line names")
+        }
+        InPlace::NoInterpreter(None) => format!("cannot run {program}: the loader that it names is not there"),
         InPlace::Other => format!("cannot run {program}: {reason}"),
     };
     (Outcome::Error(words), code)
+}
+
+/// A text for one line of a terminal: control characters in their escaped form (`\u{1b}`).
+pub fn printable(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
+        }
+    }
+    line
 }
 
 /// A row of `tasks`.

@@ -227,13 +227,18 @@ pub fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap_or_else(|error| panic!("{path:?}: {error}")).permissions().mode() & 0o7777
 }
 
-/// A disk of one megabyte.
+/// A disk of one megabyte, or of another size.
 pub struct SmallDisk<'w>(&'w Path);
 
 impl SmallDisk<'_> {
     pub fn mount(at: &Path) -> Option<SmallDisk<'_>> {
+        SmallDisk::of(at, 1024)
+    }
+
+    /// Of so many KiB.
+    pub fn of(at: &Path, kib: u32) -> Option<SmallDisk<'_>> {
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(at);
+        mount.args(["-t", "tmpfs", "-o", &format!("size={kib}k"), "tmpfs"]).arg(at);
         let mounted = mount.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success());
         mounted.then_some(SmallDisk(at))
     }

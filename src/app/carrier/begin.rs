@@ -93,7 +93,7 @@ pub(super) fn carry() -> Result<(), CarrierError> {
         runs,
         run,
         inbox,
-        ear,
+        ear: Some(ear),
         story: Story::default(),
         store: None,
         untold: false,

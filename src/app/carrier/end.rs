@@ -109,8 +109,10 @@ impl Carrier {
                 return;
             }
         }
-        let (Some(claimed), Some(spool)) = (&self.claimed, &self.spool) else { return };
-        let _ = spool.note_end(claimed.slot, &claimed.upid, end);
+        let Some(claimed) = &self.claimed else { return };
+        if let Some(spool) = &self.spool {
+            let _ = spool.note_end(claimed.slot, &claimed.upid, end);
+        }
         if let Some(output) = &mut self.output {
             let words = match (&end.termerror, end.outcome.as_str()) {
                 (Some(why), "unknown") => format!("unknown: {why}"),
@@ -118,7 +120,7 @@ impl Carrier {
             };
             let _ = output.close_log(&words);
         }
-        let recorded = ending::record(&self.order.db, self.store.take(), spool, claimed, end);
+        let recorded = ending::record(&self.order.db, self.store.take(), self.spool.as_ref(), claimed, end);
         sys::crash_point("carrier.recorded");
         if let Some(trouble) = recorded.trouble {
             self.note(trouble);

@@ -12,15 +12,15 @@ use crate::{
         sys,
         tasklog::TaskLog,
     },
-    model::task::{Cause, Class, End, Ended, InPlace, Outcome, cannot_run, exit_code, round_ms, span},
+    model::task::{Cause, Class, End, Ended, Outcome, cannot_run, exit_code, round_ms, span},
 };
 
 impl Launcher {
     /// The command could not be executed: that is its end.
     pub(super) fn not_run(&mut self, error: &CannotRun, audience: &mut dyn Audience) -> i32 {
         let program = self.spec.argv[0].to_string_lossy();
-        let there = if error.is_denied() { child::in_place_of(&self.spec.argv[0]) } else { InPlace::Other };
-        let (outcome, code) = cannot_run(&program, &error.reason, error.not_found, there);
+        let there = child::in_place_of(&self.spec.argv[0], error);
+        let (outcome, code) = cannot_run(&program, &error.reason, error.not_found, &there);
         audience.warn(outcome.reason().unwrap_or_default());
         let end = End {
             exitcode: Some(code),
@@ -34,8 +34,7 @@ impl Launcher {
     }
 
     /// Records that our own fault keeps the command from being started, and says it.
-    pub(super) fn give_up(&mut self, doing: &'static str, error: std::io::Error) -> LaunchError {
-        let failure = LaunchError::System(doing, error);
+    pub(super) fn give_up(&mut self, failure: LaunchError) -> LaunchError {
         if let Some(store) = self.store.take() {
             record_failure(store, &self.claimed, &failure);
         }
@@ -84,7 +83,9 @@ impl Launcher {
     pub(super) fn close_log(&mut self, end: &End, audience: &mut dyn Audience) {
         let Some(output) = &mut self.output else { return };
         // Should even this fail, the database will tell.
-        let _ = self.spool.note_end(self.claimed.slot, &self.claimed.upid, end);
+        if let Some(spool) = &self.spool {
+            let _ = spool.note_end(self.claimed.slot, &self.claimed.upid, end);
+        }
         let words = match (&end.termerror, end.outcome.as_str()) {
             (Some(why), "unknown") => format!("unknown: {why}"),
             (_, outcome) => outcome.to_owned(),
@@ -131,7 +132,7 @@ impl Launcher {
 
     /// Writes the end into the database, or, if that cannot be done just then, into the spool.
     pub(super) fn record(&mut self, end: &End, audience: &mut dyn Audience) {
-        let recorded = ending::record(&self.spec.db, self.store.take(), &self.spool, &self.claimed, end);
+        let recorded = ending::record(&self.spec.db, self.store.take(), self.spool.as_ref(), &self.claimed, end);
         if let Some(trouble) = &recorded.trouble {
             audience.warn(trouble);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{KEYS_AGAIN, LaunchError, Launcher};
+use super::{KEYS_AGAIN, Launcher};
 use crate::{
     app::session::Session,
     io::{child, sys},
@@ -53,7 +53,7 @@ impl Launcher {
     }
 
     /// The command was stopped on its terminal; we do as a shell expects of a job.
-    pub(super) fn session_stopped(&mut self, watch: &mut Watch) -> Result<(), LaunchError> {
+    pub(super) fn session_stopped(&mut self, watch: &mut Watch) {
         if let Some(output) = &mut self.output {
             output.pump();
         }
@@ -61,9 +61,9 @@ impl Launcher {
             pty.let_go();
         }
         let before = sys::now();
-        child::suspend().map_err(|error| LaunchError::System("stop with the command", error))?;
+        child::suspend();
         let after = sys::now();
-        self.act(watch, Event::Paused(after.mono.saturating_sub(before.mono)), after)?;
+        self.act(watch, Event::Paused(after.mono.saturating_sub(before.mono)), after);
         if let Some(pty) = &mut self.pty {
             pty.take_keyboard();
         }
@@ -71,7 +71,6 @@ impl Launcher {
         if let Some(session) = &self.session {
             session.resume();
         }
-        Ok(())
     }
 
     pub(super) fn lend_terminal(&mut self) {
@@ -83,28 +82,27 @@ impl Launcher {
     }
 
     /// The command was stopped. If it was for the terminal's sake we do as a shell expects of a job.
-    pub(super) fn stopped(&mut self, signal: Signal, watch: &mut Watch) -> Result<(), LaunchError> {
-        let Some(terminal) = &mut self.terminal else { return Ok(()) };
+    pub(super) fn stopped(&mut self, signal: Signal, watch: &mut Watch) {
+        let Some(terminal) = &mut self.terminal else { return };
         let wants_terminal = signal == Signal::TTIN || signal == Signal::TTOU;
         if wants_terminal && terminal.is_ours() {
             self.lend_terminal();
-            return Ok(());
+            return;
         }
         if !wants_terminal && signal != Signal::TSTP && !terminal.is_lent() {
             // Somebody stopped it by hand: its heartbeat will tell.
-            return Ok(());
+            return;
         }
         let lent = terminal.is_lent();
         terminal.take_back();
         let before = sys::now();
-        child::suspend().map_err(|error| LaunchError::System("stop with the command", error))?;
+        child::suspend();
         let after = sys::now();
-        self.act(watch, Event::Paused(after.mono.saturating_sub(before.mono)), after)?;
+        self.act(watch, Event::Paused(after.mono.saturating_sub(before.mono)), after);
         if self.terminal.as_ref().is_some_and(|terminal| (lent || wants_terminal) && terminal.is_ours()) {
             self.lend_terminal();
         }
         let _ = child::signal_group(self.command, Signal::CONT);
-        Ok(())
     }
 
     /// What the command printed is all there.

@@ -17,7 +17,7 @@ use crate::{
     io::{
         account,
         growing::{self, Growing},
-        proglog, sys,
+        logread, proglog, sys,
     },
     model::{
         jobs::JobInfo,
@@ -110,7 +110,7 @@ impl Core {
                 let none = || WireError::new(Code::NoFile, "the supervisor keeps no log");
                 reply(
                     path.ok_or_else(none)
-                        .and_then(|path| tail_of(&path, None, last, None, follow))
+                        .and_then(|path| tail_of(&path, growing::open, None, last, None, follow))
                         .unwrap_or_else(refuse),
                 );
             }
@@ -430,12 +430,13 @@ impl Core {
             let none =
                 || WireError::new(Code::NoFile, format!("its {} goes into no file", channel.as_str())).about(name);
             let stream = if channel == Channel::Stdout { 1 } else { 2 };
-            let (path, channel) = match run {
-                None => (self.log_path(&proc.spec, stream).ok_or_else(none)?, Some(channel)),
+            if let Some(task) = run {
+                let path = self.run_log(&proc.spec.full_name(), task).map_err(|error| error.about(name))?;
                 // Both streams are in it.
-                Some(task) => (self.run_log(&proc.spec.full_name(), task).map_err(|error| error.about(name))?, None),
-            };
-            tail_of(&path, channel, last, offset, follow)
+                return tail_of(&path, logread::open_newest, None, last, offset, follow);
+            }
+            let path = self.log_path(&proc.spec, stream).ok_or_else(none)?;
+            tail_of(&path, growing::open, Some(channel), last, offset, follow)
         });
         found.unwrap_or_else(refuse)
     }
@@ -468,7 +469,7 @@ impl Core {
                 let path = self.log_path(&proc.spec, stream)?;
                 let file = growing::open(&path).ok();
                 let offset = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
-                Some(Followed { channel: Some(channel), file: Growing { path, file, offset } })
+                Some(Followed { channel: Some(channel), file: Growing { path, file, offset, open: growing::open } })
             };
             let logs: Vec<Followed> =
                 [(Channel::Stdout, 1), (Channel::Stderr, 2)].into_iter().filter_map(|(c, s)| end(c, s)).collect();
@@ -618,6 +619,7 @@ pub(super) fn refuse(error: WireError) -> Answer {
 /// The end of a log, or what comes from an offset on.
 fn tail_of(
     path: &Path,
+    open: fn(&Path) -> std::io::Result<std::fs::File>,
     channel: Option<Channel>,
     last: Last,
     offset: Option<u64>,
@@ -627,7 +629,7 @@ fn tail_of(
         std::io::ErrorKind::NotFound => WireError::new(Code::NoFile, format!("there is no log {} yet", path.display())),
         _ => WireError::new(Code::Failed, format!("cannot read log {}: {error}", path.display())),
     };
-    let mut file = growing::open(path).map_err(failed)?;
+    let mut file = open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
     let (from, len) = match (offset, last) {
         (Some(offset), Last::Bytes(bytes)) => (offset.min(size), bytes.min(LONGEST_TAIL)),
@@ -651,7 +653,7 @@ fn tail_of(
     let response = Response::done(Value::Object(content));
     Ok(match follow {
         true => {
-            let file = Growing { path: path.to_owned(), file: Some(file), offset: end };
+            let file = Growing { path: path.to_owned(), file: Some(file), offset: end, open };
             Answer::Follow(response, vec![Followed { channel, file }])
         }
         false => Answer::One(response),

@@ -44,6 +44,11 @@ pub enum StoreError {
         "cannot {1} database {0:?}: its files belong to another user (permission denied for {2:?}); work as that user, or name another database with --db"
     )]
     Denied(PathBuf, &'static str, PathBuf),
+    /// A file beside it that was put there by another user.
+    #[error(
+        "cannot use {0:?}: it belongs to user {1}, and the database to user {2}; remove it, or give it to the owner of the database"
+    )]
+    Companion(PathBuf, u32, u32),
     /// Nothing may be written.
     #[error("cannot {1} database {0:?}: it is read-only")]
     ReadOnly(PathBuf, &'static str),
@@ -96,6 +101,9 @@ pub enum StoreFailure {
     Refused(#[from] Refused),
 }
 
+/// SQLite's own code (`SQLITE_IOERR_SHMSIZE`) for a disk without room for the memory that its users share.
+const NO_ROOM_FOR_SHM: i32 = 10 | (19 << 8);
+
 /// What SQLite says, in words for a user.
 pub(super) fn failure(path: &Path, doing: &'static str, patience: Patience, error: rusqlite::Error) -> StoreError {
     let text = error.to_string();
@@ -115,6 +123,9 @@ pub(super) fn failure(path: &Path, doing: &'static str, patience: Patience, erro
         }
         Some(ErrorCode::ReadOnly) => StoreError::ReadOnly(path, doing),
         Some(ErrorCode::DiskFull) => StoreError::Full(path, doing),
+        _ if error.sqlite_error().is_some_and(|error| error.extended_code == NO_ROOM_FOR_SHM) => {
+            StoreError::Full(path, doing)
+        }
         Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged(path, doing, text),
         Some(ErrorCode::NotADatabase) => {
             StoreError::NotOurs(path, "not an SQLite file, or its start is damaged".into())

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, Permissions},
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    os::unix::fs::PermissionsExt,
     path::Path,
 };
 
@@ -10,13 +10,12 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::Db
 
 use super::{
     Codes, Patience, Result, Store, StoreError,
+    companions::{self, Identity},
     error::failure,
     old::{from_1_7, is_of_1_7},
-    place::{check_place, create, file_of, flush_folder, has_wal, stored_schema, tidy_up},
+    place::{check_place, create, flush_folder, has_wal, open_immutable, stored_schema, tidy_up},
     wait::on_busy,
 };
-
-use crate::model::path::beside;
 
 /// `PRAGMA application_id` of our files: "twch".
 pub(super) const APPLICATION_ID: i32 = 0x7477_6368;
@@ -52,7 +51,7 @@ impl Store {
     /// [`StoreError`]
     pub fn open_to_read(path: &Path, patience: Patience) -> Result<Store> {
         let path = &check_place(path)?;
-        let mut store = Store::open_as_it_is(path, patience)?;
+        let (mut store, _) = Store::open_as_it_is(path, patience)?;
         let failed = store.failed("open");
         match store.prepare().map_err(failed) {
             Ok((APPLICATION_ID, VERSION)) => {}
@@ -90,11 +89,10 @@ impl Store {
     }
 
     fn open_there(path: &Path, patience: Patience) -> Result<Store> {
-        let fresh_wal = !beside(path, "-wal").exists();
-        let mut store = Store::open_as_it_is(path, patience)?;
+        let (mut store, had_wal) = Store::open_as_it_is(path, patience)?;
         let failed = store.failed("open");
         let prepared = store.prepare().map_err(failed);
-        if fresh_wal {
+        if !had_wal {
             // SQLite has made it just now, and is built not to flush the folder at each first commit of a process.
             flush_folder(path)?;
             tidy_up(path);
@@ -109,28 +107,23 @@ impl Store {
         }
     }
 
-    fn over(db: Connection, path: &Path, patience: Patience) -> Store {
-        let file = file_of(path);
-        Store { db, path: path.to_owned(), file, patience, codes: Codes::default(), only_reads: false, wal: None }
+    fn over(db: Connection, path: &Path, identity: Option<Identity>, patience: Patience) -> Store {
+        Store { db, path: path.to_owned(), identity, patience, codes: Codes::default(), only_reads: false, wal: None }
     }
 
-    fn open_as_it_is(path: &Path, patience: Patience) -> Result<Store> {
+    /// Opens it, and says whether it has a WAL already.
+    fn open_as_it_is(path: &Path, patience: Patience) -> Result<(Store, bool)> {
+        let identity = Identity::of(path);
+        let had_wal = identity.as_ref().map_or(Ok(false), |identity| companions::check(path, identity))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags).map_err(|error| failure(path, "open", patience, error))?;
-        Ok(Store::over(db, path, patience))
+        Ok((Store::over(db, path, identity, patience), had_wal))
     }
 
     /// A file in a folder we cannot write: SQLite cannot make its WAL there, so nobody else writes it either.
     fn open_unchanging(path: &Path, patience: Patience) -> Result<Store> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-        let escape = |byte: u8| match byte {
-            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => char::from(byte).to_string(),
-            other => format!("%{other:02x}"),
-        };
-        let escaped: String = path.as_os_str().as_bytes().iter().copied().map(escape).collect();
-        let uri = format!("file:{escaped}?immutable=1");
-        let db = Connection::open_with_flags(uri, flags).map_err(|error| failure(path, "open", patience, error))?;
-        let mut store = Store::over(db, path, patience);
+        let db = open_immutable(path).map_err(|error| failure(path, "open", patience, error))?;
+        let mut store = Store::over(db, path, Identity::of(path), patience);
         let failed = store.failed("open");
         match store.prepare().map_err(failed)? {
             (APPLICATION_ID, VERSION) => Ok(store),
@@ -144,6 +137,12 @@ impl Store {
         self.patience.begin();
         self.db.busy_handler(Some(on_busy))?;
         self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        // What the file itself defines is not trusted: it may be a file of another user. No trigger and no view of it is
+        // run, no function with effects is called for it, and its schema is changed by migrations alone.
+        self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+        self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
+        self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         self.whose()
     }
 

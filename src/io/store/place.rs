@@ -5,7 +5,7 @@ use std::{
     io::ErrorKind,
     os::unix::{
         ffi::OsStrExt,
-        fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt},
+        fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
     },
     path::{Path, PathBuf},
 };
@@ -53,11 +53,6 @@ pub(super) fn check_place(path: &Path) -> Result<PathBuf> {
         };
     }
     refuse(if kind.is_fifo() { "a pipe" } else { "not a regular file" })
-}
-
-/// Which file has this name: its device and its number on it.
-pub(super) fn file_of(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 /// Where a database really is: what a link leads to, so that all that lies beside it is found under both names. A path
@@ -132,7 +127,7 @@ pub(super) fn create(path: &Path) -> Result<()> {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(io("create database", path)(error)),
         Ok(()) | Err(_) => Ok(()),
     });
-    for suffix in ["", "-wal", "-shm"] {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
         let _ = fs::remove_file(beside(&fresh, suffix));
     }
     made?;
@@ -197,17 +192,51 @@ pub(super) fn create_at(fresh: &Path, named: &Path) -> Result<()> {
     let file = std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600).open(fresh);
     let protect = file.and_then(|file| file.set_permissions(Permissions::from_mode(0o600)));
     protect.map_err(|error| StoreError::Io(named.to_owned(), "create database", error))?;
+    let failed = |error| failure(named, "create", Patience::USUAL, error);
     let fill = || {
         let db = Connection::open_with_flags(fresh, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        db.pragma_update(None, "journal_mode", "WAL")?;
+        // Without a WAL a commit writes the file itself and reports what the disk does not take. With one the copying is
+        // left to the end, where SQLite ignores errors.
         db.execute_batch("BEGIN IMMEDIATE")?;
         db.execute_batch(&stored_schema())?;
         db.pragma_update(None, "application_id", APPLICATION_ID)?;
         db.pragma_update(None, "user_version", VERSION)?;
-        // Closing checkpoints it: the file that is linked into place is whole without a WAL.
-        db.execute_batch("COMMIT")
+        db.execute_batch("COMMIT")?;
+        switch_to_wal(&db)?;
+        db.close().map_err(|(_, error)| error)
     };
-    fill().map_err(|error| failure(named, "create", Patience::USUAL, error))
+    fill().map_err(failed)?;
+    let found = found_wrong(fresh).map_err(failed)?;
+    found.map_or(Ok(()), |what| Err(StoreError::Damaged(named.to_owned(), "create", what)))
+}
+
+/// Switches a database that others cannot have open to WAL mode.
+pub(super) fn switch_to_wal(db: &Connection) -> rusqlite::Result<()> {
+    // So its index is kept in this process, and needs no file of shared memory.
+    db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    db.pragma_update_and_check(None, "journal_mode", "WAL", |row| match row.get::<_, String>(0)?.as_str() {
+        "wal" => Ok(()),
+        // SQLite answers with the mode that it stays in.
+        _ => Err(rusqlite::Error::InvalidQuery),
+    })
+}
+
+/// What SQLite finds wrong in a file that was just made, read from the file alone; none: it is whole.
+fn found_wrong(fresh: &Path) -> rusqlite::Result<Option<String>> {
+    let db = open_immutable(fresh)?;
+    let answer: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    Ok((answer != "ok").then_some(answer))
+}
+
+/// Opens a file for reading as one that nobody changes: no lock is taken, and no WAL is looked for.
+pub(super) fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let escape = |byte: u8| match byte {
+        b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => char::from(byte).to_string(),
+        other => format!("%{other:02x}"),
+    };
+    let escaped: String = path.as_os_str().as_bytes().iter().copied().map(escape).collect();
+    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use rusqlite::{
     types::{Value, ValueRef},
 };
 
+use super::is_feedback_file;
 use crate::model::{
     query::Query,
     task::{Class, HistoryRow, Process, Signs, Status, Task},
@@ -26,8 +27,9 @@ pub(super) fn task_row(row: &Row<'_>) -> rusqlite::Result<Task> {
     let launcher_pid: Option<i32> = row.get(17)?;
     let launcher_pstart: Option<i64> = row.get(18)?;
     let pid_pstart: Option<i64> = row.get(19)?;
+    let id = row.get(0)?;
     Ok(Task {
-        id: row.get(0)?,
+        id,
         slot: row.get(1)?,
         name: lossy(row, 2)?.unwrap_or_default(),
         info: [lossy(row, 3)?, lossy(row, 4)?, lossy(row, 5)?],
@@ -49,7 +51,8 @@ pub(super) fn task_row(row: &Row<'_>) -> rusqlite::Result<Task> {
         user: row.get(22)?,
         argv: row.get(23)?,
         cwd: lossy(row, 24)?,
-        feedpath: path_of(row.get_ref(25)?),
+        // A row that was not written by launch may name any file.
+        feedpath: path_of(row.get_ref(25)?).filter(|path| is_feedback_file(path, id)),
         keep_feedback: row.get(26)?,
         max_runtime: row.get(27)?,
         stop_signal: row.get(28)?,

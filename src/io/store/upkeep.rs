@@ -13,6 +13,7 @@ use super::{
     Patience, Result, Store, StoreError,
     export::{LOST_COUNTS, NEW_IDENTITY, RESTORE_COUNTS},
     failure, log_file,
+    place::switch_to_wal,
     remote::{COUNT_AGAIN, WRONG_COUNTS},
     rows::lossy,
 };
@@ -20,6 +21,7 @@ use crate::model::{
     path::{beside, folder_of},
     stats::{Run, Stats},
     task::Class,
+    upid::Upid,
 };
 
 /// Something in the database that does not agree with the rest of it.
@@ -29,6 +31,15 @@ pub struct Fault {
     pub what: String,
     /// Whether it was mended.
     pub repaired: bool,
+    /// Whether the file itself is damaged: rows may be missing, so nothing is to be concluded from what is not there.
+    pub damage: bool,
+}
+
+impl Fault {
+    /// A fault of the rows.
+    pub fn new(what: String, repaired: bool) -> Fault {
+        Fault { what, repaired, damage: false }
+    }
 }
 
 /// A log that a row names.
@@ -45,10 +56,18 @@ pub struct Named {
 }
 
 /// Rules of ours that a question to the database finds broken; each gives words for a row.
-const RULES: [(&str, &str); 9] = [
+const RULES: [(&str, &str); 11] = [
+    (
+        "it is not of taskwatcher, and no program of it uses it",
+        "SELECT type || ' ' || name FROM sqlite_master WHERE type IN ('trigger', 'view') OR sql LIKE 'CREATE VIRTUAL%' ORDER BY name",
+    ),
     (
         "a task is in `tasks` and in `history`",
-        "SELECT 'task ' || tasks.id FROM tasks JOIN history ON history.taskid = tasks.id AND history.upid IS tasks.upid AND tasks.upid IS NOT NULL",
+        "SELECT 'task ' || taskid FROM history WHERE taskid IN (SELECT id FROM tasks) AND OURS GROUP BY taskid",
+    ),
+    (
+        "its number belongs to several ended tasks",
+        "SELECT 'task ' || taskid FROM history WHERE OURS GROUP BY taskid HAVING count(*) > 1",
     ),
     (
         "its outcome and its result disagree",
@@ -80,6 +99,10 @@ const RULES: [(&str, &str); 9] = [
         "SELECT 'task ' || id FROM (SELECT max(id) AS id FROM (SELECT id FROM tasks UNION ALL SELECT id FROM history)) WHERE id > coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'tasks'), 0)",
     ),
 ];
+/// Which rows of history are ours: those of taskwatcher 1.7, which may share a number, have neither handle nor UPID, and
+/// a database that has any has this index.
+const OURS: &str = "(handle IS NOT NULL OR upid IS NOT NULL
+    OR NOT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'history_legacy'))";
 /// Faults of one kind that are told one by one.
 const TOLD: usize = 20;
 
@@ -164,81 +187,90 @@ impl Store {
             let copy = Connection::open_with_flags(fresh, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             // Whoever follows the original must not take what follows in a restored copy for the same.
             copy.execute_batch(NEW_IDENTITY)?;
-            copy.pragma_update(None, "journal_mode", "WAL")
+            switch_to_wal(&copy)?;
+            copy.close().map_err(|(_, error)| error)
         };
         copied().map_err(|error| failure(named, "copy", Patience::USUAL, error))?;
         file.sync_all().map_err(failed)?;
         Ok(file.metadata().map_err(failed)?.len())
     }
 
-    /// Whether SQLite finds the file whole, and our own rules hold in it.
+    /// Whether SQLite finds the file whole, and our own rules hold in it. Of a damaged file only the damage is reported, and
+    /// nothing is repaired: what belongs to a row that is missing would be deleted.
     ///
     /// # Errors
     /// [`StoreError`]
     pub fn verify(&mut self, repair: bool) -> Result<Vec<Fault>> {
-        let mut faults = vec![];
-        let lost = self.db.query_row(LOST_COUNTS, [], |row| row.get::<_, i64>(0)).map_err(self.failed("read"))?;
-        if lost > 0 {
-            if repair {
-                self.write("repair", |tx| tx.execute_batch(RESTORE_COUNTS))?;
-            }
-            faults.push(Fault {
-                what: told(lost, "row of sqlite_sequence is lost", "rows of sqlite_sequence are lost"),
-                repaired: repair,
-            });
+        let mut faults = self.damage()?;
+        if !faults.is_empty() {
+            return Ok(faults);
         }
-        let mut tell = |what: String| faults.push(Fault { what, repaired: false });
-        let mut work = || {
-            let mut statement = self.db.prepare("PRAGMA integrity_check")?;
-            let lines =
-                statement.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
-            lines.into_iter().filter(|line| line != "ok").for_each(|line| tell(format!("SQLite: {line}")));
-            for (rule, sql) in RULES {
-                let mut statement = self.db.prepare(sql)?;
-                let found = statement.query_map([], |row| lossy(row, 0))?.collect::<rusqlite::Result<Vec<_>>>()?;
-                for what in found.iter().flatten().take(TOLD) {
-                    tell(format!("{what}: {rule}"));
+        let number = |sql: &str| self.db.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let lost = number(LOST_COUNTS).map_err(self.failed("read"))?;
+        let wrong = if self.has_remotes().map_err(self.failed("read"))? {
+            number(WRONG_COUNTS).map_err(self.failed("read"))?
+        } else {
+            0
+        };
+        let orphans = "id NOT IN (SELECT id FROM tasks)";
+        let feedbacks = number(&format!("SELECT count(*) FROM feedbacks WHERE {orphans}"));
+        let feedbacks = feedbacks.map_err(self.failed("read"))?;
+        let broken = self.broken_rules().map_err(self.failed("read"))?;
+        let mut mend = |count: i64, one: &str, more: &str, sql: &str| -> Result<()> {
+            if count > 0 {
+                if repair {
+                    self.write("repair", |tx| tx.execute_batch(sql))?;
                 }
-                if found.len() > TOLD {
-                    tell(format!("{} more: {rule}", found.len() - TOLD));
-                }
-            }
-            let mut upids = self.db.prepare("SELECT taskid, upid FROM history WHERE upid IS NOT NULL")?;
-            let mut rows = upids.query([])?;
-            while let Some(row) = rows.next()? {
-                let (id, upid): (i64, String) = (row.get(0)?, lossy(row, 1)?.unwrap_or_default());
-                if upid.parse::<crate::model::upid::Upid>().is_err() {
-                    tell(format!("task {id}: its UPID is none: {upid}"));
-                }
+                faults.push(Fault::new(told(count, one, more), repair));
             }
             Ok(())
         };
-        work().map_err(self.failed("read"))?;
-        if self.has_remotes().map_err(self.failed("read"))? {
-            let wrong = self.db.query_row(WRONG_COUNTS, [], |row| row.get::<_, i64>(0)).map_err(self.failed("read"))?;
-            if wrong > 0 {
-                if repair {
-                    self.write("repair", |tx| tx.execute_batch(COUNT_AGAIN))?;
-                }
-                let what = told(wrong, "count of tasks of remotes is wrong", "counts of tasks of remotes are wrong");
-                faults.push(Fault { what, repaired: repair });
-            }
-        }
-        let orphans = "id NOT IN (SELECT id FROM tasks)";
-        let count = self
-            .db
-            .query_row(&format!("SELECT count(*) FROM feedbacks WHERE {orphans}"), [], |row| row.get::<_, i64>(0));
-        let count = count.map_err(self.failed("read"))?;
-        if count > 0 {
-            if repair {
-                self.write("repair", |tx| tx.execute(&format!("DELETE FROM feedbacks WHERE {orphans}"), []))?;
-            }
-            faults.push(Fault {
-                what: told(count, "feedback of a task that does not live", "feedbacks of tasks that do not live"),
-                repaired: repair,
-            });
-        }
+        mend(lost, "row of sqlite_sequence is lost", "rows of sqlite_sequence are lost", RESTORE_COUNTS)?;
+        mend(wrong, "count of tasks of remotes is wrong", "counts of tasks of remotes are wrong", COUNT_AGAIN)?;
+        mend(
+            feedbacks,
+            "feedback of a task that does not live",
+            "feedbacks of tasks that do not live",
+            &format!("DELETE FROM feedbacks WHERE {orphans}"),
+        )?;
+        faults.extend(broken.into_iter().map(|what| Fault::new(what, false)));
         Ok(faults)
+    }
+
+    /// What SQLite finds wrong in the file.
+    fn damage(&self) -> Result<Vec<Fault>> {
+        let work = || {
+            let mut statement = self.db.prepare("PRAGMA integrity_check")?;
+            statement.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let lines = work().map_err(self.failed("read"))?.into_iter().filter(|line| line != "ok");
+        Ok(lines.map(|line| Fault { damage: true, ..Fault::new(format!("SQLite: {line}"), false) }).collect())
+    }
+
+    /// Where our own rules do not hold, in words.
+    fn broken_rules(&self) -> rusqlite::Result<Vec<String>> {
+        let mut broken = vec![];
+        for (rule, sql) in RULES {
+            let mut statement = self.db.prepare(&sql.replace("OURS", OURS))?;
+            let found = statement.query_map([], |row| lossy(row, 0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+            broken.extend(found.iter().flatten().take(TOLD).map(|what| format!("{what}: {rule}")));
+            if found.len() > TOLD {
+                broken.push(format!("{} more: {rule}", found.len() - TOLD));
+            }
+        }
+        let sql = "SELECT taskid, upid FROM history WHERE upid IS NOT NULL
+                   UNION ALL SELECT id, upid FROM tasks WHERE upid IS NOT NULL";
+        let mut upids = self.db.prepare(sql)?;
+        let mut rows = upids.query([])?;
+        while let Some(row) = rows.next()? {
+            let (id, upid): (i64, String) = (row.get(0)?, lossy(row, 1)?.unwrap_or_default());
+            match upid.parse::<Upid>().map(|upid| upid.number()) {
+                Ok(Some(number)) if number == id => {}
+                Ok(Some(number)) => broken.push(format!("task {id}: its UPID is that of task {number}: {upid}")),
+                Ok(None) | Err(_) => broken.push(format!("task {id}: its UPID is none: {upid}")),
+            }
+        }
+        Ok(broken)
     }
 
     /// Calls `see` for every log that a row names.

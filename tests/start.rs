@@ -1,0 +1,209 @@
+//! How a command is started and stays in the launcher's care: the launcher's new start as a smaller program, the
+//! descriptors and variables that the command gets, and what is said when it cannot be started.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a helper of a test fails the test, as the test itself does, and says what it skips"
+)]
+
+mod support;
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    process::{Command, Stdio},
+};
+
+use nix::{sys::signal::Signal, unistd::geteuid};
+use support::{World, field, has_open, until};
+
+/// In a script: whether the launcher has become a new program.
+const ANEW: &str = "tr '\\0' '\\n' </proc/$PPID/environ | grep -q '^TASKWATCHER_LAUNCHER='";
+
+/// Whether a launcher has become a new program.
+fn is_anew(pid: i32) -> bool {
+    let environ = fs::read(format!("/proc/{pid}/environ")).unwrap();
+    memchr::memmem::find(&environ, b"TASKWATCHER_LAUNCHER=").is_some()
+}
+
+/// Whether a mount namespace can be had here, which takes root.
+fn has_mounts() -> bool {
+    let tried = Command::new("unshare").args(["-m", "true"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let has = tried.is_ok_and(|status| status.success());
+    if !has {
+        eprintln!("skipped: no mount namespace to be had");
+    }
+    has
+}
+
+#[test]
+fn a_launcher_that_cannot_look_at_itself_does_not_start_the_command_again() {
+    if !has_mounts() {
+        return;
+    }
+    let world = World::new();
+    let job =
+        format!("mount --bind /dev/null /proc/$PPID/stat; echo run >> \"$W/runs\"; until {ANEW}; do :; done; exit 3");
+    let ran = world.sh(&format!("exec unshare -m \"$LAUNCH\" -- sh -c '{}'", job.replace('\'', "'\\''"))).run();
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert_eq!(world.read("runs"), "run\n");
+    assert_eq!(world.end().text("outcome"), "ERROR: exit code 3");
+}
+
+#[test]
+fn a_launcher_without_descriptors_after_its_new_start_waits_for_them() {
+    let world = World::new();
+    // They are enough for the parcel, and too few for what is in it.
+    let job = format!(
+        "echo one; prlimit --pid $PPID --nofile=6:; until {ANEW}; do :; done; echo run >> \"$W/runs\"
+         prlimit --pid $PPID --nofile=256:; echo two; exit 3"
+    );
+    let ran = world.launch(["--max-runtime", "100s", "--quiet", "--", "sh", "-c", &job]).run().silent(3);
+    assert_eq!(ran.text(), "one\ntwo\n");
+    assert_eq!(world.read("runs"), "run\n");
+    assert_eq!(world.end().text("outcome"), "ERROR: exit code 3");
+}
+
+#[test]
+fn descriptors_of_the_caller_are_the_commands_alone() {
+    let world = World::new();
+    let script = "exec 5>\"$W/extra\" 9<\"$W\" 3>&1
+        exec \"$LAUNCH\" sh -c 'ls /proc/$$/fd; echo three >&3; echo five >&5; exec sleep 1000'";
+    let started = world.sh(script).spawn();
+    until("its output", || started.stdout().contains("three\n"));
+    // As without launch.
+    let alone =
+        world.sh(&script.replace("exec \"$LAUNCH\" sh", "exec sh").replace("exec sleep 1000", ":")).run().silent(0);
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert_eq!(sorted(&started.stdout()), sorted(alone.text()));
+    assert_eq!(world.line("extra"), "five");
+    until("the launcher to let go of it", || !started.has_open("extra"));
+    // It becomes a smaller program meanwhile, which has it neither.
+    until("a new program", || is_anew(started.pid()));
+    assert!(!started.has_open("extra"));
+    assert_eq!(world.processes().into_iter().filter(|pid| has_open(*pid, "extra")).count(), 1);
+}
+
+#[test]
+fn files_that_a_shell_names_by_their_descriptors_can_be_read() {
+    let world = World::new();
+    let script = "\"$LAUNCH\" -- cat <(echo one) <(echo two); \"$LAUNCH\" --no-log -- cat <(echo three)";
+    let ran = world.command("bash").arg("-c").arg(script).run().silent(0);
+    assert_eq!(ran.text(), "one\ntwo\nthree\n");
+}
+
+#[test]
+fn nothing_but_the_command_keeps_a_descriptor_of_the_caller() {
+    let world = World::new();
+    // What it leaves in the background holds its output, which is read on by a process of ours.
+    let script = "exec 7>\"$W/seven\"; exec \"$LAUNCH\" sh -c 'exec 7>&-; sleep 1000 & :'";
+    world.sh(script).run().silent(0);
+    let holders = || {
+        let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let seven = world.path("seven");
+        let holds = |pid: &i32| {
+            let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+            fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok()).any(|file| file == seven)
+        };
+        pids.filter(holds).collect::<Vec<i32>>()
+    };
+    assert_eq!(holders(), [0; 0]);
+    // A detached task has none at all, and whoever reads what it was started with sees the end at once.
+    let script = "x=$(exec 7>\"$W/seven\"; \"$LAUNCH\" --detach -- sleep 1000 3>&1); echo \"$x\"";
+    assert_eq!(world.sh(script).run().silent(0).text(), "2\n");
+    assert_eq!(holders(), [0; 0]);
+}
+
+#[test]
+fn sockets_that_were_given_to_launch_are_given_to_the_command() {
+    let world = World::new();
+    let job = "echo \"$LISTEN_FDS\"; test \"$LISTEN_PID\" = $$ && echo mine
+        readlink /proc/$$/fd/3; ls /proc/$$/fd | wc -l; grep SigIgn /proc/$$/status";
+    let script =
+        |pid: &str, how: &str| format!("exec 3</dev/zero; LISTEN_FDS=1 LISTEN_PID={pid} exec {how} sh -c '{job}'");
+    let alone = world.sh(&script("$$", "")).run().silent(0);
+    let lines: Vec<&str> = alone.text().lines().collect();
+    assert_eq!(lines[..3], ["1", "mine", "/dev/zero"]);
+    let given = world.sh(&script("$$", "\"$LAUNCH\"")).run().silent(0);
+    let given: Vec<&str> = given.text().lines().collect();
+    assert_eq!(given[..4], lines[..4]);
+    let ignored = u64::from_str_radix(field(given[4], "SigIgn"), 16).unwrap();
+    assert_eq!(ignored & 0x7fff_ffff, 0, "SIGPIPE too");
+    // Of somebody else they are left as they are.
+    let others = world.sh(&script("1", "\"$LAUNCH\"")).run().silent(0);
+    assert_eq!(others.text().lines().take(3).collect::<Vec<_>>(), ["1", "/dev/zero", lines[3]]);
+    // What cannot be executed is said as always.
+    let script = "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$LAUNCH\" -- /no/such/command";
+    world.sh(script).run().says(127, &["cannot run /no/such/command: No such file or directory"]);
+}
+
+#[test]
+fn a_detached_start_that_is_interrupted_while_it_waits_does_not_run() {
+    let world = World::new();
+    world.launch(["true"]).run().silent(0);
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGKILL] {
+        let db = rusqlite::Connection::open(world.db()).unwrap();
+        db.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        let front = world.launch(["--detach", "--", "touch", world.path("ran").to_str().unwrap()]).spawn();
+        until("both to wait", || world.processes().len() == 2);
+        front.signal(signal);
+        front.wait();
+        until("the other to end", || world.processes().is_empty());
+        db.execute_batch("ROLLBACK").unwrap();
+        assert!(!world.path("ran").exists());
+        assert_eq!((world.tasks().len(), world.history().len()), (0, 1));
+    }
+}
+
+#[test]
+fn a_machine_without_processes_is_a_failure_of_launch() {
+    const NOBODY: u32 = 65_534;
+    let world = World::new();
+    let db = world.work().join("tasks.db");
+    if geteuid().is_root() {
+        for folder in [world.path(""), world.work()] {
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        if world.launch(["--version"]).user(NOBODY).run().code != 0 {
+            eprintln!("skipped: the build folder is not open to others");
+            return;
+        }
+    }
+    let script = format!("exec prlimit --nproc=1 \"$LAUNCH\" --db {} --no-log -- echo ran", db.display());
+    let program = world.sh(&script);
+    let program = if geteuid().is_root() { program.user(NOBODY) } else { program };
+    let ran = program.run();
+    assert_eq!((ran.code, ran.text()), (125, ""), "{ran:?}");
+    assert!(ran.err.contains("no more processes"), "{ran:?}");
+}
+
+#[test]
+fn a_missing_interpreter_and_a_foreign_program_are_said_and_are_126() {
+    let world = World::new();
+    let dos = world.program("dos", "#!/bin/sh\r\necho ran\n");
+    let ran =
+        world.launch([&dos]).run().says(126, &["there is no interpreter \"/bin/sh\\r\", which its first line names"]);
+    assert_eq!(ran.text(), "");
+    world
+        .launch([world.program("gone", "#! /no/such/interpreter -x\n")])
+        .run()
+        .says(126, &["\"/no/such/interpreter\""]);
+    let elf = world.program("elf", b"\x7fELF\x02\x01\x01\0\0\0\n touch \"$W/ran\"\n");
+    world.launch([&elf]).run().says(126, &["elf: it is no program for this machine, and no script"]);
+    assert!(!world.path("ran").exists());
+    // Bytes after the first line are a script's own business.
+    let script = world.program("script", b"echo script\nexit 0\n\0\x01");
+    assert_eq!(world.launch([&script]).run().silent(0).text(), "script\n");
+}
+
+#[test]
+fn a_hostile_name_of_a_command_is_shown_escaped() {
+    let world = World::new();
+    let ran = world.launch(["--", "x\x1b]0;t\x07\ny"]).run().says(127, &["cannot run x\\u{1b}]0;t\\u{7}\\ny: No such"]);
+    assert!(!ran.err.contains('\x1b'));
+    assert!(!world.end().text("outcome").contains('\x1b'));
+}
