@@ -10,7 +10,10 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink},
 };
 
-use nix::{sys::signal::Signal, unistd::geteuid};
+use nix::{
+    sys::{signal::Signal, stat::Mode},
+    unistd::{geteuid, mkfifo},
+};
 use support::{World, until};
 
 /// A program that prints a line when it starts, and one for each signal.
@@ -132,4 +135,124 @@ fn a_pid_is_not_written_over_a_file_that_holds_none() {
     fs::set_permissions(world.path("notes"), Permissions::from_mode(0o644)).unwrap();
     fs::write(world.path("notes"), "4711\n").unwrap();
     world.daemon().end();
+}
+
+/// Makes a folder such as /tmp the default one for logs.
+fn with_shared_logs(world: &World) {
+    fs::create_dir(world.path("shared")).unwrap();
+    fs::set_permissions(world.path("shared"), Permissions::from_mode(0o1777)).unwrap();
+    let own = format!("childlogdir = \"{}\"", world.path("").display());
+    let text = world.read("t.toml");
+    assert!(text.contains(&own), "{text}");
+    fs::write(world.path("t.toml"), text.replace(&own, "childlogdir = \"shared\"")).unwrap();
+}
+
+#[test]
+fn what_another_user_puts_in_the_usual_place_of_a_log_is_not_used_and_stops_nothing() {
+    let world = World::new();
+    let mut names = vec!["folder", "link", "turned"];
+    names.extend(nobody().map(|_| ["pipe", "file"]).into_iter().flatten());
+    world.configure(&names.iter().map(|name| program(name, "stdout_maxbytes = 4")).collect::<String>());
+    with_shared_logs(&world);
+    fs::create_dir(world.path("shared/folder.stdout")).unwrap();
+    symlink("../precious", world.path("shared/link.stdout")).unwrap();
+    fs::create_dir_all(world.path("shared/turned.stdout.1/x")).unwrap();
+    if let Some(owner) = nobody() {
+        mkfifo(&world.path("shared/pipe.stdout"), Mode::S_IRWXU).unwrap();
+        fs::write(world.path("shared/file.stdout"), "theirs\n").unwrap();
+        ["pipe", "file"].map(|name| chown(world.path(format!("shared/{name}.stdout")), Some(owner), None).unwrap());
+    }
+    let daemon = world.daemon();
+    for name in &names {
+        world.comes_to(name, "RUNNING");
+        until("what it prints", || world.ctl(&["tail", name]).text() == "up\n");
+        if *name != "turned" {
+            let place = world.path(format!("tasks.db-supervise/logs/{name}.stdout"));
+            assert_eq!(fs::read_to_string(&place).unwrap(), "up\n");
+            let warning = format!("{name}.stdout is not used as its log: ");
+            assert!(world.log().contains(&warning) && world.log().contains(place.to_str().unwrap()), "{}", world.log());
+        }
+        assert_eq!(world.ctl(&["clear", name]).code, 0);
+    }
+    // Two lines are longer than the file may be: something in the place of the older file is left out.
+    let turned = || fs::read_to_string(world.path("shared/turned.stdout.2")).unwrap_or_default();
+    world.ctl(&["signal", "USR1", "turned"]);
+    until("the first line", || world.ctl(&["tail", "turned"]).text() == "again\n");
+    world.ctl(&["signal", "USR1", "turned"]);
+    until("its log to be turned over", || turned() == "again\n");
+    assert!(!world.path("precious").exists());
+    if nobody().is_some() {
+        assert_eq!(world.read("shared/file.stdout"), "theirs\n");
+    }
+    // As soon as it is gone, the usual place is used again.
+    fs::remove_dir(world.path("shared/folder.stdout")).unwrap();
+    world.ctl(&["restart", "folder"]);
+    until("the usual log", || fs::read_to_string(world.path("shared/folder.stdout")).is_ok_and(|text| text == "up\n"));
+    daemon.end();
+}
+
+#[test]
+fn a_configuration_that_is_no_file_keeps_nobody_waiting() {
+    let world = World::new();
+    world.configure(&program("web", ""));
+    let daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let pid = world.pid("web");
+    let text = world.read("t.toml");
+    fs::remove_file(world.path("t.toml")).unwrap();
+    mkfifo(&world.path("t.toml"), Mode::S_IRWXU).unwrap();
+    let why = "it is a pipe, not a regular file";
+    assert_eq!(world.state("web"), "RUNNING", "it answers");
+    fails(&world, &["reread"], &[why]);
+    daemon.signal(Signal::SIGHUP);
+    let supervise = || world.command(env!("CARGO_BIN_EXE_supervise")).arg("-c").arg(world.path("t.toml"));
+    supervise().arg("--check").run().says(2, &[why]);
+    let client = supervise().arg("status").run();
+    assert!(client.code != 0 && client.err.contains(why), "{client:?}");
+    // So is one that it includes.
+    fs::remove_file(world.path("t.toml")).unwrap();
+    mkfifo(&world.path("more.toml"), Mode::S_IRWXU).unwrap();
+    fs::write(world.path("t.toml"), format!("[include]\nfiles = [\"more.toml\"]\n{text}")).unwrap();
+    fails(&world, &["reread"], &["more.toml", why]);
+    assert_eq!(world.pid("web"), pid);
+    // And one that has nothing in it stops nothing.
+    for empty in ["", "# all of it\n\n"] {
+        fs::write(world.path("t.toml"), empty).unwrap();
+        fails(&world, &["reload"], &["there is nothing in it"]);
+    }
+    daemon.signal(Signal::SIGHUP);
+    until("the log to say so", || world.log().matches("nothing was changed").count() > 1);
+    assert_eq!((world.state("web").as_str(), world.pid("web")), ("RUNNING", pid));
+    fs::write(world.path("t.toml"), text).unwrap();
+    assert_eq!(world.ctl(&["reload"]).code, 0);
+    daemon.end();
+}
+
+#[test]
+fn a_client_takes_no_settings_of_another_user_that_it_only_found() {
+    let Some(owner) = nobody() else { return };
+    let world = World::new();
+    let place = world.work().join("taskmaster.conf.toml");
+    fs::write(&place, format!("[taskmasterctl]\nserverurl = \"unix://{}\"\n", world.path("theirs").display())).unwrap();
+    chown(&place, Some(owner), None).unwrap();
+    let client = || world.command(env!("CARGO_BIN_EXE_supervise"));
+    let path = place.to_str().unwrap();
+    let refused = format!("it belongs to user {owner} (it was found in a working directory and not named: -c says");
+    client().arg("status").run().says(2, &[path, &refused]);
+    client().arg("-c").arg(&place).arg("status").run().says(4, &["theirs"]);
+}
+
+#[test]
+fn a_configuration_in_memory_is_one_in_the_background_too() {
+    let Ok(folder) = tempfile::Builder::new().prefix("taskwatcher-").tempdir_in("/dev/shm") else { return };
+    let world = World::new();
+    world.configure(&program("web", ""));
+    let text = world.read("t.toml").replace("\"act.log\"", "\"none\"");
+    let [socket, pid] = ["s.sock", "s.pid"].map(|name| world.path(name).display().to_string());
+    let text = text.replace("\"s.sock\"", &format!("\"{socket}\"")).replace("\"s.pid\"", &format!("\"{pid}\""));
+    fs::write(folder.path().join("t.toml"), text).unwrap();
+    let ran = world.command(env!("CARGO_BIN_EXE_supervise")).arg("-c").arg(folder.path().join("t.toml")).run();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    world.comes_to("web", "RUNNING");
+    assert_eq!(world.ctl(&["shutdown"]).code, 0);
 }

@@ -291,7 +291,7 @@ complete -c supervise -n "__fish_supervise_using_subcommand web" -l allow-remote
 complete -c supervise -n "__fish_supervise_using_subcommand web" -l allow-kill -d 'Let people end tasks from the page; else it only shows'
 complete -c supervise -n "__fish_supervise_using_subcommand web" -s h -l help -d 'Print help'
 complete -c supervise -n "__fish_supervise_using_subcommand web" -l json -d 'Print what the supervisor answers as it is, JSON'
-complete -c supervise -n "__fish_supervise_using_subcommand shell" -s r -l history -d 'Keep what is typed in this file; "": nowhere [default: as the configuration file says, else /tmp/taskmaster_history.txt]' -r
+complete -c supervise -n "__fish_supervise_using_subcommand shell" -s r -l history -d 'Keep what is typed in this file; "": nowhere [default: as the configuration file says, else /tmp/taskmaster_history.txt, or for root ~/.local/state/taskwatcher/shell_history]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand shell" -s c -l configuration -l config -d 'Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]' -r -F
 complete -c supervise -n "__fish_supervise_using_subcommand shell" -l serverurl -d 'Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else unix:///tmp/taskmaster.sock]' -r
 complete -c supervise -n "__fish_supervise_using_subcommand shell" -l socket -d 'The same by the path of its socket' -r -F

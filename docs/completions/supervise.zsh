@@ -502,8 +502,8 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (shell)
 _arguments "${_arguments_options[@]}" : \
-'-r+[Keep what is typed in this file; ""\: nowhere \[default\: as the configuration file says, else /tmp/taskmaster_history.txt\]]:FILE:_default' \
-'--history=[Keep what is typed in this file; ""\: nowhere \[default\: as the configuration file says, else /tmp/taskmaster_history.txt\]]:FILE:_default' \
+'-r+[Keep what is typed in this file; ""\: nowhere \[default\: as the configuration file says, else /tmp/taskmaster_history.txt, or for root ~/.local/state/taskwatcher/shell_history\]]:FILE:_default' \
+'--history=[Keep what is typed in this file; ""\: nowhere \[default\: as the configuration file says, else /tmp/taskmaster_history.txt, or for root ~/.local/state/taskwatcher/shell_history\]]:FILE:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \

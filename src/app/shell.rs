@@ -10,7 +10,7 @@ mod watch;
 
 use std::{
     io::BufRead,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -25,9 +25,11 @@ use super::{
 };
 use crate::{
     io::{
+        account,
         dial::Interrupt,
         editor::{self, LineEditor},
-        history::HistoryFile,
+        history::{HistoryError, HistoryFile},
+        rundir::RunDir,
         terminal::{CTRL_C, Keyboard},
     },
     model::{
@@ -136,7 +138,7 @@ impl Shell<'_, '_> {
                 }
             }
             let code = match std::str::from_utf8(&bytes) {
-                Ok(line) => self.line(line),
+                Ok(line) => self.line(plain_line(line)),
                 Err(_) => self.wrong("this line is not UTF-8"),
             };
             if strict && code != exit::OK {
@@ -151,7 +153,7 @@ impl Shell<'_, '_> {
     /// Lines that are typed.
     fn edit(mut self, spec: &ClientSpec, history: Option<PathBuf>) -> u8 {
         let path = history.or_else(|| spec.history.clone()).filter(|path| !path.as_os_str().is_empty());
-        let (mut file, lines) = match path.map(|path| HistoryFile::open(&path, LINES)) {
+        let (mut file, lines) = match path.map(|path| open_history(&path)) {
             Some(Ok((file, lines))) => (Some(file), lines),
             Some(Err(error)) => {
                 complain(self.output, &format!("warning: {}", plain(&error.to_string())));
@@ -462,4 +464,26 @@ fn snapshot(place: &Place) -> Option<complete::Snapshot> {
         snapshot.jobs = jobs.iter().map(|job| (job.number, job.full_name())).collect();
     }
     Some(snapshot)
+}
+
+/// A line of a script as it is meant: an editor may have put a mark before the first one, and a carriage return at the end
+/// of each.
+fn plain_line(line: &str) -> &str {
+    let line = line.strip_suffix('\n').unwrap_or(line);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    line.strip_prefix('\u{feff}').unwrap_or(line)
+}
+
+/// Opens the file with the lines that were typed. In the usual place it may be of an earlier version, and that of root is
+/// in a folder that is made for root alone.
+fn open_history(path: &Path) -> Result<(HistoryFile, Vec<String>), HistoryError> {
+    let is_root = account::own_uid() == 0;
+    let is_usual = [false, is_root]
+        .iter()
+        .any(|root| ClientSpec::usual(*root, std::env::home_dir().as_deref()).history.as_deref() == Some(path));
+    if let Some(folder) = path.parent().filter(|_| is_usual && is_root) {
+        // Without the folder the file cannot be opened, which is reported.
+        let _ = RunDir::make_above(folder);
+    }
+    HistoryFile::open(path, LINES, is_usual)
 }

@@ -235,6 +235,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     }
     let mut core = Core {
         me,
+        diverted: HashSet::new(),
         boot: sys::boot_id().map_err(system("read the boot id"))?,
         config: begun.config.clone(),
         procs: BTreeMap::new(),
@@ -494,7 +495,7 @@ struct Files {
 
 impl Source for Files {
     fn load(&self) -> Result<(Config, Vec<String>), Vec<String>> {
-        let (config, findings) = world::load(&self.place, &self.overrides)?;
+        let (config, findings) = world::load_again(&self.place, &self.overrides)?;
         Ok((config, findings.iter().map(ToString::to_string).collect()))
     }
 

@@ -728,7 +728,7 @@ pub struct ShellArgs {
     #[arg(long)]
     pub strict: bool,
     /// Keep what is typed in this file; "": nowhere [default: as the configuration file says, else
-    /// /tmp/taskmaster_history.txt]
+    /// /tmp/taskmaster_history.txt, or for root ~/.local/state/taskwatcher/shell_history]
     #[arg(short = 'r', long, value_name = "FILE", value_parser = clap::value_parser!(OsString))]
     pub history: Option<OsString>,
 }

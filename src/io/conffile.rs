@@ -11,18 +11,32 @@ use std::{
 
 use nix::libc;
 
-use super::safe_open::{Make, reach};
+use super::safe_open::{self, Make, reach};
 use crate::model::config::{Access, Kind};
 
-/// Reads a file; who may do what with it is asked of the very one that is read.
+/// Largest configuration file, bytes; a file of ten thousand programs has about two million.
+const LARGEST: u64 = 16 << 20;
+
+/// Reads a regular file; owner and mode are those of the very file that is read. A configuration is read at each reload
+/// and looked at often; a pipe gives its content only once and may block its reader, so pipes are refused.
 ///
 /// # Errors
-/// As open(2) and read(2) say.
+/// As open(2) and read(2) say; what is no regular file; one of more than [`LARGEST`] bytes.
 pub fn read(path: &Path) -> io::Result<(Vec<u8>, Access)> {
-    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NOCTTY).open(path)?;
+    let refused = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, why.to_owned());
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open(path)?;
     let meta = file.metadata()?;
+    if meta.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if let Some(kind) = safe_open::kind(&meta) {
+        return Err(refused(&format!("it is {kind}, not a regular file")));
+    }
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(refused("it is longer than 16 MiB"));
+    }
     Ok((bytes, Access { mode: meta.mode(), uid: meta.uid(), gid: meta.gid() }))
 }
 
@@ -35,6 +49,11 @@ pub fn is_there(path: &Path) -> bool {
 pub fn stamp(path: &Path) -> Option<String> {
     let meta = fs::metadata(path).ok()?;
     Some(format!("{}:{}:{}.{}", meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()))
+}
+
+/// The path without links that leads to the same; none: it leads nowhere.
+pub fn real(path: &Path) -> Option<PathBuf> {
+    fs::canonicalize(path).ok()
 }
 
 /// What a path leads to, links followed.
@@ -151,5 +170,20 @@ mod tests {
         assert_eq!(kind(Path::new("/dev/null")), Kind::Stream);
         assert_eq!(kind(&file.join("x")), Kind::Missing);
         assert_eq!(read(dir.path()).unwrap_err().kind(), ErrorKind::IsADirectory);
+        assert_eq!(real(&dir.path().join("./f")), Some(fs::canonicalize(&file).unwrap()));
+        assert_eq!(real(&file.join("x")), None);
+    }
+
+    #[test]
+    fn only_regular_files_of_some_length_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let why = |path: &Path| read(path).unwrap_err().to_string();
+        assert_eq!(why(&pipe), "it is a pipe, not a regular file", "opening it does not wait for a writer");
+        assert_eq!(why(Path::new("/dev/zero")), "it is a device, not a regular file");
+        let long = dir.path().join("long");
+        fs::File::create(&long).unwrap().set_len(LARGEST + 1).unwrap();
+        assert_eq!(why(&long), "it is longer than 16 MiB");
     }
 }

@@ -1,23 +1,33 @@
 //! The file with the lines that were typed into a shell. Several shells may have it open: each adds its lines at the end.
 //!
 //! It may lie in a folder where everybody writes, such as /tmp. So no link is followed, nobody else may read it, and a file
-//! of somebody else is not touched.
+//! of somebody else is not touched. The name of the file may come from a configuration, so a file without the first line of
+//! a history file is not touched either.
 //!
 //! # If we die here
 //! Each line is in the file as soon as it was typed. While the file is shortened its last lines may be lost, but only if
 //! the system stops.
 
 use std::{
-    fs::{File, OpenOptions, Permissions},
-    io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    fs::{File, Permissions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::{FileExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use nix::{fcntl::OFlag, unistd::geteuid};
+use nix::unistd::geteuid;
+use rustix::{
+    fs::{Mode, OFlags, openat},
+    io::Errno,
+};
+
+use super::safe_open::reach;
 
 /// Bytes that are read of it; a thousand lines that somebody typed are less.
 const LARGEST: u64 = 4 << 20;
+
+/// First line of each history file.
+const HEAD: &str = "#supervise shell history";
 
 /// Why there is no history.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +35,9 @@ pub enum HistoryError {
     /// It is somebody else's.
     #[error("history file {} belongs to someone else and is not used: name another one with [taskmasterctl] history or -r", .0.display())]
     Foreign(PathBuf),
+    /// It holds something else.
+    #[error("history file {} was not written by this shell and is not used: name another one with [taskmasterctl] history or -r", .0.display())]
+    OfOther(PathBuf),
     /// It is no file.
     #[error("history file {} is no regular file and is not used", .0.display())]
     NoFile(PathBuf),
@@ -47,24 +60,26 @@ pub struct HistoryFile {
 }
 
 impl HistoryFile {
-    /// Opens it, and gives its last lines, `most` at the most, the oldest first. It is made if it is not there.
+    /// Opens the file, made if it is missing, and returns its last lines, `most` at the most, the oldest first. `old` accepts
+    /// a file without the first line, as earlier versions wrote it; only for the default path.
     ///
     /// # Errors
     /// [`HistoryError`]
-    pub fn open(path: &Path, most: usize) -> Result<(HistoryFile, Vec<String>), HistoryError> {
+    pub fn open(path: &Path, most: usize, old: bool) -> Result<(HistoryFile, Vec<String>), HistoryError> {
         let failed = |why: io::Error| match why.raw_os_error() {
             Some(code) if code == nix::errno::Errno::ELOOP as i32 => HistoryError::NoFile(path.to_owned()),
             _ => HistoryError::Io { path: path.to_owned(), why },
         };
-        let mut options = OpenOptions::new();
+        let place = reach::Place::of(path, None).map_err(failed)?;
         // Not blocking: what lies there may be a pipe.
-        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        options.read(true).append(true).mode(0o600).custom_flags(flags.bits());
-        let file = match options.open(path) {
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let file = match openat(&place.folder, &place.name, flags, mode) {
             // Only where nothing is: a shared folder may forbid O_CREAT for files of others, in words that do not say so.
-            Err(error) if error.kind() == ErrorKind::NotFound => options.create_new(true).open(path),
+            Err(Errno::NOENT) => openat(&place.folder, &place.name, flags | OFlags::CREATE | OFlags::EXCL, mode),
             opened => opened,
         };
+        let file = file.map(File::from).map_err(io::Error::from);
         let is_foreign = |uid: u32| uid != geteuid().as_raw();
         let file = file.map_err(|why| match path.symlink_metadata() {
             Ok(meta) if is_foreign(meta.uid()) => HistoryError::Foreign(path.to_owned()),
@@ -76,6 +91,9 @@ impl HistoryFile {
         }
         if is_foreign(meta.uid()) {
             return Err(HistoryError::Foreign(path.to_owned()));
+        }
+        if meta.len() > 0 && !old && !begins_with_head(&file).map_err(failed)? {
+            return Err(HistoryError::OfOther(path.to_owned()));
         }
         if meta.mode() & 0o777 != 0o600 {
             file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
@@ -106,11 +124,13 @@ impl HistoryFile {
             let mut bytes = vec![];
             file.take(LARGEST).read_to_end(&mut bytes)?;
             let text = String::from_utf8_lossy(&bytes);
-            let all: Vec<&str> = text.lines().collect();
+            let has_head = text.lines().next() == Some(HEAD);
+            let all: Vec<&str> = text.lines().skip(usize::from(has_head)).collect();
             let last = all.get(all.len().saturating_sub(most)..).unwrap_or_default();
-            if last.len() < all.len() || size > LARGEST {
+            if last.len() < all.len() || size > LARGEST || !has_head {
+                let lines = std::iter::once(&HEAD).chain(last).flat_map(|line| [line, "\n"]);
                 file.set_len(0)?;
-                file.write_all(last.iter().flat_map(|line| [line, "\n"]).collect::<String>().as_bytes())?;
+                file.write_all(lines.collect::<String>().as_bytes())?;
             }
             // What a terminal would obey was not typed here.
             Ok(last.iter().filter(|line| !line.contains(char::is_control)).map(|&line| line.to_owned()).collect())
@@ -127,6 +147,13 @@ impl HistoryFile {
     }
 }
 
+/// Returns whether a file begins with the first line of a history file.
+fn begins_with_head(file: &File) -> io::Result<bool> {
+    let mut start = vec![0; HEAD.len() + 1];
+    let read = file.read_at(&mut start, 0)?;
+    Ok(start.get(..read).and_then(|start| start.strip_prefix(HEAD.as_bytes())) == Some(b"\n"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::symlink};
@@ -134,7 +161,7 @@ mod tests {
     use super::*;
 
     fn open(path: &Path) -> (HistoryFile, Vec<String>) {
-        HistoryFile::open(path, 3).unwrap()
+        HistoryFile::open(path, 3, false).unwrap()
     }
 
     #[test]
@@ -150,11 +177,30 @@ mod tests {
         two.add("d").unwrap();
         assert_eq!(one.shorten().unwrap(), ["b", "ü", "d"]);
         two.add("e").unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "b\nü\nd\ne\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "#supervise shell history\nb\nü\nd\ne\n");
         fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"\x1b[2Jx\n").unwrap();
         assert_eq!(open(&path).1, ["d", "e"], "and nothing that a terminal obeys");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_of_something_else_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("precious");
+        let text = "a\nb\nc\nd\n";
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        let error = HistoryFile::open(&path, 3, false).unwrap_err();
+        assert!(matches!(error, HistoryError::OfOther(_)), "{error}");
+        assert_eq!(
+            (fs::read_to_string(&path).unwrap().as_str(), fs::metadata(&path).unwrap().mode() & 0o777),
+            (text, 0o644)
+        );
+        let (_, lines) = HistoryFile::open(&path, 3, true).unwrap();
+        assert_eq!(lines, ["b", "c", "d"], "a file of an earlier version, in the default place");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "#supervise shell history\nb\nc\nd\n");
+        assert_eq!(open(&path).1, ["b", "c", "d"]);
     }
 
     #[test]
@@ -163,9 +209,9 @@ mod tests {
         let (path, target) = (dir.path().join("h"), dir.path().join("target"));
         fs::write(&target, "x\n").unwrap();
         symlink(&target, &path).unwrap();
-        assert!(matches!(HistoryFile::open(&path, 3), Err(HistoryError::NoFile(_))));
-        assert!(HistoryFile::open(dir.path(), 3).is_err());
-        assert!(HistoryFile::open(&dir.path().join("no/h"), 3).is_err());
+        assert!(matches!(HistoryFile::open(&path, 3, false), Err(HistoryError::NoFile(_))));
+        assert!(HistoryFile::open(dir.path(), 3, false).is_err());
+        assert!(HistoryFile::open(&dir.path().join("no/h"), 3, false).is_err());
         assert_eq!(fs::read_to_string(&target).unwrap(), "x\n");
     }
 }

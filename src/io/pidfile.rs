@@ -25,7 +25,7 @@ use rustix::fs::{FileType, Mode, OFlags, openat};
 use super::safe_open::{Folder, How, reach};
 use crate::model::path::beside;
 
-/// Bytes of a pid file that are looked at: no pid is longer.
+/// Bytes of a pid file that are read; no pid is longer.
 const LONGEST: u64 = 32;
 
 /// Why there is no pid file.
@@ -83,7 +83,7 @@ impl Pidfile {
             return Err(failed(io::Error::new(ErrorKind::InvalidInput, "it is no file of our own")));
         }
         if meta.uid() == nix::unistd::geteuid().as_raw() && meta.mode() & 0o600 != 0o600 {
-            // Whatever the umask was: another supervisor of this user has to be able to open it.
+            // The umask does not count: the next supervisor of this user has to be able to open the lock.
             file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(failed)?;
         }
         let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -156,7 +156,7 @@ impl Pidfile {
         }
     }
 
-    /// Whether the file that is there is a pid file: it holds a number, or what a crash of the system leaves of one.
+    /// Returns whether the file in this place is a pid file: it holds a number, or what a system crash leaves of a number.
     fn holds_pid(&self) -> io::Result<bool> {
         let mut bytes = vec![];
         let there = self.folder.open_file(Path::new(&self.name), &How::default())?;

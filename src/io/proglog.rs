@@ -23,8 +23,7 @@ use super::safe_open::{
 };
 use crate::model::path::standard_stream;
 
-/// Longest line that stays in one file, bytes: a status line that is drawn again and again without ever ending, or
-/// binary output, must not grow past all limits.
+/// Longest line that stays in one file, bytes: binary output or a line that never ends must not grow past all limits.
 const LONGEST_LINE: usize = 64 << 10;
 
 /// Where it is, and what is done to it.
@@ -59,7 +58,7 @@ pub struct ProgLog {
     trouble: Vec<String>,
     /// Whether turning over failed: it is tried again, and told of once.
     stuck: bool,
-    /// Whether something in the place of an older file was told of.
+    /// Whether something in the place of an older file was reported.
     blocked: bool,
 }
 
@@ -124,8 +123,7 @@ impl ProgLog {
         }
     }
 
-    /// A log that cannot be turned over goes on for as long again as it may be, and then loses what it has: its limit is
-    /// there for the sake of the disk.
+    /// Empties a log that cannot be rotated once it has twice its maximum size: the limit protects the disk.
     fn begin_anew_when_too_long(&mut self) {
         let Some(file) = &self.file else { return };
         let size = file.metadata().map_or(0, |meta| meta.len());
@@ -163,7 +161,7 @@ impl ProgLog {
         if self.open_line == 0 && size > 0 {
             return (0, true);
         }
-        // A line that is longer than a file may be, or one that has begun: its end comes first, if it is near.
+        // A line that is longer than the file may be, or has begun already, is completed first, up to the longest line.
         let room = LONGEST_LINE.saturating_sub(self.open_line).min(bytes.len());
         match first_end(bytes, room) {
             Some(end) => (end, end < bytes.len()),
@@ -234,7 +232,7 @@ impl ProgLog {
         let place = reach::Place::of(&self.place.path, self.user())?;
         let there = place.folder.stat_of(&place.name)?;
         if there.is_none_or(|stat| (stat.st_dev, stat.st_ino) != self.identity) {
-            // It was moved or replaced since: that one is not ours to rename.
+            // The file in this place is another one by now, and is left alone.
             self.file = None;
             return self.open_file();
         }
@@ -248,8 +246,8 @@ impl ProgLog {
         Ok(())
     }
 
-    /// Gives each older file the next number, up to the first number that is free, and the file itself the first one.
-    /// False: there is no number that it could have, as something else is in the place of each.
+    /// Renames each older file to the next number, up to the first free one, and the log itself to the first number. False:
+    /// every number is taken by something that is no log.
     fn shift(&mut self, place: &reach::Place) -> io::Result<bool> {
         let mut names = vec![place.name.clone()];
         for number in 1..=self.place.backups {
@@ -327,8 +325,15 @@ pub fn truncate(path: &Path, user: Option<u32>) -> io::Result<()> {
     }
 }
 
-/// Behind the last end of a line in the first `room` bytes; none: there is none. A carriage return ends a line too, unless
-/// a newline follows.
+/// Returns why a log in its default place must not be written: another user can make files there, and did. None: nothing
+/// is known against it.
+pub fn foreign(path: &Path, user: Option<u32>) -> Option<&'static str> {
+    // An error of looking is reported when the log is opened.
+    reach::Place::of(path, user).and_then(|place| place.foreign(user)).ok()?
+}
+
+/// Returns the index after the last end of a line in the first `room` bytes. A carriage return ends a line too, unless a
+/// newline follows it.
 fn last_end(bytes: &[u8], room: usize) -> Option<usize> {
     let at = memrchr2(b'\n', b'\r', &bytes[..room])?;
     match (bytes[at], bytes.get(at + 1)) {
@@ -337,7 +342,7 @@ fn last_end(bytes: &[u8], room: usize) -> Option<usize> {
     }
 }
 
-/// Behind the first end of a line that begins in the first `room` bytes.
+/// Returns the index after the first end of a line in the first `room` bytes.
 fn first_end(bytes: &[u8], room: usize) -> Option<usize> {
     let at = memchr2(b'\n', b'\r', &bytes[..room])?;
     match (bytes[at], bytes.get(at + 1)) {
@@ -485,11 +490,11 @@ mod tests {
             (folder.read(""), folder.read(".2"), folder.read(".3")),
             ("ten\n".into(), "six\n".into(), "two\n".into())
         );
-        assert_eq!(log.trouble().len(), 1, "it is told once");
+        assert_eq!(log.trouble().len(), 1, "it is reported once");
         let mut log = ProgLog::open(folder.place(4, 1)).unwrap();
         log.write(b"ten\n");
         log.write(b"own\n");
-        assert_eq!(folder.read(""), "own\n", "without any place for an older file there is none");
+        assert_eq!(folder.read(""), "own\n", "without a free place there is no older file");
         assert!(folder.0.path().join("web.stdout.1/x").is_dir());
     }
 

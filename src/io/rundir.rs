@@ -56,6 +56,8 @@ pub struct Lock(#[expect(dead_code, reason = "it is held by being open")] nix::f
 const LOCK: &str = "lock";
 /// The folder for feedback files of programs that have no other one.
 const FEEDBACK: &str = "feedback";
+/// The folder for logs whose usual place is taken by another user.
+const LOGS: &str = "logs";
 
 impl RunDir {
     /// Where the runs of a database's supervisor are.
@@ -291,7 +293,23 @@ impl RunDir {
     /// # Errors
     /// As mkdir(2) says.
     pub fn feedback_folder(&self) -> io::Result<PathBuf> {
-        let folder = self.path.join(FEEDBACK);
+        self.make(self.path.join(FEEDBACK))
+    }
+
+    /// The folder for logs whose usual place is taken by another user.
+    pub fn logs(&self) -> PathBuf {
+        self.path.join(LOGS)
+    }
+
+    /// Makes [`RunDir::logs`] if it is not there.
+    ///
+    /// # Errors
+    /// As mkdir(2) says.
+    pub fn make_logs(&self) -> io::Result<()> {
+        self.make(self.logs()).map(drop)
+    }
+
+    fn make(&self, folder: PathBuf) -> io::Result<PathBuf> {
         match DirBuilder::new().mode(0o700).create(&folder) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
             Ok(()) | Err(_) => Ok(folder),

@@ -7,6 +7,7 @@
 
 mod dump;
 mod expand;
+mod files;
 mod programs;
 mod report;
 mod server;
@@ -147,6 +148,8 @@ pub trait World {
     fn group(&self, name: &str) -> Option<u32>;
     /// What a path leads to, links followed.
     fn kind(&self, path: &Path) -> Kind;
+    /// The path without links that leads to the same; none: it leads nowhere.
+    fn real(&self, path: &Path) -> Option<PathBuf>;
 }
 
 /// What the command line says; it wins over the files, now and after each reload (CFG-9).
@@ -346,7 +349,7 @@ fn read_files(input: &Input<'_>, world: &dyn World, complete: bool) -> Result<(C
         tables.remove(name).and_then(|(source, value)| Section::new(source, name.to_owned(), value, report))
     };
     let daemon = section("taskmasterd", &mut context.report);
-    let server = server::server(&mut context, main, daemon, input.overrides);
+    let (server, places) = server::server(&mut context, main, daemon, input.overrides);
     let unix = section("unix_http_server", &mut context.report);
     if unix.is_none() && whole {
         let at = At { table: "unix_http_server".to_owned(), ..At::file(&main.path) };
@@ -358,9 +361,23 @@ fn read_files(input: &Input<'_>, world: &dyn World, complete: bool) -> Result<(C
     }
     let unix = unix.and_then(|section| server::unix(&mut context, section));
     let inet = section("inet_http_server", &mut context.report).and_then(|section| server::inet(&mut context, section));
+    let usual = ClientSpec::usual(world.uid() == 0, context.home.as_deref());
     let client = section("taskmasterctl", &mut context.report)
-        .map_or_else(ClientSpec::default, |section| server::client(&mut context, section));
-    let (groups, processes) = programs.resolve(&mut context, &server, whole);
+        .map_or_else(|| usual, |section| server::client(&mut context, section));
+    let listed = programs.resolve(&mut context, &server, whole);
+    let (groups, processes) = (listed.groups, listed.processes);
+    if whole {
+        let read: Vec<&Path> = files.iter().map(|file| file.path.as_path()).collect();
+        files::check(
+            &mut context,
+            &read,
+            (&server, &places),
+            unix.as_ref().map(|(unix, at)| (unix, at)),
+            processes.values(),
+            &listed.logs,
+        );
+    }
+    let unix = unix.map(|(unix, _)| unix);
 
     for included in input.included.iter().filter(|included| included.files.is_empty()) {
         let what = format!("no file matches {}", quoted(&included.pattern.glob.to_string_lossy()));
@@ -372,6 +389,13 @@ fn read_files(input: &Input<'_>, world: &dyn World, complete: bool) -> Result<(C
     }
     for (file, root) in files.iter().zip(&roots) {
         access(file, root.as_ref(), &mut context);
+    }
+    // What root runs is judged by a stricter rule, wherever it was found.
+    if input.found
+        && world.uid() != 0
+        && let Some(why) = main_file_is_foreign(input.main, world)
+    {
+        context.report.error(&At::file(&main.path), why, FOUND);
     }
 
     let paths: Vec<&Path> = files.iter().map(|file| file.path.as_path()).collect();
@@ -386,11 +410,33 @@ fn read_files(input: &Input<'_>, world: &dyn World, complete: bool) -> Result<(C
     ))
 }
 
-/// What a client needs of the configuration; errors elsewhere in the file are none of its business.
+/// The remedy for a file of another user that was not named.
+const FOUND: &str = "it was found in a working directory and not named: -c says that it is meant";
+
+/// Returns why a file that was only found may be a trap: the owner of the directory could have put it there.
+fn main_file_is_foreign(main: &File, world: &dyn World) -> Option<String> {
+    let Access { mode, uid, .. } = main.access?;
+    match () {
+        () if uid != 0 && uid != world.uid() => Some(format!("it belongs to user {uid}")),
+        () if mode & 0o002 != 0 => Some(format!("everybody may write it (mode {:04o})", mode & 0o7777)),
+        () => None,
+    }
+}
+
+/// Returns whether a file holds nothing but blanks and comments.
+pub fn is_blank(file: &File) -> bool {
+    file.text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'))
+}
+
+/// What a client needs of the configuration; errors elsewhere in the file are none of its business. `found`: the file
+/// was not named on the command line.
 ///
 /// # Errors
-/// What is wrong in `[taskmasterctl]`.
-pub fn read_client(main: &File, world: &dyn World) -> Result<ClientSpec, Vec<Finding>> {
+/// What is wrong in `[taskmasterctl]`; a file of another user that was only found.
+pub fn read_client(main: &File, found: bool, world: &dyn World) -> Result<ClientSpec, Vec<Finding>> {
+    if let Some(what) = main_file_is_foreign(main, world).filter(|_| found) {
+        return Err(vec![Finding { at: At::file(&main.path), what, allowed: FOUND.to_owned() }]);
+    }
     let mut context = Context::new(world);
     context.home = world.home(None);
     let source = Source::new(&main.path, &main.text);
@@ -401,10 +447,11 @@ pub fn read_client(main: &File, world: &dyn World) -> Result<ClientSpec, Vec<Fin
             context.report.errors.push(finding);
         }
     }
+    let usual = ClientSpec::usual(world.uid() == 0, context.home.as_deref());
     let client = match root.get_ref().get("taskmasterctl") {
         Some(value) => Section::new(&source, "taskmasterctl".to_owned(), value, &mut context.report)
-            .map_or_else(ClientSpec::default, |section| server::client(&mut context, section)),
-        None => ClientSpec::default(),
+            .map_or_else(|| usual.clone(), |section| server::client(&mut context, section)),
+        None => usual,
     };
     context.report.sort(&[&main.path]);
     match context.report.errors.is_empty() {

@@ -212,7 +212,8 @@ pub fn exit_code(command: &Command, response: &Response) -> u8 {
 pub fn status_table(processes: &[ProcessInfo]) -> Vec<String> {
     let names: Vec<String> = processes.iter().map(|process| plain(&process.full_name())).collect();
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    let width = longest.max(NAME_WIDTH) + NAME_GAP;
+    // The format takes no more; a supervisor may send any names.
+    let width = longest.clamp(NAME_WIDTH, usize::from(u16::MAX) - NAME_GAP) + NAME_GAP;
     let line = |(name, process): (&String, &ProcessInfo)| {
         let line = format!("{name:<width$}{:<STATE_WIDTH$}{}", process.state.as_str(), plain(&process.description));
         line.trim_end().to_owned()

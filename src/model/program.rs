@@ -3,7 +3,12 @@
 //! The words and rules are those of Supervisor and Taskmaster. Nothing here starts or ends anything.
 
 use core::net::Ipv6Addr; // Only the notation: `core::net` has no sockets.
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -625,6 +630,15 @@ pub(super) fn host_and_port(text: &str) -> Option<(String, u16)> {
     (port > 0).then(|| (host.to_owned(), port))
 }
 
+/// Returns the default of `childlogdir`: `/tmp`, but for root a folder in which no other user can put anything in the
+/// place of a log. `home` is the home of root.
+pub fn default_childlogdir(is_root: bool, home: Option<&Path>) -> PathBuf {
+    match home.filter(|_| is_root) {
+        Some(home) => home.join(".local/state/taskwatcher/programs"),
+        None => PathBuf::from("/tmp"),
+    }
+}
+
 /// What clients need to know: `[taskmasterctl]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientSpec {
@@ -644,6 +658,20 @@ pub struct ClientSpec {
     pub notify: bool,
     /// Whether one word resumes a job.
     pub auto_resume: AutoResume,
+}
+
+impl ClientSpec {
+    /// Returns the settings that hold without a configuration. The history of root is in a folder that other users cannot
+    /// write; `home` is the home of the user.
+    pub fn usual(is_root: bool, home: Option<&Path>) -> ClientSpec {
+        match home.filter(|_| is_root) {
+            Some(home) => {
+                let history = Some(home.join(".local/state/taskwatcher/shell_history"));
+                ClientSpec { history, ..ClientSpec::default() }
+            }
+            None => ClientSpec::default(),
+        }
+    }
 }
 
 impl Default for ClientSpec {

@@ -1,14 +1,13 @@
 //! Where the supervisor is, and who we say we are: from the command line, or the configuration file, or neither.
 
 use std::{
-    fs,
     path::{Path, PathBuf, absolute},
     time::Duration,
 };
 
 use super::CtlError;
 use crate::{
-    io::{dial::Interrupt, sys},
+    io::{account, conffile, dial::Interrupt, sys},
     model::{
         config::{self, File, Kind, SEARCHED, Unreadable, World},
         program::{ClientSpec, Password, ServerUrl},
@@ -42,7 +41,9 @@ pub(in crate::app) fn settings(url: Option<&ServerUrl>, file: Option<&Path>) -> 
         (None, Some(_)) => None,
         (None, None) => SEARCHED.iter().map(PathBuf::from).find(|path| path.exists()),
     };
-    let spec = found.map_or_else(|| Ok(ClientSpec::default()), |path| read(&path))?;
+    let is_found = file.is_none();
+    let usual = || ClientSpec::usual(account::own_uid() == 0, Here.home(None).as_deref());
+    let spec = found.map_or_else(|| Ok(usual()), |path| read(&path, is_found))?;
     Ok(ClientSpec { serverurl: url.cloned().unwrap_or(spec.serverurl), ..spec })
 }
 
@@ -57,12 +58,13 @@ pub(in crate::app) fn of(spec: &ClientSpec) -> Place {
     Place { url: spec.serverurl.clone(), auth, timeout: spec.timeout, interrupt: None }
 }
 
-fn read(path: &Path) -> Result<ClientSpec, CtlError> {
-    let bytes = fs::read(path).map_err(|error| Unreadable::of(path, error))?;
+/// Reads a client's settings. `found`: the file was not named, so the owner of the folder could have put it there.
+fn read(path: &Path, found: bool) -> Result<ClientSpec, CtlError> {
+    let (bytes, access) = conffile::read(path).map_err(|error| Unreadable::of(path, error))?;
     // Relative paths in it are relative to its folder.
     let whole = absolute(path).map_err(|error| Unreadable::of(path, error))?;
-    let file = File::new(whole, bytes, None)?;
-    config::read_client(&file, &Here).map_err(CtlError::Invalid)
+    let file = File::new(whole, bytes, Some(access))?;
+    config::read_client(&file, found, &Here).map_err(CtlError::Invalid)
 }
 
 /// What a client's settings may ask about the system.
@@ -82,8 +84,7 @@ impl World for Here {
     }
 
     fn uid(&self) -> u32 {
-        // Only files that say what is run must be safe from others.
-        u32::MAX
+        account::own_uid()
     }
 
     fn home(&self, _user: Option<&str>) -> Option<PathBuf> {
@@ -99,11 +100,10 @@ impl World for Here {
     }
 
     fn kind(&self, path: &Path) -> Kind {
-        match fs::metadata(path) {
-            Err(_) => Kind::Missing,
-            Ok(meta) if meta.is_dir() => Kind::Directory,
-            Ok(meta) if meta.is_file() => Kind::File,
-            Ok(_) => Kind::Stream,
-        }
+        conffile::kind(path)
+    }
+
+    fn real(&self, path: &Path) -> Option<PathBuf> {
+        conffile::real(path)
     }
 }

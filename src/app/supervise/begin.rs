@@ -228,7 +228,7 @@ pub fn start(args: &DaemonArgs, warn: &mut dyn FnMut(&str)) -> Result<Start, Fai
         return begin(args, false, warn).map(|begun| Start::Begun(Box::new(begun)));
     }
     // A pipe is empty by now; and a name for a descriptor would mean another file in another process.
-    if ["/dev", "/proc"].iter().any(|folder| place.file.starts_with(folder)) {
+    if ["/dev/fd", "/dev/stdin", "/proc"].iter().any(|folder| place.file.starts_with(folder)) {
         let file = place.file.display();
         return Err(Failed::refused(format!("{file}: it cannot be read again in the background: use a file, or -n")));
     }
@@ -320,6 +320,7 @@ fn begin(args: &DaemonArgs, daemonized: bool, warn: &mut dyn FnMut(&str)) -> Res
         account::switch(user)?;
     }
     settle(&config, daemonized)?;
+    world::make_usual_folder(&config).map_err(Failed::new)?;
     let db = database(&config, user.as_ref().filter(|user| user.uid != before))?;
     let (runs, lock) = claim(&db)?;
     Ok(Begun {

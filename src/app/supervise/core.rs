@@ -132,6 +132,8 @@ pub(super) enum Watched {
 
 /// All of it.
 pub(super) struct Core {
+    /// Default places of logs that are taken by another user: those logs go beside the database.
+    pub diverted: HashSet<PathBuf>,
     pub me: Process,
     pub boot: String,
     pub config: Config,
@@ -672,6 +674,7 @@ impl Core {
             left: vec![],
         };
         self.procs.insert(name.clone(), proc);
+        self.divert_logs(&name);
         if start {
             let _ = self.feed(&name, Event::Autostart);
         }

@@ -188,6 +188,7 @@ impl Core {
     fn carry_out(&mut self, plan: Plan, warnings: &[String], wait: bool, until: Option<Duration>, reply: Reply) {
         // What may fail comes first: then nothing is changed.
         let prepared = world::make_folders(&plan.next, self.owner).map_err(|lines| lines.join("; "));
+        let prepared = prepared.and_then(|()| world::make_usual_folder(&plan.next));
         let prepared = prepared.and_then(|()| self.log.prepare(&plan.next.server));
         let changed =
             prepared.and_then(|prepared| self.doors.change(&plan.next, plan.unix, plan.inet).map(|()| prepared));

@@ -7,20 +7,23 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::fs::PermissionsExt,
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use super::core::{Core, Current, Told, Watched};
+use super::{
+    core::{Core, Current, Told, Watched},
+    world,
+};
 use crate::{
     app::carrier::CARRIER,
-    io::{account, child, limits, notify, process, sys},
+    io::{account, child, limits, notify, process, proglog, sys},
     model::{
         carrier::{Identity, Input, NotStarted, Order, Phase, ProgramLog, Run, Stream, Word, input_word},
         jobs::JobNumbers,
         machine::{Event, StopWhy, Survivor},
         path::standard_stream,
-        program::{Executable, LogSpec, LogTarget, Orphans, ProcState, ProgramSpec, Stdin},
+        program::{Executable, LogSpec, LogTarget, Orphans, ProcState, ProgramSpec, Stdin, default_childlogdir},
         task::{Handle, Process, Signal, argv_json},
     },
 };
@@ -78,12 +81,46 @@ impl Core {
         }
     }
 
+    /// Decides where the logs of a process go that have no path of their own: in a folder such as /tmp another user may have
+    /// put something in their place. Then they go beside the database.
+    pub(super) fn divert_logs(&mut self, name: &str) {
+        let Some(spec) = self.procs.get(name).map(|proc| proc.spec.clone()) else { return };
+        let user = spec.user.as_deref().and_then(account::uid);
+        let usual: Vec<ProgramLog> = [1, 2].into_iter().filter_map(|stream| self.usual_log(&spec, stream)).collect();
+        for log in usual.into_iter().filter(|log| log.private) {
+            let Some(why) = proglog::foreign(&log.path, user) else {
+                self.diverted.remove(&log.path);
+                continue;
+            };
+            if self.diverted.insert(log.path.clone()) {
+                let (place, other) = (log.path.display(), self.in_own_folder(&log.path));
+                let made = self.runs.make_logs().err();
+                let failed = made.map(|error| format!(" (which cannot be made: {error})")).unwrap_or_default();
+                let (name, other) = (spec.full_name(), other.display());
+                self.log
+                    .warn(&format!("warning: {name}: {place} is not used as its log: {why}; it is {other}{failed}"));
+            }
+        }
+    }
+
+    fn in_own_folder(&self, usual: &Path) -> PathBuf {
+        self.runs.logs().join(usual.file_name().unwrap_or_default())
+    }
+
     /// Where a stream of a process goes: 1 its output, 2 its messages; none: into no file of its own.
     pub(super) fn log_path(&self, spec: &ProgramSpec, stream: u8) -> Option<PathBuf> {
         self.program_log(spec, stream).map(|log| log.path)
     }
 
     fn program_log(&self, spec: &ProgramSpec, stream: u8) -> Option<ProgramLog> {
+        let usual = self.usual_log(spec, stream)?;
+        Some(match self.diverted.contains(&usual.path) {
+            true => ProgramLog { path: self.in_own_folder(&usual.path), ..usual },
+            false => usual,
+        })
+    }
+
+    fn usual_log(&self, spec: &ProgramSpec, stream: u8) -> Option<ProgramLog> {
         let (log, word) = match stream {
             1 => (&spec.stdout, "stdout"),
             _ if spec.redirect_stderr => return None,
@@ -109,10 +146,13 @@ impl Core {
 
     /// Starts the carrier of a new run of a process.
     pub(super) fn begin_run(&mut self, name: &str) -> Result<(), String> {
-        let Some(proc) = self.procs.get_mut(name) else { return Ok(()) };
-        if let Some(next) = proc.next.take() {
+        if let Some(proc) = self.procs.get_mut(name)
+            && let Some(next) = proc.next.take()
+        {
             proc.spec = next;
         }
+        self.divert_logs(name);
+        let Some(proc) = self.procs.get_mut(name) else { return Ok(()) };
         proc.attempt += 1;
         let (spec, attempt) = (proc.spec.clone(), proc.attempt);
         let handle = match self.spares.pop() {
@@ -245,7 +285,12 @@ impl Core {
                 .feedback_folder()
                 .map_err(|error| format!("cannot make a folder for its feedback: {error}"));
         }
-        Ok(spec.directory.clone().unwrap_or_else(|| self.config.server.childlogdir.clone()))
+        // The usual folder of root is closed to the user.
+        let childlogdir = match world::has_roots_folder(&self.config) {
+            true => default_childlogdir(false, None),
+            false => self.config.server.childlogdir.clone(),
+        };
+        Ok(spec.directory.clone().unwrap_or(childlogdir))
     }
 
     /// What a program inherits, what it is told of its supervisor, and what its configuration says; what comes later

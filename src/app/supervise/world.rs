@@ -6,10 +6,10 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::{
-    io::{account, conffile, secret, sys},
+    io::{account, conffile, rundir::RunDir, secret, sys},
     model::{
         config::{self, Config, File, Finding, Included, Input, Kind, Overrides, Pattern, SEARCHED, Unreadable, World},
-        program::LogTarget,
+        program::{LogTarget, default_childlogdir},
     },
 };
 
@@ -108,6 +108,10 @@ impl World for System {
     fn kind(&self, path: &Path) -> Kind {
         conffile::kind(path)
     }
+
+    fn real(&self, path: &Path) -> Option<PathBuf> {
+        conffile::real(path)
+    }
 }
 
 /// Reads the configuration: at the start, and at each reload. Nothing is made or changed.
@@ -115,11 +119,32 @@ impl World for System {
 /// # Errors
 /// All that is wrong, one line each (CFG-2, CFG-6).
 pub fn load(place: &Where, overrides: &Overrides) -> Result<(Config, Vec<Finding>), Vec<String>> {
+    load_main(&read_main(place)?, place, overrides)
+}
+
+/// Reads the configuration for a supervisor that runs already. A file that was emptied (an editor on a full disk, `>`
+/// before a command that failed) is an error: it does not mean that all programs are to be stopped.
+///
+/// # Errors
+/// As [`load`]; there is nothing in the file.
+pub fn load_again(place: &Where, overrides: &Overrides) -> Result<(Config, Vec<Finding>), Vec<String>> {
+    let main = read_main(place)?;
+    if config::is_blank(&main) {
+        let what = "there is nothing in it, so it is not taken (to stop all programs: supervise shutdown, or stop all)";
+        return Err(vec![one_line(&format!("{}: {what}", place.file.display()))]);
+    }
+    load_main(&main, place, overrides)
+}
+
+fn read_main(place: &Where) -> Result<File, Vec<String>> {
+    read_file(&place.file).map_err(|error| vec![one_line(&error.to_string())])
+}
+
+fn load_main(main: &File, place: &Where, overrides: &Overrides) -> Result<(Config, Vec<Finding>), Vec<String>> {
     let world = System::new(place.start_dir.clone());
-    let main = read_file(&place.file).map_err(|error| vec![one_line(&error.to_string())])?;
     let lines = |findings: Vec<Finding>| findings.iter().map(Finding::to_string).collect::<Vec<String>>();
-    let input = |included| Input { main: &main, found: place.found, included, overrides };
-    let patterns = match config::includes(&main, &world) {
+    let input = |included| Input { main, found: place.found, included, overrides };
+    let patterns = match config::includes(main, &world) {
         Ok(patterns) => patterns,
         Err(errors) => {
             let mut all = config::errors_in_part(&input(&[]), &world);
@@ -210,6 +235,25 @@ pub fn make_folders(config: &Config, owner: Option<(u32, u32)>) -> Result<(), Ve
     let made = folders(config).into_iter().map(|folder| make_folder(folder, owner));
     let errors: Vec<String> = made.filter_map(Result::err).collect();
     if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// Returns whether logs without a path of their own go into the default folder of root.
+pub(super) fn has_roots_folder(config: &Config) -> bool {
+    let usual = || default_childlogdir(true, account::home(None).as_deref());
+    account::own_uid() == 0 && config.server.childlogdir == usual()
+}
+
+/// Makes the default folder of root for logs, with access for root alone: it holds the logs of all programs.
+///
+/// # Errors
+/// One line: it cannot be made.
+pub(super) fn make_usual_folder(config: &Config) -> Result<(), String> {
+    let folder = &config.server.childlogdir;
+    if !has_roots_folder(config) {
+        return Ok(());
+    }
+    let failed = |error| one_line(&format!("cannot make directory {}: {error}", folder.display()));
+    RunDir::make_above(folder).map_err(failed)
 }
 
 /// Makes one folder, and those above it.

@@ -6,7 +6,7 @@
 //! `/var/run/x.pid` is found where `/var/run` leads to `/run`, while a user who replaces a folder of logs by a link to
 //! `/etc` gets nothing made in `/etc`.
 //!
-//! # If we die here
+//! # After a crash
 //! Folders that were made on the way stay.
 
 use std::{
@@ -72,6 +72,23 @@ impl Place {
             }
             () => None,
         }
+    }
+
+    /// Says what another user may have put in the place of the file; none: nothing is there, or something of the calling
+    /// user's or of `user`'s that can be written. In a folder where no other user can make files all is taken for good.
+    ///
+    /// # Errors
+    /// As stat(2) says.
+    pub fn foreign(&self, user: Option<u32>) -> io::Result<Option<&'static str>> {
+        let Some(stat) = self.folder.stat_of(&self.name)?.filter(|_| self.shared) else { return Ok(None) };
+        let is_own = stat.st_uid == geteuid().as_raw() || user == Some(stat.st_uid);
+        Ok(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Symlink => Some("it is a symbolic link"),
+            FileType::Directory => Some("it is a folder"),
+            FileType::Socket => Some("it is a socket"),
+            FileType::RegularFile if is_own && stat.st_nlink > 1 => Some("it has another name elsewhere (hard link)"),
+            _ => (!is_own).then_some("it belongs to another user"),
+        })
     }
 
     /// Tells whether nothing stands in the way of renaming a file to this name: nothing is there, or a regular file
@@ -208,11 +225,11 @@ impl Way {
         Ok(())
     }
 
-    /// Follows a link, if nobody else can have put it there.
+    /// Follows a link, if no other user can have put it there.
     fn follow(&mut self, name: &OsStr, link: &Stat, shown: PathBuf) -> io::Result<()> {
         let mode = self.stat.st_mode;
         let is_closed = mode & 0o022 == 0;
-        // In a folder such as /tmp nobody but its owner can replace a link.
+        // In a folder such as /tmp only the owner of a link can replace it.
         let is_held = is_trusted(link.st_uid) && (mode & 0o002 == 0 || mode & 0o1000 != 0);
         if !is_trusted(self.stat.st_uid) || !(is_closed || is_held) {
             self.shown = shown;
@@ -237,7 +254,7 @@ impl Way {
         }
     }
 
-    /// What root writes for a user lies where no third one decides about it.
+    /// Refuses folders of third users: what root writes for a user must not depend on another one.
     fn judge(&self) -> io::Result<()> {
         let owner = self.stat.st_uid;
         if !geteuid().is_root() || is_trusted(owner) || self.user.is_none_or(|user| user == owner) || is_unmapped(owner)
@@ -315,7 +332,7 @@ mod tests {
         let error = leads(&base.join("open/l/a"), None).unwrap_err();
         assert!(error.contains("open/l on the way: it is a symbolic link, in a folder that another user"), "{error}");
         fs::set_permissions(base.join("open"), Permissions::from_mode(0o1777)).unwrap();
-        assert_eq!(leads(&base.join("open/l/a"), None), Ok(real), "nobody else can replace it there");
+        assert_eq!(leads(&base.join("open/l/a"), None), Ok(real), "no other user can replace it there");
         if !geteuid().is_root() {
             return;
         }

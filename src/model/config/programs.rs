@@ -12,7 +12,7 @@ use crate::model::{
 };
 
 use super::{
-    Context,
+    Context, Kind,
     expand::Instance,
     report::{At, Bad, Report, hint},
     server::{BACKUPS, HookKeys, MAXBYTES},
@@ -41,6 +41,25 @@ struct Placed {
     logs: [At; 2],
 }
 
+/// Where a process writes a log.
+pub(super) struct Log {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// Whose it is, in words.
+    pub(super) of: String,
+    /// How many older files are beside it.
+    pub(super) backups: u32,
+    /// Where that is written.
+    pub(super) at: At,
+}
+
+/// All that the tables come to.
+pub(super) struct Listed {
+    pub(super) groups: BTreeMap<String, GroupSpec>,
+    pub(super) processes: BTreeMap<String, ProgramSpec>,
+    pub(super) logs: Vec<Log>,
+}
+
 impl<'a> Programs<'a> {
     /// Takes a table `programs` or `groups` of one file.
     pub(super) fn collect(&mut self, source: &'a Source, key: &str, value: &'a Value<'a>, report: &mut Report) {
@@ -64,12 +83,7 @@ impl<'a> Programs<'a> {
     }
 
     /// Makes groups and processes of them. What refers to other tables is checked only if they are all there.
-    pub(super) fn resolve(
-        self,
-        context: &mut Context<'_>,
-        server: &ServerSpec,
-        whole: bool,
-    ) -> (BTreeMap<String, GroupSpec>, BTreeMap<String, ProgramSpec>) {
+    pub(super) fn resolve(self, context: &mut Context<'_>, server: &ServerSpec, whole: bool) -> Listed {
         let Programs { mut programs, groups } = self;
         let mut groups = read_groups(groups, &mut context.report);
         for (name, section) in &mut programs {
@@ -87,8 +101,9 @@ impl<'a> Programs<'a> {
             placed.extend(read_program(context, name, group, section, server));
         }
         if whole {
-            check_logs(&placed, &mut context.report);
+            check_logs(&placed, context);
         }
+        let logs = placed.iter().flat_map(logs_of).collect();
         let mut specs: BTreeMap<String, GroupSpec> = BTreeMap::new();
         for (name, group) in groups {
             let mut programs: Vec<String> = group.programs.into_iter().map(|(program, _)| program).collect();
@@ -111,8 +126,20 @@ impl<'a> Programs<'a> {
                 }
             }
         }
-        (specs, processes)
+        Listed { groups: specs, processes, logs }
     }
+}
+
+/// The files in which a process writes its logs.
+fn logs_of(placed: &Placed) -> impl Iterator<Item = Log> + '_ {
+    let Placed { spec, logs: [out, err], .. } = placed;
+    let streams = [("stdout", &spec.stdout, out), ("stderr", &spec.stderr, err)];
+    streams.into_iter().filter_map(move |(stream, log, at)| {
+        let LogTarget::Path(path) = &log.target else { return None };
+        let of = format!("the {stream} of {}", spec.full_name());
+        let backups = if log.maxbytes.is_some() { log.backups } else { 0 };
+        standard_stream(path).is_none().then(|| Log { path: path.clone(), of, backups, at: at.clone() })
+    })
 }
 
 /// A name as a part of a table's name: in quotes if TOML needs them.
@@ -190,7 +217,7 @@ fn check_groups(groups: &BTreeMap<String, Group>, programs: &[&str], report: &mu
 }
 
 /// Two processes that write one log: its rotation would tear it apart.
-fn check_logs(placed: &[Placed], report: &mut Report) {
+fn check_logs(placed: &[Placed], context: &mut Context<'_>) {
     let mut logs: BTreeMap<&Path, Vec<(&Placed, usize)>> = BTreeMap::new();
     for one in placed {
         for (index, log) in [&one.spec.stdout, &one.spec.stderr].into_iter().enumerate() {
@@ -201,6 +228,10 @@ fn check_logs(placed: &[Placed], report: &mut Report) {
     }
     let stream = |index: usize| if index == 0 { "stdout" } else { "stderr" };
     for (path, users) in logs.iter().filter(|(_, users)| users.len() > 1) {
+        // What is no file has no older files: any number of programs may write to /dev/null.
+        if standard_stream(path).is_none() && context.world.kind(path) == Kind::Stream {
+            continue;
+        }
         let endless = |(one, index): &(&Placed, usize)| {
             let log = if *index == 0 { &one.spec.stdout } else { &one.spec.stderr };
             log.maxbytes.is_none() && (one.spec.shared_log || standard_stream(path).is_some())
@@ -210,6 +241,10 @@ fn check_logs(placed: &[Placed], report: &mut Report) {
         }
         let (first, first_index) = users[0];
         for (one, index) in &users[1..] {
+            if first.spec.name == one.spec.name && first.spec.program != one.spec.program {
+                // That their names are one is said, and is the reason.
+                continue;
+            }
             let what = format!(
                 "{} is also the {} of {}",
                 quoted(&path.to_string_lossy()),
@@ -223,7 +258,7 @@ fn check_logs(placed: &[Placed], report: &mut Report) {
                     format!("another path; or {}_maxbytes = 0 and shared_log = true in both", stream(*index))
                 }
             };
-            report.error(&one.logs[*index], what, allowed);
+            context.report.error(&one.logs[*index], what, allowed);
         }
     }
 }
@@ -271,7 +306,16 @@ impl Stream {
             Some(written) => context.path(written, here, Some(instance), env).map_or(LogTarget::None, LogTarget::Path),
         };
         if let LogTarget::Path(path) = &target {
-            context.check_file(&self.at, path);
+            match standard_stream(path) {
+                Some(_) if self.maxbytes.is_some() => {
+                    let what = format!("{} cannot be rotated", quoted(&path.to_string_lossy()));
+                    context.report.error(&self.at, what, format!("set {}_maxbytes = 0", self.at.key));
+                }
+                Some(_) => {}
+                // Something of another user may be there; the log goes elsewhere then.
+                None if self.written.is_none() => {}
+                None => context.check_file(&self.at, path),
+            }
         }
         LogSpec { target, default: self.written.is_none(), maxbytes: self.maxbytes, backups: self.backups }
     }

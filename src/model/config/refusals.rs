@@ -78,6 +78,7 @@ const PROGRAM_ERRORS: &[(&str, &str)] = &[
     ("user = \"nobody\"", "user: unknown user \"nobody\" (a name, or a number in quotes)"),
     ("user = 33", "user: 33 is not a string (a text in quotes)"),
     ("stdin = \"tty\"", "stdin: unknown value \"tty\" (use \"null\", \"pipe\")"),
+    ("stdout = \"/dev/stdout\"", "stdout: \"/dev/stdout\" cannot be rotated (set stdout_maxbytes = 0)"),
     ("stdout = \"/tmp\"", "stdout: \"/tmp\" is a directory (a path of a file)"),
     (
         "stderr = \"/nowhere/x\"",
@@ -163,7 +164,12 @@ fn what_is_wrong_in_a_program_is_said_in_one_line() {
 #[test]
 fn what_is_wrong_elsewhere_is_said_in_one_line() {
     let long = format!("[unix_http_server]\nfile = \"/tmp/{}\"", "x".repeat(103));
+    let name = "x".repeat(201);
+    let named = format!("[programs.{name}]\ncommand = \"x\"");
+    let about_name =
+        format!(":1: [programs.{name}]: the name has 201 bytes (at most 200, as names of logs are made of it)");
     for (text, expected) in [
+        (named.as_str(), about_name.as_str()),
         ("[programs.web]", ":1: [programs.web] command: program has no command (write command = \"…\")"),
         ("[programs.web]\ncommand = \" \"", ":2: [programs.web] command: program has no command (a command in quotes)"),
         ("[programs.web]\ncommand = 3", ":2: [programs.web] command: 3 is not a string (a text in quotes)"),
@@ -176,6 +182,38 @@ fn what_is_wrong_elsewhere_is_said_in_one_line() {
         (
             "[programs.\"a b\"]\ncommand = \"x\"",
             ":1: [programs.\"a b\"]: the name \"a b\" contains ' ' (a name has no blanks, no control characters and none of : / [ ] % * ?)",
+        ),
+        (
+            "[programs.\"..\"]\ncommand = \"x\"",
+            ":1: [programs.\"..\"]: the name \"..\" is that of a folder (choose another)",
+        ),
+        (
+            "[taskmasterd]\npidfile = \"tm.toml\"",
+            ":2: [taskmasterd] pidfile: \"/etc/tm/tm.toml\" is also a configuration file (another path)",
+        ),
+        (
+            "[taskmasterd]\ndatabase = \"/tmp/d\"\nlogfile = \"/tmp/d-wal\"",
+            ":3: [taskmasterd] logfile: \"/tmp/d-wal\" is also a file of the database (another path)",
+        ),
+        (
+            "[taskmasterd]\npidfile = \"/tmp/p\"\n[programs.a]\ncommand = \"x\"\nstdout = \"/tmp/p.lock\"",
+            ":5: [programs.a] stdout: \"/tmp/p.lock\" is also the lock of the pid file (another path)",
+        ),
+        (
+            "[taskmasterd]\nlogfile = \"/tmp/l\"\n[programs.a]\ncommand = \"x\"\nstderr = \"/tmp/l\"",
+            ":5: [programs.a] stderr: \"/tmp/l\" is also the activity log (another path)",
+        ),
+        (
+            "[programs.a]\ncommand = \"/tmp/run\"\nstdout = \"/tmp/run\"",
+            ":3: [programs.a] stdout: \"/tmp/run\" is also the command of a program (another path)",
+        ),
+        (
+            "[programs.a]\ncommand = \"x\"\nstdout = \"l\"\n[programs.b]\ncommand = \"x\"\nstdout = \"/etc/linked/l\"",
+            ":6: [programs.b] stdout: \"/etc/tm/l\" is also the stdout of a (another path)",
+        ),
+        (
+            "[programs.a]\ncommand = \"x\"\nstdout = \"/tmp/l\"\n[programs.b]\ncommand = \"x\"\nstdout = \"/tmp/l.10\"",
+            ":6: [programs.b] stdout: \"/tmp/l.10\" is also an older file of the stdout of a (another path)",
         ),
         (
             "[programs.all]\ncommand = \"x\"",

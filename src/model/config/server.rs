@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use crate::model::{
     program::{
         AutoResume, BadState, ClientSpec, Credentials, Hook, InetServer, Keep, Level, Orphans, Owner, Password,
-        ProcState, ServerSpec, ServerUrl, UnixServer, host_and_port,
+        ProcState, ServerSpec, ServerUrl, UnixServer, default_childlogdir, host_and_port,
     },
     task::parse_span,
 };
@@ -24,6 +24,9 @@ use super::{
 const SOCKET_PATH: usize = 107;
 /// Size of a log before it is rotated, unless something else is written; Supervisor's.
 pub(super) const MAXBYTES: u64 = 50 << 20;
+/// Runs of each process that are kept by default: each has a log of its own, and a program that fails at once again and
+/// again makes 86,400 of them a day.
+const KEEP: Keep = Keep::Newest(10_000);
 /// How many rotated logs are kept, unless something else is written; Supervisor's.
 pub(super) const BACKUPS: u32 = 10;
 
@@ -71,13 +74,20 @@ impl HookKeys {
     }
 }
 
+/// Where the files of the supervisor itself are named.
+pub(super) struct Places {
+    pub(super) logfile: At,
+    pub(super) pidfile: At,
+    pub(super) database: At,
+}
+
 /// Reads `[taskmasterd]`; without one, all defaults.
 pub(super) fn server(
     context: &mut Context<'_>,
     main: &Source,
     section: Option<Section<'_>>,
     overrides: &Overrides,
-) -> ServerSpec {
+) -> (ServerSpec, Places) {
     let empty = toml::de::DeTable::new();
     let top = At { table: "taskmasterd".to_owned(), ..At::file(&main.path) };
     let mut section = section.unwrap_or_else(|| Section::of(main, "taskmasterd".to_owned(), top, &empty));
@@ -93,6 +103,11 @@ pub(super) fn server(
     }
     let user = user.map(|user| user.value);
     context.home = context.world.home(user.as_deref());
+    let is_root = match &user {
+        Some(user) => context.world.user(user) == Some(0),
+        None => context.world.uid() == 0,
+    };
+    let childlogs = default_childlogdir(is_root, context.home.as_deref());
     let report = &mut context.report;
     context.create_dirs = section.take(report, "create_dirs", value::boolean).is_some_and(|written| written.value);
 
@@ -163,6 +178,11 @@ pub(super) fn server(
     let words = [("adopt", Orphans::Adopt), ("stop", Orphans::Stop), ("leave", Orphans::Leave)];
     let orphans =
         section.take(report, "orphans", value::choice(&words)).map_or(Orphans::Adopt, |written| written.value);
+    let places = Places {
+        logfile: logfile.0,
+        pidfile: pidfile.0,
+        database: database.as_ref().map_or_else(At::default, |(at, _)| at.clone()),
+    };
     let spec = ServerSpec {
         logfile: logfile.1,
         logfile_maxbytes,
@@ -178,14 +198,14 @@ pub(super) fn server(
         directory: directory.and_then(|(_, path)| path),
         strip_ansi,
         identifier: overrides.identifier.clone().unwrap_or(identifier),
-        childlogdir: childlogdir.and_then(|(_, path)| path).unwrap_or_else(|| PathBuf::from("/tmp")),
+        childlogdir: childlogdir.and_then(|(_, path)| path).unwrap_or(childlogs),
         nocleanup,
         database: database.and_then(|(_, path)| path),
         orphans,
         restart_throttle: section
             .take(report, "restart_throttle", value::seconds)
             .map_or(Duration::from_secs(1), |written| written.value),
-        history_keep: section.take(report, "history_keep", keep).map_or(Keep::All, |written| written.value),
+        history_keep: section.take(report, "history_keep", keep).map_or(KEEP, |written| written.value),
         create_dirs: context.create_dirs,
         start_serial,
         remember_stops,
@@ -193,7 +213,7 @@ pub(super) fn server(
         env: context.env.clone(),
     };
     section.finish(report);
-    spec
+    (spec, places)
 }
 
 /// Reads `[taskmasterd.env]`: each value may use those before it.
@@ -309,7 +329,7 @@ fn password(value: &DeValue<'_>) -> Result<Password, Bad> {
 }
 
 /// Reads `[unix_http_server]`.
-pub(super) fn unix(context: &mut Context<'_>, mut section: Section<'_>) -> Option<UnixServer> {
+pub(super) fn unix(context: &mut Context<'_>, mut section: Section<'_>) -> Option<(UnixServer, At)> {
     let before = context.report.errors.len();
     let file = section.take(&mut context.report, "file", value::string);
     if file.is_none() && context.report.errors.len() == before {
@@ -329,7 +349,8 @@ pub(super) fn unix(context: &mut Context<'_>, mut section: Section<'_>) -> Optio
     let chown = section.take(&mut context.report, "chown", value::word).and_then(|written| owner(context, &written));
     let credentials = credentials(&mut section, &mut context.report);
     section.finish(&mut context.report);
-    Some(UnixServer { file: file?.1, chmod, chown, credentials })
+    let (at, file) = file?;
+    Some((UnixServer { file, chmod, chown, credentials }, at))
 }
 
 /// `user` or `user:group`, each a name or a number (CFG-17).
@@ -407,7 +428,7 @@ fn address(value: &DeValue<'_>) -> Result<(Option<String>, u16), Bad> {
 
 /// Reads `[taskmasterctl]`.
 pub(super) fn client(context: &mut Context<'_>, mut section: Section<'_>) -> ClientSpec {
-    let default = ClientSpec::default();
+    let default = ClientSpec::usual(context.world.uid() == 0, context.home.as_deref());
     let here = section.source.here.clone();
     let serverurl = section.take(&mut context.report, "serverurl", value::string);
     let serverurl = serverurl.and_then(|written| {

@@ -20,7 +20,10 @@ pub(super) struct Fake {
 
 impl Fake {
     pub(super) fn root() -> Fake {
-        Fake { uid: 0, folders: vec!["/", "/etc", "/etc/tm", "/tmp", "/start", "/var/log", "/home/me", "/run"] }
+        Fake {
+            uid: 0,
+            folders: vec!["/", "/etc", "/etc/tm", "/etc/linked", "/tmp", "/start", "/var/log", "/home/me", "/run"],
+        }
     }
 
     pub(super) fn me() -> Fake {
@@ -62,10 +65,18 @@ impl World for Fake {
         (name == "adm").then_some(4)
     }
 
+    fn real(&self, path: &Path) -> Option<PathBuf> {
+        // A link to a folder.
+        Some(match path.strip_prefix("/etc/linked") {
+            Ok(rest) => Path::new("/etc/tm").join(rest),
+            Err(_) => path.to_owned(),
+        })
+    }
+
     fn kind(&self, path: &Path) -> Kind {
         let text = path.to_str().unwrap();
         match text {
-            "/dev/stdout" => Kind::Stream,
+            "/dev/stdout" | "/dev/null" => Kind::Stream,
             "/etc/tm/tm.toml" => Kind::File,
             "/dev" => Kind::Directory,
             _ if self.folders.contains(&text) => Kind::Directory,
@@ -126,7 +137,7 @@ fn warnings(world: &Fake, text: &str) -> Vec<String> {
 fn a_program_has_the_defaults_of_the_contract() {
     let spec = web("");
     let log = |stream: &str| crate::model::program::LogSpec {
-        target: LogTarget::Path(format!("/tmp/web.{stream}").into()),
+        target: LogTarget::Path(format!("/root/.local/state/taskwatcher/programs/web.{stream}").into()),
         default: true,
         maxbytes: Some(50 * 1024 * 1024),
         backups: 10,
@@ -261,7 +272,7 @@ fn one_process_for_each_number() {
     let last = &config.processes["w_11"];
     assert_eq!((last.args[0].as_str(), last.env[0].1.as_str(), last.process_num), ("11/3", "011", 11));
     assert_eq!((last.full_name().as_str(), last.group_priority), ("g:w_11", 5));
-    assert_eq!(last.stdout.target, LogTarget::Path("/tmp/w_11.stdout".into()));
+    assert_eq!(last.stdout.target, LogTarget::Path("/root/.local/state/taskwatcher/programs/w_11.stdout".into()));
     assert_eq!(config.groups["g"].programs, ["w"]);
     let many = good("[programs.w]\ncommand = \"x\"\nnumprocs = 1000");
     assert_eq!((many.processes.len(), many.groups.len()), (1000, 1));
@@ -292,6 +303,11 @@ fn a_shared_log_has_to_be_meant() {
     assert_eq!(good(&both("stdout_maxbytes = 0\nshared_log = true")).processes.len(), 2);
     assert_eq!(errors(&both("stdout_maxbytes = 0")).len(), 1);
     assert_eq!(errors(&both("shared_log = true")).len(), 1);
+    let nowhere = both("stderr = \"/dev/null\"").replace("/tmp/l", "/dev/null");
+    assert_eq!(good(&nowhere).processes.len(), 2, "what is no file may be shared");
+    let shared = "[programs.a]\ncommand = \"x\"\n[programs.b]\ncommand = \"x\"\nprocess_name = \"a\"";
+    let found = errors(shared);
+    assert!(found.len() == 1 && found[0].contains("the process name \"a\""), "{found:#?}");
 }
 
 #[test]
@@ -303,17 +319,23 @@ fn the_supervisor_has_the_defaults_of_the_contract() {
     assert_eq!((server.loglevel, server.pidfile), (Level::Info, "/start/taskmasterd.pid".into()));
     assert_eq!((server.umask, server.minfds, server.minprocs), (0o22, 1024, 200));
     assert_eq!((server.user, server.directory, server.database), (None, None, None));
-    assert_eq!((server.identifier.as_str(), server.childlogdir), ("supervise", "/tmp".into()));
+    let (of_root, of_others) = ("/root/.local/state/taskwatcher/programs", "/tmp");
+    assert_eq!((server.identifier.as_str(), server.childlogdir), ("supervise", of_root.into()));
+    for (world, user, folder) in [(Fake::me(), "", of_others), (Fake::root(), "user = \"www\"", of_others)] {
+        let (config, _) = load_as(&world, &format!("[taskmasterd]\n{user}\n{SOCKET}"), &Overrides::default()).unwrap();
+        assert_eq!(config.server.childlogdir, Path::new(folder), "{user}");
+    }
     assert_eq!(
         (server.orphans, server.restart_throttle, server.history_keep),
-        (Orphans::Adopt, Duration::from_secs(1), Keep::All)
+        (Orphans::Adopt, Duration::from_secs(1), Keep::Newest(10_000))
     );
     assert!(!(server.nodaemon || server.silent || server.strip_ansi || server.nocleanup));
     assert!(!(server.create_dirs || server.start_serial || server.remember_stops));
     assert_eq!((server.hook, server.env.len(), config.inet), (None, 0, None));
     let unix = config.unix.unwrap();
     assert_eq!((unix.file, unix.chmod, unix.chown, unix.credentials), ("/tmp/s".into(), 0o700, None, None));
-    assert_eq!(config.client, ClientSpec::default());
+    assert_eq!(config.client.history, Some("/root/.local/state/taskwatcher/shell_history".into()));
+    assert_eq!(config.client, ClientSpec { history: config.client.history.clone(), ..ClientSpec::default() });
 }
 
 #[test]
@@ -616,8 +638,36 @@ fn the_wrong_people_must_not_write_or_read_it() {
 }
 
 #[test]
+fn a_file_of_another_user_that_was_only_found_is_refused() {
+    let text = "[taskmasterctl]\nhistory = \"/precious\"\n";
+    for (uid, mode, what) in [
+        (1001, 0o644, Some("it belongs to user 1001")),
+        (1000, 0o666, Some("everybody may write it (mode 0666)")),
+        (1000, 0o664, None),
+        (0, 0o644, None),
+    ] {
+        let main = File { access: Some(Access { mode, uid, gid: 7 }), ..main_file(&format!("{text}{SOCKET}")) };
+        let expected = what.map(|what| {
+            format!(
+                "/etc/tm/tm.toml: {what} (it was found in a working directory and not named: -c says that it is meant)"
+            )
+        });
+        let client = |found| read_client(&main, found, &Fake::me()).err().map(|errors| lines(&errors));
+        assert_eq!(client(true), expected.clone().map(|line| vec![line]), "{uid} {mode:o}");
+        assert_eq!(client(false), None, "it was named");
+        let daemon = |found| {
+            let input = Input { main: &main, found, included: &[], overrides: &Overrides::default() };
+            read(&input, &Fake::me()).err().map(|errors| lines(&errors))
+        };
+        assert_eq!(daemon(true), expected.map(|line| vec![line]), "{uid} {mode:o}");
+        assert_eq!(daemon(false), None);
+    }
+    assert!(is_blank(&main_file("\n # [x]\n\t\n")) && is_blank(&main_file("")) && !is_blank(&main_file("[x]")));
+}
+
+#[test]
 fn a_client_reads_its_table_whatever_else_is_wrong() {
-    let client = |text: &str| read_client(&main_file(text), &Fake::me()).map_err(|errors| lines(&errors));
+    let client = |text: &str| read_client(&main_file(text), false, &Fake::me()).map_err(|errors| lines(&errors));
     assert_eq!(client(""), Ok(ClientSpec::default()));
     for text in [
         "[taskmasterctl]\nprompt = \"p\"\n[programs.x]\n[taskmasterd]\numask = 99\n",
@@ -709,7 +759,7 @@ proptest! {
             prop_assert!(errors.iter().all(|error| !error.to_string().contains('\n')), "{errors:?}");
             prop_assert!(errors.is_sorted_by_key(|error| error.at.line));
         }
-        let _ = (includes(&main, &Fake::root()), read_client(&main, &Fake::me()));
+        let _ = (includes(&main, &Fake::root()), read_client(&main, false, &Fake::me()));
     }
 
     #[test]

@@ -410,13 +410,24 @@ pub(super) fn choice<T: Copy>(words: &[(&str, T)]) -> impl Fn(&DeValue<'_>) -> R
     }
 }
 
+/// Bytes of a name: with the endings of logs and of older logs it is the name of a file, which has 255 at most.
+const LONGEST_NAME: usize = 200;
+
 /// What is wrong with the name of a program, process or group (CFG-13).
 pub(super) fn name(text: &str) -> Result<(), Bad> {
+    if text.len() > LONGEST_NAME {
+        // Not shown: it would fill the screen.
+        let what = format!("the name has {} bytes", text.len());
+        return Err(Bad::new(what, format!("at most {LONGEST_NAME}, as names of logs are made of it")));
+    }
     let allowed = "a name has no blanks, no control characters and none of : / [ ] % * ?";
     let wrong = |c: &char| c.is_whitespace() || c.is_control() || ":/[]%*?".contains(*c);
     match text.chars().find(wrong) {
         Some(c) => Err(Bad::new(format!("the name {} contains {c:?}", quoted(text)), allowed)),
         None if text.is_empty() => Err(Bad::new("the name is empty", allowed)),
+        None if text == "." || text == ".." => {
+            Err(Bad::new(format!("the name {} is that of a folder", quoted(text)), "choose another"))
+        }
         None if text == "all" => Err(Bad::new("the name \"all\" stands for all processes", "choose another")),
         None if text.bytes().all(|b| b.is_ascii_digit()) => Err(Bad::new(
             format!("the name {} is only digits, as the numbers of jobs are", quoted(text)),

@@ -96,6 +96,10 @@ impl Machine {
 /// Why a start failed that ended before its time (T5).
 pub(super) fn too_quickly(end: End) -> String {
     match end {
+        // A program that forks into the background exits at once with 0.
+        End::ByItself(Exit::Code(0)) => {
+            "exited too quickly (exit status 0; a program must stay in the foreground)".to_owned()
+        }
         End::ByItself(exit) => format!("exited too quickly ({})", how(exit)),
         End::Timeout(exit) => format!("ended by its launcher before it was up ({})", how(exit)),
         End::NotObserved => "exited too quickly (exit status not observed)".to_owned(),

@@ -39,6 +39,9 @@ impl World for Host {
     fn kind(&self, path: &std::path::Path) -> Kind {
         if path.extension().is_some() { Kind::File } else { Kind::Directory }
     }
+    fn real(&self, path: &std::path::Path) -> Option<PathBuf> {
+        Some(path.to_owned())
+    }
 }
 
 fn config_of(path: &str, text: &str) -> Config {
