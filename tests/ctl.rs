@@ -508,15 +508,40 @@ fn stream(world: &World, lines: Vec<String>, closes: bool) -> Server {
 #[test]
 fn a_log_is_followed_byte_for_byte_until_the_supervisor_closes() {
     let world = World::new();
-    let lines =
-        [json!({"data": "second", "encoding": "utf-8", "offset": 6}), json!({"data": "/wo=", "encoding": "base64"})];
+    let lines = [
+        json!({"data": "second", "encoding": "utf-8", "offset": 6}),
+        json!({"data": "/wo=", "encoding": "base64"}),
+        json!({"ended": "the supervisor has ended"}),
+    ];
     let server = stream(&world, lines.iter().map(Value::to_string).collect(), true);
     let ran = client(&world, "tail -f x").run().silent(0);
     assert_eq!(ran.out, b"first\nsecond\xff\n");
     assert_eq!(server.last()["args"]["follow"], true);
     assert_eq!(client(&world, "maintail -f").run().silent(0).out, b"first\nsecond\xff\n");
     let ran = client(&world, "tail -f x --json").run().silent(0);
-    assert_eq!(ran.text().lines().count(), 3);
+    assert_eq!(ran.text().lines().count(), 4);
+    let world = World::new();
+    let lost = [
+        json!({"skipped": true}),
+        json!({"data": "third\n", "encoding": "utf-8", "offset": 0}),
+        json!({"ended": "the supervisor has ended"}),
+    ];
+    let _server = stream(&world, lost.iter().map(Value::to_string).collect(), true);
+    let ran = client(&world, "tail -f x").run().says(0, &["some of the output is left out here"]);
+    assert_eq!(ran.text(), "first\nthird\n");
+}
+
+#[test]
+fn a_supervisor_that_dies_is_no_end_of_what_was_asked_for() {
+    let world = World::new();
+    let _server = Server::new(&world, |peer| {
+        peer.greet();
+        peer.say(r#"{"status":200,"content":{"data":"first\n","encoding":"utf-8","offset":0,"processes":3}}"#);
+    });
+    for line in ["tail -f x", "maintail -f", "subscribe"] {
+        client(&world, line).run().says(1, &["the connection was lost", "died"]);
+    }
+    client(&world, "shutdown").run().says(1, &["died before it had ended"]);
 }
 
 #[test]
@@ -587,7 +612,8 @@ fn events_are_printed_for_people_and_for_programs() {
         "event": "state", "name": "w\x1b", "from": "RUNNING", "to": "EXITED", "pid": 7, "task_id": 12, "exit_code": 1,
         "exit_signal": null, "expected": false, "fails": 0, "time": 0, "serial": 1,
     });
-    let lines = vec![event.to_string(), json!({"event": "dropped", "count": 2}).to_string()];
+    let end = json!({"ended": "the supervisor has ended"});
+    let lines = vec![event.to_string(), json!({"event": "dropped", "count": 2}).to_string(), end.to_string()];
     let answer = lines.clone();
     let server = Server::new(&world, move |peer| {
         peer.greet();
@@ -613,6 +639,7 @@ fn shutdown_returns_when_the_supervisor_has_closed() {
         peer.greet();
         peer.say(r#"{"status":200,"content":{"processes":3}}"#);
         receiver.lock().unwrap().recv().unwrap();
+        peer.say(r#"{"ended":"the supervisor has ended"}"#);
     });
     let mut started = client(&world, "shutdown").spawn();
     until("it is said", || started.stdout() == "shutting down (3 processes)\n");

@@ -14,7 +14,7 @@ use nix::{
     sys::{signal::Signal, stat::Mode},
     unistd::{geteuid, mkfifo},
 };
-use support::{World, until};
+use support::{World, daemon::named, until};
 
 /// A program that prints a line when it starts, and one for each signal.
 fn program(name: &str, more: &str) -> String {
@@ -255,4 +255,58 @@ fn a_configuration_in_memory_is_one_in_the_background_too() {
     assert_eq!(ran.code, 0, "{ran:?}");
     world.comes_to("web", "RUNNING");
     assert_eq!(world.ctl(&["shutdown"]).code, 0);
+}
+
+#[test]
+fn who_follows_learns_whether_the_supervisor_ended_or_died() {
+    let world = World::new();
+    world.configure(&program("web", ""));
+    let socket = world.path("s.sock");
+    let follow = |line: &str| {
+        let program = world.command(env!("CARGO_BIN_EXE_supervise")).arg("--socket").arg(&socket);
+        line.split(' ').fold(program, |program, word| program.arg(word)).spawn()
+    };
+    let lines = ["tail -f web", "maintail -f", "subscribe --json"];
+    for dies in [false, true] {
+        let daemon = world.daemon();
+        world.comes_to("web", "RUNNING");
+        let followers = lines.map(follow);
+        until("all to be answered", || followers.iter().all(|follower| !follower.stdout().is_empty()));
+        match dies {
+            true => daemon.crash(),
+            false => drop(daemon.end()),
+        }
+        for (follower, line) in followers.into_iter().zip(lines) {
+            let ran = follower.wait();
+            assert_eq!(ran.code, i32::from(dies), "{line}: {ran:?}");
+            assert_eq!(ran.err.contains("the connection was lost"), dies, "{line}: {ran:?}");
+        }
+    }
+    world.daemon().end();
+}
+
+#[test]
+fn a_follower_misses_nothing_when_a_log_is_cleared_or_turned_over_often() {
+    let world = World::new();
+    let script = "trap 'seq $FROM $TO | sed s/^/line/' USR1; while :; do sleep 0.1; done";
+    let more = format!(
+        "args = [\"-c\", \"{script}\"]\nstdout_maxbytes = 200\nstdout_backups = 100\nenv = {{ FROM = 1, TO = 500 }}"
+    );
+    world.configure(&format!("[programs.web]\ncommand = \"bash\"\nstderr = \"none\"\n{more}\n"));
+    let daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    fs::write(world.path("web.stdout"), "before\n").unwrap();
+    let mut follower = world.connect_to_daemon();
+    let mut request = named("tail", "web");
+    request["args"] = serde_json::json!({ "follow": true });
+    assert_eq!(follower.ask(&request)["content"]["data"], "before\n");
+    // All of it comes within the time between two looks, in some twenty files.
+    world.ctl(&["signal", "USR1", "web"]);
+    let mut text = String::new();
+    while !text.contains("line500\n") {
+        text += follower.line()["data"].as_str().unwrap();
+    }
+    let all: String = (1..=500).map(|number| format!("line{number}\n")).collect();
+    assert_eq!(text, all);
+    daemon.end();
 }

@@ -31,7 +31,7 @@ use crate::{
         program::ServerUrl,
         query::Page,
         task::HistoryRow,
-        wire::{Code, Command, Piece, Request, Response, Targets, WireError},
+        wire::{Code, Command, Followed, Piece, Request, Response, Targets, WireError},
     },
 };
 
@@ -416,17 +416,27 @@ fn ask(
     }
     output.out.flush()?;
     match command {
-        // It closes the connection when it has ended.
-        Command::Shutdown { .. } if wait => loop {
-            match socket.line(place.timeout, None) {
-                Ok(Some(_)) => {}
-                Ok(None) | Err(DialError::Closed | DialError::Cut) => return Ok(acted(code)),
-                Err(DialError::Interrupted) => return Err(CtlError::Interrupted),
-                Err(error) => return Err(CtlError::Broken(format!("the supervisor has not ended: {error}"))),
-            }
-        },
+        Command::Shutdown { .. } if wait => wait_for_end(&mut socket, place.timeout).map(|()| acted(code)),
         command if listens(command).is_some() => follow::follow(args, command, &mut socket, output).map(acted),
         _ => Ok(acted(code)),
+    }
+}
+
+/// Waits until the supervisor says that it has ended, which closes the connection. One that dies before leaves programs
+/// running.
+fn wait_for_end(socket: &mut Socket, timeout: Option<Duration>) -> Result<(), CtlError> {
+    let mut has_ended = false;
+    loop {
+        match socket.line(timeout, None) {
+            Ok(Some(line)) => has_ended |= matches!(Followed::parse(&line), Some(Followed::Ended(_))),
+            Ok(None) | Err(DialError::Closed | DialError::Cut) if has_ended => return Ok(()),
+            Ok(None) | Err(DialError::Closed | DialError::Cut) => {
+                let why = "the supervisor died before it had ended: some of its programs may still run";
+                return Err(CtlError::Broken(why.to_owned()));
+            }
+            Err(DialError::Interrupted) => return Err(CtlError::Interrupted),
+            Err(error) => return Err(CtlError::Broken(format!("the supervisor has not ended: {error}"))),
+        }
     }
 }
 

@@ -80,6 +80,8 @@ const FORGET: Duration = Duration::from_secs(600);
 const NEW_DATABASE: Duration = Duration::from_secs(5);
 /// How often those who listen hear that time passes (EVT-1).
 const TICK: Duration = Duration::from_secs(60);
+/// How often connections have their turn after the end: each writes a line or two, and many have one turn together.
+const LAST_WORDS: u32 = 32;
 /// What is due is looked at again after this at the soonest: what stays due must not keep a processor busy.
 const NOT_BEFORE: Duration = Duration::from_millis(1);
 
@@ -349,8 +351,11 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     }
     core.write_jobs();
     core.log.info("supervise ends");
+    hub.end();
     // Answers that were given last get to those who asked.
-    tokio::task::yield_now().await;
+    for _ in 0..LAST_WORDS {
+        tokio::task::yield_now().await;
+    }
     hub.end_web();
     core.doors.close();
     if let Err(error) = begun.pidfile.remove() {

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read, Seek},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -11,6 +11,11 @@ use super::safe_open::{How, reach};
 
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;
+/// Bytes before the current offset that are compared before reading goes on: a log that was emptied and has grown to its
+/// former length has other bytes there.
+const KNOWN: usize = 128;
+/// Most rotated files that are searched for the one that was being read.
+const OLDER: u32 = 1000;
 
 /// One that is followed.
 #[derive(Debug)]
@@ -22,7 +27,10 @@ pub struct Growing {
     /// Up to where it was read.
     pub offset: u64,
     /// How the one in its place is opened, when that is another.
-    pub open: fn(&Path) -> io::Result<File>,
+    open: fn(&Path) -> io::Result<File>,
+    /// The last bytes before `offset`.
+    known: Vec<u8>,
+    skipped: bool,
 }
 
 /// Opens a log to be read. Another user may own its folder, or one above it, and have put something else in its place
@@ -36,8 +44,19 @@ pub fn open(path: &Path) -> io::Result<File> {
 }
 
 impl Growing {
+    /// Makes a follower that starts at `offset`, bytes; `open` opens the file that takes the place of `file`.
+    pub fn new(path: PathBuf, file: Option<File>, offset: u64, open: fn(&Path) -> io::Result<File>) -> Growing {
+        Growing { path, file, offset, open, known: vec![], skipped: false }
+    }
+
+    /// Returns whether output before the last piece may be missing: the log was rotated so often between two reads that
+    /// files are gone. The answer is given once.
+    pub fn has_skipped(&mut self) -> bool {
+        std::mem::take(&mut self.skipped)
+    }
+
     /// What was added since it was last looked at, and from where on; none: nothing. What is in the file that is being
-    /// read comes first, wherever that was moved to; then the one in its place.
+    /// read comes first, wherever that was moved to; then those that came after it, the one in its place at last.
     pub fn more(&mut self) -> Option<(Vec<u8>, u64)> {
         if let Some(more) = self.read_on() {
             return Some(more);
@@ -47,10 +66,43 @@ impl Growing {
         if here.is_some_and(|here| (here.dev(), here.ino()) == (there.dev(), there.ino())) {
             return None;
         }
-        if self.file.replace((self.open)(&self.path).ok()?).is_some() {
+        let next = self.next().or_else(|| (self.open)(&self.path).ok())?;
+        if self.file.replace(next).is_some() {
             self.offset = 0;
+            self.known.clear();
         }
         self.read_on()
+    }
+
+    /// Opens the rotated file that came after the one that was being read, if the log was rotated more than once since;
+    /// none: the log itself comes next.
+    fn next(&mut self) -> Option<File> {
+        let was = self.file.as_ref()?.metadata().ok()?;
+        let place = reach::Place::of(&self.path, None).ok()?;
+        let name = |number: u32| {
+            let mut name = place.name.clone();
+            name.push(format!(".{number}"));
+            name
+        };
+        let open = |number: u32| {
+            place.folder.open_file(Path::new(&name(number)), &How::default()).ok().map(|opened| opened.file)
+        };
+        let mut younger = 0;
+        for number in 1..=OLDER {
+            let Ok(Some(stat)) = place.folder.stat_of(&name(number)) else { break };
+            if (stat.st_dev, stat.st_ino) == (was.dev(), was.ino()) {
+                return if number > 1 { open(number - 1) } else { None };
+            }
+            if (stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(0)) > (was.mtime(), was.mtime_nsec()) {
+                younger = number;
+            }
+        }
+        // The file is deleted, as the oldest one is at each rotation; whether there were others in between is not known.
+        if younger > 0 && was.nlink() == 0 {
+            self.skipped = true;
+            return open(younger);
+        }
+        None
     }
 
     /// The last bytes, at most so many, before the place up to where it was read; and whether there is more before them.
@@ -69,12 +121,14 @@ impl Growing {
     fn read_on(&mut self) -> Option<(Vec<u8>, u64)> {
         let file = self.file.as_mut()?;
         let size = file.metadata().ok()?.len();
-        if size < self.offset {
-            // It was cleared.
-            self.offset = 0;
-        }
         if size == self.offset {
             return None;
+        }
+        let mut known = vec![0; self.known.len()];
+        let before = self.offset.saturating_sub(known.len() as u64);
+        // A file that is shorter, or has other bytes there, was cleared.
+        if size < self.offset || (file.read_at(&mut known, before).ok()? == known.len() && known != self.known) {
+            self.offset = 0;
         }
         file.seek(io::SeekFrom::Start(self.offset)).ok()?;
         let mut bytes = vec![0; PIECE];
@@ -82,6 +136,75 @@ impl Growing {
         bytes.truncate(len);
         let from = self.offset;
         self.offset += len as u64;
+        self.known = bytes.get(len.saturating_sub(KNOWN)..).unwrap_or_default().to_vec();
         (len > 0).then_some((bytes, from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::OpenOptions, io::Write};
+
+    use super::*;
+
+    /// All that there is to be read.
+    fn rest(log: &mut Growing) -> String {
+        let mut text = vec![];
+        while let Some((bytes, _)) = log.more() {
+            text.extend(bytes);
+        }
+        String::from_utf8(text).unwrap()
+    }
+
+    fn turn(path: &Path, number: u32) {
+        for number in (0..number).rev() {
+            let name = |number: u32| match number {
+                0 => path.to_owned(),
+                number => PathBuf::from(format!("{}.{number}", path.display())),
+            };
+            let _ = fs::rename(name(number), name(number + 1));
+        }
+    }
+
+    #[test]
+    fn files_that_were_turned_over_meanwhile_are_read_in_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        fs::write(&path, "old\n").unwrap();
+        turn(&path, 4);
+        fs::write(&path, "one\n").unwrap();
+        let mut log = Growing::new(path.clone(), open(&path).ok(), 0, open);
+        assert_eq!(rest(&mut log), "one\n");
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more\n").unwrap();
+        for text in ["two\n", "three\n"] {
+            turn(&path, 4);
+            fs::write(&path, text).unwrap();
+        }
+        assert_eq!(rest(&mut log), "more\ntwo\nthree\n");
+        assert!(!log.has_skipped());
+        // The one that is being read is dropped.
+        for number in 0..3 {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            turn(&path, 2);
+            fs::write(&path, format!("{number}\n")).unwrap();
+        }
+        assert_eq!(rest(&mut log), "0\n1\n2\n");
+        assert!(log.has_skipped() && !log.has_skipped());
+    }
+
+    #[test]
+    fn one_that_was_cleared_and_is_as_long_again_is_read_from_its_beginning() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        fs::write(&path, "line 1\nline 2\n").unwrap();
+        let mut log = Growing::new(path.clone(), open(&path).ok(), 0, open);
+        assert_eq!(rest(&mut log), "line 1\nline 2\n");
+        fs::write(&path, "line 3\nline 4\nline 5\n").unwrap();
+        assert_eq!(rest(&mut log), "line 3\nline 4\nline 5\n");
+        assert!(!log.has_skipped());
+        fs::write(&path, "").unwrap();
+        assert_eq!(rest(&mut log), "");
+        fs::write(&path, "line 6\n").unwrap();
+        assert_eq!(rest(&mut log), "line 6\n");
     }
 }

@@ -30,10 +30,16 @@ pub(super) fn follow(
     loop {
         let line = match socket.line(None, output.reader) {
             Ok(Some(line)) => line,
-            Ok(None) if is_fg && !has_ended => {
+            Ok(None) if has_ended => return Ok(exit::OK),
+            Ok(None) if is_fg => {
                 return Err(CtlError::Broken("the connection was closed before the process ended".to_owned()));
             }
-            Ok(None) => return Ok(exit::OK),
+            // A supervisor that ends says so.
+            Ok(None) => {
+                return Err(CtlError::Broken(
+                    "the connection was lost: the supervisor has died or was killed".to_owned(),
+                ));
+            }
             Err(DialError::Interrupted) => return Err(CtlError::Interrupted),
             Err(DialError::ReaderGone) => return Err(io::Error::from(ErrorKind::BrokenPipe).into()),
             Err(error) => return Err(CtlError::Broken(error.to_string())),
@@ -61,6 +67,10 @@ pub(super) fn follow(
                 }
             }
             _ if args.json => {}
+            Followed::Skipped => {
+                let why = "the log was turned over faster than it was read";
+                let _ = writeln!(output.err, "supervise: some of the output is left out here: {why}");
+            }
             Followed::Piece(piece) => {
                 let bytes = fit(&piece.data, args.action.is_raw(), output.width);
                 match piece.channel {

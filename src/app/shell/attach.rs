@@ -152,7 +152,7 @@ impl Shell<'_, '_> {
                     }
                     Some(Followed::Ended(how)) => break Over::Ended(how),
                     Some(Followed::Failed(error)) => break Over::Failed(reason(error.code, &error.message)),
-                    Some(Followed::Other(_)) => {}
+                    Some(Followed::Skipped | Followed::Other(_)) => {}
                     None => break Over::Failed("what follows is not understood".to_owned()),
                 },
                 Ok(Came::End) => break Over::Failed("the supervisor has closed the connection".to_owned()),

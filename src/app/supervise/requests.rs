@@ -469,7 +469,7 @@ impl Core {
                 let path = self.log_path(&proc.spec, stream)?;
                 let file = growing::open(&path).ok();
                 let offset = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
-                Some(Followed { channel: Some(channel), file: Growing { path, file, offset, open: growing::open } })
+                Some(Followed { channel: Some(channel), file: Growing::new(path, file, offset, growing::open) })
             };
             let logs: Vec<Followed> =
                 [(Channel::Stdout, 1), (Channel::Stderr, 2)].into_iter().filter_map(|(c, s)| end(c, s)).collect();
@@ -653,7 +653,7 @@ fn tail_of(
     let response = Response::done(Value::Object(content));
     Ok(match follow {
         true => {
-            let file = Growing { path: path.to_owned(), file: Some(file), offset: end, open };
+            let file = Growing::new(path.to_owned(), Some(file), end, open);
             Answer::Follow(response, vec![Followed { channel, file }])
         }
         false => Answer::One(response),

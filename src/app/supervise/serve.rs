@@ -31,8 +31,8 @@ use crate::{
         config::Config,
         program::ProcState,
         wire::{
-            Code, EventFilter, EventKind, Line, LineReader, MAX_LINE, Notice, Piece, Request, Response, Subscriber,
-            WireError,
+            Channel, Code, Command, EventFilter, EventKind, Line, LineReader, MAX_LINE, Notice, Piece, Request,
+            Response, Subscriber, WireError,
         },
     },
 };
@@ -58,6 +58,8 @@ const MOST: usize = 256;
 const BLOCK: usize = 16 << 10;
 /// Bytes of events that are kept for one that reads slowly.
 const BACKLOG: usize = 1 << 20;
+/// The last line for clients that wait when the supervisor has ended.
+const OVER: &str = "the supervisor has ended";
 /// How often a log that is followed is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -81,6 +83,8 @@ pub(super) struct Hub {
     /// For a client that comes when no descriptor is left (SPAWN-10).
     reserve: RefCell<Reserve>,
     identifier: watch::Sender<String>,
+    /// Whether the supervisor has ended, for the clients that wait for its end.
+    over: watch::Sender<bool>,
 }
 
 /// The supervisor, as pages ask it.
@@ -133,7 +137,14 @@ impl Hub {
             changes,
             reserve: RefCell::default(),
             identifier,
+            over: watch::Sender::new(false),
         })
+    }
+
+    /// Sends a last line to the clients that asked for the end, and to those that follow something. A client that does not
+    /// get this line knows that its supervisor died.
+    pub(super) fn end(&self) {
+        self.over.send_replace(true);
     }
 
     /// Who is let in.
@@ -271,6 +282,8 @@ async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Res
     let mut lines: Vec<Line> = reader.feed(first);
     let mut buffer = vec![0; BLOCK];
     let mut len = first.len();
+    let mut over = hub.over.subscribe();
+    let mut waits = false;
     loop {
         for line in lines {
             let request = match line.request() {
@@ -291,6 +304,7 @@ async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Res
                 write(stream, &Response::failed(error).with_id(id).to_line()).await?;
                 continue;
             }
+            waits |= matches!(request.command, Command::Shutdown { .. });
             match hub.ask(request).await {
                 Answer::One(response) => write(stream, &response.with_id(id).to_line()).await?,
                 Answer::Follow(response, logs) => {
@@ -307,16 +321,19 @@ async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Res
                 Answer::Listen(response, filter) => {
                     let listener = hub.listen(filter);
                     write(stream, &response.with_id(id).to_line()).await?;
-                    return listen(stream, &listener).await;
+                    return listen(hub, stream, &listener).await;
                 }
             }
         }
         if len == 0 {
             return Ok(());
         }
-        len = match timeout(hub.patience.idle, stream.read(&mut buffer)).await {
-            Ok(read) => read?,
-            Err(_) => return Ok(()),
+        len = tokio::select! {
+            read = timeout(hub.patience.idle, stream.read(&mut buffer)) => match read {
+                Ok(read) => read?,
+                Err(_) => return Ok(()),
+            },
+            _ = over.wait_for(|over| *over), if waits => return write(stream, &ended(OVER)).await,
         };
         lines = reader.feed(buffer.get(..len).unwrap_or_default());
         if len == 0 {
@@ -332,14 +349,25 @@ async fn goes_away<S: AsyncRead + Unpin>(stream: &mut S) {
     while let Ok(1..) = stream.read(&mut byte).await {}
 }
 
-async fn listen<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, listener: &Listener) -> io::Result<()> {
+/// A last line: what was followed is over, and why.
+fn ended(how: &str) -> String {
+    json!({ "ended": how }).to_string()
+}
+
+async fn listen<S: AsyncRead + AsyncWrite + Unpin>(hub: &Hub, stream: &mut S, listener: &Listener) -> io::Result<()> {
+    let mut over = hub.over.subscribe();
+    let mut is_over = false;
     loop {
         loop {
             let line = listener.subscriber.borrow_mut().take();
             let Some(line) = line else { break };
             write(stream, &line).await?;
         }
+        if is_over {
+            return write(stream, &ended(OVER)).await;
+        }
         tokio::select! {
+            _ = over.wait_for(|over| *over) => is_over = true,
             () = listener.wake.notified() => {}
             () = goes_away(stream) => return Ok(()),
         }
@@ -354,19 +382,26 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
     until: Option<String>,
 ) -> io::Result<()> {
     let states = hub.listen(EventFilter::of([EventKind::State.as_str()]).unwrap_or_default());
-    let mut last = None;
+    let mut over = hub.over.subscribe();
+    let mut last: Option<String> = None;
     loop {
         for log in &mut logs {
             while let Some((bytes, from)) = log.file.more() {
+                if log.file.has_skipped() {
+                    let channel = log.channel.map(Channel::as_str);
+                    write(stream, &json!({ "skipped": true, "channel": channel }).to_string()).await?;
+                }
                 let piece = Piece { data: bytes, offset: Some(from), channel: log.channel };
                 write(stream, &Value::Object(piece.to_map()).to_string()).await?;
             }
         }
-        if let Some(how) = last {
-            return write(stream, &json!({ "ended": how }).to_string()).await;
+        if let Some(how) = &last {
+            return write(stream, &ended(how)).await;
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
+            // The output of a process goes on without the supervisor.
+            _ = over.wait_for(|over| *over), if until.is_none() => last = Some(OVER.to_owned()),
             () = states.wake.notified(), if until.is_some() => {}
             () = goes_away(stream) => return Ok(()),
         }

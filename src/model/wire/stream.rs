@@ -58,8 +58,10 @@ impl Piece {
 pub enum Followed {
     /// More of the log.
     Piece(Piece),
-    /// The process has ended, in words.
+    /// The process has ended, or the supervisor, in words.
     Ended(String),
+    /// Some of the log was gone before it could be read.
+    Skipped,
     /// It cannot go on.
     Failed(WireError),
     /// An event, or something that a newer supervisor says.
@@ -78,6 +80,9 @@ impl Followed {
         }
         let ended = value.get("ended").and_then(Value::as_str).map(str::to_owned);
         let error = value.get("error").and_then(|error| serde::Deserialize::deserialize(error).ok());
+        if value.get("skipped").and_then(Value::as_bool) == Some(true) {
+            return Some(Followed::Skipped);
+        }
         Some(match (ended, error) {
             (Some(how), _) => Followed::Ended(how),
             (None, Some(error)) => Followed::Failed(error),
@@ -101,6 +106,7 @@ mod tests {
         assert_eq!(Followed::parse(text.as_bytes()), Some(Followed::Piece(piece)));
         let ended = Followed::parse(br#"{"ended":"exit status 3"}"#);
         assert_eq!(ended, Some(Followed::Ended("exit status 3".into())));
+        assert_eq!(Followed::parse(br#"{"skipped":true,"channel":"stdout"}"#), Some(Followed::Skipped));
         for line in [
             &br#"{"error":{"code":"FAILED","message":"too slow"}}"#[..],
             br#"{"status":500,"error":{"code":"FAILED","message":"too slow"}}"#,
