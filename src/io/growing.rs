@@ -156,6 +156,11 @@ mod tests {
         String::from_utf8(text).unwrap()
     }
 
+    fn written_at(path: &Path, secs: u64) {
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000 + secs);
+        OpenOptions::new().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+
     fn turn(path: &Path, number: u32) {
         for number in (0..number).rev() {
             let name = |number: u32| match number {
@@ -183,10 +188,11 @@ mod tests {
         assert_eq!(rest(&mut log), "more\ntwo\nthree\n");
         assert!(!log.has_skipped());
         // The one that is being read is dropped.
+        written_at(&path, 0);
         for number in 0..3 {
-            std::thread::sleep(std::time::Duration::from_millis(20));
             turn(&path, 2);
             fs::write(&path, format!("{number}\n")).unwrap();
+            written_at(&path, number + 1);
         }
         assert_eq!(rest(&mut log), "0\n1\n2\n");
         assert!(log.has_skipped() && !log.has_skipped());

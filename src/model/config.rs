@@ -537,13 +537,15 @@ struct Context<'a> {
     env: Vec<(String, String)>,
     /// Whether missing folders are made.
     create_dirs: bool,
+    /// The default folder of root for logs, which is made in any case.
+    made: Option<PathBuf>,
     report: Report,
 }
 
 impl<'a> Context<'a> {
     fn new(world: &'a dyn World) -> Context<'a> {
         let (host, home) = (world.host(), world.home(None));
-        Context { world, host, home, env: Vec::new(), create_dirs: false, report: Report::default() }
+        Context { world, host, home, env: Vec::new(), create_dirs: false, made: None, report: Report::default() }
     }
 
     /// Puts in placeholders; `env` goes before `[taskmasterd.env]`, that before the environment.
@@ -625,7 +627,7 @@ impl<'a> Context<'a> {
         let shown = quoted(&parent.to_string_lossy());
         match self.world.kind(parent) {
             Kind::Directory => {}
-            Kind::Missing if self.create_dirs => {}
+            Kind::Missing if self.create_dirs || self.made.as_deref() == Some(parent) => {}
             Kind::Missing => {
                 let allowed = "make it, or set create_dirs = true in [taskmasterd]";
                 self.report.error(at, format!("the directory {shown} does not exist"), allowed);

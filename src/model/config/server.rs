@@ -130,14 +130,17 @@ pub(super) fn server(
     let database = file(context, "database", &overrides.database);
     let directory = file(context, "directory", &overrides.directory);
     let childlogdir = file(context, "childlogdir", &None);
+    let is_usual = childlogdir.as_ref().is_none_or(|(_, path)| path.as_ref() == Some(&childlogs));
+    context.made = (is_root && is_usual).then(|| childlogs.clone());
 
     for (at, path) in [Some(&logfile), Some(&pidfile), database.as_ref()].into_iter().flatten() {
         if let Some(path) = path {
             context.check_file(at, path);
         }
     }
-    for (at, path) in
-        [(&directory, false), (&childlogdir, context.create_dirs)].into_iter().filter_map(|(found, make)| {
+    for (at, path) in [(&directory, false), (&childlogdir, context.create_dirs || context.made.is_some())]
+        .into_iter()
+        .filter_map(|(found, make)| {
             let (at, path) = found.as_ref()?;
             path.as_ref().filter(|path| !(make && context.world.kind(path) == Kind::Missing)).map(|path| (at, path))
         })
