@@ -176,6 +176,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         fs::write(&path, "old\n").unwrap();
+        written_at(&path, 0);
         turn(&path, 4);
         fs::write(&path, "one\n").unwrap();
         let mut log = Growing::new(path.clone(), open(&path).ok(), 0, open);
@@ -188,11 +189,11 @@ mod tests {
         assert_eq!(rest(&mut log), "more\ntwo\nthree\n");
         assert!(!log.has_skipped());
         // The one that is being read is dropped.
-        written_at(&path, 0);
+        written_at(&path, 1);
         for number in 0..3 {
             turn(&path, 2);
             fs::write(&path, format!("{number}\n")).unwrap();
-            written_at(&path, number + 1);
+            written_at(&path, number + 2);
         }
         assert_eq!(rest(&mut log), "0\n1\n2\n");
         assert!(log.has_skipped() && !log.has_skipped());
