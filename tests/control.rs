@@ -151,6 +151,40 @@ fn where_the_database_is() {
 }
 
 #[test]
+fn every_form_of_a_time_zone_is_understood_and_what_is_none_is_named() {
+    let world = World::new();
+    world.launch(["true"]).run().silent(0);
+    // 2026-07-01 12:00 UTC.
+    world.connect().execute("UPDATE history SET starttime = 1782907200, endtime = 1782907200", []).unwrap();
+    for (zone, time) in [
+        ("IST-2IDT,M3.4.4/26,M10.5.0", "15:00:00"),
+        ("CET-1CEST", "14:00:00"),
+        ("EST5EDT,J1/-1,J365/25", "08:00:00"),
+        ("LONGSTANDARDNAME-3", "15:00:00"),
+        ("<-03>3", "09:00:00"),
+        ("", "12:00:00"),
+    ] {
+        let shown = world.control(["history"]).env("TZ", zone).run().silent(0);
+        assert!(shown.text().contains(&format!("2026-07-01 {time}")), "{zone}: {}", shown.text());
+    }
+    // An hour that the clocks leave out, as if they were changed after it.
+    let since = |time: &str| {
+        let zone = "CET-1CEST,M3.5.0,M10.5.0/3";
+        world.control(["history", "--since", time]).env("TZ", zone).run().silent(0);
+    };
+    since("2026-03-29 02:30");
+    since("2026-10-25 02:30");
+    let pipe = world.path("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for zone in [pipe.to_str().unwrap(), "/dev/zero", "Nowhere/None"] {
+        let shown = world.control(["history"]).env("TZ", zone).run();
+        assert!(shown.err.contains("names no time zone") && shown.err.contains(zone), "{}", shown.err);
+        assert!(shown.text().contains("2026-07-01 12:00:00"), "{}", shown.text());
+        world.launch(["echo", "x"]).env("TZ", zone).run().silent(0);
+    }
+}
+
+#[test]
 fn without_a_home_that_of_the_file_of_users_holds() {
     let world = World::new();
     let without = |uid: u32| {

@@ -39,6 +39,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ),
     ("clap_complete", &["app/control_args.rs", "app/ctl.rs", "app/supervise_args.rs"]),
     ("chrono", &["app/show.rs", "app/when.rs", "io/sys.rs", "model/web/"]),
+    ("jiff", &["io/sys.rs"]),
     (
         "shell_words",
         &[

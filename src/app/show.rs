@@ -5,13 +5,16 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, Datelike, Local, TimeZone};
+use chrono::{DateTime, Datelike, TimeZone};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::truth::Live;
-use crate::io::store::{Node, Remote};
+use crate::io::{
+    store::{Node, Remote},
+    sys::Zone,
+};
 use crate::model::{
     ansi::misleads,
     carrier::supervised_text,
@@ -53,13 +56,13 @@ fn cell(text: &str) -> String {
 }
 
 /// An instant in the local time zone.
-pub fn local(at: Timestamp) -> DateTime<Local> {
-    DateTime::from_timestamp_nanos(at.0).with_timezone(&Local)
+pub fn local(at: Timestamp) -> DateTime<Zone> {
+    DateTime::from_timestamp_nanos(at.0).with_timezone(&Zone)
 }
 
 /// Unix seconds as local time.
 pub fn local_time(secs: i64) -> String {
-    let at: Option<DateTime<Local>> = Local.timestamp_opt(secs, 0).single();
+    let at: Option<DateTime<Zone>> = Zone.timestamp_opt(secs, 0).single();
     at.map_or_else(|| format!("@{secs}"), |at| at.format("%Y-%m-%d %H:%M:%S").to_string())
 }
 
@@ -68,7 +71,7 @@ fn short_time(secs: i64, now: Timestamp, width: Option<u16>) -> String {
     if width.is_none() {
         return local_time(secs);
     }
-    let at = |secs| Local.timestamp_opt(secs, 0).single();
+    let at = |secs| Zone.timestamp_opt(secs, 0).single();
     let (Some(then), Some(now)) = (at(secs), at(now.secs())) else { return local_time(secs) };
     let form = match then {
         _ if then.date_naive() == now.date_naive() => "%H:%M:%S",

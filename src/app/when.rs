@@ -1,8 +1,8 @@
 //! Points in time as people write them: dates, times of day, `yesterday`, or `2h` for "two hours ago".
 
-use chrono::{DateTime, Days, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone};
 
-use crate::model::task::parse_span;
+use crate::{io::sys::Zone, model::task::parse_span};
 
 /// A text that names no point in time.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +13,7 @@ pub struct BadTime;
 ///
 /// # Errors
 /// [`BadTime`]
-pub fn parse_when(text: &str, now: DateTime<Local>) -> Result<i64, BadTime> {
+pub fn parse_when(text: &str, now: DateTime<Zone>) -> Result<i64, BadTime> {
     let text = text.trim();
     if let Some(secs) = text.strip_prefix('@') {
         return secs.parse().map_err(|_| BadTime);
@@ -35,9 +35,15 @@ pub fn parse_when(text: &str, now: DateTime<Local>) -> Result<i64, BadTime> {
     let forms = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"];
     let at = at.or_else(|| forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok()));
     if let Some(at) = at {
-        // An hour that the change of clocks leaves out or has twice: the earlier reading of it.
+        // A time that the change of clocks has twice: the earlier one. One that it leaves out: as if the clocks had not been
+        // changed yet.
         let zone = now.timezone();
-        return zone.from_local_datetime(&at).earliest().map(|at| at.timestamp()).ok_or(BadTime);
+        let earliest = zone.from_local_datetime(&at).earliest().map(|at| at.timestamp());
+        let left_out = || {
+            let before = zone.offset_from_utc_datetime(&at.checked_sub_days(Days::new(1))?).fix();
+            Some(at.and_utc().timestamp() - i64::from(before.local_minus_utc()))
+        };
+        return earliest.or_else(left_out).ok_or(BadTime);
     }
     let ago = parse_span(text.strip_suffix("ago").unwrap_or(text)).map_err(|_| BadTime)?;
     let ago = i64::try_from(ago.as_secs()).map_err(|_| BadTime)?;
@@ -50,7 +56,7 @@ mod tests {
 
     #[test]
     fn every_form_reads() {
-        let now = Local.with_ymd_and_hms(2026, 11, 21, 12, 0, 0).unwrap();
+        let now = Zone.with_ymd_and_hms(2026, 11, 21, 12, 0, 0).unwrap();
         let at = |text| parse_when(text, now).map(|secs| now.timestamp() - secs).ok();
         assert_eq!(at("now"), Some(0));
         assert_eq!(at("2h"), Some(7_200));

@@ -12,7 +12,7 @@ use taskwatcher::{
         control_args::ControlArgs,
         usage,
     },
-    io::{store::Patience, terminal},
+    io::{store::Patience, sys::Zone, terminal},
 };
 
 fn main() -> ExitCode {
@@ -35,6 +35,9 @@ fn main() -> ExitCode {
         patience: Patience { notify, ..Patience::USUAL },
         confirm: if can_ask { Some(&mut ask) } else { None },
     };
+    if let Some(text) = Zone::unknown() {
+        let _ = writeln!(output.messages, "control: TZ={text:?} names no time zone; times are in UTC");
+    }
     let done = run(args, &mut output).and_then(|code| Ok(data.flush().map(|()| code)?));
     let code = match done {
         Ok(code) => code,

@@ -5,9 +5,14 @@
 use std::{
     fs,
     io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::OnceLock,
     time::Duration,
 };
 
+use chrono::Offset;
+use nix::libc;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::model::task::{Handle, Tick, Timestamp};
@@ -29,14 +34,111 @@ pub fn pause(time: Duration) {
 
 /// Unix seconds in the local time zone, in the form of RFC 3339 (`2026-11-23T20:15:00+01:00`).
 pub fn stamp(secs: i64) -> String {
-    let at = chrono::DateTime::from_timestamp(secs, 0).unwrap_or_default().with_timezone(&chrono::Local);
+    let at = chrono::DateTime::from_timestamp(secs, 0).unwrap_or_default().with_timezone(&Zone);
     at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
 /// A moment in the local time zone, as the lines of a supervisor's log begin: `2026-11-25 04:10:05,123`.
 pub fn log_stamp(at: Timestamp) -> String {
-    let at = chrono::DateTime::from_timestamp_nanos(at.0).with_timezone(&chrono::Local);
+    let at = chrono::DateTime::from_timestamp_nanos(at.0).with_timezone(&Zone);
     at.format("%Y-%m-%d %H:%M:%S,%3f").to_string()
+}
+
+/// The local time zone: that of `TZ` in all forms that POSIX and `tzset(3)` have, else that of the system. `TZ` is read
+/// once; what is no time zone counts as UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Zone;
+
+/// The time zone that `TZ` names; none: it names none, and that of the system holds.
+static NAMED: OnceLock<Option<jiff::tz::TimeZone>> = OnceLock::new();
+
+/// Folders of time zones, as the C library and its relatives have them.
+const ZONES: [&str; 3] = ["/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/etc/zoneinfo"];
+/// Bytes of the largest file of a time zone that is read; real ones have a few thousand.
+const LARGEST_ZONE: u64 = 1 << 20;
+/// The days on which clocks change where `TZ` names a summer time and no rule, as the C library has it.
+const USUAL_RULE: &str = ",M3.2.0,M11.1.0";
+
+impl Zone {
+    fn named() -> Option<&'static jiff::tz::TimeZone> {
+        let read = || {
+            let text = std::env::var("TZ").ok()?;
+            Some(zone_of(&text).unwrap_or(jiff::tz::TimeZone::UTC))
+        };
+        NAMED.get_or_init(read).as_ref()
+    }
+
+    /// What `TZ` holds, if that is no time zone.
+    pub fn unknown() -> Option<String> {
+        std::env::var("TZ").ok().filter(|text| zone_of(text).is_none())
+    }
+}
+
+fn zone_of(text: &str) -> Option<jiff::tz::TimeZone> {
+    let name = text.strip_prefix(':').unwrap_or(text);
+    if name.is_empty() {
+        return Some(jiff::tz::TimeZone::UTC);
+    }
+    let in_file = || match Path::new(name).is_absolute() {
+        true => read_zone(Path::new(name)),
+        false => ZONES.iter().find_map(|folder| read_zone(&Path::new(folder).join(name))),
+    };
+    let posix = |rule: &str| jiff::tz::TimeZone::posix(&format!("{name}{rule}")).ok();
+    in_file().or_else(|| posix("")).or_else(|| posix(USUAL_RULE))
+}
+
+/// A time zone from a file. A pipe is not waited for, and nothing but a regular file is read.
+fn read_zone(path: &Path) -> Option<jiff::tz::TimeZone> {
+    let mut options = fs::OpenOptions::new();
+    let file = options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).ok()?;
+    file.metadata().ok().filter(|meta| meta.is_file())?;
+    let mut bytes = vec![];
+    file.take(LARGEST_ZONE).read_to_end(&mut bytes).ok()?;
+    jiff::tz::TimeZone::tzif(path.to_str()?, &bytes).ok()
+}
+
+impl chrono::TimeZone for Zone {
+    type Offset = chrono::FixedOffset;
+
+    fn from_offset(_: &chrono::FixedOffset) -> Zone {
+        Zone
+    }
+
+    fn offset_from_local_date(&self, local: &chrono::NaiveDate) -> chrono::MappedLocalTime<chrono::FixedOffset> {
+        self.offset_from_local_datetime(&local.and_time(chrono::NaiveTime::MIN))
+    }
+
+    fn offset_from_local_datetime(
+        &self,
+        local: &chrono::NaiveDateTime,
+    ) -> chrono::MappedLocalTime<chrono::FixedOffset> {
+        // No zone changes its clocks twice within two days.
+        let day = chrono::TimeDelta::days(1);
+        let holds = |offset: &chrono::FixedOffset| {
+            local.checked_sub_offset(*offset).is_some_and(|utc| self.offset_from_utc_datetime(&utc) == *offset)
+        };
+        let around = [local.checked_sub_signed(day), local.checked_add_signed(day)];
+        let [before, after] = around.map(|at| at.map(|at| self.offset_from_utc_datetime(&at)).filter(holds));
+        match (before, after) {
+            (Some(before), Some(after)) if before != after => chrono::MappedLocalTime::Ambiguous(before, after),
+            (Some(offset), _) | (None, Some(offset)) => chrono::MappedLocalTime::Single(offset),
+            (None, None) => chrono::MappedLocalTime::None,
+        }
+    }
+
+    fn offset_from_utc_date(&self, utc: &chrono::NaiveDate) -> chrono::FixedOffset {
+        self.offset_from_utc_datetime(&utc.and_time(chrono::NaiveTime::MIN))
+    }
+
+    fn offset_from_utc_datetime(&self, utc: &chrono::NaiveDateTime) -> chrono::FixedOffset {
+        match Zone::named() {
+            None => chrono::Local.offset_from_utc_datetime(utc),
+            Some(zone) => {
+                let at = jiff::Timestamp::from_second(utc.and_utc().timestamp()).unwrap_or_default();
+                chrono::FixedOffset::east_opt(zone.to_offset(at).seconds()).unwrap_or(chrono::Utc.fix())
+            }
+        }
+    }
 }
 
 /// Where the kernel tells the id of this boot.
