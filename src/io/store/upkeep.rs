@@ -215,7 +215,6 @@ impl Store {
         let orphans = "id NOT IN (SELECT id FROM tasks)";
         let feedbacks = number(&format!("SELECT count(*) FROM feedbacks WHERE {orphans}"));
         let feedbacks = feedbacks.map_err(self.failed("read"))?;
-        let broken = self.broken_rules().map_err(self.failed("read"))?;
         let mut mend = |count: i64, one: &str, more: &str, sql: &str| -> Result<()> {
             if count > 0 {
                 if repair {
@@ -233,6 +232,8 @@ impl Store {
             "feedbacks of tasks that do not live",
             &format!("DELETE FROM feedbacks WHERE {orphans}"),
         )?;
+        // Of what is repaired nothing is left to be told.
+        let broken = self.broken_rules().map_err(self.failed("read"))?;
         faults.extend(broken.into_iter().map(|what| Fault::new(what, false)));
         Ok(faults)
     }
