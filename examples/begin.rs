@@ -11,7 +11,7 @@ use std::{
 
 use taskwatcher::{
     app::supervise::begin::{Begun, DaemonArgs, Failed, Start, check, start},
-    io::child::{Inbox, Notice},
+    io::inbox::{Inbox, Notice},
 };
 
 #[derive(Default)]

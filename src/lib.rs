@@ -57,6 +57,7 @@ pub mod io {
     pub mod growing;
     pub mod history;
     pub mod https;
+    pub mod inbox;
     pub mod limits;
     pub mod listener;
     pub mod logread;

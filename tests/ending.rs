@@ -150,6 +150,69 @@ fn a_signal_to_the_launcher_ends_the_task() {
     }
 }
 
+/// Sends a signal by its number, which may be a real-time one.
+fn send(world: &World, number: i32, pid: i32) {
+    world.sh(&format!("kill -{number} {pid}")).run().silent(0);
+}
+
+#[test]
+fn no_signal_that_can_be_caught_leaves_a_command_alone() {
+    let world = World::new();
+    let rest = [4, 5, 6, 7, 8, 11, 14, 16, 24, 25, 26, 27, 29, 30, 31, 34, 37, 64];
+    std::thread::scope(|scope| {
+        for number in rest {
+            let world = &world;
+            scope.spawn(move || {
+                let run = started(world, &["--name", &number.to_string()], "echo ready; exec sleep 1000");
+                send(world, number, run.pid());
+                let code = run.wait().code;
+                assert_eq!(code, 128 + number, "of signal {number}");
+            });
+        }
+    });
+    let ends = world.history();
+    assert_eq!((ends.len(), world.tasks().len()), (rest.len(), 0));
+    for end in ends {
+        let number: i32 = end.text("taskname").parse().unwrap();
+        let sent = taskwatcher::model::task::Signal(number);
+        assert!(end.text("outcome").contains(&format!("({sent}, pid ")), "{end:?}");
+        // What is meant for programs that agreed on it is no signal to end others with.
+        let reached = if number < 34 { sent.to_string() } else { "SIGTERM".to_owned() };
+        assert_eq!(end.text("termsignal"), reached, "{end:?}");
+    }
+}
+
+#[test]
+fn a_signal_that_was_ignored_at_the_start_stays_so() {
+    let world = World::new();
+    let script = "trap '' ALRM; exec \"$LAUNCH\" sh -c 'echo ready; exec sleep 1000'";
+    let run = world.sh(script).spawn();
+    until("the command", || run.stdout() == "ready\n");
+    send(&world, 14, run.pid());
+    run.signal(Signal::SIGTERM);
+    assert_eq!(run.wait().code, 143, "SIGALRM would have been first");
+}
+
+#[test]
+fn as_pid_one_of_a_container_it_ends_its_task_in_order() {
+    let world = World::new();
+    let namespaces = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    if world.command("unshare").arg_all(namespaces).arg("true").run().code != 0 {
+        eprintln!("skipped: no namespaces here");
+        return;
+    }
+    for (number, code) in [(14, 142), (37, 165)] {
+        let inner = "exec \"$LAUNCH\" sh -c 'echo ready; exec sleep 1000'";
+        let run = world.command("unshare").arg_all(namespaces).arg_all(["sh", "-c", inner]).spawn();
+        until("the command", || run.stdout() == "ready\n");
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", run.pid())).unwrap();
+        send(&world, number, children.trim().parse().unwrap());
+        assert_eq!(run.wait().code, code);
+        let outcome = world.last();
+        assert!(outcome.text("outcome").ends_with("from outside the container)"), "{outcome:?}");
+    }
+}
+
 #[test]
 fn its_exit_code_is_the_signals_whatever_the_command_says() {
     let world = World::new();

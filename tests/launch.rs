@@ -247,7 +247,7 @@ fn signals_are_as_a_fresh_program_expects_them() {
         }
     };
     clean(world.launch(status).run().silent(0));
-    let all = "INT,QUIT,TERM,USR1,USR2,CHLD,PIPE,TSTP,WINCH";
+    let all = "INT,QUIT,TERM,USR1,USR2,CHLD,PIPE,TSTP,WINCH,XFSZ,RTMIN,RTMIN+1,RTMAX";
     for change in ["--ignore-signal", "--block-signal"] {
         let head = [format!("{change}={all}"), env!("CARGO_BIN_EXE_launch").to_owned()];
         let mut program = world.command("env");
@@ -271,6 +271,44 @@ fn an_ignored_child_signal_does_not_hide_the_end() {
     program.command.args(["--ignore-signal=CHLD", env!("CARGO_BIN_EXE_launch"), "sh", "-c", "exit 9"]);
     program.run().silent(9);
     assert_eq!(world.end().int("exitcode"), 9);
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_costs_a_part_of_the_log_and_no_more() {
+    let world = World::new();
+    let script = "yes | head -c 1000000; echo done >&2; exit 3";
+    let ran = world.sh(&format!("ulimit -f 128; exec \"$LAUNCH\" sh -c '{script}' | wc -c")).run();
+    assert_eq!((ran.text().trim(), ran.err.lines().next()), ("1000000", Some("done")), "{ran:?}");
+    assert!(ran.err.contains("of its output are not in the log"), "{ran:?}");
+    assert_eq!(world.end().int("exitcode"), 3);
+    // The command itself meets its limit as it would without launch.
+    let ran = world.sh("ulimit -f 128; exec \"$LAUNCH\" sh -c 'exec head -c 1000000 /dev/zero > big'").run();
+    assert_eq!(ran.code, 128 + Signal::SIGXFSZ as i32, "{ran:?}");
+    assert_eq!(world.last().text("termsignal"), "SIGXFSZ");
+}
+
+#[test]
+fn a_database_beyond_the_limit_on_the_size_of_files_is_as_on_a_full_disk() {
+    let world = World::new();
+    world.launch(["true"]).run().silent(0);
+    let db = rusqlite::Connection::open(world.db()).unwrap();
+    db.execute_batch("CREATE TABLE large (x); INSERT INTO large VALUES (zeroblob(400000)); DROP TABLE large").unwrap();
+    drop(db);
+    // Ends are recorded in the WAL, which is short.
+    world.sh("ulimit -f 200; exec \"$LAUNCH\" sh -c 'exit 3'").run().silent(3);
+    assert_eq!(world.last().int("exitcode"), 3);
+    // Where not even that can be written, the command is not run, and one line says why.
+    let ran = world.sh("ulimit -f 1; exec \"$LAUNCH\" touch ran").run();
+    ran.says(125, &["the limit on the size of files is reached (ulimit -f)"]);
+    assert!(!world.work().join("ran").exists());
+}
+
+#[test]
+fn a_reader_beyond_its_limit_on_the_size_of_files_says_so() {
+    let world = World::new();
+    fs::write(world.work().join("long"), "[a]".to_owned() + &"x".repeat(100_000)).unwrap();
+    let parse = env!("CARGO_BIN_EXE_parse");
+    world.sh(&format!("ulimit -f 1; exec '{parse}' long > short")).run().says(1, &["parse: error:"]);
 }
 
 #[test]

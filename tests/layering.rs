@@ -23,7 +23,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tokio", &["app/supervise.rs", "app/supervise/", "app/web.rs", "app/web/"]),
     ("hyper", &["app/web/"]),
     ("hyper_util", &["app/web/server.rs"]),
-    ("signal_hook", &["io/child.rs", "io/dial.rs"]),
+    ("signal_hook", &["io/child.rs", "io/dial.rs", "io/inbox.rs"]),
     ("unicode_width", &["app/show.rs"]),
     ("comfy_table", &["app/show.rs"]),
     (

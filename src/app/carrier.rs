@@ -29,8 +29,9 @@ use super::{
 };
 use crate::{
     io::{
-        child::{self, Inbox, Notice, Reaped},
+        child::{self, Reaped},
         feedfile::{self, Signature},
+        inbox::{Inbox, Notice},
         notify::{Ear, Notify},
         parcel::{Arrived, Parcel},
         process,
@@ -390,10 +391,9 @@ impl Carrier {
         while let Ok(Some(notice)) = self.inbox.next() {
             match notice {
                 Notice::Child => self.reap(watch),
-                Notice::Stop { sender: Some((_, pid)), .. } if pid == self.run.carrier.pid => {}
                 Notice::Stop { signal, sender } => {
                     let sender = sender.map(|(uid, pid)| (sys::login_of(uid), pid));
-                    let with = (signal != Signal::TERM).then_some(signal);
+                    let with = signal.is_passed_on().then_some(signal);
                     let asked = Event::StopAsked { by: Asker::Signal { signal, sender }, signal: with };
                     self.act(watch, asked, sys::now());
                 }

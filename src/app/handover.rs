@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::output::HandedOutput;
 use crate::{
     io::{
-        child::{self, Inbox},
+        child,
         feedfile::Signature,
+        inbox::Inbox,
         parcel::{Arrived, Parcel},
         process,
         spool::{Request, Spool, Story},

@@ -28,8 +28,9 @@ use super::{
 };
 use crate::{
     io::{
-        child::{self, CannotRun, Inbox, Notice, REQUEST, Reaped},
+        child::{self, CannotRun, Reaped},
         feedfile::{self, Signature},
+        inbox::{Inbox, Notice, REQUEST},
         notify::{self, Notify},
         parcel::{Arrived, Parcel},
         process,
@@ -558,12 +559,9 @@ impl Launcher {
             };
             match notice {
                 Notice::Child => self.reap(watch),
-                // Meant for the rest of our process group.
-                Notice::Stop { sender: Some((_, pid)), .. } if pid == self.me.pid => {}
                 Notice::Stop { signal, sender } => {
                     let sender = sender.map(|(uid, pid)| (sys::login_of(uid), pid));
-                    // What a person types reaches the command as it is; TERM means "your polite signal".
-                    let with = (signal != Signal::TERM).then_some(signal);
+                    let with = signal.is_passed_on().then_some(signal);
                     let asked = Event::StopAsked { by: Asker::Signal { signal, sender }, signal: with };
                     self.act(watch, asked, sys::now());
                 }

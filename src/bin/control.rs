@@ -12,10 +12,11 @@ use taskwatcher::{
         control_args::ControlArgs,
         usage,
     },
-    io::{store::Patience, sys::Zone, terminal},
+    io::{inbox, store::Patience, sys::Zone, terminal},
 };
 
 fn main() -> ExitCode {
+    inbox::survive_file_size_limit();
     // Each line in one write, so that lines of many programs never mix.
     let (stdout, mut messages) = (io::stdout(), LineWriter::new(io::stderr()));
     let args = match ControlArgs::read(std::env::args_os()) {

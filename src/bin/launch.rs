@@ -16,11 +16,12 @@ use taskwatcher::{
         launch_args::LaunchArgs,
         session,
     },
-    io::{child, store::Patience, terminal},
+    io::{child, inbox, store::Patience, terminal},
     model::task::{exit_code, printable},
 };
 
 fn main() -> ExitCode {
+    inbox::survive_file_size_limit();
     if std::env::args_os().next().is_some_and(|name| name == child::DRAIN) {
         child::drain();
         return ExitCode::SUCCESS;

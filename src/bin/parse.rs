@@ -8,8 +8,10 @@ use clap::Parser;
 use taskwatcher::app::parse::{Output, ParseError, Verdict, run};
 use taskwatcher::app::parse_args::ParseArgs;
 use taskwatcher::app::usage;
+use taskwatcher::io::inbox;
 
 fn main() -> ExitCode {
+    inbox::survive_file_size_limit();
     // Each line in one write, so that lines of many programs never mix.
     let (stdout, mut stderr) = (io::stdout(), LineWriter::new(io::stderr()));
     let args = match ParseArgs::try_parse() {

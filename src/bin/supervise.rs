@@ -15,10 +15,11 @@ use taskwatcher::{
         supervise_args::{Action, ClientArgs, DaemonArgs, Role, SuperviseArgs},
         usage, web,
     },
-    io::{dial, terminal},
+    io::{dial, inbox, terminal},
 };
 
 fn main() -> ExitCode {
+    inbox::survive_file_size_limit();
     ExitCode::from(run(std::env::args_os()))
 }
 

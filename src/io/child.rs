@@ -1,8 +1,7 @@
-//! Our own children: starting the command, hearing of signals and ends, and ending a whole tree.
+//! Our own children: starting the command, hearing of ends, and ending a whole tree.
 //!
-//! The launcher's signals are blocked and read from a signalfd, so that none is lost at any point, not even across an
-//! exec of ourselves. A command must not inherit that: posix_spawn gives it an empty mask and default dispositions
-//! itself, before it runs, without a fork of the grown process.
+//! The launcher's signals are blocked (see `inbox`). A command must not inherit that: posix_spawn gives it an empty mask
+//! and default dispositions itself, before it runs, without a fork of the grown process.
 
 use std::{
     ffi::{CString, OsStr, OsString},
@@ -24,7 +23,6 @@ use nix::{
     sys::{
         resource::{UsageWho, getrusage},
         signal::{SigSet, Signal as NixSignal, kill, killpg},
-        signalfd::{SfdFlags, SignalFd},
         stat::Mode,
         wait::{Id, WaitPidFlag, WaitStatus, waitid},
     },
@@ -35,196 +33,6 @@ use rustix::process::{WaitIdOptions, WaitOptions, wait};
 use serde::{Deserialize, Serialize};
 
 use crate::model::task::{Exit, InPlace, Signal};
-
-/// A signal or event that reached the launcher.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// A child ended or stopped.
-    Child,
-    /// A signal that asks for the end; with the sender's user and process, if a process sent it.
-    Stop {
-        /// Which.
-        signal: Signal,
-        /// User id and process id of the sender.
-        sender: Option<(u32, i32)>,
-    },
-    /// A signal that is the command's business.
-    Pass(Signal),
-    /// The terminal asks us to stop for a while (Ctrl-Z).
-    Suspend,
-    /// `control` left a request in the spool.
-    Request,
-}
-
-/// The signal by which `control` says that a request waits in the spool. By default it is ignored, so that it can do
-/// no harm to a launcher that is not ready yet.
-pub const REQUEST: Signal = Signal(23);
-
-const ENDING: [NixSignal; 4] = [NixSignal::SIGINT, NixSignal::SIGTERM, NixSignal::SIGHUP, NixSignal::SIGQUIT];
-const PASSED: [NixSignal; 3] = [NixSignal::SIGUSR1, NixSignal::SIGUSR2, NixSignal::SIGWINCH];
-
-/// Where the signals sent to us arrive.
-#[derive(Debug)]
-pub struct Inbox {
-    signals: OwnedFd,
-    /// Those of them that would end or stop us if we let them.
-    ending: SigSet,
-    /// Those that were ignored when we started: a script's background does not hear the terminal's Ctrl-C.
-    deaf_to_terminal: SigSet,
-}
-
-impl Inbox {
-    /// Blocks the signals we handle and opens the place where they arrive. One that was ignored when we started
-    /// (bit n-1 of `ignored`) stays so: SIGHUP (`nohup`) whoever sends it, SIGINT and SIGQUIT (the background of a
-    /// script) when the terminal does; a process that sends one of these means us.
-    ///
-    /// # Errors
-    /// When no descriptor is left.
-    pub fn open(ignored: u64) -> io::Result<Inbox> {
-        let (heard, ending, deaf_to_terminal) = Inbox::block(ignored)?;
-        let signals = SignalFd::with_flags(&heard, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        Ok(Inbox { signals: signals.into(), ending, deaf_to_terminal })
-    }
-
-    fn block(ignored: u64) -> io::Result<(SigSet, SigSet, SigSet)> {
-        let mut ending = SigSet::empty();
-        let mut deaf_to_terminal = SigSet::empty();
-        for signal in ENDING {
-            match is_ignored(ignored, signal) {
-                true if signal == NixSignal::SIGHUP => continue,
-                true => deaf_to_terminal.add(signal),
-                false => {}
-            }
-            ending.add(signal);
-        }
-        let mut mask = ending;
-        ending.add(NixSignal::SIGTSTP);
-        // SIGTTOU only so that we may take the terminal back while in its background, SIGTTIN so that a look at its
-        // keyboard from there does not stop us.
-        let ours = [NixSignal::SIGCHLD, NixSignal::SIGTSTP, NixSignal::SIGTTOU, NixSignal::SIGTTIN, NixSignal::SIGURG];
-        for signal in PASSED.into_iter().chain(ours) {
-            mask.add(signal);
-        }
-        mask.thread_block()?;
-        if is_ignored(ignored, NixSignal::SIGCHLD) {
-            // The kernel would throw every exit code away. A handler, which never runs as the signal is blocked, is the
-            // one disposition other than "ignore" that can be set without unsafe code.
-            signal_hook::flag::register(NixSignal::SIGCHLD as i32, Arc::new(AtomicBool::new(false)))?;
-        }
-        Ok((mask, ending, deaf_to_terminal))
-    }
-
-    /// Goes on with the place that the program had which this process was before; what it blocked is still blocked.
-    ///
-    /// # Errors
-    /// Never, on Linux.
-    pub fn take_over(signals: OwnedFd, ignored: u64) -> io::Result<Inbox> {
-        let (_, ending, deaf_to_terminal) = Inbox::block(ignored)?;
-        Ok(Inbox { signals, ending, deaf_to_terminal })
-    }
-
-    /// Returns the descriptor that [`Inbox::take_over`] goes on with.
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
-        self.signals.as_fd()
-    }
-
-    /// Does something during which Ctrl-C and its like act on us as on any program: waiting, while there is no command
-    /// yet that they could be meant for.
-    ///
-    /// # Errors
-    /// Never, on Linux.
-    pub fn unguarded<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
-        self.ending.thread_unblock()?;
-        let done = work();
-        self.ending.thread_block()?;
-        Ok(done)
-    }
-
-    /// Sleeps until something arrives or `timeout` is over; none: until something arrives.
-    ///
-    /// # Errors
-    /// As poll(2) says.
-    pub fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.wait_with(timeout, [], [])
-    }
-
-    /// The same, or until one of `reads` can be read or one of `writes` written.
-    ///
-    /// # Errors
-    /// As poll(2) says.
-    pub fn wait_with<'a>(
-        &'a self,
-        timeout: Option<Duration>,
-        reads: impl IntoIterator<Item = BorrowedFd<'a>>,
-        writes: impl IntoIterator<Item = BorrowedFd<'a>>,
-    ) -> io::Result<()> {
-        let mut polled = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        polled.extend(reads.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-        polled.extend(writes.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLOUT)));
-        match ppoll(&mut polled, timeout.map(Into::into), None) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The next thing that arrived, if any.
-    ///
-    /// # Errors
-    /// As read(2) says.
-    pub fn next(&self) -> io::Result<Option<Notice>> {
-        while let Some(Heard { number, code, pid, uid }) = read_signal(self.signals.as_fd())? {
-            let signal = Signal(number);
-            // A code above zero is the kernel's: the terminal, not a process.
-            let sender = (code <= 0).then_some((uid, pid));
-            let Ok(known) = NixSignal::try_from(number) else { continue };
-            if sender.is_none() && self.deaf_to_terminal.contains(known) {
-                continue;
-            }
-            return Ok(Some(match known {
-                NixSignal::SIGCHLD => Notice::Child,
-                NixSignal::SIGTSTP => Notice::Suspend,
-                NixSignal::SIGURG => Notice::Request,
-                known if ENDING.contains(&known) => Notice::Stop { signal, sender },
-                known if PASSED.contains(&known) => Notice::Pass(signal),
-                _ => continue,
-            }));
-        }
-        Ok(None)
-    }
-}
-
-/// What a signalfd tells of a signal.
-struct Heard {
-    number: i32,
-    code: i32,
-    pid: i32,
-    uid: u32,
-}
-
-/// Returns the next signal that waits, if one does. Not through [`SignalFd`], which cannot be made from a descriptor
-/// that was handed over.
-fn read_signal(from: BorrowedFd<'_>) -> io::Result<Option<Heard>> {
-    /// The size of `struct signalfd_siginfo`, which begins with the number, an errno, the code, the pid and the uid.
-    const RECORD: usize = 128;
-    let mut record = [0; RECORD];
-    match nix::unistd::read(from, &mut record) {
-        Ok(RECORD) => {}
-        Ok(_) => return Err(ErrorKind::UnexpectedEof.into()),
-        Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    }
-    let field = |index: usize| {
-        let mut bytes = [0; 4];
-        bytes.copy_from_slice(&record[index * 4..][..4]);
-        bytes
-    };
-    let number = |index| i32::from_ne_bytes(field(index));
-    Ok(Some(Heard { number: number(0), code: number(2), pid: number(3), uid: u32::from_ne_bytes(field(4)) }))
-}
-
-fn is_ignored(ignored: u64, signal: NixSignal) -> bool {
-    ignored & (1 << (signal as i32 - 1)) != 0
-}
 
 /// Waits until `fd` can be read or `timeout` is over; true if it can be read.
 ///
@@ -423,9 +231,10 @@ fn spawn_args(
     ignored: u64,
     own_group: bool,
 ) -> nix::Result<i32> {
-    let mut defaults = SigSet::empty();
-    for signal in NixSignal::iterator().filter(|&s| is_ignored(ignored, s) && s != NixSignal::SIGHUP) {
-        defaults.add(signal);
+    // All of them, real-time signals too: the kernel does not tell which of these are ignored where it tells of the rest.
+    let mut defaults = SigSet::all();
+    if Signal::HUP.is_in(ignored) {
+        defaults.remove(NixSignal::SIGHUP);
     }
     let mut attr = PosixSpawnAttr::init()?;
     attr.set_sigmask(&SigSet::empty())?;

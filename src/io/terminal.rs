@@ -1,6 +1,6 @@
 //! The terminal we were started from, and whose foreground it is.
 //!
-//! SIGTTOU must be blocked (see `child::Inbox`): we give and take the foreground from its background too.
+//! SIGTTOU must be blocked (see `inbox::Inbox`): we give and take the foreground from its background too.
 
 use std::{
     fs::{File, OpenOptions},

@@ -282,6 +282,8 @@ impl Signal {
     pub const HUP: Signal = Signal(1);
     /// Interrupt (Ctrl-C).
     pub const INT: Signal = Signal(2);
+    /// Quit (Ctrl-\).
+    pub const QUIT: Signal = Signal(3);
     /// The end that cannot be refused.
     pub const KILL: Signal = Signal(9);
     /// Nobody reads what was written.
@@ -307,6 +309,17 @@ impl Signal {
     ];
     /// The first real-time signal that programs can use (glibc keeps two for itself).
     const RTMIN: i32 = 34;
+
+    /// Whether this signal, sent to a launcher, reaches the command as it is. SIGTERM means the task's own polite signal,
+    /// and so does a real-time signal, which has a meaning only between programs that agreed on one.
+    pub fn is_passed_on(self) -> bool {
+        self != Signal::TERM && self.0 < Signal::RTMIN
+    }
+
+    /// Whether a mask, in which bit n-1 is signal n, has this one.
+    pub fn is_in(self, mask: u64) -> bool {
+        (1..=64).contains(&self.0) && mask & (1 << (self.0 - 1)) != 0
+    }
 }
 
 impl fmt::Display for Signal {
@@ -364,7 +377,8 @@ pub enum Asker {
     Signal {
         /// The signal.
         signal: Signal,
-        /// Login name and process id of the sender; none when the terminal sent it.
+        /// Login name and process id of the sender (0: it is in another pid namespace); none when the kernel sent it, for
+        /// the terminal or a limit.
         sender: Option<(String, i32)>,
     },
 }
@@ -373,8 +387,15 @@ impl fmt::Display for Asker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Asker::Control { user, pid } => write!(f, "{user} (control, pid {pid})"),
+            // The kernel has no number for a process of another pid namespace.
+            Asker::Signal { signal, sender: Some((user, 0)) } => {
+                write!(f, "{user} ({signal}, from outside the container)")
+            }
             Asker::Signal { signal, sender: Some((user, pid)) } => write!(f, "{user} ({signal}, pid {pid})"),
-            Asker::Signal { signal, sender: None } => write!(f, "the terminal ({signal})"),
+            Asker::Signal { signal: signal @ (Signal::HUP | Signal::INT | Signal::QUIT), sender: None } => {
+                write!(f, "the terminal ({signal})")
+            }
+            Asker::Signal { signal, sender: None } => write!(f, "the kernel ({signal})"),
         }
     }
 }

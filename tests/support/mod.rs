@@ -352,6 +352,11 @@ impl<'w> Program<'w> {
         self
     }
 
+    pub fn arg_all<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.command.args(args);
+        self
+    }
+
     pub fn cwd(mut self, dir: impl AsRef<Path>) -> Self {
         self.command.current_dir(dir);
         self

@@ -21,8 +21,9 @@ use crate::{
     },
     io::{
         account,
-        child::{self, Change, Inbox, Step},
+        child::{self, Change, Step},
         feedfile,
+        inbox::Inbox,
         notify::{self, Ear, Notify},
         process,
         proglog::ProgLog,

@@ -5,10 +5,7 @@ use std::time::Duration;
 use super::Carrier;
 use crate::{
     app::{ending, launch, truth},
-    io::{
-        child::{self, Notice},
-        feedfile, sys,
-    },
+    io::{child, feedfile, inbox::Notice, sys},
     model::{
         carrier::{NotStarted, Phase},
         machine,

@@ -14,8 +14,9 @@ use crate::{
         truth,
     },
     io::{
-        child::Inbox,
-        feedfile, process,
+        feedfile,
+        inbox::Inbox,
+        process,
         spool::Spool,
         store::{Claimed, NewTask, Patience, Refused, Start, Store, StoreError, StoreFailure},
         sys,

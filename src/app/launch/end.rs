@@ -6,8 +6,9 @@ use super::{Audience, LaunchError, Launcher};
 use crate::{
     app::{db, ending, truth},
     io::{
-        child::{self, CannotRun, Notice},
+        child::{self, CannotRun},
         feedfile,
+        inbox::Notice,
         store::{Claimed, Store},
         sys,
         tasklog::TaskLog,

@@ -9,9 +9,10 @@ use std::{
 use nix::{
     errno::Errno,
     fcntl::{AT_FDCWD, AtFlags},
+    sys::resource::{RLIM_INFINITY, Resource, getrlimit},
     unistd::{AccessFlags, faccessat, geteuid},
 };
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use super::{Patience, open::VERSION, place::has_wal};
 use crate::model::path::beside;
@@ -53,8 +54,8 @@ pub enum StoreError {
     #[error("cannot {1} database {0:?}: it is read-only")]
     ReadOnly(PathBuf, &'static str),
     /// No room.
-    #[error("cannot {1} database {0:?}: the disk is full")]
-    Full(PathBuf, &'static str),
+    #[error("cannot {1} database {0:?}: {2}")]
+    Full(PathBuf, &'static str, &'static str),
     /// Not whole any more.
     #[error("cannot {1} database {0:?}: the file is damaged ({2}); restore a copy")]
     Damaged(PathBuf, &'static str, String),
@@ -122,9 +123,13 @@ pub(super) fn failure(path: &Path, doing: &'static str, patience: Patience, erro
             StoreError::Busy(path, doing, patience.limit.as_secs())
         }
         Some(ErrorCode::ReadOnly) => StoreError::ReadOnly(path, doing),
-        Some(ErrorCode::DiskFull) => StoreError::Full(path, doing),
+        Some(ErrorCode::DiskFull) => StoreError::Full(path, doing, DISK_FULL),
+        // SQLite does not say which error of a write it was. Where files have a limit, that is the likely one.
+        Some(ErrorCode::SystemIoFailure) if has_file_size_limit() && is_of_writing(&error) => {
+            StoreError::Full(path, doing, "the limit on the size of files is reached (ulimit -f)")
+        }
         _ if error.sqlite_error().is_some_and(|error| error.extended_code == NO_ROOM_FOR_SHM) => {
-            StoreError::Full(path, doing)
+            StoreError::Full(path, doing, DISK_FULL)
         }
         Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged(path, doing, text),
         Some(ErrorCode::NotADatabase) => {
@@ -132,6 +137,17 @@ pub(super) fn failure(path: &Path, doing: &'static str, patience: Patience, erro
         }
         _ => StoreError::Sqlite(path, doing, error),
     }
+}
+
+const DISK_FULL: &str = "the disk is full";
+
+fn has_file_size_limit() -> bool {
+    getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
+}
+
+fn is_of_writing(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(code, Some(ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_TRUNCATE | ffi::SQLITE_IOERR_SHMSIZE))
 }
 
 /// Which file of a database we may not read: SQLite says only that one could not be opened. With the reason, if it is our
