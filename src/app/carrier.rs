@@ -294,8 +294,7 @@ impl Carrier {
             let wakes = [
                 watch.deadline(),
                 self.store.as_ref().map(|_| self.close_at),
-                // Once that is over nothing more of it is waited for, whatever else is.
-                self.output.as_ref().filter(|output| !output.is_complete(now)).and_then(Output::deadline),
+                self.output.as_ref().and_then(|output| output.deadline(now)),
                 self.claimed.is_none().then_some(self.claim_at),
                 self.exit.map(|_| now.mono + LOOK_AT_GROUP),
                 self.untold.then_some(now.mono + TELL_AGAIN),
@@ -398,7 +397,7 @@ impl Carrier {
                     self.act(watch, asked, sys::now());
                 }
                 Notice::Request => self.heed_request(watch),
-                Notice::Pass(_) | Notice::Suspend => {}
+                Notice::Pass(_) | Notice::Suspend | Notice::Continue => {}
             }
         }
         if self.exit.is_none() {
@@ -412,7 +411,7 @@ impl Carrier {
         while self.exit.is_none() {
             match child::reap() {
                 Ok(Reaped::Ended(pid, exit)) if pid == self.command.pid => self.ended(exit, watch),
-                Ok(Reaped::Ended(..) | Reaped::Stopped(..)) => {}
+                Ok(Reaped::Ended(..) | Reaped::Stopped(..) | Reaped::Continued(_)) => {}
                 Ok(Reaped::Nothing | Reaped::NoChildren) | Err(_) => return,
             }
         }

@@ -18,6 +18,7 @@ use std::{
 use self::{
     claim::{check, claim, make_ready},
     end::record_failure,
+    jobs::Pause,
 };
 use super::{
     activation, db,
@@ -185,6 +186,7 @@ pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Audience) -> Re
         keys_at: Duration::ZERO,
         notify: None,
         story: Story::default(),
+        pause: Pause::None,
     };
     launcher.run(inherited, lend, audience)
 }
@@ -235,6 +237,7 @@ pub fn resume(handover: Handover, mut arrived: Arrived, audience: &mut dyn Audie
         keys_at: Duration::ZERO,
         notify,
         story: handover.story,
+        pause: Pause::None,
     };
     launcher.follow(handover.watch, audience)
 }
@@ -290,6 +293,8 @@ struct Launcher {
     notify: Option<Notify>,
     /// What it told so far.
     story: Story,
+    /// What came of a SIGTSTP to this process.
+    pause: Pause,
 }
 
 impl Launcher {
@@ -399,7 +404,8 @@ impl Launcher {
     /// Starts anew as a smaller process, if nothing is going on just now; else, and if that fails, goes on as it is.
     fn slim(&mut self, watch: &Watch, audience: &dyn Audience) {
         // A terminal cannot be handed on; who sits at one does not run thousands of tasks there.
-        if self.exit.is_some() || watch.is_ending() || self.pty.is_some() || !audience.lets_start_anew() {
+        let busy = self.exit.is_some() || watch.is_ending() || self.pause != Pause::None;
+        if busy || self.pty.is_some() || !audience.lets_start_anew() {
             return;
         }
         let mut parcel = Parcel::default();
@@ -508,8 +514,9 @@ impl Launcher {
             }
             let close_at = self.store.as_ref().map(|_| self.close_at);
             self.let_session_end(now);
-            let drained = self.output.as_ref().and_then(Output::deadline);
-            let wake = watch.deadline().into_iter().chain(close_at).chain(drained).chain(self.keys_wait(now)).min();
+            let drained = self.output.as_ref().and_then(|output| output.deadline(now));
+            let due = watch.deadline().filter(|_| !self.is_paused());
+            let wake = due.into_iter().chain(close_at).chain(drained).chain(self.keys_wait(now)).min();
             let timeout = wake.map(|at| at.saturating_sub(now.mono));
             let keyboard = self.pty.as_ref().filter(|_| now.mono >= self.keys_at).and_then(Pty::keyboard);
             let report = self.session.as_ref().and_then(Session::report);
@@ -536,6 +543,9 @@ impl Launcher {
                 }
             }
             let now = sys::now();
+            if self.is_paused() {
+                continue;
+            }
             if watch.listens()
                 && let Some(beat) = self.look_for_beat(now)
             {
@@ -562,6 +572,7 @@ impl Launcher {
                 Notice::Stop { signal, sender } => {
                     let sender = sender.map(|(uid, pid)| (sys::login_of(uid), pid));
                     let with = signal.is_passed_on().then_some(signal);
+                    self.end_pause(watch);
                     let asked = Event::StopAsked { by: Asker::Signal { signal, sender }, signal: with };
                     self.act(watch, asked, sys::now());
                 }
@@ -569,9 +580,8 @@ impl Launcher {
                 Notice::Pass(signal) => {
                     let _ = self.signal_command(signal);
                 }
-                Notice::Suspend => {
-                    let _ = self.signal_command(Signal::TSTP);
-                }
+                Notice::Suspend => self.pass_suspend(watch),
+                Notice::Continue => self.pass_continue(watch),
                 Notice::Request => self.heed_request(watch),
             }
         }
@@ -609,6 +619,7 @@ impl Launcher {
         }
         self.heeded.clone_from(&request);
         if let Some(request) = request {
+            self.end_pause(watch);
             let asked = Event::StopAsked { by: request.by, signal: request.signal };
             self.act(watch, asked, sys::now());
         }
@@ -620,13 +631,15 @@ impl Launcher {
             match reaped {
                 Reaped::Ended(pid, exit) if pid == self.command => {
                     self.exit = Some(exit);
+                    self.end_pause(watch);
                     self.command_ended();
                 }
                 Reaped::Stopped(pid, _) if self.session.as_ref().is_some_and(|session| session.leader == pid) => {
                     self.session_stopped(watch);
                 }
                 Reaped::Stopped(pid, signal) if pid == self.command => self.stopped(signal, watch),
-                Reaped::Ended(..) | Reaped::Stopped(..) => {}
+                Reaped::Continued(pid) if pid == self.command => self.end_pause(watch),
+                Reaped::Ended(..) | Reaped::Stopped(..) | Reaped::Continued(_) => {}
                 Reaped::NoChildren => {
                     self.gone = true;
                     return;

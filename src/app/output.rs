@@ -162,9 +162,10 @@ impl Output {
         self.ended.get_or_insert(at.mono);
     }
 
-    /// Until when its children may add to it, once the command has ended.
-    pub fn deadline(&self) -> Option<Duration> {
-        self.ended.filter(|_| !self.streams.have_ended()).map(|ended| ended + GRACE)
+    /// Until when its children may add to it, once the command has ended; none when nothing more is waited for, whatever
+    /// else is: a moment that lies in the past would wake its caller again and again.
+    pub fn deadline(&self, now: Tick) -> Option<Duration> {
+        self.ended.filter(|_| !self.is_complete(now)).map(|ended| ended + GRACE)
     }
 
     /// Whether nothing more is to be waited for.

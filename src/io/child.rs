@@ -348,19 +348,21 @@ pub enum Reaped {
     Ended(i32, Exit),
     /// It was stopped by this signal.
     Stopped(i32, Signal),
+    /// It goes on after that.
+    Continued(i32),
     /// No child has changed; others are alive.
     Nothing,
     /// There are no children left.
     NoChildren,
 }
 
-/// Takes note of one child that ended or stopped, without waiting.
+/// Takes note of one child that ended, stopped or goes on, without waiting.
 ///
 /// # Errors
 /// As waitpid(2) says.
 pub fn reap() -> io::Result<Reaped> {
     loop {
-        return match wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
+        return match wait(WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED) {
             Ok(None) => Ok(Reaped::Nothing),
             Err(rustix::io::Errno::CHILD) => Ok(Reaped::NoChildren),
             Err(rustix::io::Errno::INTR) => continue,
@@ -369,6 +371,9 @@ pub fn reap() -> io::Result<Reaped> {
                 let pid = pid.as_raw_nonzero().get();
                 if let Some(signal) = status.stopping_signal() {
                     return Ok(Reaped::Stopped(pid, Signal(signal)));
+                }
+                if status.continued() {
+                    return Ok(Reaped::Continued(pid));
                 }
                 match (status.exit_status(), status.terminating_signal()) {
                     (Some(code), _) => Ok(Reaped::Ended(pid, Exit::Code(code))),

@@ -35,8 +35,10 @@ pub enum Notice {
     },
     /// A signal that is the command's business.
     Pass(Signal),
-    /// The terminal asks us to stop for a while (Ctrl-Z).
+    /// The launcher is to stop for a while: Ctrl-Z, or a batch system.
     Suspend,
+    /// The end of that.
+    Continue,
     /// `control` left a request in the spool.
     Request,
 }
@@ -209,11 +211,12 @@ impl Inbox {
             return Ok(Some(match known {
                 Some(NixSignal::SIGCHLD) => Notice::Child,
                 Some(NixSignal::SIGTSTP) => Notice::Suspend,
+                Some(NixSignal::SIGCONT) => Notice::Continue,
                 Some(NixSignal::SIGURG) => Notice::Request,
                 Some(NixSignal::SIGUSR1 | NixSignal::SIGUSR2 | NixSignal::SIGWINCH) => Notice::Pass(signal),
                 // SIGTTOU is blocked so that the terminal can be taken back from its background, SIGTTIN so that a look at
                 // its keyboard from there does not stop the launcher.
-                Some(NixSignal::SIGCONT | NixSignal::SIGTTIN | NixSignal::SIGTTOU) => continue,
+                Some(NixSignal::SIGTTIN | NixSignal::SIGTTOU) => continue,
                 Some(_) | None if sender.is_some_and(|(_, pid)| pid == self.own_pid) => continue,
                 Some(_) | None => Notice::Stop { signal, sender },
             }));

@@ -38,6 +38,8 @@ pub struct Stat {
     pub tty: i32,
     /// Which of the signals 1–31 it ignores: bit n-1 for signal n.
     pub ignored: u64,
+    /// Which of them it has a handler for.
+    pub caught: u64,
 }
 
 /// Returns the process that has this pid; `None` also where the look fails. For processes whose absence changes nothing:
@@ -105,7 +107,7 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
     let close = text.iter().rposition(|&b| b == b')')?;
     let mut fields = std::str::from_utf8(text.get(close + 2..)?).ok()?.split_ascii_whitespace();
     // In the order of proc(5): 3 the state, 4 the parent, 5 the group, 6 the session, 7 the terminal, 20 the threads, 22 the
-    // start, 33 what is ignored.
+    // start, 33 and 34 what is ignored and caught.
     let state = fields.next()?;
     let mut after = |skipped: usize| fields.nth(skipped);
     let (ppid, pgrp, session, tty) =
@@ -118,6 +120,7 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
         tty,
         process: Process { pid, pstart: after(1)?.parse().ok()? },
         ignored: after(10)?.parse().ok()?,
+        caught: after(0)?.parse().ok()?,
         // A first thread that has ended leaves the process in state Z for as long as its other threads run.
         ended: matches!(state, "Z" | "X" | "x") && threads <= 1,
         stopped: state == "T",

@@ -288,6 +288,8 @@ impl Signal {
     pub const KILL: Signal = Signal(9);
     /// Nobody reads what was written.
     pub const PIPE: Signal = Signal(13);
+    /// Stop, which cannot be refused.
+    pub const STOP: Signal = Signal(19);
     /// The polite end.
     pub const TERM: Signal = Signal(15);
     /// Go on after a stop.

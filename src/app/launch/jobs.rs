@@ -5,14 +5,57 @@ use std::time::Duration;
 use super::{KEYS_AGAIN, Launcher};
 use crate::{
     app::session::Session,
-    io::{child, sys},
+    io::{child, process, sys},
     model::{
         task::{Signal, Tick},
         watch::{Event, Watch},
     },
 };
 
+/// What came of a SIGTSTP to a launcher that has no terminal: a batch system sends one, and SIGCONT later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// Nothing: the command runs.
+    None,
+    /// It was passed on; the command may handle it and run on.
+    Passed,
+    /// The command is stopped, since this instant of the monotonic clock.
+    Since(Duration),
+}
+
 impl Launcher {
+    /// Passes SIGTSTP on. Where there is a terminal, this process stops with the command, as a shell expects it of a job;
+    /// elsewhere nobody would let it go on.
+    pub(super) fn pass_suspend(&mut self, watch: &Watch) {
+        if watch.is_ending() {
+            return;
+        }
+        if self.terminal.is_none() && self.pause == Pause::None {
+            self.pause = Pause::Passed;
+        }
+        let _ = self.signal_command(Signal::TSTP);
+    }
+
+    /// Passes SIGCONT on.
+    pub(super) fn pass_continue(&mut self, watch: &mut Watch) {
+        let _ = self.signal_command(Signal::CONT);
+        self.end_pause(watch);
+    }
+
+    /// Whether the command is stopped by what was passed on: then no time passes for it.
+    pub(super) fn is_paused(&self) -> bool {
+        matches!(self.pause, Pause::Since(_))
+    }
+
+    /// The command runs again, or is about to: the time it was stopped does not count.
+    pub(super) fn end_pause(&mut self, watch: &mut Watch) {
+        let pause = std::mem::replace(&mut self.pause, Pause::None);
+        if let Pause::Since(since) = pause {
+            let now = sys::now();
+            self.act(watch, Event::Paused(now.mono.saturating_sub(since)), now);
+        }
+    }
+
     /// Lets the leader of the command's session end, once nothing is left to be read there.
     pub(super) fn let_session_end(&mut self, now: Tick) {
         if self.session.as_mut().is_some_and(Session::has_ended) {
@@ -83,8 +126,16 @@ impl Launcher {
 
     /// The command was stopped. If it was for the terminal's sake we do as a shell expects of a job.
     pub(super) fn stopped(&mut self, signal: Signal, watch: &mut Watch) {
+        if signal == Signal::TSTP && self.pause == Pause::Passed {
+            self.pause = Pause::Since(sys::now().mono);
+        }
         let Some(terminal) = &mut self.terminal else { return };
-        let wants_terminal = signal == Signal::TTIN || signal == Signal::TTOU;
+        let wants_terminal = match signal {
+            Signal::TTIN | Signal::TTOU => true,
+            // A program that tidies its screen up before it stops catches what the terminal sends, and stops itself.
+            Signal::STOP => !terminal.is_lent() && process::stat(self.command).is_some_and(catches_terminal),
+            _ => false,
+        };
         if wants_terminal && terminal.is_ours() {
             self.lend_terminal();
             return;
@@ -114,4 +165,9 @@ impl Launcher {
             output.command_ended(sys::now());
         }
     }
+}
+
+/// Whether a process has a handler for what it gets when it asks for the terminal from its background.
+fn catches_terminal(stat: process::Stat) -> bool {
+    Signal::TTIN.is_in(stat.caught) || Signal::TTOU.is_in(stat.caught)
 }
