@@ -111,6 +111,7 @@ pub mod app {
     pub mod supervise;
     pub mod supervise_args;
     pub mod supervised;
+    pub(crate) mod tree;
     pub mod truth;
     pub mod upkeep;
     pub mod usage;

@@ -26,6 +26,7 @@ use super::{
     db,
     handover::{self, Handed},
     output::{Copy, HandedOutput, Output},
+    tree,
 };
 use crate::{
     io::{
@@ -356,7 +357,8 @@ impl Carrier {
         if watch.is_ending() {
             let left = process::descendants(self.run.carrier.pid, &[]);
             if watch.is_killing() {
-                left.iter().for_each(|stat| drop(process::signal(stat.process, Signal::KILL)));
+                let refused = tree::signal_each(&left, Signal::KILL);
+                self.note_refused(refused);
             }
             return left.is_empty();
         }
@@ -544,7 +546,7 @@ impl Carrier {
                 self.act(watch, Event::Beat, now);
             }
             self.story.ready |= told.ready;
-            if let Some(status) = told.status {
+            if let Some(status) = told.status.filter(|_| self.story.refused.is_empty()) {
                 self.story.status = status;
             }
             if let (Some(spool), Some(claimed)) = (&self.spool, &self.claimed) {
@@ -587,13 +589,32 @@ impl Carrier {
     }
 
     /// What is ended for its silence, or from outside, is ended as a whole.
-    fn signal_tree(&self, signal: Signal) {
-        for stat in process::descendants(self.run.carrier.pid, &[]) {
-            let _ = process::signal(stat.process, signal);
-            if signal != Signal::KILL {
-                let _ = process::signal(stat.process, Signal::CONT);
-            }
+    fn signal_tree(&mut self, signal: Signal) {
+        let tree = process::descendants(self.run.carrier.pid, &[]);
+        let refused = tree::signal_each(&tree, signal);
+        if signal == Signal::KILL {
+            self.note_refused(refused);
+        } else {
+            tree::signal_each(&tree, Signal::CONT);
         }
+    }
+
+    /// Takes note of processes that cannot be killed, once for each: the run goes on until they end by themselves.
+    fn note_refused(&mut self, refused: Vec<Process>) {
+        let is_known = refused.iter().all(|process| self.story.refused.contains(process));
+        if refused.is_empty() || is_known {
+            return;
+        }
+        let why = tree::describe(&refused);
+        if let Some(output) = &mut self.output {
+            output.note(&format!("cannot be ended: {why}"));
+        }
+        self.story.refused = refused;
+        self.story.status.clone_from(&why);
+        if let (Some(spool), Some(claimed)) = (&self.spool, &self.claimed) {
+            let _ = spool.tell(claimed.slot, &claimed.upid, &self.story);
+        }
+        self.note(format!("it cannot be ended: {why}"));
     }
 
     fn look_for_beat(&mut self, now: Tick) -> Option<Tick> {

@@ -16,6 +16,7 @@ use super::{
     launch, log, show,
     spec::KILL_AFTER,
     supervised::{self, Heard, NotAsked},
+    tree,
     truth::{self, Live, Survey},
     wait::{WaitError, Waiter},
     when::{BadTime, parse_when},
@@ -69,6 +70,9 @@ pub enum ControlError {
     /// The store said no.
     #[error("cannot reserve: {0}")]
     Refused(#[from] Refused),
+    /// Processes of other users, in words.
+    #[error("{0}")]
+    CannotEnd(String),
     /// Nobody has heard of it.
     #[error("there is no task {0}")]
     NoSuchTask(TaskRef),
@@ -684,9 +688,13 @@ impl Desk<'_, '_> {
                 self.say_killed(&live, "asked to end")?;
                 continue;
             }
-            match self.see_it_end(&mut store, &live, signal)? {
-                Some(outcome) => self.say_killed(&live, &outcome)?,
-                None => {
+            match self.see_it_end(&mut store, &live, signal) {
+                Ok(Some(outcome)) => self.say_killed(&live, &outcome)?,
+                Err(error) => {
+                    self.tell(&format!("error: cannot end task {}: {error}", live.task.id));
+                    code = exit_code::FAILED;
+                }
+                Ok(None) => {
                     let line = match live.task.is_worker() {
                         true => {
                             "it was asked to end and still runs: a worker ends when it looks whether it was asked, and \
@@ -791,6 +799,14 @@ impl Desk<'_, '_> {
         }
     }
 
+    /// Processes of a task that its launcher was refused to end.
+    fn refused_of(&self, task: &Task) -> Vec<Process> {
+        let spool = Spool::open(&self.db, false).ok();
+        let place = spool.zip(task.slot).zip(task.upid.as_deref());
+        let story = place.and_then(|((spool, slot), upid)| spool.story_of(slot, upid));
+        story.map(|story| story.refused).unwrap_or_default()
+    }
+
     /// Waits for the end that was asked for; its outcome, or none if it does not come.
     fn see_it_end(
         &mut self,
@@ -806,8 +822,17 @@ impl Desk<'_, '_> {
             if live.task.is_worker() {
                 return self.see_worker_end(store, live, end);
             }
-            if !wait_for_ends(live.task.launcher.as_slice(), end)? {
-                return Ok(None);
+            let mut ended_here = vec![];
+            while !wait_for_ends(live.task.launcher.as_slice(), end.min(sys::now().mono + LOOK_AGAIN))? {
+                let refused = self.refused_of(&live.task);
+                if refused.iter().any(|process| !ended_here.contains(process)) {
+                    // What its launcher may not end this user may, or is told who could.
+                    signal_all(&refused, Signal::KILL)?;
+                    ended_here = refused;
+                }
+                if sys::now().mono >= end {
+                    return Ok(None);
+                }
             }
             let survey = truth::survey(store)?;
             return match find(store, &survey, &itself)? {
@@ -913,6 +938,8 @@ const SOME_LINES: usize = 5;
 const RECENT: usize = 20;
 /// How long beyond its grace a task may take to be gone and recorded.
 const MARGIN: Duration = Duration::from_secs(10);
+/// How often a task that is waited for is asked whether a process of it cannot be ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 enum Asked {
     Done(String),
@@ -927,15 +954,24 @@ fn polite(live: &Live) -> Signal {
     live.task.stop_signal.as_deref().and_then(|name| name.parse().ok()).unwrap_or(Signal::TERM)
 }
 
+/// Sends a signal to each of these.
 fn signal_all(processes: &[Process], signal: Signal) -> Result<(), ControlError> {
+    let mut refused = vec![];
+    let mut failure = None;
     for process in processes {
-        process::signal(*process, signal).map_err(system("signal a process of it"))?;
-        if signal != Signal::KILL {
+        match process::signal(*process, signal) {
+            Ok(_) if signal == Signal::KILL => {}
             // What is stopped cannot act on it.
-            process::signal(*process, Signal::CONT).map_err(system("signal a process of it"))?;
+            Ok(_) => drop(process::signal(*process, Signal::CONT)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => refused.push(*process),
+            Err(error) => failure = failure.or(Some(error)),
         }
     }
-    Ok(())
+    match failure {
+        Some(error) => Err(system("signal a process of it")(error)),
+        None if refused.is_empty() => Ok(()),
+        None => Err(ControlError::CannotEnd(tree::describe(&refused))),
+    }
 }
 
 /// Waits until all of these processes are gone; false if that takes until `end` on the monotonic clock.

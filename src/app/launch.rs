@@ -26,6 +26,7 @@ use super::{
     output::Output,
     session::Session,
     spec::{Spec, TIMEOUT},
+    tree,
 };
 use crate::{
     io::{
@@ -187,6 +188,7 @@ pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Audience) -> Re
         notify: None,
         story: Story::default(),
         pause: Pause::None,
+        unsaid: None,
     };
     launcher.run(inherited, lend, audience)
 }
@@ -238,6 +240,7 @@ pub fn resume(handover: Handover, mut arrived: Arrived, audience: &mut dyn Audie
         notify,
         story: handover.story,
         pause: Pause::None,
+        unsaid: None,
     };
     launcher.follow(handover.watch, audience)
 }
@@ -295,6 +298,8 @@ struct Launcher {
     story: Story,
     /// What came of a SIGTSTP to this process.
     pause: Pause,
+    /// A line that is still to be said.
+    unsaid: Option<String>,
 }
 
 impl Launcher {
@@ -502,7 +507,7 @@ impl Launcher {
     }
 
     /// Follows the command to its end.
-    fn watch(&mut self, mut watch: Watch, audience: &dyn Audience) -> Ended {
+    fn watch(&mut self, mut watch: Watch, audience: &mut dyn Audience) -> Ended {
         loop {
             let now = sys::now();
             if let Some(exit) = self.exit
@@ -543,6 +548,9 @@ impl Launcher {
                 }
             }
             let now = sys::now();
+            if let Some(line) = self.unsaid.take() {
+                audience.warn(&line);
+            }
             if self.is_paused() {
                 continue;
             }
@@ -600,7 +608,7 @@ impl Launcher {
                 self.act(watch, Event::Beat, now);
             }
             self.story.ready |= told.ready;
-            if let Some(status) = told.status {
+            if let Some(status) = told.status.filter(|_| self.story.refused.is_empty()) {
                 self.story.status = status;
             }
             // Readers show a little less when the disk does not take it.
@@ -699,21 +707,38 @@ impl Launcher {
     }
 
     /// Signals the command's group, and every descendant that left it.
-    fn signal_tree(&self, signal: Signal) {
-        // What is stopped cannot act on a polite signal.
-        let send = |to: &dyn Fn(Signal)| {
-            to(signal);
-            if signal != Signal::KILL {
-                to(Signal::CONT);
-            }
-        };
-        send(&|signal| drop(self.signal_command(signal)));
-        let reached = if self.exit.is_none() { self.command } else { 0 };
-        for stat in process::descendants(self.me.pid, &self.foreign) {
-            if stat.pgrp != reached {
-                send(&|signal| drop(process::signal(stat.process, signal)));
-            }
+    fn signal_tree(&mut self, signal: Signal) {
+        let _ = self.signal_command(signal);
+        let mut tree = process::descendants(self.me.pid, &self.foreign);
+        if signal == Signal::KILL {
+            // The whole tree, one by one: a group is reached if one of it is.
+            let refused = tree::signal_each(&tree, signal);
+            return self.note_refused(refused);
         }
+        let reached = if self.exit.is_none() { self.command } else { 0 };
+        tree.retain(|stat| stat.pgrp != reached);
+        tree::signal_each(&tree, signal);
+        // What is stopped cannot act on a polite signal.
+        let _ = self.signal_command(Signal::CONT);
+        tree::signal_each(&tree, Signal::CONT);
+    }
+
+    /// Takes note of processes that cannot be killed, once for each: the task goes on until they end by themselves.
+    fn note_refused(&mut self, refused: Vec<Process>) {
+        let is_known = refused.iter().all(|process| self.story.refused.contains(process));
+        if refused.is_empty() || is_known {
+            return;
+        }
+        let why = tree::describe(&refused);
+        if let Some(output) = &mut self.output {
+            output.note(&format!("cannot be ended: {why}"));
+        }
+        self.story.refused = refused;
+        self.story.status.clone_from(&why);
+        if let Some(spool) = &self.spool {
+            let _ = spool.tell(self.claimed.slot, &self.claimed.upid, &self.story);
+        }
+        self.unsaid = Some(format!("cannot end task {}: {why}", self.claimed.id));
     }
 }
 

@@ -173,6 +173,13 @@ impl Output {
         self.streams.have_ended() || self.ended.is_some_and(|ended| now.mono >= ended + GRACE)
     }
 
+    /// Adds a line to the log that the command did not print.
+    pub fn note(&mut self, text: &str) {
+        if let Some(log) = &mut self.log {
+            log.note(text, sys::now().wall.secs());
+        }
+    }
+
     /// Ends the log with the outcome; what was lost of it, in words.
     pub fn close_log(&mut self, outcome: &str) -> Option<String> {
         self.copies.iter_mut().flatten().for_each(Copy::end);

@@ -430,6 +430,11 @@ pub fn signal(child: i32, signal: Signal) -> io::Result<()> {
     Ok(kill(Pid::from_raw(child), signal)?)
 }
 
+/// Whether this process may signal the one of this number, whichever that is by now. True where there is none.
+pub fn may_signal(pid: i32) -> bool {
+    kill(Pid::from_raw(pid), None) != Err(Errno::EPERM)
+}
+
 /// What a child did, as [`peek`] found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peeked {

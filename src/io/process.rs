@@ -127,6 +127,15 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
     })
 }
 
+/// Name and real user of a process, the name without control characters; none when it is gone.
+pub fn name_and_owner(pid: i32) -> Option<(String, u32)> {
+    let status = fs::read(format!("/proc/{pid}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
+    let owner = field("Uid")?.split_ascii_whitespace().next()?.parse().ok()?;
+    Some((field("Name")?.replace(char::is_control, "?"), owner))
+}
+
 /// Whether this very process, and not another one of its pid, is alive.
 pub fn look(process: Process) -> Life {
     match read_stat(process.pid) {

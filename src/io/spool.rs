@@ -41,7 +41,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::safe_open::{self, Beside, Folder, How, Make};
 use crate::model::{
     path::{beside, folder_of},
-    task::{Asker, End, Signal},
+    task::{Asker, End, Process, Signal},
 };
 
 /// Bytes of a slot: one disk block.
@@ -73,6 +73,12 @@ pub struct Story {
     pub status: String,
     /// How far it is, in percent.
     pub progress: Option<f64>,
+    /// Processes of it that its launcher was refused to end; `status` says so in words then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Process>,
+    /// Whether it is stopped by a signal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -435,7 +441,8 @@ mod tests {
         spool.reserve(1).unwrap();
         spool.leave_end(1, "a", &end("why")).unwrap();
         assert_eq!(spool.story_of(1, "a"), None);
-        let mut story = Story { beat: Some(7), ready: true, status: "copying".into(), progress: Some(12.5) };
+        let mut story =
+            Story { beat: Some(7), ready: true, status: "copying".into(), progress: Some(12.5), ..Story::default() };
         spool.tell(1, "a", &story).unwrap();
         assert_eq!((spool.story_of(1, "a"), spool.story_of(1, "b")), (Some(story.clone()), None));
         story.status = "\u{1}é".repeat(10_000);

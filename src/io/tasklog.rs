@@ -181,6 +181,18 @@ impl TaskLog {
         self.flush(bytes);
     }
 
+    /// Adds a line of its launcher's own, which stands in brackets.
+    pub fn note(&mut self, text: &str, now: i64) {
+        self.let_go(now, false);
+        self.set_time(now);
+        if self.place.unfinished.take().is_some() {
+            self.buffer.push(b'\n');
+        }
+        self.push_stamp();
+        self.buffer.extend_from_slice(format!("[{text}]\n").as_bytes());
+        self.flush(0);
+    }
+
     /// Ends the log with the outcome. Gives what was lost of it, in words, if anything was.
     pub fn close(&mut self, outcome: &str, now: i64) -> Option<String> {
         self.let_go(now, false);

@@ -551,17 +551,17 @@ impl Ended {
         }
     }
 
-    /// The signal that finally ended it: the one it died of, else the last one we sent.
+    /// The signal that ended it; none if it exited, be it because of a signal that it handled.
     pub fn signal(&self) -> Option<Signal> {
         match self.exit {
             Exit::Signal { signal, .. } => Some(signal),
-            Exit::Code(_) => self.sent,
+            Exit::Code(_) => None,
         }
     }
 
     /// The exit code of `launch` (section 4).
     pub fn exit_code(&self, warnings: u64, fail_on_warnings: bool, lost: Option<&str>) -> i32 {
-        let died_of = |fallback: Signal| 128 + self.signal().unwrap_or(fallback).0;
+        let died_of = |fallback: Signal| 128 + self.signal().or(self.sent).unwrap_or(fallback).0;
         match (&self.cause, self.exit) {
             (Cause::NoHeartbeat(_) | Cause::MaxRuntime(_), _) => exit_code::TIMED_OUT,
             (Cause::Asked(Asker::Signal { signal, .. }), _) => 128 + signal.0,

@@ -47,7 +47,7 @@ impl Carrier {
         let usage = child::usage();
         let (outcome, why) = self.outcome(ended, warnings);
         let mut end = End::new(&outcome, at.wall, Some(ran));
-        end.termsignal = ended.signal().or(self.sent.map(|(_, last)| last)).map(|signal| signal.to_string());
+        end.termsignal = ended.signal().map(|signal| signal.to_string());
         end.termerror = end.termerror.or_else(|| why.clone());
         end.exitcode = Some(ended.exit_code(warnings, false, None));
         end.warnings = warnings;
