@@ -219,6 +219,23 @@ fn in_a_pipeline_the_command_can_still_ask() {
 }
 
 #[test]
+fn a_program_that_stops_itself_for_want_of_the_terminal_gets_it() {
+    let world = World::new();
+    if world.sh("command -v top").run().code != 0 {
+        return eprintln!("skipped: no top here");
+    }
+    let mut tty = Terminal::shell(&world);
+    for option in ["", "--no-log"] {
+        // It catches SIGTTOU, sets its screen back, and stops itself with SIGSTOP.
+        tty.type_in(&format!("TERM=xterm $LAUNCH {option} -- top -n1 | head -2; echo en\"\"ded\n"));
+        tty.shows("ended\n");
+        tty.shows("PROMPT> ");
+        until("its end", || world.tasks().is_empty());
+    }
+    assert_eq!(world.history().len(), 2);
+}
+
+#[test]
 fn a_pipeline_whose_command_has_the_terminal_stops_whole() {
     let world = World::new();
     let mut tty = Terminal::shell(&world);

@@ -509,6 +509,9 @@ impl Launcher {
     /// Follows the command to its end.
     fn watch(&mut self, mut watch: Watch, audience: &mut dyn Audience) -> Ended {
         loop {
+            if let Some(line) = self.unsaid.take() {
+                audience.warn(&line);
+            }
             let now = sys::now();
             if let Some(exit) = self.exit
                 && (self.gone || !watch.is_ending())
@@ -548,9 +551,6 @@ impl Launcher {
                 }
             }
             let now = sys::now();
-            if let Some(line) = self.unsaid.take() {
-                audience.warn(&line);
-            }
             if self.is_paused() {
                 continue;
             }

@@ -23,7 +23,7 @@ use super::activation;
 use crate::{
     io::{
         child::{self, CannotRun, Peeked},
-        process, pty,
+        inbox, process, pty,
         terminal::Terminal,
     },
     model::task::Signal,
@@ -153,6 +153,10 @@ pub fn lead() -> i32 {
         let _ = child::signal_group(command, Signal::CONT);
     };
     give();
+    // Typed when the command ran already and did not have the terminal yet.
+    for signal in inbox::take_keys() {
+        let _ = child::signal_group(command, signal);
+    }
     loop {
         match child::peek(command) {
             Peeked::Ended => break,

@@ -45,5 +45,6 @@ pub(super) fn describe(refused: &[Process]) -> String {
         names.push(format!("{} more", refused.len() - NAMED));
     }
     let pids: Vec<String> = refused.iter().map(|process| process.pid.to_string()).collect();
-    format!("{}; end it as that user: kill -KILL {}", names.join(", "), pids.join(" "))
+    let them = if refused.len() > 1 { "them" } else { "it" };
+    format!("{}; end {them} as that user: kill -KILL {}", names.join(", "), pids.join(" "))
 }

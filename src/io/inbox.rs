@@ -88,6 +88,21 @@ pub fn survive_file_size_limit() {
     let _ = signal_hook::flag::register(NixSignal::SIGXFSZ as i32, Arc::new(AtomicBool::new(false)));
 }
 
+/// Takes what the terminal has sent to this process while all signals were blocked: Ctrl-C, Ctrl-\\ and Ctrl-Z, in the order
+/// of their numbers.
+pub fn take_keys() -> Vec<Signal> {
+    let keys = [NixSignal::SIGINT, NixSignal::SIGQUIT, NixSignal::SIGTSTP];
+    let mut mask = SigSet::empty();
+    keys.into_iter().for_each(|signal| mask.add(signal));
+    let mut taken = vec![];
+    if let Ok(signals) = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC) {
+        while let Ok(Some(info)) = signals.read_signal() {
+            taken.extend(i32::try_from(info.ssi_signo).map(Signal));
+        }
+    }
+    taken
+}
+
 /// Where the signals sent to this process arrive.
 #[derive(Debug)]
 pub struct Inbox {
