@@ -278,20 +278,30 @@ fn the_command_may_be_signalled_by_others() {
     assert_eq!((world.end().text("outcome"), world.end().text("ended_by")), ("ERROR: killed by SIGALRM", "itself"));
 }
 
+/// A command that waits without a child (one that is stopped between vfork and exec keeps its parent from being stopped),
+/// and its pid.
+fn waiting<'w>(world: &'w World, options: &[&str]) -> (Started<'w>, i32) {
+    nix::unistd::mkfifo(&world.work().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let run = started(world, options, "echo $$ > pid; echo ready; read x < fifo");
+    let command = world.line("work/pid").parse().unwrap();
+    (run, command)
+}
+
+fn is_stopped(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().split(' ').nth(2) == Some("T")
+}
+
 #[test]
 fn a_stop_of_a_batch_system_pauses_the_command_and_its_limits() {
     let world = World::new();
-    let script = "echo $$ > pid; echo ready; while :; do sleep 0.05; done";
-    let run = started(&world, &["--max-runtime", "4s"], script);
-    let command: i32 = world.line("work/pid").parse().unwrap();
-    let state = || fs::read_to_string(format!("/proc/{command}/stat")).unwrap().split(' ').nth(2).map(str::to_owned);
+    let (run, command) = waiting(&world, &["--max-runtime", "4s"]);
     run.signal(Signal::SIGTSTP);
-    until("the command to be stopped", || state().as_deref() == Some("T"));
+    until("the command to be stopped", || is_stopped(command));
     // Longer than it may run.
     world.launch(["sleep", "5"]).run().silent(0);
-    assert_eq!(state().as_deref(), Some("T"), "{}", run.stderr());
+    assert!(is_stopped(command), "{}", run.stderr());
     run.signal(Signal::SIGCONT);
-    until("the command to go on", || state().as_deref() != Some("T"));
+    until("the command to go on", || !is_stopped(command));
     run.wait().says(124, &["ran longer than 4s"]);
     assert!(world.history()[0].real("duration") >= 8.9, "{:?}", world.history());
 }
@@ -299,11 +309,9 @@ fn a_stop_of_a_batch_system_pauses_the_command_and_its_limits() {
 #[test]
 fn a_paused_command_is_ended_all_the_same() {
     let world = World::new();
-    let run = started(&world, &["--kill-after", "1h"], "echo $$ > pid; echo ready; while :; do sleep 0.05; done");
-    let command: i32 = world.line("work/pid").parse().unwrap();
+    let (run, command) = waiting(&world, &["--kill-after", "1h"]);
     run.signal(Signal::SIGTSTP);
-    let stat = || fs::read_to_string(format!("/proc/{command}/stat")).unwrap();
-    until("the command to be stopped", || stat().split(' ').nth(2) == Some("T"));
+    until("the command to be stopped", || is_stopped(command));
     run.signal(Signal::SIGTERM);
     run.wait().says(143, &["SIGTERM"]);
     assert_eq!(world.end().text("termsignal"), "SIGTERM");

@@ -47,12 +47,8 @@ pub enum Notice {
 /// no harm to a launcher that is not ready yet.
 pub const REQUEST: Signal = Signal(23);
 
-/// Signals that are read even if they were ignored at the start: those of the terminal count when a process sends them,
-/// and the others neither end nor stop a launcher.
-const ALWAYS_READ: [NixSignal; 12] = [
-    NixSignal::SIGINT,
-    NixSignal::SIGTERM,
-    NixSignal::SIGQUIT,
+/// Signals that are read even if they were ignored at the start: they do not end a launcher.
+const ALWAYS_READ: [NixSignal; 9] = [
     NixSignal::SIGUSR1,
     NixSignal::SIGUSR2,
     NixSignal::SIGWINCH,
@@ -88,7 +84,7 @@ pub fn survive_file_size_limit() {
     let _ = signal_hook::flag::register(NixSignal::SIGXFSZ as i32, Arc::new(AtomicBool::new(false)));
 }
 
-/// Takes what the terminal has sent to this process while all signals were blocked: Ctrl-C, Ctrl-\\ and Ctrl-Z, in the order
+/// Takes what the terminal has sent to this process while all signals were blocked: Ctrl-C, Ctrl-\ and Ctrl-Z, in the order
 /// of their numbers.
 pub fn take_keys() -> Vec<Signal> {
     let keys = [NixSignal::SIGINT, NixSignal::SIGQUIT, NixSignal::SIGTSTP];
@@ -153,9 +149,9 @@ impl Inbox {
         // To write to a pipe that has no reader is an error of the write.
         mask.remove(NixSignal::SIGPIPE);
         for signal in NixSignal::iterator().filter(|signal| ignores(ignored, *signal)) {
-            if ALWAYS_READ.contains(&signal) {
+            if matches!(signal, NixSignal::SIGINT | NixSignal::SIGQUIT | NixSignal::SIGTERM) {
                 deaf_to_terminal.add(signal);
-            } else {
+            } else if !ALWAYS_READ.contains(&signal) {
                 mask.remove(signal);
             }
         }

@@ -18,7 +18,10 @@ use nix::{
     unistd::geteuid,
 };
 
-use super::{Result, StoreError};
+use super::{
+    Result, StoreError,
+    error::{DISK_FULL, FILE_LIMIT},
+};
 use crate::model::path::beside;
 
 /// What is known of a database's file without opening it.
@@ -118,7 +121,9 @@ fn reserve_shm(path: &Path, identity: &Identity) -> Result<()> {
         Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
             return Ok(());
         }
-        Err(error) if error.kind() == ErrorKind::StorageFull => return Err(StoreError::Full(path.to_owned(), "open")),
+        Err(error) if error.kind() == ErrorKind::StorageFull => {
+            return Err(StoreError::Full(path.to_owned(), "open", DISK_FULL));
+        }
         Err(error) => return Err(StoreError::Io(shm, "open", error)),
     };
     let allocated = allocate(&file, there.is_none().then_some(identity.owner));
@@ -127,7 +132,8 @@ fn reserve_shm(path: &Path, identity: &Identity) -> Result<()> {
     }
     match allocated {
         Ok(()) => Ok(()),
-        Err(Errno::ENOSPC | Errno::EDQUOT) => Err(StoreError::Full(path.to_owned(), "open")),
+        Err(Errno::ENOSPC | Errno::EDQUOT) => Err(StoreError::Full(path.to_owned(), "open", DISK_FULL)),
+        Err(Errno::EFBIG) => Err(StoreError::Full(path.to_owned(), "open", FILE_LIMIT)),
         Err(error) => Err(StoreError::Io(shm, "reserve room for", error.into())),
     }
 }

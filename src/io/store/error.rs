@@ -126,7 +126,7 @@ pub(super) fn failure(path: &Path, doing: &'static str, patience: Patience, erro
         Some(ErrorCode::DiskFull) => StoreError::Full(path, doing, DISK_FULL),
         // SQLite does not say which error of a write it was. Where files have a limit, that is the likely one.
         Some(ErrorCode::SystemIoFailure) if has_file_size_limit() && is_of_writing(&error) => {
-            StoreError::Full(path, doing, "the limit on the size of files is reached (ulimit -f)")
+            StoreError::Full(path, doing, FILE_LIMIT)
         }
         _ if error.sqlite_error().is_some_and(|error| error.extended_code == NO_ROOM_FOR_SHM) => {
             StoreError::Full(path, doing, DISK_FULL)
@@ -139,7 +139,9 @@ pub(super) fn failure(path: &Path, doing: &'static str, patience: Patience, erro
     }
 }
 
-const DISK_FULL: &str = "the disk is full";
+/// The two reasons of [`StoreError::Full`].
+pub(super) const DISK_FULL: &str = "the disk is full";
+pub(super) const FILE_LIMIT: &str = "the limit on the size of files is reached (ulimit -f)";
 
 fn has_file_size_limit() -> bool {
     getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
