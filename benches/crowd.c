@@ -1,7 +1,9 @@
-/* crowd COUNT: so many processes that do nothing, their pids on standard output, one a line. They stand for launchers
- * where thousands are needed at once, and share nearly all of their memory. SIGTERM ends it when it has ended them all,
- * and whatever else ends it ends them too. It makes do with fewer if the system grants no more: whoever reads counts
- * the lines. */
+/* crowd COUNT SPOOL FIRST: starts COUNT processes that do nothing and prints their pids, one a line. They stand for
+ * launchers where thousands are needed at once, and share nearly all of their memory. Each holds the lock of a launcher
+ * on a slot of the spool, the first one on slot FIRST. SIGTERM ends the program when it has ended them all, and any
+ * other end of it ends them too. It makes do with fewer if the system grants no more: the reader counts the lines. */
+#define _GNU_SOURCE
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,9 +16,9 @@ int main(int argc, char **argv)
     long wanted, count, each;
     pid_t *children;
     sigset_t term;
-    int signal;
+    int signal, spool;
 
-    if (argc != 2)
+    if (argc != 4)
         return 2;
     wanted = atol(argv[1]);
     children = calloc(wanted, sizeof *children);
@@ -26,6 +28,15 @@ int main(int argc, char **argv)
     sigaddset(&term, SIGTERM);
     sigprocmask(SIG_BLOCK, &term, NULL);
     for (count = 0; count < wanted; count++) {
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+
+        lock.l_start = (atol(argv[3]) + count) * 4096;
+        /* A description of its own, which only the child keeps. */
+        spool = open(argv[2], O_RDWR);
+        if (spool < 0 || fcntl(spool, F_OFD_SETLK, &lock) != 0) {
+            perror("crowd: lock a slot");
+            break;
+        }
         children[count] = fork();
         if (children[count] < 0) {
             perror("crowd: fork");
@@ -37,6 +48,7 @@ int main(int argc, char **argv)
             for (;;)
                 pause();
         }
+        close(spool);
         printf("%d\n", (int)children[count]);
     }
     fclose(stdout);

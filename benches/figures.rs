@@ -22,7 +22,7 @@
 //! | `visible` | from the wall clock that a command writes down as its last act to the moment a reader, who asks the database without pause, sees the row; for commands that end at once and for some that lived over a second. |
 //! | `memory` | PSS (`/proc/PID/smaps_rollup`) of all launcher processes when they have come to rest, divided by their number; the commands do not count. |
 //! | `wakeups` | how often the threads of a launcher left a processor (both counters of `/proc/PID/status`) during 16 s. |
-//! | `list` | the row of a real, running task copied 10,000 times, each with a live process of its own that stands for its launcher (`benches/crowd.c`). Output to a file. |
+//! | `list` | the row of a real, running task copied 10,000 times, each with a live process of its own that stands for its launcher (`benches/crowd.c`) and holds its lock. Output to a file. |
 //! | `history` | rows of real tasks copied until 1,000,000 cover a year, kept in Cargo's `tmp` folder inside `target` for the next run. Deep pages start from a cursor that the program gave. The row stands for the slowest of the pages listed below the table; filters of which nothing is promised are told there too. |
 //! | `parse` | whole runs over a file in the page cache. |
 //! | `logged` | `launch -- true` with its log and with `--no-log`, in turn, on new databases. |

@@ -292,9 +292,9 @@ fn a_slot_is_held_by_the_launcher_alone_and_for_as_long_as_it_lives() {
     let spool = taskwatcher::io::spool::Spool::open(&world.db(), false).unwrap();
     // Also after it has started itself again to need less memory.
     until("it to run as a smaller process", || world.processes_with("TASKWATCHER_LAUNCHER=").contains(&launch.pid()));
-    until("the slot to be held", || spool.is_held(slot).unwrap());
+    until("the slot to be held", || spool.held(slot).unwrap().is_some());
     launch.signal(Signal::SIGKILL);
     launch.child.wait().unwrap();
-    assert!(!spool.is_held(slot).unwrap(), "its command holds it");
+    assert_eq!(spool.held(slot).unwrap(), None, "its command holds it");
     assert_eq!(world.status(id).as_deref(), Some("ORPHANED"));
 }

@@ -15,6 +15,7 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use taskwatcher::io::spool::Spool;
 
 /// Every other task of the history has this name, and never fails: the job that runs each minute.
 const FREQUENT: &str = "every-minute";
@@ -27,6 +28,10 @@ const RARE: &str = "yearly-inventory";
 /// The history reaches back this far.
 const SPAN: i64 = 365 * DAY;
 const DAY: i64 = 86_400;
+/// The slot of the spool that the first stand-in for a launcher holds, beyond those of real tasks.
+const FIRST_SLOT: i64 = 1000;
+/// Bytes of a slot.
+const SLOT: u64 = 4096;
 
 /// `control list` of many live rows, as a table and as JSON.
 pub fn list(shop: &Workshop, size: Size) -> Result<Row> {
@@ -39,12 +44,13 @@ pub fn list(shop: &Workshop, size: Size) -> Result<Row> {
     })?;
     let launcher_pstart = pstart(launcher).ok_or("find the start time of the launcher")?;
     let connection = writer(&db)?;
-    let stand_ins = crowd(shop, &connection, live - 1)?;
+    let stand_ins = crowd(shop, &connection, &db, live - 1)?;
 
     let (template, upid): (i64, String) =
         connection.query_row("SELECT id, upid FROM tasks", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let of_crowd = |column| format!("(SELECT {column} FROM temp.crowd WHERE number = counter.n % {})", stand_ins.count);
     let (pid, pstart) = (of_crowd("pid"), of_crowd("pstart"));
+    let count = stand_ins.count;
     // UPID:node:pid:pstart:starttime:type:id:user:
     let fields: Vec<_> = upid.split(':').map(|field| field.replace('%', "%%").replace('\'', "''")).collect();
     let &[_, node, _, _, start, _, _, user, _] = &*fields.iter().map(String::as_str).collect::<Vec<_>>() else {
@@ -54,6 +60,7 @@ pub fn list(shop: &Workshop, size: Size) -> Result<Row> {
         "id" => Some(format!("{template} + n")),
         "name" => Some("printf('job-%05d', n)".to_owned()),
         "handle" => Some(handle()),
+        "slot" => Some(format!("{FIRST_SLOT} + n % {count}")),
         "upid" => Some(format!(
             "printf('UPID:{node}:%08X:%08X:{start}:job-%05d:%d:{user}:', {pid}, {pstart}, n, {template} + n)"
         )),
@@ -91,8 +98,8 @@ pub fn list(shop: &Workshop, size: Size) -> Result<Row> {
         work: "`control list`, 10,000 live rows",
         measured: format!("{table:.0} ms; --json {json:.0} ms"),
         peers: vec![format!("SQLite alone reads them in {bare:.0} ms")],
-        reach: "≤ 150 ms",
-        holds: table <= 150.0 && json <= 150.0,
+        reach: "≤ 60 ms",
+        holds: table <= 60.0 && json <= 60.0,
         details: vec![format!("{live} rows with {} live launchers", stand_ins.count + 1)],
     })
 }
@@ -105,11 +112,14 @@ struct Crowd {
 }
 
 /// Starts so many, or as many as the system grants, and writes them into the table `temp.crowd`.
-fn crowd(shop: &Workshop, connection: &Connection, wanted: i64) -> Result<Crowd> {
+fn crowd(shop: &Workshop, connection: &Connection, db: &Path, wanted: i64) -> Result<Crowd> {
     let program = compile(&shop.folder, "crowd", include_str!("../crowd.c"))?;
+    let spool = Spool::path(db);
+    let length = u64::try_from(FIRST_SLOT + wanted)? * SLOT;
+    File::options().write(true).open(&spool)?.set_len(length)?;
     let mut parent = Flock::default();
     let (reading, writing) = std::io::pipe()?;
-    parent.start(quiet(program).arg(wanted.to_string()).stdout(writing))?;
+    parent.start(quiet(program).arg(wanted.to_string()).arg(&spool).arg(FIRST_SLOT.to_string()).stdout(writing))?;
     let pids = std::io::read_to_string(reading)?;
     connection.execute_batch("CREATE TEMP TABLE crowd (number INTEGER PRIMARY KEY, pid, pstart)")?;
     let mut add = connection.prepare("INSERT INTO temp.crowd VALUES (?1, ?2, ?3)")?;

@@ -4,7 +4,11 @@
 //! A database that cannot be written just then is still shown truthfully: what has ended is only not moved yet. The same
 //! goes for a database of another user, whose rows may name any process and any file: its owner settles it.
 
-use std::{collections::HashSet, io::ErrorKind, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    io::ErrorKind,
+    path::Path,
+};
 
 use serde_json::json;
 
@@ -12,7 +16,7 @@ use crate::{
     io::{
         feedfile::{self, FeedFile, Mark},
         process::{self, Snapshot},
-        spool::{Spool, Story},
+        spool::{Held, Spool, Story},
         store::{self, Claimed, Hold, Patience, Start, Store, StoreError, StoreFailure},
         sys,
     },
@@ -174,7 +178,7 @@ fn left_of(task: &Task, seen: &Snapshot, here: &Viewpoint) -> Vec<Process> {
 struct Locks {
     spool: Result<Spool, Lock>,
     /// Those that one look at the kernel's list showed.
-    seen: HashSet<i64>,
+    seen: HashMap<i64, Held>,
 }
 
 impl Locks {
@@ -188,25 +192,26 @@ impl Locks {
         Locks { spool, seen }
     }
 
-    fn lock_of(&self, task: &Task) -> Lock {
-        match (&self.spool, task.slot) {
-            (Err(why), _) => *why,
-            (Ok(_), None) => Lock::NoSpool,
-            (Ok(_), Some(slot)) if self.seen.contains(&slot) => Lock::Held,
-            (Ok(spool), Some(slot)) => match spool.is_held(slot) {
-                Ok(true) => Lock::Held,
-                Ok(false) => Lock::Free,
-                Err(_) => Lock::Unknown,
-            },
+    /// The lock of a task's launcher, and whether the task may have told something of itself.
+    fn lock_of(&self, task: &Task) -> (Lock, bool) {
+        let (spool, slot) = match (&self.spool, task.slot) {
+            (_, _) if !task.signs.held => return (Lock::NoSpool, true),
+            (Err(why), _) => return (*why, true),
+            (Ok(_), None) => return (Lock::NoSpool, true),
+            (Ok(spool), Some(slot)) => (spool, slot),
+        };
+        match self.seen.get(&slot).map_or_else(|| spool.held(slot), |held| Ok(Some(*held))) {
+            Ok(Some(held)) => (Lock::Held, held.tells),
+            Ok(None) => (Lock::Free, true),
+            Err(_) => (Lock::Unknown, true),
         }
     }
 }
 
 /// Whether the launcher of a task lives.
-fn launcher_of(task: &Task, here: &Viewpoint, locks: &Locks) -> Life {
+fn launcher_of(task: &Task, here: &Viewpoint, lock: Lock) -> Life {
     let Some(launcher) = task.launcher else { return Life::Gone };
     let view = here.view_of(task);
-    let lock = if task.signs.held { locks.lock_of(task) } else { Lock::NoSpool };
     let seen = match (lock, view) {
         // The lock says it all.
         (Lock::Held, _) | (_, View::Elsewhere | View::Restarted) => Life::Unknown,
@@ -219,9 +224,10 @@ fn launcher_of(task: &Task, here: &Viewpoint, locks: &Locks) -> Life {
 
 /// What the machine tells of a task, but for what is left of its command, and what the task tells of itself.
 fn look_at(task: &Task, here: &Viewpoint, locks: &Locks) -> (Facts, Option<Story>) {
-    let launcher = if task.is_reserved() { Life::Unknown } else { launcher_of(task, here, locks) };
+    let (lock, tells) = locks.lock_of(task);
+    let launcher = if task.is_reserved() { Life::Unknown } else { launcher_of(task, here, lock) };
     let place = locks.spool.as_ref().ok().zip(task.slot).zip(task.upid.as_deref());
-    let story = place.and_then(|((spool, slot), upid)| spool.story_of(slot, upid));
+    let story = place.filter(|_| tells).and_then(|((spool, slot), upid)| spool.story_of(slot, upid));
     let is_worker = task.is_worker();
     // A worker ends before its process does.
     let spooled = place.filter(|_| launcher != Life::Alive || is_worker);

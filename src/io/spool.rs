@@ -9,14 +9,15 @@
 //!
 //! A launcher holds a lock on its slot from its claim to its exit, an open-file-description lock (fcntl(2)), which goes
 //! with its process however that ends. It is the sign of life that needs no `/proc`: it is seen from any pid namespace,
-//! under any boot id and by any user who may read the spool.
+//! under any boot id and by any user who may read the spool. Its second byte is locked too once the task has told
+//! something of itself: a list of thousands need not look for what is not there.
 //!
 //! # If we die here
 //! The blocks are allocated before the command starts, so a full disk cannot lose the record. A record that was
 //! written by half fails its checksum and counts as none. Nothing is ever erased: the row's end frees the slot.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     ffi::OsStr,
     fs::{self, File},
     io::{self, ErrorKind},
@@ -87,6 +88,13 @@ struct Record<T> {
     content: T,
 }
 
+/// How a launcher holds its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Whether its task has told anything of itself, so that [`Spool::story_of`] is worth its read.
+    pub tells: bool,
+}
+
 /// The spool of one database, open.
 #[derive(Debug)]
 pub struct Spool {
@@ -129,7 +137,11 @@ impl Spool {
     /// # Errors
     /// Where the file system has no locks.
     pub fn hold(&self, slot: i64) -> io::Result<bool> {
-        let lock = flock_of(slot, libc::F_WRLCK)?;
+        self.lock(offset(slot)?, 1)
+    }
+
+    fn lock(&self, at: u64, length: i64) -> io::Result<bool> {
+        let lock = flock_of(at, length)?;
         match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&lock)) {
             Ok(_) => Ok(true),
             Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
@@ -144,22 +156,22 @@ impl Spool {
         let _ = fcntl(&self.file, FcntlArg::F_OFD_SETLK(&all));
     }
 
-    /// Whether a launcher holds this slot.
+    /// How a launcher holds this slot; `None` if none does.
     ///
     /// # Errors
     /// Where the file system has no locks.
-    pub fn is_held(&self, slot: i64) -> io::Result<bool> {
-        let mut lock = flock_of(slot, libc::F_WRLCK)?;
+    pub fn held(&self, slot: i64) -> io::Result<Option<Held>> {
+        let mut lock = flock_of(offset(slot)?, 1)?;
         fcntl(&self.file, FcntlArg::F_OFD_GETLK(&mut lock))?;
-        Ok(lock.l_type != lock_type(libc::F_UNLCK))
+        Ok((lock.l_type != lock_type(libc::F_UNLCK)).then_some(Held { tells: lock.l_len != 1 }))
     }
 
     /// The slots that are seen held in the kernel's list of all locks, which takes one look for all of them. Those that
     /// are not in it may be held all the same: on some file systems the list names other devices.
-    pub fn seen_held(&self) -> HashSet<i64> {
-        let Ok(meta) = self.file.metadata() else { return HashSet::new() };
+    pub fn seen_held(&self) -> HashMap<i64, Held> {
+        let Ok(meta) = self.file.metadata() else { return HashMap::new() };
         let file = format!("{:02x}:{:02x}:{}", major(meta.dev()), minor(meta.dev()), meta.ino());
-        let Ok(text) = fs::read_to_string("/proc/locks") else { return HashSet::new() };
+        let Ok(text) = fs::read_to_string("/proc/locks") else { return HashMap::new() };
         text.lines().filter_map(|line| held_slot(line, &file)).collect()
     }
 
@@ -259,7 +271,10 @@ impl Spool {
         let at = offset(slot)? + RECORD + REQUEST;
         let mut story = story.clone();
         loop {
-            match self.write(at, SLOT - RECORD - REQUEST, upid, &story) {
+            let written = self.write(at, SLOT - RECORD - REQUEST, upid, &story);
+            // Where the file system has no locks, readers always look.
+            let _ = written.is_ok() && self.lock(offset(slot)? + 1, 1).is_ok();
+            match written {
                 // Half of it each time: JSON may have made six bytes of one.
                 Err(error) if error.kind() == ErrorKind::FileTooLarge && !story.status.is_empty() => {
                     story.status = story.status.chars().take(story.status.chars().count() / 2).collect();
@@ -309,10 +324,9 @@ impl Spool {
     }
 }
 
-/// The lock on the first byte of a slot.
-fn flock_of(slot: i64, kind: i32) -> io::Result<libc::flock> {
-    let start = i64::try_from(offset(slot)?).map_err(io::Error::other)?;
-    Ok(libc::flock { l_type: lock_type(kind), l_whence: 0, l_start: start, l_len: 1, l_pid: 0 })
+fn flock_of(at: u64, length: i64) -> io::Result<libc::flock> {
+    let start = i64::try_from(at).map_err(io::Error::other)?;
+    Ok(libc::flock { l_type: lock_type(libc::F_WRLCK), l_whence: 0, l_start: start, l_len: length, l_pid: 0 })
 }
 
 fn lock_type(kind: i32) -> i16 {
@@ -321,14 +335,15 @@ fn lock_type(kind: i32) -> i16 {
 }
 
 /// The slot that a line of `/proc/locks` says is held in this file: `7: OFDLCK ADVISORY WRITE -1 fe:00:4711 4096 4096`.
-fn held_slot(line: &str, file: &str) -> Option<i64> {
+fn held_slot(line: &str, file: &str) -> Option<(i64, Held)> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (kind, mode) = (fields.next()?, fields.nth(1)?);
-    let (at, start) = (fields.nth(1)?, fields.next()?);
+    let (at, start, end) = (fields.nth(1)?, fields.next()?, fields.next()?);
     if kind != "OFDLCK" || mode != "WRITE" || at != file {
         return None;
     }
-    i64::try_from(start.parse::<u64>().ok()? / SLOT).ok()
+    let slot = i64::try_from(start.parse::<u64>().ok()? / SLOT).ok()?;
+    Some((slot, Held { tells: start != end }))
 }
 
 fn offset(slot: i64) -> io::Result<u64> {
@@ -373,21 +388,27 @@ mod tests {
         let (dir, spool) = spool();
         let path = dir.path().join("x.db");
         let other = Spool::open(&path, false).unwrap();
-        assert!(!other.is_held(3).unwrap());
+        let (silent, tells) = (Some(Held { tells: false }), Some(Held { tells: true }));
+        assert_eq!(other.held(3).unwrap(), None);
         assert!(spool.hold(3).unwrap() && spool.hold(5).unwrap());
-        assert!(other.is_held(3).unwrap() && !other.is_held(4).unwrap() && other.is_held(5).unwrap());
+        assert_eq!([3, 4, 5].map(|slot| other.held(slot).unwrap()), [silent, None, silent]);
         assert!(!other.hold(3).unwrap(), "one launcher a slot");
-        assert_eq!(other.seen_held(), HashSet::from([3, 5]));
+        spool.tell(5, "a", &Story::default()).unwrap();
+        assert_eq!([3, 4, 5].map(|slot| other.held(slot).unwrap()), [silent, None, tells]);
+        let seen = other.seen_held();
+        assert_eq!([3, 4, 5].map(|slot| seen.get(&slot).copied()), [silent, None, tells]);
         spool.release();
-        assert!(!other.is_held(5).unwrap() && other.hold(3).unwrap());
+        assert_eq!(other.held(5).unwrap(), None);
+        assert!(other.hold(3).unwrap());
         drop(other);
-        assert!(!spool.is_held(3).unwrap(), "gone with its descriptor");
+        assert_eq!(spool.held(3).unwrap(), None, "gone with its descriptor");
     }
 
     #[test]
     fn only_a_write_lock_of_this_file_holds_a_slot() {
         let read = |line: &str| held_slot(line, "fe:00:4711");
-        assert_eq!(read("7: OFDLCK ADVISORY  WRITE -1 fe:00:4711 8192 8192"), Some(2));
+        assert_eq!(read("7: OFDLCK ADVISORY  WRITE -1 fe:00:4711 8192 8192"), Some((2, Held { tells: false })));
+        assert_eq!(read("7: OFDLCK ADVISORY  WRITE -1 fe:00:4711 8192 8193"), Some((2, Held { tells: true })));
         for other in [
             "",
             "7: OFDLCK",

@@ -1,0 +1,340 @@
+//! One system call fails, each in its turn: no end is lost, no command runs twice, nothing panics or is left behind, and
+//! a failure says why.
+//!
+//! `strace` makes the calls fail. Without `TASKWATCHER_INJECT=all` a random part of all cases is tried, which another
+//! run tries another part of; with it every case is, which takes some minutes, and the counts are printed as a table.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a helper of a test fails the test, as the test itself does, and says when it skips"
+)]
+
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use nix::sys::signal::Signal;
+use support::{Program, Ran, World, dice::Dice, until};
+
+/// The errors that each call is made to fail with: those that the kernel gives where a disk is full or broken, where
+/// descriptors, memory or processes run out, or where a signal comes.
+const FAULTS: [(&str, &[&str]); 34] = [
+    ("openat", &["EMFILE", "ENOMEM", "EIO", "ENOSPC", "EINTR"]),
+    ("read", &["EIO", "ENOMEM", "EINTR"]),
+    ("pread64", &["EIO", "ENOMEM", "EINTR"]),
+    ("write", &["ENOSPC", "EIO", "EINTR"]),
+    ("pwrite64", &["ENOSPC", "EIO", "EINTR"]),
+    ("fdatasync", &["EIO", "ENOSPC", "EINTR"]),
+    ("fsync", &["EIO", "ENOSPC"]),
+    ("ftruncate", &["ENOSPC", "EIO", "EINTR"]),
+    ("fallocate", &["ENOSPC", "EIO", "EINTR"]),
+    ("statx", &["EIO", "ENOMEM"]),
+    ("newfstatat", &["EIO", "ENOMEM"]),
+    ("fstat", &["EIO"]),
+    ("mkdir", &["ENOSPC", "EIO"]),
+    ("mkdirat", &["ENOSPC", "EIO"]),
+    ("link", &["ENOSPC", "EIO"]),
+    ("linkat", &["ENOSPC", "EIO"]),
+    ("rename", &["ENOSPC", "EIO"]),
+    ("unlink", &["EIO"]),
+    ("chmod", &["EIO"]),
+    ("fchmod", &["EIO"]),
+    ("getdents64", &["EIO", "ENOMEM"]),
+    ("fcntl", &["EAGAIN", "EINTR", "EMFILE", "ENOMEM"]),
+    ("pidfd_open", &["EMFILE", "ENOMEM"]),
+    ("pidfd_getfd", &["EMFILE", "ENOMEM"]),
+    ("signalfd4", &["EMFILE", "ENOMEM"]),
+    ("pipe2", &["EMFILE", "ENOMEM"]),
+    ("socket", &["EMFILE", "ENOMEM"]),
+    ("socketpair", &["EMFILE", "ENOMEM"]),
+    ("bind", &["ENOMEM", "EIO"]),
+    ("inotify_init1", &["EMFILE", "ENOMEM"]),
+    ("inotify_add_watch", &["ENOSPC", "ENOMEM"]),
+    ("memfd_create", &["EMFILE", "ENOMEM"]),
+    ("ppoll", &["EINTR", "ENOMEM"]),
+    ("clone3", &["EAGAIN", "ENOMEM"]),
+];
+
+/// One failure of one call.
+#[derive(Clone, Copy, Debug)]
+struct Fault {
+    call: &'static str,
+    error: &'static str,
+    /// The how-manieth of its kind.
+    at: usize,
+}
+
+fn strace() -> Option<PathBuf> {
+    let found = ["/usr/bin/strace", "/usr/local/bin/strace"].into_iter().map(PathBuf::from).find(|path| path.exists());
+    if found.is_none() {
+        eprintln!("skipped: there is no strace");
+    }
+    found
+}
+
+/// A program under strace, with these words before its own command line.
+fn traced<'w>(world: &'w World, strace: &Path, options: &[&str], program: &str, args: &[&str]) -> Program<'w> {
+    let mut command = world.command(strace);
+    // Its own messages would be taken for those of the program.
+    command.command.args(["-qq", "-o", "/dev/null"]).args(options).arg(program).args(args);
+    command
+}
+
+/// Of each call that is made to fail, the numbers of those that can fail so.
+type Calls = BTreeMap<&'static str, Vec<usize>>;
+
+/// The calls of one process in a trace that tells what each descriptor is.
+fn calls_in<'t>(lines: impl Iterator<Item = &'t str>) -> Calls {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut calls = Calls::new();
+    for line in lines {
+        let Some((call, _)) = FAULTS.iter().find(|(call, _)| line.split('(').next() == Some(call)) else { continue };
+        let count = counts.entry(call).or_default();
+        *count += 1;
+        // A pipe, a socket or a signalfd is no disk that could be broken or full.
+        if !["<pipe:", "<socket:", "<UNIX", "<anon_inode:", "<signalfd", "/dev/pt"]
+            .iter()
+            .any(|kind| line.contains(kind))
+        {
+            calls.entry(call).or_default().push(*count);
+        }
+    }
+    calls
+}
+
+fn calls_of(world: &World, strace: &Path, program: &str, args: &[&str]) -> Calls {
+    let trace = world.path("trace");
+    let mut command = world.command(strace);
+    command.command.args(["-qq", "-y", "-o"]).arg(&trace).arg(program).args(args);
+    command.run();
+    calls_in(fs::read_to_string(&trace).unwrap().lines())
+}
+
+/// The faults to try: all of them, or so many by chance.
+fn some(calls: &Calls, wanted: usize) -> Vec<Fault> {
+    let mut all = Vec::new();
+    for (call, errors) in FAULTS {
+        for &at in calls.get(call).into_iter().flatten() {
+            all.extend(errors.iter().map(|error| Fault { call, error, at }));
+        }
+    }
+    if std::env::var("TASKWATCHER_INJECT").is_ok_and(|which| which == "all") {
+        return all;
+    }
+    let mut dice = Dice(u64::from(std::process::id()) * 2 + 1);
+    let mut chosen = Vec::new();
+    while chosen.len() < wanted && !all.is_empty() {
+        chosen.push(all.swap_remove(usize::try_from(dice.roll(all.len() as u64)).unwrap()));
+    }
+    chosen
+}
+
+impl Fault {
+    fn run(self, world: &World, strace: &Path, program: &str, args: &[&str]) -> Ran {
+        let inject = format!("inject={}:error={}:when={}", self.call, self.error, self.at);
+        let trace = format!("trace={}", self.call);
+        traced(world, strace, &["-e", &trace, "-e", &inject], program, args).run()
+    }
+}
+
+#[track_caller]
+fn is_calm(ran: &Ran, fault: Fault) {
+    assert!(!ran.err.contains("panicked") && ran.code != 101 && ran.code >= 0 && ran.code != 134, "{fault:?}: {ran:?}");
+}
+
+fn count_lines(path: &Path) -> usize {
+    fs::read_to_string(path).unwrap_or_default().lines().count()
+}
+
+/// The command of these tests: says that it ran, takes longer than a launcher stays as it is, and exits with 3.
+const JOB: &str = "echo ran >> $W/ran; sleep 0.15; echo the last line; exit 3";
+
+#[test]
+fn a_launch_survives_each_call_that_fails() {
+    let Some(strace) = strace() else { return };
+    let first = World::new();
+    // In a database that is there, and in one that is not.
+    let args = ["sh", "-c", JOB];
+    let fresh = calls_of(&first, &strace, env!("CARGO_BIN_EXE_launch"), &args);
+    let usual = calls_of(&first, &strace, env!("CARGO_BIN_EXE_launch"), &args);
+    let mut table: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    for (calls, is_new, wanted) in [(fresh, true, 40), (usual, false, 80)] {
+        for fault in some(&calls, wanted) {
+            let world = World::new();
+            if !is_new {
+                world.reserved(&["--expire", "1h"]);
+            }
+            let ran = fault.run(&world, &strace, env!("CARGO_BIN_EXE_launch"), &args);
+            let result = launch_holds(&world, &ran, fault);
+            table.entry(fault.call).or_default()[result] += 1;
+        }
+    }
+    println!("call, failed unnoticed, not run (125), told");
+    table.iter().for_each(|(call, [fine, refused, told])| println!("{call}, {fine}, {refused}, {told}"));
+}
+
+/// What must hold after a launch in which something failed: 0, it went on; 1, the command was not run; 2, it was told.
+#[track_caller]
+fn launch_holds(world: &World, ran: &Ran, fault: Fault) -> usize {
+    is_calm(ran, fault);
+    let times = count_lines(&world.path("ran"));
+    assert!(times <= 1, "{fault:?}: the command ran {times} times: {ran:?}");
+    until("its processes to be gone", || world.processes().is_empty());
+    match (ran.code, times) {
+        // 126: the kernel would not execute it, which is an end in history too.
+        (125 | 126, 0) => {
+            assert!(!ran.err.is_empty(), "{fault:?}: no reason: {ran:?}");
+            let list = world.control(["list"]).run();
+            assert!(list.text().lines().count() <= 2, "{fault:?}: it is left in the list: {list:?}");
+            return 1;
+        }
+        (3, 1) => {}
+        _ => panic!("{fault:?}: exit code {} after the command ran {times} times: {ran:?}", ran.code),
+    }
+    // A reader takes in what was left in the spool.
+    world.control(["list"]).run();
+    let ends = world.history();
+    let end = ends.iter().find(|row| row.text("outcome") == "ERROR: exit code 3");
+    assert!(end.is_some(), "{fault:?}: the end is lost: {ends:?} {ran:?}");
+    world.is_verified();
+    usize::from(ran.err.lines().any(|line| line.starts_with("launch:"))) * 2
+}
+
+#[test]
+fn control_survives_each_call_that_fails() {
+    let Some(strace) = strace() else { return };
+    let control = env!("CARGO_BIN_EXE_control");
+    for verb in [
+        &["list"][..],
+        &["list", "--all"],
+        &["show", "1"],
+        &["history"],
+        &["log", "1"],
+        &["stats"],
+        &["wait", "1"],
+        &["reserve", "--expire", "1h"],
+        &["update"],
+        &["verify"],
+        &["feedback", "2"],
+        &["kill", "2"],
+        &["backup", "copy.db"],
+        &["clear", "--name", "ended"],
+    ] {
+        let counted = prepared();
+        let calls = calls_of(&counted.0, &strace, control, verb);
+        drop(counted);
+        for fault in some(&calls, 3) {
+            let (world, launcher) = prepared();
+            let ran = fault.run(&world, &strace, control, verb);
+            is_calm(&ran, fault);
+            assert!(ran.code == 0 || !ran.err.is_empty() || verb == ["wait", "1"], "{verb:?} {fault:?}: {ran:?}");
+            let status = world.status(2);
+            if verb[0] != "kill" {
+                assert_eq!(status.as_deref(), Some("RUNNING"), "{verb:?} {fault:?}: {ran:?}");
+                support::desk::send(launcher, Signal::SIGTERM);
+            } else if ran.code != 0 && status.is_some() {
+                world.control(["kill", "2"]).run();
+            }
+            until("the task to end", || world.status(2).is_none());
+            let ends = world.history();
+            assert!(!ends.iter().any(|row| row.text("outcome") == "unknown"), "{verb:?} {fault:?}: {ends:?}");
+            until("all to be gone", || world.processes().is_empty());
+            world.is_verified();
+        }
+    }
+}
+
+/// A world with an end that has a log, and with a task that runs; gives the pid of its launcher too.
+fn prepared() -> (World, i32) {
+    let world = World::new();
+    world.launch(["--name", "ended", "sh", "-c", "echo line; exit 4"]).run();
+    let launcher = world.launched(["--name", "live", "--feedpath", ".", "sleep", "1000"]).0.pid();
+    (world, launcher)
+}
+
+/// The calls of all processes of a supervised start: each process fails at its own one of a number.
+fn calls_of_supervision(world: &World, strace: &Path) -> Calls {
+    let trace = world.path("trace");
+    let mut command = world.command(strace);
+    command.command.args(["-f", "-qq", "-y", "-o"]).arg(&trace).arg(env!("CARGO_BIN_EXE_supervise"));
+    let daemon = command.arg("-n").arg("-c").arg(world.path("t.toml")).spawn();
+    until("the program to run", || world.ctl(&["status"]).text().contains("RUNNING"));
+    world.ctl(&["shutdown"]);
+    daemon.wait();
+    let text = fs::read_to_string(&trace).unwrap();
+    let mut processes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for line in text.lines() {
+        if let Some((pid, call)) = line.split_once(char::is_whitespace) {
+            processes.entry(pid).or_default().push(call.trim_start());
+        }
+    }
+    let mut all = Calls::new();
+    for (call, numbers) in processes.into_values().flat_map(|lines| calls_in(lines.into_iter())) {
+        let known = all.entry(call).or_default();
+        known.extend(numbers);
+        known.sort_unstable();
+        known.dedup();
+    }
+    all
+}
+
+#[test]
+fn a_supervised_start_survives_each_call_that_fails() {
+    let Some(strace) = strace() else { return };
+    let program = "[programs.one]\ncommand = \"sleep\"\nargs = [\"1000\"]\nstartsecs = 0\nstopwaitsecs = 2\n";
+    let counted = World::new();
+    counted.configure(program);
+    let calls = calls_of_supervision(&counted, &strace);
+    drop(counted);
+    let (mut refused, mut ran) = (0, 0);
+    for fault in some(&calls, 25) {
+        let world = World::new();
+        world.configure(program);
+        let inject = format!("inject={}:error={}:when={}", fault.call, fault.error, fault.at);
+        let trace = format!("trace={}", fault.call);
+        let conf = world.path("t.toml");
+        let args = ["-n", "-c", conf.to_str().unwrap()];
+        let mut daemon =
+            traced(&world, &strace, &["-f", "-e", &trace, "-e", &inject], env!("CARGO_BIN_EXE_supervise"), &args)
+                .spawn();
+        until(&format!("{fault:?}: the supervisor to be ready or to end"), || {
+            daemon.has_ended() || world.log().contains("INFO ready")
+        });
+        if daemon.has_ended() {
+            refused += 1;
+            let end = daemon.wait();
+            is_calm(&end, fault);
+            assert!(!end.err.is_empty() || !world.log().is_empty(), "{fault:?}: no reason: {end:?}");
+        } else {
+            ran += 1;
+            // Whatever became of the program, its supervisor answers and knows of each of its processes.
+            until(&format!("{fault:?}: an answer"), || world.ctl(&["status"]).text().contains("one"));
+            let sleeping = || {
+                world.processes_with(world.path("").to_str().unwrap()).into_iter().filter(|pid| is_sleep(*pid)).count()
+            };
+            assert!(sleeping() <= 1, "{fault:?}: it runs twice: {}", world.log());
+            let asked = world.ctl(&["shutdown"]);
+            if asked.code != 0 {
+                world.ctl(&["shutdown"]);
+            }
+            until(&format!("{fault:?}: the supervisor to end: {}", world.log()), || daemon.has_ended());
+            let end = daemon.wait();
+            is_calm(&end, fault);
+        }
+        until(&format!("{fault:?}: its processes to be gone: {}", world.log()), || world.processes().is_empty());
+        if world.db().exists() {
+            world.control(["list"]).run();
+            world.is_verified();
+        }
+    }
+    println!("a supervised start: {refused} refused, {ran} ran");
+}
+
+fn is_sleep(pid: i32) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"sleep\0"))
+}
