@@ -412,3 +412,22 @@ fn what_ran_on_a_node_that_left_its_cluster_is_unknown_until_the_node_is_back() 
     assert!(rows.len() == 2 && rows.iter().all(|row| row["outcome"] == "OK"), "{rows:?}");
     world.is_sound();
 }
+
+#[test]
+fn tasks_of_one_second_are_listed_by_their_upids_in_whatever_order_they_come() {
+    let lists: Vec<Value> = [[3, 1, 2], [1, 2, 3], [2, 3, 1]]
+        .into_iter()
+        .map(|order| {
+            let world = World::new();
+            let pve = Proxmox::pve();
+            let job = |n| done(upid("n", n, START, "vzdump", "1"), START + 1, "OK");
+            pve.node("n", |node| node.jobs = order.map(job).to_vec());
+            world.add("pve", &pve);
+            world.sync(&[]).silent_err(0);
+            let page = world.json(&["history", "--remote", "pve"]);
+            page["rows"].as_array().unwrap().iter().map(|row| row["upid"].clone()).collect()
+        })
+        .collect();
+    let expected: Value = (1..=3).map(|n| format!("pve!{}", upid("n", n, START, "vzdump", "1"))).collect();
+    assert!(lists.iter().all(|list| *list == expected), "{lists:?}");
+}

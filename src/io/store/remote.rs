@@ -1124,7 +1124,8 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
         let (start, task) = adder.encode(end)?;
         tasks.push((start, end.upid.as_str(), task));
     }
-    tasks.sort_by_key(|(start, ..)| *start);
+    // The list shows the last one of a second first: so it has those of one answer in the order of their UPIDs.
+    tasks.sort_by(|(start, upid, _), (other, other_upid, _)| start.cmp(other).then_with(|| other_upid.cmp(upid)));
     let ours: HashSet<i64> = adder.hosts.values().flatten().map(|(code, _)| *code).collect();
     let mut added = Added::default();
     {
