@@ -14,6 +14,8 @@ mod live;
 mod routes;
 mod server;
 
+pub use server::turn_away;
+
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
@@ -116,11 +118,22 @@ impl Web {
         Web { subject, thread: Mutex::new(None) }
     }
 
-    /// Serves a connection, which does not wait, to its end; `first` was read of it already.
-    pub fn serve(&self, stream: Stream, first: Vec<u8>) {
+    /// Whether connections can be served. Where there is no room for the thread that does so, a later one may be.
+    pub fn is_ready(&self) -> bool {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        let (inbox, _) = thread.get_or_insert_with(|| begin(self.subject.clone()));
-        let _ = inbox.send(Handed { stream, first });
+        if thread.as_ref().is_none_or(|(inbox, _)| inbox.is_closed()) {
+            *thread = begin(self.subject.clone()).ok();
+        }
+        thread.is_some()
+    }
+
+    /// Serves a connection, which does not wait, to its end; `first` was read of it already. To be called when it is ready;
+    /// else the connection is closed.
+    pub fn serve(&self, stream: Stream, first: Vec<u8>) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((inbox, _)) = &*thread {
+            let _ = inbox.send(Handed { stream, first });
+        }
     }
 
     /// Ends; waits a little for answers that are on their way.
@@ -132,12 +145,15 @@ impl Web {
     }
 }
 
-fn begin(subject: Subject) -> (mpsc::UnboundedSender<Handed>, wait::Receiver<()>) {
+/// Starts the thread that answers.
+///
+/// # Errors
+/// There is no room for a thread, or no descriptor for its runtime.
+fn begin(subject: Subject) -> std::io::Result<(mpsc::UnboundedSender<Handed>, wait::Receiver<()>)> {
     let (inbox, mut handed) = mpsc::unbounded_channel::<Handed>();
     let (done, ended) = wait::channel();
-    std::thread::spawn(move || {
-        // Without a runtime nobody is answered, which connections notice by being closed.
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("web".to_owned()).spawn(move || {
         LocalSet::new().block_on(&runtime, async move {
             let site = Site::new(subject);
             while let Some(Handed { stream, first }) = handed.recv().await {
@@ -146,8 +162,8 @@ fn begin(subject: Subject) -> (mpsc::UnboundedSender<Handed>, wait::Receiver<()>
             site.quiet().await;
         });
         let _ = done.send(());
-    });
-    (inbox, ended)
+    })?;
+    Ok((inbox, ended))
 }
 
 /// What all connections share.

@@ -25,6 +25,7 @@ use crate::{
     app::web::{
         Programs, Stream, Subject, Told, Web,
         gate::{Door, Gate},
+        turn_away,
     },
     io::limits::{self, Reserve},
     model::{
@@ -54,6 +55,8 @@ impl Patience {
 const STUCK: Duration = Duration::from_secs(30);
 /// Connections at once, each way, on which lines are spoken or nothing yet; one more is told to come back later.
 const MOST: usize = 256;
+/// How long the first word of one too many is waited for.
+const FULL: Duration = Duration::from_secs(1);
 /// Bytes that are read at once.
 const BLOCK: usize = 16 << 10;
 /// Bytes of events that are kept for one that reads slowly.
@@ -228,7 +231,7 @@ impl Connection for tokio::net::TcpStream {
 }
 
 /// Serves one connection to its end. What comes first tells what is spoken on it (D1): the methods of HTTP are capitals,
-/// and a request of ours begins with a brace. Whatever is neither is told so in our own way.
+/// and a request of ours begins with a brace. Whatever is neither is told so in our own way, and no more is heard of it.
 pub(super) async fn serve<S: Connection>(hub: Rc<Hub>, stream: S) {
     let count = &hub.connections[usize::from(S::DOOR == Door::Port)];
     count.set(count.get() + 1);
@@ -238,18 +241,24 @@ pub(super) async fn serve<S: Connection>(hub: Rc<Hub>, stream: S) {
 }
 
 async fn converse<S: Connection>(hub: &Hub, mut stream: S, is_full: bool) {
-    if is_full {
-        let error = WireError::new(Code::Failed, "too many connections; try again later");
-        let _ = write(&mut stream, &Response::failed(error).to_line()).await;
-    } else if let Some(first) = first_words(hub.patience, &mut stream).await {
-        if first.first().is_some_and(u8::is_ascii_uppercase) {
+    // One too many is told so in the language that it speaks.
+    let patience = if is_full { Patience { first: FULL, idle: FULL } } else { hub.patience };
+    let first = first_words(patience, &mut stream).await;
+    let is_http = first.as_ref().is_some_and(|first| first.first().is_some_and(u8::is_ascii_uppercase));
+    match first {
+        Some(_) if is_http && (is_full || !hub.web.is_ready()) => turn_away(&mut stream).await,
+        Some(first) if is_http => {
             if let Ok(stream) = stream.hand_over() {
                 hub.web.serve(stream, first);
             }
-        } else {
-            // That a client goes away in the middle is its own affair.
-            let _ = talk(hub, &mut stream, &first).await;
         }
+        Some(_) | None if is_full => {
+            let error = WireError::new(Code::Failed, "too many connections; try again later");
+            let _ = write(&mut stream, &Response::failed(error).to_line()).await;
+        }
+        // That a client goes away in the middle is its own affair.
+        Some(first) => drop(talk(hub, &mut stream, &first).await),
+        None => {}
     }
 }
 
@@ -279,6 +288,9 @@ async fn write<S: AsyncWrite + Unpin>(stream: &mut S, line: &str) -> io::Result<
 async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Result<()> {
     let mut reader = LineReader::new(MAX_LINE);
     let mut known = false;
+    // Strangers who say no whole request are not to take the room of others for long.
+    let mut has_asked = S::DOOR != Door::Port;
+    let until = tokio::time::Instant::now() + hub.patience.first;
     let mut lines: Vec<Line> = reader.feed(first);
     let mut buffer = vec![0; BLOCK];
     let mut len = first.len();
@@ -290,9 +302,15 @@ async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Res
                 Ok(request) => request,
                 Err(response) => {
                     write(stream, &response.to_line()).await?;
+                    if S::DOOR == Door::Port {
+                        // What begins with something else (the greeting of TLS, HTTP in small letters) is no client of
+                        // ours, and what follows may have been put there by a page in somebody's browser.
+                        return Ok(());
+                    }
                     continue;
                 }
             };
+            has_asked = true;
             let id = request.id.clone();
             known = known || hub.gate.lets_in(S::DOOR, request.auth.as_ref());
             if !known {
@@ -328,8 +346,10 @@ async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Res
         if len == 0 {
             return Ok(());
         }
+        let idle = tokio::time::Instant::now() + hub.patience.idle;
+        let until = if has_asked { idle } else { idle.min(until) };
         len = tokio::select! {
-            read = timeout(hub.patience.idle, stream.read(&mut buffer)) => match read {
+            read = tokio::time::timeout_at(until, stream.read(&mut buffer)) => match read {
                 Ok(read) => read?,
                 Err(_) => return Ok(()),
             },
@@ -474,6 +494,15 @@ mod tests {
         assert_eq!(heard(idle, Door::Unix, ""), "");
         assert!(heard(idle, Door::Unix, "no request\n").contains("\"status\":400"));
         assert!(heard(idle, Door::Port, "no request\n").contains("\"status\":400"));
+        // Half a request takes no room for longer than nothing does.
+        let soon_first = Patience { idle: never, first: soon };
+        assert_eq!(heard(soon_first, Door::Port, "{"), "");
+        // Nothing is obeyed after what no client of ours says.
+        let after = |first: &str| heard(idle, Door::Port, &format!("{first}\n{{\"command\":\"version\"}}\n"));
+        for first in ["\u{16}\u{3}\u{1}\0@junk", "get / HTTP/1.1", "\u{e9}"] {
+            let heard = after(first);
+            assert!(heard.contains("\"status\":400") && heard.lines().count() == 1, "{heard}");
+        }
         // Strangers have less time for their first word.
         assert_eq!(heard(Patience { idle: never, first: soon }, Door::Port, " "), "");
         assert_eq!(Patience::USUAL.idle, Duration::from_secs(600));

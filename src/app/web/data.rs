@@ -5,7 +5,9 @@
 //! may take its time.
 
 use std::{
+    cell::RefCell,
     collections::{HashMap, HashSet},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     time::Duration,
@@ -151,13 +153,48 @@ type Job = Box<dyn FnOnce(&mut Desk) + Send>;
 
 /// The way to the threads.
 pub(super) struct Data {
-    quick: mpsc::SyncSender<Job>,
-    slow: mpsc::SyncSender<Job>,
+    quick: Reader,
+    slow: Reader,
+}
+
+/// The way to one of them, which begins with the first question.
+struct Reader {
+    db: PathBuf,
+    waiting: usize,
+    jobs: RefCell<Option<mpsc::SyncSender<Job>>>,
+}
+
+impl Reader {
+    fn new(db: &Path, waiting: usize) -> Reader {
+        Reader { db: db.to_owned(), waiting, jobs: RefCell::default() }
+    }
+
+    /// Hands a job to the thread.
+    ///
+    /// # Errors
+    /// It has too much to do, or there is no room for a thread: whoever asks again later may be answered.
+    fn send(&self, job: Job) -> Result<(), DataError> {
+        let mut jobs = self.jobs.borrow_mut();
+        let thread = match jobs.take() {
+            Some(thread) => thread,
+            None => thread(self.db.clone(), self.waiting).map_err(|_| DataError::Busy)?,
+        };
+        match thread.try_send(job) {
+            // It is begun again the next time.
+            Err(mpsc::TrySendError::Disconnected(_)) => return Err(DataError::Busy),
+            Err(mpsc::TrySendError::Full(_)) => {
+                *jobs = Some(thread);
+                return Err(DataError::Busy);
+            }
+            Ok(()) => *jobs = Some(thread),
+        }
+        Ok(())
+    }
 }
 
 impl Data {
     pub(super) fn new(db: &Path) -> Data {
-        Data { quick: thread(db.to_owned(), QUICK), slow: thread(db.to_owned(), SLOW) }
+        Data { quick: Reader::new(db, QUICK), slow: Reader::new(db, SLOW) }
     }
 
     /// What can be answered at once.
@@ -188,7 +225,7 @@ pub(super) fn check(db: &Path) -> Result<(), DbError> {
 }
 
 async fn ask<T: Send + 'static>(
-    to: &mpsc::SyncSender<Job>,
+    to: &Reader,
     work: impl FnOnce(&mut Desk) -> Result<T, DataError> + Send + 'static,
 ) -> Result<T, DataError> {
     let (send, receive) = oneshot::channel();
@@ -198,13 +235,13 @@ async fn ask<T: Send + 'static>(
             let _ = send.send(work(desk));
         }
     });
-    to.try_send(job).map_err(|_| DataError::Busy)?;
+    to.send(job)?;
     receive.await.unwrap_or(Err(DataError::Busy))
 }
 
-fn thread(db: PathBuf, waiting: usize) -> mpsc::SyncSender<Job> {
+fn thread(db: PathBuf, waiting: usize) -> io::Result<mpsc::SyncSender<Job>> {
     let (send, work) = mpsc::sync_channel::<Job>(waiting);
-    std::thread::spawn(move || {
+    std::thread::Builder::new().name("pages".to_owned()).spawn(move || {
         let mut desk = Desk { db, store: None, snapshot: None, read: HashMap::new(), sums: None };
         loop {
             match work.recv_timeout(IDLE) {
@@ -220,8 +257,8 @@ fn thread(db: PathBuf, waiting: usize) -> mpsc::SyncSender<Job> {
                 }
             }
         }
-    });
-    send
+    })?;
+    Ok(send)
 }
 
 impl Desk {

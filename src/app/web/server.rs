@@ -45,7 +45,7 @@ const MOST: usize = 512;
 const SMALL: usize = 64 << 10;
 /// Bytes of large answers that wait for their clients, at most: then no further one is made.
 const ON_THE_WAY: usize = 32 << 20;
-/// What it is told.
+/// What one is told that cannot be answered just now.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n";
 
@@ -150,12 +150,20 @@ pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         // Programs and their logs need files too.
         let most = MOST.min(usize::try_from(limits::files() / 2).unwrap_or(MOST));
         match site.connections.get() > most {
-            true => drop(tokio::time::timeout(HEAD_TIME, stream.write_all(FULL)).await),
-            false => talk(&site, &mut stream, door, first).await,
+            true => turn_away(&mut stream).await,
+            false => {
+                talk(&site, &mut stream, door, first).await;
+                linger(&mut stream).await;
+            }
         }
-        linger(&mut stream).await;
         site.connections.set(site.connections.get() - 1);
     });
+}
+
+/// Tells a client of HTTP to come back later, whatever it asks for, and lets go of it.
+pub async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    let _ = tokio::time::timeout(HEAD_TIME, stream.write_all(FULL)).await;
+    linger(stream).await;
 }
 
 /// Lets go of a connection. What was answered would be lost with what still comes, if that were not taken; so it is, but
