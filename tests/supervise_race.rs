@@ -202,7 +202,7 @@ fn a_start_that_hangs(orphans: &str, is_changed: bool) {
     let lock = world.lock();
     world.ask(json!({ "command": "start", "target": "process", "name": "web", "wait": false }));
     let runs = RunDir::open(&RunDir::beside(&world.db())).unwrap();
-    let run = || runs.list().ok()?.iter().find_map(|handle| Run::parse(&runs.read(handle)?));
+    let run = || runs.list().ok()?.iter().find_map(|handle| Run::parse(&runs.read(handle).ok()??));
     let carrier = eventually("its file", run).carrier;
     // Before that it would give up, as its supervisor is gone.
     until("it to wait", || has_open(carrier.pid, "tasks.db"));

@@ -153,3 +153,37 @@ fn what_an_operator_stopped_stays_down_if_that_is_to_be_remembered() {
     world.comes_to("c", "RUNNING");
     world.ask(json!({ "command": "stop", "target": "process", "name": "c", "args": { "now": true } }));
 }
+
+#[test]
+fn programs_are_executed_and_numbered_in_the_order_of_their_priorities() {
+    let world = World::new();
+    let text = |number: usize| {
+        format!(
+            "[programs.p{number}]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\npriority = {}\n",
+            10 - number
+        )
+    };
+    world.configure(&(1..=9).map(text).collect::<String>());
+    let daemon = world.daemon();
+    let names: Vec<String> = (1..=9).rev().map(|number| format!("p{number}")).collect();
+    for round in 0..3 {
+        names.iter().for_each(|name| world.comes_to(name, "RUNNING"));
+        let started = |name: &String| taskwatcher::io::process::stat(world.pid(name)).unwrap().process.pstart;
+        let times: Vec<u64> = names.iter().map(started).collect();
+        assert!(times.is_sorted(), "{round}: {times:?}");
+        let log = world.log();
+        let spawned: Vec<&str> =
+            log.lines().filter_map(|line| line.split_once("spawned: ")?.1.split(' ').next()).collect();
+        assert_eq!(spawned[spawned.len() - 9..], names, "{round}: {log}");
+        let jobs = world.ask(json!({ "command": "jobs" }));
+        for (number, name) in names.iter().enumerate() {
+            let job = jobs["content"]["jobs"].as_array().unwrap().iter().find(|job| job["job"] == number + 1);
+            assert_eq!(job.map(|job| &job["process"]["name"]), Some(&json!(name)), "{jobs}");
+        }
+        for command in ["stop", "start"] {
+            let answer = world.ask(json!({ "command": command, "target": "all" }));
+            assert_eq!(answer["status"], 200, "{answer}");
+        }
+    }
+    assert_eq!(daemon.end().code, 0);
+}

@@ -223,7 +223,7 @@ fn net2_a_request_is_answered_however_it_comes() {
 fn spawn10_without_descriptors_it_still_answers_and_goes_on_when_there_are_some() {
     let world = World::new();
     world.configure(
-        "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\nautostart = false\nstartretries = 99\n",
+        "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\nautostart = false\nstartretries = 0\n",
     );
     let daemon = world.daemon();
     let pid = daemon.started.as_ref().unwrap().pid();
@@ -278,7 +278,7 @@ fn without_privileges(program: Program<'_>) -> Program<'_> {
 fn spawn3_a_full_process_table_is_told_as_that_and_passes() {
     let world = World::new();
     world.configure(
-        "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\nautostart = false\nstartretries = 99\n",
+        "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\nautostart = false\nstartretries = 0\n",
     );
     if geteuid().is_root() {
         std::os::unix::fs::chown(world.path(""), Some(OTHER), Some(OTHER)).unwrap();

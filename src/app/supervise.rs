@@ -15,6 +15,7 @@ pub mod begin;
 mod core;
 mod doors;
 mod groups;
+mod hearing;
 mod hooks;
 mod records;
 mod reloads;
@@ -26,10 +27,10 @@ mod waiters;
 pub mod world;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ffi::OsString,
     io::Write,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     rc::Rc,
     time::Duration,
@@ -47,6 +48,7 @@ use self::{
     begin::{Begun, DaemonArgs, Failed, Start},
     core::{Core, Watched},
     doors::Doors,
+    hooks::Hooks,
     records::Records,
     reloads::{OnDisk, Source},
     serve::Hub,
@@ -64,6 +66,7 @@ use crate::{
     model::{
         config::Config,
         jobs::JobNumbers,
+        machine::Starts,
         program::Keep,
         task::{TaskId, TaskRef},
         wire::Notice,
@@ -249,19 +252,20 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         jobs: JobNumbers::default(),
         jobs_due: None,
         timers: BTreeMap::new(),
-        records: Records::open(begun.db.clone()),
+        records: Records::open(begun.db.clone(), begun.runs.clone()),
         by_handle: HashMap::new(),
         children: HashMap::new(),
-        hooks: HashSet::new(),
+        hooks: Hooks::default(),
         on_disk: OnDisk::new(
             Box::new(Files { place: begun.where_.clone(), overrides: begun.overrides.clone() }),
             &begun.config,
         ),
         doors: Doors::open(Rc::clone(&hub), begun.user.clone(), begun.unix.take(), std::mem::take(&mut begun.inet)),
-        queue: VecDeque::new(),
-        starting: HashMap::new(),
+        starts: Starts::default(),
         to_watch: vec![],
         unwatched: vec![],
+        unheard: BTreeMap::new(),
+        hear_at: None,
         waiters: vec![],
         notices: vec![],
         spares: vec![],
@@ -275,16 +279,16 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     core.remember();
     core.adopt_all();
     core.make_spares();
+    core.make_room_for_late();
     let is_new = !core.db.exists();
     // What ended while nobody supervised it.
     core.records.settle();
     core.stop_remembered();
     core.start_all();
     core.write_self();
-    let mut written =
-        watch.readable().try_clone_to_owned().and_then(registered).map_err(system("watch the folder of runs"))?;
+    let mut written = copied(watch.readable()).map_err(system("watch the folder of runs"))?;
     let mut alarm = Alarm::new().map_err(system("make a timer"))?;
-    let rung = alarm.readable().try_clone_to_owned().and_then(registered).map_err(system("watch a timer"))?;
+    let rung = copied(alarm.readable()).map_err(system("watch a timer"))?;
     core.launch_waiting();
     if is_new {
         core.records.wait_for_one(NEW_DATABASE);
@@ -341,7 +345,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
                 let looked = keep_house(&mut core, &mut times);
                 if looked && !watch.hears(&core.runs)
                     && let Some((again, lock)) = look_for_runs(&mut core)
-                    && let Ok(readable) = again.readable().try_clone_to_owned().and_then(registered)
+                    && let Ok(readable) = copied(again.readable())
                 {
                     (watch, written, begun.lock) = (again, readable, lock);
                 }
@@ -364,10 +368,15 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     Ok(())
 }
 
-/// A descriptor of which the runtime tells when it can be read.
+/// A descriptor of which the runtime tells when it can be read; or the descriptor, and why not.
 #[expect(deprecated, reason = "what is to take its place is unsafe to call; an OwnedFd is one descriptor all its life")]
-fn registered(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(fd, Interest::READABLE)
+fn registered(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, (OwnedFd, std::io::Error)> {
+    AsyncFd::try_with_interest(fd, Interest::READABLE).map_err(tokio::io::unix::AsyncFdRegisterError::into_parts)
+}
+
+/// The same for a copy of a descriptor.
+fn copied(fd: BorrowedFd<'_>) -> std::io::Result<AsyncFd<OwnedFd>> {
+    registered(fd.try_clone_to_owned()?).map_err(|(_, error)| error)
 }
 
 /// When what is done now and then was last done.
@@ -430,6 +439,7 @@ fn keep_house(core: &mut Core, times: &mut Times) -> bool {
     let looked = due(&mut times.looked, LOOK);
     if looked {
         core.watch_again();
+        core.run_due_hooks();
         if let Some((_, line)) = core.doors.look() {
             core.log.warn(&line);
         }
@@ -485,8 +495,12 @@ fn watch_end(watched: Watched, fd: OwnedFd, tell: mpsc::UnboundedSender<Message>
         match registered(fd) {
             // It can be read when the process has ended.
             Ok(fd) => drop(fd.readable().await),
-            // It is looked at again, and not without end.
-            Err(_) => tokio::time::sleep(LOOK).await,
+            // Nobody tells of it, so it is asked.
+            Err((fd, _)) => {
+                while !child::poll_one(fd.as_fd(), Some(Duration::ZERO)).unwrap_or(false) {
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
         }
         let _ = tell.send(Message::Gone(watched));
     });

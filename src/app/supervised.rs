@@ -64,7 +64,7 @@ pub(super) enum Heard {
 pub(super) fn of_task(db: &Path, task: &Task) -> Option<Supervised> {
     let runs = RunDir::look(&RunDir::beside(db))?;
     // One that was disowned has no such file any more.
-    let run = Run::parse(&runs.read(&task.handle)?).filter(|run| Some(run.carrier) == task.launcher)?;
+    let run = Run::parse(&runs.read(&task.handle).ok()??).filter(|run| Some(run.carrier) == task.launcher)?;
     Some(Supervised { process: run.process, supervisor: alive_in(&runs) })
 }
 
@@ -74,7 +74,7 @@ pub(super) fn supervisor_of(db: &Path) -> Option<Supervisor> {
 }
 
 fn alive_in(runs: &RunDir) -> Option<Supervisor> {
-    let supervisor = Supervisor::parse(&runs.read_self()?)?;
+    let supervisor = Supervisor::parse(&runs.read_self().ok()??)?;
     let is_here = sys::boot_id().is_ok_and(|boot| boot == supervisor.boot);
     (is_here && process::alive(supervisor.process)).then_some(supervisor)
 }

@@ -58,6 +58,13 @@ pub fn is_out_of_files(error: &io::Error) -> bool {
     [Errno::EMFILE, Errno::ENFILE].iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
 }
 
+/// Whether it failed because the machine, or this process, is short of something just now, or its disk does not answer:
+/// the same may work later, and what was asked for says nothing of it.
+pub fn passes(error: &io::Error) -> bool {
+    let short = [Errno::EAGAIN, Errno::ENOMEM, Errno::ENOSPC, Errno::EDQUOT, Errno::EIO, Errno::ESTALE, Errno::EINTR];
+    is_out_of_files(error) || short.iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
+}
+
 /// A descriptor that is kept for when no other one is left.
 #[derive(Debug)]
 pub struct Reserve(Option<File>);

@@ -54,6 +54,12 @@ pub struct Lock(#[expect(dead_code, reason = "it is held by being open")] nix::f
 
 /// The file of the lock; it tells the pid of who has it.
 const LOCK: &str = "lock";
+/// The ends of runs that the database could not take.
+const LATE: &str = "late";
+/// So many bytes are always free in that file, should the disk be full: for about a thousand ends.
+const LATE_ROOM: i64 = 1 << 20;
+/// It grows no longer than this: for an end each second through a day.
+const LATE_LONGEST: u64 = 64 << 20;
 /// The folder for feedback files of programs that have no other one.
 const FEEDBACK: &str = "feedback";
 /// The folder for logs whose usual place is taken by another user.
@@ -134,7 +140,7 @@ impl RunDir {
 
     /// The pid of who has the lock, or had it last; none: nobody says.
     pub fn holder(&self) -> Option<i32> {
-        std::str::from_utf8(&read_plain(&self.path.join(LOCK))?).ok()?.trim_end().parse().ok()
+        std::str::from_utf8(&read_plain(&self.path.join(LOCK)).ok()??).ok()?.trim_end().parse().ok()
     }
 
     fn file(&self, handle: &str) -> PathBuf {
@@ -178,8 +184,11 @@ impl RunDir {
         self.put(&self.path.join("supervisor"), text)
     }
 
-    /// What a supervisor wrote of itself.
-    pub fn read_self(&self) -> Option<Vec<u8>> {
+    /// Returns what a supervisor wrote of itself; none: nothing.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read_self(&self) -> io::Result<Option<Vec<u8>>> {
         read_plain(&self.path.join("supervisor"))
     }
 
@@ -191,8 +200,11 @@ impl RunDir {
         self.put_or_remove("stopped", text)
     }
 
-    /// What was written down of that.
-    pub fn read_stopped(&self) -> Option<Vec<u8>> {
+    /// Returns what was written down of that; none: nothing.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read_stopped(&self) -> io::Result<Option<Vec<u8>>> {
         read_plain(&self.path.join("stopped"))
     }
 
@@ -204,8 +216,11 @@ impl RunDir {
         self.put_or_remove("jobs", text)
     }
 
-    /// What was written down of them.
-    pub fn read_jobs(&self) -> Option<Vec<u8>> {
+    /// Returns what was written down of them; none: nothing.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read_jobs(&self) -> io::Result<Option<Vec<u8>>> {
         read_plain(&self.path.join("jobs"))
     }
 
@@ -228,12 +243,15 @@ impl RunDir {
         })
     }
 
-    /// What was last written of a run; none: there is nothing.
-    pub fn read(&self, handle: &str) -> Option<Vec<u8>> {
-        let text = read_plain(&self.file(handle))?;
+    /// Returns what was last written of a run; none: there is nothing.
+    ///
+    /// # Errors
+    /// When its file cannot be read (no descriptors left): something may be there all the same.
+    pub fn read(&self, handle: &str) -> io::Result<Option<Vec<u8>>> {
+        let Some(text) = read_plain(&self.file(handle))? else { return Ok(None) };
         // Without any line end it is of an earlier version, which wrote no lines.
-        let Some(end) = text.iter().rposition(|byte| *byte == b'\n') else { return Some(text) };
-        text[..end].rsplit(|byte| *byte == b'\n').find(|line| !line.is_empty()).map(<[u8]>::to_vec)
+        let Some(end) = text.iter().rposition(|byte| *byte == b'\n') else { return Ok(Some(text)) };
+        Ok(text[..end].rsplit(|byte| *byte == b'\n').find(|line| !line.is_empty()).map(<[u8]>::to_vec))
     }
 
     /// Removes it.
@@ -266,6 +284,76 @@ impl RunDir {
     pub fn remove_spare(&self, next: &str) {
         // One that stays is removed by the next supervisor.
         let _ = fs::remove_file(beside(&self.file(next), BESIDE));
+    }
+
+    /// Keeps the end of a run, one line, until the database can take it.
+    ///
+    /// # Errors
+    /// As the file system says; when too many are kept already.
+    pub fn leave_late(&self, text: &str) -> io::Result<()> {
+        let mut file = self.late(true)?;
+        if file.metadata()?.len() >= LATE_LONGEST {
+            return Err(io::Error::new(ErrorKind::QuotaExceeded, "too many ends are kept there already"));
+        }
+        // What an earlier write left unfinished must not become its beginning.
+        file.write_all(format!("\n{text}\n").as_bytes())?;
+        file.sync_data()
+    }
+
+    /// Sees to it that ends can be kept when the disk is full.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn make_room_for_late(&self) -> io::Result<()> {
+        let file = self.late(true)?;
+        let len = i64::try_from(file.metadata()?.len()).unwrap_or(i64::MAX);
+        match fallocate(&*file, FallocateFlags::FALLOC_FL_KEEP_SIZE, len, LATE_ROOM) {
+            Err(Errno::ENOSPC) => Err(Errno::ENOSPC.into()),
+            // A file system that cannot do that does without.
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether ends are kept there; true too where that cannot be told.
+    pub fn has_late(&self) -> bool {
+        match fs::symlink_metadata(self.path.join(LATE)) {
+            Ok(meta) => meta.len() > 0,
+            Err(error) => error.kind() != ErrorKind::NotFound,
+        }
+    }
+
+    /// Hands the ends that are kept to `work`, and forgets them once that has recorded them. Nothing is added meanwhile.
+    ///
+    /// # If we die here
+    /// They are handed out once more; who records them passes over those that are recorded already.
+    ///
+    /// # Errors
+    /// As the file system, or `work`, says; then they are kept.
+    pub fn take_late<E: From<io::Error>>(&self, work: impl FnOnce(Vec<&[u8]>) -> Result<(), E>) -> Result<(), E> {
+        let file = match self.late(false) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
+        let mut bytes = vec![];
+        io::Read::read_to_end(&mut &*file, &mut bytes)?;
+        let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+        if !lines.is_empty() {
+            work(lines)?;
+            file.set_len(0)?;
+            file.sync_data()?;
+        }
+        drop(file);
+        // Where there is no room now, the next one meets a full disk as any other file does.
+        let _ = self.make_room_for_late();
+        Ok(())
+    }
+
+    /// The file of these ends, locked: only one process works with it at a time.
+    fn late(&self, create: bool) -> io::Result<nix::fcntl::Flock<File>> {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(create).mode(0o600);
+        let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(self.path.join(LATE))?;
+        nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).map_err(|(_, error)| error.into())
     }
 
     /// The handles of all runs that have a file; leftovers of writes that were cut off are removed.
@@ -375,12 +463,18 @@ fn handle_of(name: &str) -> Option<&str> {
         .filter(|handle| !handle.is_empty() && handle.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-fn read_plain(path: &Path) -> Option<Vec<u8>> {
+/// The content of a file; none: there is no such file.
+fn read_plain(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut options = OpenOptions::new();
-    let mut file = options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path).ok()?;
+    let file = options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK).open(path);
+    let mut file = match file {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let mut bytes = vec![];
-    io::Read::read_to_end(&mut file, &mut bytes).ok()?;
-    Some(bytes)
+    io::Read::read_to_end(&mut file, &mut bytes)?;
+    Ok(Some(bytes))
 }
 
 /// Where changes are heard of.
@@ -458,14 +552,14 @@ mod tests {
         fs::write(path.join("ghi.run.new"), "half").unwrap();
         assert_eq!(runs.list().unwrap(), ["abc", "def"]);
         assert!(!path.join("ghi.run.new").exists());
-        assert_eq!(runs.read("abc").unwrap(), b"two");
+        assert_eq!(runs.read("abc").unwrap().unwrap(), b"two");
         runs.hand_on("def", "jkl").unwrap();
-        assert_eq!((runs.read("def"), runs.read("jkl")), (None, None));
+        assert_eq!((runs.read("def").unwrap(), runs.read("jkl").unwrap()), (None, None));
         runs.write("jkl", "4").unwrap();
-        assert_eq!(runs.read("jkl").unwrap(), b"4");
+        assert_eq!(runs.read("jkl").unwrap().unwrap(), b"4");
         fs::write(path.join("pqr.run.new"), "three\nhal").unwrap();
         runs.write("pqr", "5").unwrap();
-        assert_eq!(runs.read("pqr").unwrap(), b"5");
+        assert_eq!(runs.read("pqr").unwrap().unwrap(), b"5");
         runs.remove("pqr");
         runs.write("stu", &"x".repeat(usize::try_from(HANDED_ON).unwrap())).unwrap();
         runs.hand_on("stu", "vwx").unwrap();
@@ -476,8 +570,8 @@ mod tests {
         assert_eq!(runs.list().unwrap(), ["abc"]);
         assert!(!path.join("mno.run.new").exists());
         runs.remove("abc");
-        assert_eq!(runs.read("abc"), None);
-        assert_eq!(runs.read_self().unwrap(), b"me");
+        assert_eq!(runs.read("abc").unwrap(), None);
+        assert_eq!(runs.read_self().unwrap().unwrap(), b"me");
     }
 
     #[test]
@@ -501,19 +595,46 @@ mod tests {
         let runs = RunDir::open(&dir.path().join("r")).unwrap();
         let file = runs.path().join("abc.run");
         fs::write(&file, "of an earlier version").unwrap();
-        assert_eq!(runs.read("abc").unwrap(), b"of an earlier version");
+        assert_eq!(runs.read("abc").unwrap().unwrap(), b"of an earlier version");
         runs.write("abc", "one").unwrap();
-        assert_eq!(runs.read("abc").unwrap(), b"one");
+        assert_eq!(runs.read("abc").unwrap().unwrap(), b"one");
         fs::write(&file, "one\n\ntwo\n\nthr").unwrap();
-        assert_eq!(runs.read("abc").unwrap(), b"two");
+        assert_eq!(runs.read("abc").unwrap().unwrap(), b"two");
         runs.write("abc", "four").unwrap();
-        assert_eq!(runs.read("abc").unwrap(), b"four");
+        assert_eq!(runs.read("abc").unwrap().unwrap(), b"four");
         let long = "x".repeat(usize::try_from(LONGEST).unwrap());
         runs.write("abc", &long).unwrap();
-        assert_eq!(runs.read("abc").unwrap(), long.as_bytes());
+        assert_eq!(runs.read("abc").unwrap().unwrap(), long.as_bytes());
         runs.write("abc", "short").unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"short\n");
-        assert_eq!(runs.read("abc").unwrap(), b"short");
+        assert_eq!(runs.read("abc").unwrap().unwrap(), b"short");
+    }
+
+    #[test]
+    fn late_ends_are_kept_until_they_are_recorded() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = RunDir::open(&dir.path().join("r")).unwrap();
+        let take = |runs: &RunDir| {
+            let mut taken = vec![];
+            runs.take_late(|lines| {
+                taken.extend(lines.into_iter().map(<[u8]>::to_vec));
+                Ok::<_, io::Error>(())
+            })
+            .unwrap();
+            taken
+        };
+        assert!(!runs.has_late() && take(&runs).is_empty());
+        runs.make_room_for_late().unwrap();
+        assert!(!runs.has_late());
+        runs.leave_late("one").unwrap();
+        fs::OpenOptions::new().append(true).open(runs.path().join(LATE)).unwrap().write_all(b"hal").unwrap();
+        runs.leave_late("two").unwrap();
+        assert!(runs.has_late());
+        runs.take_late(|_| Err(io::Error::other("locked"))).unwrap_err();
+        assert_eq!(take(&runs), [&b"one"[..], b"hal", b"two"]);
+        assert!(!runs.has_late() && take(&runs).is_empty());
+        let meta = fs::metadata(runs.path().join(LATE)).unwrap();
+        assert_eq!((meta.len(), meta.permissions().mode() & 0o777), (0, 0o600));
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod companions;
 mod ends;
 mod error;
 mod export;
+mod late;
 mod old;
 mod open;
 mod place;
@@ -55,9 +56,10 @@ use serde::{Deserialize, Serialize};
 use self::{
     claim::{claim_in, name_taken, next_id},
     companions::Identity,
-    ends::{end_values, expected_value, move_to_history, supervised_sql},
+    ends::{finish_in, move_to_history},
     error::failure,
-    export::{NEW_IDENTITY, amend},
+    export::NEW_IDENTITY,
+    late::take_in,
     remote::Codes,
     rows::{SELECT_HISTORY, SELECT_TASKS, history_row, lossy, of_task, page_sql, task_row},
 };
@@ -82,7 +84,7 @@ const SLOTS: i64 = 256;
 const LONGEST_LOG_NAME: usize = 240;
 
 /// A task to be reserved or started.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct NewTask {
     /// Its name.
     pub name: String,
@@ -97,12 +99,14 @@ pub struct NewTask {
 }
 
 /// What a launcher knows of its task before it starts; the rest comes from the reservation or from the store.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 #[expect(missing_docs, reason = "the columns of schema.sql, which explains each")]
 pub struct Start {
     /// What is new when no reservation is claimed; of a reservation, only `info` that is given replaces what it has.
     pub task: NewTask,
     /// The reservation to claim; none: one is made on the spot.
+    #[serde(skip)]
     pub reservation: Option<TaskRef>,
     /// What a worker inside a process works on; none: it is a command.
     pub worker: Option<String>,
@@ -152,6 +156,15 @@ pub struct Command {
     pub inode: Option<u64>,
     /// Its session.
     pub session: Option<i32>,
+}
+
+/// An end that the database could not take when it happened, as it is kept until the database can.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Late {
+    /// Of a run that never became a task.
+    Run(Box<Start>, Box<End>),
+    /// Of a task, with its number, its UPID and its last feedback.
+    Task(i64, String, Box<End>, Option<String>),
 }
 
 /// A task that is ours now: its row says RUNNING, durably.
@@ -436,26 +449,17 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn finish(&mut self, id: i64, upid: &str, end: &End) -> Result<bool> {
-        self.write("record the end of a task in", |tx| {
-            if move_to_history(tx, id, Some(upid), end, end.feedback.as_deref())? {
-                return Ok(true);
-            }
-            let which = of_task(tx)?;
-            let sql = format!(
-                "UPDATE history SET outcome = ?3, result = ?4, termsignal = ?5, termerror = ?6, endtime = ?7,
-                        duration = ?8, exitcode = ?9, warnings = ?10, cpu_user = ?11, cpu_sys = ?12, maxrss = ?13,
-                        ended_by = ?14, feedback = coalesce(?15, feedback), supervised = {}
-                 WHERE {which} AND upid = ?2 AND (result = 'unknown' OR (result = ?4 AND endtime = ?7))",
-                supervised_sql("?16")
-            );
-            let values = end_values(id, Some(upid), end, end.feedback.as_deref());
-            let values = values.into_iter().chain([expected_value(end)]);
-            let replaced = tx.execute(&sql, params_from_iter(values))?;
-            if replaced > 0 {
-                amend(tx, which, id, upid)?;
-            }
-            Ok(replaced > 0)
-        })
+        self.write("record the end of a task in", |tx| finish_in(tx, id, upid, end))
+    }
+
+    /// Records ends that were kept while the database could not be written, in one transaction; what history has already
+    /// is passed over. Gives how many runs became tasks.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn take_in(&mut self, late: &[Late]) -> Result<usize> {
+        let path = self.path.clone();
+        self.write("record ends in", |tx| take_in(tx, &path, late))
     }
 
     /// Moves tasks that were found to have ended into history, in one transaction. A row that changed since it was

@@ -160,6 +160,17 @@ pub struct NotStarted {
     pub cause: String,
     /// Whether there is no such file.
     pub not_found: bool,
+    /// Whether the machine was short of something (descriptors, processes, memory, room), which passes and says nothing
+    /// of the program.
+    #[serde(default)]
+    pub passing: bool,
+}
+
+impl NotStarted {
+    /// Returns a failure whose cause lies with the program or its configuration.
+    pub fn refused(cause: String) -> NotStarted {
+        NotStarted { cause, not_found: false, passing: false }
+    }
 }
 
 /// How far a run has come.
@@ -363,7 +374,10 @@ mod tests {
         let command = Process { pid: 8, pstart: 9 };
         for phase in [
             Phase::Starting,
-            Phase::Failed { why: NotStarted { cause: "command not found: x".into(), not_found: true }, at },
+            Phase::Failed {
+                why: NotStarted { cause: "command not found: x".into(), not_found: true, passing: false },
+                at,
+            },
             Phase::Running { command, since: at },
             Phase::Ended { command, since: at, exit: Exit::Code(3), at, timeout: false, leftover: 2 },
             Phase::Ended {

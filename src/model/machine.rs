@@ -19,10 +19,13 @@
 //! | Fatal | Spawning (T2) | refused | Spawning (T2) | impossible | impossible | impossible | – |
 //! | Unknown | refused | signal again | refused | impossible | impossible | Exited or Stopped (T16) | – |
 //!
-//! The other events are written out below, each with every phase. A failed start is Backoff and, when no try is left, at once Fatal (T5b). A signal that cannot be sent makes any live one
+//! The other events are written out below, each with every phase. A failed start is Backoff and, when no try is left, at once Fatal (T5b);
+//! one that fails for a reason that passes (no descriptors, no processes, no memory) counts for nothing and is tried until it is
+//! made. A signal that cannot be sent makes any live one
 //! Unknown (T15). What is impossible is an error that changes nothing: nobody panics on a state (SM-1).
 
 mod order;
+mod starts;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -32,6 +35,7 @@ mod words;
 use std::time::Duration;
 
 pub use order::{Rank, Sequence, start_order, start_tiers, stop_order, stop_tiers};
+pub use starts::{Starts, Turn};
 pub use told::{Action, Change, End, Event, Illegal, KillError, Refusal, StopWhy, Survivor, Warning};
 pub use words::uptime;
 
@@ -44,6 +48,10 @@ use super::{
 /// SIGKILL is repeated no faster than this (T14), and so is the cleaning of a group: what ignores SIGKILL hangs in the
 /// kernel and is not helped by haste.
 const REPEAT: Duration = Duration::from_secs(1);
+
+/// How soon a start is tried again that the machine or the supervisor could not make; twice as long each time.
+const HINDERED: Duration = Duration::from_secs(1);
+const HINDERED_LONGEST: Duration = Duration::from_secs(16);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
@@ -111,6 +119,8 @@ pub struct Machine {
     disowned: Option<i32>,
     /// Failed starts in a row.
     fails: u32,
+    /// Starts in a row that the machine or the supervisor itself could not make, whatever the program.
+    hindered: u32,
     /// Why the last failed start failed.
     cause: Option<String>,
     spawn_error: Option<String>,
@@ -143,6 +153,7 @@ impl Machine {
             started: false,
             disowned: None,
             fails: 0,
+            hindered: 0,
             cause: None,
             spawn_error: None,
             stopped_by: None,
@@ -172,7 +183,9 @@ impl Machine {
             Event::SignalAsked { signal, group } => self.signal_asked(signal, group, &mut out)?,
             Event::ShuttingDown => self.shut_down(now, &mut out),
             Event::Spawned { pid } => self.exec_done(pid, now, &mut out).ok_or(impossible)?,
-            Event::SpawnFailed { cause } => self.exec_failed(cause, now, &mut out).ok_or(impossible)?,
+            Event::SpawnFailed { cause, passing } => {
+                self.exec_failed(cause, passing, now, &mut out).ok_or(impossible)?;
+            }
             Event::SeenAlive => self.seen_alive(now, &mut out).ok_or(impossible)?,
             Event::Ended { end, at, leftover } => self.ended(end, at, leftover, now, &mut out).ok_or(impossible)?,
             Event::GroupGone => self.group_gone(now, &mut out),
@@ -232,6 +245,11 @@ impl Machine {
     /// Failed starts in a row.
     pub fn fails(&self) -> u32 {
         self.fails
+    }
+
+    /// Whether its last start failed for a reason that passes and says nothing of the program.
+    pub fn is_hindered(&self) -> bool {
+        self.hindered > 0
     }
 
     /// How long it has lived; none while it does not.
@@ -527,11 +545,14 @@ impl Machine {
         }
     }
 
-    fn exec_failed(&mut self, cause: String, now: Duration, out: &mut Vec<Action>) -> Option<()> {
+    fn exec_failed(&mut self, cause: String, passing: bool, now: Duration, out: &mut Vec<Action>) -> Option<()> {
         match &self.phase {
             Phase::Spawning => {
                 self.spawn_error = Some(cause.clone());
-                self.start_failed(cause, now, out);
+                match passing {
+                    true => self.start_hindered(cause, now, out),
+                    false => self.start_failed(cause, now, out),
+                }
                 Some(())
             }
             Phase::Stopping(Stop { stage: Stage::Waiting { .. }, .. }) => {
@@ -763,7 +784,7 @@ impl Machine {
             }
             // A fix must cure FATAL.
             Phase::Backoff { .. } | Phase::Fatal => {
-                self.fails = 0;
+                (self.fails, self.hindered) = (0, 0);
                 if policy.autostart && !self.shutting_down {
                     self.policy = policy;
                     return self.start(now, out);
@@ -805,6 +826,7 @@ impl Machine {
                 end: self.last.filter(|_| is_end).map(|(end, _)| end),
                 expected: self.last.filter(|_| is_end).and_then(|(_, expected)| expected),
                 fails: self.fails,
+                hindered: self.hindered > 0,
                 cause: match state {
                     ProcState::Backoff | ProcState::Fatal | ProcState::Unknown => self.cause.clone(),
                     ProcState::Stopped
@@ -834,7 +856,7 @@ impl Machine {
 
     /// Somebody's start: all counters begin anew (T1, T2, SM-3).
     fn start(&mut self, now: Duration, out: &mut Vec<Action>) {
-        self.fails = 0;
+        (self.fails, self.hindered) = (0, 0);
         self.cause = None;
         self.stopped_by = None;
         if self.cleaning.is_some() {
@@ -884,7 +906,7 @@ impl Machine {
 
     /// T3, T4.
     fn is_up(&mut self, now: Duration, out: &mut Vec<Action>) {
-        self.fails = 0;
+        (self.fails, self.hindered) = (0, 0);
         self.cause = None;
         self.go(Phase::Running, now, out);
     }
@@ -892,6 +914,7 @@ impl Machine {
     /// T5, T6.
     fn start_failed(&mut self, cause: String, now: Duration, out: &mut Vec<Action>) {
         self.fails = self.fails.saturating_add(1);
+        self.hindered = 0;
         self.cause = Some(cause);
         let at = self.throttled(now.saturating_add(Duration::from_secs(u64::from(self.fails))));
         self.go(Phase::Backoff { at }, now, out);
@@ -901,9 +924,20 @@ impl Machine {
         }
     }
 
+    /// A start that failed for a reason that passes: it counts for nothing, and is tried again until it is made.
+    fn start_hindered(&mut self, cause: String, now: Duration, out: &mut Vec<Action>) {
+        let pause = HINDERED.saturating_mul(1 << self.hindered.min(31)).min(HINDERED_LONGEST);
+        self.hindered = self.hindered.saturating_add(1);
+        self.cause = Some(cause);
+        self.go(Phase::Backoff { at: self.throttled(now.saturating_add(pause)) }, now, out);
+        if self.shutting_down {
+            self.stay_down(StopWhy::Shutdown, now, out);
+        }
+    }
+
     /// T5b.
     fn give_up_or_wait(&mut self, now: Duration, out: &mut Vec<Action>) {
-        if self.policy.startretries.is_some_and(|retries| self.fails > retries) {
+        if self.hindered == 0 && self.policy.startretries.is_some_and(|retries| self.fails > retries) {
             self.go(Phase::Fatal, now, out);
         }
     }
@@ -950,7 +984,7 @@ impl Machine {
 
     /// STOPPED, and up again if that was the reason.
     fn down(&mut self, why: StopWhy, now: Duration, out: &mut Vec<Action>) {
-        self.fails = 0;
+        (self.fails, self.hindered) = (0, 0);
         self.go(Phase::Stopped, now, out);
         if why.starts_again() && !self.shutting_down {
             self.start(now, out);
@@ -959,7 +993,7 @@ impl Machine {
 
     /// Something that waited for its next start does not wait any more (T8, T11).
     fn stay_down(&mut self, why: StopWhy, now: Duration, out: &mut Vec<Action>) {
-        self.fails = 0;
+        (self.fails, self.hindered) = (0, 0);
         self.stopped_by = (!why.starts_again()).then_some(why);
         self.go_as(Phase::Stopped, Some(why), now, out);
     }

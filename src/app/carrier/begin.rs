@@ -24,6 +24,7 @@ use crate::{
         child::{self, Change, Step},
         feedfile,
         inbox::Inbox,
+        limits,
         notify::{self, Ear, Notify},
         process,
         proglog::ProgLog,
@@ -36,7 +37,7 @@ use crate::{
     model::{
         carrier::{Input, NotStarted, Order, Phase, Run, Stream},
         log::LOG_MAX,
-        task::{Process, Tick, argv_of_json},
+        task::{Process, Signal, Tick, argv_of_json},
         watch::Watch,
     },
 };
@@ -44,6 +45,10 @@ use crate::{
 /// The WAL may grow to this number of pages, two megabytes: as the supervisor has the database open all the time, nobody
 /// has to read it when opening.
 const LONG_WAL: u32 = 512;
+/// How long it may take until a command that was started can be looked at (descriptors may be short), and how often that
+/// is tried.
+const KNOWN_AFTER: Duration = Duration::from_secs(10);
+const KNOWN_AGAIN: Duration = Duration::from_millis(20);
 /// Descriptor of the new process on which it tells what did not work.
 const REPORT: i32 = 3;
 
@@ -178,12 +183,11 @@ impl Carrier {
         claimed
     }
 
-    fn try_claim(&mut self, started: Tick, limit: Duration) -> bool {
-        let db = self.order.db.clone();
-        let patience = Patience { limit, notify: None };
+    /// Returns it as a task to be started.
+    pub(super) fn as_start(&self, started: Tick) -> Start {
         let timeout = self.order.timeout.map(|timeout| Duration::from_millis(timeout).as_secs_f64());
         let user = self.order.user.as_ref().map_or_else(sys::login, |user| user.name.clone());
-        let start = Start {
+        Start {
             task: NewTask {
                 name: self.order.process.clone(),
                 info: self.order.info.clone(),
@@ -210,26 +214,33 @@ impl Carrier {
             argv: self.order.argv.clone(),
             cwd: self.order.directory.clone().or_else(|| std::env::current_dir().ok()),
             ..Start::default()
-        };
+        }
+    }
+
+    fn try_claim(&mut self, started: Tick, limit: Duration) -> bool {
+        let db = self.order.db.clone();
+        let patience = Patience { limit, notify: None };
+        let start = self.as_start(started);
         let claim = || -> Result<_, String> {
             let mut store = db::open_or_create(&db, patience).map_err(|error| error.to_string())?;
             store.set_patience(patience);
             store.leave_wal_to(LONG_WAL);
-            let spool = Spool::open(&db, true).ok();
-            let claimed = truth::claim(&mut store, &start, spool.as_ref()).map_err(|error| error.to_string())?;
+            let spool = Spool::open(&db, true).map_err(|error| error.to_string());
+            let claimed = truth::claim(&mut store, &start, spool.as_ref().ok()).map_err(|error| error.to_string())?;
             Ok((store, claimed, spool))
         };
         match claim() {
             Ok((store, claimed, spool)) => {
-                self.spool = spool;
                 // Without room in the spool its end needs the database, which has just been there.
-                let room = self.spool.as_ref().map(|spool| spool.reserve(claimed.slot));
+                let reserve = |spool: &Spool| spool.reserve(claimed.slot).map_err(|error| error.to_string());
+                let room = spool.as_ref().map_err(Clone::clone).and_then(reserve);
+                self.spool = spool.ok();
                 if let Some(path) = &claimed.feedpath {
                     let _ = feedfile::remove(path);
                 }
                 self.store = Some(store);
                 self.claimed = Some(claimed);
-                if let Some(Err(error)) = room {
+                if let Err(error) = room {
                     self.note(format!("cannot reserve room for the end of the run beside the database: {error}"));
                 }
                 true
@@ -265,47 +276,49 @@ impl Carrier {
         if let Some(why) = self.order.refused.take() {
             return Err(why);
         }
-        let refused = |cause: String| NotStarted { cause, not_found: false };
+        let failed = |what: &str, error: &io::Error| NotStarted {
+            passing: limits::passes(error),
+            ..NotStarted::refused(format!("{what}: {}", plain(error)))
+        };
         let mut copies = [None, None];
         for (copy, stream) in copies.iter_mut().zip([&self.order.stdout, &self.order.stderr]) {
             if let Some((place, strip)) = place_of(&self.order, stream) {
                 let path = place.path.display().to_string();
                 let log = ProgLog::open(place);
-                let log = log.map_err(|error| refused(format!("cannot open log {path}: {}", plain(&error))))?;
+                let log = log.map_err(|error| failed(&format!("cannot open log {path}"), &error))?;
                 *copy = Some(Copy::new(log, strip));
             }
         }
         let one = self.order.stderr == Stream::Joined;
         let gathered = Output::gather(one, copies).and_then(|(output, ends)| Ok((output, ends, self.open_input()?)));
-        let (output, ends, input) =
-            gathered.map_err(|error| refused(format!("cannot make pipes for it: {}", plain(&error))))?;
+        let (output, ends, input) = gathered.map_err(|error| failed("cannot make pipes for it", &error))?;
         self.output = Some(output);
         if self.order.user.is_none() {
-            return self.start_directly(&ends, &input, inherited);
+            let pid = self.start_directly(&ends, &input, inherited)?;
+            drop((ends, input));
+            return known(pid, KNOWN_AFTER, process_of);
         }
-        let (mut report, reports) =
-            io::pipe().map_err(|error| refused(format!("cannot make a pipe: {}", plain(&error))))?;
+        let (mut report, reports) = io::pipe().map_err(|error| failed("cannot make a pipe", &error))?;
         let reports = OwnedFd::from(reports);
-        let pid = self.spawn(&ends, &input, &reports, inherited).map_err(|error| refused(spawn_failure(&error)))?;
+        let pid = self.spawn(&ends, &input, &reports, inherited).map_err(|error| not_spawned(&error))?;
         drop((ends, input, reports));
         let mut said = String::new();
         // It ends with the exec. One that hangs there (a file server that is away) makes only us wait.
         let read = report.read_to_string(&mut said);
         if said.is_empty() && read.is_ok() {
-            let stat = process::stat(pid).map(|stat| stat.process);
-            return stat.ok_or_else(|| refused("it was gone as soon as it was started".into()));
+            return known(pid, KNOWN_AFTER, process_of);
         }
         // It ends at once.
         while let Ok(child::Reaped::Ended(..)) = child::reap() {}
         match serde_json::from_str::<(Step, i32)>(&said) {
             Ok((step, number)) => Err(self.failure(step, number)),
-            Err(_) => Err(refused("it could not be started, and did not say why".into())),
+            Err(_) => Err(NotStarted::refused("it could not be started, and did not say why".into())),
         }
     }
 
     /// Starts a command that is to be no other user's: its folder and umask are ours for a moment, and the kernel does
     /// the rest. A process between us and it, as a change of the user needs one, would take as long as all of this.
-    fn start_directly(&self, ends: &Ends, input: &OwnedFd, inherited: &[i32]) -> Result<Process, NotStarted> {
+    fn start_directly(&self, ends: &Ends, input: &OwnedFd, inherited: &[i32]) -> Result<i32, NotStarted> {
         let number = |error: &io::Error| error.raw_os_error().unwrap_or(0);
         let home = std::env::current_dir();
         if let Some(directory) = &self.order.directory {
@@ -322,14 +335,10 @@ impl Carrier {
             // A folder that is in use by us could not be unmounted.
             let _ = std::env::set_current_dir(home.unwrap_or_else(|_| "/".into()));
         }
-        let pid = spawned.map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => {
-                NotStarted { cause: spawn_failure(&error), not_found: false }
-            }
+        spawned.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => not_spawned(&error),
             _ => self.failure(Step::Exec, number(&error)),
-        })?;
-        let gone = || NotStarted { cause: "it was gone as soon as it was started".into(), not_found: false };
-        process::stat(pid).map(|stat| stat.process).ok_or_else(gone)
+        })
     }
 
     fn open_input(&mut self) -> io::Result<OwnedFd> {
@@ -419,7 +428,8 @@ impl Carrier {
                 _ => format!("cannot run {file}: {why}"),
             },
         };
-        NotStarted { cause, not_found: step == Step::Exec && error.kind() == io::ErrorKind::NotFound }
+        let not_found = step == Step::Exec && error.kind() == io::ErrorKind::NotFound;
+        NotStarted { cause, not_found, passing: limits::passes(&error) }
     }
 }
 
@@ -434,10 +444,70 @@ fn plain(error: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
-fn spawn_failure(error: &io::Error) -> String {
-    match error.kind() {
+fn not_spawned(error: &io::Error) -> NotStarted {
+    let cause = match error.kind() {
         io::ErrorKind::WouldBlock => "process table full".into(),
         io::ErrorKind::OutOfMemory => "no memory for a process".into(),
         _ => format!("cannot make a process: {}", plain(error)),
+    };
+    NotStarted { passing: limits::passes(error), ..NotStarted::refused(cause) }
+}
+
+/// Returns the process of a command that was just started. It is a child that was not reaped, so it is there, and what
+/// cannot be read of it now may be read a moment later: that is tried for so long. Without its start time it could neither be
+/// signalled nor known again: then its group is ended before it is said not to run.
+fn known(pid: i32, limit: Duration, mut look: impl FnMut(i32) -> Option<Process>) -> Result<Process, NotStarted> {
+    let until = sys::now().mono + limit;
+    loop {
+        if let Some(process) = look(pid) {
+            return Ok(process);
+        }
+        if sys::now().mono >= until {
+            break;
+        }
+        sys::pause(KNOWN_AGAIN);
+    }
+    while child::end_of(pid).is_none() {
+        let _ = child::signal_group(pid, Signal::KILL);
+        let _ = child::signal(pid, Signal::KILL);
+        sys::pause(KNOWN_AGAIN);
+    }
+    while let Ok(child::Reaped::Ended(..)) = child::reap() {}
+    let cause = format!("/proc/{pid}/stat cannot be read, so it was ended again");
+    Err(NotStarted { passing: true, ..NotStarted::refused(cause) })
+}
+
+fn process_of(pid: i32) -> Option<Process> {
+    process::stat(pid).map(|stat| stat.process)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sleeps() -> i32 {
+        let argv = ["sleep", "300"].map(OsString::from);
+        child::spawn_in_session("/bin/sleep".as_ref(), &argv, &[], &[], &[]).unwrap()
+    }
+
+    #[test]
+    fn a_command_that_cannot_be_looked_at_for_a_moment_goes_on() {
+        let pid = sleeps();
+        let mut looks = 0;
+        let found = known(pid, KNOWN_AFTER, |pid| {
+            looks += 1;
+            (looks > 3).then(|| process_of(pid)).flatten()
+        });
+        assert_eq!(found.unwrap().pid, pid);
+        assert_eq!(child::end_of(pid), None);
+        child::signal(pid, Signal::KILL).unwrap();
+    }
+
+    #[test]
+    fn a_command_that_cannot_be_known_is_ended_before_it_is_said_not_to_run() {
+        let pid = sleeps();
+        let why = known(pid, Duration::ZERO, |_| None).unwrap_err();
+        assert!(why.passing && why.cause.contains("cannot be read"), "{why:?}");
+        assert!(process::stat(pid).is_none(), "it is gone");
     }
 }

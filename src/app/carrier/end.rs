@@ -5,7 +5,13 @@ use std::time::Duration;
 use super::Carrier;
 use crate::{
     app::{ending, launch, truth},
-    io::{child, feedfile, inbox::Notice, sys},
+    io::{
+        child, feedfile,
+        inbox::Notice,
+        spool::Spool,
+        store::{Late, Start},
+        sys,
+    },
     model::{
         carrier::{NotStarted, Phase},
         machine,
@@ -13,9 +19,12 @@ use crate::{
     },
 };
 
-/// How long the end of a run that never became a task waits for the database. Then it is lost, and the supervisor's log
-/// alone tells of it.
-const PATIENCE: Duration = Duration::from_secs(3600);
+/// How long the end of a run that never became a task waits for the database before it is kept beside it: most locks are
+/// gone by then.
+const KEEP_AFTER: Duration = Duration::from_secs(5);
+/// How long an end waits for the database that can be kept nowhere else. Then it is lost, and the supervisor's log alone
+/// tells of it: one launcher more would be left for each end of a program, without bound.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is tried.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -89,7 +98,11 @@ impl Carrier {
         (outcome, Some(why.clone()))
     }
 
-    /// Ends the log, and writes the end into the database or the spool; a run that is no task yet becomes one first.
+    /// Ends the log, and writes the end into the database or the spool; a run that is no task yet becomes one first. Where
+    /// neither is possible the end is kept in the folder of runs, until a supervisor can record it.
+    ///
+    /// # If we die here
+    /// The end stands in one of the three, whole, or the task is found lost.
     fn record(&mut self, end: &End) {
         let since = sys::now().mono;
         while self.claimed.is_none() {
@@ -101,12 +114,22 @@ impl Carrier {
                 self.tell();
             }
             let asked = matches!(self.inbox.next(), Ok(Some(Notice::Stop { .. })));
-            if stopped || asked || sys::now().mono.saturating_sub(since) > PATIENCE {
+            let waited = sys::now().mono.saturating_sub(since);
+            if stopped || asked || waited > KEEP_AFTER {
+                // Without a log: what it printed is nowhere but in the program's own.
+                let start = Start { log: false, ..self.as_start(self.started) };
+                if self.keep(&Late::Run(Box::new(start), Box::new(end.clone()))) {
+                    return;
+                }
+            }
+            if stopped || asked || waited > PATIENCE {
                 self.note(format!("its end ({}) is not recorded: the database cannot be written", end.outcome));
                 return;
             }
         }
-        let Some(claimed) = &self.claimed else { return };
+        let Some(claimed) = self.claimed.clone() else { return };
+        // It may have been short of descriptors before.
+        self.spool = self.spool.take().or_else(|| Spool::open(&self.order.db, true).ok());
         if let Some(spool) = &self.spool {
             let _ = spool.note_end(claimed.slot, &claimed.upid, end);
         }
@@ -117,10 +140,30 @@ impl Carrier {
             };
             let _ = output.close_log(&words);
         }
-        let recorded = ending::record(&self.order.db, self.store.take(), self.spool.as_ref(), claimed, end);
+        let recorded = ending::record(&self.order.db, self.store.take(), self.spool.as_ref(), &claimed, end);
         sys::crash_point("carrier.recorded");
+        if recorded.lost
+            && self.keep(&Late::Task(claimed.id, claimed.upid, Box::new(end.clone()), end.feedback.clone()))
+        {
+            return;
+        }
         if let Some(trouble) = recorded.trouble {
             self.note(trouble);
         }
+    }
+
+    /// Keeps an end for a supervisor to record; false: that is not possible.
+    fn keep(&self, late: &Late) -> bool {
+        let text = match late {
+            // A folder whose name is no text is left out.
+            Late::Run(start, end) => serde_json::to_string(late).or_else(|_| {
+                let start = Start { cwd: None, feedpath: None, ..(**start).clone() };
+                serde_json::to_string(&Late::Run(Box::new(start), end.clone()))
+            }),
+            Late::Task(..) => serde_json::to_string(late),
+        };
+        let kept = text.is_ok_and(|text| self.runs.leave_late(&text).is_ok());
+        sys::crash_point("carrier.kept");
+        kept
     }
 }

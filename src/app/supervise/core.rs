@@ -4,36 +4,34 @@
 //! time passed) and asks when it wants to be woken.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     ffi::OsString,
     os::fd::OwnedFd,
     path::PathBuf,
     time::Duration,
 };
 
-use super::{activity::Activity, doors::Doors, records::Records, reloads::OnDisk, waiters::Waiter};
+use super::{
+    activity::Activity, doors::Doors, hearing::Unheard, hooks::Hooks, records::Records, reloads::OnDisk,
+    waiters::Waiter,
+};
 use crate::{
-    app::carrier::CarrierError,
     io::{notify, process, rundir::RunDir, sys},
     model::{
-        carrier::{Phase, Run, Supervisor, Word},
+        carrier::{Run, Supervisor, Word},
         config::Config,
         jobs::JobNumbers,
-        machine::{Action, Change, End, Event, Illegal, KillError, Machine, Rank, Sequence, StopWhy},
+        machine::{Action, Change, End, Event, Illegal, KillError, Machine, Rank, Sequence, Starts, StopWhy},
         program::{ProcState, ProgramSpec},
         task::{Exit, Handle, Process, Signal},
         wire::{Entry, Notice, ProcessInfo, StateNotice},
     },
 };
 
-/// So many commands are on their way to their exec at once: more would only wait for each other at the database.
-const WINDOW: usize = 8;
 /// So many files of ended runs are kept for the next ones.
-const SPARES: usize = 4 * WINDOW;
+const SPARES: usize = 4 * Starts::WINDOW;
 /// So many there always are, so that what runs can be started again when the disk is full.
 const FEW_SPARES: usize = 4;
-/// One that takes longer than this to get there does not count among them: its file server may be away.
-const LONG_START: Duration = Duration::from_secs(1);
 /// A stop that takes longer than this is said to, then again after twice the time, and so on: LOG-2 allows no more.
 const STILL_WAITING: Duration = Duration::from_secs(2);
 /// It is said this often at the least.
@@ -42,6 +40,8 @@ const WAITING_AGAIN: Duration = Duration::from_secs(60);
 const JOBS_AFTER: Duration = Duration::from_millis(100);
 /// How long an orderly end waits for history to have the ends of all runs.
 const RECORDING: Duration = Duration::from_secs(3);
+/// How often it is looked whether it has them.
+const LOOK_AT_RECORDS: Duration = Duration::from_millis(100);
 
 /// A run of a process, as the supervisor knows it.
 pub(super) struct Current {
@@ -54,8 +54,8 @@ pub(super) struct Current {
     /// Its carrier is gone and its command lives: it is signalled and watched from here.
     pub orphan: bool,
     /// What of its notes was logged.
-    notes: Vec<String>,
-    denied: Option<String>,
+    pub notes: Vec<String>,
+    pub denied: Option<String>,
     /// What was left of its group when it was last looked at.
     pub leftover: u32,
 }
@@ -114,6 +114,12 @@ pub(super) struct Proc {
 }
 
 impl Proc {
+    /// Its place in the order of starts, by the configuration that its next run has.
+    fn rank(&self, name: &str) -> Rank {
+        let spec = self.next.as_ref().unwrap_or(&self.spec);
+        Rank { group: spec.group_priority, program: spec.policy.priority, name: name.to_owned() }
+    }
+
     /// When it wants to be looked at, whatever happens.
     fn deadline(&self) -> Option<Duration> {
         [self.machine.deadline(), self.waiting.map(|(at, _)| at)].into_iter().flatten().min()
@@ -157,20 +163,21 @@ pub(super) struct Core {
     pub by_handle: HashMap<String, String>,
     /// Which run a child of ours carries.
     pub children: HashMap<i32, String>,
-    /// Hooks that run.
-    pub hooks: HashSet<i32>,
+    /// Hooks that run, and those that are due.
+    pub hooks: Hooks,
     /// What is known of the configuration on the disk.
     pub on_disk: OnDisk,
     /// Where clients come in.
     pub doors: Doors,
-    /// Starts that wait for their turn.
-    pub queue: VecDeque<String>,
-    /// Runs that were begun and have not got to their exec, since when.
-    pub starting: HashMap<String, Duration>,
+    /// Starts that wait for their turn, and those that are under way.
+    pub starts: Starts,
     /// Processes whose end is to be watched for; taken by the driver.
     pub to_watch: Vec<(Watched, OwnedFd)>,
-    /// Runs without a carrier that could not be watched for want of descriptors.
+    /// Runs whose end could not be watched for, for want of descriptors.
     pub unwatched: Vec<String>,
+    /// Runs whose file could not be read, and when that is tried again.
+    pub unheard: BTreeMap<String, Unheard>,
+    pub hear_at: Option<Duration>,
     pub waiters: Vec<Waiter>,
     /// What happened, for those who listen; taken by the driver.
     pub notices: Vec<(Notice, i64)>,
@@ -233,7 +240,9 @@ impl Core {
 
     fn act(&mut self, name: &str, action: Action, events: &mut VecDeque<Event>) {
         match action {
-            Action::Spawn => self.queue.push_back(name.to_owned()),
+            Action::Spawn => {
+                self.starts.push(self.procs.get(name).map_or_else(|| Rank::of(name), |proc| proc.rank(name)))
+            }
             Action::Signal { signal, group } => events.extend(self.signal(name, signal, group, true)),
             Action::Kill { group } => {
                 self.wake_carrier(name);
@@ -291,143 +300,11 @@ impl Core {
         let proc = self.procs.get(name)?;
         let run = proc.run.as_ref()?;
         let command = run.command?;
-        match process::stat(command.pid) {
-            Some(stat) if stat.process == command && !stat.ended => Some(Event::SeenAlive),
+        match process::open(command) {
+            // Where that cannot be told its carrier, or whoever watches it, tells of its end.
+            Ok(Some(_)) | Err(_) => Some(Event::SeenAlive),
             // Its end is on its way.
-            Some(_) | None => None,
-        }
-    }
-
-    /// What was last written of a run. What another one left in its file is none of it.
-    pub(super) fn written(&self, handle: &str) -> Option<Run> {
-        self.runs.read(handle).and_then(|text| Run::parse(&text)).filter(|run| run.handle == handle)
-    }
-
-    /// What a carrier wrote of its run.
-    pub(super) fn heard(&mut self, handle: &str) {
-        let Some(name) = self.by_handle.get(handle).cloned() else { return };
-        let Some(run) = self.written(handle) else { return };
-        let Some(proc) = self.procs.get_mut(&name) else { return };
-        let Some(current) = proc.run.as_mut().filter(|current| current.handle == handle) else {
-            // Of a former run of it, which is over.
-            return;
-        };
-        current.carrier = Some(run.carrier);
-        if run.task.is_some() {
-            if proc.task != run.task {
-                self.records.works();
-            }
-            proc.task = run.task;
-        }
-        let new: Vec<String> = run.notes.iter().filter(|note| !current.notes.contains(note)).cloned().collect();
-        current.notes.clone_from(&run.notes);
-        let denied = run.denied.clone().filter(|denied| current.denied.as_ref() != Some(denied));
-        current.denied.clone_from(&run.denied);
-        let told = current.told;
-        for note in new {
-            if note.starts_with("it is no task yet") {
-                self.records.trouble(&note);
-            }
-            self.log.warn(&format!("warning: {name}: {note}"));
-        }
-        if !matches!(run.phase, Phase::Starting) {
-            self.starting.remove(handle);
-        }
-        match (run.phase, told) {
-            (Phase::Starting, _) | (Phase::Failed { .. }, Told::Started | Told::Ended) => {}
-            (Phase::Failed { why, .. }, Told::Nothing) => {
-                self.tell(&name, Told::Ended);
-                let _ = self.feed(&name, Event::SpawnFailed { cause: why.cause });
-            }
-            (Phase::Running { command, since }, Told::Nothing) => self.began(&name, command, since.wall.secs()),
-            (Phase::Running { .. }, Told::Started | Told::Ended) => {}
-            (Phase::Ended { command, since, exit, at, timeout, leftover }, told) => {
-                if told == Told::Nothing {
-                    self.began(&name, command, since.wall.secs());
-                }
-                self.ended(&name, exit, at.mono, at.wall.secs(), timeout, leftover);
-            }
-        }
-        if let Some(denied) = denied {
-            let _ = self.feed(&name, Event::KillFailed(KillError::Denied(denied)));
-        }
-    }
-
-    fn tell(&mut self, name: &str, told: Told) {
-        if let Some(run) = self.procs.get_mut(name).and_then(|proc| proc.run.as_mut()) {
-            run.told = told;
-        }
-    }
-
-    fn began(&mut self, name: &str, command: Process, start: i64) {
-        let Some(proc) = self.procs.get_mut(name) else { return };
-        proc.start = start;
-        proc.stop = 0;
-        if let Some(run) = &mut proc.run {
-            (run.command, run.told) = (Some(command), Told::Started);
-        }
-        let task = proc.task.map(|task| format!(", task {task}")).unwrap_or_default();
-        self.number(name);
-        self.log.info(&format!("spawned: {name} with pid {}{task}", command.pid));
-        let _ = self.feed(name, Event::Spawned { pid: command.pid });
-    }
-
-    fn ended(&mut self, name: &str, exit: Exit, at: Duration, wall: i64, timeout: bool, leftover: u32) {
-        let Some(proc) = self.procs.get_mut(name) else { return };
-        let Some(run) = &mut proc.run else { return };
-        let (before, had) = (run.told, std::mem::replace(&mut run.leftover, leftover));
-        run.told = Told::Ended;
-        if before != Told::Ended {
-            proc.stop = wall;
-            let end = if timeout { End::Timeout(exit) } else { End::ByItself(exit) };
-            let _ = self.feed(name, Event::Ended { end, at: Some(at), leftover });
-        } else if had > 0 && leftover == 0 {
-            let _ = self.feed(name, Event::GroupGone);
-        }
-    }
-
-    /// A carrier is gone: what it left is all that will ever be said.
-    pub(super) fn carrier_gone(&mut self, handle: &str, exit: Option<Exit>) {
-        self.heard(handle);
-        self.starting.remove(handle);
-        let Some(name) = self.by_handle.get(handle).cloned() else { return };
-        let current = self.procs.get_mut(&name).and_then(|proc| proc.run.as_mut());
-        let Some(run) = current.filter(|run| run.handle == handle) else {
-            self.forget_run(handle);
-            return;
-        };
-        match (run.told, run.command) {
-            (Told::Ended, _) => {
-                // It waits for the end of a group, unless somebody killed it.
-                run.orphan = true;
-                if self.procs.get(&name).is_some_and(|proc| proc.machine.cleans_group()) {
-                    // It may have been told to end the group, and not have heard it.
-                    let mut events = VecDeque::new();
-                    self.clean(&name, &mut events);
-                    events.into_iter().for_each(|event| drop(self.feed(&name, event)));
-                }
-                self.watch_group(handle, &name);
-            }
-            (Told::Nothing, _) => {
-                run.told = Told::Ended;
-                self.forget_run(handle);
-                let why = match exit {
-                    Some(Exit::Code(code)) => CarrierError::of_code(code).map(|error| format!(": {error}")),
-                    Some(Exit::Signal { signal, .. }) => Some(format!(", killed by {signal}")),
-                    None => None,
-                };
-                let cause = format!("its launch ended before the command was executed{}", why.unwrap_or_default());
-                let _ = self.feed(&name, Event::SpawnFailed { cause });
-            }
-            (Told::Started, Some(command)) => {
-                run.orphan = true;
-                let opened = process::open(command);
-                if !matches!(opened, Ok(None)) {
-                    self.log.warn(&format!("lost: {name}: its launch is gone, its process {} runs on", command.pid));
-                }
-                self.watch_command(handle, opened);
-            }
-            (Told::Started, None) => self.command_gone(handle),
+            Ok(None) => None,
         }
     }
 
@@ -451,6 +328,13 @@ impl Core {
         }
     }
 
+    /// Sees to it that the ends of runs can be kept when neither the database nor the disk takes them.
+    pub(super) fn make_room_for_late(&mut self) {
+        if let Err(error) = self.runs.make_room_for_late() {
+            self.log.warn(&format!("warning: no room is reserved in {}: {error}", self.runs.path().display()));
+        }
+    }
+
     /// Makes files for runs to come, if there are few.
     pub(super) fn make_spares(&mut self) {
         for _ in self.spares.len()..FEW_SPARES {
@@ -466,25 +350,33 @@ impl Core {
     pub(super) fn child_gone(&mut self, pid: i32, exit: Exit) {
         match self.children.remove(&pid) {
             Some(handle) => self.carrier_gone(&handle, Some(exit)),
-            None if self.hooks.remove(&pid) => self.records.look_again(),
+            None if self.hook_gone(pid, exit) => {}
             None => self.log.info(&format!("reaped: process {pid}, which is none of ours")),
         }
     }
 
-    /// Starts those that wait, as far as there is room.
+    /// Starts those that wait, as far as there is room and in the order of starts (SM-14).
     pub(super) fn launch_waiting(&mut self) {
-        let now = sys::now().mono;
-        while self.starting.values().filter(|since| now.saturating_sub(**since) < LONG_START).count() < WINDOW {
-            let Some(name) = self.queue.pop_front() else { return };
+        self.starts.close();
+        while let Some(turn) = self.starts.next(sys::now().mono) {
+            let name = turn.name().to_owned();
             let state = self.procs.get(&name).map(|proc| proc.machine.state());
             let failed = match state {
-                Some(ProcState::Starting) => self.begin_run(&name),
+                Some(ProcState::Starting) => {
+                    if let Some(other) = turn.overtakes() {
+                        self.log
+                            .warn(&format!("warning: {name}: it does not wait any longer for the start of {other}"));
+                    }
+                    self.number(&name);
+                    self.begin_run(&name, &turn)
+                }
                 Some(ProcState::Stopping) => Err("it was stopped before it was started".to_owned()),
                 // It is not wanted any more.
                 Some(_) | None => continue,
             };
             if let Err(cause) = failed {
-                let _ = self.feed(&name, Event::SpawnFailed { cause });
+                // None of these says anything of the program.
+                let _ = self.feed(&name, Event::SpawnFailed { cause, passing: true });
             }
         }
     }
@@ -493,9 +385,16 @@ impl Core {
     pub(super) fn deadline(&self) -> Option<Duration> {
         let timers = self.timers.values().copied();
         let waiters = self.waiters.iter().filter_map(Waiter::deadline);
-        let long = self.starting.values().filter(|_| !self.queue.is_empty()).map(|since| *since + LONG_START);
+        // What the thread of the database records is looked for.
         let recording = self.shutdown.as_ref().and_then(|shutdown| shutdown.record_until);
-        timers.chain(waiters).chain(long).chain(recording).chain(self.jobs_due).min()
+        let recording = recording.map(|until| until.min(sys::now().mono + LOOK_AT_RECORDS));
+        timers
+            .chain(waiters)
+            .chain(self.starts.deadline(sys::now().mono))
+            .chain(recording)
+            .chain(self.jobs_due)
+            .chain(self.hear_at)
+            .min()
     }
 
     /// Time has passed.
@@ -513,6 +412,9 @@ impl Core {
         self.time_out_waiters(now);
         if self.jobs_due.is_some_and(|due| due <= now) {
             self.write_jobs();
+        }
+        if self.hear_at.is_some_and(|at| at <= now) {
+            self.hear_again();
         }
     }
 
@@ -579,8 +481,11 @@ impl Core {
                 let left = retries.map(|retries| format!(" of {retries}")).unwrap_or_default();
                 let goes_on = retries.is_none_or(|retries| change.fails <= retries);
                 let next = change.next_in.filter(|_| goes_on);
-                let next = next.map(|next| format!("; try {}{left} in {} s", change.fails, next.as_secs()));
-                (Some(false), format!("backoff: {full}: {cause}{}", next.unwrap_or_default()))
+                let next = next.map(|next| match change.hindered {
+                    true => format!("; tried again in {} s, until that passes", next.as_secs()),
+                    false => format!("; try {}{left} in {} s", change.fails, next.as_secs()),
+                });
+                (Some(change.hindered), format!("backoff: {full}: {cause}{}", next.unwrap_or_default()))
             }
             ProcState::Stopping => {
                 let why = change.why.map(StopWhy::as_cause).unwrap_or_default();
@@ -745,7 +650,12 @@ impl Core {
         }
         let now = sys::now().mono;
         let until = shutdown.record_until.unwrap_or(now + RECORDING);
-        let recorded = self.by_handle.iter().all(|(handle, name)| !self.is_recording(handle, name));
+        let carried = self.by_handle.iter().any(|(handle, name)| self.is_recording(handle, name));
+        let kept = self.runs.has_late();
+        if kept && self.shutdown.as_ref().is_some_and(|shutdown| shutdown.record_until.is_none()) {
+            self.records.settle();
+        }
+        let recorded = !carried && !kept;
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.record_until = Some(until);
         }
@@ -761,12 +671,7 @@ impl Core {
     /// The places of processes in the order of starts.
     pub(super) fn ranks(&self, wanted: impl Fn(&str) -> bool) -> Vec<Rank> {
         let procs = self.procs.iter().filter(|(name, _)| wanted(name));
-        let rank = |(name, proc): (&String, &Proc)| Rank {
-            group: proc.spec.group_priority,
-            program: proc.spec.policy.priority,
-            name: name.clone(),
-        };
-        procs.map(rank).collect()
+        procs.map(|(name, proc)| proc.rank(name)).collect()
     }
 
     /// All processes as names find them.
@@ -821,7 +726,7 @@ impl Core {
     }
 }
 
-fn how_ended(end: End) -> String {
+pub(super) fn how_ended(end: End) -> String {
     match end.exit() {
         None => "its exit status was not observed".to_owned(),
         Some(Exit::Code(code)) => format!("exit status {code}"),

@@ -75,6 +75,16 @@ impl Core {
         }
     }
 
+    /// Waits for the end of a carrier that is no child of ours.
+    pub(super) fn watch_carrier(&mut self, handle: &str, carrier: Process) {
+        match process::open(carrier) {
+            Ok(Some(fd)) => self.to_watch.push((Watched::Carrier(handle.to_owned()), fd)),
+            // It ended just now, or before.
+            Ok(None) => self.carrier_gone(handle, None),
+            Err(_) => self.unwatched.push(handle.to_owned()),
+        }
+    }
+
     /// Waits for the end of a command without a carrier.
     pub(super) fn watch_command(&mut self, handle: &str, opened: io::Result<Option<OwnedFd>>) {
         match opened {
@@ -89,8 +99,9 @@ impl Core {
         for handle in std::mem::take(&mut self.unwatched) {
             let Some(name) = self.by_handle.get(&handle).cloned() else { continue };
             let run = self.procs.get(&name).and_then(|proc| proc.run.as_ref()).filter(|run| run.handle == handle);
-            match run.map(|run| (run.told, run.command)) {
-                Some((Told::Started, Some(command))) => self.watch_command(&handle, process::open(command)),
+            match run.map(|run| (run.told, run.command, run.carrier.filter(|_| !run.orphan))) {
+                Some((_, _, Some(carrier))) => self.watch_carrier(&handle, carrier),
+                Some((Told::Started, Some(command), None)) => self.watch_command(&handle, process::open(command)),
                 Some(_) | None => self.watch_group(&handle, &name),
             }
         }

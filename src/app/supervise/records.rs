@@ -3,14 +3,20 @@
 //! Runs are recorded by their carriers. What is left for the supervisor is to record those whose carrier is gone (CRASH-7),
 //! to say that programs live (DB-8), to forget old runs (DB-7), and to answer questions about history.
 
-use std::{path::PathBuf, sync::mpsc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::mpsc,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
 use crate::{
     app::{db, truth, upkeep},
     io::{
-        store::{Patience, Store},
+        rundir::RunDir,
+        store::{Late, Patience, Store},
         sys,
     },
     model::{
@@ -22,6 +28,11 @@ use crate::{
 
 /// How long it waits for a lock: nobody waits for it.
 const PATIENCE: Patience = Patience { limit: Duration::from_secs(20), notify: None };
+
+/// The same while those who carry runs may wait for us, to keep an end of theirs.
+const BRIEF: Patience = Patience { limit: Duration::from_secs(1), notify: None };
+/// So many ends are recorded in one transaction.
+const AT_ONCE: usize = 500;
 
 /// What is to be done.
 enum Job {
@@ -46,8 +57,10 @@ struct Served {
 
 /// The way to that thread.
 pub(super) struct Records {
-    jobs: mpsc::SyncSender<Job>,
-    results: mpsc::Receiver<Served>,
+    path: PathBuf,
+    runs: RunDir,
+    /// The thread, once it is there: none can be made where there is no room for one more.
+    thread: Option<(mpsc::SyncSender<Job>, mpsc::Receiver<Served>)>,
     /// What is wrong with the database.
     state: Result<(), String>,
     warned: Duration,
@@ -61,16 +74,26 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 const WAITING: usize = 64;
 
 impl Records {
-    /// Starts the thread. It ends with its [`Records`].
-    pub(super) fn open(path: PathBuf) -> Records {
+    /// Starts the thread, if there is room for it; else that is tried again with each job. It ends with its [`Records`].
+    pub(super) fn open(path: PathBuf, runs: RunDir) -> Records {
+        let mut records = Records { path, runs, thread: None, state: Ok(()), warned: Duration::ZERO, left: false };
+        records.begin();
+        records
+    }
+
+    fn begin(&mut self) {
+        if self.thread.is_some() {
+            return;
+        }
         let (jobs, work) = mpsc::sync_channel::<Job>(WAITING);
         let (done, results) = mpsc::channel();
-        std::thread::spawn(move || {
+        let (path, runs) = (self.path.clone(), self.runs.clone());
+        let spawned = std::thread::Builder::new().name("database".to_owned()).spawn(move || {
             let mut store: Option<Store> = None;
             for job in work {
                 let writes = matches!(job, Job::Seen(_));
-                let served = serve(&path, &mut store, job);
-                let left = matches!(served, Ok(true));
+                let served = serve(&path, &runs, &mut store, job);
+                let left = served.as_ref().is_ok_and(|left| *left) || runs.has_late();
                 let result = served.map(drop);
                 if result.is_err() {
                     store = None;
@@ -80,12 +103,30 @@ impl Records {
                 }
             }
         });
-        Records { jobs, results, state: Ok(()), warned: Duration::ZERO, left: false }
+        match spawned {
+            Ok(_) => self.thread = Some((jobs, results)),
+            Err(error) => self.state = Err(format!("cannot start a thread for it: {error}")),
+        }
+    }
+
+    /// Hands a job to the thread; gives it back where that is busy, or there is none.
+    fn send(&mut self, job: Job) -> Result<(), Job> {
+        self.begin();
+        let Some((jobs, _)) = &self.thread else { return Err(job) };
+        match jobs.try_send(job) {
+            Ok(()) => Ok(()),
+            Err(mpsc::TrySendError::Full(job)) => Err(job),
+            Err(mpsc::TrySendError::Disconnected(job)) => {
+                // It is begun again the next time.
+                self.thread = None;
+                Err(job)
+            }
+        }
     }
 
     /// What is wrong with the database; none: nothing that is known.
     pub(super) fn state(&mut self) -> Result<(), String> {
-        while let Ok(served) = self.results.try_recv() {
+        while let Some(Ok(served)) = self.thread.as_ref().map(|(_, results)| results.try_recv()) {
             self.heed(served);
         }
         self.state.clone()
@@ -100,7 +141,7 @@ impl Records {
 
     /// Waits for the end of the first job, not for long.
     pub(super) fn wait_for_one(&mut self, limit: Duration) {
-        if let Ok(served) = self.results.recv_timeout(limit) {
+        if let Some(Ok(served)) = self.thread.as_ref().map(|(_, results)| results.recv_timeout(limit)) {
             self.heed(served);
         }
     }
@@ -137,7 +178,7 @@ impl Records {
     pub(super) fn seen(&mut self, tasks: Vec<i64>) {
         if !tasks.is_empty() || self.state().is_err() {
             // One that is busy hears of it the next time.
-            let _ = self.jobs.try_send(Job::Seen(tasks));
+            let _ = self.send(Job::Seen(tasks));
         }
         if std::mem::take(&mut self.left) {
             self.settle();
@@ -149,27 +190,24 @@ impl Records {
         self.left = true;
     }
 
-    pub(super) fn settle(&self) {
-        // One that is busy is asked again the next time, or the next reader does it.
-        let _ = self.jobs.try_send(Job::Settle);
+    pub(super) fn settle(&mut self) {
+        // One that is busy is asked again the next time.
+        self.left |= self.send(Job::Settle).is_err();
     }
 
-    pub(super) fn forget(&self, names: Vec<String>, keep: Keep) {
-        let _ = self.jobs.try_send(Job::Forget(names, keep));
+    pub(super) fn forget(&mut self, names: Vec<String>, keep: Keep) {
+        let _ = self.send(Job::Forget(names, keep));
     }
 
-    pub(super) fn history(&self, name: String, limit: u64, reply: Box<dyn FnOnce(Result<Value, String>) + Send>) {
-        if let Err(mpsc::TrySendError::Full(job) | mpsc::TrySendError::Disconnected(job)) =
-            self.jobs.try_send(Job::History(name, limit, reply))
-            && let Job::History(.., reply) = job
-        {
+    pub(super) fn history(&mut self, name: String, limit: u64, reply: Box<dyn FnOnce(Result<Value, String>) + Send>) {
+        if let Err(Job::History(.., reply)) = self.send(Job::History(name, limit, reply)) {
             reply(Err("the database is busy".to_owned()));
         }
     }
 }
 
 /// Does it; true if there is to be another look soon.
-fn serve(path: &std::path::Path, store: &mut Option<Store>, job: Job) -> Result<bool, String> {
+fn serve(path: &Path, runs: &RunDir, store: &mut Option<Store>, job: Job) -> Result<bool, String> {
     let mut left = false;
     let mut work = |job: &Job| -> Result<Value, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
@@ -184,6 +222,7 @@ fn serve(path: &std::path::Path, store: &mut Option<Store>, job: Job) -> Result<
                 Ok(Value::Null)
             }
             Job::Settle => {
+                take_in(runs, store)?;
                 let survey = truth::survey(store).map_err(|error| text(&error))?;
                 // Its launcher is dead, and something of it lives on; or it could not be written down just now.
                 left = survey.live.iter().any(|live| live.status == Status::Orphaned)
@@ -220,4 +259,19 @@ fn serve(path: &std::path::Path, store: &mut Option<Store>, job: Job) -> Result<
         reply(result);
     }
     done
+}
+
+/// Records the ends that were kept while the database could not be written.
+fn take_in(runs: &RunDir, store: &mut Store) -> Result<(), String> {
+    if !runs.has_late() {
+        return Ok(());
+    }
+    store.set_patience(BRIEF);
+    let taken = runs.take_late(|lines| {
+        // A line that was cut off, or that of a newer version, is passed over.
+        let late: Vec<Late> = lines.into_iter().filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        late.chunks(AT_ONCE).try_for_each(|some| store.take_in(some).map(drop)).map_err(io::Error::other)
+    });
+    store.set_patience(PATIENCE);
+    taken.map_err(|error| error.to_string())
 }

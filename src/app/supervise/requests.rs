@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::{
     core::{Core, Proc},
-    runs::NoCommand,
     waiters::{Goal, Reply, Waiter},
 };
 use crate::{
@@ -218,8 +217,10 @@ impl Core {
         let spec = proc.next.as_ref().unwrap_or(&proc.spec);
         match self.find_command(spec) {
             Ok(_) => Ok(()),
-            Err(NoCommand::NotFound(why)) => Err(Box::new(self.failed_item(name, Code::NoFile, why))),
-            Err(NoCommand::NotExecutable(why)) => Err(Box::new(self.failed_item(name, Code::NotExecutable, why))),
+            // What passes may have passed when it is its turn.
+            Err(why) if why.passing => Ok(()),
+            Err(why) if why.not_found => Err(Box::new(self.failed_item(name, Code::NoFile, why.cause))),
+            Err(why) => Err(Box::new(self.failed_item(name, Code::NotExecutable, why.cause))),
         }
     }
 

@@ -21,7 +21,7 @@ use crate::{
     model::{
         carrier::{Identity, Input, NotStarted, Order, Phase, ProgramLog, Run, Stream, Word, input_word},
         jobs::JobNumbers,
-        machine::{Event, StopWhy, Survivor},
+        machine::{Event, StopWhy, Survivor, Turn},
         path::standard_stream,
         program::{Executable, LogSpec, LogTarget, Orphans, ProcState, ProgramSpec, Stdin, default_childlogdir},
         task::{Handle, Process, Signal, argv_json},
@@ -34,18 +34,28 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// the database themselves. One that takes longer is taken over as it is.
 const SETTLE: Duration = Duration::from_secs(1);
 const SETTLE_STEP: Duration = Duration::from_millis(20);
+/// How long a start waits for a file of a former supervisor that cannot be read.
+const READABLE: Duration = Duration::from_secs(10);
 
 /// The variables by which a process knows what it is to us, and we know it again when its launch and its leader are gone.
 const PROCESS_NAME: &str = "TASKMASTER_PROCESS_NAME";
 const GROUP_NAME: &str = "TASKMASTER_GROUP_NAME";
 
-/// Why a command cannot be executed, known before anything is started (SPAWN-5).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum NoCommand {
-    /// There is no such file.
-    NotFound(String),
-    /// It is there, and cannot be executed.
-    NotExecutable(String),
+/// Reads something of a former supervisor; an error that may pass is waited for, as what is not known to run would be
+/// started a second time.
+pub(super) fn once_readable<T>(mut read: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    let until = sys::now().mono + READABLE;
+    loop {
+        match read() {
+            Err(_) if sys::now().mono < until => sys::pause(SETTLE_STEP),
+            done => return done,
+        }
+    }
+}
+
+/// A file of which the system does not say just now what it is.
+fn unknown(path: &Path, error: &std::io::Error) -> NotStarted {
+    NotStarted { passing: true, ..NotStarted::refused(format!("cannot look at {}: {error}", path.display())) }
 }
 
 /// The name of the process that a run is of, without its group.
@@ -54,29 +64,32 @@ fn process_name(run: &Run) -> &str {
 }
 
 impl Core {
-    /// Which file is executed (SPAWN-4).
-    pub(super) fn find_command(&self, spec: &ProgramSpec) -> Result<PathBuf, NoCommand> {
+    /// Returns which file is executed (SPAWN-4), or why none can be, known before anything is started (SPAWN-5).
+    pub(super) fn find_command(&self, spec: &ProgramSpec) -> Result<PathBuf, NotStarted> {
+        let not_found = |cause: String| NotStarted { not_found: true, ..NotStarted::refused(cause) };
         match spec.executable() {
             Executable::File(path) => match std::fs::metadata(&path) {
-                Err(_) => Err(NoCommand::NotFound(format!("command not found: {}", path.display()))),
-                Ok(meta) if meta.is_dir() => {
-                    Err(NoCommand::NotExecutable(format!("{} is a directory", path.display())))
-                }
+                Err(error) if limits::passes(&error) => Err(unknown(&path, &error)),
+                Err(_) => Err(not_found(format!("command not found: {}", path.display()))),
+                Ok(meta) if meta.is_dir() => Err(NotStarted::refused(format!("{} is a directory", path.display()))),
                 Ok(meta) if meta.permissions().mode() & 0o111 == 0 => {
-                    Err(NoCommand::NotExecutable(format!("not executable: {}", path.display())))
+                    Err(NotStarted::refused(format!("not executable: {}", path.display())))
                 }
                 Ok(_) => Ok(path),
             },
             Executable::Search(name) => {
                 let own = spec.env.iter().find(|(key, _)| key == "PATH").map(|(_, value)| OsString::from(value));
                 let path = own.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
-                let found = std::env::split_paths(&path).map(|dir| dir.join(&name)).find(|file| {
-                    std::fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-                });
-                found.ok_or_else(|| {
-                    let searched = path.to_string_lossy();
-                    NoCommand::NotFound(format!("command not found: {name} (searched PATH={searched})"))
-                })
+                for file in std::env::split_paths(&path).map(|dir| dir.join(&name)) {
+                    match std::fs::metadata(&file) {
+                        Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => return Ok(file),
+                        // Another one of its name, further on, is not the one that is meant.
+                        Err(error) if limits::passes(&error) => return Err(unknown(&file, &error)),
+                        Ok(_) | Err(_) => {}
+                    }
+                }
+                let searched = path.to_string_lossy();
+                Err(not_found(format!("command not found: {name} (searched PATH={searched})")))
             }
         }
     }
@@ -145,7 +158,7 @@ impl Core {
     }
 
     /// Starts the carrier of a new run of a process.
-    pub(super) fn begin_run(&mut self, name: &str) -> Result<(), String> {
+    pub(super) fn begin_run(&mut self, name: &str, turn: &Turn) -> Result<(), String> {
         if let Some(proc) = self.procs.get_mut(name)
             && let Some(next) = proc.next.take()
         {
@@ -178,7 +191,7 @@ impl Core {
         let handle = handle.to_string();
         self.children.insert(pid, handle.clone());
         self.by_handle.insert(handle.clone(), name.to_owned());
-        self.starting.insert(handle.clone(), sys::now().mono);
+        self.starts.begun(&handle, turn, sys::now().mono);
         if let Some(proc) = self.procs.get_mut(name) {
             proc.run = Some(Current::new(handle));
             proc.task = None;
@@ -216,8 +229,7 @@ impl Core {
         // What cannot be started is a run too: its carrier records it.
         let (file, mut refused) = match self.find_command(spec) {
             Ok(file) => (file, None),
-            Err(NoCommand::NotFound(cause)) => (PathBuf::new(), Some(NotStarted { cause, not_found: true })),
-            Err(NoCommand::NotExecutable(cause)) => (PathBuf::new(), Some(NotStarted { cause, not_found: false })),
+            Err(why) => (PathBuf::new(), Some(why)),
         };
         let mut user = None;
         if let Some(name) = &spec.user {
@@ -225,7 +237,7 @@ impl Core {
                 Ok(identity) => user = Some(identity),
                 Err(error) => {
                     let cause = format!("cannot switch to user {name}: {error}");
-                    refused = refused.or(Some(NotStarted { cause, not_found: false }));
+                    refused = refused.or(Some(NotStarted::refused(cause)));
                 }
             }
         }
@@ -237,7 +249,7 @@ impl Core {
             Some(folder) if folder.is_dir() => Some(folder.clone()),
             Some(folder) => {
                 let cause = format!("its feedback folder {} does not exist", folder.display());
-                refused = refused.or(Some(NotStarted { cause, not_found: false }));
+                refused = refused.or(Some(NotStarted::refused(cause)));
                 None
             }
             None if spec.timeout.is_none() => None,
@@ -353,7 +365,7 @@ impl Core {
 
     /// Lets a run go on without us.
     pub(super) fn disown(&mut self, name: &str) {
-        self.queue.retain(|queued| queued != name);
+        self.starts.cancel(name);
         self.give_up_waiting(name, "disowned");
         let Some(proc) = self.procs.get_mut(name) else { return };
         if let Some(run) = proc.run.take() {
@@ -377,10 +389,12 @@ impl Core {
 
     /// Takes in what a former supervisor left running (5.9). To be done before anything is started.
     pub(super) fn adopt_all(&mut self) {
-        if let Some(text) = self.runs.read_jobs() {
-            self.jobs = JobNumbers::parse(&text, |name| self.procs.contains_key(name));
+        match once_readable(|| self.runs.read_jobs()) {
+            Ok(Some(text)) => self.jobs = JobNumbers::parse(&text, |name| self.procs.contains_key(name)),
+            Ok(None) => {}
+            Err(error) => self.log.warn(&format!("warning: the numbers of jobs begin anew: {error}")),
         }
-        let handles = match self.runs.list() {
+        let handles = match once_readable(|| self.runs.list()) {
             Ok(handles) => handles,
             Err(error) => {
                 self.log.error(&format!("lost: cannot read the folder of runs: {error}"));
@@ -389,9 +403,17 @@ impl Core {
         };
         let began = sys::now().mono;
         let (mut live, mut ended) = (Vec::new(), Vec::new());
-        for handle in handles {
+        'handles: for handle in handles {
             let found = loop {
-                let Some(run) = self.written(&handle) else { break None };
+                let run = match once_readable(|| self.written(&handle)) {
+                    Ok(Some(run)) => run,
+                    Ok(None) => break None,
+                    Err(error) => {
+                        let (folder, what) = (self.runs.path().display(), "what it tells of may run a second time");
+                        self.log.error(&format!("lost: cannot read run {handle} in {folder}: {error}; {what}"));
+                        continue 'handles;
+                    }
+                };
                 let starts = matches!(run.phase, Phase::Starting) && process::alive(run.carrier);
                 // It will run in a moment, or give up, as its supervisor is gone.
                 if !starts || sys::now().mono.saturating_sub(began) > SETTLE {
@@ -483,8 +505,9 @@ impl Core {
         match process::open(watched.1) {
             Ok(Some(fd)) => self.to_watch.push((watched.0, fd)),
             // It ended just now.
-            Ok(None) | Err(_) if carrier_lives => self.carrier_gone(handle, None),
-            Ok(None) | Err(_) => self.command_gone(handle),
+            Ok(None) if carrier_lives => self.carrier_gone(handle, None),
+            Ok(None) => self.command_gone(handle),
+            Err(_) => self.unwatched.push(handle.to_owned()),
         }
         // What it wrote between the first look and now.
         self.heard(handle);
@@ -523,11 +546,7 @@ impl Core {
                 proc.run = Some(current);
                 self.by_handle.insert(handle.to_owned(), name.clone());
                 let _ = self.feed(&name, Event::LeftBehind { leftover });
-                return match process::open(run.carrier) {
-                    Ok(Some(fd)) => self.to_watch.push((Watched::Carrier(handle.to_owned()), fd)),
-                    // It ended just now, or before.
-                    Ok(None) | Err(_) => self.carrier_gone(handle, None),
-                };
+                return self.watch_carrier(handle, run.carrier);
             }
             // Nobody is configured who would have it.
             None if carrier_lives && !is_left_alone => {
@@ -546,8 +565,8 @@ impl Core {
     fn adopt_start(&mut self, handle: &str, name: &str, survivor: Survivor) {
         self.log.warn(&format!("lost: {name}: a former supervisor has begun to start it; that is waited for"));
         let _ = self.feed(name, Event::StartAsked);
-        self.queue.retain(|queued| queued != name);
-        self.starting.insert(handle.to_owned(), sys::now().mono);
+        self.starts.cancel(name);
+        self.starts.taken_over(handle, name, sys::now().mono);
         if let Survivor::Stop(why) = survivor {
             let _ = self.feed(name, Event::StopAsked { why, now: false });
         }

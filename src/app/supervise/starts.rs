@@ -2,6 +2,7 @@
 
 use super::{
     core::Core,
+    runs::once_readable,
     waiters::{Goal, Waiter},
 };
 use crate::model::{
@@ -46,8 +47,12 @@ impl Core {
     /// Recalls what an operator had stopped under a former supervisor, if that is to count (CRASH-8).
     pub(super) fn remember(&mut self) {
         if self.config.server.remember_stops {
-            let text = self.runs.read_stopped().unwrap_or_default();
-            self.stopped = serde_json::from_slice(&text).unwrap_or_default();
+            match once_readable(|| self.runs.read_stopped()) {
+                Ok(text) => self.stopped = serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default(),
+                Err(error) => {
+                    self.log.error(&format!("lost: what an operator stopped is started again: {error}"));
+                }
+            }
         }
         self.write_stopped();
     }

@@ -145,6 +145,7 @@ impl Core {
             let retries = self.procs.get(name).and_then(|proc| proc.machine.policy().startretries);
             let of = retries.map(|retries| format!(" of {retries}")).unwrap_or_default();
             match retries {
+                Some(_) | None if change.hindered => format!("{}; retrying until that passes", cause()),
                 Some(retries) if change.fails > retries => cause(),
                 Some(_) | None => format!("{}; retrying ({}{of})", cause(), change.fails),
             }

@@ -2,7 +2,7 @@
 
 use rusqlite::{ErrorCode, Transaction, params_from_iter, types::Value};
 
-use super::{claim::next_id, stamp};
+use super::{claim::next_id, export::amend, rows::of_task, stamp};
 use crate::model::task::End;
 
 /// The step that makes an end: one row more in history, one less in tasks. False if the row is not there as expected.
@@ -30,6 +30,28 @@ pub(super) fn move_to_history(
         tx.execute("DELETE FROM feedbacks WHERE id = ?1", [id])?;
     }
     Ok(true)
+}
+
+/// [`super::Store::finish`], inside a transaction.
+pub(super) fn finish_in(tx: &Transaction<'_>, id: i64, upid: &str, end: &End) -> rusqlite::Result<bool> {
+    if move_to_history(tx, id, Some(upid), end, end.feedback.as_deref())? {
+        return Ok(true);
+    }
+    let which = of_task(tx)?;
+    let sql = format!(
+        "UPDATE history SET outcome = ?3, result = ?4, termsignal = ?5, termerror = ?6, endtime = ?7,
+                duration = ?8, exitcode = ?9, warnings = ?10, cpu_user = ?11, cpu_sys = ?12, maxrss = ?13,
+                ended_by = ?14, feedback = coalesce(?15, feedback), supervised = {}
+         WHERE {which} AND upid = ?2 AND (result = 'unknown' OR (result = ?4 AND endtime = ?7))",
+        supervised_sql("?16")
+    );
+    let values = end_values(id, Some(upid), end, end.feedback.as_deref());
+    let values = values.into_iter().chain([expected_value(end)]);
+    let replaced = tx.execute(&sql, params_from_iter(values))?;
+    if replaced > 0 {
+        amend(tx, which, id, upid)?;
+    }
+    Ok(replaced > 0)
 }
 
 pub(super) fn copy_to_history(

@@ -13,7 +13,12 @@ pub struct Rank {
 }
 
 impl Rank {
-    fn tier(&self) -> (i64, i64) {
+    /// Returns the place of a process of which nothing but the name is known.
+    pub fn of(name: &str) -> Rank {
+        Rank { group: 0, program: 0, name: name.to_owned() }
+    }
+
+    pub(super) fn tier(&self) -> (i64, i64) {
         (self.group, self.program)
     }
 }

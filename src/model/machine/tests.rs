@@ -132,7 +132,7 @@ impl World {
                             self.plan(after + life, ended(end));
                         }
                     }
-                    Err(cause) => self.plan(Duration::ZERO, Event::SpawnFailed { cause: cause.into() }),
+                    Err(cause) => self.plan(Duration::ZERO, Event::SpawnFailed { cause: cause.into(), passing: false }),
                 }
             }
             Action::Signal { .. } | Action::Pass { .. } | Action::Kill { .. } if self.command.denied => {
@@ -277,7 +277,7 @@ fn alphabet(policy: &Policy) -> Vec<Event> {
         Event::SignalAsked { signal: Signal::HUP, group: false },
         Event::ShuttingDown,
         Event::Spawned { pid: 7 },
-        Event::SpawnFailed { cause: "no such file".into() },
+        Event::SpawnFailed { cause: "no such file".into(), passing: false },
         Event::SeenAlive,
         ended(code(0)),
         ended(code(1)),
@@ -1072,7 +1072,7 @@ fn crash3_a_group_that_a_former_supervisor_was_ending_is_ended_before_anything_s
 fn t8_a_restart_in_backoff_says_that_it_is_one() {
     let mut machine = Machine::new(policy(), secs(1.0));
     machine.handle(Event::Autostart, secs(100.0)).unwrap();
-    machine.handle(Event::SpawnFailed { cause: "x".into() }, secs(100.0)).unwrap();
+    machine.handle(Event::SpawnFailed { cause: "x".into(), passing: false }, secs(100.0)).unwrap();
     let told = machine.handle(Event::RestartAsked, secs(100.1)).unwrap();
     assert!(matches!(&told[0], Action::Say(Change { why: Some(StopWhy::Restart), to: ProcState::Stopped, .. })));
     assert_eq!(told.last(), Some(&Action::Spawn));
@@ -1269,4 +1269,34 @@ fn sm2_time_that_stands_still_or_leaps_makes_no_state() {
     machine.handle(operator(), Duration::MAX).unwrap();
     machine.handle(Event::Tick, Duration::MAX).unwrap();
     assert_eq!(machine.state(), ProcState::Stopping);
+}
+
+#[test]
+fn a_start_that_the_machine_cannot_make_is_tried_until_it_is_made() {
+    let policy = Policy { startretries: Some(1), ..policy() };
+    let mut machine = Machine::new(policy.clone(), Duration::ZERO);
+    let mut now = secs(10.0);
+    machine.handle(Event::StartAsked, now).unwrap();
+    for pause in [1, 2, 4, 8, 16, 16, 16] {
+        let failed = Event::SpawnFailed { cause: "too many open files".into(), passing: true };
+        let told = machine.handle(failed, now).unwrap();
+        assert!(matches!(&told[..], [Action::Say(Change { to: ProcState::Backoff, hindered: true, fails: 0, .. })]));
+        assert_eq!(machine.next_try(now), Some(Duration::from_secs(pause)));
+        let words = format!("too many open files; tried again in {pause}s, until that passes");
+        assert_eq!(machine.describe(now, ""), words);
+        // A new policy finds nothing to give up.
+        machine.handle(Event::Policy(policy.clone()), now).unwrap();
+        assert_eq!(machine.state(), ProcState::Backoff);
+        now += Duration::from_secs(pause);
+        machine.handle(Event::Tick, now).unwrap();
+        assert_eq!(machine.state(), ProcState::Starting);
+    }
+    // What is the program's own fault counts as ever.
+    for state in [ProcState::Backoff, ProcState::Fatal] {
+        machine.handle(Event::SpawnFailed { cause: "no such file".into(), passing: false }, now).unwrap();
+        assert_eq!((machine.state(), machine.is_hindered()), (state, false));
+        now += secs(5.0);
+        machine.handle(Event::Tick, now).unwrap();
+    }
+    assert_eq!(machine.fails(), 2);
 }

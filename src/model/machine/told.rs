@@ -130,6 +130,9 @@ pub enum Event {
     SpawnFailed {
         /// Why, in words, such as `command not found: foo`.
         cause: String,
+        /// Whether the cause lies with the machine or the supervisor, not with the program: it is tried again until it has
+        /// passed.
+        passing: bool,
     },
     /// An attempt to reap, made after `CheckAlive`, found nothing (T3, SM-4).
     SeenAlive,
@@ -242,6 +245,8 @@ pub struct Change {
     pub expected: Option<bool>,
     /// Failed starts in a row.
     pub fails: u32,
+    /// Whether the last start failed for a reason that passes, which does not count.
+    pub hindered: bool,
     /// Why a start failed, or why a process can not be controlled.
     pub cause: Option<String>,
     /// Why it is being stopped.

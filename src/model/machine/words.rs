@@ -72,6 +72,9 @@ impl Machine {
 
     fn waits_for_try(&self, at: Duration, now: Duration) -> String {
         let wait = seconds(at.saturating_sub(now));
+        if self.is_hindered() {
+            return format!("{}; tried again in {wait}s, until that passes", self.failed_why());
+        }
         let of = self.policy.startretries.map(|retries| format!(" of {retries}")).unwrap_or_default();
         format!("{}; try {}{of} in {wait}s", self.failed_why(), self.fails.max(1))
     }

@@ -1,0 +1,200 @@
+//! What carriers write of their runs, and what follows from that for their machines.
+
+use std::{collections::VecDeque, io, time::Duration};
+
+use super::core::{Core, Told};
+use crate::{
+    app::carrier::CarrierError,
+    io::{process, sys},
+    model::{
+        carrier::{Phase, Run},
+        machine::{End, Event, KillError},
+        task::{Exit, Process},
+    },
+};
+
+/// A file that could not be read is read again after this.
+const HEAR_AGAIN: Duration = Duration::from_millis(500);
+
+/// What is to be done about a run once its file can be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unheard {
+    /// Its carrier wrote something.
+    Written,
+    /// Its carrier is gone; how it exited, where that is known.
+    Gone(Option<Exit>),
+}
+
+impl Core {
+    /// Returns what was last written of a run; none: nothing. What another one left in its file is none of it.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub(super) fn written(&self, handle: &str) -> io::Result<Option<Run>> {
+        let text = self.runs.read(handle)?;
+        Ok(text.and_then(|text| Run::parse(&text)).filter(|run| run.handle == handle))
+    }
+
+    /// A carrier wrote of its run.
+    pub(super) fn heard(&mut self, handle: &str) {
+        if let Err(error) = self.hear(handle) {
+            self.hear_later(handle, Unheard::Written, &error);
+        }
+    }
+
+    /// Remembers a run whose file cannot be read: that is no sign that nothing was written there.
+    fn hear_later(&mut self, handle: &str, what: Unheard, error: &io::Error) {
+        let Some(name) = self.by_handle.get(handle) else { return };
+        if self.unheard.is_empty() {
+            let line = format!("warning: {name}: cannot read what its launch has written: {error}; it is read later");
+            self.log.warn(&line);
+        }
+        let known = self.unheard.entry(handle.to_owned()).or_insert(what);
+        if matches!(what, Unheard::Gone(_)) {
+            *known = what;
+        }
+        self.hear_at.get_or_insert(sys::now().mono + HEAR_AGAIN);
+    }
+
+    /// Reads the files again that could not be read.
+    pub(super) fn hear_again(&mut self) {
+        self.hear_at = None;
+        for (handle, what) in std::mem::take(&mut self.unheard) {
+            match what {
+                Unheard::Written => self.heard(&handle),
+                Unheard::Gone(exit) => self.carrier_gone(&handle, exit),
+            }
+        }
+    }
+
+    fn hear(&mut self, handle: &str) -> io::Result<()> {
+        let Some(name) = self.by_handle.get(handle).cloned() else { return Ok(()) };
+        let Some(run) = self.written(handle)? else { return Ok(()) };
+        let Some(proc) = self.procs.get_mut(&name) else { return Ok(()) };
+        let Some(current) = proc.run.as_mut().filter(|current| current.handle == handle) else {
+            // Of a former run of it, which is over.
+            return Ok(());
+        };
+        current.carrier = Some(run.carrier);
+        if run.task.is_some() {
+            if proc.task != run.task {
+                self.records.works();
+            }
+            proc.task = run.task;
+        }
+        let new: Vec<String> = run.notes.iter().filter(|note| !current.notes.contains(note)).cloned().collect();
+        current.notes.clone_from(&run.notes);
+        let denied = run.denied.clone().filter(|denied| current.denied.as_ref() != Some(denied));
+        current.denied.clone_from(&run.denied);
+        let told = current.told;
+        for note in new {
+            if note.starts_with("it is no task yet") {
+                self.records.trouble(&note);
+            }
+            self.log.warn(&format!("warning: {name}: {note}"));
+        }
+        if !matches!(run.phase, Phase::Starting) {
+            self.starts.arrived(handle);
+        }
+        match (run.phase, told) {
+            (Phase::Starting, _) | (Phase::Failed { .. }, Told::Started | Told::Ended) => {}
+            (Phase::Failed { why, .. }, Told::Nothing) => {
+                self.tell(&name, Told::Ended);
+                let _ = self.feed(&name, Event::SpawnFailed { cause: why.cause, passing: why.passing });
+            }
+            (Phase::Running { command, since }, Told::Nothing) => self.began(&name, command, since.wall.secs()),
+            (Phase::Running { .. }, Told::Started | Told::Ended) => {}
+            (Phase::Ended { command, since, exit, at, timeout, leftover }, told) => {
+                if told == Told::Nothing {
+                    self.began(&name, command, since.wall.secs());
+                }
+                self.ended(&name, exit, at.mono, at.wall.secs(), timeout, leftover);
+            }
+        }
+        if let Some(denied) = denied {
+            let _ = self.feed(&name, Event::KillFailed(KillError::Denied(denied)));
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, name: &str, told: Told) {
+        if let Some(run) = self.procs.get_mut(name).and_then(|proc| proc.run.as_mut()) {
+            run.told = told;
+        }
+    }
+
+    fn began(&mut self, name: &str, command: Process, start: i64) {
+        let Some(proc) = self.procs.get_mut(name) else { return };
+        proc.start = start;
+        proc.stop = 0;
+        if let Some(run) = &mut proc.run {
+            (run.command, run.told) = (Some(command), Told::Started);
+        }
+        let task = proc.task.map(|task| format!(", task {task}")).unwrap_or_default();
+        self.log.info(&format!("spawned: {name} with pid {}{task}", command.pid));
+        let _ = self.feed(name, Event::Spawned { pid: command.pid });
+    }
+
+    fn ended(&mut self, name: &str, exit: Exit, at: Duration, wall: i64, timeout: bool, leftover: u32) {
+        let Some(proc) = self.procs.get_mut(name) else { return };
+        let Some(run) = &mut proc.run else { return };
+        let (before, had) = (run.told, std::mem::replace(&mut run.leftover, leftover));
+        run.told = Told::Ended;
+        if before != Told::Ended {
+            proc.stop = wall;
+            let end = if timeout { End::Timeout(exit) } else { End::ByItself(exit) };
+            let _ = self.feed(name, Event::Ended { end, at: Some(at), leftover });
+        } else if had > 0 && leftover == 0 {
+            let _ = self.feed(name, Event::GroupGone);
+        }
+    }
+
+    /// A carrier is gone: what it left is all that will ever be said.
+    pub(super) fn carrier_gone(&mut self, handle: &str, exit: Option<Exit>) {
+        // Its command may run, and what tells of that is in the file.
+        if let Err(error) = self.hear(handle) {
+            return self.hear_later(handle, Unheard::Gone(exit), &error);
+        }
+        self.starts.arrived(handle);
+        let Some(name) = self.by_handle.get(handle).cloned() else { return };
+        let current = self.procs.get_mut(&name).and_then(|proc| proc.run.as_mut());
+        let Some(run) = current.filter(|run| run.handle == handle) else {
+            self.forget_run(handle);
+            return;
+        };
+        match (run.told, run.command) {
+            (Told::Ended, _) => {
+                // It waits for the end of a group, unless somebody killed it.
+                run.orphan = true;
+                if self.procs.get(&name).is_some_and(|proc| proc.machine.cleans_group()) {
+                    // It may have been told to end the group, and not have heard it.
+                    let mut events = VecDeque::new();
+                    self.clean(&name, &mut events);
+                    events.into_iter().for_each(|event| drop(self.feed(&name, event)));
+                }
+                self.watch_group(handle, &name);
+            }
+            (Told::Nothing, _) => {
+                run.told = Told::Ended;
+                self.forget_run(handle);
+                let why = match exit {
+                    Some(Exit::Code(code)) => CarrierError::of_code(code).map(|why| format!(": {why}")),
+                    Some(Exit::Signal { signal, .. }) => Some(format!(", killed by {signal}")),
+                    None => None,
+                };
+                let cause = format!("its launch ended before the command was executed{}", why.unwrap_or_default());
+                // That is no fault of the program.
+                let _ = self.feed(&name, Event::SpawnFailed { cause, passing: true });
+            }
+            (Told::Started, Some(command)) => {
+                run.orphan = true;
+                let opened = process::open(command);
+                if !matches!(opened, Ok(None)) {
+                    self.log.warn(&format!("lost: {name}: its launch is gone, its process {} runs on", command.pid));
+                }
+                self.watch_command(handle, opened);
+            }
+            (Told::Started, None) => self.command_gone(handle),
+        }
+    }
+}
