@@ -177,7 +177,7 @@ fn programs_are_executed_and_numbered_in_the_order_of_their_priorities() {
         assert_eq!(spawned[spawned.len() - 9..], names, "{round}: {log}");
         let jobs = world.ask(json!({ "command": "jobs" }));
         for (number, name) in names.iter().enumerate() {
-            let job = jobs["content"]["jobs"].as_array().unwrap().iter().find(|job| job["job"] == number + 1);
+            let job = jobs["content"]["jobs"].as_array().unwrap().iter().find(|job| job["number"] == number + 1);
             assert_eq!(job.map(|job| &job["process"]["name"]), Some(&json!(name)), "{jobs}");
         }
         for command in ["stop", "start"] {

@@ -152,8 +152,14 @@ impl Web {
 fn begin(subject: Subject) -> std::io::Result<(mpsc::UnboundedSender<Handed>, wait::Receiver<()>)> {
     let (inbox, mut handed) = mpsc::unbounded_channel::<Handed>();
     let (done, ended) = wait::channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("web".to_owned()).spawn(move || {
+    // Where no thread can be made the runtime must not end here, inside of another one, as it usually does.
+    let runtime = Arc::new(Mutex::new(Some(tokio::runtime::Builder::new_current_thread().enable_all().build()?)));
+    let take = |runtime: &Mutex<Option<tokio::runtime::Runtime>>| {
+        runtime.lock().unwrap_or_else(PoisonError::into_inner).take()
+    };
+    let for_thread = Arc::clone(&runtime);
+    let spawned = std::thread::Builder::new().name("web".to_owned()).spawn(move || {
+        let Some(runtime) = take(&for_thread) else { return };
         LocalSet::new().block_on(&runtime, async move {
             let site = Site::new(subject);
             while let Some(Handed { stream, first }) = handed.recv().await {
@@ -162,7 +168,13 @@ fn begin(subject: Subject) -> std::io::Result<(mpsc::UnboundedSender<Handed>, wa
             site.quiet().await;
         });
         let _ = done.send(());
-    })?;
+    });
+    if let Err(error) = spawned {
+        if let Some(runtime) = take(&runtime) {
+            runtime.shutdown_background();
+        }
+        return Err(error);
+    }
     Ok((inbox, ended))
 }
 

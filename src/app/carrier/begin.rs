@@ -478,7 +478,7 @@ fn known(pid: i32, limit: Duration, mut look: impl FnMut(i32) -> Option<Process>
 }
 
 fn process_of(pid: i32) -> Option<Process> {
-    process::stat(pid).map(|stat| stat.process)
+    process::read_stat(pid).ok().flatten().map(|stat| stat.process)
 }
 
 #[cfg(test)]
