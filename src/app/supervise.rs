@@ -27,7 +27,7 @@ mod waiters;
 pub mod world;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ffi::OsString,
     io::Write,
     os::fd::{AsFd, BorrowedFd, OwnedFd},

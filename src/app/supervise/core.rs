@@ -4,7 +4,7 @@
 //! time passed) and asks when it wants to be woken.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     ffi::OsString,
     os::fd::OwnedFd,
     path::PathBuf,
