@@ -95,6 +95,7 @@ pub mod app {
     pub mod export;
     pub mod far;
     pub mod handover;
+    pub mod hearing;
     pub mod launch;
     pub mod launch_args;
     pub mod log;

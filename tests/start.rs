@@ -10,7 +10,7 @@ mod support;
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     process::{Command, Stdio},
 };
 
@@ -206,4 +206,153 @@ fn a_hostile_name_of_a_command_is_shown_escaped() {
     let ran = world.launch(["--", "x\x1b]0;t\x07\ny"]).run().says(127, &["cannot run x\\u{1b}]0;t\\u{7}\\ny: No such"]);
     assert!(!ran.err.contains('\x1b'));
     assert!(!world.end().text("outcome").contains('\x1b'));
+}
+
+#[test]
+fn a_feedback_file_that_cannot_be_read_at_the_end_is_said_and_kept() {
+    let world = World::new();
+    let feedback = world.work().join("feedback_1.log");
+    let job = "printf '[info]first\\n[warning]one\\n' > \"$TASKWATCHER_FEEDBACK\"; mkfifo go; read x < go
+        rm \"$TASKWATCHER_FEEDBACK\"; mkfifo \"$TASKWATCHER_FEEDBACK\"";
+    let started = world.launch(["--feedpath", ".", "sh", "-c", job]).spawn();
+    until("the values", || world.control(["feedback", "1"]).run().text().contains("first"));
+    until("the way", || world.work().join("go").exists());
+    fs::write(world.work().join("go"), "go\n").unwrap();
+    let ran = started.wait();
+    assert_eq!(ran.code, 0);
+    assert!(ran.err.contains("it is a pipe, not a regular file; the file is kept, and the values"), "{ran:?}");
+    let row = world.end();
+    assert_eq!((row.json("feedback")["info"].as_str(), row.int("warnings")), (Some("first"), 1));
+    assert_eq!(row.text("outcome"), "WARNINGS: 1");
+    assert!(feedback.exists());
+}
+
+#[test]
+fn a_feedback_file_that_a_reader_cannot_read_at_the_end_is_kept() {
+    let world = World::new();
+    let feedback = world.work().join("feedback_1.log");
+    let job = "echo '[info]first' > \"$TASKWATCHER_FEEDBACK\"; echo $$ > pid; exec sleep 1000";
+    let started = world.launch(["--feedpath", ".", "sh", "-c", job]).spawn();
+    let command = world.line("work/pid");
+    until("the values", || world.control(["feedback", "1"]).run().text().contains("first"));
+    started.signal(Signal::SIGKILL);
+    started.wait();
+    fs::remove_file(&feedback).unwrap();
+    nix::unistd::mkfifo(&feedback, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(command.parse().unwrap()), Signal::SIGKILL).unwrap();
+    until("its end", || world.control(["list"]).run().code == 0 && world.tasks().is_empty());
+    assert_eq!(world.end().json("feedback")["info"].as_str(), Some("first"));
+    assert!(feedback.exists());
+}
+
+#[test]
+fn of_a_huge_feedback_file_the_beginning_and_the_end_are_read() {
+    let world = World::new();
+    // All of it would take many seconds to read.
+    let job = "f=$TASKWATCHER_FEEDBACK; echo '[first]a' > $f; truncate -s 20G $f; printf '\\n[last]b\\n' >> $f";
+    let ran = world.launch(["--feedpath", ".", "sh", "-c", job]).run();
+    assert_eq!(ran.code, 0);
+    assert!(ran.err.contains("bytes in the middle of its feedback file were not read"), "{ran:?}");
+    let row = world.end();
+    assert_eq!(row.json("feedback").as_object().unwrap().len(), 2, "{row:?}");
+    assert_eq!((row.json("feedback")["first"].as_str(), row.json("feedback")["last"].as_str()), (Some("a"), Some("b")));
+}
+
+#[test]
+fn what_ran_before_a_shell_became_launch_is_not_the_tasks() {
+    let world = World::new();
+    // Another process of the shell, with a second of processor time and 100 MB.
+    let before = "head -c 100000000 /dev/zero | tail -c 100000000 | wc -c; sh -c 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done'";
+    world.sh(&format!("{before}; exec \"$LAUNCH\" true")).run().silent(0);
+    let row = world.end();
+    assert!(row.real("cpu_user") + row.real("cpu_sys") < 0.1, "{row:?}");
+    assert!(row.is_null("maxrss"), "the kernel has one peak for all: {row:?}");
+    let world = World::new();
+    world.launch(["sh", "-c", before]).run().silent(0);
+    let row = world.end();
+    assert!(row.real("cpu_user") + row.real("cpu_sys") > 0.1 && row.int("maxrss") > 50_000_000, "{row:?}");
+}
+
+#[test]
+fn a_detached_launcher_is_readable_in_a_list_of_processes() {
+    let world = World::new();
+    world.launch(["--detach", "--name", "long", "--", "sleep", "1000"]).run().silent(0);
+    let pid = world.task().int("launcher_pid");
+    let cmdline = || String::from_utf8(fs::read(format!("/proc/{pid}/cmdline")).unwrap()).unwrap().replace('\0', " ");
+    assert_eq!(cmdline(), "launch (detached) --detach --name long -- sleep 1000 ");
+    until("a new program", || is_anew(i32::try_from(pid).unwrap()));
+    assert_eq!(cmdline(), "launch (detached) --detach --name long -- sleep 1000 ");
+    assert_eq!(world.launch(["--detached", "--", "true"]).run().code, 2);
+}
+
+#[test]
+fn what_is_held_back_goes_beside_the_database_where_the_temporary_folder_has_no_room() {
+    let world = World::new();
+    let chronic =
+        |tmp: &std::path::Path, job: &str| world.launch(["--chronic", "--", "sh", "-c", job]).env("TMPDIR", tmp).run();
+    let failing = "seq 50000; echo the reason >&2; exit 7";
+    let missing = chronic(&world.path("no-such-folder"), failing);
+    assert_eq!((missing.code, missing.text().lines().count()), (7, 50_000));
+    assert!(missing.err.contains("the reason\n"), "{}", missing.err);
+    chronic(&world.path("no-such-folder"), failing.replace("exit 7", "exit 0").as_str()).silent(0);
+    if !has_mounts() {
+        return;
+    }
+    let small =
+        "mount -t tmpfs -o size=64k none \"$W/small\"; export TMPDIR=\"$W/small\"; exec \"$LAUNCH\" --chronic -- sh -c";
+    fs::create_dir(world.path("small")).unwrap();
+    let ran = world.sh(&format!("exec unshare -m sh -c '{small} \"seq 50000; echo the reason >&2; exit 7\"'")).run();
+    assert_eq!((ran.code, ran.text().lines().count()), (7, 50_000), "{}", ran.err);
+    assert!(ran.err.contains("the reason\n"), "{}", ran.err);
+    let numbers: Vec<usize> = ran.text().lines().map(|line| line.parse().unwrap()).collect();
+    assert!(numbers.iter().copied().eq(1..=50_000), "in order, each once");
+}
+
+#[test]
+fn a_command_that_became_another_user_is_heard_and_strangers_are_not() {
+    const NOBODY: &str = "65534";
+    let has_notify = Command::new("systemd-notify").arg("--version").stdout(Stdio::null()).status().is_ok();
+    if !geteuid().is_root() || !has_notify {
+        eprintln!("skipped: it takes root and systemd-notify");
+        return;
+    }
+    let world = World::new();
+    let notify = format!(
+        "setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups sh -c 'systemd-notify --status=\"$1\"; sleep 1' -"
+    );
+    let job = format!("echo $NOTIFY_SOCKET > socket; {notify} mine; echo told > told; exec sleep 1000");
+    let started = world.launch(["sh", "-c", &job]).spawn();
+    let told = |text: &str| world.control(["--json", "list"]).run().text().contains(text);
+    until("its word", || told("\"mine\""));
+    world.line("work/told");
+    // A process that is none of the task.
+    let stranger = world.sh(&format!("{notify} strange")).env("NOTIFY_SOCKET", world.line("work/socket"));
+    stranger.run();
+    // Root is heard, after the stranger.
+    world.sh("systemd-notify --status=root").env("NOTIFY_SOCKET", world.line("work/socket")).run();
+    until("the word of root", || told("\"root\""));
+    drop(started);
+}
+
+#[test]
+fn a_task_that_would_wait_for_itself_is_refused() {
+    let world = World::new();
+    let control = env!("CARGO_BIN_EXE_control");
+    let ran = world.launch(["sh", "-c", &format!("{control} wait $TASKWATCHER_TASKID")]).run();
+    assert!(ran.code == 1 && ran.err.contains("task 1 would wait for itself"), "{ran:?}");
+    // With a limit it may be wanted.
+    world.launch(["sh", "-c", &format!("{control} wait --timeout 0.1 $TASKWATCHER_TASKID")]).run();
+    let inner = "\"$LAUNCH\" --name a --if-running wait -- true";
+    let ran = world.launch(["--name", "a", "--", "sh", "-c", inner]).run();
+    assert!(ran.code == 125 && ran.err.contains("task 3 would wait for itself"), "{ran:?}");
+}
+
+#[test]
+fn a_folder_that_is_no_utf8_is_entered_again() {
+    let world = World::new();
+    let folder = world.path(std::ffi::OsStr::from_bytes(b"c\xff"));
+    fs::create_dir(&folder).unwrap();
+    world.launch(["sh", "-c", "echo here >> made"]).cwd(&folder).run().silent(0);
+    world.control(["run-again", "1"]).run().silent(0);
+    assert_eq!(fs::read_to_string(folder.join("made")).unwrap(), "here\nhere\n");
 }

@@ -537,3 +537,17 @@ fn full_screen_programs_work_in_tmux() {
     assert_eq!(world.last().text("outcome"), "OK");
     tmux(&["kill-server"]);
 }
+
+#[test]
+fn a_variable_that_names_the_terminal_names_that_of_the_command() {
+    let world = World::new();
+    let mut tty = Terminal::shell(&world);
+    tty.type_in("export GPG_TTY=$(tty) TTY=/dev/null\n");
+    tty.shows("PROMPT> ");
+    tty.type_in("$LAUNCH sh -c 'test \"$GPG_TTY\" = \"$(tty)\" && echo $TTY own\"\"terminal'\n");
+    tty.shows("/dev/null ownterminal\n");
+    tty.shows("PROMPT> ");
+    // Where it has none of its own it has ours.
+    tty.type_in("$LAUNCH --no-log sh -c 'test \"$GPG_TTY\" = \"$(tty)\" && echo outer\"\"terminal'\n");
+    tty.shows("outerterminal\n");
+}

@@ -24,17 +24,18 @@ impl Desk<'_, '_> {
     pub(super) fn run_again(&mut self, wanted: &args::RunAgain) -> Done {
         let mut store = self.open()?;
         let survey = truth::survey(&mut store)?;
-        let (id, argv, options, cwd, name, info) = match find(&store, &survey, &wanted.task)? {
+        let (id, argv, options, cwd, name, info, upid) = match find(&store, &survey, &wanted.task)? {
             Some(Found::Live(live)) => {
                 let task = live.task;
                 let parse = |text: Option<String>| text.and_then(|text| serde_json::from_str::<Value>(&text).ok());
-                (task.id, parse(task.argv), parse(task.options), task.cwd, Some(task.name), task.info)
+                (task.id, parse(task.argv), parse(task.options), task.cwd, Some(task.name), task.info, task.upid)
             }
             Some(Found::Ended(row)) => {
-                (row.taskid, row.argv, row.options, row.cwd, row.taskname, [row.info1, row.info2, row.info3])
+                (row.taskid, row.argv, row.options, row.cwd, row.taskname, [row.info1, row.info2, row.info3], row.upid)
             }
             None => return Err(ControlError::NoSuchTask(wanted.task.clone())),
         };
+        let exact = upid.map(|upid| store.folder_of(&upid)).transpose()?.flatten();
         drop(store);
         let cannot = |why: String| ControlError::NotAgain(id, why);
         let argv = argv.as_ref().and_then(argv_of_json).filter(|argv| !argv.is_empty());
@@ -70,7 +71,7 @@ impl Desk<'_, '_> {
         if wanted.detach {
             options.push("--detach".into());
         }
-        let again = Again { id, argv, options, cwd: cwd.map(PathBuf::from) };
+        let again = Again { id, argv, options, cwd: exact.or(cwd.map(PathBuf::from)) };
         Err(self.become_launch(again))
     }
 

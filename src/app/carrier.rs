@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     db,
     handover::{self, Handed},
+    hearing::Hearing,
     output::{Copy, HandedOutput, Output},
     tree,
 };
@@ -105,7 +106,7 @@ struct Carrier {
     inbox: Inbox,
     /// None where it did not survive that this process started anew.
     ear: Option<Ear>,
-    notify: Option<Notify>,
+    notify: Option<Hearing>,
     story: Story,
     /// Open while it is likely to be needed soon.
     store: Option<Store>,
@@ -202,6 +203,7 @@ fn resume(carried: Carried, mut arrived: Arrived) {
     // Without an ear the supervisor cannot tell it anything; it still ends as its command does.
     let ear = arrived.take(carried.ear).ok().map(Ear::take_over);
     let notify = carried.notify.and_then(|number| arrived.take(number).ok()).map(Notify::take_over);
+    let notify = notify.map(|notify| Hearing::new(notify, carried.run.carrier.pid));
     let spool = carried.spool.and_then(|number| arrived.take(number).ok()).map(Spool::take_over);
     let spool = spool.or_else(|| handover::spool_again(&carried.order.db, carried.claimed.as_ref()?.slot));
     let mut output = Output::take_over(carried.output, &mut |number| arrived.take(number));
@@ -299,10 +301,11 @@ impl Carrier {
                 self.claimed.is_none().then_some(self.claim_at),
                 self.exit.map(|_| now.mono + LOOK_AT_GROUP),
                 self.untold.then_some(now.mono + TELL_AGAIN),
+                self.notify.as_ref().and_then(|notify| notify.wake(now.mono)),
             ];
             let timeout = wakes.into_iter().flatten().min().map(|at| at.saturating_sub(now.mono));
             let reads = self.output.iter().flat_map(Output::readable).chain(self.ear.as_ref().map(Ear::readable));
-            let reads = reads.chain(self.notify.as_ref().map(Notify::readable));
+            let reads = reads.chain(self.notify.as_ref().and_then(|notify| notify.readable(now.mono)));
             let writes = self.input.as_ref().filter(|_| !self.typed.is_empty()).map(std::os::fd::AsFd::as_fd);
             if self.inbox.wait_with(timeout, reads, writes).is_err() {
                 // Without poll(2) there is nothing that we could do for it but go on trying.
@@ -535,8 +538,9 @@ impl Carrier {
 
     /// Hears what the command tells of itself.
     fn listen(&mut self, watch: &mut Watch) {
-        while let Some(message) = self.notify.as_ref().and_then(Notify::next) {
-            let now = sys::now();
+        let mut now = sys::now();
+        while let Some(message) = self.notify.as_mut().and_then(|notify| notify.next(now.mono)) {
+            now = sys::now();
             let told = crate::model::notify::parse(&message);
             if told.beat {
                 self.story.beat = Some(now.wall.0);
@@ -649,7 +653,7 @@ impl Carrier {
             inbox,
             spool,
             ear: parcel.add(ear.readable()),
-            notify: self.notify.as_ref().map(|notify| parcel.add(notify.readable())),
+            notify: self.notify.as_ref().map(|notify| parcel.add(notify.descriptor())),
             story: self.story.clone(),
             claimed: self.claimed.clone(),
             claim_at: self.claim_at,

@@ -18,13 +18,13 @@ use super::{
     supervised::{self, Heard, NotAsked},
     tree,
     truth::{self, Live, Survey},
-    wait::{WaitError, Waiter},
+    wait::{WaitError, Waiter, refuse_itself},
     when::{BadTime, parse_when},
 };
 use crate::{
     io::{
         child,
-        feedfile::{FeedError, FeedFile, Mark},
+        feedfile::{FeedError, FeedFile},
         process,
         secret::SecretError,
         spool::{Request, Spool},
@@ -32,7 +32,6 @@ use crate::{
         sys,
     },
     model::{
-        feedback::Feedback,
         proxmox::BadToken,
         query::{After, Filter, Page, Query},
         task::{
@@ -498,9 +497,7 @@ impl Desk<'_, '_> {
     fn current_feedback(&mut self, store: &mut Store, live: &Live) -> Result<String, ControlError> {
         let task = &live.task;
         let Some(path) = task.feedpath.as_deref().filter(|_| task.feedback) else { return Ok("{}".to_owned()) };
-        let state = store.feedback_state(task.id)?;
-        let (mut feedback, mut mark): (Feedback, Mark) =
-            state.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let (mut feedback, mut mark) = truth::stored_feedback(store, task.id)?;
         let before = mark;
         let file = match FeedFile::open(path) {
             Ok(file) => file,
@@ -614,6 +611,14 @@ impl Desk<'_, '_> {
                     }
                 }
                 return Ok(exit_code::TIMED_OUT);
+            }
+            // One that is to wait for itself ends only by its time.
+            if timeout.is_none() {
+                let refused = live.iter().find_map(|(_, found)| refuse_itself(found).err());
+                let all = live.iter().all(|(_, found)| refuse_itself(found).is_err());
+                if let Some(error) = refused.filter(|_| all || !wanted.any) {
+                    return Err(error.into());
+                }
             }
             waiter.wait(&mut store, &live.iter().map(|(_, found)| found).collect::<Vec<_>>(), timeout)?;
             left = live.into_iter().map(|(task, _)| task).collect();
@@ -865,12 +870,13 @@ impl Desk<'_, '_> {
             signal_all(&left, last)?;
         }
         let by = Asker::Control { user: sys::login(), pid: child::own_pid() };
+        let feedback = live.task.feedpath.as_deref().and_then(|path| truth::read_all(path).ok());
         let now = sys::now().wall;
         let ran = live.task.starttime.map(|start| Timestamp::from_secs(start).age(now));
         let end = End {
             termsignal: Some(last.to_string()),
             ended_by: Some(by.to_string()),
-            feedback: live.task.feedpath.as_deref().and_then(truth::read_all).map(|values| values.to_json()),
+            feedback: feedback.as_ref().map(|last| last.feedback.to_json()),
             ..End::new(&Outcome::Error(format!("killed by {by}")), now, ran)
         };
         let outcome = end.outcome.clone();
@@ -884,7 +890,10 @@ impl Desk<'_, '_> {
                 Ok(Some(store.ended(&itself)?.map_or(outcome, |row| row.outcome)))
             }
             Ok(_) => {
-                truth::remove_feedback(store, &live.task);
+                // One that could not be read stays.
+                if feedback.is_some() {
+                    truth::remove_feedback(store, &live.task);
+                }
                 Ok(Some(outcome))
             }
             Err(error @ (StoreError::Busy(..) | StoreError::Full(..) | StoreError::ReadOnly(..))) => {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::output::HandedOutput;
 use crate::{
     io::{
-        child,
+        child::{self, Usage},
         feedfile::Signature,
         inbox::Inbox,
         parcel::{Arrived, Parcel},
@@ -136,6 +136,7 @@ pub struct Handover {
     pub output: Option<HandedOutput>,
     pub notify: Option<usize>,
     pub story: Story,
+    pub usage_before: Option<Usage>,
 }
 
 impl Handed for Handover {

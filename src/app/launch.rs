@@ -23,6 +23,7 @@ use self::{
 use super::{
     activation, db,
     handover::{self, Handover},
+    hearing::Hearing,
     output::Output,
     session::Session,
     spec::{Spec, TIMEOUT},
@@ -30,7 +31,7 @@ use super::{
 };
 use crate::{
     io::{
-        child::{self, CannotRun, Reaped},
+        child::{self, CannotRun, Reaped, Usage},
         feedfile::{self, Signature},
         inbox::{Inbox, Notice, REQUEST},
         notify::{self, Notify},
@@ -56,6 +57,8 @@ pub(super) use self::end::ended_by;
 const CLOSE_AFTER: Duration = Duration::from_millis(100);
 /// The command of a task that lives shorter than this is not noted by its pid before its end.
 const SHORTEST_NOTED: Duration = Duration::from_millis(1);
+/// Variables that name the terminal to programs that ask for a secret there, whatever their streams are.
+const TERMINAL_NAMES: [&str; 3] = ["GPG_TTY", "TTY", "SSH_TTY"];
 /// How soon to look for keys again after some that were not for us.
 const KEYS_AGAIN: Duration = Duration::from_secs(1);
 /// What the system refuses just now, while the command runs, is tried again after this.
@@ -189,6 +192,7 @@ pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Audience) -> Re
         story: Story::default(),
         pause: Pause::None,
         unsaid: None,
+        usage_before: child::usage(),
     };
     launcher.run(inherited, lend, audience)
 }
@@ -203,6 +207,7 @@ pub fn resume(handover: Handover, mut arrived: Arrived, audience: &mut dyn Audie
     let terminal = handover.terminal.and_then(|number| arrived.take(number).ok());
     let terminal = terminal.map(|tty| Terminal::take_over_from(tty, handover.lent.then_some(handover.command)));
     let notify = handover.notify.and_then(|number| arrived.take(number).ok()).map(Notify::take_over);
+    let notify = notify.map(|notify| Hearing::new(notify, handover.me.pid));
     let output = handover.output.map(|output| Output::take_over(output, &mut |number| arrived.take(number)));
     let spec = Spec {
         timeout: handover.timeout,
@@ -241,6 +246,7 @@ pub fn resume(handover: Handover, mut arrived: Arrived, audience: &mut dyn Audie
         story: handover.story,
         pause: Pause::None,
         unsaid: None,
+        usage_before: handover.usage_before,
     };
     launcher.follow(handover.watch, audience)
 }
@@ -293,21 +299,23 @@ struct Launcher {
     /// When keys are looked for again, on the monotonic clock: what was typed was not for us.
     keys_at: Duration,
     /// Where the command can tell of itself.
-    notify: Option<Notify>,
+    notify: Option<Hearing>,
     /// What it told so far.
     story: Story,
     /// What came of a SIGTSTP to this process.
     pause: Pause,
     /// A line that is still to be said.
     unsaid: Option<String>,
+    /// What other children of this process used before the task began.
+    usage_before: Option<Usage>,
 }
 
 impl Launcher {
     fn run(mut self, inherited: &[i32], lend: bool, audience: &mut dyn Audience) -> Result<i32, LaunchError> {
         // Without one it has nobody to tell, which it is used to.
-        self.notify = Notify::open(&self.claimed.handle).ok();
-        let env = self.environment();
+        self.notify = Notify::open(&self.claimed.handle).ok().map(|notify| Hearing::new(notify, self.me.pid));
         let ends = self.open_output()?;
+        let env = self.environment();
         if !audience.waits() {
             return Err(self.give_up(LaunchError::Unwanted));
         }
@@ -358,7 +366,11 @@ impl Launcher {
         self.pty = if self.spec.chronic { None } else { Pty::open() };
         let substitute = self.pty.as_ref().and_then(|pty| Some((pty.ours(), pty.command()?)));
         let substitute = substitute.map(|(ours, command)| Substitute { ours, command });
-        match Output::open(substitute.as_ref(), self.spec.chronic) {
+        // Beside the database there is as much room as for the log, which has the same text.
+        let beside = self.spec.db.parent().map(Path::to_owned);
+        let hold: Vec<PathBuf> =
+            std::iter::once(std::env::temp_dir()).chain(beside).filter(|_| self.spec.chronic).collect();
+        match Output::open(substitute.as_ref(), &hold) {
             Ok((output, ends)) => {
                 self.output = Some(output);
                 Ok(Some(ends))
@@ -448,8 +460,9 @@ impl Launcher {
             local: self.local,
             heeded: self.heeded.clone(),
             output,
-            notify: self.notify.as_ref().map(|notify| parcel.add(notify.readable())),
+            notify: self.notify.as_ref().map(|notify| parcel.add(notify.descriptor())),
             story: self.story.clone(),
+            usage_before: self.usage_before,
         };
         sys::crash_point("slim.before");
         handover::go(&handover, &parcel);
@@ -485,6 +498,12 @@ impl Launcher {
             without.push("WATCHDOG_PID");
             if let Some(timeout) = self.limits().timeout.or(self.spec.timeout) {
                 set.push(("WATCHDOG_USEC", timeout.as_micros().to_string().into()));
+            }
+        }
+        for name in TERMINAL_NAMES {
+            let named = std::env::var_os(name);
+            if let Some(inner) = named.and_then(|named| self.pty.as_ref()?.name_for(&named)) {
+                set.push((name, inner.into()));
             }
         }
         child::environment(&set, &without)
@@ -524,13 +543,14 @@ impl Launcher {
             self.let_session_end(now);
             let drained = self.output.as_ref().and_then(|output| output.deadline(now));
             let due = watch.deadline().filter(|_| !self.is_paused());
-            let wake = due.into_iter().chain(close_at).chain(drained).chain(self.keys_wait(now)).min();
+            let wake = due.into_iter().chain(close_at).chain(drained).chain(self.keys_wait(now));
+            let wake = wake.chain(self.notify.as_ref().and_then(|notify| notify.wake(now.mono))).min();
             let timeout = wake.map(|at| at.saturating_sub(now.mono));
             let keyboard = self.pty.as_ref().filter(|_| now.mono >= self.keys_at).and_then(Pty::keyboard);
             let report = self.session.as_ref().and_then(Session::report);
             let room = self.pty.as_ref().and_then(Pty::room);
             let reads = self.output.iter().flat_map(Output::readable).chain(keyboard).chain(report);
-            let reads = reads.chain(self.notify.as_ref().map(Notify::readable));
+            let reads = reads.chain(self.notify.as_ref().and_then(|notify| notify.readable(now.mono)));
             let writes = self.output.iter().flat_map(Output::writable).chain(room);
             if self.inbox.wait_with(timeout, reads, writes).is_err() {
                 // No memory for it just now: everything is looked at as if something had arrived.
@@ -597,8 +617,9 @@ impl Launcher {
 
     /// Hears what the command tells of itself.
     fn listen(&mut self, watch: &mut Watch) {
-        while let Some(message) = self.notify.as_ref().and_then(Notify::next) {
-            let now = sys::now();
+        let mut now = sys::now();
+        while let Some(message) = self.notify.as_mut().and_then(|notify| notify.next(now.mono)) {
+            now = sys::now();
             let told = crate::model::notify::parse(&message);
             if told.beat {
                 self.story.beat = Some(now.wall.0);

@@ -115,10 +115,6 @@ pub struct LaunchArgs {
     #[arg(long, value_name = "STRING", allow_hyphen_values = true, value_parser = split)]
     pub command: Option<Words>,
 
-    /// Internal: report the start on descriptor 0, then detach
-    #[arg(long, hide = true)]
-    pub detached: bool,
-
     /// The command and its arguments
     #[arg(value_name = "COMMAND", trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     pub argv: Vec<OsString>,

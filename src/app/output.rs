@@ -2,7 +2,7 @@
 
 use std::{
     os::fd::{BorrowedFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -76,9 +76,9 @@ impl Output {
     ///
     /// # Errors
     /// As [`Streams::open`].
-    pub fn open(terminal: Option<&Substitute<'_>>, hold: bool) -> std::io::Result<(Output, Ends)> {
+    pub fn open(terminal: Option<&Substitute<'_>>, hold: &[PathBuf]) -> std::io::Result<(Output, Ends)> {
         let (streams, ends) = Streams::open(terminal, hold)?;
-        Ok((Output { streams, log: None, ended: None, held: hold, copies: [None, None] }, ends))
+        Ok((Output { streams, log: None, ended: None, held: !hold.is_empty(), copies: [None, None] }, ends))
     }
 
     /// Makes the ways of the output of a supervised program, which goes into files and the task's log; with `one`, both

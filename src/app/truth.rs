@@ -8,13 +8,14 @@ use std::{
     collections::{HashMap, HashSet},
     io::ErrorKind,
     path::Path,
+    time::Duration,
 };
 
 use serde_json::json;
 
 use crate::{
     io::{
-        feedfile::{self, FeedFile, Mark},
+        feedfile::{self, FeedError, FeedFile, Mark},
         process::{self, Snapshot},
         spool::{Held, Spool, Story},
         store::{self, Claimed, Hold, Patience, Start, Store, StoreError, StoreFailure},
@@ -73,10 +74,16 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
     if found.ended.is_empty() || !store.is_own() {
         return Ok(found);
     }
+    let mut unread: HashSet<i64> = HashSet::new();
     for (task, end) in &mut found.ended {
-        if let Some(feedback) = task.feedpath.as_deref().and_then(read_all) {
-            end.feedback = Some(feedback.to_json());
-            end.warnings = end.warnings.max(feedback.warnings());
+        match task.feedpath.as_deref().map(read_all) {
+            Some(Ok(LastFeedback { feedback, .. })) => {
+                end.feedback = Some(feedback.to_json());
+                end.warnings = end.warnings.max(feedback.warnings());
+            }
+            // What was stored last counts, and the file stays.
+            Some(Err(_)) => drop(unread.insert(task.id)),
+            None => {}
         }
     }
     sys::crash_point("settle.before");
@@ -90,7 +97,8 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
         Err(error) => return Err(error),
     };
     if found.settled {
-        found.ended.iter().for_each(|(task, _)| remove_feedback(store, task));
+        let read = found.ended.iter().filter(|(task, _)| !unread.contains(&task.id));
+        read.for_each(|(task, _)| remove_feedback(store, task));
     }
     Ok(found)
 }
@@ -254,12 +262,52 @@ pub fn feedback_of_worker(story: &Story) -> Option<String> {
     story.progress.map(|percent| json!({ "progress": format!("{percent:.0}") }).to_string())
 }
 
-/// A feedback file from its beginning to its end, the unterminated last line included; none if it cannot be read.
-pub fn read_all(path: &Path) -> Option<Feedback> {
-    let mut feedback = Feedback::default();
-    FeedFile::open(path).ok()?.read_new(&mut feedback, &mut Mark::default()).ok()?;
-    feedback.finish();
-    Some(feedback)
+/// What a task that has ended left in its feedback file.
+#[derive(Debug, Default)]
+pub struct LastFeedback {
+    /// Its values, the unterminated last line included.
+    pub feedback: Feedback,
+    /// Bytes in the middle of the file that were not read, because it is too long.
+    pub skipped: u64,
+}
+
+/// Reads a feedback file for the last time.
+///
+/// # Errors
+/// When it is not there, is no file, or cannot be read, also some time later.
+pub fn read_all(path: &Path) -> Result<LastFeedback, FeedError> {
+    /// Of a longer file only its beginning and its end are read: a launcher must not be deaf for long.
+    const LONGEST: u64 = 64 << 20;
+    /// How often, and after what pause, it is tried again: the system may have no descriptors just now.
+    const TRIES: u32 = 5;
+    const AGAIN: Duration = Duration::from_millis(100);
+    let read = || -> Result<LastFeedback, FeedError> {
+        let mut last = LastFeedback::default();
+        last.skipped = FeedFile::open(path)?.read_bounded(&mut last.feedback, LONGEST)?;
+        last.feedback.finish();
+        Ok(last)
+    };
+    let mut tries = 1;
+    loop {
+        match read() {
+            Err(FeedError::Open { source, .. } | FeedError::Read { source, .. } | FeedError::Look { source, .. })
+                if tries < TRIES && source.kind() != ErrorKind::NotFound =>
+            {
+                tries += 1;
+                sys::pause(AGAIN);
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Returns the values of a task that a reader stored last, and how far its file was read then.
+///
+/// # Errors
+/// [`StoreError`]
+pub fn stored_feedback(store: &Store, id: i64) -> Result<(Feedback, Mark), StoreError> {
+    let state = store.feedback_state(id)?;
+    Ok(state.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
 /// The last values of a feedback file, from its end alone; none if it cannot be read.

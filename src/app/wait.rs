@@ -37,6 +37,9 @@ pub enum WaitError {
     /// The watch on the database.
     #[error(transparent)]
     Watch(#[from] FeedError),
+    /// It would never end: the task waits for whoever waits for it.
+    #[error("task {0} would wait for itself: what is to wait runs in it")]
+    Itself(i64),
     /// The kernel.
     #[error("cannot wait for the task: {0}")]
     Poll(#[from] io::Error),
@@ -122,6 +125,17 @@ impl Waiter {
     }
 }
 
+/// Refuses to wait for a task in which this process runs itself.
+///
+/// # Errors
+/// [`WaitError::Itself`]
+pub fn refuse_itself(live: &Live) -> Result<(), WaitError> {
+    let launcher = live.task.launcher.filter(|_| !live.task.is_worker());
+    let within = launcher
+        .is_some_and(|launcher| process::alive(launcher) && process::descends_from(child::own_pid(), launcher.pid));
+    if within { Err(WaitError::Itself(live.task.id)) } else { Ok(()) }
+}
+
 /// Waits until a task of this number does not live any more.
 ///
 /// # Errors
@@ -132,6 +146,7 @@ pub fn until_ended(store: &mut Store, task: &TaskRef) -> Result<(), WaitError> {
         let Some(row) = store.task(task)? else { return Ok(()) };
         let survey = truth::survey(store)?;
         let Some(live) = survey.live.iter().find(|live| live.task.id == row.id) else { return Ok(()) };
+        refuse_itself(live)?;
         waiter.wait(store, &[live], None)?;
     }
 }

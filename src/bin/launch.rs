@@ -3,7 +3,10 @@
 use std::{
     fs::File,
     io::{self, IsTerminal, Read, Write},
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::CommandExt,
+    },
     process::{Command, ExitCode, Stdio},
 };
 
@@ -19,6 +22,10 @@ use taskwatcher::{
     io::{child, inbox, store::Patience, terminal},
     model::task::{exit_code, printable},
 };
+
+/// The name by which the program knows that it is the part of a detached start that stays: it answers on descriptor 0.
+/// In a list of processes the options and the command follow.
+const DETACHED: &str = "launch (detached)";
 
 fn main() -> ExitCode {
     inbox::survive_file_size_limit();
@@ -52,11 +59,12 @@ fn main() -> ExitCode {
         return exit(Ok(resume(handed, arrived, &mut audience)));
     }
     let inherited = child::inherited_descriptors();
+    let detached = std::env::args_os().next().is_some_and(|name| name == DETACHED);
     let args = LaunchArgs::parse();
     let quiet = args.quiet;
-    exit(match (args.detach, args.detached) {
-        (true, false) => detach(),
-        (_, true) => detached(args, &inherited),
+    exit(match (detached, args.detach) {
+        (true, _) => detached_start(args, &inherited),
+        (false, true) => detach(),
         (false, false) => run(args, &inherited, &mut Stderr { quiet, channel: None }),
     })
 }
@@ -147,7 +155,7 @@ fn detach() -> Result<i32, LaunchError> {
     let failed = |error| LaunchError::System("detach", error);
     let (mut answer, channel) = io::pipe().map_err(failed)?;
     let mut again = Command::new("/proc/self/exe");
-    again.arg("--detached").args(std::env::args_os().skip(1)).stdin(Stdio::from(OwnedFd::from(channel)));
+    again.arg0(DETACHED).args(std::env::args_os().skip(1)).stdin(Stdio::from(OwnedFd::from(channel)));
     // Output that goes to a file goes on to; a terminal goes away, and whoever reads a pipe waits for its end.
     let keep = |fd: OwnedFd| if terminal::is_file(fd.as_fd()) { Stdio::from(fd) } else { Stdio::null() };
     again.stdout(keep(io::stdout().as_fd().try_clone_to_owned().map_err(failed)?));
@@ -186,7 +194,7 @@ fn answer(channel: &mut File, line: &str) {
 }
 
 /// The other side of [`detach`]: its descriptor 0 is the way to answer.
-fn detached(args: LaunchArgs, inherited: &[i32]) -> Result<i32, LaunchError> {
+fn detached_start(args: LaunchArgs, inherited: &[i32]) -> Result<i32, LaunchError> {
     let failed = |error| LaunchError::System("detach", error);
     child::set_name(c"launch");
     // Who calls it may wait for the end of any of them, and would wait for the end of the task.

@@ -400,13 +400,38 @@ pub fn end_of(child: i32) -> Option<Exit> {
     }
 }
 
-/// What our children that have ended used: processor time in user mode and kernel, peak memory in bytes.
-pub fn usage() -> Option<(Duration, Duration, i64)> {
+/// What children of a process that have ended used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Processor time in user mode.
+    pub user: Duration,
+    /// Processor time in the kernel.
+    pub system: Duration,
+    /// The largest memory that one of them had, bytes; `None`: not known.
+    pub peak: Option<i64>,
+}
+
+impl Usage {
+    /// Returns what was used after an earlier reading. The kernel keeps one peak for all: that of those who came later is
+    /// only known if it is higher.
+    pub fn since(self, before: Usage) -> Usage {
+        Usage {
+            user: self.user.saturating_sub(before.user),
+            system: self.system.saturating_sub(before.system),
+            peak: self.peak.filter(|peak| before.peak.is_none_or(|before| *peak > before || before == 0)),
+        }
+    }
+}
+
+/// Returns what the children of this process used that have ended, those included that a shell had before it became this
+/// program.
+pub fn usage() -> Option<Usage> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok()?;
     let time = |t: nix::sys::time::TimeVal| {
         Duration::new(t.tv_sec().unsigned_abs(), u32::try_from(t.tv_usec()).unwrap_or(0) * 1000)
     };
-    Some((time(usage.user_time()), time(usage.system_time()), usage.max_rss().saturating_mul(1024)))
+    let peak = Some(usage.max_rss().saturating_mul(1024));
+    Some(Usage { user: time(usage.user_time()), system: time(usage.system_time()), peak })
 }
 
 /// Sends a signal to the process group of a child that was not reaped yet, so that its number cannot be another's.

@@ -224,6 +224,51 @@ impl FeedFile {
         Ok(())
     }
 
+    /// Reads the whole file for the last time; of one that is longer than `most` bytes its beginning and its end, in whole
+    /// lines. Returns how many bytes between them were left out.
+    pub fn read_bounded(&self, feedback: &mut Feedback, most: u64) -> Result<u64, FeedError> {
+        /// The share of the beginning: keywords that are set once stand there.
+        const HEAD: u64 = 8;
+        let size = self.look()?.size();
+        if size <= most {
+            self.push_between(feedback, 0, size)?;
+            return Ok(0);
+        }
+        let head = most / HEAD;
+        self.push_between(feedback, 0, head)?;
+        let torn = feedback.forget_pending();
+        let mut start = size - (most - head);
+        // The line that goes on there began before.
+        let mut piece = vec![0; CHUNK];
+        while start < size {
+            let got = self.read_at(&mut piece, start)? as u64;
+            match memchr::memchr(b'\n', &piece[..got as usize]) {
+                Some(end) => {
+                    start += end as u64 + 1;
+                    break;
+                }
+                None if got == 0 => break,
+                None => start += got,
+            }
+        }
+        self.push_between(feedback, start, size)?;
+        Ok(start.saturating_sub(head - torn))
+    }
+
+    fn push_between(&self, feedback: &mut Feedback, mut start: u64, end: u64) -> Result<(), FeedError> {
+        let mut buffer = vec![0; CHUNK.min(end.saturating_sub(start) as usize)];
+        while start < end {
+            let wanted = buffer.len().min((end - start) as usize);
+            let got = self.read_at(&mut buffer[..wanted], start)?;
+            if got == 0 {
+                break;
+            }
+            feedback.push(&buffer[..got]);
+            start += got as u64;
+        }
+        Ok(())
+    }
+
     /// Reads whole lines from the end of the file, as many as fit one piece: enough for the values that change often.
     pub fn read_tail(&self, feedback: &mut Feedback) -> Result<(), FeedError> {
         /// Bytes of the piece.

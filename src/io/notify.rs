@@ -2,7 +2,7 @@
 //! by the supervisor of the program that it runs.
 //!
 //! A name is in the abstract name space: there is no file that could stay behind or be in somebody's way. Anybody can
-//! send to such a name, so only messages of our own user and of root count. What a command tells is passed on to the
+//! send to such a name, so only messages of our own user, of root and of the task's processes count. What a command tells is passed on to the
 //! socket that we were given ourselves, if we were: a service that is wrapped in `launch` reaches its manager.
 
 use std::{
@@ -55,7 +55,10 @@ impl Ear {
 
     /// The next message of our own user or of root, if there is one.
     pub fn next(&self) -> Option<Vec<u8>> {
-        receive(&self.socket, LONGEST_WORD)
+        match receive(&self.socket, LONGEST_WORD, &|_| false)? {
+            Heard::Message(word) => Some(word),
+            Heard::Stranger => None,
+        }
     }
 
     /// Goes on with a socket that was handed over.
@@ -99,34 +102,37 @@ fn listen(name: &str) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// The next message that our own user or root sent, if there is one; what is longer is cut.
-fn receive(socket: &OwnedFd, longest: usize) -> Option<Vec<u8>> {
-    loop {
-        let mut bytes = vec![0; longest];
-        let mut room = nix::cmsg_space!(UnixCredentials);
-        let (len, trusted) = {
-            let mut slices = [IoSliceMut::new(&mut bytes)];
-            // Descriptors that come along (a barrier's) have no room here: the kernel closes them, as is wanted.
-            match recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut slices, Some(&mut room), MsgFlags::MSG_CMSG_CLOEXEC) {
-                Ok(message) => {
-                    let mut parts = message.cmsgs().into_iter().flatten();
-                    let trusted = parts.any(|part| match part {
-                        ControlMessageOwned::ScmCredentials(sender) => {
-                            sender.uid() == 0 || sender.uid() == geteuid().as_raw()
-                        }
-                        _ => false,
-                    });
-                    (message.bytes, trusted)
-                }
-                Err(Errno::EINTR) => continue,
-                Err(_) => return None,
+/// What arrived.
+#[derive(Debug)]
+pub enum Heard {
+    /// A message of who may send one; what is longer than its limit is cut.
+    Message(Vec<u8>),
+    /// One of somebody else, which was thrown away.
+    Stranger,
+}
+
+/// Returns what arrived next, if anything did. Our own user and root may send, and the processes that `is_ours` knows.
+fn receive(socket: &OwnedFd, longest: usize, is_ours: &dyn Fn(i32) -> bool) -> Option<Heard> {
+    let mut bytes = vec![0; longest];
+    let mut room = nix::cmsg_space!(UnixCredentials);
+    let (len, sender) = loop {
+        let mut slices = [IoSliceMut::new(&mut bytes)];
+        // Descriptors that come along (a barrier's) have no room here: the kernel closes them, as is wanted.
+        match recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut slices, Some(&mut room), MsgFlags::MSG_CMSG_CLOEXEC) {
+            Ok(message) => {
+                let sender = message.cmsgs().into_iter().flatten().find_map(|part| match part {
+                    ControlMessageOwned::ScmCredentials(sender) => Some((sender.uid(), sender.pid())),
+                    _ => None,
+                });
+                break (message.bytes, sender);
             }
-        };
-        if trusted {
-            bytes.truncate(len);
-            return Some(bytes);
+            Err(Errno::EINTR) => {}
+            Err(_) => return None,
         }
-    }
+    };
+    let trusted = sender.is_some_and(|(uid, pid)| uid == 0 || uid == geteuid().as_raw() || is_ours(pid));
+    bytes.truncate(len);
+    Some(if trusted { Heard::Message(bytes) } else { Heard::Stranger })
 }
 
 impl Notify {
@@ -148,14 +154,15 @@ impl Notify {
         self.socket.as_fd()
     }
 
-    /// The next message, if there is one.
-    pub fn next(&self) -> Option<Vec<u8>> {
-        let bytes = receive(&self.socket, LONGEST)?;
-        if let Some(outer) = &self.outer {
+    /// Returns what arrived next, if anything did. A message of our own user, of root, or of a process that `is_ours`
+    /// knows is passed on.
+    pub fn next(&self, is_ours: &dyn Fn(i32) -> bool) -> Option<Heard> {
+        let heard = receive(&self.socket, LONGEST, is_ours)?;
+        if let (Some(outer), Heard::Message(bytes)) = (&self.outer, &heard) {
             // That nobody listens there is not the command's business.
-            let _ = sendto(self.socket.as_raw_fd(), &bytes, outer, MsgFlags::MSG_DONTWAIT);
+            let _ = sendto(self.socket.as_raw_fd(), bytes, outer, MsgFlags::MSG_DONTWAIT);
         }
-        Some(bytes)
+        Some(heard)
     }
 
     /// Goes on with a socket that was handed over.

@@ -184,6 +184,14 @@ pub fn descendants(ancestor: i32, except: &[Process]) -> Vec<Stat> {
     found
 }
 
+/// Whether `pid` is `ancestor` or descends from it, as far as can be seen.
+pub fn descends_from(pid: i32, ancestor: i32) -> bool {
+    /// More than any real chain has, so that this ends whatever is read.
+    const LONGEST: usize = 4096;
+    let chain = std::iter::successors(Some(pid), |pid| stat(*pid).map(|stat| stat.ppid));
+    chain.take(LONGEST).any(|pid| pid == ancestor)
+}
+
 /// Whether we have a child besides this one; true too where the kernel does not say. Orphaned descendants of a child
 /// are ours at once where we adopt orphans: then without other children it has left none.
 pub fn has_more_children_than(child: i32) -> bool {

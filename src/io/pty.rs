@@ -8,9 +8,11 @@
 //! session and has our terminal's keyboard; only what it prints goes through the new one.
 
 use std::{
+    ffi::OsStr,
     fs::{File, OpenOptions},
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
 };
 
 use nix::{
@@ -109,6 +111,17 @@ impl Pty {
     /// The command's side, until [`Pty::command_ended`].
     pub fn command(&self) -> Option<BorrowedFd<'_>> {
         self.command.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Returns the name of the command's side in the place of a name of the outer terminal; none: `name` is of something
+    /// else. A prompt that opened the outer one would share its keys with us.
+    pub fn name_for(&self, name: &OsStr) -> Option<PathBuf> {
+        let named = nix::sys::stat::stat(name).ok()?;
+        let outer = nix::sys::stat::fstat(io::stdout()).ok()?;
+        if !self.whole || named.st_rdev == 0 || named.st_rdev != outer.st_rdev {
+            return None;
+        }
+        nix::unistd::ttyname(self.command.as_ref()?).ok()
     }
 
     /// From now on it ends when nobody else has the command's side open.

@@ -551,6 +551,16 @@ impl Store {
         Ok(Page::cut(rows, query.limit, |row| Cursor { endtime: row.endtime, id: row.id }))
     }
 
+    /// Returns the folder in which a task was launched, byte for byte; rows have it as text.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn folder_of(&self, upid: &str) -> Result<Option<PathBuf>> {
+        let sql = "SELECT cwd FROM tasks WHERE upid = ?1 UNION ALL SELECT cwd FROM history WHERE upid = ?1";
+        let find = self.db.query_row(sql, [upid], |row| Ok(rows::path_of(row.get_ref(0)?))).optional();
+        Ok(find.map_err(self.failed("read"))?.flatten())
+    }
+
     /// The parser's state that was stored with a task's feedback.
     ///
     /// # Errors

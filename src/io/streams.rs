@@ -9,6 +9,7 @@ use std::{
     fs::File,
     io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -113,11 +114,77 @@ struct Stream {
     taken: u64,
 }
 
+/// What is held back until the end, in files without a name: in the next folder when one has no room.
+#[derive(Debug)]
+struct Held {
+    files: Vec<(PathBuf, File)>,
+    /// Bytes in the last of them.
+    len: u64,
+    /// Folders that were not tried yet.
+    folders: Vec<PathBuf>,
+    /// Where there was no room, and why.
+    trouble: String,
+    /// Whether some of it found no room anywhere.
+    is_cut: bool,
+}
+
+impl Held {
+    /// # Errors
+    /// When no folder takes a file; with all their names.
+    fn open(folders: &[PathBuf]) -> io::Result<Held> {
+        let folders = folders.iter().rev().cloned().collect();
+        let mut held = Held { files: vec![], len: 0, folders, trouble: String::new(), is_cut: false };
+        match held.next_file() {
+            true => Ok(held),
+            false => Err(io::Error::other(format!("there is no folder for what is held back: {}", held.trouble))),
+        }
+    }
+
+    fn next_file(&mut self) -> bool {
+        while let Some(folder) = self.folders.pop() {
+            match tempfile::tempfile_in(&folder) {
+                Ok(file) => {
+                    self.files.push((folder, file));
+                    self.len = 0;
+                    return true;
+                }
+                Err(error) => self.note(&folder, &error),
+            }
+        }
+        false
+    }
+
+    fn note(&mut self, folder: &Path, error: &io::Error) {
+        let separator = if self.trouble.is_empty() { "" } else { "; " };
+        self.trouble.push_str(&format!("{separator}{folder:?}: {error}"));
+    }
+
+    /// Adds what a stream printed. Where no file has room it is left out, with all that follows: the log has it.
+    fn add(&mut self, number: usize, bytes: &[u8]) {
+        let mut head = [0; 9];
+        head[0] = u8::from(number == 1);
+        head[1..].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
+        let record = [&head, bytes].concat();
+        while !self.is_cut {
+            let Some((folder, file)) = self.files.last_mut() else { return };
+            let Err(error) = file.write_all(&record) else {
+                self.len += record.len() as u64;
+                return;
+            };
+            // No record is there by half.
+            let _ = file.set_len(self.len);
+            let folder = folder.clone();
+            self.note(&folder, &error);
+            self.is_cut = !self.next_file();
+        }
+    }
+}
+
 /// The output of one command.
 #[derive(Debug)]
 pub struct Streams {
     list: Vec<Stream>,
-    held: Option<File>,
+    held: Option<Held>,
     buffer: Vec<u8>,
     /// Why some of the output did not get to where ours goes.
     lost: Option<String>,
@@ -152,29 +219,41 @@ pub struct Handed {
     taken: u64,
 }
 
+/// The same for what is held back.
+#[derive(Debug, Serialize, Deserialize)]
+struct HandedHeld {
+    files: Vec<(PathBuf, usize)>,
+    len: u64,
+    folders: Vec<PathBuf>,
+    trouble: String,
+    is_cut: bool,
+}
+
 /// The same for all of a command's streams.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct AllHanded {
     list: Vec<Handed>,
-    held: Option<usize>,
+    held: Option<HandedHeld>,
     lost: Option<String>,
 }
 
 impl Streams {
     /// Makes the ways for a command whose output goes where ours goes: a pipe for each of our descriptors 1 and 2, or
     /// one for both if they are the same file, so that the order is kept. Where ours is a terminal, it is `terminal`
-    /// instead. With `hold`, nothing is passed on before [`Streams::release`].
+    /// instead. With folders in `hold`, nothing is passed on before [`Streams::release`]; it is kept in the first of them
+    /// that has room.
     ///
     /// # Errors
-    /// When there are no descriptors or no disk for what is held.
-    pub fn open(terminal: Option<&Substitute<'_>>, hold: bool) -> io::Result<(Streams, Ends)> {
+    /// When there are no descriptors, or none of the folders takes a file.
+    pub fn open(terminal: Option<&Substitute<'_>>, hold: &[PathBuf]) -> io::Result<(Streams, Ends)> {
         let (stdout, stderr) = (io::stdout(), io::stderr());
         let ours = [stdout.as_fd(), stderr.as_fd()];
         let file = |fd: BorrowedFd<'_>| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino, stat.st_rdev)).ok();
         let one = file(ours[0]).is_some() && file(ours[0]) == file(ours[1]);
-        let held = if hold { Some(tempfile::tempfile()?) } else { None };
+        let held = if hold.is_empty() { None } else { Some(Held::open(hold)?) };
         let mut streams =
             Streams { list: Vec::with_capacity(2), held, buffer: Vec::new(), lost: None, line_ended: true };
+        let held_back = !hold.is_empty();
         let mut ends: Vec<OwnedFd> = Vec::with_capacity(2);
         let mut has_terminal = false;
         for (number, &fd) in ours.iter().enumerate() {
@@ -193,7 +272,7 @@ impl Streams {
                 continue;
             }
             let (from, end) = pipe2(OFlag::O_CLOEXEC)?;
-            let to = if hold { Target::Held } else { Target::Through(Sink::of(fd)?) };
+            let to = if held_back { Target::Held } else { Target::Through(Sink::of(fd)?) };
             streams.add(number, from, Some(to))?;
             ends.push(end);
         }
@@ -325,8 +404,8 @@ impl Streams {
 
     /// Shows what was held back, all of it in its order. It may wait for who reads it.
     pub fn release(&mut self) {
-        let Some(mut held) = self.held.take() else { return };
-        let show = || -> io::Result<()> {
+        let Some(held) = self.held.take() else { return };
+        let show = |mut held: File| -> io::Result<()> {
             held.seek(SeekFrom::Start(0))?;
             let mut held = io::BufReader::new(held);
             let mut head = [0; 9];
@@ -343,11 +422,14 @@ impl Streams {
                 };
             }
         };
-        let shown = show().and_then(|()| io::stdout().flush());
+        let shown = held.files.into_iter().try_for_each(|(_, file)| show(file)).and_then(|()| io::stdout().flush());
         if let Err(error) = shown.as_ref().map_err(io::Error::kind)
             && error != ErrorKind::BrokenPipe
         {
             self.lost.get_or_insert_with(|| error.to_string());
+        }
+        if held.is_cut {
+            self.lost.get_or_insert_with(|| format!("no room to hold it back in {}", held.trouble));
         }
     }
 
@@ -376,7 +458,13 @@ impl Streams {
     /// Says what a new program in this process has to know, and gives `add` every descriptor that it needs, which returns
     /// the number for it.
     pub fn hand_over<'fd>(&'fd self, add: &mut dyn FnMut(BorrowedFd<'fd>) -> usize) -> AllHanded {
-        let held = self.held.as_ref().map(|file| add(file.as_fd()));
+        let held = self.held.as_ref().map(|held| HandedHeld {
+            files: held.files.iter().map(|(folder, file)| (folder.clone(), add(file.as_fd()))).collect(),
+            len: held.len,
+            folders: held.folders.clone(),
+            trouble: held.trouble.clone(),
+            is_cut: held.is_cut,
+        });
         let mut list = Vec::with_capacity(self.list.len());
         for stream in &self.list {
             let Some(from) = &stream.from else { continue };
@@ -400,7 +488,13 @@ impl Streams {
                 None
             }
         };
-        let held = handed.held.and_then(&mut take).map(File::from);
+        let held = handed.held.map(|held| Held {
+            files: held.files.into_iter().filter_map(|(folder, number)| Some((folder, take(number)?.into()))).collect(),
+            len: held.len,
+            folders: held.folders,
+            trouble: held.trouble,
+            is_cut: held.is_cut,
+        });
         let mut list = Vec::with_capacity(handed.list.len());
         for one in handed.list {
             let to = match one.to {
@@ -415,14 +509,12 @@ impl Streams {
 }
 
 /// Passes bytes of a stream on; what does not go at once becomes pending.
-fn pass(stream: &mut Stream, bytes: &[u8], held: &mut Option<File>, lost: &mut Option<String>) {
+fn pass(stream: &mut Stream, bytes: &[u8], held: &mut Option<Held>, lost: &mut Option<String>) {
     let passed = match (&stream.to, held) {
         (Some(Target::Through(sink)), _) => sink.write(bytes),
-        (Some(Target::Held), Some(file)) => {
-            let mut head = [0; 9];
-            head[0] = u8::from(stream.number == 1);
-            head[1..].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
-            file.write_all(&[&head, bytes].concat()).map(|()| bytes.len())
+        (Some(Target::Held), Some(held)) => {
+            held.add(stream.number, bytes);
+            Ok(bytes.len())
         }
         (Some(Target::Held), None) | (None, _) => Ok(bytes.len()),
     };

@@ -136,7 +136,8 @@ impl TaskLog {
             self.place.unfinished = None;
         }
         if rest.is_empty() {
-            return self.flush(bytes.len());
+            self.flush(bytes.len());
+            return;
         }
         let mut kept = &rest[..0];
         if self.from_terminal && rest.ends_with(b"\r") {
@@ -203,11 +204,12 @@ impl TaskLog {
         self.push_stamp();
         self.buffer.extend_from_slice(closing_text(outcome).as_bytes());
         self.buffer.push(b'\n');
-        self.flush(0);
+        let closed = self.flush(0);
         let place = &self.place;
         let lost = match (place.why.as_str(), place.all_lost) {
             ("", _) => None,
-            (why, 0) => self.file.is_none().then(|| format!("there is no log {:?}: {why}", place.path)),
+            (why, 0) if self.file.is_none() => Some(format!("there is no log {:?}: {why}", place.path)),
+            (why, 0) => (!closed).then(|| format!("its outcome is not in the log {:?}: {why}", place.path)),
             (why, lost) => Some(format!("{lost} bytes of its output are not in the log {:?}: {why}", place.path)),
         };
         let deleted = (place.deleted > 0)
@@ -280,8 +282,8 @@ impl TaskLog {
         }
     }
 
-    /// Writes the buffer, which holds so many bytes of output.
-    fn flush(&mut self, output: usize) {
+    /// Writes the buffer, which holds so many bytes of output; false if that failed.
+    fn flush(&mut self, output: usize) -> bool {
         let mut buffer = std::mem::take(&mut self.buffer);
         if self.place.lost > 0 && !buffer.is_empty() {
             let text = format!("[{} bytes of output lost here: {}]\n", self.place.lost, self.place.why);
@@ -291,8 +293,11 @@ impl TaskLog {
                 self.place.lost = 0;
             }
         }
-        if let Err(error) = if self.place.lost == 0 { self.append(&buffer) } else { Err(ErrorKind::StorageFull.into()) }
-        {
+        let written = match self.place.lost {
+            0 => self.append(&buffer),
+            _ => Err(ErrorKind::StorageFull.into()),
+        };
+        if let Err(error) = &written {
             self.place.lost += output as u64;
             self.place.all_lost += output as u64;
             if self.place.why.is_empty() {
@@ -303,6 +308,7 @@ impl TaskLog {
         if buffer.capacity() <= 4 * LONGEST_HELD {
             self.buffer = buffer;
         }
+        written.is_ok()
     }
 
     fn append(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -534,6 +540,21 @@ mod tests {
             "{lost}"
         );
         drop(reader);
+    }
+
+    #[test]
+    fn an_outcome_that_cannot_be_written_is_told() {
+        let place = Place::new();
+        let mut log = place.log(1 << 20);
+        log.take(0, b"whole\n", 1);
+        log.file = Some(File::options().write(true).open("/dev/full").unwrap());
+        let lost = log.close("OK", 1).unwrap();
+        assert!(lost.starts_with("its outcome is not in the log \"") && lost.contains("No space"), "{lost}");
+        let mut log = place.log(1 << 20);
+        log.file = Some(File::options().write(true).open("/dev/full").unwrap());
+        log.take(0, b"12345\n", 1);
+        let lost = log.close("OK", 1).unwrap();
+        assert!(lost.starts_with("6 bytes of its output are not in the log"), "{lost}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::{CLAIM_AGAIN, CLAIM_SELDOM, CLOSE_AFTER, COMMAND, Carrier, CarrierErr
 use crate::{
     app::{
         db,
+        hearing::Hearing,
         output::{Copy, Output},
         truth,
     },
@@ -95,7 +96,7 @@ pub(super) fn carry() -> Result<(), CarrierError> {
     }
     let now = sys::now();
     let carrier = Carrier {
-        notify: Notify::open(&order.handle).ok(),
+        notify: Notify::open(&order.handle).ok().map(|notify| Hearing::new(notify, me.pid)),
         runs,
         run,
         inbox,

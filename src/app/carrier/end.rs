@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Carrier;
+use super::{Carrier, STATUS_PATIENCE};
 use crate::{
-    app::{ending, launch, truth},
+    app::{db, ending, launch, truth},
     io::{
         child, feedfile,
         inbox::Notice,
@@ -14,6 +14,7 @@ use crate::{
     },
     model::{
         carrier::{NotStarted, Phase},
+        feedback::Feedback,
         machine,
         task::{Cause, End, Ended, Exit, Outcome, Signal, Tick, exit_code, round_ms},
     },
@@ -50,7 +51,16 @@ impl Carrier {
         // Now its number may be another's.
         while let Ok(child::Reaped::Ended(..)) = child::reap() {}
         let feedpath = self.claimed.as_ref().and_then(|claimed| claimed.feedpath.clone());
-        let feedback = feedpath.as_deref().map(|path| truth::read_all(path).unwrap_or_default());
+        let mut unread = false;
+        let feedback = feedpath.as_deref().map(|path| match truth::read_all(path) {
+            Ok(last) => last.feedback,
+            Err(error) if error.is_missing() => Feedback::default(),
+            Err(error) => {
+                unread = true;
+                self.note(format!("{error}; the file is kept, and the values that were stored last count"));
+                self.stored_feedback()
+            }
+        });
         let warnings = feedback.as_ref().map_or(0, |feedback| feedback.warnings());
         let ran = at.mono.saturating_sub(self.started.mono);
         let usage = child::usage();
@@ -60,21 +70,30 @@ impl Carrier {
         end.termerror = end.termerror.or_else(|| why.clone());
         end.exitcode = Some(ended.exit_code(warnings, false, None));
         end.warnings = warnings;
-        end.cpu_user = usage.map(|(user, _, _)| round_ms(user.as_secs_f64()));
-        end.cpu_sys = usage.map(|(_, sys, _)| round_ms(sys.as_secs_f64()));
-        end.maxrss = usage.map(|(_, _, rss)| rss);
+        end.cpu_user = usage.map(|usage| round_ms(usage.user.as_secs_f64()));
+        end.cpu_sys = usage.map(|usage| round_ms(usage.system.as_secs_f64()));
+        end.maxrss = usage.and_then(|usage| usage.peak);
         end.pid = Some(self.command.pid);
         end.ended_by = Some(why.unwrap_or_else(|| launch::ended_by(&ended.cause)));
         end.expected = Some(self.is_expected(ended));
         end.feedback = feedback.map(|feedback| feedback.to_json());
         self.record(&end);
-        if let Some(path) = feedpath {
+        if let Some(path) = feedpath.filter(|_| !unread) {
             let _ = feedfile::remove(&path);
         }
         if let Some(mut output) = self.output.take() {
             // A process of it that goes on to write must neither be killed for it nor wait for ever.
             output.finish(false, &mut || false);
         }
+    }
+
+    fn stored_feedback(&mut self) -> Feedback {
+        if self.store.is_none() {
+            self.store = db::open(&self.order.db, STATUS_PATIENCE).ok();
+        }
+        let id = self.claimed.as_ref().map(|claimed| claimed.id);
+        let stored = self.store.as_ref().zip(id).and_then(|(store, id)| truth::stored_feedback(store, id).ok());
+        stored.map(|(feedback, _)| feedback).unwrap_or_default()
     }
 
     /// Whether its supervisor expects this end: one that was asked for, or an exit code that it names (T9).
@@ -133,21 +152,25 @@ impl Carrier {
         if let Some(spool) = &self.spool {
             let _ = spool.note_end(claimed.slot, &claimed.upid, end);
         }
+        let mut trouble = None;
         if let Some(output) = &mut self.output {
             let words = match (&end.termerror, end.outcome.as_str()) {
                 (Some(why), "unknown") => format!("unknown: {why}"),
                 (_, outcome) => outcome.to_owned(),
             };
-            let _ = output.close_log(&words);
+            if let Some(lost) = output.close_log(&words) {
+                trouble = Some(lost);
+            }
         }
         let recorded = ending::record(&self.order.db, self.store.take(), self.spool.as_ref(), &claimed, end);
         sys::crash_point("carrier.recorded");
-        if recorded.lost
-            && self.keep(&Late::Task(claimed.id, claimed.upid, Box::new(end.clone()), end.feedback.clone()))
-        {
-            return;
+        for line in trouble.into_iter().chain(recorded.trouble.clone().filter(|_| !recorded.lost)) {
+            self.note(line);
         }
-        if let Some(trouble) = recorded.trouble {
+        let late = || Late::Task(claimed.id, claimed.upid.clone(), Box::new(end.clone()), end.feedback.clone());
+        if let Some(trouble) = recorded.trouble.filter(|_| recorded.lost)
+            && !self.keep(&late())
+        {
             self.note(trouble);
         }
     }

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Audience, LaunchError, Launcher};
+use super::{Audience, LaunchError, Launcher, STATUS_PATIENCE};
 use crate::{
-    app::{db, ending, truth},
+    app::{
+        db, ending,
+        truth::{self, LastFeedback},
+    },
     io::{
         child::{self, CannotRun},
         feedfile,
@@ -13,6 +16,7 @@ use crate::{
         sys,
         tasklog::TaskLog,
     },
+    model::feedback::Feedback,
     model::task::{Cause, Class, End, Ended, Outcome, cannot_run, exit_code, round_ms, span},
 };
 
@@ -45,7 +49,7 @@ impl Launcher {
     /// Records the end and says the exit code.
     pub(super) fn finish(mut self, ended: &Ended, audience: &mut dyn Audience) -> i32 {
         let now = sys::now();
-        let feedback = self.claimed.feedpath.as_deref().map(|path| truth::read_all(path).unwrap_or_default());
+        let feedback = self.last_feedback(audience);
         if let Some(left_out) = feedback.as_ref().and_then(|feedback| feedback.left_out()) {
             audience.warn(&format!("the feedback of task {} was cut: {left_out}", self.claimed.id));
         }
@@ -53,14 +57,14 @@ impl Launcher {
         let lost = self.output.as_ref().and_then(|output| output.lost()).map(str::to_owned);
         let code = ended.exit_code(warnings, self.spec.fail_on_warnings, lost.as_deref());
         let ran = now.mono.saturating_sub(self.started.mono);
-        let usage = child::usage();
+        let usage = self.usage_before.and_then(|before| Some(child::usage()?.since(before)));
         let end = End {
             termsignal: ended.signal().map(|signal| signal.to_string()),
             exitcode: Some(code),
             warnings,
-            cpu_user: usage.map(|(user, _, _)| round_ms(user.as_secs_f64())),
-            cpu_sys: usage.map(|(_, sys, _)| round_ms(sys.as_secs_f64())),
-            maxrss: usage.map(|(_, _, rss)| rss),
+            cpu_user: usage.map(|usage| round_ms(usage.user.as_secs_f64())),
+            cpu_sys: usage.map(|usage| round_ms(usage.system.as_secs_f64())),
+            maxrss: usage.and_then(|usage| usage.peak),
             pid: Some(self.command),
             ended_by: Some(ended_by(&ended.cause)),
             feedback: feedback.map(|feedback| feedback.to_json()),
@@ -78,6 +82,32 @@ impl Launcher {
         self.record(&end, audience);
         self.let_output_go(&end, code, audience);
         code
+    }
+
+    /// Reads the feedback file for the last time; none: the task gives no feedback. A file that cannot be read is kept, and
+    /// what a reader stored last counts.
+    fn last_feedback(&mut self, audience: &mut dyn Audience) -> Option<Feedback> {
+        let id = self.claimed.id;
+        match truth::read_all(self.claimed.feedpath.as_deref()?) {
+            Ok(LastFeedback { feedback, skipped }) => {
+                if skipped > 0 {
+                    audience
+                        .warn(&format!("task {id}: {skipped} bytes in the middle of its feedback file were not read"));
+                }
+                Some(feedback)
+            }
+            Err(error) if error.is_missing() => Some(Feedback::default()),
+            Err(error) => {
+                audience
+                    .warn(&format!("task {id}: {error}; the file is kept, and the values that were stored last count"));
+                self.spec.keep_feedback = true;
+                if self.store.is_none() {
+                    self.store = db::open(&self.spec.db, STATUS_PATIENCE).ok();
+                }
+                let stored = self.store.as_ref().and_then(|store| truth::stored_feedback(store, id).ok());
+                Some(stored.map(|(feedback, _)| feedback).unwrap_or_default())
+            }
+        }
     }
 
     /// Ends the log with the outcome. The end is noted first: what the log says was seen by us.
