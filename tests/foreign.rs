@@ -1,6 +1,10 @@
 //! Databases and files of other users: what they say is not believed, and what lies beside a database is only used if its
 //! owner, or this user, made it. All of it needs two users, so it is tried as root alone.
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a helper of a test fails the test, as the test itself does, and says what it skips"
+)]
 
 mod support;
 
