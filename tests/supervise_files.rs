@@ -160,7 +160,9 @@ fn what_another_user_puts_in_the_usual_place_of_a_log_is_not_used_and_stops_noth
     if let Some(owner) = nobody() {
         mkfifo(&world.path("shared/pipe.stdout"), Mode::S_IRWXU).unwrap();
         fs::write(world.path("shared/file.stdout"), "theirs\n").unwrap();
-        ["pipe", "file"].map(|name| chown(world.path(format!("shared/{name}.stdout")), Some(owner), None).unwrap());
+        for name in ["pipe", "file"] {
+            chown(world.path(format!("shared/{name}.stdout")), Some(owner), None).unwrap();
+        }
     }
     let daemon = world.daemon();
     for name in &names {
