@@ -34,6 +34,7 @@ const OWNERS: &[(&str, &[&str])] = &[
             "app/parse_args.rs",
             "app/supervise_args.rs",
             "app/shell/",
+            "app/usage.rs",
             "bin/",
         ],
     ),

@@ -27,7 +27,10 @@ use crate::{
         gate::{Door, Gate},
         turn_away,
     },
-    io::limits::{self, Reserve},
+    io::{
+        limits::{self, Reserve},
+        sys,
+    },
     model::{
         config::Config,
         program::ProcState,
@@ -290,7 +293,7 @@ async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Res
     let mut known = false;
     // Strangers who say no whole request are not to take the room of others for long.
     let mut has_asked = S::DOOR != Door::Port;
-    let until = tokio::time::Instant::now() + hub.patience.first;
+    let until = sys::now().mono.saturating_add(hub.patience.first);
     let mut lines: Vec<Line> = reader.feed(first);
     let mut buffer = vec![0; BLOCK];
     let mut len = first.len();
@@ -346,10 +349,10 @@ async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Res
         if len == 0 {
             return Ok(());
         }
-        let idle = tokio::time::Instant::now() + hub.patience.idle;
-        let until = if has_asked { idle } else { idle.min(until) };
+        let idle = hub.patience.idle;
+        let left = if has_asked { idle } else { idle.min(until.saturating_sub(sys::now().mono)) };
         len = tokio::select! {
-            read = tokio::time::timeout_at(until, stream.read(&mut buffer)) => match read {
+            read = timeout(left, stream.read(&mut buffer)) => match read {
                 Ok(read) => read?,
                 Err(_) => return Ok(()),
             },
