@@ -358,6 +358,14 @@ impl Core {
     /// Starts those that wait, as far as there is room and in the order of starts (SM-14).
     pub(super) fn launch_waiting(&mut self) {
         self.starts.close();
+        let procs = &self.procs;
+        let is_wanted = |name: &str| procs.get(name).is_some_and(|proc| proc.machine.state() == ProcState::Starting);
+        for name in self.starts.take_unwanted(is_wanted) {
+            if self.procs.get(&name).is_some_and(|proc| proc.machine.state() == ProcState::Stopping) {
+                let cause = "it was stopped before it was started".to_owned();
+                let _ = self.feed(&name, Event::SpawnFailed { cause, passing: true });
+            }
+        }
         while let Some(turn) = self.starts.next(sys::now().mono) {
             let name = turn.name().to_owned();
             let state = self.procs.get(&name).map(|proc| proc.machine.state());
@@ -370,7 +378,6 @@ impl Core {
                     self.number(&name);
                     self.begin_run(&name, &turn)
                 }
-                Some(ProcState::Stopping) => Err("it was stopped before it was started".to_owned()),
                 // It is not wanted any more.
                 Some(_) | None => continue,
             };

@@ -126,6 +126,14 @@ impl Starts {
         self.waiting.retain(|place| place.rank.name != name);
     }
 
+    /// Takes out those that are not wanted any more, whether or not it is their turn: nothing waits for them.
+    pub fn take_unwanted(&mut self, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let names = self.waiting.iter().map(|place| &place.rank.name).filter(|name| !is_wanted(name));
+        let names: Vec<String> = names.cloned().collect();
+        names.iter().for_each(|name| self.cancel(name));
+        names
+    }
+
     /// When somebody's turn may come, on the monotonic clock, whatever happens; none: it is nobody's.
     pub fn deadline(&self, now: Duration) -> Option<Duration> {
         if self.waiting.is_empty() {
@@ -225,7 +233,7 @@ mod tests {
         starts.cancel("nobody");
         starts.close();
         assert_eq!(begin(&mut starts, NOW), ["a"]);
-        starts.cancel("b");
+        assert_eq!(starts.take_unwanted(|name| name != "b"), ["b"]);
         starts.arrived("a");
         assert_eq!(begin(&mut starts, NOW), [""; 0]);
     }
