@@ -16,8 +16,8 @@ pub enum BadLine {
     /// A quote without its end.
     #[error("a quote is not closed")]
     OpenQuote,
-    /// `;` between actions.
-    #[error("one line is one action: put ; in quotes if it is part of a word")]
+    /// An operator of a shell.
+    #[error("one line is one action: put ; & | < > in quotes where they are part of a word")]
     Several,
 }
 
@@ -31,7 +31,7 @@ pub enum BadLine {
 pub fn words(line: &str) -> Result<Vec<String>, BadLine> {
     let mut words = shell_words::split(line).map_err(|_| BadLine::OpenQuote)?;
     // Whoever writes this expects a second action; to take it for a name would stop or start something else.
-    if has_bare_semicolon(line) {
+    if has_operator(line) {
         return Err(BadLine::Several);
     }
     let Some(first) = words.first_mut() else { return Ok(words) };
@@ -54,8 +54,8 @@ pub fn words(line: &str) -> Result<Vec<String>, BadLine> {
     Ok(words)
 }
 
-/// Whether there is a `;` outside of quotes and comments.
-fn has_bare_semicolon(line: &str) -> bool {
+/// Whether an operator of a shell that is not an action's own stands outside of quotes and comments.
+fn has_operator(line: &str) -> bool {
     let (mut quote, mut is_start) = (None, true);
     let mut chars = line.chars();
     while let Some(c) = chars.next() {
@@ -65,7 +65,9 @@ fn has_bare_semicolon(line: &str) -> bool {
             (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(c),
             (None, '#') if is_start => return false,
-            (None, ';') => return true,
+            (None, ';' | '|' | '<' | '>') => return true,
+            // At its end it is for the background.
+            (None, '&') if !chars.as_str().trim().is_empty() => return true,
             (None, _) => {}
         }
         is_start = quote.is_none() && c.is_whitespace();
@@ -171,10 +173,23 @@ mod tests {
         for line in ["stop 'a", "stop \"a"] {
             assert_eq!(words(line), Err(BadLine::OpenQuote), "{line}");
         }
-        for line in ["stop a; stop b", "stop a ; stop b", "stop 'a';b", "send x \"\\\"\";"] {
+        for line in [
+            "stop a; stop b",
+            "stop a ; stop b",
+            "stop 'a';b",
+            "send x \"\\\"\";",
+            "stop a && start b",
+            "stop a||start b",
+            "status | grep x",
+            "status > f",
+            "tail a & stop b",
+            "stop a &&",
+        ] {
             assert_eq!(words(line), Err(BadLine::Several), "{line}");
         }
         assert_eq!(split("send x a\\;b"), ["send", "x", "a;b"]);
+        assert_eq!(split("send x 'a && b | c > d'"), ["send", "x", "a && b | c > d"]);
+        assert_eq!(split("send x a\\|b"), ["send", "x", "a|b"]);
         assert_eq!(split("send x 'a; b' # c;"), ["send", "x", "a; b"]);
     }
 

@@ -148,7 +148,9 @@ fn quoted(word: &str, quote: Option<char>) -> String {
     match quote {
         Some('\'') => format!("'{}'", word.replace('\'', "'\\''")),
         Some(quote) => format!("{quote}{}{quote}", escaped(&|_, c| matches!(c, '"' | '\\' | '$' | '`'))),
-        None => escaped(&|at, c| c.is_whitespace() || matches!(c, '"' | '\'' | '\\' | ';') || (at == 0 && c == '#')),
+        None => escaped(&|at, c| {
+            c.is_whitespace() || matches!(c, '"' | '\'' | '\\' | ';' | '&' | '|' | '<' | '>') || (at == 0 && c == '#')
+        }),
     }
 }
 
