@@ -208,7 +208,7 @@ pub enum Stdin {
 /// A command that is run when a process comes into one of these states (section 6.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
-    /// The command and its arguments, as they are.
+    /// The command and its arguments.
     pub command: Vec<String>,
     /// The states it is run for.
     pub states: Vec<ProcState>,

@@ -95,7 +95,7 @@ fn credentials(table: &mut Table, credentials: Option<&Credentials>) {
 
 fn hook(table: &mut Table, hook: Option<&Hook>) {
     if let Some(hook) = hook {
-        put(table, "on_event", hook.command.clone());
+        put(table, "on_event", hook.command.iter().map(|word| escape(word)).collect::<Vec<_>>());
         put(table, "on_states", hook.states.iter().map(|state| state.as_str()).collect::<Vec<_>>());
     }
 }

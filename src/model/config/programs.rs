@@ -7,7 +7,7 @@ use std::{
 
 use crate::model::{
     path::standard_stream,
-    program::{Autorestart, GroupSpec, Hook, LogSpec, LogTarget, Policy, ProgramSpec, ServerSpec, ServerUrl, Stdin},
+    program::{Autorestart, GroupSpec, LogSpec, LogTarget, Policy, ProgramSpec, ServerSpec, ServerUrl, Stdin},
     task::Signal,
 };
 
@@ -368,7 +368,7 @@ fn read_program(
     let umask = section.take(report, "umask", value::octal(0o777)).map(|written| written.value);
     let stdin = section.take(report, "stdin", value::choice(&[("null", Stdin::Null), ("pipe", Stdin::Pipe)]));
     let shared_log = section.take(report, "shared_log", value::boolean).is_some_and(|written| written.value);
-    let hook: Option<Hook> = HookKeys::take(&mut section, report).resolve(server.hook.as_ref(), report);
+    let hook = HookKeys::take(&mut section, report);
     let serverurl = section.take(report, "serverurl", value::word);
     let mut text = |key| section.take(report, key, value::string).map(|written| written.value);
     let info = [text("info1"), text("info2"), text("info3")];
@@ -431,6 +431,7 @@ fn read_program(
             true => LogSpec { target: LogTarget::None, default: false, maxbytes: out.maxbytes, backups: out.backups },
             false => stderr.resolve(context, log("stderr"), place),
         };
+        let hook = hook.resolve(server.hook.as_ref(), context, (&here, Some(instance), &env));
         let Some(command) = command else { continue };
         if command.trim().is_empty() {
             context.report.error(&command_at, "program has no command", "its placeholders leave nothing");
@@ -459,7 +460,7 @@ fn read_program(
             timeout: timeout.as_ref().map(|written| written.value),
             feedback,
             create_dirs: server.create_dirs,
-            hook: hook.clone(),
+            hook,
             policy: policy.clone(),
         };
         placed.push(Placed { spec, name: named.at.clone(), logs: [stdout.at.clone(), stderr.at.clone()] });

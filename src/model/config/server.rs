@@ -2,7 +2,10 @@
 //! `[inet_http_server]`, `[taskmasterctl]` (section 1.3).
 
 use core::net::IpAddr; // Only the notation: `core::net` has no sockets.
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use toml::de::DeValue;
 
@@ -16,6 +19,7 @@ use crate::model::{
 
 use super::{
     Context, Kind, Overrides,
+    expand::Instance,
     report::{At, Bad, Report},
     value::{self, Section, Source, Written, quoted, shown},
 };
@@ -56,20 +60,33 @@ impl HookKeys {
         HookKeys { command, states }
     }
 
-    /// The hook, where what is not written is as in `default`. All states count if none are named.
-    pub(super) fn resolve(self, default: Option<&Hook>, report: &mut Report) -> Option<Hook> {
-        let command = match (&self.command, default) {
-            (Some(command), _) => command.value.clone(),
+    /// Returns the hook, where what is not written is as in `default`. All states count if none are named. Its words are
+    /// those of a command: placeholders are put in, and a file with a `/` is relative to `here`.
+    pub(super) fn resolve(
+        &self,
+        default: Option<&Hook>,
+        context: &mut Context<'_>,
+        (here, instance, env): (&Path, Option<Instance<'_>>, &[(String, String)]),
+    ) -> Option<Hook> {
+        let mut command: Vec<String> = match (&self.command, default) {
+            (Some(Written { value, at }), _) => {
+                let written = |word: &String| Written { value: word.clone(), at: at.clone() };
+                value.iter().map(written).filter_map(|word| context.text(&word, here, instance, env)).collect()
+            }
             (None, Some(default)) => default.command.clone(),
             (None, None) => Vec::new(),
         };
+        if let Some(file) = command.first_mut().filter(|file| file.contains('/')) {
+            *file = here.join(&*file).components().collect::<PathBuf>().to_string_lossy().into_owned();
+        }
         if command.is_empty() {
             if let Some(states) = &self.states {
-                report.warn(&states.at, "it has no effect", "on_event names no command");
+                context.report.warn(&states.at, "it has no effect", "on_event names no command");
             }
             return None;
         }
-        let states = self.states.map(|states| states.value).or_else(|| default.map(|hook| hook.states.clone()));
+        let states = self.states.as_ref().map(|states| states.value.clone());
+        let states = states.or_else(|| default.map(|hook| hook.states.clone()));
         Some(Hook { command, states: states.unwrap_or_else(|| ProcState::ALL.to_vec()) })
     }
 }
@@ -212,11 +229,13 @@ pub(super) fn server(
         create_dirs: context.create_dirs,
         start_serial,
         remember_stops,
-        hook: HookKeys::take(&mut section, report).resolve(None, report),
+        hook: None,
         env: context.env.clone(),
     };
+    let hook = HookKeys::take(&mut section, report);
     section.finish(report);
-    (spec, places)
+    let hook = hook.resolve(None, context, (&here, None, &[]));
+    (ServerSpec { hook, ..spec }, places)
 }
 
 /// Reads `[taskmasterd.env]`: each value may use those before it.

@@ -345,7 +345,7 @@ fn the_supervisor_takes_every_key() {
          pidfile = \"%(here)s/p\"\numask = 0o77\nnodaemon = false\nsilent = true\nminfds = 1\nminprocs = 2\nuser = \"me\"\n\
          directory = \"~\"\nstrip_ansi = true\nidentifier = \"tm\"\nchildlogdir = \"/var/log\"\nnocleanup = true\n\
          database = \"~/db\"\norphans = \"leave\"\nrestart_throttle = 0\nhistory_keep = \"30d\"\ncreate_dirs = true\n\
-         start_serial = true\nremember_stops = true\non_event = [\"mail\", \"%(x)s\"]\nenv = { A = \"1\" }\n\
+         start_serial = true\nremember_stops = true\non_event = [\"./mail\", \"%(ENV_A)s\"]\nenv = { A = \"1\" }\n\
          [programs.a]\ncommand = \"x\"\nstdout = \"/new/x\"\non_states = [\"EXITED\"]\nenv = { B = \"%(ENV_A)s\" }\n\
          [programs.b]\ncommand = \"x\"\nstrip_ansi = false\non_event = []\nenv = { A = \"2\" }",
     );
@@ -358,7 +358,7 @@ fn the_supervisor_takes_every_key() {
     assert_eq!((server.orphans, server.restart_throttle), (Orphans::Leave, Duration::ZERO));
     assert!(server.silent && server.strip_ansi && server.nocleanup && server.start_serial && server.remember_stops);
     let hook = server.hook.as_ref().unwrap();
-    assert_eq!((hook.command.join(" ").as_str(), hook.states.len()), ("mail %(x)s", 8));
+    assert_eq!((hook.command.join(" ").as_str(), hook.states.len()), ("/etc/tm/mail 1", 8));
     let (a, b) = (&config.processes["a"], &config.processes["b"]);
     assert!(a.create_dirs && a.strip_ansi && !b.strip_ansi);
     assert_eq!(a.stderr.target, LogTarget::Path("/var/log/a.stderr".into()));
