@@ -292,6 +292,9 @@ impl Response {
             let content = item.process.as_ref().filter(|_| code == Code::Timeout).map(|_| json!({"results": items}));
             return Response { content, ..Response::failed(error) };
         }
+        if let Some(failed) = Response::nothing_meant(&items) {
+            return failed;
+        }
         let is_good = |item: &ResultItem| item.status < 300;
         let status = if !items.iter().all(is_good) {
             207
@@ -303,15 +306,25 @@ impl Response {
         Response { status, ..Response::done(json!({"results": items})) }
     }
 
+    /// Returns the failure of a request of which no name means anything; none: some do, or none was given.
+    pub fn nothing_meant(items: &[ResultItem]) -> Option<Response> {
+        let means_nothing =
+            |item: &ResultItem| item.process.is_none() && matches!(item.code, Some(Code::BadName | Code::Ambiguous));
+        let first = items.first().filter(|_| items.iter().all(means_nothing))?;
+        let names: Vec<String> = items.iter().map(ResultItem::full_name).collect();
+        let message = format!("{}: {}", first.message, names.join(", "));
+        let details = items.iter().filter_map(|item| serde_json::to_value(item).ok()).collect();
+        let error = WireError::new(first.code.unwrap_or(Code::BadName), message);
+        Some(Response::failed(WireError { details, ..error }))
+    }
+
     /// The answer to `status`: the processes that are known, in the order of groups and names; where some of the names
     /// mean nothing 207 with a result for each of those, where all of them do their failure (3.3).
     pub fn status(daemon: Value, processes: &[ProcessInfo], failed: Vec<ResultItem>) -> Response {
-        if let (Some(first), true) = (failed.first(), processes.is_empty()) {
-            let names: Vec<String> = failed.iter().map(ResultItem::full_name).collect();
-            let message = format!("{}: {}", first.message, names.join(", "));
-            let details = failed.iter().filter_map(|item| serde_json::to_value(item).ok()).collect();
-            let error = WireError::new(first.code.unwrap_or(Code::BadName), message);
-            return Response::failed(WireError { details, ..error });
+        if processes.is_empty()
+            && let Some(failed) = Response::nothing_meant(&failed)
+        {
+            return failed;
         }
         let mut sorted: Vec<&ProcessInfo> = processes.iter().collect();
         sorted.sort_by(|a, b| (&a.group, &a.name).cmp(&(&b.group, &b.name)));
@@ -613,6 +626,12 @@ pub(crate) mod tests {
         assert_eq!(Response::results(vec![done("a"), accepted], false).status, 202);
         assert_eq!(Response::results(vec![], false).status, 200, "nothing was to be done");
         assert_eq!(Response::results(vec![failed("a")], false).status, 207, "one of several that were asked for");
+        let unknown = |name| ResultItem::failed("", name, Code::BadName, NO_PROCESS);
+        let nothing = Response::results(vec![unknown("x*"), unknown("y")], false);
+        let error = nothing.error.unwrap();
+        assert_eq!((nothing.status, error.details.len()), (404, 2), "no name means anything");
+        assert_eq!(error.message, format!("{NO_PROCESS}: x*, y"));
+        assert_eq!(Response::results(vec![unknown("x*"), done("a")], false).status, 207);
         let single = Response::results(vec![failed("a")], true);
         assert_eq!((single.status, single.error.unwrap().name.as_deref()), (409, Some("g:a")));
     }

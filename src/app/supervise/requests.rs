@@ -379,6 +379,11 @@ impl Core {
                 {
                     return Response::results(vec![item.clone()], true);
                 }
+                if meant.names.is_empty()
+                    && let Some(failed) = Response::nothing_meant(&meant.failed)
+                {
+                    return failed;
+                }
                 let pids: Vec<Value> = meant
                     .names
                     .iter()
