@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use super::{
+    ansi,
     program::ProcState,
     wire::{Code, Command, NO_GROUP, PROTOCOL, PidOf, ProcessInfo, Response, ResultItem, WireError},
 };
@@ -254,7 +255,7 @@ pub fn reason(code: Code, message: &str) -> String {
 pub fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() { plain.extend(c.escape_default()) } else { plain.push(c) }
+        if c.is_control() || ansi::misleads(c) { plain.extend(c.escape_default()) } else { plain.push(c) }
     }
     plain
 }
