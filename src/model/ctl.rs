@@ -251,7 +251,8 @@ pub fn reason(code: Code, message: &str) -> String {
     }
 }
 
-/// Text without control characters: they are shown as escapes, so that nothing can move the cursor or forge a line.
+/// Text without control characters and without marks that turn the direction of writing: they are shown as escapes, so
+/// that nothing can move the cursor, forge a line or stand for another name.
 pub fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
@@ -341,6 +342,7 @@ fn show_reload(content: Option<&Value>, words_of: &[(&str, &str)], shown: &mut S
     for (key, word) in words_of {
         shown.out.extend(list(key).map(|name| format!("{name}: {word}")));
     }
+    shown.out.extend(list("settings"));
     if shown.out.len() == before && content.get("results").is_none() {
         shown.out.push("No config updates to processes".to_owned());
     }

@@ -186,6 +186,21 @@ pub struct Summary {
     pub unchanged: usize,
     /// Keys of `[taskmasterd]` that change when the supervisor starts again.
     pub needs_restart: Vec<&'static str>,
+    /// What becomes of the supervisor itself: `inet_http_server: opened`, `taskmasterd loglevel: updated`.
+    pub settings: Vec<String>,
+}
+
+impl Listener {
+    /// The word for what becomes of it; none: nothing.
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Listener::Keep => None,
+            Listener::Open => Some("opened"),
+            Listener::Update => Some("updated"),
+            Listener::Replace => Some("replaced"),
+            Listener::Close => Some("closed"),
+        }
+    }
 }
 
 impl Plan {
@@ -198,6 +213,10 @@ impl Plan {
     /// It in few words.
     pub fn summary(&self) -> Summary {
         let mut summary = Summary { needs_restart: self.needs_restart.clone(), ..Summary::default() };
+        let listeners = [("unix_http_server", self.unix), ("inet_http_server", self.inet)];
+        let listeners = listeners.into_iter().filter_map(|(name, what)| Some(format!("{name}: {}", what.word()?)));
+        summary.settings.extend(listeners);
+        summary.settings.extend(self.applied.iter().map(|key| format!("taskmasterd {key}: updated")));
         for planned in &self.processes {
             let list = match planned.step.word() {
                 None => {

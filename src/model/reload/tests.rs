@@ -460,8 +460,11 @@ fn a_plan_has_words() {
     let json = serde_json::to_string(&found.summary()).unwrap();
     assert_eq!(
         json,
-        r#"{"added":["g:e"],"removed":["a"],"restarted":["b"],"updated":["c"],"unchanged":1,"needs_restart":[]}"#
+        r#"{"added":["g:e"],"removed":["a"],"restarted":["b"],"updated":["c"],"unchanged":1,"needs_restart":[],"settings":[]}"#
     );
+    let open = config("[taskmasterd]\nloglevel = \"debug\"\n[unix_http_server]\nfile = \"s.sock\"");
+    let settings = all(&config(""), &open, ProcState::Running).summary().settings;
+    assert_eq!(settings, ["unix_http_server: opened", "taskmasterd loglevel: updated"]);
     let words: Vec<_> = found.processes.iter().map(|planned| planned.step.reread_word()).collect();
     assert_eq!(words, [Some("disappeared"), Some("changed"), Some("changed"), None, Some("available")]);
     assert!(!found.is_empty() && all(&old, &old, ProcState::Running).is_empty());
