@@ -720,7 +720,7 @@ impl Desk<'_, '_> {
         if how.force {
             return Ok(false);
         }
-        let Some(supervised) = supervised::of_task(&self.db, &live.task) else { return Ok(false) };
+        let Some(supervised) = supervised::of_task(&self.db, &live.task)? else { return Ok(false) };
         if how.signal.is_some() {
             return Err(NotAsked::OwnSignal.into());
         }

@@ -2,7 +2,7 @@
 //!
 //! Whoever ends such a task himself sees it started again. So its supervisor is asked to stop the program (DB-3).
 
-use std::{path::Path, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use crate::{
     io::{
@@ -34,6 +34,9 @@ pub enum NotAsked {
     /// It is dead.
     #[error("its supervisor does not run; start that again, or use --force")]
     NoSupervisor,
+    /// Whether it has one cannot be told.
+    #[error("cannot find out whether a supervisor keeps it running: {0}; try again, or use --force")]
+    Unreadable(io::Error),
     /// Nobody can connect to it.
     #[error("its supervisor (pid {0}) has no [unix_http_server], so it cannot be asked; use --force")]
     NoSocket(i32),
@@ -61,11 +64,20 @@ pub(super) enum Heard {
 }
 
 /// The supervised process of which this task is a run; none: it is no such task.
-pub(super) fn of_task(db: &Path, task: &Task) -> Option<Supervised> {
-    let runs = RunDir::look(&RunDir::beside(db))?;
+///
+/// # Errors
+/// [`NotAsked::Unreadable`]
+pub(super) fn of_task(db: &Path, task: &Task) -> Result<Option<Supervised>, NotAsked> {
+    let Some(runs) = RunDir::look(&RunDir::beside(db)) else { return Ok(None) };
     // One that was disowned has no such file any more.
-    let run = Run::parse(&runs.read(&task.handle).ok()??).filter(|run| Some(run.carrier) == task.launcher)?;
-    Some(Supervised { process: run.process, supervisor: alive_in(&runs) })
+    let text = match runs.read(&task.handle) {
+        // Who may not read the runs of a supervisor cannot reach their launchers either.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+        text => text.map_err(NotAsked::Unreadable)?,
+    };
+    let Some(text) = text else { return Ok(None) };
+    let run = Run::parse(&text).filter(|run| Some(run.carrier) == task.launcher);
+    Ok(run.map(|run| Supervised { process: run.process, supervisor: alive_in(&runs) }))
 }
 
 /// The supervisor that works with this database; none: none is alive.
@@ -75,6 +87,10 @@ pub(super) fn supervisor_of(db: &Path) -> Option<Supervisor> {
 
 fn alive_in(runs: &RunDir) -> Option<Supervisor> {
     let supervisor = Supervisor::parse(&runs.read_self().ok()??)?;
+    // A folder that was copied while a supervisor worked with it names that one. What cannot be told may be.
+    if !runs.is_locked().unwrap_or(true) {
+        return None;
+    }
     let is_here = sys::boot_id().is_ok_and(|boot| boot == supervisor.boot);
     (is_here && process::alive(supervisor.process)).then_some(supervisor)
 }
@@ -106,5 +122,25 @@ impl Supervised {
                 _ => Err(NotAsked::Refused(pid, error.message)),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_run_that_cannot_be_read_is_not_taken_for_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = dir.path().join("tasks.db");
+        let task = Task { handle: "abc".to_owned(), ..Task::default() };
+        assert!(of_task(&db, &task).unwrap().is_none(), "there is no folder of runs");
+        let runs = RunDir::beside(&db);
+        fs::create_dir(&runs).unwrap();
+        assert!(of_task(&db, &task).unwrap().is_none(), "there is no file of this run");
+        fs::create_dir(runs.join("abc.run")).unwrap();
+        assert!(matches!(of_task(&db, &task), Err(NotAsked::Unreadable(_))));
     }
 }

@@ -138,6 +138,24 @@ impl RunDir {
         }
     }
 
+    /// Whether a supervisor has the lock of this very folder, which a copy of it has not.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn is_locked(&self) -> io::Result<bool> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(self.path.join(LOCK));
+        let file = match file {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            file => file?,
+        };
+        match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockSharedNonblock) {
+            Ok(_) => Ok(false),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(true),
+            Err((_, error)) => Err(error.into()),
+        }
+    }
+
     /// The pid of who has the lock, or had it last; none: nobody says.
     pub fn holder(&self) -> Option<i32> {
         std::str::from_utf8(&read_plain(&self.path.join(LOCK)).ok()??).ok()?.trim_end().parse().ok()
@@ -642,7 +660,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let runs = RunDir::open(&dir.path().join("r")).unwrap();
         let lock = runs.lock().unwrap();
-        assert!(lock.is_some());
+        assert!(lock.is_some() && runs.is_locked().unwrap());
+        assert!(!RunDir::open(&dir.path().join("copy")).unwrap().is_locked().unwrap());
         assert!(runs.lock().unwrap().is_none());
         assert_eq!(runs.holder(), i32::try_from(std::process::id()).ok());
         drop(lock);
