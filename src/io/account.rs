@@ -32,6 +32,9 @@ pub enum AccountError {
     /// There is none of this name or number.
     #[error("unknown user {0:?}")]
     Unknown(String),
+    /// Which groups it has cannot be told.
+    #[error("cannot find out about user {0:?}: {1}")]
+    Unreadable(String, io::Error),
     /// The switch was refused, or was not what it was to be.
     #[error("cannot switch to user {0:?}: {1}")]
     Switch(String, io::Error),
@@ -95,45 +98,53 @@ fn number(text: &str) -> Option<u32> {
     number.filter(|number| *number != u32::MAX)
 }
 
-/// A file of which some lines may be in any encoding.
-fn read(path: &str) -> String {
-    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+/// A file of which some lines may be in any encoding; empty: there is none.
+fn read(path: &str) -> io::Result<String> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(io::Error::new(error.kind(), format!("{path}: {error}"))),
+    }
 }
 
 /// What a program of the system answers about a name; empty: nothing.
-fn ask(program: &str, words: &[&str], name: &str) -> String {
+fn ask(program: &str, words: &[&str], name: &str) -> io::Result<String> {
     // One that looks like an option, or would be a line of its own.
     if name.is_empty() || name.starts_with('-') || name.contains(|c: char| c.is_control() || c.is_whitespace()) {
-        return String::new();
+        return Ok(String::new());
     }
     let Some(file) = FOLDERS.iter().map(|folder| Path::new(folder).join(program)).find(|file| file.exists()) else {
-        return String::new();
+        return Ok(String::new());
     };
     let mut command = Command::new(file);
     command.args(words).arg(name).env_clear().current_dir("/").stdin(Stdio::null()).stderr(Stdio::null());
-    let output = command.output().ok().filter(|output| output.status.success());
-    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    let output = command.output().map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
+    let answer = if output.status.success() { output.stdout } else { vec![] };
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// A user, and whether it is one of the file.
-fn look_up(user: &str) -> Option<(User, bool)> {
-    let in_file = user_in(&read(USERS), user).map(|user| (user, true));
-    in_file.or_else(|| user_in(&ask("getent", &["passwd"], user), user).map(|user| (user, false)))
+fn look_up(user: &str) -> io::Result<Option<(User, bool)>> {
+    if let Some(found) = user_in(&read(USERS)?, user) {
+        return Ok(Some((found, true)));
+    }
+    Ok(user_in(&ask("getent", &["passwd"], user)?, user).map(|user| (user, false)))
 }
 
 /// The number of a user, by name or number; none: there is no such user.
 pub fn uid(user: &str) -> Option<u32> {
-    look_up(user).map(|(user, _)| user.uid)
+    look_up(user).ok()?.map(|(user, _)| user.uid)
 }
 
 /// The number of a group, by name or number; none: there is no such group.
 pub fn gid(group: &str) -> Option<u32> {
-    group_in(&read(GROUPS), group).or_else(|| group_in(&ask("getent", &["group"], group), group))
+    let in_file = group_in(&read(GROUPS).ok()?, group);
+    in_file.or_else(|| group_in(&ask("getent", &["group"], group).ok()?, group))
 }
 
 /// The home of a user, by name or number; none: of who runs us.
 pub fn home(user: Option<&str>) -> Option<PathBuf> {
-    let of = |user: &str| look_up(user).map(|(user, _)| user.home).filter(|home| home.is_absolute());
+    let of = |user: &str| look_up(user).ok()?.map(|(user, _)| user.home).filter(|home| home.is_absolute());
     match user {
         Some(user) => of(user),
         // Who runs us may stand in no file: a container often has numbers only.
@@ -150,12 +161,17 @@ pub fn own_uid() -> u32 {
 /// All that is needed to run as a user, by name or number.
 ///
 /// # Errors
-/// [`AccountError::Unknown`]
+/// [`AccountError::Unknown`], [`AccountError::Unreadable`]
 pub fn identity(user: &str) -> Result<Identity, AccountError> {
-    let (found, in_file) = look_up(user).ok_or_else(|| AccountError::Unknown(user.to_owned()))?;
-    let mut groups = match in_file {
-        true => groups_in(&read(GROUPS), &found.name),
-        false => ask("id", &["-G"], &found.name).split_whitespace().filter_map(number).collect(),
+    let unreadable = |error| AccountError::Unreadable(user.to_owned(), error);
+    let found = look_up(user).map_err(unreadable)?;
+    let (found, in_file) = found.ok_or_else(|| AccountError::Unknown(user.to_owned()))?;
+    let mut groups: Vec<u32> = match in_file {
+        true => groups_in(&read(GROUPS).map_err(unreadable)?, &found.name),
+        false => {
+            let answer = ask("id", &["-G"], &found.name).map_err(unreadable)?;
+            answer.split_whitespace().filter_map(number).collect()
+        }
     };
     groups.push(found.gid);
     groups.sort_unstable();
@@ -229,6 +245,12 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_groups_that_cannot_be_read_is_not_an_empty_one() {
+        assert_eq!(read("/no/such/file").unwrap(), "");
+        assert!(read("/").unwrap_err().to_string().starts_with("/: "));
+    }
+
+    #[test]
     fn users_and_groups_of_this_system_are_found() {
         assert_eq!((uid("root"), uid("0")), (Some(0), Some(0)));
         assert_eq!((gid("root"), gid("0")), (Some(0), Some(0)));
@@ -243,8 +265,8 @@ mod tests {
         assert!(root.groups.contains(&0));
         assert_eq!(identity("no such user").unwrap_err().to_string(), "unknown user \"no such user\"");
         // What those programs say reads as the files do.
-        assert_eq!(user_in(&ask("getent", &["passwd"], "root"), "root").map(|user| user.uid), Some(0));
-        assert!(ask("id", &["-G"], "root").split_whitespace().any(|gid| gid == "0"));
+        assert_eq!(user_in(&ask("getent", &["passwd"], "root").unwrap(), "root").map(|user| user.uid), Some(0));
+        assert!(ask("id", &["-G"], "root").unwrap().split_whitespace().any(|gid| gid == "0"));
     }
 
     #[test]

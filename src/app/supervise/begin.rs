@@ -89,7 +89,10 @@ impl Failed {
 
 impl From<AccountError> for Failed {
     fn from(error: AccountError) -> Failed {
-        Failed::refused(error)
+        match error {
+            AccountError::Unknown(_) | AccountError::Switch(..) => Failed::refused(error),
+            AccountError::Unreadable(..) => Failed::new(error),
+        }
     }
 }
 

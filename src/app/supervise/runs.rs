@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     app::carrier::CARRIER,
-    io::{account, child, limits, notify, process, proglog, sys},
+    io::{
+        account::{self, AccountError},
+        child, limits, notify, process, proglog, sys,
+    },
     model::{
         carrier::{Identity, Input, NotStarted, Order, Phase, ProgramLog, Run, Stream, Word, input_word},
         jobs::JobNumbers,
@@ -235,6 +238,8 @@ impl Core {
         if let Some(name) = &spec.user {
             match account::identity(name) {
                 Ok(identity) => user = Some(identity),
+                // That is no fault of the program.
+                Err(error @ AccountError::Unreadable(..)) => return Err(error.to_string()),
                 Err(error) => {
                     let cause = format!("cannot switch to user {name}: {error}");
                     refused = refused.or(Some(NotStarted::refused(cause)));
