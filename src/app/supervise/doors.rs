@@ -121,7 +121,7 @@ impl Doors {
             Ok(Leads::SomethingElse(what)) => {
                 format!("warning: {path} is {what} now, not our socket; it is left alone")
             }
-            Err(error) => format!("warning: cannot look at socket {path}: {error}"),
+            Err(error) => format!("warning: {error}"),
         };
         let is_new = self.told.as_ref() != Some(&line);
         self.told = Some(line.clone());

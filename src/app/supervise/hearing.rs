@@ -5,7 +5,7 @@ use std::{collections::VecDeque, io, time::Duration};
 use super::core::{Core, Told};
 use crate::{
     app::carrier::CarrierError,
-    io::{process, sys},
+    io::{limits, process, sys},
     model::{
         carrier::{Phase, Run},
         machine::{End, Event, KillError},
@@ -178,7 +178,11 @@ impl Core {
                 run.told = Told::Ended;
                 self.forget_run(handle);
                 let why = match exit {
-                    Some(Exit::Code(code)) => CarrierError::of_code(code).map(|why| format!(": {why}")),
+                    // Other numbers may be another program's in its place.
+                    Some(Exit::Code(code)) => Some(match CarrierError::of_code(code).filter(limits::passes) {
+                        Some(why) => format!(": {why}"),
+                        None => format!(": exit status {code}"),
+                    }),
                     Some(Exit::Signal { signal, .. }) => Some(format!(", killed by {signal}")),
                     None => None,
                 };
