@@ -51,7 +51,7 @@ use self::{
     hooks::Hooks,
     records::Records,
     reloads::{OnDisk, Source},
-    serve::Hub,
+    serve::{Asked, Hub},
 };
 use crate::{
     app::log,
@@ -326,8 +326,8 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
                     ready.clear_ready();
                 }
             }
-            Some((request, reply)) = asked.recv() => {
-                core.request(request, reply);
+            Some(Asked { request, reply, from }) = asked.recv() => {
+                core.request(request, reply, &from);
                 // What was written meanwhile is heard before time passes.
             }
             Some(Message::Gone(watched)) = told.recv() => match watched {

@@ -91,6 +91,18 @@ impl Activity {
         }
     }
 
+    pub(super) fn trace(&mut self, text: &str) {
+        self.say(Level::Trace, text);
+    }
+
+    pub(super) fn debug(&mut self, text: &str) {
+        self.say(Level::Debug, text);
+    }
+
+    pub(super) fn critical(&mut self, text: &str) {
+        self.say(Level::Crit, text);
+    }
+
     pub(super) fn info(&mut self, text: &str) {
         self.say(Level::Info, text);
     }

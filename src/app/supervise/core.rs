@@ -215,7 +215,7 @@ impl Core {
                 }
                 Err(illegal) => {
                     if let Illegal::Impossible { .. } = illegal {
-                        self.log.error(&format!("impossible: {name}: {illegal}"));
+                        self.log.critical(&format!("impossible: {name}: {illegal}"));
                     }
                     Err(illegal)
                 }
@@ -268,6 +268,13 @@ impl Core {
         let proc = self.procs.get(name)?;
         let why = proc.machine.stopping_why().filter(|_| is_stop).map(|why| why.as_cause().to_owned());
         let gone = Some(Event::KillFailed(KillError::Gone));
+        if proc.run.is_none() {
+            return gone;
+        }
+        let to = if group { "its group" } else { "its process" };
+        let reason = why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+        self.log.debug(&format!("signal: {name}: {signal} to {to}{reason}"));
+        let proc = self.procs.get(name)?;
         let Some(run) = &proc.run else { return gone };
         let word = Word::Signal { signal, group, why };
         if !run.orphan && notify::tell(&run.handle, word.to_message().as_bytes()).is_ok() {
@@ -513,6 +520,8 @@ impl Core {
             }
             ProcState::Unknown => (Some(true), format!("lost: {full}{pid}: {cause}")),
         };
+        let why = change.why.map(|why| format!(": {}", why.as_cause())).unwrap_or_default();
+        self.log.debug(&format!("state: {full}: {} to {}{why}", change.from, change.to));
         match level {
             Some(true) => self.log.warn(&text),
             Some(false) => self.log.info(&text),

@@ -70,6 +70,7 @@ impl Core {
     fn hear(&mut self, handle: &str) -> io::Result<()> {
         let Some(name) = self.by_handle.get(handle).cloned() else { return Ok(()) };
         let Some(run) = self.written(handle)? else { return Ok(()) };
+        self.log.trace(&format!("run: {name}: {}", run.to_text()));
         let Some(proc) = self.procs.get_mut(&name) else { return Ok(()) };
         let Some(current) = proc.run.as_mut().filter(|current| current.handle == handle) else {
             // Of a former run of it, which is over.

@@ -60,9 +60,19 @@ struct Meant {
     each: bool,
 }
 
+/// What is asked for, without passwords and without what is typed into a program.
+fn words_of(request: &Request) -> String {
+    let command = match &request.command {
+        Command::Send { name, data } => Command::Send { name: name.clone(), data: format!("{} bytes", data.len()) },
+        other => other.clone(),
+    };
+    Request { command, auth: None, id: None, ..request.clone() }.to_line()
+}
+
 impl Core {
     /// Does what a client asks for, and answers when it is done.
-    pub(super) fn request(&mut self, request: Request, reply: Reply) {
+    pub(super) fn request(&mut self, request: Request, reply: Reply, from: &str) {
+        self.log.debug(&format!("request: {}, from {from}", words_of(&request)));
         let Request { command, wait, timeout, .. } = request;
         if self.shutdown.is_some() && command.is_refused_in_shutdown() {
             return reply(Answer::One(Response::failed(WireError::new(Code::ShuttingDown, "shutting down"))));

@@ -77,7 +77,7 @@ struct Listener {
 
 /// What connections share.
 pub(super) struct Hub {
-    requests: mpsc::UnboundedSender<(Request, Reply)>,
+    requests: mpsc::UnboundedSender<Asked>,
     listeners: RefCell<Vec<std::rc::Weak<Listener>>>,
     /// Connections through the socket, and through the port: those of the one leave room for the other.
     connections: [Cell<usize>; 2],
@@ -93,9 +93,16 @@ pub(super) struct Hub {
     over: watch::Sender<bool>,
 }
 
+/// A request, where its answer goes, and who asks.
+pub(super) struct Asked {
+    pub request: Request,
+    pub reply: Reply,
+    pub from: String,
+}
+
 /// The supervisor, as pages ask it.
 struct Desk {
-    requests: mpsc::UnboundedSender<(Request, Reply)>,
+    requests: mpsc::UnboundedSender<Asked>,
     changes: watch::Sender<u64>,
 }
 
@@ -110,7 +117,7 @@ impl Programs for Desk {
             });
         });
         // Without it the reply is dropped, which says that nobody answers.
-        let _ = self.requests.send((request, give));
+        let _ = self.requests.send(Asked { request, reply: give, from: "a page".to_owned() });
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
@@ -119,7 +126,7 @@ impl Programs for Desk {
 }
 
 impl Hub {
-    pub(super) fn new(requests: mpsc::UnboundedSender<(Request, Reply)>, config: &Config, db: PathBuf) -> Rc<Hub> {
+    pub(super) fn new(requests: mpsc::UnboundedSender<Asked>, config: &Config, db: PathBuf) -> Rc<Hub> {
         let gate = Arc::new(Gate::default());
         let changes = watch::Sender::new(0);
         let identifier = watch::Sender::new(config.server.identifier.clone());
@@ -194,11 +201,11 @@ impl Hub {
         listener
     }
 
-    async fn ask(&self, request: Request) -> Answer {
+    async fn ask(&self, request: Request, from: String) -> Answer {
         let (send, receive) = oneshot::channel();
         let reply: Reply = Box::new(move |answer| drop(send.send(answer)));
         let ended = || Answer::One(Response::failed(WireError::new(Code::ShuttingDown, "the supervisor has ended")));
-        match self.requests.send((request, reply)) {
+        match self.requests.send(Asked { request, reply, from }) {
             Ok(()) => receive.await.unwrap_or_else(|_| ended()),
             Err(_) => ended(),
         }
@@ -210,6 +217,9 @@ pub(super) trait Connection: AsyncRead + AsyncWrite + Unpin {
     /// Which way that is.
     const DOOR: Door;
 
+    /// Returns who is at the other end, for the log.
+    fn peer(&self) -> String;
+
     /// The same, for another thread.
     ///
     /// # Errors
@@ -220,6 +230,13 @@ pub(super) trait Connection: AsyncRead + AsyncWrite + Unpin {
 impl Connection for tokio::net::UnixStream {
     const DOOR: Door = Door::Unix;
 
+    fn peer(&self) -> String {
+        self.peer_cred().map_or_else(
+            |_| "a client of the socket".to_owned(),
+            |who| format!("user {} (pid {})", who.uid(), who.pid().unwrap_or_default()),
+        )
+    }
+
     fn hand_over(self) -> io::Result<Stream> {
         self.into_std().map(Stream::Unix)
     }
@@ -227,6 +244,10 @@ impl Connection for tokio::net::UnixStream {
 
 impl Connection for tokio::net::TcpStream {
     const DOOR: Door = Door::Port;
+
+    fn peer(&self) -> String {
+        self.peer_addr().map_or_else(|_| "a client of the port".to_owned(), |address| address.to_string())
+    }
 
     fn hand_over(self) -> io::Result<Stream> {
         self.into_std().map(Stream::Port)
@@ -326,7 +347,7 @@ async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Res
                 continue;
             }
             waits |= matches!(request.command, Command::Shutdown { .. });
-            match hub.ask(request).await {
+            match hub.ask(request, stream.peer()).await {
                 Answer::One(response) => write(stream, &response.with_id(id).to_line()).await?,
                 Answer::Follow(response, logs) => {
                     write(stream, &response.with_id(id).to_line()).await?;
