@@ -232,3 +232,21 @@ fn db8_when_it_was_last_seen_alive_is_kept_fresh_and_dates_an_end_that_nobody_sa
     assert_eq!(ends.iter().map(|row| row.int("endtime")).collect::<Vec<_>>(), seen);
     assert!(ends.iter().all(|row| row.text("outcome") == "unknown" && row.text("termerror") == "launcher lost"));
 }
+
+#[test]
+fn a_copy_of_the_folder_of_a_database_has_no_supervisor() {
+    let world = World::new();
+    world.configure("");
+    let daemon = world.daemon();
+    until("the database", || world.db().exists());
+    let refused = world.control(["initialize"]).run();
+    assert!(refused.code != 0 && refused.err.contains("a supervisor works with it"), "{refused:?}");
+    let copy = world.path("copy");
+    fs::create_dir(&copy).unwrap();
+    for name in ["tasks.db", "tasks.db-supervise"] {
+        world.sh(&format!("cp -a \"$W/{name}\" \"$W/copy/\"")).run().silent(0);
+    }
+    let db = copy.join("tasks.db").display().to_string();
+    world.control(["--db", &db, "initialize", "--force"]).run().ok();
+    assert_eq!(daemon.end().code, 0);
+}

@@ -213,3 +213,35 @@ fn of_one_process_one_hook_runs_at_a_time_and_the_newest_state_is_told_next() {
     assert_eq!(world.read("hooks"), format!("EXITED {url}\nSTOPPED {url}\n"));
     assert_eq!(daemon.end().code, 0);
 }
+
+#[test]
+fn a_hook_is_a_command_of_its_file_and_its_failure_is_told() {
+    let world = World::new();
+    world.program("hook.sh", "#!/bin/sh\necho $1 >>$W/hooks\nexit 7\n");
+    let hook = "on_event = [\"./hook.sh\", \"%(program_name)s\"]\non_states = [\"RUNNING\"]";
+    world.configure(&program("web", "exec sleep 300", &format!("startsecs = 0\n{hook}")));
+    let daemon = world.daemon();
+    assert_eq!(world.line("hooks"), "web");
+    until("that it failed", || world.log().contains("WARN warning: web: its hook failed: exit status 7"));
+    assert_eq!(daemon.end().code, 0);
+}
+
+#[test]
+fn names_that_mean_nothing_are_an_error_of_http() {
+    let world = World::new();
+    world.configure(&program("web", "exec sleep 300", "autostart = false"));
+    let daemon = world.daemon();
+    for (command, target, name) in [
+        ("stop", "program", "zz*"),
+        ("stop", "group", "nope"),
+        ("start", "process", "nope:*"),
+        ("restart", "program", "zz*"),
+        ("pid", "group", "nope"),
+    ] {
+        let answer = world.ask(json!({ "command": command, "target": target, "name": name }));
+        assert_eq!((&answer["status"], &answer["error"]["code"]), (&json!(404), &json!("BAD_NAME")), "{answer}");
+    }
+    let ran = world.ctl(&["stop", "zz*"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(daemon.end().code, 0);
+}

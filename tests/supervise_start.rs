@@ -38,6 +38,10 @@ fn the_log_tells_what_happens_with_process_and_task() {
         format!("INFO stopping: web (pid {pid}, task {task}): "),
         format!("INFO stopped: web (pid {pid}, task {task}): killed by SIGTERM"),
         "exit status 0; expected".to_owned(),
+        "DEBG signal: web: SIGTERM to its process: stopped by operator".to_owned(),
+        "DEBG state: web: RUNNING to STOPPING: stopped by operator".to_owned(),
+        "DEBG state: good: RUNNING to EXITED".to_owned(),
+        format!("\"command\":\"stop\",\"target\":\"process\",\"name\":\"web\"}}, from user {}", nix::unistd::getuid()),
         "exit status 3; not expected".to_owned(),
     ] {
         assert!(log.contains(&words), "{words}\n{log}");
