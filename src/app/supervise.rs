@@ -33,6 +33,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -257,7 +258,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         children: HashMap::new(),
         hooks: Hooks::default(),
         on_disk: OnDisk::new(
-            Box::new(Files { place: begun.where_.clone(), overrides: begun.overrides.clone() }),
+            Arc::new(Files { place: begun.where_.clone(), overrides: begun.overrides.clone() }),
             &begun.config,
         ),
         doors: Doors::open(Rc::clone(&hub), begun.user.clone(), begun.unix.take(), std::mem::take(&mut begun.inet)),

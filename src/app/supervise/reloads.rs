@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
@@ -25,16 +26,53 @@ use crate::{
 };
 
 /// Where the configuration comes from, at the start and each time it is read again.
-pub(super) trait Source {
+pub(super) trait Source: Send + Sync {
     /// Reads it: the configuration and what is doubtful in it, or all that is wrong, a line each.
     fn load(&self) -> Result<(Config, Vec<String>), Vec<String>>;
     /// A word that changes when a file of it does.
     fn stamp(&self) -> String;
 }
 
+/// How long a look at the files is waited for, once while they hang: storage that hangs must not keep the supervisor.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What a look at the files found: their stamp, and what is in them if that is another one than before.
+type Seen = (String, Option<Result<Config, Vec<String>>>);
+
+/// A thread that looks at the files.
+struct Looker {
+    ask: mpsc::Sender<String>,
+    answers: mpsc::Receiver<Seen>,
+    /// It was asked and has not answered.
+    pending: bool,
+}
+
+impl Looker {
+    /// # Errors
+    /// There is no room for a thread.
+    fn begin(source: Arc<dyn Source>) -> std::io::Result<Looker> {
+        let (ask, asked) = mpsc::channel::<String>();
+        let (answer, answers) = mpsc::channel();
+        std::thread::Builder::new().name("config".to_owned()).spawn(move || {
+            for known in asked {
+                let stamp = source.stamp();
+                let new = (stamp != known).then(|| source.load().map(|(config, _)| config));
+                if answer.send((stamp, new)).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Looker { ask, answers, pending: false })
+    }
+}
+
 /// What is known of the files on the disk.
 pub(super) struct OnDisk {
-    pub source: Box<dyn Source>,
+    pub source: Arc<dyn Source>,
+    /// The thread that looks at them, since the first look.
+    looker: Option<Looker>,
+    /// Whether they did not answer when they were last looked at.
+    hangs: bool,
     /// Of the files when they were last looked at.
     stamp: String,
     /// When what is configured was read, unix seconds.
@@ -53,10 +91,12 @@ pub(super) struct OnDisk {
 
 impl OnDisk {
     /// As it is after `config` was read.
-    pub(super) fn new(source: Box<dyn Source>, config: &Config) -> OnDisk {
+    pub(super) fn new(source: Arc<dyn Source>, config: &Config) -> OnDisk {
         OnDisk {
             stamp: source.stamp(),
             source,
+            looker: None,
+            hangs: false,
             loaded: sys::now().wall.secs(),
             sha256: config.sha256.clone(),
             read: String::new(),
@@ -64,6 +104,32 @@ impl OnDisk {
             unused: vec![],
             error: None,
         }
+    }
+
+    /// Looks at the files; none: they are as they were, or it cannot be told for now.
+    fn look(&mut self) -> Option<(String, Result<Config, Vec<String>>)> {
+        if self.looker.is_none() {
+            self.looker = Looker::begin(Arc::clone(&self.source)).ok();
+        }
+        let looker = self.looker.as_mut()?;
+        // What it found too late is older than this question.
+        while looker.pending && looker.answers.try_recv().is_ok() {
+            looker.pending = false;
+        }
+        let was_pending = std::mem::replace(&mut looker.pending, true);
+        if was_pending {
+            return None;
+        }
+        if looker.ask.send(self.stamp.clone()).is_err() {
+            // Its thread is gone; the next look makes another one.
+            self.looker = None;
+            return None;
+        }
+        let seen = looker.answers.recv_timeout(LOOK);
+        looker.pending = seen.is_err();
+        self.hangs = seen.is_err();
+        let (stamp, new) = seen.ok()?;
+        Some((stamp, new?))
     }
 }
 
@@ -342,15 +408,12 @@ impl Core {
 
     /// Looks whether the files on the disk say something else by now (#441).
     pub(super) fn look_at_config(&mut self) {
-        let stamp = self.on_disk.source.stamp();
-        if stamp == self.on_disk.stamp {
-            return;
-        }
+        let Some((stamp, loaded)) = self.on_disk.look() else { return };
         let facts = self.facts();
         let (mut changed, mut unused, mut error) = (BTreeSet::new(), vec![], None);
-        match self.on_disk.source.load() {
+        match loaded {
             Err(errors) => error = errors.into_iter().next(),
-            Ok((new, _)) => {
+            Ok(new) => {
                 if let Ok(plan) = plan(&self.config, &new, &facts, Scope::All) {
                     for planned in plan.processes.iter().filter(|planned| planned.step != Step::Untouched) {
                         changed.insert(planned.name.clone());
@@ -382,12 +445,14 @@ impl Core {
     }
 
     pub(super) fn config_state(&self) -> Value {
+        let hangs = || "its files do not answer: what is told of them is what was seen before".to_owned();
+        let error = self.on_disk.hangs.then(hangs).or_else(|| self.on_disk.error.clone());
         json!({
             "file": self.config.file,
             "loaded": self.on_disk.loaded,
             "sha256": self.on_disk.sha256,
             "changed": !self.on_disk.changed.is_empty() || !self.on_disk.unused.is_empty(),
-            "error": self.on_disk.error,
+            "error": error,
         })
     }
 }
@@ -406,4 +471,55 @@ fn summary(plan: &Plan, warnings: &[String]) -> Value {
     content["warnings"] = warnings.into();
     content["pending"] = plan.pending.clone().into();
     content
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Files that answer when they are let.
+    struct Hanging(Mutex<mpsc::Receiver<String>>);
+
+    impl Source for Hanging {
+        fn load(&self) -> Result<(Config, Vec<String>), Vec<String>> {
+            Err(vec!["read".to_owned()])
+        }
+
+        fn stamp(&self) -> String {
+            self.0.lock().unwrap().recv().unwrap_or_default()
+        }
+    }
+
+    #[test]
+    fn files_that_hang_delay_no_answer_and_are_seen_when_they_answer() {
+        let (let_go, files) = mpsc::channel();
+        let mut disk = OnDisk {
+            source: Arc::new(Hanging(Mutex::new(files))),
+            looker: None,
+            hangs: false,
+            stamp: "old".to_owned(),
+            loaded: 0,
+            sha256: String::new(),
+            read: String::new(),
+            changed: BTreeSet::new(),
+            unused: vec![],
+            error: None,
+        };
+        for _ in 0..3 {
+            assert!(disk.look().is_none() && disk.hangs);
+        }
+        // The one question that waits, and the next one.
+        let_go.send("old".to_owned()).unwrap();
+        let_go.send("new".to_owned()).unwrap();
+        let began = sys::now().mono;
+        let seen = loop {
+            match disk.look() {
+                Some(seen) => break seen,
+                None => assert!(sys::now().mono - began < Duration::from_secs(60)),
+            }
+        };
+        assert_eq!((seen.0.as_str(), seen.1.unwrap_err(), disk.hangs), ("new", vec!["read".to_owned()], false));
+    }
 }
