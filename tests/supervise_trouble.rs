@@ -627,3 +627,18 @@ fn who_is_left_of_a_group_is_counted_for_as_long_as_it_lives() {
     assert!(!left["description"].as_str().unwrap().contains("alive"), "{left}");
     assert_eq!(daemon.end().code, 0);
 }
+
+#[test]
+fn what_a_program_started_in_a_session_of_its_own_is_counted_too() {
+    let world = World::new();
+    let script = "setsid sleep 300 >/dev/null 2>&1 & until read -r _ _ _ _ _ s _ </proc/$!/stat && [ $s = $! ]; do sleep 0.02; done; echo $! >$W/away; exit 3";
+    world.configure(&program("left", script, "startsecs = 0\nautorestart = \"false\""));
+    let daemon = world.daemon();
+    world.comes_to("left", "EXITED");
+    let away: i32 = world.line("away").parse().unwrap();
+    until("it to be counted", || world.states()["left"]["leftover"] == 1);
+    send(away, Signal::SIGKILL);
+    until("it to be gone", || !is_alive(away));
+    assert_eq!(world.states()["left"]["leftover"], 0);
+    assert_eq!(daemon.end().code, 0);
+}

@@ -67,6 +67,8 @@ const LONGEST_TYPED: usize = 4 << 20;
 const TELL_AGAIN: Duration = Duration::from_secs(1);
 /// How long a status may wait for the database.
 const STATUS_PATIENCE: Patience = Patience { limit: Duration::from_millis(50), notify: None };
+/// Processes that a command left outside of its group and that are told of, at most.
+const STRAYS: usize = 64;
 /// Notes that are kept in the file of a run.
 const NOTES: usize = 5;
 
@@ -435,11 +437,13 @@ impl Carrier {
         let now = sys::now();
         self.exit = Some((exit, now));
         // To look at all processes takes longer than most of the rest, and most commands leave nothing.
-        let left = match process::has_more_children_than(self.command.pid) {
-            true => process::group(self.command.pid).map_or(1, |left| left.len()),
-            false => 0,
-        };
-        let leftover = u32::try_from(left).unwrap_or(u32::MAX);
+        let (mut leftover, mut strays) = (0, vec![]);
+        if process::has_more_children_than(self.command.pid) {
+            leftover = process::group(self.command.pid).map_or(1, |left| u32::try_from(left.len()).unwrap_or(u32::MAX));
+            let left = process::descendants(self.run.carrier.pid, &[self.command]);
+            let strays_of = left.into_iter().filter(|stat| stat.pgrp != self.command.pid);
+            strays = strays_of.map(|stat| stat.process).take(STRAYS).collect();
+        }
         self.run.phase = Phase::Ended {
             command: self.command,
             since: self.started,
@@ -447,6 +451,7 @@ impl Carrier {
             at: now,
             timeout: watch.is_ending(),
             leftover,
+            strays,
         };
         self.tell();
         sys::crash_point("carrier.ended");

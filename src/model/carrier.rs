@@ -207,6 +207,9 @@ pub enum Phase {
         timeout: bool,
         /// So many processes of its group live on.
         leftover: u32,
+        /// What it started that has left its group and lives on.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        strays: Vec<Process>,
     },
 }
 
@@ -379,7 +382,7 @@ mod tests {
                 at,
             },
             Phase::Running { command, since: at },
-            Phase::Ended { command, since: at, exit: Exit::Code(3), at, timeout: false, leftover: 2 },
+            Phase::Ended { command, since: at, exit: Exit::Code(3), at, timeout: false, leftover: 2, strays: vec![] },
             Phase::Ended {
                 command,
                 since: at,
@@ -387,6 +390,7 @@ mod tests {
                 at,
                 timeout: true,
                 leftover: 0,
+                strays: vec![command],
             },
         ] {
             let run = run(phase);

@@ -105,11 +105,14 @@ impl Core {
             }
             (Phase::Running { command, since }, Told::Nothing) => self.began(&name, command, since.wall.secs()),
             (Phase::Running { .. }, Told::Started | Told::Ended) => {}
-            (Phase::Ended { command, since, exit, at, timeout, leftover }, told) => {
+            (Phase::Ended { command, since, exit, at, timeout, leftover, strays }, told) => {
                 if told == Told::Nothing {
                     self.began(&name, command, since.wall.secs());
                 }
                 self.ended(&name, exit, at.mono, at.wall.secs(), timeout, leftover);
+                if let Some(proc) = self.procs.get_mut(&name).filter(|_| told != Told::Ended) {
+                    proc.leave_alone(strays);
+                }
             }
         }
         if let Some(denied) = denied {
