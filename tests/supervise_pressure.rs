@@ -127,7 +127,7 @@ fn a_page_that_no_thread_can_be_made_for_is_answered_later() {
         assert_eq!(world.state("web"), "RUNNING");
     }
     limit("1000");
-    assert_eq!(get(&world, "/metrics"), "HTTP/1.1 200 OK");
+    assert_eq!(get(&world, "/api/status"), "HTTP/1.1 200 OK");
     // The threads that read the database are another kind.
     limit("0");
     assert_ne!(get(&world, "/tasks"), "HTTP/1.1 200 OK");
