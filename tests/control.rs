@@ -925,6 +925,22 @@ fn kill_without_waiting_and_as_json() {
 }
 
 #[test]
+fn a_task_that_ended_by_itself_while_it_was_asked_was_not_killed() {
+    let world = World::new();
+    nix::unistd::mkfifo(&world.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let (launch, id) = world.launched(["sh", "-c", "echo $$ >$W/command; read x <$W/go; exit 0"]);
+    world.line("command");
+    let log = world.task().text("log").to_owned();
+    // Its launcher is at work on the end for as long as it waits for the lock.
+    let lock = world.lock();
+    fs::write(world.path("go"), "\n").unwrap();
+    until("the end", || fs::read_to_string(&log).is_ok_and(|text| text.ends_with("TASK OK\n")));
+    world.control(["kill", &id.to_string()]).run().says(1, &["has ended already: OK"]);
+    assert_eq!(launch.wait().code, 0);
+    drop(lock);
+}
+
+#[test]
 fn kill_works_while_another_writer_holds_the_lock() {
     let world = World::new();
     let (launch, id) = world.launched(["sh", "-c", LIVES]);

@@ -9,8 +9,10 @@
 mod support;
 
 use std::{
+    collections::HashSet,
     fs,
     os::unix::fs::MetadataExt,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -480,8 +482,20 @@ fn chaos_time() -> Duration {
 /// Launchers, commands and controls at once: more than processors, few enough to see each other's tasks.
 const WORKERS: u64 = 6;
 
-/// Does one thing to the database, and kills it in the middle half of the time.
-fn mischief(world: &World, dice: &mut Dice) {
+/// Sends a signal of any kind, real-time ones too; one that stops a process lets it go on at once.
+fn send_any(world: &World, dice: &mut Dice, pid: i32) {
+    let number = dice.roll(64) + 1;
+    // The C library keeps these for itself. One that nobody is to survive is thrown apart from this.
+    if [9, 32, 33].contains(&number) {
+        return;
+    }
+    // That it is gone already is no matter.
+    world.sh(&format!("kill -{number} {pid}; kill -CONT {pid}")).run();
+}
+
+/// Does one thing to the database, and kills it in the middle half of the time. Processes that were killed outright are
+/// added to `killed`.
+fn mischief(world: &World, dice: &mut Dice, killed: &Mutex<HashSet<i32>>) {
     let any = (dice.roll(60) + 1).to_string();
     let newest = world.query("SELECT max(id) AS id FROM tasks").pop().filter(|row| !row.is_null("id"));
     let some = newest.map_or(any, |row| (row.int("id") - i64::try_from(dice.roll(4)).unwrap()).max(1).to_string());
@@ -518,7 +532,10 @@ fn mischief(world: &World, dice: &mut Dice) {
         };
         for pid in victims.into_iter().take(2) {
             let pid = i32::try_from(pid).unwrap();
-            if pid == started.pid() || world.processes().contains(&pid) {
+            if pid == started.pid() && dice.roll(2) == 0 {
+                send_any(world, dice, pid);
+            } else if pid == started.pid() || world.processes().contains(&pid) {
+                killed.lock().unwrap().insert(pid);
                 let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
             }
         }
@@ -558,13 +575,14 @@ fn at_random() {
     world.control(["initialize"]).run().silent(0);
     let seed = u64::from(std::process::id());
     let until = Instant::now() + chaos_time();
+    let killed = Mutex::default();
     std::thread::scope(|scope| {
         for worker in 1..=WORKERS {
-            let world = &world;
+            let (world, killed) = (&world, &killed);
             scope.spawn(move || {
                 let mut dice = Dice(seed * WORKERS + worker);
                 while Instant::now() < until {
-                    mischief(world, &mut dice);
+                    mischief(world, &mut dice, killed);
                 }
             });
         }
@@ -590,6 +608,13 @@ fn at_random() {
         let proved = world.path(format!("proof.{}", row.int("id"))).exists();
         assert!(row.text("outcome") != "OK" || proved, "an end was invented: {row:?}");
         told_the_same(row);
+        if row.text("outcome") == "unknown" {
+            let launcher: Upid = row.text("upid").parse().unwrap();
+            assert!(
+                killed.lock().unwrap().contains(&i32::try_from(launcher.pid).unwrap()),
+                "a signal that can be caught lost an end: {row:?}"
+            );
+        }
         let upid = if row.is_null("upid") { continue } else { row.text("upid") };
         // What a task left behind in the background when it ended by itself may live; it is short here.
         until_gone(&world, upid);

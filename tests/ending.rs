@@ -298,6 +298,11 @@ fn a_stop_of_a_batch_system_pauses_the_command_and_its_limits() {
     let (run, command) = waiting(&world, &["--max-runtime", "4s"]);
     run.signal(Signal::SIGTSTP);
     until("the command to be stopped", || is_stopped(command));
+    let list = || serde_json::from_str::<serde_json::Value>(world.control(["list", "--json"]).run().text()).unwrap();
+    until("it to be shown so", || list()[0]["paused"] == true);
+    assert_eq!(list()[0]["status"], "RUNNING", "what programs know stays");
+    let shown = world.control(["show", "1"]).run().silent(0);
+    assert!(shown.text().lines().any(|line| line.starts_with("status ") && line.ends_with(" PAUSED")), "{shown:?}");
     // Longer than it may run.
     world.launch(["sleep", "5"]).run().silent(0);
     assert!(is_stopped(command), "{}", run.stderr());

@@ -180,6 +180,13 @@ fn a_reader_that_goes_away_ends_the_command_as_without_us() {
     assert!(ran.text().starts_with("y\n"), "{ran:?}");
     until("its end", || world.tasks().is_empty());
     assert_eq!(world.end().text("outcome"), "ERROR: killed by SIGPIPE");
+    // Neither a success nor a failure.
+    assert_eq!(world.end().text("ended_by"), "reader");
+    let stats = &world.json(&["stats", "yes"])[0];
+    assert_eq!((&stats["runs"], &stats["cut_short"], &stats["last_failure"]), (&json!(0), &json!(1), &json!(null)));
+    // One that dies of another pipe is a failure.
+    world.launch(["sh", "-c", "kill -PIPE $$"]).run().silent(141);
+    assert_eq!(world.last().text("ended_by"), "itself");
 }
 
 #[test]

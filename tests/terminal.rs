@@ -108,6 +108,8 @@ fn ctrl_z_stops_it_and_fg_goes_on() {
         tty.shows("Stopped");
         tty.shows("PROMPT> ");
         assert_eq!(world.task().text("status"), "RUNNING");
+        let list = world.control(["list"]).run().silent(0);
+        assert!(list.text().contains(" PAUSED "), "{list:?}");
         tty.type_in("fg\n");
         tty.shows("LAUNCH");
         until("the foreground", || i64::from(tty.foreground()) == world.task().int("launcher_pid"));
@@ -318,6 +320,29 @@ fn a_closed_terminal_ends_the_task() {
     until("its end", || world.tasks().is_empty());
     let row = world.end();
     assert!(row.text("outcome").contains("SIGHUP"), "{}", row.text("outcome"));
+}
+
+#[test]
+fn waiting_for_another_task_of_the_name_is_told_on_a_terminal() {
+    let world = World::new();
+    let mut other = world.launch(["--name", "n", "sleep", "1000"]).spawn();
+    until("the other", || !world.tasks().is_empty());
+    let mut tty = Terminal::shell(&world);
+    tty.type_in("$LAUNCH --name n --if-running wait -- echo do\"\"ne\n");
+    tty.shows("launch: waiting for task 1 (n) to end\n");
+    assert!(!other.has_ended());
+    world.control(["kill", "1"]).run().silent(0);
+    tty.shows("done\n");
+    other.wait();
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure_to_be_told_of() {
+    let world = World::new();
+    let mut tty = Terminal::shell(&world);
+    tty.type_in("$LAUNCH -- yes | head -1; echo en\"\"ded\n");
+    let shown = tty.shows("ended\n");
+    assert!(!shown.contains("SIGPIPE") && !shown.contains("failed"), "{shown}");
 }
 
 #[test]

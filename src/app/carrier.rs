@@ -418,9 +418,19 @@ impl Carrier {
         while self.exit.is_none() {
             match child::reap() {
                 Ok(Reaped::Ended(pid, exit)) if pid == self.command.pid => self.ended(exit, watch),
+                Ok(Reaped::Stopped(pid, _)) if pid == self.command.pid => self.tell_paused(true),
+                Ok(Reaped::Continued(pid)) if pid == self.command.pid => self.tell_paused(false),
                 Ok(Reaped::Ended(..) | Reaped::Stopped(..) | Reaped::Continued(_)) => {}
                 Ok(Reaped::Nothing | Reaped::NoChildren) | Err(_) => return,
             }
+        }
+    }
+
+    /// Tells readers whether the command is stopped.
+    fn tell_paused(&mut self, paused: bool) {
+        self.story.paused = paused;
+        if let (Some(spool), Some(claimed)) = (&self.spool, &self.claimed) {
+            let _ = spool.tell(claimed.slot, &claimed.upid, &self.story);
         }
     }
 

@@ -35,7 +35,7 @@ use crate::{
         proxmox::BadToken,
         query::{After, Filter, Page, Query},
         task::{
-            Asker, Class, End, HistoryRow, Outcome, Process, Signal, Status, Task, TaskId, TaskRef, Timestamp,
+            Asker, Class, End, HistoryRow, Outcome, Process, READER, Signal, Status, Task, TaskId, TaskRef, Timestamp,
             exit_code,
         },
     },
@@ -72,6 +72,9 @@ pub enum ControlError {
     /// Processes of other users, in words.
     #[error("{0}")]
     CannotEnd(String),
+    /// It ended by itself, so that what it left in the background is not ended either.
+    #[error("it has ended already: {0}")]
+    EndedBefore(String),
     /// Nobody has heard of it.
     #[error("there is no task {0}")]
     NoSuchTask(TaskRef),
@@ -412,7 +415,7 @@ impl Desk<'_, '_> {
         let mut store = self.open()?;
         let survey = truth::survey(&mut store)?;
         let mut failure = None;
-        let value = match find(&store, &survey, task)? {
+        let mut value = match find(&store, &survey, task)? {
             Some(Found::Live(live)) => {
                 let mut value = show::task_json(&live, progress_of(&live), sys::now().wall);
                 if live.task.feedback && live.status != Status::Reserved {
@@ -433,6 +436,9 @@ impl Desk<'_, '_> {
         if self.json {
             self.print(&value.to_string())?;
             return Ok(0);
+        }
+        if value["paused"] == true {
+            value["status"] = "PAUSED".into();
         }
         if let Some(words) = failure {
             self.print(&format!("{words}\n"))?;
@@ -847,6 +853,10 @@ impl Desk<'_, '_> {
                     self.see_it_end(store, &orphan, signal)
                 }
                 Some(Found::Live(_)) => Ok(None),
+                // Its launcher was recording that when it was asked.
+                Some(Found::Ended(row)) if matches!(row.ended_by.as_deref(), Some("itself" | READER)) => {
+                    Err(ControlError::EndedBefore(show::clean(&row.outcome)))
+                }
                 Some(Found::Ended(row)) => Ok(Some(row.outcome)),
                 None => Ok(Some("ended".to_owned())),
             };

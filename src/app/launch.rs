@@ -667,7 +667,10 @@ impl Launcher {
                     self.session_stopped(watch);
                 }
                 Reaped::Stopped(pid, signal) if pid == self.command => self.stopped(signal, watch),
-                Reaped::Continued(pid) if pid == self.command => self.end_pause(watch),
+                Reaped::Continued(pid) if pid == self.command => {
+                    self.end_pause(watch);
+                    self.tell_paused(false);
+                }
                 Reaped::Ended(..) | Reaped::Stopped(..) | Reaped::Continued(_) => {}
                 Reaped::NoChildren => {
                     self.gone = true;

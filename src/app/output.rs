@@ -205,6 +205,11 @@ impl Output {
         self.streams.lost()
     }
 
+    /// Whether a reader of the output closed it before its end.
+    pub fn reader_has_gone(&self) -> bool {
+        self.streams.reader_has_gone()
+    }
+
     /// Whether what was shown last ended a line.
     pub fn line_ended(&self) -> bool {
         self.streams.line_ended()

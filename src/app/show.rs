@@ -131,7 +131,7 @@ fn colour(text: &str) -> Option<u8> {
     let word = text.split([' ', ':']).next().unwrap_or_default();
     match word {
         "OK" => Some(32),
-        "WARNINGS" | "SILENT" | "STOPPING" => Some(33),
+        "WARNINGS" | "SILENT" | "STOPPING" | "PAUSED" => Some(33),
         "ERROR" | "STALLED" => Some(31),
         "unknown" | "ORPHANED" => Some(35),
         _ => None,
@@ -273,7 +273,7 @@ pub fn task_table(live: &[(Live, Option<f64>)], now: Timestamp, width: Option<u1
         vec![
             task.id.to_string(),
             cell(&task.name),
-            live.status.to_string(),
+            status_of(live).to_owned(),
             task.pid.map(|pid| pid.to_string()).unwrap_or_default(),
             task.starttime.map(|start| short_time(start, now, width)).unwrap_or_default(),
             task.starttime.map(|start| seconds(now.secs().saturating_sub(start) as f64)).unwrap_or_default(),
@@ -288,6 +288,17 @@ pub fn task_table(live: &[(Live, Option<f64>)], now: Timestamp, width: Option<u1
         ]
     });
     table(&COLUMNS, rows.collect(), width, colours)
+}
+
+/// Whether it is stopped by a signal, as far as its launcher knows.
+pub(super) fn is_paused(live: &Live) -> bool {
+    let runs = matches!(live.status, Status::Running | Status::Silent | Status::Stalled);
+    runs && live.story.as_ref().is_some_and(|story| story.paused)
+}
+
+/// What it is doing, for people: a status, or that it is paused.
+pub(super) fn status_of(live: &Live) -> &'static str {
+    if is_paused(live) { "PAUSED" } else { live.status.as_str() }
 }
 
 /// Whether its heartbeat is watched: it gives feedback, or told of itself.
@@ -340,6 +351,9 @@ pub fn task_json(live: &Live, progress: Option<f64>, now: Timestamp) -> Value {
         "cwd": task.cwd,
         "log": task.log,
     });
+    if is_paused(live) {
+        object["paused"] = true.into();
+    }
     if let (Some(supervised), Some(object)) = (parsed(&task.supervised), object.as_object_mut()) {
         object.insert("supervised".into(), supervised);
     }
@@ -561,9 +575,10 @@ pub fn remote_table(
 
 /// The table of what runs of each name say together.
 pub fn stats_table(summaries: &[Summary], now: Timestamp, width: Option<u16>, colours: bool) -> String {
-    const COLUMNS: [Column; 9] = [
+    const COLUMNS: [Column; 10] = [
         column("NAME", Kind::Text, 9, true),
         column("RUNS", Kind::Number, 8, true),
+        column("CUT SHORT", Kind::Number, 4, false),
         column("SUCCESS", Kind::Number, 9, true),
         column("P50", Kind::Number, 6, true),
         column("P95", Kind::Number, 2, true),
@@ -577,6 +592,7 @@ pub fn stats_table(summaries: &[Summary], now: Timestamp, width: Option<u16>, co
         vec![
             cell(&one.name),
             one.runs().to_string(),
+            if one.cut_short > 0 { one.cut_short.to_string() } else { String::new() },
             // Never rounded up to all of them.
             format!("{:.0}%", if one.good() < one.runs() { one.success_rate().min(99.4) } else { 100.0 }),
             one.p50.map(seconds).unwrap_or_default(),

@@ -336,6 +336,14 @@ impl Desk<'_, '_> {
 }
 
 fn stats_json(one: &Summary) -> Value {
+    let mut value = counts_json(one);
+    if one.cut_short > 0 {
+        value["cut_short"] = one.cut_short.into();
+    }
+    value
+}
+
+fn counts_json(one: &Summary) -> Value {
     let [ok, warnings, error, unknown] = one.counts;
     let recent = one.recent.iter().map(|(class, duration)| json!({ "result": class.as_str(), "duration": duration }));
     json!({

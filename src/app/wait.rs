@@ -19,7 +19,7 @@ use crate::{
         child,
         feedfile::{FeedError, Follower},
         process,
-        store::{Store, StoreError},
+        store::{Patience, Store, StoreError},
         sys,
     },
     model::{
@@ -136,17 +136,24 @@ pub fn refuse_itself(live: &Live) -> Result<(), WaitError> {
     if within { Err(WaitError::Itself(live.task.id)) } else { Ok(()) }
 }
 
-/// Waits until a task of this number does not live any more.
+/// Waits until a task of this number does not live any more; calls `told` once if that takes a while.
 ///
 /// # Errors
 /// [`WaitError`]
-pub fn until_ended(store: &mut Store, task: &TaskRef) -> Result<(), WaitError> {
+pub fn until_ended(store: &mut Store, task: &TaskRef, told: &mut dyn FnMut()) -> Result<(), WaitError> {
     let mut waiter = Waiter::new(store.path());
+    let mut tell_at = Some(sys::now().mono + Patience::NOTICED);
     loop {
         let Some(row) = store.task(task)? else { return Ok(()) };
         let survey = truth::survey(store)?;
         let Some(live) = survey.live.iter().find(|live| live.task.id == row.id) else { return Ok(()) };
         refuse_itself(live)?;
-        waiter.wait(store, &[live], None)?;
+        let left = tell_at.map(|at| at.saturating_sub(sys::now().mono));
+        if left.is_some_and(|left| left.is_zero()) {
+            tell_at = None;
+            told();
+            continue;
+        }
+        waiter.wait(store, &[live], left)?;
     }
 }

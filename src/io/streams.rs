@@ -188,6 +188,8 @@ pub struct Streams {
     buffer: Vec<u8>,
     /// Why some of the output did not get to where ours goes.
     lost: Option<String>,
+    /// Whether somebody who read it has closed it before its end.
+    reader_gone: bool,
     /// Whether the last that was passed on ended a line.
     line_ended: bool,
 }
@@ -235,6 +237,8 @@ pub struct AllHanded {
     list: Vec<Handed>,
     held: Option<HandedHeld>,
     lost: Option<String>,
+    #[serde(default)]
+    reader_gone: bool,
 }
 
 impl Streams {
@@ -251,8 +255,14 @@ impl Streams {
         let file = |fd: BorrowedFd<'_>| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino, stat.st_rdev)).ok();
         let one = file(ours[0]).is_some() && file(ours[0]) == file(ours[1]);
         let held = if hold.is_empty() { None } else { Some(Held::open(hold)?) };
-        let mut streams =
-            Streams { list: Vec::with_capacity(2), held, buffer: Vec::new(), lost: None, line_ended: true };
+        let mut streams = Streams {
+            list: Vec::with_capacity(2),
+            held,
+            buffer: Vec::new(),
+            lost: None,
+            reader_gone: false,
+            line_ended: true,
+        };
         let held_back = !hold.is_empty();
         let mut ends: Vec<OwnedFd> = Vec::with_capacity(2);
         let mut has_terminal = false;
@@ -286,8 +296,14 @@ impl Streams {
     /// # Errors
     /// When there are no descriptors.
     pub fn gather(one: bool) -> io::Result<(Streams, Ends)> {
-        let mut streams =
-            Streams { list: Vec::with_capacity(2), held: None, buffer: Vec::new(), lost: None, line_ended: true };
+        let mut streams = Streams {
+            list: Vec::with_capacity(2),
+            held: None,
+            buffer: Vec::new(),
+            lost: None,
+            reader_gone: false,
+            line_ended: true,
+        };
         let (from, out) = pipe2(OFlag::O_CLOEXEC)?;
         streams.add(0, from, None)?;
         let err = match one {
@@ -340,6 +356,11 @@ impl Streams {
         self.line_ended
     }
 
+    /// Whether a reader of the output closed it before its end. The command learns of that by SIGPIPE.
+    pub fn reader_has_gone(&self) -> bool {
+        self.reader_gone
+    }
+
     /// Why some of the output did not get to where ours goes, if that is so; that nobody reads it any more is no loss.
     pub fn lost(&self) -> Option<&str> {
         self.lost.as_deref()
@@ -363,7 +384,7 @@ impl Streams {
         for _ in 0..ROUNDS {
             if !stream.pending.is_empty() {
                 let pending = std::mem::take(&mut stream.pending);
-                pass(stream, &pending, &mut self.held, &mut self.lost);
+                self.reader_gone |= pass(stream, &pending, &mut self.held, &mut self.lost);
                 if !stream.pending.is_empty() {
                     return true;
                 }
@@ -386,7 +407,7 @@ impl Streams {
                         // Refused where the user's share is used up, and for a terminal.
                         let _ = fcntl(from, FcntlArg::F_SETPIPE_SZ(LONG_PIPE));
                     }
-                    pass(stream, &self.buffer[..len], &mut self.held, &mut self.lost);
+                    self.reader_gone |= pass(stream, &self.buffer[..len], &mut self.held, &mut self.lost);
                     self.line_ended = self.buffer[len - 1] == b'\n';
                     see(stream.number, &self.buffer[..len]);
                 }
@@ -445,7 +466,7 @@ impl Streams {
             }
             for stream in &mut self.list {
                 let pending = std::mem::take(&mut stream.pending);
-                pass(stream, &pending, &mut self.held, &mut self.lost);
+                self.reader_gone |= pass(stream, &pending, &mut self.held, &mut self.lost);
             }
         }
     }
@@ -474,7 +495,7 @@ impl Streams {
             };
             list.push(Handed { number: stream.number, from: add(from.as_fd()), to, taken: stream.taken });
         }
-        AllHanded { list, held, lost: self.lost.clone() }
+        AllHanded { list, held, lost: self.lost.clone(), reader_gone: self.reader_gone }
     }
 
     /// Goes on with streams that were handed over; `take` returns the descriptor of a number. Of a stream whose
@@ -504,12 +525,12 @@ impl Streams {
             let from = take(one.from);
             list.push(Stream { number: one.number, from, to, pending: Vec::new(), taken: one.taken });
         }
-        Streams { list, held, buffer: Vec::new(), lost, line_ended: true }
+        Streams { list, held, buffer: Vec::new(), lost, reader_gone: handed.reader_gone, line_ended: true }
     }
 }
 
-/// Passes bytes of a stream on; what does not go at once becomes pending.
-fn pass(stream: &mut Stream, bytes: &[u8], held: &mut Option<Held>, lost: &mut Option<String>) {
+/// Passes bytes of a stream on; what does not go at once becomes pending. Returns whether its reader has gone.
+fn pass(stream: &mut Stream, bytes: &[u8], held: &mut Option<Held>, lost: &mut Option<String>) -> bool {
     let passed = match (&stream.to, held) {
         (Some(Target::Through(sink)), _) => sink.write(bytes),
         (Some(Target::Held), Some(held)) => {
@@ -519,15 +540,20 @@ fn pass(stream: &mut Stream, bytes: &[u8], held: &mut Option<Held>, lost: &mut O
         (Some(Target::Held), None) | (None, _) => Ok(bytes.len()),
     };
     match passed {
-        Ok(written) => stream.pending.extend_from_slice(&bytes[written..]),
+        Ok(written) => {
+            stream.pending.extend_from_slice(&bytes[written..]);
+            false
+        }
         Err(error) => {
-            if error.kind() != ErrorKind::BrokenPipe {
+            let gone = error.kind() == ErrorKind::BrokenPipe;
+            if !gone {
                 lost.get_or_insert_with(|| error.to_string());
             }
             // It learns of that as it would without us: its next write fails.
             stream.to = None;
             stream.from = None;
             stream.pending = Vec::new();
+            gone
         }
     }
 }

@@ -25,11 +25,14 @@ pub struct Run {
     pub duration: Option<f64>,
     /// Why it failed.
     pub reason: Option<String>,
+    /// Whether it ended because the reader of its output closed it: neither a success nor a failure.
+    pub cut_short: bool,
 }
 
 /// What is known of the runs of one name so far.
 #[derive(Clone, Debug, Default)]
 struct Gathered {
+    cut_short: u64,
     counts: [u64; 4],
     durations: Vec<f32>,
     success: Option<i64>,
@@ -73,8 +76,10 @@ impl Ord for Mark {
 pub struct Summary {
     /// The name.
     pub name: String,
-    /// How many ended, in the order of [`Class::ALL`].
+    /// How many ended, in the order of [`Class::ALL`], without those that were cut short.
     pub counts: [u64; 4],
+    /// How many ended because the reader of their output closed it.
+    pub cut_short: u64,
     /// The duration that half of them did not exceed, seconds.
     pub p50: Option<f64>,
     /// The one that 95 % of them did not exceed.
@@ -93,6 +98,7 @@ impl Summary {
         Summary {
             name: name.to_owned(),
             counts: [0; 4],
+            cut_short: 0,
             p50: None,
             p95: None,
             last_success: None,
@@ -142,6 +148,10 @@ impl Stats {
             Some(gathered) => gathered,
             None => self.names.entry(name.to_owned()).or_default(),
         };
+        if run.cut_short {
+            gathered.cut_short += 1;
+            return;
+        }
         let index = Class::ALL.iter().position(|class| *class == run.class).unwrap_or(0);
         gathered.counts[index] += 1;
         gathered.durations.extend(run.duration.map(|duration| duration as f32));
@@ -166,6 +176,7 @@ impl Stats {
             Summary {
                 name,
                 counts: gathered.counts,
+                cut_short: gathered.cut_short,
                 p50,
                 p95,
                 last_success: gathered.success,
@@ -191,7 +202,7 @@ mod tests {
 
     fn run(id: i64, class: Class, end: i64, duration: f64) -> Run {
         let reason = (!class.is_success()).then(|| format!("reason {id}"));
-        Run { id, class, end, duration: Some(duration), reason }
+        Run { id, class, end, duration: Some(duration), reason, cut_short: false }
     }
 
     #[test]
@@ -209,6 +220,16 @@ mod tests {
         assert_eq!(b.last_success, Some(20));
         assert_eq!(b.last_failure, Some((30, Some("reason 4".into()))));
         assert_eq!(b.bar(), "▂▅××");
+    }
+
+    #[test]
+    fn a_run_that_its_reader_cut_short_is_neither_a_success_nor_a_failure() {
+        let mut stats = Stats::default();
+        stats.add("a", run(1, Class::Ok, 10, 4.0));
+        stats.add("a", Run { cut_short: true, ..run(2, Class::Error, 20, 1.0) });
+        let one = &stats.summaries()[0];
+        assert_eq!((one.runs(), one.cut_short, one.success_rate()), (1, 1, 100.0));
+        assert_eq!((one.p50, &one.last_failure, one.bar().as_str()), (Some(4.0), &None, "█"));
     }
 
     #[test]

@@ -592,6 +592,10 @@ pub mod exit_code {
     pub const NOT_FOUND: i32 = 127;
 }
 
+/// Who ended a task that died of SIGPIPE because the reader of its output closed it (`launch … | head -1`), as its row of
+/// history says it. It has not done its work, and it has not failed either.
+pub const READER: &str = "reader";
+
 /// Everything that is recorded when a task ends; small and self-contained, so that it fits a spool slot when the
 /// database cannot be written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -621,7 +625,7 @@ pub struct End {
     /// The command's pid, for a task so short that its row never had it.
     #[serde(default)]
     pub pid: Option<i32>,
-    /// Who or what ended it: `itself`, `timeout`, `max-runtime`, or who asked.
+    /// Who or what ended it: `itself`, [`READER`], `timeout`, `max-runtime`, or who asked.
     pub ended_by: Option<String>,
     /// Of a run of a supervised process: whether its configuration expects an end like this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,7 +9,7 @@ use std::{
 use super::{Audience, CLAIM_STEP, LaunchError};
 use crate::{
     app::{
-        db,
+        db, show,
         spec::{IfRunning, Spec, TIMEOUT},
         truth,
     },
@@ -142,10 +142,13 @@ pub(super) fn claim(
                 // What arrived meanwhile acts now.
                 inbox.unguarded(|| ()).map_err(&unguarded)?;
             }
-            Err(StoreFailure::Refused(Refused::NameTaken { id, .. })) if spec.unique == Some(IfRunning::Wait) => {
+            Err(StoreFailure::Refused(Refused::NameTaken { id, name, .. })) if spec.unique == Some(IfRunning::Wait) => {
                 store.set_patience(patience);
                 let other = TaskRef::Id(TaskId(id));
-                inbox.unguarded(|| crate::app::wait::until_ended(&mut store, &other)).map_err(&unguarded)??;
+                let mut told = || audience.hint(&format!("waiting for task {id} ({}) to end", show::clean(&name)));
+                inbox
+                    .unguarded(|| crate::app::wait::until_ended(&mut store, &other, &mut told))
+                    .map_err(&unguarded)??;
                 store.set_patience(Patience { limit: CLAIM_STEP, notify: None });
                 lock = Wait::begin(patience);
             }

@@ -6,6 +6,7 @@ use super::{Audience, LaunchError, Launcher, STATUS_PATIENCE};
 use crate::{
     app::{
         db, ending,
+        output::Output,
         truth::{self, LastFeedback},
     },
     io::{
@@ -17,7 +18,7 @@ use crate::{
         tasklog::TaskLog,
     },
     model::feedback::Feedback,
-    model::task::{Cause, Class, End, Ended, Outcome, cannot_run, exit_code, round_ms, span},
+    model::task::{Cause, Class, End, Ended, Outcome, READER, Signal, cannot_run, exit_code, round_ms, span},
 };
 
 impl Launcher {
@@ -57,6 +58,8 @@ impl Launcher {
         let lost = self.output.as_ref().and_then(|output| output.lost()).map(str::to_owned);
         let code = ended.exit_code(warnings, self.spec.fail_on_warnings, lost.as_deref());
         let ran = now.mono.saturating_sub(self.started.mono);
+        let gone = self.output.as_ref().is_some_and(Output::reader_has_gone);
+        let by_reader = gone && ended.cause == Cause::Itself && ended.signal() == Some(Signal::PIPE);
         let usage = self.usage_before.and_then(|before| Some(child::usage()?.since(before)));
         let end = End {
             termsignal: ended.signal().map(|signal| signal.to_string()),
@@ -66,7 +69,7 @@ impl Launcher {
             cpu_sys: usage.map(|usage| round_ms(usage.system.as_secs_f64())),
             maxrss: usage.and_then(|usage| usage.peak),
             pid: Some(self.command),
-            ended_by: Some(ended_by(&ended.cause)),
+            ended_by: Some(if by_reader { READER.to_owned() } else { ended_by(&ended.cause) }),
             feedback: feedback.map(|feedback| feedback.to_json()),
             ..End::new(&ended.outcome(warnings, lost.as_deref()), now.wall, Some(ran))
         };
@@ -138,7 +141,9 @@ impl Launcher {
                 audience.fail(&format!("task {}: cannot pass on the command's output: {why}", self.claimed.id));
             }
         }
-        if end.result == Class::Ok.as_str() || code == 0 {
+        // Whoever closed the output early has what was wanted of it.
+        let by_reader = end.ended_by.as_deref() == Some(READER);
+        if end.result == Class::Ok.as_str() || code == 0 || by_reader {
             return;
         }
         let id = self.claimed.id;

@@ -36,6 +36,16 @@ impl Launcher {
         let _ = self.signal_command(Signal::TSTP);
     }
 
+    /// Tells readers whether the command is stopped.
+    pub(super) fn tell_paused(&mut self, paused: bool) {
+        if self.story.paused != paused {
+            self.story.paused = paused;
+            if let Some(spool) = &self.spool {
+                let _ = spool.tell(self.claimed.slot, &self.claimed.upid, &self.story);
+            }
+        }
+    }
+
     /// Passes SIGCONT on.
     pub(super) fn pass_continue(&mut self, watch: &mut Watch) {
         let _ = self.signal_command(Signal::CONT);
@@ -103,6 +113,7 @@ impl Launcher {
         if let Some(pty) = &mut self.pty {
             pty.let_go();
         }
+        self.tell_paused(true);
         let before = sys::now();
         child::suspend();
         let after = sys::now();
@@ -114,6 +125,7 @@ impl Launcher {
         if let Some(session) = &self.session {
             session.resume();
         }
+        self.tell_paused(false);
     }
 
     pub(super) fn lend_terminal(&mut self) {
@@ -126,6 +138,7 @@ impl Launcher {
 
     /// The command was stopped. If it was for the terminal's sake we do as a shell expects of a job.
     pub(super) fn stopped(&mut self, signal: Signal, watch: &mut Watch) {
+        self.tell_paused(true);
         if signal == Signal::TSTP && self.pause == Pause::Passed {
             self.pause = Pause::Since(sys::now().mono);
         }

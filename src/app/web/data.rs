@@ -33,7 +33,7 @@ use crate::{
         feedback::Feedback,
         query::{Cursor, Filter, Page, Query},
         stats::{Run, Stats, Summary},
-        task::{Class, HistoryRow, Status, TaskId, TaskRef},
+        task::{Class, HistoryRow, READER, Status, TaskId, TaskRef},
         web::{LiveTask, Message},
     },
 };
@@ -448,7 +448,8 @@ impl Desk {
                     let reason = row.termerror.clone().unwrap_or_else(|| row.outcome.clone());
                     let reason = (!class.is_success()).then_some(reason);
                     let (id, end, duration) = (UNSETTLED + row.id, row.endtime, row.duration);
-                    stats.add(of, Run { id, class, end, duration, reason });
+                    let cut_short = row.ended_by.as_deref() == Some(READER);
+                    stats.add(of, Run { id, class, end, duration, reason, cut_short });
                 }
             }
             Ok(stats)

@@ -20,7 +20,7 @@ use super::{
 use crate::model::{
     path::{beside, folder_of},
     stats::{Run, Stats},
-    task::Class,
+    task::{Class, READER},
     upid::Upid,
 };
 
@@ -130,7 +130,8 @@ impl Store {
             }
             let sql = format!(
                 "SELECT id, coalesce(taskname, ''), result, endtime, duration,
-                        iif(result IN ('error', 'unknown'), coalesce(termerror, outcome), NULL)
+                        iif(result IN ('error', 'unknown'), coalesce(termerror, outcome), NULL),
+                        ended_by IS '{READER}'
                  FROM history WHERE {}",
                 terms.join(" AND ")
             );
@@ -140,8 +141,8 @@ impl Store {
             while let Some(row) = rows.next()? {
                 let word: String = row.get(2)?;
                 let class = Class::ALL.into_iter().find(|class| class.as_str() == word).unwrap_or(Class::Unknown);
-                let run =
-                    Run { id: row.get(0)?, class, end: row.get(3)?, duration: row.get(4)?, reason: lossy(row, 5)? };
+                let (id, end, duration) = (row.get(0)?, row.get(3)?, row.get(4)?);
+                let run = Run { id, class, end, duration, reason: lossy(row, 5)?, cut_short: row.get(6)? };
                 stats.add(&lossy(row, 1)?.unwrap_or_default(), run);
             }
             Ok(stats)
