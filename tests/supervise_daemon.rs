@@ -395,9 +395,7 @@ fn many_deaths_at_once_are_all_seen() {
     daemon.signal(Signal::SIGCONT);
     until("all to be seen", || in_state("EXITED") == 110);
     let own = daemon_pid(&daemon);
-    until("no zombie to be left", || {
-        process::descendants(own, &[]).iter().all(|stat| !stat.ended) && process::descendants(own, &[]).is_empty()
-    });
+    until("no zombie to be left", || process::descendants(own, &[]).is_ok_and(|left| left.is_empty()));
     assert_eq!(daemon.end().code, 0);
     assert_eq!(world.history().len(), 110);
 }

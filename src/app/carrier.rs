@@ -114,6 +114,8 @@ struct Carrier {
     store: Option<Store>,
     /// Its file could not be written as it is to be.
     untold: bool,
+    /// The signal that descendants are still to get which could not be looked at, for want of descriptors.
+    unseen: Option<Signal>,
     spool: Option<Spool>,
     /// Its task, once it is one.
     claimed: Option<Claimed>,
@@ -223,6 +225,7 @@ fn resume(carried: Carried, mut arrived: Arrived) {
         story: carried.story,
         store: None,
         untold: false,
+        unseen: None,
         spool,
         claimed: carried.claimed,
         claim_at: carried.claim_at,
@@ -303,6 +306,7 @@ impl Carrier {
                 self.claimed.is_none().then_some(self.claim_at),
                 self.exit.map(|_| now.mono + LOOK_AT_GROUP),
                 self.untold.then_some(now.mono + TELL_AGAIN),
+                self.unseen.map(|_| now.mono + LOOK_AT_GROUP),
                 self.notify.as_ref().and_then(|notify| notify.wake(now.mono)),
             ];
             let timeout = wakes.into_iter().flatten().min().map(|at| at.saturating_sub(now.mono));
@@ -317,6 +321,9 @@ impl Carrier {
                 self.tell();
             }
             self.hear_signals(&mut watch);
+            if let Some(signal) = self.unseen.take() {
+                self.signal_tree(if watch.is_killing() { Signal::KILL } else { signal });
+            }
             self.hear_words();
             self.pass_input();
             self.listen(&mut watch);
@@ -360,7 +367,7 @@ impl Carrier {
     /// Whether nothing of it is left that is to be ended with it.
     fn is_over(&mut self, watch: &Watch) -> bool {
         if watch.is_ending() {
-            let left = process::descendants(self.run.carrier.pid, &[]);
+            let Ok(left) = process::descendants(self.run.carrier.pid, &[]) else { return false };
             if watch.is_killing() {
                 let refused = tree::signal_each(&left, Signal::KILL);
                 self.note_refused(refused);
@@ -609,7 +616,10 @@ impl Carrier {
 
     /// What is ended for its silence, or from outside, is ended as a whole.
     fn signal_tree(&mut self, signal: Signal) {
-        let tree = process::descendants(self.run.carrier.pid, &[]);
+        let Ok(tree) = process::descendants(self.run.carrier.pid, &[]) else {
+            self.unseen = Some(signal);
+            return;
+        };
         let refused = tree::signal_each(&tree, signal);
         if signal == Signal::KILL {
             self.note_refused(refused);

@@ -149,7 +149,8 @@ pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Audience) -> Re
     let me = process::own().map_err(|error| LaunchError::System("read /proc/self/stat", error))?;
     let inbox = Inbox::open(me.ignored).map_err(|error| LaunchError::System("read signals", error))?;
     child::become_subreaper().map_err(|error| LaunchError::System("adopt orphans", error))?;
-    let foreign = if child::has_children() { known(&process::descendants(me.process.pid, &[])) } else { vec![] };
+    let foreign = if child::has_children() { process::descendants(me.process.pid, &[]) } else { Ok(vec![]) };
+    let foreign = known(&foreign.map_err(|error| LaunchError::System("look at the processes there are", error))?);
 
     sys::crash_point("claim.before");
     let Some((store, claimed, spool)) = claim(spec, me.process, &inbox, audience)? else { return Ok(0) };
@@ -188,6 +189,7 @@ pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Audience) -> Re
         pty: None,
         session: None,
         keys_at: Duration::ZERO,
+        unseen: None,
         notify: None,
         story: Story::default(),
         pause: Pause::None,
@@ -242,6 +244,7 @@ pub fn resume(handover: Handover, mut arrived: Arrived, audience: &mut dyn Audie
         pty: None,
         session: None,
         keys_at: Duration::ZERO,
+        unseen: None,
         notify,
         story: handover.story,
         pause: Pause::None,
@@ -298,6 +301,8 @@ struct Launcher {
     session: Option<Session>,
     /// When keys are looked for again, on the monotonic clock: what was typed was not for us.
     keys_at: Duration,
+    /// The signal that descendants are still to get which could not be looked at, for want of descriptors.
+    unseen: Option<Signal>,
     /// Where the command can tell of itself.
     notify: Option<Hearing>,
     /// What it told so far.
@@ -544,6 +549,7 @@ impl Launcher {
             let drained = self.output.as_ref().and_then(|output| output.deadline(now));
             let due = watch.deadline().filter(|_| !self.is_paused());
             let wake = due.into_iter().chain(close_at).chain(drained).chain(self.keys_wait(now));
+            let wake = wake.chain(self.unseen.map(|_| now.mono + TRY_AGAIN));
             let wake = wake.chain(self.notify.as_ref().and_then(|notify| notify.wake(now.mono))).min();
             let timeout = wake.map(|at| at.saturating_sub(now.mono));
             let keyboard = self.pty.as_ref().filter(|_| now.mono >= self.keys_at).and_then(Pty::keyboard);
@@ -557,6 +563,7 @@ impl Launcher {
                 sys::pause(TRY_AGAIN);
             }
             self.hear(&mut watch);
+            self.look_again(&mut watch);
             self.listen(&mut watch);
             self.relay_keys();
             if let Some(output) = &mut self.output {
@@ -681,7 +688,10 @@ impl Launcher {
         }
         if watch.is_ending() && self.exit.is_some() {
             // Every death may show us children that were born meanwhile, and orphans that are ours now.
-            self.gone = process::descendants(self.me.pid, &self.foreign).is_empty();
+            match process::descendants(self.me.pid, &self.foreign) {
+                Ok(left) => self.gone = left.is_empty(),
+                Err(_) => self.unseen = Some(Signal::CONT),
+            }
         }
         if watch.is_killing() && !self.gone {
             self.signal_tree(Signal::KILL);
@@ -733,7 +743,15 @@ impl Launcher {
     /// Signals the command's group, and every descendant that left it.
     fn signal_tree(&mut self, signal: Signal) {
         let _ = self.signal_command(signal);
-        let mut tree = process::descendants(self.me.pid, &self.foreign);
+        self.signal_rest(signal);
+    }
+
+    /// Signals every descendant that left the command's group; while they cannot be looked at, later.
+    fn signal_rest(&mut self, signal: Signal) {
+        let Ok(mut tree) = process::descendants(self.me.pid, &self.foreign) else {
+            self.unseen = Some(signal);
+            return;
+        };
         if signal == Signal::KILL {
             // The whole tree, one by one: a group is reached if one of it is.
             let refused = tree::signal_each(&tree, signal);
@@ -745,6 +763,14 @@ impl Launcher {
         // What is stopped cannot act on a polite signal.
         let _ = self.signal_command(Signal::CONT);
         tree::signal_each(&tree, Signal::CONT);
+    }
+
+    /// Looks again at a tree that could not be looked at.
+    fn look_again(&mut self, watch: &mut Watch) {
+        if let Some(signal) = self.unseen.take() {
+            self.signal_rest(if watch.is_killing() { Signal::KILL } else { signal });
+            self.reap(watch);
+        }
     }
 
     /// Takes note of processes that cannot be killed, once for each: the task goes on until they end by themselves.

@@ -163,9 +163,20 @@ pub fn pids() -> io::Result<Vec<i32>> {
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
+/// Reads a process of a list of all; `None` also for one that is hidden, which belongs to another user.
+fn listed(pid: i32) -> io::Result<Option<Stat>> {
+    match read_stat(pid) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        seen => seen,
+    }
+}
+
 /// The live descendants of `ancestor`, without those of `except` (children it had before) and what these started.
-pub fn descendants(ancestor: i32, except: &[Process]) -> Vec<Stat> {
-    let all: Vec<Stat> = pids().unwrap_or_default().into_iter().filter_map(stat).collect();
+///
+/// # Errors
+/// When not all processes could be looked at: no descriptors or memory left. Then nothing is known of any of them.
+pub fn descendants(ancestor: i32, except: &[Process]) -> io::Result<Vec<Stat>> {
+    let all: Vec<Stat> = pids()?.into_iter().filter_map(|pid| listed(pid).transpose()).collect::<io::Result<_>>()?;
     let mut children: HashMap<i32, Vec<Stat>> = HashMap::new();
     for stat in all {
         children.entry(stat.ppid).or_default().push(stat);
@@ -181,7 +192,7 @@ pub fn descendants(ancestor: i32, except: &[Process]) -> Vec<Stat> {
         }
     }
     found.retain(|stat| !stat.ended);
-    found
+    Ok(found)
 }
 
 /// Whether `pid` is `ancestor` or descends from it, as far as can be seen.
@@ -207,7 +218,7 @@ pub fn has_more_children_than(child: i32) -> bool {
 pub fn group(pgrp: i32) -> io::Result<Vec<Stat>> {
     let mut found = Vec::new();
     for pid in pids()? {
-        found.extend(read_stat(pid)?.filter(|stat| stat.pgrp == pgrp && !stat.ended));
+        found.extend(listed(pid)?.filter(|stat| stat.pgrp == pgrp && !stat.ended));
     }
     Ok(found)
 }
@@ -241,7 +252,7 @@ impl Snapshot {
         let Ok(pids) = pids() else { return Snapshot::default() };
         let mut found = Snapshot { processes: Vec::with_capacity(pids.len()), complete: true };
         for pid in pids.into_iter().filter(|pid| *pid != myself) {
-            match read_stat(pid) {
+            match listed(pid) {
                 Ok(Some(stat)) if !stat.ended => match marks(pid) {
                     Ok(marks) => found.processes.push((stat, marks)),
                     Err(_) => found.complete = false,

@@ -104,6 +104,7 @@ pub(super) fn carry() -> Result<(), CarrierError> {
         story: Story::default(),
         store: None,
         untold: false,
+        unseen: None,
         spool: None,
         claimed: None,
         claim_at: now.mono,
