@@ -471,7 +471,10 @@ fn a_full_disk_costs_no_record() {
     };
     let db = work.join("tasks.db");
     let fill = "cat /dev/zero > filler 2>/dev/null; sleep 0.3; exit 4";
-    world.launch(["--db", "tasks.db", "--name", &"n".repeat(10_000), "sh", "-c", fill]).run().silent(4);
+    world
+        .launch(["--db", "tasks.db", "--name", &"n".repeat(10_000), "sh", "-c", fill])
+        .run()
+        .says(4, &["its outcome is not in the log", "No space left"]);
     let reader = || truth::survey(&mut Store::open(&db, Patience::USUAL).unwrap()).unwrap();
     let found = reader();
     assert_eq!((found.live.len(), found.ended.len()), (0, 1), "{found:?}");

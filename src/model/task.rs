@@ -1139,21 +1139,21 @@ mod tests {
                 0,
                 "ERROR: ran longer than 2h",
                 124,
-                Some("SIGTERM"),
+                None,
             ),
             (
                 ended(control, Exit::Code(0), Some(Signal::TERM)),
                 0,
                 "ERROR: killed by root (control, pid 812)",
                 143,
-                Some("SIGTERM"),
+                None,
             ),
             (
                 ended(by_signal, Exit::Code(7), Some(Signal::TERM)),
                 0,
                 "ERROR: killed by the terminal (SIGINT)",
                 130,
-                Some("SIGTERM"),
+                None,
             ),
         ];
         for (ended, warnings, outcome, code, signal) in table {
