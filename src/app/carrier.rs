@@ -457,7 +457,8 @@ impl Carrier {
         let (mut leftover, mut strays) = (0, vec![]);
         if process::has_more_children_than(self.command.pid) {
             leftover = process::group(self.command.pid).map_or(1, |left| u32::try_from(left.len()).unwrap_or(u32::MAX));
-            let left = process::descendants(self.run.carrier.pid, &[self.command]);
+            // They are named for people; where they cannot be looked at, the number of the group's members has to do.
+            let left = process::descendants(self.run.carrier.pid, &[self.command]).unwrap_or_default();
             let strays_of = left.into_iter().filter(|stat| stat.pgrp != self.command.pid);
             strays = strays_of.map(|stat| stat.process).take(STRAYS).collect();
         }
