@@ -288,22 +288,22 @@ fn sh4_lines_are_kept_for_the_next_shell() {
         tty.type_in("exit\r");
         assert_eq!(tty.wait(), 0);
     }
-    assert_eq!(world.read("history"), "kill -l 1\nkill -l 3\nkill -l 4\nexit\nexit\n");
+    assert_eq!(world.read("history"), "#supervise shell history\nkill -l 1\nkill -l 3\nkill -l 4\nexit\nexit\n");
     assert_eq!(fs::metadata(&history).unwrap().mode() & 0o777, 0o600);
     let lines: String = (0..1500).map(|number| format!("kill -l {}\n", number % 31 + 1)).collect();
-    fs::write(&history, lines + "kill -l 9\n").unwrap();
+    fs::write(&history, format!("#supervise shell history\n{lines}kill -l 9\n")).unwrap();
     let mut tty = Terminal::shell(&world, &["shell"]);
     tty.says("\x1b[A", "KILL");
     tty.type_in(CTRL_D);
     tty.wait();
-    assert_eq!(world.read("history").lines().count(), 1000);
+    assert_eq!(world.read("history").lines().skip(1).count(), 1000);
     // Nothing is kept, or in another file.
     fs::remove_file(&history).unwrap();
     Terminal::shell(&world, &["shell", "-r", ""]).line("kill -l 1");
     assert!(!history.exists());
     let other = world.path("other");
     Terminal::shell(&world, &["shell", "-r", other.to_str().unwrap()]).line("kill -l 1");
-    assert_eq!(world.read("other"), "kill -l 1\n");
+    assert_eq!(world.read("other"), "#supervise shell history\nkill -l 1\n");
     // A link is not followed.
     std::os::unix::fs::symlink(&other, &history).unwrap();
     let tty = Terminal::shell_begun(&world, &["shell"]);
