@@ -579,7 +579,8 @@ fn an_end_that_is_kept_here_answers_for_a_host_that_cannot_be_reached() {
     world.add("a");
     world.there("a", "launch true; launch --name bad --info1 why false").run();
     tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 2 new\n"]);
-    let row = world.near_json(&["history", "--remote", "a"])["rows"][0].clone();
+    let page = world.near_json(&["history", "--remote", "a"]);
+    let row = page["rows"].as_array().unwrap().iter().find(|row| row["taskname"] == "bad").unwrap();
     let upid = row["upid"].as_str().unwrap();
     for script in [
         "echo 'No route to host' >&2; exit 255",
