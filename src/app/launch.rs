@@ -131,7 +131,7 @@ pub trait Audience {
     /// Whether it wants to hear nothing.
     fn is_quiet(&self) -> bool;
     /// Whether this process may execute its own program anew, to need less memory (see [`super::handover`]). Only a
-    /// program that begins with [`Handover::take`] may say yes.
+    /// program that begins with [`super::handover::take`] may say yes.
     fn lets_start_anew(&self) -> bool {
         false
     }

@@ -21,7 +21,7 @@ const LARGEST: u64 = 16 << 20;
 /// and looked at often; a pipe gives its content only once and may block its reader, so pipes are refused.
 ///
 /// # Errors
-/// As open(2) and read(2) say; what is no regular file; one of more than [`LARGEST`] bytes.
+/// As open(2) and read(2) say; what is no regular file; one of more than 16 MiB.
 pub fn read(path: &Path) -> io::Result<(Vec<u8>, Access)> {
     let refused = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, why.to_owned());
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open(path)?;

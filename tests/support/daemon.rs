@@ -32,7 +32,9 @@ impl World {
             self.db().display(),
             self.path("").display()
         );
-        fs::write(self.path("t.toml"), head + text).unwrap();
+        // As an editor does it: a supervisor that reads it just then never finds half of it, or nothing.
+        fs::write(self.path("t.toml.new"), head + text).unwrap();
+        fs::rename(self.path("t.toml.new"), self.path("t.toml")).unwrap();
     }
 
     pub fn daemon(&self) -> Daemon<'_> {
