@@ -775,16 +775,7 @@ impl Launcher {
 
     /// Takes note of processes that cannot be killed, once for each: the task goes on until they end by themselves.
     fn note_refused(&mut self, refused: Vec<Process>) {
-        let is_known = refused.iter().all(|process| self.story.refused.contains(process));
-        if refused.is_empty() || is_known {
-            return;
-        }
-        let why = tree::describe(&refused);
-        if let Some(output) = &mut self.output {
-            output.note(&format!("cannot be ended: {why}"));
-        }
-        self.story.refused = refused;
-        self.story.status.clone_from(&why);
+        let Some(why) = tree::note_refused(refused, &mut self.story, self.output.as_mut()) else { return };
         if let Some(spool) = &self.spool {
             let _ = spool.tell(self.claimed.slot, &self.claimed.upid, &self.story);
         }

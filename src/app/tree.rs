@@ -3,10 +3,12 @@
 //! A command may start programs of other users (`sudo`, a set-uid helper), which its launcher may not signal. They are
 //! found here, so that a task that is waited for says what it waits for.
 
+use super::output::Output;
 use crate::{
     io::{
         child,
         process::{self, Stat},
+        spool::Story,
         sys,
     },
     model::task::{Process, Signal},
@@ -32,6 +34,22 @@ fn reaches(stat: &Stat, signal: Signal) -> bool {
     } else {
         child::may_signal(stat.process.pid)
     }
+}
+
+/// Notes processes that cannot be killed in the story of their task and in its log. Returns the line that says so, or
+/// `None` where all of them are known already.
+pub(super) fn note_refused(refused: Vec<Process>, story: &mut Story, output: Option<&mut Output>) -> Option<String> {
+    let is_known = refused.iter().all(|process| story.refused.contains(process));
+    if refused.is_empty() || is_known {
+        return None;
+    }
+    let why = describe(&refused);
+    if let Some(output) = output {
+        output.note(&format!("cannot be ended: {why}"));
+    }
+    story.refused = refused;
+    story.status.clone_from(&why);
+    Some(why)
 }
 
 /// Says which processes cannot be ended, why, and what can be done, in one line.

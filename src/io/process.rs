@@ -226,8 +226,12 @@ pub fn group(pgrp: i32) -> io::Result<Vec<Stat>> {
 /// What a variable of a process's environment was when it was executed; none: it had none, or it is not for us to read.
 pub fn variable(pid: i32, name: &str) -> Option<Vec<u8>> {
     let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    variable_in(&environ, name).map(<[u8]>::to_vec)
+}
+
+fn variable_in<'e>(environ: &'e [u8], name: &str) -> Option<&'e [u8]> {
     let mut entries = environ.split(|&b| b == 0);
-    entries.find_map(|entry| Some(entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?.to_vec()))
+    entries.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
 /// The variable by which a task's processes are found when their launcher is gone.
@@ -312,11 +316,7 @@ fn marks(pid: i32) -> io::Result<Option<(String, String)>> {
         }
         Err(error) => return Err(error),
     };
-    let find = |name: &str| {
-        let mut entries = environ.split(|&b| b == 0);
-        let value = entries.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
-        String::from_utf8(value.to_vec()).ok()
-    };
+    let find = |name: &str| String::from_utf8(variable_in(&environ, name)?.to_vec()).ok();
     Ok(find(UPID_VARIABLE).map(|upid| (upid, find(HANDLE_VARIABLE).unwrap_or_default())))
 }
 
