@@ -19,7 +19,13 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use support::{Program, Ran, World, dice::Dice, until};
+use support::{
+    Program, Ran, Started, World,
+    daemon::carrier_of,
+    desk::{is_alive, kill_and_see},
+    dice::Dice,
+    until,
+};
 
 /// The errors that each call is made to fail with: those that the kernel gives where a disk is full or broken, where
 /// descriptors, memory or processes run out, or where a signal comes.
@@ -337,4 +343,62 @@ fn a_supervised_start_survives_each_call_that_fails() {
 
 fn is_sleep(pid: i32) -> bool {
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"sleep\0"))
+}
+
+/// Has the next calls of a process that runs fail, as long as the returned strace is there.
+fn attached<'w>(world: &'w World, strace: &Path, pid: i32, inject: &[&str]) -> Started<'w> {
+    let mut command = world.command(strace);
+    command.command.args(["-qq", "-o", "/dev/null", "-p", &pid.to_string()]);
+    for what in inject {
+        let call = what.split(':').next().unwrap();
+        command.command.args(["-e", &format!("trace={call}"), "-e", &format!("inject={what}")]);
+    }
+    let started = command.spawn();
+    let traced = || fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    until("strace to be attached", || !traced().contains("TracerPid:\t0\n"));
+    started
+}
+
+/// A program with a member of its group besides its leader.
+const PAIR: &str = "[programs.one]\ncommand = \"sh\"\nargs = [\"-c\", \"sleep 1000 & sleep 1000; :\"]\nstartsecs = 0\n\
+                    stopasgroup = true\nstopwaitsecs = 60\n";
+
+#[test]
+fn a_signal_reaches_a_group_that_its_launcher_cannot_look_at_for_a_moment() {
+    let Some(strace) = strace() else { return };
+    let world = World::new();
+    world.configure(PAIR);
+    let daemon = world.daemon();
+    world.comes_to("one", "RUNNING");
+    until("the member", || world.processes().into_iter().filter(|pid| is_sleep(*pid)).count() == 2);
+    let carrier = carrier_of(world.pid("one"));
+    let _strace = attached(&world, &strace, carrier, &["openat:error=EIO:when=1..9"]);
+    let stopped = world.ctl(&["stop", "one"]);
+    assert_eq!(stopped.text(), "one: stopped\n", "{}", world.log());
+    assert_eq!(world.state("one"), "STOPPED", "{}", world.log());
+    assert!(!world.log().contains("UNKNOWN") && !world.log().contains("killing"), "{}", world.log());
+    until("nothing to be left", || !world.processes().into_iter().any(is_sleep));
+    daemon.end();
+}
+
+#[test]
+fn a_signal_reaches_a_run_without_a_launcher_that_cannot_be_opened_for_a_moment() {
+    let Some(strace) = strace() else { return };
+    for group in ["true", "false"] {
+        let world = World::new();
+        world.configure(&PAIR.replace("stopasgroup = true", &format!("stopasgroup = {group}")));
+        let daemon = world.daemon();
+        world.comes_to("one", "RUNNING");
+        let leader = world.pid("one");
+        kill_and_see(carrier_of(leader));
+        until("the loss of the launcher to be seen", || world.log().contains("its launch is gone"));
+        let _strace =
+            attached(&world, &strace, daemon.started.as_ref().unwrap().pid(), &["pidfd_open:error=EMFILE:when=1..3"]);
+        let stopped = world.ctl(&["stop", "one"]);
+        assert_eq!(stopped.text(), "one: stopped\n", "{}", world.log());
+        let log = world.log();
+        assert!(log.contains("SIGTERM was not sent yet") && !log.contains("UNKNOWN"), "{log}");
+        until("the leader to be gone", || !is_alive(leader));
+        daemon.end();
+    }
 }

@@ -27,7 +27,7 @@ use super::{
     handover::{self, Handed},
     hearing::Hearing,
     output::{Copy, HandedOutput, Output},
-    tree,
+    tree::{self, Delivery},
 };
 use crate::{
     io::{
@@ -115,7 +115,9 @@ struct Carrier {
     /// Its file could not be written as it is to be.
     untold: bool,
     /// The signal that descendants are still to get which could not be looked at, for want of descriptors.
-    unseen: Option<Signal>,
+    unseen: Option<Delivery>,
+    /// Signals of the supervisor that could not be sent to all they are meant for, and whether each is for the group.
+    unsent: Vec<(Delivery, bool)>,
     spool: Option<Spool>,
     /// Its task, once it is one.
     claimed: Option<Claimed>,
@@ -226,6 +228,7 @@ fn resume(carried: Carried, mut arrived: Arrived) {
         store: None,
         untold: false,
         unseen: None,
+        unsent: vec![],
         spool,
         claimed: carried.claimed,
         claim_at: carried.claim_at,
@@ -306,7 +309,7 @@ impl Carrier {
                 self.claimed.is_none().then_some(self.claim_at),
                 self.exit.map(|_| now.mono + LOOK_AT_GROUP),
                 self.untold.then_some(now.mono + TELL_AGAIN),
-                self.unseen.map(|_| now.mono + LOOK_AT_GROUP),
+                (self.unseen.is_some() || !self.unsent.is_empty()).then_some(now.mono + LOOK_AT_GROUP),
                 self.notify.as_ref().and_then(|notify| notify.wake(now.mono)),
             ];
             let timeout = wakes.into_iter().flatten().min().map(|at| at.saturating_sub(now.mono));
@@ -321,8 +324,11 @@ impl Carrier {
                 self.tell();
             }
             self.hear_signals(&mut watch);
-            if let Some(signal) = self.unseen.take() {
-                self.signal_tree(if watch.is_killing() { Signal::KILL } else { signal });
+            if let Some(delivery) = self.unseen.take() {
+                self.signal_tree(if watch.is_killing() { Delivery::new(Signal::KILL) } else { delivery });
+            }
+            for (delivery, group) in std::mem::take(&mut self.unsent) {
+                self.deliver(delivery, group);
             }
             self.hear_words();
             self.pass_input();
@@ -517,16 +523,26 @@ impl Carrier {
                 self.group |= group;
             }
         }
+        self.deliver(Delivery::new(signal), group);
+    }
+
+    /// Sends a signal to the command and, where it is for the group, to the group's other members. Members that cannot be
+    /// looked at now get the signal later.
+    fn deliver(&mut self, mut delivery: Delivery, group: bool) {
         let members = if group { process::group(self.command.pid) } else { Ok(vec![]) };
         let (members, unknown) = members.map_or_else(|error| (vec![], Some(error)), |members| (members, None));
-        let others = members.iter().map(|member| member.process).filter(|member| *member != self.command);
-        let (_, failed) =
-            process::signal_each(self.exit.is_none().then_some(self.command).into_iter().chain(others), signal);
-        let denied = failed.or(unknown);
+        let others = members.iter().filter(|member| member.process != self.command).copied().collect::<Vec<_>>();
+        let command = self.exit.is_none().then_some((self.command, true));
+        delivery.send(command.into_iter().chain(tree::targets(&others)));
+        let signal = delivery.signal;
+        let denied = delivery.refusal.take();
         let denied = denied.map(|error| format!("cannot send {signal} to process {}: {error}", self.command.pid));
         if denied != self.run.denied {
             self.run.denied = denied;
             self.tell();
+        }
+        if delivery.missed.is_some() || unknown.is_some() {
+            self.unsent.push((delivery, group));
         }
     }
 
@@ -598,7 +614,7 @@ impl Carrier {
     fn act(&mut self, watch: &mut Watch, event: Event, at: Tick) {
         for action in watch.handle(event, at).unwrap_or_default() {
             match action {
-                Action::Signal(signal) => self.signal_tree(signal),
+                Action::Signal(signal) => self.signal_tree(Delivery::new(signal)),
                 Action::Save(status) => {
                     let Some(claimed) = &self.claimed else { continue };
                     let beat = self.beat.map_or(at.wall.secs(), |seen| (seen.mtime_ns / 1_000_000_000) as i64);
@@ -616,16 +632,19 @@ impl Carrier {
     }
 
     /// What is ended for its silence, or from outside, is ended as a whole.
-    fn signal_tree(&mut self, signal: Signal) {
+    fn signal_tree(&mut self, mut delivery: Delivery) {
         let Ok(tree) = process::descendants(self.run.carrier.pid, &[]) else {
-            self.unseen = Some(signal);
+            self.unseen = Some(delivery);
             return;
         };
-        let refused = tree::signal_each(&tree, signal);
-        if signal == Signal::KILL {
-            self.note_refused(refused);
+        delivery.send(tree::targets(&tree));
+        if delivery.signal == Signal::KILL {
+            self.note_refused(std::mem::take(&mut delivery.refused));
         } else {
             tree::signal_each(&tree, Signal::CONT);
+        }
+        if delivery.missed.is_some() {
+            self.unseen = Some(delivery);
         }
     }
 
@@ -652,7 +671,12 @@ impl Carrier {
     /// Starts anew as a smaller process, if nothing is going on just now; else, and if that fails, goes on as it is.
     fn slim(&mut self, watch: &Watch) {
         // A pipe that somebody types into is not handed on: few programs have one.
-        if self.exit.is_some() || watch.is_ending() || self.input.is_some() || self.why.is_some() {
+        if self.exit.is_some()
+            || watch.is_ending()
+            || self.input.is_some()
+            || self.why.is_some()
+            || self.unseen.is_some()
+        {
             return;
         }
         let Some(output) = self.output.as_mut().filter(|output| output.copies_are_settled()) else { return };

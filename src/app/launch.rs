@@ -27,7 +27,7 @@ use super::{
     output::Output,
     session::Session,
     spec::{Spec, TIMEOUT},
-    tree,
+    tree::{self, Delivery},
 };
 use crate::{
     io::{
@@ -302,7 +302,7 @@ struct Launcher {
     /// When keys are looked for again, on the monotonic clock: what was typed was not for us.
     keys_at: Duration,
     /// The signal that descendants are still to get which could not be looked at, for want of descriptors.
-    unseen: Option<Signal>,
+    unseen: Option<Delivery>,
     /// Where the command can tell of itself.
     notify: Option<Hearing>,
     /// What it told so far.
@@ -476,7 +476,12 @@ impl Launcher {
     /// Notes the command's process in its row; false if the database was too busy for that. Until it is noted the
     /// command is still found, by its UPID.
     fn note_command(&mut self) -> bool {
-        let (Some(stat), Some(store)) = (process::stat(self.command), &mut self.store) else { return true };
+        let stat = match process::read_stat(self.command) {
+            // A `/proc` that hides the command will go on to do so.
+            Err(error) => return error.kind() == std::io::ErrorKind::PermissionDenied,
+            Ok(stat) => stat,
+        };
+        let (Some(stat), Some(store)) = (stat, &mut self.store) else { return true };
         store.set_patience(STATUS_PATIENCE);
         let inode = process::inode(self.command);
         let command = Command { process: stat.process, inode, session: Some(stat.session) };
@@ -549,7 +554,7 @@ impl Launcher {
             let drained = self.output.as_ref().and_then(|output| output.deadline(now));
             let due = watch.deadline().filter(|_| !self.is_paused());
             let wake = due.into_iter().chain(close_at).chain(drained).chain(self.keys_wait(now));
-            let wake = wake.chain(self.unseen.map(|_| now.mono + TRY_AGAIN));
+            let wake = wake.chain(self.unseen.is_some().then(|| now.mono + TRY_AGAIN));
             let wake = wake.chain(self.notify.as_ref().and_then(|notify| notify.wake(now.mono))).min();
             let timeout = wake.map(|at| at.saturating_sub(now.mono));
             let keyboard = self.pty.as_ref().filter(|_| now.mono >= self.keys_at).and_then(Pty::keyboard);
@@ -690,7 +695,7 @@ impl Launcher {
             // Every death may show us children that were born meanwhile, and orphans that are ours now.
             match process::descendants(self.me.pid, &self.foreign) {
                 Ok(left) => self.gone = left.is_empty(),
-                Err(_) => self.unseen = Some(Signal::CONT),
+                Err(_) => drop(self.unseen.get_or_insert_with(|| Delivery::new(Signal::CONT))),
             }
         }
         if watch.is_killing() && !self.gone {
@@ -748,27 +753,35 @@ impl Launcher {
 
     /// Signals every descendant that left the command's group; while they cannot be looked at, later.
     fn signal_rest(&mut self, signal: Signal) {
+        self.deliver(Delivery::new(signal));
+    }
+
+    fn deliver(&mut self, mut delivery: Delivery) {
         let Ok(mut tree) = process::descendants(self.me.pid, &self.foreign) else {
-            self.unseen = Some(signal);
+            self.unseen = Some(delivery);
             return;
         };
-        if signal == Signal::KILL {
+        if delivery.signal == Signal::KILL {
             // The whole tree, one by one: a group is reached if one of it is.
-            let refused = tree::signal_each(&tree, signal);
-            return self.note_refused(refused);
+            delivery.send(tree::targets(&tree));
+            self.note_refused(std::mem::take(&mut delivery.refused));
+        } else {
+            let reached = if self.exit.is_none() { self.command } else { 0 };
+            tree.retain(|stat| stat.pgrp != reached);
+            delivery.send(tree::targets(&tree));
+            // What is stopped cannot act on a polite signal.
+            let _ = self.signal_command(Signal::CONT);
+            tree::signal_each(&tree, Signal::CONT);
         }
-        let reached = if self.exit.is_none() { self.command } else { 0 };
-        tree.retain(|stat| stat.pgrp != reached);
-        tree::signal_each(&tree, signal);
-        // What is stopped cannot act on a polite signal.
-        let _ = self.signal_command(Signal::CONT);
-        tree::signal_each(&tree, Signal::CONT);
+        if delivery.missed.is_some() {
+            self.unseen = Some(delivery);
+        }
     }
 
     /// Looks again at a tree that could not be looked at.
     fn look_again(&mut self, watch: &mut Watch) {
-        if let Some(signal) = self.unseen.take() {
-            self.signal_rest(if watch.is_killing() { Signal::KILL } else { signal });
+        if let Some(delivery) = self.unseen.take() {
+            self.deliver(if watch.is_killing() { Delivery::new(Signal::KILL) } else { delivery });
             self.reap(watch);
         }
     }

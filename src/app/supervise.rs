@@ -227,8 +227,7 @@ fn find_launch() -> Result<PathBuf, SuperviseError> {
 
 async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), SuperviseError> {
     let system = |what| move |error| SuperviseError::System(what, error);
-    let me = process::stat(child::own_pid()).map(|stat| stat.process);
-    let me = me.ok_or_else(|| system("read /proc/self/stat")(std::io::ErrorKind::NotFound.into()))?;
+    let me = process::own().map_err(system("read /proc/self/stat"))?.process;
     let mut watch = begun.runs.watch().map_err(system("watch the folder of runs"))?;
     let mut signals = SignalsHeard::open().map_err(system("hear signals"))?;
     let (ask, mut asked) = mpsc::unbounded_channel();
@@ -265,6 +264,8 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         starts: Starts::default(),
         to_watch: vec![],
         unwatched: vec![],
+        unsent: vec![],
+        send_at: None,
         unheard: BTreeMap::new(),
         hear_at: None,
         waiters: vec![],

@@ -92,7 +92,7 @@ fn alive_in(runs: &RunDir) -> Option<Supervisor> {
         return None;
     }
     let is_here = sys::boot_id().is_ok_and(|boot| boot == supervisor.boot);
-    (is_here && process::alive(supervisor.process)).then_some(supervisor)
+    (is_here && !process::gone(supervisor.process)).then_some(supervisor)
 }
 
 impl Supervised {

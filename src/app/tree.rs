@@ -3,6 +3,8 @@
 //! A command may start programs of other users (`sudo`, a set-uid helper), which its launcher may not signal. They are
 //! found here, so that a task that is waited for says what it waits for.
 
+use std::io;
+
 use super::output::Output;
 use crate::{
     io::{
@@ -17,23 +19,88 @@ use crate::{
 /// How many of them are named; a message is one line.
 const NAMED: usize = 3;
 
-/// Sends a signal to each of these descendants of this process; gives those that may not be signalled.
-pub(super) fn signal_each(tree: &[Stat], signal: Signal) -> Vec<Process> {
-    tree.iter().filter(|stat| !reaches(stat, signal)).map(|stat| stat.process).collect()
+/// A signal to several processes, and which of them have it.
+///
+/// A process that cannot be looked at for want of descriptors or memory has not got the signal and has not refused it:
+/// the delivery is to be sent again.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    /// The signal.
+    pub signal: Signal,
+    /// Those that have it.
+    pub reached: Vec<Process>,
+    /// Those that this user may not signal.
+    pub refused: Vec<Process>,
+    /// Why the first of them refused it.
+    pub refusal: Option<io::Error>,
+    /// Why the last [`Delivery::send`] missed some, if it did.
+    pub missed: Option<io::Error>,
 }
 
-/// Sends a signal to one descendant; false if it may not be signalled.
-fn reaches(stat: &Stat, signal: Signal) -> bool {
-    if process::signal(stat.process, signal).is_ok() {
-        return true;
+impl Delivery {
+    /// Returns a delivery that nothing has got yet.
+    pub fn new(signal: Signal) -> Self {
+        Delivery { signal, reached: vec![], refused: vec![], refusal: None, missed: None }
     }
-    // A child of this process that was not reaped keeps its number, so that it needs no pidfd, which old containers and
-    // sandboxes refuse. Other descendants become children when their parents end.
-    if stat.ppid == child::own_pid() {
-        child::signal(stat.process.pid, signal).is_ok()
+
+    /// Sends the signal to each of these that has not got it. With each process goes whether it is a child of this one
+    /// that was not reaped.
+    pub fn send(&mut self, targets: impl IntoIterator<Item = (Process, bool)>) {
+        (self.refused, self.refusal, self.missed) = (vec![], None, None);
+        for (process, is_child) in targets {
+            if self.reached.contains(&process) {
+                continue;
+            }
+            match send(process, is_child, self.signal) {
+                Sent::Reached => self.reached.push(process),
+                Sent::Gone => {}
+                Sent::Refused(error) => {
+                    self.refused.push(process);
+                    self.refusal = self.refusal.take().or(Some(error));
+                }
+                Sent::Missed(error) => self.missed = self.missed.take().or(Some(error)),
+            }
+        }
+    }
+}
+
+/// What became of a signal to one process.
+enum Sent {
+    Reached,
+    Gone,
+    Refused(io::Error),
+    Missed(io::Error),
+}
+
+fn send(process: Process, is_child: bool, signal: Signal) -> Sent {
+    let error = match process::signal(process, signal) {
+        Ok(true) => return Sent::Reached,
+        Ok(false) => return Sent::Gone,
+        Err(error) => error,
+    };
+    // A child that was not reaped keeps its number, so that it needs no pidfd, which old containers and sandboxes
+    // refuse, and no descriptor. Other descendants become children when their parents end.
+    if is_child && child::signal(process.pid, signal).is_ok() {
+        Sent::Reached
+    } else if error.kind() == io::ErrorKind::InvalidInput {
+        Sent::Refused(error)
+    } else if !child::may_signal(process.pid) {
+        Sent::Refused(io::Error::from_raw_os_error(rustix::io::Errno::PERM.raw_os_error()))
     } else {
-        child::may_signal(stat.process.pid)
+        Sent::Missed(error)
     }
+}
+
+/// Returns processes as [`Delivery::send`] takes them.
+pub(super) fn targets(tree: &[Stat]) -> impl Iterator<Item = (Process, bool)> {
+    tree.iter().map(|stat| (stat.process, stat.ppid == child::own_pid()))
+}
+
+/// Sends a signal to each of these descendants of this process; gives those that may not be signalled.
+pub(super) fn signal_each(tree: &[Stat], signal: Signal) -> Vec<Process> {
+    let mut delivery = Delivery::new(signal);
+    delivery.send(targets(tree));
+    delivery.refused
 }
 
 /// Notes processes that cannot be killed in the story of their task and in its log. Returns the line that says so, or

@@ -154,6 +154,15 @@ pub fn alive(process: Process) -> bool {
     }
 }
 
+/// Returns whether this very process is certainly gone; false where the look fails. The counterpart of [`alive`], for
+/// what must not take a process for gone that cannot be looked at.
+pub fn gone(process: Process) -> bool {
+    match look(process) {
+        Life::Gone => true,
+        Life::Alive | Life::Unknown => false,
+    }
+}
+
 /// All pids there are now.
 ///
 /// # Errors
@@ -390,18 +399,6 @@ pub fn signal(process: Process, signal: Signal) -> io::Result<bool> {
         Err(rustix::io::Errno::SRCH) => Ok(false),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Sends a signal to each of these; whether any was there, and the first thing that went wrong.
-pub fn signal_each(processes: impl IntoIterator<Item = Process>, signal: Signal) -> (bool, Option<io::Error>) {
-    let (mut reached, mut failed) = (false, None);
-    for process in processes {
-        match self::signal(process, signal) {
-            Ok(alive) => reached |= alive,
-            Err(error) => failed = failed.or(Some(error)),
-        }
-    }
-    (reached, failed)
 }
 
 #[cfg(test)]

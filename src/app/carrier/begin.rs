@@ -67,8 +67,7 @@ pub(super) fn carry() -> Result<(), CarrierError> {
     let order: Order = serde_json::from_str(&text).map_err(|error| CarrierError::Order(error.to_string()))?;
     drop(text);
     child::let_go_of_streams(false);
-    let me = process::stat(child::own_pid()).map(|stat| stat.process);
-    let me = me.ok_or_else(|| CarrierError::System("read /proc/self/stat", io::ErrorKind::NotFound.into()))?;
+    let me = process::own().map_err(system("read /proc/self/stat"))?.process;
     let inbox = Inbox::open(0).map_err(system("read signals"))?;
     child::become_subreaper().map_err(system("adopt orphans"))?;
     let runs = RunDir::open(&order.folder).map_err(system("open the folder of runs"))?;
@@ -90,7 +89,7 @@ pub(super) fn carry() -> Result<(), CarrierError> {
     runs.write(&run.handle, &run.to_text()).map_err(system("write the file of the run"))?;
     sys::crash_point("carrier.written");
     // The next supervisor knows of us now. If there is to be one, it gives an order of its own.
-    if !process::alive(order.supervisor) {
+    if process::gone(order.supervisor) {
         runs.remove(&run.handle);
         return Ok(());
     }
@@ -105,6 +104,7 @@ pub(super) fn carry() -> Result<(), CarrierError> {
         store: None,
         untold: false,
         unseen: None,
+        unsent: vec![],
         spool: None,
         claimed: None,
         claim_at: now.mono,

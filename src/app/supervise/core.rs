@@ -16,6 +16,7 @@ use super::{
     waiters::Waiter,
 };
 use crate::{
+    app::tree::Delivery,
     io::{notify, process, rundir::RunDir, sys},
     model::{
         carrier::{Run, Supervisor, Word},
@@ -42,6 +43,8 @@ const JOBS_AFTER: Duration = Duration::from_millis(100);
 const RECORDING: Duration = Duration::from_secs(3);
 /// How often it is looked whether it has them.
 const LOOK_AT_RECORDS: Duration = Duration::from_millis(100);
+/// A signal that could not be sent is tried again after this time.
+const SEND_AGAIN: Duration = Duration::from_millis(200);
 
 /// A run of a process, as the supervisor knows it.
 pub(super) struct Current {
@@ -136,6 +139,16 @@ pub(super) enum Watched {
     Member(String),
 }
 
+/// A signal to a run without a carrier, for which some of its processes could not be looked at.
+pub(super) struct Unsent {
+    pub handle: String,
+    pub delivery: Delivery,
+    /// Whether the signal is for the group.
+    pub group: bool,
+    /// Whether the log tells of it.
+    pub reported: bool,
+}
+
 /// All of it.
 pub(super) struct Core {
     /// Default places of logs that are taken by another user: those logs go beside the database.
@@ -178,6 +191,9 @@ pub(super) struct Core {
     /// Runs whose file could not be read, and when that is tried again.
     pub unheard: BTreeMap<String, Unheard>,
     pub hear_at: Option<Duration>,
+    /// Signals that could not be sent to all they are meant for, and when they are sent again.
+    pub unsent: Vec<Unsent>,
+    pub send_at: Option<Duration>,
     pub waiters: Vec<Waiter>,
     /// What happened, for those who listen; taken by the driver.
     pub notices: Vec<(Notice, i64)>,
@@ -280,16 +296,47 @@ impl Core {
         if !run.orphan && notify::tell(&run.handle, word.to_message().as_bytes()).is_ok() {
             return None;
         }
-        let Some(command) = run.command else { return gone };
-        let members = if group { run.group() } else { Ok(vec![]) };
+        let handle = run.handle.clone();
+        self.deliver(name, Unsent { handle, delivery: Delivery::new(signal), group, reported: false })
+    }
+
+    /// Sends a signal to a run without a carrier. Processes that cannot be looked at now get the signal later.
+    fn deliver(&mut self, name: &str, mut unsent: Unsent) -> Option<Event> {
+        let gone = Some(Event::KillFailed(KillError::Gone));
+        let run = self.procs.get(name).and_then(|proc| proc.run.as_ref()).filter(|run| run.handle == unsent.handle);
+        let Some((run, command)) = run.and_then(|run| Some((run, run.command?))) else { return gone };
+        let members = if unsent.group { run.group() } else { Ok(vec![]) };
         let (members, unknown) = members.map_or_else(|error| (vec![], Some(error)), |members| (members, None));
         let others = members.into_iter().filter(|member| *member != command);
-        let (reached, failed) = process::signal_each(std::iter::once(command).chain(others), signal);
-        let failed = failed.or(unknown);
-        match failed {
-            Some(error) => Some(Event::KillFailed(KillError::Denied(error.to_string()))),
-            None if reached => None,
+        let delivery = &mut unsent.delivery;
+        delivery.send(std::iter::once(command).chain(others).map(|process| (process, false)));
+        if let Some(error) = delivery.refusal.take() {
+            return Some(Event::KillFailed(KillError::Denied(error.to_string())));
+        }
+        let is_reached = !delivery.reached.is_empty();
+        match delivery.missed.take().or(unknown) {
+            Some(error) => {
+                let signal = delivery.signal;
+                if !std::mem::replace(&mut unsent.reported, true) {
+                    self.log.warn(&format!("warning: {name}: {signal} was not sent yet: {error}; it is tried again"));
+                }
+                self.unsent.push(unsent);
+                self.send_at.get_or_insert(sys::now().mono + SEND_AGAIN);
+                None
+            }
+            None if is_reached => None,
             None => gone,
+        }
+    }
+
+    /// Sends again what could not be sent.
+    fn send_again(&mut self) {
+        self.send_at = None;
+        for unsent in std::mem::take(&mut self.unsent) {
+            let Some(name) = self.by_handle.get(&unsent.handle).cloned() else { continue };
+            if let Some(event) = self.deliver(&name, unsent) {
+                let _ = self.feed(&name, event);
+            }
         }
     }
 
@@ -408,6 +455,7 @@ impl Core {
             .chain(recording)
             .chain(self.jobs_due)
             .chain(self.hear_at)
+            .chain(self.send_at)
             .min()
     }
 
@@ -429,6 +477,9 @@ impl Core {
         }
         if self.hear_at.is_some_and(|at| at <= now) {
             self.hear_again();
+        }
+        if self.send_at.is_some_and(|at| at <= now) {
+            self.send_again();
         }
     }
 

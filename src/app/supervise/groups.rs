@@ -5,7 +5,8 @@ use std::{collections::VecDeque, io, os::fd::OwnedFd};
 
 use super::core::{Core, Current, Proc, Told, Watched};
 use crate::{
-    io::{limits, notify, process, sys},
+    app::tree::Delivery,
+    io::{notify, process, sys},
     model::{
         carrier::Word,
         machine::{End, Event, KillError},
@@ -21,7 +22,7 @@ impl Current {
     /// When not all processes could be looked at (no descriptors left).
     pub(super) fn group(&self) -> io::Result<Vec<Process>> {
         let Some(command) = self.command else { return Ok(vec![]) };
-        if process::stat(command.pid).is_some_and(|leader| leader.process != command) {
+        if process::read_stat(command.pid)?.is_some_and(|leader| leader.process != command) {
             return Ok(vec![]);
         }
         let members = process::group(command.pid)?.into_iter().filter(|member| member.session == command.pid);
@@ -65,9 +66,10 @@ impl Core {
         match run.group() {
             Ok(members) if members.is_empty() => events.push_back(Event::GroupGone),
             Ok(members) => {
-                let (_, failed) = process::signal_each(members, Signal::KILL);
-                // Who may not be killed must not keep the program down; who could not be for now is tried again.
-                if let Some(error) = failed.filter(|error| !limits::is_out_of_files(error)) {
+                let mut delivery = Delivery::new(Signal::KILL);
+                delivery.send(members.into_iter().map(|member| (member, false)));
+                // One that may not be killed must not keep the program down; one that could not be for now is tried again.
+                if let Some(error) = delivery.refusal {
                     events.push_back(Event::KillFailed(KillError::Denied(error.to_string())));
                 }
             }

@@ -242,11 +242,7 @@ impl Core {
             state: proc.machine.state(),
             restart_pending: proc.machine.next_try(Duration::ZERO).is_some()
                 || proc.machine.stopping_why().is_some_and(StopWhy::starts_again),
-            gone: proc
-                .run
-                .as_ref()
-                .and_then(|run| run.command)
-                .is_none_or(|command| !crate::io::process::alive(command)),
+            gone: proc.run.as_ref().and_then(|run| run.command).is_none_or(crate::io::process::gone),
         };
         self.procs.iter().filter(|(_, proc)| !proc.removing).map(|(name, proc)| (name.clone(), fact(proc))).collect()
     }

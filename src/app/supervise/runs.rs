@@ -419,7 +419,7 @@ impl Core {
                         continue 'handles;
                     }
                 };
-                let starts = matches!(run.phase, Phase::Starting) && process::alive(run.carrier);
+                let starts = matches!(run.phase, Phase::Starting) && !process::gone(run.carrier);
                 // It will run in a moment, or give up, as its supervisor is gone.
                 if !starts || sys::now().mono.saturating_sub(began) > SETTLE {
                     break Some(run);
@@ -428,9 +428,10 @@ impl Core {
             };
             match found {
                 Some(run) if run.boot == self.boot => {
+                    // A process that cannot be looked at now may live: it is watched, and its end shows later.
                     let lives = match run.phase {
-                        Phase::Starting => process::alive(run.carrier),
-                        Phase::Running { command, .. } => process::alive(run.carrier) || process::alive(command),
+                        Phase::Starting => !process::gone(run.carrier),
+                        Phase::Running { command, .. } => !process::gone(run.carrier) || !process::gone(command),
                         Phase::Failed { .. } | Phase::Ended { .. } => false,
                     };
                     if lives { &mut live } else { &mut ended }.push((handle, run));
@@ -446,7 +447,7 @@ impl Core {
     }
 
     fn adopt(&mut self, handle: &str, run: Run) {
-        let carrier_lives = process::alive(run.carrier);
+        let carrier_lives = !process::gone(run.carrier);
         let (command, since) = match run.phase {
             Phase::Running { command, since } => (Some(command), since),
             Phase::Starting => (None, sys::now()),
@@ -459,7 +460,7 @@ impl Core {
             }
         };
         // It may have ended together with its carrier.
-        let ended = command.filter(|command| !carrier_lives && !process::alive(*command));
+        let ended = command.filter(|command| !carrier_lives && process::gone(*command));
         let command = command.filter(|_| ended.is_none());
         if command.is_none() && !carrier_lives {
             self.log.warn(&format!("lost: {}: it ended while nobody supervised it", run.process));
@@ -526,7 +527,7 @@ impl Core {
     /// configuration says so it is brought to an end before anything of the process starts again; else it is counted.
     fn adopt_group(&mut self, handle: &str, run: &Run, command: Process) {
         let name = process_name(run).to_owned();
-        let carrier_lives = process::alive(run.carrier);
+        let carrier_lives = !process::gone(run.carrier);
         let mut current = Current::taken_over(run);
         (current.command, current.told) = (Some(command), Told::Ended);
         // Long after the end of all of them the number may be another's, so they must say whose they are.
@@ -536,7 +537,8 @@ impl Core {
             };
             carrier_lives || is(PROCESS_NAME, &name) && is(GROUP_NAME, &run.group)
         };
-        let left: Vec<Process> = current.group().unwrap_or_default().into_iter().filter(is_of_it).collect();
+        let left: Vec<Process> =
+            once_readable(|| current.group()).unwrap_or_default().into_iter().filter(is_of_it).collect();
         let leftover = u32::try_from(left.len()).unwrap_or(u32::MAX);
         current.leftover = leftover;
         let is_left_alone = self.config.server.orphans == Orphans::Leave;
