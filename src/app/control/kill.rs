@@ -1,0 +1,361 @@
+//! Ending tasks: `kill` and `killall`.
+//!
+//! A task's launcher is asked to end it; what is left of an orphan is signalled from here. Which signal the launcher sends
+//! and when it kills is decided by its watch, not here.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
+
+use serde_json::json;
+
+use super::{ControlError, Desk, Done, Found, args, find, system};
+use crate::{
+    app::{
+        launch, show,
+        spec::KILL_AFTER,
+        supervised::{self, Heard, NotAsked},
+        tree,
+        truth::{self, Live},
+        wait::Waiter,
+    },
+    io::{
+        child, process,
+        spool::{Request, Spool},
+        store::{Patience, Store, StoreError},
+        sys,
+    },
+    model::task::{Asker, End, Outcome, Process, READER, Signal, Status, Task, TaskId, TaskRef, Timestamp, exit_code},
+};
+
+/// How long beyond its grace a task may take to be gone and recorded.
+const MARGIN: Duration = Duration::from_secs(10);
+/// How often a task that is waited for is asked whether a process of it cannot be ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+enum Asked {
+    Done(String),
+    Waits,
+}
+
+impl Desk<'_, '_> {
+    pub(super) fn kill(&mut self, tasks: &[TaskRef], how: &args::How) -> Done {
+        let mut store = self.open()?;
+        let survey = truth::survey(&mut store)?;
+        let mut code = 0;
+        let mut asked = Vec::new();
+        for task in tasks {
+            match find(&store, &survey, task)? {
+                Some(Found::Live(live)) => asked.push(*live),
+                Some(Found::Ended(row)) => {
+                    self.tell(&format!("error: task {task} has ended already: {}", show::clean(&row.outcome)));
+                    code = exit_code::FAILED;
+                }
+                None => {
+                    self.tell(&format!("error: there is no task {task}"));
+                    code = exit_code::FAILED;
+                }
+            }
+        }
+        Ok(code.max(self.end_all(store, asked, how)?))
+    }
+
+    pub(super) fn kill_all(&mut self, wanted: &args::Killall) -> Done {
+        let mut store = self.open()?;
+        let survey = truth::survey(&mut store)?;
+        let named: Vec<Live> = survey.live.into_iter().filter(|live| live.task.name == wanted.name).collect();
+        if named.is_empty() {
+            return Err(ControlError::NoSuchName(wanted.name.clone()));
+        }
+        self.end_all(store, named, &wanted.how)
+    }
+
+    /// Asks for all their ends first, then waits for each: a stubborn one must not give the others time.
+    fn end_all(&mut self, mut store: Store, tasks: Vec<Live>, how: &args::How) -> Done {
+        let mut code = 0;
+        let mut waiting = Vec::new();
+        let signal = if how.now { Some(Signal::KILL) } else { how.signal };
+        for live in tasks {
+            let asked = match self.is_left_to_its_supervisor(&live, how) {
+                Ok(true) => Ok(Asked::Waits),
+                Ok(false) => self.ask(&mut store, &live, signal),
+                Err(error) => Err(error),
+            };
+            match asked {
+                Ok(Asked::Waits) => waiting.push(live),
+                Ok(Asked::Done(line)) => self.say_killed(&live, &line)?,
+                Err(error) => {
+                    self.tell(&format!("error: cannot end task {}: {error}", live.task.id));
+                    code = exit_code::FAILED;
+                }
+            }
+        }
+        for live in waiting {
+            if how.no_wait {
+                self.say_killed(&live, "asked to end")?;
+                continue;
+            }
+            match self.see_it_end(&mut store, &live, signal) {
+                Ok(Some(outcome)) => self.say_killed(&live, &outcome)?,
+                Err(error) => {
+                    self.tell(&format!("error: cannot end task {}: {error}", live.task.id));
+                    code = exit_code::FAILED;
+                }
+                Ok(None) => {
+                    let line = match live.task.is_worker() {
+                        true => {
+                            "it was asked to end and still runs: a worker ends when it looks whether it was asked, and \
+                             its process is not ours to end"
+                        }
+                        false => "it was asked to end and has not; its launcher or a process of it does not answer",
+                    };
+                    self.tell(&format!("error: cannot end task {}: {line}", live.task.id));
+                    code = exit_code::FAILED;
+                }
+            }
+        }
+        Ok(code)
+    }
+
+    /// Whether a supervisor keeps it running, and was asked to end it: of others it would not be for long (DB-3).
+    fn is_left_to_its_supervisor(&self, live: &Live, how: &args::How) -> Result<bool, ControlError> {
+        if how.force {
+            return Ok(false);
+        }
+        let Some(supervised) = supervised::of_task(&self.db, &live.task)? else { return Ok(false) };
+        if how.signal.is_some() {
+            return Err(NotAsked::OwnSignal.into());
+        }
+        Ok(supervised.stop(how.now)? == Heard::Stops)
+    }
+
+    fn say_killed(&mut self, live: &Live, what: &str) -> Result<(), ControlError> {
+        let id = live.task.id;
+        let text = match self.json {
+            true => json!({ "taskid": id, "name": live.task.name, "result": what }).to_string(),
+            false => format!("task {id} ({}): {}", show::clean(&live.task.name), show::clean(what)),
+        };
+        self.print(&text)
+    }
+
+    fn ask(&mut self, store: &mut Store, live: &Live, signal: Option<Signal>) -> Result<Asked, ControlError> {
+        let task = &live.task;
+        let by = Asker::Control { user: sys::login(), pid: child::own_pid() };
+        if live.status == Status::Reserved {
+            let outcome = Outcome::Error(format!("reservation cancelled by {by}"));
+            let end = End { ended_by: Some(by.to_string()), ..End::new(&outcome, sys::now().wall, None) };
+            if store.settle(&[(task.clone(), end)])? > 0 {
+                return Ok(Asked::Done("reservation cancelled".into()));
+            }
+            // It was launched, cancelled or lapsed meanwhile.
+            let survey = truth::survey(store)?;
+            return match find(store, &survey, &TaskRef::Id(TaskId(task.id)))? {
+                Some(Found::Live(now)) => self.ask(store, &now, signal),
+                Some(Found::Ended(row)) => Ok(Asked::Done(row.outcome)),
+                None => Err(ControlError::NoSuchTask(TaskRef::Id(TaskId(task.id)))),
+            };
+        }
+        if live.status == Status::Orphaned {
+            signal_all(&live.survivors, signal.unwrap_or_else(|| polite(live)))?;
+            sys::crash_point("kill.asked");
+            return Ok(Asked::Waits);
+        }
+        let (Some(launcher), Some(slot), Some(upid)) = (task.launcher, task.slot, task.upid.as_deref()) else {
+            return Err(ControlError::NoLauncher);
+        };
+        let request = Request { by, signal };
+        let failed = system("leave a request in the spool");
+        let spool = Spool::open(&self.db, true).map_err(&failed)?;
+        if let Some(other) = spool.other_database(launcher.pid) {
+            return Err(ControlError::OtherDatabase(launcher.pid, other));
+        }
+        spool.reserve(slot).and_then(|()| spool.leave_request(slot, upid, &request)).map_err(&failed)?;
+        sys::crash_point("kill.left");
+        if task.is_worker() {
+            // It looks for itself. Its process is a program of somebody's own, which may mean something else by a signal.
+            return Ok(Asked::Waits);
+        }
+        launch::notify(launcher).map_err(system("signal its launcher"))?;
+        sys::crash_point("kill.asked");
+        // A launcher that was stopped (Ctrl-Z) could not act on it.
+        process::signal(launcher, Signal::CONT).map_err(system("signal its launcher"))?;
+        Ok(Asked::Waits)
+    }
+
+    /// A worker can only be asked: what its process does besides is not ours to end.
+    fn see_worker_end(
+        &mut self,
+        store: &mut Store,
+        live: &Live,
+        end: Duration,
+    ) -> Result<Option<String>, ControlError> {
+        let mut waiter = Waiter::new(&self.db);
+        let itself = TaskRef::Id(TaskId(live.task.id));
+        loop {
+            let survey = truth::survey(store)?;
+            let found = match find(store, &survey, &itself)? {
+                Some(Found::Live(found)) => found,
+                Some(Found::Ended(row)) => return Ok(Some(row.outcome)),
+                None => return Ok(Some("ended".to_owned())),
+            };
+            let left = end.saturating_sub(sys::now().mono);
+            if left.is_zero() {
+                return Ok(None);
+            }
+            waiter.wait(store, &[&found], Some(left))?;
+        }
+    }
+
+    /// Processes of a task that its launcher was refused to end.
+    fn refused_of(&self, task: &Task) -> Vec<Process> {
+        let spool = Spool::open(&self.db, false).ok();
+        let place = spool.zip(task.slot).zip(task.upid.as_deref());
+        let story = place.and_then(|((spool, slot), upid)| spool.story_of(slot, upid));
+        story.map(|story| story.refused).unwrap_or_default()
+    }
+
+    /// Waits for the end that was asked for; its outcome, or none if it does not come.
+    fn see_it_end(
+        &mut self,
+        store: &mut Store,
+        live: &Live,
+        signal: Option<Signal>,
+    ) -> Result<Option<String>, ControlError> {
+        let grace = live.task.kill_after.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
+        let grace = grace.unwrap_or(KILL_AFTER);
+        let itself = TaskRef::Id(TaskId(live.task.id));
+        if live.status != Status::Orphaned {
+            let end = sys::now().mono + grace + MARGIN;
+            if live.task.is_worker() {
+                return self.see_worker_end(store, live, end);
+            }
+            let mut ended_here = vec![];
+            while !wait_for_ends(live.task.launcher.as_slice(), end.min(sys::now().mono + LOOK_AGAIN))? {
+                let refused = self.refused_of(&live.task);
+                if refused.iter().any(|process| !ended_here.contains(process)) {
+                    // What its launcher may not end this user may, or is told who could.
+                    signal_all(&refused, Signal::KILL)?;
+                    ended_here = refused;
+                }
+                if sys::now().mono >= end {
+                    return Ok(None);
+                }
+            }
+            let survey = truth::survey(store)?;
+            return match find(store, &survey, &itself)? {
+                // The launcher died over it: what it was asked for is ours to do.
+                Some(Found::Live(orphan)) if orphan.status == Status::Orphaned => {
+                    signal_all(&orphan.survivors, signal.unwrap_or_else(|| polite(&orphan)))?;
+                    self.see_it_end(store, &orphan, signal)
+                }
+                Some(Found::Live(_)) => Ok(None),
+                // Its launcher was recording that when it was asked.
+                Some(Found::Ended(row)) if matches!(row.ended_by.as_deref(), Some("itself" | READER)) => {
+                    Err(ControlError::EndedBefore(show::clean(&row.outcome)))
+                }
+                Some(Found::Ended(row)) => Ok(Some(row.outcome)),
+                None => Ok(Some("ended".to_owned())),
+            };
+        }
+        let mut last = signal.unwrap_or_else(|| polite(live));
+        // The grace is for a polite signal; what was killed outright is waited for as long as afterwards.
+        let mut end = sys::now().mono + if last == Signal::KILL { MARGIN } else { grace };
+        let mut left = live.survivors.clone();
+        while !left.is_empty() {
+            if !wait_for_ends(&left, end)? {
+                if last == Signal::KILL {
+                    return Ok(None);
+                }
+                last = Signal::KILL;
+                signal_all(&left, last)?;
+                end = sys::now().mono + MARGIN;
+                continue;
+            }
+            // Those that were born meanwhile.
+            left = truth::survivors_of(&live.task);
+            signal_all(&left, last)?;
+        }
+        let by = Asker::Control { user: sys::login(), pid: child::own_pid() };
+        let feedback = live.task.feedpath.as_deref().and_then(|path| truth::read_all(path).ok());
+        let now = sys::now().wall;
+        let ran = live.task.starttime.map(|start| Timestamp::from_secs(start).age(now));
+        let end = End {
+            termsignal: Some(last.to_string()),
+            ended_by: Some(by.to_string()),
+            feedback: feedback.as_ref().map(|last| last.feedback.to_json()),
+            ..End::new(&Outcome::Error(format!("killed by {by}")), now, ran)
+        };
+        let outcome = end.outcome.clone();
+        sys::crash_point("kill.ended");
+        let patience = store.set_patience(Patience::SHORT);
+        let settled = store.settle(&[(live.task.clone(), end.clone())]);
+        store.set_patience(patience);
+        match settled {
+            Ok(0) => {
+                // Somebody else saw it dead first.
+                Ok(Some(store.ended(&itself)?.map_or(outcome, |row| row.outcome)))
+            }
+            Ok(_) => {
+                // One that could not be read stays.
+                if feedback.is_some() {
+                    truth::remove_feedback(store, &live.task);
+                }
+                Ok(Some(outcome))
+            }
+            Err(error @ (StoreError::Busy(..) | StoreError::Full(..) | StoreError::ReadOnly(..))) => {
+                // As its launcher would have done.
+                let (Some(slot), Some(upid)) = (live.task.slot, live.task.upid.as_deref()) else {
+                    return Err(error.into());
+                };
+                let left = Spool::open(&self.db, true).and_then(|spool| spool.leave_end(slot, upid, &end));
+                left.map_err(system("leave its end in the spool"))?;
+                Ok(Some(outcome))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn polite(live: &Live) -> Signal {
+    live.task.stop_signal.as_deref().and_then(|name| name.parse().ok()).unwrap_or(Signal::TERM)
+}
+
+/// Sends a signal to each of these.
+fn signal_all(processes: &[Process], signal: Signal) -> Result<(), ControlError> {
+    let mut refused = vec![];
+    let mut failure = None;
+    for process in processes {
+        match process::signal(*process, signal) {
+            Ok(_) if signal == Signal::KILL => {}
+            // What is stopped cannot act on it.
+            Ok(_) => drop(process::signal(*process, Signal::CONT)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => refused.push(*process),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    match failure {
+        Some(error) => Err(system("signal a process of it")(error)),
+        None if refused.is_empty() => Ok(()),
+        None => Err(ControlError::CannotEnd(tree::describe(&refused))),
+    }
+}
+
+/// Waits until all of these processes are gone; false if that takes until `end` on the monotonic clock.
+fn wait_for_ends(processes: &[Process], end: Duration) -> Result<bool, ControlError> {
+    for process in processes {
+        let opened = process::open(*process).map_err(system("wait for a process"))?;
+        let Some(fd): Option<OwnedFd> = opened else { continue };
+        loop {
+            let left = end.saturating_sub(sys::now().mono);
+            if child::poll_one(fd.as_fd(), Some(left)).map_err(system("wait for a process"))? {
+                break;
+            }
+            if left.is_zero() {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
