@@ -14,7 +14,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use support::World;
+use nix::sys::signal::Signal;
+use support::{
+    World,
+    desk::{Foreign, is_alive},
+    until,
+};
+use taskwatcher::{
+    io::{
+        rundir::RunDir,
+        spool::{Spool, Story},
+    },
+    model::{
+        carrier::{Phase, Run, Supervisor},
+        task::Process,
+    },
+};
 
 /// Another user.
 const OTHER: u32 = 65_534;
@@ -207,4 +222,119 @@ fn a_wal_that_is_a_link_is_not_followed() {
     symlink(&precious, &wal).unwrap();
     world.launch(["true"]).run().says(125, &["tasks.db-wal", "a symbolic link"]);
     assert_eq!(fs::read_to_string(precious).unwrap(), "[key]top secret\n");
+}
+
+/// A running task whose launcher and command are these processes, by the word of the owner of the database.
+fn claimed_task(world: &World, id: i64, launcher: Process, command: Process) {
+    let boot = taskwatcher::io::sys::boot_id().unwrap();
+    let sql = "INSERT INTO tasks (id, name, status, feedback, handle, upid, slot, launcher_pid, launcher_pstart, pid,
+                                  pid_pstart, boot_id, keep_feedback, starttime)
+               VALUES (?1, 'claimed', 'RUNNING', 0, 'abcdefgh', ?2, ?1, ?3, ?4, ?5, ?6, ?7, 0, 10)";
+    let values = rusqlite::params![
+        id,
+        upid_of(id),
+        launcher.pid,
+        launcher.pstart.cast_signed(),
+        command.pid,
+        command.pstart.cast_signed(),
+        boot
+    ];
+    world.connect().execute(sql, values).unwrap();
+}
+
+fn upid_of(id: i64) -> String {
+    format!("UPID:n:00000001:00000001:0000000A:x:{id}:u@pam:")
+}
+
+/// A process that is gone.
+const GONE: Process = Process { pid: i32::MAX, pstart: 1 };
+
+#[test]
+fn root_signals_none_of_its_processes_because_a_row_of_another_user_names_it() {
+    let Some(world) = world_of_another() else { return };
+    let mut victim = Foreign::new();
+    let named = format!("process {} (sleep) belongs to root; the database belongs to", victim.process().pid);
+    claimed_task(&world, 7, victim.process(), GONE);
+    claimed_task(&world, 8, GONE, victim.process());
+    for verb in [&["kill", "7"][..], &["kill", "8"], &["kill", "--now", "8"]] {
+        let ran = world.control(verb).run().says(1, &["cannot end task", &named, "end them with kill"]);
+        assert!(!ran.err.contains(&format!("kill {}", victim.process().pid)), "{ran:?}");
+        victim.is_untouched();
+    }
+    let ran = world.control(["killall", "claimed"]).run();
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 2), "{ran:?}");
+    victim.is_untouched();
+    // What a living launcher says that it may not end is looked at as well.
+    let mut launcher = Foreign::of(OTHER);
+    claimed_task(&world, 9, launcher.process(), GONE);
+    let story = Story { refused: vec![victim.process()], ..Story::default() };
+    let spool = Spool::open(&world.db(), true).unwrap();
+    spool.reserve(9).unwrap();
+    spool.tell(9, &upid_of(9), &story).unwrap();
+    world.control(["kill", "9"]).run().says(1, &[&named]);
+    victim.is_untouched();
+    launcher.is_untouched();
+}
+
+#[test]
+fn root_ends_tasks_of_another_user_and_its_own_in_the_database_of_that_user() {
+    let Some(world) = world_of_another() else { return };
+    for user in [OTHER, 0] {
+        let run = world.launch(["sh", "-c", "echo ready; exec sleep 1000"]).of_user(user).spawn();
+        until("the command", || run.stdout() == "ready\n");
+        let id = world.task().int("id").to_string();
+        world.control(["kill", &id]).run().silent(0);
+        assert_eq!(run.wait().code, 143);
+        assert_eq!(world.last().text("ended_by").split(' ').next(), Some("root"));
+    }
+    // What is left of the other user's is ended too, without its launcher.
+    let run = world.launch(["sh", "-c", "echo ready; exec sleep 1000"]).of_user(OTHER).spawn();
+    until("the command", || run.stdout() == "ready\n");
+    let (task, command) = (world.task(), i32::try_from(world.task().int("pid")).unwrap());
+    run.signal(Signal::SIGKILL);
+    run.wait();
+    world.control(["kill", &task.int("id").to_string()]).run().silent(0);
+    assert!(!is_alive(command));
+}
+
+#[test]
+fn a_supervisor_of_root_is_not_asked_on_the_word_of_another_users_folder() {
+    let Some(world) = world_of_another() else { return };
+    let mut launcher = Foreign::of(OTHER);
+    claimed_task(&world, 7, launcher.process(), GONE);
+    // What looks like the supervisor of this user, who would obey root.
+    let socket = world.path("of-root.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let runs = RunDir::open(&RunDir::beside(&world.db())).unwrap();
+    let lock = runs.lock().unwrap().unwrap();
+    let boot = taskwatcher::io::sys::boot_id().unwrap();
+    let supervisor = Supervisor { process: launcher.process(), boot: boot.clone(), socket: Some(socket) };
+    runs.write_self(&supervisor.to_text()).unwrap();
+    let run = Run {
+        handle: "abcdefgh".to_owned(),
+        process: "web".to_owned(),
+        program: "web".to_owned(),
+        group: "web".to_owned(),
+        version: "1".to_owned(),
+        attempt: 1,
+        carrier: launcher.process(),
+        boot: boot.clone(),
+        task: Some(7),
+        phase: Phase::Starting,
+        denied: None,
+        notes: vec![],
+    };
+    runs.write("abcdefgh", &run.to_text()).unwrap();
+    chown(runs.path(), Some(OTHER), Some(OTHER)).unwrap();
+    world.control(["kill", "7"]).run().says(1, &["cannot end task 7", "root listens on the socket", "--force"]);
+    let mut said = vec![];
+    let (mut asked, _) = listener.accept().unwrap();
+    std::io::Read::read_to_end(&mut asked, &mut said).unwrap();
+    assert_eq!(String::from_utf8_lossy(&said), "");
+    launcher.is_untouched();
+    // Where a third user put that folder there, it says nothing at all.
+    chown(runs.path(), Some(OTHER + 1), None).unwrap();
+    world.control(["kill", "--no-wait", "7"]).run().silent(0);
+    drop(lock);
 }

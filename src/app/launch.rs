@@ -33,7 +33,7 @@ use crate::{
     io::{
         child::{self, CannotRun, Reaped, Usage},
         feedfile::{self, Signature},
-        inbox::{Inbox, Notice, REQUEST},
+        inbox::{Inbox, Notice},
         notify::{self, Notify},
         parcel::{Arrived, Parcel},
         process,
@@ -794,12 +794,4 @@ impl Launcher {
         }
         self.unsaid = Some(format!("cannot end task {}: {why}", self.claimed.id));
     }
-}
-
-/// Sends a launcher the word that a request waits for it in the spool; false if it is gone.
-///
-/// # Errors
-/// When we may not signal it.
-pub fn notify(launcher: Process) -> std::io::Result<bool> {
-    process::signal(launcher, REQUEST)
 }

@@ -6,6 +6,7 @@ use std::{io, path::Path, time::Duration};
 
 use crate::{
     io::{
+        account,
         dial::{DialError, Socket},
         process,
         rundir::RunDir,
@@ -25,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Supervised {
     process: String,
+    /// The user whose folder of runs says so.
+    owner: u32,
     supervisor: Option<Supervisor>,
 }
 
@@ -43,6 +46,12 @@ pub enum NotAsked {
     /// It is not to be reached.
     #[error("its supervisor (pid {0}) cannot be asked: {1}; use --force")]
     Unreachable(i32, DialError),
+    /// Its socket is another user's.
+    #[error(
+        "its supervisor (pid {0}) is not asked: {1} listens on the socket that it names, while its runs belong to {2}; \
+         use supervise stop, or --force"
+    )]
+    OtherUser(i32, String, String),
     /// It wants to know who asks.
     #[error("its supervisor (pid {0}) wants a password: use supervise stop {1:?}, or --force")]
     Unauthorized(i32, String),
@@ -68,7 +77,7 @@ pub(super) enum Heard {
 /// # Errors
 /// [`NotAsked::Unreadable`]
 pub(super) fn of_task(db: &Path, task: &Task) -> Result<Option<Supervised>, NotAsked> {
-    let Some(runs) = RunDir::look(&RunDir::beside(db)) else { return Ok(None) };
+    let Some((runs, owner)) = RunDir::look(db) else { return Ok(None) };
     // One that was disowned has no such file any more.
     let text = match runs.read(&task.handle) {
         // Who may not read the runs of a supervisor cannot reach their launchers either.
@@ -77,12 +86,12 @@ pub(super) fn of_task(db: &Path, task: &Task) -> Result<Option<Supervised>, NotA
     };
     let Some(text) = text else { return Ok(None) };
     let run = Run::parse(&text).filter(|run| Some(run.carrier) == task.launcher);
-    Ok(run.map(|run| Supervised { process: run.process, supervisor: alive_in(&runs) }))
+    Ok(run.map(|run| Supervised { process: run.process, owner, supervisor: alive_in(&runs) }))
 }
 
 /// The supervisor that works with this database; none: none is alive.
 pub(super) fn supervisor_of(db: &Path) -> Option<Supervisor> {
-    alive_in(&RunDir::look(&RunDir::beside(db))?)
+    alive_in(&RunDir::look(db)?.0)
 }
 
 fn alive_in(runs: &RunDir) -> Option<Supervisor> {
@@ -108,6 +117,15 @@ impl Supervised {
         let request = Request { wait: false, ..Request::new(command) };
         let unreachable = |error| NotAsked::Unreachable(pid, error);
         let mut socket = Socket::connect(path, Some(PATIENCE)).map_err(unreachable)?;
+        if self.owner != account::own_uid() {
+            // The path may lead to the supervisor of a user who would not listen to the owner of the folder. One that
+            // became that user after it began to listen is noted as root.
+            let (uid, process) = socket.peer().map_err(|error| unreachable(DialError::Io(error)))?;
+            let now = process::name_and_owner(process).map(|(_, owner)| owner);
+            if uid != self.owner && now != Some(self.owner) {
+                return Err(NotAsked::OtherUser(pid, sys::login_of(uid), sys::login_of(self.owner)));
+            }
+        }
         socket.send(&request.to_line()).map_err(unreachable)?;
         let line = socket.line(Some(PATIENCE), None).map_err(unreachable)?;
         let response = Response::parse(&line.ok_or(NotAsked::Unreachable(pid, DialError::Closed))?)

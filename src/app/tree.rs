@@ -121,15 +121,20 @@ pub(super) fn note_refused(refused: Vec<Process>, story: &mut Story, output: Opt
 
 /// Says which processes cannot be ended, why, and what can be done, in one line.
 pub(super) fn describe(refused: &[Process]) -> String {
+    let pids: Vec<String> = refused.iter().map(|process| process.pid.to_string()).collect();
+    let them = if refused.len() > 1 { "them" } else { "it" };
+    format!("{}; end {them} as that user: kill -KILL {}", name_them(refused), pids.join(" "))
+}
+
+/// Names processes and their users; of many only the first.
+pub(super) fn name_them(processes: &[Process]) -> String {
     let name = |process: &Process| match process::name_and_owner(process.pid) {
         Some((name, owner)) => format!("process {} ({name}) belongs to {}", process.pid, sys::login_of(owner)),
         None => format!("process {} may not be signalled", process.pid),
     };
-    let mut names: Vec<String> = refused.iter().take(NAMED).map(name).collect();
-    if refused.len() > NAMED {
-        names.push(format!("{} more", refused.len() - NAMED));
+    let mut names: Vec<String> = processes.iter().take(NAMED).map(name).collect();
+    if processes.len() > NAMED {
+        names.push(format!("{} more", processes.len() - NAMED));
     }
-    let pids: Vec<String> = refused.iter().map(|process| process.pid.to_string()).collect();
-    let them = if refused.len() > 1 { "them" } else { "it" };
-    format!("{}; end {them} as that user: kill -KILL {}", names.join(", "), pids.join(" "))
+    names.join(", ")
 }

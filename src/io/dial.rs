@@ -24,7 +24,10 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         signal::Signal,
-        socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt::SendTimeout},
+        socket::{
+            AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, setsockopt, socket,
+            sockopt::{PeerCredentials, SendTimeout},
+        },
         time::TimeVal,
     },
 };
@@ -210,6 +213,15 @@ impl Socket {
         }
         let reader = LineReader::new(LONGEST);
         Ok(Socket { stream: UnixStream::from(fd), reader, ready: VecDeque::new(), ended: false, interrupt: None })
+    }
+
+    /// Returns the user and the process that began to listen on the other side, as the kernel noted them then.
+    ///
+    /// # Errors
+    /// As getsockopt(2) says.
+    pub fn peer(&self) -> io::Result<(u32, i32)> {
+        let noted = getsockopt(&self.stream, PeerCredentials)?;
+        Ok((noted.uid(), noted.pid()))
     }
 
     /// Waits no longer than until Ctrl-C comes; [`DialError::Interrupted`] then.

@@ -74,7 +74,7 @@ fn stat_at(path: &str, pid: i32) -> io::Result<Option<Stat>> {
             None => Err(io::Error::new(io::ErrorKind::InvalidData, "/proc/PID/stat has another form")),
         },
         // ESRCH: it went while its file was open.
-        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH) => Ok(None),
+        Err(error) if is_gone(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -320,9 +320,7 @@ fn marks(pid: i32) -> io::Result<Option<(String, String)>> {
     let environ = match fs::read(format!("/proc/{pid}/environ")) {
         Ok(environ) => environ,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH) => {
-            return Ok(None);
-        }
+        Err(error) if is_gone(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
     let find = |name: &str| String::from_utf8(variable_in(&environ, name)?.to_vec()).ok();
@@ -390,7 +388,14 @@ pub fn open(process: Process) -> io::Result<Option<OwnedFd>> {
 /// # Errors
 /// When we may not signal it.
 pub fn signal(process: Process, signal: Signal) -> io::Result<bool> {
-    let Some(fd) = open(process)? else { return Ok(false) };
+    match open(process)? {
+        Some(fd) => send(&fd, signal),
+        None => Ok(false),
+    }
+}
+
+/// Sends a signal through a handle; false when the process is gone.
+fn send(fd: &OwnedFd, signal: Signal) -> io::Result<bool> {
     let Some(signal) = rustix::process::Signal::from_named_raw(signal.0) else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{signal} cannot be sent")));
     };
@@ -399,6 +404,55 @@ pub fn signal(process: Process, signal: Signal) -> io::Result<bool> {
         Err(rustix::io::Errno::SRCH) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What became of a signal that was sent on behalf of another user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It was sent.
+    Sent,
+    /// The process is gone.
+    Gone,
+    /// That user could not have sent it, so it was not sent.
+    Denied,
+}
+
+/// Sends a signal to this very process if `user` could send it, as kill(2) decides it: to processes whose real or saved
+/// user that is. `also` may accept others.
+///
+/// # Errors
+/// When this process may not signal it, or it cannot be looked at.
+pub fn signal_for(user: u32, process: Process, signal: Signal, also: &dyn Fn(Process) -> bool) -> io::Result<Answer> {
+    let Some(fd) = open(process)? else { return Ok(Answer::Gone) };
+    // As long as the pidfd leads to a process that was not reaped, its number is no other's.
+    if !belongs_to(process.pid, user)? && !also(process) {
+        return Ok(Answer::Denied);
+    }
+    Ok(if send(&fd, signal)? { Answer::Sent } else { Answer::Gone })
+}
+
+/// Whether the real or the saved user of a process is this one, so that this user may signal it; not when it is gone.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub fn belongs_to(pid: i32, user: u32) -> io::Result<bool> {
+    let status = match fs::read(format!("/proc/{pid}/status")) {
+        Ok(status) => status,
+        Err(error) if is_gone(&error) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let status = String::from_utf8_lossy(&status);
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    let ids: Option<Vec<u32>> = line.map(|line| line.split_ascii_whitespace().flat_map(str::parse).collect());
+    match ids.as_deref() {
+        Some([real, _, saved, _]) => Ok(*real == user || *saved == user),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "/proc/PID/status has another form")),
+    }
+}
+
+/// Whether a file of `/proc/PID` could not be read because the process is gone.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH)
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use nix::{
     unistd::geteuid,
 };
 
+use super::safe_open::Beside;
 use crate::model::path::beside;
 
 /// How the files of runs are called.
@@ -109,9 +110,13 @@ impl RunDir {
         RunDir { path: path.to_owned() }
     }
 
-    /// The one that is there, to read in it; none: there is none.
-    pub fn look(path: &Path) -> Option<RunDir> {
-        fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()).then(|| RunDir { path: path.to_owned() })
+    /// Returns the folder beside a database, to read in it, and its owner; `None` where there is none, and where neither
+    /// the owner of the database nor this user made it.
+    pub fn look(db: &Path) -> Option<(RunDir, u32)> {
+        let path = RunDir::beside(db);
+        let meta = fs::symlink_metadata(&path).ok()?;
+        let trusted = meta.is_dir() && Beside::of(db).owners.contains(&meta.uid());
+        trusted.then(|| (RunDir { path }, meta.uid()))
     }
 
     /// Where it is.

@@ -95,6 +95,17 @@ pub struct Held {
     pub tells: bool,
 }
 
+/// Which spool a process has open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// The one that is asked about.
+    This,
+    /// Only that of another database, of this path.
+    Other(PathBuf),
+    /// None, or that cannot be seen.
+    Unknown,
+}
+
 /// The spool of one database, open.
 #[derive(Debug)]
 pub struct Spool {
@@ -185,21 +196,20 @@ impl Spool {
         self.file.as_fd()
     }
 
-    /// The database whose spool this process has open, if that is another than this one; none when it has this one open,
-    /// or when that cannot be seen.
-    pub fn other_database(&self, pid: i32) -> Option<PathBuf> {
-        let own = self.file.metadata().ok()?;
-        let mut other = None;
-        for entry in fs::read_dir(format!("/proc/{pid}/fd")).ok()? {
-            let open = entry.ok()?.path();
+    /// Tells which spool a process has open.
+    pub fn use_by(&self, pid: i32) -> Use {
+        let Ok(own) = self.file.metadata() else { return Use::Unknown };
+        let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Use::Unknown };
+        let mut other = Use::Unknown;
+        for open in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
             let Ok(target) = fs::read_link(&open) else { continue };
             let name = target.as_os_str().as_bytes();
             let Some(db) = name.strip_suffix(b" (deleted)").unwrap_or(name).strip_suffix(b"-spool") else { continue };
             // Through the descriptor, so that it is seen whatever has its name now.
             if fs::metadata(&open).is_ok_and(|meta| (meta.dev(), meta.ino()) == (own.dev(), own.ino())) {
-                return None;
+                return Use::This;
             }
-            other = Some(PathBuf::from(OsStr::from_bytes(db)));
+            other = Use::Other(PathBuf::from(OsStr::from_bytes(db)));
         }
         other
     }

@@ -270,6 +270,14 @@ impl Store {
         self.identity.is_some_and(|identity| identity.owner.0 == geteuid().as_raw())
     }
 
+    /// Returns the other user on whose word nothing may be done to processes that are not theirs; `None`: the database
+    /// belongs to this user or to root.
+    pub fn other_owner(&self) -> Option<u32> {
+        // One whose owner is not known is nobody's.
+        let owner = self.identity.map_or(u32::MAX, |identity| identity.owner.0);
+        (owner != 0 && owner != geteuid().as_raw()).then_some(owner)
+    }
+
     /// Whether it can be written.
     pub fn is_writable(&self) -> bool {
         !self.only_reads && self.db.is_readonly("main") == Ok(false)

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    os::unix::process::ExitStatusExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -181,6 +181,11 @@ pub struct Foreign(std::process::Child);
 impl Foreign {
     pub fn new() -> Foreign {
         Foreign(std::process::Command::new("sleep").arg("600").env_clear().spawn().unwrap())
+    }
+
+    /// The same, as another user.
+    pub fn of(user: u32) -> Foreign {
+        Foreign(std::process::Command::new("sleep").arg("600").uid(user).gid(user).env_clear().spawn().unwrap())
     }
 
     pub fn process(&self) -> Process {

@@ -6,6 +6,7 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
+    path::Path,
     time::Duration,
 };
 
@@ -14,7 +15,7 @@ use serde_json::json;
 use super::{ControlError, Desk, Done, Found, args, find, system};
 use crate::{
     app::{
-        launch, show,
+        show,
         spec::KILL_AFTER,
         supervised::{self, Heard, NotAsked},
         tree,
@@ -22,8 +23,10 @@ use crate::{
         wait::Waiter,
     },
     io::{
-        child, process,
-        spool::{Request, Spool},
+        child,
+        inbox::REQUEST,
+        process::{self, Answer},
+        spool::{Request, Spool, Use},
         store::{Patience, Store, StoreError},
         sys,
     },
@@ -158,7 +161,7 @@ impl Desk<'_, '_> {
             };
         }
         if live.status == Status::Orphaned {
-            signal_all(&live.survivors, signal.unwrap_or_else(|| polite(live)))?;
+            Reach::of(&self.db, store).signal_all(&live.survivors, signal.unwrap_or_else(|| polite(live)), None)?;
             sys::crash_point("kill.asked");
             return Ok(Asked::Waits);
         }
@@ -168,7 +171,7 @@ impl Desk<'_, '_> {
         let request = Request { by, signal };
         let failed = system("leave a request in the spool");
         let spool = Spool::open(&self.db, true).map_err(&failed)?;
-        if let Some(other) = spool.other_database(launcher.pid) {
+        if let Use::Other(other) = spool.use_by(launcher.pid) {
             return Err(ControlError::OtherDatabase(launcher.pid, other));
         }
         spool.reserve(slot).and_then(|()| spool.leave_request(slot, upid, &request)).map_err(&failed)?;
@@ -177,10 +180,11 @@ impl Desk<'_, '_> {
             // It looks for itself. Its process is a program of somebody's own, which may mean something else by a signal.
             return Ok(Asked::Waits);
         }
-        launch::notify(launcher).map_err(system("signal its launcher"))?;
+        let reach = Reach::of(&self.db, store);
+        reach.signal_launcher(launcher, REQUEST)?;
         sys::crash_point("kill.asked");
         // A launcher that was stopped (Ctrl-Z) could not act on it.
-        process::signal(launcher, Signal::CONT).map_err(system("signal its launcher"))?;
+        reach.signal_launcher(launcher, Signal::CONT)?;
         Ok(Asked::Waits)
     }
 
@@ -236,7 +240,7 @@ impl Desk<'_, '_> {
                 let refused = self.refused_of(&live.task);
                 if refused.iter().any(|process| !ended_here.contains(process)) {
                     // What its launcher may not end this user may, or is told who could.
-                    signal_all(&refused, Signal::KILL)?;
+                    Reach::of(&self.db, store).signal_all(&refused, Signal::KILL, live.task.launcher)?;
                     ended_here = refused;
                 }
                 if sys::now().mono >= end {
@@ -247,7 +251,8 @@ impl Desk<'_, '_> {
             return match find(store, &survey, &itself)? {
                 // The launcher died over it: what it was asked for is ours to do.
                 Some(Found::Live(orphan)) if orphan.status == Status::Orphaned => {
-                    signal_all(&orphan.survivors, signal.unwrap_or_else(|| polite(&orphan)))?;
+                    let polite = signal.unwrap_or_else(|| polite(&orphan));
+                    Reach::of(&self.db, store).signal_all(&orphan.survivors, polite, None)?;
                     self.see_it_end(store, &orphan, signal)
                 }
                 Some(Found::Live(_)) => Ok(None),
@@ -259,6 +264,8 @@ impl Desk<'_, '_> {
                 None => Ok(Some("ended".to_owned())),
             };
         }
+        let db = self.db.clone();
+        let reach = Reach::of(&db, store);
         let mut last = signal.unwrap_or_else(|| polite(live));
         // The grace is for a polite signal; what was killed outright is waited for as long as afterwards.
         let mut end = sys::now().mono + if last == Signal::KILL { MARGIN } else { grace };
@@ -269,13 +276,13 @@ impl Desk<'_, '_> {
                     return Ok(None);
                 }
                 last = Signal::KILL;
-                signal_all(&left, last)?;
+                reach.signal_all(&left, last, None)?;
                 end = sys::now().mono + MARGIN;
                 continue;
             }
             // Those that were born meanwhile.
             left = truth::survivors_of(&live.task);
-            signal_all(&left, last)?;
+            reach.signal_all(&left, last, None)?;
         }
         let by = Asker::Control { user: sys::login(), pid: child::own_pid() };
         let feedback = live.task.feedpath.as_deref().and_then(|path| truth::read_all(path).ok());
@@ -322,23 +329,85 @@ fn polite(live: &Live) -> Signal {
     live.task.stop_signal.as_deref().and_then(|name| name.parse().ok()).unwrap_or(Signal::TERM)
 }
 
-/// Sends a signal to each of these.
-fn signal_all(processes: &[Process], signal: Signal) -> Result<(), ControlError> {
-    let mut refused = vec![];
-    let mut failure = None;
-    for process in processes {
-        match process::signal(*process, signal) {
-            Ok(_) if signal == Signal::KILL => {}
-            // What is stopped cannot act on it.
-            Ok(_) => drop(process::signal(*process, Signal::CONT)),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => refused.push(*process),
-            Err(error) => failure = failure.or(Some(error)),
+/// Whose processes may be signalled because rows name them.
+///
+/// The owner of a database can write any pid into it, so that of another user's database no process is signalled that this
+/// user could not signal as well. Two more are known to be of a task by what the kernel says of them: a launcher that has
+/// the spool of the database open, and what descends from a launcher.
+#[derive(Debug)]
+struct Reach<'a> {
+    db: &'a Path,
+    /// The owner of the database; `None`: this user or root, who are believed.
+    other: Option<u32>,
+}
+
+impl<'a> Reach<'a> {
+    fn of(db: &'a Path, store: &Store) -> Reach<'a> {
+        Reach { db, other: store.other_owner() }
+    }
+
+    fn signal(&self, process: Process, signal: Signal, also: &dyn Fn(Process) -> bool) -> io::Result<Answer> {
+        match self.other {
+            Some(owner) => process::signal_for(owner, process, signal, also),
+            None => process::signal(process, signal).map(|sent| if sent { Answer::Sent } else { Answer::Gone }),
         }
     }
-    match failure {
-        Some(error) => Err(system("signal a process of it")(error)),
-        None if refused.is_empty() => Ok(()),
-        None => Err(ControlError::CannotEnd(tree::describe(&refused))),
+
+    /// Sends a signal to a launcher. Returns whether it was there.
+    fn signal_launcher(&self, launcher: Process, signal: Signal) -> Result<bool, ControlError> {
+        let works_here = |process: Process| self.works_here(process);
+        match self.signal(launcher, signal, &works_here).map_err(system("signal its launcher"))? {
+            Answer::Sent => Ok(true),
+            Answer::Gone => Ok(false),
+            Answer::Denied => Err(ControlError::CannotEnd(self.why_not(&[launcher]))),
+        }
+    }
+
+    /// Sends a signal to each of these; `launcher` is that of their task, if it lives.
+    fn signal_all(&self, processes: &[Process], signal: Signal, launcher: Option<Process>) -> Result<(), ControlError> {
+        let launcher = launcher.filter(|launcher| match self.other {
+            Some(owner) => {
+                let is_theirs = process::belongs_to(launcher.pid, owner).unwrap_or(false);
+                (is_theirs || self.works_here(*launcher)) && process::alive(*launcher)
+            }
+            None => true,
+        });
+        let descends =
+            |process: Process| launcher.is_some_and(|launcher| process::descends_from(process.pid, launcher.pid));
+        let (mut refused, mut denied) = (vec![], vec![]);
+        let mut failure = None;
+        for process in processes {
+            match self.signal(*process, signal, &descends) {
+                Ok(Answer::Gone) => {}
+                Ok(Answer::Sent) if signal == Signal::KILL => {}
+                // What is stopped cannot act on it.
+                Ok(Answer::Sent) => drop(self.signal(*process, Signal::CONT, &descends)),
+                Ok(Answer::Denied) => denied.push(*process),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => refused.push(*process),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        match failure {
+            Some(error) => Err(system("signal a process of it")(error)),
+            None if !denied.is_empty() => Err(ControlError::CannotEnd(self.why_not(&denied))),
+            None if refused.is_empty() => Ok(()),
+            None => Err(ControlError::CannotEnd(tree::describe(&refused))),
+        }
+    }
+
+    /// Whether a process has the spool of this database open.
+    fn works_here(&self, process: Process) -> bool {
+        Spool::open(self.db, false).is_ok_and(|spool| spool.use_by(process.pid) == Use::This)
+    }
+
+    /// Says why these were not signalled, and what can be done.
+    fn why_not(&self, denied: &[Process]) -> String {
+        let owner = self.other.map(sys::login_of).unwrap_or_default();
+        format!(
+            "{}; the database belongs to {owner} and is believed only for processes of that user: see what these are, \
+             then end them with kill",
+            tree::name_them(denied)
+        )
     }
 }
 
