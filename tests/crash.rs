@@ -19,7 +19,7 @@ use std::{
 use nix::sys::signal::Signal;
 use serde_json::json;
 use support::{
-    Row, World,
+    Program, Row, World,
     desk::{CRASH_AT, Foreign, KILLED, is_alive, kill_and_see},
     dice::Dice,
     until,
@@ -493,6 +493,26 @@ fn send_any(world: &World, dice: &mut Dice, pid: i32) {
     world.sh(&format!("kill -{number} {pid}; kill -CONT {pid}")).run();
 }
 
+/// A reader that cannot look at all processes: in another pid namespace, with a `/proc` of the outer one or of its own;
+/// with a `/proc` that hides them; without descriptors. It must call nothing dead that lives.
+fn reader_elsewhere<'w>(world: &'w World, dice: &mut Dice) -> Program<'w> {
+    let few = format!("ulimit -n {}; exec $CONTROL list", 5 + dice.roll(12));
+    let hidden =
+        "mount -t proc -o hidepid=invisible proc /proc && exec setpriv --bounding-set=-sys_ptrace $CONTROL list";
+    let ways: [&[&str]; 4] = [
+        &["sh", "-c", &few],
+        &["unshare", "--pid", "--fork", "--mount-proc", env!("CARGO_BIN_EXE_control"), "list"],
+        &["unshare", "--pid", "--fork", env!("CARGO_BIN_EXE_control"), "list"],
+        &["unshare", "--mount", "sh", "-c", hidden],
+    ];
+    // Only root may make namespaces everywhere.
+    let count = if nix::unistd::geteuid().is_root() { 4 } else { 1 };
+    let (program, args) = ways[usize::try_from(dice.roll(count)).unwrap()].split_first().unwrap();
+    let mut command = world.command(program).env("CONTROL", env!("CARGO_BIN_EXE_control"));
+    command.command.args(args);
+    command
+}
+
 /// Does one thing to the database, and kills it in the middle half of the time. Processes that were killed outright are
 /// added to `killed`.
 fn mischief(world: &World, dice: &mut Dice, killed: &Mutex<HashSet<i32>>) {
@@ -504,7 +524,7 @@ fn mischief(world: &World, dice: &mut Dice, killed: &Mutex<HashSet<i32>>) {
     let reports = format!("echo '[progress]9' >$TASKWATCHER_FEEDBACK; sleep 0.02; {proves}");
     let leaves = format!("setsid sleep 0.05 & {proves}");
     let lives = format!("trap '' TERM; sleep 0.5; {proves}");
-    let program = match dice.roll(12) {
+    let program = match dice.roll(15) {
         0 | 1 => world.launch(["--name", "quick", "sh", "-c", proves]),
         2 => world.launch(["--feedpath", ".", "--name", "reports", "sh", "-c", &reports]),
         3 => world.launch(["--name", "leaves", "sh", "-c", &leaves]),
@@ -515,7 +535,8 @@ fn mischief(world: &World, dice: &mut Dice, killed: &Mutex<HashSet<i32>>) {
         8 => world.control(["list"]),
         9 => world.control(["update"]),
         10 => world.control(["kill", &some]),
-        _ => world.control(["feedback", &some]),
+        11 => world.control(["feedback", &some]),
+        _ => reader_elsewhere(world, dice),
     };
     let mut started = program.spawn();
     if dice.roll(2) == 0 {
