@@ -4,6 +4,10 @@
 //! its place: so at no instant more people can open it than are meant to. That needs no umask, which would be the whole
 //! process's: other threads may make files meanwhile.
 //!
+//! Each step is made below the folder as it was opened: the folder, or one above it, may belong to another user, who could
+//! put something else in its place between two steps. Symbolic links on the way are followed only where no other user can
+//! have put them (`safe_open::reach`).
+//!
 //! Nothing is ever deleted but a socket on which nobody listens. What is in the way is exchanged with ours in one step
 //! and looked at afterwards; if somebody was quicker and it is another than was judged, it is exchanged back.
 //!
@@ -12,14 +16,13 @@
 //! the way of the next start.
 
 use std::{
-    ffi::OsString,
-    fs::{self, DirBuilder, File, OpenOptions},
+    ffi::{OsStr, OsString},
+    fs,
     io::{self, ErrorKind},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs},
     os::{
-        fd::AsRawFd,
-        unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
-        unix::net::UnixListener,
+        fd::{AsFd, AsRawFd},
+        unix::{fs::PermissionsExt, net::UnixListener},
     },
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -29,8 +32,11 @@ use nix::{
     errno::Errno,
     libc,
     sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket},
+    unistd::geteuid,
 };
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, fstat, openat, renameat, renameat_with, unlinkat};
+
+use super::safe_open::{Folder, Make, reach};
 
 /// Bytes of a socket's path, at most.
 const LONGEST: usize = 107;
@@ -181,7 +187,8 @@ impl UnixSocket {
     /// # Errors
     /// As lstat(2) and connect(2) say.
     pub fn check(&self) -> Result<Leads, ListenError> {
-        Ok(match look(&self.place.path)? {
+        let Some(at) = At::find(&self.place.path)? else { return Ok(Leads::Gone) };
+        Ok(match at.look()? {
             There::Nothing => Leads::Gone,
             There::Socket(identity, _) if identity == self.identity => Leads::Ours,
             There::Socket(_, false) => Leads::DeadSocket,
@@ -217,13 +224,13 @@ impl UnixSocket {
     /// # Errors
     /// As unlink(2) says.
     pub fn remove(&mut self) -> Result<(), ListenError> {
-        let meta = fs::symlink_metadata(&self.place.path);
-        let ours = meta.is_ok_and(|meta| (meta.dev(), meta.ino()) == self.identity);
         // Once is enough: the number may be another's later.
-        self.identity = (0, 0);
-        match ours {
-            true => fs::remove_file(&self.place.path).map_err(failed("remove", &self.place.path)),
-            false => Ok(()),
+        let identity = std::mem::take(&mut self.identity);
+        match At::find(&self.place.path) {
+            Ok(Some(at)) if at.identity().is_ok_and(|there| there == Some(identity)) => {
+                at.folder.remove(&at.name).map(drop).map_err(failed("remove", &self.place.path))
+            }
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 }
@@ -249,24 +256,57 @@ enum There {
     Other(&'static str),
 }
 
-fn look(path: &Path) -> Result<There, ListenError> {
-    let meta = match fs::symlink_metadata(path) {
-        Ok(meta) => meta,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(There::Nothing),
-        Err(error) => return Err(failed("look at", path)(error)),
-    };
-    let kind = meta.file_type();
-    Ok(match kind {
-        _ if kind.is_symlink() => There::Other("a symbolic link"),
-        _ if kind.is_dir() => There::Other("a directory"),
-        _ if kind.is_file() => There::Other("a regular file"),
-        _ if !kind.is_socket() => There::Other("a pipe or device"),
-        _ => match is_live(path) {
-            Ok(live) => There::Socket((meta.dev(), meta.ino()), live),
-            Err(Errno::ENOENT) => There::Nothing,
-            Err(error) => return Err(failed("look at", path)(error.into())),
-        },
-    })
+/// The place of a socket: the folder, open, and the name in it.
+struct At<'a> {
+    folder: Folder,
+    name: OsString,
+    /// As it is written, for messages.
+    path: &'a Path,
+}
+
+impl<'a> At<'a> {
+    /// Opens the folder; `None`: there is none.
+    fn find(path: &'a Path) -> Result<Option<At<'a>>, ListenError> {
+        match reach::Place::of(path, None) {
+            Ok(reach::Place { folder, name, .. }) => Ok(Some(At { folder, name, path })),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("look at", path)(error)),
+        }
+    }
+
+    /// Device and number of what has the name.
+    fn identity(&self) -> io::Result<Option<(u64, u64)>> {
+        Ok(self.folder.stat_of(&self.name)?.map(|stat| (stat.st_dev, stat.st_ino)))
+    }
+
+    /// A path that leads to the name in the folder that was opened, whatever has been done to its path since.
+    fn by_descriptor(&self) -> PathBuf {
+        by_descriptor(&self.folder).join(&self.name)
+    }
+
+    fn look(&self) -> Result<There, ListenError> {
+        let failed = || failed("look at", self.path);
+        let Some(stat) = self.folder.stat_of(&self.name).map_err(failed())? else { return Ok(There::Nothing) };
+        Ok(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Symlink => There::Other("a symbolic link"),
+            FileType::Directory => There::Other("a directory"),
+            FileType::RegularFile => There::Other("a regular file"),
+            FileType::Socket => match is_live(&self.by_descriptor()) {
+                Ok(live) => There::Socket((stat.st_dev, stat.st_ino), live),
+                Err(Errno::ENOENT) => There::Nothing,
+                Err(error) => return Err(failed()(error.into())),
+            },
+            _ => There::Other("a pipe or device"),
+        })
+    }
+
+    /// What the name leads to; our own socket counts as one on which nobody listens.
+    fn look_past(&self, own: Option<(u64, u64)>) -> Result<There, ListenError> {
+        Ok(match self.look()? {
+            There::Socket(identity, _) if Some(identity) == own => There::Socket(identity, false),
+            there => there,
+        })
+    }
 }
 
 /// Whether somebody listens on a socket. Nobody is waited for: one that is too busy to accept lives.
@@ -282,81 +322,77 @@ fn is_live(path: &Path) -> nix::Result<bool> {
     }
 }
 
+/// The name of a socket until it is moved to its place.
+const SOCKET: &str = "s";
+
 /// A folder beside a place that only we can enter.
-struct Private {
-    path: PathBuf,
+struct Private<'a> {
+    above: &'a Folder,
+    name: OsString,
+    folder: Folder,
 }
 
-impl Private {
-    fn beside(path: &Path) -> io::Result<Private> {
+impl<'a> Private<'a> {
+    fn beside(at: &'a At<'_>) -> io::Result<Private<'a>> {
         let mut name = OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
+        name.push(&at.name);
         name.push(format!(".{}.new", std::process::id()));
-        let folder = path.with_file_name(name);
-        let make = || DirBuilder::new().mode(0o700).create(&folder);
-        make().or_else(|error| match error.kind() {
-            // What somebody of our pid left, who died here.
-            ErrorKind::AlreadyExists => {
-                drop(Private { path: folder.clone() });
-                make()
-            }
-            _ => Err(error),
-        })?;
-        Ok(Private { path: folder })
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.path.join("s")
+        let make = || at.folder.below_or_make(&name, Make::exactly(0o700, None));
+        let (mut folder, mut made) = make()?;
+        if !made && folder.stat()?.st_uid == geteuid().as_raw() {
+            // What a program of our pid left, who died here.
+            drop(Private { above: &at.folder, name: name.clone(), folder });
+            (folder, made) = make()?;
+        }
+        match made {
+            true => Ok(Private { above: &at.folder, name, folder }),
+            false => Err(ErrorKind::AlreadyExists.into()),
+        }
     }
 }
 
-impl Drop for Private {
+impl Drop for Private<'_> {
     fn drop(&mut self) {
-        let _ = fs::remove_file(self.socket());
-        let _ = fs::remove_dir(&self.path);
+        let _ = self.folder.remove(OsStr::new(SOCKET));
+        let _ = unlinkat(self.above, &self.name, AtFlags::REMOVEDIR);
     }
-}
-
-fn open_without_following(path: &Path, more: i32) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_NOFOLLOW | more).open(path)
 }
 
 /// The same thing under a name that needs no path, and so cannot be another's in between.
-fn by_descriptor(file: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+fn by_descriptor(file: &impl AsFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
 }
 
 /// `own` is our own socket, if it is to make room.
 fn make(place: &Place, own: Option<(u64, u64)>) -> Result<(UnixListener, (u64, u64), bool), ListenError> {
     let path = &place.path;
-    // First, so that what is wrong with the place is said rather than what is wrong with its folder.
-    refuse(path, look_past(path, own)?)?;
     let making = || failed("make", path);
-    let private = Private::beside(path).map_err(making())?;
-    let folder = open_without_following(&private.path, libc::O_DIRECTORY).map_err(making())?;
-    // In full it tells people who look at sockets more; but there may be too much of it.
-    let named = Some(private.socket()).filter(|name| name.as_os_str().len() <= LONGEST);
-    let name = named.unwrap_or_else(|| by_descriptor(&folder).join("s"));
-    let listener = UnixListener::bind(&name).map_err(making())?;
+    let at = At::find(path)?.ok_or_else(|| making()(Errno::ENOENT.into()))?;
+    // First, so that what is wrong with the place is said rather than what is wrong with its folder.
+    refuse(path, at.look_past(own)?)?;
+    let private = Private::beside(&at).map_err(making())?;
+    let listener = bind_in(path, &private).map_err(making())?;
     listener.set_nonblocking(true).map_err(making())?;
-    let inside = open_without_following(&by_descriptor(&folder).join("s"), 0).map_err(making())?;
-    let meta = inside.metadata().map_err(making())?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let inside = openat(&private.folder, SOCKET, flags, Mode::empty()).map_err(|error| making()(error.into()))?;
+    let stat = fstat(&inside).map_err(|error| making()(error.into()))?;
     if let Some(owner) = &place.owner {
         let given = std::os::unix::fs::chown(by_descriptor(&inside), Some(owner.uid), owner.gid);
         given.map_err(|error| ListenError::Owner { path: path.clone(), owner: owner.text.clone(), error })?;
     }
     let allowed = fs::set_permissions(by_descriptor(&inside), fs::Permissions::from_mode(place.mode));
     allowed.map_err(failed("set the permissions of", path))?;
-    let replaced = put(&private.socket(), path, own)?;
-    Ok((listener, (meta.dev(), meta.ino()), replaced))
+    let replaced = put(&private.folder, &at, own)?;
+    Ok((listener, (stat.st_dev, stat.st_ino), replaced))
 }
 
-/// What a path leads to; our own socket counts as one on which nobody listens.
-fn look_past(path: &Path, own: Option<(u64, u64)>) -> Result<There, ListenError> {
-    Ok(match look(path)? {
-        There::Socket(identity, _) if Some(identity) == own => There::Socket(identity, false),
-        there => there,
-    })
+/// Binds in the private folder of a place. In full its name tells people who look at sockets more; but there may be too
+/// much of it, and it is only sure where no other user can change what is on the way.
+fn bind_in(path: &Path, private: &Private<'_>) -> io::Result<UnixListener> {
+    let full = path.with_file_name(&private.name).join(SOCKET);
+    let by_descriptor = by_descriptor(&private.folder).join(SOCKET);
+    let is_sure = full.as_os_str().len() <= LONGEST && reach::is_closed(path);
+    UnixListener::bind(if is_sure { full } else { by_descriptor })
 }
 
 /// Whether there is something that is left alone.
@@ -369,29 +405,30 @@ fn refuse(path: &Path, there: There) -> Result<(), ListenError> {
 }
 
 /// Moves our socket into its place; true if it replaced one on which nobody listened.
-fn put(ours: &Path, path: &Path, own: Option<(u64, u64)>) -> Result<bool, ListenError> {
-    let moving = || failed("put into place", path);
+fn put(private: &Folder, at: &At<'_>, own: Option<(u64, u64)>) -> Result<bool, ListenError> {
+    let moving = || failed("put into place", at.path);
+    let rename = |flags| renameat_with(private, SOCKET, &at.folder, &at.name, flags);
     for _ in 0..TRIES {
-        let there = look_past(path, own)?;
-        refuse(path, there)?;
+        let there = at.look_past(own)?;
+        refuse(at.path, there)?;
         let (flags, replaces) = match there {
             There::Socket(..) => (RenameFlags::EXCHANGE, true),
             There::Nothing | There::Other(_) => (RenameFlags::NOREPLACE, false),
         };
-        match renameat_with(CWD, ours, CWD, path, flags) {
+        match rename(flags) {
             Ok(()) if !replaces => return Ok(false),
             Ok(()) => {
-                let out = fs::symlink_metadata(ours).map_err(moving())?;
-                if there == There::Socket((out.dev(), out.ino()), false) {
+                let out = private.stat_of(OsStr::new(SOCKET)).map_err(moving())?;
+                if out.is_some_and(|out| there == There::Socket((out.st_dev, out.st_ino), false)) {
                     return Ok(true);
                 }
-                renameat_with(CWD, ours, CWD, path, RenameFlags::EXCHANGE).map_err(|error| moving()(error.into()))?;
+                rename(RenameFlags::EXCHANGE).map_err(|error| moving()(error.into()))?;
             }
             // Somebody was quicker; see what it is.
             Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOENT) => {}
             // A file system that can only rename: what we looked at just now is as sure as it gets there.
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-                fs::rename(ours, path).map_err(moving())?;
+                renameat(private, SOCKET, &at.folder, &at.name).map_err(|error| moving()(error.into()))?;
                 return Ok(replaces);
             }
             Err(error) => return Err(moving()(error.into())),
@@ -470,13 +507,13 @@ fn is_missing(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::UnixStream;
+    use std::os::unix::{fs::FileTypeExt, fs::MetadataExt, net::UnixStream};
 
-    struct Folder(tempfile::TempDir);
+    struct Dir(tempfile::TempDir);
 
-    impl Folder {
-        fn new() -> Folder {
-            Folder(tempfile::tempdir().unwrap())
+    impl Dir {
+        fn new() -> Dir {
+            Dir(tempfile::tempdir().unwrap())
         }
 
         fn path(&self) -> PathBuf {
@@ -506,7 +543,7 @@ mod tests {
 
     #[test]
     fn a_socket_is_made_and_removed() {
-        let folder = Folder::new();
+        let folder = Dir::new();
         let mut bound = UnixSocket::bind(folder.place()).unwrap();
         assert!(!bound.replaced);
         let meta = fs::symlink_metadata(folder.path()).unwrap();
@@ -527,7 +564,7 @@ mod tests {
 
     #[test]
     fn what_is_no_dead_socket_is_left_alone() {
-        let folder = Folder::new();
+        let folder = Dir::new();
         let refused = |what: &str| {
             let error = UnixSocket::bind(folder.place()).unwrap_err();
             assert!(error.is_taken());
@@ -558,7 +595,7 @@ mod tests {
 
     #[test]
     fn a_busy_one_lives_and_is_not_waited_for() {
-        let folder = Folder::new();
+        let folder = Dir::new();
         let busy = nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
         let busy: std::os::fd::OwnedFd = busy.unwrap();
         nix::sys::socket::bind(busy.as_raw_fd(), &UnixAddr::new(&folder.path()).unwrap()).unwrap();
@@ -574,7 +611,7 @@ mod tests {
 
     #[test]
     fn what_happened_to_its_path_is_noticed_and_repaired_where_that_is_ours() {
-        let folder = Folder::new();
+        let folder = Dir::new();
         let mut bound = UnixSocket::bind(folder.place()).unwrap();
         fs::remove_file(folder.path()).unwrap();
         folder.let_die(UnixListener::bind(folder.path()).unwrap());
@@ -599,7 +636,7 @@ mod tests {
 
     #[test]
     fn the_longest_path_will_do() {
-        let folder = Folder::new();
+        let folder = Dir::new();
         let room = LONGEST - folder.path().parent().unwrap().as_os_str().len() - 1;
         let path = folder.0.path().join("x".repeat(room));
         assert_eq!(path.as_os_str().len(), LONGEST);
@@ -618,8 +655,72 @@ mod tests {
     }
 
     #[test]
+    fn a_way_that_another_user_can_turn_elsewhere_is_not_gone() {
+        let folder = Dir::new();
+        let (theirs, elsewhere) = (folder.0.path().join("theirs"), folder.0.path().join("elsewhere"));
+        for path in [&theirs, &elsewhere] {
+            fs::create_dir(path).unwrap();
+        }
+        let place = Place { path: theirs.join("run/s.sock"), ..folder.place() };
+        std::os::unix::fs::symlink(&elsewhere, theirs.join("run")).unwrap();
+        drop(UnixSocket::bind(place.clone()).unwrap());
+        fs::set_permissions(&theirs, fs::Permissions::from_mode(0o777)).unwrap();
+        let refused = |place: &Place| {
+            let error = UnixSocket::bind(place.clone()).unwrap_err().to_string();
+            assert!(
+                error.contains("theirs/run on the way: it is a symbolic link, in a folder that another"),
+                "{error}"
+            );
+        };
+        refused(&place);
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+        // A socket that was made before stays where it is when its way has been turned elsewhere.
+        let (link, kept) = (theirs.join("run"), theirs.join("kept"));
+        fs::remove_file(&link).unwrap();
+        fs::create_dir(&link).unwrap();
+        let mut bound = UnixSocket::bind(place.clone()).unwrap();
+        fs::rename(&link, &kept).unwrap();
+        std::os::unix::fs::symlink(&kept, &link).unwrap();
+        assert!(bound.socket.check().is_err());
+        bound.socket.remove().unwrap();
+        assert!(kept.join("s.sock").exists());
+        // A folder of another user is one in which a socket can be made all the same: nothing is reached through it.
+        if geteuid().is_root() {
+            fs::remove_file(&link).unwrap();
+            fs::create_dir(&link).unwrap();
+            std::os::unix::fs::chown(&link, Some(1234), Some(1234)).unwrap();
+            let bound = UnixSocket::bind(place.clone()).unwrap();
+            UnixStream::connect(&place.path).unwrap();
+            assert_eq!(bound.socket.check().unwrap(), Leads::Ours);
+            drop(bound);
+            assert_eq!(fs::read_dir(&link).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
+    fn what_another_user_put_where_a_socket_is_made_is_not_touched() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let folder = Dir::new();
+        let (private, precious) = (format!(".s.sock.{}.new", std::process::id()), folder.0.path().join("precious"));
+        let private = folder.0.path().join(private);
+        fs::write(&precious, "").unwrap();
+        fs::set_permissions(&precious, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::create_dir(&private).unwrap();
+        fs::hard_link(&precious, private.join(SOCKET)).unwrap();
+        std::os::unix::fs::chown(&private, Some(1234), Some(1234)).unwrap();
+        let owner = SocketOwner { text: "other".into(), uid: 1234, gid: None };
+        let place = Place { mode: 0o777, owner: Some(owner), ..folder.place() };
+        let error = UnixSocket::bind(place).unwrap_err().to_string();
+        assert!(error.contains("cannot make socket"), "{error}");
+        let meta = fs::metadata(&precious).unwrap();
+        assert_eq!((meta.mode() & 0o777, meta.uid(), meta.nlink()), (0o600, 0, 2));
+    }
+
+    #[test]
     fn a_folder_that_is_not_there_is_told() {
-        let place = Place { path: "/no/such/s".into(), ..Folder::new().place() };
+        let place = Place { path: "/no/such/s".into(), ..Dir::new().place() };
         let error = UnixSocket::bind(place).unwrap_err().to_string();
         assert!(error.starts_with("cannot make socket /no/such/s: No such file"), "{error}");
     }

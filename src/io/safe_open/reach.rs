@@ -134,6 +134,13 @@ pub fn folder(path: &Path, user: Option<u32>) -> io::Result<Folder> {
     Ok(way.folder)
 }
 
+/// Whether no other user can change what a path leads to up to its last name: each folder on the way is one of root or of
+/// the calling user, and others can write none, or can change nothing in it that is not theirs (as in `/tmp`).
+pub fn is_closed(path: &Path) -> bool {
+    let walked = Way::begin(folder_of(path), None).and_then(|mut way| way.walk(None).map(|_| way));
+    walked.is_ok_and(|way| !way.open)
+}
+
 /// Makes a folder and those above it that are missing, each as `make` says; false: it was there.
 ///
 /// # Errors
@@ -156,6 +163,8 @@ struct Way {
     rest: VecDeque<OsString>,
     user: Option<u32>,
     links: u32,
+    /// Whether another user can change what is in a folder that was passed.
+    open: bool,
 }
 
 impl Way {
@@ -164,7 +173,8 @@ impl Way {
         let folder = Folder::open(start)?;
         let stat = folder.stat()?;
         let rest = parts(path).collect();
-        let way = Way { folder, stat, shown: start.to_owned(), above: vec![], rest, user, links: 0 };
+        let above = vec![];
+        let mut way = Way { folder, stat, shown: start.to_owned(), above, rest, user, links: 0, open: false };
         way.judge().map(|()| way)
     }
 
@@ -254,9 +264,10 @@ impl Way {
         }
     }
 
-    /// Refuses folders of third users: what root writes for a user must not depend on another one.
-    fn judge(&self) -> io::Result<()> {
+    /// Notes whether others can change what is in the folder, and refuses those of third users: what root writes for a user must not depend on another one.
+    fn judge(&mut self) -> io::Result<()> {
         let owner = self.stat.st_uid;
+        self.open |= !is_trusted(owner) || (self.stat.st_mode & 0o022 != 0 && self.stat.st_mode & 0o1000 == 0);
         if !geteuid().is_root() || is_trusted(owner) || self.user.is_none_or(|user| user == owner) || is_unmapped(owner)
         {
             return Ok(());
