@@ -497,8 +497,7 @@ fn send_any(world: &World, dice: &mut Dice, pid: i32) {
 /// with a `/proc` that hides them; without descriptors. It must call nothing dead that lives.
 fn reader_elsewhere<'w>(world: &'w World, dice: &mut Dice) -> Program<'w> {
     let few = format!("ulimit -n {}; exec $CONTROL list", 5 + dice.roll(12));
-    let hidden =
-        "mount -t proc -o hidepid=invisible,gid=65534 proc /proc && exec setpriv --bounding-set=-sys_ptrace $CONTROL list";
+    let hidden = "mount -t proc -o hidepid=invisible,gid=65534 proc /proc && exec setpriv --bounding-set=-sys_ptrace $CONTROL list";
     let ways: [&[&str]; 4] = [
         &["sh", "-c", &few],
         &["unshare", "--pid", "--fork", "--mount-proc", env!("CARGO_BIN_EXE_control"), "list"],

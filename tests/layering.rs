@@ -25,7 +25,6 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hyper_util", &["app/web/server.rs"]),
     ("signal_hook", &["io/child.rs", "io/dial.rs", "io/inbox.rs"]),
     ("unicode_width", &["app/show.rs"]),
-    ("comfy_table", &["app/show.rs"]),
     (
         "clap",
         &[

@@ -350,14 +350,6 @@ impl Desk<'_, '_> {
                 && since.is_none_or(|since| start >= since)
                 && until.is_none_or(|until| start <= until)
         });
-        let live: Vec<(Live, Option<f64>)> = survey
-            .live
-            .into_iter()
-            .map(|live| {
-                let progress = progress_of(&live);
-                (live, progress)
-            })
-            .collect();
         let ended = match wanted.all {
             true => {
                 let results = wanted.outcome.clone();
@@ -368,7 +360,7 @@ impl Desk<'_, '_> {
         };
         let db = self.db.clone();
         let rows = || {
-            let live = live.iter().map(|(live, progress)| show::task_json(live, *progress, now));
+            let live = survey.live.iter().map(|live| show::task_json(live, progress_of(live), now));
             live.chain(ended.rows.iter().map(|row| ended_json(&db, row, FEW_LINES)))
         };
         if wanted.jsonl {
@@ -386,7 +378,7 @@ impl Desk<'_, '_> {
         } else {
             let width = (self.out.width)();
             let colours = self.out.colours;
-            self.print(&show::task_table(&live, now, width, colours))?;
+            self.print(&show::task_table(&survey.live, progress_of, now, width, colours))?;
             if wanted.all {
                 self.print(&format!("\n{}", show::history_table(&ended, now, width, colours)))?;
                 for row in &ended.rows {
@@ -399,7 +391,7 @@ impl Desk<'_, '_> {
         }
         if !wanted.watch {
             // We end now; taking thousands of rows apart would only keep whoever reads them waiting.
-            std::mem::forget(live);
+            std::mem::forget(survey.live);
         }
         Ok(0)
     }

@@ -1,12 +1,11 @@
-//! Rows as people and programs read them: tables and JSON. Returns strings; the only user of comfy-table.
+//! Rows as people and programs read them: tables and JSON. Returns strings.
 //!
 //! Nothing that came from a task reaches a terminal as it is: control characters, and marks that turn the direction
 //! of writing, are shown escaped.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 use chrono::{DateTime, Datelike, TimeZone};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -46,6 +45,10 @@ pub fn clean(text: &str) -> String {
 
 /// The same, cut to the width of a cell.
 fn cell(text: &str) -> String {
+    // Most texts are of this kind, and a list may have thousands.
+    if text.len() < CELL && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
+        return text.to_owned();
+    }
     // Cut before cleaning, which may only make it longer: a name may have a megabyte.
     let mut short: String = clean(&text.chars().take(CELL).collect::<String>()).chars().take(CELL).collect();
     if text.chars().nth(CELL).is_some() || short.chars().count() == CELL {
@@ -149,11 +152,11 @@ const SHORTEST_TEXT: usize = 12;
 
 /// A table of the columns that say something in at least one row, as wide as `width` at the most: first texts are cut,
 /// then the columns of the lowest ranks go.
-fn table(columns: &[Column], mut rows: Vec<Vec<String>>, width: Option<u16>, colours: bool) -> String {
+fn table(columns: &[Column], rows: &[Vec<String>], width: Option<u16>, colours: bool) -> String {
     let natural: Vec<usize> = columns
         .iter()
         .enumerate()
-        .map(|(index, column)| rows.iter().map(|row| row[index].width()).fold(column.name.width(), usize::max))
+        .map(|(index, column)| rows.iter().map(|row| width_of(&row[index])).fold(column.name.len(), usize::max))
         .collect();
     let mut shown: Vec<usize> = (0..columns.len())
         .filter(|&index| columns[index].keep || rows.iter().any(|row| !row[index].is_empty()))
@@ -182,74 +185,65 @@ fn table(columns: &[Column], mut rows: Vec<Vec<String>>, width: Option<u16>, col
             spare -= wish.min(spare);
         }
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(shown.iter().map(|&index| columns[index].name));
-    for row in &mut rows {
-        table.add_row(shown.iter().map(|&index| cut(std::mem::take(&mut row[index]), widths[index])));
-    }
-    let last = shown.len().saturating_sub(1);
-    for (place, (cells, &index)) in table.column_iter_mut().zip(&shown).enumerate() {
-        cells.set_padding((0, if place == last { 0 } else { GAP as u16 }));
-        if columns[index].kind == Kind::Number {
-            cells.set_cell_alignment(CellAlignment::Right);
+    let mut text =
+        String::with_capacity((rows.len() + 1) * shown.iter().map(|&index| widths[index] + GAP).sum::<usize>());
+    for row in std::iter::once(None).chain(rows.iter().map(Some)) {
+        if row.is_some() {
+            text.push('\n');
+        }
+        // Blanks are written before what follows them, so that no line ends with any.
+        let mut blanks = 0;
+        for &index in &shown {
+            let Column { name, kind, .. } = columns[index];
+            let cell = cut(row.map_or(name, |row| &row[index]), widths[index]);
+            let spare = widths[index].saturating_sub(width_of(&cell));
+            let (before, after) = if kind == Kind::Number { (spare, 0) } else { (0, spare) };
+            blanks += before;
+            if !cell.is_empty() {
+                text.extend(std::iter::repeat_n(' ', blanks));
+                blanks = 0;
+                let is_painted = colours && row.is_some() && matches!(kind, Kind::State | Kind::Outcome);
+                match colour(&cell).filter(|_| is_painted) {
+                    Some(number) => text.push_str(&format!("\x1b[{number}m{cell}\x1b[0m")),
+                    None => text.push_str(&cell),
+                }
+            }
+            blanks += after + GAP;
         }
     }
-    let states: Vec<(usize, usize)> = shown
-        .iter()
-        .enumerate()
-        .filter(|(_, index)| colours && matches!(columns[**index].kind, Kind::State | Kind::Outcome))
-        .map(|(place, &index)| (shown[..place].iter().map(|&before| widths[before] + GAP).sum(), widths[index]))
-        .collect();
-    let line = |(number, line): (usize, String)| {
-        let mut line = line.trim_end().to_owned();
-        // From the right, so that what was coloured moves nothing that is still to be.
-        for &(start, width) in states.iter().rev().filter(|_| number > 0) {
-            paint(&mut line, start, width);
-        }
-        line
-    };
-    table.lines().enumerate().map(line).collect::<Vec<_>>().join("\n")
+    text
 }
 
-/// Colours what stands in some columns of a terminal's line.
-fn paint(line: &mut String, start: usize, width: usize) {
-    let mut column = 0;
-    let mut ends = [line.len(); 2];
-    for (at, c) in line.char_indices() {
-        for (end, wanted) in ends.iter_mut().zip([start, start + width]) {
-            if column >= wanted && *end == line.len() {
-                *end = at;
-            }
-        }
-        column += c.width().unwrap_or(0);
-    }
-    let [from, to] = ends;
-    let text = line[from..to].trim_end();
-    if let Some(number) = colour(text) {
-        let painted = format!("\x1b[{number}m{text}\x1b[0m");
-        line.replace_range(from..from + text.len(), &painted);
-    }
+/// Returns how many columns of a terminal a text takes.
+fn width_of(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.width() }
 }
 
 /// A text in so many columns of a terminal.
-fn cut(text: String, width: usize) -> String {
-    if text.width() <= width {
-        return text;
+fn cut(text: &str, width: usize) -> Cow<'_, str> {
+    if width_of(text) <= width {
+        return Cow::Borrowed(text);
     }
-    let mut short = String::new();
+    let (mut short, mut taken) = (String::new(), 0);
     for c in text.chars() {
-        if short.width() + c.width().unwrap_or(0) + 1 > width {
+        taken += c.width().unwrap_or(0);
+        if taken + 1 > width {
             break;
         }
         short.push(c);
     }
     short.push('…');
-    short
+    Cow::Owned(short)
 }
 
 /// The table of tasks that have not ended.
-pub fn task_table(live: &[(Live, Option<f64>)], now: Timestamp, width: Option<u16>, colours: bool) -> String {
+pub fn task_table(
+    live: &[Live],
+    progress_of: impl Fn(&Live) -> Option<f64>,
+    now: Timestamp,
+    width: Option<u16>,
+    colours: bool,
+) -> String {
     const COLUMNS: [Column; 14] = [
         column("TASKID", Kind::Number, 9, true),
         column("NAME", Kind::Text, 9, true),
@@ -266,7 +260,7 @@ pub fn task_table(live: &[(Live, Option<f64>)], now: Timestamp, width: Option<u1
         column("INFO2", Kind::Text, 1, false),
         column("INFO3", Kind::Text, 0, false),
     ];
-    let rows = live.iter().map(|(live, progress)| {
+    let rows = live.iter().map(|live| {
         let task = &live.task;
         let reserved = live.status == Status::Reserved;
         let text = |text: &Option<String>| text.as_deref().map(cell).unwrap_or_default();
@@ -280,14 +274,14 @@ pub fn task_table(live: &[(Live, Option<f64>)], now: Timestamp, width: Option<u1
             if reserved { String::new() } else { (if task.feedback { "yes" } else { "no" }).to_owned() },
             timer(live, now).map(|secs| seconds(secs as f64)).unwrap_or_default(),
             task.timeout.filter(|_| gives_beats(live)).map(seconds).unwrap_or_default(),
-            progress.map(bar).unwrap_or_default(),
+            progress_of(live).map(bar).unwrap_or_default(),
             note(live).map(cell).unwrap_or_default(),
             text(&task.info[0]),
             text(&task.info[1]),
             text(&task.info[2]),
         ]
     });
-    table(&COLUMNS, rows.collect(), width, colours)
+    table(&COLUMNS, &rows.collect::<Vec<_>>(), width, colours)
 }
 
 /// Whether it is stopped by a signal, as far as its launcher knows.
@@ -389,7 +383,7 @@ pub fn history_table(page: &Page<HistoryRow>, now: Timestamp, width: Option<u16>
             text(&row.info3),
         ]
     });
-    table(&COLUMNS, rows.collect(), width, colours)
+    table(&COLUMNS, &rows.collect::<Vec<_>>(), width, colours)
 }
 
 /// A field of a row that is a text, made fit for a cell.
@@ -470,7 +464,7 @@ pub fn far_task_table(
             name_of(row),
         ]
     });
-    table(&COLUMNS, rows.collect(), width, colours)
+    table(&COLUMNS, &rows.collect::<Vec<_>>(), width, colours)
 }
 
 /// The same of those that have ended.
@@ -510,7 +504,7 @@ pub fn far_history_table(
             name_of(row),
         ]
     });
-    table(&COLUMNS, rows.collect(), width, colours)
+    table(&COLUMNS, &rows.collect::<Vec<_>>(), width, colours)
 }
 
 /// So many of what has such a name.
@@ -570,7 +564,7 @@ pub fn remote_table(
             error.as_deref().map(cell).unwrap_or_default(),
         ]
     });
-    table(&COLUMNS, rows.collect(), width, colours)
+    table(&COLUMNS, &rows.collect::<Vec<_>>(), width, colours)
 }
 
 /// The table of what runs of each name say together.
@@ -603,7 +597,7 @@ pub fn stats_table(summaries: &[Summary], now: Timestamp, width: Option<u16>, co
             one.bar(),
         ]
     });
-    table(&COLUMNS, rows.collect(), width, colours)
+    table(&COLUMNS, &rows.collect::<Vec<_>>(), width, colours)
 }
 
 /// How a task failed, in words: what it was, why, and after how long; none if it did not.
@@ -778,13 +772,13 @@ mod tests {
     #[test]
     fn columns_that_say_nothing_are_left_out() {
         let rows = vec![row(["1", "", "x", ""]), row(["10", "", "", ""])];
-        assert_eq!(table(&SOME, rows, None, false), " A  NAME\n 1  x\n10");
+        assert_eq!(table(&SOME, &rows, None, false), " A  NAME\n 1  x\n10");
     }
 
     #[test]
     fn a_narrow_terminal_cuts_texts_first_and_then_drops_columns() {
         let rows = || vec![row(["1", "", "a name of twenty-four ch", "some information"])];
-        let lines = |width| table(&SOME, rows(), Some(width), false).lines().map(str::to_owned).collect::<Vec<_>>();
+        let lines = |width| table(&SOME, &rows(), Some(width), false).lines().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(lines(60)[1], "1  a name of twenty-four ch  some information");
         assert_eq!(lines(40)[1], "1  a name of twenty-four …  some inform…");
         assert_eq!(lines(29)[1], "1  a name of t…  some inform…");
@@ -806,7 +800,7 @@ mod tests {
         let row = |name: &str, state: &str| vec![name.to_owned(), state.to_owned(), "ERROR".to_owned()];
         let rows = vec![row("日本", "OK"), row("ERROR", "RUNNING"), row("", "ERROR: x y")];
         assert_eq!(
-            table(&STATES, rows, Some(80), true),
+            table(&STATES, &rows, Some(80), true),
             "NAME   STATUS      X\n日本   \x1b[32mOK\x1b[0m          ERROR\n\
              ERROR  RUNNING     ERROR\n       \x1b[31mERROR: x y\x1b[0m  ERROR"
         );

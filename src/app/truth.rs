@@ -124,7 +124,7 @@ fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Result<Survey, StoreErro
     let (mut facts, stories): (Vec<Facts>, Vec<Option<Story>>) =
         sys::on_all_processors(&tasks, MANY, look).into_iter().unzip();
     let survivors = find_survivors(&tasks, &mut facts, &here);
-    let mut found = Survey::default();
+    let mut found = Survey { live: Vec::with_capacity(tasks.len()), ..Survey::default() };
     for (((task, facts), survivors), story) in tasks.into_iter().zip(facts).zip(survivors).zip(stories) {
         match judge(&task, &facts, now) {
             Verdict::Live(status) => {
