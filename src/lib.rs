@@ -7,7 +7,7 @@
 //!
 //! - [`model`]: pure decisions: no file, no process, no clock. Everything there is tested without any of them.
 //! - [`io`]: each file owns one outside thing and its crate; they never import each other, except `io::safe_open`, through
-//!   which all of them open files in folders of other users.
+//!   which all of them open files in folders of other users, and `io::names`, through which they find hosts.
 //! - [`app`]: what each program does, as functions that a Rust program can call too.
 //! - `src/bin/`: command lines and exit codes; the only place that prints or exits.
 
@@ -62,6 +62,7 @@ pub mod io {
     pub mod listener;
     pub mod logread;
     pub mod logtree;
+    pub mod names;
     pub mod notify;
     pub mod parcel;
     pub mod pidfile;

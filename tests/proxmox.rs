@@ -878,3 +878,36 @@ fn a_long_sync_shows_on_a_terminal_how_far_it_is_and_cleans_up() {
     assert!(seen.contains("remote a: 7 new") && !left.contains("remotes,"), "{seen:?}");
     world.same_as_on(&[&hosts[0], &hosts[1]]);
 }
+
+#[test]
+fn hosts_are_asked_where_no_thread_can_be_made() {
+    const NOBODY: u32 = 65_534;
+    let world = World::new();
+    let pve = Proxmox::pve();
+    for (node, count) in [("n1", 2_500), ("n2", 1_000), ("n3", 3)] {
+        pve.node(node, |node_state| node_state.jobs = many(node, count));
+    }
+    world.add("cluster", &pve);
+    // By a name too, which is looked up by a thread.
+    let named = pve.url().replace("127.0.0.1", "localhost");
+    let adding = world.control(["remote", "add", "named", "--pve", &named, "--fingerprint", &pve.fingerprint]);
+    adding.arg_all(["--token", TOKEN, "--secret-file", &world.secret()]).run().silent(0);
+    let is_root = nix::unistd::geteuid().is_root();
+    if is_root {
+        let chown = format!("chown -R {NOBODY} {}", world.path("").display());
+        world.sh(&chown).run().silent(0);
+        if world.control(["--version"]).user(NOBODY).run().code != 0 {
+            return;
+        }
+    }
+    let alone = |args: &[&str]| {
+        let words = ["--nproc=1", env!("CARGO_BIN_EXE_control")];
+        let program = world.command("prlimit").arg_all(words).arg_all(args.iter().copied());
+        if is_root { program.user(NOBODY) } else { program }
+    };
+    for name in ["cluster", "named"] {
+        let answers = format!("remote {name} answers: Proxmox VE 9.1.1, 3 nodes");
+        tells(alone(&["remote", "test", name]).run(), 0, &[&answers]);
+    }
+    tells(alone(&["remote", "sync"]).run(), 0, &["remote cluster: 3503 new", "remote named: 3503 new"]);
+}

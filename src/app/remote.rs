@@ -9,6 +9,7 @@ use std::{
     collections::{HashMap, HashSet},
     path::Path,
     sync::{Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -220,9 +221,11 @@ impl Desk<'_, '_> {
             let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
             std::iter::from_fn(next).map(|node| (*node, host.list(node, &one))).collect::<Vec<_>>()
         };
-        let mut asked = std::thread::scope(|scope| {
+        let mut asked = thread::scope(|scope| {
             let count = online.len().min(proxmox::CONNECTIONS).saturating_sub(1);
-            let others: Vec<_> = (0..count).map(|_| scope.spawn(|| ask(&host.another()))).collect();
+            // Where no thread can be made, those there are ask its nodes.
+            let begin = |_| thread::Builder::new().spawn_scoped(scope, || ask(&host.another())).ok();
+            let others: Vec<_> = (0..count).map_while(begin).collect();
             let mut asked = ask(&host);
             asked.extend(others.into_iter().filter_map(|other| other.join().ok()).flatten());
             asked

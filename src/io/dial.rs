@@ -34,12 +34,10 @@ use nix::{
 use ureq::{
     Agent, Error, Timeout,
     config::Config,
-    unversioned::{
-        resolver::DefaultResolver,
-        transport::{Connector, TcpConnector},
-    },
+    unversioned::transport::{Connector, TcpConnector},
 };
 
+use super::names::Names;
 use crate::model::wire::{Auth, Line, LineReader};
 
 /// An answer may not be longer; ten thousand processes take seven megabytes.
@@ -394,7 +392,7 @@ pub fn post(base: &str, line: &str, auth: Option<&Auth>, limit: Option<Duration>
         .timeout_connect(Some(limit.map_or(CONNECT, |limit| limit.min(CONNECT))))
         .timeout_global(limit)
         .build();
-    let agent = Agent::with_parts(config, ().chain(TcpConnector::default()), DefaultResolver::default());
+    let agent = Agent::with_parts(config, ().chain(TcpConnector::default()), Names::default());
     let mut request = agent.post(format!("{base}/api")).header("Content-Type", "application/json");
     if let Some(Auth { username, password }) = auth {
         let basic = STANDARD.encode(format!("{username}:{password}"));

@@ -23,14 +23,13 @@ use rustls::{
 use ureq::{
     Agent, Error, Timeout,
     config::Config,
-    unversioned::{
-        resolver::DefaultResolver,
-        transport::{
-            Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
-            TcpConnector, Transport, TransportAdapter,
-        },
+    unversioned::transport::{
+        Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, TcpConnector,
+        Transport, TransportAdapter,
     },
 };
+
+use super::names::Names;
 
 /// To set up a connection takes no longer.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -165,7 +164,7 @@ impl Client {
             .build();
         let tls = Tls(Arc::clone(tls));
         let connector = ().chain(Through::default()).chain(TcpConnector::default()).chain(tls);
-        Agent::with_parts(config, connector, DefaultResolver::default())
+        Agent::with_parts(config, connector, Names::default())
     }
 
     /// Asks for `path`, which begins with a slash.

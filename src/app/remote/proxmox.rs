@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
     sync::{Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -217,9 +218,13 @@ pub(super) fn pull(job: &Job, product: Product, api: &Api, tell: &Teller<'_>) ->
     let more = if job.doubtful { 0 } else { CONNECTIONS.min(nodes_now().queue.len()).saturating_sub(1) };
     let ask = &ask;
     if nodes_now().begun.silent.is_empty() {
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             for _ in 0..more {
-                scope.spawn(|| ask(&mut Asker::new(&host, tell.lines, false, limit), false));
+                let another = || ask(&mut Asker::new(&host, tell.lines, false, limit), false);
+                // Where no thread can be made, those there are ask its nodes.
+                if thread::Builder::new().spawn_scoped(scope, another).is_err() {
+                    break;
+                }
             }
             ask(&mut first, false);
             drop(first);

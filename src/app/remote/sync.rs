@@ -6,6 +6,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Condvar, Mutex, MutexGuard, PoisonError, atomic, mpsc},
+    thread,
     time::Duration,
 };
 
@@ -215,7 +216,7 @@ impl Drop for InUse<'_> {
 /// Where a thread that asks tells what it hears.
 pub(super) struct Teller<'a> {
     id: i64,
-    news: &'a mpsc::SyncSender<News>,
+    news: &'a (dyn Fn(News) -> Result<(), Gone> + Sync),
     /// What it takes one of before it connects.
     pub lines: &'a Lines,
 }
@@ -223,7 +224,7 @@ pub(super) struct Teller<'a> {
 impl Teller<'_> {
     /// Tells of tasks.
     pub(super) fn told(&self, batch: Batch) -> Result<(), Gone> {
-        self.news.send(News::Told(self.id, Box::new(batch))).map_err(|_| Gone)
+        (self.news)(News::Told(self.id, Box::new(batch)))
     }
 }
 
@@ -300,11 +301,11 @@ impl Desk<'_, '_> {
         let queue: Mutex<VecDeque<Job>> = Mutex::new(VecDeque::new());
         let (wake, closed) = (Condvar::new(), atomic::AtomicBool::new(false));
         let lines = Lines::new(CONNECTIONS);
-        std::thread::scope(|scope| {
-            for _ in 0..CONNECTIONS {
+        thread::scope(|scope| {
+            let work = || {
                 let send = send.clone();
                 let (queue, wake, closed, lines) = (&queue, &wake, &closed, &lines);
-                scope.spawn(move || {
+                move || {
                     loop {
                         let Ok(mut waiting) = queue.lock() else { return };
                         let job = loop {
@@ -320,12 +321,17 @@ impl Desk<'_, '_> {
                             }
                         };
                         drop(waiting);
-                        let done = pull(&job, &Teller { id: job.remote.id, news: &send, lines });
-                        if send.send(News::Over(job.remote.id, done)).is_err() {
+                        let tell = |news| send.send(news).map_err(|_| Gone);
+                        let done = pull(&job, &Teller { id: job.remote.id, news: &tell, lines });
+                        if tell(News::Over(job.remote.id, done)).is_err() {
                             return;
                         }
                     }
-                });
+                }
+            };
+            let begin = |_: &usize| thread::Builder::new().spawn_scoped(scope, work()).is_ok();
+            if (0..CONNECTIONS).take_while(begin).count() == 0 {
+                return self.direct_alone(&mut store, wanted, &lines);
             }
             drop(send);
             let done = self.direct(&mut store, wanted, &receive, &|job| {
@@ -342,6 +348,18 @@ impl Desk<'_, '_> {
             }
             wake.notify_all();
             done
+        })
+    }
+
+    /// Asks one remote after the other on this thread, where no other one can be made. What one tells is kept in memory
+    /// until it has told all.
+    fn direct_alone(&mut self, store: &mut Store, wanted: &args::RemoteSync, lines: &Lines) -> Done {
+        let (send, receive) = mpsc::channel();
+        self.direct(store, wanted, &receive, &|job| {
+            let tell = |news| send.send(news).map_err(|_| Gone);
+            let done = pull(&job, &Teller { id: job.remote.id, news: &tell, lines });
+            // The other end is held here.
+            let _ = tell(News::Over(job.remote.id, done));
         })
     }
 

@@ -1,0 +1,50 @@
+//! Addresses of the hosts that HTTP clients ask.
+//!
+//! The C library has no lookup with a time limit, so that one with a limit is done by a thread of its own. Where none
+//! can be made (RLIMIT_NPROC, a limit of a container) it is done on the calling one, and takes as long as it takes.
+
+use std::{
+    net::IpAddr,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+};
+
+use ureq::{
+    Error,
+    config::Config,
+    http::Uri,
+    unversioned::{
+        resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver},
+        transport::{NextTimeout, time::Duration},
+    },
+};
+
+/// Looks names up as the system does.
+#[derive(Debug, Default)]
+pub struct Names(DefaultResolver);
+
+impl Resolver for Names {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        let within = timeout.after;
+        let reason = timeout.reason;
+        let without_limit = NextTimeout { after: Duration::NotHappening, ..timeout };
+        let is_address = uri.host().is_some_and(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok());
+        if is_address || within.is_not_happening() {
+            return self.0.resolve(uri, config, without_limit);
+        }
+        let (tell, told) = mpsc::sync_channel(1);
+        let (name, settings) = (uri.clone(), config.clone());
+        let look_up = move || {
+            // Who waited may have given up.
+            let _ = tell.send(DefaultResolver::default().resolve(&name, &settings, without_limit));
+        };
+        match thread::Builder::new().name("names".to_owned()).spawn(look_up) {
+            Err(_) => self.0.resolve(uri, config, without_limit),
+            Ok(_) => match told.recv_timeout(*within) {
+                Ok(found) => found,
+                Err(RecvTimeoutError::Timeout) => Err(Error::Timeout(reason)),
+                Err(RecvTimeoutError::Disconnected) => Err(Error::HostNotFound),
+            },
+        }
+    }
+}
