@@ -1208,16 +1208,22 @@ fn what_deletes_can_say_what_it_would_delete_and_asks_at_a_terminal() {
 #[test]
 fn help_that_cannot_be_written_is_a_failure() {
     let world = World::new();
-    for (program, line) in [
-        (env!("CARGO_BIN_EXE_control"), "--help"),
-        (env!("CARGO_BIN_EXE_control"), "--version"),
-        (env!("CARGO_BIN_EXE_control"), "show --help"),
-        (env!("CARGO_BIN_EXE_parse"), "--help"),
-        (env!("CARGO_BIN_EXE_supervise"), "--help"),
-        (env!("CARGO_BIN_EXE_supervise"), "start --help"),
+    let (control, parse) = (env!("CARGO_BIN_EXE_control"), env!("CARGO_BIN_EXE_parse"));
+    let (launch, supervise) = (env!("CARGO_BIN_EXE_launch"), env!("CARGO_BIN_EXE_supervise"));
+    for (program, line, failed) in [
+        (control, "--help", 1),
+        (control, "--version", 1),
+        (control, "show --help", 1),
+        (parse, "--help", 1),
+        (parse, "--version", 1),
+        (supervise, "--help", 1),
+        (supervise, "--version", 1),
+        (supervise, "start --help", 1),
+        (launch, "--help", 125),
+        (launch, "--version", 125),
     ] {
         let ran = world.sh(&format!("'{program}' {line} >/dev/full")).run();
-        assert_eq!(ran.code, 1, "{program} {line}: {ran:?}");
+        assert_eq!(ran.code, failed, "{program} {line}: {ran:?}");
         assert!(ran.err.contains("error: cannot write to standard output: "), "{ran:?}");
         // A reader that has enough is no failure.
         let script = format!("{{ '{program}' {line}; echo $? >$W/code; }} | true");

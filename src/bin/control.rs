@@ -13,6 +13,7 @@ use taskwatcher::{
         usage,
     },
     io::{inbox, store::Patience, sys::Zone, terminal},
+    model::task::exit_code,
 };
 
 fn main() -> ExitCode {
@@ -21,7 +22,15 @@ fn main() -> ExitCode {
     let (stdout, mut messages) = (io::stdout(), LineWriter::new(io::stderr()));
     let args = match ControlArgs::read(std::env::args_os()) {
         Ok(args) => args,
-        Err(error) => return ExitCode::from(usage::exit_code(&error, error.print(), "control", &mut messages)),
+        Err(error) => {
+            return ExitCode::from(usage::exit_code(
+                &error,
+                error.print(),
+                "control",
+                exit_code::FAILED,
+                &mut messages,
+            ));
+        }
     };
     let mut ask = ask;
     let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal();

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, IsTerminal, Read, Write},
+    io::{self, IsTerminal, LineWriter, Read, Write},
     os::{
         fd::{AsFd, OwnedFd},
         unix::process::CommandExt,
@@ -17,7 +17,7 @@ use taskwatcher::{
         handover::{self, Handover},
         launch::{Audience, LaunchError, launch, resume},
         launch_args::LaunchArgs,
-        session,
+        session, usage,
     },
     io::{child, inbox, store::Patience, terminal},
     model::task::{exit_code, printable},
@@ -60,7 +60,14 @@ fn main() -> ExitCode {
     }
     let inherited = child::inherited_descriptors();
     let detached = std::env::args_os().next().is_some_and(|name| name == DETACHED);
-    let args = LaunchArgs::parse();
+    let args = match LaunchArgs::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let mut stderr = LineWriter::new(io::stderr());
+            let failed = exit_code::LAUNCH_FAILED;
+            return ExitCode::from(usage::exit_code(&error, error.print(), "launch", failed, &mut stderr));
+        }
+    };
     let quiet = args.quiet;
     exit(match (detached, args.detach) {
         (true, _) => detached_start(args, &inherited),

@@ -9,6 +9,7 @@ use taskwatcher::app::parse::{Output, ParseError, Verdict, run};
 use taskwatcher::app::parse_args::ParseArgs;
 use taskwatcher::app::usage;
 use taskwatcher::io::inbox;
+use taskwatcher::model::task::exit_code;
 
 fn main() -> ExitCode {
     inbox::survive_file_size_limit();
@@ -16,7 +17,9 @@ fn main() -> ExitCode {
     let (stdout, mut stderr) = (io::stdout(), LineWriter::new(io::stderr()));
     let args = match ParseArgs::try_parse() {
         Ok(args) => args,
-        Err(error) => return ExitCode::from(usage::exit_code(&error, error.print(), "parse", &mut stderr)),
+        Err(error) => {
+            return ExitCode::from(usage::exit_code(&error, error.print(), "parse", exit_code::FAILED, &mut stderr));
+        }
     };
     let mut data = stdout.lock();
     let result = run(
