@@ -129,6 +129,16 @@ fn a_success_of_the_future_hides_no_failure() {
     assert!(never.text().contains("never succeeded; task 4 is not counted"), "{}", never.text());
     let json = world.control(["--json", "check", "backup", "--max-age", "3h"]).run().silent(0).value();
     assert!(json["future_success"].as_i64().unwrap() > json["last_success"].as_i64().unwrap(), "{json}");
+    // Where it stands first all the same it is named, and of what was last it is none.
+    let newest = world.control(["history", "--name", "backup", "--limit", "1"]).run();
+    assert!(newest.err.contains("task 2 ended in the future, so the clock was wrong"), "{newest:?}");
+    let stats = world.control(["stats", "backup"]).run();
+    assert!(stats.err.contains("backup: 1 run ended in the future"), "{stats:?}");
+    let stats = world.json(&["stats", "backup"]);
+    assert_eq!((&stats[0]["future"], &stats[0]["runs"]), (&json!(1), &json!(3)), "{stats}");
+    assert!(stats[0]["last_success"].as_i64() < stats[0]["last_failure"].as_i64(), "{stats}");
+    let recent = stats[0]["recent"].as_array().unwrap().iter().map(|run| run["result"].as_str().unwrap());
+    assert_eq!(recent.collect::<Vec<_>>(), ["ok", "error"]);
     // Its number tells that it is older than what is cleared.
     assert_eq!(world.json(&["clear", "--older-than", "10s", "--name", "backup"]), json!({ "deleted": 3, "logs": 0 }));
     assert_eq!(world.json(&["clear", "--older-than", "10s"]), json!({ "deleted": 0, "logs": 0 }));

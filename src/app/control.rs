@@ -30,6 +30,7 @@ use crate::{
     model::{
         proxmox::BadToken,
         query::{After, Filter, Page, Query},
+        stats::CLOCK_STEP,
         task::{Class, HistoryRow, Status, Task, TaskRef, Timestamp, exit_code},
     },
 };
@@ -545,6 +546,7 @@ impl Desk<'_, '_> {
         }
         let query = Query { filter, limit, after, offset: wanted.offset, reverse: wanted.reverse };
         let page = store.page(&query)?;
+        self.tell_of_future(&page.rows);
         let next = page.next.map(|cursor| cursor.to_string());
         if wanted.jsonl {
             for row in &page.rows {
@@ -561,6 +563,20 @@ impl Desk<'_, '_> {
             self.tell(&format!("there is more: --after {next}"));
         }
         Ok(0)
+    }
+
+    /// Says which rows stand first only because a clock was wrong.
+    fn tell_of_future(&mut self, rows: &[HistoryRow]) {
+        let present = sys::now().wall.secs().saturating_add(CLOCK_STEP);
+        let future: Vec<String> =
+            rows.iter().filter(|row| row.endtime > present).map(|row| row.taskid.to_string()).collect();
+        if !future.is_empty() {
+            let (tasks, stand) = if future.len() > 1 { ("tasks", "they stand") } else { ("task", "it stands") };
+            self.tell(&format!(
+                "{tasks} {} ended in the future, so the clock was wrong; {stand} before what ended since",
+                future.join(", ")
+            ));
+        }
     }
 
     fn wait(&mut self, wanted: &args::Wait) -> Done {

@@ -21,15 +21,11 @@ use crate::{
     },
     model::{
         query::{Filter, Query},
-        stats::Summary,
+        stats::{CLOCK_STEP, Summary},
         task::{Class, Process, exit_code, span},
         upid::Upid,
     },
 };
-
-/// Seconds by which a clock may be put back in the ordinary course of things (NTP), without an end that was recorded
-/// before it counting as one of the future.
-const CLOCK_STEP: i64 = 60;
 
 fn system(doing: &'static str) -> impl Fn(io::Error) -> ControlError {
     move |error| ControlError::System(doing, error)
@@ -98,7 +94,8 @@ impl Desk<'_, '_> {
         let since = time("--since", &wanted.since)?;
         let mut store = self.open()?;
         truth::survey(&mut store)?;
-        let summaries = store.stats(wanted.name.as_deref(), since)?.summaries();
+        let now = sys::now().wall;
+        let summaries = store.stats(wanted.name.as_deref(), since, now.secs())?.summaries();
         if let (Some(name), true) = (&wanted.name, summaries.is_empty()) {
             return Err(ControlError::NoRuns(name.clone()));
         }
@@ -110,8 +107,14 @@ impl Desk<'_, '_> {
             self.print(&Value::Array(summaries.iter().map(stats_json).collect()).to_string())?;
         } else {
             let width = (self.out.width)();
-            let table = show::stats_table(&summaries, sys::now().wall, width, self.out.colours);
+            let table = show::stats_table(&summaries, now, width, self.out.colours);
             self.print(&table)?;
+            for one in summaries.iter().filter(|one| one.future > 0) {
+                let (name, runs) = (show::clean(&one.name), show::count(one.future, "run"));
+                self.tell(&format!(
+                    "{name}: {runs} ended in the future, so the clock was wrong; none is among the last"
+                ));
+            }
         }
         Ok(0)
     }
@@ -339,6 +342,9 @@ fn stats_json(one: &Summary) -> Value {
     let mut value = counts_json(one);
     if one.cut_short > 0 {
         value["cut_short"] = one.cut_short.into();
+    }
+    if one.future > 0 {
+        value["future"] = one.future.into();
     }
     value
 }

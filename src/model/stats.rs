@@ -12,6 +12,10 @@ use super::task::Class;
 /// Runs that the bar of recent ones shows.
 pub const RECENT: usize = 20;
 
+/// Seconds by which a clock may be put back in the ordinary course of things (NTP), without an end that was recorded
+/// before it counting as one of the future.
+pub const CLOCK_STEP: i64 = 60;
+
 /// One run that has ended.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -33,6 +37,7 @@ pub struct Run {
 #[derive(Clone, Debug, Default)]
 struct Gathered {
     cut_short: u64,
+    future: u64,
     counts: [u64; 4],
     durations: Vec<f32>,
     success: Option<i64>,
@@ -80,6 +85,8 @@ pub struct Summary {
     pub counts: [u64; 4],
     /// How many ended because the reader of their output closed it.
     pub cut_short: u64,
+    /// How many of them ended in the future, which a clock that was wrong recorded: none of these is among the last.
+    pub future: u64,
     /// The duration that half of them did not exceed, seconds.
     pub p50: Option<f64>,
     /// The one that 95 % of them did not exceed.
@@ -99,6 +106,7 @@ impl Summary {
             name: name.to_owned(),
             counts: [0; 4],
             cut_short: 0,
+            future: 0,
             p50: None,
             p95: None,
             last_success: None,
@@ -136,12 +144,19 @@ impl Summary {
 }
 
 /// Gathers runs, in any order, name by name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Stats {
     names: BTreeMap<String, Gathered>,
+    /// What ended later than this ended in the future.
+    present: i64,
 }
 
 impl Stats {
+    /// Returns the gathering of no runs yet, `now` in unix seconds.
+    pub fn new(now: i64) -> Stats {
+        Stats { names: BTreeMap::new(), present: now.saturating_add(CLOCK_STEP) }
+    }
+
     /// Adds a run.
     pub fn add(&mut self, name: &str, run: Run) {
         let gathered = match self.names.get_mut(name) {
@@ -155,6 +170,10 @@ impl Stats {
         let index = Class::ALL.iter().position(|class| *class == run.class).unwrap_or(0);
         gathered.counts[index] += 1;
         gathered.durations.extend(run.duration.map(|duration| duration as f32));
+        if run.end > self.present {
+            gathered.future += 1;
+            return;
+        }
         if run.class.is_success() {
             gathered.success = gathered.success.max(Some(run.end));
         } else if gathered.failure.as_ref().is_none_or(|(end, id, _)| (run.end, run.id) > (*end, *id)) {
@@ -177,6 +196,7 @@ impl Stats {
                 name,
                 counts: gathered.counts,
                 cut_short: gathered.cut_short,
+                future: gathered.future,
                 p50,
                 p95,
                 last_success: gathered.success,
@@ -207,7 +227,7 @@ mod tests {
 
     #[test]
     fn names_are_summed_up_apart_whatever_the_order() {
-        let mut stats = Stats::default();
+        let mut stats = Stats::new(1000);
         stats.add("b", run(3, Class::Error, 30, 8.0));
         stats.add("a", run(9, Class::Ok, 5, 1.0));
         stats.add("b", run(2, Class::Warnings, 20, 4.0));
@@ -224,12 +244,22 @@ mod tests {
 
     #[test]
     fn a_run_that_its_reader_cut_short_is_neither_a_success_nor_a_failure() {
-        let mut stats = Stats::default();
+        let mut stats = Stats::new(1000);
         stats.add("a", run(1, Class::Ok, 10, 4.0));
         stats.add("a", Run { cut_short: true, ..run(2, Class::Error, 20, 1.0) });
         let one = &stats.summaries()[0];
         assert_eq!((one.runs(), one.cut_short, one.success_rate()), (1, 1, 100.0));
         assert_eq!((one.p50, &one.last_failure, one.bar().as_str()), (Some(4.0), &None, "█"));
+    }
+
+    #[test]
+    fn a_run_of_the_future_is_counted_and_is_not_the_last() {
+        let mut stats = Stats::new(100);
+        stats.add("a", run(2, Class::Ok, 100 + CLOCK_STEP + 1, 2.0));
+        stats.add("a", run(1, Class::Ok, 10, 2.0));
+        stats.add("a", run(3, Class::Error, 100 + CLOCK_STEP, 2.0));
+        let one = &stats.summaries()[0];
+        assert_eq!((one.runs(), one.future, one.last_success, one.bar().as_str()), (3, 1, Some(10), "█×"));
     }
 
     #[test]
@@ -242,7 +272,7 @@ mod tests {
 
     #[test]
     fn only_the_last_runs_are_in_the_bar() {
-        let mut stats = Stats::default();
+        let mut stats = Stats::new(1000);
         for id in 0..100 {
             stats.add("a", run(id, if id == 85 { Class::Error } else { Class::Ok }, id / 3, 1.0));
         }
@@ -252,7 +282,7 @@ mod tests {
 
     #[test]
     fn runs_without_a_duration_count() {
-        let mut stats = Stats::default();
+        let mut stats = Stats::new(1000);
         stats.add("a", Run { duration: None, ..run(1, Class::Ok, 1, 0.0) });
         let one = &stats.summaries()[0];
         assert_eq!((one.p50, one.bar().as_str()), (None, "▁"));

@@ -440,7 +440,7 @@ impl Desk {
     fn stats(&mut self, name: Option<&str>) -> Result<Option<Stats>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
         self.with(|store| {
-            let mut stats = store.stats(name, None)?;
+            let mut stats = store.stats(name, None, sys::now().wall.secs())?;
             for row in still_unsettled(store, &snapshot)? {
                 let of = row.taskname.as_deref().unwrap_or_default();
                 if row.starttime.is_some() && name.is_none_or(|name| name == of) {

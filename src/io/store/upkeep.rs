@@ -113,10 +113,11 @@ fn told(number: i64, one: &str, more: &str) -> String {
 
 impl Store {
     /// The runs that have ended, of one name or of all, since then, summed up by name. What was never started is none.
+    /// `now` is in unix seconds.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn stats(&self, name: Option<&str>, since: Option<i64>) -> Result<Stats> {
+    pub fn stats(&self, name: Option<&str>, since: Option<i64>, now: i64) -> Result<Stats> {
         let work = || {
             let mut terms = vec!["starttime IS NOT NULL"];
             let mut values: Vec<rusqlite::types::Value> = vec![];
@@ -137,7 +138,7 @@ impl Store {
             );
             let mut statement = self.db.prepare(&sql)?;
             let mut rows = statement.query(params_from_iter(values))?;
-            let mut stats = Stats::default();
+            let mut stats = Stats::new(now);
             while let Some(row) = rows.next()? {
                 let word: String = row.get(2)?;
                 let class = Class::ALL.into_iter().find(|class| class.as_str() == word).unwrap_or(Class::Unknown);

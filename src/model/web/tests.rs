@@ -127,6 +127,7 @@ fn summary(name: &str) -> Summary {
         name: name.into(),
         counts: [10, 2, 3, 1],
         cut_short: 0,
+        future: 0,
         p50: Some(600.0),
         p95: Some(1200.5),
         last_success: Some(NOW - 60),
