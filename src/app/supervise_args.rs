@@ -45,11 +45,12 @@ pub struct SuperviseArgs {
     pub configuration: Option<PathBuf>,
 
     /// Print help
-    #[arg(short = 'h', short_alias = '?', long, global = true, action = ArgAction::Help)]
+    // Behind the options of each action.
+    #[arg(short = 'h', short_alias = '?', long, global = true, action = ArgAction::Help, display_order = 900)]
     pub help: Option<bool>,
 
     /// Print version
-    #[arg(short = 'v', short_alias = 'V', long, action = ArgAction::Version)]
+    #[arg(short = 'v', short_alias = 'V', long, action = ArgAction::Version, display_order = 901)]
     pub version: Option<bool>,
 
     /// Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else
@@ -972,6 +973,19 @@ mod tests {
                 assert_eq!(error.exit_code(), 2, "{line}: {error}");
                 error.kind()
             }
+        }
+    }
+
+    #[test]
+    fn help_stands_behind_the_other_options_of_each_action() {
+        let mut definition = definition();
+        definition.build();
+        for action in definition.get_subcommands_mut() {
+            let help = action.render_help().to_string();
+            let Some((_, options)) = help.split_once("\nOptions:\n") else { continue };
+            let section = options.split("\n\n").next().unwrap_or_default();
+            let names: Vec<&str> = section.lines().filter(|line| line.trim_start().starts_with('-')).collect();
+            assert!(names.last().is_some_and(|name| name.contains("--help")), "{section}");
         }
     }
 
