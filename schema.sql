@@ -83,7 +83,7 @@ CREATE TABLE history (
     cpu_user        REAL,             -- seconds in user mode, of the command and what it waited for
     cpu_sys         REAL,             -- seconds in the kernel
     maxrss          INTEGER,          -- peak memory of its largest process
-    ended_by        TEXT,             -- itself, timeout, max-runtime, expiry, or who asked for it
+    ended_by        TEXT,             -- itself, reader (of its output), timeout, max-runtime, expiry, or who asked
     options         TEXT,
     amended         INTEGER,          -- counts the ends that were corrected after they were recorded
     supervised      TEXT              -- as in tasks, with "expected": whether it ended as the configuration expects it

@@ -313,6 +313,25 @@ fn a_stop_of_a_batch_system_pauses_the_command_and_its_limits() {
 }
 
 #[test]
+fn show_says_that_a_launcher_is_stopped_and_watches_nothing() {
+    let world = World::new();
+    let (run, command) = waiting(&world, &[]);
+    let note = || serde_json::from_str::<serde_json::Value>(world.control(["show", "1", "--json"]).run().text());
+    assert!(note().unwrap()["note"].is_null());
+    run.signal(Signal::SIGSTOP);
+    until("the launcher to be stopped", || is_stopped(run.pid()));
+    let said = note().unwrap();
+    assert!(said["note"].as_str().unwrap().ends_with(&format!("kill -CONT {}", run.pid())), "{said}");
+    // The command itself goes on.
+    assert_eq!((&said["status"], &said["paused"]), (&"RUNNING".into(), &serde_json::Value::Null));
+    assert!(!is_stopped(command));
+    run.signal(Signal::SIGCONT);
+    until("the launcher to go on", || note().unwrap()["note"].is_null());
+    fs::write(world.work().join("fifo"), "\n").unwrap();
+    run.wait().silent(0);
+}
+
+#[test]
 fn a_paused_command_is_ended_all_the_same() {
     let world = World::new();
     let (run, command) = waiting(&world, &["--kill-after", "1h"]);

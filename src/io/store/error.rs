@@ -59,6 +59,11 @@ pub enum StoreError {
     /// Not whole any more.
     #[error("cannot {1} database {0:?}: the file is damaged ({2}); restore a copy")]
     Damaged(PathBuf, &'static str, String),
+    /// Another program changed its tables.
+    #[error(
+        "cannot {1} database {0:?}: a table of it is missing or was changed by another program ({2}; a view is not read in the place of a table); restore a copy"
+    )]
+    OtherTables(PathBuf, &'static str, String),
     /// Rows of SQLite's own table that tell which database it is were deleted.
     #[error("cannot export database {0:?}: it has lost what tells it from others; run control verify --repair")]
     NoIdentity(PathBuf),
@@ -134,6 +139,9 @@ pub(super) fn failure(path: &Path, doing: &'static str, patience: Patience, erro
         Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged(path, doing, text),
         Some(ErrorCode::NotADatabase) => {
             StoreError::NotOurs(path, "not an SQLite file, or its start is damaged".into())
+        }
+        _ if ["no such table", "no such column"].iter().any(|words| text.starts_with(words)) => {
+            StoreError::OtherTables(path, doing, text)
         }
         _ => StoreError::Sqlite(path, doing, error),
     }
