@@ -334,3 +334,29 @@ fn rel4_rel7_reloads_come_one_after_the_other_and_several_hups_are_one() {
     assert_eq!(world.log().matches("reading the configuration again").count(), 1, "{}", world.log());
     assert_eq!(daemon.end().code, 0);
 }
+
+#[test]
+fn a_log_is_followed_until_its_program_is_removed() {
+    let world = World::new();
+    let web = "[programs.web]\ncommand = \"sh\"\nargs = [\"-c\", \"echo begun; exec sleep 300\"]\nstartsecs = 0\n";
+    world.configure(&format!("{web}{}", sleeper("other", 300, "")));
+    let _daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    let mut client = world.connect_to_daemon();
+    let follow = json!({ "command": "tail", "target": "process", "name": "web", "args": { "follow": true } });
+    client.send(&follow);
+    let first = client.line();
+    assert_eq!(first["status"], 200, "{first}");
+    // A change that needs a new run goes on in the same log.
+    world.configure(&format!("{}{}", web.replace("begun", "again"), sleeper("other", 300, "")));
+    reload(&world);
+    let mut data = String::new();
+    while !data.contains("again\n") {
+        let line = client.line();
+        data.push_str(line["data"].as_str().unwrap_or_else(|| panic!("{line}")));
+    }
+    world.configure(&sleeper("other", 300, ""));
+    assert_eq!(reload(&world)["removed"], json!(["web"]));
+    let line = client.line();
+    assert_eq!(line["ended"], "the process was removed", "{line}");
+}

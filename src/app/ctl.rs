@@ -26,7 +26,7 @@ use crate::{
     model::{
         ansi,
         config::{Finding, Unreadable},
-        ctl::{OtherProtocol, Unreachable, check_protocol, exit, exit_code, plain, reason, show as lines_of},
+        ctl::{OtherProtocol, Unreachable, check_protocol, exit, exit_code, is_cut, plain, reason, show as lines_of},
         jobs::{self, BadJobRef, Job, JobInfo, JobRef, Session},
         program::ServerUrl,
         query::Page,
@@ -474,6 +474,11 @@ fn print(
         Command::Tail { .. } | Command::Maintail { .. } | Command::Fg { .. } => {
             if let Some(piece) = content.and_then(Piece::from_value) {
                 output.out.write_all(&follow::fit(&piece.data, args.action.is_raw(), output.width))?;
+                if is_cut(command, &piece) {
+                    let shown = piece.data.len();
+                    let why = "all of it is in the file of the log";
+                    let _ = writeln!(output.err, "supervise: only the last {shown} bytes are shown; {why}");
+                }
             }
         }
         Command::History { .. } if response.error.is_none() => {

@@ -5,6 +5,7 @@ use std::{
     io::{self, Read, Seek},
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
+    sync::{Arc, Weak},
 };
 
 use super::safe_open::{How, reach};
@@ -31,6 +32,8 @@ pub struct Growing {
     /// The last bytes before `offset`.
     known: Vec<u8>,
     skipped: bool,
+    /// Is dropped by its other side when nothing is written to the file any more; none: nobody says so.
+    writer: Option<Weak<()>>,
 }
 
 /// Opens a log to be read. Another user may own its folder, or one above it, and have put something else in its place
@@ -46,7 +49,17 @@ pub fn open(path: &Path) -> io::Result<File> {
 impl Growing {
     /// Makes a follower that starts at `offset`, bytes; `open` opens the file that takes the place of `file`.
     pub fn new(path: PathBuf, file: Option<File>, offset: u64, open: fn(&Path) -> io::Result<File>) -> Growing {
-        Growing { path, file, offset, open, known: vec![], skipped: false }
+        Growing { path, file, offset, open, known: vec![], skipped: false, writer: None }
+    }
+
+    /// Makes the follower of what a writer writes that is known to be there until `writer` is dropped.
+    pub fn written_by(self, writer: &Arc<()>) -> Growing {
+        Growing { writer: Some(Arc::downgrade(writer)), ..self }
+    }
+
+    /// Returns whether its writer is gone, if that is known. What it wrote before may not have been read yet.
+    pub fn is_over(&self) -> bool {
+        self.writer.as_ref().is_some_and(|writer| writer.strong_count() == 0)
     }
 
     /// Returns whether output before the last piece may be missing: the log was rotated so often between two reads that

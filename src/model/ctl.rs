@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     ansi,
     program::ProcState,
-    wire::{Code, Command, NO_GROUP, PROTOCOL, PidOf, ProcessInfo, Response, ResultItem, WireError},
+    wire::{Code, Command, Last, NO_GROUP, PROTOCOL, PidOf, Piece, ProcessInfo, Response, ResultItem, WireError},
 };
 
 /// The exit codes of the client (CTL-4); the worst of several is the greatest.
@@ -164,6 +164,17 @@ fn show_whole(response: &Response, items: &[ResultItem]) -> Shown {
         show_error(error, &mut shown);
     }
     shown
+}
+
+/// Whether the end of a log that was asked for has more than the supervisor gives at once.
+pub fn is_cut(command: &Command, piece: &Piece) -> bool {
+    let (Command::Tail { last, offset: None, .. } | Command::Maintail { last, .. }) = command else { return false };
+    let got = match last {
+        Last::Bytes(bytes) => (piece.data.len() as u64) < *bytes,
+        // What is not whole at its beginning is not a line.
+        Last::Lines(lines) => (piece.data.iter().filter(|byte| **byte == b'\n').count() as u64) < *lines,
+    };
+    got && piece.offset.is_some_and(|offset| offset > 0)
 }
 
 /// The exit code of the answer to a command (CTL-4).
@@ -486,6 +497,23 @@ mod tests {
             follow: false,
             run: None,
         }
+    }
+
+    #[test]
+    fn an_end_of_a_log_is_cut_where_less_came_than_was_asked_for_and_than_there_is() {
+        let asked = |last| match tail() {
+            Command::Tail { name, channel, offset, follow, run, .. } => {
+                Command::Tail { name, channel, last, offset, follow, run }
+            }
+            other => other,
+        };
+        let piece = |data: &str, offset| Piece { data: data.into(), offset: Some(offset), channel: None };
+        assert!(is_cut(&asked(Last::Bytes(5)), &piece("a\nb\n", 7)));
+        assert!(!is_cut(&asked(Last::Bytes(4)), &piece("a\nb\n", 7)));
+        assert!(!is_cut(&asked(Last::Bytes(5)), &piece("a\nb\n", 0)), "there is no more");
+        assert!(is_cut(&asked(Last::Lines(3)), &piece("a\nb\n", 7)));
+        assert!(!is_cut(&asked(Last::Lines(2)), &piece("a\nb\n", 7)));
+        assert!(!is_cut(&stop(), &piece("", 7)));
     }
 
     fn failed(name: &str, code: Code, message: &str) -> ResultItem {

@@ -272,10 +272,16 @@ pub fn share(whole: Duration, percent: u32) -> Duration {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Signal(pub i32);
 
-/// A text that names no signal.
+/// A text that names no signal that can be sent.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown signal: use a name such as TERM or SIGINT, or a number from 1 to 31")]
-pub struct BadSignal;
+pub enum BadSignal {
+    /// It names none.
+    #[error("unknown signal: use a name such as TERM or SIGINT, or a number from 1 to 31")]
+    Unknown,
+    /// A real-time signal.
+    #[error("real-time signals cannot be sent: use one from 1 to 31, or send it from a script with kill -s")]
+    RealTime,
+}
 
 impl Signal {
     /// Hangup.
@@ -340,13 +346,20 @@ impl FromStr for Signal {
 
     fn from_str(text: &str) -> Result<Signal, BadSignal> {
         if let Ok(number) = text.parse::<i32>() {
-            // Real-time signals are printed when one ended a command, but not sent: nobody ends a program with them.
-            return if (1..=31).contains(&number) { Ok(Signal(number)) } else { Err(BadSignal) };
+            // Real-time signals are printed when one ended a command, but not sent: there is no safe call for that.
+            return match number {
+                1..=31 => Ok(Signal(number)),
+                Signal::RTMIN..=64 => Err(BadSignal::RealTime),
+                _ => Err(BadSignal::Unknown),
+            };
         }
         let upper = text.to_ascii_uppercase();
         let bare = upper.strip_prefix("SIG").unwrap_or(&upper);
-        let index = Signal::NAMES.iter().position(|name| *name == bare).ok_or(BadSignal)?;
-        i32::try_from(index + 1).map(Signal).map_err(|_| BadSignal)
+        if bare.starts_with("RTMIN") || bare.starts_with("RTMAX") {
+            return Err(BadSignal::RealTime);
+        }
+        let index = Signal::NAMES.iter().position(|name| *name == bare).ok_or(BadSignal::Unknown)?;
+        i32::try_from(index + 1).map(Signal).map_err(|_| BadSignal::Unknown)
     }
 }
 

@@ -18,7 +18,7 @@ pub use events::{EventFilter, EventKind, Notice, StateNotice, Subscriber};
 pub use lines::{Line, LineReader};
 pub use request::{Auth, COMMANDS, Channel, Command, Kind, Last, PidOf, ReloadOf, Request, SignalTo, Targets};
 pub use select::{Entry, Selection, full_name, select};
-pub use stream::{Followed, Piece};
+pub use stream::{Followed, Piece, SUPERVISOR_ENDED};
 pub use strict::BadJson;
 
 use super::{machine::Refusal, program::ProcState};

@@ -14,7 +14,7 @@ use crate::{
     model::{
         ansi,
         ctl::{exit, plain, reason},
-        wire::{Channel, Command, Followed},
+        wire::{Channel, Command, Followed, SUPERVISOR_ENDED},
     },
 };
 
@@ -59,12 +59,17 @@ pub(super) fn follow(
             }
             Followed::Ended(how) => {
                 has_ended = true;
-                if !args.json
-                    && let Command::Fg { name } = command
-                {
-                    // Not among what the process prints.
-                    let _ = writeln!(output.err, "supervise: {} has ended: {}", plain(name), plain(&how));
-                }
+                // Not among what the process prints.
+                let _ = match command {
+                    _ if args.json => Ok(()),
+                    Command::Fg { name } => {
+                        writeln!(output.err, "supervise: {} has ended: {}", plain(name), plain(&how))
+                    }
+                    Command::Tail { name, .. } if how != SUPERVISOR_ENDED => {
+                        writeln!(output.err, "supervise: {}: {}", plain(name), plain(&how))
+                    }
+                    _ => Ok(()),
+                };
             }
             _ if args.json => {}
             Followed::Skipped => {

@@ -8,6 +8,7 @@ use std::{
     ffi::OsString,
     os::fd::OwnedFd,
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -114,6 +115,8 @@ pub(super) struct Proc {
     pub waiting: Option<(Duration, Duration)>,
     /// Members of the groups of its ended runs that were left alone, alive when last looked at.
     pub left: Vec<Process>,
+    /// Is there for as long as the process is, for those who follow its logs. What comes in its place goes on with it.
+    pub writer: Arc<()>,
 }
 
 impl Proc {
@@ -623,12 +626,16 @@ impl Core {
         self.log.info(&format!("removed: {}", proc.spec.full_name()));
         // Nothing comes any more when the supervisor ends.
         if let Some((spec, start)) = proc.after.filter(|_| self.shutdown.is_none()) {
-            self.insert(spec, start);
+            self.put_in(spec, start, proc.writer);
         }
     }
 
     /// A new process.
     pub(super) fn insert(&mut self, spec: ProgramSpec, start: bool) {
+        self.put_in(spec, start, Arc::default());
+    }
+
+    fn put_in(&mut self, spec: ProgramSpec, start: bool, writer: Arc<()>) {
         let name = spec.name.clone();
         let machine = Machine::new(spec.policy.clone(), self.config.server.restart_throttle);
         let proc = Proc {
@@ -644,6 +651,7 @@ impl Core {
             after: None,
             waiting: None,
             left: vec![],
+            writer,
         };
         self.procs.insert(name.clone(), proc);
         self.divert_logs(&name);

@@ -452,7 +452,14 @@ impl Core {
                 return tail_of(&path, logread::open_newest, None, last, offset, follow);
             }
             let path = self.log_path(&proc.spec, stream).ok_or_else(none)?;
-            tail_of(&path, growing::open, Some(channel), last, offset, follow)
+            let answer = tail_of(&path, growing::open, Some(channel), last, offset, follow)?;
+            Ok(match answer {
+                Answer::Follow(response, logs) => {
+                    let followed = |log: Followed| Followed { file: log.file.written_by(&proc.writer), ..log };
+                    Answer::Follow(response, logs.into_iter().map(followed).collect())
+                }
+                other => other,
+            })
         });
         found.unwrap_or_else(refuse)
     }

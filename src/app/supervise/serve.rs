@@ -36,7 +36,7 @@ use crate::{
         program::ProcState,
         wire::{
             Channel, Code, Command, EventFilter, EventKind, Line, LineReader, MAX_LINE, Notice, Piece, Request,
-            Response, Subscriber, WireError,
+            Response, SUPERVISOR_ENDED, Subscriber, WireError,
         },
     },
 };
@@ -65,7 +65,9 @@ const BLOCK: usize = 16 << 10;
 /// Bytes of events that are kept for one that reads slowly.
 const BACKLOG: usize = 1 << 20;
 /// The last line for clients that wait when the supervisor has ended.
-const OVER: &str = "the supervisor has ended";
+const OVER: &str = SUPERVISOR_ENDED;
+/// The same of the log of a process that was removed.
+const REMOVED: &str = "the process was removed";
 /// How often a log that is followed is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -429,6 +431,10 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
     let mut over = hub.over.subscribe();
     let mut last: Option<String> = None;
     loop {
+        // Asked before it is read for the last time.
+        if last.is_none() && !logs.is_empty() && logs.iter().all(|log| log.file.is_over()) {
+            last = Some(if *over.borrow() { OVER } else { REMOVED }.to_owned());
+        }
         for log in &mut logs {
             while let Some((bytes, from)) = log.file.more() {
                 if log.file.has_skipped() {

@@ -3,6 +3,7 @@
 //! What is right and wrong in them is decided in [`crate::model::config`]. Where they are, and what relative paths are
 //! relative to, is settled once at the start: a reload reads the same files, wherever the supervisor went since.
 
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use crate::{
@@ -31,7 +32,12 @@ impl Where {
     /// One line: none is there, or the directory is gone. Whether the file can be read, [`load`] says.
     pub fn find(named: Option<&Path>) -> Result<Where, String> {
         let start_dir = std::env::current_dir();
-        let start_dir = start_dir.map_err(|error| format!("cannot tell the working directory: {error}"))?;
+        let start_dir = start_dir.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                "the working directory was removed; start it from another one, as after: cd /".to_owned()
+            }
+            _ => format!("cannot tell the working directory: {error}"),
+        })?;
         Where::find_from(start_dir, named).map_err(|error| one_line(&error.to_string()))
     }
 

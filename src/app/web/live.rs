@@ -182,17 +182,22 @@ pub(super) fn events(site: &Rc<Site>, wanted: Wanted, mut left: Left) -> mpsc::R
     receive
 }
 
-/// Tells what a program has written and writes, until whoever reads it goes away.
+/// Tells what a program has written and writes, until whoever reads it goes away or the program was removed.
 pub(super) fn program_log(mut logs: Vec<Growing>, mut left: Left) -> mpsc::Receiver<Bytes> {
     let (send, receive) = mpsc::channel(1);
     tokio::task::spawn_local(async move {
         let mut pieces = Pieces::default();
         loop {
+            // Asked before they are read for the last time.
+            let is_over = !logs.is_empty() && logs.iter().all(Growing::is_over);
             while let Some((bytes, _)) = logs.iter_mut().find_map(Growing::more) {
                 let text = pieces.push(&bytes);
                 if !text.is_empty() && send.send(Bytes::from(text)).await.is_err() {
                     return;
                 }
+            }
+            if is_over {
+                return;
             }
             tokio::select! {
                 () = sleep(LOOK) => {}

@@ -15,6 +15,10 @@ const PROGRAM_ERRORS: &[(&str, &str)] = &[
         "stopsignal = \"0\"",
         "stopsignal: unknown signal \"0\" (use a name such as TERM or SIGINT, or a number in quotes)",
     ),
+    (
+        "stopsignal = \"SIGRTMIN+3\"",
+        "stopsignal: \"SIGRTMIN+3\" is a real-time signal, which cannot be sent (use a name such as TERM or SIGINT, or a number in quotes)",
+    ),
     ("stopsignal = 15", "stopsignal: 15 is not a string (write \"15\", or a name such as \"TERM\")"),
     (
         "stopsignal = true",

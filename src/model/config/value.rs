@@ -12,7 +12,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use crate::model::task::Signal;
+use crate::model::task::{BadSignal, Signal};
 
 use super::report::{At, Bad, Report, hint};
 
@@ -384,7 +384,12 @@ pub(super) fn signal(value: &DeValue<'_>) -> Result<Signal, Bad> {
             format!("write \"{number}\", or a name such as \"TERM\""),
         )),
         other => match other.as_str() {
-            Some(text) => text.parse().map_err(|_| Bad::new(format!("unknown signal {}", quoted(text)), allowed)),
+            Some(text) => text.parse().map_err(|error| match error {
+                BadSignal::Unknown => Bad::new(format!("unknown signal {}", quoted(text)), allowed),
+                BadSignal::RealTime => {
+                    Bad::new(format!("{} is a real-time signal, which cannot be sent", quoted(text)), allowed)
+                }
+            }),
             None => Err(Bad::new(format!("{} is not a string", shown(other)), allowed)),
         },
     }

@@ -53,6 +53,9 @@ impl Piece {
     }
 }
 
+/// What [`Followed::Ended`] says when the supervisor ends.
+pub const SUPERVISOR_ENDED: &str = "the supervisor has ended";
+
 /// One line of what follows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Followed {
