@@ -362,21 +362,29 @@ impl Desk<'_, '_> {
         };
         let db = self.db.clone();
         let rows = || {
-            let live = survey.live.iter().map(|live| show::task_json(live, progress_of(live), now));
-            live.chain(ended.rows.iter().map(|row| ended_json(&db, row, FEW_LINES)))
+            let live =
+                survey.live.iter().map(|live| Listed::Live(show::LiveRow::of(live, progress_of(live), now).into()));
+            live.chain(ended.rows.iter().map(|row| Listed::Ended(ended_json(&db, row, FEW_LINES))))
         };
+        // One by one: thousands of rows need not be held as text first.
+        let mut text = Vec::new();
         if wanted.jsonl {
             for row in rows() {
-                writeln!(self.out.data, "{row}")?;
+                text.clear();
+                serde_json::to_writer(&mut text, &row).map_err(io::Error::from)?;
+                text.push(b'\n');
+                self.out.data.write_all(&text)?;
             }
         } else if self.json {
-            // One by one: thousands of rows need not be held as values first.
-            let mut separator = "[";
+            let mut separator = b'[';
             for row in rows() {
-                write!(self.out.data, "{separator}{row}")?;
-                separator = ",";
+                text.clear();
+                text.push(separator);
+                serde_json::to_writer(&mut text, &row).map_err(io::Error::from)?;
+                self.out.data.write_all(&text)?;
+                separator = b',';
             }
-            writeln!(self.out.data, "{}", if separator == "[" { "[]" } else { "]" })?;
+            writeln!(self.out.data, "{}", if separator == b'[' { "[]" } else { "]" })?;
         } else {
             let width = (self.out.width)();
             let colours = self.out.colours;
@@ -719,4 +727,12 @@ pub(super) fn progress_of(live: &Live) -> Option<f64> {
         values.get("progress")?.trim().parse().ok()
     };
     truth::read_tail(path).and_then(|feedback| feedback.progress()).or_else(stored)
+}
+
+/// A row of `list` as JSON.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Listed<'a> {
+    Live(Box<show::LiveRow<'a>>),
+    Ended(Value),
 }

@@ -6,6 +6,7 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use chrono::{DateTime, Datelike, TimeZone};
+use serde::Serialize;
 use serde_json::{Value, json};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -310,48 +311,88 @@ fn timer(live: &Live, now: Timestamp) -> Option<u64> {
     (gives_beats(live) && live.status != Status::Reserved).then(|| live.beat.age(now).as_secs())
 }
 
-/// One task that has not ended, as JSON; keys are the column names, times unix seconds.
+/// A task that has not ended, as JSON has it: keys are the column names, times unix seconds.
+#[derive(Serialize)]
+pub struct LiveRow<'a> {
+    taskid: i64,
+    name: &'a str,
+    /// The name, as `history` calls it.
+    taskname: &'a str,
+    info1: &'a Option<String>,
+    info2: &'a Option<String>,
+    info3: &'a Option<String>,
+    pid: Option<i32>,
+    status: &'static str,
+    feedback: i32,
+    reservetime: Option<i64>,
+    expires: Option<i64>,
+    starttime: Option<i64>,
+    duration: Option<i64>,
+    lastupdate: Option<i64>,
+    timer: Option<u64>,
+    timeout: Option<f64>,
+    progress: Option<f64>,
+    note: Option<&'a str>,
+    ready: Option<bool>,
+    max_runtime: Option<f64>,
+    handle: &'a str,
+    upid: &'a Option<String>,
+    launcher_pid: Option<i32>,
+    host: &'a Option<String>,
+    user: &'a Option<String>,
+    argv: Option<Value>,
+    cwd: &'a Option<String>,
+    log: &'a Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    supervised: Option<Value>,
+}
+
+impl<'a> LiveRow<'a> {
+    /// Returns the row of a task; ages are those at `now`.
+    pub fn of(live: &'a Live, progress: Option<f64>, now: Timestamp) -> Self {
+        let task = &live.task;
+        let parsed = |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let [info1, info2, info3] = &task.info;
+        LiveRow {
+            taskid: task.id,
+            name: &task.name,
+            taskname: &task.name,
+            info1,
+            info2,
+            info3,
+            pid: task.pid,
+            status: live.status.as_str(),
+            feedback: i32::from(task.feedback),
+            reservetime: task.reservetime,
+            expires: task.expires,
+            starttime: task.starttime,
+            duration: task.starttime.map(|start| now.secs().saturating_sub(start).max(0)),
+            lastupdate: task.starttime.map(|_| live.beat.secs()),
+            timer: timer(live, now),
+            timeout: task.timeout,
+            progress,
+            note: note(live),
+            ready: live.story.as_ref().map(|story| story.ready),
+            max_runtime: task.max_runtime,
+            handle: &task.handle,
+            upid: &task.upid,
+            launcher_pid: task.launcher.map(|launcher| launcher.pid),
+            host: &task.host,
+            user: &task.user,
+            argv: parsed(&task.argv),
+            cwd: &task.cwd,
+            log: &task.log,
+            paused: is_paused(live).then_some(true),
+            supervised: parsed(&task.supervised),
+        }
+    }
+}
+
+/// Returns a [`LiveRow`] as a value, for what adds to it.
 pub fn task_json(live: &Live, progress: Option<f64>, now: Timestamp) -> Value {
-    let task = &live.task;
-    let parsed = |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let mut object = json!({
-        "taskid": task.id,
-        "name": task.name,
-        // As `history` calls it.
-        "taskname": task.name,
-        "info1": task.info[0],
-        "info2": task.info[1],
-        "info3": task.info[2],
-        "pid": task.pid,
-        "status": live.status.as_str(),
-        "feedback": i32::from(task.feedback),
-        "reservetime": task.reservetime,
-        "expires": task.expires,
-        "starttime": task.starttime,
-        "duration": task.starttime.map(|start| now.secs().saturating_sub(start).max(0)),
-        "lastupdate": task.starttime.map(|_| live.beat.secs()),
-        "timer": timer(live, now),
-        "timeout": task.timeout,
-        "progress": progress,
-        "note": note(live),
-        "ready": live.story.as_ref().map(|story| story.ready),
-        "max_runtime": task.max_runtime,
-        "handle": task.handle,
-        "upid": task.upid,
-        "launcher_pid": task.launcher.map(|launcher| launcher.pid),
-        "host": task.host,
-        "user": task.user,
-        "argv": parsed(&task.argv),
-        "cwd": task.cwd,
-        "log": task.log,
-    });
-    if is_paused(live) {
-        object["paused"] = true.into();
-    }
-    if let (Some(supervised), Some(object)) = (parsed(&task.supervised), object.as_object_mut()) {
-        object.insert("supervised".into(), supervised);
-    }
-    object
+    serde_json::to_value(LiveRow::of(live, progress, now)).unwrap_or_default()
 }
 
 /// The table of a page of history.

@@ -121,14 +121,14 @@ fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Result<Survey, StoreErro
     let here = viewpoint();
     let locks = Locks::of(db, &tasks);
     let look = |some: &[Task]| some.iter().map(|task| look_at(task, &here, &locks)).collect();
-    let (mut facts, stories): (Vec<Facts>, Vec<Option<Story>>) =
-        sys::on_all_processors(&tasks, MANY, look).into_iter().unzip();
-    let survivors = find_survivors(&tasks, &mut facts, &here);
+    let mut looks: Vec<(Facts, Option<Story>)> = sys::on_all_processors(&tasks, MANY, look);
+    let mut survivors = find_survivors(&tasks, &mut looks, &here);
     let mut found = Survey { live: Vec::with_capacity(tasks.len()), ..Survey::default() };
-    for (((task, facts), survivors), story) in tasks.into_iter().zip(facts).zip(survivors).zip(stories) {
+    for (task, (facts, story)) in tasks.into_iter().zip(looks) {
         match judge(&task, &facts, now) {
             Verdict::Live(status) => {
                 let beat = last_beat(&task, &facts);
+                let survivors = survivors.remove(&task.id).unwrap_or_default();
                 found.live.push(Live { task, status, beat, survivors, story });
             }
             Verdict::Ended(mut end) => {
@@ -142,28 +142,33 @@ fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Result<Survey, StoreErro
     Ok(found)
 }
 
-/// Finds what is left of each task whose launcher is gone, and notes it in its facts.
-fn find_survivors(tasks: &[Task], facts: &mut [Facts], here: &Viewpoint) -> Vec<Vec<Process>> {
-    let mut survivors = vec![vec![]; tasks.len()];
+/// Finds what is left of each task whose launcher is gone, and notes it in its facts. Returns it by the number of the task.
+fn find_survivors(
+    tasks: &[Task],
+    looks: &mut [(Facts, Option<Story>)],
+    here: &Viewpoint,
+) -> HashMap<i64, Vec<Process>> {
+    let mut survivors = HashMap::new();
     let is_lost = |task: &Task, facts: &Facts| {
         // A worker leaves none: whatever lives of its process is not its own.
         facts.launcher == Life::Gone && facts.spooled.is_none() && !task.is_reserved() && !task.is_worker()
     };
     // Twice: in one pass over /proc a process that forks and goes, or is just becoming another program, can be missed.
     for _ in 0..2 {
-        let lost = tasks.iter().zip(&*facts).map(|(task, facts)| is_lost(task, facts) && facts.survivors == Life::Gone);
-        let lost: Vec<bool> = lost.collect();
-        if !lost.contains(&true) {
+        let lost = tasks.iter().zip(looks.iter_mut()).map(|(task, (facts, _))| (task, facts));
+        let mut lost = lost.filter(|(task, facts)| is_lost(task, facts) && facts.survivors == Life::Gone).peekable();
+        if lost.peek().is_none() {
             break;
         }
         let seen = Snapshot::take();
-        for (index, task) in tasks.iter().enumerate().filter(|(index, _)| lost[*index]) {
-            survivors[index] = left_of(task, &seen, here);
-            facts[index].survivors = match (survivors[index].is_empty(), seen.complete) {
+        for (task, facts) in lost {
+            let left = left_of(task, &seen, here);
+            facts.survivors = match (left.is_empty(), seen.complete) {
                 (false, _) => Life::Alive,
                 (true, true) if here.sees_survivors_of(task) => life_of_command(task, here),
                 (true, _) => Life::Unknown,
             };
+            survivors.insert(task.id, left);
         }
     }
     survivors
