@@ -84,10 +84,8 @@ fn send(process: Process, is_child: bool, signal: Signal) -> Sent {
         Sent::Reached
     } else if error.kind() == io::ErrorKind::InvalidInput {
         Sent::Refused(error)
-    } else if !child::may_signal(process.pid) {
-        Sent::Refused(io::Error::from_raw_os_error(rustix::io::Errno::PERM.raw_os_error()))
     } else {
-        Sent::Missed(error)
+        child::refusal_of_signals(process.pid).map_or(Sent::Missed(error), Sent::Refused)
     }
 }
 

@@ -455,9 +455,10 @@ pub fn signal(child: i32, signal: Signal) -> io::Result<()> {
     Ok(kill(Pid::from_raw(child), signal)?)
 }
 
-/// Whether this process may signal the one of this number, whichever that is by now. True where there is none.
-pub fn may_signal(pid: i32) -> bool {
-    kill(Pid::from_raw(pid), None) != Err(Errno::EPERM)
+/// Returns why this process may not signal the one of this number, whichever that is by now. `None`: it may, or there is
+/// none.
+pub fn refusal_of_signals(pid: i32) -> Option<io::Error> {
+    kill(Pid::from_raw(pid), None).err().filter(|error| *error == Errno::EPERM).map(io::Error::from)
 }
 
 /// What a child did, as [`peek`] found it.
