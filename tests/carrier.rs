@@ -50,6 +50,7 @@ impl World {
         let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Order {
             handle: format!("t{}n{number}", std::process::id()),
+            ear: format!("e{}n{number}", std::process::id()),
             folder: self.path("runs"),
             supervisor: process::stat(i32::try_from(std::process::id()).unwrap()).unwrap().process,
             db: self.db(),
@@ -140,7 +141,7 @@ impl Carried<'_> {
     }
 
     fn tell(&self, word: &Word) {
-        notify::tell(&self.order.handle, word.to_message().as_bytes()).unwrap();
+        notify::tell(&self.order.ear, word.to_message().as_bytes()).unwrap();
     }
 
     fn send(&self, signal: Signal, group: bool, why: Option<&str>) {

@@ -313,6 +313,7 @@ fn a_supervisor_of_root_is_not_asked_on_the_word_of_another_users_folder() {
     runs.write_self(&supervisor.to_text()).unwrap();
     let run = Run {
         handle: "abcdefgh".to_owned(),
+        ear: "hgfedcba".to_owned(),
         process: "web".to_owned(),
         program: "web".to_owned(),
         group: "web".to_owned(),

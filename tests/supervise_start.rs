@@ -6,7 +6,7 @@ use std::{fs, os::unix::net::UnixDatagram};
 
 use nix::sys::signal::Signal;
 use serde_json::json;
-use support::{PATIENCE, World, daemon::named, desk::is_alive, until};
+use support::{PATIENCE, World, daemon::named, desk::is_alive, eventually, until};
 
 /// A program that does not mind being asked to end.
 fn deaf(name: &str, more: &str) -> String {
@@ -78,6 +78,10 @@ fn a_manager_is_told_when_it_is_ready_and_when_it_ends() {
         fs::read_to_string(world.path("a.stdout")).is_ok_and(|text| text.ends_with('\n'))
     });
     assert_ne!(world.read("a.stdout").trim(), path.to_str().unwrap(), "it is not the program's");
+    // Its sockets do not tell the handle, which proves that a process is of the task.
+    let handle = eventually("its task", || world.tasks().first().map(|row| row.text("handle").to_owned()));
+    let names = fs::read_to_string("/proc/net/unix").unwrap();
+    assert!(names.contains("@taskwatcher-run-") && !names.contains(&handle));
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM).unwrap();
     assert_eq!(hear(), "STOPPING=1");
     until("its end", || !is_alive(pid));

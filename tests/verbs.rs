@@ -419,6 +419,9 @@ fn a_command_that_speaks_sd_notify_is_heard() {
     assert_eq!(usec, "1000000");
     let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
     let name = address.strip_prefix('@').unwrap();
+    // All users can read its name, and what proves that a process is of a task is not in it.
+    let names = std::fs::read_to_string("/proc/net/unix").unwrap();
+    assert!(names.contains(name) && !names.contains(world.task().text("handle")));
     let address = SocketAddr::from_abstract_name(name).unwrap();
     let say = |text: &str| socket.send_to_addr(text.as_bytes(), &address).unwrap();
     say("READY=1\nSTATUS=warming \x1b[31mup");

@@ -34,6 +34,11 @@ impl Hearing {
         self.notify.readable()
     }
 
+    /// Returns what the command finds in [`crate::io::notify::VARIABLE`].
+    pub fn address(&self) -> &str {
+        self.notify.address()
+    }
+
     /// Returns what to wait for until there is a message, if one is heard now.
     pub fn readable(&self, now: Duration) -> Option<BorrowedFd<'_>> {
         (now >= self.deaf_until).then(|| self.notify.readable())

@@ -318,7 +318,7 @@ struct Launcher {
 impl Launcher {
     fn run(mut self, inherited: &[i32], lend: bool, audience: &mut dyn Audience) -> Result<i32, LaunchError> {
         // Without one it has nobody to tell, which it is used to.
-        self.notify = Notify::open(&self.claimed.handle).ok().map(|notify| Hearing::new(notify, self.me.pid));
+        self.notify = Notify::open().ok().map(|notify| Hearing::new(notify, self.me.pid));
         let ends = self.open_output()?;
         let env = self.environment();
         if !audience.waits() {
@@ -502,8 +502,8 @@ impl Launcher {
         }
         // A task inside a task must not write to the outer one's file.
         let mut without = vec!["TASKWATCHER_FEEDBACK"];
-        if self.notify.is_some() {
-            set.push((notify::VARIABLE, Notify::address(&claimed.handle).into()));
+        if let Some(notify) = &self.notify {
+            set.push((notify::VARIABLE, notify.address().into()));
             // Meant for us, if it is there: the command is another process.
             without.push("WATCHDOG_PID");
             if let Some(timeout) = self.limits().timeout.or(self.spec.timeout) {

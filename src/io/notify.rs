@@ -1,9 +1,12 @@
 //! Sockets on which a launcher is told things: by its command, as it would tell systemd of itself (`sd_notify(3)`), and
 //! by the supervisor of the program that it runs.
 //!
-//! A name is in the abstract name space: there is no file that could stay behind or be in somebody's way. Anybody can
-//! send to such a name, so only messages of our own user, of root and of the task's processes count. What a command tells is passed on to the
-//! socket that we were given ourselves, if we were: a service that is wrapped in `launch` reaches its manager.
+//! A name is in the abstract name space: there is no file that could stay behind or be in somebody's way. All users see
+//! such names in `/proc/net/unix` and can send to them, so a name is a random word that says nothing else, above all not
+//! the handle of a task, and only messages of our own user, of root and of the task's processes count. Each network
+//! namespace has names of its own. A file in their place would be out of reach for a command that becomes another user,
+//! as services do that are started by root. What a command tells is passed on to the socket that we were given ourselves,
+//! if we were: a service that is wrapped in `launch` reaches its manager.
 
 use std::{
     io::{self, IoSliceMut},
@@ -18,6 +21,7 @@ use nix::{
     },
     unistd::geteuid,
 };
+use rustix::rand::{GetRandomFlags, getrandom};
 
 /// The environment variable that names the socket.
 pub const VARIABLE: &str = "NOTIFY_SOCKET";
@@ -30,6 +34,8 @@ const LONGEST_WORD: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Notify {
     socket: OwnedFd,
+    /// What the command finds in [`VARIABLE`].
+    address: String,
     outer: Option<UnixAddr>,
 }
 
@@ -40,12 +46,12 @@ pub struct Ear {
 }
 
 impl Ear {
-    /// Opens it under a name that nobody can guess.
+    /// Opens it under a name that the supervisor has chosen.
     ///
     /// # Errors
     /// When there are no sockets to be had.
-    pub fn open(handle: &str) -> io::Result<Ear> {
-        Ok(Ear { socket: listen(&ear_name(handle))? })
+    pub fn open(name: &str) -> io::Result<Ear> {
+        Ok(Ear { socket: listen(&ear_name(name))? })
     }
 
     /// What to wait for until there is a message.
@@ -67,14 +73,14 @@ impl Ear {
     }
 }
 
-/// Sends a message to who listens under this handle.
+/// Sends a message to the [`Ear`] of this name.
 ///
 /// # Errors
-/// When nobody does, or does not come to it.
-pub fn tell(handle: &str, message: &[u8]) -> io::Result<()> {
+/// When nobody listens there, or does not come to it.
+pub fn tell(name: &str, message: &[u8]) -> io::Result<()> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let from = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
-    let to = UnixAddr::new_abstract(ear_name(handle).as_bytes())?;
+    let to = UnixAddr::new_abstract(ear_name(name).as_bytes())?;
     sendto(from.as_raw_fd(), message, &to, MsgFlags::MSG_DONTWAIT)?;
     Ok(())
 }
@@ -90,8 +96,8 @@ pub fn tell_manager(message: &str) {
     }
 }
 
-fn ear_name(handle: &str) -> String {
-    format!("taskwatcher-run-{handle}")
+fn ear_name(name: &str) -> String {
+    format!("taskwatcher-run-{name}")
 }
 
 fn listen(name: &str) -> io::Result<OwnedFd> {
@@ -136,17 +142,21 @@ fn receive(socket: &OwnedFd, longest: usize, is_ours: &dyn Fn(i32) -> bool) -> O
 }
 
 impl Notify {
-    /// Opens it under a name that nobody can guess.
+    /// Opens it under a name of its own.
     ///
     /// # Errors
-    /// When there are no sockets to be had.
-    pub fn open(secret: &str) -> io::Result<Notify> {
-        Ok(Notify { socket: listen(&name(secret))?, outer: outer() })
+    /// When there are no sockets or no random bytes to be had.
+    pub fn open() -> io::Result<Notify> {
+        let mut bytes = [0; 8];
+        // So few bytes always come whole.
+        getrandom(&mut bytes, GetRandomFlags::empty())?;
+        let name = format!("taskwatcher-{:016x}", u64::from_ne_bytes(bytes));
+        Ok(Notify { socket: listen(&name)?, address: format!("@{name}"), outer: outer() })
     }
 
-    /// What the command finds in [`VARIABLE`].
-    pub fn address(secret: &str) -> String {
-        format!("@{}", name(secret))
+    /// What the command finds in [`VARIABLE`]; nothing where the socket was handed over, as the command has it already.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// What to wait for until there is a message.
@@ -167,12 +177,8 @@ impl Notify {
 
     /// Goes on with a socket that was handed over.
     pub fn take_over(socket: OwnedFd) -> Notify {
-        Notify { socket, outer: outer() }
+        Notify { socket, address: String::new(), outer: outer() }
     }
-}
-
-fn name(secret: &str) -> String {
-    format!("taskwatcher-{secret}")
 }
 
 /// The socket that we were given ourselves.

@@ -65,8 +65,10 @@ pub enum Stream {
 /// One run of a supervised process, as it is to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Order {
-    /// Names the run, its file and its socket.
+    /// Names the run and its file.
     pub handle: String,
+    /// Names the socket on which its carrier hears the supervisor. All users see that name, so the handle is not in it.
+    pub ear: String,
     /// The folder of the run's file.
     pub folder: PathBuf,
     /// Who gives the order. Nothing is started once this process is gone: another one will give its own.
@@ -218,6 +220,9 @@ pub enum Phase {
 pub struct Run {
     /// As in the order.
     pub handle: String,
+    /// As in the order; nothing in a file of an earlier version.
+    #[serde(default)]
+    pub ear: String,
     /// As in the order.
     pub process: String,
     /// As in the order.
@@ -357,6 +362,7 @@ mod tests {
     fn run(phase: Phase) -> Run {
         Run {
             handle: "abcdefgh".into(),
+            ear: "hgfedcba".into(),
             process: "web".into(),
             program: "web".into(),
             group: "web".into(),

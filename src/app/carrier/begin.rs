@@ -71,9 +71,10 @@ pub(super) fn carry() -> Result<(), CarrierError> {
     let inbox = Inbox::open(0).map_err(system("read signals"))?;
     child::become_subreaper().map_err(system("adopt orphans"))?;
     let runs = RunDir::open(&order.folder).map_err(system("open the folder of runs"))?;
-    let ear = Ear::open(&order.handle).map_err(system("hear the supervisor"))?;
+    let ear = Ear::open(&order.ear).map_err(system("hear the supervisor"))?;
     let run = Run {
         handle: order.handle.clone(),
+        ear: order.ear.clone(),
         process: order.process.clone(),
         program: order.program.clone(),
         group: order.group.clone(),
@@ -95,7 +96,7 @@ pub(super) fn carry() -> Result<(), CarrierError> {
     }
     let now = sys::now();
     let carrier = Carrier {
-        notify: Notify::open(&order.handle).ok().map(|notify| Hearing::new(notify, me.pid)),
+        notify: Notify::open().ok().map(|notify| Hearing::new(notify, me.pid)),
         runs,
         run,
         inbox,
@@ -383,8 +384,8 @@ impl Carrier {
                 set.push(("TASKWATCHER_FEEDBACK", path.clone().into()));
             }
         }
-        if self.notify.is_some() {
-            set.push((notify::VARIABLE, Notify::address(&self.order.handle).into()));
+        if let Some(notify) = &self.notify {
+            set.push((notify::VARIABLE, notify.address().into()));
             if let Some(timeout) = self.order.timeout {
                 set.push(("WATCHDOG_USEC", (timeout.saturating_mul(1000)).to_string().into()));
             }

@@ -50,6 +50,8 @@ const SEND_AGAIN: Duration = Duration::from_millis(200);
 /// A run of a process, as the supervisor knows it.
 pub(super) struct Current {
     pub handle: String,
+    /// Where its carrier hears us.
+    pub ear: String,
     /// The process that carries it; known once it has written its file.
     pub carrier: Option<Process>,
     pub command: Option<Process>,
@@ -65,9 +67,10 @@ pub(super) struct Current {
 }
 
 impl Current {
-    pub(super) fn new(handle: String) -> Current {
+    pub(super) fn new(handle: String, ear: String) -> Current {
         Current {
             handle,
+            ear,
             carrier: None,
             command: None,
             told: Told::Nothing,
@@ -81,7 +84,7 @@ impl Current {
     /// A run that a former supervisor began, and has told all of that it had heard.
     pub(super) fn taken_over(run: &Run) -> Current {
         let (notes, denied) = (run.notes.clone(), run.denied.clone());
-        Current { carrier: Some(run.carrier), notes, denied, ..Current::new(run.handle.clone()) }
+        Current { carrier: Some(run.carrier), notes, denied, ..Current::new(run.handle.clone(), run.ear.clone()) }
     }
 }
 
@@ -296,7 +299,7 @@ impl Core {
         let proc = self.procs.get(name)?;
         let Some(run) = &proc.run else { return gone };
         let word = Word::Signal { signal, group, why };
-        if !run.orphan && notify::tell(&run.handle, word.to_message().as_bytes()).is_ok() {
+        if !run.orphan && notify::tell(&run.ear, word.to_message().as_bytes()).is_ok() {
             return None;
         }
         let handle = run.handle.clone();
@@ -844,7 +847,7 @@ impl Core {
         self.make_spares();
         for run in self.procs.values().filter_map(|proc| proc.run.as_ref()) {
             // One that is gone has nothing to write.
-            let _ = notify::tell(&run.handle, Word::Write.to_message().as_bytes());
+            let _ = notify::tell(&run.ear, Word::Write.to_message().as_bytes());
         }
         self.write_self();
     }

@@ -60,7 +60,7 @@ impl Core {
         let run = self.procs.get(name).and_then(|proc| proc.run.as_ref()).filter(|run| run.is_left());
         let Some(run) = run else { return events.push_back(Event::GroupGone) };
         let word = Word::Signal { signal: Signal::KILL, group: true, why: None };
-        if !run.orphan && notify::tell(&run.handle, word.to_message().as_bytes()).is_ok() {
+        if !run.orphan && notify::tell(&run.ear, word.to_message().as_bytes()).is_ok() {
             return;
         }
         match run.group() {

@@ -182,9 +182,10 @@ impl Core {
                 next
             }
         };
-        let spawned = self.order(&spec, attempt, &handle).and_then(|order| self.spawn_carrier(&order));
-        let pid = match spawned {
-            Ok(pid) => pid,
+        let spawned =
+            self.order(&spec, attempt, &handle).and_then(|order| Ok((self.spawn_carrier(&order)?, order.ear)));
+        let (pid, ear) = match spawned {
+            Ok(spawned) => spawned,
             Err(cause) => {
                 // With the file that may have been handed on to it.
                 self.spares.push(handle);
@@ -196,7 +197,7 @@ impl Core {
         self.by_handle.insert(handle.clone(), name.to_owned());
         self.starts.begun(&handle, turn, sys::now().mono);
         if let Some(proc) = self.procs.get_mut(name) {
-            proc.run = Some(Current::new(handle));
+            proc.run = Some(Current::new(handle, ear));
             proc.task = None;
         }
         Ok(())
@@ -260,8 +261,10 @@ impl Core {
             None if spec.timeout.is_none() => None,
             None => Some(self.feedback_folder(spec, user.as_ref())?),
         };
+        let ear = sys::new_handle().map_err(|error| format!("cannot make a name: {error}"))?;
         Ok(Order {
             handle: handle.to_string(),
+            ear: ear.to_string(),
             folder: self.runs.path().to_owned(),
             supervisor: self.me,
             db: self.db.clone(),
@@ -341,14 +344,14 @@ impl Core {
         let exitcodes = policy.exitcodes.clone();
         let word = Word::Policy { killasgroup: policy.killasgroup, exitcodes, stdout, stderr };
         // One that is gone needs no policy.
-        let _ = notify::tell(&run.handle, word.to_message().as_bytes());
+        let _ = notify::tell(&run.ear, word.to_message().as_bytes());
     }
 
     /// Lets all carriers open their log files anew.
     pub(super) fn reopen_logs(&mut self) {
         self.log.reopen();
         for run in self.procs.values().filter_map(|proc| proc.run.as_ref()) {
-            let _ = notify::tell(&run.handle, Word::Reopen.to_message().as_bytes());
+            let _ = notify::tell(&run.ear, Word::Reopen.to_message().as_bytes());
         }
     }
 
@@ -362,7 +365,7 @@ impl Core {
         // A datagram holds so much; a pipe takes them one after the other.
         let mut told = 0;
         for piece in data.chunks(32 << 10) {
-            notify::tell(&run.handle, input_word(piece).to_message().as_bytes()).map_err(|error| (told, error))?;
+            notify::tell(&run.ear, input_word(piece).to_message().as_bytes()).map_err(|error| (told, error))?;
             told += piece.len();
         }
         Ok(())
@@ -374,7 +377,7 @@ impl Core {
         self.give_up_waiting(name, "disowned");
         let Some(proc) = self.procs.get_mut(name) else { return };
         if let Some(run) = proc.run.take() {
-            let _ = notify::tell(&run.handle, Word::Forget.to_message().as_bytes());
+            let _ = notify::tell(&run.ear, Word::Forget.to_message().as_bytes());
             self.by_handle.remove(&run.handle);
             self.runs.remove(&run.handle);
         }
@@ -558,7 +561,7 @@ impl Core {
             // Nobody is configured who would have it.
             None if carrier_lives && !is_left_alone => {
                 let word = Word::Signal { signal: Signal::KILL, group: true, why: None };
-                let _ = notify::tell(handle, word.to_message().as_bytes());
+                let _ = notify::tell(&run.ear, word.to_message().as_bytes());
             }
             None => {}
         }
