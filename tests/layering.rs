@@ -60,7 +60,10 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("indicatif", &["io/progress.rs"]),
     ("base64", &["io/dial.rs", "model/carrier.rs", "model/http.rs", "model/task.rs", "model/wire/stream.rs"]),
     ("memchr", &["model/feedback.rs", "io/proglog.rs", "io/feedfile.rs", "io/logread.rs", "io/tasklog.rs"]),
-    ("serde", &["model/", "io/", "app/carrier.rs", "app/handover.rs", "app/output.rs"]),
+    (
+        "serde",
+        &["model/", "io/", "app/carrier.rs", "app/control.rs", "app/handover.rs", "app/output.rs", "app/show.rs"],
+    ),
     ("serde_json", &["model/", "io/", "app/"]),
     ("strsim", &["model/near.rs"]),
     ("toml", &["model/config.rs", "model/config/"]),
