@@ -7,7 +7,8 @@ mod support;
 
 use std::{
     fs::{self, Permissions},
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{PermissionsExt, chown, symlink},
+    process::Stdio,
     time::Duration,
 };
 
@@ -33,6 +34,97 @@ fn program(name: &str, script: &str, more: &str) -> String {
 const OTHER: u32 = 65534;
 
 const DEAF: &str = "trap '' TERM; while :; do sleep 0.1; done";
+
+// ---- storage that hangs
+
+/// A folder seen through a process that can be paused: then all that looks into it waits.
+struct Hanging {
+    folder: std::path::PathBuf,
+    server: std::process::Child,
+}
+
+impl Hanging {
+    /// None: it cannot be mounted here.
+    fn mount(of: &std::path::Path, at: &std::path::Path) -> Option<Hanging> {
+        fs::create_dir(at).unwrap();
+        let mut command = std::process::Command::new("bindfs");
+        let silent = command.arg("-f").arg(of).arg(at).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut server = silent.spawn().ok()?;
+        let mounted = || fs::read_to_string("/proc/self/mounts").unwrap().contains(at.to_str().unwrap());
+        while !mounted() {
+            if server.try_wait().unwrap().is_some() {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(Hanging { folder: at.to_owned(), server })
+    }
+
+    fn send(&self, signal: Signal) {
+        send(i32::try_from(self.server.id()).unwrap(), signal);
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.folder).status();
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+#[test]
+fn a_reload_waits_for_files_that_hang_while_programs_are_supervised() {
+    let world = World::new();
+    let included = |names: &[&str]| {
+        let all: String = names.iter().map(|name| program(name, "exec sleep 1000", "startsecs = 0")).collect();
+        fs::write(world.path("conf.d/new"), all).unwrap();
+        fs::rename(world.path("conf.d/new"), world.path("conf.d/all.toml")).unwrap();
+    };
+    fs::create_dir(world.path("conf.d")).unwrap();
+    included(&["web"]);
+    let Some(files) = Hanging::mount(&world.path("conf.d"), &world.path("seen.d")) else { return };
+    world.configure("[include]\nfiles = [\"seen.d/*.toml\"]\n");
+    let daemon = world.daemon();
+    world.comes_to("web", "RUNNING");
+    files.send(Signal::SIGSTOP);
+    included(&["web", "more"]);
+    let pid = world.pid("web");
+    // Each kind of request that reads the files.
+    let mut patient = world.connect_to_daemon();
+    patient.send(&json!({ "command": "reload" }));
+    for request in [
+        json!({ "command": "reload", "timeout": 0.1 }),
+        json!({ "command": "reread", "timeout": 0.1 }),
+        json!({ "command": "update", "timeout": 0.1 }),
+        json!({ "command": "add", "target": "program", "name": "more", "timeout": 0.1 }),
+    ] {
+        let answer = world.ask(request);
+        assert_eq!((&answer["status"], &answer["error"]["code"]), (&json!(504), &json!("TIMEOUT")), "{answer}");
+        let why = answer["error"]["message"].as_str().unwrap();
+        assert!(why.contains("the files of the configuration do not answer"), "{answer}");
+    }
+    daemon.signal(Signal::SIGHUP);
+    until("the log to say so", || world.log().contains("the files of the configuration do not answer yet"));
+    // Programs are supervised, and clients are answered.
+    send(pid, Signal::SIGKILL);
+    world.runs_again("web", pid);
+    assert_eq!(world.ask(named("stop", "web"))["status"], 200);
+    let status = world.ask(json!({ "command": "status" }));
+    let why = status["content"]["daemon"]["config"]["error"].as_str().unwrap();
+    assert!(why.contains("its files do not answer"), "{why}");
+    files.send(Signal::SIGCONT);
+    let answer = patient.line();
+    assert_eq!((&answer["status"], &answer["content"]["added"]), (&json!(200), &json!(["more"])), "{answer}");
+    world.comes_to("more", "RUNNING");
+    assert!(world.ask(json!({ "command": "status" }))["content"]["daemon"]["config"]["error"].is_null());
+    // It ends while they hang.
+    files.send(Signal::SIGSTOP);
+    daemon.signal(Signal::SIGHUP);
+    until("that to be heard", || world.log().matches("reading the configuration again").count() == 2);
+    assert_eq!(daemon.end().code, 0);
+    files.send(Signal::SIGCONT);
+}
 
 // ---- logs
 
@@ -450,7 +542,8 @@ fn a_folder_of_runs_that_is_removed_is_made_anew() {
     world.comes_to("a", "RUNNING");
     world.comes_to("b", "RUNNING");
     let runs = RunDir::beside(&world.db());
-    fs::remove_dir_all(&runs).unwrap();
+    // A launcher may write its file just then.
+    until("it to be removed", || fs::remove_dir_all(&runs).is_ok());
     until("it to be noticed", || world.log().contains("it was made anew"));
     let before = world.pid("a");
     let answer = world.ask(named("restart", "a"));

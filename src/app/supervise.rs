@@ -51,7 +51,7 @@ use self::{
     doors::Doors,
     hooks::Hooks,
     records::Records,
-    reloads::{OnDisk, Source},
+    reloads::{Deliver, Loaded, OnDisk, Source},
     serve::{Asked, Hub},
 };
 use crate::{
@@ -65,7 +65,6 @@ use crate::{
         sys,
     },
     model::{
-        config::Config,
         jobs::JobNumbers,
         machine::Starts,
         program::Keep,
@@ -134,6 +133,8 @@ enum Message {
     /// What was watched has ended.
     Gone(Watched),
 }
+    /// The configuration was read.
+    Configuration(Box<Loaded>),
 
 struct SignalsHeard {
     child: Signals,
@@ -268,6 +269,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         send_at: None,
         unheard: BTreeMap::new(),
         hear_at: None,
+            to_driver(tell.clone()),
         waiters: vec![],
         notices: vec![],
         spares: vec![],
@@ -332,10 +334,11 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
                 core.request(request, reply, &from);
                 // What was written meanwhile is heard before time passes.
             }
-            Some(Message::Gone(watched)) = told.recv() => match watched {
-                Watched::Carrier(handle) => core.carrier_gone(&handle, None),
-                Watched::Command(handle) => core.command_gone(&handle),
-                Watched::Member(handle) => core.member_gone(&handle),
+            Some(message) = told.recv() => match message {
+                Message::Gone(Watched::Carrier(handle)) => core.carrier_gone(&handle, None),
+                Message::Gone(Watched::Command(handle)) => core.command_gone(&handle),
+                Message::Gone(Watched::Member(handle)) => core.member_gone(&handle),
+                Message::Configuration(loaded) => core.configuration_read(&loaded),
             },
             heed = signals.next() => follow(&mut core, heed),
             ready = rung.readable() => {
@@ -515,10 +518,16 @@ struct Files {
 }
 
 impl Source for Files {
-    fn load(&self) -> Result<(Config, Vec<String>), Vec<String>> {
+    fn load(&self) -> Loaded {
         let (config, findings) = world::load_again(&self.place, &self.overrides)?;
         Ok((config, findings.iter().map(ToString::to_string).collect()))
     }
+
+/// Delivers configurations from the thread that reads them.
+fn to_driver(tell: mpsc::UnboundedSender<Message>) -> Deliver {
+    // A supervisor that has ended needs none.
+    Arc::new(move |loaded| drop(tell.send(Message::Configuration(Box::new(loaded)))))
+}
 
     fn stamp(&self) -> String {
         world::stamp(&self.place)

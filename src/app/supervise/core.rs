@@ -460,6 +460,7 @@ impl Core {
             .chain(self.starts.deadline(sys::now().mono))
             .chain(recording)
             .chain(self.jobs_due)
+            .chain(self.on_disk.deadline())
             .chain(self.hear_at)
             .chain(self.send_at)
             .min()
@@ -478,6 +479,7 @@ impl Core {
             self.set_timer(&name);
         }
         self.time_out_waiters(now);
+        self.time_out_reading(now);
         if self.jobs_due.is_some_and(|due| due <= now) {
             self.write_jobs();
         }

@@ -28,49 +28,151 @@ use crate::{
 /// Where the configuration comes from, at the start and each time it is read again.
 pub(super) trait Source: Send + Sync {
     /// Reads it: the configuration and what is doubtful in it, or all that is wrong, a line each.
-    fn load(&self) -> Result<(Config, Vec<String>), Vec<String>>;
+    fn load(&self) -> Loaded;
     /// A word that changes when a file of it does.
     fn stamp(&self) -> String;
 }
 
+/// What reading the configuration gave: it, and what is doubtful in it; or all that is wrong, a line each.
+pub(super) type Loaded = Result<(Config, Vec<String>), Vec<String>>;
+
+/// Where a configuration goes that was read, on whatever thread it was read.
+pub(super) type Deliver = Arc<dyn Fn(Loaded) + Send + Sync>;
+
 /// How long a look at the files is waited for, once while they hang: storage that hangs must not keep the supervisor.
+/// After the same time a reload that still waits for them is reported.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What a look at the files found: their stamp, and what is in them if that is another one than before.
 type Seen = (String, Option<Result<Config, Vec<String>>>);
 
-/// A thread that looks at the files.
-struct Looker {
-    ask: mpsc::Sender<String>,
+/// What the reader of the files is asked.
+enum Question {
+    /// Whether they still have this stamp, and what is in them if not.
+    Look(String),
+    /// What is in them.
+    Load,
+}
+
+/// A thread that reads the files.
+struct Reader {
+    ask: mpsc::Sender<Question>,
     answers: mpsc::Receiver<Seen>,
-    /// It was asked and has not answered.
+    /// It was asked to look and has not answered.
     pending: bool,
 }
 
-impl Looker {
+impl Reader {
     /// # Errors
     /// There is no room for a thread.
-    fn begin(source: Arc<dyn Source>) -> std::io::Result<Looker> {
-        let (ask, asked) = mpsc::channel::<String>();
+    fn begin(source: Arc<dyn Source>, deliver: Deliver) -> std::io::Result<Reader> {
+        let (ask, asked) = mpsc::channel::<Question>();
         let (answer, answers) = mpsc::channel();
         std::thread::Builder::new().name("config".to_owned()).spawn(move || {
-            for known in asked {
-                let stamp = source.stamp();
-                let new = (stamp != known).then(|| source.load().map(|(config, _)| config));
-                if answer.send((stamp, new)).is_err() {
-                    return;
+            for question in asked {
+                match question {
+                    Question::Load => deliver(source.load()),
+                    Question::Look(known) => {
+                        let stamp = source.stamp();
+                        let new = (stamp != known).then(|| source.load().map(|(config, _)| config));
+                        if answer.send((stamp, new)).is_err() {
+                            return;
+                        }
+                    }
                 }
             }
         })?;
-        Ok(Looker { ask, answers, pending: false })
+        Ok(Reader { ask, answers, pending: false })
+    }
+}
+
+/// What is to be done with the configuration once it was read.
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted {
+    Reload {
+        of: ReloadOf,
+        dry_run: bool,
+        /// Whether what follows from it is waited for.
+        wait: bool,
+    },
+    /// Takes programs that are not supervised yet.
+    Add(Vec<String>),
+}
+
+impl Wanted {
+    fn changes_something(&self) -> bool {
+        match self {
+            Wanted::Reload { dry_run, .. } => !dry_run,
+            Wanted::Add(_) => true,
+        }
+    }
+}
+
+/// A request that waits for the configuration to be read.
+struct Waiting {
+    wanted: Wanted,
+    /// None: no client waits for an answer.
+    reply: Option<Reply>,
+    until: Option<Duration>,
+}
+
+/// Requests that wait for the configuration to be read.
+#[derive(Default)]
+struct Queue {
+    /// For the reading that is under way.
+    now: Vec<Waiting>,
+    /// For the next one: the files may have changed since the one under way began.
+    next: Vec<Waiting>,
+    /// When it is reported that the files do not answer.
+    report_at: Option<Duration>,
+}
+
+impl Queue {
+    /// Adds a request; true if a reading is to begin. One that was asked before and whose client is gone is in it.
+    fn push(&mut self, waiting: Waiting) -> bool {
+        if self.now.is_empty() {
+            self.now.push(waiting);
+            return true;
+        }
+        self.next.retain(|other| other.reply.is_some() || other.wanted != waiting.wanted);
+        self.next.push(waiting);
+        false
+    }
+
+    /// The requests for which a reading that has ended was; those that came since are next.
+    fn take(&mut self) -> Vec<Waiting> {
+        self.report_at = None;
+        let next = std::mem::take(&mut self.next);
+        std::mem::replace(&mut self.now, next)
+    }
+
+    /// When something is to be done here, whatever happens.
+    fn deadline(&self) -> Option<Duration> {
+        let waiting = self.now.iter().chain(&self.next).filter(|waiting| waiting.reply.is_some());
+        waiting.filter_map(|waiting| waiting.until).chain(self.report_at).min()
+    }
+
+    /// Takes the replies to those whose time is over, and whether what they asked for is still to be done.
+    fn time_out(&mut self, now: Duration) -> Vec<(Reply, bool)> {
+        let mut over = vec![];
+        for waiting in self.now.iter_mut().chain(&mut self.next) {
+            if waiting.until.is_some_and(|until| until <= now)
+                && let Some(reply) = waiting.reply.take()
+            {
+                over.push((reply, waiting.wanted.changes_something()));
+            }
+        }
+        over
     }
 }
 
 /// What is known of the files on the disk.
 pub(super) struct OnDisk {
-    pub source: Arc<dyn Source>,
-    /// The thread that looks at them, since the first look.
-    looker: Option<Looker>,
+    source: Arc<dyn Source>,
+    deliver: Deliver,
+    /// The thread that reads them, since it was first needed.
+    reader: Option<Reader>,
+    queue: Queue,
     /// Whether they did not answer when they were last looked at.
     hangs: bool,
     /// Of the files when they were last looked at.
@@ -90,12 +192,14 @@ pub(super) struct OnDisk {
 }
 
 impl OnDisk {
-    /// As it is after `config` was read.
-    pub(super) fn new(source: Arc<dyn Source>, config: &Config) -> OnDisk {
+    /// As it is after `config` was read. What is read later goes to `deliver`.
+    pub(super) fn new(source: Arc<dyn Source>, deliver: Deliver, config: &Config) -> OnDisk {
         OnDisk {
             stamp: source.stamp(),
             source,
-            looker: None,
+            deliver,
+            reader: None,
+            queue: Queue::default(),
             hangs: false,
             loaded: sys::now().wall.secs(),
             sha256: config.sha256.clone(),
@@ -106,27 +210,52 @@ impl OnDisk {
         }
     }
 
+    /// When something is to be done here, whatever happens.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.queue.deadline()
+    }
+
+    fn reader(&mut self) -> Option<&mut Reader> {
+        if self.reader.is_none() {
+            self.reader = Reader::begin(Arc::clone(&self.source), Arc::clone(&self.deliver)).ok();
+        }
+        self.reader.as_mut()
+    }
+
+    /// Has the files read on a thread of their own; false: there is none to be had.
+    fn begin_reading(&mut self) -> bool {
+        let asked = self.reader().is_some_and(|reader| reader.ask.send(Question::Load).is_ok());
+        if asked {
+            self.queue.report_at = Some(sys::now().mono + LOOK);
+        } else {
+            // Its thread may be gone; the next question makes another one.
+            self.reader = None;
+        }
+        asked
+    }
+
     /// Looks at the files; none: they are as they were, or it cannot be told for now.
     fn look(&mut self) -> Option<(String, Result<Config, Vec<String>>)> {
-        if self.looker.is_none() {
-            self.looker = Looker::begin(Arc::clone(&self.source)).ok();
+        if self.hangs && !self.queue.now.is_empty() {
+            return None;
         }
-        let looker = self.looker.as_mut()?;
+        let known = self.stamp.clone();
+        let reader = self.reader()?;
         // What it found too late is older than this question.
-        while looker.pending && looker.answers.try_recv().is_ok() {
-            looker.pending = false;
+        while reader.pending && reader.answers.try_recv().is_ok() {
+            reader.pending = false;
         }
-        let was_pending = std::mem::replace(&mut looker.pending, true);
+        let was_pending = std::mem::replace(&mut reader.pending, true);
         if was_pending {
             return None;
         }
-        if looker.ask.send(self.stamp.clone()).is_err() {
+        if reader.ask.send(Question::Look(known)).is_err() {
             // Its thread is gone; the next look makes another one.
-            self.looker = None;
+            self.reader = None;
             return None;
         }
-        let seen = looker.answers.recv_timeout(LOOK);
-        looker.pending = seen.is_err();
+        let seen = reader.answers.recv_timeout(LOOK);
+        reader.pending = seen.is_err();
         self.hangs = seen.is_err();
         let (stamp, new) = seen.ok()?;
         Some((stamp, new?))
@@ -134,31 +263,98 @@ impl OnDisk {
 }
 
 impl Core {
+    /// Reads the configuration again, on a thread of its own, and then does what follows from it.
     pub(super) fn reload(&mut self, of: &ReloadOf, dry_run: bool, wait: bool, until: Option<Duration>, reply: Reply) {
-        let names: Vec<String>;
-        let scope = match of {
-            ReloadOf::All => Scope::All,
-            ReloadOf::Server => Scope::Server,
-            ReloadOf::UnixHttpServer => Scope::Unix,
-            ReloadOf::InetHttpServer => Scope::Inet,
-            ReloadOf::Client => Scope::Client,
-            ReloadOf::Named { kind, names: given } => {
-                names = named(*kind, given);
-                Scope::Names(&names)
-            }
-        };
-        match self.make_plan(scope) {
-            Err(error) => reply(refuse(error)),
-            Ok((plan, warnings)) if dry_run => reply(Answer::One(Response::done(summary(&plan, &warnings)))),
-            Ok((plan, warnings)) => self.carry_out(plan, &warnings, wait, until, reply),
+        let wanted = Wanted::Reload { of: of.clone(), dry_run, wait };
+        self.read_for(Waiting { wanted, reply: Some(reply), until });
+    }
+
+    /// Begins to read the configuration for a request, or does so when the reading that is under way has ended.
+    fn read_for(&mut self, waiting: Waiting) {
+        if self.on_disk.queue.push(waiting) {
+            self.begin_reading();
         }
     }
 
-    pub(super) fn reread(&mut self, reply: Reply) {
-        reply(match self.make_plan(Scope::All) {
-            Err(error) => refuse(error),
-            Ok((plan, warnings)) => Answer::One(Response::done(summary(&plan, &warnings))),
-        });
+    fn begin_reading(&mut self) {
+        if !self.on_disk.begin_reading() {
+            let loaded = self.on_disk.source.load();
+            self.configuration_read(&loaded);
+        }
+    }
+
+    /// The configuration was read: does what was asked for.
+    pub(super) fn configuration_read(&mut self, loaded: &Loaded) {
+        self.on_disk.hangs = false;
+        let waiting = self.on_disk.queue.take();
+        match loaded {
+            Ok((config, _)) => self.on_disk.read.clone_from(&config.sha256),
+            Err(errors) => {
+                for error in errors {
+                    self.log.error(&format!("config: {error}"));
+                }
+                self.log.error("reload: the configuration has errors; nothing was changed");
+            }
+        }
+        waiting.into_iter().for_each(|waiting| self.go_on(waiting, loaded));
+        if !self.on_disk.queue.now.is_empty() {
+            self.begin_reading();
+        }
+    }
+
+    /// Does what was asked for with the configuration that was read.
+    fn go_on(&mut self, waiting: Waiting, loaded: &Loaded) {
+        let Waiting { wanted, reply, until } = waiting;
+        let reply = reply.unwrap_or_else(|| Box::new(|_| {}));
+        if self.shutdown.is_some() && wanted.changes_something() {
+            return reply(refuse(WireError::new(Code::ShuttingDown, "shutting down")));
+        }
+        let (config, warnings) = match loaded {
+            Ok(loaded) => loaded,
+            Err(errors) => return reply(refuse(wrong(errors))),
+        };
+        match wanted {
+            Wanted::Add(names) => self.add_from(config, &names, reply),
+            Wanted::Reload { of, dry_run, wait } => {
+                let names: Vec<String>;
+                let scope = match &of {
+                    ReloadOf::All => Scope::All,
+                    ReloadOf::Server => Scope::Server,
+                    ReloadOf::UnixHttpServer => Scope::Unix,
+                    ReloadOf::InetHttpServer => Scope::Inet,
+                    ReloadOf::Client => Scope::Client,
+                    ReloadOf::Named { kind, names: given } => {
+                        names = named(*kind, given);
+                        Scope::Names(&names)
+                    }
+                };
+                match self.make_plan(config, scope) {
+                    Err(error) => reply(refuse(error)),
+                    Ok(plan) if dry_run => reply(Answer::One(Response::done(summary(&plan, warnings)))),
+                    Ok(plan) => self.carry_out(plan, warnings, wait, until, reply),
+                }
+            }
+        }
+    }
+
+    /// Reports files that do not answer, and answers those whose time is over.
+    pub(super) fn time_out_reading(&mut self, now: Duration) {
+        if self.on_disk.queue.report_at.is_some_and(|at| at <= now) {
+            self.on_disk.queue.report_at = None;
+            self.on_disk.hangs = true;
+            self.log
+                .warn("reload: the files of the configuration do not answer yet; programs are supervised meanwhile");
+        }
+        for (reply, goes_on) in self.on_disk.queue.time_out(now) {
+            let later = if goes_on { "; the operation goes on when they do" } else { "" };
+            let why = format!("timed out: the files of the configuration do not answer{later}");
+            let content = json!({ "config": self.config_state() });
+            reply(refuse_with(WireError::new(Code::Timeout, why), content));
+        }
+    }
+
+    pub(super) fn reread(&mut self, until: Option<Duration>, reply: Reply) {
+        self.reload(&ReloadOf::All, true, false, until, reply);
     }
 
     pub(super) fn update(&mut self, of: &Targets, wait: bool, until: Option<Duration>, reply: Reply) {
@@ -170,13 +366,16 @@ impl Core {
     }
 
     /// Takes programs of the configuration that are not supervised yet.
-    pub(super) fn add(&mut self, of: &Targets, reply: Reply) {
+    pub(super) fn add(&mut self, of: &Targets, until: Option<Duration>, reply: Reply) {
         let Targets::Named { kind, names } = of else {
             return reply(refuse(WireError::new(Code::BadArgument, "name what is to be added")));
         };
-        let names = named(*kind, names);
-        let (plan, _) = match self.make_plan(Scope::Names(&names)) {
-            Ok(made) => made,
+        self.read_for(Waiting { wanted: Wanted::Add(named(*kind, names)), reply: Some(reply), until });
+    }
+
+    fn add_from(&mut self, config: &Config, names: &[String], reply: Reply) {
+        let plan = match self.make_plan(config, Scope::Names(names)) {
+            Ok(plan) => plan,
             Err(error) => return reply(refuse(error)),
         };
         let added: Vec<&Planned> =
@@ -210,31 +409,15 @@ impl Core {
         reply(Answer::One(Response::results(items, single)));
     }
 
-    /// A reload that nobody waits for (SIGHUP).
+    /// A reload for which no client waits (SIGHUP).
     pub(super) fn reload_all(&mut self) {
-        self.reload(&ReloadOf::All, false, false, None, Box::new(|_| {}));
+        let wanted = Wanted::Reload { of: ReloadOf::All, dry_run: false, wait: false };
+        self.read_for(Waiting { wanted, reply: None, until: None });
     }
 
-    fn make_plan(&mut self, scope: Scope<'_>) -> Result<(Plan, Vec<String>), WireError> {
-        let (new, warnings) = match self.on_disk.source.load() {
-            Ok(loaded) => loaded,
-            Err(errors) => {
-                for error in &errors {
-                    self.log.error(&format!("config: {error}"));
-                }
-                self.log.error("reload: the configuration has errors; nothing was changed");
-                let first = errors.first().cloned().unwrap_or_default();
-                let more = errors.len().saturating_sub(1);
-                let message = if more > 0 { format!("{first} (and {more} more)") } else { first };
-                let details = errors.into_iter().map(Value::from).collect();
-                return Err(WireError { details, ..WireError::new(Code::CantReread, message) });
-            }
-        };
-        self.on_disk.read.clone_from(&new.sha256);
-        let facts = self.facts();
-        let plan = plan(&self.config, &new, &facts, scope)
-            .map_err(|error| WireError::new(Code::BadName, error.to_string()).about(error.0.join(", ")))?;
-        Ok((plan, warnings))
+    fn make_plan(&self, new: &Config, scope: Scope<'_>) -> Result<Plan, WireError> {
+        plan(&self.config, new, &self.facts(), scope)
+            .map_err(|error| WireError::new(Code::BadName, error.to_string()).about(error.0.join(", ")))
     }
 
     fn facts(&self) -> BTreeMap<String, Facts> {
@@ -326,7 +509,7 @@ impl Core {
         self.write_self();
         self.write_stopped();
         self.on_disk.loaded = sys::now().wall.secs();
-        self.on_disk.sha256 = std::mem::take(&mut self.on_disk.read);
+        self.on_disk.sha256.clone_from(&self.on_disk.read);
         self.notices.push((Notice::Config(content), sys::now().wall.secs()));
         if index < self.waiters.len() {
             let mut waiter = self.waiters.remove(index);
@@ -462,6 +645,20 @@ fn named(kind: Kind, names: &[String]) -> Vec<String> {
     names.iter().map(name).collect()
 }
 
+/// The refusal of a configuration in which something is wrong.
+fn wrong(errors: &[String]) -> WireError {
+    let first = errors.first().cloned().unwrap_or_default();
+    let more = errors.len().saturating_sub(1);
+    let message = if more > 0 { format!("{first} (and {more} more)") } else { first };
+    let details = errors.iter().cloned().map(Value::from).collect();
+    WireError { details, ..WireError::new(Code::CantReread, message) }
+}
+
+/// A refusal that tells something besides.
+fn refuse_with(error: WireError, content: Value) -> Answer {
+    Answer::One(Response { content: Some(content), ..Response::failed(error) })
+}
+
 fn summary(plan: &Plan, warnings: &[String]) -> Value {
     let mut content = serde_json::to_value(plan.summary()).unwrap_or_default();
     content["warnings"] = warnings.into();
@@ -478,22 +675,31 @@ mod tests {
     /// Files that answer when they are let.
     struct Hanging(Mutex<mpsc::Receiver<String>>);
 
-    impl Source for Hanging {
-        fn load(&self) -> Result<(Config, Vec<String>), Vec<String>> {
-            Err(vec!["read".to_owned()])
-        }
-
-        fn stamp(&self) -> String {
+    impl Hanging {
+        fn wait(&self) -> String {
             self.0.lock().unwrap().recv().unwrap_or_default()
         }
     }
 
-    #[test]
-    fn files_that_hang_delay_no_answer_and_are_seen_when_they_answer() {
+    impl Source for Hanging {
+        fn load(&self) -> Loaded {
+            Err(vec![self.wait()])
+        }
+
+        fn stamp(&self) -> String {
+            self.wait()
+        }
+    }
+
+    /// Files on the disk that hang, what lets them go on, and what was read.
+    fn hanging() -> (OnDisk, mpsc::Sender<String>, mpsc::Receiver<Loaded>) {
         let (let_go, files) = mpsc::channel();
-        let mut disk = OnDisk {
+        let (deliver, delivered) = mpsc::channel();
+        let disk = OnDisk {
             source: Arc::new(Hanging(Mutex::new(files))),
-            looker: None,
+            deliver: Arc::new(move |loaded| deliver.send(loaded).unwrap()),
+            reader: None,
+            queue: Queue::default(),
             hangs: false,
             stamp: "old".to_owned(),
             loaded: 0,
@@ -503,12 +709,21 @@ mod tests {
             unused: vec![],
             error: None,
         };
+        (disk, let_go, delivered)
+    }
+
+    fn let_go(to: &mpsc::Sender<String>, words: &[&str]) {
+        words.iter().for_each(|word| to.send((*word).to_owned()).unwrap());
+    }
+
+    #[test]
+    fn files_that_hang_delay_no_answer_and_are_seen_when_they_answer() {
+        let (mut disk, files, _) = hanging();
         for _ in 0..3 {
             assert!(disk.look().is_none() && disk.hangs);
         }
         // The one question that waits, and the next one.
-        let_go.send("old".to_owned()).unwrap();
-        let_go.send("new".to_owned()).unwrap();
+        let_go(&files, &["old", "new", "read"]);
         let began = sys::now().mono;
         let seen = loop {
             match disk.look() {
@@ -517,5 +732,41 @@ mod tests {
             }
         };
         assert_eq!((seen.0.as_str(), seen.1.unwrap_err(), disk.hangs), ("new", vec!["read".to_owned()], false));
+    }
+
+    fn waiting(of: ReloadOf, until: Option<Duration>, reply: bool) -> Waiting {
+        let wanted = Wanted::Reload { of, dry_run: false, wait: true };
+        Waiting { wanted, reply: reply.then(|| Box::new(|_| {}) as Reply), until }
+    }
+
+    #[test]
+    fn files_that_hang_are_read_on_another_thread_and_delivered_when_they_answer() {
+        let (mut disk, files, delivered) = hanging();
+        assert!(disk.queue.push(waiting(ReloadOf::All, None, true)) && disk.begin_reading());
+        assert!(disk.deadline().is_some(), "it is reported that they hang");
+        assert!(delivered.try_recv().is_err());
+        let_go(&files, &["one", "two"]);
+        let read = || delivered.recv_timeout(Duration::from_secs(60)).unwrap().unwrap_err();
+        assert_eq!(read(), ["one"]);
+        assert!(disk.begin_reading());
+        assert_eq!(read(), ["two"]);
+    }
+
+    #[test]
+    fn requests_during_a_reading_share_the_next_one_and_time_out_by_themselves() {
+        let mut queue = Queue::default();
+        let at = Duration::from_secs;
+        assert!(queue.push(waiting(ReloadOf::All, Some(at(5)), true)));
+        assert!(!queue.push(waiting(ReloadOf::All, Some(at(3)), true)));
+        assert!(!queue.push(waiting(ReloadOf::Server, None, true)));
+        assert_eq!(queue.deadline(), Some(at(3)));
+        assert_eq!(queue.time_out(at(2)).len(), 0);
+        assert_eq!(queue.time_out(at(4)).len(), 1);
+        assert_eq!(queue.deadline(), Some(at(5)));
+        // Its client is gone, and another one asks for the same.
+        assert!(!queue.push(waiting(ReloadOf::All, None, false)));
+        assert!(!queue.push(waiting(ReloadOf::All, None, true)));
+        assert_eq!((queue.take().len(), queue.now.len()), (1, 2));
+        assert_eq!((queue.take().len(), queue.take().len()), (2, 0));
     }
 }

@@ -87,9 +87,9 @@ impl Core {
             Command::Restart(of) => self.restart(&of, wait, until, reply),
             Command::Remove { of, stop } => self.remove(&of, stop, wait, until, reply),
             Command::Reload { of, dry_run } => self.reload(&of, dry_run, wait, until, reply),
-            Command::Reread => self.reread(reply),
+            Command::Reread => self.reread(until, reply),
             Command::Update(of) => self.update(&of, wait, until, reply),
-            Command::Add(of) => self.add(&of, reply),
+            Command::Add(of) => self.add(&of, until, reply),
             Command::Shutdown { leave_running } => {
                 let already = self.shutdown.is_some();
                 let processes = self.procs.values().filter(|proc| !proc.machine.state().is_down()).count();
