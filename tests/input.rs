@@ -9,7 +9,7 @@ use std::{
     os::{
         fd::OwnedFd,
         unix::{
-            fs::{PermissionsExt, symlink},
+            fs::{PermissionsExt, chown, symlink},
             net::UnixDatagram,
         },
     },
@@ -251,6 +251,32 @@ fn a_link_in_a_folder_that_others_can_write_is_refused() {
 }
 
 // ---- modes
+
+#[test]
+fn an_ordinary_user_can_use_what_was_made_under_any_umask() {
+    let other = 65534;
+    for umask in ["0177", "0377", "0777"] {
+        let world = World::new();
+        let script = format!(
+            "umask {umask}; export TASKWATCHER_DB=$W/t.db; \"$1\" sh -c 'umask 0; echo printed' && \"$1\" echo again"
+        );
+        let launch = world.path("launch.copy");
+        assert!(
+            std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_launch")).arg(&launch).status().unwrap().success()
+        );
+        let mut run = world.command("sh").arg("-c").arg(&script).arg("sh").arg(&launch);
+        if nix::unistd::geteuid().is_root() {
+            chown(world.path(""), Some(other), None).unwrap();
+            run = run.of_user(other);
+        }
+        let ran = run.run();
+        assert_eq!((ran.code, ran.text(), ran.err.as_str()), (0, "printed\nagain\n", ""), "umask {umask}");
+        for folder in ["t.db.logs", "t.db"] {
+            assert!(mode(&world.path(folder)) & 0o600 == 0o600, "umask {umask}: {folder}");
+        }
+        assert_eq!(mode(&world.path("t.db.logs")), 0o700);
+    }
+}
 
 #[test]
 fn files_and_folders_are_private_whatever_the_umask() {

@@ -126,6 +126,47 @@ fn a_reload_waits_for_files_that_hang_while_programs_are_supervised() {
     files.send(Signal::SIGCONT);
 }
 
+// ---- modes
+
+#[test]
+fn an_ordinary_user_can_use_what_a_supervisor_made_under_any_umask() {
+    for umask in ["0177", "0777"] {
+        let world = World::new();
+        world.configure_with(
+            &format!("umask = \"{umask}\""),
+            &program("web", "umask; exec sleep 1000", "startsecs = 0"),
+        );
+        for name in ["supervise", "launch"] {
+            let own = std::path::Path::new(env!("CARGO_BIN_EXE_launch")).with_file_name(name);
+            assert!(std::process::Command::new("cp").arg(own).arg(world.path(name)).status().unwrap().success());
+        }
+        // Twice: what the first one made has to serve the second one.
+        for _ in 0..2 {
+            let script = format!("umask {umask}; exec \"$W/supervise\" -n -c \"$W/t.toml\"");
+            let mut run = world.command("sh").arg("-c").arg(&script);
+            if geteuid().is_root() {
+                chown(world.path(""), Some(OTHER), None).unwrap();
+                run = run.of_user(OTHER);
+            }
+            let started = run.spawn();
+            until(&format!("it to be ready: {}", world.log()), || world.path("s.sock").exists());
+            world.comes_to("web", "RUNNING");
+            assert_eq!(world.ask(named("restart", "web"))["status"], 200, "{}", world.log());
+            until("its umask", || world.ctl(&["tail", "web"]).text().contains(umask));
+            assert_eq!(world.ask(named("clear", "web"))["status"], 200);
+            started.signal(Signal::SIGTERM);
+            let ran = started.wait();
+            assert_eq!(ran.code, 0, "{ran:?}");
+        }
+        assert!(!world.log().contains("ermission denied"), "{}", world.log());
+        let modes = ["tasks.db", "tasks.db.logs", "tasks.db-supervise"].map(|name| {
+            let meta = fs::metadata(world.db().with_file_name(name)).unwrap();
+            meta.permissions().mode() & 0o777
+        });
+        assert_eq!(modes, [0o600, 0o700, 0o700]);
+    }
+}
+
 // ---- logs
 
 #[test]

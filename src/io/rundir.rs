@@ -11,11 +11,11 @@
 //! half a line counts for nothing.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, ErrorKind, Write},
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt},
+        unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
 };
@@ -28,7 +28,7 @@ use nix::{
     unistd::geteuid,
 };
 
-use super::safe_open::Beside;
+use super::safe_open::{self, Beside, Make, reach};
 use crate::model::path::beside;
 
 /// How the files of runs are called.
@@ -78,7 +78,10 @@ impl RunDir {
     /// # Errors
     /// As mkdir(2) says.
     pub fn make_above(folder: &Path) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)
+        if folder.is_dir() {
+            return Ok(());
+        }
+        reach::make_folder(folder, Make::exactly(0o700, None)).map(drop).map_err(|(_, error)| error)
     }
 
     /// Opens it, making it if it is not there: for its owner alone.
@@ -99,8 +102,8 @@ impl RunDir {
         if meta.uid() != geteuid().as_raw() {
             return refused("it belongs to another user");
         }
-        if meta.mode() & 0o077 != 0 {
-            fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+        if meta.mode() & 0o777 != 0o700 {
+            fs::set_permissions(path, Permissions::from_mode(0o700))?;
         }
         Ok(RunDir { path: path.to_owned() })
     }
@@ -132,6 +135,7 @@ impl RunDir {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
         let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(self.path.join(LOCK))?;
+        safe_open::keep_for_owner(&file)?;
         match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
             Ok(mut lock) => {
                 lock.set_len(0)?;
@@ -376,6 +380,7 @@ impl RunDir {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(create).mode(0o600);
         let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(self.path.join(LATE))?;
+        safe_open::keep_for_owner(&file)?;
         nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).map_err(|(_, error)| error.into())
     }
 
@@ -422,9 +427,12 @@ impl RunDir {
 
     fn make(&self, folder: PathBuf) -> io::Result<PathBuf> {
         match DirBuilder::new().mode(0o700).create(&folder) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-            Ok(()) | Err(_) => Ok(folder),
+            // Whatever the umask is.
+            Ok(()) => fs::set_permissions(&folder, Permissions::from_mode(0o700))?,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
         }
+        Ok(folder)
     }
 
     /// Hears of changes from now on.
@@ -449,6 +457,7 @@ fn make_roomy(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path)?;
+    safe_open::keep_for_owner(&file)?;
     match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, ROOM) {
         Err(Errno::ENOSPC) => Err(Errno::ENOSPC.into()),
         // A file system that cannot do that does without.

@@ -19,7 +19,7 @@ use std::{
     fs::{File, Metadata},
     io::{self, ErrorKind},
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::{ffi::OsStrExt, fs::FileTypeExt, fs::MetadataExt},
     },
     path::{Component, Path, PathBuf},
@@ -27,8 +27,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, fchmod, fchown, fstat, mkdirat,
-        openat, openat2, renameat, statat, unlinkat,
+        AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, chmod, chownat, fchmod, fchown, fstat,
+        mkdirat, openat, openat2, renameat, statat, unlinkat,
     },
     io::Errno,
 };
@@ -151,9 +151,13 @@ impl Folder {
             Err(Errno::EXIST) => return Ok((Folder { fd: self.step(name)? }, false)),
             Err(error) => return Err(error.into()),
         }
-        // To be read, as a descriptor that is only a place cannot change a mode.
+        // To be read, as a descriptor that is only a place cannot change a mode by itself.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(&self.fd, name, flags, Mode::empty()).map_err(|error| self.explain(Path::new(name), error))?;
+        let fd = match openat(&self.fd, name, flags, Mode::empty()) {
+            // The umask left its owner no right to read it.
+            Err(Errno::ACCESS) => self.step(name)?,
+            fd => fd.map_err(|error| self.explain(Path::new(name), error))?,
+        };
         // Somebody may have put another one in its place since: that one is not given away.
         if fstat(&fd)?.st_uid != rustix::process::geteuid().as_raw() {
             return Ok((Folder { fd }, false));
@@ -421,12 +425,44 @@ fn checked(file: File, how: &How<'_>) -> io::Result<Opened> {
     Ok(Opened { file, metadata, made: false })
 }
 
+/// Sets mode and owner of what was just made. Its owner can use it, whatever the umask says.
 fn finish_making(fd: BorrowedFd<'_>, make: Make) -> io::Result<()> {
+    let for_owner = make.mode & 0o700;
     if make.exact {
-        fchmod(fd, Mode::from_raw_mode(make.mode))?;
+        set_mode(fd, make.mode)?;
+    } else {
+        let mode = fstat(fd)?.st_mode & 0o7777;
+        if mode & for_owner != for_owner {
+            set_mode(fd, mode | for_owner)?;
+        }
     }
     if let Some((uid, gid)) = make.owner {
-        fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        match fchown(fd, uid, gid) {
+            Err(Errno::BADF) => chownat(fd, "", uid, gid, AtFlags::EMPTY_PATH)?,
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
+/// Sets the mode of an open file, also of one that was opened only as a place.
+fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(mode);
+    match fchmod(fd, mode) {
+        Err(Errno::BADF) => Ok(chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), mode)?),
+        done => Ok(done?),
+    }
+}
+
+/// Gives the owner of a file that may just have been made the rights to read and write it that the umask took away.
+///
+/// # Errors
+/// As fstat(2) and fchmod(2) say.
+pub fn keep_for_owner(file: &File) -> io::Result<()> {
+    let mode = fstat(file)?.st_mode & 0o7777;
+    if mode & 0o600 != 0o600 {
+        set_mode(file.as_fd(), mode | 0o600)?;
     }
     Ok(())
 }
