@@ -372,8 +372,8 @@ fn read_files(input: &Input<'_>, world: &dyn World, complete: bool) -> Result<(C
             &mut context,
             &read,
             (&server, &places),
-            unix.as_ref().map(|(unix, at)| (unix, at)),
-            processes.values(),
+            (unix.as_ref().map(|(unix, at)| (unix, at)), &client),
+            &processes.values().collect::<Vec<_>>(),
             &listed.logs,
         );
     }

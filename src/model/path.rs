@@ -9,6 +9,24 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// How the names of databases end that are being made.
+pub const UNFINISHED: &str = ".new";
+
+/// Whether this, behind the name of a database, is one that was not finished, or a file of SQLite's for it. These are
+/// removed when the database is made.
+pub fn is_unfinished(behind: &[u8]) -> bool {
+    let read = || {
+        let (number, rest) = std::str::from_utf8(behind).ok()?.strip_prefix('.')?.split_once('-')?;
+        let (other, kind) = rest.split_once(UNFINISHED)?;
+        let is_ours = number.bytes().all(|byte| byte.is_ascii_digit())
+            && other.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && !number.is_empty()
+            && !other.is_empty();
+        Some(is_ours && ["", "-wal", "-shm", "-journal"].contains(&kind))
+    };
+    read().unwrap_or(false)
+}
+
 /// The folder it is in; `.` for a name alone.
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))

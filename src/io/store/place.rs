@@ -19,10 +19,7 @@ use super::{
     open::{APPLICATION_ID, SCHEMA, VERSION},
 };
 
-use crate::model::path::{beside, folder_of};
-
-/// How the names of databases end that are being made.
-const UNFINISHED: &str = ".new";
+use crate::model::path::{UNFINISHED, beside, folder_of, is_unfinished};
 
 /// Refuses what must not be opened: SQLite would say less clearly, or follow where it should not. Gives where it really is.
 pub(super) fn check_place(path: &Path) -> Result<PathBuf> {
@@ -145,20 +142,6 @@ fn remove_unfinished(path: &Path) {
             let _ = fs::remove_file(entry.path());
         }
     }
-}
-
-/// Whether this, behind the name of a database, is one that was not finished, or a file of SQLite's for it.
-fn is_unfinished(behind: &[u8]) -> bool {
-    let read = || {
-        let (number, rest) = std::str::from_utf8(behind).ok()?.strip_prefix('.')?.split_once('-')?;
-        let (other, kind) = rest.split_once(UNFINISHED)?;
-        let is_ours = number.bytes().all(|byte| byte.is_ascii_digit())
-            && other.bytes().all(|byte| byte.is_ascii_hexdigit())
-            && !number.is_empty()
-            && !other.is_empty();
-        Some(is_ours && ["", "-wal", "-shm", "-journal"].contains(&kind))
-    };
-    read().unwrap_or(false)
 }
 
 /// Tidies up after somebody who was killed just after a database was made. To be called by the first one who opens it.

@@ -10,14 +10,18 @@ use std::{
 };
 
 use crate::model::{
-    path::{beside, standard_stream},
-    program::{ProgramSpec, ServerSpec, UnixServer},
+    log::LOGS,
+    path::{beside, is_unfinished, standard_stream},
+    program::{ClientSpec, Hook, ProgramSpec, ServerSpec, UnixServer},
 };
 
 use super::{Context, Kind, World, programs::Log, report::At, server::Places, value::quoted};
 
-/// What SQLite and the supervisor keep beside a database.
-const COMPANIONS: [&str; 6] = ["", "-wal", "-shm", "-journal", "-spool", "-supervise"];
+/// Files that SQLite and taskwatcher keep beside a database.
+const COMPANIONS: [&str; 5] = ["", "-wal", "-shm", "-journal", "-spool"];
+
+/// Folders that taskwatcher keeps beside a database: files in them come and go by their names.
+const FOLDERS: [&str; 2] = [LOGS, "-supervise"];
 
 /// A file.
 struct Entry {
@@ -50,6 +54,26 @@ impl Table<'_> {
         self.folders.entry(folder.to_owned()).or_insert_with(|| real(folder)).join(name)
     }
 
+    /// Adds files that are only read: those that configure, and those that are executed.
+    fn add_read(&mut self, files: &[&Path], processes: &[&ProgramSpec], server_hook: Option<&Hook>) {
+        let is_path = |command: &&String| command.contains('/');
+        let commands = processes.iter().filter(|spec| is_path(&&spec.command));
+        let commands = commands.map(|spec| (spec.here.join(&spec.command), "the command of a program"));
+        // A hook that is a path is absolute.
+        let hooks = processes.iter().filter_map(|spec| spec.hook.as_ref()).chain(server_hook);
+        let hooks = hooks.filter_map(|hook| hook.command.first()).filter(is_path);
+        let hooks = hooks.map(|command| (PathBuf::from(command), "the command of a hook"));
+        let files = files.iter().map(|file| ((*file).to_owned(), "a configuration file"));
+        let mut all: Vec<(PathBuf, &str)> = commands.chain(hooks).collect();
+        all.sort_unstable();
+        all.dedup();
+        for (path, what) in files.chain(all) {
+            let path = self.world.real(&path).unwrap_or(path);
+            let at = At::file(&path);
+            self.entries.push(Entry { path, what: what.to_owned(), at, backups: 0, written: false, log: None });
+        }
+    }
+
     fn add(&mut self, path: &Path, what: &str, at: &At, backups: u32) {
         if standard_stream(path).is_some() || self.world.kind(path) == Kind::Stream {
             return;
@@ -61,29 +85,25 @@ impl Table<'_> {
 }
 
 /// Says which files exclude each other.
-pub(super) fn check<'a>(
+pub(super) fn check(
     context: &mut Context<'_>,
     read: &[&Path],
     (server, places): (&ServerSpec, &Places),
-    unix: Option<(&UnixServer, &At)>,
-    commands: impl Iterator<Item = &'a ProgramSpec>,
+    (unix, client): (Option<(&UnixServer, &At)>, &ClientSpec),
+    processes: &[&ProgramSpec],
     logs: &[Log],
 ) {
     let mut table = Table { world: context.world, folders: HashMap::new(), entries: Vec::new() };
-    let mut commands: Vec<PathBuf> =
-        commands.filter(|spec| spec.command.contains('/')).map(|spec| spec.here.join(&spec.command)).collect();
-    commands.sort_unstable();
-    commands.dedup();
-    let files = read.iter().map(|path| (*path, "a configuration file"));
-    for (path, what) in files.chain(commands.iter().map(|path| (path.as_path(), "the command of a program"))) {
-        let path = context.world.real(path).unwrap_or_else(|| path.to_owned());
-        let entry = Entry { at: At::file(&path), path, what: what.to_owned(), backups: 0, written: false, log: None };
-        table.entries.push(entry);
-    }
+    table.add_read(read, processes, server.hook.as_ref());
+    let mut folders = Vec::new();
     if let Some(database) = &server.database {
         for suffix in COMPANIONS {
             let what = if suffix.is_empty() { "the database" } else { "a file of the database" };
             table.add(&beside(database, suffix), what, &places.database, 0);
+        }
+        for suffix in FOLDERS {
+            table.add(&beside(database, suffix), "a folder of the database", &places.database, 0);
+            folders.push(table.resolve(&beside(database, suffix)));
         }
     }
     table.add(&server.pidfile, "the pid file", &places.pidfile, 0);
@@ -95,11 +115,17 @@ pub(super) fn check<'a>(
         let backups = if server.logfile_maxbytes.is_some() { server.logfile_backups } else { 0 };
         table.add(logfile, "the activity log", &places.logfile, backups);
     }
+    if let Some(history) = &client.history {
+        let at = At { table: "taskmasterctl".to_owned(), ..At::file(read.first().unwrap_or(&history.as_path())) };
+        table.add(history, "the history of the shell", &at, 0);
+    }
     for log in logs {
         let before = table.entries.len();
         table.add(&log.path, &log.of, &log.at, log.backups);
         table.entries.iter_mut().skip(before).for_each(|entry| entry.log = Some(log.path.clone()));
     }
+    let arguments = arguments(context, &mut table, server, processes);
+    let database = server.database.as_deref().map(|database| table.resolve(database));
     let entries = table.entries;
     let mut first: HashMap<&Path, &Entry> = HashMap::new();
     for entry in &entries {
@@ -114,6 +140,26 @@ pub(super) fn check<'a>(
             None => drop(first.insert(&entry.path, entry)),
         }
     }
+    for entry in entries.iter().filter(|entry| entry.written) {
+        let shown = quoted(&entry.path.to_string_lossy());
+        if entry.path.ancestors().skip(1).any(|above| folders.iter().any(|folder| folder == above)) {
+            context.report.error(&entry.at, format!("{shown} is in a folder of the database"), "another path");
+        }
+        let behind = |database: &PathBuf| {
+            let (path, database) = (entry.path.as_os_str().as_encoded_bytes(), database.as_os_str().as_encoded_bytes());
+            path.strip_prefix(database).is_some_and(is_unfinished)
+        };
+        if database.as_ref().is_some_and(behind) {
+            let what = format!("{shown} is the name of a database that is being made");
+            context.report.error(&entry.at, what, "another path");
+        }
+    }
+    for (path, name) in arguments {
+        if let Some(log) = first.get(path.as_path()).filter(|entry| entry.log.is_some()) {
+            let what = format!("{} is also an argument of {name}", quoted(&path.to_string_lossy()));
+            context.report.warn(&log.at, what, "clear empties it, and rotation renames it");
+        }
+    }
     for entry in &entries {
         let Some((of, number)) = older_file_of(&entry.path) else { continue };
         if let Some(log) = first.get(of.as_path()).filter(|log| log.backups >= number) {
@@ -122,6 +168,24 @@ pub(super) fn check<'a>(
             context.report.error(at, what, "another path");
         }
     }
+}
+
+/// Files that arguments of programs may name, and of which program: `command = "/bin/sh"` with `args = ["run.sh"]`.
+fn arguments(
+    context: &Context<'_>,
+    table: &mut Table<'_>,
+    server: &ServerSpec,
+    processes: &[&ProgramSpec],
+) -> Vec<(PathBuf, String)> {
+    let start = context.world.start_dir();
+    let mut found = Vec::new();
+    for spec in processes {
+        let folder = spec.directory.as_ref().or(server.directory.as_ref()).unwrap_or(&start);
+        for arg in spec.args.iter().filter(|arg| !arg.is_empty() && !arg.starts_with('-')) {
+            found.push((table.resolve(&folder.join(arg)), spec.full_name()));
+        }
+    }
+    found
 }
 
 /// The log that would give a file this name when it is turned over, and which number that is.

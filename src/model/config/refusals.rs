@@ -212,6 +212,30 @@ fn what_is_wrong_elsewhere_is_said_in_one_line() {
             ":3: [programs.a] stdout: \"/tmp/run\" is also the command of a program (another path)",
         ),
         (
+            "[programs.a]\ncommand = \"x\"\non_event = [\"./hook.sh\"]\nstdout = \"hook.sh\"",
+            ":4: [programs.a] stdout: \"/etc/tm/hook.sh\" is also the command of a hook (another path)",
+        ),
+        (
+            "[taskmasterd]\non_event = [\"/tmp/h\"]\nlogfile = \"/tmp/h\"",
+            ":3: [taskmasterd] logfile: \"/tmp/h\" is also the command of a hook (another path)",
+        ),
+        (
+            "[taskmasterd]\ndatabase = \"/tmp/d\"\nlogfile = \"/tmp/d.logs\"",
+            ":3: [taskmasterd] logfile: \"/tmp/d.logs\" is also a folder of the database (another path)",
+        ),
+        (
+            "[taskmasterd]\ndatabase = \"/tmp/d\"\ncreate_dirs = true\nlogfile = \"/tmp/d-supervise/x\"",
+            ":4: [taskmasterd] logfile: \"/tmp/d-supervise/x\" is in a folder of the database (another path)",
+        ),
+        (
+            "[taskmasterd]\ndatabase = \"/tmp/d\"\nlogfile = \"/tmp/d.7-af.new\"",
+            ":3: [taskmasterd] logfile: \"/tmp/d.7-af.new\" is the name of a database that is being made (another path)",
+        ),
+        (
+            "[taskmasterctl]\nhistory = \"/tmp/h\"\n[programs.a]\ncommand = \"x\"\nstdout = \"/tmp/h\"",
+            ":5: [programs.a] stdout: \"/tmp/h\" is also the history of the shell (another path)",
+        ),
+        (
             "[programs.a]\ncommand = \"x\"\nstdout = \"l\"\n[programs.b]\ncommand = \"x\"\nstdout = \"/etc/linked/l\"",
             ":6: [programs.b] stdout: \"/etc/tm/l\" is also the stdout of a (another path)",
         ),

@@ -442,6 +442,10 @@ fn what_is_doubtful_is_a_warning() {
             "redirect_stderr = true\nstderr = \"/tmp/e\"",
             ":4: [programs.web] stderr: ignored (redirect_stderr sends it where stdout goes)",
         ),
+        (
+            "args = [\"run.sh\"]\ndirectory = \"/tmp\"\nstdout = \"/tmp/run.sh\"",
+            ":5: [programs.web] stdout: \"/tmp/run.sh\" is also an argument of web (clear empties it, and rotation renames it)",
+        ),
         ("on_states = [\"FATAL\"]", ":3: [programs.web] on_states: it has no effect (on_event names no command)"),
         (
             "user = \"www\"",
