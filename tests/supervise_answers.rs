@@ -34,6 +34,18 @@ fn of_jobs_that_are_not_known_each_is_told() {
 }
 
 #[test]
+fn names_that_mean_no_process_are_a_failure_of_the_whole_question() {
+    let world = world();
+    let _daemon = world.daemon();
+    for (kind, name) in [("program", "zz*"), ("group", "nope"), ("process", "nope:*"), ("process", "nosuch")] {
+        for command in ["jobs", "pid", "status", "stop", "clear"] {
+            let answer = world.ask(json!({ "command": command, "target": kind, "name": name }));
+            assert_eq!((&answer["status"], &answer["error"]["code"]), (&json!(404), &json!("BAD_NAME")), "{answer}");
+        }
+    }
+}
+
+#[test]
 fn the_log_of_a_run_is_that_of_the_process_that_is_named() {
     let world = world();
     let _daemon = world.daemon();

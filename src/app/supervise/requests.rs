@@ -60,6 +60,17 @@ struct Meant {
     each: bool,
 }
 
+impl Meant {
+    /// Returns the failure of a question about processes when no name means one; none: some do, or all were meant.
+    fn failure(&self) -> Option<Response> {
+        match self.failed.first() {
+            Some(item) if self.single => Some(Response::results(vec![item.clone()], true)),
+            Some(_) | None if self.names.is_empty() => Response::nothing_meant(&self.failed),
+            Some(_) | None => None,
+        }
+    }
+}
+
 /// What is asked for, without passwords and without what is typed into a program.
 fn words_of(request: &Request) -> String {
     let command = match &request.command {
@@ -384,14 +395,7 @@ impl Core {
             PidOf::Daemon => Response::done(json!({ "pid": self.me.pid })),
             PidOf::Processes(of) => {
                 let meant = self.meant(of);
-                if meant.single
-                    && let Some(item) = meant.failed.first()
-                {
-                    return Response::results(vec![item.clone()], true);
-                }
-                if meant.names.is_empty()
-                    && let Some(failed) = Response::nothing_meant(&meant.failed)
-                {
+                if let Some(failed) = meant.failure() {
                     return failed;
                 }
                 let pids: Vec<Value> = meant
@@ -575,6 +579,9 @@ impl Core {
         let meant = self.meant(of);
         let job = |name: &String| {
             let (process, proc) = (self.told(name)?, self.procs.get(name)?);
+        if let Some(failed) = meant.failure() {
+            return failed;
+        }
             let words: Vec<&str> =
                 std::iter::once(&proc.spec.command).chain(&proc.spec.args).map(String::as_str).collect();
             let info = JobInfo {
@@ -587,12 +594,9 @@ impl Core {
             serde_json::to_value(info).ok()
         };
         let jobs: Vec<Value> = meant.names.iter().filter_map(job).collect();
-        match (meant.failed.is_empty(), meant.single) {
-            (true, _) => Response::done(json!({ "jobs": jobs })),
-            (false, true) => Response::results(meant.failed, true),
-            (false, false) => {
-                Response { status: 207, ..Response::done(json!({ "jobs": jobs, "results": meant.failed })) }
-            }
+        match meant.failed.is_empty() {
+            true => Response::done(json!({ "jobs": jobs })),
+            false => Response { status: 207, ..Response::done(json!({ "jobs": jobs, "results": meant.failed })) },
         }
     }
 
