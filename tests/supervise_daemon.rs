@@ -134,6 +134,23 @@ fn a_stop_that_takes_long_is_told_and_more_signals_shorten_it() {
 }
 
 #[test]
+fn signals_that_would_end_it_are_taken_for_a_request_to_end() {
+    for signal in ["PWR", "ALRM", "XCPU", "IO", "ABRT", "RTMIN+3"] {
+        let world = World::new();
+        world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n");
+        let mut daemon = world.daemon();
+        world.comes_to("web", "RUNNING");
+        let pid = world.pid("web");
+        let started = daemon.started.take().unwrap();
+        // The shell's own kill knows no real-time signals.
+        world.command("bash").arg("-c").arg(format!("kill -{signal} {}", started.pid())).run().silent(0);
+        assert_eq!(started.wait().code, 0, "{signal}");
+        assert!(world.log().contains(&format!("signal: SIG{signal}")), "{}", world.log());
+        assert!(!is_alive(pid) && !world.path("s.sock").exists() && !world.path("s.pid").exists(), "{signal}");
+    }
+}
+
+#[test]
 fn the_third_signal_ends_it_at_once_and_leaves_the_rest_to_the_next_one() {
     let world = World::new();
     world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n");

@@ -34,6 +34,7 @@ use std::{
     path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -59,7 +60,7 @@ use crate::{
     io::{
         alarm::Alarm,
         child::{self, Reaped},
-        notify, process,
+        inbox, notify, process,
         rundir::{Heard, Lock, RunDir, RunWatch},
         store::{Patience, Store, StoreError},
         sys,
@@ -68,7 +69,7 @@ use crate::{
         jobs::JobNumbers,
         machine::Starts,
         program::Keep,
-        task::{TaskId, TaskRef},
+        task::{Signal, TaskId, TaskRef},
         wire::Notice,
     },
 };
@@ -132,44 +133,52 @@ fn task_of(db: &Path, task: i64) -> Result<Option<TaskOf>, StoreError> {
 enum Message {
     /// What was watched has ended.
     Gone(Watched),
-}
     /// The configuration was read.
     Configuration(Box<Loaded>),
+}
+
+/// Signals by which an operator asks for the end: once more, for a quicker one. Others, such as that of a limit on the
+/// time of the processor, come again by themselves.
+const ASKING: [Signal; 3] = [Signal::TERM, Signal::INT, Signal::QUIT];
 
 struct SignalsHeard {
     child: Signals,
-    term: Signals,
-    int: Signals,
-    quit: Signals,
     hup: Signals,
     usr1: Signals,
     usr2: Signals,
+    /// All that ask for the end.
+    ending: Vec<(Signal, Signals)>,
 }
 
 impl SignalsHeard {
-    fn open() -> std::io::Result<SignalsHeard> {
+    /// `ignored` are those that were ignored when we were started (bit n-1: signal n).
+    fn open(ignored: u64) -> std::io::Result<SignalsHeard> {
         // These would stop us, or be of no use; what has a handler does neither.
         for ignored in [20, 21, 22] {
             drop(signal(SignalKind::from_raw(ignored))?);
         }
+        let others = inbox::ending(ignored).into_iter().filter(|other| !ASKING.contains(other));
+        let open = |which: Signal| signal(SignalKind::from_raw(which.0)).map(|heard| (which, heard));
         Ok(SignalsHeard {
             child: signal(SignalKind::child())?,
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
             hup: signal(SignalKind::hangup())?,
             usr1: signal(SignalKind::user_defined1())?,
             usr2: signal(SignalKind::user_defined2())?,
+            ending: ASKING.into_iter().chain(others).map(open).collect::<Result<_, _>>()?,
         })
     }
 
     /// The next one. Of several, those that ask for the end come first: a reload before it would be for nothing (SIG-1).
     async fn next(&mut self) -> Heed {
+        let ending = &mut self.ending;
+        let end = std::future::poll_fn(|context| {
+            let asked =
+                ending.iter_mut().find_map(|(which, heard)| heard.poll_recv(context).is_ready().then_some(*which));
+            asked.map_or(Poll::Pending, Poll::Ready)
+        });
         tokio::select! {
             biased;
-            _ = self.term.recv() => Heed::End("SIGTERM"),
-            _ = self.int.recv() => Heed::End("SIGINT"),
-            _ = self.quit.recv() => Heed::End("SIGQUIT"),
+            which = end => Heed::End(which),
             _ = self.hup.recv() => Heed::Reload,
             _ = self.usr1.recv() => Heed::Dump,
             _ = self.usr2.recv() => Heed::Reopen,
@@ -180,7 +189,7 @@ impl SignalsHeard {
 
 /// What a signal asks for.
 enum Heed {
-    End(&'static str),
+    End(Signal),
     Reload,
     Dump,
     Reopen,
@@ -228,9 +237,10 @@ fn find_launch() -> Result<PathBuf, SuperviseError> {
 
 async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), SuperviseError> {
     let system = |what| move |error| SuperviseError::System(what, error);
-    let me = process::own().map_err(system("read /proc/self/stat"))?.process;
+    let own = process::own().map_err(system("read /proc/self/stat"))?;
+    let me = own.process;
     let mut watch = begun.runs.watch().map_err(system("watch the folder of runs"))?;
-    let mut signals = SignalsHeard::open().map_err(system("hear signals"))?;
+    let mut signals = SignalsHeard::open(own.ignored).map_err(system("hear signals"))?;
     let (ask, mut asked) = mpsc::unbounded_channel();
     let (tell, mut told) = mpsc::unbounded_channel();
     let hub = Hub::new(ask, &begun.config, begun.db.clone());
@@ -259,6 +269,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         hooks: Hooks::default(),
         on_disk: OnDisk::new(
             Arc::new(Files { place: begun.where_.clone(), overrides: begun.overrides.clone() }),
+            to_driver(tell.clone()),
             &begun.config,
         ),
         doors: Doors::open(Rc::clone(&hub), begun.user.clone(), begun.unix.take(), std::mem::take(&mut begun.inet)),
@@ -269,7 +280,6 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         send_at: None,
         unheard: BTreeMap::new(),
         hear_at: None,
-            to_driver(tell.clone()),
         waiters: vec![],
         notices: vec![],
         spares: vec![],
@@ -470,10 +480,12 @@ fn keep_house(core: &mut Core, times: &mut Times) -> bool {
 /// Does what a signal asks for.
 fn follow(core: &mut Core, heed: Heed) {
     match heed {
-        Heed::End(name) => {
-            core.log.info(&format!("signal: {name}"));
+        Heed::End(which) => {
+            core.log.info(&format!("signal: {which}"));
             core.shut_down(false);
-            core.asked_by_signal();
+            if ASKING.contains(&which) {
+                core.asked_by_signal();
+            }
         }
         Heed::Reload if core.shutdown.is_some() => core.log.info("signal: SIGHUP, which means nothing while we end"),
         Heed::Reload => {
@@ -511,6 +523,12 @@ fn watch_end(watched: Watched, fd: OwnedFd, tell: mpsc::UnboundedSender<Message>
     });
 }
 
+/// Delivers configurations from the thread that reads them.
+fn to_driver(tell: mpsc::UnboundedSender<Message>) -> Deliver {
+    // A supervisor that has ended needs none.
+    Arc::new(move |loaded| drop(tell.send(Message::Configuration(Box::new(loaded)))))
+}
+
 /// The configuration files.
 struct Files {
     place: world::Where,
@@ -522,12 +540,6 @@ impl Source for Files {
         let (config, findings) = world::load_again(&self.place, &self.overrides)?;
         Ok((config, findings.iter().map(ToString::to_string).collect()))
     }
-
-/// Delivers configurations from the thread that reads them.
-fn to_driver(tell: mpsc::UnboundedSender<Message>) -> Deliver {
-    // A supervisor that has ended needs none.
-    Arc::new(move |loaded| drop(tell.send(Message::Configuration(Box::new(loaded)))))
-}
 
     fn stamp(&self) -> String {
         world::stamp(&self.place)

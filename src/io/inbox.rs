@@ -12,6 +12,7 @@ use std::{
 
 use nix::{
     errno::Errno,
+    libc,
     poll::{PollFd, PollFlags, ppoll},
     sys::{
         signal::{SigSet, Signal as NixSignal},
@@ -73,6 +74,21 @@ const NEVER_ENDING: [NixSignal; 9] = [
     NixSignal::SIGTTOU,
     NixSignal::SIGXFSZ,
 ];
+
+/// Signals by which the kernel reports a fault of the program itself, which it would meet again at once.
+const FAULTS: [NixSignal; 5] =
+    [NixSignal::SIGILL, NixSignal::SIGBUS, NixSignal::SIGFPE, NixSignal::SIGSEGV, NixSignal::SIGSYS];
+
+/// Returns the signals that end a process by default and can be taken for a request for the end, real-time signals among
+/// them. Not among them are SIGHUP, the signals that report a fault of the program itself, and those of `ignored` (bit
+/// n-1: signal n), which are to stay ignored.
+pub fn ending(ignored: u64) -> Vec<Signal> {
+    let others = [NixSignal::SIGKILL, NixSignal::SIGSTOP, NixSignal::SIGTSTP, NixSignal::SIGHUP, NixSignal::SIGPIPE];
+    let passed_over = |signal: &NixSignal| [&NEVER_ENDING[..], &FAULTS, &others].iter().any(|all| all.contains(signal));
+    let named = NixSignal::iterator().filter(|signal| !passed_over(signal)).map(|signal| signal as i32);
+    let real_time = libc::SIGRTMIN()..=libc::SIGRTMAX();
+    named.chain(real_time).map(Signal).filter(|signal| !signal.is_in(ignored)).collect()
+}
 
 /// Makes a write beyond the limit on file sizes (`ulimit -f`) an error of that write (EFBIG), which is handled as a full
 /// disk is, where SIGXFSZ would end this process.
@@ -267,4 +283,22 @@ fn read_signal(from: BorrowedFd<'_>) -> io::Result<Option<Heard>> {
 
 fn ignores(ignored: u64, signal: NixSignal) -> bool {
     Signal(signal as i32).is_in(ignored)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_that_end_are_those_that_end_and_are_neither_ignored_nor_faults() {
+        let of = |ignored| -> Vec<i32> { ending(ignored).iter().map(|signal| signal.0).collect() };
+        let all = of(0);
+        for number in [2, 3, 6, 14, 15, 24, 26, 27, 29, 30, 37, 64] {
+            assert!(all.contains(&number), "{number}");
+        }
+        for number in [1, 4, 7, 8, 9, 10, 11, 12, 13, 17, 18, 19, 20, 21, 22, 23, 25, 28, 31, 32, 33] {
+            assert!(!all.contains(&number), "{number}");
+        }
+        assert!(!of(1 << 29).contains(&30));
+    }
 }
