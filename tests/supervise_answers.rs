@@ -46,6 +46,17 @@ fn names_that_mean_no_process_are_a_failure_of_the_whole_question() {
 }
 
 #[test]
+fn an_output_that_goes_to_a_stream_of_the_supervisor_is_in_no_file() {
+    let world = World::new();
+    world.configure(
+        "[programs.web]\ncommand = \"sleep\"\nargs = [\"1000\"]\nstdout = \"/dev/stdout\"\nstdout_maxbytes = 0\n",
+    );
+    let _daemon = world.daemon();
+    let ran = world.ctl(&["tail", "web"]).silent(1);
+    assert_eq!(ran.text(), "web: ERROR (its stdout goes to /dev/stdout, not to a file)\n");
+}
+
+#[test]
 fn the_log_of_a_run_is_that_of_the_process_that_is_named() {
     let world = world();
     let _daemon = world.daemon();

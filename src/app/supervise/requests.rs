@@ -130,6 +130,7 @@ impl Core {
                 let none = || WireError::new(Code::NoFile, "the supervisor keeps no log");
                 reply(
                     path.ok_or_else(none)
+                        .and_then(|path| is_file(&path, "the activity log").map(|()| path))
                         .and_then(|path| tail_of(&path, growing::open, None, last, None, follow))
                         .unwrap_or_else(refuse),
                 );
@@ -456,6 +457,7 @@ impl Core {
                 return tail_of(&path, logread::open_newest, None, last, offset, follow);
             }
             let path = self.log_path(&proc.spec, stream).ok_or_else(none)?;
+            is_file(&path, &format!("its {}", channel.as_str())).map_err(|error| error.about(name))?;
             let answer = tail_of(&path, growing::open, Some(channel), last, offset, follow)?;
             Ok(match answer {
                 Answer::Follow(response, logs) => {
@@ -493,7 +495,7 @@ impl Core {
                 return Err(WireError::new(Code::NotRunning, "not running").about(name));
             }
             let end = |channel: Channel, stream: u8| {
-                let path = self.log_path(&proc.spec, stream)?;
+                let path = self.log_path(&proc.spec, stream).filter(|path| standard_stream(path).is_none())?;
                 let file = growing::open(&path).ok();
                 let offset = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
                 Some(Followed { channel: Some(channel), file: Growing::new(path, file, offset, growing::open) })
@@ -577,11 +579,11 @@ impl Core {
 
     fn list_jobs(&self, of: &Targets) -> Response {
         let meant = self.meant(of);
-        let job = |name: &String| {
-            let (process, proc) = (self.told(name)?, self.procs.get(name)?);
         if let Some(failed) = meant.failure() {
             return failed;
         }
+        let job = |name: &String| {
+            let (process, proc) = (self.told(name)?, self.procs.get(name)?);
             let words: Vec<&str> =
                 std::iter::once(&proc.spec.command).chain(&proc.spec.args).map(String::as_str).collect();
             let info = JobInfo {
@@ -641,6 +643,14 @@ fn ranks_in_order(ranks: Vec<crate::model::machine::Rank>) -> Vec<String> {
 
 pub(super) fn refuse(error: WireError) -> Answer {
     Answer::One(Response::failed(error))
+}
+
+/// Refuses a log that goes to a stream of the supervisor, of which nothing can be read.
+fn is_file(path: &Path, what: &str) -> Result<(), WireError> {
+    match standard_stream(path) {
+        None => Ok(()),
+        Some(_) => Err(WireError::new(Code::Unsupported, format!("{what} goes to {}, not to a file", path.display()))),
+    }
 }
 
 /// The end of a log, or what comes from an offset on.
