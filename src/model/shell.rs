@@ -19,6 +19,9 @@ pub enum BadLine {
     /// An operator of a shell.
     #[error("one line is one action: put ; & | < > in quotes where they are part of a word")]
     Several,
+    /// `&` at the end, where it means nothing.
+    #[error("& at the end is for a job alone, as in %1 & (put it in quotes where it is part of a word)")]
+    Background,
 }
 
 /// The words of a line: blanks part them, quotes and backslashes are as in a shell, and `#` begins a comment. None: the
@@ -27,12 +30,16 @@ pub enum BadLine {
 /// `?` is `help`, `%1` is `fg %1`, and `%1 &` is `bg %1` (JOB-3).
 ///
 /// # Errors
-/// A quote is open, or there is a `;`.
+/// A quote is open, there is a `;`, or an `&` at the end of an action.
 pub fn words(line: &str) -> Result<Vec<String>, BadLine> {
     let mut words = shell_words::split(line).map_err(|_| BadLine::OpenQuote)?;
     // Whoever writes this expects a second action; to take it for a name would stop or start something else.
-    if has_operator(line) {
-        return Err(BadLine::Several);
+    match operator(line) {
+        Some(Operator::Within) => return Err(BadLine::Several),
+        Some(Operator::AtEnd) if !words.first().is_some_and(|first| first.starts_with('%')) => {
+            return Err(BadLine::Background);
+        }
+        Some(Operator::AtEnd) | None => {}
     }
     let Some(first) = words.first_mut() else { return Ok(words) };
     if first == "?" {
@@ -54,8 +61,16 @@ pub fn words(line: &str) -> Result<Vec<String>, BadLine> {
     Ok(words)
 }
 
-/// Whether an operator of a shell that is not an action's own stands outside of quotes and comments.
-fn has_operator(line: &str) -> bool {
+/// An operator of a shell.
+enum Operator {
+    /// An `&` at the end of the line.
+    AtEnd,
+    /// Any other.
+    Within,
+}
+
+/// The first operator of a shell that stands outside of quotes and comments.
+fn operator(line: &str) -> Option<Operator> {
     let (mut quote, mut is_start) = (None, true);
     let mut chars = line.chars();
     while let Some(c) = chars.next() {
@@ -64,15 +79,20 @@ fn has_operator(line: &str) -> bool {
             (Some(open), c) if c == open => quote = None,
             (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(c),
-            (None, '#') if is_start => return false,
-            (None, ';' | '|' | '<' | '>') => return true,
-            // At its end it is for the background.
-            (None, '&') if !chars.as_str().trim().is_empty() => return true,
+            (None, '#') if is_start => return None,
+            (None, '&') if is_end(chars.as_str()) => return Some(Operator::AtEnd),
+            (None, ';' | '&' | '|' | '<' | '>') => return Some(Operator::Within),
             (None, _) => {}
         }
         is_start = quote.is_none() && c.is_whitespace();
     }
-    false
+    None
+}
+
+/// Whether nothing but blanks and a comment is left of a line.
+fn is_end(rest: &str) -> bool {
+    let words = rest.trim_start();
+    words.is_empty() || words.starts_with('#') && words.len() < rest.len()
 }
 
 /// What is said of a word that is no action (SH-8).
@@ -187,6 +207,10 @@ mod tests {
         ] {
             assert_eq!(words(line), Err(BadLine::Several), "{line}");
         }
+        for line in ["stop a &", "stop a&", "stop a & # later", "status &", "fg &", "&"] {
+            assert_eq!(words(line), Err(BadLine::Background), "{line}");
+        }
+        assert_eq!(split("send x 'a &'"), ["send", "x", "a &"]);
         assert_eq!(split("send x a\\;b"), ["send", "x", "a;b"]);
         assert_eq!(split("send x 'a && b | c > d'"), ["send", "x", "a && b | c > d"]);
         assert_eq!(split("send x a\\|b"), ["send", "x", "a|b"]);
