@@ -222,6 +222,9 @@ fn a_configuration_that_is_no_file_keeps_nobody_waiting() {
         fs::write(world.path("t.toml"), empty).unwrap();
         fails(&world, &["reload"], &["there is nothing in it"]);
     }
+    // Nor does the beginning of one.
+    fs::write(world.path("t.toml"), "[taskmasterd]\n").unwrap();
+    fails(&world, &["reload"], &["neither a program nor a server for clients"]);
     daemon.signal(Signal::SIGHUP);
     until("the log to say so", || world.log().matches("nothing was changed").count() > 1);
     assert_eq!((world.state("web").as_str(), world.pid("web")), ("RUNNING", pid));

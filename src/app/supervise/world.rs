@@ -129,17 +129,25 @@ pub fn load(place: &Where, overrides: &Overrides) -> Result<(Config, Vec<Finding
 }
 
 /// Reads the configuration for a supervisor that runs already. A file that was emptied (an editor on a full disk, `>`
-/// before a command that failed) is an error: it does not mean that all programs are to be stopped.
+/// before a command that failed), or of which only a beginning was written, with neither a program nor a way for clients,
+/// is an error: it does not mean that all programs are to be stopped.
 ///
 /// # Errors
 /// As [`load`]; there is nothing in the file.
 pub fn load_again(place: &Where, overrides: &Overrides) -> Result<(Config, Vec<Finding>), Vec<String>> {
     let main = read_main(place)?;
+    let refused = |what: &str| {
+        let how = "so it is not taken (to stop all programs: supervise shutdown, or stop all)";
+        Err(vec![one_line(&format!("{}: {what}, {how}", place.file.display()))])
+    };
     if config::is_blank(&main) {
-        let what = "there is nothing in it, so it is not taken (to stop all programs: supervise shutdown, or stop all)";
-        return Err(vec![one_line(&format!("{}: {what}", place.file.display()))]);
+        return refused("there is nothing in it");
     }
-    load_main(&main, place, overrides)
+    let (config, findings) = load_main(&main, place, overrides)?;
+    if config.processes.is_empty() && config.unix.is_none() && config.inet.is_none() {
+        return refused("there is neither a program nor a server for clients in it");
+    }
+    Ok((config, findings))
 }
 
 fn read_main(place: &Where) -> Result<File, Vec<String>> {
