@@ -90,6 +90,72 @@ fn a_task_started_inside_another_pid_namespace_is_running_outside() {
 }
 
 #[test]
+fn a_task_of_another_pid_namespace_is_ended_from_here() {
+    let world = World::new();
+    let (mut launch, id) = world.launched(["sleep", "1000"]);
+    let Some(ran) = apart(&world, &OTHER_PIDS, &format!("$CONTROL kill {id}")) else { return };
+    assert!(ran.text().contains("killed by"), "{ran:?}");
+    launch.child.wait().unwrap();
+    assert!(world.end().text("ended_by").contains("control"), "{:?}", world.end());
+    let (mut launch, id) = world.launched(["sleep", "1000"]);
+    let ran = apart(&world, &OTHER_PIDS, &format!("$CONTROL kill --no-wait --signal KILL {id}")).unwrap();
+    assert!(ran.text().contains("asked to end"), "{ran:?}");
+    launch.child.wait().unwrap();
+}
+
+#[test]
+fn a_task_inside_another_pid_namespace_is_ended_from_outside() {
+    let world = World::new();
+    if !geteuid().is_root() {
+        return;
+    }
+    let mut program = world.command("unshare").env("CONTROL", env!("CARGO_BIN_EXE_control"));
+    program.command.args(OTHER_PIDS).args(["sh", "-c", "$LAUNCH --timeout 1h sleep 1000; true"]);
+    let mut inside = program.spawn();
+    let id = eventually("the command to run", || {
+        world.tasks().iter().find(|row| !row.is_null("pid")).map(|row| row.int("id"))
+    });
+    let ran = world.control(["kill", &id.to_string()]).run();
+    assert!(ran.text().contains("killed by"), "{ran:?}");
+    inside.child.wait().unwrap();
+}
+
+#[test]
+fn a_request_that_cannot_be_delivered_is_refused_and_not_left() {
+    let world = World::new();
+    let (mut launch, id) = world.launched(["sleep", "1000"]);
+    let apart_from_all = ["--pid", "--fork", "--mount-proc", "--net"];
+    for how in ["--no-wait", "--now"] {
+        let kill = format!("$CONTROL kill {how} {id} 2>&1 && exit 9; echo code $?");
+        let Some(ran) = apart(&world, &apart_from_all, &kill) else { return };
+        assert!(ran.text().contains("another pid namespace") && ran.text().contains("code 1"), "{ran:?}");
+    }
+    // The next look at the spool finds nothing.
+    launch.signal(Signal::SIGURG);
+    launch.signal(Signal::SIGTERM);
+    launch.child.wait().unwrap();
+    assert_eq!(world.end().text("termsignal"), "SIGTERM");
+    assert!(!world.end().text("ended_by").contains("control"), "{:?}", world.end());
+}
+
+#[test]
+fn waiting_for_a_task_of_another_pid_namespace_takes_no_processor() {
+    let world = World::new();
+    let (mut launch, id) = world.launched(["sleep", "1000"]);
+    let wait = format!("$CONTROL wait --timeout 4s {id} && exit 9; times");
+    let Some(ran) = apart(&world, &OTHER_PIDS, &wait) else { return };
+    // The last line: user and system time of the children, as 0m1.5s.
+    let text = ran.text();
+    let spent = text.lines().last().unwrap().split_whitespace().map(|time| {
+        let (minutes, secs) = time.trim_end_matches('s').split_once('m').unwrap();
+        minutes.parse::<f64>().unwrap() * 60.0 + secs.parse::<f64>().unwrap()
+    });
+    assert!(spent.sum::<f64>() < 1.5, "{text}");
+    launch.signal(Signal::SIGTERM);
+    launch.child.wait().unwrap();
+}
+
+#[test]
 fn an_orphan_outside_is_not_called_dead_from_inside() {
     let world = World::new();
     let id = world.orphan(&["--name", "job", "sleep", "1000"]);

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     db,
     handover::{self, Handed},
-    hearing::Hearing,
+    hearing::{Hearing, Told},
     output::{Copy, HandedOutput, Output},
     tree::{self, Delivery},
 };
@@ -578,8 +578,15 @@ impl Carrier {
     /// Hears what the command tells of itself.
     fn listen(&mut self, watch: &mut Watch) {
         let mut now = sys::now();
-        while let Some(message) = self.notify.as_mut().and_then(|notify| notify.next(now.mono)) {
+        while let Some(told) = self.notify.as_mut().and_then(|notify| notify.next(now.mono)) {
             now = sys::now();
+            let message = match told {
+                Told::Message(message) => message,
+                Told::Request => {
+                    self.heed_request(watch);
+                    continue;
+                }
+            };
             let told = crate::model::notify::parse(&message);
             if told.beat {
                 self.story.beat = Some(now.wall.0);

@@ -162,6 +162,18 @@ pub enum ControlError {
         "its launcher (pid {0}) works with another file, {1:?}, of which this database is a copy; name that one with --db, or signal the launcher: kill {0}"
     )]
     OtherDatabase(i32, PathBuf),
+    /// It runs where no request reaches it.
+    #[error(
+        "its launcher runs in another pid namespace on {host} and cannot be reached from here ({source}): run control there, where it has pid {pid}"
+    )]
+    Unreachable {
+        /// The host, as the task knows it.
+        host: String,
+        /// Its pid there.
+        pid: i32,
+        /// Why its socket could not be reached.
+        source: io::Error,
+    },
     /// Nobody to ask for the end.
     #[error("its launcher is not known")]
     NoLauncher,

@@ -13,6 +13,15 @@ use crate::io::{
 /// After messages of strangers nothing is heard for so long, so that they cannot keep a launcher busy.
 const DEAF: Duration = Duration::from_millis(100);
 
+/// What a launcher is told on its socket.
+#[derive(Debug)]
+pub enum Told {
+    /// A message of the task.
+    Message(Vec<u8>),
+    /// A request of `control` waits in the spool.
+    Request,
+}
+
 /// The socket of one task.
 #[derive(Debug)]
 pub struct Hearing {
@@ -49,12 +58,13 @@ impl Hearing {
         (now < self.deaf_until).then_some(self.deaf_until)
     }
 
-    /// Returns the next message of the task, if there is one.
-    pub fn next(&mut self, now: Duration) -> Option<Vec<u8>> {
+    /// Returns what arrived next, if anything did.
+    pub fn next(&mut self, now: Duration) -> Option<Told> {
         let ancestor = self.ancestor;
         loop {
             match self.readable(now).and_then(|_| self.notify.next(&|pid| process::descends_from(pid, ancestor)))? {
-                Heard::Message(message) => return Some(message),
+                Heard::Message(message) => return Some(Told::Message(message)),
+                Heard::Request => return Some(Told::Request),
                 Heard::Stranger => self.deaf_until = now + DEAF,
             }
         }

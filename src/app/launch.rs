@@ -23,7 +23,7 @@ use self::{
 use super::{
     activation, db,
     handover::{self, Handover},
-    hearing::Hearing,
+    hearing::{Hearing, Told},
     output::Output,
     session::Session,
     spec::{Spec, TIMEOUT},
@@ -354,6 +354,10 @@ impl Launcher {
         self.hear(&mut watch);
         if self.exit.is_none() {
             self.note_command();
+            // Where that fails, only who sees its pid can ask it.
+            if let (Some(spool), Some(notify)) = (&self.spool, &self.notify) {
+                let _ = spool.note_address(self.claimed.slot, &self.claimed.upid, notify.address());
+            }
         }
         sys::crash_point("started.after");
         audience.running(self.claimed.id);
@@ -630,8 +634,15 @@ impl Launcher {
     /// Hears what the command tells of itself.
     fn listen(&mut self, watch: &mut Watch) {
         let mut now = sys::now();
-        while let Some(message) = self.notify.as_mut().and_then(|notify| notify.next(now.mono)) {
+        while let Some(told) = self.notify.as_mut().and_then(|notify| notify.next(now.mono)) {
             now = sys::now();
+            let message = match told {
+                Told::Message(message) => message,
+                Told::Request => {
+                    self.heed_request(watch);
+                    continue;
+                }
+            };
             let told = crate::model::notify::parse(&message);
             if told.beat {
                 self.story.beat = Some(now.wall.0);

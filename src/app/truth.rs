@@ -109,6 +109,11 @@ pub fn is_dead(db: &Path, task: &Task) -> bool {
     look(db, vec![task.clone()], sys::now().wall).is_ok_and(|found| !found.ended.is_empty())
 }
 
+/// Whether pids of this task mean the same processes here: not where it runs in another pid namespace.
+pub fn is_seen_here(task: &Task) -> bool {
+    viewpoint().view_of(task) == View::Same
+}
+
 /// Where this process looks from.
 fn viewpoint() -> Viewpoint {
     Viewpoint { boot_id: sys::boot_id().ok(), namespace: sys::namespace(), host: sys::host_name() }

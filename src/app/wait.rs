@@ -2,7 +2,8 @@
 //!
 //! A task that runs is waited for by the pidfd of its launcher (of what is left of its command, when it is an orphan):
 //! the kernel tells the end however it came. A reservation has no process, and a worker's process goes on after its end:
-//! what becomes of these shows as a write to the database.
+//! what becomes of these shows as a write to the database. So it does of a task in another pid namespace, whose launcher
+//! has no number here.
 //! Bytes of a commit are written a moment before it can be read, and only they are told of: so after a write we look
 //! again until no writer is at work.
 
@@ -72,7 +73,7 @@ impl Waiter {
         let mut ends: Vec<OwnedFd> = Vec::new();
         let mut lapse: Option<Duration> = None;
         let mut by_writes = false;
-        let mut worker = false;
+        let (mut worker, mut apart) = (false, false);
         for live in tasks {
             if live.status == Status::Reserved {
                 by_writes = true;
@@ -84,6 +85,11 @@ impl Waiter {
             // It ends, and its process goes on.
             worker |= live.task.is_worker();
             by_writes |= worker;
+            if live.status != Status::Orphaned && !truth::is_seen_here(&live.task) {
+                // Of its end only the writes to the database tell, and the lock that its launcher held.
+                (by_writes, apart) = (true, true);
+                continue;
+            }
             let watched =
                 if live.status == Status::Orphaned { &live.survivors[..] } else { live.task.launcher.as_slice() };
             for process in watched {
@@ -96,8 +102,9 @@ impl Waiter {
         let writes = if by_writes { self.writes.events() } else { None };
         let again = match (by_writes, &writes) {
             (true, Some(_)) if self.unsure => Some(LOOK_AGAIN),
-            // The end of a worker that found the database locked is in the spool, of which nothing is told.
-            (true, Some(_)) => worker.then_some(LOOK_EVERY),
+            // The end of a worker that found the database locked is in the spool, of which nothing is told. A launcher that
+            // was killed in another pid namespace writes nothing.
+            (true, Some(_)) => (worker || apart).then_some(LOOK_EVERY),
             (true, None) => Some(LOOK_EVERY),
             (false, _) => None,
         };

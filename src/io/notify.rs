@@ -16,8 +16,8 @@ use std::{
 use nix::{
     errno::Errno,
     sys::socket::{
-        AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials, bind, recvmsg,
-        sendto, setsockopt, socket, sockopt::PassCred,
+        AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials, bind, connect,
+        recvmsg, send, sendto, setsockopt, socket, sockopt::PassCred,
     },
     unistd::geteuid,
 };
@@ -27,6 +27,8 @@ use rustix::rand::{GetRandomFlags, getrandom};
 pub const VARIABLE: &str = "NOTIFY_SOCKET";
 /// Longest message; systemd's own limit.
 const LONGEST: usize = 4096;
+/// Says that a request waits in the spool. Never passed on: it is between the programs of taskwatcher.
+const LOOK_FOR_REQUEST: &[u8] = b"X_TASKWATCHER_REQUEST=1";
 /// Longest word of a supervisor.
 const LONGEST_WORD: usize = 64 << 10;
 
@@ -63,7 +65,7 @@ impl Ear {
     pub fn next(&self) -> Option<Vec<u8>> {
         match receive(&self.socket, LONGEST_WORD, &|_| false)? {
             Heard::Message(word) => Some(word),
-            Heard::Stranger => None,
+            Heard::Request | Heard::Stranger => None,
         }
     }
 
@@ -83,6 +85,34 @@ pub fn tell(name: &str, message: &[u8]) -> io::Result<()> {
     let to = UnixAddr::new_abstract(ear_name(name).as_bytes())?;
     sendto(from.as_raw_fd(), message, &to, MsgFlags::MSG_DONTWAIT)?;
     Ok(())
+}
+
+/// The way to a launcher that no signal reaches, because it runs in another pid namespace.
+#[derive(Debug)]
+pub struct Bell {
+    socket: OwnedFd,
+}
+
+impl Bell {
+    /// Finds the launcher that listens at the address of a [`Notify`].
+    ///
+    /// # Errors
+    /// When none listens there in this network namespace.
+    pub fn find(address: &str) -> io::Result<Bell> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+        connect(socket.as_raw_fd(), &UnixAddr::new_abstract(address.trim_start_matches('@').as_bytes())?)?;
+        Ok(Bell { socket })
+    }
+
+    /// Tells the launcher to look for a request in the spool.
+    ///
+    /// # Errors
+    /// When it is gone, or too many messages wait for it already.
+    pub fn ring(&self) -> io::Result<()> {
+        send(self.socket.as_raw_fd(), LOOK_FOR_REQUEST, MsgFlags::MSG_DONTWAIT)?;
+        Ok(())
+    }
 }
 
 /// Tells the manager that started this program something, if there is one that wants to hear it.
@@ -113,6 +143,8 @@ fn listen(name: &str) -> io::Result<OwnedFd> {
 pub enum Heard {
     /// A message of who may send one; what is longer than its limit is cut.
     Message(Vec<u8>),
+    /// A request waits in the spool: see [`Bell`].
+    Request,
     /// One of somebody else, which was thrown away.
     Stranger,
 }
@@ -138,7 +170,11 @@ fn receive(socket: &OwnedFd, longest: usize, is_ours: &dyn Fn(i32) -> bool) -> O
     };
     let trusted = sender.is_some_and(|(uid, pid)| uid == 0 || uid == geteuid().as_raw() || is_ours(pid));
     bytes.truncate(len);
-    Some(if trusted { Heard::Message(bytes) } else { Heard::Stranger })
+    Some(match trusted {
+        true if bytes == LOOK_FOR_REQUEST => Heard::Request,
+        true => Heard::Message(bytes),
+        false => Heard::Stranger,
+    })
 }
 
 impl Notify {

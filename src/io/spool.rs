@@ -83,6 +83,11 @@ pub struct Story {
 }
 
 #[derive(Serialize, Deserialize)]
+struct Address {
+    listens: String,
+}
+
+#[derive(Serialize, Deserialize)]
 struct Record<T> {
     upid: String,
     content: T,
@@ -258,6 +263,20 @@ impl Spool {
     /// The end that was left for this task, if any.
     pub fn end_of(&self, slot: i64, upid: &str) -> Option<End> {
         self.read(offset(slot).ok()?, RECORD, upid)
+    }
+
+    /// Notes where this task's launcher is told that a request waits: for those whom its pid means nothing. It stands in
+    /// the place of the end, which comes when no request does any more.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn note_address(&self, slot: i64, upid: &str, address: &str) -> io::Result<()> {
+        self.write(offset(slot)?, RECORD, upid, &Address { listens: address.to_owned() })
+    }
+
+    /// Returns where this task's launcher listens, if it has noted that and has not ended.
+    pub fn address_of(&self, slot: i64, upid: &str) -> Option<String> {
+        self.read(offset(slot).ok()?, RECORD, upid).map(|address: Address| address.listens)
     }
 
     /// Leaves a request for this task's launcher.
@@ -464,6 +483,17 @@ mod tests {
         spool.leave_request(1, "a", &request).unwrap();
         assert_eq!(spool.request_of(1, "a"), Some(request));
         assert_eq!(spool.end_of(1, "a"), Some(end("why")));
+    }
+
+    #[test]
+    fn an_address_is_no_end_and_goes_with_it() {
+        let (_dir, spool) = spool();
+        spool.reserve(1).unwrap();
+        spool.note_address(1, "a", "@x").unwrap();
+        assert_eq!((spool.address_of(1, "a").as_deref(), spool.end_of(1, "a")), (Some("@x"), None));
+        assert_eq!(spool.address_of(1, "b"), None);
+        spool.leave_end(1, "a", &end("why")).unwrap();
+        assert_eq!((spool.address_of(1, "a"), spool.end_of(1, "a")), (None, Some(end("why"))));
     }
 
     #[test]

@@ -270,6 +270,11 @@ impl Carrier {
         store.set_patience(super::STATUS_PATIENCE);
         // Each command has a session of its own.
         let (inode, session) = (process::inode(self.command.pid), Some(self.command.pid));
+        // Where that fails, only who sees its pid can ask it. One that was handed over does not know it any more.
+        let address = self.notify.as_ref().map(Hearing::address).filter(|address| !address.is_empty());
+        if let (Some(spool), Some(address)) = (&self.spool, address) {
+            let _ = spool.note_address(claimed.slot, &claimed.upid, address);
+        }
         self.noted = store.started(claimed.id, &Command { process: self.command, inode, session }).is_ok();
         self.noted
     }

@@ -25,6 +25,7 @@ use crate::{
     io::{
         child,
         inbox::REQUEST,
+        notify::Bell,
         process::{self, Answer},
         spool::{Request, Spool, Use},
         store::{Patience, Store, StoreError},
@@ -171,21 +172,56 @@ impl Desk<'_, '_> {
         let request = Request { by, signal };
         let failed = system("leave a request in the spool");
         let spool = Spool::open(&self.db, true).map_err(&failed)?;
-        if let Use::Other(other) = spool.use_by(launcher.pid) {
+        let seen_here = truth::is_seen_here(task);
+        if seen_here && let Use::Other(other) = spool.use_by(launcher.pid) {
             return Err(ControlError::OtherDatabase(launcher.pid, other));
         }
+        // What cannot be delivered is not left either.
+        let bell = match seen_here || task.is_worker() {
+            true => None,
+            false => {
+                let address = spool.address_of(slot, upid).ok_or(io::ErrorKind::NotFound.into());
+                let bell = address.and_then(|address| Bell::find(&address));
+                Some(bell.map_err(|error| unreachable(task, launcher, error))?)
+            }
+        };
         spool.reserve(slot).and_then(|()| spool.leave_request(slot, upid, &request)).map_err(&failed)?;
         sys::crash_point("kill.left");
         if task.is_worker() {
             // It looks for itself. Its process is a program of somebody's own, which may mean something else by a signal.
             return Ok(Asked::Waits);
         }
+        if let Some(bell) = bell {
+            bell.ring().map_err(|error| unreachable(task, launcher, error))?;
+            return Ok(Asked::Waits);
+        }
         let reach = Reach::of(&self.db, store);
+        // One that is gone meanwhile is found so by the wait for its end.
         reach.signal_launcher(launcher, REQUEST)?;
         sys::crash_point("kill.asked");
         // A launcher that was stopped (Ctrl-Z) could not act on it.
         reach.signal_launcher(launcher, Signal::CONT)?;
         Ok(Asked::Waits)
+    }
+
+    /// Waits until the launcher of a task in another pid namespace is gone; false if that takes until `end`.
+    fn see_launcher_end_elsewhere(
+        &mut self,
+        store: &mut Store,
+        live: &Live,
+        end: Duration,
+    ) -> Result<bool, ControlError> {
+        let mut waiter = Waiter::new(&self.db);
+        loop {
+            let survey = truth::survey(store)?;
+            let still = survey.live.iter().find(|found| found.task.id == live.task.id);
+            let Some(found) = still.filter(|found| found.status != Status::Orphaned) else { return Ok(true) };
+            let left = end.saturating_sub(sys::now().mono);
+            if left.is_zero() {
+                return Ok(false);
+            }
+            waiter.wait(store, &[found], Some(left))?;
+        }
     }
 
     /// A worker can only be asked: what its process does besides is not ours to end.
@@ -235,8 +271,12 @@ impl Desk<'_, '_> {
             if live.task.is_worker() {
                 return self.see_worker_end(store, live, end);
             }
+            if !truth::is_seen_here(&live.task) && !self.see_launcher_end_elsewhere(store, live, end)? {
+                return Ok(None);
+            }
+            let watched = live.task.launcher.filter(|_| truth::is_seen_here(&live.task));
             let mut ended_here = vec![];
-            while !wait_for_ends(live.task.launcher.as_slice(), end.min(sys::now().mono + LOOK_AGAIN))? {
+            while !wait_for_ends(watched.as_slice(), end.min(sys::now().mono + LOOK_AGAIN))? {
                 let refused = self.refused_of(&live.task);
                 if refused.iter().any(|process| !ended_here.contains(process)) {
                     // What its launcher may not end this user may, or is told who could.
@@ -323,6 +363,11 @@ impl Desk<'_, '_> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn unreachable(task: &Task, launcher: Process, source: io::Error) -> ControlError {
+    let host = task.host.clone().unwrap_or_else(|| "its host".to_owned());
+    ControlError::Unreachable { host, pid: launcher.pid, source }
 }
 
 fn polite(live: &Live) -> Signal {
