@@ -4,7 +4,7 @@
 //! companions of a database.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     ffi::OsStr,
     path::{Path, PathBuf},
 };
@@ -170,7 +170,7 @@ pub(super) fn check(
     }
 }
 
-/// Files that arguments of programs may name, and of which program: `command = "/bin/sh"` with `args = ["run.sh"]`.
+/// Files that arguments of programs and hooks may name, and whose they are: `command = "/bin/sh"` with `args = ["run.sh"]`.
 fn arguments(
     context: &Context<'_>,
     table: &mut Table<'_>,
@@ -179,12 +179,21 @@ fn arguments(
 ) -> Vec<(PathBuf, String)> {
     let start = context.world.start_dir();
     let mut found = Vec::new();
-    for spec in processes {
-        let folder = spec.directory.as_ref().or(server.directory.as_ref()).unwrap_or(&start);
-        for arg in spec.args.iter().filter(|arg| !arg.is_empty() && !arg.starts_with('-')) {
-            found.push((table.resolve(&folder.join(arg)), spec.full_name()));
+    let mut add = |folder: &Path, args: &[String], name: &str| {
+        for arg in args.iter().filter(|arg| !arg.is_empty() && !arg.starts_with('-')) {
+            found.push((table.resolve(&folder.join(arg)), name.to_owned()));
         }
+    };
+    let own = server.directory.as_deref().unwrap_or(&start);
+    for spec in processes {
+        add(spec.directory.as_deref().unwrap_or(own), &spec.args, &spec.full_name());
     }
+    // Hooks run where the supervisor is.
+    let hooks: BTreeMap<&[String], String> = processes
+        .iter()
+        .filter_map(|spec| Some((spec.hook.as_ref()?.command.get(1..)?, format!("the hook of {}", spec.full_name()))))
+        .collect();
+    hooks.iter().for_each(|(args, name)| add(own, args, name));
     found
 }
 

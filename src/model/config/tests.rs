@@ -446,6 +446,10 @@ fn what_is_doubtful_is_a_warning() {
             "args = [\"run.sh\"]\ndirectory = \"/tmp\"\nstdout = \"/tmp/run.sh\"",
             ":5: [programs.web] stdout: \"/tmp/run.sh\" is also an argument of web (clear empties it, and rotation renames it)",
         ),
+        (
+            "on_event = [\"sh\", \"/tmp/h.sh\"]\nstdout = \"/tmp/h.sh\"",
+            ":4: [programs.web] stdout: \"/tmp/h.sh\" is also an argument of the hook of web (clear empties it, and rotation renames it)",
+        ),
         ("on_states = [\"FATAL\"]", ":3: [programs.web] on_states: it has no effect (on_event names no command)"),
         (
             "user = \"www\"",
