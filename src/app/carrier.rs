@@ -154,13 +154,13 @@ struct Carrier {
 /// What a carrier hands to itself when it starts anew.
 #[derive(Serialize, Deserialize)]
 struct Carried {
-    order: Order,
-    run: Run,
+    order: Box<Order>,
+    run: Box<Run>,
     inbox: usize,
     spool: Option<usize>,
     ear: usize,
     notify: Option<usize>,
-    story: Story,
+    story: Box<Story>,
     claimed: Option<Claimed>,
     claim_at: Duration,
     claim_pause: Duration,
@@ -171,12 +171,12 @@ struct Carried {
     beat: Option<Signature>,
     looked: Tick,
     local: bool,
-    output: HandedOutput,
+    output: Box<HandedOutput>,
     why: Option<String>,
     sent: Option<(Signal, Signal)>,
     group: bool,
     forgotten: bool,
-    watch: Watch,
+    watch: Box<Watch>,
 }
 
 impl Handed for Carried {
@@ -203,7 +203,7 @@ pub fn run() -> Result<(), CarrierError> {
 
 /// Goes on with a run whose descriptors are in `arrived`. Its command runs, so this has no error: it does without what
 /// is missing.
-fn resume(carried: Carried, mut arrived: Arrived) {
+fn resume(carried: Box<Carried>, mut arrived: Arrived) {
     child::set_name(c"launch");
     let inbox = handover::take_inbox(&mut arrived, carried.inbox, 0);
     // Without an ear the supervisor cannot tell it anything; it still ends as its command does.
@@ -212,19 +212,19 @@ fn resume(carried: Carried, mut arrived: Arrived) {
     let notify = notify.map(|notify| Hearing::new(notify, carried.run.carrier.pid));
     let spool = carried.spool.and_then(|number| arrived.take(number).ok()).map(Spool::take_over);
     let spool = spool.or_else(|| handover::spool_again(&carried.order.db, carried.claimed.as_ref()?.slot));
-    let mut output = Output::take_over(carried.output, &mut |number| arrived.take(number));
+    let mut output = Output::take_over(*carried.output, &mut |number| arrived.take(number));
     output.copy_to([&carried.order.stdout, &carried.order.stderr].map(|stream| {
         // One that cannot be opened any more was told of when it was first opened.
         place_of(&carried.order, stream).and_then(|(place, strip)| Some(Copy::new(ProgLog::open(place).ok()?, strip)))
     }));
     let carrier = Carrier {
         runs: RunDir::at(&carried.order.folder),
-        order: carried.order,
-        run: carried.run,
+        order: *carried.order,
+        run: *carried.run,
         inbox,
         ear,
         notify,
-        story: carried.story,
+        story: *carried.story,
         store: None,
         untold: false,
         unseen: None,
@@ -250,7 +250,7 @@ fn resume(carried: Carried, mut arrived: Arrived) {
         group: carried.group,
         forgotten: carried.forgotten,
     };
-    carrier.follow(carried.watch);
+    carrier.follow(*carried.watch);
 }
 
 /// Where a stream's file is, and whether sequences are taken out of it; none: it has none.
@@ -696,13 +696,13 @@ impl Carrier {
         // It was for the start alone.
         order.env = "[]".into();
         let carried = Carried {
-            order,
-            run: self.run.clone(),
+            order: Box::new(order),
+            run: Box::new(self.run.clone()),
             inbox,
             spool,
             ear: parcel.add(ear.readable()),
             notify: self.notify.as_ref().map(|notify| parcel.add(notify.descriptor())),
-            story: self.story.clone(),
+            story: Box::new(self.story.clone()),
             claimed: self.claimed.clone(),
             claim_at: self.claim_at,
             claim_pause: self.claim_pause,
@@ -713,12 +713,12 @@ impl Carrier {
             beat: self.beat,
             looked: self.looked,
             local: self.local,
-            output,
+            output: Box::new(output),
             why: self.why.clone(),
             sent: self.sent,
             group: self.group,
             forgotten: self.forgotten,
-            watch: watch.clone(),
+            watch: Box::new(watch.clone()),
         };
         sys::crash_point("carrier.slim");
         handover::go(&carried, &parcel);

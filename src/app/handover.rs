@@ -54,12 +54,18 @@ pub trait Handed: Serialize + DeserializeOwned {
 ///
 /// Where `/proc` cannot be read the pid alone decides: a process that takes its own handover for somebody else's would
 /// run the command a second time.
-pub fn take<T: Handed>() -> Option<(T, Arrived)> {
-    let text = std::env::var(T::VARIABLE).ok()?;
-    let handed = serde_json::from_str::<T>(&text).ok()?;
+#[inline(never)]
+pub fn take<T: Handed>() -> Option<(Box<T>, Arrived)> {
+    let handed = parse::<T>(&std::env::var(T::VARIABLE).ok()?)?;
     let pid = child::own_pid();
     let is_mine = handed.process().pid == pid && process::stat(pid).is_none_or(|stat| stat.process == handed.process());
     is_mine.then(|| (handed, receive()))
+}
+
+/// Reads what was handed over, in frames that are gone afterwards.
+#[inline(never)]
+fn parse<T: Handed>(text: &str) -> Option<Box<T>> {
+    serde_json::from_str(text).ok()
 }
 
 /// Takes the parcel; if the kernel does not deliver all of it for some time, what there is of it: the rest is done
@@ -106,7 +112,7 @@ pub fn spool_again(db: &Path, slot: i64) -> Option<Spool> {
     Some(spool)
 }
 
-/// A launcher's knowledge of its task.
+/// A launcher's knowledge of its task. Large fields are boxed: what the stack has once held stays with the process.
 #[derive(Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the fields of `Spec` and `Launcher`, which explain each")]
 pub struct Handover {
@@ -121,21 +127,21 @@ pub struct Handover {
     pub fail_on_warnings: bool,
     pub keep_feedback: bool,
     pub quiet: bool,
-    pub claimed: Claimed,
+    pub claimed: Box<Claimed>,
     pub ignored: u64,
     pub foreign: Vec<Process>,
     pub lent: bool,
     pub terminal: Option<usize>,
     pub command: i32,
     pub started: Tick,
-    pub watch: Watch,
+    pub watch: Box<Watch>,
     pub beat: Option<Signature>,
     pub looked: Tick,
     pub local: bool,
     pub heeded: Option<Request>,
-    pub output: Option<HandedOutput>,
+    pub output: Option<Box<HandedOutput>>,
     pub notify: Option<usize>,
-    pub story: Story,
+    pub story: Box<Story>,
     pub usage_before: Option<Usage>,
 }
 

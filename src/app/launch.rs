@@ -201,7 +201,7 @@ pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Audience) -> Re
 
 /// Goes on with the task of a launcher that became a new program (see [`super::handover`]), whose descriptors are in
 /// `arrived`; gives the exit code for `launch`. The command runs, so this has no error: it does without what is missing.
-pub fn resume(handover: Handover, mut arrived: Arrived, audience: &mut dyn Audience) -> i32 {
+pub fn resume(handover: Box<Handover>, mut arrived: Arrived, audience: &mut dyn Audience) -> i32 {
     child::set_name(c"launch");
     let inbox = handover::take_inbox(&mut arrived, handover.inbox, handover.ignored);
     let spool = handover.spool.and_then(|number| arrived.take(number).ok()).map(Spool::take_over);
@@ -210,7 +210,7 @@ pub fn resume(handover: Handover, mut arrived: Arrived, audience: &mut dyn Audie
     let terminal = terminal.map(|tty| Terminal::take_over_from(tty, handover.lent.then_some(handover.command)));
     let notify = handover.notify.and_then(|number| arrived.take(number).ok()).map(Notify::take_over);
     let notify = notify.map(|notify| Hearing::new(notify, handover.me.pid));
-    let output = handover.output.map(|output| Output::take_over(output, &mut |number| arrived.take(number)));
+    let output = handover.output.map(|output| Output::take_over(*output, &mut |number| arrived.take(number)));
     let spec = Spec {
         timeout: handover.timeout,
         max_runtime: handover.max_runtime,
@@ -220,9 +220,9 @@ pub fn resume(handover: Handover, mut arrived: Arrived, audience: &mut dyn Audie
         keep_feedback: handover.keep_feedback,
         ..Spec::new(handover.db, vec![])
     };
-    let launcher = Launcher {
+    let launcher = Box::new(Launcher {
         spec,
-        claimed: handover.claimed,
+        claimed: *handover.claimed,
         spool,
         store: None,
         inbox,
@@ -246,12 +246,12 @@ pub fn resume(handover: Handover, mut arrived: Arrived, audience: &mut dyn Audie
         keys_at: Duration::ZERO,
         unseen: None,
         notify,
-        story: handover.story,
+        story: *handover.story,
         pause: Pause::None,
         unsaid: None,
         usage_before: handover.usage_before,
-    };
-    launcher.follow(handover.watch, audience)
+    });
+    launcher.follow(*handover.watch, audience)
 }
 
 fn known(stats: &[process::Stat]) -> Vec<Process> {
@@ -364,7 +364,7 @@ impl Launcher {
         if let Some(dir) = self.claimed.feedpath.as_deref().and_then(Path::parent) {
             self.local = !feedfile::is_network_fs(dir).unwrap_or(true);
         }
-        Ok(self.follow(watch, audience))
+        Ok(Box::new(self).follow(watch, audience))
     }
 
     /// Makes a way for what the command prints, unless that goes its own way; gives the command's ends of it.
@@ -415,7 +415,7 @@ impl Launcher {
 
     /// Follows the command to its end, and records that; gives the exit code. Once the command was started there is no
     /// failure of the launcher: what does not work just now is tried again, or done without.
-    fn follow(mut self, watch: Watch, audience: &mut dyn Audience) -> i32 {
+    fn follow(mut self: Box<Self>, watch: Watch, audience: &mut dyn Audience) -> i32 {
         let ended = self.watch(watch, audience);
         sys::crash_point("exit.after");
         if let Some(terminal) = &mut self.terminal {
@@ -456,21 +456,21 @@ impl Launcher {
             fail_on_warnings: self.spec.fail_on_warnings,
             keep_feedback: self.spec.keep_feedback,
             quiet: audience.is_quiet(),
-            claimed: self.claimed.clone(),
+            claimed: Box::new(self.claimed.clone()),
             ignored: self.ignored,
             foreign: self.foreign.clone(),
             lent: self.terminal.as_ref().is_some_and(Terminal::is_lent),
             terminal: self.terminal.as_ref().map(|terminal| parcel.add(terminal.descriptor())),
             command: self.command,
             started: self.started,
-            watch: watch.clone(),
+            watch: Box::new(watch.clone()),
             beat: self.beat,
             looked: self.looked,
             local: self.local,
             heeded: self.heeded.clone(),
-            output,
+            output: output.map(Box::new),
             notify: self.notify.as_ref().map(|notify| parcel.add(notify.descriptor())),
-            story: self.story.clone(),
+            story: Box::new(self.story.clone()),
             usage_before: self.usage_before,
         };
         sys::crash_point("slim.before");

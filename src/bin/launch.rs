@@ -28,12 +28,13 @@ use taskwatcher::{
 const DETACHED: &str = "launch (detached)";
 
 fn main() -> ExitCode {
-    inbox::survive_file_size_limit();
     if std::env::args_os().next().is_some_and(|name| name == child::DRAIN) {
+        inbox::survive_file_size_limit();
         child::drain();
         return ExitCode::SUCCESS;
     }
     if std::env::args_os().next().is_some_and(|name| name == session::LEADER) {
+        inbox::survive_file_size_limit();
         return exit(Ok(session::lead()));
     }
     if std::env::args_os().next().is_some_and(|name| name == activation::LISTENER) {
@@ -44,6 +45,8 @@ fn main() -> ExitCode {
         carrier::become_command();
         return ExitCode::from(u8::try_from(exit_code::NOT_EXECUTABLE).unwrap_or(u8::MAX));
     }
+    // Those above become the command, or end like it.
+    inbox::block_file_size_limit();
     if std::env::args_os().next().is_some_and(|name| name == carrier::CARRIER) {
         return match carrier::run() {
             Ok(()) => ExitCode::SUCCESS,

@@ -11,7 +11,7 @@
 use std::{
     io::{self, ErrorKind, IoSlice, IoSliceMut},
     mem::MaybeUninit,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{BorrowedFd, OwnedFd},
 };
 
 use rustix::net::{
@@ -69,7 +69,8 @@ impl Arrived {
     /// When there is none, or the kernel cannot deliver it just now; then it is still there. With `whole`, also when only
     /// some of the descriptors can be had.
     pub fn receive(whole: bool) -> io::Result<Arrived> {
-        receive_from(io::stdin().as_fd(), whole)
+        // Not by the standard library, whose stdin has a buffer that this process never needs.
+        receive_from(rustix::stdio::stdin(), whole)
     }
 
     /// Returns the descriptor of this number.
@@ -108,6 +109,7 @@ mod tests {
     use std::{
         fs::File,
         io::{Read, Seek, Write},
+        os::fd::AsFd,
     };
 
     #[test]
