@@ -406,11 +406,25 @@ fn what_ran_on_a_node_that_left_its_cluster_is_unknown_until_the_node_is_back() 
     pve.node("n2", |node| *node = away);
     world.sync(&[]).silent_err(0);
     assert_eq!(world.running().len(), 3);
+    assert_eq!(world.json(&["history", "--remote", "pve"])["rows"], json!([]), "what runs has not ended");
     pve.node("n2", |node| node.jobs.iter_mut().for_each(|job| job.end = Some((START + 50, "OK".into()))));
     world.sync(&[]).silent_err(0);
     let rows = world.json(&["history", "--remote", "pve"])["rows"].as_array().unwrap().clone();
     assert!(rows.len() == 2 && rows.iter().all(|row| row["outcome"] == "OK"), "{rows:?}");
     world.is_sound();
+}
+
+#[test]
+fn a_line_of_a_log_without_a_text_is_empty() {
+    let world = World::new();
+    let pbs = Proxmox::pbs();
+    let mut job = done(upid("pbs", 1, START, "verify", "tank"), START + 1, "OK");
+    job.log = vec!["first".to_owned(), host::NO_TEXT.to_owned(), "last".to_owned()];
+    let name = short("pbs", &job.upid);
+    pbs.node("localhost", |node| node.jobs = vec![job]);
+    world.add("pbs", &pbs);
+    world.sync(&[]).silent_err(0);
+    assert_eq!(world.control(["log", &name]).run().silent(0).text(), "first\n\nlast\n");
 }
 
 #[test]

@@ -534,7 +534,10 @@ fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Val
                     state.log_pages = state.log_pages.map(|left| left - 1);
                     let limit = usize::try_from(number("limit").unwrap_or(50)).unwrap().min(state.longest_page);
                     let start = usize::try_from(number("start").unwrap_or(0)).unwrap();
-                    let line = |(at, text): (usize, &String)| json!({ "n": at + 1, "t": text });
+                    let line = |(at, text): (usize, &String)| match &**text {
+                        NO_TEXT => json!({ "n": at + 1 }),
+                        text => json!({ "n": at + 1, "t": text }),
+                    };
                     // PBS begins with line number `start` and not behind it; PVE never has a log without a line.
                     let start = if pbs { start.saturating_sub(1) } else { start };
                     let mut lines: Vec<Value> = job.log.iter().enumerate().skip(start).take(limit).map(line).collect();
@@ -560,6 +563,8 @@ fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Val
 }
 
 /// A day in November 2026.
+/// A line of a log that comes without a text.
+pub const NO_TEXT: &str = "(no text)";
 pub const START: i64 = 1_795_000_000;
 
 impl World {

@@ -357,7 +357,14 @@ impl Host {
         let more = if self.product == Product::Pbs { limit.saturating_add(1) } else { limit };
         let answer = self.ask_task(Method::Get, task, &format!("/log?start={start}&limit={more}"), usize::MAX)?;
         let strange = || ApiError::Strange(": it is no log");
-        let line = |line: &Value| Some((line["n"].as_u64()?, line["t"].as_str()?.to_owned()));
+        let line = |line: &Value| {
+            let text = match &line["t"] {
+                // A line without a text is empty.
+                Value::Null => "",
+                text => text.as_str()?,
+            };
+            Some((line["n"].as_u64()?, text.to_owned()))
+        };
         let lines = answer["data"].as_array().ok_or_else(strange)?;
         let mut lines = lines.iter().map(line).collect::<Option<Vec<_>>>().ok_or_else(strange)?;
         // No order is promised.

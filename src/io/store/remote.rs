@@ -543,10 +543,18 @@ impl Adder<'_> {
     }
 }
 
+/// How a task is kept among those that ended.
+enum Kept {
+    Not,
+    Ended,
+    /// By this key, as one whose host or node was lost: it may be found again.
+    Lost(i64),
+}
+
 impl Adder<'_> {
-    /// Whether a task is kept as one that ended. Not if its host or its node was lost: it was found again.
-    fn has_ended(&self, upid: &str, whole: &mut Statement<'_>) -> rusqlite::Result<bool> {
-        let Ok(parsed) = upid.parse::<Upid>() else { return Ok(false) };
+    /// Returns how a task is kept among those that ended.
+    fn kept(&self, upid: &str, whole: &mut Statement<'_>) -> rusqlite::Result<Kept> {
+        let Ok(parsed) = upid.parse::<Upid>() else { return Ok(Kept::Not) };
         let first = parsed.starttime.clamp(0, LAST_START) << ORDINAL;
         let mut rows = whole.query([first, first | ORDINALS])?;
         while let Some(row) = rows.next()? {
@@ -554,10 +562,11 @@ impl Adder<'_> {
             let ours = self.hosts.values().flatten().any(|(code, _)| *code == task.host);
             if ours && upid_of(self.db, self.codes, key, &task)?.as_deref() == Some(upid) {
                 let outcome = outcome(self.db, self.codes, &task.status)?;
-                return Ok(!matches!(outcome, Outcome::Unknown(why) if [LOST, LEFT_BEHIND].contains(&&*why)));
+                let lost = matches!(outcome, Outcome::Unknown(why) if [LOST, LEFT_BEHIND].contains(&&*why));
+                return Ok(if lost { Kept::Lost(key) } else { Kept::Ended });
             }
         }
-        Ok(false)
+        Ok(Kept::Not)
     }
 }
 
@@ -1156,11 +1165,19 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
              ON CONFLICT DO UPDATE SET seen = excluded.seen, detail = excluded.detail",
         )?;
         let mut whole = db.prepare(&format!("SELECT {COLUMNS} FROM remote_tasks WHERE key BETWEEN ?1 AND ?2"))?;
+        let mut take_back = db.prepare("DELETE FROM remote_tasks WHERE key = ?1")?;
         for task in batch.running.iter().filter(|task| !over.contains(task.upid.as_str())) {
-            // A list may be older than an end that somebody waited for meanwhile.
-            if active.contains(task.upid.as_str()) || !adder.has_ended(&task.upid, &mut whole)? {
-                run.execute(params![remote, task.upid, task.start, batch.now, task.detail])?;
+            match adder.kept(&task.upid, &mut whole)? {
+                // A list may be older than an end that somebody waited for meanwhile.
+                Kept::Ended if !active.contains(task.upid.as_str()) => continue,
+                // It was found again: it is not in two places.
+                Kept::Lost(key) => {
+                    take_back.execute([key])?;
+                    *adder.counts.entry((key >> ORDINAL) / SLOT).or_default() -= 1;
+                }
+                Kept::Ended | Kept::Not => {}
             }
+            run.execute(params![remote, task.upid, task.start, batch.now, task.detail])?;
         }
     }
     store_counts(db, &adder.counts)?;
