@@ -573,6 +573,39 @@ fn a_wait_goes_on_although_its_connection_is_lost() {
 }
 
 #[test]
+fn an_end_that_its_host_has_forgotten_is_the_one_that_is_kept_here() {
+    let world = World::new();
+    world.fake_ssh(HONEST);
+    world.add("a");
+    world.there("a", "launch true; launch false; launch true").run();
+    tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 3 new\n"]);
+    world.there("a", "control clear --yes; launch true; launch true; launch true; launch true").run();
+    let ran = tells(world.near(&["wait", "a!1"]).run(), 0, &["task a!1 ended is known from the last sync"]);
+    assert_eq!(ran.text(), "a!1 OK\n");
+    let ran = world.near(&["wait", "a!1", "a!4", "a!3"]).run();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(ran.text().lines().collect::<BTreeSet<_>>(), BTreeSet::from(["a!1 OK", "a!3 OK", "a!4 OK"]), "{ran:?}");
+    assert_eq!(world.near(&["wait", "a!3", "a!2"]).run().code, 1, "one of them failed");
+    assert_eq!(world.near(&["wait", "a!99"]).run().code, 1, "it is known nowhere");
+}
+
+#[test]
+fn an_answer_without_an_end_is_given_up() {
+    let world = World::new();
+    world.fake_ssh(HONEST);
+    world.add("a");
+    // Empty lines, and one line that never ends.
+    for script in ["exec yes ''", "exec tr '\\0' x < /dev/zero"] {
+        world.fake_ssh(script);
+        for verb in ["show", "wait"] {
+            let ran = world.near(&[verb, "a!1"]).run();
+            assert_eq!(ran.code, 1, "{script} {verb}: {}", ran.err);
+            assert!(ran.err.contains("far too long") || ran.err.contains("a line of over"), "{}", ran.err);
+        }
+    }
+}
+
+#[test]
 fn an_end_that_is_kept_here_answers_for_a_host_that_cannot_be_reached() {
     let world = World::new();
     world.fake_ssh(HONEST);

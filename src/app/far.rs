@@ -129,9 +129,7 @@ impl Desk<'_, '_> {
         let there = ssh::There { remote, host, db };
         match verb {
             Verb::Show(one) => self.show_ssh(&store, &there, &one.task),
-            Verb::Feedback(_) => {
-                self.errand(&Errand { silence: Some(LIMIT), ..there.errand(words("feedback", tasks, None)) })
-            }
+            Verb::Feedback(_) => self.errand(&there.short_errand(words("feedback", tasks, None))),
             Verb::Log(wanted) => self.log_ssh(&there, wanted),
             Verb::Wait(wanted) => self.wait_ssh(&mut store, &there, wanted),
             Verb::Kill(wanted) => self.kill_ssh(&mut store, &there, wanted),

@@ -152,11 +152,13 @@ pub fn run<E: std::convert::From<SshError>>(
                 None => 0,
             };
             let held = &mut pending[usize::from(from == From::Messages)];
+            let before = held.len();
             held.extend_from_slice(&buffer[..count]);
             let ended = count == 0;
-            let whole = match held.iter().rposition(|byte| *byte == b'\n') {
+            // What was held has no end of a line.
+            let whole = match buffer[..count].iter().rposition(|byte| *byte == b'\n') {
                 _ if ended && from == From::Messages => held.len(),
-                Some(end) => end + 1,
+                Some(end) => before + end + 1,
                 None if held.len() > LONGEST_LINE => return Err(SshError::LongLine.into()),
                 None => 0,
             };

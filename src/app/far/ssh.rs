@@ -28,6 +28,8 @@ use crate::{
 const SLACK: Duration = Duration::from_secs(5);
 /// A connection that held for so long was one; what came of it before says nothing of the next.
 const HELD: Duration = Duration::from_secs(30);
+/// Lines of an answer to `show`, which has one, and of one to `wait` that are about no task, at most.
+const STRANGE_LINES: usize = 100;
 /// Bytes of what `show` answers, at most.
 const LONGEST_SHOWN: usize = 64 << 20;
 /// Tasks whose ends are asked for at once: a command line takes no more than so many.
@@ -47,6 +49,16 @@ impl There {
     pub(super) fn errand(&self, words: Vec<String>) -> Errand<'_> {
         let (remote, host, db) = (&self.remote.name, &self.host, self.db.as_deref());
         Errand { remote, host, db, words, log: false, raw: false, whole: false, silence: None, until: None }
+    }
+
+    /// The same for what has a short answer, which comes within a time of its own or not at all.
+    pub(super) fn short_errand(&self, words: Vec<String>) -> Errand<'_> {
+        let until = sys::now().mono.saturating_add(LIMIT);
+        Errand { silence: Some(LIMIT), until: Some(until), ..self.errand(words) }
+    }
+
+    fn too_long(&self) -> ControlError {
+        ControlError::Remote(self.remote.name.clone(), "its answer is far too long".to_owned())
     }
 
     /// Keeps how tasks of these numbers ended, as their host shows them. That it cannot be kept just now harms nobody: a
@@ -124,6 +136,7 @@ impl Desk<'_, '_> {
         let mut told: HashSet<i64> = HashSet::new();
         let mut tasks: Vec<TaskRef> = wanted.tasks.clone();
         let mut code = 0;
+        let mut failed_there = false;
         let mut polls = Polls::default();
         loop {
             let began = sys::now().mono;
@@ -136,6 +149,7 @@ impl Desk<'_, '_> {
             let errand = Errand { silence, until, ..there.errand(words) };
             let mut ended = vec![];
             let mut heard = false;
+            let mut strange = 0;
             let ran = self.run_there(&errand, |desk, line| {
                 let Some(line) = line else {
                     desk.out.data.flush()?;
@@ -144,6 +158,10 @@ impl Desk<'_, '_> {
                 };
                 heard = true;
                 let (number, text) = told_here(remote, line, desk.json);
+                strange += usize::from(number.is_none());
+                if strange > STRANGE_LINES {
+                    return Err(there.too_long());
+                }
                 if number.is_none_or(|number| told.insert(number)) {
                     ended.extend(number);
                     desk.print(&text)?;
@@ -151,7 +169,38 @@ impl Desk<'_, '_> {
                 Ok(())
             });
             let error = match ran {
-                Ok(there) => return Ok(if there == 0 { code } else { there }),
+                Ok(0) => return Ok(code),
+                Ok(exit_code::FAILED) => {
+                    // Either one of them failed, or the host has forgotten one.
+                    let asked = tasks.len();
+                    let mut forgotten = vec![];
+                    for task in std::mem::take(&mut tasks) {
+                        let stored = there.stored(store, &task)?;
+                        let was_told = number(&task).is_some_and(|number| told.contains(&number));
+                        if stored.as_ref().is_none_or(|ended| !ended.outcome.class().is_success()) {
+                            failed_there |= was_told || stored.is_some();
+                        }
+                        match stored {
+                            _ if was_told => {}
+                            Some(ended) => forgotten.push((task, ended)),
+                            None => tasks.push(task),
+                        }
+                    }
+                    if forgotten.is_empty() {
+                        return Ok(exit_code::FAILED);
+                    }
+                    for (task, ended) in &forgotten {
+                        told.extend(number(task));
+                        self.say_stored(&there.remote, &there.name(task), &"it does not tell of the task");
+                        self.print_stored(there, task, ended)?;
+                    }
+                    code = if failed_there { exit_code::FAILED } else { code };
+                    if tasks.is_empty() || (wanted.any && tasks.len() < asked) {
+                        return Ok(code);
+                    }
+                    continue;
+                }
+                Ok(other) => return Ok(other),
                 Err(Far::Control(error)) => return Err(error),
                 Err(error @ (Far::Ssh(_) | Far::Nobody(_))) => error,
             };
@@ -206,12 +255,15 @@ impl Desk<'_, '_> {
     pub(super) fn show_ssh(&mut self, store: &Store, there: &There, task: &TaskRef) -> Done {
         let words = words("show", std::slice::from_ref(task), Some("--json".to_owned()));
         let name = there.name(task);
-        let errand = Errand { silence: Some(LIMIT), ..there.errand(words) };
+        let errand = there.short_errand(words);
         let mut text = Vec::new();
+        let mut lines = 0;
         let ran = self.run_there(&errand, |_, line| {
+            lines += usize::from(line.is_some());
             text.extend_from_slice(line.unwrap_or_default());
-            match text.len() > LONGEST_SHOWN {
-                true => Err(ControlError::Remote(there.remote.name.clone(), "its answer is far too long".to_owned())),
+            // Empty lines are as endless as others.
+            match text.len() > LONGEST_SHOWN || lines > STRANGE_LINES {
+                true => Err(there.too_long()),
                 false => Ok(()),
             }
         });
