@@ -572,6 +572,10 @@ fn a_variable_that_names_the_terminal_names_that_of_the_command() {
     tty.type_in("$LAUNCH sh -c 'test \"$GPG_TTY\" = \"$(tty)\" && echo $TTY own\"\"terminal'\n");
     tty.shows("/dev/null ownterminal\n");
     tty.shows("PROMPT> ");
+    // Also where the output goes there by its other name.
+    tty.type_in("$LAUNCH sh -c 'test \"$GPG_TTY\" = \"$(tty)\" && echo by other\"\"name' > /dev/tty 2>&1\n");
+    tty.shows("by othername\n");
+    tty.shows("PROMPT> ");
     // Where it has none of its own it has ours.
     tty.type_in("$LAUNCH --no-log sh -c 'test \"$GPG_TTY\" = \"$(tty)\" && echo outer\"\"terminal'\n");
     tty.shows("outerterminal\n");

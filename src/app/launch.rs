@@ -515,8 +515,9 @@ impl Launcher {
             }
         }
         for name in TERMINAL_NAMES {
-            let named = std::env::var_os(name);
-            if let Some(inner) = named.and_then(|named| self.pty.as_ref()?.name_for(&named)) {
+            let (Some(named), Some(pty)) = (std::env::var_os(name), &self.pty) else { continue };
+            let controlling = process::own().map_or(0, |me| me.tty);
+            if let Some(inner) = pty.name_for(&named, controlling) {
                 set.push((name, inner.into()));
             }
         }

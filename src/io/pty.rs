@@ -21,6 +21,7 @@ use nix::{
     pty::openpty,
     sys::{
         signal::{Signal as NixSignal, kill},
+        stat::makedev,
         termios::{
             InputFlags, LocalFlags, OutputFlags, SetArg, SpecialCharacterIndices, Termios, cfmakeraw, tcgetattr,
             tcsetattr,
@@ -114,11 +115,14 @@ impl Pty {
     }
 
     /// Returns the name of the command's side in the place of a name of the outer terminal; none: `name` is of something
-    /// else. A prompt that opened the outer one would share its keys with us.
-    pub fn name_for(&self, name: &OsStr) -> Option<PathBuf> {
-        let named = nix::sys::stat::stat(name).ok()?;
-        let outer = nix::sys::stat::fstat(io::stdout()).ok()?;
-        if !self.whole || named.st_rdev == 0 || named.st_rdev != outer.st_rdev {
+    /// else. A prompt that opened the outer one would share its keys with us. `controlling` is the number of this
+    /// process's controlling terminal in `/proc/PID/stat`: `/dev/tty` has another device number than that.
+    pub fn name_for(&self, name: &OsStr, controlling: i32) -> Option<PathBuf> {
+        let named = nix::sys::stat::stat(name).ok()?.st_rdev;
+        let outer = nix::sys::stat::fstat(io::stdout()).ok()?.st_rdev;
+        let number = controlling.cast_unsigned();
+        let controlling = makedev(u64::from(number >> 8 & 0xfff), u64::from(number & 0xff | number >> 12 & 0xf_ff00));
+        if !self.whole || named == 0 || (named != outer && named != controlling) {
             return None;
         }
         nix::unistd::ttyname(self.command.as_ref()?).ok()
