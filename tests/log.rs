@@ -190,6 +190,54 @@ fn a_reader_that_goes_away_ends_the_command_as_without_us() {
 }
 
 #[test]
+fn a_reader_that_goes_away_is_seen_also_behind_a_shell() {
+    let world = World::new();
+    world.sh("\"$LAUNCH\" -- sh -c 'yes; exit $?' 2> err | head -1").run().silent(0);
+    until("the end", || !world.history().is_empty());
+    assert_eq!((world.last().text("ended_by"), world.last().text("outcome")), ("reader", "ERROR: exit code 141"));
+    let said = fs::read_to_string(world.work().join("err")).unwrap();
+    assert_eq!(said, "", "it is no failure");
+}
+
+#[test]
+fn a_task_does_not_follow_its_own_log() {
+    let world = World::new();
+    let follow =
+        "'$CONTROL' log -f $TASKWATCHER_TASKID; echo code $?".replace("$CONTROL", env!("CARGO_BIN_EXE_control"));
+    let ran = world.launch(["sh", "-c", &follow]).run();
+    assert_eq!(ran.text(), "code 1\n", "{ran:?}");
+    assert!(ran.err.contains("task 1 would wait for itself"), "{ran:?}");
+    // A part of it ends.
+    let part = follow.replace("log -f", "log -f --no-time --limit 1");
+    assert_eq!(world.launch(["sh", "-c", &format!("echo hello; {part}")]).run().text(), "hello\nhello\ncode 0\n");
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_loses_no_more_lines_than_are_told() {
+    let world = World::new();
+    let ran = world.sh("ulimit -f 200; exec \"$LAUNCH\" seq 1 60000 > /dev/null").run();
+    let lost: usize = ran
+        .err
+        .split_once(": ")
+        .unwrap()
+        .1
+        .split_once("task 1: ")
+        .unwrap()
+        .1
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let stamp = "2026-11-23T20:15:01Z: ".len();
+    let text = fs::read_to_string(log_of(&world, 1)).unwrap();
+    let kept: usize = text.split_inclusive('\n').map(|line| line.len().saturating_sub(stamp)).sum();
+    assert!(kept > 10_000, "{kept}");
+    let total: usize = (1..=60_000).map(|n: usize| n.to_string().len() + 1).sum();
+    assert_eq!(kept + lost, total, "{}", ran.err);
+}
+
+#[test]
 fn a_slow_reader_keeps_no_deadline_from_being_met_and_loses_nothing() {
     let world = World::new();
     let mut launch = world.launch(["--max-runtime", "0.5", "sh", "-c", "seq 100000; exec sleep 1000"]);

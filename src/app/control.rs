@@ -473,6 +473,10 @@ impl Desk<'_, '_> {
                     waiter.wait(&mut store, &[&live], None)?;
                 }
                 Some(Found::Live(live)) => {
+                    // It would read what it prints, and wait for an end that waits for it.
+                    if wanted.follow && wanted.limit.is_none() {
+                        refuse_itself(&live)?;
+                    }
                     let task = &live.task;
                     let place = log::place(&self.db, task.id, task.upid.as_deref(), task.log.as_deref());
                     break log::Subject { id: task.id, log: place, live: Some(*live) };

@@ -289,17 +289,23 @@ impl TaskLog {
             let text = format!("[{} bytes of output lost here: {}]\n", self.place.lost, self.place.why);
             let end: &[u8] = if self.place.torn { b"\n" } else { b"" };
             let told = [end, &self.stamp.1[..], text.as_bytes()].concat();
-            if self.append(&told).is_ok() {
+            if self.append(&mut &told[..]).is_ok() {
                 self.place.lost = 0;
             }
         }
+        let mut left = &buffer[..];
         let written = match self.place.lost {
-            0 => self.append(&buffer),
+            0 => self.append(&mut left),
             _ => Err(ErrorKind::StorageFull.into()),
         };
         if let Err(error) = &written {
-            self.place.lost += output as u64;
-            self.place.all_lost += output as u64;
+            let lost = match left.len() == buffer.len() || output == 0 {
+                true => output,
+                // What is kept back for the next time was part of this output too.
+                false => self.output_in(&buffer, left) + self.held.iter().map(Vec::len).sum::<usize>(),
+            };
+            self.place.lost += lost as u64;
+            self.place.all_lost += lost as u64;
             if self.place.why.is_empty() {
                 self.place.why = error.to_string();
             }
@@ -311,7 +317,19 @@ impl TaskLog {
         written.is_ok()
     }
 
-    fn append(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    /// Returns how many bytes of output there are in the end of a buffer that was written up to there: without the stamps
+    /// that begin its lines, and with what a terminal has more at their ends.
+    fn output_in(&self, buffer: &[u8], left: &[u8]) -> usize {
+        let stamp = self.stamp.1.len();
+        let ends = memchr_iter(b'\n', left).count();
+        let written = buffer.len() - left.len();
+        let begun = written - memrchr(b'\n', &buffer[..written]).map_or(0, |end| end + 1);
+        let stamps = ends.saturating_sub(usize::from(left.ends_with(b"\n"))) * stamp + stamp.saturating_sub(begun);
+        (left.len() + if self.from_terminal { ends } else { 0 }).saturating_sub(stamps)
+    }
+
+    /// Writes bytes; those that could not be written are left in `bytes`.
+    fn append(&mut self, bytes: &mut &[u8]) -> io::Result<()> {
         if !bytes.is_empty() {
             self.begin_again_if_deleted()?;
         }
@@ -338,7 +356,7 @@ impl TaskLog {
                 Ok(written) => {
                     self.place.len += written as u64;
                     self.place.torn = bytes[..written].last().map_or(self.place.torn, |last| *last != b'\n');
-                    bytes = &bytes[written..];
+                    *bytes = &bytes[written..];
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

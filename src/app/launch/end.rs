@@ -18,7 +18,7 @@ use crate::{
         tasklog::TaskLog,
     },
     model::feedback::Feedback,
-    model::task::{Cause, Class, End, Ended, Outcome, READER, Signal, cannot_run, exit_code, round_ms, span},
+    model::task::{Cause, Class, End, Ended, Exit, Outcome, READER, Signal, cannot_run, exit_code, round_ms, span},
 };
 
 impl Launcher {
@@ -59,7 +59,9 @@ impl Launcher {
         let code = ended.exit_code(warnings, self.spec.fail_on_warnings, lost.as_deref());
         let ran = now.mono.saturating_sub(self.started.mono);
         let gone = self.output.as_ref().is_some_and(Output::reader_has_gone);
-        let by_reader = gone && ended.cause == Cause::Itself && ended.signal() == Some(Signal::PIPE);
+        // A shell tells the death of its last command so.
+        let by_pipe = ended.signal() == Some(Signal::PIPE) || ended.exit == Exit::Code(128 + Signal::PIPE.0);
+        let by_reader = gone && ended.cause == Cause::Itself && by_pipe;
         let usage = self.usage_before.and_then(|before| Some(child::usage()?.since(before)));
         let end = End {
             termsignal: ended.signal().map(|signal| signal.to_string()),
