@@ -51,13 +51,8 @@ impl Hanging {
         let silent = command.arg("-f").arg(of).arg(at).stdout(Stdio::null()).stderr(Stdio::null());
         let mut server = silent.spawn().ok()?;
         let mounted = || fs::read_to_string("/proc/self/mounts").unwrap().contains(at.to_str().unwrap());
-        while !mounted() {
-            if server.try_wait().unwrap().is_some() {
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Some(Hanging { folder: at.to_owned(), server })
+        until("bindfs to mount or to end", || mounted() || server.try_wait().unwrap().is_some());
+        mounted().then(|| Hanging { folder: at.to_owned(), server })
     }
 
     fn send(&self, signal: Signal) {

@@ -57,7 +57,9 @@ pub enum StoreError {
     #[error("cannot {1} database {0:?}: {2}")]
     Full(PathBuf, &'static str, &'static str),
     /// Not whole any more.
-    #[error("cannot {1} database {0:?}: the file is damaged ({2}); restore a copy")]
+    #[error(
+        "cannot {1} database {0:?}: the file is damaged, or its disk cannot be read ({2}); look for errors of the disk, then restore a copy"
+    )]
     Damaged(PathBuf, &'static str, String),
     /// Another program changed its tables.
     #[error(
@@ -109,6 +111,21 @@ pub enum StoreFailure {
 
 /// SQLite's own code (`SQLITE_IOERR_SHMSIZE`) for a disk without room for the memory that its users share.
 const NO_ROOM_FOR_SHM: i32 = 10 | (19 << 8);
+
+/// Returns the error of a page that a check of a file could not read: the check reports it as it reports damage, which it
+/// is not.
+pub(super) fn not_read(found: &str) -> Option<rusqlite::Error> {
+    let code: i32 = found.split_once("error code=")?.1.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
+    let error = ffi::Error::new(code);
+    match error.code {
+        // A page that the file is too short for is damage.
+        ErrorCode::SystemIoFailure if code == ffi::SQLITE_IOERR_SHORT_READ => None,
+        ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory | ErrorCode::CannotOpen => {
+            Some(rusqlite::Error::SqliteFailure(error, Some(error.to_string())))
+        }
+        _ => None,
+    }
+}
 
 /// What SQLite says, in words for a user.
 pub(super) fn failure(path: &Path, doing: &'static str, patience: Patience, error: rusqlite::Error) -> StoreError {
@@ -173,4 +190,23 @@ fn denied(path: &Path) -> Option<(PathBuf, Option<io::Error>)> {
         }
         Ok(()) | Err(_) => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_was_not_read_is_told_from_one_that_is_damaged() {
+        let line =
+            |code: &str| format!("*** in database main ***\nTree 3 page 3: unable to get the page. error code={code}");
+        // EIO, another error of a read, no memory.
+        for code in ["8458", "10", "7"] {
+            assert!(not_read(&line(code)).is_some(), "{code}");
+        }
+        // SQLITE_CORRUPT, a file that is too short, and what names no code.
+        for found in [line("11"), line("522"), line(""), "row 3 missing from index x".to_owned(), "ok".to_owned()] {
+            assert!(not_read(&found).is_none(), "{found}");
+        }
+    }
 }

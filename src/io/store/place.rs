@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{
     Patience, Result, StoreError,
-    error::failure,
+    error::{failure, not_read},
     export::FIRST_COUNTS,
     open::{APPLICATION_ID, SCHEMA, VERSION},
 };
@@ -208,7 +208,10 @@ pub(super) fn switch_to_wal(db: &Connection) -> rusqlite::Result<()> {
 fn found_wrong(fresh: &Path) -> rusqlite::Result<Option<String>> {
     let db = open_immutable(fresh)?;
     let answer: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    Ok((answer != "ok").then_some(answer))
+    match not_read(&answer) {
+        Some(error) => Err(error),
+        None => Ok((answer != "ok").then_some(answer)),
+    }
 }
 
 /// Opens a file for reading as one that nobody changes: no lock is taken, and no WAL is looked for.

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 
 use super::{
     Patience, Result, Store, StoreError,
+    error::not_read,
     export::{LOST_COUNTS, NEW_IDENTITY, RESTORE_COUNTS},
     failure, log_file,
     place::switch_to_wal,
@@ -246,7 +247,11 @@ impl Store {
             let mut statement = self.db.prepare("PRAGMA integrity_check")?;
             statement.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()
         };
-        let lines = work().map_err(self.failed("read"))?.into_iter().filter(|line| line != "ok");
+        let lines = work().map_err(self.failed("read"))?;
+        if let Some(error) = lines.iter().find_map(|line| not_read(line)) {
+            return Err(self.failed("read")(error));
+        }
+        let lines = lines.into_iter().filter(|line| line != "ok");
         Ok(lines.map(|line| Fault { damage: true, ..Fault::new(format!("SQLite: {line}"), false) }).collect())
     }
 
