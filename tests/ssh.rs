@@ -713,7 +713,9 @@ fn a_host_whose_answer_never_ends_is_given_up() {
         world.fake_ssh(script);
         tells(world.near(&["remote", "sync", "a", "--timeout", "0.4"]).run(), 1, &["error: remote a: ", why]);
     }
-    // Nor does a wait outlast its time because of lines.
+    // Nor does a wait go on for ever, or outlast its time, because of lines.
     world.fake_ssh("exec yes 'a banner'");
+    tells(world.near(&["wait", "a!9"]).run(), 1, &["error: remote a: ", "its answer is far too long"]);
+    world.fake_ssh("while :; do echo 'a banner'; sleep 0.5; done");
     tells(world.near(&["wait", "a!9", "--timeout", "0.2"]).run(), 124, &["task a!9 has not ended"]);
 }
