@@ -364,3 +364,32 @@ fn a_slot_is_held_by_the_launcher_alone_and_for_as_long_as_it_lives() {
     assert_eq!(spool.held(slot).unwrap(), None, "its command holds it");
     assert_eq!(world.status(id).as_deref(), Some("ORPHANED"));
 }
+
+#[test]
+fn of_many_tasks_each_is_judged_by_its_own_lock() {
+    use std::{collections::BTreeSet, fmt::Write};
+    let world = World::new();
+    let (_launch, id) = world.launched(["--name", "job", "sleep", "1000"]);
+    let spool = taskwatcher::io::spool::Spool::open(&world.db(), true).unwrap();
+    // Rows of another pid namespace, of which nothing but the lock tells.
+    let mut sql = String::new();
+    for number in id + 1..=id + 300 {
+        writeln!(
+            sql,
+            "CREATE TEMP TABLE copy AS SELECT * FROM tasks WHERE id = {id};
+             UPDATE copy SET id = {number}, slot = {number}, handle = 'h{number:07}', namespace = 'pid:[1]',
+                 upid = replace(upid, ':job:{id}:', ':job:{number}:');
+             INSERT INTO tasks SELECT * FROM copy; DROP TABLE copy;"
+        )
+        .unwrap();
+        if number % 2 == 0 {
+            assert!(spool.hold(number).unwrap(), "slot {number}");
+        }
+    }
+    world.edit(&sql);
+    let list = world.json(&["list"]);
+    let rows = list.as_array().unwrap().iter().filter(|row| row["status"] == "RUNNING");
+    let running: BTreeSet<i64> = rows.map(|row| row["taskid"].as_i64().unwrap()).collect();
+    let held = (id + 1..=id + 300).filter(|number| number % 2 == 0);
+    assert_eq!(running, held.chain([id]).collect());
+}

@@ -10,10 +10,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::truth::Live;
+use super::truth::{Live, MANY};
 use crate::io::{
     store::{Node, Remote},
-    sys::Zone,
+    sys::{self, Zone},
 };
 use crate::model::{
     ansi::misleads,
@@ -240,7 +240,7 @@ fn cut(text: &str, width: usize) -> Cow<'_, str> {
 /// The table of tasks that have not ended.
 pub fn task_table(
     live: &[Live],
-    progress_of: impl Fn(&Live) -> Option<f64>,
+    progress_of: impl Fn(&Live) -> Option<f64> + Sync,
     now: Timestamp,
     width: Option<u16>,
     colours: bool,
@@ -261,7 +261,7 @@ pub fn task_table(
         column("INFO2", Kind::Text, 1, false),
         column("INFO3", Kind::Text, 0, false),
     ];
-    let rows = live.iter().map(|live| {
+    let row = |live: &Live| {
         let task = &live.task;
         let reserved = live.status == Status::Reserved;
         let text = |text: &Option<String>| text.as_deref().map(cell).unwrap_or_default();
@@ -281,8 +281,9 @@ pub fn task_table(
             text(&task.info[1]),
             text(&task.info[2]),
         ]
-    });
-    table(&COLUMNS, &rows.collect::<Vec<_>>(), width, colours)
+    };
+    let rows = sys::on_all_processors(live, MANY, |some| some.iter().map(row).collect());
+    table(&COLUMNS, &rows, width, colours)
 }
 
 /// Whether it is stopped by a signal, as far as its launcher knows.

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// From so many tasks on, another processor is worth its thread.
-const MANY: usize = 250;
+pub(super) const MANY: usize = 250;
 
 /// A task that has not ended, as it truly is.
 #[derive(Clone, Debug)]
@@ -62,8 +62,13 @@ pub struct Survey {
 /// # Errors
 /// When the database cannot be read; that it cannot be written just then is none.
 pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
-    let tasks = store.tasks()?;
-    let mut found = look(store.path(), tasks, sys::now().wall)?;
+    let path = store.path().to_owned();
+    let (seen, tasks) = match store.has_more_tasks_than(MANY)? {
+        // The kernel's list takes as long as the rows. A lock that is not in it yet is asked for by itself.
+        true => sys::at_once(|| Locks::seen(&path), || store.tasks()),
+        false => (HashMap::new(), store.tasks()),
+    };
+    let mut found = look(&path, tasks?, seen, sys::now().wall)?;
     if found.live.iter().all(|live| live.status != Status::Orphaned) && found.ended.is_empty() {
         return Ok(found);
     }
@@ -106,7 +111,7 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
 /// Whether a row is of no weight any more: what stands in nobody's way. Judges as [`survey`] does; what cannot be
 /// judged counts as alive.
 pub fn is_dead(db: &Path, task: &Task) -> bool {
-    look(db, vec![task.clone()], sys::now().wall).is_ok_and(|found| !found.ended.is_empty())
+    look(db, vec![task.clone()], HashMap::new(), sys::now().wall).is_ok_and(|found| !found.ended.is_empty())
 }
 
 /// Whether pids of this task mean the same processes here: not where it runs in another pid namespace.
@@ -119,12 +124,12 @@ fn viewpoint() -> Viewpoint {
     Viewpoint { boot_id: sys::boot_id().ok(), namespace: sys::namespace(), host: sys::host_name() }
 }
 
-fn look(db: &Path, tasks: Vec<Task>, now: Timestamp) -> Result<Survey, StoreError> {
+fn look(db: &Path, tasks: Vec<Task>, seen: HashMap<i64, Held>, now: Timestamp) -> Result<Survey, StoreError> {
     if tasks.is_empty() {
         return Ok(Survey::default());
     }
     let here = viewpoint();
-    let locks = Locks::of(db, &tasks);
+    let locks = Locks::of(db, seen);
     let look = |some: &[Task]| some.iter().map(|task| look_at(task, &here, &locks)).collect();
     let mut looks: Vec<(Facts, Option<Story>)> = sys::on_all_processors(&tasks, MANY, look);
     let mut survivors = find_survivors(&tasks, &mut looks, &here);
@@ -200,14 +205,17 @@ struct Locks {
 }
 
 impl Locks {
-    fn of(db: &Path, tasks: &[Task]) -> Locks {
+    fn of(db: &Path, seen: HashMap<i64, Held>) -> Locks {
         let spool = Spool::open(db, false).map_err(|error| match error.kind() {
             ErrorKind::NotFound | ErrorKind::PermissionDenied => Lock::NoSpool,
             _ => Lock::Unknown,
         });
-        let many = tasks.iter().filter(|task| task.signs.held).count() >= MANY;
-        let seen = spool.as_ref().ok().filter(|_| many).map(Spool::seen_held).unwrap_or_default();
         Locks { spool, seen }
+    }
+
+    /// Returns the locks that the kernel's list of all locks shows.
+    fn seen(db: &Path) -> HashMap<i64, Held> {
+        Spool::open(db, false).map(|spool| spool.seen_held()).unwrap_or_default()
     }
 
     /// The lock of a task's launcher, and whether the task may have told something of itself.

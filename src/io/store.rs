@@ -495,6 +495,16 @@ impl Store {
         self.select_tasks("ORDER BY id", &[])
     }
 
+    /// Returns whether more than so many tasks have not ended.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn has_more_tasks_than(&self, count: usize) -> Result<bool> {
+        let offset = i64::try_from(count).unwrap_or(i64::MAX);
+        let sql = "SELECT EXISTS (SELECT 1 FROM tasks LIMIT 1 OFFSET ?1)";
+        self.db.query_row(sql, [offset], |row| row.get(0)).map_err(self.failed("read"))
+    }
+
     /// Whether anything lives in the database.
     ///
     /// # Errors

@@ -246,6 +246,16 @@ pub fn on_all_processors<T: Sync, R: Send>(
     })
 }
 
+/// Does two things at the same time, one of them on a thread of its own; one after the other where no thread is to be had.
+pub fn at_once<A: Send, B>(beside: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (A, B) {
+    let beside = &beside;
+    std::thread::scope(|scope| {
+        let other = std::thread::Builder::new().spawn_scoped(scope, beside);
+        let done = here();
+        (other.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(beside), done)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
