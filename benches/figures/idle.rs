@@ -46,8 +46,8 @@ pub fn memory(shop: &Workshop) -> Result<Row> {
         work: "memory (PSS) per watched sleeping task",
         measured: format!("{own:.0} kB"),
         peers: vec![peer],
-        reach: "≤ 300 kB, aim 130",
-        holds: own <= 300.0,
+        reach: "≤ 130 kB",
+        holds: own <= 130.0,
         details: vec![format!(
             "{COUNT} tasks, {} launcher processes, {private:.0} kB private to each task",
             ours.len()
