@@ -467,6 +467,12 @@ fn a_launcher_that_was_stopped_for_a_while_is_alive() {
     let (launch, id) = world.launched(["sh", "-c", LIVES]);
     launch.signal(Signal::SIGSTOP);
     assert_eq!(world.status(id).as_deref(), Some("RUNNING"));
+    // Nothing watches its command, which may be dead.
+    until("the stop", || world.control(["list"]).run().text().contains("PAUSED"));
+    assert!(world.control(["list"]).run().text().contains("its launcher is stopped by a signal"));
+    launch.signal(Signal::SIGCONT);
+    until("it to go on", || !world.control(["list"]).run().text().contains("PAUSED"));
+    launch.signal(Signal::SIGSTOP);
     let ran = world.control(["kill", &id.to_string()]).run().silent(0);
     assert!(ran.text().contains("killed by"), "{ran:?}");
     assert_eq!(launch.wait().code, 143);

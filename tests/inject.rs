@@ -150,6 +150,11 @@ impl Fault {
 
 #[track_caller]
 fn is_calm(ran: &Ran, fault: Fault) {
+    // The numbers of calls differ from run to run, so that a fault may meet the eventfd of tokio, of which the kernel gives
+    // none of these errors: a write to it never waits and needs no disk.
+    if fault.call == "write" && ran.err.contains("failed to wake I/O driver") {
+        return;
+    }
     assert!(!ran.err.contains("panicked") && ran.code != 101 && ran.code >= 0 && ran.code != 134, "{fault:?}: {ran:?}");
 }
 

@@ -289,7 +289,7 @@ pub fn task_table(
 /// Whether it is stopped by a signal, as far as its launcher knows.
 pub(super) fn is_paused(live: &Live) -> bool {
     let runs = matches!(live.status, Status::Running | Status::Silent | Status::Stalled);
-    runs && live.story.as_ref().is_some_and(|story| story.paused)
+    runs && (live.stopped || live.story.as_ref().is_some_and(|story| story.paused))
 }
 
 /// What it is doing, for people: a status, or that it is paused.
@@ -304,7 +304,12 @@ pub(super) fn gives_beats(live: &Live) -> bool {
 
 /// What it says of itself.
 pub(super) fn note(live: &Live) -> Option<&str> {
-    live.story.as_ref().map(|story| story.status.as_str()).filter(|status| !status.is_empty())
+    let told = live.story.as_ref();
+    // A launcher that was stopped together with its command has said so, and goes on with it.
+    if live.stopped && !told.is_some_and(|story| story.paused) && !live.task.is_worker() {
+        return Some("its launcher is stopped by a signal; continue it with kill -CONT and its pid");
+    }
+    told.map(|story| story.status.as_str()).filter(|status| !status.is_empty())
 }
 
 /// Seconds since the last heartbeat of a task that gives any.

@@ -44,6 +44,8 @@ pub struct Live {
     pub survivors: Vec<Process>,
     /// What it told of itself.
     pub story: Option<Story>,
+    /// Whether its launcher was seen stopped by a signal: then nothing watches the command. Looked for where tasks are few.
+    pub stopped: bool,
 }
 
 /// All tasks of a database as they truly are.
@@ -133,13 +135,15 @@ fn look(db: &Path, tasks: Vec<Task>, seen: HashMap<i64, Held>, now: Timestamp) -
     let look = |some: &[Task]| some.iter().map(|task| look_at(task, &here, &locks)).collect();
     let mut looks: Vec<(Facts, Option<Story>)> = sys::on_all_processors(&tasks, MANY, look);
     let mut survivors = find_survivors(&tasks, &mut looks, &here);
+    let few = tasks.len() <= MANY;
     let mut found = Survey { live: Vec::with_capacity(tasks.len()), ..Survey::default() };
     for (task, (facts, story)) in tasks.into_iter().zip(looks) {
         match judge(&task, &facts, now) {
             Verdict::Live(status) => {
                 let beat = last_beat(&task, &facts);
                 let survivors = survivors.remove(&task.id).unwrap_or_default();
-                found.live.push(Live { task, status, beat, survivors, story });
+                let stopped = few && is_launcher_stopped(&task, &here);
+                found.live.push(Live { task, status, beat, survivors, story, stopped });
             }
             Verdict::Ended(mut end) => {
                 if task.is_worker() {
@@ -150,6 +154,13 @@ fn look(db: &Path, tasks: Vec<Task>, seen: HashMap<i64, Held>, now: Timestamp) -
         }
     }
     Ok(found)
+}
+
+fn is_launcher_stopped(task: &Task, here: &Viewpoint) -> bool {
+    let launcher = task.launcher.filter(|_| here.view_of(task) == View::Same);
+    launcher.is_some_and(|launcher| {
+        process::stat(launcher.pid).is_some_and(|stat| stat.process == launcher && stat.stopped)
+    })
 }
 
 /// Finds what is left of each task whose launcher is gone, and notes it in its facts. Returns it by the number of the task.
