@@ -309,7 +309,7 @@ impl Carrier {
                 self.claimed.is_none().then_some(self.claim_at),
                 self.exit.map(|_| now.mono + LOOK_AT_GROUP),
                 self.untold.then_some(now.mono + TELL_AGAIN),
-                (self.unseen.is_some() || !self.unsent.is_empty()).then_some(now.mono + LOOK_AT_GROUP),
+                self.owes_signals().then_some(now.mono + LOOK_AT_GROUP),
                 self.notify.as_ref().and_then(|notify| notify.wake(now.mono)),
             ];
             let timeout = wakes.into_iter().flatten().min().map(|at| at.saturating_sub(now.mono));
@@ -530,10 +530,8 @@ impl Carrier {
     /// looked at now get the signal later.
     fn deliver(&mut self, mut delivery: Delivery, group: bool) {
         let members = if group { process::group(self.command.pid) } else { Ok(vec![]) };
-        let (members, unknown) = members.map_or_else(|error| (vec![], Some(error)), |members| (members, None));
-        let others = members.iter().filter(|member| member.process != self.command).copied().collect::<Vec<_>>();
         let command = self.exit.is_none().then_some((self.command, true));
-        delivery.send(command.into_iter().chain(tree::targets(&others)));
+        delivery.send_to_group(command, members.map(|members| tree::targets(&members).collect()));
         let signal = delivery.signal;
         let denied = delivery.refusal.take();
         let denied = denied.map(|error| format!("cannot send {signal} to process {}: {error}", self.command.pid));
@@ -541,9 +539,14 @@ impl Carrier {
             self.run.denied = denied;
             self.tell();
         }
-        if delivery.missed.is_some() || unknown.is_some() {
+        if delivery.missed.is_some() {
             self.unsent.push((delivery, group));
         }
+    }
+
+    /// Whether signals are still to be sent to processes that could not be looked at.
+    fn owes_signals(&self) -> bool {
+        self.unseen.is_some() || !self.unsent.is_empty()
     }
 
     fn write_input(&mut self, data: &str) {
@@ -678,11 +681,7 @@ impl Carrier {
     /// Starts anew as a smaller process, if nothing is going on just now; else, and if that fails, goes on as it is.
     fn slim(&mut self, watch: &Watch) {
         // A pipe that somebody types into is not handed on: few programs have one.
-        if self.exit.is_some()
-            || watch.is_ending()
-            || self.input.is_some()
-            || self.why.is_some()
-            || self.unseen.is_some()
+        if self.exit.is_some() || watch.is_ending() || self.input.is_some() || self.why.is_some() || self.owes_signals()
         {
             return;
         }

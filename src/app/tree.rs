@@ -62,6 +62,14 @@ impl Delivery {
             }
         }
     }
+
+    /// Sends the signal to a command and to the other members of its group. Members that could not be listed are missed.
+    pub fn send_to_group(&mut self, command: Option<(Process, bool)>, members: io::Result<Vec<(Process, bool)>>) {
+        let (members, unknown) = members.map_or_else(|error| (vec![], Some(error)), |members| (members, None));
+        let is_command = |process| command.is_some_and(|(command, _)| command == process);
+        self.send(command.into_iter().chain(members.into_iter().filter(|(process, _)| !is_command(*process))));
+        self.missed = self.missed.take().or(unknown);
+    }
 }
 
 /// What became of a signal to one process.

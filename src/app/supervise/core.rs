@@ -312,15 +312,14 @@ impl Core {
         let run = self.procs.get(name).and_then(|proc| proc.run.as_ref()).filter(|run| run.handle == unsent.handle);
         let Some((run, command)) = run.and_then(|run| Some((run, run.command?))) else { return gone };
         let members = if unsent.group { run.group() } else { Ok(vec![]) };
-        let (members, unknown) = members.map_or_else(|error| (vec![], Some(error)), |members| (members, None));
-        let others = members.into_iter().filter(|member| *member != command);
+        let members = members.map(|members| members.into_iter().map(|member| (member, false)).collect());
         let delivery = &mut unsent.delivery;
-        delivery.send(std::iter::once(command).chain(others).map(|process| (process, false)));
+        delivery.send_to_group(Some((command, false)), members);
         if let Some(error) = delivery.refusal.take() {
             return Some(Event::KillFailed(KillError::Denied(error.to_string())));
         }
         let is_reached = !delivery.reached.is_empty();
-        match delivery.missed.take().or(unknown) {
+        match delivery.missed.take() {
             Some(error) => {
                 let signal = delivery.signal;
                 if !std::mem::replace(&mut unsent.reported, true) {
