@@ -23,7 +23,6 @@ use super::{
 use crate::{
     io::{
         feedfile::{FeedError, FeedFile},
-        process,
         secret::SecretError,
         store::{NewTask, Patience, Refused, Store, StoreError, StoreFailure},
         sys,
@@ -423,7 +422,9 @@ impl Desk<'_, '_> {
         let survey = truth::survey(&mut store)?;
         let mut failure = None;
         let mut value = match find(&store, &survey, task)? {
-            Some(Found::Live(live)) => {
+            Some(Found::Live(mut live)) => {
+                // Among many tasks the survey has not looked.
+                live.stopped = live.stopped || truth::sees_launcher_stopped(&live.task);
                 let mut value = show::task_json(&live, progress_of(&live), sys::now().wall);
                 if live.task.feedback && live.status != Status::Reserved {
                     let values = self.current_feedback(&mut store, &live)?;
@@ -432,9 +433,6 @@ impl Desk<'_, '_> {
                 let row = &live.task;
                 let lines = log::last_lines(&self.db, row.id, row.upid.as_deref(), row.log.as_deref(), SOME_LINES);
                 value["lastlines"] = lines.into();
-                if let Some(note) = note_of_stopped(row) {
-                    value["note"] = note.into();
-                }
                 value
             }
             Some(Found::Ended(row)) => {
@@ -685,18 +683,6 @@ impl Desk<'_, '_> {
         self.print(&text)?;
         Ok(0)
     }
-}
-
-/// Says that a task is not watched because its launcher was stopped by a signal. Of one task only, as it costs a look at
-/// its process.
-fn note_of_stopped(task: &Task) -> Option<String> {
-    let launcher = task.launcher?;
-    let stat = process::stat(launcher.pid).filter(|stat| stat.process == launcher && stat.stopped)?;
-    let pid = stat.process.pid;
-    Some(format!(
-        "its launcher is stopped by a signal, so that no limit of time holds and its end is not noticed; continue it with \
-         kill -CONT {pid}"
-    ))
 }
 
 /// What an ended task printed last.

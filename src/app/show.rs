@@ -276,7 +276,7 @@ pub fn task_table(
             timer(live, now).map(|secs| seconds(secs as f64)).unwrap_or_default(),
             task.timeout.filter(|_| gives_beats(live)).map(seconds).unwrap_or_default(),
             progress_of(live).map(bar).unwrap_or_default(),
-            note(live).map(cell).unwrap_or_default(),
+            note(live).map(|note| cell(&note)).unwrap_or_default(),
             text(&task.info[0]),
             text(&task.info[1]),
             text(&task.info[2]),
@@ -302,14 +302,19 @@ pub(super) fn gives_beats(live: &Live) -> bool {
     live.task.feedback || live.story.as_ref().is_some_and(|story| story.beat.is_some())
 }
 
-/// What it says of itself.
-pub(super) fn note(live: &Live) -> Option<&str> {
+/// What it says of itself; or that nothing watches it, as its launcher is stopped.
+pub(super) fn note(live: &Live) -> Option<Cow<'_, str>> {
     let told = live.story.as_ref();
     // A launcher that was stopped together with its command has said so, and goes on with it.
-    if live.stopped && !told.is_some_and(|story| story.paused) && !live.task.is_worker() {
-        return Some("its launcher is stopped by a signal; continue it with kill -CONT and its pid");
+    let is_alone = live.stopped && !told.is_some_and(|story| story.paused) && !live.task.is_worker();
+    if let Some(launcher) = live.task.launcher.filter(|_| is_alone) {
+        return Some(Cow::Owned(format!(
+            "its launcher is stopped by a signal, so that no limit of time holds and its end is not noticed; continue it \
+             with kill -CONT {}",
+            launcher.pid
+        )));
     }
-    told.map(|story| story.status.as_str()).filter(|status| !status.is_empty())
+    told.map(|story| story.status.as_str()).filter(|status| !status.is_empty()).map(Cow::Borrowed)
 }
 
 /// Seconds since the last heartbeat of a task that gives any.
@@ -338,7 +343,7 @@ pub struct LiveRow<'a> {
     timer: Option<u64>,
     timeout: Option<f64>,
     progress: Option<f64>,
-    note: Option<&'a str>,
+    note: Option<Cow<'a, str>>,
     ready: Option<bool>,
     max_runtime: Option<f64>,
     handle: &'a str,

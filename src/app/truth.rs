@@ -156,6 +156,11 @@ fn look(db: &Path, tasks: Vec<Task>, seen: HashMap<i64, Held>, now: Timestamp) -
     Ok(found)
 }
 
+/// Returns whether the launcher of a task is seen stopped by a signal.
+pub(super) fn sees_launcher_stopped(task: &Task) -> bool {
+    is_launcher_stopped(task, &viewpoint())
+}
+
 fn is_launcher_stopped(task: &Task, here: &Viewpoint) -> bool {
     let launcher = task.launcher.filter(|_| here.view_of(task) == View::Same);
     launcher.is_some_and(|launcher| {

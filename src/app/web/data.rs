@@ -5,6 +5,7 @@
 //! may take its time.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     collections::{HashMap, HashSet},
     io,
@@ -292,7 +293,7 @@ impl Desk {
             silent_for: (show::gives_beats(live) && live.status != Status::Reserved)
                 .then(|| live.beat.age(now.wall).as_secs_f64()),
             progress: control::progress_of(live).map(|percent| percent / 100.0),
-            message: show::note(live).map(str::to_owned),
+            message: show::note(live).map(Cow::into_owned),
         };
         let running = survey.live.iter().map(shown).collect();
         let unsettled = match survey.settled {
