@@ -514,11 +514,11 @@ impl Launcher {
                 set.push(("WATCHDOG_USEC", timeout.as_micros().to_string().into()));
             }
         }
-        for name in TERMINAL_NAMES {
-            let (Some(named), Some(pty)) = (std::env::var_os(name), &self.pty) else { continue };
+        if let Some(pty) = &self.pty {
             let controlling = process::own().map_or(0, |me| me.tty);
-            if let Some(inner) = pty.name_for(&named, controlling) {
-                set.push((name, inner.into()));
+            for name in TERMINAL_NAMES {
+                let inner = std::env::var_os(name).and_then(|named| pty.name_for(&named, controlling));
+                set.extend(inner.map(|inner| (name, inner.into())));
             }
         }
         child::environment(&set, &without)

@@ -129,11 +129,28 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
 
 /// Name and real user of a process, the name without control characters; none when it is gone.
 pub fn name_and_owner(pid: i32) -> Option<(String, u32)> {
-    let status = fs::read(format!("/proc/{pid}/status")).ok()?;
-    let status = String::from_utf8_lossy(&status);
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
-    let owner = field("Uid")?.split_ascii_whitespace().next()?.parse().ok()?;
-    Some((field("Name")?.replace(char::is_control, "?"), owner))
+    let status = read_status(pid).ok()??;
+    let [owner, ..] = users_in(&status)?;
+    Some((field_of(&status, "Name")?.replace(char::is_control, "?"), owner))
+}
+
+/// Returns the text of `/proc/PID/status`; `None` when the process is gone.
+fn read_status(pid: i32) -> io::Result<Option<String>> {
+    match fs::read(format!("/proc/{pid}/status")) {
+        Ok(status) => Ok(Some(String::from_utf8_lossy(&status).into_owned())),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn field_of<'s>(status: &'s str, name: &str) -> Option<&'s str> {
+    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"))
+}
+
+/// Returns the real, the effective, the saved and the file system's user of a process.
+fn users_in(status: &str) -> Option<[u32; 4]> {
+    let ids: Vec<u32> = field_of(status, "Uid")?.split_ascii_whitespace().flat_map(str::parse).collect();
+    ids.try_into().ok()
 }
 
 /// Whether this very process, and not another one of its pid, is alive.
@@ -436,17 +453,10 @@ pub fn signal_for(user: u32, process: Process, signal: Signal, also: &dyn Fn(Pro
 /// # Errors
 /// When it cannot be looked at.
 pub fn belongs_to(pid: i32, user: u32) -> io::Result<bool> {
-    let status = match fs::read(format!("/proc/{pid}/status")) {
-        Ok(status) => status,
-        Err(error) if is_gone(&error) => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    let status = String::from_utf8_lossy(&status);
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
-    let ids: Option<Vec<u32>> = line.map(|line| line.split_ascii_whitespace().flat_map(str::parse).collect());
-    match ids.as_deref() {
-        Some([real, _, saved, _]) => Ok(*real == user || *saved == user),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "/proc/PID/status has another form")),
+    let Some(status) = read_status(pid)? else { return Ok(false) };
+    match users_in(&status) {
+        Some([real, _, saved, _]) => Ok(real == user || saved == user),
+        None => Err(io::Error::new(io::ErrorKind::InvalidData, "/proc/PID/status has another form")),
     }
 }
 
