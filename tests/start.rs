@@ -15,6 +15,7 @@ use std::{
 };
 
 use nix::{sys::signal::Signal, unistd::geteuid};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use support::{World, field, has_open, until};
 
 /// In a script: whether the launcher has become a new program.
@@ -53,12 +54,20 @@ fn a_launcher_that_cannot_look_at_itself_does_not_start_the_command_again() {
 #[test]
 fn a_launcher_without_descriptors_after_its_new_start_waits_for_them() {
     let world = World::new();
-    // They are enough for the parcel, and too few for what is in it.
-    let job = format!(
-        "echo one; prlimit --pid $PPID --nofile=6:; until {ANEW}; do :; done; echo run >> \"$W/runs\"
-         prlimit --pid $PPID --nofile=256:; echo two; exit 3"
-    );
-    let ran = world.launch(["--max-runtime", "100s", "--quiet", "--", "sh", "-c", &job]).run().silent(3);
+    let job = "echo one; echo run >> \"$W/runs\"; until [ -e \"$W/go\" ]; do sleep 0.01; done; echo two; exit 3";
+    let started = world.launch(["--max-runtime", "100s", "--quiet", "--", "sh", "-c", job]).spawn();
+    let limit = |files| {
+        let limit = Rlimit { current: Some(files), maximum: Some(4096) };
+        prlimit(Pid::from_raw(started.pid()), Resource::Nofile, limit).unwrap();
+    };
+    // With six, a launcher that has not yet noted its command cannot look at it, and stays as it is. Later six are
+    // enough for the parcel, and too few for what is in it.
+    until("the command to be noted", || world.tasks().iter().any(|task| !task.is_null("pid")));
+    limit(6);
+    until("a new program", || is_anew(started.pid()));
+    limit(256);
+    fs::write(world.path("go"), "").unwrap();
+    let ran = started.wait().silent(3);
     assert_eq!(ran.text(), "one\ntwo\n");
     assert_eq!(world.read("runs"), "run\n");
     assert_eq!(world.end().text("outcome"), "ERROR: exit code 3");
