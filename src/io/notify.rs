@@ -9,7 +9,7 @@
 //! if we were: a service that is wrapped in `launch` reaches its manager.
 
 use std::{
-    io::{self, IoSliceMut},
+    io::{self, ErrorKind, IoSliceMut},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
@@ -97,11 +97,14 @@ impl Bell {
     /// Finds the launcher that listens at the address of a [`Notify`].
     ///
     /// # Errors
-    /// When none listens there in this network namespace.
+    /// When none listens there in this network namespace, or the address is not one that a [`Notify`] gives itself:
+    /// addresses come from a file that may belong to another user, who could name the socket of another program there.
     pub fn find(address: &str) -> io::Result<Bell> {
+        let name = address.strip_prefix('@').filter(|name| is_notify_name(name));
+        let name = name.ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "not the address of a launcher"))?;
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
-        connect(socket.as_raw_fd(), &UnixAddr::new_abstract(address.trim_start_matches('@').as_bytes())?)?;
+        connect(socket.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes())?)?;
         Ok(Bell { socket })
     }
 
@@ -128,6 +131,17 @@ pub fn tell_manager(message: &str) {
 
 fn ear_name(name: &str) -> String {
     format!("taskwatcher-run-{name}")
+}
+
+/// Returns the name of a [`Notify`] socket.
+fn notify_name(random: u64) -> String {
+    format!("taskwatcher-{random:016x}")
+}
+
+/// Whether [`notify_name`] makes this name.
+fn is_notify_name(name: &str) -> bool {
+    let random = name.strip_prefix("taskwatcher-").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    random.is_some_and(|random| notify_name(random) == name)
 }
 
 fn listen(name: &str) -> io::Result<OwnedFd> {
@@ -186,7 +200,7 @@ impl Notify {
         let mut bytes = [0; 8];
         // So few bytes always come whole.
         getrandom(&mut bytes, GetRandomFlags::empty())?;
-        let name = format!("taskwatcher-{:016x}", u64::from_ne_bytes(bytes));
+        let name = notify_name(u64::from_ne_bytes(bytes));
         Ok(Notify { socket: listen(&name)?, address: format!("@{name}"), outer: outer() })
     }
 
@@ -224,5 +238,30 @@ fn outer() -> Option<UnixAddr> {
         Some(hidden) => UnixAddr::new_abstract(hidden.as_bytes()).ok(),
         None if name.starts_with('/') => UnixAddr::new(name.as_str()).ok(),
         None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bell_is_found_at_the_address_of_a_launcher_alone() {
+        let notify = Notify::open().unwrap();
+        Bell::find(notify.address()).unwrap().ring().unwrap();
+        assert!(matches!(notify.next(&|_| false), Some(Heard::Request)));
+        // The sockets of a supervisor's runs, and of other programs, which a foreign spool could name.
+        let ear = Ear::open("abcd").unwrap();
+        let other = listen("other-program").unwrap();
+        for address in
+            ["@taskwatcher-run-abcd", "@other-program", "taskwatcher-0000000000000001", "@taskwatcher-1", "@"]
+        {
+            assert_eq!(Bell::find(address).unwrap_err().kind(), ErrorKind::InvalidInput, "{address}");
+        }
+        assert!(ear.next().is_none());
+        drop(other);
+        let gone = notify.address().to_owned();
+        drop(notify);
+        assert_eq!(Bell::find(&gone).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     }
 }
