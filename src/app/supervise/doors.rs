@@ -1,6 +1,6 @@
 //! Where clients come in: the socket, and the port if there is one.
 
-use std::{net::TcpListener, os::unix::net::UnixListener, rc::Rc, time::Duration};
+use std::{cell::RefCell, io, net::TcpListener, os::unix::net::UnixListener, rc::Rc, time::Duration};
 
 use tokio::task::JoinHandle;
 
@@ -13,7 +13,7 @@ use crate::{
     model::{carrier::Identity, config::Config, reload::Listener},
 };
 
-/// A listener that cannot accept just now (no descriptors are left) is tried again after this.
+/// A listener that cannot accept, or be watched, just now (no descriptors or memory are left) is tried again after this.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// The listeners.
@@ -24,7 +24,11 @@ pub(super) struct Doors {
     inet: Vec<JoinHandle<()>>,
     /// What was said of the socket last, so that it is said once.
     told: Option<String>,
+    trouble: Trouble,
 }
+
+/// Why a listener could not be watched, until that is said.
+type Trouble = Rc<RefCell<Option<String>>>;
 
 impl Doors {
     pub(super) fn open(
@@ -33,9 +37,10 @@ impl Doors {
         unix: Option<(UnixListener, UnixSocket)>,
         inet: Vec<TcpListener>,
     ) -> Doors {
-        let unix = unix.and_then(|(listener, socket)| Some((accept_unix(&hub, listener)?, socket)));
-        let inet = inet.into_iter().filter_map(|listener| accept_port(&hub, listener)).collect();
-        Doors { hub, user, unix, inet, told: None }
+        let trouble = Trouble::default();
+        let unix = unix.map(|(listener, socket)| (accept_unix(&hub, listener, &trouble), socket));
+        let inet = inet.into_iter().map(|listener| accept_port(&hub, listener, &trouble)).collect();
+        Doors { hub, user, unix, inet, told: None, trouble }
     }
 
     /// Follows a change of the configuration: what is new is opened before what is old is closed (REL-6).
@@ -54,9 +59,7 @@ impl Doors {
                 let place = begin::place(spec, self.user.as_ref());
                 if *socket.place() != place {
                     let listener = socket.renew(place).map_err(|error| error.to_string())?;
-                    if let Some(new) = accept_unix(&self.hub, listener) {
-                        std::mem::replace(task, new).abort();
-                    }
+                    std::mem::replace(task, accept_unix(&self.hub, listener, &self.trouble)).abort();
                 }
             }
             (Listener::Open | Listener::Replace | Listener::Update, Some(spec), _) => {
@@ -74,7 +77,7 @@ impl Doors {
         match (unix, new_unix) {
             (_, Some(bound)) => {
                 self.close_unix();
-                self.unix = accept_unix(&self.hub, bound.listener).map(|task| (task, bound.socket));
+                self.unix = Some((accept_unix(&self.hub, bound.listener, &self.trouble), bound.socket));
             }
             (Listener::Close, None) => self.close_unix(),
             (Listener::Keep | Listener::Update | Listener::Open | Listener::Replace, None) => {}
@@ -82,7 +85,8 @@ impl Doors {
         match (inet, new_inet) {
             (_, Some(bound)) => {
                 self.inet.drain(..).for_each(|task| task.abort());
-                self.inet = bound.into_iter().filter_map(|listener| accept_port(&self.hub, listener)).collect();
+                let accepting = |listener| accept_port(&self.hub, listener, &self.trouble);
+                self.inet = bound.into_iter().map(accepting).collect();
             }
             (Listener::Close, None) => self.inet.drain(..).for_each(|task| task.abort()),
             (Listener::Keep | Listener::Update | Listener::Open | Listener::Replace, None) => {}
@@ -101,6 +105,9 @@ impl Doors {
     /// Looks whether the path of the socket still leads to it, and makes it anew where that harms nobody (SOCK-3). Gives
     /// what there is to say, and whether it is bad.
     pub(super) fn look(&mut self) -> Option<(bool, String)> {
+        if let Some(error) = self.trouble.take() {
+            return Some((true, format!("warning: a listener could not accept connections: {error}; trying again")));
+        }
         let (task, socket) = self.unix.as_mut()?;
         let path = socket.path().display().to_string();
         let line = match socket.check() {
@@ -110,9 +117,7 @@ impl Doors {
             }
             Ok(Leads::Gone | Leads::DeadSocket) => match socket.rebind() {
                 Ok(listener) => {
-                    if let Some(new) = accept_unix(&self.hub, listener) {
-                        std::mem::replace(task, new).abort();
-                    }
+                    std::mem::replace(task, accept_unix(&self.hub, listener, &self.trouble)).abort();
                     self.told = None;
                     return Some((true, format!("warning: socket {path} was gone; it is made anew")));
                 }
@@ -135,26 +140,30 @@ impl Doors {
     }
 }
 
-fn accept_unix(hub: &Rc<Hub>, listener: UnixListener) -> Option<JoinHandle<()>> {
-    let listener = tokio::net::UnixListener::from_std(listener).ok()?;
-    let hub = Rc::clone(hub);
-    Some(tokio::task::spawn_local(async move {
+fn accept_unix(hub: &Rc<Hub>, listener: UnixListener, trouble: &Trouble) -> JoinHandle<()> {
+    let (hub, trouble) = (Rc::clone(hub), Rc::clone(trouble));
+    tokio::task::spawn_local(async move {
+        let register = || tokio::net::UnixListener::from_std(listener.try_clone()?);
+        let watched = watch(register, &trouble).await;
+        drop(listener);
         loop {
-            match listener.accept().await {
+            match watched.accept().await {
                 Ok((stream, _)) => drop(tokio::task::spawn_local(serve(Rc::clone(&hub), stream))),
                 Err(error) if hub.makes_room(&error) => {}
                 Err(_) => tokio::time::sleep(AGAIN).await,
             }
         }
-    }))
+    })
 }
 
-fn accept_port(hub: &Rc<Hub>, listener: TcpListener) -> Option<JoinHandle<()>> {
-    let listener = tokio::net::TcpListener::from_std(listener).ok()?;
-    let hub = Rc::clone(hub);
-    Some(tokio::task::spawn_local(async move {
+fn accept_port(hub: &Rc<Hub>, listener: TcpListener, trouble: &Trouble) -> JoinHandle<()> {
+    let (hub, trouble) = (Rc::clone(hub), Rc::clone(trouble));
+    tokio::task::spawn_local(async move {
+        let register = || tokio::net::TcpListener::from_std(listener.try_clone()?);
+        let watched = watch(register, &trouble).await;
+        drop(listener);
         loop {
-            match listener.accept().await {
+            match watched.accept().await {
                 Ok((stream, _)) => {
                     let _ = stream.set_nodelay(true);
                     drop(tokio::task::spawn_local(serve(Rc::clone(&hub), stream)));
@@ -163,5 +172,17 @@ fn accept_port(hub: &Rc<Hub>, listener: TcpListener) -> Option<JoinHandle<()>> {
                 Err(_) => tokio::time::sleep(AGAIN).await,
             }
         }
-    }))
+    })
+}
+
+/// Returns the listener that the runtime watches, as soon as the system lets `register` make one. Clients that connect
+/// until then wait in the backlog of the socket.
+async fn watch<L>(register: impl Fn() -> io::Result<L>, trouble: &Trouble) -> L {
+    loop {
+        match register() {
+            Ok(listener) => return listener,
+            Err(error) => *trouble.borrow_mut() = Some(error.to_string()),
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
 }
