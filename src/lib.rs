@@ -15,9 +15,8 @@
 pub mod model {
     pub mod activity;
     pub mod ansi;
-    pub mod carrier;
+    pub mod client;
     pub mod config;
-    pub mod ctl;
     pub mod export;
     pub mod feedback;
     #[cfg(feature = "supervise")]
@@ -25,18 +24,19 @@ pub mod model {
     pub mod jobs;
     pub mod log;
     pub mod machine;
-    pub mod near;
     pub mod notify;
     pub mod path;
     pub mod program;
     pub mod proxmox;
     pub mod query;
+    pub mod reconcile;
     pub mod reload;
     pub mod remote;
     pub mod shell;
+    pub mod shim;
     pub mod stats;
+    pub mod suggest;
     pub mod task;
-    pub mod truth;
     pub mod upid;
     pub mod watch;
     #[cfg(feature = "supervise")]
@@ -47,14 +47,12 @@ pub mod model {
 /// The outside world: each file owns one thing of it.
 pub mod io {
     pub mod account;
-    pub mod alarm;
     pub mod child;
     pub mod conffile;
-    pub mod dial;
+    pub mod connect;
     #[cfg(feature = "supervise")]
     pub mod editor;
     pub mod feedfile;
-    pub mod growing;
     pub mod history;
     pub mod https;
     pub mod inbox;
@@ -78,24 +76,21 @@ pub mod io {
     pub mod store;
     pub mod streams;
     pub mod sys;
+    pub mod tail;
     pub mod tasklog;
     pub mod terminal;
+    pub mod timerfd;
 }
 
 /// What the programs do, as functions.
 pub mod app {
     pub mod activation;
-    pub mod again;
-    pub mod carrier;
+    #[cfg(feature = "supervise")]
+    pub mod client;
     pub mod control;
     pub mod control_args;
-    #[cfg(feature = "supervise")]
-    pub mod ctl;
     pub mod db;
-    pub mod ending;
     pub mod export;
-    pub mod far;
-    pub mod handover;
     pub mod hearing;
     pub mod launch;
     pub mod launch_args;
@@ -103,23 +98,28 @@ pub mod app {
     pub mod output;
     pub mod parse;
     pub mod parse_args;
+    pub mod reconcile;
+    pub mod record_end;
+    pub mod reexec;
     pub mod remote;
+    pub mod remote_verbs;
+    pub mod rerun;
     pub mod session;
     #[cfg(feature = "supervise")]
     pub mod shell;
+    pub mod shim;
     pub mod show;
     pub mod spec;
     #[cfg(feature = "supervise")]
     pub mod supervise;
     pub mod supervise_args;
     pub mod supervised;
+    pub mod time_expr;
     pub(crate) mod tree;
-    pub mod truth;
     pub mod upkeep;
     pub mod usage;
     pub mod wait;
     #[cfg(feature = "supervise")]
     pub mod web;
-    pub mod when;
     pub mod worker;
 }

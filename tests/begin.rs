@@ -29,7 +29,7 @@ use nix::{
 };
 use support::{Program, World, eventually, until};
 use taskwatcher::{
-    app::supervise::{begin, world::Where},
+    app::supervise::{begin, load::Where},
     io::{
         account,
         listener::{Place, SocketOwner, UnixSocket},

@@ -16,7 +16,7 @@ use nix::{
 use rusqlite::Connection;
 use support::{Started, World, desk::SmallDisk, eventually, timed, until};
 use taskwatcher::{
-    app::truth,
+    app::reconcile,
     io::store::{Patience, Store},
     model::task::Status,
 };
@@ -362,8 +362,8 @@ fn whoever_waits_for_a_lock_can_be_ended() {
 }
 
 /// What the next reader of a database finds and does.
-fn survey(world: &World) -> truth::Survey {
-    truth::survey(&mut Store::open(&world.db(), Patience::USUAL).unwrap()).unwrap()
+fn survey(world: &World) -> reconcile::Survey {
+    reconcile::survey(&mut Store::open(&world.db(), Patience::USUAL).unwrap()).unwrap()
 }
 
 #[test]
@@ -478,7 +478,7 @@ fn a_full_disk_costs_no_record() {
         .launch(["--db", "tasks.db", "--name", &"n".repeat(10_000), "sh", "-c", fill])
         .run()
         .says(4, &["its outcome is not in the log", "No space left"]);
-    let reader = || truth::survey(&mut Store::open(&db, Patience::USUAL).unwrap()).unwrap();
+    let reader = || reconcile::survey(&mut Store::open(&db, Patience::USUAL).unwrap()).unwrap();
     let found = reader();
     assert_eq!((found.live.len(), found.ended.len()), (0, 1), "{found:?}");
     assert_eq!(found.ended[0].1.outcome, "ERROR: exit code 4");

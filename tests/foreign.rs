@@ -26,7 +26,7 @@ use taskwatcher::{
         spool::{Spool, Story},
     },
     model::{
-        carrier::{Phase, Run, Supervisor},
+        shim::{Phase, Run, SupervisorId},
         task::Process,
     },
 };
@@ -309,7 +309,7 @@ fn a_supervisor_of_root_is_not_asked_on_the_word_of_another_users_folder() {
     let runs = RunDir::open(&RunDir::beside(&world.db())).unwrap();
     let lock = runs.lock().unwrap().unwrap();
     let boot = taskwatcher::io::sys::boot_id().unwrap();
-    let supervisor = Supervisor { process: launcher.process(), boot: boot.clone(), socket: Some(socket) };
+    let supervisor = SupervisorId { process: launcher.process(), boot: boot.clone(), socket: Some(socket) };
     runs.write_self(&supervisor.to_text()).unwrap();
     let run = Run {
         handle: "abcdefgh".to_owned(),
@@ -319,7 +319,7 @@ fn a_supervisor_of_root_is_not_asked_on_the_word_of_another_users_folder() {
         group: "web".to_owned(),
         version: "1".to_owned(),
         attempt: 1,
-        carrier: launcher.process(),
+        shim: launcher.process(),
         boot: boot.clone(),
         task: Some(7),
         phase: Phase::Starting,

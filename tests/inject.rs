@@ -22,7 +22,7 @@ use std::{
 use nix::sys::signal::Signal;
 use support::{
     Program, Ran, Started, World,
-    daemon::carrier_of,
+    daemon::shim_of,
     desk::{is_alive, kill_and_see},
     dice::Dice,
     until,
@@ -403,8 +403,8 @@ fn a_signal_reaches_a_group_that_its_launcher_cannot_look_at_for_a_moment() {
     let daemon = world.daemon();
     world.comes_to("one", "RUNNING");
     until("the member", || world.processes().into_iter().filter(|pid| is_sleep(*pid)).count() == 2);
-    let carrier = carrier_of(world.pid("one"));
-    let _strace = attached(&world, &strace, carrier, &["openat:error=EIO:when=1..9"]);
+    let shim = shim_of(world.pid("one"));
+    let _strace = attached(&world, &strace, shim, &["openat:error=EIO:when=1..9"]);
     let stopped = world.ctl(&["stop", "one"]);
     assert_eq!(stopped.text(), "one: stopped\n", "{}", world.log());
     assert_eq!(world.state("one"), "STOPPED", "{}", world.log());
@@ -422,7 +422,7 @@ fn a_signal_reaches_a_run_without_a_launcher_that_cannot_be_opened_for_a_moment(
         let daemon = world.daemon();
         world.comes_to("one", "RUNNING");
         let leader = world.pid("one");
-        kill_and_see(carrier_of(leader));
+        kill_and_see(shim_of(leader));
         until("the loss of the launcher to be seen", || world.log().contains("its launch is gone"));
         let _strace =
             attached(&world, &strace, daemon.started.as_ref().unwrap().pid(), &["pidfd_open:error=EMFILE:when=1..3"]);

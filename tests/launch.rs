@@ -625,7 +625,7 @@ fn many_launches_at_once_all_get_through_with_ids_of_their_own() {
     ids.sort_unstable();
     assert_eq!(ids, (1..=100).collect::<Vec<_>>());
     // On a busy machine some ends may have gone to the spool: the next reader takes them in.
-    taskwatcher::app::truth::survey(&mut world.store()).unwrap();
+    taskwatcher::app::reconcile::survey(&mut world.store()).unwrap();
     assert!(world.tasks().is_empty());
     assert_eq!(world.history().len(), 100);
     assert!(world.history().iter().all(|row| row.text("outcome") == "OK"));

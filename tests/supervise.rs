@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use support::{
     World,
-    daemon::{Client, carrier_of, named, times},
+    daemon::{Client, named, shim_of, times},
     eventually, timed, until,
 };
 use taskwatcher::io::process;
@@ -105,7 +105,7 @@ fn a_start_that_fails_is_tried_again_after_1_2_and_3_seconds_and_then_given_up()
     world.ask(json!({ "command": "start", "target": "process", "name": "bad", "wait": false }));
     world.comes_to("bad", "FATAL");
     assert_eq!(times(&world.log(), "spawned: bad").len(), 4 + 1 + 4);
-    // Each is recorded by its own carrier, after the supervisor has heard of its end.
+    // Each is recorded by its own shim, after the supervisor has heard of its end.
     until("all of them to be recorded", || world.history().len() == 10);
 }
 
@@ -277,7 +277,7 @@ fn a_dead_supervisor_is_followed_by_one_that_finds_all_as_it_was() {
     until("the one that is no longer configured to be gone", || !world.states().contains_key("gone"));
     let gone = i32::try_from(before["gone"]["pid"].as_i64().unwrap()).unwrap();
     assert!(process::stat(gone).is_none_or(|stat| stat.ended));
-    // An end that nobody saw but its carrier is known all the same, and what is adopted is stopped as any other.
+    // An end that nobody saw but its shim is known all the same, and what is adopted is stopped as any other.
     let pid = world.pid("same");
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     world.runs_again("same", pid);
@@ -327,8 +327,8 @@ fn a_run_whose_launch_is_killed_is_watched_all_the_same() {
     let daemon = world.daemon();
     world.comes_to("web", "RUNNING");
     let pid = world.pid("web");
-    let carrier = carrier_of(pid);
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(carrier), Signal::SIGKILL).unwrap();
+    let shim = shim_of(pid);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), Signal::SIGKILL).unwrap();
     until("that to be noticed", || world.log().contains("lost: web: its launch is gone"));
     assert_eq!((world.state("web").as_str(), world.pid("web")), ("RUNNING", pid));
     // Its end is seen, and nothing is made up about it; an unknown end is not an expected one.
@@ -337,8 +337,8 @@ fn a_run_whose_launch_is_killed_is_watched_all_the_same() {
     assert!(world.log().contains("its exit status was not observed; not expected"), "{}", world.log());
     // And one without a launch can be stopped.
     let pid = world.pid("web");
-    let carrier = carrier_of(pid);
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(carrier), Signal::SIGKILL).unwrap();
+    let shim = shim_of(pid);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), Signal::SIGKILL).unwrap();
     until("that to be noticed", || world.log().matches("lost: web: its launch is gone").count() == 2);
     assert_eq!(world.ask(named("stop", "web"))["status"], 200);
     assert!(process::stat(pid).is_none_or(|stat| stat.ended));
@@ -769,11 +769,11 @@ fn an_end_that_could_not_be_written_is_recorded_although_nobody_asks() {
     let daemon = world.daemon();
     world.comes_to("web", "RUNNING");
     until("it to be a task", || world.states()["web"]["task_id"].is_i64());
-    let carrier = carrier_of(world.pid("web"));
+    let shim = shim_of(world.pid("web"));
     let locked = world.lock();
     assert_eq!(world.ask(named("stop", "web"))["status"], 200);
     // Its end lies beside the database by then, and who wrote it is gone.
-    until("its carrier to be gone", || process::stat(carrier).is_none_or(|stat| stat.ended));
+    until("its shim to be gone", || process::stat(shim).is_none_or(|stat| stat.ended));
     drop(locked);
     until("its row", || world.history().len() == 1 && world.tasks().is_empty());
     assert_eq!(world.last().text("termerror"), "stopped by operator");

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use support::{
     World,
-    daemon::carrier_of,
+    daemon::shim_of,
     desk::{is_alive, send},
     until,
 };
@@ -176,10 +176,10 @@ fn a_run_says_of_which_process_it_is_one() {
         assert!(ends.contains(&(end.0.to_owned(), end.1, end.2)), "{end:?} in {ends:?}");
     }
     // Of an end that nobody saw it is not said.
-    let carrier = carrier_of(world.pid("web:web_00"));
+    let shim = shim_of(world.pid("web:web_00"));
     let pid = world.pid("web:web_00");
     let task = world.states()["web:web_00"]["task_id"].as_i64().unwrap();
-    process::signal(process::stat(carrier).unwrap().process, taskwatcher::model::task::Signal::KILL).unwrap();
+    process::signal(process::stat(shim).unwrap().process, taskwatcher::model::task::Signal::KILL).unwrap();
     process::signal(process::stat(pid).unwrap().process, taskwatcher::model::task::Signal::KILL).unwrap();
     until("its row", || world.history().iter().any(|row| row.int("taskid") == task));
     let row = world.history().into_iter().find(|row| row.int("taskid") == task).unwrap();
@@ -219,10 +219,10 @@ fn db8_when_it_was_last_seen_alive_is_kept_fresh_and_dates_an_end_that_nobody_sa
         seen.len() == 2 && seen[0] == seen[1] && rows.iter().all(|row| row.int("lastupdate") > row.int("starttime"))
     });
     let pids: Vec<i32> = names.iter().map(|name| world.pid(name)).collect();
-    let carriers: Vec<i32> = pids.iter().map(|pid| carrier_of(*pid)).collect();
+    let shims: Vec<i32> = pids.iter().map(|pid| shim_of(*pid)).collect();
     daemon.crash();
     // Their launchers first: nobody is to see how they end.
-    for pid in carriers.into_iter().chain(pids) {
+    for pid in shims.into_iter().chain(pids) {
         send(pid, Signal::SIGKILL);
         until("its end", || !is_alive(pid));
     }

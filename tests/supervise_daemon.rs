@@ -16,7 +16,7 @@ use nix::{
 use serde_json::{Value, json};
 use support::{
     World,
-    daemon::{Daemon, carrier_of, named},
+    daemon::{Daemon, named, shim_of},
     desk::{is_alive, send},
     eventually, timed, until,
 };
@@ -70,8 +70,8 @@ fn states_are_dumped_and_logs_are_opened_anew_however_often() {
     let opened = || world.log().matches("all logs are opened anew").count();
     daemon.signal(Signal::SIGUSR2);
     until("the first time", || opened() > 0);
-    let carrier = carrier_of(web);
-    let before = (descriptors(own), descriptors(carrier));
+    let shim = shim_of(web);
+    let before = (descriptors(own), descriptors(shim));
     for sent in 1..1000 {
         let seen = opened();
         daemon.signal(Signal::SIGUSR2);
@@ -89,7 +89,7 @@ fn states_are_dumped_and_logs_are_opened_anew_however_often() {
             .iter()
             .all(|(name, text)| fs::read_to_string(world.path(name)).is_ok_and(|log| log.contains(text)))
     });
-    until("no more descriptors than before", || (descriptors(own), descriptors(carrier)) == before);
+    until("no more descriptors than before", || (descriptors(own), descriptors(shim)) == before);
     assert_eq!(world.pid("web"), web);
     let size = fs::metadata(world.path("web.stdout")).unwrap().len();
     until("the new log to grow", || fs::metadata(world.path("web.stdout")).unwrap().len() > size + 50);
@@ -157,9 +157,9 @@ fn the_third_signal_ends_it_at_once_and_leaves_the_rest_to_the_next_one() {
     let daemon = world.daemon();
     world.comes_to("web", "RUNNING");
     let (pid, task) = (world.pid("web"), world.task().int("id"));
-    let carrier = carrier_of(pid);
+    let shim = shim_of(pid);
     // Nobody passes signals on: one that only pauses would be told to go on.
-    let held = Pid::from_raw(carrier);
+    let held = Pid::from_raw(shim);
     ptrace::attach(held).unwrap();
     waitpid(held, None).unwrap();
     daemon.signal(Signal::SIGTERM);
@@ -253,7 +253,7 @@ fn its_death_is_noticed_by_nothing_that_it_runs() {
     assert_eq!(world.json(&["list"])[0]["status"], "RUNNING");
     // Its launch dies as well, and with that who reads what it prints; one that prints nothing is known all the same,
     // and not started twice.
-    send(carrier_of(quiet), Signal::SIGKILL);
+    send(shim_of(quiet), Signal::SIGKILL);
     let daemon = world.daemon();
     let states = world.states();
     assert_eq!((&states["web"]["pid"], &states["web"]["task_id"]), (&json!(pid), &json!(task)));
@@ -275,7 +275,7 @@ fn its_death_is_noticed_by_nothing_that_it_runs() {
     world.comes_to("web", "RUNNING");
     let (pid, task) = (world.pid("web"), world.states()["web"]["task_id"].as_i64().unwrap());
     daemon.crash();
-    send(carrier_of(pid), Signal::SIGKILL);
+    send(shim_of(pid), Signal::SIGKILL);
     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     until("its end", || !is_alive(pid));
     let daemon = world.daemon();
@@ -384,14 +384,14 @@ fn the_end_of_a_program_is_that_of_its_process_and_not_of_its_output() {
     assert_eq!(world.states()["left"]["exit_code"], 3);
     assert!(world.states()["left"]["leftover"].as_i64().unwrap() > 0);
     world.comes_to("mute", "RUNNING");
-    let carrier = carrier_of(world.pid("mute"));
+    let shim = shim_of(world.pid("mute"));
     let switches = |pid: i32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         support::field(&status, "voluntary_ctxt_switches").parse::<u64>().unwrap()
     };
-    let (before, began) = (switches(carrier), taskwatcher::io::sys::now().mono);
+    let (before, began) = (switches(shim), taskwatcher::io::sys::now().mono);
     until("a second", || taskwatcher::io::sys::now().mono - began > Duration::from_secs(1));
-    assert!(switches(carrier) - before < 20, "it waits, and does not look again and again");
+    assert!(switches(shim) - before < 20, "it waits, and does not look again and again");
     daemon.end();
 }
 
@@ -482,7 +482,7 @@ fn one_that_is_not_root_cannot_start_for_others() {
 fn what_is_left_to_it_is_reaped() {
     // It is the first process of a world of its own, to which what loses its parent comes.
     let world = World::new();
-    // It lives until it has lost both the command and its carrier.
+    // It lives until it has lost both the command and its shim.
     let waits = "until read -r _ _ _ parent _ < /proc/$$/stat && [ $parent = 1 ]; do sleep 0.02; done";
     let orphan =
         format!("(setsid sh -c '> $W/away; {waits}' > /dev/null 2>&1 &); until [ -e $W/away ]; do sleep 0.02; done");

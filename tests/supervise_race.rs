@@ -17,7 +17,7 @@ use support::{World, daemon::named, dice::Dice, eventually, has_open, until};
 use taskwatcher::{
     io::{process, rundir::RunDir, sys},
     model::{
-        carrier::{Phase, Run},
+        shim::{Phase, Run},
         task::Signal,
     },
 };
@@ -203,10 +203,10 @@ fn a_start_that_hangs(orphans: &str, is_changed: bool) {
     world.ask(json!({ "command": "start", "target": "process", "name": "web", "wait": false }));
     let runs = RunDir::open(&RunDir::beside(&world.db())).unwrap();
     let run = || runs.list().ok()?.iter().find_map(|handle| Run::parse(&runs.read(handle).ok()??));
-    let carrier = eventually("its file", run).carrier;
+    let shim = eventually("its file", run).shim;
     // Before that it would give up, as its supervisor is gone.
-    until("it to wait", || has_open(carrier.pid, "tasks.db"));
-    process::signal(carrier, Signal(19)).unwrap();
+    until("it to wait", || has_open(shim.pid, "tasks.db"));
+    process::signal(shim, Signal(19)).unwrap();
     drop(lock);
     assert_eq!(run().unwrap().phase, Phase::Starting);
     daemon.crash();
@@ -219,7 +219,7 @@ fn a_start_that_hangs(orphans: &str, is_changed: bool) {
         _ => ("STOPPING", 409),
     };
     assert_eq!((&*state, &world.ask(named("start", "web"))["status"]), (expected, &json!(status)), "{}", world.log());
-    process::signal(carrier, Signal(18)).unwrap();
+    process::signal(shim, Signal(18)).unwrap();
     let starts = match expected {
         "STARTING" => 1,
         "STOPPING" => 2,

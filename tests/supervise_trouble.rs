@@ -20,7 +20,7 @@ use nix::{
 use serde_json::json;
 use support::{
     World,
-    daemon::{carrier_of, named},
+    daemon::{named, shim_of},
     desk::{SmallDisk, is_alive, send},
     timed, until,
 };
@@ -393,7 +393,7 @@ const PAIR: &str = "(trap '' TERM; echo $BASHPID >$W/member; while :; do sleep 0
 fn without_launch(world: &World) -> (i32, i32) {
     until("it to be ready", || fs::read(world.path("g.stdout")).is_ok_and(|text| text == b"ready\n"));
     let leader = world.pid("g");
-    send(carrier_of(leader), Signal::SIGKILL);
+    send(shim_of(leader), Signal::SIGKILL);
     (leader, world.line("member").parse().unwrap())
 }
 
@@ -427,7 +427,7 @@ fn a_group_whose_launch_was_killed_is_ended_all_the_same() {
     // Where the launch is killed while it waits for the group.
     until("it to be ready", || fs::read(world.path("g.stdout")).is_ok_and(|text| text == b"ready\n"));
     let (leader, member): (i32, i32) = (world.pid("g"), world.line("member").parse().unwrap());
-    let launch = carrier_of(leader);
+    let launch = shim_of(leader);
     let text = world.read("t.toml").replace("stopwaitsecs = 1\n", "stopwaitsecs = 300\n");
     fs::write(world.path("t.toml"), text).unwrap();
     assert_eq!(world.ask(json!({ "command": "reload" }))["status"], 200);
@@ -454,7 +454,7 @@ fn a_group_that_lost_its_supervisor_its_launch_and_its_leader_is_gone_before_the
     until("it to be ready", || fs::read(world.path("g.stdout")).is_ok_and(|text| text == b"ready\n"));
     until("the other one too", || fs::read(world.path("bare")).is_ok_and(|text| text.ends_with(b"\n")));
     let leaders = ["g", "h"].map(|name| world.pid(name));
-    let launches = leaders.map(carrier_of);
+    let launches = leaders.map(shim_of);
     let [member, other]: [i32; 2] = ["member", "bare"].map(|file| world.line(file).parse().unwrap());
     daemon.crash();
     launches.into_iter().chain(leaders).for_each(|pid| send(pid, Signal::SIGKILL));
@@ -502,8 +502,8 @@ fn a_launch_that_is_paused_does_not_keep_its_program_alive() {
     world.configure(&program("r", "exec sleep 300", "startsecs = 0\nstopwaitsecs = 0.3"));
     let daemon = world.daemon();
     world.comes_to("r", "RUNNING");
-    let carrier = carrier_of(world.pid("r"));
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(carrier), Signal::SIGSTOP).unwrap();
+    let shim = shim_of(world.pid("r"));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), Signal::SIGSTOP).unwrap();
     let answer = world.ask(named("stop", "r"));
     assert_eq!((&answer["status"], world.state("r").as_str()), (&json!(200), "STOPPED"), "{answer}");
     assert_eq!(daemon.end().code, 0);
@@ -716,14 +716,14 @@ fn who_cannot_be_killed_keeps_no_program_down() {
     for round in 1..=2 {
         let leader = world.pid("g");
         if round == 2 {
-            send(carrier_of(leader), Signal::SIGKILL);
+            send(shim_of(leader), Signal::SIGKILL);
             until("that to be noticed", || world.log().contains("lost: g: its launch is gone"));
         }
         send(leader, Signal::SIGKILL);
         world.runs_again("g", leader);
         assert!(is_alive(root) && world.states()["g"]["leftover"].as_i64() >= Some(round), "{}", world.log());
     }
-    send(carrier_of(world.pid("g")), Signal::SIGKILL);
+    send(shim_of(world.pid("g")), Signal::SIGKILL);
     until("that to be noticed", || world.log().matches("lost: g: its launch is gone").count() == 2);
     let answer = world.ask(named("stop", "g"));
     assert_ne!(answer["status"], 200, "{answer}");

@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 use super::{
     control_args::{self as args, ControlArgs, Verb},
     db::{self, DbError},
-    log, show,
+    log,
+    reconcile::{self, Live, Survey},
+    show,
     supervised::NotAsked,
-    truth::{self, Live, Survey},
+    time_expr::{BadTime, parse_when},
     wait::{WaitError, Waiter, refuse_itself},
-    when::{BadTime, parse_when},
 };
 use crate::{
     io::{
@@ -316,7 +317,7 @@ impl Desk<'_, '_> {
         let held = i64::try_from(wanted.expire.as_nanos()).unwrap_or(i64::MAX);
         let expires = Timestamp(wall.0.saturating_add(held).saturating_add(999_999_999)).secs();
         let path = self.db.clone();
-        let id = store.reserve(&task, expires, |row| truth::is_dead(&path, row))?;
+        let id = store.reserve(&task, expires, |row| reconcile::is_dead(&path, row))?;
         sys::crash_point("reserve.after");
         let text = match (self.json, wanted.handle) {
             (true, _) => json!({ "taskid": id, "handle": task.handle, "expires": expires }).to_string(),
@@ -354,7 +355,7 @@ impl Desk<'_, '_> {
         if wanted.remote.is_some() || wanted.all_remotes {
             return self.list_far(store, wanted, since, until);
         }
-        let mut survey = truth::survey(store)?;
+        let mut survey = reconcile::survey(store)?;
         let now = sys::now().wall;
         survey.live.retain(|live| {
             let start = live.task.starttime.or(live.task.reservetime).unwrap_or(0);
@@ -419,12 +420,12 @@ impl Desk<'_, '_> {
 
     fn show(&mut self, task: &TaskRef) -> Done {
         let mut store = self.open()?;
-        let survey = truth::survey(&mut store)?;
+        let survey = reconcile::survey(&mut store)?;
         let mut failure = None;
         let mut value = match find(&store, &survey, task)? {
             Some(Found::Live(mut live)) => {
                 // Among many tasks the survey has not looked.
-                live.stopped = live.stopped || truth::sees_launcher_stopped(&live.task);
+                live.stopped = live.stopped || reconcile::sees_launcher_stopped(&live.task);
                 let mut value = show::task_json(&live, progress_of(&live), sys::now().wall);
                 if live.task.feedback && live.status != Status::Reserved {
                     let values = self.current_feedback(&mut store, &live)?;
@@ -464,7 +465,7 @@ impl Desk<'_, '_> {
         let mut store = self.open()?;
         let mut waiter = Waiter::new(&self.db);
         let subject = loop {
-            let survey = truth::survey(&mut store)?;
+            let survey = reconcile::survey(&mut store)?;
             match find(&store, &survey, &wanted.task)? {
                 // Its log has no name before it starts.
                 Some(Found::Live(live)) if live.status == Status::Reserved && wanted.follow => {
@@ -501,7 +502,7 @@ impl Desk<'_, '_> {
 
     fn feedback(&mut self, task: &TaskRef) -> Done {
         let mut store = self.open()?;
-        let survey = truth::survey(&mut store)?;
+        let survey = reconcile::survey(&mut store)?;
         let text = match find(&store, &survey, task)? {
             Some(Found::Live(live)) => self.current_feedback(&mut store, &live)?,
             Some(Found::Ended(row)) => row.feedback.unwrap_or_else(|| json!({})).to_string(),
@@ -515,7 +516,7 @@ impl Desk<'_, '_> {
     fn current_feedback(&mut self, store: &mut Store, live: &Live) -> Result<String, ControlError> {
         let task = &live.task;
         let Some(path) = task.feedpath.as_deref().filter(|_| task.feedback) else { return Ok("{}".to_owned()) };
-        let (mut feedback, mut mark) = truth::stored_feedback(store, task.id)?;
+        let (mut feedback, mut mark) = reconcile::stored_feedback(store, task.id)?;
         let before = mark;
         let file = match FeedFile::open(path) {
             Ok(file) => file,
@@ -550,7 +551,7 @@ impl Desk<'_, '_> {
         };
         let limit = wanted.rows();
         let mut store = self.open()?;
-        let survey = truth::survey(&mut store)?;
+        let survey = reconcile::survey(&mut store)?;
         if !survey.settled && !survey.ended.is_empty() {
             let count = survey.ended.len();
             let why = match store.is_own() {
@@ -613,7 +614,7 @@ impl Desk<'_, '_> {
         let mut failed = false;
         let mut unknown = None;
         loop {
-            let survey = truth::survey(&mut store)?;
+            let survey = reconcile::survey(&mut store)?;
             let mut live = Vec::new();
             let mut ended = 0;
             for task in std::mem::take(&mut left) {
@@ -672,7 +673,7 @@ impl Desk<'_, '_> {
 
     fn update(&mut self) -> Done {
         let mut store = self.open()?;
-        let survey = truth::survey(&mut store)?;
+        let survey = reconcile::survey(&mut store)?;
         let statuses: Vec<(i64, Status)> = survey.live.iter().map(|live| (live.task.id, live.status)).collect();
         store.update(&statuses, sys::now().wall.secs())?;
         let (live, ended) = (survey.live.len(), if survey.settled { survey.ended.len() } else { 0 });
@@ -728,7 +729,7 @@ pub(super) fn progress_of(live: &Live) -> Option<f64> {
         let values: HashMap<String, String> = serde_json::from_str(live.task.values.as_deref()?).ok()?;
         values.get("progress")?.trim().parse().ok()
     };
-    truth::read_tail(path).and_then(|feedback| feedback.progress()).or_else(stored)
+    reconcile::read_tail(path).and_then(|feedback| feedback.progress()).or_else(stored)
 }
 
 /// A row of `list` as JSON.

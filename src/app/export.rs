@@ -2,7 +2,7 @@
 
 use super::{
     control::{ControlError, Desk, Done, progress_of},
-    control_args as args, show, truth,
+    control_args as args, reconcile, show,
 };
 use crate::{
     io::sys,
@@ -16,7 +16,7 @@ impl Desk<'_, '_> {
     pub(super) fn export(&mut self, wanted: &args::Export) -> Done {
         let mut store = self.open()?;
         // Before the ends are read: what ends meanwhile is told of as running, then as ended.
-        let survey = truth::survey(&mut store)?;
+        let survey = reconcile::survey(&mut store)?;
         let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
         let export = store.export(wanted.since.as_ref(), limit)?;
         self.line(&Line::Start {

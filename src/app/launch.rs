@@ -22,9 +22,9 @@ use self::{
 };
 use super::{
     activation, db,
-    handover::{self, Handover},
     hearing::{Hearing, Told},
     output::Output,
+    reexec::{self, LauncherState},
     session::Session,
     spec::{Spec, TIMEOUT},
     tree::{self, Delivery},
@@ -130,8 +130,8 @@ pub trait Audience {
     }
     /// Whether it wants to hear nothing.
     fn is_quiet(&self) -> bool;
-    /// Whether this process may execute its own program anew, to need less memory (see [`super::handover`]). Only a
-    /// program that begins with [`super::handover::take`] may say yes.
+    /// Whether this process may execute its own program anew, to need less memory (see [`super::reexec`]). Only a
+    /// program that begins with [`super::reexec::take`] may say yes.
     fn lets_start_anew(&self) -> bool {
         false
     }
@@ -199,59 +199,59 @@ pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Audience) -> Re
     launcher.run(inherited, lend, audience)
 }
 
-/// Goes on with the task of a launcher that became a new program (see [`super::handover`]), whose descriptors are in
+/// Goes on with the task of a launcher that became a new program (see [`super::reexec`]), whose descriptors are in
 /// `arrived`; gives the exit code for `launch`. The command runs, so this has no error: it does without what is missing.
-pub fn resume(handover: Box<Handover>, mut arrived: Arrived, audience: &mut dyn Audience) -> i32 {
+pub fn resume(state: Box<LauncherState>, mut arrived: Arrived, audience: &mut dyn Audience) -> i32 {
     child::set_name(c"launch");
-    let inbox = handover::take_inbox(&mut arrived, handover.inbox, handover.ignored);
-    let spool = handover.spool.and_then(|number| arrived.take(number).ok()).map(Spool::take_over);
-    let spool = spool.or_else(|| handover::spool_again(&handover.db, handover.claimed.slot));
-    let terminal = handover.terminal.and_then(|number| arrived.take(number).ok());
-    let terminal = terminal.map(|tty| Terminal::take_over_from(tty, handover.lent.then_some(handover.command)));
-    let notify = handover.notify.and_then(|number| arrived.take(number).ok()).map(Notify::take_over);
-    let notify = notify.map(|notify| Hearing::new(notify, handover.me.pid));
-    let output = handover.output.map(|output| Output::take_over(*output, &mut |number| arrived.take(number)));
+    let inbox = reexec::take_inbox(&mut arrived, state.inbox, state.ignored);
+    let spool = state.spool.and_then(|number| arrived.take(number).ok()).map(Spool::take_over);
+    let spool = spool.or_else(|| reexec::spool_again(&state.db, state.claimed.slot));
+    let terminal = state.terminal.and_then(|number| arrived.take(number).ok());
+    let terminal = terminal.map(|tty| Terminal::take_over_from(tty, state.lent.then_some(state.command)));
+    let notify = state.notify.and_then(|number| arrived.take(number).ok()).map(Notify::take_over);
+    let notify = notify.map(|notify| Hearing::new(notify, state.me.pid));
+    let output = state.output.map(|output| Output::take_over(*output, &mut |number| arrived.take(number)));
     let spec = Spec {
-        timeout: handover.timeout,
-        max_runtime: handover.max_runtime,
-        stop_signal: handover.stop_signal,
-        kill_after: handover.kill_after,
-        fail_on_warnings: handover.fail_on_warnings,
-        keep_feedback: handover.keep_feedback,
-        ..Spec::new(handover.db, vec![])
+        timeout: state.timeout,
+        max_runtime: state.max_runtime,
+        stop_signal: state.stop_signal,
+        kill_after: state.kill_after,
+        fail_on_warnings: state.fail_on_warnings,
+        keep_feedback: state.keep_feedback,
+        ..Spec::new(state.db, vec![])
     };
     let launcher = Box::new(Launcher {
         spec,
-        claimed: *handover.claimed,
+        claimed: *state.claimed,
         spool,
         store: None,
         inbox,
-        me: handover.me,
-        ignored: handover.ignored,
-        foreign: handover.foreign,
+        me: state.me,
+        ignored: state.ignored,
+        foreign: state.foreign,
         terminal,
-        command: handover.command,
+        command: state.command,
         exit: None,
         gone: false,
-        beat: handover.beat,
-        looked: handover.looked,
-        local: handover.local,
-        heeded: handover.heeded,
+        beat: state.beat,
+        looked: state.looked,
+        local: state.local,
+        heeded: state.heeded,
         noted: true,
         close_at: Duration::MAX,
-        started: handover.started,
+        started: state.started,
         output,
         pty: None,
         session: None,
         keys_at: Duration::ZERO,
         unseen: None,
         notify,
-        story: *handover.story,
+        story: *state.story,
         pause: Pause::None,
         unsaid: None,
-        usage_before: handover.usage_before,
+        usage_before: state.usage_before,
     });
-    launcher.follow(*handover.watch, audience)
+    launcher.follow(*state.watch, audience)
 }
 
 fn known(stats: &[process::Stat]) -> Vec<Process> {
@@ -444,7 +444,7 @@ impl Launcher {
                 handed => handed,
             },
         };
-        let handover = Handover {
+        let state = LauncherState {
             me: self.me,
             inbox,
             spool,
@@ -474,7 +474,7 @@ impl Launcher {
             usage_before: self.usage_before,
         };
         sys::crash_point("slim.before");
-        handover::go(&handover, &parcel);
+        reexec::go(&state, &parcel);
     }
 
     /// Notes the command's process in its row; false if the database was too busy for that. Until it is noted the

@@ -10,8 +10,8 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
+    reconcile::{self, Live},
     show,
-    truth::{self, Live},
 };
 use crate::{
     io::{
@@ -416,7 +416,7 @@ impl Watch {
             }
         }
         if gone {
-            let survey = truth::survey(store)?;
+            let survey = reconcile::survey(store)?;
             self.live = survey.live.into_iter().find(|live| live.task.id == self.id);
             self.over = self.live.is_none();
         }

@@ -19,7 +19,7 @@ use self::api::{ApiError, Host, Wanted};
 use super::{
     control::{ControlError, Desk, Done, progress_of, system},
     control_args::{self as args, RemoteVerb},
-    db, show, truth,
+    db, reconcile, show,
 };
 use crate::{
     io::{
@@ -339,7 +339,7 @@ impl Desk<'_, '_> {
         };
         let mut rows: Vec<(i64, Value)> = vec![];
         if name.is_none() {
-            for live in truth::survey(store)?.live {
+            for live in reconcile::survey(store)?.live {
                 let start = live.task.starttime.or(live.task.reservetime).unwrap_or(0);
                 if holds(&live.task.name, start) {
                     let mut value = show::task_json(&live, progress_of(&live), now);

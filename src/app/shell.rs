@@ -1,6 +1,6 @@
 //! `supervise shell`: actions line by line, with job control (section 7).
 //!
-//! What an action does and prints is the client's (`app::ctl`); here are the lines, the jobs of this shell, and what only a
+//! What an action does and prints is the client's (`app::client`); here are the lines, the jobs of this shell, and what only a
 //! shell has. On a terminal lines are edited; from anything else they are a script.
 
 mod attach;
@@ -20,20 +20,20 @@ use self::{
     watch::{Told, Watch},
 };
 use super::{
-    ctl::{self, Acted, Output, complain, place::Place},
+    client::{self, Acted, Output, complain, endpoint::Place},
     supervise_args::{Action, ClientArgs, Names, ShellArgs, Wanted},
 };
 use crate::{
     io::{
         account,
-        dial::Interrupt,
+        connect::Interrupt,
         editor::{self, LineEditor},
         history::{HistoryError, HistoryFile},
         rundir::RunDir,
         terminal::{CTRL_C, Keyboard},
     },
     model::{
-        ctl::{exit, plain},
+        client::{exit, plain},
         jobs::{AutoResume, Session},
         program::{ClientSpec, ServerUrl},
         shell::{self, complete},
@@ -60,12 +60,12 @@ pub fn run(args: &ClientArgs, input: Input<'_>, output: &mut Output<'_>) -> u8 {
         Action::Shell(given) => given.clone(),
         _ => ShellArgs::default(),
     };
-    let spec = match ctl::place::settings(args.serverurl.as_ref(), args.file.as_deref()) {
+    let spec = match client::endpoint::settings(args.serverurl.as_ref(), args.file.as_deref()) {
         Ok(spec) => spec,
-        Err(error) => return ctl::failed(error, None, output),
+        Err(error) => return client::failed(error, None, output),
     };
     let is_terminal = matches!(input, Input::Terminal);
-    let mut place = ctl::place::of(&spec);
+    let mut place = client::endpoint::of(&spec);
     if is_terminal {
         match Interrupt::catch() {
             Ok(interrupt) => place.interrupt = Some(interrupt),
@@ -121,7 +121,7 @@ impl Shell<'_, '_> {
         let mut output =
             Output { out: &mut nowhere, err: &mut *self.output.err, reader: None, width: None, colours: false };
         let args = ClientArgs { serverurl: None, file: None, json: false, action, then_shell: false };
-        ctl::act(&args, Some(&self.place), &Session::default(), &mut output);
+        client::act(&args, Some(&self.place), &Session::default(), &mut output);
     }
 
     /// Lines of a script.
@@ -255,7 +255,7 @@ impl Shell<'_, '_> {
         if self.auto_resume == AutoResume::Off || typed::actions().iter().any(|action| action.name == word) {
             return None;
         }
-        let jobs = ctl::jobs_at(&self.place).ok()?;
+        let jobs = client::jobs_at(&self.place).ok()?;
         self.told.session(|session| self.auto_resume.job(word, &jobs, session).map(|job| job.full_name()))
     }
 
@@ -318,7 +318,7 @@ impl Shell<'_, '_> {
 
     fn act_once(&mut self, args: &ClientArgs) -> Acted {
         let session = self.told.session(|session| session.clone());
-        let acted = ctl::act(args, Some(&self.place), &session, self.output);
+        let acted = client::act(args, Some(&self.place), &session, self.output);
         if let Wanted::Ask { command, .. } = args.action.wanted() {
             self.take_in(&command, &acted);
         }
@@ -328,7 +328,7 @@ impl Shell<'_, '_> {
     /// Asks one thing, prints what is answered, and gives the exit code.
     fn request(&mut self, command: &Command, json: bool) -> u8 {
         let session = self.told.session(|session| session.clone());
-        let acted = ctl::request(&self.args_of(json), &self.place, &session, command, true, self.output);
+        let acted = client::request(&self.args_of(json), &self.place, &session, command, true, self.output);
         self.take_in(command, &acted);
         acted.code
     }
@@ -385,9 +385,9 @@ impl Shell<'_, '_> {
         }
         let version = Command::Version;
         // One that refuses is there.
-        if let Err(error) = ctl::Line::open(&place).and_then(|mut line| line.ask(&version, true)) {
-            let code = ctl::failed(error, Some(&version), self.output);
-            self.note(&format!("still with {}", ctl::shown(&self.place.url)));
+        if let Err(error) = client::Line::open(&place).and_then(|mut line| line.ask(&version, true)) {
+            let code = client::failed(error, Some(&version), self.output);
+            self.note(&format!("still with {}", client::shown(&self.place.url)));
             return code;
         }
         self.place = place;
@@ -436,7 +436,7 @@ fn aside(place: &Place) -> Place {
 /// What there is now; none where that is not answered.
 fn snapshot(place: &Place) -> Option<complete::Snapshot> {
     let mut snapshot = complete::Snapshot::default();
-    let mut line = ctl::Line::open(place).ok()?;
+    let mut line = client::Line::open(place).ok()?;
     let mut ask = |command: &Command| {
         let answer = line.ask(command, true).ok()?;
         answer.response.error.is_none().then_some(answer.response)
@@ -460,7 +460,7 @@ fn snapshot(place: &Place) -> Option<complete::Snapshot> {
         let name = unused.filter_map(|row| row.get("name").and_then(|name| name.as_str()));
         snapshot.programs.extend(name.filter(|name| !name.contains(char::is_control)).map(str::to_owned));
     }
-    if let Ok(jobs) = ctl::jobs_at(place) {
+    if let Ok(jobs) = client::jobs_at(place) {
         snapshot.jobs = jobs.iter().map(|job| (job.number, job.full_name())).collect();
     }
     Some(snapshot)

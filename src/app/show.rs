@@ -10,15 +10,15 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::truth::{Live, MANY};
+use super::reconcile::{Live, MANY};
 use crate::io::{
     store::{Node, Remote},
     sys::{self, Zone},
 };
 use crate::model::{
     ansi::misleads,
-    carrier::supervised_text,
     query::Page,
+    shim::supervised_text,
     stats::Summary,
     task::{HistoryRow, Status, ThereRef, Timestamp, size, span},
     upid::Upid,

@@ -1,6 +1,6 @@
 //! The supervisor: it keeps programs running as its configuration says.
 //!
-//! Policy alone lives here. Each run is carried by a `launch` of its own (`app/carrier`), which outlives us: a supervisor
+//! Policy alone lives here. Each run is carried by a `launch` of its own (`app/shim`), which outlives us: a supervisor
 //! that dies can be started again, and finds the same processes and the same tasks.
 //!
 //! The only part of the library that uses an async runtime: one thread on which the supervisor's state (`core`), its
@@ -8,15 +8,16 @@
 //! own.
 //!
 //! # If we die here
-//! Programs go on, and so do their carriers. The next supervisor reads the folder of runs and takes them over.
+//! Programs go on, and so do their shims. The next supervisor reads the folder of runs and takes them over.
 
 mod activity;
 pub mod begin;
 mod core;
-mod doors;
 mod groups;
 mod hearing;
 mod hooks;
+mod listeners;
+pub mod load;
 mod records;
 mod reloads;
 mod requests;
@@ -24,7 +25,6 @@ mod runs;
 mod serve;
 mod starts;
 mod waiters;
-pub mod world;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -49,8 +49,8 @@ use self::{
     activity::Activity,
     begin::{Begun, DaemonArgs, Failed, Start},
     core::{Core, Watched},
-    doors::Doors,
     hooks::Hooks,
+    listeners::Doors,
     records::Records,
     reloads::{Deliver, Loaded, OnDisk, Source},
     serve::{Asked, Hub},
@@ -58,12 +58,12 @@ use self::{
 use crate::{
     app::log,
     io::{
-        alarm::Alarm,
         child::{self, Reaped},
         inbox, notify, process,
         rundir::{Heard, Lock, RunDir, RunWatch},
         store::{Patience, Store, StoreError},
         sys,
+        timerfd::Alarm,
     },
     model::{
         jobs::JobNumbers,
@@ -345,7 +345,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
                 // What was written meanwhile is heard before time passes.
             }
             Some(message) = told.recv() => match message {
-                Message::Gone(Watched::Carrier(handle)) => core.carrier_gone(&handle, None),
+                Message::Gone(Watched::Shim(handle)) => core.shim_gone(&handle, None),
                 Message::Gone(Watched::Command(handle)) => core.command_gone(&handle),
                 Message::Gone(Watched::Member(handle)) => core.member_gone(&handle),
                 Message::Configuration(loaded) => core.configuration_read(&loaded),
@@ -414,8 +414,8 @@ impl Times {
     }
 }
 
-/// The folder of runs is not there any more, and with it what carriers tell of them and what keeps other supervisors away:
-/// it is made anew, and all carriers write their files again.
+/// The folder of runs is not there any more, and with it what shims tell of them and what keeps other supervisors away:
+/// it is made anew, and all shims write their files again.
 fn look_for_runs(core: &mut Core) -> Option<(RunWatch, Lock)> {
     let path = core.runs.path().to_owned();
     let again = || -> std::io::Result<Option<(RunDir, RunWatch, Lock)>> {
@@ -531,18 +531,18 @@ fn to_driver(tell: mpsc::UnboundedSender<Message>) -> Deliver {
 
 /// The configuration files.
 struct Files {
-    place: world::Where,
+    place: load::Where,
     overrides: crate::model::config::Overrides,
 }
 
 impl Source for Files {
     fn load(&self) -> Loaded {
-        let (config, findings) = world::load_again(&self.place, &self.overrides)?;
+        let (config, findings) = load::load_again(&self.place, &self.overrides)?;
         Ok((config, findings.iter().map(ToString::to_string).collect()))
     }
 
     fn stamp(&self) -> String {
-        world::stamp(&self.place)
+        load::stamp(&self.place)
     }
 }
 

@@ -7,13 +7,13 @@ use std::{io, path::Path, time::Duration};
 use crate::{
     io::{
         account,
-        dial::{DialError, Socket},
+        connect::{DialError, Socket},
         process,
         rundir::RunDir,
         sys,
     },
     model::{
-        carrier::{Run, Supervisor},
+        shim::{Run, SupervisorId},
         task::Task,
         wire::{Code, Command, Request, Response, Targets},
     },
@@ -28,7 +28,7 @@ pub(super) struct Supervised {
     process: String,
     /// The user whose folder of runs says so.
     owner: u32,
-    supervisor: Option<Supervisor>,
+    supervisor: Option<SupervisorId>,
 }
 
 /// Why its supervisor could not be asked.
@@ -85,17 +85,17 @@ pub(super) fn of_task(db: &Path, task: &Task) -> Result<Option<Supervised>, NotA
         text => text.map_err(NotAsked::Unreadable)?,
     };
     let Some(text) = text else { return Ok(None) };
-    let run = Run::parse(&text).filter(|run| Some(run.carrier) == task.launcher);
+    let run = Run::parse(&text).filter(|run| Some(run.shim) == task.launcher);
     Ok(run.map(|run| Supervised { process: run.process, owner, supervisor: alive_in(&runs) }))
 }
 
 /// The supervisor that works with this database; none: none is alive.
-pub(super) fn supervisor_of(db: &Path) -> Option<Supervisor> {
+pub(super) fn supervisor_of(db: &Path) -> Option<SupervisorId> {
     alive_in(&RunDir::look(db)?.0)
 }
 
-fn alive_in(runs: &RunDir) -> Option<Supervisor> {
-    let supervisor = Supervisor::parse(&runs.read_self().ok()??)?;
+fn alive_in(runs: &RunDir) -> Option<SupervisorId> {
+    let supervisor = SupervisorId::parse(&runs.read_self().ok()??)?;
     // A folder that was copied while a supervisor worked with it names that one. What cannot be told may be.
     if !runs.is_locked().unwrap_or(true) {
         return None;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     control::{ControlError, Desk, Done, time},
-    control_args as args, show, supervised, truth,
+    control_args as args, reconcile, show, supervised,
 };
 use crate::{
     io::{
@@ -93,7 +93,7 @@ impl Desk<'_, '_> {
     pub(super) fn stats(&mut self, wanted: &args::Stats) -> Done {
         let since = time("--since", &wanted.since)?;
         let mut store = self.open()?;
-        truth::survey(&mut store)?;
+        reconcile::survey(&mut store)?;
         let now = sys::now().wall;
         let summaries = store.stats(wanted.name.as_deref(), since, now.secs())?.summaries();
         if let (Some(name), true) = (&wanted.name, summaries.is_empty()) {
@@ -121,7 +121,7 @@ impl Desk<'_, '_> {
 
     pub(super) fn check(&mut self, wanted: &args::Check) -> Done {
         let mut store = self.open()?;
-        let survey = truth::survey(&mut store)?;
+        let survey = reconcile::survey(&mut store)?;
         let running = survey.live.iter().filter(|live| live.task.name == wanted.name && !live.task.is_reserved());
         let running: Vec<i64> = running.map(|live| live.task.id).collect();
         let now = sys::now().wall.secs();
@@ -185,7 +185,7 @@ impl Desk<'_, '_> {
     pub(super) fn backup(&mut self, wanted: &args::Backup) -> Done {
         let mut store = self.open()?;
         // What has ended is to be told so by the copy too.
-        truth::survey(&mut store)?;
+        reconcile::survey(&mut store)?;
         let size = store.backup(&wanted.file)?;
         let text = match self.json {
             true => json!({ "file": wanted.file.to_string_lossy(), "bytes": size }).to_string(),
@@ -197,7 +197,7 @@ impl Desk<'_, '_> {
 
     pub(super) fn verify(&mut self, wanted: &args::Verify) -> Done {
         let mut store = self.open()?;
-        truth::survey(&mut store)?;
+        reconcile::survey(&mut store)?;
         let folder = store::log_folder(&self.db);
         // Files first: the row of a log is there before the log is.
         let files = logtree::list(&folder).map_err(system("look through the folder of logs"))?;
@@ -266,7 +266,7 @@ impl Desk<'_, '_> {
 
     pub(super) fn clear(&mut self, wanted: &args::Clear) -> Done {
         let mut store = self.open()?;
-        truth::survey(&mut store)?;
+        reconcile::survey(&mut store)?;
         let age = |age: Duration| sys::now().wall.secs().saturating_sub(seconds(age));
         let which = store::Clear {
             before: wanted.older_than.map(age),
@@ -315,7 +315,7 @@ impl Desk<'_, '_> {
             true => self.open()?,
             false => super::db::open_or_create(&self.db, self.out.patience)?,
         };
-        truth::survey(&mut store)?;
+        reconcile::survey(&mut store)?;
         let (rows, with_logs) =
             store.clearable(&store::Clear { before: None, name: None, now: sys::now().wall.secs() })?;
         let far = store.remote_sizes()?.values().sum::<i64>().unsigned_abs();

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use super::truth::{self, Live};
+use super::reconcile::{self, Live};
 use crate::{
     io::{
         child,
@@ -85,7 +85,7 @@ impl Waiter {
             // It ends, and its process goes on.
             worker |= live.task.is_worker();
             by_writes |= worker;
-            if live.status != Status::Orphaned && !truth::is_seen_here(&live.task) {
+            if live.status != Status::Orphaned && !reconcile::is_seen_here(&live.task) {
                 // Of its end only the writes to the database tell, and the lock that its launcher held.
                 (by_writes, apart) = (true, true);
                 continue;
@@ -152,7 +152,7 @@ pub fn until_ended(store: &mut Store, task: &TaskRef, told: &mut dyn FnMut()) ->
     let mut tell_at = Some(sys::now().mono + Patience::NOTICED);
     loop {
         let Some(row) = store.task(task)? else { return Ok(()) };
-        let survey = truth::survey(store)?;
+        let survey = reconcile::survey(store)?;
         let Some(live) = survey.live.iter().find(|live| live.task.id == row.id) else { return Ok(()) };
         refuse_itself(live)?;
         let left = tell_at.map(|at| at.saturating_sub(sys::now().mono));

@@ -8,8 +8,8 @@
 //! hyper reads and writes HTTP; there is no framework above it, as every path goes through one guard and one `match`
 //! (`routes`).
 
+pub mod access;
 mod data;
-pub mod gate;
 mod live;
 mod routes;
 mod server;
@@ -34,8 +34,8 @@ use tokio::{
 };
 
 use self::{
+    access::{Door, Gate},
     data::Data,
-    gate::{Door, Gate},
     live::Live,
     server::OnTheWay,
 };
@@ -45,11 +45,11 @@ use crate::{
         supervise_args::{Listen, WebArgs},
     },
     io::{
-        growing::Growing,
         listener::{self, Bound, Place, UnixSocket},
         secret,
         store::StoreError,
         sys,
+        tail::Growing,
     },
     model::{
         program::{Credentials, InetServer, Password},

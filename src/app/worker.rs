@@ -53,9 +53,8 @@ use std::{
 
 use super::{
     db::{self, DbError},
-    ending,
+    reconcile, record_end,
     spec::KILL_AFTER,
-    truth,
 };
 use crate::{
     io::{
@@ -196,7 +195,7 @@ impl Worker {
             ..Start::default()
         };
         let spool = Spool::open(&db, true);
-        let claimed = truth::claim(&mut own, &start, spool.as_ref().ok())?;
+        let claimed = reconcile::claim(&mut own, &start, spool.as_ref().ok())?;
         let no_room = |error| WorkerError::Spool(db.clone(), error);
         let prepared = spool.and_then(|spool| spool.reserve(claimed.slot).map(|()| spool)).map_err(no_room);
         let spool = match prepared {
@@ -261,7 +260,7 @@ impl Worker {
         let end = End {
             warnings: self.warnings.load(Ordering::Relaxed),
             ended_by: by,
-            feedback: truth::feedback_of_worker(&lock(&self.story)),
+            feedback: reconcile::feedback_of_worker(&lock(&self.story)),
             ..End::new(outcome, now.wall, Some(now.mono.saturating_sub(self.started.mono)))
         };
         // Noted first, so that what the log says is proved should this process die before the end is recorded.
@@ -269,7 +268,7 @@ impl Worker {
         let mut log = lock(&self.log);
         let unlogged = log.close(&outcome.to_string(), now.wall.secs());
         sys::crash_point("worker.closed");
-        let recorded = ending::record(&self.db, None, Some(&self.spool), &self.claimed, &end);
+        let recorded = record_end::record(&self.db, None, Some(&self.spool), &self.claimed, &end);
         log.join();
         unlogged.into_iter().chain(recorded.trouble).collect()
     }

@@ -13,11 +13,11 @@ use std::{
 use clap::Parser;
 use taskwatcher::{
     app::{
-        activation, carrier, db,
-        handover::{self, Handover},
+        activation, db,
         launch::{Audience, LaunchError, launch, resume},
         launch_args::LaunchArgs,
-        session, usage,
+        reexec::{self, LauncherState},
+        session, shim, usage,
     },
     io::{child, inbox, store::Patience, terminal},
     model::task::{exit_code, printable},
@@ -41,14 +41,14 @@ fn main() -> ExitCode {
         activation::become_command();
         return ExitCode::from(u8::try_from(exit_code::NOT_EXECUTABLE).unwrap_or(u8::MAX));
     }
-    if std::env::args_os().next().is_some_and(|name| name == carrier::COMMAND) {
-        carrier::become_command();
+    if std::env::args_os().next().is_some_and(|name| name == shim::COMMAND) {
+        shim::become_command();
         return ExitCode::from(u8::try_from(exit_code::NOT_EXECUTABLE).unwrap_or(u8::MAX));
     }
     // Those above become the command, or end like it.
     inbox::block_file_size_limit();
-    if std::env::args_os().next().is_some_and(|name| name == carrier::CARRIER) {
-        return match carrier::run() {
+    if std::env::args_os().next().is_some_and(|name| name == shim::SHIM) {
+        return match shim::run() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 say(&format!("error: {error}"));
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         };
     }
     // Asked first: that is what makes the new program smaller than the old one was.
-    if let Some((handed, arrived)) = handover::take::<Handover>() {
+    if let Some((handed, arrived)) = reexec::take::<LauncherState>() {
         let mut audience = Stderr { quiet: handed.quiet, channel: None };
         return exit(Ok(resume(handed, arrived, &mut audience)));
     }

@@ -9,13 +9,13 @@ use std::{
 
 use taskwatcher::{
     app::{
-        ctl,
+        client,
         shell::{self, Input},
         supervise::{self, begin},
         supervise_args::{Action, ClientArgs, DaemonArgs, Role, SuperviseArgs},
         usage, web,
     },
-    io::{dial, inbox, terminal},
+    io::{connect, inbox, terminal},
     model::task::exit_code,
 };
 
@@ -74,16 +74,16 @@ fn client(args: &ClientArgs) -> u8 {
     let is_shell = args.then_shell || matches!(args.action, Action::Shell(_));
     let is_terminal = io::stdin().is_terminal();
     // A shell at a terminal outlives it.
-    if let Err(error) = if is_shell && is_terminal { Ok(()) } else { dial::end_on_interrupt() } {
+    if let Err(error) = if is_shell && is_terminal { Ok(()) } else { connect::end_on_interrupt() } {
         let _ = writeln!(err, "supervise: warning: Ctrl-C may not end this with 130: {error}");
     }
     let width = terminal::width(stdout.as_fd());
     let colours = width.is_some() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     // Not locked: the editor of the shell's lines writes there too.
     let mut out = &stdout;
-    let mut output = ctl::Output { out: &mut out, err: &mut err, reader: Some(stdout.as_fd()), width, colours };
+    let mut output = client::Output { out: &mut out, err: &mut err, reader: Some(stdout.as_fd()), width, colours };
     match (is_shell, is_terminal) {
-        (false, _) => ctl::run(args, &mut output),
+        (false, _) => client::run(args, &mut output),
         (true, true) => shell::run(args, Input::Terminal, &mut output),
         (true, false) => shell::run(args, Input::Script(&mut io::stdin().lock()), &mut output),
     }

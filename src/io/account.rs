@@ -18,7 +18,7 @@ use nix::{
     unistd::{Gid, Uid, geteuid, getgroups, getresgid, getresuid, getuid, setgid, setgroups, setuid},
 };
 
-use crate::model::carrier::Identity;
+use crate::model::shim::Identity;
 
 /// The files of users and groups.
 const USERS: &str = "/etc/passwd";

@@ -651,7 +651,7 @@ pub fn replace_stdin(fd: BorrowedFd<'_>) -> io::Result<()> {
 ///
 /// # Errors
 /// Returns only if that failed; then descriptor 0 is `/dev/null`, and nothing else has changed.
-pub fn become_anew(variable: &str, value: OsString, input: &OwnedFd) -> io::Error {
+pub fn reexec(variable: &str, value: OsString, input: &OwnedFd) -> io::Error {
     let args: Vec<CString> = std::env::args_os().filter_map(|arg| c_string(&arg).ok()).collect();
     let env = environment(&[(variable, value)], &[]);
     let become_it = || -> nix::Result<std::convert::Infallible> {

@@ -41,19 +41,19 @@ pub struct Notify {
     outer: Option<UnixAddr>,
 }
 
-/// A socket on which a supervisor tells the carrier of a run what it wants.
+/// A socket on which a supervisor tells the shim of a run what it wants.
 #[derive(Debug)]
-pub struct Ear {
+pub struct CommandSocket {
     socket: OwnedFd,
 }
 
-impl Ear {
+impl CommandSocket {
     /// Opens it under a name that the supervisor has chosen.
     ///
     /// # Errors
     /// When there are no sockets to be had.
-    pub fn open(name: &str) -> io::Result<Ear> {
-        Ok(Ear { socket: listen(&ear_name(name))? })
+    pub fn open(name: &str) -> io::Result<CommandSocket> {
+        Ok(CommandSocket { socket: listen(&ear_name(name))? })
     }
 
     /// What to wait for until there is a message.
@@ -70,12 +70,12 @@ impl Ear {
     }
 
     /// Goes on with a socket that was handed over.
-    pub fn take_over(socket: OwnedFd) -> Ear {
-        Ear { socket }
+    pub fn take_over(socket: OwnedFd) -> CommandSocket {
+        CommandSocket { socket }
     }
 }
 
-/// Sends a message to the [`Ear`] of this name.
+/// Sends a message to the [`CommandSocket`] of this name.
 ///
 /// # Errors
 /// When nobody listens there, or does not come to it.
@@ -251,7 +251,7 @@ mod tests {
         Bell::find(notify.address()).unwrap().ring().unwrap();
         assert!(matches!(notify.next(&|_| false), Some(Heard::Request)));
         // The sockets of a supervisor's runs, and of other programs, which a foreign spool could name.
-        let ear = Ear::open("abcd").unwrap();
+        let ear = CommandSocket::open("abcd").unwrap();
         let other = listen("other-program").unwrap();
         for address in
             ["@taskwatcher-run-abcd", "@other-program", "taskwatcher-0000000000000001", "@taskwatcher-1", "@"]

@@ -15,8 +15,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use crate::model::{
+    reconcile::Life,
     task::{Process, Signal},
-    truth::Life,
 };
 
 /// What `/proc/PID/stat` says of a process.

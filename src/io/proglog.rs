@@ -1,7 +1,7 @@
 //! One log file of a program: appended to from run to run, and turned over when it is long enough.
 //!
 //! Nothing that happens to it stops the program: what a full disk does not take is counted and told in the file when it
-//! takes something again. Lines are never cut in two. Several carriers may have the same file open for a moment, when
+//! takes something again. Lines are never cut in two. Several shims may have the same file open for a moment, when
 //! one run follows another; so each looks whether the file is still the one of its name before it does anything to it.
 
 use std::{

@@ -1,4 +1,4 @@
-//! The folder of a supervisor's runs: one file for each, which its carrier writes and the supervisor reads.
+//! The folder of a supervisor's runs: one file for each, which its shim writes and the supervisor reads.
 //!
 //! A file is written beside and moved into place, and each later step of its run is a line at its end: the last whole line
 //! is what is so. Bytes that were written never change, so nobody ever sees half of a step; and there are no files to be
@@ -287,10 +287,10 @@ impl RunDir {
         let _ = fs::remove_file(self.file(handle));
     }
 
-    /// Hands its file on to a run that is to come, whose carrier adds its lines to it.
+    /// Hands its file on to a run that is to come, whose shim adds its lines to it.
     ///
     /// # Errors
-    /// As the file system says. It is no loss, as a carrier that finds no file makes one.
+    /// As the file system says. It is no loss, as a shim that finds no file makes one.
     pub fn hand_on(&self, handle: &str, next: &str) -> io::Result<()> {
         let file = self.file(handle);
         if fs::symlink_metadata(&file)?.len() >= HANDED_ON {
@@ -302,7 +302,7 @@ impl RunDir {
     /// Makes a file for a run that is to come, as if another one had handed it on.
     ///
     /// # Errors
-    /// As the file system says. It is no loss, as a carrier that finds no file makes one.
+    /// As the file system says. It is no loss, as a shim that finds no file makes one.
     pub fn make_spare(&self, next: &str) -> io::Result<()> {
         make_roomy(&beside(&self.file(next), BESIDE)).map(drop).inspect_err(|_| self.remove_spare(next))
     }

@@ -32,9 +32,9 @@ mod ends;
 mod error;
 mod export;
 mod late;
+mod location;
 mod old;
 mod open;
-mod place;
 mod remote;
 mod rows;
 mod unread;
@@ -66,7 +66,7 @@ use self::{
 pub use self::{
     error::{Refused, StoreError, StoreFailure},
     export::Export,
-    place::resolve,
+    location::resolve,
     remote::{Added, Batch, LOST, Listed, Node, NodeNews, Remote, Went, outcome_told},
     upkeep::{Fault, Named},
     wait::Patience,

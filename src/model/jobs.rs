@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ctl::plain,
+    client::plain,
     program::ProcState,
     task::Signal,
     wire::{Command, ProcessInfo, full_name},

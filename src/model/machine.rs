@@ -24,20 +24,20 @@
 //! made. A signal that cannot be sent makes any live one
 //! Unknown (T15). What is impossible is an error that changes nothing: nobody panics on a state (SM-1).
 
+mod describe;
+mod event;
 mod order;
 mod starts;
 mod stop;
 #[cfg(test)]
 mod tests;
-mod told;
-mod words;
 
 use std::time::Duration;
 
+pub use describe::uptime;
+pub use event::{Action, Change, End, Event, Illegal, KillError, Refusal, StopWhy, Survivor, Warning};
 pub use order::{Rank, Sequence, start_order, start_tiers, stop_order, stop_tiers};
 pub use starts::{Starts, Turn};
-pub use told::{Action, Change, End, Event, Illegal, KillError, Refusal, StopWhy, Survivor, Warning};
-pub use words::uptime;
 
 use self::stop::{Stage, Stop};
 use super::{
@@ -605,7 +605,7 @@ impl Machine {
             }
             Phase::Spawning | Phase::Young { .. } => {
                 self.last = Some((end, None));
-                self.start_failed(words::too_quickly(end), now, out);
+                self.start_failed(describe::too_quickly(end), now, out);
                 self.left(leftover, now, out);
             }
             Phase::Running => self.exited(end, leftover, now, out),

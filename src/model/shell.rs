@@ -6,7 +6,7 @@ pub mod notices;
 
 use super::{
     jobs::JobRef,
-    near::near,
+    suggest::similar,
     task::{BadSignal, Signal},
 };
 
@@ -97,8 +97,8 @@ fn is_end(rest: &str) -> bool {
 
 /// What is said of a word that is no action (SH-8).
 pub fn unknown_action(word: &str, known: &[&str]) -> String {
-    let near = near(word, known);
-    let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) };
+    let similar = similar(word, known);
+    let hint = if similar.is_empty() { String::new() } else { format!("; did you mean {}?", similar.join(", ")) };
     format!("unknown action {word:?} (try help){hint}")
 }
 

@@ -170,7 +170,7 @@ impl Client {
 
 /// The one that carries the run of this process.
 #[track_caller]
-pub fn carrier_of(pid: i32) -> i32 {
+pub fn shim_of(pid: i32) -> i32 {
     process::stat(pid).unwrap().ppid
 }
 

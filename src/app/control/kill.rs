@@ -15,11 +15,11 @@ use serde_json::json;
 use super::{ControlError, Desk, Done, Found, args, find, system};
 use crate::{
     app::{
+        reconcile::{self, Live},
         show,
         spec::KILL_AFTER,
         supervised::{self, Heard, NotAsked},
         tree,
-        truth::{self, Live},
         wait::Waiter,
     },
     io::{
@@ -47,7 +47,7 @@ enum Asked {
 impl Desk<'_, '_> {
     pub(super) fn kill(&mut self, tasks: &[TaskRef], how: &args::How) -> Done {
         let mut store = self.open()?;
-        let survey = truth::survey(&mut store)?;
+        let survey = reconcile::survey(&mut store)?;
         let mut code = 0;
         let mut asked = Vec::new();
         for task in tasks {
@@ -68,7 +68,7 @@ impl Desk<'_, '_> {
 
     pub(super) fn kill_all(&mut self, wanted: &args::Killall) -> Done {
         let mut store = self.open()?;
-        let survey = truth::survey(&mut store)?;
+        let survey = reconcile::survey(&mut store)?;
         let named: Vec<Live> = survey.live.into_iter().filter(|live| live.task.name == wanted.name).collect();
         if named.is_empty() {
             return Err(ControlError::NoSuchName(wanted.name.clone()));
@@ -154,7 +154,7 @@ impl Desk<'_, '_> {
                 return Ok(Asked::Done("reservation cancelled".into()));
             }
             // It was launched, cancelled or lapsed meanwhile.
-            let survey = truth::survey(store)?;
+            let survey = reconcile::survey(store)?;
             return match find(store, &survey, &TaskRef::Id(TaskId(task.id)))? {
                 Some(Found::Live(now)) => self.ask(store, &now, signal),
                 Some(Found::Ended(row)) => Ok(Asked::Done(row.outcome)),
@@ -172,7 +172,7 @@ impl Desk<'_, '_> {
         let request = Request { by, signal };
         let failed = system("leave a request in the spool");
         let spool = Spool::open(&self.db, true).map_err(&failed)?;
-        let seen_here = truth::is_seen_here(task);
+        let seen_here = reconcile::is_seen_here(task);
         if seen_here && let Use::Other(other) = spool.use_by(launcher.pid) {
             return Err(ControlError::OtherDatabase(launcher.pid, other));
         }
@@ -213,7 +213,7 @@ impl Desk<'_, '_> {
     ) -> Result<bool, ControlError> {
         let mut waiter = Waiter::new(&self.db);
         loop {
-            let survey = truth::survey(store)?;
+            let survey = reconcile::survey(store)?;
             let still = survey.live.iter().find(|found| found.task.id == live.task.id);
             let Some(found) = still.filter(|found| found.status != Status::Orphaned) else { return Ok(true) };
             let left = end.saturating_sub(sys::now().mono);
@@ -234,7 +234,7 @@ impl Desk<'_, '_> {
         let mut waiter = Waiter::new(&self.db);
         let itself = TaskRef::Id(TaskId(live.task.id));
         loop {
-            let survey = truth::survey(store)?;
+            let survey = reconcile::survey(store)?;
             let found = match find(store, &survey, &itself)? {
                 Some(Found::Live(found)) => found,
                 Some(Found::Ended(row)) => return Ok(Some(row.outcome)),
@@ -271,10 +271,10 @@ impl Desk<'_, '_> {
             if live.task.is_worker() {
                 return self.see_worker_end(store, live, end);
             }
-            if !truth::is_seen_here(&live.task) && !self.see_launcher_end_elsewhere(store, live, end)? {
+            if !reconcile::is_seen_here(&live.task) && !self.see_launcher_end_elsewhere(store, live, end)? {
                 return Ok(None);
             }
-            let watched = live.task.launcher.filter(|_| truth::is_seen_here(&live.task));
+            let watched = live.task.launcher.filter(|_| reconcile::is_seen_here(&live.task));
             let mut ended_here = vec![];
             while !wait_for_ends(watched.as_slice(), end.min(sys::now().mono + LOOK_AGAIN))? {
                 let refused = self.refused_of(&live.task);
@@ -287,7 +287,7 @@ impl Desk<'_, '_> {
                     return Ok(None);
                 }
             }
-            let survey = truth::survey(store)?;
+            let survey = reconcile::survey(store)?;
             return match find(store, &survey, &itself)? {
                 // The launcher died over it: what it was asked for is ours to do.
                 Some(Found::Live(orphan)) if orphan.status == Status::Orphaned => {
@@ -321,11 +321,11 @@ impl Desk<'_, '_> {
                 continue;
             }
             // Those that were born meanwhile.
-            left = truth::survivors_of(&live.task);
+            left = reconcile::survivors_of(&live.task);
             reach.signal_all(&left, last, None)?;
         }
         let by = Asker::Control { user: sys::login(), pid: child::own_pid() };
-        let feedback = live.task.feedpath.as_deref().and_then(|path| truth::read_all(path).ok());
+        let feedback = live.task.feedpath.as_deref().and_then(|path| reconcile::read_all(path).ok());
         let now = sys::now().wall;
         let ran = live.task.starttime.map(|start| Timestamp::from_secs(start).age(now));
         let end = End {
@@ -347,7 +347,7 @@ impl Desk<'_, '_> {
             Ok(_) => {
                 // One that could not be read stays.
                 if feedback.is_some() {
-                    truth::remove_feedback(store, &live.task);
+                    reconcile::remove_feedback(store, &live.task);
                 }
                 Ok(Some(outcome))
             }

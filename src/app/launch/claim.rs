@@ -9,9 +9,8 @@ use std::{
 use super::{Audience, CLAIM_STEP, LaunchError};
 use crate::{
     app::{
-        db, show,
+        db, reconcile, show,
         spec::{IfRunning, Spec, TIMEOUT},
-        truth,
     },
     io::{
         feedfile,
@@ -133,7 +132,7 @@ pub(super) fn claim(
     let mut lock = Wait::begin(patience);
     loop {
         start.task.now = sys::now().wall.secs();
-        match truth::claim(&mut store, &start, spool.as_ref().ok()) {
+        match reconcile::claim(&mut store, &start, spool.as_ref().ok()) {
             Ok(claimed) => return Ok(Some((store, claimed, spool))),
             Err(StoreFailure::Broken(StoreError::Busy(path, doing, _))) => {
                 if !lock.goes_on() {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::{Audience, LaunchError, Launcher, STATUS_PATIENCE};
 use crate::{
     app::{
-        db, ending,
+        db,
         output::Output,
-        truth::{self, LastFeedback},
+        reconcile::{self, LastFeedback},
+        record_end,
     },
     io::{
         child::{self, CannotRun},
@@ -93,7 +94,7 @@ impl Launcher {
     /// what a reader stored last counts.
     fn last_feedback(&mut self, audience: &mut dyn Audience) -> Option<Feedback> {
         let id = self.claimed.id;
-        match truth::read_all(self.claimed.feedpath.as_deref()?) {
+        match reconcile::read_all(self.claimed.feedpath.as_deref()?) {
             Ok(LastFeedback { feedback, skipped }) => {
                 if skipped > 0 {
                     audience
@@ -109,7 +110,7 @@ impl Launcher {
                 if self.store.is_none() {
                     self.store = db::open(&self.spec.db, STATUS_PATIENCE).ok();
                 }
-                let stored = self.store.as_ref().and_then(|store| truth::stored_feedback(store, id).ok());
+                let stored = self.store.as_ref().and_then(|store| reconcile::stored_feedback(store, id).ok());
                 Some(stored.map(|(feedback, _)| feedback).unwrap_or_default())
             }
         }
@@ -170,7 +171,7 @@ impl Launcher {
 
     /// Writes the end into the database, or, if that cannot be done just then, into the spool.
     pub(super) fn record(&mut self, end: &End, audience: &mut dyn Audience) {
-        let recorded = ending::record(&self.spec.db, self.store.take(), self.spool.as_ref(), &self.claimed, end);
+        let recorded = record_end::record(&self.spec.db, self.store.take(), self.spool.as_ref(), &self.claimed, end);
         if let Some(trouble) = &recorded.trouble {
             audience.warn(trouble);
         }

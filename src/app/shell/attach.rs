@@ -7,14 +7,14 @@ use std::{io, time::Duration};
 
 use super::{Shell, verbs::is_paused};
 use crate::{
-    app::ctl::{self, CtlError, Line, Link, follow::fit},
+    app::client::{self, CtlError, Line, Link, follow::fit},
     io::{
-        dial::{Came, Socket},
+        connect::{Came, Socket},
         sys,
         terminal::{CTRL_C, CTRL_Z, Keyboard},
     },
     model::{
-        ctl::{exit, exit_code, plain, reason},
+        client::{exit, exit_code, plain, reason},
         wire::{Channel, Code, Command, Followed, ProcessInfo, Response, Targets},
     },
 };
@@ -55,11 +55,11 @@ impl Shell<'_, '_> {
         }
         let place = self.place.clone();
         let command = Command::Fg { name: name.clone() };
-        let mut line = Line::open(&place).map_err(|error| ctl::failed(error, Some(&command), self.output))?;
+        let mut line = Line::open(&place).map_err(|error| client::failed(error, Some(&command), self.output))?;
         if let Link::Port = line.link {
-            return Err(ctl::failed(CtlError::NeedsSocket("fg"), None, self.output));
+            return Err(client::failed(CtlError::NeedsSocket("fg"), None, self.output));
         }
-        let answer = line.ask(&command, true).map_err(|error| ctl::failed(error, Some(&command), self.output))?;
+        let answer = line.ask(&command, true).map_err(|error| client::failed(error, Some(&command), self.output))?;
         if answer.response.error.is_some() {
             return Err(self.not_attached(&name, &command, &answer.response));
         }
@@ -76,7 +76,7 @@ impl Shell<'_, '_> {
             self.note("what you type is its input");
         }
         let keyboard = Keyboard::attached(is_pipe).map_err(|error| {
-            ctl::failed(CtlError::Broken(format!("cannot set the terminal: {error}")), None, self.output)
+            client::failed(CtlError::Broken(format!("cannot set the terminal: {error}")), None, self.output)
         })?;
         let over = self.pass(&mut socket, &keyboard, is_pipe.then_some(&*name));
         drop(keyboard);
@@ -91,8 +91,8 @@ impl Shell<'_, '_> {
                 self.told.told_end(name);
                 Ok(exit::OK)
             }
-            Ok(Over::Failed(why)) => Err(ctl::failed(CtlError::Broken(why), None, self.output)),
-            Err(error) => Err(ctl::failed(error.into(), None, self.output)),
+            Ok(Over::Failed(why)) => Err(client::failed(CtlError::Broken(why), None, self.output)),
+            Err(error) => Err(client::failed(error.into(), None, self.output)),
         }
     }
 
@@ -101,7 +101,7 @@ impl Shell<'_, '_> {
         let command = Command::Start { of: Targets::processes([name]), until_settled: false };
         let args = self.args_of(false);
         let session = self.told.session(|session| session.clone());
-        let acted = ctl::request(&args, &self.place, &session, &command, false, self.output);
+        let acted = client::request(&args, &self.place, &session, &command, false, self.output);
         self.take_in(&command, &acted);
         if acted.code == exit::OK { Ok(()) } else { Err(acted.code) }
     }
@@ -112,7 +112,7 @@ impl Shell<'_, '_> {
         if is_down && let Ok([process]) = self.processes(&[name.to_owned()]).as_deref() {
             let ProcessInfo { state, description, .. } = process;
             let line = format!("{} is not running: {state} {}", plain(name), plain(description));
-            ctl::complain(self.output, line.trim_end());
+            client::complain(self.output, line.trim_end());
             return exit_code(command, response);
         }
         self.show(command, response)

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::{Shell, typed::Kill};
 use crate::{
     app::{
-        ctl::{self, CtlError, Line, Link, complain},
+        client::{self, CtlError, Line, Link, complain},
         supervise_args::{Action, SomeNames},
     },
     io::{child, terminal},
     model::{
-        ctl::{exit, exit_code, plain, show},
+        client::{exit, exit_code, plain, show},
         jobs::{Job, JobRef, JobState},
         shell::{ends, notices, process_id, signals, translate},
         task::Signal,
@@ -55,7 +55,7 @@ impl Shell<'_, '_> {
             let answer = Line::open(&self.place).and_then(|mut line| line.ask(command, true));
             let response = match answer {
                 Ok(answer) => answer.response,
-                Err(error) => return Err(ctl::failed(error, Some(command), self.output)),
+                Err(error) => return Err(client::failed(error, Some(command), self.output)),
             };
             let is_stranger = response.error.as_ref().is_some_and(|error| error.code == Code::Unauthorized);
             if !(is_stranger && self.is_terminal && !is_introduced && self.introduce()) {
@@ -81,7 +81,7 @@ impl Shell<'_, '_> {
     /// All jobs, and the names with those of processes in the place of references.
     pub(super) fn resolve(&mut self, names: &[String]) -> Result<(Vec<Job>, Vec<String>), u8> {
         let response = self.ask(&Command::Jobs(Targets::All))?;
-        let resolved = ctl::jobs_in(&response).and_then(|jobs| {
+        let resolved = client::jobs_in(&response).and_then(|jobs| {
             let name = |name: &String| match JobRef::parse(name) {
                 Some(_) => self.told.session(|session| session.resolve(name, &jobs).map(Job::full_name)),
                 None => Ok(name.clone()),
@@ -89,7 +89,7 @@ impl Shell<'_, '_> {
             let names = names.iter().map(name).collect::<Result<Vec<String>, _>>()?;
             Ok((jobs, names))
         });
-        resolved.map_err(|error| ctl::failed(error, None, self.output))
+        resolved.map_err(|error| client::failed(error, None, self.output))
     }
 
     /// The processes of these names, which are some.
@@ -198,11 +198,12 @@ impl Shell<'_, '_> {
         let filter = EventFilter::of([EventKind::State.as_str()]).unwrap_or_default();
         let subscribe = Command::Subscribe(filter);
         let place = self.place.clone();
-        let mut line = Line::open(&place).map_err(|error| ctl::failed(error, Some(&subscribe), self.output))?;
+        let mut line = Line::open(&place).map_err(|error| client::failed(error, Some(&subscribe), self.output))?;
         if let Link::Port = line.link {
-            return Err(ctl::failed(CtlError::NeedsSocket("wait"), None, self.output));
+            return Err(client::failed(CtlError::NeedsSocket("wait"), None, self.output));
         }
-        let answer = line.ask(&subscribe, true).map_err(|error| ctl::failed(error, Some(&subscribe), self.output))?;
+        let answer =
+            line.ask(&subscribe, true).map_err(|error| client::failed(error, Some(&subscribe), self.output))?;
         if answer.response.error.is_some() {
             return Err(self.show(&subscribe, &answer.response));
         }
@@ -218,9 +219,9 @@ impl Shell<'_, '_> {
                 Ok(Some(line)) => line,
                 Ok(None) => {
                     let error = CtlError::Broken("the connection was closed before they ended".to_owned());
-                    return Err(ctl::failed(error, None, self.output));
+                    return Err(client::failed(error, None, self.output));
                 }
-                Err(error) => return Err(ctl::failed(ctl::unreachable(&place.url, error), None, self.output)),
+                Err(error) => return Err(client::failed(client::unreachable(&place.url, error), None, self.output)),
             };
             let Some(Followed::Other(event)) = Followed::parse(&line) else { continue };
             let Some(event) = StateNotice::from_event(&event) else { continue };

@@ -12,9 +12,9 @@ use std::{
 
 use super::aside;
 use crate::{
-    app::ctl::{self, Link, place::Place, shown},
+    app::client::{self, Link, endpoint::Place, shown},
     io::{
-        dial::{Closer, Socket},
+        connect::{Closer, Socket},
         editor::Printer,
     },
     model::{
@@ -108,7 +108,7 @@ impl Told {
             return vec![];
         }
         // Without their numbers, if those are not to be had.
-        let jobs = ctl::jobs_at(&aside(place)).unwrap_or_default();
+        let jobs = client::jobs_at(&aside(place)).unwrap_or_default();
         self.session(|session| events.iter().map(|event| notices::line(event, &jobs, session)).collect())
     }
 
@@ -140,7 +140,7 @@ impl Watch {
     /// Begins to listen; none: that cannot be, and whoever asks something will be told why.
     pub(super) fn begin(place: &Place, told: &Arc<Told>) -> Option<Watch> {
         let place = aside(place);
-        let mut line = ctl::Line::open(&place).ok()?;
+        let mut line = client::Line::open(&place).ok()?;
         let filter = EventFilter::of([EventKind::State.as_str()]).ok()?;
         // Over HTTP only single answers come.
         let Link::Socket(_) = line.link else { return None };

@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use super::world::{self, Where, one_line};
+use super::load::{self, Where, one_line};
 use crate::{
     app::db,
     io::{
@@ -40,9 +40,9 @@ use crate::{
         store, sys,
     },
     model::{
-        carrier::Identity,
         config::{Config, Overrides},
         program::{Level, UnixServer},
+        shim::Identity,
         task::exit_code,
     },
 };
@@ -288,7 +288,7 @@ fn again(name: &str) -> Vec<OsString> {
 
 fn configuration(args: &DaemonArgs) -> Result<(Where, Config, Vec<String>), Failed> {
     let place = Where::find(args.file.as_deref()).map_err(Failed::refused)?;
-    let loaded = world::load(&place, &args.overrides);
+    let loaded = load::load(&place, &args.overrides);
     let (config, findings) = loaded.map_err(|lines| Failed { lines, code: exit_code::USAGE })?;
     Ok((place, config, findings.iter().map(ToString::to_string).collect()))
 }
@@ -309,7 +309,7 @@ fn begin(args: &DaemonArgs, daemonized: bool, warn: &mut dyn FnMut(&str)) -> Res
     let before = account::own_uid();
     limit(&config)?;
     let mut pidfile = single(&config, user.as_ref())?;
-    world::make_folders(&config, user.as_ref().map(|user| (user.uid, user.gid)))
+    load::make_folders(&config, user.as_ref().map(|user| (user.uid, user.gid)))
         .map_err(|lines| Failed { lines, code: exit_code::FAILED })?;
     let unix = config.unix.as_ref().map(|unix| listen(unix, user.as_ref())).transpose()?;
     let inet = config.inet.as_ref().map(|inet| listener::bind_port(inet.host.as_deref(), inet.port));
@@ -323,7 +323,7 @@ fn begin(args: &DaemonArgs, daemonized: bool, warn: &mut dyn FnMut(&str)) -> Res
         account::switch(user)?;
     }
     settle(&config, daemonized)?;
-    world::make_usual_folder(&config).map_err(Failed::new)?;
+    load::make_usual_folder(&config).map_err(Failed::new)?;
     let db = database(&config, user.as_ref().filter(|user| user.uid != before))?;
     let (runs, lock) = claim(&db)?;
     Ok(Begun {
@@ -355,7 +355,7 @@ fn limit(config: &Config) -> Result<(), Failed> {
 fn single(config: &Config, user: Option<&Identity>) -> Result<Pidfile, Failed> {
     let path = &config.server.pidfile;
     if let Some(folder) = path.parent().filter(|_| config.server.create_dirs) {
-        world::make_folder(folder, user.map(|user| (user.uid, user.gid))).map_err(Failed::new)?;
+        load::make_folder(folder, user.map(|user| (user.uid, user.gid))).map_err(Failed::new)?;
     }
     Ok(once_free(|| match Pidfile::lock(path) {
         Err(PidfileError::Taken { .. }) => None,

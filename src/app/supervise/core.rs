@@ -13,18 +13,18 @@ use std::{
 };
 
 use super::{
-    activity::Activity, doors::Doors, hearing::Unheard, hooks::Hooks, records::Records, reloads::OnDisk,
+    activity::Activity, hearing::Unheard, hooks::Hooks, listeners::Doors, records::Records, reloads::OnDisk,
     waiters::Waiter,
 };
 use crate::{
     app::tree::Delivery,
     io::{notify, process, rundir::RunDir, sys},
     model::{
-        carrier::{Run, Supervisor, Word},
         config::Config,
         jobs::JobNumbers,
         machine::{Action, Change, End, Event, Illegal, KillError, Machine, Rank, Sequence, Starts, StopWhy},
         program::{ProcState, ProgramSpec},
+        shim::{Run, ShimCommand, SupervisorId},
         task::{Exit, Handle, Process, Signal},
         wire::{Entry, Notice, ProcessInfo, StateNotice},
     },
@@ -50,14 +50,14 @@ const SEND_AGAIN: Duration = Duration::from_millis(200);
 /// A run of a process, as the supervisor knows it.
 pub(super) struct Current {
     pub handle: String,
-    /// Where its carrier hears us.
+    /// Where its shim hears us.
     pub ear: String,
     /// The process that carries it; known once it has written its file.
-    pub carrier: Option<Process>,
+    pub shim: Option<Process>,
     pub command: Option<Process>,
     /// What the machine was told of it.
     pub told: Told,
-    /// Its carrier is gone and its command lives: it is signalled and watched from here.
+    /// Its shim is gone and its command lives: it is signalled and watched from here.
     pub orphan: bool,
     /// What of its notes was logged.
     pub notes: Vec<String>,
@@ -71,7 +71,7 @@ impl Current {
         Current {
             handle,
             ear,
-            carrier: None,
+            shim: None,
             command: None,
             told: Told::Nothing,
             orphan: false,
@@ -84,7 +84,7 @@ impl Current {
     /// A run that a former supervisor began, and has told all of that it had heard.
     pub(super) fn taken_over(run: &Run) -> Current {
         let (notes, denied) = (run.notes.clone(), run.denied.clone());
-        Current { carrier: Some(run.carrier), notes, denied, ..Current::new(run.handle.clone(), run.ear.clone()) }
+        Current { shim: Some(run.shim), notes, denied, ..Current::new(run.handle.clone(), run.ear.clone()) }
     }
 }
 
@@ -137,15 +137,15 @@ impl Proc {
 
 /// Something to be watched for its end.
 pub(super) enum Watched {
-    /// The carrier of this run, which is no child of ours.
-    Carrier(String),
-    /// The command of this run, whose carrier is gone.
+    /// The shim of this run, which is no child of ours.
+    Shim(String),
+    /// The command of this run, whose shim is gone.
     Command(String),
-    /// One of the group of this run, whose carrier and whose leader are gone.
+    /// One of the group of this run, whose shim and whose leader are gone.
     Member(String),
 }
 
-/// A signal to a run without a carrier, for which some of its processes could not be looked at.
+/// A signal to a run without a shim, for which some of its processes could not be looked at.
 pub(super) struct Unsent {
     pub handle: String,
     pub delivery: Delivery,
@@ -267,10 +267,10 @@ impl Core {
             }
             Action::Signal { signal, group } => events.extend(self.signal(name, signal, group, true)),
             Action::Kill { group } => {
-                self.wake_carrier(name);
+                self.wake_shim(name);
                 events.extend(self.signal(name, Signal::KILL, group, true));
             }
-            // Said to be part of a stop, it would let the carrier wait for a group that nobody ends.
+            // Said to be part of a stop, it would let the shim wait for a group that nobody ends.
             Action::Pass { signal, group } => events.extend(self.signal(name, signal, group, false)),
             Action::CheckAlive => events.extend(self.look(name)),
             Action::CleanGroup => self.clean(name, events),
@@ -285,7 +285,7 @@ impl Core {
         }
     }
 
-    /// Sends a signal to the run of a process, by its carrier if there is one. Gives what went wrong.
+    /// Sends a signal to the run of a process, by its shim if there is one. Gives what went wrong.
     fn signal(&mut self, name: &str, signal: Signal, group: bool, is_stop: bool) -> Option<Event> {
         let proc = self.procs.get(name)?;
         let why = proc.machine.stopping_why().filter(|_| is_stop).map(|why| why.as_cause().to_owned());
@@ -298,7 +298,7 @@ impl Core {
         self.log.debug(&format!("signal: {name}: {signal} to {to}{reason}"));
         let proc = self.procs.get(name)?;
         let Some(run) = &proc.run else { return gone };
-        let word = Word::Signal { signal, group, why };
+        let word = ShimCommand::Signal { signal, group, why };
         if !run.orphan && notify::tell(&run.ear, word.to_message().as_bytes()).is_ok() {
             return None;
         }
@@ -306,7 +306,7 @@ impl Core {
         self.deliver(name, Unsent { handle, delivery: Delivery::new(signal), group, reported: false })
     }
 
-    /// Sends a signal to a run without a carrier. Processes that cannot be looked at now get the signal later.
+    /// Sends a signal to a run without a shim. Processes that cannot be looked at now get the signal later.
     fn deliver(&mut self, name: &str, mut unsent: Unsent) -> Option<Event> {
         let gone = Some(Event::KillFailed(KillError::Gone));
         let run = self.procs.get(name).and_then(|proc| proc.run.as_ref()).filter(|run| run.handle == unsent.handle);
@@ -346,11 +346,11 @@ impl Core {
     }
 
     /// Somebody may have paused the one that carries a run; then it hears nothing.
-    fn wake_carrier(&self, name: &str) {
-        let Some(carrier) = self.procs.get(name).and_then(|proc| proc.run.as_ref()?.carrier) else { return };
-        if process::stat(carrier.pid).is_some_and(|stat| stat.process == carrier && stat.stopped) {
+    fn wake_shim(&self, name: &str) {
+        let Some(shim) = self.procs.get(name).and_then(|proc| proc.run.as_ref()?.shim) else { return };
+        if process::stat(shim.pid).is_some_and(|stat| stat.process == shim && stat.stopped) {
             // One that has ended meanwhile needs no waking.
-            let _ = process::signal(carrier, Signal::CONT);
+            let _ = process::signal(shim, Signal::CONT);
         }
     }
 
@@ -360,7 +360,7 @@ impl Core {
         let run = proc.run.as_ref()?;
         let command = run.command?;
         match process::open(command) {
-            // Where that cannot be told its carrier, or whoever watches it, tells of its end.
+            // Where that cannot be told its shim, or whoever watches it, tells of its end.
             Ok(Some(_)) | Err(_) => Some(Event::SeenAlive),
             // Its end is on its way.
             Ok(None) => None,
@@ -408,7 +408,7 @@ impl Core {
     /// A child of ours ended.
     pub(super) fn child_gone(&mut self, pid: i32, exit: Exit) {
         match self.children.remove(&pid) {
-            Some(handle) => self.carrier_gone(&handle, Some(exit)),
+            Some(handle) => self.shim_gone(&handle, Some(exit)),
             None if self.hook_gone(pid, exit) => {}
             None => self.log.info(&format!("reaped: process {pid}, which is none of ours")),
         }
@@ -741,7 +741,7 @@ impl Core {
         recorded || now >= until
     }
 
-    /// Whether this run has ended, and its carrier is still there.
+    /// Whether this run has ended, and its shim is still there.
     fn is_recording(&self, handle: &str, name: &str) -> bool {
         let run = self.procs.get(name).and_then(|proc| proc.run.as_ref());
         run.is_none_or(|run| run.handle != handle || run.told == Told::Ended)
@@ -848,7 +848,7 @@ impl Core {
         self.make_spares();
         for run in self.procs.values().filter_map(|proc| proc.run.as_ref()) {
             // One that is gone has nothing to write.
-            let _ = notify::tell(&run.ear, Word::Write.to_message().as_bytes());
+            let _ = notify::tell(&run.ear, ShimCommand::Write.to_message().as_bytes());
         }
         self.write_self();
     }
@@ -856,7 +856,7 @@ impl Core {
     /// Says beside the database who supervises, and where it is to be reached.
     pub(super) fn write_self(&mut self) {
         let socket = self.config.unix.as_ref().map(|unix| unix.file.clone());
-        let supervisor = Supervisor { process: self.me, boot: self.boot.clone(), socket };
+        let supervisor = SupervisorId { process: self.me, boot: self.boot.clone(), socket };
         if let Err(error) = self.runs.write_self(&supervisor.to_text()) {
             self.log.warn(&format!("warning: cannot write into {}: {error}", self.runs.path().display()));
         }

@@ -1,4 +1,4 @@
-//! The groups of runs: who of them is left when the leader has ended, and who ends them when the carrier is gone, which
+//! The groups of runs: who of them is left when the leader has ended, and who ends them when the shim is gone, which
 //! does so as long as it lives.
 
 use std::{collections::VecDeque, io, os::fd::OwnedFd};
@@ -8,8 +8,8 @@ use crate::{
     app::tree::Delivery,
     io::{notify, process, sys},
     model::{
-        carrier::Word,
         machine::{End, Event, KillError},
+        shim::ShimCommand,
         task::{Process, Signal},
     },
 };
@@ -59,7 +59,7 @@ impl Core {
     pub(super) fn clean(&mut self, name: &str, events: &mut VecDeque<Event>) {
         let run = self.procs.get(name).and_then(|proc| proc.run.as_ref()).filter(|run| run.is_left());
         let Some(run) = run else { return events.push_back(Event::GroupGone) };
-        let word = Word::Signal { signal: Signal::KILL, group: true, why: None };
+        let word = ShimCommand::Signal { signal: Signal::KILL, group: true, why: None };
         if !run.orphan && notify::tell(&run.ear, word.to_message().as_bytes()).is_ok() {
             return;
         }
@@ -77,17 +77,17 @@ impl Core {
         }
     }
 
-    /// Waits for the end of a carrier that is no child of ours.
-    pub(super) fn watch_carrier(&mut self, handle: &str, carrier: Process) {
-        match process::open(carrier) {
-            Ok(Some(fd)) => self.to_watch.push((Watched::Carrier(handle.to_owned()), fd)),
+    /// Waits for the end of a shim that is no child of ours.
+    pub(super) fn watch_shim(&mut self, handle: &str, shim: Process) {
+        match process::open(shim) {
+            Ok(Some(fd)) => self.to_watch.push((Watched::Shim(handle.to_owned()), fd)),
             // It ended just now, or before.
-            Ok(None) => self.carrier_gone(handle, None),
+            Ok(None) => self.shim_gone(handle, None),
             Err(_) => self.unwatched.push(handle.to_owned()),
         }
     }
 
-    /// Waits for the end of a command without a carrier.
+    /// Waits for the end of a command without a shim.
     pub(super) fn watch_command(&mut self, handle: &str, opened: io::Result<Option<OwnedFd>>) {
         match opened {
             Ok(Some(fd)) => self.to_watch.push((Watched::Command(handle.to_owned()), fd)),
@@ -101,15 +101,15 @@ impl Core {
         for handle in std::mem::take(&mut self.unwatched) {
             let Some(name) = self.by_handle.get(&handle).cloned() else { continue };
             let run = self.procs.get(&name).and_then(|proc| proc.run.as_ref()).filter(|run| run.handle == handle);
-            match run.map(|run| (run.told, run.command, run.carrier.filter(|_| !run.orphan))) {
-                Some((_, _, Some(carrier))) => self.watch_carrier(&handle, carrier),
+            match run.map(|run| (run.told, run.command, run.shim.filter(|_| !run.orphan))) {
+                Some((_, _, Some(shim))) => self.watch_shim(&handle, shim),
                 Some((Told::Started, Some(command), None)) => self.watch_command(&handle, process::open(command)),
                 Some(_) | None => self.watch_group(&handle, &name),
             }
         }
     }
 
-    /// A command without a carrier is gone: how it ended nobody saw.
+    /// A command without a shim is gone: how it ended nobody saw.
     pub(super) fn command_gone(&mut self, handle: &str) {
         let Some(name) = self.by_handle.get(handle).cloned() else { return };
         if let Some(proc) = self.procs.get_mut(&name)
@@ -140,13 +140,13 @@ impl Core {
         }
     }
 
-    /// One of the group of a run without a carrier and without a leader is gone.
+    /// One of the group of a run without a shim and without a leader is gone.
     pub(super) fn member_gone(&mut self, handle: &str) {
         let Some(name) = self.by_handle.get(handle).cloned() else { return };
         self.watch_group(handle, &name);
     }
 
-    /// Waits for what is left of the group of a run without a carrier and without a leader, member by member, if that is
+    /// Waits for what is left of the group of a run without a shim and without a leader, member by member, if that is
     /// being ended; then there is nothing more to be known of the run.
     pub(super) fn watch_group(&mut self, handle: &str, name: &str) {
         let waiting = self.procs.get(name).filter(|proc| proc.machine.waits_for_group());

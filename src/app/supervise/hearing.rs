@@ -1,14 +1,14 @@
-//! What carriers write of their runs, and what follows from that for their machines.
+//! What shims write of their runs, and what follows from that for their machines.
 
 use std::{collections::VecDeque, io, time::Duration};
 
 use super::core::{Core, Told};
 use crate::{
-    app::carrier::CarrierError,
+    app::shim::ShimError,
     io::{limits, process, sys},
     model::{
-        carrier::{Phase, Run},
         machine::{End, Event, KillError},
+        shim::{Phase, Run},
         task::{Exit, Process},
     },
 };
@@ -19,9 +19,9 @@ const HEAR_AGAIN: Duration = Duration::from_millis(500);
 /// What is to be done about a run once its file can be read.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Unheard {
-    /// Its carrier wrote something.
+    /// Its shim wrote something.
     Written,
-    /// Its carrier is gone; how it exited, where that is known.
+    /// Its shim is gone; how it exited, where that is known.
     Gone(Option<Exit>),
 }
 
@@ -35,7 +35,7 @@ impl Core {
         Ok(text.and_then(|text| Run::parse(&text)).filter(|run| run.handle == handle))
     }
 
-    /// A carrier wrote of its run.
+    /// A shim wrote of its run.
     pub(super) fn heard(&mut self, handle: &str) {
         if let Err(error) = self.hear(handle) {
             self.hear_later(handle, Unheard::Written, &error);
@@ -62,7 +62,7 @@ impl Core {
         for (handle, what) in std::mem::take(&mut self.unheard) {
             match what {
                 Unheard::Written => self.heard(&handle),
-                Unheard::Gone(exit) => self.carrier_gone(&handle, exit),
+                Unheard::Gone(exit) => self.shim_gone(&handle, exit),
             }
         }
     }
@@ -76,7 +76,7 @@ impl Core {
             // Of a former run of it, which is over.
             return Ok(());
         };
-        current.carrier = Some(run.carrier);
+        current.shim = Some(run.shim);
         if run.task.is_some() {
             if proc.task != run.task {
                 self.records.works();
@@ -153,8 +153,8 @@ impl Core {
         }
     }
 
-    /// A carrier is gone: what it left is all that will ever be said.
-    pub(super) fn carrier_gone(&mut self, handle: &str, exit: Option<Exit>) {
+    /// A shim is gone: what it left is all that will ever be said.
+    pub(super) fn shim_gone(&mut self, handle: &str, exit: Option<Exit>) {
         // Its command may run, and what tells of that is in the file.
         if let Err(error) = self.hear(handle) {
             return self.hear_later(handle, Unheard::Gone(exit), &error);
@@ -183,7 +183,7 @@ impl Core {
                 self.forget_run(handle);
                 let why = match exit {
                     // Other numbers may be another program's in its place.
-                    Some(Exit::Code(code)) => Some(match CarrierError::of_code(code).filter(limits::passes) {
+                    Some(Exit::Code(code)) => Some(match ShimError::of_code(code).filter(limits::passes) {
                         Some(why) => format!(": {why}"),
                         None => format!(": exit status {code}"),
                     }),

@@ -1,6 +1,6 @@
 //! The database, away from everything that must not wait for it: a thread of its own, to which work is handed.
 //!
-//! Runs are recorded by their carriers. What is left for the supervisor is to record those whose carrier is gone (CRASH-7),
+//! Runs are recorded by their shims. What is left for the supervisor is to record those whose shim is gone (CRASH-7),
 //! to say that programs live (DB-8), to forget old runs (DB-7), and to answer questions about history.
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    app::{db, truth, upkeep},
+    app::{db, reconcile, upkeep},
     io::{
         rundir::RunDir,
         store::{Late, Patience, Store},
@@ -151,12 +151,12 @@ impl Records {
         self.state.is_ok()
     }
 
-    /// A carrier could not write to it.
+    /// A shim could not write to it.
     pub(super) fn trouble(&mut self, what: &str) {
         self.state = Err(what.to_owned());
     }
 
-    /// A carrier wrote to it.
+    /// A shim wrote to it.
     pub(super) fn works(&mut self) {
         // What was heard before is older than that.
         let _ = self.state();
@@ -223,7 +223,7 @@ fn serve(path: &Path, runs: &RunDir, store: &mut Option<Store>, job: Job) -> Res
             }
             Job::Settle => {
                 take_in(runs, store)?;
-                let survey = truth::survey(store).map_err(|error| text(&error))?;
+                let survey = reconcile::survey(store).map_err(|error| text(&error))?;
                 // Its launcher is dead, and something of it lives on; or it could not be written down just now.
                 left = survey.live.iter().any(|live| live.status == Status::Orphaned)
                     || !survey.settled && !survey.ended.is_empty();
@@ -244,7 +244,7 @@ fn serve(path: &Path, runs: &RunDir, store: &mut Option<Store>, job: Job) -> Res
                 Ok(Value::Null)
             }
             Job::History(name, limit, _) => {
-                truth::survey(store).map_err(|error| text(&error))?;
+                reconcile::survey(store).map_err(|error| text(&error))?;
                 let filter = Filter { name: Some(name.clone()), ..Filter::default() };
                 let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
                 let query = Query { filter, limit, after: None, offset: 0, reverse: false };

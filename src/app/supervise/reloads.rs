@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::{
     core::Core,
+    load,
     requests::{Answer, refuse},
     waiters::{Goal, Reply, Waiter},
-    world,
 };
 use crate::{
     io::sys,
@@ -432,8 +432,8 @@ impl Core {
 
     fn carry_out(&mut self, plan: Plan, warnings: &[String], wait: bool, until: Option<Duration>, reply: Reply) {
         // What may fail comes first: then nothing is changed.
-        let prepared = world::make_folders(&plan.next, self.owner).map_err(|lines| lines.join("; "));
-        let prepared = prepared.and_then(|()| world::make_usual_folder(&plan.next));
+        let prepared = load::make_folders(&plan.next, self.owner).map_err(|lines| lines.join("; "));
+        let prepared = prepared.and_then(|()| load::make_usual_folder(&plan.next));
         let prepared = prepared.and_then(|()| self.log.prepare(&plan.next.server));
         let changed =
             prepared.and_then(|prepared| self.doors.change(&plan.next, plan.unix, plan.inet).map(|()| prepared));

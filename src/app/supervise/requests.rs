@@ -14,9 +14,8 @@ use super::{
 };
 use crate::{
     io::{
-        account,
-        growing::{self, Growing},
-        logread, proglog, sys,
+        account, logread, proglog, sys,
+        tail::{self, Growing},
     },
     model::{
         jobs::JobInfo,
@@ -131,7 +130,7 @@ impl Core {
                 reply(
                     path.ok_or_else(none)
                         .and_then(|path| is_file(&path, "the activity log").map(|()| path))
-                        .and_then(|path| tail_of(&path, growing::open, None, last, None, follow))
+                        .and_then(|path| tail_of(&path, tail::open, None, last, None, follow))
                         .unwrap_or_else(refuse),
                 );
             }
@@ -458,7 +457,7 @@ impl Core {
             }
             let path = self.log_path(&proc.spec, stream).ok_or_else(none)?;
             is_file(&path, &format!("its {}", channel.as_str())).map_err(|error| error.about(name))?;
-            let answer = tail_of(&path, growing::open, Some(channel), last, offset, follow)?;
+            let answer = tail_of(&path, tail::open, Some(channel), last, offset, follow)?;
             Ok(match answer {
                 Answer::Follow(response, logs) => {
                     let followed = |log: Followed| Followed { file: log.file.written_by(&proc.writer), ..log };
@@ -496,9 +495,9 @@ impl Core {
             }
             let end = |channel: Channel, stream: u8| {
                 let path = self.log_path(&proc.spec, stream).filter(|path| standard_stream(path).is_none())?;
-                let file = growing::open(&path).ok();
+                let file = tail::open(&path).ok();
                 let offset = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
-                Some(Followed { channel: Some(channel), file: Growing::new(path, file, offset, growing::open) })
+                Some(Followed { channel: Some(channel), file: Growing::new(path, file, offset, tail::open) })
             };
             let logs: Vec<Followed> =
                 [(Channel::Stdout, 1), (Channel::Stderr, 2)].into_iter().filter_map(|(c, s)| end(c, s)).collect();

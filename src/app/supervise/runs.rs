@@ -13,20 +13,20 @@ use std::{
 
 use super::{
     core::{Core, Current, Told, Watched},
-    world,
+    load,
 };
 use crate::{
-    app::carrier::CARRIER,
+    app::shim::SHIM,
     io::{
         account::{self, AccountError},
         child, limits, notify, process, proglog, sys,
     },
     model::{
-        carrier::{Identity, Input, NotStarted, Order, Phase, ProgramLog, Run, Stream, Word, input_word},
         jobs::JobNumbers,
         machine::{Event, StopWhy, Survivor, Turn},
         path::standard_stream,
         program::{Executable, LogSpec, LogTarget, Orphans, ProcState, ProgramSpec, Stdin, default_childlogdir},
+        shim::{Identity, Input, NotStarted, Phase, ProgramLog, Run, RunSpec, ShimCommand, Stream, input_word},
         task::{Handle, Process, Signal, argv_json},
     },
 };
@@ -160,7 +160,7 @@ impl Core {
         (stream(1), if spec.redirect_stderr { Stream::Joined } else { stream(2) })
     }
 
-    /// Starts the carrier of a new run of a process.
+    /// Starts the shim of a new run of a process.
     pub(super) fn begin_run(&mut self, name: &str, turn: &Turn) -> Result<(), String> {
         if let Some(proc) = self.procs.get_mut(name)
             && let Some(next) = proc.next.take()
@@ -175,15 +175,14 @@ impl Core {
             Some(handle) => handle,
             None => {
                 let next = sys::new_handle().map_err(|error| format!("cannot make a handle: {error}"))?;
-                // That the former run has ended was heard; its carrier may need long to record it.
+                // That the former run has ended was heard; its shim may need long to record it.
                 if let Some(run) = proc.run.as_ref().filter(|run| run.told == Told::Ended) {
                     let _ = self.runs.hand_on(&run.handle, next.as_str());
                 }
                 next
             }
         };
-        let spawned =
-            self.order(&spec, attempt, &handle).and_then(|order| Ok((self.spawn_carrier(&order)?, order.ear)));
+        let spawned = self.order(&spec, attempt, &handle).and_then(|order| Ok((self.spawn_shim(&order)?, order.ear)));
         let (pid, ear) = match spawned {
             Ok(spawned) => spawned,
             Err(cause) => {
@@ -203,7 +202,7 @@ impl Core {
         Ok(())
     }
 
-    fn spawn_carrier(&self, order: &Order) -> Result<i32, String> {
+    fn spawn_shim(&self, order: &RunSpec) -> Result<i32, String> {
         let failed = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::WouldBlock => "process table full".to_owned(),
             _ if limits::is_out_of_files(&error) => "too many open files".to_owned(),
@@ -226,11 +225,11 @@ impl Core {
         let put = [(text.as_fd(), 0), (out, 1), (err, 2)];
         // What a program says of itself is not for the manager of the supervisor.
         let set = [(notify::VARIABLE, OsString::new())];
-        child::spawn_program(&self.launch, &[OsString::from(CARRIER)], &set, &put).map_err(failed)
+        child::spawn_program(&self.launch, &[OsString::from(SHIM)], &set, &put).map_err(failed)
     }
 
-    fn order(&self, spec: &ProgramSpec, attempt: u32, handle: &Handle) -> Result<Order, String> {
-        // What cannot be started is a run too: its carrier records it.
+    fn order(&self, spec: &ProgramSpec, attempt: u32, handle: &Handle) -> Result<RunSpec, String> {
+        // What cannot be started is a run too: its shim records it.
         let (file, mut refused) = match self.find_command(spec) {
             Ok(file) => (file, None),
             Err(why) => (PathBuf::new(), Some(why)),
@@ -262,7 +261,7 @@ impl Core {
             None => Some(self.feedback_folder(spec, user.as_ref())?),
         };
         let ear = sys::new_handle().map_err(|error| format!("cannot make a name: {error}"))?;
-        Ok(Order {
+        Ok(RunSpec {
             handle: handle.to_string(),
             ear: ear.to_string(),
             folder: self.runs.path().to_owned(),
@@ -306,7 +305,7 @@ impl Core {
                 .map_err(|error| format!("cannot make a folder for its feedback: {error}"));
         }
         // The usual folder of root is closed to the user.
-        let childlogdir = match world::has_roots_folder(&self.config) {
+        let childlogdir = match load::has_roots_folder(&self.config) {
             true => default_childlogdir(false, None),
             false => self.config.server.childlogdir.clone(),
         };
@@ -335,30 +334,30 @@ impl Core {
         env
     }
 
-    /// Tells the carrier of a run that goes on what has changed in place.
+    /// Tells the shim of a run that goes on what has changed in place.
     pub(super) fn tell_policy(&self, name: &str) {
         let Some(proc) = self.procs.get(name) else { return };
         let Some(run) = &proc.run else { return };
         let (stdout, stderr) = self.streams(&proc.spec);
         let policy = &proc.spec.policy;
         let exitcodes = policy.exitcodes.clone();
-        let word = Word::Policy { killasgroup: policy.killasgroup, exitcodes, stdout, stderr };
+        let word = ShimCommand::Policy { killasgroup: policy.killasgroup, exitcodes, stdout, stderr };
         // One that is gone needs no policy.
         let _ = notify::tell(&run.ear, word.to_message().as_bytes());
     }
 
-    /// Lets all carriers open their log files anew.
+    /// Lets all shims open their log files anew.
     pub(super) fn reopen_logs(&mut self) {
         self.log.reopen();
         for run in self.procs.values().filter_map(|proc| proc.run.as_ref()) {
-            let _ = notify::tell(&run.ear, Word::Reopen.to_message().as_bytes());
+            let _ = notify::tell(&run.ear, ShimCommand::Reopen.to_message().as_bytes());
         }
     }
 
     /// Writes to the input of a process.
     ///
     /// # Errors
-    /// When its carrier does not hear us, and how much it has heard by then.
+    /// When its shim does not hear us, and how much it has heard by then.
     pub(super) fn write_input(&self, name: &str, data: &[u8]) -> Result<(), (usize, std::io::Error)> {
         let run = self.procs.get(name).and_then(|proc| proc.run.as_ref());
         let run = run.ok_or((0, std::io::ErrorKind::NotFound.into()))?;
@@ -377,7 +376,7 @@ impl Core {
         self.give_up_waiting(name, "disowned");
         let Some(proc) = self.procs.get_mut(name) else { return };
         if let Some(run) = proc.run.take() {
-            let _ = notify::tell(&run.ear, Word::Forget.to_message().as_bytes());
+            let _ = notify::tell(&run.ear, ShimCommand::Forget.to_message().as_bytes());
             self.by_handle.remove(&run.handle);
             self.runs.remove(&run.handle);
         }
@@ -422,7 +421,7 @@ impl Core {
                         continue 'handles;
                     }
                 };
-                let starts = matches!(run.phase, Phase::Starting) && !process::gone(run.carrier);
+                let starts = matches!(run.phase, Phase::Starting) && !process::gone(run.shim);
                 // It will run in a moment, or give up, as its supervisor is gone.
                 if !starts || sys::now().mono.saturating_sub(began) > SETTLE {
                     break Some(run);
@@ -433,8 +432,8 @@ impl Core {
                 Some(run) if run.boot == self.boot => {
                     // A process that cannot be looked at now may live: it is watched, and its end shows later.
                     let lives = match run.phase {
-                        Phase::Starting => !process::gone(run.carrier),
-                        Phase::Running { command, .. } => !process::gone(run.carrier) || !process::gone(command),
+                        Phase::Starting => !process::gone(run.shim),
+                        Phase::Running { command, .. } => !process::gone(run.shim) || !process::gone(command),
                         Phase::Failed { .. } | Phase::Ended { .. } => false,
                     };
                     if lives { &mut live } else { &mut ended }.push((handle, run));
@@ -450,22 +449,22 @@ impl Core {
     }
 
     fn adopt(&mut self, handle: &str, run: Run) {
-        let carrier_lives = !process::gone(run.carrier);
+        let shim_lives = !process::gone(run.shim);
         let (command, since) = match run.phase {
             Phase::Running { command, since } => (Some(command), since),
             Phase::Starting => (None, sys::now()),
             Phase::Ended { command, leftover, .. } if leftover > 0 => return self.adopt_group(handle, &run, command),
             Phase::Failed { .. } | Phase::Ended { .. } => {
-                if !carrier_lives {
+                if !shim_lives {
                     self.runs.remove(handle);
                 }
                 return;
             }
         };
-        // It may have ended together with its carrier.
-        let ended = command.filter(|command| !carrier_lives && process::gone(*command));
+        // It may have ended together with its shim.
+        let ended = command.filter(|command| !shim_lives && process::gone(*command));
         let command = command.filter(|_| ended.is_none());
-        if command.is_none() && !carrier_lives {
+        if command.is_none() && !shim_lives {
             self.log.warn(&format!("lost: {}: it ended while nobody supervised it", run.process));
             match ended {
                 Some(command) => self.adopt_group(handle, &run, command),
@@ -488,7 +487,7 @@ impl Core {
             None => self.insert_ghost(&run, &name),
         };
         // Of a start that is to be left alone all that is known is who makes it.
-        let command = command.or_else(|| (survivor == Survivor::Leave).then_some(run.carrier));
+        let command = command.or_else(|| (survivor == Survivor::Leave).then_some(run.shim));
         let Some(proc) = self.procs.get_mut(&name) else { return };
         proc.task = run.task;
         proc.start = since.wall.secs();
@@ -496,12 +495,12 @@ impl Core {
         if let Some(command) = command {
             (current.command, current.told) = (Some(command), Told::Started);
         }
-        current.orphan = !carrier_lives;
+        current.orphan = !shim_lives;
         proc.run = Some(current);
         self.by_handle.insert(handle.to_owned(), name.clone());
         self.number(&name);
-        let watched = match command.filter(|_| !carrier_lives) {
-            None => (Watched::Carrier(handle.to_owned()), run.carrier),
+        let watched = match command.filter(|_| !shim_lives) {
+            None => (Watched::Shim(handle.to_owned()), run.shim),
             Some(command) => (Watched::Command(handle.to_owned()), command),
         };
         match (command, survivor) {
@@ -514,7 +513,7 @@ impl Core {
         match process::open(watched.1) {
             Ok(Some(fd)) => self.to_watch.push((watched.0, fd)),
             // It ended just now.
-            Ok(None) if carrier_lives => self.carrier_gone(handle, None),
+            Ok(None) if shim_lives => self.shim_gone(handle, None),
             Ok(None) => self.command_gone(handle),
             Err(_) => self.unwatched.push(handle.to_owned()),
         }
@@ -526,11 +525,11 @@ impl Core {
         }
     }
 
-    /// What is left of the group of a run that has ended, whose carrier may be about to end it, or gone. Where the
+    /// What is left of the group of a run that has ended, whose shim may be about to end it, or gone. Where the
     /// configuration says so it is brought to an end before anything of the process starts again; else it is counted.
     fn adopt_group(&mut self, handle: &str, run: &Run, command: Process) {
         let name = process_name(run).to_owned();
-        let carrier_lives = !process::gone(run.carrier);
+        let shim_lives = !process::gone(run.shim);
         let mut current = Current::taken_over(run);
         (current.command, current.told) = (Some(command), Told::Ended);
         // Long after the end of all of them the number may be another's, so they must say whose they are.
@@ -538,7 +537,7 @@ impl Core {
             let is = |variable, value: &str| {
                 process::variable(member.pid, variable).is_some_and(|is| is == value.as_bytes())
             };
-            carrier_lives || is(PROCESS_NAME, &name) && is(GROUP_NAME, &run.group)
+            shim_lives || is(PROCESS_NAME, &name) && is(GROUP_NAME, &run.group)
         };
         let left: Vec<Process> =
             once_readable(|| current.group()).unwrap_or_default().into_iter().filter(is_of_it).collect();
@@ -556,16 +555,16 @@ impl Core {
                 proc.run = Some(current);
                 self.by_handle.insert(handle.to_owned(), name.clone());
                 let _ = self.feed(&name, Event::LeftBehind { leftover });
-                return self.watch_carrier(handle, run.carrier);
+                return self.watch_shim(handle, run.shim);
             }
             // Nobody is configured who would have it.
-            None if carrier_lives && !is_left_alone => {
-                let word = Word::Signal { signal: Signal::KILL, group: true, why: None };
+            None if shim_lives && !is_left_alone => {
+                let word = ShimCommand::Signal { signal: Signal::KILL, group: true, why: None };
                 let _ = notify::tell(&run.ear, word.to_message().as_bytes());
             }
             None => {}
         }
-        if !carrier_lives {
+        if !shim_lives {
             self.runs.remove(handle);
         }
     }

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     app::web::{
         Programs, Stream, Subject, Told, Web,
-        gate::{Door, Gate},
+        access::{Door, Gate},
         turn_away,
     },
     io::{
@@ -480,7 +480,7 @@ fn how_ended(event: &Value) -> String {
 mod tests {
     use tokio::net::{TcpListener, TcpStream, UnixStream};
 
-    use super::{super::world, *};
+    use super::{super::load, *};
     use crate::model::config::Overrides;
 
     /// What a client reads until the supervisor closes the connection, if it says this and nothing more.
@@ -488,8 +488,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("t.toml");
         std::fs::write(&file, "").unwrap();
-        let place = world::Where { file, found: false, start_dir: folder.path().to_owned() };
-        let (config, _) = world::load(&place, &Overrides::default()).unwrap();
+        let place = load::Where { file, found: false, start_dir: folder.path().to_owned() };
+        let (config, _) = load::load(&place, &Overrides::default()).unwrap();
         let (requests, _asked) = mpsc::unbounded_channel();
         let mut hub = Hub::new(requests, &config, folder.path().join("t.db"));
         Rc::get_mut(&mut hub).unwrap().patience = patience;

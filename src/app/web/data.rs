@@ -22,8 +22,9 @@ use crate::{
         control::{self, Found, Output},
         control_args::{ControlArgs, How, Kill, Verb},
         db::{self, DbError},
-        log, show,
-        truth::{self, Live, Survey},
+        log,
+        reconcile::{self, Live, Survey},
+        show,
     },
     io::{
         feedfile::{FeedFile, Mark},
@@ -284,7 +285,7 @@ impl Desk {
         if let Some(known) = self.snapshot.as_ref().filter(|known| now.mono.saturating_sub(known.at) < age) {
             return Ok(Arc::clone(known));
         }
-        let survey = self.with(|store| Ok(truth::survey(store)?))?;
+        let survey = self.with(|store| Ok(reconcile::survey(store)?))?;
         let there = survey.is_some();
         let survey = survey.unwrap_or_default();
         let shown = |live: &Live| LiveTask {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     app::log,
-    io::{growing::Growing, logread::LogReader, sys},
+    io::{logread::LogReader, sys, tail::Growing},
     model::{http::Pieces, web},
 };
 

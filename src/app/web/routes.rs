@@ -16,16 +16,16 @@ use tokio::{
 
 use super::{
     Site, Told,
+    access::{self, Door},
     data::{DataError, FRESH, SHARED, Seen},
-    gate::{self, Door},
     live::{self, Wanted},
     server::{Body, Left},
 };
 use crate::{
-    app::{show, when::parse_when},
+    app::{show, time_expr::parse_when},
     io::sys,
     model::{
-        ctl,
+        client,
         http::{self, Errors, Fields, Route},
         query::{Cursor, Filter, Query},
         stats::Summary,
@@ -643,7 +643,7 @@ async fn action(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, Failed
     let Some(token) = &site.token else {
         return Err(Failed::new(StatusCode::FORBIDDEN, "nothing can be done from this page"));
     };
-    if !gate::is_same(token, fields.get("token")) {
+    if !access::is_same(token, fields.get("token")) {
         let what =
             "this form is of another supervisor, or of a former one: go back, load the page again, and try again";
         return Err(Failed::new(StatusCode::FORBIDDEN, what));
@@ -672,7 +672,7 @@ async fn action(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, Failed
             };
             let request = Request { timeout: Some(BUTTON), ..Request::new(command.clone()) };
             let (response, _) = ask(site, request).await?;
-            let (failed, done) = ctl::failed_and_done(&command, &response);
+            let (failed, done) = client::failed_and_done(&command, &response);
             Message::of(&failed, &done)
         }
     };
@@ -701,7 +701,7 @@ async fn api(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, Failed> {
         return Err(foreign());
     }
     let shown = headers.get("x-token").and_then(|value| value.to_str().ok());
-    let has_token = site.token.as_deref().zip(shown).is_some_and(|(token, shown)| gate::is_same(token, shown));
+    let has_token = site.token.as_deref().zip(shown).is_some_and(|(token, shown)| access::is_same(token, shown));
     let is_page = headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
     if !has_token && is_page {
         return Err(Failed::new(StatusCode::FORBIDDEN, "a page must send its token in a header X-Token"));

@@ -26,7 +26,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::{Site, Stream, gate::Door, routes};
+use super::{Site, Stream, access::Door, routes};
 use crate::io::limits;
 
 /// Bytes of the head of a request.

@@ -14,7 +14,7 @@ use nix::{
 };
 use rusqlite::{ErrorCode, ffi};
 
-use super::{Patience, open::VERSION, place::has_wal};
+use super::{Patience, location::has_wal, open::VERSION};
 use crate::model::path::beside;
 
 /// Why the database could not be used: what failed, on which file, why.

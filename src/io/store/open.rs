@@ -12,8 +12,8 @@ use super::{
     Codes, Patience, Result, Store, StoreError,
     companions::{self, Identity},
     error::failure,
+    location::{check_place, create, flush_folder, has_wal, open_immutable, stored_schema, tidy_up},
     old::{from_1_7, is_of_1_7},
-    place::{check_place, create, flush_folder, has_wal, open_immutable, stored_schema, tidy_up},
     wait::on_busy,
 };
 

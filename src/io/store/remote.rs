@@ -17,7 +17,7 @@ use rusqlite::{
 
 use super::{
     Result, Store,
-    place::bare,
+    location::bare,
     rows::{SELECT_HISTORY, history_row},
     unread,
 };

@@ -13,8 +13,9 @@ use super::{
     Patience, Result, Store, StoreError,
     error::not_read,
     export::{LOST_COUNTS, NEW_IDENTITY, RESTORE_COUNTS},
-    failure, log_file,
-    place::switch_to_wal,
+    failure,
+    location::switch_to_wal,
+    log_file,
     remote::{COUNT_AGAIN, WRONG_COUNTS},
     rows::lossy,
 };

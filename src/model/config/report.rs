@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::model::near::near;
+use crate::model::suggest::similar;
 
 /// Something wrong or doubtful in a configuration, in one line (CFG-6):
 /// `FILE:LINE: [TABLE] KEY: what is wrong (what is allowed)`.
@@ -175,8 +175,8 @@ pub(super) fn hint(name: &str, known: &[&str]) -> String {
     if let Some((_, ours)) = other {
         return format!("did you mean {ours:?}?");
     }
-    match near(name, known).first() {
-        Some(near) => format!("did you mean {near:?}?"),
+    match similar(name, known).first() {
+        Some(similar) => format!("did you mean {similar:?}?"),
         None => format!("known: {}", known.join(", ")),
     }
 }

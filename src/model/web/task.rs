@@ -9,7 +9,7 @@ use super::{
     text::{Ages, Since, Time, Tone, badge, command_line, count, name_address, outcome_badge, sentence, took},
 };
 use crate::model::{
-    carrier::supervised_text,
+    shim::supervised_text,
     task::{Class, HistoryRow, Status, size},
 };
 

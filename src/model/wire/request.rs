@@ -8,7 +8,7 @@ use std::{fmt, time::Duration};
 use serde_json::{Map, Value, json};
 
 use super::{Code, EventFilter, Response, WireError, strict};
-use crate::model::{near::near, task::Signal};
+use crate::model::{suggest::similar, task::Signal};
 
 /// One request.
 #[derive(Clone, Debug, PartialEq)]
@@ -430,9 +430,9 @@ fn auth(value: Value) -> Result<Auth, WireError> {
 
 /// An unknown word, with those that it may have been meant for.
 fn unknown(what: &str, word: &str, known: &[&str], code: Code) -> WireError {
-    let near = near(word, known);
-    let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) };
-    let details = near.into_iter().map(Value::from).collect();
+    let similar = similar(word, known);
+    let hint = if similar.is_empty() { String::new() } else { format!("; did you mean {}?", similar.join(", ")) };
+    let details = similar.into_iter().map(Value::from).collect();
     WireError { details, ..bad(code, format!("unknown {what} {word:?}{hint}")) }
 }
 
@@ -979,8 +979,8 @@ mod tests {
             let stop = format!(r#"{{"command":"stop","target":"{word}"}}"#);
             assert_eq!(error(&stop).code, Code::BadTarget);
         }
-        let near = error(r#"{"command":"stop","target":"proces","name":"x"}"#);
-        assert_eq!((near.code, &near.details[..]), (Code::BadTarget, &[json!("process")][..]));
+        let similar = error(r#"{"command":"stop","target":"proces","name":"x"}"#);
+        assert_eq!((similar.code, &similar.details[..]), (Code::BadTarget, &[json!("process")][..]));
     }
 
     #[test]
@@ -1055,10 +1055,12 @@ mod tests {
 
     #[test]
     fn cmd1_an_unknown_command_names_those_near_it() {
-        for (word, near) in [("strat", "start"), ("STATUS", "status"), ("shutdwon", "shutdown"), ("disonw", "disown")] {
+        for (word, similar) in
+            [("strat", "start"), ("STATUS", "status"), ("shutdwon", "shutdown"), ("disonw", "disown")]
+        {
             let error = error(&format!(r#"{{"command":"{word}"}}"#));
             assert_eq!(error.code, Code::BadCommand);
-            assert!(error.details.contains(&json!(near)), "{error:?}");
+            assert!(error.details.contains(&json!(similar)), "{error:?}");
         }
         assert_eq!(error(r#"{"command":"frobnicate"}"#).details, Vec::<Value>::new());
     }

@@ -1,8 +1,8 @@
-//! What a supervisor and the carrier of a run tell each other.
+//! What a supervisor and the shim of a run tell each other.
 //!
 //! Each run of a supervised process is carried by a `launch` of its own, which outlives the supervisor if that dies. So
 //! what they tell each other must be there for the next supervisor too: the order is given once, at the start; what has
-//! become of the run stands in a file of its own, which only the carrier writes; and what the supervisor wants of a run
+//! become of the run stands in a file of its own, which only the shim writes; and what the supervisor wants of a run
 //! that is under way are words sent to a socket that is named by the run's handle. The database takes no part in it: it
 //! may be locked or full.
 
@@ -46,7 +46,7 @@ pub struct ProgramLog {
 pub enum Input {
     /// Nothing.
     Null,
-    /// What [`Word::Input`] brings.
+    /// What [`ShimCommand::Input`] brings.
     Pipe,
 }
 
@@ -64,10 +64,10 @@ pub enum Stream {
 
 /// One run of a supervised process, as it is to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Order {
+pub struct RunSpec {
     /// Names the run and its file.
     pub handle: String,
-    /// Names the socket on which its carrier hears the supervisor. All users see that name, so the handle is not in it.
+    /// Names the socket on which its shim hears the supervisor. All users see that name, so the handle is not in it.
     pub ear: String,
     /// The folder of the run's file.
     pub folder: PathBuf,
@@ -124,7 +124,7 @@ pub struct Order {
     pub exitcodes: Vec<u8>,
 }
 
-impl Order {
+impl RunSpec {
     /// What the row of its task says of it, as a JSON object: which process of which program and group, which of its
     /// starts, and by which supervisor (DB-2).
     pub fn supervised(&self) -> String {
@@ -142,7 +142,7 @@ impl Order {
     }
 }
 
-/// In words what [`Order::supervised`] says of a task, and whether its end was expected.
+/// In words what [`RunSpec::supervised`] says of a task, and whether its end was expected.
 pub fn supervised_text(of: &serde_json::Value) -> String {
     let text = |key: &str| of[key].as_str().unwrap_or("?");
     let attempt = of["attempt"].as_u64().unwrap_or(1);
@@ -205,7 +205,7 @@ pub enum Phase {
         exit: Exit,
         /// When.
         at: Tick,
-        /// Whether the carrier ended it, as it was silent for too long.
+        /// Whether the shim ended it, as it was silent for too long.
         timeout: bool,
         /// So many processes of its group live on.
         leftover: u32,
@@ -215,7 +215,7 @@ pub enum Phase {
     },
 }
 
-/// A run, as its carrier tells of it.
+/// A run, as its shim tells of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// As in the order.
@@ -233,8 +233,9 @@ pub struct Run {
     pub version: String,
     /// As in the order.
     pub attempt: u32,
-    /// The carrier.
-    pub carrier: Process,
+    /// The shim; "carrier" in files of earlier versions too.
+    #[serde(rename = "carrier")]
+    pub shim: Process,
     /// The boot of which these processes are.
     pub boot: String,
     /// The number of its task, once it is one.
@@ -265,7 +266,7 @@ impl Run {
 
 /// A supervisor, as it tells of itself beside its database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Supervisor {
+pub struct SupervisorId {
     /// Its process.
     #[serde(flatten)]
     pub process: Process,
@@ -275,9 +276,9 @@ pub struct Supervisor {
     pub socket: Option<PathBuf>,
 }
 
-impl Supervisor {
+impl SupervisorId {
     /// Reads the text of its file; none: it is not one.
-    pub fn parse(text: &[u8]) -> Option<Supervisor> {
+    pub fn parse(text: &[u8]) -> Option<SupervisorId> {
         serde_json::from_slice(text).ok()
     }
 
@@ -287,10 +288,10 @@ impl Supervisor {
     }
 }
 
-/// What a supervisor tells the carrier of a run that is under way.
+/// What a supervisor tells the shim of a run that is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "word", rename_all = "lowercase")]
-pub enum Word {
+pub enum ShimCommand {
     /// Send a signal.
     Signal {
         /// Which.
@@ -324,9 +325,9 @@ pub enum Word {
     },
 }
 
-impl Word {
+impl ShimCommand {
     /// Reads a message; none: it is not one.
-    pub fn parse(message: &[u8]) -> Option<Word> {
+    pub fn parse(message: &[u8]) -> Option<ShimCommand> {
         serde_json::from_slice(message).ok()
     }
 
@@ -336,15 +337,15 @@ impl Word {
     }
 }
 
-/// The bytes of [`Word::Input`]; none: it has none.
+/// The bytes of [`ShimCommand::Input`]; none: it has none.
 pub fn input_bytes(data: &str) -> Option<Vec<u8>> {
     use base64::{Engine, engine::general_purpose::STANDARD};
     STANDARD.decode(data).ok()
 }
 
 /// A word that brings these bytes.
-pub fn input_word(bytes: &[u8]) -> Word {
-    Word::Input { data: base64(bytes) }
+pub fn input_word(bytes: &[u8]) -> ShimCommand {
+    ShimCommand::Input { data: base64(bytes) }
 }
 
 /// Bytes as text that JSON can hold.
@@ -368,7 +369,7 @@ mod tests {
             group: "web".into(),
             version: "1".into(),
             attempt: 2,
-            carrier: Process { pid: 5, pstart: 6 },
+            shim: Process { pid: 5, pstart: 6 },
             boot: "b".into(),
             task: Some(7),
             phase,
@@ -402,25 +403,30 @@ mod tests {
             let run = run(phase);
             assert_eq!(Run::parse(run.to_text().as_bytes()), Some(run));
         }
-        let supervisor = Supervisor { process: command, boot: "b".into(), socket: Some("/run/s.sock".into()) };
-        assert_eq!(Supervisor::parse(supervisor.to_text().as_bytes()), Some(supervisor));
-        assert_eq!(Supervisor::parse(b"{}"), None);
+        let supervisor = SupervisorId { process: command, boot: "b".into(), socket: Some("/run/s.sock".into()) };
+        assert_eq!(SupervisorId::parse(supervisor.to_text().as_bytes()), Some(supervisor));
+        assert_eq!(SupervisorId::parse(b"{}"), None);
         for word in [
-            Word::Reopen,
-            Word::Write,
-            Word::Forget,
-            Word::Signal { signal: Signal::TERM, group: true, why: Some("stopped by operator".into()) },
-            Word::Policy { killasgroup: true, exitcodes: vec![0, 3], stdout: Stream::None, stderr: Stream::Joined },
-            Word::Input { data: "eA==".into() },
+            ShimCommand::Reopen,
+            ShimCommand::Write,
+            ShimCommand::Forget,
+            ShimCommand::Signal { signal: Signal::TERM, group: true, why: Some("stopped by operator".into()) },
+            ShimCommand::Policy {
+                killasgroup: true,
+                exitcodes: vec![0, 3],
+                stdout: Stream::None,
+                stderr: Stream::Joined,
+            },
+            ShimCommand::Input { data: "eA==".into() },
         ] {
-            assert_eq!(Word::parse(word.to_message().as_bytes()), Some(word));
+            assert_eq!(ShimCommand::parse(word.to_message().as_bytes()), Some(word));
         }
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_a_run_or_none(bytes: Vec<u8>) {
-            let _ = (Run::parse(&bytes), Word::parse(&bytes));
+            let _ = (Run::parse(&bytes), ShimCommand::parse(&bytes));
         }
 
         #[test]

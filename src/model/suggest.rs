@@ -5,7 +5,7 @@ const LONGEST: usize = 64;
 
 /// The known words that this one may have been meant for, the nearest first. A third of a word's letters may be wrong, and
 /// one always; two letters that changed places are one error.
-pub fn near<'a>(word: &str, known: &[&'a str]) -> Vec<&'a str> {
+pub fn similar<'a>(word: &str, known: &[&'a str]) -> Vec<&'a str> {
     if word.chars().nth(LONGEST).is_some() {
         return vec![];
     }
@@ -21,7 +21,7 @@ pub fn near<'a>(word: &str, known: &[&'a str]) -> Vec<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::near;
+    use super::similar;
 
     #[test]
     fn the_nearest_comes_first_and_what_is_far_does_not_come() {
@@ -34,8 +34,8 @@ mod tests {
             ("frobnicate", &[]),
             ("", &[]),
         ] {
-            assert_eq!(near(word, &known), expected, "{word}");
+            assert_eq!(similar(word, &known), expected, "{word}");
         }
-        assert_eq!(near(&"x".repeat(100_000), &known), [""; 0]);
+        assert_eq!(similar(&"x".repeat(100_000), &known), [""; 0]);
     }
 }

@@ -1,6 +1,6 @@
 //! One run of a supervised program, from its order to its row in history.
 //!
-//! A carrier is the parent of the command, and what stays of a run when the supervisor dies: it reads what the command
+//! A shim is the parent of the command, and what stays of a run when the supervisor dies: it reads what the command
 //! prints, watches its heartbeat, sends it the signals that the supervisor wants sent, sees how it ends, and records
 //! that. What has become of the run stands in a file, before the database has it, and whether or not the database can be
 //! written: nothing of it keeps a program from being started or stopped.
@@ -24,9 +24,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     db,
-    handover::{self, Handed},
     hearing::{Hearing, Told},
     output::{Copy, HandedOutput, Output},
+    reexec::{self, Handed},
     tree::{self, Delivery},
 };
 use crate::{
@@ -34,7 +34,7 @@ use crate::{
         child::{self, Reaped},
         feedfile::{self, Signature},
         inbox::{Inbox, Notice},
-        notify::{Ear, Notify},
+        notify::{CommandSocket, Notify},
         parcel::{Arrived, Parcel},
         process,
         proglog::{Place, ProgLog},
@@ -44,14 +44,14 @@ use crate::{
         sys,
     },
     model::{
-        carrier::{Order, Phase, ProgramLog, Run, Stream, Word},
+        shim::{Phase, ProgramLog, Run, RunSpec, ShimCommand, Stream},
         task::{Asker, Cause, Ended, Exit, Process, Signal, Tick},
         watch::{Action, Event, Limits, Watch, date_beat},
     },
 };
 
 /// The name by which the program knows that it is to be this.
-pub const CARRIER: &str = "launch-carrier";
+pub const SHIM: &str = "launch-shim";
 /// The name by which it knows that it is to become a command.
 pub const COMMAND: &str = "launch-command";
 /// A command that still runs after this is likely to run for long.
@@ -74,40 +74,40 @@ const NOTES: usize = 5;
 
 /// Why there is nothing to carry.
 #[derive(Debug, thiserror::Error)]
-pub enum CarrierError {
+pub enum ShimError {
     /// The order.
     #[error("cannot read the order: {0}")]
-    Order(String),
+    RunSpec(String),
     /// The machine.
     #[error("cannot {0}: {1}")]
     System(&'static str, std::io::Error),
 }
 
-impl CarrierError {
+impl ShimError {
     /// The exit code that tells the supervisor, which may have nothing else to go by, what went wrong: the system's
     /// number of the error.
     pub fn code(&self) -> u8 {
         let number = match self {
-            CarrierError::Order(_) => None,
-            CarrierError::System(_, error) => error.raw_os_error(),
+            ShimError::RunSpec(_) => None,
+            ShimError::System(_, error) => error.raw_os_error(),
         };
         number.and_then(|number| u8::try_from(number).ok()).filter(|number| *number > 0).unwrap_or(u8::MAX)
     }
 
-    /// What [`CarrierError::code`] tells; none: nothing is known of it.
+    /// What [`ShimError::code`] tells; none: nothing is known of it.
     pub fn of_code(code: i32) -> Option<std::io::Error> {
         (1..i32::from(u8::MAX)).contains(&code).then(|| std::io::Error::from_raw_os_error(code))
     }
 }
 
-/// A carrier at work.
-struct Carrier {
-    order: Order,
+/// A shim at work.
+struct Shim {
+    order: RunSpec,
     runs: RunDir,
     run: Run,
     inbox: Inbox,
     /// None where it did not survive that this process started anew.
-    ear: Option<Ear>,
+    ear: Option<CommandSocket>,
     notify: Option<Hearing>,
     story: Story,
     /// Open while it is likely to be needed soon.
@@ -151,10 +151,10 @@ struct Carrier {
     forgotten: bool,
 }
 
-/// What a carrier hands to itself when it starts anew.
+/// What a shim hands to itself when it starts anew.
 #[derive(Serialize, Deserialize)]
-struct Carried {
-    order: Box<Order>,
+struct ShimState {
+    order: Box<RunSpec>,
     run: Box<Run>,
     inbox: usize,
     spool: Option<usize>,
@@ -179,20 +179,20 @@ struct Carried {
     watch: Box<Watch>,
 }
 
-impl Handed for Carried {
+impl Handed for ShimState {
     const VARIABLE: &'static str = "TASKWATCHER_CARRIER";
 
     fn process(&self) -> Process {
-        self.run.carrier
+        self.run.shim
     }
 }
 
 /// The program: carries the run that descriptor 0 has the order of, or goes on with one after it started anew.
 ///
 /// # Errors
-/// [`CarrierError`]: there is no order, or nothing could be said to anybody.
-pub fn run() -> Result<(), CarrierError> {
-    match handover::take::<Carried>() {
+/// [`ShimError`]: there is no order, or nothing could be said to anybody.
+pub fn run() -> Result<(), ShimError> {
+    match reexec::take::<ShimState>() {
         Some((carried, arrived)) => {
             resume(carried, arrived);
             Ok(())
@@ -203,21 +203,21 @@ pub fn run() -> Result<(), CarrierError> {
 
 /// Goes on with a run whose descriptors are in `arrived`. Its command runs, so this has no error: it does without what
 /// is missing.
-fn resume(carried: Box<Carried>, mut arrived: Arrived) {
+fn resume(carried: Box<ShimState>, mut arrived: Arrived) {
     child::set_name(c"launch");
-    let inbox = handover::take_inbox(&mut arrived, carried.inbox, 0);
+    let inbox = reexec::take_inbox(&mut arrived, carried.inbox, 0);
     // Without an ear the supervisor cannot tell it anything; it still ends as its command does.
-    let ear = arrived.take(carried.ear).ok().map(Ear::take_over);
+    let ear = arrived.take(carried.ear).ok().map(CommandSocket::take_over);
     let notify = carried.notify.and_then(|number| arrived.take(number).ok()).map(Notify::take_over);
-    let notify = notify.map(|notify| Hearing::new(notify, carried.run.carrier.pid));
+    let notify = notify.map(|notify| Hearing::new(notify, carried.run.shim.pid));
     let spool = carried.spool.and_then(|number| arrived.take(number).ok()).map(Spool::take_over);
-    let spool = spool.or_else(|| handover::spool_again(&carried.order.db, carried.claimed.as_ref()?.slot));
+    let spool = spool.or_else(|| reexec::spool_again(&carried.order.db, carried.claimed.as_ref()?.slot));
     let mut output = Output::take_over(*carried.output, &mut |number| arrived.take(number));
     output.copy_to([&carried.order.stdout, &carried.order.stderr].map(|stream| {
         // One that cannot be opened any more was told of when it was first opened.
         place_of(&carried.order, stream).and_then(|(place, strip)| Some(Copy::new(ProgLog::open(place).ok()?, strip)))
     }));
-    let carrier = Carrier {
+    let shim = Shim {
         runs: RunDir::at(&carried.order.folder),
         order: *carried.order,
         run: *carried.run,
@@ -250,18 +250,18 @@ fn resume(carried: Box<Carried>, mut arrived: Arrived) {
         group: carried.group,
         forgotten: carried.forgotten,
     };
-    carrier.follow(*carried.watch);
+    shim.follow(*carried.watch);
 }
 
 /// Where a stream's file is, and whether sequences are taken out of it; none: it has none.
-fn place_of(order: &Order, stream: &Stream) -> Option<(Place, bool)> {
+fn place_of(order: &RunSpec, stream: &Stream) -> Option<(Place, bool)> {
     let Stream::Log(ProgramLog { path, max, backups, private, strip_ansi }) = stream else { return None };
     let owner = order.user.as_ref().map(|user| (user.uid, user.gid));
     let place = Place { path: path.clone(), max: *max, backups: *backups, private: *private, owner };
     Some((place, *strip_ansi))
 }
 
-impl Carrier {
+impl Shim {
     /// Writes the file of the run.
     fn tell(&mut self) {
         self.run.task = self.claimed.as_ref().map(|claimed| claimed.id);
@@ -313,7 +313,8 @@ impl Carrier {
                 self.notify.as_ref().and_then(|notify| notify.wake(now.mono)),
             ];
             let timeout = wakes.into_iter().flatten().min().map(|at| at.saturating_sub(now.mono));
-            let reads = self.output.iter().flat_map(Output::readable).chain(self.ear.as_ref().map(Ear::readable));
+            let reads =
+                self.output.iter().flat_map(Output::readable).chain(self.ear.as_ref().map(CommandSocket::readable));
             let reads = reads.chain(self.notify.as_ref().and_then(|notify| notify.readable(now.mono)));
             let writes = self.input.as_ref().filter(|_| !self.typed.is_empty()).map(std::os::fd::AsFd::as_fd);
             if self.inbox.wait_with(timeout, reads, writes).is_err() {
@@ -373,7 +374,7 @@ impl Carrier {
     /// Whether nothing of it is left that is to be ended with it.
     fn is_over(&mut self, watch: &Watch) -> bool {
         if watch.is_ending() {
-            let Ok(left) = process::descendants(self.run.carrier.pid, &[]) else { return false };
+            let Ok(left) = process::descendants(self.run.shim.pid, &[]) else { return false };
             if watch.is_killing() {
                 let refused = tree::signal_each(&left, Signal::KILL);
                 self.note_refused(refused);
@@ -464,7 +465,7 @@ impl Carrier {
         if process::has_more_children_than(self.command.pid) {
             leftover = process::group(self.command.pid).map_or(1, |left| u32::try_from(left.len()).unwrap_or(u32::MAX));
             // They are named for people; where they cannot be looked at, the number of the group's members has to do.
-            let left = process::descendants(self.run.carrier.pid, &[self.command]).unwrap_or_default();
+            let left = process::descendants(self.run.shim.pid, &[self.command]).unwrap_or_default();
             let strays_of = left.into_iter().filter(|stat| stat.pgrp != self.command.pid);
             strays = strays_of.map(|stat| stat.process).take(STRAYS).collect();
         }
@@ -478,17 +479,17 @@ impl Carrier {
             strays,
         };
         self.tell();
-        sys::crash_point("carrier.ended");
+        sys::crash_point("shim.ended");
         if let Some(output) = &mut self.output {
             output.command_ended(now);
         }
     }
 
     fn hear_words(&mut self) {
-        while let Some(message) = self.ear.as_ref().and_then(Ear::next) {
-            match Word::parse(&message) {
-                Some(Word::Signal { signal, group, why }) => self.send(signal, group, why),
-                Some(Word::Policy { killasgroup, exitcodes, stdout, stderr }) => {
+        while let Some(message) = self.ear.as_ref().and_then(CommandSocket::next) {
+            match ShimCommand::parse(&message) {
+                Some(ShimCommand::Signal { signal, group, why }) => self.send(signal, group, why),
+                Some(ShimCommand::Policy { killasgroup, exitcodes, stdout, stderr }) => {
                     (self.order.killasgroup, self.order.exitcodes) = (killasgroup, exitcodes);
                     (self.order.stdout, self.order.stderr) = (stdout, stderr);
                     let places = [&self.order.stdout, &self.order.stderr].map(|stream| place_of(&self.order, stream));
@@ -496,17 +497,17 @@ impl Carrier {
                         places.into_iter().enumerate().for_each(|(number, place)| output.change(number, place));
                     }
                 }
-                Some(Word::Reopen) => {
+                Some(ShimCommand::Reopen) => {
                     if let Some(output) = &mut self.output {
                         output.reopen();
                     }
                 }
-                Some(Word::Write) => self.tell(),
-                Some(Word::Forget) => {
+                Some(ShimCommand::Write) => self.tell(),
+                Some(ShimCommand::Forget) => {
                     self.forgotten = true;
                     self.runs.remove(&self.run.handle);
                 }
-                Some(Word::Input { data }) => self.write_input(&data),
+                Some(ShimCommand::Input { data }) => self.write_input(&data),
                 // Of a newer supervisor.
                 None => {}
             }
@@ -550,7 +551,7 @@ impl Carrier {
     }
 
     fn write_input(&mut self, data: &str) {
-        let Some(bytes) = crate::model::carrier::input_bytes(data) else { return };
+        let Some(bytes) = crate::model::shim::input_bytes(data) else { return };
         self.typed.extend(bytes);
         self.pass_input();
         // A program that does not read its input loses what is too much to be kept for it.
@@ -643,7 +644,7 @@ impl Carrier {
 
     /// What is ended for its silence, or from outside, is ended as a whole.
     fn signal_tree(&mut self, mut delivery: Delivery) {
-        let Ok(tree) = process::descendants(self.run.carrier.pid, &[]) else {
+        let Ok(tree) = process::descendants(self.run.shim.pid, &[]) else {
             self.unseen = Some(delivery);
             return;
         };
@@ -694,7 +695,7 @@ impl Carrier {
         let mut order = self.order.clone();
         // It was for the start alone.
         order.env = "[]".into();
-        let carried = Carried {
+        let carried = ShimState {
             order: Box::new(order),
             run: Box::new(self.run.clone()),
             inbox,
@@ -719,7 +720,7 @@ impl Carrier {
             forgotten: self.forgotten,
             watch: Box::new(watch.clone()),
         };
-        sys::crash_point("carrier.slim");
-        handover::go(&carried, &parcel);
+        sys::crash_point("shim.slim");
+        reexec::go(&carried, &parcel);
     }
 }

@@ -1,4 +1,4 @@
-//! The carrier of a supervised run, without its supervisor: an order in, a file that tells what became of it, words, and
+//! The shim of a supervised run, without its supervisor: an order in, a file that tells what became of it, words, and
 //! a row in history.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
@@ -20,14 +20,14 @@ use support::{World, desk::CRASH_AT, eventually, field, until};
 use taskwatcher::{
     io::{notify, process, rundir::RunDir, sys},
     model::{
-        carrier::{Input, Order, Phase, ProgramLog, Run, Stream, Word, input_word},
+        shim::{Input, Phase, ProgramLog, Run, RunSpec, ShimCommand, Stream, input_word},
         task::{Exit, Process, Signal, argv_json},
     },
 };
 
-struct Carried<'w> {
+struct ShimState<'w> {
     world: &'w World,
-    order: Order,
+    order: RunSpec,
     child: Option<Child>,
 }
 
@@ -36,7 +36,7 @@ impl World {
         RunDir::open(&self.path("runs")).unwrap()
     }
 
-    fn order(&self, argv: &[&str]) -> Order {
+    fn order(&self, argv: &[&str]) -> RunSpec {
         let log = |name: &str| {
             Stream::Log(ProgramLog { path: self.path(name), max: 0, backups: 0, private: false, strip_ansi: false })
         };
@@ -48,7 +48,7 @@ impl World {
         ];
         static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Order {
+        RunSpec {
             handle: format!("t{}n{number}", std::process::id()),
             ear: format!("e{}n{number}", std::process::id()),
             folder: self.path("runs"),
@@ -80,26 +80,26 @@ impl World {
         }
     }
 
-    fn carry(&self, order: Order) -> Carried<'_> {
+    fn carry(&self, order: RunSpec) -> ShimState<'_> {
         self.carry_with(order, None)
     }
 
-    fn carry_with(&self, order: Order, crash: Option<&str>) -> Carried<'_> {
+    fn carry_with(&self, order: RunSpec, crash: Option<&str>) -> ShimState<'_> {
         let path = self.path(format!("order.{}", order.handle));
         fs::write(&path, serde_json::to_string(&order).unwrap()).unwrap();
         self.runs();
         let mut command = Command::new(env!("CARGO_BIN_EXE_launch"));
-        command.arg0("launch-carrier").env_clear().envs(self.environment());
+        command.arg0("launch-shim").env_clear().envs(self.environment());
         command.env("OF_THE_CARRIER", "1").current_dir("/").stdin(File::open(path).unwrap());
         if let Some(point) = crash {
             command.env(CRASH_AT, point);
         }
-        command.stdout(Stdio::null()).stderr(File::create(self.path("carrier.err")).unwrap());
-        Carried { world: self, order, child: Some(command.spawn().unwrap()) }
+        command.stdout(Stdio::null()).stderr(File::create(self.path("shim.err")).unwrap());
+        ShimState { world: self, order, child: Some(command.spawn().unwrap()) }
     }
 }
 
-impl Carried<'_> {
+impl ShimState<'_> {
     fn run(&self) -> Option<Run> {
         Run::parse(&self.world.runs().read(&self.order.handle).ok()??)
     }
@@ -131,25 +131,25 @@ impl Carried<'_> {
         (why.cause, why.not_found)
     }
 
-    /// Waits for the end of the carrier.
+    /// Waits for the end of the shim.
     #[track_caller]
     fn gone(&mut self) -> i32 {
         let mut child = self.child.take().unwrap();
-        let status = eventually("the carrier's end", || child.try_wait().unwrap());
-        assert_eq!(self.world.read("carrier.err"), "");
+        let status = eventually("the shim's end", || child.try_wait().unwrap());
+        assert_eq!(self.world.read("shim.err"), "");
         status.code().unwrap_or(-1)
     }
 
-    fn tell(&self, word: &Word) {
+    fn tell(&self, word: &ShimCommand) {
         notify::tell(&self.order.ear, word.to_message().as_bytes()).unwrap();
     }
 
     fn send(&self, signal: Signal, group: bool, why: Option<&str>) {
-        self.tell(&Word::Signal { signal, group, why: why.map(str::to_owned) });
+        self.tell(&ShimCommand::Signal { signal, group, why: why.map(str::to_owned) });
     }
 }
 
-impl Drop for Carried<'_> {
+impl Drop for ShimState<'_> {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
             let _ = child.kill();
@@ -162,7 +162,7 @@ impl Drop for Carried<'_> {
 fn a_run_is_told_of_logged_and_recorded() {
     let world = World::new();
     let script = "echo out; echo err >&2; pwd; id -u; umask; env | sort; exit 3";
-    let mut carried = world.carry(Order { umask: Some(0o27), ..world.order(&["sh", "-c", script]) });
+    let mut carried = world.carry(RunSpec { umask: Some(0o27), ..world.order(&["sh", "-c", script]) });
     assert_eq!(carried.ended(), (Exit::Code(3), 0));
     assert_eq!(carried.gone(), 0);
     let run = carried.run().unwrap();
@@ -206,11 +206,11 @@ fn the_command_has_a_session_of_its_own_clean_signals_and_three_descriptors() {
     assert_eq!(nix::unistd::getpgid(Some(pid)).unwrap(), pid);
     assert_eq!(fs::read_dir(format!("/proc/{}/fd", command.pid)).unwrap().count(), 3);
     assert_eq!(fs::read_link(format!("/proc/{}/fd/0", command.pid)).unwrap().to_str(), Some("/dev/null"));
-    let carrier = carried.run().unwrap().carrier;
-    assert_ne!(nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(carrier.pid))).unwrap(), pid);
+    let shim = carried.run().unwrap().shim;
+    assert_ne!(nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(shim.pid))).unwrap(), pid);
     // It starts anew after a while, as the same process, and is what it was.
     until("it to start anew", || {
-        let environ = fs::read(format!("/proc/{}/environ", carrier.pid)).unwrap();
+        let environ = fs::read(format!("/proc/{}/environ", shim.pid)).unwrap();
         memchr::memmem::find(&environ, b"TASKWATCHER_CARRIER=").is_some()
     });
     carried.send(Signal::TERM, false, Some("stopped by operator"));
@@ -227,35 +227,35 @@ fn the_command_has_a_session_of_its_own_clean_signals_and_three_descriptors() {
 #[test]
 fn what_keeps_a_command_from_starting_is_said_and_recorded() {
     let world = World::new();
-    let failure = |order: Order| world.carry(order).failed();
+    let failure = |order: RunSpec| world.carry(order).failed();
     let good = || world.order(&["true"]);
-    let cannot = |order: Order, words: &str, not_found: bool| {
+    let cannot = |order: RunSpec, words: &str, not_found: bool| {
         let (cause, missing) = failure(order);
         assert_eq!(missing, not_found);
         assert!(cause.contains(words), "{words:?} is missing in {cause:?}");
         assert_eq!(world.last().text("outcome"), format!("ERROR: spawn: {cause}"));
         assert_eq!(world.tasks().len(), 0);
     };
-    let file = |file: PathBuf| Order { file, ..good() };
+    let file = |file: PathBuf| RunSpec { file, ..good() };
     cannot(file("/no/such".into()), "command not found: /no/such", true);
     cannot(file("/etc/passwd".into()), "not executable: /etc/passwd: Permission denied", false);
     cannot(file("/tmp".into()), "/tmp is a directory", false);
     cannot(file(world.program("bad", "no program\n")), "Exec format error", false);
     cannot(file(world.program("lost", "#!/no/such/interpreter\n")), "the interpreter that it names is not there", true);
     cannot(
-        Order { directory: Some("/no/dir".into()), ..good() },
+        RunSpec { directory: Some("/no/dir".into()), ..good() },
         "cannot change directory to /no/dir: No such file or directory",
         false,
     );
     let log = |path: PathBuf| Stream::Log(ProgramLog { path, max: 0, backups: 0, private: false, strip_ansi: false });
     cannot(
-        Order { stdout: log("/no/such/log".into()), ..good() },
+        RunSpec { stdout: log("/no/such/log".into()), ..good() },
         "cannot open log /no/such/log: No such file or directory",
         false,
     );
     if !geteuid().is_root() {
-        let user = taskwatcher::model::carrier::Identity { name: "root".into(), uid: 0, gid: 0, groups: vec![0] };
-        cannot(Order { user: Some(user), ..good() }, "cannot switch to user root: Operation not permitted", false);
+        let user = taskwatcher::model::shim::Identity { name: "root".into(), uid: 0, gid: 0, groups: vec![0] };
+        cannot(RunSpec { user: Some(user), ..good() }, "cannot switch to user root: Operation not permitted", false);
     }
 }
 
@@ -267,9 +267,9 @@ fn another_user_has_its_own_groups_and_no_more() {
     let world = World::new();
     fs::set_permissions(world.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     let user =
-        taskwatcher::model::carrier::Identity { name: "nobody".into(), uid: 65534, gid: 65533, groups: vec![65533, 7] };
+        taskwatcher::model::shim::Identity { name: "nobody".into(), uid: 65534, gid: 65533, groups: vec![65533, 7] };
     let order =
-        Order { user: Some(user), ..world.order(&["sh", "-c", "id -u; id -g; id -G; grep ^Cap /proc/self/status"]) };
+        RunSpec { user: Some(user), ..world.order(&["sh", "-c", "id -u; id -g; id -G; grep ^Cap /proc/self/status"]) };
     let mut carried = world.carry(order);
     carried.gone();
     let out = world.read("out");
@@ -316,7 +316,7 @@ fn a_stop_goes_as_far_as_it_is_told_to() {
     fs::remove_file(world.path("member")).unwrap();
 
     // What is left of a crash is killed, where the program says so.
-    let mut carried = world.carry(Order { killasgroup: true, ..world.order(&["bash", "-c", script]) });
+    let mut carried = world.carry(RunSpec { killasgroup: true, ..world.order(&["bash", "-c", script]) });
     let command = carried.running();
     let pid = member();
     process::signal(command, Signal::KILL).unwrap();
@@ -382,8 +382,10 @@ fn a_locked_database_delays_neither_start_nor_end_and_learns_of_both() {
     let world = World::new();
     world.launch(["true"]).run().silent(0);
     let lock = world.lock();
-    let order =
-        Order { patience: 0, ..world.order(&["sh", "-c", "echo it runs; echo ${TASKWATCHER_TASKID-none}; cat $W/go"]) };
+    let order = RunSpec {
+        patience: 0,
+        ..world.order(&["sh", "-c", "echo it runs; echo ${TASKWATCHER_TASKID-none}; cat $W/go"])
+    };
     world.sh("mkfifo \"$W/go\"").run().silent(0);
     let mut carried = world.carry(order);
     carried.running();
@@ -401,7 +403,7 @@ fn a_locked_database_delays_neither_start_nor_end_and_learns_of_both() {
     world.is_sound();
     // One that runs on becomes a task when it can.
     let lock = world.lock();
-    let carried = world.carry(Order { patience: 0, ..world.order(&["sleep", "300"]) });
+    let carried = world.carry(RunSpec { patience: 0, ..world.order(&["sleep", "300"]) });
     let command = carried.running();
     drop(lock);
     until("it to be a task", || world.tasks().first().is_some_and(|row| !row.is_null("pid")));
@@ -413,7 +415,7 @@ fn a_locked_database_delays_neither_start_nor_end_and_learns_of_both() {
 fn nothing_is_started_for_a_supervisor_that_is_gone() {
     let world = World::new();
     let gone = Process { pid: 1, pstart: 77 };
-    let mut carried = world.carry(Order { supervisor: gone, ..world.order(&["sh", "-c", "touch $W/started"]) });
+    let mut carried = world.carry(RunSpec { supervisor: gone, ..world.order(&["sh", "-c", "touch $W/started"]) });
     assert_eq!(carried.gone(), 0);
     assert!(!world.path("started").exists());
     assert_eq!(world.runs().list().unwrap(), Vec::<String>::new());
@@ -421,13 +423,13 @@ fn nothing_is_started_for_a_supervisor_that_is_gone() {
 }
 
 #[test]
-fn a_carrier_that_dies_leaves_what_is_known_and_nothing_invented() {
+fn a_shim_that_dies_leaves_what_is_known_and_nothing_invented() {
     for (point, phase, ran) in [
-        ("carrier.written", "starting", false),
-        ("carrier.claimed", "starting", false),
-        ("carrier.running", "running", true),
-        ("carrier.ended", "ended", true),
-        ("carrier.recorded", "ended", true),
+        ("shim.written", "starting", false),
+        ("shim.claimed", "starting", false),
+        ("shim.running", "running", true),
+        ("shim.ended", "ended", true),
+        ("shim.recorded", "ended", true),
     ] {
         let world = World::new();
         let mut carried = world.carry_with(world.order(&["sh", "-c", "echo x >$W/ran; exit 4"]), Some(point));
@@ -438,14 +440,14 @@ fn a_carrier_that_dies_leaves_what_is_known_and_nothing_invented() {
             until("the command's end", || world.path("ran").exists());
         }
         assert_eq!(world.path("ran").exists(), ran, "{point}");
-        if point == "carrier.written" {
+        if point == "shim.written" {
             assert!(!world.db().exists());
             continue;
         }
         world.control(["update"]).run();
         let rows = world.history();
         match point {
-            "carrier.recorded" => assert_eq!(rows[0].text("outcome"), "ERROR: exit code 4"),
+            "shim.recorded" => assert_eq!(rows[0].text("outcome"), "ERROR: exit code 4"),
             _ => {
                 until("it to be settled", || {
                     world.control(["update"]).run();
@@ -463,7 +465,7 @@ fn logs_turn_over_are_opened_anew_and_can_do_without_colours() {
     let world = World::new();
     let place =
         |name: &str, max| ProgramLog { path: world.path(name), max, backups: 2, private: true, strip_ansi: true };
-    let order = Order {
+    let order = RunSpec {
         stdin: Input::Pipe,
         stdout: Stream::Log(place("log", 20)),
         stderr: Stream::Joined,
@@ -479,14 +481,14 @@ fn logs_turn_over_are_opened_anew_and_can_do_without_colours() {
     say("one\n");
     until("its lines", || world.path("log").exists() && world.read("log") == "one\none\n");
     fs::rename(world.path("log"), world.path("moved")).unwrap();
-    carried.tell(&Word::Reopen);
+    carried.tell(&ShimCommand::Reopen);
     say("two\n");
     until("its lines", || world.path("log").exists() && world.read("log") == "two\ntwo\n");
     assert_eq!(world.read("moved"), "one\none\n");
     say("seven letters\n");
     until("it to turn over", || world.path("log.1").exists());
     assert_eq!(fs::metadata(world.path("log")).unwrap().mode() & 0o777, 0o600);
-    carried.tell(&Word::Policy {
+    carried.tell(&ShimCommand::Policy {
         killasgroup: false,
         exitcodes: vec![0],
         stdout: Stream::Log(place("elsewhere", 0)),
@@ -502,7 +504,7 @@ fn logs_turn_over_are_opened_anew_and_can_do_without_colours() {
 fn a_heartbeat_that_stops_ends_all_of_it_and_children_that_hold_the_output_delay_nothing() {
     let world = World::new();
     let script = "sleep 300 & echo '[progress]50' >$TASKWATCHER_FEEDBACK; wait";
-    let order = Order { timeout: Some(400), feedpath: Some(world.work()), ..world.order(&["sh", "-c", script]) };
+    let order = RunSpec { timeout: Some(400), feedpath: Some(world.work()), ..world.order(&["sh", "-c", script]) };
     let mut carried = world.carry(order);
     carried.ended();
     carried.gone();

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     control::{ControlError, Desk, Done, Found, find},
-    control_args as args, truth,
+    control_args as args, reconcile,
 };
 use crate::{io::child, model::task::argv_of_json};
 
@@ -23,7 +23,7 @@ impl Desk<'_, '_> {
     /// Becomes `launch`; comes back only if that does not work.
     pub(super) fn run_again(&mut self, wanted: &args::RunAgain) -> Done {
         let mut store = self.open()?;
-        let survey = truth::survey(&mut store)?;
+        let survey = reconcile::survey(&mut store)?;
         let (id, argv, options, cwd, name, info, upid) = match find(&store, &survey, &wanted.task)? {
             Some(Found::Live(live)) => {
                 let task = live.task;

@@ -1,9 +1,9 @@
 //! The client of the supervisor: finds it, asks it, prints what it answers, and gives the exit code (3.4).
 //!
-//! Which lines and which code an answer gives is decided in `model::ctl`. Nothing here runs or stops anything itself.
+//! Which lines and which code an answer gives is decided in `model::client`. Nothing here runs or stops anything itself.
 
+pub(super) mod endpoint;
 pub(super) mod follow;
-pub(super) mod place;
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -20,13 +20,15 @@ use super::{
 use crate::{
     io::{
         child,
-        dial::{self, DialError, Socket},
+        connect::{self, DialError, Socket},
         sys,
     },
     model::{
         ansi,
+        client::{
+            OtherProtocol, Unreachable, check_protocol, exit, exit_code, is_cut, plain, reason, show as lines_of,
+        },
         config::{Finding, Unreadable},
-        ctl::{OtherProtocol, Unreachable, check_protocol, exit, exit_code, is_cut, plain, reason, show as lines_of},
         jobs::{self, BadJobRef, Job, JobInfo, JobRef, Session},
         program::ServerUrl,
         query::Page,
@@ -81,7 +83,9 @@ pub(super) enum CtlError {
 pub fn run(args: &ClientArgs, output: &mut Output<'_>) -> u8 {
     // What needs no supervisor needs no settings either.
     let place = match args.action.wanted() {
-        Wanted::Ask { .. } | Wanted::Local(_) => place::find(args.serverurl.as_ref(), args.file.as_deref()).map(Some),
+        Wanted::Ask { .. } | Wanted::Local(_) => {
+            endpoint::find(args.serverurl.as_ref(), args.file.as_deref()).map(Some)
+        }
         Wanted::Completions(_) | Wanted::Known(..) | Wanted::Elsewhere => Ok(None),
     };
     match place {
@@ -101,7 +105,7 @@ pub(super) struct Acted {
 /// Does one action, and says whatever is to be said. Without a place nothing is asked.
 pub(super) fn act(
     args: &ClientArgs,
-    place: Option<&place::Place>,
+    place: Option<&endpoint::Place>,
     session: &Session,
     output: &mut Output<'_>,
 ) -> Acted {
@@ -124,7 +128,7 @@ pub(super) fn act(
 /// Asks one thing, and says whatever is to be said; `args` say how.
 pub(super) fn request(
     args: &ClientArgs,
-    place: &place::Place,
+    place: &endpoint::Place,
     session: &Session,
     command: &Command,
     wait: bool,
@@ -180,7 +184,7 @@ pub(super) fn failed(error: CtlError, command: Option<&Command>, output: &mut Ou
 
 /// `jobs -x`: runs a command here, with group ids in the place of references to jobs.
 fn run_here(
-    place: &place::Place,
+    place: &endpoint::Place,
     session: &Session,
     words: &[String],
     output: &mut Output<'_>,
@@ -196,7 +200,7 @@ fn run_here(
 ///
 /// # Errors
 /// It cannot be reached, or refuses.
-pub(super) fn jobs_at(place: &place::Place) -> Result<Vec<Job>, CtlError> {
+pub(super) fn jobs_at(place: &endpoint::Place) -> Result<Vec<Job>, CtlError> {
     let answer = Line::open(place)?.ask(&Command::Jobs(Targets::All), true)?;
     jobs_in(&answer.response)
 }
@@ -241,12 +245,12 @@ pub(super) enum Link {
 
 /// A supervisor that was found.
 pub(super) struct Line<'a> {
-    place: &'a place::Place,
+    place: &'a endpoint::Place,
     pub(super) link: Link,
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn open(place: &'a place::Place) -> Result<Line<'a>, CtlError> {
+    pub(super) fn open(place: &'a endpoint::Place) -> Result<Line<'a>, CtlError> {
         let link = match &place.url {
             ServerUrl::Unix(path) => {
                 let socket = Socket::connect(path, place.timeout);
@@ -299,7 +303,7 @@ impl<'a> Line<'a> {
             }
             Link::Port => {
                 let base = place.url.to_string();
-                let posted = dial::post(&base, &request.to_line(), place.auth.as_ref(), limit);
+                let posted = connect::post(&base, &request.to_line(), place.auth.as_ref(), limit);
                 let posted = posted.map_err(|error| unreachable(&place.url, error))?;
                 match posted.status {
                     // What stands before the interface answers in words of its own.
@@ -382,7 +386,7 @@ fn listens(command: &Command) -> Option<&'static str> {
 
 fn ask(
     args: &ClientArgs,
-    place: &place::Place,
+    place: &endpoint::Place,
     session: &Session,
     command: &Command,
     wait: bool,

@@ -23,8 +23,8 @@ use crate::{
     },
     model::{
         feedback::Feedback,
+        reconcile::{Facts, Life, Lock, Verdict, View, Viewpoint, judge, last_beat, launcher_life},
         task::{End, Process, Status, Task, Timestamp},
-        truth::{Facts, Life, Lock, Verdict, View, Viewpoint, judge, last_beat, launcher_life},
     },
 };
 

@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::{CtlError, Output, safe_json};
 use crate::{
     app::{show::local_time, supervise_args::ClientArgs},
-    io::dial::{DialError, Socket},
+    io::connect::{DialError, Socket},
     model::{
         ansi,
-        ctl::{exit, plain, reason},
+        client::{exit, plain, reason},
         wire::{Channel, Command, Followed, SUPERVISOR_ENDED},
     },
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::words;
+use super::describe;
 use crate::model::{
     program::{Policy, ProcState},
     task::{Exit, Signal},
@@ -262,7 +262,7 @@ pub enum Warning {
     #[error("it does not end: SIGKILL (attempt {0})")]
     Killing(u32),
     /// STOP-3.
-    #[error("{} still alive", words::members(*.0))]
+    #[error("{} still alive", describe::members(*.0))]
     Leftover(u32),
     /// The group of an ended run withstands SIGKILL.
     #[error("its group withstands SIGKILL")]

@@ -7,7 +7,7 @@ use std::{
 
 use super::CtlError;
 use crate::{
-    io::{account, conffile, dial::Interrupt, sys},
+    io::{account, conffile, connect::Interrupt, sys},
     model::{
         config::{self, File, Kind, SEARCHED, Unreadable, World},
         program::{ClientSpec, Password, ServerUrl},

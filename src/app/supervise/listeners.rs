@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     io::listener::{self, Leads, UnixSocket},
-    model::{carrier::Identity, config::Config, reload::Listener},
+    model::{config::Config, reload::Listener, shim::Identity},
 };
 
 /// A listener that cannot accept, or be watched, just now (no descriptors or memory are left) is tried again after this.

@@ -1,4 +1,4 @@
-//! What a launcher hands to itself when it starts anew, and how; the carrier of a supervised run does the same.
+//! What a launcher hands to itself when it starts anew, and how; the shim of a supervised run does the same.
 //!
 //! A command that still runs after a moment is likely to run for long. What its launcher has read and built until then
 //! (the database's schema, the command line's definition) is not needed any more, but C libraries keep the memory. So
@@ -88,7 +88,7 @@ fn receive() -> Arrived {
 /// then everything is as before. Standard input must be nobody's any more.
 pub fn go<T: Handed>(handed: &T, parcel: &Parcel<'_>) {
     let (Ok(text), Ok(socket)) = (serde_json::to_string(handed), parcel.post()) else { return };
-    child::become_anew(T::VARIABLE, text.into(), &socket);
+    child::reexec(T::VARIABLE, text.into(), &socket);
 }
 
 /// Returns the place where signals arrive. If its descriptor did not arrive it is opened again, as soon as the system
@@ -115,7 +115,7 @@ pub fn spool_again(db: &Path, slot: i64) -> Option<Spool> {
 /// A launcher's knowledge of its task. Large fields are boxed: what the stack has once held stays with the process.
 #[derive(Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the fields of `Spec` and `Launcher`, which explain each")]
-pub struct Handover {
+pub struct LauncherState {
     pub me: Process,
     pub inbox: usize,
     pub spool: Option<usize>,
@@ -145,7 +145,7 @@ pub struct Handover {
     pub usage_before: Option<Usage>,
 }
 
-impl Handed for Handover {
+impl Handed for LauncherState {
     const VARIABLE: &'static str = "TASKWATCHER_LAUNCHER";
 
     fn process(&self) -> Process {

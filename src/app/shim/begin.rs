@@ -12,13 +12,13 @@ use std::{
     time::Duration,
 };
 
-use super::{CLAIM_AGAIN, CLAIM_SELDOM, CLOSE_AFTER, COMMAND, Carrier, CarrierError, place_of};
+use super::{CLAIM_AGAIN, CLAIM_SELDOM, CLOSE_AFTER, COMMAND, Shim, ShimError, place_of};
 use crate::{
     app::{
         db,
         hearing::Hearing,
         output::{Copy, Output},
-        truth,
+        reconcile,
     },
     io::{
         account,
@@ -26,7 +26,7 @@ use crate::{
         feedfile,
         inbox::Inbox,
         limits,
-        notify::{self, Ear, Notify},
+        notify::{self, CommandSocket, Notify},
         process,
         proglog::ProgLog,
         rundir::RunDir,
@@ -36,8 +36,8 @@ use crate::{
         sys,
     },
     model::{
-        carrier::{Input, NotStarted, Order, Phase, Run, Stream},
         log::LOG_MAX,
+        shim::{Input, NotStarted, Phase, Run, RunSpec, Stream},
         task::{Process, Signal, Tick, argv_of_json},
         watch::Watch,
     },
@@ -53,25 +53,25 @@ const KNOWN_AGAIN: Duration = Duration::from_millis(20);
 /// Descriptor of the new process on which it tells what did not work.
 const REPORT: i32 = 3;
 
-/// Carries a run. The order comes on descriptor 0; see [`Order`].
+/// Carries a run. The order comes on descriptor 0; see [`RunSpec`].
 ///
 /// # Errors
-/// [`CarrierError`]: there is no order, or nothing could be said to anybody.
-pub(super) fn carry() -> Result<(), CarrierError> {
-    let system = |what| move |error| CarrierError::System(what, error);
+/// [`ShimError`]: there is no order, or nothing could be said to anybody.
+pub(super) fn carry() -> Result<(), ShimError> {
+    let system = |what| move |error| ShimError::System(what, error);
     let inherited = child::inherited_descriptors();
     child::set_name(c"launch");
     child::new_session();
     let mut text = String::new();
     io::stdin().read_to_string(&mut text).map_err(system("read the order"))?;
-    let order: Order = serde_json::from_str(&text).map_err(|error| CarrierError::Order(error.to_string()))?;
+    let order: RunSpec = serde_json::from_str(&text).map_err(|error| ShimError::RunSpec(error.to_string()))?;
     drop(text);
     child::let_go_of_streams(false);
     let me = process::own().map_err(system("read /proc/self/stat"))?.process;
     let inbox = Inbox::open(0).map_err(system("read signals"))?;
     child::become_subreaper().map_err(system("adopt orphans"))?;
     let runs = RunDir::open(&order.folder).map_err(system("open the folder of runs"))?;
-    let ear = Ear::open(&order.ear).map_err(system("hear the supervisor"))?;
+    let ear = CommandSocket::open(&order.ear).map_err(system("hear the supervisor"))?;
     let run = Run {
         handle: order.handle.clone(),
         ear: order.ear.clone(),
@@ -80,7 +80,7 @@ pub(super) fn carry() -> Result<(), CarrierError> {
         group: order.group.clone(),
         version: order.version.clone(),
         attempt: order.attempt,
-        carrier: me,
+        shim: me,
         boot: sys::boot_id().map_err(system("read the boot id"))?,
         task: None,
         phase: Phase::Starting,
@@ -88,14 +88,14 @@ pub(super) fn carry() -> Result<(), CarrierError> {
         notes: vec![],
     };
     runs.write(&run.handle, &run.to_text()).map_err(system("write the file of the run"))?;
-    sys::crash_point("carrier.written");
+    sys::crash_point("shim.written");
     // The next supervisor knows of us now. If there is to be one, it gives an order of its own.
     if process::gone(order.supervisor) {
         runs.remove(&run.handle);
         return Ok(());
     }
     let now = sys::now();
-    let carrier = Carrier {
+    let shim = Shim {
         notify: Notify::open().ok().map(|notify| Hearing::new(notify, me.pid)),
         runs,
         run,
@@ -128,7 +128,7 @@ pub(super) fn carry() -> Result<(), CarrierError> {
         forgotten: false,
         order,
     };
-    carrier.begin(&inherited);
+    shim.begin(&inherited);
     Ok(())
 }
 
@@ -147,10 +147,10 @@ pub fn become_command() {
     }
 }
 
-impl Carrier {
+impl Shim {
     fn begin(mut self, inherited: &[i32]) {
         self.claim();
-        sys::crash_point("carrier.claimed");
+        sys::crash_point("shim.claimed");
         match self.start(inherited) {
             Ok(command) => self.command = command,
             Err(why) => return self.not_started(why),
@@ -159,7 +159,7 @@ impl Carrier {
         self.looked = self.started;
         self.run.phase = Phase::Running { command: self.command, since: self.started };
         self.tell();
-        sys::crash_point("carrier.running");
+        sys::crash_point("shim.running");
         self.begin_log();
         self.close_at = self.started.mono + CLOSE_AFTER;
         if let Some(dir) = self.claimed.as_ref().and_then(|claimed| claimed.feedpath.as_deref()).and_then(Path::parent)
@@ -208,10 +208,10 @@ impl Carrier {
             timeout,
             stop_signal: self.order.stop_signal.to_string(),
             kill_after: Duration::from_millis(self.order.kill_after).as_secs_f64(),
-            launcher: Some(self.run.carrier),
+            launcher: Some(self.run.shim),
             boot_id: Some(self.run.boot.clone()),
             namespace: sys::namespace(),
-            launcher_inode: process::inode(self.run.carrier.pid),
+            launcher_inode: process::inode(self.run.shim.pid),
             host: sys::host_name(),
             user,
             argv: self.order.argv.clone(),
@@ -229,7 +229,8 @@ impl Carrier {
             store.set_patience(patience);
             store.leave_wal_to(LONG_WAL);
             let spool = Spool::open(&db, true).map_err(|error| error.to_string());
-            let claimed = truth::claim(&mut store, &start, spool.as_ref().ok()).map_err(|error| error.to_string())?;
+            let claimed =
+                reconcile::claim(&mut store, &start, spool.as_ref().ok()).map_err(|error| error.to_string())?;
             Ok((store, claimed, spool))
         };
         match claim() {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Carrier, STATUS_PATIENCE};
+use super::{STATUS_PATIENCE, Shim};
 use crate::{
-    app::{db, ending, launch, truth},
+    app::{db, launch, reconcile, record_end},
     io::{
         child, feedfile,
         inbox::Notice,
@@ -13,9 +13,9 @@ use crate::{
         sys,
     },
     model::{
-        carrier::{NotStarted, Phase},
         feedback::Feedback,
         machine,
+        shim::{NotStarted, Phase},
         task::{Cause, End, Ended, Exit, Outcome, Signal, Tick, exit_code, round_ms},
     },
 };
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is tried.
 const AGAIN: Duration = Duration::from_secs(1);
 
-impl Carrier {
+impl Shim {
     /// The command was not executed: that is the end of the run.
     pub(super) fn not_started(mut self, why: NotStarted) {
         let now = sys::now();
@@ -52,7 +52,7 @@ impl Carrier {
         while let Ok(child::Reaped::Ended(..)) = child::reap() {}
         let feedpath = self.claimed.as_ref().and_then(|claimed| claimed.feedpath.clone());
         let mut unread = false;
-        let feedback = feedpath.as_deref().map(|path| match truth::read_all(path) {
+        let feedback = feedpath.as_deref().map(|path| match reconcile::read_all(path) {
             Ok(last) => last.feedback,
             Err(error) if error.is_missing() => Feedback::default(),
             Err(error) => {
@@ -92,7 +92,7 @@ impl Carrier {
             self.store = db::open(&self.order.db, STATUS_PATIENCE).ok();
         }
         let id = self.claimed.as_ref().map(|claimed| claimed.id);
-        let stored = self.store.as_ref().zip(id).and_then(|(store, id)| truth::stored_feedback(store, id).ok());
+        let stored = self.store.as_ref().zip(id).and_then(|(store, id)| reconcile::stored_feedback(store, id).ok());
         stored.map(|(feedback, _)| feedback).unwrap_or_default()
     }
 
@@ -162,8 +162,8 @@ impl Carrier {
                 trouble = Some(lost);
             }
         }
-        let recorded = ending::record(&self.order.db, self.store.take(), self.spool.as_ref(), &claimed, end);
-        sys::crash_point("carrier.recorded");
+        let recorded = record_end::record(&self.order.db, self.store.take(), self.spool.as_ref(), &claimed, end);
+        sys::crash_point("shim.recorded");
         for line in trouble.into_iter().chain(recorded.trouble.clone().filter(|_| !recorded.lost)) {
             self.note(line);
         }
@@ -186,7 +186,7 @@ impl Carrier {
             Late::Task(..) => serde_json::to_string(late),
         };
         let kept = text.is_ok_and(|text| self.runs.leave_late(&text).is_ok());
-        sys::crash_point("carrier.kept");
+        sys::crash_point("shim.kept");
         kept
     }
 }
