@@ -10,7 +10,7 @@ use std::{
 };
 
 use taskwatcher::{
-    app::supervise::begin::{Begun, DaemonArgs, Failed, Start, check, start},
+    app::supervise::begin::{BeginError, Begun, DaemonArgs, StartOutcome, check, start},
     io::inbox::{Inbox, Notice},
 };
 
@@ -50,36 +50,36 @@ fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-fn run(args: &Args) -> Result<(), Failed> {
+fn run(args: &Args) -> Result<(), BeginError> {
     if args.check {
         let checked = check(&args.daemon)?;
         checked.warnings.iter().for_each(|line| say(line));
         if args.dump {
-            write!(io::stdout(), "{}", checked.dump).map_err(Failed::new)?;
+            write!(io::stdout(), "{}", checked.dump).map_err(BeginError::new)?;
         }
         return Ok(());
     }
     match start(&args.daemon, &mut say)? {
-        Start::Launched => Ok(()),
-        Start::Begun(begun) => serve(*begun, args),
+        StartOutcome::Launched => Ok(()),
+        StartOutcome::Begun(begun) => serve(*begun, args),
     }
 }
 
-fn serve(mut begun: Begun, args: &Args) -> Result<(), Failed> {
-    let inbox = Inbox::open(0).map_err(Failed::new)?;
+fn serve(mut begun: Begun, args: &Args) -> Result<(), BeginError> {
+    let inbox = Inbox::open(0).map_err(BeginError::new)?;
     if let Some(message) = &args.late {
-        let failed = Failed::new(message);
+        let failed = BeginError::new(message);
         begun.ready.fail(&failed);
         return Err(failed);
     }
     if let Some(path) = &args.report {
-        let text = report(&begun).map_err(Failed::new)?;
-        fs::write(path, text).map_err(Failed::new)?;
+        let text = report(&begun).map_err(BeginError::new)?;
+        fs::write(path, text).map_err(BeginError::new)?;
     }
     begun.ready.tell();
     loop {
-        inbox.wait(None).map_err(Failed::new)?;
-        while let Some(notice) = inbox.next().map_err(Failed::new)? {
+        inbox.wait(None).map_err(BeginError::new)?;
+        while let Some(notice) = inbox.next().map_err(BeginError::new)? {
             if matches!(notice, Notice::Stop { .. }) {
                 return Ok(());
             }

@@ -22,7 +22,7 @@ use taskwatcher::{
         db,
         worker::{Worker, WorkerHandle},
     },
-    io::{store::Patience, sys},
+    io::{store::LockTimeout, sys},
     model::task::Outcome,
 };
 
@@ -32,7 +32,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         eprintln!("usage: worker FOLDER...");
         return Ok(ExitCode::from(2));
     }
-    let store = db::open_or_create(&db::path(None)?, Patience::USUAL)?;
+    let store = db::open_or_create(&db::path(None)?, LockTimeout::USUAL)?;
     let mut workers: Vec<WorkerHandle> = vec![];
     for folder in folders {
         let id = folder.display().to_string();

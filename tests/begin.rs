@@ -32,7 +32,7 @@ use taskwatcher::{
     app::supervise::{begin, load::Where},
     io::{
         account,
-        listener::{Place, SocketOwner, UnixSocket},
+        listener::{SocketOwner, SocketSpec, UnixSocket},
         process,
     },
     model::config::Overrides,
@@ -547,7 +547,7 @@ fn the_socket_is_never_wider_than_it_is_to_be() {
     let owner = geteuid().is_root().then(|| SocketOwner { text: "1:1".into(), uid: 1, gid: Some(1) });
     let mut rounds = 0;
     until("it to be looked at often", || {
-        let mut bound = UnixSocket::bind(Place { path: path.clone(), mode, owner: owner.clone() }).unwrap();
+        let mut bound = UnixSocket::bind(SocketSpec { path: path.clone(), mode, owner: owner.clone() }).unwrap();
         let meta = fs::symlink_metadata(&path).unwrap();
         assert_eq!(meta.mode() & 0o7777, mode);
         assert_eq!(meta.uid(), owner.as_ref().map_or(geteuid().as_raw(), |owner| owner.uid));
@@ -567,7 +567,8 @@ fn a_socket_that_cannot_be_given_away_is_told_with_its_owner() {
         return;
     }
     let owner = Some(SocketOwner { text: "root".into(), uid: 0, gid: None });
-    let error = UnixSocket::bind(Place { path: dir.path().join("s"), mode: 0o600, owner }).unwrap_err().to_string();
+    let error =
+        UnixSocket::bind(SocketSpec { path: dir.path().join("s"), mode: 0o600, owner }).unwrap_err().to_string();
     assert!(error.contains("to root (chown): "), "{error}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }

@@ -17,7 +17,7 @@ use rusqlite::Connection;
 use support::{Started, World, desk::SmallDisk, eventually, timed, until};
 use taskwatcher::{
     app::reconcile,
-    io::store::{Patience, Store},
+    io::store::{LockTimeout, Store},
     model::task::Status,
 };
 
@@ -247,7 +247,7 @@ fn what_is_no_database_of_ours_is_left_alone() {
     drop(db);
     let newer = world.path("newer.db");
     fs::create_dir(world.path("newer")).unwrap();
-    drop(Store::open_or_create(&newer, Patience::USUAL).unwrap());
+    drop(Store::open_or_create(&newer, LockTimeout::USUAL).unwrap());
     let db = Connection::open(&newer).unwrap();
     db.execute_batch("PRAGMA user_version = 999; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     drop(db);
@@ -363,7 +363,7 @@ fn whoever_waits_for_a_lock_can_be_ended() {
 
 /// What the next reader of a database finds and does.
 fn survey(world: &World) -> reconcile::Survey {
-    reconcile::survey(&mut Store::open(&world.db(), Patience::USUAL).unwrap()).unwrap()
+    reconcile::survey(&mut Store::open(&world.db(), LockTimeout::USUAL).unwrap()).unwrap()
 }
 
 #[test]
@@ -478,7 +478,7 @@ fn a_full_disk_costs_no_record() {
         .launch(["--db", "tasks.db", "--name", &"n".repeat(10_000), "sh", "-c", fill])
         .run()
         .says(4, &["its outcome is not in the log", "No space left"]);
-    let reader = || reconcile::survey(&mut Store::open(&db, Patience::USUAL).unwrap()).unwrap();
+    let reader = || reconcile::survey(&mut Store::open(&db, LockTimeout::USUAL).unwrap()).unwrap();
     let found = reader();
     assert_eq!((found.live.len(), found.ended.len()), (0, 1), "{found:?}");
     assert_eq!(found.ended[0].1.outcome, "ERROR: exit code 4");

@@ -11,7 +11,7 @@ use std::{
 
 use nix::{pty::openpty, sys::signal::Signal};
 use serde_json::{Value, json};
-use taskwatcher::io::store::Patience;
+use taskwatcher::io::store::LockTimeout;
 
 use support::{
     World,
@@ -951,12 +951,12 @@ fn kill_works_while_another_writer_holds_the_lock() {
     let lock = world.lock();
     let (ran, took) = timed(|| world.control(["kill", &id.to_string()]).run());
     // The lock is not given back: that neither waits for it to the end of its patience shows that neither needs it.
-    assert!(took < Patience::USUAL.limit, "{took:?}");
+    assert!(took < LockTimeout::USUAL.limit, "{took:?}");
     assert!(ran.text().contains("ERROR: killed by root"), "{ran:?}");
     assert_eq!(ran.code, 0);
     assert_eq!(launch.wait().code, 143);
     let (ran, took) = timed(|| world.control(["kill", &orphan.to_string()]).run().silent(0));
-    assert!(took < Patience::USUAL.limit, "{took:?}");
+    assert!(took < LockTimeout::USUAL.limit, "{took:?}");
     assert!(ran.text().contains("ERROR: killed by root"), "{ran:?}");
     for pid in [command, orphaned] {
         assert!(!support::desk::is_alive(pid));

@@ -664,11 +664,11 @@ fn until_gone(world: &World, upid: &str) {
 #[test]
 fn an_end_that_turns_up_later_replaces_what_a_reader_took_for_lost() {
     use taskwatcher::{
-        io::store::{Hold, NewTask, Patience, Start, Store},
+        io::store::{Hold, LockTimeout, NewTask, Start, Store},
         model::task::{End, Outcome, TaskId, TaskRef, Timestamp},
     };
     let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open_or_create(&folder.path().join("x.db"), Patience::USUAL).unwrap();
+    let mut store = Store::open_or_create(&folder.path().join("x.db"), LockTimeout::USUAL).unwrap();
     let task = NewTask { name: "late".into(), handle: "handle22".into(), now: 1000, ..NewTask::default() };
     let claimed = store.claim(&Start { task, ..Start::default() }, |_| false, |_| Hold::Unsupported).unwrap();
     let at = Timestamp::from_secs;

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use serde_json::Value;
 use support::{World, until};
 use taskwatcher::model::{
-    export::Line,
+    export::ExportLine,
     task::{End, Outcome, Timestamp},
 };
 
@@ -30,15 +30,17 @@ impl Answer {
 #[track_caller]
 fn export(world: &World, args: &[&str]) -> Answer {
     let ran = world.control(["export"].iter().chain(args)).run().silent(0);
-    let mut lines: Vec<Line> = ran.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let Line::Start { version: 1, anew, database, .. } = lines.remove(0) else { panic!("no start: {}", ran.text()) };
-    let Some(Line::End { cursor, more, running: live, ended: count }) = lines.pop() else { panic!("no end") };
+    let mut lines: Vec<ExportLine> = ran.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ExportLine::Start { version: 1, anew, database, .. } = lines.remove(0) else {
+        panic!("no start: {}", ran.text())
+    };
+    let Some(ExportLine::End { cursor, more, running: live, ended: count }) = lines.pop() else { panic!("no end") };
     assert!(cursor.starts_with(&format!("{database}.")), "{cursor}");
     let (mut running, mut ended) = (vec![], vec![]);
     for line in lines {
         match line {
-            Line::Running { task } => running.push(task),
-            Line::Ended { task } => ended.push(task),
+            ExportLine::Running { task } => running.push(task),
+            ExportLine::Ended { task } => ended.push(task),
             other => panic!("{other:?} in the middle"),
         }
     }

@@ -23,7 +23,7 @@ use support::{
 use taskwatcher::{
     io::{
         rundir::RunDir,
-        spool::{Spool, Story},
+        spool::{SelfReport, Spool},
     },
     model::{
         shim::{Phase, Run, SupervisorId},
@@ -267,7 +267,7 @@ fn root_signals_none_of_its_processes_because_a_row_of_another_user_names_it() {
     // What a living launcher says that it may not end is looked at as well.
     let mut launcher = Foreign::of(OTHER);
     claimed_task(&world, 9, launcher.process(), GONE);
-    let story = Story { refused: vec![victim.process()], ..Story::default() };
+    let story = SelfReport { refused: vec![victim.process()], ..SelfReport::default() };
     let spool = Spool::open(&world.db(), true).unwrap();
     spool.reserve(9).unwrap();
     spool.tell(9, &upid_of(9), &story).unwrap();

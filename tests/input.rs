@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use taskwatcher::io::store::{Patience, Store};
+use taskwatcher::io::store::{LockTimeout, Store};
 
 use support::{PATIENCE, World, desk::mode};
 
@@ -333,7 +333,7 @@ fn a_lock_that_is_never_given_back_ends_in_one_line() {
     let world = World::new();
     world.control(["initialize"]).run().silent(0);
     let lock = world.lock();
-    let patience = Patience { limit: Duration::from_millis(100), notify: None };
+    let patience = LockTimeout { limit: Duration::from_millis(100), notify: None };
     let mut store = Store::open(&world.db(), patience).unwrap();
     let error = store.reset(true).unwrap_err().to_string();
     assert!(error.contains("cannot initialize database") && error.contains("keeps it locked"), "{error}");

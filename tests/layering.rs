@@ -488,6 +488,44 @@ fn the_checker_leaves_alone_what_is_right() {
     assert!(allows("x.rs", "#[expect(dead_code, reason = \"allow(\")] // #[allow(x)]").is_empty());
 }
 
+/// The names of the types that a source defines, each time it does; associated types are not among them.
+fn types(source: &str) -> Vec<String> {
+    let tokens = tokens(source);
+    let mut depth_of_impl = None;
+    let mut depth = 0_usize;
+    let mut found = Vec::new();
+    for (i, token) in tokens.iter().enumerate() {
+        match token.text.as_str() {
+            "{" => depth += 1,
+            "}" => {
+                depth = depth.saturating_sub(1);
+                if depth_of_impl == Some(depth) {
+                    depth_of_impl = None;
+                }
+            }
+            "impl" if depth_of_impl.is_none() => depth_of_impl = Some(depth),
+            "struct" | "enum" | "trait" => found.extend(tokens.get(i + 1).map(|name| name.text.clone())),
+            "type" if depth_of_impl.is_none() => found.extend(tokens.get(i + 1).map(|name| name.text.clone())),
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn no_name_is_that_of_more_than_two_types() {
+    let mut defined: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (file, source) in sources("src") {
+        for name in types(&source) {
+            defined.entry(name).or_default().push(file.clone());
+        }
+    }
+    defined.retain(|_, files| files.len() > 2);
+    assert!(defined.is_empty(), "who looks for one of these finds several: {defined:#?}");
+    let source = "struct A; enum A {} impl X for A { type A = u8; fn f() {} } type A = u8; trait A { }";
+    assert_eq!(types(source), ["A", "A", "A", "A"]);
+}
+
 #[test]
 fn lines_are_counted() {
     let source = "//! a\n\nconst A: &str = \"b\nc\";\nuse clap::Parser;\n";

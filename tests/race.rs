@@ -5,7 +5,7 @@ mod support;
 
 use std::{collections::HashSet, fs};
 
-use taskwatcher::io::store::Patience;
+use taskwatcher::io::store::LockTimeout;
 
 use support::{
     Ran, World,
@@ -164,7 +164,7 @@ fn while_the_database_is_locked_ends_come_in_time_and_readers_read() {
     let lock = world.lock();
     let (list, took) = timed(|| world.control(["list"]).run().silent(0));
     assert_eq!(list.text().lines().count(), 10, "{list:?}");
-    assert!(took < Patience::USUAL.limit, "{took:?}");
+    assert!(took < LockTimeout::USUAL.limit, "{took:?}");
     fs::write(world.path("go"), "").unwrap();
     // The lock is held all the while: that they end at all shows that none of them needs it.
     for (n, launch) in (1..).zip(started) {

@@ -16,9 +16,9 @@ use std::{
 use proptest::prelude::*;
 use support::World;
 use taskwatcher::{
-    io::store::{Batch, Listed, Patience, Store},
+    io::store::{Batch, Listed, LockTimeout, Store},
     model::{
-        query::{Filter, Place, StartQuery},
+        query::{Filter, ListPosition, StartQuery},
         remote::{More, RemoteEnd, RemoteRun, Source},
         task::{Class, Outcome},
         upid::Upid,
@@ -199,7 +199,7 @@ fn pages_and_offsets_give_the_same_list_in_any_cut() {
     let rows = crowd(&world);
     let store = world.store();
     let whole: Vec<_> = rows.iter().map(shown).collect();
-    let places: Vec<Place> = rows.iter().map(Listed::place).collect();
+    let places: Vec<ListPosition> = rows.iter().map(Listed::place).collect();
     assert!(places.windows(2).all(|pair| pair[0] > pair[1]), "in order, and no two have one place");
     for limit in [1, 7, 100, 500] {
         for reverse in [false, true] {
@@ -379,12 +379,12 @@ fn readers_wait_neither_for_what_a_sync_adds_nor_for_what_it_forgets() {
                 });
             }
         });
-        let store = Store::open(&world.db(), Patience { limit: Duration::ZERO, ..Patience::USUAL }).unwrap();
+        let store = Store::open(&world.db(), LockTimeout { limit: Duration::ZERO, ..LockTimeout::USUAL }).unwrap();
         while !over.load(SeqCst) {
             for offset in [0, 4_000] {
                 let before = writes.load(SeqCst);
                 let page = store.page_by_start(&StartQuery { offset, limit: 500, ..all() }).unwrap();
-                let places: Vec<Place> = page.rows.iter().map(Listed::place).collect();
+                let places: Vec<ListPosition> = page.rows.iter().map(Listed::place).collect();
                 assert!(places.windows(2).all(|pair| pair[0] > pair[1]));
                 if before % 2 == 1 && writes.load(SeqCst) == before && !places.is_empty() {
                     // Every other write forgets.

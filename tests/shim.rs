@@ -20,7 +20,7 @@ use support::{World, desk::CRASH_AT, eventually, field, until};
 use taskwatcher::{
     io::{notify, process, rundir::RunDir, sys},
     model::{
-        shim::{Input, Phase, ProgramLog, Run, RunSpec, ShimCommand, Stream, input_word},
+        shim::{CommandInput, Phase, ProgramLog, Run, RunSpec, ShimCommand, StreamTarget, input_word},
         task::{Exit, Process, Signal, argv_json},
     },
 };
@@ -38,7 +38,13 @@ impl World {
 
     fn order(&self, argv: &[&str]) -> RunSpec {
         let log = |name: &str| {
-            Stream::Log(ProgramLog { path: self.path(name), max: 0, backups: 0, private: false, strip_ansi: false })
+            StreamTarget::Log(ProgramLog {
+                path: self.path(name),
+                max: 0,
+                backups: 0,
+                private: false,
+                strip_ansi: false,
+            })
         };
         let found = ["/bin", "/usr/bin"].iter().map(|dir| PathBuf::from(dir).join(argv[0])).find(|file| file.exists());
         let env: Vec<String> = vec![
@@ -68,7 +74,7 @@ impl World {
             directory: Some(self.work()),
             umask: None,
             user: None,
-            stdin: Input::Null,
+            stdin: CommandInput::Null,
             stdout: log("out"),
             stderr: log("err"),
             timeout: None,
@@ -247,7 +253,8 @@ fn what_keeps_a_command_from_starting_is_said_and_recorded() {
         "cannot change directory to /no/dir: No such file or directory",
         false,
     );
-    let log = |path: PathBuf| Stream::Log(ProgramLog { path, max: 0, backups: 0, private: false, strip_ansi: false });
+    let log =
+        |path: PathBuf| StreamTarget::Log(ProgramLog { path, max: 0, backups: 0, private: false, strip_ansi: false });
     cannot(
         RunSpec { stdout: log("/no/such/log".into()), ..good() },
         "cannot open log /no/such/log: No such file or directory",
@@ -466,9 +473,9 @@ fn logs_turn_over_are_opened_anew_and_can_do_without_colours() {
     let place =
         |name: &str, max| ProgramLog { path: world.path(name), max, backups: 2, private: true, strip_ansi: true };
     let order = RunSpec {
-        stdin: Input::Pipe,
-        stdout: Stream::Log(place("log", 20)),
-        stderr: Stream::Joined,
+        stdin: CommandInput::Pipe,
+        stdout: StreamTarget::Log(place("log", 20)),
+        stderr: StreamTarget::Joined,
         ..world.order(&[
             "bash",
             "-c",
@@ -491,8 +498,8 @@ fn logs_turn_over_are_opened_anew_and_can_do_without_colours() {
     carried.tell(&ShimCommand::Policy {
         killasgroup: false,
         exitcodes: vec![0],
-        stdout: Stream::Log(place("elsewhere", 0)),
-        stderr: Stream::Joined,
+        stdout: StreamTarget::Log(place("elsewhere", 0)),
+        stderr: StreamTarget::Joined,
     });
     say("three\n");
     until("its lines", || world.path("elsewhere").exists() && world.read("elsewhere") == "three\nthree\n");

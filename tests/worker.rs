@@ -17,7 +17,7 @@ use taskwatcher::{
     app::worker::{Worker, WorkerHandle},
     io::{
         spool::Spool,
-        store::{Hold, NewTask, Patience, Start, Store},
+        store::{Hold, LockTimeout, NewTask, Start, Store},
     },
     model::{
         task::{End, Outcome, Timestamp},
@@ -112,7 +112,7 @@ fn many_at_once_in_one_process() {
         .map(|_| {
             let path = path.clone();
             std::thread::spawn(move || {
-                let store = Store::open(&path, Patience::USUAL).unwrap();
+                let store = Store::open(&path, LockTimeout::USUAL).unwrap();
                 let start = |n: i32| {
                     Worker::spawn(&store, "many", "same", "me", move |worker| {
                         worker.log(&format!("worker {n}"));
@@ -203,7 +203,7 @@ fn in_another_process() {
         return;
     }
     // The path is relative, and means something else before the worker has ended.
-    let store = Store::open_or_create(Path::new("tasks.db"), Patience::USUAL).unwrap();
+    let store = Store::open_or_create(Path::new("tasks.db"), LockTimeout::USUAL).unwrap();
     let handle = Worker::spawn(&store, "host", "", "me", |worker| {
         worker.log("begins");
         worker.progress(0.5);
@@ -389,11 +389,11 @@ fn its_threads_share_it() {
 fn the_patience_of_its_store_stays_what_it_was() {
     let world = World::new();
     let mut store = world.store();
-    store.set_patience(Patience { limit: Duration::from_millis(20), notify: None });
+    store.set_patience(LockTimeout { limit: Duration::from_millis(20), notify: None });
     let worker = Worker::spawn(&store, "a", "", "me", |_| Ok::<(), String>(())).unwrap();
     worker.join();
     let _lock = world.lock();
     let (refused, took) = support::timed(|| store.update(&[], 0));
     assert!(refused.is_err());
-    assert!(took < Patience::USUAL.limit / 3, "{took:?}");
+    assert!(took < LockTimeout::USUAL.limit / 3, "{took:?}");
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use taskwatcher::io::store::{Batch, Patience, Store};
+use taskwatcher::io::store::{Batch, LockTimeout, Store};
 use taskwatcher::model::query::{Filter, StartQuery};
 use taskwatcher::model::remote::{More, RemoteEnd, RemoteRun, Source};
 use taskwatcher::model::task::{Class, Outcome};
@@ -169,7 +169,7 @@ fn timed(runs: usize, rows: Option<usize>, mut call: impl FnMut() -> Result<usiz
 /// Both databases, filled.
 fn fill(folder: &Path, tasks: i64) -> Result<(PathBuf, Store, Vec<i64>, Plain)> {
     let (ours, texts) = (folder.join("remotes.db"), folder.join("texts.db"));
-    let mut store = Store::open_or_create(&ours, Patience::USUAL)?;
+    let mut store = Store::open_or_create(&ours, LockTimeout::USUAL)?;
     let mut plain = Plain::open(&texts)?;
     for remote in 0..REMOTES {
         let source = Source::Ssh { host: format!("host-{remote}"), db: None };
@@ -223,7 +223,7 @@ fn bare_pages(db: &Path, to: &Path, pages: u64, dice: &mut Dice) -> Result<f64> 
 
 /// The longest and the middle wait for a page, in milliseconds, until `done` says that it is enough.
 fn waits(db: &Path, mut done: impl FnMut(usize) -> bool) -> Result<(f64, f64)> {
-    let store = Store::open(db, Patience::USUAL)?;
+    let store = Store::open(db, LockTimeout::USUAL)?;
     let far = StartQuery { offset: 10_000, ..query() };
     let mut times = vec![];
     while !done(times.len()) {
@@ -241,7 +241,7 @@ fn waits_beside_a_sync(db: &Path, ids: &[i64], times: i64) -> Result<[(f64, f64)
     let idle = waits(db, |reads| reads >= 1_000)?;
     let over = AtomicBool::new(false);
     let sync = || -> Result<()> {
-        let mut store = Store::open(db, Patience::USUAL)?;
+        let mut store = Store::open(db, LockTimeout::USUAL)?;
         let keep = u64::try_from(store.remote_sizes()?.values().sum::<i64>())?;
         let mut dice = Dice(0x0123_4567_89AB_CDEF);
         for (round, id) in (0..times).zip(ids.iter().cycle()) {

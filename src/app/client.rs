@@ -15,7 +15,7 @@ use clap_complete::{Shell, generate};
 
 use super::{
     show,
-    supervise_args::{self, Action, ClientArgs, Wanted},
+    supervise_args::{self, Action, ActionPlan, ClientArgs},
 };
 use crate::{
     io::{
@@ -41,7 +41,7 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Where a client prints.
-pub struct Output<'a> {
+pub struct ClientOutput<'a> {
     /// Results.
     pub out: &'a mut dyn Write,
     /// What went wrong, one line each.
@@ -80,13 +80,13 @@ pub(super) enum CtlError {
 }
 
 /// Does what the command line says, and gives the exit code. Nothing is left to be said.
-pub fn run(args: &ClientArgs, output: &mut Output<'_>) -> u8 {
+pub fn run(args: &ClientArgs, output: &mut ClientOutput<'_>) -> u8 {
     // What needs no supervisor needs no settings either.
     let place = match args.action.wanted() {
-        Wanted::Ask { .. } | Wanted::Local(_) => {
+        ActionPlan::Ask { .. } | ActionPlan::Local(_) => {
             endpoint::find(args.serverurl.as_ref(), args.file.as_deref()).map(Some)
         }
-        Wanted::Completions(_) | Wanted::Known(..) | Wanted::Elsewhere => Ok(None),
+        ActionPlan::Completions(_) | ActionPlan::Known(..) | ActionPlan::Elsewhere => Ok(None),
     };
     match place {
         Ok(place) => act(args, place.as_ref(), &Session::default(), output).code,
@@ -107,21 +107,21 @@ pub(super) fn act(
     args: &ClientArgs,
     place: Option<&endpoint::Place>,
     session: &Session,
-    output: &mut Output<'_>,
+    output: &mut ClientOutput<'_>,
 ) -> Acted {
     let only = |code: u8| Acted { code, response: None };
     let wanted = args.action.wanted();
     let done = match (&wanted, place) {
-        (Wanted::Completions(shell), _) => completions(*shell, output).map(only),
-        (Wanted::Known(command, response), _) => {
-            let answer = Answer { line: response.to_line().into_bytes(), response: (**response).clone() };
+        (ActionPlan::Completions(shell), _) => completions(*shell, output).map(only),
+        (ActionPlan::Known(command, response), _) => {
+            let answer = ClientAnswer { line: response.to_line().into_bytes(), response: (**response).clone() };
             print(args, command, &answer, None, session, output).map(only)
         }
-        (Wanted::Ask { command, wait }, Some(place)) => ask(args, place, session, command, *wait, output),
-        (Wanted::Local(words), Some(place)) => run_here(place, session, words, output).map(only),
-        (Wanted::Ask { .. } | Wanted::Local(_) | Wanted::Elsewhere, _) => Ok(only(exit::OK)),
+        (ActionPlan::Ask { command, wait }, Some(place)) => ask(args, place, session, command, *wait, output),
+        (ActionPlan::Local(words), Some(place)) => run_here(place, session, words, output).map(only),
+        (ActionPlan::Ask { .. } | ActionPlan::Local(_) | ActionPlan::Elsewhere, _) => Ok(only(exit::OK)),
     };
-    let command = if let Wanted::Ask { command, .. } = &wanted { Some(command) } else { None };
+    let command = if let ActionPlan::Ask { command, .. } = &wanted { Some(command) } else { None };
     finish(done, command, output)
 }
 
@@ -132,13 +132,13 @@ pub(super) fn request(
     session: &Session,
     command: &Command,
     wait: bool,
-    output: &mut Output<'_>,
+    output: &mut ClientOutput<'_>,
 ) -> Acted {
     let done = ask(args, place, session, command, wait, output);
     finish(done, Some(command), output)
 }
 
-fn finish(done: Result<Acted, CtlError>, command: Option<&Command>, output: &mut Output<'_>) -> Acted {
+fn finish(done: Result<Acted, CtlError>, command: Option<&Command>, output: &mut ClientOutput<'_>) -> Acted {
     match done.and_then(|acted| Ok(output.out.flush().map(|()| acted)?)) {
         Ok(acted) => acted,
         Err(error) => Acted { code: failed(error, command, output), response: None },
@@ -146,7 +146,7 @@ fn finish(done: Result<Acted, CtlError>, command: Option<&Command>, output: &mut
 }
 
 /// Says why there is nothing to print, and gives the exit code.
-pub(super) fn failed(error: CtlError, command: Option<&Command>, output: &mut Output<'_>) -> u8 {
+pub(super) fn failed(error: CtlError, command: Option<&Command>, output: &mut ClientOutput<'_>) -> u8 {
     match &error {
         // Who reads us has seen enough.
         CtlError::Write(error) if error.kind() == ErrorKind::BrokenPipe => return exit::OK,
@@ -187,7 +187,7 @@ fn run_here(
     place: &endpoint::Place,
     session: &Session,
     words: &[String],
-    output: &mut Output<'_>,
+    output: &mut ClientOutput<'_>,
 ) -> Result<u8, CtlError> {
     let jobs = jobs_at(place)?;
     let words = jobs::with_group_ids(words, &jobs, session);
@@ -201,7 +201,7 @@ fn run_here(
 /// # Errors
 /// It cannot be reached, or refuses.
 pub(super) fn jobs_at(place: &endpoint::Place) -> Result<Vec<Job>, CtlError> {
-    let answer = Line::open(place)?.ask(&Command::Jobs(Targets::All), true)?;
+    let answer = SupervisorLink::open(place)?.ask(&Command::Jobs(Targets::All), true)?;
     jobs_in(&answer.response)
 }
 
@@ -216,14 +216,14 @@ pub(super) fn jobs_in(response: &Response) -> Result<Vec<Job>, CtlError> {
 }
 
 /// One line about something that went wrong. If that cannot be said, nobody can be told.
-pub(super) fn complain(output: &mut Output<'_>, text: &str) {
+pub(super) fn complain(output: &mut ClientOutput<'_>, text: &str) {
     let _ = match text.strip_prefix("warning: ") {
         Some(warning) => writeln!(output.err, "supervise: warning: {warning}"),
         None => writeln!(output.err, "supervise: error: {text}"),
     };
 }
 
-fn completions(shell: Shell, output: &mut Output<'_>) -> Result<u8, CtlError> {
+fn completions(shell: Shell, output: &mut ClientOutput<'_>) -> Result<u8, CtlError> {
     let mut command = supervise_args::definition();
     let mut script = Vec::new();
     generate(shell, &mut command, "supervise", &mut script);
@@ -232,7 +232,7 @@ fn completions(shell: Shell, output: &mut Output<'_>) -> Result<u8, CtlError> {
 }
 
 /// A response, and the line that it came as.
-pub(super) struct Answer {
+pub(super) struct ClientAnswer {
     line: Vec<u8>,
     pub(super) response: Response,
 }
@@ -244,13 +244,13 @@ pub(super) enum Link {
 }
 
 /// A supervisor that was found.
-pub(super) struct Line<'a> {
+pub(super) struct SupervisorLink<'a> {
     place: &'a endpoint::Place,
     pub(super) link: Link,
 }
 
-impl<'a> Line<'a> {
-    pub(super) fn open(place: &'a endpoint::Place) -> Result<Line<'a>, CtlError> {
+impl<'a> SupervisorLink<'a> {
+    pub(super) fn open(place: &'a endpoint::Place) -> Result<SupervisorLink<'a>, CtlError> {
         let link = match &place.url {
             ServerUrl::Unix(path) => {
                 let socket = Socket::connect(path, place.timeout);
@@ -262,7 +262,7 @@ impl<'a> Line<'a> {
             }
             ServerUrl::Http { .. } => Link::Port,
         };
-        Ok(Line { place, link })
+        Ok(SupervisorLink { place, link })
     }
 
     fn unreachable(&self, error: DialError) -> CtlError {
@@ -272,7 +272,7 @@ impl<'a> Line<'a> {
     /// Asks the supervisor which protocol it speaks, before anything is changed by one that may understand it otherwise
     /// (CTL-6). Gives its answer, and whether that is a refusal, in the words in which it would refuse the other question
     /// too.
-    fn greet(&mut self) -> Result<(Answer, bool), CtlError> {
+    fn greet(&mut self) -> Result<(ClientAnswer, bool), CtlError> {
         let version = self.ask(&Command::Version, true)?;
         // Unless it does not know this question.
         let is_refused = match &version.response.error {
@@ -287,7 +287,7 @@ impl<'a> Line<'a> {
     }
 
     /// One request, one answer.
-    pub(super) fn ask(&mut self, command: &Command, wait: bool) -> Result<Answer, CtlError> {
+    pub(super) fn ask(&mut self, command: &Command, wait: bool) -> Result<ClientAnswer, CtlError> {
         let place = self.place;
         let bounded = wait && takes_time(command);
         // The supervisor is told the limit too, so that it can say how far it got.
@@ -318,7 +318,7 @@ impl<'a> Line<'a> {
             }
         };
         match Response::parse(&line) {
-            Ok(response) => Ok(Answer { line, response }),
+            Ok(response) => Ok(ClientAnswer { line, response }),
             Err(error) => {
                 let why = Unreachable::Other(format!("its answer is not understood: {}", plain(&error.to_string())));
                 Err(CtlError::Unreachable { at: shown(&place.url), why })
@@ -390,13 +390,13 @@ fn ask(
     session: &Session,
     command: &Command,
     wait: bool,
-    output: &mut Output<'_>,
+    output: &mut ClientOutput<'_>,
 ) -> Result<Acted, CtlError> {
     let is_port = matches!(place.url, ServerUrl::Http { .. });
     if let Some(what) = listens(command).filter(|_| is_port) {
         return Err(CtlError::NeedsSocket(what));
     }
-    let mut line = Line::open(place)?;
+    let mut line = SupervisorLink::open(place)?;
     let (version, is_refused) = line.greet()?;
     let mut command = command.clone();
     // All jobs: for what the references mean, and which of those shown are the current and the previous one.
@@ -454,10 +454,10 @@ fn needs_jobs(command: &mut Command) -> bool {
 fn print(
     args: &ClientArgs,
     command: &Command,
-    answer: &Answer,
+    answer: &ClientAnswer,
     all: Option<Vec<Job>>,
     session: &Session,
-    output: &mut Output<'_>,
+    output: &mut ClientOutput<'_>,
 ) -> Result<u8, CtlError> {
     let response = &answer.response;
     let code = exit_code(command, response);

@@ -25,7 +25,7 @@ use crate::{
     io::{
         feedfile::{FeedError, FeedFile},
         secret::SecretError,
-        store::{NewTask, Patience, Refused, Store, StoreError, StoreFailure},
+        store::{LockTimeout, NewTask, Refused, Store, StoreError, StoreFailure},
         sys,
     },
     model::{
@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// Where a verb writes, and for whom.
-pub struct Output<'a> {
+pub struct VerbOutput<'a> {
     /// Data.
     pub data: &'a mut dyn Write,
     /// Messages.
@@ -47,7 +47,7 @@ pub struct Output<'a> {
     /// Whether tables may be coloured.
     pub colours: bool,
     /// How long a lock is waited for, and who hears of it.
-    pub patience: Patience,
+    pub patience: LockTimeout,
     /// Asks the person at the terminal a question; none: there is no person.
     pub confirm: Option<&'a mut dyn FnMut(&str) -> bool>,
 }
@@ -222,14 +222,14 @@ pub(super) type Done = Result<i32, ControlError>;
 pub(super) struct Desk<'a, 'b> {
     pub(super) db: PathBuf,
     pub(super) json: bool,
-    pub(super) out: &'a mut Output<'b>,
+    pub(super) out: &'a mut VerbOutput<'b>,
 }
 
 /// Does what the command line says.
 ///
 /// # Errors
 /// [`ControlError`]
-pub fn run(args: ControlArgs, out: &mut Output<'_>) -> Done {
+pub fn run(args: ControlArgs, out: &mut VerbOutput<'_>) -> Done {
     if let Verb::Completions(wanted) = &args.verb {
         out.data.write_all(wanted.program.completions(wanted.shell).as_bytes())?;
         return Ok(0);
@@ -375,8 +375,8 @@ impl Desk<'_, '_> {
         let db = self.db.clone();
         let rows = || {
             let live =
-                survey.live.iter().map(|live| Listed::Live(show::LiveRow::of(live, progress_of(live), now).into()));
-            live.chain(ended.rows.iter().map(|row| Listed::Ended(ended_json(&db, row, FEW_LINES))))
+                survey.live.iter().map(|live| ListedRow::Live(show::LiveRow::of(live, progress_of(live), now).into()));
+            live.chain(ended.rows.iter().map(|row| ListedRow::Ended(ended_json(&db, row, FEW_LINES))))
         };
         // One by one: thousands of rows need not be held as text first.
         let mut text = Vec::new();
@@ -530,7 +530,7 @@ impl Desk<'_, '_> {
         let json = feedback.to_json();
         if mark != before && store.is_writable() && store.is_own() {
             let state = serde_json::to_string(&(&feedback, &mark)).unwrap_or_default();
-            let patience = store.set_patience(Patience::SHORT);
+            let patience = store.set_patience(LockTimeout::SHORT);
             // A busy database costs the next reader a little more reading, not this one its answer.
             match store.save_feedback(task.id, &json, sys::now().wall.secs(), &state) {
                 Ok(()) | Err(StoreError::Busy(..) | StoreError::Full(..) | StoreError::ReadOnly(..)) => {}
@@ -606,7 +606,7 @@ impl Desk<'_, '_> {
         }
     }
 
-    fn wait(&mut self, wanted: &args::Wait) -> Done {
+    fn wait(&mut self, wanted: &args::WaitArgs) -> Done {
         let mut store = self.open()?;
         let mut waiter = Waiter::new(&self.db);
         let end = wanted.timeout.map(|timeout| sys::now().mono.saturating_add(timeout));
@@ -735,7 +735,7 @@ pub(super) fn progress_of(live: &Live) -> Option<f64> {
 /// A row of `list` as JSON.
 #[derive(serde::Serialize)]
 #[serde(untagged)]
-enum Listed<'a> {
+enum ListedRow<'a> {
     Live(Box<show::LiveRow<'a>>),
     Ended(Value),
 }

@@ -89,7 +89,7 @@ pub enum Verb {
     /// Page through ended tasks, newest first
     History(History),
     /// Wait until tasks have ended, and print their results
-    Wait(Wait),
+    Wait(WaitArgs),
     /// End tasks with their whole process trees; cancel reservations
     Kill(Kill),
     /// End all tasks of a name
@@ -281,7 +281,7 @@ pub struct Export {
 
 /// `wait`
 #[derive(Debug, Clone, Args)]
-pub struct Wait {
+pub struct WaitArgs {
     /// The tasks
     #[arg(required = true, value_name = "TASK")]
     pub tasks: Vec<TaskRef>,
@@ -301,7 +301,7 @@ pub struct Kill {
     pub tasks: Vec<TaskRef>,
     /// How
     #[command(flatten)]
-    pub how: How,
+    pub how: KillArgs,
 }
 
 /// `killall`
@@ -311,12 +311,12 @@ pub struct Killall {
     pub name: String,
     /// How
     #[command(flatten)]
-    pub how: How,
+    pub how: KillArgs,
 }
 
 /// How tasks are ended.
 #[derive(Debug, Clone, Args)]
-pub struct How {
+pub struct KillArgs {
     /// End them with this signal [default: the one each was launched with]
     #[arg(long, value_name = "SIG", value_parser = SignalParser, hide_possible_values = true)]
     pub signal: Option<Signal>,

@@ -7,7 +7,7 @@ use std::{
 
 use crate::io::{
     account, feedfile,
-    store::{self, Patience, Store, StoreError},
+    store::{self, LockTimeout, Store, StoreError},
 };
 
 /// Why there is no database to work with.
@@ -85,7 +85,7 @@ pub fn in_home(home: &Path) -> PathBuf {
 ///
 /// # Errors
 /// [`DbError`]
-pub fn open(path: &Path, patience: Patience) -> Result<Store, DbError> {
+pub fn open(path: &Path, patience: LockTimeout) -> Result<Store, DbError> {
     let store = Store::open(path, patience)?;
     check_local(path)?;
     Ok(store)
@@ -95,7 +95,7 @@ pub fn open(path: &Path, patience: Patience) -> Result<Store, DbError> {
 ///
 /// # Errors
 /// [`DbError`]
-pub fn open_to_read(path: &Path, patience: Patience) -> Result<Store, DbError> {
+pub fn open_to_read(path: &Path, patience: LockTimeout) -> Result<Store, DbError> {
     let store = Store::open_to_read(path, patience)?;
     check_local(path)?;
     Ok(store)
@@ -105,7 +105,7 @@ pub fn open_to_read(path: &Path, patience: Patience) -> Result<Store, DbError> {
 ///
 /// # Errors
 /// [`DbError`]
-pub fn open_or_create(path: &Path, patience: Patience) -> Result<Store, DbError> {
+pub fn open_or_create(path: &Path, patience: LockTimeout) -> Result<Store, DbError> {
     let nearest = path.ancestors().skip(1).find(|dir| dir.is_dir());
     if let Some(dir) = nearest {
         check_local_dir(path, dir)?;

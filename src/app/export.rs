@@ -7,7 +7,7 @@ use super::{
 use crate::{
     io::sys,
     model::{
-        export::{Line, VERSION},
+        export::{ExportLine, VERSION},
         task::HistoryRow,
     },
 };
@@ -19,7 +19,7 @@ impl Desk<'_, '_> {
         let survey = reconcile::survey(&mut store)?;
         let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
         let export = store.export(wanted.since.as_ref(), limit)?;
-        self.line(&Line::Start {
+        self.line(&ExportLine::Start {
             version: VERSION,
             taskwatcher: env!("CARGO_PKG_VERSION").to_owned(),
             database: export.cursor.database.clone(),
@@ -29,21 +29,21 @@ impl Desk<'_, '_> {
         let now = sys::now().wall;
         let mut counted = [0; 2];
         for live in &survey.live {
-            self.line(&Line::Running { task: show::task_json(live, progress_of(live), now) })?;
+            self.line(&ExportLine::Running { task: show::task_json(live, progress_of(live), now) })?;
             counted[0] += 1;
         }
         // What could not be moved to history: it comes again when it was.
         let unsettled = survey.ended.iter().filter(|_| !survey.settled).map(|(task, end)| HistoryRow::of(task, end));
         for row in unsettled.chain(export.rows) {
-            self.line(&Line::Ended { task: show::ended_json(&row) })?;
+            self.line(&ExportLine::Ended { task: show::ended_json(&row) })?;
             counted[1] += 1;
         }
         let [running, ended] = counted;
-        self.line(&Line::End { cursor: export.cursor.to_string(), more: export.more, running, ended })?;
+        self.line(&ExportLine::End { cursor: export.cursor.to_string(), more: export.more, running, ended })?;
         Ok(0)
     }
 
-    fn line(&mut self, line: &Line) -> Result<(), ControlError> {
+    fn line(&mut self, line: &ExportLine) -> Result<(), ControlError> {
         let text = serde_json::to_string(line).map_err(std::io::Error::from)?;
         Ok(writeln!(self.out.data, "{text}")?)
     }

@@ -15,7 +15,7 @@ const DEAF: Duration = Duration::from_millis(100);
 
 /// What a launcher is told on its socket.
 #[derive(Debug)]
-pub enum Told {
+pub enum LauncherMessage {
     /// A message of the task.
     Message(Vec<u8>),
     /// A request of `control` waits in the spool.
@@ -59,12 +59,12 @@ impl Hearing {
     }
 
     /// Returns what arrived next, if anything did.
-    pub fn next(&mut self, now: Duration) -> Option<Told> {
+    pub fn next(&mut self, now: Duration) -> Option<LauncherMessage> {
         let ancestor = self.ancestor;
         loop {
             match self.readable(now).and_then(|_| self.notify.next(&|pid| process::descends_from(pid, ancestor)))? {
-                Heard::Message(message) => return Some(Told::Message(message)),
-                Heard::Request => return Some(Told::Request),
+                Heard::Message(message) => return Some(LauncherMessage::Message(message)),
+                Heard::Request => return Some(LauncherMessage::Request),
                 Heard::Stranger => self.deaf_until = now + DEAF,
             }
         }

@@ -22,8 +22,8 @@ use self::{
 };
 use super::{
     activation, db,
-    hearing::{Hearing, Told},
-    output::Output,
+    hearing::{Hearing, LauncherMessage},
+    output::TaskOutput,
     reexec::{self, LauncherState},
     session::Session,
     spec::{Spec, TIMEOUT},
@@ -38,15 +38,15 @@ use crate::{
         parcel::{Arrived, Parcel},
         process,
         pty::Pty,
-        spool::{Request, Spool, Story},
-        store::{Claimed, Command, Patience, Store, StoreFailure},
+        spool::{Request, SelfReport, Spool},
+        store::{Claimed, Command, LockTimeout, Store, StoreFailure},
         streams::{Ends, Substitute},
         sys,
         terminal::Terminal,
     },
     model::{
         task::{Asker, Ended, Exit, Process, Signal, Tick},
-        watch::{Action, Event, Limits, Watch, date_beat},
+        watch::{Event, Limits, Watch, WatchAction, date_beat},
     },
 };
 
@@ -66,7 +66,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// The lock is waited for in steps of this length, between which signals are heard.
 const CLAIM_STEP: Duration = Duration::from_millis(250);
 /// How long a status may wait for the database: it is worth little, and the watch goes on after it.
-const STATUS_PATIENCE: Patience = Patience { limit: Duration::from_millis(50), notify: None };
+const STATUS_PATIENCE: LockTimeout = LockTimeout { limit: Duration::from_millis(50), notify: None };
 
 /// Why launch itself failed; the command was not run.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +109,7 @@ pub enum LaunchError {
 }
 
 /// What a launch tells besides its result.
-pub trait Audience {
+pub trait Reporter {
     /// Something the user should know, in one line.
     fn warn(&mut self, line: &str);
     /// Something of the command's that we have lost, in one line; whoever wants to hear nothing is told all the same.
@@ -123,7 +123,7 @@ pub trait Audience {
     /// The command runs, as the task of this id.
     fn running(&mut self, id: i64);
     /// Told once when the database keeps us waiting.
-    fn patience(&self) -> Patience;
+    fn patience(&self) -> LockTimeout;
     /// Where to look for more about a task that failed; for a person only.
     fn hint(&mut self, line: &str) {
         let _ = line;
@@ -144,7 +144,7 @@ pub trait Audience {
 ///
 /// # Errors
 /// [`LaunchError`]: the command was not run. That it could not be executed is no error here but a recorded end.
-pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Audience) -> Result<i32, LaunchError> {
+pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Reporter) -> Result<i32, LaunchError> {
     check(spec, audience)?;
     let me = process::own().map_err(|error| LaunchError::System("read /proc/self/stat", error))?;
     let inbox = Inbox::open(me.ignored).map_err(|error| LaunchError::System("read signals", error))?;
@@ -191,7 +191,7 @@ pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Audience) -> Re
         keys_at: Duration::ZERO,
         unseen: None,
         notify: None,
-        story: Story::default(),
+        story: SelfReport::default(),
         pause: Pause::None,
         unsaid: None,
         usage_before: child::usage(),
@@ -201,7 +201,7 @@ pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Audience) -> Re
 
 /// Goes on with the task of a launcher that became a new program (see [`super::reexec`]), whose descriptors are in
 /// `arrived`; gives the exit code for `launch`. The command runs, so this has no error: it does without what is missing.
-pub fn resume(state: Box<LauncherState>, mut arrived: Arrived, audience: &mut dyn Audience) -> i32 {
+pub fn resume(state: Box<LauncherState>, mut arrived: Arrived, audience: &mut dyn Reporter) -> i32 {
     child::set_name(c"launch");
     let inbox = reexec::take_inbox(&mut arrived, state.inbox, state.ignored);
     let spool = state.spool.and_then(|number| arrived.take(number).ok()).map(Spool::take_over);
@@ -210,7 +210,7 @@ pub fn resume(state: Box<LauncherState>, mut arrived: Arrived, audience: &mut dy
     let terminal = terminal.map(|tty| Terminal::take_over_from(tty, state.lent.then_some(state.command)));
     let notify = state.notify.and_then(|number| arrived.take(number).ok()).map(Notify::take_over);
     let notify = notify.map(|notify| Hearing::new(notify, state.me.pid));
-    let output = state.output.map(|output| Output::take_over(*output, &mut |number| arrived.take(number)));
+    let output = state.output.map(|output| TaskOutput::take_over(*output, &mut |number| arrived.take(number)));
     let spec = Spec {
         timeout: state.timeout,
         max_runtime: state.max_runtime,
@@ -294,7 +294,7 @@ struct Launcher {
     /// When the command was started.
     started: Tick,
     /// What it prints, unless that goes its own way.
-    output: Option<Output>,
+    output: Option<TaskOutput>,
     /// The terminal that the command has instead of ours.
     pty: Option<Pty>,
     /// Who leads the command's session there.
@@ -306,7 +306,7 @@ struct Launcher {
     /// Where the command can tell of itself.
     notify: Option<Hearing>,
     /// What it told so far.
-    story: Story,
+    story: SelfReport,
     /// What came of a SIGTSTP to this process.
     pause: Pause,
     /// A line that is still to be said.
@@ -316,7 +316,7 @@ struct Launcher {
 }
 
 impl Launcher {
-    fn run(mut self, inherited: &[i32], lend: bool, audience: &mut dyn Audience) -> Result<i32, LaunchError> {
+    fn run(mut self, inherited: &[i32], lend: bool, audience: &mut dyn Reporter) -> Result<i32, LaunchError> {
         // Without one it has nobody to tell, which it is used to.
         self.notify = Notify::open().ok().map(|notify| Hearing::new(notify, self.me.pid));
         let ends = self.open_output()?;
@@ -379,7 +379,7 @@ impl Launcher {
         let beside = self.spec.db.parent().map(Path::to_owned);
         let hold: Vec<PathBuf> =
             std::iter::once(std::env::temp_dir()).chain(beside).filter(|_| self.spec.chronic).collect();
-        match Output::open(substitute.as_ref(), &hold) {
+        match TaskOutput::open(substitute.as_ref(), &hold) {
             Ok((output, ends)) => {
                 self.output = Some(output);
                 Ok(Some(ends))
@@ -415,7 +415,7 @@ impl Launcher {
 
     /// Follows the command to its end, and records that; gives the exit code. Once the command was started there is no
     /// failure of the launcher: what does not work just now is tried again, or done without.
-    fn follow(mut self: Box<Self>, watch: Watch, audience: &mut dyn Audience) -> i32 {
+    fn follow(mut self: Box<Self>, watch: Watch, audience: &mut dyn Reporter) -> i32 {
         let ended = self.watch(watch, audience);
         sys::crash_point("exit.after");
         if let Some(terminal) = &mut self.terminal {
@@ -428,7 +428,7 @@ impl Launcher {
     }
 
     /// Starts anew as a smaller process, if nothing is going on just now; else, and if that fails, goes on as it is.
-    fn slim(&mut self, watch: &Watch, audience: &dyn Audience) {
+    fn slim(&mut self, watch: &Watch, audience: &dyn Reporter) {
         // A terminal cannot be handed on; who sits at one does not run thousands of tasks there.
         let busy = self.exit.is_some() || watch.is_ending() || self.pause != Pause::None;
         if busy || self.pty.is_some() || !audience.lets_start_anew() {
@@ -541,7 +541,7 @@ impl Launcher {
     }
 
     /// Follows the command to its end.
-    fn watch(&mut self, mut watch: Watch, audience: &mut dyn Audience) -> Ended {
+    fn watch(&mut self, mut watch: Watch, audience: &mut dyn Reporter) -> Ended {
         loop {
             if let Some(line) = self.unsaid.take() {
                 audience.warn(&line);
@@ -565,9 +565,9 @@ impl Launcher {
             let keyboard = self.pty.as_ref().filter(|_| now.mono >= self.keys_at).and_then(Pty::keyboard);
             let report = self.session.as_ref().and_then(Session::report);
             let room = self.pty.as_ref().and_then(Pty::room);
-            let reads = self.output.iter().flat_map(Output::readable).chain(keyboard).chain(report);
+            let reads = self.output.iter().flat_map(TaskOutput::readable).chain(keyboard).chain(report);
             let reads = reads.chain(self.notify.as_ref().and_then(|notify| notify.readable(now.mono)));
-            let writes = self.output.iter().flat_map(Output::writable).chain(room);
+            let writes = self.output.iter().flat_map(TaskOutput::writable).chain(room);
             if self.inbox.wait_with(timeout, reads, writes).is_err() {
                 // No memory for it just now: everything is looked at as if something had arrived.
                 sys::pause(TRY_AGAIN);
@@ -638,8 +638,8 @@ impl Launcher {
         while let Some(told) = self.notify.as_mut().and_then(|notify| notify.next(now.mono)) {
             now = sys::now();
             let message = match told {
-                Told::Message(message) => message,
-                Told::Request => {
+                LauncherMessage::Message(message) => message,
+                LauncherMessage::Request => {
                     self.heed_request(watch);
                     continue;
                 }
@@ -720,9 +720,9 @@ impl Launcher {
         // After the end nothing is done any more.
         for action in watch.handle(event, at).unwrap_or_default() {
             match action {
-                Action::Signal(signal) => self.signal_tree(signal),
-                Action::Finish(ended) => return Some(ended),
-                Action::Save(status) => {
+                WatchAction::Signal(signal) => self.signal_tree(signal),
+                WatchAction::Finish(ended) => return Some(ended),
+                WatchAction::Save(status) => {
                     let beat = self.beat.map_or(at.wall.secs(), |seen| (seen.mtime_ns / 1_000_000_000) as i64);
                     let id = self.claimed.id;
                     if self.store.is_none() {

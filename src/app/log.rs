@@ -187,7 +187,7 @@ pub fn show(store: &mut Store, subject: Subject, wanted: &Wanted, out: &mut dyn 
         None => None,
     };
     let mut watch =
-        follower.map(|follower| Watch { follower, id: subject.id, live: subject.live.clone(), over: false });
+        follower.map(|follower| LogWatch { follower, id: subject.id, live: subject.live.clone(), over: false });
     loop {
         let last = watch.as_ref().is_none_or(|watch| watch.over || watch.live.is_none());
         match &mut reader {
@@ -366,14 +366,14 @@ impl Showing<'_, '_> {
 }
 
 /// Waits for more of a log, and for the end of its task.
-struct Watch {
+struct LogWatch {
     follower: Follower,
     id: i64,
     live: Option<Live>,
     over: bool,
 }
 
-impl Watch {
+impl LogWatch {
     fn wait(&mut self, store: &mut Store) -> Result<(), LogError> {
         let failed = |error| LogError::Wait(self.id, error);
         let mut ends: Vec<OwnedFd> = vec![];

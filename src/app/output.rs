@@ -13,7 +13,7 @@ use crate::{
         proglog::{self, ProgLog},
         streams::{AllHanded, Ends, Streams, Substitute},
         sys,
-        tasklog::{Place, TaskLog},
+        tasklog::{LogState, TaskLog},
     },
     model::{ansi::Strip, task::Tick},
 };
@@ -52,7 +52,7 @@ impl Copy {
 
 /// The output of a task, on its way.
 #[derive(Debug)]
-pub struct Output {
+pub struct TaskOutput {
     streams: Streams,
     log: Option<TaskLog>,
     /// Since when the command has ended, on the monotonic clock.
@@ -67,18 +67,18 @@ pub struct Output {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HandedOutput {
     streams: AllHanded,
-    log: Option<Place>,
+    log: Option<LogState>,
     held: bool,
 }
 
-impl Output {
+impl TaskOutput {
     /// Makes the ways of a command's output; see [`Streams::open`].
     ///
     /// # Errors
     /// As [`Streams::open`].
-    pub fn open(terminal: Option<&Substitute<'_>>, hold: &[PathBuf]) -> std::io::Result<(Output, Ends)> {
+    pub fn open(terminal: Option<&Substitute<'_>>, hold: &[PathBuf]) -> std::io::Result<(TaskOutput, Ends)> {
         let (streams, ends) = Streams::open(terminal, hold)?;
-        Ok((Output { streams, log: None, ended: None, held: !hold.is_empty(), copies: [None, None] }, ends))
+        Ok((TaskOutput { streams, log: None, ended: None, held: !hold.is_empty(), copies: [None, None] }, ends))
     }
 
     /// Makes the ways of the output of a supervised program, which goes into files and the task's log; with `one`, both
@@ -86,9 +86,9 @@ impl Output {
     ///
     /// # Errors
     /// As [`Streams::gather`].
-    pub fn gather(one: bool, copies: [Option<Copy>; 2]) -> std::io::Result<(Output, Ends)> {
+    pub fn gather(one: bool, copies: [Option<Copy>; 2]) -> std::io::Result<(TaskOutput, Ends)> {
         let (streams, ends) = Streams::gather(one)?;
-        Ok((Output { streams, log: None, ended: None, held: false, copies }, ends))
+        Ok((TaskOutput { streams, log: None, ended: None, held: false, copies }, ends))
     }
 
     /// Opens the program's files anew: somebody has moved them.
@@ -97,7 +97,7 @@ impl Output {
     }
 
     /// Goes on with other files, or with other limits of the same ones.
-    pub fn change(&mut self, number: usize, place: Option<(proglog::Place, bool)>) {
+    pub fn change(&mut self, number: usize, place: Option<(proglog::ProgramLogSpec, bool)>) {
         let Some(copy) = self.copies.get_mut(number) else { return };
         match (copy.as_mut(), place) {
             (Some(copy), Some((place, strip))) => {
@@ -215,7 +215,7 @@ impl Output {
         self.streams.line_ended()
     }
 
-    /// Goes on with a program's files after [`Output::take_over`].
+    /// Goes on with a program's files after [`TaskOutput::take_over`].
     pub fn copy_to(&mut self, copies: [Option<Copy>; 2]) {
         self.copies = copies;
     }
@@ -231,9 +231,9 @@ impl Output {
     }
 
     /// Goes on with it; `take` returns the descriptor of a number.
-    pub fn take_over(handed: HandedOutput, take: &mut dyn FnMut(usize) -> std::io::Result<OwnedFd>) -> Output {
+    pub fn take_over(handed: HandedOutput, take: &mut dyn FnMut(usize) -> std::io::Result<OwnedFd>) -> TaskOutput {
         let streams = Streams::take_over(handed.streams, take);
         let log = handed.log.map(|place| TaskLog::resume(place, false, sys::stamp));
-        Output { streams, log, ended: None, held: handed.held, copies: [None, None] }
+        TaskOutput { streams, log, ended: None, held: handed.held, copies: [None, None] }
     }
 }

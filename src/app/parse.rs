@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::app::parse_args::ParseArgs;
-use crate::io::feedfile::{FeedError, FeedFile, Follower, Mark, Stream, Woken};
+use crate::io::feedfile::{FeedError, FeedFile, FeedbackInput, Follower, Mark, Woken};
 use crate::model::ansi;
 use crate::model::feedback::{Feedback, Ignored};
 use crate::model::log::{BadLog, parse_api_log};
@@ -174,7 +174,7 @@ impl Reading<'_> {
 
     fn stdin(&mut self, output: &mut Output<'_>) -> Result<(), ParseError> {
         let mut feedback = Feedback::default();
-        let mut stream = Stream::stdin()?;
+        let mut stream = FeedbackInput::stdin()?;
         self.listing(output, |report| {
             while stream.read_some(&mut feedback, report)? {}
             Ok(())
@@ -220,7 +220,7 @@ impl Reading<'_> {
 
     fn follow_stdin(&mut self, output: &mut Output<'_>) -> Result<(), ParseError> {
         let mut feedback = Feedback::default();
-        let mut stream = Stream::stdin()?;
+        let mut stream = FeedbackInput::stdin()?;
         loop {
             let mut settle = (feedback.pending() > 0).then_some(SETTLE);
             loop {

@@ -17,8 +17,8 @@ use crate::{
     io::{
         feedfile::{self, FeedError, FeedFile, Mark},
         process::{self, Snapshot},
-        spool::{Held, Spool, Story},
-        store::{self, Claimed, Hold, Patience, Start, Store, StoreError, StoreFailure},
+        spool::{Held, SelfReport, Spool},
+        store::{self, Claimed, Hold, LockTimeout, Start, Store, StoreError, StoreFailure},
         sys,
     },
     model::{
@@ -43,7 +43,7 @@ pub struct Live {
     /// What is left of an orphan's command.
     pub survivors: Vec<Process>,
     /// What it told of itself.
-    pub story: Option<Story>,
+    pub story: Option<SelfReport>,
     /// Whether its launcher was seen stopped by a signal: then nothing watches the command. Looked for where tasks are few.
     pub stopped: bool,
 }
@@ -94,7 +94,7 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
         }
     }
     sys::crash_point("settle.before");
-    let patience = store.set_patience(Patience::SHORT);
+    let patience = store.set_patience(LockTimeout::SHORT);
     let settled = if store.is_writable() { store.settle(&found.ended).map(|_| true) } else { Ok(false) };
     store.set_patience(patience);
     sys::crash_point("settle.after");
@@ -133,7 +133,7 @@ fn look(db: &Path, tasks: Vec<Task>, seen: HashMap<i64, Held>, now: Timestamp) -
     let here = viewpoint();
     let locks = Locks::of(db, seen);
     let look = |some: &[Task]| some.iter().map(|task| look_at(task, &here, &locks)).collect();
-    let mut looks: Vec<(Facts, Option<Story>)> = sys::on_all_processors(&tasks, MANY, look);
+    let mut looks: Vec<(Facts, Option<SelfReport>)> = sys::on_all_processors(&tasks, MANY, look);
     let mut survivors = find_survivors(&tasks, &mut looks, &here);
     let few = tasks.len() <= MANY;
     let mut found = Survey { live: Vec::with_capacity(tasks.len()), ..Survey::default() };
@@ -171,7 +171,7 @@ fn is_launcher_stopped(task: &Task, here: &Viewpoint) -> bool {
 /// Finds what is left of each task whose launcher is gone, and notes it in its facts. Returns it by the number of the task.
 fn find_survivors(
     tasks: &[Task],
-    looks: &mut [(Facts, Option<Story>)],
+    looks: &mut [(Facts, Option<SelfReport>)],
     here: &Viewpoint,
 ) -> HashMap<i64, Vec<Process>> {
     let mut survivors = HashMap::new();
@@ -265,7 +265,7 @@ fn launcher_of(task: &Task, here: &Viewpoint, lock: Lock) -> Life {
 }
 
 /// What the machine tells of a task, but for what is left of its command, and what the task tells of itself.
-fn look_at(task: &Task, here: &Viewpoint, locks: &Locks) -> (Facts, Option<Story>) {
+fn look_at(task: &Task, here: &Viewpoint, locks: &Locks) -> (Facts, Option<SelfReport>) {
     let (lock, tells) = locks.lock_of(task);
     let launcher = if task.is_reserved() { Life::Unknown } else { launcher_of(task, here, lock) };
     let place = locks.spool.as_ref().ok().zip(task.slot).zip(task.upid.as_deref());
@@ -292,7 +292,7 @@ fn beat_of(task: &Task) -> Option<Timestamp> {
 }
 
 /// What a worker's story leaves in history: how far it was, as a command would have written it.
-pub fn feedback_of_worker(story: &Story) -> Option<String> {
+pub fn feedback_of_worker(story: &SelfReport) -> Option<String> {
     story.progress.map(|percent| json!({ "progress": format!("{percent:.0}") }).to_string())
 }
 

@@ -9,7 +9,7 @@ use super::db;
 use crate::{
     io::{
         spool::Spool,
-        store::{Claimed, Patience, Store},
+        store::{Claimed, LockTimeout, Store},
         sys,
     },
     model::task::End,
@@ -35,10 +35,10 @@ pub fn record(db: &Path, store: Option<Store>, spool: Option<&Spool>, claimed: &
     let (id, upid) = (claimed.id, claimed.upid.as_str());
     let opened = match store {
         Some(store) => Ok(store),
-        None => db::open(db, Patience::SHORT),
+        None => db::open(db, LockTimeout::SHORT),
     };
     let recorded = opened.and_then(|mut store| {
-        store.set_patience(Patience::SHORT);
+        store.set_patience(LockTimeout::SHORT);
         let found = store.finish(id, upid, end)?;
         Ok((found, store))
     });

@@ -25,7 +25,7 @@ use crate::{
         inbox::Inbox,
         parcel::{Arrived, Parcel},
         process,
-        spool::{Request, Spool, Story},
+        spool::{Request, SelfReport, Spool},
         store::Claimed,
         sys,
     },
@@ -141,7 +141,7 @@ pub struct LauncherState {
     pub heeded: Option<Request>,
     pub output: Option<Box<HandedOutput>>,
     pub notify: Option<usize>,
-    pub story: Box<Story>,
+    pub story: Box<SelfReport>,
     pub usage_before: Option<Usage>,
 }
 

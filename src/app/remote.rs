@@ -28,7 +28,7 @@ use crate::{
         sys,
     },
     model::{
-        export::Line,
+        export::ExportLine,
         proxmox::{Api, Cluster, Product, RIGHT},
         query::{After, Filter, StartQuery},
         remote::{More, Source},
@@ -189,11 +189,12 @@ impl Desk<'_, '_> {
         // From its own cursor on, so that little is sent; nothing of it is kept.
         let (mut first, mut last) = (None, None);
         let asked = ssh::ask(&remote.source, remote.cursor.as_deref(), 1, limit, &mut |line| match line {
-            ssh::Told::Line(Line::Start { version, taskwatcher, host, .. }) => {
+            ssh::AnswerPart::Line(ExportLine::Start { version, taskwatcher, host, .. }) => {
                 first = Some((version, taskwatcher, host));
             }
-            ssh::Told::Line(Line::End { running, .. }) => last = Some(running),
-            ssh::Told::Line(Line::Running { .. } | Line::Ended { .. }) | ssh::Told::Strange(_) => {}
+            ssh::AnswerPart::Line(ExportLine::End { running, .. }) => last = Some(running),
+            ssh::AnswerPart::Line(ExportLine::Running { .. } | ExportLine::Ended { .. })
+            | ssh::AnswerPart::Strange(_) => {}
         });
         asked.map_err(|error| failed(remote, &error))?;
         let (Some((version, taskwatcher, host)), Some(running)) = (first, last) else {

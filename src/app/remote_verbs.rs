@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     io::{
-        ssh::{Heard, SshError, run},
+        ssh::{RemoteOutput, SshError, run},
         store::Remote,
         sys,
     },
@@ -40,7 +40,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 const LONGEST_DOUBLED: u32 = 5;
 
 /// A verb for one remote, as its command line says it there.
-struct Errand<'a> {
+struct RemoteCommand<'a> {
     remote: &'a str,
     /// For ssh.
     host: &'a str,
@@ -126,7 +126,7 @@ impl Desk<'_, '_> {
         if tasks.iter().any(|task| matches!(task, TaskRef::There(_, ThereRef::Began { .. }))) {
             return Err(ControlError::BeganThere(remote.name));
         }
-        let there = ssh::There { remote, host, db };
+        let there = ssh::SshHost { remote, host, db };
         match verb {
             Verb::Show(one) => self.show_ssh(&store, &there, &one.task),
             Verb::Feedback(_) => self.errand(&there.short_errand(words("feedback", tasks, None))),
@@ -137,7 +137,7 @@ impl Desk<'_, '_> {
         }
     }
 
-    fn errand(&mut self, errand: &Errand<'_>) -> Done {
+    fn errand(&mut self, errand: &RemoteCommand<'_>) -> Done {
         if errand.whole {
             let mut text = Vec::new();
             let ran = self.run_there(errand, |_, line| {
@@ -158,7 +158,7 @@ impl Desk<'_, '_> {
     }
 
     /// Prints a line that came from there; none: all that came was printed.
-    fn hand_on(&mut self, errand: &Errand<'_>, line: Option<&[u8]>) -> Result<(), ControlError> {
+    fn hand_on(&mut self, errand: &RemoteCommand<'_>, line: Option<&[u8]>) -> Result<(), ControlError> {
         let Some(line) = line else { return Ok(self.out.data.flush()?) };
         match (errand.raw, errand.log) {
             (true, _) => self.out.data.write_all(line)?,
@@ -213,7 +213,7 @@ impl Desk<'_, '_> {
     /// messages come as ours, with the remote's name.
     fn run_there(
         &mut self,
-        errand: &Errand<'_>,
+        errand: &RemoteCommand<'_>,
         mut see: impl FnMut(&mut Self, Option<&[u8]>) -> Result<(), ControlError>,
     ) -> Result<i32, Far> {
         // What ssh says itself. If it fails, the last of it is why, and is not said twice.
@@ -223,11 +223,11 @@ impl Desk<'_, '_> {
                 return Err(Far::Ssh(SshError::TimedOut(errand.silence.unwrap_or_default())));
             }
             match heard {
-                Heard::Output(line) => {
+                RemoteOutput::Output(line) => {
                     self.say_held(errand.remote, &mut held);
                     see(self, Some(line)).map_err(Far::Control)?;
                 }
-                Heard::Message(text) => {
+                RemoteOutput::Message(text) => {
                     let text = String::from_utf8_lossy(text);
                     match text.strip_prefix("control: ") {
                         Some(text) => {
@@ -239,7 +239,7 @@ impl Desk<'_, '_> {
                         None => {}
                     }
                 }
-                Heard::Pause => see(self, None).map_err(Far::Control)?,
+                RemoteOutput::Pause => see(self, None).map_err(Far::Control)?,
             }
             Ok(())
         });
@@ -273,7 +273,7 @@ impl Desk<'_, '_> {
 /// Lines of what ssh says that are kept until it is known whether it fails.
 const HELD: usize = 50;
 
-impl Errand<'_> {
+impl RemoteCommand<'_> {
     /// The command line there.
     fn line(&self) -> String {
         let mut line = vec!["control"];

@@ -17,11 +17,11 @@ use std::{
 
 use self::{
     typed::{NotDone, Typed, Word},
-    watch::{Told, Watch},
+    watch::{EventWatch, Told},
 };
 use super::{
-    client::{self, Acted, Output, complain, endpoint::Place},
-    supervise_args::{Action, ClientArgs, Names, ShellArgs, Wanted},
+    client::{self, Acted, ClientOutput, complain, endpoint::Place},
+    supervise_args::{Action, ActionPlan, ClientArgs, NamesArg, ShellArgs},
 };
 use crate::{
     io::{
@@ -55,7 +55,7 @@ pub enum Input<'a> {
 }
 
 /// Runs the shell, and gives its exit code. With `args` of another action that is done first.
-pub fn run(args: &ClientArgs, input: Input<'_>, output: &mut Output<'_>) -> u8 {
+pub fn run(args: &ClientArgs, input: Input<'_>, output: &mut ClientOutput<'_>) -> u8 {
     let given = match &args.action {
         Action::Shell(given) => given.clone(),
         _ => ShellArgs::default(),
@@ -99,11 +99,11 @@ struct Shell<'a, 'o> {
     /// What is told of jobs, and which of them is the current one.
     told: Arc<Told>,
     /// Who hears of changes; none: nobody yet, or not any more.
-    watch: Option<Watch>,
+    watch: Option<EventWatch>,
     editor: Option<LineEditor>,
     auto_resume: AutoResume,
     is_terminal: bool,
-    output: &'a mut Output<'o>,
+    output: &'a mut ClientOutput<'o>,
     /// Whether it was asked to end.
     over: bool,
 }
@@ -111,7 +111,7 @@ struct Shell<'a, 'o> {
 impl Shell<'_, '_> {
     /// What a shell begins with: how everything is, or why that cannot be told.
     fn look(&mut self) {
-        let action = if self.is_terminal { Action::Status(Names(None)) } else { Action::Version };
+        let action = if self.is_terminal { Action::Status(NamesArg(None)) } else { Action::Version };
         if self.is_terminal {
             self.act(self.args(action, false));
             return;
@@ -119,7 +119,7 @@ impl Shell<'_, '_> {
         // A script prints what it is asked for, and nothing else.
         let mut nowhere = std::io::sink();
         let mut output =
-            Output { out: &mut nowhere, err: &mut *self.output.err, reader: None, width: None, colours: false };
+            ClientOutput { out: &mut nowhere, err: &mut *self.output.err, reader: None, width: None, colours: false };
         let args = ClientArgs { serverurl: None, file: None, json: false, action, then_shell: false };
         client::act(&args, Some(&self.place), &Session::default(), &mut output);
     }
@@ -208,11 +208,11 @@ impl Shell<'_, '_> {
 
     /// Tells what happened, and listens for what will.
     fn before_prompt(&mut self) {
-        if self.watch.as_ref().is_some_and(Watch::is_over) {
+        if self.watch.as_ref().is_some_and(EventWatch::is_over) {
             self.watch = None;
         }
         if self.watch.is_none() {
-            self.watch = Watch::begin(&self.place, &self.told);
+            self.watch = EventWatch::begin(&self.place, &self.told);
         }
         for line in self.told.lines(&self.place) {
             let _ = writeln!(self.output.out, "{line}");
@@ -319,7 +319,7 @@ impl Shell<'_, '_> {
     fn act_once(&mut self, args: &ClientArgs) -> Acted {
         let session = self.told.session(|session| session.clone());
         let acted = client::act(args, Some(&self.place), &session, self.output);
-        if let Wanted::Ask { command, .. } = args.action.wanted() {
+        if let ActionPlan::Ask { command, .. } = args.action.wanted() {
             self.take_in(&command, &acted);
         }
         acted
@@ -385,7 +385,7 @@ impl Shell<'_, '_> {
         }
         let version = Command::Version;
         // One that refuses is there.
-        if let Err(error) = client::Line::open(&place).and_then(|mut line| line.ask(&version, true)) {
+        if let Err(error) = client::SupervisorLink::open(&place).and_then(|mut line| line.ask(&version, true)) {
             let code = client::failed(error, Some(&version), self.output);
             self.note(&format!("still with {}", client::shown(&self.place.url)));
             return code;
@@ -394,7 +394,7 @@ impl Shell<'_, '_> {
         self.watch = None;
         self.told.renew();
         match self.is_terminal {
-            true => self.act(self.args(Action::Status(Names(None)), false)),
+            true => self.act(self.args(Action::Status(NamesArg(None)), false)),
             false => exit::OK,
         }
     }
@@ -434,9 +434,9 @@ fn aside(place: &Place) -> Place {
 }
 
 /// What there is now; none where that is not answered.
-fn snapshot(place: &Place) -> Option<complete::Snapshot> {
-    let mut snapshot = complete::Snapshot::default();
-    let mut line = client::Line::open(place).ok()?;
+fn snapshot(place: &Place) -> Option<complete::KnownNames> {
+    let mut snapshot = complete::KnownNames::default();
+    let mut line = client::SupervisorLink::open(place).ok()?;
     let mut ask = |command: &Command| {
         let answer = line.ask(command, true).ok()?;
         answer.response.error.is_none().then_some(answer.response)

@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     db,
-    hearing::{Hearing, Told},
-    output::{Copy, HandedOutput, Output},
+    hearing::{Hearing, LauncherMessage},
+    output::{Copy, HandedOutput, TaskOutput},
     reexec::{self, Handed},
     tree::{self, Delivery},
 };
@@ -37,16 +37,16 @@ use crate::{
         notify::{CommandSocket, Notify},
         parcel::{Arrived, Parcel},
         process,
-        proglog::{Place, ProgLog},
+        proglog::{ProgLog, ProgramLogSpec},
         rundir::RunDir,
-        spool::{Request, Spool, Story},
-        store::{Claimed, Patience, Store},
+        spool::{Request, SelfReport, Spool},
+        store::{Claimed, LockTimeout, Store},
         sys,
     },
     model::{
-        shim::{Phase, ProgramLog, Run, RunSpec, ShimCommand, Stream},
+        shim::{Phase, ProgramLog, Run, RunSpec, ShimCommand, StreamTarget},
         task::{Asker, Cause, Ended, Exit, Process, Signal, Tick},
-        watch::{Action, Event, Limits, Watch, date_beat},
+        watch::{Event, Limits, Watch, WatchAction, date_beat},
     },
 };
 
@@ -66,7 +66,7 @@ const LONGEST_TYPED: usize = 4 << 20;
 /// What could not be told the supervisor is tried again so often.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
 /// How long a status may wait for the database.
-const STATUS_PATIENCE: Patience = Patience { limit: Duration::from_millis(50), notify: None };
+const STATUS_PATIENCE: LockTimeout = LockTimeout { limit: Duration::from_millis(50), notify: None };
 /// Processes that a command left outside of its group and that are told of, at most.
 const STRAYS: usize = 64;
 /// Notes that are kept in the file of a run.
@@ -109,7 +109,7 @@ struct Shim {
     /// None where it did not survive that this process started anew.
     ear: Option<CommandSocket>,
     notify: Option<Hearing>,
-    story: Story,
+    story: SelfReport,
     /// Open while it is likely to be needed soon.
     store: Option<Store>,
     /// Its file could not be written as it is to be.
@@ -138,7 +138,7 @@ struct Shim {
     beat: Option<Signature>,
     looked: Tick,
     local: bool,
-    output: Option<Output>,
+    output: Option<TaskOutput>,
     input: Option<std::fs::File>,
     /// What is to go there and has not found room yet.
     typed: Vec<u8>,
@@ -160,7 +160,7 @@ struct ShimState {
     spool: Option<usize>,
     ear: usize,
     notify: Option<usize>,
-    story: Box<Story>,
+    story: Box<SelfReport>,
     claimed: Option<Claimed>,
     claim_at: Duration,
     claim_pause: Duration,
@@ -212,7 +212,7 @@ fn resume(carried: Box<ShimState>, mut arrived: Arrived) {
     let notify = notify.map(|notify| Hearing::new(notify, carried.run.shim.pid));
     let spool = carried.spool.and_then(|number| arrived.take(number).ok()).map(Spool::take_over);
     let spool = spool.or_else(|| reexec::spool_again(&carried.order.db, carried.claimed.as_ref()?.slot));
-    let mut output = Output::take_over(*carried.output, &mut |number| arrived.take(number));
+    let mut output = TaskOutput::take_over(*carried.output, &mut |number| arrived.take(number));
     output.copy_to([&carried.order.stdout, &carried.order.stderr].map(|stream| {
         // One that cannot be opened any more was told of when it was first opened.
         place_of(&carried.order, stream).and_then(|(place, strip)| Some(Copy::new(ProgLog::open(place).ok()?, strip)))
@@ -254,10 +254,10 @@ fn resume(carried: Box<ShimState>, mut arrived: Arrived) {
 }
 
 /// Where a stream's file is, and whether sequences are taken out of it; none: it has none.
-fn place_of(order: &RunSpec, stream: &Stream) -> Option<(Place, bool)> {
-    let Stream::Log(ProgramLog { path, max, backups, private, strip_ansi }) = stream else { return None };
+fn place_of(order: &RunSpec, stream: &StreamTarget) -> Option<(ProgramLogSpec, bool)> {
+    let StreamTarget::Log(ProgramLog { path, max, backups, private, strip_ansi }) = stream else { return None };
     let owner = order.user.as_ref().map(|user| (user.uid, user.gid));
-    let place = Place { path: path.clone(), max: *max, backups: *backups, private: *private, owner };
+    let place = ProgramLogSpec { path: path.clone(), max: *max, backups: *backups, private: *private, owner };
     Some((place, *strip_ansi))
 }
 
@@ -314,7 +314,7 @@ impl Shim {
             ];
             let timeout = wakes.into_iter().flatten().min().map(|at| at.saturating_sub(now.mono));
             let reads =
-                self.output.iter().flat_map(Output::readable).chain(self.ear.as_ref().map(CommandSocket::readable));
+                self.output.iter().flat_map(TaskOutput::readable).chain(self.ear.as_ref().map(CommandSocket::readable));
             let reads = reads.chain(self.notify.as_ref().and_then(|notify| notify.readable(now.mono)));
             let writes = self.input.as_ref().filter(|_| !self.typed.is_empty()).map(std::os::fd::AsFd::as_fd);
             if self.inbox.wait_with(timeout, reads, writes).is_err() {
@@ -365,8 +365,8 @@ impl Shim {
     fn finish_watch(&mut self, watch: &mut Watch, exit: Exit, now: Tick) -> Ended {
         let actions = watch.handle(Event::Exited(exit), now).unwrap_or_default();
         let ended = actions.into_iter().find_map(|action| match action {
-            Action::Finish(ended) => Some(ended),
-            Action::Save(_) | Action::Signal(_) => None,
+            WatchAction::Finish(ended) => Some(ended),
+            WatchAction::Save(_) | WatchAction::Signal(_) => None,
         });
         ended.unwrap_or(Ended { cause: Cause::Itself, exit, sent: None })
     }
@@ -585,8 +585,8 @@ impl Shim {
         while let Some(told) = self.notify.as_mut().and_then(|notify| notify.next(now.mono)) {
             now = sys::now();
             let message = match told {
-                Told::Message(message) => message,
-                Told::Request => {
+                LauncherMessage::Message(message) => message,
+                LauncherMessage::Request => {
                     self.heed_request(watch);
                     continue;
                 }
@@ -625,8 +625,8 @@ impl Shim {
     fn act(&mut self, watch: &mut Watch, event: Event, at: Tick) {
         for action in watch.handle(event, at).unwrap_or_default() {
             match action {
-                Action::Signal(signal) => self.signal_tree(Delivery::new(signal)),
-                Action::Save(status) => {
+                WatchAction::Signal(signal) => self.signal_tree(Delivery::new(signal)),
+                WatchAction::Save(status) => {
                     let Some(claimed) = &self.claimed else { continue };
                     let beat = self.beat.map_or(at.wall.secs(), |seen| (seen.mtime_ns / 1_000_000_000) as i64);
                     if self.store.is_none() {
@@ -637,7 +637,7 @@ impl Shim {
                     }
                     self.store = None;
                 }
-                Action::Finish(_) => {}
+                WatchAction::Finish(_) => {}
             }
         }
     }

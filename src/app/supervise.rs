@@ -47,12 +47,12 @@ use tokio::{
 
 use self::{
     activity::Activity,
-    begin::{Begun, DaemonArgs, Failed, Start},
-    core::{Core, Watched},
+    begin::{BeginError, Begun, DaemonArgs, StartOutcome},
+    core::{Supervisor, Watched},
     hooks::Hooks,
-    listeners::Doors,
+    listeners::Listeners,
     records::Records,
-    reloads::{Deliver, Loaded, OnDisk, Source},
+    reloads::{ConfigSource, Deliver, Loaded, OnDisk},
     serve::{Asked, Hub},
 };
 use crate::{
@@ -60,8 +60,8 @@ use crate::{
     io::{
         child::{self, Reaped},
         inbox, notify, process,
-        rundir::{Heard, Lock, RunDir, RunWatch},
-        store::{Patience, Store, StoreError},
+        rundir::{Lock, RunChange, RunDir, RunWatch},
+        store::{LockTimeout, Store, StoreError},
         sys,
         timerfd::Alarm,
     },
@@ -113,7 +113,7 @@ struct TaskOf {
 /// # Errors
 /// Why the database does not tell.
 fn task_of(db: &Path, task: i64) -> Result<Option<TaskOf>, StoreError> {
-    let store = match Store::open(db, Patience { limit: Duration::from_millis(200), notify: None }) {
+    let store = match Store::open(db, LockTimeout { limit: Duration::from_millis(200), notify: None }) {
         Err(StoreError::Missing(_)) => return Ok(None),
         store => store?,
     };
@@ -169,7 +169,7 @@ impl SignalsHeard {
     }
 
     /// The next one. Of several, those that ask for the end come first: a reload before it would be for nothing (SIG-1).
-    async fn next(&mut self) -> Heed {
+    async fn next(&mut self) -> SignalRequest {
         let ending = &mut self.ending;
         let end = std::future::poll_fn(|context| {
             let asked =
@@ -178,17 +178,17 @@ impl SignalsHeard {
         });
         tokio::select! {
             biased;
-            which = end => Heed::End(which),
-            _ = self.hup.recv() => Heed::Reload,
-            _ = self.usr1.recv() => Heed::Dump,
-            _ = self.usr2.recv() => Heed::Reopen,
-            _ = self.child.recv() => Heed::Reap,
+            which = end => SignalRequest::End(which),
+            _ = self.hup.recv() => SignalRequest::Reload,
+            _ = self.usr1.recv() => SignalRequest::Dump,
+            _ = self.usr2.recv() => SignalRequest::Reopen,
+            _ = self.child.recv() => SignalRequest::Reap,
         }
     }
 }
 
 /// What a signal asks for.
-enum Heed {
+enum SignalRequest {
     End(Signal),
     Reload,
     Dump,
@@ -200,8 +200,8 @@ enum Heed {
 /// line for the user; `copy` gets the lines of the log, in the foreground.
 pub fn run(args: &DaemonArgs, warn: &mut dyn FnMut(&str), copy: Box<dyn Write>) -> i32 {
     let mut begun = match begin::start(args, &mut |line| warn(&format!("warning: {line}"))) {
-        Ok(Start::Launched) => return 0,
-        Ok(Start::Begun(begun)) => begun,
+        Ok(StartOutcome::Launched) => return 0,
+        Ok(StartOutcome::Begun(begun)) => begun,
         Err(failed) => {
             failed.lines.iter().for_each(|line| warn(&format!("error: {line}")));
             return failed.code;
@@ -211,7 +211,7 @@ pub fn run(args: &DaemonArgs, warn: &mut dyn FnMut(&str), copy: Box<dyn Write>) 
     match supervise(&mut begun, copied.then_some(copy)) {
         Ok(()) => 0,
         Err(error) => {
-            let failed = Failed::new(&error);
+            let failed = BeginError::new(&error);
             begun.ready.fail(&failed);
             warn(&format!("error: {error}"));
             failed.code
@@ -249,7 +249,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     for (level, line) in &begun.warnings {
         log.say(*level, &format!("config: {line}"));
     }
-    let mut core = Core {
+    let mut core = Supervisor {
         me,
         diverted: HashSet::new(),
         boot: sys::boot_id().map_err(system("read the boot id"))?,
@@ -272,7 +272,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
             to_driver(tell.clone()),
             &begun.config,
         ),
-        doors: Doors::open(Rc::clone(&hub), begun.user.clone(), begun.unix.take(), std::mem::take(&mut begun.inet)),
+        doors: Listeners::open(Rc::clone(&hub), begun.user.clone(), begun.unix.take(), std::mem::take(&mut begun.inet)),
         starts: Starts::default(),
         to_watch: vec![],
         unwatched: vec![],
@@ -331,8 +331,8 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
             ready = written.readable() => {
                 if let Ok(mut ready) = ready {
                     match watch.hear() {
-                        Ok(Heard::Runs(handles)) => handles.iter().for_each(|handle| core.heard(handle)),
-                        Ok(Heard::All) | Err(_) => {
+                        Ok(RunChange::Runs(handles)) => handles.iter().for_each(|handle| core.heard(handle)),
+                        Ok(RunChange::All) | Err(_) => {
                             let all: Vec<String> = core.by_handle.keys().cloned().collect();
                             all.iter().for_each(|handle| core.heard(handle));
                         }
@@ -416,7 +416,7 @@ impl Times {
 
 /// The folder of runs is not there any more, and with it what shims tell of them and what keeps other supervisors away:
 /// it is made anew, and all shims write their files again.
-fn look_for_runs(core: &mut Core) -> Option<(RunWatch, Lock)> {
+fn look_for_runs(core: &mut Supervisor) -> Option<(RunWatch, Lock)> {
     let path = core.runs.path().to_owned();
     let again = || -> std::io::Result<Option<(RunDir, RunWatch, Lock)>> {
         let runs = RunDir::open(&path)?;
@@ -442,7 +442,7 @@ fn look_for_runs(core: &mut Core) -> Option<(RunWatch, Lock)> {
 }
 
 /// Gives whether what may change behind our back is to be looked at.
-fn keep_house(core: &mut Core, times: &mut Times) -> bool {
+fn keep_house(core: &mut Supervisor, times: &mut Times) -> bool {
     let now = sys::now().mono;
     let due = |last: &mut Duration, every: Duration| {
         let due = now.saturating_sub(*last) >= every;
@@ -478,30 +478,32 @@ fn keep_house(core: &mut Core, times: &mut Times) -> bool {
 }
 
 /// Does what a signal asks for.
-fn follow(core: &mut Core, heed: Heed) {
+fn follow(core: &mut Supervisor, heed: SignalRequest) {
     match heed {
-        Heed::End(which) => {
+        SignalRequest::End(which) => {
             core.log.info(&format!("signal: {which}"));
             core.shut_down(false);
             if ASKING.contains(&which) {
                 core.asked_by_signal();
             }
         }
-        Heed::Reload if core.shutdown.is_some() => core.log.info("signal: SIGHUP, which means nothing while we end"),
-        Heed::Reload => {
+        SignalRequest::Reload if core.shutdown.is_some() => {
+            core.log.info("signal: SIGHUP, which means nothing while we end")
+        }
+        SignalRequest::Reload => {
             core.log.info("signal: SIGHUP: reading the configuration again");
             core.reload_all();
         }
-        Heed::Dump => core.dump(),
-        Heed::Reopen => {
+        SignalRequest::Dump => core.dump(),
+        SignalRequest::Reopen => {
             core.reopen_logs();
             core.log.info("signal: SIGUSR2: all logs are opened anew");
         }
-        Heed::Reap => reap(core),
+        SignalRequest::Reap => reap(core),
     }
 }
 
-fn reap(core: &mut Core) {
+fn reap(core: &mut Supervisor) {
     while let Ok(Reaped::Ended(pid, exit)) = child::reap() {
         core.child_gone(pid, exit);
     }
@@ -535,7 +537,7 @@ struct Files {
     overrides: crate::model::config::Overrides,
 }
 
-impl Source for Files {
+impl ConfigSource for Files {
     fn load(&self) -> Loaded {
         let (config, findings) = load::load_again(&self.place, &self.overrides)?;
         Ok((config, findings.iter().map(ToString::to_string).collect()))

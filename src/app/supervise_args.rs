@@ -18,8 +18,8 @@ use crate::model::{
     program::{Level, ServerUrl},
     task::Signal,
     wire::{
-        Channel, Code, Command, EventFilter, EventKind, Kind, Last, PidOf, ReloadOf, Response, ResultItem, SignalTo,
-        Targets, WireError,
+        Channel, Code, Command, EventFilter, EventKind, Last, NameKind, PidOf, ReloadOf, Response, ResultItem,
+        SignalTo, Targets, WireError,
     },
 };
 
@@ -263,9 +263,9 @@ impl DaemonOptions {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Action {
     /// Print how the processes are
-    Status(Names),
+    Status(NamesArg),
     /// Start processes
-    Start(Start),
+    Start(StartArgs),
     /// Stop processes
     Stop(Stop),
     /// Stop processes and start them again
@@ -275,7 +275,7 @@ pub enum Action {
     /// Print what a reload would do
     Reread,
     /// Reload these programs and groups only
-    Update(Names),
+    Update(NamesArg),
     /// Take programs or groups that are new in the configuration
     Add(SomeNames),
     /// Give programs or groups up
@@ -285,7 +285,7 @@ pub enum Action {
     /// Send a signal to processes
     Signal(SendSignal),
     /// Print process ids; without a name that of the supervisor
-    Pid(Names),
+    Pid(NamesArg),
     /// Print what a process wrote last
     Tail(Tail),
     /// Print the end of the activity log
@@ -318,7 +318,7 @@ pub enum Action {
 
 /// Which processes; there may be none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Names(pub Option<Targets>);
+pub struct NamesArg(pub Option<Targets>);
 
 /// Which processes; all of them only if that is said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -344,11 +344,11 @@ fn targets_of(matches: &clap::ArgMatches) -> Option<Targets> {
         let names: Vec<String> = matches.get_many::<String>(id)?.cloned().collect();
         Some(Targets::Named { kind, names })
     };
-    let plain = named("names", Kind::Process).map(all_if_said);
+    let plain = named("names", NameKind::Process).map(all_if_said);
     plain
-        .or_else(|| named("program", Kind::Program))
-        .or_else(|| named("group", Kind::Group))
-        .or_else(|| named("process", Kind::Process))
+        .or_else(|| named("program", NameKind::Program))
+        .or_else(|| named("group", NameKind::Group))
+        .or_else(|| named("process", NameKind::Process))
 }
 
 /// The word `all` among names means all processes; nothing else can be called so.
@@ -359,7 +359,7 @@ fn all_if_said(targets: Targets) -> Targets {
     }
 }
 
-impl Args for Names {
+impl Args for NamesArg {
     fn augment_args(command: Clap) -> Clap {
         name_args(command, false)
     }
@@ -369,13 +369,13 @@ impl Args for Names {
     }
 }
 
-impl FromArgMatches for Names {
-    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Names, Error> {
-        Ok(Names(targets_of(matches)))
+impl FromArgMatches for NamesArg {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<NamesArg, Error> {
+        Ok(NamesArg(targets_of(matches)))
     }
 
     fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), Error> {
-        Names::from_arg_matches(matches).map(|names| *self = names)
+        NamesArg::from_arg_matches(matches).map(|names| *self = names)
     }
 }
 
@@ -401,7 +401,7 @@ impl FromArgMatches for SomeNames {
 
 /// `start`
 #[derive(Debug, Clone, Args)]
-pub struct Start {
+pub struct StartArgs {
     /// Which
     #[command(flatten)]
     pub names: SomeNames,
@@ -449,7 +449,7 @@ pub struct Restart {
 pub struct Reload {
     /// Which
     #[command(flatten)]
-    pub names: Names,
+    pub names: NamesArg,
     /// Only the supervisor's own settings
     #[arg(long, group = "section", conflicts_with = "which")]
     pub server: bool,
@@ -517,7 +517,7 @@ pub struct Tail {
     pub channel: Channel,
     /// How much
     #[command(flatten)]
-    pub how: How,
+    pub how: TailArgs,
     /// The log of its run with this task number: both streams, with times
     #[arg(long, value_name = "TASK", value_parser = clap::value_parser!(i64).range(1..), conflicts_with = "channel")]
     pub run: Option<i64>,
@@ -528,12 +528,12 @@ pub struct Tail {
 pub struct Maintail {
     /// How much
     #[command(flatten)]
-    pub how: How,
+    pub how: TailArgs,
 }
 
 /// How much of a log, and how it is printed.
 #[derive(Debug, Clone, Args)]
-pub struct How {
+pub struct TailArgs {
     /// Go on with what is written from now on
     #[arg(short = 'f', long)]
     pub follow: bool,
@@ -548,7 +548,7 @@ pub struct How {
     pub raw: bool,
 }
 
-impl How {
+impl TailArgs {
     fn last(&self) -> Last {
         let bytes = self.bytes.map(Last::Bytes);
         bytes.or(self.lines.map(Last::Lines)).unwrap_or_default()
@@ -604,7 +604,7 @@ pub struct Subscribe {
 pub struct Jobs {
     /// Which
     #[command(flatten)]
-    pub names: Names,
+    pub names: NamesArg,
     /// With process and group ids
     #[arg(short = 'l', long, conflicts_with = "pids")]
     pub long: bool,
@@ -645,7 +645,7 @@ impl Jobs {
 pub struct Disown {
     /// Which
     #[command(flatten)]
-    pub names: Names,
+    pub names: NamesArg,
     /// All
     #[arg(short = 'a', long, conflicts_with = "which", required_unless_present_any = ["which", "running"])]
     pub all: bool,
@@ -753,7 +753,7 @@ impl ValueEnum for Channel {
 
 /// What an action comes to.
 #[derive(Debug, Clone)]
-pub enum Wanted {
+pub enum ActionPlan {
     /// The supervisor is asked, and waited for or not.
     Ask {
         /// What.
@@ -773,8 +773,8 @@ pub enum Wanted {
 
 impl Action {
     /// What it comes to.
-    pub fn wanted(&self) -> Wanted {
-        let or_all = |names: &Names| names.0.clone().unwrap_or(Targets::All);
+    pub fn wanted(&self) -> ActionPlan {
+        let or_all = |names: &NamesArg| names.0.clone().unwrap_or(Targets::All);
         let mut wait = true;
         let command = match self {
             Action::Status(names) => Command::Status(or_all(names)),
@@ -800,8 +800,8 @@ impl Action {
                 Command::Shutdown { leave_running: shutdown.leave_running }
             }
             Action::Signal(wanted) => return wanted.wanted(),
-            Action::Pid(Names(None)) => Command::Pid(PidOf::Daemon),
-            Action::Pid(Names(Some(of))) => Command::Pid(PidOf::Processes(of.clone())),
+            Action::Pid(NamesArg(None)) => Command::Pid(PidOf::Daemon),
+            Action::Pid(NamesArg(Some(of))) => Command::Pid(PidOf::Processes(of.clone())),
             Action::Tail(tail) => Command::Tail {
                 name: tail.name.clone(),
                 channel: tail.channel,
@@ -825,13 +825,13 @@ impl Action {
                 let filter = EventFilter::of(wanted.events.iter().map(String::as_str)).unwrap_or_default();
                 Command::Subscribe(filter)
             }
-            Action::Jobs(jobs) if !jobs.exec.is_empty() => return Wanted::Local(jobs.exec.clone()),
+            Action::Jobs(jobs) if !jobs.exec.is_empty() => return ActionPlan::Local(jobs.exec.clone()),
             Action::Jobs(jobs) => Command::Jobs(or_all(&jobs.names)),
             Action::Disown(disown) => Command::Disown { of: or_all(&disown.names), running: disown.running },
-            Action::Shell(_) | Action::Web(_) => return Wanted::Elsewhere,
-            Action::Completions(completions) => return Wanted::Completions(completions.shell),
+            Action::Shell(_) | Action::Web(_) => return ActionPlan::Elsewhere,
+            Action::Completions(completions) => return ActionPlan::Completions(completions.shell),
         };
-        Wanted::Ask { command, wait }
+        ActionPlan::Ask { command, wait }
     }
 
     /// Whether bytes are printed as they come, on a terminal too.
@@ -874,11 +874,11 @@ impl Reload {
 
 impl SendSignal {
     /// A name that is no signal is answered as the supervisor would (CTL-2).
-    fn wanted(&self) -> Wanted {
+    fn wanted(&self) -> ActionPlan {
         let of = all_if_said(Targets::processes(self.names.clone()));
         let command = |signal| Command::Signal { signal, to: SignalTo::Processes(of), group: self.group };
         match self.signal.parse::<Signal>() {
-            Ok(signal) => Wanted::Ask { command: command(signal), wait: true },
+            Ok(signal) => ActionPlan::Ask { command: command(signal), wait: true },
             Err(_) => {
                 let failed = |name: &String| {
                     serde_json::to_value(ResultItem::failed("", name, Code::BadSignal, "bad signal name"))
@@ -886,7 +886,7 @@ impl SendSignal {
                 };
                 let error = WireError::new(Code::BadSignal, format!("bad signal name: {}", self.signal));
                 let error = WireError { details: self.names.iter().map(failed).collect(), ..error };
-                Wanted::Known(command(Signal::TERM), Box::new(Response::failed(error)))
+                ActionPlan::Known(command(Signal::TERM), Box::new(Response::failed(error)))
             }
         }
     }
@@ -953,7 +953,7 @@ mod tests {
 
     fn command(line: &str) -> Command {
         match client(line).action.wanted() {
-            Wanted::Ask { command, .. } => command,
+            ActionPlan::Ask { command, .. } => command,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -1108,11 +1108,11 @@ mod tests {
         let named =
             |kind, names: &[&str]| Targets::Named { kind, names: names.iter().map(|&name| name.into()).collect() };
         for (line, of) in [
-            ("stop a g:b", named(Kind::Process, &["a", "g:b"])),
-            ("stop --process a --process b", named(Kind::Process, &["a", "b"])),
-            ("stop --program a", named(Kind::Program, &["a"])),
-            ("stop --group g", named(Kind::Group, &["g"])),
-            ("stop --program all", named(Kind::Program, &["all"])),
+            ("stop a g:b", named(NameKind::Process, &["a", "g:b"])),
+            ("stop --process a --process b", named(NameKind::Process, &["a", "b"])),
+            ("stop --program a", named(NameKind::Program, &["a"])),
+            ("stop --group g", named(NameKind::Group, &["g"])),
+            ("stop --program all", named(NameKind::Program, &["all"])),
         ] {
             assert_eq!(command(line), Command::Stop { of, now: false }, "{line}");
         }
@@ -1127,7 +1127,7 @@ mod tests {
             ("reload --unix-http-socket", ReloadOf::UnixHttpServer),
             ("reload --inet-http-server", ReloadOf::InetHttpServer),
             ("reload --client", ReloadOf::Client),
-            ("reload --program x", ReloadOf::Named { kind: Kind::Program, names: vec!["x".into()] }),
+            ("reload --program x", ReloadOf::Named { kind: NameKind::Program, names: vec!["x".into()] }),
         ] {
             assert_eq!(command(line), reload(of), "{line}");
         }
@@ -1176,11 +1176,10 @@ mod tests {
         assert_eq!(command("signal sighup a b"), signal(false, &["a", "b"]));
         assert_eq!(command("signal 1 a --group"), signal(true, &["a"]));
         assert!(
-            matches!(client("signal NOPE a").action.wanted(), Wanted::Known(_, response) if response.status == 400)
+            matches!(client("signal NOPE a").action.wanted(), ActionPlan::Known(_, response) if response.status == 400)
         );
-        assert!(matches!(client("start --no-wait x").action.wanted(), Wanted::Ask { wait: false, .. }));
-        let jobs =
-            |line: &str| matches!(client(line).action.wanted(), Wanted::Local(words) if words == ["kill", "-9", "%1"]);
+        assert!(matches!(client("start --no-wait x").action.wanted(), ActionPlan::Ask { wait: false, .. }));
+        let jobs = |line: &str| matches!(client(line).action.wanted(), ActionPlan::Local(words) if words == ["kill", "-9", "%1"]);
         assert!(jobs("jobs -x kill -9 %1"));
         refused("jobs -l -x kill");
         assert!(matches!(read("statsu"), Err(error) if error.kind() == ErrorKind::InvalidSubcommand));

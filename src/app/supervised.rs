@@ -65,7 +65,7 @@ pub enum NotAsked {
 
 /// Whether its supervisor will see to it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum SupervisorReply {
     /// It ends it.
     Stops,
     /// It does not know it: nobody will start that again.
@@ -109,7 +109,7 @@ impl Supervised {
     ///
     /// # Errors
     /// [`NotAsked`]
-    pub(super) fn stop(&self, now: bool) -> Result<Heard, NotAsked> {
+    pub(super) fn stop(&self, now: bool) -> Result<SupervisorReply, NotAsked> {
         let supervisor = self.supervisor.as_ref().ok_or(NotAsked::NoSupervisor)?;
         let pid = supervisor.process.pid;
         let path = supervisor.socket.as_ref().ok_or(NotAsked::NoSocket(pid))?;
@@ -131,11 +131,11 @@ impl Supervised {
         let response = Response::parse(&line.ok_or(NotAsked::Unreachable(pid, DialError::Closed))?)
             .map_err(|error| NotAsked::Refused(pid, error.to_string()))?;
         match response.error {
-            None => Ok(Heard::Stops),
+            None => Ok(SupervisorReply::Stops),
             Some(error) => match error.code {
                 // It is ending by itself, or just has.
-                Code::NotRunning | Code::Stopping => Ok(Heard::Stops),
-                Code::BadName => Ok(Heard::Unknown),
+                Code::NotRunning | Code::Stopping => Ok(SupervisorReply::Stops),
+                Code::BadName => Ok(SupervisorReply::Unknown),
                 Code::Unauthorized => Err(NotAsked::Unauthorized(pid, self.process.clone())),
                 _ => Err(NotAsked::Refused(pid, error.message)),
             },

@@ -5,12 +5,12 @@
 
 use std::io;
 
-use super::output::Output;
+use super::output::TaskOutput;
 use crate::{
     io::{
         child,
         process::{self, Stat},
-        spool::Story,
+        spool::SelfReport,
         sys,
     },
     model::task::{Process, Signal},
@@ -111,7 +111,11 @@ pub(super) fn signal_each(tree: &[Stat], signal: Signal) -> Vec<Process> {
 
 /// Notes processes that cannot be killed in the story of their task and in its log. Returns the line that says so, or
 /// `None` where all of them are known already.
-pub(super) fn note_refused(refused: Vec<Process>, story: &mut Story, output: Option<&mut Output>) -> Option<String> {
+pub(super) fn note_refused(
+    refused: Vec<Process>,
+    story: &mut SelfReport,
+    output: Option<&mut TaskOutput>,
+) -> Option<String> {
     let is_known = refused.iter().all(|process| story.refused.contains(process));
     if refused.is_empty() || is_known {
         return None;

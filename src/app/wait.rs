@@ -20,7 +20,7 @@ use crate::{
         child,
         feedfile::{FeedError, Follower},
         process,
-        store::{Patience, Store, StoreError},
+        store::{LockTimeout, Store, StoreError},
         sys,
     },
     model::{
@@ -149,7 +149,7 @@ pub fn refuse_itself(live: &Live) -> Result<(), WaitError> {
 /// [`WaitError`]
 pub fn until_ended(store: &mut Store, task: &TaskRef, told: &mut dyn FnMut()) -> Result<(), WaitError> {
     let mut waiter = Waiter::new(store.path());
-    let mut tell_at = Some(sys::now().mono + Patience::NOTICED);
+    let mut tell_at = Some(sys::now().mono + LockTimeout::NOTICED);
     loop {
         let Some(row) = store.task(task)? else { return Ok(()) };
         let survey = reconcile::survey(store)?;

@@ -34,7 +34,7 @@ use tokio::{
 };
 
 use self::{
-    access::{Door, Gate},
+    access::{AccessRules, Door},
     data::Data,
     live::Live,
     server::OnTheWay,
@@ -45,7 +45,7 @@ use crate::{
         supervise_args::{Listen, WebArgs},
     },
     io::{
-        listener::{self, Bound, Place, UnixSocket},
+        listener::{self, Bound, SocketSpec, UnixSocket},
         secret,
         store::StoreError,
         sys,
@@ -66,12 +66,12 @@ const AGAIN: Duration = Duration::from_millis(100);
 const NOTES: usize = 64;
 
 /// What a supervisor answers: what it says, and the logs that are to be followed then.
-pub type Told = (Response, Vec<Growing>);
+pub type SupervisorAnswer = (Response, Vec<Growing>);
 
 /// A supervisor, to be asked.
 pub trait Programs: Send + Sync {
     /// Asks; the answer may come from another thread.
-    fn ask(&self, request: Request, reply: Box<dyn FnOnce(Told) + Send>);
+    fn ask(&self, request: Request, reply: Box<dyn FnOnce(SupervisorAnswer) + Send>);
     /// Changes whenever the state of a process does.
     fn changes(&self) -> watch::Receiver<u64>;
 }
@@ -82,7 +82,7 @@ pub struct Subject {
     /// The database.
     pub db: PathBuf,
     /// Who is let in.
-    pub gate: Arc<Gate>,
+    pub gate: Arc<AccessRules>,
     /// Who keeps programs running; none: there are only tasks.
     pub programs: Option<Arc<dyn Programs>>,
     /// What it is called; a reload may change that.
@@ -92,7 +92,7 @@ pub struct Subject {
 }
 
 /// A connection on which HTTP is spoken.
-pub enum Stream {
+pub enum HttpConnection {
     /// Through the socket.
     Unix(UnixStream),
     /// Through the port.
@@ -100,8 +100,8 @@ pub enum Stream {
 }
 
 /// One that is handed over, with what was read of it.
-struct Handed {
-    stream: Stream,
+struct HandedConnection {
+    stream: HttpConnection,
     first: Vec<u8>,
 }
 
@@ -109,7 +109,7 @@ struct Handed {
 pub struct Web {
     subject: Subject,
     /// The thread, once it is there: where to hand over, and where it says that it has ended.
-    thread: Mutex<Option<(mpsc::UnboundedSender<Handed>, wait::Receiver<()>)>>,
+    thread: Mutex<Option<(mpsc::UnboundedSender<HandedConnection>, wait::Receiver<()>)>>,
 }
 
 impl Web {
@@ -129,10 +129,10 @@ impl Web {
 
     /// Serves a connection, which does not wait, to its end; `first` was read of it already. To be called when it is ready;
     /// else the connection is closed.
-    pub fn serve(&self, stream: Stream, first: Vec<u8>) {
+    pub fn serve(&self, stream: HttpConnection, first: Vec<u8>) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((inbox, _)) = &*thread {
-            let _ = inbox.send(Handed { stream, first });
+            let _ = inbox.send(HandedConnection { stream, first });
         }
     }
 
@@ -149,8 +149,8 @@ impl Web {
 ///
 /// # Errors
 /// There is no room for a thread, or no descriptor for its runtime.
-fn begin(subject: Subject) -> std::io::Result<(mpsc::UnboundedSender<Handed>, wait::Receiver<()>)> {
-    let (inbox, mut handed) = mpsc::unbounded_channel::<Handed>();
+fn begin(subject: Subject) -> std::io::Result<(mpsc::UnboundedSender<HandedConnection>, wait::Receiver<()>)> {
+    let (inbox, mut handed) = mpsc::unbounded_channel::<HandedConnection>();
     let (done, ended) = wait::channel();
     // Where no thread can be made the runtime must not end here, inside of another one, as it usually does.
     let runtime = Arc::new(Mutex::new(Some(tokio::runtime::Builder::new_current_thread().enable_all().build()?)));
@@ -162,7 +162,7 @@ fn begin(subject: Subject) -> std::io::Result<(mpsc::UnboundedSender<Handed>, wa
         let Some(runtime) = take(&for_thread) else { return };
         LocalSet::new().block_on(&runtime, async move {
             let site = Site::new(subject);
-            while let Some(Handed { stream, first }) = handed.recv().await {
+            while let Some(HandedConnection { stream, first }) = handed.recv().await {
                 server::begin(&site, stream, first);
             }
             site.quiet().await;
@@ -292,7 +292,7 @@ fn serve(args: &WebArgs, tell: &mut dyn FnMut(&str)) -> Result<(), Failed> {
         Err(error @ DbError::Store(StoreError::Busy(..) | StoreError::Older(_))) => tell(&format!("warning: {error}")),
         Err(error) => return Err(broken(&error)),
     }
-    let gate = Gate::default();
+    let gate = AccessRules::default();
     let (host, port) = match &args.listen {
         Listen::Port { host, port } => (host.clone(), *port),
         Listen::Socket(_) => (None, 0),
@@ -343,7 +343,7 @@ fn open(args: &WebArgs, is_guarded: bool) -> Result<(Doors, String), Failed> {
     match &args.listen {
         Listen::Socket(path) => {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            let bound = UnixSocket::bind(Place { path: path.clone(), mode: 0o600, owner: None });
+            let bound = UnixSocket::bind(SocketSpec { path: path.clone(), mode: 0o600, owner: None });
             let bound = bound.map_err(|error| Failed::Broken(error.to_string()))?;
             Ok((Doors::Unix(Box::new(bound)), format!("unix://{}", path.display())))
         }

@@ -59,8 +59,8 @@ use super::{
 use crate::{
     io::{
         process,
-        spool::{Request, Spool, Story},
-        store::{Claimed, NewTask, Patience, Start, Store, StoreFailure},
+        spool::{Request, SelfReport, Spool},
+        store::{Claimed, LockTimeout, NewTask, Start, Store, StoreFailure},
         sys,
         tasklog::TaskLog,
     },
@@ -94,7 +94,7 @@ pub struct Worker {
     db: PathBuf,
     spool: Spool,
     log: Mutex<TaskLog>,
-    story: Mutex<Story>,
+    story: Mutex<SelfReport>,
     warnings: AtomicU64,
     asked: OnceLock<Asker>,
     started: Tick,
@@ -169,7 +169,7 @@ impl Worker {
         let me = process::own().map_err(system("read /proc/self/stat"))?.process;
         // This process may change its folder before the worker ends.
         let db = std::path::absolute(store.path()).map_err(system("tell where the database is"))?;
-        let mut own = db::open(&db, Patience::USUAL)?;
+        let mut own = db::open(&db, LockTimeout::USUAL)?;
         let started = sys::now();
         let start = Start {
             task: NewTask {
@@ -214,7 +214,7 @@ impl Worker {
             db,
             spool,
             log: Mutex::new(TaskLog::begin(&path, LOG_MAX, false, sys::stamp)),
-            story: Mutex::new(Story::default()),
+            story: Mutex::new(SelfReport::default()),
             warnings: AtomicU64::new(0),
             asked: OnceLock::new(),
             started,
@@ -310,7 +310,7 @@ impl Worker {
         self.tell(|story| text.clone_into(&mut story.status));
     }
 
-    fn tell(&self, change: impl FnOnce(&mut Story)) {
+    fn tell(&self, change: impl FnOnce(&mut SelfReport)) {
         let mut story = lock(&self.story);
         change(&mut story);
         // Readers show a little less when the disk does not take it.

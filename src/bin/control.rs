@@ -8,11 +8,11 @@ use std::{
 
 use taskwatcher::{
     app::{
-        control::{Output, run},
+        control::{VerbOutput, run},
         control_args::ControlArgs,
         usage,
     },
-    io::{inbox, store::Patience, sys::Zone, terminal},
+    io::{inbox, store::LockTimeout, sys::Zone, terminal},
     model::task::exit_code,
 };
 
@@ -37,12 +37,12 @@ fn main() -> ExitCode {
     let width = || terminal::width(io::stdout().as_fd());
     let notify: Option<fn()> = io::stderr().is_terminal().then_some(say_waiting);
     let mut data = BufWriter::with_capacity(1 << 16, stdout.lock());
-    let mut output = Output {
+    let mut output = VerbOutput {
         data: &mut data,
         messages: &mut messages,
         width: &width,
         colours: width().is_some() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-        patience: Patience { notify, ..Patience::USUAL },
+        patience: LockTimeout { notify, ..LockTimeout::USUAL },
         confirm: if can_ask { Some(&mut ask) } else { None },
     };
     if let Some(text) = Zone::unknown() {

@@ -14,12 +14,12 @@ use clap::Parser;
 use taskwatcher::{
     app::{
         activation, db,
-        launch::{Audience, LaunchError, launch, resume},
+        launch::{LaunchError, Reporter, launch, resume},
         launch_args::LaunchArgs,
         reexec::{self, LauncherState},
         session, shim, usage,
     },
-    io::{child, inbox, store::Patience, terminal},
+    io::{child, inbox, store::LockTimeout, terminal},
     model::task::{exit_code, printable},
 };
 
@@ -110,7 +110,7 @@ struct Stderr {
     channel: Option<File>,
 }
 
-impl Audience for Stderr {
+impl Reporter for Stderr {
     fn warn(&mut self, line: &str) {
         if !self.quiet {
             self.fail(line);
@@ -154,9 +154,9 @@ impl Audience for Stderr {
         true
     }
 
-    fn patience(&self) -> Patience {
+    fn patience(&self) -> LockTimeout {
         let told = io::stderr().is_terminal() && !self.quiet;
-        Patience { notify: told.then_some(say_waiting), ..Patience::USUAL }
+        LockTimeout { notify: told.then_some(say_waiting), ..LockTimeout::USUAL }
     }
 }
 

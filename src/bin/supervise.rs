@@ -81,7 +81,8 @@ fn client(args: &ClientArgs) -> u8 {
     let colours = width.is_some() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     // Not locked: the editor of the shell's lines writes there too.
     let mut out = &stdout;
-    let mut output = client::Output { out: &mut out, err: &mut err, reader: Some(stdout.as_fd()), width, colours };
+    let mut output =
+        client::ClientOutput { out: &mut out, err: &mut err, reader: Some(stdout.as_fd()), width, colours };
     match (is_shell, is_terminal) {
         (false, _) => client::run(args, &mut output),
         (true, true) => shell::run(args, Input::Terminal, &mut output),

@@ -718,7 +718,7 @@ pub struct Change {
 /// The step of a [`Change`] that did not work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Step {
+pub enum ChangeStep {
     /// The umask.
     Umask,
     /// The user and its groups.
@@ -735,32 +735,32 @@ pub type BecomeUser = fn(u32, u32, &[u32]) -> io::Result<()>;
 /// Becomes a command of a supervised program: in a session and process group of its own, with default dispositions of
 /// all signals, as another user where that is asked for. Returns only if a step did not work, with the kernel's number
 /// for why; what comes after a step that failed is not done, so nothing ever runs as the wrong user.
-pub fn become_command(change: &Change, argv: &[OsString], become_user: BecomeUser) -> (Step, i32) {
+pub fn become_command(change: &Change, argv: &[OsString], become_user: BecomeUser) -> (ChangeStep, i32) {
     new_session();
     // Rust ignores it. What has a handler gets its default back by the exec, and handlers can be set without unsafe.
     let _ = signal_hook::flag::register(NixSignal::SIGPIPE as i32, Arc::new(AtomicBool::new(false)));
     if let Some(mask) = change.umask {
         match Mode::from_bits(mask) {
             Some(mode) => drop(nix::sys::stat::umask(mode)),
-            None => return (Step::Umask, Errno::EINVAL as i32),
+            None => return (ChangeStep::Umask, Errno::EINVAL as i32),
         }
     }
     if let Some((uid, gid, groups)) = &change.user
         && let Err(error) = become_user(*uid, *gid, groups)
     {
-        return (Step::User, error.raw_os_error().unwrap_or(Errno::EPERM as i32));
+        return (ChangeStep::User, error.raw_os_error().unwrap_or(Errno::EPERM as i32));
     }
     if let Some(directory) = &change.directory
         && let Err(error) = nix::unistd::chdir(directory.as_path())
     {
-        return (Step::Directory, error as i32);
+        return (ChangeStep::Directory, error as i32);
     }
     let exec = || -> nix::Result<()> {
         let file = c_string(change.file.as_os_str())?;
         let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
         match nix::unistd::execv(&file, &args)? {}
     };
-    (Step::Exec, exec().err().unwrap_or(Errno::ENOEXEC) as i32)
+    (ChangeStep::Exec, exec().err().unwrap_or(Errno::ENOEXEC) as i32)
 }
 
 /// Sets our umask, of which bits that no umask has are left out; gives the one before.

@@ -12,7 +12,7 @@ use std::{
 use nix::libc;
 
 use super::safe_open::{self, Make, reach};
-use crate::model::config::{Access, Kind};
+use crate::model::config::{Access, PathKind};
 
 /// Largest configuration file, bytes; a file of ten thousand programs has about two million.
 const LARGEST: u64 = 16 << 20;
@@ -57,12 +57,12 @@ pub fn real(path: &Path) -> Option<PathBuf> {
 }
 
 /// What a path leads to, links followed.
-pub fn kind(path: &Path) -> Kind {
+pub fn kind(path: &Path) -> PathKind {
     match fs::metadata(path) {
-        Ok(meta) if meta.is_dir() => Kind::Directory,
-        Ok(meta) if meta.is_file() => Kind::File,
-        Ok(_) => Kind::Stream,
-        Err(_) => Kind::Missing,
+        Ok(meta) if meta.is_dir() => PathKind::Directory,
+        Ok(meta) if meta.is_file() => PathKind::File,
+        Ok(_) => PathKind::Stream,
+        Err(_) => PathKind::Missing,
     }
 }
 
@@ -165,10 +165,10 @@ mod tests {
         fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
         let (bytes, access) = read(&file).unwrap();
         assert_eq!((bytes.as_slice(), access.mode & 0o7777), (b"text".as_slice(), 0o640));
-        assert_eq!(kind(&file), Kind::File);
-        assert_eq!(kind(dir.path()), Kind::Directory);
-        assert_eq!(kind(Path::new("/dev/null")), Kind::Stream);
-        assert_eq!(kind(&file.join("x")), Kind::Missing);
+        assert_eq!(kind(&file), PathKind::File);
+        assert_eq!(kind(dir.path()), PathKind::Directory);
+        assert_eq!(kind(Path::new("/dev/null")), PathKind::Stream);
+        assert_eq!(kind(&file.join("x")), PathKind::Missing);
         assert_eq!(read(dir.path()).unwrap_err().kind(), ErrorKind::IsADirectory);
         assert_eq!(real(&dir.path().join("./f")), Some(fs::canonicalize(&file).unwrap()));
         assert_eq!(real(&file.join("x")), None);

@@ -37,8 +37,8 @@ use ureq::{
     unversioned::transport::{Connector, TcpConnector},
 };
 
-use super::names::Names;
-use crate::model::wire::{Auth, Line, LineReader};
+use super::names::SystemNames;
+use crate::model::wire::{Auth, LineReader, WireLine};
 
 /// An answer may not be longer; ten thousand processes take seven megabytes.
 const LONGEST: usize = 64 << 20;
@@ -167,7 +167,7 @@ fn is_ignored(signal: Signal) -> bool {
 pub struct Socket {
     stream: UnixStream,
     reader: LineReader,
-    ready: VecDeque<Line>,
+    ready: VecDeque<WireLine>,
     ended: bool,
     interrupt: Option<Interrupt>,
 }
@@ -286,7 +286,7 @@ impl Socket {
                 (Ok(_), ready) if is_other => {
                     // The line that was taken out comes next time.
                     if let Some(Some(line)) = ready {
-                        self.ready.push_front(Line::Text(line));
+                        self.ready.push_front(WireLine::Text(line));
                     }
                     return Ok(Came::Other);
                 }
@@ -303,8 +303,8 @@ impl Socket {
     /// What was read already: a line, the end (none), or nothing yet.
     fn read_already(&mut self) -> Result<Option<Option<Vec<u8>>>, DialError> {
         match self.ready.pop_front() {
-            Some(Line::Text(line)) => Ok(Some(Some(line))),
-            Some(Line::TooLong) => Err(DialError::TooLong),
+            Some(WireLine::Text(line)) => Ok(Some(Some(line))),
+            Some(WireLine::TooLong) => Err(DialError::TooLong),
             None if self.ended && self.reader.is_inside() => Err(DialError::Cut),
             None if self.ended => Ok(Some(None)),
             None => Ok(None),
@@ -392,7 +392,7 @@ pub fn post(base: &str, line: &str, auth: Option<&Auth>, limit: Option<Duration>
         .timeout_connect(Some(limit.map_or(CONNECT, |limit| limit.min(CONNECT))))
         .timeout_global(limit)
         .build();
-    let agent = Agent::with_parts(config, ().chain(TcpConnector::default()), Names::default());
+    let agent = Agent::with_parts(config, ().chain(TcpConnector::default()), SystemNames::default());
     let mut request = agent.post(format!("{base}/api")).header("Content-Type", "application/json");
     if let Some(Auth { username, password }) = auth {
         let basic = STANDARD.encode(format!("{username}:{password}"));

@@ -541,16 +541,16 @@ impl Follower {
 
 /// Standard input in the place of a feedback file.
 #[derive(Debug)]
-pub struct Stream {
+pub struct FeedbackInput {
     input: File,
     buffer: Vec<u8>,
 }
 
-impl Stream {
+impl FeedbackInput {
     /// Standard input, past any buffer that this process has for it.
-    pub fn stdin() -> Result<Stream, FeedError> {
+    pub fn stdin() -> Result<FeedbackInput, FeedError> {
         let input = io::stdin().as_fd().try_clone_to_owned().map_err(|source| FeedError::Stdin { source })?;
-        Ok(Stream { input: input.into(), buffer: vec![0; CHUNK] })
+        Ok(FeedbackInput { input: input.into(), buffer: vec![0; CHUNK] })
     }
 
     /// Reads what is there, waiting until there is something; `false` at its end.

@@ -70,7 +70,7 @@ impl HistoryFile {
             Some(code) if code == nix::errno::Errno::ELOOP as i32 => HistoryError::NoFile(path.to_owned()),
             _ => HistoryError::Io { path: path.to_owned(), why },
         };
-        let place = reach::Place::of(path, None).map_err(failed)?;
+        let place = reach::FileLocation::of(path, None).map_err(failed)?;
         // Not blocking: what lies there may be a pipe.
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;

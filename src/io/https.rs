@@ -29,7 +29,7 @@ use ureq::{
     },
 };
 
-use super::names::Names;
+use super::names::SystemNames;
 
 /// To set up a connection takes no longer.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -97,7 +97,7 @@ pub enum HttpsError {
 
 /// An answer.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct HttpAnswer {
     /// Its status, 200 if all is well.
     pub status: u16,
     /// What it says.
@@ -164,14 +164,14 @@ impl Client {
             .build();
         let tls = Tls(Arc::clone(tls));
         let connector = ().chain(Through::default()).chain(TcpConnector::default()).chain(tls);
-        Agent::with_parts(config, connector, Names::default())
+        Agent::with_parts(config, connector, SystemNames::default())
     }
 
     /// Asks for `path`, which begins with a slash.
     ///
     /// # Errors
     /// [`HttpsError`]. An answer with any status is none.
-    pub fn ask(&self, method: Method, path: &str) -> Result<Answer, HttpsError> {
+    pub fn ask(&self, method: Method, path: &str) -> Result<HttpAnswer, HttpsError> {
         let url = format!("{}{path}", self.base);
         let request = match method {
             Method::Get => self.agent.get(&url),
@@ -194,7 +194,7 @@ impl Client {
         }
         match body.len() as u64 > LONGEST {
             true => Err(HttpsError::TooLong),
-            false => Ok(Answer { status, body }),
+            false => Ok(HttpAnswer { status, body }),
         }
     }
 

@@ -235,7 +235,7 @@ impl Inbox {
     /// # Errors
     /// As read(2) says.
     pub fn next(&self) -> io::Result<Option<Notice>> {
-        while let Some(Heard { number, code, pid, uid }) = read_signal(self.signals.as_fd())? {
+        while let Some(SignalInfo { number, code, pid, uid }) = read_signal(self.signals.as_fd())? {
             let signal = Signal(number);
             // A code above zero is the kernel's: the terminal or a limit, not a process.
             let sender = (code <= 0).then_some((uid, pid));
@@ -262,7 +262,7 @@ impl Inbox {
 }
 
 /// What a signalfd tells of a signal.
-struct Heard {
+struct SignalInfo {
     number: i32,
     code: i32,
     pid: i32,
@@ -271,7 +271,7 @@ struct Heard {
 
 /// Returns the next signal that waits, if one does. Not through [`SignalFd`], which cannot be made from a descriptor
 /// that was handed over.
-fn read_signal(from: BorrowedFd<'_>) -> io::Result<Option<Heard>> {
+fn read_signal(from: BorrowedFd<'_>) -> io::Result<Option<SignalInfo>> {
     /// The size of `struct signalfd_siginfo`, which begins with the number, an errno, the code, the pid and the uid.
     const RECORD: usize = 128;
     let mut record = [0; RECORD];
@@ -287,7 +287,7 @@ fn read_signal(from: BorrowedFd<'_>) -> io::Result<Option<Heard>> {
         bytes
     };
     let number = |index| i32::from_ne_bytes(field(index));
-    Ok(Some(Heard { number: number(0), code: number(2), pid: number(3), uid: u32::from_ne_bytes(field(4)) }))
+    Ok(Some(SignalInfo { number: number(0), code: number(2), pid: number(3), uid: u32::from_ne_bytes(field(4)) }))
 }
 
 fn ignores(ignored: u64, signal: NixSignal) -> bool {

@@ -110,7 +110,7 @@ impl ListenError {
 
 /// How a socket is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SocketSpec {
     /// Where.
     pub path: PathBuf,
     /// Its permissions.
@@ -133,7 +133,7 @@ pub struct SocketOwner {
 /// Our socket in the file system. It is removed with this, if it is still ours.
 #[derive(Debug)]
 pub struct UnixSocket {
-    place: Place,
+    place: SocketSpec,
     /// Its device and number.
     identity: (u64, u64),
 }
@@ -167,13 +167,13 @@ impl UnixSocket {
     ///
     /// # Errors
     /// [`ListenError`]; what is in its place is left there, unless it is a socket on which nobody listens.
-    pub fn bind(place: Place) -> Result<Bound, ListenError> {
+    pub fn bind(place: SocketSpec) -> Result<Bound, ListenError> {
         let (listener, identity, replaced) = make(&place, None)?;
         Ok(Bound { listener, socket: UnixSocket { place, identity }, replaced })
     }
 
     /// How it is.
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &SocketSpec {
         &self.place
     }
 
@@ -189,11 +189,11 @@ impl UnixSocket {
     pub fn check(&self) -> Result<Leads, ListenError> {
         let Some(at) = At::find(&self.place.path)? else { return Ok(Leads::Gone) };
         Ok(match at.look()? {
-            There::Nothing => Leads::Gone,
-            There::Socket(identity, _) if identity == self.identity => Leads::Ours,
-            There::Socket(_, false) => Leads::DeadSocket,
-            There::Socket(_, true) => Leads::SomethingElse("a socket of another program"),
-            There::Other(what) => Leads::SomethingElse(what),
+            PathTarget::Nothing => Leads::Gone,
+            PathTarget::Socket(identity, _) if identity == self.identity => Leads::Ours,
+            PathTarget::Socket(_, false) => Leads::DeadSocket,
+            PathTarget::Socket(_, true) => Leads::SomethingElse("a socket of another program"),
+            PathTarget::Other(what) => Leads::SomethingElse(what),
         })
     }
 
@@ -213,7 +213,7 @@ impl UnixSocket {
     ///
     /// # Errors
     /// As [`UnixSocket::bind`]: then this one is there as before.
-    pub fn renew(&mut self, place: Place) -> Result<UnixListener, ListenError> {
+    pub fn renew(&mut self, place: SocketSpec) -> Result<UnixListener, ListenError> {
         let (listener, identity, _) = make(&place, Some(self.identity))?;
         (self.place, self.identity) = (place, identity);
         Ok(listener)
@@ -249,7 +249,7 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ListenE
 
 /// What a path leads to, links not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum There {
+enum PathTarget {
     Nothing,
     /// Its device and number, and whether somebody listens.
     Socket((u64, u64), bool),
@@ -267,8 +267,8 @@ struct At<'a> {
 impl<'a> At<'a> {
     /// Opens the folder; `None`: there is none.
     fn find(path: &'a Path) -> Result<Option<At<'a>>, ListenError> {
-        match reach::Place::of(path, None) {
-            Ok(reach::Place { folder, name, .. }) => Ok(Some(At { folder, name, path })),
+        match reach::FileLocation::of(path, None) {
+            Ok(reach::FileLocation { folder, name, .. }) => Ok(Some(At { folder, name, path })),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("look at", path)(error)),
         }
@@ -284,26 +284,26 @@ impl<'a> At<'a> {
         by_descriptor(&self.folder).join(&self.name)
     }
 
-    fn look(&self) -> Result<There, ListenError> {
+    fn look(&self) -> Result<PathTarget, ListenError> {
         let failed = || failed("look at", self.path);
-        let Some(stat) = self.folder.stat_of(&self.name).map_err(failed())? else { return Ok(There::Nothing) };
+        let Some(stat) = self.folder.stat_of(&self.name).map_err(failed())? else { return Ok(PathTarget::Nothing) };
         Ok(match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Symlink => There::Other("a symbolic link"),
-            FileType::Directory => There::Other("a directory"),
-            FileType::RegularFile => There::Other("a regular file"),
+            FileType::Symlink => PathTarget::Other("a symbolic link"),
+            FileType::Directory => PathTarget::Other("a directory"),
+            FileType::RegularFile => PathTarget::Other("a regular file"),
             FileType::Socket => match is_live(&self.by_descriptor()) {
-                Ok(live) => There::Socket((stat.st_dev, stat.st_ino), live),
-                Err(Errno::ENOENT) => There::Nothing,
+                Ok(live) => PathTarget::Socket((stat.st_dev, stat.st_ino), live),
+                Err(Errno::ENOENT) => PathTarget::Nothing,
                 Err(error) => return Err(failed()(error.into())),
             },
-            _ => There::Other("a pipe or device"),
+            _ => PathTarget::Other("a pipe or device"),
         })
     }
 
     /// What the name leads to; our own socket counts as one on which nobody listens.
-    fn look_past(&self, own: Option<(u64, u64)>) -> Result<There, ListenError> {
+    fn look_past(&self, own: Option<(u64, u64)>) -> Result<PathTarget, ListenError> {
         Ok(match self.look()? {
-            There::Socket(identity, _) if Some(identity) == own => There::Socket(identity, false),
+            PathTarget::Socket(identity, _) if Some(identity) == own => PathTarget::Socket(identity, false),
             there => there,
         })
     }
@@ -364,7 +364,7 @@ fn by_descriptor(file: &impl AsFd) -> PathBuf {
 }
 
 /// `own` is our own socket, if it is to make room.
-fn make(place: &Place, own: Option<(u64, u64)>) -> Result<(UnixListener, (u64, u64), bool), ListenError> {
+fn make(place: &SocketSpec, own: Option<(u64, u64)>) -> Result<(UnixListener, (u64, u64), bool), ListenError> {
     let path = &place.path;
     let making = || failed("make", path);
     let at = At::find(path)?.ok_or_else(|| making()(Errno::ENOENT.into()))?;
@@ -396,11 +396,11 @@ fn bind_in(path: &Path, private: &Private<'_>) -> io::Result<UnixListener> {
 }
 
 /// Whether there is something that is left alone.
-fn refuse(path: &Path, there: There) -> Result<(), ListenError> {
+fn refuse(path: &Path, there: PathTarget) -> Result<(), ListenError> {
     match there {
-        There::Nothing | There::Socket(_, false) => Ok(()),
-        There::Socket(_, true) => Err(ListenError::InUse(path.to_owned())),
-        There::Other(what) => Err(ListenError::Occupied { path: path.to_owned(), what }),
+        PathTarget::Nothing | PathTarget::Socket(_, false) => Ok(()),
+        PathTarget::Socket(_, true) => Err(ListenError::InUse(path.to_owned())),
+        PathTarget::Other(what) => Err(ListenError::Occupied { path: path.to_owned(), what }),
     }
 }
 
@@ -412,14 +412,14 @@ fn put(private: &Folder, at: &At<'_>, own: Option<(u64, u64)>) -> Result<bool, L
         let there = at.look_past(own)?;
         refuse(at.path, there)?;
         let (flags, replaces) = match there {
-            There::Socket(..) => (RenameFlags::EXCHANGE, true),
-            There::Nothing | There::Other(_) => (RenameFlags::NOREPLACE, false),
+            PathTarget::Socket(..) => (RenameFlags::EXCHANGE, true),
+            PathTarget::Nothing | PathTarget::Other(_) => (RenameFlags::NOREPLACE, false),
         };
         match rename(flags) {
             Ok(()) if !replaces => return Ok(false),
             Ok(()) => {
                 let out = private.stat_of(OsStr::new(SOCKET)).map_err(moving())?;
-                if out.is_some_and(|out| there == There::Socket((out.st_dev, out.st_ino), false)) {
+                if out.is_some_and(|out| there == PathTarget::Socket((out.st_dev, out.st_ino), false)) {
                     return Ok(true);
                 }
                 rename(RenameFlags::EXCHANGE).map_err(|error| moving()(error.into()))?;
@@ -520,8 +520,8 @@ mod tests {
             self.0.path().join("s.sock")
         }
 
-        fn place(&self) -> Place {
-            Place { path: self.path(), mode: 0o750, owner: None }
+        fn place(&self) -> SocketSpec {
+            SocketSpec { path: self.path(), mode: 0o750, owner: None }
         }
 
         /// Lets go of a listener. A child that another test starts just now may have it for an instant more.
@@ -604,7 +604,7 @@ mod tests {
         let _first = UnixStream::connect(folder.path()).unwrap();
         assert!(matches!(UnixSocket::bind(folder.place()), Err(ListenError::InUse(_))));
         // Another kind of socket.
-        let other = Place { path: folder.0.path().join("d"), ..folder.place() };
+        let other = SocketSpec { path: folder.0.path().join("d"), ..folder.place() };
         let _datagrams = std::os::unix::net::UnixDatagram::bind(&other.path).unwrap();
         assert!(matches!(UnixSocket::bind(other), Err(ListenError::InUse(_))));
     }
@@ -640,7 +640,7 @@ mod tests {
         let room = LONGEST - folder.path().parent().unwrap().as_os_str().len() - 1;
         let path = folder.0.path().join("x".repeat(room));
         assert_eq!(path.as_os_str().len(), LONGEST);
-        let bound = UnixSocket::bind(Place { path: path.clone(), ..folder.place() }).unwrap();
+        let bound = UnixSocket::bind(SocketSpec { path: path.clone(), ..folder.place() }).unwrap();
         UnixStream::connect(&path).unwrap();
         assert_eq!(bound.socket.check().unwrap(), Leads::Ours);
         // And in a folder that leaves hardly any room.
@@ -648,7 +648,7 @@ mod tests {
         fs::create_dir(&deep).unwrap();
         let short = deep.join("s");
         assert_eq!(short.as_os_str().len(), LONGEST);
-        let bound = UnixSocket::bind(Place { path: short.clone(), ..folder.place() }).unwrap();
+        let bound = UnixSocket::bind(SocketSpec { path: short.clone(), ..folder.place() }).unwrap();
         UnixStream::connect(&short).unwrap();
         drop(bound);
         assert_eq!(fs::read_dir(&deep).unwrap().count(), 0);
@@ -661,11 +661,11 @@ mod tests {
         for path in [&theirs, &elsewhere] {
             fs::create_dir(path).unwrap();
         }
-        let place = Place { path: theirs.join("run/s.sock"), ..folder.place() };
+        let place = SocketSpec { path: theirs.join("run/s.sock"), ..folder.place() };
         std::os::unix::fs::symlink(&elsewhere, theirs.join("run")).unwrap();
         drop(UnixSocket::bind(place.clone()).unwrap());
         fs::set_permissions(&theirs, fs::Permissions::from_mode(0o777)).unwrap();
-        let refused = |place: &Place| {
+        let refused = |place: &SocketSpec| {
             let error = UnixSocket::bind(place.clone()).unwrap_err().to_string();
             assert!(
                 error.contains("theirs/run on the way: it is a symbolic link, in a folder that another"),
@@ -711,7 +711,7 @@ mod tests {
         fs::hard_link(&precious, private.join(SOCKET)).unwrap();
         std::os::unix::fs::chown(&private, Some(1234), Some(1234)).unwrap();
         let owner = SocketOwner { text: "other".into(), uid: 1234, gid: None };
-        let place = Place { mode: 0o777, owner: Some(owner), ..folder.place() };
+        let place = SocketSpec { mode: 0o777, owner: Some(owner), ..folder.place() };
         let error = UnixSocket::bind(place).unwrap_err().to_string();
         assert!(error.contains("cannot make socket"), "{error}");
         let meta = fs::metadata(&precious).unwrap();
@@ -720,7 +720,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_is_told() {
-        let place = Place { path: "/no/such/s".into(), ..Dir::new().place() };
+        let place = SocketSpec { path: "/no/such/s".into(), ..Dir::new().place() };
         let error = UnixSocket::bind(place).unwrap_err().to_string();
         assert!(error.starts_with("cannot make socket /no/such/s: No such file"), "{error}");
     }

@@ -21,9 +21,9 @@ use ureq::{
 
 /// Looks names up as the system does.
 #[derive(Debug, Default)]
-pub struct Names(DefaultResolver);
+pub struct SystemNames(DefaultResolver);
 
-impl Resolver for Names {
+impl Resolver for SystemNames {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let within = timeout.after;
         let reason = timeout.reason;

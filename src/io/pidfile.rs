@@ -71,7 +71,7 @@ impl Pidfile {
     pub fn lock(path: &Path) -> Result<Pidfile, PidfileError> {
         let place = beside(path, ".lock");
         let failed = |error| PidfileError::Lock(place.clone(), error);
-        let reach::Place { folder, name, .. } = reach::Place::of(path, None).map_err(failed)?;
+        let reach::FileLocation { folder, name, .. } = reach::FileLocation::of(path, None).map_err(failed)?;
         let mut lock_name = name.clone();
         lock_name.push(".lock");
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;

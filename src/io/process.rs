@@ -425,7 +425,7 @@ fn send(fd: &OwnedFd, signal: Signal) -> io::Result<bool> {
 
 /// What became of a signal that was sent on behalf of another user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum SignalAnswer {
     /// It was sent.
     Sent,
     /// The process is gone.
@@ -439,13 +439,18 @@ pub enum Answer {
 ///
 /// # Errors
 /// When this process may not signal it, or it cannot be looked at.
-pub fn signal_for(user: u32, process: Process, signal: Signal, also: &dyn Fn(Process) -> bool) -> io::Result<Answer> {
-    let Some(fd) = open(process)? else { return Ok(Answer::Gone) };
+pub fn signal_for(
+    user: u32,
+    process: Process,
+    signal: Signal,
+    also: &dyn Fn(Process) -> bool,
+) -> io::Result<SignalAnswer> {
+    let Some(fd) = open(process)? else { return Ok(SignalAnswer::Gone) };
     // As long as the pidfd leads to a process that was not reaped, its number is no other's.
     if !belongs_to(process.pid, user)? && !also(process) {
-        return Ok(Answer::Denied);
+        return Ok(SignalAnswer::Denied);
     }
-    Ok(if send(&fd, signal)? { Answer::Sent } else { Answer::Gone })
+    Ok(if send(&fd, signal)? { SignalAnswer::Sent } else { SignalAnswer::Gone })
 }
 
 /// Whether the real or the saved user of a process is this one, so that this user may signal it; not when it is gone.

@@ -28,7 +28,7 @@ const LONGEST_LINE: usize = 64 << 10;
 
 /// Where it is, and what is done to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ProgramLogSpec {
     /// Its path.
     pub path: PathBuf,
     /// Longest file, bytes; 0: any length.
@@ -44,7 +44,7 @@ pub struct Place {
 /// The file, open.
 #[derive(Debug)]
 pub struct ProgLog {
-    place: Place,
+    place: ProgramLogSpec,
     file: Option<File>,
     /// Its device and number.
     identity: (u64, u64),
@@ -67,7 +67,7 @@ impl ProgLog {
     ///
     /// # Errors
     /// As open(2) says; a link; a file of somebody else in a folder where everybody can make files.
-    pub fn open(place: Place) -> io::Result<ProgLog> {
+    pub fn open(place: ProgramLogSpec) -> io::Result<ProgLog> {
         let mut log = ProgLog {
             place,
             file: None,
@@ -85,7 +85,7 @@ impl ProgLog {
     }
 
     /// Follows a change of its limits, or of its place.
-    pub fn change(&mut self, place: Place) {
+    pub fn change(&mut self, place: ProgramLogSpec) {
         let moved = place.path != self.place.path;
         self.place = place;
         if moved {
@@ -229,7 +229,7 @@ impl ProgLog {
             (self.stuck, self.open_line) = (false, 0);
             return Ok(());
         }
-        let place = reach::Place::of(&self.place.path, self.user())?;
+        let place = reach::FileLocation::of(&self.place.path, self.user())?;
         let there = place.folder.stat_of(&place.name)?;
         if there.is_none_or(|stat| (stat.st_dev, stat.st_ino) != self.identity) {
             // The file in this place is another one by now, and is left alone.
@@ -248,7 +248,7 @@ impl ProgLog {
 
     /// Renames each older file to the next number, up to the first free one, and the log itself to the first number. False:
     /// every number is taken by something that is no log.
-    fn shift(&mut self, place: &reach::Place) -> io::Result<bool> {
+    fn shift(&mut self, place: &reach::FileLocation) -> io::Result<bool> {
         let mut names = vec![place.name.clone()];
         for number in 1..=self.place.backups {
             let mut name = place.name.clone();
@@ -286,7 +286,7 @@ impl ProgLog {
             self.regular = false;
             return Ok(());
         }
-        let place = reach::Place::of(&self.place.path, self.user())?;
+        let place = reach::FileLocation::of(&self.place.path, self.user())?;
         let owner = self.place.owner.filter(|_| geteuid().is_root());
         let make = match self.place.private {
             true => Make::exactly(0o600, owner),
@@ -315,7 +315,7 @@ impl ProgLog {
 /// # Errors
 /// As open(2) says; a link in its place, or on the way where another user controls it.
 pub fn truncate(path: &Path, user: Option<u32>) -> io::Result<()> {
-    let place = reach::Place::of(path, user)?;
+    let place = reach::FileLocation::of(path, user)?;
     let opened =
         place.folder.open_file(Path::new(&place.name), &How { append: true, special: true, ..How::default() })?;
     match place.objection(&opened.metadata, user) {
@@ -329,7 +329,7 @@ pub fn truncate(path: &Path, user: Option<u32>) -> io::Result<()> {
 /// is known against it.
 pub fn foreign(path: &Path, user: Option<u32>) -> Option<&'static str> {
     // An error of looking is reported when the log is opened.
-    reach::Place::of(path, user).and_then(|place| place.foreign(user)).ok()?
+    reach::FileLocation::of(path, user).and_then(|place| place.foreign(user)).ok()?
 }
 
 /// Returns the index after the last end of a line in the first `room` bytes. A carriage return ends a line too, unless a
@@ -375,19 +375,19 @@ mod tests {
     use proptest::prelude::*;
     use std::os::unix::fs::PermissionsExt;
 
-    struct Folder(tempfile::TempDir);
+    struct TempFolder(tempfile::TempDir);
 
-    impl Folder {
-        fn new() -> Folder {
-            Folder(tempfile::tempdir().unwrap())
+    impl TempFolder {
+        fn new() -> TempFolder {
+            TempFolder(tempfile::tempdir().unwrap())
         }
 
         fn path(&self) -> PathBuf {
             self.0.path().join("web.stdout")
         }
 
-        fn place(&self, max: u64, backups: u32) -> Place {
-            Place { path: self.path(), max, backups, private: false, owner: None }
+        fn place(&self, max: u64, backups: u32) -> ProgramLogSpec {
+            ProgramLogSpec { path: self.path(), max, backups, private: false, owner: None }
         }
 
         fn read(&self, suffix: &str) -> String {
@@ -397,7 +397,7 @@ mod tests {
 
     #[test]
     fn it_turns_over_between_lines_and_keeps_so_many() {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let mut log = ProgLog::open(folder.place(10, 2)).unwrap();
         for line in ["one\n", "two\n", "three\n", "four\n", "a line that is far too long\n", "x\n"] {
             log.write(line.as_bytes());
@@ -412,7 +412,7 @@ mod tests {
 
     #[test]
     fn what_somebody_did_to_it_is_followed() {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let mut log = ProgLog::open(folder.place(0, 2)).unwrap();
         log.write(b"one\n");
         fs::remove_file(folder.path()).unwrap();
@@ -428,7 +428,7 @@ mod tests {
 
     #[test]
     fn what_has_no_newlines_is_turned_over_too() {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let mut log = ProgLog::open(folder.place(100, 3)).unwrap();
         for number in 0..50 {
             log.write(format!("frame={number} \r").as_bytes());
@@ -445,7 +445,7 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_cut_at_64_kib() {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let mut log = ProgLog::open(folder.place(1000, 9)).unwrap();
         log.write(b"short\n");
         let piece = [b'x'; 10_000];
@@ -463,7 +463,7 @@ mod tests {
 
     #[test]
     fn only_the_older_files_that_are_there_are_renamed() {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         // A look at each of these numbers would take hours.
         let mut log = ProgLog::open(folder.place(4, u32::MAX)).unwrap();
         for line in ["one\n", "two\n", "six\n"] {
@@ -480,7 +480,7 @@ mod tests {
 
     #[test]
     fn what_is_in_the_place_of_an_older_file_is_left_out() {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         fs::create_dir_all(folder.0.path().join("web.stdout.1/x")).unwrap();
         let mut log = ProgLog::open(folder.place(4, 3)).unwrap();
         for line in ["one\n", "two\n", "six\n", "ten\n"] {
@@ -500,8 +500,8 @@ mod tests {
 
     #[test]
     fn a_disk_that_is_full_loses_lines_and_says_how_many() {
-        let folder = Folder::new();
-        let mut log = ProgLog::open(Place { path: "/dev/full".into(), ..folder.place(0, 0) }).unwrap();
+        let folder = TempFolder::new();
+        let mut log = ProgLog::open(ProgramLogSpec { path: "/dev/full".into(), ..folder.place(0, 0) }).unwrap();
         log.write(b"12345\n");
         log.write(b"678\n");
         assert_eq!(log.trouble(), ["cannot write log /dev/full: No space left on device (os error 28)"]);
@@ -514,13 +514,13 @@ mod tests {
 
     #[test]
     fn traps_are_not_walked_into() {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         std::os::unix::fs::symlink("/etc/passwd", folder.path()).unwrap();
         assert!(ProgLog::open(folder.place(0, 0)).unwrap_err().to_string().contains("symbolic link"));
-        let at = |path: &Path| Place { path: path.to_owned(), ..folder.place(0, 0) };
+        let at = |path: &Path| ProgramLogSpec { path: path.to_owned(), ..folder.place(0, 0) };
         assert!(ProgLog::open(at(folder.0.path())).unwrap_err().to_string().contains("it is a folder"));
         assert_eq!(ProgLog::open(at(Path::new("/no/such/x"))).unwrap_err().kind(), ErrorKind::NotFound);
-        let private = Place { private: true, path: folder.0.path().join("p"), ..folder.place(0, 0) };
+        let private = ProgramLogSpec { private: true, path: folder.0.path().join("p"), ..folder.place(0, 0) };
         ProgLog::open(private.clone()).unwrap();
         assert_eq!(fs::metadata(&private.path).unwrap().permissions().mode() & 0o777, 0o600);
         if geteuid().is_root() {
@@ -531,7 +531,7 @@ mod tests {
             fs::write(&theirs, "").unwrap();
             std::os::unix::fs::chown(&theirs, Some(1234), None).unwrap();
             assert!(ProgLog::open(at(&theirs)).unwrap_err().to_string().contains("belongs to another user"));
-            let owned = Place { path: folder.0.path().join("o"), owner: Some((77, 78)), ..folder.place(0, 0) };
+            let owned = ProgramLogSpec { path: folder.0.path().join("o"), owner: Some((77, 78)), ..folder.place(0, 0) };
             ProgLog::open(owned.clone()).unwrap();
             let meta = fs::metadata(&owned.path).unwrap();
             assert_eq!((meta.uid(), meta.gid()), (77, 78));
@@ -545,7 +545,7 @@ mod tests {
         fn nothing_is_lost_and_no_line_is_cut(
             lines in prop::collection::vec("[a-z]{0,30}", 0..40), piece in 1usize..50, max in 1u64..80,
         ) {
-            let folder = Folder::new();
+            let folder = TempFolder::new();
             let mut log = ProgLog::open(folder.place(max, 200)).unwrap();
             let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
             for bytes in text.as_bytes().chunks(piece) {

@@ -519,7 +519,7 @@ pub struct RunWatch {
 
 /// What was heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum RunChange {
     /// The files of these runs were written.
     Runs(Vec<String>),
     /// More than could be told one by one: look at all of them.
@@ -541,21 +541,21 @@ impl RunWatch {
     ///
     /// # Errors
     /// As read(2) says.
-    pub fn hear(&self) -> io::Result<Heard> {
+    pub fn hear(&self) -> io::Result<RunChange> {
         let mut runs = vec![];
         loop {
             match self.inotify.read_events() {
                 Ok(events) => {
                     for event in events {
                         if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
-                            return Ok(Heard::All);
+                            return Ok(RunChange::All);
                         }
                         let name = event.name.unwrap_or_default();
                         let handle = handle_of(&name.to_string_lossy()).map(str::to_owned);
                         runs.extend(handle.filter(|handle| !runs.contains(handle)));
                     }
                 }
-                Err(Errno::EAGAIN) => return Ok(Heard::Runs(runs)),
+                Err(Errno::EAGAIN) => return Ok(RunChange::Runs(runs)),
                 Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -575,12 +575,12 @@ mod tests {
         let runs = RunDir::open(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         let watch = runs.watch().unwrap();
-        assert_eq!(watch.hear().unwrap(), Heard::Runs(vec![]));
+        assert_eq!(watch.hear().unwrap(), RunChange::Runs(vec![]));
         runs.write("abc", "one").unwrap();
         runs.write("abc", "two").unwrap();
         runs.write("def", "three").unwrap();
         runs.write_self("me").unwrap();
-        assert_eq!(watch.hear().unwrap(), Heard::Runs(vec!["abc".into(), "def".into()]));
+        assert_eq!(watch.hear().unwrap(), RunChange::Runs(vec!["abc".into(), "def".into()]));
         fs::write(path.join("ghi.run.new"), "half").unwrap();
         assert_eq!(runs.list().unwrap(), ["abc", "def"]);
         assert!(!path.join("ghi.run.new").exists());

@@ -65,7 +65,7 @@ pub struct Request {
 
 /// What a task told its launcher of itself besides its feedback file (`sd_notify`), or a worker of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Story {
+pub struct SelfReport {
     /// Its last heartbeat, unix nanoseconds.
     pub beat: Option<i64>,
     /// Whether it said that it is ready.
@@ -296,7 +296,7 @@ impl Spool {
     ///
     /// # Errors
     /// As the disk says.
-    pub fn tell(&self, slot: i64, upid: &str, story: &Story) -> io::Result<()> {
+    pub fn tell(&self, slot: i64, upid: &str, story: &SelfReport) -> io::Result<()> {
         let at = offset(slot)? + RECORD + REQUEST;
         let mut story = story.clone();
         loop {
@@ -314,7 +314,7 @@ impl Spool {
     }
 
     /// What this task told of itself, if anything.
-    pub fn story_of(&self, slot: i64, upid: &str) -> Option<Story> {
+    pub fn story_of(&self, slot: i64, upid: &str) -> Option<SelfReport> {
         self.read(offset(slot).ok()? + RECORD + REQUEST, SLOT - RECORD - REQUEST, upid)
     }
 
@@ -422,7 +422,7 @@ mod tests {
         assert!(spool.hold(3).unwrap() && spool.hold(5).unwrap());
         assert_eq!([3, 4, 5].map(|slot| other.held(slot).unwrap()), [silent, None, silent]);
         assert!(!other.hold(3).unwrap(), "one launcher a slot");
-        spool.tell(5, "a", &Story::default()).unwrap();
+        spool.tell(5, "a", &SelfReport::default()).unwrap();
         assert_eq!([3, 4, 5].map(|slot| other.held(slot).unwrap()), [silent, None, tells]);
         let seen = other.seen_held();
         assert_eq!([3, 4, 5].map(|slot| seen.get(&slot).copied()), [silent, None, tells]);
@@ -502,8 +502,13 @@ mod tests {
         spool.reserve(1).unwrap();
         spool.leave_end(1, "a", &end("why")).unwrap();
         assert_eq!(spool.story_of(1, "a"), None);
-        let mut story =
-            Story { beat: Some(7), ready: true, status: "copying".into(), progress: Some(12.5), ..Story::default() };
+        let mut story = SelfReport {
+            beat: Some(7),
+            ready: true,
+            status: "copying".into(),
+            progress: Some(12.5),
+            ..SelfReport::default()
+        };
         spool.tell(1, "a", &story).unwrap();
         assert_eq!((spool.story_of(1, "a"), spool.story_of(1, "b")), (Some(story.clone()), None));
         story.status = "\u{1}é".repeat(10_000);

@@ -71,7 +71,7 @@ impl SshError {
 
 /// What came of a command there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard<'a> {
+pub enum RemoteOutput<'a> {
     /// A line of its output.
     Output(&'a [u8]),
     /// A line of its messages, or of those of ssh.
@@ -108,7 +108,7 @@ pub fn run<E: std::convert::From<SshError>>(
     host: &str,
     line: &str,
     silence: Option<Duration>,
-    mut see: impl FnMut(Heard<'_>) -> Result<(), E>,
+    mut see: impl FnMut(RemoteOutput<'_>) -> Result<(), E>,
 ) -> Result<i32, E> {
     let mut command = Command::new("ssh");
     command.args(OPTIONS).arg(host).arg(line);
@@ -165,14 +165,14 @@ pub fn run<E: std::convert::From<SshError>>(
             for text in held[..whole].split_inclusive(|byte| *byte == b'\n') {
                 let text = text.strip_suffix(b"\n").unwrap_or(text);
                 match from {
-                    From::Output => see(Heard::Output(text))?,
+                    From::Output => see(RemoteOutput::Output(text))?,
                     From::Messages => {
                         // ssh ends its own lines as a terminal wants them.
                         let text = text.strip_suffix(b"\r").unwrap_or(text);
                         if !text.trim_ascii().is_empty() {
                             last = String::from_utf8_lossy(text.trim_ascii()).into_owned();
                         }
-                        see(Heard::Message(text))?;
+                        see(RemoteOutput::Message(text))?;
                     }
                 }
             }
@@ -184,7 +184,7 @@ pub fn run<E: std::convert::From<SshError>>(
                 }
             }
         }
-        see(Heard::Pause)?;
+        see(RemoteOutput::Pause)?;
     }
     let status = running.0.wait().map_err(SshError::Read)?;
     match status.code() {
@@ -195,8 +195,8 @@ pub fn run<E: std::convert::From<SshError>>(
         Some(code) => {
             let [rest, _] = &pending;
             if !rest.is_empty() {
-                see(Heard::Output(rest))?;
-                see(Heard::Pause)?;
+                see(RemoteOutput::Output(rest))?;
+                see(RemoteOutput::Pause)?;
             }
             Ok(code)
         }

@@ -4,7 +4,7 @@
 //! WAL mode: readers never wait for a writer, nor it for them. Every write is one `BEGIN IMMEDIATE` transaction, so
 //! that it waits for the lock at its start, where it can be retried whole, and never in its middle. Waiting is done by
 //! our own busy handler: it sleeps short and unevenly, so that dozens of launchers get through quickly, for as long as
-//! the caller's [`Patience`] lasts.
+//! the caller's [`LockTimeout`] lasts.
 //!
 //! # Durability
 //! Whoever commits goes on when that survives a loss of power: the WAL is flushed after it, when the lock is free for
@@ -69,7 +69,7 @@ pub use self::{
     location::resolve,
     remote::{Added, Batch, LOST, Listed, Node, NodeNews, Remote, Went, outcome_told},
     upkeep::{Fault, Named},
-    wait::Patience,
+    wait::LockTimeout,
 };
 use crate::model::{
     log::{LOGS, LogPath},
@@ -241,7 +241,7 @@ pub struct Store {
     /// Which file that was, and whose.
     identity: Option<Identity>,
     /// Longest wait, for messages.
-    patience: Patience,
+    patience: LockTimeout,
     /// What is known of the tables of other hosts.
     codes: Codes,
     /// It was asked to write nothing.
@@ -288,7 +288,7 @@ impl Store {
         if !self.is_writable() {
             return true;
         }
-        let patience = self.set_patience(Patience { limit: Duration::ZERO, notify: None });
+        let patience = self.set_patience(LockTimeout { limit: Duration::ZERO, notify: None });
         let quiet = self.db.transaction_with_behavior(TransactionBehavior::Immediate).is_ok();
         self.set_patience(patience);
         quiet
@@ -301,7 +301,7 @@ impl Store {
     }
 
     /// Changes how long a lock is waited for; gives what it was before.
-    pub fn set_patience(&mut self, patience: Patience) -> Patience {
+    pub fn set_patience(&mut self, patience: LockTimeout) -> LockTimeout {
         let before = std::mem::replace(&mut self.patience, patience);
         self.patience.begin();
         before
@@ -717,7 +717,7 @@ mod tests {
     #[test]
     fn a_commit_is_flushed_and_what_need_not_last_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = Store::open_or_create(&dir.path().join("t.db"), Patience::USUAL).unwrap();
+        let mut store = Store::open_or_create(&dir.path().join("t.db"), LockTimeout::USUAL).unwrap();
         let inside: i64 = store.db.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
         assert_eq!(inside, 1, "SQLite flushes within the lock: it was not built as .cargo/config.toml says");
         assert!(store.wal.is_none());
@@ -738,14 +738,14 @@ mod tests {
     fn under_another_name_it_is_flushed_where_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let (target, link) = (dir.path().join("t.db"), dir.path().join("link.db"));
-        drop(Store::open_or_create(&target, Patience::USUAL).unwrap());
+        drop(Store::open_or_create(&target, LockTimeout::USUAL).unwrap());
         std::os::unix::fs::symlink("t.db", &link).unwrap();
-        let mut store = Store::open(&link, Patience::USUAL).unwrap();
+        let mut store = Store::open(&link, LockTimeout::USUAL).unwrap();
         store.reserve(&new_task(2), 9, |_| false).unwrap();
         assert!(store.wal.is_some());
         assert_eq!(store.path(), fs::canonicalize(&target).unwrap());
         // One that was taken away is missed.
-        let mut store = Store::open(&target, Patience::USUAL).unwrap();
+        let mut store = Store::open(&target, LockTimeout::USUAL).unwrap();
         fs::remove_file(beside(&target, "-wal")).unwrap();
         assert!(store.reserve(&new_task(3), 9, |_| false).unwrap_err().to_string().contains("its WAL is gone"));
     }

@@ -214,7 +214,7 @@ pub struct Substitute<'a> {
 
 /// What another program has to know to go on with a stream.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Handed {
+pub struct StreamState {
     number: usize,
     from: usize,
     to: Option<(usize, Way)>,
@@ -234,7 +234,7 @@ struct HandedHeld {
 /// The same for all of a command's streams.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct AllHanded {
-    list: Vec<Handed>,
+    list: Vec<StreamState>,
     held: Option<HandedHeld>,
     lost: Option<String>,
     #[serde(default)]
@@ -493,7 +493,7 @@ impl Streams {
                 Some(Target::Through(sink)) => Some((add(sink.fd.as_fd()), sink.way)),
                 Some(Target::Held) | None => None,
             };
-            list.push(Handed { number: stream.number, from: add(from.as_fd()), to, taken: stream.taken });
+            list.push(StreamState { number: stream.number, from: add(from.as_fd()), to, taken: stream.taken });
         }
         AllHanded { list, held, lost: self.lost.clone(), reader_gone: self.reader_gone }
     }

@@ -42,7 +42,7 @@ pub struct Growing {
 /// # Errors
 /// As open(2) says; what is there instead.
 pub fn open(path: &Path) -> io::Result<File> {
-    let place = reach::Place::of(path, None)?;
+    let place = reach::FileLocation::of(path, None)?;
     place.folder.open_file(Path::new(&place.name), &How::default()).map(|opened| opened.file)
 }
 
@@ -91,7 +91,7 @@ impl Growing {
     /// none: the log itself comes next.
     fn next(&mut self) -> Option<File> {
         let was = self.file.as_ref()?.metadata().ok()?;
-        let place = reach::Place::of(&self.path, None).ok()?;
+        let place = reach::FileLocation::of(&self.path, None).ok()?;
         let name = |number: u32| {
             let mut name = place.name.clone();
             name.push(format!(".{number}"));

@@ -32,7 +32,7 @@ const STREAMS: usize = 2;
 
 /// Where a log stands: what another program has to know to go on with it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Place {
+pub struct LogState {
     path: PathBuf,
     half: u64,
     /// Bytes of the log before the newer half.
@@ -59,7 +59,7 @@ pub struct Place {
 /// The log of a task that runs.
 #[derive(Debug)]
 pub struct TaskLog {
-    place: Place,
+    place: LogState,
     folder: Option<(Folder, Beside)>,
     file: Option<File>,
     held: [Vec<u8>; STREAMS],
@@ -79,7 +79,7 @@ impl TaskLog {
     ///
     /// `stamper` writes unix seconds as RFC 3339. `from_terminal`: CR LF ends a line, of which LF is kept.
     pub fn begin(path: &Path, max: u64, from_terminal: bool, stamper: fn(i64) -> String) -> TaskLog {
-        let place = Place {
+        let place = LogState {
             path: path.to_owned(),
             half: (max / 2).max(1),
             before: 0,
@@ -99,14 +99,14 @@ impl TaskLog {
     }
 
     /// Goes on with a log.
-    pub fn resume(place: Place, from_terminal: bool, stamper: fn(i64) -> String) -> TaskLog {
+    pub fn resume(place: LogState, from_terminal: bool, stamper: fn(i64) -> String) -> TaskLog {
         let mut log = TaskLog::at(place, from_terminal, stamper);
         let opened = log.make_file(false, false);
         log.note_failure(opened);
         log
     }
 
-    fn at(place: Place, from_terminal: bool, stamper: fn(i64) -> String) -> TaskLog {
+    fn at(place: LogState, from_terminal: bool, stamper: fn(i64) -> String) -> TaskLog {
         TaskLog {
             place,
             folder: None,
@@ -120,7 +120,7 @@ impl TaskLog {
     }
 
     /// Where it stands; what was kept back is written first.
-    pub fn place(&mut self, now: i64) -> Place {
+    pub fn place(&mut self, now: i64) -> LogState {
         self.let_go(now, false);
         self.place.clone()
     }
@@ -401,7 +401,7 @@ impl TaskLog {
 
     /// Makes the file of a half that is about to begin, with the line that says how much comes before it. It has this line
     /// before it has its name: a reader must not take it for the beginning of the log.
-    fn begin_half(&self, names: &Names) -> io::Result<File> {
+    fn begin_half(&self, names: &LogNames) -> io::Result<File> {
         let before = self.place.before + self.place.len;
         let line = [&self.stamp.1[..], cut_text(before).as_bytes(), b"\n"].concat();
         let mut file = self.open_file(&names.next, true, true)?;
@@ -415,14 +415,14 @@ impl TaskLog {
         self.file = Some(file);
     }
 
-    fn names(&self) -> io::Result<Names> {
+    fn names(&self) -> io::Result<LogNames> {
         let newer = self.place.path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
         let with = |suffix: &str| {
             let mut name = newer.clone();
             name.push(suffix);
             name
         };
-        Ok(Names { older: with(".1"), next: with(".new"), newer })
+        Ok(LogNames { older: with(".1"), next: with(".new"), newer })
     }
 
     /// Opens the newer half; makes what is missing on the way to it, if asked to.
@@ -472,7 +472,7 @@ impl TaskLog {
     }
 }
 
-struct Names {
+struct LogNames {
     newer: OsString,
     older: OsString,
     /// A newer half that is about to begin.
@@ -490,11 +490,11 @@ mod tests {
         format!("2026-11-23T20:15:{secs:02}Z")
     }
 
-    struct Place(tempfile::TempDir);
+    struct TempPlace(tempfile::TempDir);
 
-    impl Place {
-        fn new() -> Place {
-            Place(tempfile::tempdir().unwrap())
+    impl TempPlace {
+        fn new() -> TempPlace {
+            TempPlace(tempfile::tempdir().unwrap())
         }
 
         fn path(&self) -> PathBuf {
@@ -512,7 +512,7 @@ mod tests {
 
     #[test]
     fn lines_of_two_streams_keep_whole_and_in_order() {
-        let place = Place::new();
+        let place = TempPlace::new();
         let mut log = place.log(1 << 20);
         log.take(0, b"one\ntw", 1);
         log.take(1, b"err\n", 1);
@@ -529,14 +529,14 @@ mod tests {
 
     #[test]
     fn files_are_private_and_links_are_not_followed() {
-        let place = Place::new();
+        let place = TempPlace::new();
         let mut log = place.log(1 << 20);
         log.take(0, b"x\n", 1);
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode(&place.path()), 0o600);
         assert_eq!(mode(place.path().parent().unwrap()), 0o700);
         assert_eq!(mode(place.path().parent().unwrap().parent().unwrap()), 0o700);
-        let trap = Place::new();
+        let trap = TempPlace::new();
         std::os::unix::fs::symlink(place.0.path(), trap.0.path().join("x.db.logs")).unwrap();
         let mut log = trap.log(1 << 20);
         log.take(0, b"12345\n", 1);
@@ -546,7 +546,7 @@ mod tests {
 
     #[test]
     fn a_pipe_in_the_place_of_a_log_is_refused_though_somebody_reads_it() {
-        let place = Place::new();
+        let place = TempPlace::new();
         std::fs::create_dir_all(place.path().parent().unwrap()).unwrap();
         nix::unistd::mkfifo(&place.path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
         let reader = std::fs::File::options().read(true).write(true).open(place.path()).unwrap();
@@ -562,7 +562,7 @@ mod tests {
 
     #[test]
     fn an_outcome_that_cannot_be_written_is_told() {
-        let place = Place::new();
+        let place = TempPlace::new();
         let mut log = place.log(1 << 20);
         log.take(0, b"whole\n", 1);
         log.file = Some(File::options().write(true).open("/dev/full").unwrap());
@@ -577,7 +577,7 @@ mod tests {
 
     #[test]
     fn line_ends_of_a_terminal_are_those_of_a_file() {
-        let place = Place::new();
+        let place = TempPlace::new();
         let mut log = TaskLog::begin(&place.path(), 1 << 20, true, stamper);
         for piece in ["a\r\nb\r", "\nc\rd\r", "\r\n", "e\r"] {
             log.take(0, piece.as_bytes(), 1);
@@ -590,7 +590,7 @@ mod tests {
 
     #[test]
     fn a_log_goes_on_where_another_program_left_it() {
-        let place = Place::new();
+        let place = TempPlace::new();
         let mut log = place.log(1 << 20);
         log.take(0, b"half a ", 1);
         let left = log.place(1);
@@ -606,7 +606,7 @@ mod tests {
         /// tells how much is gone.
         #[test]
         fn the_newest_is_kept(lines in prop::collection::vec("[a-z]{0,60}", 0..120), piece in 1..200usize, max in 600..4000u64) {
-            let place = Place::new();
+            let place = TempPlace::new();
             let mut log = place.log(max);
             let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
             for bytes in text.as_bytes().chunks(piece) {

@@ -470,7 +470,7 @@ mod tests {
     use super::{
         super::{
             task::Signal,
-            wire::{Entry, Last, ReloadOf, SignalTo, Targets, select, tests::process},
+            wire::{Last, ProcessEntry, ReloadOf, SignalTo, Targets, select, tests::process},
         },
         *,
     };
@@ -759,7 +759,7 @@ mod tests {
 
     #[test]
     fn an_unknown_name_goes_all_the_way_to_its_line_and_code() {
-        let catalog = [Entry { group: "web".into(), program: "web".into(), process: "web".into() }];
+        let catalog = [ProcessEntry { group: "web".into(), program: "web".into(), process: "web".into() }];
         for (name, line, exit) in
             [("nope", "nope: ERROR (no such process)", 1), ("nope:*", "nope:*: ERROR (no such group)", 2)]
         {

@@ -28,11 +28,11 @@ use toml::{Spanned, de::DeTable};
 
 use super::program::{ClientSpec, GroupSpec, InetServer, Level, ProgramSpec, ServerSpec, ServerUrl, UnixServer};
 
-use expand::{Expanded, Instance, Names};
+use expand::{ExpandNames, Expanded, Instance};
 use programs::Programs;
 pub use report::{At, Finding};
 use report::{Bad, Report, hint};
-use value::{Section, Source, Written, quoted};
+use value::{Section, SourceFile, Written, quoted};
 
 /// The files that are looked for when none is named, in this order, from the start directory (CFG-1).
 pub const SEARCHED: [&str; 2] = ["./taskmaster.conf.toml", "../taskmaster.conf.toml"];
@@ -119,7 +119,7 @@ impl File {
 
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum PathKind {
     /// Nothing.
     Missing,
     /// A folder.
@@ -147,7 +147,7 @@ pub trait World {
     /// The number of a group that exists, by name or number.
     fn group(&self, name: &str) -> Option<u32>;
     /// What a path leads to, links followed.
-    fn kind(&self, path: &Path) -> Kind;
+    fn kind(&self, path: &Path) -> PathKind;
     /// The path without links that leads to the same; none: it leads nowhere.
     fn real(&self, path: &Path) -> Option<PathBuf>;
 }
@@ -199,7 +199,7 @@ pub struct Included {
 
 /// All that is read.
 #[derive(Clone, Copy, Debug)]
-pub struct Input<'a> {
+pub struct ConfigInput<'a> {
     /// The main file.
     pub main: &'a File,
     /// Whether nobody named it, so that it is what was found in a working directory (CFG-3).
@@ -262,7 +262,7 @@ impl Config {
 /// What is wrong with its TOML or its `[include]`.
 pub fn includes(main: &File, world: &dyn World) -> Result<Vec<Pattern>, Vec<Finding>> {
     let mut context = Context::new(world);
-    let source = Source::new(&main.path, &main.text);
+    let source = SourceFile::new(&main.path, &main.text);
     let mut found = Vec::new();
     if let Some(root) = parse(&source, &main.text, &mut context.report)
         && let Some(value) = root.get_ref().get("include")
@@ -294,26 +294,30 @@ pub fn includes(main: &File, world: &dyn World) -> Result<Vec<Pattern>, Vec<Find
 ///
 /// # Errors
 /// All that is wrong in all the files, by file and line.
-pub fn read(input: &Input<'_>, world: &dyn World) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
+pub fn read(input: &ConfigInput<'_>, world: &dyn World) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
     read_files(input, world, true)
 }
 
 /// All that is wrong in the files that can be had, where others that the main file names cannot: what refers to tables
 /// that may stand in those is not judged (CFG-6).
-pub fn errors_in_part(input: &Input<'_>, world: &dyn World) -> Vec<Finding> {
+pub fn errors_in_part(input: &ConfigInput<'_>, world: &dyn World) -> Vec<Finding> {
     read_files(input, world, false).err().unwrap_or_default()
 }
 
-fn read_files(input: &Input<'_>, world: &dyn World, complete: bool) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
+fn read_files(
+    input: &ConfigInput<'_>,
+    world: &dyn World,
+    complete: bool,
+) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
     let mut context = Context::new(world);
     let files = files_of(input);
-    let sources: Vec<Source> = files.iter().map(|file| Source::new(&file.path, &file.text)).collect();
+    let sources: Vec<SourceFile> = files.iter().map(|file| SourceFile::new(&file.path, &file.text)).collect();
     let parsed = files.iter().zip(&sources).map(|(file, source)| parse(source, &file.text, &mut context.report));
     let roots: Vec<Option<Spanned<DeTable<'_>>>> = parsed.collect();
     // A file that is no TOML may hold what others refer to; what is said about those would be wrong.
     let whole = complete && roots.iter().all(Option::is_some);
 
-    let mut tables: BTreeMap<&str, (&Source, &value::Value<'_>)> = BTreeMap::new();
+    let mut tables: BTreeMap<&str, (&SourceFile, &value::Value<'_>)> = BTreeMap::new();
     let mut programs = Programs::default();
     for (index, (source, root)) in sources.iter().zip(&roots).enumerate() {
         let Some(root) = root else { continue };
@@ -439,7 +443,7 @@ pub fn read_client(main: &File, found: bool, world: &dyn World) -> Result<Client
     }
     let mut context = Context::new(world);
     context.home = world.home(None);
-    let source = Source::new(&main.path, &main.text);
+    let source = SourceFile::new(&main.path, &main.text);
     let (root, errors) = DeTable::parse_recoverable(&main.text);
     for error in errors {
         let finding = syntax(&source, &main.text, &error);
@@ -461,7 +465,7 @@ pub fn read_client(main: &File, found: bool, world: &dyn World) -> Result<Client
 }
 
 /// The main file, then the included ones by name, each once.
-fn files_of<'a>(input: &Input<'a>) -> Vec<&'a File> {
+fn files_of<'a>(input: &ConfigInput<'a>) -> Vec<&'a File> {
     let mut more: Vec<&File> = input.included.iter().flat_map(|included| &included.files).collect();
     more.retain(|file| file.path != input.main.path);
     more.sort_by(|a, b| a.path.cmp(&b.path));
@@ -470,7 +474,7 @@ fn files_of<'a>(input: &Input<'a>) -> Vec<&'a File> {
 }
 
 /// The tables of a file; says what is wrong if it is no TOML.
-fn parse<'a>(source: &Source, text: &'a str, report: &mut Report) -> Option<Spanned<DeTable<'a>>> {
+fn parse<'a>(source: &SourceFile, text: &'a str, report: &mut Report) -> Option<Spanned<DeTable<'a>>> {
     let (root, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         return Some(root);
@@ -480,7 +484,7 @@ fn parse<'a>(source: &Source, text: &'a str, report: &mut Report) -> Option<Span
 }
 
 /// What is wrong with the TOML, in the table that it stands in.
-fn syntax(source: &Source, text: &str, error: &toml::de::Error) -> Finding {
+fn syntax(source: &SourceFile, text: &str, error: &toml::de::Error) -> Finding {
     let span = error.span().unwrap_or(text.len()..text.len());
     let line = source.line(span.start);
     let content = |line: usize| text.get(source.span_of_line(line, text)).unwrap_or_default().trim();
@@ -561,7 +565,7 @@ impl<'a> Context<'a> {
             set.map(|(_, value)| value.clone()).or_else(|| self.world.env(name))
         };
         let here = here.to_string_lossy();
-        Names { here: &here, host: &self.host, instance, env: &lookup }.expand(text)
+        ExpandNames { here: &here, host: &self.host, instance, env: &lookup }.expand(text)
     }
 
     /// [`Context::expand`], with what is wrong reported.
@@ -619,20 +623,20 @@ impl<'a> Context<'a> {
 
     /// Whether a file can be made there: its folder exists, or is to be made (CFG-10), and it is no folder itself.
     fn check_file(&mut self, at: &At, path: &Path) {
-        if self.world.kind(path) == Kind::Directory {
+        if self.world.kind(path) == PathKind::Directory {
             self.report.error(at, format!("{} is a directory", quoted(&path.to_string_lossy())), "a path of a file");
             return;
         }
         let Some(parent) = path.parent() else { return };
         let shown = quoted(&parent.to_string_lossy());
         match self.world.kind(parent) {
-            Kind::Directory => {}
-            Kind::Missing if self.create_dirs || self.made.as_deref() == Some(parent) => {}
-            Kind::Missing => {
+            PathKind::Directory => {}
+            PathKind::Missing if self.create_dirs || self.made.as_deref() == Some(parent) => {}
+            PathKind::Missing => {
                 let allowed = "make it, or set create_dirs = true in [taskmasterd]";
                 self.report.error(at, format!("the directory {shown} does not exist"), allowed);
             }
-            Kind::File | Kind::Stream => self.report.error(at, format!("{shown} is not a directory"), ""),
+            PathKind::File | PathKind::Stream => self.report.error(at, format!("{shown} is not a directory"), ""),
         }
     }
 }

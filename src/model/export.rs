@@ -150,7 +150,7 @@ impl ExportCursor {
 /// One line of an export.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-pub enum Line {
+pub enum ExportLine {
     /// The first.
     Start {
         /// Of this form: [`VERSION`].
@@ -258,10 +258,10 @@ mod tests {
 
     #[test]
     fn lines_are_as_documented_and_tell_more_to_those_who_know_more() {
-        let line = Line::Ended { task: json!({ "taskid": 1 }) };
+        let line = ExportLine::Ended { task: json!({ "taskid": 1 }) };
         assert_eq!(serde_json::to_string(&line).unwrap(), r#"{"type":"ended","task":{"taskid":1}}"#);
         let newer = r#"{"type":"end","cursor":"x","more":false,"running":0,"ended":1,"later":[1]}"#;
-        let known = Line::End { cursor: "x".into(), more: false, running: 0, ended: 1 };
-        assert_eq!(serde_json::from_str::<Line>(newer).unwrap(), known);
+        let known = ExportLine::End { cursor: "x".into(), more: false, running: 0, ended: 1 };
+        assert_eq!(serde_json::from_str::<ExportLine>(newer).unwrap(), known);
     }
 }

@@ -35,7 +35,7 @@ mod tests;
 use std::time::Duration;
 
 pub use describe::uptime;
-pub use event::{Action, Change, End, Event, Illegal, KillError, Refusal, StopWhy, Survivor, Warning};
+pub use event::{Action, End, Event, Illegal, KillError, Refusal, StopWhy, Survivor, Transition, Warning};
 pub use order::{Rank, Sequence, start_order, start_tiers, stop_order, stop_tiers};
 pub use starts::{Starts, Turn};
 
@@ -54,7 +54,7 @@ const HINDERED: Duration = Duration::from_secs(1);
 const HINDERED_LONGEST: Duration = Duration::from_secs(16);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
+enum MachinePhase {
     Stopped,
     /// A start was asked for while the group of the former run is still being cleaned away.
     Held,
@@ -79,17 +79,17 @@ enum Phase {
     Unknown(Lost),
 }
 
-impl Phase {
+impl MachinePhase {
     fn state(&self) -> ProcState {
         match self {
-            Phase::Stopped => ProcState::Stopped,
-            Phase::Held | Phase::Spawning | Phase::Young { .. } => ProcState::Starting,
-            Phase::Running => ProcState::Running,
-            Phase::Backoff { .. } => ProcState::Backoff,
-            Phase::Stopping(_) => ProcState::Stopping,
-            Phase::Exited { .. } => ProcState::Exited,
-            Phase::Fatal => ProcState::Fatal,
-            Phase::Unknown(_) => ProcState::Unknown,
+            MachinePhase::Stopped => ProcState::Stopped,
+            MachinePhase::Held | MachinePhase::Spawning | MachinePhase::Young { .. } => ProcState::Starting,
+            MachinePhase::Running => ProcState::Running,
+            MachinePhase::Backoff { .. } => ProcState::Backoff,
+            MachinePhase::Stopping(_) => ProcState::Stopping,
+            MachinePhase::Exited { .. } => ProcState::Exited,
+            MachinePhase::Fatal => ProcState::Fatal,
+            MachinePhase::Unknown(_) => ProcState::Unknown,
         }
     }
 }
@@ -111,7 +111,7 @@ pub struct Machine {
     policy: Policy,
     /// Shortest time between two spawns that nobody asked for (SM-12).
     throttle: Duration,
-    phase: Phase,
+    phase: MachinePhase,
     shutting_down: bool,
     /// Whether it was ever started under this supervisor.
     started: bool,
@@ -148,7 +148,7 @@ impl Machine {
         Machine {
             policy,
             throttle,
-            phase: Phase::Stopped,
+            phase: MachinePhase::Stopped,
             shutting_down: false,
             started: false,
             disowned: None,
@@ -207,12 +207,17 @@ impl Machine {
     /// When to send the next `Tick`, on the monotonic clock; none: only another event changes anything.
     pub fn deadline(&self) -> Option<Duration> {
         let own = match &self.phase {
-            Phase::Stopped | Phase::Held | Phase::Spawning | Phase::Running | Phase::Fatal | Phase::Unknown(_) => None,
-            Phase::Young { ready_at, checking } => (!checking).then_some(*ready_at),
+            MachinePhase::Stopped
+            | MachinePhase::Held
+            | MachinePhase::Spawning
+            | MachinePhase::Running
+            | MachinePhase::Fatal
+            | MachinePhase::Unknown(_) => None,
+            MachinePhase::Young { ready_at, checking } => (!checking).then_some(*ready_at),
             // What waits for a group to be gone is woken by that.
-            Phase::Backoff { at } => self.cleaning.is_none().then_some(*at),
-            Phase::Exited { again_at } => again_at.filter(|_| self.cleaning.is_none()),
-            Phase::Stopping(stop) => stop.at,
+            MachinePhase::Backoff { at } => self.cleaning.is_none().then_some(*at),
+            MachinePhase::Exited { again_at } => again_at.filter(|_| self.cleaning.is_none()),
+            MachinePhase::Stopping(stop) => stop.at,
         };
         [own, self.cleaning].into_iter().flatten().min()
     }
@@ -260,16 +265,16 @@ impl Machine {
     /// How long until it starts by itself; none if it will not.
     pub fn next_try(&self, now: Duration) -> Option<Duration> {
         match &self.phase {
-            Phase::Backoff { at } => Some(at.saturating_sub(now)),
-            Phase::Exited { again_at } => again_at.map(|at| at.saturating_sub(now)),
-            Phase::Stopped
-            | Phase::Held
-            | Phase::Spawning
-            | Phase::Young { .. }
-            | Phase::Running
-            | Phase::Stopping(_)
-            | Phase::Fatal
-            | Phase::Unknown(_) => None,
+            MachinePhase::Backoff { at } => Some(at.saturating_sub(now)),
+            MachinePhase::Exited { again_at } => again_at.map(|at| at.saturating_sub(now)),
+            MachinePhase::Stopped
+            | MachinePhase::Held
+            | MachinePhase::Spawning
+            | MachinePhase::Young { .. }
+            | MachinePhase::Running
+            | MachinePhase::Stopping(_)
+            | MachinePhase::Fatal
+            | MachinePhase::Unknown(_) => None,
         }
     }
 
@@ -291,16 +296,16 @@ impl Machine {
     /// Why its present stop is under way; none when none is.
     pub fn stopping_why(&self) -> Option<StopWhy> {
         match &self.phase {
-            Phase::Stopping(stop) => Some(stop.why),
-            Phase::Unknown(lost) => lost.why,
-            Phase::Stopped
-            | Phase::Held
-            | Phase::Spawning
-            | Phase::Young { .. }
-            | Phase::Running
-            | Phase::Backoff { .. }
-            | Phase::Exited { .. }
-            | Phase::Fatal => None,
+            MachinePhase::Stopping(stop) => Some(stop.why),
+            MachinePhase::Unknown(lost) => lost.why,
+            MachinePhase::Stopped
+            | MachinePhase::Held
+            | MachinePhase::Spawning
+            | MachinePhase::Young { .. }
+            | MachinePhase::Running
+            | MachinePhase::Backoff { .. }
+            | MachinePhase::Exited { .. }
+            | MachinePhase::Fatal => None,
         }
     }
 
@@ -322,16 +327,16 @@ impl Machine {
     /// Whether its last run has ended and something waits until its group has too.
     pub fn waits_for_group(&self) -> bool {
         let waits = match &self.phase {
-            Phase::Stopping(stop) => stop.stage == Stage::LeaderGone,
-            Phase::Unknown(lost) => lost.leader_gone,
-            Phase::Stopped
-            | Phase::Held
-            | Phase::Spawning
-            | Phase::Young { .. }
-            | Phase::Running
-            | Phase::Backoff { .. }
-            | Phase::Exited { .. }
-            | Phase::Fatal => false,
+            MachinePhase::Stopping(stop) => stop.stage == Stage::LeaderGone,
+            MachinePhase::Unknown(lost) => lost.leader_gone,
+            MachinePhase::Stopped
+            | MachinePhase::Held
+            | MachinePhase::Spawning
+            | MachinePhase::Young { .. }
+            | MachinePhase::Running
+            | MachinePhase::Backoff { .. }
+            | MachinePhase::Exited { .. }
+            | MachinePhase::Fatal => false,
         };
         waits || self.cleaning.is_some()
     }
@@ -350,19 +355,19 @@ impl Machine {
 
     fn autostart(&mut self, now: Duration, out: &mut Vec<Action>) {
         match &self.phase {
-            Phase::Stopped if !self.started && self.policy.autostart && !self.shutting_down => {
+            MachinePhase::Stopped if !self.started && self.policy.autostart && !self.shutting_down => {
                 self.start(now, out);
             }
-            Phase::Stopped
-            | Phase::Held
-            | Phase::Spawning
-            | Phase::Young { .. }
-            | Phase::Running
-            | Phase::Backoff { .. }
-            | Phase::Stopping(_)
-            | Phase::Exited { .. }
-            | Phase::Fatal
-            | Phase::Unknown(_) => {}
+            MachinePhase::Stopped
+            | MachinePhase::Held
+            | MachinePhase::Spawning
+            | MachinePhase::Young { .. }
+            | MachinePhase::Running
+            | MachinePhase::Backoff { .. }
+            | MachinePhase::Stopping(_)
+            | MachinePhase::Exited { .. }
+            | MachinePhase::Fatal
+            | MachinePhase::Unknown(_) => {}
         }
     }
 
@@ -371,16 +376,18 @@ impl Machine {
             return Err(Refusal::ShuttingDown);
         }
         match &self.phase {
-            Phase::Stopped | Phase::Exited { .. } | Phase::Fatal => {
+            MachinePhase::Stopped | MachinePhase::Exited { .. } | MachinePhase::Fatal => {
                 self.start(now, out);
                 Ok(())
             }
-            Phase::Held | Phase::Spawning | Phase::Young { .. } | Phase::Running | Phase::Backoff { .. } => {
-                Err(Refusal::AlreadyStarted)
-            }
+            MachinePhase::Held
+            | MachinePhase::Spawning
+            | MachinePhase::Young { .. }
+            | MachinePhase::Running
+            | MachinePhase::Backoff { .. } => Err(Refusal::AlreadyStarted),
             // No hidden queueing: `restart` is the operation that waits (SM-11).
-            Phase::Stopping(_) => Err(Refusal::Stopping),
-            Phase::Unknown(_) => Err(Refusal::Unknown),
+            MachinePhase::Stopping(_) => Err(Refusal::Stopping),
+            MachinePhase::Unknown(_) => Err(Refusal::Unknown),
         }
     }
 
@@ -389,27 +396,27 @@ impl Machine {
             return Err(Refusal::ShuttingDown);
         }
         match &mut self.phase {
-            Phase::Stopped | Phase::Exited { again_at: None } | Phase::Fatal => match why {
+            MachinePhase::Stopped | MachinePhase::Exited { again_at: None } | MachinePhase::Fatal => match why {
                 StopWhy::Operator => return Err(Refusal::NotRunning),
                 StopWhy::Shutdown | StopWhy::Remove | StopWhy::Restart | StopWhy::Reload | StopWhy::Survivor => {}
             },
-            Phase::Exited { again_at: Some(_) } | Phase::Backoff { .. } if why.starts_again() => {
+            MachinePhase::Exited { again_at: Some(_) } | MachinePhase::Backoff { .. } if why.starts_again() => {
                 // It is about to start anyway; a new run is what was asked for.
             }
-            Phase::Exited { again_at: Some(_) } | Phase::Backoff { .. } => self.stay_down(why, now, out),
-            Phase::Held if why.starts_again() => {}
-            Phase::Held => {
+            MachinePhase::Exited { again_at: Some(_) } | MachinePhase::Backoff { .. } => self.stay_down(why, now, out),
+            MachinePhase::Held if why.starts_again() => {}
+            MachinePhase::Held => {
                 self.begin_stop(Stage::Asked, why, now, out);
                 self.stop_done(now, out);
             }
-            Phase::Spawning => self.begin_stop(Stage::Waiting { now: at_once }, why, now, out),
-            Phase::Young { .. } | Phase::Running => {
+            MachinePhase::Spawning => self.begin_stop(Stage::Waiting { now: at_once }, why, now, out),
+            MachinePhase::Young { .. } | MachinePhase::Running => {
                 self.begin_stop(Stage::Asked, why, now, out);
-                if let Phase::Stopping(stop) = &mut self.phase {
+                if let MachinePhase::Stopping(stop) = &mut self.phase {
                     stop.ask(at_once, now, out);
                 }
             }
-            Phase::Stopping(stop) => {
+            MachinePhase::Stopping(stop) => {
                 stop.join(why);
                 if at_once {
                     stop.kill(now, out);
@@ -418,12 +425,12 @@ impl Machine {
                     self.stopped_by = Some(stop.why);
                 }
             }
-            Phase::Unknown(Lost { error: None, .. }) => match why {
+            MachinePhase::Unknown(Lost { error: None, .. }) => match why {
                 StopWhy::Operator | StopWhy::Restart => return Err(Refusal::Unknown),
                 // It is to be left alone, whoever ends.
                 StopWhy::Shutdown | StopWhy::Remove | StopWhy::Reload | StopWhy::Survivor => {}
             },
-            Phase::Unknown(lost) => {
+            MachinePhase::Unknown(lost) => {
                 lost.why = Some(why);
                 if !lost.leader_gone {
                     let mut stop = Stop::of(&self.policy, why);
@@ -441,42 +448,50 @@ impl Machine {
             return Err(Refusal::ShuttingDown);
         }
         match &mut self.phase {
-            Phase::Stopped | Phase::Exited { .. } | Phase::Fatal => self.start(now, out),
-            Phase::Backoff { .. } => {
+            MachinePhase::Stopped | MachinePhase::Exited { .. } | MachinePhase::Fatal => self.start(now, out),
+            MachinePhase::Backoff { .. } => {
                 self.stay_down(StopWhy::Restart, now, out);
                 self.start(now, out);
             }
-            Phase::Held => {}
-            Phase::Spawning | Phase::Young { .. } | Phase::Running => {
+            MachinePhase::Held => {}
+            MachinePhase::Spawning | MachinePhase::Young { .. } | MachinePhase::Running => {
                 self.stop_asked(StopWhy::Restart, false, now, out)?;
             }
             // It will not be there any more to be started.
-            Phase::Stopping(Stop { why: StopWhy::Remove, .. }) => return Err(Refusal::Stopping),
-            Phase::Stopping(stop) => {
+            MachinePhase::Stopping(Stop { why: StopWhy::Remove, .. }) => return Err(Refusal::Stopping),
+            MachinePhase::Stopping(stop) => {
                 stop.why = StopWhy::Restart;
                 self.stopped_by = None;
             }
-            Phase::Unknown(_) => return Err(Refusal::Unknown),
+            MachinePhase::Unknown(_) => return Err(Refusal::Unknown),
         }
         Ok(())
     }
 
     fn signal_asked(&mut self, signal: Signal, group: bool, out: &mut Vec<Action>) -> Result<(), Refusal> {
         match &self.phase {
-            Phase::Stopped | Phase::Backoff { .. } | Phase::Exited { .. } | Phase::Fatal | Phase::Unknown(_) => {
+            MachinePhase::Stopped
+            | MachinePhase::Backoff { .. }
+            | MachinePhase::Exited { .. }
+            | MachinePhase::Fatal
+            | MachinePhase::Unknown(_) => {
                 return Err(Refusal::NotRunning);
             }
-            Phase::Held | Phase::Spawning | Phase::Stopping(Stop { stage: Stage::Waiting { .. }, .. }) => {
+            MachinePhase::Held
+            | MachinePhase::Spawning
+            | MachinePhase::Stopping(Stop { stage: Stage::Waiting { .. }, .. }) => {
                 if !self.waiting.contains(&(signal, group)) {
                     self.waiting.push((signal, group));
                 }
             }
-            Phase::Young { .. } | Phase::Running | Phase::Stopping(Stop { stage: Stage::Asked, .. }) => {
+            MachinePhase::Young { .. }
+            | MachinePhase::Running
+            | MachinePhase::Stopping(Stop { stage: Stage::Asked, .. }) => {
                 out.push(Action::Pass { signal, group });
             }
             // Its pid may be another's by now (STOP-4).
-            Phase::Stopping(Stop { stage: Stage::LeaderGone, .. }) if !group => return Err(Refusal::NotRunning),
-            Phase::Stopping(Stop { stage: Stage::LeaderGone, .. }) => out.push(Action::Pass { signal, group }),
+            MachinePhase::Stopping(Stop { stage: Stage::LeaderGone, .. }) if !group => return Err(Refusal::NotRunning),
+            MachinePhase::Stopping(Stop { stage: Stage::LeaderGone, .. }) => out.push(Action::Pass { signal, group }),
         }
         Ok(())
     }
@@ -484,28 +499,30 @@ impl Machine {
     fn shut_down(&mut self, now: Duration, out: &mut Vec<Action>) {
         self.shutting_down = true;
         match &mut self.phase {
-            Phase::Backoff { .. } | Phase::Exited { again_at: Some(_) } => self.stay_down(StopWhy::Shutdown, now, out),
-            Phase::Held => {
+            MachinePhase::Backoff { .. } | MachinePhase::Exited { again_at: Some(_) } => {
+                self.stay_down(StopWhy::Shutdown, now, out)
+            }
+            MachinePhase::Held => {
                 self.begin_stop(Stage::Asked, StopWhy::Shutdown, now, out);
                 self.stop_done(now, out);
             }
-            Phase::Stopping(stop) => {
+            MachinePhase::Stopping(stop) => {
                 stop.join(StopWhy::Shutdown);
                 self.stopped_by = Some(stop.why);
             }
-            Phase::Unknown(lost) => {
+            MachinePhase::Unknown(lost) => {
                 // Nothing starts after its end either.
                 if lost.why.is_some_and(StopWhy::starts_again) {
                     lost.why = Some(StopWhy::Shutdown);
                     self.stopped_by = Some(StopWhy::Shutdown);
                 }
             }
-            Phase::Stopped
-            | Phase::Spawning
-            | Phase::Young { .. }
-            | Phase::Running
-            | Phase::Exited { again_at: None }
-            | Phase::Fatal => {}
+            MachinePhase::Stopped
+            | MachinePhase::Spawning
+            | MachinePhase::Young { .. }
+            | MachinePhase::Running
+            | MachinePhase::Exited { again_at: None }
+            | MachinePhase::Fatal => {}
         }
     }
 
@@ -513,41 +530,41 @@ impl Machine {
 
     fn exec_done(&mut self, pid: i32, now: Duration, out: &mut Vec<Action>) -> Option<()> {
         match &mut self.phase {
-            Phase::Spawning => {
+            MachinePhase::Spawning => {
                 (self.pid, self.began) = (Some(pid), Some(now));
                 if self.policy.startsecs.is_zero() {
                     self.is_up(now, out);
                 } else {
                     let ready_at = now.saturating_add(self.policy.startsecs);
-                    self.go(Phase::Young { ready_at, checking: false }, now, out);
+                    self.go(MachinePhase::Young { ready_at, checking: false }, now, out);
                 }
                 self.send_waiting(out);
                 Some(())
             }
-            Phase::Stopping(Stop { stage: Stage::Waiting { now: at_once }, .. }) => {
+            MachinePhase::Stopping(Stop { stage: Stage::Waiting { now: at_once }, .. }) => {
                 let at_once = *at_once;
                 (self.pid, self.began) = (Some(pid), Some(now));
                 self.send_waiting(out);
-                if let Phase::Stopping(stop) = &mut self.phase {
+                if let MachinePhase::Stopping(stop) = &mut self.phase {
                     stop.ask(at_once, now, out);
                 }
                 Some(())
             }
-            Phase::Stopping(Stop { stage: Stage::Asked | Stage::LeaderGone, .. })
-            | Phase::Stopped
-            | Phase::Held
-            | Phase::Young { .. }
-            | Phase::Running
-            | Phase::Backoff { .. }
-            | Phase::Exited { .. }
-            | Phase::Fatal
-            | Phase::Unknown(_) => None,
+            MachinePhase::Stopping(Stop { stage: Stage::Asked | Stage::LeaderGone, .. })
+            | MachinePhase::Stopped
+            | MachinePhase::Held
+            | MachinePhase::Young { .. }
+            | MachinePhase::Running
+            | MachinePhase::Backoff { .. }
+            | MachinePhase::Exited { .. }
+            | MachinePhase::Fatal
+            | MachinePhase::Unknown(_) => None,
         }
     }
 
     fn exec_failed(&mut self, cause: String, passing: bool, now: Duration, out: &mut Vec<Action>) -> Option<()> {
         match &self.phase {
-            Phase::Spawning => {
+            MachinePhase::Spawning => {
                 self.spawn_error = Some(cause.clone());
                 match passing {
                     true => self.start_hindered(cause, now, out),
@@ -555,37 +572,40 @@ impl Machine {
                 }
                 Some(())
             }
-            Phase::Stopping(Stop { stage: Stage::Waiting { .. }, .. }) => {
+            MachinePhase::Stopping(Stop { stage: Stage::Waiting { .. }, .. }) => {
                 self.spawn_error = Some(cause);
                 self.stop_done(now, out);
                 Some(())
             }
-            Phase::Stopping(Stop { stage: Stage::Asked | Stage::LeaderGone, .. })
-            | Phase::Stopped
-            | Phase::Held
-            | Phase::Young { .. }
-            | Phase::Running
-            | Phase::Backoff { .. }
-            | Phase::Exited { .. }
-            | Phase::Fatal
-            | Phase::Unknown(_) => None,
+            MachinePhase::Stopping(Stop { stage: Stage::Asked | Stage::LeaderGone, .. })
+            | MachinePhase::Stopped
+            | MachinePhase::Held
+            | MachinePhase::Young { .. }
+            | MachinePhase::Running
+            | MachinePhase::Backoff { .. }
+            | MachinePhase::Exited { .. }
+            | MachinePhase::Fatal
+            | MachinePhase::Unknown(_) => None,
         }
     }
 
     fn seen_alive(&mut self, now: Duration, out: &mut Vec<Action>) -> Option<()> {
         match &self.phase {
-            Phase::Young { ready_at, .. } if now >= *ready_at => {
+            MachinePhase::Young { ready_at, .. } if now >= *ready_at => {
                 self.is_up(now, out);
                 Some(())
             }
             // Seen before the instant that counts, or long known.
-            Phase::Young { .. } | Phase::Running | Phase::Stopping(_) | Phase::Unknown(_) => Some(()),
-            Phase::Stopped
-            | Phase::Held
-            | Phase::Spawning
-            | Phase::Backoff { .. }
-            | Phase::Exited { .. }
-            | Phase::Fatal => None,
+            MachinePhase::Young { .. }
+            | MachinePhase::Running
+            | MachinePhase::Stopping(_)
+            | MachinePhase::Unknown(_) => Some(()),
+            MachinePhase::Stopped
+            | MachinePhase::Held
+            | MachinePhase::Spawning
+            | MachinePhase::Backoff { .. }
+            | MachinePhase::Exited { .. }
+            | MachinePhase::Fatal => None,
         }
     }
 
@@ -598,19 +618,19 @@ impl Machine {
         out: &mut Vec<Action>,
     ) -> Option<()> {
         match &mut self.phase {
-            Phase::Young { ready_at, .. } if at.is_some_and(|at| at >= *ready_at) => {
+            MachinePhase::Young { ready_at, .. } if at.is_some_and(|at| at >= *ready_at) => {
                 // Its launcher recorded that it was up (SM-4).
                 self.is_up(now, out);
                 self.exited(end, leftover, now, out);
             }
-            Phase::Spawning | Phase::Young { .. } => {
+            MachinePhase::Spawning | MachinePhase::Young { .. } => {
                 self.last = Some((end, None));
                 self.start_failed(describe::too_quickly(end), now, out);
                 self.left(leftover, now, out);
             }
-            Phase::Running => self.exited(end, leftover, now, out),
-            Phase::Stopping(Stop { stage: Stage::LeaderGone, .. }) => return None,
-            Phase::Stopping(stop) => {
+            MachinePhase::Running => self.exited(end, leftover, now, out),
+            MachinePhase::Stopping(Stop { stage: Stage::LeaderGone, .. }) => return None,
+            MachinePhase::Stopping(stop) => {
                 self.last = Some((end, None));
                 if leftover == 0 {
                     self.stop_done(now, out);
@@ -625,9 +645,13 @@ impl Machine {
                     self.stop_done(now, out);
                 }
             }
-            Phase::Unknown(Lost { leader_gone: true, .. }) => return None,
-            Phase::Unknown(_) => self.end_of_unknown(end, leftover, now, out),
-            Phase::Stopped | Phase::Held | Phase::Backoff { .. } | Phase::Exited { .. } | Phase::Fatal => return None,
+            MachinePhase::Unknown(Lost { leader_gone: true, .. }) => return None,
+            MachinePhase::Unknown(_) => self.end_of_unknown(end, leftover, now, out),
+            MachinePhase::Stopped
+            | MachinePhase::Held
+            | MachinePhase::Backoff { .. }
+            | MachinePhase::Exited { .. }
+            | MachinePhase::Fatal => return None,
         }
         Some(())
     }
@@ -636,34 +660,38 @@ impl Machine {
         self.leftover = 0;
         self.cleaning = None;
         match &self.phase {
-            Phase::Stopping(Stop { stage: Stage::LeaderGone, .. }) => self.stop_done(now, out),
-            Phase::Unknown(Lost { leader_gone: true, .. }) => {
+            MachinePhase::Stopping(Stop { stage: Stage::LeaderGone, .. }) => self.stop_done(now, out),
+            MachinePhase::Unknown(Lost { leader_gone: true, .. }) => {
                 let end = self.last.map_or(End::NotObserved, |(end, _)| end);
                 self.end_of_unknown(end, 0, now, out);
             }
-            Phase::Stopping(Stop { stage: Stage::Waiting { .. } | Stage::Asked, .. })
-            | Phase::Unknown(Lost { leader_gone: false, .. })
-            | Phase::Spawning
-            | Phase::Young { .. }
-            | Phase::Running
-            | Phase::Stopped
-            | Phase::Fatal => {}
-            Phase::Held | Phase::Backoff { .. } | Phase::Exited { .. } => self.start_due(now, out),
+            MachinePhase::Stopping(Stop { stage: Stage::Waiting { .. } | Stage::Asked, .. })
+            | MachinePhase::Unknown(Lost { leader_gone: false, .. })
+            | MachinePhase::Spawning
+            | MachinePhase::Young { .. }
+            | MachinePhase::Running
+            | MachinePhase::Stopped
+            | MachinePhase::Fatal => {}
+            MachinePhase::Held | MachinePhase::Backoff { .. } | MachinePhase::Exited { .. } => self.start_due(now, out),
         }
     }
 
     fn kill_failed(&mut self, error: String, now: Duration, out: &mut Vec<Action>) -> Option<()> {
         let (why, leader_gone) = match &mut self.phase {
             // No signal was sent to these.
-            Phase::Spawning | Phase::Stopping(Stop { stage: Stage::Waiting { .. }, .. }) => return None,
-            Phase::Young { .. } | Phase::Running => (None, false),
-            Phase::Stopping(stop) => (Some(stop.why), stop.stage == Stage::LeaderGone),
-            Phase::Unknown(lost) => {
+            MachinePhase::Spawning | MachinePhase::Stopping(Stop { stage: Stage::Waiting { .. }, .. }) => return None,
+            MachinePhase::Young { .. } | MachinePhase::Running => (None, false),
+            MachinePhase::Stopping(stop) => (Some(stop.why), stop.stage == Stage::LeaderGone),
+            MachinePhase::Unknown(lost) => {
                 out.push(Action::Warn(Warning::NotSignalled(error.clone())));
                 lost.error = Some(error);
                 return Some(());
             }
-            Phase::Stopped | Phase::Held | Phase::Backoff { .. } | Phase::Exited { .. } | Phase::Fatal => {
+            MachinePhase::Stopped
+            | MachinePhase::Held
+            | MachinePhase::Backoff { .. }
+            | MachinePhase::Exited { .. }
+            | MachinePhase::Fatal => {
                 out.push(Action::Warn(Warning::NotSignalled(error)));
                 // What cannot be killed must not keep the program down for ever.
                 self.cleaning = None;
@@ -672,7 +700,7 @@ impl Machine {
             }
         };
         self.cause = Some(error.clone());
-        self.go(Phase::Unknown(Lost { error: Some(error), why, leader_gone }), now, out);
+        self.go(MachinePhase::Unknown(Lost { error: Some(error), why, leader_gone }), now, out);
         Some(())
     }
 
@@ -682,19 +710,23 @@ impl Machine {
             self.cleaning = Some(now.saturating_add(REPEAT));
         }
         match &mut self.phase {
-            Phase::Young { ready_at, checking } => {
+            MachinePhase::Young { ready_at, checking } => {
                 if *ready_at <= now && !*checking {
                     *checking = true;
                     out.push(Action::CheckAlive);
                 }
             }
-            Phase::Stopping(stop) => {
+            MachinePhase::Stopping(stop) => {
                 if stop.at.is_some_and(|at| at <= now) {
                     stop.kill(now, out);
                 }
             }
-            Phase::Held | Phase::Backoff { .. } | Phase::Exited { .. } => self.start_due(now, out),
-            Phase::Stopped | Phase::Spawning | Phase::Running | Phase::Fatal | Phase::Unknown(_) => {}
+            MachinePhase::Held | MachinePhase::Backoff { .. } | MachinePhase::Exited { .. } => self.start_due(now, out),
+            MachinePhase::Stopped
+            | MachinePhase::Spawning
+            | MachinePhase::Running
+            | MachinePhase::Fatal
+            | MachinePhase::Unknown(_) => {}
         }
     }
 
@@ -707,34 +739,34 @@ impl Machine {
         out: &mut Vec<Action>,
     ) -> Option<()> {
         match &self.phase {
-            Phase::Stopped if !self.started => {}
-            Phase::Stopped
-            | Phase::Held
-            | Phase::Spawning
-            | Phase::Young { .. }
-            | Phase::Running
-            | Phase::Backoff { .. }
-            | Phase::Stopping(_)
-            | Phase::Exited { .. }
-            | Phase::Fatal
-            | Phase::Unknown(_) => return None,
+            MachinePhase::Stopped if !self.started => {}
+            MachinePhase::Stopped
+            | MachinePhase::Held
+            | MachinePhase::Spawning
+            | MachinePhase::Young { .. }
+            | MachinePhase::Running
+            | MachinePhase::Backoff { .. }
+            | MachinePhase::Stopping(_)
+            | MachinePhase::Exited { .. }
+            | MachinePhase::Fatal
+            | MachinePhase::Unknown(_) => return None,
         }
         let began = now.saturating_sub(age);
         (self.started, self.adopted) = (true, true);
         (self.pid, self.began, self.spawned) = (Some(pid), Some(began), Some(began));
         if survivor == Survivor::Leave {
-            self.go(Phase::Unknown(Lost { error: None, why: None, leader_gone: false }), now, out);
+            self.go(MachinePhase::Unknown(Lost { error: None, why: None, leader_gone: false }), now, out);
             return Some(());
         }
         if age >= self.policy.startsecs {
             self.is_up(now, out);
         } else {
             let ready_at = now.saturating_add(self.policy.startsecs.saturating_sub(age));
-            self.go(Phase::Young { ready_at, checking: false }, now, out);
+            self.go(MachinePhase::Young { ready_at, checking: false }, now, out);
         }
         if let Survivor::Stop(why) = survivor {
             self.begin_stop(Stage::Asked, why, now, out);
-            if let Phase::Stopping(stop) = &mut self.phase {
+            if let MachinePhase::Stopping(stop) = &mut self.phase {
                 stop.ask(false, now, out);
             }
         }
@@ -743,7 +775,7 @@ impl Machine {
 
     /// The former supervisor died while it waited for this group, so it is ended, and nothing starts before it is gone.
     fn left_behind(&mut self, leftover: u32, now: Duration, out: &mut Vec<Action>) -> Option<()> {
-        if self.phase != Phase::Stopped || self.started {
+        if self.phase != MachinePhase::Stopped || self.started {
             return None;
         }
         self.leftover = leftover;
@@ -756,34 +788,34 @@ impl Machine {
         self.policy = policy;
         match &self.phase {
             // A running BACKOFF is looked at again (4.2).
-            Phase::Backoff { .. } => self.give_up_or_wait(now, out),
+            MachinePhase::Backoff { .. } => self.give_up_or_wait(now, out),
             // A stop keeps its deadline, a start its startsecs; a restart that is due goes on.
-            Phase::Stopped
-            | Phase::Held
-            | Phase::Spawning
-            | Phase::Young { .. }
-            | Phase::Running
-            | Phase::Stopping(_)
-            | Phase::Exited { .. }
-            | Phase::Fatal
-            | Phase::Unknown(_) => {}
+            MachinePhase::Stopped
+            | MachinePhase::Held
+            | MachinePhase::Spawning
+            | MachinePhase::Young { .. }
+            | MachinePhase::Running
+            | MachinePhase::Stopping(_)
+            | MachinePhase::Exited { .. }
+            | MachinePhase::Fatal
+            | MachinePhase::Unknown(_) => {}
         }
     }
 
     fn replaced(&mut self, policy: Policy, now: Duration, out: &mut Vec<Action>) {
         match &self.phase {
-            Phase::Spawning if !self.shutting_down => {
+            MachinePhase::Spawning if !self.shutting_down => {
                 self.begin_stop(Stage::Waiting { now: false }, StopWhy::Reload, now, out);
             }
             // With the old settings; the new ones are for the next run.
-            Phase::Young { .. } | Phase::Running if !self.shutting_down => {
+            MachinePhase::Young { .. } | MachinePhase::Running if !self.shutting_down => {
                 self.begin_stop(Stage::Asked, StopWhy::Reload, now, out);
-                if let Phase::Stopping(stop) = &mut self.phase {
+                if let MachinePhase::Stopping(stop) = &mut self.phase {
                     stop.ask(false, now, out);
                 }
             }
             // A fix must cure FATAL.
-            Phase::Backoff { .. } | Phase::Fatal => {
+            MachinePhase::Backoff { .. } | MachinePhase::Fatal => {
                 (self.fails, self.hindered) = (0, 0);
                 if policy.autostart && !self.shutting_down {
                     self.policy = policy;
@@ -791,14 +823,14 @@ impl Machine {
                 }
             }
             // EXITED is a result, not a failure; STOPPED was somebody's wish; a stop runs to its end as it began.
-            Phase::Spawning
-            | Phase::Young { .. }
-            | Phase::Running
-            | Phase::Stopped
-            | Phase::Held
-            | Phase::Stopping(_)
-            | Phase::Exited { .. }
-            | Phase::Unknown(_) => {}
+            MachinePhase::Spawning
+            | MachinePhase::Young { .. }
+            | MachinePhase::Running
+            | MachinePhase::Stopped
+            | MachinePhase::Held
+            | MachinePhase::Stopping(_)
+            | MachinePhase::Exited { .. }
+            | MachinePhase::Unknown(_) => {}
         }
         self.policy = policy;
     }
@@ -806,20 +838,20 @@ impl Machine {
     // ---- what follows ----
 
     /// Changes the phase and says so if that is another state.
-    fn go(&mut self, to: Phase, now: Duration, out: &mut Vec<Action>) {
+    fn go(&mut self, to: MachinePhase, now: Duration, out: &mut Vec<Action>) {
         let why = self.stopping_why();
         self.go_as(to, why, now, out);
     }
 
     /// [`Machine::go`], as part of a stop for this reason.
-    fn go_as(&mut self, to: Phase, stopping: Option<StopWhy>, now: Duration, out: &mut Vec<Action>) {
+    fn go_as(&mut self, to: MachinePhase, stopping: Option<StopWhy>, now: Duration, out: &mut Vec<Action>) {
         let from = self.state();
         self.phase = to;
         let state = self.state();
         let has_run = |state: ProcState| state.is_live() || state == ProcState::Unknown;
         let is_end = has_run(from) && !has_run(state);
         if from != state {
-            out.push(Action::Say(Change {
+            out.push(Action::Say(Transition {
                 from,
                 to: state,
                 pid: self.pid,
@@ -861,7 +893,7 @@ impl Machine {
         self.stopped_by = None;
         if self.cleaning.is_some() {
             self.started = true;
-            self.go(Phase::Held, now, out);
+            self.go(MachinePhase::Held, now, out);
         } else {
             self.spawn(now, out);
         }
@@ -873,7 +905,7 @@ impl Machine {
         self.spawned = Some(now);
         self.last = None;
         self.spawn_error = None;
-        self.go(Phase::Spawning, now, out);
+        self.go(MachinePhase::Spawning, now, out);
         out.push(Action::Spawn);
     }
 
@@ -883,16 +915,16 @@ impl Machine {
             return;
         }
         let is_due = match &self.phase {
-            Phase::Held => true,
-            Phase::Backoff { at } => *at <= now,
-            Phase::Exited { again_at } => again_at.is_some_and(|at| at <= now),
-            Phase::Stopped
-            | Phase::Spawning
-            | Phase::Young { .. }
-            | Phase::Running
-            | Phase::Stopping(_)
-            | Phase::Fatal
-            | Phase::Unknown(_) => false,
+            MachinePhase::Held => true,
+            MachinePhase::Backoff { at } => *at <= now,
+            MachinePhase::Exited { again_at } => again_at.is_some_and(|at| at <= now),
+            MachinePhase::Stopped
+            | MachinePhase::Spawning
+            | MachinePhase::Young { .. }
+            | MachinePhase::Running
+            | MachinePhase::Stopping(_)
+            | MachinePhase::Fatal
+            | MachinePhase::Unknown(_) => false,
         };
         if is_due {
             self.spawn(now, out);
@@ -908,7 +940,7 @@ impl Machine {
     fn is_up(&mut self, now: Duration, out: &mut Vec<Action>) {
         (self.fails, self.hindered) = (0, 0);
         self.cause = None;
-        self.go(Phase::Running, now, out);
+        self.go(MachinePhase::Running, now, out);
     }
 
     /// T5, T6.
@@ -917,7 +949,7 @@ impl Machine {
         self.hindered = 0;
         self.cause = Some(cause);
         let at = self.throttled(now.saturating_add(Duration::from_secs(u64::from(self.fails))));
-        self.go(Phase::Backoff { at }, now, out);
+        self.go(MachinePhase::Backoff { at }, now, out);
         self.give_up_or_wait(now, out);
         if self.shutting_down && self.state() == ProcState::Backoff {
             self.stay_down(StopWhy::Shutdown, now, out);
@@ -929,7 +961,7 @@ impl Machine {
         let pause = HINDERED.saturating_mul(1 << self.hindered.min(31)).min(HINDERED_LONGEST);
         self.hindered = self.hindered.saturating_add(1);
         self.cause = Some(cause);
-        self.go(Phase::Backoff { at: self.throttled(now.saturating_add(pause)) }, now, out);
+        self.go(MachinePhase::Backoff { at: self.throttled(now.saturating_add(pause)) }, now, out);
         if self.shutting_down {
             self.stay_down(StopWhy::Shutdown, now, out);
         }
@@ -938,7 +970,7 @@ impl Machine {
     /// T5b.
     fn give_up_or_wait(&mut self, now: Duration, out: &mut Vec<Action>) {
         if self.hindered == 0 && self.policy.startretries.is_some_and(|retries| self.fails > retries) {
-            self.go(Phase::Fatal, now, out);
+            self.go(MachinePhase::Fatal, now, out);
         }
     }
 
@@ -953,7 +985,7 @@ impl Machine {
         };
         let again = wanted && self.stopped_by.is_none() && !self.shutting_down;
         let again_at = again.then(|| self.throttled(now));
-        self.go(Phase::Exited { again_at }, now, out);
+        self.go(MachinePhase::Exited { again_at }, now, out);
         self.left(leftover, now, out);
         self.start_due(now, out);
     }
@@ -973,7 +1005,7 @@ impl Machine {
     /// T12.
     fn begin_stop(&mut self, stage: Stage, why: StopWhy, now: Duration, out: &mut Vec<Action>) {
         self.stopped_by = (!why.starts_again()).then_some(why);
-        self.go(Phase::Stopping(Stop { stage, ..Stop::of(&self.policy, why) }), now, out);
+        self.go(MachinePhase::Stopping(Stop { stage, ..Stop::of(&self.policy, why) }), now, out);
     }
 
     /// T13.
@@ -985,7 +1017,7 @@ impl Machine {
     /// STOPPED, and up again if that was the reason.
     fn down(&mut self, why: StopWhy, now: Duration, out: &mut Vec<Action>) {
         (self.fails, self.hindered) = (0, 0);
-        self.go(Phase::Stopped, now, out);
+        self.go(MachinePhase::Stopped, now, out);
         if why.starts_again() && !self.shutting_down {
             self.start(now, out);
         }
@@ -995,7 +1027,7 @@ impl Machine {
     fn stay_down(&mut self, why: StopWhy, now: Duration, out: &mut Vec<Action>) {
         (self.fails, self.hindered) = (0, 0);
         self.stopped_by = (!why.starts_again()).then_some(why);
-        self.go_as(Phase::Stopped, Some(why), now, out);
+        self.go_as(MachinePhase::Stopped, Some(why), now, out);
     }
 
     /// Members of the group of a run that ended by itself (STOP-3).

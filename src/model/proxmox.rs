@@ -397,7 +397,7 @@ impl<'de> de::Visitor<'de> for Entries {
 
 /// An entry of a page: what identifies it, and what it tells; or a text of what cannot be read. With the node of a
 /// cluster whose list this is, an entry whose UPID names another node keeps that node as `via`.
-pub fn listed(entry: &RawValue, node: Option<&str>) -> (String, Result<Entry, String>) {
+pub fn listed(entry: &RawValue, node: Option<&str>) -> (String, Result<TaskEntry, String>) {
     let text = entry.get();
     let short = || text.chars().take(LONGEST_UNREAD).collect::<String>();
     if text.len() > LONGEST_ENTRY {
@@ -415,24 +415,24 @@ pub fn listed(entry: &RawValue, node: Option<&str>) -> (String, Result<Entry, St
 /// A task as a list tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "most of a list are of the larger one, and none is kept for long")]
-pub enum Entry {
+pub enum TaskEntry {
     /// It has not ended.
     Running(RemoteRun),
     /// It has.
     Ended(RemoteEnd),
 }
 
-impl Entry {
+impl TaskEntry {
     /// Keeps which node listed it, unless its UPID names that node.
-    fn listed_by(self, node: &str) -> Entry {
+    fn listed_by(self, node: &str) -> TaskEntry {
         match self {
-            Entry::Running(run) => match run.upid.parse::<Upid>() {
-                Ok(upid) if upid.node != node => Entry::Running(running(&upid, Some(node))),
-                Ok(_) | Err(_) => Entry::Running(run),
+            TaskEntry::Running(run) => match run.upid.parse::<Upid>() {
+                Ok(upid) if upid.node != node => TaskEntry::Running(running(&upid, Some(node))),
+                Ok(_) | Err(_) => TaskEntry::Running(run),
             },
-            Entry::Ended(mut end) => {
+            TaskEntry::Ended(mut end) => {
                 end.more.via = Some(node).filter(|node| end.upid.node != *node).map(str::to_owned);
-                Entry::Ended(end)
+                TaskEntry::Ended(end)
             }
         }
     }
@@ -452,13 +452,13 @@ fn outcome(text: &str) -> Outcome {
 }
 
 /// Reads an entry of a list of tasks; none: it cannot be read.
-pub fn entry(value: &Value) -> Option<Entry> {
+pub fn entry(value: &Value) -> Option<TaskEntry> {
     let upid: Upid = value["upid"].as_str()?.parse().ok()?;
     if upid.remote.is_some() {
         return None;
     }
     match &value["endtime"] {
-        Value::Null => Some(Entry::Running(running(&upid, None))),
+        Value::Null => Some(TaskEntry::Running(running(&upid, None))),
         endtime => {
             let endtime = number(endtime).filter(|endtime| *endtime >= 0)?;
             let outcome = match &value["status"] {
@@ -466,7 +466,7 @@ pub fn entry(value: &Value) -> Option<Entry> {
                 Value::Null => Outcome::Unknown(String::new()),
                 _ => return None,
             };
-            Some(Entry::Ended(RemoteEnd { upid, endtime, outcome, more: More::default() }))
+            Some(TaskEntry::Ended(RemoteEnd { upid, endtime, outcome, more: More::default() }))
         }
     }
 }
@@ -498,7 +498,7 @@ pub fn running(upid: &Upid, via: Option<&str>) -> RemoteRun {
 
 /// What `/tasks/{upid}/status` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum RemoteStatus {
     /// It has not ended.
     Running,
     /// It has.
@@ -506,11 +506,11 @@ pub enum Told {
 }
 
 /// Reads such an answer; none: it is not one.
-pub fn status(data: &Value) -> Option<Told> {
+pub fn status(data: &Value) -> Option<RemoteStatus> {
     match (data["status"].as_str()?, data["exitstatus"].as_str()) {
-        ("running", _) => Some(Told::Running),
-        ("stopped", Some(text)) => Some(Told::Stopped(outcome(text))),
-        ("stopped", None) => Some(Told::Stopped(Outcome::Unknown(String::new()))),
+        ("running", _) => Some(RemoteStatus::Running),
+        ("stopped", Some(text)) => Some(RemoteStatus::Stopped(outcome(text))),
+        ("stopped", None) => Some(RemoteStatus::Stopped(Outcome::Unknown(String::new()))),
         _ => None,
     }
 }
@@ -529,14 +529,14 @@ pub fn is_wide(last: Option<i64>, now: i64) -> bool {
 
 /// What a complete answer of a node showed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct PageSummary {
     /// The newest start.
     pub newest: Option<i64>,
     /// The oldest start of what runs.
     pub oldest_running: Option<i64>,
 }
 
-impl Seen {
+impl PageSummary {
     /// Sees one more.
     pub fn task(&mut self, start: i64, runs: bool) {
         self.newest = self.newest.max(Some(start));
@@ -558,7 +558,7 @@ impl Seen {
 
 /// What to do after a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum NextPage {
     /// Ask for the next one.
     Next,
     /// That was all.
@@ -615,7 +615,7 @@ impl Paging {
     }
 
     /// Takes what identifies each entry of a page, and how many the host says there are.
-    pub fn take(&mut self, keys: &[&str], total: Option<u64>) -> Step {
+    pub fn take(&mut self, keys: &[&str], total: Option<u64>) -> NextPage {
         let hashes: Vec<u64> = keys.iter().map(|key| self.hasher.hash_one(key)).collect();
         let is_read = |hash: &u64| self.known.get(hash) == Some(&self.restarts);
         let missed = self.start > 0 && hashes.first().is_none_or(|first| !is_read(first));
@@ -627,8 +627,8 @@ impl Paging {
             self.round = 0;
             self.restarts += 1;
             return match self.restarts > RESTARTS {
-                true => Step::Mad("its list of tasks changes faster than it can be read"),
-                false => Step::Next,
+                true => NextPage::Mad("its list of tasks changes faster than it can be read"),
+                false => NextPage::Next,
             };
         }
         let before = self.round;
@@ -642,18 +642,18 @@ impl Paging {
         let short = keys.len() < self.limit;
         let all = total.is_none_or(|total| end as u64 >= total);
         if keys.is_empty() {
-            return if all { Step::Done } else { Step::Mad("it says that there are tasks and names none") };
+            return if all { NextPage::Done } else { NextPage::Mad("it says that there are tasks and names none") };
         }
         // A host may give fewer than it was asked for and have more; behind the last one stands nothing but that.
         if (short && total.is_some() && all) || (keys.len() == 1 && !fresh) {
-            return Step::Done;
+            return NextPage::Done;
         }
         self.barren = if fresh { 0 } else { self.barren + 1 };
         if self.barren > BARREN || self.known.len() > MOST {
-            return Step::Mad("its list of tasks has no end");
+            return NextPage::Mad("its list of tasks has no end");
         }
         self.start = end - 1;
-        Step::Next
+        NextPage::Next
     }
 }
 
@@ -724,15 +724,15 @@ mod tests {
     fn entries_of_both_products_read() {
         let pve = json!({ "upid": "UPID:n1:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam:", "endtime": 1_636_572_000,
                           "status": "job errors", "type": "vzdump" });
-        let Some(Entry::Ended(end)) = entry(&pve) else { panic!() };
+        let Some(TaskEntry::Ended(end)) = entry(&pve) else { panic!() };
         assert_eq!((end.endtime, end.outcome), (1_636_572_000, Outcome::Error("job errors".into())));
         let pbs = json!({ "upid": "UPID:pbs:000002B2:00000158:00000000:674D828C:logrotate::root@pam:" });
-        let Some(Entry::Running(run)) = entry(&pbs) else { panic!() };
+        let Some(TaskEntry::Running(run)) = entry(&pbs) else { panic!() };
         assert_eq!(run.start, 0x674D_828C);
         // PVE says RUNNING of what runs, and has numbers as texts where a script put them together.
-        assert!(matches!(entry(&json!({ "upid": pve["upid"], "status": "RUNNING" })), Some(Entry::Running(_))));
+        assert!(matches!(entry(&json!({ "upid": pve["upid"], "status": "RUNNING" })), Some(TaskEntry::Running(_))));
         assert!(
-            matches!(entry(&json!({ "upid": pve["upid"], "endtime": "7" })), Some(Entry::Ended(end)) if end.endtime == 7)
+            matches!(entry(&json!({ "upid": pve["upid"], "endtime": "7" })), Some(TaskEntry::Ended(end)) if end.endtime == 7)
         );
         for value in [
             json!(null),
@@ -763,17 +763,23 @@ mod tests {
         let many: Vec<Value> = (0..NODES + 3).map(|n| json!({ "node": format!("n{n}") })).collect();
         let read = cluster(&Value::from(many)).unwrap();
         assert_eq!((read.nodes.len(), read.unread.len()), (NODES, 3));
-        assert_eq!(status(&json!({ "status": "running" })), Some(Told::Running));
-        assert_eq!(status(&json!({ "status": "stopped", "exitstatus": "OK" })), Some(Told::Stopped(Outcome::Ok)));
-        assert_eq!(status(&json!({ "status": "stopped" })), Some(Told::Stopped(Outcome::Unknown(String::new()))));
+        assert_eq!(status(&json!({ "status": "running" })), Some(RemoteStatus::Running));
+        assert_eq!(
+            status(&json!({ "status": "stopped", "exitstatus": "OK" })),
+            Some(RemoteStatus::Stopped(Outcome::Ok))
+        );
+        assert_eq!(
+            status(&json!({ "status": "stopped" })),
+            Some(RemoteStatus::Stopped(Outcome::Unknown(String::new())))
+        );
         assert_eq!(status(&json!({ "status": "gone" })), None);
         // As PVE itself counts what left no end in its log.
         let cut = Outcome::Unknown("unexpected status".into());
         let stopped = json!({ "status": "stopped", "exitstatus": "unexpected status" });
-        assert_eq!(status(&stopped), Some(Told::Stopped(cut.clone())));
+        assert_eq!(status(&stopped), Some(RemoteStatus::Stopped(cut.clone())));
         let listed = json!({ "upid": "UPID:n1:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam:", "endtime": 1_636_572_000,
                              "status": "unexpected status" });
-        assert!(matches!(entry(&listed), Some(Entry::Ended(end)) if end.outcome == cut));
+        assert!(matches!(entry(&listed), Some(TaskEntry::Ended(end)) if end.outcome == cut));
     }
 
     #[test]
@@ -798,7 +804,7 @@ mod tests {
     #[test]
     fn a_cutoff_waits_for_what_runs_and_never_runs_ahead() {
         let seen = |tasks: &[(i64, bool)]| {
-            let mut seen = Seen::default();
+            let mut seen = PageSummary::default();
             tasks.iter().for_each(|(start, runs)| seen.task(*start, *runs));
             seen
         };
@@ -827,14 +833,14 @@ mod tests {
     #[test]
     fn a_host_that_never_comes_to_an_end_is_given_up() {
         let mut same = Paging::new(2);
-        let steps: Vec<Step> = (0..100).map(|_| same.take(&["a", "b"], Some(1000))).collect();
-        assert!(matches!(steps.last(), Some(Step::Mad(_))), "always the same page");
+        let steps: Vec<NextPage> = (0..100).map(|_| same.take(&["a", "b"], Some(1000))).collect();
+        assert!(matches!(steps.last(), Some(NextPage::Mad(_))), "always the same page");
         let mut other = Paging::new(2);
-        let steps: Vec<Step> = (0..100).map(|n| other.take(&[&format!("{n}"), &format!("{n}x")], None)).collect();
-        assert!(matches!(steps.last(), Some(Step::Mad(_))), "always another list");
-        assert!(matches!(Paging::new(2).take(&[], Some(5)), Step::Mad(_)), "tasks that are not there");
-        assert_eq!(Paging::new(2).take(&[], Some(0)), Step::Done);
-        assert_eq!(Paging::new(2).take(&[], None), Step::Done);
+        let steps: Vec<NextPage> = (0..100).map(|n| other.take(&[&format!("{n}"), &format!("{n}x")], None)).collect();
+        assert!(matches!(steps.last(), Some(NextPage::Mad(_))), "always another list");
+        assert!(matches!(Paging::new(2).take(&[], Some(5)), NextPage::Mad(_)), "tasks that are not there");
+        assert_eq!(Paging::new(2).take(&[], Some(0)), NextPage::Done);
+        assert_eq!(Paging::new(2).take(&[], None), NextPage::Done);
     }
 
     proptest! {
@@ -853,9 +859,9 @@ mod tests {
                 let page: Vec<&str> =
                     list[start..].iter().take(paging.limit().min(cap)).map(String::as_str).collect();
                 match paging.take(&page, counts.then_some(list.len() as u64)) {
-                    Step::Done => { done = true; break }
-                    Step::Next => {}
-                    Step::Mad(why) => prop_assert!(false, "{}", why),
+                    NextPage::Done => { done = true; break }
+                    NextPage::Next => {}
+                    NextPage::Mad(why) => prop_assert!(false, "{}", why),
                 }
                 // It ends growing at some time.
                 if turn < 6 {
@@ -883,9 +889,9 @@ mod tests {
                 let start = paging.start().min(list.len());
                 let page: Vec<&str> = list[start..].iter().take(limit).map(String::as_str).collect();
                 match paging.take(&page, Some(list.len() as u64)) {
-                    Step::Done => break,
-                    Step::Next => {}
-                    Step::Mad(why) => prop_assert!(false, "{}", why),
+                    NextPage::Done => break,
+                    NextPage::Next => {}
+                    NextPage::Mad(why) => prop_assert!(false, "{}", why),
                 }
                 list.drain(..leaves.next().unwrap_or(0).min(list.len()));
             }

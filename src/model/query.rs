@@ -69,7 +69,7 @@ pub struct Query {
 
 /// The place of a task among those of all hosts, which are listed in the order of their starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct ListPosition {
     /// When it was started (a reservation that never was: when it ended), unix seconds.
     pub start: i64,
     /// Whether it is of another host; in one second these come before our own.
@@ -78,17 +78,17 @@ pub struct Place {
     pub number: i64,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ListPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = if self.remote { "remote" } else { "local" };
         write!(f, "{}.{word}.{}", self.start, self.number)
     }
 }
 
-impl FromStr for Place {
+impl FromStr for ListPosition {
     type Err = BadCursor;
 
-    fn from_str(text: &str) -> Result<Place, BadCursor> {
+    fn from_str(text: &str) -> Result<ListPosition, BadCursor> {
         let mut parts = text.splitn(3, '.');
         let mut part = || parts.next().ok_or(BadCursor);
         let start = part()?.parse().map_err(|_| BadCursor)?;
@@ -97,7 +97,7 @@ impl FromStr for Place {
             "local" => false,
             _ => return Err(BadCursor),
         };
-        Ok(Place { start, remote, number: part()?.parse().map_err(|_| BadCursor)? })
+        Ok(ListPosition { start, remote, number: part()?.parse().map_err(|_| BadCursor)? })
     }
 }
 
@@ -107,7 +107,7 @@ pub enum After {
     /// Of this host alone.
     End(Cursor),
     /// With other hosts.
-    Start(Place),
+    Start(ListPosition),
 }
 
 impl FromStr for After {
@@ -133,7 +133,7 @@ pub struct StartQuery {
     /// How many at most.
     pub limit: usize,
     /// Those after this one.
-    pub after: Option<Place>,
+    pub after: Option<ListPosition>,
     /// So many are passed over first.
     pub offset: u64,
     /// Oldest first instead of newest first.
@@ -225,7 +225,9 @@ mod tests {
 
     #[test]
     fn places_read_back_and_are_told_from_cursors() {
-        for place in [Place { start: -3, remote: true, number: 0 }, Place { start: 7, remote: false, number: 9 }] {
+        for place in
+            [ListPosition { start: -3, remote: true, number: 0 }, ListPosition { start: 7, remote: false, number: 9 }]
+        {
             assert_eq!(place.to_string().parse::<After>().unwrap(), After::Start(place));
         }
         assert_eq!("3.4".parse::<After>().unwrap(), After::End(Cursor { endtime: 3, id: 4 }));

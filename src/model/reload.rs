@@ -69,7 +69,7 @@ pub enum Removal {
 
 /// What becomes of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum ProcessChange {
     /// Nothing.
     Untouched,
     /// Its policy, logs' limits and the like change in place; it runs on.
@@ -97,27 +97,32 @@ pub enum Step {
     Relabel,
 }
 
-impl Step {
+impl ProcessChange {
     /// The word of `reload` and `update` (REL-8); none: nothing changes.
     pub fn word(self) -> Option<&'static str> {
         match self {
-            Step::Untouched => None,
-            Step::UpdateHot | Step::Replace { start: false } | Step::Store { .. } | Step::Relabel => Some("updated"),
-            Step::Restart | Step::Replace { start: true } => Some("restarted"),
-            Step::Add { .. } => Some("added"),
-            Step::Remove(_) => Some("removed"),
+            ProcessChange::Untouched => None,
+            ProcessChange::UpdateHot
+            | ProcessChange::Replace { start: false }
+            | ProcessChange::Store { .. }
+            | ProcessChange::Relabel => Some("updated"),
+            ProcessChange::Restart | ProcessChange::Replace { start: true } => Some("restarted"),
+            ProcessChange::Add { .. } => Some("added"),
+            ProcessChange::Remove(_) => Some("removed"),
         }
     }
 
     /// The word of `reread` (REL-8); none: nothing changed.
     pub fn reread_word(self) -> Option<&'static str> {
         match self {
-            Step::Untouched => None,
-            Step::UpdateHot | Step::Restart | Step::Replace { .. } | Step::Store { .. } | Step::Relabel => {
-                Some("changed")
-            }
-            Step::Add { .. } => Some("available"),
-            Step::Remove(_) => Some("disappeared"),
+            ProcessChange::Untouched => None,
+            ProcessChange::UpdateHot
+            | ProcessChange::Restart
+            | ProcessChange::Replace { .. }
+            | ProcessChange::Store { .. }
+            | ProcessChange::Relabel => Some("changed"),
+            ProcessChange::Add { .. } => Some("available"),
+            ProcessChange::Remove(_) => Some("disappeared"),
         }
     }
 }
@@ -130,7 +135,7 @@ pub struct Planned {
     /// Its name with its group, as clients are told: of the new configuration if it is there.
     pub full_name: String,
     /// What becomes of it.
-    pub step: Step,
+    pub step: ProcessChange,
     /// The keys that differ.
     pub keys: Vec<&'static str>,
     /// Its old and its new group, if it changes.
@@ -206,7 +211,7 @@ impl Listener {
 impl Plan {
     /// Whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
-        let still = self.processes.iter().all(|planned| planned.step == Step::Untouched);
+        let still = self.processes.iter().all(|planned| planned.step == ProcessChange::Untouched);
         still && self.applied.is_empty() && [self.unix, self.inet] == [Listener::Keep; 2]
     }
 
@@ -236,7 +241,7 @@ impl Plan {
 
 /// What the change of a program's key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum KeyChange {
     /// A new name for clients.
     Label,
     /// It applies in place.
@@ -250,22 +255,22 @@ pub struct ProgramKey {
     /// Its name.
     pub name: &'static str,
     /// What its change asks for.
-    pub change: Change,
+    pub change: KeyChange,
     same: fn(&ProgramSpec, &ProgramSpec) -> bool,
 }
 
 const fn hot(name: &'static str, same: fn(&ProgramSpec, &ProgramSpec) -> bool) -> ProgramKey {
-    ProgramKey { name, change: Change::Hot, same }
+    ProgramKey { name, change: KeyChange::Hot, same }
 }
 
 const fn cold(name: &'static str, same: fn(&ProgramSpec, &ProgramSpec) -> bool) -> ProgramKey {
-    ProgramKey { name, change: Change::Restart, same }
+    ProgramKey { name, change: KeyChange::Restart, same }
 }
 
 /// All keys of a program (section 1.3, column "hot"). Numbers of instances are in what they are put into; a file that
 /// is moved matters only where a command is relative to it.
 pub const PROGRAM_KEYS: &[ProgramKey] = &[
-    ProgramKey { name: "group", change: Change::Label, same: |a, b| a.group == b.group },
+    ProgramKey { name: "group", change: KeyChange::Label, same: |a, b| a.group == b.group },
     cold("command", |a, b| a.command == b.command && a.executable() == b.executable()),
     cold("args", |a, b| a.args == b.args),
     cold("env", |a, b| variables(a) == variables(b)),
@@ -417,7 +422,7 @@ pub fn plan(
             Scope::Server | Scope::Unix | Scope::Inet | Scope::Client => false,
         };
         if !meant {
-            if steps.iter().any(|planned| planned.step != Step::Untouched) {
+            if steps.iter().any(|planned| planned.step != ProcessChange::Untouched) {
                 pending.push(name.clone());
             }
             continue;
@@ -510,8 +515,8 @@ fn steps(old: Option<&ProgramSpec>, new: Option<&ProgramSpec>, facts: Facts) -> 
         keys,
         moved,
     };
-    let add = |spec: &ProgramSpec| planned(spec, Step::Add { start: spec.policy.autostart }, vec![], None);
-    let remove = |spec: &ProgramSpec| planned(spec, Step::Remove(removal(facts.state)), vec![], None);
+    let add = |spec: &ProgramSpec| planned(spec, ProcessChange::Add { start: spec.policy.autostart }, vec![], None);
+    let remove = |spec: &ProgramSpec| planned(spec, ProcessChange::Remove(removal(facts.state)), vec![], None);
     let (old, new) = match (old, new) {
         (None, None) => return vec![],
         (None, Some(new)) => return vec![add(new)],
@@ -521,27 +526,27 @@ fn steps(old: Option<&ProgramSpec>, new: Option<&ProgramSpec>, facts: Facts) -> 
     };
     let differ: Vec<&ProgramKey> = PROGRAM_KEYS.iter().filter(|key| !(key.same)(old, new)).collect();
     let any = |change| differ.iter().any(|key| key.change == change);
-    let step = match (any(Change::Restart), any(Change::Hot), any(Change::Label)) {
+    let step = match (any(KeyChange::Restart), any(KeyChange::Hot), any(KeyChange::Label)) {
         (true, _, _) => changed(facts, new),
-        (false, true, _) => Step::UpdateHot,
-        (false, false, true) => Step::Relabel,
-        (false, false, false) => Step::Untouched,
+        (false, true, _) => ProcessChange::UpdateHot,
+        (false, false, true) => ProcessChange::Relabel,
+        (false, false, false) => ProcessChange::Untouched,
     };
     let moved = (old.group != new.group).then(|| (old.group.clone(), new.group.clone()));
     vec![planned(new, step, differ.iter().map(|key| key.name).collect(), moved)]
 }
 
 /// What becomes of a process that can only take its new settings with a new run.
-fn changed(facts: Facts, new: &ProgramSpec) -> Step {
+fn changed(facts: Facts, new: &ProgramSpec) -> ProcessChange {
     match facts.state {
-        ProcState::Starting | ProcState::Running => Step::Restart,
-        ProcState::Backoff | ProcState::Fatal => Step::Replace { start: new.policy.autostart },
-        ProcState::Unknown if facts.gone => Step::Replace { start: new.policy.autostart },
+        ProcState::Starting | ProcState::Running => ProcessChange::Restart,
+        ProcState::Backoff | ProcState::Fatal => ProcessChange::Replace { start: new.policy.autostart },
+        ProcState::Unknown if facts.gone => ProcessChange::Replace { start: new.policy.autostart },
         // Nobody can tell yet whether its old process still runs.
-        ProcState::Unknown => Step::Store { restarts: false },
+        ProcState::Unknown => ProcessChange::Store { restarts: false },
         // A reload starts what is new or what failed. What was stopped, or has ended, is as somebody wants it.
-        ProcState::Stopped => Step::Store { restarts: facts.restart_pending },
-        ProcState::Exited | ProcState::Stopping => Step::Store { restarts: facts.restart_pending },
+        ProcState::Stopped => ProcessChange::Store { restarts: facts.restart_pending },
+        ProcState::Exited | ProcState::Stopping => ProcessChange::Store { restarts: facts.restart_pending },
     }
 }
 

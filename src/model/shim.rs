@@ -43,7 +43,7 @@ pub struct ProgramLog {
 /// What the command reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Input {
+pub enum CommandInput {
     /// Nothing.
     Null,
     /// What [`ShimCommand::Input`] brings.
@@ -53,7 +53,7 @@ pub enum Input {
 /// Where a stream of the command goes besides the log of its task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Stream {
+pub enum StreamTarget {
     /// Nowhere.
     None,
     /// Into this file.
@@ -105,11 +105,11 @@ pub struct RunSpec {
     /// As whom; none: as the supervisor.
     pub user: Option<Identity>,
     /// Descriptor 0.
-    pub stdin: Input,
+    pub stdin: CommandInput,
     /// Descriptor 1.
-    pub stdout: Stream,
+    pub stdout: StreamTarget,
     /// Descriptor 2.
-    pub stderr: Stream,
+    pub stderr: StreamTarget,
     /// Longest silence, milliseconds; none: no heartbeat is expected.
     pub timeout: Option<u64>,
     /// Folder of its feedback file, if it gives feedback.
@@ -308,9 +308,9 @@ pub enum ShimCommand {
         /// As in the order.
         exitcodes: Vec<u8>,
         /// As in the order.
-        stdout: Stream,
+        stdout: StreamTarget,
         /// As in the order.
-        stderr: Stream,
+        stderr: StreamTarget,
     },
     /// Open the log files anew: somebody has moved them.
     Reopen,
@@ -414,8 +414,8 @@ mod tests {
             ShimCommand::Policy {
                 killasgroup: true,
                 exitcodes: vec![0, 3],
-                stdout: Stream::None,
-                stderr: Stream::Joined,
+                stdout: StreamTarget::None,
+                stderr: StreamTarget::Joined,
             },
             ShimCommand::Input { data: "eA==".into() },
         ] {

@@ -18,7 +18,7 @@ pub const CLOCK_STEP: i64 = 60;
 
 /// One run that has ended.
 #[derive(Clone, Debug)]
-pub struct Run {
+pub struct EndedRun {
     /// Number of its row: of two that ended in one second, the later has the higher one.
     pub id: i64,
     /// How it ended.
@@ -158,7 +158,7 @@ impl Stats {
     }
 
     /// Adds a run.
-    pub fn add(&mut self, name: &str, run: Run) {
+    pub fn add(&mut self, name: &str, run: EndedRun) {
         let gathered = match self.names.get_mut(name) {
             Some(gathered) => gathered,
             None => self.names.entry(name.to_owned()).or_default(),
@@ -220,9 +220,9 @@ fn percentile(values: &mut [f32], percent: usize) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn run(id: i64, class: Class, end: i64, duration: f64) -> Run {
+    fn run(id: i64, class: Class, end: i64, duration: f64) -> EndedRun {
         let reason = (!class.is_success()).then(|| format!("reason {id}"));
-        Run { id, class, end, duration: Some(duration), reason, cut_short: false }
+        EndedRun { id, class, end, duration: Some(duration), reason, cut_short: false }
     }
 
     #[test]
@@ -246,7 +246,7 @@ mod tests {
     fn a_run_that_its_reader_cut_short_is_neither_a_success_nor_a_failure() {
         let mut stats = Stats::new(1000);
         stats.add("a", run(1, Class::Ok, 10, 4.0));
-        stats.add("a", Run { cut_short: true, ..run(2, Class::Error, 20, 1.0) });
+        stats.add("a", EndedRun { cut_short: true, ..run(2, Class::Error, 20, 1.0) });
         let one = &stats.summaries()[0];
         assert_eq!((one.runs(), one.cut_short, one.success_rate()), (1, 1, 100.0));
         assert_eq!((one.p50, &one.last_failure, one.bar().as_str()), (Some(4.0), &None, "█"));
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn runs_without_a_duration_count() {
         let mut stats = Stats::new(1000);
-        stats.add("a", Run { duration: None, ..run(1, Class::Ok, 1, 0.0) });
+        stats.add("a", EndedRun { duration: None, ..run(1, Class::Ok, 1, 0.0) });
         let one = &stats.summaries()[0];
         assert_eq!((one.p50, one.bar().as_str()), (None, "▁"));
     }

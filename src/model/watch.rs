@@ -51,7 +51,7 @@ pub enum Event {
 
 /// What the watch wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum WatchAction {
     /// Store this status.
     Save(Status),
     /// Send this signal to the whole tree.
@@ -66,7 +66,7 @@ pub enum Action {
 pub struct Illegal;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Phase {
+enum WatchPhase {
     Running { beat: Duration },
     Stopping { cause: Cause, sent: Signal, kill_at: Duration },
     Killed { cause: Cause },
@@ -80,13 +80,13 @@ pub struct Watch {
     started: Duration,
     looked: Duration,
     shown: Status,
-    phase: Phase,
+    phase: WatchPhase,
 }
 
 impl Watch {
     /// A task that starts at `at`; its age counts from there until its first heartbeat.
     pub fn new(limits: Limits, at: Tick) -> Watch {
-        let phase = Phase::Running { beat: at.mono };
+        let phase = WatchPhase::Running { beat: at.mono };
         Watch { limits, started: at.mono, looked: at.mono, shown: Status::Running, phase }
     }
 
@@ -94,17 +94,17 @@ impl Watch {
     ///
     /// # Errors
     /// [`Illegal`] once the task has ended.
-    pub fn handle(&mut self, event: Event, at: Tick) -> Result<Vec<Action>, Illegal> {
+    pub fn handle(&mut self, event: Event, at: Tick) -> Result<Vec<WatchAction>, Illegal> {
         match (&self.phase, event) {
-            (Phase::Running { .. }, Event::Beat) => {
-                self.phase = Phase::Running { beat: at.mono };
+            (WatchPhase::Running { .. }, Event::Beat) => {
+                self.phase = WatchPhase::Running { beat: at.mono };
                 Ok(self.show(Status::Running))
             }
-            (Phase::Running { .. }, Event::StopAsked { by, signal }) => {
+            (WatchPhase::Running { .. }, Event::StopAsked { by, signal }) => {
                 let signal = signal.unwrap_or(self.limits.stop_signal);
                 Ok(self.stop(Cause::Asked(by), signal, at.mono))
             }
-            (Phase::Running { beat }, Event::Tick) => {
+            (WatchPhase::Running { beat }, Event::Tick) => {
                 let (beat, now) = (*beat, at.mono);
                 self.looked = now;
                 match (self.limits.timeout, self.limits.max_runtime) {
@@ -117,49 +117,49 @@ impl Watch {
                     (timeout, _) => Ok(self.show(Status::of(now.saturating_sub(beat), timeout))),
                 }
             }
-            (Phase::Running { beat }, Event::Paused(by)) => {
-                self.phase = Phase::Running { beat: *beat + by };
+            (WatchPhase::Running { beat }, Event::Paused(by)) => {
+                self.phase = WatchPhase::Running { beat: *beat + by };
                 self.started += by;
                 self.looked += by;
                 Ok(vec![])
             }
-            (Phase::Running { .. }, Event::Exited(exit)) => Ok(self.finish(Cause::Itself, exit, None)),
+            (WatchPhase::Running { .. }, Event::Exited(exit)) => Ok(self.finish(Cause::Itself, exit, None)),
 
-            (Phase::Stopping { .. }, Event::Beat) => Ok(vec![]),
+            (WatchPhase::Stopping { .. }, Event::Beat) => Ok(vec![]),
             // A closing terminal sends SIGHUP twice (its shell, then the kernel): that is not impatience.
-            (Phase::Stopping { .. }, Event::StopAsked { by: Asker::Signal { signal: Signal::HUP, .. }, .. }) => {
+            (WatchPhase::Stopping { .. }, Event::StopAsked { by: Asker::Signal { signal: Signal::HUP, .. }, .. }) => {
                 Ok(vec![])
             }
-            (Phase::Stopping { cause, .. }, Event::StopAsked { .. }) => {
-                self.phase = Phase::Killed { cause: cause.clone() };
-                Ok(vec![Action::Signal(Signal::KILL)])
+            (WatchPhase::Stopping { cause, .. }, Event::StopAsked { .. }) => {
+                self.phase = WatchPhase::Killed { cause: cause.clone() };
+                Ok(vec![WatchAction::Signal(Signal::KILL)])
             }
-            (Phase::Stopping { cause, kill_at, .. }, Event::Tick) => {
+            (WatchPhase::Stopping { cause, kill_at, .. }, Event::Tick) => {
                 if at.mono < *kill_at {
                     return Ok(vec![]);
                 }
-                self.phase = Phase::Killed { cause: cause.clone() };
-                Ok(vec![Action::Signal(Signal::KILL)])
+                self.phase = WatchPhase::Killed { cause: cause.clone() };
+                Ok(vec![WatchAction::Signal(Signal::KILL)])
             }
-            (Phase::Stopping { cause, sent, kill_at }, Event::Paused(by)) => {
-                self.phase = Phase::Stopping { cause: cause.clone(), sent: *sent, kill_at: *kill_at + by };
+            (WatchPhase::Stopping { cause, sent, kill_at }, Event::Paused(by)) => {
+                self.phase = WatchPhase::Stopping { cause: cause.clone(), sent: *sent, kill_at: *kill_at + by };
                 Ok(vec![])
             }
-            (Phase::Stopping { cause, sent, .. }, Event::Exited(exit)) => {
+            (WatchPhase::Stopping { cause, sent, .. }, Event::Exited(exit)) => {
                 let (cause, sent) = (cause.clone(), *sent);
                 Ok(self.finish(cause, exit, Some(sent)))
             }
 
-            (Phase::Killed { .. }, Event::Beat | Event::StopAsked { .. } | Event::Tick | Event::Paused(_)) => {
+            (WatchPhase::Killed { .. }, Event::Beat | Event::StopAsked { .. } | Event::Tick | Event::Paused(_)) => {
                 Ok(vec![])
             }
-            (Phase::Killed { cause }, Event::Exited(exit)) => {
+            (WatchPhase::Killed { cause }, Event::Exited(exit)) => {
                 let cause = cause.clone();
                 Ok(self.finish(cause, exit, Some(Signal::KILL)))
             }
 
             (
-                Phase::Done,
+                WatchPhase::Done,
                 Event::Beat | Event::StopAsked { .. } | Event::Tick | Event::Paused(_) | Event::Exited(_),
             ) => Err(Illegal),
         }
@@ -167,7 +167,7 @@ impl Watch {
 
     /// A task that was not expected to gives heartbeats: from now on it is watched for them.
     pub fn listen(&mut self, timeout: Duration, at: Tick) {
-        if let Phase::Running { beat } = &mut self.phase
+        if let WatchPhase::Running { beat } = &mut self.phase
             && self.limits.timeout.is_none()
         {
             self.limits.timeout = Some(timeout);
@@ -179,7 +179,7 @@ impl Watch {
     /// When to wake next, on the monotonic clock; none: only an event will.
     pub fn deadline(&self) -> Option<Duration> {
         match &self.phase {
-            Phase::Running { beat } => {
+            WatchPhase::Running { beat } => {
                 let look = self.limits.timeout.map(|timeout| {
                     let marks = [Status::SILENT_FROM, Status::STALLED_FROM].map(|percent| share(timeout, percent));
                     let next = marks.into_iter().map(|mark| beat.saturating_add(mark)).find(|at| *at > self.looked);
@@ -192,51 +192,51 @@ impl Watch {
                 let end = self.limits.max_runtime.map(|limit| self.started.saturating_add(limit));
                 [look, end].into_iter().flatten().min()
             }
-            Phase::Stopping { kill_at, .. } => Some(*kill_at),
-            Phase::Killed { .. } | Phase::Done => None,
+            WatchPhase::Stopping { kill_at, .. } => Some(*kill_at),
+            WatchPhase::Killed { .. } | WatchPhase::Done => None,
         }
     }
 
     /// Whether we are bringing about its end.
     pub fn is_ending(&self) -> bool {
         match self.phase {
-            Phase::Stopping { .. } | Phase::Killed { .. } => true,
-            Phase::Running { .. } | Phase::Done => false,
+            WatchPhase::Stopping { .. } | WatchPhase::Killed { .. } => true,
+            WatchPhase::Running { .. } | WatchPhase::Done => false,
         }
     }
 
     /// Whether nothing of it may be left alive.
     pub fn is_killing(&self) -> bool {
-        matches!(self.phase, Phase::Killed { .. })
+        matches!(self.phase, WatchPhase::Killed { .. })
     }
 
     /// Whether it still runs undisturbed and its heartbeat is looked at.
     pub fn listens(&self) -> bool {
-        self.limits.timeout.is_some() && matches!(self.phase, Phase::Running { .. })
+        self.limits.timeout.is_some() && matches!(self.phase, WatchPhase::Running { .. })
     }
 
-    fn show(&mut self, status: Status) -> Vec<Action> {
+    fn show(&mut self, status: Status) -> Vec<WatchAction> {
         if self.shown == status {
             return vec![];
         }
         self.shown = status;
-        vec![Action::Save(status)]
+        vec![WatchAction::Save(status)]
     }
 
-    fn stop(&mut self, cause: Cause, signal: Signal, now: Duration) -> Vec<Action> {
+    fn stop(&mut self, cause: Cause, signal: Signal, now: Duration) -> Vec<WatchAction> {
         self.shown = Status::Stopping;
         self.phase = if signal == Signal::KILL {
-            Phase::Killed { cause }
+            WatchPhase::Killed { cause }
         } else {
-            Phase::Stopping { cause, sent: signal, kill_at: now.saturating_add(self.limits.kill_after) }
+            WatchPhase::Stopping { cause, sent: signal, kill_at: now.saturating_add(self.limits.kill_after) }
         };
         // The signal first: a busy database must not keep a hung command alive.
-        vec![Action::Signal(signal), Action::Save(Status::Stopping)]
+        vec![WatchAction::Signal(signal), WatchAction::Save(Status::Stopping)]
     }
 
-    fn finish(&mut self, cause: Cause, exit: Exit, sent: Option<Signal>) -> Vec<Action> {
-        self.phase = Phase::Done;
-        vec![Action::Finish(Ended { cause, exit, sent })]
+    fn finish(&mut self, cause: Cause, exit: Exit, sent: Option<Signal>) -> Vec<WatchAction> {
+        self.phase = WatchPhase::Done;
+        vec![WatchAction::Finish(Ended { cause, exit, sent })]
     }
 }
 
@@ -296,9 +296,9 @@ mod tests {
             assert_eq!(watch.handle(Event::Beat, at(beat)), Ok(vec![]));
             assert_eq!(watch.handle(Event::Tick, at(beat + 24.9)), Ok(vec![]));
         }
-        assert_eq!(watch.handle(Event::Tick, at(249.9 + 99.9)), Ok(vec![Action::Save(Status::Stalled)]));
+        assert_eq!(watch.handle(Event::Tick, at(249.9 + 99.9)), Ok(vec![WatchAction::Save(Status::Stalled)]));
         let end = watch.handle(Event::Tick, at(249.9 + 100.0)).unwrap();
-        assert_eq!(end, vec![Action::Signal(Signal::TERM), Action::Save(Status::Stopping)]);
+        assert_eq!(end, vec![WatchAction::Signal(Signal::TERM), WatchAction::Save(Status::Stopping)]);
     }
 
     #[test]
@@ -356,9 +356,9 @@ mod tests {
     #[test]
     fn silence_is_shown_once_and_taken_back() {
         let mut watch = Watch::new(limits(), at(0.0));
-        assert_eq!(watch.handle(Event::Tick, at(25.0)), Ok(vec![Action::Save(Status::Silent)]));
+        assert_eq!(watch.handle(Event::Tick, at(25.0)), Ok(vec![WatchAction::Save(Status::Silent)]));
         assert_eq!(watch.handle(Event::Tick, at(26.0)), Ok(vec![]));
-        assert_eq!(watch.handle(Event::Beat, at(27.0)), Ok(vec![Action::Save(Status::Running)]));
+        assert_eq!(watch.handle(Event::Beat, at(27.0)), Ok(vec![WatchAction::Save(Status::Running)]));
         assert_eq!(secs(&watch), Some(52.0));
     }
 
@@ -376,7 +376,7 @@ mod tests {
         watch.handle(Event::Tick, at(15.0)).unwrap();
         let end = watch.handle(Event::Exited(CODE), at(15.1)).unwrap();
         let cause = Cause::MaxRuntime(Duration::from_secs(10));
-        assert_eq!(end, vec![Action::Finish(Ended { cause, exit: CODE, sent: Some(Signal::TERM) })]);
+        assert_eq!(end, vec![WatchAction::Finish(Ended { cause, exit: CODE, sent: Some(Signal::TERM) })]);
     }
 
     #[test]
@@ -385,7 +385,7 @@ mod tests {
         watch.handle(asked(), at(1.0)).unwrap();
         assert_eq!(secs(&watch), Some(6.0));
         assert_eq!(watch.handle(Event::Tick, at(5.9)), Ok(vec![]));
-        assert_eq!(watch.handle(Event::Tick, at(6.0)), Ok(vec![Action::Signal(Signal::KILL)]));
+        assert_eq!(watch.handle(Event::Tick, at(6.0)), Ok(vec![WatchAction::Signal(Signal::KILL)]));
         assert_eq!(watch.deadline(), None);
     }
 
@@ -396,7 +396,7 @@ mod tests {
         let mut watch = Watch::new(limits(), at(0.0));
         watch.handle(hangup.clone(), at(1.0)).unwrap();
         assert_eq!(watch.handle(hangup, at(1.1)), Ok(vec![]));
-        assert_eq!(watch.handle(asked(), at(1.2)), Ok(vec![Action::Signal(Signal::KILL)]));
+        assert_eq!(watch.handle(asked(), at(1.2)), Ok(vec![WatchAction::Signal(Signal::KILL)]));
     }
 
     #[test]
@@ -413,7 +413,7 @@ mod tests {
     fn sigkill_leaves_no_grace() {
         let mut watch = Watch::new(limits(), at(0.0));
         let now = Event::StopAsked { by: Asker::Control { user: "u".into(), pid: 1 }, signal: Some(Signal::KILL) };
-        assert_eq!(watch.handle(now, at(1.0)).unwrap()[0], Action::Signal(Signal::KILL));
+        assert_eq!(watch.handle(now, at(1.0)).unwrap()[0], WatchAction::Signal(Signal::KILL));
         assert_eq!(watch.deadline(), None);
     }
 
@@ -453,9 +453,9 @@ mod tests {
                 Err(Illegal) => "illegal",
                 Ok(actions) => match actions.first() {
                     None => "-",
-                    Some(Action::Save(_)) => "save",
-                    Some(Action::Signal(_)) => "signal",
-                    Some(Action::Finish(_)) => "finish",
+                    Some(WatchAction::Save(_)) => "save",
+                    Some(WatchAction::Signal(_)) => "signal",
+                    Some(WatchAction::Finish(_)) => "finish",
                 },
             })
         };

@@ -15,9 +15,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 pub use events::{EventFilter, EventKind, Notice, StateNotice, Subscriber};
-pub use lines::{Line, LineReader};
-pub use request::{Auth, COMMANDS, Channel, Command, Kind, Last, PidOf, ReloadOf, Request, SignalTo, Targets};
-pub use select::{Entry, Selection, full_name, select};
+pub use lines::{LineReader, WireLine};
+pub use request::{Auth, COMMANDS, Channel, Command, Last, NameKind, PidOf, ReloadOf, Request, SignalTo, Targets};
+pub use select::{ProcessEntry, Selection, full_name, select};
 pub use stream::{Followed, Piece, SUPERVISOR_ENDED};
 pub use strict::BadJson;
 

@@ -29,7 +29,7 @@ use nix::{
     unistd::Pid,
 };
 use rusqlite::{Connection, OpenFlags, config::DbConfig, types::Value};
-use taskwatcher::io::store::{NewTask, Patience, Store};
+use taskwatcher::io::store::{LockTimeout, NewTask, Store};
 
 /// Keeps the expectation of unused code fulfilled in a crate that happens to use everything.
 const EVERY_CRATE_USES_A_PART: () = ();
@@ -270,7 +270,7 @@ impl World {
     }
 
     pub fn store(&self) -> Store {
-        Store::open_or_create(&self.db(), Patience::USUAL).unwrap()
+        Store::open_or_create(&self.db(), LockTimeout::USUAL).unwrap()
     }
 
     /// Reserves a task that lapses after `secs` from now (negative: it has lapsed); gives its number and handle.

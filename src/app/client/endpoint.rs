@@ -9,7 +9,7 @@ use super::CtlError;
 use crate::{
     io::{account, conffile, connect::Interrupt, sys},
     model::{
-        config::{self, File, Kind, SEARCHED, Unreadable, World},
+        config::{self, File, PathKind, SEARCHED, Unreadable, World},
         program::{ClientSpec, Password, ServerUrl},
         wire::Auth,
     },
@@ -99,7 +99,7 @@ impl World for Here {
         None
     }
 
-    fn kind(&self, path: &Path) -> Kind {
+    fn kind(&self, path: &Path) -> PathKind {
         conffile::kind(path)
     }
 

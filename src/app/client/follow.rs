@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{CtlError, Output, safe_json};
+use super::{ClientOutput, CtlError, safe_json};
 use crate::{
     app::{show::local_time, supervise_args::ClientArgs},
     io::connect::{DialError, Socket},
@@ -23,7 +23,7 @@ pub(super) fn follow(
     args: &ClientArgs,
     command: &Command,
     socket: &mut Socket,
-    output: &mut Output<'_>,
+    output: &mut ClientOutput<'_>,
 ) -> Result<u8, CtlError> {
     let is_fg = matches!(command, Command::Fg { .. });
     let mut has_ended = false;

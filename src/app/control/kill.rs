@@ -18,7 +18,7 @@ use crate::{
         reconcile::{self, Live},
         show,
         spec::KILL_AFTER,
-        supervised::{self, Heard, NotAsked},
+        supervised::{self, NotAsked, SupervisorReply},
         tree,
         wait::Waiter,
     },
@@ -26,9 +26,9 @@ use crate::{
         child,
         inbox::REQUEST,
         notify::Bell,
-        process::{self, Answer},
+        process::{self, SignalAnswer},
         spool::{Request, Spool, Use},
-        store::{Patience, Store, StoreError},
+        store::{LockTimeout, Store, StoreError},
         sys,
     },
     model::task::{Asker, End, Outcome, Process, READER, Signal, Status, Task, TaskId, TaskRef, Timestamp, exit_code},
@@ -45,7 +45,7 @@ enum Asked {
 }
 
 impl Desk<'_, '_> {
-    pub(super) fn kill(&mut self, tasks: &[TaskRef], how: &args::How) -> Done {
+    pub(super) fn kill(&mut self, tasks: &[TaskRef], how: &args::KillArgs) -> Done {
         let mut store = self.open()?;
         let survey = reconcile::survey(&mut store)?;
         let mut code = 0;
@@ -77,7 +77,7 @@ impl Desk<'_, '_> {
     }
 
     /// Asks for all their ends first, then waits for each: a stubborn one must not give the others time.
-    fn end_all(&mut self, mut store: Store, tasks: Vec<Live>, how: &args::How) -> Done {
+    fn end_all(&mut self, mut store: Store, tasks: Vec<Live>, how: &args::KillArgs) -> Done {
         let mut code = 0;
         let mut waiting = Vec::new();
         let signal = if how.now { Some(Signal::KILL) } else { how.signal };
@@ -124,7 +124,7 @@ impl Desk<'_, '_> {
     }
 
     /// Whether a supervisor keeps it running, and was asked to end it: of others it would not be for long (DB-3).
-    fn is_left_to_its_supervisor(&self, live: &Live, how: &args::How) -> Result<bool, ControlError> {
+    fn is_left_to_its_supervisor(&self, live: &Live, how: &args::KillArgs) -> Result<bool, ControlError> {
         if how.force {
             return Ok(false);
         }
@@ -132,7 +132,7 @@ impl Desk<'_, '_> {
         if how.signal.is_some() {
             return Err(NotAsked::OwnSignal.into());
         }
-        Ok(supervised.stop(how.now)? == Heard::Stops)
+        Ok(supervised.stop(how.now)? == SupervisorReply::Stops)
     }
 
     fn say_killed(&mut self, live: &Live, what: &str) -> Result<(), ControlError> {
@@ -336,7 +336,7 @@ impl Desk<'_, '_> {
         };
         let outcome = end.outcome.clone();
         sys::crash_point("kill.ended");
-        let patience = store.set_patience(Patience::SHORT);
+        let patience = store.set_patience(LockTimeout::SHORT);
         let settled = store.settle(&[(live.task.clone(), end.clone())]);
         store.set_patience(patience);
         match settled {
@@ -391,10 +391,12 @@ impl<'a> Reach<'a> {
         Reach { db, other: store.other_owner() }
     }
 
-    fn signal(&self, process: Process, signal: Signal, also: &dyn Fn(Process) -> bool) -> io::Result<Answer> {
+    fn signal(&self, process: Process, signal: Signal, also: &dyn Fn(Process) -> bool) -> io::Result<SignalAnswer> {
         match self.other {
             Some(owner) => process::signal_for(owner, process, signal, also),
-            None => process::signal(process, signal).map(|sent| if sent { Answer::Sent } else { Answer::Gone }),
+            None => {
+                process::signal(process, signal).map(|sent| if sent { SignalAnswer::Sent } else { SignalAnswer::Gone })
+            }
         }
     }
 
@@ -402,9 +404,9 @@ impl<'a> Reach<'a> {
     fn signal_launcher(&self, launcher: Process, signal: Signal) -> Result<bool, ControlError> {
         let works_here = |process: Process| self.works_here(process);
         match self.signal(launcher, signal, &works_here).map_err(system("signal its launcher"))? {
-            Answer::Sent => Ok(true),
-            Answer::Gone => Ok(false),
-            Answer::Denied => Err(ControlError::CannotEnd(self.why_not(&[launcher]))),
+            SignalAnswer::Sent => Ok(true),
+            SignalAnswer::Gone => Ok(false),
+            SignalAnswer::Denied => Err(ControlError::CannotEnd(self.why_not(&[launcher]))),
         }
     }
 
@@ -423,11 +425,11 @@ impl<'a> Reach<'a> {
         let mut failure = None;
         for process in processes {
             match self.signal(*process, signal, &descends) {
-                Ok(Answer::Gone) => {}
-                Ok(Answer::Sent) if signal == Signal::KILL => {}
+                Ok(SignalAnswer::Gone) => {}
+                Ok(SignalAnswer::Sent) if signal == Signal::KILL => {}
                 // What is stopped cannot act on it.
-                Ok(Answer::Sent) => drop(self.signal(*process, Signal::CONT, &descends)),
-                Ok(Answer::Denied) => denied.push(*process),
+                Ok(SignalAnswer::Sent) => drop(self.signal(*process, Signal::CONT, &descends)),
+                Ok(SignalAnswer::Denied) => denied.push(*process),
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => refused.push(*process),
                 Err(error) => failure = failure.or(Some(error)),
             }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Audience, CLAIM_STEP, LaunchError};
+use super::{CLAIM_STEP, LaunchError, Reporter};
 use crate::{
     app::{
         db, reconcile, show,
@@ -17,7 +17,7 @@ use crate::{
         inbox::Inbox,
         process,
         spool::Spool,
-        store::{Claimed, NewTask, Patience, Refused, Start, Store, StoreError, StoreFailure},
+        store::{Claimed, LockTimeout, NewTask, Refused, Start, Store, StoreError, StoreFailure},
         sys,
     },
     model::task::{Process, TaskId, TaskRef, argv_json},
@@ -34,7 +34,7 @@ pub(super) fn make_ready(spec: &Spec, claimed: &Claimed, spool: io::Result<Spool
     Ok(spool)
 }
 
-pub(super) fn check(spec: &Spec, audience: &mut dyn Audience) -> Result<(), LaunchError> {
+pub(super) fn check(spec: &Spec, audience: &mut dyn Reporter) -> Result<(), LaunchError> {
     if spec.argv.is_empty() {
         return Err(LaunchError::NoCommand);
     }
@@ -78,7 +78,7 @@ pub(super) fn claim(
     spec: &Spec,
     me: Process,
     inbox: &Inbox,
-    audience: &mut dyn Audience,
+    audience: &mut dyn Reporter,
 ) -> Result<Option<Taken>, LaunchError> {
     let name = spec.name.clone().unwrap_or_else(|| {
         let file = Path::new(&spec.argv[0]).file_name().unwrap_or(&spec.argv[0]);
@@ -128,7 +128,7 @@ pub(super) fn claim(
     let patience = audience.patience();
     let mut store = inbox.unguarded(|| db::open_or_create(&spec.db, patience)).map_err(&unguarded)??;
     let spool = Spool::open(&spec.db, true);
-    store.set_patience(Patience { limit: CLAIM_STEP, notify: None });
+    store.set_patience(LockTimeout { limit: CLAIM_STEP, notify: None });
     let mut lock = Wait::begin(patience);
     loop {
         start.task.now = sys::now().wall.secs();
@@ -148,7 +148,7 @@ pub(super) fn claim(
                 inbox
                     .unguarded(|| crate::app::wait::until_ended(&mut store, &other, &mut told))
                     .map_err(&unguarded)??;
-                store.set_patience(Patience { limit: CLAIM_STEP, notify: None });
+                store.set_patience(LockTimeout { limit: CLAIM_STEP, notify: None });
                 lock = Wait::begin(patience);
             }
             Err(StoreFailure::Refused(Refused::NameTaken { .. })) if spec.unique == Some(IfRunning::Skip) => {
@@ -161,19 +161,19 @@ pub(super) fn claim(
 
 /// A wait for the lock in steps, as patient in all as it was asked for.
 struct Wait {
-    patience: Patience,
+    patience: LockTimeout,
     since: Duration,
 }
 
 impl Wait {
-    fn begin(patience: Patience) -> Wait {
+    fn begin(patience: LockTimeout) -> Wait {
         Wait { patience, since: sys::now().mono }
     }
 
     /// Whether there is patience left; tells once that we wait.
     fn goes_on(&mut self) -> bool {
         let waited = sys::now().mono.saturating_sub(self.since);
-        if waited >= Patience::NOTICED
+        if waited >= LockTimeout::NOTICED
             && let Some(notify) = self.patience.notify.take()
         {
             notify();

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Audience, LaunchError, Launcher, STATUS_PATIENCE};
+use super::{LaunchError, Launcher, Reporter, STATUS_PATIENCE};
 use crate::{
     app::{
         db,
-        output::Output,
+        output::TaskOutput,
         reconcile::{self, LastFeedback},
         record_end,
     },
@@ -24,7 +24,7 @@ use crate::{
 
 impl Launcher {
     /// The command could not be executed: that is its end.
-    pub(super) fn not_run(&mut self, error: &CannotRun, audience: &mut dyn Audience) -> i32 {
+    pub(super) fn not_run(&mut self, error: &CannotRun, audience: &mut dyn Reporter) -> i32 {
         let program = self.spec.argv[0].to_string_lossy();
         let there = child::in_place_of(&self.spec.argv[0], error);
         let (outcome, code) = cannot_run(&program, &error.reason, error.not_found, &there);
@@ -49,7 +49,7 @@ impl Launcher {
     }
 
     /// Records the end and says the exit code.
-    pub(super) fn finish(mut self, ended: &Ended, audience: &mut dyn Audience) -> i32 {
+    pub(super) fn finish(mut self, ended: &Ended, audience: &mut dyn Reporter) -> i32 {
         let now = sys::now();
         let feedback = self.last_feedback(audience);
         if let Some(left_out) = feedback.as_ref().and_then(|feedback| feedback.left_out()) {
@@ -59,7 +59,7 @@ impl Launcher {
         let lost = self.output.as_ref().and_then(|output| output.lost()).map(str::to_owned);
         let code = ended.exit_code(warnings, self.spec.fail_on_warnings, lost.as_deref());
         let ran = now.mono.saturating_sub(self.started.mono);
-        let gone = self.output.as_ref().is_some_and(Output::reader_has_gone);
+        let gone = self.output.as_ref().is_some_and(TaskOutput::reader_has_gone);
         // A shell tells the death of its last command so.
         let by_pipe = ended.signal() == Some(Signal::PIPE) || ended.exit == Exit::Code(128 + Signal::PIPE.0);
         let by_reader = gone && ended.cause == Cause::Itself && by_pipe;
@@ -92,7 +92,7 @@ impl Launcher {
 
     /// Reads the feedback file for the last time; none: the task gives no feedback. A file that cannot be read is kept, and
     /// what a reader stored last counts.
-    fn last_feedback(&mut self, audience: &mut dyn Audience) -> Option<Feedback> {
+    fn last_feedback(&mut self, audience: &mut dyn Reporter) -> Option<Feedback> {
         let id = self.claimed.id;
         match reconcile::read_all(self.claimed.feedpath.as_deref()?) {
             Ok(LastFeedback { feedback, skipped }) => {
@@ -117,7 +117,7 @@ impl Launcher {
     }
 
     /// Ends the log with the outcome. The end is noted first: what the log says was seen by us.
-    pub(super) fn close_log(&mut self, end: &End, audience: &mut dyn Audience) {
+    pub(super) fn close_log(&mut self, end: &End, audience: &mut dyn Reporter) {
         let Some(output) = &mut self.output else { return };
         // Should even this fail, the database will tell.
         if let Some(spool) = &self.spool {
@@ -134,7 +134,7 @@ impl Launcher {
     }
 
     /// After the end was recorded: shows the rest of the output to whoever reads it slowly.
-    pub(super) fn let_output_go(&mut self, end: &End, code: i32, audience: &mut dyn Audience) {
+    pub(super) fn let_output_go(&mut self, end: &End, code: i32, audience: &mut dyn Reporter) {
         let mut output = self.output.take();
         if let Some(output) = &mut output {
             let inbox = &self.inbox;
@@ -170,7 +170,7 @@ impl Launcher {
     }
 
     /// Writes the end into the database, or, if that cannot be done just then, into the spool.
-    pub(super) fn record(&mut self, end: &End, audience: &mut dyn Audience) {
+    pub(super) fn record(&mut self, end: &End, audience: &mut dyn Reporter) {
         let recorded = record_end::record(&self.spec.db, self.store.take(), self.spool.as_ref(), &self.claimed, end);
         if let Some(trouble) = &recorded.trouble {
             audience.warn(trouble);

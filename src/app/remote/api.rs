@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use crate::{
     io::{
-        https::{Answer, Client, HttpsError, Method, Trust},
+        https::{Client, HttpAnswer, HttpsError, Method, Trust},
         secret::{self, SecretError},
     },
     model::{
-        proxmox::{self, Api, BadList, Cluster, ClusterNode, Fingerprint, List, Product, Told},
+        proxmox::{self, Api, BadList, Cluster, ClusterNode, Fingerprint, List, Product, RemoteStatus},
         remote::{More, RemoteEnd},
         task::Outcome,
         upid::Upid,
@@ -194,7 +194,7 @@ impl Host {
     /// What it answers, if it does not refuse.
     fn told(&self, method: Method, path: &str) -> Result<Vec<u8>, ApiError> {
         let answer = self.client.ask(method, &format!("/api2/json{path}"));
-        let Answer { status, body } = answer.map_err(|error| ApiError::Https(error, self.remote.clone()))?;
+        let HttpAnswer { status, body } = answer.map_err(|error| ApiError::Https(error, self.remote.clone()))?;
         if status != 200 {
             // Nobody says more than this in a refusal.
             let body = &body[..body.len().min(REFUSAL)];
@@ -287,7 +287,7 @@ impl Host {
     }
 
     /// How a task is.
-    pub(in crate::app) fn status(&self, task: &TaskAt) -> Result<Told, ApiError> {
+    pub(in crate::app) fn status(&self, task: &TaskAt) -> Result<RemoteStatus, ApiError> {
         let answer = self.ask_task(Method::Get, task, "/status", SHORT)?;
         proxmox::status(&answer["data"]).ok_or(ApiError::Strange(": it is no state of a task"))
     }
@@ -321,13 +321,13 @@ impl Host {
                 let (key, entry) = proxmox::listed(entry, self.lister(node));
                 keys.push(key);
                 match entry {
-                    Ok(proxmox::Entry::Ended(end)) if end.upid.as_str() == upid.own() => return Ok(Some(end)),
+                    Ok(proxmox::TaskEntry::Ended(end)) if end.upid.as_str() == upid.own() => return Ok(Some(end)),
                     Ok(_) | Err(_) => {}
                 }
             }
             match paging.take(&keys.iter().map(String::as_str).collect::<Vec<_>>(), list.total) {
-                proxmox::Step::Next => {}
-                proxmox::Step::Done | proxmox::Step::Mad(_) => return Ok(None),
+                proxmox::NextPage::Next => {}
+                proxmox::NextPage::Done | proxmox::NextPage::Mad(_) => return Ok(None),
             }
         }
     }

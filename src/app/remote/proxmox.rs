@@ -9,12 +9,12 @@ use std::{
 
 use super::{
     api::{ApiError, Host, TaskAt, Wanted},
-    sync::{Begun, Gone, InUse, Job, Known, Left, Lines, Over, Teller, left_alone},
+    sync::{AskedSoFar, ConnectionPool, Gone, InUse, Known, Left, Over, PullSink, RemoteJob, left_alone},
 };
 use crate::{
     io::store::{Batch, LOST, Node, NodeNews, Went},
     model::{
-        proxmox::{self, Api, Cluster, Entry, Paging, Product, Seen, Step, Told},
+        proxmox::{self, Api, Cluster, NextPage, PageSummary, Paging, Product, RemoteStatus, TaskEntry},
         remote::{More, RemoteEnd, RemoteRun, pause},
         task::Outcome,
     },
@@ -48,7 +48,7 @@ impl From<Gone> for Halt {
 /// One who asks: with a connection of its own, as long as there is a line for it.
 struct Asker<'a> {
     host: &'a Host,
-    lines: &'a Lines,
+    lines: &'a ConnectionPool,
     /// Whether its line is the first one of its remote, which is never given back before all is asked.
     first: bool,
     limit: Duration,
@@ -57,7 +57,7 @@ struct Asker<'a> {
 }
 
 impl<'a> Asker<'a> {
-    fn new(host: &'a Host, lines: &'a Lines, first: bool, limit: Duration) -> Asker<'a> {
+    fn new(host: &'a Host, lines: &'a ConnectionPool, first: bool, limit: Duration) -> Asker<'a> {
         Asker { host, lines, first, limit, way: None }
     }
 
@@ -96,7 +96,7 @@ struct Next {
 #[derive(Default)]
 struct Nodes {
     queue: VecDeque<Next>,
-    begun: Begun,
+    begun: AskedSoFar,
     /// Whether some were not asked because none answers.
     given_up: bool,
 }
@@ -105,13 +105,13 @@ struct Nodes {
 ///
 /// # Errors
 /// What was wrong with all of it.
-pub(super) fn pull(job: &Job, product: Product, api: &Api, tell: &Teller<'_>) -> Result<Over, String> {
+pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink<'_>) -> Result<Over, String> {
     let host = Host::new(&job.remote.name, product, api, job.limit).map_err(|error| error.to_string())?;
     let limit = if job.doubtful { job.limit } else { job.quiet() };
     let mut first = Asker::new(&host, tell.lines, true, limit);
     let Cluster { nodes, unread } = match first.host().cluster() {
         Ok(cluster) => cluster,
-        Err(error) if error.is_silence() && limit < job.limit => return Ok(Over::Silent(Begun::default())),
+        Err(error) if error.is_silence() && limit < job.limit => return Ok(Over::Silent(AskedSoFar::default())),
         Err(error) => return Err(error.to_string()),
     };
     let known = |name: &str| job.nodes.iter().find(|node| node.node == name);
@@ -162,7 +162,7 @@ pub(super) fn pull(job: &Job, product: Product, api: &Api, tell: &Teller<'_>) ->
     asked.sort_by_key(|node| (job.begun.silent.contains(node), known(node).map_or(0, |state| state.failures)));
     let count = asked.len() + job.begun.dealt.len();
     let next = |node| Next { again: job.begun.silent.contains(&node), node };
-    let begun = Begun { dealt: job.begun.dealt.clone(), failed: job.begun.failed.clone(), silent: HashSet::new() };
+    let begun = AskedSoFar { dealt: job.begun.dealt.clone(), failed: job.begun.failed.clone(), silent: HashSet::new() };
     let nodes = Mutex::new(Nodes { queue: asked.into_iter().map(next).collect(), begun, given_up: false });
     let nodes_now = || nodes.lock().unwrap_or_else(PoisonError::into_inner);
     let ask = |asker: &mut Asker<'_>, one: bool| {
@@ -253,18 +253,18 @@ pub(super) fn pull(job: &Job, product: Product, api: &Api, tell: &Teller<'_>) ->
 }
 
 fn pull_node(
-    job: &Job,
+    job: &RemoteJob,
     asker: &mut Asker<'_>,
     product: Product,
     node: &str,
     state: Option<&Node>,
-    tell: &Teller<'_>,
+    tell: &PullSink<'_>,
 ) -> Result<(), Halt> {
     let before = state.and_then(|state| state.cutoff);
     let wide = job.anew || proxmox::is_wide(state.and_then(|state| state.wide), job.now);
     let since = if job.anew { job.since } else { proxmox::since(before, wide) };
     let mut paging = Paging::new(PAGE);
-    let mut seen = Seen::default();
+    let mut seen = PageSummary::default();
     let mut newest = None;
     loop {
         let wanted = Wanted { since, until: None, start: paging.start(), limit: paging.limit() };
@@ -280,11 +280,11 @@ fn pull_node(
             let (key, entry) = proxmox::listed(raw, lister);
             keys.push(key);
             match entry {
-                Ok(Entry::Running(run)) => {
+                Ok(TaskEntry::Running(run)) => {
                     seen.task(run.start, true);
                     batch.running.push(run);
                 }
-                Ok(Entry::Ended(end)) => {
+                Ok(TaskEntry::Ended(end)) => {
                     seen.task(end.upid.starttime, false);
                     newest = newest.max(Some(end.endtime));
                     batch.ended.push(end);
@@ -294,12 +294,12 @@ fn pull_node(
         }
         batch.newest = newest;
         match paging.take(&keys.iter().map(String::as_str).collect::<Vec<_>>(), list.total) {
-            Step::Next => tell.told(batch)?,
-            Step::Mad(why) => {
+            NextPage::Next => tell.told(batch)?,
+            NextPage::Mad(why) => {
                 tell.told(batch)?;
                 return Err(Halt::Mad(why));
             }
-            Step::Done => {
+            NextPage::Done => {
                 let missed = match missed(job, asker, product, node, &paging) {
                     Ok(missed) => missed,
                     Err(error) => {
@@ -329,7 +329,13 @@ struct Missed {
 }
 
 /// Asks for these by name.
-fn missed(job: &Job, asker: &mut Asker<'_>, product: Product, node: &str, paging: &Paging) -> Result<Missed, ApiError> {
+fn missed(
+    job: &RemoteJob,
+    asker: &mut Asker<'_>,
+    product: Product,
+    node: &str,
+    paging: &Paging,
+) -> Result<Missed, ApiError> {
     let mut missed = Missed::default();
     let here = |task: &&Known| product.only_node().is_some() || task.node() == node;
     for task in job.running.iter().filter(here).filter(|task| !paging.has(task.upid.as_str())) {
@@ -337,14 +343,14 @@ fn missed(job: &Job, asker: &mut Asker<'_>, product: Product, node: &str, paging
         let task = TaskAt::new(product, task.upid.clone(), task.via.clone());
         let upid = &task.upid;
         match host.status(&task) {
-            Ok(Told::Running) => {
+            Ok(RemoteStatus::Running) => {
                 missed.live.push(upid.starttime);
                 missed.running.push(proxmox::running(upid, task.via(product)));
             }
             // Nobody says that it has ended.
             Err(ApiError::Forbidden(_)) => missed.live.push(upid.starttime),
             // Its time of end is in the list alone; else it is known to have been until now.
-            Ok(Told::Stopped(outcome)) => missed.ended.push(host.end_of(&task, outcome, job.now)?),
+            Ok(RemoteStatus::Stopped(outcome)) => missed.ended.push(host.end_of(&task, outcome, job.now)?),
             Err(error) if error.is_no_task() => {
                 let outcome = Outcome::Unknown(LOST.to_owned());
                 missed.ended.push(RemoteEnd { upid: upid.clone(), endtime: job.now, outcome, more: More::default() });

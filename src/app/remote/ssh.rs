@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::sync::{Begun, Job, Over, Teller};
+use super::sync::{AskedSoFar, Over, PullSink, RemoteJob};
 use crate::{
     io::{
-        ssh::{self, Heard, SshError},
+        ssh::{self, RemoteOutput, SshError},
         store::{Batch, outcome_told},
         sys,
     },
     model::{
-        export::{Line, VERSION},
+        export::{ExportLine, VERSION},
         remote::{More, RemoteEnd, RemoteRun, Source},
         upid::Upid,
     },
@@ -52,8 +52,8 @@ pub(super) enum AnswerError {
 }
 
 /// Part of an answer.
-pub(super) enum Told<'a> {
-    Line(Line),
+pub(super) enum AnswerPart<'a> {
+    Line(ExportLine),
     /// A line that cannot be read.
     Strange(&'a [u8]),
 }
@@ -64,7 +64,7 @@ pub(super) fn ask(
     since: Option<&str>,
     limit: usize,
     silence: Duration,
-    see: &mut dyn FnMut(Told<'_>),
+    see: &mut dyn FnMut(AnswerPart<'_>),
 ) -> Result<(), AnswerError> {
     let Source::Ssh { host, db } = source else { return Err(AnswerError::Nobody("it is not reached by ssh")) };
     let count = limit.to_string();
@@ -81,17 +81,19 @@ pub(super) fn ask(
     let end = sys::now().mono.saturating_add(longest);
     let code = ssh::run(host, &shell_words::join(words), Some(silence), |heard| {
         match heard {
-            Heard::Pause if sys::now().mono > end => return Err(AnswerError::TooSlow(longest)),
-            Heard::Pause => {}
-            Heard::Message(line) => last = String::from_utf8_lossy(line).into_owned(),
-            Heard::Output(line) => {
-                let line = serde_json::from_slice::<Line>(line).map_err(|_| line);
+            RemoteOutput::Pause if sys::now().mono > end => return Err(AnswerError::TooSlow(longest)),
+            RemoteOutput::Pause => {}
+            RemoteOutput::Message(line) => last = String::from_utf8_lossy(line).into_owned(),
+            RemoteOutput::Output(line) => {
+                let line = serde_json::from_slice::<ExportLine>(line).map_err(|_| line);
                 match &line {
-                    Ok(Line::Start { version, .. }) if *version != VERSION => {
+                    Ok(ExportLine::Start { version, .. }) if *version != VERSION => {
                         return Err(AnswerError::Version(*version));
                     }
-                    Ok(Line::Ended { .. }) => ended += 1,
-                    Ok(Line::Start { .. } | Line::Running { .. } | Line::End { .. }) | Err(_) => others += 1,
+                    Ok(ExportLine::Ended { .. }) => ended += 1,
+                    Ok(ExportLine::Start { .. } | ExportLine::Running { .. } | ExportLine::End { .. }) | Err(_) => {
+                        others += 1
+                    }
                 }
                 if ended > limit {
                     return Err(AnswerError::TooMany(limit, "tasks that ended, and was asked for no more"));
@@ -100,10 +102,10 @@ pub(super) fn ask(
                     return Err(AnswerError::TooMany(OTHERS, "other lines"));
                 }
                 match line {
-                    Ok(line) => see(Told::Line(line)),
+                    Ok(line) => see(AnswerPart::Line(line)),
                     // A newer one may tell more than is known here.
                     Err(line) if serde_json::from_slice::<Value>(line).is_ok_and(|value| is_newer(&value)) => {}
-                    Err(line) => see(Told::Strange(line)),
+                    Err(line) => see(AnswerPart::Strange(line)),
                 }
             }
         }
@@ -124,7 +126,7 @@ fn is_newer(line: &Value) -> bool {
 ///
 /// # Errors
 /// What was wrong.
-pub(super) fn pull(job: &Job, tell: &Teller<'_>) -> Result<Over, String> {
+pub(super) fn pull(job: &RemoteJob, tell: &PullSink<'_>) -> Result<Over, String> {
     let _line = tell.lines.take();
     let limit = if job.doubtful { job.limit } else { job.quiet() };
     let mut cursor = job.remote.cursor.clone().filter(|_| !job.anew);
@@ -135,23 +137,23 @@ pub(super) fn pull(job: &Job, tell: &Teller<'_>) -> Result<Over, String> {
         let (mut end, mut ended) = (None, 0);
         let asked = ask(&job.remote.source, cursor.as_deref(), ANSWER, limit, &mut |told| {
             let strange = match told {
-                Told::Line(Line::Start { host, anew, .. }) => {
+                AnswerPart::Line(ExportLine::Start { host, anew, .. }) => {
                     there = host;
                     batch.anew = anew;
                     None
                 }
-                Told::Line(Line::End { cursor, more, .. }) => {
+                AnswerPart::Line(ExportLine::End { cursor, more, .. }) => {
                     end = Some((cursor, more));
                     None
                 }
-                Told::Line(Line::Running { task }) => match running_of(&task) {
+                AnswerPart::Line(ExportLine::Running { task }) => match running_of(&task) {
                     Some(run) => {
                         batch.running.extend(run);
                         None
                     }
                     None => Some(task.to_string()),
                 },
-                Told::Line(Line::Ended { task }) => match end_of(&task, &there) {
+                AnswerPart::Line(ExportLine::Ended { task }) => match end_of(&task, &there) {
                     Some(end) => {
                         ended += 1;
                         if job.since.is_none_or(|since| end.upid.starttime >= since) {
@@ -161,7 +163,7 @@ pub(super) fn pull(job: &Job, tell: &Teller<'_>) -> Result<Over, String> {
                     }
                     None => Some(task.to_string()),
                 },
-                Told::Strange(line) => Some(String::from_utf8_lossy(line).into_owned()),
+                AnswerPart::Strange(line) => Some(String::from_utf8_lossy(line).into_owned()),
             };
             batch.unread.extend(strange.map(|entry| entry.chars().take(LONGEST_ENTRY).collect::<String>()));
         });
@@ -199,7 +201,7 @@ pub(super) fn pull(job: &Job, tell: &Teller<'_>) -> Result<Over, String> {
             None if more => {}
             None => return Ok(Over::WELL),
             Some(AnswerError::Ssh(SshError::TimedOut(_))) if limit < job.limit => {
-                return Ok(Over::Silent(Begun::default()));
+                return Ok(Over::Silent(AskedSoFar::default()));
             }
             Some(error) => return Err(error.to_string()),
         }

@@ -63,7 +63,7 @@ pub(super) enum Over {
         left: Vec<Left>,
     },
     /// It was silent; how far it was asked.
-    Silent(Begun),
+    Silent(AskedSoFar),
 }
 
 /// Part of a remote that was not asked.
@@ -81,7 +81,7 @@ impl Over {
 
 /// How far a remote was asked that was silent then.
 #[derive(Debug, Default)]
-pub(super) struct Begun {
+pub(super) struct AskedSoFar {
     /// Nodes that need not be asked any more.
     pub dealt: HashSet<String>,
     /// Those of them that failed, and why.
@@ -91,7 +91,7 @@ pub(super) struct Begun {
 }
 
 /// One remote to be asked, and what is known of it.
-pub(super) struct Job {
+pub(super) struct RemoteJob {
     pub remote: Remote,
     /// Its nodes.
     pub nodes: Vec<Node>,
@@ -108,7 +108,7 @@ pub(super) struct Job {
     /// Whether it failed the last time or was silent just now.
     pub doubtful: bool,
     /// How far it was asked before that.
-    pub begun: Begun,
+    pub begun: AskedSoFar,
     /// When it is asked, unix seconds.
     pub now: i64,
 }
@@ -134,7 +134,7 @@ impl Known {
 /// That nobody listens any more: it can be told the next time.
 pub(super) struct Gone;
 
-impl Job {
+impl RemoteJob {
     /// How long it may be silent before it counts as doubtful.
     pub(super) fn quiet(&self) -> Duration {
         self.limit.min(QUIET)
@@ -142,7 +142,7 @@ impl Job {
 }
 
 /// Connections that are free. The first one of a remote goes before the second one of any other.
-pub(super) struct Lines {
+pub(super) struct ConnectionPool {
     free: Mutex<Free>,
     changed: Condvar,
 }
@@ -154,11 +154,11 @@ struct Free {
 }
 
 /// One of them, in use.
-pub(super) struct InUse<'a>(&'a Lines);
+pub(super) struct InUse<'a>(&'a ConnectionPool);
 
-impl Lines {
-    fn new(count: usize) -> Lines {
-        Lines { free: Mutex::new(Free { count, firsts: 0 }), changed: Condvar::new() }
+impl ConnectionPool {
+    fn new(count: usize) -> ConnectionPool {
+        ConnectionPool { free: Mutex::new(Free { count, firsts: 0 }), changed: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Free> {
@@ -214,21 +214,21 @@ impl Drop for InUse<'_> {
 }
 
 /// Where a thread that asks tells what it hears.
-pub(super) struct Teller<'a> {
+pub(super) struct PullSink<'a> {
     id: i64,
     news: &'a (dyn Fn(News) -> Result<(), Gone> + Sync),
     /// What it takes one of before it connects.
-    pub lines: &'a Lines,
+    pub lines: &'a ConnectionPool,
 }
 
-impl Teller<'_> {
+impl PullSink<'_> {
     /// Tells of tasks.
     pub(super) fn told(&self, batch: Batch) -> Result<(), Gone> {
         (self.news)(News::Told(self.id, Box::new(batch)))
     }
 }
 
-fn pull(job: &Job, tell: &Teller<'_>) -> Result<Over, String> {
+fn pull(job: &RemoteJob, tell: &PullSink<'_>) -> Result<Over, String> {
     match job.remote.source.api() {
         None => ssh::pull(job, tell),
         Some((product, api)) => proxmox::pull(job, product, api, tell),
@@ -298,9 +298,9 @@ impl Desk<'_, '_> {
             return Err(ControlError::NoRemotes);
         }
         let (send, receive) = mpsc::sync_channel::<News>(CONNECTIONS);
-        let queue: Mutex<VecDeque<Job>> = Mutex::new(VecDeque::new());
+        let queue: Mutex<VecDeque<RemoteJob>> = Mutex::new(VecDeque::new());
         let (wake, closed) = (Condvar::new(), atomic::AtomicBool::new(false));
-        let lines = Lines::new(CONNECTIONS);
+        let lines = ConnectionPool::new(CONNECTIONS);
         thread::scope(|scope| {
             let work = || {
                 let send = send.clone();
@@ -322,7 +322,7 @@ impl Desk<'_, '_> {
                         };
                         drop(waiting);
                         let tell = |news| send.send(news).map_err(|_| Gone);
-                        let done = pull(&job, &Teller { id: job.remote.id, news: &tell, lines });
+                        let done = pull(&job, &PullSink { id: job.remote.id, news: &tell, lines });
                         if tell(News::Over(job.remote.id, done)).is_err() {
                             return;
                         }
@@ -353,11 +353,11 @@ impl Desk<'_, '_> {
 
     /// Asks one remote after the other on this thread, where no other one can be made. What one tells is kept in memory
     /// until it has told all.
-    fn direct_alone(&mut self, store: &mut Store, wanted: &args::RemoteSync, lines: &Lines) -> Done {
+    fn direct_alone(&mut self, store: &mut Store, wanted: &args::RemoteSync, lines: &ConnectionPool) -> Done {
         let (send, receive) = mpsc::channel();
         self.direct(store, wanted, &receive, &|job| {
             let tell = |news| send.send(news).map_err(|_| Gone);
-            let done = pull(&job, &Teller { id: job.remote.id, news: &tell, lines });
+            let done = pull(&job, &PullSink { id: job.remote.id, news: &tell, lines });
             // The other end is held here.
             let _ = tell(News::Over(job.remote.id, done));
         })
@@ -369,7 +369,7 @@ impl Desk<'_, '_> {
         store: &mut Store,
         wanted: &args::RemoteSync,
         news: &mpsc::Receiver<News>,
-        hand_out: &dyn Fn(Job),
+        hand_out: &dyn Fn(RemoteJob),
     ) -> Done {
         let chosen =
             |remote: &Remote| wanted.names.is_empty() || wanted.names.iter().any(|n| n.as_str() == remote.name);
@@ -377,7 +377,7 @@ impl Desk<'_, '_> {
         let mut asked: HashMap<i64, (Remote, Pulled)> = HashMap::new();
         // Those that were silent for a while, and how far some of them were asked until then.
         let mut slow: HashSet<i64> = HashSet::new();
-        let mut begun: HashMap<i64, (Pulled, Begun)> = HashMap::new();
+        let mut begun: HashMap<i64, (Pulled, AskedSoFar)> = HashMap::new();
         let since = time("--since", &wanted.since)?;
         let mut failed = false;
         let mut troubles = Troubles { go_on: wanted.every.is_some(), ..Troubles::default() };
@@ -433,9 +433,9 @@ impl Desk<'_, '_> {
                     }
                 }
                 // One that is asked once more is asked at the same time, so that what it told already is of it.
-                let (pulled, begun) = begun
-                    .remove(&remote.id)
-                    .unwrap_or_else(|| (Pulled { now: sys::now().wall.secs(), ..Pulled::default() }, Begun::default()));
+                let (pulled, begun) = begun.remove(&remote.id).unwrap_or_else(|| {
+                    (Pulled { now: sys::now().wall.secs(), ..Pulled::default() }, AskedSoFar::default())
+                });
                 let pulled = Pulled { since: now, ..pulled };
                 let asked_at = pulled.now;
                 asked.insert(remote.id, (remote.clone(), pulled));
@@ -443,7 +443,18 @@ impl Desk<'_, '_> {
                 let remote = remote.clone();
                 let (anew, named) = (wanted.refetch, !wanted.names.is_empty() && wanted.every.is_none());
                 let limit = wanted.timeout.unwrap_or(LIMIT);
-                hand_out(Job { remote, nodes, running, anew, since, named, limit, doubtful, begun, now: asked_at });
+                hand_out(RemoteJob {
+                    remote,
+                    nodes,
+                    running,
+                    anew,
+                    since,
+                    named,
+                    limit,
+                    doubtful,
+                    begun,
+                    now: asked_at,
+                });
             }
             bar.show(now, all.len() - left_out, done, total);
             if asked.is_empty() && wanted.every.is_none() {

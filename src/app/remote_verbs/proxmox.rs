@@ -22,7 +22,7 @@ use crate::{
     },
     model::{
         ansi,
-        proxmox::{Api, Product, Told},
+        proxmox::{Api, Product, RemoteStatus},
         query::{Filter, StartQuery},
         remote::{RemoteEnd, RemoteTask},
         task::{Outcome, TaskRef, ThereRef, exit_code},
@@ -42,14 +42,14 @@ const LAST: u64 = 5;
 const GRACE: Duration = Duration::from_secs(20);
 
 /// Tasks of one Proxmox host, and the way to it.
-struct There {
+struct ProxmoxTasks {
     store: Store,
     remote: Remote,
     host: Host,
     tasks: Vec<TaskAt>,
 }
 
-impl There {
+impl ProxmoxTasks {
     fn failed(&self, error: &dyn std::fmt::Display) -> ControlError {
         failed(&self.remote, error)
     }
@@ -155,7 +155,7 @@ impl Desk<'_, '_> {
             _ => LIMIT,
         };
         let host = Host::new(&remote.name, product, api, limit).map_err(|error| failed(&remote, &error))?;
-        let mut there = There { store, remote, host, tasks };
+        let mut there = ProxmoxTasks { store, remote, host, tasks };
         match verb {
             Verb::Show(_) => self.show_api(&there),
             // Its tasks give none.
@@ -167,7 +167,7 @@ impl Desk<'_, '_> {
         }
     }
 
-    fn show_api(&mut self, there: &There) -> Done {
+    fn show_api(&mut self, there: &ProxmoxTasks) -> Done {
         let Some(task) = there.tasks.first() else { return Ok(0) };
         let upid = &task.upid;
         let told = match there.host.status(task) {
@@ -181,12 +181,12 @@ impl Desk<'_, '_> {
         of_remote(&there.remote.name, &mut value);
         let Some(object) = value.as_object_mut() else { return Ok(0) };
         match told {
-            Told::Running => {
+            RemoteStatus::Running => {
                 object.insert("status".into(), "RUNNING".into());
                 let age = sys::now().wall.secs().saturating_sub(upid.starttime).max(0);
                 object.insert("duration".into(), age.into());
             }
-            Told::Stopped(outcome) => {
+            RemoteStatus::Stopped(outcome) => {
                 let end = there.end(task, outcome)?;
                 object.insert("outcome".into(), end.outcome.to_string().into());
                 object.insert("endtime".into(), end.endtime.into());
@@ -200,7 +200,7 @@ impl Desk<'_, '_> {
         self.print_shown(&show::short_name(&there.remote.name, upid), &value)
     }
 
-    fn log_api(&mut self, there: &There, wanted: &args::Log) -> Done {
+    fn log_api(&mut self, there: &ProxmoxTasks, wanted: &args::Log) -> Done {
         let Some(task) = there.tasks.first() else { return Ok(0) };
         let failed = |error: ApiError| there.failed(&error);
         let fit = (self.out.width)().is_some() && !wanted.raw;
@@ -219,7 +219,7 @@ impl Desk<'_, '_> {
             // Asked before its log is read: what it printed until its end is in that then.
             let over = match follow {
                 true => match there.host.status(task) {
-                    Ok(told) => told != Told::Running,
+                    Ok(told) => told != RemoteStatus::Running,
                     Err(error) => {
                         polls.failed(self, &there.remote.name, &there.may_pass(error)?, None);
                         continue;
@@ -272,7 +272,7 @@ impl Desk<'_, '_> {
         Ok(0)
     }
 
-    fn wait_api(&mut self, there: &mut There, timeout: Option<Duration>, any: bool) -> Done {
+    fn wait_api(&mut self, there: &mut ProxmoxTasks, timeout: Option<Duration>, any: bool) -> Done {
         let end = timeout.map(|timeout| sys::now().mono.saturating_add(timeout));
         let mut left = std::mem::take(&mut there.tasks);
         let (mut code, mut ended) = (0, 0);
@@ -293,8 +293,8 @@ impl Desk<'_, '_> {
                     },
                 };
                 let outcome = match (told, &trouble) {
-                    (Some(Told::Running), _) => None,
-                    (Some(Told::Stopped(outcome)), _) => Some((outcome, true)),
+                    (Some(RemoteStatus::Running), _) => None,
+                    (Some(RemoteStatus::Stopped(outcome)), _) => Some((outcome, true)),
                     // An end does not change: one that is kept here answers for its host.
                     (None, Some(error)) => {
                         let stored = there.stored(&task)?;
@@ -346,7 +346,7 @@ impl Desk<'_, '_> {
         }
     }
 
-    fn print_end(&mut self, there: &There, upid: &Upid, outcome: &Outcome) -> Result<(), ControlError> {
+    fn print_end(&mut self, there: &ProxmoxTasks, upid: &Upid, outcome: &Outcome) -> Result<(), ControlError> {
         let text = match self.json {
             true => status_json(&there.remote.name, upid, Some(outcome)).to_string(),
             false => format!("{} {}", there.name(upid), show::clean(&outcome.told())),
@@ -354,7 +354,7 @@ impl Desk<'_, '_> {
         self.print(&text)
     }
 
-    fn kill_api(&mut self, there: &mut There, how: &args::How) -> Done {
+    fn kill_api(&mut self, there: &mut ProxmoxTasks, how: &args::KillArgs) -> Done {
         if how.now || how.force || how.signal.is_some() {
             return Err(ControlError::OwnWay(there.remote.name.clone()));
         }
@@ -363,8 +363,10 @@ impl Desk<'_, '_> {
         for task in std::mem::take(&mut there.tasks) {
             let name = there.name(&task.upid);
             let said = match there.host.status(&task) {
-                Ok(Told::Stopped(outcome)) => Err(format!("task {name} has ended already: {}", outcome.told())),
-                Ok(Told::Running) => there.host.stop(&task).map_err(|error| format!("cannot end task {name}: {error}")),
+                Ok(RemoteStatus::Stopped(outcome)) => Err(format!("task {name} has ended already: {}", outcome.told())),
+                Ok(RemoteStatus::Running) => {
+                    there.host.stop(&task).map_err(|error| format!("cannot end task {name}: {error}"))
+                }
                 Err(error) => Err(format!("cannot end task {name}: {error}")),
             };
             match said {
@@ -384,7 +386,7 @@ impl Desk<'_, '_> {
                     break;
                 }
                 // That it cannot be asked just now says nothing of the task.
-                if let Ok(Told::Stopped(outcome)) = there.host.status(&task) {
+                if let Ok(RemoteStatus::Stopped(outcome)) = there.host.status(&task) {
                     result = outcome.to_string();
                     if let Ok(end) = there.end(&task, outcome) {
                         there.keep(end);

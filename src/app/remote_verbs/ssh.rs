@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 
 use serde_json::Value;
 
-use super::{Errand, Far, LIMIT, Polls, flag, name_there, of_remote, option, words};
+use super::{Far, LIMIT, Polls, RemoteCommand, flag, name_there, of_remote, option, words};
 use crate::{
     app::{
         control::{ControlError, Desk, Done},
@@ -14,7 +14,7 @@ use crate::{
         show,
     },
     io::{
-        ssh::{Heard, SshError, run},
+        ssh::{RemoteOutput, SshError, run},
         store::{Batch, Remote, Store},
         sys,
     },
@@ -36,7 +36,7 @@ const LONGEST_SHOWN: usize = 64 << 20;
 const ASKED: usize = 500;
 
 /// A host that runs taskwatcher, and the way to it.
-pub(super) struct There {
+pub(super) struct SshHost {
     pub remote: Remote,
     /// For ssh.
     pub host: String,
@@ -44,17 +44,17 @@ pub(super) struct There {
     pub db: Option<String>,
 }
 
-impl There {
+impl SshHost {
     /// These words for `control` there, whose lines are its own and not what a task printed.
-    pub(super) fn errand(&self, words: Vec<String>) -> Errand<'_> {
+    pub(super) fn errand(&self, words: Vec<String>) -> RemoteCommand<'_> {
         let (remote, host, db) = (&self.remote.name, &self.host, self.db.as_deref());
-        Errand { remote, host, db, words, log: false, raw: false, whole: false, silence: None, until: None }
+        RemoteCommand { remote, host, db, words, log: false, raw: false, whole: false, silence: None, until: None }
     }
 
     /// The same for what has a short answer, which comes within a time of its own or not at all.
-    pub(super) fn short_errand(&self, words: Vec<String>) -> Errand<'_> {
+    pub(super) fn short_errand(&self, words: Vec<String>) -> RemoteCommand<'_> {
         let until = sys::now().mono.saturating_add(LIMIT);
-        Errand { silence: Some(LIMIT), until: Some(until), ..self.errand(words) }
+        RemoteCommand { silence: Some(LIMIT), until: Some(until), ..self.errand(words) }
     }
 
     fn too_long(&self) -> ControlError {
@@ -69,7 +69,7 @@ impl There {
             let line = some.iter().map(show).collect::<Vec<_>>().join("; ");
             let mut ended = vec![];
             let _ = run::<SshError>(&self.host, &line, Some(LIMIT), |heard| {
-                if let Heard::Output(line) = heard
+                if let RemoteOutput::Output(line) = heard
                     && let Ok(task) = serde_json::from_slice::<Value>(line)
                     && task["upid"].is_string()
                 {
@@ -129,7 +129,7 @@ fn told_here(remote: &str, line: &[u8], json: bool) -> (Option<i64>, String) {
 }
 
 impl Desk<'_, '_> {
-    pub(super) fn wait_ssh(&mut self, store: &mut Store, there: &There, wanted: &args::Wait) -> Done {
+    pub(super) fn wait_ssh(&mut self, store: &mut Store, there: &SshHost, wanted: &args::WaitArgs) -> Done {
         let remote = &there.remote.name;
         let end = wanted.timeout.map(|timeout| sys::now().mono.saturating_add(timeout));
         // One that was told of is told of again when the host is asked again.
@@ -146,7 +146,7 @@ impl Desk<'_, '_> {
             let words = words("wait", &tasks, options.into_iter().flatten());
             let silence = left.map(|left| left.saturating_add(SLACK));
             let until = silence.map(|silence| began.saturating_add(silence));
-            let errand = Errand { silence, until, ..there.errand(words) };
+            let errand = RemoteCommand { silence, until, ..there.errand(words) };
             let mut ended = vec![];
             let mut heard = false;
             let mut strange = 0;
@@ -241,7 +241,7 @@ impl Desk<'_, '_> {
         }
     }
 
-    fn print_stored(&mut self, there: &There, task: &TaskRef, ended: &RemoteTask) -> Result<(), ControlError> {
+    fn print_stored(&mut self, there: &SshHost, task: &TaskRef, ended: &RemoteTask) -> Result<(), ControlError> {
         if !self.json {
             return self.print(&format!("{} {}", there.name(task), show::clean(&ended.outcome.told())));
         }
@@ -252,7 +252,7 @@ impl Desk<'_, '_> {
     }
 
     /// Shows a task as its host does, or, if that does not know it or does not answer, as it is kept here.
-    pub(super) fn show_ssh(&mut self, store: &Store, there: &There, task: &TaskRef) -> Done {
+    pub(super) fn show_ssh(&mut self, store: &Store, there: &SshHost, task: &TaskRef) -> Done {
         let words = words("show", std::slice::from_ref(task), Some("--json".to_owned()));
         let name = there.name(task);
         let errand = there.short_errand(words);
@@ -283,7 +283,7 @@ impl Desk<'_, '_> {
     }
 
     /// Says that it had not ended when it was last heard of.
-    fn say_running(&mut self, there: &There, task: &TaskRef) -> Result<(), ControlError> {
+    fn say_running(&mut self, there: &SshHost, task: &TaskRef) -> Result<(), ControlError> {
         if !self.json {
             self.tell(&format!("task {} has not ended", there.name(task)));
             return Ok(());
@@ -294,7 +294,7 @@ impl Desk<'_, '_> {
         self.print(&value.to_string())
     }
 
-    pub(super) fn kill_ssh(&mut self, store: &mut Store, there: &There, wanted: &args::Kill) -> Done {
+    pub(super) fn kill_ssh(&mut self, store: &mut Store, there: &SshHost, wanted: &args::Kill) -> Done {
         let how = &wanted.how;
         let options = [
             option("--signal", how.signal.map(|signal: Signal| signal.to_string())),
@@ -318,11 +318,11 @@ impl Desk<'_, '_> {
         ran.map_err(|far| far.of(&there.remote.name))
     }
 
-    pub(super) fn log_ssh(&mut self, there: &There, wanted: &args::Log) -> Done {
+    pub(super) fn log_ssh(&mut self, there: &SshHost, wanted: &args::Log) -> Done {
         // What it prints is made fit here, if it goes to a terminal.
         let raw = wanted.raw || (self.out.width)().is_none() || self.json;
         let whole = self.json && !wanted.follow;
-        let errand = |words| Errand { log: true, raw, whole, ..there.errand(words) };
+        let errand = |words| RemoteCommand { log: true, raw, whole, ..there.errand(words) };
         let more = [flag("--no-time", wanted.no_time), flag(if self.json { "--json" } else { "--raw" }, true)];
         let said = |options: Vec<Option<String>>| {
             words("log", std::slice::from_ref(&wanted.task), options.into_iter().chain(more.clone()).flatten())
@@ -331,7 +331,7 @@ impl Desk<'_, '_> {
             let start = (wanted.start > 0).then_some(wanted.start);
             let options =
                 vec![option("--tail", wanted.tail), option("--start", start), option("--limit", wanted.limit)];
-            return self.errand(&Errand { silence: Some(LIMIT), ..errand(said(options)) });
+            return self.errand(&RemoteCommand { silence: Some(LIMIT), ..errand(said(options)) });
         }
         let remote = &there.remote.name;
         let mut polls = Polls::default();
@@ -388,12 +388,12 @@ impl Desk<'_, '_> {
     }
 
     /// How many lines there are before the last ones of a log. By that number the rest can be asked for again.
-    fn first_of_tail(&mut self, there: &There, task: &TaskRef, tail: usize) -> Result<u64, Far> {
+    fn first_of_tail(&mut self, there: &SshHost, task: &TaskRef, tail: usize) -> Result<u64, Far> {
         let options = [option("--tail", Some(tail.max(1))), option("--limit", Some(1)), flag("--json", true)];
         let words = words("log", std::slice::from_ref(task), options.into_iter().flatten());
         let mut number = None;
         run(&there.host, &there.errand(words).line(), Some(LIMIT), |heard| {
-            if let Heard::Output(line) = heard
+            if let RemoteOutput::Output(line) = heard
                 && let Ok(lines) = serde_json::from_slice::<Value>(line)
             {
                 number = lines[0]["n"].as_u64();

@@ -7,7 +7,7 @@ use std::{io, time::Duration};
 
 use super::{Shell, verbs::is_paused};
 use crate::{
-    app::client::{self, CtlError, Line, Link, follow::fit},
+    app::client::{self, CtlError, Link, SupervisorLink, follow::fit},
     io::{
         connect::{Came, Socket},
         sys,
@@ -55,7 +55,8 @@ impl Shell<'_, '_> {
         }
         let place = self.place.clone();
         let command = Command::Fg { name: name.clone() };
-        let mut line = Line::open(&place).map_err(|error| client::failed(error, Some(&command), self.output))?;
+        let mut line =
+            SupervisorLink::open(&place).map_err(|error| client::failed(error, Some(&command), self.output))?;
         if let Link::Port = line.link {
             return Err(client::failed(CtlError::NeedsSocket("fg"), None, self.output));
         }
@@ -181,7 +182,7 @@ impl Shell<'_, '_> {
         let place = super::Place { timeout: Some(PASS_ON), interrupt: None, ..self.place.clone() };
         let data = String::from_utf8_lossy(typed).into_owned();
         let command = Command::Send { name: name.to_owned(), data };
-        let answer = Line::open(&place).and_then(|mut line| line.ask(&command, true));
+        let answer = SupervisorLink::open(&place).and_then(|mut line| line.ask(&command, true));
         match answer {
             Ok(answer) => answer.response.error.map(|error| reason(error.code, &error.message)),
             Err(error) => Some(error.to_string()),

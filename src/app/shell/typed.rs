@@ -52,7 +52,7 @@ pub(super) enum Word {
     /// Wait until processes are down; without a name, all
     ///
     /// The exit code is that of the last one.
-    Wait(Wait),
+    Wait(WaitWords),
     /// -b tells at once when a job changes, +b before the next prompt
     Set(Set),
     /// Stop this shell, until somebody continues it
@@ -88,7 +88,7 @@ pub(super) struct Kill {
 
 /// `wait`
 #[derive(Debug, Clone, Args)]
-pub(super) struct Wait {
+pub(super) struct WaitWords {
     /// Which
     #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(super) names: Vec<String>,

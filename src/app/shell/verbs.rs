@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Shell, typed::Kill};
 use crate::{
     app::{
-        client::{self, CtlError, Line, Link, complain},
+        client::{self, CtlError, Link, SupervisorLink, complain},
         supervise_args::{Action, SomeNames},
     },
     io::{child, terminal},
@@ -52,7 +52,7 @@ impl Shell<'_, '_> {
     fn ask_any(&mut self, command: &Command) -> Result<Response, u8> {
         let mut is_introduced = false;
         loop {
-            let answer = Line::open(&self.place).and_then(|mut line| line.ask(command, true));
+            let answer = SupervisorLink::open(&self.place).and_then(|mut line| line.ask(command, true));
             let response = match answer {
                 Ok(answer) => answer.response,
                 Err(error) => return Err(client::failed(error, Some(command), self.output)),
@@ -198,7 +198,8 @@ impl Shell<'_, '_> {
         let filter = EventFilter::of([EventKind::State.as_str()]).unwrap_or_default();
         let subscribe = Command::Subscribe(filter);
         let place = self.place.clone();
-        let mut line = Line::open(&place).map_err(|error| client::failed(error, Some(&subscribe), self.output))?;
+        let mut line =
+            SupervisorLink::open(&place).map_err(|error| client::failed(error, Some(&subscribe), self.output))?;
         if let Link::Port = line.link {
             return Err(client::failed(CtlError::NeedsSocket("wait"), None, self.output));
         }

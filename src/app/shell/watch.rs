@@ -130,17 +130,17 @@ impl Told {
 }
 
 /// Who listens. The connection is closed when this is dropped.
-pub(super) struct Watch {
+pub(super) struct EventWatch {
     is_over: Arc<AtomicBool>,
     is_left: Arc<AtomicBool>,
     _closer: Closer,
 }
 
-impl Watch {
+impl EventWatch {
     /// Begins to listen; none: that cannot be, and whoever asks something will be told why.
-    pub(super) fn begin(place: &Place, told: &Arc<Told>) -> Option<Watch> {
+    pub(super) fn begin(place: &Place, told: &Arc<Told>) -> Option<EventWatch> {
         let place = aside(place);
-        let mut line = client::Line::open(&place).ok()?;
+        let mut line = client::SupervisorLink::open(&place).ok()?;
         let filter = EventFilter::of([EventKind::State.as_str()]).ok()?;
         // Over HTTP only single answers come.
         let Link::Socket(_) = line.link else { return None };
@@ -162,7 +162,7 @@ impl Watch {
             over.store(true, Ordering::SeqCst);
         };
         thread::Builder::new().name("notices".to_owned()).spawn(listen).ok()?;
-        Some(Watch { is_over, is_left, _closer: closer })
+        Some(EventWatch { is_over, is_left, _closer: closer })
     }
 
     /// Whether the other side has closed.
@@ -171,7 +171,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for EventWatch {
     fn drop(&mut self) {
         self.is_left.store(true, Ordering::SeqCst);
     }

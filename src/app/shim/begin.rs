@@ -17,12 +17,12 @@ use crate::{
     app::{
         db,
         hearing::Hearing,
-        output::{Copy, Output},
+        output::{Copy, TaskOutput},
         reconcile,
     },
     io::{
         account,
-        child::{self, Change, Step},
+        child::{self, Change, ChangeStep},
         feedfile,
         inbox::Inbox,
         limits,
@@ -30,14 +30,14 @@ use crate::{
         process,
         proglog::ProgLog,
         rundir::RunDir,
-        spool::{Spool, Story},
-        store::{Command, NewTask, Patience, Start},
+        spool::{SelfReport, Spool},
+        store::{Command, LockTimeout, NewTask, Start},
         streams::Ends,
         sys,
     },
     model::{
         log::LOG_MAX,
-        shim::{Input, NotStarted, Phase, Run, RunSpec, Stream},
+        shim::{CommandInput, NotStarted, Phase, Run, RunSpec, StreamTarget},
         task::{Process, Signal, Tick, argv_of_json},
         watch::Watch,
     },
@@ -101,7 +101,7 @@ pub(super) fn carry() -> Result<(), ShimError> {
         run,
         inbox,
         ear: Some(ear),
-        story: Story::default(),
+        story: SelfReport::default(),
         store: None,
         untold: false,
         unseen: None,
@@ -222,7 +222,7 @@ impl Shim {
 
     fn try_claim(&mut self, started: Tick, limit: Duration) -> bool {
         let db = self.order.db.clone();
-        let patience = Patience { limit, notify: None };
+        let patience = LockTimeout { limit, notify: None };
         let start = self.as_start(started);
         let claim = || -> Result<_, String> {
             let mut store = db::open_or_create(&db, patience).map_err(|error| error.to_string())?;
@@ -298,8 +298,9 @@ impl Shim {
                 *copy = Some(Copy::new(log, strip));
             }
         }
-        let one = self.order.stderr == Stream::Joined;
-        let gathered = Output::gather(one, copies).and_then(|(output, ends)| Ok((output, ends, self.open_input()?)));
+        let one = self.order.stderr == StreamTarget::Joined;
+        let gathered =
+            TaskOutput::gather(one, copies).and_then(|(output, ends)| Ok((output, ends, self.open_input()?)));
         let (output, ends, input) = gathered.map_err(|error| failed("cannot make pipes for it", &error))?;
         self.output = Some(output);
         if self.order.user.is_none() {
@@ -319,7 +320,7 @@ impl Shim {
         }
         // It ends at once.
         while let Ok(child::Reaped::Ended(..)) = child::reap() {}
-        match serde_json::from_str::<(Step, i32)>(&said) {
+        match serde_json::from_str::<(ChangeStep, i32)>(&said) {
             Ok((step, number)) => Err(self.failure(step, number)),
             Err(_) => Err(NotStarted::refused("it could not be started, and did not say why".into())),
         }
@@ -331,7 +332,8 @@ impl Shim {
         let number = |error: &io::Error| error.raw_os_error().unwrap_or(0);
         let home = std::env::current_dir();
         if let Some(directory) = &self.order.directory {
-            std::env::set_current_dir(directory).map_err(|error| self.failure(Step::Directory, number(&error)))?;
+            std::env::set_current_dir(directory)
+                .map_err(|error| self.failure(ChangeStep::Directory, number(&error)))?;
         }
         let umask = self.order.umask.map(child::set_umask);
         let put = [(input.as_fd(), 0), (ends.out.as_fd(), 1), (ends.err.as_fd(), 2)];
@@ -346,14 +348,14 @@ impl Shim {
         }
         spawned.map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => not_spawned(&error),
-            _ => self.failure(Step::Exec, number(&error)),
+            _ => self.failure(ChangeStep::Exec, number(&error)),
         })
     }
 
     fn open_input(&mut self) -> io::Result<OwnedFd> {
         match self.order.stdin {
-            Input::Null => Ok(File::open("/dev/null")?.into()),
-            Input::Pipe => {
+            CommandInput::Null => Ok(File::open("/dev/null")?.into()),
+            CommandInput::Pipe => {
                 let (theirs, ours) = io::pipe()?;
                 let ours = OwnedFd::from(ours);
                 child::do_not_wait(ours.as_fd())?;
@@ -413,21 +415,21 @@ impl Shim {
     }
 
     /// A step that the kernel refused, in words.
-    fn failure(&self, step: Step, number: i32) -> NotStarted {
+    fn failure(&self, step: ChangeStep, number: i32) -> NotStarted {
         let error = io::Error::from_raw_os_error(number);
         let (why, order) = (plain(&error), &self.order);
         let file = order.file.display();
         let cause = match step {
-            Step::Umask => format!("cannot set its umask: {why}"),
-            Step::User => {
+            ChangeStep::Umask => format!("cannot set its umask: {why}"),
+            ChangeStep::User => {
                 let name = order.user.as_ref().map(|user| user.name.as_str()).unwrap_or_default();
                 format!("cannot switch to user {name}: {why}")
             }
-            Step::Directory => {
+            ChangeStep::Directory => {
                 let directory = order.directory.as_deref().unwrap_or(Path::new(""));
                 format!("cannot change directory to {}: {why}", directory.display())
             }
-            Step::Exec => match error.kind() {
+            ChangeStep::Exec => match error.kind() {
                 io::ErrorKind::NotFound if order.file.exists() => {
                     format!("cannot run {file}: the interpreter that it names is not there")
                 }
@@ -437,7 +439,7 @@ impl Shim {
                 _ => format!("cannot run {file}: {why}"),
             },
         };
-        let not_found = step == Step::Exec && error.kind() == io::ErrorKind::NotFound;
+        let not_found = step == ChangeStep::Exec && error.kind() == io::ErrorKind::NotFound;
         NotStarted { cause, not_found, passing: limits::passes(&error) }
     }
 }

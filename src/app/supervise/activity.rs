@@ -4,7 +4,7 @@ use std::{io::Write, path::PathBuf};
 
 use crate::{
     io::{
-        proglog::{Place, ProgLog},
+        proglog::{ProgLog, ProgramLogSpec},
         sys,
     },
     model::{
@@ -24,13 +24,13 @@ pub(super) struct Activity {
     copy: Option<Box<dyn Write>>,
 }
 
-fn place_of(spec: &ServerSpec) -> Option<Place> {
+fn place_of(spec: &ServerSpec) -> Option<ProgramLogSpec> {
     let path = spec.logfile.clone()?;
     let max = spec.logfile_maxbytes.unwrap_or(0);
-    Some(Place { path, max, backups: spec.logfile_backups, private: false, owner: None })
+    Some(ProgramLogSpec { path, max, backups: spec.logfile_backups, private: false, owner: None })
 }
 
-fn open(place: Place) -> Result<ProgLog, String> {
+fn open(place: ProgramLogSpec) -> Result<ProgLog, String> {
     let path = place.path.display().to_string();
     ProgLog::open(place).map_err(|error| format!("cannot open the activity log {path}: {error}"))
 }

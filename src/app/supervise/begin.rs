@@ -33,7 +33,7 @@ use crate::{
         account::{self, AccountError},
         child,
         limits::{self, Limited},
-        listener::{self, Bound, Place, SocketOwner, UnixSocket},
+        listener::{self, Bound, SocketOwner, SocketSpec, UnixSocket},
         pidfile::{Pidfile, PidfileError},
         process,
         rundir::{Lock, RunDir},
@@ -68,46 +68,46 @@ pub struct DaemonArgs {
 /// Why it does not start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .lines.join("\n"))]
-pub struct Failed {
+pub struct BeginError {
     /// All that is wrong, one line each.
     pub lines: Vec<String>,
     /// [`exit_code::USAGE`]: configuration, limits, another supervisor. [`exit_code::FAILED`]: anything else.
     pub code: i32,
 }
 
-impl Failed {
+impl BeginError {
     /// Something is wrong with the machine.
-    pub fn new(line: impl ToString) -> Failed {
-        Failed { lines: vec![one_line(&line.to_string())], code: exit_code::FAILED }
+    pub fn new(line: impl ToString) -> BeginError {
+        BeginError { lines: vec![one_line(&line.to_string())], code: exit_code::FAILED }
     }
 
     /// Something is wrong with what was asked for.
-    pub fn refused(line: impl ToString) -> Failed {
-        Failed { code: exit_code::USAGE, ..Failed::new(line) }
+    pub fn refused(line: impl ToString) -> BeginError {
+        BeginError { code: exit_code::USAGE, ..BeginError::new(line) }
     }
 }
 
-impl From<AccountError> for Failed {
-    fn from(error: AccountError) -> Failed {
+impl From<AccountError> for BeginError {
+    fn from(error: AccountError) -> BeginError {
         match error {
-            AccountError::Unknown(_) | AccountError::Switch(..) => Failed::refused(error),
-            AccountError::Unreadable(..) => Failed::new(error),
+            AccountError::Unknown(_) | AccountError::Switch(..) => BeginError::refused(error),
+            AccountError::Unreadable(..) => BeginError::new(error),
         }
     }
 }
 
-impl From<PidfileError> for Failed {
-    fn from(error: PidfileError) -> Failed {
+impl From<PidfileError> for BeginError {
+    fn from(error: PidfileError) -> BeginError {
         match error {
-            PidfileError::Taken { .. } => Failed::refused(error),
-            PidfileError::Lock(..) | PidfileError::Write(..) => Failed::new(error),
+            PidfileError::Taken { .. } => BeginError::refused(error),
+            PidfileError::Lock(..) | PidfileError::Write(..) => BeginError::new(error),
         }
     }
 }
 
 /// What became of a start.
 #[derive(Debug)]
-pub enum Start {
+pub enum StartOutcome {
     /// The supervisor runs, as another process: this one has done its part.
     Launched,
     /// This process is the supervisor.
@@ -176,7 +176,7 @@ impl ReadyPipe {
     }
 
     /// It did not work: whoever launched us says why, and exits with its code. In the foreground that is for the caller.
-    pub fn fail(&mut self, failed: &Failed) {
+    pub fn fail(&mut self, failed: &BeginError) {
         failed.lines.iter().for_each(|line| self.say('-', line));
         self.say('!', &failed.code.to_string());
         self.0 = None;
@@ -196,7 +196,7 @@ pub struct Checked {
 ///
 /// # Errors
 /// All that is wrong in it.
-pub fn check(args: &DaemonArgs) -> Result<Checked, Failed> {
+pub fn check(args: &DaemonArgs) -> Result<Checked, BeginError> {
     let (_, config, warnings) = configuration(args)?;
     Ok(Checked { warnings, dump: config.dump() })
 }
@@ -208,17 +208,17 @@ pub fn check(args: &DaemonArgs) -> Result<Checked, Failed> {
 /// # Errors
 /// Why it does not run; nothing is left of it then. Of the process in the background nobody sees the error, but it was
 /// told to the one that launched it.
-pub fn start(args: &DaemonArgs, warn: &mut dyn FnMut(&str)) -> Result<Start, Failed> {
+pub fn start(args: &DaemonArgs, warn: &mut dyn FnMut(&str)) -> Result<StartOutcome, BeginError> {
     let name = env::args_os().next().unwrap_or_default();
     if name == SESSION {
-        return leave_session().map(|()| Start::Launched);
+        return leave_session().map(|()| StartOutcome::Launched);
     }
     if name == DAEMON {
         child::set_name(c"supervise");
-        let mut ready = ReadyPipe::take().map_err(|error| Failed::new(format!("cannot go on alone: {error}")))?;
+        let mut ready = ReadyPipe::take().map_err(|error| BeginError::new(format!("cannot go on alone: {error}")))?;
         let begun = begin(args, true, &mut |line| ready.warn(line));
         return match begun {
-            Ok(begun) => Ok(Start::Begun(Box::new(Begun { ready, ..begun }))),
+            Ok(begun) => Ok(StartOutcome::Begun(Box::new(Begun { ready, ..begun }))),
             Err(failed) => {
                 ready.fail(&failed);
                 Err(failed)
@@ -228,19 +228,21 @@ pub fn start(args: &DaemonArgs, warn: &mut dyn FnMut(&str)) -> Result<Start, Fai
     // What is doubtful is said by the process that goes on with it.
     let (place, config, _) = configuration(args)?;
     if config.server.nodaemon {
-        return begin(args, false, warn).map(|begun| Start::Begun(Box::new(begun)));
+        return begin(args, false, warn).map(|begun| StartOutcome::Begun(Box::new(begun)));
     }
     // A pipe is empty by now; and a name for a descriptor would mean another file in another process.
     if ["/dev/fd", "/dev/stdin", "/proc"].iter().any(|folder| place.file.starts_with(folder)) {
         let file = place.file.display();
-        return Err(Failed::refused(format!("{file}: it cannot be read again in the background: use a file, or -n")));
+        return Err(BeginError::refused(format!(
+            "{file}: it cannot be read again in the background: use a file, or -n"
+        )));
     }
-    launch(warn).map(|()| Start::Launched)
+    launch(warn).map(|()| StartOutcome::Launched)
 }
 
 /// Starts our own program again, apart from this terminal and session, and waits until it is ready.
-fn launch(warn: &mut dyn FnMut(&str)) -> Result<(), Failed> {
-    let failed = |error: io::Error| Failed::new(format!("cannot start in the background: {error}"));
+fn launch(warn: &mut dyn FnMut(&str)) -> Result<(), BeginError> {
+    let failed = |error: io::Error| BeginError::new(format!("cannot start in the background: {error}"));
     // What we were started with is not for a process that stays.
     let mut close = child::inherited_descriptors();
     let ignored = process::stat(child::own_pid()).map_or(0, |me| me.ignored);
@@ -258,22 +260,22 @@ fn launch(warn: &mut dyn FnMut(&str)) -> Result<(), Failed> {
         match line.split_at_checked(1) {
             Some(("~", text)) => warn(text),
             Some(("-", text)) => lines.push(text.to_owned()),
-            Some(("!", code)) => return Err(Failed { lines, code: code.parse().unwrap_or(exit_code::FAILED) }),
+            Some(("!", code)) => return Err(BeginError { lines, code: code.parse().unwrap_or(exit_code::FAILED) }),
             Some(("+", _)) => return Ok(()),
             Some(_) | None => {}
         }
     }
     lines.push("the supervisor ended before it was ready".to_owned());
-    Err(Failed { lines, code: exit_code::FAILED })
+    Err(BeginError { lines, code: exit_code::FAILED })
 }
 
 /// The process between: leads a new session, so that the one that it starts does not.
-fn leave_session() -> Result<(), Failed> {
+fn leave_session() -> Result<(), BeginError> {
     child::set_name(c"supervise");
     child::new_session();
     let started = child::spawn_self(&again(DAEMON), &child::environment(&[], &[]), &[], &[], 0);
     started.map(drop).map_err(|error| {
-        let failed = Failed::new(format!("cannot start in the background: {error}"));
+        let failed = BeginError::new(format!("cannot start in the background: {error}"));
         if let Ok(mut ready) = ReadyPipe::take() {
             ready.fail(&failed);
         }
@@ -286,15 +288,15 @@ fn again(name: &str) -> Vec<OsString> {
     std::iter::once(OsString::from(name)).chain(env::args_os().skip(1)).collect()
 }
 
-fn configuration(args: &DaemonArgs) -> Result<(Where, Config, Vec<String>), Failed> {
-    let place = Where::find(args.file.as_deref()).map_err(Failed::refused)?;
+fn configuration(args: &DaemonArgs) -> Result<(Where, Config, Vec<String>), BeginError> {
+    let place = Where::find(args.file.as_deref()).map_err(BeginError::refused)?;
     let loaded = load::load(&place, &args.overrides);
-    let (config, findings) = loaded.map_err(|lines| Failed { lines, code: exit_code::USAGE })?;
+    let (config, findings) = loaded.map_err(|lines| BeginError { lines, code: exit_code::USAGE })?;
     Ok((place, config, findings.iter().map(ToString::to_string).collect()))
 }
 
 /// The steps of a start, in their order. After one that fails, those before it are undone.
-fn begin(args: &DaemonArgs, daemonized: bool, warn: &mut dyn FnMut(&str)) -> Result<Begun, Failed> {
+fn begin(args: &DaemonArgs, daemonized: bool, warn: &mut dyn FnMut(&str)) -> Result<Begun, BeginError> {
     let (where_, config, findings) = configuration(args)?;
     let mut warnings = Vec::new();
     let mut say = |line: String| {
@@ -310,10 +312,10 @@ fn begin(args: &DaemonArgs, daemonized: bool, warn: &mut dyn FnMut(&str)) -> Res
     limit(&config)?;
     let mut pidfile = single(&config, user.as_ref())?;
     load::make_folders(&config, user.as_ref().map(|user| (user.uid, user.gid)))
-        .map_err(|lines| Failed { lines, code: exit_code::FAILED })?;
+        .map_err(|lines| BeginError { lines, code: exit_code::FAILED })?;
     let unix = config.unix.as_ref().map(|unix| listen(unix, user.as_ref())).transpose()?;
     let inet = config.inet.as_ref().map(|inet| listener::bind_port(inet.host.as_deref(), inet.port));
-    let inet = inet.transpose().map_err(Failed::refused)?.unwrap_or_default();
+    let inet = inet.transpose().map_err(BeginError::refused)?.unwrap_or_default();
     if let Some(bound) = unix.as_ref().filter(|bound| bound.replaced) {
         let line = format!("replaced socket {}, on which nobody listened", bound.socket.path().display());
         warnings.push((Level::Info, one_line(&line)));
@@ -323,7 +325,7 @@ fn begin(args: &DaemonArgs, daemonized: bool, warn: &mut dyn FnMut(&str)) -> Res
         account::switch(user)?;
     }
     settle(&config, daemonized)?;
-    load::make_usual_folder(&config).map_err(Failed::new)?;
+    load::make_usual_folder(&config).map_err(BeginError::new)?;
     let db = database(&config, user.as_ref().filter(|user| user.uid != before))?;
     let (runs, lock) = claim(&db)?;
     Ok(Begun {
@@ -344,18 +346,18 @@ fn begin(args: &DaemonArgs, daemonized: bool, warn: &mut dyn FnMut(&str)) -> Res
 }
 
 /// Sees to it that there are enough files and processes for all programs (DMN-8).
-fn limit(config: &Config) -> Result<(), Failed> {
+fn limit(config: &Config) -> Result<(), BeginError> {
     let wanted = [(Limited::Files, config.server.minfds), (Limited::Processes, config.server.minprocs)];
     let errors = wanted.into_iter().filter_map(|(what, wanted)| limits::ensure(what, wanted).err());
     let lines: Vec<String> = errors.map(|error| error.to_string()).collect();
-    if lines.is_empty() { Ok(()) } else { Err(Failed { lines, code: exit_code::USAGE }) }
+    if lines.is_empty() { Ok(()) } else { Err(BeginError { lines, code: exit_code::USAGE }) }
 }
 
 /// Becomes the only supervisor of this pid file, before anything is touched that may be another one's (DMN-6).
-fn single(config: &Config, user: Option<&Identity>) -> Result<Pidfile, Failed> {
+fn single(config: &Config, user: Option<&Identity>) -> Result<Pidfile, BeginError> {
     let path = &config.server.pidfile;
     if let Some(folder) = path.parent().filter(|_| config.server.create_dirs) {
-        load::make_folder(folder, user.map(|user| (user.uid, user.gid))).map_err(Failed::new)?;
+        load::make_folder(folder, user.map(|user| (user.uid, user.gid))).map_err(BeginError::new)?;
     }
     Ok(once_free(|| match Pidfile::lock(path) {
         Err(PidfileError::Taken { .. }) => None,
@@ -378,22 +380,22 @@ fn once_free<T>(mut take: impl FnMut() -> Option<T>) -> Option<T> {
 }
 
 /// Makes the socket: it belongs to whom the configuration says, else to whom we become, else to us (DMN-1).
-pub(super) fn listen(unix: &UnixServer, user: Option<&Identity>) -> Result<Bound, Failed> {
-    UnixSocket::bind(place(unix, user)).map_err(Failed::refused)
+pub(super) fn listen(unix: &UnixServer, user: Option<&Identity>) -> Result<Bound, BeginError> {
+    UnixSocket::bind(place(unix, user)).map_err(BeginError::refused)
 }
 
 /// How the socket is to be.
-pub(super) fn place(unix: &UnixServer, user: Option<&Identity>) -> Place {
+pub(super) fn place(unix: &UnixServer, user: Option<&Identity>) -> SocketSpec {
     let written = unix.chown.as_ref();
     let written = written.map(|owner| SocketOwner { text: owner.text.clone(), uid: owner.uid, gid: owner.gid });
     let own = || user.map(|user| SocketOwner { text: user.name.clone(), uid: user.uid, gid: Some(user.gid) });
-    Place { path: unix.file.clone(), mode: unix.chmod, owner: written.or_else(own) }
+    SocketSpec { path: unix.file.clone(), mode: unix.chmod, owner: written.or_else(own) }
 }
 
 /// Goes where it is to be. Without a terminal: to its directory; and what it and its programs make has its umask.
-fn settle(config: &Config, daemonized: bool) -> Result<(), Failed> {
+fn settle(config: &Config, daemonized: bool) -> Result<(), BeginError> {
     if let Some(directory) = config.server.directory.as_deref().filter(|_| daemonized) {
-        let failed = |error| Failed::new(format!("cannot change directory to {}: {error}", directory.display()));
+        let failed = |error| BeginError::new(format!("cannot change directory to {}: {error}", directory.display()));
         env::set_current_dir(directory).map_err(failed)?;
     }
     child::set_umask(config.server.umask);
@@ -402,23 +404,28 @@ fn settle(config: &Config, daemonized: bool) -> Result<(), Failed> {
 
 /// The database: the one that is written, or else the usual one of the user. `other` is that one, where it is not who
 /// started us: the environment is of who did (D7), so its home says nothing.
-fn database(config: &Config, other: Option<&Identity>) -> Result<PathBuf, Failed> {
+fn database(config: &Config, other: Option<&Identity>) -> Result<PathBuf, BeginError> {
     match (&config.server.database, other) {
-        (Some(path), _) => store::resolve(path).map_err(Failed::new),
+        (Some(path), _) => store::resolve(path).map_err(BeginError::new),
         (None, Some(user)) if env::var_os("TASKWATCHER_DB").is_none_or(|path| path.is_empty()) => {
             let home = account::home(Some(&user.uid.to_string()));
-            let home = home.ok_or_else(|| Failed::new(format!("user {} has no home for its database", user.name)))?;
+            let home =
+                home.ok_or_else(|| BeginError::new(format!("user {} has no home for its database", user.name)))?;
             Ok(db::in_home(&home))
         }
-        (None, _) => db::path(None).map_err(Failed::new),
+        (None, _) => db::path(None).map_err(BeginError::new),
     }
 }
 
 /// Becomes the only supervisor of the database (DMN-6).
-fn claim(db: &Path) -> Result<(RunDir, Lock), Failed> {
+fn claim(db: &Path) -> Result<(RunDir, Lock), BeginError> {
     let path = RunDir::beside(db);
     let failed = |error: &dyn std::fmt::Display| {
-        Failed::new(format!("cannot use {}, where the runs of database {} are: {error}", path.display(), db.display()))
+        BeginError::new(format!(
+            "cannot use {}, where the runs of database {} are: {error}",
+            path.display(),
+            db.display()
+        ))
     };
     if let Some(folder) = db.parent() {
         RunDir::make_above(folder).map_err(|error| failed(&error))?;
@@ -429,7 +436,7 @@ fn claim(db: &Path) -> Result<(RunDir, Lock), Failed> {
         None => {
             let pid = runs.holder().map(|pid| format!(", with pid {pid}")).unwrap_or_default();
             let what = format!("another supervisor runs already{pid}: it has database {}", db.display());
-            Err(Failed::refused(what))
+            Err(BeginError::refused(what))
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    activity::Activity, hearing::Unheard, hooks::Hooks, listeners::Doors, records::Records, reloads::OnDisk,
+    activity::Activity, hearing::Unheard, hooks::Hooks, listeners::Listeners, records::Records, reloads::OnDisk,
     waiters::Waiter,
 };
 use crate::{
@@ -22,11 +22,11 @@ use crate::{
     model::{
         config::Config,
         jobs::JobNumbers,
-        machine::{Action, Change, End, Event, Illegal, KillError, Machine, Rank, Sequence, Starts, StopWhy},
+        machine::{Action, End, Event, Illegal, KillError, Machine, Rank, Sequence, Starts, StopWhy, Transition},
         program::{ProcState, ProgramSpec},
         shim::{Run, ShimCommand, SupervisorId},
         task::{Exit, Handle, Process, Signal},
-        wire::{Entry, Notice, ProcessInfo, StateNotice},
+        wire::{Notice, ProcessEntry, ProcessInfo, StateNotice},
     },
 };
 
@@ -56,7 +56,7 @@ pub(super) struct Current {
     pub shim: Option<Process>,
     pub command: Option<Process>,
     /// What the machine was told of it.
-    pub told: Told,
+    pub told: RunNews,
     /// Its shim is gone and its command lives: it is signalled and watched from here.
     pub orphan: bool,
     /// What of its notes was logged.
@@ -73,7 +73,7 @@ impl Current {
             ear,
             shim: None,
             command: None,
-            told: Told::Nothing,
+            told: RunNews::Nothing,
             orphan: false,
             notes: vec![],
             denied: None,
@@ -89,7 +89,7 @@ impl Current {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum RunNews {
     Nothing,
     Started,
     Ended,
@@ -156,7 +156,7 @@ pub(super) struct Unsent {
 }
 
 /// All of it.
-pub(super) struct Core {
+pub(super) struct Supervisor {
     /// Default places of logs that are taken by another user: those logs go beside the database.
     pub diverted: HashSet<PathBuf>,
     pub me: Process,
@@ -187,7 +187,7 @@ pub(super) struct Core {
     /// What is known of the configuration on the disk.
     pub on_disk: OnDisk,
     /// Where clients come in.
-    pub doors: Doors,
+    pub doors: Listeners,
     /// Starts that wait for their turn, and those that are under way.
     pub starts: Starts,
     /// Processes whose end is to be watched for; taken by the driver.
@@ -221,7 +221,7 @@ pub(super) struct Shutdown {
     pub record_until: Option<Duration>,
 }
 
-impl Core {
+impl Supervisor {
     /// Tells a machine what happened, does what it wants, and what follows from that.
     pub(super) fn feed(&mut self, name: &str, event: Event) -> Result<(), Illegal> {
         let mut events = VecDeque::from([event]);
@@ -527,7 +527,7 @@ impl Core {
     }
 
     /// A state changed: said to the log, to those who listen, and to those who wait for it.
-    fn say(&mut self, name: &str, change: &Change) {
+    fn say(&mut self, name: &str, change: &Transition) {
         let Some(proc) = self.procs.get_mut(name) else { return };
         if change.to == ProcState::Starting && !matches!(change.from, ProcState::Backoff) {
             proc.attempt = 0;
@@ -744,7 +744,7 @@ impl Core {
     /// Whether this run has ended, and its shim is still there.
     fn is_recording(&self, handle: &str, name: &str) -> bool {
         let run = self.procs.get(name).and_then(|proc| proc.run.as_ref());
-        run.is_none_or(|run| run.handle != handle || run.told == Told::Ended)
+        run.is_none_or(|run| run.handle != handle || run.told == RunNews::Ended)
     }
 
     /// The places of processes in the order of starts.
@@ -754,8 +754,8 @@ impl Core {
     }
 
     /// All processes as names find them.
-    pub(super) fn catalog(&self) -> Vec<Entry> {
-        let entry = |proc: &Proc| Entry {
+    pub(super) fn catalog(&self) -> Vec<ProcessEntry> {
+        let entry = |proc: &Proc| ProcessEntry {
             group: proc.spec.group.clone(),
             program: proc.spec.program.clone(),
             process: proc.spec.name.clone(),
@@ -829,7 +829,7 @@ fn exit_signal(end: Option<End>) -> Option<String> {
     }
 }
 
-impl Core {
+impl Supervisor {
     /// All states into the log (SIGUSR1).
     pub(super) fn dump(&mut self) {
         self.log.info("signal: SIGUSR1: the state of all processes");

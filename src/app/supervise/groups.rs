@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, io, os::fd::OwnedFd};
 
-use super::core::{Core, Current, Proc, Told, Watched};
+use super::core::{Current, Proc, RunNews, Supervisor, Watched};
 use crate::{
     app::tree::Delivery,
     io::{notify, process, sys},
@@ -31,7 +31,7 @@ impl Current {
 
     /// Whether it has ended, and members of its group may not have.
     fn is_left(&self) -> bool {
-        self.told == Told::Ended && self.leftover > 0
+        self.told == RunNews::Ended && self.leftover > 0
     }
 }
 
@@ -54,7 +54,7 @@ impl Proc {
     }
 }
 
-impl Core {
+impl Supervisor {
     /// Ends what is left of the group of a run that has ended.
     pub(super) fn clean(&mut self, name: &str, events: &mut VecDeque<Event>) {
         let run = self.procs.get(name).and_then(|proc| proc.run.as_ref()).filter(|run| run.is_left());
@@ -103,7 +103,7 @@ impl Core {
             let run = self.procs.get(&name).and_then(|proc| proc.run.as_ref()).filter(|run| run.handle == handle);
             match run.map(|run| (run.told, run.command, run.shim.filter(|_| !run.orphan))) {
                 Some((_, _, Some(shim))) => self.watch_shim(&handle, shim),
-                Some((Told::Started, Some(command), None)) => self.watch_command(&handle, process::open(command)),
+                Some((RunNews::Started, Some(command), None)) => self.watch_command(&handle, process::open(command)),
                 Some(_) | None => self.watch_group(&handle, &name),
             }
         }
@@ -113,9 +113,9 @@ impl Core {
     pub(super) fn command_gone(&mut self, handle: &str) {
         let Some(name) = self.by_handle.get(handle).cloned() else { return };
         if let Some(proc) = self.procs.get_mut(&name)
-            && let Some(run) = proc.run.as_mut().filter(|run| run.handle == handle && run.told == Told::Started)
+            && let Some(run) = proc.run.as_mut().filter(|run| run.handle == handle && run.told == RunNews::Started)
         {
-            run.told = Told::Ended;
+            run.told = RunNews::Ended;
             // Where that cannot be told now there may be somebody.
             run.leftover = run.group().map_or(1, |left| u32::try_from(left.len()).unwrap_or(u32::MAX));
             let leftover = run.leftover;

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, io, time::Duration};
 
-use super::core::{Core, Told};
+use super::core::{RunNews, Supervisor};
 use crate::{
     app::shim::ShimError,
     io::{limits, process, sys},
@@ -25,7 +25,7 @@ pub(super) enum Unheard {
     Gone(Option<Exit>),
 }
 
-impl Core {
+impl Supervisor {
     /// Returns what was last written of a run; none: nothing. What another one left in its file is none of it.
     ///
     /// # Errors
@@ -98,19 +98,19 @@ impl Core {
             self.starts.arrived(handle);
         }
         match (run.phase, told) {
-            (Phase::Starting, _) | (Phase::Failed { .. }, Told::Started | Told::Ended) => {}
-            (Phase::Failed { why, .. }, Told::Nothing) => {
-                self.tell(&name, Told::Ended);
+            (Phase::Starting, _) | (Phase::Failed { .. }, RunNews::Started | RunNews::Ended) => {}
+            (Phase::Failed { why, .. }, RunNews::Nothing) => {
+                self.tell(&name, RunNews::Ended);
                 let _ = self.feed(&name, Event::SpawnFailed { cause: why.cause, passing: why.passing });
             }
-            (Phase::Running { command, since }, Told::Nothing) => self.began(&name, command, since.wall.secs()),
-            (Phase::Running { .. }, Told::Started | Told::Ended) => {}
+            (Phase::Running { command, since }, RunNews::Nothing) => self.began(&name, command, since.wall.secs()),
+            (Phase::Running { .. }, RunNews::Started | RunNews::Ended) => {}
             (Phase::Ended { command, since, exit, at, timeout, leftover, strays }, told) => {
-                if told == Told::Nothing {
+                if told == RunNews::Nothing {
                     self.began(&name, command, since.wall.secs());
                 }
                 self.ended(&name, exit, at.mono, at.wall.secs(), timeout, leftover);
-                if let Some(proc) = self.procs.get_mut(&name).filter(|_| told != Told::Ended) {
+                if let Some(proc) = self.procs.get_mut(&name).filter(|_| told != RunNews::Ended) {
                     proc.leave_alone(strays);
                 }
             }
@@ -121,7 +121,7 @@ impl Core {
         Ok(())
     }
 
-    fn tell(&mut self, name: &str, told: Told) {
+    fn tell(&mut self, name: &str, told: RunNews) {
         if let Some(run) = self.procs.get_mut(name).and_then(|proc| proc.run.as_mut()) {
             run.told = told;
         }
@@ -132,7 +132,7 @@ impl Core {
         proc.start = start;
         proc.stop = 0;
         if let Some(run) = &mut proc.run {
-            (run.command, run.told) = (Some(command), Told::Started);
+            (run.command, run.told) = (Some(command), RunNews::Started);
         }
         let task = proc.task.map(|task| format!(", task {task}")).unwrap_or_default();
         self.log.info(&format!("spawned: {name} with pid {}{task}", command.pid));
@@ -143,8 +143,8 @@ impl Core {
         let Some(proc) = self.procs.get_mut(name) else { return };
         let Some(run) = &mut proc.run else { return };
         let (before, had) = (run.told, std::mem::replace(&mut run.leftover, leftover));
-        run.told = Told::Ended;
-        if before != Told::Ended {
+        run.told = RunNews::Ended;
+        if before != RunNews::Ended {
             proc.stop = wall;
             let end = if timeout { End::Timeout(exit) } else { End::ByItself(exit) };
             let _ = self.feed(name, Event::Ended { end, at: Some(at), leftover });
@@ -167,7 +167,7 @@ impl Core {
             return;
         };
         match (run.told, run.command) {
-            (Told::Ended, _) => {
+            (RunNews::Ended, _) => {
                 // It waits for the end of a group, unless somebody killed it.
                 run.orphan = true;
                 if self.procs.get(&name).is_some_and(|proc| proc.machine.cleans_group()) {
@@ -178,8 +178,8 @@ impl Core {
                 }
                 self.watch_group(handle, &name);
             }
-            (Told::Nothing, _) => {
-                run.told = Told::Ended;
+            (RunNews::Nothing, _) => {
+                run.told = RunNews::Ended;
                 self.forget_run(handle);
                 let why = match exit {
                     // Other numbers may be another program's in its place.
@@ -194,7 +194,7 @@ impl Core {
                 // That is no fault of the program.
                 let _ = self.feed(&name, Event::SpawnFailed { cause, passing: true });
             }
-            (Told::Started, Some(command)) => {
+            (RunNews::Started, Some(command)) => {
                 run.orphan = true;
                 let opened = process::open(command);
                 if !matches!(opened, Ok(None)) {
@@ -202,7 +202,7 @@ impl Core {
                 }
                 self.watch_command(handle, opened);
             }
-            (Told::Started, None) => self.command_gone(handle),
+            (RunNews::Started, None) => self.command_gone(handle),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
     os::fd::AsFd,
 };
 
-use super::core::Core;
+use super::core::Supervisor;
 use crate::{
     io::{child, limits, notify},
     model::program::ProcState,
@@ -37,7 +37,7 @@ struct Due {
     told: bool,
 }
 
-impl Core {
+impl Supervisor {
     /// Runs the hook of a process for a state, if it has one.
     pub(super) fn run_hook(&mut self, name: &str, state: ProcState) {
         let Some(proc) = self.procs.get(name) else { return };

@@ -17,7 +17,7 @@ use crate::{
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// The listeners.
-pub(super) struct Doors {
+pub(super) struct Listeners {
     hub: Rc<Hub>,
     user: Option<Identity>,
     unix: Option<(JoinHandle<()>, UnixSocket)>,
@@ -30,17 +30,17 @@ pub(super) struct Doors {
 /// Why a listener could not be watched, until that is said.
 type Trouble = Rc<RefCell<Option<String>>>;
 
-impl Doors {
+impl Listeners {
     pub(super) fn open(
         hub: Rc<Hub>,
         user: Option<Identity>,
         unix: Option<(UnixListener, UnixSocket)>,
         inet: Vec<TcpListener>,
-    ) -> Doors {
+    ) -> Listeners {
         let trouble = Trouble::default();
         let unix = unix.map(|(listener, socket)| (accept_unix(&hub, listener, &trouble), socket));
         let inet = inet.into_iter().map(|listener| accept_port(&hub, listener, &trouble)).collect();
-        Doors { hub, user, unix, inet, told: None, trouble }
+        Listeners { hub, user, unix, inet, told: None, trouble }
     }
 
     /// Follows a change of the configuration: what is new is opened before what is old is closed (REL-6).

@@ -9,7 +9,10 @@ use std::path::{Component, Path, PathBuf};
 use crate::{
     io::{account, conffile, rundir::RunDir, secret, sys},
     model::{
-        config::{self, Config, File, Finding, Included, Input, Kind, Overrides, Pattern, SEARCHED, Unreadable, World},
+        config::{
+            self, Config, ConfigInput, File, Finding, Included, Overrides, PathKind, Pattern, SEARCHED, Unreadable,
+            World,
+        },
         program::{LogTarget, default_childlogdir},
     },
 };
@@ -111,7 +114,7 @@ impl World for System {
         account::gid(name)
     }
 
-    fn kind(&self, path: &Path) -> Kind {
+    fn kind(&self, path: &Path) -> PathKind {
         conffile::kind(path)
     }
 
@@ -157,7 +160,7 @@ fn read_main(place: &Where) -> Result<File, Vec<String>> {
 fn load_main(main: &File, place: &Where, overrides: &Overrides) -> Result<(Config, Vec<Finding>), Vec<String>> {
     let world = System::new(place.start_dir.clone());
     let lines = |findings: Vec<Finding>| findings.iter().map(Finding::to_string).collect::<Vec<String>>();
-    let input = |included| Input { main, found: place.found, included, overrides };
+    let input = |included| ConfigInput { main, found: place.found, included, overrides };
     let patterns = match config::includes(main, &world) {
         Ok(patterns) => patterns,
         Err(errors) => {
@@ -287,11 +290,11 @@ mod tests {
     use super::*;
     use std::fs;
 
-    struct Folder(tempfile::TempDir);
+    struct TempFolder(tempfile::TempDir);
 
-    impl Folder {
-        fn new() -> Folder {
-            let folder = Folder(tempfile::tempdir().unwrap());
+    impl TempFolder {
+        fn new() -> TempFolder {
+            let folder = TempFolder(tempfile::tempdir().unwrap());
             fs::create_dir(folder.path("start")).unwrap();
             folder
         }
@@ -320,7 +323,7 @@ mod tests {
 
     #[test]
     fn the_file_is_found_from_the_start_directory() {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let start = folder.path("start");
         let find = |named: Option<&str>| {
             Where::find_from(start.clone(), named.map(Path::new)).map(|place| (place.file, place.found))
@@ -345,7 +348,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_said_in_words_of_its_own() {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         fs::create_dir(folder.path("d")).unwrap();
         folder.write("latin", b"a = 1\nb = \"\xe4\"\n");
         folder.write("toml", "a = 1\nb = [\n");
@@ -359,7 +362,7 @@ mod tests {
 
     #[test]
     fn included_files_are_read_and_what_is_wrong_in_them_is_told() {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let main = "[include]\nfiles = [\"conf.d/*.toml\", \"none/*\"]\n[unix_http_server]\nfile = \"s\"\n\
                     [groups.g]\nprograms = [\"a\", \"b\"]\n";
         folder.write("main", main);
@@ -383,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_wrong_include_hides_nothing_else() {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         folder.write("main", "[include]\nfiles = 7\n[programs.a]\ncommand = \"\"\n[groups.g]\nprograms = [\"b\"]\n");
         let errors = folder.load("main").map(drop).unwrap_err();
         assert_eq!(errors.len(), 2, "{errors:#?}");
@@ -397,7 +400,7 @@ mod tests {
 
     #[test]
     fn missing_folders_are_made_where_that_is_wanted() {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let text = |create: bool| {
             format!(
                 "[taskmasterd]\ncreate_dirs = {create}\nlogfile = \"a/b/log\"\npidfile = \"run/pid\"\n\

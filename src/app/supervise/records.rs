@@ -16,7 +16,7 @@ use crate::{
     app::{db, reconcile, upkeep},
     io::{
         rundir::RunDir,
-        store::{Late, Patience, Store},
+        store::{Late, LockTimeout, Store},
         sys,
     },
     model::{
@@ -27,15 +27,15 @@ use crate::{
 };
 
 /// How long it waits for a lock: nobody waits for it.
-const PATIENCE: Patience = Patience { limit: Duration::from_secs(20), notify: None };
+const PATIENCE: LockTimeout = LockTimeout { limit: Duration::from_secs(20), notify: None };
 
 /// The same while those who carry runs may wait for us, to keep an end of theirs.
-const BRIEF: Patience = Patience { limit: Duration::from_secs(1), notify: None };
+const BRIEF: LockTimeout = LockTimeout { limit: Duration::from_secs(1), notify: None };
 /// So many ends are recorded in one transaction.
 const AT_ONCE: usize = 500;
 
 /// What is to be done.
-enum Job {
+enum RecordJob {
     /// These tasks live.
     Seen(Vec<i64>),
     /// Record what has ended and has nobody left who would.
@@ -60,7 +60,7 @@ pub(super) struct Records {
     path: PathBuf,
     runs: RunDir,
     /// The thread, once it is there: none can be made where there is no room for one more.
-    thread: Option<(mpsc::SyncSender<Job>, mpsc::Receiver<Served>)>,
+    thread: Option<(mpsc::SyncSender<RecordJob>, mpsc::Receiver<Served>)>,
     /// What is wrong with the database.
     state: Result<(), String>,
     warned: Duration,
@@ -85,13 +85,13 @@ impl Records {
         if self.thread.is_some() {
             return;
         }
-        let (jobs, work) = mpsc::sync_channel::<Job>(WAITING);
+        let (jobs, work) = mpsc::sync_channel::<RecordJob>(WAITING);
         let (done, results) = mpsc::channel();
         let (path, runs) = (self.path.clone(), self.runs.clone());
         let spawned = std::thread::Builder::new().name("database".to_owned()).spawn(move || {
             let mut store: Option<Store> = None;
             for job in work {
-                let writes = matches!(job, Job::Seen(_));
+                let writes = matches!(job, RecordJob::Seen(_));
                 let served = serve(&path, &runs, &mut store, job);
                 let left = served.as_ref().is_ok_and(|left| *left) || runs.has_late();
                 let result = served.map(drop);
@@ -110,7 +110,7 @@ impl Records {
     }
 
     /// Hands a job to the thread; gives it back where that is busy, or there is none.
-    fn send(&mut self, job: Job) -> Result<(), Job> {
+    fn send(&mut self, job: RecordJob) -> Result<(), RecordJob> {
         self.begin();
         let Some((jobs, _)) = &self.thread else { return Err(job) };
         match jobs.try_send(job) {
@@ -178,7 +178,7 @@ impl Records {
     pub(super) fn seen(&mut self, tasks: Vec<i64>) {
         if !tasks.is_empty() || self.state().is_err() {
             // One that is busy hears of it the next time.
-            let _ = self.send(Job::Seen(tasks));
+            let _ = self.send(RecordJob::Seen(tasks));
         }
         if std::mem::take(&mut self.left) {
             self.settle();
@@ -192,24 +192,24 @@ impl Records {
 
     pub(super) fn settle(&mut self) {
         // One that is busy is asked again the next time.
-        self.left |= self.send(Job::Settle).is_err();
+        self.left |= self.send(RecordJob::Settle).is_err();
     }
 
     pub(super) fn forget(&mut self, names: Vec<String>, keep: Keep) {
-        let _ = self.send(Job::Forget(names, keep));
+        let _ = self.send(RecordJob::Forget(names, keep));
     }
 
     pub(super) fn history(&mut self, name: String, limit: u64, reply: Box<dyn FnOnce(Result<Value, String>) + Send>) {
-        if let Err(Job::History(.., reply)) = self.send(Job::History(name, limit, reply)) {
+        if let Err(RecordJob::History(.., reply)) = self.send(RecordJob::History(name, limit, reply)) {
             reply(Err("the database is busy".to_owned()));
         }
     }
 }
 
 /// Does it; true if there is to be another look soon.
-fn serve(path: &Path, runs: &RunDir, store: &mut Option<Store>, job: Job) -> Result<bool, String> {
+fn serve(path: &Path, runs: &RunDir, store: &mut Option<Store>, job: RecordJob) -> Result<bool, String> {
     let mut left = false;
-    let mut work = |job: &Job| -> Result<Value, String> {
+    let mut work = |job: &RecordJob| -> Result<Value, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let open = match store.take() {
             Some(store) => store,
@@ -217,11 +217,11 @@ fn serve(path: &Path, runs: &RunDir, store: &mut Option<Store>, job: Job) -> Res
         };
         let store = store.insert(open);
         match job {
-            Job::Seen(tasks) => {
+            RecordJob::Seen(tasks) => {
                 store.seen(tasks, sys::now().wall.secs()).map_err(|error| text(&error))?;
                 Ok(Value::Null)
             }
-            Job::Settle => {
+            RecordJob::Settle => {
                 take_in(runs, store)?;
                 let survey = reconcile::survey(store).map_err(|error| text(&error))?;
                 // Its launcher is dead, and something of it lives on; or it could not be written down just now.
@@ -229,7 +229,7 @@ fn serve(path: &Path, runs: &RunDir, store: &mut Option<Store>, job: Job) -> Res
                     || !survey.settled && !survey.ended.is_empty();
                 Ok(Value::Null)
             }
-            Job::Forget(names, keep) => {
+            RecordJob::Forget(names, keep) => {
                 let (newest, before) = match keep {
                     Keep::All => return Ok(Value::Null),
                     Keep::Newest(count) => (Some(*count), None),
@@ -243,7 +243,7 @@ fn serve(path: &Path, runs: &RunDir, store: &mut Option<Store>, job: Job) -> Res
                 }
                 Ok(Value::Null)
             }
-            Job::History(name, limit, _) => {
+            RecordJob::History(name, limit, _) => {
                 reconcile::survey(store).map_err(|error| text(&error))?;
                 let filter = Filter { name: Some(name.clone()), ..Filter::default() };
                 let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
@@ -255,7 +255,7 @@ fn serve(path: &Path, runs: &RunDir, store: &mut Option<Store>, job: Job) -> Res
     };
     let result = work(&job);
     let done = result.as_ref().map(|_| left).map_err(Clone::clone);
-    if let Job::History(.., reply) = job {
+    if let RecordJob::History(.., reply) = job {
         reply(result);
     }
     done

@@ -9,9 +9,9 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    core::Core,
+    core::Supervisor,
     load,
-    requests::{Answer, refuse},
+    requests::{RequestAnswer, refuse},
     waiters::{Goal, Reply, Waiter},
 };
 use crate::{
@@ -20,13 +20,13 @@ use crate::{
         config::Config,
         machine::{Event, StopWhy},
         program::ProcState,
-        reload::{Facts, Plan, Planned, Removal, Scope, Step, plan},
-        wire::{Code, Kind, Notice, ReloadOf, Response, ResultItem, Targets, WireError},
+        reload::{Facts, Plan, Planned, ProcessChange, Removal, Scope, plan},
+        wire::{Code, NameKind, Notice, ReloadOf, Response, ResultItem, Targets, WireError},
     },
 };
 
 /// Where the configuration comes from, at the start and each time it is read again.
-pub(super) trait Source: Send + Sync {
+pub(super) trait ConfigSource: Send + Sync {
     /// Reads it: the configuration and what is doubtful in it, or all that is wrong, a line each.
     fn load(&self) -> Loaded;
     /// A word that changes when a file of it does.
@@ -44,7 +44,7 @@ pub(super) type Deliver = Arc<dyn Fn(Loaded) + Send + Sync>;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What a look at the files found: their stamp, and what is in them if that is another one than before.
-type Seen = (String, Option<Result<Config, Vec<String>>>);
+type ConfigLook = (String, Option<Result<Config, Vec<String>>>);
 
 /// What the reader of the files is asked.
 enum Question {
@@ -55,17 +55,17 @@ enum Question {
 }
 
 /// A thread that reads the files.
-struct Reader {
+struct ConfigReader {
     ask: mpsc::Sender<Question>,
-    answers: mpsc::Receiver<Seen>,
+    answers: mpsc::Receiver<ConfigLook>,
     /// It was asked to look and has not answered.
     pending: bool,
 }
 
-impl Reader {
+impl ConfigReader {
     /// # Errors
     /// There is no room for a thread.
-    fn begin(source: Arc<dyn Source>, deliver: Deliver) -> std::io::Result<Reader> {
+    fn begin(source: Arc<dyn ConfigSource>, deliver: Deliver) -> std::io::Result<ConfigReader> {
         let (ask, asked) = mpsc::channel::<Question>();
         let (answer, answers) = mpsc::channel();
         std::thread::Builder::new().name("config".to_owned()).spawn(move || {
@@ -82,13 +82,13 @@ impl Reader {
                 }
             }
         })?;
-        Ok(Reader { ask, answers, pending: false })
+        Ok(ConfigReader { ask, answers, pending: false })
     }
 }
 
 /// What is to be done with the configuration once it was read.
 #[derive(Debug, PartialEq, Eq)]
-enum Wanted {
+enum ReloadRequest {
     Reload {
         of: ReloadOf,
         dry_run: bool,
@@ -99,18 +99,18 @@ enum Wanted {
     Add(Vec<String>),
 }
 
-impl Wanted {
+impl ReloadRequest {
     fn changes_something(&self) -> bool {
         match self {
-            Wanted::Reload { dry_run, .. } => !dry_run,
-            Wanted::Add(_) => true,
+            ReloadRequest::Reload { dry_run, .. } => !dry_run,
+            ReloadRequest::Add(_) => true,
         }
     }
 }
 
 /// A request that waits for the configuration to be read.
 struct Waiting {
-    wanted: Wanted,
+    wanted: ReloadRequest,
     /// None: no client waits for an answer.
     reply: Option<Reply>,
     until: Option<Duration>,
@@ -168,10 +168,10 @@ impl Queue {
 
 /// What is known of the files on the disk.
 pub(super) struct OnDisk {
-    source: Arc<dyn Source>,
+    source: Arc<dyn ConfigSource>,
     deliver: Deliver,
     /// The thread that reads them, since it was first needed.
-    reader: Option<Reader>,
+    reader: Option<ConfigReader>,
     queue: Queue,
     /// Whether they did not answer when they were last looked at.
     hangs: bool,
@@ -193,7 +193,7 @@ pub(super) struct OnDisk {
 
 impl OnDisk {
     /// As it is after `config` was read. What is read later goes to `deliver`.
-    pub(super) fn new(source: Arc<dyn Source>, deliver: Deliver, config: &Config) -> OnDisk {
+    pub(super) fn new(source: Arc<dyn ConfigSource>, deliver: Deliver, config: &Config) -> OnDisk {
         OnDisk {
             stamp: source.stamp(),
             source,
@@ -215,9 +215,9 @@ impl OnDisk {
         self.queue.deadline()
     }
 
-    fn reader(&mut self) -> Option<&mut Reader> {
+    fn reader(&mut self) -> Option<&mut ConfigReader> {
         if self.reader.is_none() {
-            self.reader = Reader::begin(Arc::clone(&self.source), Arc::clone(&self.deliver)).ok();
+            self.reader = ConfigReader::begin(Arc::clone(&self.source), Arc::clone(&self.deliver)).ok();
         }
         self.reader.as_mut()
     }
@@ -262,10 +262,10 @@ impl OnDisk {
     }
 }
 
-impl Core {
+impl Supervisor {
     /// Reads the configuration again, on a thread of its own, and then does what follows from it.
     pub(super) fn reload(&mut self, of: &ReloadOf, dry_run: bool, wait: bool, until: Option<Duration>, reply: Reply) {
-        let wanted = Wanted::Reload { of: of.clone(), dry_run, wait };
+        let wanted = ReloadRequest::Reload { of: of.clone(), dry_run, wait };
         self.read_for(Waiting { wanted, reply: Some(reply), until });
     }
 
@@ -314,8 +314,8 @@ impl Core {
             Err(errors) => return reply(refuse(wrong(errors))),
         };
         match wanted {
-            Wanted::Add(names) => self.add_from(config, &names, reply),
-            Wanted::Reload { of, dry_run, wait } => {
+            ReloadRequest::Add(names) => self.add_from(config, &names, reply),
+            ReloadRequest::Reload { of, dry_run, wait } => {
                 let names: Vec<String>;
                 let scope = match &of {
                     ReloadOf::All => Scope::All,
@@ -330,7 +330,7 @@ impl Core {
                 };
                 match self.make_plan(config, scope) {
                     Err(error) => reply(refuse(error)),
-                    Ok(plan) if dry_run => reply(Answer::One(Response::done(summary(&plan, warnings)))),
+                    Ok(plan) if dry_run => reply(RequestAnswer::One(Response::done(summary(&plan, warnings)))),
                     Ok(plan) => self.carry_out(plan, warnings, wait, until, reply),
                 }
             }
@@ -370,7 +370,7 @@ impl Core {
         let Targets::Named { kind, names } = of else {
             return reply(refuse(WireError::new(Code::BadArgument, "name what is to be added")));
         };
-        self.read_for(Waiting { wanted: Wanted::Add(named(*kind, names)), reply: Some(reply), until });
+        self.read_for(Waiting { wanted: ReloadRequest::Add(named(*kind, names)), reply: Some(reply), until });
     }
 
     fn add_from(&mut self, config: &Config, names: &[String], reply: Reply) {
@@ -379,7 +379,7 @@ impl Core {
             Err(error) => return reply(refuse(error)),
         };
         let added: Vec<&Planned> =
-            plan.processes.iter().filter(|planned| matches!(planned.step, Step::Add { .. })).collect();
+            plan.processes.iter().filter(|planned| matches!(planned.step, ProcessChange::Add { .. })).collect();
         if added.is_empty() {
             let error = WireError::new(Code::AlreadyAdded, format!("already added: {}", names.join(", ")));
             return reply(refuse(error.about(names.join(", "))));
@@ -402,16 +402,16 @@ impl Core {
                     .groups
                     .extend(plan.next.groups.get(&spec.group).map(|group| (spec.group.clone(), group.clone())));
                 self.log.info(&format!("config: added {}", planned.full_name));
-                self.insert(spec.clone(), matches!(planned.step, Step::Add { start: true }));
+                self.insert(spec.clone(), matches!(planned.step, ProcessChange::Add { start: true }));
             }
         }
         let single = items.len() == 1;
-        reply(Answer::One(Response::results(items, single)));
+        reply(RequestAnswer::One(Response::results(items, single)));
     }
 
     /// A reload for which no client waits (SIGHUP).
     pub(super) fn reload_all(&mut self) {
-        let wanted = Wanted::Reload { of: ReloadOf::All, dry_run: false, wait: false };
+        let wanted = ReloadRequest::Reload { of: ReloadOf::All, dry_run: false, wait: false };
         self.read_for(Waiting { wanted, reply: None, until: None });
     }
 
@@ -486,20 +486,20 @@ impl Core {
         for planned in &steps {
             if matches!(
                 planned.step,
-                Step::Restart
-                    | Step::Replace { start: true }
-                    | Step::Remove(Removal::Stop | Removal::AfterStop)
-                    | Step::Add { start: true }
+                ProcessChange::Restart
+                    | ProcessChange::Replace { start: true }
+                    | ProcessChange::Remove(Removal::Stop | Removal::AfterStop)
+                    | ProcessChange::Add { start: true }
             ) {
                 waiter.pending.insert(planned.name.clone());
             }
         }
         let index = self.waiters.len();
         self.waiters.push(waiter);
-        for planned in steps.iter().rev().filter(|planned| matches!(planned.step, Step::Remove(_))) {
+        for planned in steps.iter().rev().filter(|planned| matches!(planned.step, ProcessChange::Remove(_))) {
             self.take_away(&planned.name);
         }
-        for planned in steps.iter().filter(|planned| !matches!(planned.step, Step::Remove(_))) {
+        for planned in steps.iter().filter(|planned| !matches!(planned.step, ProcessChange::Remove(_))) {
             self.step(planned, &plan.next);
         }
         for proc in self.procs.values_mut() {
@@ -534,16 +534,16 @@ impl Core {
         // One that is on its way out goes; what the plan is about comes in its place.
         if let Some(proc) = self.procs.get_mut(&name).filter(|proc| proc.removing) {
             let start = match planned.step {
-                Step::Add { start } => start,
+                ProcessChange::Add { start } => start,
                 _ => proc.after.as_ref().map_or(spec.policy.autostart, |(_, start)| *start),
             };
             proc.after = Some((spec, start));
             return;
         }
         match planned.step {
-            Step::Untouched | Step::Remove(_) => {}
-            Step::Add { start } => self.insert(spec, start),
-            Step::UpdateHot | Step::Relabel => {
+            ProcessChange::Untouched | ProcessChange::Remove(_) => {}
+            ProcessChange::Add { start } => self.insert(spec, start),
+            ProcessChange::UpdateHot | ProcessChange::Relabel => {
                 let policy = spec.policy.clone();
                 match self.procs.get_mut(&name) {
                     // Its present run is still of a configuration before that.
@@ -557,14 +557,14 @@ impl Core {
                 let _ = self.feed(&name, Event::Policy(policy));
                 self.tell_policy(&name);
             }
-            Step::Restart => {
+            ProcessChange::Restart => {
                 let policy = spec.policy.clone();
                 if let Some(proc) = self.procs.get_mut(&name) {
                     proc.next = Some(spec);
                 }
                 let _ = self.feed(&name, Event::Replaced(policy));
             }
-            Step::Replace { .. } => {
+            ProcessChange::Replace { .. } => {
                 let policy = spec.policy.clone();
                 if let Some(proc) = self.procs.get_mut(&name) {
                     proc.spec = spec;
@@ -572,7 +572,7 @@ impl Core {
                 }
                 let _ = self.feed(&name, Event::Replaced(policy));
             }
-            Step::Store { .. } => {
+            ProcessChange::Store { .. } => {
                 let policy = spec.policy.clone();
                 if let Some(proc) = self.procs.get_mut(&name) {
                     match proc.machine.state() {
@@ -594,7 +594,7 @@ impl Core {
             Err(errors) => error = errors.into_iter().next(),
             Ok(new) => {
                 if let Ok(plan) = plan(&self.config, &new, &facts, Scope::All) {
-                    for planned in plan.processes.iter().filter(|planned| planned.step != Step::Untouched) {
+                    for planned in plan.processes.iter().filter(|planned| planned.step != ProcessChange::Untouched) {
                         changed.insert(planned.name.clone());
                     }
                 }
@@ -637,10 +637,10 @@ impl Core {
 }
 
 /// Names as a reload knows them.
-fn named(kind: Kind, names: &[String]) -> Vec<String> {
+fn named(kind: NameKind, names: &[String]) -> Vec<String> {
     let name = |name: &String| match kind {
-        Kind::Group if !name.contains(':') => format!("{name}:*"),
-        Kind::Group | Kind::Program | Kind::Process => name.clone(),
+        NameKind::Group if !name.contains(':') => format!("{name}:*"),
+        NameKind::Group | NameKind::Program | NameKind::Process => name.clone(),
     };
     names.iter().map(name).collect()
 }
@@ -655,8 +655,8 @@ fn wrong(errors: &[String]) -> WireError {
 }
 
 /// A refusal that tells something besides.
-fn refuse_with(error: WireError, content: Value) -> Answer {
-    Answer::One(Response { content: Some(content), ..Response::failed(error) })
+fn refuse_with(error: WireError, content: Value) -> RequestAnswer {
+    RequestAnswer::One(Response { content: Some(content), ..Response::failed(error) })
 }
 
 fn summary(plan: &Plan, warnings: &[String]) -> Value {
@@ -681,7 +681,7 @@ mod tests {
         }
     }
 
-    impl Source for Hanging {
+    impl ConfigSource for Hanging {
         fn load(&self) -> Loaded {
             Err(vec![self.wait()])
         }
@@ -735,7 +735,7 @@ mod tests {
     }
 
     fn waiting(of: ReloadOf, until: Option<Duration>, reply: bool) -> Waiting {
-        let wanted = Wanted::Reload { of, dry_run: false, wait: true };
+        let wanted = ReloadRequest::Reload { of, dry_run: false, wait: true };
         Waiting { wanted, reply: reply.then(|| Box::new(|_| {}) as Reply), until }
     }
 

@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    core::{Core, Proc},
+    core::{Proc, Supervisor},
     waiters::{Goal, Reply, Waiter},
 };
 use crate::{
@@ -33,7 +33,7 @@ use crate::{
 const LONGEST_TAIL: u64 = 1 << 20;
 
 /// An answer, and what comes after it.
-pub(super) enum Answer {
+pub(super) enum RequestAnswer {
     One(Response),
     /// Then what is added to these logs.
     Follow(Response, Vec<Followed>),
@@ -79,13 +79,13 @@ fn words_of(request: &Request) -> String {
     Request { command, auth: None, id: None, ..request.clone() }.to_line()
 }
 
-impl Core {
+impl Supervisor {
     /// Does what a client asks for, and answers when it is done.
     pub(super) fn request(&mut self, request: Request, reply: Reply, from: &str) {
         self.log.debug(&format!("request: {}, from {from}", words_of(&request)));
         let Request { command, wait, timeout, .. } = request;
         if self.shutdown.is_some() && command.is_refused_in_shutdown() {
-            return reply(Answer::One(Response::failed(WireError::new(Code::ShuttingDown, "shutting down"))));
+            return reply(RequestAnswer::One(Response::failed(WireError::new(Code::ShuttingDown, "shutting down"))));
         }
         self.count_left();
         let until = timeout.map(|timeout| sys::now().mono.saturating_add(timeout));
@@ -109,18 +109,18 @@ impl Core {
                 } else {
                     self.shut_down(leave_running);
                 }
-                reply(Answer::One(Response::done(content)));
+                reply(RequestAnswer::One(Response::done(content)));
             }
             Command::History { name, limit } => self.history(&name, limit, reply),
             Command::Status(of) => {
                 let answer = self.status(&of);
-                reply(Answer::One(answer));
+                reply(RequestAnswer::One(answer));
             }
             Command::Signal { signal, to, group } => {
                 let answer = self.signal_asked(signal, &to, group);
-                reply(Answer::One(answer));
+                reply(RequestAnswer::One(answer));
             }
-            Command::Pid(of) => reply(Answer::One(self.pid(&of))),
+            Command::Pid(of) => reply(RequestAnswer::One(self.pid(&of))),
             Command::Tail { name, channel, last, offset, follow, run } => {
                 reply(self.tail(&name, channel, last, offset, follow, run));
             }
@@ -134,20 +134,20 @@ impl Core {
                         .unwrap_or_else(refuse),
                 );
             }
-            Command::Clear(of) => reply(Answer::One(self.clear(&of))),
+            Command::Clear(of) => reply(RequestAnswer::One(self.clear(&of))),
             Command::Fg { name } => reply(self.attach(&name)),
-            Command::Send { name, data } => reply(Answer::One(self.send(&name, &data))),
-            Command::Avail => reply(Answer::One(self.avail())),
-            Command::Version => reply(Answer::One(Response::done(json!({
+            Command::Send { name, data } => reply(RequestAnswer::One(self.send(&name, &data))),
+            Command::Avail => reply(RequestAnswer::One(self.avail())),
+            Command::Version => reply(RequestAnswer::One(Response::done(json!({
                 "version": env!("CARGO_PKG_VERSION"),
                 "protocol": PROTOCOL,
                 "identifier": self.config.server.identifier,
             })))),
             Command::Subscribe(filter) => {
                 let words = filter.words();
-                reply(Answer::Listen(Response::done(json!({ "events": words })), filter));
+                reply(RequestAnswer::Listen(Response::done(json!({ "events": words })), filter));
             }
-            Command::Jobs(of) => reply(Answer::One(self.list_jobs(&of))),
+            Command::Jobs(of) => reply(RequestAnswer::One(self.list_jobs(&of))),
             Command::Disown { of, running } => {
                 let meant = self.meant(&of);
                 let mut items = meant.failed;
@@ -164,7 +164,7 @@ impl Core {
                     }
                     items.push(ResultItem::done(group, name.clone()));
                 }
-                reply(Answer::One(Response::results(items, meant.single)));
+                reply(RequestAnswer::One(Response::results(items, meant.single)));
             }
         }
         self.advance_waiters();
@@ -312,7 +312,7 @@ impl Core {
         if !stop && !up.is_empty() {
             let names = up.into_iter().cloned().collect::<Vec<_>>().join(", ");
             let error = WireError::new(Code::StillRunning, format!("still running: {names}")).about(names);
-            return reply(Answer::One(Response::failed(error)));
+            return reply(RequestAnswer::One(Response::failed(error)));
         }
         let done: Vec<ResultItem> = meant.failed;
         let mut waiter =
@@ -445,7 +445,7 @@ impl Core {
         offset: Option<u64>,
         follow: bool,
         run: Option<i64>,
-    ) -> Answer {
+    ) -> RequestAnswer {
         let found = self.one(name).and_then(|(_, proc)| {
             let none =
                 || WireError::new(Code::NoFile, format!("its {} goes into no file", channel.as_str())).about(name);
@@ -459,9 +459,9 @@ impl Core {
             is_file(&path, &format!("its {}", channel.as_str())).map_err(|error| error.about(name))?;
             let answer = tail_of(&path, tail::open, Some(channel), last, offset, follow)?;
             Ok(match answer {
-                Answer::Follow(response, logs) => {
+                RequestAnswer::Follow(response, logs) => {
                     let followed = |log: Followed| Followed { file: log.file.written_by(&proc.writer), ..log };
-                    Answer::Follow(response, logs.into_iter().map(followed).collect())
+                    RequestAnswer::Follow(response, logs.into_iter().map(followed).collect())
                 }
                 other => other,
             })
@@ -488,7 +488,7 @@ impl Core {
         found.log.ok_or_else(|| WireError::new(Code::NoFile, format!("task {task} has no log")))
     }
 
-    fn attach(&self, name: &str) -> Answer {
+    fn attach(&self, name: &str) -> RequestAnswer {
         let attached = self.one(name).and_then(|(name, proc)| {
             if !proc.machine.state().is_live() {
                 return Err(WireError::new(Code::NotRunning, "not running").about(name));
@@ -503,7 +503,7 @@ impl Core {
                 [(Channel::Stdout, 1), (Channel::Stderr, 2)].into_iter().filter_map(|(c, s)| end(c, s)).collect();
             let stdin = proc.spec.stdin == Stdin::Pipe;
             let content = json!({ "process": self.info(&name), "stdin": stdin });
-            Ok(Answer::Attach(Response::done(content), logs, proc.spec.full_name()))
+            Ok(RequestAnswer::Attach(Response::done(content), logs, proc.spec.full_name()))
         });
         attached.unwrap_or_else(refuse)
     }
@@ -612,7 +612,7 @@ impl Core {
             limit,
             Box::new(move |rows| {
                 let has_none = |rows: &Value| rows["rows"].as_array().is_none_or(Vec::is_empty);
-                reply(Answer::One(match (rows, unknown) {
+                reply(RequestAnswer::One(match (rows, unknown) {
                     (Ok(rows), Some(error)) if has_none(&rows) => Response::failed(error),
                     (Ok(rows), _) => Response::done(rows),
                     (Err(why), _) => Response::failed(WireError::new(Code::DbError, why)),
@@ -640,8 +640,8 @@ fn ranks_in_order(ranks: Vec<crate::model::machine::Rank>) -> Vec<String> {
     crate::model::machine::start_order(ranks)
 }
 
-pub(super) fn refuse(error: WireError) -> Answer {
-    Answer::One(Response::failed(error))
+pub(super) fn refuse(error: WireError) -> RequestAnswer {
+    RequestAnswer::One(Response::failed(error))
 }
 
 /// Refuses a log that goes to a stream of the supervisor, of which nothing can be read.
@@ -660,7 +660,7 @@ fn tail_of(
     last: Last,
     offset: Option<u64>,
     follow: bool,
-) -> Result<Answer, WireError> {
+) -> Result<RequestAnswer, WireError> {
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => WireError::new(Code::NoFile, format!("there is no log {} yet", path.display())),
         _ => WireError::new(Code::Failed, format!("cannot read log {}: {error}", path.display())),
@@ -690,9 +690,9 @@ fn tail_of(
     Ok(match follow {
         true => {
             let file = Growing::new(path.to_owned(), Some(file), end, open);
-            Answer::Follow(response, vec![Followed { channel, file }])
+            RequestAnswer::Follow(response, vec![Followed { channel, file }])
         }
-        false => Answer::One(response),
+        false => RequestAnswer::One(response),
     })
 }
 

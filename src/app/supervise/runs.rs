@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    core::{Core, Current, Told, Watched},
+    core::{Current, RunNews, Supervisor, Watched},
     load,
 };
 use crate::{
@@ -26,7 +26,9 @@ use crate::{
         machine::{Event, StopWhy, Survivor, Turn},
         path::standard_stream,
         program::{Executable, LogSpec, LogTarget, Orphans, ProcState, ProgramSpec, Stdin, default_childlogdir},
-        shim::{Identity, Input, NotStarted, Phase, ProgramLog, Run, RunSpec, ShimCommand, Stream, input_word},
+        shim::{
+            CommandInput, Identity, NotStarted, Phase, ProgramLog, Run, RunSpec, ShimCommand, StreamTarget, input_word,
+        },
         task::{Handle, Process, Signal, argv_json},
     },
 };
@@ -66,7 +68,7 @@ fn process_name(run: &Run) -> &str {
     run.process.rsplit_once(':').map_or(&run.process, |(_, name)| name)
 }
 
-impl Core {
+impl Supervisor {
     /// Returns which file is executed (SPAWN-4), or why none can be, known before anything is started (SPAWN-5).
     pub(super) fn find_command(&self, spec: &ProgramSpec) -> Result<PathBuf, NotStarted> {
         let not_found = |cause: String| NotStarted { not_found: true, ..NotStarted::refused(cause) };
@@ -155,9 +157,9 @@ impl Core {
         Some(ProgramLog { path, max: maxbytes.unwrap_or(0), backups: *backups, private, strip_ansi: spec.strip_ansi })
     }
 
-    fn streams(&self, spec: &ProgramSpec) -> (Stream, Stream) {
-        let stream = |number| self.program_log(spec, number).map_or(Stream::None, Stream::Log);
-        (stream(1), if spec.redirect_stderr { Stream::Joined } else { stream(2) })
+    fn streams(&self, spec: &ProgramSpec) -> (StreamTarget, StreamTarget) {
+        let stream = |number| self.program_log(spec, number).map_or(StreamTarget::None, StreamTarget::Log);
+        (stream(1), if spec.redirect_stderr { StreamTarget::Joined } else { stream(2) })
     }
 
     /// Starts the shim of a new run of a process.
@@ -176,7 +178,7 @@ impl Core {
             None => {
                 let next = sys::new_handle().map_err(|error| format!("cannot make a handle: {error}"))?;
                 // That the former run has ended was heard; its shim may need long to record it.
-                if let Some(run) = proc.run.as_ref().filter(|run| run.told == Told::Ended) {
+                if let Some(run) = proc.run.as_ref().filter(|run| run.told == RunNews::Ended) {
                     let _ = self.runs.hand_on(&run.handle, next.as_str());
                 }
                 next
@@ -214,8 +216,8 @@ impl Core {
         // Ours, if one of its logs is to go there.
         let wants = |number: u8| {
             [&order.stdout, &order.stderr].into_iter().any(|stream| match stream {
-                Stream::Log(log) => standard_stream(&log.path) == Some(number),
-                Stream::None | Stream::Joined => false,
+                StreamTarget::Log(log) => standard_stream(&log.path) == Some(number),
+                StreamTarget::None | StreamTarget::Joined => false,
             })
         };
         let out: Option<OwnedFd> =
@@ -282,8 +284,8 @@ impl Core {
             umask: spec.umask,
             user,
             stdin: match spec.stdin {
-                Stdin::Null => Input::Null,
-                Stdin::Pipe => Input::Pipe,
+                Stdin::Null => CommandInput::Null,
+                Stdin::Pipe => CommandInput::Pipe,
             },
             stdout,
             stderr,
@@ -493,7 +495,7 @@ impl Core {
         proc.start = since.wall.secs();
         let mut current = Current::taken_over(&run);
         if let Some(command) = command {
-            (current.command, current.told) = (Some(command), Told::Started);
+            (current.command, current.told) = (Some(command), RunNews::Started);
         }
         current.orphan = !shim_lives;
         proc.run = Some(current);
@@ -531,7 +533,7 @@ impl Core {
         let name = process_name(run).to_owned();
         let shim_lives = !process::gone(run.shim);
         let mut current = Current::taken_over(run);
-        (current.command, current.told) = (Some(command), Told::Ended);
+        (current.command, current.told) = (Some(command), RunNews::Ended);
         // Long after the end of all of them the number may be another's, so they must say whose they are.
         let is_of_it = |member: &Process| {
             let is = |variable, value: &str| {

@@ -18,13 +18,13 @@ use tokio::{
 };
 
 use super::{
-    requests::{Answer, Followed},
+    requests::{Followed, RequestAnswer},
     waiters::Reply,
 };
 use crate::{
     app::web::{
-        Programs, Stream, Subject, Told, Web,
-        access::{Door, Gate},
+        HttpConnection, Programs, Subject, SupervisorAnswer, Web,
+        access::{AccessRules, Door},
         turn_away,
     },
     io::{
@@ -35,8 +35,8 @@ use crate::{
         config::Config,
         program::ProcState,
         wire::{
-            Channel, Code, Command, EventFilter, EventKind, Line, LineReader, MAX_LINE, Notice, Piece, Request,
-            Response, SUPERVISOR_ENDED, Subscriber, WireError,
+            Channel, Code, Command, EventFilter, EventKind, LineReader, MAX_LINE, Notice, Piece, Request, Response,
+            SUPERVISOR_ENDED, Subscriber, WireError, WireLine,
         },
     },
 };
@@ -84,7 +84,7 @@ pub(super) struct Hub {
     /// Connections through the socket, and through the port: those of the one leave room for the other.
     connections: [Cell<usize>; 2],
     patience: Patience,
-    gate: Arc<Gate>,
+    gate: Arc<AccessRules>,
     web: Web,
     /// Counts what pages want to know of.
     changes: watch::Sender<u64>,
@@ -103,17 +103,17 @@ pub(super) struct Asked {
 }
 
 /// The supervisor, as pages ask it.
-struct Desk {
+struct PageLink {
     requests: mpsc::UnboundedSender<Asked>,
     changes: watch::Sender<u64>,
 }
 
-impl Programs for Desk {
-    fn ask(&self, request: Request, reply: Box<dyn FnOnce(Told) + Send>) {
+impl Programs for PageLink {
+    fn ask(&self, request: Request, reply: Box<dyn FnOnce(SupervisorAnswer) + Send>) {
         let give: Reply = Box::new(move |answer| {
             reply(match answer {
-                Answer::One(response) | Answer::Listen(response, _) => (response, vec![]),
-                Answer::Follow(response, logs) | Answer::Attach(response, logs, _) => {
+                RequestAnswer::One(response) | RequestAnswer::Listen(response, _) => (response, vec![]),
+                RequestAnswer::Follow(response, logs) | RequestAnswer::Attach(response, logs, _) => {
                     (response, logs.into_iter().map(|log| log.file).collect())
                 }
             });
@@ -129,10 +129,10 @@ impl Programs for Desk {
 
 impl Hub {
     pub(super) fn new(requests: mpsc::UnboundedSender<Asked>, config: &Config, db: PathBuf) -> Rc<Hub> {
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(AccessRules::default());
         let changes = watch::Sender::new(0);
         let identifier = watch::Sender::new(config.server.identifier.clone());
-        let desk = Desk { requests: requests.clone(), changes: changes.clone() };
+        let desk = PageLink { requests: requests.clone(), changes: changes.clone() };
         let subject = Subject {
             db,
             gate: Arc::clone(&gate),
@@ -163,7 +163,7 @@ impl Hub {
     }
 
     /// Who is let in.
-    pub(super) fn gate(&self) -> &Gate {
+    pub(super) fn gate(&self) -> &AccessRules {
         &self.gate
     }
 
@@ -203,10 +203,11 @@ impl Hub {
         listener
     }
 
-    async fn ask(&self, request: Request, from: String) -> Answer {
+    async fn ask(&self, request: Request, from: String) -> RequestAnswer {
         let (send, receive) = oneshot::channel();
         let reply: Reply = Box::new(move |answer| drop(send.send(answer)));
-        let ended = || Answer::One(Response::failed(WireError::new(Code::ShuttingDown, "the supervisor has ended")));
+        let ended =
+            || RequestAnswer::One(Response::failed(WireError::new(Code::ShuttingDown, "the supervisor has ended")));
         match self.requests.send(Asked { request, reply, from }) {
             Ok(()) => receive.await.unwrap_or_else(|_| ended()),
             Err(_) => ended(),
@@ -226,7 +227,7 @@ pub(super) trait Connection: AsyncRead + AsyncWrite + Unpin {
     ///
     /// # Errors
     /// As fcntl(2) says.
-    fn hand_over(self) -> io::Result<Stream>;
+    fn hand_over(self) -> io::Result<HttpConnection>;
 }
 
 impl Connection for tokio::net::UnixStream {
@@ -239,8 +240,8 @@ impl Connection for tokio::net::UnixStream {
         )
     }
 
-    fn hand_over(self) -> io::Result<Stream> {
-        self.into_std().map(Stream::Unix)
+    fn hand_over(self) -> io::Result<HttpConnection> {
+        self.into_std().map(HttpConnection::Unix)
     }
 }
 
@@ -251,8 +252,8 @@ impl Connection for tokio::net::TcpStream {
         self.peer_addr().map_or_else(|_| "a client of the port".to_owned(), |address| address.to_string())
     }
 
-    fn hand_over(self) -> io::Result<Stream> {
-        self.into_std().map(Stream::Port)
+    fn hand_over(self) -> io::Result<HttpConnection> {
+        self.into_std().map(HttpConnection::Port)
     }
 }
 
@@ -317,7 +318,7 @@ async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Res
     // Strangers who say no whole request are not to take the room of others for long.
     let mut has_asked = S::DOOR != Door::Port;
     let until = sys::now().mono.saturating_add(hub.patience.first);
-    let mut lines: Vec<Line> = reader.feed(first);
+    let mut lines: Vec<WireLine> = reader.feed(first);
     let mut buffer = vec![0; BLOCK];
     let mut len = first.len();
     let mut over = hub.over.subscribe();
@@ -350,19 +351,19 @@ async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Res
             }
             waits |= matches!(request.command, Command::Shutdown { .. });
             match hub.ask(request, stream.peer()).await {
-                Answer::One(response) => write(stream, &response.with_id(id).to_line()).await?,
-                Answer::Follow(response, logs) => {
+                RequestAnswer::One(response) => write(stream, &response.with_id(id).to_line()).await?,
+                RequestAnswer::Follow(response, logs) => {
                     write(stream, &response.with_id(id).to_line()).await?;
                     return follow(hub, stream, logs, None).await;
                 }
-                Answer::Attach(response, logs, name) => {
+                RequestAnswer::Attach(response, logs, name) => {
                     let is_good = response.is_good();
                     write(stream, &response.with_id(id).to_line()).await?;
                     if is_good {
                         return follow(hub, stream, logs, Some(name)).await;
                     }
                 }
-                Answer::Listen(response, filter) => {
+                RequestAnswer::Listen(response, filter) => {
                     let listener = hub.listen(filter);
                     write(stream, &response.with_id(id).to_line()).await?;
                     return listen(hub, stream, &listener).await;

@@ -1,16 +1,16 @@
 //! What is started when the supervisor begins: everything at once, tier by tier, or not what an operator had stopped.
 
 use super::{
-    core::Core,
+    core::Supervisor,
     runs::once_readable,
     waiters::{Goal, Waiter},
 };
 use crate::model::{
-    machine::{Change, Event, Sequence, StopWhy},
+    machine::{Event, Sequence, StopWhy, Transition},
     program::ProcState,
 };
 
-impl Core {
+impl Supervisor {
     /// Starts what is to be started by itself: in the order of starts, waiting for nothing; or, if the configuration
     /// wants that, each tier when the former one runs or was given up (SM-14).
     pub(super) fn start_all(&mut self) {
@@ -66,7 +66,7 @@ impl Core {
         }
     }
 
-    pub(super) fn remember_stop(&mut self, name: &str, change: &Change) {
+    pub(super) fn remember_stop(&mut self, name: &str, change: &Transition) {
         let is_new = match change.to {
             ProcState::Stopping | ProcState::Stopped if change.why == Some(StopWhy::Operator) => {
                 self.stopped.insert(name.to_owned())

@@ -6,18 +6,18 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{core::Core, requests::Answer};
+use super::{core::Supervisor, requests::RequestAnswer};
 use crate::{
     io::sys,
     model::{
-        machine::{Change, Event, Sequence, StopWhy},
+        machine::{Event, Sequence, StopWhy, Transition},
         program::ProcState,
         wire::{Code, Response, ResultItem},
     },
 };
 
 /// Where an answer goes.
-pub(super) type Reply = Box<dyn FnOnce(Answer) + Send>;
+pub(super) type Reply = Box<dyn FnOnce(RequestAnswer) + Send>;
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Waiter {
 
     fn answer(self, response: impl FnOnce(Vec<ResultItem>, bool) -> Response) {
         if let Some(reply) = self.reply {
-            reply(Answer::One(match self.content {
+            reply(RequestAnswer::One(match self.content {
                 Some(content) => Response::done(content),
                 None => response(self.done, self.single),
             }));
@@ -68,14 +68,14 @@ impl Waiter {
     }
 }
 
-impl Core {
+impl Supervisor {
     /// Waits; answers at once if there is nothing to wait for.
     pub(super) fn wait(&mut self, mut waiter: Waiter, wait: bool) {
         if !wait && let Some(reply) = waiter.reply.take() {
             let pending =
                 waiter.pending.iter().filter_map(|name| self.item(name)).map(|item| ResultItem { status: 202, ..item });
             let items = waiter.done.iter().cloned().chain(pending).collect();
-            reply(Answer::One(match &waiter.content {
+            reply(RequestAnswer::One(match &waiter.content {
                 Some(content) => Response::accepted(content.clone()),
                 None => Response::results(items, waiter.single),
             }));
@@ -108,7 +108,7 @@ impl Core {
     }
 
     /// A process changed its state: is that what somebody waits for?
-    pub(super) fn tell_waiters(&mut self, name: &str, change: &Change) {
+    pub(super) fn tell_waiters(&mut self, name: &str, change: &Transition) {
         for at in 0..self.waiters.len() {
             if !self.waiters[at].pending.contains(name) || !self.waiters[at].has_asked(name) {
                 continue;
@@ -130,7 +130,7 @@ impl Core {
         }
     }
 
-    fn verdict(&self, goal: Goal, name: &str, change: &Change) -> Option<ResultItem> {
+    fn verdict(&self, goal: Goal, name: &str, change: &Transition) -> Option<ResultItem> {
         let done = || self.item(name);
         let cause = || {
             let ended = self.info(name).map(|info| info.description).unwrap_or_default();
@@ -258,7 +258,7 @@ impl Core {
             });
             let items: Vec<ResultItem> = waiter.done.iter().cloned().chain(late).collect();
             let content = waiter.content.clone().unwrap_or_else(|| json!({ "results": items }));
-            reply(Answer::One(Response::timed_out(content)));
+            reply(RequestAnswer::One(Response::timed_out(content)));
         }
     }
 }

@@ -23,7 +23,7 @@ pub enum Door {
 
 /// What is asked of those who come. It may change while connections are there: it is asked at each request.
 #[derive(Debug, Default)]
-pub struct Gate {
+pub struct AccessRules {
     unix: Mutex<Option<Credentials>>,
     port: Mutex<Port>,
 }
@@ -40,7 +40,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Gate {
+impl AccessRules {
     /// Changes what is asked on the socket.
     pub fn set_unix(&self, spec: Option<&UnixServer>) {
         *locked(&self.unix) = spec.and_then(|spec| spec.credentials.clone());

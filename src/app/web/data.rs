@@ -19,8 +19,8 @@ use tokio::sync::oneshot;
 
 use crate::{
     app::{
-        control::{self, Found, Output},
-        control_args::{ControlArgs, How, Kill, Verb},
+        control::{self, Found, VerbOutput},
+        control_args::{ControlArgs, Kill, KillArgs, Verb},
         db::{self, DbError},
         log,
         reconcile::{self, Live, Survey},
@@ -28,20 +28,20 @@ use crate::{
     },
     io::{
         feedfile::{FeedFile, Mark},
-        store::{Patience, Store, StoreError},
+        store::{LockTimeout, Store, StoreError},
         sys,
     },
     model::{
         feedback::Feedback,
         query::{Cursor, Filter, Page, Query},
-        stats::{Run, Stats, Summary},
+        stats::{EndedRun, Stats, Summary},
         task::{Class, HistoryRow, READER, Status, TaskId, TaskRef},
         web::{LiveTask, Message},
     },
 };
 
 /// How long a page waits for the database.
-const PATIENCE: Patience = Patience { limit: Duration::from_secs(2), notify: None };
+const PATIENCE: LockTimeout = LockTimeout { limit: Duration::from_secs(2), notify: None };
 /// Quick questions that wait at the most: more than there are connections.
 const QUICK: usize = 1024;
 /// Others that do: each may take a second.
@@ -79,7 +79,7 @@ pub(super) enum DataError {
 }
 
 /// What was seen of all tasks at one moment.
-pub(super) struct Snapshot {
+pub(super) struct TasksSnapshot {
     /// When, on the monotonic clock.
     at: Duration,
     /// Whether there is a database.
@@ -92,7 +92,7 @@ pub(super) struct Snapshot {
     unsettled: Vec<HistoryRow>,
 }
 
-impl Snapshot {
+impl TasksSnapshot {
     /// What has not ended, as programs read it.
     pub(super) fn json(&self) -> Vec<Value> {
         let now = sys::now().wall;
@@ -106,7 +106,7 @@ fn percent(part: f64) -> f64 {
 }
 
 /// One task and what belongs to it.
-pub(super) enum Seen {
+pub(super) enum TaskAndLog {
     /// It has not ended.
     Live {
         /// The task.
@@ -128,7 +128,7 @@ pub(super) enum Seen {
 }
 
 /// The log of a task, to be read.
-pub(super) struct Log {
+pub(super) struct TaskLogView {
     /// Where it is.
     pub(super) path: PathBuf,
     /// Its task, while that has not ended.
@@ -136,10 +136,10 @@ pub(super) struct Log {
 }
 
 /// Where a thread works.
-pub(super) struct Desk {
+pub(super) struct DataContext {
     db: PathBuf,
     store: Option<Store>,
-    snapshot: Option<Arc<Snapshot>>,
+    snapshot: Option<Arc<TasksSnapshot>>,
     /// How far feedback files were read.
     read: HashMap<i64, (Feedback, Mark)>,
     sums: Option<Sums>,
@@ -151,31 +151,31 @@ struct Sums {
     summaries: Arc<Vec<Summary>>,
 }
 
-type Job = Box<dyn FnOnce(&mut Desk) + Send>;
+type ReadJob = Box<dyn FnOnce(&mut DataContext) + Send>;
 
 /// The way to the threads.
 pub(super) struct Data {
-    quick: Reader,
-    slow: Reader,
+    quick: DataReader,
+    slow: DataReader,
 }
 
 /// The way to one of them, which begins with the first question.
-struct Reader {
+struct DataReader {
     db: PathBuf,
     waiting: usize,
-    jobs: RefCell<Option<mpsc::SyncSender<Job>>>,
+    jobs: RefCell<Option<mpsc::SyncSender<ReadJob>>>,
 }
 
-impl Reader {
-    fn new(db: &Path, waiting: usize) -> Reader {
-        Reader { db: db.to_owned(), waiting, jobs: RefCell::default() }
+impl DataReader {
+    fn new(db: &Path, waiting: usize) -> DataReader {
+        DataReader { db: db.to_owned(), waiting, jobs: RefCell::default() }
     }
 
     /// Hands a job to the thread.
     ///
     /// # Errors
     /// It has too much to do, or there is no room for a thread: whoever asks again later may be answered.
-    fn send(&self, job: Job) -> Result<(), DataError> {
+    fn send(&self, job: ReadJob) -> Result<(), DataError> {
         let mut jobs = self.jobs.borrow_mut();
         let thread = match jobs.take() {
             Some(thread) => thread,
@@ -196,13 +196,13 @@ impl Reader {
 
 impl Data {
     pub(super) fn new(db: &Path) -> Data {
-        Data { quick: Reader::new(db, QUICK), slow: Reader::new(db, SLOW) }
+        Data { quick: DataReader::new(db, QUICK), slow: DataReader::new(db, SLOW) }
     }
 
     /// What can be answered at once.
     pub(super) async fn quick<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Desk) -> Result<T, DataError> + Send + 'static,
+        work: impl FnOnce(&mut DataContext) -> Result<T, DataError> + Send + 'static,
     ) -> Result<T, DataError> {
         ask(&self.quick, work).await
     }
@@ -210,13 +210,13 @@ impl Data {
     /// What may take its time.
     pub(super) async fn slow<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Desk) -> Result<T, DataError> + Send + 'static,
+        work: impl FnOnce(&mut DataContext) -> Result<T, DataError> + Send + 'static,
     ) -> Result<T, DataError> {
         ask(&self.slow, work).await
     }
 
     /// What runs.
-    pub(super) async fn snapshot(&self, age: Duration) -> Result<Arc<Snapshot>, DataError> {
+    pub(super) async fn snapshot(&self, age: Duration) -> Result<Arc<TasksSnapshot>, DataError> {
         self.quick(move |desk| desk.snapshot(age)).await
     }
 }
@@ -227,11 +227,11 @@ pub(super) fn check(db: &Path) -> Result<(), DbError> {
 }
 
 async fn ask<T: Send + 'static>(
-    to: &Reader,
-    work: impl FnOnce(&mut Desk) -> Result<T, DataError> + Send + 'static,
+    to: &DataReader,
+    work: impl FnOnce(&mut DataContext) -> Result<T, DataError> + Send + 'static,
 ) -> Result<T, DataError> {
     let (send, receive) = oneshot::channel();
-    let job: Job = Box::new(move |desk| {
+    let job: ReadJob = Box::new(move |desk| {
         // Whoever asked may be gone by now.
         if !send.is_closed() {
             let _ = send.send(work(desk));
@@ -241,10 +241,10 @@ async fn ask<T: Send + 'static>(
     receive.await.unwrap_or(Err(DataError::Busy))
 }
 
-fn thread(db: PathBuf, waiting: usize) -> io::Result<mpsc::SyncSender<Job>> {
-    let (send, work) = mpsc::sync_channel::<Job>(waiting);
+fn thread(db: PathBuf, waiting: usize) -> io::Result<mpsc::SyncSender<ReadJob>> {
+    let (send, work) = mpsc::sync_channel::<ReadJob>(waiting);
     std::thread::Builder::new().name("pages".to_owned()).spawn(move || {
-        let mut desk = Desk { db, store: None, snapshot: None, read: HashMap::new(), sums: None };
+        let mut desk = DataContext { db, store: None, snapshot: None, read: HashMap::new(), sums: None };
         loop {
             match work.recv_timeout(IDLE) {
                 Ok(job) => job(&mut desk),
@@ -263,7 +263,7 @@ fn thread(db: PathBuf, waiting: usize) -> io::Result<mpsc::SyncSender<Job>> {
     Ok(send)
 }
 
-impl Desk {
+impl DataContext {
     /// Works with the database; none: there is none yet. After an error it is opened anew.
     fn with<T>(&mut self, work: impl FnOnce(&mut Store) -> Result<T, DataError>) -> Result<Option<T>, DataError> {
         let mut store = match self.store.take().filter(Store::is_in_place) {
@@ -280,7 +280,7 @@ impl Desk {
     }
 
     /// What runs, as it was seen at most so long ago.
-    pub(super) fn snapshot(&mut self, age: Duration) -> Result<Arc<Snapshot>, DataError> {
+    pub(super) fn snapshot(&mut self, age: Duration) -> Result<Arc<TasksSnapshot>, DataError> {
         let now = sys::now();
         if let Some(known) = self.snapshot.as_ref().filter(|known| now.mono.saturating_sub(known.at) < age) {
             return Ok(Arc::clone(known));
@@ -301,7 +301,7 @@ impl Desk {
             true => vec![],
             false => survey.ended.iter().map(|(task, end)| HistoryRow::of(task, end)).collect(),
         };
-        let snapshot = Arc::new(Snapshot { at: now.mono, there, survey, running, unsettled });
+        let snapshot = Arc::new(TasksSnapshot { at: now.mono, there, survey, running, unsettled });
         self.snapshot = Some(Arc::clone(&snapshot));
         Ok(snapshot)
     }
@@ -340,7 +340,7 @@ impl Desk {
     }
 
     /// One task; none: nobody has heard of it.
-    pub(super) fn task(&mut self, task: &TaskRef) -> Result<Option<Seen>, DataError> {
+    pub(super) fn task(&mut self, task: &TaskRef) -> Result<Option<TaskAndLog>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
         let db = self.db.clone();
         let found = self.with(|store| Ok(control::find(store, &snapshot.survey, task)?))?.flatten();
@@ -356,7 +356,7 @@ impl Desk {
             None => None,
             Some(Found::Ended(row)) => {
                 let log = lines(row.taskid, &row.upid, &row.log, None);
-                Some(Seen::Ended { row, log })
+                Some(TaskAndLog::Ended { row, log })
             }
             Some(Found::Live(live)) => {
                 let at = snapshot.running.iter().find(|shown| shown.task.id == live.task.id);
@@ -367,7 +367,7 @@ impl Desk {
                 if let Some(values) = &feedback {
                     json["feedback"] = values.clone();
                 }
-                Some(Seen::Live { task: Box::new(shown), feedback, log, json })
+                Some(TaskAndLog::Live { task: Box::new(shown), feedback, log, json })
             }
         })
     }
@@ -398,7 +398,7 @@ impl Desk {
     }
 
     /// Where the log of a task is; none: there is no such task, or it has none.
-    pub(super) fn log(&mut self, task: &TaskRef) -> Result<Option<Log>, DataError> {
+    pub(super) fn log(&mut self, task: &TaskRef) -> Result<Option<TaskLogView>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
         let found = self.with(|store| Ok(control::find(store, &snapshot.survey, task)?))?.flatten();
         let place = |id, upid: &Option<String>, column: &Option<String>| {
@@ -406,10 +406,11 @@ impl Desk {
         };
         Ok(match found {
             None => None,
-            Some(Found::Live(live)) => {
-                place(live.task.id, &live.task.upid, &live.task.log).map(|path| Log { path, live: Some(live.task.id) })
+            Some(Found::Live(live)) => place(live.task.id, &live.task.upid, &live.task.log)
+                .map(|path| TaskLogView { path, live: Some(live.task.id) }),
+            Some(Found::Ended(row)) => {
+                place(row.taskid, &row.upid, &row.log).map(|path| TaskLogView { path, live: None })
             }
-            Some(Found::Ended(row)) => place(row.taskid, &row.upid, &row.log).map(|path| Log { path, live: None }),
         })
     }
 
@@ -451,7 +452,7 @@ impl Desk {
                     let reason = (!class.is_success()).then_some(reason);
                     let (id, end, duration) = (UNSETTLED + row.id, row.endtime, row.duration);
                     let cut_short = row.ended_by.as_deref() == Some(READER);
-                    stats.add(of, Run { id, class, end, duration, reason, cut_short });
+                    stats.add(of, EndedRun { id, class, end, duration, reason, cut_short });
                 }
             }
             Ok(stats)
@@ -461,10 +462,10 @@ impl Desk {
     /// Asks for the end of a task, as `control kill` does; gives what there is to say.
     pub(super) fn kill(&mut self, task: i64) -> Message {
         let (mut data, mut messages) = (vec![], vec![]);
-        let how = How { signal: None, now: false, no_wait: true, force: false };
+        let how = KillArgs { signal: None, now: false, no_wait: true, force: false };
         let verb = Verb::Kill(Kill { tasks: vec![TaskRef::Id(TaskId(task))], how });
         let args = ControlArgs { db: Some(self.db.clone()), json: false, verb };
-        let mut out = Output {
+        let mut out = VerbOutput {
             data: &mut data,
             messages: &mut messages,
             width: &|| None,
@@ -483,7 +484,7 @@ impl Desk {
 }
 
 /// What history does not have yet, nor has got since it was looked: asked after history was, so that nothing is there twice.
-fn still_unsettled(store: &Store, snapshot: &Snapshot) -> Result<Vec<HistoryRow>, StoreError> {
+fn still_unsettled(store: &Store, snapshot: &TasksSnapshot) -> Result<Vec<HistoryRow>, StoreError> {
     if snapshot.unsettled.is_empty() {
         return Ok(vec![]);
     }

@@ -11,7 +11,7 @@ use tokio::{
 use super::{
     Site, data,
     routes::{About, processes},
-    server::Left,
+    server::PeerClosed,
 };
 use crate::{
     app::log,
@@ -39,23 +39,23 @@ const LONGEST_LINE: usize = 64 << 10;
 /// What open pages are told, and whether somebody sees to it.
 #[derive(Default)]
 pub(super) struct Live {
-    tasks: Source,
-    programs: Source,
+    tasks: NewsSource,
+    programs: NewsSource,
 }
 
 /// One kind of news: the last of it, as it is sent.
-struct Source {
+struct NewsSource {
     news: watch::Sender<Bytes>,
     works: Cell<bool>,
 }
 
-impl Default for Source {
-    fn default() -> Source {
-        Source { news: watch::Sender::new(Bytes::new()), works: Cell::new(false) }
+impl Default for NewsSource {
+    fn default() -> NewsSource {
+        NewsSource { news: watch::Sender::new(Bytes::new()), works: Cell::new(false) }
     }
 }
 
-impl Source {
+impl NewsSource {
     /// Tells what is new, if it is.
     fn tell(&self, event: &str, fragment: &str) {
         let frame = frame(event, fragment);
@@ -139,19 +139,19 @@ fn programs(site: &Rc<Site>) -> Option<watch::Receiver<Bytes>> {
 
 /// Which news a page wants.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum NewsFilter {
     All,
     Tasks,
     Programs,
 }
 
 /// Tells a page what changes, until it goes away.
-pub(super) fn events(site: &Rc<Site>, wanted: Wanted, mut left: Left) -> mpsc::Receiver<Bytes> {
+pub(super) fn events(site: &Rc<Site>, wanted: NewsFilter, mut left: PeerClosed) -> mpsc::Receiver<Bytes> {
     let (send, receive) = mpsc::channel(1);
     // Where there is nothing to hear, one that nobody speaks on.
     let (silent, _) = watch::channel(Bytes::new());
-    let mut tasks = if wanted == Wanted::Programs { silent.subscribe() } else { tasks(site) };
-    let heard = if wanted == Wanted::Tasks { None } else { programs(site) };
+    let mut tasks = if wanted == NewsFilter::Programs { silent.subscribe() } else { tasks(site) };
+    let heard = if wanted == NewsFilter::Tasks { None } else { programs(site) };
     let mut programs = heard.unwrap_or_else(|| silent.subscribe());
     // What is known already is told at once.
     tasks.mark_changed();
@@ -183,7 +183,7 @@ pub(super) fn events(site: &Rc<Site>, wanted: Wanted, mut left: Left) -> mpsc::R
 }
 
 /// Tells what a program has written and writes, until whoever reads it goes away or the program was removed.
-pub(super) fn program_log(mut logs: Vec<Growing>, mut left: Left) -> mpsc::Receiver<Bytes> {
+pub(super) fn program_log(mut logs: Vec<Growing>, mut left: PeerClosed) -> mpsc::Receiver<Bytes> {
     let (send, receive) = mpsc::channel(1);
     tokio::task::spawn_local(async move {
         let mut pieces = Pieces::default();
@@ -210,12 +210,17 @@ pub(super) fn program_log(mut logs: Vec<Growing>, mut left: Left) -> mpsc::Recei
 }
 
 /// Tells what a task has printed and prints, until it has ended. `first` are its last bytes that are told at once.
-pub(super) fn task_log(site: &Rc<Site>, found: data::Log, first: u64, mut left: Left) -> mpsc::Receiver<Bytes> {
+pub(super) fn task_log(
+    site: &Rc<Site>,
+    found: data::TaskLogView,
+    first: u64,
+    mut left: PeerClosed,
+) -> mpsc::Receiver<Bytes> {
     let (send, receive) = mpsc::channel(1);
     let site = Rc::clone(site);
     tokio::task::spawn_local(async move {
         let mut reader: Option<(LogReader, u64)> = None;
-        let mut lines = Lines::default();
+        let mut lines = ShownLines::default();
         let mut looked = sys::now().mono;
         let mut over = found.live.is_none();
         loop {
@@ -265,7 +270,7 @@ pub(super) fn task_log(site: &Rc<Site>, found: data::Log, first: u64, mut left: 
 
 /// Lines of a task's log as a page shows them.
 #[derive(Default)]
-struct Lines {
+struct ShownLines {
     rest: Vec<u8>,
     /// What was told of a line that has not ended.
     told: String,
@@ -273,7 +278,7 @@ struct Lines {
     cut: bool,
 }
 
-impl Lines {
+impl ShownLines {
     fn push(&mut self, bytes: &[u8]) -> String {
         let mut text = String::new();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -321,12 +326,12 @@ mod tests {
 
     #[test]
     fn a_line_is_told_as_it_grows_and_once() {
-        let mut lines = Lines::default();
+        let mut lines = ShownLines::default();
         assert_eq!((lines.push(b"one\n1"), lines.so_far()), ("one\n".into(), "1".into()));
         assert_eq!((lines.push(b"0 %"), lines.so_far(), lines.so_far()), (String::new(), "0 %".into(), String::new()));
         assert_eq!((lines.push(b"\r20 %"), lines.so_far()), (String::new(), "\r20 %".into()));
         assert_eq!((lines.push(b" done\ntwo"), lines.finish()), (" done\n".into(), "two".into()));
-        let mut lines = Lines { cut: true, ..Lines::default() };
+        let mut lines = ShownLines { cut: true, ..ShownLines::default() };
         assert_eq!((lines.push(b"of a line"), lines.so_far()), (String::new(), String::new()));
         assert_eq!((lines.push(b"\nnext"), lines.so_far()), (String::new(), "next".into()));
     }

@@ -15,11 +15,11 @@ use tokio::{
 };
 
 use super::{
-    Site, Told,
+    Site, SupervisorAnswer,
     access::{self, Door},
-    data::{DataError, FRESH, SHARED, Seen},
-    live::{self, Wanted},
-    server::{Body, Left},
+    data::{DataError, FRESH, SHARED, TaskAndLog},
+    live::{self, NewsFilter},
+    server::{Body, PeerClosed},
 };
 use crate::{
     app::{show, time_expr::parse_when},
@@ -60,18 +60,18 @@ const HOURS_MOST: i64 = 24 * 366;
 type Reply = Answer<Body>;
 
 /// Why there is no page.
-pub(super) struct Failed {
+pub(super) struct PageError {
     status: StatusCode,
     what: String,
 }
 
-impl Failed {
-    fn new(status: StatusCode, what: impl Into<String>) -> Failed {
-        Failed { status, what: what.into() }
+impl PageError {
+    fn new(status: StatusCode, what: impl Into<String>) -> PageError {
+        PageError { status, what: what.into() }
     }
 
-    fn missing(what: impl Into<String>) -> Failed {
-        Failed::new(StatusCode::NOT_FOUND, what)
+    fn missing(what: impl Into<String>) -> PageError {
+        PageError::new(StatusCode::NOT_FOUND, what)
     }
 
     /// Why, in words.
@@ -80,25 +80,25 @@ impl Failed {
     }
 }
 
-impl From<DataError> for Failed {
-    fn from(error: DataError) -> Failed {
-        Failed::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+impl From<DataError> for PageError {
+    fn from(error: DataError) -> PageError {
+        PageError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
 
-impl From<&Response> for Failed {
-    fn from(response: &Response) -> Failed {
+impl From<&Response> for PageError {
+    fn from(response: &Response) -> PageError {
         let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let what = response.error.as_ref().map(|error| match &error.name {
             Some(name) => format!("{name}: {}", error.message),
             None => error.message.clone(),
         });
-        Failed::new(status, what.unwrap_or_default())
+        PageError::new(status, what.unwrap_or_default())
     }
 }
 
 /// Answers one request.
-pub(super) async fn answer(site: &Rc<Site>, door: Door, left: Left, asked: Asked<Incoming>) -> Reply {
+pub(super) async fn answer(site: &Rc<Site>, door: Door, left: PeerClosed, asked: Asked<Incoming>) -> Reply {
     let route = Route::of(asked.uri().path());
     let is_head = asked.method() == Method::HEAD;
     let errors = route.as_ref().map_or(Errors::Page, Route::errors);
@@ -108,7 +108,7 @@ pub(super) async fn answer(site: &Rc<Site>, door: Door, left: Left, asked: Asked
     };
     let counted = done.and_then(|reply| {
         let (head, body) = reply.into_parts();
-        let full = || Failed::new(StatusCode::SERVICE_UNAVAILABLE, "too much waits to be taken; try again later");
+        let full = || PageError::new(StatusCode::SERVICE_UNAVAILABLE, "too much waits to be taken; try again later");
         site.on_the_way.count(body).map(|body| Answer::from_parts(head, body)).ok_or_else(full)
     });
     let mut reply = counted.unwrap_or_else(|failed| refuse(site, &failed, errors));
@@ -140,8 +140,8 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 }
 
 /// The guard: the name that we were asked for by, and who asks.
-fn admit(site: &Site, door: Door, asked: &Asked<Incoming>) -> Result<(), Failed> {
-    let bad = |what: &str| Failed::new(StatusCode::BAD_REQUEST, what);
+fn admit(site: &Site, door: Door, asked: &Asked<Incoming>) -> Result<(), PageError> {
+    let bad = |what: &str| PageError::new(StatusCode::BAD_REQUEST, what);
     let mut hosts: Vec<&str> = vec![];
     for host in asked.headers().get_all(header::HOST) {
         hosts.push(host.to_str().map_err(|_| bad("the header Host cannot be read"))?);
@@ -158,17 +158,17 @@ fn admit(site: &Site, door: Door, asked: &Asked<Incoming>) -> Result<(), Failed>
         if !site.subject.gate.knows(door, name, &site.names) {
             let what =
                 "this is not served under that name: use localhost, an address, or the name in the configuration";
-            return Err(Failed::new(StatusCode::FORBIDDEN, what));
+            return Err(PageError::new(StatusCode::FORBIDDEN, what));
         }
     }
     let auth = asked.headers().get(header::AUTHORIZATION).and_then(|value| http::basic(value.as_bytes()));
     match site.subject.gate.lets_in(door, auth.as_ref()) {
         true => Ok(()),
-        false => Err(Failed::new(StatusCode::UNAUTHORIZED, "a name and a password are asked for here")),
+        false => Err(PageError::new(StatusCode::UNAUTHORIZED, "a name and a password are asked for here")),
     }
 }
 
-fn refuse(site: &Site, failed: &Failed, errors: Errors) -> Reply {
+fn refuse(site: &Site, failed: &PageError, errors: Errors) -> Reply {
     let mut reply = match errors {
         Errors::Json => {
             let code = match failed.status.as_u16() {
@@ -273,40 +273,45 @@ impl About {
 }
 
 /// Asks the supervisor.
-async fn ask(site: &Site, request: Request) -> Result<Told, Failed> {
+async fn ask(site: &Site, request: Request) -> Result<SupervisorAnswer, PageError> {
     let Some(programs) = &site.subject.programs else {
-        return Err(Failed::missing("there is no supervisor here, only tasks"));
+        return Err(PageError::missing("there is no supervisor here, only tasks"));
     };
     let (send, receive) = oneshot::channel();
     programs.ask(request, Box::new(move |told| drop(send.send(told))));
-    receive.await.map_err(|_| Failed::new(StatusCode::SERVICE_UNAVAILABLE, "the supervisor has ended"))
+    receive.await.map_err(|_| PageError::new(StatusCode::SERVICE_UNAVAILABLE, "the supervisor has ended"))
 }
 
 /// Asks it for something that it has only to look up.
-async fn look(site: &Site, command: Command) -> Result<Told, Failed> {
-    let late = || Failed::new(StatusCode::GATEWAY_TIMEOUT, "the supervisor does not answer");
+async fn look(site: &Site, command: Command) -> Result<SupervisorAnswer, PageError> {
+    let late = || PageError::new(StatusCode::GATEWAY_TIMEOUT, "the supervisor does not answer");
     let (response, logs) = timeout(LOOK, ask(site, Request::new(command))).await.map_err(|_| late())??;
     match response.error {
         None => Ok((response, logs)),
-        Some(_) => Err(Failed::from(&response)),
+        Some(_) => Err(PageError::from(&response)),
     }
 }
 
 /// The processes; of this name only, if there is one.
-pub(super) async fn processes(site: &Site, name: Option<&str>) -> Result<Vec<ProcessInfo>, Failed> {
+pub(super) async fn processes(site: &Site, name: Option<&str>) -> Result<Vec<ProcessInfo>, PageError> {
     let of = name.map_or(Targets::All, |name| Targets::processes([name]));
     let (response, _) = look(site, Command::Status(of)).await?;
     Ok(response.processes())
 }
 
-async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Incoming>) -> Result<Reply, Failed> {
-    let route = route.ok_or_else(|| Failed::missing("there is nothing here"))?;
+async fn act(
+    site: &Rc<Site>,
+    route: Option<Route>,
+    left: PeerClosed,
+    asked: Asked<Incoming>,
+) -> Result<Reply, PageError> {
+    let route = route.ok_or_else(|| PageError::missing("there is nothing here"))?;
     let method = asked.method();
     if route.acts() && method != Method::POST {
-        return Err(Failed::new(StatusCode::METHOD_NOT_ALLOWED, "this is for POST"));
+        return Err(PageError::new(StatusCode::METHOD_NOT_ALLOWED, "this is for POST"));
     }
     if !route.acts() && method != Method::GET && method != Method::HEAD {
-        return Err(Failed::new(StatusCode::METHOD_NOT_ALLOWED, "this is for GET"));
+        return Err(PageError::new(StatusCode::METHOD_NOT_ALLOWED, "this is for GET"));
     }
     let is_head = method == Method::HEAD;
     let fields = Fields::parse(asked.uri().query().unwrap_or_default());
@@ -336,10 +341,10 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
             let seen = site.data.quick(move |desk| desk.task(&wanted)).await?;
             let view = match &seen {
                 None => return Err(no_task(&task)),
-                Some(Seen::Live { task, feedback, log, .. }) => {
+                Some(TaskAndLog::Live { task, feedback, log, .. }) => {
                     TaskView::Live { task, feedback: feedback.as_ref(), log: lines_of(log) }
                 }
-                Some(Seen::Ended { row, log }) => {
+                Some(TaskAndLog::Ended { row, log }) => {
                     TaskView::Ended { row, feedback: row.feedback.as_ref(), log: lines_of(log) }
                 }
             };
@@ -357,7 +362,7 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
             let summary = match summary {
                 Some(summary) => summary,
                 None if !running.is_empty() || is_program(site, &name).await? => Summary::none(&name),
-                None => return Err(Failed::missing(format!("no run of the name {name:?} has ended"))),
+                None => return Err(PageError::missing(format!("no run of the name {name:?} has ended"))),
             };
             good(web::name_page(&about.info(), &name, &summary, &recent.rows, &running))
         }
@@ -385,9 +390,9 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
             let task = task_of(&task)?;
             let wanted = task.clone();
             let found = site.data.quick(move |desk| desk.log(&wanted)).await?;
-            let found = found.ok_or_else(|| Failed::missing(format!("task {task} has no log")))?;
+            let found = found.ok_or_else(|| PageError::missing(format!("task {task} has no log")))?;
             if found.live.is_none() && !found.path.exists() {
-                return Err(Failed::missing(format!("the log of task {task} is gone")));
+                return Err(PageError::missing(format!("the log of task {task} is gone")));
             }
             let logs = match is_head {
                 true => mpsc::channel(1).1,
@@ -397,9 +402,9 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
         }
         Route::Events => {
             let wanted = match fields.get("only") {
-                "tasks" => Wanted::Tasks,
-                "programs" => Wanted::Programs,
-                _ => Wanted::All,
+                "tasks" => NewsFilter::Tasks,
+                "programs" => NewsFilter::Programs,
+                _ => NewsFilter::All,
             };
             let events = if is_head { mpsc::channel(1).1 } else { live::events(site, wanted, left) };
             Ok(stream("text/event-stream", events))
@@ -437,7 +442,7 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
         Route::ApiHistory => {
             let (form, query) = history_of(&fields);
             let Some(query) = query else {
-                return Err(Failed::new(StatusCode::BAD_REQUEST, form.fault.unwrap_or_default()));
+                return Err(PageError::new(StatusCode::BAD_REQUEST, form.fault.unwrap_or_default()));
             };
             let found = site.data.quick(move |desk| desk.history(&query)).await?;
             let next = found.next.map(|cursor| cursor.to_string());
@@ -449,8 +454,8 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
             let seen = site.data.quick(move |desk| desk.task(&wanted)).await?;
             let (mut value, log) = match seen {
                 None => return Err(no_task(&task)),
-                Some(Seen::Live { json, log, .. }) => (json, log),
-                Some(Seen::Ended { row, log }) => (show::ended_json(&row), log),
+                Some(TaskAndLog::Live { json, log, .. }) => (json, log),
+                Some(TaskAndLog::Ended { row, log }) => (show::ended_json(&row), log),
             };
             value["lastlines"] = log.unwrap_or_default().into();
             Ok(json_of(&value))
@@ -461,7 +466,7 @@ async fn act(site: &Rc<Site>, route: Option<Route>, left: Left, asked: Asked<Inc
 }
 
 /// Whether a program has this name: pages lead to its name before a run of it has ended.
-async fn is_program(site: &Site, name: &str) -> Result<bool, Failed> {
+async fn is_program(site: &Site, name: &str) -> Result<bool, PageError> {
     match site.subject.programs.is_some() {
         true => Ok(processes(site, None).await?.iter().any(|process| process.full_name() == name)),
         false => Ok(false),
@@ -477,15 +482,15 @@ fn wire(response: &Response) -> Reply {
     of_json(status, &response.to_line())
 }
 
-fn task_of(text: &str) -> Result<TaskRef, Failed> {
+fn task_of(text: &str) -> Result<TaskRef, PageError> {
     match text.parse() {
-        Ok(TaskRef::There(..)) | Err(_) => Err(Failed::missing("there is no such task")),
+        Ok(TaskRef::There(..)) | Err(_) => Err(PageError::missing("there is no such task")),
         Ok(task) => Ok(task),
     }
 }
 
-fn no_task(task: &TaskRef) -> Failed {
-    Failed::missing(format!("there is no task {task}"))
+fn no_task(task: &TaskRef) -> PageError {
+    PageError::missing(format!("there is no task {task}"))
 }
 
 fn lines_of<'a>(log: &'a Result<Vec<String>, &'static str>) -> Result<&'a [String], &'a str> {
@@ -502,19 +507,19 @@ fn tail(name: String, channel: Channel, bytes: u64, follow: bool) -> Command {
 }
 
 /// The page with the end of a program's log.
-async fn program_page(site: &Site, fields: &Fields, about: About) -> Result<Reply, Failed> {
+async fn program_page(site: &Site, fields: &Fields, about: About) -> Result<Reply, PageError> {
     let name = fields.get("process");
     if name.is_empty() {
-        return Err(Failed::missing("no process is named: give one, as /tail?process=NAME"));
+        return Err(PageError::missing("no process is named: give one, as /tail?process=NAME"));
     }
     let channel = match fields.get("channel") {
         "" => Channel::Stdout,
-        word => http::channel_of(word).ok_or_else(|| Failed::missing("there is no such log"))?,
+        word => http::channel_of(word).ok_or_else(|| PageError::missing("there is no such log"))?,
     };
     let limit = limit_of(fields);
     let told = look(site, tail(name.to_owned(), channel, 0, true)).await;
     let found = processes(site, Some(name)).await?;
-    let process = found.into_iter().next().ok_or_else(|| Failed::missing(format!("{name}: no such process")))?;
+    let process = found.into_iter().next().ok_or_else(|| PageError::missing(format!("{name}: no such process")))?;
     let log = match told {
         Ok((_, logs)) => Ok(logs.into_iter().next()),
         Err(failed) if failed.status == StatusCode::NOT_FOUND => Err(()),
@@ -535,7 +540,7 @@ async fn program_page(site: &Site, fields: &Fields, about: About) -> Result<Repl
 }
 
 /// A log from so many bytes before its end on. They are read here, piece by piece as they are taken.
-fn log_stream((_, mut logs): Told, first: u64, is_head: bool, left: Left) -> Reply {
+fn log_stream((_, mut logs): SupervisorAnswer, first: u64, is_head: bool, left: PeerClosed) -> Reply {
     for log in &mut logs {
         log.offset = log.offset.saturating_sub(first);
     }
@@ -591,8 +596,8 @@ fn query_of(form: &HistoryForm) -> Result<Query, String> {
 }
 
 /// What was sent along.
-async fn body_of(asked: Asked<Incoming>) -> Result<Vec<u8>, Failed> {
-    let too_much = || Failed::new(StatusCode::PAYLOAD_TOO_LARGE, "more than 1 MiB was sent");
+async fn body_of(asked: Asked<Incoming>) -> Result<Vec<u8>, PageError> {
+    let too_much = || PageError::new(StatusCode::PAYLOAD_TOO_LARGE, "more than 1 MiB was sent");
     let mut body = asked.into_body();
     if body.size_hint().lower() > LONGEST as u64 {
         return Err(too_much());
@@ -600,7 +605,7 @@ async fn body_of(asked: Asked<Incoming>) -> Result<Vec<u8>, Failed> {
     let read = async {
         let mut bytes = vec![];
         while let Some(frame) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await {
-            let frame = frame.map_err(|_| Failed::new(StatusCode::BAD_REQUEST, "what was sent cannot be read"))?;
+            let frame = frame.map_err(|_| PageError::new(StatusCode::BAD_REQUEST, "what was sent cannot be read"))?;
             bytes.extend_from_slice(frame.data_ref().map(|data| &data[..]).unwrap_or_default());
             if bytes.len() > LONGEST {
                 return Err(too_much());
@@ -608,7 +613,7 @@ async fn body_of(asked: Asked<Incoming>) -> Result<Vec<u8>, Failed> {
         }
         Ok(bytes)
     };
-    let late = || Failed::new(StatusCode::REQUEST_TIMEOUT, "it took too long to be sent");
+    let late = || PageError::new(StatusCode::REQUEST_TIMEOUT, "it took too long to be sent");
     timeout(BODY_TIME, read).await.map_err(|_| late())?
 }
 
@@ -626,30 +631,30 @@ fn is_foreign(headers: &HeaderMap) -> bool {
     other || site.is_some_and(|site| site != "same-origin" && site != "none")
 }
 
-fn foreign() -> Failed {
-    Failed::new(StatusCode::FORBIDDEN, "this came from a page that is not ours")
+fn foreign() -> PageError {
+    PageError::new(StatusCode::FORBIDDEN, "this came from a page that is not ours")
 }
 
 /// What a button does: done, and back to the page that says so.
-async fn action(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, Failed> {
+async fn action(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, PageError> {
     if is_foreign(asked.headers()) {
         return Err(foreign());
     }
     if kind_of(asked.headers()) != "application/x-www-form-urlencoded" {
-        return Err(Failed::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this is for forms"));
+        return Err(PageError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this is for forms"));
     }
     let bytes = body_of(asked).await?;
     let fields = Fields::parse(&String::from_utf8_lossy(&bytes));
     let Some(token) = &site.token else {
-        return Err(Failed::new(StatusCode::FORBIDDEN, "nothing can be done from this page"));
+        return Err(PageError::new(StatusCode::FORBIDDEN, "nothing can be done from this page"));
     };
     if !access::is_same(token, fields.get("token")) {
         let what =
             "this form is of another supervisor, or of a former one: go back, load the page again, and try again";
-        return Err(Failed::new(StatusCode::FORBIDDEN, what));
+        return Err(PageError::new(StatusCode::FORBIDDEN, what));
     }
     let (name, mut back) = (fields.get("name"), "/".to_owned());
-    let bad = |what: &str| Failed::new(StatusCode::BAD_REQUEST, what);
+    let bad = |what: &str| PageError::new(StatusCode::BAD_REQUEST, what);
     let said = match fields.get("action") {
         "" => return Err(bad("the form names no action")),
         "kill" => {
@@ -695,7 +700,7 @@ async fn action(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, Failed
 
 /// A request as on the socket. A page must bring the token; a program says that what it sends is JSON, which no page of
 /// somebody else can without asking first, and no browser says so without saying where its page is from.
-async fn api(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, Failed> {
+async fn api(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, PageError> {
     let headers = asked.headers();
     if is_foreign(headers) {
         return Err(foreign());
@@ -704,14 +709,14 @@ async fn api(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, Failed> {
     let has_token = site.token.as_deref().zip(shown).is_some_and(|(token, shown)| access::is_same(token, shown));
     let is_page = headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
     if !has_token && is_page {
-        return Err(Failed::new(StatusCode::FORBIDDEN, "a page must send its token in a header X-Token"));
+        return Err(PageError::new(StatusCode::FORBIDDEN, "a page must send its token in a header X-Token"));
     }
     if !has_token && kind_of(headers) != "application/json" {
-        return Err(Failed::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "say Content-Type: application/json"));
+        return Err(PageError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "say Content-Type: application/json"));
     }
     let bytes = body_of(asked).await?;
     if site.subject.programs.is_none() {
-        return Err(Failed::new(StatusCode::NOT_IMPLEMENTED, "there is no supervisor here, only tasks"));
+        return Err(PageError::new(StatusCode::NOT_IMPLEMENTED, "there is no supervisor here, only tasks"));
     }
     let request = match Request::parse(&bytes) {
         Ok(request) => request,

@@ -26,7 +26,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::{Site, Stream, access::Door, routes};
+use super::{HttpConnection, Site, access::Door, routes};
 use crate::io::limits;
 
 /// Bytes of the head of a request.
@@ -50,7 +50,7 @@ const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n";
 
 /// Whether the other side has closed.
-pub(super) type Left = watch::Receiver<bool>;
+pub(super) type PeerClosed = watch::Receiver<bool>;
 
 /// What an answer holds.
 pub(super) enum Body {
@@ -122,14 +122,14 @@ impl Drop for Large {
 }
 
 /// Serves one that was handed over.
-pub(super) fn begin(site: &Rc<Site>, stream: Stream, first: Vec<u8>) {
+pub(super) fn begin(site: &Rc<Site>, stream: HttpConnection, first: Vec<u8>) {
     match stream {
-        Stream::Unix(stream) => {
+        HttpConnection::Unix(stream) => {
             if let Ok(stream) = tokio::net::UnixStream::from_std(stream) {
                 serve(site, stream, Door::Unix, first);
             }
         }
-        Stream::Port(stream) => {
+        HttpConnection::Port(stream) => {
             if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
                 serve(site, stream, Door::Port, first);
             }

@@ -34,7 +34,7 @@ const LINKS: u32 = 40;
 
 /// The folder of a file.
 #[derive(Debug)]
-pub struct Place {
+pub struct FileLocation {
     /// The folder, open.
     pub folder: Folder,
     /// The name of the file in it.
@@ -45,18 +45,18 @@ pub struct Place {
     shared: bool,
 }
 
-impl Place {
+impl FileLocation {
     /// Opens the folder of a file. `user` is the one to whom the file is given, if it is given to one.
     ///
     /// # Errors
     /// As open(2) says; a link on the way that another user controls; for root a folder on the way that belongs to
     /// neither root nor `user`, if there is a `user`.
-    pub fn of(path: &Path, user: Option<u32>) -> io::Result<Place> {
+    pub fn of(path: &Path, user: Option<u32>) -> io::Result<FileLocation> {
         let name = path.file_name().ok_or_else(|| refused("it is a folder"))?;
         let folder = folder(folder_of(path), user)?;
         let stat = folder.stat()?;
         let shared = !is_trusted(stat.st_uid) || stat.st_mode & 0o002 != 0;
-        Ok(Place { folder, name: name.to_owned(), owner: stat.st_uid, shared })
+        Ok(FileLocation { folder, name: name.to_owned(), owner: stat.st_uid, shared })
     }
 
     /// Says why a file that was there already must not be written: another user may have put it there. None: it may.
@@ -116,10 +116,10 @@ pub enum Replaceable {
     Blocked,
 }
 
-/// Opens a folder; see [`Place::of`].
+/// Opens a folder; see [`FileLocation::of`].
 ///
 /// # Errors
-/// As [`Place::of`].
+/// As [`FileLocation::of`].
 pub fn folder(path: &Path, user: Option<u32>) -> io::Result<Folder> {
     if !geteuid().is_root()
         && let Ok(below) = path.strip_prefix("/")
@@ -144,7 +144,7 @@ pub fn is_closed(path: &Path) -> bool {
 /// Makes a folder and those above it that are missing, each as `make` says; false: it was there.
 ///
 /// # Errors
-/// As [`Place::of`] and mkdir(2), with the folder that cannot be had.
+/// As [`FileLocation::of`] and mkdir(2), with the folder that cannot be had.
 pub fn make_folder(path: &Path, make: Make) -> Result<bool, (PathBuf, io::Error)> {
     let failed = |error| (path.to_owned(), error);
     let mut way = Way::begin(path, None).map_err(failed)?;

@@ -177,7 +177,7 @@ fn errno(error: std::io::Error) -> Errno {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Patience, Store},
+        super::{LockTimeout, Store},
         *,
     };
 
@@ -185,7 +185,7 @@ mod tests {
     fn shared_memory_has_its_blocks_where_those_of_the_file_system_are_small() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.db");
-        drop(Store::open_or_create(&path, Patience::USUAL).unwrap());
+        drop(Store::open_or_create(&path, LockTimeout::USUAL).unwrap());
         let shm = beside(&path, "-shm");
         let small = Identity { block: 1024, ..Identity::of(&path).unwrap() };
         for before in [vec![], vec![7; 5], vec![7; 32 << 10], vec![7; 100 << 10]] {
@@ -195,7 +195,7 @@ mod tests {
             }
             check(&path, &small).unwrap();
             check(&path, &small).unwrap();
-            let store = Store::open(&path, Patience::USUAL).unwrap();
+            let store = Store::open(&path, LockTimeout::USUAL).unwrap();
             assert_eq!(store.tasks().unwrap().len(), 0);
             let meta = fs::metadata(&shm).unwrap();
             assert!(meta.len() >= SHM && meta.blocks() * 512 >= SHM, "SQLite has not emptied it");
@@ -206,7 +206,7 @@ mod tests {
     fn files_beside_a_database_are_trusted_by_their_owner() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.db");
-        drop(Store::open_or_create(&path, Patience::USUAL).unwrap());
+        drop(Store::open_or_create(&path, LockTimeout::USUAL).unwrap());
         let own = Identity::of(&path).unwrap();
         assert!(check(&path, &own).unwrap());
         // As it would look from a database of another user.
@@ -222,6 +222,6 @@ mod tests {
         fs::rename(&wal, dir.path().join("w")).unwrap();
         std::os::unix::fs::symlink("w", &wal).unwrap();
         assert!(matches!(check(&path, &own), Err(StoreError::NotAFile(file, _)) if file == wal));
-        assert!(Store::open(&path, Patience::USUAL).unwrap_err().to_string().contains("a symbolic link"));
+        assert!(Store::open(&path, LockTimeout::USUAL).unwrap_err().to_string().contains("a symbolic link"));
     }
 }

@@ -14,7 +14,7 @@ use nix::{
 };
 use rusqlite::{ErrorCode, ffi};
 
-use super::{Patience, location::has_wal, open::VERSION};
+use super::{LockTimeout, location::has_wal, open::VERSION};
 use crate::model::path::beside;
 
 /// Why the database could not be used: what failed, on which file, why.
@@ -128,7 +128,7 @@ pub(super) fn not_read(found: &str) -> Option<rusqlite::Error> {
 }
 
 /// What SQLite says, in words for a user.
-pub(super) fn failure(path: &Path, doing: &'static str, patience: Patience, error: rusqlite::Error) -> StoreError {
+pub(super) fn failure(path: &Path, doing: &'static str, patience: LockTimeout, error: rusqlite::Error) -> StoreError {
     let text = error.to_string();
     let denied = match error.sqlite_error_code() {
         Some(ErrorCode::CannotOpen) => denied(path),

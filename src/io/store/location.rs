@@ -13,7 +13,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    Patience, Result, StoreError,
+    LockTimeout, Result, StoreError,
     error::{failure, not_read},
     export::FIRST_COUNTS,
     open::{APPLICATION_ID, SCHEMA, VERSION},
@@ -175,7 +175,7 @@ pub(super) fn create_at(fresh: &Path, named: &Path) -> Result<()> {
     let file = std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600).open(fresh);
     let protect = file.and_then(|file| file.set_permissions(Permissions::from_mode(0o600)));
     protect.map_err(|error| StoreError::Io(named.to_owned(), "create database", error))?;
-    let failed = |error| failure(named, "create", Patience::USUAL, error);
+    let failed = |error| failure(named, "create", LockTimeout::USUAL, error);
     let fill = || {
         let db = Connection::open_with_flags(fresh, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         // Without a WAL a commit writes the file itself and reports what the disk does not take. With one the copying is
@@ -245,7 +245,7 @@ mod tests {
         };
         make(&left);
         make(&others);
-        let store = Store::open_or_create(&path, Patience::USUAL).unwrap();
+        let store = Store::open_or_create(&path, LockTimeout::USUAL).unwrap();
         assert!(left.iter().all(|name| !there().contains(*name)), "{:?}", there());
         assert!(others.iter().all(|name| there().contains(*name)), "{:?}", there());
         drop(store);
@@ -253,7 +253,7 @@ mod tests {
         fs::remove_file(beside(&path, "-wal")).unwrap();
         fs::remove_file(beside(&path, "-shm")).unwrap();
         make(&left);
-        drop(Store::open(&path, Patience::USUAL).unwrap());
+        drop(Store::open(&path, LockTimeout::USUAL).unwrap());
         assert!(left.iter().all(|name| !there().contains(*name)), "{:?}", there());
     }
 }

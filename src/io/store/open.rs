@@ -9,7 +9,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use super::{
-    Codes, Patience, Result, Store, StoreError,
+    Codes, LockTimeout, Result, Store, StoreError,
     companions::{self, Identity},
     error::failure,
     location::{check_place, create, flush_folder, has_wal, open_immutable, stored_schema, tidy_up},
@@ -40,7 +40,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; nothing is created or changed, except that older versions are brought forward.
-    pub fn open(path: &Path, patience: Patience) -> Result<Store> {
+    pub fn open(path: &Path, patience: LockTimeout) -> Result<Store> {
         Store::open_there(&check_place(path)?, patience)
     }
 
@@ -49,7 +49,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn open_to_read(path: &Path, patience: Patience) -> Result<Store> {
+    pub fn open_to_read(path: &Path, patience: LockTimeout) -> Result<Store> {
         let path = &check_place(path)?;
         let (mut store, _) = Store::open_as_it_is(path, patience)?;
         let failed = store.failed("open");
@@ -78,7 +78,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn open_or_create(path: &Path, patience: Patience) -> Result<Store> {
+    pub fn open_or_create(path: &Path, patience: LockTimeout) -> Result<Store> {
         match Store::open(path, patience) {
             Err(StoreError::Missing(_)) => {
                 create(path)?;
@@ -88,7 +88,7 @@ impl Store {
         }
     }
 
-    fn open_there(path: &Path, patience: Patience) -> Result<Store> {
+    fn open_there(path: &Path, patience: LockTimeout) -> Result<Store> {
         let (mut store, had_wal) = Store::open_as_it_is(path, patience)?;
         let failed = store.failed("open");
         let prepared = store.prepare().map_err(failed);
@@ -107,12 +107,12 @@ impl Store {
         }
     }
 
-    fn over(db: Connection, path: &Path, identity: Option<Identity>, patience: Patience) -> Store {
+    fn over(db: Connection, path: &Path, identity: Option<Identity>, patience: LockTimeout) -> Store {
         Store { db, path: path.to_owned(), identity, patience, codes: Codes::default(), only_reads: false, wal: None }
     }
 
     /// Opens it, and says whether it has a WAL already.
-    fn open_as_it_is(path: &Path, patience: Patience) -> Result<(Store, bool)> {
+    fn open_as_it_is(path: &Path, patience: LockTimeout) -> Result<(Store, bool)> {
         let identity = Identity::of(path);
         let had_wal = identity.as_ref().map_or(Ok(false), |identity| companions::check(path, identity))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -121,7 +121,7 @@ impl Store {
     }
 
     /// A file in a folder we cannot write: SQLite cannot make its WAL there, so nobody else writes it either.
-    fn open_unchanging(path: &Path, patience: Patience) -> Result<Store> {
+    fn open_unchanging(path: &Path, patience: LockTimeout) -> Result<Store> {
         let db = open_immutable(path).map_err(|error| failure(path, "open", patience, error))?;
         let mut store = Store::over(db, path, Identity::of(path), patience);
         let failed = store.failed("open");

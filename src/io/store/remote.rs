@@ -22,7 +22,7 @@ use super::{
     unread,
 };
 use crate::model::{
-    query::{Page, Place, StartQuery},
+    query::{ListPosition, Page, StartQuery},
     remote::{
         Id, More, Parts, RemoteEnd, RemoteLive, RemoteRun, RemoteTask, Source, is_plain, outcome_of, signed_user,
     },
@@ -203,16 +203,16 @@ impl Listed {
     }
 
     /// Its place in the list.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> ListPosition {
         match self {
             Listed::Local(row) => local_place(row),
-            Listed::Remote(task) => Place { start: task.start, remote: true, number: task.ordinal },
+            Listed::Remote(task) => ListPosition { start: task.start, remote: true, number: task.ordinal },
         }
     }
 }
 
-fn local_place(row: &HistoryRow) -> Place {
-    Place { start: row.starttime.unwrap_or(row.endtime), remote: false, number: row.id }
+fn local_place(row: &HistoryRow) -> ListPosition {
+    ListPosition { start: row.starttime.unwrap_or(row.endtime), remote: false, number: row.id }
 }
 
 /// What is known of the codes in the tables: words and hosts never change, so they are read once.
@@ -700,7 +700,7 @@ fn remote_task(db: &Connection, codes: &Codes, row: &SqlRow<'_>) -> rusqlite::Re
     }))
 }
 
-fn key_of(place: Place) -> i64 {
+fn key_of(place: ListPosition) -> i64 {
     let start = place.start.clamp(0, LAST_START);
     // Of a local task's second, all of other hosts were before it.
     let ordinal = if place.remote { place.number.clamp(0, ORDINALS) } else { 0 };
@@ -993,7 +993,7 @@ impl Store {
     ///
     /// # Errors
     /// [`super::StoreError`]
-    pub fn page_by_start(&self, query: &StartQuery) -> Result<Page<Listed, Place>> {
+    pub fn page_by_start(&self, query: &StartQuery) -> Result<Page<Listed, ListPosition>> {
         let work = || {
             let tx = self.db.unchecked_transaction()?;
             if !self.has_remotes()? {
@@ -1284,7 +1284,7 @@ fn has_local(db: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// A place before which no more than `offset` tasks stand, and how many these are: by whole slots.
-fn find_offset(db: &Connection, offset: u64) -> rusqlite::Result<(Option<Place>, u64)> {
+fn find_offset(db: &Connection, offset: u64) -> rusqlite::Result<(Option<ListPosition>, u64)> {
     // The places of our own tasks, the newest first; none for most who have millions of others.
     let mut statement = db.prepare("SELECT coalesce(starttime, endtime) FROM history")?;
     let mut ours = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
@@ -1301,7 +1301,7 @@ fn find_offset(db: &Connection, offset: u64) -> rusqlite::Result<(Option<Place>,
             break;
         }
         // Behind all that started when it began or later.
-        best = (Some(Place { start: begin, remote: false, number: i64::MIN }), before);
+        best = (Some(ListPosition { start: begin, remote: false, number: i64::MIN }), before);
     }
     Ok(best)
 }

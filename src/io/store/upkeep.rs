@@ -10,7 +10,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 
 use super::{
-    Patience, Result, Store, StoreError,
+    LockTimeout, Result, Store, StoreError,
     error::not_read,
     export::{LOST_COUNTS, NEW_IDENTITY, RESTORE_COUNTS},
     failure,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::model::{
     path::{beside, folder_of},
-    stats::{Run, Stats},
+    stats::{EndedRun, Stats},
     task::{Class, READER},
     upid::Upid,
 };
@@ -145,7 +145,7 @@ impl Store {
                 let word: String = row.get(2)?;
                 let class = Class::ALL.into_iter().find(|class| class.as_str() == word).unwrap_or(Class::Unknown);
                 let (id, end, duration) = (row.get(0)?, row.get(3)?, row.get(4)?);
-                let run = Run { id, class, end, duration, reason: lossy(row, 5)?, cut_short: row.get(6)? };
+                let run = EndedRun { id, class, end, duration, reason: lossy(row, 5)?, cut_short: row.get(6)? };
                 stats.add(&lossy(row, 1)?.unwrap_or_default(), run);
             }
             Ok(stats)
@@ -194,7 +194,7 @@ impl Store {
             switch_to_wal(&copy)?;
             copy.close().map_err(|(_, error)| error)
         };
-        copied().map_err(|error| failure(named, "copy", Patience::USUAL, error))?;
+        copied().map_err(|error| failure(named, "copy", LockTimeout::USUAL, error))?;
         file.sync_all().map_err(failed)?;
         Ok(file.metadata().map_err(failed)?.len())
     }

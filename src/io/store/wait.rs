@@ -4,18 +4,18 @@ use std::{cell::Cell, time::Duration};
 
 /// How long to wait for a lock, and whom to tell that we wait.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct LockTimeout {
     /// Longest wait.
     pub limit: Duration,
     /// Called once when a wait has become long enough to be noticed.
     pub notify: Option<fn()>,
 }
 
-impl Patience {
+impl LockTimeout {
     /// Section 13: up to 30 s.
-    pub const USUAL: Patience = Patience { limit: Duration::from_secs(30), notify: None };
+    pub const USUAL: LockTimeout = LockTimeout { limit: Duration::from_secs(30), notify: None };
     /// For an end, which has the spool to go to instead while a person waits for the prompt.
-    pub const SHORT: Patience = Patience { limit: Duration::from_secs(1), notify: None };
+    pub const SHORT: LockTimeout = LockTimeout { limit: Duration::from_secs(1), notify: None };
     /// After so long a wait is noticed.
     pub const NOTICED: Duration = Duration::from_secs(2);
 
@@ -28,7 +28,7 @@ impl Patience {
 thread_local! {
     /// What the busy handler, which SQLite gives nothing but a counter, has to know: how long to wait, and how long it
     /// has.
-    static WAIT: Cell<(Patience, Duration)> = const { Cell::new((Patience::USUAL, Duration::ZERO)) };
+    static WAIT: Cell<(LockTimeout, Duration)> = const { Cell::new((LockTimeout::USUAL, Duration::ZERO)) };
 }
 
 /// The shortest pause between two tries for a lock, the one that is never too long, and the longest one.
@@ -54,8 +54,8 @@ pub(super) fn on_busy(tries: i32) -> bool {
     #[expect(clippy::disallowed_methods, reason = "nobody announces the end of a lock")]
     std::thread::sleep(pause);
     let now = waited + pause;
-    if waited < Patience::NOTICED
-        && now >= Patience::NOTICED
+    if waited < LockTimeout::NOTICED
+        && now >= LockTimeout::NOTICED
         && let Some(notify) = patience.notify
     {
         notify();

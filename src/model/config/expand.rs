@@ -15,7 +15,7 @@ pub(super) struct Instance<'a> {
 }
 
 /// What may be put in.
-pub(super) struct Names<'a> {
+pub(super) struct ExpandNames<'a> {
     /// The folder of the file.
     pub(super) here: &'a str,
     /// The host's name.
@@ -37,7 +37,7 @@ pub(super) struct Expanded {
 /// The most letters that a number may be padded to; more is a mistake.
 const WIDEST: usize = 20;
 
-impl Names<'_> {
+impl ExpandNames<'_> {
     fn known(&self) -> String {
         let program = ", %(program_name)s, %(group_name)s, %(process_num)d, %(numprocs)d";
         let program = if self.instance.is_some() { program } else { "" };
@@ -136,9 +136,9 @@ mod tests {
         }
     }
 
-    fn names(inside: bool) -> Names<'static> {
+    fn names(inside: bool) -> ExpandNames<'static> {
         let instance = Instance { program: "web", group: "front", num: 7, numprocs: 12 };
-        Names { here: "/etc/tm", host: "box", instance: inside.then_some(instance), env: &env }
+        ExpandNames { here: "/etc/tm", host: "box", instance: inside.then_some(instance), env: &env }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::model::{
     program::{ClientSpec, Hook, ProgramSpec, ServerSpec, UnixServer},
 };
 
-use super::{Context, Kind, World, programs::Log, report::At, server::Places, value::quoted};
+use super::{Context, PathKind, World, programs::ProgramLogTarget, report::At, server::Places, value::quoted};
 
 /// Files that SQLite and taskwatcher keep beside a database.
 const COMPANIONS: [&str; 5] = ["", "-wal", "-shm", "-journal", "-spool"];
@@ -75,7 +75,7 @@ impl Table<'_> {
     }
 
     fn add(&mut self, path: &Path, what: &str, at: &At, backups: u32) {
-        if standard_stream(path).is_some() || self.world.kind(path) == Kind::Stream {
+        if standard_stream(path).is_some() || self.world.kind(path) == PathKind::Stream {
             return;
         }
         let path = self.resolve(path);
@@ -91,7 +91,7 @@ pub(super) fn check(
     (server, places): (&ServerSpec, &Places),
     (unix, client): (Option<(&UnixServer, &At)>, &ClientSpec),
     processes: &[&ProgramSpec],
-    logs: &[Log],
+    logs: &[ProgramLogTarget],
 ) {
     let mut table = Table { world: context.world, folders: HashMap::new(), entries: Vec::new() };
     table.add_read(read, processes, server.hook.as_ref());

@@ -12,11 +12,11 @@ use crate::model::{
 };
 
 use super::{
-    Context, Kind,
+    Context, PathKind,
     expand::Instance,
     report::{At, Bad, Report, hint},
     server::{BACKUPS, HookKeys, MAXBYTES},
-    value::{self, Section, Source, Value, Written, quoted},
+    value::{self, Section, SourceFile, Value, Written, quoted},
 };
 
 /// The tables of all files, before anything is made of them.
@@ -42,7 +42,7 @@ struct Placed {
 }
 
 /// Where a process writes a log.
-pub(super) struct Log {
+pub(super) struct ProgramLogTarget {
     /// Where it is.
     pub(super) path: PathBuf,
     /// Whose it is, in words.
@@ -54,15 +54,15 @@ pub(super) struct Log {
 }
 
 /// All that the tables come to.
-pub(super) struct Listed {
+pub(super) struct ProgramTables {
     pub(super) groups: BTreeMap<String, GroupSpec>,
     pub(super) processes: BTreeMap<String, ProgramSpec>,
-    pub(super) logs: Vec<Log>,
+    pub(super) logs: Vec<ProgramLogTarget>,
 }
 
 impl<'a> Programs<'a> {
     /// Takes a table `programs` or `groups` of one file.
-    pub(super) fn collect(&mut self, source: &'a Source, key: &str, value: &'a Value<'a>, report: &mut Report) {
+    pub(super) fn collect(&mut self, source: &'a SourceFile, key: &str, value: &'a Value<'a>, report: &mut Report) {
         let Some(mut all) = Section::new(source, key.to_owned(), value, report) else { return };
         let own = if key == "groups" { &mut self.groups } else { &mut self.programs };
         for (name, _, value) in all.rest() {
@@ -83,7 +83,7 @@ impl<'a> Programs<'a> {
     }
 
     /// Makes groups and processes of them. What refers to other tables is checked only if they are all there.
-    pub(super) fn resolve(self, context: &mut Context<'_>, server: &ServerSpec, whole: bool) -> Listed {
+    pub(super) fn resolve(self, context: &mut Context<'_>, server: &ServerSpec, whole: bool) -> ProgramTables {
         let Programs { mut programs, groups } = self;
         let mut groups = read_groups(groups, &mut context.report);
         for (name, section) in &mut programs {
@@ -126,19 +126,19 @@ impl<'a> Programs<'a> {
                 }
             }
         }
-        Listed { groups: specs, processes, logs }
+        ProgramTables { groups: specs, processes, logs }
     }
 }
 
 /// The files in which a process writes its logs.
-fn logs_of(placed: &Placed) -> impl Iterator<Item = Log> + '_ {
+fn logs_of(placed: &Placed) -> impl Iterator<Item = ProgramLogTarget> + '_ {
     let Placed { spec, logs: [out, err], .. } = placed;
     let streams = [("stdout", &spec.stdout, out), ("stderr", &spec.stderr, err)];
     streams.into_iter().filter_map(move |(stream, log, at)| {
         let LogTarget::Path(path) = &log.target else { return None };
         let of = format!("the {stream} of {}", spec.full_name());
         let backups = if log.maxbytes.is_some() { log.backups } else { 0 };
-        standard_stream(path).is_none().then(|| Log { path: path.clone(), of, backups, at: at.clone() })
+        standard_stream(path).is_none().then(|| ProgramLogTarget { path: path.clone(), of, backups, at: at.clone() })
     })
 }
 
@@ -229,7 +229,7 @@ fn check_logs(placed: &[Placed], context: &mut Context<'_>) {
     let stream = |index: usize| if index == 0 { "stdout" } else { "stderr" };
     for (path, users) in logs.iter().filter(|(_, users)| users.len() > 1) {
         // What is no file has no older files: any number of programs may write to /dev/null.
-        if standard_stream(path).is_none() && context.world.kind(path) == Kind::Stream {
+        if standard_stream(path).is_none() && context.world.kind(path) == PathKind::Stream {
             continue;
         }
         let endless = |(one, index): &(&Placed, usize)| {
@@ -264,7 +264,7 @@ fn check_logs(placed: &[Placed], context: &mut Context<'_>) {
 }
 
 /// What one program says about one of its streams.
-struct Stream {
+struct StreamSettings {
     written: Option<Written<String>>,
     at: At,
     maxbytes: Option<u64>,
@@ -279,11 +279,11 @@ const STDOUT: StreamKeys =
 const STDERR: StreamKeys =
     ("stderr", ["stderr_maxbytes", "stderr_logfile_maxbytes"], ["stderr_backups", "stderr_logfile_backups"]);
 
-impl Stream {
-    fn take(section: &mut Section<'_>, (key, maxbytes, backups): StreamKeys, report: &mut Report) -> Stream {
+impl StreamSettings {
+    fn take(section: &mut Section<'_>, (key, maxbytes, backups): StreamKeys, report: &mut Report) -> StreamSettings {
         let written = section.take(report, key, value::word);
         let default = section.at_missing(key);
-        Stream {
+        StreamSettings {
             at: written.as_ref().map_or(default, |written| written.at.clone()),
             written,
             maxbytes: section
@@ -358,8 +358,8 @@ fn read_program(
     let policy = policy(&mut section, report);
     let user = section.take(report, "user", value::word);
     let redirect_stderr = section.take(report, "redirect_stderr", value::boolean).is_some_and(|written| written.value);
-    let stdout = Stream::take(&mut section, STDOUT, report);
-    let stderr = Stream::take(&mut section, STDERR, report);
+    let stdout = StreamSettings::take(&mut section, STDOUT, report);
+    let stderr = StreamSettings::take(&mut section, STDERR, report);
     if redirect_stderr && stderr.written.is_some() {
         report.warn(&stderr.at, "ignored", "redirect_stderr sends it where stdout goes");
     }

@@ -18,10 +18,10 @@ use crate::model::{
 };
 
 use super::{
-    Context, Kind, Overrides,
+    Context, Overrides, PathKind,
     expand::Instance,
     report::{At, Bad, Report},
-    value::{self, Section, Source, Written, quoted, shown},
+    value::{self, Section, SourceFile, Written, quoted, shown},
 };
 
 /// Bytes of a socket's path, at most: what a `sockaddr_un` takes, without the zero at its end.
@@ -101,7 +101,7 @@ pub(super) struct Places {
 /// Reads `[taskmasterd]`; without one, all defaults.
 pub(super) fn server(
     context: &mut Context<'_>,
-    main: &Source,
+    main: &SourceFile,
     section: Option<Section<'_>>,
     overrides: &Overrides,
 ) -> (ServerSpec, Places) {
@@ -159,14 +159,14 @@ pub(super) fn server(
         .into_iter()
         .filter_map(|(found, make)| {
             let (at, path) = found.as_ref()?;
-            path.as_ref().filter(|path| !(make && context.world.kind(path) == Kind::Missing)).map(|path| (at, path))
+            path.as_ref().filter(|path| !(make && context.world.kind(path) == PathKind::Missing)).map(|path| (at, path))
         })
     {
         let shown = quoted(&path.to_string_lossy());
         match context.world.kind(path) {
-            Kind::Directory => {}
-            Kind::Missing => context.report.error(at, format!("the directory {shown} does not exist"), ""),
-            Kind::File | Kind::Stream => context.report.error(at, format!("{shown} is not a directory"), ""),
+            PathKind::Directory => {}
+            PathKind::Missing => context.report.error(at, format!("the directory {shown} does not exist"), ""),
+            PathKind::File | PathKind::Stream => context.report.error(at, format!("{shown} is not a directory"), ""),
         }
     }
 
@@ -175,7 +175,7 @@ pub(super) fn server(
         section.take(report, "logfile_maxbytes", value::size).map_or(Some(MAXBYTES), |written| written.value);
     if let (at, Some(path)) = &logfile
         && logfile_maxbytes.is_some()
-        && context.world.kind(path) == Kind::Stream
+        && context.world.kind(path) == PathKind::Stream
     {
         report.error(at, format!("{} cannot be rotated", quoted(&path.to_string_lossy())), "set logfile_maxbytes = 0");
     }

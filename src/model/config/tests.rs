@@ -73,14 +73,14 @@ impl World for Fake {
         })
     }
 
-    fn kind(&self, path: &Path) -> Kind {
+    fn kind(&self, path: &Path) -> PathKind {
         let text = path.to_str().unwrap();
         match text {
-            "/dev/stdout" | "/dev/null" => Kind::Stream,
-            "/etc/tm/tm.toml" => Kind::File,
-            "/dev" => Kind::Directory,
-            _ if self.folders.contains(&text) => Kind::Directory,
-            _ => Kind::Missing,
+            "/dev/stdout" | "/dev/null" => PathKind::Stream,
+            "/etc/tm/tm.toml" => PathKind::File,
+            "/dev" => PathKind::Directory,
+            _ if self.folders.contains(&text) => PathKind::Directory,
+            _ => PathKind::Missing,
         }
     }
 }
@@ -100,7 +100,7 @@ pub(super) fn lines(findings: &[Finding]) -> Vec<String> {
 }
 
 fn load_as(world: &Fake, text: &str, overrides: &Overrides) -> Result<(Config, Vec<String>), Vec<String>> {
-    let input = Input { main: &main_file(text), found: false, included: &[], overrides };
+    let input = ConfigInput { main: &main_file(text), found: false, included: &[], overrides };
     read(&input, world).map(|(config, warnings)| (config, lines(&warnings))).map_err(|errors| lines(&errors))
 }
 
@@ -547,7 +547,7 @@ fn included_files_hold_programs_and_groups() {
             Included { pattern: patterns[0].clone(), files },
             Included { pattern: patterns[1].clone(), files: vec![] },
         ];
-        let input = Input { main: &main, found: false, included: &included, overrides: &Overrides::default() };
+        let input = ConfigInput { main: &main, found: false, included: &included, overrides: &Overrides::default() };
         read(&input, &Fake::root()).map(|(c, w)| (c, lines(&w))).map_err(|errors| lines(&errors))
     };
     let b = "[programs.b]\ncommand = \"./b\"\nargs = [\"%(here)s\"]\nstdout = \"none\"\n";
@@ -614,7 +614,7 @@ fn the_wrong_people_must_not_write_or_read_it() {
     let load = |world: &Fake, mode, uid, text: &str| {
         let main = File { access: Some(Access { mode, uid, gid: 0 }), ..main_file(&format!("{SOCKET}{text}")) };
         let overrides = Overrides::default();
-        let input = Input { main: &main, found: false, included: &[], overrides: &overrides };
+        let input = ConfigInput { main: &main, found: false, included: &[], overrides: &overrides };
         read(&input, world).map(|(_, warnings)| lines(&warnings)).map_err(|errors| lines(&errors))
     };
     let secret = "username = \"u\"\npassword = \"p\"";
@@ -636,7 +636,7 @@ fn the_wrong_people_must_not_write_or_read_it() {
     let owner = format!("/etc/tm/tm.toml: user 33, whose it is, may write it ({root})");
     assert_eq!(load(&Fake::root(), 0o100644, 33, ""), Err(vec![owner]));
     let main = main_file(SOCKET);
-    let input = Input { main: &main, found: true, included: &[], overrides: &Overrides::default() };
+    let input = ConfigInput { main: &main, found: true, included: &[], overrides: &Overrides::default() };
     let found = lines(&read(&input, &Fake::root()).unwrap().1);
     assert_eq!(
         found,
@@ -664,7 +664,7 @@ fn a_file_of_another_user_that_was_only_found_is_refused() {
         assert_eq!(client(true), expected.clone().map(|line| vec![line]), "{uid} {mode:o}");
         assert_eq!(client(false), None, "it was named");
         let daemon = |found| {
-            let input = Input { main: &main, found, included: &[], overrides: &Overrides::default() };
+            let input = ConfigInput { main: &main, found, included: &[], overrides: &Overrides::default() };
             read(&input, &Fake::me()).err().map(|errors| lines(&errors))
         };
         assert_eq!(daemon(true), expected.map(|line| vec![line]), "{uid} {mode:o}");
@@ -761,7 +761,7 @@ proptest! {
         "((\\[|\\[\\[)?(programs|groups|taskmasterd|include|unix_http_server)?(\\.[a-z\"]{0,3})?\\]{0,2}\n?([a-z_]{0,12} ?= ?([0-9.-]{0,9}|\"[%()a-z]{0,9}\"|\\[[\"a,]{0,5}\\]|\\{.{0,5}\\}))?\n){0,9}",
     ]) {
         let main = main_file(&text);
-        let input = Input { main: &main, found: false, included: &[], overrides: &Overrides::default() };
+        let input = ConfigInput { main: &main, found: false, included: &[], overrides: &Overrides::default() };
         if let Err(errors) = read(&input, &Fake::root()) {
             prop_assert!(!errors.is_empty());
             prop_assert!(errors.iter().all(|error| !error.to_string().contains('\n')), "{errors:?}");

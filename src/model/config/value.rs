@@ -26,7 +26,7 @@ const LONGEST: f64 = 1e9;
 
 /// A file, with what is needed to tell its lines.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct SourceFile {
     pub(super) path: PathBuf,
     /// Its folder: what relative paths in it are relative to.
     pub(super) here: PathBuf,
@@ -34,11 +34,11 @@ pub(super) struct Source {
     lines: Vec<usize>,
 }
 
-impl Source {
-    pub(super) fn new(path: &Path, text: &str) -> Source {
+impl SourceFile {
+    pub(super) fn new(path: &Path, text: &str) -> SourceFile {
         let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         let here = path.parent().unwrap_or(path).to_owned();
-        Source { path: path.to_owned(), here, lines: std::iter::once(0).chain(breaks).collect() }
+        SourceFile { path: path.to_owned(), here, lines: std::iter::once(0).chain(breaks).collect() }
     }
 
     /// The line that a place in the text is on, from 1.
@@ -67,7 +67,7 @@ pub(super) struct Written<T> {
 
 /// One table, whose keys are asked for by name; what nobody asked for is unknown.
 pub(super) struct Section<'a> {
-    pub(super) source: &'a Source,
+    pub(super) source: &'a SourceFile,
     /// Its name, such as `programs.web`.
     pub(super) name: String,
     /// Its head.
@@ -79,7 +79,7 @@ pub(super) struct Section<'a> {
 impl<'a> Section<'a> {
     /// The table of that name; says so if it is none.
     pub(super) fn new(
-        source: &'a Source,
+        source: &'a SourceFile,
         name: String,
         value: &'a Value<'a>,
         report: &mut Report,
@@ -95,7 +95,7 @@ impl<'a> Section<'a> {
     }
 
     /// A table that is one for sure.
-    pub(super) fn of(source: &'a Source, name: String, at: At, table: &'a DeTable<'a>) -> Section<'a> {
+    pub(super) fn of(source: &'a SourceFile, name: String, at: At, table: &'a DeTable<'a>) -> Section<'a> {
         Section { source, name, at, entries: table.iter().collect(), asked: Vec::new() }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, time::Duration};
 
-use super::{End, Machine, Phase, Stage, Stop};
+use super::{End, Machine, MachinePhase, Stage, Stop};
 use crate::model::task::{Exit, Signal};
 
 impl Machine {
@@ -11,18 +11,18 @@ impl Machine {
     pub fn describe(&self, now: Duration, ended: &str) -> String {
         let at = |text: String| if ended.is_empty() { text } else { format!("{text}, {ended}") };
         let mut text = match &self.phase {
-            Phase::Stopped if !self.started => match self.disowned {
+            MachinePhase::Stopped if !self.started => match self.disowned {
                 Some(pid) => format!("disowned, pid {pid} was left running"),
                 None => "Not started".to_owned(),
             },
-            Phase::Stopped => format!("stopped {ended}").trim_end().to_owned(),
-            Phase::Held => "waits for the rest of its last run to end".to_owned(),
-            Phase::Spawning => "being started".to_owned(),
-            Phase::Young { .. } | Phase::Running => self.life(now),
-            Phase::Backoff { at } => self.waits_for_try(*at, now),
-            Phase::Stopping(stop) => self.stopping(stop, now),
-            Phase::Exited { .. } => at(self.exited_how()),
-            Phase::Fatal => {
+            MachinePhase::Stopped => format!("stopped {ended}").trim_end().to_owned(),
+            MachinePhase::Held => "waits for the rest of its last run to end".to_owned(),
+            MachinePhase::Spawning => "being started".to_owned(),
+            MachinePhase::Young { .. } | MachinePhase::Running => self.life(now),
+            MachinePhase::Backoff { at } => self.waits_for_try(*at, now),
+            MachinePhase::Stopping(stop) => self.stopping(stop, now),
+            MachinePhase::Exited { .. } => at(self.exited_how()),
+            MachinePhase::Fatal => {
                 let starts = if self.fails == 1 { "start" } else { "starts" };
                 match self.fails {
                     // A new configuration began the counting anew.
@@ -30,7 +30,7 @@ impl Machine {
                     fails => format!("{}; gave up after {fails} {starts}", self.failed_why()),
                 }
             }
-            Phase::Unknown(lost) => match (&lost.error, self.pid) {
+            MachinePhase::Unknown(lost) => match (&lost.error, self.pid) {
                 (Some(error), Some(pid)) => format!("pid {pid}, cannot be controlled: {error}"),
                 (Some(error), None) => format!("cannot be controlled: {error}"),
                 (None, Some(pid)) => format!("pid {pid} of a former supervisor is left alone (orphans = \"leave\")"),

@@ -225,14 +225,14 @@ pub enum Action {
     /// SIGKILL what is left of the group of the ended run; answer with `GroupGone` once it is empty.
     CleanGroup,
     /// The state changed: for the log and for those who listen.
-    Say(Change),
+    Say(Transition),
     /// For the log.
     Warn(Warning),
 }
 
 /// One transition, with what is known at that moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct Transition {
     /// The state before.
     pub from: ProcState,
     /// The state now.

@@ -14,14 +14,14 @@ const LONG: Duration = Duration::from_secs(1);
 const OVERTAKEN: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+struct QueuePlace {
     batch: u64,
     rank: Rank,
 }
 
-impl Place {
+impl QueuePlace {
     /// Whether this one is to be executed before the other one is.
-    fn precedes(&self, other: &Place) -> bool {
+    fn precedes(&self, other: &QueuePlace) -> bool {
         self.batch == other.batch && self.rank.tier() < other.rank.tier()
     }
 }
@@ -29,7 +29,7 @@ impl Place {
 /// A process whose turn it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
-    place: Place,
+    place: QueuePlace,
     overtakes: Option<String>,
 }
 
@@ -49,9 +49,9 @@ impl Turn {
 #[derive(Clone, Debug, Default)]
 pub struct Starts {
     /// Of each batch in the order of starts, once it is closed.
-    waiting: Vec<Place>,
+    waiting: Vec<QueuePlace>,
     /// Runs that were begun, by their handles, and since when, on the monotonic clock.
-    under_way: HashMap<String, (Place, Duration)>,
+    under_way: HashMap<String, (QueuePlace, Duration)>,
     batch: u64,
     /// How many of those that wait belong to closed batches.
     closed: usize,
@@ -63,7 +63,7 @@ impl Starts {
 
     /// Adds a process to the batch that is open.
     pub fn push(&mut self, rank: Rank) {
-        self.waiting.push(Place { batch: self.batch, rank });
+        self.waiting.push(QueuePlace { batch: self.batch, rank });
     }
 
     /// Closes the batch: its order is settled, and what comes later is another one.
@@ -81,11 +81,11 @@ impl Starts {
         if self.under_way.values().filter(|(_, since)| age(since) < LONG).count() >= Starts::WINDOW {
             return None;
         }
-        let held = |place: &Place| {
+        let held = |place: &QueuePlace| {
             self.under_way.values().any(|(other, since)| other.precedes(place) && age(since) < OVERTAKEN)
         };
         let mut blocked: Option<u64> = None;
-        let mut last: Option<&Place> = None;
+        let mut last: Option<&QueuePlace> = None;
         let at = self.waiting[..self.closed].iter().position(|place| {
             // Of one batch those that wait stand in their order.
             let is_held = blocked == Some(place.batch) || last.is_some_and(|last| last.precedes(place)) || held(place);
@@ -110,7 +110,7 @@ impl Starts {
     /// A run was begun by somebody else: nothing waits for it but the room that it takes.
     pub fn taken_over(&mut self, handle: &str, name: &str, now: Duration) {
         self.close();
-        let place = Place { batch: self.batch, rank: Rank::of(name) };
+        let place = QueuePlace { batch: self.batch, rank: Rank::of(name) };
         self.batch += 1;
         self.under_way.insert(handle.to_owned(), (place, now));
     }

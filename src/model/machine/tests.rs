@@ -37,7 +37,7 @@ fn ended(end: End) -> Event {
 
 /// What a command does in the fake world.
 #[derive(Clone)]
-struct Command {
+struct FakeCommand {
     /// How long the exec takes, or why it fails.
     exec: Result<Duration, &'static str>,
     /// How long it lives by itself, and how it ends.
@@ -52,19 +52,19 @@ struct Command {
     denied: bool,
 }
 
-fn daemon() -> Command {
+fn daemon() -> FakeCommand {
     let exec = Ok(Duration::ZERO);
-    Command { exec, life: None, polite: Some(secs(0.1)), recorded: false, members: 0, denied: false }
+    FakeCommand { exec, life: None, polite: Some(secs(0.1)), recorded: false, members: 0, denied: false }
 }
 
-fn lives(secs_: f64, end: End) -> Command {
-    Command { life: Some((secs(secs_), end)), ..daemon() }
+fn lives(secs_: f64, end: End) -> FakeCommand {
+    FakeCommand { life: Some((secs(secs_), end)), ..daemon() }
 }
 
 /// Carries out what a machine wants, in fake time.
 struct World {
     machine: Machine,
-    command: Command,
+    command: FakeCommand,
     now: Duration,
     agenda: Vec<(Duration, u64, Event)>,
     /// The run that lives; events of former ones are not told.
@@ -73,13 +73,13 @@ struct World {
     stopped: bool,
     spawns: Vec<f64>,
     states: Vec<(f64, ProcState)>,
-    changes: Vec<Change>,
+    changes: Vec<Transition>,
     actions: Vec<(f64, Action)>,
     group: u32,
 }
 
 impl World {
-    fn new(policy: Policy, command: Command) -> World {
+    fn new(policy: Policy, command: FakeCommand) -> World {
         World {
             machine: Machine::new(policy, secs(1.0)),
             command,
@@ -222,7 +222,7 @@ impl World {
     }
 }
 
-fn started(policy: Policy, command: Command) -> World {
+fn started(policy: Policy, command: FakeCommand) -> World {
     let mut world = World::new(policy, command);
     world.tell(Event::Autostart).unwrap();
     world
@@ -471,7 +471,7 @@ fn t3_it_runs_once_it_was_seen_alive_after_startsecs() {
 
 #[test]
 fn t4_without_startsecs_it_runs_when_the_exec_succeeded_even_if_it_ends_at_once() {
-    let command = Command { exec: Ok(secs(0.3)), ..lives(0.0, code(0)) };
+    let command = FakeCommand { exec: Ok(secs(0.3)), ..lives(0.0, code(0)) };
     let mut world = started(Policy { startsecs: Duration::ZERO, ..policy() }, command);
     world.pass(1.0);
     let expected = [(0.0, ProcState::Starting), (0.3, ProcState::Running), (0.3, ProcState::Exited)];
@@ -499,7 +499,7 @@ fn t5b_given_up_in_the_same_moment_and_both_changes_are_told() {
 #[test]
 fn t6_a_failed_exec_keeps_its_true_cause() {
     let cause = "cannot change directory to /no/dir: No such file or directory";
-    let mut world = started(policy(), Command { exec: Err(cause), ..daemon() });
+    let mut world = started(policy(), FakeCommand { exec: Err(cause), ..daemon() });
     world.pass(0.5);
     assert_eq!(world.state(), ProcState::Backoff);
     assert_eq!(world.machine.spawn_error(), Some(cause));
@@ -595,7 +595,7 @@ fn t12_t13_a_stop_signals_and_ends_stopped_whatever_the_code() {
 
 #[test]
 fn t14_sigkill_follows_and_is_repeated() {
-    let mut world = started(policy(), Command { polite: None, ..daemon() });
+    let mut world = started(policy(), FakeCommand { polite: None, ..daemon() });
     world.pass(2.0);
     world.tell(operator()).unwrap();
     world.pass(9.9);
@@ -625,7 +625,7 @@ fn a_stopwait_of_zero_kills_at_once_and_forever_never_does() {
     world.tell(operator()).unwrap();
     assert_eq!(world.did(&Action::Kill { group: false }), [2.0]);
     let patient = Policy { stopwait: None, ..policy() };
-    let mut world = started(patient, Command { polite: None, ..daemon() });
+    let mut world = started(patient, FakeCommand { polite: None, ..daemon() });
     world.pass(2.0);
     world.tell(operator()).unwrap();
     assert_eq!(world.machine.deadline(), None);
@@ -638,7 +638,7 @@ fn a_stopwait_of_zero_kills_at_once_and_forever_never_does() {
 
 #[test]
 fn t15_t16_what_cannot_be_signalled_is_unknown_until_its_end_is_seen() {
-    let mut world = started(policy(), Command { denied: true, ..lives(60.0, code(3)) });
+    let mut world = started(policy(), FakeCommand { denied: true, ..lives(60.0, code(3)) });
     world.pass(2.0);
     world.tell(operator()).unwrap();
     world.pass(1.0);
@@ -648,7 +648,7 @@ fn t15_t16_what_cannot_be_signalled_is_unknown_until_its_end_is_seen() {
     world.pass(100.0);
     assert_eq!((world.state(), world.spawns.len()), (ProcState::Stopped, 1), "a stop was pending");
 
-    let mut world = started(policy(), Command { denied: true, ..lives(60.0, code(0)) });
+    let mut world = started(policy(), FakeCommand { denied: true, ..lives(60.0, code(0)) });
     world.pass(2.0);
     world.tell(Event::SignalAsked { signal: Signal::HUP, group: false }).unwrap();
     world.pass(1.0);
@@ -833,7 +833,7 @@ fn sm9_an_end_while_stopping_is_stopped_and_never_restarted() {
 
 #[test]
 fn sm10_a_stop_before_the_exec_is_known_waits_with_its_signal() {
-    let mut world = started(policy(), Command { exec: Ok(secs(30.0)), ..daemon() });
+    let mut world = started(policy(), FakeCommand { exec: Ok(secs(30.0)), ..daemon() });
     world.pass(1.0);
     world.tell(operator()).unwrap();
     assert_eq!(world.state(), ProcState::Stopping, "at once");
@@ -845,7 +845,7 @@ fn sm10_a_stop_before_the_exec_is_known_waits_with_its_signal() {
     assert_eq!(world.did(&Action::Kill { group: false }), [30.0]);
     assert_eq!((world.state(), world.spawns.len()), (ProcState::Stopped, 1));
 
-    let mut failing = started(policy(), Command { exec: Err("not executable"), ..daemon() });
+    let mut failing = started(policy(), FakeCommand { exec: Err("not executable"), ..daemon() });
     failing.tell(operator()).unwrap();
     failing.pass(10.0);
     assert_eq!((failing.state(), failing.spawns.len()), (ProcState::Stopped, 1), "no retry");
@@ -853,7 +853,7 @@ fn sm10_a_stop_before_the_exec_is_known_waits_with_its_signal() {
 
 #[test]
 fn sm10_signals_before_the_exec_is_known_are_sent_after_it() {
-    let mut world = started(policy(), Command { exec: Ok(secs(3.0)), ..daemon() });
+    let mut world = started(policy(), FakeCommand { exec: Ok(secs(3.0)), ..daemon() });
     let hup = Event::SignalAsked { signal: Signal::HUP, group: true };
     world.tell(hup.clone()).unwrap();
     world.tell(hup).unwrap();
@@ -863,7 +863,7 @@ fn sm10_signals_before_the_exec_is_known_are_sent_after_it() {
 
 #[test]
 fn sm10_signals_for_a_run_that_was_not_executed_are_not_for_the_next_one() {
-    let mut world = started(policy(), Command { exec: Err("not executable"), ..daemon() });
+    let mut world = started(policy(), FakeCommand { exec: Err("not executable"), ..daemon() });
     world.tell(Event::SignalAsked { signal: Signal::HUP, group: false }).unwrap();
     world.pass(0.5);
     world.command = daemon();
@@ -878,7 +878,7 @@ fn sm11_commands_that_do_not_fit_are_refused() {
         Err(Illegal::Refused(refusal)) => Some(refusal),
         Err(Illegal::Impossible { .. }) | Ok(()) => None,
     };
-    let mut world = World::new(policy(), Command { polite: None, ..lives(20.0, code(0)) });
+    let mut world = World::new(policy(), FakeCommand { polite: None, ..lives(20.0, code(0)) });
     let signal = Event::SignalAsked { signal: Signal::HUP, group: false };
     assert_eq!(refused(&mut world, operator()), Some(Refusal::NotRunning));
     assert_eq!(refused(&mut world, signal.clone()), Some(Refusal::NotRunning));
@@ -923,7 +923,7 @@ fn sm12_what_nobody_asked_for_starts_no_faster_than_the_throttle() {
 
 #[test]
 fn sm15_descriptions() {
-    let mut world = World::new(policy(), Command { polite: None, ..daemon() });
+    let mut world = World::new(policy(), FakeCommand { polite: None, ..daemon() });
     assert_eq!(world.words(), "Not started");
     world.machine.disowned(7);
     assert_eq!(world.words(), "disowned, pid 7 was left running");
@@ -982,7 +982,7 @@ fn stop1_a_paused_process_goes_on_and_handles_its_stop_signal() {
 #[test]
 fn stop2_stopasgroup_waits_for_the_group_and_kills_it_at_the_deadline() {
     let group = Policy { stopasgroup: true, killasgroup: true, stopwait: Some(secs(3.0)), ..policy() };
-    let mut world = started(group, Command { members: 2, ..daemon() });
+    let mut world = started(group, FakeCommand { members: 2, ..daemon() });
     world.pass(5.0);
     world.tell(operator()).unwrap();
     world.pass(2.0);
@@ -997,7 +997,7 @@ fn stop2_stopasgroup_waits_for_the_group_and_kills_it_at_the_deadline() {
 #[test]
 fn stop2_killasgroup_kills_the_group_when_the_leader_is_gone() {
     let group = Policy { killasgroup: true, ..policy() };
-    let mut world = started(group, Command { members: 2, ..daemon() });
+    let mut world = started(group, FakeCommand { members: 2, ..daemon() });
     world.pass(5.0);
     world.tell(operator()).unwrap();
     world.pass(5.0);
@@ -1024,7 +1024,7 @@ fn stop2_what_outlives_a_sigkill_to_its_leader_is_killed_at_once() {
 #[test]
 fn stop3_the_group_of_a_crashed_run_is_killed_before_the_next_spawn() {
     let group = Policy { killasgroup: true, ..policy() };
-    let mut world = started(group, Command { members: 1, ..lives(2.0, code(1)) });
+    let mut world = started(group, FakeCommand { members: 1, ..lives(2.0, code(1)) });
     world.pass(2.5);
     assert_eq!(world.did(&Action::CleanGroup), [2.0]);
     assert_eq!(world.spawns, [0.0, 2.01]);
@@ -1032,7 +1032,7 @@ fn stop3_the_group_of_a_crashed_run_is_killed_before_the_next_spawn() {
 
 #[test]
 fn stop3_without_killasgroup_what_is_left_is_counted_and_shown() {
-    let mut world = started(policy(), Command { members: 2, ..lives(2.0, code(1)) });
+    let mut world = started(policy(), FakeCommand { members: 2, ..lives(2.0, code(1)) });
     world.pass(2.5);
     assert_eq!(world.did(&Action::CleanGroup), [0.0; 0]);
     assert_eq!(world.did(&Action::Warn(Warning::Leftover(2))), [2.0]);
@@ -1074,14 +1074,14 @@ fn t8_a_restart_in_backoff_says_that_it_is_one() {
     machine.handle(Event::Autostart, secs(100.0)).unwrap();
     machine.handle(Event::SpawnFailed { cause: "x".into(), passing: false }, secs(100.0)).unwrap();
     let told = machine.handle(Event::RestartAsked, secs(100.1)).unwrap();
-    assert!(matches!(&told[0], Action::Say(Change { why: Some(StopWhy::Restart), to: ProcState::Stopped, .. })));
+    assert!(matches!(&told[0], Action::Say(Transition { why: Some(StopWhy::Restart), to: ProcState::Stopped, .. })));
     assert_eq!(told.last(), Some(&Action::Spawn));
 }
 
 #[test]
 fn stop4_a_reaped_pid_is_not_signalled() {
     let group = Policy { stopasgroup: true, killasgroup: true, ..policy() };
-    let mut world = started(group, Command { members: 1, ..daemon() });
+    let mut world = started(group, FakeCommand { members: 1, ..daemon() });
     world.pass(5.0);
     world.tell(operator()).unwrap();
     world.pass(1.0);
@@ -1103,14 +1103,14 @@ fn stop5_a_process_that_is_just_gone_is_no_error() {
 
 #[test]
 fn stop6_a_signal_during_a_stop_is_no_part_of_it() {
-    let mut world = started(policy(), Command { polite: None, ..daemon() });
+    let mut world = started(policy(), FakeCommand { polite: None, ..daemon() });
     world.pass(5.0);
     world.tell(operator()).unwrap();
     world.tell(Event::SignalAsked { signal: Signal::HUP, group: true }).unwrap();
     assert_eq!(world.did(&Action::Pass { signal: Signal::HUP, group: true }), [5.0]);
     assert_eq!(world.state(), ProcState::Stopping);
     // Neither is one that had to wait for the exec.
-    let mut world = World::new(policy(), Command { exec: Ok(secs(3.0)), ..daemon() });
+    let mut world = World::new(policy(), FakeCommand { exec: Ok(secs(3.0)), ..daemon() });
     world.tell(Event::StartAsked).unwrap();
     world.tell(Event::SignalAsked { signal: Signal::HUP, group: true }).unwrap();
     world.tell(operator()).unwrap();
@@ -1208,7 +1208,7 @@ fn a_hot_change_looks_at_a_backoff_again() {
 
 #[test]
 fn a_hot_change_leaves_a_start_and_a_stop_under_way_alone() {
-    let mut world = started(policy(), Command { polite: None, ..daemon() });
+    let mut world = started(policy(), FakeCommand { polite: None, ..daemon() });
     world.pass(0.5);
     world.tell(Event::Policy(Policy { startsecs: secs(60.0), ..policy() })).unwrap();
     world.pass(1.0);
@@ -1280,7 +1280,10 @@ fn a_start_that_the_machine_cannot_make_is_tried_until_it_is_made() {
     for pause in [1, 2, 4, 8, 16, 16, 16] {
         let failed = Event::SpawnFailed { cause: "too many open files".into(), passing: true };
         let told = machine.handle(failed, now).unwrap();
-        assert!(matches!(&told[..], [Action::Say(Change { to: ProcState::Backoff, hindered: true, fails: 0, .. })]));
+        assert!(matches!(
+            &told[..],
+            [Action::Say(Transition { to: ProcState::Backoff, hindered: true, fails: 0, .. })]
+        ));
         assert_eq!(machine.next_try(now), Some(Duration::from_secs(pause)));
         let words = format!("too many open files; tried again in {pause}s, until that passes");
         assert_eq!(machine.describe(now, ""), words);

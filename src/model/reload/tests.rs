@@ -6,15 +6,15 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
-    config::{File, Input, Kind, Overrides, World, read},
+    config::{ConfigInput, File, Overrides, PathKind, World, read},
     program::{Autorestart, Credentials, Hook, Keep, Level, LogTarget, Orphans, Password, Policy, ServerUrl, Stdin},
     task::Signal,
 };
 
 /// A host on which every folder is there.
-struct Host;
+struct FakeHost;
 
-impl World for Host {
+impl World for FakeHost {
     fn env(&self, _: &str) -> Option<String> {
         None
     }
@@ -36,8 +36,8 @@ impl World for Host {
     fn group(&self, _: &str) -> Option<u32> {
         None
     }
-    fn kind(&self, path: &std::path::Path) -> Kind {
-        if path.extension().is_some() { Kind::File } else { Kind::Directory }
+    fn kind(&self, path: &std::path::Path) -> PathKind {
+        if path.extension().is_some() { PathKind::File } else { PathKind::Directory }
     }
     fn real(&self, path: &std::path::Path) -> Option<PathBuf> {
         Some(path.to_owned())
@@ -46,8 +46,8 @@ impl World for Host {
 
 fn config_of(path: &str, text: &str) -> Config {
     let main = File { path: path.into(), text: text.to_owned(), access: None };
-    let input = Input { main: &main, found: false, included: &[], overrides: &Overrides::default() };
-    read(&input, &Host).unwrap_or_else(|errors| panic!("{text}\n{errors:#?}")).0
+    let input = ConfigInput { main: &main, found: false, included: &[], overrides: &Overrides::default() };
+    read(&input, &FakeHost).unwrap_or_else(|errors| panic!("{text}\n{errors:#?}")).0
 }
 
 fn config(text: &str) -> Config {
@@ -68,12 +68,12 @@ fn all(old: &Config, new: &Config, state: ProcState) -> Plan {
 }
 
 /// The steps by name, without those that are none.
-fn steps_of(plan: &Plan) -> Vec<(&str, Step)> {
-    let doing = plan.processes.iter().filter(|planned| planned.step != Step::Untouched);
+fn steps_of(plan: &Plan) -> Vec<(&str, ProcessChange)> {
+    let doing = plan.processes.iter().filter(|planned| planned.step != ProcessChange::Untouched);
     doing.map(|planned| (planned.name.as_str(), planned.step)).collect()
 }
 
-fn step(old: &str, new: &str, facts: Facts) -> Step {
+fn step(old: &str, new: &str, facts: Facts) -> ProcessChange {
     let facts = BTreeMap::from([("web".to_owned(), facts)]);
     let plan = plan(&web(old), &web(new), &facts, Scope::All).unwrap();
     assert_eq!(plan.processes.len(), 1);
@@ -98,7 +98,7 @@ fn what_is_written_differently_is_no_difference() {
     assert_eq!(steps_of(&all(&web(""), &moved, ProcState::Running)), []);
     let (old, new) = ("[programs.web]\ncommand = \"./x\"", "[programs.web]\ncommand = \"./x\"");
     let plan = all(&config(old), &config_of("/srv/tm.toml", new), ProcState::Running);
-    assert_eq!(steps_of(&plan), [("web", Step::Restart)], "the command is another file");
+    assert_eq!(steps_of(&plan), [("web", ProcessChange::Restart)], "the command is another file");
     // Where the supervisor listens is no key of the program.
     let plan = all(&web(""), &web("[unix_http_server]\nfile = \"/run/s.s\""), ProcState::Running);
     assert_eq!((steps_of(&plan), plan.unix, plan.is_empty()), (vec![], Listener::Open, false));
@@ -109,26 +109,26 @@ fn each_state_has_its_step() {
     use ProcState::*;
     let (cold, manual) = ("args = [\"y\"]", "args = [\"y\"]\nautostart = false");
     for (state, expected, not_started) in [
-        (Stopped, Step::Store { restarts: false }, Step::Store { restarts: false }),
-        (Starting, Step::Restart, Step::Restart),
-        (Running, Step::Restart, Step::Restart),
-        (Backoff, Step::Replace { start: true }, Step::Replace { start: false }),
-        (Stopping, Step::Store { restarts: false }, Step::Store { restarts: false }),
-        (Exited, Step::Store { restarts: false }, Step::Store { restarts: false }),
-        (Fatal, Step::Replace { start: true }, Step::Replace { start: false }),
-        (Unknown, Step::Store { restarts: false }, Step::Store { restarts: false }),
+        (Stopped, ProcessChange::Store { restarts: false }, ProcessChange::Store { restarts: false }),
+        (Starting, ProcessChange::Restart, ProcessChange::Restart),
+        (Running, ProcessChange::Restart, ProcessChange::Restart),
+        (Backoff, ProcessChange::Replace { start: true }, ProcessChange::Replace { start: false }),
+        (Stopping, ProcessChange::Store { restarts: false }, ProcessChange::Store { restarts: false }),
+        (Exited, ProcessChange::Store { restarts: false }, ProcessChange::Store { restarts: false }),
+        (Fatal, ProcessChange::Replace { start: true }, ProcessChange::Replace { start: false }),
+        (Unknown, ProcessChange::Store { restarts: false }, ProcessChange::Store { restarts: false }),
     ] {
         assert_eq!(step("", cold, facts(state)), expected, "{state}");
         assert_eq!(step("", manual, facts(state)), not_started, "{state}");
-        assert_eq!(step("", "priority = 1", facts(state)), Step::UpdateHot, "{state}");
-        assert_eq!(step("", "group = \"g\"\npriority = 999", facts(state)), Step::Relabel, "{state}");
-        assert_eq!(step("", "", facts(state)), Step::Untouched, "{state}");
+        assert_eq!(step("", "priority = 1", facts(state)), ProcessChange::UpdateHot, "{state}");
+        assert_eq!(step("", "group = \"g\"\npriority = 999", facts(state)), ProcessChange::Relabel, "{state}");
+        assert_eq!(step("", "", facts(state)), ProcessChange::Untouched, "{state}");
     }
     let pending = |state| Facts { restart_pending: true, ..facts(state) };
     for state in [Exited, Stopping] {
-        assert_eq!(step("", cold, pending(state)), Step::Store { restarts: true }, "{state}");
+        assert_eq!(step("", cold, pending(state)), ProcessChange::Store { restarts: true }, "{state}");
     }
-    assert_eq!(step("", cold, Facts { gone: true, ..facts(Unknown) }), Step::Replace { start: true });
+    assert_eq!(step("", cold, Facts { gone: true, ..facts(Unknown) }), ProcessChange::Replace { start: true });
     for (state, expected) in [
         (Stopped, Removal::AtOnce),
         (Starting, Removal::Stop),
@@ -139,12 +139,12 @@ fn each_state_has_its_step() {
         (Fatal, Removal::AtOnce),
         (Unknown, Removal::AtOnce),
     ] {
-        assert_eq!(steps_of(&all(&web(""), &config(""), state)), [("web", Step::Remove(expected))], "{state}");
+        assert_eq!(steps_of(&all(&web(""), &config(""), state)), [("web", ProcessChange::Remove(expected))], "{state}");
     }
     let added = all(&config(""), &web(""), Running);
-    assert_eq!(steps_of(&added), [("web", Step::Add { start: true })]);
+    assert_eq!(steps_of(&added), [("web", ProcessChange::Add { start: true })]);
     let added = all(&config(""), &web("autostart = false"), Running);
-    assert_eq!(steps_of(&added), [("web", Step::Add { start: false })]);
+    assert_eq!(steps_of(&added), [("web", ProcessChange::Add { start: false })]);
 }
 
 #[test]
@@ -152,16 +152,19 @@ fn instances_come_and_go_by_name() {
     let of = |more: &str| config(&format!("[programs.w]\ncommand = \"x\"\n{more}"));
     let numbers = |n: u32| of(&format!("numprocs = {n}"));
     let plan = all(&numbers(2), &numbers(3), ProcState::Running);
-    assert_eq!(steps_of(&plan), [("w_02", Step::Add { start: true })]);
+    assert_eq!(steps_of(&plan), [("w_02", ProcessChange::Add { start: true })]);
     let plan = all(&numbers(3), &numbers(2), ProcState::Running);
-    assert_eq!(steps_of(&plan), [("w_02", Step::Remove(Removal::Stop))]);
+    assert_eq!(steps_of(&plan), [("w_02", ProcessChange::Remove(Removal::Stop))]);
     let plan = all(&numbers(2), &of("numprocs = 2\nnumprocs_start = 1"), ProcState::Running);
-    assert_eq!(steps_of(&plan), [("w_00", Step::Remove(Removal::Stop)), ("w_02", Step::Add { start: true })]);
+    assert_eq!(
+        steps_of(&plan),
+        [("w_00", ProcessChange::Remove(Removal::Stop)), ("w_02", ProcessChange::Add { start: true })]
+    );
     assert_eq!(plan.summary().unchanged, 1);
     // Its number is in its arguments: then it is another run.
     let (old, new) = (of("numprocs = 2\nargs = [\"%(numprocs)d\"]"), of("numprocs = 3\nargs = [\"%(numprocs)d\"]"));
     let plan = all(&old, &new, ProcState::Running);
-    assert_eq!(steps_of(&plan)[..2], [("w_00", Step::Restart), ("w_01", Step::Restart)]);
+    assert_eq!(steps_of(&plan)[..2], [("w_00", ProcessChange::Restart), ("w_01", ProcessChange::Restart)]);
 }
 
 #[test]
@@ -169,7 +172,10 @@ fn a_renamed_program_is_another() {
     let old = config("[programs.a]\ncommand = \"x\"\nprocess_name = \"p\"");
     let new = config("[programs.b]\ncommand = \"x\"\nprocess_name = \"p\"");
     let plan = all(&old, &new, ProcState::Running);
-    assert_eq!(steps_of(&plan), [("p", Step::Remove(Removal::Stop)), ("p", Step::Add { start: true })]);
+    assert_eq!(
+        steps_of(&plan),
+        [("p", ProcessChange::Remove(Removal::Stop)), ("p", ProcessChange::Add { start: true })]
+    );
     assert_eq!(plan.next, new);
 }
 
@@ -181,7 +187,7 @@ fn a_group_is_only_a_label() {
         "[programs.a]\ncommand = \"x\"\n[programs.b]\ncommand = \"x\"\nargs = [\"y\"]\n[groups.h]\nprograms = [\"a\", \"b\"]",
     );
     let plan = all(&old, &new, ProcState::Running);
-    assert_eq!(steps_of(&plan), [("a", Step::Relabel), ("b", Step::Restart)]);
+    assert_eq!(steps_of(&plan), [("a", ProcessChange::Relabel), ("b", ProcessChange::Restart)]);
     for planned in &plan.processes {
         assert_eq!(planned.moved, Some(("g".to_owned(), "h".to_owned())));
     }
@@ -191,7 +197,7 @@ fn a_group_is_only_a_label() {
         "[programs.a]\ncommand = \"x\"\n[programs.b]\ncommand = \"x\"\n[groups.g]\npriority = 1\nprograms = [\"b\", \"a\"]",
     );
     let plan = all(&old, &new, ProcState::Running);
-    assert_eq!(steps_of(&plan), [("a", Step::UpdateHot), ("b", Step::UpdateHot)]);
+    assert_eq!(steps_of(&plan), [("a", ProcessChange::UpdateHot), ("b", ProcessChange::UpdateHot)]);
     assert_eq!(plan.processes[0].keys, ["group priority"]);
 }
 
@@ -290,9 +296,9 @@ fn the_table_of_keys_knows_each_field_of_a_program() {
         assert_eq!(found[0].keys, [*name]);
         let key = PROGRAM_KEYS.iter().find(|key| key.name == *name).unwrap();
         let expected = match key.change {
-            Change::Label => Step::Relabel,
-            Change::Hot => Step::UpdateHot,
-            Change::Restart => Step::Restart,
+            KeyChange::Label => ProcessChange::Relabel,
+            KeyChange::Hot => ProcessChange::UpdateHot,
+            KeyChange::Restart => ProcessChange::Restart,
         };
         assert_eq!(found[0].step, expected, "{name}");
     }
@@ -300,7 +306,8 @@ fn the_table_of_keys_knows_each_field_of_a_program() {
         assert!(EDITS.iter().any(|(name, _)| *name == key.name), "{} is never changed", key.name);
     }
     // As the contract has it.
-    let cold: Vec<&str> = PROGRAM_KEYS.iter().filter(|key| key.change == Change::Restart).map(|key| key.name).collect();
+    let cold: Vec<&str> =
+        PROGRAM_KEYS.iter().filter(|key| key.change == KeyChange::Restart).map(|key| key.name).collect();
     assert_eq!(
         cold.join(" "),
         "command args env directory umask user redirect_stderr stdout stderr stdin shared_log serverurl"
@@ -312,13 +319,16 @@ fn another_folder_for_logs_stops_nobody() {
     let old = web("");
     let new = web("[taskmasterd]\nchildlogdir = \"/var/log\"");
     let plan = all(&old, &new, ProcState::Running);
-    assert_eq!((steps_of(&plan), plan.applied.join(" ")), (vec![("web", Step::UpdateHot)], "childlogdir".into()));
+    assert_eq!(
+        (steps_of(&plan), plan.applied.join(" ")),
+        (vec![("web", ProcessChange::UpdateHot)], "childlogdir".into())
+    );
     let LogTarget::Path(path) = &plan.next.processes["web"].stdout.target else { panic!("no path") };
     assert_eq!(path.to_str(), Some("/var/log/web.stdout"));
     // Written out, it is another log.
     assert_eq!(
         steps_of(&all(&old, &web("stdout = \"/var/log/web.stdout\""), ProcState::Running)),
-        [("web", Step::Restart)]
+        [("web", ProcessChange::Restart)]
     );
 }
 
@@ -369,7 +379,7 @@ fn the_supervisor_takes_what_it_can_and_names_the_rest() {
         assert!((key.same)(&kept.server, &plan.next.server), "{}", key.name);
     }
     let plan = all(&web(""), &web("[taskmasterd.env]\nA = 1"), ProcState::Running);
-    assert_eq!((steps_of(&plan), plan.applied.len()), (vec![("web", Step::Restart)], 0));
+    assert_eq!((steps_of(&plan), plan.applied.len()), (vec![("web", ProcessChange::Restart)], 0));
 }
 
 #[test]
@@ -468,8 +478,8 @@ fn a_plan_has_words() {
     let words: Vec<_> = found.processes.iter().map(|planned| planned.step.reread_word()).collect();
     assert_eq!(words, [Some("disappeared"), Some("changed"), Some("changed"), None, Some("available")]);
     assert!(!found.is_empty() && all(&old, &old, ProcState::Running).is_empty());
-    assert_eq!(Step::Replace { start: true }.word(), Some("restarted"));
-    assert_eq!(Step::Replace { start: false }.word(), Some("updated"));
+    assert_eq!(ProcessChange::Replace { start: true }.word(), Some("restarted"));
+    assert_eq!(ProcessChange::Replace { start: false }.word(), Some("updated"));
 }
 
 fn any_config() -> impl Strategy<Value = Config> {
@@ -497,12 +507,12 @@ proptest! {
         for planned in &full.processes {
             let there = (old.processes.contains_key(&planned.name), new.processes.contains_key(&planned.name));
             let expected = match planned.step {
-                Step::Add { .. } => (false, true),
-                Step::Remove(_) => (true, false),
-                Step::Untouched | Step::UpdateHot | Step::Restart | Step::Replace { .. } | Step::Store { .. } | Step::Relabel => (true, true),
+                ProcessChange::Add { .. } => (false, true),
+                ProcessChange::Remove(_) => (true, false),
+                ProcessChange::Untouched | ProcessChange::UpdateHot | ProcessChange::Restart | ProcessChange::Replace { .. } | ProcessChange::Store { .. } | ProcessChange::Relabel => (true, true),
             };
             prop_assert_eq!(there, expected);
-            if let Some(facts) = facts.get(&planned.name).filter(|_| planned.step == Step::Restart) {
+            if let Some(facts) = facts.get(&planned.name).filter(|_| planned.step == ProcessChange::Restart) {
                 prop_assert!(facts.state.is_live());
             }
         }

@@ -16,7 +16,7 @@ pub struct ActionWord {
 
 /// What there is at the supervisor now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct KnownNames {
     /// Full names of processes.
     pub processes: Vec<String>,
     /// Names of programs, also of those that are only in the file.
@@ -28,7 +28,7 @@ pub struct Snapshot {
 }
 
 /// What a word of an action is.
-enum Place {
+enum WordPlace {
     Action,
     /// Processes; several of them, so also groups and all, or one.
     Processes {
@@ -52,8 +52,12 @@ pub struct Candidate {
 
 /// Where the word under the cursor begins, and what it may become. `line` ends at the cursor. `now` tells what there is;
 /// none: nobody knows, and no name is offered.
-pub fn complete(line: &str, actions: &[ActionWord], now: impl FnOnce() -> Option<Snapshot>) -> (usize, Vec<Candidate>) {
-    let Some(Begun { start, before, word, quote }) = begun(line) else { return (line.len(), vec![]) };
+pub fn complete(
+    line: &str,
+    actions: &[ActionWord],
+    now: impl FnOnce() -> Option<KnownNames>,
+) -> (usize, Vec<Candidate>) {
+    let Some(OpenLine { start, before, word, quote }) = begun(line) else { return (line.len(), vec![]) };
     let before: Vec<&str> = before.iter().map(String::as_str).collect();
     let options = |name: &str| actions.iter().find(|action| action.name == name).map(|action| action.options.clone());
     let mut found: Vec<String> = match (before.split_first(), word.strip_prefix('%')) {
@@ -63,19 +67,21 @@ pub fn complete(line: &str, actions: &[ActionWord], now: impl FnOnce() -> Option
         }
         (Some((action, _)), None) if word.starts_with('-') => options(action).unwrap_or_default(),
         (first, reference) => {
-            let place = first.map_or(Place::Action, |(action, rest)| place(action, rest));
+            let place = first.map_or(WordPlace::Action, |(action, rest)| place(action, rest));
             match (place, reference) {
-                (Place::Action | Place::Processes { .. } | Place::Programs, Some(_)) => {
+                (WordPlace::Action | WordPlace::Processes { .. } | WordPlace::Programs, Some(_)) => {
                     now().map(|now| references(&now)).unwrap_or_default()
                 }
-                (Place::Action, None) => actions.iter().map(|action| action.name.clone()).collect(),
-                (Place::Processes { several }, None) => now().map(|now| processes(now, several)).unwrap_or_default(),
-                (Place::Programs, None) => {
-                    now().map(|Snapshot { programs, groups, .. }| [programs, groups].concat()).unwrap_or_default()
+                (WordPlace::Action, None) => actions.iter().map(|action| action.name.clone()).collect(),
+                (WordPlace::Processes { several }, None) => {
+                    now().map(|now| processes(now, several)).unwrap_or_default()
                 }
-                (Place::Signal, _) => signals(),
-                (Place::Words(words), _) => words.iter().map(|&word| word.to_owned()).collect(),
-                (Place::Nothing, _) => vec![],
+                (WordPlace::Programs, None) => {
+                    now().map(|KnownNames { programs, groups, .. }| [programs, groups].concat()).unwrap_or_default()
+                }
+                (WordPlace::Signal, _) => signals(),
+                (WordPlace::Words(words), _) => words.iter().map(|&word| word.to_owned()).collect(),
+                (WordPlace::Nothing, _) => vec![],
             }
         }
     };
@@ -87,7 +93,7 @@ pub fn complete(line: &str, actions: &[ActionWord], now: impl FnOnce() -> Option
 }
 
 /// A line that is not at its end.
-struct Begun {
+struct OpenLine {
     /// Where the last word begins, with its quote.
     start: usize,
     /// The words before it.
@@ -99,7 +105,7 @@ struct Begun {
 }
 
 /// Reads a line as it will be read when it is whole; none: the cursor is in a comment.
-fn begun(line: &str) -> Option<Begun> {
+fn begun(line: &str) -> Option<OpenLine> {
     let (mut before, mut word, mut start) = (vec![], String::new(), None);
     let mut quote = None;
     let mut chars = line.char_indices();
@@ -130,7 +136,7 @@ fn begun(line: &str) -> Option<Begun> {
     }
     let start = start.unwrap_or(line.len());
     let quote = quote.filter(|(_, at)| *at == start).map(|(open, _)| open);
-    Some(Begun { start, before, word, quote })
+    Some(OpenLine { start, before, word, quote })
 }
 
 /// A word as it is typed: in this quote, else with a backslash before what would end it or begin something else.
@@ -155,24 +161,24 @@ fn quoted(word: &str, quote: Option<char>) -> String {
 }
 
 /// What stands at this place of an action, after these words.
-fn place(action: &str, before: &[&str]) -> Place {
+fn place(action: &str, before: &[&str]) -> WordPlace {
     const CHANNELS: [&str; 2] = [Channel::Stdout.as_str(), Channel::Stderr.as_str()];
     const EVENTS: [&str; 4] =
         [EventKind::State.as_str(), EventKind::Config.as_str(), EventKind::Shutdown.as_str(), EventKind::Tick.as_str()];
     let operands = before.iter().filter(|word| !word.starts_with('-')).count();
     let last = before.last().copied().unwrap_or_default();
     match action {
-        "help" | "?" if operands == 0 => Place::Action,
-        "kill" if ["-s", "-l", "--signal", "--list"].contains(&last) || before.contains(&"-l") => Place::Signal,
-        "signal" if operands == 0 => Place::Signal,
+        "help" | "?" if operands == 0 => WordPlace::Action,
+        "kill" if ["-s", "-l", "--signal", "--list"].contains(&last) || before.contains(&"-l") => WordPlace::Signal,
+        "signal" if operands == 0 => WordPlace::Signal,
         "signal" | "kill" | "start" | "stop" | "restart" | "status" | "pid" | "clear" | "jobs" | "bg" | "disown"
-        | "wait" => Place::Processes { several: true },
-        "tail" | "fg" | "send" | "history" if operands == 0 => Place::Processes { several: false },
-        "tail" if operands == 1 => Place::Words(&CHANNELS),
-        "add" | "remove" | "update" | "reload" => Place::Programs,
-        "subscribe" => Place::Words(&EVENTS),
-        "set" if before.is_empty() => Place::Words(&["-b", "+b"]),
-        _ => Place::Nothing,
+        | "wait" => WordPlace::Processes { several: true },
+        "tail" | "fg" | "send" | "history" if operands == 0 => WordPlace::Processes { several: false },
+        "tail" if operands == 1 => WordPlace::Words(&CHANNELS),
+        "add" | "remove" | "update" | "reload" => WordPlace::Programs,
+        "subscribe" => WordPlace::Words(&EVENTS),
+        "set" if before.is_empty() => WordPlace::Words(&["-b", "+b"]),
+        _ => WordPlace::Nothing,
     }
 }
 
@@ -181,11 +187,11 @@ fn signals() -> Vec<String> {
     (1..=31).map(|number| bare(Signal(number).to_string())).collect()
 }
 
-fn references(now: &Snapshot) -> Vec<String> {
+fn references(now: &KnownNames) -> Vec<String> {
     now.jobs.iter().flat_map(|(number, name)| [format!("%{number}"), format!("%{name}")]).collect()
 }
 
-fn processes(now: Snapshot, several: bool) -> Vec<String> {
+fn processes(now: KnownNames, several: bool) -> Vec<String> {
     let mut names = now.processes;
     if several {
         names.extend(now.groups.iter().map(|group| format!("{group}:*")));
@@ -201,8 +207,8 @@ mod tests {
     use super::*;
     use crate::model::shell::words;
 
-    fn snapshot() -> Snapshot {
-        Snapshot {
+    fn snapshot() -> KnownNames {
+        KnownNames {
             processes: vec!["web".into(), "work:w_00".into(), "work:w_01".into(), "zürich".into()],
             programs: vec!["web".into(), "w".into(), "new".into()],
             groups: vec!["work".into()],
@@ -270,7 +276,7 @@ mod tests {
 
     #[test]
     fn nothing_is_asked_for_what_needs_no_answer() {
-        let never = || -> Option<Snapshot> { panic!("asked") };
+        let never = || -> Option<KnownNames> { panic!("asked") };
         for line in ["", "sta", "help ", "signal ", "reload --"] {
             complete(line, &[], never);
         }
@@ -289,7 +295,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_offered_is_read_as_the_word_that_is_meant(name in "[^\\p{C}]{1,9}", typed in 0..9_usize, quote in 0..3_usize) {
-            let now = || Some(Snapshot { processes: vec![name.clone()], ..Snapshot::default() });
+            let now = || Some(KnownNames { processes: vec![name.clone()], ..KnownNames::default() });
             // No process is called like an option or a job, and of a name that begins so nothing was typed yet.
             prop_assume!(!name.starts_with(['-', '%']) && name != "all");
             let prefix: String = name.chars().take(typed).collect();

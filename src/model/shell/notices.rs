@@ -13,7 +13,7 @@ use crate::model::{
 
 /// How a process was when an answer told it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum LastKnown {
     /// In this state, with this process id while it lives.
     Is(ProcState, i32),
     /// It had ended, whatever became of it then.
@@ -25,7 +25,7 @@ enum Told {
 pub struct Notices {
     waiting: Vec<StateNotice>,
     /// What was answered for these came before what led there was heard.
-    ahead: BTreeMap<String, Told>,
+    ahead: BTreeMap<String, LastKnown>,
 }
 
 impl Notices {
@@ -44,15 +44,15 @@ impl Notices {
 
     /// An action was answered with this process: whatever led it there is told by that.
     pub fn told(&mut self, name: String, state: ProcState, pid: i32) {
-        self.answered(name, Told::Is(state, pid));
+        self.answered(name, LastKnown::Is(state, pid));
     }
 
     /// It was told that a process has ended.
     pub fn told_end(&mut self, name: String) {
-        self.answered(name, Told::Ended);
+        self.answered(name, LastKnown::Ended);
     }
 
-    fn answered(&mut self, name: String, told: Told) {
+    fn answered(&mut self, name: String, told: LastKnown) {
         let heard = self.waiting.iter().rposition(|event| event.name == name && arrives(event, told));
         let mut at = 0..;
         self.waiting.retain(|event| {
@@ -76,10 +76,10 @@ impl Notices {
 }
 
 /// Whether this is the change to what was told.
-fn arrives(event: &StateNotice, told: Told) -> bool {
+fn arrives(event: &StateNotice, told: LastKnown) -> bool {
     match told {
-        Told::Is(state, pid) => event.to == state && (!state.is_live() || event.pid == pid),
-        Told::Ended => !event.to.is_live(),
+        LastKnown::Is(state, pid) => event.to == state && (!state.is_live() || event.pid == pid),
+        LastKnown::Ended => !event.to.is_live(),
     }
 }
 

@@ -119,9 +119,9 @@ impl Part for Brief<'_> {
 
 /// A text with lines between `<pre>` and `</pre>`: line ends and tabs stay.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lines<'a>(pub(super) &'a str);
+pub(super) struct PreText<'a>(pub(super) &'a str);
 
-impl Part for Lines<'_> {
+impl Part for PreText<'_> {
     fn put(self, to: &mut Html) {
         escape(self.0, Breaks::Kept, to);
     }

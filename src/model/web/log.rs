@@ -1,7 +1,7 @@
 //! What a task or a program printed: lines, with the colours that it gave them. All else that would act on a terminal
 //! goes, as with `control log`.
 
-use super::html::{Html, Lines, Text, put};
+use super::html::{Html, PreText, Text, put};
 use crate::model::ansi::fit;
 
 /// A log in a frame that can be scrolled. `stream` is where its text comes from, which a script follows if it is `live`.
@@ -86,11 +86,11 @@ fn coloured(line: &str, to: &mut Html) {
             continue;
         }
         if look == Look::default() {
-            put!(to, Lines(text));
+            put!(to, PreText(text));
             continue;
         }
         let bold = look.bold.then_some(" cb");
-        put!(to, "<span class=\"", look.colour.unwrap_or_default(), bold, "\">", Lines(text), "</span>");
+        put!(to, "<span class=\"", look.colour.unwrap_or_default(), bold, "\">", PreText(text), "</span>");
     }
 }
 

@@ -33,14 +33,14 @@ const LEAST: f64 = 0.05;
 
 /// How a bar is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum BarKind {
     Ended(Class),
     Live(Status),
 }
 
 /// One run.
 #[derive(Clone, Copy)]
-enum Run<'a> {
+enum TimelineRun<'a> {
     Ended(&'a HistoryRow),
     Live(&'a LiveTask),
 }
@@ -49,7 +49,7 @@ enum Run<'a> {
 #[derive(Clone, Copy)]
 struct Bar<'a> {
     /// The worst of them.
-    kind: Kind,
+    kind: BarKind,
     /// Whether all are of that kind.
     alike: bool,
     /// Unix seconds.
@@ -58,7 +58,7 @@ struct Bar<'a> {
     runs: u64,
     failed: u64,
     /// The first one.
-    run: Run<'a>,
+    run: TimelineRun<'a>,
 }
 
 /// How much is joined.
@@ -154,13 +154,13 @@ fn gather<'a>(span: Span, rows: &'a [HistoryRow], running: &'a [LiveTask], now: 
             (names.entry(row.taskname.as_deref().unwrap_or_default()).or_default(), !class.is_success());
         runs.failed += u64::from(failed);
         runs.bars.push(Bar {
-            kind: Kind::Ended(class),
+            kind: BarKind::Ended(class),
             alike: true,
             from,
             until: row.endtime.max(from),
             runs: 1,
             failed: u64::from(failed),
-            run: Run::Ended(row),
+            run: TimelineRun::Ended(row),
         });
     }
     for live in running {
@@ -168,13 +168,13 @@ fn gather<'a>(span: Span, rows: &'a [HistoryRow], running: &'a [LiveTask], now: 
         let runs = names.entry(live.task.name.as_str()).or_default();
         runs.live += 1;
         runs.bars.push(Bar {
-            kind: Kind::Live(live.status),
+            kind: BarKind::Live(live.status),
             alike: true,
             from,
             until: now.max(from),
             runs: 1,
             failed: 0,
-            run: Run::Live(live),
+            run: TimelineRun::Live(live),
         });
     }
     for runs in names.values_mut() {
@@ -183,11 +183,11 @@ fn gather<'a>(span: Span, rows: &'a [HistoryRow], running: &'a [LiveTask], now: 
     names
 }
 
-impl Run<'_> {
+impl TimelineRun<'_> {
     fn task(self) -> i64 {
         match self {
-            Run::Ended(row) => row.taskid,
-            Run::Live(live) => live.task.id,
+            TimelineRun::Ended(row) => row.taskid,
+            TimelineRun::Live(live) => live.task.id,
         }
     }
 }
@@ -311,14 +311,14 @@ impl Bar<'_> {
 }
 
 /// What is worse is seen of several.
-fn gravity(kind: Kind) -> u8 {
+fn gravity(kind: BarKind) -> u8 {
     match kind {
-        Kind::Ended(Class::Ok) | Kind::Live(Status::Reserved) => 0,
-        Kind::Ended(Class::Warnings) | Kind::Live(Status::Running) => 1,
-        Kind::Ended(Class::Unknown) | Kind::Live(Status::Stopping) => 2,
-        Kind::Ended(Class::Error) | Kind::Live(Status::Silent) => 3,
-        Kind::Live(Status::Stalled) => 4,
-        Kind::Live(Status::Orphaned) => 5,
+        BarKind::Ended(Class::Ok) | BarKind::Live(Status::Reserved) => 0,
+        BarKind::Ended(Class::Warnings) | BarKind::Live(Status::Running) => 1,
+        BarKind::Ended(Class::Unknown) | BarKind::Live(Status::Stopping) => 2,
+        BarKind::Ended(Class::Error) | BarKind::Live(Status::Silent) => 3,
+        BarKind::Live(Status::Stalled) => 4,
+        BarKind::Live(Status::Orphaned) => 5,
     }
 }
 
@@ -327,9 +327,9 @@ fn is_one(span: Span, last: &Bar<'_>, bar: &Bar<'_>, grain: Grain) -> bool {
     let is_narrow = |bar: &Bar<'_>| bar.runs > 1 || share(span, bar.until) - share(span, bar.from) < grain.narrow;
     let apart = share(span, bar.from) - share(span, last.until);
     let is_alike = match (last.kind, bar.kind) {
-        (Kind::Ended(a), Kind::Ended(b)) => grain.mixed || a == b,
-        (Kind::Live(a), Kind::Live(b)) => grain.mixed || a == b,
-        (Kind::Ended(_), Kind::Live(_)) | (Kind::Live(_), Kind::Ended(_)) => false,
+        (BarKind::Ended(a), BarKind::Ended(b)) => grain.mixed || a == b,
+        (BarKind::Live(a), BarKind::Live(b)) => grain.mixed || a == b,
+        (BarKind::Ended(_), BarKind::Live(_)) | (BarKind::Live(_), BarKind::Ended(_)) => false,
     };
     let is_close = apart < grain.narrow && (grain.mixed || apart >= 0.0);
     is_alike && is_narrow(last) && is_narrow(bar) && is_close
@@ -338,17 +338,17 @@ fn is_one(span: Span, last: &Bar<'_>, bar: &Bar<'_>, grain: Grain) -> bool {
 /// What a bar is, in a line.
 fn words(bar: &Bar<'_>) -> String {
     match (bar.run, bar.kind) {
-        (Run::Ended(row), _) if bar.runs == 1 => run_words(row),
-        (Run::Live(live), _) if bar.runs == 1 => {
+        (TimelineRun::Ended(row), _) if bar.runs == 1 => run_words(row),
+        (TimelineRun::Live(live), _) if bar.runs == 1 => {
             let ran = took(bar.until.saturating_sub(bar.from) as f64);
             format!("#{} {} for {ran}, started {}", live.task.id, live.status, stamp(bar.from))
         }
         (_, kind) => {
             let how = match kind {
-                Kind::Ended(class) if bar.alike => format!("all {}", class.as_str()),
-                Kind::Ended(_) => format!("{} failed", bar.failed),
-                Kind::Live(status) if bar.alike => format!("all {status}"),
-                Kind::Live(status) => format!("some {status}"),
+                BarKind::Ended(class) if bar.alike => format!("all {}", class.as_str()),
+                BarKind::Ended(_) => format!("{} failed", bar.failed),
+                BarKind::Live(status) if bar.alike => format!("all {status}"),
+                BarKind::Live(status) => format!("some {status}"),
             };
             format!("{} runs, {how}, {} to {}", bar.runs, stamp(bar.from), stamp(bar.until))
         }
@@ -357,17 +357,17 @@ fn words(bar: &Bar<'_>) -> String {
 
 fn draw(span: Span, name: &str, bar: &Bar<'_>, y: usize, to: &mut Html) {
     let (tone, mark) = match bar.kind {
-        Kind::Ended(class) => (Tone::of_class(class), mark(class)),
-        Kind::Live(status) => (Tone::of_status(status), None),
+        BarKind::Ended(class) => (Tone::of_class(class), mark(class)),
+        BarKind::Live(status) => (Tone::of_status(status), None),
     };
-    let live = matches!(bar.kind, Kind::Live(_)).then_some(" live");
+    let live = matches!(bar.kind, BarKind::Live(_)).then_some(" live");
     let x = share(span, bar.from);
     let width = (share(span, bar.until) - x).max(LEAST);
     put!(to, "<a href=\"");
     match bar.kind {
         _ if bar.runs == 1 => put!(to, "/task/", bar.run.task()),
-        Kind::Live(_) => put!(to, "/tasks"),
-        Kind::Ended(_) => {
+        BarKind::Live(_) => put!(to, "/tasks"),
+        BarKind::Ended(_) => {
             put!(to, "/history?name=", Text(&encoded(name)), "&amp;since=%40", bar.from, "&amp;until=%40", bar.until);
         }
     }

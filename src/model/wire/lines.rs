@@ -4,22 +4,24 @@ use super::{Code, MAX_LINE, Request, Response, WireError};
 
 /// One line of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Line {
+pub enum WireLine {
     /// Without its end; never blank.
     Text(Vec<u8>),
     /// It is longer than allowed. It is said once, as soon as that is known; the rest is thrown away (413).
     TooLong,
 }
 
-impl Line {
+impl WireLine {
     /// The request of this line.
     ///
     /// # Errors
     /// The response that says what is wrong with it: 400, or 413 for a line that is too long.
     pub fn request(&self) -> Result<Request, Box<Response>> {
         match self {
-            Line::Text(text) => Request::parse(text),
-            Line::TooLong => Err(Box::new(Response::failed(WireError::new(Code::TooLarge, "the line is too long")))),
+            WireLine::Text(text) => Request::parse(text),
+            WireLine::TooLong => {
+                Err(Box::new(Response::failed(WireError::new(Code::TooLarge, "the line is too long"))))
+            }
         }
     }
 }
@@ -46,7 +48,7 @@ impl LineReader {
     }
 
     /// Takes what arrived and gives the lines that are whole.
-    pub fn feed(&mut self, mut bytes: &[u8]) -> Vec<Line> {
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Vec<WireLine> {
         let mut lines = Vec::new();
         while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
             let (line, rest) = bytes.split_at(end);
@@ -59,7 +61,7 @@ impl LineReader {
     }
 
     /// The last line, when the stream has ended without a line end (NET-2).
-    pub fn finish(&mut self) -> Option<Line> {
+    pub fn finish(&mut self) -> Option<WireLine> {
         self.end_of_line()
     }
 
@@ -68,7 +70,7 @@ impl LineReader {
         self.skips || !self.kept.is_empty()
     }
 
-    fn add(&mut self, part: &[u8], lines: &mut Vec<Line>) {
+    fn add(&mut self, part: &[u8], lines: &mut Vec<WireLine>) {
         if self.skips {
             return;
         }
@@ -84,19 +86,19 @@ impl LineReader {
         }
     }
 
-    fn too_long(&mut self, lines: &mut Vec<Line>) {
+    fn too_long(&mut self, lines: &mut Vec<WireLine>) {
         self.skips = true;
         self.kept = Vec::new();
-        lines.push(Line::TooLong);
+        lines.push(WireLine::TooLong);
     }
 
-    fn end_of_line(&mut self) -> Option<Line> {
+    fn end_of_line(&mut self) -> Option<WireLine> {
         self.skips = false;
         let mut line = std::mem::take(&mut self.kept);
         if line.last() == Some(&b'\r') {
             line.pop();
         }
-        (!line.iter().all(u8::is_ascii_whitespace)).then_some(Line::Text(line))
+        (!line.iter().all(u8::is_ascii_whitespace)).then_some(WireLine::Text(line))
     }
 }
 
@@ -106,13 +108,13 @@ mod tests {
 
     use super::*;
 
-    fn text(text: &str) -> Line {
-        Line::Text(text.into())
+    fn text(text: &str) -> WireLine {
+        WireLine::Text(text.into())
     }
 
-    fn read(limit: usize, parts: &[&[u8]]) -> Vec<Line> {
+    fn read(limit: usize, parts: &[&[u8]]) -> Vec<WireLine> {
         let mut reader = LineReader::new(limit);
-        let mut lines: Vec<Line> = parts.iter().flat_map(|part| reader.feed(part)).collect();
+        let mut lines: Vec<WireLine> = parts.iter().flat_map(|part| reader.feed(part)).collect();
         lines.extend(reader.finish());
         lines
     }
@@ -128,9 +130,9 @@ mod tests {
     #[test]
     fn a_line_that_is_too_long_is_said_once_and_the_next_one_is_read() {
         let lines = read(3, &[b"abc\n", b"abcd\nx\n", b"abc\r\n", b"abcdefghi", b"jkl\n", b"y"]);
-        assert_eq!(lines, [text("abc"), Line::TooLong, text("x"), text("abc"), Line::TooLong, text("y")]);
+        assert_eq!(lines, [text("abc"), WireLine::TooLong, text("x"), text("abc"), WireLine::TooLong, text("y")]);
         let mut reader = LineReader::new(3);
-        assert_eq!(reader.feed(b"abcd"), [Line::TooLong], "not only at its end");
+        assert_eq!(reader.feed(b"abcd"), [WireLine::TooLong], "not only at its end");
         assert_eq!(reader.feed(&[b'x'; 1000]), []);
         assert!(reader.is_inside());
         assert_eq!(reader.finish(), None);
@@ -142,7 +144,7 @@ mod tests {
         let mut whole = vec![b'x'; 1 << 20];
         whole.extend(b"\r\n");
         assert_eq!(reader.feed(&whole).len(), 1);
-        assert_eq!(reader.feed(&[&[b'x'; (1 << 20) + 1][..], b"\n"].concat()), [Line::TooLong]);
+        assert_eq!(reader.feed(&[&[b'x'; (1 << 20) + 1][..], b"\n"].concat()), [WireLine::TooLong]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl fmt::Debug for Auth {
 
 /// What the names of a request are names of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum NameKind {
     /// Programs.
     Program,
     /// Processes, or whatever the syntax of names allows (REQ-4).
@@ -51,13 +51,13 @@ pub enum Kind {
     Group,
 }
 
-impl Kind {
+impl NameKind {
     /// Its word as a target.
     pub fn as_str(self) -> &'static str {
         match self {
-            Kind::Program => "program",
-            Kind::Process => "process",
-            Kind::Group => "group",
+            NameKind::Program => "program",
+            NameKind::Process => "process",
+            NameKind::Group => "group",
         }
     }
 }
@@ -70,7 +70,7 @@ pub enum Targets {
     /// Those of these names; there is at least one.
     Named {
         /// What they are names of.
-        kind: Kind,
+        kind: NameKind,
         /// The names, as they were given.
         names: Vec<String>,
     },
@@ -79,7 +79,7 @@ pub enum Targets {
 impl Targets {
     /// Processes of these names, by the syntax of names.
     pub fn processes(names: impl IntoIterator<Item = impl Into<String>>) -> Targets {
-        Targets::Named { kind: Kind::Process, names: names.into_iter().map(Into::into).collect() }
+        Targets::Named { kind: NameKind::Process, names: names.into_iter().map(Into::into).collect() }
     }
 }
 
@@ -91,7 +91,7 @@ pub enum ReloadOf {
     /// Only these.
     Named {
         /// What they are names of.
-        kind: Kind,
+        kind: NameKind,
         /// The names.
         names: Vec<String>,
     },
@@ -319,7 +319,7 @@ const SECTIONS: [(&str, ReloadOf); 7] = [
     ("taskmasterctl", ReloadOf::Client),
 ];
 
-const KINDS: [Kind; 3] = [Kind::Program, Kind::Process, Kind::Group];
+const KINDS: [NameKind; 3] = [NameKind::Program, NameKind::Process, NameKind::Group];
 
 /// What is wrong with a request.
 fn bad(code: Code, message: impl Into<String>) -> WireError {
@@ -331,7 +331,7 @@ enum Scope {
     /// Neither is given.
     Missing,
     All,
-    Named(Kind, Vec<String>),
+    Named(NameKind, Vec<String>),
     Section(ReloadOf),
 }
 
@@ -509,7 +509,7 @@ impl Scope {
             return Err(bad(Code::BadRequest, "it needs a target and a name"));
         };
         match (kind, <[String; 1]>::try_from(names)) {
-            (Kind::Program | Kind::Process, Ok([name])) if !is_pattern(&name) => Ok(name),
+            (NameKind::Program | NameKind::Process, Ok([name])) if !is_pattern(&name) => Ok(name),
             (_, Ok([name])) => Err(bad(Code::BadArgument, "it takes one process, not a group").about(name)),
             (_, Err(_)) => Err(bad(Code::BadArgument, "it takes one process")),
         }
@@ -738,7 +738,7 @@ impl Command {
             | Command::Fg { name }
             | Command::Send { name, .. }
             | Command::History { name, .. } => return std::slice::from_mut(name),
-            Command::Reload { of: ReloadOf::Named { kind: Kind::Process, names }, .. } => return names,
+            Command::Reload { of: ReloadOf::Named { kind: NameKind::Process, names }, .. } => return names,
             Command::Status(of)
             | Command::Start { of, .. }
             | Command::Stop { of, .. }
@@ -762,7 +762,7 @@ impl Command {
             | Command::Subscribe(_) => return &mut [],
         };
         match of {
-            Targets::Named { kind: Kind::Process, names } => names,
+            Targets::Named { kind: NameKind::Process, names } => names,
             Targets::Named { .. } | Targets::All => &mut [],
         }
     }
@@ -901,7 +901,7 @@ fn write_targets(of: &Targets, map: &mut Map<String, Value>) {
 }
 
 fn write_one(name: &str, map: &mut Map<String, Value>) {
-    map.insert("target".into(), Kind::Process.as_str().into());
+    map.insert("target".into(), NameKind::Process.as_str().into());
     map.insert("name".into(), name.into());
 }
 
@@ -947,7 +947,7 @@ mod tests {
 
     #[test]
     fn the_three_keys_of_the_brief_are_enough() {
-        let named = Targets::Named { kind: Kind::Program, names: vec!["nginx".into()] };
+        let named = Targets::Named { kind: NameKind::Program, names: vec!["nginx".into()] };
         assert_eq!(
             command_of(r#"{"command":"stop","target":"program","name":"nginx"}"#),
             Command::Stop { of: named, now: false }

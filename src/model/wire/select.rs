@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Code, Kind, NO_GROUP, NO_PROCESS, NO_PROGRAM, ResultItem, Targets};
+use super::{Code, NO_GROUP, NO_PROCESS, NO_PROGRAM, NameKind, ResultItem, Targets};
 
 /// One process, as names find it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
+pub struct ProcessEntry {
     /// Its group.
     pub group: String,
     /// Its program.
@@ -15,7 +15,7 @@ pub struct Entry {
     pub process: String,
 }
 
-impl Entry {
+impl ProcessEntry {
     /// The name for people.
     pub fn full_name(&self) -> String {
         full_name(&self.group, &self.process)
@@ -39,7 +39,7 @@ pub struct Selection {
 }
 
 /// The processes that are meant.
-pub fn select(targets: &Targets, catalog: &[Entry]) -> Selection {
+pub fn select(targets: &Targets, catalog: &[ProcessEntry]) -> Selection {
     let (mut found, mut failed) = (BTreeSet::new(), Vec::new());
     let mut is_single = false;
     match targets {
@@ -55,7 +55,7 @@ pub fn select(targets: &Targets, catalog: &[Entry]) -> Selection {
                     }
                 }
             }
-            let plain = names.len() == 1 && names.iter().all(|name| !is_wild(name)) && *kind != Kind::Group;
+            let plain = names.len() == 1 && names.iter().all(|name| !is_wild(name)) && *kind != NameKind::Group;
             is_single = plain && found.len() + failed.len() == 1;
         }
     }
@@ -75,30 +75,30 @@ fn is_wild(name: &str) -> bool {
     name.ends_with(':') || name.contains(['*', '?'])
 }
 
-fn one(kind: Kind, name: &str, catalog: &[Entry]) -> Result<Vec<usize>, Miss> {
+fn one(kind: NameKind, name: &str, catalog: &[ProcessEntry]) -> Result<Vec<usize>, Miss> {
     match kind {
-        Kind::Process => process(name, catalog),
-        Kind::Program => match name.split_once(':') {
+        NameKind::Process => process(name, catalog),
+        NameKind::Program => match name.split_once(':') {
             Some((group, program)) if !is_wild(name) => {
                 some(places(catalog, |entry| entry.group == group && entry.program == program), NO_PROGRAM)
             }
             Some(_) | None => some(places(catalog, |entry| glob(name, &entry.program)), NO_PROGRAM),
         },
-        Kind::Group => {
+        NameKind::Group => {
             let group = name.strip_suffix(":*").or_else(|| name.strip_suffix(':')).unwrap_or(name);
             some(places(catalog, |entry| glob(group, &entry.group)), NO_GROUP)
         }
     }
 }
 
-fn process(name: &str, catalog: &[Entry]) -> Result<Vec<usize>, Miss> {
+fn process(name: &str, catalog: &[ProcessEntry]) -> Result<Vec<usize>, Miss> {
     if let Some(group) = name.strip_suffix(":*").or_else(|| name.strip_suffix(':')) {
         return some(places(catalog, |entry| glob(group, &entry.group)), NO_GROUP);
     }
     if is_wild(name) {
         // A pattern without a group is for the bare names too.
         let bare = !name.contains(':');
-        let matches = |entry: &Entry| {
+        let matches = |entry: &ProcessEntry| {
             glob(name, &format!("{}:{}", entry.group, entry.process)) || bare && glob(name, &entry.process)
         };
         return some(places(catalog, matches), NO_PROCESS);
@@ -117,7 +117,7 @@ fn process(name: &str, catalog: &[Entry]) -> Result<Vec<usize>, Miss> {
     let program = places(catalog, |entry| entry.program == name);
     let own = places(catalog, |entry| entry.process == name);
     let several = |places: &[usize]| {
-        Err(Miss::Several(places.iter().filter_map(|&place| catalog.get(place)).map(Entry::full_name).collect()))
+        Err(Miss::Several(places.iter().filter_map(|&place| catalog.get(place)).map(ProcessEntry::full_name).collect()))
     };
     match (&program[..], &own[..]) {
         // The process of that program, or another one that is called like it.
@@ -135,7 +135,7 @@ fn process(name: &str, catalog: &[Entry]) -> Result<Vec<usize>, Miss> {
     }
 }
 
-fn places(catalog: &[Entry], is_meant: impl Fn(&Entry) -> bool) -> Vec<usize> {
+fn places(catalog: &[ProcessEntry], is_meant: impl Fn(&ProcessEntry) -> bool) -> Vec<usize> {
     catalog.iter().enumerate().filter(|(_, entry)| is_meant(entry)).map(|(place, _)| place).collect()
 }
 
@@ -174,8 +174,8 @@ mod tests {
 
     use super::*;
 
-    fn catalog() -> Vec<Entry> {
-        let entry = |group: &str, program: &str, process: &str| Entry {
+    fn catalog() -> Vec<ProcessEntry> {
+        let entry = |group: &str, program: &str, process: &str| ProcessEntry {
             group: group.into(),
             program: program.into(),
             process: process.into(),
@@ -192,7 +192,7 @@ mod tests {
         ]
     }
 
-    fn chosen(kind: Kind, names: &[&str]) -> Result<Vec<String>, String> {
+    fn chosen(kind: NameKind, names: &[&str]) -> Result<Vec<String>, String> {
         let targets = Targets::Named { kind, names: names.iter().map(|name| (*name).to_owned()).collect() };
         let catalog = catalog();
         let selection = select(&targets, &catalog);
@@ -220,9 +220,9 @@ mod tests {
             ("?eb", &["web"]),
             ("*mail", &["work:mail"]),
         ] {
-            assert_eq!(chosen(Kind::Process, &[name]).unwrap(), meant, "{name}");
+            assert_eq!(chosen(NameKind::Process, &[name]).unwrap(), meant, "{name}");
         }
-        assert_eq!(chosen(Kind::Process, &["*"]).unwrap().len(), catalog().len());
+        assert_eq!(chosen(NameKind::Process, &["*"]).unwrap().len(), catalog().len());
     }
 
     #[test]
@@ -238,29 +238,29 @@ mod tests {
             (":", "404 : no such group"),
             ("web:web:web", "404 web:web:web no such process"),
         ] {
-            assert_eq!(chosen(Kind::Process, &[name]).unwrap_err(), message);
+            assert_eq!(chosen(NameKind::Process, &[name]).unwrap_err(), message);
         }
     }
 
     #[test]
     fn a_name_that_may_be_either_is_ambiguous() {
-        let either = chosen(Kind::Process, &["cron"]).unwrap_err();
+        let either = chosen(NameKind::Process, &["cron"]).unwrap_err();
         assert_eq!(either, "409 cron ambiguous: old:cron, new:cron2", "a program, and a process of another one");
-        assert_eq!(chosen(Kind::Process, &["twin"]).unwrap_err(), "409 twin ambiguous: a:twin, b:twin");
-        assert_eq!(chosen(Kind::Process, &["a:twin"]).unwrap(), ["a:twin"]);
-        assert_eq!(chosen(Kind::Program, &["cron"]).unwrap(), ["new:cron2"]);
+        assert_eq!(chosen(NameKind::Process, &["twin"]).unwrap_err(), "409 twin ambiguous: a:twin, b:twin");
+        assert_eq!(chosen(NameKind::Process, &["a:twin"]).unwrap(), ["a:twin"]);
+        assert_eq!(chosen(NameKind::Program, &["cron"]).unwrap(), ["new:cron2"]);
     }
 
     #[test]
     fn programs_and_groups_have_their_own_names() {
-        assert_eq!(chosen(Kind::Program, &["worker"]).unwrap().len(), 2);
-        assert_eq!(chosen(Kind::Program, &["work:worker"]).unwrap().len(), 2);
-        assert_eq!(chosen(Kind::Program, &["w*"]).unwrap().len(), 3);
-        assert_eq!(chosen(Kind::Program, &["worker_00"]).unwrap_err(), "404 worker_00 no such program");
+        assert_eq!(chosen(NameKind::Program, &["worker"]).unwrap().len(), 2);
+        assert_eq!(chosen(NameKind::Program, &["work:worker"]).unwrap().len(), 2);
+        assert_eq!(chosen(NameKind::Program, &["w*"]).unwrap().len(), 3);
+        assert_eq!(chosen(NameKind::Program, &["worker_00"]).unwrap_err(), "404 worker_00 no such program");
         for name in ["work", "work:*", "work:", "wor?"] {
-            assert_eq!(chosen(Kind::Group, &[name]).unwrap().len(), 3, "{name}");
+            assert_eq!(chosen(NameKind::Group, &[name]).unwrap().len(), 3, "{name}");
         }
-        assert_eq!(chosen(Kind::Group, &["worker"]).unwrap_err(), "404 worker no such group");
+        assert_eq!(chosen(NameKind::Group, &["worker"]).unwrap_err(), "404 worker no such group");
     }
 
     #[test]
@@ -278,7 +278,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_name_means_something_or_fails(
-            name in "[a-c:*?é]{0,8}", kind in proptest::sample::select(vec![Kind::Program, Kind::Process, Kind::Group]),
+            name in "[a-c:*?é]{0,8}", kind in proptest::sample::select(vec![NameKind::Program, NameKind::Process, NameKind::Group]),
         ) {
             let catalog = catalog();
             let selection = select(&Targets::Named { kind, names: vec![name] }, &catalog);
