@@ -241,6 +241,16 @@ fn asking_twice_kills_at_once() {
 }
 
 #[test]
+fn an_interrupt_by_a_process_is_an_exit_code() {
+    let world = World::new();
+    let run = started(&world, &[], "echo ready; exec sleep 1000");
+    run.signal(Signal::SIGINT);
+    assert_eq!(run.wait().code, 130);
+    // Nor is the death of a command that was interrupted alone the end of its launcher by that signal.
+    assert_eq!(world.launch(["sh", "-c", "kill -INT $$"]).run().code, 130);
+}
+
+#[test]
 fn other_signals_are_passed_on() {
     let world = World::new();
     let script = "exec 2>/dev/null; trap 'echo one' USR1; trap 'echo two' USR2; trap 'exit 6' WINCH; echo ready; while :; do sleep 0.05; done";

@@ -412,7 +412,7 @@ fn its_terminal_has_our_size_and_follows_it() {
     assert_eq!(tty.wait(), 0);
 }
 
-const SIZES: &str = "stty size; trap 'stty size' WINCH; until [ -e $W/go ]; do sleep 0.01; done";
+const SIZES: &str = "trap 'stty size' WINCH; stty size; until [ -e $W/go ]; do sleep 0.01; done";
 
 #[test]
 fn the_terminal_is_left_as_it_was() {
@@ -465,6 +465,28 @@ fn ctrl_c_in_a_script_reaches_the_command_and_the_script() {
     tty.shows("code-7\n");
     until("its end", || world.tasks().is_empty());
     assert!(world.last().text("outcome").contains("SIGINT"), "{}", world.last().text("outcome"));
+}
+
+#[test]
+fn ctrl_c_ends_a_script_of_bash_as_without_launch() {
+    let world = World::new();
+    let mut tty = Terminal::shell(&world);
+    // bash ends its script only if the program that it waited for died of the signal.
+    for (options, redirect) in [("", ""), ("--no-log", ""), ("", " | cat"), ("", " >>$W/out")] {
+        let script =
+            format!("for n in 1 2; do $LAUNCH {options} sh -c 'echo x >>$W/ready; exec sleep 1000'{redirect}; done");
+        world.program("script", format!("#!/bin/bash\n{script}\necho went-on\n"));
+        tty.type_in("$W/script\n");
+        until("the command", || world.path("ready").exists());
+        tty.type_in(CTRL_C);
+        tty.shows("PROMPT> ");
+        tty.type_in("echo code-$?\n");
+        tty.shows("code-130\n");
+        until("its end", || world.tasks().is_empty());
+        assert!(world.last().text("outcome").contains("SIGINT"), "{}", world.last().text("outcome"));
+        std::fs::remove_file(world.path("ready")).unwrap();
+    }
+    assert_eq!(world.history().len(), 4);
 }
 
 #[test]

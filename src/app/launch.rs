@@ -137,14 +137,34 @@ pub trait Reporter {
     }
 }
 
-/// Runs a command as a task; gives the exit code for `launch`.
+/// How `launch` itself should end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// With this exit code.
+    Code(i32),
+    /// By SIGINT, as the command did that was interrupted with it: bash ends its script or loop only then. The exit code
+    /// that a shell sees is that of [`Finish::code`].
+    Interrupted,
+}
+
+impl Finish {
+    /// Returns the exit code.
+    pub fn code(self) -> i32 {
+        match self {
+            Finish::Code(code) => code,
+            Finish::Interrupted => 128 + Signal::INT.0,
+        }
+    }
+}
+
+/// Runs a command as a task; returns how `launch` should end.
 ///
 /// Takes the whole process: signals are blocked and read, orphans are adopted. `inherited` are descriptors that the
 /// process was started with (see [`child::inherited_descriptors`]): the command gets them, and they are closed here.
 ///
 /// # Errors
 /// [`LaunchError`]: the command was not run. That it could not be executed is no error here but a recorded end.
-pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Reporter) -> Result<i32, LaunchError> {
+pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Reporter) -> Result<Finish, LaunchError> {
     check(spec, audience)?;
     let me = process::own().map_err(|error| LaunchError::System("read /proc/self/stat", error))?;
     let inbox = Inbox::open(me.ignored).map_err(|error| LaunchError::System("read signals", error))?;
@@ -153,7 +173,9 @@ pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Reporter) -> Re
     let foreign = known(&foreign.map_err(|error| LaunchError::System("look at the processes there are", error))?);
 
     sys::crash_point("claim.before");
-    let Some((store, claimed, spool)) = claim(spec, me.process, &inbox, audience)? else { return Ok(0) };
+    let Some((store, claimed, spool)) = claim(spec, me.process, &inbox, audience)? else {
+        return Ok(Finish::Code(0));
+    };
     sys::crash_point("claim.after");
     let spool = match make_ready(spec, &claimed, spool) {
         Ok(spool) => spool,
@@ -200,8 +222,8 @@ pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Reporter) -> Re
 }
 
 /// Goes on with the task of a launcher that became a new program (see [`super::reexec`]), whose descriptors are in
-/// `arrived`; gives the exit code for `launch`. The command runs, so this has no error: it does without what is missing.
-pub fn resume(state: Box<LauncherState>, mut arrived: Arrived, audience: &mut dyn Reporter) -> i32 {
+/// `arrived`; returns how `launch` should end. The command runs, so this has no error: it does without what is missing.
+pub fn resume(state: Box<LauncherState>, mut arrived: Arrived, audience: &mut dyn Reporter) -> Finish {
     child::set_name(c"launch");
     let inbox = reexec::take_inbox(&mut arrived, state.inbox, state.ignored);
     let spool = state.spool.and_then(|number| arrived.take(number).ok()).map(Spool::take_over);
@@ -316,7 +338,7 @@ struct Launcher {
 }
 
 impl Launcher {
-    fn run(mut self, inherited: &[i32], lend: bool, audience: &mut dyn Reporter) -> Result<i32, LaunchError> {
+    fn run(mut self, inherited: &[i32], lend: bool, audience: &mut dyn Reporter) -> Result<Finish, LaunchError> {
         // Without one it has nobody to tell, which it is used to.
         self.notify = Notify::open().ok().map(|notify| Hearing::new(notify, self.me.pid));
         let ends = self.open_output()?;
@@ -330,7 +352,7 @@ impl Launcher {
             Err(error) if error.is_shortage() => {
                 return Err(self.give_up(LaunchError::Shortage(error.reason)));
             }
-            Err(error) => return Ok(self.not_run(&error, audience)),
+            Err(error) => return Ok(Finish::Code(self.not_run(&error, audience))),
         }
         self.started = sys::now();
         drop((env, ends));
@@ -413,10 +435,12 @@ impl Launcher {
         }
     }
 
-    /// Follows the command to its end, and records that; gives the exit code. Once the command was started there is no
+    /// Follows the command to its end, and records that; returns how `launch` should end. Once the command was started there is no
     /// failure of the launcher: what does not work just now is tried again, or done without.
-    fn follow(mut self: Box<Self>, watch: Watch, audience: &mut dyn Reporter) -> i32 {
+    fn follow(mut self: Box<Self>, watch: Watch, audience: &mut dyn Reporter) -> Finish {
         let ended = self.watch(watch, audience);
+        // Where the command has the foreground alone, the terminal interrupts nothing else.
+        let interrupted = self.inbox.was_interrupted() || self.terminal.as_ref().is_some_and(Terminal::is_lent);
         sys::crash_point("exit.after");
         if let Some(terminal) = &mut self.terminal {
             terminal.take_back();
@@ -424,7 +448,11 @@ impl Launcher {
         if let Some(pty) = &mut self.pty {
             pty.let_go();
         }
-        self.finish(&ended, audience)
+        let code = self.finish(&ended, audience);
+        match interrupted && ended.signal() == Some(Signal::INT) && code == Finish::Interrupted.code() {
+            true => Finish::Interrupted,
+            false => Finish::Code(code),
+        }
     }
 
     /// Starts anew as a smaller process, if nothing is going on just now; else, and if that fails, goes on as it is.

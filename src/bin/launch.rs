@@ -14,7 +14,7 @@ use clap::Parser;
 use taskwatcher::{
     app::{
         activation, db,
-        launch::{LaunchError, Reporter, launch, resume},
+        launch::{Finish, LaunchError, Reporter, launch, resume},
         launch_args::LaunchArgs,
         reexec::{self, LauncherState},
         session, shim, usage,
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     }
     if std::env::args_os().next().is_some_and(|name| name == session::LEADER) {
         inbox::survive_file_size_limit();
-        return exit(Ok(session::lead()));
+        return exit(Ok(Finish::Code(session::lead())));
     }
     if std::env::args_os().next().is_some_and(|name| name == activation::LISTENER) {
         activation::become_command();
@@ -74,14 +74,19 @@ fn main() -> ExitCode {
     let quiet = args.quiet;
     exit(match (detached, args.detach) {
         (true, _) => detached_start(args, &inherited),
-        (false, true) => detach(),
+        (false, true) => detach().map(Finish::Code),
         (false, false) => run(args, &inherited, &mut Stderr { quiet, channel: None }),
     })
 }
 
-fn exit(code: Result<i32, LaunchError>) -> ExitCode {
-    match code {
-        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
+fn exit(finish: Result<Finish, LaunchError>) -> ExitCode {
+    match finish {
+        Ok(finish) => {
+            if finish == Finish::Interrupted {
+                inbox::end_by_interrupt();
+            }
+            ExitCode::from(u8::try_from(finish.code()).unwrap_or(u8::MAX))
+        }
         Err(error) => {
             say(&format!("error: {error}"));
             ExitCode::from(u8::try_from(exit_code::LAUNCH_FAILED).unwrap_or(u8::MAX))
@@ -89,7 +94,7 @@ fn exit(code: Result<i32, LaunchError>) -> ExitCode {
     }
 }
 
-fn run(args: LaunchArgs, inherited: &[i32], audience: &mut Stderr) -> Result<i32, LaunchError> {
+fn run(args: LaunchArgs, inherited: &[i32], audience: &mut Stderr) -> Result<Finish, LaunchError> {
     let db = db::path(args.db.as_deref())?;
     launch(&args.spec(db), inherited, audience)
 }
@@ -204,7 +209,7 @@ fn answer(channel: &mut File, line: &str) {
 }
 
 /// The other side of [`detach`]: its descriptor 0 is the way to answer.
-fn detached_start(args: LaunchArgs, inherited: &[i32]) -> Result<i32, LaunchError> {
+fn detached_start(args: LaunchArgs, inherited: &[i32]) -> Result<Finish, LaunchError> {
     let failed = |error| LaunchError::System("detach", error);
     child::set_name(c"launch");
     // Who calls it may wait for the end of any of them, and would wait for the end of the task.
@@ -222,7 +227,7 @@ fn detached_start(args: LaunchArgs, inherited: &[i32]) -> Result<i32, LaunchErro
     if let Err(error) = &result {
         answer(&mut channel, &format!("~error: {error}"));
     }
-    let code = result.unwrap_or(exit_code::LAUNCH_FAILED);
+    let code = result.map_or(exit_code::LAUNCH_FAILED, Finish::code);
     answer(&mut channel, &format!("!{code}"));
-    Ok(code)
+    Ok(Finish::Code(code))
 }

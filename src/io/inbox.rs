@@ -4,6 +4,7 @@
 //! Nothing here sends a signal or starts a process.
 
 use std::{
+    cell::Cell,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{Arc, atomic::AtomicBool},
@@ -15,7 +16,7 @@ use nix::{
     libc,
     poll::{PollFd, PollFlags, ppoll},
     sys::{
-        signal::{SigSet, Signal as NixSignal},
+        signal::{SigSet, Signal as NixSignal, raise},
         signalfd::{SfdFlags, SignalFd},
     },
 };
@@ -124,6 +125,15 @@ pub fn take_keys() -> Vec<Signal> {
     taken
 }
 
+/// Ends this process by SIGINT, also where an [`Inbox`] has blocked it. Returns where SIGINT is ignored.
+pub fn end_by_interrupt() {
+    let mut interrupt = SigSet::empty();
+    interrupt.add(NixSignal::SIGINT);
+    // Neither fails for a signal that exists; if one did, the caller has an exit code left.
+    let _ = raise(NixSignal::SIGINT);
+    let _ = interrupt.thread_unblock();
+}
+
 /// Where the signals sent to this process arrive.
 #[derive(Debug)]
 pub struct Inbox {
@@ -134,6 +144,8 @@ pub struct Inbox {
     deaf_to_terminal: SigSet,
     /// This process: what it sends to its own process group is meant for the others there.
     own_pid: i32,
+    /// Whether a SIGINT of the terminal arrived.
+    interrupted: Cell<bool>,
 }
 
 impl Inbox {
@@ -164,7 +176,8 @@ impl Inbox {
     }
 
     fn of(signals: OwnedFd, ending: SigSet, deaf_to_terminal: SigSet) -> Inbox {
-        Inbox { signals, ending, deaf_to_terminal, own_pid: nix::unistd::getpid().as_raw() }
+        let own_pid = nix::unistd::getpid().as_raw();
+        Inbox { signals, ending, deaf_to_terminal, own_pid, interrupted: Cell::new(false) }
     }
 
     /// Returns what is blocked now, what of it ends or stops a process, and what the terminal may not say.
@@ -230,6 +243,12 @@ impl Inbox {
         }
     }
 
+    /// Whether a SIGINT of the terminal has arrived, from the kernel or from this process, which passes keys on to its
+    /// process group.
+    pub fn was_interrupted(&self) -> bool {
+        self.interrupted.get()
+    }
+
     /// The next thing that arrived, if any.
     ///
     /// # Errors
@@ -241,6 +260,9 @@ impl Inbox {
             let sender = (code <= 0).then_some((uid, pid));
             // A real-time signal has no name, and asks for the end as all the others do.
             let known = NixSignal::try_from(number).ok();
+            if known == Some(NixSignal::SIGINT) && sender.is_none_or(|(_, pid)| pid == self.own_pid) {
+                self.interrupted.set(true);
+            }
             if sender.is_none() && known.is_some_and(|known| self.deaf_to_terminal.contains(known)) {
                 continue;
             }
