@@ -542,6 +542,44 @@ fn an_end_that_was_waited_for_or_asked_for_is_known_here_at_once() {
 }
 
 #[test]
+fn an_end_that_was_printed_is_kept_although_its_host_cannot_be_asked_again() {
+    for json in [false, true] {
+        let world = World::new();
+        world.fake_ssh(HONEST);
+        world.add("a");
+        let mut known = world.there("a", "exec launch --name known --info1 why sh -c 'sleep 300; exit 3'").spawn();
+        until("it to run", || {
+            world.near(&["remote", "sync", "a"]).run().code == 0
+                && world.near_json(&["list", "--remote", "a"]).as_array().unwrap().len() == 1
+        });
+        // One that no sync told of.
+        let mut new = world.there("a", "exec launch --name new sleep 300").spawn();
+        until("both to run", || world.there("a", "control --json list").run().text().contains("\"new\""));
+        let closed = "case \"$line\" in \"control show\"*) echo 'Connection refused' >&2; exit 255;; esac";
+        world.fake_ssh(&format!("{closed}\n{HONEST}"));
+        let args = if json { vec!["--json", "wait", "a!1", "a!2"] } else { vec!["wait", "a!1", "a!2"] };
+        let waiter = world.near(&args).spawn();
+        world.there("a", "control kill 1; control kill 2").run();
+        let ran = waiter.wait();
+        assert_eq!(ran.code, 1, "{ran:?}");
+        (known.child.wait().unwrap(), new.child.wait().unwrap());
+        let rows = world.near_json(&["history", "--remote", "a"])["rows"].clone();
+        let kept = |name: &str| rows.as_array().unwrap().iter().find(|row| row["taskname"] == name).cloned();
+        let known = kept("known").unwrap();
+        assert!(known["outcome"].as_str().unwrap().starts_with("ERROR: killed by"), "{known}");
+        assert_eq!(known["info1"], "why");
+        assert_eq!(world.near_json(&["list", "--remote", "a"]), json!([]));
+        // JSON has the UPID of the other one; a line has its number only, and so it is said.
+        let why = "control: remote a: how task a!2 ended is not stored here (ssh failed: Connection refused); the next sync fetches it\n";
+        assert_eq!((kept("new").is_some(), ran.err.as_str()), (json, if json { "" } else { why }), "{rows}");
+        // The sync brings the times as the host has them.
+        world.fake_ssh(HONEST);
+        world.near(&["remote", "sync"]).run().ok();
+        world.same_as_there(&["a"]);
+    }
+}
+
+#[test]
 fn a_wait_goes_on_although_its_connection_is_lost() {
     let world = World::new();
     world.fake_ssh(&breaks("wait", 3, 7));

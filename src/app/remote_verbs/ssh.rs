@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Far, LIMIT, Polls, RemoteCommand, flag, name_there, of_remote, option, words};
 use crate::{
@@ -19,8 +19,9 @@ use crate::{
         sys,
     },
     model::{
-        remote::RemoteTask,
+        remote::{RemoteEnd, RemoteLive, RemoteTask},
         task::{Signal, TaskRef, ThereRef, exit_code},
+        upid::Upid,
     },
 };
 
@@ -61,14 +62,17 @@ impl SshHost {
         ControlError::Remote(self.remote.name.clone(), "its answer is far too long".to_owned())
     }
 
-    /// Keeps how tasks of these numbers ended, as their host shows them. That it cannot be kept just now harms nobody: a
-    /// sync will tell it again.
-    fn keep(&self, store: &mut Store, numbers: &mut Vec<i64>) {
-        for some in numbers.chunks(ASKED) {
-            let show = |number: &i64| self.errand(vec!["show".into(), "--json".into(), number.to_string()]).line();
+    /// Keeps how these tasks ended, as their host shows them. Where it does not answer any more, what `wait` told is kept,
+    /// with this moment as the end; the next sync corrects that. Returns what is to be said of those that are not kept.
+    fn keep(&self, store: &mut Store, heard: &mut Vec<HeardEnd>) -> Option<String> {
+        let mut lost: Vec<String> = vec![];
+        let mut why = String::new();
+        for some in heard.chunks(ASKED) {
+            let show =
+                |end: &HeardEnd| self.errand(vec!["show".into(), "--json".into(), end.number.to_string()]).line();
             let line = some.iter().map(show).collect::<Vec<_>>().join("; ");
             let mut ended = vec![];
-            let _ = run::<SshError>(&self.host, &line, Some(LIMIT), |heard| {
+            let asked = run::<SshError>(&self.host, &line, Some(LIMIT), |heard| {
                 if let RemoteOutput::Output(line) = heard
                     && let Ok(task) = serde_json::from_slice::<Value>(line)
                     && task["upid"].is_string()
@@ -77,12 +81,38 @@ impl SshHost {
                 }
                 Ok(())
             });
-            if !ended.is_empty() {
-                let batch = Batch { ended, aside: true, now: sys::now().wall.secs(), ..Batch::default() };
-                let _ = store.add_remote_tasks(self.remote.id, &batch);
+            let now = sys::now().wall.secs();
+            let is_missing = |end: &&HeardEnd| !ended.iter().any(|known| known.upid.number() == Some(end.number));
+            let missing: Vec<&HeardEnd> = some.iter().filter(is_missing).collect();
+            if !missing.is_empty() {
+                let live = store.remote_active(Some(&self.remote.name)).unwrap_or_default();
+                for end in missing {
+                    match end.as_told(&live, now) {
+                        Some(told) => ended.push(told),
+                        // One that its host shows, but not as ended, was not ended by `kill`.
+                        None if asked.is_err() => lost.push(format!("{}!{}", self.remote.name, end.number)),
+                        None => {}
+                    }
+                }
+            }
+            if let Err(error) = asked {
+                why = error.to_string();
+            }
+            if ended.is_empty() {
+                continue;
+            }
+            let numbers: Vec<i64> = ended.iter().filter_map(|end| end.upid.number()).collect();
+            let batch = Batch { ended, aside: true, now, ..Batch::default() };
+            if let Err(error) = store.add_remote_tasks(self.remote.id, &batch) {
+                lost.extend(numbers.iter().map(|number| format!("{}!{number}", self.remote.name)));
+                why = error.to_string();
             }
         }
-        numbers.clear();
+        heard.clear();
+        let tasks = if lost.len() == 1 { "task" } else { "tasks" };
+        let said =
+            || format!("how {tasks} {} ended is not stored here ({why}); the next sync fetches it", lost.join(", "));
+        (!lost.is_empty()).then(|| show::clean(&format!("remote {}: {}", self.remote.name, said())))
     }
 
     /// The end of a task as it is kept here: for when its host does not answer.
@@ -111,19 +141,67 @@ fn number(task: &TaskRef) -> Option<i64> {
     }
 }
 
-/// A line in which `wait` or `kill` tells of a task there, as it reads here; and the number of that task there.
-fn told_here(remote: &str, line: &[u8], json: bool) -> (Option<i64>, String) {
+/// An end that `wait` or `kill` told of.
+struct HeardEnd {
+    /// The task, where it runs.
+    number: i64,
+    /// Its UPID and its outcome, as far as they were told.
+    upid: Option<String>,
+    outcome: Option<String>,
+}
+
+impl HeardEnd {
+    /// Reads a line of `wait` or `kill`; none where it is about no task.
+    fn of(line: &[u8], json: bool) -> Option<HeardEnd> {
+        let text = String::from_utf8_lossy(line);
+        if json && let Ok(task) = serde_json::from_str::<Value>(&text) {
+            let upid: Option<Upid> = task["upid"].as_str().and_then(|upid| upid.parse().ok());
+            let number = upid.as_ref().and_then(Upid::number).or(task["taskid"].as_i64());
+            let number = number.or_else(|| task["id"].as_str()?.parse().ok())?;
+            let outcome = task["exitstatus"].as_str().map(str::to_owned);
+            return Some(HeardEnd { number, upid: upid.map(|upid| upid.own().to_owned()), outcome });
+        }
+        let (is_outcome, rest) = text.strip_prefix("task ").map_or((true, &*text), |rest| (false, rest));
+        let (number, outcome) = rest.split_once(' ').unwrap_or((rest, ""));
+        let outcome = Some(outcome.to_owned()).filter(|outcome| is_outcome && !outcome.is_empty());
+        Some(HeardEnd { number: number.parse().ok()?, upid: None, outcome })
+    }
+
+    /// The end as it was told; none where too little was. `live`: what of its host is known to run.
+    fn as_told(&self, live: &[RemoteLive], now: i64) -> Option<RemoteEnd> {
+        // Why an end is unknown is told in other words by each verb.
+        let outcome = self.outcome.as_deref().filter(|outcome| !outcome.starts_with("unknown"))?;
+        let upid_of = |live: &RemoteLive| live.run.upid.parse::<Upid>().ok();
+        let is_it = |live: &&RemoteLive| match &self.upid {
+            Some(upid) => live.run.upid == *upid,
+            None => upid_of(live).and_then(|upid| upid.number()) == Some(self.number),
+        };
+        let known = live.iter().find(is_it);
+        let upid = self.upid.as_deref().or(known.map(|live| live.run.upid.as_str()))?;
+        let mut task: Value = known.and_then(|live| serde_json::from_str(&live.run.detail).ok()).unwrap_or_default();
+        if !task.is_object() {
+            task = json!({});
+        }
+        let name = task["name"].as_str().map(str::to_owned);
+        let name = name.or_else(|| Some(upid.parse::<Upid>().ok()?.worker_type));
+        let fields =
+            [("upid", upid.into()), ("outcome", outcome.into()), ("endtime", now.into()), ("taskname", name.into())];
+        task.as_object_mut()?.extend(fields.map(|(key, value): (&str, Value)| (key.to_owned(), value)));
+        end_of(&task, "")
+    }
+}
+
+/// A line in which `wait` or `kill` tells of a task there, as it reads here; and what it tells.
+fn told_here(remote: &str, line: &[u8], json: bool) -> (Option<HeardEnd>, String) {
     let text = String::from_utf8_lossy(line);
+    let heard = HeardEnd::of(line, json);
     if json && let Ok(mut task) = serde_json::from_str::<Value>(&text) {
-        let upid = task["upid"].as_str().and_then(|upid| upid.parse().ok());
-        let upid = upid.and_then(|upid| number(&TaskRef::Upid(Box::new(upid))));
-        let number = upid.or(task["taskid"].as_i64()).or_else(|| task["id"].as_str()?.parse().ok());
         of_remote(remote, &mut task);
-        return (number, task.to_string());
+        return (heard, task.to_string());
     }
     let (before, rest) = text.strip_prefix("task ").map_or(("", &*text), |rest| ("task ", rest));
-    match rest.split(' ').next().and_then(|word| word.parse().ok()) {
-        Some(number) => (Some(number), show::clean(&format!("{before}{remote}!{rest}"))),
+    match heard {
+        Some(_) => (heard, show::clean(&format!("{before}{remote}!{rest}"))),
         None => (None, show::clean(&text)),
     }
 }
@@ -153,17 +231,17 @@ impl Desk<'_, '_> {
             let ran = self.run_there(&errand, |desk, line| {
                 let Some(line) = line else {
                     desk.out.data.flush()?;
-                    there.keep(store, &mut ended);
+                    there.keep(store, &mut ended).into_iter().for_each(|text| desk.tell(&text));
                     return Ok(());
                 };
                 heard = true;
-                let (number, text) = told_here(remote, line, desk.json);
-                strange += usize::from(number.is_none());
+                let (end, text) = told_here(remote, line, desk.json);
+                strange += usize::from(end.is_none());
                 if strange > STRANGE_LINES {
                     return Err(there.too_long());
                 }
-                if number.is_none_or(|number| told.insert(number)) {
-                    ended.extend(number);
+                if end.as_ref().is_none_or(|end| told.insert(end.number)) {
+                    ended.extend(end);
                     desk.print(&text)?;
                 }
                 Ok(())
@@ -308,11 +386,11 @@ impl Desk<'_, '_> {
         let ran = self.run_there(&errand, |desk, line| {
             let Some(line) = line else {
                 desk.out.data.flush()?;
-                there.keep(store, &mut ended);
+                there.keep(store, &mut ended).into_iter().for_each(|text| desk.tell(&text));
                 return Ok(());
             };
-            let (number, text) = told_here(&there.remote.name, line, desk.json);
-            ended.extend(number.filter(|_| !how.no_wait));
+            let (end, text) = told_here(&there.remote.name, line, desk.json);
+            ended.extend(end.filter(|_| !how.no_wait));
             desk.print(&text)
         });
         ran.map_err(|far| far.of(&there.remote.name))

@@ -576,7 +576,11 @@ impl Supervisor {
         Response::done(json!({ "processes": rows }))
     }
 
-    fn list_jobs(&self, of: &Targets) -> Response {
+    fn list_jobs(&mut self, of: &Targets) -> Response {
+        // A number that was shown is the number after a kill as well.
+        if self.jobs_due.is_some() {
+            self.write_jobs();
+        }
         let meant = self.meant(of);
         if let Some(failed) = meant.failure() {
             return failed;
