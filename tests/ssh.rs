@@ -433,6 +433,36 @@ fn what_was_lost_here_is_fetched_again_and_what_is_old_is_not_kept() {
 }
 
 #[test]
+fn a_host_where_nothing_was_launched_yet_has_no_tasks() {
+    let world = World::new();
+    world.fake_ssh(HONEST);
+    let none = ["there is no database", "control remote add NAME"];
+    for verb in ["list", "sync"] {
+        world.near(&["remote", verb]).run().says(1, &none);
+    }
+    world.add("a");
+    tells(
+        world.near(&["remote", "test", "a"]).run(),
+        0,
+        &["remote a answers: no task was launched there yet, 0 running"],
+    );
+    assert_eq!(world.near_json(&["remote", "test", "a"])["running"], 0);
+    tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 0 new\n"]);
+    let remote = world.near_json(&["remote", "list"])[0].clone();
+    assert!(remote["contact"].is_i64() && remote["error"].is_null(), "{remote}");
+    world.there("a", "launch true").run().silent(0);
+    tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 1 new\n"]);
+    // It is gone, and a path may be wrong.
+    fs::remove_file(world.path("a.db")).unwrap();
+    let gone =
+        [&*format!("remote a: on that host there is no database {:?}", world.path("a.db")), "launch a task there"];
+    world.near(&["remote", "sync"]).run().says(1, &gone);
+    world.near(&["remote", "test", "a"]).run().says(1, &gone);
+    world.near(&["remote", "add", "b", "--ssh", "b", "--remote-db", "/nope/x.db"]).run().ok();
+    world.near(&["remote", "test", "b"]).run().says(1, &["remote b: on that host there is no database \"/nope/x.db\""]);
+}
+
+#[test]
 fn what_cannot_be_done_is_said() {
     let world = World::new();
     world.fake_ssh(HONEST);

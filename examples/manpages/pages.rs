@@ -194,6 +194,12 @@ fn exit_of(program: &str, verb: &str) -> Terms {
             USAGE,
         ],
         "completions" => &[("0", "Done."), USAGE],
+        "export" => &[
+            ("0", "Done."),
+            ("1", "It did not work: the database cannot be used."),
+            USAGE,
+            ("3", "There is no database yet."),
+        ],
         _ => &[("0", "Done."), ("1", "It did not work: no database, no such task, or it cannot be used."), USAGE],
     }
 }

@@ -61,6 +61,14 @@ pub enum ControlError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// `export` finds no database: nothing was ever launched with it, or it was removed.
+    #[error(transparent)]
+    NothingYet(DbError),
+    /// `remote` finds no database, and so no remotes.
+    #[error(
+        "there is no database {0:?}, so there are no remotes; add one with: control remote add NAME --ssh HOST (or --pve, --pbs)"
+    )]
+    NoRemotesYet(PathBuf),
     /// The store said no.
     #[error("cannot reserve: {0}")]
     Refused(#[from] Refused),
@@ -211,6 +219,7 @@ impl ControlError {
             | ControlError::OtherWay(..)
             | ControlError::Token(_)
             | ControlError::NoSource => exit_code::USAGE,
+            ControlError::NothingYet(_) => exit_code::NOTHING_YET,
             _ => exit_code::FAILED,
         }
     }

@@ -28,7 +28,7 @@ use crate::model::{
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "TASK is a task's number, its handle or its UPID. Exit codes: 0 done; 1 it did not work, or a task \
-        waited for has failed; 3 check: it never succeeded; 124 wait timed out; 2 bad usage."
+        waited for has failed; 3 check: it never succeeded, export: there is no database; 124 wait timed out; 2 bad usage."
 )]
 pub struct ControlArgs {
     /// Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]

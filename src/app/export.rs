@@ -2,10 +2,12 @@
 
 use super::{
     control::{ControlError, Desk, Done, progress_of},
-    control_args as args, reconcile, show,
+    control_args as args,
+    db::DbError,
+    reconcile, show,
 };
 use crate::{
-    io::sys,
+    io::{store::StoreError, sys},
     model::{
         export::{ExportLine, VERSION},
         task::HistoryRow,
@@ -14,7 +16,10 @@ use crate::{
 
 impl Desk<'_, '_> {
     pub(super) fn export(&mut self, wanted: &args::Export) -> Done {
-        let mut store = self.open()?;
+        let mut store = self.open().map_err(|error| match error {
+            ControlError::Db(error @ DbError::Store(StoreError::Missing(_))) => ControlError::NothingYet(error),
+            error => error,
+        })?;
         // Before the ends are read: what ends meanwhile is told of as running, then as ended.
         let survey = reconcile::survey(&mut store)?;
         let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     io::{
         secret,
-        store::{Listed, Node, Remote, Store},
+        store::{Listed, Node, Remote, Store, StoreError},
         sys,
     },
     model::{
@@ -48,6 +48,14 @@ impl Desk<'_, '_> {
         }
     }
 
+    /// Opens the database for a verb that needs a remote.
+    fn open_remotes(&self) -> Result<Store, ControlError> {
+        self.open().map_err(|error| match error {
+            ControlError::Db(db::DbError::Store(StoreError::Missing(path))) => ControlError::NoRemotesYet(path),
+            error => error,
+        })
+    }
+
     fn remote_add(&mut self, wanted: &args::RemoteAdd) -> Done {
         let mut store = db::open_or_create(&self.db, self.out.patience)?;
         let source = source_of(wanted)?;
@@ -64,7 +72,7 @@ impl Desk<'_, '_> {
     }
 
     fn remote_set(&mut self, wanted: &args::RemoteSet) -> Done {
-        let mut store = self.open()?;
+        let mut store = self.open_remotes()?;
         let name = &wanted.name;
         let mut source = known(&store, name.as_str())?.source;
         let how = &wanted.how;
@@ -112,7 +120,7 @@ impl Desk<'_, '_> {
     }
 
     fn remote_remove(&mut self, name: &str) -> Done {
-        let mut store = self.open()?;
+        let mut store = self.open_remotes()?;
         let Some(removed) = store.remove_remote(name)? else {
             return Err(ControlError::NoSuchRemote(name.to_owned()));
         };
@@ -125,7 +133,7 @@ impl Desk<'_, '_> {
     }
 
     fn remote_list(&mut self) -> Done {
-        let store = self.open()?;
+        let store = self.open_remotes()?;
         let (remotes, sizes, live) = (store.remotes()?, store.remote_sizes()?, store.remote_active(None)?);
         let nodes = store.remote_nodes(None)?;
         let nodes_of = |remote: &Remote| nodes.get(&remote.id).map(Vec::as_slice).unwrap_or_default();
@@ -165,7 +173,7 @@ impl Desk<'_, '_> {
 
     fn remote_test(&mut self, wanted: &args::RemoteTest) -> Done {
         let name = wanted.name.as_str();
-        let remote = known(&self.open()?, name)?;
+        let remote = known(&self.open_remotes()?, name)?;
         let limit = wanted.timeout.unwrap_or(sync::LIMIT);
         let (told, text) = match remote.source.api() {
             None => self.test_ssh(&remote, limit)?,
@@ -196,6 +204,12 @@ impl Desk<'_, '_> {
             ssh::AnswerPart::Line(ExportLine::Running { .. } | ExportLine::Ended { .. })
             | ssh::AnswerPart::Strange(_) => {}
         });
+        if let Err(error @ ssh::AnswerError::NoDatabase(_)) = &asked
+            && ssh::is_new(remote, error)
+        {
+            let text = "no task was launched there yet, 0 running".to_owned();
+            return Ok((json!({ "host": null, "taskwatcher": null, "version": null, "running": 0 }), text));
+        }
         asked.map_err(|error| failed(remote, &error))?;
         let (Some((version, taskwatcher, host)), Some(running)) = (first, last) else {
             return Err(failed(remote, &"its answer was cut off"));

@@ -593,6 +593,8 @@ pub mod exit_code {
     pub const FAILED: i32 = 1;
     /// `control check`: no task of the name ever succeeded.
     pub const NEVER: i32 = 3;
+    /// `control export`: there is no database yet.
+    pub const NOTHING_YET: i32 = 3;
     /// Bad usage, in every program.
     pub const USAGE: i32 = 2;
     /// `launch` ended the command (timeout, max runtime); `control wait --timeout` gave up.

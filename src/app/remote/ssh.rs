@@ -8,12 +8,13 @@ use super::sync::{AskedSoFar, Over, PullSink, RemoteJob};
 use crate::{
     io::{
         ssh::{self, RemoteOutput, SshError},
-        store::{Batch, outcome_told},
+        store::{Batch, Remote, outcome_told},
         sys,
     },
     model::{
         export::{ExportLine, VERSION},
         remote::{More, RemoteEnd, RemoteRun, Source},
+        task::exit_code,
         upid::Upid,
     },
 };
@@ -29,6 +30,8 @@ const BARREN: u32 = 20;
 /// Ended tasks that are fetched at once: a host that has more is asked for the rest at the next sync.
 const MOST: usize = 5_000_000;
 
+/// What `export` says where nothing was launched yet.
+const NO_DATABASE: &str = "there is no database";
 /// Letters of an entry that cannot be read by which it is known again.
 const LONGEST_ENTRY: usize = 1000;
 
@@ -39,6 +42,8 @@ pub(super) enum AnswerError {
     Ssh(#[from] SshError),
     #[error("its control exited with {0}: {1}")]
     Exited(i32, String),
+    #[error("on that host {0}; launch a task there to make it, or set the path of another one with --remote-db")]
+    NoDatabase(String),
     #[error("it speaks version {0} of the export, this program knows {VERSION}; update taskwatcher here")]
     Version(u32),
     #[error("its answer was cut off")]
@@ -114,12 +119,25 @@ pub(super) fn ask(
     match code {
         0 => Ok(()),
         127 => Err(AnswerError::Nobody("there is no program `control` on its PATH; install taskwatcher there")),
+        // A code of another program that stands before it would come without these words.
+        exit_code::NOTHING_YET if last.contains(NO_DATABASE) => {
+            let words = last.trim_start_matches("control: error: ");
+            Err(AnswerError::NoDatabase(words.split(';').next().unwrap_or(words).to_owned()))
+        }
         code => Err(AnswerError::Exited(code, last)),
     }
 }
 
 fn is_newer(line: &Value) -> bool {
     line["type"].as_str().is_some_and(|word| !["start", "running", "ended", "end"].contains(&word))
+}
+
+/// Whether a host has no tasks yet: the database that its `control` uses is not there, and never was as far as is known
+/// here. A path that was given for it may be wrong.
+pub(super) fn is_new(remote: &Remote, error: &AnswerError) -> bool {
+    matches!(error, AnswerError::NoDatabase(_))
+        && remote.cursor.is_none()
+        && matches!(remote.source, Source::Ssh { db: None, .. })
 }
 
 /// Asks one remote until it has no more to tell.
@@ -171,6 +189,11 @@ pub(super) fn pull(job: &RemoteJob, tell: &PullSink<'_>) -> Result<Over, String>
         barren = if ended > 0 { 0 } else { barren + 1 };
         batch.newest = batch.ended.iter().map(|end| end.endtime).max();
         let mut failed = asked.err();
+        if failed.as_ref().is_some_and(|error| is_new(&job.remote, error)) {
+            // That nobody listens any more changes nothing.
+            let _ = tell.told(Batch { now: job.now, well: true, ..Batch::default() });
+            return Ok(Over::WELL);
+        }
         // What part of an answer does not name may stand in the rest of it.
         batch.anew &= failed.is_none() && batch.unread.is_empty();
         let more = match end {

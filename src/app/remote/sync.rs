@@ -290,7 +290,7 @@ struct Pulled {
 
 impl Desk<'_, '_> {
     pub(super) fn sync(&mut self, wanted: &args::RemoteSync) -> Done {
-        let mut store = self.open()?;
+        let mut store = self.open_remotes()?;
         for name in &wanted.names {
             known(&store, name.as_str())?;
         }
