@@ -592,7 +592,8 @@ fn an_end_that_was_printed_is_kept_although_its_host_cannot_be_asked_again() {
         world.there("a", "control kill 1; control kill 2").run();
         let ran = waiter.wait();
         assert_eq!(ran.code, 1, "{ran:?}");
-        (known.child.wait().unwrap(), new.child.wait().unwrap());
+        known.child.wait().unwrap();
+        new.child.wait().unwrap();
         let rows = world.near_json(&["history", "--remote", "a"])["rows"].clone();
         let kept = |name: &str| rows.as_array().unwrap().iter().find(|row| row["taskname"] == name).cloned();
         let known = kept("known").unwrap();

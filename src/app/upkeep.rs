@@ -16,7 +16,7 @@ use super::{
 use crate::{
     io::{
         logtree, process,
-        store::{self, Named, Store},
+        store::{self, Named, Store, StoreError},
         sys,
     },
     model::{
@@ -278,7 +278,12 @@ impl Desk<'_, '_> {
         if !self.is_sure(&wanted.sure, rows, logs, &what)? {
             return Ok(if wanted.sure.dry_run { 0 } else { exit_code::FAILED });
         }
-        let (rows, logs) = store.clear(&which)?;
+        let (rows, logs) = store.clear(&which).inspect_err(|error| {
+            if matches!(error, StoreError::Io(..)) {
+                // They may be deleted already, or come back with the next loss of power: their logs must not go before.
+                self.tell("the logs of what was deleted are kept; remove them with: control verify --repair");
+            }
+        })?;
         sys::crash_point("clear.after");
         let removed = remove_logs(&self.db, &logs)?;
         let text = match self.json {
