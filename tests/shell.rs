@@ -138,6 +138,14 @@ fn sh2_a_script_is_read_line_by_line_without_any_prompt() {
     assert_eq!(ran.err, "supervise: error: unknown action \"frobnicate\" (try help)\n");
     assert!(!world.path("history").exists(), "a script is not kept");
     // An error says what it is about, and the next line is read.
+    for (line, words) in [
+        ("web", "web is for the command line: supervise web"),
+        ("completions bash", "completions is for the command line: supervise completions SHELL"),
+        ("shell", "this is the shell already"),
+    ] {
+        let ran = world.script(&["shell"], line);
+        assert_eq!((ran.text(), ran.err.as_str()), ("", &*format!("supervise: error: {words}\n")));
+    }
     let ran = world.script(&["shell"], "stop \"web\nsuspend\nopen /tmp/x\nstart; stop\nversion\n");
     assert_eq!(ran.code, 0);
     for words in ["quote is not closed", "suspend: there is no terminal", "unix://", "one line is one action"] {
@@ -353,6 +361,9 @@ fn sh9_who_is_asked_for_is_asked_once_and_the_action_repeated() {
     let socket = world.path("s.sock");
     let args = ["--socket", socket.to_str().unwrap(), "shell", "-r", ""];
     let mut tty = Terminal::run(&world, env!("CARGO_BIN_EXE_supervise"), &args);
+    // Whoever does not say it gets the prompt.
+    tty.shows("User: ");
+    tty.type_in(CTRL_C);
     tty.shows(PROMPT);
     for (password, shown) in [("nope", "the name or the password is wrong"), ("pa:ss", "web  ")] {
         tty.type_in("status\r");
@@ -365,10 +376,8 @@ fn sh9_who_is_asked_for_is_asked_once_and_the_action_repeated() {
         assert!(!typed.contains(password), "{typed}");
     }
     assert!(tty.line("pid web").trim().starts_with(|c: char| c.is_ascii_digit()), "it is known from now on");
-    // Whoever does not say it gets the prompt again, and a terminal that shows what is typed.
+    // The prompt comes again after Ctrl-C, and a terminal that shows what is typed.
     let mut tty = Terminal::run(&world, env!("CARGO_BIN_EXE_supervise"), &args);
-    tty.shows(PROMPT);
-    tty.type_in("status\r");
     tty.shows("User: ");
     tty.type_in("me\r");
     tty.shows("Password: ");
@@ -376,6 +385,33 @@ fn sh9_who_is_asked_for_is_asked_once_and_the_action_repeated() {
     tty.shows(PROMPT);
     tty.type_in("quit\r");
     assert_eq!(tty.wait(), 0);
+}
+
+#[test]
+fn a_name_and_a_password_are_asked_for_at_the_start_and_kept_nowhere() {
+    let world = World::new();
+    world
+        .configure("username = \"me\"\npassword = \"pa:ss\"\n[programs.web]\ncommand = \"sleep\"\nargs = [\"1000\"]\n");
+    let _daemon = world.daemon_begun();
+    until("the socket", || world.path("s.sock").exists() && world.log().contains("INFO ready"));
+    let (socket, history) = (world.path("s.sock"), world.path("history"));
+    let args = ["--socket", socket.to_str().unwrap(), "shell", "-r", history.to_str().unwrap()];
+    for passwords in [&["no1", "pa:ss"][..], &["no1", "no2", "no3"]] {
+        let mut tty = Terminal::run(&world, env!("CARGO_BIN_EXE_supervise"), &args);
+        for (count, password) in passwords.iter().enumerate() {
+            let asked = tty.shows("User: ");
+            assert_eq!(asked.contains("the name or the password is wrong"), count > 0, "{asked}");
+            tty.type_in("somebody\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7fme\r");
+            tty.shows("Password: ");
+            tty.type_in(&format!("{password}\r"));
+        }
+        let shown = tty.shows(PROMPT);
+        let wanted = if passwords.contains(&"pa:ss") { "web  " } else { "the name or the password is wrong" };
+        assert!(shown.contains(wanted), "{shown}");
+        tty.type_in("quit\r");
+        assert_eq!(tty.wait(), 0);
+    }
+    assert_eq!(world.read("history"), "#supervise shell history\nquit\n", "and not twice in a row");
 }
 
 #[test]

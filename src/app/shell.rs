@@ -46,6 +46,9 @@ const LINES: usize = 1000;
 /// What is asked besides what was typed, for Tab and for notices, waits no longer: the shell goes on without it.
 const ASIDE: Duration = Duration::from_secs(1);
 
+/// How often a name and a password are asked for at the start.
+const AT_START: u32 = 3;
+
 /// Where lines come from.
 pub enum Input<'a> {
     /// The terminal.
@@ -82,14 +85,12 @@ pub fn run(args: &ClientArgs, input: Input<'_>, output: &mut ClientOutput<'_>) -
         output,
         over: false,
     };
-    if !matches!(args.action, Action::Shell(_)) {
-        shell.act(args.clone());
-    } else {
-        shell.look();
-    }
     match input {
-        Input::Terminal => shell.edit(&spec, given.history.map(PathBuf::from)),
-        Input::Script(lines) => shell.script(lines, given.strict),
+        Input::Terminal => shell.edit(args, &spec, given.history.map(PathBuf::from)),
+        Input::Script(lines) => {
+            shell.begin_with(args);
+            shell.script(lines, given.strict)
+        }
     }
 }
 
@@ -109,11 +110,19 @@ struct Shell<'a, 'o> {
 }
 
 impl Shell<'_, '_> {
+    /// Does the action that the shell was begun with, or what a shell begins with.
+    fn begin_with(&mut self, args: &ClientArgs) {
+        match args.action {
+            Action::Shell(_) => self.look(),
+            _ => drop(self.act_after(args, AT_START)),
+        }
+    }
+
     /// What a shell begins with: how everything is, or why that cannot be told.
     fn look(&mut self) {
         let action = if self.is_terminal { Action::Status(NamesArg(None)) } else { Action::Version };
         if self.is_terminal {
-            self.act(self.args(action, false));
+            self.act_after(&self.args(action, false), AT_START);
             return;
         }
         // A script prints what it is asked for, and nothing else.
@@ -151,7 +160,7 @@ impl Shell<'_, '_> {
     }
 
     /// Lines that are typed.
-    fn edit(mut self, spec: &ClientSpec, history: Option<PathBuf>) -> u8 {
+    fn edit(mut self, args: &ClientArgs, spec: &ClientSpec, history: Option<PathBuf>) -> u8 {
         let path = history.or_else(|| spec.history.clone()).filter(|path| !path.as_os_str().is_empty());
         let (mut file, lines) = match path.map(|path| open_history(&path)) {
             Some(Ok((file, lines))) => (Some(file), lines),
@@ -173,6 +182,7 @@ impl Shell<'_, '_> {
             self.told.print_with(printer);
         }
         self.editor = Some(editor);
+        self.begin_with(args);
         let prompt = format!("{}> ", plain(&spec.prompt));
         while !self.over {
             self.before_prompt();
@@ -263,6 +273,9 @@ impl Shell<'_, '_> {
         match word {
             Word::Action(Action::Shell(_)) => self.wrong("this is the shell already"),
             Word::Action(Action::Web(_)) => self.wrong("web is for the command line: supervise web"),
+            Word::Action(Action::Completions(_)) => {
+                self.wrong("completions is for the command line: supervise completions SHELL")
+            }
             Word::Action(Action::Fg(fg)) if self.is_terminal && !json && !fg.raw => self.attach(&fg.name),
             Word::Action(action) => {
                 if let Some(question) = verbs::question(&action).filter(|_| self.is_terminal)
@@ -299,21 +312,30 @@ impl Shell<'_, '_> {
 
     /// Does an action of the client. One that needs a name and a password is asked for them once (SH-9).
     fn act(&mut self, args: ClientArgs) -> u8 {
+        self.act_after(&args, 1)
+    }
+
+    /// The same, asking for them so often at the most.
+    fn act_after(&mut self, args: &ClientArgs, questions: u32) -> u8 {
         if matches!(args.action, Action::Shutdown(_)) {
             // That it goes away is no news.
             self.watch = None;
         }
-        let acted = self.act_once(&args);
-        let error = acted.response.as_ref().and_then(|response| response.error.as_ref());
-        let is_stranger = error.is_some_and(|error| error.code == Code::Unauthorized);
-        let code = match is_stranger && self.is_terminal && self.introduce() {
-            true => self.act_once(&args).code,
-            false => acted.code,
+        let is_stranger = |acted: &Acted| {
+            let error = acted.response.as_ref().and_then(|response| response.error.as_ref());
+            error.is_some_and(|error| error.code == Code::Unauthorized)
         };
+        let mut acted = self.act_once(args);
+        for _ in 0..questions {
+            if !(is_stranger(&acted) && self.is_terminal && self.introduce()) {
+                break;
+            }
+            acted = self.act_once(args);
+        }
         if let Action::Reload(_) | Action::Update(_) | Action::Remove(_) = args.action {
             self.told.renew();
         }
-        code
+        acted.code
     }
 
     fn act_once(&mut self, args: &ClientArgs) -> Acted {

@@ -173,6 +173,11 @@ fn not_done(error: &Error) -> NotDone {
     let text = error.render().to_string();
     match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
         (ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, _) => NotDone::Help(text),
+        (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) if word.starts_with('%') => {
+            NotDone::Wrong(format!(
+                "{word} is a job and no action: {word} alone is fg {word}, and {word} & is bg {word} (try help fg)"
+            ))
+        }
         (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) => {
             let known = actions();
             let known: Vec<&str> = known.iter().map(|action| action.name.as_str()).collect();
@@ -264,6 +269,7 @@ mod tests {
             assert!(help("help fg").contains(words), "{words}: {}", help("help fg"));
         }
         assert_eq!(wrong("sotp x"), "unknown action \"sotp\" (try help); did you mean stop?");
+        assert_eq!(wrong("help %1"), "%1 is a job and no action: %1 alone is fg %1, and %1 & is bg %1 (try help fg)");
         assert_eq!(wrong("help frobnicate"), "unknown action \"frobnicate\" (try help)");
         assert!(wrong("stop").contains("Usage: stop"), "{}", wrong("stop"));
         assert!(wrong("open /tmp/x").contains("unix://"), "{}", wrong("open /tmp/x"));
