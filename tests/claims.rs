@@ -254,7 +254,7 @@ fn what_is_no_database_of_ours_is_left_alone() {
     fs::write(world.path("text"), "Dear diary,\n".repeat(1000)).unwrap();
     fs::write(world.path("short"), "x").unwrap();
     let table = [
-        ("foreign.db", &["not a taskwatcher database", "untouched"][..]),
+        ("foreign.db", &["not a taskwatcher database", "not changed"][..]),
         ("signed.db", &["not a taskwatcher database"]),
         ("newer.db", &["version is 999"]),
         ("text", &["not a taskwatcher database"]),

@@ -107,7 +107,7 @@ fn without_a_database_readers_say_so_and_make_nothing() {
     for line in lines {
         let ran = world.control(line).env("TASKWATCHER_DB", &missing).run();
         assert_eq!(ran.text(), "", "{line:?}");
-        ran.says(1, &["there is no database", missing.to_str().unwrap()]);
+        ran.says(1, &["no database", missing.to_str().unwrap()]);
         assert!(!world.path("state").exists(), "{line:?}");
     }
     for line in [&["reserve"][..], &["initialize"]] {
@@ -935,7 +935,7 @@ fn a_task_that_ended_by_itself_while_it_was_asked_was_not_killed() {
     let lock = world.lock();
     fs::write(world.path("go"), "\n").unwrap();
     until("the end", || fs::read_to_string(&log).is_ok_and(|text| text.ends_with("TASK OK\n")));
-    world.control(["kill", &id.to_string()]).run().says(1, &["has ended already: OK"]);
+    world.control(["kill", &id.to_string()]).run().says(1, &["already ended: OK"]);
     assert_eq!(launch.wait().code, 0);
     drop(lock);
 }
@@ -983,7 +983,7 @@ fn killall_ends_all_of_a_name_and_none_else() {
     assert_eq!((one.wait().code, two.wait().code), (143, 143));
     assert!(!other.has_ended());
     assert_eq!(world.json(&["list"]).as_array().unwrap().len(), 1);
-    world.control(["killall", "mine"]).run().says(1, &["no task of the name \"mine\""]);
+    world.control(["killall", "mine"]).run().says(1, &["no task named \"mine\""]);
     world.control(["kill", &other_id.to_string()]).run().silent(0);
     assert_eq!(other.wait().code, 143);
 }
@@ -1070,7 +1070,7 @@ fn initialize_never_replaces_a_file_of_somebody_else() {
     let world = World::new();
     for force in [&["initialize"][..], &["initialize", "--force"]] {
         fs::write(world.db(), "my thesis\n").unwrap();
-        world.control(force).run().says(1, &["not a taskwatcher database", "left untouched"]);
+        world.control(force).run().says(1, &["not a taskwatcher database", "not changed"]);
         assert_eq!(world.read("tasks.db"), "my thesis\n");
         fs::remove_file(world.db()).unwrap();
         rusqlite::Connection::open(world.db())
@@ -1078,7 +1078,7 @@ fn initialize_never_replaces_a_file_of_somebody_else() {
             .execute_batch("CREATE TABLE mine (x); INSERT INTO mine VALUES (7)")
             .unwrap();
         let before = fs::read(world.db()).unwrap();
-        world.control(force).run().says(1, &["not a taskwatcher database", "left untouched"]);
+        world.control(force).run().says(1, &["not a taskwatcher database", "not changed"]);
         assert_eq!(fs::read(world.db()).unwrap(), before);
         fs::remove_file(world.db()).unwrap();
     }

@@ -730,14 +730,14 @@ fn over_http_what_goes_wrong_is_told() {
     let (number, _sent) =
         port(vec![(401, "<html>".to_owned()), (404, "<html>".to_owned()), (200, "<html>".to_owned())]);
     at(number, "stop all").says(1, &["name or password is missing or wrong"]);
-    at(number, "stop all").says(4, &["it is no supervisor (HTTP 404)"]);
-    at(number, "status").says(4, &["it is no supervisor (HTTP 200)"]);
+    at(number, "stop all").says(4, &["not a supervisor (HTTP 404)"]);
+    at(number, "status").says(4, &["not a supervisor (HTTP 200)"]);
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     at(unused, "status").says(4, &["connection refused: no supervisor listens there"]);
     at(unused, "start x").says(4, &["connection refused"]);
     at(unused, "shutdown").says(1, &["connection refused"]);
     for line in ["tail -f x", "maintail -f", "fg x", "subscribe"] {
-        at(unused, line).says(1, &["needs its socket"]);
+        at(unused, line).says(1, &["requires the Unix socket"]);
     }
 }
 

@@ -205,7 +205,7 @@ fn a_database_that_lost_its_identity_says_so_and_gets_a_new_one() {
 #[test]
 fn bad_input_is_refused_in_one_line() {
     let world = World::new();
-    world.control(["export"]).run().says(3, &["there is no database"]);
+    world.control(["export"]).run().says(3, &["no database"]);
     world.reserved(&[]);
     for cursor in ["", "1", "0123456789abcdef.1.x", "1795309450.5"] {
         let ran = world.control(["export", &format!("--since={cursor}")]).run();

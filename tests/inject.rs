@@ -106,7 +106,9 @@ fn calls_in<'t>(lines: impl Iterator<Item = &'t str>) -> Calls {
         let Some((call, _)) = FAULTS.iter().find(|(call, _)| line.split('(').next() == Some(call)) else { continue };
         let count = counts.entry(call).or_default();
         *count += 1;
-        // A pipe, a socket or a signalfd is no disk that could be broken or full.
+        // A pipe, a socket or a signalfd is no disk that could be broken or full. What the call returns is none of its
+        // arguments.
+        let line = line.split(") = ").next().unwrap();
         if call.starts_with("epoll")
             || !["<pipe:", "<socket:", "<UNIX", "<anon_inode:", "<signalfd", "/dev/pt"]
                 .iter()

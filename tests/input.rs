@@ -91,7 +91,7 @@ fn a_pipe_and_a_device_are_not_opened() {
 fn a_text_file_and_garbage() {
     let text = World::new();
     fs::write(text.db(), "Dear diary,\n".repeat(1000)).unwrap();
-    refused_untouched(&text, &["cannot use", "not a taskwatcher database", "left untouched"]);
+    refused_untouched(&text, &["cannot use", "not a taskwatcher database", "not changed"]);
     let short = World::new();
     fs::write(short.db(), "x").unwrap();
     refused_untouched(&short, &["cannot use", "not a taskwatcher database"]);
@@ -118,7 +118,7 @@ fn a_database_of_another_program() {
     for made in others {
         let world = World::new();
         rusqlite::Connection::open(world.db()).unwrap().execute_batch(made).unwrap();
-        refused_untouched(&world, &["cannot use", "not a taskwatcher database", "left untouched"]);
+        refused_untouched(&world, &["cannot use", "not a taskwatcher database", "not changed"]);
     }
 }
 
@@ -196,7 +196,7 @@ fn a_database_that_was_deleted_alone_is_made_anew() {
     }
     assert!(fs::metadata(world.beside_db("-wal")).unwrap().len() > 0, "its log of changes stays beside it");
     fs::remove_file(world.db()).unwrap();
-    world.control(["list"]).run().says(1, &["there is no database"]);
+    world.control(["list"]).run().says(1, &["no database"]);
     world.launch(["--name", "new", "true"]).run().silent(0);
     assert_eq!(world.end().text("taskname"), "new", "what lay beside it is not of this one");
     world.is_whole();
@@ -336,12 +336,12 @@ fn a_lock_that_is_never_given_back_ends_in_one_line() {
     let patience = LockTimeout { limit: Duration::from_millis(100), notify: None };
     let mut store = Store::open(&world.db(), patience).unwrap();
     let error = store.reset(true).unwrap_err().to_string();
-    assert!(error.contains("cannot initialize database") && error.contains("keeps it locked"), "{error}");
+    assert!(error.contains("cannot initialize database") && error.contains("locked by another program"), "{error}");
     // With the patience of the programs it is half a minute: only where there is time for it.
     if std::env::var_os("CI").is_some() {
         let waiting = [world.control(["reserve"]).spawn(), world.launch(["touch", "ran"]).spawn()];
         for (program, code) in waiting.into_iter().zip([1, 125]) {
-            program.wait().says(code, &["another program keeps it locked", "30 s", world.db().to_str().unwrap()]);
+            program.wait().says(code, &["locked by another program", "30 s", world.db().to_str().unwrap()]);
         }
     }
     assert!(!world.work().join("ran").exists());

@@ -552,7 +552,7 @@ fn what_is_no_log_of_the_api_is_told() {
     assert_eq!(parse(r#"{"data":[{"n":2,"t":"b"},{"n":1,"t":"a"}]}"#).silent(0).text(), "a\nb\n");
     parse("nonsense").says(1, &["cannot parse log", "log.json", "not JSON"]);
     assert_eq!(parse(r#"[{"n":1}]"#).silent(0).text(), "\n", "a line without a text is empty");
-    parse(r#"[{"n":1,"t":7}]"#).says(1, &["entry 1 is no line: it has no text"]);
+    parse(r#"[{"n":1,"t":7}]"#).says(1, &["entry 1 is not a line: text `t` is missing"]);
     world
         .command(env!("CARGO_BIN_EXE_parse"))
         .arg("--log")

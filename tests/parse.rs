@@ -428,10 +428,10 @@ fn what_is_no_upid_is_an_error_that_says_why() {
     for (text, why) in [
         ("", "it does not begin with \"UPID:\""),
         ("UPID:n:00000001:00000002:00000003:t:i:u@pam", "the colon after the user is missing"),
-        ("UPID:n:0000000G:00000002:00000003:t:i:u@pam:", "its pid \"0000000G\" is not a hexadecimal number"),
-        ("UPID:n:00000001:00000002:00000003::i:u@pam:", "its type is empty"),
+        ("UPID:n:0000000G:00000002:00000003:t:i:u@pam:", "pid \"0000000G\" is not a hexadecimal number"),
+        ("UPID:n:00000001:00000002:00000003::i:u@pam:", "type is empty"),
         ("-x", "it does not begin with \"UPID:\""),
-        ("UPID:\x1b[2J", "it has 2 fields between colons, not nine (or ten with a task counter)"),
+        ("UPID:\x1b[2J", "it has 2 fields; expected nine, or ten with a task counter"),
     ] {
         let stderr = format!("parse: error: cannot parse UPID {text:?}: {why}\n");
         assert_eq!(run(["--upid", text]), Ran { code: Some(1), stdout: String::new(), stderr });
@@ -497,7 +497,7 @@ fn a_colon_in_the_id_of_a_upid_is_said_to_be_there() {
     ] {
         let ran = run(["--upid", text]);
         assert_eq!(ran.code, Some(1));
-        assert!(ran.stderr.ends_with("its id has the character ':' in it\n"), "{text}: {}", ran.stderr);
+        assert!(ran.stderr.ends_with(": id contains the character ':'\n"), "{text}: {}", ran.stderr);
     }
     let ran = run(["--upid", "UPID:n:000AE992:00A21BA7:00000001:soon:backup:a:root@pam:"]);
     assert!(ran.stderr.contains("its start time \"soon\" is not a hexadecimal number"), "{}", ran.stderr);

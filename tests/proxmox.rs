@@ -230,7 +230,7 @@ fn a_strange_list_of_nodes_costs_no_node_that_is_in_it() {
     // One that tells more than it is asked for could do so without end.
     let entries: Vec<Value> = (0..1_001).map(|n| json!({ "upid": upid("n", n, START, "vzdump", "1") })).collect();
     pve.node("n", |node| node.fault = Some(Fault::Lists(entries.into())));
-    let said = "error: remote pve: its answer is not what was asked for: it has more tasks than that\n";
+    let said = "error: remote pve: unexpected answer: it has more tasks than that\n";
     tells(world.sync(&[]), 1, &[said]);
 }
 
@@ -282,17 +282,20 @@ fn a_dead_or_mad_host_spoils_nobody_else_and_ends_no_task() {
             Fault::Status(401, "no such user\n"),
             "it does not accept the token (401): no such user; if its name or its secret is another: control remote set ",
         ),
-        (Fault::Status(403, "Permission check failed"), "the token may not do this (403): Permission check failed"),
+        (
+            Fault::Status(403, "Permission check failed"),
+            "permission denied for the token (403): Permission check failed",
+        ),
         (Fault::Status(500, "got no worker"), "it answers with status 500: got no worker"),
         (Fault::Status(302, ""), "it answers with a redirect (status 302), which is not followed"),
         (Fault::Status(595, ""), "it answers with status 595: the node cannot be reached"),
         (Fault::Bare(401), "it does not accept the token (401); if its name"),
         (Fault::Drips, "no answer within 2 s"),
-        (Fault::CutOff, "its answer was cut off"),
-        (Fault::Says("<html>welcome</html>"), "its answer is not what was asked for: it is not JSON"),
-        (Fault::Says("[]"), "its answer is not what was asked for: it has no data"),
-        (Fault::Says("{\"data\":{}}"), "its answer is not what was asked for: it is no list of nodes"),
-        (Fault::Says(""), "its answer is not what was asked for: it is not JSON"),
+        (Fault::CutOff, "truncated answer"),
+        (Fault::Says("<html>welcome</html>"), "unexpected answer: it is not JSON"),
+        (Fault::Says("[]"), "unexpected answer: it has no data"),
+        (Fault::Says("{\"data\":{}}"), "unexpected answer: it is no list of nodes"),
+        (Fault::Says(""), "unexpected answer: it is not JSON"),
     ];
     for (round, (fault, said)) in (1..).zip(faults) {
         bad.change(|state| state.fault = Some(fault.clone()));
@@ -405,7 +408,7 @@ fn a_test_names_the_node_that_does_not_answer() {
     pve.node("n1", |node| node.jobs = many("n1", 1));
     pve.node("n2", |node| node.fault = Some(Fault::Status(403, "Permission check failed")));
     world.add("pve", &pve);
-    let said = "remote pve: node n2: the token may not do this (403): Permission check failed; give it a role that may";
+    let said = "remote pve: node n2: permission denied for the token (403): Permission check failed; assign it a role with this permission";
     tells(world.control(["remote", "test", "pve"]).run(), 1, &[said]);
 }
 
@@ -626,7 +629,7 @@ fn certificates_are_trusted_by_the_system_or_pinned_and_nothing_else_passes() {
     world.adding("pve", "--pve", &pve).run().silent(0);
     // The system trusts somebody else.
     fs::write(world.path("other.pem"), &other.pem).unwrap();
-    let words = ["its certificate is not trusted: ", "--fingerprint ", pve.fingerprint.as_str()];
+    let words = ["certificate not trusted: ", "--fingerprint ", pve.fingerprint.as_str()];
     let ran = sync("other.pem").says(1, &words);
     assert_eq!(pve.asked(), Vec::<String>::new(), "nothing was told to it: {ran:?}");
     sync("ca.pem").silent_err(0);
@@ -636,14 +639,14 @@ fn certificates_are_trusted_by_the_system_or_pinned_and_nothing_else_passes() {
     tells(set(&["--fingerprint", &other.fingerprint]), 0, &["remote pve set (pve https://127.0.0.1:"]).silent_err(0);
     assert_eq!((world.remote("pve")["ended"].clone(), world.remote("pve")["failures"].clone()), (json!(1), json!(0)));
     let said =
-        ["its certificate is not the one that was pinned; if it was renewed: control remote set pve --fingerprint "];
+        ["certificate does not match the pinned fingerprint; if it was renewed: control remote set pve --fingerprint "];
     let ran = sync("ca.pem").says(1, &said);
     assert!(ran.err.contains(&pve.fingerprint), "{}", ran.err);
     let plain = pve.fingerprint.replace(':', "").to_lowercase();
     set(&["--fingerprint", &plain]).silent_err(0);
     tells(sync("other.pem"), 0, &["remote pve: 0 new"]);
     set(&["--no-fingerprint"]).silent_err(0);
-    sync("other.pem").says(1, &["its certificate is not trusted: "]);
+    sync("other.pem").says(1, &["certificate not trusted: "]);
     world.same_as_on(&[&pve]);
 }
 
@@ -701,7 +704,7 @@ fn how_a_remote_is_reached_can_change_and_its_tasks_stay() {
     tells(set("web", &["--token", TOKEN]), 2, &["remote web is reached by ssh, which has no --token\n"]);
     tells(set("pve", &["--ssh", "web"]), 2, &["remote pve is reached by its API, which has no --ssh\n"]);
     tells(set("web", &["--ssh", "www"]), 0, &["remote web set (ssh www)"]);
-    tells(set("nobody", &["--ssh", "www"]), 1, &["there is no remote \"nobody\""]);
+    tells(set("nobody", &["--ssh", "www"]), 1, &["no such remote \"nobody\""]);
     tells(set("pve", &[]), 2, &["--fingerprint"]);
 }
 
@@ -736,20 +739,16 @@ fn who_cannot_be_reached_is_named_with_what_to_do() {
         (
             at(closed),
             String::new(),
-            format!("cannot reach {}: Connection refused; is the address right, and does it run?\n", at(closed)),
+            format!("cannot reach {}: Connection refused; check the address, and that the host is up\n", at(closed)),
         ),
-        ("https://no-such-host.invalid".into(), String::new(), "cannot find the host no-such-host.invalid: ".into()),
-        (
-            at(stranger(b"SSH-2.0-OpenSSH_9.2p1\r\n")),
-            String::new(),
-            "it does not speak TLS; is the port right?\n".into(),
-        ),
+        ("https://no-such-host.invalid".into(), String::new(), "cannot resolve host no-such-host.invalid: ".into()),
+        (at(stranger(b"SSH-2.0-OpenSSH_9.2p1\r\n")), String::new(), "no TLS on this port; check the port\n".into()),
         (
             at(stranger(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
             String::new(),
-            "it does not speak TLS; is the port right?\n".into(),
+            "no TLS on this port; check the port\n".into(),
         ),
-        (at(stranger(b"")), String::new(), "it broke off before TLS was set up; is the port right?\n".into()),
+        (at(stranger(b"")), String::new(), "connection closed during the TLS handshake; check the port\n".into()),
         (
             "https://pve.example".into(),
             proxy(closed),
@@ -780,9 +779,9 @@ fn secrets_are_read_where_only_we_can_and_are_kept_nowhere() {
         fs::set_permissions(world.path("secret"), Permissions::from_mode(mode)).unwrap();
         program.run().says(1, words);
     };
-    bad(0o640, SECRET, &["cannot read the secret in", "others may read it (mode 0640); run: chmod 600"]);
-    bad(0o600, "\n", &["it must have one line, the secret"]);
-    bad(0o600, "a\nb\n", &["it must have one line, the secret"]);
+    bad(0o640, SECRET, &["cannot read the secret in", "readable by other users (mode 0640); run: chmod 600"]);
+    bad(0o600, "\n", &["expected one line, the secret"]);
+    bad(0o600, "a\nb\n", &["expected one line, the secret"]);
     assert!(!world.db().exists() || world.json(&["remote", "list"]) == json!([]));
     world.add("pve", &pve);
     world.sync(&[]).silent_err(0);
@@ -815,7 +814,7 @@ fn secrets_are_read_where_only_we_can_and_are_kept_nowhere() {
     let odd = world.path(os(b"secret\xff"));
     fs::copy(&file, &odd).unwrap();
     let ran = world.control(["remote", "add", "x", "--pve", &url, "--token", TOKEN, "--secret-file"]).arg(&odd).run();
-    tells(ran, 1, &["cannot keep ", "it is not UTF-8; give the file another name"]);
+    tells(ran, 1, &["cannot keep ", "it is not UTF-8; rename the file"]);
     let fingerprint = ["--pve", &url, "--token", TOKEN, "--secret-file", "s", "--fingerprint", "00:11"];
     tells(add(&fingerprint), 2, &["64 hexadecimal digits"]);
 }

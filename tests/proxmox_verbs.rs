@@ -243,7 +243,7 @@ fn what_is_not_there_is_named() {
     tells(
         world.control(["run-again", short_ended]).run(),
         2,
-        &["run-again is for tasks of this host; to run one of remote pve again, log in there"],
+        &["run-again works for tasks of this host only; log in to remote pve to run one there"],
     );
     let twin = upid("m", 1, START, "vzdump", "100");
     pve.node("m", |node| node.jobs.push(done(twin.clone(), START + 1, "OK")));
@@ -368,7 +368,7 @@ fn a_task_of_a_node_that_was_renamed_is_asked_for_where_it_is_listed() {
     world.add("pve", &pve);
     // Nothing is known of it before a sync; and that its node is not there is no reason to ask again.
     let ran = world.control(["wait", &format!("pve!{ended}")]).run();
-    tells(ran, 1, &["node old is not in the cluster; if it was renamed, sync this remote first"]);
+    tells(ran, 1, &["node old is not in the cluster; if it was renamed, run control remote sync first"]);
     world.sync(&[]).silent_err(0);
     let named = format!("pve!{ended}");
     assert_eq!(world.control(["log", &named]).run().silent(0).text(), "starting\nTASK OK\n");

@@ -356,7 +356,7 @@ fn an_answer_that_is_cut_off_or_garbled_keeps_what_is_true_and_is_asked_for_agai
     world.fake_ssh("sh -c \"$line\" | head -n 3");
     world.add("a");
     world.there("a", "for i in 1 2 3 4 5; do launch true; done").run().silent(0);
-    tells(world.near(&["remote", "sync"]).run(), 1, &["remote a: its answer was cut off"]);
+    tells(world.near(&["remote", "sync"]).run(), 1, &["remote a: truncated answer"]);
     assert_eq!(world.listed().len(), 2);
     assert_eq!(world.near_json(&["remote", "list"])[0]["cursor"], json!(null));
     // Of the same types as our own.
@@ -373,14 +373,11 @@ fn an_answer_that_is_cut_off_or_garbled_keeps_what_is_true_and_is_asked_for_agai
     world
         .near(&["remote", "sync", "a"])
         .run()
-        .says(1, &["it speaks version 99 of the export", "update taskwatcher here"]);
+        .says(1, &["it uses export version 99 of the export", "update taskwatcher on this host"]);
     world.fake_ssh("exit 127");
     tells(world.near(&["remote", "sync", "a"]).run(), 1, &["there is no program `control` on its PATH"]);
-    world.fake_ssh("echo 'control: error: there is no database' >&2; exit 1");
-    world
-        .near(&["remote", "sync", "a"])
-        .run()
-        .says(1, &["its control exited with 1: control: error: there is no database"]);
+    world.fake_ssh("echo 'control: error: no database' >&2; exit 1");
+    world.near(&["remote", "sync", "a"]).run().says(1, &["its control exited with 1: control: error: no database"]);
     // Nothing of another host acts on a terminal.
     world.fake_ssh("printf 'evil \\033]0;title\\007\\n' >&2; exit 255");
     world.near(&["remote", "sync", "a"]).run().says(1, &["ssh failed: evil \\x1b]0;title\\x07"]);
@@ -436,7 +433,7 @@ fn what_was_lost_here_is_fetched_again_and_what_is_old_is_not_kept() {
 fn a_host_where_nothing_was_launched_yet_has_no_tasks() {
     let world = World::new();
     world.fake_ssh(HONEST);
-    let none = ["there is no database", "control remote add NAME"];
+    let none = ["no database", "control remote add NAME"];
     for verb in ["list", "sync"] {
         world.near(&["remote", verb]).run().says(1, &none);
     }
@@ -454,12 +451,11 @@ fn a_host_where_nothing_was_launched_yet_has_no_tasks() {
     tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 1 new\n"]);
     // It is gone, and a path may be wrong.
     fs::remove_file(world.path("a.db")).unwrap();
-    let gone =
-        [&*format!("remote a: on that host there is no database {:?}", world.path("a.db")), "launch a task there"];
+    let gone = [&*format!("remote a: on that host no database {:?}", world.path("a.db")), "launch a task there"];
     world.near(&["remote", "sync"]).run().says(1, &gone);
     world.near(&["remote", "test", "a"]).run().says(1, &gone);
     world.near(&["remote", "add", "b", "--ssh", "b", "--remote-db", "/nope/x.db"]).run().ok();
-    world.near(&["remote", "test", "b"]).run().says(1, &["remote b: on that host there is no database \"/nope/x.db\""]);
+    world.near(&["remote", "test", "b"]).run().says(1, &["remote b: on that host no database \"/nope/x.db\""]);
 }
 
 #[test]
@@ -469,7 +465,7 @@ fn what_cannot_be_done_is_said() {
     world.launch(["true"]).run().silent(0);
     world.near(&["history", "--all-remotes"]).run().says(1, &["there are no remotes; add one"]);
     world.near(&["remote", "sync"]).run().says(1, &["there are no remotes; add one"]);
-    tells(world.near(&["remote", "remove", "a"]).run(), 1, &["there is no remote \"a\""]);
+    tells(world.near(&["remote", "remove", "a"]).run(), 1, &["no such remote \"a\""]);
     let ran = tells(world.near(&["remote", "add", "x1"]).run(), 2, &["<--ssh <[USER@]HOST>|--pve <URL>|--pbs <URL>>"]);
     assert!(!ran.err.contains("--token"), "only the API has those: {}", ran.err);
     let wants = ["--token <USER@REALM!NAME>", "--secret-file <FILE>"];
@@ -481,17 +477,25 @@ fn what_cannot_be_done_is_said() {
     tells(world.near(&["show", "a!x"]).run(), 2, &[wrong]);
     tells(world.near(&["show", "a!618C1D55:000AE992"]).run(), 2, &["tasks of remote a have numbers", "a!NUMBER"]);
     tells(world.near(&["history", "--since", "tomorrow"]).run(), 2, &["not a time"]);
-    tells(world.near(&["remote", "add", "a", "--ssh", "x"]).run(), 1, &["there is a remote \"a\" already"]);
-    tells(world.near(&["history", "--remote", "a", "--after", "1.2"]).run(), 2, &["this cursor is of a page without"]);
-    tells(world.near(&["history", "--after", "1.local.2"]).run(), 2, &["this cursor is of a page with"]);
+    tells(world.near(&["remote", "add", "a", "--ssh", "x"]).run(), 1, &["remote \"a\" already"]);
+    tells(
+        world.near(&["history", "--remote", "a", "--after", "1.2"]).run(),
+        2,
+        &["cursor does not match this query: it was printed without"],
+    );
+    tells(
+        world.near(&["history", "--after", "1.local.2"]).run(),
+        2,
+        &["cursor does not match this query: it was printed with"],
+    );
     tells(world.near(&["history", "--type", "x"]).run(), 2, &["--node and --type are for tasks of remotes"]);
     let upid = "UPID:n:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam:";
     tells(world.near(&["wait", &format!("a!{upid}"), "1"]).run(), 2, &["these tasks are of several hosts"]);
-    tells(world.near(&["show", &format!("z!{upid}")]).run(), 1, &["there is no remote \"z\""]);
+    tells(world.near(&["show", &format!("z!{upid}")]).run(), 1, &["no such remote \"z\""]);
     tells(
         world.near(&["run-again", &format!("a!{upid}")]).run(),
         2,
-        &["run-again is for tasks of this host; to run one of remote a again, log in there"],
+        &["run-again works for tasks of this host only; log in to remote a to run one there"],
     );
     world.near(&["initialize"]).run().ok();
     assert_eq!(world.near_json(&["remote", "list"]), json!([]));
@@ -765,9 +769,9 @@ fn a_host_whose_answer_never_ends_is_given_up() {
     fs::write(world.path("end"), line("end").replace("\"more\":false", "\"more\":true")).unwrap();
     for (script, why) in [
         // As fast as it can: the same line, and one that is new in a version to come.
-        ("cat $W/first; exec yes \"$(cat $W/ended)\"", "its answer does not end: it has over 5000 tasks that ended"),
-        ("cat $W/first; exec yes '{\"type\":\"news\"}'", "its answer does not end: it has over 50000 other lines"),
-        ("cat $W/first; exec yes garbage", "its answer does not end: it has over 50000 other lines"),
+        ("cat $W/first; exec yes \"$(cat $W/ended)\"", "answer too long: over 5000 tasks that ended"),
+        ("cat $W/first; exec yes '{\"type\":\"news\"}'", "answer too long: over 50000 other lines"),
+        ("cat $W/first; exec yes garbage", "answer too long: over 50000 other lines"),
         // Slowly: never silent.
         (
             "cat $W/first; while :; do echo '{\"type\":\"news\"}'; sleep 0.05; done",

@@ -68,7 +68,7 @@ fn a_kill_past_the_supervisor_must_be_meant() {
     assert_eq!(
         ran.err,
         format!(
-            "control: error: cannot end task {task}: it is a run of a supervised program: its supervisor ends it with \
+            "control: error: cannot end task {task}: run of a supervised program: its supervisor ends it with \
              the program's own stopsignal; leave --signal out, or use --force\n"
         )
     );
@@ -83,7 +83,7 @@ fn a_kill_past_the_supervisor_must_be_meant() {
     daemon.crash();
     let ran = world.control(["kill", &task]).run();
     assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("its supervisor does not run; start that again, or use --force"), "{ran:?}");
+    assert!(ran.err.contains("its supervisor is not running; start the supervisor, or use --force"), "{ran:?}");
     assert!(is_alive(pid));
     world.control(["kill", &task, "--force"]).run().silent(0);
     assert!(!is_alive(pid));
@@ -115,7 +115,7 @@ fn the_database_of_a_supervisor_is_not_replaced() {
     for options in [&["initialize"][..], &["initialize", "--force"]] {
         let ran = world.control(options).run();
         assert_eq!(ran.code, 1, "{ran:?}");
-        let why = format!("a supervisor works with it (pid {pid}); shut that down first");
+        let why = format!("a supervisor uses it (pid {pid}); shut it down first");
         assert!(ran.err.contains(&why), "{ran:?}");
     }
     assert_eq!(world.ask(json!({ "command": "start", "target": "all" }))["status"], 200);

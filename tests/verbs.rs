@@ -92,7 +92,7 @@ fn stats_sum_up_each_name() {
     assert_eq!(world.json(&["stats", "--since", "65s"])[0]["name"], "a");
     let lines = world.control(["stats", "--jsonl"]).run().silent(0);
     assert_eq!(lines.text().lines().count(), 2);
-    world.control(["stats", "nobody"]).run().says(1, &["no run of the name \"nobody\" has ended"]);
+    world.control(["stats", "nobody"]).run().says(1, &["no task named \"nobody\" has ended"]);
 }
 
 // ---- check

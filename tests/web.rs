@@ -990,8 +990,8 @@ fn without_a_database_nothing_is_served() {
     let (folder, foreign) = (world.path(""), world.path("foreign.db"));
     rusqlite::Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE addresses (name)").unwrap();
     for (db, why) in [
-        (foreign.to_str().unwrap(), "it is not a taskwatcher database (other tables)"),
-        (world.db().to_str().unwrap(), "supervise: error: there is no database"),
+        (foreign.to_str().unwrap(), "not a taskwatcher database (other tables)"),
+        (world.db().to_str().unwrap(), "supervise: error: no database"),
         ("/etc/passwd", "it is not a taskwatcher database"),
         (folder.to_str().unwrap(), "it is a folder"),
     ] {

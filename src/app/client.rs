@@ -71,9 +71,9 @@ pub(super) enum CtlError {
     NoJob(#[from] BadJobRef),
     #[error("cannot run {command}: {why}")]
     CannotRun { command: String, why: io::Error },
-    #[error("not waited for any more; what was asked for goes on")]
+    #[error("stopped waiting; the request continues")]
     Interrupted,
-    #[error("{0} needs its socket: over HTTP only single answers come")]
+    #[error("{0} requires the Unix socket: HTTP carries single responses only")]
     NeedsSocket(&'static str),
     #[error("{0}")]
     Broken(String),

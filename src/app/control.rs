@@ -66,7 +66,7 @@ pub enum ControlError {
     NothingYet(DbError),
     /// `remote` finds no database, and so no remotes.
     #[error(
-        "there is no database {0:?}, so there are no remotes; add one with: control remote add NAME --ssh HOST (or --pve, --pbs)"
+        "no database {0:?}, so no remotes are configured; add one with: control remote add NAME --ssh HOST (or --pve, --pbs)"
     )]
     NoRemotesYet(PathBuf),
     /// The store said no.
@@ -76,37 +76,37 @@ pub enum ControlError {
     #[error("{0}")]
     CannotEnd(String),
     /// It ended by itself, so that what it left in the background is not ended either.
-    #[error("it has ended already: {0}")]
+    #[error("already ended: {0}")]
     EndedBefore(String),
     /// Nobody has heard of it.
     #[error("there is no task {0}")]
     NoSuchTask(TaskRef),
     /// No task of the name lives.
-    #[error("no task of the name {0:?} is reserved or running")]
+    #[error("no task named {0:?} is reserved or running")]
     NoSuchName(String),
     /// No run of the name has ended.
-    #[error("no run of the name {0:?} has ended")]
+    #[error("no task named {0:?} has ended")]
     NoRuns(String),
     /// Not a remote.
-    #[error("there is no remote {0:?}; see: control remote list")]
+    #[error("no such remote: {0:?}; list remotes with: control remote list")]
     NoSuchRemote(String),
     /// Not one remote.
-    #[error("there are no remotes; add one with: control remote add NAME --ssh HOST (or --pve, --pbs)")]
+    #[error("no remotes configured; add one with: control remote add NAME --ssh HOST (or --pve, --pbs)")]
     NoRemotes,
     /// A remote of that name.
-    #[error("there is a remote {0:?} already; remove it first, or take another name")]
+    #[error("remote {0:?} already exists; remove it first, or choose another name")]
     RemoteThere(String),
     /// A source needs more.
-    #[error("--pve and --pbs want --token and --secret-file besides")]
+    #[error("--pve and --pbs require --token and --secret-file")]
     NoSource,
     /// Not a token. What was given is not repeated: it may be a secret.
     #[error("cannot read --token: {0}")]
     Token(#[from] BadToken),
     /// It is reached otherwise.
-    #[error("remote {0} is reached {1}, which has no {2}")]
+    #[error("{2} is not supported for remote {0} ({1})")]
     OtherWay(String, &'static str, &'static str),
     /// A path for the database.
-    #[error("cannot keep {0:?}: it is not UTF-8; give the file another name")]
+    #[error("cannot store path {0:?}: it is not UTF-8; rename the file")]
     Path(PathBuf),
     /// The secret of a token.
     #[error(transparent)]
@@ -115,28 +115,28 @@ pub enum ControlError {
     #[error("remote {0}: {1}")]
     Remote(String, String),
     /// Tasks of more than one host.
-    #[error("these tasks are of several hosts; name those of one host at a time")]
+    #[error("tasks of several hosts in one command; specify tasks of one host at a time")]
     ManyHosts,
     /// Only for own tasks.
-    #[error("run-again is for tasks of this host; to run one of remote {0} again, log in there")]
+    #[error("run-again works for tasks of this host only; log in to remote {0} to run one there")]
     NotThere(String),
     /// A number, where tasks have none.
-    #[error("tasks of remote {0} have no numbers; name one as lists do: {0}!START:PID, or {0}!UPID")]
+    #[error("tasks of remote {0} have no numbers; specify {0}!START:PID or {0}!UPID, as in lists")]
     NumberThere(String),
     /// A start and a process, where tasks have numbers.
-    #[error("tasks of remote {0} have numbers; name one as lists do: {0}!NUMBER, or {0}!UPID")]
+    #[error("tasks of remote {0} have numbers; specify {0}!NUMBER or {0}!UPID, as in lists")]
     BeganThere(String),
     /// Several tasks of one short name.
-    #[error("{0} is the name of several tasks; give the UPID of one: {1}")]
+    #[error("ambiguous name {0}: specify a UPID ({1})")]
     ManyThere(TaskRef, String),
     /// It ends its tasks as it likes.
-    #[error("remote {0} ends its tasks in its own way; leave --signal, --now and --force out")]
+    #[error("remote {0} does not support --signal, --now or --force")]
     OwnWay(String),
     /// A cursor of the other order.
-    #[error("this cursor is of a page {0} other hosts; give --after the one that a page like this one named")]
+    #[error("cursor does not match this query: it was printed {0} --remote or --all-remotes")]
     OtherOrder(&'static str),
     /// What only tasks of remotes have.
-    #[error("--node and --type are for tasks of remotes; use them with --remote or --all-remotes")]
+    #[error("--node and --type apply to tasks of remotes; add --remote or --all-remotes")]
     RemotesOnly,
     /// It cannot be launched once more.
     #[error("cannot run task {0} again: {1}")]
@@ -154,16 +154,16 @@ pub enum ControlError {
     #[error(transparent)]
     Wait(#[from] WaitError),
     /// No randomness.
-    #[error("cannot make a handle: {0}")]
+    #[error("cannot create a handle: {0}")]
     Handle(io::Error),
     /// A process, or its launcher's ear.
     #[error("cannot {0}: {1}")]
     System(&'static str, io::Error),
     /// A supervisor works with it.
-    #[error("cannot initialize database {0:?}: a supervisor works with it (pid {1}); shut that down first")]
+    #[error("cannot initialize database {0:?}: a supervisor uses it (pid {1}); shut it down first")]
     Supervised(PathBuf, i32),
     /// It is kept running, and who does that was not asked.
-    #[error("it is a run of a supervised program: {0}")]
+    #[error("run of a supervised program: {0}")]
     NotAsked(#[from] NotAsked),
     /// This database is a copy of the one that its launcher has open, or was put in its place.
     #[error(
@@ -183,7 +183,7 @@ pub enum ControlError {
         source: io::Error,
     },
     /// Nobody to ask for the end.
-    #[error("its launcher is not known")]
+    #[error("no launcher is known for this task")]
     NoLauncher,
     /// Nobody reads what we print.
     #[error("cannot write the output: {0}")]

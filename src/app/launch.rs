@@ -72,7 +72,7 @@ const STATUS_PATIENCE: LockTimeout = LockTimeout { limit: Duration::from_millis(
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// No command.
-    #[error("there is no command to run")]
+    #[error("no command to run")]
     NoCommand,
     /// The command was told a file name before the id was known.
     #[error(
@@ -92,7 +92,7 @@ pub enum LaunchError {
     #[error(transparent)]
     Store(#[from] StoreFailure),
     /// The place for its end.
-    #[error("cannot reserve room for the end of the task beside {0:?}: {1}")]
+    #[error("cannot reserve disk space for the end of the task beside {0:?}: {1}")]
     Spool(PathBuf, std::io::Error),
     /// The machine.
     #[error("cannot {0}: {1}")]
@@ -101,7 +101,7 @@ pub enum LaunchError {
     #[error("the start was interrupted")]
     Unwanted,
     /// The machine has no room for another process.
-    #[error("cannot start the command: {0}: no more processes, memory or descriptors to be had")]
+    #[error("cannot start the command: {0}: out of processes, memory or descriptors")]
     Shortage(String),
     /// The wait for another task of the name.
     #[error(transparent)]

@@ -68,7 +68,7 @@ pub enum ParseError {
     #[error("cannot write to standard output: {0}")]
     Write(#[source] io::Error),
     /// Nobody reads the output any more: a reason to end, and nothing to complain of.
-    #[error("nobody reads the output")]
+    #[error("the reader of the output has gone")]
     ReaderGone,
 }
 

@@ -212,7 +212,7 @@ impl Desk<'_, '_> {
         }
         asked.map_err(|error| failed(remote, &error))?;
         let (Some((version, taskwatcher, host)), Some(running)) = (first, last) else {
-            return Err(failed(remote, &"its answer was cut off"));
+            return Err(failed(remote, &"truncated answer"));
         };
         let text = format!("host {host}, taskwatcher {taskwatcher}, {running} running");
         Ok((json!({ "host": host, "taskwatcher": taskwatcher, "version": version, "running": running }), text))

@@ -76,7 +76,7 @@ const NOTES: usize = 5;
 #[derive(Debug, thiserror::Error)]
 pub enum ShimError {
     /// The order.
-    #[error("cannot read the order: {0}")]
+    #[error("cannot read the run specification: {0}")]
     RunSpec(String),
     /// The machine.
     #[error("cannot {0}: {1}")]

@@ -35,10 +35,10 @@ pub(super) struct Supervised {
 #[derive(Debug, thiserror::Error)]
 pub enum NotAsked {
     /// It is dead.
-    #[error("its supervisor does not run; start that again, or use --force")]
+    #[error("its supervisor is not running; start the supervisor, or use --force")]
     NoSupervisor,
     /// Whether it has one cannot be told.
-    #[error("cannot find out whether a supervisor keeps it running: {0}; try again, or use --force")]
+    #[error("cannot determine whether a supervisor manages it: {0}; try again, or use --force")]
     Unreadable(io::Error),
     /// Nobody can connect to it.
     #[error("its supervisor (pid {0}) has no [unix_http_server], so it cannot be asked; use --force")]
@@ -53,13 +53,13 @@ pub enum NotAsked {
     )]
     OtherUser(i32, String, String),
     /// It wants to know who asks.
-    #[error("its supervisor (pid {0}) wants a password: use supervise stop {1:?}, or --force")]
+    #[error("its supervisor (pid {0}) requires a password: use supervise stop {1:?}, or --force")]
     Unauthorized(i32, String),
     /// It said no.
     #[error("its supervisor (pid {0}) says: {1}")]
     Refused(i32, String),
     /// Not in this way.
-    #[error("its supervisor ends it with the program's own stopsignal; leave --signal out, or use --force")]
+    #[error("its supervisor uses the stopsignal of the program; omit --signal, or use --force")]
     OwnSignal,
 }
 

@@ -39,7 +39,7 @@ pub enum WaitError {
     #[error(transparent)]
     Watch(#[from] FeedError),
     /// It would never end: the task waits for whoever waits for it.
-    #[error("task {0} would wait for itself: what is to wait runs in it")]
+    #[error("task {0} would wait for itself: this command runs inside it")]
     Itself(i64),
     /// The kernel.
     #[error("cannot wait for the task: {0}")]

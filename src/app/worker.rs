@@ -80,7 +80,7 @@ pub enum WorkerError {
     #[error(transparent)]
     Store(#[from] StoreFailure),
     /// The place for its end.
-    #[error("cannot reserve room for the end of the task beside {0:?}: {1}")]
+    #[error("cannot reserve disk space for the end of the task beside {0:?}: {1}")]
     Spool(PathBuf, io::Error),
     /// The machine.
     #[error("cannot {0}: {1}")]

@@ -33,7 +33,7 @@ pub enum AccountError {
     #[error("unknown user {0:?}")]
     Unknown(String),
     /// Which groups it has cannot be told.
-    #[error("cannot find out about user {0:?}: {1}")]
+    #[error("cannot look up user {0:?}: {1}")]
     Unreadable(String, io::Error),
     /// The switch was refused, or was not what it was to be.
     #[error("cannot switch to user {0:?}: {1}")]

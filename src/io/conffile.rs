@@ -70,7 +70,7 @@ pub fn kind(path: &Path) -> PathKind {
 #[derive(Debug, thiserror::Error)]
 pub enum MatchError {
     /// It is no pattern.
-    #[error("{0} is not a pattern for files: {1}")]
+    #[error("invalid file pattern {0}: {1}")]
     Pattern(String, &'static str),
     /// A folder cannot be read.
     #[error("cannot read {}: {}", .0.display(), .1)]
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(names("*.toml"), [""; 0]);
         assert_eq!(names("no/*"), [""; 0]);
         let error = matching(&here.join("x[y"), &here).unwrap_err().to_string();
-        assert!(error.contains("is not a pattern for files"), "{error}");
+        assert!(error.starts_with("invalid file pattern "), "{error}");
     }
 
     #[test]

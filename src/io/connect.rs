@@ -74,16 +74,16 @@ pub enum DialError {
     #[error("the connection was closed in the middle of an answer")]
     Cut,
     /// It does not end.
-    #[error("its answer has over {} MB", LONGEST >> 20)]
+    #[error("answer too long: over {} MB", LONGEST >> 20)]
     TooLong,
     /// Ctrl-C came first.
     #[error("interrupted")]
     Interrupted,
     /// Nobody reads what we print any more.
-    #[error("nobody reads this")]
+    #[error("the reader has gone")]
     ReaderGone,
     /// It speaks, but not what a supervisor does.
-    #[error("it is no supervisor (HTTP {0})")]
+    #[error("not a supervisor (HTTP {0})")]
     Stranger(u16),
     /// Anything else that the system says.
     #[error("{0}")]

@@ -69,7 +69,7 @@ pub enum FeedError {
         source: io::Error,
     },
     /// Its size and times cannot be had.
-    #[error("cannot look at feedback file {path:?}: {source}")]
+    #[error("cannot stat feedback file {path:?}: {source}")]
     Look {
         /// The file.
         path: PathBuf,
@@ -85,7 +85,7 @@ pub enum FeedError {
         source: io::Error,
     },
     /// A folder's file system cannot be had.
-    #[error("cannot look at folder {path:?}: {source}")]
+    #[error("cannot read folder {path:?}: {source}")]
     Folder {
         /// The folder.
         path: PathBuf,

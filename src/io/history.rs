@@ -33,13 +33,13 @@ const HEAD: &str = "#supervise shell history";
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// It is somebody else's.
-    #[error("history file {} belongs to someone else and is not used: name another one with [taskmasterctl] history or -r", .0.display())]
+    #[error("history file {} is owned by another user and is not used: set another one with [taskmasterctl] history or -r", .0.display())]
     Foreign(PathBuf),
     /// It holds something else.
-    #[error("history file {} was not written by this shell and is not used: name another one with [taskmasterctl] history or -r", .0.display())]
+    #[error("history file {} was not written by this shell and is not used: set another one with [taskmasterctl] history or -r", .0.display())]
     OfOther(PathBuf),
     /// It is no file.
-    #[error("history file {} is no regular file and is not used", .0.display())]
+    #[error("history file {} is not a regular file and is not used", .0.display())]
     NoFile(PathBuf),
     /// The system says no.
     #[error("cannot use history file {}: {why}", .path.display())]

@@ -49,10 +49,10 @@ pub enum Trust {
 #[derive(Debug, thiserror::Error)]
 pub enum HttpsError {
     /// Its name has no address.
-    #[error("cannot find the host {0}: {1}; is the name right?")]
+    #[error("cannot resolve host {0}: {1}; check the name")]
     NoHost(String, String),
     /// Nobody listens there.
-    #[error("cannot reach {0}: {1}; is the address right, and does it run?")]
+    #[error("cannot reach {0}: {1}; check the address, and that the host is up")]
     Unreached(String, String),
     /// The proxy of the environment.
     #[error("cannot reach {0} through the proxy {1} of the environment: {2}")]
@@ -67,28 +67,28 @@ pub enum HttpsError {
     #[error("cannot reach {0}: no answer within {secs} s; is the address right, and does it run?", secs = .1.as_secs_f32().ceil())]
     Unanswered(String, Duration),
     /// Something else listens on the port.
-    #[error("it does not speak TLS; is the port right?")]
+    #[error("no TLS on this port; check the port")]
     NoTls,
     /// It went away at once.
-    #[error("it broke off before TLS was set up; is the port right?")]
+    #[error("connection closed during the TLS handshake; check the port")]
     Hasty,
     /// Its certificate is not trusted; what the one that it shows is.
-    #[error("its certificate is not trusted: {0}")]
+    #[error("certificate not trusted: {0}")]
     Untrusted(String, [u8; 32]),
     /// Its certificate is not the pinned one.
-    #[error("its certificate is not the one that was pinned")]
+    #[error("certificate does not match the pinned fingerprint")]
     OtherCertificate([u8; 32]),
     /// TLS.
     #[error("TLS: {0}")]
     Tls(String),
     /// HTTP.
-    #[error("its answer is not HTTP: {0}")]
+    #[error("not an HTTP answer: {0}")]
     Protocol(String),
     /// The answer ended too soon.
-    #[error("its answer was cut off")]
+    #[error("truncated answer")]
     Cut,
     /// It does not end.
-    #[error("its answer has over {} MB", LONGEST >> 20)]
+    #[error("answer too long: over {} MB", LONGEST >> 20)]
     TooLong,
     /// Nothing else that could be known beforehand.
     #[error("{0}")]

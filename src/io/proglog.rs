@@ -530,7 +530,7 @@ mod tests {
             let theirs = shared.join("x");
             fs::write(&theirs, "").unwrap();
             std::os::unix::fs::chown(&theirs, Some(1234), None).unwrap();
-            assert!(ProgLog::open(at(&theirs)).unwrap_err().to_string().contains("belongs to another user"));
+            assert!(ProgLog::open(at(&theirs)).unwrap_err().to_string().contains("owned by another user"));
             let owned = ProgramLogSpec { path: folder.0.path().join("o"), owner: Some((77, 78)), ..folder.place(0, 0) };
             ProgLog::open(owned.clone()).unwrap();
             let meta = fs::metadata(&owned.path).unwrap();

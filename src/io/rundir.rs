@@ -100,7 +100,7 @@ impl RunDir {
             return refused("it is no folder");
         }
         if meta.uid() != geteuid().as_raw() {
-            return refused("it belongs to another user");
+            return refused("owned by another user");
         }
         if meta.mode() & 0o777 != 0o700 {
             fs::set_permissions(path, Permissions::from_mode(0o700))?;

@@ -25,13 +25,13 @@ pub struct SecretError(PathBuf, Why);
 enum Why {
     #[error("{0}")]
     Io(io::Error),
-    #[error("it is not a plain file")]
+    #[error("not a regular file")]
     NoFile,
-    #[error("others may read it (mode {0:04o}); run: chmod 600 {1}")]
+    #[error("readable by other users (mode {0:04o}); run: chmod 600 {1}")]
     Open(u32, String),
-    #[error("it belongs to another user")]
+    #[error("owned by another user")]
     Foreign,
-    #[error("it must have one line, the secret")]
+    #[error("expected one line, the secret")]
     Lines,
 }
 
@@ -124,10 +124,10 @@ mod tests {
         assert!(why(&put("open", "s3cret\n", 0o640)).contains("chmod 600"));
         assert!(why(&put("empty", "\n", 0o600)).contains("one line"));
         assert!(why(&put("two", "a\nb\n", 0o600)).contains("one line"));
-        assert!(why(dir.path()).contains("not a plain file"));
+        assert!(why(dir.path()).contains("not a regular file"));
         assert!(why(&dir.path().join("none")).contains("No such file"));
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&good, &link).unwrap();
-        assert!(why(&link).contains("not a plain file"));
+        assert!(why(&link).contains("not a regular file"));
     }
 }

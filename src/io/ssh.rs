@@ -51,7 +51,7 @@ pub enum SshError {
     #[error("no answer for {} s", .0.as_secs())]
     TimedOut(Duration),
     /// No line of ours.
-    #[error("its answer has a line of over {} MB", LONGEST_LINE >> 20)]
+    #[error("answer has a line of over {} MB", LONGEST_LINE >> 20)]
     LongLine,
     /// Reading it.
     #[error("cannot read what it prints: {0}")]

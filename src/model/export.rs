@@ -78,7 +78,7 @@ pub struct ExportCursor {
 
 /// A text that is no cursor of an export.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a cursor of an export: give the one that the last answer ended with")]
+#[error("not an export cursor: use the one at the end of the previous answer")]
 pub struct BadExportCursor;
 
 impl fmt::Display for ExportCursor {

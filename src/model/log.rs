@@ -114,7 +114,7 @@ pub enum BadLog {
     #[error("it is not a list of lines, nor an object whose `data` is one")]
     NotAList,
     /// An entry of the list.
-    #[error("entry {0} is no line: it has no {1}")]
+    #[error("entry {0} is not a line: {1} is missing or invalid")]
     NotALine(usize, &'static str),
 }
 
@@ -158,7 +158,7 @@ pub fn parse_api_log(text: &[u8]) -> Result<Vec<String>, BadLog> {
 
 /// A size that does not say one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is not a size, as 64M, 500K, 1G or a number of bytes")]
+#[error("not a size: expected a number of bytes, or one with K, M or G, such as 500K, 64M, 1G")]
 pub struct BadSize;
 
 /// A size in bytes: a whole number, alone or with K, M, G or T (powers of 1024; `k`, `KiB` and the like work too).
@@ -220,8 +220,8 @@ mod tests {
             ("[{", "not JSON"),
             ("3", "not a list"),
             (r#"{"data":null}"#, "not a list"),
-            (r#"[{"n":1,"t":"a"},{"t":"b"}]"#, "entry 2 is no line: it has no number"),
-            (r#"[{"n":1,"t":5}]"#, "entry 1 is no line: it has no text"),
+            (r#"[{"n":1,"t":"a"},{"t":"b"}]"#, "entry 2 is not a line: number `n` is missing or invalid"),
+            (r#"[{"n":1,"t":5}]"#, "entry 1 is not a line: text `t` is missing or invalid"),
             ("[4]", "entry 1"),
         ] {
             assert!(read(text).unwrap_err().to_string().contains(why), "{text}");

@@ -102,7 +102,7 @@ pub struct Api {
 
 /// A text that is no address of an API.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an address of a Proxmox host: give https://HOST, https://HOST:PORT or https://[IPV6-ADDRESS]:PORT")]
+#[error("not the address of a Proxmox host: expected https://HOST, https://HOST:PORT or https://[IPV6-ADDRESS]:PORT")]
 pub struct BadUrl;
 
 /// `https://host[:port]`, and nothing else.
@@ -173,7 +173,7 @@ impl fmt::Display for Url {
 
 /// A text that is no name of a token.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not the name of an API token: it has the form user@realm!name; its secret is not part of it")]
+#[error("not an API token id: expected USER@REALM!NAME, without the secret")]
 pub struct BadToken;
 
 /// The name of an API token, `user@realm!name`.
@@ -222,7 +222,7 @@ impl fmt::Display for Token {
 
 /// A text that is no fingerprint.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a SHA-256 fingerprint: it has 64 hexadecimal digits, with or without colons between each two")]
+#[error("not a SHA-256 fingerprint: expected 64 hexadecimal digits, optionally in pairs separated by colons")]
 pub struct BadFingerprint;
 
 /// The SHA-256 of a certificate.

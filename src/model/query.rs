@@ -18,7 +18,7 @@ pub struct Cursor {
 
 /// A text that is no cursor.
 #[derive(Debug, thiserror::Error)]
-#[error("not a cursor: give the one a page named as its next")]
+#[error("not a cursor: use the one printed with the previous page")]
 pub struct BadCursor;
 
 impl fmt::Display for Cursor {

@@ -24,9 +24,7 @@ pub struct RemoteName(String);
 
 /// A text that is no name of a remote.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "not a name for a remote: it takes 1 to 64 of the characters A-Z a-z 0-9 . _ - and begins with a letter or digit"
-)]
+#[error("not a name for a remote: expected 1 to 64 of the characters A-Z a-z 0-9 . _ -, the first a letter or digit")]
 pub struct BadRemoteName;
 
 impl FromStr for RemoteName {
@@ -96,7 +94,7 @@ impl fmt::Display for Source {
 
 /// A text that ssh would not take for a host.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a host for ssh: give [user@]host, or a name of your ssh configuration")]
+#[error("not an ssh destination: expected [USER@]HOST or a name of the ssh configuration")]
 pub struct BadHost;
 
 /// Reads `[user@]host`. What begins with a dash would be an option of ssh.

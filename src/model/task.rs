@@ -165,10 +165,10 @@ pub enum BadTaskRef {
     #[error("{0}")]
     Upid(#[from] UpidError),
     /// It is nothing of the three.
-    #[error("not a task: give its number, its handle (8 characters) or its UPID")]
+    #[error("not a task: expected a number, a handle (8 characters) or a UPID")]
     Other,
     /// What follows the name of a remote is none.
-    #[error("not a task of a remote: after REMOTE! give NUMBER, START:PID or a UPID, as lists name it")]
+    #[error("not a task of a remote: expected NUMBER, START:PID or a UPID after REMOTE!, as in lists")]
     There,
 }
 
@@ -709,7 +709,7 @@ pub fn size(bytes: i64) -> String {
 
 /// A name that nobody could see in a list.
 #[derive(Debug, thiserror::Error)]
-#[error("a name has at least one letter")]
+#[error("a name must not be empty")]
 pub struct BadName;
 
 /// Reads the name of a task: any text but none.
@@ -722,7 +722,7 @@ pub fn parse_name(text: &str) -> Result<String, BadName> {
 
 /// A text that is no duration.
 #[derive(Debug, thiserror::Error)]
-#[error("not a duration: give seconds or a number with s, m, h, d or w, such as 90, 1.5s, 5m, 1h30m")]
+#[error("not a duration: expected seconds, or numbers with s, m, h, d or w, such as 90, 1.5s, 5m, 1h30m")]
 pub struct BadSpan;
 
 /// A text that is no duration of which anything passes.
@@ -732,7 +732,7 @@ pub enum BadSomeSpan {
     #[error(transparent)]
     Span(#[from] BadSpan),
     /// It is over at once.
-    #[error("it must be longer than 0, such as 30s or 5m")]
+    #[error("must be greater than 0, such as 30s or 5m")]
     None,
 }
 

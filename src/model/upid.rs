@@ -94,13 +94,13 @@ pub enum UpidError {
     #[error("the colon after the user is missing")]
     NoLastColon,
     /// Neither nine nor ten fields.
-    #[error("it has {0} fields between colons, not nine (or ten with a task counter)")]
+    #[error("it has {0} fields; expected nine, or ten with a task counter")]
     FieldCount(usize),
     /// A field that must say something is empty.
-    #[error("its {0} is empty")]
+    #[error("{0} is empty")]
     Empty(Field),
     /// A number in anything but hexadecimal digits.
-    #[error("its {field} {text:?} is not a hexadecimal number")]
+    #[error("{field} {text:?} is not a hexadecimal number")]
     NotHex {
         /// The number's field.
         field: Field,
@@ -108,7 +108,7 @@ pub enum UpidError {
         text: String,
     },
     /// A number with fewer digits than every writer prints.
-    #[error("its {field} {text:?} has fewer than eight digits")]
+    #[error("{field} {text:?} has fewer than eight digits")]
     TooShort {
         /// The number's field.
         field: Field,
@@ -116,7 +116,7 @@ pub enum UpidError {
         text: String,
     },
     /// A number that does not fit.
-    #[error("its {field} {text:?} is too large")]
+    #[error("{field} {text:?} is too large")]
     TooLarge {
         /// The number's field.
         field: Field,
@@ -124,7 +124,7 @@ pub enum UpidError {
         text: String,
     },
     /// A character that this field cannot have.
-    #[error("its {field} has the character {character:?} in it")]
+    #[error("{field} contains the character {character:?}")]
     BadCharacter {
         /// The field.
         field: Field,
@@ -132,10 +132,10 @@ pub enum UpidError {
         character: char,
     },
     /// A user without the realm that knows the user.
-    #[error("its user {0:?} has no @realm")]
+    #[error("user {0:?} has no @realm")]
     NoRealm(String),
     /// A type that no writer makes.
-    #[error("its type has {0} characters, more than 64")]
+    #[error("type has {0} characters; at most 64 are allowed")]
     LongType(usize),
 }
 
@@ -575,42 +575,42 @@ mod tests {
         assert_eq!(refused("UPID"), "it does not begin with \"UPID:\"");
         assert_eq!(refused(" UPID:n:000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "it does not begin with \"UPID:\"");
         assert_eq!(refused("upid:n:000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "it does not begin with \"UPID:\"");
-        assert_eq!(refused("!UPID:n:000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "its remote is empty");
+        assert_eq!(refused("!UPID:n:000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "remote is empty");
         assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1:u@pam"), "the colon after the user is missing");
-        let count = "it has 3 fields between colons, not nine (or ten with a task counter)";
+        let count = "it has 3 fields; expected nine, or ten with a task counter";
         assert_eq!(with("n:000AE992"), count);
         assert_eq!(with(&"a:".repeat(100)), count.replace('3', "102"));
-        assert_eq!(with(":000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "its node is empty");
-        assert_eq!(with("n/..:000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "its node has the character '/' in it");
-        assert_eq!(with("n::00A21BA7:618C1D55:t:1:u@pam:"), "its pid is empty");
-        assert_eq!(with("n:0x0AE992:00A21BA7:618C1D55:t:1:u@pam:"), "its pid \"0x0AE992\" is not a hexadecimal number");
-        assert_eq!(with("n:+00AE992:00A21BA7:618C1D55:t:1:u@pam:"), "its pid \"+00AE992\" is not a hexadecimal number");
-        assert_eq!(with("n:AE992:00A21BA7:618C1D55:t:1:u@pam:"), "its pid \"AE992\" has fewer than eight digits");
-        assert_eq!(with("n:100000000:00A21BA7:618C1D55:t:1:u@pam:"), "its pid \"100000000\" is too large");
+        assert_eq!(with(":000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "node is empty");
+        assert_eq!(with("n/..:000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "node contains the character '/'");
+        assert_eq!(with("n::00A21BA7:618C1D55:t:1:u@pam:"), "pid is empty");
+        assert_eq!(with("n:0x0AE992:00A21BA7:618C1D55:t:1:u@pam:"), "pid \"0x0AE992\" is not a hexadecimal number");
+        assert_eq!(with("n:+00AE992:00A21BA7:618C1D55:t:1:u@pam:"), "pid \"+00AE992\" is not a hexadecimal number");
+        assert_eq!(with("n:AE992:00A21BA7:618C1D55:t:1:u@pam:"), "pid \"AE992\" has fewer than eight digits");
+        assert_eq!(with("n:100000000:00A21BA7:618C1D55:t:1:u@pam:"), "pid \"100000000\" is too large");
         assert_eq!(
             with("n:000AE992:10000000000000000:618C1D55:t:1:u@pam:"),
-            "its pstart \"10000000000000000\" is too large"
+            "pstart \"10000000000000000\" is too large"
         );
         assert_eq!(
             with("n:000AE992:00A21BA7:8000000000000000:t:1:u@pam:"),
-            "its start time \"8000000000000000\" is too large"
+            "start time \"8000000000000000\" is too large"
         );
         assert_eq!(
             with("n:000AE992:00A21BA7:vzdump00:618C1D55:t:1:u@pam:"),
-            "its task id \"vzdump00\" is not a hexadecimal number"
+            "task id \"vzdump00\" is not a hexadecimal number"
         );
-        assert_eq!(with("n:000AE992:00A21BA7:618C1D55::1:u@pam:"), "its type is empty");
-        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:a b:1:u@pam:"), "its type has the character ' ' in it");
-        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1 2:u@pam:"), "its id has the character ' ' in it");
-        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1::"), "its user is empty");
-        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1:!x:"), "its user is empty");
-        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1:u@pam!:"), "its token is empty");
-        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1:u@pam:\n"), "its comment has the character '\\n' in it");
-        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1:root:"), "its user \"root\" has no @realm");
+        assert_eq!(with("n:000AE992:00A21BA7:618C1D55::1:u@pam:"), "type is empty");
+        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:a b:1:u@pam:"), "type contains the character ' '");
+        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1 2:u@pam:"), "id contains the character ' '");
+        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1::"), "user is empty");
+        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1:!x:"), "user is empty");
+        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1:u@pam!:"), "token is empty");
+        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1:u@pam:\n"), "comment contains the character '\\n'");
+        assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1:root:"), "user \"root\" has no @realm");
         let shifted = "pbs:000002B2:00000158:00000000:674D828C:backup:store:root@pam";
-        assert_eq!(with(shifted), "its user \"store\" has no @realm", "ten fields but no last colon");
+        assert_eq!(with(shifted), "user \"store\" has no @realm", "ten fields but no last colon");
         let long = format!("n:000AE992:00A21BA7:618C1D55:{}:1:u@pam:", "t".repeat(65));
-        assert_eq!(with(&long), "its type has 65 characters, more than 64");
+        assert_eq!(with(&long), "type has 65 characters; at most 64 are allowed");
     }
 
     #[test]

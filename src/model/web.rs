@@ -236,11 +236,11 @@ pub fn timeline_page(info: &PageInfo<'_>, span: Span, ended: &Page<HistoryRow>, 
 /// The page of a request that failed. `status`: that of HTTP; `what`: why, in words.
 pub fn error_page(info: &PageInfo<'_>, status: u16, what: &str) -> String {
     let title = match status {
-        400 => "That request makes no sense",
-        401 => "Who are you?",
+        400 => "Bad request",
+        401 => "Authentication required",
         403 => "Not allowed",
         404 => "Nothing there",
-        405 => "Not that way",
+        405 => "Method not allowed",
         409 => "Not now",
         413 | 431 => "Too much at once",
         503 => "Not at present",

@@ -36,7 +36,7 @@ const NO_DATA: &str = ": it has no data";
 pub(in crate::app) enum ApiError {
     #[error(transparent)]
     Secret(#[from] SecretError),
-    #[error("the secret in {0:?} is none: it may have no spaces, and nothing but ASCII")]
+    #[error("invalid secret in {0:?}: only ASCII characters without spaces are allowed")]
     NoSecret(String),
     /// And the remote's name.
     #[error("{}", https_text(.0, .1))]
@@ -47,16 +47,16 @@ pub(in crate::app) enum ApiError {
          USER@REALM!NAME --secret-file FILE"
     )]
     Token(String, String),
-    #[error("the token may not do this (403){0}; give it a role that may")]
+    #[error("permission denied for the token (403){0}; assign it a role with this permission")]
     Forbidden(String),
     /// What authorizes us goes nowhere else.
     #[error("it answers with a redirect (status {0}), which is not followed; is the address that of the host itself?")]
     Redirect(u16),
     #[error("it answers with status {0}{1}")]
     Status(u16, String),
-    #[error("node {0} is not in the cluster; if it was renamed, sync this remote first")]
+    #[error("node {0} is not in the cluster; if it was renamed, run control remote sync first")]
     NoNode(String),
-    #[error("its answer is not what was asked for{0}")]
+    #[error("unexpected answer{0}")]
     Strange(&'static str),
 }
 

@@ -44,11 +44,11 @@ pub(super) enum AnswerError {
     Exited(i32, String),
     #[error("on that host {0}; launch a task there to make it, or set the path of another one with --remote-db")]
     NoDatabase(String),
-    #[error("it speaks version {0} of the export, this program knows {VERSION}; update taskwatcher here")]
+    #[error("it uses export version {0}, this program supports up to {VERSION}; update taskwatcher on this host")]
     Version(u32),
-    #[error("its answer was cut off")]
+    #[error("truncated answer")]
     Cut,
-    #[error("its answer does not end: it has over {0} {1}")]
+    #[error("answer too long: over {0} {1}")]
     TooMany(usize, &'static str),
     #[error("its answer does not end: it went on for {} s", .0.as_secs())]
     TooSlow(Duration),

@@ -519,7 +519,7 @@ impl Supervisor {
             }
             self.write_input(&own, data.as_bytes()).map_err(|(told, error)| {
                 let why = match error.kind() {
-                    std::io::ErrorKind::WouldBlock => "its launch has more to do than it can hear".to_owned(),
+                    std::io::ErrorKind::WouldBlock => "the shim's command queue is full".to_owned(),
                     _ => error.to_string(),
                 };
                 let why = format!("{told} of {} bytes were sent: {why}", data.len());

@@ -68,7 +68,7 @@ const READ: usize = 64;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DataError {
     /// Too many ask.
-    #[error("too many questions wait for the database; try again later")]
+    #[error("too many requests are waiting for the database; try again later")]
     Busy,
     /// The database.
     #[error(transparent)]

@@ -108,7 +108,7 @@ pub(super) async fn answer(site: &Rc<Site>, door: Door, left: PeerClosed, asked:
     };
     let counted = done.and_then(|reply| {
         let (head, body) = reply.into_parts();
-        let full = || PageError::new(StatusCode::SERVICE_UNAVAILABLE, "too much waits to be taken; try again later");
+        let full = || PageError::new(StatusCode::SERVICE_UNAVAILABLE, "too many pending requests; try again later");
         site.on_the_way.count(body).map(|body| Answer::from_parts(head, body)).ok_or_else(full)
     });
     let mut reply = counted.unwrap_or_else(|failed| refuse(site, &failed, errors));
@@ -150,7 +150,7 @@ fn admit(site: &Site, door: Door, asked: &Asked<Incoming>) -> Result<(), PageErr
         (0, hyper::Version::HTTP_10) => {}
         (0, _) => return Err(bad("a header Host is missing")),
         (1, _) => {}
-        _ => return Err(bad("there are several headers Host")),
+        _ => return Err(bad("more than one Host header")),
     }
     hosts.extend(asked.uri().authority().map(|authority| authority.as_str()));
     for host in hosts.into_iter().filter(|host| !(host.is_empty() && door == Door::Unix)) {
@@ -308,7 +308,7 @@ async fn act(
     let route = route.ok_or_else(|| PageError::missing("there is nothing here"))?;
     let method = asked.method();
     if route.acts() && method != Method::POST {
-        return Err(PageError::new(StatusCode::METHOD_NOT_ALLOWED, "this is for POST"));
+        return Err(PageError::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed: use POST"));
     }
     if !route.acts() && method != Method::GET && method != Method::HEAD {
         return Err(PageError::new(StatusCode::METHOD_NOT_ALLOWED, "this is for GET"));
@@ -673,7 +673,7 @@ async fn action(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, PageEr
                 "stop" => Command::Stop { of, now: false },
                 "restart" => Command::Restart(of),
                 "clear" => Command::Clear(of),
-                _ => return Err(bad("the form names an action that there is not")),
+                _ => return Err(bad("unknown action")),
             };
             let request = Request { timeout: Some(BUTTON), ..Request::new(command.clone()) };
             let (response, _) = ask(site, request).await?;

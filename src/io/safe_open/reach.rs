@@ -64,9 +64,9 @@ impl FileLocation {
         let is_own = is_trusted(file.uid()) || user == Some(file.uid());
         match () {
             () if file.file_type().is_char_device() => None,
-            () if !file.is_file() => (!is_own).then_some("it belongs to another user"),
+            () if !file.is_file() => (!is_own).then_some("owned by another user"),
             () if !self.shared || file.uid() == self.owner && !is_trusted(self.owner) => None,
-            () if !is_own => Some("it belongs to another user, in a folder where others can make files"),
+            () if !is_own => Some("owned by another user, in a folder where others can make files"),
             () if file.nlink() > 1 && user != Some(file.uid()) => {
                 Some("it has another name elsewhere (hard link), in a folder where others can make files")
             }
@@ -87,7 +87,7 @@ impl FileLocation {
             FileType::Directory => Some("it is a folder"),
             FileType::Socket => Some("it is a socket"),
             FileType::RegularFile if is_own && stat.st_nlink > 1 => Some("it has another name elsewhere (hard link)"),
-            _ => (!is_own).then_some("it belongs to another user"),
+            _ => (!is_own).then_some("owned by another user"),
         })
     }
 

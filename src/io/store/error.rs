@@ -21,24 +21,26 @@ use crate::model::path::beside;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// There is none.
-    #[error("there is no database {0:?}; reserve or launch a task to make one")]
+    #[error(
+        "no database {0:?}; create it by launching or reserving a task, or with control initialize or control remote add"
+    )]
     Missing(PathBuf),
     /// Its place is taken by something that is no regular file.
     #[error("cannot open database {0:?}: it is {1}")]
     NotAFile(PathBuf, &'static str),
     /// A file of somebody else.
-    #[error("cannot use {0:?}: it is not a taskwatcher database ({1}); it was left untouched")]
+    #[error("cannot use {0:?}: not a taskwatcher database ({1}); the file was not changed")]
     NotOurs(PathBuf, String),
     /// Written by a newer version.
     #[error("cannot use database {0:?}: its version is {1}, this program knows {VERSION}; update taskwatcher")]
     Newer(PathBuf, i32),
     /// Written by an older version, and only to be read.
     #[error(
-        "cannot read database {0:?}: it is of an older version; any verb of control brings it forward, as: control list"
+        "cannot read database {0:?}: it has an older version; any command of control migrates it, such as: control list"
     )]
     Older(PathBuf),
     /// Another writer holds the lock.
-    #[error("cannot {1} database {0:?}: another program keeps it locked; waited {2} s for it")]
+    #[error("cannot {1} database {0:?}: locked by another program; gave up after {2} s")]
     Busy(PathBuf, &'static str, u64),
     /// One of its files may not even be read.
     #[error(
@@ -67,7 +69,7 @@ pub enum StoreError {
     )]
     OtherTables(PathBuf, &'static str, String),
     /// Rows of SQLite's own table that tell which database it is were deleted.
-    #[error("cannot export database {0:?}: it has lost what tells it from others; run control verify --repair")]
+    #[error("cannot export database {0:?}: its unique id is missing; run control verify --repair")]
     NoIdentity(PathBuf),
     /// Tasks still live in what was to be replaced.
     #[error("cannot initialize database {0:?}: {1} of its tasks have not ended; end them first, or use --force")]
