@@ -15,7 +15,7 @@ _control() {
 
     local context curcontext="$curcontext" state line
     _arguments "${_arguments_options[@]}" : \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '--json[Print JSON]' \
 '-h[Print help (see more with '\''--help'\'')]' \
 '--help[Print help (see more with '\''--help'\'')]' \
@@ -32,15 +32,15 @@ _control() {
         case $line[1] in
             (reserve)
 _arguments "${_arguments_options[@]}" : \
-'--name=[Name of the task; without one, its command'\''s file name will be it]:NAME:_default' \
-'--taskname=[Name of the task; without one, its command'\''s file name will be it]:NAME:_default' \
-'--info1=[Free side information]:TEXT:_default' \
-'--info2=[Free side information]:TEXT:_default' \
-'--info3=[Free side information]:TEXT:_default' \
-'--expire=[The reservation lapses if it is not launched in this time]:DURATION:_default' \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
-'--unique[Only if no task of the name is reserved or lives]' \
-'--handle[Print the handle, which nobody can guess, instead of the number]' \
+'--name=[Name of the task \[default\: the file name of the command launched with the reservation\]]:NAME:_default' \
+'--taskname=[Name of the task \[default\: the file name of the command launched with the reservation\]]:NAME:_default' \
+'--info1=[Arbitrary text to store with the task]:TEXT:_default' \
+'--info2=[Arbitrary text to store with the task]:TEXT:_default' \
+'--info3=[Arbitrary text to store with the task]:TEXT:_default' \
+'--expire=[Time after which the reservation lapses if it has not been launched]:DURATION:_default' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--unique[Fail if a task with this name is already reserved or running]' \
+'--handle[Print the unguessable handle instead of the number]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -48,17 +48,17 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (list)
 _arguments "${_arguments_options[@]}" : \
-'*--outcome=[With --all\: only these outcomes\: ok, warnings, error, unknown]:OUTCOME:(ok warnings error unknown)' \
-'*--status=[Only live tasks of these\: reserved, running, silent, stalled, stopping, orphaned]:STATUS:(RESERVED RUNNING SILENT STALLED STOPPING ORPHANED)' \
-'--name=[Only tasks of this name]:NAME:_default' \
-'--since=[Only tasks that started at this time or later (a date, 2h, yesterday)]:TIME:_default' \
-'--until=[Only tasks that started at this time or earlier]:TIME:_default' \
-'(--all --status)--remote=[The tasks of this remote instead of those of this host]:NAME:_default' \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
-'(--json --jsonl)--watch[Go on, and redraw at each change and every second]' \
-'--all[Also those that ended last; of those that failed, why, and what they printed last]' \
-'--jsonl[Print one JSON object a line]' \
-'(--all --status --remote)--all-remotes[Also the tasks of all remotes]' \
+'*--outcome=[With --all\: list only ended tasks with these outcomes\: ok, warnings, error, unknown]:OUTCOME:(ok warnings error unknown)' \
+'*--status=[List only live tasks with these statuses\: reserved, running, silent, stalled, stopping, orphaned]:STATUS:(RESERVED RUNNING SILENT STALLED STOPPING ORPHANED)' \
+'--name=[List only tasks with this name]:NAME:_default' \
+'--since=[List only tasks that started at this time or later (a date, 2h, yesterday)]:TIME:_default' \
+'--until=[List only tasks that started at this time or earlier]:TIME:_default' \
+'(--all --status)--remote=[List the tasks of this remote instead of those of this host]:NAME:_default' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'(--json --jsonl)--watch[Keep running and redraw on each change, at least once per second]' \
+'--all[Also list the last 20 tasks that ended, with the reason and the last output of each failure]' \
+'--jsonl[Print one JSON object per line]' \
+'(--all --status --remote)--all-remotes[Also list the tasks of all remotes]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -66,56 +66,56 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (show)
 _arguments "${_arguments_options[@]}" : \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
-':task -- The task:_default' \
+':task -- Number, handle or UPID of the task:_default' \
 && ret=0
 ;;
 (log)
 _arguments "${_arguments_options[@]}" : \
-'(--start)--tail=[Only the last lines]:N:_default' \
-'--start=[Pass over so many lines first]:N:_default' \
-'--limit=[At most so many lines]:N:_default' \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
-'-f[Go on until the task has ended]' \
-'--follow[Go on until the task has ended]' \
-'--no-time[Leave the times out]' \
-'(--json)--raw[Print every byte as it came, on a terminal too]' \
+'(--start)--tail=[Print only the last N lines]:N:_default' \
+'--start=[Skip the first N lines]:N:_default' \
+'--limit=[Print at most N lines]:N:_default' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'-f[Keep printing new output until the task has ended]' \
+'--follow[Keep printing new output until the task has ended]' \
+'--no-time[Omit the timestamps]' \
+'(--json)--raw[Print all bytes unchanged, even to a terminal]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
-':task -- The task:_default' \
+':task -- Number, handle or UPID of the task:_default' \
 && ret=0
 ;;
 (feedback)
 _arguments "${_arguments_options[@]}" : \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
-':task -- The task:_default' \
+':task -- Number, handle or UPID of the task:_default' \
 && ret=0
 ;;
 (history)
 _arguments "${_arguments_options[@]}" : \
-'--name=[Only tasks of this name]:NAME:_default' \
-'--taskname=[Only tasks of this name]:NAME:_default' \
-'*--outcome=[Only these outcomes\: ok, warnings, error, unknown]:OUTCOME:(ok warnings error unknown)' \
-'--since=[Only tasks that ended (with --remote and --all-remotes\: started) at this time or later (a date, 2h, yesterday)]:TIME:_default' \
-'--until=[Only tasks that ended (with --remote and --all-remotes\: started) at this time or earlier]:TIME:_default' \
-'--user=[Only tasks of this login]:USER:_default' \
-'--limit=[Print at most N rows; 0 prints all]:N:_default' \
-'--after=[Go on after the page that named this cursor]:CURSOR:_default' \
-'(--after)--offset=[Pass over so many rows first]:N:_default' \
-'--remote=[The tasks of this remote instead of those of this host, by their starts]:NAME:_default' \
-'--node=[With --remote or --all-remotes\: only tasks of remotes that ran on this node]:NODE:_default' \
-'--type=[With --remote or --all-remotes\: only tasks of remotes of this type, as their UPIDs name it]:TYPE:_default' \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
-'(--remote)--all-remotes[Those of this host and of all remotes, by their starts]' \
-'--reverse[Oldest first]' \
-'(--json)--jsonl[Print one JSON object a line; the next cursor goes to stderr]' \
+'--name=[List only tasks with this name]:NAME:_default' \
+'--taskname=[List only tasks with this name]:NAME:_default' \
+'*--outcome=[List only tasks with these outcomes\: ok, warnings, error, unknown]:OUTCOME:(ok warnings error unknown)' \
+'--since=[List only tasks that ended (with --remote or --all-remotes\: started) at this time or later (a date, 2h, yesterday)]:TIME:_default' \
+'--until=[List only tasks that ended (with --remote or --all-remotes\: started) at this time or earlier]:TIME:_default' \
+'--user=[List only tasks of this login]:USER:_default' \
+'--limit=[Print at most N rows; 0 for no limit]:N:_default' \
+'--after=[Continue from this cursor (printed with the previous page)]:CURSOR:_default' \
+'(--after)--offset=[Skip the first N rows]:N:_default' \
+'--remote=[List the tasks of this remote instead of those of this host, ordered by start time]:NAME:_default' \
+'--node=[With --remote or --all-remotes\: list only tasks of remotes that ran on this node]:NODE:_default' \
+'--type=[With --remote or --all-remotes\: list only tasks of remotes with this type in their UPIDs]:TYPE:_default' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'(--remote)--all-remotes[List the tasks of this host and of all remotes, ordered by start time]' \
+'--reverse[List the oldest tasks first]' \
+'(--json)--jsonl[Print one JSON object per line, and the next cursor to stderr]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -123,35 +123,35 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (wait)
 _arguments "${_arguments_options[@]}" : \
-'--timeout=[Give up after this, with exit code 124]:DURATION:_default' \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
-'--any[Until one of them has ended]' \
+'--timeout=[Give up after this long and exit with 124]:DURATION:_default' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--any[Return as soon as one of the tasks has ended]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'*::tasks -- The tasks:_default' \
+'*::tasks -- Numbers, handles or UPIDs of the tasks:_default' \
 && ret=0
 ;;
 (kill)
 _arguments "${_arguments_options[@]}" : \
-'--signal=[End them with this signal \[default\: the one each was launched with\]]:SIG:(HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS)' \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
-'(--signal)--now[With SIGKILL, at once]' \
-'--no-wait[Return when they were asked, not when they have ended]' \
-'--force[End runs of supervised programs too, past their supervisor, which then treats them as ended by themselves]' \
+'--signal=[Send this signal \[default\: the stop signal that each task was launched with\]]:SIG:(HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS)' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'(--signal)--now[Send SIGKILL immediately]' \
+'--no-wait[Send the request and return without waiting for the tasks to end]' \
+'--force[Also end runs of supervised programs, bypassing the supervisor, which then treats such a run as ended by itself]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'*::tasks -- The tasks:_default' \
+'*::tasks -- Numbers, handles or UPIDs of the tasks:_default' \
 && ret=0
 ;;
 (killall)
 _arguments "${_arguments_options[@]}" : \
-'--signal=[End them with this signal \[default\: the one each was launched with\]]:SIG:(HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS)' \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
-'(--signal)--now[With SIGKILL, at once]' \
-'--no-wait[Return when they were asked, not when they have ended]' \
-'--force[End runs of supervised programs too, past their supervisor, which then treats them as ended by themselves]' \
+'--signal=[Send this signal \[default\: the stop signal that each task was launched with\]]:SIG:(HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS)' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'(--signal)--now[Send SIGKILL immediately]' \
+'--no-wait[Send the request and return without waiting for the tasks to end]' \
+'--force[Also end runs of supervised programs, bypassing the supervisor, which then treats such a run as ended by itself]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -160,7 +160,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (update)
 _arguments "${_arguments_options[@]}" : \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -168,13 +168,13 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (clear)
 _arguments "${_arguments_options[@]}" : \
-'--older-than=[Only what ended longer ago than this]:DURATION:_default' \
-'--name=[Only tasks of this name]:NAME:_default' \
-'--taskname=[Only tasks of this name]:NAME:_default' \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
-'-y[Do not ask before deleting; without it a terminal is asked]' \
-'--yes[Do not ask before deleting; without it a terminal is asked]' \
-'(-y --yes)--dry-run[Print what would be deleted, and delete nothing]' \
+'--older-than=[Delete only tasks that ended longer ago than this]:DURATION:_default' \
+'--name=[Delete only tasks with this name]:NAME:_default' \
+'--taskname=[Delete only tasks with this name]:NAME:_default' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'-y[Delete without asking for confirmation (asked only on a terminal)]' \
+'--yes[Delete without asking for confirmation (asked only on a terminal)]' \
+'(-y --yes)--dry-run[Print what would be deleted, without deleting it]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -182,11 +182,11 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (initialize)
 _arguments "${_arguments_options[@]}" : \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
-'--force[Even while tasks live]' \
-'-y[Do not ask before deleting; without it a terminal is asked]' \
-'--yes[Do not ask before deleting; without it a terminal is asked]' \
-'(-y --yes)--dry-run[Print what would be deleted, and delete nothing]' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--force[Empty the database even if tasks are still running]' \
+'-y[Delete without asking for confirmation (asked only on a terminal)]' \
+'--yes[Delete without asking for confirmation (asked only on a terminal)]' \
+'(-y --yes)--dry-run[Print what would be deleted, without deleting it]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -194,19 +194,19 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (stats)
 _arguments "${_arguments_options[@]}" : \
-'--since=[Only runs that ended at this time or later (a date, 2h, yesterday)]:TIME:_default' \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
-'(--json)--jsonl[Print one JSON object a line]' \
+'--since=[Summarize only runs that ended at this time or later (a date, 2h, yesterday)]:TIME:_default' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'(--json)--jsonl[Print one JSON object per line]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'::name -- Only runs of this name:_default' \
+'::name -- Name of the tasks \[default\: all names\]:_default' \
 && ret=0
 ;;
 (check)
 _arguments "${_arguments_options[@]}" : \
-'--max-age=[The last success may be so long ago]:DURATION:_default' \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--max-age=[Maximum age of the last success]:DURATION:_default' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -215,27 +215,27 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (run-again)
 _arguments "${_arguments_options[@]}" : \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
-'--detach[Print the new task'\''s id and return once it runs]' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--detach[Print the id of the new task and return once its command runs]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
-':task -- The task:_default' \
+':task -- Number, handle or UPID of the task:_default' \
 && ret=0
 ;;
 (backup)
 _arguments "${_arguments_options[@]}" : \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
-':file -- Where to write the copy; nothing may be there yet:_files' \
+':file -- File to write the copy to; it must not exist yet:_files' \
 && ret=0
 ;;
 (verify)
 _arguments "${_arguments_options[@]}" : \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
-'--repair[Remove what belongs to no task\: logs, feedbacks]' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--repair[Remove logs and feedback files that belong to no task]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -243,9 +243,9 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (export)
 _arguments "${_arguments_options[@]}" : \
-'--since=[Only what ended since this cursor, with which the last answer ended]:CURSOR:_default' \
-'--limit=[Of the tasks new since then at most so many that have ended; the answer says if there are more]:N:_default' \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--since=[Of the ended tasks, print only those new since this cursor (printed in the last line of the previous export)]:CURSOR:_default' \
+'--limit=[Print at most N new ended tasks; the last line says whether there are more]:N:_default' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -253,7 +253,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (remote)
 _arguments "${_arguments_options[@]}" : \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -269,49 +269,49 @@ _arguments "${_arguments_options[@]}" : \
         case $line[1] in
             (add)
 _arguments "${_arguments_options[@]}" : \
-'--ssh=[A host that runs taskwatcher, reached by your own ssh with its configuration, keys and agent]:[USER@]HOST:_default' \
-'--pve=[A Proxmox VE host, or any host of a cluster\: https\://HOST or https\://HOST\:PORT]:URL:_default' \
-'--pbs=[A Proxmox Backup Server\: https\://HOST or https\://HOST\:PORT]:URL:_default' \
-'(--pve --pbs)--remote-db=[With --ssh\: the database there \[default\: the one that control uses there\]]:PATH:_default' \
-'(--ssh)--token=[With --pve and --pbs\: the name of an API token, like root@pam!watch]:USER@REALM!NAME:_default' \
-'(--ssh)--secret-file=[With --pve and --pbs\: a file of mode 0600 that holds the token'\''s secret]:FILE:_files' \
-'(--ssh)--fingerprint=[With --pve and --pbs\: take the certificate with this fingerprint and no other \[default\: those that this system trusts\]]:SHA256:_default' \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--ssh=[Host that runs taskwatcher, reached by your own ssh with its configuration, keys and agent]:[USER@]HOST:_default' \
+'--pve=[Proxmox VE host, or any host of a cluster\: https\://HOST or https\://HOST\:PORT]:URL:_default' \
+'--pbs=[Proxmox Backup Server\: https\://HOST or https\://HOST\:PORT]:URL:_default' \
+'(--pve --pbs)--remote-db=[With --ssh\: path of the database on that host \[default\: the one that control uses there\]]:PATH:_default' \
+'(--ssh)--token=[With --pve or --pbs\: name of an API token, such as root@pam!watch]:USER@REALM!NAME:_default' \
+'(--ssh)--secret-file=[With --pve or --pbs\: file of mode 0600 that contains the secret of the token]:FILE:_files' \
+'(--ssh)--fingerprint=[With --pve or --pbs\: accept only the certificate with this fingerprint \[default\: accept any that this system trusts\]]:SHA256:_default' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
-':name -- A name for it, which stands before the UPIDs of its tasks:_default' \
+':name -- Name of the remote, used as the prefix of the UPIDs of its tasks:_default' \
 && ret=0
 ;;
 (set)
 _arguments "${_arguments_options[@]}" : \
-'(--url --token --secret-file --fingerprint --no-fingerprint)--ssh=[Of a host reached by ssh\: the host]:[USER@]HOST:_default' \
-'(--url --token --secret-file --fingerprint --no-fingerprint)--remote-db=[Of a host reached by ssh\: the database there]:PATH:_default' \
-'--url=[Of a Proxmox host\: https\://HOST or https\://HOST\:PORT, of the same host or cluster]:URL:_default' \
-'--token=[Of a Proxmox host\: the name of an API token]:USER@REALM!NAME:_default' \
-'--secret-file=[Of a Proxmox host\: a file of mode 0600 that holds the token'\''s secret]:FILE:_files' \
-'(--no-fingerprint)--fingerprint=[Of a Proxmox host\: take the certificate with this fingerprint and no other, as when it was renewed]:SHA256:_default' \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
-'(--remote-db --url --token --secret-file --fingerprint --no-fingerprint)--no-remote-db[Of a host reached by ssh\: the database that control uses there]' \
-'--no-fingerprint[Of a Proxmox host\: take the certificates that this system trusts]' \
+'(--url --token --secret-file --fingerprint --no-fingerprint)--ssh=[For a host reached by ssh\: the host]:[USER@]HOST:_default' \
+'(--url --token --secret-file --fingerprint --no-fingerprint)--remote-db=[For a host reached by ssh\: path of the database there]:PATH:_default' \
+'--url=[For a Proxmox host\: https\://HOST or https\://HOST\:PORT of the same host or cluster]:URL:_default' \
+'--token=[For a Proxmox host\: name of an API token]:USER@REALM!NAME:_default' \
+'--secret-file=[For a Proxmox host\: file of mode 0600 that contains the secret of the token]:FILE:_files' \
+'(--no-fingerprint)--fingerprint=[For a Proxmox host\: accept only the certificate with this fingerprint, for example after a renewal]:SHA256:_default' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'(--remote-db --url --token --secret-file --fingerprint --no-fingerprint)--no-remote-db[For a host reached by ssh\: use the database that control uses there]' \
+'--no-fingerprint[For a Proxmox host\: accept any certificate that this system trusts]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
-':name -- Its name:_default' \
+':name -- Name of the remote:_default' \
 && ret=0
 ;;
 (remove)
 _arguments "${_arguments_options[@]}" : \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
-':name -- Its name:_default' \
+':name -- Name of the remote:_default' \
 && ret=0
 ;;
 (list)
 _arguments "${_arguments_options[@]}" : \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -319,27 +319,27 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (test)
 _arguments "${_arguments_options[@]}" : \
-'--timeout=[Give it up when it says nothing for so long \[default\: 60s\]]:DURATION:_default' \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--timeout=[Give up after this long without a response \[default\: 60s\]]:DURATION:_default' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
-':name -- Its name:_default' \
+':name -- Name of the remote:_default' \
 && ret=0
 ;;
 (sync)
 _arguments "${_arguments_options[@]}" : \
-'--every=[Go on, and ask each again after so long]:DURATION:_default' \
-'--since=[With --refetch\: only what started at this time or later (a date, 2h, yesterday)]:TIME:_default' \
-'--timeout=[Give a remote up when it says nothing for so long \[default\: 60s\]]:DURATION:_default' \
-'--keep=[Afterwards forget what started longer ago than this on any remote, also on those that are not named]:DURATION:_default' \
-'--keep-tasks=[Afterwards keep only so many ended tasks of all remotes, the newest]:N:_default' \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
-'(--every)--refetch[Fetch all of their history again, not only what is new\: what is missing here comes back]' \
+'--every=[Keep running and ask each remote again after this long]:DURATION:_default' \
+'--since=[With --refetch\: fetch only tasks that started at this time or later (a date, 2h, yesterday)]:TIME:_default' \
+'--timeout=[Give up on a remote after this long without a response \[default\: 60s\]]:DURATION:_default' \
+'--keep=[Maximum age (since the start) of tasks kept here after the sync, for all remotes and not only those named]:DURATION:_default' \
+'--keep-tasks=[Maximum number of ended tasks kept here after the sync, the newest of all remotes together]:N:_default' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'(--every)--refetch[Fetch the whole history again, not only what is new, to restore tasks that are missing here]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'*::names -- Only these:_default' \
+'*::names -- Names of the remotes \[default\: all\]:_default' \
 && ret=0
 ;;
 (help)
@@ -392,12 +392,12 @@ esac
 ;;
 (completions)
 _arguments "${_arguments_options[@]}" : \
-'--db=[Database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
+'--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
-':shell -- The shell:(bash elvish fish powershell zsh)' \
-'::program -- The program to complete:(launch control parse supervise)' \
+':shell -- Shell to generate completions for:(bash elvish fish powershell zsh)' \
+'::program -- Program to complete:(launch control parse supervise)' \
 && ret=0
 ;;
 (help)
@@ -544,25 +544,25 @@ esac
 (( $+functions[_control_commands] )) ||
 _control_commands() {
     local commands; commands=(
-'reserve:Reserve a task id, and print it' \
-'list:List the tasks that have not ended' \
-'show:Tell everything about one task, running or ended' \
-'log:Print what one task printed' \
-'feedback:Print the feedback of one task as a JSON object' \
-'history:Page through ended tasks, newest first' \
-'wait:Wait until tasks have ended, and print their results' \
+'reserve:Reserve a task id and print it' \
+'list:List tasks that have not ended' \
+'show:Show all details of a task' \
+'log:Print the output of a task' \
+'feedback:Print the feedback of a task as a JSON object' \
+'history:List ended tasks page by page, newest first' \
+'wait:Wait until tasks have ended and print their results' \
 'kill:End tasks with their whole process trees; cancel reservations' \
-'killall:End all tasks of a name' \
-'update:Bring stored durations and states up to date, settle dead tasks' \
-'clear:Delete history' \
-'initialize:Create the database, or empty it\: all its contents are lost' \
-'stats:Sum up the runs of each name\: success rate, durations, last success and failure' \
-'check:Exit 0 if a task of this name succeeded lately, 1 if not, 3 if never' \
-'run-again:Launch a task again\: the same command, folder, name and options' \
-'backup:Write a copy of the database, while it is in use' \
-'verify:Check that the database and the logs are whole' \
-'export:Print the tasks that run and those that ended since a cursor, for another host that follows this one' \
-'remote:Follow other hosts\: their tasks are kept here, to be listed with those of this host' \
+'killall:End all tasks with the given name' \
+'update:Update stored durations and states, and record the end of dead tasks' \
+'clear:Delete ended tasks from history, with their logs' \
+'initialize:Create the database, or empty it\: all its contents are deleted' \
+'stats:Summarize the runs of each name\: success rate, durations, last success and last failure' \
+'check:Check the last success of a name\: exit with 0 if it is recent enough, 1 if not, 3 if there is none' \
+'run-again:Launch a task again with the same command, folder, name and options' \
+'backup:Write a copy of the database, even while it is in use' \
+'verify:Check the integrity of the database and the logs' \
+'export:Print running tasks and tasks that ended since a cursor, for another host that follows this one' \
+'remote:Follow other hosts\: copy their tasks into this database, to be listed with the tasks of this host' \
 'completions:Print shell completions' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
@@ -601,25 +601,25 @@ _control__subcmd__feedback_commands() {
 (( $+functions[_control__subcmd__help_commands] )) ||
 _control__subcmd__help_commands() {
     local commands; commands=(
-'reserve:Reserve a task id, and print it' \
-'list:List the tasks that have not ended' \
-'show:Tell everything about one task, running or ended' \
-'log:Print what one task printed' \
-'feedback:Print the feedback of one task as a JSON object' \
-'history:Page through ended tasks, newest first' \
-'wait:Wait until tasks have ended, and print their results' \
+'reserve:Reserve a task id and print it' \
+'list:List tasks that have not ended' \
+'show:Show all details of a task' \
+'log:Print the output of a task' \
+'feedback:Print the feedback of a task as a JSON object' \
+'history:List ended tasks page by page, newest first' \
+'wait:Wait until tasks have ended and print their results' \
 'kill:End tasks with their whole process trees; cancel reservations' \
-'killall:End all tasks of a name' \
-'update:Bring stored durations and states up to date, settle dead tasks' \
-'clear:Delete history' \
-'initialize:Create the database, or empty it\: all its contents are lost' \
-'stats:Sum up the runs of each name\: success rate, durations, last success and failure' \
-'check:Exit 0 if a task of this name succeeded lately, 1 if not, 3 if never' \
-'run-again:Launch a task again\: the same command, folder, name and options' \
-'backup:Write a copy of the database, while it is in use' \
-'verify:Check that the database and the logs are whole' \
-'export:Print the tasks that run and those that ended since a cursor, for another host that follows this one' \
-'remote:Follow other hosts\: their tasks are kept here, to be listed with those of this host' \
+'killall:End all tasks with the given name' \
+'update:Update stored durations and states, and record the end of dead tasks' \
+'clear:Delete ended tasks from history, with their logs' \
+'initialize:Create the database, or empty it\: all its contents are deleted' \
+'stats:Summarize the runs of each name\: success rate, durations, last success and last failure' \
+'check:Check the last success of a name\: exit with 0 if it is recent enough, 1 if not, 3 if there is none' \
+'run-again:Launch a task again with the same command, folder, name and options' \
+'backup:Write a copy of the database, even while it is in use' \
+'verify:Check the integrity of the database and the logs' \
+'export:Print running tasks and tasks that ended since a cursor, for another host that follows this one' \
+'remote:Follow other hosts\: copy their tasks into this database, to be listed with the tasks of this host' \
 'completions:Print shell completions' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
@@ -693,12 +693,12 @@ _control__subcmd__help__subcmd__log_commands() {
 (( $+functions[_control__subcmd__help__subcmd__remote_commands] )) ||
 _control__subcmd__help__subcmd__remote_commands() {
     local commands; commands=(
-'add:Follow another host from now on' \
-'set:Change how a host is reached, and keep its tasks' \
-'remove:Follow a host no more, and forget its tasks' \
-'list:List the remotes\: last contact, lag, last error, how many tasks' \
-'test:Ask a remote whether it answers' \
-'sync:Fetch what is new from all remotes, or from some' \
+'add:Follow another host' \
+'set:Change how a host is reached, keeping its tasks' \
+'remove:Stop following a host and delete its tasks from this database' \
+'list:List the remotes\: last contact, lag, last error, number of tasks' \
+'test:Check whether a remote responds' \
+'sync:Fetch new and changed tasks from all remotes or from the given ones' \
     )
     _describe -t commands 'control help remote commands' commands "$@"
 }
@@ -800,12 +800,12 @@ _control__subcmd__log_commands() {
 (( $+functions[_control__subcmd__remote_commands] )) ||
 _control__subcmd__remote_commands() {
     local commands; commands=(
-'add:Follow another host from now on' \
-'set:Change how a host is reached, and keep its tasks' \
-'remove:Follow a host no more, and forget its tasks' \
-'list:List the remotes\: last contact, lag, last error, how many tasks' \
-'test:Ask a remote whether it answers' \
-'sync:Fetch what is new from all remotes, or from some' \
+'add:Follow another host' \
+'set:Change how a host is reached, keeping its tasks' \
+'remove:Stop following a host and delete its tasks from this database' \
+'list:List the remotes\: last contact, lag, last error, number of tasks' \
+'test:Check whether a remote responds' \
+'sync:Fetch new and changed tasks from all remotes or from the given ones' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'control remote commands' commands "$@"
@@ -818,12 +818,12 @@ _control__subcmd__remote__subcmd__add_commands() {
 (( $+functions[_control__subcmd__remote__subcmd__help_commands] )) ||
 _control__subcmd__remote__subcmd__help_commands() {
     local commands; commands=(
-'add:Follow another host from now on' \
-'set:Change how a host is reached, and keep its tasks' \
-'remove:Follow a host no more, and forget its tasks' \
-'list:List the remotes\: last contact, lag, last error, how many tasks' \
-'test:Ask a remote whether it answers' \
-'sync:Fetch what is new from all remotes, or from some' \
+'add:Follow another host' \
+'set:Change how a host is reached, keeping its tasks' \
+'remove:Stop following a host and delete its tasks from this database' \
+'list:List the remotes\: last contact, lag, last error, number of tasks' \
+'test:Check whether a remote responds' \
+'sync:Fetch new and changed tasks from all remotes or from the given ones' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'control remote help commands' commands "$@"

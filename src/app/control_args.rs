@@ -18,20 +18,20 @@ use crate::model::{
     task::{Class, Signal, Status, TaskRef, parse_name, parse_some_span, parse_span},
 };
 
-/// Says what runs, how far it is, what ran and why it failed
+/// Inspect and control tasks: what is running, its progress, past runs and their failures
 ///
-/// Every verb can be written with or without dashes: `control --list` is `control list`.
+/// Every verb can be written with or without leading dashes: `control --list` is the same as `control list`.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "control",
     version,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "TASK is a task's number, its handle or its UPID. Exit codes: 0 done; 1 it did not work, or a task \
-        waited for has failed; 3 check: it never succeeded, export: there is no database; 124 wait timed out; 2 bad usage."
+    after_help = "TASK is the number, handle or UPID of a task. Exit codes: 0 success; 1 failure, or wait: a task has \
+        failed; 2 bad usage; 3 check: never succeeded, export: no database; 124 wait timed out."
 )]
 pub struct ControlArgs {
-    /// Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]
+    /// Path of the database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]
     #[arg(long, global = true, value_name = "PATH")]
     pub db: Option<PathBuf>,
 
@@ -76,43 +76,43 @@ fn deletes(verb: &str) -> bool {
 /// The verbs.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Verb {
-    /// Reserve a task id, and print it
+    /// Reserve a task id and print it
     Reserve(Reserve),
-    /// List the tasks that have not ended
+    /// List tasks that have not ended
     List(List),
-    /// Tell everything about one task, running or ended
+    /// Show all details of a task
     Show(One),
-    /// Print what one task printed
+    /// Print the output of a task
     Log(Log),
-    /// Print the feedback of one task as a JSON object
+    /// Print the feedback of a task as a JSON object
     Feedback(One),
-    /// Page through ended tasks, newest first
+    /// List ended tasks page by page, newest first
     History(History),
-    /// Wait until tasks have ended, and print their results
+    /// Wait until tasks have ended and print their results
     Wait(WaitArgs),
     /// End tasks with their whole process trees; cancel reservations
     Kill(Kill),
-    /// End all tasks of a name
+    /// End all tasks with the given name
     Killall(Killall),
-    /// Bring stored durations and states up to date, settle dead tasks
+    /// Update stored durations and states, and record the end of dead tasks
     Update,
-    /// Delete history
+    /// Delete ended tasks from history, with their logs
     Clear(Clear),
-    /// Create the database, or empty it: all its contents are lost
+    /// Create the database, or empty it: all its contents are deleted
     Initialize(Initialize),
-    /// Sum up the runs of each name: success rate, durations, last success and failure
+    /// Summarize the runs of each name: success rate, durations, last success and last failure
     Stats(Stats),
-    /// Exit 0 if a task of this name succeeded lately, 1 if not, 3 if never
+    /// Check the last success of a name: exit with 0 if it is recent enough, 1 if not, 3 if there is none
     Check(Check),
-    /// Launch a task again: the same command, folder, name and options
+    /// Launch a task again with the same command, folder, name and options
     RunAgain(RunAgain),
-    /// Write a copy of the database, while it is in use
+    /// Write a copy of the database, even while it is in use
     Backup(Backup),
-    /// Check that the database and the logs are whole
+    /// Check the integrity of the database and the logs
     Verify(Verify),
-    /// Print the tasks that run and those that ended since a cursor, for another host that follows this one
+    /// Print running tasks and tasks that ended since a cursor, for another host that follows this one
     Export(Export),
-    /// Follow other hosts: their tasks are kept here, to be listed with those of this host
+    /// Follow other hosts: copy their tasks into this database, to be listed with the tasks of this host
     Remote(Remote),
     /// Print shell completions
     Completions(Completions),
@@ -121,25 +121,25 @@ pub enum Verb {
 /// `reserve`
 #[derive(Debug, Clone, Args)]
 pub struct Reserve {
-    /// Name of the task; without one, its command's file name will be it
+    /// Name of the task [default: the file name of the command launched with the reservation]
     #[arg(long, visible_alias = "taskname", allow_hyphen_values = true, value_parser = parse_name)]
     pub name: Option<String>,
-    /// Free side information
+    /// Arbitrary text to store with the task
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub info1: Option<String>,
-    /// Free side information
+    /// Arbitrary text to store with the task
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub info2: Option<String>,
-    /// Free side information
+    /// Arbitrary text to store with the task
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub info3: Option<String>,
-    /// Only if no task of the name is reserved or lives
+    /// Fail if a task with this name is already reserved or running
     #[arg(long, requires = "name")]
     pub unique: bool,
-    /// The reservation lapses if it is not launched in this time
+    /// Time after which the reservation lapses if it has not been launched
     #[arg(long, value_name = "DURATION", value_parser = parse_span, default_value = "60s")]
     pub expire: Duration,
-    /// Print the handle, which nobody can guess, instead of the number
+    /// Print the unguessable handle instead of the number
     #[arg(long)]
     pub handle: bool,
 }
@@ -147,34 +147,34 @@ pub struct Reserve {
 /// `list`
 #[derive(Debug, Clone, Args)]
 pub struct List {
-    /// Go on, and redraw at each change and every second
+    /// Keep running and redraw on each change, at least once per second
     #[arg(long, conflicts_with_all = ["json", "jsonl"])]
     pub watch: bool,
-    /// Also those that ended last; of those that failed, why, and what they printed last
+    /// Also list the last 20 tasks that ended, with the reason and the last output of each failure
     #[arg(long)]
     pub all: bool,
-    /// With --all: only these outcomes: ok, warnings, error, unknown
+    /// With --all: list only ended tasks with these outcomes: ok, warnings, error, unknown
     #[arg(long, value_name = "OUTCOME", value_delimiter = ',', ignore_case = true, requires = "all")]
     pub outcome: Vec<Class>,
-    /// Only live tasks of these: reserved, running, silent, stalled, stopping, orphaned
+    /// List only live tasks with these statuses: reserved, running, silent, stalled, stopping, orphaned
     #[arg(long, value_name = "STATUS", value_delimiter = ',', ignore_case = true)]
     pub status: Vec<Status>,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub jsonl: bool,
-    /// Only tasks of this name
+    /// List only tasks with this name
     #[arg(long, allow_hyphen_values = true)]
     pub name: Option<String>,
-    /// Only tasks that started at this time or later (a date, 2h, yesterday)
+    /// List only tasks that started at this time or later (a date, 2h, yesterday)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub since: Option<String>,
-    /// Only tasks that started at this time or earlier
+    /// List only tasks that started at this time or earlier
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub until: Option<String>,
-    /// The tasks of this remote instead of those of this host
+    /// List the tasks of this remote instead of those of this host
     #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "status"])]
     pub remote: Option<RemoteName>,
-    /// Also the tasks of all remotes
+    /// Also list the tasks of all remotes
     #[arg(long, conflicts_with_all = ["all", "status", "remote"])]
     pub all_remotes: bool,
 }
@@ -182,31 +182,31 @@ pub struct List {
 /// A verb on one task.
 #[derive(Debug, Clone, Args)]
 pub struct One {
-    /// The task
+    /// Number, handle or UPID of the task
     pub task: TaskRef,
 }
 
 /// `log`
 #[derive(Debug, Clone, Args)]
 pub struct Log {
-    /// The task
+    /// Number, handle or UPID of the task
     pub task: TaskRef,
-    /// Go on until the task has ended
+    /// Keep printing new output until the task has ended
     #[arg(long, short)]
     pub follow: bool,
-    /// Only the last lines
+    /// Print only the last N lines
     #[arg(long, value_name = "N", conflicts_with = "start")]
     pub tail: Option<usize>,
-    /// Pass over so many lines first
+    /// Skip the first N lines
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub start: u64,
-    /// At most so many lines
+    /// Print at most N lines
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
-    /// Leave the times out
+    /// Omit the timestamps
     #[arg(long)]
     pub no_time: bool,
-    /// Print every byte as it came, on a terminal too
+    /// Print all bytes unchanged, even to a terminal
     #[arg(long, conflicts_with = "json")]
     pub raw: bool,
 }
@@ -214,46 +214,47 @@ pub struct Log {
 /// `history`
 #[derive(Debug, Clone, Args)]
 pub struct History {
-    /// Only tasks of this name
+    /// List only tasks with this name
     #[arg(long, visible_alias = "taskname", allow_hyphen_values = true)]
     pub name: Option<String>,
-    /// Only these outcomes: ok, warnings, error, unknown
+    /// List only tasks with these outcomes: ok, warnings, error, unknown
     #[arg(long, value_name = "OUTCOME", value_delimiter = ',', ignore_case = true)]
     pub outcome: Vec<Class>,
-    /// Only tasks that ended (with --remote and --all-remotes: started) at this time or later (a date, 2h, yesterday)
+    /// List only tasks that ended (with --remote or --all-remotes: started) at this time or later (a date, 2h,
+    /// yesterday)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub since: Option<String>,
-    /// Only tasks that ended (with --remote and --all-remotes: started) at this time or earlier
+    /// List only tasks that ended (with --remote or --all-remotes: started) at this time or earlier
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub until: Option<String>,
-    /// Only tasks of this login
+    /// List only tasks of this login
     #[arg(long)]
     pub user: Option<String>,
-    /// Print at most N rows; 0 prints all
+    /// Print at most N rows; 0 for no limit
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub limit: u32,
-    /// Go on after the page that named this cursor
+    /// Continue from this cursor (printed with the previous page)
     #[arg(long, value_name = "CURSOR", allow_hyphen_values = true)]
     pub after: Option<After>,
-    /// Pass over so many rows first
+    /// Skip the first N rows
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "after")]
     pub offset: u64,
-    /// The tasks of this remote instead of those of this host, by their starts
+    /// List the tasks of this remote instead of those of this host, ordered by start time
     #[arg(long, value_name = "NAME")]
     pub remote: Option<RemoteName>,
-    /// Those of this host and of all remotes, by their starts
+    /// List the tasks of this host and of all remotes, ordered by start time
     #[arg(long, conflicts_with = "remote")]
     pub all_remotes: bool,
-    /// With --remote or --all-remotes: only tasks of remotes that ran on this node
+    /// With --remote or --all-remotes: list only tasks of remotes that ran on this node
     #[arg(long)]
     pub node: Option<String>,
-    /// With --remote or --all-remotes: only tasks of remotes of this type, as their UPIDs name it
+    /// With --remote or --all-remotes: list only tasks of remotes with this type in their UPIDs
     #[arg(long = "type", value_name = "TYPE")]
     pub kind: Option<String>,
-    /// Oldest first
+    /// List the oldest tasks first
     #[arg(long)]
     pub reverse: bool,
-    /// Print one JSON object a line; the next cursor goes to stderr
+    /// Print one JSON object per line, and the next cursor to stderr
     #[arg(long, conflicts_with = "json")]
     pub jsonl: bool,
 }
@@ -271,10 +272,10 @@ impl History {
 /// `export`
 #[derive(Debug, Clone, Args)]
 pub struct Export {
-    /// Only what ended since this cursor, with which the last answer ended
+    /// Of the ended tasks, print only those new since this cursor (printed in the last line of the previous export)
     #[arg(long, value_name = "CURSOR")]
     pub since: Option<ExportCursor>,
-    /// Of the tasks new since then at most so many that have ended; the answer says if there are more
+    /// Print at most N new ended tasks; the last line says whether there are more
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
 }
@@ -282,13 +283,13 @@ pub struct Export {
 /// `wait`
 #[derive(Debug, Clone, Args)]
 pub struct WaitArgs {
-    /// The tasks
+    /// Numbers, handles or UPIDs of the tasks
     #[arg(required = true, value_name = "TASK")]
     pub tasks: Vec<TaskRef>,
-    /// Give up after this, with exit code 124
+    /// Give up after this long and exit with 124
     #[arg(long, value_name = "DURATION", value_parser = parse_span)]
     pub timeout: Option<Duration>,
-    /// Until one of them has ended
+    /// Return as soon as one of the tasks has ended
     #[arg(long)]
     pub any: bool,
 }
@@ -296,7 +297,7 @@ pub struct WaitArgs {
 /// `kill`
 #[derive(Debug, Clone, Args)]
 pub struct Kill {
-    /// The tasks
+    /// Numbers, handles or UPIDs of the tasks
     #[arg(required = true, value_name = "TASK")]
     pub tasks: Vec<TaskRef>,
     /// How
@@ -317,16 +318,16 @@ pub struct Killall {
 /// How tasks are ended.
 #[derive(Debug, Clone, Args)]
 pub struct KillArgs {
-    /// End them with this signal [default: the one each was launched with]
+    /// Send this signal [default: the stop signal that each task was launched with]
     #[arg(long, value_name = "SIG", value_parser = SignalParser, hide_possible_values = true)]
     pub signal: Option<Signal>,
-    /// With SIGKILL, at once
+    /// Send SIGKILL immediately
     #[arg(long, conflicts_with = "signal")]
     pub now: bool,
-    /// Return when they were asked, not when they have ended
+    /// Send the request and return without waiting for the tasks to end
     #[arg(long)]
     pub no_wait: bool,
-    /// End runs of supervised programs too, past their supervisor, which then treats them as ended by themselves
+    /// Also end runs of supervised programs, bypassing the supervisor, which then treats such a run as ended by itself
     #[arg(long)]
     pub force: bool,
 }
@@ -334,10 +335,10 @@ pub struct KillArgs {
 /// `clear`
 #[derive(Debug, Clone, Args)]
 pub struct Clear {
-    /// Only what ended longer ago than this
+    /// Delete only tasks that ended longer ago than this
     #[arg(long, value_name = "DURATION", value_parser = parse_span)]
     pub older_than: Option<Duration>,
-    /// Only tasks of this name
+    /// Delete only tasks with this name
     #[arg(long, visible_alias = "taskname", allow_hyphen_values = true)]
     pub name: Option<String>,
     /// Whether to ask
@@ -348,7 +349,7 @@ pub struct Clear {
 /// `initialize`
 #[derive(Debug, Clone, Args)]
 pub struct Initialize {
-    /// Even while tasks live
+    /// Empty the database even if tasks are still running
     #[arg(long)]
     pub force: bool,
     /// Whether to ask
@@ -359,10 +360,10 @@ pub struct Initialize {
 /// What keeps a verb from deleting by mistake.
 #[derive(Debug, Clone, Args)]
 pub struct Sure {
-    /// Do not ask before deleting; without it a terminal is asked
+    /// Delete without asking for confirmation (asked only on a terminal)
     #[arg(short = 'y', long)]
     pub yes: bool,
-    /// Print what would be deleted, and delete nothing
+    /// Print what would be deleted, without deleting it
     #[arg(long, conflicts_with = "yes")]
     pub dry_run: bool,
 }
@@ -370,12 +371,12 @@ pub struct Sure {
 /// `stats`
 #[derive(Debug, Clone, Args)]
 pub struct Stats {
-    /// Only runs of this name
+    /// Name of the tasks [default: all names]
     pub name: Option<String>,
-    /// Only runs that ended at this time or later (a date, 2h, yesterday)
+    /// Summarize only runs that ended at this time or later (a date, 2h, yesterday)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub since: Option<String>,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long, conflicts_with = "json")]
     pub jsonl: bool,
 }
@@ -385,7 +386,7 @@ pub struct Stats {
 pub struct Check {
     /// Name of the tasks
     pub name: String,
-    /// The last success may be so long ago
+    /// Maximum age of the last success
     #[arg(long, value_name = "DURATION", value_parser = parse_span)]
     pub max_age: Duration,
 }
@@ -393,9 +394,9 @@ pub struct Check {
 /// `run-again`
 #[derive(Debug, Clone, Args)]
 pub struct RunAgain {
-    /// The task
+    /// Number, handle or UPID of the task
     pub task: TaskRef,
-    /// Print the new task's id and return once it runs
+    /// Print the id of the new task and return once its command runs
     #[arg(long)]
     pub detach: bool,
 }
@@ -403,14 +404,14 @@ pub struct RunAgain {
 /// `backup`
 #[derive(Debug, Clone, Args)]
 pub struct Backup {
-    /// Where to write the copy; nothing may be there yet
+    /// File to write the copy to; it must not exist yet
     pub file: PathBuf,
 }
 
 /// `verify`
 #[derive(Debug, Clone, Args)]
 pub struct Verify {
-    /// Remove what belongs to no task: logs, feedbacks
+    /// Remove logs and feedback files that belong to no task
     #[arg(long)]
     pub repair: bool,
 }
@@ -426,39 +427,39 @@ pub struct Remote {
 /// The verbs of `remote`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum RemoteVerb {
-    /// Follow another host from now on
+    /// Follow another host
     Add(RemoteAdd),
-    /// Change how a host is reached, and keep its tasks
+    /// Change how a host is reached, keeping its tasks
     Set(RemoteSet),
-    /// Follow a host no more, and forget its tasks
+    /// Stop following a host and delete its tasks from this database
     Remove(RemoteOne),
-    /// List the remotes: last contact, lag, last error, how many tasks
+    /// List the remotes: last contact, lag, last error, number of tasks
     List,
-    /// Ask a remote whether it answers
+    /// Check whether a remote responds
     Test(RemoteTest),
-    /// Fetch what is new from all remotes, or from some
+    /// Fetch new and changed tasks from all remotes or from the given ones
     Sync(RemoteSync),
 }
 
 /// `remote add`
 #[derive(Debug, Clone, Args)]
 pub struct RemoteAdd {
-    /// A name for it, which stands before the UPIDs of its tasks
+    /// Name of the remote, used as the prefix of the UPIDs of its tasks
     pub name: RemoteName,
     /// Where its tasks come from
     #[command(flatten)]
     pub source: RemoteSource,
-    /// With --ssh: the database there [default: the one that control uses there]
+    /// With --ssh: path of the database on that host [default: the one that control uses there]
     #[arg(long, value_name = "PATH", conflicts_with_all = ["pve", "pbs"])]
     pub remote_db: Option<String>,
-    /// With --pve and --pbs: the name of an API token, like root@pam!watch
+    /// With --pve or --pbs: name of an API token, such as root@pam!watch
     #[arg(long, value_name = "USER@REALM!NAME", conflicts_with = "ssh")]
     // A text: what cannot be read would be shown, and who mistypes it may have put the secret behind it.
     pub token: Option<String>,
-    /// With --pve and --pbs: a file of mode 0600 that holds the token's secret
+    /// With --pve or --pbs: file of mode 0600 that contains the secret of the token
     #[arg(long, value_name = "FILE", conflicts_with = "ssh")]
     pub secret_file: Option<PathBuf>,
-    /// With --pve and --pbs: take the certificate with this fingerprint and no other [default: those that this system
+    /// With --pve or --pbs: accept only the certificate with this fingerprint [default: accept any that this system
     /// trusts]
     #[arg(long, value_name = "SHA256", conflicts_with = "ssh")]
     pub fingerprint: Option<Fingerprint>,
@@ -468,13 +469,13 @@ pub struct RemoteAdd {
 #[derive(Debug, Clone, Args)]
 #[group(required = true, multiple = false)]
 pub struct RemoteSource {
-    /// A host that runs taskwatcher, reached by your own ssh with its configuration, keys and agent
+    /// Host that runs taskwatcher, reached by your own ssh with its configuration, keys and agent
     #[arg(long, value_name = "[USER@]HOST", value_parser = parse_ssh_host)]
     pub ssh: Option<String>,
-    /// A Proxmox VE host, or any host of a cluster: https://HOST or https://HOST:PORT
+    /// Proxmox VE host, or any host of a cluster: https://HOST or https://HOST:PORT
     #[arg(long, value_name = "URL", requires = "token", requires = "secret_file")]
     pub pve: Option<Url>,
-    /// A Proxmox Backup Server: https://HOST or https://HOST:PORT
+    /// Proxmox Backup Server: https://HOST or https://HOST:PORT
     #[arg(long, value_name = "URL", requires = "token", requires = "secret_file")]
     pub pbs: Option<Url>,
 }
@@ -482,7 +483,7 @@ pub struct RemoteSource {
 /// `remote set`
 #[derive(Debug, Clone, Args)]
 pub struct RemoteSet {
-    /// Its name
+    /// Name of the remote
     pub name: RemoteName,
     /// What is other than it was
     #[command(flatten)]
@@ -493,28 +494,28 @@ pub struct RemoteSet {
 #[derive(Debug, Clone, Args)]
 #[group(required = true, multiple = true)]
 pub struct RemoteHow {
-    /// Of a host reached by ssh: the host
+    /// For a host reached by ssh: the host
     #[arg(long, value_name = "[USER@]HOST", value_parser = parse_ssh_host, conflicts_with_all = ["url", "token", "secret_file", "fingerprint", "no_fingerprint"])]
     pub ssh: Option<String>,
-    /// Of a host reached by ssh: the database there
+    /// For a host reached by ssh: path of the database there
     #[arg(long, value_name = "PATH", conflicts_with_all = ["url", "token", "secret_file", "fingerprint", "no_fingerprint"])]
     pub remote_db: Option<String>,
-    /// Of a host reached by ssh: the database that control uses there
+    /// For a host reached by ssh: use the database that control uses there
     #[arg(long, conflicts_with_all = ["remote_db", "url", "token", "secret_file", "fingerprint", "no_fingerprint"])]
     pub no_remote_db: bool,
-    /// Of a Proxmox host: https://HOST or https://HOST:PORT, of the same host or cluster
+    /// For a Proxmox host: https://HOST or https://HOST:PORT of the same host or cluster
     #[arg(long, value_name = "URL")]
     pub url: Option<Url>,
-    /// Of a Proxmox host: the name of an API token
+    /// For a Proxmox host: name of an API token
     #[arg(long, value_name = "USER@REALM!NAME")]
     pub token: Option<String>,
-    /// Of a Proxmox host: a file of mode 0600 that holds the token's secret
+    /// For a Proxmox host: file of mode 0600 that contains the secret of the token
     #[arg(long, value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
-    /// Of a Proxmox host: take the certificate with this fingerprint and no other, as when it was renewed
+    /// For a Proxmox host: accept only the certificate with this fingerprint, for example after a renewal
     #[arg(long, value_name = "SHA256", conflicts_with = "no_fingerprint")]
     pub fingerprint: Option<Fingerprint>,
-    /// Of a Proxmox host: take the certificates that this system trusts
+    /// For a Proxmox host: accept any certificate that this system trusts
     #[arg(long)]
     pub no_fingerprint: bool,
 }
@@ -546,16 +547,16 @@ impl RemoteHow {
 /// A verb on one remote.
 #[derive(Debug, Clone, Args)]
 pub struct RemoteOne {
-    /// Its name
+    /// Name of the remote
     pub name: RemoteName,
 }
 
 /// `remote test`
 #[derive(Debug, Clone, Args)]
 pub struct RemoteTest {
-    /// Its name
+    /// Name of the remote
     pub name: RemoteName,
-    /// Give it up when it says nothing for so long [default: 60s]
+    /// Give up after this long without a response [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = parse_some_span)]
     pub timeout: Option<Duration>,
 }
@@ -563,25 +564,25 @@ pub struct RemoteTest {
 /// `remote sync`
 #[derive(Debug, Clone, Args)]
 pub struct RemoteSync {
-    /// Only these
+    /// Names of the remotes [default: all]
     #[arg(value_name = "NAME")]
     pub names: Vec<RemoteName>,
-    /// Go on, and ask each again after so long
+    /// Keep running and ask each remote again after this long
     #[arg(long, value_name = "DURATION", value_parser = parse_some_span)]
     pub every: Option<Duration>,
-    /// Fetch all of their history again, not only what is new: what is missing here comes back
+    /// Fetch the whole history again, not only what is new, to restore tasks that are missing here
     #[arg(long, requires = "names", conflicts_with = "every")]
     pub refetch: bool,
-    /// With --refetch: only what started at this time or later (a date, 2h, yesterday)
+    /// With --refetch: fetch only tasks that started at this time or later (a date, 2h, yesterday)
     #[arg(long, value_name = "TIME", requires = "refetch")]
     pub since: Option<String>,
-    /// Give a remote up when it says nothing for so long [default: 60s]
+    /// Give up on a remote after this long without a response [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = parse_some_span)]
     pub timeout: Option<Duration>,
-    /// Afterwards forget what started longer ago than this on any remote, also on those that are not named
+    /// Maximum age (since the start) of tasks kept here after the sync, for all remotes and not only those named
     #[arg(long, value_name = "DURATION", value_parser = parse_span)]
     pub keep: Option<Duration>,
-    /// Afterwards keep only so many ended tasks of all remotes, the newest
+    /// Maximum number of ended tasks kept here after the sync, the newest of all remotes together
     #[arg(long, value_name = "N")]
     pub keep_tasks: Option<u64>,
 }
@@ -589,14 +590,14 @@ pub struct RemoteSync {
 /// `completions`
 #[derive(Debug, Clone, Args)]
 pub struct Completions {
-    /// The shell
+    /// Shell to generate completions for
     pub shell: Shell,
-    /// The program to complete
+    /// Program to complete
     #[arg(default_value = "control")]
     pub program: Program,
 }
 
-/// A program of ours.
+/// One of the programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "their names")]
 pub enum Program {
