@@ -41,7 +41,7 @@ complete -c control -n "__fish_control_needs_command" -f -a "update" -d 'Update 
 complete -c control -n "__fish_control_needs_command" -f -a "clear" -d 'Delete ended tasks from history, with their logs'
 complete -c control -n "__fish_control_needs_command" -f -a "initialize" -d 'Create the database, or empty it: all its contents are deleted'
 complete -c control -n "__fish_control_needs_command" -f -a "stats" -d 'Summarize the runs of each name: success rate, durations, last success and last failure'
-complete -c control -n "__fish_control_needs_command" -f -a "check" -d 'Check the last success of a name: exit with 0 if it is recent enough, 1 if not, 3 if there is none'
+complete -c control -n "__fish_control_needs_command" -f -a "check" -d 'Check the last success of a name: exit with 0 if it is recent enough, 1 if not, 3 if none'
 complete -c control -n "__fish_control_needs_command" -f -a "run-again" -d 'Launch a task again with the same command, folder, name and options'
 complete -c control -n "__fish_control_needs_command" -f -a "backup" -d 'Write a copy of the database, even while it is in use'
 complete -c control -n "__fish_control_needs_command" -f -a "verify" -d 'Check the integrity of the database and the logs'
@@ -102,13 +102,13 @@ error\t''
 unknown\t''"
 complete -c control -n "__fish_control_using_subcommand history" -l since -d 'List only tasks that ended (with --remote or --all-remotes: started) at this time or later (a date, 2h, yesterday)' -r
 complete -c control -n "__fish_control_using_subcommand history" -l until -d 'List only tasks that ended (with --remote or --all-remotes: started) at this time or earlier' -r
-complete -c control -n "__fish_control_using_subcommand history" -l user -d 'List only tasks of this login' -r
+complete -c control -n "__fish_control_using_subcommand history" -l user -d 'List only tasks of this login name' -r
 complete -c control -n "__fish_control_using_subcommand history" -l limit -d 'Print at most N rows; 0 for no limit' -r
 complete -c control -n "__fish_control_using_subcommand history" -l after -d 'Continue from this cursor (printed with the previous page)' -r
 complete -c control -n "__fish_control_using_subcommand history" -l offset -d 'Skip the first N rows' -r
 complete -c control -n "__fish_control_using_subcommand history" -l remote -d 'List the tasks of this remote instead of those of this host, ordered by start time' -r
 complete -c control -n "__fish_control_using_subcommand history" -l node -d 'With --remote or --all-remotes: list only tasks of remotes that ran on this node' -r
-complete -c control -n "__fish_control_using_subcommand history" -l type -d 'With --remote or --all-remotes: list only tasks of remotes with this type in their UPIDs' -r
+complete -c control -n "__fish_control_using_subcommand history" -l type -d 'With --remote or --all-remotes: list only tasks of remotes whose UPIDs have this type' -r
 complete -c control -n "__fish_control_using_subcommand history" -l db -d 'Path of the database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
 complete -c control -n "__fish_control_using_subcommand history" -l all-remotes -d 'List the tasks of this host and of all remotes, ordered by start time'
 complete -c control -n "__fish_control_using_subcommand history" -l reverse -d 'List the oldest tasks first'
@@ -255,7 +255,7 @@ complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l db -d 'Path of the database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]' -r -F
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -l json -d 'Print JSON'
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
-complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l ssh -d 'For a host reached by ssh: the host' -r
+complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l ssh -d 'For a host reached by ssh: address of the host' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l remote-db -d 'For a host reached by ssh: path of the database there' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l url -d 'For a Proxmox host: https://HOST or https://HOST:PORT of the same host or cluster' -r
 complete -c control -n "__fish_control_using_subcommand remote; and __fish_seen_subcommand_from set" -l token -d 'For a Proxmox host: name of an API token' -r
@@ -308,7 +308,7 @@ complete -c control -n "__fish_control_using_subcommand help; and not __fish_see
 complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify export remote completions help" -f -a "clear" -d 'Delete ended tasks from history, with their logs'
 complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify export remote completions help" -f -a "initialize" -d 'Create the database, or empty it: all its contents are deleted'
 complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify export remote completions help" -f -a "stats" -d 'Summarize the runs of each name: success rate, durations, last success and last failure'
-complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify export remote completions help" -f -a "check" -d 'Check the last success of a name: exit with 0 if it is recent enough, 1 if not, 3 if there is none'
+complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify export remote completions help" -f -a "check" -d 'Check the last success of a name: exit with 0 if it is recent enough, 1 if not, 3 if none'
 complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify export remote completions help" -f -a "run-again" -d 'Launch a task again with the same command, folder, name and options'
 complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify export remote completions help" -f -a "backup" -d 'Write a copy of the database, even while it is in use'
 complete -c control -n "__fish_control_using_subcommand help; and not __fish_seen_subcommand_from reserve list show log feedback history wait kill killall update clear initialize stats check run-again backup verify export remote completions help" -f -a "verify" -d 'Check the integrity of the database and the logs'

@@ -105,13 +105,13 @@ _arguments "${_arguments_options[@]}" : \
 '*--outcome=[List only tasks with these outcomes\: ok, warnings, error, unknown]:OUTCOME:(ok warnings error unknown)' \
 '--since=[List only tasks that ended (with --remote or --all-remotes\: started) at this time or later (a date, 2h, yesterday)]:TIME:_default' \
 '--until=[List only tasks that ended (with --remote or --all-remotes\: started) at this time or earlier]:TIME:_default' \
-'--user=[List only tasks of this login]:USER:_default' \
+'--user=[List only tasks of this login name]:USER:_default' \
 '--limit=[Print at most N rows; 0 for no limit]:N:_default' \
 '--after=[Continue from this cursor (printed with the previous page)]:CURSOR:_default' \
 '(--after)--offset=[Skip the first N rows]:N:_default' \
 '--remote=[List the tasks of this remote instead of those of this host, ordered by start time]:NAME:_default' \
 '--node=[With --remote or --all-remotes\: list only tasks of remotes that ran on this node]:NODE:_default' \
-'--type=[With --remote or --all-remotes\: list only tasks of remotes with this type in their UPIDs]:TYPE:_default' \
+'--type=[With --remote or --all-remotes\: list only tasks of remotes whose UPIDs have this type]:TYPE:_default' \
 '--db=[Path of the database \[default\: \$TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db\]]:PATH:_files' \
 '(--remote)--all-remotes[List the tasks of this host and of all remotes, ordered by start time]' \
 '--reverse[List the oldest tasks first]' \
@@ -285,7 +285,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (set)
 _arguments "${_arguments_options[@]}" : \
-'(--url --token --secret-file --fingerprint --no-fingerprint)--ssh=[For a host reached by ssh\: the host]:[USER@]HOST:_default' \
+'(--url --token --secret-file --fingerprint --no-fingerprint)--ssh=[For a host reached by ssh\: address of the host]:[USER@]HOST:_default' \
 '(--url --token --secret-file --fingerprint --no-fingerprint)--remote-db=[For a host reached by ssh\: path of the database there]:PATH:_default' \
 '--url=[For a Proxmox host\: https\://HOST or https\://HOST\:PORT of the same host or cluster]:URL:_default' \
 '--token=[For a Proxmox host\: name of an API token]:USER@REALM!NAME:_default' \
@@ -557,7 +557,7 @@ _control_commands() {
 'clear:Delete ended tasks from history, with their logs' \
 'initialize:Create the database, or empty it\: all its contents are deleted' \
 'stats:Summarize the runs of each name\: success rate, durations, last success and last failure' \
-'check:Check the last success of a name\: exit with 0 if it is recent enough, 1 if not, 3 if there is none' \
+'check:Check the last success of a name\: exit with 0 if it is recent enough, 1 if not, 3 if none' \
 'run-again:Launch a task again with the same command, folder, name and options' \
 'backup:Write a copy of the database, even while it is in use' \
 'verify:Check the integrity of the database and the logs' \
@@ -614,7 +614,7 @@ _control__subcmd__help_commands() {
 'clear:Delete ended tasks from history, with their logs' \
 'initialize:Create the database, or empty it\: all its contents are deleted' \
 'stats:Summarize the runs of each name\: success rate, durations, last success and last failure' \
-'check:Check the last success of a name\: exit with 0 if it is recent enough, 1 if not, 3 if there is none' \
+'check:Check the last success of a name\: exit with 0 if it is recent enough, 1 if not, 3 if none' \
 'run-again:Launch a task again with the same command, folder, name and options' \
 'backup:Write a copy of the database, even while it is in use' \
 'verify:Check the integrity of the database and the logs' \

@@ -15,13 +15,13 @@ _parse() {
 
     local context curcontext="$curcontext" state line
     _arguments "${_arguments_options[@]}" : \
-'--feedback=[Print the values of a feedback file as one JSON object (- is standard input)]:FILE:_files' \
-'--log=[Print a task log of the Proxmox API, which is JSON, as text (- is standard input)]:FILE:_files' \
+'--feedback=[Print the values of a feedback file as one JSON object (-\: standard input)]:FILE:_files' \
+'--log=[Print a task log of the Proxmox API (JSON) as text (-\: standard input)]:FILE:_files' \
 '--upid=[Print the fields of a UPID as one JSON object]:UPID:_default' \
-'(--upid --log)--follow[Go on, and print a new object at each change]' \
-'(--upid --log)--strict[List every ignored line with its number, and fail if there are any]' \
-'-d[Report on standard error what is read, and each ignored line]' \
-'--debug[Report on standard error what is read, and each ignored line]' \
+'(--upid --log)--follow[Keep running and print a new object on each change]' \
+'(--upid --log)--strict[List every ignored line with its number, and exit with 1 if there are any]' \
+'-d[Report on standard error what is read and which lines are ignored]' \
+'--debug[Report on standard error what is read and which lines are ignored]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '-V[Print version]' \

@@ -18,34 +18,34 @@ _supervise() {
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
 '-u+[Run as this user]:USER:_default' \
 '--user=[Run as this user]:USER:_default' \
-'-m+[The umask, in octal]:OCTAL:_default' \
-'--umask=[The umask, in octal]:OCTAL:_default' \
-'-d+[Go there when leaving the foreground]:DIR:_files' \
-'--directory=[Go there when leaving the foreground]:DIR:_files' \
-'-l+[The activity log; none\: keep none]:FILE:_files' \
-'--logfile=[The activity log; none\: keep none]:FILE:_files' \
-'-e+[How much is logged\: crit, error, warn, info, debug, trace]:LEVEL:_default' \
-'--loglevel=[How much is logged\: crit, error, warn, info, debug, trace]:LEVEL:_default' \
-'-j+[The file with the process id]:FILE:_files' \
-'--pidfile=[The file with the process id]:FILE:_files' \
-'-i+[What this supervisor is called]:NAME:_default' \
-'--identifier=[What this supervisor is called]:NAME:_default' \
-'--minfds=[File descriptors that must be available]:N:_default' \
-'--minprocs=[Processes that must be available]:N:_default' \
-'--db=[The database of tasks]:PATH:_files' \
+'-m+[Umask in octal]:OCTAL:_default' \
+'--umask=[Umask in octal]:OCTAL:_default' \
+'-d+[Change to this folder when going into the background]:DIR:_files' \
+'--directory=[Change to this folder when going into the background]:DIR:_files' \
+'-l+[File of the activity log, or "none" for no log]:FILE:_files' \
+'--logfile=[File of the activity log, or "none" for no log]:FILE:_files' \
+'-e+[Level of the activity log\: crit, error, warn, info, debug, trace]:LEVEL:_default' \
+'--loglevel=[Level of the activity log\: crit, error, warn, info, debug, trace]:LEVEL:_default' \
+'-j+[File to write the process id to]:FILE:_files' \
+'--pidfile=[File to write the process id to]:FILE:_files' \
+'-i+[Name of this supervisor]:NAME:_default' \
+'--identifier=[Name of this supervisor]:NAME:_default' \
+'--minfds=[Number of file descriptors that must be available]:N:_default' \
+'--minprocs=[Number of processes that must be available]:N:_default' \
+'--db=[Path of the database of tasks]:PATH:_files' \
 '-h[Print help]' \
 '--help[Print help]' \
 '-v[Print version]' \
 '--version[Print version]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 '-n[Stay in the foreground]' \
 '--nodaemon[Stay in the foreground]' \
-'--check[Only check the configuration\: exit 0 if it is valid, 2 if not]' \
-'--dump[With --check\: print the configuration with everything filled in; values of environments are masked]' \
+'--check[Only check the configuration\: exit with 0 if it is valid, 2 if not]' \
+'--dump[With --check\: print the configuration with all defaults filled in and environment values masked]' \
 ":: :_supervise_commands" \
 "*::: :->supervise" \
 && ret=0
@@ -57,106 +57,106 @@ _supervise() {
         case $line[1] in
             (status)
 _arguments "${_arguments_options[@]}" : \
-'*--program=[All processes of this program]:NAME:_default' \
-'*--group=[All processes of this group]:NAME:_default' \
-'*--process=[This process]:NAME:_default' \
+'*--program=[Select all processes of this program]:NAME:_default' \
+'*--group=[Select all processes of this group]:NAME:_default' \
+'*--process=[Select this process]:NAME:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 '*::names -- Processes, programs, group\:*, or all:_default' \
 && ret=0
 ;;
 (start)
 _arguments "${_arguments_options[@]}" : \
-'*--program=[All processes of this program]:NAME:_default' \
-'*--group=[All processes of this group]:NAME:_default' \
-'*--process=[This process]:NAME:_default' \
+'*--program=[Select all processes of this program]:NAME:_default' \
+'*--group=[Select all processes of this group]:NAME:_default' \
+'*--process=[Select this process]:NAME:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'(--no-wait)--until-settled[Return when they run or are given up, not at the first try that fails]' \
-'--no-wait[Return when that was asked for, not when it is done]' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'(--no-wait)--until-settled[Wait until each process runs or has used up its retries, instead of only for the first attempt]' \
+'--no-wait[Send the request and return without waiting for completion]' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 '*::names -- Processes, programs, group\:*, or all:_default' \
 && ret=0
 ;;
 (stop)
 _arguments "${_arguments_options[@]}" : \
-'*--program=[All processes of this program]:NAME:_default' \
-'*--group=[All processes of this group]:NAME:_default' \
-'*--process=[This process]:NAME:_default' \
+'*--program=[Select all processes of this program]:NAME:_default' \
+'*--group=[Select all processes of this group]:NAME:_default' \
+'*--process=[Select this process]:NAME:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'--now[With SIGKILL, at once]' \
-'--no-wait[Return when that was asked for, not when it is done]' \
-'-y[In the shell\: do not ask whether it is meant]' \
-'--yes[In the shell\: do not ask whether it is meant]' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'--now[Send SIGKILL immediately]' \
+'--no-wait[Send the request and return without waiting for completion]' \
+'-y[Skip the confirmation in the shell]' \
+'--yes[Skip the confirmation in the shell]' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 '*::names -- Processes, programs, group\:*, or all:_default' \
 && ret=0
 ;;
 (restart)
 _arguments "${_arguments_options[@]}" : \
-'*--program=[All processes of this program]:NAME:_default' \
-'*--group=[All processes of this group]:NAME:_default' \
-'*--process=[This process]:NAME:_default' \
+'*--program=[Select all processes of this program]:NAME:_default' \
+'*--group=[Select all processes of this group]:NAME:_default' \
+'*--process=[Select this process]:NAME:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'--no-wait[Return when that was asked for, not when it is done]' \
-'-y[In the shell\: do not ask whether it is meant]' \
-'--yes[In the shell\: do not ask whether it is meant]' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'--no-wait[Send the request and return without waiting for completion]' \
+'-y[Skip the confirmation in the shell]' \
+'--yes[Skip the confirmation in the shell]' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 '*::names -- Processes, programs, group\:*, or all:_default' \
 && ret=0
 ;;
 (reload)
 _arguments "${_arguments_options[@]}" : \
-'*--program=[All processes of this program]:NAME:_default' \
-'*--group=[All processes of this group]:NAME:_default' \
-'*--process=[This process]:NAME:_default' \
+'*--program=[Select all processes of this program]:NAME:_default' \
+'*--group=[Select all processes of this group]:NAME:_default' \
+'*--process=[Select this process]:NAME:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'(--program --group --process)--server[Only the supervisor'\''s own settings]' \
-'(--program --group --process)--unix-http-server[Only its socket]' \
-'(--program --group --process)--unix-http-socket[Only its socket]' \
-'(--program --group --process)--inet-http-server[Only its port]' \
-'(--program --group --process)--client[Only the client'\''s settings]' \
-'--dry-run[Only print what would follow]' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'(--program --group --process)--server[Reload only the supervisor'\''s own settings]' \
+'(--program --group --process)--unix-http-server[Reload only the settings of the socket]' \
+'(--program --group --process)--unix-http-socket[Reload only the settings of the socket]' \
+'(--program --group --process)--inet-http-server[Reload only the settings of the port]' \
+'(--program --group --process)--client[Reload only the settings of the client]' \
+'--dry-run[Print what would change, without applying it]' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 '*::names -- Processes, programs, group\:*, or all:_default' \
 && ret=0
 ;;
@@ -165,67 +165,67 @@ _arguments "${_arguments_options[@]}" : \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 && ret=0
 ;;
 (update)
 _arguments "${_arguments_options[@]}" : \
-'*--program=[All processes of this program]:NAME:_default' \
-'*--group=[All processes of this group]:NAME:_default' \
-'*--process=[This process]:NAME:_default' \
+'*--program=[Select all processes of this program]:NAME:_default' \
+'*--group=[Select all processes of this group]:NAME:_default' \
+'*--process=[Select this process]:NAME:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 '*::names -- Processes, programs, group\:*, or all:_default' \
 && ret=0
 ;;
 (add)
 _arguments "${_arguments_options[@]}" : \
-'*--program=[All processes of this program]:NAME:_default' \
-'*--group=[All processes of this group]:NAME:_default' \
-'*--process=[This process]:NAME:_default' \
+'*--program=[Select all processes of this program]:NAME:_default' \
+'*--group=[Select all processes of this group]:NAME:_default' \
+'*--process=[Select this process]:NAME:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 '*::names -- Processes, programs, group\:*, or all:_default' \
 && ret=0
 ;;
 (remove)
 _arguments "${_arguments_options[@]}" : \
-'*--program=[All processes of this program]:NAME:_default' \
-'*--group=[All processes of this group]:NAME:_default' \
-'*--process=[This process]:NAME:_default' \
+'*--program=[Select all processes of this program]:NAME:_default' \
+'*--group=[Select all processes of this group]:NAME:_default' \
+'*--process=[Select this process]:NAME:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'--stop[Stop them first]' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'--stop[Stop the processes first]' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 '*::names -- Processes, programs, group\:*, or all:_default' \
 && ret=0
 ;;
@@ -234,17 +234,17 @@ _arguments "${_arguments_options[@]}" : \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'--leave-running[Leave the processes running; the next supervisor takes them over]' \
-'--no-wait[Return when that was asked for, not when it is done]' \
-'-y[In the shell\: do not ask whether it is meant]' \
-'--yes[In the shell\: do not ask whether it is meant]' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'--leave-running[Leave the processes running, to be taken over by the next supervisor]' \
+'--no-wait[Send the request and return without waiting for completion]' \
+'-y[Skip the confirmation in the shell]' \
+'--yes[Skip the confirmation in the shell]' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 && ret=0
 ;;
 (signal)
@@ -252,92 +252,92 @@ _arguments "${_arguments_options[@]}" : \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'--group[To all in their process groups]' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'--group[Send the signal to the whole process group of each process]' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
-':signal -- The signal\: a name such as HUP or SIGHUP, or a number:_default' \
+'--json[Print the supervisor'\''s raw JSON response]' \
+':signal -- Signal\: a name such as HUP or SIGHUP, or a number:_default' \
 '*::names -- Processes, programs, group\:*, or all:_default' \
 && ret=0
 ;;
 (pid)
 _arguments "${_arguments_options[@]}" : \
-'*--program=[All processes of this program]:NAME:_default' \
-'*--group=[All processes of this group]:NAME:_default' \
-'*--process=[This process]:NAME:_default' \
+'*--program=[Select all processes of this program]:NAME:_default' \
+'*--group=[Select all processes of this group]:NAME:_default' \
+'*--process=[Select this process]:NAME:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 '*::names -- Processes, programs, group\:*, or all:_default' \
 && ret=0
 ;;
 (tail)
 _arguments "${_arguments_options[@]}" : \
-'--bytes=[The last so many bytes; -N is short for it \[default\: 1600\]]:N:_default' \
-'(--bytes)--lines=[The last so many lines]:N:_default' \
-'()--run=[The log of its run with this task number\: both streams, with times]:TASK:_default' \
+'--bytes=[Print the last N bytes (short form\: -N) \[default\: 1600\]]:N:_default' \
+'(--bytes)--lines=[Print the last N lines]:N:_default' \
+'()--run=[Print the log of the run with this task number\: both streams, with timestamps]:TASK:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'-f[Go on with what is written from now on]' \
-'--follow[Go on with what is written from now on]' \
-'(--json)--raw[Print every byte as it came, on a terminal too]' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'-f[Keep printing new output]' \
+'--follow[Keep printing new output]' \
+'(--json)--raw[Print all bytes unchanged, even to a terminal]' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
-':name -- The process:_default' \
-'::channel -- Which of its logs:(stdout stderr)' \
+'--json[Print the supervisor'\''s raw JSON response]' \
+':name -- Name of the process:_default' \
+'::channel -- Log to print:(stdout stderr)' \
 && ret=0
 ;;
 (maintail)
 _arguments "${_arguments_options[@]}" : \
-'--bytes=[The last so many bytes; -N is short for it \[default\: 1600\]]:N:_default' \
-'(--bytes)--lines=[The last so many lines]:N:_default' \
+'--bytes=[Print the last N bytes (short form\: -N) \[default\: 1600\]]:N:_default' \
+'(--bytes)--lines=[Print the last N lines]:N:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'-f[Go on with what is written from now on]' \
-'--follow[Go on with what is written from now on]' \
-'(--json)--raw[Print every byte as it came, on a terminal too]' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'-f[Keep printing new output]' \
+'--follow[Keep printing new output]' \
+'(--json)--raw[Print all bytes unchanged, even to a terminal]' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 && ret=0
 ;;
 (clear)
 _arguments "${_arguments_options[@]}" : \
-'*--program=[All processes of this program]:NAME:_default' \
-'*--group=[All processes of this group]:NAME:_default' \
-'*--process=[This process]:NAME:_default' \
+'*--program=[Select all processes of this program]:NAME:_default' \
+'*--group=[Select all processes of this group]:NAME:_default' \
+'*--process=[Select this process]:NAME:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 '*::names -- Processes, programs, group\:*, or all:_default' \
 && ret=0
 ;;
@@ -346,15 +346,15 @@ _arguments "${_arguments_options[@]}" : \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'(--json)--raw[Print every byte as it came, on a terminal too]' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'(--json)--raw[Print all bytes unchanged, even to a terminal]' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
-':name -- The process:_default' \
+'--json[Print the supervisor'\''s raw JSON response]' \
+':name -- Name of the process:_default' \
 && ret=0
 ;;
 (send)
@@ -362,15 +362,15 @@ _arguments "${_arguments_options[@]}" : \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'--no-newline[Without an end of the line]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'--no-newline[Omit the newline at the end]' \
 '--interactive[]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
-':name -- The process:_default' \
-':text -- The line:_default' \
+'--json[Print the supervisor'\''s raw JSON response]' \
+':name -- Name of the process:_default' \
+':text -- Line to send:_default' \
 && ret=0
 ;;
 (avail)
@@ -378,13 +378,13 @@ _arguments "${_arguments_options[@]}" : \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 && ret=0
 ;;
 (version)
@@ -392,29 +392,29 @@ _arguments "${_arguments_options[@]}" : \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 && ret=0
 ;;
 (history)
 _arguments "${_arguments_options[@]}" : \
-'--limit=[At most so many]:N:_default' \
+'--limit=[Print at most N runs]:N:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
-':name -- The process:_default' \
+'--json[Print the supervisor'\''s raw JSON response]' \
+':name -- Name of the process:_default' \
 && ret=0
 ;;
 (subscribe)
@@ -422,97 +422,97 @@ _arguments "${_arguments_options[@]}" : \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
-'*::events -- Only these:(state config shutdown tick)' \
+'--json[Print the supervisor'\''s raw JSON response]' \
+'*::events -- Events to print \[default\: all\]:(state config shutdown tick)' \
 && ret=0
 ;;
 (jobs)
 _arguments "${_arguments_options[@]}" : \
-'*--program=[All processes of this program]:NAME:_default' \
-'*--group=[All processes of this group]:NAME:_default' \
-'*--process=[This process]:NAME:_default' \
-'(--program --group --process -l --long -p --pids -r --running -s --stopped)*-x+[Run this command here, with process group ids in the place of job references such as %1]:CMD:_default' \
-'(--program --group --process -l --long -p --pids -r --running -s --stopped)*--exec=[Run this command here, with process group ids in the place of job references such as %1]:CMD:_default' \
+'*--program=[Select all processes of this program]:NAME:_default' \
+'*--group=[Select all processes of this group]:NAME:_default' \
+'*--process=[Select this process]:NAME:_default' \
+'(--program --group --process -l --long -p --pids -r --running -s --stopped)*-x+[Run this command locally, with job references such as %1 replaced by process group ids]:CMD:_default' \
+'(--program --group --process -l --long -p --pids -r --running -s --stopped)*--exec=[Run this command locally, with job references such as %1 replaced by process group ids]:CMD:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'(-p --pids)-l[With process and group ids]' \
-'(-p --pids)--long[With process and group ids]' \
-'-p[Only process ids]' \
-'--pids[Only process ids]' \
-'(-s --stopped)-r[Only those that run]' \
-'(-s --stopped)--running[Only those that run]' \
-'-s[Only those that a signal has paused]' \
-'--stopped[Only those that a signal has paused]' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'(-p --pids)-l[Include process ids and process group ids]' \
+'(-p --pids)--long[Include process ids and process group ids]' \
+'-p[Print only process ids]' \
+'--pids[Print only process ids]' \
+'(-s --stopped)-r[List only running jobs]' \
+'(-s --stopped)--running[List only running jobs]' \
+'-s[List only jobs paused by a signal]' \
+'--stopped[List only jobs paused by a signal]' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 '*::names -- Processes, programs, group\:*, or all:_default' \
 && ret=0
 ;;
 (disown)
 _arguments "${_arguments_options[@]}" : \
-'*--program=[All processes of this program]:NAME:_default' \
-'*--group=[All processes of this group]:NAME:_default' \
-'*--process=[This process]:NAME:_default' \
+'*--program=[Select all processes of this program]:NAME:_default' \
+'*--group=[Select all processes of this group]:NAME:_default' \
+'*--process=[Select this process]:NAME:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'(--program --group --process)-a[All]' \
-'(--program --group --process)--all[All]' \
-'-r[Only those that run; without a name all that do]' \
-'--running[Only those that run; without a name all that do]' \
-'-i[Go on with the shell]' \
-'--interactive[Go on with the shell]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'(--program --group --process)-a[Select all processes]' \
+'(--program --group --process)--all[Select all processes]' \
+'-r[Select only running processes; without a name, all running processes]' \
+'--running[Select only running processes; without a name, all running processes]' \
+'-i[Start the shell after the action]' \
+'--interactive[Start the shell after the action]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 '*::names -- Processes, programs, group\:*, or all:_default' \
 && ret=0
 ;;
 (web)
 _arguments "${_arguments_options[@]}" : \
-'--db=[The database of tasks \[default\: as of control\]]:PATH:_files' \
-'--listen=[Where pages are served; with --socket PATH on a socket instead \[default\: 127.0.0.1\:8080\]]:HOST:PORT:_default' \
-'--username=[Ask for this name]:NAME:_default' \
-'--password-file=[And for the password in this file, one line that only its owner may read]:FILE:_files' \
+'--db=[Path of the database of tasks \[default\: as for control\]]:PATH:_files' \
+'--listen=[Address to serve pages on (for a socket\: --socket PATH instead) \[default\: 127.0.0.1\:8080\]]:HOST:PORT:_default' \
+'--username=[Require this user name]:NAME:_default' \
+'--password-file=[Require the password in this file, which has one line and is readable only by its owner]:FILE:_files' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'--allow-remote[Serve other hosts too although no password is asked for]' \
-'--allow-kill[Let people end tasks from the page; else it only shows]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'--allow-remote[Serve other hosts even without a password]' \
+'--allow-kill[Allow users to end tasks from the page, which is otherwise read-only]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 && ret=0
 ;;
 (shell)
 _arguments "${_arguments_options[@]}" : \
-'-r+[Keep what is typed in this file; ""\: nowhere \[default\: as the configuration file says, else /tmp/taskmaster_history.txt, or for root ~/.local/state/taskwatcher/shell_history\]]:FILE:_default' \
-'--history=[Keep what is typed in this file; ""\: nowhere \[default\: as the configuration file says, else /tmp/taskmaster_history.txt, or for root ~/.local/state/taskwatcher/shell_history\]]:FILE:_default' \
+'-r+[File that stores the typed lines; "" for none \[default\: from the configuration file, else /tmp/taskmaster_history.txt, or for root ~/.local/state/taskwatcher/shell_history\]]:FILE:_default' \
+'--history=[File that stores the typed lines; "" for none \[default\: from the configuration file, else /tmp/taskmaster_history.txt, or for root ~/.local/state/taskwatcher/shell_history\]]:FILE:_default' \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
-'--strict[End at the first action that fails, with its exit code, if the input is no terminal]' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
+'--strict[Exit at the first action that fails, with the exit code of that action, if the input is not a terminal]' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
+'--json[Print the supervisor'\''s raw JSON response]' \
 && ret=0
 ;;
 (completions)
@@ -520,12 +520,12 @@ _arguments "${_arguments_options[@]}" : \
 '-c+[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--configuration=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
 '--config=[Configuration file \[default\: ./taskmaster.conf.toml, else ../taskmaster.conf.toml\]]:FILE:_files' \
-'--serverurl=[Where the supervisor listens\: unix\:///path or http\://host\:port \[default\: as the configuration file says, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
-'(--serverurl)--socket=[The same by the path of its socket]:PATH:_files' \
+'--serverurl=[Address of the supervisor\: unix\:///path or http\://host\:port \[default\: from the configuration file, else unix\:///tmp/taskmaster.sock\]]:URL:_default' \
+'(--serverurl)--socket=[Path of the supervisor'\''s socket, instead of --serverurl]:PATH:_files' \
 '-h[Print help]' \
 '--help[Print help]' \
-'--json[Print what the supervisor answers as it is, JSON]' \
-':shell -- The shell:(bash elvish fish powershell zsh)' \
+'--json[Print the supervisor'\''s raw JSON response]' \
+':shell -- Shell to generate completions for:(bash elvish fish powershell zsh)' \
 && ret=0
 ;;
 (help)
@@ -660,31 +660,31 @@ esac
 (( $+functions[_supervise_commands] )) ||
 _supervise_commands() {
     local commands; commands=(
-'status:Print how the processes are' \
+'status:Show the status of processes' \
 'start:Start processes' \
 'stop:Stop processes' \
 'restart:Stop processes and start them again' \
-'reload:Read the configuration again and do what follows from it' \
-'reread:Print what a reload would do' \
-'update:Reload these programs and groups only' \
-'add:Take programs or groups that are new in the configuration' \
-'remove:Give programs or groups up' \
-'shutdown:End the supervisor with all its processes' \
+'reload:Read the configuration again and apply the changes' \
+'reread:Print what a reload would change' \
+'update:Reload only the given programs and groups' \
+'add:Add programs or groups that are new in the configuration' \
+'remove:Remove programs or groups from the supervisor' \
+'shutdown:Stop the supervisor and all of its processes' \
 'signal:Send a signal to processes' \
-'pid:Print process ids; without a name that of the supervisor' \
-'tail:Print what a process wrote last' \
+'pid:Print process ids; without a name, the process id of the supervisor' \
+'tail:Print the last output of a process' \
 'maintail:Print the end of the activity log' \
 'clear:Empty the logs of processes' \
-'fg:Print what a process writes, until it ends or Ctrl-C; that does not touch the process' \
+'fg:Print the output of a process until it ends or until Ctrl-C, which does not affect the process' \
 'send:Write a line to the standard input of a process' \
-'avail:List what there is in the configuration' \
+'avail:List the processes in the configuration' \
 'version:Print the version of the supervisor' \
-'history:List the runs of a process that have ended, newest first' \
-'subscribe:Print what happens from now on, a line each; with --json a JSON object each' \
-'jobs:List the jobs\: processes with their job numbers' \
-'disown:Forget processes and leave them running' \
-'web:Show the tasks of a database as web pages, without a supervisor' \
-'shell:Take actions line by line, with completion and job control' \
+'history:List the ended runs of a process, newest first' \
+'subscribe:Print events as they happen, one per line; with --json, one JSON object per line' \
+'jobs:List jobs\: processes with their job numbers' \
+'disown:Stop supervising processes, leaving them running' \
+'web:Serve the tasks of a database as web pages, without a supervisor' \
+'shell:Run actions line by line, with completion and job control' \
 'completions:Print shell completions' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
@@ -723,31 +723,31 @@ _supervise__subcmd__fg_commands() {
 (( $+functions[_supervise__subcmd__help_commands] )) ||
 _supervise__subcmd__help_commands() {
     local commands; commands=(
-'status:Print how the processes are' \
+'status:Show the status of processes' \
 'start:Start processes' \
 'stop:Stop processes' \
 'restart:Stop processes and start them again' \
-'reload:Read the configuration again and do what follows from it' \
-'reread:Print what a reload would do' \
-'update:Reload these programs and groups only' \
-'add:Take programs or groups that are new in the configuration' \
-'remove:Give programs or groups up' \
-'shutdown:End the supervisor with all its processes' \
+'reload:Read the configuration again and apply the changes' \
+'reread:Print what a reload would change' \
+'update:Reload only the given programs and groups' \
+'add:Add programs or groups that are new in the configuration' \
+'remove:Remove programs or groups from the supervisor' \
+'shutdown:Stop the supervisor and all of its processes' \
 'signal:Send a signal to processes' \
-'pid:Print process ids; without a name that of the supervisor' \
-'tail:Print what a process wrote last' \
+'pid:Print process ids; without a name, the process id of the supervisor' \
+'tail:Print the last output of a process' \
 'maintail:Print the end of the activity log' \
 'clear:Empty the logs of processes' \
-'fg:Print what a process writes, until it ends or Ctrl-C; that does not touch the process' \
+'fg:Print the output of a process until it ends or until Ctrl-C, which does not affect the process' \
 'send:Write a line to the standard input of a process' \
-'avail:List what there is in the configuration' \
+'avail:List the processes in the configuration' \
 'version:Print the version of the supervisor' \
-'history:List the runs of a process that have ended, newest first' \
-'subscribe:Print what happens from now on, a line each; with --json a JSON object each' \
-'jobs:List the jobs\: processes with their job numbers' \
-'disown:Forget processes and leave them running' \
-'web:Show the tasks of a database as web pages, without a supervisor' \
-'shell:Take actions line by line, with completion and job control' \
+'history:List the ended runs of a process, newest first' \
+'subscribe:Print events as they happen, one per line; with --json, one JSON object per line' \
+'jobs:List jobs\: processes with their job numbers' \
+'disown:Stop supervising processes, leaving them running' \
+'web:Serve the tasks of a database as web pages, without a supervisor' \
+'shell:Run actions line by line, with completion and job control' \
 'completions:Print shell completions' \
 'help:Print this message or the help of the given subcommand(s)' \
     )

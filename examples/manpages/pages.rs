@@ -28,24 +28,24 @@ type Terms = &'static [(&'static str, &'static str)];
 
 const DATABASE: (&str, &str) = (
     "TASKWATCHER_DB",
-    "The database, when --db is not given. Without both it is $XDG_STATE_HOME/taskwatcher/tasks.db, and without \
-     XDG_STATE_HOME it is ~/.local/state/taskwatcher/tasks.db.",
+    "Path of the database if --db is not given. Without both, the path is $XDG_STATE_HOME/taskwatcher/tasks.db, and \
+     without XDG_STATE_HOME ~/.local/state/taskwatcher/tasks.db.",
 );
 
 const FILES: Terms = &[
     (
         "~/.local/state/taskwatcher/tasks.db",
-        "The database, SQLite in WAL mode, made on first use with mode 0600. It must be on a local disk.",
+        "The database: SQLite in WAL mode, created on first use with mode 0600. Must be on a local disk.",
     ),
-    ("tasks.db-wal, tasks.db-shm", "Belong to the database. Copy or move all of them or none."),
+    ("tasks.db-wal, tasks.db-shm", "Parts of the database. Copy or move all of the files or none."),
     (
         "tasks.db-spool",
-        "Room for the ends of live tasks, for when the database cannot be written; and the place where control kill \
-         leaves its requests.",
+        "Space reserved for the ends of live tasks, used if the database cannot be written, and the requests of control \
+         kill.",
     ),
     (
         "DIR/feedback_TASKID.log",
-        "The feedback file of a task, DIR being its --feedpath. It is removed when the task ends.",
+        "The feedback file of a task, removed when the task ends. DIR is the argument of --feedpath.",
     ),
 ];
 
@@ -64,11 +64,11 @@ fn extra(program: Program) -> Extra {
             exit: &[
                 ("the command's own", "The command exited by itself."),
                 ("128+n", "Signal n ended the command, or was sent to launch."),
-                ("124", "launch ended the command: no heartbeat in time, or it ran too long."),
+                ("124", "launch ended the command: no heartbeat in time, or the maximum run time was exceeded."),
                 ("125", "launch itself failed: database, reservation, feedback folder. The command was not run."),
-                ("126", "The command is there and cannot be executed."),
+                ("126", "The command exists but cannot be executed."),
                 ("127", "The command was not found."),
-                ("1", "With --fail-on-warnings: the command exited 0 and reported warnings."),
+                ("1", "With --fail-on-warnings: the command exited with 0 but reported warnings."),
                 ("2", "Bad usage."),
             ],
             environment: &[
@@ -80,85 +80,98 @@ fn extra(program: Program) -> Extra {
             ],
             files: FILES,
             examples: &[
-                ("launch -- rsync -a /home /backup", "Runs a command as a task named rsync."),
+                ("launch -- rsync -a /home /backup", "Run a command as a task named rsync."),
                 (
                     "launch --name backup --unique --max-runtime 2h -- ./backup.sh",
-                    "One backup at a time, none longer than two hours.",
+                    "Run only one backup at a time, for at most two hours.",
                 ),
                 (
                     "launch --name import --feedpath /run/import --timeout 5m -- ./import.sh",
-                    "Ended with all its children when its feedback file has not changed for five minutes.",
+                    "End the command and all of its children if the feedback file has not changed for five minutes.",
                 ),
                 (
                     "id=$(control reserve --name test) && launch --taskid \"$id\" -- ./test --feedback \"feedback_$id.log\"",
-                    "The id is known before the command starts.",
+                    "Reserve the id before the command starts.",
                 ),
             ],
             see_also: &["control(1)", "parse(1)"],
         },
         Program::Control => Extra {
             exit: &[
-                ("0", "Done. For wait: all tasks ended OK or with warnings."),
-                ("1", "It did not work. For wait: a task failed, or nobody saw its end."),
+                ("0", "Success. For wait: all tasks ended OK or with warnings."),
+                ("1", "Failure. For wait: a task failed or its outcome is unknown."),
                 ("2", "Bad usage."),
-                ("124", "wait --timeout gave up."),
+                ("124", "wait --timeout expired."),
             ],
             environment: &[DATABASE, ("TZ", "The time zone of times in tables and of --since and --until.")],
             files: FILES,
             examples: &[
-                ("control list --watch", "What runs, redrawn at each change."),
-                ("control history --outcome error,unknown --since yesterday", "What failed since yesterday morning."),
-                ("control wait 12 13 && echo both are done", "Waits for two tasks."),
-                ("control kill --now 12", "Kills a task and all its descendants at once."),
-                ("control --list", "The same as control list: every verb may be written with dashes."),
+                ("control list --watch", "Show what is running, redrawn on each change."),
+                (
+                    "control history --outcome error,unknown --since yesterday",
+                    "List what failed since the start of yesterday.",
+                ),
+                ("control wait 12 13 && echo both are done", "Wait for two tasks."),
+                ("control kill --now 12", "Kill a task and all of its descendants immediately."),
+                ("control --list", "Same as control list: every verb can be written with leading dashes."),
             ],
             see_also: &["launch(1)", "parse(1)", "sqlite3(1)"],
         },
         Program::Parse => Extra {
             exit: &[
-                ("0", "Done."),
-                ("1", "It cannot be read, is no UPID, is over a limit, or has ignored lines and --strict was given."),
+                ("0", "Success."),
+                (
+                    "1",
+                    "The input is unreadable, not a UPID or over a limit, or has ignored lines and --strict was given.",
+                ),
                 ("2", "Bad usage."),
             ],
             environment: &[],
             files: &[],
             examples: &[
-                ("parse --feedback feedback_12.log", "The values of a feedback file as one JSON object."),
-                ("./test | parse --feedback - --follow", "A new object at each change of what a program prints."),
-                ("parse --strict --feedback feedback_12.log", "Which lines are no feedback, and why."),
+                ("parse --feedback feedback_12.log", "Print the values of a feedback file as one JSON object."),
+                (
+                    "./test | parse --feedback - --follow",
+                    "Print a new object on each change in the feedback that a program prints.",
+                ),
+                (
+                    "parse --strict --feedback feedback_12.log",
+                    "List the lines that are not feedback, with the reasons.",
+                ),
                 (
                     "parse --upid UPID:node:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam:",
-                    "The fields of a UPID as JSON.",
+                    "Print the fields of a UPID as JSON.",
                 ),
             ],
             see_also: &["launch(1)", "control(1)"],
         },
         Program::Supervise => Extra {
             exit: &[
-                ("0", "Done. The supervisor: it runs, or with --nodaemon has ended in order."),
-                ("1", "It did not work."),
-                ("2", "Bad usage, or a configuration that is not valid. For start: no such group."),
+                ("0", "Success. For the supervisor: it is running, or with --nodaemon has ended in order."),
+                ("1", "Failure."),
+                ("2", "Bad usage, or an invalid configuration. For start: no such group."),
                 ("3", "For status: a process is not up."),
-                ("4", "The supervisor cannot be reached. For status: also an unknown name."),
-                ("5", "The supervisor speaks another protocol."),
-                ("7", "There is no supervisor, a process did not start, or it has no process id."),
+                ("4", "The supervisor cannot be reached. For status: also if a name is unknown."),
+                ("5", "The supervisor uses a different protocol version."),
+                ("7", "No supervisor is running, a process failed to start, or a process has no process id."),
                 ("130", "Ctrl-C ended an action."),
             ],
             environment: &[DATABASE],
             files: &[
                 (
                     "./taskmaster.conf.toml, ../taskmaster.conf.toml",
-                    "The configuration, when --configuration is not given: the first that is there. Of it an action reads \
-                     only the table [taskmasterctl]. With --serverurl or --socket it reads one only if that is named.",
+                    "The configuration if --configuration is not given: the first file that exists. An action reads only \
+                     the table [taskmasterctl]. With --serverurl or --socket, an action reads a configuration file \
+                     only if --configuration is given.",
                 ),
-                ("/tmp/taskmaster.sock", "The socket that actions ask when nothing says otherwise."),
+                ("/tmp/taskmaster.sock", "The default socket for actions."),
             ],
             examples: &[
-                ("supervise --check -c web.toml", "Says what is wrong in a configuration, and starts nothing."),
-                ("supervise -c web.toml", "Starts the supervisor, which leaves the foreground."),
-                ("supervise status", "How all processes are; exit 3 if one is down."),
-                ("supervise restart web 'workers:*'", "Restarts a process, and all of a group."),
-                ("supervise tail -f web stderr", "What a process writes, until Ctrl-C."),
+                ("supervise --check -c web.toml", "Report the errors in a configuration without starting anything."),
+                ("supervise -c web.toml", "Start the supervisor in the background."),
+                ("supervise status", "Show the status of all processes; exit with 3 if one is down."),
+                ("supervise restart web 'workers:*'", "Restart a process and all processes of a group."),
+                ("supervise tail -f web stderr", "Print the output of a process until Ctrl-C."),
             ],
             see_also: &["control(1)", "launch(1)"],
         },
@@ -174,105 +187,105 @@ fn exit_of(program: &str, verb: &str) -> Terms {
     match verb {
         "wait" => &[
             ("0", "All tasks waited for ended OK or with warnings."),
-            ("1", "One of them failed, nobody saw its end, or there is no such task."),
+            ("1", "A task failed, its outcome is unknown, or there is no such task."),
             USAGE,
-            ("124", "--timeout is over and one of them has not ended."),
+            ("124", "--timeout expired before all tasks had ended."),
         ],
         "kill" | "killall" => &[
-            ("0", "All of them have ended, or with --no-wait: were asked to."),
-            ("1", "One of them does not exist, had ended before, or does not end. The others were ended."),
+            ("0", "All tasks have ended or, with --no-wait, the requests were sent."),
+            ("1", "A task does not exist, had already ended, or does not end. The other tasks were ended."),
             USAGE,
         ],
         "reserve" => &[
-            ("0", "It is reserved, and its id printed."),
-            ("1", "It is not: the database cannot be written, or with --unique the name is taken."),
+            ("0", "The task id was reserved and printed."),
+            ("1", "No id was reserved: the database cannot be written or, with --unique, the name is taken."),
             USAGE,
         ],
         "initialize" => &[
             ("0", "The database is empty."),
-            ("1", "It is as it was: tasks live in it, it is no taskwatcher database, or it cannot be written."),
+            (
+                "1",
+                "The file is unchanged: tasks are still running, it is not a taskwatcher database, or it cannot be written.",
+            ),
             USAGE,
         ],
-        "completions" => &[("0", "Done."), USAGE],
-        "export" => &[
-            ("0", "Done."),
-            ("1", "It did not work: the database cannot be used."),
-            USAGE,
-            ("3", "There is no database yet."),
-        ],
-        _ => &[("0", "Done."), ("1", "It did not work: no database, no such task, or it cannot be used."), USAGE],
+        "completions" => &[("0", "Success."), USAGE],
+        "export" => {
+            &[("0", "Success."), ("1", "The database cannot be used."), USAGE, ("3", "There is no database yet.")]
+        }
+        _ => &[("0", "Success."), ("1", "No database, an unusable database, or no such task."), USAGE],
     }
 }
 
 /// The exit codes of one action of `supervise`.
 fn exit_of_action(action: &str) -> Terms {
     const USAGE: (&str, &str) = ("2", "Bad usage.");
-    const UNREACHED: (&str, &str) = ("4", "The supervisor cannot be reached: nobody answers, or permission is denied.");
-    const PROTOCOL: (&str, &str) = ("5", "The supervisor speaks another protocol.");
-    const NO_SOCKET: (&str, &str) = ("7", "There is no socket of a supervisor.");
+    const UNREACHED: (&str, &str) = ("4", "The supervisor cannot be reached: no response, or permission denied.");
+    const PROTOCOL: (&str, &str) = ("5", "The supervisor uses a different protocol version.");
+    const NO_SOCKET: (&str, &str) = ("7", "The socket of the supervisor does not exist.");
     match action {
         "status" => &[
-            ("0", "Every process that is shown is STARTING, RUNNING, BACKOFF or STOPPING."),
+            ("0", "All processes shown are STARTING, RUNNING, BACKOFF or STOPPING."),
             USAGE,
-            ("3", "A process that is shown is STOPPED, EXITED, FATAL or UNKNOWN."),
+            ("3", "A process shown is STOPPED, EXITED, FATAL or UNKNOWN."),
             ("4", "A name is unknown, or the supervisor cannot be reached."),
             PROTOCOL,
         ],
         "start" | "restart" => &[
-            ("0", "They run, or did so already."),
-            ("1", "There is no such process or file, or it did not work."),
-            ("2", "Bad usage, or there is no such group."),
+            ("0", "The processes are running, or were already."),
+            ("1", "No such process or file, or another failure."),
+            ("2", "Bad usage, or no such group."),
             UNREACHED,
             PROTOCOL,
-            ("7", "One of them did not start, or there is no socket of a supervisor."),
+            ("7", "A process failed to start, or the socket of the supervisor does not exist."),
         ],
         "stop" => &[
-            ("0", "They are down, or were so already."),
-            ("1", "There is no such process, or it did not work."),
+            ("0", "The processes are down, or were already."),
+            ("1", "No such process, or another failure."),
             USAGE,
             UNREACHED,
             PROTOCOL,
             NO_SOCKET,
         ],
         "signal" => &[
-            ("0", "It was sent."),
-            ("1", "There is no such process or signal."),
+            ("0", "The signal was sent."),
+            ("1", "No such process or signal."),
             USAGE,
             UNREACHED,
             PROTOCOL,
-            ("7", "One of them does not run, or there is no socket of a supervisor."),
+            ("7", "A process is not running, or the socket of the supervisor does not exist."),
         ],
         "pid" => &[
-            ("0", "All of them have a process id."),
-            ("1", "There is no such process."),
+            ("0", "All processes have a process id."),
+            ("1", "No such process."),
             USAGE,
             UNREACHED,
             PROTOCOL,
-            ("7", "One of them has none, for which 0 is printed, or there is no socket of a supervisor."),
+            ("7", "A process has no process id (printed as 0), or the socket of the supervisor does not exist."),
         ],
         "shutdown" => &[
-            ("0", "The supervisor has ended, or with --no-wait: was asked to."),
-            ("1", "Nobody listens, or it has not ended in time."),
+            ("0", "The supervisor has ended or, with --no-wait, the request was sent."),
+            ("1", "No supervisor is listening, or the supervisor has not ended in time."),
             USAGE,
-            ("4", "The supervisor cannot be reached: it does not answer, or permission is denied."),
+            ("4", "The supervisor cannot be reached: no response, or permission denied."),
             PROTOCOL,
         ],
         "tail" | "maintail" | "fg" | "subscribe" => &[
-            ("0", "Done, or the supervisor has ended it."),
-            ("1", "There is no such process or log, or it broke off."),
+            ("0", "Success, or the supervisor ended the output."),
+            ("1", "No such process or log, or the connection was lost."),
             USAGE,
             UNREACHED,
             PROTOCOL,
             NO_SOCKET,
-            ("130", "Ctrl-C ended it."),
+            ("130", "Ctrl-C ended the action."),
         ],
-        "completions" => &[("0", "Done."), USAGE],
+        "completions" => &[("0", "Success."), USAGE],
         "web" => &[
-            ("0", "It was ended by SIGTERM, SIGINT or SIGHUP."),
-            ("1", "It cannot listen there."),
-            ("2", "Bad usage; or others could reach it without a password."),
+            ("0", "The server was ended by SIGTERM, SIGINT or SIGHUP."),
+            ("1", "The server cannot listen on the address."),
+            ("2", "Bad usage, or the pages would be reachable by others without a password."),
         ],
-        _ => &[("0", "Done."), ("1", "It did not work."), USAGE, UNREACHED, PROTOCOL, NO_SOCKET],
+        _ => &[("0", "Success."), ("1", "Failure."), USAGE, UNREACHED, PROTOCOL, NO_SOCKET],
     }
 }
 

@@ -102,7 +102,7 @@ pub enum Verb {
     Initialize(Initialize),
     /// Summarize the runs of each name: success rate, durations, last success and last failure
     Stats(Stats),
-    /// Check the last success of a name: exit with 0 if it is recent enough, 1 if not, 3 if there is none
+    /// Check the last success of a name: exit with 0 if it is recent enough, 1 if not, 3 if none
     Check(Check),
     /// Launch a task again with the same command, folder, name and options
     RunAgain(RunAgain),
@@ -227,7 +227,7 @@ pub struct History {
     /// List only tasks that ended (with --remote or --all-remotes: started) at this time or earlier
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub until: Option<String>,
-    /// List only tasks of this login
+    /// List only tasks of this login name
     #[arg(long)]
     pub user: Option<String>,
     /// Print at most N rows; 0 for no limit
@@ -248,7 +248,7 @@ pub struct History {
     /// With --remote or --all-remotes: list only tasks of remotes that ran on this node
     #[arg(long)]
     pub node: Option<String>,
-    /// With --remote or --all-remotes: list only tasks of remotes with this type in their UPIDs
+    /// With --remote or --all-remotes: list only tasks of remotes whose UPIDs have this type
     #[arg(long = "type", value_name = "TYPE")]
     pub kind: Option<String>,
     /// List the oldest tasks first
@@ -494,7 +494,7 @@ pub struct RemoteSet {
 #[derive(Debug, Clone, Args)]
 #[group(required = true, multiple = true)]
 pub struct RemoteHow {
-    /// For a host reached by ssh: the host
+    /// For a host reached by ssh: address of the host
     #[arg(long, value_name = "[USER@]HOST", value_parser = parse_ssh_host, conflicts_with_all = ["url", "token", "secret_file", "fingerprint", "no_fingerprint"])]
     pub ssh: Option<String>,
     /// For a host reached by ssh: path of the database there

@@ -17,105 +17,105 @@ use crate::model::{
     task::{Signal, TaskRef, parse_name, parse_span},
 };
 
-/// Runs a command as a task under watch
+/// Run a command as a monitored task
 ///
-/// The task is recorded before the command starts and after it has ended, whatever happens in between. While it runs,
-/// its heartbeat is watched; when it must end, all its descendants end with it.
+/// The task is recorded before the command starts and after the command has ended, whatever happens in between. While
+/// the command runs, its heartbeat is monitored. When the task must end, all descendants of the command are ended too.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "launch",
     version,
     group = ArgGroup::new("what").required(true).args(["command", "argv"]),
     override_usage = "launch [OPTIONS] [--] COMMAND [ARG]...\n       launch [OPTIONS] --command 'STRING'",
-    after_help = "Exit codes: the command's own; 128+n when signal n ended it; 124 when launch ended it (timeout, \
-        max runtime); 127 command not found, 126 not executable; 125 launch itself failed; 2 bad usage."
+    after_help = "Exit codes: the command's own; 128+n if signal n ended the command; 124 if launch ended the command \
+        (timeout, max runtime); 127 command not found; 126 not executable; 125 launch itself failed; 2 bad usage."
 )]
 pub struct LaunchArgs {
-    /// Database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]
+    /// Path of the database [default: $TASKWATCHER_DB, else ~/.local/state/taskwatcher/tasks.db]
     #[arg(long, value_name = "PATH")]
     pub db: Option<PathBuf>,
 
-    /// Use this reservation (its number or handle)
+    /// Use this reservation (number or handle)
     #[arg(long, value_name = "ID")]
     pub taskid: Option<TaskRef>,
 
-    /// Name of the task [default: the command's file name]
+    /// Name of the task [default: the file name of the command]
     #[arg(long, visible_alias = "taskname", allow_hyphen_values = true, value_parser = parse_name)]
     pub name: Option<String>,
 
-    /// Free side information
+    /// Arbitrary text to store with the task
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub info1: Option<String>,
 
-    /// Free side information
+    /// Arbitrary text to store with the task
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub info2: Option<String>,
 
-    /// Free side information
+    /// Arbitrary text to store with the task
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub info3: Option<String>,
 
-    /// Folder of its feedback file [default: the current one, when the command has --feedback]
+    /// Folder of the feedback file [default: the current folder, if the command has --feedback]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub feedpath: Option<PathBuf>,
 
-    /// End it when its feedback file has not changed for so long [default: 30s when feedback is expected]
+    /// End the task if its feedback file has not changed for this long [default: 30s if feedback is expected]
     #[arg(long, value_name = "DURATION", value_parser = positive_span)]
     pub timeout: Option<Duration>,
 
-    /// End it after this long, whatever it reports
+    /// End the task after this long, regardless of its feedback
     #[arg(long, value_name = "DURATION", value_parser = positive_span)]
     pub max_runtime: Option<Duration>,
 
-    /// The signal that asks it to end
+    /// Signal that requests the task to end
     #[arg(long, value_name = "SIG", default_value = "TERM", value_parser = SignalParser, hide_possible_values = true)]
     pub stop_signal: Signal,
 
-    /// SIGKILL follows after this
+    /// Time between the stop signal and SIGKILL
     #[arg(long, value_name = "DURATION", value_parser = parse_span, default_value = "5s")]
     pub kill_after: Duration,
 
-    /// Only one task of this name at a time
+    /// Allow only one task with this name at a time
     #[arg(long)]
     pub unique: bool,
 
-    /// What a second start of the name does (implies --unique)
+    /// What to do if a task with this name is already running (implies --unique)
     #[arg(long, value_name = "ACTION")]
     pub if_running: Option<IfRunning>,
 
-    /// Print the task id and return once the command runs; it survives a logout
+    /// Print the task id and return once the command runs; the task survives a logout
     #[arg(long)]
     pub detach: bool,
 
-    /// Keep no log of its output: it goes straight to where launch's goes
+    /// Keep no log: connect the command directly to the output of `launch`
     #[arg(long)]
     pub no_log: bool,
 
-    /// Longest log: past it, the older half is dropped [default: 64M]
+    /// Maximum size of the log, beyond which the older half is dropped [default: 64M]
     #[arg(long, value_name = "SIZE", value_parser = log_size, conflicts_with = "no_log")]
     pub log_max: Option<u64>,
 
-    /// Show nothing when it succeeds, and all of its output when it fails (for cron)
+    /// Print nothing if the command succeeds, and all of its output if it fails (for cron)
     #[arg(long)]
     pub chronic: bool,
 
-    /// Add no line of launch's own, warnings included
+    /// Suppress all output of `launch` itself, including warnings
     #[arg(long)]
     pub quiet: bool,
 
-    /// Exit 1 when the command exited 0 but reported warnings
+    /// Exit with 1 if the command exited with 0 but reported warnings
     #[arg(long)]
     pub fail_on_warnings: bool,
 
-    /// Keep the feedback file at the end
+    /// Keep the feedback file after the end of the task
     #[arg(long)]
     pub keep_feedback: bool,
 
-    /// The command in one string, split by the shell's quoting rules (no shell is run)
+    /// Command in one string, split by the quoting rules of the shell (no shell is run)
     #[arg(long, value_name = "STRING", allow_hyphen_values = true, value_parser = split)]
     pub command: Option<Words>,
 
-    /// The command and its arguments
+    /// Command and its arguments
     #[arg(value_name = "COMMAND", trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     pub argv: Vec<OsString>,
 }
@@ -171,9 +171,9 @@ impl ValueEnum for IfRunning {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
-            IfRunning::Fail => PossibleValue::new(self.word()).help("exit 125"),
-            IfRunning::Skip => PossibleValue::new(self.word()).help("do nothing, exit 0"),
-            IfRunning::Wait => PossibleValue::new(self.word()).help("start when the other has ended"),
+            IfRunning::Fail => PossibleValue::new(self.word()).help("Exit with 125"),
+            IfRunning::Skip => PossibleValue::new(self.word()).help("Do nothing and exit with 0"),
+            IfRunning::Wait => PossibleValue::new(self.word()).help("Wait for the running task to end, then start"),
         })
     }
 }

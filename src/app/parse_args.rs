@@ -5,32 +5,32 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser};
 
-/// Prints what tasks and Proxmox tools write as JSON
+/// Print feedback files and UPIDs as JSON, and task logs of the Proxmox API as text
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "parse",
     version,
     group = ArgGroup::new("what").required(true).args(["feedback", "log", "upid"]),
-    after_help = "Exit codes: 0 done; 1 cannot read, not a UPID or log, over a limit, or ignored lines with --strict; 2 bad usage."
+    after_help = "Exit codes: 0 success; 1 unreadable, not a UPID or log, over a limit, or ignored lines with --strict; 2 bad usage."
 )]
 pub struct ParseArgs {
-    /// Print the values of a feedback file as one JSON object (- is standard input)
+    /// Print the values of a feedback file as one JSON object (-: standard input)
     #[arg(long, value_name = "FILE")]
     pub feedback: Option<PathBuf>,
 
-    /// Go on, and print a new object at each change
+    /// Keep running and print a new object on each change
     #[arg(long, requires = "feedback", conflicts_with_all = ["upid", "log"])]
     pub follow: bool,
 
-    /// List every ignored line with its number, and fail if there are any
+    /// List every ignored line with its number, and exit with 1 if there are any
     #[arg(long, requires = "feedback", conflicts_with_all = ["upid", "log"])]
     pub strict: bool,
 
-    /// Report on standard error what is read, and each ignored line
+    /// Report on standard error what is read and which lines are ignored
     #[arg(short, long)]
     pub debug: bool,
 
-    /// Print a task log of the Proxmox API, which is JSON, as text (- is standard input)
+    /// Print a task log of the Proxmox API (JSON) as text (-: standard input)
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 

@@ -23,9 +23,10 @@ use crate::model::{
     },
 };
 
-/// Keeps programs running: without an action the supervisor itself, with one its client
+/// Keep programs running: start the supervisor or, with an action, send a request to it
 ///
-/// The supervisor reads a configuration file and leaves the foreground. A client talks to it through its socket.
+/// Without an action, the supervisor starts: it reads a configuration file and goes into the background. With an
+/// action, a client sends a request through the supervisor's socket.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "supervise",
@@ -36,8 +37,8 @@ use crate::model::{
     subcommand_help_heading = "Actions",
     override_usage = "supervise [OPTIONS]\n       supervise [--serverurl URL|--socket PATH] [-c FILE] [--json] ACTION …",
     after_help = "NAME is a process or a program, group:process, group:* for all of a group, a pattern with * and ?, or all. \
-        Exit codes of actions: 0 done, or it was so already; 1 it failed; 2 bad usage, no such group; 3 status: not \
-        everything is up; 4 no answer; 5 another protocol; 7 not running, or it did not start."
+        Exit codes of actions: 0 success, or already in that state; 1 failure; 2 bad usage or no such group; 3 status: \
+        not all processes are up; 4 no response; 5 protocol mismatch; 7 not running or failed to start."
 )]
 pub struct SuperviseArgs {
     /// Configuration file [default: ./taskmaster.conf.toml, else ../taskmaster.conf.toml]
@@ -53,16 +54,16 @@ pub struct SuperviseArgs {
     #[arg(short = 'v', short_alias = 'V', long, action = ArgAction::Version, display_order = 901)]
     pub version: Option<bool>,
 
-    /// Where the supervisor listens: unix:///path or http://host:port [default: as the configuration file says, else
+    /// Address of the supervisor: unix:///path or http://host:port [default: from the configuration file, else
     /// unix:///tmp/taskmaster.sock]
     #[arg(long, global = true, value_name = "URL", help_heading = "Options of actions")]
     pub serverurl: Option<ServerUrl>,
 
-    /// The same by the path of its socket
+    /// Path of the supervisor's socket, instead of --serverurl
     #[arg(long, global = true, value_name = "PATH", conflicts_with = "serverurl", help_heading = "Options of actions")]
     pub socket: Option<PathBuf>,
 
-    /// Print what the supervisor answers as it is, JSON
+    /// Print the supervisor's raw JSON response
     #[arg(long, global = true, help_heading = "Options of actions")]
     pub json: bool,
 
@@ -85,37 +86,37 @@ pub struct DaemonOptions {
     /// Run as this user
     #[arg(short = 'u', long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
     pub user: Option<String>,
-    /// The umask, in octal
+    /// Umask in octal
     #[arg(short = 'm', long, value_name = "OCTAL", value_parser = umask)]
     pub umask: Option<u32>,
-    /// Go there when leaving the foreground
+    /// Change to this folder when going into the background
     #[arg(short = 'd', long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
-    /// The activity log; none: keep none
+    /// File of the activity log, or "none" for no log
     #[arg(short = 'l', long, value_name = "FILE")]
     pub logfile: Option<PathBuf>,
-    /// How much is logged: crit, error, warn, info, debug, trace
+    /// Level of the activity log: crit, error, warn, info, debug, trace
     #[arg(short = 'e', long, value_name = "LEVEL")]
     pub loglevel: Option<Level>,
-    /// The file with the process id
+    /// File to write the process id to
     #[arg(short = 'j', long, value_name = "FILE")]
     pub pidfile: Option<PathBuf>,
-    /// What this supervisor is called
+    /// Name of this supervisor
     #[arg(short = 'i', long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub identifier: Option<String>,
-    /// File descriptors that must be available
+    /// Number of file descriptors that must be available
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub minfds: Option<u64>,
-    /// Processes that must be available
+    /// Number of processes that must be available
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub minprocs: Option<u64>,
-    /// The database of tasks
+    /// Path of the database of tasks
     #[arg(long, value_name = "PATH")]
     pub db: Option<PathBuf>,
-    /// Only check the configuration: exit 0 if it is valid, 2 if not
+    /// Only check the configuration: exit with 0 if it is valid, 2 if not
     #[arg(long)]
     pub check: bool,
-    /// With --check: print the configuration with everything filled in; values of environments are masked
+    /// With --check: print the configuration with all defaults filled in and environment values masked
     #[arg(long, requires = "check")]
     pub dump: bool,
 }
@@ -262,7 +263,7 @@ impl DaemonOptions {
 /// What a client does.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Action {
-    /// Print how the processes are
+    /// Show the status of processes
     Status(NamesArg),
     /// Start processes
     Start(StartArgs),
@@ -270,47 +271,47 @@ pub enum Action {
     Stop(Stop),
     /// Stop processes and start them again
     Restart(Restart),
-    /// Read the configuration again and do what follows from it
+    /// Read the configuration again and apply the changes
     Reload(Reload),
-    /// Print what a reload would do
+    /// Print what a reload would change
     Reread,
-    /// Reload these programs and groups only
+    /// Reload only the given programs and groups
     Update(NamesArg),
-    /// Take programs or groups that are new in the configuration
+    /// Add programs or groups that are new in the configuration
     Add(SomeNames),
-    /// Give programs or groups up
+    /// Remove programs or groups from the supervisor
     Remove(Remove),
-    /// End the supervisor with all its processes
+    /// Stop the supervisor and all of its processes
     Shutdown(Shutdown),
     /// Send a signal to processes
     Signal(SendSignal),
-    /// Print process ids; without a name that of the supervisor
+    /// Print process ids; without a name, the process id of the supervisor
     Pid(NamesArg),
-    /// Print what a process wrote last
+    /// Print the last output of a process
     Tail(Tail),
     /// Print the end of the activity log
     Maintail(Maintail),
     /// Empty the logs of processes
     Clear(SomeNames),
-    /// Print what a process writes, until it ends or Ctrl-C; that does not touch the process
+    /// Print the output of a process until it ends or until Ctrl-C, which does not affect the process
     Fg(Fg),
     /// Write a line to the standard input of a process
     Send(Send),
-    /// List what there is in the configuration
+    /// List the processes in the configuration
     Avail,
     /// Print the version of the supervisor
     Version,
-    /// List the runs of a process that have ended, newest first
+    /// List the ended runs of a process, newest first
     History(History),
-    /// Print what happens from now on, a line each; with --json a JSON object each
+    /// Print events as they happen, one per line; with --json, one JSON object per line
     Subscribe(Subscribe),
-    /// List the jobs: processes with their job numbers
+    /// List jobs: processes with their job numbers
     Jobs(Jobs),
-    /// Forget processes and leave them running
+    /// Stop supervising processes, leaving them running
     Disown(Disown),
-    /// Show the tasks of a database as web pages, without a supervisor
+    /// Serve the tasks of a database as web pages, without a supervisor
     Web(Web),
-    /// Take actions line by line, with completion and job control
+    /// Run actions line by line, with completion and job control
     Shell(ShellArgs),
     /// Print shell completions
     Completions(Completions),
@@ -331,9 +332,9 @@ fn name_args(command: Clap, is_required: bool) -> Clap {
     let names = arg("names").num_args(1..).action(ArgAction::Append).help("Processes, programs, group:*, or all");
     command
         .arg(names)
-        .arg(option("program", "All processes of this program"))
-        .arg(option("group", "All processes of this group"))
-        .arg(option("process", "This process"))
+        .arg(option("program", "Select all processes of this program"))
+        .arg(option("group", "Select all processes of this group"))
+        .arg(option("process", "Select this process"))
         .group(
             ArgGroup::new("which").args(["names", "program", "group", "process"]).required(is_required).multiple(false),
         )
@@ -405,10 +406,10 @@ pub struct StartArgs {
     /// Which
     #[command(flatten)]
     pub names: SomeNames,
-    /// Return when they run or are given up, not at the first try that fails
+    /// Wait until each process runs or has used up its retries, instead of only for the first attempt
     #[arg(long, conflicts_with = "no_wait")]
     pub until_settled: bool,
-    /// Return when that was asked for, not when it is done
+    /// Send the request and return without waiting for completion
     #[arg(long)]
     pub no_wait: bool,
 }
@@ -419,13 +420,13 @@ pub struct Stop {
     /// Which
     #[command(flatten)]
     pub names: SomeNames,
-    /// With SIGKILL, at once
+    /// Send SIGKILL immediately
     #[arg(long)]
     pub now: bool,
-    /// Return when that was asked for, not when it is done
+    /// Send the request and return without waiting for completion
     #[arg(long)]
     pub no_wait: bool,
-    /// In the shell: do not ask whether it is meant
+    /// Skip the confirmation in the shell
     #[arg(short = 'y', long)]
     pub yes: bool,
 }
@@ -436,10 +437,10 @@ pub struct Restart {
     /// Which
     #[command(flatten)]
     pub names: SomeNames,
-    /// Return when that was asked for, not when it is done
+    /// Send the request and return without waiting for completion
     #[arg(long)]
     pub no_wait: bool,
-    /// In the shell: do not ask whether it is meant
+    /// Skip the confirmation in the shell
     #[arg(short = 'y', long)]
     pub yes: bool,
 }
@@ -450,19 +451,19 @@ pub struct Reload {
     /// Which
     #[command(flatten)]
     pub names: NamesArg,
-    /// Only the supervisor's own settings
+    /// Reload only the supervisor's own settings
     #[arg(long, group = "section", conflicts_with = "which")]
     pub server: bool,
-    /// Only its socket
+    /// Reload only the settings of the socket
     #[arg(long, group = "section", conflicts_with = "which", visible_alias = "unix-http-socket")]
     pub unix_http_server: bool,
-    /// Only its port
+    /// Reload only the settings of the port
     #[arg(long, group = "section", conflicts_with = "which")]
     pub inet_http_server: bool,
-    /// Only the client's settings
+    /// Reload only the settings of the client
     #[arg(long, group = "section", conflicts_with = "which")]
     pub client: bool,
-    /// Only print what would follow
+    /// Print what would change, without applying it
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -473,7 +474,7 @@ pub struct Remove {
     /// Which
     #[command(flatten)]
     pub names: SomeNames,
-    /// Stop them first
+    /// Stop the processes first
     #[arg(long)]
     pub stop: bool,
 }
@@ -481,13 +482,13 @@ pub struct Remove {
 /// `shutdown`
 #[derive(Debug, Clone, Args)]
 pub struct Shutdown {
-    /// Leave the processes running; the next supervisor takes them over
+    /// Leave the processes running, to be taken over by the next supervisor
     #[arg(long)]
     pub leave_running: bool,
-    /// Return when that was asked for, not when it is done
+    /// Send the request and return without waiting for completion
     #[arg(long)]
     pub no_wait: bool,
-    /// In the shell: do not ask whether it is meant
+    /// Skip the confirmation in the shell
     #[arg(short = 'y', long)]
     pub yes: bool,
 }
@@ -495,13 +496,13 @@ pub struct Shutdown {
 /// `signal`
 #[derive(Debug, Clone, Args)]
 pub struct SendSignal {
-    /// The signal: a name such as HUP or SIGHUP, or a number
+    /// Signal: a name such as HUP or SIGHUP, or a number
     #[arg(value_name = "SIG")]
     pub signal: String,
     /// Processes, programs, group:*, or all
     #[arg(required = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub names: Vec<String>,
-    /// To all in their process groups
+    /// Send the signal to the whole process group of each process
     #[arg(long)]
     pub group: bool,
 }
@@ -509,16 +510,16 @@ pub struct SendSignal {
 /// `tail`
 #[derive(Debug, Clone, Args)]
 pub struct Tail {
-    /// The process
+    /// Name of the process
     #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub name: String,
-    /// Which of its logs
+    /// Log to print
     #[arg(default_value = "stdout")]
     pub channel: Channel,
     /// How much
     #[command(flatten)]
     pub how: TailArgs,
-    /// The log of its run with this task number: both streams, with times
+    /// Print the log of the run with this task number: both streams, with timestamps
     #[arg(long, value_name = "TASK", value_parser = clap::value_parser!(i64).range(1..), conflicts_with = "channel")]
     pub run: Option<i64>,
 }
@@ -534,16 +535,16 @@ pub struct Maintail {
 /// How much of a log, and how it is printed.
 #[derive(Debug, Clone, Args)]
 pub struct TailArgs {
-    /// Go on with what is written from now on
+    /// Keep printing new output
     #[arg(short = 'f', long)]
     pub follow: bool,
-    /// The last so many bytes; -N is short for it [default: 1600]
+    /// Print the last N bytes (short form: -N) [default: 1600]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub bytes: Option<u64>,
-    /// The last so many lines
+    /// Print the last N lines
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64), conflicts_with = "bytes")]
     pub lines: Option<u64>,
-    /// Print every byte as it came, on a terminal too
+    /// Print all bytes unchanged, even to a terminal
     #[arg(long, conflicts_with = "json")]
     pub raw: bool,
 }
@@ -558,10 +559,10 @@ impl TailArgs {
 /// `fg`
 #[derive(Debug, Clone, Args)]
 pub struct Fg {
-    /// The process
+    /// Name of the process
     #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub name: String,
-    /// Print every byte as it came, on a terminal too
+    /// Print all bytes unchanged, even to a terminal
     #[arg(long, conflicts_with = "json")]
     pub raw: bool,
 }
@@ -569,13 +570,13 @@ pub struct Fg {
 /// `send`
 #[derive(Debug, Clone, Args)]
 pub struct Send {
-    /// The process
+    /// Name of the process
     #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub name: String,
-    /// The line
+    /// Line to send
     #[arg(allow_hyphen_values = true)]
     pub text: String,
-    /// Without an end of the line
+    /// Omit the newline at the end
     #[arg(long)]
     pub no_newline: bool,
 }
@@ -583,10 +584,10 @@ pub struct Send {
 /// `history`
 #[derive(Debug, Clone, Args)]
 pub struct History {
-    /// The process
+    /// Name of the process
     #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub name: String,
-    /// At most so many
+    /// Print at most N runs
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
     pub limit: u64,
 }
@@ -594,7 +595,7 @@ pub struct History {
 /// `subscribe`
 #[derive(Debug, Clone, Args)]
 pub struct Subscribe {
-    /// Only these
+    /// Events to print [default: all]
     #[arg(value_name = "EVENT", value_parser = PossibleValuesParser::new(EventKind::ALL.map(|kind| kind.as_str())))]
     pub events: Vec<String>,
 }
@@ -605,19 +606,19 @@ pub struct Jobs {
     /// Which
     #[command(flatten)]
     pub names: NamesArg,
-    /// With process and group ids
+    /// Include process ids and process group ids
     #[arg(short = 'l', long, conflicts_with = "pids")]
     pub long: bool,
-    /// Only process ids
+    /// Print only process ids
     #[arg(short = 'p', long)]
     pub pids: bool,
-    /// Only those that run
+    /// List only running jobs
     #[arg(short = 'r', long, conflicts_with = "stopped")]
     pub running: bool,
-    /// Only those that a signal has paused
+    /// List only jobs paused by a signal
     #[arg(short = 's', long = "stopped")]
     pub stopped: bool,
-    /// Run this command here, with process group ids in the place of job references such as %1
+    /// Run this command locally, with job references such as %1 replaced by process group ids
     #[arg(short = 'x', long, num_args = 1.., value_name = "CMD", allow_hyphen_values = true,
         conflicts_with_all = ["which", "long", "pids", "running", "stopped"])]
     pub exec: Vec<String>,
@@ -646,10 +647,10 @@ pub struct Disown {
     /// Which
     #[command(flatten)]
     pub names: NamesArg,
-    /// All
+    /// Select all processes
     #[arg(short = 'a', long, conflicts_with = "which", required_unless_present_any = ["which", "running"])]
     pub all: bool,
-    /// Only those that run; without a name all that do
+    /// Select only running processes; without a name, all running processes
     #[arg(short = 'r', long)]
     pub running: bool,
 }
@@ -657,22 +658,22 @@ pub struct Disown {
 /// `web`
 #[derive(Debug, Clone, Args)]
 pub struct Web {
-    /// The database of tasks [default: as of control]
+    /// Path of the database of tasks [default: as for control]
     #[arg(long, value_name = "PATH")]
     pub db: Option<PathBuf>,
-    /// Where pages are served; with --socket PATH on a socket instead [default: 127.0.0.1:8080]
+    /// Address to serve pages on (for a socket: --socket PATH instead) [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT", value_parser = listen)]
     pub listen: Option<Listen>,
-    /// Serve other hosts too although no password is asked for
+    /// Serve other hosts even without a password
     #[arg(long)]
     pub allow_remote: bool,
-    /// Ask for this name
+    /// Require this user name
     #[arg(long, value_name = "NAME", requires = "password_file", value_parser = NonEmptyStringValueParser::new())]
     pub username: Option<String>,
-    /// And for the password in this file, one line that only its owner may read
+    /// Require the password in this file, which has one line and is readable only by its owner
     #[arg(long, value_name = "FILE", requires = "username")]
     pub password_file: Option<PathBuf>,
-    /// Let people end tasks from the page; else it only shows
+    /// Allow users to end tasks from the page, which is otherwise read-only
     #[arg(long)]
     pub allow_kill: bool,
 }
@@ -725,10 +726,10 @@ fn listen(text: &str) -> Result<Listen, String> {
 /// `shell`
 #[derive(Debug, Clone, Default, Args)]
 pub struct ShellArgs {
-    /// End at the first action that fails, with its exit code, if the input is no terminal
+    /// Exit at the first action that fails, with the exit code of that action, if the input is not a terminal
     #[arg(long)]
     pub strict: bool,
-    /// Keep what is typed in this file; "": nowhere [default: as the configuration file says, else
+    /// File that stores the typed lines; "" for none [default: from the configuration file, else
     /// /tmp/taskmaster_history.txt, or for root ~/.local/state/taskwatcher/shell_history]
     #[arg(short = 'r', long, value_name = "FILE", value_parser = clap::value_parser!(OsString))]
     pub history: Option<OsString>,
@@ -737,7 +738,7 @@ pub struct ShellArgs {
 /// `completions`
 #[derive(Debug, Clone, Args)]
 pub struct Completions {
-    /// The shell
+    /// Shell to generate completions for
     pub shell: Shell,
 }
 
@@ -896,7 +897,7 @@ impl SendSignal {
 pub fn definition() -> Clap {
     // The supervisor's own -i is another one, so that this cannot be an option of all.
     let interactive = Arg::new(INTERACTIVE).short('i').long(INTERACTIVE).action(ArgAction::SetTrue);
-    let interactive = interactive.help("Go on with the shell").help_heading("Options of actions");
+    let interactive = interactive.help("Start the shell after the action").help_heading("Options of actions");
     SuperviseArgs::command().mut_subcommands(|action| match action.get_name() {
         "shell" | "completions" | "web" => action,
         // What it sends may be -i.

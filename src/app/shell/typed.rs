@@ -23,8 +23,8 @@ use crate::{
     subcommand_value_name = "ACTION",
     subcommand_help_heading = "Actions",
     help_template = "{subcommands}{after-help}",
-    after_help = "help ACTION says more. NAME is a process or a program, group:process, group:*, a pattern with * and ?, or all; \
-        or a job: %1, %name, %?text, %+ (the current one) or %- (the one before). %1 alone is fg %1, and %1 & is bg %1."
+    after_help = "Type help ACTION for details. NAME is a process or a program, group:process, group:*, a pattern with * and ?, or all; \
+        or a job: %1, %name, %?text, %+ (the current job) or %- (the previous job). %1 alone is fg %1, and %1 & is bg %1."
 )]
 struct Line {
     #[command(subcommand)]
@@ -45,21 +45,21 @@ pub(super) struct Typed {
 pub(super) enum Word {
     #[command(flatten)]
     Action(Action),
-    /// Start processes that are down, continue those that are paused
+    /// Start processes that are down; continue paused processes
     Bg(Bg),
-    /// Send a signal to jobs, processes or their process ids
+    /// Send a signal to jobs or processes, given by name or process id
     Kill(Kill),
-    /// Wait until processes are down; without a name, all
+    /// Wait until processes are down; without a name, all processes
     ///
-    /// The exit code is that of the last one.
+    /// The exit code is that of the last process.
     Wait(WaitWords),
-    /// -b tells at once when a job changes, +b before the next prompt
+    /// Report changes of jobs immediately (-b) or before the next prompt (+b)
     Set(Set),
-    /// Stop this shell, until somebody continues it
+    /// Suspend this shell until it receives SIGCONT
     Suspend(Suspend),
-    /// Ask another supervisor from now on
+    /// Connect to another supervisor
     Open(Open),
-    /// Leave the shell; Ctrl-D on an empty line does too
+    /// Leave the shell (or press Ctrl-D on an empty line)
     #[command(visible_alias = "exit")]
     Quit,
 }
@@ -67,7 +67,7 @@ pub(super) enum Word {
 /// `bg`
 #[derive(Debug, Clone, Args)]
 pub(super) struct Bg {
-    /// Which; without one the current job
+    /// Processes or jobs [default: the current job]
     #[arg(required = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(super) names: Vec<String>,
 }
@@ -75,13 +75,13 @@ pub(super) struct Bg {
 /// `kill`
 #[derive(Debug, Clone, Args)]
 pub(super) struct Kill {
-    /// The signal: a name or a number; -HUP and -1 are short for it
+    /// Signal: a name or a number (short forms: -HUP, -1)
     #[arg(short = 's', short_alias = 'n', long, value_name = "SIG", default_value = "TERM")]
     pub(super) signal: String,
     /// List the signals, or translate names and numbers
     #[arg(short = 'l', long, conflicts_with = "signal")]
     pub(super) list: bool,
-    /// Jobs, processes, process ids. A program that is killed may be started again: to end it, stop it
+    /// Jobs, processes or process ids. A killed program may be started again; use stop to end a program
     #[arg(required_unless_present = "list", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(super) targets: Vec<String>,
 }
@@ -89,7 +89,7 @@ pub(super) struct Kill {
 /// `wait`
 #[derive(Debug, Clone, Args)]
 pub(super) struct WaitWords {
-    /// Which
+    /// Processes or jobs [default: all]
     #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(super) names: Vec<String>,
 }
@@ -97,7 +97,7 @@ pub(super) struct WaitWords {
 /// `set`
 #[derive(Debug, Clone, Args)]
 pub(super) struct Set {
-    /// -b or +b
+    /// -b for immediately, +b for before the next prompt
     #[arg(allow_hyphen_values = true, value_parser = PossibleValuesParser::new(["-b", "+b"]))]
     pub(super) option: String,
 }
@@ -105,7 +105,7 @@ pub(super) struct Set {
 /// `suspend`
 #[derive(Debug, Clone, Args)]
 pub(super) struct Suspend {
-    /// A login shell too, which nobody may be there to continue
+    /// Suspend even a login shell, which might never be continued
     #[arg(short, long)]
     pub(super) force: bool,
 }
@@ -113,7 +113,7 @@ pub(super) struct Suspend {
 /// `open`
 #[derive(Debug, Clone, Args)]
 pub(super) struct Open {
-    /// unix:///path or http://host:port
+    /// Address of the supervisor: unix:///path or http://host:port
     #[arg(value_name = "URL")]
     pub(super) url: ServerUrl,
 }
@@ -149,7 +149,7 @@ const JSON: &str = "json";
 /// The actions, each with the options that all of them have on the command line.
 fn definition() -> Clap {
     let json = Arg::new(JSON).long(JSON).action(ArgAction::SetTrue);
-    let json = json.help("Print what the supervisor answers as it is, JSON");
+    let json = json.help("Print the supervisor's raw JSON response");
     Line::command().mut_subcommands(|action| {
         // What is for the command line is not offered.
         let is_hidden = ["shell", "completions", "web"].contains(&action.get_name());
@@ -160,12 +160,15 @@ fn definition() -> Clap {
 
 /// `fg`, which does more here than on the command line.
 fn foreground(action: Clap) -> Clap {
-    let about = "Show what a process prints, and pass on what is typed; Ctrl-C or Ctrl-Z leaves it";
-    let more = "One that is down is started, one that is paused continued. What is typed goes to its input, if that is a \
-        pipe (stdin = \"pipe\"). Ctrl-C and Ctrl-Z never signal it: it goes on.";
+    let about = "Show the output of a process and pass on what is typed, until Ctrl-C or Ctrl-Z";
+    let more = "A process that is down is started; a paused process is continued. What is typed goes to the standard input of \
+        the process if that is a pipe (stdin = \"pipe\"). Ctrl-C and Ctrl-Z never signal the process, which keeps running.";
     let action = action.about(about).long_about(format!("{about}\n\n{more}"));
     action.mut_arg("name", |name| {
-        name.required(false).default_value("%+").hide_default_value(true).help("Which; without one the current job")
+        name.required(false)
+            .default_value("%+")
+            .hide_default_value(true)
+            .help("Process or job [default: the current job]")
     })
 }
 
@@ -265,7 +268,9 @@ mod tests {
         assert!(help("?").contains("%name"));
         assert!(help("help stop").contains("--now"));
         assert!(help("stop --help").contains("--now"));
-        for words in ["Usage: fg [OPTIONS] [NAME]", "the current job", "is started", "continued", "goes to its input"] {
+        for words in
+            ["Usage: fg [OPTIONS] [NAME]", "the current job", "is started", "continued", "input of the process"]
+        {
             assert!(help("help fg").contains(words), "{words}: {}", help("help fg"));
         }
         assert_eq!(wrong("sotp x"), "unknown action \"sotp\" (try help); did you mean stop?");
