@@ -678,9 +678,9 @@ fn a_sync_that_goes_on_tells_of_a_node_that_is_offline_once() {
     sync.signal(nix::sys::signal::Signal::SIGKILL);
     sync.child.wait().unwrap();
     for wrong in ["--every", "--timeout"] {
-        tells(world.sync(&[wrong, "0"]), 2, &[&format!("invalid value '0' for '{wrong} "), "it must be longer than 0"]);
+        tells(world.sync(&[wrong, "0"]), 2, &[&format!("invalid value '0' for '{wrong} "), "must be greater than 0"]);
     }
-    tells(world.control(["remote", "test", "pve", "--timeout", "0s"]).run(), 2, &["it must be longer than 0"]);
+    tells(world.control(["remote", "test", "pve", "--timeout", "0s"]).run(), 2, &["must be greater than 0"]);
 }
 
 #[test]
@@ -701,10 +701,10 @@ fn how_a_remote_is_reached_can_change_and_its_tasks_stay() {
     world.same_as_on(&[&moved]);
     // What it is not for.
     world.control(["remote", "add", "web", "--ssh", "web"]).run().silent_err(0);
-    tells(set("web", &["--token", TOKEN]), 2, &["remote web is reached by ssh, which has no --token\n"]);
-    tells(set("pve", &["--ssh", "web"]), 2, &["remote pve is reached by its API, which has no --ssh\n"]);
+    tells(set("web", &["--token", TOKEN]), 2, &["--token is not supported for remote web (by ssh)\n"]);
+    tells(set("pve", &["--ssh", "web"]), 2, &["--ssh is not supported for remote pve (by its API)\n"]);
     tells(set("web", &["--ssh", "www"]), 0, &["remote web set (ssh www)"]);
-    tells(set("nobody", &["--ssh", "www"]), 1, &["no such remote \"nobody\""]);
+    tells(set("nobody", &["--ssh", "www"]), 1, &["no such remote: \"nobody\""]);
     tells(set("pve", &[]), 2, &["--fingerprint"]);
 }
 
@@ -798,15 +798,15 @@ fn secrets_are_read_where_only_we_can_and_are_kept_nowhere() {
     let add = |args: &[&str]| world.control(["remote", "add", "x"].iter().chain(args)).run();
     let url = pve.url();
     tells(add(&["--pve", &url]), 2, &["--token", "--secret-file"]);
-    tells(add(&["--pve", "http://x", "--token", TOKEN, "--secret-file", "s"]), 2, &["give https://HOST"]);
-    tells(add(&["--pve", &url, "--token", "root@pam", "--secret-file", "s"]), 2, &["user@realm!name"]);
+    tells(add(&["--pve", "http://x", "--token", TOKEN, "--secret-file", "s"]), 2, &["expected https://HOST"]);
+    tells(add(&["--pve", &url, "--token", "root@pam", "--secret-file", "s"]), 2, &["USER@REALM!NAME"]);
     tells(add(&["--pve", &url, "--ssh", "x"]), 2, &["cannot be used with"]);
     tells(add(&["--ssh", "x", "--token", TOKEN]), 2, &["cannot be used with"]);
     tells(add(&[]), 2, &["--ssh"]);
     // Whoever puts the secret behind the token does not see it again.
     let file = world.secret();
     for token in [format!("{TOKEN}={SECRET}"), format!("watch:{SECRET}")] {
-        let ran = tells(add(&["--pve", &url, "--token", &token, "--secret-file", &file]), 2, &["user@realm!name"]);
+        let ran = tells(add(&["--pve", &url, "--token", &token, "--secret-file", &file]), 2, &["USER@REALM!NAME"]);
         assert!(!format!("{ran:?}").contains(SECRET), "{ran:?}");
         let ran = world.control(["remote", "set", "pve", "--token", &token]).run();
         assert!(ran.code == 2 && !format!("{ran:?}").contains(SECRET), "{ran:?}");
@@ -814,7 +814,7 @@ fn secrets_are_read_where_only_we_can_and_are_kept_nowhere() {
     let odd = world.path(os(b"secret\xff"));
     fs::copy(&file, &odd).unwrap();
     let ran = world.control(["remote", "add", "x", "--pve", &url, "--token", TOKEN, "--secret-file"]).arg(&odd).run();
-    tells(ran, 1, &["cannot keep ", "it is not UTF-8; rename the file"]);
+    tells(ran, 1, &["cannot store path ", "it is not UTF-8; rename the file"]);
     let fingerprint = ["--pve", &url, "--token", TOKEN, "--secret-file", "s", "--fingerprint", "00:11"];
     tells(add(&fingerprint), 2, &["64 hexadecimal digits"]);
 }

@@ -218,7 +218,7 @@ fn a_task_is_ended_there() {
     let other = upid("n", 9, START + 50, "vzdump", "100");
     pve.node("n", |node| node.jobs.push(runs(other.clone())));
     let named = format!("pve!{other}");
-    tells(world.control(["kill", &named, "--now"]).run(), 2, &["ends its tasks in its own way"]);
+    tells(world.control(["kill", &named, "--now"]).run(), 2, &["does not support --signal, --now or --force"]);
     let ran = world.control(["kill", &named, short_ended]).run();
     tells(
         ran,
@@ -248,7 +248,7 @@ fn what_is_not_there_is_named() {
     let twin = upid("m", 1, START, "vzdump", "100");
     pve.node("m", |node| node.jobs.push(done(twin.clone(), START + 1, "OK")));
     world.sync(&[]).silent_err(0);
-    tells(world.control(["show", short_ended]).run(), 1, &["is the name of several tasks", ended, &twin]);
+    tells(world.control(["show", short_ended]).run(), 1, &["ambiguous name", ended, &twin]);
 }
 
 #[test]

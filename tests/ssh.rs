@@ -373,7 +373,7 @@ fn an_answer_that_is_cut_off_or_garbled_keeps_what_is_true_and_is_asked_for_agai
     world
         .near(&["remote", "sync", "a"])
         .run()
-        .says(1, &["it uses export version 99 of the export", "update taskwatcher on this host"]);
+        .says(1, &["it uses export version 99", "update taskwatcher on this host"]);
     world.fake_ssh("exit 127");
     tells(world.near(&["remote", "sync", "a"]).run(), 1, &["there is no program `control` on its PATH"]);
     world.fake_ssh("echo 'control: error: no database' >&2; exit 1");
@@ -463,21 +463,21 @@ fn what_cannot_be_done_is_said() {
     let world = World::new();
     world.fake_ssh(HONEST);
     world.launch(["true"]).run().silent(0);
-    world.near(&["history", "--all-remotes"]).run().says(1, &["there are no remotes; add one"]);
-    world.near(&["remote", "sync"]).run().says(1, &["there are no remotes; add one"]);
-    tells(world.near(&["remote", "remove", "a"]).run(), 1, &["no such remote \"a\""]);
+    world.near(&["history", "--all-remotes"]).run().says(1, &["no remotes configured; add one"]);
+    world.near(&["remote", "sync"]).run().says(1, &["no remotes configured; add one"]);
+    tells(world.near(&["remote", "remove", "a"]).run(), 1, &["no such remote: \"a\""]);
     let ran = tells(world.near(&["remote", "add", "x1"]).run(), 2, &["<--ssh <[USER@]HOST>|--pve <URL>|--pbs <URL>>"]);
     assert!(!ran.err.contains("--token"), "only the API has those: {}", ran.err);
     let wants = ["--token <USER@REALM!NAME>", "--secret-file <FILE>"];
     tells(world.near(&["remote", "add", "x1", "--pve", "https://x1"]).run(), 2, &wants);
     tells(world.near(&["remote", "add", "a b", "--ssh", "x"]).run(), 2, &["not a name for a remote"]);
-    tells(world.near(&["remote", "add", "a", "--ssh=-oProxyCommand=x"]).run(), 2, &["not a host for ssh"]);
+    tells(world.near(&["remote", "add", "a", "--ssh=-oProxyCommand=x"]).run(), 2, &["not an ssh destination"]);
     world.add("a");
-    let wrong = "not a task of a remote: after REMOTE! give NUMBER, START:PID or a UPID";
+    let wrong = "not a task of a remote: expected NUMBER, START:PID or a UPID";
     tells(world.near(&["show", "a!x"]).run(), 2, &[wrong]);
     tells(world.near(&["show", "a!618C1D55:000AE992"]).run(), 2, &["tasks of remote a have numbers", "a!NUMBER"]);
     tells(world.near(&["history", "--since", "tomorrow"]).run(), 2, &["not a time"]);
-    tells(world.near(&["remote", "add", "a", "--ssh", "x"]).run(), 1, &["remote \"a\" already"]);
+    tells(world.near(&["remote", "add", "a", "--ssh", "x"]).run(), 1, &["remote \"a\" already exists"]);
     tells(
         world.near(&["history", "--remote", "a", "--after", "1.2"]).run(),
         2,
@@ -488,10 +488,10 @@ fn what_cannot_be_done_is_said() {
         2,
         &["cursor does not match this query: it was printed with"],
     );
-    tells(world.near(&["history", "--type", "x"]).run(), 2, &["--node and --type are for tasks of remotes"]);
+    tells(world.near(&["history", "--type", "x"]).run(), 2, &["--node and --type apply to tasks of remotes"]);
     let upid = "UPID:n:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam:";
-    tells(world.near(&["wait", &format!("a!{upid}"), "1"]).run(), 2, &["these tasks are of several hosts"]);
-    tells(world.near(&["show", &format!("z!{upid}")]).run(), 1, &["no such remote \"z\""]);
+    tells(world.near(&["wait", &format!("a!{upid}"), "1"]).run(), 2, &["tasks of several hosts in one command"]);
+    tells(world.near(&["show", &format!("z!{upid}")]).run(), 1, &["no such remote: \"z\""]);
     tells(
         world.near(&["run-again", &format!("a!{upid}")]).run(),
         2,
@@ -517,7 +517,7 @@ fn the_database_of_a_remote_can_change_and_a_pipe_gets_the_whole_of_it() {
     tells(world.near(&["wait", "a!1"]).run(), 1, &["a!1 ERROR: exit code 1"]);
     tells(set(&["--no-remote-db", "--ssh", "me@a"]), 0, &["remote a set (ssh me@a); "]);
     tells(set(&["--remote-db", "x", "--no-remote-db"]), 2, &["cannot be used with"]);
-    tells(set(&["--url", "https://a"]), 2, &["remote a is reached by ssh"]);
+    tells(set(&["--url", "https://a"]), 2, &["--url is not supported for remote a (by ssh)"]);
     let long = "x".repeat(90);
     world.fake_ssh(&format!("echo 'why {long}' >&2; exit 255"));
     tells(set(&["--ssh", &format!("me@{long}")]), 0, &[]);

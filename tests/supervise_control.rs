@@ -68,8 +68,8 @@ fn a_kill_past_the_supervisor_must_be_meant() {
     assert_eq!(
         ran.err,
         format!(
-            "control: error: cannot end task {task}: run of a supervised program: its supervisor ends it with \
-             the program's own stopsignal; leave --signal out, or use --force\n"
+            "control: error: cannot end task {task}: run of a supervised program: its supervisor uses the \
+             stopsignal of the program; omit --signal, or use --force\n"
         )
     );
     assert!(is_alive(pid));
@@ -87,8 +87,9 @@ fn a_kill_past_the_supervisor_must_be_meant() {
     assert!(is_alive(pid));
     world.control(["kill", &task, "--force"]).run().silent(0);
     assert!(!is_alive(pid));
-    // It has no socket, or wants a password.
-    for (table, why) in [("", "has no [unix_http_server]"), ("username = \"u\"\npassword = \"p\"", "wants a password")]
+    // It has no socket, or requires a password.
+    for (table, why) in
+        [("", "has no [unix_http_server]"), ("username = \"u\"\npassword = \"p\"", "requires a password")]
     {
         world.configure(&format!("[programs.web]\n{SLEEPS}"));
         let text = world.read("t.toml");
@@ -240,7 +241,7 @@ fn a_copy_of_the_folder_of_a_database_has_no_supervisor() {
     let daemon = world.daemon();
     until("the database", || world.db().exists());
     let refused = world.control(["initialize"]).run();
-    assert!(refused.code != 0 && refused.err.contains("a supervisor works with it"), "{refused:?}");
+    assert!(refused.code != 0 && refused.err.contains("a supervisor uses it"), "{refused:?}");
     let copy = world.path("copy");
     fs::create_dir(&copy).unwrap();
     for name in ["tasks.db", "tasks.db-supervise"] {

@@ -992,7 +992,7 @@ fn without_a_database_nothing_is_served() {
     for (db, why) in [
         (foreign.to_str().unwrap(), "not a taskwatcher database (other tables)"),
         (world.db().to_str().unwrap(), "supervise: error: no database"),
-        ("/etc/passwd", "it is not a taskwatcher database"),
+        ("/etc/passwd", "not a taskwatcher database"),
         (folder.to_str().unwrap(), "it is a folder"),
     ] {
         begin(db).says(1, &[why]);

@@ -31,7 +31,7 @@ const BARREN: u32 = 20;
 const MOST: usize = 5_000_000;
 
 /// What `export` says where nothing was launched yet.
-const NO_DATABASE: &str = "there is no database";
+const NO_DATABASE: &str = "no database";
 /// Letters of an entry that cannot be read by which it is known again.
 const LONGEST_ENTRY: usize = 1000;
 
