@@ -432,6 +432,36 @@ fn garbage_and_broken_connections_are_told_in_one_line() {
 }
 
 #[test]
+fn a_supervisor_that_is_killed_while_it_is_asked_is_told_as_one_that_does_not_run() {
+    for line in ["status", "stop x"] {
+        let world = World::new();
+        let path = world.path("s.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let dies = thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            drop(listener);
+            drop(stream);
+        });
+        let ran = client(&world, line).run();
+        dies.join().unwrap();
+        assert_eq!(ran.code, 4, "{ran:?}");
+        assert!(ran.err.contains("connection refused: the supervisor is not running; its socket was left"), "{ran:?}");
+    }
+}
+
+#[test]
+fn what_changes_something_is_not_asked_twice() {
+    let world = World::new();
+    // It reads the request, and closes without a word.
+    let server = Server::new(&world, |peer| drop(peer.greet()));
+    let ran = client(&world, "stop x").run();
+    assert!(ran.err.contains("closed before an answer came"), "{ran:?}");
+    let asked = server.asked.lock().unwrap();
+    let stops = asked.iter().filter(|request| request["command"] == "stop").count();
+    assert_eq!(stops, 1, "{asked:?}");
+}
+
+#[test]
 fn json_is_what_the_supervisor_answered() {
     let answer = error(409, "NOT_RUNNING", "a\u{9b}b");
     let ran = answered("--json stop x", &answer).silent(0);

@@ -8,6 +8,7 @@ pub(super) mod follow;
 use std::{
     io::{self, ErrorKind, Write},
     os::fd::BorrowedFd,
+    path::Path,
     time::Duration,
 };
 
@@ -252,14 +253,7 @@ pub(super) struct SupervisorLink<'a> {
 impl<'a> SupervisorLink<'a> {
     pub(super) fn open(place: &'a endpoint::Place) -> Result<SupervisorLink<'a>, CtlError> {
         let link = match &place.url {
-            ServerUrl::Unix(path) => {
-                let socket = Socket::connect(path, place.timeout);
-                let mut socket = socket.map_err(|error| unreachable(&place.url, error))?;
-                if let Some(interrupt) = &place.interrupt {
-                    socket.heed(interrupt.clone());
-                }
-                Link::Socket(socket)
-            }
+            ServerUrl::Unix(path) => Link::Socket(connected(place, path)?),
             ServerUrl::Http { .. } => Link::Port,
         };
         Ok(SupervisorLink { place, link })
@@ -297,9 +291,19 @@ impl<'a> SupervisorLink<'a> {
         let line = match &mut self.link {
             Link::Socket(socket) => {
                 let request = Request { auth: place.auth.clone(), ..request };
-                let sent = socket.send(&request.to_line());
-                let answer = sent.and_then(|()| socket.line(limit, None));
-                answer.and_then(|line| line.ok_or(DialError::Closed)).map_err(|error| unreachable(&place.url, error))?
+                let ask = |socket: &mut Socket| {
+                    let sent = socket.send(&request.to_line());
+                    sent.and_then(|()| socket.line(limit, None)).and_then(|line| line.ok_or(DialError::Closed))
+                };
+                let mut answer = ask(socket);
+                // A supervisor that is killed while it is connected to: a new connection tells what is there now.
+                if let (Err(DialError::Closed), ServerUrl::Unix(path)) = (&answer, &place.url)
+                    && only_reads(command)
+                {
+                    *socket = connected(place, path)?;
+                    answer = ask(socket);
+                }
+                answer.map_err(|error| unreachable(&place.url, error))?
             }
             Link::Port => {
                 let base = place.url.to_string();
@@ -325,6 +329,15 @@ impl<'a> SupervisorLink<'a> {
             }
         }
     }
+}
+
+/// Connects to a socket.
+fn connected(place: &endpoint::Place, path: &Path) -> Result<Socket, CtlError> {
+    let mut socket = Socket::connect(path, place.timeout).map_err(|error| unreachable(&place.url, error))?;
+    if let Some(interrupt) = &place.interrupt {
+        socket.heed(interrupt.clone());
+    }
+    Ok(socket)
 }
 
 /// What it means that there is no answer.
@@ -370,6 +383,37 @@ fn takes_time(command: &Command) -> bool {
         | Command::History { .. }
         | Command::Subscribe(_)
         | Command::Jobs(_)
+        | Command::Disown { .. } => false,
+    }
+}
+
+/// Whether a command can be asked again without doing anything twice, and without missing what came between.
+fn only_reads(command: &Command) -> bool {
+    match command {
+        Command::Status(_)
+        | Command::Pid(_)
+        | Command::Avail
+        | Command::Version
+        | Command::History { .. }
+        | Command::Jobs(_)
+        | Command::Tail { follow: false, .. }
+        | Command::Maintail { follow: false, .. } => true,
+        Command::Tail { follow: true, .. }
+        | Command::Maintail { follow: true, .. }
+        | Command::Start { .. }
+        | Command::Stop { .. }
+        | Command::Restart(_)
+        | Command::Reload { .. }
+        | Command::Reread
+        | Command::Update(_)
+        | Command::Add(_)
+        | Command::Remove { .. }
+        | Command::Shutdown { .. }
+        | Command::Signal { .. }
+        | Command::Clear(_)
+        | Command::Fg { .. }
+        | Command::Send { .. }
+        | Command::Subscribe(_)
         | Command::Disown { .. } => false,
     }
 }
