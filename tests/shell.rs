@@ -487,14 +487,16 @@ fn ctrl_c_gives_up_waiting_and_not_the_shell() {
     let _daemon = world.daemon();
     world.comes_to("web", "RUNNING");
     let mut tty = Terminal::shell(&world, &["shell"]);
-    for line in ["tail -f echo\r", "wait web\r"] {
+    for (line, key, shown) in
+        [("tail -f echo\r", CTRL_C, "^C"), ("tail -f echo\r", CTRL_Z, "^Z"), ("wait web\r", CTRL_C, "^C")]
+    {
         tty.type_in(line);
         let cooked = nix::sys::termios::LocalFlags::ISIG;
         until("the action to be done", || tty.modes().local_flags.contains(cooked));
         // What comes before it is waited for means nothing to it.
         sleeps(tty.session.id().try_into().unwrap());
-        tty.type_in(CTRL_C);
-        tty.shows("^C");
+        tty.type_in(key);
+        tty.shows(shown);
         tty.shows(PROMPT);
     }
     tty.says("status web", "RUNNING");

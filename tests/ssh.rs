@@ -633,12 +633,15 @@ fn a_wait_goes_on_although_its_connection_is_lost() {
         (ran.code, &*ran.err),
         (1, "control: error: remote a: ssh failed: me@a: Permission denied (publickey)\n")
     );
+    world.fake_ssh("printf 'Host key verification failed.\\r\\n' >&2; exit 255");
+    let hint = "control: error: remote a: ssh failed: Host key verification failed; log in there once with ssh";
+    world.near(&["wait", "a!3"]).run().says(1, &[hint]);
     // One that says nothing ends soon after the time, and one that never comes back with it.
     world.fake_ssh("exec sleep 300");
     tells(
         world.near(&["wait", "a!3", "--timeout", "0.2"]).run(),
         124,
-        &["remote a: no answer for 5 s\n", "task a!3 has not ended\n"],
+        &["remote a: no answer within 5 s\n", "task a!3 has not ended\n"],
     );
     world.fake_ssh("echo 'No route to host' >&2; exit 255");
     let ran = tells(world.near(&["wait", "a!3", "--timeout", "0.5"]).run(), 124, &["task a!3 has not ended\n"]);

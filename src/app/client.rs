@@ -419,7 +419,7 @@ fn only_reads(command: &Command) -> bool {
 }
 
 /// What is listened to after the first answer, in one word.
-fn listens(command: &Command) -> Option<&'static str> {
+pub(super) fn listens(command: &Command) -> Option<&'static str> {
     match command {
         Command::Tail { follow: true, .. } | Command::Maintail { follow: true, .. } => Some("--follow"),
         Command::Fg { .. } => Some("fg"),

@@ -340,8 +340,18 @@ impl Shell<'_, '_> {
 
     fn act_once(&mut self, args: &ClientArgs) -> Acted {
         let session = self.told.session(|session| session.clone());
+        let plan = args.action.wanted();
+        let command = if let ActionPlan::Ask { command, .. } = plan { Some(command) } else { None };
+        let usual = self.place.interrupt.clone();
+        // As in the foreground, Ctrl-Z leaves what goes on and on.
+        let leave =
+            usual.as_ref().filter(|_| command.as_ref().is_some_and(|command| client::listens(command).is_some()));
+        if let Some(Ok(leave)) = leave.map(Interrupt::with_stop_key) {
+            self.place.interrupt = Some(leave);
+        }
         let acted = client::act(args, Some(&self.place), &session, self.output);
-        if let ActionPlan::Ask { command, .. } = args.action.wanted() {
+        self.place.interrupt = usual;
+        if let Some(command) = command {
             self.take_in(&command, &acted);
         }
         acted

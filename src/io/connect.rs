@@ -23,7 +23,8 @@ use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
-        signal::Signal,
+        signal::{SigSet, Signal},
+        signalfd::{SfdFlags, SignalFd},
         socket::{
             AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, setsockopt, socket,
             sockopt::{PeerCredentials, SendTimeout},
@@ -119,7 +120,10 @@ pub fn end_on_interrupt() -> io::Result<()> {
 
 /// Ctrl-C as a shell hears it: what is being waited for is given up, and the shell goes on.
 #[derive(Clone, Debug)]
-pub struct Interrupt(Arc<Caught>);
+pub struct Interrupt {
+    caught: Arc<Caught>,
+    stop_key: Option<Arc<StopKey>>,
+}
 
 #[derive(Debug)]
 struct Caught {
@@ -143,15 +147,74 @@ impl Interrupt {
         signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&came))?;
         signal_hook::flag::register(signal, Arc::clone(&came))?;
         signal_hook::low_level::pipe::register(signal, end)?;
-        Ok(Interrupt(Arc::new(Caught { came, pipe })))
+        Ok(Interrupt { caught: Arc::new(Caught { came, pipe }), stop_key: None })
+    }
+
+    /// Hears Ctrl-Z as well, which does not stop this program until the returned one is dropped. Each other thread must have
+    /// called [`leave_stop_key`].
+    ///
+    /// # Errors
+    /// As signalfd(2) says.
+    pub fn with_stop_key(&self) -> io::Result<Interrupt> {
+        let stop_key = Some(Arc::new(StopKey::block()?));
+        Ok(Interrupt { caught: Arc::clone(&self.caught), stop_key })
     }
 
     /// Whether it came since this was last asked.
     pub fn take(&self) -> bool {
         let mut bytes = [0; 64];
-        while let Ok(1..) = (&self.0.pipe).read(&mut bytes) {}
-        self.0.came.swap(false, Ordering::SeqCst)
+        while let Ok(1..) = (&self.caught.pipe).read(&mut bytes) {}
+        let came = self.caught.came.swap(false, Ordering::SeqCst);
+        // Both are taken.
+        self.stop_key.as_ref().is_some_and(|key| key.take()) | came
     }
+
+    /// What is readable since it came.
+    fn readable(&self) -> impl Iterator<Item = PollFd<'_>> {
+        let keys = self.stop_key.iter().map(|key| key.0.as_fd());
+        std::iter::once(self.caught.pipe.as_fd()).chain(keys).map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+    }
+}
+
+/// Ctrl-Z of the terminal (SIGTSTP), which is blocked while this lives. A handler in its place could not be taken back, and
+/// would stop a program that no shell could continue.
+#[derive(Debug)]
+struct StopKey(SignalFd);
+
+impl StopKey {
+    fn block() -> io::Result<StopKey> {
+        let signals = stop_key();
+        let key = StopKey(SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?);
+        signals.thread_block()?;
+        Ok(key)
+    }
+
+    /// Whether it came since this was last asked.
+    fn take(&self) -> bool {
+        let mut came = false;
+        while let Ok(Some(_)) = self.0.read_signal() {
+            came = true;
+        }
+        came
+    }
+}
+
+impl Drop for StopKey {
+    fn drop(&mut self) {
+        self.take();
+        // It fails for a mask that is none.
+        let _ = stop_key().thread_unblock();
+    }
+}
+
+fn stop_key() -> SigSet {
+    SigSet::from_iter([Signal::SIGTSTP])
+}
+
+/// Leaves Ctrl-Z to the main thread; for each other thread of a program that hears it.
+pub fn leave_stop_key() {
+    // It fails for a mask that is none.
+    let _ = stop_key().thread_block();
 }
 
 /// A script's background does not hear the terminal's Ctrl-C.
@@ -332,17 +395,15 @@ impl Socket {
             let mut fds = vec![PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
             // Of the other only errors are told, which they are in any case.
             fds.extend(watched.map(|fd| PollFd::new(fd, PollFlags::empty())));
-            let interrupt =
-                self.interrupt.as_ref().map(|interrupt| PollFd::new(interrupt.0.pipe.as_fd(), PollFlags::POLLIN));
-            let at = interrupt.is_some().then_some(fds.len());
-            fds.extend(interrupt);
+            let at = fds.len();
+            fds.extend(self.interrupt.iter().flat_map(Interrupt::readable));
             let polled = poll(&mut fds, timeout);
             let is_ready = |at: usize| fds.get(at).is_some_and(|fd| fd.any() == Some(true));
             match polled {
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(DialError::Io(errno.into())),
                 Ok(0) => return Err(DialError::TimedOut(limit.unwrap_or_default())),
-                Ok(_) if at.is_some_and(is_ready) => {
+                Ok(_) if (at..fds.len()).any(is_ready) => {
                     if self.interrupt.as_ref().is_some_and(Interrupt::take) {
                         return Err(DialError::Interrupted);
                     }

@@ -45,10 +45,10 @@ pub enum SshError {
     #[error("cannot run ssh: {0}")]
     NoSsh(io::Error),
     /// ssh says why.
-    #[error("ssh failed: {0}")]
+    #[error("ssh failed: {0}{hint}", hint = hint(.0))]
     Failed(String),
     /// Nothing came.
-    #[error("no answer for {} s", .0.as_secs())]
+    #[error("no answer within {} s", .0.as_secs())]
     TimedOut(Duration),
     /// No line of ours.
     #[error("answer has a line of over {} MB", LONGEST_LINE >> 20)]
@@ -56,6 +56,14 @@ pub enum SshError {
     /// Reading it.
     #[error("cannot read what it prints: {0}")]
     Read(io::Error),
+}
+
+/// What helps against what ssh says.
+fn hint(why: &str) -> &'static str {
+    match why {
+        "Host key verification failed" => "; log in there once with ssh, to see its key and to accept it",
+        _ => "",
+    }
 }
 
 impl SshError {

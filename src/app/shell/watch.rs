@@ -14,7 +14,7 @@ use super::aside;
 use crate::{
     app::client::{self, Link, endpoint::Place, shown},
     io::{
-        connect::{Closer, Socket},
+        connect::{Closer, Socket, leave_stop_key},
         editor::Printer,
     },
     model::{
@@ -153,6 +153,7 @@ impl EventWatch {
         let (is_over, is_left) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (over, left, told, place) = (Arc::clone(&is_over), Arc::clone(&is_left), Arc::clone(told), place.clone());
         let listen = move || {
+            leave_stop_key();
             listen(socket, &told, &place);
             if !left.load(Ordering::SeqCst) {
                 let text = format!("the supervisor at {} has closed the connection", shown(&place.url));
