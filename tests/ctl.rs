@@ -247,7 +247,7 @@ fn wrong_operands_are_refused_before_anybody_is_asked() {
     {
         let ran = client(&world, line).run();
         assert_eq!((ran.code, ran.text()), (2, ""), "{line}: {ran:?}");
-        assert!(ran.err.starts_with("error: "), "{line}: {ran:?}");
+        assert!(ran.err.starts_with("supervise: error: "), "{line}: {ran:?}");
     }
     let ran = client(&world, "signal NOPE a b").run().says(1, &["supervise: error: bad signal name: NOPE"]);
     assert_eq!(ran.text(), "a: ERROR (bad signal name)\nb: ERROR (bad signal name)\n");

@@ -23,13 +23,7 @@ fn main() -> ExitCode {
     let args = match ControlArgs::read(std::env::args_os()) {
         Ok(args) => args,
         Err(error) => {
-            return ExitCode::from(usage::exit_code(
-                &error,
-                error.print(),
-                "control",
-                exit_code::FAILED,
-                &mut messages,
-            ));
+            return ExitCode::from(usage::report(&error, "control", exit_code::FAILED, &mut messages));
         }
     };
     let mut ask = ask;

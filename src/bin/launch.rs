@@ -68,7 +68,7 @@ fn main() -> ExitCode {
         Err(error) => {
             let mut stderr = LineWriter::new(io::stderr());
             let failed = exit_code::LAUNCH_FAILED;
-            return ExitCode::from(usage::exit_code(&error, error.print(), "launch", failed, &mut stderr));
+            return ExitCode::from(usage::report(&error, "launch", failed, &mut stderr));
         }
     };
     let quiet = args.quiet;

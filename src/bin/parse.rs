@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     let args = match ParseArgs::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            return ExitCode::from(usage::exit_code(&error, error.print(), "parse", exit_code::FAILED, &mut stderr));
+            return ExitCode::from(usage::report(&error, "parse", exit_code::FAILED, &mut stderr));
         }
     };
     let mut data = stdout.lock();

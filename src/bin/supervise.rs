@@ -34,9 +34,7 @@ fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
         }
         Ok(Role::Check(args)) => check(args),
         Ok(Role::Web(args)) => u8::try_from(web::run(&args, &mut |line| say(&mut io::stderr(), line))).unwrap_or(1),
-        Err(error) => {
-            usage::exit_code(&error, error.print(), "supervise", exit_code::FAILED, &mut LineWriter::new(io::stderr()))
-        }
+        Err(error) => usage::report(&error, "supervise", exit_code::FAILED, &mut LineWriter::new(io::stderr())),
     }
 }
 

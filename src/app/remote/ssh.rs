@@ -30,8 +30,8 @@ const BARREN: u32 = 20;
 /// Ended tasks that are fetched at once: a host that has more is asked for the rest at the next sync.
 const MOST: usize = 5_000_000;
 
-/// What `export` says where nothing was launched yet.
-const NO_DATABASE: &str = "no database";
+/// How `control` begins to say what went wrong.
+const ITS_ERROR: &str = "control: error: ";
 /// Letters of an entry that cannot be read by which it is known again.
 const LONGEST_ENTRY: usize = 1000;
 
@@ -120,8 +120,8 @@ pub(super) fn ask(
         0 => Ok(()),
         127 => Err(AnswerError::Nobody("there is no program `control` on its PATH; install taskwatcher there")),
         // A code of another program that stands before it would come without these words.
-        exit_code::NOTHING_YET if last.contains(NO_DATABASE) => {
-            let words = last.trim_start_matches("control: error: ");
+        exit_code::NOTHING_YET if last.starts_with(ITS_ERROR) => {
+            let words = last.trim_start_matches(ITS_ERROR);
             Err(AnswerError::NoDatabase(words.split(';').next().unwrap_or(words).to_owned()))
         }
         code => Err(AnswerError::Exited(code, last)),
