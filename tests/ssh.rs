@@ -451,11 +451,11 @@ fn a_host_where_nothing_was_launched_yet_has_no_tasks() {
     tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 1 new\n"]);
     // It is gone, and a path may be wrong.
     fs::remove_file(world.path("a.db")).unwrap();
-    let gone = [&*format!("remote a: on that host no database {:?}", world.path("a.db")), "launch a task there"];
+    let gone = [&*format!("remote a: on that host: no database {:?}", world.path("a.db")), "launch a task there"];
     world.near(&["remote", "sync"]).run().says(1, &gone);
     world.near(&["remote", "test", "a"]).run().says(1, &gone);
     world.near(&["remote", "add", "b", "--ssh", "b", "--remote-db", "/nope/x.db"]).run().ok();
-    world.near(&["remote", "test", "b"]).run().says(1, &["remote b: on that host no database \"/nope/x.db\""]);
+    world.near(&["remote", "test", "b"]).run().says(1, &["remote b: on that host: no database \"/nope/x.db\""]);
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub(super) enum AnswerError {
     Ssh(#[from] SshError),
     #[error("its control exited with {0}: {1}")]
     Exited(i32, String),
-    #[error("on that host {0}; launch a task there to make it, or set the path of another one with --remote-db")]
+    #[error("on that host: {0}; launch a task there to create it, or set another path with --remote-db")]
     NoDatabase(String),
     #[error("it uses export version {0}, this program supports up to {VERSION}; update taskwatcher on this host")]
     Version(u32),
