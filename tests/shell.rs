@@ -323,7 +323,7 @@ fn sh4_lines_are_kept_for_the_next_shell() {
         fs::set_permissions(&history, Permissions::from_mode(0o666)).unwrap();
         std::os::unix::fs::chown(&history, Some(65534), None).unwrap();
         let mut tty = Terminal::shell_begun(&world, &["shell"]);
-        tty.shows("belongs to someone else");
+        tty.shows("owned by another user");
         tty.shows(PROMPT);
         tty.line("kill -l 1");
         assert_eq!(world.read("history"), "x\n");
@@ -507,7 +507,7 @@ fn ctrl_c_gives_up_waiting_and_not_the_shell() {
     tty.type_in("start slow\r");
     world.comes_to("slow", "STARTING");
     tty.type_in(CTRL_C);
-    tty.shows("what was asked for goes on");
+    tty.shows("stopped waiting; the request continues");
     tty.shows(PROMPT);
     tty.says("status slow", "STARTING");
 }
