@@ -108,7 +108,7 @@ fn calls_in<'t>(lines: impl Iterator<Item = &'t str>) -> Calls {
         *count += 1;
         // A pipe, a socket or a signalfd is no disk that could be broken or full. What the call returns is none of its
         // arguments.
-        let line = line.split(") = ").next().unwrap();
+        let line = line.rsplit_once(" = ").map_or(line, |(call, _)| call);
         if call.starts_with("epoll")
             || !["<pipe:", "<socket:", "<UNIX", "<anon_inode:", "<signalfd", "/dev/pt"]
                 .iter()
