@@ -2,11 +2,11 @@
 //! of a command.
 //!
 //! ```
-//! use taskwatcher::{app::worker::Worker, io::store::{Patience, Store}};
+//! use taskwatcher::{app::worker::Worker, io::store::{LockTimeout, Store}};
 //!
 //! # let dir = tempfile::tempdir()?;
 //! # let db = dir.path().join("tasks.db");
-//! let store = Store::open_or_create(&db, Patience::USUAL)?;
+//! let store = Store::open_or_create(&db, LockTimeout::USUAL)?;
 //! let handle = Worker::spawn(&store, "verify", "store1", "root", |worker| {
 //!     for (n, file) in ["a", "b", "c", "d"].iter().enumerate() {
 //!         if worker.check_abort() {
