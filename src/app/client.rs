@@ -21,7 +21,7 @@ use super::{
 use crate::{
     io::{
         child,
-        connect::{self, DialError, Socket},
+        connect::{self, ConnectError, Socket},
         sys,
     },
     model::{
@@ -57,7 +57,7 @@ pub struct ClientOutput<'a> {
 
 /// Why there is nothing to print.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CtlError {
+pub(super) enum ClientError {
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),
     #[error(transparent)]
@@ -139,7 +139,7 @@ pub(super) fn request(
     finish(done, Some(command), output)
 }
 
-fn finish(done: Result<Acted, CtlError>, command: Option<&Command>, output: &mut ClientOutput<'_>) -> Acted {
+fn finish(done: Result<Acted, ClientError>, command: Option<&Command>, output: &mut ClientOutput<'_>) -> Acted {
     match done.and_then(|acted| Ok(output.out.flush().map(|()| acted)?)) {
         Ok(acted) => acted,
         Err(error) => Acted { code: failed(error, command, output), response: None },
@@ -147,16 +147,16 @@ fn finish(done: Result<Acted, CtlError>, command: Option<&Command>, output: &mut
 }
 
 /// Says why there is nothing to print, and gives the exit code.
-pub(super) fn failed(error: CtlError, command: Option<&Command>, output: &mut ClientOutput<'_>) -> u8 {
+pub(super) fn failed(error: ClientError, command: Option<&Command>, output: &mut ClientOutput<'_>) -> u8 {
     match &error {
         // Who reads us has seen enough.
-        CtlError::Write(error) if error.kind() == ErrorKind::BrokenPipe => return exit::OK,
-        CtlError::Invalid(findings) => {
+        ClientError::Write(error) if error.kind() == ErrorKind::BrokenPipe => return exit::OK,
+        ClientError::Invalid(findings) => {
             for finding in findings {
                 complain(output, &finding.to_string());
             }
         }
-        CtlError::Interrupted => {
+        ClientError::Interrupted => {
             // The terminal shows ^C.
             let _ = writeln!(output.err);
             let changes = |command: &Command| takes_time(command) || matches!(command, Command::Shutdown { .. });
@@ -167,17 +167,17 @@ pub(super) fn failed(error: CtlError, command: Option<&Command>, output: &mut Cl
         other => complain(output, &other.to_string()),
     }
     match (error, command) {
-        (CtlError::Unreadable(_) | CtlError::Invalid(_), _) => exit::USAGE,
-        (CtlError::Unreachable { why, .. }, Some(command)) => why.exit_code(command),
-        (CtlError::Protocol { .. }, _) => exit::PROTOCOL,
-        (CtlError::Interrupted, _) => exit::INTERRUPTED,
+        (ClientError::Unreadable(_) | ClientError::Invalid(_), _) => exit::USAGE,
+        (ClientError::Unreachable { why, .. }, Some(command)) => why.exit_code(command),
+        (ClientError::Protocol { .. }, _) => exit::PROTOCOL,
+        (ClientError::Interrupted, _) => exit::INTERRUPTED,
         (
-            CtlError::Unreachable { .. }
-            | CtlError::Write(_)
-            | CtlError::NeedsSocket(_)
-            | CtlError::NoJob(_)
-            | CtlError::CannotRun { .. }
-            | CtlError::Broken(_),
+            ClientError::Unreachable { .. }
+            | ClientError::Write(_)
+            | ClientError::NeedsSocket(_)
+            | ClientError::NoJob(_)
+            | ClientError::CannotRun { .. }
+            | ClientError::Broken(_),
             _,
         ) => exit::FAILED,
     }
@@ -189,30 +189,30 @@ fn run_here(
     session: &Session,
     words: &[String],
     output: &mut ClientOutput<'_>,
-) -> Result<u8, CtlError> {
+) -> Result<u8, ClientError> {
     let jobs = jobs_at(place)?;
     let words = jobs::with_group_ids(words, &jobs, session);
     output.out.flush()?;
     child::run_here(&words)
-        .map_err(|why| CtlError::CannotRun { command: plain(words.first().map_or("", String::as_str)), why })
+        .map_err(|why| ClientError::CannotRun { command: plain(words.first().map_or("", String::as_str)), why })
 }
 
 /// The jobs of a supervisor.
 ///
 /// # Errors
 /// It cannot be reached, or refuses.
-pub(super) fn jobs_at(place: &endpoint::Place) -> Result<Vec<Job>, CtlError> {
+pub(super) fn jobs_at(place: &endpoint::Place) -> Result<Vec<Job>, ClientError> {
     let answer = SupervisorLink::open(place)?.ask(&Command::Jobs(Targets::All), true)?;
     jobs_in(&answer.response)
 }
 
-pub(super) fn jobs_in(response: &Response) -> Result<Vec<Job>, CtlError> {
+pub(super) fn jobs_in(response: &Response) -> Result<Vec<Job>, ClientError> {
     if let Some(error) = &response.error {
-        return Err(CtlError::Broken(reason(error.code, &error.message)));
+        return Err(ClientError::Broken(reason(error.code, &error.message)));
     }
     let list = response.content.as_ref().and_then(|content| content.get("jobs"));
     let list: Option<Vec<JobInfo>> = list.and_then(|jobs| serde_json::from_value(jobs.clone()).ok());
-    let list = list.ok_or_else(|| CtlError::Broken("the answer holds no jobs".to_owned()))?;
+    let list = list.ok_or_else(|| ClientError::Broken("the answer holds no jobs".to_owned()))?;
     Ok(list.into_iter().map(Job::from).collect())
 }
 
@@ -224,7 +224,7 @@ pub(super) fn complain(output: &mut ClientOutput<'_>, text: &str) {
     };
 }
 
-fn completions(shell: Shell, output: &mut ClientOutput<'_>) -> Result<u8, CtlError> {
+fn completions(shell: Shell, output: &mut ClientOutput<'_>) -> Result<u8, ClientError> {
     let mut command = supervise_args::definition();
     let mut script = Vec::new();
     generate(shell, &mut command, "supervise", &mut script);
@@ -251,7 +251,7 @@ pub(super) struct SupervisorLink<'a> {
 }
 
 impl<'a> SupervisorLink<'a> {
-    pub(super) fn open(place: &'a endpoint::Place) -> Result<SupervisorLink<'a>, CtlError> {
+    pub(super) fn open(place: &'a endpoint::Place) -> Result<SupervisorLink<'a>, ClientError> {
         let link = match &place.url {
             ServerUrl::Unix(path) => Link::Socket(connected(place, path)?),
             ServerUrl::Http { .. } => Link::Port,
@@ -259,14 +259,14 @@ impl<'a> SupervisorLink<'a> {
         Ok(SupervisorLink { place, link })
     }
 
-    fn unreachable(&self, error: DialError) -> CtlError {
+    fn unreachable(&self, error: ConnectError) -> ClientError {
         unreachable(&self.place.url, error)
     }
 
     /// Asks the supervisor which protocol it speaks, before anything is changed by one that may understand it otherwise
     /// (CTL-6). Gives its answer, and whether that is a refusal, in the words in which it would refuse the other question
     /// too.
-    fn greet(&mut self) -> Result<(ClientAnswer, bool), CtlError> {
+    fn greet(&mut self) -> Result<(ClientAnswer, bool), ClientError> {
         let version = self.ask(&Command::Version, true)?;
         // Unless it does not know this question.
         let is_refused = match &version.response.error {
@@ -275,13 +275,13 @@ impl<'a> SupervisorLink<'a> {
         };
         if !is_refused {
             let at = || shown(&self.place.url);
-            check_protocol(&version.response).map_err(|why| CtlError::Protocol { at: at(), why })?;
+            check_protocol(&version.response).map_err(|why| ClientError::Protocol { at: at(), why })?;
         }
         Ok((version, is_refused))
     }
 
     /// One request, one answer.
-    pub(super) fn ask(&mut self, command: &Command, wait: bool) -> Result<ClientAnswer, CtlError> {
+    pub(super) fn ask(&mut self, command: &Command, wait: bool) -> Result<ClientAnswer, ClientError> {
         let place = self.place;
         let bounded = wait && takes_time(command);
         // The supervisor is told the limit too, so that it can say how far it got.
@@ -293,11 +293,11 @@ impl<'a> SupervisorLink<'a> {
                 let request = Request { auth: place.auth.clone(), ..request };
                 let ask = |socket: &mut Socket| {
                     let sent = socket.send(&request.to_line());
-                    sent.and_then(|()| socket.line(limit, None)).and_then(|line| line.ok_or(DialError::Closed))
+                    sent.and_then(|()| socket.line(limit, None)).and_then(|line| line.ok_or(ConnectError::Closed))
                 };
                 let mut answer = ask(socket);
                 // A supervisor that is killed while it is connected to: a new connection tells what is there now.
-                if let (Err(DialError::Closed), ServerUrl::Unix(path)) = (&answer, &place.url)
+                if let (Err(ConnectError::Closed), ServerUrl::Unix(path)) = (&answer, &place.url)
                     && only_reads(command)
                 {
                     *socket = connected(place, path)?;
@@ -315,7 +315,7 @@ impl<'a> SupervisorLink<'a> {
                         Response::failed(WireError::new(Code::Unauthorized, "")).to_line().into_bytes()
                     }
                     status if Response::parse(&posted.body).is_err() => {
-                        return Err(self.unreachable(DialError::Stranger(status)));
+                        return Err(self.unreachable(ConnectError::Stranger(status)));
                     }
                     _ => posted.body.trim_ascii_end().to_vec(),
                 }
@@ -325,14 +325,14 @@ impl<'a> SupervisorLink<'a> {
             Ok(response) => Ok(ClientAnswer { line, response }),
             Err(error) => {
                 let why = Unreachable::Other(format!("its answer is not understood: {}", plain(&error.to_string())));
-                Err(CtlError::Unreachable { at: shown(&place.url), why })
+                Err(ClientError::Unreachable { at: shown(&place.url), why })
             }
         }
     }
 }
 
 /// Connects to a socket.
-fn connected(place: &endpoint::Place, path: &Path) -> Result<Socket, CtlError> {
+fn connected(place: &endpoint::Place, path: &Path) -> Result<Socket, ClientError> {
     let mut socket = Socket::connect(path, place.timeout).map_err(|error| unreachable(&place.url, error))?;
     if let Some(interrupt) = &place.interrupt {
         socket.heed(interrupt.clone());
@@ -341,16 +341,16 @@ fn connected(place: &endpoint::Place, path: &Path) -> Result<Socket, CtlError> {
 }
 
 /// What it means that there is no answer.
-pub(super) fn unreachable(url: &ServerUrl, error: DialError) -> CtlError {
+pub(super) fn unreachable(url: &ServerUrl, error: ConnectError) -> ClientError {
     let why = match (error, url) {
-        (DialError::Interrupted, _) => return CtlError::Interrupted,
-        (DialError::NoFile, _) => Unreachable::NoFile,
-        (DialError::Refused, ServerUrl::Unix(_)) => Unreachable::Refused,
-        (DialError::Refused, ServerUrl::Http { .. }) => Unreachable::NobodyThere,
-        (DialError::Denied, _) => Unreachable::Denied,
+        (ConnectError::Interrupted, _) => return ClientError::Interrupted,
+        (ConnectError::NoFile, _) => Unreachable::NoFile,
+        (ConnectError::Refused, ServerUrl::Unix(_)) => Unreachable::Refused,
+        (ConnectError::Refused, ServerUrl::Http { .. }) => Unreachable::NobodyThere,
+        (ConnectError::Denied, _) => Unreachable::Denied,
         (error, _) => Unreachable::Other(plain(&error.to_string())),
     };
-    CtlError::Unreachable { at: shown(url), why }
+    ClientError::Unreachable { at: shown(url), why }
 }
 
 pub(super) fn shown(url: &ServerUrl) -> String {
@@ -435,10 +435,10 @@ fn ask(
     command: &Command,
     wait: bool,
     output: &mut ClientOutput<'_>,
-) -> Result<Acted, CtlError> {
+) -> Result<Acted, ClientError> {
     let is_port = matches!(place.url, ServerUrl::Http { .. });
     if let Some(what) = listens(command).filter(|_| is_port) {
-        return Err(CtlError::NeedsSocket(what));
+        return Err(ClientError::NeedsSocket(what));
     }
     let mut line = SupervisorLink::open(place)?;
     let (version, is_refused) = line.greet()?;
@@ -472,18 +472,18 @@ fn ask(
 
 /// Waits until the supervisor says that it has ended, which closes the connection. One that dies before leaves programs
 /// running.
-fn wait_for_end(socket: &mut Socket, timeout: Option<Duration>) -> Result<(), CtlError> {
+fn wait_for_end(socket: &mut Socket, timeout: Option<Duration>) -> Result<(), ClientError> {
     let mut has_ended = false;
     loop {
         match socket.line(timeout, None) {
             Ok(Some(line)) => has_ended |= matches!(Followed::parse(&line), Some(Followed::Ended(_))),
-            Ok(None) | Err(DialError::Closed | DialError::Cut) if has_ended => return Ok(()),
-            Ok(None) | Err(DialError::Closed | DialError::Cut) => {
+            Ok(None) | Err(ConnectError::Closed | ConnectError::Cut) if has_ended => return Ok(()),
+            Ok(None) | Err(ConnectError::Closed | ConnectError::Cut) => {
                 let why = "the supervisor died before it had ended: some of its programs may still run";
-                return Err(CtlError::Broken(why.to_owned()));
+                return Err(ClientError::Broken(why.to_owned()));
             }
-            Err(DialError::Interrupted) => return Err(CtlError::Interrupted),
-            Err(error) => return Err(CtlError::Broken(format!("the supervisor has not ended: {error}"))),
+            Err(ConnectError::Interrupted) => return Err(ClientError::Interrupted),
+            Err(error) => return Err(ClientError::Broken(format!("the supervisor has not ended: {error}"))),
         }
     }
 }
@@ -502,7 +502,7 @@ fn print(
     all: Option<Vec<Job>>,
     session: &Session,
     output: &mut ClientOutput<'_>,
-) -> Result<u8, CtlError> {
+) -> Result<u8, ClientError> {
     let response = &answer.response;
     let code = exit_code(command, response);
     if args.json {
@@ -533,7 +533,7 @@ fn print(
             let rows = content.and_then(|content| content.get("rows").or(Some(content)));
             let rows: Option<Vec<HistoryRow>> = rows.and_then(|rows| serde_json::from_value(rows.clone()).ok());
             let Some(rows) = rows else {
-                return Err(CtlError::Broken("the answer holds no history".to_owned()));
+                return Err(ClientError::Broken("the answer holds no history".to_owned()));
             };
             let page = Page { rows, next: None };
             lines.push(show::history_table(&page, sys::now().wall, output.width, output.colours));

@@ -164,8 +164,8 @@ impl Finish {
 ///
 /// # Errors
 /// [`LaunchError`]: the command was not run. That it could not be executed is no error here but a recorded end.
-pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Reporter) -> Result<Finish, LaunchError> {
-    check(spec, audience)?;
+pub fn launch(spec: &Spec, inherited: &[i32], reporter: &mut dyn Reporter) -> Result<Finish, LaunchError> {
+    check(spec, reporter)?;
     let me = process::own().map_err(|error| LaunchError::System("read /proc/self/stat", error))?;
     let inbox = Inbox::open(me.ignored).map_err(|error| LaunchError::System("read signals", error))?;
     child::become_subreaper().map_err(|error| LaunchError::System("adopt orphans", error))?;
@@ -173,7 +173,7 @@ pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Reporter) -> Re
     let foreign = known(&foreign.map_err(|error| LaunchError::System("look at the processes there are", error))?);
 
     sys::crash_point("claim.before");
-    let Some((store, claimed, spool)) = claim(spec, me.process, &inbox, audience)? else {
+    let Some((store, claimed, spool)) = claim(spec, me.process, &inbox, reporter)? else {
         return Ok(Finish::Code(0));
     };
     sys::crash_point("claim.after");
@@ -218,12 +218,12 @@ pub fn launch(spec: &Spec, inherited: &[i32], audience: &mut dyn Reporter) -> Re
         unsaid: None,
         usage_before: child::usage(),
     };
-    launcher.run(inherited, lend, audience)
+    launcher.run(inherited, lend, reporter)
 }
 
 /// Goes on with the task of a launcher that became a new program (see [`super::reexec`]), whose descriptors are in
 /// `arrived`; returns how `launch` should end. The command runs, so this has no error: it does without what is missing.
-pub fn resume(state: Box<LauncherState>, mut arrived: Arrived, audience: &mut dyn Reporter) -> Finish {
+pub fn resume(state: Box<LauncherState>, mut arrived: Arrived, reporter: &mut dyn Reporter) -> Finish {
     child::set_name(c"launch");
     let inbox = reexec::take_inbox(&mut arrived, state.inbox, state.ignored);
     let spool = state.spool.and_then(|number| arrived.take(number).ok()).map(Spool::take_over);
@@ -273,7 +273,7 @@ pub fn resume(state: Box<LauncherState>, mut arrived: Arrived, audience: &mut dy
         unsaid: None,
         usage_before: state.usage_before,
     });
-    launcher.follow(*state.watch, audience)
+    launcher.follow(*state.watch, reporter)
 }
 
 fn known(stats: &[process::Stat]) -> Vec<Process> {
@@ -338,12 +338,12 @@ struct Launcher {
 }
 
 impl Launcher {
-    fn run(mut self, inherited: &[i32], lend: bool, audience: &mut dyn Reporter) -> Result<Finish, LaunchError> {
+    fn run(mut self, inherited: &[i32], lend: bool, reporter: &mut dyn Reporter) -> Result<Finish, LaunchError> {
         // Without one it has nobody to tell, which it is used to.
         self.notify = Notify::open().ok().map(|notify| Hearing::new(notify, self.me.pid));
         let ends = self.open_output()?;
         let env = self.environment();
-        if !audience.waits() {
+        if !reporter.waits() {
             return Err(self.give_up(LaunchError::Unwanted));
         }
         let started = self.start(&env, ends.as_ref(), inherited)?;
@@ -352,7 +352,7 @@ impl Launcher {
             Err(error) if error.is_shortage() => {
                 return Err(self.give_up(LaunchError::Shortage(error.reason)));
             }
-            Err(error) => return Ok(Finish::Code(self.not_run(&error, audience))),
+            Err(error) => return Ok(Finish::Code(self.not_run(&error, reporter))),
         }
         self.started = sys::now();
         drop((env, ends));
@@ -382,11 +382,11 @@ impl Launcher {
             }
         }
         sys::crash_point("started.after");
-        audience.running(self.claimed.id);
+        reporter.running(self.claimed.id);
         if let Some(dir) = self.claimed.feedpath.as_deref().and_then(Path::parent) {
             self.local = !feedfile::is_network_fs(dir).unwrap_or(true);
         }
-        Ok(Box::new(self).follow(watch, audience))
+        Ok(Box::new(self).follow(watch, reporter))
     }
 
     /// Makes a way for what the command prints, unless that goes its own way; gives the command's ends of it.
@@ -435,10 +435,10 @@ impl Launcher {
         }
     }
 
-    /// Follows the command to its end, and records that; returns how `launch` should end. Once the command was started there is no
-    /// failure of the launcher: what does not work just now is tried again, or done without.
-    fn follow(mut self: Box<Self>, watch: Watch, audience: &mut dyn Reporter) -> Finish {
-        let ended = self.watch(watch, audience);
+    /// Follows the command to its end, and records that; returns how `launch` should end. Once the command was started
+    /// there is no failure of the launcher: what does not work just now is tried again, or done without.
+    fn follow(mut self: Box<Self>, watch: Watch, reporter: &mut dyn Reporter) -> Finish {
+        let ended = self.watch(watch, reporter);
         // Where the command has the foreground alone, the terminal interrupts nothing else.
         let interrupted = self.inbox.was_interrupted() || self.terminal.as_ref().is_some_and(Terminal::is_lent);
         sys::crash_point("exit.after");
@@ -448,7 +448,7 @@ impl Launcher {
         if let Some(pty) = &mut self.pty {
             pty.let_go();
         }
-        let code = self.finish(&ended, audience);
+        let code = self.finish(&ended, reporter);
         match interrupted && ended.signal() == Some(Signal::INT) && code == Finish::Interrupted.code() {
             true => Finish::Interrupted,
             false => Finish::Code(code),
@@ -456,10 +456,10 @@ impl Launcher {
     }
 
     /// Starts anew as a smaller process, if nothing is going on just now; else, and if that fails, goes on as it is.
-    fn slim(&mut self, watch: &Watch, audience: &dyn Reporter) {
+    fn slim(&mut self, watch: &Watch, reporter: &dyn Reporter) {
         // A terminal cannot be handed on; who sits at one does not run thousands of tasks there.
         let busy = self.exit.is_some() || watch.is_ending() || self.pause != Pause::None;
-        if busy || self.pty.is_some() || !audience.lets_start_anew() {
+        if busy || self.pty.is_some() || !reporter.lets_start_anew() {
             return;
         }
         let mut parcel = Parcel::default();
@@ -483,7 +483,7 @@ impl Launcher {
             kill_after: self.spec.kill_after,
             fail_on_warnings: self.spec.fail_on_warnings,
             keep_feedback: self.spec.keep_feedback,
-            quiet: audience.is_quiet(),
+            quiet: reporter.is_quiet(),
             claimed: Box::new(self.claimed.clone()),
             ignored: self.ignored,
             foreign: self.foreign.clone(),
@@ -569,10 +569,10 @@ impl Launcher {
     }
 
     /// Follows the command to its end.
-    fn watch(&mut self, mut watch: Watch, audience: &mut dyn Reporter) -> Ended {
+    fn watch(&mut self, mut watch: Watch, reporter: &mut dyn Reporter) -> Ended {
         loop {
             if let Some(line) = self.unsaid.take() {
-                audience.warn(&line);
+                reporter.warn(&line);
             }
             let now = sys::now();
             if let Some(exit) = self.exit
@@ -610,7 +610,7 @@ impl Launcher {
             if close_at.is_some_and(|at| sys::now().mono >= at) {
                 if self.noted || self.note_command() {
                     self.store = None;
-                    self.slim(&watch, audience);
+                    self.slim(&watch, reporter);
                 } else {
                     self.close_at = sys::now().mono + CLOSE_AFTER;
                 }

@@ -7,7 +7,7 @@ use std::{io, path::Path, time::Duration};
 use crate::{
     io::{
         account,
-        connect::{DialError, Socket},
+        connect::{ConnectError, Socket},
         process,
         rundir::RunDir,
         sys,
@@ -45,7 +45,7 @@ pub enum NotAsked {
     NoSocket(i32),
     /// It is not to be reached.
     #[error("its supervisor (pid {0}) cannot be asked: {1}; use --force")]
-    Unreachable(i32, DialError),
+    Unreachable(i32, ConnectError),
     /// Its socket is another user's.
     #[error(
         "its supervisor (pid {0}) is not asked: {1} listens on the socket that it names, while its runs belong to {2}; \
@@ -120,7 +120,7 @@ impl Supervised {
         if self.owner != account::own_uid() {
             // The path may lead to the supervisor of a user who would not listen to the owner of the folder. One that
             // became that user after it began to listen is noted as root.
-            let (uid, process) = socket.peer().map_err(|error| unreachable(DialError::Io(error)))?;
+            let (uid, process) = socket.peer().map_err(|error| unreachable(ConnectError::Io(error)))?;
             let now = process::name_and_owner(process).map(|(_, owner)| owner);
             if uid != self.owner && now != Some(self.owner) {
                 return Err(NotAsked::OtherUser(pid, sys::login_of(uid), sys::login_of(self.owner)));
@@ -128,7 +128,7 @@ impl Supervised {
         }
         socket.send(&request.to_line()).map_err(unreachable)?;
         let line = socket.line(Some(PATIENCE), None).map_err(unreachable)?;
-        let response = Response::parse(&line.ok_or(NotAsked::Unreachable(pid, DialError::Closed))?)
+        let response = Response::parse(&line.ok_or(NotAsked::Unreachable(pid, ConnectError::Closed))?)
             .map_err(|error| NotAsked::Refused(pid, error.to_string()))?;
         match response.error {
             None => Ok(SupervisorReply::Stops),

@@ -58,8 +58,8 @@ fn main() -> ExitCode {
     }
     // Asked first: that is what makes the new program smaller than the old one was.
     if let Some((handed, arrived)) = reexec::take::<LauncherState>() {
-        let mut audience = Stderr { quiet: handed.quiet, channel: None };
-        return exit(Ok(resume(handed, arrived, &mut audience)));
+        let mut reporter = Stderr { quiet: handed.quiet, channel: None };
+        return exit(Ok(resume(handed, arrived, &mut reporter)));
     }
     let inherited = child::inherited_descriptors();
     let detached = std::env::args_os().next().is_some_and(|name| name == DETACHED);
@@ -94,9 +94,9 @@ fn exit(finish: Result<Finish, LaunchError>) -> ExitCode {
     }
 }
 
-fn run(args: LaunchArgs, inherited: &[i32], audience: &mut Stderr) -> Result<Finish, LaunchError> {
+fn run(args: LaunchArgs, inherited: &[i32], reporter: &mut Stderr) -> Result<Finish, LaunchError> {
     let db = db::path(args.db.as_deref())?;
-    launch(&args.spec(db), inherited, audience)
+    launch(&args.spec(db), inherited, reporter)
 }
 
 /// One line on stderr, in one write, so that lines of many launchers never mix; that nobody can read it must not stop a
@@ -220,9 +220,9 @@ fn detached_start(args: LaunchArgs, inherited: &[i32]) -> Result<Finish, LaunchE
     let null = File::options().read(true).open("/dev/null").map_err(failed)?;
     child::replace_stdin(null.as_fd()).map_err(failed)?;
     drop(null);
-    let mut audience = Stderr { quiet: args.quiet, channel: Some(File::from(channel)) };
-    let result = run(args, &[], &mut audience);
-    let Some(mut channel) = audience.channel.take() else { return result };
+    let mut reporter = Stderr { quiet: args.quiet, channel: Some(File::from(channel)) };
+    let result = run(args, &[], &mut reporter);
+    let Some(mut channel) = reporter.channel.take() else { return result };
     // Still ours: nobody was told of a start.
     if let Err(error) = &result {
         answer(&mut channel, &format!("~error: {error}"));

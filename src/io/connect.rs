@@ -52,7 +52,7 @@ const INTERRUPTED: i32 = 130;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum DialError {
+pub enum ConnectError {
     /// There is no socket.
     #[error("no such file")]
     NoFile,
@@ -94,14 +94,14 @@ pub enum DialError {
     Http(String),
 }
 
-impl DialError {
-    fn of(error: io::Error) -> DialError {
+impl ConnectError {
+    fn of(error: io::Error) -> ConnectError {
         match error.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => DialError::NoFile,
-            ErrorKind::ConnectionRefused => DialError::Refused,
-            ErrorKind::PermissionDenied => DialError::Denied,
-            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => DialError::Closed,
-            _ => DialError::Io(error),
+            ErrorKind::NotFound | ErrorKind::NotADirectory => ConnectError::NoFile,
+            ErrorKind::ConnectionRefused => ConnectError::Refused,
+            ErrorKind::PermissionDenied => ConnectError::Denied,
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => ConnectError::Closed,
+            _ => ConnectError::Io(error),
         }
     }
 }
@@ -252,9 +252,9 @@ impl Socket {
     /// Connects; a supervisor that is stopped takes no connections, and is waited for no longer than `limit`.
     ///
     /// # Errors
-    /// [`DialError`]
-    pub fn connect(path: &Path, limit: Option<Duration>) -> Result<Socket, DialError> {
-        let failed = |errno: Errno| DialError::of(io::Error::from(errno));
+    /// [`ConnectError`]
+    pub fn connect(path: &Path, limit: Option<Duration>) -> Result<Socket, ConnectError> {
+        let failed = |errno: Errno| ConnectError::of(io::Error::from(errno));
         let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(failed)?;
         if let Some(limit) = limit {
             // Also how long a request may take to be written.
@@ -267,8 +267,8 @@ impl Socket {
             match connect(std::os::fd::AsRawFd::as_raw_fd(&fd), &address) {
                 Ok(()) => break,
                 Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return Err(DialError::TimedOut(limit.unwrap_or_default())),
-                Err(Errno::ECONNREFUSED) if !is_socket(path) => return Err(DialError::NoSocket),
+                Err(Errno::EAGAIN) => return Err(ConnectError::TimedOut(limit.unwrap_or_default())),
+                Err(Errno::ECONNREFUSED) if !is_socket(path) => return Err(ConnectError::NoSocket),
                 Err(errno) => return Err(failed(errno)),
             }
         }
@@ -285,7 +285,7 @@ impl Socket {
         Ok((noted.uid(), noted.pid()))
     }
 
-    /// Waits no longer than until Ctrl-C comes; [`DialError::Interrupted`] then.
+    /// Waits no longer than until Ctrl-C comes; [`ConnectError::Interrupted`] then.
     pub fn heed(&mut self, interrupt: Interrupt) {
         self.interrupt = Some(interrupt);
     }
@@ -301,15 +301,15 @@ impl Socket {
     /// Sends one line.
     ///
     /// # Errors
-    /// [`DialError`]; not when the other side has closed: what it said before may still be read.
-    pub fn send(&mut self, line: &str) -> Result<(), DialError> {
+    /// [`ConnectError`]; not when the other side has closed: what it said before may still be read.
+    pub fn send(&mut self, line: &str) -> Result<(), ConnectError> {
         match self.stream.write_all(format!("{line}\n").as_bytes()) {
             Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(()),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 let limit = self.stream.write_timeout().ok().flatten();
-                Err(DialError::TimedOut(limit.unwrap_or_default()))
+                Err(ConnectError::TimedOut(limit.unwrap_or_default()))
             }
-            other => other.map_err(DialError::of),
+            other => other.map_err(ConnectError::of),
         }
     }
 
@@ -317,12 +317,12 @@ impl Socket {
     /// where we print, so that we notice when nobody reads there any more.
     ///
     /// # Errors
-    /// [`DialError`]
+    /// [`ConnectError`]
     pub fn line(
         &mut self,
         limit: Option<Duration>,
         watched: Option<BorrowedFd<'_>>,
-    ) -> Result<Option<Vec<u8>>, DialError> {
+    ) -> Result<Option<Vec<u8>>, ConnectError> {
         loop {
             if let Some(line) = self.read_already()? {
                 return Ok(line);
@@ -336,8 +336,8 @@ impl Socket {
     /// is never kept waiting. Nothing may come for as long as `limit`.
     ///
     /// # Errors
-    /// [`DialError`]
-    pub fn line_or(&mut self, other: BorrowedFd<'_>, limit: Option<Duration>) -> Result<Came, DialError> {
+    /// [`ConnectError`]
+    pub fn line_or(&mut self, other: BorrowedFd<'_>, limit: Option<Duration>) -> Result<Came, ConnectError> {
         let limit = limit.map_or(PollTimeout::NONE, |limit| PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX));
         loop {
             let ready = self.read_already()?;
@@ -358,35 +358,35 @@ impl Socket {
                 (Ok(_), None) if is_line => self.read_more()?,
                 (Ok(0), None) => return Ok(Came::Neither),
                 (Ok(_) | Err(Errno::EINTR), None) => {}
-                (Err(errno), None) => return Err(DialError::Io(errno.into())),
+                (Err(errno), None) => return Err(ConnectError::Io(errno.into())),
             }
         }
     }
 
     /// What was read already: a line, the end (none), or nothing yet.
-    fn read_already(&mut self) -> Result<Option<Option<Vec<u8>>>, DialError> {
+    fn read_already(&mut self) -> Result<Option<Option<Vec<u8>>>, ConnectError> {
         match self.ready.pop_front() {
             Some(WireLine::Text(line)) => Ok(Some(Some(line))),
-            Some(WireLine::TooLong) => Err(DialError::TooLong),
-            None if self.ended && self.reader.is_inside() => Err(DialError::Cut),
+            Some(WireLine::TooLong) => Err(ConnectError::TooLong),
+            None if self.ended && self.reader.is_inside() => Err(ConnectError::Cut),
             None if self.ended => Ok(Some(None)),
             None => Ok(None),
         }
     }
 
-    fn read_more(&mut self) -> Result<(), DialError> {
+    fn read_more(&mut self) -> Result<(), ConnectError> {
         let mut block = vec![0; BLOCK];
         match self.stream.read(&mut block) {
             Ok(0) => self.ended = true,
             Ok(count) => self.ready.extend(self.reader.feed(block.get(..count).unwrap_or_default())),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::ConnectionReset => self.ended = true,
-            Err(error) => return Err(DialError::of(error)),
+            Err(error) => return Err(ConnectError::of(error)),
         }
         Ok(())
     }
 
-    fn wait(&self, limit: Option<Duration>, watched: Option<BorrowedFd<'_>>) -> Result<(), DialError> {
+    fn wait(&self, limit: Option<Duration>, watched: Option<BorrowedFd<'_>>) -> Result<(), ConnectError> {
         // Rounded up: what is asked for in less than a millisecond is no question without a limit.
         let millis = limit.map(|limit| i32::try_from(limit.as_micros().div_ceil(1000)).unwrap_or(i32::MAX));
         let timeout =
@@ -401,15 +401,15 @@ impl Socket {
             let is_ready = |at: usize| fds.get(at).is_some_and(|fd| fd.any() == Some(true));
             match polled {
                 Err(Errno::EINTR) => {}
-                Err(errno) => return Err(DialError::Io(errno.into())),
-                Ok(0) => return Err(DialError::TimedOut(limit.unwrap_or_default())),
+                Err(errno) => return Err(ConnectError::Io(errno.into())),
+                Ok(0) => return Err(ConnectError::TimedOut(limit.unwrap_or_default())),
                 Ok(_) if (at..fds.len()).any(is_ready) => {
                     if self.interrupt.as_ref().is_some_and(Interrupt::take) {
-                        return Err(DialError::Interrupted);
+                        return Err(ConnectError::Interrupted);
                     }
                 }
                 Ok(_) if is_ready(0) => return Ok(()),
-                Ok(_) => return Err(DialError::ReaderGone),
+                Ok(_) => return Err(ConnectError::ReaderGone),
             }
         }
     }
@@ -442,8 +442,8 @@ pub struct Posted {
 /// name and password these are is nobody else's business.
 ///
 /// # Errors
-/// [`DialError`]. An answer with any status is none.
-pub fn post(base: &str, line: &str, auth: Option<&Auth>, limit: Option<Duration>) -> Result<Posted, DialError> {
+/// [`ConnectError`]. An answer with any status is none.
+pub fn post(base: &str, line: &str, auth: Option<&Auth>, limit: Option<Duration>) -> Result<Posted, ConnectError> {
     let config = Config::builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -465,24 +465,24 @@ pub fn post(base: &str, line: &str, auth: Option<&Auth>, limit: Option<Duration>
     let mut body = Vec::new();
     let mut reader = response.body_mut().as_reader().take(LONGEST as u64 + 1);
     let read = reader.read_to_end(&mut body);
-    read.map_err(|error| error.downcast::<Error>().map_or_else(DialError::of, failed))?;
+    read.map_err(|error| error.downcast::<Error>().map_or_else(ConnectError::of, failed))?;
     match body.len() > LONGEST {
-        true => Err(DialError::TooLong),
+        true => Err(ConnectError::TooLong),
         false => Ok(Posted { status, body }),
     }
 }
 
-fn failed(error: Error, limit: Option<Duration>) -> DialError {
+fn failed(error: Error, limit: Option<Duration>) -> ConnectError {
     match error {
-        Error::HostNotFound => DialError::Http("there is no host of this name".to_owned()),
+        Error::HostNotFound => ConnectError::Http("there is no host of this name".to_owned()),
         Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
-            DialError::TimedOut(limit.unwrap_or(CONNECT).min(CONNECT))
+            ConnectError::TimedOut(limit.unwrap_or(CONNECT).min(CONNECT))
         }
-        Error::Timeout(_) => DialError::TimedOut(limit.unwrap_or_default()),
-        Error::Io(error) => DialError::of(error),
-        Error::ConnectionFailed => DialError::Refused,
-        Error::Protocol(error) => DialError::Http(format!("its answer is not HTTP: {error}")),
-        other => DialError::Http(other.to_string()),
+        Error::Timeout(_) => ConnectError::TimedOut(limit.unwrap_or_default()),
+        Error::Io(error) => ConnectError::of(error),
+        Error::ConnectionFailed => ConnectError::Refused,
+        Error::Protocol(error) => ConnectError::Http(format!("its answer is not HTTP: {error}")),
+        other => ConnectError::Http(other.to_string()),
     }
 }
 
@@ -511,9 +511,9 @@ mod tests {
         let (mut there, mut socket) = pair();
         there.write_all(b"half").unwrap();
         let short = Duration::from_millis(1);
-        assert!(matches!(socket.line(Some(short), None), Err(DialError::TimedOut(time)) if time == short));
+        assert!(matches!(socket.line(Some(short), None), Err(ConnectError::TimedOut(time)) if time == short));
         drop(there);
-        assert!(matches!(socket.line(None, None), Err(DialError::Cut)));
+        assert!(matches!(socket.line(None, None), Err(ConnectError::Cut)));
         let (there, mut socket) = pair();
         drop(there);
         socket.send("x").unwrap();
@@ -551,6 +551,6 @@ mod tests {
         let (_there, mut socket) = pair();
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        assert!(matches!(socket.line(None, Some(writer.as_fd())), Err(DialError::ReaderGone)));
+        assert!(matches!(socket.line(None, Some(writer.as_fd())), Err(ConnectError::ReaderGone)));
     }
 }

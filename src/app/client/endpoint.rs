@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::CtlError;
+use super::ClientError;
 use crate::{
     io::{account, conffile, connect::Interrupt, sys},
     model::{
@@ -30,12 +30,12 @@ pub(in crate::app) struct Place {
 
 /// Where the supervisor listens: `url` wins over the file. No file need exist where a url is given, and one that is not
 /// named is not even looked for then: its password is not meant for whoever listens there.
-pub(super) fn find(url: Option<&ServerUrl>, file: Option<&Path>) -> Result<Place, CtlError> {
+pub(super) fn find(url: Option<&ServerUrl>, file: Option<&Path>) -> Result<Place, ClientError> {
     settings(url, file).map(|spec| of(&spec))
 }
 
 /// A client's settings, with the place that `url` says.
-pub(in crate::app) fn settings(url: Option<&ServerUrl>, file: Option<&Path>) -> Result<ClientSpec, CtlError> {
+pub(in crate::app) fn settings(url: Option<&ServerUrl>, file: Option<&Path>) -> Result<ClientSpec, ClientError> {
     let found = match (file, url) {
         (Some(file), _) => Some(file.to_owned()),
         (None, Some(_)) => None,
@@ -59,12 +59,12 @@ pub(in crate::app) fn of(spec: &ClientSpec) -> Place {
 }
 
 /// Reads a client's settings. `found`: the file was not named, so the owner of the folder could have put it there.
-fn read(path: &Path, found: bool) -> Result<ClientSpec, CtlError> {
+fn read(path: &Path, found: bool) -> Result<ClientSpec, ClientError> {
     let (bytes, access) = conffile::read(path).map_err(|error| Unreadable::of(path, error))?;
     // Relative paths in it are relative to its folder.
     let whole = absolute(path).map_err(|error| Unreadable::of(path, error))?;
     let file = File::new(whole, bytes, Some(access))?;
-    config::read_client(&file, found, &Here).map_err(CtlError::Invalid)
+    config::read_client(&file, found, &Here).map_err(ClientError::Invalid)
 }
 
 /// What a client's settings may ask about the system.

@@ -7,10 +7,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::{ClientOutput, CtlError, safe_json};
+use super::{ClientError, ClientOutput, safe_json};
 use crate::{
     app::{show::local_time, supervise_args::ClientArgs},
-    io::connect::{DialError, Socket},
+    io::connect::{ConnectError, Socket},
     model::{
         ansi,
         client::{exit, plain, reason},
@@ -24,7 +24,7 @@ pub(super) fn follow(
     command: &Command,
     socket: &mut Socket,
     output: &mut ClientOutput<'_>,
-) -> Result<u8, CtlError> {
+) -> Result<u8, ClientError> {
     let is_fg = matches!(command, Command::Fg { .. });
     let mut has_ended = false;
     loop {
@@ -32,20 +32,20 @@ pub(super) fn follow(
             Ok(Some(line)) => line,
             Ok(None) if has_ended => return Ok(exit::OK),
             Ok(None) if is_fg => {
-                return Err(CtlError::Broken("the connection was closed before the process ended".to_owned()));
+                return Err(ClientError::Broken("the connection was closed before the process ended".to_owned()));
             }
             // A supervisor that ends says so.
             Ok(None) => {
-                return Err(CtlError::Broken(
+                return Err(ClientError::Broken(
                     "the connection was lost: the supervisor has died or was killed".to_owned(),
                 ));
             }
-            Err(DialError::Interrupted) => return Err(CtlError::Interrupted),
-            Err(DialError::ReaderGone) => return Err(io::Error::from(ErrorKind::BrokenPipe).into()),
-            Err(error) => return Err(CtlError::Broken(error.to_string())),
+            Err(ConnectError::Interrupted) => return Err(ClientError::Interrupted),
+            Err(ConnectError::ReaderGone) => return Err(io::Error::from(ErrorKind::BrokenPipe).into()),
+            Err(error) => return Err(ClientError::Broken(error.to_string())),
         };
         let Some(followed) = Followed::parse(&line) else {
-            return Err(CtlError::Broken("what follows is not understood: it is no JSON object".to_owned()));
+            return Err(ClientError::Broken("what follows is not understood: it is no JSON object".to_owned()));
         };
         if args.json {
             output.out.write_all(format!("{}\n", safe_json(&line)).as_bytes())?;
@@ -54,7 +54,7 @@ pub(super) fn follow(
             Followed::Failed(error) => {
                 return match args.json {
                     true => Ok(exit::FAILED),
-                    false => Err(CtlError::Broken(reason(error.code, &error.message))),
+                    false => Err(ClientError::Broken(reason(error.code, &error.message))),
                 };
             }
             Followed::Ended(how) => {

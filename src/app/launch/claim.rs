@@ -34,7 +34,7 @@ pub(super) fn make_ready(spec: &Spec, claimed: &Claimed, spool: io::Result<Spool
     Ok(spool)
 }
 
-pub(super) fn check(spec: &Spec, audience: &mut dyn Reporter) -> Result<(), LaunchError> {
+pub(super) fn check(spec: &Spec, reporter: &mut dyn Reporter) -> Result<(), LaunchError> {
     if spec.argv.is_empty() {
         return Err(LaunchError::NoCommand);
     }
@@ -60,7 +60,7 @@ pub(super) fn check(spec: &Spec, audience: &mut dyn Reporter) -> Result<(), Laun
         }
     }
     if spec.timeout.is_some() && !spec.gives_feedback() {
-        audience.warn(
+        reporter.warn(
             "--timeout has no effect: the task gives no feedback (no --feedpath, no --feedback in the command) unless it \
              sends WATCHDOG=1 (sd_notify); --max-runtime limits its whole run",
         );
@@ -78,7 +78,7 @@ pub(super) fn claim(
     spec: &Spec,
     me: Process,
     inbox: &Inbox,
-    audience: &mut dyn Reporter,
+    reporter: &mut dyn Reporter,
 ) -> Result<Option<Taken>, LaunchError> {
     let name = spec.name.clone().unwrap_or_else(|| {
         let file = Path::new(&spec.argv[0]).file_name().unwrap_or(&spec.argv[0]);
@@ -125,7 +125,7 @@ pub(super) fn claim(
         cwd,
     };
     let unguarded = system("take signals");
-    let patience = audience.patience();
+    let patience = reporter.patience();
     let mut store = inbox.unguarded(|| db::open_or_create(&spec.db, patience)).map_err(&unguarded)??;
     let spool = Spool::open(&spec.db, true);
     store.set_patience(LockTimeout { limit: CLAIM_STEP, notify: None });
@@ -144,7 +144,7 @@ pub(super) fn claim(
             Err(StoreFailure::Refused(Refused::NameTaken { id, name, .. })) if spec.unique == Some(IfRunning::Wait) => {
                 store.set_patience(patience);
                 let other = TaskRef::Id(TaskId(id));
-                let mut told = || audience.hint(&format!("waiting for task {id} ({}) to end", show::clean(&name)));
+                let mut told = || reporter.hint(&format!("waiting for task {id} ({}) to end", show::clean(&name)));
                 inbox
                     .unguarded(|| crate::app::wait::until_ended(&mut store, &other, &mut told))
                     .map_err(&unguarded)??;

@@ -24,19 +24,19 @@ use crate::{
 
 impl Launcher {
     /// The command could not be executed: that is its end.
-    pub(super) fn not_run(&mut self, error: &CannotRun, audience: &mut dyn Reporter) -> i32 {
+    pub(super) fn not_run(&mut self, error: &CannotRun, reporter: &mut dyn Reporter) -> i32 {
         let program = self.spec.argv[0].to_string_lossy();
         let there = child::in_place_of(&self.spec.argv[0], error);
         let (outcome, code) = cannot_run(&program, &error.reason, error.not_found, &there);
-        audience.warn(outcome.reason().unwrap_or_default());
+        reporter.warn(outcome.reason().unwrap_or_default());
         let end = End {
             exitcode: Some(code),
             ended_by: Some("launch".into()),
             ..End::new(&outcome, sys::now().wall, Some(Duration::ZERO))
         };
         self.begin_log();
-        self.close_log(&end, audience);
-        self.record(&end, audience);
+        self.close_log(&end, reporter);
+        self.record(&end, reporter);
         code
     }
 
@@ -49,11 +49,11 @@ impl Launcher {
     }
 
     /// Records the end and says the exit code.
-    pub(super) fn finish(mut self, ended: &Ended, audience: &mut dyn Reporter) -> i32 {
+    pub(super) fn finish(mut self, ended: &Ended, reporter: &mut dyn Reporter) -> i32 {
         let now = sys::now();
-        let feedback = self.last_feedback(audience);
+        let feedback = self.last_feedback(reporter);
         if let Some(left_out) = feedback.as_ref().and_then(|feedback| feedback.left_out()) {
-            audience.warn(&format!("the feedback of task {} was cut: {left_out}", self.claimed.id));
+            reporter.warn(&format!("the feedback of task {} was cut: {left_out}", self.claimed.id));
         }
         let warnings = feedback.as_ref().map_or(0, |feedback| feedback.warnings());
         let lost = self.output.as_ref().and_then(|output| output.lost()).map(str::to_owned);
@@ -77,34 +77,34 @@ impl Launcher {
             ..End::new(&ended.outcome(warnings, lost.as_deref()), now.wall, Some(ran))
         };
         if ended.cause != Cause::Itself {
-            audience.warn(&format!(
+            reporter.warn(&format!(
                 "ended task {} ({}): {}",
                 self.claimed.id,
                 span(ran),
                 end.termerror.as_deref().unwrap_or_default()
             ));
         }
-        self.close_log(&end, audience);
-        self.record(&end, audience);
-        self.let_output_go(&end, code, audience);
+        self.close_log(&end, reporter);
+        self.record(&end, reporter);
+        self.let_output_go(&end, code, reporter);
         code
     }
 
     /// Reads the feedback file for the last time; none: the task gives no feedback. A file that cannot be read is kept, and
     /// what a reader stored last counts.
-    fn last_feedback(&mut self, audience: &mut dyn Reporter) -> Option<Feedback> {
+    fn last_feedback(&mut self, reporter: &mut dyn Reporter) -> Option<Feedback> {
         let id = self.claimed.id;
         match reconcile::read_all(self.claimed.feedpath.as_deref()?) {
             Ok(LastFeedback { feedback, skipped }) => {
                 if skipped > 0 {
-                    audience
+                    reporter
                         .warn(&format!("task {id}: {skipped} bytes in the middle of its feedback file were not read"));
                 }
                 Some(feedback)
             }
             Err(error) if error.is_missing() => Some(Feedback::default()),
             Err(error) => {
-                audience
+                reporter
                     .warn(&format!("task {id}: {error}; the file is kept, and the values that were stored last count"));
                 self.spec.keep_feedback = true;
                 if self.store.is_none() {
@@ -117,7 +117,7 @@ impl Launcher {
     }
 
     /// Ends the log with the outcome. The end is noted first: what the log says was seen by us.
-    pub(super) fn close_log(&mut self, end: &End, audience: &mut dyn Reporter) {
+    pub(super) fn close_log(&mut self, end: &End, reporter: &mut dyn Reporter) {
         let Some(output) = &mut self.output else { return };
         // Should even this fail, the database will tell.
         if let Some(spool) = &self.spool {
@@ -128,20 +128,20 @@ impl Launcher {
             (_, outcome) => outcome.to_owned(),
         };
         if let Some(lost) = output.close_log(&words) {
-            audience.warn(&format!("task {}: {lost}", self.claimed.id));
+            reporter.warn(&format!("task {}: {lost}", self.claimed.id));
         }
         sys::crash_point("log.after");
     }
 
     /// After the end was recorded: shows the rest of the output to whoever reads it slowly.
-    pub(super) fn let_output_go(&mut self, end: &End, code: i32, audience: &mut dyn Reporter) {
+    pub(super) fn let_output_go(&mut self, end: &End, code: i32, reporter: &mut dyn Reporter) {
         let mut output = self.output.take();
         if let Some(output) = &mut output {
             let inbox = &self.inbox;
             let mut goes_on = || !matches!(inbox.next(), Ok(Some(Notice::Stop { .. })) | Err(_));
             output.finish(code != 0, &mut goes_on);
             if let Some(why) = output.lost() {
-                audience.fail(&format!("task {}: cannot pass on the command's output: {why}", self.claimed.id));
+                reporter.fail(&format!("task {}: cannot pass on the command's output: {why}", self.claimed.id));
             }
         }
         // Whoever closed the output early has what was wanted of it.
@@ -165,15 +165,15 @@ impl Launcher {
             // On a line of its own, after a ^C or a last line without an end.
             let ended = output.as_ref().is_none_or(|output| output.line_ended());
             let fresh = if self.pty.is_some() && !ended { "\n" } else { "" };
-            audience.hint(&format!("{fresh}{}", words.join("; ")));
+            reporter.hint(&format!("{fresh}{}", words.join("; ")));
         }
     }
 
     /// Writes the end into the database, or, if that cannot be done just then, into the spool.
-    pub(super) fn record(&mut self, end: &End, audience: &mut dyn Reporter) {
+    pub(super) fn record(&mut self, end: &End, reporter: &mut dyn Reporter) {
         let recorded = record_end::record(&self.spec.db, self.store.take(), self.spool.as_ref(), &self.claimed, end);
         if let Some(trouble) = &recorded.trouble {
-            audience.warn(trouble);
+            reporter.warn(trouble);
         }
         // Where only the spool has it, the feedback file stays until a reader of the spool has read it.
         if let Some(store) = recorded.store {

@@ -7,7 +7,7 @@ use std::{io, time::Duration};
 
 use super::{Shell, verbs::is_paused};
 use crate::{
-    app::client::{self, CtlError, Link, SupervisorLink, follow::fit},
+    app::client::{self, ClientError, Link, SupervisorLink, follow::fit},
     io::{
         connect::{Came, Socket},
         sys,
@@ -58,7 +58,7 @@ impl Shell<'_, '_> {
         let mut line =
             SupervisorLink::open(&place).map_err(|error| client::failed(error, Some(&command), self.output))?;
         if let Link::Port = line.link {
-            return Err(client::failed(CtlError::NeedsSocket("fg"), None, self.output));
+            return Err(client::failed(ClientError::NeedsSocket("fg"), None, self.output));
         }
         let answer = line.ask(&command, true).map_err(|error| client::failed(error, Some(&command), self.output))?;
         if answer.response.error.is_some() {
@@ -77,7 +77,7 @@ impl Shell<'_, '_> {
             self.note("what you type is its input");
         }
         let keyboard = Keyboard::attached(is_pipe).map_err(|error| {
-            client::failed(CtlError::Broken(format!("cannot set the terminal: {error}")), None, self.output)
+            client::failed(ClientError::Broken(format!("cannot set the terminal: {error}")), None, self.output)
         })?;
         let over = self.pass(&mut socket, &keyboard, is_pipe.then_some(&*name));
         drop(keyboard);
@@ -92,7 +92,7 @@ impl Shell<'_, '_> {
                 self.told.told_end(name);
                 Ok(exit::OK)
             }
-            Ok(Over::Failed(why)) => Err(client::failed(CtlError::Broken(why), None, self.output)),
+            Ok(Over::Failed(why)) => Err(client::failed(ClientError::Broken(why), None, self.output)),
             Err(error) => Err(client::failed(error.into(), None, self.output)),
         }
     }

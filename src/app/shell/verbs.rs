@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Shell, typed::Kill};
 use crate::{
     app::{
-        client::{self, CtlError, Link, SupervisorLink, complain},
+        client::{self, ClientError, Link, SupervisorLink, complain},
         supervise_args::{Action, SomeNames},
     },
     io::{child, terminal},
@@ -201,7 +201,7 @@ impl Shell<'_, '_> {
         let mut line =
             SupervisorLink::open(&place).map_err(|error| client::failed(error, Some(&subscribe), self.output))?;
         if let Link::Port = line.link {
-            return Err(client::failed(CtlError::NeedsSocket("wait"), None, self.output));
+            return Err(client::failed(ClientError::NeedsSocket("wait"), None, self.output));
         }
         let answer =
             line.ask(&subscribe, true).map_err(|error| client::failed(error, Some(&subscribe), self.output))?;
@@ -219,7 +219,7 @@ impl Shell<'_, '_> {
             let line = match socket.line(None, None) {
                 Ok(Some(line)) => line,
                 Ok(None) => {
-                    let error = CtlError::Broken("the connection was closed before they ended".to_owned());
+                    let error = ClientError::Broken("the connection was closed before they ended".to_owned());
                     return Err(client::failed(error, None, self.output));
                 }
                 Err(error) => return Err(client::failed(client::unreachable(&place.url, error), None, self.output)),
