@@ -274,7 +274,7 @@ fn ctl5_a_supervisor_that_cannot_be_reached() {
     check(4, 4, 1, &["connection refused", "not running; its socket was left behind"]);
     fs::remove_file(world.path("s.sock")).unwrap();
     fs::write(world.path("s.sock"), "").unwrap();
-    check(4, 4, 4, &["it is not a socket"]);
+    check(4, 4, 4, &["not a socket"]);
     let ran = bare(&world, &format!("--socket /{} status", "x".repeat(200))).run();
     assert_eq!(ran.code, 4, "{ran:?}");
 }

@@ -746,8 +746,11 @@ fn a_follower_goes_on_where_it_was_when_its_connection_is_lost() {
     // What was lost with the beginning of the log is told of.
     world.fake_ssh("echo x >> $W/calls; [ $(wc -l < $W/calls) -gt 1 ] || { printf 'a\\nb\\n'; exit 255; }; echo c");
     world.sh("rm -f $W/calls").run().silent(0);
-    let ran =
-        tells(world.near(&["log", "a!1", "--follow"]).run(), 0, &["ssh failed: it broke off", "lines may be missing"]);
+    let ran = tells(
+        world.near(&["log", "a!1", "--follow"]).run(),
+        0,
+        &["ssh failed: the connection broke off", "lines may be missing"],
+    );
     assert_eq!(ran.text(), "a\nb\nc\n");
     // The first call asks where the last lines begin.
     world.fake_ssh(&breaks("log", 2, 12));

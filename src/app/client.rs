@@ -335,7 +335,7 @@ impl<'a> SupervisorLink<'a> {
 fn connected(place: &endpoint::Place, path: &Path) -> Result<Socket, ClientError> {
     let mut socket = Socket::connect(path, place.timeout).map_err(|error| unreachable(&place.url, error))?;
     if let Some(interrupt) = &place.interrupt {
-        socket.heed(interrupt.clone());
+        socket.end_on(interrupt.clone());
     }
     Ok(socket)
 }

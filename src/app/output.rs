@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     io::{
         proglog::{self, ProgLog},
-        streams::{AllHanded, Ends, Streams, Substitute},
+        streams::{Ends, Streams, StreamsState, Substitute},
         sys,
         tasklog::{LogState, TaskLog},
     },
@@ -66,7 +66,7 @@ pub struct TaskOutput {
 /// What another program has to know to go on with it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HandedOutput {
-    streams: AllHanded,
+    streams: StreamsState,
     log: Option<LogState>,
     held: bool,
 }

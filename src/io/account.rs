@@ -1,11 +1,13 @@
-//! Users and groups of this system, and becoming one of them.
+//! Users and groups of this system, and switching to one of them.
 //!
-//! They are read from the files of users and groups. What is not in those is asked of `getent`, a program of the
-//! system's own: we are linked statically, and the C library would load the modules of its name service into us, which
-//! ends in a crash. So a user who is in the file has the groups that are in the file.
+//! Users and groups are read from the files in /etc. A name that is missing there is looked up with
+//! `getent`, a program of the system: this program is linked statically, and the C library would
+//! load the modules of its name service into it, which ends in a crash. So a user in the file has
+//! the groups that are in the file.
 //!
-//! A switch is made as a whole or not at all, and looked at afterwards: groups, group and user, real, effective and
-//! saved, and whether root could come back. It is made before there are threads: it is a matter of the process.
+//! A switch is done completely or not at all, and verified afterwards: groups, group and user,
+//! real, effective and saved, and whether root could be regained. It is done before any thread is
+//! started, because it affects the whole process.
 
 use std::{
     fs, io,
@@ -23,19 +25,19 @@ use crate::model::shim::Identity;
 /// The files of users and groups.
 const USERS: &str = "/etc/passwd";
 const GROUPS: &str = "/etc/group";
-/// Where programs of the system are: those of whoever called us are not asked.
+/// Folders of the system's programs; the PATH of the caller is not used.
 const FOLDERS: [&str; 3] = ["/usr/bin", "/bin", "/run/current-system/sw/bin"];
 
-/// Why nobody can run as a user.
+/// Why a user cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    /// There is none of this name or number.
+    /// No user has this name or number.
     #[error("unknown user {0:?}")]
     Unknown(String),
-    /// Which groups it has cannot be told.
+    /// The user or its groups cannot be looked up.
     #[error("cannot look up user {0:?}: {1}")]
     Unreadable(String, io::Error),
-    /// The switch was refused, or was not what it was to be.
+    /// The switch was refused or incomplete.
     #[error("cannot switch to user {0:?}: {1}")]
     Switch(String, io::Error),
 }
@@ -51,7 +53,7 @@ struct User {
 
 fn fields(line: &str) -> Option<Vec<&str>> {
     let fields: Vec<&str> = line.split(':').collect();
-    // `+` and `-` are words to a name service of old.
+    // `+` and `-` are directives of the old NIS name service.
     fields.first().is_some_and(|name| !name.is_empty() && !name.starts_with(['+', '-'])).then_some(fields)
 }
 
@@ -61,7 +63,7 @@ fn user_of_line(line: &str) -> Option<User> {
     Some(User { name: (*name).to_owned(), uid: number(uid)?, gid: number(gid)?, home: PathBuf::from(home) })
 }
 
-/// By name; or by number, if nobody has that for a name.
+/// Finds a user by name, or by number if no user has that name.
 fn user_in(text: &str, wanted: &str) -> Option<User> {
     let find = |is: &dyn Fn(&User) -> bool| text.lines().filter_map(user_of_line).find(is);
     find(&|user| user.name == wanted).or_else(|| {
@@ -70,7 +72,7 @@ fn user_in(text: &str, wanted: &str) -> Option<User> {
     })
 }
 
-/// Name, number and members.
+/// Returns name, number and members.
 fn group_of_line(line: &str) -> Option<(&str, u32, &str)> {
     let fields = fields(line)?;
     let [name, _, gid, members, ..] = fields.as_slice() else { return None };
@@ -86,19 +88,19 @@ fn group_in(text: &str, wanted: &str) -> Option<u32> {
     found.map(|(_, gid, _)| gid)
 }
 
-/// The groups that a user is a member of, besides its own.
+/// Returns the groups that a user is a member of, besides its primary one.
 fn groups_in(text: &str, user: &str) -> Vec<u32> {
     let groups = text.lines().filter_map(group_of_line);
     groups.filter(|(_, _, members)| members.split(',').any(|member| member == user)).map(|(_, gid, _)| gid).collect()
 }
 
 fn number(text: &str) -> Option<u32> {
-    // The last one stands for "none" in system calls.
+    // The largest number means "none" in system calls.
     let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
     number.filter(|number| *number != u32::MAX)
 }
 
-/// A file of which some lines may be in any encoding; empty: there is none.
+/// Reads a file in which some lines may have any encoding; a missing file is empty.
 fn read(path: &str) -> io::Result<String> {
     match fs::read(path) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
@@ -107,9 +109,9 @@ fn read(path: &str) -> io::Result<String> {
     }
 }
 
-/// What a program of the system answers about a name; empty: nothing.
+/// Returns the output of a program of the system about a name; empty if there is none.
 fn ask(program: &str, words: &[&str], name: &str) -> io::Result<String> {
-    // One that looks like an option, or would be a line of its own.
+    // A name that looks like an option, or contains a separator of the output.
     if name.is_empty() || name.starts_with('-') || name.contains(|c: char| c.is_control() || c.is_whitespace()) {
         return Ok(String::new());
     }
@@ -123,7 +125,7 @@ fn ask(program: &str, words: &[&str], name: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// A user, and whether it is one of the file.
+/// Returns a user, and whether it is in the file of users.
 fn look_up(user: &str) -> io::Result<Option<(User, bool)>> {
     if let Some(found) = user_in(&read(USERS)?, user) {
         return Ok(Some((found, true)));
@@ -131,34 +133,34 @@ fn look_up(user: &str) -> io::Result<Option<(User, bool)>> {
     Ok(user_in(&ask("getent", &["passwd"], user)?, user).map(|user| (user, false)))
 }
 
-/// The number of a user, by name or number; none: there is no such user.
+/// Returns the number of a user, given by name or number; `None` if there is no such user.
 pub fn uid(user: &str) -> Option<u32> {
     look_up(user).ok()?.map(|(user, _)| user.uid)
 }
 
-/// The number of a group, by name or number; none: there is no such group.
+/// Returns the number of a group, given by name or number; `None` if there is no such group.
 pub fn gid(group: &str) -> Option<u32> {
     let in_file = group_in(&read(GROUPS).ok()?, group);
     in_file.or_else(|| group_in(&ask("getent", &["group"], group).ok()?, group))
 }
 
-/// The home of a user, by name or number; none: of who runs us.
+/// Returns the home folder of a user, given by name or number; without `user`, of the calling user.
 pub fn home(user: Option<&str>) -> Option<PathBuf> {
     let of = |user: &str| look_up(user).ok()?.map(|(user, _)| user.home).filter(|home| home.is_absolute());
     match user {
         Some(user) => of(user),
-        // Who runs us may stand in no file: a container often has numbers only.
+        // The calling user may be missing in the file: a container often has numbers only.
         None => of(&own_uid().to_string())
             .or_else(|| std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())),
     }
 }
 
-/// The number of who runs us.
+/// Returns the number of the calling user.
 pub fn own_uid() -> u32 {
     geteuid().as_raw()
 }
 
-/// All that is needed to run as a user, by name or number.
+/// Returns all that is needed to run as a user, given by name or number.
 ///
 /// # Errors
 /// [`AccountError::Unknown`], [`AccountError::Unreadable`]
@@ -179,7 +181,8 @@ pub fn identity(user: &str) -> Result<Identity, AccountError> {
     Ok(Identity { name: found.name, uid: found.uid, gid: found.gid, groups })
 }
 
-/// Makes this process run as somebody else for good (DMN-9). After an error it must end: it may be anything.
+/// Switches this process to another user permanently. After an error the process must end: its user
+/// and groups are undefined.
 ///
 /// # Errors
 /// [`AccountError::Switch`]
@@ -187,14 +190,15 @@ pub fn switch(to: &Identity) -> Result<(), AccountError> {
     become_user(to.uid, to.gid, &to.groups).map_err(|error| AccountError::Switch(to.name.clone(), error))
 }
 
-/// Becomes a user with these groups. After an error the process must end: it may be anything.
+/// Switches to a user with these groups. After an error the process must end: its user and groups
+/// are undefined.
 ///
 /// # Errors
-/// As the system says; EPERM too if it agreed and did something else.
+/// Those of the system; also EPERM if the system reported success and did something else.
 pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     if !geteuid().is_root() {
-        // Nothing to change, or not ours to change.
+        // Nothing to change, or not permitted.
         return if geteuid() == uid && getuid() == uid { Ok(()) } else { Err(Errno::EPERM.into()) };
     }
     // Groups first, as only root may set them.
@@ -202,7 +206,7 @@ pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
     setgroups(&wanted)?;
     setgid(gid)?;
     setuid(uid)?;
-    // A switch that was made by half would be worse than none.
+    // A partial switch would be worse than none.
     let mut have = getgroups()?;
     for list in [&mut have, &mut wanted] {
         list.sort_unstable_by_key(|group| group.as_raw());
@@ -211,7 +215,7 @@ pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
     let (users, own) = (getresuid()?, getresgid()?);
     let is_user = [users.real, users.effective, users.saved] == [uid; 3];
     let is_group = [own.real, own.effective, own.saved] == [gid; 3];
-    // Root that can come back would be no switch.
+    // If root can be regained, the switch is void.
     let stays = uid.is_root() || setuid(Uid::from_raw(0)).is_err();
     match is_user && is_group && have == wanted && stays {
         true => Ok(()),
@@ -232,8 +236,8 @@ mod tests {
         assert_eq!(user("web"), Some((33, 34, "/var/www".into())), "the first of a name");
         assert_eq!(user("33"), Some((1000, 1000, "/home/33".into())), "a name goes before a number");
         assert_eq!(user("1000"), Some((1000, 1000, "/home/33".into())));
-        for nobody in ["", "+@nis", "# a remark", "short", "odd", "we", "4294967295", "-1", "+0", "0x0"] {
-            assert_eq!(user(nobody), None, "{nobody:?}");
+        for unknown in ["", "+@nis", "# a remark", "short", "odd", "we", "4294967295", "-1", "+0", "0x0"] {
+            assert_eq!(user(unknown), None, "{unknown:?}");
         }
         let groups = "root:x:0:\nadm:x:4:web,root\nshort:x:5\nwww:x:34:webb\nlog:*:7:web\n";
         assert_eq!(groups_in(groups, "web"), [4, 7]);
@@ -254,9 +258,9 @@ mod tests {
     fn users_and_groups_of_this_system_are_found() {
         assert_eq!((uid("root"), uid("0")), (Some(0), Some(0)));
         assert_eq!((gid("root"), gid("0")), (Some(0), Some(0)));
-        // Asked of the system's programs too, which must not be misled.
-        for nobody in ["", "no such user", "nosuchuser", "-1", "+0", "--help", "4294967295", "99999999999", "a\0b"] {
-            assert_eq!((uid(nobody), gid(nobody), home(Some(nobody))), (None, None, None), "{nobody:?}");
+        // Passed on to the system's programs too, which must not be misled.
+        for unknown in ["", "no such user", "nosuchuser", "-1", "+0", "--help", "4294967295", "99999999999", "a\0b"] {
+            assert_eq!((uid(unknown), gid(unknown), home(Some(unknown))), (None, None, None), "{unknown:?}");
         }
         assert!(home(Some("root")).is_some());
         assert!(home(None).is_some());
@@ -264,19 +268,19 @@ mod tests {
         assert_eq!((root.name.as_str(), root.uid, root.gid), ("root", 0, 0));
         assert!(root.groups.contains(&0));
         assert_eq!(identity("no such user").unwrap_err().to_string(), "unknown user \"no such user\"");
-        // What those programs say reads as the files do.
+        // The output of those programs has the format of the files.
         assert_eq!(user_in(&ask("getent", &["passwd"], "root").unwrap(), "root").map(|user| user.uid), Some(0));
         assert!(ask("id", &["-G"], "root").unwrap().split_whitespace().any(|gid| gid == "0"));
     }
 
     #[test]
-    fn nobody_but_root_becomes_another() {
+    fn only_root_can_switch_users() {
         if geteuid().is_root() {
-            eprintln!("skipped: it needs somebody who is not root; tests/begin.rs switches users");
+            eprintln!("skipped: it must not run as root; tests/begin.rs switches users");
             return;
         }
         let me = own_uid();
-        assert!(become_user(me, 0, &[]).is_ok(), "one is oneself already");
+        assert!(become_user(me, 0, &[]).is_ok(), "already this user");
         assert!(become_user(me + 1, 0, &[]).is_err());
     }
 }

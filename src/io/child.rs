@@ -1,7 +1,8 @@
-//! Our own children: starting the command, hearing of ends, and ending a whole tree.
+//! Child processes: starting the command, waiting for ends, and ending a whole process tree.
 //!
-//! The launcher's signals are blocked (see `inbox`). A command must not inherit that: posix_spawn gives it an empty mask
-//! and default dispositions itself, before it runs, without a fork of the grown process.
+//! The launcher's signals are blocked (see `inbox`), which a command must not inherit. posix_spawn
+//! sets an empty mask and default dispositions in the child itself, without a fork of the larger
+//! process.
 
 use std::{
     ffi::{CString, OsStr, OsString},
@@ -34,18 +35,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::task::{Exit, InPlace, Signal};
 
-/// Waits until `fd` can be read or `timeout` is over; true if it can be read.
+/// Waits until `fd` is readable or `timeout` is over; returns whether it is readable.
 ///
 /// # Errors
-/// As poll(2) says.
+/// Those of poll(2).
 pub fn poll_one(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
     poll_any(&[fd], timeout).map(|ready| ready.is_some())
 }
 
-/// Waits until one of `fds` can be read or `timeout` is over; gives the first that can.
+/// Waits until one of `fds` is readable or `timeout` is over; returns the index of the first
+/// readable one.
 ///
 /// # Errors
-/// As poll(2) says.
+/// Those of poll(2).
 pub fn poll_any(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Option<usize>> {
     let mut polled: Vec<PollFd> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
     match ppoll(&mut polled, timeout.map(Into::into), None) {
@@ -58,29 +60,29 @@ pub fn poll_any(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result
 /// Why a command could not be run.
 #[derive(Debug)]
 pub struct CannotRun {
-    /// The kernel's reason in words.
+    /// The kernel's error as text.
     pub reason: String,
-    /// Whether it was not found, as opposed to found and not executable.
+    /// Whether the file was not found, as opposed to found and not executable.
     pub not_found: bool,
-    /// The kernel's number for it.
+    /// The kernel's error number.
     pub number: i32,
 }
 
 impl CannotRun {
-    /// The reason that has this number.
+    /// Returns the error with this number.
     pub fn from_number(number: i32) -> CannotRun {
         Errno::from_raw(number).into()
     }
 
-    /// Whether there are no processes, no memory or no descriptors to be had just now, so that it is no fault of the
-    /// command.
+    /// Whether the system currently has no processes, memory or descriptors left, so that the
+    /// command is not at fault.
     pub fn is_shortage(&self) -> bool {
         let short = [Errno::EAGAIN, Errno::ENOMEM, Errno::EMFILE, Errno::ENFILE];
         short.iter().any(|errno| *errno as i32 == self.number)
     }
 }
 
-/// Returns what stands where a program was looked for that the kernel did not execute.
+/// Returns what is at the path of a program that the kernel did not execute.
 pub fn in_place_of(name: &OsStr, error: &CannotRun) -> InPlace {
     if name.is_empty() {
         return InPlace::Other;
@@ -104,10 +106,11 @@ impl From<Errno> for CannotRun {
     }
 }
 
-/// Starts our own program again, under the name that is the first of `argv`, as [`spawn`] starts a command.
+/// Starts this program again, with `argv[0]` as its name, in the way that [`spawn`] starts a
+/// command.
 ///
 /// # Errors
-/// As posix_spawn(3) says.
+/// Those of posix_spawn(3).
 pub fn spawn_self(
     argv: &[OsString],
     env: &[CString],
@@ -119,10 +122,10 @@ pub fn spawn_self(
     Ok(spawn_args(c"/proc/self/exe", &args, env, put, close, ignored, false)?)
 }
 
-/// The same, in a process group of its own.
+/// Like [`spawn_self`], in a new process group.
 ///
 /// # Errors
-/// As posix_spawn(3) says.
+/// Those of posix_spawn(3).
 pub fn spawn_self_in_group(
     argv: &[OsString],
     env: &[CString],
@@ -133,11 +136,11 @@ pub fn spawn_self_in_group(
     Ok(spawn_args(c"/proc/self/exe", &args, env, put, &[], ignored, true)?)
 }
 
-/// Starts a program of ours under the name that is the first of `argv`, with our environment and these variables
-/// besides, and with these descriptors and no others; what is not among them must close on exec.
+/// Starts a program with `argv[0]` as its name. The child has this process's environment plus
+/// `set`, and the descriptors in `put`; all others must be close-on-exec.
 ///
 /// # Errors
-/// As posix_spawn(3) says.
+/// Those of posix_spawn(3).
 pub fn spawn_program(
     program: &Path,
     argv: &[OsString],
@@ -149,7 +152,8 @@ pub fn spawn_program(
     Ok(spawn_args(&program, &args, &environment(set, &[]), put, &[], 0, false)?)
 }
 
-/// A text that another program can read from a descriptor, without a file and without anybody who writes.
+/// Returns a descriptor from which another program can read this text, without a file and without a
+/// writer.
 ///
 /// # Errors
 /// When there are no descriptors or no memory.
@@ -161,15 +165,16 @@ pub fn text_to_read(text: &str) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// Starts a command in a process group of its own, no signal blocked, and default dispositions; except that a SIGHUP
-/// which was ignored when we started (`nohup`) stays so. It has the descriptors that we were started with and still
-/// have; `put` are descriptors of ours (all to be closed on exec) and the numbers that they have in the command.
+/// Starts a command in a new process group, with no signal blocked and default dispositions; a
+/// SIGHUP that was ignored when this program started (`nohup`) stays ignored. The command inherits
+/// the descriptors that this program was started with and still has open. `put` maps descriptors of
+/// this process (all close-on-exec) to their numbers in the command.
 ///
-/// A file without `#!` that the kernel does not know is given to `/bin/sh`, as a shell or env(1) would, unless it is
-/// binary.
+/// A file without `#!` that the kernel cannot execute is passed to `/bin/sh`, as a shell or env(1)
+/// does, unless it is binary.
 ///
 /// # Errors
-/// [`CannotRun`], with the words of the kernel.
+/// [`CannotRun`], with the kernel's text.
 pub fn spawn(
     argv: &[OsString],
     env: &[CString],
@@ -192,11 +197,12 @@ pub fn spawn(
     }
 }
 
-/// Starts a command in a session of its own, with all signals at their defaults and none blocked, and with these
-/// descriptors and numbers; `close` are others that it must not have. Its folder and umask are ours.
+/// Starts a command in a new session, with all signals at their defaults and none blocked. `put`
+/// maps descriptors to their numbers in the command; the command does not get those in `close`. It
+/// inherits working directory and umask.
 ///
 /// # Errors
-/// As execve(2) says.
+/// Those of execve(2).
 pub fn spawn_in_session(
     file: &Path,
     argv: &[OsString],
@@ -231,7 +237,8 @@ fn spawn_args(
     ignored: u64,
     own_group: bool,
 ) -> nix::Result<i32> {
-    // All of them, real-time signals too: the kernel does not tell which of these are ignored where it tells of the rest.
+    // All of them, real-time signals too: the kernel does not show which of those are ignored where
+    // it shows the others.
     let mut defaults = SigSet::all();
     if Signal::HUP.is_in(ignored) {
         defaults.remove(NixSignal::SIGHUP);
@@ -259,9 +266,9 @@ fn c_string(text: &OsStr) -> Result<CString, Errno> {
     CString::new(text.as_bytes()).map_err(|_| Errno::EINVAL)
 }
 
-/// Whether a file is no text, as a shell judges it: there is a NUL in its first line.
+/// Whether a file is binary, by the rule of a shell: its first line contains a NUL.
 fn is_binary(path: &Path) -> bool {
-    /// Bytes that are looked at.
+    /// Bytes that are examined.
     const SAMPLE: u64 = 80;
     let mut sample = Vec::new();
     let read =
@@ -270,9 +277,9 @@ fn is_binary(path: &Path) -> bool {
     read.is_ok() && line.contains(&0)
 }
 
-/// Returns the interpreter that the first line of a script names; `None` if it names none.
+/// Returns the interpreter named in the first line of a script; `None` if there is none.
 pub fn interpreter_of(name: &OsStr) -> Option<OsString> {
-    /// The longest first line that the kernel looks at.
+    /// The longest first line that the kernel reads.
     const LONGEST: u64 = 256;
     let mut head = Vec::new();
     let file = fs::File::open(find_program(name)?).ok()?;
@@ -282,7 +289,7 @@ pub fn interpreter_of(name: &OsStr) -> Option<OsString> {
     Some(OsStr::from_bytes(word).to_owned())
 }
 
-/// Where a program is, as execvp(3) would find it.
+/// Returns the path of a program, by the rules of execvp(3).
 pub fn find_program(name: &OsStr) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
         return Some(PathBuf::from(name));
@@ -290,7 +297,7 @@ pub fn find_program(name: &OsStr) -> Option<PathBuf> {
     in_path(name, is_executable)
 }
 
-/// Where the C library looks for programs without a PATH.
+/// Default PATH of the C library.
 const USUAL_PATH: &str = "/bin:/usr/bin";
 
 fn in_path(name: &OsStr, is_it: fn(&Path) -> bool) -> Option<PathBuf> {
@@ -302,7 +309,7 @@ fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// Our environment with these variables set, and those named in `without` left out.
+/// Returns the environment of this process with the variables of `set`, without those of `without`.
 pub fn environment(set: &[(&str, OsString)], without: &[&str]) -> Vec<CString> {
     let replaced = |name: &OsStr| without.iter().chain(set.iter().map(|(n, _)| n)).any(|n| OsStr::new(n) == name);
     let inherited = std::env::vars_os().filter(|(name, _)| !replaced(name));
@@ -317,49 +324,49 @@ pub fn environment(set: &[(&str, OsString)], without: &[&str]) -> Vec<CString> {
     inherited.chain(added).filter_map(entry).collect()
 }
 
-/// Returns the descriptors above 2 that this process was started with. They are the command's: it gets them as they are.
-/// To be called before the program opens any of its own.
+/// Returns the descriptors above 2 that this process was started with, which the command inherits
+/// unchanged. To be called before the program opens any other.
 pub fn inherited_descriptors() -> Vec<RawFd> {
     let Ok(entries) = fs::read_dir("/proc/self/fd") else { return vec![] };
     let listed = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let listed: Vec<RawFd> = listed.filter(|&fd| fd > 2).collect();
-    // The list names its own descriptor too, which is closed by now.
+    // The list contains the descriptor of the listing too, which is closed by now.
     listed.into_iter().filter(|fd| fs::symlink_metadata(format!("/proc/self/fd/{fd}")).is_ok()).collect()
 }
 
-/// Makes every orphaned descendant our own child, so that none can leave the tree.
+/// Makes every orphaned descendant a child of this process, so that none can leave the tree.
 ///
 /// # Errors
-/// On kernels that do not know it.
+/// On kernels without support for it.
 pub fn become_subreaper() -> io::Result<()> {
     Ok(nix::sys::prctl::set_child_subreaper(true)?)
 }
 
-/// Whether we have children already: a shell that started some and then became us.
+/// Whether this process already has children: a shell started some and then executed this program.
 pub fn has_children() -> bool {
     let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     waitid(Id::All, peek) != Err(Errno::ECHILD)
 }
 
-/// What became of a child.
+/// A change of a child's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reaped {
-    /// It ended.
+    /// The child ended.
     Ended(i32, Exit),
-    /// It was stopped by this signal.
+    /// The child was stopped by this signal.
     Stopped(i32, Signal),
-    /// It goes on after that.
+    /// The child was continued.
     Continued(i32),
     /// No child has changed; others are alive.
     Nothing,
-    /// There are no children left.
+    /// This process has no children.
     NoChildren,
 }
 
-/// Takes note of one child that ended, stopped or goes on, without waiting.
+/// Reaps one child that ended, or notes one that was stopped or continued, without waiting.
 ///
 /// # Errors
-/// As waitpid(2) says.
+/// Those of waitpid(2).
 pub fn reap() -> io::Result<Reaped> {
     loop {
         return match wait(WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED) {
@@ -388,7 +395,8 @@ pub fn reap() -> io::Result<Reaped> {
     }
 }
 
-/// How a child ended, without reaping it, so that its number stays its own; none: it lives, or is not ours.
+/// Returns how a child ended without reaping it, so that its pid is not reused. `None`: it is alive
+/// or not a child.
 pub fn end_of(child: i32) -> Option<Exit> {
     let pid = rustix::process::Pid::from_raw(child)?;
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -400,20 +408,20 @@ pub fn end_of(child: i32) -> Option<Exit> {
     }
 }
 
-/// What children of a process that have ended used.
+/// Resources used by ended children of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Processor time in user mode.
     pub user: Duration,
     /// Processor time in the kernel.
     pub system: Duration,
-    /// The largest memory that one of them had, bytes; `None`: not known.
+    /// Largest resident memory of one of them, in bytes; `None` if unknown.
     pub peak: Option<i64>,
 }
 
 impl Usage {
-    /// Returns what was used after an earlier reading. The kernel keeps one peak for all: that of those who came later is
-    /// only known if it is higher.
+    /// Returns the usage since an earlier reading. The kernel keeps one peak for all children: that
+    /// of later ones is only known if it is higher.
     pub fn since(self, before: Usage) -> Usage {
         Usage {
             user: self.user.saturating_sub(before.user),
@@ -423,8 +431,8 @@ impl Usage {
     }
 }
 
-/// Returns what the children of this process used that have ended, those included that a shell had before it became this
-/// program.
+/// Returns the usage of ended children of this process, including those of a shell that executed
+/// this program.
 pub fn usage() -> Option<Usage> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok()?;
     let time = |t: nix::sys::time::TimeVal| {
@@ -434,10 +442,11 @@ pub fn usage() -> Option<Usage> {
     Some(Usage { user: time(usage.user_time()), system: time(usage.system_time()), peak })
 }
 
-/// Sends a signal to the process group of a child that was not reaped yet, so that its number cannot be another's.
+/// Sends a signal to the process group of a child that was not reaped yet, so that its pid cannot
+/// be reused.
 ///
 /// # Errors
-/// When none of it may be signalled.
+/// When no process of the group may be signalled.
 pub fn signal_group(leader: i32, signal: Signal) -> io::Result<()> {
     let Ok(signal) = NixSignal::try_from(signal.0) else { return Err(ErrorKind::InvalidInput.into()) };
     match killpg(Pid::from_raw(leader), signal) {
@@ -446,27 +455,27 @@ pub fn signal_group(leader: i32, signal: Signal) -> io::Result<()> {
     }
 }
 
-/// Sends a signal to a child that was not reaped yet, so that its number cannot be another's.
+/// Sends a signal to a child that was not reaped yet, so that its pid cannot be reused.
 ///
 /// # Errors
-/// When it may not be signalled.
+/// When the child may not be signalled.
 pub fn signal(child: i32, signal: Signal) -> io::Result<()> {
     let Ok(signal) = NixSignal::try_from(signal.0) else { return Err(ErrorKind::InvalidInput.into()) };
     Ok(kill(Pid::from_raw(child), signal)?)
 }
 
-/// Returns why this process may not signal the one of this number, whichever that is by now. `None`: it may, or there is
-/// none.
+/// Returns why this process may not signal the current process with this pid. `None`: it may, or
+/// there is none.
 pub fn refusal_of_signals(pid: i32) -> Option<io::Error> {
     kill(Pid::from_raw(pid), None).err().filter(|error| *error == Errno::EPERM).map(io::Error::from)
 }
 
-/// What a child did, as [`peek`] found it.
+/// A child's change of state found by [`peek`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peeked {
-    /// It has ended, or is not ours (any more).
+    /// The child has ended, or is not a child (any more).
     Ended,
-    /// It was stopped.
+    /// The child was stopped.
     Stopped(Signal),
 }
 
@@ -477,7 +486,7 @@ pub fn peek(child: i32) -> Peeked {
     loop {
         match waitid(id(), changes | WaitPidFlag::WNOWAIT) {
             Ok(WaitStatus::Stopped(_, signal)) => {
-                // Taken note of: else it would be found again.
+                // Consumed here; otherwise the next call would find it again.
                 let _ = waitid(id(), WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG);
                 return Peeked::Stopped(Signal(signal as i32));
             }
@@ -487,11 +496,11 @@ pub fn peek(child: i32) -> Peeked {
     }
 }
 
-/// Runs a command on our own streams, waits for it, and gives its exit code: 128 and the number of the signal that ended
-/// it.
+/// Runs a command on the streams of this process, waits for it, and returns its exit code, which is
+/// 128 plus the number of the signal if one ended it.
 ///
 /// # Errors
-/// It cannot be started.
+/// The command cannot be started.
 pub fn run_here(argv: &[String]) -> io::Result<u8> {
     let (program, args) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let status = std::process::Command::new(program).args(args).status()?;
@@ -499,69 +508,70 @@ pub fn run_here(argv: &[String]) -> io::Result<u8> {
     Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
-/// Stops this process, until somebody continues it.
+/// Stops this process until it is continued.
 pub fn stop_self() {
     let _ = kill(nix::unistd::getpid(), NixSignal::SIGSTOP);
 }
 
-/// Blocks every signal that can be.
+/// Blocks every signal that can be blocked.
 pub fn block_all_signals() {
     let _ = SigSet::all().thread_block();
 }
 
-/// Closes a descriptor that we were started with.
+/// Closes an inherited descriptor.
 pub fn close(fd: RawFd) {
     let _ = nix::unistd::close(fd);
 }
 
-/// Closes these descriptors, which this process was started with: whoever waits for their end (the reader of a pipe, the
-/// next one for a lock) waits for the command alone.
+/// Closes these inherited descriptors. A process that waits for them to be closed (the reader of a
+/// pipe, the next holder of a lock) then waits for the command alone.
 pub fn close_inherited(fds: &[RawFd]) {
     fds.iter().for_each(|fd| close(*fd));
 }
 
-/// Returns a number that none of these descriptors has.
+/// Returns a number above those of all these descriptors.
 pub fn number_above(used: &[RawFd], put: &[(BorrowedFd<'_>, RawFd)]) -> RawFd {
     let used = used.iter().copied().chain(put.iter().flat_map(|(fd, number)| [fd.as_raw_fd(), *number]));
     used.max().unwrap_or(2).max(2) + 1
 }
 
-/// Has the kernel send SIGTERM to this process when its parent ends, or no longer.
+/// Makes the kernel send SIGTERM to this process when its parent ends, or not any more.
 pub fn end_with_parent(so: bool) {
     let _ = nix::sys::prctl::set_pdeathsig(so.then_some(NixSignal::SIGTERM));
 }
 
-/// Whether the other end of this pipe, into which we write, is closed everywhere.
+/// Whether the read end of this pipe is closed in all processes.
 pub fn reader_is_gone(pipe: BorrowedFd<'_>) -> bool {
     let mut polled = [PollFd::new(pipe, PollFlags::empty())];
     let asked = ppoll(&mut polled, Some(Duration::ZERO.into()), None);
     asked.is_ok() && polled[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
 }
 
-/// Stops ourselves and all of our process group (the rest of a pipeline, the script that called us), as the terminal's
-/// Ctrl-Z would have, until somebody continues us. Where nobody could, because no shell with job control watches the
-/// group, the kernel does not stop us and this returns at once.
+/// Stops this process and the rest of its process group (a pipeline, the script that started this
+/// program), like Ctrl-Z on the terminal, until they are continued. If no shell with job control
+/// watches the group, the kernel does not stop it and this returns at once.
 pub fn suspend() {
     let mut stop = SigSet::empty();
     stop.add(NixSignal::SIGTSTP);
     // None of the three fails on Linux.
     let _ = kill(Pid::from_raw(0), NixSignal::SIGTSTP);
-    // Ours waited, as we have it blocked.
+    // This process's own SIGTSTP is pending, because the signal is blocked.
     let _ = stop.thread_unblock();
     let _ = stop.thread_block();
 }
 
-/// Leaves the terminal and the session, so that a logout does not reach us.
+/// Leaves the terminal and the session, so that a logout does not reach this process.
 pub fn new_session() {
-    // Fails only for a group leader, which a freshly started child is not.
+    // Fails only for a group leader, which a newly started child is not.
     let _ = nix::unistd::setsid();
 }
 
-/// The name of the program that reads what a command's children still write after its end.
+/// The name of the process that reads what a command's children still write after the command's
+/// end.
 pub const DRAIN: &str = "launch-drain";
 
-/// Leaves a process of our own behind that reads these to their end. A child of the command that goes on to write must
-/// neither be killed for it nor wait for ever.
+/// Starts a process that reads these descriptors to their end. A child of the command that
+/// continues to write must neither be killed by SIGPIPE nor block for ever.
 pub fn leave_drain(output: &[OwnedFd]) {
     let Some(last) = output.last() else { return };
     let Ok(null) = fs::File::options().read(true).write(true).open("/dev/null") else { return };
@@ -569,22 +579,22 @@ pub fn leave_drain(output: &[OwnedFd]) {
     let spawn = || -> nix::Result<()> {
         let mut attr = PosixSpawnAttr::init()?;
         attr.set_sigmask(&SigSet::empty())?;
-        // Not the leader of a group, which could not leave the session and its terminal.
+        // Not a group leader, which could not leave the session and its terminal.
         attr.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)?;
         let mut actions = PosixSpawnFileActions::init()?;
         actions.add_dup2(first.as_raw_fd(), 0)?;
         actions.add_dup2(last.as_raw_fd(), 1)?;
         actions.add_dup2(null.as_raw_fd(), 2)?;
         let args = [CString::new(DRAIN).unwrap_or_default()];
-        // Without our environment: it must not be taken for a process of the task.
+        // Without the environment, whose variables would mark the process as part of the task.
         posix_spawnp(c"/proc/self/exe", &actions, &attr, &args, &[] as &[CString])?;
         Ok(())
     };
-    // Where no process can be made, the children meet a closed pipe.
+    // If no process can be started, the children find a closed pipe.
     let _ = spawn();
 }
 
-/// What [`leave_drain`] leaves: reads descriptors 0 and 1 to their ends.
+/// The process of [`leave_drain`]: reads descriptors 0 and 1 to their ends.
 pub fn drain() {
     set_name(c"launch-drain");
     new_session();
@@ -603,25 +613,26 @@ pub fn drain() {
     }
 }
 
-/// Our own process group.
+/// Returns the process group of this process.
 pub fn own_group() -> i32 {
     nix::unistd::getpgrp().as_raw()
 }
 
-/// The pid of our parent.
+/// Returns the pid of the parent.
 pub fn parent_pid() -> i32 {
     nix::unistd::getppid().as_raw()
 }
 
-/// Our own pid.
+/// Returns the pid of this process.
 pub fn own_pid() -> i32 {
     nix::unistd::getpid().as_raw()
 }
 
-/// Lets go of standard input and output, which are the command's alone: a reader of its output must see the end when
-/// the command closes it, and a writer to its input must notice that nobody reads.
+/// Replaces standard input, and standard output if asked to, by `/dev/null`. They belong to the
+/// command alone: a reader of its output must see the end when the command closes it, and a writer
+/// to its input must notice that the reader is gone.
 pub fn let_go_of_streams(output_too: bool) {
-    // Without /dev/null we only keep what we had.
+    // Without /dev/null the streams stay open.
     if let Ok(null) = fs::File::options().read(true).write(true).open("/dev/null") {
         let _ = nix::unistd::dup2_stdin(&null);
         if output_too {
@@ -630,7 +641,7 @@ pub fn let_go_of_streams(output_too: bool) {
     }
 }
 
-/// The same, and of error output.
+/// Like [`let_go_of_streams`], for standard error too.
 pub fn let_go_of_all_streams() {
     let_go_of_streams(true);
     if let Ok(null) = fs::File::options().write(true).open("/dev/null") {
@@ -638,19 +649,19 @@ pub fn let_go_of_all_streams() {
     }
 }
 
-/// Puts another file in the place of our descriptor 0.
+/// Replaces descriptor 0 of this process.
 ///
 /// # Errors
-/// As dup2(2) says.
+/// Those of dup2(2).
 pub fn replace_stdin(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(nix::unistd::dup2_stdin(fd)?)
 }
 
-/// Becomes the program that we are, anew: the same process, children, signals that wait, and command line, without
-/// what the old one had in its memory. `variable` is added to the environment, and `input` is its descriptor 0.
+/// Re-executes the current program, keeping pid, children, pending signals and arguments; only its
+/// memory is released. `variable` is added to the environment, and `input` becomes descriptor 0.
 ///
 /// # Errors
-/// Returns only if that failed; then descriptor 0 is `/dev/null`, and nothing else has changed.
+/// Returns only on failure; then descriptor 0 is `/dev/null`, and nothing else has changed.
 pub fn reexec(variable: &str, value: OsString, input: &OwnedFd) -> io::Error {
     let args: Vec<CString> = std::env::args_os().filter_map(|arg| c_string(&arg).ok()).collect();
     let env = environment(&[(variable, value)], &[]);
@@ -667,10 +678,10 @@ pub fn reexec(variable: &str, value: OsString, input: &OwnedFd) -> io::Error {
     }
 }
 
-/// Becomes another program: the same process, with the descriptors 0, 1 and 2 that it has.
+/// Executes another program in this process, with the same descriptors 0, 1 and 2.
 ///
 /// # Errors
-/// Returns only if that failed; nothing has changed then.
+/// Returns only on failure; nothing has changed then.
 pub fn become_other(program: &Path, argv: &[OsString]) -> io::Error {
     let become_it = || -> nix::Result<()> {
         let program = c_string(program.as_os_str())?;
@@ -680,12 +691,13 @@ pub fn become_other(program: &Path, argv: &[OsString]) -> io::Error {
     become_it().err().unwrap_or(Errno::ENOEXEC).into()
 }
 
-/// Becomes the program that is the first of `argv`, looked for as a shell would, with SIGPIPE at its default.
+/// Executes the program `argv[0]`, searched for in PATH, with SIGPIPE at its default.
 ///
 /// # Errors
-/// Returns only if that failed.
+/// Returns only on failure.
 pub fn become_program(argv: &[OsString], env: &[CString]) -> io::Error {
-    // Rust ignores it. What has a handler gets its default back by the exec, and handlers can be set without unsafe.
+    // Rust ignores SIGPIPE. Exec resets a signal with a handler to its default, and a handler can
+    // be set without unsafe.
     let _ = signal_hook::flag::register(NixSignal::SIGPIPE as i32, Arc::new(AtomicBool::new(false)));
     let become_it = || -> nix::Result<std::convert::Infallible> {
         let args = argv.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>, _>>()?;
@@ -702,20 +714,20 @@ pub fn wait_for(child: i32) {
     let _ = nix::sys::wait::waitpid(Pid::from_raw(child), None);
 }
 
-/// What a process becomes before it executes a command of a supervised program.
+/// The changes that a process makes before it executes the command of a supervised program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Change {
-    /// Its umask.
+    /// The umask.
     pub umask: Option<u32>,
     /// User and group ids, and supplementary groups.
     pub user: Option<(u32, u32, Vec<u32>)>,
-    /// Its folder.
+    /// The working directory.
     pub directory: Option<PathBuf>,
-    /// The file to be executed.
+    /// The file to execute.
     pub file: PathBuf,
 }
 
-/// The step of a [`Change`] that did not work.
+/// The step of a [`Change`] that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeStep {
@@ -723,21 +735,23 @@ pub enum ChangeStep {
     Umask,
     /// The user and its groups.
     User,
-    /// The folder.
+    /// The working directory.
     Directory,
-    /// The file.
+    /// Executing the file.
     Exec,
 }
 
-/// Makes a process another user's: user, group, supplementary groups.
+/// Sets user, group and supplementary groups of this process.
 pub type BecomeUser = fn(u32, u32, &[u32]) -> io::Result<()>;
 
-/// Becomes a command of a supervised program: in a session and process group of its own, with default dispositions of
-/// all signals, as another user where that is asked for. Returns only if a step did not work, with the kernel's number
-/// for why; what comes after a step that failed is not done, so nothing ever runs as the wrong user.
+/// Executes the command of a supervised program in this process: in a new session and process
+/// group, with default dispositions of all signals, as another user if the change has one. Returns
+/// only if a step failed, with the kernel's error number. Steps after the failed one are not done,
+/// so nothing ever runs as the wrong user.
 pub fn become_command(change: &Change, argv: &[OsString], become_user: BecomeUser) -> (ChangeStep, i32) {
     new_session();
-    // Rust ignores it. What has a handler gets its default back by the exec, and handlers can be set without unsafe.
+    // Rust ignores SIGPIPE. Exec resets a signal with a handler to its default, and a handler can
+    // be set without unsafe.
     let _ = signal_hook::flag::register(NixSignal::SIGPIPE as i32, Arc::new(AtomicBool::new(false)));
     if let Some(mask) = change.umask {
         match Mode::from_bits(mask) {
@@ -763,12 +777,12 @@ pub fn become_command(change: &Change, argv: &[OsString], become_user: BecomeUse
     (ChangeStep::Exec, exec().err().unwrap_or(Errno::ENOEXEC) as i32)
 }
 
-/// Sets our umask, of which bits that no umask has are left out; gives the one before.
+/// Sets the umask of this process, ignoring bits that no umask has; returns the former one.
 pub fn set_umask(mask: u32) -> u32 {
     nix::sys::stat::umask(Mode::from_bits_truncate(mask & 0o777)).bits()
 }
 
-/// Makes reading or writing a descriptor of ours fail where it would wait.
+/// Makes a descriptor non-blocking.
 ///
 /// # Errors
 /// Never, on Linux.
@@ -779,8 +793,9 @@ pub fn do_not_wait(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives us back our name, after a start through `/proc/self/exe`, which lists would show as "exe".
+/// Restores the process name after a start through `/proc/self/exe`, which process lists would show
+/// as "exe".
 pub fn set_name(name: &std::ffi::CStr) {
-    // A name is worth no failure.
+    // A failure is harmless.
     let _ = nix::sys::prctl::set_name(name);
 }

@@ -1,6 +1,7 @@
-//! Configuration files and the folders that a configuration names: reading, matching patterns, looking, making.
+//! Configuration files and the folders that a configuration names: reading, matching patterns,
+//! examining, creating.
 //!
-//! What the files mean is not known here.
+//! The meaning of the files is not known here.
 
 use std::{
     fs::{self, OpenOptions},
@@ -14,14 +15,15 @@ use nix::libc;
 use super::safe_open::{self, Make, reach};
 use crate::model::config::{Access, PathKind};
 
-/// Largest configuration file, bytes; a file of ten thousand programs has about two million.
+/// Largest configuration file, in bytes; a file of ten thousand programs has about two million.
 const LARGEST: u64 = 16 << 20;
 
-/// Reads a regular file; owner and mode are those of the very file that is read. A configuration is read at each reload
-/// and looked at often; a pipe gives its content only once and may block its reader, so pipes are refused.
+/// Reads a regular file; the returned owner and mode are those of the file that was read. A
+/// configuration is read at each reload and checked often, but a pipe returns its content only once
+/// and may block its reader: pipes are refused.
 ///
 /// # Errors
-/// As open(2) and read(2) say; what is no regular file; one of more than 16 MiB.
+/// Those of open(2) and read(2); another type than a regular file; more than 16 MiB.
 pub fn read(path: &Path) -> io::Result<(Vec<u8>, Access)> {
     let refused = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, why.to_owned());
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open(path)?;
@@ -40,23 +42,23 @@ pub fn read(path: &Path) -> io::Result<(Vec<u8>, Access)> {
     Ok((bytes, Access { mode: meta.mode(), uid: meta.uid(), gid: meta.gid() }))
 }
 
-/// Whether there is anything of this name, be it a link that leads nowhere.
+/// Whether an entry with this name exists, even a dangling link.
 pub fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// A word that changes when a file does.
+/// Returns a value that changes when the file does.
 pub fn stamp(path: &Path) -> Option<String> {
     let meta = fs::metadata(path).ok()?;
     Some(format!("{}:{}:{}.{}", meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()))
 }
 
-/// The path without links that leads to the same; none: it leads nowhere.
+/// Returns the path with all links resolved; `None` if it leads nowhere.
 pub fn real(path: &Path) -> Option<PathBuf> {
     fs::canonicalize(path).ok()
 }
 
-/// What a path leads to, links followed.
+/// Returns the type of what a path leads to, following links.
 pub fn kind(path: &Path) -> PathKind {
     match fs::metadata(path) {
         Ok(meta) if meta.is_dir() => PathKind::Directory,
@@ -66,10 +68,10 @@ pub fn kind(path: &Path) -> PathKind {
     }
 }
 
-/// Why it cannot be said which files match.
+/// Why the matching files cannot be listed.
 #[derive(Debug, thiserror::Error)]
 pub enum MatchError {
-    /// It is no pattern.
+    /// The pattern is invalid.
     #[error("invalid file pattern {0}: {1}")]
     Pattern(String, &'static str),
     /// A folder cannot be read.
@@ -77,8 +79,9 @@ pub enum MatchError {
     Folder(PathBuf, io::Error),
 }
 
-/// The files that match a pattern, sorted; folders are none. Hidden ones (an editor's copies) match only if their
-/// whole name is written. What stands in `literal` at the beginning of the pattern is the name of a folder as it is.
+/// Returns the files that match a pattern, sorted, without folders. Hidden files (an editor's
+/// copies) match only if the pattern names their leading dot. The prefix `literal` of the pattern
+/// is taken literally.
 ///
 /// # Errors
 /// [`MatchError`]
@@ -103,11 +106,12 @@ pub fn matching(pattern: &Path, literal: &Path) -> Result<Vec<PathBuf>, MatchErr
     Ok(files)
 }
 
-/// Makes a folder and those above it that are missing, each for its owner and its group (0750), and gives them to
-/// `owner` (user and group). False: it was there.
+/// Creates a folder and the missing folders above it, each with mode 0750 and the given owner (user
+/// and group). Returns false if the folder existed.
 ///
 /// # Errors
-/// As mkdir(2), chown(2) and chmod(2) say, with the folder; a link on the way that another user controls.
+/// Those of mkdir(2), chown(2) and chmod(2), with the folder; a link on the way that another user
+/// controls.
 pub fn make_folder(path: &Path, owner: Option<(u32, u32)>) -> Result<bool, (PathBuf, io::Error)> {
     if path.is_dir() {
         return Ok(false);
@@ -144,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_made_with_those_above_them() {
+    fn missing_folders_above_are_created_too() {
         let dir = tempfile::tempdir().unwrap();
         let deep = dir.path().join("a/b/c");
         assert!(make_folder(&deep, None).unwrap());
@@ -158,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_path_leads_to_is_told() {
+    fn type_and_content_of_a_path_are_returned() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("f");
         fs::write(&file, "text").unwrap();

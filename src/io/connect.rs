@@ -1,5 +1,5 @@
-//! The way to a supervisor: its socket, or its port. Lines go there and lines come back; what they say is not looked at
-//! here.
+//! The connection to a supervisor, over its socket or its port. This module transports lines and
+//! does not interpret them.
 
 use std::{
     collections::VecDeque,
@@ -41,55 +41,55 @@ use ureq::{
 use super::names::SystemNames;
 use crate::model::wire::{Auth, LineReader, WireLine};
 
-/// An answer may not be longer; ten thousand processes take seven megabytes.
+/// Longest response, in bytes; ten thousand processes take seven megabytes.
 const LONGEST: usize = 64 << 20;
-/// What is read at once.
+/// Bytes per read.
 const BLOCK: usize = 64 << 10;
-/// To set up a connection over a network takes no longer.
+/// Timeout of setting up a network connection.
 const CONNECT: Duration = Duration::from_secs(10);
-/// What Ctrl-C ends us with, as shells say it.
+/// Exit code after Ctrl-C, by the convention of shells.
 const INTERRUPTED: i32 = 130;
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// There is no socket.
+    /// The socket does not exist.
     #[error("no such file")]
     NoFile,
-    /// Nobody listens.
+    /// The connection was refused.
     #[error("connection refused")]
     Refused,
-    /// We may not use the socket.
+    /// This user may not use the socket.
     #[error("permission denied")]
     Denied,
-    /// Something else is in its place.
-    #[error("it is not a socket")]
+    /// The path is not a socket.
+    #[error("not a socket")]
     NoSocket,
-    /// Nothing came for so long.
+    /// Nothing arrived within this time.
     #[error("no answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
-    /// The connection was closed where an answer was due.
+    /// The connection was closed before the response.
     #[error("the connection was closed before an answer came")]
     Closed,
-    /// It was closed within a line.
+    /// The connection was closed within a line.
     #[error("the connection was closed in the middle of an answer")]
     Cut,
-    /// It does not end.
+    /// The response exceeds the size limit.
     #[error("answer too long: over {} MB", LONGEST >> 20)]
     TooLong,
-    /// Ctrl-C came first.
+    /// Ctrl-C was pressed.
     #[error("interrupted")]
     Interrupted,
-    /// Nobody reads what we print any more.
+    /// The reader of this program's output is gone.
     #[error("the reader has gone")]
     ReaderGone,
-    /// It speaks, but not what a supervisor does.
+    /// The server speaks HTTP but is not a supervisor; with the status.
     #[error("not a supervisor (HTTP {0})")]
     Stranger(u16),
-    /// Anything else that the system says.
+    /// Any other error of the system.
     #[error("{0}")]
     Io(io::Error),
-    /// Anything else that HTTP says.
+    /// Any other error of HTTP.
     #[error("{0}")]
     Http(String),
 }
@@ -106,10 +106,10 @@ impl ConnectError {
     }
 }
 
-/// Lets Ctrl-C end this program with 130 from now on, unless it was ignored when we started.
+/// Makes Ctrl-C end this program with 130 from now on, unless it was ignored at the start.
 ///
 /// # Errors
-/// As sigaction(2) says.
+/// Those of sigaction(2).
 pub fn end_on_interrupt() -> io::Result<()> {
     if is_ignored(Signal::SIGINT) {
         return Ok(());
@@ -118,7 +118,7 @@ pub fn end_on_interrupt() -> io::Result<()> {
     signal_hook::flag::register_conditional_shutdown(Signal::SIGINT as i32, INTERRUPTED, always).map(drop)
 }
 
-/// Ctrl-C as a shell hears it: what is being waited for is given up, and the shell goes on.
+/// Ctrl-C in the shell: cancels the current wait, and the shell continues.
 #[derive(Clone, Debug)]
 pub struct Interrupt {
     caught: Arc<Caught>,
@@ -128,56 +128,56 @@ pub struct Interrupt {
 #[derive(Debug)]
 struct Caught {
     came: Arc<AtomicBool>,
-    /// Readable since it came.
+    /// Readable once Ctrl-C was pressed.
     pipe: UnixStream,
 }
 
 impl Interrupt {
-    /// Hears it from now on. If one came and nobody has taken note of it when the next one comes, that one ends this
-    /// program with 130: whatever it hangs in does not listen.
+    /// Starts to catch Ctrl-C. A second Ctrl-C that comes before the first was taken ends this
+    /// program with 130: the program hangs in a call that does not check for the first.
     ///
     /// # Errors
-    /// As sigaction(2) and socketpair(2) say.
+    /// Those of sigaction(2) and socketpair(2).
     pub fn catch() -> io::Result<Interrupt> {
         let came = Arc::new(AtomicBool::new(false));
         let (pipe, end) = UnixStream::pair()?;
         pipe.set_nonblocking(true)?;
         let signal = Signal::SIGINT as i32;
-        // In this order: the first one finds that none has come.
+        // In this order: the first handler must run before the flag is set.
         signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&came))?;
         signal_hook::flag::register(signal, Arc::clone(&came))?;
         signal_hook::low_level::pipe::register(signal, end)?;
         Ok(Interrupt { caught: Arc::new(Caught { came, pipe }), stop_key: None })
     }
 
-    /// Hears Ctrl-Z as well, which does not stop this program until the returned one is dropped. Each other thread must have
-    /// called [`leave_stop_key`].
+    /// Returns an interrupt that also catches Ctrl-Z, which does not stop this program until that
+    /// value is dropped. Each other thread must have called [`leave_stop_key`].
     ///
     /// # Errors
-    /// As signalfd(2) says.
+    /// Those of signalfd(2).
     pub fn with_stop_key(&self) -> io::Result<Interrupt> {
         let stop_key = Some(Arc::new(StopKey::block()?));
         Ok(Interrupt { caught: Arc::clone(&self.caught), stop_key })
     }
 
-    /// Whether it came since this was last asked.
+    /// Whether an interrupt came since the last call.
     pub fn take(&self) -> bool {
         let mut bytes = [0; 64];
         while let Ok(1..) = (&self.caught.pipe).read(&mut bytes) {}
         let came = self.caught.came.swap(false, Ordering::SeqCst);
-        // Both are taken.
+        // Both are consumed.
         self.stop_key.as_ref().is_some_and(|key| key.take()) | came
     }
 
-    /// What is readable since it came.
+    /// Returns the descriptors that become readable on an interrupt.
     fn readable(&self) -> impl Iterator<Item = PollFd<'_>> {
         let keys = self.stop_key.iter().map(|key| key.0.as_fd());
         std::iter::once(self.caught.pipe.as_fd()).chain(keys).map(|fd| PollFd::new(fd, PollFlags::POLLIN))
     }
 }
 
-/// Ctrl-Z of the terminal (SIGTSTP), which is blocked while this lives. A handler in its place could not be taken back, and
-/// would stop a program that no shell could continue.
+/// Ctrl-Z of the terminal (SIGTSTP), which is blocked while this lives. A handler instead could not
+/// be removed again, and would stop a program that no shell could continue.
 #[derive(Debug)]
 struct StopKey(SignalFd);
 
@@ -189,7 +189,7 @@ impl StopKey {
         Ok(key)
     }
 
-    /// Whether it came since this was last asked.
+    /// Whether Ctrl-Z came since the last call.
     fn take(&self) -> bool {
         let mut came = false;
         while let Ok(Some(_)) = self.0.read_signal() {
@@ -202,7 +202,7 @@ impl StopKey {
 impl Drop for StopKey {
     fn drop(&mut self) {
         self.take();
-        // It fails for a mask that is none.
+        // Fails only for an invalid operation.
         let _ = stop_key().thread_unblock();
     }
 }
@@ -211,13 +211,15 @@ fn stop_key() -> SigSet {
     SigSet::from_iter([Signal::SIGTSTP])
 }
 
-/// Leaves Ctrl-Z to the main thread; for each other thread of a program that hears it.
+/// Leaves Ctrl-Z to the main thread; to be called in each other thread of a program that catches
+/// it.
 pub fn leave_stop_key() {
-    // It fails for a mask that is none.
+    // Fails only for an invalid operation.
     let _ = stop_key().thread_block();
 }
 
-/// A script's background does not hear the terminal's Ctrl-C.
+/// Whether a signal is ignored: commands in the background of a script do not get the terminal's
+/// Ctrl-C.
 fn is_ignored(signal: Signal) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -235,21 +237,22 @@ pub struct Socket {
     interrupt: Option<Interrupt>,
 }
 
-/// What came first where two things are waited for.
+/// The first of two awaited events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Came {
     /// A line.
     Line(Vec<u8>),
-    /// The other side has closed.
+    /// The other side has closed the connection.
     End,
-    /// There is something to be read from the other thing.
+    /// The other descriptor is readable.
     Other,
-    /// Neither came in time.
+    /// The timeout is over.
     Neither,
 }
 
 impl Socket {
-    /// Connects; a supervisor that is stopped takes no connections, and is waited for no longer than `limit`.
+    /// Connects, waiting at most `limit` for a supervisor that is stopped and accepts no
+    /// connections.
     ///
     /// # Errors
     /// [`ConnectError`]
@@ -257,7 +260,7 @@ impl Socket {
         let failed = |errno: Errno| ConnectError::of(io::Error::from(errno));
         let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(failed)?;
         if let Some(limit) = limit {
-            // Also how long a request may take to be written.
+            // Also the timeout of writing a request.
             let secs = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
             let time = TimeVal::new(secs, i64::from(limit.subsec_micros()).max(i64::from(secs == 0)));
             setsockopt(&fd, SendTimeout, &time).map_err(failed)?;
@@ -276,24 +279,26 @@ impl Socket {
         Ok(Socket { stream: UnixStream::from(fd), reader, ready: VecDeque::new(), ended: false, interrupt: None })
     }
 
-    /// Returns the user and the process that began to listen on the other side, as the kernel noted them then.
+    /// Returns the user and the process that started to listen on the other side, as recorded by
+    /// the kernel then.
     ///
     /// # Errors
-    /// As getsockopt(2) says.
+    /// Those of getsockopt(2).
     pub fn peer(&self) -> io::Result<(u32, i32)> {
         let noted = getsockopt(&self.stream, PeerCredentials)?;
         Ok((noted.uid(), noted.pid()))
     }
 
-    /// Waits no longer than until Ctrl-C comes; [`ConnectError::Interrupted`] then.
-    pub fn heed(&mut self, interrupt: Interrupt) {
+    /// Ends later waits on this interrupt with [`ConnectError::Interrupted`].
+    pub fn end_on(&mut self, interrupt: Interrupt) {
         self.interrupt = Some(interrupt);
     }
 
-    /// What closes the connection from another thread: whoever waits there finds that it has ended.
+    /// Returns a handle that closes the connection from another thread; a read that waits there
+    /// sees its end.
     ///
     /// # Errors
-    /// As dup(2) says.
+    /// Those of dup(2).
     pub fn closer(&self) -> io::Result<Closer> {
         self.stream.try_clone().map(Closer)
     }
@@ -301,7 +306,7 @@ impl Socket {
     /// Sends one line.
     ///
     /// # Errors
-    /// [`ConnectError`]; not when the other side has closed: what it said before may still be read.
+    /// [`ConnectError`]; not if the other side has closed: its earlier lines can still be read.
     pub fn send(&mut self, line: &str) -> Result<(), ConnectError> {
         match self.stream.write_all(format!("{line}\n").as_bytes()) {
             Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(()),
@@ -313,8 +318,8 @@ impl Socket {
         }
     }
 
-    /// The next line; none when the other side has closed. Nothing may come for no longer than `limit`; `watched` is
-    /// where we print, so that we notice when nobody reads there any more.
+    /// Returns the next line; `None` once the other side has closed. `limit` is the longest
+    /// silence. `watched` is the output of this program, whose closed reader ends the wait.
     ///
     /// # Errors
     /// [`ConnectError`]
@@ -332,8 +337,8 @@ impl Socket {
         }
     }
 
-    /// The next line, or that there is something to be read from `other`, which goes first: however much comes here, it
-    /// is never kept waiting. Nothing may come for as long as `limit`.
+    /// Returns the next line, or [`Came::Other`] if `other` is readable. `other` has priority, so
+    /// that a flood of lines never keeps it waiting. `limit` is the longest silence.
     ///
     /// # Errors
     /// [`ConnectError`]
@@ -347,7 +352,7 @@ impl Socket {
             let [is_other, is_line] = fds.map(|fd| fd.any() == Some(true));
             match (polled, ready) {
                 (Ok(_), ready) if is_other => {
-                    // The line that was taken out comes next time.
+                    // The line that was taken out is returned by the next call.
                     if let Some(Some(line)) = ready {
                         self.ready.push_front(WireLine::Text(line));
                     }
@@ -363,7 +368,7 @@ impl Socket {
         }
     }
 
-    /// What was read already: a line, the end (none), or nothing yet.
+    /// Returns what was already read: a line, the end (`Some(None)`), or nothing yet (`None`).
     fn read_already(&mut self) -> Result<Option<Option<Vec<u8>>>, ConnectError> {
         match self.ready.pop_front() {
             Some(WireLine::Text(line)) => Ok(Some(Some(line))),
@@ -387,13 +392,13 @@ impl Socket {
     }
 
     fn wait(&self, limit: Option<Duration>, watched: Option<BorrowedFd<'_>>) -> Result<(), ConnectError> {
-        // Rounded up: what is asked for in less than a millisecond is no question without a limit.
+        // Rounded up: a limit below a millisecond must not become a poll that does not wait.
         let millis = limit.map(|limit| i32::try_from(limit.as_micros().div_ceil(1000)).unwrap_or(i32::MAX));
         let timeout =
             millis.map_or(PollTimeout::NONE, |millis| PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX));
         loop {
             let mut fds = vec![PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
-            // Of the other only errors are told, which they are in any case.
+            // For errors only, which poll always reports.
             fds.extend(watched.map(|fd| PollFd::new(fd, PollFlags::empty())));
             let at = fds.len();
             fds.extend(self.interrupt.iter().flat_map(Interrupt::readable));
@@ -415,7 +420,7 @@ impl Socket {
     }
 }
 
-/// Closes a connection that is being listened to elsewhere, at the latest when it is dropped.
+/// Closes a connection that another thread reads from, when this is dropped.
 #[derive(Debug)]
 pub struct Closer(UnixStream);
 
@@ -429,20 +434,20 @@ fn is_socket(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
 }
 
-/// The answer of a port.
+/// The response of a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posted {
-    /// The status of HTTP.
+    /// The HTTP status.
     pub status: u16,
-    /// What it says.
+    /// The body.
     pub body: Vec<u8>,
 }
 
-/// Sends one line to the port of a supervisor, `http://host:port`, and gives what it answers. No proxy is used: whose
-/// name and password these are is nobody else's business.
+/// Sends one line to the port of a supervisor, `http://host:port`, and returns the response. No
+/// proxy is used, which would see the name and the password.
 ///
 /// # Errors
-/// [`ConnectError`]. An answer with any status is none.
+/// [`ConnectError`]; a response is `Ok` whatever its status.
 pub fn post(base: &str, line: &str, auth: Option<&Auth>, limit: Option<Duration>) -> Result<Posted, ConnectError> {
     let config = Config::builder()
         .http_status_as_error(false)
@@ -474,14 +479,14 @@ pub fn post(base: &str, line: &str, auth: Option<&Auth>, limit: Option<Duration>
 
 fn failed(error: Error, limit: Option<Duration>) -> ConnectError {
     match error {
-        Error::HostNotFound => ConnectError::Http("there is no host of this name".to_owned()),
+        Error::HostNotFound => ConnectError::Http("no host of this name".to_owned()),
         Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
             ConnectError::TimedOut(limit.unwrap_or(CONNECT).min(CONNECT))
         }
         Error::Timeout(_) => ConnectError::TimedOut(limit.unwrap_or_default()),
         Error::Io(error) => ConnectError::of(error),
         Error::ConnectionFailed => ConnectError::Refused,
-        Error::Protocol(error) => ConnectError::Http(format!("its answer is not HTTP: {error}")),
+        Error::Protocol(error) => ConnectError::Http(format!("the answer is not HTTP: {error}")),
         other => ConnectError::Http(other.to_string()),
     }
 }
@@ -507,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_a_cut_line_and_a_closed_side_are_told() {
+    fn silence_a_cut_line_and_a_closed_side_are_reported() {
         let (mut there, mut socket) = pair();
         there.write_all(b"half").unwrap();
         let short = Duration::from_millis(1);
@@ -521,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_before_the_other_side_closed_is_read() {
+    fn lines_from_before_the_other_side_closed_are_read() {
         let (mut there, mut socket) = pair();
         there.write_all(b"no\n").unwrap();
         drop(there);
@@ -547,7 +552,7 @@ mod tests {
     }
 
     #[test]
-    fn who_reads_no_more_is_noticed() {
+    fn a_closed_reader_of_the_output_is_noticed() {
         let (_there, mut socket) = pair();
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);

@@ -1,7 +1,7 @@
-//! The line that somebody edits at a terminal: keys, the lines typed before, what Tab offers, and notices that come
-//! meanwhile and are printed above it.
+//! The line editor at a terminal: keys, history, completion with Tab, and notices that arrive
+//! meanwhile and are printed above the line.
 //!
-//! The terminal is in the editor's hands only while it reads.
+//! The editor changes the terminal's settings only while it reads.
 
 use std::io;
 
@@ -17,18 +17,18 @@ use rustyline::{
 
 use crate::model::shell::complete::Candidate;
 
-/// Where the word under the cursor begins, and what it may become; it is given the line up to the cursor.
+/// Given the line up to the cursor, returns where the current word begins and its completions.
 pub type Complete = Box<dyn Fn(&str) -> (usize, Vec<Candidate>)>;
 
 /// Prints whole lines above the line that is being edited, from any thread.
 pub type Printer = Box<dyn FnMut(String) + Send>;
 
-/// What came of reading.
+/// The result of reading a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Typed {
     /// A line.
     Line(String),
-    /// Ctrl-C: the line is thrown away.
+    /// Ctrl-C: the line is discarded.
     Cleared,
     /// Ctrl-D on an empty line, or the end of the terminal.
     End,
@@ -40,13 +40,14 @@ pub struct LineEditor {
 }
 
 impl LineEditor {
-    /// On the terminal that is our input; `lines` are those typed before, the oldest first, of which `most` are kept.
+    /// Opens an editor on standard input, which is a terminal. `lines` are the history, the oldest
+    /// first, of which `most` are kept.
     ///
     /// # Errors
     /// The terminal cannot be used.
     pub fn new(complete: Complete, lines: &[String], most: usize) -> io::Result<LineEditor> {
-        // Of pasted lines each is a line, as when they are typed: one that held several would be another action. Those
-        // behind the first are kept for the next reading.
+        // Each pasted line counts as a typed line: a single text of several lines would be a
+        // different action. The lines behind the first are kept for the next reading.
         let config = Config::builder().completion_type(CompletionType::List).bracketed_paste(false);
         let config = config.max_history_size(most).and_then(|config| config.history_ignore_dups(true));
         let config = config.map_err(failed)?.history_ignore_space(true).build();
@@ -75,15 +76,16 @@ impl LineEditor {
         }
     }
 
-    /// Offers a line again; tells whether it is a new one: not the last one, and not one that begins with a blank.
+    /// Adds a line to the history. Returns false for a repetition of the last line and for one that
+    /// begins with a blank.
     pub fn remember(&mut self, line: &str) -> bool {
         self.editor.add_history_entry(line).unwrap_or(false)
     }
 
-    /// A printer; none if the terminal is too simple for one.
+    /// Returns a printer; `None` if the terminal does not support one.
     pub fn printer(&mut self) -> Option<Printer> {
         let mut printer = self.editor.create_external_printer().ok()?;
-        // The terminal is gone: so is whoever would read it.
+        // Fails if the terminal is gone, and with it the reader.
         Some(Box::new(move |text| drop(printer.print(text))))
     }
 }
@@ -96,7 +98,7 @@ fn failed(error: ReadlineError) -> io::Error {
     }
 }
 
-/// What Tab offers.
+/// The completions of Tab.
 struct Offers(Complete);
 
 impl Completer for Offers {
@@ -104,7 +106,7 @@ impl Completer for Offers {
 
     fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
         let (start, words) = (self.0)(line.get(..pos).unwrap_or(line));
-        // The only one is whole: what follows is another word.
+        // A single completion is a complete word: the next one follows.
         let end = if words.len() == 1 { " " } else { "" };
         let pair = |Candidate { word, typed }| Pair { replacement: format!("{typed}{end}"), display: word };
         Ok((start, words.into_iter().map(pair).collect()))

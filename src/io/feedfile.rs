@@ -1,16 +1,18 @@
-//! The feedback file on disk (and standard input in its place): opened with care, read where it is new, watched.
+//! The feedback file on disk (or standard input in its place): opened safely, read incrementally,
+//! watched.
 //!
-//! One job: bring the bytes of a feedback file to [`Feedback`]. It knows the grammar only through that type, and no
-//! clock: waiting is done in `poll(2)`, for a change and not for a time.
+//! This module only brings the bytes of a feedback file to [`Feedback`]. It knows the grammar
+//! through that type alone, and reads no clock: it waits in `poll(2)` for a change.
 //!
-//! The folder of a feedback file can be one in which others write. So no link is followed, nothing but a regular file
-//! is read, and opening never waits (a pipe of that name would).
+//! Other users may be able to write in the folder of a feedback file. So no link is followed, only
+//! a regular file is read, and opening never blocks (a pipe of that name would).
 //!
-//! # What is new
+//! # Reading only new bytes
 //!
-//! Programs append to their file, but also write it anew (`echo "[progress]12" > FILE`), often at the very same size.
-//! A [`Mark`] therefore remembers, besides how far the file was read, a fingerprint of the bytes just before; when
-//! those are not there any more, the file is another one and everything is read from its start.
+//! Programs append to their file, but also rewrite it (`echo "[progress]12" > FILE`), often with
+//! the very same size. A [`Mark`] therefore holds, besides the offset read so far, a fingerprint of
+//! the bytes just before. If those bytes have changed, the file was rewritten and is read from its
+//! start.
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
@@ -30,21 +32,21 @@ use serde::{Deserialize, Serialize};
 use super::safe_open::kind;
 use crate::model::feedback::{Feedback, Ignored};
 
-/// Bytes read at once: large enough that system calls cost nothing, small enough for a thousand readers.
+/// Bytes per read: large enough to make system calls cheap, small enough for a thousand readers.
 const CHUNK: usize = 256 << 10;
 
-/// Bytes before the mark that must still be there: all of a file that is small enough to be written anew each time.
+/// Bytes before the mark that must be unchanged: all of a file that is small enough to be rewritten
+/// each time.
 const FINGERPRINT: usize = 4096;
 
-/// How often to look where the kernel cannot tell of changes (a file server's folder, no watches left): as often as a
-/// person would.
+/// Polling interval where the kernel cannot report changes (a network folder, no watches left).
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What went wrong with a feedback file.
+/// An error of a feedback file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FeedError {
-    /// It cannot be opened; [`FeedError::is_missing`] tells a missing one.
+    /// The file cannot be opened; see [`FeedError::is_missing`].
     #[error("cannot open feedback file {path:?}: {source}")]
     Open {
         /// The file.
@@ -52,15 +54,15 @@ pub enum FeedError {
         /// The system's reason.
         source: io::Error,
     },
-    /// There is something of that name, but no regular file.
+    /// The path is not a regular file.
     #[error("cannot open feedback file {path:?}: it is {kind}, not a regular file")]
     NotAFile {
         /// The file.
         path: PathBuf,
-        /// What it is, in words with an article.
+        /// The type, as text with an article.
         kind: &'static str,
     },
-    /// It was opened, but cannot be read.
+    /// The open file cannot be read.
     #[error("cannot read feedback file {path:?}: {source}")]
     Read {
         /// The file.
@@ -68,7 +70,7 @@ pub enum FeedError {
         /// The system's reason.
         source: io::Error,
     },
-    /// Its size and times cannot be had.
+    /// Size and times of the file cannot be read.
     #[error("cannot stat feedback file {path:?}: {source}")]
     Look {
         /// The file.
@@ -76,7 +78,7 @@ pub enum FeedError {
         /// The system's reason.
         source: io::Error,
     },
-    /// It cannot be deleted.
+    /// The file cannot be deleted.
     #[error("cannot remove feedback file {path:?}: {source}")]
     Remove {
         /// The file.
@@ -84,7 +86,7 @@ pub enum FeedError {
         /// The system's reason.
         source: io::Error,
     },
-    /// A folder's file system cannot be had.
+    /// The file system of a folder cannot be determined.
     #[error("cannot read folder {path:?}: {source}")]
     Folder {
         /// The folder.
@@ -98,7 +100,7 @@ pub enum FeedError {
         /// The system's reason.
         source: io::Error,
     },
-    /// Waiting for a change failed.
+    /// The wait for a change failed.
     #[error("cannot wait for a change of {path:?}: {source}")]
     Wait {
         /// What was waited for.
@@ -109,13 +111,14 @@ pub enum FeedError {
 }
 
 impl FeedError {
-    /// Whether the file is just not there (yet, or any more).
+    /// Whether the file does not exist (yet, or any more).
     pub fn is_missing(&self) -> bool {
         matches!(self, FeedError::Open { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 }
 
-/// What a change of the file changes. Two equal ones: no heartbeat in between.
+/// The metadata that every change of the file changes. Equal signatures mean no heartbeat in
+/// between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Signature {
     /// The file system.
@@ -124,9 +127,10 @@ pub struct Signature {
     pub ino: u64,
     /// Bytes.
     pub size: u64,
-    /// Last write, in nanoseconds since 1970, by the file server's clock: good for comparing, not for telling time.
+    /// Last modification, in nanoseconds since 1970 by the file server's clock: only for
+    /// comparison.
     pub mtime_ns: i128,
-    /// Last change of anything, the same way.
+    /// Last change of the inode, likewise.
     pub ctime_ns: i128,
 }
 
@@ -143,7 +147,7 @@ impl Signature {
     }
 }
 
-/// How far a file was read, and how to know it again. The default is "nothing was read".
+/// How far a file was read, and how to recognize it. The default means that nothing was read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The file system.
@@ -152,7 +156,7 @@ pub struct Mark {
     pub ino: u64,
     /// Bytes read.
     pub offset: u64,
-    /// Of the bytes just before the offset.
+    /// Fingerprint of the bytes just before the offset.
     pub fingerprint: u64,
 }
 
@@ -164,11 +168,13 @@ pub struct FeedFile {
 }
 
 impl FeedFile {
-    /// Opens a feedback file for reading: no link is followed, nothing but a regular file is taken, nothing is waited for.
+    /// Opens a feedback file for reading: no link is followed, only a regular file is accepted, and
+    /// opening never blocks.
     pub fn open(path: &Path) -> Result<FeedFile, FeedError> {
         let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(|source| {
-            // The system says "too many levels of symbolic links" of a single link, which helps nobody.
+            // The system reports a single link as "too many levels of symbolic links", which is
+            // misleading.
             match std::fs::symlink_metadata(path).ok().and_then(|meta| kind(&meta)) {
                 Some(kind) => FeedError::NotAFile { path: path.to_owned(), kind },
                 None => FeedError::Open { path: path.to_owned(), source },
@@ -181,21 +187,21 @@ impl FeedFile {
         }
     }
 
-    /// The signature of the open file, whatever has its name now.
+    /// Returns the signature of the open file, even if its name leads to another file by now.
     pub fn signature(&self) -> Result<Signature, FeedError> {
         Ok(Signature::of(&self.look()?))
     }
 
-    /// Reads what is new since the mark, up to the size that the file has now, and moves the mark.
+    /// Reads what is new since the mark, up to the current size of the file, and moves the mark.
     ///
-    /// When the file is not the one of the mark any more (deleted and created again, truncated, written anew), or the
-    /// mark is the default one, `feedback` begins anew as well. A file that grows while it is read is not chased: this
-    /// always ends.
+    /// If the file is not that of the mark any more (recreated, truncated, rewritten), or the mark
+    /// is the default one, `feedback` is reset as well. Bytes that are appended during the read are
+    /// left for the next one, so the read always ends.
     pub fn read_new(&self, feedback: &mut Feedback, mark: &mut Mark) -> Result<(), FeedError> {
         self.read_new_strict(feedback, mark, &mut |_| ())
     }
 
-    /// [`FeedFile::read_new`] that also tells every ignored line.
+    /// Like [`FeedFile::read_new`], and reports every ignored line.
     pub fn read_new_strict(
         &self,
         feedback: &mut Feedback,
@@ -225,10 +231,10 @@ impl FeedFile {
         Ok(())
     }
 
-    /// Reads the whole file for the last time; of one that is longer than `most` bytes its beginning and its end, in whole
-    /// lines. Returns how many bytes between them were left out.
+    /// Reads the whole file for the last time; of a file longer than `most` bytes only its
+    /// beginning and its end, in whole lines. Returns the number of bytes left out between them.
     pub fn read_bounded(&self, feedback: &mut Feedback, most: u64) -> Result<u64, FeedError> {
-        /// The share of the beginning: keywords that are set once stand there.
+        /// The share of the beginning, which holds the keywords that are set once.
         const HEAD: u64 = 8;
         let size = self.look()?.size();
         if size <= most {
@@ -239,7 +245,7 @@ impl FeedFile {
         self.push_between(feedback, 0, head)?;
         let torn = feedback.forget_pending();
         let mut start = size - (most - head);
-        // The line that goes on there began before.
+        // Skip the rest of a line that began before `start`.
         let mut piece = vec![0; CHUNK];
         while start < size {
             let got = self.read_at(&mut piece, start)? as u64;
@@ -270,9 +276,9 @@ impl FeedFile {
         Ok(())
     }
 
-    /// Reads whole lines from the end of the file, as many as fit one piece: enough for the values that change often.
+    /// Reads the whole lines in the last 16 KiB: enough for the values that change often.
     pub fn read_tail(&self, feedback: &mut Feedback) -> Result<(), FeedError> {
-        /// Bytes of the piece.
+        /// Bytes that are read from the end.
         const TAIL: u64 = 16 * 1024;
         let size = self.look()?.size();
         let start = size.saturating_sub(TAIL);
@@ -285,8 +291,8 @@ impl FeedFile {
         Ok(())
     }
 
-    /// Drops the unterminated last line and moves the mark back to its start, so that both can be stored and gone on
-    /// with by another program.
+    /// Drops the unterminated last line and moves the mark back to the start of that line, so that
+    /// another program can continue from the stored pair.
     pub fn rewind(&self, feedback: &mut Feedback, mark: &mut Mark) -> Result<(), FeedError> {
         let pending = feedback.forget_pending();
         if pending > 0 {
@@ -309,8 +315,8 @@ impl FeedFile {
         }
     }
 
-    /// FNV-1a of the bytes just before the offset: the same in every version of this program, and nobody gains by
-    /// making two files of one fingerprint.
+    /// FNV-1a of the bytes just before the offset. The hash must be the same in every version of
+    /// this program; it need not resist forgery.
     fn fingerprint(&self, offset: u64) -> Result<u64, FeedError> {
         let mut buffer = [0; FINGERPRINT];
         let length = FINGERPRINT.min(usize::try_from(offset).unwrap_or(FINGERPRINT));
@@ -327,7 +333,8 @@ impl FeedFile {
     }
 }
 
-/// The signature of what has this name now; `None` when there is nothing. Anything but a regular file is an error.
+/// Returns the signature of the file with this name; `None` if there is none. Other types than a
+/// regular file are an error.
 pub fn signature(path: &Path) -> Result<Option<Signature>, FeedError> {
     match std::fs::symlink_metadata(path) {
         Ok(meta) => match kind(&meta) {
@@ -339,8 +346,8 @@ pub fn signature(path: &Path) -> Result<Option<Signature>, FeedError> {
     }
 }
 
-/// Deletes what has this name and says whether there was something. A link is deleted, not what it points to; a folder
-/// is refused.
+/// Deletes the file with this name. Returns whether there was one. A link itself is deleted, not
+/// its target; a folder is refused.
 pub fn remove(path: &Path) -> Result<bool, FeedError> {
     match std::fs::remove_file(path) {
         Ok(()) => Ok(true),
@@ -349,19 +356,20 @@ pub fn remove(path: &Path) -> Result<bool, FeedError> {
     }
 }
 
-/// Whether we may make files in a folder, as the user for whom we work; why not, if not.
+/// Checks that the effective user may create files in a folder.
 pub fn may_write(folder: &Path) -> io::Result<()> {
     let wanted = AccessFlags::W_OK | AccessFlags::X_OK;
     Ok(faccessat(AT_FDCWD, folder, wanted, AtFlags::AT_EACCESS)?)
 }
 
-/// Whether a folder lies on another machine, or in a program, so that the kernel does not see (and cannot tell) what
-/// others change there, and the times of its files come from another clock.
+/// Whether a folder is on another machine or is served by a program, so that the kernel does not
+/// see (and cannot report) changes by others, and the times of its files come from another clock.
 pub fn is_network_fs(folder: &Path) -> Result<bool, FeedError> {
     Ok(network_fs(folder)?.is_some())
 }
 
-/// The kind of network file system a folder is on; none: a local one. FUSE counts, as nobody can tell what is behind it.
+/// Returns the kind of network file system that a folder is on; `None` for a local one. FUSE
+/// counts, as its backing store is unknown.
 pub fn network_fs(folder: &Path) -> Result<Option<&'static str>, FeedError> {
     /// From `linux/magic.h` and the sources of those that are not in it.
     const REMOTE: [(u32, &str); 17] = [
@@ -385,7 +393,7 @@ pub fn network_fs(folder: &Path) -> Result<Option<&'static str>, FeedError> {
     ];
     let stat = nix::sys::statfs::statfs(folder)
         .map_err(|errno| FeedError::Folder { path: folder.to_owned(), source: errno.into() })?;
-    // All of these numbers have 32 bits; the type that carries them differs from machine to machine.
+    // All of these numbers have 32 bits; the type of the field depends on the architecture.
     let magic = stat.filesystem_type().0 as u32;
     Ok(REMOTE.iter().find(|(remote, _)| *remote == magic).map(|(_, name)| *name))
 }
@@ -393,24 +401,25 @@ pub fn network_fs(folder: &Path) -> Result<Option<&'static str>, FeedError> {
 /// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Woken {
-    /// Something may have changed.
+    /// The file may have changed.
     Changed,
-    /// Nothing has, for as long as was asked.
+    /// Nothing changed before the timeout.
     Quiet,
-    /// Nobody reads our output any more.
+    /// The reader of the program's output is gone.
     ReaderGone,
 }
 
-/// Waits for changes of one file, also when it is deleted and created again, without looking in between.
+/// Waits for changes of one file, also across deletion and creation, without polling.
 ///
-/// Where the kernel cannot tell (see [`is_network_fs`]) it looks once a second.
+/// Where the kernel cannot report changes (see [`is_network_fs`]), the file is polled once a
+/// second.
 #[derive(Debug)]
 pub struct Follower {
     path: PathBuf,
     folder: PathBuf,
     name: OsString,
     watches: Option<Watches>,
-    /// Some: look this often.
+    /// The polling interval, if the file is polled.
     look_every: Option<Duration>,
     last: Option<Signature>,
 }
@@ -423,7 +432,8 @@ struct Watches {
 }
 
 impl Follower {
-    /// Begins to watch. Every change after this wakes the next [`Follower::wait`], so read the file after it.
+    /// Starts watching. Every later change wakes the next [`Follower::wait`], so read the file only
+    /// after this call.
     pub fn new(path: &Path) -> Follower {
         let folder = match path.parent() {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
@@ -440,14 +450,14 @@ impl Follower {
         follower
     }
 
-    /// What becomes readable when something may have changed, to be waited for beside other things; then call
-    /// [`Follower::wait`] without time.
+    /// Returns a descriptor to poll along with others. It is readable when the file may have
+    /// changed; then call [`Follower::wait`] with a zero timeout.
     pub fn events(&self) -> Option<BorrowedFd<'_>> {
         self.watches.as_ref().map(|watches| watches.inotify.as_fd())
     }
 
-    /// Waits until the file may have changed, at most for `timeout` (`None`: for ever), or until the other end of
-    /// `reader` is closed.
+    /// Waits until the file may have changed, for `timeout` at most (`None`: without limit), or
+    /// until the other end of `reader` is closed.
     pub fn wait(&mut self, timeout: Option<Duration>, reader: Option<BorrowedFd<'_>>) -> Result<Woken, FeedError> {
         let mut left = timeout;
         loop {
@@ -480,7 +490,8 @@ impl Follower {
 
     fn watch(&self) -> Result<Watches, Errno> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        // The folder for names that come and go, the file itself for its bytes: a busy folder must not wake us.
+        // The folder for names that come and go, the file itself for its bytes: changes of other
+        // files must not wake this process.
         let names = AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_MOVED_FROM
@@ -493,7 +504,7 @@ impl Follower {
         Ok(watches)
     }
 
-    /// Watches what has the name now, instead of what had it before.
+    /// Watches the file that has the name now, instead of the former one.
     fn watch_file(&self, watches: &mut Watches) -> Result<(), Errno> {
         let changes = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_DONT_FOLLOW;
         let now = match watches.inotify.add_watch(&self.path, changes) {
@@ -503,16 +514,16 @@ impl Follower {
         };
         let before = std::mem::replace(&mut watches.file, now);
         if let Some(before) = before.filter(|before| Some(*before) != now) {
-            // Refused when that file is gone, and its watch with it.
+            // Fails if that file is gone: the kernel has removed its watch.
             let _ = watches.inotify.rm_watch(before);
         }
         Ok(())
     }
 
-    /// Takes in all that the kernel has told so far; whether it was about our file.
+    /// Reads all pending events. Returns whether any concerned the file.
     fn drain(&mut self) -> bool {
         let Some(mut watches) = self.watches.take() else { return true };
-        let (mut ours, mut renamed, mut lost) = (false, false, false);
+        let (mut changed, mut renamed, mut lost) = (false, false, false);
         while let Ok(events) = watches.inotify.read_events() {
             for event in events {
                 let at_end = AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_UNMOUNT;
@@ -522,7 +533,7 @@ impl Follower {
                     renamed |= event.name.as_ref() == Some(&self.name);
                     lost |= event.mask.intersects(at_end);
                 } else {
-                    ours = true;
+                    changed = true;
                 }
             }
         }
@@ -530,12 +541,13 @@ impl Follower {
             lost |= self.watch_file(&mut watches).is_err();
         }
         if lost {
-            // The folder has gone elsewhere, or there are no watches left: the name still means something, so look.
+            // The folder was moved or no watches are left: the path may still lead to a file, so
+            // poll it.
             self.look_every = Some(LOOK_EVERY);
         } else {
             self.watches = Some(watches);
         }
-        ours || renamed || lost
+        changed || renamed || lost
     }
 }
 
@@ -547,13 +559,14 @@ pub struct FeedbackInput {
 }
 
 impl FeedbackInput {
-    /// Standard input, past any buffer that this process has for it.
+    /// Opens standard input, bypassing any buffer of this process.
     pub fn stdin() -> Result<FeedbackInput, FeedError> {
         let input = io::stdin().as_fd().try_clone_to_owned().map_err(|source| FeedError::Stdin { source })?;
         Ok(FeedbackInput { input: input.into(), buffer: vec![0; CHUNK] })
     }
 
-    /// Reads what is there, waiting until there is something; `false` at its end.
+    /// Reads what is available, waiting for the first byte. Returns `false` at the end of the
+    /// input.
     pub fn read_some(
         &mut self,
         feedback: &mut Feedback,
@@ -567,27 +580,28 @@ impl FeedbackInput {
                     return Ok(true);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-                // Whoever gave us this input has set it not to block.
+                // The parent process has made this input non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => drop(self.wait(None, None)?),
                 Err(source) => return Err(FeedError::Stdin { source }),
             }
         }
     }
 
-    /// Waits until there is something to read or its end, as [`Follower::wait`] does for a file.
+    /// Waits until the input is readable or at its end, like [`Follower::wait`] for a file.
     pub fn wait(&mut self, timeout: Option<Duration>, reader: Option<BorrowedFd<'_>>) -> Result<Woken, FeedError> {
         wait_for(Some(self.input.as_fd()), timeout, reader).map_err(|errno| FeedError::Stdin { source: errno.into() })
     }
 }
 
-/// Waits for bytes on `input`, the end of `timeout`, or the closing of `reader`; signals do not end it.
+/// Waits for bytes on `input`, for `timeout`, or for the closing of `reader`; signals do not end
+/// the wait.
 fn wait_for(
     input: Option<BorrowedFd<'_>>,
     timeout: Option<Duration>,
     reader: Option<BorrowedFd<'_>>,
 ) -> Result<Woken, Errno> {
     let timeout = match timeout {
-        // Rounded up: a wait of nothing would be a busy one.
+        // Rounded up: a zero timeout would busy-wait.
         Some(time) => PollTimeout::try_from(time.max(Duration::from_millis(1))).unwrap_or(PollTimeout::MAX),
         None => PollTimeout::NONE,
     };
@@ -653,7 +667,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_written_anew_is_read_anew() {
+    fn a_rewritten_file_is_read_from_its_start() {
         let folder = folder();
         let path = folder.path().join("f");
         fs::write(&path, "[progress]12\n").unwrap();
@@ -687,7 +701,7 @@ mod tests {
         let (feedback, mark) = serde_json::from_str(&stored).unwrap();
         let mut later = Reader { path, feedback, mark };
         assert_eq!(later.read(), r#"{"a":"1","b":"2"}"#);
-        assert_eq!(later.feedback.lines(), 2002, "it went on and did not begin anew");
+        assert_eq!(later.feedback.lines(), 2002, "continued instead of starting over");
     }
 
     #[test]
@@ -747,12 +761,13 @@ mod tests {
     }
 
     #[test]
-    fn local_folders_are_no_network() {
+    fn local_folders_are_not_on_a_network() {
         assert!(!is_network_fs(Path::new("/proc")).unwrap());
         assert!(is_network_fs(Path::new("/no such folder")).is_err());
     }
 
-    /// Every change of the file ends a wait that began before or after it, and changes of its neighbours do not.
+    /// Every change of the file ends a wait that began before or after it, and changes of its
+    /// neighbours do not.
     fn wakes_for(look_every: Option<Duration>) {
         let folder = folder();
         let path = folder.path().join("f");
@@ -800,7 +815,7 @@ mod tests {
     }
 
     #[test]
-    fn wakes_when_nobody_reads_any_more() {
+    fn wakes_when_the_reader_of_the_output_is_gone() {
         let folder = folder();
         let mut follower = Follower::new(&folder.path().join("f"));
         let (reader, writer) = io::pipe().unwrap();
@@ -811,7 +826,7 @@ mod tests {
     }
 
     #[test]
-    fn goes_on_looking_when_the_folder_moves_away() {
+    fn polls_when_the_folder_moves_away() {
         let folder = folder();
         let (here, there) = (folder.path().join("here"), folder.path().join("there"));
         fs::create_dir(&here).unwrap();

@@ -1,12 +1,13 @@
-//! The file with the lines that were typed into a shell. Several shells may have it open: each adds its lines at the end.
+//! The history file of the shell. Several shells may have it open: each appends its lines.
 //!
-//! It may lie in a folder where everybody writes, such as /tmp. So no link is followed, nobody else may read it, and a file
-//! of somebody else is not touched. The name of the file may come from a configuration, so a file without the first line of
-//! a history file is not touched either.
+//! The file may be in a folder where every user can write, such as /tmp. So no link is followed, no
+//! other user may read the file, and a file of another user is not touched. The path may come from
+//! a configuration, so a file without the first line of a history file is not touched either.
 //!
-//! # If we die here
-//! Each line is in the file as soon as it was typed. While the file is shortened its last lines may be lost, but only if
-//! the system stops.
+//! # If the process dies here
+//!
+//! Each line is in the file as soon as it was typed. While the file is shortened its last lines may
+//! be lost, but only if the system stops.
 
 use std::{
     fs::{File, Permissions},
@@ -23,25 +24,25 @@ use rustix::{
 
 use super::safe_open::reach;
 
-/// Bytes that are read of it; a thousand lines that somebody typed are less.
+/// Bytes that are read from the end of the file; a thousand typed lines are fewer.
 const LARGEST: u64 = 4 << 20;
 
 /// First line of each history file.
 const HEAD: &str = "#supervise shell history";
 
-/// Why there is no history.
+/// Why the history cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// It is somebody else's.
+    /// The file belongs to another user.
     #[error("history file {} is owned by another user and is not used: set another one with [taskmasterctl] history or -r", .0.display())]
     Foreign(PathBuf),
-    /// It holds something else.
+    /// The file has other content.
     #[error("history file {} was not written by this shell and is not used: set another one with [taskmasterctl] history or -r", .0.display())]
     OfOther(PathBuf),
-    /// It is no file.
+    /// The path is not a regular file.
     #[error("history file {} is not a regular file and is not used", .0.display())]
     NoFile(PathBuf),
-    /// The system says no.
+    /// An error of the system.
     #[error("cannot use history file {}: {why}", .path.display())]
     Io {
         /// The file.
@@ -51,7 +52,7 @@ pub enum HistoryError {
     },
 }
 
-/// The file.
+/// The open history file.
 #[derive(Debug)]
 pub struct HistoryFile {
     path: PathBuf,
@@ -60,8 +61,9 @@ pub struct HistoryFile {
 }
 
 impl HistoryFile {
-    /// Opens the file, made if it is missing, and returns its last lines, `most` at the most, the oldest first. `old` accepts
-    /// a file without the first line, as earlier versions wrote it; only for the default path.
+    /// Opens the file, creating it if missing, and returns its last `most` lines, the oldest first.
+    /// `old` accepts a file without the first line, as earlier versions wrote it; only for the
+    /// default path.
     ///
     /// # Errors
     /// [`HistoryError`]
@@ -71,11 +73,12 @@ impl HistoryFile {
             _ => HistoryError::Io { path: path.to_owned(), why },
         };
         let place = reach::FileLocation::of(path, None).map_err(failed)?;
-        // Not blocking: what lies there may be a pipe.
+        // Non-blocking, as the path may be that of a pipe.
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
         let file = match openat(&place.folder, &place.name, flags, mode) {
-            // Only where nothing is: a shared folder may forbid O_CREAT for files of others, in words that do not say so.
+            // Only if the file does not exist: a shared folder may forbid O_CREAT for files of
+            // others with a misleading error.
             Err(Errno::NOENT) => openat(&place.folder, &place.name, flags | OFlags::CREATE | OFlags::EXCL, mode),
             opened => opened,
         };
@@ -103,7 +106,7 @@ impl HistoryFile {
         Ok((history, lines))
     }
 
-    /// Adds a line at the end.
+    /// Appends a line.
     ///
     /// # Errors
     /// [`HistoryError::Io`]
@@ -112,7 +115,7 @@ impl HistoryFile {
         self.locked(|file| file.write_all(line.as_bytes()))
     }
 
-    /// Leaves only the last lines in the file, and gives them.
+    /// Leaves only the last lines in the file, and returns them.
     ///
     /// # Errors
     /// [`HistoryError::Io`]
@@ -132,12 +135,12 @@ impl HistoryFile {
                 file.set_len(0)?;
                 file.write_all(lines.collect::<String>().as_bytes())?;
             }
-            // What a terminal would obey was not typed here.
+            // A line with control characters, which would change the terminal, was not typed here.
             Ok(last.iter().filter(|line| !line.contains(char::is_control)).map(|&line| line.to_owned()).collect())
         })
     }
 
-    /// Does something while no other shell does.
+    /// Runs `work` while this shell has the lock of the file.
     fn locked<T>(&mut self, work: impl FnOnce(&mut File) -> io::Result<T>) -> Result<T, HistoryError> {
         let done = self.file.lock().and_then(|()| {
             let done = work(&mut self.file);
@@ -147,7 +150,7 @@ impl HistoryFile {
     }
 }
 
-/// Returns whether a file begins with the first line of a history file.
+/// Whether a file begins with the first line of a history file.
 fn begins_with_head(file: &File) -> io::Result<bool> {
     let mut start = vec![0; HEAD.len() + 1];
     let read = file.read_at(&mut start, 0)?;
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn shells_add_to_one_file_which_stays_short_and_private() {
+    fn several_shells_append_and_the_file_stays_short_and_private() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("h");
         let (mut one, none) = open(&path);
@@ -180,12 +183,12 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "#supervise shell history\nb\nü\nd\ne\n");
         fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"\x1b[2Jx\n").unwrap();
-        assert_eq!(open(&path).1, ["d", "e"], "and nothing that a terminal obeys");
+        assert_eq!(open(&path).1, ["d", "e"], "no line with control characters");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]
-    fn a_file_of_something_else_is_left_as_it_is() {
+    fn a_file_with_other_content_is_left_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("precious");
         let text = "a\nb\nc\nd\n";

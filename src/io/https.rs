@@ -1,7 +1,8 @@
-//! HTTP over TLS to one host: a request, its answer, nothing else. It knows nothing of tasks.
+//! A minimal HTTPS client for one host: a request and its response. It knows nothing of tasks.
 //!
-//! The certificate must be one that the system trusts for the host, or the one that is pinned; redirects are not
-//! followed, so that what authorizes us goes nowhere else. A proxy of the environment is used, as curl would.
+//! The certificate must be one that the system trusts for the host, or the pinned one. Redirects
+//! are not followed, so that the credentials are sent to no other host. A proxy of the environment
+//! is used, as by curl.
 
 use std::{
     fmt,
@@ -31,80 +32,81 @@ use ureq::{
 
 use super::names::SystemNames;
 
-/// To set up a connection takes no longer.
+/// Timeout of setting up a connection.
 const CONNECT: Duration = Duration::from_secs(10);
-/// An answer may not be longer; a thousand tasks take a third of a megabyte, five thousand lines of a log some more.
+/// Longest response, in bytes; a thousand tasks take a third of a megabyte, five thousand lines of
+/// a log some more.
 const LONGEST: u64 = 16 << 20;
 
-/// Which certificates are taken.
+/// Which certificates are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
     /// Those that the system trusts for the host.
     System,
-    /// The one with this SHA-256, whatever it says.
+    /// Only the one with this SHA-256, whatever its content.
     Pinned([u8; 32]),
 }
 
-/// Why there is no answer.
+/// Why a request has no response.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpsError {
-    /// Its name has no address.
+    /// The host name cannot be resolved.
     #[error("cannot resolve host {0}: {1}; check the name")]
     NoHost(String, String),
-    /// Nobody listens there.
+    /// No connection could be opened.
     #[error("cannot reach {0}: {1}; check the address, and that the host is up")]
     Unreached(String, String),
-    /// The proxy of the environment.
+    /// The proxy of the environment failed.
     #[error("cannot reach {0} through the proxy {1} of the environment: {2}")]
     Proxy(String, String, String),
     /// The connection broke.
     #[error("the connection broke off: {0}")]
     Broken(String),
-    /// It took too long.
+    /// The request timed out.
     #[error("no answer within {} s", .0.as_secs_f32().ceil())]
     TimedOut(Duration),
-    /// Nobody answers there at all.
-    #[error("cannot reach {0}: no answer within {secs} s; is the address right, and does it run?", secs = .1.as_secs_f32().ceil())]
+    /// The connection timed out.
+    #[error("cannot reach {0}: no answer within {secs} s; check the address, and that the server is running", secs = .1.as_secs_f32().ceil())]
     Unanswered(String, Duration),
-    /// Something else listens on the port.
+    /// The server on the port does not use TLS.
     #[error("no TLS on this port; check the port")]
     NoTls,
-    /// It went away at once.
+    /// The server closed the connection during the handshake.
     #[error("connection closed during the TLS handshake; check the port")]
     Hasty,
-    /// Its certificate is not trusted; what the one that it shows is.
+    /// The certificate is not trusted; with the SHA-256 of the certificate.
     #[error("certificate not trusted: {0}")]
     Untrusted(String, [u8; 32]),
-    /// Its certificate is not the pinned one.
+    /// The certificate is not the pinned one; with the SHA-256 of the certificate.
     #[error("certificate does not match the pinned fingerprint")]
     OtherCertificate([u8; 32]),
-    /// TLS.
+    /// Another error of TLS.
     #[error("TLS: {0}")]
     Tls(String),
-    /// HTTP.
+    /// The response is not HTTP.
     #[error("not an HTTP answer: {0}")]
     Protocol(String),
-    /// The answer ended too soon.
+    /// The response ended too soon.
     #[error("truncated answer")]
     Cut,
-    /// It does not end.
+    /// The response exceeds the size limit.
     #[error("answer too long: over {} MB", LONGEST >> 20)]
     TooLong,
-    /// Nothing else that could be known beforehand.
+    /// Any other error.
     #[error("{0}")]
     Other(String),
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct HttpAnswer {
-    /// Its status, 200 if all is well.
+    /// The status code, 200 on success.
     pub status: u16,
-    /// What it says.
+    /// The body.
     pub body: Vec<u8>,
 }
 
-/// The way to one host: one connection, which is kept for the next request until this is dropped.
+/// A client of one host, with one connection that is kept for the next request.
 pub struct Client {
     agent: Agent,
     tls: Arc<ClientConfig>,
@@ -114,24 +116,24 @@ pub struct Client {
 }
 
 impl fmt::Debug for Client {
-    /// Without what authorizes us.
+    /// Leaves out the credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("base", &self.base).field("limit", &self.limit).finish_non_exhaustive()
     }
 }
 
-/// What is done.
+/// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Ask.
+    /// Reads.
     Get,
-    /// End.
+    /// Ends a task.
     Delete,
 }
 
 impl Client {
-    /// A way to `base`, `https://host:port`, with the value of the `Authorization` header. A request takes no longer than
-    /// `limit`.
+    /// Returns a client of `base`, `https://host:port`, with the value of the `Authorization`
+    /// header. `limit` is the timeout of a request.
     ///
     /// # Errors
     /// [`HttpsError`] if the system's certificates cannot be read.
@@ -141,13 +143,13 @@ impl Client {
         Ok(Client { agent, tls, base: base.to_owned(), authorization, limit })
     }
 
-    /// The same way with a connection of its own.
+    /// Returns a client of the same host with its own connection.
     pub fn another(&self) -> Client {
         let (base, authorization) = (self.base.clone(), self.authorization.clone());
         Client { agent: Client::agent(&self.tls), tls: Arc::clone(&self.tls), base, authorization, limit: self.limit }
     }
 
-    /// From now on a request takes no longer than this.
+    /// Changes the timeout of later requests.
     pub fn set_limit(&mut self, limit: Duration) {
         self.limit = limit;
     }
@@ -167,10 +169,10 @@ impl Client {
         Agent::with_parts(config, connector, SystemNames::default())
     }
 
-    /// Asks for `path`, which begins with a slash.
+    /// Sends a request for `path`, which begins with a slash.
     ///
     /// # Errors
-    /// [`HttpsError`]. An answer with any status is none.
+    /// [`HttpsError`]; a response is `Ok` whatever its status.
     pub fn ask(&self, method: Method, path: &str) -> Result<HttpAnswer, HttpsError> {
         let url = format!("{}{path}", self.base);
         let request = match method {
@@ -188,7 +190,8 @@ impl Client {
             Err(error) => self.failed(Error::Io(error)),
         });
         match read {
-            // Who refuses may break off behind the status; that tells enough.
+            // A server that refuses a request may close the connection after the status, which is
+            // enough here.
             Err(HttpsError::Cut) if status != 200 => {}
             read => _ = read?,
         }
@@ -198,14 +201,14 @@ impl Client {
         }
     }
 
-    /// There is no connection.
+    /// Returns the error for a failed connection.
     fn unreached(&self, why: String) -> HttpsError {
         HttpsError::Unreached(self.base.clone(), why)
     }
 
     fn failed(&self, error: Error) -> HttpsError {
         match error {
-            Error::HostNotFound => self.unreached("there is no host of the name".to_owned()),
+            Error::HostNotFound => self.unreached("no host of this name".to_owned()),
             Error::ConnectionFailed => self.unreached("the connection failed".to_owned()),
             Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
                 HttpsError::Unanswered(self.base.clone(), CONNECT.min(self.limit))
@@ -241,13 +244,13 @@ impl Client {
     }
 }
 
-/// An error of the system without its number, which says nothing to anybody.
+/// Returns the text of a system error without its number.
 fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error ").next().unwrap_or_default().to_owned()
 }
 
-/// What a proxy of the environment did not do.
+/// A failure of the proxy of the environment.
 #[derive(Debug, thiserror::Error)]
 #[error("{proxy}: {why}")]
 struct ProxyFailed {
@@ -255,7 +258,7 @@ struct ProxyFailed {
     why: String,
 }
 
-/// Connects to the proxy of the environment, if there is one, and names it when it fails.
+/// Connects to the proxy of the environment, if there is one, and names it in errors.
 #[derive(Debug, Default)]
 struct Through(ConnectProxyConnector);
 
@@ -265,7 +268,7 @@ impl<In: Transport> Connector<In> for Through {
     fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
         self.0.connect(details, chained).map_err(|error| {
             let why = match error {
-                // What takes too long may not be the proxy.
+                // A timeout is not necessarily the proxy's.
                 Error::Timeout(_) => return error,
                 Error::ConnectProxyFailed(why) => why,
                 Error::Io(error) => plain(&error),
@@ -278,7 +281,7 @@ impl<In: Transport> Connector<In> for Through {
     }
 }
 
-/// The certificate that a host shows is refused: which one it was.
+/// A refused certificate, with its SHA-256.
 #[derive(Debug)]
 struct Refused {
     why: String,
@@ -300,7 +303,8 @@ fn sha256(der: &[u8]) -> [u8; 32] {
     bytes
 }
 
-/// Takes the pinned certificate, or asks the usual verifier; tells which one was refused.
+/// Accepts the pinned certificate, or asks the standard verifier. A refusal carries the
+/// certificate's SHA-256.
 #[derive(Debug)]
 struct Verifier {
     provider: Arc<CryptoProvider>,
@@ -367,9 +371,10 @@ fn reason(error: &rustls::Error) -> String {
             }
             CertificateError::BadEncoding => "it cannot be read".to_owned(),
             CertificateError::Other(other) => match other.to_string().as_str() {
-                // What openssl makes for a host that signs its own: no list of trusted ones helps.
+                // The kind of certificate that openssl creates for a self-signed host: adding it to the
+                // trusted ones does not help.
                 "CaUsedAsEndEntity" => "it is the certificate of an authority, not of a host".to_owned(),
-                // A name in the code of the verifier, for which rustls has no words.
+                // The name of a variant in webpki, for which rustls has no text.
                 other => format!("it is not one for a host ({other})"),
             },
             other => other.to_string(),
@@ -426,7 +431,7 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// The other side went away.
+/// The errors that mean a closed connection.
 const GONE: [io::ErrorKind; 3] =
     [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
 
@@ -447,7 +452,7 @@ fn tls_error(error: io::Error) -> Error {
                 error => HttpsError::Tls(error.to_string()),
             }))
         }
-        // What ureq's own transport said goes through us as an I/O error.
+        // An error of ureq's own transport passes through rustls as an I/O error.
         Err(error) => match error.downcast::<Error>() {
             Ok(error) => error,
             Err(error) => Error::Io(error),
@@ -460,7 +465,7 @@ impl<In: Transport> Connector<In> for Tls {
 
     fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
         let Some(transport) = chained else { return Err(Error::ConnectionFailed) };
-        // The way to a proxy of the environment.
+        // The connection to a proxy of the environment.
         if !details.needs_tls() || transport.is_tls() {
             return Ok(Some(Either::A(transport)));
         }

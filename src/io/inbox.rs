@@ -1,7 +1,7 @@
 //! The signals that reach a launcher.
 //!
-//! They are blocked and read from a signalfd, so that none is lost at any point, not even across an exec of ourselves.
-//! Nothing here sends a signal or starts a process.
+//! They are blocked and read from a signalfd, so that none is lost at any point, not even across a
+//! re-execution. Nothing here sends a signal or starts a process.
 
 use std::{
     cell::Cell,
@@ -28,25 +28,25 @@ use crate::model::task::Signal;
 pub enum Notice {
     /// A child ended or stopped.
     Child,
-    /// A signal that asks for the end; with the sender's user and process, if a process sent it.
+    /// A signal that requests the end; with user and process of the sender, if a process sent it.
     Stop {
-        /// Which.
+        /// The signal.
         signal: Signal,
         /// User id and process id of the sender.
         sender: Option<(u32, i32)>,
     },
-    /// A signal that is the command's business.
+    /// A signal to pass on to the command.
     Pass(Signal),
-    /// The launcher is to stop for a while: Ctrl-Z, or a batch system.
+    /// A request to suspend the launcher: Ctrl-Z, or a batch system.
     Suspend,
-    /// The end of that.
+    /// The end of the suspension.
     Continue,
     /// `control` left a request in the spool.
     Request,
 }
 
-/// The signal by which `control` says that a request waits in the spool. By default it is ignored, so that it can do
-/// no harm to a launcher that is not ready yet.
+/// The signal by which `control` announces a request in the spool. Its default disposition is to be
+/// ignored, so that it does no harm to a launcher that is not ready yet.
 pub const REQUEST: Signal = Signal(23);
 
 /// Signals that are read even if they were ignored at the start: they do not end a launcher.
@@ -62,8 +62,8 @@ const ALWAYS_READ: [NixSignal; 9] = [
     NixSignal::SIGTTOU,
 ];
 
-/// Signals that stay blocked while a launcher waits for the database: their default action does not end it, or would do
-/// so without anybody having asked for it.
+/// Signals that stay blocked while a launcher waits for the database: their default action does not
+/// end it, or is not meant as a request to end.
 const NEVER_ENDING: [NixSignal; 9] = [
     NixSignal::SIGUSR1,
     NixSignal::SIGUSR2,
@@ -76,13 +76,13 @@ const NEVER_ENDING: [NixSignal; 9] = [
     NixSignal::SIGXFSZ,
 ];
 
-/// Signals by which the kernel reports a fault of the program itself, which it would meet again at once.
+/// Signals by which the kernel reports a fault of the program itself, which would recur at once.
 const FAULTS: [NixSignal; 5] =
     [NixSignal::SIGILL, NixSignal::SIGBUS, NixSignal::SIGFPE, NixSignal::SIGSEGV, NixSignal::SIGSYS];
 
-/// Returns the signals that end a process by default and can be taken for a request for the end, real-time signals among
-/// them. Not among them are SIGHUP, the signals that report a fault of the program itself, and those of `ignored` (bit
-/// n-1: signal n), which are to stay ignored.
+/// Returns the signals that end a process by default and can be a request to end it, including
+/// real-time signals. Excluded are SIGHUP, the signals for faults of the program itself, and those
+/// in `ignored` (bit n-1 for signal n), which must stay ignored.
 pub fn ending(ignored: u64) -> Vec<Signal> {
     let others = [NixSignal::SIGKILL, NixSignal::SIGSTOP, NixSignal::SIGTSTP, NixSignal::SIGHUP, NixSignal::SIGPIPE];
     let passed_over = |signal: &NixSignal| [&NEVER_ENDING[..], &FAULTS, &others].iter().any(|all| all.contains(signal));
@@ -91,27 +91,28 @@ pub fn ending(ignored: u64) -> Vec<Signal> {
     named.chain(real_time).map(Signal).filter(|signal| !signal.is_in(ignored)).collect()
 }
 
-/// Makes a write beyond the limit on file sizes (`ulimit -f`) an error of that write (EFBIG), which is handled as a full
-/// disk is, where SIGXFSZ would end this process.
+/// Makes a write beyond the file size limit (`ulimit -f`) fail with EFBIG, which is handled like a
+/// full disk, instead of ending this process by SIGXFSZ.
 ///
-/// A handler is used and not "ignore": an exec gives a handled signal its default again, so that a command meets the
-/// limit as it would without its launcher.
+/// The signal gets a handler rather than being ignored: exec resets a handled signal to its
+/// default, so that a command meets the limit in the same way as without its launcher.
 pub fn survive_file_size_limit() {
-    // Without memory for a handler, everything is as it was.
+    // Without memory for a handler, nothing changes.
     let _ = signal_hook::flag::register(NixSignal::SIGXFSZ as i32, Arc::new(AtomicBool::new(false)));
 }
 
-/// The same for a launcher, whose signals are all blocked later on, and whose commands begin with none blocked. A blocked
-/// SIGXFSZ does nothing, and needs no handler, whose registry takes 15 kB of each launcher's memory.
+/// Like [`survive_file_size_limit`] for a launcher, which blocks all signals later on, and whose
+/// commands start with none blocked. A blocked SIGXFSZ has no effect and needs no handler, whose
+/// registry takes 15 kB of each launcher's memory.
 pub fn block_file_size_limit() {
     let mut mask = SigSet::empty();
     mask.add(NixSignal::SIGXFSZ);
-    // Cannot fail, and if it did, everything is as it was.
+    // Cannot fail; if it did, nothing would change.
     let _ = mask.thread_block();
 }
 
-/// Takes what the terminal has sent to this process while all signals were blocked: Ctrl-C, Ctrl-\ and Ctrl-Z, in the order
-/// of their numbers.
+/// Returns the signals that the terminal has sent while all signals were blocked: of Ctrl-C, Ctrl-\
+/// and Ctrl-Z, in the order of their numbers.
 pub fn take_keys() -> Vec<Signal> {
     let keys = [NixSignal::SIGINT, NixSignal::SIGQUIT, NixSignal::SIGTSTP];
     let mut mask = SigSet::empty();
@@ -125,33 +126,35 @@ pub fn take_keys() -> Vec<Signal> {
     taken
 }
 
-/// Ends this process by SIGINT, also where an [`Inbox`] has blocked it. Returns where SIGINT is ignored.
+/// Ends this process by SIGINT, even if an [`Inbox`] has blocked it. Returns if SIGINT is ignored.
 pub fn end_by_interrupt() {
     let mut interrupt = SigSet::empty();
     interrupt.add(NixSignal::SIGINT);
-    // Neither fails for a signal that exists; if one did, the caller has an exit code left.
+    // Neither fails for an existing signal; if one did, the caller still has an exit code.
     let _ = raise(NixSignal::SIGINT);
     let _ = interrupt.thread_unblock();
 }
 
-/// Where the signals sent to this process arrive.
+/// The queue of signals sent to this process.
 #[derive(Debug)]
 pub struct Inbox {
     signals: OwnedFd,
-    /// Those of them that end or stop a process that does not block them.
+    /// Those that end or stop a process that does not block them.
     ending: SigSet,
-    /// Those that were ignored at the start: a script's background does not hear the terminal's Ctrl-C.
+    /// Those ignored at the start: the background of a script does not get the terminal's Ctrl-C.
     deaf_to_terminal: SigSet,
-    /// This process: what it sends to its own process group is meant for the others there.
+    /// Pid of this process: its own signals to its process group are meant for the others in the
+    /// group.
     own_pid: i32,
     /// Whether a SIGINT of the terminal arrived.
     interrupted: Cell<bool>,
 }
 
 impl Inbox {
-    /// Blocks every signal that can be blocked and opens the place where they arrive: one that would end a launcher would
-    /// leave its command alone. One that was ignored at the start (bit n-1 of `ignored`) stays so: SIGINT, SIGQUIT and
-    /// SIGTERM (the background of a script) when the terminal sends it, any other (SIGHUP: `nohup`) whoever sends it.
+    /// Blocks every signal that can be blocked and opens the signalfd: a signal that ended a
+    /// launcher would leave its command alone. A signal that was ignored at the start (bit n-1 of
+    /// `ignored`) stays ignored: SIGINT, SIGQUIT and SIGTERM (the background of a script) if the
+    /// terminal sends it, any other (SIGHUP: `nohup`) from every sender.
     ///
     /// # Errors
     /// When no descriptor is left.
@@ -161,7 +164,7 @@ impl Inbox {
         Ok(Inbox::of(signals.into(), ending, deaf_to_terminal))
     }
 
-    /// Goes on with the place that the program had which this process was before; what it blocked is still blocked.
+    /// Continues with the signalfd from before a re-execution; the signals are still blocked.
     ///
     /// # Errors
     /// Never, on Linux.
@@ -170,7 +173,7 @@ impl Inbox {
         Ok(Inbox::of(signals, ending, deaf_to_terminal))
     }
 
-    /// Returns the descriptor that [`Inbox::take_over`] goes on with.
+    /// Returns the descriptor for [`Inbox::take_over`].
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.signals.as_fd()
     }
@@ -180,11 +183,12 @@ impl Inbox {
         Inbox { signals, ending, deaf_to_terminal, own_pid, interrupted: Cell::new(false) }
     }
 
-    /// Returns what is blocked now, what of it ends or stops a process, and what the terminal may not say.
+    /// Returns the blocked signals, those of them that end or stop a process, and those ignored
+    /// from the terminal.
     fn block(ignored: u64) -> io::Result<(SigSet, SigSet, SigSet)> {
         let mut mask = SigSet::all();
         let mut deaf_to_terminal = SigSet::empty();
-        // To write to a pipe that has no reader is an error of the write.
+        // A write to a pipe without a reader should fail with an error.
         mask.remove(NixSignal::SIGPIPE);
         for signal in NixSignal::iterator().filter(|signal| ignores(ignored, *signal)) {
             if matches!(signal, NixSignal::SIGINT | NixSignal::SIGQUIT | NixSignal::SIGTERM) {
@@ -197,15 +201,16 @@ impl Inbox {
         NEVER_ENDING.into_iter().for_each(|signal| ending.remove(signal));
         mask.thread_block()?;
         if ignores(ignored, NixSignal::SIGCHLD) {
-            // The kernel would throw every exit code away. A handler, which never runs as the signal is blocked, is the
-            // one disposition other than "ignore" that can be set without unsafe code.
+            // The kernel would discard every exit code. A handler, which never runs because the
+            // signal is blocked, is the only disposition other than "ignore" that can be set
+            // without unsafe code.
             signal_hook::flag::register(NixSignal::SIGCHLD as i32, Arc::new(AtomicBool::new(false)))?;
         }
         Ok((mask, ending, deaf_to_terminal))
     }
 
-    /// Does something during which Ctrl-C and its like act on us as on any program: waiting, while there is no command
-    /// yet that they could be meant for.
+    /// Runs `work` with the default effect of Ctrl-C and similar signals: for a wait before there
+    /// is a command that they could be meant for.
     ///
     /// # Errors
     /// Never, on Linux.
@@ -216,18 +221,19 @@ impl Inbox {
         Ok(done)
     }
 
-    /// Sleeps until something arrives or `timeout` is over; none: until something arrives.
+    /// Sleeps until a signal arrives or `timeout` is over (`None`: no limit).
     ///
     /// # Errors
-    /// As poll(2) says.
+    /// Those of poll(2).
     pub fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.wait_with(timeout, [], [])
     }
 
-    /// The same, or until one of `reads` can be read or one of `writes` written.
+    /// Like [`Inbox::wait`], and also until one of `reads` is readable or one of `writes` is
+    /// writable.
     ///
     /// # Errors
-    /// As poll(2) says.
+    /// Those of poll(2).
     pub fn wait_with<'a>(
         &'a self,
         timeout: Option<Duration>,
@@ -243,22 +249,22 @@ impl Inbox {
         }
     }
 
-    /// Whether a SIGINT of the terminal has arrived, from the kernel or from this process, which passes keys on to its
-    /// process group.
+    /// Whether a SIGINT of the terminal has arrived, from the kernel or from this process, which
+    /// relays keys to its process group.
     pub fn was_interrupted(&self) -> bool {
         self.interrupted.get()
     }
 
-    /// The next thing that arrived, if any.
+    /// Returns the next notice, if there is one.
     ///
     /// # Errors
-    /// As read(2) says.
+    /// Those of read(2).
     pub fn next(&self) -> io::Result<Option<Notice>> {
         while let Some(SignalInfo { number, code, pid, uid }) = read_signal(self.signals.as_fd())? {
             let signal = Signal(number);
-            // A code above zero is the kernel's: the terminal or a limit, not a process.
+            // A code above zero means the kernel, that is the terminal or a limit, not a process.
             let sender = (code <= 0).then_some((uid, pid));
-            // A real-time signal has no name, and asks for the end as all the others do.
+            // A real-time signal has no name, and requests the end like all others.
             let known = NixSignal::try_from(number).ok();
             if known == Some(NixSignal::SIGINT) && sender.is_none_or(|(_, pid)| pid == self.own_pid) {
                 self.interrupted.set(true);
@@ -272,8 +278,9 @@ impl Inbox {
                 Some(NixSignal::SIGCONT) => Notice::Continue,
                 Some(NixSignal::SIGURG) => Notice::Request,
                 Some(NixSignal::SIGUSR1 | NixSignal::SIGUSR2 | NixSignal::SIGWINCH) => Notice::Pass(signal),
-                // SIGTTOU is blocked so that the terminal can be taken back from its background, SIGTTIN so that a look at
-                // its keyboard from there does not stop the launcher.
+                // SIGTTOU is blocked so that the foreground of the terminal can be taken from the
+                // background, SIGTTIN so that reading the keyboard from there does not stop the
+                // launcher.
                 Some(NixSignal::SIGTTIN | NixSignal::SIGTTOU) => continue,
                 Some(_) | None if sender.is_some_and(|(_, pid)| pid == self.own_pid) => continue,
                 Some(_) | None => Notice::Stop { signal, sender },
@@ -283,7 +290,7 @@ impl Inbox {
     }
 }
 
-/// What a signalfd tells of a signal.
+/// The fields of a signalfd record.
 struct SignalInfo {
     number: i32,
     code: i32,
@@ -291,10 +298,11 @@ struct SignalInfo {
     uid: u32,
 }
 
-/// Returns the next signal that waits, if one does. Not through [`SignalFd`], which cannot be made from a descriptor
-/// that was handed over.
+/// Returns the next pending signal, if there is one. Not through [`SignalFd`], which cannot be
+/// created from an inherited descriptor.
 fn read_signal(from: BorrowedFd<'_>) -> io::Result<Option<SignalInfo>> {
-    /// The size of `struct signalfd_siginfo`, which begins with the number, an errno, the code, the pid and the uid.
+    /// The size of `struct signalfd_siginfo`, which begins with the number, an errno, the code, the
+    /// pid and the uid.
     const RECORD: usize = 128;
     let mut record = [0; RECORD];
     match nix::unistd::read(from, &mut record) {
@@ -321,7 +329,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signals_that_end_are_those_that_end_and_are_neither_ignored_nor_faults() {
+    fn requests_to_end_exclude_ignored_signals_and_faults() {
         let of = |ignored| -> Vec<i32> { ending(ignored).iter().map(|signal| signal.0).collect() };
         let all = of(0);
         for number in [2, 3, 6, 14, 15, 24, 26, 27, 29, 30, 37, 64] {

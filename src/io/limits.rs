@@ -1,6 +1,6 @@
-//! How many files and processes we may have: the limits of the system, raised where need be (DMN-8).
+//! The limits on open files and processes of this process, raised if the configuration needs more.
 //!
-//! What is raised holds for all that we start too.
+//! A raised limit is inherited by all children.
 
 use std::{fmt, fs::File, io};
 
@@ -10,7 +10,7 @@ use nix::{
     unistd::geteuid,
 };
 
-/// What is limited.
+/// A limited resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limited {
     /// Open files.
@@ -20,7 +20,7 @@ pub enum Limited {
 }
 
 impl Limited {
-    /// The key of the configuration that says how many are needed.
+    /// Returns the configuration key of the needed number.
     pub fn key(self) -> &'static str {
         match self {
             Limited::Files => "minfds",
@@ -35,7 +35,7 @@ impl Limited {
         }
     }
 
-    /// Even root gets no more; none: as many as it likes.
+    /// Returns the limit even for root; `None` if there is none.
     fn highest(self) -> Option<u64> {
         match self {
             Limited::Files => std::fs::read_to_string("/proc/sys/fs/nr_open").ok()?.trim().parse().ok(),
@@ -53,36 +53,37 @@ impl fmt::Display for Limited {
     }
 }
 
-/// Whether it failed because no descriptor is left, for us or for anybody.
+/// Whether the error means that no descriptor is left, in this process or in the system.
 pub fn is_out_of_files(error: &io::Error) -> bool {
     [Errno::EMFILE, Errno::ENFILE].iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
 }
 
-/// Whether it failed because the machine, or this process, is short of something just now, or its disk does not answer:
-/// the same may work later, and what was asked for says nothing of it.
+/// Whether the error is temporary: the system, or this process, is short of a resource, or the disk
+/// does not answer. The same operation may succeed later.
 pub fn passes(error: &io::Error) -> bool {
     let short = [Errno::EAGAIN, Errno::ENOMEM, Errno::ENOSPC, Errno::EDQUOT, Errno::EIO, Errno::ESTALE, Errno::EINTR];
     is_out_of_files(error) || short.iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
 }
 
-/// A descriptor that is kept for when no other one is left.
+/// A spare descriptor for when no other one is left.
 #[derive(Debug)]
 pub struct Reserve(Option<File>);
 
 impl Reserve {
-    /// Sets one aside, if there is one.
+    /// Opens a spare descriptor, if one is available.
     pub fn new() -> Reserve {
         let mut reserve = Reserve(None);
         reserve.refill();
         reserve
     }
 
-    /// Gives it up, so that whatever is opened next has it. False: it was given up before.
+    /// Closes the spare descriptor, so that the next open can use it. Returns false if there was
+    /// none.
     pub fn give(&mut self) -> bool {
         self.0.take().is_some()
     }
 
-    /// Sets one aside again, if there is one and none is.
+    /// Opens the spare descriptor again, if it is closed and one is available.
     pub fn refill(&mut self) {
         if self.0.is_none() {
             self.0 = File::open("/dev/null").ok();
@@ -96,7 +97,7 @@ impl Default for Reserve {
     }
 }
 
-/// How many files we may have open; a lot if the system does not say.
+/// Returns how many files this process may have open; the maximum if unknown.
 pub fn files() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
 }
@@ -104,31 +105,31 @@ pub fn files() -> u64 {
 /// A limit that is too low.
 #[derive(Debug, thiserror::Error)]
 pub enum LimitError {
-    /// It cannot be raised so far.
-    #[error("{}: {wanted} {what} are wanted and {available} are available: {hint}", .what.key())]
+    /// The limit cannot be raised that far.
+    #[error("{}: {wanted} {what} are needed but only {available} are available: {hint}", .what.key())]
     TooLow {
-        /// Of what.
+        /// The resource.
         what: Limited,
-        /// How many the configuration wants.
+        /// The configured number.
         wanted: u64,
-        /// How many there can be.
+        /// The highest possible number.
         available: u64,
-        /// What can be done.
+        /// The remedy.
         hint: &'static str,
     },
-    /// The system did not say, or refused for another reason.
+    /// Another error of the system.
     #[error("{}: cannot set the limit of {what} to {wanted}: {error}", .what.key())]
     System {
-        /// Of what.
+        /// The resource.
         what: Limited,
-        /// How many the configuration wants.
+        /// The configured number.
         wanted: u64,
-        /// Why.
+        /// The system's error.
         error: io::Error,
     },
 }
 
-/// Sees to it that at least so many are allowed; "unlimited" is enough for any number. A limit that is higher stays.
+/// Raises a limit to at least `wanted`; "unlimited" is enough for any number. A higher limit stays.
 ///
 /// # Errors
 /// [`LimitError`]
@@ -141,9 +142,9 @@ pub fn ensure(what: Limited, wanted: u64) -> Result<(), LimitError> {
     }
     match setrlimit(what.resource(), wanted, if enough(hard) { hard } else { wanted }) {
         Ok(()) => Ok(()),
-        // That is also what root hears who asks for more than there can be.
+        // EPERM is also the error for root above the highest limit.
         Err(Errno::EPERM | Errno::EINVAL) => {
-            // Root may be one that may not raise it, as in many containers.
+            // Root may lack the capability to raise it, as in many containers.
             let highest = what.highest().filter(|most| geteuid().is_root() && *most < wanted);
             let hint = match geteuid().is_root() {
                 true => "lower it, or raise what the system allows",
@@ -160,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_allowed_already_stays() {
+    fn a_sufficient_limit_is_not_changed() {
         let before = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         ensure(Limited::Files, 1).unwrap();
         ensure(Limited::Files, before.0.min(100)).unwrap();
@@ -168,12 +169,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_had_is_told_with_key_and_numbers() {
+    fn an_impossible_limit_is_reported_with_key_and_numbers() {
         let wanted = u64::from(u32::MAX);
         match ensure(Limited::Files, wanted) {
             Err(error @ LimitError::TooLow { .. }) => {
                 let text = error.to_string();
-                assert!(text.starts_with("minfds: 4294967295 open files are wanted and "), "{text}");
+                assert!(text.starts_with("minfds: 4294967295 open files are needed but only "), "{text}");
                 assert!(text.contains(" are available: lower it"), "{text}");
             }
             other => panic!("{other:?}"),

@@ -1,19 +1,22 @@
-//! Where clients connect: the supervisor's socket in the file system (SOCK-1 to SOCK-4), and its port.
+//! The addresses where clients connect: the supervisor's socket in the file system, and its port.
 //!
-//! A socket is made in a folder that nobody else can enter, gets its owner and permissions there, and is then moved to
-//! its place: so at no instant more people can open it than are meant to. That needs no umask, which would be the whole
-//! process's: other threads may make files meanwhile.
+//! A socket is created in a folder that no other user can enter, gets its owner and permissions
+//! there, and is then moved into place. So at no instant can more users open it than configured.
+//! The umask is not needed for that: it belongs to the whole process, whose other threads may
+//! create files meanwhile.
 //!
-//! Each step is made below the folder as it was opened: the folder, or one above it, may belong to another user, who could
-//! put something else in its place between two steps. Symbolic links on the way are followed only where no other user can
-//! have put them (`safe_open::reach`).
+//! Each step is done below the opened folder: the folder, or one above it, may belong to another
+//! user, who could replace something between two steps. Symbolic links on the way are followed only
+//! where no other user can have created them (`safe_open::reach`).
 //!
-//! Nothing is ever deleted but a socket on which nobody listens. What is in the way is exchanged with ours in one step
-//! and looked at afterwards; if somebody was quicker and it is another than was judged, it is exchanged back.
+//! Only a socket on which no process listens is ever deleted. An entry in the way is exchanged with
+//! the new socket in one step and checked afterwards. If another process has replaced the entry in
+//! between, it is exchanged back.
 //!
-//! # If we die here
-//! A folder `.NAME.PID.new` with a dead socket may be left beside its place, and the dead socket in it; neither is in
-//! the way of the next start.
+//! # If the process dies here
+//!
+//! A folder `.NAME.PID.new` with a dead socket may be left beside the place, and a dead socket in
+//! the place. Neither is in the way of the next start.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -38,67 +41,67 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, fstat, openat, re
 
 use super::safe_open::{Folder, Make, reach};
 
-/// Bytes of a socket's path, at most.
+/// Longest path of a socket, in bytes.
 const LONGEST: usize = 107;
-/// The program that knows addresses of names.
+/// The program that resolves names.
 const GETENT: [&str; 3] = ["/usr/bin/getent", "/bin/getent", "/run/current-system/sw/bin/getent"];
-/// How often a place is looked at anew because somebody changed it between two steps.
+/// Attempts at a place that other processes change between two steps.
 const TRIES: usize = 10;
 
-/// Why nobody can connect.
+/// Why clients cannot connect.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Somebody listens there.
+    /// Another process listens on the socket.
     #[error("cannot listen on socket {}: it is already in use: another program listens there", .0.display())]
     InUse(PathBuf),
-    /// There is something that is not ours to remove.
+    /// The entry in its place must not be removed.
     #[error("cannot listen on socket {}: {what} is in its place, which is left as it is", .path.display())]
     Occupied {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// What there is.
+        /// The type of the entry.
         what: &'static str,
     },
-    /// It cannot be given to its owner.
+    /// The socket cannot be given to its owner.
     #[error("cannot give socket {} to {owner} (chown): {error}", .path.display())]
     Owner {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// To whom, as written.
+        /// The owner, as configured.
         owner: String,
-        /// Why.
+        /// The system's error.
         error: io::Error,
     },
-    /// Anything else about a socket.
+    /// Any other error of a socket.
     #[error("cannot {doing} socket {}: {error}", .path.display())]
     Socket {
-        /// What was to be done.
+        /// The operation.
         doing: &'static str,
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         error: io::Error,
     },
-    /// A name that leads to no address.
+    /// A name without an address.
     #[error("cannot listen on {name}: it has no address: {error}")]
     Name {
         /// The name, with the port.
         name: String,
-        /// Why.
+        /// The system's error.
         error: io::Error,
     },
-    /// An address.
+    /// An address that cannot be used.
     #[error("cannot listen on {address}: {error}")]
     Address {
-        /// Which.
+        /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The system's error.
         error: io::Error,
     },
 }
 
 impl ListenError {
-    /// Whether the place is another's.
+    /// Whether another process or file has the place.
     pub fn is_taken(&self) -> bool {
         match self {
             ListenError::InUse(_) | ListenError::Occupied { .. } => true,
@@ -108,84 +111,85 @@ impl ListenError {
     }
 }
 
-/// How a socket is to be.
+/// Path, permissions and owner of a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketSpec {
-    /// Where.
+    /// The path.
     pub path: PathBuf,
-    /// Its permissions.
+    /// The permissions.
     pub mode: u32,
-    /// Whose; none: ours.
+    /// The owner; `None` for this process's user.
     pub owner: Option<SocketOwner>,
 }
 
-/// Whose a socket is.
+/// The owner of a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketOwner {
-    /// In words, for messages.
+    /// As configured, for messages.
     pub text: String,
     /// The user.
     pub uid: u32,
-    /// The group; none: ours.
+    /// The group; `None` for this process's group.
     pub gid: Option<u32>,
 }
 
-/// Our socket in the file system. It is removed with this, if it is still ours.
+/// The supervisor's socket in the file system. It is removed on drop, if it is still the same.
 #[derive(Debug)]
 pub struct UnixSocket {
     place: SocketSpec,
-    /// Its device and number.
+    /// Device and inode.
     identity: (u64, u64),
 }
 
-/// A socket that was made.
+/// A new socket.
 #[derive(Debug)]
 pub struct Bound {
-    /// Where clients are accepted; it does not wait.
+    /// The non-blocking listener.
     pub listener: UnixListener,
     /// The socket.
     pub socket: UnixSocket,
-    /// Whether a socket on which nobody listened was replaced.
+    /// Whether a dead socket was replaced.
     pub replaced: bool,
 }
 
-/// Where the path of our socket leads (SOCK-3).
+/// What the path of the supervisor's socket leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leads {
-    /// To our socket.
+    /// The supervisor's socket.
     Ours,
-    /// Nowhere.
+    /// Nothing.
     Gone,
-    /// To a socket on which nobody listens.
+    /// A socket on which no process listens.
     DeadSocket,
-    /// To something that is not ours to touch.
+    /// Something else, which must not be touched.
     SomethingElse(&'static str),
 }
 
 impl UnixSocket {
-    /// Makes a socket that is in its place with its owner and permissions from the first instant.
+    /// Creates a socket that has its owner and permissions from the instant it appears in its
+    /// place.
     ///
     /// # Errors
-    /// [`ListenError`]; what is in its place is left there, unless it is a socket on which nobody listens.
+    /// [`ListenError`]; an existing entry is left in place, unless it is a dead socket.
     pub fn bind(place: SocketSpec) -> Result<Bound, ListenError> {
         let (listener, identity, replaced) = make(&place, None)?;
         Ok(Bound { listener, socket: UnixSocket { place, identity }, replaced })
     }
 
-    /// How it is.
+    /// Returns path, permissions and owner.
     pub fn place(&self) -> &SocketSpec {
         &self.place
     }
 
-    /// Where it is.
+    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.place.path
     }
 
-    /// Whether its path still leads to it.
+    /// Returns whether the path still leads to this socket.
     ///
     /// # Errors
-    /// As lstat(2) and connect(2) say.
+    /// Those of lstat(2) and connect(2).
     pub fn check(&self) -> Result<Leads, ListenError> {
         let Some(at) = At::find(&self.place.path)? else { return Ok(Leads::Gone) };
         Ok(match at.look()? {
@@ -197,34 +201,35 @@ impl UnixSocket {
         })
     }
 
-    /// Makes it anew, as at the start; what is in its place is treated as there. The old listener may be dropped.
+    /// Creates the socket again, as at the start, with the same treatment of an existing entry. The
+    /// old listener may be dropped.
     ///
     /// # Errors
-    /// As [`UnixSocket::bind`]: then try again later.
+    /// Those of [`UnixSocket::bind`]; try again later.
     pub fn rebind(&mut self) -> Result<UnixListener, ListenError> {
         let (listener, identity, _) = make(&self.place, None)?;
         self.identity = identity;
         Ok(listener)
     }
 
-    /// Puts one with other permissions or another owner in the place of this one, in one step: there is always one to
-    /// connect to, and at no instant has it the permissions of one and the owner of the other. The old listener may be
-    /// dropped.
+    /// Replaces this socket by one with other permissions or another owner, in one step. Clients
+    /// can connect at any instant, and the permissions of one are never combined with the owner of
+    /// the other. The old listener may be dropped.
     ///
     /// # Errors
-    /// As [`UnixSocket::bind`]: then this one is there as before.
+    /// Those of [`UnixSocket::bind`]; then this socket is unchanged.
     pub fn renew(&mut self, place: SocketSpec) -> Result<UnixListener, ListenError> {
         let (listener, identity, _) = make(&place, Some(self.identity))?;
         (self.place, self.identity) = (place, identity);
         Ok(listener)
     }
 
-    /// Removes it, if it is still ours (SOCK-4).
+    /// Removes the socket, if the path still leads to it.
     ///
     /// # Errors
-    /// As unlink(2) says.
+    /// Those of unlink(2).
     pub fn remove(&mut self) -> Result<(), ListenError> {
-        // Once is enough: the number may be another's later.
+        // Only once: the inode may be reused later.
         let identity = std::mem::take(&mut self.identity);
         match At::find(&self.place.path) {
             Ok(Some(at)) if at.identity().is_ok_and(|there| there == Some(identity)) => {
@@ -237,7 +242,7 @@ impl UnixSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        // A dead one that stays is replaced by the next start.
+        // A dead socket that stays is replaced by the next start.
         let _ = self.remove();
     }
 }
@@ -247,25 +252,25 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ListenE
     move |error| ListenError::Socket { doing, path, error }
 }
 
-/// What a path leads to, links not followed.
+/// What a path leads to, without following links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PathTarget {
     Nothing,
-    /// Its device and number, and whether somebody listens.
+    /// Device and inode, and whether a process listens.
     Socket((u64, u64), bool),
     Other(&'static str),
 }
 
-/// The place of a socket: the folder, open, and the name in it.
+/// The place of a socket: the open folder, and the name in it.
 struct At<'a> {
     folder: Folder,
     name: OsString,
-    /// As it is written, for messages.
+    /// The configured path, for messages.
     path: &'a Path,
 }
 
 impl<'a> At<'a> {
-    /// Opens the folder; `None`: there is none.
+    /// Opens the folder; `None` if it does not exist.
     fn find(path: &'a Path) -> Result<Option<At<'a>>, ListenError> {
         match reach::FileLocation::of(path, None) {
             Ok(reach::FileLocation { folder, name, .. }) => Ok(Some(At { folder, name, path })),
@@ -274,12 +279,13 @@ impl<'a> At<'a> {
         }
     }
 
-    /// Device and number of what has the name.
+    /// Returns device and inode of the entry with this name.
     fn identity(&self) -> io::Result<Option<(u64, u64)>> {
         Ok(self.folder.stat_of(&self.name)?.map(|stat| (stat.st_dev, stat.st_ino)))
     }
 
-    /// A path that leads to the name in the folder that was opened, whatever has been done to its path since.
+    /// Returns a path to the name in the opened folder, independent of later changes of the
+    /// configured path.
     fn by_descriptor(&self) -> PathBuf {
         by_descriptor(&self.folder).join(&self.name)
     }
@@ -300,7 +306,7 @@ impl<'a> At<'a> {
         })
     }
 
-    /// What the name leads to; our own socket counts as one on which nobody listens.
+    /// Returns what the name leads to; `own` counts as a socket on which no process listens.
     fn look_past(&self, own: Option<(u64, u64)>) -> Result<PathTarget, ListenError> {
         Ok(match self.look()? {
             PathTarget::Socket(identity, _) if Some(identity) == own => PathTarget::Socket(identity, false),
@@ -309,23 +315,24 @@ impl<'a> At<'a> {
     }
 }
 
-/// Whether somebody listens on a socket. Nobody is waited for: one that is too busy to accept lives.
+/// Whether a process listens on a socket, without waiting. A listener that is too busy to accept
+/// counts.
 fn is_live(path: &Path) -> nix::Result<bool> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let probe = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     match connect(probe.as_raw_fd(), &UnixAddr::new(path)?) {
         Ok(()) | Err(Errno::EAGAIN | Errno::EINPROGRESS | Errno::EPROTOTYPE) => Ok(true),
         Err(Errno::ECONNREFUSED) => Ok(false),
-        // Whose door we may not even try is not ours to tear down.
+        // A socket that this user may not connect to must not be removed.
         Err(Errno::EACCES | Errno::EPERM) => Ok(true),
         Err(error) => Err(error),
     }
 }
 
-/// The name of a socket until it is moved to its place.
+/// Temporary name of a socket in its private folder.
 const SOCKET: &str = "s";
 
-/// A folder beside a place that only we can enter.
+/// A folder beside a place that only this user can enter.
 struct Private<'a> {
     above: &'a Folder,
     name: OsString,
@@ -340,7 +347,7 @@ impl<'a> Private<'a> {
         let make = || at.folder.below_or_make(&name, Make::exactly(0o700, None));
         let (mut folder, mut made) = make()?;
         if !made && folder.stat()?.st_uid == geteuid().as_raw() {
-            // What a program of our pid left, who died here.
+            // Left by an earlier process with the same pid, which died here.
             drop(Private { above: &at.folder, name: name.clone(), folder });
             (folder, made) = make()?;
         }
@@ -358,17 +365,17 @@ impl Drop for Private<'_> {
     }
 }
 
-/// The same thing under a name that needs no path, and so cannot be another's in between.
+/// Returns a path through the descriptor, which cannot be redirected to another file.
 fn by_descriptor(file: &impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
 }
 
-/// `own` is our own socket, if it is to make room.
+/// Creates a socket in its place. `own` is the socket to be replaced, if there is one.
 fn make(place: &SocketSpec, own: Option<(u64, u64)>) -> Result<(UnixListener, (u64, u64), bool), ListenError> {
     let path = &place.path;
     let making = || failed("make", path);
     let at = At::find(path)?.ok_or_else(|| making()(Errno::ENOENT.into()))?;
-    // First, so that what is wrong with the place is said rather than what is wrong with its folder.
+    // First, so that an error names the problem of the place rather than that of its folder.
     refuse(path, at.look_past(own)?)?;
     let private = Private::beside(&at).map_err(making())?;
     let listener = bind_in(path, &private).map_err(making())?;
@@ -386,8 +393,8 @@ fn make(place: &SocketSpec, own: Option<(u64, u64)>) -> Result<(UnixListener, (u
     Ok((listener, (stat.st_dev, stat.st_ino), replaced))
 }
 
-/// Binds in the private folder of a place. In full its name tells people who look at sockets more; but there may be too
-/// much of it, and it is only sure where no other user can change what is on the way.
+/// Binds in the private folder of a place. The full path is more informative in lists of sockets,
+/// but may be too long, and is only safe where no other user can change the folders on the way.
 fn bind_in(path: &Path, private: &Private<'_>) -> io::Result<UnixListener> {
     let full = path.with_file_name(&private.name).join(SOCKET);
     let by_descriptor = by_descriptor(&private.folder).join(SOCKET);
@@ -395,7 +402,7 @@ fn bind_in(path: &Path, private: &Private<'_>) -> io::Result<UnixListener> {
     UnixListener::bind(if is_sure { full } else { by_descriptor })
 }
 
-/// Whether there is something that is left alone.
+/// Refuses an entry that must not be removed.
 fn refuse(path: &Path, there: PathTarget) -> Result<(), ListenError> {
     match there {
         PathTarget::Nothing | PathTarget::Socket(_, false) => Ok(()),
@@ -404,7 +411,7 @@ fn refuse(path: &Path, there: PathTarget) -> Result<(), ListenError> {
     }
 }
 
-/// Moves our socket into its place; true if it replaced one on which nobody listened.
+/// Moves the socket into its place; true if it replaced a dead socket.
 fn put(private: &Folder, at: &At<'_>, own: Option<(u64, u64)>) -> Result<bool, ListenError> {
     let moving = || failed("put into place", at.path);
     let rename = |flags| renameat_with(private, SOCKET, &at.folder, &at.name, flags);
@@ -424,9 +431,10 @@ fn put(private: &Folder, at: &At<'_>, own: Option<(u64, u64)>) -> Result<bool, L
                 }
                 rename(RenameFlags::EXCHANGE).map_err(|error| moving()(error.into()))?;
             }
-            // Somebody was quicker; see what it is.
+            // Another process changed the place in between: look again.
             Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOENT) => {}
-            // A file system that can only rename: what we looked at just now is as sure as it gets there.
+            // The file system can only rename: the check just before is the best that is possible
+            // there.
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
                 renameat(private, SOCKET, &at.folder, &at.name).map_err(|error| moving()(error.into()))?;
                 return Ok(replaces);
@@ -434,16 +442,18 @@ fn put(private: &Folder, at: &At<'_>, own: Option<(u64, u64)>) -> Result<bool, L
             Err(error) => return Err(moving()(error.into())),
         }
     }
-    Err(moving()(io::Error::other("somebody keeps changing what is there")))
+    Err(moving()(io::Error::other("another process keeps changing it")))
 }
 
-/// Listens on a port: on all addresses of a name, or on all of this host if none is given. They do not wait.
+/// Listens on a port, without blocking: on all addresses of a name, or on all of this host if none
+/// is given.
 ///
-/// Where all are meant, the one listener for IPv6 takes IPv4 too, unless the system has that switched off.
+/// On all addresses of this host, one listener for IPv6 accepts IPv4 too, unless the system has
+/// that disabled.
 ///
 /// # Errors
-/// [`ListenError::Name`], [`ListenError::Address`]: the first that does not work. That the host has no IPv6 (or no
-/// IPv4) is none, if there is another address.
+/// [`ListenError::Name`], [`ListenError::Address`]: the first failure. A host without IPv6 (or
+/// IPv4) is not a failure, if there is another address.
 pub fn bind_port(host: Option<&str>, port: u16) -> Result<Vec<TcpListener>, ListenError> {
     let (shown, addresses) = match host {
         None => (format!("port {port}"), vec![SocketAddr::from(([0; 8], port)), SocketAddr::from(([0; 4], port))]),
@@ -464,7 +474,7 @@ pub fn bind_port(host: Option<&str>, port: u16) -> Result<Vec<TcpListener>, List
                 listener.set_nonblocking(true).map_err(failed)?;
                 listeners.push(listener);
             }
-            // That of IPv6 has it.
+            // The IPv6 listener already covers IPv4.
             Err(error) if error.kind() == ErrorKind::AddrInUse && host.is_none() && !listeners.is_empty() => {}
             Err(error) if is_missing(&error) => missing = Some(failed(error)),
             Err(error) => return Err(failed(error)),
@@ -477,8 +487,9 @@ pub fn bind_port(host: Option<&str>, port: u16) -> Result<Vec<TcpListener>, List
     }
 }
 
-/// The addresses of a name. A program of the system is asked, as the C library would load modules of its name service
-/// into us, who are linked statically, and some of those crash then; only where there is none is it asked itself.
+/// Returns the addresses of a name. A program of the system is asked: the C library would load
+/// modules of its name service into this statically linked program, where some of them crash. The C
+/// library is asked only if there is no such program.
 fn addresses_of(host: &str) -> io::Result<Vec<IpAddr>> {
     if let Ok(address) = host.parse() {
         return Ok(vec![address]);
@@ -498,7 +509,7 @@ fn addresses_of(host: &str) -> io::Result<Vec<IpAddr>> {
     }
 }
 
-/// Whether this host has no such address, or nothing of its kind.
+/// Whether this host does not have the address or its address family.
 fn is_missing(error: &io::Error) -> bool {
     let number = error.raw_os_error();
     [libc::EADDRNOTAVAIL, libc::EAFNOSUPPORT].iter().any(|missing| number == Some(*missing))
@@ -524,7 +535,8 @@ mod tests {
             SocketSpec { path: self.path(), mode: 0o750, owner: None }
         }
 
-        /// Lets go of a listener. A child that another test starts just now may have it for an instant more.
+        /// Drops a listener. A child that another test is starting may hold it for an instant
+        /// longer.
         fn let_die(&self, listener: UnixListener) {
             drop(listener);
             while is_live(&self.path()).unwrap() {
@@ -563,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_dead_socket_is_left_alone() {
+    fn only_a_dead_socket_is_replaced() {
         let folder = Dir::new();
         let refused = |what: &str| {
             let error = UnixSocket::bind(folder.place()).unwrap_err();
@@ -594,7 +606,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_one_lives_and_is_not_waited_for() {
+    fn a_busy_listener_counts_as_live_and_is_not_waited_for() {
         let folder = Dir::new();
         let busy = nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
         let busy: std::os::fd::OwnedFd = busy.unwrap();
@@ -610,7 +622,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happened_to_its_path_is_noticed_and_repaired_where_that_is_ours() {
+    fn changes_of_the_path_are_noticed_and_repaired_where_allowed() {
         let folder = Dir::new();
         let mut bound = UnixSocket::bind(folder.place()).unwrap();
         fs::remove_file(folder.path()).unwrap();
@@ -635,7 +647,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_path_will_do() {
+    fn the_longest_path_works() {
         let folder = Dir::new();
         let room = LONGEST - folder.path().parent().unwrap().as_os_str().len() - 1;
         let path = folder.0.path().join("x".repeat(room));
@@ -655,27 +667,27 @@ mod tests {
     }
 
     #[test]
-    fn a_way_that_another_user_can_turn_elsewhere_is_not_gone() {
+    fn a_path_that_another_user_can_redirect_is_refused() {
         let folder = Dir::new();
-        let (theirs, elsewhere) = (folder.0.path().join("theirs"), folder.0.path().join("elsewhere"));
-        for path in [&theirs, &elsewhere] {
+        let (foreign, elsewhere) = (folder.0.path().join("foreign"), folder.0.path().join("elsewhere"));
+        for path in [&foreign, &elsewhere] {
             fs::create_dir(path).unwrap();
         }
-        let place = SocketSpec { path: theirs.join("run/s.sock"), ..folder.place() };
-        std::os::unix::fs::symlink(&elsewhere, theirs.join("run")).unwrap();
+        let place = SocketSpec { path: foreign.join("run/s.sock"), ..folder.place() };
+        std::os::unix::fs::symlink(&elsewhere, foreign.join("run")).unwrap();
         drop(UnixSocket::bind(place.clone()).unwrap());
-        fs::set_permissions(&theirs, fs::Permissions::from_mode(0o777)).unwrap();
+        fs::set_permissions(&foreign, fs::Permissions::from_mode(0o777)).unwrap();
         let refused = |place: &SocketSpec| {
             let error = UnixSocket::bind(place.clone()).unwrap_err().to_string();
             assert!(
-                error.contains("theirs/run on the way: it is a symbolic link, in a folder that another"),
+                error.contains("foreign/run on the way: it is a symbolic link, in a folder that another"),
                 "{error}"
             );
         };
         refused(&place);
         assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
-        // A socket that was made before stays where it is when its way has been turned elsewhere.
-        let (link, kept) = (theirs.join("run"), theirs.join("kept"));
+        // A socket that already exists stays in its folder when the path to it is redirected.
+        let (link, kept) = (foreign.join("run"), foreign.join("kept"));
         fs::remove_file(&link).unwrap();
         fs::create_dir(&link).unwrap();
         let mut bound = UnixSocket::bind(place.clone()).unwrap();
@@ -684,7 +696,7 @@ mod tests {
         assert!(bound.socket.check().is_err());
         bound.socket.remove().unwrap();
         assert!(kept.join("s.sock").exists());
-        // A folder of another user is one in which a socket can be made all the same: nothing is reached through it.
+        // A folder of another user may hold a socket: nothing is reached through it.
         if geteuid().is_root() {
             fs::remove_file(&link).unwrap();
             fs::create_dir(&link).unwrap();
@@ -698,7 +710,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_user_put_where_a_socket_is_made_is_not_touched() {
+    fn files_that_another_user_placed_are_not_touched() {
         if !geteuid().is_root() {
             return;
         }
@@ -719,14 +731,14 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_told() {
+    fn a_missing_folder_is_reported() {
         let place = SocketSpec { path: "/no/such/s".into(), ..Dir::new().place() };
         let error = UnixSocket::bind(place).unwrap_err().to_string();
         assert!(error.starts_with("cannot make socket /no/such/s: No such file"), "{error}");
     }
 
     #[test]
-    fn ports_are_told_with_their_address() {
+    fn errors_of_ports_name_the_address() {
         let first = bind_port(Some("127.0.0.1"), 0).unwrap();
         let port = first[0].local_addr().unwrap().port();
         assert_eq!(first[0].accept().unwrap_err().kind(), ErrorKind::WouldBlock);
@@ -740,7 +752,7 @@ mod tests {
         let error = bind_port(Some("no.such.host.invalid"), 9001).unwrap_err().to_string();
         assert!(error.starts_with("cannot listen on no.such.host.invalid:9001: it has no address: "), "{error}");
         drop(first);
-        // As above, for an instant more.
+        // As above, a child may hold it for an instant longer.
         while bind_port(Some("127.0.0.1"), port).is_err() {
             std::thread::yield_now();
         }

@@ -1,7 +1,8 @@
-//! The log of a task, as it is read while somebody may be writing it: see `model/log.rs` for its form.
+//! Reads the log of a task, while its writer may still append: see `model/log.rs` for the format.
 //!
-//! A place in it is the number of bytes of log before that place, counted from the log's own beginning. So a place
-//! stays what it is when the writer begins a new half, drops the old one, or joins the two at the end.
+//! A position is the number of bytes of the log before it, counted from the log's first line. So a
+//! position stays valid when the writer begins a new half, drops the old one, or joins the two at
+//! the end.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -16,22 +17,22 @@ use memchr::{memchr, memchr_iter, memrchr_iter};
 use super::safe_open::{Beside, Folder, How};
 use crate::model::log::{LogPath, parse_cut};
 
-/// What is read at once.
+/// Bytes per read.
 const BLOCK: usize = 64 << 10;
-/// Longest line that tells of a cut.
+/// Longest line that reports a cut.
 const LONGEST_CUT: usize = 128;
-/// A writer that begins a new half is caught between two steps at most so often.
+/// Retries while the writer is between two steps of beginning a new half.
 const TRIES: usize = 20;
 
 #[derive(Debug)]
 struct Part {
     file: File,
     inode: u64,
-    /// Bytes of its first line, if that tells of a cut.
+    /// Length of the first line, if that reports a cut.
     head: u64,
-    /// Its place in the log.
+    /// Position of this part in the log.
     start: u64,
-    /// Bytes of the log in it; none: to its end, which may move.
+    /// Bytes of the log in this part; `None`: to the end of the file, which may grow.
     len: Option<u64>,
 }
 
@@ -69,30 +70,31 @@ fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
 pub struct LogReader {
     /// The folder of the database.
     base: Folder,
-    /// The folder of the log, seen from there.
+    /// The folder of the log, relative to `base`.
     inner: PathBuf,
     name: OsString,
     owners: [u32; 2],
     parts: Vec<Part>,
 }
 
-/// Opens the log of a task as a plain file, of one in two halves the newer; as careful as [`LogReader::open`].
+/// Opens the newer half of the log of a task as a plain file, with the checks of
+/// [`LogReader::open`].
 ///
 /// # Errors
-/// As [`LogReader::open`].
+/// Those of [`LogReader::open`].
 pub fn open_newest(path: &Path) -> io::Result<File> {
     let reader = LogReader::open(path)?;
     reader.parts.into_iter().next_back().map(|part| part.file).ok_or_else(|| ErrorKind::NotFound.into())
 }
 
 impl LogReader {
-    /// Opens a log in the folder of logs of a database. From the folder of the database on no link is followed; it is a
-    /// regular file, and belongs to the owner of the database or to this user.
+    /// Opens a log in the folder of logs of a database. Below the folder of the database no link is
+    /// followed. The log must be a regular file of the owner of the database or of this user.
     ///
     /// # Errors
-    /// As open(2) says; `NotFound` when there is none (yet).
+    /// Those of open(2); `NotFound` if there is no log (yet).
     pub fn open(path: &Path) -> io::Result<LogReader> {
-        let no_log = || io::Error::new(ErrorKind::InvalidInput, "it is not in a folder of logs");
+        let no_log = || io::Error::new(ErrorKind::InvalidInput, "not in a folder of logs");
         let parts = LogPath::of(path).ok_or_else(no_log)?;
         let mut reader = LogReader {
             base: Folder::open(parts.base)?,
@@ -115,7 +117,7 @@ impl LogReader {
             tries += 1;
             let newer = match part(&self.name) {
                 Ok(newer) => newer,
-                // Between two steps of the writer, or left so by one that died there.
+                // The writer is between two steps, or died there.
                 Err(error) if error.kind() == ErrorKind::NotFound => match part(&older_name) {
                     Ok(_) if tries < TRIES => continue,
                     Ok(older) => break vec![older],
@@ -139,10 +141,11 @@ impl LogReader {
         Ok(())
     }
 
-    /// Looks for what the writer has changed beside adding bytes; true if the log goes on in another file.
+    /// Checks whether the writer did more than append; returns true if the log continues in another
+    /// file.
     ///
     /// # Errors
-    /// As open(2) says.
+    /// Those of open(2).
     pub fn refresh(&mut self) -> io::Result<bool> {
         let stat = self.base.below(&self.inner).and_then(|folder| folder.stat_of(&self.name));
         let now = stat.ok().flatten().map(|stat| stat.st_ino);
@@ -153,23 +156,23 @@ impl LogReader {
         Ok(true)
     }
 
-    /// The place where what is left of it begins; over zero, older bytes are gone.
+    /// Returns the position of the first byte still present; above zero if older bytes are gone.
     pub fn start(&self) -> u64 {
         self.parts.first().map_or(0, |part| part.start)
     }
 
-    /// The place where it ends just now.
+    /// Returns the current end position.
     ///
     /// # Errors
-    /// As fstat(2) says.
+    /// Those of fstat(2).
     pub fn end(&self) -> io::Result<u64> {
         self.parts.last().map_or(Ok(0), |part| Ok(part.start + part.len()?))
     }
 
-    /// The line that tells of the cut, with its end, if there was one.
+    /// Returns the line that reports a cut, with its line end; empty if there was no cut.
     ///
     /// # Errors
-    /// As read(2) says.
+    /// Those of read(2).
     pub fn cut_line(&self) -> io::Result<Vec<u8>> {
         let Some(part) = self.parts.first() else { return Ok(vec![]) };
         let mut line = vec![0; usize::try_from(part.head).unwrap_or(0)];
@@ -178,10 +181,10 @@ impl LogReader {
         Ok(line)
     }
 
-    /// Reads from a place on into `buffer`; 0: there is no more just now.
+    /// Reads from a position into `buffer`; returns 0 at the current end.
     ///
     /// # Errors
-    /// As read(2) says.
+    /// Those of read(2).
     pub fn read(&self, place: u64, buffer: &mut [u8]) -> io::Result<usize> {
         for part in &self.parts {
             if place < part.start {
@@ -203,10 +206,10 @@ impl LogReader {
         Ok(0)
     }
 
-    /// The place where the last `lines` lines begin.
+    /// Returns the position where the last `lines` lines begin.
     ///
     /// # Errors
-    /// As read(2) says.
+    /// Those of read(2).
     pub fn tail(&self, lines: usize) -> io::Result<u64> {
         let (start, end) = (self.start(), self.end()?);
         let mut left = lines;
@@ -223,7 +226,7 @@ impl LogReader {
                 }
             }
             for at in memrchr_iter(b'\n', &block[..got]) {
-                // The end of the last line is no beginning of another.
+                // The end of the last line does not begin another line.
                 if from + at as u64 + 1 == end {
                     continue;
                 }
@@ -237,11 +240,11 @@ impl LogReader {
         Ok(if lines == 0 { end } else { start })
     }
 
-    /// The place where the line begins that has `lines` before it, and how many lines were passed to get there: fewer
-    /// if there are not so many.
+    /// Returns the position after the first `lines` lines, and the number of lines before it, which
+    /// is smaller if the log has fewer lines.
     ///
     /// # Errors
-    /// As read(2) says.
+    /// Those of read(2).
     pub fn skip(&self, lines: u64) -> io::Result<(u64, u64)> {
         let mut place = self.start();
         let mut passed = 0;
@@ -262,10 +265,10 @@ impl LogReader {
         Ok((place, passed))
     }
 
-    /// How many lines end before a place.
+    /// Returns the number of lines that end before a position.
     ///
     /// # Errors
-    /// As read(2) says.
+    /// Those of read(2).
     pub fn lines_before(&self, end: u64) -> io::Result<u64> {
         let mut place = self.start();
         let mut lines = 0;
@@ -304,7 +307,7 @@ mod tests {
         }
     }
 
-    /// Where a log may lie in this folder.
+    /// Returns the path of a log in this folder.
     fn log_in(dir: &tempfile::TempDir) -> PathBuf {
         let folder = dir.path().join("x.db.logs/00");
         fs::create_dir_all(&folder).unwrap();
@@ -328,7 +331,7 @@ mod tests {
         assert!(reader.refresh().unwrap() && !reader.refresh().unwrap());
         assert_eq!(all(&reader), "one\ntwo\nthree\nfour");
         assert_eq!((reader.start(), reader.end().unwrap()), (0, 18));
-        // Joining appends to the older one before it takes the name: nothing is seen twice.
+        // Joining appends to the older half before renaming it: no line is read twice.
         fs::write(&older, "one\ntwo\nthree\n").unwrap();
         assert_eq!(all(&LogReader::open(&newer).unwrap()), "one\ntwo\nthree\nfour");
         fs::write(&older, cut(100) + "later\n").unwrap();
@@ -373,7 +376,7 @@ mod tests {
         let real = path.with_file_name("z.log");
         fs::write(&real, "text").unwrap();
         assert_eq!(all(&LogReader::open(&real).unwrap()), "text");
-        // Neither on the way.
+        // Links on the way neither.
         fs::rename(path.parent().unwrap(), dir.path().join("other")).unwrap();
         std::os::unix::fs::symlink("../other", path.parent().unwrap()).unwrap();
         LogReader::open(&real).unwrap_err();

@@ -1,7 +1,8 @@
-//! The folder of all logs of a database, `<db>.logs`, with its 256 folders: what lies in it, and taking things away.
+//! The folder of all logs of a database, `<db>.logs`, with its 256 subfolders: listing and removing
+//! logs.
 //!
-//! Nothing outside of it is ever touched, whatever a row says, and no link is followed. The folders stay: a launcher
-//! may be about to put its log into one.
+//! Nothing outside of the folder is ever touched, whatever path a row contains, and no link is
+//! followed. The subfolders stay: a launcher may be about to create its log in one.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -14,19 +15,20 @@ use rustix::fs::{FileType, Stat};
 use super::safe_open::{self, Folder};
 use crate::model::path::folder_of;
 
-/// A log as it lies there: the path that rows name, and the files that belong to it.
+/// A log in the folder: the path that rows name, and the size of the files that belong to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// The log.
+    /// Path of the log.
     pub log: PathBuf,
-    /// Its bytes.
+    /// Size in bytes.
     pub bytes: u64,
 }
 
-/// All logs in the folder; of one in two halves, the name that it will have. No folder: no logs.
+/// Returns all logs in the folder; a log in two halves is listed once, under its final name. A
+/// missing folder has no logs.
 ///
 /// # Errors
-/// As readdir(3) says.
+/// Those of readdir(3).
 pub fn list(folder: &Path) -> io::Result<Vec<Found>> {
     let mut found: Vec<Found> = vec![];
     let Some(outer) = open(folder)? else { return Ok(found) };
@@ -37,7 +39,7 @@ pub fn list(folder: &Path) -> io::Result<Vec<Found>> {
         let inner = outer.below(Path::new(&inner_name))?;
         for name in inner.names()? {
             let Some(log) = log_of(&name) else { continue };
-            // What cannot be looked at has gone meanwhile.
+            // A file that cannot be examined has been removed meanwhile.
             let Ok(Some(stat)) = inner.stat_of(&name) else { continue };
             if !is_kind(Some(stat), FileType::RegularFile) {
                 continue;
@@ -54,7 +56,7 @@ pub fn list(folder: &Path) -> io::Result<Vec<Found>> {
     Ok(found)
 }
 
-/// The folder of logs, which is no link itself; none: there is none.
+/// Opens the folder of logs; `None` if it is missing or a link.
 fn open(folder: &Path) -> io::Result<Option<Folder>> {
     let Some(name) = folder.file_name() else { return Ok(None) };
     let above = match Folder::open(folder_of(folder)) {
@@ -71,17 +73,19 @@ fn is_kind(stat: Option<Stat>, kind: FileType) -> bool {
     stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == kind)
 }
 
-/// The name of the log that a file is, or is the older half of, or that it was to become part of.
+/// Returns the name of the log that a file is, or is the older half of, or is about to become a
+/// part of.
 fn log_of(name: &OsStr) -> Option<OsString> {
     let name = name.to_str()?;
     let name = name.strip_suffix(".1").or_else(|| name.strip_suffix(".new")).unwrap_or(name);
     name.ends_with(".log").then(|| name.into())
 }
 
-/// Removes a log, both halves of it. False if there was none, or if it is not one of this folder.
+/// Removes both halves of a log. Returns false if there was none, or if the log is not in this
+/// folder.
 ///
 /// # Errors
-/// As unlink(2) says, with the path and, where it is refused, the owner of its folder.
+/// Those of unlink(2), with the path and, for a refusal, the owner of its folder.
 pub fn remove(folder: &Path, log: &Path) -> io::Result<bool> {
     let inner = log.parent().filter(|inner| inner.parent() == Some(folder)).and_then(Path::file_name);
     let (Some(inner), Some(name)) = (inner, log.file_name()) else { return Ok(false) };

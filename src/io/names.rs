@@ -1,7 +1,8 @@
-//! Addresses of the hosts that HTTP clients ask.
+//! Name resolution for HTTP clients.
 //!
-//! The C library has no lookup with a time limit, so that one with a limit is done by a thread of its own. Where none
-//! can be made (RLIMIT_NPROC, a limit of a container) it is done on the calling one, and takes as long as it takes.
+//! The C library has no lookup with a timeout, so a lookup with one runs on a separate thread. If
+//! no thread can be started (RLIMIT_NPROC, a limit of a container), the lookup runs on the calling
+//! thread, without a timeout.
 
 use std::{
     net::IpAddr,
@@ -19,7 +20,7 @@ use ureq::{
     },
 };
 
-/// Looks names up as the system does.
+/// Resolves names through the system.
 #[derive(Debug, Default)]
 pub struct SystemNames(DefaultResolver);
 
@@ -32,15 +33,15 @@ impl Resolver for SystemNames {
         if is_address || within.is_not_happening() {
             return self.0.resolve(uri, config, without_limit);
         }
-        let (tell, told) = mpsc::sync_channel(1);
+        let (sender, receiver) = mpsc::sync_channel(1);
         let (name, settings) = (uri.clone(), config.clone());
         let look_up = move || {
-            // Who waited may have given up.
-            let _ = tell.send(DefaultResolver::default().resolve(&name, &settings, without_limit));
+            // The caller may have timed out.
+            let _ = sender.send(DefaultResolver::default().resolve(&name, &settings, without_limit));
         };
         match thread::Builder::new().name("names".to_owned()).spawn(look_up) {
             Err(_) => self.0.resolve(uri, config, without_limit),
-            Ok(_) => match told.recv_timeout(*within) {
+            Ok(_) => match receiver.recv_timeout(*within) {
                 Ok(found) => found,
                 Err(RecvTimeoutError::Timeout) => Err(Error::Timeout(reason)),
                 Err(RecvTimeoutError::Disconnected) => Err(Error::HostNotFound),

@@ -1,12 +1,13 @@
-//! Sockets on which a launcher is told things: by its command, as it would tell systemd of itself (`sd_notify(3)`), and
-//! by the supervisor of the program that it runs.
+//! Sockets on which a launcher receives messages: from its command, as under systemd
+//! (`sd_notify(3)`), and from the supervisor of the program that it runs.
 //!
-//! A name is in the abstract name space: there is no file that could stay behind or be in somebody's way. All users see
-//! such names in `/proc/net/unix` and can send to them, so a name is a random word that says nothing else, above all not
-//! the handle of a task, and only messages of our own user, of root and of the task's processes count. Each network
-//! namespace has names of its own. A file in their place would be out of reach for a command that becomes another user,
-//! as services do that are started by root. What a command tells is passed on to the socket that we were given ourselves,
-//! if we were: a service that is wrapped in `launch` reaches its manager.
+//! A name is in the abstract namespace, so that no file can be left behind or be in the way. All
+//! users see such names in `/proc/net/unix` and can send to them. So a name is a random word that
+//! reveals nothing, above all not the handle of a task, and only messages of this process's user,
+//! of root and of the task's processes are accepted. Each network namespace has its own names. A
+//! file instead would be out of reach for a command that becomes another user, as services started
+//! by root do. A message of the command is also sent to the socket that the launcher was given
+//! itself, if there is one: a service that is wrapped in `launch` reaches its manager.
 
 use std::{
     io::{self, ErrorKind, IoSliceMut},
@@ -27,49 +28,49 @@ use rustix::rand::{GetRandomFlags, getrandom};
 pub const VARIABLE: &str = "NOTIFY_SOCKET";
 /// Longest message; systemd's own limit.
 const LONGEST: usize = 4096;
-/// Says that a request waits in the spool. Never passed on: it is between the programs of taskwatcher.
+/// Announces a request in the spool. Never passed on: it is internal to taskwatcher.
 const LOOK_FOR_REQUEST: &[u8] = b"X_TASKWATCHER_REQUEST=1";
-/// Longest word of a supervisor.
-const LONGEST_WORD: usize = 64 << 10;
+/// Longest message of a supervisor.
+const LONGEST_COMMAND: usize = 64 << 10;
 
-/// The socket.
+/// The notify socket.
 #[derive(Debug)]
 pub struct Notify {
     socket: OwnedFd,
-    /// What the command finds in [`VARIABLE`].
+    /// The value of [`VARIABLE`] for the command.
     address: String,
     outer: Option<UnixAddr>,
 }
 
-/// A socket on which a supervisor tells the shim of a run what it wants.
+/// The socket on which a supervisor sends commands to the shim of a run.
 #[derive(Debug)]
 pub struct CommandSocket {
     socket: OwnedFd,
 }
 
 impl CommandSocket {
-    /// Opens it under a name that the supervisor has chosen.
+    /// Opens the socket under a name that the supervisor has chosen.
     ///
     /// # Errors
-    /// When there are no sockets to be had.
+    /// When no sockets are available.
     pub fn open(name: &str) -> io::Result<CommandSocket> {
         Ok(CommandSocket { socket: listen(&ear_name(name))? })
     }
 
-    /// What to wait for until there is a message.
+    /// Returns the descriptor to poll for messages.
     pub fn readable(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
-    /// The next message of our own user or of root, if there is one.
+    /// Returns the next message of this process's user or of root, if there is one.
     pub fn next(&self) -> Option<Vec<u8>> {
-        match receive(&self.socket, LONGEST_WORD, &|_| false)? {
+        match receive(&self.socket, LONGEST_COMMAND, &|_| false)? {
             Heard::Message(word) => Some(word),
             Heard::Request | Heard::Stranger => None,
         }
     }
 
-    /// Goes on with a socket that was handed over.
+    /// Continues with an inherited socket.
     pub fn take_over(socket: OwnedFd) -> CommandSocket {
         CommandSocket { socket }
     }
@@ -78,7 +79,7 @@ impl CommandSocket {
 /// Sends a message to the [`CommandSocket`] of this name.
 ///
 /// # Errors
-/// When nobody listens there, or does not come to it.
+/// When no process listens there, or its queue is full.
 pub fn tell(name: &str, message: &[u8]) -> io::Result<()> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let from = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
@@ -87,18 +88,19 @@ pub fn tell(name: &str, message: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The way to a launcher that no signal reaches, because it runs in another pid namespace.
+/// Notifies a launcher that no signal reaches, because it runs in another pid namespace.
 #[derive(Debug)]
 pub struct Bell {
     socket: OwnedFd,
 }
 
 impl Bell {
-    /// Finds the launcher that listens at the address of a [`Notify`].
+    /// Connects to the launcher that listens at the address of a [`Notify`].
     ///
     /// # Errors
-    /// When none listens there in this network namespace, or the address is not one that a [`Notify`] gives itself:
-    /// addresses come from a file that may belong to another user, who could name the socket of another program there.
+    /// When no launcher listens there in this network namespace, or the address is not one of a
+    /// [`Notify`]: addresses come from a file that may belong to another user, who could name the
+    /// socket of another program there.
     pub fn find(address: &str) -> io::Result<Bell> {
         let name = address.strip_prefix('@').filter(|name| is_notify_name(name));
         let name = name.ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "not the address of a launcher"))?;
@@ -108,23 +110,23 @@ impl Bell {
         Ok(Bell { socket })
     }
 
-    /// Tells the launcher to look for a request in the spool.
+    /// Makes the launcher check for a request in the spool.
     ///
     /// # Errors
-    /// When it is gone, or too many messages wait for it already.
+    /// When the launcher is gone, or its queue is full.
     pub fn ring(&self) -> io::Result<()> {
         send(self.socket.as_raw_fd(), LOOK_FOR_REQUEST, MsgFlags::MSG_DONTWAIT)?;
         Ok(())
     }
 }
 
-/// Tells the manager that started this program something, if there is one that wants to hear it.
+/// Sends a message to the service manager that started this program, if there is one.
 pub fn tell_manager(message: &str) {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     if let Some(outer) = outer()
         && let Ok(from) = socket(AddressFamily::Unix, SockType::Datagram, flags, None)
     {
-        // One that does not hear it can only be told by its own clock.
+        // A manager that does not receive it relies on its own timeout.
         let _ = sendto(from.as_raw_fd(), message.as_bytes(), &outer, MsgFlags::MSG_DONTWAIT);
     }
 }
@@ -138,7 +140,7 @@ fn notify_name(random: u64) -> String {
     format!("taskwatcher-{random:016x}")
 }
 
-/// Whether [`notify_name`] makes this name.
+/// Whether the name has the form of [`notify_name`].
 fn is_notify_name(name: &str) -> bool {
     let random = name.strip_prefix("taskwatcher-").and_then(|digits| u64::from_str_radix(digits, 16).ok());
     random.is_some_and(|random| notify_name(random) == name)
@@ -152,24 +154,26 @@ fn listen(name: &str) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// What arrived.
+/// A received message.
 #[derive(Debug)]
 pub enum Heard {
-    /// A message of who may send one; what is longer than its limit is cut.
+    /// A message of an accepted sender, cut at the size limit.
     Message(Vec<u8>),
     /// A request waits in the spool: see [`Bell`].
     Request,
-    /// One of somebody else, which was thrown away.
+    /// A message of another sender, which was discarded.
     Stranger,
 }
 
-/// Returns what arrived next, if anything did. Our own user and root may send, and the processes that `is_ours` knows.
+/// Returns the next message, if there is one. Accepted senders are this process's user, root, and
+/// the processes for which `is_ours` is true.
 fn receive(socket: &OwnedFd, longest: usize, is_ours: &dyn Fn(i32) -> bool) -> Option<Heard> {
     let mut bytes = vec![0; longest];
     let mut room = nix::cmsg_space!(UnixCredentials);
     let (len, sender) = loop {
         let mut slices = [IoSliceMut::new(&mut bytes)];
-        // Descriptors that come along (a barrier's) have no room here: the kernel closes them, as is wanted.
+        // There is no room for passed descriptors (a barrier's): the kernel closes them, as
+        // intended.
         match recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut slices, Some(&mut room), MsgFlags::MSG_CMSG_CLOEXEC) {
             Ok(message) => {
                 let sender = message.cmsgs().into_iter().flatten().find_map(|part| match part {
@@ -192,46 +196,47 @@ fn receive(socket: &OwnedFd, longest: usize, is_ours: &dyn Fn(i32) -> bool) -> O
 }
 
 impl Notify {
-    /// Opens it under a name of its own.
+    /// Opens the socket under a random name.
     ///
     /// # Errors
-    /// When there are no sockets or no random bytes to be had.
+    /// When no sockets or random bytes are available.
     pub fn open() -> io::Result<Notify> {
         let mut bytes = [0; 8];
-        // So few bytes always come whole.
+        // So few bytes are never returned in part.
         getrandom(&mut bytes, GetRandomFlags::empty())?;
         let name = notify_name(u64::from_ne_bytes(bytes));
         Ok(Notify { socket: listen(&name)?, address: format!("@{name}"), outer: outer() })
     }
 
-    /// What the command finds in [`VARIABLE`]; nothing where the socket was handed over, as the command has it already.
+    /// Returns the value of [`VARIABLE`]; empty after a re-execution, when the command already has
+    /// it.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// What to wait for until there is a message.
+    /// Returns the descriptor to poll for messages.
     pub fn readable(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
-    /// Returns what arrived next, if anything did. A message of our own user, of root, or of a process that `is_ours`
-    /// knows is passed on.
+    /// Returns the next message, if there is one. A message of this process's user, of root, or of
+    /// a process for which `is_ours` is true is passed on to the outer socket.
     pub fn next(&self, is_ours: &dyn Fn(i32) -> bool) -> Option<Heard> {
         let heard = receive(&self.socket, LONGEST, is_ours)?;
         if let (Some(outer), Heard::Message(bytes)) = (&self.outer, &heard) {
-            // That nobody listens there is not the command's business.
+            // A missing outer listener does not concern the command.
             let _ = sendto(self.socket.as_raw_fd(), bytes, outer, MsgFlags::MSG_DONTWAIT);
         }
         Some(heard)
     }
 
-    /// Goes on with a socket that was handed over.
+    /// Continues with an inherited socket.
     pub fn take_over(socket: OwnedFd) -> Notify {
         Notify { socket, address: String::new(), outer: outer() }
     }
 }
 
-/// The socket that we were given ourselves.
+/// Returns the address of the notify socket that this process was given.
 fn outer() -> Option<UnixAddr> {
     let name = std::env::var(VARIABLE).ok()?;
     match name.strip_prefix('@') {
@@ -250,7 +255,8 @@ mod tests {
         let notify = Notify::open().unwrap();
         Bell::find(notify.address()).unwrap().ring().unwrap();
         assert!(matches!(notify.next(&|_| false), Some(Heard::Request)));
-        // The sockets of a supervisor's runs, and of other programs, which a foreign spool could name.
+        // The sockets of a supervisor's runs, and of other programs, which a foreign spool could
+        // name.
         let ear = CommandSocket::open("abcd").unwrap();
         let other = listen("other-program").unwrap();
         for address in

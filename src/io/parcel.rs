@@ -1,12 +1,13 @@
-//! Descriptors that a process hands to itself across an exec of its own program.
+//! Descriptors that a process passes to itself across an exec of its own program.
 //!
-//! They travel in a message that waits in a socket, and that socket is descriptor 0 of the new program. What arrives is
-//! the same open file, with its position, its flags and its locks, and is closed on exec like everything else that the
-//! program opens. All that can fail (no descriptors, no memory) fails before the exec, while the old program can still
-//! go on; a descriptor that is not taken out of the parcel is closed with it.
+//! They travel in a message that waits in a socket, and that socket is descriptor 0 of the new
+//! program. A received descriptor is the same open file, with its position, flags and locks, and is
+//! close-on-exec like every other one that the program opens. All that can fail (no descriptors, no
+//! memory) fails before the exec, while the old program can still continue; a descriptor that is
+//! not taken out of the parcel is closed with it.
+//! # If the process dies here
 //!
-//! # If we die here
-//! What is in the parcel is closed by the kernel together with the socket.
+//! The kernel closes the descriptors in the parcel together with the socket.
 
 use std::{
     io::{self, ErrorKind, IoSlice, IoSliceMut},
@@ -21,26 +22,29 @@ use rustix::net::{
 
 /// Descriptors that one parcel may hold; a launcher has about ten.
 const MOST: usize = 32;
-/// A message needs one byte at least.
+/// A message must contain at least one byte.
 const BYTE: [u8; 1] = [0];
 
-/// Descriptors that are to be handed over.
+/// Descriptors to pass on.
 #[derive(Debug, Default)]
 pub struct Parcel<'fd> {
     content: Vec<BorrowedFd<'fd>>,
 }
 
 impl<'fd> Parcel<'fd> {
-    /// Adds a descriptor, which stays open here as well; returns the number by which the new program asks for it.
+    /// Adds a descriptor, which stays open here as well; returns the number by which the new
+    /// program requests it.
     pub fn add(&mut self, fd: BorrowedFd<'fd>) -> usize {
         self.content.push(fd);
         self.content.len() - 1
     }
 
-    /// Returns the socket in which the descriptors wait. It has to become descriptor 0 of the new program.
+    /// Returns the socket in which the descriptors wait. It must become descriptor 0 of the new
+    /// program.
     ///
     /// # Errors
-    /// When there are more descriptors than a parcel holds, or the kernel has no descriptor or memory for the socket.
+    /// When there are more descriptors than a parcel holds, or the kernel has no descriptor or
+    /// memory for the socket.
     pub fn post(&self) -> io::Result<OwnedFd> {
         if self.content.len() > MOST {
             return Err(io::Error::new(ErrorKind::InvalidInput, "too many descriptors for one parcel"));
@@ -56,34 +60,35 @@ impl<'fd> Parcel<'fd> {
     }
 }
 
-/// Descriptors that arrived.
+/// Received descriptors.
 #[derive(Debug, Default)]
 pub struct Arrived {
     content: Vec<Option<OwnedFd>>,
 }
 
 impl Arrived {
-    /// Takes the parcel out of descriptor 0.
+    /// Receives the parcel from descriptor 0.
     ///
     /// # Errors
-    /// When there is none, or the kernel cannot deliver it just now; then it is still there. With `whole`, also when only
-    /// some of the descriptors can be had.
+    /// When there is none, or the kernel cannot deliver it just now; then the parcel is still
+    /// there. With `whole`, also when only some of the descriptors can be received.
     pub fn receive(whole: bool) -> io::Result<Arrived> {
-        // Not by the standard library, whose stdin has a buffer that this process never needs.
+        // Not through the standard library, whose stdin has a buffer that this process never needs.
         receive_from(rustix::stdio::stdin(), whole)
     }
 
-    /// Returns the descriptor of this number.
+    /// Returns the descriptor with this number.
     ///
     /// # Errors
-    /// When it did not arrive, or was taken already.
+    /// When it did not arrive, or was already taken.
     pub fn take(&mut self, number: usize) -> io::Result<OwnedFd> {
         let there = self.content.get_mut(number).and_then(Option::take);
-        there.ok_or_else(|| io::Error::new(ErrorKind::NotFound, "the descriptor was not handed over"))
+        there.ok_or_else(|| io::Error::new(ErrorKind::NotFound, "the descriptor was not passed on"))
     }
 }
 
-/// Looks at the message and leaves it where it is: what is received of a message that does not fit is lost with it.
+/// Peeks at the message and leaves it in the socket: if a message does not fit, its received part
+/// would be lost.
 fn receive_from(socket: BorrowedFd<'_>, whole: bool) -> io::Result<Arrived> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut rights = RecvAncillaryBuffer::new(&mut space);
@@ -113,7 +118,7 @@ mod tests {
     };
 
     #[test]
-    fn what_arrives_is_the_same_open_file_and_closes_on_exec() {
+    fn a_received_descriptor_is_the_same_open_file_and_closes_on_exec() {
         let mut file = File::from(rustix::fs::memfd_create("x", rustix::fs::MemfdFlags::CLOEXEC).unwrap());
         file.write_all(b"text").unwrap();
         file.rewind().unwrap();
@@ -133,16 +138,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_parcel_is_refused_without_waiting() {
+    fn other_messages_are_refused_without_waiting() {
         let (reader, _writer) = io::pipe().unwrap();
         receive_from(reader.as_fd(), true).unwrap_err();
         receive_from(File::open("/dev/null").unwrap().as_fd(), true).unwrap_err();
-        let (ours, _theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
-        receive_from(ours.as_fd(), true).unwrap_err();
+        let (here, _there) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        receive_from(here.as_fd(), true).unwrap_err();
     }
 
     #[test]
-    fn too_many_descriptors_are_refused_and_none_are_a_parcel_too() {
+    fn too_many_descriptors_are_refused_and_none_are_accepted() {
         let null = File::open("/dev/null").unwrap();
         let mut parcel = Parcel::default();
         let socket = parcel.post().unwrap();

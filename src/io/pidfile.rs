@@ -1,11 +1,15 @@
-//! The file that tells the supervisor's process id, and the lock beside it that keeps a second one out (DMN-6, DMN-7).
+//! The file with the supervisor's process id, and the lock beside it that keeps a second supervisor
+//! out.
 //!
-//! The lock is on a file of its own, `PIDFILE.lock`, which stays: a lock on a file that is replaced or deleted would
-//! keep nobody out. It is held by being open and not inherited by what we start, so it is free as soon as we are gone,
-//! however we went; what a pid file says never decides whether somebody runs.
+//! The lock is on a separate file, `PIDFILE.lock`, which is never deleted: a lock on a file that is
+//! replaced or deleted would keep out no other process. The lock belongs to an open descriptor that
+//! no child inherits, so it is free as soon as this process has ended, however it ended. The
+//! content of a pid file never decides whether a supervisor runs.
 //!
-//! # If we die here
-//! The lock is free. The pid file is the old one or the new one, whole; a stale one is written over by the next start.
+//! # If the process dies here
+//!
+//! The lock is free. The pid file is the old one or the new one, complete; the next start
+//! overwrites a stale one.
 
 use std::{
     ffi::OsString,
@@ -25,21 +29,21 @@ use rustix::fs::{FileType, Mode, OFlags, openat};
 use super::safe_open::{Folder, How, reach};
 use crate::model::path::beside;
 
-/// Bytes of a pid file that are read; no pid is longer.
+/// Bytes that are read of a pid file; no pid is longer.
 const LONGEST: u64 = 32;
 
-/// Why there is no pid file.
+/// Why no pid file could be created.
 #[derive(Debug, thiserror::Error)]
 pub enum PidfileError {
-    /// Another one has the lock.
+    /// Another supervisor has the lock.
     #[error("another supervisor runs already{}: it holds {}", of(.pid), .lock.display())]
     Taken {
-        /// The lock.
+        /// The lock file.
         lock: PathBuf,
-        /// Whose it is, if it says.
+        /// The pid in the lock file, if there is one.
         pid: Option<i32>,
     },
-    /// The lock cannot be had.
+    /// The lock file cannot be locked.
     #[error("cannot lock {}: {}", .0.display(), .1)]
     Lock(PathBuf, io::Error),
     /// The file cannot be written.
@@ -51,20 +55,21 @@ fn of(pid: &Option<i32>) -> String {
     pid.map(|pid| format!(", with pid {pid}")).unwrap_or_default()
 }
 
-/// The lock, and the file once it is written. Both end with this.
+/// The lock, and the pid file once it is written. Dropping this releases the lock and removes the
+/// file.
 #[derive(Debug)]
 pub struct Pidfile {
     path: PathBuf,
     folder: Folder,
     name: OsString,
-    /// What we wrote, open: see [`Pidfile::remove`].
+    /// The file as written, open: see [`Pidfile::remove`].
     written: Option<File>,
     #[expect(dead_code, reason = "it is held by being open")]
     lock: Flock<File>,
 }
 
 impl Pidfile {
-    /// Takes the lock of a pid file. Nothing is changed if another one has it.
+    /// Takes the lock of a pid file. If another process has it, nothing is changed.
     ///
     /// # Errors
     /// [`PidfileError::Taken`], [`PidfileError::Lock`]
@@ -78,12 +83,13 @@ impl Pidfile {
         let file = openat(&folder, &lock_name, flags, Mode::RUSR | Mode::WUSR);
         let file = File::from(file.map_err(link_in_words).map_err(failed)?);
         let meta = file.metadata().map_err(failed)?;
-        // We are going to write it: not one that has another name too.
+        // The file is going to be written, so a hard link to another file is refused.
         if !meta.is_file() || meta.nlink() != 1 {
-            return Err(failed(io::Error::new(ErrorKind::InvalidInput, "it is no file of our own")));
+            return Err(failed(io::Error::new(ErrorKind::InvalidInput, "not a regular file, or a hard link")));
         }
         if meta.uid() == nix::unistd::geteuid().as_raw() && meta.mode() & 0o600 != 0o600 {
-            // The umask does not count: the next supervisor of this user has to be able to open the lock.
+            // The umask must not count: the next supervisor of this user has to be able to open the
+            // lock.
             file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(failed)?;
         }
         let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -93,16 +99,16 @@ impl Pidfile {
             }
             Err((_, error)) => return Err(failed(error.into())),
         };
-        let said = lock.set_len(0).and_then(|()| lock.write_all(own_line().as_bytes()));
-        said.map_err(failed)?;
+        let written = lock.set_len(0).and_then(|()| lock.write_all(own_line().as_bytes()));
+        written.map_err(failed)?;
         Ok(Pidfile { path: path.to_owned(), folder, name, written: None, lock })
     }
 
-    /// Writes our pid, in the place of whatever pid was there.
+    /// Writes the pid of this process over any earlier pid.
     ///
     /// # Errors
-    /// [`PidfileError::Write`]: also if there is a link or anything else that is no file, or a file that holds no pid.
-    /// That is left as it is.
+    /// [`PidfileError::Write`], also if a link, another type of file, or a file without a pid is in
+    /// its place. Such a file is left as it is.
     pub fn write(&mut self) -> Result<(), PidfileError> {
         self.written = Some(self.put().map_err(|error| PidfileError::Write(self.path.clone(), error))?);
         Ok(())
@@ -115,21 +121,21 @@ impl Pidfile {
             Some(FileType::Symlink) => return Err(link_in_words(rustix::io::Errno::LOOP)),
             Some(FileType::RegularFile) if self.holds_pid()? => {}
             Some(FileType::RegularFile) => {
-                let why = "the file that is there holds no pid: remove it, or name another one (pidfile, -j)";
+                let why = "the existing file holds no pid: remove it or choose another path (pidfile, -j)";
                 return Err(io::Error::new(ErrorKind::InvalidInput, why));
             }
-            Some(_) => return Err(io::Error::new(ErrorKind::InvalidInput, "there is something that is no file")),
+            Some(_) => return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file")),
         }
         let mut fresh = OsString::from(".");
         fresh.push(&self.name);
         fresh.push(format!(".{}.new", getpid()));
-        // One of our pid is what is left of somebody who died here.
+        // A file with this pid was left by a process that died here.
         self.folder.remove(&fresh)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(openat(&self.folder, &fresh, flags, Mode::RUSR | Mode::WUSR)?);
         let filled = file
             .write_all(own_line().as_bytes())
-            // Whatever the umask is: everybody may know who the supervisor is.
+            // Whatever the umask: every user may read the supervisor's pid.
             .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o644)))
             .and_then(|()| self.folder.rename(&fresh, &self.name));
         if filled.is_err() {
@@ -138,11 +144,12 @@ impl Pidfile {
         filled.map(|()| file)
     }
 
-    /// Removes the file if it still tells our pid. Where the folder is root's and we are not any more, it is emptied: it
-    /// must not tell a pid that may soon be another's.
+    /// Removes the file if it still holds the pid of this process. If this process may not delete
+    /// in the folder any more (it has changed from root to another user), the file is emptied: the
+    /// pid may soon belong to another process.
     ///
     /// # Errors
-    /// As the file system says.
+    /// Those of the file system.
     pub fn remove(&mut self) -> io::Result<()> {
         let Some(written) = self.written.take() else { return Ok(()) };
         let there = self.folder.open_file(Path::new(&self.name), &How::default());
@@ -156,7 +163,8 @@ impl Pidfile {
         }
     }
 
-    /// Returns whether the file in this place is a pid file: it holds a number, or what a system crash leaves of a number.
+    /// Whether the file in this place is a pid file: it holds a number, or the zeros that a system
+    /// crash leaves of a number.
     fn holds_pid(&self) -> io::Result<bool> {
         let mut bytes = vec![];
         let there = self.folder.open_file(Path::new(&self.name), &How::default())?;
@@ -169,7 +177,7 @@ impl Pidfile {
 
 impl Drop for Pidfile {
     fn drop(&mut self) {
-        // Nobody is left to be told.
+        // An error cannot be reported here.
         let _ = self.remove();
     }
 }
@@ -200,7 +208,8 @@ mod tests {
         fs::read_to_string(path).unwrap_or_default() == own_line()
     }
 
-    /// After another lock of this process: a child that another test starts just now may have it for an instant more.
+    /// Retries after another lock of this process: a child that another test is starting may hold
+    /// it for an instant longer.
     fn lock_again(path: &Path) -> Pidfile {
         loop {
             match Pidfile::lock(path) {
@@ -211,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn one_has_the_lock_and_the_other_hears_who() {
+    fn a_second_lock_is_refused_with_the_pid_of_the_first() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.pid");
         let first = Pidfile::lock(&path).unwrap();
@@ -223,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_one_is_written_over_and_ours_is_removed() {
+    fn a_stale_file_is_overwritten_and_removed_at_the_end() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.pid");
         for stale in ["1\n", "", "4711", "\u{0}\u{0}\u{0}"] {
@@ -252,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_another_s_by_now_stays() {
+    fn a_file_with_another_pid_is_not_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.pid");
         let mut pidfile = Pidfile::lock(&path).unwrap();
@@ -263,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn traps_are_not_walked_into() {
+    fn links_and_folders_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let (path, other) = (dir.path().join("x.pid"), dir.path().join("other"));
         fs::write(&other, "precious").unwrap();

@@ -1,8 +1,10 @@
-//! One log file of a program: appended to from run to run, and turned over when it is long enough.
+//! One log file of a program: appended to from run to run, and rotated when it has reached its size
+//! limit.
 //!
-//! Nothing that happens to it stops the program: what a full disk does not take is counted and told in the file when it
-//! takes something again. Lines are never cut in two. Several shims may have the same file open for a moment, when
-//! one run follows another; so each looks whether the file is still the one of its name before it does anything to it.
+//! No error of the log stops the program: output that a full disk does not accept is counted and
+//! reported in the file once writing works again. Lines are never cut in two. Several shims may
+//! have the same file open for a moment, when one run follows another; so each checks before any
+//! change that its file still has its name.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -23,50 +25,53 @@ use super::safe_open::{
 };
 use crate::model::path::standard_stream;
 
-/// Longest line that stays in one file, bytes: binary output or a line that never ends must not grow past all limits.
+/// Longest line that stays in one file, in bytes: binary output or an endless line must not grow
+/// without limit.
 const LONGEST_LINE: usize = 64 << 10;
 
-/// Where it is, and what is done to it.
+/// Path, limits and owner of a program log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramLogSpec {
     /// Its path.
     pub path: PathBuf,
-    /// Longest file, bytes; 0: any length.
+    /// Longest file in bytes; 0 for no limit.
     pub max: u64,
-    /// How many older files are kept, as `path.1` and so on; 0: none, it begins anew.
+    /// Number of older files that are kept, as `path.1` and so on; with 0 the file is emptied
+    /// instead.
     pub backups: u32,
-    /// Whether nobody but its owner may read it.
+    /// Whether only the owner may read the file.
     pub private: bool,
-    /// User and group that it belongs to, if that is not us.
+    /// User and group of the file, if they are not those of this process.
     pub owner: Option<(u32, u32)>,
 }
 
-/// The file, open.
+/// The open file.
 #[derive(Debug)]
 pub struct ProgLog {
     place: ProgramLogSpec,
     file: Option<File>,
-    /// Its device and number.
+    /// Device and inode.
     identity: (u64, u64),
-    /// Whether it is a file that grows, as opposed to a device or a pipe.
+    /// Whether it is a regular file, as opposed to a device or a pipe.
     regular: bool,
-    /// Bytes that were written of a line that has not ended yet.
+    /// Bytes written of a line that has not ended yet.
     open_line: usize,
     lost: u64,
     why: String,
-    /// What went wrong and was not told yet.
+    /// Errors that were not reported yet.
     trouble: Vec<String>,
-    /// Whether turning over failed: it is tried again, and told of once.
+    /// Whether rotation failed: it is retried, and reported once.
     stuck: bool,
-    /// Whether something in the place of an older file was reported.
+    /// Whether an entry in the place of an older file was reported.
     blocked: bool,
 }
 
 impl ProgLog {
-    /// Opens it, making it if it is not there.
+    /// Opens the file, creating it if it is missing.
     ///
     /// # Errors
-    /// As open(2) says; a link; a file of somebody else in a folder where everybody can make files.
+    /// Those of open(2); a link; a file of another user in a folder where other users can create
+    /// files.
     pub fn open(place: ProgramLogSpec) -> io::Result<ProgLog> {
         let mut log = ProgLog {
             place,
@@ -84,7 +89,7 @@ impl ProgLog {
         Ok(log)
     }
 
-    /// Follows a change of its limits, or of its place.
+    /// Applies a change of the limits or of the path.
     pub fn change(&mut self, place: ProgramLogSpec) {
         let moved = place.path != self.place.path;
         self.place = place;
@@ -93,7 +98,7 @@ impl ProgLog {
         }
     }
 
-    /// Opens the file of its name anew: somebody may have moved the one that was there.
+    /// Opens the path again: the former file may have been moved.
     pub fn reopen(&mut self) {
         self.file = None;
         if let Err(error) = self.open_file() {
@@ -101,7 +106,7 @@ impl ProgLog {
         }
     }
 
-    /// Adds what the program wrote.
+    /// Appends output of the program.
     pub fn write(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let (piece, turn) = self.next_piece(bytes);
@@ -112,7 +117,7 @@ impl ProgLog {
             if turn && let Err(error) = self.turn_over() {
                 if !self.stuck {
                     self.stuck = true;
-                    self.note(&format!("cannot turn over log {}: {error}", self.place.path.display()));
+                    self.note(&format!("cannot rotate log {}: {error}", self.place.path.display()));
                 }
                 self.begin_anew_when_too_long();
                 if !bytes.is_empty() {
@@ -123,7 +128,8 @@ impl ProgLog {
         }
     }
 
-    /// Empties a log that cannot be rotated once it has twice its maximum size: the limit protects the disk.
+    /// Empties a log that cannot be rotated once it has twice its maximum size: the limit protects
+    /// the disk.
     fn begin_anew_when_too_long(&mut self) {
         let Some(file) = &self.file else { return };
         let size = file.metadata().map_or(0, |meta| meta.len());
@@ -131,15 +137,15 @@ impl ProgLog {
             return;
         }
         self.open_line = 0;
-        self.append(format!("[{size} bytes were dropped here: the log cannot be turned over]\n").as_bytes());
+        self.append(format!("[{size} bytes were dropped here: the log cannot be rotated]\n").as_bytes());
     }
 
-    /// Whether another one that is opened anew would go on as this one does.
+    /// Whether a newly opened log would continue in the same way as this one.
     pub fn is_settled(&self) -> bool {
         self.lost == 0 && self.open_line == 0 && self.trouble.is_empty()
     }
 
-    /// What went wrong, each once.
+    /// Returns the errors since the last call, each once.
     pub fn trouble(&mut self) -> Vec<String> {
         std::mem::take(&mut self.trouble)
     }
@@ -148,7 +154,8 @@ impl ProgLog {
         self.trouble.push(line.to_owned());
     }
 
-    /// How many of these bytes go into the file as it is, and whether it is turned over then.
+    /// Returns how many of these bytes go into the current file, and whether the file is rotated
+    /// afterwards.
     fn next_piece(&mut self, bytes: &[u8]) -> (usize, bool) {
         let size = self.look();
         if self.place.max == 0 || !self.regular || size.saturating_add(bytes.len() as u64) <= self.place.max {
@@ -161,7 +168,8 @@ impl ProgLog {
         if self.open_line == 0 && size > 0 {
             return (0, true);
         }
-        // A line that is longer than the file may be, or has begun already, is completed first, up to the longest line.
+        // A line that is longer than the limit, or has already begun, is completed first, up to the
+        // longest line.
         let room = LONGEST_LINE.saturating_sub(self.open_line).min(bytes.len());
         match first_end(bytes, room) {
             Some(end) => (end, end < bytes.len()),
@@ -170,7 +178,8 @@ impl ProgLog {
         }
     }
 
-    /// How long the file is. If the file of the name is not ours any more, we go on with that one.
+    /// Returns the length of the file. If the path leads to another file by now, that one is
+    /// opened.
     fn look(&mut self) -> u64 {
         let there = fs::metadata(&self.place.path).ok();
         if let Some(meta) = there.filter(|meta| self.file.is_some() && (meta.dev(), meta.ino()) == self.identity) {
@@ -185,12 +194,17 @@ impl ProgLog {
 
     fn append(&mut self, bytes: &[u8]) {
         if self.lost > 0 {
-            let told = format!("[{} bytes of output lost here: {}]\n", self.lost, self.why);
-            if self.put(told.as_bytes()).is_err() {
+            let notice = format!("[{} bytes of output lost here: {}]\n", self.lost, self.why);
+            if self.put(notice.as_bytes()).is_err() {
                 self.lost += bytes.len() as u64;
                 return;
             }
-            self.note(&format!("{} bytes did not get into log {}: {}", self.lost, self.place.path.display(), self.why));
+            self.note(&format!(
+                "{} bytes of output were lost from log {}: {}",
+                self.lost,
+                self.place.path.display(),
+                self.why
+            ));
             self.lost = 0;
         }
         match self.put(bytes) {
@@ -222,7 +236,8 @@ impl ProgLog {
         Ok(())
     }
 
-    /// `path` becomes `path.1`, and so on; the last one is gone. Without backups it begins anew.
+    /// Renames `path` to `path.1`, and so on; the oldest file is dropped. Without backups the file
+    /// is emptied.
     fn turn_over(&mut self) -> io::Result<()> {
         if self.place.backups == 0 {
             self.file.as_ref().ok_or(ErrorKind::NotFound)?.set_len(0)?;
@@ -232,7 +247,7 @@ impl ProgLog {
         let place = reach::FileLocation::of(&self.place.path, self.user())?;
         let there = place.folder.stat_of(&place.name)?;
         if there.is_none_or(|stat| (stat.st_dev, stat.st_ino) != self.identity) {
-            // The file in this place is another one by now, and is left alone.
+            // The path leads to another file by now, which is left alone.
             self.file = None;
             return self.open_file();
         }
@@ -246,8 +261,8 @@ impl ProgLog {
         Ok(())
     }
 
-    /// Renames each older file to the next number, up to the first free one, and the log itself to the first number. False:
-    /// every number is taken by something that is no log.
+    /// Renames each older file to the next number, up to the first free one, and the log itself to
+    /// the first number. Returns false if every number is blocked by an entry that is not a log.
     fn shift(&mut self, place: &reach::FileLocation) -> io::Result<bool> {
         let mut names = vec![place.name.clone()];
         for number in 1..=self.place.backups {
@@ -263,15 +278,13 @@ impl ProgLog {
                 Replaceable::Blocked => {
                     self.blocked = true;
                     let (name, log) = (Path::new(&name).display(), self.place.path.display());
-                    self.note(&format!(
-                        "{name} is no file that an older log could take the place of: {log} leaves it out"
-                    ));
+                    self.note(&format!("{name} cannot be replaced by an older log: {log} skips this number"));
                 }
             }
         }
         for pair in names.windows(2).rev() {
             match place.folder.rename(&pair[0], &pair[1]) {
-                // Another run of the program did it.
+                // Another run of the program renamed it.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 done => done?,
             }
@@ -281,7 +294,7 @@ impl ProgLog {
 
     fn open_file(&mut self) -> io::Result<()> {
         if let Some(stream) = standard_stream(&self.place.path) {
-            // Whatever it is, it was given to us: there is nothing to be turned over, and no name that may mislead.
+            // An inherited stream has no name and is never rotated.
             self.file = Some(open_stream(stream)?);
             self.regular = false;
             return Ok(());
@@ -304,16 +317,17 @@ impl ProgLog {
         Ok(())
     }
 
-    /// The user to whom it is given.
+    /// Returns the user that the file is given to.
     fn user(&self) -> Option<u32> {
         self.place.owner.map(|(uid, _)| uid)
     }
 }
 
-/// Empties a log in place: those who have it open go on with it. `user` is the one to whom it was given.
+/// Empties a log in place: processes that have it open continue with it. `user` is its owner, if it
+/// was given to one.
 ///
 /// # Errors
-/// As open(2) says; a link in its place, or on the way where another user controls it.
+/// Those of open(2); a link in its place, or on the way where another user controls it.
 pub fn truncate(path: &Path, user: Option<u32>) -> io::Result<()> {
     let place = reach::FileLocation::of(path, user)?;
     let opened =
@@ -325,15 +339,15 @@ pub fn truncate(path: &Path, user: Option<u32>) -> io::Result<()> {
     }
 }
 
-/// Returns why a log in its default place must not be written: another user can make files there, and did. None: nothing
-/// is known against it.
+/// Returns why a log in its default place must not be written: another user can create files there,
+/// and did. `None`: no such entry is known.
 pub fn foreign(path: &Path, user: Option<u32>) -> Option<&'static str> {
-    // An error of looking is reported when the log is opened.
+    // An error here is reported when the log is opened.
     reach::FileLocation::of(path, user).and_then(|place| place.foreign(user)).ok()?
 }
 
-/// Returns the index after the last end of a line in the first `room` bytes. A carriage return ends a line too, unless a
-/// newline follows it.
+/// Returns the index after the last line end in the first `room` bytes. A carriage return ends a
+/// line too, unless a newline follows it.
 fn last_end(bytes: &[u8], room: usize) -> Option<usize> {
     let at = memrchr2(b'\n', b'\r', &bytes[..room])?;
     match (bytes[at], bytes.get(at + 1)) {
@@ -342,7 +356,7 @@ fn last_end(bytes: &[u8], room: usize) -> Option<usize> {
     }
 }
 
-/// Returns the index after the first end of a line in the first `room` bytes.
+/// Returns the index after the first line end in the first `room` bytes.
 fn first_end(bytes: &[u8], room: usize) -> Option<usize> {
     let at = memchr2(b'\n', b'\r', &bytes[..room])?;
     match (bytes[at], bytes.get(at + 1)) {
@@ -351,8 +365,9 @@ fn first_end(bytes: &[u8], room: usize) -> Option<usize> {
     }
 }
 
-/// One of our own streams. Of a pipe or a terminal it is another open file, so that writing does not wait for a slow reader;
-/// a file is shared with all who write to it, so that nobody writes over what others wrote.
+/// Returns standard output (1) or standard error. A pipe or a terminal is reopened, so that writing
+/// does not wait for a slow reader. A file stays the shared open file, so that its writers do not
+/// overwrite each other.
 fn open_stream(stream: u8) -> io::Result<File> {
     let own = match stream {
         1 => io::stdout().as_fd().try_clone_to_owned(),
@@ -365,7 +380,7 @@ fn open_stream(stream: u8) -> io::Result<File> {
     }
     let mut options = OpenOptions::new();
     options.write(true).custom_flags(libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK);
-    // Fails where it is another user's.
+    // Fails if the stream belongs to another user.
     Ok(options.open(format!("/proc/self/fd/{stream}")).unwrap_or(own))
 }
 
@@ -396,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn it_turns_over_between_lines_and_keeps_so_many() {
+    fn it_is_rotated_between_lines_and_keeps_its_backups() {
         let folder = TempFolder::new();
         let mut log = ProgLog::open(folder.place(10, 2)).unwrap();
         for line in ["one\n", "two\n", "three\n", "four\n", "a line that is far too long\n", "x\n"] {
@@ -407,11 +422,11 @@ mod tests {
         assert_eq!(log.trouble(), Vec::<String>::new());
         let mut log = ProgLog::open(folder.place(4, 0)).unwrap();
         log.write(b"y\nz\nmore\n");
-        assert_eq!(folder.read(""), "more\n", "without backups it begins anew");
+        assert_eq!(folder.read(""), "more\n", "without backups it is emptied");
     }
 
     #[test]
-    fn what_somebody_did_to_it_is_followed() {
+    fn deletion_moves_and_truncation_are_followed() {
         let folder = TempFolder::new();
         let mut log = ProgLog::open(folder.place(0, 2)).unwrap();
         log.write(b"one\n");
@@ -427,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_newlines_is_turned_over_too() {
+    fn output_without_newlines_is_rotated_too() {
         let folder = TempFolder::new();
         let mut log = ProgLog::open(folder.place(100, 3)).unwrap();
         for number in 0..50 {
@@ -440,7 +455,7 @@ mod tests {
         }
         let mut log = ProgLog::open(folder.place(21, 3)).unwrap();
         log.write(b"12345678\r\n12345678\r\n12345678\r\n");
-        assert_eq!(folder.read(".1"), "12345678\r\n12345678\r\n", "the two are one end of a line");
+        assert_eq!(folder.read(".1"), "12345678\r\n12345678\r\n", "CR LF is one line end");
     }
 
     #[test]
@@ -464,7 +479,7 @@ mod tests {
     #[test]
     fn only_the_older_files_that_are_there_are_renamed() {
         let folder = TempFolder::new();
-        // A look at each of these numbers would take hours.
+        // Checking each of these numbers would take hours.
         let mut log = ProgLog::open(folder.place(4, u32::MAX)).unwrap();
         for line in ["one\n", "two\n", "six\n"] {
             log.write(line.as_bytes());
@@ -479,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_place_of_an_older_file_is_left_out() {
+    fn an_entry_in_the_place_of_an_older_file_is_skipped() {
         let folder = TempFolder::new();
         fs::create_dir_all(folder.0.path().join("web.stdout.1/x")).unwrap();
         let mut log = ProgLog::open(folder.place(4, 3)).unwrap();
@@ -499,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_is_full_loses_lines_and_says_how_many() {
+    fn a_full_disk_loses_lines_and_their_number_is_reported() {
         let folder = TempFolder::new();
         let mut log = ProgLog::open(ProgramLogSpec { path: "/dev/full".into(), ..folder.place(0, 0) }).unwrap();
         log.write(b"12345\n");
@@ -513,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn traps_are_not_walked_into() {
+    fn links_folders_and_foreign_files_are_refused() {
         let folder = TempFolder::new();
         std::os::unix::fs::symlink("/etc/passwd", folder.path()).unwrap();
         assert!(ProgLog::open(folder.place(0, 0)).unwrap_err().to_string().contains("symbolic link"));
@@ -527,10 +542,10 @@ mod tests {
             let shared = folder.0.path().join("shared");
             fs::create_dir(&shared).unwrap();
             fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
-            let theirs = shared.join("x");
-            fs::write(&theirs, "").unwrap();
-            std::os::unix::fs::chown(&theirs, Some(1234), None).unwrap();
-            assert!(ProgLog::open(at(&theirs)).unwrap_err().to_string().contains("owned by another user"));
+            let foreign = shared.join("x");
+            fs::write(&foreign, "").unwrap();
+            std::os::unix::fs::chown(&foreign, Some(1234), None).unwrap();
+            assert!(ProgLog::open(at(&foreign)).unwrap_err().to_string().contains("owned by another user"));
             let owned = ProgramLogSpec { path: folder.0.path().join("o"), owner: Some((77, 78)), ..folder.place(0, 0) };
             ProgLog::open(owned.clone()).unwrap();
             let meta = fs::metadata(&owned.path).unwrap();
@@ -539,8 +554,8 @@ mod tests {
     }
 
     proptest! {
-        /// In whatever pieces it comes: all of it is there in order as long as the backups reach, and no file begins in
-        /// the middle of a line.
+        /// Whatever the pieces: all output is there in order as long as the backups reach, and no
+        /// file begins in the middle of a line.
         #[test]
         fn nothing_is_lost_and_no_line_is_cut(
             lines in prop::collection::vec("[a-z]{0,30}", 0..40), piece in 1usize..50, max in 1u64..80,

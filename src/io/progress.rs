@@ -1,15 +1,15 @@
-//! The bar of a long piece of work, on the terminal that messages go to; nothing where they go elsewhere.
+//! A progress bar on the terminal that messages go to; hidden if messages go elsewhere.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Work that takes no longer shows no bar.
+/// Work shorter than this shows no bar.
 const SHORT: Duration = Duration::from_millis(700);
-/// Drawn so often at most, per second.
+/// Redraws per second, at most.
 const RATE: u8 = 10;
 
-/// A bar. It goes away when it is dropped.
+/// A progress bar, which is removed when dropped.
 #[derive(Debug)]
 pub struct Bar {
     bar: ProgressBar,
@@ -18,7 +18,8 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// A bar of work that begins at `now` of the monotonic clock; it shows nothing if it is not wanted.
+    /// Returns a bar for work that begins at `now` of the monotonic clock; it stays hidden unless
+    /// `wanted`.
     pub fn new(wanted: bool, now: Duration) -> Bar {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template("[{wide_bar}] {pos} of {len} remotes, {msg}") {
@@ -27,7 +28,7 @@ impl Bar {
         Bar { bar, since: now, drawn: !wanted }
     }
 
-    /// Shows how many of how many remotes are done, and how many tasks came.
+    /// Shows how many of the remotes are done, and the number of new tasks.
     pub fn show(&mut self, now: Duration, remotes: usize, done: usize, tasks: u64) {
         if !self.drawn && now.saturating_sub(self.since) > SHORT {
             self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(RATE));
@@ -38,7 +39,7 @@ impl Bar {
         self.bar.set_position(done as u64);
     }
 
-    /// Prints something else meanwhile.
+    /// Hides the bar while `print` prints other text.
     pub fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
         self.bar.suspend(print)
     }

@@ -1,11 +1,13 @@
-//! A terminal of our own for the command, in place of the one we were started from, so that what it prints can be
-//! logged although it sees a terminal.
+//! A pseudo-terminal for the command, in place of the terminal that this program was started from.
+//! The command's output can be logged although the command sees a terminal.
 //!
-//! *Whole*: our output is the terminal. The command gets a session of its own on the new one; ours is set to raw, and
-//! every key goes on to it, so that line editing, Ctrl-C and Ctrl-Z work there. Where our input is something else, many
-//! commands may share the keyboard and few want it: then that is done only while the command has changed how its
-//! terminal reads keys, as a pager does. *Screen only*: only our error output is the terminal. The command stays in our
-//! session and has our terminal's keyboard; only what it prints goes through the new one.
+//! *Whole*: standard output is the terminal. The command gets its own session on the new terminal.
+//! The outer terminal is set to raw mode and every key is relayed, so that line editing, Ctrl-C and
+//! Ctrl-Z work in the new one. If standard input is something else, many commands may share the
+//! keyboard and few need it: then keys are relayed only while the command has changed how its
+//! terminal reads keys, as a pager does. *Screen only*: only standard error is the terminal. The
+//! command stays in the session of this program and reads the outer terminal's keyboard; only its
+//! output goes through the new terminal.
 
 use std::{
     ffi::OsStr,
@@ -31,25 +33,26 @@ use nix::{
 };
 use rustix::termios::{tcgetwinsize, tcsetwinsize};
 
-/// What a program changes that wants single keys, or a secret.
+/// The flags that a program changes to read single keys or a secret.
 const KEY_FLAGS: LocalFlags = LocalFlags::ICANON.union(LocalFlags::ECHO);
-/// Keys that are read at once.
+/// Bytes of keys per read.
 const KEYS: usize = 4096;
 
-/// The terminal between ours and the command.
+/// The pseudo-terminal between the outer terminal and the command.
 #[derive(Debug)]
 pub struct Pty {
     ours: OwnedFd,
-    /// Kept open until the command has ended: only then does its closing mean an end.
+    /// Kept open until the command has ended, so that the master reports no hang-up before.
     command: Option<OwnedFd>,
-    /// The terminal we were started from.
+    /// The terminal that this program was started from.
     outer: File,
     whole: bool,
-    /// Whether our input is the terminal too, so that keys are the command's from the start.
+    /// Whether standard input is the terminal too, so that keys belong to the command from the
+    /// start.
     eager: bool,
-    /// How the command's side read keys at first.
+    /// The initial [`KEY_FLAGS`] of the command's side.
     first: LocalFlags,
-    /// How the outer one was set, while we have it set to raw.
+    /// The settings of the outer terminal from before raw mode; `None` while it is not raw.
     saved: Option<Termios>,
     /// Keys that the command has no room for yet.
     pending: Vec<u8>,
@@ -57,8 +60,8 @@ pub struct Pty {
 }
 
 impl Pty {
-    /// Makes one where it is of use: where our output or error output is a terminal. None otherwise, or when the
-    /// system has none to give.
+    /// Opens a pseudo-terminal if standard output or standard error is a terminal. `None`
+    /// otherwise, or if the system has no free one.
     pub fn open() -> Option<Pty> {
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
         let is_tty = |fd: BorrowedFd<'_>| isatty(fd).unwrap_or(false);
@@ -71,7 +74,7 @@ impl Pty {
         };
         let mut settings = tcgetattr(&outer).ok()?;
         if !whole {
-            // The outer one makes CR LF of a line's end already.
+            // The outer terminal already turns LF into CR LF.
             settings.output_flags.remove(OutputFlags::OPOST);
             settings.local_flags.remove(LocalFlags::ECHO);
         }
@@ -94,29 +97,31 @@ impl Pty {
         Some(pty)
     }
 
-    /// Whether the command is to have a session on it.
+    /// Whether the command gets its own session on the pseudo-terminal.
     pub fn is_whole(&self) -> bool {
         self.whole
     }
 
-    /// Whether it is the command's input too.
+    /// Whether the pseudo-terminal is also the command's input.
     pub fn is_input(&self) -> bool {
         self.eager
     }
 
-    /// Our side.
+    /// Returns the master side.
     pub fn ours(&self) -> BorrowedFd<'_> {
         self.ours.as_fd()
     }
 
-    /// The command's side, until [`Pty::command_ended`].
+    /// Returns the command's side, until [`Pty::command_ended`].
     pub fn command(&self) -> Option<BorrowedFd<'_>> {
         self.command.as_ref().map(AsFd::as_fd)
     }
 
-    /// Returns the name of the command's side in the place of a name of the outer terminal; none: `name` is of something
-    /// else. A prompt that opened the outer one would share its keys with us. `controlling` is the number of this
-    /// process's controlling terminal in `/proc/PID/stat`: `/dev/tty` has another device number than that.
+    /// Returns the name of the command's side to replace a name of the outer terminal; `None` if
+    /// `name` is no name of the outer terminal. A prompt that opened the outer terminal would
+    /// compete with this program for its keys. `controlling` is the number of this process's
+    /// controlling terminal in `/proc/PID/stat`, which differs from the device number of
+    /// `/dev/tty`.
     pub fn name_for(&self, name: &OsStr, controlling: i32) -> Option<PathBuf> {
         let named = nix::sys::stat::stat(name).ok()?.st_rdev;
         let outer = nix::sys::stat::fstat(io::stdout()).ok()?.st_rdev;
@@ -128,12 +133,14 @@ impl Pty {
         nix::unistd::ttyname(self.command.as_ref()?).ok()
     }
 
-    /// From now on it ends when nobody else has the command's side open.
+    /// Closes the command's side. The master reports a hang-up once no other process has that side
+    /// open.
     pub fn command_ended(&mut self) {
         self.command = None;
     }
 
-    /// Gives it the size of the outer one; true if that changed it. The kernel tells a whole one's command.
+    /// Copies the size of the outer terminal; true if the size changed. In a whole one the kernel
+    /// notifies the command.
     pub fn follow_size(&self) -> bool {
         let (Ok(outer), Ok(own)) = (tcgetwinsize(&self.outer), tcgetwinsize(&self.ours)) else { return false };
         let same = (outer.ws_col, outer.ws_row, outer.ws_xpixel, outer.ws_ypixel)
@@ -145,13 +152,14 @@ impl Pty {
         tcgetpgrp(&self.outer) == Ok(getpgrp())
     }
 
-    /// Whether keys are the command's now.
+    /// Whether keys currently belong to the command.
     fn wants_keys(&self) -> bool {
         let settings = self.command.as_ref().and_then(|fd| tcgetattr(fd).ok());
         self.eager || settings.is_some_and(|settings| settings.local_flags & KEY_FLAGS != self.first)
     }
 
-    /// Takes the keyboard, if it is the command's and we are in the foreground. Whoever took it must give it back with [`Pty::let_go`].
+    /// Takes the keyboard, if it belongs to the command and this process is in the foreground. The
+    /// caller must release it with [`Pty::let_go`].
     pub fn take_keyboard(&mut self) {
         if !self.whole || self.saved.is_some() || !self.wants_keys() || !self.has_foreground() {
             return;
@@ -159,34 +167,35 @@ impl Pty {
         let Ok(settings) = tcgetattr(&self.outer) else { return };
         let mut raw = settings.clone();
         cfmakeraw(&mut raw);
-        // What the outer one needs as it had it: its own line discipline of bytes.
+        // UTF-8 mode of the outer terminal's line discipline must not change.
         raw.input_flags |= settings.input_flags & InputFlags::IUTF8;
         if tcsetattr(&self.outer, SetArg::TCSADRAIN, &raw).is_ok() {
             self.saved = Some(settings);
         }
     }
 
-    /// Gives the keyboard back, as it was set before.
+    /// Releases the keyboard and restores the outer terminal's settings.
     pub fn let_go(&mut self) {
         if let Some(settings) = self.saved.take() {
             let _ = tcsetattr(&self.outer, SetArg::TCSADRAIN, &settings);
         }
     }
 
-    /// What to wait for until there are keys.
+    /// Returns the descriptor to poll for keys.
     pub fn keyboard(&self) -> Option<BorrowedFd<'_>> {
         let ours = self.eager || self.saved.is_some();
         let open = self.whole && ours && !self.hung_up && self.pending.is_empty();
         open.then(|| self.outer.as_fd())
     }
 
-    /// What to wait for until the command has room for more keys.
+    /// Returns the descriptor to poll until the command has room for more keys.
     pub fn room(&self) -> Option<BorrowedFd<'_>> {
         (!self.pending.is_empty()).then(|| self.ours.as_fd())
     }
 
-    /// Passes keys on. False if there may be some that are not for us: we are in the background. Those that mean a
-    /// signal reach the rest of our own process group (the script that called us) too.
+    /// Relays keys to the command. Returns false if this process is in the background and the keys may
+    /// be for another one. A key that means a signal also signals the rest of this process group (the
+    /// script that started this program).
     pub fn relay(&mut self, ready: bool) -> bool {
         if !self.pending.is_empty() {
             let pending = std::mem::take(&mut self.pending);
@@ -227,7 +236,7 @@ impl Pty {
                     self.pending = keys.to_vec();
                     return;
                 }
-                // The command is gone; so is its interest in keys.
+                // The command is gone and needs no more keys.
                 Err(_) => return,
             }
         }
@@ -258,12 +267,12 @@ impl Drop for Pty {
     }
 }
 
-/// The name by which the command's side can be opened, to become somebody's controlling terminal.
+/// Makes a terminal the controlling terminal of this session leader.
 ///
 /// # Errors
-/// When it is no terminal.
+/// When it is not a terminal.
 pub fn adopt(fd: BorrowedFd<'_>) -> io::Result<()> {
-    // The first terminal that the leader of a session opens becomes its own.
+    // The first terminal that the leader of a session opens becomes its controlling terminal.
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     OpenOptions::new().read(true).write(true).open(path).map(drop)
 }

@@ -1,14 +1,17 @@
-//! The folder of a supervisor's runs: one file for each, which its shim writes and the supervisor reads.
+//! The folder of a supervisor's runs: one file for each run, which its shim writes and the
+//! supervisor reads.
 //!
-//! A file is written beside and moved into place, and each later step of its run is a line at its end: the last whole line
-//! is what is so. Bytes that were written never change, so nobody ever sees half of a step; and there are no files to be
-//! made and removed for each step, nor for each run: the file of one that is over is handed on to the next one. Making
-//! and removing them takes the file system longer than all the rest. Each step is heard of by the supervisor at once.
-//! The folder also holds the lock that keeps a second supervisor out.
+//! A file is written under a temporary name and moved into place; each later step of its run
+//! appends a line, and the last complete line is the current state. Written bytes never change, so
+//! a reader never sees half of a step. No file is created or removed for each step, nor for each
+//! run: the file of an ended run is passed on to the next run, because creating and removing files
+//! takes longer than all the rest. The supervisor is notified of each step at once. The folder also
+//! holds the lock that keeps a second supervisor out.
 //!
-//! # If we die here
-//! The file of the last step is there, whole. What was to be moved is left behind and cleaned up by the next supervisor;
-//! half a line counts for nothing.
+//! # If the process dies here
+//!
+//! The file with the last step is complete. A file that was to be moved is left behind and cleaned
+//! up by the next supervisor; half a line is ignored.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
@@ -31,35 +34,35 @@ use nix::{
 use super::safe_open::{self, Beside, Make, reach};
 use crate::model::path::beside;
 
-/// How the files of runs are called.
+/// Suffix of the files of runs.
 const SUFFIX: &str = ".run";
-/// What is added to the name of a file until it is whole.
+/// Suffix of a file until it is complete.
 const BESIDE: &str = ".new";
-/// A file that has grown to this is written anew.
+/// Size in bytes at which a file is rewritten.
 const LONGEST: u64 = 64 << 10;
-/// A file that has grown to this is emptied before it is handed on: all of it is read at each step.
+/// Size in bytes at which a file is emptied before it is passed on: all of it is read at each step.
 const HANDED_ON: u64 = 8 << 10;
-/// So many bytes a new file has room for, whatever comes: what it may have when it is handed on, and one more run, which
+/// Bytes reserved for a new file: its largest size when it is passed on, and one more run, which
 /// usually writes less than three kilobytes.
 const ROOM: i64 = HANDED_ON.cast_signed() + (4 << 10);
 
-/// The folder.
+/// The run folder.
 #[derive(Clone, Debug)]
 pub struct RunDir {
     path: PathBuf,
 }
 
-/// The folder is this supervisor's, until this is dropped.
+/// The lock of the run folder; released when dropped.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "it is held by being open")] nix::fcntl::Flock<File>);
 
-/// The file of the lock; it tells the pid of who has it.
+/// The lock file; it contains the pid of the holder.
 const LOCK: &str = "lock";
-/// The ends of runs that the database could not take.
+/// The file of ends of runs that could not be recorded in the database.
 const LATE: &str = "late";
-/// So many bytes are always free in that file, should the disk be full: for about a thousand ends.
+/// Bytes that are always reserved in that file in case the disk is full: for about a thousand ends.
 const LATE_ROOM: i64 = 1 << 20;
-/// It grows no longer than this: for an end each second through a day.
+/// Largest size of that file in bytes: for an end each second through a day.
 const LATE_LONGEST: u64 = 64 << 20;
 /// The folder for feedback files of programs that have no other one.
 const FEEDBACK: &str = "feedback";
@@ -67,16 +70,16 @@ const FEEDBACK: &str = "feedback";
 const LOGS: &str = "logs";
 
 impl RunDir {
-    /// Where the runs of a database's supervisor are.
+    /// Returns the run folder of a database.
     pub fn beside(db: &Path) -> PathBuf {
         beside(db, "-supervise")
     }
 
-    /// Makes the folder of a database that is not there yet, and those above it: for their owner alone, as the database
-    /// itself would.
+    /// Creates the missing folder of a database and the folders above it, with mode 0700 like that
+    /// of the database itself.
     ///
     /// # Errors
-    /// As mkdir(2) says.
+    /// Those of mkdir(2).
     pub fn make_above(folder: &Path) -> io::Result<()> {
         if folder.is_dir() {
             return Ok(());
@@ -84,10 +87,10 @@ impl RunDir {
         reach::make_folder(folder, Make::exactly(0o700, None)).map(drop).map_err(|(_, error)| error)
     }
 
-    /// Opens it, making it if it is not there: for its owner alone.
+    /// Opens the folder, creating it with mode 0700 if it is missing.
     ///
     /// # Errors
-    /// As mkdir(2) says; a folder of somebody else, or a link.
+    /// Those of mkdir(2); a folder of another user, or a link.
     pub fn open(path: &Path) -> io::Result<RunDir> {
         match DirBuilder::new().mode(0o700).create(path) {
             Ok(()) => {}
@@ -97,7 +100,7 @@ impl RunDir {
         let meta = fs::symlink_metadata(path)?;
         let refused = |why| Err(io::Error::new(ErrorKind::PermissionDenied, why));
         if !meta.is_dir() {
-            return refused("it is no folder");
+            return refused("not a folder");
         }
         if meta.uid() != geteuid().as_raw() {
             return refused("owned by another user");
@@ -108,13 +111,13 @@ impl RunDir {
         Ok(RunDir { path: path.to_owned() })
     }
 
-    /// The one that this process had open before it started anew; it is not looked at.
+    /// Returns the folder that this process had open before a re-execution, without a check.
     pub fn at(path: &Path) -> RunDir {
         RunDir { path: path.to_owned() }
     }
 
-    /// Returns the folder beside a database, to read in it, and its owner; `None` where there is none, and where neither
-    /// the owner of the database nor this user made it.
+    /// Opens the folder beside a database for reading, and returns its owner. `None`: the folder is
+    /// missing, or belongs neither to the owner of the database nor to this user.
     pub fn look(db: &Path) -> Option<(RunDir, u32)> {
         let path = RunDir::beside(db);
         let meta = fs::symlink_metadata(&path).ok()?;
@@ -122,15 +125,15 @@ impl RunDir {
         trusted.then(|| (RunDir { path }, meta.uid()))
     }
 
-    /// Where it is.
+    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Takes the lock; none: another supervisor has it. It is not inherited by what we start.
+    /// Takes the lock; `None` if another supervisor has it. Children do not inherit it.
     ///
     /// # Errors
-    /// As the file system says.
+    /// Those of the file system.
     pub fn lock(&self) -> io::Result<Option<Lock>> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
@@ -147,10 +150,11 @@ impl RunDir {
         }
     }
 
-    /// Whether a supervisor has the lock of this very folder, which a copy of it has not.
+    /// Whether a supervisor holds the lock of this folder itself, which a copy of the folder does
+    /// not have.
     ///
     /// # Errors
-    /// As the file system says.
+    /// Those of the file system.
     pub fn is_locked(&self) -> io::Result<bool> {
         let mut options = OpenOptions::new();
         let file = options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(self.path.join(LOCK));
@@ -165,7 +169,7 @@ impl RunDir {
         }
     }
 
-    /// The pid of who has the lock, or had it last; none: nobody says.
+    /// Returns the pid of the current or last holder of the lock, if known.
     pub fn holder(&self) -> Option<i32> {
         std::str::from_utf8(&read_plain(&self.path.join(LOCK)).ok()??).ok()?.trim_end().parse().ok()
     }
@@ -174,10 +178,10 @@ impl RunDir {
         self.path.join(format!("{handle}{SUFFIX}"))
     }
 
-    /// Writes the file of a run: one line. Only one process may do so.
+    /// Writes one line to the file of a run. Only one process may do so.
     ///
     /// # Errors
-    /// As the file system says.
+    /// Those of the file system.
     pub fn write(&self, handle: &str, text: &str) -> io::Result<()> {
         let path = self.file(handle);
         match to_append(&path) {
@@ -188,12 +192,12 @@ impl RunDir {
         }
     }
 
-    /// The first line of a run: into the file that was handed on to it, or else into a new one.
+    /// Writes the first line of a run, into the file that was passed on to it or into a new one.
     fn begin(&self, path: &Path, text: &str) -> io::Result<()> {
         let handed_on = beside(path, BESIDE);
         match to_append(&handed_on) {
-            // Emptied first, it would be written to the disk as soon as it is closed: file systems take that for a file
-            // that is replaced in place.
+            // The file is not emptied first: it would then be flushed to disk on close, because
+            // file systems treat that as a file that is replaced in place.
             Ok(file) => {
                 add_line(&handed_on, file, text)?;
                 fs::rename(&handed_on, path)
@@ -203,15 +207,15 @@ impl RunDir {
         }
     }
 
-    /// Writes what is known of the supervisor itself, for other programs.
+    /// Writes the description of the supervisor itself, for other programs.
     ///
     /// # Errors
-    /// As the file system says.
+    /// Those of the file system.
     pub fn write_self(&self, text: &str) -> io::Result<()> {
         self.put(&self.path.join("supervisor"), text)
     }
 
-    /// Returns what a supervisor wrote of itself; none: nothing.
+    /// Returns the description that a supervisor wrote of itself, if there is one.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -219,15 +223,15 @@ impl RunDir {
         read_plain(&self.path.join("supervisor"))
     }
 
-    /// Writes down which processes somebody wants to be down; none: nobody does.
+    /// Writes the list of processes that are stopped on request; `None` if there are none.
     ///
     /// # Errors
-    /// As the file system says.
+    /// Those of the file system.
     pub fn write_stopped(&self, text: Option<&str>) -> io::Result<()> {
         self.put_or_remove("stopped", text)
     }
 
-    /// Returns what was written down of that; none: nothing.
+    /// Returns that list, if there is one.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -235,18 +239,18 @@ impl RunDir {
         read_plain(&self.path.join("stopped"))
     }
 
-    /// Writes down the numbers of jobs; none: there are none.
+    /// Writes the numbers of jobs; `None` if there are none.
     ///
     /// # Errors
-    /// As the file system says.
+    /// Those of the file system.
     pub fn write_jobs(&self, text: Option<&str>) -> io::Result<()> {
         self.put_or_remove("jobs", text)
     }
 
-    /// Returns what was written down of them; none: nothing.
+    /// Returns the numbers of jobs, if there are any.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When they cannot be read.
     pub fn read_jobs(&self) -> io::Result<Option<Vec<u8>>> {
         read_plain(&self.path.join("jobs"))
     }
@@ -270,27 +274,28 @@ impl RunDir {
         })
     }
 
-    /// Returns what was last written of a run; none: there is nothing.
+    /// Returns the last state written of a run; `None` if there is none.
     ///
     /// # Errors
-    /// When its file cannot be read (no descriptors left): something may be there all the same.
+    /// When its file cannot be read (no descriptors left): there may be a state all the same.
     pub fn read(&self, handle: &str) -> io::Result<Option<Vec<u8>>> {
         let Some(text) = read_plain(&self.file(handle))? else { return Ok(None) };
-        // Without any line end it is of an earlier version, which wrote no lines.
+        // Without any line end it is from an earlier version, which wrote no lines.
         let Some(end) = text.iter().rposition(|byte| *byte == b'\n') else { return Ok(Some(text)) };
         Ok(text[..end].rsplit(|byte| *byte == b'\n').find(|line| !line.is_empty()).map(<[u8]>::to_vec))
     }
 
-    /// Removes it.
+    /// Removes the file of a run.
     pub fn remove(&self, handle: &str) {
-        // One that stays is looked at once more, and removed, by the next supervisor.
+        // A file that stays is read and removed by the next supervisor.
         let _ = fs::remove_file(self.file(handle));
     }
 
-    /// Hands its file on to a run that is to come, whose shim adds its lines to it.
+    /// Passes the file of a run on to a future run, whose shim appends its lines.
     ///
     /// # Errors
-    /// As the file system says. It is no loss, as a shim that finds no file makes one.
+    /// Those of the file system. An error is harmless, because a shim that finds no file creates
+    /// one.
     pub fn hand_on(&self, handle: &str, next: &str) -> io::Result<()> {
         let file = self.file(handle);
         if fs::symlink_metadata(&file)?.len() >= HANDED_ON {
@@ -299,49 +304,50 @@ impl RunDir {
         fs::rename(file, beside(&self.file(next), BESIDE))
     }
 
-    /// Makes a file for a run that is to come, as if another one had handed it on.
+    /// Creates a file for a future run, as if another run had passed it on.
     ///
     /// # Errors
-    /// As the file system says. It is no loss, as a shim that finds no file makes one.
+    /// Those of the file system. An error is harmless, because a shim that finds no file creates
+    /// one.
     pub fn make_spare(&self, next: &str) -> io::Result<()> {
         make_roomy(&beside(&self.file(next), BESIDE)).map(drop).inspect_err(|_| self.remove_spare(next))
     }
 
-    /// Removes a file that was handed on to a run that does not come.
+    /// Removes a file that was passed on to a run that is not going to start.
     pub fn remove_spare(&self, next: &str) {
-        // One that stays is removed by the next supervisor.
+        // A file that stays is removed by the next supervisor.
         let _ = fs::remove_file(beside(&self.file(next), BESIDE));
     }
 
-    /// Keeps the end of a run, one line, until the database can take it.
+    /// Keeps the end of a run, one line, until it can be recorded in the database.
     ///
     /// # Errors
-    /// As the file system says; when too many are kept already.
+    /// Those of the file system; when too many are already kept.
     pub fn leave_late(&self, text: &str) -> io::Result<()> {
         let mut file = self.late(true)?;
         if file.metadata()?.len() >= LATE_LONGEST {
-            return Err(io::Error::new(ErrorKind::QuotaExceeded, "too many ends are kept there already"));
+            return Err(io::Error::new(ErrorKind::QuotaExceeded, "too many ends are already kept there"));
         }
-        // What an earlier write left unfinished must not become its beginning.
+        // Begins with a line end, in case an earlier write was incomplete.
         file.write_all(format!("\n{text}\n").as_bytes())?;
         file.sync_data()
     }
 
-    /// Sees to it that ends can be kept when the disk is full.
+    /// Reserves room for ends in case the disk is full.
     ///
     /// # Errors
-    /// As the file system says.
+    /// Those of the file system.
     pub fn make_room_for_late(&self) -> io::Result<()> {
         let file = self.late(true)?;
         let len = i64::try_from(file.metadata()?.len()).unwrap_or(i64::MAX);
         match fallocate(&*file, FallocateFlags::FALLOC_FL_KEEP_SIZE, len, LATE_ROOM) {
             Err(Errno::ENOSPC) => Err(Errno::ENOSPC.into()),
-            // A file system that cannot do that does without.
+            // A file system without support for this has no reserve.
             Ok(()) | Err(_) => Ok(()),
         }
     }
 
-    /// Whether ends are kept there; true too where that cannot be told.
+    /// Whether ends are kept there; also true if that is unknown.
     pub fn has_late(&self) -> bool {
         match fs::symlink_metadata(self.path.join(LATE)) {
             Ok(meta) => meta.len() > 0,
@@ -349,13 +355,15 @@ impl RunDir {
         }
     }
 
-    /// Hands the ends that are kept to `work`, and forgets them once that has recorded them. Nothing is added meanwhile.
+    /// Passes the kept ends to `work`, and deletes them once it has recorded them. None is added
+    /// meanwhile.
     ///
-    /// # If we die here
-    /// They are handed out once more; who records them passes over those that are recorded already.
+    /// # If the process dies here
+    ///
+    /// They are passed on once more; `work` must skip those that are already recorded.
     ///
     /// # Errors
-    /// As the file system, or `work`, says; then they are kept.
+    /// Those of the file system and of `work`; then the ends are kept.
     pub fn take_late<E: From<io::Error>>(&self, work: impl FnOnce(Vec<&[u8]>) -> Result<(), E>) -> Result<(), E> {
         let file = match self.late(false) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -370,12 +378,12 @@ impl RunDir {
             file.sync_data()?;
         }
         drop(file);
-        // Where there is no room now, the next one meets a full disk as any other file does.
+        // Without room now, the next write meets a full disk like any other file.
         let _ = self.make_room_for_late();
         Ok(())
     }
 
-    /// The file of these ends, locked: only one process works with it at a time.
+    /// Opens the file of late ends and locks it: one process works with it at a time.
     fn late(&self, create: bool) -> io::Result<nix::fcntl::Flock<File>> {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(create).mode(0o600);
@@ -384,10 +392,11 @@ impl RunDir {
         nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).map_err(|(_, error)| error.into())
     }
 
-    /// The handles of all runs that have a file; leftovers of writes that were cut off are removed.
+    /// Returns the handles of all runs that have a file; leftovers of interrupted writes are
+    /// removed.
     ///
     /// # Errors
-    /// As the file system says.
+    /// Those of the file system.
     pub fn list(&self) -> io::Result<Vec<String>> {
         let mut found = vec![];
         for entry in fs::read_dir(&self.path)? {
@@ -404,30 +413,31 @@ impl RunDir {
         Ok(found)
     }
 
-    /// The folder for feedback of programs that have no other one; made if it is not there.
+    /// Returns the folder for feedback files of programs that have no other one; created if
+    /// missing.
     ///
     /// # Errors
-    /// As mkdir(2) says.
+    /// Those of mkdir(2).
     pub fn feedback_folder(&self) -> io::Result<PathBuf> {
         self.make(self.path.join(FEEDBACK))
     }
 
-    /// The folder for logs whose usual place is taken by another user.
+    /// Returns the folder for logs whose usual place is taken by another user.
     pub fn logs(&self) -> PathBuf {
         self.path.join(LOGS)
     }
 
-    /// Makes [`RunDir::logs`] if it is not there.
+    /// Creates [`RunDir::logs`] if it is missing.
     ///
     /// # Errors
-    /// As mkdir(2) says.
+    /// Those of mkdir(2).
     pub fn make_logs(&self) -> io::Result<()> {
         self.make(self.logs()).map(drop)
     }
 
     fn make(&self, folder: PathBuf) -> io::Result<PathBuf> {
         match DirBuilder::new().mode(0o700).create(&folder) {
-            // Whatever the umask is.
+            // Whatever the umask.
             Ok(()) => fs::set_permissions(&folder, Permissions::from_mode(0o700))?,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -435,10 +445,10 @@ impl RunDir {
         Ok(folder)
     }
 
-    /// Hears of changes from now on.
+    /// Starts to watch for changes.
     ///
     /// # Errors
-    /// When the kernel has no more of these to give.
+    /// When the kernel has no more watches.
     pub fn watch(&self) -> io::Result<RunWatch> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         inotify
@@ -446,13 +456,13 @@ impl RunDir {
         Ok(RunWatch { inotify, folder: self.identity().ok_or(ErrorKind::NotFound)? })
     }
 
-    /// Which folder has its name now; none: there is none.
+    /// Returns device and inode of the folder that currently has this path.
     fn identity(&self) -> Option<(u64, u64)> {
         fs::symlink_metadata(&self.path).ok().map(|meta| (meta.dev(), meta.ino()))
     }
 }
 
-/// An empty file with room for what is to come, should the disk be full by then.
+/// Creates an empty file with reserved room, in case the disk is full later.
 fn make_roomy(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
@@ -460,7 +470,7 @@ fn make_roomy(path: &Path) -> io::Result<File> {
     safe_open::keep_for_owner(&file)?;
     match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, ROOM) {
         Err(Errno::ENOSPC) => Err(Errno::ENOSPC.into()),
-        // A file system that cannot do that does without.
+        // A file system without support for this has no reserve.
         Ok(()) | Err(_) => Ok(file),
     }
 }
@@ -469,8 +479,8 @@ fn to_append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path)
 }
 
-/// Adds a line to the file of this name; where there is no room for one more it takes the place of all. What an earlier
-/// write left unfinished must not become its beginning.
+/// Appends a line to the file of this name; if there is no room, the line replaces all others. It
+/// begins with a line end, in case an earlier write was incomplete.
 fn add_line(path: &Path, mut file: File, text: &str) -> io::Result<()> {
     file.write_all(format!("\n{text}\n").as_bytes()).or_else(|error| match error.kind() {
         ErrorKind::StorageFull => write_over(path, text),
@@ -478,8 +488,8 @@ fn add_line(path: &Path, mut file: File, text: &str) -> io::Result<()> {
     })
 }
 
-/// Puts a line in the place of all that is there, where there is no room for one more. Until the rest is cut off the last
-/// line is the last one that there was.
+/// Replaces the whole content by a line, if there is no room for one more. Until the file is
+/// truncated, its last line is still the former last line.
 fn write_over(path: &Path, text: &str) -> io::Result<()> {
     let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path)?;
     let line = format!("{text}\n");
@@ -495,7 +505,7 @@ fn handle_of(name: &str) -> Option<&str> {
         .filter(|handle| !handle.is_empty() && handle.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// The content of a file; none: there is no such file.
+/// Returns the content of a file; `None` if it does not exist.
 fn read_plain(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut options = OpenOptions::new();
     let file = options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK).open(path);
@@ -509,38 +519,38 @@ fn read_plain(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Where changes are heard of.
+/// A watch on the run folder.
 #[derive(Debug)]
 pub struct RunWatch {
     inotify: Inotify,
-    /// The folder that it hears of.
+    /// The watched folder, by device and inode.
     folder: (u64, u64),
 }
 
-/// What was heard.
+/// The changes of the run folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunChange {
     /// The files of these runs were written.
     Runs(Vec<String>),
-    /// More than could be told one by one: look at all of them.
+    /// Too many changes to list: read all files.
     All,
 }
 
 impl RunWatch {
-    /// What to wait for until there is something to hear.
+    /// Returns the descriptor to poll for changes.
     pub fn readable(&self) -> BorrowedFd<'_> {
         self.inotify.as_fd()
     }
 
-    /// Whether it hears of what is written there: the folder has not been removed or replaced.
+    /// Whether the watch still covers the folder: it has not been removed or replaced.
     pub fn hears(&self, runs: &RunDir) -> bool {
         runs.identity() == Some(self.folder)
     }
 
-    /// What there is; nothing is an empty list.
+    /// Returns the changes so far; possibly an empty list.
     ///
     /// # Errors
-    /// As read(2) says.
+    /// Those of read(2).
     pub fn hear(&self) -> io::Result<RunChange> {
         let mut runs = vec![];
         loop {
@@ -569,7 +579,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn writes_are_whole_and_heard_of() {
+    fn writes_are_atomic_and_reported() {
         let dir = tempfile::tempdir().unwrap();
         let path = RunDir::beside(&dir.path().join("x.db"));
         let runs = RunDir::open(&path).unwrap();
@@ -607,7 +617,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_room_for_one_more_line_it_takes_the_place_of_all() {
+    fn a_line_without_room_replaces_all_others() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("abc.run");
         fs::write(&file, "first\nlonger one\nhal").unwrap();
@@ -616,7 +626,7 @@ mod tests {
         assert_eq!(
             write_over(&file, "second").unwrap_err().kind(),
             ErrorKind::StorageFull,
-            "what is there stays whole"
+            "the content stays complete"
         );
         assert_eq!(fs::read(&file).unwrap(), b"second\n");
     }
@@ -670,7 +680,7 @@ mod tests {
     }
 
     #[test]
-    fn only_one_has_the_lock() {
+    fn the_lock_has_one_holder() {
         let dir = tempfile::tempdir().unwrap();
         let runs = RunDir::open(&dir.path().join("r")).unwrap();
         let lock = runs.lock().unwrap();
@@ -679,18 +689,18 @@ mod tests {
         assert!(runs.lock().unwrap().is_none());
         assert_eq!(runs.holder(), i32::try_from(std::process::id()).ok());
         drop(lock);
-        // A child that another test starts just now may have it for an instant more.
+        // A child that another test is starting may hold it for an instant longer.
         while runs.lock().unwrap().is_none() {
             std::thread::yield_now();
         }
     }
 
     #[test]
-    fn a_trap_is_refused() {
+    fn links_and_files_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(dir.path(), &link).unwrap();
-        assert!(RunDir::open(&link).unwrap_err().to_string().contains("no folder"));
+        assert!(RunDir::open(&link).unwrap_err().to_string().contains("not a folder"));
         fs::write(dir.path().join("f"), "").unwrap();
         assert!(RunDir::open(&dir.path().join("f")).is_err());
     }

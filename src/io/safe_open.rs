@@ -1,16 +1,17 @@
-//! Opens, makes, renames and removes files in folders that other users own or can write.
+//! Opens, creates, renames and removes files in folders that other users own or can write to.
 //!
-//! Such a folder may change at any time between two looks at it: a file becomes a symbolic link to `/etc/shadow`, a
-//! folder becomes a link to `/etc`, a pipe lies in the place of a log. So nothing here is looked at by its path and
-//! opened by its path afterwards. A [`Folder`] is an open descriptor; what lies below it is reached from there, no
-//! symbolic link is followed on the way, no `..` is accepted, and type and owner are read from the file that was
-//! opened.
+//! Such a folder can change at any time between a check and its use: a file becomes a symbolic link
+//! to `/etc/shadow`, a folder becomes a link to `/etc`, a pipe takes the place of a log. No
+//! function here therefore checks a path and then opens the same path. A [`Folder`] is an open
+//! descriptor, and files below it are opened relative to that descriptor. No symbolic link is
+//! followed on the way, no `..` is accepted, and the type and owner are read from the opened file.
 //!
-//! Where the kernel or a sandbox refuses `openat2`, folders are opened one by one with `O_NOFOLLOW`, which gives the
-//! same answers.
+//! Where the kernel or a sandbox refuses `openat2`, folders are opened one by one with
+//! `O_NOFOLLOW`, with the same results.
 //!
-//! Errors have the kind [`ErrorKind::PermissionDenied`] and a text when something is refused here ("it is a symbolic
-//! link, which is not followed", "it is a pipe", "it belongs to user 1000"), else they are those of the system.
+//! A refusal by this module has the kind [`ErrorKind::PermissionDenied`] and a text ("it is a
+//! symbolic link, which is not followed", "it is a pipe", "it belongs to user 1000"). All other
+//! errors are those of the system.
 
 pub mod reach;
 
@@ -35,57 +36,60 @@ use rustix::{
 
 use crate::model::path::folder_of;
 
-/// Tries of what another process may undo between two steps (a file that is removed and made again all the time).
+/// Attempts at a step that another process can undo (a file that is removed and recreated all the
+/// time).
 const TRIES: usize = 16;
 
-/// How a file is opened. The default reads a regular file that is there, whoever owns it.
+/// How a file is opened. The default reads an existing regular file of any owner.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct How<'a> {
-    /// Opens it for appending instead of reading.
+    /// Open for appending instead of reading.
     pub append: bool,
-    /// Opens it for reading and writing in place.
+    /// Open for reading and writing in place.
     pub update: bool,
-    /// Makes it if it is missing; none: a missing file is [`ErrorKind::NotFound`].
+    /// Create a missing file; without it, a missing file is [`ErrorKind::NotFound`].
     pub make: Option<Make>,
-    /// Empties it, after its type and owner were checked.
+    /// Truncate the file after its type and owner were checked.
     pub truncate: bool,
-    /// User ids that may own it; empty: any.
+    /// User ids that may own the file; empty for any.
     pub owners: &'a [u32],
-    /// Accepts character devices and pipes besides regular files, of these owners. Opening never waits for the other
-    /// end of a pipe.
+    /// Accept character devices and pipes of these owners besides regular files. Opening never
+    /// waits for the other end of a pipe.
     pub special: bool,
 }
 
-/// How a file or folder is made.
+/// How a file or folder is created.
 #[derive(Clone, Copy, Debug)]
 pub struct Make {
-    /// Its mode.
+    /// The mode.
     pub mode: u32,
-    /// Sets the mode whatever the umask says.
+    /// Set exactly this mode, whatever the umask.
     pub exact: bool,
-    /// User and group that it is given to. Only what was made by this call is ever given away.
+    /// User and group that a newly created file is given to. The owner of an existing file is never
+    /// changed.
     pub owner: Option<(u32, u32)>,
 }
 
 impl Make {
-    /// A file or folder with exactly this mode, given to this user and group.
+    /// Returns a file or folder with exactly this mode, given to this user and group.
     pub const fn exactly(mode: u32, owner: Option<(u32, u32)>) -> Make {
         Make { mode, exact: true, owner }
     }
 }
 
-/// A file that was opened.
+/// An opened file.
 #[derive(Debug)]
 pub struct Opened {
     /// The file.
     pub file: File,
-    /// Its metadata as they were read from the open file; of a file made here, before it was given away.
+    /// The metadata read from the open file; for a file created here, from before its owner was
+    /// changed.
     pub metadata: Metadata,
-    /// Whether it was made by this call.
+    /// Whether this call created the file.
     pub made: bool,
 }
 
-/// A folder, open: what is below it stays below it, whatever happens to the names above.
+/// An open folder. Later changes of the names above do not affect which files it reaches.
 #[derive(Debug)]
 pub struct Folder {
     fd: OwnedFd,
@@ -98,22 +102,22 @@ impl AsFd for Folder {
 }
 
 impl Folder {
-    /// Opens a folder by a path that is trusted (a database's own folder, one that a configuration of the same user
-    /// names): links on the way are followed.
+    /// Opens a folder by a trusted path (a database's own folder, or one that a configuration of
+    /// the same user names). Links on the way are followed.
     ///
     /// # Errors
-    /// As open(2) says.
+    /// Those of open(2).
     pub fn open(path: &Path) -> io::Result<Folder> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Folder { fd: openat(CWD, path, flags, Mode::empty())? })
     }
 
-    /// Opens a folder by an absolute path, one component after the other, following no link. `check` sees the root
-    /// folder, each folder on the way and the last one, as they are open, and may refuse any (because of its owner or
-    /// mode).
+    /// Opens a folder by an absolute path, one component after the other, without following links.
+    /// `check` is called with the root, each folder on the way and the last one, each already open,
+    /// and may refuse any of them because of its owner or mode.
     ///
     /// # Errors
-    /// As open(2) says; a link or `..` on the way, a relative path; what `check` says.
+    /// Those of open(2) and of `check`; a link or `..` on the way; a relative path.
     pub fn walk(path: &Path, check: &mut dyn FnMut(&Path, &Stat) -> io::Result<()>) -> io::Result<Folder> {
         let mut so_far = PathBuf::from("/");
         let mut folder = Folder::open(&so_far)?;
@@ -127,19 +131,20 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Opens a folder below this one; no link is followed.
+    /// Opens a folder below this one without following links.
     ///
     /// # Errors
-    /// As open(2) says; a link on the way, `..` or an absolute path.
+    /// Those of open(2); a link on the way, `..` or an absolute path.
     pub fn below(&self, relative: &Path) -> io::Result<Folder> {
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         Ok(Folder { fd: self.resolve(relative, flags, Mode::empty())? })
     }
 
-    /// Opens a folder directly in this one, made if it is missing; true if it was made by this call.
+    /// Opens a folder directly in this one and creates it if missing. Returns true if this call
+    /// created it.
     ///
     /// # Errors
-    /// As mkdir(2) and open(2) say; a link of that name.
+    /// Those of mkdir(2) and open(2); a link of that name.
     pub fn below_or_make(&self, name: &OsStr, make: Make) -> io::Result<(Folder, bool)> {
         let name = single(name)?;
         match self.step(name) {
@@ -151,14 +156,14 @@ impl Folder {
             Err(Errno::EXIST) => return Ok((Folder { fd: self.step(name)? }, false)),
             Err(error) => return Err(error.into()),
         }
-        // To be read, as a descriptor that is only a place cannot change a mode by itself.
+        // Open for reading: fchmod(2) does not work on an `O_PATH` descriptor.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = match openat(&self.fd, name, flags, Mode::empty()) {
-            // The umask left its owner no right to read it.
+            // The umask left the owner without the right to read the folder.
             Err(Errno::ACCESS) => self.step(name)?,
             fd => fd.map_err(|error| self.explain(Path::new(name), error))?,
         };
-        // Somebody may have put another one in its place since: that one is not given away.
+        // Another user may have replaced the folder since: a replacement is not given away.
         if fstat(&fd)?.st_uid != rustix::process::geteuid().as_raw() {
             return Ok((Folder { fd }, false));
         }
@@ -166,18 +171,19 @@ impl Folder {
         Ok((Folder { fd }, true))
     }
 
-    /// The folder's own owner, mode and identity.
+    /// Returns the owner, mode and identity of this folder.
     ///
     /// # Errors
-    /// As fstat(2) says.
+    /// Those of fstat(2).
     pub fn stat(&self) -> io::Result<Stat> {
         Ok(fstat(&self.fd)?)
     }
 
-    /// What has this name directly in this folder, itself and not what a link leads to; none: nothing.
+    /// Returns the status of the entry with this name directly in this folder, without following a
+    /// link. `None`: no such entry.
     ///
     /// # Errors
-    /// As stat(2) says.
+    /// Those of stat(2).
     pub fn stat_of(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         match statat(&self.fd, single(name)?, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
@@ -186,13 +192,13 @@ impl Folder {
         }
     }
 
-    /// The names in this folder, in order.
+    /// Returns the sorted names in this folder.
     ///
     /// # Errors
-    /// As readdir(3) says.
+    /// Those of readdir(3).
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         let mut names = vec![];
-        // The descriptor of a folder is only a place, which cannot be read.
+        // An `O_PATH` descriptor cannot be read.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         for entry in Dir::new(openat(&self.fd, ".", flags, Mode::empty())?)? {
             let entry = entry?;
@@ -205,11 +211,12 @@ impl Folder {
         Ok(names)
     }
 
-    /// Opens a file below this folder; no link is followed, opening waits for nothing, and what was opened is checked
-    /// before it is used.
+    /// Opens a file below this folder. No link is followed, opening never blocks, and type and
+    /// owner of the opened file are checked before use.
     ///
     /// # Errors
-    /// As open(2) says; a link on the way or in its place; what is no regular file; an owner that is not accepted.
+    /// Those of open(2); a link on the way or as the last name; any other type than a regular file;
+    /// an owner that is not accepted.
     pub fn open_file(&self, relative: &Path, how: &How<'_>) -> io::Result<Opened> {
         let access = match (how.append, how.update) {
             (true, _) => OFlags::WRONLY | OFlags::APPEND,
@@ -224,7 +231,7 @@ impl Folder {
             }
             let Some(make) = how.make else { break };
             match self.resolve(relative, flags | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(make.mode)) {
-                // Another process was quicker; its file is checked as any other.
+                // Another process created the file first: check it like any existing file.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
                 Ok(fd) => {
@@ -235,14 +242,14 @@ impl Folder {
                 }
             }
         }
-        Err(refused("it is removed and made again all the time"))
+        Err(refused("it is removed and recreated all the time"))
     }
 
-    /// Removes what has this name directly in this folder, a link itself and not what it leads to; false: there was
-    /// nothing.
+    /// Removes the entry with this name directly in this folder, without following a link. Returns
+    /// false if there was none.
     ///
     /// # Errors
-    /// As unlink(2) says; a folder.
+    /// Those of unlink(2); the entry is a folder.
     pub fn remove(&self, name: &OsStr) -> io::Result<bool> {
         match unlinkat(&self.fd, single(name)?, AtFlags::empty()) {
             Ok(()) => Ok(true),
@@ -251,20 +258,20 @@ impl Folder {
         }
     }
 
-    /// Renames within this folder.
+    /// Renames an entry within this folder.
     ///
     /// # Errors
-    /// As rename(2) says.
+    /// Those of rename(2).
     pub fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         Ok(renameat(&self.fd, single(from)?, &self.fd, single(to)?)?)
     }
 
-    /// Opens what a path of several names leads to, without links and without leaving this folder.
+    /// Opens a path of one or more names, without following links and without leaving this folder.
     fn resolve(&self, relative: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
         let names = names(relative)?;
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = match names[..] {
-            // One name has no way to it.
+            // A single name has no folders on the way.
             [name] => openat(&self.fd, name, flags, mode),
             _ => openat2(&self.fd, relative, flags, mode, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS),
         };
@@ -294,13 +301,14 @@ impl Folder {
         openat(&self.fd, name, flags, Mode::empty()).map_err(|error| self.explain(Path::new(name), error))
     }
 
-    /// The system's reason, or a clearer one: it says "too many levels of symbolic links" of a single one, "not a
-    /// directory" of a link to one, and "no such device or address" of a pipe.
+    /// Returns the system's error, or a clearer one: the system reports a single link as "too many
+    /// levels of symbolic links", a link to a folder as "not a directory", and a pipe as "no such
+    /// device or address".
     fn explain(&self, relative: &Path, error: Errno) -> io::Error {
         if !matches!(error, Errno::LOOP | Errno::NOTDIR | Errno::NXIO | Errno::ISDIR) {
             return error.into();
         }
-        // Only for words: nothing is decided by it.
+        // Only for the text: no decision depends on this check.
         let there = statat(&self.fd, relative, AtFlags::SYMLINK_NOFOLLOW);
         match (error, there.map(|stat| FileType::from_raw_mode(stat.st_mode))) {
             (_, Ok(FileType::Symlink)) => refused(LINK),
@@ -313,16 +321,17 @@ impl Folder {
     }
 }
 
-/// Opens a regular file by a path whose folder is trusted: only its last name may not be a link.
+/// Opens a regular file by a path whose folder is trusted: only the last name must not be a link.
 ///
 /// # Errors
-/// As [`Folder::open_file`].
+/// Those of [`Folder::open_file`].
 pub fn open_file(path: &Path, how: &How<'_>) -> io::Result<Opened> {
     let name = path.file_name().ok_or_else(|| refused("it is a folder"))?;
     Folder::open(folder_of(path))?.open_file(Path::new(name), how)
 }
 
-/// Adds to a refusal of the system whose file or folder it is; `what` names it.
+/// Adds the owner of the file or folder to a refusal by the system; `what` names the file or
+/// folder.
 pub fn with_owner(error: io::Error, what: &str, stat: io::Result<Stat>) -> io::Error {
     match stat {
         Ok(stat) if error.kind() == ErrorKind::PermissionDenied && error.raw_os_error().is_some() => {
@@ -332,24 +341,24 @@ pub fn with_owner(error: io::Error, what: &str, stat: io::Result<Stat>) -> io::E
     }
 }
 
-/// A user, in words.
+/// Returns the text for a user.
 fn user(uid: u32) -> String {
     if uid == 0 { "root".to_owned() } else { format!("user {uid}") }
 }
 
-/// Who may own what lies beside a database, and who gets what is made there.
+/// The accepted owners of files beside a database, and the owner that new ones get.
 #[derive(Clone, Copy, Debug)]
 pub struct Beside {
-    /// The owner of the database, and this user. Root does not trust what is root's beside the database of another user:
-    /// it may be a hard link to any file of root's.
+    /// The owner of the database, and this user. Beside the database of another user, root does not
+    /// trust files of root: such a file may be a hard link to any file of root.
     pub owners: [u32; 2],
-    /// User and group of the database, where root makes something beside that of another user: who could not write it
-    /// could not use the database any more.
+    /// User and group of the database, if root creates files beside the database of another user.
+    /// That user could not use the database any more without the right to write to them.
     pub give: Option<(u32, u32)>,
 }
 
 impl Beside {
-    /// Of the database of this path; of one that is not there, as if it were this user's.
+    /// Returns the owners for the database of this path; a missing database counts as this user's.
     pub fn of(db: &Path) -> Beside {
         let me = rustix::process::geteuid();
         let owner = std::fs::metadata(db).ok().map(|meta| (meta.uid(), meta.gid()));
@@ -378,7 +387,7 @@ fn refused(why: &str) -> io::Error {
     io::Error::new(ErrorKind::PermissionDenied, why.to_owned())
 }
 
-/// The names of a relative path, without `.`; at least one.
+/// Returns the names of a relative path, without `.`; at least one.
 fn names(path: &Path) -> io::Result<Vec<&OsStr>> {
     let name = |component: Component<'_>| match component {
         Component::Normal(_) | Component::CurDir => Ok(()),
@@ -389,7 +398,7 @@ fn names(path: &Path) -> io::Result<Vec<&OsStr>> {
     Ok(path.iter().filter(|name| *name != ".").collect())
 }
 
-/// One name, as opposed to a path.
+/// Returns the name if it is one name and not a path.
 fn single(name: &OsStr) -> io::Result<&OsStr> {
     match names(Path::new(name))?[..] {
         [only] if only == name => Ok(name),
@@ -397,7 +406,7 @@ fn single(name: &OsStr) -> io::Result<&OsStr> {
     }
 }
 
-/// What a thing is that is no regular file; none: it is one.
+/// Returns the type of a file that is not a regular file, as text; `None` for a regular file.
 pub fn kind(metadata: &Metadata) -> Option<&'static str> {
     let kind = metadata.file_type();
     match () {
@@ -425,7 +434,7 @@ fn checked(file: File, how: &How<'_>) -> io::Result<Opened> {
     Ok(Opened { file, metadata, made: false })
 }
 
-/// Sets mode and owner of what was just made. Its owner can use it, whatever the umask says.
+/// Sets mode and owner of a newly created file. The owner can use the file whatever the umask.
 fn finish_making(fd: BorrowedFd<'_>, make: Make) -> io::Result<()> {
     let for_owner = make.mode & 0o700;
     if make.exact {
@@ -446,7 +455,7 @@ fn finish_making(fd: BorrowedFd<'_>, make: Make) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets the mode of an open file, also of one that was opened only as a place.
+/// Sets the mode of an open file, also of an `O_PATH` descriptor.
 fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     let mode = Mode::from_raw_mode(mode);
     match fchmod(fd, mode) {
@@ -455,10 +464,11 @@ fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     }
 }
 
-/// Gives the owner of a file that may just have been made the rights to read and write it that the umask took away.
+/// Restores the owner's right to read and write a file, in case the umask removed it when the file
+/// was created.
 ///
 /// # Errors
-/// As fstat(2) and fchmod(2) say.
+/// Those of fstat(2) and fchmod(2).
 pub fn keep_for_owner(file: &File) -> io::Result<()> {
     let mode = fstat(file)?.st_mode & 0o7777;
     if mode & 0o600 != 0o600 {
@@ -570,18 +580,18 @@ mod tests {
         fn of(owners: &[u32]) -> How<'_> {
             How { owners, special: true, truncate: true, ..APPEND }
         }
-        let (ours, theirs) = ([me, 4_000_000], [4_000_000]);
-        folder.open_file(Path::new("a/b/new"), &of(&ours)).unwrap();
+        let (accepted, foreign) = ([me, 4_000_000], [4_000_000]);
+        folder.open_file(Path::new("a/b/new"), &of(&accepted)).unwrap();
         for name in ["a/b/file", "pipe"] {
             let _reader = folder.open_file(Path::new(name), &How { special: true, ..How::default() }).unwrap();
-            let refused = why(folder.open_file(Path::new(name), &of(&theirs)));
+            let refused = why(folder.open_file(Path::new(name), &of(&foreign)));
             assert_eq!(refused, format!("it belongs to {}", user(me)));
         }
         assert_eq!(fs::read_to_string(dir.path().join("a/b/file")).unwrap(), "text", "refused before it was emptied");
     }
 
     #[test]
-    fn what_is_made_has_its_mode_and_owner_and_what_was_there_keeps_them() {
+    fn new_entries_get_mode_and_owner_and_existing_ones_keep_them() {
         let (dir, folder) = base();
         let me = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let owner = if me.0 == 0 { (77, 78) } else { me };
@@ -608,7 +618,7 @@ mod tests {
     }
 
     #[test]
-    fn each_folder_of_a_walk_is_shown() {
+    fn a_walk_checks_each_folder() {
         let (dir, _) = base();
         let real = fs::canonicalize(dir.path()).unwrap();
         symlink("a", real.join("way")).unwrap();

@@ -1,4 +1,4 @@
-//! Secrets in files of their own: read only where nobody else can.
+//! Secrets in their own files: read only if no other user can.
 
 use std::{
     fs::File,
@@ -13,7 +13,7 @@ use nix::{
     unistd::geteuid,
 };
 
-/// Bytes of such a file, at most.
+/// Largest size of such a file, in bytes.
 const MOST: u64 = 4096;
 
 /// Why a secret cannot be used.
@@ -35,13 +35,14 @@ enum Why {
     Lines,
 }
 
-/// The one line of a file that only its owner, who is us, may read. A link is not followed.
+/// Returns the one line of a file that belongs to this user and that no other user may read. A link
+/// is not followed.
 ///
 /// # Errors
 /// [`SecretError`]
 pub fn read(path: &Path) -> Result<String, SecretError> {
     let work = || {
-        // Not to wait for whoever writes into a pipe.
+        // Opening must not wait for the writer of a pipe.
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         let fd: OwnedFd = open(path, flags, Mode::empty()).map_err(|error| match error {
             nix::errno::Errno::ELOOP => Why::NoFile,
@@ -69,10 +70,10 @@ pub fn read(path: &Path) -> Result<String, SecretError> {
     work().map_err(|why| SecretError(path.to_owned(), why))
 }
 
-/// A text that nobody can guess: 128 random bits as hexadecimal digits.
+/// Returns an unguessable text: 128 random bits as hexadecimal digits.
 ///
 /// # Errors
-/// When the kernel has no randomness to give.
+/// When the kernel has no randomness.
 pub fn token() -> io::Result<String> {
     let mut bytes = [0; 16];
     let random = ring::rand::SystemRandom::new();
@@ -80,19 +81,19 @@ pub fn token() -> io::Result<String> {
     Ok(hex(&bytes))
 }
 
-/// Bytes as hexadecimal digits.
+/// Returns bytes as hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// SHA-256.
+/// Returns the SHA-256 digest.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut digest = [0; 32];
     digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
     digest
 }
 
-/// Whether two digests are the same; takes as long whether or not they are.
+/// Whether two digests are equal, in constant time.
 pub fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
     std::hint::black_box(a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b))) == 0
 }
@@ -103,7 +104,7 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     #[test]
-    fn digests_are_compared_whole() {
+    fn digests_are_compared_in_full() {
         let (one, other) = (sha256(b"one"), sha256(b"other"));
         assert!(same(&one, &sha256(b"one")) && !same(&one, &other));
         assert_eq!(one[..4], [0x76, 0x92, 0xc3, 0xad]);

@@ -1,20 +1,25 @@
 //! The spool beside the database: one 4 KiB slot for each live task.
 //!
-//! It is the way around a database that cannot be written just then. A launcher that cannot record an end writes it
-//! into its task's slot and exits; every reader of the database finds the launcher dead, looks here, and takes the end
-//! in. `control kill` writes its request into the slot too, so that a locked or full database never keeps a task alive;
-//! and what a task tells of itself while it runs costs no write of the database.
+//! The spool holds what cannot wait for a locked or full database. A launcher that cannot record an
+//! end writes the end into the slot of its task and exits; every reader of the database finds the
+//! launcher dead, looks here, and records the end. `control kill` writes its request into the slot
+//! too, so that a locked or full database never keeps a task alive. A task reports on itself here
+//! while it runs, without a write to the database.
 //!
-//! A slot belongs to the task whose row names it; what another task left in it is told apart by the UPID inside.
+//! A slot belongs to the task whose row names it. Records that another task left there are
+//! recognized by their UPID.
 //!
-//! A launcher holds a lock on its slot from its claim to its exit, an open-file-description lock (fcntl(2)), which goes
-//! with its process however that ends. It is the sign of life that needs no `/proc`: it is seen from any pid namespace,
-//! under any boot id and by any user who may read the spool. Its second byte is locked too once the task has told
-//! something of itself: a list of thousands need not look for what is not there.
+//! A launcher holds a lock on its slot from its claim to its exit. The lock is an
+//! open-file-description lock (fcntl(2)), which the kernel releases however the process ends. This
+//! sign of life needs no `/proc`: it is visible from any pid namespace, under any boot id and to
+//! any user who may read the spool. The second byte of the slot is locked too once the task has
+//! reported on itself, so that a list of thousands of tasks reads only the slots with a report.
 //!
-//! # If we die here
-//! The blocks are allocated before the command starts, so a full disk cannot lose the record. A record that was
-//! written by half fails its checksum and counts as none. Nothing is ever erased: the row's end frees the slot.
+//! # If the process dies here
+//!
+//! The blocks are allocated before the command starts, so a full disk cannot lose the record. A
+//! half-written record fails its checksum and is ignored. Nothing is ever erased: the end of the
+//! row frees the slot.
 
 use std::{
     collections::HashMap,
@@ -47,37 +52,39 @@ use crate::model::{
 
 /// Bytes of a slot: one disk block.
 const SLOT: u64 = 4096;
-/// Bytes of the end record in it; the request and the story have the rest.
+/// Bytes of the end record in a slot; the request and the report have the rest.
 const RECORD: u64 = 3072;
-/// Bytes of a request; the story has the rest.
+/// Bytes of a request; the report has the rest.
 const REQUEST: u64 = 512;
-/// A reason longer than this is cut, so that its record fits whatever it says (JSON may escape each byte to six).
+/// Longest reason, in characters. A longer one is cut, so that the record always fits (JSON may
+/// escape each byte to six).
 const LONGEST_REASON: usize = 120;
 
-/// What `control kill` asks of a launcher.
+/// A request of `control kill` to a launcher.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// Who asks.
+    /// The process that asks.
     pub by: Asker,
-    /// With which signal; none: the task's own.
+    /// The signal to send; `None` for the task's own stop signal.
     pub signal: Option<Signal>,
 }
 
-/// What a task told its launcher of itself besides its feedback file (`sd_notify`), or a worker of itself.
+/// What a task reported on itself to its launcher besides its feedback file (`sd_notify`), or what
+/// a worker reported on itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SelfReport {
-    /// Its last heartbeat, unix nanoseconds.
+    /// Last heartbeat, in unix nanoseconds.
     pub beat: Option<i64>,
-    /// Whether it said that it is ready.
+    /// Whether the task reported that it is ready.
     pub ready: bool,
-    /// What it does, in its own words.
+    /// The reported status text.
     pub status: String,
-    /// How far it is, in percent.
+    /// Progress in percent.
     pub progress: Option<f64>,
-    /// Processes of it that its launcher was refused to end; `status` says so in words then.
+    /// Processes of the task that the launcher was not permitted to end; `status` names them too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Process>,
-    /// Whether it is stopped by a signal.
+    /// Whether the task is paused by a signal.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
 }
@@ -93,43 +100,44 @@ struct Record<T> {
     content: T,
 }
 
-/// How a launcher holds its slot.
+/// The lock of a launcher on its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// Whether its task has told anything of itself, so that [`Spool::story_of`] is worth its read.
+    /// Whether the task has reported on itself, so that [`Spool::story_of`] is worth a read.
     pub tells: bool,
 }
 
 /// Which spool a process has open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// The one that is asked about.
+    /// The spool of this database.
     This,
-    /// Only that of another database, of this path.
+    /// Only that of another database, with this path.
     Other(PathBuf),
-    /// None, or that cannot be seen.
+    /// No spool, or the open files cannot be seen.
     Unknown,
 }
 
-/// The spool of one database, open.
+/// The open spool of one database.
 #[derive(Debug)]
 pub struct Spool {
     file: File,
 }
 
 impl Spool {
-    /// Where the spool of this database is.
+    /// Returns the path of the spool of this database.
     pub fn path(db: &Path) -> PathBuf {
         beside(db, "-spool")
     }
 
     /// Opens the spool, creating it if asked to, readable by its owner alone whatever the umask.
     ///
-    /// In a folder where others write, the name might be a trap: so it belongs to the owner of the database or to this
-    /// user, and no link is followed. Made by root, it is given to the owner of the database.
+    /// In a folder where others can write, the file could be planted: its owner must be the owner
+    /// of the database or this user, and no link is followed. A spool created by root is given to
+    /// the owner of the database.
     ///
     /// # Errors
-    /// As the file system says, with the path and the owner where it is refused.
+    /// Those of the file system; a refusal names the path and the owner.
     pub fn open(db: &Path, create: bool) -> io::Result<Spool> {
         let path = Spool::path(db);
         let beside = Beside::of(db);
@@ -148,7 +156,8 @@ impl Spool {
         }
     }
 
-    /// Locks a slot for as long as this descriptor of the spool is open in any process. `Ok(false)`: another has it.
+    /// Locks a slot for as long as this descriptor of the spool is open in any process.
+    /// `Ok(false)`: another process holds the lock.
     ///
     /// # Errors
     /// Where the file system has no locks.
@@ -165,14 +174,14 @@ impl Spool {
         }
     }
 
-    /// Gives back each slot that is locked through this descriptor.
+    /// Unlocks each slot that is locked through this descriptor.
     pub fn release(&self) {
         let all = libc::flock { l_type: lock_type(libc::F_UNLCK), l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
-        // What cannot be given back now goes with the descriptor.
+        // A lock that cannot be released now is released when the descriptor is closed.
         let _ = fcntl(&self.file, FcntlArg::F_OFD_SETLK(&all));
     }
 
-    /// How a launcher holds this slot; `None` if none does.
+    /// Returns how a launcher holds this slot; `None` if the slot is not held.
     ///
     /// # Errors
     /// Where the file system has no locks.
@@ -182,8 +191,8 @@ impl Spool {
         Ok((lock.l_type != lock_type(libc::F_UNLCK)).then_some(Held { tells: lock.l_len != 1 }))
     }
 
-    /// The slots that are seen held in the kernel's list of all locks, which takes one look for all of them. Those that
-    /// are not in it may be held all the same: on some file systems the list names other devices.
+    /// Returns the slots that the kernel's list of all locks shows as held, in one read. A slot
+    /// missing there may still be held: on some file systems the list names other devices.
     pub fn seen_held(&self) -> HashMap<i64, Held> {
         let Ok(meta) = self.file.metadata() else { return HashMap::new() };
         let file = format!("{:02x}:{:02x}:{}", major(meta.dev()), minor(meta.dev()), meta.ino());
@@ -191,17 +200,17 @@ impl Spool {
         text.lines().filter_map(|line| held_slot(line, &file)).collect()
     }
 
-    /// Goes on with a spool that was handed over, and with the locks on it.
+    /// Continues with an inherited descriptor and the locks on it.
     pub fn take_over(fd: OwnedFd) -> Spool {
         Spool { file: fd.into() }
     }
 
-    /// Returns the descriptor that [`Spool::take_over`] goes on with.
+    /// Returns the descriptor for [`Spool::take_over`].
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 
-    /// Tells which spool a process has open.
+    /// Returns which spool a process has open.
     pub fn use_by(&self, pid: i32) -> Use {
         let Ok(own) = self.file.metadata() else { return Use::Unknown };
         let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Use::Unknown };
@@ -210,7 +219,7 @@ impl Spool {
             let Ok(target) = fs::read_link(&open) else { continue };
             let name = target.as_os_str().as_bytes();
             let Some(db) = name.strip_suffix(b" (deleted)").unwrap_or(name).strip_suffix(b"-spool") else { continue };
-            // Through the descriptor, so that it is seen whatever has its name now.
+            // Through the descriptor: the name may lead to another file by now.
             if fs::metadata(&open).is_ok_and(|meta| (meta.dev(), meta.ino()) == (own.dev(), own.ino())) {
                 return Use::This;
             }
@@ -219,7 +228,7 @@ impl Spool {
         other
     }
 
-    /// Makes sure that a slot has its blocks on the disk.
+    /// Allocates the disk blocks of a slot.
     ///
     /// # Errors
     /// When the disk is full.
@@ -229,17 +238,18 @@ impl Spool {
         if have >= end {
             return Ok(());
         }
-        // From the present end on, so that no slot before it is ever a hole.
+        // From the present end of the file, so that no earlier slot is ever a hole.
         let as_i64 = |n: u64| i64::try_from(n).map_err(io::Error::other);
         nix::fcntl::posix_fallocate(&self.file, as_i64(have)?, as_i64(end - have)?)?;
         Ok(())
     }
 
-    /// Notes an end that is about to be recorded: should we die before that is done, nothing of it is guessed. It costs
-    /// no flush, and so is worth nothing after a loss of power.
+    /// Notes an end that is about to be recorded in the database. If the process dies before that,
+    /// readers find the end here and guess nothing. The note is not flushed, so it does not survive
+    /// a loss of power.
     ///
     /// # Errors
-    /// As the disk says.
+    /// Those of the disk.
     pub fn note_end(&self, slot: i64, upid: &str, end: &End) -> io::Result<()> {
         let mut end = end.clone();
         for text in [Some(&mut end.outcome), end.termerror.as_mut(), end.ended_by.as_mut()].into_iter().flatten() {
@@ -251,30 +261,31 @@ impl Spool {
         self.write(offset(slot)?, RECORD, upid, &end)
     }
 
-    /// Leaves an end, durably.
+    /// Writes an end durably.
     ///
     /// # Errors
-    /// As the disk says.
+    /// Those of the disk.
     pub fn leave_end(&self, slot: i64, upid: &str, end: &End) -> io::Result<()> {
         self.note_end(slot, upid, end)?;
         self.file.sync_data()
     }
 
-    /// The end that was left for this task, if any.
+    /// Returns the end that was left for this task, if any.
     pub fn end_of(&self, slot: i64, upid: &str) -> Option<End> {
         self.read(offset(slot).ok()?, RECORD, upid)
     }
 
-    /// Notes where this task's launcher is told that a request waits: for those whom its pid means nothing. It stands in
-    /// the place of the end, which comes when no request does any more.
+    /// Notes the address at which this task's launcher is notified of a request, for processes to
+    /// which its pid means nothing. The address uses the place of the end, which is written only
+    /// once no request is accepted any more.
     ///
     /// # Errors
-    /// As the disk says.
+    /// Those of the disk.
     pub fn note_address(&self, slot: i64, upid: &str, address: &str) -> io::Result<()> {
         self.write(offset(slot)?, RECORD, upid, &Address { listens: address.to_owned() })
     }
 
-    /// Returns where this task's launcher listens, if it has noted that and has not ended.
+    /// Returns where this task's launcher listens, if it has noted an address and no end.
     pub fn address_of(&self, slot: i64, upid: &str) -> Option<String> {
         self.read(offset(slot).ok()?, RECORD, upid).map(|address: Address| address.listens)
     }
@@ -282,29 +293,29 @@ impl Spool {
     /// Leaves a request for this task's launcher.
     ///
     /// # Errors
-    /// As the disk says.
+    /// Those of the disk.
     pub fn leave_request(&self, slot: i64, upid: &str, request: &Request) -> io::Result<()> {
         self.write(offset(slot)? + RECORD, REQUEST, upid, request)
     }
 
-    /// The request that was left for this task, if any.
+    /// Returns the request that was left for this task, if any.
     pub fn request_of(&self, slot: i64, upid: &str) -> Option<Request> {
         self.read(offset(slot).ok()? + RECORD, REQUEST, upid)
     }
 
-    /// Tells readers what a task told of itself; a status that does not fit is cut.
+    /// Publishes what a task reported on itself; a status that does not fit is cut.
     ///
     /// # Errors
-    /// As the disk says.
+    /// Those of the disk.
     pub fn tell(&self, slot: i64, upid: &str, story: &SelfReport) -> io::Result<()> {
         let at = offset(slot)? + RECORD + REQUEST;
         let mut story = story.clone();
         loop {
             let written = self.write(at, SLOT - RECORD - REQUEST, upid, &story);
-            // Where the file system has no locks, readers always look.
+            // Where the file system has no locks, readers always read the report.
             let _ = written.is_ok() && self.lock(offset(slot)? + 1, 1).is_ok();
             match written {
-                // Half of it each time: JSON may have made six bytes of one.
+                // Halved each time: JSON may have expanded one byte to six.
                 Err(error) if error.kind() == ErrorKind::FileTooLarge && !story.status.is_empty() => {
                     story.status = story.status.chars().take(story.status.chars().count() / 2).collect();
                 }
@@ -313,7 +324,7 @@ impl Spool {
         }
     }
 
-    /// What this task told of itself, if anything.
+    /// Returns what this task reported on itself, if anything.
     pub fn story_of(&self, slot: i64, upid: &str) -> Option<SelfReport> {
         self.read(offset(slot).ok()? + RECORD + REQUEST, SLOT - RECORD - REQUEST, upid)
     }
@@ -340,7 +351,7 @@ impl Spool {
                 Err(_) => return None,
             }
         }
-        // Never written: most slots have no story, and a list asks for thousands.
+        // Never written: most slots have no report, and a list reads thousands of slots.
         if bytes[0] == 0 {
             return None;
         }
@@ -363,7 +374,8 @@ fn lock_type(kind: i32) -> i16 {
     i16::try_from(kind).unwrap_or_default()
 }
 
-/// The slot that a line of `/proc/locks` says is held in this file: `7: OFDLCK ADVISORY WRITE -1 fe:00:4711 4096 4096`.
+/// Returns the slot of this file that a line of `/proc/locks` shows as held: `7: OFDLCK ADVISORY
+/// WRITE -1 fe:00:4711 4096 4096`.
 fn held_slot(line: &str, file: &str) -> Option<(i64, Held)> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (kind, mode) = (fields.next()?, fields.nth(1)?);
@@ -380,7 +392,7 @@ fn offset(slot: i64) -> io::Result<u64> {
     slot.checked_mul(SLOT).ok_or_else(|| io::Error::other("slot out of range"))
 }
 
-/// FNV-1a: tells a whole record from a torn one; nobody is kept out by it.
+/// FNV-1a: detects a torn record; it is not a protection against tampering.
 fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
@@ -486,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_no_end_and_goes_with_it() {
+    fn an_address_is_not_an_end_and_is_replaced_by_it() {
         let (_dir, spool) = spool();
         spool.reserve(1).unwrap();
         spool.note_address(1, "a", "@x").unwrap();
@@ -497,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn a_story_is_told_beside_the_others_and_cut_to_fit() {
+    fn a_report_leaves_the_other_records_alone_and_is_cut_to_fit() {
         let (_dir, spool) = spool();
         spool.reserve(1).unwrap();
         spool.leave_end(1, "a", &end("why")).unwrap();
@@ -519,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_there_before_they_are_needed_and_links_are_refused() {
+    fn blocks_are_allocated_ahead_and_links_are_refused() {
         use std::os::unix::fs::MetadataExt;
         let (dir, spool) = spool();
         spool.reserve(7).unwrap();

@@ -1,6 +1,7 @@
 //! Commands on other hosts, through the user's own `ssh` with its configuration, keys and agent.
 //!
-//! One job: run one command line there and hand on what it prints, line by line. It knows nothing of tasks.
+//! This module only runs one command line there and passes its output on, line by line. It knows
+//! nothing of tasks.
 
 use std::{
     io::{self, Read},
@@ -11,7 +12,7 @@ use std::{
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// What ssh is told besides: it must never ask anybody, and must notice a host that is gone.
+/// Options for ssh: never ask the user, and notice a host that is gone.
 const OPTIONS: [&str; 8] = [
     "-oBatchMode=yes",
     "-oConnectTimeout=10",
@@ -22,11 +23,11 @@ const OPTIONS: [&str; 8] = [
     "-T",
     "--",
 ];
-/// A line may not be longer than this; ours have a megabyte at the most.
+/// Longest line, in bytes; those of taskwatcher have a megabyte at most.
 const LONGEST_LINE: usize = 64 << 20;
-/// The exit code with which ssh itself fails.
+/// The exit code of a failure of ssh itself.
 const SSH_FAILED: i32 = 255;
-/// What ssh says when the way is closed to us: to try it again would change nothing.
+/// Messages of ssh about failures that a retry would not change.
 const CLOSED: [&str; 8] = [
     "Permission denied",
     "Host key verification failed",
@@ -38,27 +39,27 @@ const CLOSED: [&str; 8] = [
     "Name or service not known",
 ];
 
-/// Why a command could not be run there.
+/// Why a command could not be run on the host.
 #[derive(Debug, thiserror::Error)]
 pub enum SshError {
-    /// No ssh here.
+    /// The local ssh cannot be run.
     #[error("cannot run ssh: {0}")]
     NoSsh(io::Error),
-    /// ssh says why.
+    /// The last message of ssh.
     #[error("ssh failed: {0}{hint}", hint = hint(.0))]
     Failed(String),
-    /// Nothing came.
+    /// Nothing arrived within this time.
     #[error("no answer within {} s", .0.as_secs())]
     TimedOut(Duration),
-    /// No line of ours.
+    /// A line exceeds the size limit.
     #[error("answer has a line of over {} MB", LONGEST_LINE >> 20)]
     LongLine,
-    /// Reading it.
-    #[error("cannot read what it prints: {0}")]
+    /// The output cannot be read.
+    #[error("cannot read the output of ssh: {0}")]
     Read(io::Error),
 }
 
-/// What helps against what ssh says.
+/// Returns a remedy for a message of ssh.
 fn hint(why: &str) -> &'static str {
     match why {
         "Host key verification failed" => "; log in there once with ssh, to see its key and to accept it",
@@ -67,7 +68,7 @@ fn hint(why: &str) -> &'static str {
 }
 
 impl SshError {
-    /// Whether the host is only out of reach, and may be there when it is tried again.
+    /// Whether the host may only be out of reach, so that a retry can succeed.
     pub fn may_pass(&self) -> bool {
         match self {
             SshError::Failed(why) => !CLOSED.iter().any(|words| why.contains(words)),
@@ -77,41 +78,42 @@ impl SshError {
     }
 }
 
-/// What came of a command there.
+/// Output of a remote command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemoteOutput<'a> {
-    /// A line of its output.
+    /// A line of standard output.
     Output(&'a [u8]),
-    /// A line of its messages, or of those of ssh.
+    /// A line of standard error, of the command or of ssh.
     Message(&'a [u8]),
-    /// Nothing more has come for now.
+    /// No more lines for now.
     Pause,
 }
 
-/// One of the two ways on which lines come.
+/// The two streams of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum From {
     Output,
     Messages,
 }
 
-/// Ends the program when we go before it does.
+/// Kills the program when dropped before it has ended.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It is our child and not waited for yet, so the number is its own.
+        // The child has not been waited for yet, so its pid cannot be reused.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Runs a command line in a shell of `host` and hands each line that it prints to `see`, without its end. Gives its exit
-/// code. With `silence` it may print nothing for so long, and is then given up. Of an output that breaks off, its last
-/// line is handed on only if it is whole: who asks again gets it then.
+/// Runs a command line in a shell of `host`, passes each line of output to `see` without its line
+/// end, and returns the exit code. `silence` is the longest time without output before the command
+/// is abandoned. If the output breaks off, an incomplete last line is not passed on: a retry
+/// returns it in full.
 ///
 /// # Errors
-/// [`SshError`]; what `see` fails with.
+/// [`SshError`]; errors of `see`.
 pub fn run<E: std::convert::From<SshError>>(
     host: &str,
     line: &str,
@@ -163,7 +165,7 @@ pub fn run<E: std::convert::From<SshError>>(
             let before = held.len();
             held.extend_from_slice(&buffer[..count]);
             let ended = count == 0;
-            // What was held has no end of a line.
+            // The bytes held before contain no line end.
             let whole = match buffer[..count].iter().rposition(|byte| *byte == b'\n') {
                 _ if ended && from == From::Messages => held.len(),
                 Some(end) => before + end + 1,
@@ -175,7 +177,7 @@ pub fn run<E: std::convert::From<SshError>>(
                 match from {
                     From::Output => see(RemoteOutput::Output(text))?,
                     From::Messages => {
-                        // ssh ends its own lines as a terminal wants them.
+                        // ssh ends its own messages with CR LF.
                         let text = text.strip_suffix(b"\r").unwrap_or(text);
                         if !text.trim_ascii().is_empty() {
                             last = String::from_utf8_lossy(text.trim_ascii()).into_owned();
@@ -196,9 +198,9 @@ pub fn run<E: std::convert::From<SshError>>(
     }
     let status = running.0.wait().map_err(SshError::Read)?;
     match status.code() {
-        // It says nothing when what it ran there was ended by a signal, as when the host goes down.
-        Some(SSH_FAILED) if last.is_empty() => Err(SshError::Failed("it broke off".to_owned()).into()),
-        // What it says is part of our sentence.
+        // ssh prints nothing if a signal ended the remote command, as when the host shuts down.
+        Some(SSH_FAILED) if last.is_empty() => Err(SshError::Failed("the connection broke off".to_owned()).into()),
+        // The message becomes part of an error text.
         Some(SSH_FAILED) => Err(SshError::Failed(last.trim_end_matches('.').to_owned()).into()),
         Some(code) => {
             let [rest, _] = &pending;

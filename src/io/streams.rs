@@ -1,9 +1,9 @@
-//! The command's output on its way to where ours goes.
+//! Relays the command's output to this process's own output.
 //!
-//! The command writes into a pipe (or a terminal of ours); what arrives is passed on unchanged and handed to whoever
-//! logs it. Nothing here blocks: a reader of our output that is slow makes the command wait, as it would without us,
-//! while we go on to hear signals and deadlines. A reader that went away is made known to the command by closing its
-//! pipe.
+//! The command writes into a pipe (or a pseudo-terminal); its output is passed on unchanged and
+//! also shown to the logger. Nothing here blocks: a slow reader makes the command wait, as it would
+//! without the launcher, while the launcher still handles signals and deadlines. If a reader is
+//! gone, the command's pipe is closed.
 
 use std::{
     fs::File,
@@ -22,41 +22,41 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What is read at once. Larger than what the allocator takes from its heap, so that only pages that were read into
+/// Bytes per read. Larger than allocations from the heap, so that only pages that were read into
 /// need memory.
 const CHUNK: usize = 256 << 10;
-/// After so many bytes a stream is a fast one and gets a longer pipe, which saves switches between processes.
+/// A stream of more bytes is a fast one and gets a longer pipe, which saves context switches.
 const FAST_AFTER: u64 = 1 << 20;
 const LONG_PIPE: i32 = 1 << 20;
-/// Reads of one stream before others are looked at again.
+/// Reads of one stream before the others get their turn.
 const ROUNDS: usize = 8;
-/// A write of so much does not block once poll(2) says that the descriptor is writable.
+/// A write of this size does not block once poll(2) reports the descriptor as writable.
 const SURE: usize = 4096;
 
-/// Where a stream's bytes go.
+/// The target of a stream.
 #[derive(Debug)]
 enum Target {
-    /// On to a descriptor of ours.
+    /// A descriptor of this process.
     Through(Sink),
-    /// Into the file of what is held back.
+    /// The file of held-back output.
     Held,
 }
 
-/// A descriptor of ours that bytes go on to.
+/// A descriptor of this process that receives output.
 #[derive(Debug)]
 struct Sink {
     fd: OwnedFd,
     way: Way,
 }
 
-/// How to write without being blocked.
+/// How to write without blocking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Way {
     /// A regular file does not block for long.
     File,
-    /// An open file of our own that does not block. Others who share the original are not touched.
+    /// A reopened, non-blocking file. Other users of the original descriptor are not affected.
     Nonblocking,
-    /// Ask first, then write little.
+    /// Poll first, then write little.
     Careful,
 }
 
@@ -68,7 +68,7 @@ impl Sink {
         }
         if kind == SFlag::S_IFIFO || kind == SFlag::S_IFCHR {
             let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-            // Fails where it is another user's.
+            // Fails if the file belongs to another user.
             if let Ok(fd) = open(format!("/proc/self/fd/{}", fd.as_raw_fd()).as_str(), flags, Mode::empty()) {
                 return Ok(Sink { fd, way: Way::Nonblocking });
             }
@@ -76,7 +76,7 @@ impl Sink {
         Ok(Sink { fd: fd.try_clone_to_owned()?, way: Way::Careful })
     }
 
-    /// Writes as much as goes without waiting; gives how much that was.
+    /// Writes as much as possible without blocking, and returns the number of bytes.
     fn write(&self, mut bytes: &[u8]) -> io::Result<usize> {
         let whole = bytes.len();
         while !bytes.is_empty() {
@@ -105,38 +105,38 @@ impl Sink {
 struct Stream {
     /// 0 for output, 1 for error output.
     number: usize,
-    /// None once it has ended.
+    /// `None` once the stream has ended.
     from: Option<OwnedFd>,
-    /// None once nobody reads any more.
+    /// `None` once the reader is gone.
     to: Option<Target>,
     /// Read and not passed on yet.
     pending: Vec<u8>,
     taken: u64,
 }
 
-/// What is held back until the end, in files without a name: in the next folder when one has no room.
+/// Output held back until the end, in unnamed files: in the next folder if one has no room.
 #[derive(Debug)]
 struct Held {
     files: Vec<(PathBuf, File)>,
-    /// Bytes in the last of them.
+    /// Bytes in the last file.
     len: u64,
     /// Folders that were not tried yet.
     folders: Vec<PathBuf>,
-    /// Where there was no room, and why.
+    /// Folders without room, and the errors.
     trouble: String,
-    /// Whether some of it found no room anywhere.
+    /// Whether some of the output found no room anywhere.
     is_cut: bool,
 }
 
 impl Held {
     /// # Errors
-    /// When no folder takes a file; with all their names.
+    /// When no folder accepts a file; with all their names.
     fn open(folders: &[PathBuf]) -> io::Result<Held> {
         let folders = folders.iter().rev().cloned().collect();
         let mut held = Held { files: vec![], len: 0, folders, trouble: String::new(), is_cut: false };
         match held.next_file() {
             true => Ok(held),
-            false => Err(io::Error::other(format!("there is no folder for what is held back: {}", held.trouble))),
+            false => Err(io::Error::other(format!("cannot hold output back: no usable folder: {}", held.trouble))),
         }
     }
 
@@ -159,7 +159,8 @@ impl Held {
         self.trouble.push_str(&format!("{separator}{folder:?}: {error}"));
     }
 
-    /// Adds what a stream printed. Where no file has room it is left out, with all that follows: the log has it.
+    /// Adds output of a stream. If no file has room, this and all following output is dropped; the
+    /// log contains it.
     fn add(&mut self, number: usize, bytes: &[u8]) {
         let mut head = [0; 9];
         head[0] = u8::from(number == 1);
@@ -171,7 +172,7 @@ impl Held {
                 self.len += record.len() as u64;
                 return;
             };
-            // No record is there by half.
+            // Removes an incomplete record.
             let _ = file.set_len(self.len);
             let folder = folder.clone();
             self.note(&folder, &error);
@@ -186,15 +187,15 @@ pub struct Streams {
     list: Vec<Stream>,
     held: Option<Held>,
     buffer: Vec<u8>,
-    /// Why some of the output did not get to where ours goes.
+    /// Why some of the output was not passed on.
     lost: Option<String>,
-    /// Whether somebody who read it has closed it before its end.
+    /// Whether a reader closed the output before its end.
     reader_gone: bool,
-    /// Whether the last that was passed on ended a line.
+    /// Whether the last output passed on ended a line.
     line_ended: bool,
 }
 
-/// The ends that are the command's: its descriptors 1 and 2.
+/// The command's ends of the streams: its descriptors 1 and 2.
 #[derive(Debug)]
 pub struct Ends {
     /// Output.
@@ -203,16 +204,16 @@ pub struct Ends {
     pub err: OwnedFd,
 }
 
-/// A terminal of ours for the command, in place of the one that we have.
+/// A pseudo-terminal for the command, in place of the real one.
 #[derive(Debug)]
 pub struct Substitute<'a> {
-    /// Our side of it.
+    /// The master side.
     pub ours: BorrowedFd<'a>,
     /// The command's side.
     pub command: BorrowedFd<'a>,
 }
 
-/// What another program has to know to go on with a stream.
+/// The state of a stream for a re-execution.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct StreamState {
     number: usize,
@@ -221,9 +222,9 @@ pub struct StreamState {
     taken: u64,
 }
 
-/// The same for what is held back.
+/// The state of held-back output for a re-execution.
 #[derive(Debug, Serialize, Deserialize)]
-struct HandedHeld {
+struct HeldState {
     files: Vec<(PathBuf, usize)>,
     len: u64,
     folders: Vec<PathBuf>,
@@ -231,24 +232,24 @@ struct HandedHeld {
     is_cut: bool,
 }
 
-/// The same for all of a command's streams.
+/// The state of all streams of a command for a re-execution.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct AllHanded {
+pub struct StreamsState {
     list: Vec<StreamState>,
-    held: Option<HandedHeld>,
+    held: Option<HeldState>,
     lost: Option<String>,
     #[serde(default)]
     reader_gone: bool,
 }
 
 impl Streams {
-    /// Makes the ways for a command whose output goes where ours goes: a pipe for each of our descriptors 1 and 2, or
-    /// one for both if they are the same file, so that the order is kept. Where ours is a terminal, it is `terminal`
-    /// instead. With folders in `hold`, nothing is passed on before [`Streams::release`]; it is kept in the first of them
-    /// that has room.
+    /// Opens the streams of a command whose output is passed on: a pipe for each of this process's
+    /// descriptors 1 and 2, or one for both if they are the same file, so that the order is kept. A
+    /// terminal is replaced by `terminal`. With folders in `hold`, nothing is passed on before
+    /// [`Streams::release`]; the output is kept in the first folder that has room.
     ///
     /// # Errors
-    /// When there are no descriptors, or none of the folders takes a file.
+    /// When there are no descriptors, or none of the folders accepts a file.
     pub fn open(terminal: Option<&Substitute<'_>>, hold: &[PathBuf]) -> io::Result<(Streams, Ends)> {
         let (stdout, stderr) = (io::stdout(), io::stderr());
         let ours = [stdout.as_fd(), stderr.as_fd()];
@@ -290,8 +291,8 @@ impl Streams {
         Ok((streams, Ends { out, err }))
     }
 
-    /// Makes the ways for a command whose output goes nowhere but to those who see it; with `one`, both of its streams
-    /// are one, in the order of writing.
+    /// Opens the streams of a command whose output is only shown to the `see` of [`Streams::pump`].
+    /// With `one`, both streams are merged in the order of writing.
     ///
     /// # Errors
     /// When there are no descriptors.
@@ -318,14 +319,14 @@ impl Streams {
     }
 
     fn add(&mut self, number: usize, from: OwnedFd, to: Option<Target>) -> io::Result<()> {
-        // The command's end is another open file: only ours does not block.
+        // The command's end is a separate open file: only this end becomes non-blocking.
         let flags = OFlag::from_bits_truncate(fcntl(&from, FcntlArg::F_GETFL)?);
         fcntl(&from, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
         self.list.push(Stream { number, from: Some(from), to, pending: Vec::new(), taken: 0 });
         Ok(())
     }
 
-    /// What to wait for until it can be read.
+    /// Returns the descriptors to poll for reading.
     pub fn readable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.list
             .iter()
@@ -333,7 +334,7 @@ impl Streams {
             .filter_map(|stream| stream.from.as_ref().map(AsFd::as_fd))
     }
 
-    /// What to wait for until it can be written.
+    /// Returns the descriptors to poll for writing.
     pub fn writable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.list.iter().filter(|stream| !stream.pending.is_empty()).filter_map(|stream| match &stream.to {
             Some(Target::Through(sink)) => Some(sink.fd.as_fd()),
@@ -341,33 +342,33 @@ impl Streams {
         })
     }
 
-    /// Whether all have ended: nobody can write to us any more.
+    /// Whether all streams have ended: no process can write to them any more.
     pub fn have_ended(&self) -> bool {
         self.list.iter().all(|stream| stream.from.is_none())
     }
 
-    /// Whether something was read that could not be passed on yet.
+    /// Whether output was read that could not be passed on yet.
     pub fn are_behind(&self) -> bool {
         self.list.iter().any(|stream| !stream.pending.is_empty())
     }
 
-    /// Whether what was passed on last ended a line.
+    /// Whether the output passed on last ended a line.
     pub fn line_ended(&self) -> bool {
         self.line_ended
     }
 
-    /// Whether a reader of the output closed it before its end. The command learns of that by SIGPIPE.
+    /// Whether a reader closed the output before its end. The command learns of that by SIGPIPE.
     pub fn reader_has_gone(&self) -> bool {
         self.reader_gone
     }
 
-    /// Why some of the output did not get to where ours goes, if that is so; that nobody reads it any more is no loss.
+    /// Returns why some of the output was not passed on, if so; a closed reader is not a loss.
     pub fn lost(&self) -> Option<&str> {
         self.lost.as_deref()
     }
 
-    /// Passes on what there is, and shows it to `see` (the stream's number and the bytes) as it comes. False if there
-    /// may be more at once.
+    /// Passes available output on, and calls `see` with the stream's number and the bytes. Returns
+    /// false if more may be available at once.
     pub fn pump(&mut self, see: &mut dyn FnMut(usize, &[u8])) -> bool {
         if self.buffer.is_empty() {
             self.buffer = vec![0; CHUNK];
@@ -390,12 +391,12 @@ impl Streams {
                 }
             }
             let Some(from) = &stream.from else {
-                // Whoever reads our output sees its end when the command closes it.
+                // The reader of this process's output sees the end when the command closes it.
                 stream.to = None;
                 return true;
             };
             match read(from, &mut self.buffer) {
-                // EIO: the last one has closed a terminal.
+                // EIO: the last process has closed the terminal.
                 Ok(0) | Err(Errno::EIO) => {
                     stream.from = None;
                     stream.to = None;
@@ -404,7 +405,7 @@ impl Streams {
                 Ok(len) => {
                     stream.taken += len as u64;
                     if stream.taken >= FAST_AFTER && stream.taken - (len as u64) < FAST_AFTER {
-                        // Refused where the user's share is used up, and for a terminal.
+                        // Fails if the user's share is used up, and for a terminal.
                         let _ = fcntl(from, FcntlArg::F_SETPIPE_SZ(LONG_PIPE));
                     }
                     self.reader_gone |= pass(stream, &self.buffer[..len], &mut self.held, &mut self.lost);
@@ -423,7 +424,7 @@ impl Streams {
         false
     }
 
-    /// Shows what was held back, all of it in its order. It may wait for who reads it.
+    /// Prints the held-back output in its order. May block on the reader.
     pub fn release(&mut self) {
         let Some(held) = self.held.take() else { return };
         let show = |mut held: File| -> io::Result<()> {
@@ -454,8 +455,8 @@ impl Streams {
         }
     }
 
-    /// Passes on what is still to be passed on, waiting for readers as long as `goes_on` says (asked after each of
-    /// these `steps`).
+    /// Passes the remaining output on, waiting for readers while `goes_on` is true, which is asked
+    /// after each `step` without progress.
     pub fn deliver(&mut self, step: Duration, goes_on: &mut dyn FnMut() -> bool) {
         while self.are_behind() {
             let mut fds: Vec<PollFd<'_>> = self.writable().map(|fd| PollFd::new(fd, PollFlags::POLLOUT)).collect();
@@ -471,15 +472,15 @@ impl Streams {
         }
     }
 
-    /// What somebody may still write to.
+    /// Returns the descriptors to which descendants of the command may still write.
     pub fn leave(&mut self) -> Vec<OwnedFd> {
         self.list.iter_mut().filter_map(|stream| stream.from.take()).collect()
     }
 
-    /// Says what a new program in this process has to know, and gives `add` every descriptor that it needs, which returns
-    /// the number for it.
-    pub fn hand_over<'fd>(&'fd self, add: &mut dyn FnMut(BorrowedFd<'fd>) -> usize) -> AllHanded {
-        let held = self.held.as_ref().map(|held| HandedHeld {
+    /// Returns the state for a re-execution. `add` receives every descriptor that the new program
+    /// needs, and returns the number of the descriptor.
+    pub fn hand_over<'fd>(&'fd self, add: &mut dyn FnMut(BorrowedFd<'fd>) -> usize) -> StreamsState {
+        let held = self.held.as_ref().map(|held| HeldState {
             files: held.files.iter().map(|(folder, file)| (folder.clone(), add(file.as_fd()))).collect(),
             len: held.len,
             folders: held.folders.clone(),
@@ -495,12 +496,13 @@ impl Streams {
             };
             list.push(StreamState { number: stream.number, from: add(from.as_fd()), to, taken: stream.taken });
         }
-        AllHanded { list, held, lost: self.lost.clone(), reader_gone: self.reader_gone }
+        StreamsState { list, held, lost: self.lost.clone(), reader_gone: self.reader_gone }
     }
 
-    /// Goes on with streams that were handed over; `take` returns the descriptor of a number. Of a stream whose
-    /// descriptor did not arrive nothing is read any more; what cannot be passed on counts as lost.
-    pub fn take_over(handed: AllHanded, take: &mut dyn FnMut(usize) -> io::Result<OwnedFd>) -> Streams {
+    /// Continues with the streams of a re-execution; `take` returns the descriptor with a number. A
+    /// stream whose descriptor did not arrive is not read any more; output that cannot be passed on
+    /// counts as lost.
+    pub fn take_over(handed: StreamsState, take: &mut dyn FnMut(usize) -> io::Result<OwnedFd>) -> Streams {
         let mut lost = handed.lost;
         let mut take = |number| match take(number) {
             Ok(fd) => Some(fd),
@@ -529,7 +531,7 @@ impl Streams {
     }
 }
 
-/// Passes bytes of a stream on; what does not go at once becomes pending. Returns whether its reader has gone.
+/// Passes bytes of a stream on; the rest becomes pending. Returns whether the reader is gone.
 fn pass(stream: &mut Stream, bytes: &[u8], held: &mut Option<Held>, lost: &mut Option<String>) -> bool {
     let passed = match (&stream.to, held) {
         (Some(Target::Through(sink)), _) => sink.write(bytes),
@@ -549,7 +551,8 @@ fn pass(stream: &mut Stream, bytes: &[u8], held: &mut Option<Held>, lost: &mut O
             if !gone {
                 lost.get_or_insert_with(|| error.to_string());
             }
-            // It learns of that as it would without us: its next write fails.
+            // The command learns of the error as it would without the launcher: its next write
+            // fails.
             stream.to = None;
             stream.from = None;
             stream.pending = Vec::new();
@@ -558,7 +561,7 @@ fn pass(stream: &mut Stream, bytes: &[u8], held: &mut Option<Held>, lost: &mut O
     }
 }
 
-/// Whether a terminal is behind this descriptor.
+/// Whether this descriptor is a terminal.
 pub fn is_terminal(fd: BorrowedFd<'_>) -> bool {
     nix::unistd::isatty(fd).unwrap_or(false)
 }

@@ -1,6 +1,6 @@
-//! The machine we run on: its clocks and time zone, its name, its users, its randomness.
+//! The local machine: its clocks and time zone, its name, its users, its randomness.
 //!
-//! `now()` is here and nowhere else. Nothing here starts or signals a process.
+//! `now()` is the only reader of the clocks. Nothing here starts or signals a process.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::model::task::{Handle, Tick, Timestamp};
 
-/// Reads both clocks, the only place that does.
+/// Reads both clocks.
 pub fn now() -> Tick {
     // Neither clock can fail on Linux; a zero would only make ages look large, which readers clamp.
     let read = |clock| clock_gettime(clock).map(Duration::from).unwrap_or_default();
@@ -25,38 +25,40 @@ pub fn now() -> Tick {
     Tick { mono: read(ClockId::CLOCK_MONOTONIC), wall: Timestamp(i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX)) }
 }
 
-/// Lets time pass before something is asked again that tells of no changes: another host. Nothing on this one is waited
-/// for in this way.
+/// Sleeps before another host is polled again, which reports no changes by itself. Local events are
+/// never waited for by sleeping.
 #[expect(clippy::disallowed_methods, reason = "the one place; see above")]
 pub fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// Unix seconds in the local time zone, in the form of RFC 3339 (`2026-11-23T20:15:00+01:00`).
+/// Formats unix seconds in the local time zone as RFC 3339 (`2026-11-23T20:15:00+01:00`).
 pub fn stamp(secs: i64) -> String {
     let at = chrono::DateTime::from_timestamp(secs, 0).unwrap_or_default().with_timezone(&Zone);
     at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
-/// A moment in the local time zone, as the lines of a supervisor's log begin: `2026-11-25 04:10:05,123`.
+/// Formats a time in the local time zone as the start of a line in a supervisor's log: `2026-11-25
+/// 04:10:05,123`.
 pub fn log_stamp(at: Timestamp) -> String {
     let at = chrono::DateTime::from_timestamp_nanos(at.0).with_timezone(&Zone);
     at.format("%Y-%m-%d %H:%M:%S,%3f").to_string()
 }
 
-/// The local time zone: that of `TZ` in all forms that POSIX and `tzset(3)` have, else that of the system. `TZ` is read
-/// once; what is no time zone counts as UTC.
+/// The local time zone: that of `TZ` in all forms of POSIX and `tzset(3)`, else that of the system.
+/// `TZ` is read once; an invalid one counts as UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Zone;
 
-/// The time zone that `TZ` names; none: it names none, and that of the system holds.
+/// The time zone that `TZ` names; `None`: `TZ` is not set, and the zone of the system holds.
 static NAMED: OnceLock<Option<jiff::tz::TimeZone>> = OnceLock::new();
 
-/// Folders of time zones, as the C library and its relatives have them.
+/// Folders of the time zone database on glibc, musl and other systems.
 const ZONES: [&str; 3] = ["/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/etc/zoneinfo"];
-/// Bytes of the largest file of a time zone that is read; real ones have a few thousand.
+/// Largest zone file that is read, in bytes; real ones have a few thousand.
 const LARGEST_ZONE: u64 = 1 << 20;
-/// The days on which clocks change where `TZ` names a summer time and no rule, as the C library has it.
+/// The days on which clocks change if `TZ` names a summer time without a rule; the same as in the C
+/// library.
 const USUAL_RULE: &str = ",M3.2.0,M11.1.0";
 
 impl Zone {
@@ -68,7 +70,7 @@ impl Zone {
         NAMED.get_or_init(read).as_ref()
     }
 
-    /// What `TZ` holds, if that is no time zone.
+    /// Returns the value of `TZ` if it is not a time zone.
     pub fn unknown() -> Option<String> {
         std::env::var("TZ").ok().filter(|text| zone_of(text).is_none())
     }
@@ -87,7 +89,7 @@ fn zone_of(text: &str) -> Option<jiff::tz::TimeZone> {
     in_file().or_else(|| posix("")).or_else(|| posix(USUAL_RULE))
 }
 
-/// A time zone from a file. A pipe is not waited for, and nothing but a regular file is read.
+/// Reads a time zone from a regular file, without blocking on a pipe.
 fn read_zone(path: &Path) -> Option<jiff::tz::TimeZone> {
     let mut options = fs::OpenOptions::new();
     let file = options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).ok()?;
@@ -141,10 +143,10 @@ impl chrono::TimeZone for Zone {
     }
 }
 
-/// Where the kernel tells the id of this boot.
+/// Path of the kernel's id of this boot.
 pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The id of this boot, as the kernel gives it.
+/// Returns the kernel's id of this boot.
 ///
 /// # Errors
 /// When `/proc` is not mounted.
@@ -155,8 +157,9 @@ pub fn boot_id() -> io::Result<String> {
     Ok(text)
 }
 
-/// The namespaces of pids and of clocks that this process is in, as `4026531836:4026531834`: pids and start times that
-/// were noted in others mean nothing here. `None` where the kernel does not say.
+/// Returns the pid and time namespaces of this process, as `4026531836:4026531834`. Pids and start
+/// times recorded in other namespaces mean nothing in this one. `None` where the kernel does not
+/// show the namespaces.
 pub fn namespace() -> Option<String> {
     let inode = |kind: &str| {
         let link = fs::read_link(format!("/proc/self/ns/{kind}")).ok()?;
@@ -168,7 +171,8 @@ pub fn namespace() -> Option<String> {
     Some(inode("time").map_or_else(|| pids.clone(), |clocks| format!("{pids}:{clocks}")))
 }
 
-/// This machine's host name, up to its first dot, as UPIDs carry it; `localhost` if it has none.
+/// Returns the host name of this machine up to its first dot, as in UPIDs; `localhost` if it has
+/// none.
 pub fn host_name() -> String {
     let name = nix::unistd::gethostname().unwrap_or_default();
     let name = name.to_string_lossy();
@@ -178,14 +182,15 @@ pub fn host_name() -> String {
     }
 }
 
-/// This machine's host name as it is; `localhost` if it has none.
+/// Returns the full host name of this machine; `localhost` if it has none.
 pub fn node_name() -> String {
     let name = nix::unistd::gethostname().unwrap_or_default();
     if name.is_empty() { "localhost".to_owned() } else { name.to_string_lossy().into_owned() }
 }
 
-/// The login name of a user: from the password file, else its number. We do not ask the name service: a launcher must
-/// not wait for a directory server, and a static program cannot load its modules.
+/// Returns the login name of a user from the password file, else the user id. The name service is
+/// not asked: a launcher must not wait for a directory server, and a static program cannot load the
+/// service's modules.
 pub fn login_of(uid: u32) -> String {
     let number = uid.to_string();
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -197,31 +202,31 @@ pub fn login_of(uid: u32) -> String {
     found.unwrap_or(number)
 }
 
-/// The login name of who runs us.
+/// Returns the login name of the calling user.
 pub fn login() -> String {
     login_of(nix::unistd::geteuid().as_raw())
 }
 
-/// A fresh handle.
+/// Returns a new random handle.
 ///
 /// # Errors
-/// When the kernel has no randomness to give.
+/// When the kernel has no randomness.
 pub fn new_handle() -> io::Result<Handle> {
     let mut bytes = [0; 8];
-    // So few bytes always come whole.
+    // So few bytes are never returned in part.
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     Ok(Handle::from_random(bytes))
 }
 
-/// Dies here by SIGKILL if `TASKWATCHER_CRASH_AT` names this point: how `tests/crash.rs` kills us between any two
-/// steps. Compiled into debug builds only.
+/// Kills this process with SIGKILL if `TASKWATCHER_CRASH_AT` names this point; `tests/crash.rs`
+/// uses that to crash between any two steps. Compiled into debug builds only.
 pub fn crash_point(name: &str) {
     if cfg!(debug_assertions) && std::env::var("TASKWATCHER_CRASH_AT").is_ok_and(|point| point == name) {
         let _ = nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::SIGKILL);
     }
 }
-/// Does some work with each of many things, in order, on all processors: for work that is mostly the kernel's. Another
-/// thread is worth it from `enough` things on.
+/// Runs `work` on chunks of `things` on all processors and returns the results in order. Meant for
+/// work that is mostly system calls. Each thread gets at least `enough` things.
 pub fn on_all_processors<T: Sync, R: Send>(
     things: &[T],
     enough: usize,
@@ -239,14 +244,15 @@ pub fn on_all_processors<T: Sync, R: Send>(
         let others: Vec<_> = parts.map(spawn).collect();
         let mut done = work(mine);
         for (part, other) in others {
-            // Where no thread is to be had, its part is done here.
+            // If no thread can be started, this thread does its part.
             done.extend(other.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(|| work(part)));
         }
         done
     })
 }
 
-/// Does two things at the same time, one of them on a thread of its own; one after the other where no thread is to be had.
+/// Runs two functions concurrently, `beside` on its own thread; one after the other if no thread
+/// can be started.
 pub fn at_once<A: Send, B>(beside: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (A, B) {
     let beside = &beside;
     std::thread::scope(|scope| {
@@ -261,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_many_processors_do_is_in_order() {
+    fn results_of_many_processors_are_in_order() {
         for (count, enough) in [(0, 1), (1, 1), (1000, 1), (1001, 250), (7, 1000), (3, 0)] {
             let things: Vec<usize> = (0..count).collect();
             let done = on_all_processors(&things, enough, |part| part.iter().map(|n| n * 2).collect());

@@ -1,4 +1,5 @@
-//! A file that grows while it is read, and may be moved away or emptied meanwhile, as logs are.
+//! Follows a file that grows while it is read, and may be moved away or emptied meanwhile, such as
+//! a log.
 
 use std::{
     fs::{self, File},
@@ -10,66 +11,70 @@ use std::{
 
 use super::safe_open::{How, reach};
 
-/// Bytes that are read at once.
+/// Bytes per read.
 const PIECE: usize = 64 << 10;
-/// Bytes before the current offset that are compared before reading goes on: a log that was emptied and has grown to its
-/// former length has other bytes there.
+/// Bytes before the current offset that are compared before reading continues: a log that was
+/// emptied and has grown to its former length has other bytes there.
 const KNOWN: usize = 128;
-/// Most rotated files that are searched for the one that was being read.
+/// Number of rotated files that are searched for the one that was being read.
 const OLDER: u32 = 1000;
 
-/// One that is followed.
+/// A followed file.
 #[derive(Debug)]
 pub struct Growing {
-    /// Where it is.
+    /// The path.
     pub path: PathBuf,
-    /// What is read; none: it was not there yet.
+    /// The open file; `None` if it did not exist yet.
     pub file: Option<File>,
-    /// Up to where it was read.
+    /// Bytes read so far.
     pub offset: u64,
-    /// How the one in its place is opened, when that is another.
+    /// Opens the file that replaces the current one.
     open: fn(&Path) -> io::Result<File>,
     /// The last bytes before `offset`.
     known: Vec<u8>,
     skipped: bool,
-    /// Is dropped by its other side when nothing is written to the file any more; none: nobody says so.
+    /// Dropped by the writer when nothing is written to the file any more; `None` if that is
+    /// unknown.
     writer: Option<Weak<()>>,
 }
 
-/// Opens a log to be read. Another user may own its folder, or one above it, and have put something else in its place
-/// meanwhile: a link is not followed there, and what is no file (a pipe would wait for a writer) is not read.
+/// Opens a log for reading. Another user may own its folder, or one above it, and may have replaced
+/// the log meanwhile: a link is not followed there, and only a regular file is read (a pipe would
+/// wait for a writer).
 ///
 /// # Errors
-/// As open(2) says; what is there instead.
+/// Those of open(2); the type of the entry that is not a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
     let place = reach::FileLocation::of(path, None)?;
     place.folder.open_file(Path::new(&place.name), &How::default()).map(|opened| opened.file)
 }
 
 impl Growing {
-    /// Makes a follower that starts at `offset`, bytes; `open` opens the file that takes the place of `file`.
+    /// Returns a follower that starts at `offset` bytes; `open` opens the file that replaces
+    /// `file`.
     pub fn new(path: PathBuf, file: Option<File>, offset: u64, open: fn(&Path) -> io::Result<File>) -> Growing {
         Growing { path, file, offset, open, known: vec![], skipped: false, writer: None }
     }
 
-    /// Makes the follower of what a writer writes that is known to be there until `writer` is dropped.
+    /// Adds the writer of the file, which is known to be alive until `writer` is dropped.
     pub fn written_by(self, writer: &Arc<()>) -> Growing {
         Growing { writer: Some(Arc::downgrade(writer)), ..self }
     }
 
-    /// Returns whether its writer is gone, if that is known. What it wrote before may not have been read yet.
+    /// Whether the writer is gone, if known. Its last output may not have been read yet.
     pub fn is_over(&self) -> bool {
         self.writer.as_ref().is_some_and(|writer| writer.strong_count() == 0)
     }
 
-    /// Returns whether output before the last piece may be missing: the log was rotated so often between two reads that
-    /// files are gone. The answer is given once.
+    /// Whether output before the last piece may be missing: the log was rotated so often between
+    /// two reads that files are gone. Resets the answer.
     pub fn has_skipped(&mut self) -> bool {
         std::mem::take(&mut self.skipped)
     }
 
-    /// What was added since it was last looked at, and from where on; none: nothing. What is in the file that is being
-    /// read comes first, wherever that was moved to; then those that came after it, the one in its place at last.
+    /// Returns the bytes added since the last call, and their offset; `None` if there are none. The
+    /// rest of the current file comes first, wherever it was moved to; then the files that replaced
+    /// it, the one with the path last.
     pub fn more(&mut self) -> Option<(Vec<u8>, u64)> {
         if let Some(more) = self.read_on() {
             return Some(more);
@@ -87,8 +92,8 @@ impl Growing {
         self.read_on()
     }
 
-    /// Opens the rotated file that came after the one that was being read, if the log was rotated more than once since;
-    /// none: the log itself comes next.
+    /// Opens the rotated file that followed the current one, if the log was rotated more than once
+    /// since; `None` if the log itself comes next.
     fn next(&mut self) -> Option<File> {
         let was = self.file.as_ref()?.metadata().ok()?;
         let place = reach::FileLocation::of(&self.path, None).ok()?;
@@ -110,7 +115,8 @@ impl Growing {
                 younger = number;
             }
         }
-        // The file is deleted, as the oldest one is at each rotation; whether there were others in between is not known.
+        // The current file is deleted, as the oldest one is at each rotation; there may have been
+        // others in between.
         if younger > 0 && was.nlink() == 0 {
             self.skipped = true;
             return open(younger);
@@ -118,14 +124,15 @@ impl Growing {
         None
     }
 
-    /// The last bytes, at most so many, before the place up to where it was read; and whether there is more before them.
+    /// Returns the last bytes before the offset, at most `bytes`, and whether there are more before
+    /// them.
     pub fn before(&mut self, bytes: u64) -> (Vec<u8>, bool) {
         let from = self.offset.saturating_sub(bytes);
         let mut found = vec![];
         if let Some(file) = &mut self.file
             && file.seek(io::SeekFrom::Start(from)).is_ok()
         {
-            // What cannot be read is not there.
+            // Unreadable bytes count as missing.
             let _ = file.take(self.offset - from).read_to_end(&mut found);
         }
         (found, from > 0)
@@ -160,7 +167,7 @@ mod tests {
 
     use super::*;
 
-    /// All that there is to be read.
+    /// Reads all that is available.
     fn rest(log: &mut Growing) -> String {
         let mut text = vec![];
         while let Some((bytes, _)) = log.more() {
@@ -185,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_were_turned_over_meanwhile_are_read_in_their_order() {
+    fn files_rotated_meanwhile_are_read_in_order() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         fs::write(&path, "old\n").unwrap();
@@ -201,7 +208,7 @@ mod tests {
         }
         assert_eq!(rest(&mut log), "more\ntwo\nthree\n");
         assert!(!log.has_skipped());
-        // The one that is being read is dropped.
+        // The file that is being read is dropped.
         written_at(&path, 1);
         for number in 0..3 {
             turn(&path, 2);
@@ -213,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_cleared_and_is_as_long_again_is_read_from_its_beginning() {
+    fn a_file_cleared_and_as_long_again_is_read_from_its_start() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         fs::write(&path, "line 1\nline 2\n").unwrap();

@@ -1,15 +1,18 @@
-//! The log of one task, as it is written: see `model/log.rs` for its form.
+//! Writes the log of one task: see `model/log.rs` for the format.
 //!
-//! Whole lines are written as they come. What is no whole line yet is kept back for a moment ([`TaskLog::settle`]), so
-//! that the streams of a task do not cut each other's lines; a line that stays unfinished is written as far as it is.
+//! Whole lines are written as they come. An incomplete line is held back for a moment
+//! ([`TaskLog::settle`]), so that the streams of a task do not cut each other's lines; if it stays
+//! incomplete, it is written as far as it is.
 //!
 //! # Bounds
-//! A log is two halves at the most. When the newer is full it takes the older one's name, whose contents are gone then,
-//! and a new one begins: nothing is copied while a task writes fast. At the end they are made one.
+//! A log consists of at most two halves. When the newer is full, it is renamed to the older one,
+//! which is replaced, and a new one begins: nothing is copied while a task writes fast. At the end
+//! the halves are joined.
 //!
-//! # If we die here
-//! What was written stays, in one file or two. Joining appends to the older half what is in the newer, then renames it;
-//! a reader takes from the older half only what lies before the newer.
+//! # If the process dies here
+//!
+//! The written output stays, in one file or two. Joining appends the newer half to the older one,
+//! then renames it; a reader takes from the older half only the bytes before the newer.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -25,12 +28,12 @@ use serde::{Deserialize, Serialize};
 use super::safe_open::{self, Beside, Folder, How, Make};
 use crate::model::log::{LogPath, closing_text, cut_text};
 
-/// A partial line longer than this is not kept back.
+/// A partial line longer than this is not held back.
 const LONGEST_HELD: usize = 64 << 10;
 /// Streams of one task: its output and its error output.
 const STREAMS: usize = 2;
 
-/// Where a log stands: what another program has to know to go on with it.
+/// The state of a log for a re-execution.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LogState {
     path: PathBuf,
@@ -41,43 +44,44 @@ pub struct LogState {
     len: u64,
     /// Whether there is an older half.
     older: bool,
-    /// The stream whose line is unfinished in the file.
+    /// The stream whose line is incomplete in the file.
     unfinished: Option<usize>,
-    /// Whether the file's last line has no end.
+    /// Whether the file's last line has no line end.
     torn: bool,
-    /// Bytes of output that could not be written since the last time that was told.
+    /// Bytes of output that could not be written since the last report.
     lost: u64,
-    /// The same, all of them.
+    /// All bytes of output that could not be written.
     all_lost: u64,
-    /// Bytes of the log that somebody deleted while the task ran.
+    /// Bytes of the log that were deleted while the task ran.
     #[serde(default)]
     deleted: u64,
-    /// What was said about it.
+    /// The first error.
     why: String,
 }
 
-/// The log of a task that runs.
+/// The log of a running task.
 #[derive(Debug)]
 pub struct TaskLog {
     place: LogState,
     folder: Option<(Folder, Beside)>,
     file: Option<File>,
     held: [Vec<u8>; STREAMS],
-    /// What is about to be written.
+    /// Bytes to be written.
     buffer: Vec<u8>,
-    /// The time before a line, and the second it is of.
+    /// The stamp before a line, and its second.
     stamp: (i64, Vec<u8>),
-    /// How an instant is written.
+    /// Formats unix seconds.
     stamper: fn(i64) -> String,
-    /// Whether lines end as terminals end them, for which the log has no use.
+    /// Whether lines end with CR LF, of which the log keeps only LF.
     from_terminal: bool,
 }
 
 impl TaskLog {
-    /// A log that begins: its folders (0700) and its file (0600) are made, whatever the umask. That it cannot be made
-    /// is no error here: its output counts as lost, and [`TaskLog::close`] tells why.
+    /// Begins a log: creates its folders (0700) and its file (0600), whatever the umask. A failure
+    /// is not an error here: the output counts as lost, and [`TaskLog::close`] returns why.
     ///
-    /// `stamper` writes unix seconds as RFC 3339. `from_terminal`: CR LF ends a line, of which LF is kept.
+    /// `stamper` formats unix seconds as RFC 3339. With `from_terminal`, CR LF ends a line, of
+    /// which LF is kept.
     pub fn begin(path: &Path, max: u64, from_terminal: bool, stamper: fn(i64) -> String) -> TaskLog {
         let place = LogState {
             path: path.to_owned(),
@@ -98,7 +102,7 @@ impl TaskLog {
         log
     }
 
-    /// Goes on with a log.
+    /// Continues a log after a re-execution.
     pub fn resume(place: LogState, from_terminal: bool, stamper: fn(i64) -> String) -> TaskLog {
         let mut log = TaskLog::at(place, from_terminal, stamper);
         let opened = log.make_file(false, false);
@@ -119,13 +123,13 @@ impl TaskLog {
         }
     }
 
-    /// Where it stands; what was kept back is written first.
+    /// Returns the state for a re-execution, after writing the held-back output.
     pub fn place(&mut self, now: i64) -> LogState {
         self.let_go(now, false);
         self.place.clone()
     }
 
-    /// Takes what a stream (0 or 1) printed, at `now`, unix seconds.
+    /// Takes output of a stream (0 or 1), printed at `now` in unix seconds.
     pub fn take(&mut self, stream: usize, bytes: &[u8], now: i64) {
         self.set_time(now);
         let lines = memrchr(b'\n', bytes).map_or(0, |last| last + 1);
@@ -141,7 +145,7 @@ impl TaskLog {
         }
         let mut kept = &rest[..0];
         if self.from_terminal && rest.ends_with(b"\r") {
-            // It may be the first half of a line's end.
+            // The CR may be the first half of a line end.
             (rest, kept) = rest.split_at(rest.len() - 1);
         }
         if self.place.unfinished == Some(stream) && self.held[stream].is_empty() {
@@ -156,12 +160,13 @@ impl TaskLog {
         self.flush(bytes.len());
     }
 
-    /// Writes what was kept back: there is nothing more to come just now.
+    /// Writes the held-back output: no more is available now.
     pub fn settle(&mut self, now: i64) {
         self.let_go(now, self.from_terminal);
     }
 
-    /// Writes what was kept back; not a CR at its end, if that may be the first half of a line's end.
+    /// Writes the held-back output; with `keep_cr` without a CR at its end, which may be the first
+    /// half of a line end.
     fn let_go(&mut self, now: i64, keep_cr: bool) {
         let mut bytes = 0;
         for stream in 0..STREAMS {
@@ -182,7 +187,7 @@ impl TaskLog {
         self.flush(bytes);
     }
 
-    /// Adds a line of its launcher's own, which stands in brackets.
+    /// Adds a line of the launcher itself, in brackets.
     pub fn note(&mut self, text: &str, now: i64) {
         self.let_go(now, false);
         self.set_time(now);
@@ -194,7 +199,7 @@ impl TaskLog {
         self.flush(0);
     }
 
-    /// Ends the log with the outcome. Gives what was lost of it, in words, if anything was.
+    /// Ends the log with the outcome. Returns a description of lost output, if any.
     pub fn close(&mut self, outcome: &str, now: i64) -> Option<String> {
         self.let_go(now, false);
         self.set_time(now);
@@ -220,7 +225,7 @@ impl TaskLog {
         }
     }
 
-    /// Makes one file of two halves. Nothing is lost if that fails: readers know both.
+    /// Joins the two halves into one file. A failure loses nothing: readers know both forms.
     pub fn join(&mut self) {
         if !self.place.older {
             return;
@@ -250,7 +255,8 @@ impl TaskLog {
         self.buffer.extend_from_slice(&self.stamp.1);
     }
 
-    /// Comes to where text of this stream may be added: after the beginning of its line, and what was kept back of it.
+    /// Prepares the buffer for text of this stream: after the start of its line and its held-back
+    /// bytes.
     fn begin_line(&mut self, stream: usize) {
         if self.place.unfinished != Some(stream) {
             if self.place.unfinished.is_some() {
@@ -266,7 +272,7 @@ impl TaskLog {
         }
     }
 
-    /// Adds whole lines; the first goes on with the line that is there.
+    /// Adds whole lines; the first continues the current line.
     fn push_lines(&mut self, lines: &[u8]) {
         let mut at = 0;
         for end in memchr_iter(b'\n', lines) {
@@ -282,14 +288,14 @@ impl TaskLog {
         }
     }
 
-    /// Writes the buffer, which holds so many bytes of output; false if that failed.
+    /// Writes the buffer, which contains `output` bytes of output; returns false on failure.
     fn flush(&mut self, output: usize) -> bool {
         let mut buffer = std::mem::take(&mut self.buffer);
         if self.place.lost > 0 && !buffer.is_empty() {
             let text = format!("[{} bytes of output lost here: {}]\n", self.place.lost, self.place.why);
             let end: &[u8] = if self.place.torn { b"\n" } else { b"" };
-            let told = [end, &self.stamp.1[..], text.as_bytes()].concat();
-            if self.append(&mut &told[..]).is_ok() {
+            let notice = [end, &self.stamp.1[..], text.as_bytes()].concat();
+            if self.append(&mut &notice[..]).is_ok() {
                 self.place.lost = 0;
             }
         }
@@ -301,7 +307,7 @@ impl TaskLog {
         if let Err(error) = &written {
             let lost = match left.len() == buffer.len() || output == 0 {
                 true => output,
-                // What is kept back for the next time was part of this output too.
+                // Bytes held back for the next time were part of this output too.
                 false => self.output_in(&buffer, left) + self.held.iter().map(Vec::len).sum::<usize>(),
             };
             self.place.lost += lost as u64;
@@ -317,8 +323,8 @@ impl TaskLog {
         written.is_ok()
     }
 
-    /// Returns how many bytes of output there are in the end of a buffer that was written up to there: without the stamps
-    /// that begin its lines, and with what a terminal has more at their ends.
+    /// Returns how many bytes of output the unwritten end of a buffer contains: without the stamps
+    /// at the start of its lines, and including the CR that a terminal has at their ends.
     fn output_in(&self, buffer: &[u8], left: &[u8]) -> usize {
         let stamp = self.stamp.1.len();
         let ends = memchr_iter(b'\n', left).count();
@@ -328,7 +334,7 @@ impl TaskLog {
         (left.len() + if self.from_terminal { ends } else { 0 }).saturating_sub(stamps)
     }
 
-    /// Writes bytes; those that could not be written are left in `bytes`.
+    /// Writes bytes; those that could not be written stay in `bytes`.
     fn append(&mut self, bytes: &mut &[u8]) -> io::Result<()> {
         if !bytes.is_empty() {
             self.begin_again_if_deleted()?;
@@ -339,7 +345,8 @@ impl TaskLog {
                 true => bytes.len(),
                 false => match memrchr(b'\n', &bytes[..room]) {
                     Some(end) => end + 1,
-                    // A line longer than the room: a fresh half may hold it; if not, it goes over several.
+                    // The line is longer than the room: a new half may hold it; if not, it spans
+                    // several.
                     None if self.place.len > 0 => 0,
                     None => room,
                 },
@@ -365,7 +372,7 @@ impl TaskLog {
         Ok(())
     }
 
-    /// The newer half becomes the older one, which is gone then.
+    /// Renames the newer half to the older one, which is replaced.
     fn turn_over(&mut self) -> io::Result<()> {
         let names = self.names()?;
         let file = self.begin_half(&names)?;
@@ -377,8 +384,8 @@ impl TaskLog {
         Ok(())
     }
 
-    /// Begins the log again if somebody deleted it, as what cleans up old files does: what is written into a file without
-    /// a name can never be read. The new one says how much is missing.
+    /// Restarts the log if its file was deleted, for example by a cleanup of old files: output in
+    /// an unnamed file can never be read. The new file reports how much is missing.
     fn begin_again_if_deleted(&mut self) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         if file.metadata()?.nlink() > 0 {
@@ -390,7 +397,7 @@ impl TaskLog {
         let names = self.names()?;
         let file = self.begin_half(&names)?;
         let (folder, _) = self.folder.as_ref().ok_or(ErrorKind::NotFound)?;
-        // An older half without the one that goes on from it would be read as if nothing was missing between.
+        // An older half followed by the new one would hide the gap between them.
         folder.remove(&names.older)?;
         folder.rename(&names.next, &names.newer)?;
         self.place.older = false;
@@ -399,8 +406,9 @@ impl TaskLog {
         Ok(())
     }
 
-    /// Makes the file of a half that is about to begin, with the line that says how much comes before it. It has this line
-    /// before it has its name: a reader must not take it for the beginning of the log.
+    /// Creates the file of a new half, with the line that reports how much comes before. The line
+    /// is written before the file gets its name: a reader must not take it for the beginning of the
+    /// log.
     fn begin_half(&self, names: &LogNames) -> io::Result<File> {
         let before = self.place.before + self.place.len;
         let line = [&self.stamp.1[..], cut_text(before).as_bytes(), b"\n"].concat();
@@ -425,7 +433,7 @@ impl TaskLog {
         Ok(LogNames { older: with(".1"), next: with(".new"), newer })
     }
 
-    /// Opens the newer half; makes what is missing on the way to it, if asked to.
+    /// Opens the newer half; creates missing folders on the way if asked to.
     fn make_file(&mut self, make: bool, truncate: bool) -> io::Result<()> {
         if self.folder.is_none() {
             self.open_folder(make)?;
@@ -434,8 +442,9 @@ impl TaskLog {
         Ok(())
     }
 
-    /// Opens the folder of the log. Folders are opened one by one, no link is followed, and each belongs to the owner of
-    /// the database or to this user: the database may lie where others can write.
+    /// Opens the folder of the log. Folders are opened one by one, no link is followed, and each
+    /// must belong to the owner of the database or to this user: other users may be able to write
+    /// beside the database.
     fn open_folder(&mut self, make: bool) -> io::Result<()> {
         let parts = LogPath::of(&self.place.path).ok_or(ErrorKind::InvalidInput)?;
         let beside = Beside::of(&parts.db());
@@ -475,7 +484,7 @@ impl TaskLog {
 struct LogNames {
     newer: OsString,
     older: OsString,
-    /// A newer half that is about to begin.
+    /// A new half before it gets its name.
     next: OsString,
 }
 
@@ -511,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_two_streams_keep_whole_and_in_order() {
+    fn lines_of_two_streams_stay_whole_and_in_order() {
         let place = TempPlace::new();
         let mut log = place.log(1 << 20);
         log.take(0, b"one\ntw", 1);
@@ -522,8 +531,8 @@ mod tests {
         log.take(1, b"late", 4);
         assert_eq!(log.close("OK", 5), None);
         let time = |n| format!("2026-11-23T20:15:0{n}Z: ");
-        let said = [(1, "one"), (1, "err"), (2, "two"), (2, "three..."), (5, "late"), (5, "TASK OK")];
-        let want: String = said.iter().map(|(at, text)| format!("{}{text}\n", time(at))).collect();
+        let printed = [(1, "one"), (1, "err"), (2, "two"), (2, "three..."), (5, "late"), (5, "TASK OK")];
+        let want: String = printed.iter().map(|(at, text)| format!("{}{text}\n", time(at))).collect();
         assert_eq!(place.text(), want);
     }
 
@@ -545,7 +554,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_in_the_place_of_a_log_is_refused_though_somebody_reads_it() {
+    fn a_pipe_in_the_place_of_a_log_is_refused_even_with_a_reader() {
         let place = TempPlace::new();
         std::fs::create_dir_all(place.path().parent().unwrap()).unwrap();
         nix::unistd::mkfifo(&place.path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -561,7 +570,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_that_cannot_be_written_is_told() {
+    fn an_outcome_that_cannot_be_written_is_reported() {
         let place = TempPlace::new();
         let mut log = place.log(1 << 20);
         log.take(0, b"whole\n", 1);
@@ -576,7 +585,7 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_of_a_terminal_are_those_of_a_file() {
+    fn line_ends_of_a_terminal_become_those_of_a_file() {
         let place = TempPlace::new();
         let mut log = TaskLog::begin(&place.path(), 1 << 20, true, stamper);
         for piece in ["a\r\nb\r", "\nc\rd\r", "\r\n", "e\r"] {
@@ -589,7 +598,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_goes_on_where_another_program_left_it() {
+    fn a_log_continues_after_a_re_execution() {
         let place = TempPlace::new();
         let mut log = place.log(1 << 20);
         log.take(0, b"half a ", 1);
@@ -602,8 +611,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is printed in whatever pieces: no more than the limit is kept, it is the newest, and the first line
-        /// tells how much is gone.
+        /// Whatever output in whatever pieces: no more than the limit is kept, it is the newest,
+        /// and the first line reports how much is gone.
         #[test]
         fn the_newest_is_kept(lines in prop::collection::vec("[a-z]{0,60}", 0..120), piece in 1..200usize, max in 600..4000u64) {
             let place = TempPlace::new();

@@ -1,6 +1,7 @@
-//! The terminal we were started from, and whose foreground it is.
+//! The terminal that this program was started from, and its foreground process group.
 //!
-//! SIGTTOU must be blocked (see `inbox::Inbox`): we give and take the foreground from its background too.
+//! SIGTTOU must be blocked (see `inbox::Inbox`): the foreground is also changed from the
+//! background.
 
 use std::{
     fs::{File, OpenOptions},
@@ -17,12 +18,12 @@ use nix::{
     unistd::{Pid, getpgrp, getpid, tcgetpgrp, tcsetpgrp},
 };
 
-/// What Ctrl-C is where it is a byte.
+/// The byte of Ctrl-C.
 pub const CTRL_C: u8 = 0x03;
-/// What Ctrl-Z is where it is a byte.
+/// The byte of Ctrl-Z.
 pub const CTRL_Z: u8 = 0x1a;
 
-/// Our controlling terminal.
+/// The controlling terminal.
 #[derive(Debug)]
 pub struct Terminal {
     tty: File,
@@ -30,35 +31,37 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Opens our controlling terminal; none when we have none.
+    /// Opens the controlling terminal; `None` if there is none.
     pub fn controlling() -> Option<Terminal> {
         let tty = OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
         Some(Terminal { tty, lent: None })
     }
 
-    /// Goes on with a terminal that was handed over; `lent`: the process group that has the foreground from us already.
+    /// Continues with an inherited terminal; `lent` is the process group that already has the
+    /// foreground from this one.
     pub fn take_over_from(tty: OwnedFd, lent: Option<i32>) -> Terminal {
         Terminal { tty: tty.into(), lent: lent.map(Pid::from_raw) }
     }
 
-    /// Returns the descriptor that [`Terminal::take_over_from`] goes on with.
+    /// Returns the descriptor for [`Terminal::take_over_from`].
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.tty.as_fd()
     }
 
-    /// Whether our own process group is in its foreground.
+    /// Whether this process's group is in the foreground.
     pub fn is_ours(&self) -> bool {
         tcgetpgrp(&self.tty) == Ok(getpgrp())
     }
 
-    /// Whether the command should get the foreground at once. Not if we share it: in `launch … | less` the pager needs
-    /// it too, and a script's other programs must hear Ctrl-C; then the command gets it when it first asks.
+    /// Whether the command should get the foreground at once. Not if the group is shared: in
+    /// `launch … | less` the pager needs the terminal too, and the other programs of a script must
+    /// receive Ctrl-C. Then the command gets the foreground when it first needs it.
     pub fn is_ours_alone(&self) -> bool {
         let piped = is_pipe(std::io::stdout().as_fd()) || is_pipe(std::io::stderr().as_fd());
         getpid() == getpgrp() && self.is_ours() && !piped
     }
 
-    /// Gives the foreground to a process group of our session.
+    /// Gives the foreground to a process group of this session.
     pub fn lend(&mut self, group: i32) {
         let group = Pid::from_raw(group);
         if tcsetpgrp(&self.tty, group).is_ok() {
@@ -66,12 +69,12 @@ impl Terminal {
         }
     }
 
-    /// Whether the command has the foreground from us.
+    /// Whether the command has the foreground from this process.
     pub fn is_lent(&self) -> bool {
         self.lent.is_some()
     }
 
-    /// Takes the foreground, whoever has it.
+    /// Takes the foreground from whichever group has it.
     pub fn take_over(&mut self) {
         self.lent = None;
         let _ = tcsetpgrp(&self.tty, getpgrp());
@@ -87,7 +90,8 @@ impl Terminal {
     }
 }
 
-/// Whether we lead our session, as a login shell does: whoever started us does not continue us when we stop.
+/// Whether this process leads its session, like a login shell: no parent would continue it after a
+/// stop.
 pub fn leads_session() -> bool {
     nix::unistd::getsid(None) == Ok(getpid())
 }
@@ -99,19 +103,19 @@ fn is_pipe(fd: BorrowedFd<'_>) -> bool {
     })
 }
 
-/// Whether a regular file is behind this descriptor.
+/// Whether this descriptor is a regular file.
 pub fn is_file(fd: BorrowedFd<'_>) -> bool {
     fstat(fd).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG)
 }
 
-/// Columns of the terminal behind this descriptor; none if there is none.
+/// Returns the columns of the terminal behind this descriptor; `None` if it is not a terminal.
 pub fn width(fd: BorrowedFd<'_>) -> Option<u16> {
     let size = rustix::termios::tcgetwinsize(fd).ok()?;
-    // A terminal that does not know its size is taken for a usual one.
+    // A terminal that does not know its size is assumed to have 80 columns.
     Some(if size.ws_col == 0 { 80 } else { size.ws_col })
 }
 
-/// The terminal that is our input, in another mode; as it was when this is dropped.
+/// The terminal on standard input, in another mode, which is restored on drop.
 #[derive(Debug)]
 pub struct Keyboard {
     input: OwnedFd,
@@ -119,17 +123,18 @@ pub struct Keyboard {
 }
 
 impl Keyboard {
-    /// For an attached process: Ctrl-C and Ctrl-Z are bytes that are there to be read at once, and signal nobody. With
-    /// `lines`, what is typed is shown and comes line by line; without, nothing is shown.
+    /// Sets the mode for an attached process: Ctrl-C and Ctrl-Z are bytes that can be read at once,
+    /// and send no signal. With `lines`, input is echoed and read line by line; without, it is not
+    /// echoed.
     ///
     /// # Errors
-    /// Our input is no terminal.
+    /// Standard input is not a terminal.
     pub fn attached(lines: bool) -> io::Result<Keyboard> {
         Keyboard::with(|modes| {
             modes.local_flags.remove(LocalFlags::ISIG);
             if lines {
                 modes.local_flags.insert(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::IEXTEN);
-                // Ends of a line, like Enter.
+                // Line ends, like Enter.
                 modes.control_chars[SpecialCharacterIndices::VEOL as usize] = CTRL_C;
                 modes.control_chars[SpecialCharacterIndices::VEOL2 as usize] = CTRL_Z;
             } else {
@@ -138,10 +143,10 @@ impl Keyboard {
         })
     }
 
-    /// For a password: nothing that is typed is shown, and Ctrl-C is a byte that ends it.
+    /// Sets the mode for a password: input is not echoed, and Ctrl-C is a byte that ends it.
     ///
     /// # Errors
-    /// Our input is no terminal.
+    /// Standard input is not a terminal.
     pub fn hidden() -> io::Result<Keyboard> {
         Keyboard::with(|modes| {
             modes.local_flags.remove(LocalFlags::ECHO | LocalFlags::ISIG);
@@ -159,15 +164,15 @@ impl Keyboard {
         Ok(Keyboard { input, before })
     }
 
-    /// What to wait for.
+    /// Returns the descriptor to poll for input.
     pub fn input(&self) -> BorrowedFd<'_> {
         self.input.as_fd()
     }
 
-    /// What was typed: nothing when the terminal ends, or for Ctrl-D on an empty line.
+    /// Returns the typed bytes: empty at the end of the terminal, or for Ctrl-D on an empty line.
     ///
     /// # Errors
-    /// As read(2) says.
+    /// Those of read(2).
     pub fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = [0; 4096];
         loop {

@@ -1,7 +1,7 @@
-//! A point in time to be woken at, as a descriptor that can be read from then on.
+//! A point in time as a descriptor that becomes readable then.
 //!
-//! The timers of an async runtime are kept in wheels of ever finer steps, and turning those wakes a process several times
-//! before a timer that is seconds away. The kernel wakes it once.
+//! The timers of an async runtime are kept in wheels with ever finer steps, and turning those wakes
+//! a process several times before a timer that is seconds away. The kernel wakes it once.
 
 use std::{
     io,
@@ -14,7 +14,7 @@ use nix::sys::{
     timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
 };
 
-/// It.
+/// A timer for one point in time.
 #[derive(Debug)]
 pub struct Alarm {
     timer: TimerFd,
@@ -22,7 +22,7 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// One that is not set.
+    /// Returns a timer that is not set.
     ///
     /// # Errors
     /// When no descriptor is left.
@@ -31,17 +31,18 @@ impl Alarm {
         Ok(Alarm { timer: TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?, at: None })
     }
 
-    /// What can be read when the time has come.
+    /// Returns the descriptor that is readable once the time has come.
     pub fn readable(&self) -> BorrowedFd<'_> {
         self.timer.as_fd()
     }
 
-    /// Sets it to this time of the monotonic clock, in place of any other; one that is over comes at once.
+    /// Sets the timer to a time of the monotonic clock, replacing an earlier one; a past time fires
+    /// at once.
     ///
     /// # Errors
     /// Never, on Linux.
     pub fn set(&mut self, at: Duration) -> io::Result<()> {
-        // A zero would turn it off.
+        // Zero would disarm the timer.
         let at = at.max(Duration::from_nanos(1));
         if self.at != Some(at) {
             let when = Expiration::OneShot(TimeSpec::from_duration(at));
@@ -51,9 +52,9 @@ impl Alarm {
         Ok(())
     }
 
-    /// Takes note that it came, so that it can be set to the same time again.
+    /// Resets a timer that fired, so that it can be set to the same time again.
     pub fn heard(&mut self) {
-        // It does not block: one that was set anew meanwhile has not come yet.
+        // Does not block: a timer that was set again meanwhile has not fired yet.
         let _ = self.timer.wait();
         self.at = None;
     }

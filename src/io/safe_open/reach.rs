@@ -1,13 +1,14 @@
-//! Finds the folder of a file by a path that other users may control in part: logs of programs that run as another
-//! user, pid files, folders that are made on the way.
+//! Finds the folder of a file by a path that other users may control in part: logs of programs that
+//! run as another user, pid files, folders that are created on the way.
 //!
-//! The path is walked component by component, each from the open descriptor of the former. A symbolic link on the way is
-//! followed only where no other user can have put it there: in a folder of root or of the calling user. So
-//! `/var/run/x.pid` is found where `/var/run` leads to `/run`, while a user who replaces a folder of logs by a link to
-//! `/etc` gets nothing made in `/etc`.
+//! The path is walked component by component, each from the open descriptor of the previous one. A
+//! symbolic link on the way is followed only where no other user can have created it: in a folder
+//! of root or of the calling user. So `/var/run/x.pid` is found where `/var/run` leads to `/run`,
+//! while a user who replaces a folder of logs by a link to `/etc` cannot cause a file to be created
+//! in `/etc`.
 //!
 //! # After a crash
-//! Folders that were made on the way stay.
+//! Folders that were created on the way stay.
 
 use std::{
     collections::VecDeque,
@@ -29,7 +30,7 @@ use rustix::{
 use super::{Folder, Make};
 use crate::model::path::folder_of;
 
-/// Symbolic links that are followed on one way, as many as the kernel follows.
+/// Symbolic links followed on one path, the same limit as the kernel's.
 const LINKS: u32 = 40;
 
 /// The folder of a file.
@@ -39,18 +40,19 @@ pub struct FileLocation {
     pub folder: Folder,
     /// The name of the file in it.
     pub name: OsString,
-    /// The user whose folder it is.
+    /// The owner of the folder.
     owner: u32,
-    /// Whether users besides root and the calling one can put files there; a group that may is trusted.
+    /// Whether users besides root and the calling one can create files in the folder; a group that
+    /// may is trusted.
     shared: bool,
 }
 
 impl FileLocation {
-    /// Opens the folder of a file. `user` is the one to whom the file is given, if it is given to one.
+    /// Opens the folder of a file. `user` is the user that the file will be given to, if any.
     ///
     /// # Errors
-    /// As open(2) says; a link on the way that another user controls; for root a folder on the way that belongs to
-    /// neither root nor `user`, if there is a `user`.
+    /// Those of open(2); a link on the way that another user controls; for root, if there is a
+    /// `user`, a folder on the way that belongs to neither root nor `user`.
     pub fn of(path: &Path, user: Option<u32>) -> io::Result<FileLocation> {
         let name = path.file_name().ok_or_else(|| refused("it is a folder"))?;
         let folder = folder(folder_of(path), user)?;
@@ -59,7 +61,8 @@ impl FileLocation {
         Ok(FileLocation { folder, name: name.to_owned(), owner: stat.st_uid, shared })
     }
 
-    /// Says why a file that was there already must not be written: another user may have put it there. None: it may.
+    /// Returns why an existing file must not be written: another user may have created it. `None`:
+    /// it may be written.
     pub fn objection(&self, file: &Metadata, user: Option<u32>) -> Option<&'static str> {
         let is_own = is_trusted(file.uid()) || user == Some(file.uid());
         match () {
@@ -74,11 +77,12 @@ impl FileLocation {
         }
     }
 
-    /// Says what another user may have put in the place of the file; none: nothing is there, or something of the calling
-    /// user's or of `user`'s that can be written. In a folder where no other user can make files all is taken for good.
+    /// Returns why the existing entry at this place may come from another user. `None`: the place
+    /// is free, or holds an entry of the calling user or of `user` that can be written. In a folder
+    /// where no other user can create files, every entry is accepted.
     ///
     /// # Errors
-    /// As stat(2) says.
+    /// Those of stat(2).
     pub fn foreign(&self, user: Option<u32>) -> io::Result<Option<&'static str>> {
         let Some(stat) = self.folder.stat_of(&self.name)?.filter(|_| self.shared) else { return Ok(None) };
         let is_own = stat.st_uid == geteuid().as_raw() || user == Some(stat.st_uid);
@@ -91,11 +95,11 @@ impl FileLocation {
         })
     }
 
-    /// Tells whether nothing stands in the way of renaming a file to this name: nothing is there, or a regular file
-    /// that may be replaced.
+    /// Returns whether a file can be renamed to this name: the name is free, or is that of a
+    /// regular file that may be replaced.
     ///
     /// # Errors
-    /// As stat(2) says.
+    /// Those of stat(2).
     pub fn is_replaceable(&self, name: &OsStr) -> io::Result<Replaceable> {
         let Some(stat) = self.folder.stat_of(name)? else { return Ok(Replaceable::Free) };
         let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
@@ -105,21 +109,21 @@ impl FileLocation {
     }
 }
 
-/// What stands where a file is to be renamed to.
+/// The entry at the target of a rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replaceable {
-    /// Nothing.
+    /// No entry.
     Free,
     /// A file that the rename replaces.
     File,
-    /// Something that stays where it is: a folder, a link, a file of another user.
+    /// An entry that cannot be replaced: a folder, a link, a file of another user.
     Blocked,
 }
 
 /// Opens a folder; see [`FileLocation::of`].
 ///
 /// # Errors
-/// As [`FileLocation::of`].
+/// Those of [`FileLocation::of`].
 pub fn folder(path: &Path, user: Option<u32>) -> io::Result<Folder> {
     if !geteuid().is_root()
         && let Ok(below) = path.strip_prefix("/")
@@ -134,17 +138,19 @@ pub fn folder(path: &Path, user: Option<u32>) -> io::Result<Folder> {
     Ok(way.folder)
 }
 
-/// Whether no other user can change what a path leads to up to its last name: each folder on the way is one of root or of
-/// the calling user, and others can write none, or can change nothing in it that is not theirs (as in `/tmp`).
+/// Whether no other user can change what a path leads to, up to its last name: each folder on the
+/// way belongs to root or to the calling user, and other users cannot write to it, or can change
+/// only their own entries (as in `/tmp`).
 pub fn is_closed(path: &Path) -> bool {
     let walked = Way::begin(folder_of(path), None).and_then(|mut way| way.walk(None).map(|_| way));
     walked.is_ok_and(|way| !way.open)
 }
 
-/// Makes a folder and those above it that are missing, each as `make` says; false: it was there.
+/// Creates a folder and the missing folders above it, each as `make` says. Returns false if the
+/// folder existed.
 ///
 /// # Errors
-/// As [`FileLocation::of`] and mkdir(2), with the folder that cannot be had.
+/// Those of [`FileLocation::of`] and of mkdir(2), with the folder that failed.
 pub fn make_folder(path: &Path, make: Make) -> Result<bool, (PathBuf, io::Error)> {
     let failed = |error| (path.to_owned(), error);
     let mut way = Way::begin(path, None).map_err(failed)?;
@@ -154,16 +160,16 @@ pub fn make_folder(path: &Path, make: Make) -> Result<bool, (PathBuf, io::Error)
 /// A path that is being walked.
 struct Way {
     folder: Folder,
-    /// The folder's owner and mode.
+    /// Owner and mode of the current folder.
     stat: Stat,
-    /// Where it is, for messages.
+    /// Path of the current folder, for messages.
     shown: PathBuf,
-    /// The folders above it that were passed.
+    /// The folders above the current one that were passed.
     above: Vec<(Folder, Stat, PathBuf)>,
     rest: VecDeque<OsString>,
     user: Option<u32>,
     links: u32,
-    /// Whether another user can change what is in a folder that was passed.
+    /// Whether another user can change the content of a folder that was passed.
     open: bool,
 }
 
@@ -178,7 +184,8 @@ impl Way {
         way.judge().map(|()| way)
     }
 
-    /// Goes on to the end of the path; true if the last folder was made. After an error, `shown` is what it is about.
+    /// Walks to the end of the path. Returns true if the last folder was created. After an error,
+    /// `shown` is the path that failed.
     fn walk(&mut self, make: Option<Make>) -> io::Result<bool> {
         let mut made = false;
         while let Some(name) = self.rest.pop_front() {
@@ -235,7 +242,7 @@ impl Way {
         Ok(())
     }
 
-    /// Follows a link, if no other user can have put it there.
+    /// Follows a link, unless another user may have created it.
     fn follow(&mut self, name: &OsStr, link: &Stat, shown: PathBuf) -> io::Result<()> {
         let mode = self.stat.st_mode;
         let is_closed = mode & 0o022 == 0;
@@ -264,7 +271,8 @@ impl Way {
         }
     }
 
-    /// Notes whether others can change what is in the folder, and refuses those of third users: what root writes for a user must not depend on another one.
+    /// Records whether others can change the content of the folder. Refuses a folder of a third
+    /// user: a path that root writes to for `user` must not depend on other users.
     fn judge(&mut self) -> io::Result<()> {
         let owner = self.stat.st_uid;
         self.open |= !is_trusted(owner) || (self.stat.st_mode & 0o022 != 0 && self.stat.st_mode & 0o1000 == 0);
@@ -275,7 +283,7 @@ impl Way {
         Err(refused(&format!("it belongs to user {owner}, who is neither root nor the user of the program")))
     }
 
-    /// With the folder that is meant.
+    /// Adds the folder to a refusal by this module.
     fn in_words(&self, error: io::Error) -> io::Error {
         match error.kind() {
             ErrorKind::PermissionDenied if error.raw_os_error().is_none() => {
@@ -286,7 +294,7 @@ impl Way {
     }
 }
 
-/// The names of a path; `..` among them, as it may come after a link.
+/// Returns the names of a path, including `..`, which may come after a link.
 fn parts(path: &Path) -> impl Iterator<Item = OsString> + '_ {
     path.components().filter_map(|part| match part {
         Component::Normal(name) => Some(name.to_owned()),
@@ -295,12 +303,13 @@ fn parts(path: &Path) -> impl Iterator<Item = OsString> + '_ {
     })
 }
 
-/// Whether a user is root or the calling one.
+/// Whether a user is root or the calling user.
 fn is_trusted(user: u32) -> bool {
     user == 0 || user == geteuid().as_raw()
 }
 
-/// Whether this is the user as whom a user namespace shows those who are not in it, such as the system's root.
+/// Whether this is the id under which a user namespace shows users outside it, such as the system's
+/// root.
 fn is_unmapped(user: u32) -> bool {
     let all = || std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.trim_end().ends_with("4294967295"));
     user == 65534 && !all()
