@@ -235,13 +235,13 @@ fn verify_finds_what_is_wrong() {
     for (damage, words) in [
         ("UPDATE history SET result = 'ok', outcome = 'ERROR: x' WHERE id = 1", "ERROR: x is not ok"),
         ("UPDATE history SET argv = '[' WHERE id = 1", "JSON"),
-        ("UPDATE history SET upid = 'UPID:x' WHERE id = 1", "its UPID is none"),
+        ("UPDATE history SET upid = 'UPID:x' WHERE id = 1", "its UPID is invalid"),
         ("UPDATE history SET duration = -1 WHERE id = 1", "impossible"),
         ("UPDATE sqlite_sequence SET seq = 1 WHERE name = 'tasks'", "may be given again"),
-        ("INSERT INTO feedbacks (id, feedback) VALUES (77, '{}')", "1 feedback of a task that does not live"),
+        ("INSERT INTO feedbacks (id, feedback) VALUES (77, '{}')", "1 feedback of a task that is not live"),
         (
             "INSERT INTO history SELECT 9, taskid, taskname, info1, info2, info3, termsignal, termerror, starttime, endtime, duration, feedback, outcome, result, exitcode, warnings, upid, handle, pid, reservetime, argv, cwd, user, host, log, cpu_user, cpu_sys, maxrss, ended_by, options, amended, supervised FROM history WHERE id = 1; UPDATE sqlite_sequence SET seq = 9 WHERE name = 'tasks'",
-            "task 1: its number belongs to several ended tasks",
+            "task 1: its id belongs to several ended tasks",
         ),
         ("UPDATE history SET taskid = 2 WHERE id = 1", "task 2: its UPID is that of task 1"),
         (
@@ -254,9 +254,9 @@ fn verify_finds_what_is_wrong() {
         ),
         (
             "CREATE TRIGGER evil AFTER INSERT ON history BEGIN DELETE FROM history; END",
-            "trigger evil: it is not of taskwatcher",
+            "trigger evil: not part of taskwatcher's schema",
         ),
-        ("CREATE VIEW report AS SELECT 1", "view report: it is not of taskwatcher"),
+        ("CREATE VIEW report AS SELECT 1", "view report: not part of taskwatcher's schema"),
     ] {
         let copy = world.path("broken.db");
         let _ = fs::remove_file(&copy);

@@ -1,30 +1,38 @@
 //! The database: all SQL of the crate.
 //!
 //! # Locking
-//! WAL mode: readers never wait for a writer, nor it for them. Every write is one `BEGIN IMMEDIATE` transaction, so
-//! that it waits for the lock at its start, where it can be retried whole, and never in its middle. Waiting is done by
-//! our own busy handler: it sleeps short and unevenly, so that dozens of launchers get through quickly, for as long as
-//! the caller's [`LockTimeout`] lasts.
+//!
+//! WAL mode: readers never wait for a writer, nor a writer for readers. Every write is one `BEGIN
+//! IMMEDIATE` transaction: it waits for the lock at its start, where it can be retried as a whole,
+//! and never in its middle. A custom busy handler does the waiting: it sleeps short and unevenly,
+//! so that dozens of launchers get through quickly, for as long as the caller's [`LockTimeout`]
+//! lasts.
 //!
 //! # Durability
-//! Whoever commits goes on when that survives a loss of power: the WAL is flushed after it, when the lock is free for
-//! the next one already. So those who wait for each other do not wait for each other's flushes, and of several that
-//! come together the first one often does the work of all. Others may read it some tenths of a millisecond before it is
-//! flushed; what is told to other hosts ([`Store::export`]) is flushed first.
 //!
-//! For that SQLite is built with `synchronous=NORMAL` as its default (`.cargo/config.toml`), which flushes only what a
-//! checkpoint needs, and leaves alone what is worthless after a loss of power (the command's pid, a status). A build
-//! without that flushes all of it within the lock, and is slower.
+//! A write returns once it survives a loss of power: the WAL is flushed after the commit, when the
+//! lock is already free for the next writer. So writers do not wait for each other's flushes, and
+//! of several concurrent flushes the first often does the work of all. Readers may see a commit
+//! some tenths of a millisecond before it is flushed; rows for other hosts ([`Store::export`]) are
+//! flushed first.
+//!
+//! For that SQLite is built with `synchronous=NORMAL` as its default (`.cargo/config.toml`). SQLite
+//! then flushes only what a checkpoint needs, and not what is worthless after a loss of power (the
+//! command's pid, a status). A build without that setting flushes every commit within the lock, and
+//! is slower.
 //!
 //! # The WAL
-//! The last one to close does not checkpoint and delete it, which would double the price of a short run; instead a
-//! commit that finds it longer than 64 pages (`.cargo/config.toml` says why) copies it back, which keeps small what the
-//! next opener has to read when nobody else has the database open. Who knows of somebody that has it open all the time
-//! leaves it longer.
 //!
-//! # If we die here
-//! Everything that must hold together is one transaction. A new database is made whole under another name and linked
-//! into place, so nobody ever sees half of one.
+//! The last connection does not checkpoint and delete the WAL on close, which would double the
+//! price of a short run. Instead a commit that finds the WAL longer than 64 pages
+//! (`.cargo/config.toml` has the reason) copies it back, which keeps small what the next opener has
+//! to read while no other process has the database open. If another process is known to have the
+//! database open all the time, the WAL may grow longer.
+//!
+//! # If the process dies here
+//!
+//! Changes that must hold together are one transaction. A new database is completed under another
+//! name and then linked into place, so a partial database is never visible.
 
 mod claim;
 mod companions;
@@ -67,7 +75,7 @@ pub use self::{
     error::{Refused, StoreError, StoreFailure},
     export::Export,
     location::resolve,
-    remote::{Added, Batch, LOST, Listed, Node, NodeNews, Remote, Went, outcome_told},
+    remote::{Added, Batch, LOST, Listed, Node, NodeNews, Remote, Went, outcome_of_export},
     upkeep::{Fault, Named},
     wait::LockTimeout,
 };
@@ -78,48 +86,50 @@ use crate::model::{
     task::{End, HistoryRow, Process, Status, Task, TaskRef},
 };
 
-/// Slots the spool has before it grows: task ids use them in turn.
+/// Slots of the spool before it grows; task ids use them in turn.
 const SLOTS: i64 = 256;
-/// Bytes of a UPID that still make a file name, whatever is added to it (file systems allow 255).
+/// Longest UPID, in bytes, that is used as a file name with its suffixes (file systems allow 255).
 const LONGEST_LOG_NAME: usize = 240;
 
 /// A task to be reserved or started.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct NewTask {
-    /// Its name.
+    /// The name.
     pub name: String,
     /// Side information.
     pub info: [Option<String>; 3],
-    /// The name nobody can guess.
+    /// Random, unguessable handle.
     pub handle: String,
-    /// Now, unix seconds.
+    /// Current time, unix seconds.
     pub now: i64,
-    /// Whether a live task of the name forbids it.
+    /// Whether a live task of the same name forbids this one.
     pub unique: bool,
 }
 
-/// What a launcher knows of its task before it starts; the rest comes from the reservation or from the store.
+/// Facts that a launcher knows of its task before the start; the reservation or the store supplies
+/// the rest.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 #[expect(missing_docs, reason = "the columns of schema.sql, which explains each")]
 pub struct Start {
-    /// What is new when no reservation is claimed; of a reservation, only `info` that is given replaces what it has.
+    /// The values of a new task; with a reservation, only the given `info` values replace reserved
+    /// ones.
     pub task: NewTask,
-    /// The reservation to claim; none: one is made on the spot.
+    /// The reservation to claim; `None` to create one.
     #[serde(skip)]
     pub reservation: Option<TaskRef>,
-    /// What a worker inside a process works on; none: it is a command.
+    /// The subject of a worker inside a process; `None` for a command.
     pub worker: Option<String>,
-    /// `--name`; without it a reserved name stays.
+    /// Whether `--name` was given; without it a reserved name stays.
     pub named: bool,
     pub feedback: bool,
     /// Folder of the feedback file.
     pub feedpath: Option<PathBuf>,
-    /// Whether it has a log.
+    /// Whether the task has a log.
     pub log: bool,
-    /// What launch was told about it, as a JSON array of its command line's words.
+    /// The words of launch's command line, as a JSON array.
     pub options: String,
-    /// Of which supervised process it is a run, as a JSON object.
+    /// The supervised process that this is a run of, as a JSON object.
     pub supervised: Option<String>,
     pub keep_feedback: bool,
     pub timeout: Option<f64>,
@@ -136,14 +146,14 @@ pub struct Start {
     pub cwd: Option<PathBuf>,
 }
 
-/// The answer to a launcher's wish to lock a slot of the spool.
+/// The result of locking a slot of the spool for a launcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// The slot is locked: the lock says that its launcher lives.
+    /// The slot is locked, which shows that its launcher is alive.
     Held,
-    /// Another launcher holds it still, which has recorded its end and not exited yet.
+    /// Another launcher still holds the slot: its end is recorded and it is about to exit.
     Taken,
-    /// There are no locks on this file system, or no spool.
+    /// The file system has no locks, or there is no spool.
     Unsupported,
 }
 
@@ -152,22 +162,22 @@ pub enum Hold {
 pub struct Command {
     /// Pid and start time.
     pub process: Process,
-    /// Inode of its pidfd, where the kernel has such.
+    /// Inode of its pidfd, if the kernel has such inodes.
     pub inode: Option<u64>,
-    /// Its session.
+    /// The session.
     pub session: Option<i32>,
 }
 
-/// An end that the database could not take when it happened, as it is kept until the database can.
+/// An end that could not be recorded when it happened, kept for later.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Late {
-    /// Of a run that never became a task.
+    /// The end of a run that never became a task.
     Run(Box<Start>, Box<End>),
-    /// Of a task, with its number, its UPID and its last feedback.
+    /// The end of a task, with its id, its UPID and its last feedback.
     Task(i64, String, Box<End>, Option<String>),
 }
 
-/// A task that is ours now: its row says RUNNING, durably.
+/// A claimed task: its row is RUNNING, durably.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the columns of schema.sql, which explains each")]
 pub struct Claimed {
@@ -179,111 +189,113 @@ pub struct Claimed {
     pub log: Option<PathBuf>,
 }
 
-/// Which rows of history to delete.
+/// Selects rows of history to delete.
 #[derive(Clone, Debug, Default)]
 pub struct Clear {
-    /// Only those that ended before this time, unix seconds.
+    /// Only rows that ended before this time, unix seconds.
     pub before: Option<i64>,
-    /// Only those of this name.
+    /// Only rows of this name.
     pub name: Option<String>,
-    /// What ended later than this, unix seconds, was recorded by a clock that was wrong.
+    /// Current time, unix seconds. A later end time was recorded by a wrong clock.
     pub now: i64,
 }
 
 impl Clear {
-    /// The rows of `history`, by its three values. What ended in the future was started before tasks of higher numbers,
-    /// which tells its age.
+    /// The condition for rows of `history`, with its three values. A row with an end time in the
+    /// future is older than tasks with higher ids, which bounds its age.
     const FILTER: &str = "WHERE (?1 IS NULL OR endtime < ?1
                                  OR (endtime > ?3 AND id < (SELECT max(id) FROM history WHERE endtime < ?1)))
                           AND (?2 IS NULL OR taskname = ?2)";
 }
 
-/// The name of a task's feedback file in its folder.
+/// Returns the path of a task's feedback file in its folder.
 pub fn feedback_file(dir: &Path, id: i64) -> PathBuf {
     dir.join(format!("feedback_{id}.log"))
 }
 
-/// Whether a path is that of the feedback file of a task, in whatever folder. No other file is read or removed because a
-/// row names it.
+/// Whether a path is that of the feedback file of a task, in any folder. No other file is read or
+/// removed because of a row.
 pub fn is_feedback_file(path: &Path, id: i64) -> bool {
     path.is_absolute() && path.parent().is_some_and(|dir| feedback_file(dir, id) == path)
 }
 
-/// The folder of the logs of a database's tasks.
+/// Returns the folder of the logs of a database's tasks.
 pub fn log_folder(db: &Path) -> PathBuf {
     beside(db, LOGS)
 }
 
-/// The log file of a task: spread over 256 folders by its number, so that none grows too long.
+/// Returns the log file of a task. Logs are spread over 256 folders by task id, so that no folder
+/// grows too large.
 pub fn log_file(db: &Path, id: i64, upid: &str) -> PathBuf {
-    // What the file system cannot hold as a name is told apart by its number alone.
+    // If the UPID is no valid file name, the id alone names the file.
     let fits = upid.len() <= LONGEST_LOG_NAME && !upid.contains('/');
     let name = if fits { format!("{upid}.log") } else { format!("task-{id}.log") };
     log_folder(db).join(format!("{:02X}", id & 0xff)).join(name)
 }
 
-/// Whether a path is that of the log of a task in the folder of logs of some database: its own, or the one that a copy of
-/// its row was made from.
+/// Whether a path is that of the log of a task in the folder of logs of some database: this one, or
+/// the one that the row was copied from.
 pub fn is_log_file(path: &Path, id: i64, upid: &str) -> bool {
     LogPath::of(path).is_some_and(|parts| log_file(&parts.db(), id, upid) == path)
 }
 
-/// Whether the database of this path belongs to the user who runs this program; false if that cannot be read.
+/// Whether the database of this path belongs to the calling user; false if that cannot be read.
 pub fn is_own(db: &Path) -> bool {
     Identity::of(db).is_some_and(|identity| identity.owner.0 == geteuid().as_raw())
 }
 
-/// The database, open.
+/// The open database.
 #[derive(Debug)]
 pub struct Store {
     db: Connection,
     path: PathBuf,
-    /// Which file that was, and whose.
+    /// Device, inode and owner of the file when it was opened.
     identity: Option<Identity>,
-    /// Longest wait, for messages.
+    /// Longest wait for a lock, also for messages.
     patience: LockTimeout,
-    /// What is known of the tables of other hosts.
+    /// Cache of the tables of other hosts.
     codes: Codes,
-    /// It was asked to write nothing.
+    /// Whether nothing may be written.
     only_reads: bool,
-    /// The WAL, open to be flushed. It stays the same file for as long as we have the database open.
+    /// The WAL, open for flushing. It stays the same file while this connection is open.
     wal: Option<File>,
 }
 
 type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 impl Store {
-    /// Where it is.
+    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether it is still the file that has its name: one that was removed or replaced can be read all the same, for ever.
+    /// Whether the path still leads to the open file: a file that was removed or replaced can still
+    /// be read.
     pub fn is_in_place(&self) -> bool {
         let file = self.identity.map(|identity| identity.file);
         file.is_some() && Identity::of(&self.path).map(|identity| identity.file) == file
     }
 
-    /// Whether it belongs to the user who runs this program. Rows of another user's database are not believed further
-    /// than to show them: nothing is moved to history, stored or deleted because of what they say.
+    /// Whether the database belongs to the calling user. Rows of another user's database are only
+    /// shown: nothing is moved to history, stored or deleted because of them.
     pub fn is_own(&self) -> bool {
         self.identity.is_some_and(|identity| identity.owner.0 == geteuid().as_raw())
     }
 
-    /// Returns the other user on whose word nothing may be done to processes that are not theirs; `None`: the database
-    /// belongs to this user or to root.
+    /// Returns the owner of the database if its rows must not cause signals to processes of other
+    /// users; `None` if the database belongs to this user or to root.
     pub fn other_owner(&self) -> Option<u32> {
-        // One whose owner is not known is nobody's.
+        // An unknown owner is trusted by no one.
         let owner = self.identity.map_or(u32::MAX, |identity| identity.owner.0);
         (owner != 0 && owner != geteuid().as_raw()).then_some(owner)
     }
 
-    /// Whether it can be written.
+    /// Whether the database can be written.
     pub fn is_writable(&self) -> bool {
         !self.only_reads && self.db.is_readonly("main") == Ok(false)
     }
 
-    /// Whether no writer is at work just now, so that all that was written can be read.
+    /// Whether no writer is active just now, so that all written rows can be read.
     pub fn is_quiet(&mut self) -> bool {
         if !self.is_writable() {
             return true;
@@ -294,13 +306,13 @@ impl Store {
         quiet
     }
 
-    /// Lets the WAL grow to this number of pages before a commit of ours copies it back, as somebody else has the
-    /// database open all the time. Where that cannot be set it stays as it is.
+    /// Sets the size in pages at which a commit copies the WAL back, for when another process has
+    /// the database open all the time. A failure is ignored.
     pub fn leave_wal_to(&self, pages: u32) {
         let _ = self.db.pragma_update(None, "wal_autocheckpoint", pages);
     }
 
-    /// Changes how long a lock is waited for; gives what it was before.
+    /// Changes the longest wait for a lock; returns the former one.
     pub fn set_patience(&mut self, patience: LockTimeout) -> LockTimeout {
         let before = std::mem::replace(&mut self.patience, patience);
         self.patience.begin();
@@ -312,7 +324,7 @@ impl Store {
         move |error| failure(&path, doing, patience, error)
     }
 
-    /// The WAL, to be flushed; none: there is none, and commits are flushed at once.
+    /// Opens the WAL for flushing. Without a WAL, commits are flushed at once.
     fn open_wal(&mut self) -> io::Result<()> {
         if self.wal.is_some() {
             return Ok(());
@@ -332,13 +344,13 @@ impl Store {
         Ok(())
     }
 
-    /// Makes what was committed survive a loss of power.
+    /// Flushes committed transactions to disk.
     fn flush(&mut self) -> Result<()> {
         let flushed = self.open_wal().and_then(|()| self.wal.as_ref().map_or(Ok(()), File::sync_data));
         flushed.map_err(|error| StoreError::Io(self.path.clone(), "flush database", error))
     }
 
-    /// One write transaction, which is not flushed yet.
+    /// Runs one write transaction, without a flush.
     fn commit<T>(
         &mut self,
         doing: &'static str,
@@ -346,7 +358,7 @@ impl Store {
     ) -> Result<T> {
         let failed = self.failed(doing);
         self.patience.begin();
-        // Before anything is done, so that it cannot fail afterwards.
+        // First, so that it cannot fail after the commit.
         self.open_wal().map_err(|error| StoreError::Io(self.path.clone(), "flush database", error))?;
         let whole = || {
             let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -357,7 +369,7 @@ impl Store {
         whole().map_err(failed)
     }
 
-    /// One write transaction.
+    /// Runs one write transaction.
     fn write<T>(
         &mut self,
         doing: &'static str,
@@ -368,15 +380,16 @@ impl Store {
         Ok(made)
     }
 
-    /// Makes a task that was just made survive a loss of power. One that might not is none: whoever wanted it is told
-    /// that there is none, and may try again.
+    /// Flushes a newly created task to disk. If the flush fails the task is removed, so that
+    /// callers never see one that a power loss could undo.
     fn flush_task(&mut self, id: i64) -> Result<()> {
         self.flush().inspect_err(|_| {
             let _ = self.light("DELETE FROM tasks WHERE id = ?1", params![id]);
         })
     }
 
-    /// Reserves an id. `is_dead` judges a row of the same name that stands in the way of a unique one.
+    /// Reserves a task id. `is_dead` decides whether a row of the same name still blocks a unique
+    /// one.
     ///
     /// # Errors
     /// [`Refused::NameTaken`], [`StoreError`]
@@ -404,9 +417,9 @@ impl Store {
         Ok(id)
     }
 
-    /// Makes a task ours, in one step: a reservation, or a new one, becomes RUNNING with our launcher's identity. Of
-    /// two launchers of one reservation one is refused. `hold` locks the slot before the row can be seen, so that no
-    /// reader ever finds a row whose lock is still to come.
+    /// Claims a task in one step: a reservation, or a new task, becomes RUNNING with the launcher's
+    /// identity. Of two launchers with the same reservation one is refused. `hold` locks the slot
+    /// before the row is visible, so that no reader ever finds a row without its lock.
     ///
     /// # Errors
     /// [`Refused`], [`StoreError`]
@@ -422,7 +435,8 @@ impl Store {
         Ok(claimed)
     }
 
-    /// Notes the command's process. Worth nothing after a loss of power, so not flushed to the disk.
+    /// Records the command's process. The pid is worthless after a loss of power, so the write is
+    /// not flushed.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -434,7 +448,7 @@ impl Store {
         )
     }
 
-    /// Stores what a task is doing, and its last sign of life. Not flushed to the disk.
+    /// Stores the status of a task and its last sign of life. Not flushed to disk.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -450,9 +464,10 @@ impl Store {
         self.db.execute(sql, values).map(|_| ()).map_err(self.failed("update"))
     }
 
-    /// Records an end: into history and out of `tasks`, in one transaction. If a reader took the task for lost
-    /// meanwhile, the truth replaces that; if one took in this end from the spool, where long reasons are cut, it becomes
-    /// whole. False if there is no such task any more (the database was made anew).
+    /// Records an end: inserts the row of history and deletes that of `tasks`, in one transaction.
+    /// If a reader has settled the task as lost meanwhile, the true end replaces that one; if a
+    /// reader has recorded this end from the spool, where long reasons are cut, it is completed.
+    /// Returns false if the task does not exist any more (the database was initialized).
     ///
     /// # Errors
     /// [`StoreError`]
@@ -460,8 +475,8 @@ impl Store {
         self.write("record the end of a task in", |tx| finish_in(tx, id, upid, end))
     }
 
-    /// Records ends that were kept while the database could not be written, in one transaction; what history has already
-    /// is passed over. Gives how many runs became tasks.
+    /// Records ends that were kept while the database could not be written, in one transaction.
+    /// Those already in history are skipped. Returns how many runs became tasks.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -470,8 +485,8 @@ impl Store {
         self.write("record ends in", |tx| take_in(tx, &path, late))
     }
 
-    /// Moves tasks that were found to have ended into history, in one transaction. A row that changed since it was
-    /// read is left alone.
+    /// Moves tasks that were found to have ended into history, in one transaction. A row that
+    /// changed since it was read is left alone.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -479,7 +494,7 @@ impl Store {
         self.write("settle dead tasks in", |tx| {
             let mut moved = 0;
             for (task, end) in ended {
-                // What was read of it last, if its file cannot be read any more.
+                // The last stored feedback, if the file cannot be read any more.
                 let feedback = end.feedback.as_deref().or(task.values.as_deref());
                 moved += usize::from(move_to_history(tx, task.id, task.upid.as_deref(), end, feedback)?);
             }
@@ -487,7 +502,7 @@ impl Store {
         })
     }
 
-    /// All rows of `tasks`, in order of their ids.
+    /// Returns all rows of `tasks`, by id.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -495,7 +510,7 @@ impl Store {
         self.select_tasks("ORDER BY id", &[])
     }
 
-    /// Returns whether more than so many tasks have not ended.
+    /// Whether more than `count` tasks have not ended.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -505,7 +520,7 @@ impl Store {
         self.db.query_row(sql, [offset], |row| row.get(0)).map_err(self.failed("read"))
     }
 
-    /// Whether anything lives in the database.
+    /// Returns a task that has not ended.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -527,7 +542,8 @@ impl Store {
         work().map_err(self.failed("read"))
     }
 
-    /// One ended task. A number names the task of that id; of those that 1.7 gave one id to, the newest.
+    /// Returns an ended task. If taskwatcher 1.7 used an id more than once, the newest task of that
+    /// id.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -543,7 +559,7 @@ impl Store {
                 None => find("handle = ?1", &handle.as_str()),
             },
             TaskRef::There(..) => Ok(None),
-            // Our UPIDs hold the id, so no index of them is needed.
+            // UPIDs of taskwatcher contain the id, so they need no index.
             TaskRef::Upid(upid) => match upid.number() {
                 Some(id) => {
                     Ok(find(&format!("{} AND upid IS NOT NULL ORDER BY id DESC LIMIT 1", of_task(&self.db)?), &id)?
@@ -555,7 +571,7 @@ impl Store {
         work().map_err(self.failed("read"))
     }
 
-    /// One page of history.
+    /// Returns one page of history.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -569,7 +585,7 @@ impl Store {
         Ok(Page::cut(rows, query.limit, |row| Cursor { endtime: row.endtime, id: row.id }))
     }
 
-    /// Returns the folder in which a task was launched, byte for byte; rows have it as text.
+    /// Returns the folder in which a task was launched, byte for byte; rows contain it as text.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -579,7 +595,7 @@ impl Store {
         Ok(find.map_err(self.failed("read"))?.flatten())
     }
 
-    /// The parser's state that was stored with a task's feedback.
+    /// Returns the parser's state that was stored with a task's feedback.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -601,7 +617,7 @@ impl Store {
         )
     }
 
-    /// Stores that these tasks were seen alive, in one statement. Not flushed to the disk.
+    /// Stores that these tasks were seen alive, in one statement. Not flushed to disk.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -612,7 +628,7 @@ impl Store {
         self.light(sql, params![ids, now])
     }
 
-    /// Stores what each live task is doing, and that it was seen alive now, in one transaction.
+    /// Stores the status of each live task and that it was seen alive now, in one transaction.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -622,7 +638,8 @@ impl Store {
                 "UPDATE tasks SET status = iif(status = 'STOPPING', status, ?2), lastupdate = ?3, duration = ?3 - starttime
                  WHERE id = ?1 AND status <> 'RESERVED'",
             )?;
-            // What was reserved when it was looked at may run by now; it has no state to store either way.
+            // A task read as reserved may be running by now; in neither case is there a status to
+            // store.
             for (id, status) in statuses.iter().filter(|(_, status)| *status != Status::Reserved) {
                 update.execute(params![id, status.as_str(), now])?;
             }
@@ -630,7 +647,7 @@ impl Store {
         })
     }
 
-    /// Deletes rows of history; says how many, and which logs they named.
+    /// Deletes rows of history; returns their number and the logs that they named.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -651,7 +668,7 @@ impl Store {
         })
     }
 
-    /// Returns how many rows `clear` would delete, and how many of them have a log.
+    /// Returns how many rows [`Store::clear`] would delete, and how many of them have a log.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -663,17 +680,18 @@ impl Store {
         counted.map_err(self.failed("read"))
     }
 
-    /// Empties the database in place: programs that have it open go on with the new contents. Ids go on counting, so
-    /// that a number in somebody's notes never comes to mean another task.
+    /// Empties the database in place: programs that have it open continue with the new content. Ids
+    /// continue, so that an id that was noted elsewhere never refers to another task.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] if there is a task that has not ended, unless forced. Settle the dead ones first.
+    /// [`StoreError::InUse`] if a task has not ended, unless forced. Settle the dead ones first.
     pub fn reset(&mut self, force: bool) -> Result<()> {
         let live = self.write("initialize", |tx| {
-            // Asked under the lock: one may have started since anybody looked.
+            // Counted under the lock, because a task may have started meanwhile.
             let live: i64 = tx.query_row("SELECT count(*) FROM tasks", [], |row| row.get(0))?;
             if live == 0 || force {
-                // Another database from now on, for whoever follows it: what lived and was deleted has no end.
+                // The database gets a new identity for those that follow it: deleted live tasks
+                // have no end.
                 tx.execute_batch(&format!(
                     "{NEW_IDENTITY}; DELETE FROM tasks; DELETE FROM feedbacks; DELETE FROM history;"
                 ))?;
@@ -686,12 +704,13 @@ impl Store {
             return Err(StoreError::InUse(self.path.clone(), live));
         }
         self.codes = Codes::default();
-        // The space goes back to the disk; that it may fail while others read is no harm.
+        // Returns the space to the disk; fails harmlessly while others read.
         let _ = self.db.execute_batch("VACUUM");
         Ok(())
     }
 
-    /// Changes when anything in the database did, for `--watch` without reading it all.
+    /// Returns a number that changes whenever the database does, so that `--watch` need not read
+    /// all of it.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -701,7 +720,7 @@ impl Store {
     }
 }
 
-/// SQLite's integers are signed; no counter of ours comes near the end of them.
+/// SQLite's integers are signed; no counter comes near the limit.
 fn stamp(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -715,27 +734,30 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_is_flushed_and_what_need_not_last_is_not() {
+    fn commits_are_flushed_except_for_transient_state() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open_or_create(&dir.path().join("t.db"), LockTimeout::USUAL).unwrap();
         let inside: i64 = store.db.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
-        assert_eq!(inside, 1, "SQLite flushes within the lock: it was not built as .cargo/config.toml says");
+        assert_eq!(
+            inside, 1,
+            "SQLite flushes within the lock: it was not built with the settings of .cargo/config.toml"
+        );
         assert!(store.wal.is_none());
         let id = store.reserve(&new_task(2), 9, |_| false).unwrap();
         assert!(store.wal.is_some());
-        // What cannot be flushed: its error is that of the write.
+        // A file that cannot be flushed: the write returns its error.
         let (pipe, _other) = io::pipe().unwrap();
         store.wal = Some(File::from(std::os::fd::OwnedFd::from(pipe)));
         let failed = store.reserve(&new_task(3), 9, |_| false).unwrap_err();
         assert!(failed.to_string().contains("cannot flush database"), "{failed}");
         let tasks: i64 = store.db.query_row("SELECT count(*) FROM tasks", [], |row| row.get(0)).unwrap();
-        assert_eq!(tasks, 1, "what may be lost was given to nobody");
+        assert_eq!(tasks, 1, "the task that could be lost was removed");
         store.save_status(id, Status::Running, 3).unwrap();
         store.seen(&[id], 4).unwrap();
     }
 
     #[test]
-    fn under_another_name_it_is_flushed_where_it_is() {
+    fn a_database_behind_a_link_is_flushed_at_its_target() {
         let dir = tempfile::tempdir().unwrap();
         let (target, link) = (dir.path().join("t.db"), dir.path().join("link.db"));
         drop(Store::open_or_create(&target, LockTimeout::USUAL).unwrap());
@@ -744,7 +766,7 @@ mod tests {
         store.reserve(&new_task(2), 9, |_| false).unwrap();
         assert!(store.wal.is_some());
         assert_eq!(store.path(), fs::canonicalize(&target).unwrap());
-        // One that was taken away is missed.
+        // A missing WAL is an error.
         let mut store = Store::open(&target, LockTimeout::USUAL).unwrap();
         fs::remove_file(beside(&target, "-wal")).unwrap();
         assert!(store.reserve(&new_task(3), 9, |_| false).unwrap_err().to_string().contains("its WAL is gone"));

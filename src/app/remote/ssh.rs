@@ -8,7 +8,7 @@ use super::sync::{AskedSoFar, Over, PullSink, RemoteJob};
 use crate::{
     io::{
         ssh::{self, RemoteOutput, SshError},
-        store::{Batch, Remote, outcome_told},
+        store::{Batch, Remote, outcome_of_export},
         sys,
     },
     model::{
@@ -246,7 +246,7 @@ fn running_of(task: &Value) -> Option<Option<RemoteRun>> {
 pub(in crate::app) fn end_of(task: &Value, host: &str) -> Option<RemoteEnd> {
     let text = |key: &str| task[key].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     let endtime = task["endtime"].as_i64()?;
-    let outcome = outcome_told(task["outcome"].as_str()?, task["termerror"].as_str());
+    let outcome = outcome_of_export(task["outcome"].as_str()?, task["termerror"].as_str());
     let name = text("taskname").unwrap_or_default();
     let upid = match task["upid"].as_str() {
         Some(upid) => upid.parse::<Upid>().ok()?,

@@ -1,4 +1,4 @@
-//! Reserving and claiming: how a task comes to be somebody's.
+//! Reserving and claiming tasks.
 
 use std::path::Path;
 
@@ -20,7 +20,8 @@ pub(super) fn next_id(tx: &Transaction<'_>) -> rusqlite::Result<i64> {
     Ok(last.unwrap_or(0) + 1)
 }
 
-/// A new id, and the first slot that it may use and no live task does; most often one question gives both.
+/// Returns a new id, and the first slot for it that no live task uses; one query usually gives
+/// both.
 pub(super) fn next_place(tx: &Transaction<'_>) -> rusqlite::Result<(i64, i64)> {
     let place: Option<(i64, bool)> = tx
         .query_row(
@@ -37,7 +38,7 @@ pub(super) fn next_place(tx: &Transaction<'_>) -> rusqlite::Result<(i64, i64)> {
     }
 }
 
-/// The first slot that this id may use and no live task does.
+/// Returns the first slot for this id that no live task uses.
 pub(super) fn free_slot(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<i64> {
     free_slot_from(tx, id % SLOTS)
 }
@@ -50,7 +51,8 @@ fn free_slot_from(tx: &Transaction<'_>, mut slot: i64) -> rusqlite::Result<i64> 
     Ok(slot)
 }
 
-/// The first slot from `slot` on that no live task and no launcher uses, and whether its lock is held now.
+/// Returns the first slot from `slot` on that no live task and no launcher uses, and whether its
+/// lock is held now.
 fn hold_a_slot(tx: &Transaction<'_>, mut slot: i64, hold: &impl Fn(i64) -> Hold) -> rusqlite::Result<(i64, bool)> {
     loop {
         match hold(slot) {
@@ -61,7 +63,7 @@ fn hold_a_slot(tx: &Transaction<'_>, mut slot: i64, hold: &impl Fn(i64) -> Hold)
     }
 }
 
-/// Whether a live task of the name, other than `myself`, forbids a unique one.
+/// Returns a refusal if a live task of the same name, other than `myself`, forbids a unique one.
 pub(super) fn name_taken(
     tx: &Transaction<'_>,
     task: &NewTask,
@@ -126,7 +128,8 @@ pub(super) fn claim_in(
     let feedpath = start.feedpath.as_ref().map(|dir| feedback_file(dir, id));
     let log = start.log.then(|| log_file(db, id, &upid));
     let [info1, info2, info3] = &task.info;
-    // A worker's process is there already, and known in the same step: nobody ever takes its row for a command's.
+    // A worker's process already exists and is recorded in the same step, so that its row is never
+    // taken for a command's.
     let process = start.worker.as_ref().map(|_| launcher);
     let columns = named_params! {
         ":pid": process.map(|process| process.pid), ":pid_pstart": process.map(|process| stamp(process.pstart)),
@@ -165,7 +168,7 @@ pub(super) fn claim_in(
     Ok(Ok(Claimed { id, handle: task.handle, upid, slot, feedpath, log }))
 }
 
-/// The reservation that was asked for, or why it cannot be had.
+/// Finds a reservation, or returns why it cannot be claimed.
 pub(super) fn find_reservation(
     tx: &Transaction<'_>,
     wanted: &TaskRef,
@@ -175,7 +178,7 @@ pub(super) fn find_reservation(
     let (column, value): (&str, &dyn ToSql) = match wanted {
         TaskRef::Id(id) => ("id", &id.0),
         TaskRef::Handle(handle) => ("handle", &handle.as_str().to_owned()),
-        TaskRef::Upid(_) => return no("a UPID names a task that was started already".into()),
+        TaskRef::Upid(_) => return no("a UPID names a task that has already started".into()),
         TaskRef::There(..) => return no("it is a task of another host".into()),
     };
     let row = tx.query_row(&format!("{SELECT_TASKS} WHERE {column} = ?1"), [value], task_row).optional()?;

@@ -1,7 +1,8 @@
-//! The files beside a database: whose they are, and room for the memory that its users share.
+//! The files beside a database: their owners, and disk blocks for the shared memory of its users.
 //!
-//! SQLite reads the WAL and a journal into the database and follows a link in their place. In a folder that others can
-//! write, such a file may have been put there by another user, so its owner is checked before SQLite opens anything.
+//! SQLite reads the WAL and a journal into the database and follows a link in their place. In a
+//! folder that others can write to, another user may have planted such a file, so its owner is
+//! checked before SQLite opens anything.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -24,20 +25,20 @@ use super::{
 };
 use crate::model::path::beside;
 
-/// What is known of a database's file without opening it.
+/// Facts about a database file that are read without opening it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Identity {
-    /// Its device and its number on it.
+    /// Device and inode.
     pub file: (u64, u64),
-    /// User and group that it belongs to.
+    /// User and group.
     pub owner: (u32, u32),
     mode: u32,
-    /// Bytes of a block of its file system.
+    /// Block size of the file system, in bytes.
     block: u64,
 }
 
 impl Identity {
-    /// Reads it; none when there is nothing of that name.
+    /// Reads the identity; `None` if there is no such file.
     pub fn of(path: &Path) -> Option<Identity> {
         let meta = fs::metadata(path).ok()?;
         Some(Identity {
@@ -48,9 +49,10 @@ impl Identity {
         })
     }
 
-    /// Whether a file beside the database may be used: it belongs to the owner of the database, to this user, or to
-    /// somebody whom the mode of the database lets write to it. Root trusts no file for being root's own: in a folder
-    /// of another user it may be a hard link to any file of root's.
+    /// Whether a file beside the database may be used: it belongs to the owner of the database, to
+    /// this user, or to a user that the mode of the database permits to write. Root does not trust
+    /// a file for being root's: in a folder of another user it may be a hard link to any file of
+    /// root.
     fn trusts(&self, meta: &Metadata) -> bool {
         let me = geteuid();
         meta.uid() == self.owner.0
@@ -60,10 +62,12 @@ impl Identity {
     }
 }
 
-/// Checks what lies beside a database and makes room for its shared memory; says whether there is a WAL.
+/// Checks the files beside a database and allocates its shared memory; returns whether there is a
+/// WAL.
 ///
 /// # Errors
-/// [`StoreError::Companion`], [`StoreError::NotAFile`] of a file beside it; [`StoreError::Full`]
+/// [`StoreError::Companion`], [`StoreError::NotAFile`] for a file beside the database;
+/// [`StoreError::Full`]
 pub(super) fn check(path: &Path, identity: &Identity) -> Result<bool> {
     let mut has_wal = false;
     for suffix in ["-wal", "-shm", "-journal"] {
@@ -86,23 +90,27 @@ pub(super) fn check(path: &Path, identity: &Identity) -> Result<bool> {
     Ok(has_wal)
 }
 
-/// Bytes that SQLite takes one byte of to extend its shared memory: with smaller blocks the rest of them has none.
+/// Step in bytes in which SQLite extends its shared memory, writing one byte of each: with smaller
+/// blocks the rest of a step is not allocated.
 const PAGE: u64 = 4096;
-/// Bytes of shared memory that have their blocks in advance: two regions of SQLite's, which hold the index of 8158
-/// pages of WAL. A WAL is copied back long before.
+/// Bytes of shared memory that are allocated in advance: two of SQLite's regions, which hold the
+/// index of 8158 pages of WAL. A WAL is copied back long before.
 const SHM: u64 = 64 << 10;
-/// The byte of the shared memory file that SQLite locks while it has it open (`UNIX_SHM_DMS` of its `os_unix.c`).
+/// The byte of the shared memory file that SQLite locks while it has it open (`UNIX_SHM_DMS` of its
+/// `os_unix.c`).
 const IN_USE: libc::off_t = 128;
 
-/// Files of shared memory that have their blocks. They stay open: to close one would let go of all locks that SQLite
-/// has on it in this process.
+/// Files of shared memory with allocated blocks. They stay open: closing one would release all
+/// locks that SQLite has on it in this process.
 static RESERVED: Mutex<Vec<((u64, u64), File)>> = Mutex::new(vec![]);
 
-/// Gives the shared memory of a database its blocks on a file system with small ones. SQLite writes one byte of each
-/// 4 KiB and maps it; what it stores there afterwards ends the process with SIGBUS if the disk is full.
+/// Allocates the shared memory of a database on a file system with small blocks. SQLite writes one
+/// byte of each 4 KiB and maps the file; a later store to it ends the process with SIGBUS if the
+/// disk is full.
 ///
-/// The first program that opens a database empties this file, which would free the blocks. So this does what the first
-/// one is to do, in place, and holds SQLite's lock for "in use" from then on.
+/// The first program that opens a database empties this file, which would free the blocks. So this
+/// function does the work of the first program, in place, and holds SQLite's lock for "in use" from
+/// then on.
 fn reserve_shm(path: &Path, identity: &Identity) -> Result<()> {
     if identity.block >= PAGE {
         return Ok(());
@@ -117,7 +125,7 @@ fn reserve_shm(path: &Path, identity: &Identity) -> Result<()> {
     options.read(true).write(true).create(true).truncate(false).mode(identity.mode);
     let file = match options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(&shm) {
         Ok(file) => file,
-        // Who cannot write it cannot extend it either; SQLite says what there is to say.
+        // A process that cannot write the file cannot extend it either; SQLite reports the error.
         Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
             return Ok(());
         }
@@ -142,7 +150,7 @@ fn allocate(file: &File, new_owner: Option<(u32, u32)>) -> nix::Result<()> {
     if let Some((uid, gid)) = new_owner
         && geteuid().is_root()
     {
-        // As SQLite gives away what root makes.
+        // SQLite also gives files that root creates to the owner of the database.
         std::os::unix::fs::fchown(file, Some(uid), Some(gid)).map_err(errno)?;
     }
     let lock = |kind: i32| libc::flock {
@@ -159,7 +167,7 @@ fn allocate(file: &File, new_owner: Option<(u32, u32)>) -> nix::Result<()> {
     };
     let len = file.metadata().map_err(errno)?.len();
     if is_first && len > 0 {
-        // Without its header SQLite builds the index anew, from the WAL.
+        // Without its header SQLite rebuilds the index from the WAL.
         let zeros = vec![0; usize::try_from(len).unwrap_or(0)];
         file.write_all_at(&zeros, 0).map_err(errno)?;
     }
@@ -182,7 +190,7 @@ mod tests {
     };
 
     #[test]
-    fn shared_memory_has_its_blocks_where_those_of_the_file_system_are_small() {
+    fn shared_memory_is_allocated_on_file_systems_with_small_blocks() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.db");
         drop(Store::open_or_create(&path, LockTimeout::USUAL).unwrap());
@@ -209,7 +217,7 @@ mod tests {
         drop(Store::open_or_create(&path, LockTimeout::USUAL).unwrap());
         let own = Identity::of(&path).unwrap();
         assert!(check(&path, &own).unwrap());
-        // As it would look from a database of another user.
+        // With the identity of a database of another user.
         let other = Identity { owner: (own.owner.0 + 4_000_000, own.owner.1), ..own };
         if geteuid().is_root() {
             assert!(matches!(check(&path, &other), Err(StoreError::Companion(..))));

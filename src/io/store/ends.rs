@@ -1,11 +1,12 @@
-//! Ends: how a task gets from `tasks` into `history`.
+//! Ends: moving a task from `tasks` into `history`.
 
 use rusqlite::{ErrorCode, Transaction, params_from_iter, types::Value};
 
 use super::{claim::next_id, export::amend, rows::of_task, stamp};
 use crate::model::task::End;
 
-/// The step that makes an end: one row more in history, one less in tasks. False if the row is not there as expected.
+/// Moves a task: inserts the row of history and deletes that of tasks. Returns false if the row is
+/// not as expected.
 pub(super) fn move_to_history(
     tx: &Transaction<'_>,
     id: i64,
@@ -14,7 +15,8 @@ pub(super) fn move_to_history(
     feedback: Option<&str>,
 ) -> rusqlite::Result<bool> {
     let moved = match copy_to_history(tx, id, id, upid, end, feedback) {
-        // A row of another task has the number, which 1.7 used again: this one gets a number that no task will have.
+        // The id is taken by another task's row, because 1.7 reused ids: use an id that no task
+        // will get.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
             let free = next_id(tx)?;
             tx.execute("UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'tasks'", [free])?;
@@ -76,20 +78,21 @@ pub(super) fn copy_to_history(
     tx.execute(&sql, params_from_iter(end_values(id, upid, end, feedback).into_iter().chain(own)))
 }
 
-/// What `supervised` is after an end: with whether that was expected, if it is a run of a supervised process and anybody
-/// knows.
+/// Returns the SQL for `supervised` after an end: extended by whether the end was expected, if the
+/// task is a run of a supervised process and that is known.
 pub(super) fn supervised_sql(expected: &str) -> String {
     format!(
         "iif(supervised IS NULL OR {expected} IS NULL, supervised, json_set(supervised, '$.expected', json({expected})))"
     )
 }
 
-/// The parameter of [`supervised_sql`].
+/// Returns the parameter of [`supervised_sql`].
 pub(super) fn expected_value(end: &End) -> Value {
     Value::from(end.expected.map(|expected| expected.to_string()))
 }
 
-/// What an end gives to a row of history, as the parameters `?1` to `?15` of the statements that write one.
+/// Returns the columns that an end sets in history, as the parameters `?1` to `?15` of the
+/// statements that write them.
 pub(super) fn end_values(id: i64, upid: Option<&str>, end: &End, feedback: Option<&str>) -> [Value; 15] {
     let text = |text: Option<&str>| Value::from(text.map(str::to_owned));
     [

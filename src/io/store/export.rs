@@ -1,9 +1,10 @@
-//! What was recorded since, for those who follow this database from elsewhere.
+//! Exports the tasks that ended since a cursor, for remote databases that follow this one.
 //!
-//! Every number of a task up to the last one is in `tasks` or in `history` (or was cleared), and within one read
-//! transaction in exactly one of them. So whoever knows the last number and which of those up to it still lived knows
-//! what is new, however late an end is recorded and whatever its times say; and an end costs nothing more than before.
-//! The one thing that this does not tell is a row of history that was corrected: these are numbered.
+//! Every task id up to the last one is in `tasks` or in `history` (or was cleared), and within one
+//! read transaction in exactly one of them. So a follower that knows the last id and the ids that
+//! were still live knows what is new, however late an end is recorded and whatever its times; and
+//! recording an end costs nothing more. Only a corrected row of history would be missed:
+//! corrections are numbered.
 
 use rusqlite::{Connection, Transaction, params};
 
@@ -19,14 +20,14 @@ use crate::model::{
 /// The rows of `sqlite_sequence` of a new database.
 pub(super) const FIRST_COUNTS: &str = "INSERT INTO sqlite_sequence (name, seq)
     VALUES ('tasks', 0), ('amended', 0), ('database', lower(hex(randomblob(8))))";
-/// Makes it another database, for those who follow it.
+/// Gives the database a new identity for its followers.
 pub(super) const NEW_IDENTITY: &str =
     "UPDATE sqlite_sequence SET seq = lower(hex(randomblob(8))) WHERE name = 'database'";
 
-/// How many of these rows are lost: people delete them, to have ids begin again.
+/// Counts lost rows of these: people delete them to restart the ids.
 pub(super) const LOST_COUNTS: &str =
     "SELECT 3 - count(*) FROM sqlite_sequence WHERE name IN ('tasks', 'amended', 'database')";
-/// Puts lost rows back. A new identity lets whoever follows begin anew.
+/// Restores lost rows. The new identity makes followers start over.
 pub(super) const RESTORE_COUNTS: &str = "
     INSERT INTO sqlite_sequence (name, seq)
     SELECT 'tasks', coalesce(max(id), 0) FROM (SELECT id FROM tasks UNION ALL SELECT id FROM history)
@@ -36,7 +37,7 @@ pub(super) const RESTORE_COUNTS: &str = "
     DELETE FROM sqlite_sequence WHERE name = 'database';
     INSERT INTO sqlite_sequence (name, seq) VALUES ('database', lower(hex(randomblob(8))))";
 
-/// Numbers a row of history that has just been corrected.
+/// Numbers a row of history that was just corrected.
 pub(super) fn amend(tx: &Transaction<'_>, which: &str, id: i64, upid: &str) -> rusqlite::Result<()> {
     tx.execute("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'amended'", [])?;
     let number = "(SELECT seq FROM sqlite_sequence WHERE name = 'amended')";
@@ -44,22 +45,24 @@ pub(super) fn amend(tx: &Transaction<'_>, which: &str, id: i64, upid: &str) -> r
     Ok(())
 }
 
-/// One answer to whoever follows.
+/// One export.
 #[derive(Debug, Clone)]
 pub struct Export {
-    /// Whether the cursor was not of this database as it is, so that this begins with the first task.
+    /// Whether the cursor does not match this database, so that the export starts with the first
+    /// task.
     pub anew: bool,
-    /// What ended, or was corrected, since the cursor.
+    /// Tasks that ended, or were corrected, since the cursor.
     pub rows: Vec<HistoryRow>,
-    /// Where to go on.
+    /// The cursor for the next export.
     pub cursor: ExportCursor,
-    /// Whether there is more already.
+    /// Whether there are more rows already.
     pub more: bool,
 }
 
 impl Store {
-    /// What ended since the cursor, or ever, from one read transaction: of the tasks that are new since, `limit` at the
-    /// most; of those that lived then, all. None of it can be lost here any more, as others build on it.
+    /// Returns the tasks that ended since the cursor, or all, from one read transaction: at most
+    /// `limit` new ones, and all that were live at the cursor. The rows are flushed first, because
+    /// followers rely on them.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -72,7 +75,7 @@ impl Store {
             export_in(&tx, since, limit).map(Some)
         };
         let export = work().map_err(self.failed("read"))?;
-        // Of what nobody can write nothing is under way.
+        // A read-only database has no pending writes.
         if self.db.is_readonly("main") == Ok(false) {
             self.flush()?;
         }
@@ -86,7 +89,7 @@ fn export_in(db: &Connection, since: Option<&ExportCursor>, limit: usize) -> rus
     };
     let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'database'";
     let database: String = db.query_row(sql, [], |row| row.get(0))?;
-    // Rows of 1.7 may have higher numbers than any task.
+    // Rows of 1.7 may have higher ids than any task.
     let highest: Option<i64> = db.query_row("SELECT max(id) FROM history", [], |row| row.get(0))?;
     let (head, amended) = (count("tasks")?.max(highest.unwrap_or(0)), count("amended")?);
     let mut live = db.prepare("SELECT id FROM tasks ORDER BY id")?;
@@ -94,11 +97,12 @@ fn export_in(db: &Connection, since: Option<&ExportCursor>, limit: usize) -> rus
 
     let known = since.filter(|cursor| cursor.is_of(&database, head, amended));
     let anew = since.is_some() && known.is_none();
-    // From the first on, every row is as it was corrected.
+    // In a first export, every row is already corrected.
     let first = ExportCursor { database, amended, last: 0, open: Spans::default() };
     let from = known.cloned().unwrap_or(first);
 
-    // All of these, whatever the limit: were some left over, the next cursor might have to name the same spans again.
+    // All of these, whatever the limit: otherwise the next cursor might have to repeat the same
+    // spans.
     let corrected = "WHERE amended > ?1 AND id <= ?2 ORDER BY amended";
     let mut rows = select(db, corrected, &[(from.amended, from.last)])?;
     let spans: Vec<(i64, i64)> = from.open.iter().collect();
@@ -111,7 +115,7 @@ fn export_in(db: &Connection, since: Option<&ExportCursor>, limit: usize) -> rus
     Ok(Export { anew, rows, cursor: from.go_on(last, amended, live), more })
 }
 
-/// The rows of history that one question finds for each pair of values.
+/// Returns the rows of history that one query finds for each pair of values.
 fn select(db: &Connection, which: &str, pairs: &[(i64, i64)]) -> rusqlite::Result<Vec<HistoryRow>> {
     let mut statement = db.prepare(&format!("{SELECT_HISTORY} {which}"))?;
     let mut rows = Vec::new();
@@ -123,7 +127,7 @@ fn select(db: &Connection, which: &str, pairs: &[(i64, i64)]) -> rusqlite::Resul
     Ok(rows)
 }
 
-/// One row more than wanted, which tells that there are more.
+/// Returns one row more than the limit, to detect that there are more.
 fn one_more(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
 }

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::model::task::End;
 
-/// Records them; those of runs that history has already, by their handles, are passed over: who kept them may have died
-/// before it could forget them. Gives how many runs became tasks.
+/// Records late ends. A run whose handle is already in history is skipped: the process that kept it
+/// may have died before deleting it. Returns how many runs became tasks.
 pub(super) fn take_in(tx: &Transaction<'_>, db: &Path, late: &[Late]) -> rusqlite::Result<usize> {
     let oldest = late.iter().filter_map(|late| match late {
         Late::Run(_, end) => Some(end.endtime),

@@ -1,4 +1,4 @@
-//! Where a database is: what may stand in its place, and making a new one whole.
+//! The path of a database: which files are accepted there, and creating a new database atomically.
 
 use std::{
     fs::{self, DirBuilder, File, Permissions},
@@ -21,7 +21,8 @@ use super::{
 
 use crate::model::path::{UNFINISHED, beside, folder_of, is_unfinished};
 
-/// Refuses what must not be opened: SQLite would say less clearly, or follow where it should not. Gives where it really is.
+/// Refuses a file that must not be opened, where SQLite's error would be less clear or SQLite would
+/// follow a link. Returns the path of the real file.
 pub(super) fn check_place(path: &Path) -> Result<PathBuf> {
     let meta = match fs::symlink_metadata(path) {
         Ok(meta) => meta,
@@ -43,7 +44,7 @@ pub(super) fn check_place(path: &Path) -> Result<PathBuf> {
         return refuse("a folder");
     }
     if kind.is_file() {
-        // SQLite takes a file of one byte for an empty one, and would write over it.
+        // SQLite takes a file of one byte for an empty one, and would overwrite it.
         return match meta.len() {
             1 => Err(StoreError::NotOurs(path.to_owned(), "one byte".into())),
             _ => Ok(path.to_owned()),
@@ -52,11 +53,11 @@ pub(super) fn check_place(path: &Path) -> Result<PathBuf> {
     refuse(if kind.is_fifo() { "a pipe" } else { "not a regular file" })
 }
 
-/// Where a database really is: what a link leads to, so that all that lies beside it is found under both names. A path
-/// at which there is no link stays as it is.
+/// Returns the real path of a database: the target of a link, so that the files beside it are found
+/// under both names. A path that is not a link is returned unchanged.
 ///
 /// # Errors
-/// A link in a folder that others can write, or that leads nowhere.
+/// A link in a folder that others can write to, or a dangling link.
 pub fn resolve(path: &Path) -> Result<PathBuf> {
     if !fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink()) {
         return Ok(path.to_owned());
@@ -68,34 +69,37 @@ pub(super) fn has_wal(path: &Path) -> bool {
     fs::metadata(beside(path, "-wal")).is_ok_and(|meta| meta.len() > 0)
 }
 
-/// Makes the names in a database's folder survive a loss of power.
+/// Flushes the names in a database's folder to disk.
 pub(super) fn flush_folder(path: &Path) -> Result<()> {
     let flushed = File::open(folder_of(path)).and_then(|dir| dir.sync_all());
     match flushed {
-        // A folder that we may not read is nobody's to flush; its files are somebody else's too.
+        // The folder is not readable for this user, so its files belong to another user, who
+        // flushes them.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
         other => other.map_err(|error| StoreError::Io(path.to_owned(), "flush the folder of database", error)),
     }
 }
 
-/// The schema as it is stored: SQLite keeps the text of its definitions and reads it again at every opening, so without
-/// the comments and the blanks.
+/// Returns the schema as stored, without comments and blanks: SQLite keeps the text of its
+/// definitions and parses it at every opening.
 pub(super) fn stored_schema() -> String {
-    // The rows that count: there from the start, so that they need not be looked for.
+    // The rows with counters exist from the start, so that no query has to check for them.
     format!("{}; {FIRST_COUNTS}", bare(SCHEMA))
 }
 
-/// A schema without its comments and blanks.
+/// Returns a schema without its comments and blanks.
 pub(super) fn bare(schema: &str) -> String {
     let bare = |line: &str| line.split("--").next().unwrap_or_default().trim().to_owned();
     let lines: Vec<String> = schema.lines().map(bare).filter(|line| !line.is_empty()).collect();
     lines.join(" ").trim_end_matches(';').to_owned()
 }
 
-/// Makes a database whole under a name of its own, then links it into place; if somebody was quicker, theirs is it.
+/// Creates a complete database under a temporary name, then links it into place; an existing
+/// database wins.
 ///
-/// A WAL that lies there belonged to a database that was deleted alone; SQLite would read it into the new one. It may
-/// only go while nobody can be making the new one: so all who create hold a lock on the folder.
+/// A WAL at this place belonged to a deleted database, and SQLite would read it into the new one.
+/// It may only be removed while no other process is creating the database: so all creators lock the
+/// folder.
 pub(super) fn create(path: &Path) -> Result<()> {
     let parent = folder_of(path);
     let io = |doing, at: &Path| {
@@ -131,11 +135,12 @@ pub(super) fn create(path: &Path) -> Result<()> {
     folder.sync_all().map_err(io("create database", path))
 }
 
-/// Removes what is left of those who were killed while they made this database. To be called with the lock on the folder,
-/// which all have who make one, so that nobody who is alive is at it.
+/// Removes the leftovers of processes that were killed while they created this database. To be
+/// called with the lock on the folder, which all creators hold, so that no live process is using
+/// them.
 fn remove_unfinished(path: &Path) {
     let Some(name) = path.file_name() else { return };
-    // What cannot be read or removed is in nobody's way.
+    // Leftovers that cannot be read or removed are harmless.
     let Ok(entries) = fs::read_dir(folder_of(path)) else { return };
     for entry in entries.flatten() {
         if entry.file_name().as_bytes().strip_prefix(name.as_bytes()).is_some_and(is_unfinished) {
@@ -144,7 +149,8 @@ fn remove_unfinished(path: &Path) {
     }
 }
 
-/// Tidies up after somebody who was killed just after a database was made. To be called by the first one who opens it.
+/// Removes leftovers of a process that was killed just after it created a database. To be called by
+/// the first opener.
 pub(super) fn tidy_up(path: &Path) {
     if let Ok(folder) = File::open(folder_of(path))
         && folder.try_lock().is_ok()
@@ -153,7 +159,7 @@ pub(super) fn tidy_up(path: &Path) {
     }
 }
 
-/// Makes a folder and those above it that are missing, for their owner alone whatever the umask.
+/// Creates a folder and the missing folders above it with mode 0700, whatever the umask.
 pub(super) fn create_folder(folder: &Path) -> Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -178,8 +184,8 @@ pub(super) fn create_at(fresh: &Path, named: &Path) -> Result<()> {
     let failed = |error| failure(named, "create", LockTimeout::USUAL, error);
     let fill = || {
         let db = Connection::open_with_flags(fresh, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        // Without a WAL a commit writes the file itself and reports what the disk does not take. With one the copying is
-        // left to the end, where SQLite ignores errors.
+        // Without a WAL a commit writes the database file itself and reports a full disk. With a
+        // WAL the copying would be done at close, where SQLite ignores errors.
         db.execute_batch("BEGIN IMMEDIATE")?;
         db.execute_batch(&stored_schema())?;
         db.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -193,18 +199,18 @@ pub(super) fn create_at(fresh: &Path, named: &Path) -> Result<()> {
     found.map_or(Ok(()), |what| Err(StoreError::Damaged(named.to_owned(), "create", what)))
 }
 
-/// Switches a database that others cannot have open to WAL mode.
+/// Switches a database that no other process can have open to WAL mode.
 pub(super) fn switch_to_wal(db: &Connection) -> rusqlite::Result<()> {
-    // So its index is kept in this process, and needs no file of shared memory.
+    // In exclusive mode the index is kept in memory, without a file of shared memory.
     db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     db.pragma_update_and_check(None, "journal_mode", "WAL", |row| match row.get::<_, String>(0)?.as_str() {
         "wal" => Ok(()),
-        // SQLite answers with the mode that it stays in.
+        // SQLite returns the mode that is in effect.
         _ => Err(rusqlite::Error::InvalidQuery),
     })
 }
 
-/// What SQLite finds wrong in a file that was just made, read from the file alone; none: it is whole.
+/// Returns what SQLite finds wrong in a new file, read from the file alone; `None` if nothing.
 fn found_wrong(fresh: &Path) -> rusqlite::Result<Option<String>> {
     let db = open_immutable(fresh)?;
     let answer: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
@@ -214,7 +220,7 @@ fn found_wrong(fresh: &Path) -> rusqlite::Result<Option<String>> {
     }
 }
 
-/// Opens a file for reading as one that nobody changes: no lock is taken, and no WAL is looked for.
+/// Opens a file read-only as one that never changes: without locks and without a WAL.
 pub(super) fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let escape = |byte: u8| match byte {
@@ -232,7 +238,7 @@ mod tests {
     use super::{super::Store, *};
 
     #[test]
-    fn what_one_who_was_killed_left_of_a_new_database_is_removed() {
+    fn leftovers_of_a_killed_creator_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.db");
         let left = ["t.db.7-af.new", "t.db.7-af.new-wal", "t.db.7-af.new-shm", "t.db.7-af.new-journal"];
@@ -249,7 +255,7 @@ mod tests {
         assert!(left.iter().all(|name| !there().contains(*name)), "{:?}", there());
         assert!(others.iter().all(|name| there().contains(*name)), "{:?}", there());
         drop(store);
-        // It was killed when the database was whole, and before anybody used it.
+        // The creator was killed when the database was complete, and before its first use.
         fs::remove_file(beside(&path, "-wal")).unwrap();
         fs::remove_file(beside(&path, "-shm")).unwrap();
         make(&left);

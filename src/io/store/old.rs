@@ -1,4 +1,4 @@
-//! Databases of taskwatcher 1.7 (PyPI), and taking their rows over.
+//! Databases of taskwatcher 1.7 (PyPI), and the migration of their rows.
 
 use rusqlite::{Transaction, params, types::Value};
 
@@ -48,7 +48,8 @@ pub(super) fn is_of_1_7(tables: &[(String, Vec<String>)]) -> bool {
         && tables.iter().zip(known).all(|((name, columns), (known, wanted))| name == known && columns == wanted)
 }
 
-/// Takes the rows of 1.7 over; its reservations held for a minute. It kept the raw wait status as "termsignal", and fillers as error and feedback.
+/// Migrates the rows of 1.7. Its reservations were valid for a minute. It stored the raw wait
+/// status in `termsignal`, and placeholders as error and feedback.
 pub(super) fn from_1_7(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     tx.execute_batch(
         "INSERT INTO tasks (id, name, info1, info2, info3, pid, status, feedback, reservetime, starttime, duration,
@@ -82,7 +83,8 @@ pub(super) fn from_1_7(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     drop(rows);
     drop((read, write));
     tx.execute_batch(
-        // Only these have a row id that is not the task's; a database that began with us has no such index.
+        // Only rows of 1.7 have an id that differs from the task's; other databases have no such
+        // index.
         "CREATE INDEX history_legacy ON history (taskid) WHERE taskid <> id;
          DROP TABLE old_tasks; DROP TABLE old_feedbacks; DROP TABLE old_history;
          UPDATE sqlite_sequence SET seq = (

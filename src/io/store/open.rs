@@ -1,4 +1,4 @@
-//! Opening a database: whose file it is, and bringing older ones forward.
+//! Opening a database: checking that it belongs to taskwatcher, and migrating older versions.
 
 use std::{
     fs::{self, Permissions},
@@ -17,13 +17,13 @@ use super::{
     wait::on_busy,
 };
 
-/// `PRAGMA application_id` of our files: "twch".
+/// `PRAGMA application_id` of taskwatcher databases: "twch".
 pub(super) const APPLICATION_ID: i32 = 0x7477_6368;
 /// `PRAGMA user_version` of the newest schema.
 pub(super) const VERSION: i32 = 5;
 /// The newest schema.
 pub(super) const SCHEMA: &str = include_str!("../../../schema.sql");
-/// What brings each older version of ours to the next; frozen.
+/// The migrations from each version to the next; frozen.
 const MIGRATIONS: [&str; 4] = [
     "ALTER TABLE tasks ADD COLUMN options TEXT; ALTER TABLE history ADD COLUMN options TEXT;",
     "ALTER TABLE history ADD COLUMN amended INTEGER;
@@ -36,16 +36,16 @@ const MIGRATIONS: [&str; 4] = [
 ];
 
 impl Store {
-    /// Opens a database that is there; what cannot be written can still be read.
+    /// Opens an existing database; one that cannot be written can still be read.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing is created or changed, except that older versions are brought forward.
+    /// [`StoreError`]; nothing is created or changed, except that older versions are migrated.
     pub fn open(path: &Path, patience: LockTimeout) -> Result<Store> {
         Store::open_there(&check_place(path)?, patience)
     }
 
-    /// Opens a database that is there, to look at it: nothing is written over this connection, whatever is asked of it,
-    /// and an older version is not brought forward.
+    /// Opens an existing database for reading only: nothing is ever written through this
+    /// connection, and an older version is not migrated.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -74,7 +74,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens a database, making it and its folders (0700) if they are not there.
+    /// Opens a database, creating it and its folders (0700) if they are missing.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -93,13 +93,14 @@ impl Store {
         let failed = store.failed("open");
         let prepared = store.prepare().map_err(failed);
         if !had_wal {
-            // SQLite has made it just now, and is built not to flush the folder at each first commit of a process.
+            // SQLite has just created the WAL, and is built not to flush the folder at each first
+            // commit of a process.
             flush_folder(path)?;
             tidy_up(path);
         }
         match prepared {
             Ok((APPLICATION_ID, VERSION)) => Ok(store),
-            Ok((application, version)) => store.bring_forward(application, version),
+            Ok((application, version)) => store.migrate_from(application, version),
             Err(StoreError::Sqlite(..) | StoreError::ReadOnly(..)) if !has_wal(path) => {
                 Store::open_unchanging(path, patience)
             }
@@ -111,7 +112,7 @@ impl Store {
         Store { db, path: path.to_owned(), identity, patience, codes: Codes::default(), only_reads: false, wal: None }
     }
 
-    /// Opens it, and says whether it has a WAL already.
+    /// Opens the database, and returns whether it already has a WAL.
     fn open_as_it_is(path: &Path, patience: LockTimeout) -> Result<(Store, bool)> {
         let identity = Identity::of(path);
         let had_wal = identity.as_ref().map_or(Ok(false), |identity| companions::check(path, identity))?;
@@ -120,7 +121,8 @@ impl Store {
         Ok((Store::over(db, path, identity, patience), had_wal))
     }
 
-    /// A file in a folder we cannot write: SQLite cannot make its WAL there, so nobody else writes it either.
+    /// Opens a file in a folder without write permission: SQLite cannot create a WAL there, so no
+    /// other process writes the file either.
     fn open_unchanging(path: &Path, patience: LockTimeout) -> Result<Store> {
         let db = open_immutable(path).map_err(|error| failure(path, "open", patience, error))?;
         let mut store = Store::over(db, path, Identity::of(path), patience);
@@ -128,17 +130,18 @@ impl Store {
         match store.prepare().map_err(failed)? {
             (APPLICATION_ID, VERSION) => Ok(store),
             (APPLICATION_ID, newer) if newer > VERSION => Err(StoreError::Newer(path.to_owned(), newer)),
-            _ => Err(StoreError::NotOurs(path.to_owned(), "and it cannot be written to bring it forward".into())),
+            _ => Err(StoreError::NotOurs(path.to_owned(), "and it cannot be written for a migration".into())),
         }
     }
 
-    /// Sets the connection up and reads whose file it is: `(application_id, user_version)`.
+    /// Configures the connection and reads `(application_id, user_version)`.
     fn prepare(&mut self) -> rusqlite::Result<(i32, i32)> {
         self.patience.begin();
         self.db.busy_handler(Some(on_busy))?;
         self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        // What the file itself defines is not trusted: it may be a file of another user. No trigger and no view of it is
-        // run, no function with effects is called for it, and its schema is changed by migrations alone.
+        // The definitions in the file are not trusted: it may be a file of another user. Its
+        // triggers and views are not run, functions with side effects are not called for it, and
+        // only migrations change its schema.
         self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
         self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
         self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
@@ -152,8 +155,8 @@ impl Store {
         Ok((number("application_id")?, number("user_version")?))
     }
 
-    /// Makes a database of an older version, of taskwatcher 1.7, or an empty file, into one of ours.
-    fn bring_forward(mut self, application: i32, version: i32) -> Result<Store> {
+    /// Migrates a database of an older version or of taskwatcher 1.7, or initializes an empty file.
+    fn migrate_from(mut self, application: i32, version: i32) -> Result<Store> {
         if application == APPLICATION_ID && version > VERSION {
             return Err(StoreError::Newer(self.path, version));
         }
@@ -163,28 +166,28 @@ impl Store {
         }
         if application == APPLICATION_ID && version >= 1 {
             let upgraded = self.upgrade();
-            upgraded.map_err(self.failed("bring forward"))?;
+            upgraded.map_err(self.failed("migrate"))?;
             self.flush()?;
             return Ok(self);
         }
         if !self.is_to_be_ours(version).map_err(self.failed("read"))? {
-            // Unless another program has brought it forward since we asked whose it is.
+            // Another program may have migrated the file since it was first read.
             let failed = self.failed("read");
             return match self.whose().map_err(failed)? {
                 (APPLICATION_ID, VERSION) => Ok(self),
                 _ => Err(foreign(&self, "other tables")),
             };
         }
-        // First, because the WAL gets the mode that the database has when it is made.
+        // First, because the WAL gets the mode that the database has when the WAL is created.
         let private = fs::set_permissions(&self.path, Permissions::from_mode(0o600));
         private.map_err(|error| StoreError::Io(self.path.clone(), "protect database", error))?;
         let migrated = self.migrate();
-        migrated.map_err(self.failed("bring forward"))?;
+        migrated.map_err(self.failed("migrate"))?;
         self.flush()?;
         Ok(self)
     }
 
-    /// Whether a file without our mark is one of taskwatcher 1.7, or empty.
+    /// Whether a file without the application id is a database of taskwatcher 1.7, or empty.
     fn is_to_be_ours(&self, version: i32) -> rusqlite::Result<bool> {
         let tables = self.tables()?;
         Ok(version == 0 && (tables.is_empty() || is_of_1_7(&tables)))
@@ -203,7 +206,8 @@ impl Store {
         names.into_iter().map(with_columns).collect()
     }
 
-    /// From one version of ours to the newest. One transaction, which looks again under the lock.
+    /// Migrates an older version to the newest, in one transaction that checks the version again
+    /// under the lock.
     fn upgrade(&mut self) -> rusqlite::Result<()> {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let version: i32 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -216,9 +220,10 @@ impl Store {
         tx.commit()
     }
 
-    /// One transaction, which looks again under the lock: twenty programs may find the same old file at once.
+    /// Migrates in one transaction that checks again under the lock: twenty programs may find the
+    /// same old file at once.
     fn migrate(&mut self) -> rusqlite::Result<()> {
-        // SQLite does not ask the busy handler before it gives up on a change of mode.
+        // SQLite does not call the busy handler for a change of the journal mode.
         let mut tries = 0;
         while let Err(error) = self.db.pragma_update(None, "journal_mode", "WAL") {
             if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) || !on_busy(tries) {

@@ -1,8 +1,9 @@
-//! The tasks of other hosts: rows of numbers in the order of their starts (see schema_remotes.sql).
+//! The tasks of other hosts: rows of codes in the order of their starts (see schema_remotes.sql).
 //!
-//! # If we die here
-//! What one answer told is added in one transaction, together with the cursor that it ended with: either all of it is
-//! there, or it is asked for again. To add the same twice changes nothing.
+//! # If the process dies here
+//!
+//! The tasks of one response are added in one transaction, together with its cursor: either all of
+//! them are stored, or they are requested again. Adding the same tasks twice changes nothing.
 
 use std::{
     cell::{Cell, RefCell},
@@ -31,43 +32,45 @@ use crate::model::{
 };
 
 const SCHEMA: &str = include_str!("../../../schema_remotes.sql");
-/// Bits of a key for the place within the second.
+/// Bits of a key for the position within the second.
 const ORDINAL: u32 = 18;
 const ORDINALS: i64 = (1 << ORDINAL) - 1;
-/// The last second that a key can hold; later starts are kept as text under it.
+/// The last second that a key can hold; later starts are stored as text under it.
 const LAST_START: i64 = (1 << (62 - ORDINAL)) - 1;
-/// Seconds of a slot of `remote_counts`; also how long a local task takes that is not in `history_long`.
+/// Seconds of a slot of `remote_counts`; also the duration from which a local task is in
+/// `history_long`.
 const SLOT: i64 = 600;
-/// A task's process that started further from what its node's boot lets expect (in hundredths of a second) was started
-/// after another boot. So the difference takes no more than three bytes.
+/// Largest difference, in hundredths of a second, between the start of a task's process and the
+/// start expected from its node's boot; beyond it the task ran after another boot. So a difference
+/// takes at most three bytes.
 const SAME_BOOT: i64 = 1 << 23;
-/// Boots kept of one node; tasks of more are kept all the same, in more bytes.
+/// Boots kept of one node; tasks of more boots are kept all the same, in more bytes.
 const BOOTS: usize = 64;
-/// Bits of a row's `process` for the pid: Linux has none that takes more. With a start in the second in which its task
-/// says that it began, the rest fits into four bytes.
+/// Bits of a row's `process` for the pid: the largest that Linux uses. If the process started in
+/// the same second as its task, the rest fits into four bytes.
 const PID: u32 = 22;
 const PIDS: i64 = (1 << PID) - 1;
 /// Codes that are read together.
 const NEIGHBOURS: i64 = 256;
-/// Letters of a reason or an id that becomes a word, at most.
+/// Longest reason or id, in bytes, that is stored as a word.
 const LONGEST_WORD: usize = 200;
-/// KiB of pages that one who adds tasks keeps in memory, if so many are read. A thousand that come late change more than
-/// a thousand pages; with SQLite's usual 2,000 KiB many would be written, read and written again before they are
-/// committed, and read again for the next thousand.
+/// Page cache of a connection that adds tasks, in KiB, used as needed. A thousand late tasks change
+/// more than a thousand pages; with SQLite's default of 2,000 KiB many would be written, read and
+/// written again before the commit, and read again for the next thousand.
 const CHANGED: i64 = 32_000;
-/// Tasks deleted in one transaction: so few that nobody who wants to write waits for long.
+/// Tasks deleted in one transaction: few enough that other writers do not wait for long.
 const SLICE: i64 = 4_000;
 
-/// How many rows of `remote_counts` are not what they should be.
+/// Counts the rows of `remote_counts` with a wrong count.
 pub(super) const WRONG_COUNTS: &str = "SELECT count(*) FROM (
     SELECT slot, sum(n) AS n FROM (
         SELECT slot, count AS n FROM remote_counts
         UNION ALL SELECT (key >> 18) / 600, -1 FROM remote_tasks) GROUP BY slot) WHERE n <> 0";
-/// Makes them so.
+/// Rebuilds the counts.
 pub(super) const COUNT_AGAIN: &str = "DELETE FROM remote_counts;
     INSERT INTO remote_counts (slot, count) SELECT (key >> 18) / 600, count(*) FROM remote_tasks GROUP BY 1";
 
-/// A remote, and how it stands.
+/// A remote, and its state.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the columns of schema_remotes.sql, which explains each")]
 pub struct Remote {
@@ -83,7 +86,7 @@ pub struct Remote {
     pub unread: i64,
 }
 
-/// A node of a Proxmox remote, and how it stands.
+/// A node of a Proxmox remote, and its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the columns of schema_remotes.sql, which explains each")]
 pub struct Node {
@@ -96,13 +99,13 @@ pub struct Node {
     pub error: Option<String>,
 }
 
-/// How a task ended that its host forgot.
+/// Outcome of a task that its host forgot.
 pub const LOST: &str = "its host does not know of it any more";
-/// How a task ended whose node left its cluster before the end was known.
+/// Outcome of a task whose node left its cluster before the end was known.
 const LEFT_BEHIND: &str = "its node left the cluster";
-/// What is kept of a node that its cluster cannot reach.
+/// Stored error of a node that its cluster cannot reach.
 const OFFLINE: &str = "it is offline";
-/// What is kept of a node that left its cluster.
+/// Stored error of a node that left its cluster.
 const LEFT: &str = "it is not in the cluster any more";
 
 impl Node {
@@ -111,90 +114,92 @@ impl Node {
         self.error.as_deref() == Some(OFFLINE)
     }
 
-    /// Whether its cluster does not name it any more.
+    /// Whether its cluster does not list it any more.
     pub fn has_left(&self) -> bool {
         self.error.as_deref() == Some(LEFT)
     }
 }
 
-/// What became of asking a node.
+/// The result of a request to a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeNews {
-    /// Its name.
+    /// The name of the node.
     pub node: String,
-    /// How it went.
+    /// The result.
     pub went: Went,
 }
 
-/// How asking a node went.
+/// The result of a request to a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Went {
-    /// It told all that it had to tell.
+    /// The node returned all of its tasks.
     Well {
-        /// From where to go on.
+        /// Where to continue.
         cutoff: Option<i64>,
-        /// Whether it was asked for what came days late.
+        /// Whether the request covered ends that were reported days late.
         wide: bool,
     },
-    /// It did not.
+    /// The request failed.
     Failed(String),
-    /// Its cluster says that it cannot be asked.
+    /// The cluster reports the node as offline.
     Offline,
-    /// Its cluster does not name it any more.
+    /// The cluster does not list the node any more.
     Left,
 }
 
-/// What one answer of a remote told.
+/// The content of one response of a remote.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// Tasks that have ended.
     pub ended: Vec<RemoteEnd>,
-    /// Tasks that have not.
+    /// Tasks that have not ended.
     pub running: Vec<RemoteRun>,
-    /// Whether these are all, so that what runs no more and did not end was forgotten there.
+    /// Whether `running` is complete, so that a task missing there and in `ended` was forgotten by
+    /// its host.
     pub whole: bool,
-    /// Whether what ran there before is of another database, whose ends nobody will tell.
+    /// Whether earlier live tasks are from another database, so that their ends will never be
+    /// reported.
     pub anew: bool,
-    /// Where to go on, for a host that names the place itself.
+    /// Where to continue, for a host that returns its own cursor.
     pub cursor: Option<String>,
-    /// What became of asking one of its nodes, with the last that this told.
+    /// The result of the request to one of its nodes, with the last tasks of the response.
     pub node: Option<NodeNews>,
-    /// Whether the remote is well with this: none of its answers was cut off.
+    /// Whether the remote is fully synced with this: no response was cut off.
     pub well: bool,
-    /// Whether one task was asked about and not all: how the remote stands does not change by that.
+    /// Whether a single task was requested: the state of the remote does not change.
     pub aside: bool,
-    /// The newest end that it told so far.
+    /// The newest end received so far.
     pub newest: Option<i64>,
-    /// Entries that could not be read, each as a text that is the same when it is told again.
+    /// Unreadable entries, each as a text that is the same when the entry is received again.
     pub unread: Vec<String>,
-    /// When it was asked, unix seconds: the same for all that was told then.
+    /// Time of the request, unix seconds: the same for all entries of the response.
     pub now: i64,
 }
 
-/// What was new in a batch.
+/// The changes by a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Added {
-    /// Tasks that were not known.
+    /// New tasks.
     pub new: u64,
-    /// Tasks whose end was known otherwise.
+    /// Tasks with a changed end.
     pub changed: u64,
     /// Tasks for which their second had no room.
     pub refused: u64,
-    /// Entries that could not be read, of those that nobody told of before.
+    /// Unreadable entries that were not received before.
     pub unread: Vec<String>,
 }
 
 /// A task in a list of several hosts.
 #[derive(Clone, Debug)]
 pub enum Listed {
-    /// Of this database.
+    /// A task of this database.
     Local(Box<HistoryRow>),
-    /// Of another host.
+    /// A task of another host.
     Remote(RemoteTask),
 }
 
 impl Listed {
-    /// Its UPID, as its host wrote it.
+    /// Returns the UPID, as its host wrote it.
     pub fn upid(&self) -> Option<&str> {
         match self {
             Listed::Local(row) => row.upid.as_deref(),
@@ -202,7 +207,7 @@ impl Listed {
         }
     }
 
-    /// Its place in the list.
+    /// Returns the position in the list.
     pub fn place(&self) -> ListPosition {
         match self {
             Listed::Local(row) => local_place(row),
@@ -215,7 +220,7 @@ fn local_place(row: &HistoryRow) -> ListPosition {
     ListPosition { start: row.starttime.unwrap_or(row.endtime), remote: false, number: row.id }
 }
 
-/// What is known of the codes in the tables: words and hosts never change, so they are read once.
+/// Cache of the codes in the tables: words and hosts never change, so they are read once.
 #[derive(Debug, Default)]
 pub(super) struct Codes {
     texts: RefCell<ByCode<Arc<str>>>,
@@ -224,7 +229,7 @@ pub(super) struct Codes {
     there: Cell<bool>,
 }
 
-/// Values by small numbers, as codes are: found without hashing, which would take most of the time of a page.
+/// Values indexed by small codes: no hashing, which would take most of the time of a page.
 #[derive(Debug)]
 struct ByCode<T>(Vec<Option<T>>);
 
@@ -235,7 +240,7 @@ impl<T> Default for ByCode<T> {
 }
 
 impl<T> ByCode<T> {
-    /// Larger codes are of a damaged row.
+    /// Larger codes come from a damaged row.
     const LARGEST: usize = 1 << 24;
 
     fn get(&self, code: i64) -> Option<&T> {
@@ -267,7 +272,8 @@ impl Codes {
         if let Some(text) = self.texts.borrow().get(code) {
             return Ok(Arc::clone(text));
         }
-        // With its neighbours, which came with it and are wanted next: to ask for each alone would take longer.
+        // Together with neighbouring codes, which were added with it and are needed next: single
+        // queries would take longer.
         let mut texts = self.texts.borrow_mut();
         let mut statement = db.prepare("SELECT id, word FROM remote_words WHERE id BETWEEN ?1 AND ?2")?;
         let first = code.div_euclid(NEIGHBOURS).wrapping_mul(NEIGHBOURS);
@@ -299,7 +305,7 @@ impl Codes {
         Ok(code)
     }
 
-    /// None: its remote was removed just now.
+    /// `None`: its remote was just removed.
     fn host(&self, db: &Connection, code: i64) -> rusqlite::Result<Option<Host>> {
         if let Some(host) = self.hosts.borrow().get(code) {
             return Ok(Some(host.clone()));
@@ -317,7 +323,7 @@ impl Codes {
         Ok(hosts.get(code).cloned())
     }
 
-    /// Forgets what a transaction that failed may have added.
+    /// Drops entries that a failed transaction may have added.
     fn forget(&self) {
         self.texts.borrow_mut().clear();
         self.codes.borrow_mut().clear();
@@ -325,7 +331,7 @@ impl Codes {
     }
 }
 
-/// A row of `remote_tasks` as it is stored.
+/// A row of `remote_tasks` as stored.
 #[derive(Clone, Debug, PartialEq)]
 struct Coded {
     host: i64,
@@ -354,20 +360,22 @@ fn coded(row: &SqlRow<'_>) -> rusqlite::Result<(i64, Coded)> {
     Ok((row.get(0)?, task))
 }
 
-/// When the process of a task that starts then would have started, were the boot just then.
+/// Returns the start time that the process of a task would have if it had started exactly at
+/// `start`.
 fn ticks(start: i64, boot: i64) -> i64 {
     start.wrapping_mul(100).wrapping_sub(boot)
 }
 
-/// A pid, and how far its process's start is from what its node's boot lets expect, as one number, small if that is:
-/// 0, -1, 1, -2 … in the bits above the pid. None if it is too far, or the pid too large.
+/// Packs a pid and the difference of its process's start from the expected one into one number,
+/// with the difference zigzag-encoded (0, -1, 1, -2 …) above the pid. `None` if the difference or
+/// the pid is too large.
 fn process_of(pid: u32, off: i64) -> Option<i64> {
     let folded = off.wrapping_shl(1) ^ (off >> 63);
     let fits = off.unsigned_abs() < 1 << (61 - PID) && i64::from(pid) <= PIDS;
     fits.then_some(folded << PID | i64::from(pid))
 }
 
-/// The two again.
+/// Unpacks the pid and the difference.
 fn pid_and_off(process: i64) -> (u32, i64) {
     let folded = process >> PID;
     let off = (folded >> 1) ^ -(folded & 1);
@@ -379,9 +387,9 @@ struct Adder<'a> {
     db: &'a Connection,
     codes: &'a Codes,
     remote: i64,
-    /// Of each node: code and boot.
+    /// For each node, the codes and boots.
     hosts: HashMap<String, Vec<(i64, i64)>>,
-    /// Texts that this batch has more than once: frequent ones.
+    /// Texts that occur more than once in this batch.
     frequent: HashSet<&'a str>,
     counts: BTreeMap<i64, i64>,
 }
@@ -404,7 +412,7 @@ impl Adder<'_> {
         Ok((code, 0))
     }
 
-    /// A text as a word, if it is frequent.
+    /// Returns the code of a text, if it is a frequent one.
     fn word(&self, text: &str) -> rusqlite::Result<Option<i64>> {
         if text.len() > LONGEST_WORD {
             return Ok(None);
@@ -443,7 +451,7 @@ impl Adder<'_> {
         };
         let process = process_of(upid.pid, off).unwrap_or_else(|| {
             more.upid = Some(upid.as_str().to_owned());
-            // By these bits the same task is known when it comes again.
+            // The bits by which the same task is recognized when it is received again.
             i64::from(upid.pid) & PIDS
         });
         let counter = more.counter.take();
@@ -469,18 +477,19 @@ impl Adder<'_> {
         Ok((start, task))
     }
 
-    /// Adds the tasks that started in one second, or changes what is known of them.
+    /// Adds the tasks that started in one second, or updates known ones.
     fn add(
         &mut self,
         tasks: &[(i64, &str, Coded)],
-        ours: &HashSet<i64>,
+        own_hosts: &HashSet<i64>,
         there: &mut Statement<'_>,
         insert: &mut Statement<'_>,
     ) -> rusqlite::Result<Added> {
         let mut added = Added::default();
         let Some(first) = tasks.first().map(|(start, ..)| start << ORDINAL) else { return Ok(added) };
         let mut next = first;
-        // Only what has the pid of one of these can be one of these: the UPIDs of others need not be made.
+        // Only a row with the pid of one of these tasks can be one of them: other UPIDs need not be
+        // built.
         let mut pids: Vec<i64> = tasks.iter().map(|(_, _, task)| task.process & PIDS).collect();
         pids.sort_unstable();
         let mut known: HashMap<String, (i64, Coded)> = HashMap::new();
@@ -488,7 +497,7 @@ impl Adder<'_> {
         while let Some(row) = rows.next()? {
             let key: i64 = row.get(0)?;
             next = key + 1;
-            if pids.binary_search(&(row.get::<_, i64>(2)? & PIDS)).is_ok() && ours.contains(&row.get(1)?) {
+            if pids.binary_search(&(row.get::<_, i64>(2)? & PIDS)).is_ok() && own_hosts.contains(&row.get(1)?) {
                 let sql = format!("SELECT {COLUMNS} FROM remote_tasks WHERE key = ?1");
                 let (key, task) = self.db.prepare(&sql)?.query_row([key], coded)?;
                 if let Some(text) = upid_of(self.db, self.codes, key, &task)? {
@@ -502,7 +511,7 @@ impl Adder<'_> {
                 Some((key, before)) => {
                     let of = |task: &Coded| outcome(self.db, self.codes, &task.status);
                     let (was, is) = (of(before)?, of(task)?);
-                    // An end without an outcome takes back none that is known.
+                    // An unknown outcome does not replace a known one.
                     let status = if is == Outcome::Unknown(String::new()) { &before.status } else { &task.status };
                     let same = before.duration == task.duration
                         && before.more == task.more
@@ -515,7 +524,7 @@ impl Adder<'_> {
                         known.insert((*upid).to_owned(), (*key, task));
                     }
                 }
-                // More than 262,144 in one second are no tasks that anybody ran.
+                // More than 262,144 tasks in one second are not real.
                 None if next > (first | ORDINALS) => added.refused += 1,
                 None => {
                     insert.execute(params![
@@ -530,7 +539,7 @@ impl Adder<'_> {
                         task.more
                     ])?;
                     *self.counts.entry((next >> ORDINAL) / SLOT).or_default() += 1;
-                    // Alone in its second, it cannot come again.
+                    // The only task in its second cannot occur twice in this batch.
                     if tasks.len() > 1 {
                         known.insert((*upid).to_owned(), (next, task.clone()));
                     }
@@ -543,24 +552,24 @@ impl Adder<'_> {
     }
 }
 
-/// How a task is kept among those that ended.
+/// How a task is stored among the ended ones.
 enum Kept {
     Not,
     Ended,
-    /// By this key, as one whose host or node was lost: it may be found again.
+    /// Under this key, as one whose host or node was lost: it may be found again.
     Lost(i64),
 }
 
 impl Adder<'_> {
-    /// Returns how a task is kept among those that ended.
+    /// Returns how a task is stored among the ended ones.
     fn kept(&self, upid: &str, whole: &mut Statement<'_>) -> rusqlite::Result<Kept> {
         let Ok(parsed) = upid.parse::<Upid>() else { return Ok(Kept::Not) };
         let first = parsed.starttime.clamp(0, LAST_START) << ORDINAL;
         let mut rows = whole.query([first, first | ORDINALS])?;
         while let Some(row) = rows.next()? {
             let (key, task) = coded(row)?;
-            let ours = self.hosts.values().flatten().any(|(code, _)| *code == task.host);
-            if ours && upid_of(self.db, self.codes, key, &task)?.as_deref() == Some(upid) {
+            let is_own = self.hosts.values().flatten().any(|(code, _)| *code == task.host);
+            if is_own && upid_of(self.db, self.codes, key, &task)?.as_deref() == Some(upid) {
                 let outcome = outcome(self.db, self.codes, &task.status)?;
                 let lost = matches!(outcome, Outcome::Unknown(why) if [LOST, LEFT_BEHIND].contains(&&*why));
                 return Ok(if lost { Kept::Lost(key) } else { Kept::Ended });
@@ -571,7 +580,8 @@ impl Adder<'_> {
 }
 
 fn store_counts(db: &Connection, counts: &BTreeMap<i64, i64>) -> rusqlite::Result<()> {
-    // What comes late changes hundreds of counts that are there, and an upsert takes more than twice as long for each.
+    // Late tasks change hundreds of existing counts, and an upsert takes more than twice as long
+    // for each.
     let mut change = db.prepare("UPDATE remote_counts SET count = count + ?2 WHERE slot = ?1")?;
     let mut make = db.prepare("INSERT INTO remote_counts (slot, count) VALUES (?1, ?2)")?;
     for (slot, more) in counts {
@@ -592,7 +602,7 @@ fn delete_keys(db: &Connection, keys: &[i64]) -> rusqlite::Result<()> {
     store_counts(db, &counts)
 }
 
-/// The key of the oldest task to keep, if there are more than so many.
+/// Returns the key of the oldest task to keep, if there are more than `keep`.
 fn oldest_kept(db: &Connection, keep: u64) -> rusqlite::Result<Option<i64>> {
     let mut statement = db.prepare("SELECT slot, count FROM remote_counts ORDER BY slot DESC")?;
     let mut rows = statement.query([])?;
@@ -612,7 +622,7 @@ fn oldest_kept(db: &Connection, keep: u64) -> rusqlite::Result<Option<i64>> {
     Ok(None)
 }
 
-/// What ended, from a row's number or text.
+/// Decodes an outcome.
 fn outcome(db: &Connection, codes: &Codes, status: &Value) -> rusqlite::Result<Outcome> {
     Ok(match status {
         Value::Null => Outcome::Ok,
@@ -659,7 +669,7 @@ fn id_of(db: &Connection, codes: &Codes, id: ValueRef<'_>) -> rusqlite::Result<S
     })
 }
 
-/// A row as a task; none if its remote was removed just now.
+/// Decodes a row; `None` if its remote was just removed.
 fn remote_task(db: &Connection, codes: &Codes, row: &SqlRow<'_>) -> rusqlite::Result<Option<RemoteTask>> {
     let key: i64 = row.get(0)?;
     let Some(host) = codes.host(db, row.get(1)?)? else { return Ok(None) };
@@ -702,13 +712,13 @@ fn remote_task(db: &Connection, codes: &Codes, row: &SqlRow<'_>) -> rusqlite::Re
 
 fn key_of(place: ListPosition) -> i64 {
     let start = place.start.clamp(0, LAST_START);
-    // Of a local task's second, all of other hosts were before it.
+    // All remote tasks of the same second come before a local one in the list.
     let ordinal = if place.remote { place.number.clamp(0, ORDINALS) } else { 0 };
     start << ORDINAL | ordinal
 }
 
 impl Store {
-    /// Whether there are other hosts: the tables for them.
+    /// Whether the tables of other hosts exist.
     pub(super) fn has_remotes(&self) -> rusqlite::Result<bool> {
         if !self.codes.there.get() {
             let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'remotes')";
@@ -717,7 +727,7 @@ impl Store {
         Ok(self.codes.there.get())
     }
 
-    /// Adds a remote; false if there is one of the name.
+    /// Adds a remote; false if the name is taken.
     ///
     /// # Errors
     /// [`super::StoreError`]
@@ -736,7 +746,8 @@ impl Store {
         })
     }
 
-    /// Changes how a remote is reached; what went wrong until then is forgotten. False if there is none of the name.
+    /// Changes how a remote is reached, and resets its errors. Returns false if there is no remote
+    /// of this name.
     ///
     /// # Errors
     /// [`super::StoreError`]
@@ -748,7 +759,7 @@ impl Store {
         })
     }
 
-    /// All remotes, in the order of their names.
+    /// Returns all remotes, by name.
     ///
     /// # Errors
     /// [`super::StoreError`]
@@ -781,7 +792,7 @@ impl Store {
         work().map_err(self.failed("read"))
     }
 
-    /// How many ended tasks of each remote are kept, by its id.
+    /// Returns the number of stored ended tasks of each remote, by id.
     ///
     /// # Errors
     /// [`super::StoreError`]
@@ -797,9 +808,9 @@ impl Store {
         work().map_err(self.failed("read"))
     }
 
-    /// Removes a remote with all that is known of it; gives how many ended tasks these were, or none if there is no such
-    /// remote. In small transactions, the remote itself in the last: if we die here, it is removed again.
-    ///
+    /// Removes a remote with all its tasks; returns the number of ended ones, or `None` if there is
+    /// no such remote. In small transactions, with the remote itself in the last: if the process
+    /// dies before, the removal can be repeated.
     /// # Errors
     /// [`super::StoreError`]
     pub fn remove_remote(&mut self, name: &str) -> Result<Option<u64>> {
@@ -840,8 +851,9 @@ impl Store {
         Ok(Some(removed))
     }
 
-    /// Forgets ended tasks of other hosts: those that started before a time, and the oldest beyond a number. In small
-    /// transactions, so that others who write do not wait for long; gives how many.
+    /// Deletes ended tasks of other hosts: those that started before a time, and the oldest beyond
+    /// a number. In small transactions, so that other writers do not wait for long. Returns their
+    /// number.
     ///
     /// # Errors
     /// [`super::StoreError`]
@@ -876,7 +888,7 @@ impl Store {
         }
     }
 
-    /// The nodes of Proxmox remotes, by the ids of these; only those of one, if it is named.
+    /// Returns the nodes of Proxmox remotes, by remote id; with `remote` only those of one.
     ///
     /// # Errors
     /// [`super::StoreError`]
@@ -907,7 +919,7 @@ impl Store {
         work().map_err(self.failed("read"))
     }
 
-    /// Notes that a remote did not answer when it was asked at `now`, and why.
+    /// Records that a request at `now` failed.
     ///
     /// # Errors
     /// [`super::StoreError`]
@@ -918,14 +930,15 @@ impl Store {
         })
     }
 
-    /// Adds what a remote told, with the cursor that goes with it, in one transaction. Nothing if the remote was removed
-    /// meanwhile.
+    /// Adds the tasks of a response and its cursor, in one transaction. Does nothing if the remote
+    /// was removed meanwhile.
     ///
     /// # Errors
     /// [`super::StoreError`]
     pub fn add_remote_tasks(&mut self, remote: i64, batch: &Batch) -> Result<Added> {
         let codes = std::mem::take(&mut self.codes);
-        // A checkpoint of what a late batch changes takes longer than the batch: see `Store::checkpoint`.
+        // A checkpoint after a late batch takes longer than the batch itself: see
+        // `Store::checkpoint`.
         let usual: i64 = self
             .db
             .pragma_query_value(None, "wal_autocheckpoint", |row| row.get(0))
@@ -941,8 +954,8 @@ impl Store {
         added
     }
 
-    /// Copies what was committed from the WAL into the database as far as nobody reads it, keeping nobody waiting: for
-    /// those who add much, so that the next one who commits a little need not do it.
+    /// Copies committed pages from the WAL into the database as far as readers permit, without
+    /// blocking others. Called after large writes, so that the next small commit need not do it.
     ///
     /// # Errors
     /// [`super::StoreError`]
@@ -951,7 +964,7 @@ impl Store {
         done.map_err(self.failed("checkpoint"))
     }
 
-    /// The tasks of other hosts that have not ended, the newest first.
+    /// Returns the live tasks of other hosts, the newest first.
     ///
     /// # Errors
     /// [`super::StoreError`]
@@ -976,7 +989,7 @@ impl Store {
                 if let Some((remote, tried, failed)) = remotes.get(row.get(0)?) {
                     let run = RemoteRun { upid: row.get(1)?, start: row.get(2)?, detail: row.get(4)? };
                     let seen = row.get(3)?;
-                    // Its host did not answer when it was asked last, or only its node did not.
+                    // The last request to its host failed, or only that to its node.
                     found.push(RemoteLive { remote: Arc::clone(remote), run, seen, stale: *failed || seen < *tried });
                 }
             }
@@ -989,7 +1002,7 @@ impl Store {
         work().map_err(self.failed("read"))
     }
 
-    /// One page of the tasks of several hosts that have ended, from one read transaction.
+    /// Returns one page of the ended tasks of several hosts, from one read transaction.
     ///
     /// # Errors
     /// [`super::StoreError`]
@@ -1009,12 +1022,12 @@ impl Store {
                 skip = usize::try_from(query.offset - passed).unwrap_or(usize::MAX);
             }
             let count = wanted.saturating_add(skip);
-            // Of one source alone, SQLite passes over rows quicker than we make them.
+            // For a single source, SQLite skips rows faster than this code could.
             let alone = !local || !has_local(&tx)?;
             let (pass, take) = if alone { (std::mem::take(&mut skip), wanted) } else { (0, count) };
             let mut rows = remote_rows(&tx, &self.codes, &query, take, pass)?;
             if !alone {
-                // Of our own only those are needed that stand before the last of these, if these are enough.
+                // Local rows are only needed from before the last of these, if these are enough.
                 if rows.len() >= count
                     && let Some(last) = rows.last().map(|row| row.place().start)
                 {
@@ -1024,9 +1037,9 @@ impl Store {
                         true => filter.until = Some(filter.until.map_or(last, |until| until.min(last))),
                     }
                 }
-                let ours = local_rows(&tx, &query, count)?;
-                if !ours.is_empty() {
-                    rows.extend(ours);
+                let local = local_rows(&tx, &query, count)?;
+                if !local.is_empty() {
+                    rows.extend(local);
                     rows.sort_by_key(|row: &Listed| row.place());
                     if !query.reverse {
                         rows.reverse();
@@ -1040,7 +1053,8 @@ impl Store {
         Ok(Page::cut(rows, query.limit, Listed::place))
     }
 
-    /// The newest ended task of another host that this host calls by a number; none if one that runs there has it.
+    /// Returns the newest ended task with this number on another host; `None` if a live task there
+    /// has the number.
     ///
     /// # Errors
     /// [`super::StoreError`]
@@ -1073,7 +1087,7 @@ impl Store {
         work().map_err(self.failed("read"))
     }
 
-    /// One ended task of another host.
+    /// Returns an ended task of another host.
     ///
     /// # Errors
     /// [`super::StoreError`]
@@ -1119,7 +1133,7 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
     let frequent = texts.flatten().filter(|text| !seen.insert(text)).collect();
     let mut adder = Adder { db, codes, remote, hosts, frequent, counts: BTreeMap::new() };
 
-    // Those that its host forgot, and those whose node left: how they ended is told by none.
+    // Tasks that the host forgot, and tasks whose node left: their ends will never be reported.
     let mut ended: Vec<&RemoteEnd> = batch.ended.iter().collect();
     let lost = match &batch.node {
         _ if batch.whole || batch.anew => lost_in(db, remote, batch, LOST, None)?,
@@ -1133,9 +1147,10 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
         let (start, task) = adder.encode(end)?;
         tasks.push((start, end.upid.as_str(), task));
     }
-    // The list shows the last one of a second first: so it has those of one answer in the order of their UPIDs.
+    // Lists show the last task of a second first: this puts those of one response in the order of
+    // their UPIDs.
     tasks.sort_by(|(start, upid, _), (other, other_upid, _)| start.cmp(other).then_with(|| other_upid.cmp(upid)));
-    let ours: HashSet<i64> = adder.hosts.values().flatten().map(|(code, _)| *code).collect();
+    let own_hosts: HashSet<i64> = adder.hosts.values().flatten().map(|(code, _)| *code).collect();
     let mut added = Added::default();
     {
         let mut there =
@@ -1143,19 +1158,19 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
         let mut insert =
             db.prepare(&format!("INSERT INTO remote_tasks ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"))?;
         for second in tasks.chunk_by(|a, b| a.0 == b.0) {
-            let some = adder.add(second, &ours, &mut there, &mut insert)?;
+            let some = adder.add(second, &own_hosts, &mut there, &mut insert)?;
             added.new += some.new;
             added.changed += some.changed;
             added.refused += some.refused;
         }
-        // Few run; to look for each that ended would take longer.
+        // Few tasks are live; a query for each ended one would take longer.
         let mut active = db.prepare("SELECT upid FROM remote_active WHERE remote = ?1")?;
         let active = active.query_map([remote], |row| row.get(0))?.collect::<rusqlite::Result<HashSet<String>>>()?;
         let mut delete = db.prepare("DELETE FROM remote_active WHERE remote = ?1 AND upid = ?2")?;
         for end in ended.iter().filter(|end| active.contains(end.upid.as_str())) {
             delete.execute(params![remote, end.upid.as_str()])?;
         }
-        // A task that is told of as running and as ended has ended: it did so while its host answered.
+        // A task that is reported both as running and as ended has ended while its host responded.
         let over: HashSet<&str> = match batch.running.is_empty() {
             true => HashSet::new(),
             false => ended.iter().map(|end| end.upid.as_str()).collect(),
@@ -1168,9 +1183,9 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
         let mut take_back = db.prepare("DELETE FROM remote_tasks WHERE key = ?1")?;
         for task in batch.running.iter().filter(|task| !over.contains(task.upid.as_str())) {
             match adder.kept(&task.upid, &mut whole)? {
-                // A list may be older than an end that somebody waited for meanwhile.
+                // The list may be older than an end that was reported meanwhile.
                 Kept::Ended if !active.contains(task.upid.as_str()) => continue,
-                // It was found again: it is not in two places.
+                // The task was found again: remove it from the ended ones.
                 Kept::Lost(key) => {
                     take_back.execute([key])?;
                     *adder.counts.entry((key >> ORDINAL) / SLOT).or_default() -= 1;
@@ -1184,7 +1199,7 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
     added.unread = unread::note(db, remote, &batch.unread, batch.now)?;
     let lag = batch.newest.filter(|_| added.new > 0).map(|newest| batch.now.saturating_sub(newest).max(0));
     let tried = (!batch.aside).then_some(batch.now);
-    // That one of its nodes did not answer is no word of it.
+    // The failure of one node is no contact with the remote.
     let failed = matches!(batch.node, Some(NodeNews { went: Went::Failed(_), .. }));
     let contact = tried.filter(|_| !failed);
     db.execute(
@@ -1234,7 +1249,8 @@ fn note_node(db: &Connection, remote: i64, now: i64, news: &NodeNews) -> rusqlit
     Ok(())
 }
 
-/// What ran on a remote, or on one node of it, and neither runs nor ended by what it says now; and why that is unknown.
+/// Returns the tasks that were live on a remote, or on one node of it, and are missing in the
+/// response, with the reason `why` as outcome.
 fn lost_in(
     db: &Connection,
     remote: i64,
@@ -1242,7 +1258,7 @@ fn lost_in(
     why: &str,
     node: Option<&String>,
 ) -> rusqlite::Result<Vec<RemoteEnd>> {
-    let told: HashSet<&str> = batch
+    let reported: HashSet<&str> = batch
         .running
         .iter()
         .map(|task| task.upid.as_str())
@@ -1256,7 +1272,7 @@ fn lost_in(
         let run = run?;
         let Ok(upid) = run.upid.parse::<Upid>() else { continue };
         let is_there = |node: &String| run.via().as_ref().unwrap_or(&upid.node) == node;
-        if !told.contains(run.upid.as_str()) && node.is_none_or(is_there) {
+        if !reported.contains(run.upid.as_str()) && node.is_none_or(is_there) {
             let outcome = Outcome::Unknown(why.to_owned());
             lost.push(RemoteEnd { upid, endtime: batch.now, outcome, more: More::default() });
         }
@@ -1264,7 +1280,7 @@ fn lost_in(
     Ok(lost)
 }
 
-/// Forgets all remotes. Words stay: programs that have the database open know them by their numbers.
+/// Deletes all remotes. Words stay: programs that have the database open have cached their codes.
 pub(super) fn clear(db: &Connection) -> rusqlite::Result<()> {
     let there: bool =
         db.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'remotes')", [], |row| row.get(0))?;
@@ -1278,17 +1294,19 @@ pub(super) fn clear(db: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-/// Whether this database has tasks of its own that ended.
+/// Whether this database has ended tasks of its own.
 fn has_local(db: &Connection) -> rusqlite::Result<bool> {
     db.query_row("SELECT EXISTS (SELECT 1 FROM history)", [], |row| row.get(0))
 }
 
-/// A place before which no more than `offset` tasks stand, and how many these are: by whole slots.
+/// Returns a position before which at most `offset` tasks are listed, and their number, counted by
+/// whole slots.
 fn find_offset(db: &Connection, offset: u64) -> rusqlite::Result<(Option<ListPosition>, u64)> {
-    // The places of our own tasks, the newest first; none for most who have millions of others.
+    // Starts of the local tasks, the newest first; usually few where there are millions of remote
+    // ones.
     let mut statement = db.prepare("SELECT coalesce(starttime, endtime) FROM history")?;
-    let mut ours = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
-    ours.sort_unstable_by(|a, b| b.cmp(a));
+    let mut local = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+    local.sort_unstable_by(|a, b| b.cmp(a));
     let mut statement = db.prepare("SELECT slot, count FROM remote_counts ORDER BY slot DESC")?;
     let mut rows = statement.query([])?;
     let (mut others, mut best) = (0u64, (None, 0));
@@ -1296,17 +1314,17 @@ fn find_offset(db: &Connection, offset: u64) -> rusqlite::Result<(Option<ListPos
         let (slot, count): (i64, i64) = (row.get(0)?, row.get(1)?);
         others += count.max(0).unsigned_abs();
         let begin = slot * SLOT;
-        let before = others + ours.partition_point(|start| *start >= begin) as u64;
+        let before = others + local.partition_point(|start| *start >= begin) as u64;
         if before > offset {
             break;
         }
-        // Behind all that started when it began or later.
+        // Behind all tasks that started at `begin` or later.
         best = (Some(ListPosition { start: begin, remote: false, number: i64::MIN }), before);
     }
     Ok(best)
 }
 
-/// Ended tasks of other hosts: `count` of them after passing over some.
+/// Returns `count` ended tasks of other hosts, after skipping `pass`.
 fn remote_rows(
     db: &Connection,
     codes: &Codes,
@@ -1341,16 +1359,16 @@ fn remote_rows(
         );
     }
     if let Some(user) = &filter.user {
-        // A login alone is one of the host's own users.
+        // A login without a realm is one of the host's own users.
         let whole = if user.contains('@') { user.clone() } else { format!("{user}@pam") };
-        // A user stands for its tokens too, `user!token`. '"' comes behind '!'.
+        // A user includes its tokens, `user!token`. '"' follows '!' in the order of characters.
         term(
             "user IN (SELECT id FROM remote_words WHERE word = ? OR (word > ? AND word < ?))",
             vec![whole.clone().into(), format!("{whole}!").into(), format!("{whole}\"").into()],
         );
     }
     if !filter.results.is_empty() {
-        // Said apart, so that SQLite sees that the index of what failed will do.
+        // As a separate term, so that SQLite uses the index of failed tasks.
         if !filter.results.contains(&Class::Ok) {
             term("status IS NOT NULL", vec![]);
         }
@@ -1375,7 +1393,7 @@ fn remote_rows(
         match (query.reverse, after.remote) {
             (false, _) => term("key < ?", vec![key.into()]),
             (true, true) => term("key > ?", vec![key.into()]),
-            // Those of the same second come next when the oldest are first.
+            // With the oldest first, remote tasks of the same second come after a local one.
             (true, false) => term("key >= ?", vec![key.into()]),
         }
     }
@@ -1394,13 +1412,14 @@ fn remote_rows(
     Ok(found)
 }
 
-/// The first ended tasks of this database in the order of their starts.
+/// Returns the first ended tasks of this database by start time.
 ///
-/// They lie in the order of their ends. One that took less than ten minutes started within ten minutes of its end, so
-/// these are read by their ends until no later one can have started in between; the others have an index of their own.
+/// Rows are stored in the order of their ends. A task shorter than ten minutes started within ten
+/// minutes of its end, so these are read by their ends until no later row can have started in
+/// between; longer ones have an index.
 fn local_rows(db: &Connection, query: &StartQuery, count: usize) -> rusqlite::Result<Vec<Listed>> {
     let filter = &query.filter;
-    // Nothing but commands and workers of this host: the type and the node of one are in its UPID alone.
+    // Local tasks have neither type nor node as a column, only in the UPID.
     if query.node.is_some() || query.kind.is_some() {
         return Ok(vec![]);
     }
@@ -1431,7 +1450,7 @@ fn local_rows(db: &Connection, query: &StartQuery, count: usize) -> rusqlite::Re
         if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) }
     };
     let mut found: Vec<HistoryRow> = vec![];
-    // Short ones, by their ends.
+    // Short tasks, by their ends.
     let near = format!("endtime - {START} < {SLOT}");
     let (first, last) = match (query.after, query.reverse) {
         (Some(after), false) => (filter.since, Some(filter.until.map_or(after.start, |until| until.min(after.start)))),
@@ -1448,7 +1467,7 @@ fn local_rows(db: &Connection, query: &StartQuery, count: usize) -> rusqlite::Re
         let (mut sure, mut settled) = (0, i64::MIN);
         while let Some(row) = rows.next()? {
             let row = history_row(row)?;
-            // What comes now or later cannot stand before what has this start.
+            // Rows from here on cannot come before a task with this start.
             let limit = if query.reverse { row.endtime.saturating_sub(SLOT) } else { row.endtime };
             if found.len() >= count && settled != limit {
                 settled = limit;
@@ -1470,7 +1489,7 @@ fn local_rows(db: &Connection, query: &StartQuery, count: usize) -> rusqlite::Re
         let long = format!("endtime - {START} >= {SLOT}");
         let sql = format!("{SELECT_HISTORY}{} ORDER BY {START} {order}, id {order} LIMIT ?", both(&long, ""));
         let mut statement = db.prepare(&sql)?;
-        // Those of the cursor's own second may be passed over.
+        // Rows of the cursor's own second may be skipped.
         let spare = match query.after {
             Some(after) => {
                 let sql = format!("SELECT count(*) FROM history WHERE endtime - {START} >= {SLOT} AND {START} = ?1");
@@ -1492,8 +1511,8 @@ fn local_rows(db: &Connection, query: &StartQuery, count: usize) -> rusqlite::Re
     Ok(found.into_iter().map(|row| Listed::Local(Box::new(row))).collect())
 }
 
-/// The end that a host of ours tells in its export.
-pub fn outcome_told(text: &str, why: Option<&str>) -> Outcome {
+/// Returns the outcome from an end in the export of a taskwatcher host.
+pub fn outcome_of_export(text: &str, why: Option<&str>) -> Outcome {
     match outcome_of(text) {
         Outcome::Unknown(_) => Outcome::Unknown(why.unwrap_or_default().to_owned()),
         other => other,

@@ -1,23 +1,25 @@
-//! Which entries of a remote's answers could not be read: a host tells the same ones again and again, and each counts
-//! once.
+//! Unreadable entries of a remote's responses: a host returns the same ones again and again, and
+//! each counts once.
 //!
-//! # If we die here
-//! They are noted in the transaction that counts them.
+//! # If the process dies here
+//!
+//! They are recorded in the transaction that counts them.
 
 use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-/// Made when the first such entry comes: few hosts ever tell one.
+/// Created with the first unreadable entry: few hosts ever return one.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS remote_unread (
     remote INTEGER NOT NULL,
     hash   INTEGER NOT NULL, -- of the entry
     seen   INTEGER NOT NULL, -- when it was last told
     PRIMARY KEY (remote, hash)) WITHOUT ROWID";
-/// Entries of one remote that are remembered. A host that tells more of them is mad, and may be counted again.
+/// Entries remembered for one remote. A host with more of them is broken, and they may be counted
+/// again.
 const MOST: i64 = 10_000;
 
-/// FNV-1a: the same for ever and in each program, as it is stored.
+/// FNV-1a: stored, so it must be the same in all versions of all programs.
 fn hash(text: &str) -> i64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     text.bytes().fold(0xcbf2_9ce4_8422_2325, step).cast_signed()
@@ -28,7 +30,7 @@ fn is_there(db: &Connection) -> rusqlite::Result<bool> {
     Ok(db.query_row(sql, [], |_| Ok(())).optional()?.is_some())
 }
 
-/// Remembers them; gives those that were not known.
+/// Remembers entries; returns those that were not known.
 pub(super) fn note(db: &Connection, remote: i64, entries: &[String], now: i64) -> rusqlite::Result<Vec<String>> {
     if entries.is_empty() {
         return Ok(vec![]);
@@ -39,11 +41,11 @@ pub(super) fn note(db: &Connection, remote: i64, entries: &[String], now: i64) -
     let mut known = db.prepare("SELECT hash FROM remote_unread WHERE remote = ?1")?;
     let known = known.query_map([remote], |row| row.get(0))?.collect::<rusqlite::Result<HashSet<i64>>>()?;
     let mut put = db.prepare("INSERT OR REPLACE INTO remote_unread (remote, hash, seen) VALUES (?1, ?2, ?3)")?;
-    let mut told = HashSet::new();
+    let mut seen = HashSet::new();
     let mut new = vec![];
     for entry in entries {
         let hash = hash(entry);
-        if told.insert(hash) {
+        if seen.insert(hash) {
             put.execute(params![remote, hash, now])?;
             if !known.contains(&hash) {
                 new.push(entry.clone());
@@ -56,7 +58,7 @@ pub(super) fn note(db: &Connection, remote: i64, entries: &[String], now: i64) -
     Ok(new)
 }
 
-/// Forgets those of one remote, or all.
+/// Forgets the entries of one remote, or all.
 pub(super) fn forget(db: &Connection, remote: Option<i64>) -> rusqlite::Result<()> {
     if is_there(db)? {
         db.execute("DELETE FROM remote_unread WHERE ?1 IS NULL OR remote = ?1", [remote])?;

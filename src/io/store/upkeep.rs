@@ -1,4 +1,4 @@
-//! Looking over a whole database: figures of many runs, a copy of it, and whether all in it agrees.
+//! Maintenance of a whole database: statistics, backups, and consistency checks.
 
 use std::{
     fs::{self, File, Permissions},
@@ -26,19 +26,19 @@ use crate::model::{
     upid::Upid,
 };
 
-/// Something in the database that does not agree with the rest of it.
+/// An inconsistency in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What it is about.
+    /// The description.
     pub what: String,
-    /// Whether it was mended.
+    /// Whether it was repaired.
     pub repaired: bool,
-    /// Whether the file itself is damaged: rows may be missing, so nothing is to be concluded from what is not there.
+    /// Whether the file itself is damaged: rows may be missing, so their absence proves nothing.
     pub damage: bool,
 }
 
 impl Fault {
-    /// A fault of the rows.
+    /// Returns a fault of the rows.
     pub fn new(what: String, repaired: bool) -> Fault {
         Fault { what, repaired, damage: false }
     }
@@ -47,36 +47,36 @@ impl Fault {
 /// A log that a row names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
-    /// The task.
+    /// The id of the task.
     pub id: i64,
-    /// Where its number and UPID say.
+    /// The path that follows from id and UPID.
     pub usual: Option<PathBuf>,
-    /// Where its row says.
+    /// The path in the row.
     pub column: PathBuf,
-    /// Whether it has ended.
+    /// Whether the task has ended.
     pub ended: bool,
 }
 
-/// Rules of ours that a question to the database finds broken; each gives words for a row.
+/// Rules that a query can check; each query returns a text for every row that breaks the rule.
 const RULES: [(&str, &str); 11] = [
     (
-        "it is not of taskwatcher, and no program of it uses it",
+        "not part of taskwatcher's schema, and not used by it",
         "SELECT type || ' ' || name FROM sqlite_master WHERE type IN ('trigger', 'view') OR sql LIKE 'CREATE VIRTUAL%' ORDER BY name",
     ),
     (
         "a task is in `tasks` and in `history`",
-        "SELECT 'task ' || taskid FROM history WHERE taskid IN (SELECT id FROM tasks) AND OURS GROUP BY taskid",
+        "SELECT 'task ' || taskid FROM history WHERE taskid IN (SELECT id FROM tasks) AND CURRENT GROUP BY taskid",
     ),
     (
-        "its number belongs to several ended tasks",
-        "SELECT 'task ' || taskid FROM history WHERE OURS GROUP BY taskid HAVING count(*) > 1",
+        "its id belongs to several ended tasks",
+        "SELECT 'task ' || taskid FROM history WHERE CURRENT GROUP BY taskid HAVING count(*) > 1",
     ),
     (
         "its outcome and its result disagree",
         "SELECT 'task ' || taskid || ': ' || outcome || ' is not ' || result FROM history WHERE result IS NOT CASE WHEN outcome = 'OK' THEN 'ok' WHEN outcome LIKE 'WARNINGS: %' THEN 'warnings' WHEN outcome LIKE 'ERROR: %' THEN 'error' ELSE 'unknown' END",
     ),
     (
-        "its status is none",
+        "unknown status",
         "SELECT 'task ' || id || ': ' || status FROM tasks WHERE status NOT IN ('RESERVED', 'RUNNING', 'SILENT', 'STALLED', 'STOPPING', 'ORPHANED')",
     ),
     (
@@ -92,30 +92,30 @@ const RULES: [(&str, &str); 11] = [
         "SELECT 'task ' || taskid FROM history WHERE duration < 0 OR endtime < 0 OR typeof(endtime) <> 'integer'",
     ),
     (
-        "two tasks have one place in the spool",
+        "two tasks share a slot of the spool",
         "SELECT 'slot ' || slot FROM tasks WHERE slot IS NOT NULL GROUP BY slot HAVING count(*) > 1",
     ),
-    ("two tasks have one handle", "SELECT 'handle ' || handle FROM tasks GROUP BY handle HAVING count(*) > 1"),
+    ("two tasks share a handle", "SELECT 'handle ' || handle FROM tasks GROUP BY handle HAVING count(*) > 1"),
     (
-        "its number may be given again",
+        "its id may be used again",
         "SELECT 'task ' || id FROM (SELECT max(id) AS id FROM (SELECT id FROM tasks UNION ALL SELECT id FROM history)) WHERE id > coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'tasks'), 0)",
     ),
 ];
-/// Which rows of history are ours: those of taskwatcher 1.7, which may share a number, have neither handle nor UPID, and
-/// a database that has any has this index.
-const OURS: &str = "(handle IS NOT NULL OR upid IS NOT NULL
+/// The condition for rows of history that are not of taskwatcher 1.7. Rows of 1.7 may share an id
+/// and have neither handle nor UPID; a database that has any has this index.
+const CURRENT: &str = "(handle IS NOT NULL OR upid IS NOT NULL
     OR NOT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'history_legacy'))";
-/// Faults of one kind that are told one by one.
-const TOLD: usize = 20;
+/// Faults of one kind that are listed one by one.
+const LISTED: usize = 20;
 
-/// So many of something.
-fn told(number: i64, one: &str, more: &str) -> String {
+/// Returns a number with its noun.
+fn counted(number: i64, one: &str, more: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { more })
 }
 
 impl Store {
-    /// The runs that have ended, of one name or of all, since then, summed up by name. What was never started is none.
-    /// `now` is in unix seconds.
+    /// Returns statistics by name of the runs that ended since then, of one name or of all; tasks
+    /// that never started are left out. `now` is in unix seconds.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -153,24 +153,25 @@ impl Store {
         work().map_err(self.failed("read"))
     }
 
-    /// Writes a copy, as it is at one moment, while others go on; gives its size in bytes.
+    /// Writes a copy of one consistent state, while others continue to write; returns its size in
+    /// bytes.
     ///
-    /// It is made under another name, flushed, and then linked into place, so that no half of one is ever seen and
-    /// nothing that is there is replaced.
+    /// The copy is written under a temporary name, flushed, and then linked into place, so that no
+    /// partial copy is ever visible and no existing file is replaced.
     ///
     /// # Errors
-    /// [`StoreError`]; `AlreadyExists` when something has that name.
+    /// [`StoreError`]; `AlreadyExists` if the name is taken.
     pub fn backup(&self, to: &Path) -> Result<u64> {
         let failed = |error| StoreError::Io(to.to_owned(), "write the copy", error);
         if fs::symlink_metadata(to).is_ok() {
-            return Err(failed(io::Error::new(ErrorKind::AlreadyExists, "there is something of that name already")));
+            return Err(failed(io::Error::new(ErrorKind::AlreadyExists, "a file with this name already exists")));
         }
         let fresh = beside(to, &format!(".{}.new", std::process::id()));
         let made = self.copy_to(&fresh, to).and_then(|size| {
             fs::hard_link(&fresh, to).map_err(failed)?;
             Ok(size)
         });
-        // Linked or not, its first name is not needed any more.
+        // Whether or not it was linked, the temporary name is not needed any more.
         let _ = fs::remove_file(&fresh);
         let size = made?;
         let folder = folder_of(to);
@@ -178,7 +179,7 @@ impl Store {
         Ok(size)
     }
 
-    /// Errors name the file that was asked for.
+    /// Writes the copy to `fresh`; errors name the requested file `named`.
     fn copy_to(&self, fresh: &Path, named: &Path) -> Result<u64> {
         let failed = |error| StoreError::Io(named.to_owned(), "write the copy", error);
         let mut options = fs::OpenOptions::new();
@@ -189,7 +190,8 @@ impl Store {
         self.db.execute("VACUUM INTO ?1", [name]).map_err(self.failed("copy"))?;
         let copied = || {
             let copy = Connection::open_with_flags(fresh, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-            // Whoever follows the original must not take what follows in a restored copy for the same.
+            // Followers of the original must not take later rows of a restored copy for those of
+            // the original.
             copy.execute_batch(NEW_IDENTITY)?;
             switch_to_wal(&copy)?;
             copy.close().map_err(|(_, error)| error)
@@ -199,8 +201,9 @@ impl Store {
         Ok(file.metadata().map_err(failed)?.len())
     }
 
-    /// Whether SQLite finds the file whole, and our own rules hold in it. Of a damaged file only the damage is reported, and
-    /// nothing is repaired: what belongs to a row that is missing would be deleted.
+    /// Checks the file with SQLite, and the rows against taskwatcher's own rules. For a damaged
+    /// file only the damage is reported and nothing is repaired: a repair would delete data that
+    /// belongs to missing rows.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -219,30 +222,30 @@ impl Store {
         let orphans = "id NOT IN (SELECT id FROM tasks)";
         let feedbacks = number(&format!("SELECT count(*) FROM feedbacks WHERE {orphans}"));
         let feedbacks = feedbacks.map_err(self.failed("read"))?;
-        let mut mend = |count: i64, one: &str, more: &str, sql: &str| -> Result<()> {
+        let mut check = |count: i64, one: &str, more: &str, sql: &str| -> Result<()> {
             if count > 0 {
                 if repair {
                     self.write("repair", |tx| tx.execute_batch(sql))?;
                 }
-                faults.push(Fault::new(told(count, one, more), repair));
+                faults.push(Fault::new(counted(count, one, more), repair));
             }
             Ok(())
         };
-        mend(lost, "row of sqlite_sequence is lost", "rows of sqlite_sequence are lost", RESTORE_COUNTS)?;
-        mend(wrong, "count of tasks of remotes is wrong", "counts of tasks of remotes are wrong", COUNT_AGAIN)?;
-        mend(
+        check(lost, "row of sqlite_sequence is lost", "rows of sqlite_sequence are lost", RESTORE_COUNTS)?;
+        check(wrong, "count of tasks of remotes is wrong", "counts of tasks of remotes are wrong", COUNT_AGAIN)?;
+        check(
             feedbacks,
-            "feedback of a task that does not live",
-            "feedbacks of tasks that do not live",
+            "feedback of a task that is not live",
+            "feedbacks of tasks that are not live",
             &format!("DELETE FROM feedbacks WHERE {orphans}"),
         )?;
-        // Of what is repaired nothing is left to be told.
+        // Repaired rows need not be reported again.
         let broken = self.broken_rules().map_err(self.failed("read"))?;
         faults.extend(broken.into_iter().map(|what| Fault::new(what, false)));
         Ok(faults)
     }
 
-    /// What SQLite finds wrong in the file.
+    /// Returns what SQLite finds wrong in the file.
     fn damage(&self) -> Result<Vec<Fault>> {
         let work = || {
             let mut statement = self.db.prepare("PRAGMA integrity_check")?;
@@ -256,15 +259,15 @@ impl Store {
         Ok(lines.map(|line| Fault { damage: true, ..Fault::new(format!("SQLite: {line}"), false) }).collect())
     }
 
-    /// Where our own rules do not hold, in words.
+    /// Returns the violations of taskwatcher's own rules, as text.
     fn broken_rules(&self) -> rusqlite::Result<Vec<String>> {
         let mut broken = vec![];
         for (rule, sql) in RULES {
-            let mut statement = self.db.prepare(&sql.replace("OURS", OURS))?;
+            let mut statement = self.db.prepare(&sql.replace("CURRENT", CURRENT))?;
             let found = statement.query_map([], |row| lossy(row, 0))?.collect::<rusqlite::Result<Vec<_>>>()?;
-            broken.extend(found.iter().flatten().take(TOLD).map(|what| format!("{what}: {rule}")));
-            if found.len() > TOLD {
-                broken.push(format!("{} more: {rule}", found.len() - TOLD));
+            broken.extend(found.iter().flatten().take(LISTED).map(|what| format!("{what}: {rule}")));
+            if found.len() > LISTED {
+                broken.push(format!("{} more: {rule}", found.len() - LISTED));
             }
         }
         let sql = "SELECT taskid, upid FROM history WHERE upid IS NOT NULL
@@ -276,7 +279,7 @@ impl Store {
             match upid.parse::<Upid>().map(|upid| upid.number()) {
                 Ok(Some(number)) if number == id => {}
                 Ok(Some(number)) => broken.push(format!("task {id}: its UPID is that of task {number}: {upid}")),
-                Ok(None) | Err(_) => broken.push(format!("task {id}: its UPID is none: {upid}")),
+                Ok(None) | Err(_) => broken.push(format!("task {id}: its UPID is invalid: {upid}")),
             }
         }
         Ok(broken)

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, time::Duration};
 
-/// How long to wait for a lock, and whom to tell that we wait.
+/// How long to wait for a lock, and whom to notify of a wait.
 #[derive(Clone, Copy, Debug)]
 pub struct LockTimeout {
     /// Longest wait.
@@ -12,34 +12,38 @@ pub struct LockTimeout {
 }
 
 impl LockTimeout {
-    /// Section 13: up to 30 s.
+    /// The default.
     pub const USUAL: LockTimeout = LockTimeout { limit: Duration::from_secs(30), notify: None };
-    /// For an end, which has the spool to go to instead while a person waits for the prompt.
+    /// For an end, which can go to the spool instead while a person waits for the prompt.
     pub const SHORT: LockTimeout = LockTimeout { limit: Duration::from_secs(1), notify: None };
-    /// After so long a wait is noticed.
+    /// After this time a wait is reported.
     pub const NOTICED: Duration = Duration::from_secs(2);
 
-    /// A wait of this thread begins: it may have several databases open, and one may have come from another thread.
+    /// Starts a wait of this thread, which may have several databases open, some of them opened by
+    /// another thread.
     pub(super) fn begin(self) {
         WAIT.set((self, Duration::ZERO));
     }
 }
 
 thread_local! {
-    /// What the busy handler, which SQLite gives nothing but a counter, has to know: how long to wait, and how long it
-    /// has.
+    /// State of the busy handler, to which SQLite passes only a counter: the longest wait, and the
+    /// time waited.
     static WAIT: Cell<(LockTimeout, Duration)> = const { Cell::new((LockTimeout::USUAL, Duration::ZERO)) };
 }
 
-/// The shortest pause between two tries for a lock, the one that is never too long, and the longest one.
+/// The shortest pause between two attempts for a lock, the one that is never too long, and the
+/// longest one.
 const PAUSES: [Duration; 3] = [Duration::from_micros(50), Duration::from_millis(1), Duration::from_micros(25_600)];
-/// Pauses are short enough for so many, unless they would be shorter than the one that is never too long.
+/// Pauses allow for at least this many attempts, unless they would be shorter than the one that is
+/// never too long.
 const LEAST_TRIES: u32 = 64;
 
-/// Sleeps a little and says whether to try again. Short at first, as a commit takes a tenth of a millisecond; longer
-/// with every try, so that a hundred who wait leave the processors to the one who works, but never for long beside what
-/// is left to wait, as others may be at work at most of the few instants that remain; and uneven, as sleepers that wake
-/// together collide again.
+/// Sleeps and returns whether to try again. Pauses are short at first, because a commit takes a
+/// tenth of a millisecond, and grow with every attempt, so that a hundred waiting processes leave
+/// the processors to the one that works. A pause stays short in relation to the remaining time,
+/// because others may hold the lock at most of the few instants left. Pauses are uneven, because
+/// sleepers that wake together collide again.
 pub(super) fn on_busy(tries: i32) -> bool {
     let (patience, before) = WAIT.get();
     let waited = if tries == 0 { Duration::ZERO } else { before };
@@ -51,7 +55,7 @@ pub(super) fn on_busy(tries: i32) -> bool {
     let base = shortest.saturating_mul(1 << tries.clamp(0, 20)).min(longest);
     let seed = std::process::id().wrapping_mul(0x9e37_79b9).wrapping_add(tries.unsigned_abs().wrapping_mul(7919));
     let pause = base + base * (seed % 1024) / 1024;
-    #[expect(clippy::disallowed_methods, reason = "nobody announces the end of a lock")]
+    #[expect(clippy::disallowed_methods, reason = "the end of a lock is not announced")]
     std::thread::sleep(pause);
     let now = waited + pause;
     if waited < LockTimeout::NOTICED
