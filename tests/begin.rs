@@ -214,14 +214,14 @@ fn a_second_one_says_who_is_first_and_changes_nothing() {
     let before = looks();
     for words in [vec![], vec!["-n"]] {
         let pid = format!("with pid {}", first.pid);
-        world.supervise(&words).run().says(2, &["another supervisor runs already", &pid, "x.pid.lock"]);
+        world.supervise(&words).run().says(2, &["another supervisor is already running", &pid, "x.pid.lock"]);
         assert_eq!(looks(), before);
     }
     // By the same database, with files of its own.
     world.write_config("[taskmasterd]\nuser = \"0\"\npidfile = \"y.pid\"\n[unix_http_server]\nfile = \"y.sock\"\n");
     if geteuid().is_root() {
         let pid = format!("with pid {}", first.pid);
-        world.supervise(&[]).run().says(2, &["another supervisor runs already", &pid, "it has database"]);
+        world.supervise(&[]).run().says(2, &["another supervisor is already running", &pid, "it uses database"]);
     }
     assert_eq!(looks(), before);
     assert!(!world.sv("y.pid").exists() && !world.sv("y.sock").exists());
@@ -241,7 +241,7 @@ fn after_a_kill_the_next_one_begins_although_everything_is_there() {
     fs::write(world.sv("x.pid"), format!("{}\n", std::process::id())).unwrap();
     let second = world.background(&[]);
     assert_eq!(fs::read_to_string(world.sv("x.pid")).unwrap(), format!("{}\n", second.pid));
-    let replaced = format!("replaced socket {}, on which nobody listened", world.sv("x.sock").display());
+    let replaced = format!("replaced stale socket {}", world.sv("x.sock").display());
     assert_eq!(second.said["info"], replaced);
     UnixStream::connect(world.sv("x.sock")).unwrap();
     second.end(Signal::SIGTERM);
@@ -363,7 +363,7 @@ fn a_configuration_that_can_be_read_once_is_for_the_foreground() {
     let path = world.usual("");
     let program = world.supervise(&[]);
     let run = |words: &str| world.sh(&format!("{} {words} <{}", program_path(&program), path.display())).run();
-    run("-c /dev/stdin").says(2, &["/dev/stdin: it cannot be read again in the background"]);
+    run("-c /dev/stdin").says(2, &["/dev/stdin cannot be read again in the background"]);
     let ran = run("-c /dev/stdin --check");
     // Its paths would be relative to /dev.
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
@@ -431,9 +431,9 @@ fn root_without_a_user_is_warned_once() {
     }
     let world = World::new();
     world.write_config("[taskmasterd]\npidfile = \"x.pid\"\n[unix_http_server]\nfile = \"x.sock\"\n");
-    world.supervise(&[]).run().says(0, &["it runs as root", "set user in [taskmasterd]"]);
+    world.supervise(&[]).run().says(0, &["running as root", "set user in [taskmasterd]"]);
     let supervisor = world.begun();
-    assert!(supervisor.said["warn"].starts_with("it runs as root"), "kept for the log");
+    assert!(supervisor.said["warn"].starts_with("running as root"), "kept for the log");
     supervisor.end(Signal::SIGTERM);
 }
 

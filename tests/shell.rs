@@ -365,7 +365,7 @@ fn sh9_who_is_asked_for_is_asked_once_and_the_action_repeated() {
     tty.shows("User: ");
     tty.type_in(CTRL_C);
     tty.shows(PROMPT);
-    for (password, shown) in [("nope", "the name or the password is wrong"), ("pa:ss", "web  ")] {
+    for (password, shown) in [("nope", "wrong name or password"), ("pa:ss", "web  ")] {
         tty.type_in("status\r");
         tty.shows("User: ");
         tty.type_in("me\r");
@@ -400,13 +400,13 @@ fn a_name_and_a_password_are_asked_for_at_the_start_and_kept_nowhere() {
         let mut tty = Terminal::run(&world, env!("CARGO_BIN_EXE_supervise"), &args);
         for (count, password) in passwords.iter().enumerate() {
             let asked = tty.shows("User: ");
-            assert_eq!(asked.contains("the name or the password is wrong"), count > 0, "{asked}");
+            assert_eq!(asked.contains("wrong name or password"), count > 0, "{asked}");
             tty.type_in("somebody\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7fme\r");
             tty.shows("Password: ");
             tty.type_in(&format!("{password}\r"));
         }
         let shown = tty.shows(PROMPT);
-        let wanted = if passwords.contains(&"pa:ss") { "web  " } else { "the name or the password is wrong" };
+        let wanted = if passwords.contains(&"pa:ss") { "web  " } else { "wrong name or password" };
         assert!(shown.contains(wanted), "{shown}");
         tty.type_in("quit\r");
         assert_eq!(tty.wait(), 0);
@@ -537,7 +537,7 @@ fn job4_to_job7_job_control() {
     tty.says("echo", "unknown action");
     tty.says("jobs -l %web", &format!("{pid} {pid}"));
     tty.says("jobs -p", &pid.to_string());
-    tty.says("kill 1", "not one of ours");
+    tty.says("kill 1", "is not supervised");
     tty.says(&format!("kill -n 0 {pid}"), "bad signal name");
     for line in ["kill -FOO web", "kill -s FOO web"] {
         tty.says(line, "bad signal name \"FOO\": kill -l lists them");

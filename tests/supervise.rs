@@ -329,17 +329,17 @@ fn a_run_whose_launch_is_killed_is_watched_all_the_same() {
     let pid = world.pid("web");
     let shim = shim_of(pid);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), Signal::SIGKILL).unwrap();
-    until("that to be noticed", || world.log().contains("lost: web: its launch is gone"));
+    until("that to be noticed", || world.log().contains("lost: web: its shim is gone"));
     assert_eq!((world.state("web").as_str(), world.pid("web")), ("RUNNING", pid));
     // Its end is seen, and nothing is made up about it; an unknown end is not an expected one.
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM).unwrap();
     world.runs_again("web", pid);
-    assert!(world.log().contains("its exit status was not observed; not expected"), "{}", world.log());
+    assert!(world.log().contains("exit status not observed; not expected"), "{}", world.log());
     // And one without a launch can be stopped.
     let pid = world.pid("web");
     let shim = shim_of(pid);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), Signal::SIGKILL).unwrap();
-    until("that to be noticed", || world.log().matches("lost: web: its launch is gone").count() == 2);
+    until("that to be noticed", || world.log().matches("lost: web: its shim is gone").count() == 2);
     assert_eq!(world.ask(named("stop", "web"))["status"], 200);
     assert!(process::stat(pid).is_none_or(|stat| stat.ended));
     daemon.end();
@@ -538,7 +538,7 @@ fn a_second_supervisor_does_no_harm() {
     let before = (world.read("s.pid"), world.log());
     let second = world.daemon_begun().started.take().unwrap().wait();
     assert_eq!(second.code, 2, "{second:?}");
-    assert!(second.err.contains("another supervisor runs already, with pid "), "{second:?}");
+    assert!(second.err.contains("another supervisor is already running, with pid "), "{second:?}");
     assert_eq!((world.read("s.pid"), world.log()), before);
     // Neither does one with another pid file and socket on the same database.
     let other = world.read("t.toml").replace("s.pid", "o.pid").replace("s.sock", "o.sock").replace("act.log", "o.log");
@@ -639,11 +639,11 @@ fn the_socket_is_made_anew_where_that_harms_nobody() {
     let daemon = world.daemon();
     assert_eq!(fs::metadata(world.path("s.sock")).unwrap().permissions().mode() & 0o777, 0o700);
     fs::remove_file(world.path("s.sock")).unwrap();
-    until("a new one", || world.log().contains("was gone; it is made anew") && world.path("s.sock").exists());
+    until("a new one", || world.log().contains("was gone; created again") && world.path("s.sock").exists());
     world.comes_to("web", "RUNNING");
     fs::remove_file(world.path("s.sock")).unwrap();
     fs::write(world.path("s.sock"), "precious").unwrap();
-    until("that to be noticed", || world.log().contains("is left alone"));
+    until("that to be noticed", || world.log().contains("it is left alone"));
     assert_eq!(world.read("s.sock"), "precious");
     fs::remove_file(world.path("s.sock")).unwrap();
     until("a new one", || UnixStream::connect(world.path("s.sock")).is_ok());

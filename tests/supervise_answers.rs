@@ -72,7 +72,7 @@ fn the_log_of_a_run_is_that_of_the_process_that_is_named() {
     world.launch(["--", "true"]).run().ok();
     let other = world.last().int("taskid").to_string();
     let ran = world.ctl(&["tail", "web", "--run", &other]).silent(1);
-    assert_eq!(ran.text(), format!("web: ERROR (task {other} is no run of a program)\n"));
+    assert_eq!(ran.text(), format!("web: ERROR (task {other} is not a run of a program)\n"));
     // Of one that has ended, too.
     assert_eq!(world.ask(named("stop", "web"))["status"], 200);
     until("its end to be recorded", || world.history().iter().any(|row| row.text("taskname") == "web"));

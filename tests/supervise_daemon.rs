@@ -67,7 +67,7 @@ fn states_are_dumped_and_logs_are_opened_anew_however_often() {
     let mut follower = world.connect_to_daemon();
     let first =
         follower.ask(&json!({ "command": "tail", "target": "process", "name": "web", "args": { "follow": true } }));
-    let opened = || world.log().matches("all logs are opened anew").count();
+    let opened = || world.log().matches("reopened all logs").count();
     daemon.signal(Signal::SIGUSR2);
     until("the first time", || opened() > 0);
     let shim = shim_of(web);
@@ -125,7 +125,7 @@ fn a_stop_that_takes_long_is_told_and_more_signals_shorten_it() {
     }
     assert_eq!(world.ctl(&["shutdown", "--no-wait"]).code, 0, "it is happening already");
     daemon.signal(Signal::SIGHUP);
-    until("that to be ignored", || world.log().contains("SIGHUP, which means nothing while we end"));
+    until("that to be ignored", || world.log().contains("SIGHUP: ignored during shutdown"));
     let (ran, took) = timed(|| daemon.end());
     assert!(ran.code == 0 && took < Duration::from_secs(10) && !is_alive(pid), "{ran:?}");
     assert_eq!(world.last().text("termsignal"), "SIGKILL");

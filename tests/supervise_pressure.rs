@@ -69,7 +69,7 @@ fn what_a_launcher_wrote_while_nothing_could_be_read_is_read_later() {
     limit_files(pid, 3);
     until("it to run", || says("\"running\""));
     drop(lock);
-    until("that to be noticed", || world.log().contains("cannot read what its launch has written"));
+    until("that to be noticed", || world.log().contains("cannot read the file of its run"));
     limit_files(pid, 1000);
     world.comes_to("web", "RUNNING");
     assert_eq!(world.ask(named("stop", "web"))["status"], 200);

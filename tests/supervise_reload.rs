@@ -194,7 +194,7 @@ fn the_supervisor_itself_changes_as_far_as_it_can() {
     });
     assert_eq!(fs::metadata(world.path("deep")).unwrap().permissions().mode() & 0o777, 0o750);
     assert!(world.log().contains("INFO reload: 1 added"));
-    assert!(world.log().contains("WARN config: umask changes only with a restart"));
+    assert!(world.log().contains("WARN config: umask takes effect only after a restart"));
     assert!(world.read("logs/two.log").contains("INFO spawned: new"));
     assert!(!world.path("s.sock").exists());
     let ask = |request: Value| {

@@ -97,17 +97,17 @@ fn a_reload_waits_for_files_that_hang_while_programs_are_supervised() {
         let answer = world.ask(request);
         assert_eq!((&answer["status"], &answer["error"]["code"]), (&json!(504), &json!("TIMEOUT")), "{answer}");
         let why = answer["error"]["message"].as_str().unwrap();
-        assert!(why.contains("the files of the configuration do not answer"), "{answer}");
+        assert!(why.contains("the configuration files do not respond"), "{answer}");
     }
     daemon.signal(Signal::SIGHUP);
-    until("the log to say so", || world.log().contains("the files of the configuration do not answer yet"));
+    until("the log to say so", || world.log().contains("still waiting for the configuration files"));
     // Programs are supervised, and clients are answered.
     send(pid, Signal::SIGKILL);
     world.runs_again("web", pid);
     assert_eq!(world.ask(named("stop", "web"))["status"], 200);
     let status = world.ask(json!({ "command": "status" }));
     let why = status["content"]["daemon"]["config"]["error"].as_str().unwrap();
-    assert!(why.contains("its files do not answer"), "{why}");
+    assert!(why.contains("the configuration files do not respond"), "{why}");
     files.send(Signal::SIGCONT);
     let answer = patient.line();
     assert_eq!((&answer["status"], &answer["content"]["added"]), (&json!(200), &json!(["more"])), "{answer}");
@@ -411,7 +411,7 @@ fn a_group_whose_launch_was_killed_is_ended_all_the_same() {
     let daemon = world.daemon();
     // By a stop, which is answered when all of it is down.
     let (leader, member) = without_launch(&world);
-    until("that to be noticed", || world.log().contains("lost: g: its launch is gone"));
+    until("that to be noticed", || world.log().contains("lost: g: its shim is gone"));
     let (answer, took) = timed(|| world.ask(named("stop", "g")));
     assert!(answer["status"] == 200 && !is_alive(leader) && !is_alive(member), "{answer}: {}", world.log());
     assert!(took >= Duration::from_secs(1), "it had a second for its end: {took:?}");
@@ -419,7 +419,7 @@ fn a_group_whose_launch_was_killed_is_ended_all_the_same() {
     forget_pair(&world);
     assert_eq!(world.ask(named("start", "g"))["status"], 200);
     let (leader, member) = without_launch(&world);
-    until("that to be noticed", || world.log().matches("lost: g: its launch is gone").count() == 2);
+    until("that to be noticed", || world.log().matches("lost: g: its shim is gone").count() == 2);
     forget_pair(&world);
     send(leader, Signal::SIGTERM);
     world.runs_again("g", leader);
@@ -580,7 +580,7 @@ fn a_folder_of_runs_that_is_removed_is_made_anew() {
     let runs = RunDir::beside(&world.db());
     // A launcher may write its file just then.
     until("it to be removed", || fs::remove_dir_all(&runs).is_ok());
-    until("it to be noticed", || world.log().contains("it was made anew"));
+    until("it to be noticed", || world.log().contains("was removed; created again"));
     let before = world.pid("a");
     let answer = world.ask(named("restart", "a"));
     assert_eq!(answer["status"], 200, "{answer}; {}", world.log());
@@ -669,7 +669,7 @@ fn without_descriptors_nobody_is_taken_for_gone() {
         rustix::process::prlimit(pid, rustix::process::Resource::Nofile, limit).unwrap();
     };
     let (leader, member) = without_launch(&world);
-    until("that to be noticed", || world.log().contains("lost: g: its launch is gone"));
+    until("that to be noticed", || world.log().contains("lost: g: its shim is gone"));
     forget_pair(&world);
     let mut known = world.connect_to_daemon();
     assert_eq!(known.ask(&json!({ "command": "version" }))["status"], 200);
@@ -717,14 +717,14 @@ fn who_cannot_be_killed_keeps_no_program_down() {
         let leader = world.pid("g");
         if round == 2 {
             send(shim_of(leader), Signal::SIGKILL);
-            until("that to be noticed", || world.log().contains("lost: g: its launch is gone"));
+            until("that to be noticed", || world.log().contains("lost: g: its shim is gone"));
         }
         send(leader, Signal::SIGKILL);
         world.runs_again("g", leader);
         assert!(is_alive(root) && world.states()["g"]["leftover"].as_i64() >= Some(round), "{}", world.log());
     }
     send(shim_of(world.pid("g")), Signal::SIGKILL);
-    until("that to be noticed", || world.log().matches("lost: g: its launch is gone").count() == 2);
+    until("that to be noticed", || world.log().matches("lost: g: its shim is gone").count() == 2);
     let answer = world.ask(named("stop", "g"));
     assert_ne!(answer["status"], 200, "{answer}");
     started.signal(Signal::SIGTERM);

@@ -595,7 +595,7 @@ fn web3_logs_of_programs_are_shown_and_followed() {
     assert!(page.contains("\"/tail?process=half&amp;channel=stderr\"") && page.contains("/name/mute"), "{page}");
     let mute = place.get("/tail?process=half");
     assert_eq!(mute.status, 404, "{mute:?}");
-    for words in ["its stdout goes into no file", "channel=stderr", "/name/half", "</b></h1>"] {
+    for words in ["its stdout is not logged to a file", "channel=stderr", "/name/half", "</b></h1>"] {
         assert!(mute.text().contains(words) && !mute.text().contains("/logtail/"), "{words}: {mute:?}");
     }
     let later = place.get("/tail?process=later");

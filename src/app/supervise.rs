@@ -1,14 +1,17 @@
-//! The supervisor: it keeps programs running as its configuration says.
+//! The supervisor: keeps programs running as its configuration says.
 //!
-//! Policy alone lives here. Each run is carried by a `launch` of its own (`app/shim`), which outlives us: a supervisor
-//! that dies can be started again, and finds the same processes and the same tasks.
+//! Only policy is implemented here. Each run has its own shim (`app/shim`), a `launch` process that
+//! outlives the supervisor: after a crash, a new supervisor finds the same processes and the same
+//! tasks.
 //!
-//! The only part of the library that uses an async runtime: one thread on which the supervisor's state (`core`), its
-//! timers and its clients take turns. Nothing on it waits for anything but the runtime; the database has a thread of its
-//! own.
+//! Uses an async runtime with one thread, on which the supervisor's state (`core`), its timers and
+//! its clients take turns. The database is written on a separate thread. A few short reads (the
+//! tail of a log, the row of a task) block the thread of the runtime.
 //!
-//! # If we die here
-//! Programs go on, and so do their shims. The next supervisor reads the folder of runs and takes them over.
+//! # If the supervisor dies here
+//!
+//! Programs keep running, and so do their shims. The next supervisor reads the run folder and
+//! adopts them.
 
 mod activity;
 pub mod begin;
@@ -74,44 +77,47 @@ use crate::{
     },
 };
 
-/// How often what may change behind our back is looked at: our socket's name (SOCK-3).
+/// Interval of the checks for outside changes, such as a removed socket.
 const LOOK: Duration = Duration::from_secs(5);
-/// How often it is noted that programs live (DB-8).
+/// Interval at which live runs are recorded as seen alive.
 const SEEN: Duration = Duration::from_secs(10);
-/// How often old runs are forgotten (DB-7).
+/// Interval of deleting old runs.
 const FORGET: Duration = Duration::from_secs(600);
-/// How long it may take to make a new database before we are ready all the same: who asks us next finds it.
+/// Longest wait for a new database before the supervisor reports ready, so that the first client
+/// finds it.
 const NEW_DATABASE: Duration = Duration::from_secs(5);
-/// How often those who listen hear that time passes (EVT-1).
+/// Interval of the tick events for listeners.
 const TICK: Duration = Duration::from_secs(60);
-/// How often connections have their turn after the end: each writes a line or two, and many have one turn together.
+/// Turns that connections get after the end: each writes a line or two, and many write in the same
+/// turn.
 const LAST_WORDS: u32 = 32;
-/// What is due is looked at again after this at the soonest: what stays due must not keep a processor busy.
+/// Shortest time between two checks of what is due: an item that stays due must not keep a
+/// processor busy.
 const NOT_BEFORE: Duration = Duration::from_millis(1);
 
-/// Why there is no supervisor.
+/// Why the supervisor cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum SuperviseError {
-    /// The machine.
+    /// An error of the system.
     #[error("cannot {0}: {1}")]
     System(&'static str, std::io::Error),
-    /// Its log.
+    /// The log cannot be opened.
     #[error("{0}")]
     Log(String),
 }
 
-/// What is known of a task that may be a run.
+/// The facts about a task that may be a run.
 struct TaskOf {
     name: Option<String>,
-    /// Whether it is a run of some process.
+    /// Whether the task is a run of a process.
     is_run: bool,
     log: Option<PathBuf>,
 }
 
-/// A task; none: there is none of this number.
+/// Reads a task; `None` if there is no task with this id.
 ///
 /// # Errors
-/// Why the database does not tell.
+/// Why the database cannot be read.
 fn task_of(db: &Path, task: i64) -> Result<Option<TaskOf>, StoreError> {
     let store = match Store::open(db, LockTimeout { limit: Duration::from_millis(200), notify: None }) {
         Err(StoreError::Missing(_)) => return Ok(None),
@@ -129,16 +135,16 @@ fn task_of(db: &Path, task: i64) -> Result<Option<TaskOf>, StoreError> {
     }))
 }
 
-/// What is heard besides requests.
+/// A message to the main loop other than a request.
 enum Message {
-    /// What was watched has ended.
+    /// A watched process has ended.
     Gone(Watched),
     /// The configuration was read.
     Configuration(Box<Loaded>),
 }
 
-/// Signals by which an operator asks for the end: once more, for a quicker one. Others, such as that of a limit on the
-/// time of the processor, come again by themselves.
+/// Signals by which an operator requests the end; a second one requests a faster end. Other ending
+/// signals, such as that of a limit on processor time, are repeated by the kernel.
 const ASKING: [Signal; 3] = [Signal::TERM, Signal::INT, Signal::QUIT];
 
 struct SignalsHeard {
@@ -146,14 +152,14 @@ struct SignalsHeard {
     hup: Signals,
     usr1: Signals,
     usr2: Signals,
-    /// All that ask for the end.
+    /// All signals that request the end.
     ending: Vec<(Signal, Signals)>,
 }
 
 impl SignalsHeard {
-    /// `ignored` are those that were ignored when we were started (bit n-1: signal n).
+    /// `ignored` are the signals that were ignored at the start (bit n-1 for signal n).
     fn open(ignored: u64) -> std::io::Result<SignalsHeard> {
-        // These would stop us, or be of no use; what has a handler does neither.
+        // The default action of these would stop the process; a handler prevents that.
         for ignored in [20, 21, 22] {
             drop(signal(SignalKind::from_raw(ignored))?);
         }
@@ -168,7 +174,7 @@ impl SignalsHeard {
         })
     }
 
-    /// The next one. Of several, those that ask for the end come first: a reload before it would be for nothing (SIG-1).
+    /// Returns the next request. A request to end comes first: a reload before it would be useless.
     async fn next(&mut self) -> SignalRequest {
         let ending = &mut self.ending;
         let end = std::future::poll_fn(|context| {
@@ -187,7 +193,7 @@ impl SignalsHeard {
     }
 }
 
-/// What a signal asks for.
+/// The request of a signal.
 enum SignalRequest {
     End(Signal),
     Reload,
@@ -196,8 +202,8 @@ enum SignalRequest {
     Reap,
 }
 
-/// The program: starts the supervisor, and supervises until it is to end; gives the exit code (DMN-4). `warn` prints one
-/// line for the user; `copy` gets the lines of the log, in the foreground.
+/// Starts the supervisor and supervises until its end; returns the exit code. `warn` prints one
+/// line for the user; `copy` receives the lines of the log when running in the foreground.
 pub fn run(args: &DaemonArgs, warn: &mut dyn FnMut(&str), copy: Box<dyn Write>) -> i32 {
     let mut begun = match begin::start(args, &mut |line| warn(&format!("warning: {line}"))) {
         Ok(StartOutcome::Launched) => return 0,
@@ -225,12 +231,12 @@ fn supervise(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Supe
     LocalSet::new().block_on(&runtime, drive(begun, copy))
 }
 
-/// The program that carries runs: beside ours, or else on the PATH.
+/// Finds the `launch` program, which is the shim: beside this program, or else on the PATH.
 fn find_launch() -> Result<PathBuf, SuperviseError> {
     let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join("launch")));
     let found = beside.filter(|path| path.exists()).or_else(|| child::find_program("launch".as_ref()));
     found.ok_or_else(|| {
-        let why = "it is neither beside this program nor on the PATH";
+        let why = "neither beside this program nor on the PATH";
         SuperviseError::System("find the program launch", std::io::Error::new(std::io::ErrorKind::NotFound, why))
     })
 }
@@ -242,7 +248,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     let mut watch = begun.runs.watch().map_err(system("watch the folder of runs"))?;
     let mut signals = SignalsHeard::open(own.ignored).map_err(system("hear signals"))?;
     let (ask, mut asked) = mpsc::unbounded_channel();
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (send, mut messages) = mpsc::unbounded_channel();
     let hub = Hub::new(ask, &begun.config, begun.db.clone());
     let mut log = Activity::open(&begun.config.server, copy).map_err(SuperviseError::Log)?;
     log.info(&format!("supervise {} begins with pid {}", env!("CARGO_PKG_VERSION"), me.pid));
@@ -269,7 +275,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         hooks: Hooks::default(),
         on_disk: OnDisk::new(
             Arc::new(Files { place: begun.where_.clone(), overrides: begun.overrides.clone() }),
-            to_driver(tell.clone()),
+            to_driver(send.clone()),
             &begun.config,
         ),
         doors: Listeners::open(Rc::clone(&hub), begun.user.clone(), begun.unix.take(), std::mem::take(&mut begun.inet)),
@@ -295,7 +301,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     core.make_spares();
     core.make_room_for_late();
     let is_new = !core.db.exists();
-    // What ended while nobody supervised it.
+    // Settle what ended while no supervisor was running.
     core.records.settle();
     core.stop_remembered();
     core.start_all();
@@ -319,7 +325,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
             hub.tell(&notice, time);
         }
         for (watched, fd) in std::mem::take(&mut core.to_watch) {
-            watch_end(watched, fd, tell.clone());
+            watch_end(watched, fd, send.clone());
         }
         if core.is_over() {
             break;
@@ -342,15 +348,15 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
             }
             Some(Asked { request, reply, from }) = asked.recv() => {
                 core.request(request, reply, &from);
-                // What was written meanwhile is heard before time passes.
+                // Run files that were written meanwhile are read before time passes.
             }
-            Some(message) = told.recv() => match message {
+            Some(message) = messages.recv() => match message {
                 Message::Gone(Watched::Shim(handle)) => core.shim_gone(&handle, None),
                 Message::Gone(Watched::Command(handle)) => core.command_gone(&handle),
                 Message::Gone(Watched::Member(handle)) => core.member_gone(&handle),
                 Message::Configuration(loaded) => core.configuration_read(&loaded),
             },
-            heed = signals.next() => follow(&mut core, heed),
+            request = signals.next() => handle_signal(&mut core, request),
             ready = rung.readable() => {
                 alarm.heard();
                 if let Ok(mut ready) = ready {
@@ -371,7 +377,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     core.write_jobs();
     core.log.info("supervise ends");
     hub.end();
-    // Answers that were given last get to those who asked.
+    // Give connections time to write the last answers.
     for _ in 0..LAST_WORDS {
         tokio::task::yield_now().await;
     }
@@ -383,18 +389,19 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     Ok(())
 }
 
-/// A descriptor of which the runtime tells when it can be read; or the descriptor, and why not.
+/// Registers a descriptor with the runtime for reading; on failure returns the descriptor and the
+/// error.
 #[expect(deprecated, reason = "what is to take its place is unsafe to call; an OwnedFd is one descriptor all its life")]
 fn registered(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, (OwnedFd, std::io::Error)> {
     AsyncFd::try_with_interest(fd, Interest::READABLE).map_err(tokio::io::unix::AsyncFdRegisterError::into_parts)
 }
 
-/// The same for a copy of a descriptor.
+/// Like [`registered`], for a copy of a descriptor.
 fn copied(fd: BorrowedFd<'_>) -> std::io::Result<AsyncFd<OwnedFd>> {
     registered(fd.try_clone_to_owned()?).map_err(|(_, error)| error)
 }
 
-/// When what is done now and then was last done.
+/// Last run time of each periodic job.
 #[derive(Default)]
 struct Times {
     looked: Duration,
@@ -414,8 +421,8 @@ impl Times {
     }
 }
 
-/// The folder of runs is not there any more, and with it what shims tell of them and what keeps other supervisors away:
-/// it is made anew, and all shims write their files again.
+/// Creates a run folder that was removed, which contained the states that shims report and the lock
+/// against other supervisors. All shims then write their files again.
 fn look_for_runs(core: &mut Supervisor) -> Option<(RunWatch, Lock)> {
     let path = core.runs.path().to_owned();
     let again = || -> std::io::Result<Option<(RunDir, RunWatch, Lock)>> {
@@ -425,23 +432,23 @@ fn look_for_runs(core: &mut Supervisor) -> Option<(RunWatch, Lock)> {
     };
     match again() {
         Ok(Some((runs, watch, lock))) => {
-            core.log.warn(&format!("warning: somebody has removed {}: it was made anew", path.display()));
+            core.log.warn(&format!("warning: {} was removed; created again", path.display()));
             core.runs = runs;
             core.runs_are_gone();
             Some((watch, lock))
         }
         Ok(None) => {
-            core.log.error(&format!("warning: another supervisor has {}: end one of them", path.display()));
+            core.log.error(&format!("warning: another supervisor uses {}; stop one of them", path.display()));
             None
         }
         Err(error) => {
-            core.log.warn(&format!("warning: {} is gone, and cannot be made anew: {error}", path.display()));
+            core.log.warn(&format!("warning: {} is gone and cannot be created again: {error}", path.display()));
             None
         }
     }
 }
 
-/// Gives whether what may change behind our back is to be looked at.
+/// Runs the periodic jobs that are due. Returns whether outside changes were checked.
 fn keep_house(core: &mut Supervisor, times: &mut Times) -> bool {
     let now = sys::now().mono;
     let due = |last: &mut Duration, every: Duration| {
@@ -477,9 +484,9 @@ fn keep_house(core: &mut Supervisor, times: &mut Times) -> bool {
     looked
 }
 
-/// Does what a signal asks for.
-fn follow(core: &mut Supervisor, heed: SignalRequest) {
-    match heed {
+/// Handles a signal.
+fn handle_signal(core: &mut Supervisor, request: SignalRequest) {
+    match request {
         SignalRequest::End(which) => {
             core.log.info(&format!("signal: {which}"));
             core.shut_down(false);
@@ -487,9 +494,7 @@ fn follow(core: &mut Supervisor, heed: SignalRequest) {
                 core.asked_by_signal();
             }
         }
-        SignalRequest::Reload if core.shutdown.is_some() => {
-            core.log.info("signal: SIGHUP, which means nothing while we end")
-        }
+        SignalRequest::Reload if core.shutdown.is_some() => core.log.info("signal: SIGHUP: ignored during shutdown"),
         SignalRequest::Reload => {
             core.log.info("signal: SIGHUP: reading the configuration again");
             core.reload_all();
@@ -497,7 +502,7 @@ fn follow(core: &mut Supervisor, heed: SignalRequest) {
         SignalRequest::Dump => core.dump(),
         SignalRequest::Reopen => {
             core.reopen_logs();
-            core.log.info("signal: SIGUSR2: all logs are opened anew");
+            core.log.info("signal: SIGUSR2: reopened all logs");
         }
         SignalRequest::Reap => reap(core),
     }
@@ -509,26 +514,27 @@ fn reap(core: &mut Supervisor) {
     }
 }
 
-fn watch_end(watched: Watched, fd: OwnedFd, tell: mpsc::UnboundedSender<Message>) {
+fn watch_end(watched: Watched, fd: OwnedFd, sender: mpsc::UnboundedSender<Message>) {
     tokio::task::spawn_local(async move {
         match registered(fd) {
-            // It can be read when the process has ended.
+            // Readable once the process has ended.
             Ok(fd) => drop(fd.readable().await),
-            // Nobody tells of it, so it is asked.
+            // Without registration the descriptor is polled.
             Err((fd, _)) => {
                 while !child::poll_one(fd.as_fd(), Some(Duration::ZERO)).unwrap_or(false) {
                     tokio::time::sleep(LOOK).await;
                 }
             }
         }
-        let _ = tell.send(Message::Gone(watched));
+        let _ = sender.send(Message::Gone(watched));
     });
 }
 
-/// Delivers configurations from the thread that reads them.
-fn to_driver(tell: mpsc::UnboundedSender<Message>) -> Deliver {
-    // A supervisor that has ended needs none.
-    Arc::new(move |loaded| drop(tell.send(Message::Configuration(Box::new(loaded)))))
+/// Returns the function that passes configurations from the thread that reads them to the main
+/// loop.
+fn to_driver(sender: mpsc::UnboundedSender<Message>) -> Deliver {
+    // Fails if the supervisor has ended, which needs no configuration.
+    Arc::new(move |loaded| drop(sender.send(Message::Configuration(Box::new(loaded)))))
 }
 
 /// The configuration files.
@@ -548,7 +554,7 @@ impl ConfigSource for Files {
     }
 }
 
-/// Our environment, as programs inherit it.
+/// Returns the environment that programs inherit.
 fn inherited() -> Vec<OsString> {
     let entry = |(name, value): (OsString, OsString)| {
         let mut entry = name;

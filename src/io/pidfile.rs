@@ -36,7 +36,7 @@ const LONGEST: u64 = 32;
 #[derive(Debug, thiserror::Error)]
 pub enum PidfileError {
     /// Another supervisor has the lock.
-    #[error("another supervisor runs already{}: it holds {}", of(.pid), .lock.display())]
+    #[error("another supervisor is already running{}: it holds {}", of(.pid), .lock.display())]
     Taken {
         /// The lock file.
         lock: PathBuf,
@@ -225,7 +225,7 @@ mod tests {
         let path = dir.path().join("x.pid");
         let first = Pidfile::lock(&path).unwrap();
         let error = Pidfile::lock(&path).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("another supervisor runs already, with pid {}: it holds", getpid())));
+        assert!(error.starts_with(&format!("another supervisor is already running, with pid {}: it holds", getpid())));
         assert!(!path.exists(), "only the lock was taken");
         drop(first);
         lock_again(&path);

@@ -358,9 +358,9 @@ fn show_reload(content: Option<&Value>, words_of: &[(&str, &str)], shown: &mut S
         shown.out.push("No config updates to processes".to_owned());
     }
     shown.err.extend(list("warnings").map(|text| format!("warning: {text}")));
-    shown
-        .err
-        .extend(list("needs_restart").map(|key| format!("warning: {key} changes only with a restart of supervise")));
+    shown.err.extend(
+        list("needs_restart").map(|key| format!("warning: {key} takes effect only after a restart of supervise")),
+    );
 }
 
 /// A name or a message, whichever form it has.
@@ -747,7 +747,7 @@ mod tests {
         let response = Response::done(content);
         let shown = show(&Command::Update(Targets::All), &response);
         assert_eq!(shown.out, ["r: removed", "a: added", "u: updated", "c: restarted"]);
-        assert_eq!(shown.err, ["warning: w", "warning: user changes only with a restart of supervise"]);
+        assert_eq!(shown.err, ["warning: w", "warning: user takes effect only after a restart of supervise"]);
         let reread = ["a: available", "c: changed", "u: changed", "r: disappeared"];
         assert_eq!(show(&Command::Reread, &response).out, reread);
         let nothing =

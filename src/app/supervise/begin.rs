@@ -1,16 +1,21 @@
-//! From the command line to a supervisor that could begin to supervise (spec/supervise.md section 5.1).
+//! The steps from the command line to a supervisor that is ready to supervise.
 //!
-//! # The order, and where it is not that of DMN-1 to the letter
-//! A process cannot fork safely here, so to go into the background means to start our own program again: twice, as
-//! fork, setsid, fork would be, so that it leads no session and can get no terminal. That comes before everything that
-//! is held (locks, sockets, limits), and after the configuration was read, so that what is wrong in it is said without
-//! a second process. The new process reads it again and takes all further steps itself; nothing crosses over but the
-//! environment, the directory, and a pipe on which it tells what goes wrong, and at last that it is ready.
+//! # The order of the steps
 //!
-//! The pid file is written while we are still root, if we are: its folder often is root's.
+//! A process cannot fork safely here, so this program starts itself again to go into the
+//! background: twice, like fork, setsid, fork, so that the supervisor leads no session and can get
+//! no terminal. That is done before anything is held (locks, sockets, limits), and after the
+//! configuration was read, so that errors in it are reported without a second process. The new
+//! process reads the configuration again and does all further steps itself. It gets only the
+//! environment, the working directory, and a pipe on which it reports errors and finally that it is
+//! ready.
 //!
-//! # If we die here
-//! Locks end with us. A pid file or a socket that is left is stale, and the next start replaces it.
+//! The pid file is written before root is given up: its folder often belongs to root.
+//!
+//! # If the process dies here
+//!
+//! The locks are released. A pid file or socket that stays is stale, and the next start replaces
+//! it.
 
 use std::{
     env,
@@ -47,41 +52,42 @@ use crate::{
     },
 };
 
-/// The name by which the program knows that it is to leave the session and start the supervisor.
+/// Program name of the process that leaves the session and starts the supervisor.
 const SESSION: &str = "supervise-session";
-/// The name by which it knows that it is the supervisor, in the background.
+/// Program name of the supervisor in the background.
 const DAEMON: &str = "supervise-daemon";
-/// How long a supervisor may take to be gone after it was killed or told everybody that it ends.
+/// How long a supervisor may take to exit after it was killed or announced its end.
 const LEAVING: Duration = Duration::from_secs(1);
-/// How often it is looked whether it is.
+/// Interval of checking for that.
 const TRY_AGAIN: Duration = Duration::from_millis(10);
 
-/// What the command line says to the supervisor.
+/// The command line of the supervisor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DaemonArgs {
     /// `-c`
     pub file: Option<PathBuf>,
-    /// What wins over the configuration.
+    /// Options that override the configuration.
     pub overrides: Overrides,
 }
 
-/// Why it does not start.
+/// Why the supervisor does not start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .lines.join("\n"))]
 pub struct BeginError {
-    /// All that is wrong, one line each.
+    /// All errors, one line each.
     pub lines: Vec<String>,
-    /// [`exit_code::USAGE`]: configuration, limits, another supervisor. [`exit_code::FAILED`]: anything else.
+    /// [`exit_code::USAGE`]: configuration, limits, another supervisor. [`exit_code::FAILED`]:
+    /// anything else.
     pub code: i32,
 }
 
 impl BeginError {
-    /// Something is wrong with the machine.
+    /// Returns an error of the system.
     pub fn new(line: impl ToString) -> BeginError {
         BeginError { lines: vec![one_line(&line.to_string())], code: exit_code::FAILED }
     }
 
-    /// Something is wrong with what was asked for.
+    /// Returns an error of the user's request.
     pub fn refused(line: impl ToString) -> BeginError {
         BeginError { code: exit_code::USAGE, ..BeginError::new(line) }
     }
@@ -105,77 +111,78 @@ impl From<PidfileError> for BeginError {
     }
 }
 
-/// What became of a start.
+/// The result of a start.
 #[derive(Debug)]
 pub enum StartOutcome {
-    /// The supervisor runs, as another process: this one has done its part.
+    /// The supervisor runs as another process: this one is done.
     Launched,
     /// This process is the supervisor.
     Begun(Box<Begun>),
 }
 
-/// All that a supervisor has when it begins. What is dropped of it is undone: socket, pid file, locks.
+/// All parts of a supervisor at its start. Dropping them undoes them: socket, pid file, locks.
 #[derive(Debug)]
 pub struct Begun {
-    /// What is to be run.
+    /// The configuration.
     pub config: Config,
-    /// What was said before there was a log, for the log: warnings, which were on stderr too, and news.
+    /// Lines from before the log was open: warnings, which were on stderr too, and news.
     pub warnings: Vec<(Level, String)>,
-    /// What wins over the configuration, at each reload too.
+    /// Options that override the configuration, at each reload too.
     pub overrides: Overrides,
-    /// Where the configuration is.
+    /// The location of the configuration.
     pub where_: Where,
-    /// Who it runs as, if it was told to; the switch was made.
+    /// The configured user, if any; the switch was made.
     pub user: Option<Identity>,
-    /// The socket and where its clients are accepted.
+    /// The socket and its listener.
     pub unix: Option<(UnixListener, UnixSocket)>,
-    /// Where clients of the port are accepted.
+    /// The listeners of the port.
     pub inet: Vec<TcpListener>,
-    /// The pid file, written, and its lock.
+    /// The written pid file, and its lock.
     pub pidfile: Pidfile,
-    /// The folder of runs of the database.
+    /// The run folder of the database.
     pub runs: RunDir,
     /// The lock of that folder.
     pub lock: Lock,
-    /// The database; absolute.
+    /// Absolute path of the database.
     pub db: PathBuf,
-    /// Whether it is in the background.
+    /// Whether it runs in the background.
     pub daemonized: bool,
-    /// Where it tells that it is ready.
+    /// Reports that the supervisor is ready.
     pub ready: ReadyPipe,
 }
 
-/// The way to the process that launched us and waits for us (DMN-2); none in the foreground.
+/// A pipe to the process that started the supervisor and waits for it; none in the foreground.
 #[derive(Debug)]
 pub struct ReadyPipe(Option<File>);
 
 impl ReadyPipe {
-    /// The one that is our descriptor 0, which is `/dev/null` from now on, as are 1 and 2.
+    /// Takes the pipe from descriptor 0, which becomes `/dev/null`, as do 1 and 2.
     fn take() -> io::Result<ReadyPipe> {
         let pipe = io::stdin().as_fd().try_clone_to_owned()?;
         child::let_go_of_all_streams();
         Ok(ReadyPipe(Some(File::from(pipe))))
     }
 
-    /// That nobody reads it must not stop a supervisor.
+    /// A closed pipe must not stop a supervisor.
     fn say(&mut self, kind: char, line: &str) {
         if let Some(pipe) = &mut self.0 {
             let _ = pipe.write_all(format!("{kind}{}\n", one_line(line)).as_bytes());
         }
     }
 
-    /// Something that the user should know; in the foreground it is for the caller to print.
+    /// Sends a warning for the user; in the foreground the caller prints it.
     pub fn warn(&mut self, line: &str) {
         self.say('~', line);
     }
 
-    /// We are ready: whoever launched us exits with 0.
+    /// Reports that the supervisor is ready: the waiting process exits with 0.
     pub fn tell(&mut self) {
         self.say('+', "");
         self.0 = None;
     }
 
-    /// It did not work: whoever launched us says why, and exits with its code. In the foreground that is for the caller.
+    /// Reports a failure: the waiting process prints it and exits with its code. In the foreground
+    /// the caller does that.
     pub fn fail(&mut self, failed: &BeginError) {
         failed.lines.iter().for_each(|line| self.say('-', line));
         self.say('!', &failed.code.to_string());
@@ -183,31 +190,32 @@ impl ReadyPipe {
     }
 }
 
-/// What a check of the configuration found, if that is valid.
+/// The result of checking a valid configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
-    /// What is doubtful, one line each.
+    /// Warnings, one line each.
     pub warnings: Vec<String>,
-    /// All of it as TOML, without secrets.
+    /// The whole configuration as TOML, without secrets.
     pub dump: String,
 }
 
-/// `--check`: reads the configuration and changes nothing (CFG-8).
+/// `--check`: reads the configuration and changes nothing.
 ///
 /// # Errors
-/// All that is wrong in it.
+/// All errors of the configuration.
 pub fn check(args: &DaemonArgs) -> Result<Checked, BeginError> {
     let (_, config, warnings) = configuration(args)?;
     Ok(Checked { warnings, dump: config.dump() })
 }
 
-/// Starts the supervisor, in the background unless the configuration or the command line wants it in the foreground. In
-/// the background it is another process; this one waits until that is ready. To be called before there are threads, and
-/// whatever name the program was started by. `warn` prints one line for the user.
+/// Starts the supervisor, in the background unless the configuration or the command line selects
+/// the foreground. In the background it is another process, and this one waits until that is ready.
+/// To be called before there are threads, under any program name. `warn` prints one line for the
+/// user.
 ///
 /// # Errors
-/// Why it does not run; nothing is left of it then. Of the process in the background nobody sees the error, but it was
-/// told to the one that launched it.
+/// Why the supervisor does not run; nothing is left of it then. The error of the background process
+/// was already reported to the process that started it.
 pub fn start(args: &DaemonArgs, warn: &mut dyn FnMut(&str)) -> Result<StartOutcome, BeginError> {
     let name = env::args_os().next().unwrap_or_default();
     if name == SESSION {
@@ -215,7 +223,8 @@ pub fn start(args: &DaemonArgs, warn: &mut dyn FnMut(&str)) -> Result<StartOutco
     }
     if name == DAEMON {
         child::set_name(c"supervise");
-        let mut ready = ReadyPipe::take().map_err(|error| BeginError::new(format!("cannot go on alone: {error}")))?;
+        let mut ready = ReadyPipe::take()
+            .map_err(|error| BeginError::new(format!("cannot continue in the background: {error}")))?;
         let begun = begin(args, true, &mut |line| ready.warn(line));
         return match begun {
             Ok(begun) => Ok(StartOutcome::Begun(Box::new(Begun { ready, ..begun }))),
@@ -225,34 +234,35 @@ pub fn start(args: &DaemonArgs, warn: &mut dyn FnMut(&str)) -> Result<StartOutco
             }
         };
     }
-    // What is doubtful is said by the process that goes on with it.
+    // Warnings are printed by the process that continues.
     let (place, config, _) = configuration(args)?;
     if config.server.nodaemon {
         return begin(args, false, warn).map(|begun| StartOutcome::Begun(Box::new(begun)));
     }
-    // A pipe is empty by now; and a name for a descriptor would mean another file in another process.
+    // A pipe is already empty, and the name of a descriptor means another file in another process.
     if ["/dev/fd", "/dev/stdin", "/proc"].iter().any(|folder| place.file.starts_with(folder)) {
         let file = place.file.display();
         return Err(BeginError::refused(format!(
-            "{file}: it cannot be read again in the background: use a file, or -n"
+            "{file} cannot be read again in the background: use a regular file, or -n"
         )));
     }
     launch(warn).map(|()| StartOutcome::Launched)
 }
 
-/// Starts our own program again, apart from this terminal and session, and waits until it is ready.
+/// Starts this program again, detached from the terminal and the session, and waits until it is
+/// ready.
 fn launch(warn: &mut dyn FnMut(&str)) -> Result<(), BeginError> {
     let failed = |error: io::Error| BeginError::new(format!("cannot start in the background: {error}"));
-    // What we were started with is not for a process that stays.
+    // Inherited descriptors are not for a process that stays.
     let mut close = child::inherited_descriptors();
     let ignored = process::stat(child::own_pid()).map_or(0, |me| me.ignored);
     let (answer, channel) = io::pipe().map_err(failed)?;
     let channel = OwnedFd::from(channel);
     let null = File::options().write(true).open("/dev/null").map_err(failed)?;
-    // Among them was the one of the list itself, whose number is free again.
+    // They include the descriptor of the listing itself, whose number is free again.
     close.retain(|fd| ![channel.as_raw_fd(), null.as_raw_fd()].contains(fd));
     let put = [(channel.as_fd(), 0), (null.as_fd(), 1), (null.as_fd(), 2)];
-    child::spawn_self(&again(SESSION), &child::environment(&[], &[]), &put, &close, ignored).map_err(failed)?;
+    child::spawn_self(&argv_as(SESSION), &child::environment(&[], &[]), &put, &close, ignored).map_err(failed)?;
     drop(channel);
     let mut lines = Vec::new();
     for line in BufReader::new(answer).lines() {
@@ -269,11 +279,11 @@ fn launch(warn: &mut dyn FnMut(&str)) -> Result<(), BeginError> {
     Err(BeginError { lines, code: exit_code::FAILED })
 }
 
-/// The process between: leads a new session, so that the one that it starts does not.
+/// Runs the intermediate process: it leads a new session, so that the process it starts does not.
 fn leave_session() -> Result<(), BeginError> {
     child::set_name(c"supervise");
     child::new_session();
-    let started = child::spawn_self(&again(DAEMON), &child::environment(&[], &[]), &[], &[], 0);
+    let started = child::spawn_self(&argv_as(DAEMON), &child::environment(&[], &[]), &[], &[], 0);
     started.map(drop).map_err(|error| {
         let failed = BeginError::new(format!("cannot start in the background: {error}"));
         if let Ok(mut ready) = ReadyPipe::take() {
@@ -283,8 +293,8 @@ fn leave_session() -> Result<(), BeginError> {
     })
 }
 
-/// Our command line under another name.
-fn again(name: &str) -> Vec<OsString> {
+/// Returns the command line with another program name.
+fn argv_as(name: &str) -> Vec<OsString> {
     std::iter::once(OsString::from(name)).chain(env::args_os().skip(1)).collect()
 }
 
@@ -295,7 +305,7 @@ fn configuration(args: &DaemonArgs) -> Result<(Where, Config, Vec<String>), Begi
     Ok((place, config, findings.iter().map(ToString::to_string).collect()))
 }
 
-/// The steps of a start, in their order. After one that fails, those before it are undone.
+/// Does the steps of a start in order. If one fails, those before it are undone.
 fn begin(args: &DaemonArgs, daemonized: bool, warn: &mut dyn FnMut(&str)) -> Result<Begun, BeginError> {
     let (where_, config, findings) = configuration(args)?;
     let mut warnings = Vec::new();
@@ -306,7 +316,7 @@ fn begin(args: &DaemonArgs, daemonized: bool, warn: &mut dyn FnMut(&str)) -> Res
     findings.into_iter().for_each(&mut say);
     let user = config.server.user.as_deref().map(account::identity).transpose()?;
     if user.is_none() && account::own_uid() == 0 {
-        say("it runs as root, and so do all programs that name no user: set user in [taskmasterd]".to_owned());
+        say("running as root, and so do all programs without a user: set user in [taskmasterd]".to_owned());
     }
     let before = account::own_uid();
     limit(&config)?;
@@ -317,7 +327,7 @@ fn begin(args: &DaemonArgs, daemonized: bool, warn: &mut dyn FnMut(&str)) -> Res
     let inet = config.inet.as_ref().map(|inet| listener::bind_port(inet.host.as_deref(), inet.port));
     let inet = inet.transpose().map_err(BeginError::refused)?.unwrap_or_default();
     if let Some(bound) = unix.as_ref().filter(|bound| bound.replaced) {
-        let line = format!("replaced socket {}, on which nobody listened", bound.socket.path().display());
+        let line = format!("replaced stale socket {}", bound.socket.path().display());
         warnings.push((Level::Info, one_line(&line)));
     }
     pidfile.write()?;
@@ -345,7 +355,7 @@ fn begin(args: &DaemonArgs, daemonized: bool, warn: &mut dyn FnMut(&str)) -> Res
     })
 }
 
-/// Sees to it that there are enough files and processes for all programs (DMN-8).
+/// Raises the limits on files and processes as configured.
 fn limit(config: &Config) -> Result<(), BeginError> {
     let wanted = [(Limited::Files, config.server.minfds), (Limited::Processes, config.server.minprocs)];
     let errors = wanted.into_iter().filter_map(|(what, wanted)| limits::ensure(what, wanted).err());
@@ -353,7 +363,8 @@ fn limit(config: &Config) -> Result<(), BeginError> {
     if lines.is_empty() { Ok(()) } else { Err(BeginError { lines, code: exit_code::USAGE }) }
 }
 
-/// Becomes the only supervisor of this pid file, before anything is touched that may be another one's (DMN-6).
+/// Takes the lock of the pid file, before anything is touched that may belong to another
+/// supervisor.
 fn single(config: &Config, user: Option<&Identity>) -> Result<Pidfile, BeginError> {
     let path = &config.server.pidfile;
     if let Some(folder) = path.parent().filter(|_| config.server.create_dirs) {
@@ -366,8 +377,8 @@ fn single(config: &Config, user: Option<&Identity>) -> Result<Pidfile, BeginErro
     .unwrap_or_else(|| Pidfile::lock(path))?)
 }
 
-/// Tries to take what another supervisor has, as long as one may take to be gone that was killed or has just said that it
-/// ends; none: it has it still.
+/// Retries to take a lock for as long as a supervisor that was killed or has announced its end may
+/// take to exit. `None` if it is still held.
 fn once_free<T>(mut take: impl FnMut() -> Option<T>) -> Option<T> {
     let until = sys::now().mono + LEAVING;
     loop {
@@ -379,12 +390,13 @@ fn once_free<T>(mut take: impl FnMut() -> Option<T>) -> Option<T> {
     }
 }
 
-/// Makes the socket: it belongs to whom the configuration says, else to whom we become, else to us (DMN-1).
+/// Creates the socket. Its owner is the configured one, else the user to switch to, else the
+/// current user.
 pub(super) fn listen(unix: &UnixServer, user: Option<&Identity>) -> Result<Bound, BeginError> {
     UnixSocket::bind(place(unix, user)).map_err(BeginError::refused)
 }
 
-/// How the socket is to be.
+/// Returns path, permissions and owner of the socket.
 pub(super) fn place(unix: &UnixServer, user: Option<&Identity>) -> SocketSpec {
     let written = unix.chown.as_ref();
     let written = written.map(|owner| SocketOwner { text: owner.text.clone(), uid: owner.uid, gid: owner.gid });
@@ -392,7 +404,8 @@ pub(super) fn place(unix: &UnixServer, user: Option<&Identity>) -> SocketSpec {
     SocketSpec { path: unix.file.clone(), mode: unix.chmod, owner: written.or_else(own) }
 }
 
-/// Goes where it is to be. Without a terminal: to its directory; and what it and its programs make has its umask.
+/// Changes to the configured directory if in the background, and sets the umask of the supervisor
+/// and its programs.
 fn settle(config: &Config, daemonized: bool) -> Result<(), BeginError> {
     if let Some(directory) = config.server.directory.as_deref().filter(|_| daemonized) {
         let failed = |error| BeginError::new(format!("cannot change directory to {}: {error}", directory.display()));
@@ -402,8 +415,8 @@ fn settle(config: &Config, daemonized: bool) -> Result<(), BeginError> {
     Ok(())
 }
 
-/// The database: the one that is written, or else the usual one of the user. `other` is that one, where it is not who
-/// started us: the environment is of who did (D7), so its home says nothing.
+/// Returns the database: the configured one, or else the default of the user. `other` is that user
+/// if it is not the calling one: the environment, and so its HOME, is then the caller's.
 fn database(config: &Config, other: Option<&Identity>) -> Result<PathBuf, BeginError> {
     match (&config.server.database, other) {
         (Some(path), _) => store::resolve(path).map_err(BeginError::new),
@@ -417,15 +430,11 @@ fn database(config: &Config, other: Option<&Identity>) -> Result<PathBuf, BeginE
     }
 }
 
-/// Becomes the only supervisor of the database (DMN-6).
+/// Takes the lock of the run folder, which makes this process the only supervisor of the database.
 fn claim(db: &Path) -> Result<(RunDir, Lock), BeginError> {
     let path = RunDir::beside(db);
     let failed = |error: &dyn std::fmt::Display| {
-        BeginError::new(format!(
-            "cannot use {}, where the runs of database {} are: {error}",
-            path.display(),
-            db.display()
-        ))
+        BeginError::new(format!("cannot use run folder {} of database {}: {error}", path.display(), db.display()))
     };
     if let Some(folder) = db.parent() {
         RunDir::make_above(folder).map_err(|error| failed(&error))?;
@@ -435,7 +444,7 @@ fn claim(db: &Path) -> Result<(RunDir, Lock), BeginError> {
         Some(lock) => Ok((runs, lock)),
         None => {
             let pid = runs.holder().map(|pid| format!(", with pid {pid}")).unwrap_or_default();
-            let what = format!("another supervisor runs already{pid}: it has database {}", db.display());
+            let what = format!("another supervisor is already running{pid}: it uses database {}", db.display());
             Err(BeginError::refused(what))
         }
     }

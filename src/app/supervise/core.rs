@@ -1,7 +1,7 @@
-//! The supervisor's state, and what happens to it: machines are told what happened, and what they want is done.
+//! The supervisor's state: passes events to the state machines and carries out their actions.
 //!
-//! Nothing here waits. Whoever drives it brings what happened (a run's file was written, a process ended, a client asks,
-//! time passed) and asks when it wants to be woken.
+//! Nothing here waits. The main loop reports events (a run's file was written, a process ended, a
+//! client sent a request, time passed) and asks for the next deadline.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
@@ -30,39 +30,41 @@ use crate::{
     },
 };
 
-/// So many files of ended runs are kept for the next ones.
+/// Files of ended runs that are kept for future ones, at most.
 const SPARES: usize = 4 * Starts::WINDOW;
-/// So many there always are, so that what runs can be started again when the disk is full.
+/// Files that are always kept, so that running programs can be restarted when the disk is full.
 const FEW_SPARES: usize = 4;
-/// A stop that takes longer than this is said to, then again after twice the time, and so on: LOG-2 allows no more.
+/// A stop that takes longer than this is logged, then again after twice the time, and so on; the
+/// requirement is at most every 2 s.
 const STILL_WAITING: Duration = Duration::from_secs(2);
-/// It is said this often at the least.
+/// Longest interval of these log lines.
 const WAITING_AGAIN: Duration = Duration::from_secs(60);
-/// The numbers of jobs are written down so long after the first one that changed.
+/// Delay of writing job numbers, counted from the first change.
 const JOBS_AFTER: Duration = Duration::from_millis(100);
-/// How long an orderly end waits for history to have the ends of all runs.
+/// How long an orderly end waits for the ends of all runs to be recorded.
 const RECORDING: Duration = Duration::from_secs(3);
-/// How often it is looked whether it has them.
+/// Interval of checking whether they are recorded.
 const LOOK_AT_RECORDS: Duration = Duration::from_millis(100);
-/// A signal that could not be sent is tried again after this time.
+/// Delay before a signal that could not be sent is retried.
 const SEND_AGAIN: Duration = Duration::from_millis(200);
 
-/// A run of a process, as the supervisor knows it.
+/// A run of a process, as known to the supervisor.
 pub(super) struct Current {
     pub handle: String,
-    /// Where its shim hears us.
+    /// Name of the shim's command socket.
     pub ear: String,
-    /// The process that carries it; known once it has written its file.
+    /// The shim process; known once the shim has written its file.
     pub shim: Option<Process>,
     pub command: Option<Process>,
-    /// What the machine was told of it.
+    /// The last event about the run that was passed to the machine.
     pub told: RunNews,
-    /// Its shim is gone and its command lives: it is signalled and watched from here.
+    /// Whether the shim is gone while the command lives: the supervisor signals and watches the
+    /// command itself.
     pub orphan: bool,
-    /// What of its notes was logged.
+    /// Notes of the run that were logged.
     pub notes: Vec<String>,
     pub denied: Option<String>,
-    /// What was left of its group when it was last looked at.
+    /// Number of members left in its group when last checked.
     pub leftover: u32,
 }
 
@@ -81,7 +83,7 @@ impl Current {
         }
     }
 
-    /// A run that a former supervisor began, and has told all of that it had heard.
+    /// Returns a run of an earlier supervisor, whose notes so far were logged by that supervisor.
     pub(super) fn taken_over(run: &Run) -> Current {
         let (notes, denied) = (run.notes.clone(), run.denied.clone());
         Current { shim: Some(run.shim), notes, denied, ..Current::new(run.handle.clone(), run.ear.clone()) }
@@ -95,67 +97,68 @@ pub(super) enum RunNews {
     Ended,
 }
 
-/// One process that is supervised.
+/// A supervised process.
 pub(super) struct Proc {
-    /// As it is configured.
+    /// The current configuration.
     pub spec: ProgramSpec,
-    /// As it is configured from its next run on, if that differs in what needs a new run.
+    /// The configuration from the next run on, if a change requires a new run.
     pub next: Option<ProgramSpec>,
     pub machine: Machine,
     pub run: Option<Current>,
-    /// The task of its run, or of its last one.
+    /// The task of the current run, or of the last one.
     pub task: Option<i64>,
-    /// When its last run began and ended, unix seconds; 0 if it did not.
+    /// Start and end of the last run, unix seconds; 0 if there was none.
     pub start: i64,
     pub stop: i64,
-    /// Which start it is since it was last started by somebody.
+    /// The number of starts since the last requested start.
     pub attempt: u32,
-    /// It goes when it is down.
+    /// Remove this program once it has stopped.
     pub removing: bool,
-    /// What comes in its place then, and whether that is started.
+    /// The configuration of the process that replaces it then, and whether to start that one.
     pub after: Option<(ProgramSpec, bool)>,
-    /// While it is being stopped: when it is next said that we wait for it, and how long after the time before that is.
+    /// While stopping: when the next "still waiting" line is due, and the interval before it.
     pub waiting: Option<(Duration, Duration)>,
-    /// Members of the groups of its ended runs that were left alone, alive when last looked at.
+    /// Members of the groups of ended runs that were left running, alive when last checked.
     pub left: Vec<Process>,
-    /// Is there for as long as the process is, for those who follow its logs. What comes in its place goes on with it.
+    /// Dropped with the process, for those who follow its logs. A replacement takes it over.
     pub writer: Arc<()>,
 }
 
 impl Proc {
-    /// Its place in the order of starts, by the configuration that its next run has.
+    /// Returns its rank in the order of starts, by the configuration of its next run.
     fn rank(&self, name: &str) -> Rank {
         let spec = self.next.as_ref().unwrap_or(&self.spec);
         Rank { group: spec.group_priority, program: spec.policy.priority, name: name.to_owned() }
     }
 
-    /// When it wants to be looked at, whatever happens.
+    /// Returns the next time at which the process needs attention without an event.
     fn deadline(&self) -> Option<Duration> {
         [self.machine.deadline(), self.waiting.map(|(at, _)| at)].into_iter().flatten().min()
     }
 }
 
-/// Something to be watched for its end.
+/// A process to be watched for its end.
 pub(super) enum Watched {
-    /// The shim of this run, which is no child of ours.
+    /// The shim of this run, which is not a child of this supervisor.
     Shim(String),
     /// The command of this run, whose shim is gone.
     Command(String),
-    /// One of the group of this run, whose shim and whose leader are gone.
+    /// A member of the group of this run, whose shim and leader are gone.
     Member(String),
 }
 
-/// A signal to a run without a shim, for which some of its processes could not be looked at.
+/// A signal to a run without a shim that did not reach all processes yet, because some could not be
+/// examined.
 pub(super) struct Unsent {
     pub handle: String,
     pub delivery: Delivery,
     /// Whether the signal is for the group.
     pub group: bool,
-    /// Whether the log tells of it.
+    /// Whether the failure was logged.
     pub reported: bool,
 }
 
-/// All of it.
+/// The supervisor's state.
 pub(super) struct Supervisor {
     /// Default places of logs that are taken by another user: those logs go beside the database.
     pub diverted: HashSet<PathBuf>,
@@ -163,66 +166,67 @@ pub(super) struct Supervisor {
     pub boot: String,
     pub config: Config,
     pub procs: BTreeMap<String, Proc>,
-    /// When which of them wants to be looked at, whatever happens; those that do not are not in it.
+    /// The next deadline of each process that has one.
     pub timers: BTreeMap<String, Duration>,
     pub runs: RunDir,
-    /// Runs to come that a file was already handed on to.
+    /// Handles of future runs whose files already exist.
     pub spares: Vec<Handle>,
     pub db: PathBuf,
-    /// The program that carries runs.
+    /// Path of the `launch` program, which is the shim.
     pub launch: PathBuf,
-    /// What programs inherit.
+    /// The environment that programs inherit.
     pub env: Vec<OsString>,
     pub log: Activity,
     pub jobs: JobNumbers,
-    /// When the numbers of jobs are written down, if they have changed: not each by itself when many start at once.
+    /// When changed job numbers are written: not one by one when many processes start at once.
     pub jobs_due: Option<Duration>,
     pub records: Records,
-    /// Which process a run is of.
+    /// Maps the handle of a run to its process.
     pub by_handle: HashMap<String, String>,
-    /// Which run a child of ours carries.
+    /// Maps the pid of a child to the handle of the run whose shim it is.
     pub children: HashMap<i32, String>,
-    /// Hooks that run, and those that are due.
+    /// Running and due hooks.
     pub hooks: Hooks,
-    /// What is known of the configuration on the disk.
+    /// The state of the configuration files on disk.
     pub on_disk: OnDisk,
-    /// Where clients come in.
+    /// The sockets where clients connect.
     pub doors: Listeners,
-    /// Starts that wait for their turn, and those that are under way.
+    /// Waiting and current starts.
     pub starts: Starts,
-    /// Processes whose end is to be watched for; taken by the driver.
+    /// Processes to be watched for their end; taken by the main loop.
     pub to_watch: Vec<(Watched, OwnedFd)>,
-    /// Runs whose end could not be watched for, for want of descriptors.
+    /// Runs that could not be watched because no descriptor was left.
     pub unwatched: Vec<String>,
-    /// Runs whose file could not be read, and when that is tried again.
+    /// Runs whose file could not be read, and when reading is retried.
     pub unheard: BTreeMap<String, Unheard>,
     pub hear_at: Option<Duration>,
-    /// Signals that could not be sent to all they are meant for, and when they are sent again.
+    /// Signals that did not reach all processes yet, and when they are retried.
     pub unsent: Vec<Unsent>,
     pub send_at: Option<Duration>,
     pub waiters: Vec<Waiter>,
-    /// What happened, for those who listen; taken by the driver.
+    /// Events for listeners; taken by the main loop.
     pub notices: Vec<(Notice, i64)>,
     pub shutdown: Option<Shutdown>,
-    /// User and group that folders are made for.
+    /// User and group for which folders are created.
     pub owner: Option<(u32, u32)>,
-    /// Processes that an operator stopped and that nobody has started since (CRASH-8).
+    /// Processes that an operator stopped and that were not started since; kept across restarts of
+    /// the supervisor.
     pub stopped: BTreeSet<String>,
 }
 
-/// The end of the supervisor, under way.
+/// The progress of a shutdown.
 pub(super) struct Shutdown {
     pub sequence: Sequence,
-    /// How many signals asked for it.
+    /// Number of signals that requested it.
     pub asked: u32,
-    /// Programs run on.
+    /// Whether programs keep running.
     pub leave_running: bool,
-    /// Until then those that carry the last runs may take their time to record how they ended, once all are down.
+    /// Once all programs are down: until when to wait for their shims to record the ends.
     pub record_until: Option<Duration>,
 }
 
 impl Supervisor {
-    /// Tells a machine what happened, does what it wants, and what follows from that.
+    /// Passes an event to a machine and carries out the resulting actions and events.
     pub(super) fn feed(&mut self, name: &str, event: Event) -> Result<(), Illegal> {
         let mut events = VecDeque::from([event]);
         let mut first = None;
@@ -251,7 +255,7 @@ impl Supervisor {
         first.unwrap_or(Ok(()))
     }
 
-    /// Has it woken when it wants to be.
+    /// Updates the timer of a process.
     pub(super) fn set_timer(&mut self, name: &str) {
         let wanted = self.procs.get(name).and_then(Proc::deadline);
         match wanted {
@@ -270,22 +274,24 @@ impl Supervisor {
                 self.wake_shim(name);
                 events.extend(self.signal(name, Signal::KILL, group, true));
             }
-            // Said to be part of a stop, it would let the shim wait for a group that nobody ends.
+            // Marked as part of a stop, it would make the shim wait for a group that is not being
+            // killed.
             Action::Pass { signal, group } => events.extend(self.signal(name, signal, group, false)),
             Action::CheckAlive => events.extend(self.look(name)),
             Action::CleanGroup => self.clean(name, events),
             Action::Say(change) => self.say(name, &change),
             Action::Warn(warning) => {
-                let word = match warning {
+                let leading_word = match warning {
                     crate::model::machine::Warning::Killing(_) => "killing",
                     _ => "warning",
                 };
-                self.log.warn(&format!("{word}: {name}: {warning}"));
+                self.log.warn(&format!("{leading_word}: {name}: {warning}"));
             }
         }
     }
 
-    /// Sends a signal to the run of a process, by its shim if there is one. Gives what went wrong.
+    /// Sends a signal to the run of a process, through its shim if there is one. Returns the
+    /// failure.
     fn signal(&mut self, name: &str, signal: Signal, group: bool, is_stop: bool) -> Option<Event> {
         let proc = self.procs.get(name)?;
         let why = proc.machine.stopping_why().filter(|_| is_stop).map(|why| why.as_cause().to_owned());
@@ -298,15 +304,16 @@ impl Supervisor {
         self.log.debug(&format!("signal: {name}: {signal} to {to}{reason}"));
         let proc = self.procs.get(name)?;
         let Some(run) = &proc.run else { return gone };
-        let word = ShimCommand::Signal { signal, group, why };
-        if !run.orphan && notify::tell(&run.ear, word.to_message().as_bytes()).is_ok() {
+        let command = ShimCommand::Signal { signal, group, why };
+        if !run.orphan && notify::tell(&run.ear, command.to_message().as_bytes()).is_ok() {
             return None;
         }
         let handle = run.handle.clone();
         self.deliver(name, Unsent { handle, delivery: Delivery::new(signal), group, reported: false })
     }
 
-    /// Sends a signal to a run without a shim. Processes that cannot be looked at now get the signal later.
+    /// Sends a signal to a run without a shim. Processes that cannot be examined now get the signal
+    /// later.
     fn deliver(&mut self, name: &str, mut unsent: Unsent) -> Option<Event> {
         let gone = Some(Event::KillFailed(KillError::Gone));
         let run = self.procs.get(name).and_then(|proc| proc.run.as_ref()).filter(|run| run.handle == unsent.handle);
@@ -323,7 +330,7 @@ impl Supervisor {
             Some(error) => {
                 let signal = delivery.signal;
                 if !std::mem::replace(&mut unsent.reported, true) {
-                    self.log.warn(&format!("warning: {name}: {signal} was not sent yet: {error}; it is tried again"));
+                    self.log.warn(&format!("warning: {name}: {signal} was not sent yet: {error}; retrying"));
                 }
                 self.unsent.push(unsent);
                 self.send_at.get_or_insert(sys::now().mono + SEND_AGAIN);
@@ -334,7 +341,7 @@ impl Supervisor {
         }
     }
 
-    /// Sends again what could not be sent.
+    /// Retries the signals that could not be sent.
     fn send_again(&mut self) {
         self.send_at = None;
         for unsent in std::mem::take(&mut self.unsent) {
@@ -345,30 +352,31 @@ impl Supervisor {
         }
     }
 
-    /// Somebody may have paused the one that carries a run; then it hears nothing.
+    /// Continues a paused shim, which would not receive commands.
     fn wake_shim(&self, name: &str) {
         let Some(shim) = self.procs.get(name).and_then(|proc| proc.run.as_ref()?.shim) else { return };
         if process::stat(shim.pid).is_some_and(|stat| stat.process == shim && stat.stopped) {
-            // One that has ended meanwhile needs no waking.
+            // Fails harmlessly if the shim has ended meanwhile.
             let _ = process::signal(shim, Signal::CONT);
         }
     }
 
-    /// Whether the command of a process lives, asked after a moment (SM-4).
+    /// Checks whether the command of a process is alive, for a machine that waits until it has run
+    /// long enough.
     fn look(&mut self, name: &str) -> Option<Event> {
         let proc = self.procs.get(name)?;
         let run = proc.run.as_ref()?;
         let command = run.command?;
         match process::open(command) {
-            // Where that cannot be told its shim, or whoever watches it, tells of its end.
+            // If that is unknown, the shim or the watch reports the end.
             Ok(Some(_)) | Err(_) => Some(Event::SeenAlive),
-            // Its end is on its way.
+            // The report of its end is on its way.
             Ok(None) => None,
         }
     }
 
     pub(super) fn forget_run(&mut self, handle: &str) {
-        // Whoever carried it may have left its end beside a database that was locked.
+        // The shim may have left the end of the run beside a locked database.
         self.records.look_again();
         self.by_handle.remove(handle);
         if self.spares.len() < SPARES
@@ -379,7 +387,7 @@ impl Supervisor {
             self.spares.push(next);
         } else {
             self.runs.remove(handle);
-            // What was handed on to it, if it never got to write it.
+            // The spare file, if the run never used it.
             self.runs.remove_spare(handle);
             if self.shutdown.is_none() {
                 self.make_spares();
@@ -387,14 +395,14 @@ impl Supervisor {
         }
     }
 
-    /// Sees to it that the ends of runs can be kept when neither the database nor the disk takes them.
+    /// Reserves room for ends of runs that neither the database nor the disk can take.
     pub(super) fn make_room_for_late(&mut self) {
         if let Err(error) = self.runs.make_room_for_late() {
             self.log.warn(&format!("warning: no room is reserved in {}: {error}", self.runs.path().display()));
         }
     }
 
-    /// Makes files for runs to come, if there are few.
+    /// Creates files for future runs, if there are few.
     pub(super) fn make_spares(&mut self) {
         for _ in self.spares.len()..FEW_SPARES {
             if let Ok(next) = sys::new_handle()
@@ -405,23 +413,23 @@ impl Supervisor {
         }
     }
 
-    /// A child of ours ended.
+    /// Handles the end of a child.
     pub(super) fn child_gone(&mut self, pid: i32, exit: Exit) {
         match self.children.remove(&pid) {
             Some(handle) => self.shim_gone(&handle, Some(exit)),
             None if self.hook_gone(pid, exit) => {}
-            None => self.log.info(&format!("reaped: process {pid}, which is none of ours")),
+            None => self.log.info(&format!("reaped: process {pid}, which is unknown")),
         }
     }
 
-    /// Starts those that wait, as far as there is room and in the order of starts (SM-14).
+    /// Starts waiting processes in the order of starts, as far as parallel starts are permitted.
     pub(super) fn launch_waiting(&mut self) {
         self.starts.close();
         let procs = &self.procs;
         let is_wanted = |name: &str| procs.get(name).is_some_and(|proc| proc.machine.state() == ProcState::Starting);
         for name in self.starts.take_unwanted(is_wanted) {
             if self.procs.get(&name).is_some_and(|proc| proc.machine.state() == ProcState::Stopping) {
-                let cause = "it was stopped before it was started".to_owned();
+                let cause = "stopped before it was started".to_owned();
                 let _ = self.feed(&name, Event::SpawnFailed { cause, passing: true });
             }
         }
@@ -431,27 +439,26 @@ impl Supervisor {
             let failed = match state {
                 Some(ProcState::Starting) => {
                     if let Some(other) = turn.overtakes() {
-                        self.log
-                            .warn(&format!("warning: {name}: it does not wait any longer for the start of {other}"));
+                        self.log.warn(&format!("warning: {name}: not waiting any longer for the start of {other}"));
                     }
                     self.number(&name);
                     self.begin_run(&name, &turn)
                 }
-                // It is not wanted any more.
+                // Not wanted any more.
                 Some(_) | None => continue,
             };
             if let Err(cause) = failed {
-                // None of these says anything of the program.
+                // None of these failures is the program's fault.
                 let _ = self.feed(&name, Event::SpawnFailed { cause, passing: true });
             }
         }
     }
 
-    /// When something is to be done, whatever happens.
+    /// Returns the next time at which something is due without an event.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let timers = self.timers.values().copied();
         let waiters = self.waiters.iter().filter_map(Waiter::deadline);
-        // What the thread of the database records is looked for.
+        // The records written by the database thread are polled.
         let recording = self.shutdown.as_ref().and_then(|shutdown| shutdown.record_until);
         let recording = recording.map(|until| until.min(sys::now().mono + LOOK_AT_RECORDS));
         timers
@@ -465,7 +472,7 @@ impl Supervisor {
             .min()
     }
 
-    /// Time has passed.
+    /// Handles everything that is due.
     pub(super) fn tick(&mut self) {
         let now = sys::now().mono;
         let due = self.timers.iter().filter(|(_, at)| **at <= now);
@@ -490,7 +497,7 @@ impl Supervisor {
         }
     }
 
-    /// Gives a process its number as a job.
+    /// Assigns a job number to a process.
     pub(super) fn number(&mut self, name: &str) {
         if self.jobs.of(name).is_none() {
             self.jobs.give(name);
@@ -498,25 +505,24 @@ impl Supervisor {
         }
     }
 
-    /// Its number may be another one's.
+    /// Frees the job number of a process.
     pub(super) fn free_number(&mut self, name: &str) {
         if self.jobs.forget(name).is_some() {
             self.jobs_due.get_or_insert(sys::now().mono + JOBS_AFTER);
         }
     }
 
-    /// Writes the numbers of jobs down for the supervisor that comes after this one, if there is to be something for it to
-    /// take over.
+    /// Writes the job numbers for the next supervisor, if programs will be left for it to adopt.
     pub(super) fn write_jobs(&mut self) {
         self.jobs_due = None;
-        let goes_on = self.shutdown.as_ref().is_none_or(|shutdown| shutdown.leave_running || shutdown.asked > 2);
-        let text = goes_on.then(|| self.jobs.to_text());
+        let continues = self.shutdown.as_ref().is_none_or(|shutdown| shutdown.leave_running || shutdown.asked > 2);
+        let text = continues.then(|| self.jobs.to_text());
         if let Err(error) = self.runs.write_jobs(text.as_deref()) {
             self.log.warn(&format!("warning: cannot write into {}: {error}", self.runs.path().display()));
         }
     }
 
-    /// Says of one that takes long to stop that it is waited for.
+    /// Logs that a process is still stopping.
     fn say_waiting(&mut self, name: &str, now: Duration) {
         let Some(proc) = self.procs.get_mut(name) else { return };
         let Some((_, gap)) = proc.waiting.filter(|(at, _)| *at <= now) else { return };
@@ -526,7 +532,7 @@ impl Supervisor {
         self.log.info(&format!("waiting: still waiting for {}: {how}", proc.spec.full_name()));
     }
 
-    /// A state changed: said to the log, to those who listen, and to those who wait for it.
+    /// Handles a change of state: logs it and notifies listeners and waiters.
     fn say(&mut self, name: &str, change: &Transition) {
         let Some(proc) = self.procs.get_mut(name) else { return };
         if change.to == ProcState::Starting && !matches!(change.from, ProcState::Backoff) {
@@ -613,7 +619,7 @@ impl Supervisor {
         }
     }
 
-    /// One that is down and is to go goes, and what is to come in its place comes.
+    /// Removes a process that is down and due for removal, and inserts its replacement.
     fn leave(&mut self, name: &str) {
         let Some(proc) = self.procs.get(name).filter(|proc| proc.removing) else { return };
         if proc.machine.state() == ProcState::Unknown {
@@ -622,19 +628,19 @@ impl Supervisor {
         self.take_out(name);
     }
 
-    /// Takes away one that is down, and puts in its place what is to come there.
+    /// Removes a process that is down, and inserts its replacement.
     pub(super) fn take_out(&mut self, name: &str) {
         let Some(proc) = self.procs.remove(name) else { return };
         self.set_timer(name);
         self.free_number(name);
         self.log.info(&format!("removed: {}", proc.spec.full_name()));
-        // Nothing comes any more when the supervisor ends.
+        // No replacement while the supervisor is shutting down.
         if let Some((spec, start)) = proc.after.filter(|_| self.shutdown.is_none()) {
             self.put_in(spec, start, proc.writer);
         }
     }
 
-    /// A new process.
+    /// Adds a process.
     pub(super) fn insert(&mut self, spec: ProgramSpec, start: bool) {
         self.put_in(spec, start, Arc::default());
     }
@@ -664,15 +670,15 @@ impl Supervisor {
         }
     }
 
-    /// The end of the supervisor: tier by tier all are stopped.
+    /// Starts the shutdown: programs are stopped tier by tier.
     pub(super) fn shut_down(&mut self, leave_running: bool) {
         if self.shutdown.is_some() {
             return;
         }
-        let words = if leave_running { "shutdown: programs run on" } else { "shutdown: stopping all programs" };
+        let words = if leave_running { "shutdown: programs keep running" } else { "shutdown: stopping all programs" };
         self.log.info(words);
         self.notices.push((Notice::Shutdown, sys::now().wall.secs()));
-        // There will be no more runs.
+        // No more runs will start.
         self.spares.drain(..).for_each(|next| self.runs.remove_spare(next.as_str()));
         let ranks = self.ranks(|_| true);
         self.shutdown =
@@ -684,19 +690,20 @@ impl Supervisor {
         self.advance_shutdown();
     }
 
-    /// A signal asked for the end: the second one takes the programs their time, the third one ends us as we are. A
-    /// client that asked before counts for nothing, so that a manager may ask once more by a signal.
+    /// Handles a signal that requests the end: the second one kills all programs, the third one
+    /// ends the supervisor as it is. Requests of clients are not counted, so that a service manager
+    /// can repeat a client's request by a signal.
     pub(super) fn asked_by_signal(&mut self) {
         let Some(shutdown) = &mut self.shutdown else { return };
         shutdown.asked += 1;
         match shutdown.asked {
             2 => {
-                self.log.warn("shutdown: asked for again: SIGKILL to all programs");
+                self.log.warn("shutdown: requested again: SIGKILL to all programs");
                 for name in self.procs.keys().cloned().collect::<Vec<_>>() {
                     let _ = self.feed(&name, Event::StopAsked { why: StopWhy::Shutdown, now: true });
                 }
             }
-            3 => self.log.warn("shutdown: asked for a third time: what still runs is left to the next supervisor"),
+            3 => self.log.warn("shutdown: requested a third time: running programs are left to the next supervisor"),
             _ => {}
         }
     }
@@ -717,8 +724,9 @@ impl Supervisor {
         self.procs.get(name).is_none_or(|proc| proc.machine.state().is_down())
     }
 
-    /// Whether the supervisor may end: when all are down, and history has the ends, so that who waited for us finds them
-    /// there. A database that cannot be written does not hold us up; those who carry the runs wait for it.
+    /// Whether the supervisor may exit: all programs are down and the history has their ends, so
+    /// that a client that waited for the shutdown finds them there. A database that cannot be
+    /// written does not delay the exit; the shims wait for it.
     pub(super) fn is_over(&mut self) -> bool {
         let Some(shutdown) = &self.shutdown else { return false };
         if shutdown.leave_running || shutdown.asked > 2 {
@@ -729,31 +737,31 @@ impl Supervisor {
         }
         let now = sys::now().mono;
         let until = shutdown.record_until.unwrap_or(now + RECORDING);
-        let carried = self.by_handle.iter().any(|(handle, name)| self.is_recording(handle, name));
+        let has_shim = self.by_handle.iter().any(|(handle, name)| self.is_recording(handle, name));
         let kept = self.runs.has_late();
         if kept && self.shutdown.as_ref().is_some_and(|shutdown| shutdown.record_until.is_none()) {
             self.records.settle();
         }
-        let recorded = !carried && !kept;
+        let recorded = !has_shim && !kept;
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.record_until = Some(until);
         }
         recorded || now >= until
     }
 
-    /// Whether this run has ended, and its shim is still there.
+    /// Whether this run has ended while its shim is still there.
     fn is_recording(&self, handle: &str, name: &str) -> bool {
         let run = self.procs.get(name).and_then(|proc| proc.run.as_ref());
         run.is_none_or(|run| run.handle != handle || run.told == RunNews::Ended)
     }
 
-    /// The places of processes in the order of starts.
+    /// Returns the ranks of processes in the order of starts.
     pub(super) fn ranks(&self, wanted: impl Fn(&str) -> bool) -> Vec<Rank> {
         let procs = self.procs.iter().filter(|(name, _)| wanted(name));
         procs.map(|(name, proc)| proc.rank(name)).collect()
     }
 
-    /// All processes as names find them.
+    /// Returns all processes for the lookup of names.
     pub(super) fn catalog(&self) -> Vec<ProcessEntry> {
         let entry = |proc: &Proc| ProcessEntry {
             group: proc.spec.group.clone(),
@@ -763,7 +771,7 @@ impl Supervisor {
         self.procs.values().map(entry).collect()
     }
 
-    /// All that is told of one.
+    /// Returns the status of a process.
     pub(super) fn info(&self, name: &str) -> Option<ProcessInfo> {
         let proc = self.procs.get(name)?;
         let now = sys::now();
@@ -807,7 +815,7 @@ impl Supervisor {
 
 pub(super) fn how_ended(end: End) -> String {
     match end.exit() {
-        None => "its exit status was not observed".to_owned(),
+        None => "exit status not observed".to_owned(),
         Some(Exit::Code(code)) => format!("exit status {code}"),
         Some(Exit::Signal { signal, core }) => {
             format!("killed by {signal}{}", if core { " (core dumped)" } else { "" })
@@ -830,7 +838,7 @@ fn exit_signal(end: Option<End>) -> Option<String> {
 }
 
 impl Supervisor {
-    /// All states into the log (SIGUSR1).
+    /// Logs the states of all processes (SIGUSR1).
     pub(super) fn dump(&mut self) {
         self.log.info("signal: SIGUSR1: the state of all processes");
         self.count_left();
@@ -842,18 +850,18 @@ impl Supervisor {
         }
     }
 
-    /// The files of all runs are gone: those who carry them write them again.
+    /// Handles a removed run folder: all shims write their files again.
     pub(super) fn runs_are_gone(&mut self) {
         self.spares.clear();
         self.make_spares();
         for run in self.procs.values().filter_map(|proc| proc.run.as_ref()) {
-            // One that is gone has nothing to write.
+            // Fails harmlessly if the shim is gone.
             let _ = notify::tell(&run.ear, ShimCommand::Write.to_message().as_bytes());
         }
         self.write_self();
     }
 
-    /// Says beside the database who supervises, and where it is to be reached.
+    /// Writes the supervisor's pid and socket into the run folder.
     pub(super) fn write_self(&mut self) {
         let socket = self.config.unix.as_ref().map(|unix| unix.file.clone());
         let supervisor = SupervisorId { process: self.me, boot: self.boot.clone(), socket };

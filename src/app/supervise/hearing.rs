@@ -1,4 +1,4 @@
-//! What shims write of their runs, and what follows from that for their machines.
+//! Reading the files that shims write about their runs, and passing the events to the machines.
 
 use std::{collections::VecDeque, io, time::Duration};
 
@@ -13,40 +13,41 @@ use crate::{
     },
 };
 
-/// A file that could not be read is read again after this.
+/// Delay before a file that could not be read is read again.
 const HEAR_AGAIN: Duration = Duration::from_millis(500);
 
-/// What is to be done about a run once its file can be read.
+/// What to do for a run once its file can be read.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Unheard {
-    /// Its shim wrote something.
+    /// Its shim wrote a change.
     Written,
-    /// Its shim is gone; how it exited, where that is known.
+    /// Its shim is gone; with its exit, if known.
     Gone(Option<Exit>),
 }
 
 impl Supervisor {
-    /// Returns what was last written of a run; none: nothing. What another one left in its file is none of it.
+    /// Returns the last state of a run, if there is one. A state that another run left in the file
+    /// is ignored.
     ///
     /// # Errors
-    /// When its file cannot be read.
+    /// When the file cannot be read.
     pub(super) fn written(&self, handle: &str) -> io::Result<Option<Run>> {
         let text = self.runs.read(handle)?;
         Ok(text.and_then(|text| Run::parse(&text)).filter(|run| run.handle == handle))
     }
 
-    /// A shim wrote of its run.
+    /// Handles a change that a shim wrote.
     pub(super) fn heard(&mut self, handle: &str) {
         if let Err(error) = self.hear(handle) {
             self.hear_later(handle, Unheard::Written, &error);
         }
     }
 
-    /// Remembers a run whose file cannot be read: that is no sign that nothing was written there.
+    /// Remembers a run whose file cannot be read: it may still contain a change.
     fn hear_later(&mut self, handle: &str, what: Unheard, error: &io::Error) {
         let Some(name) = self.by_handle.get(handle) else { return };
         if self.unheard.is_empty() {
-            let line = format!("warning: {name}: cannot read what its launch has written: {error}; it is read later");
+            let line = format!("warning: {name}: cannot read the file of its run: {error}; retrying");
             self.log.warn(&line);
         }
         let known = self.unheard.entry(handle.to_owned()).or_insert(what);
@@ -56,7 +57,7 @@ impl Supervisor {
         self.hear_at.get_or_insert(sys::now().mono + HEAR_AGAIN);
     }
 
-    /// Reads the files again that could not be read.
+    /// Retries to read the files.
     pub(super) fn hear_again(&mut self) {
         self.hear_at = None;
         for (handle, what) in std::mem::take(&mut self.unheard) {
@@ -73,7 +74,7 @@ impl Supervisor {
         self.log.trace(&format!("run: {name}: {}", run.to_text()));
         let Some(proc) = self.procs.get_mut(&name) else { return Ok(()) };
         let Some(current) = proc.run.as_mut().filter(|current| current.handle == handle) else {
-            // Of a former run of it, which is over.
+            // From an earlier run, which is over.
             return Ok(());
         };
         current.shim = Some(run.shim);
@@ -153,9 +154,9 @@ impl Supervisor {
         }
     }
 
-    /// A shim is gone: what it left is all that will ever be said.
+    /// Handles the end of a shim: its file will not change any more.
     pub(super) fn shim_gone(&mut self, handle: &str, exit: Option<Exit>) {
-        // Its command may run, and what tells of that is in the file.
+        // Its command may still run; the file has the answer.
         if let Err(error) = self.hear(handle) {
             return self.hear_later(handle, Unheard::Gone(exit), &error);
         }
@@ -168,10 +169,10 @@ impl Supervisor {
         };
         match (run.told, run.command) {
             (RunNews::Ended, _) => {
-                // It waits for the end of a group, unless somebody killed it.
+                // It was waiting for the end of the group, unless it was killed.
                 run.orphan = true;
                 if self.procs.get(&name).is_some_and(|proc| proc.machine.cleans_group()) {
-                    // It may have been told to end the group, and not have heard it.
+                    // It may have been asked to kill the group without receiving that.
                     let mut events = VecDeque::new();
                     self.clean(&name, &mut events);
                     events.into_iter().for_each(|event| drop(self.feed(&name, event)));
@@ -182,7 +183,7 @@ impl Supervisor {
                 run.told = RunNews::Ended;
                 self.forget_run(handle);
                 let why = match exit {
-                    // Other numbers may be another program's in its place.
+                    // Other codes may come from another program in its place.
                     Some(Exit::Code(code)) => Some(match ShimError::of_code(code).filter(limits::passes) {
                         Some(why) => format!(": {why}"),
                         None => format!(": exit status {code}"),
@@ -190,15 +191,16 @@ impl Supervisor {
                     Some(Exit::Signal { signal, .. }) => Some(format!(", killed by {signal}")),
                     None => None,
                 };
-                let cause = format!("its launch ended before the command was executed{}", why.unwrap_or_default());
-                // That is no fault of the program.
+                let cause = format!("its shim ended before the command was executed{}", why.unwrap_or_default());
+                // Not the program's fault.
                 let _ = self.feed(&name, Event::SpawnFailed { cause, passing: true });
             }
             (RunNews::Started, Some(command)) => {
                 run.orphan = true;
                 let opened = process::open(command);
                 if !matches!(opened, Ok(None)) {
-                    self.log.warn(&format!("lost: {name}: its launch is gone, its process {} runs on", command.pid));
+                    self.log
+                        .warn(&format!("lost: {name}: its shim is gone, its process {} keeps running", command.pid));
                 }
                 self.watch_command(handle, opened);
             }

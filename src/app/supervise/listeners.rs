@@ -1,4 +1,4 @@
-//! Where clients come in: the socket, and the port if there is one.
+//! The listeners for clients: the socket, and the port if there is one.
 
 use std::{cell::RefCell, io, net::TcpListener, os::unix::net::UnixListener, rc::Rc, time::Duration};
 
@@ -13,7 +13,8 @@ use crate::{
     model::{config::Config, reload::Listener, shim::Identity},
 };
 
-/// A listener that cannot accept, or be watched, just now (no descriptors or memory are left) is tried again after this.
+/// Delay before a listener that could not accept, or be watched (no descriptors or memory left), is
+/// tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// The listeners.
@@ -22,12 +23,12 @@ pub(super) struct Listeners {
     user: Option<Identity>,
     unix: Option<(JoinHandle<()>, UnixSocket)>,
     inet: Vec<JoinHandle<()>>,
-    /// What was said of the socket last, so that it is said once.
-    told: Option<String>,
+    /// The last message about the socket, so that it is logged once.
+    reported: Option<String>,
     trouble: Trouble,
 }
 
-/// Why a listener could not be watched, until that is said.
+/// Why a listener could not be watched, until that is logged.
 type Trouble = Rc<RefCell<Option<String>>>;
 
 impl Listeners {
@@ -40,13 +41,13 @@ impl Listeners {
         let trouble = Trouble::default();
         let unix = unix.map(|(listener, socket)| (accept_unix(&hub, listener, &trouble), socket));
         let inet = inet.into_iter().map(|listener| accept_port(&hub, listener, &trouble)).collect();
-        Listeners { hub, user, unix, inet, told: None, trouble }
+        Listeners { hub, user, unix, inet, reported: None, trouble }
     }
 
-    /// Follows a change of the configuration: what is new is opened before what is old is closed (REL-6).
+    /// Applies a change of the configuration: new listeners are opened before old ones are closed.
     ///
     /// # Errors
-    /// What could not be opened; the old ones are kept then.
+    /// What could not be opened; the old listeners are kept then.
     pub(super) fn change(&mut self, next: &Config, unix: Listener, inet: Listener) -> Result<(), String> {
         let mut new_inet = None;
         if let (Listener::Open | Listener::Replace, Some(spec)) = (inet, &next.inet) {
@@ -97,13 +98,13 @@ impl Listeners {
     fn close_unix(&mut self) {
         if let Some((task, mut socket)) = self.unix.take() {
             task.abort();
-            // Of one that is somebody else's by now nothing is removed; and a path that stays is a stale socket.
+            // A socket of another process is not removed; a path that stays is a stale socket.
             let _ = socket.remove();
         }
     }
 
-    /// Looks whether the path of the socket still leads to it, and makes it anew where that harms nobody (SOCK-3). Gives
-    /// what there is to say, and whether it is bad.
+    /// Checks whether the path of the socket still leads to it, and creates the socket again if
+    /// that is harmless. Returns a message for the log, and whether it is a warning.
     pub(super) fn look(&mut self) -> Option<(bool, String)> {
         if let Some(error) = self.trouble.take() {
             return Some((true, format!("warning: a listener could not accept connections: {error}; trying again")));
@@ -112,28 +113,28 @@ impl Listeners {
         let path = socket.path().display().to_string();
         let line = match socket.check() {
             Ok(Leads::Ours) => {
-                self.told = None;
+                self.reported = None;
                 return None;
             }
             Ok(Leads::Gone | Leads::DeadSocket) => match socket.rebind() {
                 Ok(listener) => {
                     std::mem::replace(task, accept_unix(&self.hub, listener, &self.trouble)).abort();
-                    self.told = None;
-                    return Some((true, format!("warning: socket {path} was gone; it is made anew")));
+                    self.reported = None;
+                    return Some((true, format!("warning: socket {path} was gone; created again")));
                 }
-                Err(error) => format!("warning: socket {path} is gone and cannot be made anew: {error}"),
+                Err(error) => format!("warning: socket {path} is gone and cannot be created again: {error}"),
             },
             Ok(Leads::SomethingElse(what)) => {
-                format!("warning: {path} is {what} now, not our socket; it is left alone")
+                format!("warning: {path} is now {what}, not the supervisor's socket; it is left alone")
             }
             Err(error) => format!("warning: {error}"),
         };
-        let is_new = self.told.as_ref() != Some(&line);
-        self.told = Some(line.clone());
+        let is_new = self.reported.as_ref() != Some(&line);
+        self.reported = Some(line.clone());
         is_new.then_some((true, line))
     }
 
-    /// Closes all of them; the socket is removed if it is still ours (SOCK-4).
+    /// Closes all listeners; the socket is removed if the path still leads to it.
     pub(super) fn close(&mut self) {
         self.close_unix();
         self.inet.drain(..).for_each(|task| task.abort());
@@ -175,8 +176,8 @@ fn accept_port(hub: &Rc<Hub>, listener: TcpListener, trouble: &Trouble) -> JoinH
     })
 }
 
-/// Returns the listener that the runtime watches, as soon as the system lets `register` make one. Clients that connect
-/// until then wait in the backlog of the socket.
+/// Returns the listener watched by the runtime, as soon as `register` succeeds. Clients that
+/// connect until then wait in the backlog of the socket.
 async fn watch<L>(register: impl Fn() -> io::Result<L>, trouble: &Trouble) -> L {
     loop {
         match register() {

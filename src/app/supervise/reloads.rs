@@ -1,4 +1,4 @@
-//! Reading the configuration again, and doing what follows from it (section 4).
+//! Reading the configuration again and applying the changes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,32 +25,32 @@ use crate::{
     },
 };
 
-/// Where the configuration comes from, at the start and each time it is read again.
+/// The source of the configuration, at the start and at each reload.
 pub(super) trait ConfigSource: Send + Sync {
-    /// Reads it: the configuration and what is doubtful in it, or all that is wrong, a line each.
+    /// Reads the configuration.
     fn load(&self) -> Loaded;
-    /// A word that changes when a file of it does.
+    /// Returns a value that changes when a file of the configuration does.
     fn stamp(&self) -> String;
 }
 
-/// What reading the configuration gave: it, and what is doubtful in it; or all that is wrong, a line each.
+/// A configuration with its warnings, or all of its errors, one line each.
 pub(super) type Loaded = Result<(Config, Vec<String>), Vec<String>>;
 
-/// Where a configuration goes that was read, on whatever thread it was read.
+/// Passes on a configuration that was read, on any thread.
 pub(super) type Deliver = Arc<dyn Fn(Loaded) + Send + Sync>;
 
-/// How long a look at the files is waited for, once while they hang: storage that hangs must not keep the supervisor.
-/// After the same time a reload that still waits for them is reported.
+/// Longest wait for a check of the files, once while they hang: hanging storage must not block the
+/// supervisor. A reload that still waits after this time is logged.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What a look at the files found: their stamp, and what is in them if that is another one than before.
+/// The result of checking the files: their stamp, and their content if the stamp has changed.
 type ConfigLook = (String, Option<Result<Config, Vec<String>>>);
 
-/// What the reader of the files is asked.
+/// A request to the thread that reads the files.
 enum Question {
-    /// Whether they still have this stamp, and what is in them if not.
+    /// Check whether the files still have this stamp, and read them if not.
     Look(String),
-    /// What is in them.
+    /// Read the files.
     Load,
 }
 
@@ -58,13 +58,13 @@ enum Question {
 struct ConfigReader {
     ask: mpsc::Sender<Question>,
     answers: mpsc::Receiver<ConfigLook>,
-    /// It was asked to look and has not answered.
+    /// Whether a check has not been answered yet.
     pending: bool,
 }
 
 impl ConfigReader {
     /// # Errors
-    /// There is no room for a thread.
+    /// If no thread can be started.
     fn begin(source: Arc<dyn ConfigSource>, deliver: Deliver) -> std::io::Result<ConfigReader> {
         let (ask, asked) = mpsc::channel::<Question>();
         let (answer, answers) = mpsc::channel();
@@ -86,16 +86,16 @@ impl ConfigReader {
     }
 }
 
-/// What is to be done with the configuration once it was read.
+/// What to do with a configuration once it was read.
 #[derive(Debug, PartialEq, Eq)]
 enum ReloadRequest {
     Reload {
         of: ReloadOf,
         dry_run: bool,
-        /// Whether what follows from it is waited for.
+        /// Whether the answer waits for the changes to take effect.
         wait: bool,
     },
-    /// Takes programs that are not supervised yet.
+    /// Add programs that are not supervised yet.
     Add(Vec<String>),
 }
 
@@ -111,7 +111,7 @@ impl ReloadRequest {
 /// A request that waits for the configuration to be read.
 struct Waiting {
     wanted: ReloadRequest,
-    /// None: no client waits for an answer.
+    /// `None` if no client waits for an answer.
     reply: Option<Reply>,
     until: Option<Duration>,
 }
@@ -119,16 +119,17 @@ struct Waiting {
 /// Requests that wait for the configuration to be read.
 #[derive(Default)]
 struct Queue {
-    /// For the reading that is under way.
+    /// For the current reading.
     now: Vec<Waiting>,
-    /// For the next one: the files may have changed since the one under way began.
+    /// For the next reading: the files may have changed since the current one began.
     next: Vec<Waiting>,
-    /// When it is reported that the files do not answer.
+    /// When to log that the files do not respond.
     report_at: Option<Duration>,
 }
 
 impl Queue {
-    /// Adds a request; true if a reading is to begin. One that was asked before and whose client is gone is in it.
+    /// Adds a request; returns true if a reading must begin. The request replaces an equal one whose
+    /// client is gone.
     fn push(&mut self, waiting: Waiting) -> bool {
         if self.now.is_empty() {
             self.now.push(waiting);
@@ -139,20 +140,21 @@ impl Queue {
         false
     }
 
-    /// The requests for which a reading that has ended was; those that came since are next.
+    /// Returns the requests of the reading that has ended; the later ones move up.
     fn take(&mut self) -> Vec<Waiting> {
         self.report_at = None;
         let next = std::mem::take(&mut self.next);
         std::mem::replace(&mut self.now, next)
     }
 
-    /// When something is to be done here, whatever happens.
+    /// Returns the next deadline.
     fn deadline(&self) -> Option<Duration> {
         let waiting = self.now.iter().chain(&self.next).filter(|waiting| waiting.reply.is_some());
         waiting.filter_map(|waiting| waiting.until).chain(self.report_at).min()
     }
 
-    /// Takes the replies to those whose time is over, and whether what they asked for is still to be done.
+    /// Returns the replies to requests that have timed out, and whether their changes will still be
+    /// made.
     fn time_out(&mut self, now: Duration) -> Vec<(Reply, bool)> {
         let mut over = vec![];
         for waiting in self.now.iter_mut().chain(&mut self.next) {
@@ -166,33 +168,33 @@ impl Queue {
     }
 }
 
-/// What is known of the files on the disk.
+/// The state of the configuration files on disk.
 pub(super) struct OnDisk {
     source: Arc<dyn ConfigSource>,
     deliver: Deliver,
-    /// The thread that reads them, since it was first needed.
+    /// The thread that reads the files; started when first needed.
     reader: Option<ConfigReader>,
     queue: Queue,
-    /// Whether they did not answer when they were last looked at.
+    /// Whether the last check of the files timed out.
     hangs: bool,
-    /// Of the files when they were last looked at.
+    /// The stamp of the files at the last check.
     stamp: String,
-    /// When what is configured was read, unix seconds.
+    /// When the current configuration was read, unix seconds.
     loaded: i64,
-    /// The sum of the main file then.
+    /// The checksum of the main file then.
     sha256: String,
-    /// The sum of the main file that was read last, if only to tell what would change.
+    /// The checksum of the main file when last read, including dry runs.
     read: String,
-    /// Processes that are configured otherwise there.
+    /// Processes whose configuration on disk differs.
     changed: BTreeSet<String>,
-    /// Processes that are only there: name, group, autostart, priorities.
+    /// Processes that are only configured on disk: name, group, autostart, priorities.
     unused: Vec<Value>,
-    /// What is wrong there.
+    /// An error in the files on disk.
     error: Option<String>,
 }
 
 impl OnDisk {
-    /// As it is after `config` was read. What is read later goes to `deliver`.
+    /// Returns the state after `config` was read. Later readings are passed to `deliver`.
     pub(super) fn new(source: Arc<dyn ConfigSource>, deliver: Deliver, config: &Config) -> OnDisk {
         OnDisk {
             stamp: source.stamp(),
@@ -210,7 +212,7 @@ impl OnDisk {
         }
     }
 
-    /// When something is to be done here, whatever happens.
+    /// Returns the next deadline.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.queue.deadline()
     }
@@ -222,26 +224,26 @@ impl OnDisk {
         self.reader.as_mut()
     }
 
-    /// Has the files read on a thread of their own; false: there is none to be had.
+    /// Starts to read the files on another thread; false if there is none.
     fn begin_reading(&mut self) -> bool {
         let asked = self.reader().is_some_and(|reader| reader.ask.send(Question::Load).is_ok());
         if asked {
             self.queue.report_at = Some(sys::now().mono + LOOK);
         } else {
-            // Its thread may be gone; the next question makes another one.
+            // The thread may be gone; the next request starts another one.
             self.reader = None;
         }
         asked
     }
 
-    /// Looks at the files; none: they are as they were, or it cannot be told for now.
+    /// Checks the files; `None` if they are unchanged or do not respond.
     fn look(&mut self) -> Option<(String, Result<Config, Vec<String>>)> {
         if self.hangs && !self.queue.now.is_empty() {
             return None;
         }
         let known = self.stamp.clone();
         let reader = self.reader()?;
-        // What it found too late is older than this question.
+        // A late answer is older than this check.
         while reader.pending && reader.answers.try_recv().is_ok() {
             reader.pending = false;
         }
@@ -250,7 +252,7 @@ impl OnDisk {
             return None;
         }
         if reader.ask.send(Question::Look(known)).is_err() {
-            // Its thread is gone; the next look makes another one.
+            // The thread is gone; the next check starts another one.
             self.reader = None;
             return None;
         }
@@ -263,13 +265,13 @@ impl OnDisk {
 }
 
 impl Supervisor {
-    /// Reads the configuration again, on a thread of its own, and then does what follows from it.
+    /// Reads the configuration on another thread, then applies the changes.
     pub(super) fn reload(&mut self, of: &ReloadOf, dry_run: bool, wait: bool, until: Option<Duration>, reply: Reply) {
         let wanted = ReloadRequest::Reload { of: of.clone(), dry_run, wait };
         self.read_for(Waiting { wanted, reply: Some(reply), until });
     }
 
-    /// Begins to read the configuration for a request, or does so when the reading that is under way has ended.
+    /// Starts to read the configuration for a request, or does so after the current reading.
     fn read_for(&mut self, waiting: Waiting) {
         if self.on_disk.queue.push(waiting) {
             self.begin_reading();
@@ -283,7 +285,7 @@ impl Supervisor {
         }
     }
 
-    /// The configuration was read: does what was asked for.
+    /// Handles the waiting requests with a configuration that was read.
     pub(super) fn configuration_read(&mut self, loaded: &Loaded) {
         self.on_disk.hangs = false;
         let waiting = self.on_disk.queue.take();
@@ -296,14 +298,14 @@ impl Supervisor {
                 self.log.error("reload: the configuration has errors; nothing was changed");
             }
         }
-        waiting.into_iter().for_each(|waiting| self.go_on(waiting, loaded));
+        waiting.into_iter().for_each(|waiting| self.fulfil(waiting, loaded));
         if !self.on_disk.queue.now.is_empty() {
             self.begin_reading();
         }
     }
 
-    /// Does what was asked for with the configuration that was read.
-    fn go_on(&mut self, waiting: Waiting, loaded: &Loaded) {
+    /// Handles one request with a configuration that was read.
+    fn fulfil(&mut self, waiting: Waiting, loaded: &Loaded) {
         let Waiting { wanted, reply, until } = waiting;
         let reply = reply.unwrap_or_else(|| Box::new(|_| {}));
         if self.shutdown.is_some() && wanted.changes_something() {
@@ -337,17 +339,16 @@ impl Supervisor {
         }
     }
 
-    /// Reports files that do not answer, and answers those whose time is over.
+    /// Logs that the files do not respond, and answers requests that have timed out.
     pub(super) fn time_out_reading(&mut self, now: Duration) {
         if self.on_disk.queue.report_at.is_some_and(|at| at <= now) {
             self.on_disk.queue.report_at = None;
             self.on_disk.hangs = true;
-            self.log
-                .warn("reload: the files of the configuration do not answer yet; programs are supervised meanwhile");
+            self.log.warn("reload: still waiting for the configuration files; programs stay supervised");
         }
-        for (reply, goes_on) in self.on_disk.queue.time_out(now) {
-            let later = if goes_on { "; the operation goes on when they do" } else { "" };
-            let why = format!("timed out: the files of the configuration do not answer{later}");
+        for (reply, continues) in self.on_disk.queue.time_out(now) {
+            let later = if continues { "; the operation continues once they respond" } else { "" };
+            let why = format!("timed out: the configuration files do not respond{later}");
             let content = json!({ "config": self.config_state() });
             reply(refuse_with(WireError::new(Code::Timeout, why), content));
         }
@@ -365,10 +366,10 @@ impl Supervisor {
         self.reload(&of, false, wait, until, reply);
     }
 
-    /// Takes programs of the configuration that are not supervised yet.
+    /// Adds programs of the configuration that are not supervised yet.
     pub(super) fn add(&mut self, of: &Targets, until: Option<Duration>, reply: Reply) {
         let Targets::Named { kind, names } = of else {
-            return reply(refuse(WireError::new(Code::BadArgument, "name what is to be added")));
+            return reply(refuse(WireError::new(Code::BadArgument, "name the programs to add")));
         };
         self.read_for(Waiting { wanted: ReloadRequest::Add(named(*kind, names)), reply: Some(reply), until });
     }
@@ -409,7 +410,7 @@ impl Supervisor {
         reply(RequestAnswer::One(Response::results(items, single)));
     }
 
-    /// A reload for which no client waits (SIGHUP).
+    /// Reloads without a waiting client (SIGHUP).
     pub(super) fn reload_all(&mut self) {
         let wanted = ReloadRequest::Reload { of: ReloadOf::All, dry_run: false, wait: false };
         self.read_for(Waiting { wanted, reply: None, until: None });
@@ -431,7 +432,7 @@ impl Supervisor {
     }
 
     fn carry_out(&mut self, plan: Plan, warnings: &[String], wait: bool, until: Option<Duration>, reply: Reply) {
-        // What may fail comes first: then nothing is changed.
+        // Steps that can fail come first: then nothing is changed.
         let prepared = load::make_folders(&plan.next, self.owner).map_err(|lines| lines.join("; "));
         let prepared = prepared.and_then(|()| load::make_usual_folder(&plan.next));
         let prepared = prepared.and_then(|()| self.log.prepare(&plan.next.server));
@@ -444,7 +445,7 @@ impl Supervisor {
                 return reply(refuse(WireError::new(Code::CantReread, why)));
             }
         };
-        // Of a question whoever asks is told; what is done is for the log too.
+        // A dry run reports warnings only to the client; a reload also logs them.
         for warning in warnings {
             self.log.warn(&format!("config: {warning}"));
         }
@@ -459,7 +460,7 @@ impl Supervisor {
             content["unchanged"]
         ));
         for key in &plan.needs_restart {
-            self.log.warn(&format!("config: {key} changes only with a restart of supervise"));
+            self.log.warn(&format!("config: {key} takes effect only after a restart of supervise"));
         }
         let old = std::mem::replace(&mut self.config, plan.next.clone());
         if old.server != self.config.server {
@@ -513,7 +514,7 @@ impl Supervisor {
         self.notices.push((Notice::Config(content), sys::now().wall.secs()));
         if index < self.waiters.len() {
             let mut waiter = self.waiters.remove(index);
-            // What needed no time is done.
+            // Steps that took effect at once are done.
             let settled = |name: &String| {
                 self.procs.get(name).is_none_or(|proc| {
                     let state = proc.machine.state();
@@ -531,7 +532,7 @@ impl Supervisor {
     fn step(&mut self, planned: &Planned, next: &Config) {
         let Some(spec) = next.processes.get(&planned.name).cloned() else { return };
         let name = planned.name.clone();
-        // One that is on its way out goes; what the plan is about comes in its place.
+        // If the old process is still on its way out, the new configuration replaces it afterwards.
         if let Some(proc) = self.procs.get_mut(&name).filter(|proc| proc.removing) {
             let start = match planned.step {
                 ProcessChange::Add { start } => start,
@@ -546,7 +547,7 @@ impl Supervisor {
             ProcessChange::UpdateHot | ProcessChange::Relabel => {
                 let policy = spec.policy.clone();
                 match self.procs.get_mut(&name) {
-                    // Its present run is still of a configuration before that.
+                    // The current run still has an even older configuration.
                     Some(proc) if proc.next.is_some() => {
                         proc.spec.group.clone_from(&spec.group);
                         proc.next = Some(spec);
@@ -585,7 +586,7 @@ impl Supervisor {
         }
     }
 
-    /// Looks whether the files on the disk say something else by now (#441).
+    /// Checks whether the configuration on disk differs from the current one.
     pub(super) fn look_at_config(&mut self) {
         let Some((stamp, loaded)) = self.on_disk.look() else { return };
         let facts = self.facts();
@@ -624,7 +625,7 @@ impl Supervisor {
     }
 
     pub(super) fn config_state(&self) -> Value {
-        let hangs = || "its files do not answer: what is told of them is what was seen before".to_owned();
+        let hangs = || "the configuration files do not respond; showing their last known state".to_owned();
         let error = self.on_disk.hangs.then(hangs).or_else(|| self.on_disk.error.clone());
         json!({
             "file": self.config.file,
@@ -636,7 +637,7 @@ impl Supervisor {
     }
 }
 
-/// Names as a reload knows them.
+/// Returns names in the form of a reload.
 fn named(kind: NameKind, names: &[String]) -> Vec<String> {
     let name = |name: &String| match kind {
         NameKind::Group if !name.contains(':') => format!("{name}:*"),
@@ -645,7 +646,7 @@ fn named(kind: NameKind, names: &[String]) -> Vec<String> {
     names.iter().map(name).collect()
 }
 
-/// The refusal of a configuration in which something is wrong.
+/// Returns the refusal of an invalid configuration.
 fn wrong(errors: &[String]) -> WireError {
     let first = errors.first().cloned().unwrap_or_default();
     let more = errors.len().saturating_sub(1);
@@ -654,7 +655,7 @@ fn wrong(errors: &[String]) -> WireError {
     WireError { details, ..WireError::new(Code::CantReread, message) }
 }
 
-/// A refusal that tells something besides.
+/// Returns a refusal with additional content.
 fn refuse_with(error: WireError, content: Value) -> RequestAnswer {
     RequestAnswer::One(Response { content: Some(content), ..Response::failed(error) })
 }
@@ -672,7 +673,7 @@ mod tests {
 
     use super::*;
 
-    /// Files that answer when they are let.
+    /// Files that hang until a text is sent.
     struct Hanging(Mutex<mpsc::Receiver<String>>);
 
     impl Hanging {
@@ -691,7 +692,7 @@ mod tests {
         }
     }
 
-    /// Files on the disk that hang, what lets them go on, and what was read.
+    /// Returns hanging files, the sender that releases them, and the receiver of what was read.
     fn hanging() -> (OnDisk, mpsc::Sender<String>, mpsc::Receiver<Loaded>) {
         let (let_go, files) = mpsc::channel();
         let (deliver, delivered) = mpsc::channel();
@@ -717,12 +718,12 @@ mod tests {
     }
 
     #[test]
-    fn files_that_hang_delay_no_answer_and_are_seen_when_they_answer() {
+    fn hanging_files_delay_no_answer_and_are_noticed_when_they_respond() {
         let (mut disk, files, _) = hanging();
         for _ in 0..3 {
             assert!(disk.look().is_none() && disk.hangs);
         }
-        // The one question that waits, and the next one.
+        // One word for the waiting check, two for the next one.
         let_go(&files, &["old", "new", "read"]);
         let began = sys::now().mono;
         let seen = loop {
@@ -740,10 +741,10 @@ mod tests {
     }
 
     #[test]
-    fn files_that_hang_are_read_on_another_thread_and_delivered_when_they_answer() {
+    fn hanging_files_are_read_on_another_thread_and_delivered_later() {
         let (mut disk, files, delivered) = hanging();
         assert!(disk.queue.push(waiting(ReloadOf::All, None, true)) && disk.begin_reading());
-        assert!(disk.deadline().is_some(), "it is reported that they hang");
+        assert!(disk.deadline().is_some(), "the hang will be reported");
         assert!(delivered.try_recv().is_err());
         let_go(&files, &["one", "two"]);
         let read = || delivered.recv_timeout(Duration::from_secs(60)).unwrap().unwrap_err();
@@ -753,7 +754,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_during_a_reading_share_the_next_one_and_time_out_by_themselves() {
+    fn requests_during_a_reading_share_the_next_one_and_time_out_separately() {
         let mut queue = Queue::default();
         let at = Duration::from_secs;
         assert!(queue.push(waiting(ReloadOf::All, Some(at(5)), true)));
@@ -763,7 +764,7 @@ mod tests {
         assert_eq!(queue.time_out(at(2)).len(), 0);
         assert_eq!(queue.time_out(at(4)).len(), 1);
         assert_eq!(queue.deadline(), Some(at(5)));
-        // Its client is gone, and another one asks for the same.
+        // Its client is gone, and another one requests the same.
         assert!(!queue.push(waiting(ReloadOf::All, None, false)));
         assert!(!queue.push(waiting(ReloadOf::All, None, true)));
         assert_eq!((queue.take().len(), queue.now.len()), (1, 2));

@@ -1,4 +1,4 @@
-//! What clients ask for (section 3.3).
+//! The requests of clients.
 
 use std::{
     io::{Read, Seek, SeekFrom},
@@ -29,38 +29,39 @@ use crate::{
     },
 };
 
-/// Bytes of a log that one answer holds at the most.
+/// Largest part of a log in one answer, in bytes.
 const LONGEST_TAIL: u64 = 1 << 20;
 
-/// An answer, and what comes after it.
+/// An answer, and what follows it.
 pub(super) enum RequestAnswer {
     One(Response),
-    /// Then what is added to these logs.
+    /// Followed by what is appended to these logs.
     Follow(Response, Vec<Followed>),
-    /// The same, until the process ends.
+    /// Like `Follow`, until the process ends.
     Attach(Response, Vec<Followed>, String),
-    /// Then what happens.
+    /// Followed by events.
     Listen(Response, EventFilter),
 }
 
-/// A log that is followed.
+/// A followed log.
 pub(super) struct Followed {
     pub channel: Option<Channel>,
     pub file: Growing,
 }
 
-/// Which processes are meant, by name.
+/// The processes selected by a request.
 struct Meant {
     names: Vec<String>,
     failed: Vec<ResultItem>,
     single: bool,
-    /// Each was named by itself, so that each is answered for; of "all of them" those where nothing is to be done are
-    /// passed over.
+    /// Whether each process was named by itself and gets its own result; with "all", processes
+    /// without anything to do are skipped.
     each: bool,
 }
 
 impl Meant {
-    /// Returns the failure of a question about processes when no name means one; none: some do, or all were meant.
+    /// Returns the failure of a query whose names match no process; `None` if some match, or all
+    /// were selected.
     fn failure(&self) -> Option<Response> {
         match self.failed.first() {
             Some(item) if self.single => Some(Response::results(vec![item.clone()], true)),
@@ -70,8 +71,8 @@ impl Meant {
     }
 }
 
-/// What is asked for, without passwords and without what is typed into a program.
-fn words_of(request: &Request) -> String {
+/// Returns the text of a request for the log, without passwords and without input for programs.
+fn loggable(request: &Request) -> String {
     let command = match &request.command {
         Command::Send { name, data } => Command::Send { name: name.clone(), data: format!("{} bytes", data.len()) },
         other => other.clone(),
@@ -80,9 +81,9 @@ fn words_of(request: &Request) -> String {
 }
 
 impl Supervisor {
-    /// Does what a client asks for, and answers when it is done.
+    /// Handles a request; the answer is sent once it is done.
     pub(super) fn request(&mut self, request: Request, reply: Reply, from: &str) {
-        self.log.debug(&format!("request: {}, from {from}", words_of(&request)));
+        self.log.debug(&format!("request: {}, from {from}", loggable(&request)));
         let Request { command, wait, timeout, .. } = request;
         if self.shutdown.is_some() && command.is_refused_in_shutdown() {
             return reply(RequestAnswer::One(Response::failed(WireError::new(Code::ShuttingDown, "shutting down"))));
@@ -157,7 +158,7 @@ impl Supervisor {
                     }
                     let group = self.procs.get(name).map(|proc| proc.spec.group.clone()).unwrap_or_default();
                     let pid = self.procs.get(name).and_then(|proc| proc.machine.pid());
-                    self.log.warn(&format!("disowned: {name}: its process goes on, and nobody restarts it"));
+                    self.log.warn(&format!("disowned: {name}: the process keeps running and will not be restarted"));
                     self.disown(name);
                     if let (Some(proc), Some(pid)) = (self.procs.get_mut(name), pid) {
                         proc.machine.disowned(pid);
@@ -210,7 +211,7 @@ impl Supervisor {
                 }
             }
         }
-        // It waits before anything is asked: whatever happens at once is seen by it.
+        // The waiter is registered before any process starts, so that it sees immediate events.
         let index = self.waiters.len();
         self.waiters.push(waiter);
         for name in accepted {
@@ -227,7 +228,7 @@ impl Supervisor {
         }
     }
 
-    /// Whether a process may be started: it is down, and there is something to execute (SPAWN-5).
+    /// Checks whether a process may be started: it is not down, or there is a file to execute.
     fn ask_start(&self, name: &str) -> Result<(), Box<ResultItem>> {
         let Some(proc) = self.procs.get(name) else {
             return Err(Box::new(ResultItem::failed("", name, Code::BadName, NO_PROCESS)));
@@ -238,7 +239,7 @@ impl Supervisor {
         let spec = proc.next.as_ref().unwrap_or(&proc.spec);
         match self.find_command(spec) {
             Ok(_) => Ok(()),
-            // What passes may have passed when it is its turn.
+            // A temporary problem may be over when it is its turn.
             Err(why) if why.passing => Ok(()),
             Err(why) if why.not_found => Err(Box::new(self.failed_item(name, Code::NoFile, why.cause))),
             Err(why) => Err(Box::new(self.failed_item(name, Code::NotExecutable, why.cause))),
@@ -292,7 +293,7 @@ impl Supervisor {
             }
         }
         let ranks = self.ranks(|name| waiter.pending.contains(name));
-        // Each starts as soon as it is down itself; tiers go one after the other.
+        // Each process starts again as soon as it is down itself; tiers follow one after the other.
         waiter.sequence = Some(Sequence::stopping(ranks));
         self.wait(waiter, wait);
     }
@@ -328,14 +329,14 @@ impl Supervisor {
         self.wait(waiter, wait);
     }
 
-    /// Removes a process, when it is down; true if that is now.
+    /// Removes a process once it is down; returns true if that is now.
     pub(super) fn take_away(&mut self, name: &str) -> bool {
         let Some(proc) = self.procs.get_mut(name) else { return true };
         proc.removing = true;
         proc.after = None;
         let state = proc.machine.state();
         if state.is_down() && state != ProcState::Unknown {
-            // One that waits to be started again does not.
+            // Cancels a pending restart.
             let _ = self.feed(name, Event::StopAsked { why: StopWhy::Remove, now: false });
             self.take_out(name);
             return true;
@@ -347,7 +348,7 @@ impl Supervisor {
     fn status(&mut self, of: &Targets) -> Response {
         self.look_at_config();
         let meant = self.meant(of);
-        let processes: Vec<_> = meant.names.iter().filter_map(|name| self.told(name)).collect();
+        let processes: Vec<_> = meant.names.iter().filter_map(|name| self.status_of(name)).collect();
         let database = self.records.state();
         let daemon = json!({
             "pid": self.me.pid,
@@ -360,8 +361,8 @@ impl Supervisor {
         Response::status(daemon, &processes, meant.failed)
     }
 
-    /// All that is told of a process, with whether its configuration on disk is another one.
-    fn told(&self, name: &str) -> Option<crate::model::wire::ProcessInfo> {
+    /// Returns the status of a process, including whether its configuration on disk differs.
+    fn status_of(&self, name: &str) -> Option<crate::model::wire::ProcessInfo> {
         let mut info = self.info(name)?;
         info.config_changed |= self.is_changed(name);
         Some(info)
@@ -373,7 +374,7 @@ impl Supervisor {
             SignalTo::Pid(pid) => {
                 let found = self.procs.iter().find(|(_, proc)| proc.machine.pid() == Some(*pid));
                 let Some((name, _)) = found else {
-                    let why = format!("process {pid} is not one of ours");
+                    let why = format!("process {pid} is not supervised");
                     return Response::failed(WireError::new(Code::BadName, why).about(pid.to_string()));
                 };
                 Meant { names: vec![name.clone()], failed: vec![], single: true, each: true }
@@ -414,10 +415,10 @@ impl Supervisor {
         }
     }
 
-    /// The one process that a name means.
+    /// Returns the one process that a name selects.
     fn one(&self, name: &str) -> Result<(String, &Proc), WireError> {
         if name.contains(['*', '?']) || name.ends_with(':') {
-            let error = WireError::new(Code::BadArgument, "this is for one process, not for several");
+            let error = WireError::new(Code::BadArgument, "name one process, not several");
             return Err(error.about(name));
         }
         let meant = self.meant(&Targets::processes([name]));
@@ -447,12 +448,13 @@ impl Supervisor {
         run: Option<i64>,
     ) -> RequestAnswer {
         let found = self.one(name).and_then(|(_, proc)| {
-            let none =
-                || WireError::new(Code::NoFile, format!("its {} goes into no file", channel.as_str())).about(name);
+            let none = || {
+                WireError::new(Code::NoFile, format!("its {} is not logged to a file", channel.as_str())).about(name)
+            };
             let stream = if channel == Channel::Stdout { 1 } else { 2 };
             if let Some(task) = run {
                 let path = self.run_log(&proc.spec.full_name(), task).map_err(|error| error.about(name))?;
-                // Both streams are in it.
+                // The log contains both streams.
                 return tail_of(&path, logread::open_newest, None, last, offset, follow);
             }
             let path = self.log_path(&proc.spec, stream).ok_or_else(none)?;
@@ -469,12 +471,12 @@ impl Supervisor {
         found.unwrap_or_else(refuse)
     }
 
-    /// The log of one run of a process.
+    /// Returns the log of one run of a process.
     fn run_log(&self, name: &str, task: i64) -> Result<PathBuf, WireError> {
         let found = super::task_of(&self.db, task);
         let found = found.map_err(|error| WireError::new(Code::DbError, error.to_string()))?;
         let Some(found) = found else {
-            return Err(WireError::new(Code::BadName, format!("there is no task {task}")));
+            return Err(WireError::new(Code::BadName, format!("no task {task}")));
         };
         match found.name {
             Some(own) if own == name => {}
@@ -482,7 +484,7 @@ impl Supervisor {
                 return Err(WireError::new(Code::BadName, format!("task {task} is a run of {other}")));
             }
             Some(_) | None => {
-                return Err(WireError::new(Code::BadName, format!("task {task} is no run of a program")));
+                return Err(WireError::new(Code::BadName, format!("task {task} is not a run of a program")));
             }
         }
         found.log.ok_or_else(|| WireError::new(Code::NoFile, format!("task {task} has no log")))
@@ -515,14 +517,14 @@ impl Supervisor {
                 return refused(Code::NotRunning, "not running");
             }
             if proc.spec.stdin != Stdin::Pipe {
-                return refused(Code::Stopping, "its input is no pipe (stdin = \"pipe\")");
+                return refused(Code::Stopping, "its input is not a pipe; set stdin = \"pipe\"");
             }
-            self.write_input(&own, data.as_bytes()).map_err(|(told, error)| {
+            self.write_input(&own, data.as_bytes()).map_err(|(sent, error)| {
                 let why = match error.kind() {
                     std::io::ErrorKind::WouldBlock => "the shim's command queue is full".to_owned(),
                     _ => error.to_string(),
                 };
-                let why = format!("{told} of {} bytes were sent: {why}", data.len());
+                let why = format!("{sent} of {} bytes were sent: {why}", data.len());
                 WireError::new(Code::Failed, why).about(name)
             })
         });
@@ -539,7 +541,7 @@ impl Supervisor {
             let Some(proc) = self.procs.get(name) else { continue };
             let user = proc.spec.user.as_deref().and_then(account::uid);
             let paths = [1, 2].into_iter().filter_map(|stream| self.log_path(&proc.spec, stream));
-            // What goes to a stream of the supervisor itself is no file that could be emptied.
+            // A stream of the supervisor itself cannot be emptied.
             let cleared: Result<(), String> =
                 paths.filter(|path| standard_stream(path).is_none()).try_for_each(|path| {
                     match proglog::truncate(&path, user) {
@@ -577,7 +579,7 @@ impl Supervisor {
     }
 
     fn list_jobs(&mut self, of: &Targets) -> Response {
-        // A number that was shown is the number after a kill as well.
+        // A job number that was shown must survive a crash of the supervisor.
         if self.jobs_due.is_some() {
             self.write_jobs();
         }
@@ -586,7 +588,7 @@ impl Supervisor {
             return failed;
         }
         let job = |name: &String| {
-            let (process, proc) = (self.told(name)?, self.procs.get(name)?);
+            let (process, proc) = (self.status_of(name)?, self.procs.get(name)?);
             let words: Vec<&str> =
                 std::iter::once(&proc.spec.command).chain(&proc.spec.args).map(String::as_str).collect();
             let info = JobInfo {
@@ -606,7 +608,8 @@ impl Supervisor {
     }
 
     fn history(&mut self, name: &str, limit: u64, reply: Reply) {
-        // Runs of a program that is gone are still there; of a name without any that is no process, that is said.
+        // Runs of a removed program are still in the history; only a name without runs is reported
+        // as unknown.
         let (full, unknown) = match self.one(name) {
             Ok((_, proc)) => (proc.spec.full_name(), None),
             Err(error) => (name.to_owned(), Some(error)),
@@ -626,7 +629,7 @@ impl Supervisor {
     }
 }
 
-/// A waiter for nothing yet.
+/// Returns a waiter for no process yet.
 fn empty(goal: Goal) -> Waiter {
     Waiter {
         goal,
@@ -648,7 +651,7 @@ pub(super) fn refuse(error: WireError) -> RequestAnswer {
     RequestAnswer::One(Response::failed(error))
 }
 
-/// Refuses a log that goes to a stream of the supervisor, of which nothing can be read.
+/// Refuses a log that goes to a stream of the supervisor, which cannot be read.
 fn is_file(path: &Path, what: &str) -> Result<(), WireError> {
     match standard_stream(path) {
         None => Ok(()),
@@ -656,7 +659,7 @@ fn is_file(path: &Path, what: &str) -> Result<(), WireError> {
     }
 }
 
-/// The end of a log, or what comes from an offset on.
+/// Returns the end of a log, or the part from an offset on.
 fn tail_of(
     path: &Path,
     open: fn(&Path) -> std::io::Result<std::fs::File>,
@@ -666,7 +669,7 @@ fn tail_of(
     follow: bool,
 ) -> Result<RequestAnswer, WireError> {
     let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => WireError::new(Code::NoFile, format!("there is no log {} yet", path.display())),
+        std::io::ErrorKind::NotFound => WireError::new(Code::NoFile, format!("no log {} yet", path.display())),
         _ => WireError::new(Code::Failed, format!("cannot read log {}: {error}", path.display())),
     };
     let mut file = open(path).map_err(failed)?;
@@ -700,7 +703,7 @@ fn tail_of(
     })
 }
 
-/// Where the last lines begin.
+/// Returns the offset of the last lines.
 fn last_lines(bytes: &[u8], lines: u64) -> usize {
     let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let mut ends = text.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);

@@ -1,4 +1,4 @@
-//! Beginning runs, and finding those of a former supervisor.
+//! Starting runs, and adopting those of an earlier supervisor.
 
 use std::{
     ffi::OsString,
@@ -33,21 +33,22 @@ use crate::{
     },
 };
 
-/// How long a start may wait for the database, unless it is known to be locked.
+/// Longest wait of a start for the database, unless it is known to be locked.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How long runs of a former supervisor that are just being started are waited for: twice as long as they may wait for
-/// the database themselves. One that takes longer is taken over as it is.
+/// How long runs of an earlier supervisor that are being started are waited for: twice their own
+/// longest wait for the database. A slower one is adopted as it is.
 const SETTLE: Duration = Duration::from_secs(1);
 const SETTLE_STEP: Duration = Duration::from_millis(20);
-/// How long a start waits for a file of a former supervisor that cannot be read.
+/// Longest wait for a file of an earlier supervisor that cannot be read.
 const READABLE: Duration = Duration::from_secs(10);
 
-/// The variables by which a process knows what it is to us, and we know it again when its launch and its leader are gone.
+/// The variables by which a process learns its name, and by which it is recognized when its shim
+/// and its leader are gone.
 const PROCESS_NAME: &str = "TASKMASTER_PROCESS_NAME";
 const GROUP_NAME: &str = "TASKMASTER_GROUP_NAME";
 
-/// Reads something of a former supervisor; an error that may pass is waited for, as what is not known to run would be
-/// started a second time.
+/// Reads a file of an earlier supervisor, retrying temporary errors: a run that is not found would
+/// be started a second time.
 pub(super) fn once_readable<T>(mut read: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
     let until = sys::now().mono + READABLE;
     loop {
@@ -58,18 +59,18 @@ pub(super) fn once_readable<T>(mut read: impl FnMut() -> std::io::Result<T>) -> 
     }
 }
 
-/// A file of which the system does not say just now what it is.
+/// Returns the failure for a file that cannot be examined just now.
 fn unknown(path: &Path, error: &std::io::Error) -> NotStarted {
     NotStarted { passing: true, ..NotStarted::refused(format!("cannot look at {}: {error}", path.display())) }
 }
 
-/// The name of the process that a run is of, without its group.
+/// Returns the name of the process of a run, without its group.
 fn process_name(run: &Run) -> &str {
     run.process.rsplit_once(':').map_or(&run.process, |(_, name)| name)
 }
 
 impl Supervisor {
-    /// Returns which file is executed (SPAWN-4), or why none can be, known before anything is started (SPAWN-5).
+    /// Returns the file to execute, or why there is none; checked before anything is started.
     pub(super) fn find_command(&self, spec: &ProgramSpec) -> Result<PathBuf, NotStarted> {
         let not_found = |cause: String| NotStarted { not_found: true, ..NotStarted::refused(cause) };
         match spec.executable() {
@@ -88,7 +89,7 @@ impl Supervisor {
                 for file in std::env::split_paths(&path).map(|dir| dir.join(&name)) {
                     match std::fs::metadata(&file) {
                         Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => return Ok(file),
-                        // Another one of its name, further on, is not the one that is meant.
+                        // A file with this name further on in the PATH is not the intended one.
                         Err(error) if limits::passes(&error) => return Err(unknown(&file, &error)),
                         Ok(_) | Err(_) => {}
                     }
@@ -99,8 +100,8 @@ impl Supervisor {
         }
     }
 
-    /// Decides where the logs of a process go that have no path of their own: in a folder such as /tmp another user may have
-    /// put something in their place. Then they go beside the database.
+    /// Decides where the logs of a process without configured paths go. In a folder such as /tmp
+    /// another user may have created something in their place; then they go beside the database.
     pub(super) fn divert_logs(&mut self, name: &str) {
         let Some(spec) = self.procs.get(name).map(|proc| proc.spec.clone()) else { return };
         let user = spec.user.as_deref().and_then(account::uid);
@@ -113,10 +114,10 @@ impl Supervisor {
             if self.diverted.insert(log.path.clone()) {
                 let (place, other) = (log.path.display(), self.in_own_folder(&log.path));
                 let made = self.runs.make_logs().err();
-                let failed = made.map(|error| format!(" (which cannot be made: {error})")).unwrap_or_default();
+                let failed = made.map(|error| format!(" (cannot create its folder: {error})")).unwrap_or_default();
                 let (name, other) = (spec.full_name(), other.display());
                 self.log
-                    .warn(&format!("warning: {name}: {place} is not used as its log: {why}; it is {other}{failed}"));
+                    .warn(&format!("warning: {name}: {place} is not used as its log: {why}; using {other}{failed}"));
             }
         }
     }
@@ -125,7 +126,8 @@ impl Supervisor {
         self.runs.logs().join(usual.file_name().unwrap_or_default())
     }
 
-    /// Where a stream of a process goes: 1 its output, 2 its messages; none: into no file of its own.
+    /// Returns the log file of a stream of a process (1 for stdout, 2 for stderr); `None` if it has
+    /// no log of its own.
     pub(super) fn log_path(&self, spec: &ProgramSpec, stream: u8) -> Option<PathBuf> {
         self.program_log(spec, stream).map(|log| log.path)
     }
@@ -176,19 +178,19 @@ impl Supervisor {
         let handle = match self.spares.pop() {
             Some(handle) => handle,
             None => {
-                let next = sys::new_handle().map_err(|error| format!("cannot make a handle: {error}"))?;
-                // That the former run has ended was heard; its shim may need long to record it.
+                let next = sys::new_handle().map_err(|error| format!("cannot create a handle: {error}"))?;
+                // The earlier run is known to have ended; its shim may need long to record that.
                 if let Some(run) = proc.run.as_ref().filter(|run| run.told == RunNews::Ended) {
                     let _ = self.runs.hand_on(&run.handle, next.as_str());
                 }
                 next
             }
         };
-        let spawned = self.order(&spec, attempt, &handle).and_then(|order| Ok((self.spawn_shim(&order)?, order.ear)));
+        let spawned = self.run_spec(&spec, attempt, &handle).and_then(|run| Ok((self.spawn_shim(&run)?, run.ear)));
         let (pid, ear) = match spawned {
             Ok(spawned) => spawned,
             Err(cause) => {
-                // With the file that may have been handed on to it.
+                // Including the file that may exist for it.
                 self.spares.push(handle);
                 return Err(cause);
             }
@@ -204,18 +206,19 @@ impl Supervisor {
         Ok(())
     }
 
-    fn spawn_shim(&self, order: &RunSpec) -> Result<i32, String> {
+    fn spawn_shim(&self, spec: &RunSpec) -> Result<i32, String> {
         let failed = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::WouldBlock => "process table full".to_owned(),
             _ if limits::is_out_of_files(&error) => "too many open files".to_owned(),
-            _ => format!("cannot start its launch: {error}"),
+            _ => format!("cannot start its shim: {error}"),
         };
-        let text = serde_json::to_string(order).map_err(|error| format!("cannot write its order: {error}"))?;
+        let text =
+            serde_json::to_string(spec).map_err(|error| format!("cannot write its run specification: {error}"))?;
         let text = child::text_to_read(&text).map_err(failed)?;
         let null = File::options().read(true).write(true).open("/dev/null").map_err(failed)?;
-        // Ours, if one of its logs is to go there.
+        // The supervisor's own stream, if one of the logs goes there.
         let wants = |number: u8| {
-            [&order.stdout, &order.stderr].into_iter().any(|stream| match stream {
+            [&spec.stdout, &spec.stderr].into_iter().any(|stream| match stream {
                 StreamTarget::Log(log) => standard_stream(&log.path) == Some(number),
                 StreamTarget::None | StreamTarget::Joined => false,
             })
@@ -225,13 +228,13 @@ impl Supervisor {
         let err = wants(2).then(|| std::io::stderr().as_fd().try_clone_to_owned()).transpose().map_err(failed)?;
         let [out, err] = [&out, &err].map(|own| own.as_ref().map_or(null.as_fd(), AsFd::as_fd));
         let put = [(text.as_fd(), 0), (out, 1), (err, 2)];
-        // What a program says of itself is not for the manager of the supervisor.
+        // A program's notifications are not meant for the supervisor's service manager.
         let set = [(notify::VARIABLE, OsString::new())];
         child::spawn_program(&self.launch, &[OsString::from(SHIM)], &set, &put).map_err(failed)
     }
 
-    fn order(&self, spec: &ProgramSpec, attempt: u32, handle: &Handle) -> Result<RunSpec, String> {
-        // What cannot be started is a run too: its shim records it.
+    fn run_spec(&self, spec: &ProgramSpec, attempt: u32, handle: &Handle) -> Result<RunSpec, String> {
+        // A program that cannot be started is a run too: its shim records it.
         let (file, mut refused) = match self.find_command(spec) {
             Ok(file) => (file, None),
             Err(why) => (PathBuf::new(), Some(why)),
@@ -240,7 +243,7 @@ impl Supervisor {
         if let Some(name) = &spec.user {
             match account::identity(name) {
                 Ok(identity) => user = Some(identity),
-                // That is no fault of the program.
+                // Not the program's fault.
                 Err(error @ AccountError::Unreadable(..)) => return Err(error.to_string()),
                 Err(error) => {
                     let cause = format!("cannot switch to user {name}: {error}");
@@ -262,7 +265,7 @@ impl Supervisor {
             None if spec.timeout.is_none() => None,
             None => Some(self.feedback_folder(spec, user.as_ref())?),
         };
-        let ear = sys::new_handle().map_err(|error| format!("cannot make a name: {error}"))?;
+        let ear = sys::new_handle().map_err(|error| format!("cannot create a name: {error}"))?;
         Ok(RunSpec {
             handle: handle.to_string(),
             ear: ear.to_string(),
@@ -298,13 +301,14 @@ impl Supervisor {
         })
     }
 
-    /// Where a program tells of itself that has a timeout and no folder for that: in one of ours, if it is of our user.
+    /// Returns the feedback folder of a program that has a timeout and no configured one: in the
+    /// run folder, if the program runs as the supervisor's user.
     fn feedback_folder(&self, spec: &ProgramSpec, user: Option<&Identity>) -> Result<PathBuf, String> {
         if user.is_none_or(|user| user.uid == account::own_uid()) {
             return self
                 .runs
                 .feedback_folder()
-                .map_err(|error| format!("cannot make a folder for its feedback: {error}"));
+                .map_err(|error| format!("cannot create a folder for its feedback: {error}"));
         }
         // The usual folder of root is closed to the user.
         let childlogdir = match load::has_roots_folder(&self.config) {
@@ -314,8 +318,8 @@ impl Supervisor {
         Ok(spec.directory.clone().unwrap_or(childlogdir))
     }
 
-    /// What a program inherits, what it is told of its supervisor, and what its configuration says; what comes later
-    /// wins (SPAWN-8).
+    /// Returns the environment of a program: inherited variables, those about the supervisor, and
+    /// configured ones; later ones override earlier ones.
     fn environment(&self, spec: &ProgramSpec) -> Vec<OsString> {
         let mut built_in = vec![
             ("TASKMASTER_ENABLED", "1".to_owned()),
@@ -336,19 +340,19 @@ impl Supervisor {
         env
     }
 
-    /// Tells the shim of a run that goes on what has changed in place.
+    /// Sends the changed policy to the shim of a current run.
     pub(super) fn tell_policy(&self, name: &str) {
         let Some(proc) = self.procs.get(name) else { return };
         let Some(run) = &proc.run else { return };
         let (stdout, stderr) = self.streams(&proc.spec);
         let policy = &proc.spec.policy;
         let exitcodes = policy.exitcodes.clone();
-        let word = ShimCommand::Policy { killasgroup: policy.killasgroup, exitcodes, stdout, stderr };
-        // One that is gone needs no policy.
-        let _ = notify::tell(&run.ear, word.to_message().as_bytes());
+        let command = ShimCommand::Policy { killasgroup: policy.killasgroup, exitcodes, stdout, stderr };
+        // Fails harmlessly if the shim is gone.
+        let _ = notify::tell(&run.ear, command.to_message().as_bytes());
     }
 
-    /// Lets all shims open their log files anew.
+    /// Makes all shims reopen their log files.
     pub(super) fn reopen_logs(&mut self) {
         self.log.reopen();
         for run in self.procs.values().filter_map(|proc| proc.run.as_ref()) {
@@ -356,23 +360,23 @@ impl Supervisor {
         }
     }
 
-    /// Writes to the input of a process.
+    /// Writes to the standard input of a process.
     ///
     /// # Errors
-    /// When its shim does not hear us, and how much it has heard by then.
+    /// When the shim cannot be reached, with the number of bytes sent before.
     pub(super) fn write_input(&self, name: &str, data: &[u8]) -> Result<(), (usize, std::io::Error)> {
         let run = self.procs.get(name).and_then(|proc| proc.run.as_ref());
         let run = run.ok_or((0, std::io::ErrorKind::NotFound.into()))?;
-        // A datagram holds so much; a pipe takes them one after the other.
-        let mut told = 0;
+        // Longest message of a datagram; the shim writes the pieces one after the other.
+        let mut sent = 0;
         for piece in data.chunks(32 << 10) {
-            notify::tell(&run.ear, input_word(piece).to_message().as_bytes()).map_err(|error| (told, error))?;
-            told += piece.len();
+            notify::tell(&run.ear, input_word(piece).to_message().as_bytes()).map_err(|error| (sent, error))?;
+            sent += piece.len();
         }
         Ok(())
     }
 
-    /// Lets a run go on without us.
+    /// Stops supervising a run, which keeps running.
     pub(super) fn disown(&mut self, name: &str) {
         self.starts.cancel(name);
         self.give_up_waiting(name, "disowned");
@@ -390,23 +394,23 @@ impl Supervisor {
         self.set_timer(name);
         self.free_number(name);
         if removing {
-            // Nothing is left that it would wait for.
+            // Nothing is left to wait for.
             self.take_out(name);
         }
         self.advance_shutdown();
     }
 
-    /// Takes in what a former supervisor left running (5.9). To be done before anything is started.
+    /// Adopts the runs that an earlier supervisor left. To be called before anything is started.
     pub(super) fn adopt_all(&mut self) {
         match once_readable(|| self.runs.read_jobs()) {
             Ok(Some(text)) => self.jobs = JobNumbers::parse(&text, |name| self.procs.contains_key(name)),
             Ok(None) => {}
-            Err(error) => self.log.warn(&format!("warning: the numbers of jobs begin anew: {error}")),
+            Err(error) => self.log.warn(&format!("warning: job numbers start over: {error}")),
         }
         let handles = match once_readable(|| self.runs.list()) {
             Ok(handles) => handles,
             Err(error) => {
-                self.log.error(&format!("lost: cannot read the folder of runs: {error}"));
+                self.log.error(&format!("lost: cannot read the run folder: {error}"));
                 return;
             }
         };
@@ -418,13 +422,13 @@ impl Supervisor {
                     Ok(Some(run)) => run,
                     Ok(None) => break None,
                     Err(error) => {
-                        let (folder, what) = (self.runs.path().display(), "what it tells of may run a second time");
+                        let (folder, what) = (self.runs.path().display(), "its program may be started a second time");
                         self.log.error(&format!("lost: cannot read run {handle} in {folder}: {error}; {what}"));
                         continue 'handles;
                     }
                 };
                 let starts = matches!(run.phase, Phase::Starting) && !process::gone(run.shim);
-                // It will run in a moment, or give up, as its supervisor is gone.
+                // Either it runs in a moment, or it gives up because its supervisor is gone.
                 if !starts || sys::now().mono.saturating_sub(began) > SETTLE {
                     break Some(run);
                 }
@@ -432,7 +436,8 @@ impl Supervisor {
             };
             match found {
                 Some(run) if run.boot == self.boot => {
-                    // A process that cannot be looked at now may live: it is watched, and its end shows later.
+                    // A process that cannot be examined may be alive: it is watched, and its end is
+                    // noticed later.
                     let lives = match run.phase {
                         Phase::Starting => !process::gone(run.shim),
                         Phase::Running { command, .. } => !process::gone(run.shim) || !process::gone(command),
@@ -440,11 +445,11 @@ impl Supervisor {
                     };
                     if lives { &mut live } else { &mut ended }.push((handle, run));
                 }
-                // Of another boot: nothing of it is left.
+                // From another boot: no process of it is left.
                 Some(_) | None => self.runs.remove(&handle),
             }
         }
-        // What is left of a run that has ended must not take the place of one that lives.
+        // A live run must get its process before the remains of an ended one.
         for (handle, run) in live.into_iter().chain(ended) {
             self.adopt(&handle, run);
         }
@@ -463,11 +468,11 @@ impl Supervisor {
                 return;
             }
         };
-        // It may have ended together with its shim.
+        // The command may have ended together with its shim.
         let ended = command.filter(|command| !shim_lives && process::gone(*command));
         let command = command.filter(|_| ended.is_none());
         if command.is_none() && !shim_lives {
-            self.log.warn(&format!("lost: {}: it ended while nobody supervised it", run.process));
+            self.log.warn(&format!("lost: {}: ended while no supervisor was running", run.process));
             match ended {
                 Some(command) => self.adopt_group(handle, &run, command),
                 None => self.runs.remove(handle),
@@ -488,7 +493,7 @@ impl Supervisor {
             Some(_) => name,
             None => self.insert_ghost(&run, &name),
         };
-        // Of a start that is to be left alone all that is known is who makes it.
+        // For a start that is to be left alone, only its shim is known.
         let command = command.or_else(|| (survivor == Survivor::Leave).then_some(run.shim));
         let Some(proc) = self.procs.get_mut(&name) else { return };
         proc.task = run.task;
@@ -519,22 +524,24 @@ impl Supervisor {
             Ok(None) => self.command_gone(handle),
             Err(_) => self.unwatched.push(handle.to_owned()),
         }
-        // What it wrote between the first look and now.
+        // Changes that were written between the first read and now.
         self.heard(handle);
         if survivor == Survivor::Adopt {
-            // It has the policy of its start.
+            // Its shim still has the policy of its start.
             self.tell_policy(&name);
         }
     }
 
-    /// What is left of the group of a run that has ended, whose shim may be about to end it, or gone. Where the
-    /// configuration says so it is brought to an end before anything of the process starts again; else it is counted.
+    /// Handles the remaining group of an ended run, whose shim may be about to kill it, or is gone.
+    /// If configured, the group is killed before the process starts again; otherwise its members
+    /// are counted.
     fn adopt_group(&mut self, handle: &str, run: &Run, command: Process) {
         let name = process_name(run).to_owned();
         let shim_lives = !process::gone(run.shim);
         let mut current = Current::taken_over(run);
         (current.command, current.told) = (Some(command), RunNews::Ended);
-        // Long after the end of all of them the number may be another's, so they must say whose they are.
+        // Long after the end of the group its number may be reused, so its members must be
+        // recognized by their variables.
         let is_of_it = |member: &Process| {
             let is = |variable, value: &str| {
                 process::variable(member.pid, variable).is_some_and(|is| is == value.as_bytes())
@@ -550,7 +557,9 @@ impl Supervisor {
             Some(_) if left.is_empty() => {}
             Some(proc) if is_left_alone || !proc.machine.policy().kills_group() || proc.run.is_some() => {
                 proc.leave_alone(left);
-                self.log.warn(&format!("warning: {name}: {leftover} of the group of a former run are still alive"));
+                self.log.warn(&format!(
+                    "warning: {name}: {leftover} processes of the group of an earlier run are still alive"
+                ));
             }
             Some(proc) => {
                 proc.task = run.task;
@@ -559,10 +568,10 @@ impl Supervisor {
                 let _ = self.feed(&name, Event::LeftBehind { leftover });
                 return self.watch_shim(handle, run.shim);
             }
-            // Nobody is configured who would have it.
+            // Its process is not configured any more.
             None if shim_lives && !is_left_alone => {
-                let word = ShimCommand::Signal { signal: Signal::KILL, group: true, why: None };
-                let _ = notify::tell(&run.ear, word.to_message().as_bytes());
+                let command = ShimCommand::Signal { signal: Signal::KILL, group: true, why: None };
+                let _ = notify::tell(&run.ear, command.to_message().as_bytes());
             }
             None => {}
         }
@@ -571,10 +580,10 @@ impl Supervisor {
         }
     }
 
-    /// Takes over a start that goes on and on: as if we had begun it. Another run beside it would be one too many as
-    /// soon as it gets to its exec.
+    /// Adopts a start that is still in progress, as if this supervisor had begun it. A second run
+    /// beside it would be one too many as soon as the first reaches its exec.
     fn adopt_start(&mut self, handle: &str, name: &str, survivor: Survivor) {
-        self.log.warn(&format!("lost: {name}: a former supervisor has begun to start it; that is waited for"));
+        self.log.warn(&format!("lost: {name}: an earlier supervisor is still starting it; waiting for that start"));
         let _ = self.feed(name, Event::StartAsked);
         self.starts.cancel(name);
         self.starts.taken_over(handle, name, sys::now().mono);
@@ -583,10 +592,10 @@ impl Supervisor {
         }
     }
 
-    /// A process that is not configured any more, for as long as it lives.
+    /// Inserts a process that is not configured any more, for as long as it lives.
     fn insert_ghost(&mut self, run: &Run, name: &str) -> String {
         let mut spec = ProgramSpec::unconfigured(name, &run.program, &run.group);
-        // Another run of a process that has one: it must not take its name.
+        // A second run of a process that already has one must not take its name.
         let mut number = 2;
         while self.procs.contains_key(&spec.name) {
             spec.name = format!("{name}#{number}");
@@ -600,7 +609,7 @@ impl Supervisor {
         name
     }
 
-    /// Whether a process is paused by a signal.
+    /// Returns SIGSTOP if a process is paused by a signal.
     pub(super) fn paused(&self, name: &str) -> Option<Signal> {
         let proc = self.procs.get(name).filter(|proc| proc.machine.state() != ProcState::Stopped)?;
         let command: Process = proc.run.as_ref()?.command?;

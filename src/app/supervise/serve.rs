@@ -1,5 +1,5 @@
-//! Clients: each connection is a task of its own that reads requests, hands them to the supervisor, and writes answers. None
-//! of them can keep another one, or the supervisor, waiting (NET-4).
+//! Clients: each connection is a task of the runtime that reads requests, passes them to the
+//! supervisor, and writes answers. No client can block another one or the supervisor.
 
 use std::{
     cell::{Cell, RefCell},
@@ -41,68 +41,69 @@ use crate::{
     },
 };
 
-/// How long a silent connection is kept.
+/// Timeouts of silent connections.
 #[derive(Clone, Copy)]
-struct Patience {
-    /// One on which nothing is said for so long is closed.
+struct IdleTimeouts {
+    /// A connection that is silent for this long is closed.
     idle: Duration,
-    /// The same for the first word on a port, to which strangers may come: they are not to take the room of others.
+    /// The same for the first request on a port, which is open to strangers: they must not use up
+    /// the connections of others.
     first: Duration,
 }
 
-impl Patience {
-    const USUAL: Patience = Patience { idle: Duration::from_secs(600), first: Duration::from_secs(10) };
+impl IdleTimeouts {
+    const USUAL: IdleTimeouts = IdleTimeouts { idle: Duration::from_secs(600), first: Duration::from_secs(10) };
 }
 
-/// A client that takes nothing for so long is gone.
+/// A client that reads nothing for this long is gone.
 const STUCK: Duration = Duration::from_secs(30);
-/// Connections at once, each way, on which lines are spoken or nothing yet; one more is told to come back later.
+/// Connections at once of each kind, without HTTP ones; one more is told to come back later.
 const MOST: usize = 256;
-/// How long the first word of one too many is waited for.
+/// How long the first request on a connection beyond that is waited for.
 const FULL: Duration = Duration::from_secs(1);
-/// Bytes that are read at once.
+/// Bytes per read.
 const BLOCK: usize = 16 << 10;
-/// Bytes of events that are kept for one that reads slowly.
+/// Bytes of events that are kept for a slow client.
 const BACKLOG: usize = 1 << 20;
-/// The last line for clients that wait when the supervisor has ended.
+/// The last line for waiting clients when the supervisor has ended.
 const OVER: &str = SUPERVISOR_ENDED;
-/// The same of the log of a process that was removed.
+/// The last line of a followed log when its process was removed.
 const REMOVED: &str = "the process was removed";
-/// How often a log that is followed is looked at.
+/// Interval of reading a followed log.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Somebody who hears what happens.
+/// A subscriber to events.
 struct Listener {
     subscriber: RefCell<Subscriber>,
     wake: Wake,
 }
 
-/// What connections share.
+/// The state shared by all connections.
 pub(super) struct Hub {
     requests: mpsc::UnboundedSender<Asked>,
     listeners: RefCell<Vec<std::rc::Weak<Listener>>>,
-    /// Connections through the socket, and through the port: those of the one leave room for the other.
+    /// Number of connections on the socket and on the port, which do not compete with each other.
     connections: [Cell<usize>; 2],
-    patience: Patience,
+    timeouts: IdleTimeouts,
     gate: Arc<AccessRules>,
     web: Web,
-    /// Counts what pages want to know of.
+    /// Counts the events that are relevant for web pages.
     changes: watch::Sender<u64>,
-    /// For a client that comes when no descriptor is left (SPAWN-10).
+    /// For a client that connects when no descriptor is left.
     reserve: RefCell<Reserve>,
     identifier: watch::Sender<String>,
-    /// Whether the supervisor has ended, for the clients that wait for its end.
+    /// Whether the supervisor has ended, for clients that wait for that.
     over: watch::Sender<bool>,
 }
 
-/// A request, where its answer goes, and who asks.
+/// A request, the receiver of its answer, and the client.
 pub(super) struct Asked {
     pub request: Request,
     pub reply: Reply,
     pub from: String,
 }
 
-/// The supervisor, as pages ask it.
+/// The supervisor, as used by web pages.
 struct PageLink {
     requests: mpsc::UnboundedSender<Asked>,
     changes: watch::Sender<u64>,
@@ -118,7 +119,7 @@ impl Programs for PageLink {
                 }
             });
         });
-        // Without it the reply is dropped, which says that nobody answers.
+        // On failure the reply is dropped, which reports that the supervisor has ended.
         let _ = self.requests.send(Asked { request, reply: give, from: "a page".to_owned() });
     }
 
@@ -146,7 +147,7 @@ impl Hub {
             requests,
             listeners: RefCell::default(),
             connections: Default::default(),
-            patience: Patience::USUAL,
+            timeouts: IdleTimeouts::USUAL,
             gate,
             web: Web::new(subject),
             changes,
@@ -156,33 +157,34 @@ impl Hub {
         })
     }
 
-    /// Sends a last line to the clients that asked for the end, and to those that follow something. A client that does not
-    /// get this line knows that its supervisor died.
+    /// Sends a last line to the clients that requested the end, and to those that follow something.
+    /// A client that does not get this line knows that its supervisor died.
     pub(super) fn end(&self) {
         self.over.send_replace(true);
     }
 
-    /// Who is let in.
+    /// Returns the access rules.
     pub(super) fn gate(&self) -> &AccessRules {
         &self.gate
     }
 
-    /// What the supervisor is called from now on.
+    /// Changes the name of the supervisor.
     pub(super) fn set_identifier(&self, identifier: &str) {
         self.identifier.send_replace(identifier.to_owned());
     }
 
-    /// Ends with what was asked over HTTP; answers that are on their way may still go.
+    /// Ends the web server; current answers may still be sent.
     pub(super) fn end_web(&self) {
         self.web.end();
     }
 
-    /// Whether one more client can be let in although that just failed.
+    /// Frees the reserve descriptor for one more client, if accepting failed because no descriptor
+    /// is left.
     pub(super) fn makes_room(&self, error: &io::Error) -> bool {
         limits::is_out_of_files(error) && self.reserve.borrow_mut().give()
     }
 
-    /// Tells all who listen.
+    /// Notifies all subscribers.
     pub(super) fn tell(&self, notice: &Notice, time: i64) {
         if notice.kind() != EventKind::Tick {
             self.changes.send_modify(|count| *count = count.wrapping_add(1));
@@ -215,18 +217,18 @@ impl Hub {
     }
 }
 
-/// A connection, whichever way it came.
+/// A connection of either kind.
 pub(super) trait Connection: AsyncRead + AsyncWrite + Unpin {
-    /// Which way that is.
+    /// The kind of the connection.
     const DOOR: Door;
 
-    /// Returns who is at the other end, for the log.
+    /// Describes the client, for the log.
     fn peer(&self) -> String;
 
-    /// The same, for another thread.
+    /// Converts the connection for another thread.
     ///
     /// # Errors
-    /// As fcntl(2) says.
+    /// Those of fcntl(2).
     fn hand_over(self) -> io::Result<HttpConnection>;
 }
 
@@ -257,8 +259,9 @@ impl Connection for tokio::net::TcpStream {
     }
 }
 
-/// Serves one connection to its end. What comes first tells what is spoken on it (D1): the methods of HTTP are capitals,
-/// and a request of ours begins with a brace. Whatever is neither is told so in our own way, and no more is heard of it.
+/// Serves one connection to its end. Its first byte decides the protocol: an HTTP method begins
+/// with a capital letter, and a request of taskwatcher with a brace. Anything else is answered with
+/// an error in taskwatcher's protocol, and the connection is closed.
 pub(super) async fn serve<S: Connection>(hub: Rc<Hub>, stream: S) {
     let count = &hub.connections[usize::from(S::DOOR == Door::Port)];
     count.set(count.get() + 1);
@@ -268,9 +271,9 @@ pub(super) async fn serve<S: Connection>(hub: Rc<Hub>, stream: S) {
 }
 
 async fn converse<S: Connection>(hub: &Hub, mut stream: S, is_full: bool) {
-    // One too many is told so in the language that it speaks.
-    let patience = if is_full { Patience { first: FULL, idle: FULL } } else { hub.patience };
-    let first = first_words(patience, &mut stream).await;
+    // A connection beyond the limit is refused in its own protocol.
+    let timeouts = if is_full { IdleTimeouts { first: FULL, idle: FULL } } else { hub.timeouts };
+    let first = first_bytes(timeouts, &mut stream).await;
     let is_http = first.as_ref().is_some_and(|first| first.first().is_some_and(u8::is_ascii_uppercase));
     match first {
         Some(_) if is_http && (is_full || !hub.web.is_ready()) => turn_away(&mut stream).await,
@@ -283,15 +286,15 @@ async fn converse<S: Connection>(hub: &Hub, mut stream: S, is_full: bool) {
             let error = WireError::new(Code::Failed, "too many connections; try again later");
             let _ = write(&mut stream, &Response::failed(error).to_line()).await;
         }
-        // That a client goes away in the middle is its own affair.
+        // A client that disconnects in the middle is not an error.
         Some(first) => drop(talk(hub, &mut stream, &first).await),
         None => {}
     }
 }
 
-/// What a client says first, blanks before it left out; none: it says nothing.
-async fn first_words<S: Connection>(patience: Patience, stream: &mut S) -> Option<Vec<u8>> {
-    let limit = if S::DOOR == Door::Port { patience.first } else { patience.idle };
+/// Returns the first bytes of a client without leading blanks; `None` if it sends nothing.
+async fn first_bytes<S: Connection>(timeouts: IdleTimeouts, stream: &mut S) -> Option<Vec<u8>> {
+    let limit = if S::DOOR == Door::Port { timeouts.first } else { timeouts.idle };
     let mut buffer = vec![0; BLOCK];
     let word = async {
         loop {
@@ -315,9 +318,9 @@ async fn write<S: AsyncWrite + Unpin>(stream: &mut S, line: &str) -> io::Result<
 async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Result<()> {
     let mut reader = LineReader::new(MAX_LINE);
     let mut known = false;
-    // Strangers who say no whole request are not to take the room of others for long.
+    // Strangers without a complete request must not use up the connections of others for long.
     let mut has_asked = S::DOOR != Door::Port;
-    let until = sys::now().mono.saturating_add(hub.patience.first);
+    let until = sys::now().mono.saturating_add(hub.timeouts.first);
     let mut lines: Vec<WireLine> = reader.feed(first);
     let mut buffer = vec![0; BLOCK];
     let mut len = first.len();
@@ -330,8 +333,9 @@ async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Res
                 Err(response) => {
                     write(stream, &response.to_line()).await?;
                     if S::DOOR == Door::Port {
-                        // What begins with something else (the greeting of TLS, HTTP in small letters) is no client of
-                        // ours, and what follows may have been put there by a page in somebody's browser.
+                        // Other first bytes (a TLS greeting, HTTP in small letters) do not come
+                        // from a client of taskwatcher, and the following lines may have been
+                        // injected by a web page.
                         return Ok(());
                     }
                     continue;
@@ -342,8 +346,8 @@ async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Res
             known = known || hub.gate.lets_in(S::DOOR, request.auth.as_ref());
             if !known {
                 let why = match request.auth {
-                    None => "this supervisor asks for a name and a password",
-                    Some(_) => "the name or the password is wrong",
+                    None => "this supervisor requires a name and a password",
+                    Some(_) => "wrong name or password",
                 };
                 let error = WireError::new(Code::Unauthorized, why);
                 write(stream, &Response::failed(error).with_id(id).to_line()).await?;
@@ -373,7 +377,7 @@ async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Res
         if len == 0 {
             return Ok(());
         }
-        let idle = hub.patience.idle;
+        let idle = hub.timeouts.idle;
         let left = if has_asked { idle } else { idle.min(until.saturating_sub(sys::now().mono)) };
         len = tokio::select! {
             read = timeout(left, stream.read(&mut buffer)) => match read {
@@ -389,14 +393,14 @@ async fn talk<S: Connection>(hub: &Hub, stream: &mut S, first: &[u8]) -> io::Res
     }
 }
 
-/// Waits until the client says something, or goes away.
+/// Waits until the client disconnects.
 async fn goes_away<S: AsyncRead + Unpin>(stream: &mut S) {
     let mut byte = [0; 256];
-    // What it says meanwhile is nothing that it could want now.
+    // Anything that the client sends meanwhile is ignored.
     while let Ok(1..) = stream.read(&mut byte).await {}
 }
 
-/// A last line: what was followed is over, and why.
+/// Returns the last line of a subscription, with the reason.
 fn ended(how: &str) -> String {
     json!({ "ended": how }).to_string()
 }
@@ -421,7 +425,8 @@ async fn listen<S: AsyncRead + AsyncWrite + Unpin>(hub: &Hub, stream: &mut S, li
     }
 }
 
-/// Writes what is added to logs, until the client goes away, or, if a process is named, until its run has ended.
+/// Writes what is appended to logs until the client disconnects, or until the run of the process
+/// `until` has ended.
 async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
     hub: &Hub,
     stream: &mut S,
@@ -432,7 +437,7 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
     let mut over = hub.over.subscribe();
     let mut last: Option<String> = None;
     loop {
-        // Asked before it is read for the last time.
+        // Checked before the last read.
         if last.is_none() && !logs.is_empty() && logs.iter().all(|log| log.file.is_over()) {
             last = Some(if *over.borrow() { OVER } else { REMOVED }.to_owned());
         }
@@ -451,7 +456,7 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
-            // The output of a process goes on without the supervisor.
+            // The output of a process continues without the supervisor.
             _ = over.wait_for(|over| *over), if until.is_none() => last = Some(OVER.to_owned()),
             () = states.wake.notified(), if until.is_some() => {}
             () = goes_away(stream) => return Ok(()),
@@ -460,7 +465,7 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
             let event: Value = serde_json::from_str(&text).unwrap_or_default();
             if until.as_deref().is_some_and(|name| event["name"] == name) {
                 let to = event["to"].as_str().and_then(|word| word.parse().ok());
-                // One that waits for its next try has ended too, and whoever looks on is told how.
+                // A process that waits for its next start has ended too.
                 if to.is_some_and(|state: ProcState| !state.is_live()) {
                     last = Some(how_ended(&event));
                 }
@@ -484,8 +489,8 @@ mod tests {
     use super::{super::load, *};
     use crate::model::config::Overrides;
 
-    /// What a client reads until the supervisor closes the connection, if it says this and nothing more.
-    fn heard(patience: Patience, door: Door, says: &str) -> String {
+    /// Returns what a client that sends this text reads until the supervisor closes the connection.
+    fn heard(timeouts: IdleTimeouts, door: Door, says: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("t.toml");
         std::fs::write(&file, "").unwrap();
@@ -493,19 +498,19 @@ mod tests {
         let (config, _) = load::load(&place, &Overrides::default()).unwrap();
         let (requests, _asked) = mpsc::unbounded_channel();
         let mut hub = Hub::new(requests, &config, folder.path().join("t.db"));
-        Rc::get_mut(&mut hub).unwrap().patience = patience;
+        Rc::get_mut(&mut hub).unwrap().timeouts = timeouts;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             match door {
                 Door::Unix => {
-                    let (theirs, ours) = UnixStream::pair().unwrap();
-                    tokio::join!(ends(theirs, says), serve(hub, ours)).0
+                    let (client, server) = UnixStream::pair().unwrap();
+                    tokio::join!(ends(client, says), serve(hub, server)).0
                 }
                 Door::Port => {
                     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                    let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-                    let (ours, _) = listener.accept().await.unwrap();
-                    tokio::join!(ends(theirs, says), serve(hub, ours)).0
+                    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+                    let (server, _) = listener.accept().await.unwrap();
+                    tokio::join!(ends(client, says), serve(hub, server)).0
                 }
             }
         })
@@ -519,23 +524,23 @@ mod tests {
     }
 
     #[test]
-    fn net4_who_says_nothing_more_is_not_kept_for_ever() {
+    fn silent_connections_are_closed() {
         let (soon, never) = (Duration::from_millis(50), Duration::from_secs(30));
-        let idle = Patience { idle: soon, first: never };
+        let idle = IdleTimeouts { idle: soon, first: never };
         assert_eq!(heard(idle, Door::Unix, ""), "");
         assert!(heard(idle, Door::Unix, "no request\n").contains("\"status\":400"));
         assert!(heard(idle, Door::Port, "no request\n").contains("\"status\":400"));
-        // Half a request takes no room for longer than nothing does.
-        let soon_first = Patience { idle: never, first: soon };
+        // Half a request does not extend the timeout.
+        let soon_first = IdleTimeouts { idle: never, first: soon };
         assert_eq!(heard(soon_first, Door::Port, "{"), "");
-        // Nothing is obeyed after what no client of ours says.
+        // Lines after an invalid first one are not handled.
         let after = |first: &str| heard(idle, Door::Port, &format!("{first}\n{{\"command\":\"version\"}}\n"));
         for first in ["\u{16}\u{3}\u{1}\0@junk", "get / HTTP/1.1", "\u{e9}"] {
             let heard = after(first);
             assert!(heard.contains("\"status\":400") && heard.lines().count() == 1, "{heard}");
         }
-        // Strangers have less time for their first word.
-        assert_eq!(heard(Patience { idle: never, first: soon }, Door::Port, " "), "");
-        assert_eq!(Patience::USUAL.idle, Duration::from_secs(600));
+        // Strangers have less time for their first request.
+        assert_eq!(heard(IdleTimeouts { idle: never, first: soon }, Door::Port, " "), "");
+        assert_eq!(IdleTimeouts::USUAL.idle, Duration::from_secs(600));
     }
 }

@@ -259,7 +259,7 @@ pub struct Transition {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
     /// T14.
-    #[error("it does not end: SIGKILL (attempt {0})")]
+    #[error("still running after SIGTERM; sending SIGKILL (attempt {0})")]
     Killing(u32),
     /// STOP-3.
     #[error("{} still alive", describe::members(*.0))]

@@ -174,7 +174,7 @@ pub(super) fn log_page(
     let Some((text, truncated)) = log else {
         let why = match process.log_of(channel) {
             Some(_) => "Nothing printed yet: its log is made when it is started.".to_owned(),
-            None => format!("There is no log: its {} goes into no file.", channel.as_str()),
+            None => format!("No log: its {} is not logged to a file.", channel.as_str()),
         };
         return put!(to, log::none(&why));
     };
