@@ -409,8 +409,8 @@ fn a_supervisor_that_nobody_lets_answer() {
 #[test]
 fn garbage_and_broken_connections_are_told_in_one_line() {
     for (bytes, words) in [
-        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "its answer is not understood"),
-        (b"\xff\xfe\x1b[2J\n", "its answer is not understood"),
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "invalid response"),
+        (b"\xff\xfe\x1b[2J\n", "invalid response"),
         (b"{\"status\":\"ok\"}\n", "not a response of a supervisor"),
         (b"{\"a\":1,\"a\":2}\n", "given twice"),
         (b"{\"status\":200,\"con", "closed in the middle of an answer"),
@@ -557,7 +557,7 @@ fn a_log_is_followed_byte_for_byte_until_the_supervisor_closes() {
         json!({"ended": "the supervisor has ended"}),
     ];
     let _server = stream(&world, lost.iter().map(Value::to_string).collect(), true);
-    let ran = client(&world, "tail -f x").run().says(0, &["some of the output is left out here"]);
+    let ran = client(&world, "tail -f x").run().says(0, &["some of the output is missing here"]);
     assert_eq!(ran.text(), "first\nthird\n");
 }
 
@@ -571,7 +571,7 @@ fn a_supervisor_that_dies_is_no_end_of_what_was_asked_for() {
     for line in ["tail -f x", "maintail -f", "subscribe"] {
         client(&world, line).run().says(1, &["the connection was lost", "died"]);
     }
-    client(&world, "shutdown").run().says(1, &["died before it had ended"]);
+    client(&world, "shutdown").run().says(1, &["died during its shutdown"]);
 }
 
 #[test]
@@ -617,7 +617,7 @@ fn fg_tells_apart_what_is_printed_where_and_says_how_it_ended() {
 #[test]
 fn a_stream_that_breaks_is_told() {
     for (line, words) in [
-        ("{", "what follows is not understood"),
+        ("{", "invalid line from the supervisor"),
         (r#"{"error":{"code":"FAILED","message":"you read too slowly"}}"#, "you read too slowly"),
         (r#"{"status":404,"error":{"code":"NO_FILE","message":""}}"#, "no such file"),
     ] {
@@ -698,7 +698,7 @@ fn history_and_jobs_are_tables() {
     assert_eq!(ran.text().lines().count(), 2, "{ran:?}");
     assert!(ran.text().contains("Stopped(SIGTSTP)"), "{ran:?}");
     assert_eq!(answered("jobs -r -p", &answer).silent(0).text(), "7\n");
-    answered("jobs", &json!({"status": 200, "content": {}})).says(1, &["holds no jobs"]);
+    answered("jobs", &json!({"status": 200, "content": {}})).says(1, &["contains no jobs"]);
 }
 
 /// A port that answers each request in turn with a status and a body; gives its number and what it was sent.

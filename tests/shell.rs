@@ -139,9 +139,9 @@ fn sh2_a_script_is_read_line_by_line_without_any_prompt() {
     assert!(!world.path("history").exists(), "a script is not kept");
     // An error says what it is about, and the next line is read.
     for (line, words) in [
-        ("web", "web is for the command line: supervise web"),
-        ("completions bash", "completions is for the command line: supervise completions SHELL"),
-        ("shell", "this is the shell already"),
+        ("web", "web is not available in the shell; use: supervise web"),
+        ("completions bash", "completions is not available in the shell; use: supervise completions SHELL"),
+        ("shell", "already in the shell"),
     ] {
         let ran = world.script(&["shell"], line);
         assert_eq!((ran.text(), ran.err.as_str()), ("", &*format!("supervise: error: {words}\n")));
@@ -277,7 +277,7 @@ fn a_simple_terminal_will_do() {
     tty.shows("attached to web");
     until("the terminal to be its", || !tty.modes().local_flags.contains(nix::sys::termios::LocalFlags::ISIG));
     tty.type_in(CTRL_Z);
-    tty.shows("left web");
+    tty.shows("detached from web");
     tty.shows(PROMPT);
     tty.type_in(CTRL_D);
     assert_eq!(tty.wait(), 0);
@@ -432,7 +432,7 @@ fn sh10_in_the_foreground() {
             until("the terminal to be its", || tty.modes() != at_prompt);
             let ((), took) = timed(|| {
                 tty.type_in(key);
-                tty.shows("left web");
+                tty.shows("detached from web");
             });
             tty.shows(PROMPT);
             until("the editor's modes", || tty.modes() == at_prompt);
@@ -445,11 +445,11 @@ fn sh10_in_the_foreground() {
     // What is left is the current job.
     assert!(tty.line("jobs").lines().any(|line| line.contains("]+") && line.contains("sleep")));
     tty.type_in("fg echo\r");
-    tty.shows("what you type is its input");
+    tty.shows("typed lines are sent to its input");
     tty.type_in("one\r");
     tty.shows("got-one");
     tty.type_in(CTRL_Z);
-    tty.shows("left echo");
+    tty.shows("detached from echo");
     tty.shows(PROMPT);
     tty.type_in("%\r");
     tty.shows("attached to echo");
@@ -463,7 +463,7 @@ fn sh10_in_the_foreground() {
     tty.type_in("two\r");
     tty.shows("got-two");
     tty.type_in(CTRL_C);
-    tty.shows("left echo");
+    tty.shows("detached from echo");
     tty.shows(PROMPT);
     // One that is tried again and again has ended all the same.
     tty.says("stop web", "web: stopped");
@@ -533,7 +533,7 @@ fn job4_to_job7_job_control() {
     until("it to go on", || state_of(pid) != 'T');
     tty.type_in(CTRL_C);
     tty.shows(PROMPT);
-    tty.says("web", "web is for the command line");
+    tty.says("web", "web is not available in the shell");
     tty.says("echo", "unknown action");
     tty.says("jobs -l %web", &format!("{pid} {pid}"));
     tty.says("jobs -p", &pid.to_string());

@@ -247,7 +247,7 @@ fn what_keeps_a_command_from_starting_is_said_and_recorded() {
     cannot(file("/etc/passwd".into()), "not executable: /etc/passwd: Permission denied", false);
     cannot(file("/tmp".into()), "/tmp is a directory", false);
     cannot(file(world.program("bad", "no program\n")), "Exec format error", false);
-    cannot(file(world.program("lost", "#!/no/such/interpreter\n")), "the interpreter that it names is not there", true);
+    cannot(file(world.program("lost", "#!/no/such/interpreter\n")), "its interpreter does not exist", true);
     cannot(
         RunSpec { directory: Some("/no/dir".into()), ..good() },
         "cannot change directory to /no/dir: No such file or directory",

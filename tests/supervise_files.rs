@@ -101,7 +101,7 @@ fn folders_and_pid_files_are_not_made_through_links_of_others() {
     folders(&world, owner);
     replace_by_link(&world);
     world.configure_with("create_dirs = true", &program("web", "stdout = \"base/l/new/web\""));
-    is_refused(&world, &["cannot make directory", "base/l: it is a symbolic link"]);
+    is_refused(&world, &["cannot create directory", "base/l: it is a symbolic link"]);
     assert!(!world.path("root/new").exists());
     world.configure(&program("web", "stdout = \"none\""));
     let text = world.read("t.toml").replace("pidfile = \"s.pid\"", "pidfile = \"base/l/s.pid\"");
@@ -220,7 +220,7 @@ fn a_configuration_that_is_no_file_keeps_nobody_waiting() {
     // And one that has nothing in it stops nothing.
     for empty in ["", "# all of it\n\n"] {
         fs::write(world.path("t.toml"), empty).unwrap();
-        fails(&world, &["reload"], &["there is nothing in it"]);
+        fails(&world, &["reload"], &["the file is empty"]);
     }
     // Nor does the beginning of one.
     fs::write(world.path("t.toml"), "[taskmasterd]\n").unwrap();

@@ -675,7 +675,7 @@ fn without_descriptors_nobody_is_taken_for_gone() {
     assert_eq!(known.ask(&json!({ "command": "version" }))["status"], 200);
     limit(3);
     send(leader, Signal::SIGKILL);
-    until("its end to be noticed", || world.log().contains("its launch and its process are gone"));
+    until("its end to be noticed", || world.log().contains("its shim and its process are gone"));
     assert_eq!(known.ask(&json!({ "command": "version" }))["status"], 200);
     assert!(is_alive(member), "{}", world.log());
     limit(1000);

@@ -1,6 +1,8 @@
-//! The client of the supervisor: finds it, asks it, prints what it answers, and gives the exit code (3.4).
+//! The client of the supervisor: connects, sends a request, prints the response, and returns the
+//! exit code.
 //!
-//! Which lines and which code an answer gives is decided in `model::client`. Nothing here runs or stops anything itself.
+//! The lines and the exit code of a response are decided in `model::client`. Nothing here starts or
+//! stops anything itself.
 
 pub(super) mod endpoint;
 pub(super) mod follow;
@@ -38,24 +40,24 @@ use crate::{
     },
 };
 
-/// How much longer than its time limit a supervisor may take to say that the time is over.
+/// How much longer than the request's timeout the supervisor may take to report the timeout.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Where a client prints.
+/// The output of a client.
 pub struct ClientOutput<'a> {
     /// Results.
     pub out: &'a mut dyn Write,
-    /// What went wrong, one line each.
+    /// Errors, one line each.
     pub err: &'a mut dyn Write,
-    /// What is behind `out`, so that a client that listens notices when nobody reads any more.
+    /// The descriptor behind `out`, so that a following client notices a closed reader.
     pub reader: Option<BorrowedFd<'a>>,
-    /// The columns of the terminal that `out` is; none: it is none.
+    /// The columns of the terminal behind `out`; `None` if it is not a terminal.
     pub width: Option<u16>,
     /// Whether tables may have colours.
     pub colours: bool,
 }
 
-/// Why there is nothing to print.
+/// Why there is no result to print.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
     #[error("cannot write: {0}")]
@@ -80,9 +82,9 @@ pub(super) enum ClientError {
     Broken(String),
 }
 
-/// Does what the command line says, and gives the exit code. Nothing is left to be said.
+/// Runs the action of the command line, prints everything, and returns the exit code.
 pub fn run(args: &ClientArgs, output: &mut ClientOutput<'_>) -> u8 {
-    // What needs no supervisor needs no settings either.
+    // An action without a supervisor needs no settings.
     let place = match args.action.wanted() {
         ActionPlan::Ask { .. } | ActionPlan::Local(_) => {
             endpoint::find(args.serverurl.as_ref(), args.file.as_deref()).map(Some)
@@ -95,15 +97,15 @@ pub fn run(args: &ClientArgs, output: &mut ClientOutput<'_>) -> u8 {
     }
 }
 
-/// What came of an action.
+/// The result of an action.
 pub(super) struct Acted {
     /// The exit code.
     pub(super) code: u8,
-    /// What the supervisor answered, where it did.
+    /// The response of the supervisor, if there is one.
     pub(super) response: Option<Response>,
 }
 
-/// Does one action, and says whatever is to be said. Without a place nothing is asked.
+/// Runs one action and prints everything. Without a place, no request is sent.
 pub(super) fn act(
     args: &ClientArgs,
     place: Option<&endpoint::Place>,
@@ -126,7 +128,7 @@ pub(super) fn act(
     finish(done, command, output)
 }
 
-/// Asks one thing, and says whatever is to be said; `args` say how.
+/// Sends one request and prints everything; `args` control the output.
 pub(super) fn request(
     args: &ClientArgs,
     place: &endpoint::Place,
@@ -146,10 +148,10 @@ fn finish(done: Result<Acted, ClientError>, command: Option<&Command>, output: &
     }
 }
 
-/// Says why there is nothing to print, and gives the exit code.
+/// Prints an error, and returns the exit code.
 pub(super) fn failed(error: ClientError, command: Option<&Command>, output: &mut ClientOutput<'_>) -> u8 {
     match &error {
-        // Who reads us has seen enough.
+        // The reader has seen enough.
         ClientError::Write(error) if error.kind() == ErrorKind::BrokenPipe => return exit::OK,
         ClientError::Invalid(findings) => {
             for finding in findings {
@@ -183,7 +185,7 @@ pub(super) fn failed(error: ClientError, command: Option<&Command>, output: &mut
     }
 }
 
-/// `jobs -x`: runs a command here, with group ids in the place of references to jobs.
+/// `jobs -x`: runs a local command, with group ids in place of job references.
 fn run_here(
     place: &endpoint::Place,
     session: &Session,
@@ -197,10 +199,10 @@ fn run_here(
         .map_err(|why| ClientError::CannotRun { command: plain(words.first().map_or("", String::as_str)), why })
 }
 
-/// The jobs of a supervisor.
+/// Returns the jobs of a supervisor.
 ///
 /// # Errors
-/// It cannot be reached, or refuses.
+/// The supervisor cannot be reached, or refuses.
 pub(super) fn jobs_at(place: &endpoint::Place) -> Result<Vec<Job>, ClientError> {
     let answer = SupervisorLink::open(place)?.ask(&Command::Jobs(Targets::All), true)?;
     jobs_in(&answer.response)
@@ -212,11 +214,11 @@ pub(super) fn jobs_in(response: &Response) -> Result<Vec<Job>, ClientError> {
     }
     let list = response.content.as_ref().and_then(|content| content.get("jobs"));
     let list: Option<Vec<JobInfo>> = list.and_then(|jobs| serde_json::from_value(jobs.clone()).ok());
-    let list = list.ok_or_else(|| ClientError::Broken("the answer holds no jobs".to_owned()))?;
+    let list = list.ok_or_else(|| ClientError::Broken("the response contains no jobs".to_owned()))?;
     Ok(list.into_iter().map(Job::from).collect())
 }
 
-/// One line about something that went wrong. If that cannot be said, nobody can be told.
+/// Prints an error or a warning; a failure to print is ignored.
 pub(super) fn complain(output: &mut ClientOutput<'_>, text: &str) {
     let _ = match text.strip_prefix("warning: ") {
         Some(warning) => writeln!(output.err, "supervise: warning: {warning}"),
@@ -232,19 +234,19 @@ fn completions(shell: Shell, output: &mut ClientOutput<'_>) -> Result<u8, Client
     Ok(exit::OK)
 }
 
-/// A response, and the line that it came as.
+/// A response, and the line that contained it.
 pub(super) struct ClientAnswer {
     line: Vec<u8>,
     pub(super) response: Response,
 }
 
-/// The way to a supervisor.
+/// The kind of connection to a supervisor.
 pub(super) enum Link {
     Socket(Socket),
     Port,
 }
 
-/// A supervisor that was found.
+/// A connection to a supervisor.
 pub(super) struct SupervisorLink<'a> {
     place: &'a endpoint::Place,
     pub(super) link: Link,
@@ -263,12 +265,12 @@ impl<'a> SupervisorLink<'a> {
         unreachable(&self.place.url, error)
     }
 
-    /// Asks the supervisor which protocol it speaks, before anything is changed by one that may understand it otherwise
-    /// (CTL-6). Gives its answer, and whether that is a refusal, in the words in which it would refuse the other question
-    /// too.
+    /// Asks the supervisor for its protocol version, before a request that another version may
+    /// understand differently. Returns the response, and whether it is a refusal, whose text would
+    /// also be that of the actual request's refusal.
     fn greet(&mut self) -> Result<(ClientAnswer, bool), ClientError> {
         let version = self.ask(&Command::Version, true)?;
-        // Unless it does not know this question.
+        // Unless it does not know this command.
         let is_refused = match &version.response.error {
             None => false,
             Some(error) => !matches!(error.code, Code::BadCommand | Code::BadRequest),
@@ -280,11 +282,11 @@ impl<'a> SupervisorLink<'a> {
         Ok((version, is_refused))
     }
 
-    /// One request, one answer.
+    /// Sends one request and returns the response.
     pub(super) fn ask(&mut self, command: &Command, wait: bool) -> Result<ClientAnswer, ClientError> {
         let place = self.place;
         let bounded = wait && takes_time(command);
-        // The supervisor is told the limit too, so that it can say how far it got.
+        // The supervisor gets the timeout too, so that it can report the progress.
         let timeout = place.timeout.filter(|_| bounded);
         let limit = place.timeout.map(|limit| if bounded { limit.saturating_add(GRACE) } else { limit });
         let request = Request { wait, timeout, ..Request::new(command.clone()) };
@@ -296,7 +298,8 @@ impl<'a> SupervisorLink<'a> {
                     sent.and_then(|()| socket.line(limit, None)).and_then(|line| line.ok_or(ConnectError::Closed))
                 };
                 let mut answer = ask(socket);
-                // A supervisor that is killed while it is connected to: a new connection tells what is there now.
+                // The supervisor was killed while connecting: a new connection shows what is there
+                // now.
                 if let (Err(ConnectError::Closed), ServerUrl::Unix(path)) = (&answer, &place.url)
                     && only_reads(command)
                 {
@@ -310,7 +313,7 @@ impl<'a> SupervisorLink<'a> {
                 let posted = connect::post(&base, &request.to_line(), place.auth.as_ref(), limit);
                 let posted = posted.map_err(|error| unreachable(&place.url, error))?;
                 match posted.status {
-                    // What stands before the interface answers in words of its own.
+                    // A proxy in front of the interface uses its own error pages.
                     401 if Response::parse(&posted.body).is_err() => {
                         Response::failed(WireError::new(Code::Unauthorized, "")).to_line().into_bytes()
                     }
@@ -324,7 +327,7 @@ impl<'a> SupervisorLink<'a> {
         match Response::parse(&line) {
             Ok(response) => Ok(ClientAnswer { line, response }),
             Err(error) => {
-                let why = Unreachable::Other(format!("its answer is not understood: {}", plain(&error.to_string())));
+                let why = Unreachable::Other(format!("invalid response: {}", plain(&error.to_string())));
                 Err(ClientError::Unreachable { at: shown(&place.url), why })
             }
         }
@@ -340,7 +343,7 @@ fn connected(place: &endpoint::Place, path: &Path) -> Result<Socket, ClientError
     Ok(socket)
 }
 
-/// What it means that there is no answer.
+/// Converts a connection error.
 pub(super) fn unreachable(url: &ServerUrl, error: ConnectError) -> ClientError {
     let why = match (error, url) {
         (ConnectError::Interrupted, _) => return ClientError::Interrupted,
@@ -357,7 +360,7 @@ pub(super) fn shown(url: &ServerUrl) -> String {
     plain(&url.to_string())
 }
 
-/// Whether a command is answered only when something has been done that may take a while.
+/// Whether a command is answered only after an operation that may take a while.
 fn takes_time(command: &Command) -> bool {
     match command {
         Command::Start { .. }
@@ -387,7 +390,8 @@ fn takes_time(command: &Command) -> bool {
     }
 }
 
-/// Whether a command can be asked again without doing anything twice, and without missing what came between.
+/// Whether a command can be repeated without doing anything twice, and without missing events in
+/// between.
 fn only_reads(command: &Command) -> bool {
     match command {
         Command::Status(_)
@@ -418,7 +422,7 @@ fn only_reads(command: &Command) -> bool {
     }
 }
 
-/// What is listened to after the first answer, in one word.
+/// Returns the option or action that follows the first response with more lines, if any.
 pub(super) fn listens(command: &Command) -> Option<&'static str> {
     match command {
         Command::Tail { follow: true, .. } | Command::Maintail { follow: true, .. } => Some("--follow"),
@@ -443,7 +447,7 @@ fn ask(
     let mut line = SupervisorLink::open(place)?;
     let (version, is_refused) = line.greet()?;
     let mut command = command.clone();
-    // All jobs: for what the references mean, and which of those shown are the current and the previous one.
+    // All jobs: to resolve references, and to mark the current and the previous job.
     let mut all = None;
     if !is_refused && needs_jobs(&mut command) {
         let list = jobs_in(&line.ask(&Command::Jobs(Targets::All), true)?.response)?;
@@ -470,8 +474,8 @@ fn ask(
     }
 }
 
-/// Waits until the supervisor says that it has ended, which closes the connection. One that dies before leaves programs
-/// running.
+/// Waits until the supervisor reports its end and closes the connection. A supervisor that dies
+/// before that leaves programs running.
 fn wait_for_end(socket: &mut Socket, timeout: Option<Duration>) -> Result<(), ClientError> {
     let mut has_ended = false;
     loop {
@@ -479,7 +483,7 @@ fn wait_for_end(socket: &mut Socket, timeout: Option<Duration>) -> Result<(), Cl
             Ok(Some(line)) => has_ended |= matches!(Followed::parse(&line), Some(Followed::Ended(_))),
             Ok(None) | Err(ConnectError::Closed | ConnectError::Cut) if has_ended => return Ok(()),
             Ok(None) | Err(ConnectError::Closed | ConnectError::Cut) => {
-                let why = "the supervisor died before it had ended: some of its programs may still run";
+                let why = "the supervisor died during its shutdown; some of its programs may still be running";
                 return Err(ClientError::Broken(why.to_owned()));
             }
             Err(ConnectError::Interrupted) => return Err(ClientError::Interrupted),
@@ -488,13 +492,14 @@ fn wait_for_end(socket: &mut Socket, timeout: Option<Duration>) -> Result<(), Cl
     }
 }
 
-/// Whether a command can only be asked, or its answer only be shown, by who knows all jobs.
+/// Whether a command refers to jobs, or selects some of them, so that the list of all jobs is
+/// needed.
 fn needs_jobs(command: &mut Command) -> bool {
     let is_some_of_them = matches!(command, Command::Jobs(Targets::Named { .. }));
     is_some_of_them || command.names().iter().any(|name| JobRef::parse(name).is_some())
 }
 
-/// Prints an answer, and gives the exit code. `all`: all jobs, where only some of them are asked for.
+/// Prints a response, and returns the exit code. `all`: all jobs, if only some were requested.
 fn print(
     args: &ClientArgs,
     command: &Command,
@@ -514,7 +519,7 @@ fn print(
         complain(output, line);
     }
     if shown.err.is_empty() && response.error.is_none() && response.status >= 400 {
-        complain(output, &format!("the supervisor answers {} and does not say why", response.status));
+        complain(output, &format!("the supervisor returned status {} without a message", response.status));
     }
     let mut lines = shown.out;
     let content = response.content.as_ref();
@@ -524,7 +529,7 @@ fn print(
                 output.out.write_all(&follow::fit(&piece.data, args.action.is_raw(), output.width))?;
                 if is_cut(command, &piece) {
                     let shown = piece.data.len();
-                    let why = "all of it is in the file of the log";
+                    let why = "the log file has all of it";
                     let _ = writeln!(output.err, "supervise: only the last {shown} bytes are shown; {why}");
                 }
             }
@@ -533,7 +538,7 @@ fn print(
             let rows = content.and_then(|content| content.get("rows").or(Some(content)));
             let rows: Option<Vec<HistoryRow>> = rows.and_then(|rows| serde_json::from_value(rows.clone()).ok());
             let Some(rows) = rows else {
-                return Err(ClientError::Broken("the answer holds no history".to_owned()));
+                return Err(ClientError::Broken("the response contains no history".to_owned()));
             };
             let page = Page { rows, next: None };
             lines.push(show::history_table(&page, sys::now().wall, output.width, output.colours));
@@ -545,7 +550,7 @@ fn print(
                 Action::Jobs(jobs) => jobs.view(),
                 _ => Default::default(),
             };
-            // Only a shell knows which of them it dealt with last; else that is the one that was started last.
+            // Only a shell knows its current job; otherwise the last started one is marked.
             let unknown = std::mem::take(&mut lines);
             lines = jobs::lines(&shown, all.as_ref().unwrap_or(&list), session, which, form);
             lines.extend(unknown);
@@ -557,7 +562,7 @@ fn print(
     Ok(code)
 }
 
-/// A line of JSON as it came, but for what a terminal would obey: JSON allows that within strings.
+/// Returns a line of JSON with control characters escaped, which JSON permits within strings.
 fn safe_json(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let mut safe = String::with_capacity(text.len());

@@ -185,7 +185,7 @@ pub fn launch(spec: &Spec, inherited: &[i32], reporter: &mut dyn Reporter) -> Re
         }
     };
     let terminal = if me.tty == 0 { None } else { Terminal::controlling() };
-    let lend = terminal.as_ref().is_some_and(Terminal::is_ours_alone);
+    let lend = terminal.as_ref().is_some_and(Terminal::is_alone_in_foreground);
     let now = sys::now();
     let launcher = Launcher {
         spec: spec.clone(),
@@ -395,8 +395,8 @@ impl Launcher {
             return Ok(None);
         }
         self.pty = if self.spec.chronic { None } else { Pty::open() };
-        let substitute = self.pty.as_ref().and_then(|pty| Some((pty.ours(), pty.command()?)));
-        let substitute = substitute.map(|(ours, command)| Substitute { ours, command });
+        let substitute = self.pty.as_ref().and_then(|pty| Some((pty.master(), pty.command()?)));
+        let substitute = substitute.map(|(master, command)| Substitute { master, command });
         // Beside the database there is as much room as for the log, which has the same text.
         let beside = self.spec.db.parent().map(Path::to_owned);
         let hold: Vec<PathBuf> =

@@ -1,14 +1,16 @@
-//! What a launcher hands to itself when it starts anew, and how; the shim of a supervised run does the same.
+//! Re-execution of launchers and shims: the state that a process passes to itself, and how.
 //!
-//! A command that still runs after a moment is likely to run for long. What its launcher has read and built until then
-//! (the database's schema, the command line's definition) is not needed any more, but C libraries keep the memory. So
-//! the launcher executes its own program again: the same process with the same children, pending signals and start
-//! time, and a third of the memory. What it has to know travels in one variable of its environment, and its descriptors
-//! in a parcel (see [`crate::io::parcel`]): the new program opens nothing that the old one had, as that could fail while
-//! the command runs.
+//! A command that still runs after a moment is likely to run for long. What its launcher has read
+//! and built until then (the database's schema, the command line's definition) is not needed any
+//! more, but C libraries keep the memory. So the launcher executes its own program again: the same
+//! process with the same children, pending signals and start time, and a third of the memory. Its
+//! state travels in an environment variable, and its descriptors in a parcel (see
+//! [`crate::io::parcel`]): the new program reopens nothing, because that could fail while the
+//! command runs.
 //!
-//! # If we die here
-//! An exec either happens or does not; in between there is nothing.
+//! # If the process dies here
+//!
+//! An exec either happens or does not; there is no state in between.
 
 use std::{
     path::{Path, PathBuf},
@@ -35,24 +37,24 @@ use crate::{
     },
 };
 
-/// How often, and after what pause, a parcel is asked for that the kernel cannot deliver just now: ten seconds, in which
-/// nobody watches the command.
+/// Attempts, and the delay between them, to receive a parcel that the kernel cannot deliver just
+/// now: ten seconds in which the command is not watched.
 const RECEIVE_TRIES: u32 = 100;
 const RECEIVE_AGAIN: Duration = Duration::from_millis(100);
 
-/// What a process knows and hands to the program that it becomes.
+/// The state that a process passes to its re-execution.
 pub trait Handed: Serialize + DeserializeOwned {
-    /// The environment variable in which it travels.
+    /// The environment variable for the state.
     const VARIABLE: &'static str;
 
-    /// Returns the process that handed it over.
+    /// Returns the process that wrote the state.
     fn process(&self) -> Process;
 }
 
-/// Returns what this process handed to itself under the variable of `T`, if it did, and the descriptors that came with
-/// it. A variable that another process set counts for nothing.
+/// Returns the state that this process passed to itself under the variable of `T`, with the
+/// descriptors; `None` if there is none. A variable that another process set is ignored.
 ///
-/// Where `/proc` cannot be read the pid alone decides: a process that takes its own handover for somebody else's would
+/// Where `/proc` cannot be read the pid alone decides: a process that ignored its own state would
 /// run the command a second time.
 #[inline(never)]
 pub fn take<T: Handed>() -> Option<(Box<T>, Arrived)> {
@@ -62,14 +64,14 @@ pub fn take<T: Handed>() -> Option<(Box<T>, Arrived)> {
     is_mine.then(|| (handed, receive()))
 }
 
-/// Reads what was handed over, in frames that are gone afterwards.
+/// Parses the state, in stack frames that are gone afterwards.
 #[inline(never)]
 fn parse<T: Handed>(text: &str) -> Option<Box<T>> {
     serde_json::from_str(text).ok()
 }
 
-/// Takes the parcel; if the kernel does not deliver all of it for some time, what there is of it: the rest is done
-/// without.
+/// Receives the parcel; if the kernel does not deliver all of it for some time, the part that
+/// arrived.
 fn receive() -> Arrived {
     let whole = (0..RECEIVE_TRIES).find_map(|_| {
         let arrived = Arrived::receive(true);
@@ -79,20 +81,20 @@ fn receive() -> Arrived {
         arrived.ok()
     });
     let arrived = whole.or_else(|| Arrived::receive(false).ok()).unwrap_or_default();
-    // What waits in the socket is closed with it.
+    // Descriptors that still wait in the socket are closed with it.
     child::let_go_of_streams(false);
     arrived
 }
 
-/// Goes on as a new program that takes `handed` and the descriptors of `parcel`. Returns only if that is not possible;
-/// then everything is as before. Standard input must be nobody's any more.
+/// Re-executes with `handed` and the descriptors of `parcel`. Returns only on failure, with nothing
+/// changed. Standard input must not be in use any more.
 pub fn go<T: Handed>(handed: &T, parcel: &Parcel<'_>) {
     let (Ok(text), Ok(socket)) = (serde_json::to_string(handed), parcel.post()) else { return };
     child::reexec(T::VARIABLE, text.into(), &socket);
 }
 
-/// Returns the place where signals arrive. If its descriptor did not arrive it is opened again, as soon as the system
-/// lets it: meanwhile signals wait, as they are blocked.
+/// Returns the inbox. If its descriptor did not arrive, a new one is opened as soon as possible:
+/// signals stay pending meanwhile, because they are blocked.
 pub fn take_inbox(arrived: &mut Arrived, number: usize, ignored: u64) -> Inbox {
     let mut inbox = arrived.take(number).and_then(|signals| Inbox::take_over(signals, ignored));
     loop {
@@ -104,15 +106,16 @@ pub fn take_inbox(arrived: &mut Arrived, number: usize, ignored: u64) -> Inbox {
     }
 }
 
-/// Opens the spool whose descriptor did not arrive, and takes the lock on the task's slot again; none if that is not
-/// possible.
+/// Opens the spool whose descriptor did not arrive, and locks the task's slot again; `None` if that
+/// is not possible.
 pub fn spool_again(db: &Path, slot: i64) -> Option<Spool> {
     let spool = Spool::open(db, true).ok()?;
     let _ = spool.hold(slot);
     Some(spool)
 }
 
-/// A launcher's knowledge of its task. Large fields are boxed: what the stack has once held stays with the process.
+/// The state of a launcher. Large fields are boxed: the process keeps stack pages that it once
+/// used.
 #[derive(Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the fields of `Spec` and `Launcher`, which explain each")]
 pub struct LauncherState {

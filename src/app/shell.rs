@@ -1,7 +1,8 @@
-//! `supervise shell`: actions line by line, with job control (section 7).
+//! `supervise shell`: actions line by line, with job control.
 //!
-//! What an action does and prints is the client's (`app::client`); here are the lines, the jobs of this shell, and what only a
-//! shell has. On a terminal lines are edited; from anything else they are a script.
+//! The actions and their output are those of the client (`app::client`); this module has the lines,
+//! the jobs of the shell, and the actions of the shell alone. On a terminal lines are edited; any
+//! other input is a script.
 
 mod attach;
 mod typed;
@@ -17,7 +18,7 @@ use std::{
 
 use self::{
     typed::{NotDone, Typed, Word},
-    watch::{EventWatch, Told},
+    watch::{EventWatch, JobNotices},
 };
 use super::{
     client::{self, Acted, ClientOutput, complain, endpoint::Place},
@@ -41,15 +42,15 @@ use crate::{
     },
 };
 
-/// Lines that are kept.
+/// Lines kept in the history.
 const LINES: usize = 1000;
-/// What is asked besides what was typed, for Tab and for notices, waits no longer: the shell goes on without it.
+/// Timeout of requests for completion and for notices: the shell continues without them.
 const ASIDE: Duration = Duration::from_secs(1);
 
-/// How often a name and a password are asked for at the start.
+/// How often a name and a password are requested at the start.
 const AT_START: u32 = 3;
 
-/// Where lines come from.
+/// The source of lines.
 pub enum Input<'a> {
     /// The terminal.
     Terminal,
@@ -57,7 +58,7 @@ pub enum Input<'a> {
     Script(&'a mut dyn BufRead),
 }
 
-/// Runs the shell, and gives its exit code. With `args` of another action that is done first.
+/// Runs the shell, and returns its exit code. If `args` have another action, that is run first.
 pub fn run(args: &ClientArgs, input: Input<'_>, output: &mut ClientOutput<'_>) -> u8 {
     let given = match &args.action {
         Action::Shell(given) => given.clone(),
@@ -77,7 +78,7 @@ pub fn run(args: &ClientArgs, input: Input<'_>, output: &mut ClientOutput<'_>) -
     }
     let mut shell = Shell {
         place,
-        told: Arc::new(Told::new(spec.notify)),
+        notices: Arc::new(JobNotices::new(spec.notify)),
         watch: None,
         editor: None,
         auto_resume: spec.auto_resume,
@@ -97,20 +98,20 @@ pub fn run(args: &ClientArgs, input: Input<'_>, output: &mut ClientOutput<'_>) -
 /// The shell.
 struct Shell<'a, 'o> {
     place: Place,
-    /// What is told of jobs, and which of them is the current one.
-    told: Arc<Told>,
-    /// Who hears of changes; none: nobody yet, or not any more.
+    /// Notices about jobs, and the current job.
+    notices: Arc<JobNotices>,
+    /// The listener for events; `None` if there is none, or not any more.
     watch: Option<EventWatch>,
     editor: Option<LineEditor>,
     auto_resume: AutoResume,
     is_terminal: bool,
     output: &'a mut ClientOutput<'o>,
-    /// Whether it was asked to end.
+    /// Whether the shell was asked to end.
     over: bool,
 }
 
 impl Shell<'_, '_> {
-    /// Does the action that the shell was begun with, or what a shell begins with.
+    /// Runs the first action: the given one, or the default.
     fn begin_with(&mut self, args: &ClientArgs) {
         match args.action {
             Action::Shell(_) => self.look(),
@@ -118,14 +119,14 @@ impl Shell<'_, '_> {
         }
     }
 
-    /// What a shell begins with: how everything is, or why that cannot be told.
+    /// Runs the default first action: shows the status of all processes, or why it is unknown.
     fn look(&mut self) {
         let action = if self.is_terminal { Action::Status(NamesArg(None)) } else { Action::Version };
         if self.is_terminal {
             self.act_after(&self.args(action, false), AT_START);
             return;
         }
-        // A script prints what it is asked for, and nothing else.
+        // A script prints only what it requests.
         let mut nowhere = std::io::sink();
         let mut output =
             ClientOutput { out: &mut nowhere, err: &mut *self.output.err, reader: None, width: None, colours: false };
@@ -133,7 +134,7 @@ impl Shell<'_, '_> {
         client::act(&args, Some(&self.place), &Session::default(), &mut output);
     }
 
-    /// Lines of a script.
+    /// Runs the lines of a script.
     fn script(mut self, lines: &mut dyn BufRead, strict: bool) -> u8 {
         let mut bytes = vec![];
         loop {
@@ -159,7 +160,7 @@ impl Shell<'_, '_> {
         }
     }
 
-    /// Lines that are typed.
+    /// Runs the lines that are typed.
     fn edit(mut self, args: &ClientArgs, spec: &ClientSpec, history: Option<PathBuf>) -> u8 {
         let path = history.or_else(|| spec.history.clone()).filter(|path| !path.as_os_str().is_empty());
         let (mut file, lines) = match path.map(|path| open_history(&path)) {
@@ -179,7 +180,7 @@ impl Shell<'_, '_> {
             }
         };
         if let Some(printer) = editor.printer() {
-            self.told.print_with(printer);
+            self.notices.print_with(printer);
         }
         self.editor = Some(editor);
         self.begin_with(args);
@@ -188,7 +189,7 @@ impl Shell<'_, '_> {
             self.before_prompt();
             self.place.clone_into(&mut shared.lock().unwrap_or_else(PoisonError::into_inner));
             let Some(editor) = &mut self.editor else { break };
-            let typed = self.told.at_prompt(|| editor.read(&prompt));
+            let typed = self.notices.at_prompt(|| editor.read(&prompt));
             let line = match typed {
                 Ok(editor::Typed::Line(line)) => line,
                 Ok(editor::Typed::Cleared) => continue,
@@ -204,7 +205,7 @@ impl Shell<'_, '_> {
             if editor.remember(&line)
                 && let Some(Err(error)) = file.as_mut().map(|file| file.add(&line))
             {
-                // Once: each line would fail alike.
+                // Once: each line would fail in the same way.
                 complain(self.output, &format!("warning: {}", plain(&error.to_string())));
                 file = None;
             }
@@ -216,21 +217,21 @@ impl Shell<'_, '_> {
         exit::OK
     }
 
-    /// Tells what happened, and listens for what will.
+    /// Prints pending notices, and starts the listener if needed.
     fn before_prompt(&mut self) {
         if self.watch.as_ref().is_some_and(EventWatch::is_over) {
             self.watch = None;
         }
         if self.watch.is_none() {
-            self.watch = EventWatch::begin(&self.place, &self.told);
+            self.watch = EventWatch::begin(&self.place, &self.notices);
         }
-        for line in self.told.lines(&self.place) {
+        for line in self.notices.lines(&self.place) {
             let _ = writeln!(self.output.out, "{line}");
         }
         let _ = self.output.out.flush();
     }
 
-    /// Does what a line says, and gives the exit code of that.
+    /// Runs a line, and returns its exit code.
     fn line(&mut self, line: &str) -> u8 {
         let words = match shell::words(line) {
             Ok(words) => words,
@@ -239,8 +240,9 @@ impl Shell<'_, '_> {
         if words.is_empty() {
             return exit::OK;
         }
-        self.told.begin();
-        // One that came while nothing was waited for is over; a simple terminal sends it with a line that is thrown away.
+        self.notices.begin();
+        // An earlier Ctrl-C is over; a simple terminal sends it along with a line that is
+        // discarded.
         if let Some(interrupt) = &self.place.interrupt {
             interrupt.take();
         }
@@ -260,21 +262,21 @@ impl Shell<'_, '_> {
         }
     }
 
-    /// The paused job that a single word continues (JOB-10). Words of actions stay what they are.
+    /// Returns the paused job that a single word continues. Names of actions stay actions.
     fn resumed(&self, word: &str) -> Option<String> {
         if self.auto_resume == AutoResume::Off || typed::actions().iter().any(|action| action.name == word) {
             return None;
         }
         let jobs = client::jobs_at(&self.place).ok()?;
-        self.told.session(|session| self.auto_resume.job(word, &jobs, session).map(|job| job.full_name()))
+        self.notices.session(|session| self.auto_resume.job(word, &jobs, session).map(|job| job.full_name()))
     }
 
     fn word(&mut self, json: bool, word: Word) -> u8 {
         match word {
-            Word::Action(Action::Shell(_)) => self.wrong("this is the shell already"),
-            Word::Action(Action::Web(_)) => self.wrong("web is for the command line: supervise web"),
+            Word::Action(Action::Shell(_)) => self.wrong("already in the shell"),
+            Word::Action(Action::Web(_)) => self.wrong("web is not available in the shell; use: supervise web"),
             Word::Action(Action::Completions(_)) => {
-                self.wrong("completions is for the command line: supervise completions SHELL")
+                self.wrong("completions is not available in the shell; use: supervise completions SHELL")
             }
             Word::Action(Action::Fg(fg)) if self.is_terminal && !json && !fg.raw => self.attach(&fg.name),
             Word::Action(action) => {
@@ -289,7 +291,7 @@ impl Shell<'_, '_> {
             Word::Kill(kill) => self.kill(&kill, json),
             Word::Wait(wait) => self.wait(&wait.names),
             Word::Set(set) => {
-                self.told.set_notify(set.option == "-b");
+                self.notices.set_notify(set.option == "-b");
                 exit::OK
             }
             Word::Suspend(suspend) => self.suspend(suspend.force),
@@ -301,7 +303,7 @@ impl Shell<'_, '_> {
         }
     }
 
-    /// How something is asked that is no action of the client.
+    /// Returns the arguments for a request that is not an action of the client.
     fn args_of(&self, json: bool) -> ClientArgs {
         self.args(Action::Version, json)
     }
@@ -310,15 +312,15 @@ impl Shell<'_, '_> {
         ClientArgs { serverurl: None, file: None, json, action, then_shell: false }
     }
 
-    /// Does an action of the client. One that needs a name and a password is asked for them once (SH-9).
+    /// Runs an action of the client. If it requires a name and a password, they are requested once.
     fn act(&mut self, args: ClientArgs) -> u8 {
         self.act_after(&args, 1)
     }
 
-    /// The same, asking for them so often at the most.
+    /// Like [`Shell::act`], requesting them at most `questions` times.
     fn act_after(&mut self, args: &ClientArgs, questions: u32) -> u8 {
         if matches!(args.action, Action::Shutdown(_)) {
-            // That it goes away is no news.
+            // The closed connection is no news then.
             self.watch = None;
         }
         let is_stranger = |acted: &Acted| {
@@ -333,17 +335,17 @@ impl Shell<'_, '_> {
             acted = self.act_once(args);
         }
         if let Action::Reload(_) | Action::Update(_) | Action::Remove(_) = args.action {
-            self.told.renew();
+            self.notices.renew();
         }
         acted.code
     }
 
     fn act_once(&mut self, args: &ClientArgs) -> Acted {
-        let session = self.told.session(|session| session.clone());
+        let session = self.notices.session(|session| session.clone());
         let plan = args.action.wanted();
         let command = if let ActionPlan::Ask { command, .. } = plan { Some(command) } else { None };
         let usual = self.place.interrupt.clone();
-        // As in the foreground, Ctrl-Z leaves what goes on and on.
+        // As with fg, Ctrl-Z leaves an action that does not end by itself.
         let leave =
             usual.as_ref().filter(|_| command.as_ref().is_some_and(|command| client::listens(command).is_some()));
         if let Some(Ok(leave)) = leave.map(Interrupt::with_stop_key) {
@@ -357,34 +359,34 @@ impl Shell<'_, '_> {
         acted
     }
 
-    /// Asks one thing, prints what is answered, and gives the exit code.
+    /// Sends a request, prints the response, and returns the exit code.
     fn request(&mut self, command: &Command, json: bool) -> u8 {
-        let session = self.told.session(|session| session.clone());
+        let session = self.notices.session(|session| session.clone());
         let acted = client::request(&self.args_of(json), &self.place, &session, command, true, self.output);
         self.take_in(command, &acted);
         acted.code
     }
 
-    /// Takes note of what an answer told.
+    /// Records the states of processes in a response.
     fn take_in(&mut self, command: &Command, acted: &Acted) {
         let is_start = matches!(command, Command::Start { .. } | Command::Restart(_));
-        // Others tell how a process is, and not that it came to be so.
+        // Responses to other commands report states, not changes.
         let is_change = is_start || matches!(command, Command::Stop { .. });
         for item in acted.response.iter().flat_map(|response| response.items()) {
             if let Some(process) = item.process.as_ref().filter(|_| is_change && item.status != 202) {
-                self.told.told(process.full_name(), process.state, process.pid);
+                self.notices.reported(process.full_name(), process.state, process.pid);
             }
             if is_start && item.code.is_none() {
-                self.told.session(|session| session.started(item.full_name()));
+                self.notices.session(|session| session.started(item.full_name()));
             }
         }
     }
 
-    /// Asks who somebody is; false: nobody said.
+    /// Asks for a name and a password; false if none were entered.
     fn introduce(&mut self) -> bool {
         let Some(editor) = &mut self.editor else { return false };
         let Ok(editor::Typed::Line(username)) = editor.read("User: ") else { return false };
-        // Hidden before it is asked for.
+        // Hidden before the prompt is shown.
         let typed = Keyboard::hidden().and_then(|keyboard| {
             write!(self.output.out, "Password: ")?;
             self.output.out.flush()?;
@@ -399,7 +401,7 @@ impl Shell<'_, '_> {
         true
     }
 
-    /// Asks whether it is meant (SH-7).
+    /// Asks for confirmation.
     fn is_meant(&mut self, question: &str) -> bool {
         let Some(editor) = &mut self.editor else { return false };
         match editor.read(&format!("{question} y/N ")) {
@@ -408,30 +410,30 @@ impl Shell<'_, '_> {
         }
     }
 
-    /// Asks another supervisor from now on, if it answers: else that would only be told of each action (SH-8).
+    /// Switches to another supervisor, if that responds: otherwise each action would fail.
     fn open(&mut self, url: ServerUrl) -> u8 {
         let mut place = Place { url, ..self.place.clone() };
         if place.url != self.place.url {
-            // Whoever listens there is not whom these were meant for.
+            // The credentials were not meant for the server there.
             place.auth = None;
         }
         let version = Command::Version;
-        // One that refuses is there.
+        // A supervisor that refuses the request is there.
         if let Err(error) = client::SupervisorLink::open(&place).and_then(|mut line| line.ask(&version, true)) {
             let code = client::failed(error, Some(&version), self.output);
-            self.note(&format!("still with {}", client::shown(&self.place.url)));
+            self.note(&format!("still connected to {}", client::shown(&self.place.url)));
             return code;
         }
         self.place = place;
         self.watch = None;
-        self.told.renew();
+        self.notices.renew();
         match self.is_terminal {
             true => self.act(self.args(Action::Status(NamesArg(None)), false)),
             false => exit::OK,
         }
     }
 
-    /// Says what is wrong with a line.
+    /// Prints the errors of a line.
     fn wrong(&mut self, text: &str) -> u8 {
         let mut lines = text.trim_end().lines().filter(|line| !line.trim().is_empty());
         complain(self.output, lines.next().unwrap_or_default());
@@ -441,14 +443,14 @@ impl Shell<'_, '_> {
         exit::USAGE
     }
 
-    /// Says something that is no result.
+    /// Prints a note that is not a result.
     fn note(&mut self, text: &str) {
         let _ = writeln!(self.output.err, "supervise: {text}");
         let _ = self.output.err.flush();
     }
 }
 
-/// What Tab offers, fetched each time: what there was before the last action is not what there is.
+/// Returns the completer; names are requested each time, because each action may change them.
 fn completer(place: Arc<Mutex<Place>>) -> editor::Complete {
     let actions = typed::actions();
     Box::new(move |line| {
@@ -460,12 +462,12 @@ fn completer(place: Arc<Mutex<Place>>) -> editor::Complete {
     })
 }
 
-/// The same place for questions that nobody waits for long.
+/// Returns the same place with a short timeout.
 fn aside(place: &Place) -> Place {
     Place { timeout: Some(place.timeout.map_or(ASIDE, |limit| limit.min(ASIDE))), interrupt: None, ..place.clone() }
 }
 
-/// What there is now; none where that is not answered.
+/// Returns the current names; `None` without a response.
 fn snapshot(place: &Place) -> Option<complete::KnownNames> {
     let mut snapshot = complete::KnownNames::default();
     let mut line = client::SupervisorLink::open(place).ok()?;
@@ -498,16 +500,16 @@ fn snapshot(place: &Place) -> Option<complete::KnownNames> {
     Some(snapshot)
 }
 
-/// A line of a script as it is meant: an editor may have put a mark before the first one, and a carriage return at the end
-/// of each.
+/// Returns a line of a script without a byte order mark at its start and a carriage return at its
+/// end.
 fn plain_line(line: &str) -> &str {
     let line = line.strip_suffix('\n').unwrap_or(line);
     let line = line.strip_suffix('\r').unwrap_or(line);
     line.strip_prefix('\u{feff}').unwrap_or(line)
 }
 
-/// Opens the file with the lines that were typed. In the usual place it may be of an earlier version, and that of root is
-/// in a folder that is made for root alone.
+/// Opens the history file. At the default path it may be from an earlier version; that of root is
+/// in a folder that is created for root alone.
 fn open_history(path: &Path) -> Result<(HistoryFile, Vec<String>), HistoryError> {
     let is_root = account::own_uid() == 0;
     let is_usual = [false, is_root]

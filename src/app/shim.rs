@@ -1,17 +1,19 @@
-//! One run of a supervised program, from its order to its row in history.
+//! One run of a supervised program, from its specification to its row in history.
 //!
-//! A shim is the parent of the command, and what stays of a run when the supervisor dies: it reads what the command
-//! prints, watches its heartbeat, sends it the signals that the supervisor wants sent, sees how it ends, and records
-//! that. What has become of the run stands in a file, before the database has it, and whether or not the database can be
-//! written: nothing of it keeps a program from being started or stopped.
+//! A shim is the parent of the command, and survives the supervisor: it reads the command's output,
+//! watches its heartbeat, sends the signals that the supervisor requests, observes its end, and
+//! records that. The state of the run is written to a file, before it is in the database and
+//! whether or not the database can be written: the database never keeps a program from being
+//! started or stopped.
 //!
-//! Unlike `launch` it ends no more of a program than it is told to: what else a program started is its own business,
-//! as it is under Supervisor.
+//! Unlike `launch`, a shim ends only the processes that it is asked to end: other processes that a
+//! program started are its own business, as under Supervisor.
 //!
-//! # If we die here
-//! Before the file says "running": nothing was started, or a command whose pipes are closed. Afterwards: the command
-//! runs on, known by its process in that file; the supervisor watches it itself, and the next reader of the database
-//! finds its launcher dead.
+//! # If the shim dies here
+//!
+//! Before the file has the phase "running": no command was started, or only one whose pipes are
+//! closed. Afterwards: the command keeps running, and the file identifies its process; the
+//! supervisor watches it, and the next reader of the database finds its launcher dead.
 
 mod begin;
 mod end;
@@ -50,42 +52,42 @@ use crate::{
     },
 };
 
-/// The name by which the program knows that it is to be this.
+/// Program name of a shim.
 pub const SHIM: &str = "launch-shim";
-/// The name by which it knows that it is to become a command.
+/// Program name of a process that executes a command.
 pub const COMMAND: &str = "launch-command";
-/// A command that still runs after this is likely to run for long.
+/// A command that still runs after this time is likely to run for long.
 const CLOSE_AFTER: Duration = Duration::from_millis(100);
-/// How soon the database is tried again that could not be written; twice as long each time.
+/// Delay before a failed claim is retried, doubled each time.
 const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 const CLAIM_SELDOM: Duration = Duration::from_secs(16);
-/// What is left of a group is looked at so often, should no signal tell of its end.
+/// Interval of checking a remaining group, for ends that are not reported by a signal.
 const LOOK_AT_GROUP: Duration = Duration::from_millis(200);
-/// So many bytes are kept for the input of a program that does not read it.
+/// Bytes kept for the input of a program that does not read it.
 const LONGEST_TYPED: usize = 4 << 20;
-/// What could not be told the supervisor is tried again so often.
-const TELL_AGAIN: Duration = Duration::from_secs(1);
-/// How long a status may wait for the database.
+/// Delay before a failed write of the run's file is retried.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
+/// Longest wait of a status for the database.
 const STATUS_PATIENCE: LockTimeout = LockTimeout { limit: Duration::from_millis(50), notify: None };
-/// Processes that a command left outside of its group and that are told of, at most.
+/// Processes outside the command's group that are listed at its end, at most.
 const STRAYS: usize = 64;
-/// Notes that are kept in the file of a run.
+/// Notes kept in the file of a run.
 const NOTES: usize = 5;
 
-/// Why there is nothing to carry.
+/// Why a shim cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum ShimError {
-    /// The order.
+    /// The run specification cannot be read.
     #[error("cannot read the run specification: {0}")]
     RunSpec(String),
-    /// The machine.
+    /// An error of the system.
     #[error("cannot {0}: {1}")]
     System(&'static str, std::io::Error),
 }
 
 impl ShimError {
-    /// The exit code that tells the supervisor, which may have nothing else to go by, what went wrong: the system's
-    /// number of the error.
+    /// Returns the exit code that tells the supervisor the error: the system's error number. The
+    /// supervisor may have no other information.
     pub fn code(&self) -> u8 {
         let number = match self {
             ShimError::RunSpec(_) => None,
@@ -94,64 +96,65 @@ impl ShimError {
         number.and_then(|number| u8::try_from(number).ok()).filter(|number| *number > 0).unwrap_or(u8::MAX)
     }
 
-    /// What [`ShimError::code`] tells; none: nothing is known of it.
+    /// Returns the error of a [`ShimError::code`]; `None` if the code means nothing.
     pub fn of_code(code: i32) -> Option<std::io::Error> {
         (1..i32::from(u8::MAX)).contains(&code).then(|| std::io::Error::from_raw_os_error(code))
     }
 }
 
-/// A shim at work.
+/// A running shim.
 struct Shim {
     order: RunSpec,
     runs: RunDir,
     run: Run,
     inbox: Inbox,
-    /// None where it did not survive that this process started anew.
+    /// `None` if it was lost in the re-execution.
     ear: Option<CommandSocket>,
     notify: Option<Hearing>,
     story: SelfReport,
     /// Open while it is likely to be needed soon.
     store: Option<Store>,
-    /// Its file could not be written as it is to be.
-    untold: bool,
-    /// The signal that descendants are still to get which could not be looked at, for want of descriptors.
+    /// Whether the file of the run could not be written and is out of date.
+    unwritten: bool,
+    /// The signal for descendants that could not be examined yet, because no descriptor was left.
     unseen: Option<Delivery>,
-    /// Signals of the supervisor that could not be sent to all they are meant for, and whether each is for the group.
+    /// Signals of the supervisor that did not reach all processes yet, and whether each is for the
+    /// group.
     unsent: Vec<(Delivery, bool)>,
     spool: Option<Spool>,
-    /// Its task, once it is one.
+    /// The task, once the run is one.
     claimed: Option<Claimed>,
-    /// When the database is tried next, on the monotonic clock, and after what pause.
+    /// When the next claim is tried, on the monotonic clock, and the delay after it.
     claim_at: Duration,
     claim_pause: Duration,
-    /// Whether the command's process stands in its row.
+    /// Whether the command's process is recorded in the task's row.
     noted: bool,
     /// When the database is closed.
     close_at: Duration,
-    /// The last request of `control` that was acted on.
+    /// The last request of `control` that was handled.
     heeded: Option<Request>,
     command: Process,
     started: Tick,
-    /// How and when the command ended, once it has. It is not reaped before nothing of its group is to be signalled.
+    /// How and when the command ended. It is not reaped while its group may still be signalled.
     exit: Option<(Exit, Tick)>,
-    /// The feedback file as last seen, and when; whether its times are of this machine's clock.
+    /// The feedback file as last seen, and when; whether its times are from this machine's clock.
     beat: Option<Signature>,
     looked: Tick,
     local: bool,
     output: Option<TaskOutput>,
     input: Option<std::fs::File>,
-    /// What is to go there and has not found room yet.
+    /// Input that the pipe had no room for yet.
     typed: Vec<u8>,
-    /// Why it is to end, and the signals that were sent for it: the first and the last.
+    /// Why the run is being stopped, and the first and last signal sent for that.
     why: Option<String>,
     sent: Option<(Signal, Signal)>,
-    /// Whether its whole group is being ended.
+    /// Whether the whole group is being ended.
     group: bool,
-    /// Whether nobody reads its file any more.
+    /// Whether the supervisor has disowned the run, so that its file is not written any more.
     forgotten: bool,
 }
 
-/// What a shim hands to itself when it starts anew.
+/// The state of a shim for its re-execution.
 #[derive(Serialize, Deserialize)]
 struct ShimState {
     order: Box<RunSpec>,
@@ -187,26 +190,28 @@ impl Handed for ShimState {
     }
 }
 
-/// The program: carries the run that descriptor 0 has the order of, or goes on with one after it started anew.
+/// The program: runs a shim for the specification on descriptor 0, or continues one after its
+/// re-execution.
 ///
 /// # Errors
-/// [`ShimError`]: there is no order, or nothing could be said to anybody.
+/// [`ShimError`]: there is no specification, or nothing could be reported.
 pub fn run() -> Result<(), ShimError> {
     match reexec::take::<ShimState>() {
-        Some((carried, arrived)) => {
-            resume(carried, arrived);
+        Some((state, arrived)) => {
+            resume(state, arrived);
             Ok(())
         }
-        None => begin::carry(),
+        None => begin::start(),
     }
 }
 
-/// Goes on with a run whose descriptors are in `arrived`. Its command runs, so this has no error: it does without what
-/// is missing.
+/// Continues a run with the descriptors in `arrived`. Its command is running, so there is no error:
+/// a missing descriptor is done without.
 fn resume(carried: Box<ShimState>, mut arrived: Arrived) {
     child::set_name(c"launch");
     let inbox = reexec::take_inbox(&mut arrived, carried.inbox, 0);
-    // Without an ear the supervisor cannot tell it anything; it still ends as its command does.
+    // Without the command socket the supervisor cannot send commands; the shim still ends with its
+    // command.
     let ear = arrived.take(carried.ear).ok().map(CommandSocket::take_over);
     let notify = carried.notify.and_then(|number| arrived.take(number).ok()).map(Notify::take_over);
     let notify = notify.map(|notify| Hearing::new(notify, carried.run.shim.pid));
@@ -214,7 +219,7 @@ fn resume(carried: Box<ShimState>, mut arrived: Arrived) {
     let spool = spool.or_else(|| reexec::spool_again(&carried.order.db, carried.claimed.as_ref()?.slot));
     let mut output = TaskOutput::take_over(*carried.output, &mut |number| arrived.take(number));
     output.copy_to([&carried.order.stdout, &carried.order.stderr].map(|stream| {
-        // One that cannot be opened any more was told of when it was first opened.
+        // The error was already reported when the log was first opened.
         place_of(&carried.order, stream).and_then(|(place, strip)| Some(Copy::new(ProgLog::open(place).ok()?, strip)))
     }));
     let shim = Shim {
@@ -226,7 +231,7 @@ fn resume(carried: Box<ShimState>, mut arrived: Arrived) {
         notify,
         story: *carried.story,
         store: None,
-        untold: false,
+        unwritten: false,
         unseen: None,
         unsent: vec![],
         spool,
@@ -253,7 +258,8 @@ fn resume(carried: Box<ShimState>, mut arrived: Arrived) {
     shim.follow(*carried.watch);
 }
 
-/// Where a stream's file is, and whether sequences are taken out of it; none: it has none.
+/// Returns the log file of a stream, and whether escape sequences are removed; `None` if it has
+/// none.
 fn place_of(order: &RunSpec, stream: &StreamTarget) -> Option<(ProgramLogSpec, bool)> {
     let StreamTarget::Log(ProgramLog { path, max, backups, private, strip_ansi }) = stream else { return None };
     let owner = order.user.as_ref().map(|user| (user.uid, user.gid));
@@ -263,13 +269,13 @@ fn place_of(order: &RunSpec, stream: &StreamTarget) -> Option<(ProgramLogSpec, b
 
 impl Shim {
     /// Writes the file of the run.
-    fn tell(&mut self) {
+    fn write_run(&mut self) {
         self.run.task = self.claimed.as_ref().map(|claimed| claimed.id);
         if self.forgotten {
             return;
         }
-        // What cannot be told now is told as soon as that is possible.
-        self.untold = self.runs.write(&self.run.handle, &self.run.to_text()).is_err();
+        // A failed write is retried as soon as possible.
+        self.unwritten = self.runs.write(&self.run.handle, &self.run.to_text()).is_err();
     }
 
     fn note(&mut self, line: String) {
@@ -277,7 +283,7 @@ impl Shim {
             self.run.notes.push(line);
             let over = self.run.notes.len().saturating_sub(NOTES);
             self.run.notes.drain(..over);
-            self.tell();
+            self.write_run();
         }
     }
 
@@ -291,7 +297,7 @@ impl Shim {
         }
     }
 
-    /// Follows the command to its end, and records that.
+    /// Watches the command until its end, and records that.
     fn follow(mut self, mut watch: Watch) {
         loop {
             let now = sys::now();
@@ -308,7 +314,7 @@ impl Shim {
                 self.output.as_ref().and_then(|output| output.deadline(now)),
                 self.claimed.is_none().then_some(self.claim_at),
                 self.exit.map(|_| now.mono + LOOK_AT_GROUP),
-                self.untold.then_some(now.mono + TELL_AGAIN),
+                self.unwritten.then_some(now.mono + WRITE_AGAIN),
                 self.owes_signals().then_some(now.mono + LOOK_AT_GROUP),
                 self.notify.as_ref().and_then(|notify| notify.wake(now.mono)),
             ];
@@ -318,11 +324,11 @@ impl Shim {
             let reads = reads.chain(self.notify.as_ref().and_then(|notify| notify.readable(now.mono)));
             let writes = self.input.as_ref().filter(|_| !self.typed.is_empty()).map(std::os::fd::AsFd::as_fd);
             if self.inbox.wait_with(timeout, reads, writes).is_err() {
-                // Without poll(2) there is nothing that we could do for it but go on trying.
+                // Without poll(2), retrying is all that can be done.
                 sys::pause(LOOK_AT_GROUP);
             }
-            if self.untold {
-                self.tell();
+            if self.unwritten {
+                self.write_run();
             }
             self.hear_signals(&mut watch);
             if let Some(delivery) = self.unseen.take() {
@@ -331,7 +337,7 @@ impl Shim {
             for (delivery, group) in std::mem::take(&mut self.unsent) {
                 self.deliver(delivery, group);
             }
-            self.hear_words();
+            self.hear_commands();
             self.pass_input();
             self.listen(&mut watch);
             if let Some(output) = &mut self.output {
@@ -345,7 +351,7 @@ impl Shim {
                 self.note_command();
             }
             if self.store.is_some() && now.mono >= self.close_at {
-                if !self.untold && (self.noted || self.note_command()) {
+                if !self.unwritten && (self.noted || self.note_command()) {
                     self.store = None;
                     self.slim(&watch);
                 } else {
@@ -361,7 +367,7 @@ impl Shim {
         }
     }
 
-    /// Why it ended, as far as that is ours to say.
+    /// Returns why the command ended, as far as the shim knows.
     fn finish_watch(&mut self, watch: &mut Watch, exit: Exit, now: Tick) -> Ended {
         let actions = watch.handle(Event::Exited(exit), now).unwrap_or_default();
         let ended = actions.into_iter().find_map(|action| match action {
@@ -371,7 +377,7 @@ impl Shim {
         ended.unwrap_or(Ended { cause: Cause::Itself, exit, sent: None })
     }
 
-    /// Whether nothing of it is left that is to be ended with it.
+    /// Whether no process is left that must be ended with the command.
     fn is_over(&mut self, watch: &Watch) -> bool {
         if watch.is_ending() {
             let Ok(left) = process::descendants(self.run.shim.pid, &[]) else { return false };
@@ -388,9 +394,10 @@ impl Shim {
             self.say_leftover(0);
             return true;
         }
-        // What cannot be looked at now is looked at again.
+        // Processes that cannot be examined now are checked again later.
         let Ok(left) = process::group(self.command.pid) else { return false };
-        // While its members are asked to end, they have the time that they are given; else it ends with its leader.
+        // Members that were asked to end get their grace period; otherwise the group ends with its
+        // leader.
         if self.order.killasgroup && !self.group {
             left.iter().for_each(|stat| drop(process::signal(stat.process, Signal::KILL)));
         }
@@ -403,7 +410,7 @@ impl Shim {
             && *leftover != count
         {
             *leftover = count;
-            self.tell();
+            self.write_run();
         }
     }
 
@@ -417,7 +424,7 @@ impl Shim {
                     let asked = Event::StopAsked { by: Asker::Signal { signal, sender }, signal: with };
                     self.act(watch, asked, sys::now());
                 }
-                Notice::Request => self.heed_request(watch),
+                Notice::Request => self.handle_request(watch),
                 Notice::Pass(_) | Notice::Suspend | Notice::Continue => {}
             }
         }
@@ -428,20 +435,20 @@ impl Shim {
 
     fn reap(&mut self, watch: &mut Watch) {
         self.look_at_command(watch);
-        // The leader stays until its group is dealt with: its number must not be another's.
+        // The leader is not reaped before its group is dealt with: its pid must not be reused.
         while self.exit.is_none() {
             match child::reap() {
                 Ok(Reaped::Ended(pid, exit)) if pid == self.command.pid => self.ended(exit, watch),
-                Ok(Reaped::Stopped(pid, _)) if pid == self.command.pid => self.tell_paused(true),
-                Ok(Reaped::Continued(pid)) if pid == self.command.pid => self.tell_paused(false),
+                Ok(Reaped::Stopped(pid, _)) if pid == self.command.pid => self.publish_paused(true),
+                Ok(Reaped::Continued(pid)) if pid == self.command.pid => self.publish_paused(false),
                 Ok(Reaped::Ended(..) | Reaped::Stopped(..) | Reaped::Continued(_)) => {}
                 Ok(Reaped::Nothing | Reaped::NoChildren) | Err(_) => return,
             }
         }
     }
 
-    /// Tells readers whether the command is stopped.
-    fn tell_paused(&mut self, paused: bool) {
+    /// Publishes whether the command is paused.
+    fn publish_paused(&mut self, paused: bool) {
         self.story.paused = paused;
         if let (Some(spool), Some(claimed)) = (&self.spool, &self.claimed) {
             let _ = spool.tell(claimed.slot, &claimed.upid, &self.story);
@@ -456,15 +463,16 @@ impl Shim {
         }
     }
 
-    /// The command has ended: said at once, before anything that could take time.
+    /// Handles the end of the command: written at once, before anything that takes time.
     fn ended(&mut self, exit: Exit, watch: &Watch) {
         let now = sys::now();
         self.exit = Some((exit, now));
-        // To look at all processes takes longer than most of the rest, and most commands leave nothing.
+        // Examining all processes takes longer than most of the rest, and most commands leave none.
         let (mut leftover, mut strays) = (0, vec![]);
         if process::has_more_children_than(self.command.pid) {
             leftover = process::group(self.command.pid).map_or(1, |left| u32::try_from(left.len()).unwrap_or(u32::MAX));
-            // They are named for people; where they cannot be looked at, the number of the group's members has to do.
+            // They are listed for people; if they cannot be examined, the number of group members
+            // has to do.
             let left = process::descendants(self.run.shim.pid, &[self.command]).unwrap_or_default();
             let strays_of = left.into_iter().filter(|stat| stat.pgrp != self.command.pid);
             strays = strays_of.map(|stat| stat.process).take(STRAYS).collect();
@@ -478,14 +486,14 @@ impl Shim {
             leftover,
             strays,
         };
-        self.tell();
+        self.write_run();
         sys::crash_point("shim.ended");
         if let Some(output) = &mut self.output {
             output.command_ended(now);
         }
     }
 
-    fn hear_words(&mut self) {
+    fn hear_commands(&mut self) {
         while let Some(message) = self.ear.as_ref().and_then(CommandSocket::next) {
             match ShimCommand::parse(&message) {
                 Some(ShimCommand::Signal { signal, group, why }) => self.send(signal, group, why),
@@ -502,23 +510,24 @@ impl Shim {
                         output.reopen();
                     }
                 }
-                Some(ShimCommand::Write) => self.tell(),
+                Some(ShimCommand::Write) => self.write_run(),
                 Some(ShimCommand::Forget) => {
                     self.forgotten = true;
                     self.runs.remove(&self.run.handle);
                 }
                 Some(ShimCommand::Input { data }) => self.write_input(&data),
-                // Of a newer supervisor.
+                // From a newer supervisor.
                 None => {}
             }
         }
     }
 
-    /// Sends what the supervisor wants sent; to members of the group one by one, each known by its start time.
+    /// Sends a signal that the supervisor requested; to group members one by one, identified by
+    /// start time.
     fn send(&mut self, signal: Signal, group: bool, why: Option<String>) {
         if why.is_some() {
             self.why = why;
-            // What is sent that it may go on (CONT) is no reason for its end.
+            // CONT, sent to let the command react, is no reason for its end.
             if signal != Signal::CONT {
                 self.sent = Some((self.sent.map_or(signal, |(first, _)| first), signal));
                 self.group |= group;
@@ -527,8 +536,8 @@ impl Shim {
         self.deliver(Delivery::new(signal), group);
     }
 
-    /// Sends a signal to the command and, where it is for the group, to the group's other members. Members that cannot be
-    /// looked at now get the signal later.
+    /// Sends a signal to the command and, if it is for the group, to the group's other members.
+    /// Members that cannot be examined now get the signal later.
     fn deliver(&mut self, mut delivery: Delivery, group: bool) {
         let members = if group { process::group(self.command.pid) } else { Ok(vec![]) };
         let command = self.exit.is_none().then_some((self.command, true));
@@ -538,14 +547,14 @@ impl Shim {
         let denied = denied.map(|error| format!("cannot send {signal} to process {}: {error}", self.command.pid));
         if denied != self.run.denied {
             self.run.denied = denied;
-            self.tell();
+            self.write_run();
         }
         if delivery.missed.is_some() {
             self.unsent.push((delivery, group));
         }
     }
 
-    /// Whether signals are still to be sent to processes that could not be looked at.
+    /// Whether signals are still to be sent to processes that could not be examined.
     fn owes_signals(&self) -> bool {
         self.unseen.is_some() || !self.unsent.is_empty()
     }
@@ -554,7 +563,7 @@ impl Shim {
         let Some(bytes) = crate::model::shim::input_bytes(data) else { return };
         self.typed.extend(bytes);
         self.pass_input();
-        // A program that does not read its input loses what is too much to be kept for it.
+        // A program that does not read its input loses what exceeds the limit.
         let lost = self.typed.len().saturating_sub(LONGEST_TYPED);
         if lost > 0 {
             self.typed.truncate(LONGEST_TYPED);
@@ -562,7 +571,7 @@ impl Shim {
         }
     }
 
-    /// Writes as much to the input as there is room for.
+    /// Writes as much of the input as there is room for.
     fn pass_input(&mut self) {
         let Some(input) = &mut self.input else { return self.typed.clear() };
         while !self.typed.is_empty() {
@@ -579,28 +588,28 @@ impl Shim {
         }
     }
 
-    /// Hears what the command tells of itself.
+    /// Handles notifications of the command.
     fn listen(&mut self, watch: &mut Watch) {
         let mut now = sys::now();
-        while let Some(told) = self.notify.as_mut().and_then(|notify| notify.next(now.mono)) {
+        while let Some(received) = self.notify.as_mut().and_then(|notify| notify.next(now.mono)) {
             now = sys::now();
-            let message = match told {
+            let message = match received {
                 LauncherMessage::Message(message) => message,
                 LauncherMessage::Request => {
-                    self.heed_request(watch);
+                    self.handle_request(watch);
                     continue;
                 }
             };
-            let told = crate::model::notify::parse(&message);
-            if told.beat {
+            let report = crate::model::notify::parse(&message);
+            if report.beat {
                 self.story.beat = Some(now.wall.0);
                 if let Some(timeout) = self.order.timeout {
                     watch.listen(Duration::from_millis(timeout), now);
                 }
                 self.act(watch, Event::Beat, now);
             }
-            self.story.ready |= told.ready;
-            if let Some(status) = told.status.filter(|_| self.story.refused.is_empty()) {
+            self.story.ready |= report.ready;
+            if let Some(status) = report.status.filter(|_| self.story.refused.is_empty()) {
                 self.story.status = status;
             }
             if let (Some(spool), Some(claimed)) = (&self.spool, &self.claimed) {
@@ -609,8 +618,8 @@ impl Shim {
         }
     }
 
-    /// Does what `control kill` left for us in the spool; each request once.
-    fn heed_request(&mut self, watch: &mut Watch) {
+    /// Handles a request that `control kill` left in the spool; each request once.
+    fn handle_request(&mut self, watch: &mut Watch) {
         let (Some(spool), Some(claimed)) = (&self.spool, &self.claimed) else { return };
         let request = spool.request_of(claimed.slot, &claimed.upid);
         if request == self.heeded {
@@ -642,7 +651,7 @@ impl Shim {
         }
     }
 
-    /// What is ended for its silence, or from outside, is ended as a whole.
+    /// Signals the whole process tree: silence, and requests from outside, end all of it.
     fn signal_tree(&mut self, mut delivery: Delivery) {
         let Ok(tree) = process::descendants(self.run.shim.pid, &[]) else {
             self.unseen = Some(delivery);
@@ -659,7 +668,8 @@ impl Shim {
         }
     }
 
-    /// Takes note of processes that cannot be killed, once for each: the run goes on until they end by themselves.
+    /// Records processes that cannot be killed, once for each: the run continues until they end by
+    /// themselves.
     fn note_refused(&mut self, refused: Vec<Process>) {
         let Some(why) = tree::note_refused(refused, &mut self.story, self.output.as_mut()) else { return };
         if let (Some(spool), Some(claimed)) = (&self.spool, &self.claimed) {
@@ -679,9 +689,10 @@ impl Shim {
         Some(date_beat(looked, now, changed, self.local))
     }
 
-    /// Starts anew as a smaller process, if nothing is going on just now; else, and if that fails, goes on as it is.
+    /// Re-executes as a smaller process, unless something is going on; otherwise, and on failure,
+    /// continues unchanged.
     fn slim(&mut self, watch: &Watch) {
-        // A pipe that somebody types into is not handed on: few programs have one.
+        // A pipe to the command's input is not passed on: few programs have one.
         if self.exit.is_some() || watch.is_ending() || self.input.is_some() || self.why.is_some() || self.owes_signals()
         {
             return;
@@ -693,9 +704,9 @@ impl Shim {
         let spool = self.spool.as_ref().map(|spool| parcel.add(spool.descriptor()));
         let Some(output) = output.hand_over(&mut |fd| parcel.add(fd)) else { return };
         let mut order = self.order.clone();
-        // It was for the start alone.
+        // Needed only for the start.
         order.env = "[]".into();
-        let carried = ShimState {
+        let state = ShimState {
             order: Box::new(order),
             run: Box::new(self.run.clone()),
             inbox,
@@ -721,6 +732,6 @@ impl Shim {
             watch: Box::new(watch.clone()),
         };
         sys::crash_point("shim.slim");
-        reexec::go(&carried, &parcel);
+        reexec::go(&state, &parcel);
     }
 }

@@ -278,7 +278,12 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
             to_driver(send.clone()),
             &begun.config,
         ),
-        doors: Listeners::open(Rc::clone(&hub), begun.user.clone(), begun.unix.take(), std::mem::take(&mut begun.inet)),
+        listeners: Listeners::open(
+            Rc::clone(&hub),
+            begun.user.clone(),
+            begun.unix.take(),
+            std::mem::take(&mut begun.inet),
+        ),
         starts: Starts::default(),
         to_watch: vec![],
         unwatched: vec![],
@@ -382,7 +387,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         tokio::task::yield_now().await;
     }
     hub.end_web();
-    core.doors.close();
+    core.listeners.close();
     if let Err(error) = begun.pidfile.remove() {
         core.log.warn(&format!("warning: cannot remove the pid file: {error}"));
     }
@@ -462,7 +467,7 @@ fn keep_house(core: &mut Supervisor, times: &mut Times) -> bool {
     if looked {
         core.watch_again();
         core.run_due_hooks();
-        if let Some((_, line)) = core.doors.look() {
+        if let Some((_, line)) = core.listeners.look() {
             core.log.warn(&line);
         }
         if let Some(warning) = core.records.warning(now) {

@@ -1,6 +1,7 @@
-//! Tasks that a supervisor keeps running: how others know them, and ask for their end.
+//! Tasks under supervision: how other programs recognize them, and request their end.
 //!
-//! Whoever ends such a task himself sees it started again. So its supervisor is asked to stop the program (DB-3).
+//! Such a task is restarted if it is ended directly, so its supervisor is asked to stop the
+//! program.
 
 use std::{io, path::Path, time::Duration};
 
@@ -19,68 +20,68 @@ use crate::{
     },
 };
 
-/// How long a supervisor may take to say that it has heard.
+/// How long a supervisor may take to accept a request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A task that is a run of a supervised process.
 #[derive(Debug)]
 pub(super) struct Supervised {
     process: String,
-    /// The user whose folder of runs says so.
+    /// The owner of the run folder.
     owner: u32,
     supervisor: Option<SupervisorId>,
 }
 
-/// Why its supervisor could not be asked.
+/// Why the supervisor could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAsked {
-    /// It is dead.
+    /// The supervisor is dead.
     #[error("its supervisor is not running; start the supervisor, or use --force")]
     NoSupervisor,
-    /// Whether it has one cannot be told.
+    /// It is unknown whether there is one.
     #[error("cannot determine whether a supervisor manages it: {0}; try again, or use --force")]
     Unreadable(io::Error),
-    /// Nobody can connect to it.
+    /// The supervisor has no socket.
     #[error("its supervisor (pid {0}) has no [unix_http_server], so it cannot be asked; use --force")]
     NoSocket(i32),
-    /// It is not to be reached.
+    /// The supervisor cannot be reached.
     #[error("its supervisor (pid {0}) cannot be asked: {1}; use --force")]
     Unreachable(i32, ConnectError),
-    /// Its socket is another user's.
+    /// The socket belongs to another user.
     #[error(
-        "its supervisor (pid {0}) is not asked: {1} listens on the socket that it names, while its runs belong to {2}; \
+        "its supervisor (pid {0}) was not asked: its socket belongs to {1}, and its runs to {2}; \
          use supervise stop, or --force"
     )]
     OtherUser(i32, String, String),
-    /// It wants to know who asks.
+    /// The supervisor requires a password.
     #[error("its supervisor (pid {0}) requires a password: use supervise stop {1:?}, or --force")]
     Unauthorized(i32, String),
-    /// It said no.
-    #[error("its supervisor (pid {0}) says: {1}")]
+    /// The supervisor refused.
+    #[error("refused by its supervisor (pid {0}): {1}")]
     Refused(i32, String),
-    /// Not in this way.
+    /// The supervisor does not take a signal.
     #[error("its supervisor uses the stopsignal of the program; omit --signal, or use --force")]
     OwnSignal,
 }
 
-/// Whether its supervisor will see to it.
+/// The reply of a supervisor to a stop.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SupervisorReply {
-    /// It ends it.
+    /// The supervisor stops the process.
     Stops,
-    /// It does not know it: nobody will start that again.
+    /// The supervisor does not know the process, and will not restart it.
     Unknown,
 }
 
-/// The supervised process of which this task is a run; none: it is no such task.
+/// Returns the supervised process of which this task is a run; `None` if it is not supervised.
 ///
 /// # Errors
 /// [`NotAsked::Unreadable`]
 pub(super) fn of_task(db: &Path, task: &Task) -> Result<Option<Supervised>, NotAsked> {
     let Some((runs, owner)) = RunDir::look(db) else { return Ok(None) };
-    // One that was disowned has no such file any more.
+    // A disowned run has no file any more.
     let text = match runs.read(&task.handle) {
-        // Who may not read the runs of a supervisor cannot reach their launchers either.
+        // A user who may not read the runs of a supervisor cannot reach their shims either.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
         text => text.map_err(NotAsked::Unreadable)?,
     };
@@ -89,14 +90,15 @@ pub(super) fn of_task(db: &Path, task: &Task) -> Result<Option<Supervised>, NotA
     Ok(run.map(|run| Supervised { process: run.process, owner, supervisor: alive_in(&runs) }))
 }
 
-/// The supervisor that works with this database; none: none is alive.
+/// Returns the live supervisor of this database, if there is one.
 pub(super) fn supervisor_of(db: &Path) -> Option<SupervisorId> {
     alive_in(&RunDir::look(db)?.0)
 }
 
 fn alive_in(runs: &RunDir) -> Option<SupervisorId> {
     let supervisor = SupervisorId::parse(&runs.read_self().ok()??)?;
-    // A folder that was copied while a supervisor worked with it names that one. What cannot be told may be.
+    // A copied run folder still names the supervisor of the original. If that is unknown, it may be
+    // the right one.
     if !runs.is_locked().unwrap_or(true) {
         return None;
     }
@@ -105,7 +107,7 @@ fn alive_in(runs: &RunDir) -> Option<SupervisorId> {
 }
 
 impl Supervised {
-    /// Asks its supervisor to stop it, and does not wait until that is done.
+    /// Requests the supervisor to stop the process, without waiting for the end.
     ///
     /// # Errors
     /// [`NotAsked`]
@@ -118,8 +120,9 @@ impl Supervised {
         let unreachable = |error| NotAsked::Unreachable(pid, error);
         let mut socket = Socket::connect(path, Some(PATIENCE)).map_err(unreachable)?;
         if self.owner != account::own_uid() {
-            // The path may lead to the supervisor of a user who would not listen to the owner of the folder. One that
-            // became that user after it began to listen is noted as root.
+            // The path may lead to the supervisor of a user who does not trust the owner of the
+            // folder. A supervisor that switched users after it began to listen is recorded as
+            // root.
             let (uid, process) = socket.peer().map_err(|error| unreachable(ConnectError::Io(error)))?;
             let now = process::name_and_owner(process).map(|(_, owner)| owner);
             if uid != self.owner && now != Some(self.owner) {
@@ -133,7 +136,7 @@ impl Supervised {
         match response.error {
             None => Ok(SupervisorReply::Stops),
             Some(error) => match error.code {
-                // It is ending by itself, or just has.
+                // The process is ending by itself, or just has.
                 Code::NotRunning | Code::Stopping => Ok(SupervisorReply::Stops),
                 Code::BadName => Ok(SupervisorReply::Unknown),
                 Code::Unauthorized => Err(NotAsked::Unauthorized(pid, self.process.clone())),
@@ -150,11 +153,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_that_cannot_be_read_is_not_taken_for_none() {
+    fn an_unreadable_run_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let db = dir.path().join("tasks.db");
         let task = Task { handle: "abc".to_owned(), ..Task::default() };
-        assert!(of_task(&db, &task).unwrap().is_none(), "there is no folder of runs");
+        assert!(of_task(&db, &task).unwrap().is_none(), "there is no run folder");
         let runs = RunDir::beside(&db);
         fs::create_dir(&runs).unwrap();
         assert!(of_task(&db, &task).unwrap().is_none(), "there is no file of this run");

@@ -166,8 +166,8 @@ pub enum Heard {
 }
 
 /// Returns the next message, if there is one. Accepted senders are this process's user, root, and
-/// the processes for which `is_ours` is true.
-fn receive(socket: &OwnedFd, longest: usize, is_ours: &dyn Fn(i32) -> bool) -> Option<Heard> {
+/// the processes for which `is_trusted` is true.
+fn receive(socket: &OwnedFd, longest: usize, is_trusted: &dyn Fn(i32) -> bool) -> Option<Heard> {
     let mut bytes = vec![0; longest];
     let mut room = nix::cmsg_space!(UnixCredentials);
     let (len, sender) = loop {
@@ -186,7 +186,7 @@ fn receive(socket: &OwnedFd, longest: usize, is_ours: &dyn Fn(i32) -> bool) -> O
             Err(_) => return None,
         }
     };
-    let trusted = sender.is_some_and(|(uid, pid)| uid == 0 || uid == geteuid().as_raw() || is_ours(pid));
+    let trusted = sender.is_some_and(|(uid, pid)| uid == 0 || uid == geteuid().as_raw() || is_trusted(pid));
     bytes.truncate(len);
     Some(match trusted {
         true if bytes == LOOK_FOR_REQUEST => Heard::Request,
@@ -220,9 +220,9 @@ impl Notify {
     }
 
     /// Returns the next message, if there is one. A message of this process's user, of root, or of
-    /// a process for which `is_ours` is true is passed on to the outer socket.
-    pub fn next(&self, is_ours: &dyn Fn(i32) -> bool) -> Option<Heard> {
-        let heard = receive(&self.socket, LONGEST, is_ours)?;
+    /// a process for which `is_trusted` is true is passed on to the outer socket.
+    pub fn next(&self, is_trusted: &dyn Fn(i32) -> bool) -> Option<Heard> {
+        let heard = receive(&self.socket, LONGEST, is_trusted)?;
         if let (Some(outer), Heard::Message(bytes)) = (&self.outer, &heard) {
             // A missing outer listener does not concern the command.
             let _ = sendto(self.socket.as_raw_fd(), bytes, outer, MsgFlags::MSG_DONTWAIT);

@@ -153,8 +153,8 @@ impl Pidfile {
     pub fn remove(&mut self) -> io::Result<()> {
         let Some(written) = self.written.take() else { return Ok(()) };
         let there = self.folder.open_file(Path::new(&self.name), &How::default());
-        let ours = there.ok().and_then(|mut there| read_pid(&mut there.file)) == Some(getpid().as_raw());
-        if !ours {
+        let is_own = there.ok().and_then(|mut there| read_pid(&mut there.file)) == Some(getpid().as_raw());
+        if !is_own {
             return Ok(());
         }
         match self.folder.remove(&self.name) {

@@ -41,7 +41,7 @@ const KEYS: usize = 4096;
 /// The pseudo-terminal between the outer terminal and the command.
 #[derive(Debug)]
 pub struct Pty {
-    ours: OwnedFd,
+    master: OwnedFd,
     /// Kept open until the command has ended, so that the master reports no hang-up before.
     command: Option<OwnedFd>,
     /// The terminal that this program was started from.
@@ -83,7 +83,7 @@ impl Pty {
             fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).ok()?;
         }
         let pty = Pty {
-            ours: made.master,
+            master: made.master,
             command: Some(made.slave),
             outer,
             whole,
@@ -108,8 +108,8 @@ impl Pty {
     }
 
     /// Returns the master side.
-    pub fn ours(&self) -> BorrowedFd<'_> {
-        self.ours.as_fd()
+    pub fn master(&self) -> BorrowedFd<'_> {
+        self.master.as_fd()
     }
 
     /// Returns the command's side, until [`Pty::command_ended`].
@@ -142,10 +142,10 @@ impl Pty {
     /// Copies the size of the outer terminal; true if the size changed. In a whole one the kernel
     /// notifies the command.
     pub fn follow_size(&self) -> bool {
-        let (Ok(outer), Ok(own)) = (tcgetwinsize(&self.outer), tcgetwinsize(&self.ours)) else { return false };
+        let (Ok(outer), Ok(own)) = (tcgetwinsize(&self.outer), tcgetwinsize(&self.master)) else { return false };
         let same = (outer.ws_col, outer.ws_row, outer.ws_xpixel, outer.ws_ypixel)
             == (own.ws_col, own.ws_row, own.ws_xpixel, own.ws_ypixel);
-        !same && tcsetwinsize(&self.ours, outer).is_ok()
+        !same && tcsetwinsize(&self.master, outer).is_ok()
     }
 
     fn has_foreground(&self) -> bool {
@@ -183,14 +183,14 @@ impl Pty {
 
     /// Returns the descriptor to poll for keys.
     pub fn keyboard(&self) -> Option<BorrowedFd<'_>> {
-        let ours = self.eager || self.saved.is_some();
-        let open = self.whole && ours && !self.hung_up && self.pending.is_empty();
+        let is_relayed = self.eager || self.saved.is_some();
+        let open = self.whole && is_relayed && !self.hung_up && self.pending.is_empty();
         open.then(|| self.outer.as_fd())
     }
 
     /// Returns the descriptor to poll until the command has room for more keys.
     pub fn room(&self) -> Option<BorrowedFd<'_>> {
-        (!self.pending.is_empty()).then(|| self.ours.as_fd())
+        (!self.pending.is_empty()).then(|| self.master.as_fd())
     }
 
     /// Relays keys to the command. Returns false if this process is in the background and the keys may
@@ -229,7 +229,7 @@ impl Pty {
 
     fn pass(&mut self, mut keys: &[u8]) {
         while !keys.is_empty() {
-            match write(&self.ours, keys) {
+            match write(&self.master, keys) {
                 Ok(written) => keys = &keys[written..],
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => {

@@ -208,7 +208,7 @@ pub struct Ends {
 #[derive(Debug)]
 pub struct Substitute<'a> {
     /// The master side.
-    pub ours: BorrowedFd<'a>,
+    pub master: BorrowedFd<'a>,
     /// The command's side.
     pub command: BorrowedFd<'a>,
 }
@@ -252,9 +252,9 @@ impl Streams {
     /// When there are no descriptors, or none of the folders accepts a file.
     pub fn open(terminal: Option<&Substitute<'_>>, hold: &[PathBuf]) -> io::Result<(Streams, Ends)> {
         let (stdout, stderr) = (io::stdout(), io::stderr());
-        let ours = [stdout.as_fd(), stderr.as_fd()];
+        let outputs = [stdout.as_fd(), stderr.as_fd()];
         let file = |fd: BorrowedFd<'_>| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino, stat.st_rdev)).ok();
-        let one = file(ours[0]).is_some() && file(ours[0]) == file(ours[1]);
+        let one = file(outputs[0]).is_some() && file(outputs[0]) == file(outputs[1]);
         let held = if hold.is_empty() { None } else { Some(Held::open(hold)?) };
         let mut streams = Streams {
             list: Vec::with_capacity(2),
@@ -267,11 +267,11 @@ impl Streams {
         let held_back = !hold.is_empty();
         let mut ends: Vec<OwnedFd> = Vec::with_capacity(2);
         let mut has_terminal = false;
-        for (number, &fd) in ours.iter().enumerate() {
+        for (number, &fd) in outputs.iter().enumerate() {
             let substitute = terminal.filter(|_| is_terminal(fd));
             if let Some(terminal) = substitute {
                 if !has_terminal {
-                    let from = terminal.ours.try_clone_to_owned()?;
+                    let from = terminal.master.try_clone_to_owned()?;
                     streams.add(number, from, Some(Target::Through(Sink::of(fd)?)))?;
                     has_terminal = true;
                 }

@@ -49,16 +49,16 @@ impl Terminal {
     }
 
     /// Whether this process's group is in the foreground.
-    pub fn is_ours(&self) -> bool {
+    pub fn is_in_foreground(&self) -> bool {
         tcgetpgrp(&self.tty) == Ok(getpgrp())
     }
 
     /// Whether the command should get the foreground at once. Not if the group is shared: in
     /// `launch … | less` the pager needs the terminal too, and the other programs of a script must
     /// receive Ctrl-C. Then the command gets the foreground when it first needs it.
-    pub fn is_ours_alone(&self) -> bool {
+    pub fn is_alone_in_foreground(&self) -> bool {
         let piped = is_pipe(std::io::stdout().as_fd()) || is_pipe(std::io::stderr().as_fd());
-        getpid() == getpgrp() && self.is_ours() && !piped
+        getpid() == getpgrp() && self.is_in_foreground() && !piped
     }
 
     /// Gives the foreground to a process group of this session.

@@ -1,4 +1,5 @@
-//! Where the supervisor is, and who we say we are: from the command line, or the configuration file, or neither.
+//! The supervisor's address and the credentials: from the command line, the configuration file, or
+//! the defaults.
 
 use std::{
     path::{Path, PathBuf, absolute},
@@ -15,26 +16,26 @@ use crate::{
     },
 };
 
-/// A supervisor, and how it is asked.
+/// A supervisor, and how to send requests to it.
 #[derive(Clone, Debug)]
 pub(in crate::app) struct Place {
-    /// Where it listens.
+    /// The address.
     pub(in crate::app) url: ServerUrl,
-    /// Who asks, where it wants to know.
+    /// The credentials, if any.
     pub(in crate::app) auth: Option<Auth>,
-    /// How long it may be silent; none: as long as it takes.
+    /// The longest silence; `None` for no limit.
     pub(in crate::app) timeout: Option<Duration>,
-    /// What ends the waiting for an answer; none: Ctrl-C ends this program.
+    /// Ends a wait for a response; `None`: Ctrl-C ends this program.
     pub(in crate::app) interrupt: Option<Interrupt>,
 }
 
-/// Where the supervisor listens: `url` wins over the file. No file need exist where a url is given, and one that is not
-/// named is not even looked for then: its password is not meant for whoever listens there.
+/// Returns the supervisor's address; `url` overrides the file. With a `url`, a file that was not
+/// named is not even read: its password is not meant for the server at that address.
 pub(super) fn find(url: Option<&ServerUrl>, file: Option<&Path>) -> Result<Place, ClientError> {
     settings(url, file).map(|spec| of(&spec))
 }
 
-/// A client's settings, with the place that `url` says.
+/// Returns a client's settings, with the address replaced by `url`.
 pub(in crate::app) fn settings(url: Option<&ServerUrl>, file: Option<&Path>) -> Result<ClientSpec, ClientError> {
     let found = match (file, url) {
         (Some(file), _) => Some(file.to_owned()),
@@ -47,9 +48,9 @@ pub(in crate::app) fn settings(url: Option<&ServerUrl>, file: Option<&Path>) -> 
     Ok(ClientSpec { serverurl: url.cloned().unwrap_or(spec.serverurl), ..spec })
 }
 
-/// The place that a client's settings say.
+/// Returns the place from a client's settings.
 pub(in crate::app) fn of(spec: &ClientSpec) -> Place {
-    // One without the other is not refused: the supervisor says what it thinks of it.
+    // A user without a password is accepted here: the supervisor decides.
     let password = match &spec.password {
         Some(Password::Plain(password)) => password.clone(),
         Some(Password::Sha256(_)) | None => String::new(),
@@ -58,16 +59,17 @@ pub(in crate::app) fn of(spec: &ClientSpec) -> Place {
     Place { url: spec.serverurl.clone(), auth, timeout: spec.timeout, interrupt: None }
 }
 
-/// Reads a client's settings. `found`: the file was not named, so the owner of the folder could have put it there.
+/// Reads a client's settings. `found`: the file was not named, so the owner of the folder could
+/// have planted it.
 fn read(path: &Path, found: bool) -> Result<ClientSpec, ClientError> {
     let (bytes, access) = conffile::read(path).map_err(|error| Unreadable::of(path, error))?;
-    // Relative paths in it are relative to its folder.
+    // Relative paths in the file are relative to its folder.
     let whole = absolute(path).map_err(|error| Unreadable::of(path, error))?;
     let file = File::new(whole, bytes, Some(access))?;
     config::read_client(&file, found, &Here).map_err(ClientError::Invalid)
 }
 
-/// What a client's settings may ask about the system.
+/// The system, as seen by a client's settings.
 struct Here;
 
 impl World for Here {

@@ -1,4 +1,4 @@
-//! What goes on after the first answer: a log that grows, the output of a process, events.
+//! Output after the first response: a growing log, the output of a process, events.
 
 use std::{
     fmt::Write as _,
@@ -18,7 +18,8 @@ use crate::{
     },
 };
 
-/// Prints what comes until either side ends it, and gives the exit code. Each piece is out before the next is read.
+/// Prints lines until either side ends, and returns the exit code. Each piece is flushed before the
+/// next is read.
 pub(super) fn follow(
     args: &ClientArgs,
     command: &Command,
@@ -34,7 +35,7 @@ pub(super) fn follow(
             Ok(None) if is_fg => {
                 return Err(ClientError::Broken("the connection was closed before the process ended".to_owned()));
             }
-            // A supervisor that ends says so.
+            // A supervisor that shuts down sends a last line.
             Ok(None) => {
                 return Err(ClientError::Broken(
                     "the connection was lost: the supervisor has died or was killed".to_owned(),
@@ -45,7 +46,7 @@ pub(super) fn follow(
             Err(error) => return Err(ClientError::Broken(error.to_string())),
         };
         let Some(followed) = Followed::parse(&line) else {
-            return Err(ClientError::Broken("what follows is not understood: it is no JSON object".to_owned()));
+            return Err(ClientError::Broken("invalid line from the supervisor: not a JSON object".to_owned()));
         };
         if args.json {
             output.out.write_all(format!("{}\n", safe_json(&line)).as_bytes())?;
@@ -59,7 +60,7 @@ pub(super) fn follow(
             }
             Followed::Ended(how) => {
                 has_ended = true;
-                // Not among what the process prints.
+                // Not into the output of the process.
                 let _ = match command {
                     _ if args.json => Ok(()),
                     Command::Fg { name } => {
@@ -73,8 +74,8 @@ pub(super) fn follow(
             }
             _ if args.json => {}
             Followed::Skipped => {
-                let why = "the log was turned over faster than it was read";
-                let _ = writeln!(output.err, "supervise: some of the output is left out here: {why}");
+                let why = "the log was rotated faster than it was read";
+                let _ = writeln!(output.err, "supervise: some of the output is missing here: {why}");
             }
             Followed::Piece(piece) => {
                 let bytes = fit(&piece.data, args.action.is_raw(), output.width);
@@ -90,8 +91,8 @@ pub(super) fn follow(
     }
 }
 
-/// A piece of a log for where it is printed: byte for byte, but on a terminal, where it may have colours and nothing else
-/// that the terminal would obey.
+/// Prepares a piece of a log for the output: unchanged, except on a terminal, where only colours
+/// are kept of its control sequences.
 pub(in crate::app) fn fit(data: &[u8], is_raw: bool, width: Option<u16>) -> Vec<u8> {
     if is_raw || width.is_none() {
         return data.to_vec();
@@ -103,7 +104,7 @@ pub(in crate::app) fn fit(data: &[u8], is_raw: bool, width: Option<u16>) -> Vec<
     fitted.collect()
 }
 
-/// An event for people.
+/// Returns the line for an event.
 fn event_line(event: &Value) -> String {
     let text = |key: &str| event.get(key).and_then(Value::as_str).map(plain);
     let number = |key: &str| event.get(key).and_then(Value::as_i64);
@@ -124,8 +125,8 @@ fn event_line(event: &Value) -> String {
             }
             line
         }
-        (Some("config"), ..) => format!("{time}the configuration was read again:{}", content("content")),
-        (Some("shutdown"), ..) => format!("{time}the supervisor ends"),
+        (Some("config"), ..) => format!("{time}configuration reloaded:{}", content("content")),
+        (Some("shutdown"), ..) => format!("{time}the supervisor is shutting down"),
         (Some("tick"), ..) => format!("{time}tick"),
         (Some("dropped"), ..) => format!("{} events were lost", number("count").unwrap_or_default()),
         _ => plain(&event.to_string()),
@@ -139,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_terminal_gets_colours_and_nothing_else_that_acts() {
+    fn a_terminal_gets_colours_and_no_other_control_sequences() {
         let data = b"a\x1b[31mb\x1b[2J\n\x07c\xff";
         assert_eq!(fit(data, false, None), data);
         assert_eq!(fit(data, true, Some(80)), data);

@@ -104,8 +104,7 @@ impl Launcher {
             }
             Err(error) if error.is_missing() => Some(Feedback::default()),
             Err(error) => {
-                reporter
-                    .warn(&format!("task {id}: {error}; the file is kept, and the values that were stored last count"));
+                reporter.warn(&format!("task {id}: {error}; the file is kept and the last stored values are used"));
                 self.spec.keep_feedback = true;
                 if self.store.is_none() {
                     self.store = db::open(&self.spec.db, STATUS_PATIENCE).ok();

@@ -149,7 +149,7 @@ impl Launcher {
             Signal::STOP => !terminal.is_lent() && process::stat(self.command).is_some_and(catches_terminal),
             _ => false,
         };
-        if wants_terminal && terminal.is_ours() {
+        if wants_terminal && terminal.is_in_foreground() {
             self.lend_terminal();
             return;
         }
@@ -163,7 +163,7 @@ impl Launcher {
         child::suspend();
         let after = sys::now();
         self.act(watch, Event::Paused(after.mono.saturating_sub(before.mono)), after);
-        if self.terminal.as_ref().is_some_and(|terminal| (lent || wants_terminal) && terminal.is_ours()) {
+        if self.terminal.as_ref().is_some_and(|terminal| (lent || wants_terminal) && terminal.is_in_foreground()) {
             self.lend_terminal();
         }
         let _ = child::signal_group(self.command, Signal::CONT);

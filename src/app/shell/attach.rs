@@ -1,7 +1,7 @@
-//! `fg` at a terminal: what a process prints is shown, and what is typed goes to its input (SH-10).
+//! `fg` at a terminal: shows the output of a process, and sends typed lines to its input.
 //!
-//! Ctrl-C and Ctrl-Z are bytes here and come to us alone: the process is never signalled, and however silent it is or
-//! however much it prints, they are looked for before anything else.
+//! Ctrl-C and Ctrl-Z are bytes here, for the shell alone: the process is never signalled. The
+//! keyboard has priority, however silent the process is or however much it prints.
 
 use std::{io, time::Duration};
 
@@ -19,24 +19,25 @@ use crate::{
     },
 };
 
-/// How long the supervisor may take to pass a line on: Ctrl-C waits meanwhile.
+/// How long the supervisor may take to pass a line on; Ctrl-C is delayed meanwhile.
 const PASS_ON: Duration = Duration::from_millis(150);
-/// A process that was just started may not read yet. So long it is tried again, and so often.
+/// How long, and at which interval, input is retried for a process that was just started and may
+/// not read yet.
 const NOT_YET: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// How it ended to be in the foreground.
+/// How the attachment ended.
 enum Over {
-    /// It was left.
+    /// The user detached.
     Left,
-    /// The process has ended, in these words.
+    /// The process has ended; with the text.
     Ended(String),
-    /// It cannot go on.
+    /// The connection failed.
     Failed(String),
 }
 
 impl Shell<'_, '_> {
-    /// Brings a process to the foreground until it ends or is left, and gives the exit code.
+    /// Attaches to a process until it ends or the user detaches, and returns the exit code.
     pub(super) fn attach(&mut self, name: &str) -> u8 {
         self.attached(name).unwrap_or_else(|code| code)
     }
@@ -44,7 +45,7 @@ impl Shell<'_, '_> {
     fn attached(&mut self, name: &str) -> Result<u8, u8> {
         let (jobs, names) = self.resolve(&[name.to_owned()])?;
         let mut name = names.into_iter().next().unwrap_or_default();
-        // Of several the supervisor says that it is for one.
+        // For several processes, the supervisor refuses.
         if let [process] = &self.processes(&[name.clone()])?[..] {
             name = process.full_name();
             if process.state.is_down() {
@@ -69,12 +70,12 @@ impl Shell<'_, '_> {
         let is_pipe = content.get("stdin").and_then(serde_json::Value::as_bool).unwrap_or(false);
         let pid = content.get("process").and_then(|process| process.get("pid")).and_then(serde_json::Value::as_i64);
         self.note(&format!(
-            "attached to {} ({}); Ctrl-C or Ctrl-Z leaves it",
+            "attached to {} ({}); Ctrl-C or Ctrl-Z detaches",
             plain(&name),
             pid.filter(|pid| *pid > 0).map_or_else(|| "being started".to_owned(), |pid| format!("pid {pid}"))
         ));
         if is_pipe {
-            self.note("what you type is its input");
+            self.note("typed lines are sent to its input");
         }
         let keyboard = Keyboard::attached(is_pipe).map_err(|error| {
             client::failed(ClientError::Broken(format!("cannot set the terminal: {error}")), None, self.output)
@@ -83,13 +84,13 @@ impl Shell<'_, '_> {
         drop(keyboard);
         match over {
             Ok(Over::Left) => {
-                self.note(&format!("left {}, which goes on", plain(&name)));
-                self.told.session(|session| session.left(name));
+                self.note(&format!("detached from {}, which keeps running", plain(&name)));
+                self.notices.session(|session| session.left(name));
                 Ok(exit::OK)
             }
             Ok(Over::Ended(how)) => {
                 self.note(&format!("{} has ended: {}", plain(&name), plain(&how)));
-                self.told.told_end(name);
+                self.notices.reported_end(name);
                 Ok(exit::OK)
             }
             Ok(Over::Failed(why)) => Err(client::failed(ClientError::Broken(why), None, self.output)),
@@ -97,17 +98,18 @@ impl Shell<'_, '_> {
         }
     }
 
-    /// Starts it, without waiting until it is up: what it prints first is to be seen.
+    /// Starts the process without waiting until it is up, so that its first output is shown.
     fn begin(&mut self, name: &str) -> Result<(), u8> {
         let command = Command::Start { of: Targets::processes([name]), until_settled: false };
         let args = self.args_of(false);
-        let session = self.told.session(|session| session.clone());
+        let session = self.notices.session(|session| session.clone());
         let acted = client::request(&args, &self.place, &session, &command, false, self.output);
         self.take_in(&command, &acted);
         if acted.code == exit::OK { Ok(()) } else { Err(acted.code) }
     }
 
-    /// Why it is not there: one that has just ended, or could not be started, says how.
+    /// Prints why attaching failed: a process that has just ended, or could not be started, has a
+    /// description.
     fn not_attached(&mut self, name: &str, command: &Command, response: &Response) -> u8 {
         let is_down = response.error.as_ref().is_some_and(|error| error.code == Code::NotRunning);
         if is_down && let Ok([process]) = self.processes(&[name.to_owned()]).as_deref() {
@@ -119,21 +121,21 @@ impl Shell<'_, '_> {
         self.show(command, response)
     }
 
-    /// Until it is over. `input`: the name of the process, if it reads what is typed.
+    /// Relays until the end. `input`: the name of the process, if it reads typed lines.
     fn pass(&mut self, socket: &mut Socket, keyboard: &Keyboard, input: Option<&str>) -> io::Result<Over> {
-        // So that what we say begins a line of its own.
+        // Messages of the shell must begin on a new line.
         let mut at_start = true;
-        // What it did not get yet.
+        // Input that was not accepted yet.
         let mut unsent = vec![];
-        let patience = sys::now().mono.saturating_add(NOT_YET);
+        let retry_until = sys::now().mono.saturating_add(NOT_YET);
         let over = loop {
             match socket.line_or(keyboard.input(), (!unsent.is_empty()).then_some(AGAIN)) {
                 Ok(Came::Neither) => {}
                 Ok(Came::Other) => {
                     let typed = keyboard.read()?;
-                    // The end of the terminal, or Ctrl-D: nothing more will be typed.
+                    // The end of the terminal, or Ctrl-D: no more input will come.
                     if typed.is_empty() || typed.iter().any(|byte| [CTRL_C, CTRL_Z].contains(byte)) {
-                        // ^C is shown where lines are.
+                        // In line mode the terminal shows ^C.
                         at_start &= input.is_none();
                         break Over::Left;
                     }
@@ -154,15 +156,15 @@ impl Shell<'_, '_> {
                     Some(Followed::Ended(how)) => break Over::Ended(how),
                     Some(Followed::Failed(error)) => break Over::Failed(reason(error.code, &error.message)),
                     Some(Followed::Skipped | Followed::Other(_)) => {}
-                    None => break Over::Failed("what follows is not understood".to_owned()),
+                    None => break Over::Failed("invalid line from the supervisor".to_owned()),
                 },
                 Ok(Came::End) => break Over::Failed("the supervisor has closed the connection".to_owned()),
                 Err(error) => break Over::Failed(error.to_string()),
             }
             if let Some(name) = input.filter(|_| !unsent.is_empty()) {
                 match self.send(name, &unsent) {
-                    Some(why) if sys::now().mono > patience => {
-                        writeln!(self.output.err, "supervise: it did not get that: {}", plain(&why))?;
+                    Some(why) if sys::now().mono > retry_until => {
+                        writeln!(self.output.err, "supervise: input not delivered: {}", plain(&why))?;
                         unsent.clear();
                     }
                     Some(_) => {}
@@ -177,7 +179,7 @@ impl Shell<'_, '_> {
         Ok(over)
     }
 
-    /// Passes on what was typed; gives why it cannot.
+    /// Sends typed input; returns the error.
     fn send(&mut self, name: &str, typed: &[u8]) -> Option<String> {
         let place = super::Place { timeout: Some(PASS_ON), interrupt: None, ..self.place.clone() };
         let data = String::from_utf8_lossy(typed).into_owned();

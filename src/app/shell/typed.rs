@@ -1,4 +1,4 @@
-//! The definition of what is typed into the shell: the actions of the command line, and a few that only a shell has.
+//! The command line of the shell: the actions of `supervise`, and those of the shell alone.
 
 use clap::{
     Arg, ArgAction, ArgMatches, Args, Command as Clap, CommandFactory, Error, FromArgMatches, Parser, Subcommand,
@@ -31,16 +31,16 @@ struct Line {
     word: Word,
 }
 
-/// What a line says.
+/// A parsed line.
 #[derive(Debug, Clone)]
 pub(super) struct Typed {
-    /// Print answers as they are.
+    /// Whether to print responses as JSON.
     pub(super) json: bool,
-    /// What to do.
+    /// The action.
     pub(super) word: Word,
 }
 
-/// What is done.
+/// An action of the shell.
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Word {
     #[command(flatten)]
@@ -118,16 +118,16 @@ pub(super) struct Open {
     pub(super) url: ServerUrl,
 }
 
-/// Why a line is not done.
+/// Why a line is not run.
 #[derive(Debug)]
 pub(super) enum NotDone {
-    /// It asked for help, which is this.
+    /// Help was requested; with its text.
     Help(String),
-    /// What is wrong with it, one line or more.
+    /// The errors, one line or more.
     Wrong(String),
 }
 
-/// Reads the words of a line.
+/// Parses the words of a line.
 ///
 /// # Errors
 /// [`NotDone`]
@@ -143,22 +143,22 @@ pub(super) fn read(words: Vec<String>) -> Result<Typed, NotDone> {
     typed.map_err(|error| not_done(&error))
 }
 
-/// Print answers as they are.
+/// Name of the option for JSON.
 const JSON: &str = "json";
 
-/// The actions, each with the options that all of them have on the command line.
+/// Returns the actions, each with the options that all of them have on the command line.
 fn definition() -> Clap {
     let json = Arg::new(JSON).long(JSON).action(ArgAction::SetTrue);
     let json = json.help("Print the supervisor's raw JSON response");
     Line::command().mut_subcommands(|action| {
-        // What is for the command line is not offered.
+        // Actions of the command line alone are hidden.
         let is_hidden = ["shell", "completions", "web"].contains(&action.get_name());
         let action = if action.get_name() == "fg" { foreground(action) } else { action };
         action.arg(json.clone()).hide(is_hidden)
     })
 }
 
-/// `fg`, which does more here than on the command line.
+/// Changes the help of `fg`, which does more here than on the command line.
 fn foreground(action: Clap) -> Clap {
     let about = "Show the output of a process and pass on what is typed, until Ctrl-C or Ctrl-Z";
     let more = "A process that is down is started; a paused process is continued. What is typed goes to the standard input of \
@@ -178,7 +178,7 @@ fn not_done(error: &Error) -> NotDone {
         (ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, _) => NotDone::Help(text),
         (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) if word.starts_with('%') => {
             NotDone::Wrong(format!(
-                "{word} is a job and no action: {word} alone is fg {word}, and {word} & is bg {word} (try help fg)"
+                "{word} is a job, not an action: {word} alone is fg {word}, and {word} & is bg {word} (try help fg)"
             ))
         }
         (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) => {
@@ -187,14 +187,14 @@ fn not_done(error: &Error) -> NotDone {
             NotDone::Wrong(unknown_action(word, &known))
         }
         _ => {
-            // There is another way to help here.
+            // Help is requested in another way here.
             let text = text.split("For more information").next().unwrap_or(&text);
             NotDone::Wrong(text.strip_prefix("error: ").unwrap_or(text).to_owned())
         }
     }
 }
 
-/// The actions and their options, as they are offered.
+/// Returns the visible actions and their options.
 pub(super) fn actions() -> Vec<ActionWord> {
     fn options(action: &Clap) -> Vec<String> {
         let long = |arg: &clap::Arg| arg.get_long().map(|long| format!("--{long}"));
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn sh8_help_and_what_is_wrong() {
+    fn help_and_errors_are_texts_of_the_shell() {
         assert!(help("help").contains("  stop "));
         assert!(help("?").contains("%name"));
         assert!(help("help stop").contains("--now"));
@@ -274,7 +274,7 @@ mod tests {
             assert!(help("help fg").contains(words), "{words}: {}", help("help fg"));
         }
         assert_eq!(wrong("sotp x"), "unknown action \"sotp\" (try help); did you mean stop?");
-        assert_eq!(wrong("help %1"), "%1 is a job and no action: %1 alone is fg %1, and %1 & is bg %1 (try help fg)");
+        assert_eq!(wrong("help %1"), "%1 is a job, not an action: %1 alone is fg %1, and %1 & is bg %1 (try help fg)");
         assert_eq!(wrong("help frobnicate"), "unknown action \"frobnicate\" (try help)");
         assert!(wrong("stop").contains("Usage: stop"), "{}", wrong("stop"));
         assert!(wrong("open /tmp/x").contains("unix://"), "{}", wrong("open /tmp/x"));

@@ -1,4 +1,5 @@
-//! What only a shell does: `bg`, `kill`, `wait`, `suspend`, and the question before what is not easily undone.
+//! The actions of the shell alone: `bg`, `kill`, `wait`, `suspend`, and the confirmation of actions
+//! that are not easily undone.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ use crate::{
     },
 };
 
-/// What is asked before an action that is meant for everything (SH-7); none: it is just done.
+/// Returns the question before an action that affects everything; `None`: no confirmation.
 pub(super) fn question(action: &Action) -> Option<&'static str> {
     match action {
         Action::Stop(stop) if !stop.yes && is_all(&stop.names) => Some("Stop all processes?"),
@@ -42,13 +43,14 @@ fn is_all(names: &SomeNames) -> bool {
 }
 
 impl Shell<'_, '_> {
-    /// Asks, and gives an answer that is good. Of any other one the lines are printed, and its exit code is the error.
+    /// Sends a command and returns a successful response. Otherwise prints it and returns the exit
+    /// code as the error.
     pub(super) fn ask(&mut self, command: &Command) -> Result<Response, u8> {
         let response = self.ask_any(command)?;
         if response.error.is_some() { Err(self.show(command, &response)) } else { Ok(response) }
     }
 
-    /// The same, for an answer of any kind.
+    /// Like [`Shell::ask`], for a response of any kind.
     fn ask_any(&mut self, command: &Command) -> Result<Response, u8> {
         let mut is_introduced = false;
         loop {
@@ -65,7 +67,7 @@ impl Shell<'_, '_> {
         }
     }
 
-    /// Prints the lines of an answer, and gives its exit code.
+    /// Prints a response, and returns its exit code.
     pub(super) fn show(&mut self, command: &Command, response: &Response) -> u8 {
         let shown = show(command, response);
         for line in &shown.out {
@@ -78,12 +80,12 @@ impl Shell<'_, '_> {
         exit_code(command, response)
     }
 
-    /// All jobs, and the names with those of processes in the place of references.
+    /// Returns all jobs, and the names with job references replaced by process names.
     pub(super) fn resolve(&mut self, names: &[String]) -> Result<(Vec<Job>, Vec<String>), u8> {
         let response = self.ask(&Command::Jobs(Targets::All))?;
         let resolved = client::jobs_in(&response).and_then(|jobs| {
             let name = |name: &String| match JobRef::parse(name) {
-                Some(_) => self.told.session(|session| session.resolve(name, &jobs).map(Job::full_name)),
+                Some(_) => self.notices.session(|session| session.resolve(name, &jobs).map(Job::full_name)),
                 None => Ok(name.clone()),
             };
             let names = names.iter().map(name).collect::<Result<Vec<String>, _>>()?;
@@ -92,7 +94,7 @@ impl Shell<'_, '_> {
         resolved.map_err(|error| client::failed(error, None, self.output))
     }
 
-    /// The processes of these names, which are some.
+    /// Returns the processes with these names; an error if there are none.
     pub(super) fn processes(&mut self, names: &[String]) -> Result<Vec<ProcessInfo>, u8> {
         let is_all = names.is_empty() || names.iter().any(|name| name == "all");
         let command = Command::Status(if is_all { Targets::All } else { Targets::processes(names) });
@@ -100,13 +102,13 @@ impl Shell<'_, '_> {
         if response.is_good() && response.items().is_empty() {
             return Ok(response.processes());
         }
-        // Those that are known are not what was asked for.
+        // The known ones are not the result of the request.
         let refused = if response.error.is_some() { response } else { Response::results(response.items(), false) };
         self.show(&command, &refused);
         Err(exit::FAILED)
     }
 
-    /// `bg` (JOB-5)
+    /// `bg`: continues paused jobs, and starts those that are down.
     pub(super) fn background(&mut self, names: &[String]) -> u8 {
         let done = self.resolve(names).and_then(|(jobs, names)| Ok((jobs, self.processes(&names)?)));
         let (jobs, processes) = match done {
@@ -135,14 +137,14 @@ impl Shell<'_, '_> {
         code
     }
 
-    /// Lets a paused process go on.
+    /// Continues a paused process.
     pub(super) fn continued(&mut self, name: &str) -> Result<(), u8> {
         let to = SignalTo::Processes(Targets::processes([name]));
-        // All of it: Ctrl-Z at a terminal would have paused all of it too.
+        // The whole group: Ctrl-Z at a terminal would have paused the whole group too.
         self.ask(&Command::Signal { signal: Signal::CONT, to, group: true }).map(drop)
     }
 
-    /// `kill` (JOB-6)
+    /// `kill`: sends a signal, or lists the signals.
     pub(super) fn kill(&mut self, kill: &Kill, json: bool) -> u8 {
         if kill.list {
             return self.list_signals(&kill.targets);
@@ -163,7 +165,7 @@ impl Shell<'_, '_> {
             code = code.max(self.request(&Command::Signal { signal, to, group: false }, json));
         }
         if code == exit::OK && ends(signal) && self.is_terminal {
-            self.note("a program with autorestart comes back after this; to end it, use stop");
+            self.note("a program with autorestart is started again; to end it, use stop");
         }
         code
     }
@@ -187,14 +189,14 @@ impl Shell<'_, '_> {
         code
     }
 
-    /// `wait` (JOB-11)
+    /// `wait`: waits until processes are down.
     pub(super) fn wait(&mut self, names: &[String]) -> u8 {
         self.waited(names).unwrap_or_else(|code| code)
     }
 
     fn waited(&mut self, names: &[String]) -> Result<u8, u8> {
         let (jobs, names) = self.resolve(names)?;
-        // It listens before it looks: what ends in between is seen.
+        // Subscribes before reading the states, so that an end in between is noticed.
         let filter = EventFilter::of([EventKind::State.as_str()]).unwrap_or_default();
         let subscribe = Command::Subscribe(filter);
         let place = self.place.clone();
@@ -219,7 +221,7 @@ impl Shell<'_, '_> {
             let line = match socket.line(None, None) {
                 Ok(Some(line)) => line,
                 Ok(None) => {
-                    let error = ClientError::Broken("the connection was closed before they ended".to_owned());
+                    let error = ClientError::Broken("the connection was closed before all processes ended".to_owned());
                     return Err(client::failed(error, None, self.output));
                 }
                 Err(error) => return Err(client::failed(client::unreachable(&place.url, error), None, self.output)),
@@ -230,27 +232,24 @@ impl Shell<'_, '_> {
                 && event.to.is_down()
             {
                 *code = Some(notices::exit_code(event.exit_code, event.exit_signal.as_deref()));
-                let line = self.told.session(|session| notices::line(&event, &jobs, session));
-                self.told.told(event.name, event.to, event.pid);
+                let line = self.notices.session(|session| notices::line(&event, &jobs, session));
+                self.notices.reported(event.name, event.to, event.pid);
                 let _ = writeln!(self.output.out, "{line}").and_then(|()| self.output.out.flush());
             }
         }
         let last = processes.last().and_then(|process| codes.get(&process.full_name()).copied().flatten());
-        // Of all of them there is no last one.
+        // All processes have no last one.
         Ok(if names.is_empty() { exit::OK } else { last.unwrap_or(exit::OK) })
     }
 
-    /// `suspend` (JOB-8)
+    /// `suspend`: stops the shell itself.
     pub(super) fn suspend(&mut self, force: bool) -> u8 {
         if !self.is_terminal {
-            complain(self.output, "suspend: there is no terminal from which to continue this shell");
+            complain(self.output, "suspend: no terminal to continue this shell from");
             return exit::FAILED;
         }
         if terminal::leads_session() && !force {
-            complain(
-                self.output,
-                "suspend: this is a login shell, and nobody would continue it; -f stops it all the same",
-            );
+            complain(self.output, "suspend: a login shell might never be continued; use -f to suspend it anyway");
             return exit::FAILED;
         }
         child::stop_self();

@@ -1,6 +1,8 @@
-//! Who listens for changes of jobs while the shell does something else, and what is told of them (JOB-9).
+//! The listener for changes of jobs while the shell does something else, and the notices about
+//! them.
 //!
-//! One thread reads events. They are kept for the next prompt, or printed above the line that is being edited.
+//! A thread reads events. Notices are kept for the next prompt, or printed above the line that is
+//! being edited.
 
 use std::{
     sync::{
@@ -25,8 +27,8 @@ use crate::{
     },
 };
 
-/// What is told, and which jobs this shell dealt with; shared with who listens.
-pub(super) struct Told {
+/// The pending notices, and the session's jobs; shared with the listener.
+pub(super) struct JobNotices {
     state: Mutex<State>,
 }
 
@@ -34,18 +36,18 @@ pub(super) struct Told {
 struct State {
     notices: Notices,
     session: Session,
-    /// Whether it is told at once.
+    /// Whether notices are printed at once.
     notify: bool,
     /// Whether a line is being edited.
     at_prompt: bool,
-    /// Said once at the next prompt.
+    /// A message for the next prompt.
     gone: Option<String>,
     printer: Option<Printer>,
 }
 
-impl Told {
-    pub(super) fn new(notify: bool) -> Told {
-        Told { state: Mutex::new(State { notify, ..State::default() }) }
+impl JobNotices {
+    pub(super) fn new(notify: bool) -> JobNotices {
+        JobNotices { state: Mutex::new(State { notify, ..State::default() }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -64,27 +66,27 @@ impl Told {
         work(&mut self.lock().session)
     }
 
-    /// The next action begins.
+    /// Starts the next action.
     pub(super) fn begin(&self) {
         self.lock().notices.begin();
     }
 
-    /// An answer told that the process of this name is in this state.
-    pub(super) fn told(&self, name: String, state: ProcState, pid: i32) {
+    /// Records the state of a process that a response already reported.
+    pub(super) fn reported(&self, name: String, state: ProcState, pid: i32) {
         self.lock().notices.told(name, state, pid);
     }
 
-    /// It was told that this process has ended.
-    pub(super) fn told_end(&self, name: String) {
+    /// Records an end that was already reported.
+    pub(super) fn reported_end(&self, name: String) {
         self.lock().notices.told_end(name);
     }
 
-    /// What was heard until now is of no interest: an answer told of all of it, or it was another supervisor's.
+    /// Drops all notices: a response reported everything, or they are from another supervisor.
     pub(super) fn renew(&self) {
         self.lock().notices = Notices::default();
     }
 
-    /// Reads a line, while which notices may be printed.
+    /// Reads a line; notices may be printed meanwhile.
     pub(super) fn at_prompt<T>(&self, read: impl FnOnce() -> T) -> T {
         self.lock().at_prompt = true;
         let typed = read();
@@ -92,7 +94,7 @@ impl Told {
         typed
     }
 
-    /// What is to be told now.
+    /// Returns the notices that are due.
     pub(super) fn lines(&self, place: &Place) -> Vec<String> {
         let (events, gone) = {
             let mut state = self.lock();
@@ -107,13 +109,13 @@ impl Told {
         if events.is_empty() {
             return vec![];
         }
-        // Without their numbers, if those are not to be had.
+        // Without job numbers, if those are not available.
         let jobs = client::jobs_at(&aside(place)).unwrap_or_default();
         self.session(|session| events.iter().map(|event| notices::line(event, &jobs, session)).collect())
     }
 
-    /// Prints at once what is to be told, if that is wanted.
-    fn tell(&self, place: &Place) {
+    /// Prints the notices at once, if configured.
+    fn print(&self, place: &Place) {
         let is_wanted = |state: &State| state.notify && state.at_prompt && state.printer.is_some();
         {
             let state = self.lock();
@@ -129,7 +131,7 @@ impl Told {
     }
 }
 
-/// Who listens. The connection is closed when this is dropped.
+/// The listener. Dropping it closes the connection.
 pub(super) struct EventWatch {
     is_over: Arc<AtomicBool>,
     is_left: Arc<AtomicBool>,
@@ -137,12 +139,12 @@ pub(super) struct EventWatch {
 }
 
 impl EventWatch {
-    /// Begins to listen; none: that cannot be, and whoever asks something will be told why.
-    pub(super) fn begin(place: &Place, told: &Arc<Told>) -> Option<EventWatch> {
+    /// Starts to listen; `None` if that is not possible, which the next request will report.
+    pub(super) fn begin(place: &Place, notices: &Arc<JobNotices>) -> Option<EventWatch> {
         let place = aside(place);
         let mut line = client::SupervisorLink::open(&place).ok()?;
         let filter = EventFilter::of([EventKind::State.as_str()]).ok()?;
-        // Over HTTP only single answers come.
+        // Over HTTP only single responses are possible.
         let Link::Socket(_) = line.link else { return None };
         let answer = line.ask(&Command::Subscribe(filter), true).ok()?;
         let Link::Socket(socket) = line.link else { return None };
@@ -151,14 +153,15 @@ impl EventWatch {
         }
         let closer = socket.closer().ok()?;
         let (is_over, is_left) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let (over, left, told, place) = (Arc::clone(&is_over), Arc::clone(&is_left), Arc::clone(told), place.clone());
+        let (over, left, notices, place) =
+            (Arc::clone(&is_over), Arc::clone(&is_left), Arc::clone(notices), place.clone());
         let listen = move || {
             leave_stop_key();
-            listen(socket, &told, &place);
+            listen(socket, &notices, &place);
             if !left.load(Ordering::SeqCst) {
                 let text = format!("the supervisor at {} has closed the connection", shown(&place.url));
-                told.lock().gone = Some(text);
-                told.tell(&place);
+                notices.lock().gone = Some(text);
+                notices.print(&place);
             }
             over.store(true, Ordering::SeqCst);
         };
@@ -166,7 +169,7 @@ impl EventWatch {
         Some(EventWatch { is_over, is_left, _closer: closer })
     }
 
-    /// Whether the other side has closed.
+    /// Whether the other side has closed the connection.
     pub(super) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::SeqCst)
     }
@@ -178,14 +181,14 @@ impl Drop for EventWatch {
     }
 }
 
-/// Until either side closes.
-fn listen(mut socket: Socket, told: &Told, place: &Place) {
+/// Reads events until either side closes.
+fn listen(mut socket: Socket, notices: &JobNotices, place: &Place) {
     while let Ok(Some(line)) = socket.line(None, None) {
         if let Some(Followed::Other(event)) = Followed::parse(&line)
             && let Some(event) = StateNotice::from_event(&event)
         {
-            told.lock().notices.heard(event);
-            told.tell(place);
+            notices.lock().notices.heard(event);
+            notices.print(place);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The beginning of a run: its order, its task, its command.
+//! The start of a run: its specification, its task, its command.
 
 use std::{
     ffi::{CString, OsString},
@@ -43,35 +43,35 @@ use crate::{
     },
 };
 
-/// The WAL may grow to this number of pages, two megabytes: as the supervisor has the database open all the time, nobody
-/// has to read it when opening.
+/// Pages to which the WAL may grow, two megabytes: the supervisor has the database open all the
+/// time, so opening it does not require reading the WAL.
 const LONG_WAL: u32 = 512;
-/// How long it may take until a command that was started can be looked at (descriptors may be short), and how often that
-/// is tried.
+/// How long a started command may be impossible to examine (no descriptors left), and the interval
+/// of trying.
 const KNOWN_AFTER: Duration = Duration::from_secs(10);
 const KNOWN_AGAIN: Duration = Duration::from_millis(20);
-/// Descriptor of the new process on which it tells what did not work.
+/// Descriptor on which a new process reports a failed step.
 const REPORT: i32 = 3;
 
-/// Carries a run. The order comes on descriptor 0; see [`RunSpec`].
+/// Runs a shim. Descriptor 0 contains the specification; see [`RunSpec`].
 ///
 /// # Errors
-/// [`ShimError`]: there is no order, or nothing could be said to anybody.
-pub(super) fn carry() -> Result<(), ShimError> {
+/// [`ShimError`]: there is no specification, or nothing could be reported.
+pub(super) fn start() -> Result<(), ShimError> {
     let system = |what| move |error| ShimError::System(what, error);
     let inherited = child::inherited_descriptors();
     child::set_name(c"launch");
     child::new_session();
     let mut text = String::new();
-    io::stdin().read_to_string(&mut text).map_err(system("read the order"))?;
+    io::stdin().read_to_string(&mut text).map_err(system("read the run specification"))?;
     let order: RunSpec = serde_json::from_str(&text).map_err(|error| ShimError::RunSpec(error.to_string()))?;
     drop(text);
     child::let_go_of_streams(false);
     let me = process::own().map_err(system("read /proc/self/stat"))?.process;
     let inbox = Inbox::open(0).map_err(system("read signals"))?;
     child::become_subreaper().map_err(system("adopt orphans"))?;
-    let runs = RunDir::open(&order.folder).map_err(system("open the folder of runs"))?;
-    let ear = CommandSocket::open(&order.ear).map_err(system("hear the supervisor"))?;
+    let runs = RunDir::open(&order.folder).map_err(system("open the run folder"))?;
+    let ear = CommandSocket::open(&order.ear).map_err(system("open the command socket"))?;
     let run = Run {
         handle: order.handle.clone(),
         ear: order.ear.clone(),
@@ -89,7 +89,8 @@ pub(super) fn carry() -> Result<(), ShimError> {
     };
     runs.write(&run.handle, &run.to_text()).map_err(system("write the file of the run"))?;
     sys::crash_point("shim.written");
-    // The next supervisor knows of us now. If there is to be one, it gives an order of its own.
+    // From here on the next supervisor knows of this shim. If the supervisor is already gone, the
+    // next one starts the run again.
     if process::gone(order.supervisor) {
         runs.remove(&run.handle);
         return Ok(());
@@ -103,7 +104,7 @@ pub(super) fn carry() -> Result<(), ShimError> {
         ear: Some(ear),
         story: SelfReport::default(),
         store: None,
-        untold: false,
+        unwritten: false,
         unseen: None,
         unsent: vec![],
         spool: None,
@@ -132,12 +133,13 @@ pub(super) fn carry() -> Result<(), ShimError> {
     Ok(())
 }
 
-/// Becomes the command that the arguments tell of; see [`Change`]. Says why not, if it cannot.
+/// Executes the command in the arguments; see [`Change`]. Reports the failed step if that is not
+/// possible.
 pub fn become_command() {
     let mut args = std::env::args_os().skip(1);
     let change = args.next().and_then(|text| serde_json::from_str::<Change>(text.to_str()?).ok());
     let argv: Vec<OsString> = args.collect();
-    // Duplicated, so that it is ours to close; the one that we were given closes with the exec.
+    // Duplicated, so that closing it is safe; the inherited descriptor closes on exec.
     let Ok(mut report) = File::options().write(true).open(format!("/proc/self/fd/{REPORT}")) else { return };
     child::close(REPORT);
     let Some(change) = change else { return };
@@ -158,7 +160,7 @@ impl Shim {
         self.started = sys::now();
         self.looked = self.started;
         self.run.phase = Phase::Running { command: self.command, since: self.started };
-        self.tell();
+        self.write_run();
         sys::crash_point("shim.running");
         self.begin_log();
         self.close_at = self.started.mono + CLOSE_AFTER;
@@ -170,23 +172,23 @@ impl Shim {
         self.follow(watch);
     }
 
-    /// Makes it a task before the command starts, if the database lets us.
+    /// Claims a task before the command starts, if the database is available.
     fn claim(&mut self) {
         self.try_claim(sys::now(), Duration::from_millis(self.order.patience));
     }
 
-    /// Makes it a task later than that; true if it is one now.
+    /// Claims a task later; returns whether that succeeded.
     pub(super) fn claim_late(&mut self) -> bool {
         let claimed = self.try_claim(self.started, Duration::ZERO);
         if claimed {
             self.begin_log();
             self.close_at = sys::now().mono + CLOSE_AFTER;
-            self.tell();
+            self.write_run();
         }
         claimed
     }
 
-    /// Returns it as a task to be started.
+    /// Returns the values of the task.
     pub(super) fn as_start(&self, started: Tick) -> Start {
         let timeout = self.order.timeout.map(|timeout| Duration::from_millis(timeout).as_secs_f64());
         let user = self.order.user.as_ref().map_or_else(sys::login, |user| user.name.clone());
@@ -200,7 +202,7 @@ impl Shim {
             },
             named: true,
             feedback: self.order.feedpath.is_some(),
-            // A file that the command was not told of would be none of its.
+            // A file whose path the command does not know is not its feedback file.
             feedpath: self.order.feedpath.clone().filter(|_| self.command.pid == 0),
             log: true,
             options: "[]".into(),
@@ -235,7 +237,8 @@ impl Shim {
         };
         match claim() {
             Ok((store, claimed, spool)) => {
-                // Without room in the spool its end needs the database, which has just been there.
+                // Without room in the spool the end needs the database, which was available just
+                // now.
                 let reserve = |spool: &Spool| spool.reserve(claimed.slot).map_err(|error| error.to_string());
                 let room = spool.as_ref().map_err(Clone::clone).and_then(reserve);
                 self.spool = spool.ok();
@@ -265,13 +268,14 @@ impl Shim {
         }
     }
 
-    /// Notes the command's process in its row; false if the database was too busy for that.
+    /// Records the command's process in the task's row; false if the database was too busy.
     pub(super) fn note_command(&mut self) -> bool {
         let (Some(claimed), Some(store)) = (&self.claimed, &mut self.store) else { return true };
         store.set_patience(super::STATUS_PATIENCE);
-        // Each command has a session of its own.
+        // Each command has its own session.
         let (inode, session) = (process::inode(self.command.pid), Some(self.command.pid));
-        // Where that fails, only who sees its pid can ask it. One that was handed over does not know it any more.
+        // Without the address, only processes that see its pid can send requests. After a
+        // re-execution it is unknown.
         let address = self.notify.as_ref().map(Hearing::address).filter(|address| !address.is_empty());
         if let (Some(spool), Some(address)) = (&self.spool, address) {
             let _ = spool.note_address(claimed.slot, &claimed.upid, address);
@@ -301,33 +305,35 @@ impl Shim {
         let one = self.order.stderr == StreamTarget::Joined;
         let gathered =
             TaskOutput::gather(one, copies).and_then(|(output, ends)| Ok((output, ends, self.open_input()?)));
-        let (output, ends, input) = gathered.map_err(|error| failed("cannot make pipes for it", &error))?;
+        let (output, ends, input) = gathered.map_err(|error| failed("cannot create its pipes", &error))?;
         self.output = Some(output);
         if self.order.user.is_none() {
             let pid = self.start_directly(&ends, &input, inherited)?;
             drop((ends, input));
             return known(pid, KNOWN_AFTER, process_of);
         }
-        let (mut report, reports) = io::pipe().map_err(|error| failed("cannot make a pipe", &error))?;
+        let (mut report, reports) = io::pipe().map_err(|error| failed("cannot create a pipe", &error))?;
         let reports = OwnedFd::from(reports);
         let pid = self.spawn(&ends, &input, &reports, inherited).map_err(|error| not_spawned(&error))?;
         drop((ends, input, reports));
-        let mut said = String::new();
-        // It ends with the exec. One that hangs there (a file server that is away) makes only us wait.
-        let read = report.read_to_string(&mut said);
-        if said.is_empty() && read.is_ok() {
+        let mut failed_step = String::new();
+        // The pipe closes on exec. If the exec hangs (an unavailable file server), only this shim
+        // waits.
+        let read = report.read_to_string(&mut failed_step);
+        if failed_step.is_empty() && read.is_ok() {
             return known(pid, KNOWN_AFTER, process_of);
         }
-        // It ends at once.
+        // The process ends at once.
         while let Ok(child::Reaped::Ended(..)) = child::reap() {}
-        match serde_json::from_str::<(ChangeStep, i32)>(&said) {
+        match serde_json::from_str::<(ChangeStep, i32)>(&failed_step) {
             Ok((step, number)) => Err(self.failure(step, number)),
-            Err(_) => Err(NotStarted::refused("it could not be started, and did not say why".into())),
+            Err(_) => Err(NotStarted::refused("its start failed without a report".into())),
         }
     }
 
-    /// Starts a command that is to be no other user's: its folder and umask are ours for a moment, and the kernel does
-    /// the rest. A process between us and it, as a change of the user needs one, would take as long as all of this.
+    /// Starts a command of the same user: the shim takes its directory and umask for a moment, and
+    /// posix_spawn does the rest. An intermediate process, as needed to switch users, would take as
+    /// long as all of this.
     fn start_directly(&self, ends: &Ends, input: &OwnedFd, inherited: &[i32]) -> Result<i32, NotStarted> {
         let number = |error: &io::Error| error.raw_os_error().unwrap_or(0);
         let home = std::env::current_dir();
@@ -343,7 +349,7 @@ impl Shim {
             child::set_umask(umask);
         }
         if self.order.directory.is_some() {
-            // A folder that is in use by us could not be unmounted.
+            // A folder that is the working directory could not be unmounted.
             let _ = std::env::set_current_dir(home.unwrap_or_else(|_| "/".into()));
         }
         spawned.map_err(|error| match error.kind() {
@@ -356,11 +362,11 @@ impl Shim {
         match self.order.stdin {
             CommandInput::Null => Ok(File::open("/dev/null")?.into()),
             CommandInput::Pipe => {
-                let (theirs, ours) = io::pipe()?;
-                let ours = OwnedFd::from(ours);
-                child::do_not_wait(ours.as_fd())?;
-                self.input = Some(File::from(ours));
-                Ok(OwnedFd::from(theirs))
+                let (read_end, write_end) = io::pipe()?;
+                let write_end = OwnedFd::from(write_end);
+                child::do_not_wait(write_end.as_fd())?;
+                self.input = Some(File::from(write_end));
+                Ok(OwnedFd::from(read_end))
             }
         }
     }
@@ -379,7 +385,7 @@ impl Shim {
         child::spawn_self(&argv, &self.environment(), &put, inherited, 0)
     }
 
-    /// What its configuration says, and what a task tells its command.
+    /// Returns the configured environment with the variables of the task.
     fn environment(&self) -> Vec<CString> {
         let mut set: Vec<(&str, OsString)> = vec![
             ("TASKWATCHER_HANDLE", self.order.handle.clone().into()),
@@ -398,23 +404,23 @@ impl Shim {
                 set.push(("WATCHDOG_USEC", (timeout.saturating_mul(1000)).to_string().into()));
             }
         }
-        // Those of a task in which the supervisor itself may run are none of the program's.
+        // Variables of a task in which the supervisor itself may run are not passed on.
         let outer = ["TASKWATCHER_TASKID", process::UPID_VARIABLE, "TASKWATCHER_FEEDBACK", notify::VARIABLE];
-        let is_ours = |entry: &OsString| {
+        let is_set = |entry: &OsString| {
             let mut names = set.iter().map(|(name, _)| *name).chain(outer);
             names.any(|name| entry.as_bytes().strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")))
         };
-        let given = words(&self.order.env).into_iter().filter(|entry| !is_ours(entry));
-        let ours = set.iter().map(|(name, value)| {
+        let given = words(&self.order.env).into_iter().filter(|entry| !is_set(entry));
+        let added = set.iter().map(|(name, value)| {
             let mut entry = OsString::from(name);
             entry.push("=");
             entry.push(value);
             entry
         });
-        given.chain(ours).filter_map(|entry| CString::new(entry.into_vec()).ok()).collect()
+        given.chain(added).filter_map(|entry| CString::new(entry.into_vec()).ok()).collect()
     }
 
-    /// A step that the kernel refused, in words.
+    /// Returns the failure for a step that the kernel refused.
     fn failure(&self, step: ChangeStep, number: i32) -> NotStarted {
         let error = io::Error::from_raw_os_error(number);
         let (why, order) = (plain(&error), &self.order);
@@ -431,7 +437,7 @@ impl Shim {
             }
             ChangeStep::Exec => match error.kind() {
                 io::ErrorKind::NotFound if order.file.exists() => {
-                    format!("cannot run {file}: the interpreter that it names is not there")
+                    format!("cannot run {file}: its interpreter does not exist")
                 }
                 io::ErrorKind::NotFound => format!("command not found: {file}"),
                 io::ErrorKind::PermissionDenied if order.file.is_dir() => format!("{file} is a directory"),
@@ -444,12 +450,12 @@ impl Shim {
     }
 }
 
-/// The words of a JSON array; none of them if it is none.
+/// Returns the strings of a JSON array; empty if it is not one.
 fn words(json: &str) -> Vec<OsString> {
     serde_json::from_str(json).ok().and_then(|json| argv_of_json(&json)).unwrap_or_default()
 }
 
-/// The kernel's words without its number.
+/// Returns the text of a system error without its number.
 fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
@@ -459,14 +465,15 @@ fn not_spawned(error: &io::Error) -> NotStarted {
     let cause = match error.kind() {
         io::ErrorKind::WouldBlock => "process table full".into(),
         io::ErrorKind::OutOfMemory => "no memory for a process".into(),
-        _ => format!("cannot make a process: {}", plain(error)),
+        _ => format!("cannot create a process: {}", plain(error)),
     };
     NotStarted { passing: limits::passes(error), ..NotStarted::refused(cause) }
 }
 
-/// Returns the process of a command that was just started. It is a child that was not reaped, so it is there, and what
-/// cannot be read of it now may be read a moment later: that is tried for so long. Without its start time it could neither be
-/// signalled nor known again: then its group is ended before it is said not to run.
+/// Returns the process of a command that was just started. The command is an unreaped child, so it
+/// exists, and a failed read of its data is retried for `limit`. Without its start time it could be
+/// neither signalled nor recognized: then its group is killed before the start is reported as
+/// failed.
 fn known(pid: i32, limit: Duration, mut look: impl FnMut(i32) -> Option<Process>) -> Result<Process, NotStarted> {
     let until = sys::now().mono + limit;
     loop {
@@ -484,7 +491,7 @@ fn known(pid: i32, limit: Duration, mut look: impl FnMut(i32) -> Option<Process>
         sys::pause(KNOWN_AGAIN);
     }
     while let Ok(child::Reaped::Ended(..)) = child::reap() {}
-    let cause = format!("/proc/{pid}/stat cannot be read, so it was ended again");
+    let cause = format!("/proc/{pid}/stat cannot be read, so the process was killed");
     Err(NotStarted { passing: true, ..NotStarted::refused(cause) })
 }
 
@@ -502,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_cannot_be_looked_at_for_a_moment_goes_on() {
+    fn a_command_that_cannot_be_examined_for_a_moment_continues() {
         let pid = sleeps();
         let mut looks = 0;
         let found = known(pid, KNOWN_AFTER, |pid| {
@@ -515,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_cannot_be_known_is_ended_before_it_is_said_not_to_run() {
+    fn a_command_that_cannot_be_examined_is_killed_before_the_failure_is_reported() {
         let pid = sleeps();
         let why = known(pid, Duration::ZERO, |_| None).unwrap_err();
         assert!(why.passing && why.cause.contains("cannot be read"), "{why:?}");

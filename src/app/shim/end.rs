@@ -20,17 +20,18 @@ use crate::{
     },
 };
 
-/// How long the end of a run that never became a task waits for the database before it is kept beside it: most locks are
-/// gone by then.
+/// How long the end of a run that never became a task waits for the database before it is kept
+/// beside the database; most locks are released by then.
 const KEEP_AFTER: Duration = Duration::from_secs(5);
-/// How long an end waits for the database that can be kept nowhere else. Then it is lost, and the supervisor's log alone
-/// tells of it: one launcher more would be left for each end of a program, without bound.
+/// How long an end that cannot be kept waits for the database. Then it is lost, and only the
+/// supervisor's log has it: otherwise one more shim would stay for each end of a program, without
+/// bound.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often it is tried.
+/// Interval of the attempts.
 const AGAIN: Duration = Duration::from_secs(1);
 
 impl Shim {
-    /// The command was not executed: that is the end of the run.
+    /// Records the end of a run whose command was not executed.
     pub(super) fn not_started(mut self, why: NotStarted) {
         let now = sys::now();
         let code = if why.not_found { exit_code::NOT_FOUND } else { exit_code::NOT_EXECUTABLE };
@@ -41,14 +42,14 @@ impl Shim {
             ..End::new(&Outcome::Error(format!("spawn: {}", why.cause)), now.wall, Some(Duration::ZERO))
         };
         self.run.phase = Phase::Failed { why, at: now };
-        self.tell();
+        self.write_run();
         self.started = now;
         self.begin_log();
         self.record(&end);
     }
 
     pub(super) fn finish(mut self, ended: &Ended, at: Tick) {
-        // Now its number may be another's.
+        // From here on its pid may be reused.
         while let Ok(child::Reaped::Ended(..)) = child::reap() {}
         let feedpath = self.claimed.as_ref().and_then(|claimed| claimed.feedpath.clone());
         let mut unread = false;
@@ -57,7 +58,7 @@ impl Shim {
             Err(error) if error.is_missing() => Feedback::default(),
             Err(error) => {
                 unread = true;
-                self.note(format!("{error}; the file is kept, and the values that were stored last count"));
+                self.note(format!("{error}; the file is kept and the last stored values are used"));
                 self.stored_feedback()
             }
         });
@@ -82,7 +83,8 @@ impl Shim {
             let _ = feedfile::remove(&path);
         }
         if let Some(mut output) = self.output.take() {
-            // A process of it that goes on to write must neither be killed for it nor wait for ever.
+            // A remaining process that continues to write must neither be killed by SIGPIPE nor
+            // block for ever.
             output.finish(false, &mut || false);
         }
     }
@@ -96,13 +98,14 @@ impl Shim {
         stored.map(|(feedback, _)| feedback).unwrap_or_default()
     }
 
-    /// Whether its supervisor expects this end: one that was asked for, or an exit code that it names (T9).
+    /// Whether the supervisor expects this end: a requested one, or one of the configured exit
+    /// codes.
     fn is_expected(&self, ended: &Ended) -> bool {
         let by_itself = matches!(ended.cause, Cause::Itself);
         by_itself && (self.why.is_some() || machine::End::ByItself(ended.exit).is_expected(&self.order.exitcodes))
     }
 
-    /// How it ended, and why it was ended, if it was asked to. What ends as it was asked to did nothing wrong.
+    /// Returns the outcome, and the reason if the run was stopped. A requested end is no error.
     fn outcome(&self, ended: &Ended, warnings: u64) -> (Outcome, Option<String>) {
         let (Cause::Itself, Some(why)) = (&ended.cause, &self.why) else {
             return (ended.outcome(warnings, None), None);
@@ -117,11 +120,13 @@ impl Shim {
         (outcome, Some(why.clone()))
     }
 
-    /// Ends the log, and writes the end into the database or the spool; a run that is no task yet becomes one first. Where
-    /// neither is possible the end is kept in the folder of runs, until a supervisor can record it.
+    /// Ends the log, and writes the end into the database or the spool; a run that is no task yet
+    /// is claimed first. If neither is possible the end is kept in the run folder until a
+    /// supervisor can record it.
     ///
-    /// # If we die here
-    /// The end stands in one of the three, whole, or the task is found lost.
+    /// # If the shim dies here
+    ///
+    /// The end is complete in one of the three, or the task is found lost.
     fn record(&mut self, end: &End) {
         let since = sys::now().mono;
         while self.claimed.is_none() {
@@ -129,25 +134,25 @@ impl Shim {
                 break;
             }
             let stopped = self.inbox.wait(Some(AGAIN)).is_err();
-            if self.untold {
-                self.tell();
+            if self.unwritten {
+                self.write_run();
             }
             let asked = matches!(self.inbox.next(), Ok(Some(Notice::Stop { .. })));
             let waited = sys::now().mono.saturating_sub(since);
             if stopped || asked || waited > KEEP_AFTER {
-                // Without a log: what it printed is nowhere but in the program's own.
+                // Without a log: its output is only in the program's own log.
                 let start = Start { log: false, ..self.as_start(self.started) };
                 if self.keep(&Late::Run(Box::new(start), Box::new(end.clone()))) {
                     return;
                 }
             }
             if stopped || asked || waited > PATIENCE {
-                self.note(format!("its end ({}) is not recorded: the database cannot be written", end.outcome));
+                self.note(format!("the end ({}) is not recorded: the database cannot be written", end.outcome));
                 return;
             }
         }
         let Some(claimed) = self.claimed.clone() else { return };
-        // It may have been short of descriptors before.
+        // Descriptors may have been short before.
         self.spool = self.spool.take().or_else(|| Spool::open(&self.order.db, true).ok());
         if let Some(spool) = &self.spool {
             let _ = spool.note_end(claimed.slot, &claimed.upid, end);
@@ -175,10 +180,10 @@ impl Shim {
         }
     }
 
-    /// Keeps an end for a supervisor to record; false: that is not possible.
+    /// Keeps an end for a supervisor to record; false if that is not possible.
     fn keep(&self, late: &Late) -> bool {
         let text = match late {
-            // A folder whose name is no text is left out.
+            // A folder whose name is not UTF-8 is left out.
             Late::Run(start, end) => serde_json::to_string(late).or_else(|_| {
                 let start = Start { cwd: None, feedpath: None, ..(**start).clone() };
                 serde_json::to_string(&Late::Run(Box::new(start), end.clone()))

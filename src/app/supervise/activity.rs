@@ -1,4 +1,4 @@
-//! The activity log: what the supervisor did and what happened to its programs, a line each.
+//! The activity log: one line for each action of the supervisor and each event of its programs.
 
 use std::{io::Write, path::PathBuf};
 
@@ -14,13 +14,13 @@ use crate::{
     },
 };
 
-/// Where lines go.
+/// The activity log, and a copy of it.
 pub(super) struct Activity {
     log: Option<ProgLog>,
-    /// Where that is.
+    /// Path of the log.
     path: Option<PathBuf>,
     level: Level,
-    /// A copy of each line, in the foreground.
+    /// Receives a copy of each line, in the foreground.
     copy: Option<Box<dyn Write>>,
 }
 
@@ -36,21 +36,21 @@ fn open(place: ProgramLogSpec) -> Result<ProgLog, String> {
 }
 
 impl Activity {
-    /// Opens the log that the configuration names.
+    /// Opens the configured log.
     ///
     /// # Errors
-    /// As open(2) says, with the path.
+    /// Those of open(2), with the path.
     pub(super) fn open(spec: &ServerSpec, copy: Option<Box<dyn Write>>) -> Result<Activity, String> {
         let log = place_of(spec).map(open).transpose()?;
-        // What the log itself writes there is not said twice.
+        // If the log is standard output, no copy is written there.
         let copy = copy.filter(|_| spec.logfile.as_deref().and_then(standard_stream) != Some(1));
         Ok(Activity { log, path: spec.logfile.clone(), level: spec.loglevel, copy })
     }
 
-    /// Opens the log of another configuration, if that is another one; for [`Activity::change`].
+    /// Opens the log of a new configuration, if its path differs; for [`Activity::change`].
     ///
     /// # Errors
-    /// As [`Activity::open`]; nothing is changed by it.
+    /// Those of [`Activity::open`]; nothing is changed then.
     pub(super) fn prepare(&self, spec: &ServerSpec) -> Result<Option<ProgLog>, String> {
         if spec.logfile == self.path {
             return Ok(None);
@@ -58,7 +58,7 @@ impl Activity {
         place_of(spec).map(open).transpose()
     }
 
-    /// Follows a change of the configuration, with what was prepared for it.
+    /// Applies a new configuration, with the log opened by [`Activity::prepare`].
     pub(super) fn change(&mut self, spec: &ServerSpec, prepared: Option<ProgLog>) {
         self.level = spec.loglevel;
         if spec.logfile != self.path {
@@ -68,7 +68,7 @@ impl Activity {
         }
     }
 
-    /// Opens the file anew: somebody has moved it.
+    /// Reopens the file, which may have been moved.
     pub(super) fn reopen(&mut self) {
         if let Some(log) = &mut self.log {
             log.reopen();
@@ -82,11 +82,11 @@ impl Activity {
         let line = activity::line(&sys::log_stamp(sys::now().wall), level, text);
         if let Some(log) = &mut self.log {
             log.write(line.as_bytes());
-            // What is wrong with this file can only be told to the copy.
+            // Errors of this file have no place in the log.
             log.trouble();
         }
         if let Some(copy) = &mut self.copy {
-            // That nobody reads it stops nothing.
+            // A closed reader must not stop the supervisor.
             let _ = copy.write_all(line.as_bytes()).and_then(|()| copy.flush());
         }
     }

@@ -57,7 +57,7 @@ pub(super) struct Current {
     pub shim: Option<Process>,
     pub command: Option<Process>,
     /// The last event about the run that was passed to the machine.
-    pub told: RunNews,
+    pub news: RunNews,
     /// Whether the shim is gone while the command lives: the supervisor signals and watches the
     /// command itself.
     pub orphan: bool,
@@ -75,7 +75,7 @@ impl Current {
             ear,
             shim: None,
             command: None,
-            told: RunNews::Nothing,
+            news: RunNews::Nothing,
             orphan: false,
             notes: vec![],
             denied: None,
@@ -190,7 +190,7 @@ pub(super) struct Supervisor {
     /// The state of the configuration files on disk.
     pub on_disk: OnDisk,
     /// The sockets where clients connect.
-    pub doors: Listeners,
+    pub listeners: Listeners,
     /// Waiting and current starts.
     pub starts: Starts,
     /// Processes to be watched for their end; taken by the main loop.
@@ -612,7 +612,7 @@ impl Supervisor {
             proc.spec = next;
         }
         self.run_hook(name, change.to);
-        self.tell_waiters(name, change);
+        self.update_waiters(name, change);
         self.advance_shutdown();
         if change.to.is_down() {
             self.leave(name);
@@ -752,7 +752,7 @@ impl Supervisor {
     /// Whether this run has ended while its shim is still there.
     fn is_recording(&self, handle: &str, name: &str) -> bool {
         let run = self.procs.get(name).and_then(|proc| proc.run.as_ref());
-        run.is_none_or(|run| run.handle != handle || run.told == RunNews::Ended)
+        run.is_none_or(|run| run.handle != handle || run.news == RunNews::Ended)
     }
 
     /// Returns the ranks of processes in the order of starts.

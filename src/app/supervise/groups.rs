@@ -1,5 +1,5 @@
-//! The groups of runs: who of them is left when the leader has ended, and who ends them when the shim is gone, which
-//! does so as long as it lives.
+//! The groups of runs: which members are left once the leader has ended, and killing them if the
+//! shim, which does so while it lives, is gone.
 
 use std::{collections::VecDeque, io, os::fd::OwnedFd};
 
@@ -15,11 +15,12 @@ use crate::{
 };
 
 impl Current {
-    /// The live processes of its command's group. To be asked while one of them is known to live, or has just lived: until
-    /// the last one has ended, nobody else can have the number of the group, which leads a session of its own.
+    /// Returns the live processes of the command's group. To be called while a member is known to
+    /// be alive, or was just alive: the number of the group, which leads its own session, is not
+    /// reused before the last member has ended.
     ///
     /// # Errors
-    /// When not all processes could be looked at (no descriptors left).
+    /// When not all processes could be examined (no descriptors left).
     pub(super) fn group(&self) -> io::Result<Vec<Process>> {
         let Some(command) = self.command else { return Ok(vec![]) };
         if process::read_stat(command.pid)?.is_some_and(|leader| leader.process != command) {
@@ -29,20 +30,20 @@ impl Current {
         Ok(members.map(|member| member.process).collect())
     }
 
-    /// Whether it has ended, and members of its group may not have.
+    /// Whether the run has ended while members of its group may be alive.
     fn is_left(&self) -> bool {
-        self.told == RunNews::Ended && self.leftover > 0
+        self.news == RunNews::Ended && self.leftover > 0
     }
 }
 
 impl Proc {
-    /// These of a group that has lost its leader are not ended by anybody.
+    /// Records members of a leaderless group that are not going to be killed.
     pub(super) fn leave_alone(&mut self, members: Vec<Process>) {
         let new = members.into_iter().filter(|member| !self.left.contains(member)).collect::<Vec<_>>();
         self.left.extend(new);
     }
 
-    /// Remembers who is left of a run that has ended, if nobody ends them, or nobody can.
+    /// Records the remaining members of an ended run, unless they are being killed.
     pub(super) fn keep_left(&mut self) {
         if !self.machine.waits_for_group()
             && let Some(run) = self.run.as_mut().filter(|run| run.is_left())
@@ -55,12 +56,12 @@ impl Proc {
 }
 
 impl Supervisor {
-    /// Ends what is left of the group of a run that has ended.
+    /// Kills the remaining group of an ended run.
     pub(super) fn clean(&mut self, name: &str, events: &mut VecDeque<Event>) {
         let run = self.procs.get(name).and_then(|proc| proc.run.as_ref()).filter(|run| run.is_left());
         let Some(run) = run else { return events.push_back(Event::GroupGone) };
-        let word = ShimCommand::Signal { signal: Signal::KILL, group: true, why: None };
-        if !run.orphan && notify::tell(&run.ear, word.to_message().as_bytes()).is_ok() {
+        let command = ShimCommand::Signal { signal: Signal::KILL, group: true, why: None };
+        if !run.orphan && notify::tell(&run.ear, command.to_message().as_bytes()).is_ok() {
             return;
         }
         match run.group() {
@@ -68,7 +69,8 @@ impl Supervisor {
             Ok(members) => {
                 let mut delivery = Delivery::new(Signal::KILL);
                 delivery.send(members.into_iter().map(|member| (member, false)));
-                // One that may not be killed must not keep the program down; one that could not be for now is tried again.
+                // A member that may not be killed must not keep the program down; other failures
+                // are retried.
                 if let Some(error) = delivery.refusal {
                     events.push_back(Event::KillFailed(KillError::Denied(error.to_string())));
                 }
@@ -77,17 +79,17 @@ impl Supervisor {
         }
     }
 
-    /// Waits for the end of a shim that is no child of ours.
+    /// Watches a shim that is not a child.
     pub(super) fn watch_shim(&mut self, handle: &str, shim: Process) {
         match process::open(shim) {
             Ok(Some(fd)) => self.to_watch.push((Watched::Shim(handle.to_owned()), fd)),
-            // It ended just now, or before.
+            // The shim ended just now, or before.
             Ok(None) => self.shim_gone(handle, None),
             Err(_) => self.unwatched.push(handle.to_owned()),
         }
     }
 
-    /// Waits for the end of a command without a shim.
+    /// Watches a command without a shim.
     pub(super) fn watch_command(&mut self, handle: &str, opened: io::Result<Option<OwnedFd>>) {
         match opened {
             Ok(Some(fd)) => self.to_watch.push((Watched::Command(handle.to_owned()), fd)),
@@ -96,12 +98,12 @@ impl Supervisor {
         }
     }
 
-    /// Looks again at what could not be watched for want of descriptors.
+    /// Retries to watch what could not be watched because no descriptor was left.
     pub(super) fn watch_again(&mut self) {
         for handle in std::mem::take(&mut self.unwatched) {
             let Some(name) = self.by_handle.get(&handle).cloned() else { continue };
             let run = self.procs.get(&name).and_then(|proc| proc.run.as_ref()).filter(|run| run.handle == handle);
-            match run.map(|run| (run.told, run.command, run.shim.filter(|_| !run.orphan))) {
+            match run.map(|run| (run.news, run.command, run.shim.filter(|_| !run.orphan))) {
                 Some((_, _, Some(shim))) => self.watch_shim(&handle, shim),
                 Some((RunNews::Started, Some(command), None)) => self.watch_command(&handle, process::open(command)),
                 Some(_) | None => self.watch_group(&handle, &name),
@@ -109,26 +111,26 @@ impl Supervisor {
         }
     }
 
-    /// A command without a shim is gone: how it ended nobody saw.
+    /// Handles the end of a command without a shim: its exit status is unknown.
     pub(super) fn command_gone(&mut self, handle: &str) {
         let Some(name) = self.by_handle.get(handle).cloned() else { return };
         if let Some(proc) = self.procs.get_mut(&name)
-            && let Some(run) = proc.run.as_mut().filter(|run| run.handle == handle && run.told == RunNews::Started)
+            && let Some(run) = proc.run.as_mut().filter(|run| run.handle == handle && run.news == RunNews::Started)
         {
-            run.told = RunNews::Ended;
-            // Where that cannot be told now there may be somebody.
+            run.news = RunNews::Ended;
+            // If that is unknown now, there may be a member.
             run.leftover = run.group().map_or(1, |left| u32::try_from(left.len()).unwrap_or(u32::MAX));
             let leftover = run.leftover;
             proc.stop = sys::now().wall.secs();
-            self.log
-                .warn(&format!("lost: {name}: its launch and its process are gone, its exit status was not observed"));
+            self.log.warn(&format!("lost: {name}: its shim and its process are gone, exit status not observed"));
             let _ = self.feed(&name, Event::Ended { end: End::NotObserved, at: None, leftover });
             self.records.settle();
         }
         self.watch_group(handle, &name);
     }
 
-    /// Looks who of those that were left alone is still alive. To be done before it is told.
+    /// Updates the number of members that were left running. To be called before that number is
+    /// reported.
     pub(super) fn count_left(&mut self) {
         for proc in self.procs.values_mut().filter(|proc| proc.machine.leftover() > 0 || !proc.left.is_empty()) {
             proc.keep_left();
@@ -140,14 +142,14 @@ impl Supervisor {
         }
     }
 
-    /// One of the group of a run without a shim and without a leader is gone.
+    /// Handles the end of a group member of a run without a shim and a leader.
     pub(super) fn member_gone(&mut self, handle: &str) {
         let Some(name) = self.by_handle.get(handle).cloned() else { return };
         self.watch_group(handle, &name);
     }
 
-    /// Waits for what is left of the group of a run without a shim and without a leader, member by member, if that is
-    /// being ended; then there is nothing more to be known of the run.
+    /// Watches the remaining group of a run without a shim and a leader, member by member, while it
+    /// is being killed. When none is left, the run is over.
     pub(super) fn watch_group(&mut self, handle: &str, name: &str) {
         let waiting = self.procs.get(name).filter(|proc| proc.machine.waits_for_group());
         let run = waiting.and_then(|proc| proc.run.as_ref()).filter(|run| run.handle == handle);

@@ -88,7 +88,7 @@ impl Supervisor {
         current.notes.clone_from(&run.notes);
         let denied = run.denied.clone().filter(|denied| current.denied.as_ref() != Some(denied));
         current.denied.clone_from(&run.denied);
-        let told = current.told;
+        let news = current.news;
         for note in new {
             if note.starts_with("it is no task yet") {
                 self.records.trouble(&note);
@@ -98,20 +98,20 @@ impl Supervisor {
         if !matches!(run.phase, Phase::Starting) {
             self.starts.arrived(handle);
         }
-        match (run.phase, told) {
+        match (run.phase, news) {
             (Phase::Starting, _) | (Phase::Failed { .. }, RunNews::Started | RunNews::Ended) => {}
             (Phase::Failed { why, .. }, RunNews::Nothing) => {
-                self.tell(&name, RunNews::Ended);
+                self.set_news(&name, RunNews::Ended);
                 let _ = self.feed(&name, Event::SpawnFailed { cause: why.cause, passing: why.passing });
             }
             (Phase::Running { command, since }, RunNews::Nothing) => self.began(&name, command, since.wall.secs()),
             (Phase::Running { .. }, RunNews::Started | RunNews::Ended) => {}
-            (Phase::Ended { command, since, exit, at, timeout, leftover, strays }, told) => {
-                if told == RunNews::Nothing {
+            (Phase::Ended { command, since, exit, at, timeout, leftover, strays }, news) => {
+                if news == RunNews::Nothing {
                     self.began(&name, command, since.wall.secs());
                 }
                 self.ended(&name, exit, at.mono, at.wall.secs(), timeout, leftover);
-                if let Some(proc) = self.procs.get_mut(&name).filter(|_| told != RunNews::Ended) {
+                if let Some(proc) = self.procs.get_mut(&name).filter(|_| news != RunNews::Ended) {
                     proc.leave_alone(strays);
                 }
             }
@@ -122,9 +122,9 @@ impl Supervisor {
         Ok(())
     }
 
-    fn tell(&mut self, name: &str, told: RunNews) {
+    fn set_news(&mut self, name: &str, news: RunNews) {
         if let Some(run) = self.procs.get_mut(name).and_then(|proc| proc.run.as_mut()) {
-            run.told = told;
+            run.news = news;
         }
     }
 
@@ -133,7 +133,7 @@ impl Supervisor {
         proc.start = start;
         proc.stop = 0;
         if let Some(run) = &mut proc.run {
-            (run.command, run.told) = (Some(command), RunNews::Started);
+            (run.command, run.news) = (Some(command), RunNews::Started);
         }
         let task = proc.task.map(|task| format!(", task {task}")).unwrap_or_default();
         self.log.info(&format!("spawned: {name} with pid {}{task}", command.pid));
@@ -143,8 +143,8 @@ impl Supervisor {
     fn ended(&mut self, name: &str, exit: Exit, at: Duration, wall: i64, timeout: bool, leftover: u32) {
         let Some(proc) = self.procs.get_mut(name) else { return };
         let Some(run) = &mut proc.run else { return };
-        let (before, had) = (run.told, std::mem::replace(&mut run.leftover, leftover));
-        run.told = RunNews::Ended;
+        let (before, had) = (run.news, std::mem::replace(&mut run.leftover, leftover));
+        run.news = RunNews::Ended;
         if before != RunNews::Ended {
             proc.stop = wall;
             let end = if timeout { End::Timeout(exit) } else { End::ByItself(exit) };
@@ -167,7 +167,7 @@ impl Supervisor {
             self.forget_run(handle);
             return;
         };
-        match (run.told, run.command) {
+        match (run.news, run.command) {
             (RunNews::Ended, _) => {
                 // It was waiting for the end of the group, unless it was killed.
                 run.orphan = true;
@@ -180,7 +180,7 @@ impl Supervisor {
                 self.watch_group(handle, &name);
             }
             (RunNews::Nothing, _) => {
-                run.told = RunNews::Ended;
+                run.news = RunNews::Ended;
                 self.forget_run(handle);
                 let why = match exit {
                     // Other codes may come from another program in its place.

@@ -1,7 +1,8 @@
-//! The configuration of this machine's supervisor: finding its files, reading them, and what they mean here.
+//! The configuration of the supervisor: finding and reading its files.
 //!
-//! What is right and wrong in them is decided in [`crate::model::config`]. Where they are, and what relative paths are
-//! relative to, is settled once at the start: a reload reads the same files, wherever the supervisor went since.
+//! Which content is valid is decided in [`crate::model::config`]. The location of the files, and
+//! the base of relative paths, is determined once at the start: a reload reads the same files, even
+//! after a change of the working directory.
 
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
@@ -17,29 +18,30 @@ use crate::{
     },
 };
 
-/// Where the configuration is.
+/// The location of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Where {
     /// The main file; absolute.
     pub file: PathBuf,
-    /// Whether nobody named it, so that it is what lay in a working directory.
+    /// Whether the file was found in a working directory and not named.
     pub found: bool,
     /// The directory in which the supervisor was started; absolute.
     pub start_dir: PathBuf,
 }
 
 impl Where {
-    /// The file that is named, or else the first of [`SEARCHED`] that is there (CFG-1).
+    /// Returns the named file, or else the first existing one of [`SEARCHED`].
     ///
     /// # Errors
-    /// One line: none is there, or the directory is gone. Whether the file can be read, [`load`] says.
+    /// One line: no file exists, or the directory was removed. Whether the file is readable is
+    /// checked by [`load`].
     pub fn find(named: Option<&Path>) -> Result<Where, String> {
         let start_dir = std::env::current_dir();
         let start_dir = start_dir.map_err(|error| match error.kind() {
             ErrorKind::NotFound => {
-                "the working directory was removed; start it from another one, as after: cd /".to_owned()
+                "the working directory was removed; start from another one, for example after: cd /".to_owned()
             }
-            _ => format!("cannot tell the working directory: {error}"),
+            _ => format!("cannot determine the working directory: {error}"),
         })?;
         Where::find_from(start_dir, named).map_err(|error| one_line(&error.to_string()))
     }
@@ -49,13 +51,14 @@ impl Where {
             return Ok(Where { file: joined(&start_dir, named), found: false, start_dir });
         }
         let there = SEARCHED.iter().map(|path| joined(&start_dir, Path::new(path)));
-        // One that is there and cannot be read is the one that is meant; the next would be a surprise.
+        // An existing file that cannot be read is still the intended one; using the next would be a
+        // surprise.
         let file = there.into_iter().find(|path| conffile::is_there(path)).ok_or(Unreadable::NoneFound)?;
         Ok(Where { file, found: true, start_dir })
     }
 }
 
-/// A path from a folder, without `.` in it and without a `..` at its beginning.
+/// Joins a path to a folder, removing `.` and any leading `..`.
 fn joined(folder: &Path, path: &Path) -> PathBuf {
     let mut joined = folder.to_owned();
     let mut leading = true;
@@ -63,7 +66,7 @@ fn joined(folder: &Path, path: &Path) -> PathBuf {
         leading &= matches!(part, Component::CurDir | Component::ParentDir);
         match part {
             Component::CurDir => {}
-            // The folder is one without links: the kernel told it.
+            // The folder has no links in it: its path comes from the kernel.
             Component::ParentDir if leading => drop(joined.pop()),
             part => joined.push(part),
         }
@@ -71,14 +74,14 @@ fn joined(folder: &Path, path: &Path) -> PathBuf {
     joined
 }
 
-/// This machine, as a configuration asks for it.
+/// This machine, as seen by a configuration.
 #[derive(Clone, Debug)]
 pub struct System {
     start_dir: PathBuf,
 }
 
 impl System {
-    /// For relative paths from this directory.
+    /// Resolves relative paths from this directory.
     pub fn new(start_dir: PathBuf) -> System {
         System { start_dir }
     }
@@ -86,7 +89,7 @@ impl System {
 
 impl World for System {
     fn env(&self, name: &str) -> Option<String> {
-        // There is none of an odd name; asking for one with `=` or NUL in it would do no harm but find none.
+        // A name with `=` or NUL finds no variable.
         std::env::var(name).ok()
     }
 
@@ -123,32 +126,33 @@ impl World for System {
     }
 }
 
-/// Reads the configuration: at the start, and at each reload. Nothing is made or changed.
+/// Reads the configuration, at the start and at each reload. Nothing is created or changed.
 ///
 /// # Errors
-/// All that is wrong, one line each (CFG-2, CFG-6).
+/// All errors, one line each.
 pub fn load(place: &Where, overrides: &Overrides) -> Result<(Config, Vec<Finding>), Vec<String>> {
     load_main(&read_main(place)?, place, overrides)
 }
 
-/// Reads the configuration for a supervisor that runs already. A file that was emptied (an editor on a full disk, `>`
-/// before a command that failed), or of which only a beginning was written, with neither a program nor a way for clients,
-/// is an error: it does not mean that all programs are to be stopped.
+/// Reads the configuration for a running supervisor. A file that was emptied (by an editor on a
+/// full disk, or by `>` before a command that failed), or that was only written in part and has
+/// neither programs nor a server for clients, is an error: it does not mean that all programs
+/// should be stopped.
 ///
 /// # Errors
-/// As [`load`]; there is nothing in the file.
+/// Those of [`load`]; an empty file.
 pub fn load_again(place: &Where, overrides: &Overrides) -> Result<(Config, Vec<Finding>), Vec<String>> {
     let main = read_main(place)?;
     let refused = |what: &str| {
-        let how = "so it is not taken (to stop all programs: supervise shutdown, or stop all)";
+        let how = "so it is not used (to stop all programs: supervise shutdown, or stop all)";
         Err(vec![one_line(&format!("{}: {what}, {how}", place.file.display()))])
     };
     if config::is_blank(&main) {
-        return refused("there is nothing in it");
+        return refused("the file is empty");
     }
     let (config, findings) = load_main(&main, place, overrides)?;
     if config.processes.is_empty() && config.unix.is_none() && config.inet.is_none() {
-        return refused("there is neither a program nor a server for clients in it");
+        return refused("the file has neither a program nor a server for clients");
     }
     Ok((config, findings))
 }
@@ -184,7 +188,7 @@ fn load_main(main: &File, place: &Where, overrides: &Overrides) -> Result<(Confi
     Err(lines(missing))
 }
 
-/// The files of a pattern; what is wrong with those that cannot be had.
+/// Returns the files of a pattern, and the errors of those that cannot be read.
 fn read_included(pattern: &Pattern, place: &Where) -> (Vec<File>, Vec<Finding>) {
     let wrong = |what: String| Finding { at: pattern.at.clone(), what, allowed: String::new() };
     let here = place.file.parent().unwrap_or(Path::new("/"));
@@ -207,7 +211,8 @@ fn read_file(path: &Path) -> Result<File, Unreadable> {
     File::new(path.to_owned(), bytes, Some(access))
 }
 
-/// A word that changes when a file of the configuration does: when each was changed, and how long it is.
+/// Returns a value that changes when a file of the configuration does, from modification times and
+/// lengths.
 pub fn stamp(place: &Where) -> String {
     let mut files = vec![place.file.clone()];
     let world = System::new(place.start_dir.clone());
@@ -221,7 +226,7 @@ pub fn stamp(place: &Where) -> String {
     files.iter().map(|file| conffile::stamp(file).unwrap_or_default()).collect::<Vec<_>>().join(" ")
 }
 
-/// The folders that a configuration with `create_dirs` may have made (CFG-10), each once.
+/// Returns the folders that a configuration with `create_dirs` permits to create, each once.
 fn folders(config: &Config) -> Vec<&Path> {
     let server = &config.server;
     let mut folders = Vec::new();
@@ -243,43 +248,44 @@ fn folders(config: &Config) -> Vec<&Path> {
     folders
 }
 
-/// Makes the folders that are missing and may be made (CFG-10): at the start, and after a reload. As root they are given
-/// to `owner`, user and group.
+/// Creates the missing folders that may be created, at the start and after a reload. Root gives
+/// them to `owner`, user and group.
 ///
 /// # Errors
-/// One line for each that cannot be made.
+/// One line for each folder that cannot be created.
 pub fn make_folders(config: &Config, owner: Option<(u32, u32)>) -> Result<(), Vec<String>> {
     let made = folders(config).into_iter().map(|folder| make_folder(folder, owner));
     let errors: Vec<String> = made.filter_map(Result::err).collect();
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-/// Returns whether logs without a path of their own go into the default folder of root.
+/// Whether logs without a configured path go into the default folder of root.
 pub(super) fn has_roots_folder(config: &Config) -> bool {
     let usual = || default_childlogdir(true, account::home(None).as_deref());
     account::own_uid() == 0 && config.server.childlogdir == usual()
 }
 
-/// Makes the default folder of root for logs, with access for root alone: it holds the logs of all programs.
+/// Creates the default log folder of root, with access for root alone: it holds the logs of all
+/// programs.
 ///
 /// # Errors
-/// One line: it cannot be made.
+/// One line: the folder cannot be created.
 pub(super) fn make_usual_folder(config: &Config) -> Result<(), String> {
     let folder = &config.server.childlogdir;
     if !has_roots_folder(config) {
         return Ok(());
     }
-    let failed = |error| one_line(&format!("cannot make directory {}: {error}", folder.display()));
+    let failed = |error| one_line(&format!("cannot create directory {}: {error}", folder.display()));
     RunDir::make_above(folder).map_err(failed)
 }
 
-/// Makes one folder, and those above it.
+/// Creates a folder, and those above it.
 pub(super) fn make_folder(folder: &Path, owner: Option<(u32, u32)>) -> Result<(), String> {
     let made = conffile::make_folder(folder, owner.filter(|_| account::own_uid() == 0));
-    made.map(drop).map_err(|(path, error)| one_line(&format!("cannot make directory {}: {error}", path.display())))
+    made.map(drop).map_err(|(path, error)| one_line(&format!("cannot create directory {}: {error}", path.display())))
 }
 
-/// On one line, and without what drives a terminal: a path may have any character in it.
+/// Returns the text on one line, with control characters escaped: a path may contain any character.
 pub(super) fn one_line(text: &str) -> String {
     let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(shown).collect()
@@ -340,28 +346,28 @@ mod tests {
         assert_eq!(find(Some("../x/./y")).unwrap().0, folder.path("x/y"));
         assert_eq!(find(Some("x/../y")).unwrap().0, start.join("x/../y"), "x may be a link");
         assert_eq!(find(Some("/x")).unwrap().0, Path::new("/x"));
-        // One that leads nowhere is there, and is said to lead nowhere.
+        // A dangling link exists, and is reported as dangling.
         fs::remove_file(start.join("taskmaster.conf.toml")).unwrap();
         std::os::unix::fs::symlink("/nowhere", start.join("taskmaster.conf.toml")).unwrap();
         assert_eq!(find(None).unwrap().0, start.join("taskmaster.conf.toml"));
     }
 
     #[test]
-    fn what_cannot_be_read_is_said_in_words_of_its_own() {
+    fn unreadable_files_have_messages_of_their_own() {
         let folder = TempFolder::new();
         fs::create_dir(folder.path("d")).unwrap();
         folder.write("latin", b"a = 1\nb = \"\xe4\"\n");
         folder.write("toml", "a = 1\nb = [\n");
-        let said = |name: &str| folder.load(name).map(drop).unwrap_err();
-        assert_eq!(said("none"), ["none: does not exist"]);
-        assert_eq!(said("d"), ["d: is a directory, not a file"]);
-        assert_eq!(said("latin"), ["latin:2: is not valid UTF-8"]);
-        let toml = said("toml");
+        let errors = |name: &str| folder.load(name).map(drop).unwrap_err();
+        assert_eq!(errors("none"), ["none: does not exist"]);
+        assert_eq!(errors("d"), ["d: is a directory, not a file"]);
+        assert_eq!(errors("latin"), ["latin:2: is not valid UTF-8"]);
+        let toml = errors("toml");
         assert!(toml[0].starts_with("toml:") && toml[0].contains("not valid TOML"), "{toml:?}");
     }
 
     #[test]
-    fn included_files_are_read_and_what_is_wrong_in_them_is_told() {
+    fn included_files_are_read_and_their_errors_reported() {
         let folder = TempFolder::new();
         let main = "[include]\nfiles = [\"conf.d/*.toml\", \"none/*\"]\n[unix_http_server]\nfile = \"s\"\n\
                     [groups.g]\nprograms = [\"a\", \"b\"]\n";
@@ -399,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_folders_are_made_where_that_is_wanted() {
+    fn missing_folders_are_created_if_configured() {
         let folder = TempFolder::new();
         let text = |create: bool| {
             format!(

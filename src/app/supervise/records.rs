@@ -1,7 +1,8 @@
-//! The database, away from everything that must not wait for it: a thread of its own, to which work is handed.
+//! The database thread: work with the database is passed to it, so that nothing else waits for the
+//! database.
 //!
-//! Runs are recorded by their shims. What is left for the supervisor is to record those whose shim is gone (CRASH-7),
-//! to say that programs live (DB-8), to forget old runs (DB-7), and to answer questions about history.
+//! Runs are recorded by their shims. The supervisor records those whose shim is gone, stores that
+//! programs are alive, deletes old runs, and answers queries of the history.
 
 use std::{
     io,
@@ -26,55 +27,57 @@ use crate::{
     },
 };
 
-/// How long it waits for a lock: nobody waits for it.
+/// Longest wait for a lock in this thread, which blocks no other one.
 const PATIENCE: LockTimeout = LockTimeout { limit: Duration::from_secs(20), notify: None };
 
-/// The same while those who carry runs may wait for us, to keep an end of theirs.
+/// The same while shims may be waiting to keep an end.
 const BRIEF: LockTimeout = LockTimeout { limit: Duration::from_secs(1), notify: None };
-/// So many ends are recorded in one transaction.
+/// Ends that are recorded in one transaction.
 const AT_ONCE: usize = 500;
 
-/// What is to be done.
+/// A job for the thread.
 enum RecordJob {
-    /// These tasks live.
+    /// Store that these tasks are alive.
     Seen(Vec<i64>),
-    /// Record what has ended and has nobody left who would.
+    /// Record ends that no launcher or shim will record.
     Settle,
-    /// Forget old runs of these names.
+    /// Delete old runs of these names.
     Forget(Vec<String>, Keep),
-    /// The last runs of a name, to be told to whoever asks.
+    /// Return the last runs of a name.
     History(String, u64, Box<dyn FnOnce(Result<Value, String>) + Send>),
 }
 
-/// What came of a job.
+/// The result of a job.
 struct Served {
-    /// Whether it was one that writes in any case: what can be read may still be locked, full or read-only.
+    /// Whether the job always writes: a database that can be read may still be locked, full or
+    /// read-only.
     writes: bool,
     result: Result<(), String>,
-    /// Whether something is left that will be over before long and that nobody else will record.
+    /// Whether something is left that will end soon and will be recorded by no other process.
     left: bool,
 }
 
-/// The way to that thread.
+/// The connection to the thread.
 pub(super) struct Records {
     path: PathBuf,
     runs: RunDir,
-    /// The thread, once it is there: none can be made where there is no room for one more.
+    /// The thread; `None` if none could be started.
     thread: Option<(mpsc::SyncSender<RecordJob>, mpsc::Receiver<Served>)>,
-    /// What is wrong with the database.
+    /// The last error of the database.
     state: Result<(), String>,
     warned: Duration,
-    /// Whether something may be left to be recorded since that was last done.
+    /// Whether there may be something to record since the last time.
     left: bool,
 }
 
-/// A warning about the database comes no more often than this (DB-5).
+/// Shortest interval between warnings about the database.
 const WARN_EVERY: Duration = Duration::from_secs(60);
-/// Jobs that wait at the most; what is only a sign of life is not worth more.
+/// Jobs in the queue, at most; signs of life are dropped beyond that.
 const WAITING: usize = 64;
 
 impl Records {
-    /// Starts the thread, if there is room for it; else that is tried again with each job. It ends with its [`Records`].
+    /// Starts the thread; if that fails, each job tries again. The thread ends with its
+    /// [`Records`].
     pub(super) fn open(path: PathBuf, runs: RunDir) -> Records {
         let mut records = Records { path, runs, thread: None, state: Ok(()), warned: Duration::ZERO, left: false };
         records.begin();
@@ -105,11 +108,11 @@ impl Records {
         });
         match spawned {
             Ok(_) => self.thread = Some((jobs, results)),
-            Err(error) => self.state = Err(format!("cannot start a thread for it: {error}")),
+            Err(error) => self.state = Err(format!("cannot start its thread: {error}")),
         }
     }
 
-    /// Hands a job to the thread; gives it back where that is busy, or there is none.
+    /// Passes a job to the thread; returns it if the queue is full, or if there is no thread.
     fn send(&mut self, job: RecordJob) -> Result<(), RecordJob> {
         self.begin();
         let Some((jobs, _)) = &self.thread else { return Err(job) };
@@ -117,53 +120,53 @@ impl Records {
             Ok(()) => Ok(()),
             Err(mpsc::TrySendError::Full(job)) => Err(job),
             Err(mpsc::TrySendError::Disconnected(job)) => {
-                // It is begun again the next time.
+                // The next job starts another thread.
                 self.thread = None;
                 Err(job)
             }
         }
     }
 
-    /// What is wrong with the database; none: nothing that is known.
+    /// Returns the last error of the database.
     pub(super) fn state(&mut self) -> Result<(), String> {
         while let Some(Ok(served)) = self.thread.as_ref().map(|(_, results)| results.try_recv()) {
-            self.heed(served);
+            self.note_result(served);
         }
         self.state.clone()
     }
 
-    fn heed(&mut self, Served { writes, result, left }: Served) {
+    fn note_result(&mut self, Served { writes, result, left }: Served) {
         self.left |= left;
         if writes || result.is_err() {
             self.state = result;
         }
     }
 
-    /// Waits for the end of the first job, not for long.
+    /// Waits for the first result, for at most `limit`.
     pub(super) fn wait_for_one(&mut self, limit: Duration) {
         if let Some(Ok(served)) = self.thread.as_ref().map(|(_, results)| results.recv_timeout(limit)) {
-            self.heed(served);
+            self.note_result(served);
         }
     }
 
-    /// Whether nothing was wrong when it was last looked at.
+    /// Whether the last access succeeded.
     pub(super) fn was_well(&self) -> bool {
         self.state.is_ok()
     }
 
-    /// A shim could not write to it.
+    /// Records that a shim could not write to the database.
     pub(super) fn trouble(&mut self, what: &str) {
         self.state = Err(what.to_owned());
     }
 
-    /// A shim wrote to it.
+    /// Records that a shim wrote to the database.
     pub(super) fn works(&mut self) {
-        // What was heard before is older than that.
+        // Earlier results are outdated by that.
         let _ = self.state();
         self.state = Ok(());
     }
 
-    /// A warning, if one is due.
+    /// Returns a warning, if one is due.
     pub(super) fn warning(&mut self, now: Duration) -> Option<String> {
         let error = self.state().err()?;
         if self.warned != Duration::ZERO && now.saturating_sub(self.warned) < WARN_EVERY {
@@ -173,11 +176,11 @@ impl Records {
         Some(format!("database: {error}"))
     }
 
-    /// Says that these live. Where none does, it is asked for nothing, unless it is to be known whether it can be written
-    /// again.
+    /// Stores that these tasks are alive. Without tasks the database is accessed only to find out
+    /// whether it can be written again.
     pub(super) fn seen(&mut self, tasks: Vec<i64>) {
         if !tasks.is_empty() || self.state().is_err() {
-            // One that is busy hears of it the next time.
+            // A full queue skips this sign of life.
             let _ = self.send(RecordJob::Seen(tasks));
         }
         if std::mem::take(&mut self.left) {
@@ -185,13 +188,13 @@ impl Records {
         }
     }
 
-    /// Somebody has ended who may have left something to be recorded: that is done the next time.
+    /// Notes that a process has ended that may have left something to record.
     pub(super) fn look_again(&mut self) {
         self.left = true;
     }
 
     pub(super) fn settle(&mut self) {
-        // One that is busy is asked again the next time.
+        // A full queue is tried again the next time.
         self.left |= self.send(RecordJob::Settle).is_err();
     }
 
@@ -206,7 +209,7 @@ impl Records {
     }
 }
 
-/// Does it; true if there is to be another look soon.
+/// Does a job; returns true if it must be repeated soon.
 fn serve(path: &Path, runs: &RunDir, store: &mut Option<Store>, job: RecordJob) -> Result<bool, String> {
     let mut left = false;
     let mut work = |job: &RecordJob| -> Result<Value, String> {
@@ -224,7 +227,8 @@ fn serve(path: &Path, runs: &RunDir, store: &mut Option<Store>, job: RecordJob) 
             RecordJob::Settle => {
                 take_in(runs, store)?;
                 let survey = reconcile::survey(store).map_err(|error| text(&error))?;
-                // Its launcher is dead, and something of it lives on; or it could not be written down just now.
+                // The launcher is dead while its processes live, or the end could not be written
+                // just now.
                 left = survey.live.iter().any(|live| live.status == Status::Orphaned)
                     || !survey.settled && !survey.ended.is_empty();
                 Ok(Value::Null)
@@ -268,7 +272,7 @@ fn take_in(runs: &RunDir, store: &mut Store) -> Result<(), String> {
     }
     store.set_patience(BRIEF);
     let taken = runs.take_late(|lines| {
-        // A line that was cut off, or that of a newer version, is passed over.
+        // A truncated line, or one of a newer version, is skipped.
         let late: Vec<Late> = lines.into_iter().filter_map(|line| serde_json::from_slice(line).ok()).collect();
         late.chunks(AT_ONCE).try_for_each(|some| store.take_in(some).map(drop)).map_err(io::Error::other)
     });

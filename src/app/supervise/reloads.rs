@@ -437,7 +437,7 @@ impl Supervisor {
         let prepared = prepared.and_then(|()| load::make_usual_folder(&plan.next));
         let prepared = prepared.and_then(|()| self.log.prepare(&plan.next.server));
         let changed =
-            prepared.and_then(|prepared| self.doors.change(&plan.next, plan.unix, plan.inet).map(|()| prepared));
+            prepared.and_then(|prepared| self.listeners.change(&plan.next, plan.unix, plan.inet).map(|()| prepared));
         let log = match changed {
             Ok(log) => log,
             Err(why) => {

@@ -180,7 +180,7 @@ impl Supervisor {
             None => {
                 let next = sys::new_handle().map_err(|error| format!("cannot create a handle: {error}"))?;
                 // The earlier run is known to have ended; its shim may need long to record that.
-                if let Some(run) = proc.run.as_ref().filter(|run| run.told == RunNews::Ended) {
+                if let Some(run) = proc.run.as_ref().filter(|run| run.news == RunNews::Ended) {
                     let _ = self.runs.hand_on(&run.handle, next.as_str());
                 }
                 next
@@ -500,7 +500,7 @@ impl Supervisor {
         proc.start = since.wall.secs();
         let mut current = Current::taken_over(&run);
         if let Some(command) = command {
-            (current.command, current.told) = (Some(command), RunNews::Started);
+            (current.command, current.news) = (Some(command), RunNews::Started);
         }
         current.orphan = !shim_lives;
         proc.run = Some(current);
@@ -539,7 +539,7 @@ impl Supervisor {
         let name = process_name(run).to_owned();
         let shim_lives = !process::gone(run.shim);
         let mut current = Current::taken_over(run);
-        (current.command, current.told) = (Some(command), RunNews::Ended);
+        (current.command, current.news) = (Some(command), RunNews::Ended);
         // Long after the end of the group its number may be reused, so its members must be
         // recognized by their variables.
         let is_of_it = |member: &Process| {

@@ -1,4 +1,5 @@
-//! What is started when the supervisor begins: everything at once, tier by tier, or not what an operator had stopped.
+//! The starts at the beginning: all programs at once or tier by tier, except those that an operator
+//! had stopped.
 
 use super::{
     core::Supervisor,
@@ -11,8 +12,8 @@ use crate::model::{
 };
 
 impl Supervisor {
-    /// Starts what is to be started by itself: in the order of starts, waiting for nothing; or, if the configuration
-    /// wants that, each tier when the former one runs or was given up (SM-14).
+    /// Starts the programs with autostart in order, without waiting; or, if configured, each tier
+    /// once the previous one is running or FATAL.
     pub(super) fn start_all(&mut self) {
         let config = self.config.clone();
         let wanted = config.start_order().into_iter().filter(|name| !self.stopped.contains(*name));
@@ -44,20 +45,23 @@ impl Supervisor {
         self.wait(waiter, true);
     }
 
-    /// Recalls what an operator had stopped under a former supervisor, if that is to count (CRASH-8).
+    /// Reads which processes an operator had stopped under an earlier supervisor, if the
+    /// configuration remembers stops.
     pub(super) fn remember(&mut self) {
         if self.config.server.remember_stops {
             match once_readable(|| self.runs.read_stopped()) {
                 Ok(text) => self.stopped = serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default(),
                 Err(error) => {
-                    self.log.error(&format!("lost: what an operator stopped is started again: {error}"));
+                    self.log.error(&format!(
+                        "lost: cannot read which processes an operator stopped; they are started again: {error}"
+                    ));
                 }
             }
         }
         self.write_stopped();
     }
 
-    /// Asks those to end that were being stopped when the former supervisor died.
+    /// Continues the stops that were in progress when the earlier supervisor died.
     pub(super) fn stop_remembered(&mut self) {
         for name in self.stopped.clone() {
             if self.procs.get(&name).is_some_and(|proc| proc.machine.state().is_live()) {
@@ -85,7 +89,7 @@ impl Supervisor {
         }
     }
 
-    /// Writes down what an operator stopped, of what is configured.
+    /// Writes which configured processes an operator stopped.
     pub(super) fn write_stopped(&mut self) {
         self.stopped.retain(|name| self.procs.contains_key(name));
         let text = serde_json::to_string(&self.stopped).unwrap_or_default();

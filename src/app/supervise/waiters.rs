@@ -1,6 +1,7 @@
-//! Clients that wait for what they asked for: processes to be up, to be down, to be up again.
+//! Clients that wait for their request to be fulfilled: for processes to be up, to be down, or to
+//! be up again.
 //!
-//! What was asked for goes on whether or not somebody still waits for it (NET-5).
+//! A request continues whether or not its client still waits.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -16,33 +17,33 @@ use crate::{
     },
 };
 
-/// Where an answer goes.
+/// Receives an answer.
 pub(super) type Reply = Box<dyn FnOnce(RequestAnswer) + Send>;
 
-/// What is waited for.
+/// The goal that a client waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Goal {
-    /// RUNNING; with `settled`, failed starts do not count before it is given up.
+    /// RUNNING; with `settled`, failed starts count only once the process is FATAL.
     Up { settled: bool },
     /// Down.
     Down { now: bool },
     /// RUNNING, after an end.
     Again,
-    /// Whatever a reload wants of it is done.
+    /// The changes of a reload have taken effect.
     Settled,
 }
 
-/// One client that waits.
+/// A waiting client.
 pub(super) struct Waiter {
     pub goal: Goal,
-    /// Processes that are not there yet.
+    /// Processes that have not reached the goal yet.
     pub pending: BTreeSet<String>,
     pub done: Vec<ResultItem>,
-    /// Exactly one process was asked for.
+    /// Whether exactly one process was named.
     pub single: bool,
-    /// Tiers that are still to be asked, one after the other.
+    /// Tiers that are still to be started or stopped, one after the other.
     pub sequence: Option<Sequence>,
-    /// What is answered besides, in place of results.
+    /// The content of the answer, in place of results.
     pub content: Option<Value>,
     pub reply: Option<Reply>,
     pub until: Option<Duration>,
@@ -53,7 +54,8 @@ impl Waiter {
         self.until.filter(|_| self.reply.is_some())
     }
 
-    /// Whether what this process does has to do with what was asked for: what it did by itself before its turn has not.
+    /// Whether a change of this process belongs to the request: changes before its tier's turn do
+    /// not.
     fn has_asked(&self, name: &str) -> bool {
         self.sequence.as_ref().is_none_or(|sequence| sequence.has_asked(name))
     }
@@ -69,7 +71,7 @@ impl Waiter {
 }
 
 impl Supervisor {
-    /// Waits; answers at once if there is nothing to wait for.
+    /// Registers a waiter; answers at once if there is nothing to wait for.
     pub(super) fn wait(&mut self, mut waiter: Waiter, wait: bool) {
         if !wait && let Some(reply) = waiter.reply.take() {
             let pending =
@@ -80,7 +82,8 @@ impl Supervisor {
                 None => Response::results(items, waiter.single),
             }));
         }
-        // Of what cannot be controlled nothing may ever be heard again. What is asked tier by tier is not asked yet.
+        // A process that cannot be controlled may never change its state. Processes of later tiers
+        // are handled in their turn.
         if waiter.sequence.is_none() {
             for name in waiter.pending.clone() {
                 let Some(proc) = self.procs.get(&name) else { continue };
@@ -95,7 +98,7 @@ impl Supervisor {
         self.advance_waiters();
     }
 
-    /// A result for a process, as it is now.
+    /// Returns the result for a process in its current state.
     pub(super) fn item(&self, name: &str) -> Option<ResultItem> {
         let info = self.info(name)?;
         Some(ResultItem { process: Some(info.clone()), ..ResultItem::done(info.group, info.name) })
@@ -107,8 +110,8 @@ impl Supervisor {
         ResultItem { process, ..ResultItem::failed(group, name, code, message) }
     }
 
-    /// A process changed its state: is that what somebody waits for?
-    pub(super) fn tell_waiters(&mut self, name: &str, change: &Transition) {
+    /// Checks for each waiter whether a change of state reaches its goal or makes it unreachable.
+    pub(super) fn update_waiters(&mut self, name: &str, change: &Transition) {
         for at in 0..self.waiters.len() {
             if !self.waiters[at].pending.contains(name) || !self.waiters[at].has_asked(name) {
                 continue;
@@ -120,7 +123,7 @@ impl Supervisor {
         }
     }
 
-    /// A process is no longer ours to bring about what was asked for: whoever waits for it is told so.
+    /// Reports to waiting clients that a process is not controlled any more.
     pub(super) fn give_up_waiting(&mut self, name: &str, why: &str) {
         for at in 0..self.waiters.len() {
             if self.waiters[at].pending.remove(name) {
@@ -150,15 +153,15 @@ impl Supervisor {
                 Some(_) | None => format!("{}; retrying ({}{of})", cause(), change.fails),
             }
         };
-        let goes_on = change.why.is_some_and(StopWhy::starts_again);
+        let continues = change.why.is_some_and(StopWhy::starts_again);
         match (goal, change.to) {
             (_, ProcState::Unknown) => Some(self.failed_item(name, Code::Failed, cause())),
             (Goal::Up { .. } | Goal::Again | Goal::Settled, ProcState::Running) => done(),
             (Goal::Up { settled: false } | Goal::Again, ProcState::Backoff) => failed(retrying()),
             (Goal::Up { .. } | Goal::Again, ProcState::Fatal) => failed(cause()),
-            (Goal::Up { .. } | Goal::Again, ProcState::Stopped) if !goes_on => failed("it was stopped".to_owned()),
+            (Goal::Up { .. } | Goal::Again, ProcState::Stopped) if !continues => failed("it was stopped".to_owned()),
             (Goal::Down { .. }, ProcState::Stopped | ProcState::Exited | ProcState::Fatal) => done(),
-            (Goal::Settled, ProcState::Stopped) if goes_on => None,
+            (Goal::Settled, ProcState::Stopped) if continues => None,
             (Goal::Settled, ProcState::Stopped | ProcState::Backoff | ProcState::Fatal | ProcState::Exited) => done(),
             (
                 Goal::Up { .. } | Goal::Again | Goal::Down { .. } | Goal::Settled,
@@ -172,7 +175,7 @@ impl Supervisor {
         }
     }
 
-    /// Asks the next tiers, and answers those who have all that they waited for.
+    /// Starts or stops the next tiers, and answers the clients that have reached their goals.
     pub(super) fn advance_waiters(&mut self) {
         if !self.waiters.is_empty() {
             self.count_left();
@@ -198,7 +201,7 @@ impl Supervisor {
                         && answer.is_ok()
                         && self.procs.get(&name).is_some_and(|proc| proc.machine.state() == ProcState::Unknown)
                     {
-                        // It was sent a signal once more, and what becomes of that nobody may ever see.
+                        // It got another signal, whose effect may never be seen.
                         let why = self.procs.get(&name).map(|proc| proc.machine.describe(sys::now().mono, ""));
                         self.give_up_waiting(&name, &why.unwrap_or_default());
                     }
@@ -206,7 +209,7 @@ impl Supervisor {
                         && let Some(waiter) = self.waiters.get_mut(at)
                         && waiter.pending.remove(&name)
                     {
-                        // It came to be so by itself, or cannot be.
+                        // The process is already in that state, or cannot get there.
                         let state = self.procs.get(&name).map(|proc| proc.machine.state());
                         let item = match (goal, state) {
                             (Goal::Down { .. }, Some(state)) if state.is_down() && state != ProcState::Unknown => {
@@ -232,7 +235,7 @@ impl Supervisor {
             })
             .collect();
         for (at, name) in gone {
-            // It was removed, which is an end too.
+            // The process was removed, which is an end too.
             self.waiters[at].pending.remove(&name);
             self.waiters[at].done.push(ResultItem::done("", name));
         }
@@ -244,7 +247,7 @@ impl Supervisor {
         }
     }
 
-    /// Answers those whose time is over; what they asked for goes on.
+    /// Answers the clients that have timed out; their requests continue.
     pub(super) fn time_out_waiters(&mut self, now: Duration) {
         for at in 0..self.waiters.len() {
             if self.waiters[at].deadline().is_none_or(|until| until > now) {

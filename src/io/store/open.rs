@@ -58,7 +58,7 @@ impl Store {
             Ok((APPLICATION_ID, newer)) if newer > VERSION => return Err(StoreError::Newer(path.to_owned(), newer)),
             Ok((APPLICATION_ID, 1..)) => return Err(StoreError::Older(path.to_owned())),
             Ok((0 | APPLICATION_ID, version)) => {
-                return Err(match store.is_to_be_ours(version).map_err(store.failed("read"))? {
+                return Err(match store.is_convertible(version).map_err(store.failed("read"))? {
                     true => StoreError::Older(path.to_owned()),
                     false => StoreError::NotOurs(path.to_owned(), "other tables".into()),
                 });
@@ -170,7 +170,7 @@ impl Store {
             self.flush()?;
             return Ok(self);
         }
-        if !self.is_to_be_ours(version).map_err(self.failed("read"))? {
+        if !self.is_convertible(version).map_err(self.failed("read"))? {
             // Another program may have migrated the file since it was first read.
             let failed = self.failed("read");
             return match self.whose().map_err(failed)? {
@@ -188,7 +188,7 @@ impl Store {
     }
 
     /// Whether a file without the application id is a database of taskwatcher 1.7, or empty.
-    fn is_to_be_ours(&self, version: i32) -> rusqlite::Result<bool> {
+    fn is_convertible(&self, version: i32) -> rusqlite::Result<bool> {
         let tables = self.tables()?;
         Ok(version == 0 && (tables.is_empty() || is_of_1_7(&tables)))
     }
