@@ -110,7 +110,7 @@
       }
     };
     // What is shown is of before.
-    events.addEventListener("stale", (event) => mark("not up to date", event.data));
+    events.addEventListener("stale", (event) => mark("outdated", event.data));
     events.addEventListener(live.dataset.live, (event) => {
       mark("live");
       const fresh = live.cloneNode(false);

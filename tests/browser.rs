@@ -1,7 +1,7 @@
 //! The page in a real browser: what people see of it, press in it, and what a hostile task cannot do to it.
 //!
-//! Without a Chromium on the PATH nothing is tested here, which is said. Pictures of all pages, wide and narrow, light and
-//! dark, are left in Cargo's folder for the files of tests, in `pages`.
+//! Without a Chromium on the PATH nothing is tested here, which is said. Pictures of all pages, wide and narrow, light
+//! and dark, are left in Cargo's folder for the files of tests, in `pages`.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 #![expect(clippy::print_stderr, reason = "it is said that nothing was tested")]
 
@@ -121,7 +121,7 @@ fn tasks_move_and_what_they_say_stays_text() {
     // Its own page, and that of the hostile one, and lists with it.
     let backup = world.states()["backup"]["task_id"].to_string();
     browser.go(&format!("{url}/task/{backup}"));
-    browser.shows("It runs");
+    browser.shows("Running");
     let name = "%3Cimg%20src%3Dx%20onerror%3Dwindow.pwned%3D1%3E%22%27%26";
     for path in
         [format!("/task/{hostile}"), "/history".to_owned(), format!("/name/{name}"), "/timeline?hours=1".to_owned()]
@@ -151,7 +151,7 @@ fn a_page_says_when_it_is_not_up_to_date() {
     let (db, aside) = (world.db(), world.path("aside"));
     fs::rename(&db, &aside).unwrap();
     fs::write(&db, "no database ".repeat(100)).unwrap();
-    mark(&mut browser, "not up to date");
+    mark(&mut browser, "outdated");
     assert!(browser.text().contains("backup"), "what was known stays");
     fs::rename(&aside, &db).unwrap();
     mark(&mut browser, "live");

@@ -996,7 +996,7 @@ fn a_spool_that_cannot_be_used_is_named_as_what_hinders() {
     fs::remove_file(world.beside_db("-spool")).unwrap();
     symlink("/etc/passwd", world.beside_db("-spool")).unwrap();
     let ran = world.control(["kill", &id.to_string()]).run();
-    ran.says(1, &["cannot end task 1", "cannot leave a request in the spool", "symbolic link"]);
+    ran.says(1, &["cannot end task 1", "cannot write a request to the spool", "symbolic link"]);
     foreign.is_untouched();
 }
 

@@ -124,7 +124,7 @@ fn a_task_is_shown_as_its_host_tells_of_it() {
         told.text().starts_with(&format!("task {short_ended} (vzdump) failed after 1m: job errors\n\n")),
         "{told:?}"
     );
-    assert!(told.text().contains(&format!("its last lines (all of them: control log {short_ended})\n")), "{told:?}");
+    assert!(told.text().contains(&format!("last lines (full log: control log {short_ended})\n")), "{told:?}");
     assert_eq!(world.json(&["show", short_live])["status"], "RUNNING");
     assert_eq!(world.json(&["show", &short("pbs", stored)])["outcome"], "OK");
     assert_eq!(world.json(&["feedback", short_live]), json!({}));

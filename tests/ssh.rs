@@ -182,7 +182,7 @@ fn a_real_ssh_remote_is_listed_shown_waited_for_and_ended() {
         let first = told.text().lines().next().unwrap();
         assert!(first.starts_with("task web!1 (my job) failed after "), "{first}");
         assert!(first.ends_with("s: exit code 3"), "{first}");
-        assert!(told.text().contains("\n\nits last lines (all of them: control log web!1)\n    | a  b\n"), "{told:?}");
+        assert!(told.text().contains("\n\nlast lines (full log: control log web!1)\n    | a  b\n"), "{told:?}");
     }
     assert_eq!(shown["argv"], json!(["sh", "-c", "echo \"a  b\"; exit 3"]));
     assert_eq!(world.near(&["log", upid, "--no-time", "--limit", "1"]).run().silent(0).text(), "a  b\n");

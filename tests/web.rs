@@ -438,7 +438,7 @@ fn web8_a_password_is_asked_for_on_every_path() {
         assert_eq!(with(auth, "/").status, 401, "{auth}");
     }
     let denied = port.api(&json!({ "command": "version" })).json()["error"]["message"].clone();
-    assert_eq!(denied, "a name and a password are asked for here", "which is no page");
+    assert_eq!(denied, "a user name and a password are required", "which is no page");
     assert_eq!(with("Basic bWU6YTpi", "/").status, 200);
     assert_eq!(with("basic  bWU6YTpi", "/tasks").status, 200);
     // The socket has its own, which is none.
@@ -588,19 +588,19 @@ fn web3_logs_of_programs_are_shown_and_followed() {
         assert!(!page.text().contains("root:"), "{page:?}");
     }
     assert!([400, 404].contains(&place.get("/tail?process=talker:*").status));
-    assert!(place.get("/tail").text().contains("no process is named"));
+    assert!(place.get("/tail").text().contains("no process given"));
     // What logs nowhere is led to by nothing, and whoever goes there all the same sees how it is.
     let page = place.get("/").text();
     assert!(!page.contains("/tail?process=mute") && !page.contains("\"/tail?process=half\""), "{page}");
     assert!(page.contains("\"/tail?process=half&amp;channel=stderr\"") && page.contains("/name/mute"), "{page}");
     let mute = place.get("/tail?process=half");
     assert_eq!(mute.status, 404, "{mute:?}");
-    for words in ["its stdout is not logged to a file", "channel=stderr", "/name/half", "</b></h1>"] {
+    for words in ["stdout is not written to a file", "channel=stderr", "/name/half", "</b></h1>"] {
         assert!(mute.text().contains(words) && !mute.text().contains("/logtail/"), "{words}: {mute:?}");
     }
     let later = place.get("/tail?process=later");
     assert_eq!(later.status, 200, "{later:?}");
-    assert!(later.text().contains("Nothing printed yet") && later.text().contains("STOPPED"), "{later:?}");
+    assert!(later.text().contains("No output yet") && later.text().contains("STOPPED"), "{later:?}");
     assert_eq!(place.get("/logtail/later/stdout").status, 404);
 }
 
@@ -693,7 +693,7 @@ fn a_timeline_tells_of_all_that_ran_in_its_span() {
     world.edit("DELETE FROM history WHERE taskid > 100000");
     copies(21_000, 3);
     let (page, took) = timed(|| place.get("/timeline").text());
-    assert!(page.contains("Only the last 20000 runs are drawn") && !page.contains("nightly"), "{page}");
+    assert!(page.contains("Only the last 20000 runs are shown") && !page.contains("nightly"), "{page}");
     assert!(page.len() < 35_000 && took < Duration::from_secs(3), "{} bytes in {took:?}", page.len());
 }
 
@@ -707,15 +707,15 @@ fn a_task_without_a_log_says_why_and_leads_nowhere() {
     let page = |task: u32| place.get(&format!("/task/{task}")).text();
     let says = |task: u32, words: &str| {
         let page = page(task);
-        assert!(page.contains(words) && !page.contains("/tasklog/") && !page.contains("printed"), "{task}: {page}");
+        assert!(page.contains(words) && !page.contains("/tasklog/") && !page.contains("output"), "{task}: {page}");
         assert_eq!(place.get(&format!("/tasklog/{task}")).status, 404);
         assert_eq!(place.get(&format!("/api/task/{task}")).json()["lastlines"], json!([]));
     };
-    says(1, "It has no log: it was launched with --no-log, was never started");
-    says(3, "It has no log: it was not started yet.");
+    says(1, "No log: launched with --no-log, never started");
+    says(3, "No log: not started yet.");
     assert!(page(2).contains("words") && page(2).contains("/tasklog/2"));
     fs::remove_file(world.history()[1].text("log")).unwrap();
-    says(2, "It has no log: its file is gone.");
+    says(2, "No log: its file is missing.");
 }
 
 #[test]
@@ -750,7 +750,7 @@ fn history_is_filtered_and_read_page_by_page() {
     assert!(page.contains("after=") && !page.contains("other name"), "{page}");
     for path in ["outcome=bad", "since=soon", "until=%3Cb%3E", "after=x"] {
         let page = place.get(&format!("/history?{path}"));
-        assert!(page.status == 200 && page.text().contains("cannot read") && !page.text().contains("<b>"), "{page:?}");
+        assert!(page.status == 200 && page.text().contains("invalid ") && !page.text().contains("<b>"), "{page:?}");
         assert_eq!(place.get(&format!("/api/history?{path}")).status, 400);
     }
 }
@@ -1010,7 +1010,7 @@ fn without_a_supervisor_it_is_for_this_host_and_for_reading() {
     };
     let all = "0.0.0.0:0";
     run(&["--listen", all]).says(2, &["cannot listen on 0.0.0.0", "--username"]);
-    run(&["--listen", all, "--allow-remote", "--allow-kill"]).says(2, &["others could end tasks"]);
+    run(&["--listen", all, "--allow-remote", "--allow-kill"]).says(2, &["other hosts could end tasks"]);
     fs::write(world.path("secret"), "a:b\n").unwrap();
     let secret = world.path("secret");
     let secret = secret.to_str().unwrap();

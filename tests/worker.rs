@@ -290,7 +290,7 @@ fn one_that_does_not_look_is_told_of_and_let_live() {
     world.edit("UPDATE tasks SET kill_after = 0");
     host.signal(Signal::SIGSTOP);
     let ran = world.control(["kill", &id.to_string(), "--now"]).run();
-    ran.says(1, &["it was asked to end and still runs", "its process is not ours to end"]);
+    ran.says(1, &["it was asked to end and still runs", "its process is not signalled"]);
     assert!(support::desk::is_alive(host.pid()));
     host.signal(Signal::SIGCONT);
     assert_eq!(host.wait().code, 0);

@@ -1,4 +1,4 @@
-//! The verbs of `control`, as functions that write to where they are told and give an exit code.
+//! The verbs of `control`, as functions that write to the given output and return an exit code.
 
 mod kill;
 
@@ -36,23 +36,23 @@ use crate::{
     },
 };
 
-/// Where a verb writes, and for whom.
+/// The output of a verb.
 pub struct VerbOutput<'a> {
     /// Data.
     pub data: &'a mut dyn Write,
     /// Messages.
     pub messages: &'a mut dyn Write,
-    /// Columns of the terminal that data goes to; none: not a terminal, nothing is cut or wrapped.
+    /// Width of the terminal that data goes to, in columns. `None`: not a terminal, so nothing is truncated or wrapped.
     pub width: &'a dyn Fn() -> Option<u16>,
     /// Whether tables may be coloured.
     pub colours: bool,
-    /// How long a lock is waited for, and who hears of it.
+    /// Timeout for locks of the database, and how a wait is reported.
     pub patience: LockTimeout,
-    /// Asks the person at the terminal a question; none: there is no person.
+    /// Asks the user at the terminal for confirmation. `None`: not on a terminal.
     pub confirm: Option<&'a mut dyn FnMut(&str) -> bool>,
 }
 
-/// Why a verb did not work.
+/// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// The database.
@@ -69,80 +69,80 @@ pub enum ControlError {
         "no database {0:?}, so no remotes are configured; add one with: control remote add NAME --ssh HOST (or --pve, --pbs)"
     )]
     NoRemotesYet(PathBuf),
-    /// The store said no.
+    /// The store refused a reservation.
     #[error("cannot reserve: {0}")]
     Refused(#[from] Refused),
-    /// Processes of other users, in words.
+    /// Description of processes that this user may not signal.
     #[error("{0}")]
     CannotEnd(String),
-    /// It ended by itself, so that what it left in the background is not ended either.
+    /// The task ended by itself, so its remaining background processes are not ended either.
     #[error("already ended: {0}")]
     EndedBefore(String),
-    /// Nobody has heard of it.
+    /// No live or ended task has this reference.
     #[error("there is no task {0}")]
     NoSuchTask(TaskRef),
-    /// No task of the name lives.
+    /// No live task has this name.
     #[error("no task named {0:?} is reserved or running")]
     NoSuchName(String),
-    /// No run of the name has ended.
+    /// No ended task has this name.
     #[error("no task named {0:?} has ended")]
     NoRuns(String),
-    /// Not a remote.
+    /// No remote has this name.
     #[error("no such remote: {0:?}; list remotes with: control remote list")]
     NoSuchRemote(String),
-    /// Not one remote.
+    /// There are no remotes.
     #[error("no remotes configured; add one with: control remote add NAME --ssh HOST (or --pve, --pbs)")]
     NoRemotes,
-    /// A remote of that name.
+    /// A remote has this name already.
     #[error("remote {0:?} already exists; remove it first, or choose another name")]
     RemoteThere(String),
-    /// A source needs more.
+    /// Options that a Proxmox host requires are missing.
     #[error("--pve and --pbs require --token and --secret-file")]
     NoSource,
-    /// Not a token. What was given is not repeated: it may be a secret.
-    #[error("cannot read --token: {0}")]
+    /// Not a token. The given text is not repeated: it may contain a secret.
+    #[error("invalid --token: {0}")]
     Token(#[from] BadToken),
-    /// It is reached otherwise.
+    /// An option for another kind of remote.
     #[error("{2} is not supported for remote {0} ({1})")]
     OtherWay(String, &'static str, &'static str),
-    /// A path for the database.
+    /// A path that cannot be stored as text.
     #[error("cannot store path {0:?}: it is not UTF-8; rename the file")]
     Path(PathBuf),
     /// The secret of a token.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// Another host did not do it.
+    /// The remote failed to do it.
     #[error("remote {0}: {1}")]
     Remote(String, String),
     /// Tasks of more than one host.
     #[error("tasks of several hosts in one command; specify tasks of one host at a time")]
     ManyHosts,
-    /// Only for own tasks.
+    /// A verb that works only for local tasks.
     #[error("run-again works for tasks of this host only; log in to remote {0} to run one there")]
     NotThere(String),
-    /// A number, where tasks have none.
+    /// A number for a task of a Proxmox host, where tasks have none.
     #[error("tasks of remote {0} have no numbers; specify {0}!START:PID or {0}!UPID, as in lists")]
     NumberThere(String),
-    /// A start and a process, where tasks have numbers.
+    /// A start and a pid for a task of a taskwatcher host, where tasks have numbers.
     #[error("tasks of remote {0} have numbers; specify {0}!NUMBER or {0}!UPID, as in lists")]
     BeganThere(String),
-    /// Several tasks of one short name.
+    /// Several tasks match a short name.
     #[error("ambiguous name {0}: specify a UPID ({1})")]
     ManyThere(TaskRef, String),
-    /// It ends its tasks as it likes.
+    /// The remote is a Proxmox host, which chooses the signals itself.
     #[error("remote {0} does not support --signal, --now or --force")]
     OwnWay(String),
-    /// A cursor of the other order.
+    /// A cursor for the other sort order.
     #[error("cursor does not match this query: it was printed {0} --remote or --all-remotes")]
     OtherOrder(&'static str),
-    /// What only tasks of remotes have.
+    /// An option that applies only to tasks of remotes.
     #[error("--node and --type apply to tasks of remotes; add --remote or --all-remotes")]
     RemotesOnly,
-    /// It cannot be launched once more.
+    /// The task cannot be launched again.
     #[error("cannot run task {0} again: {1}")]
     NotAgain(i64, String),
-    /// A time on the command line.
-    #[error("cannot read {0} {1:?}: {2}")]
+    /// An invalid time on the command line.
+    #[error("invalid {0} {1:?}: {2}")]
     Time(&'static str, String, BadTime),
     /// The feedback file.
     #[error("cannot read the feedback of task {0}: {1}")]
@@ -153,39 +153,39 @@ pub enum ControlError {
     /// Waiting.
     #[error(transparent)]
     Wait(#[from] WaitError),
-    /// No randomness.
+    /// No random bytes for a handle.
     #[error("cannot create a handle: {0}")]
     Handle(io::Error),
-    /// A process, or its launcher's ear.
+    /// A system call on a process or the spool failed.
     #[error("cannot {0}: {1}")]
     System(&'static str, io::Error),
-    /// A supervisor works with it.
+    /// A supervisor uses the database.
     #[error("cannot initialize database {0:?}: a supervisor uses it (pid {1}); shut it down first")]
     Supervised(PathBuf, i32),
-    /// It is kept running, and who does that was not asked.
+    /// The task belongs to a supervised program, and its supervisor could not be asked to stop it.
     #[error("run of a supervised program: {0}")]
     NotAsked(#[from] NotAsked),
-    /// This database is a copy of the one that its launcher has open, or was put in its place.
+    /// This database is a copy of the one that the launcher has open, or replaced that one.
     #[error(
         "its launcher (pid {0}) works with another file, {1:?}, of which this database is a copy; name that one with --db, or signal the launcher: kill {0}"
     )]
     OtherDatabase(i32, PathBuf),
-    /// It runs where no request reaches it.
+    /// The launcher runs where no request can be delivered.
     #[error(
         "its launcher runs in another pid namespace on {host} and cannot be reached from here ({source}): run control there, where it has pid {pid}"
     )]
     Unreachable {
-        /// The host, as the task knows it.
+        /// The host in the row of the task.
         host: String,
-        /// Its pid there.
+        /// Pid of the launcher in its own namespace.
         pid: i32,
         /// Why its socket could not be reached.
         source: io::Error,
     },
-    /// Nobody to ask for the end.
+    /// The row has no launcher that could end the task.
     #[error("no launcher is known for this task")]
     NoLauncher,
-    /// Nobody reads what we print.
+    /// The output could not be written.
     #[error("cannot write the output: {0}")]
     Write(#[from] io::Error),
 }
@@ -200,12 +200,12 @@ impl From<StoreFailure> for ControlError {
 }
 
 impl ControlError {
-    /// Whether it is no failure of ours: the reader of our output went away.
+    /// Whether the reader of the output went away, which is not a failure.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, ControlError::Write(error) | ControlError::Log(log::LogError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// The exit code of section 4 and 13.
+    /// Returns the exit code of `control` for this error.
     pub fn exit_code(&self) -> i32 {
         match self {
             ControlError::Time(..)
@@ -227,14 +227,14 @@ impl ControlError {
 
 pub(super) type Done = Result<i32, ControlError>;
 
-/// A database to work on, and where to tell of it.
+/// The context of a verb: its database and its output.
 pub(super) struct Desk<'a, 'b> {
     pub(super) db: PathBuf,
     pub(super) json: bool,
     pub(super) out: &'a mut VerbOutput<'b>,
 }
 
-/// Does what the command line says.
+/// Runs the verb of the command line and returns the exit code.
 ///
 /// # Errors
 /// [`ControlError`]
@@ -271,7 +271,7 @@ pub fn run(args: ControlArgs, out: &mut VerbOutput<'_>) -> Done {
     }
 }
 
-/// What is known of a task somebody named.
+/// A task that was found by its reference.
 pub(super) enum Found {
     Live(Box<Live>),
     Ended(Box<HistoryRow>),
@@ -290,7 +290,7 @@ pub(super) fn find(store: &Store, survey: &Survey, task: &TaskRef) -> Result<Opt
     if let Some((task, end)) = survey.ended.iter().find(|(task, _)| !survey.settled && names(task)) {
         return Ok(Some(Found::Ended(Box::new(HistoryRow::of(task, end)))));
     }
-    // One that ended after the survey is in history by now; so this order never misses it.
+    // A task that ended after the survey is in history by now, so this order never misses a task.
     Ok(store.ended(task)?.map(|row| Found::Ended(Box::new(row))))
 }
 
@@ -307,7 +307,7 @@ impl Desk<'_, '_> {
     }
 
     pub(super) fn tell(&mut self, line: &str) {
-        // That nobody reads messages stops nothing.
+        // A message that cannot be written is not an error.
         let _ = writeln!(self.out.messages, "control: {line}");
     }
 
@@ -322,7 +322,7 @@ impl Desk<'_, '_> {
             now,
             unique: wanted.unique,
         };
-        // Rounded up: a reservation must hold for as long as was asked.
+        // Rounded up: a reservation must not expire before the requested time.
         let held = i64::try_from(wanted.expire.as_nanos()).unwrap_or(i64::MAX);
         let expires = Timestamp(wall.0.saturating_add(held).saturating_add(999_999_999)).secs();
         let path = self.db.clone();
@@ -345,7 +345,7 @@ impl Desk<'_, '_> {
         let terminal = (self.out.width)().is_some();
         let mut store = self.open()?;
         let mut waiter = Waiter::new(&self.db);
-        // Home, and clear what follows: no flicker. Elsewhere an empty line tells one picture from the next.
+        // On a terminal, cursor home and clear below, without flicker. Otherwise an empty line separates the tables.
         let (mut before, between) = if terminal { ("\x1b[H\x1b[J", "\x1b[H\x1b[J") } else { ("", "\n") };
         loop {
             write!(self.out.data, "{before}")?;
@@ -387,7 +387,7 @@ impl Desk<'_, '_> {
                 survey.live.iter().map(|live| ListedRow::Live(show::LiveRow::of(live, progress_of(live), now).into()));
             live.chain(ended.rows.iter().map(|row| ListedRow::Ended(ended_json(&db, row, FEW_LINES))))
         };
-        // One by one: thousands of rows need not be held as text first.
+        // Rows are written one by one, so that the text of thousands of rows is never held in memory.
         let mut text = Vec::new();
         if wanted.jsonl {
             for row in rows() {
@@ -421,7 +421,7 @@ impl Desk<'_, '_> {
             }
         }
         if !wanted.watch {
-            // We end now; taking thousands of rows apart would only keep whoever reads them waiting.
+            // The process exits now. Dropping thousands of rows would only delay the reader of the output.
             std::mem::forget(survey.live);
         }
         Ok(0)
@@ -433,7 +433,7 @@ impl Desk<'_, '_> {
         let mut failure = None;
         let mut value = match find(&store, &survey, task)? {
             Some(Found::Live(mut live)) => {
-                // Among many tasks the survey has not looked.
+                // With many tasks, the survey does not check this.
                 live.stopped = live.stopped || reconcile::sees_launcher_stopped(&live.task);
                 let mut value = show::task_json(&live, progress_of(&live), sys::now().wall);
                 if live.task.feedback && live.status != Status::Reserved {
@@ -465,7 +465,7 @@ impl Desk<'_, '_> {
         let lines = value["lastlines"].as_array().into_iter().flatten();
         let lines: Vec<String> = lines.filter_map(|line| line.as_str().map(str::to_owned)).collect();
         if !lines.is_empty() {
-            self.print(&format!("\nits last lines (all of them: control log {task}){}", show::quoted(&lines)))?;
+            self.print(&format!("\nlast lines (full log: control log {task}){}", show::quoted(&lines)))?;
         }
         Ok(0)
     }
@@ -476,12 +476,12 @@ impl Desk<'_, '_> {
         let subject = loop {
             let survey = reconcile::survey(&mut store)?;
             match find(&store, &survey, &wanted.task)? {
-                // Its log has no name before it starts.
+                // The log has no name before the task starts.
                 Some(Found::Live(live)) if live.status == Status::Reserved && wanted.follow => {
                     waiter.wait(&mut store, &[&live], None)?;
                 }
                 Some(Found::Live(live)) => {
-                    // It would read what it prints, and wait for an end that waits for it.
+                    // Following the task in which this process runs would read its own output and never end.
                     if wanted.follow && wanted.limit.is_none() {
                         refuse_itself(&live)?;
                     }
@@ -521,7 +521,8 @@ impl Desk<'_, '_> {
         Ok(0)
     }
 
-    /// The values of a live task: what was stored, and what is new in its file; stored again for the next one.
+    /// Returns the feedback of a live task as JSON: the stored values, updated by the new part of the file. The result
+    /// is stored for the next reader.
     fn current_feedback(&mut self, store: &mut Store, live: &Live) -> Result<String, ControlError> {
         let task = &live.task;
         let Some(path) = task.feedpath.as_deref().filter(|_| task.feedback) else { return Ok("{}".to_owned()) };
@@ -529,7 +530,7 @@ impl Desk<'_, '_> {
         let before = mark;
         let file = match FeedFile::open(path) {
             Ok(file) => file,
-            // Not written yet, or not any more: what was read stays.
+            // Not created yet, or already removed: the stored values stay.
             Err(error) if error.is_missing() => return Ok(feedback.to_json()),
             Err(error) => return Err(ControlError::Feedback(task.id, error)),
         };
@@ -540,7 +541,7 @@ impl Desk<'_, '_> {
         if mark != before && store.is_writable() && store.is_own() {
             let state = serde_json::to_string(&(&feedback, &mark)).unwrap_or_default();
             let patience = store.set_patience(LockTimeout::SHORT);
-            // A busy database costs the next reader a little more reading, not this one its answer.
+            // If the database is busy, the next reader reads a little more of the file; this result is still good.
             match store.save_feedback(task.id, &json, sys::now().wall.secs(), &state) {
                 Ok(()) | Err(StoreError::Busy(..) | StoreError::Full(..) | StoreError::ReadOnly(..)) => {}
                 Err(error) => return Err(error.into()),
@@ -564,10 +565,10 @@ impl Desk<'_, '_> {
         if !survey.settled && !survey.ended.is_empty() {
             let count = survey.ended.len();
             let why = match store.is_own() {
-                true => "could not be moved to history: the database cannot be written just now",
-                false => "are not in history yet: that is left to the owner of the database",
+                true => "could not be moved to the history: the database cannot be written at the moment",
+                false => "are not in the history yet: only the owner of the database may move them there",
             };
-            self.tell(&format!("{count} ended but {why}"));
+            self.tell(&format!("{count} ended tasks {why}"));
         }
         if wanted.remote.is_some() || wanted.all_remotes {
             return self.history_far(&store, wanted, filter);
@@ -596,20 +597,20 @@ impl Desk<'_, '_> {
             self.print(&show::history_table(&page, sys::now().wall, width, self.out.colours))?;
         }
         if let Some(next) = next {
-            self.tell(&format!("there is more: --after {next}"));
+            self.tell(&format!("more rows follow: --after {next}"));
         }
         Ok(0)
     }
 
-    /// Says which rows stand first only because a clock was wrong.
+    /// Prints a message about rows that come first only because the clock was wrong.
     fn tell_of_future(&mut self, rows: &[HistoryRow]) {
         let present = sys::now().wall.secs().saturating_add(CLOCK_STEP);
         let future: Vec<String> =
             rows.iter().filter(|row| row.endtime > present).map(|row| row.taskid.to_string()).collect();
         if !future.is_empty() {
-            let (tasks, stand) = if future.len() > 1 { ("tasks", "they stand") } else { ("task", "it stands") };
+            let (tasks, stand) = if future.len() > 1 { ("tasks", "they are listed") } else { ("task", "it is listed") };
             self.tell(&format!(
-                "{tasks} {} ended in the future, so the clock was wrong; {stand} before what ended since",
+                "{tasks} {} ended in the future, so the clock was wrong; {stand} before tasks that ended since",
                 future.join(", ")
             ));
         }
@@ -655,7 +656,7 @@ impl Desk<'_, '_> {
                 }
                 return Ok(exit_code::TIMED_OUT);
             }
-            // One that is to wait for itself ends only by its time.
+            // A wait for the task in which this process runs can end only by its timeout.
             if timeout.is_none() {
                 let refused = live.iter().find_map(|(_, found)| refuse_itself(found).err());
                 let all = live.iter().all(|(_, found)| refuse_itself(found).is_err());
@@ -695,12 +696,12 @@ impl Desk<'_, '_> {
     }
 }
 
-/// What an ended task printed last.
+/// Returns the last lines of output of an ended task.
 fn last_lines(db: &Path, row: &HistoryRow, count: usize) -> Vec<String> {
     log::last_lines(db, row.taskid, row.upid.as_deref(), row.log.as_deref(), count)
 }
 
-/// An ended task as JSON, with its last lines if it failed.
+/// Returns an ended task as JSON, with its last lines if it failed.
 fn ended_json(db: &Path, row: &HistoryRow, count: usize) -> Value {
     let mut value = show::ended_json(row);
     let lines = if show::failure(row).is_some() || count == SOME_LINES { last_lines(db, row, count) } else { vec![] };
@@ -714,7 +715,7 @@ fn ended_json(db: &Path, row: &HistoryRow, count: usize) -> Value {
 const FEW_LINES: usize = 3;
 /// Last lines of a task in `show`.
 const SOME_LINES: usize = 5;
-/// How many ends `list --all` adds.
+/// Number of ended tasks in `list --all`.
 const RECENT: usize = 20;
 
 pub(super) fn system(doing: &'static str) -> impl Fn(io::Error) -> ControlError {
@@ -728,7 +729,7 @@ pub(super) fn time(option: &'static str, text: &Option<String>) -> Result<Option
     text.as_ref().map(read).transpose()
 }
 
-/// How far a task is, from the end of its feedback file: no state is kept and no more is read than the last of it.
+/// Returns the progress of a live task in percent. Only the end of its feedback file is read, and no state is stored.
 pub(super) fn progress_of(live: &Live) -> Option<f64> {
     if let Some(progress) = live.story.as_ref().and_then(|story| story.progress) {
         return Some(progress);

@@ -44,14 +44,14 @@ pub struct ControlArgs {
     pub verb: Verb,
 }
 
-/// Verbs that end or delete something: none of them is suggested to a person who mistyped another.
+/// Verbs that end or delete something. They are never suggested for a mistyped verb.
 const DELETING: [&str; 5] = ["clear", "initialize", "kill", "killall", "remove"];
 
 impl ControlArgs {
-    /// Reads a command line, in either spelling of its verb.
+    /// Parses a command line, with its verb in either spelling.
     ///
     /// # Errors
-    /// Help, the version, or what is wrong.
+    /// Help, the version, or the fault of the command line.
     pub fn read(argv: impl IntoIterator<Item = OsString>) -> Result<ControlArgs, clap::Error> {
         ControlArgs::try_parse_from(normalize(argv)).map_err(|mut error| {
             let harmless = match error.get(ContextKind::SuggestedSubcommand) {
@@ -454,7 +454,7 @@ pub struct RemoteAdd {
     pub remote_db: Option<String>,
     /// With --pve or --pbs: name of an API token, such as root@pam!watch
     #[arg(long, value_name = "USER@REALM!NAME", conflicts_with = "ssh")]
-    // A text: what cannot be read would be shown, and who mistypes it may have put the secret behind it.
+    // Text that is parsed later: clap would print an invalid value, which may contain the secret.
     pub token: Option<String>,
     /// With --pve or --pbs: file of mode 0600 that contains the secret of the token
     #[arg(long, value_name = "FILE", conflicts_with = "ssh")]
@@ -485,12 +485,12 @@ pub struct RemoteSource {
 pub struct RemoteSet {
     /// Name of the remote
     pub name: RemoteName,
-    /// What is other than it was
+    /// The changed settings
     #[command(flatten)]
     pub how: RemoteHow,
 }
 
-/// What of the way to a remote changes: one of these at least.
+/// Changes of how a remote is reached; at least one.
 #[derive(Debug, Clone, Args)]
 #[group(required = true, multiple = true)]
 pub struct RemoteHow {
@@ -521,7 +521,7 @@ pub struct RemoteHow {
 }
 
 impl RemoteHow {
-    /// An option of it that is for a host reached by ssh.
+    /// Returns the first given option that is for a host reached by ssh.
     pub fn of_ssh(&self) -> Option<&'static str> {
         let given = [
             ("--ssh", self.ssh.is_some()),
@@ -531,7 +531,7 @@ impl RemoteHow {
         given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
     }
 
-    /// An option of it that is for a Proxmox host.
+    /// Returns the first given option that is for a Proxmox host.
     pub fn of_api(&self) -> Option<&'static str> {
         let given = [
             ("--url", self.url.is_some()),
@@ -608,7 +608,7 @@ pub enum Program {
 }
 
 impl Program {
-    /// Its command line, for completions and manual pages.
+    /// Returns the command line definition, for completions and manual pages.
     pub fn command(self) -> clap::Command {
         match self {
             Program::Launch => super::launch_args::LaunchArgs::command(),
@@ -618,7 +618,7 @@ impl Program {
         }
     }
 
-    /// Its completions for a shell.
+    /// Returns the completion script for a shell.
     pub fn completions(self, shell: Shell) -> String {
         let mut command = self.command();
         let name = command.get_name().to_owned();
@@ -636,7 +636,7 @@ impl Program {
     }
 }
 
-/// Options that no help shows are completed by none either.
+/// Removes hidden options from a completion script.
 fn without_hidden(script: &str, command: &clap::Command) -> String {
     fn longs(command: &clap::Command, hidden: bool, found: &mut HashSet<String>) {
         let these = command.get_arguments().filter(|arg| arg.is_hide_set() == hidden);
@@ -670,8 +670,8 @@ fn without_hidden(script: &str, command: &clap::Command) -> String {
     clean
 }
 
-/// For bash clap offers options in the place of an argument too, and where nothing else can stand their common dash is
-/// typed by Tab: here options are offered behind a dash alone.
+/// Makes a bash script offer options only after a dash. clap also offers them in the place of an argument, where Tab
+/// would insert their common dash.
 fn options_behind_dashes(script: &str) -> String {
     let mut lines = String::with_capacity(script.len());
     for line in script.lines() {
@@ -686,11 +686,11 @@ fn options_behind_dashes(script: &str) -> String {
     lines
 }
 
-/// The line in the script for bash after which a verb's words are known, as clap writes it.
+/// The line of clap's bash script after which the words of a verb are known.
 const WORDS_KNOWN: &str = "            opts=\"";
 
-/// For bash clap offers options alone: here also the names of commands in the place of the command, and behind it nothing
-/// of ours, so that bash offers files.
+/// Makes a bash script offer names of commands in the place of the command, and nothing after it, so that bash offers
+/// files. clap only offers options.
 fn completes_command(script: &str, command: &clap::Command) -> String {
     let valued = command.get_arguments().filter(|arg| arg.get_action().takes_values());
     let longs = valued.filter_map(|arg| arg.get_long_and_visible_aliases()).flatten();
@@ -729,7 +729,7 @@ fn completes_command(script: &str, command: &clap::Command) -> String {
     behind_words(script, "        launch)\n", &place)
 }
 
-/// For bash clap offers the values of both arguments in the place of each: here a program behind a shell only.
+/// Makes a bash script offer a program only after a shell. clap offers the values of both arguments in both places.
 fn completes_programs(script: &str) -> String {
     let words = |values: Vec<Option<PossibleValue>>| {
         values.iter().flatten().map(|value| value.get_name().to_owned()).collect::<Vec<_>>()
@@ -752,7 +752,7 @@ fn completes_programs(script: &str) -> String {
     behind_words(script, "        control__subcmd__completions)\n", &place)
 }
 
-/// The script with more lines where the words of this case are known; as it is, if it has no such case.
+/// Inserts lines into a script where the words of this case are known. A script without the case is not changed.
 fn behind_words(script: &str, case: &str, more: &str) -> String {
     let place = script.find(case).and_then(|case| {
         let words = case + script[case..].find(WORDS_KNOWN)?;
@@ -784,15 +784,15 @@ impl ValueEnum for Class {
     }
 }
 
-/// Verbs may be written with dashes, as taskwatcher 1.7 had them (`control --list`), anywhere among their options:
-/// the first of them is brought to the front, without its dashes. A line that names its verb plainly stays as it is.
-/// `--history` prints all of the history unless the line has a limit, as it did in 1.7.
+/// Moves the first verb that is written with dashes to the front, without its dashes. As in taskwatcher 1.7
+/// (`control --list`), such a verb may stand anywhere among its options. A line with a plain verb is not changed.
+/// `--history` gets no limit unless the line has one, also as in 1.7.
 pub fn normalize(argv: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut argv: Vec<OsString> = argv.into_iter().collect();
     let verbs: Vec<String> = ControlArgs::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
     let is_verb = |word: &str| verbs.iter().any(|verb| verb == word);
     let mut at = 1;
-    // Past what may stand before a verb, to see whether one follows plainly.
+    // Skip the options that may come before a verb, to see whether a plain verb follows.
     while let Some(word) = argv.get(at).and_then(|word| word.to_str()) {
         match word {
             "--db" => at += 2,
@@ -810,7 +810,7 @@ pub fn normalize(argv: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
         let (verb, value) = bare.split_once('=').map_or((bare, None), |(verb, value)| (verb, Some(value.to_owned())));
         is_verb(verb).then(|| (index, OsString::from(verb), value))
     };
-    // Beside another verb, --remote is an option of that.
+    // Beside another verb, --remote is an option of that verb.
     let dashed = (at..end).filter_map(dashed).min_by_key(|(_, verb, _)| verb == "remote");
     if let Some((index, verb, value)) = dashed {
         match value {
@@ -844,7 +844,7 @@ mod tests {
     fn both_spellings_of_every_verb_are_one() {
         for verb in ControlArgs::command().get_subcommands() {
             let verb = verb.get_name();
-            // All of it was what the dashed one printed.
+            // The dashed verb has no limit.
             let more = if verb == "history" { " --limit=0" } else { "" };
             assert_eq!(normal(&format!("control --{verb}")), format!("control {verb}{more}"));
             let line = normal(&format!("control --db x --json --{verb}"));
@@ -854,7 +854,7 @@ mod tests {
     }
 
     #[test]
-    fn dashed_verbs_stand_anywhere_among_their_options() {
+    fn dashed_verbs_may_stand_anywhere_among_their_options() {
         assert_eq!(normal("control --kill 12 --now"), "control kill 12 --now");
         assert_eq!(normal("control --name n --reserve --unique"), "control reserve --name n --unique");
         assert_eq!(normal("control --name list --reserve"), "control reserve --name list");
@@ -865,7 +865,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_lines_stay_as_they_are() {
+    fn lines_with_a_plain_verb_are_not_changed() {
         for line in
             ["control reserve --name --list", "control", "control --help", "control kill -- --list", "control x --list"]
         {

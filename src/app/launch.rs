@@ -1,8 +1,9 @@
-//! One task, from its claim to its row in history.
+//! One task, from its claim to its row in the history.
 //!
-//! # If we die here
-//! Before the claim: nothing, or a reservation that lapses. From the claim to the recorded end: a row whose launcher is
-//! dead, which the next reader settles, from the spool if we got that far. After it: at most a stray feedback file.
+//! # If the launcher dies here
+//! Before the claim: nothing remains, or a reservation that expires. Between the claim and the recorded end: a row
+//! whose launcher is dead remains, which the next reader settles, from the spool if the end was already written there.
+//! After the recorded end: at most a stray feedback file remains.
 
 mod claim;
 mod end;
@@ -52,87 +53,87 @@ use crate::{
 
 pub(super) use self::end::ended_by;
 
-/// A command that still runs after this is likely to run for long: the database is closed until it ends. Sooner would
-/// make short commands pay for a second opening.
+/// Time after which the database is closed until the command ends, because a command that still runs is likely to run
+/// for long. A shorter time would make short commands pay for opening the database twice.
 const CLOSE_AFTER: Duration = Duration::from_millis(100);
-/// The command of a task that lives shorter than this is not noted by its pid before its end.
+/// A command that lives shorter than this is not recorded with its pid before its end.
 const SHORTEST_NOTED: Duration = Duration::from_millis(1);
-/// Variables that name the terminal to programs that ask for a secret there, whatever their streams are.
+/// Variables that name the terminal for programs that ask for a secret there, regardless of their streams.
 const TERMINAL_NAMES: [&str; 3] = ["GPG_TTY", "TTY", "SSH_TTY"];
-/// How soon to look for keys again after some that were not for us.
+/// Pause before keys are read again after keys that belonged to another process group.
 const KEYS_AGAIN: Duration = Duration::from_secs(1);
-/// What the system refuses just now, while the command runs, is tried again after this.
+/// Pause before a system call that failed temporarily, while the command runs, is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
-/// The lock is waited for in steps of this length, between which signals are heard.
+/// The lock is waited for in steps of this length, between which signals are handled.
 const CLAIM_STEP: Duration = Duration::from_millis(250);
-/// How long a status may wait for the database: it is worth little, and the watch goes on after it.
+/// Lock timeout for storing a status: the status is not important, and the watch must continue.
 const STATUS_PATIENCE: LockTimeout = LockTimeout { limit: Duration::from_millis(50), notify: None };
 
-/// Why launch itself failed; the command was not run.
+/// Why `launch` itself failed. The command was not run.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    /// No command.
+    /// No command was given.
     #[error("no command to run")]
     NoCommand,
-    /// The command was told a file name before the id was known.
+    /// The command line names a feedback file before the task id is known.
     #[error(
         "--feedback in the command needs --taskid: reserve a task first, or give --feedpath alone and let the command write to $TASKWATCHER_FEEDBACK"
     )]
     FeedbackWithoutId,
-    /// The folder for the feedback file.
+    /// The folder of the feedback file cannot be used.
     #[error("cannot use feedback folder {0:?}: {1}")]
     Feedpath(PathBuf, String),
-    /// A leftover in the place of its feedback file that cannot be removed.
+    /// A leftover feedback file cannot be removed.
     #[error(transparent)]
     Leftover(#[from] feedfile::FeedError),
     /// The database.
     #[error(transparent)]
     Db(#[from] db::DbError),
-    /// The store broke or refused.
+    /// The store failed or refused.
     #[error(transparent)]
     Store(#[from] StoreFailure),
-    /// The place for its end.
+    /// No space in the spool for the end of the task.
     #[error("cannot reserve disk space for the end of the task beside {0:?}: {1}")]
     Spool(PathBuf, std::io::Error),
-    /// The machine.
+    /// A system call failed.
     #[error("cannot {0}: {1}")]
     System(&'static str, std::io::Error),
-    /// Nobody waits for the start any more.
+    /// The caller no longer waits for the start.
     #[error("the start was interrupted")]
     Unwanted,
-    /// The machine has no room for another process.
+    /// The machine is out of resources for another process.
     #[error("cannot start the command: {0}: out of processes, memory or descriptors")]
     Shortage(String),
-    /// The wait for another task of the name.
+    /// Waiting for another task with the same name failed.
     #[error(transparent)]
     Wait(#[from] super::wait::WaitError),
 }
 
-/// What a launch tells besides its result.
+/// Receives the messages of a launch.
 pub trait Reporter {
-    /// Something the user should know, in one line.
+    /// Prints a warning of one line.
     fn warn(&mut self, line: &str);
-    /// Something of the command's that we have lost, in one line; whoever wants to hear nothing is told all the same.
+    /// Prints an error of one line about lost output. It is also printed with `--quiet`.
     fn fail(&mut self, line: &str) {
         self.warn(line);
     }
-    /// Whether the start is still wanted; asked right before the command is started.
+    /// Whether the caller still waits for the start; checked right before the command is started.
     fn waits(&mut self) -> bool {
         true
     }
-    /// The command runs, as the task of this id.
+    /// Called when the command runs, as the task with this id.
     fn running(&mut self, id: i64);
-    /// Told once when the database keeps us waiting.
+    /// Returns the lock timeout of the database, and how a wait is reported.
     fn patience(&self) -> LockTimeout;
-    /// Where to look for more about a task that failed; for a person only.
+    /// Prints where to find more about a failed task, on a terminal only.
     fn hint(&mut self, line: &str) {
         let _ = line;
     }
-    /// Whether it wants to hear nothing.
+    /// Whether warnings are suppressed (`--quiet`).
     fn is_quiet(&self) -> bool;
-    /// Whether this process may execute its own program anew, to need less memory (see [`super::reexec`]). Only a
-    /// program that begins with [`super::reexec::take`] may say yes.
-    fn lets_start_anew(&self) -> bool {
+    /// Whether this process may re-execute its own program to use less memory (see [`super::reexec`]). Only a program
+    /// that begins with [`super::reexec::take`] may return true.
+    fn allows_reexec(&self) -> bool {
         false
     }
 }
@@ -140,10 +141,10 @@ pub trait Reporter {
 /// How `launch` itself should end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// With this exit code.
+    /// Exit with this code.
     Code(i32),
-    /// By SIGINT, as the command did that was interrupted with it: bash ends its script or loop only then. The exit code
-    /// that a shell sees is that of [`Finish::code`].
+    /// Die of SIGINT, like the command that was interrupted together with `launch`: bash ends a script or loop only
+    /// then. The exit code that a shell sees is that of [`Finish::code`].
     Interrupted,
 }
 
@@ -157,20 +158,21 @@ impl Finish {
     }
 }
 
-/// Runs a command as a task; returns how `launch` should end.
+/// Runs a command as a task. Returns how `launch` should end.
 ///
-/// Takes the whole process: signals are blocked and read, orphans are adopted. `inherited` are descriptors that the
-/// process was started with (see [`child::inherited_descriptors`]): the command gets them, and they are closed here.
+/// Takes control of the whole process: blocks and reads signals, and adopts orphans. `inherited` are descriptors that
+/// the process was started with (see [`child::inherited_descriptors`]): the command gets them, and they are closed
+/// here.
 ///
 /// # Errors
-/// [`LaunchError`]: the command was not run. That it could not be executed is no error here but a recorded end.
+/// [`LaunchError`] if the command was not run. A command that cannot be executed is not an error but a recorded end.
 pub fn launch(spec: &Spec, inherited: &[i32], reporter: &mut dyn Reporter) -> Result<Finish, LaunchError> {
     check(spec, reporter)?;
     let me = process::own().map_err(|error| LaunchError::System("read /proc/self/stat", error))?;
     let inbox = Inbox::open(me.ignored).map_err(|error| LaunchError::System("read signals", error))?;
     child::become_subreaper().map_err(|error| LaunchError::System("adopt orphans", error))?;
     let foreign = if child::has_children() { process::descendants(me.process.pid, &[]) } else { Ok(vec![]) };
-    let foreign = known(&foreign.map_err(|error| LaunchError::System("look at the processes there are", error))?);
+    let foreign = known(&foreign.map_err(|error| LaunchError::System("list the child processes", error))?);
 
     sys::crash_point("claim.before");
     let Some((store, claimed, spool)) = claim(spec, me.process, &inbox, reporter)? else {
@@ -203,7 +205,7 @@ pub fn launch(spec: &Spec, inherited: &[i32], reporter: &mut dyn Reporter) -> Re
         beat: None,
         looked: now,
         local: true,
-        heeded: None,
+        handled_request: None,
         noted: false,
         close_at: Duration::MAX,
         started: now,
@@ -215,14 +217,15 @@ pub fn launch(spec: &Spec, inherited: &[i32], reporter: &mut dyn Reporter) -> Re
         notify: None,
         story: SelfReport::default(),
         pause: Pause::None,
-        unsaid: None,
+        pending_warning: None,
         usage_before: child::usage(),
     };
     launcher.run(inherited, lend, reporter)
 }
 
-/// Goes on with the task of a launcher that became a new program (see [`super::reexec`]), whose descriptors are in
-/// `arrived`; returns how `launch` should end. The command runs, so this has no error: it does without what is missing.
+/// Continues the task of a launcher after its re-execution (see [`super::reexec`]), with its descriptors in `arrived`.
+/// Returns how `launch` should end. There is no error, because the command already runs: what is missing is done
+/// without.
 pub fn resume(state: Box<LauncherState>, mut arrived: Arrived, reporter: &mut dyn Reporter) -> Finish {
     child::set_name(c"launch");
     let inbox = reexec::take_inbox(&mut arrived, state.inbox, state.ignored);
@@ -258,7 +261,7 @@ pub fn resume(state: Box<LauncherState>, mut arrived: Arrived, reporter: &mut dy
         beat: state.beat,
         looked: state.looked,
         local: state.local,
-        heeded: state.heeded,
+        handled_request: state.heeded,
         noted: true,
         close_at: Duration::MAX,
         started: state.started,
@@ -270,7 +273,7 @@ pub fn resume(state: Box<LauncherState>, mut arrived: Arrived, reporter: &mut dy
         notify,
         story: *state.story,
         pause: Pause::None,
-        unsaid: None,
+        pending_warning: None,
         usage_before: state.usage_before,
     });
     launcher.follow(*state.watch, reporter)
@@ -280,66 +283,66 @@ fn known(stats: &[process::Stat]) -> Vec<Process> {
     stats.iter().map(|stat| stat.process).collect()
 }
 
-/// A launcher at work: what `run` and its steps share.
+/// The state of a running launcher.
 struct Launcher {
     spec: Spec,
     claimed: Claimed,
-    /// None where it could not be opened any more after the command was started.
+    /// `None` if the spool could not be opened again after the re-execution.
     spool: Option<Spool>,
-    /// Open while it is likely to be needed soon.
+    /// The database, while it is likely to be used soon.
     store: Option<Store>,
     inbox: Inbox,
     me: Process,
-    /// Signals that were ignored when we started.
+    /// Signals that were ignored at the start, as a bit mask.
     ignored: u64,
-    /// Children that were ours before; not the task's.
+    /// Children of this process before the task began. They do not belong to the task.
     foreign: Vec<Process>,
     terminal: Option<Terminal>,
     /// The command's pid.
     command: i32,
     /// How the command ended, once it has.
     exit: Option<Exit>,
-    /// Whether nothing of the tree is left.
+    /// Whether no process of the tree is left.
     gone: bool,
-    /// The feedback file as last seen.
+    /// The last seen state of the feedback file.
     beat: Option<Signature>,
-    /// When it was last looked at.
+    /// When the feedback file was last checked.
     looked: Tick,
-    /// Whether that file's times come from this machine's clock.
+    /// Whether the times of the feedback file come from the clock of this machine.
     local: bool,
-    /// The last request of `control` that was acted on.
-    heeded: Option<Request>,
-    /// Whether the command's process stands in its row.
+    /// The last request of `control` that was handled.
+    handled_request: Option<Request>,
+    /// Whether the command's process is recorded in the row.
     noted: bool,
-    /// When the database is closed, on the monotonic clock.
+    /// When to close the database, on the monotonic clock.
     close_at: Duration,
     /// When the command was started.
     started: Tick,
-    /// What it prints, unless that goes its own way.
+    /// The output of the command, unless the command writes directly to the output of `launch`.
     output: Option<TaskOutput>,
-    /// The terminal that the command has instead of ours.
+    /// The pseudo-terminal of the command.
     pty: Option<Pty>,
-    /// Who leads the command's session there.
+    /// The leader of the command's session on `pty`.
     session: Option<Session>,
-    /// When keys are looked for again, on the monotonic clock: what was typed was not for us.
+    /// When to read keys again, on the monotonic clock, after keys that belonged to another process group.
     keys_at: Duration,
-    /// The signal that descendants are still to get which could not be looked at, for want of descriptors.
+    /// A signal that still has to be sent to descendants that could not be listed, for lack of descriptors.
     unseen: Option<Delivery>,
-    /// Where the command can tell of itself.
+    /// The notify socket of the command.
     notify: Option<Hearing>,
-    /// What it told so far.
+    /// What the command has reported so far.
     story: SelfReport,
-    /// What came of a SIGTSTP to this process.
+    /// The state of a SIGTSTP to this process.
     pause: Pause,
-    /// A line that is still to be said.
-    unsaid: Option<String>,
-    /// What other children of this process used before the task began.
+    /// A warning that is not printed yet.
+    pending_warning: Option<String>,
+    /// Resource usage of other children of this process before the task began.
     usage_before: Option<Usage>,
 }
 
 impl Launcher {
     fn run(mut self, inherited: &[i32], lend: bool, reporter: &mut dyn Reporter) -> Result<Finish, LaunchError> {
-        // Without one it has nobody to tell, which it is used to.
+        // Without a notify socket the command runs as it would outside of systemd.
         self.notify = Notify::open().ok().map(|notify| Hearing::new(notify, self.me.pid));
         let ends = self.open_output()?;
         let env = self.environment();
@@ -369,14 +372,14 @@ impl Launcher {
         self.looked = self.started;
         self.close_at = self.started.mono + CLOSE_AFTER;
         let mut watch = Watch::new(self.limits(), self.started);
-        // One that was left before its signal was blocked came without a sound.
-        self.heed_request(&mut watch);
-        // One that ends at once is spared a write that nobody could have read.
+        // A request that was written before its signal was blocked has no pending signal.
+        self.handle_request(&mut watch);
+        // For a command that ends at once, this saves a write that no reader could have seen.
         let _ = self.inbox.wait(Some(SHORTEST_NOTED));
         self.hear(&mut watch);
         if self.exit.is_none() {
             self.note_command();
-            // Where that fails, only who sees its pid can ask it.
+            // If this fails, only programs in the same pid namespace can send a request.
             if let (Some(spool), Some(notify)) = (&self.spool, &self.notify) {
                 let _ = spool.note_address(self.claimed.slot, &self.claimed.upid, notify.address());
             }
@@ -389,7 +392,8 @@ impl Launcher {
         Ok(Box::new(self).follow(watch, reporter))
     }
 
-    /// Makes a way for what the command prints, unless that goes its own way; gives the command's ends of it.
+    /// Creates the pipes or the pseudo-terminal for the command's output and returns the command's ends. `None` if the
+    /// command writes directly to the output of `launch`.
     fn open_output(&mut self) -> Result<Option<Ends>, LaunchError> {
         if !self.spec.log && !self.spec.chronic {
             return Ok(None);
@@ -397,7 +401,7 @@ impl Launcher {
         self.pty = if self.spec.chronic { None } else { Pty::open() };
         let substitute = self.pty.as_ref().and_then(|pty| Some((pty.master(), pty.command()?)));
         let substitute = substitute.map(|(master, command)| Substitute { master, command });
-        // Beside the database there is as much room as for the log, which has the same text.
+        // Beside the database there is as much space as for the log, which contains the same text.
         let beside = self.spec.db.parent().map(Path::to_owned);
         let hold: Vec<PathBuf> =
             std::iter::once(std::env::temp_dir()).chain(beside).filter(|_| self.spec.chronic).collect();
@@ -406,11 +410,11 @@ impl Launcher {
                 self.output = Some(output);
                 Ok(Some(ends))
             }
-            Err(error) => Err(self.give_up(LaunchError::System("make a way for the command's output", error))),
+            Err(error) => Err(self.give_up(LaunchError::System("create the pipes for the command's output", error))),
         }
     }
 
-    /// Starts the command, in a session of its own where it has a terminal of its own; gives its pid.
+    /// Starts the command, in its own session if it has a pseudo-terminal. Returns its pid.
     fn start(
         &mut self,
         env: &[std::ffi::CString],
@@ -435,11 +439,11 @@ impl Launcher {
         }
     }
 
-    /// Follows the command to its end, and records that; returns how `launch` should end. Once the command was started
-    /// there is no failure of the launcher: what does not work just now is tried again, or done without.
+    /// Watches the command until its end and records the end. Returns how `launch` should end. Once the command was
+    /// started, the launcher does not fail: what does not work is tried again, or done without.
     fn follow(mut self: Box<Self>, watch: Watch, reporter: &mut dyn Reporter) -> Finish {
         let ended = self.watch(watch, reporter);
-        // Where the command has the foreground alone, the terminal interrupts nothing else.
+        // If only the command is in the foreground, the terminal does not interrupt `launch`.
         let interrupted = self.inbox.was_interrupted() || self.terminal.as_ref().is_some_and(Terminal::is_lent);
         sys::crash_point("exit.after");
         if let Some(terminal) = &mut self.terminal {
@@ -455,11 +459,12 @@ impl Launcher {
         }
     }
 
-    /// Starts anew as a smaller process, if nothing is going on just now; else, and if that fails, goes on as it is.
+    /// Re-executes the program to use less memory, if nothing else is in progress. If that is not possible, returns and
+    /// continues unchanged.
     fn slim(&mut self, watch: &Watch, reporter: &dyn Reporter) {
-        // A terminal cannot be handed on; who sits at one does not run thousands of tasks there.
+        // A pseudo-terminal cannot be handed over. Nor is it necessary: nobody runs thousands of tasks on a terminal.
         let busy = self.exit.is_some() || watch.is_ending() || self.pause != Pause::None;
-        if busy || self.pty.is_some() || !reporter.lets_start_anew() {
+        if busy || self.pty.is_some() || !reporter.allows_reexec() {
             return;
         }
         let mut parcel = Parcel::default();
@@ -495,7 +500,7 @@ impl Launcher {
             beat: self.beat,
             looked: self.looked,
             local: self.local,
-            heeded: self.heeded.clone(),
+            heeded: self.handled_request.clone(),
             output: output.map(Box::new),
             notify: self.notify.as_ref().map(|notify| parcel.add(notify.descriptor())),
             story: Box::new(self.story.clone()),
@@ -505,11 +510,11 @@ impl Launcher {
         reexec::go(&state, &parcel);
     }
 
-    /// Notes the command's process in its row; false if the database was too busy for that. Until it is noted the
-    /// command is still found, by its UPID.
+    /// Records the command's process in its row. Returns false if the database was too busy. Until then, the command
+    /// can still be found by its UPID.
     fn note_command(&mut self) -> bool {
         let stat = match process::read_stat(self.command) {
-            // A `/proc` that hides the command will go on to do so.
+            // A `/proc` that hides the command will not show it later either.
             Err(error) => return error.kind() == std::io::ErrorKind::PermissionDenied,
             Ok(stat) => stat,
         };
@@ -532,11 +537,11 @@ impl Launcher {
         if let Some(path) = &claimed.feedpath {
             set.push(("TASKWATCHER_FEEDBACK", path.clone().into()));
         }
-        // A task inside a task must not write to the outer one's file.
+        // A task inside a task must not write to the feedback file of the outer task.
         let mut without = vec!["TASKWATCHER_FEEDBACK"];
         if let Some(notify) = &self.notify {
             set.push((notify::VARIABLE, notify.address().into()));
-            // Meant for us, if it is there: the command is another process.
+            // If it is set, it is the pid of this process; the command is another one.
             without.push("WATCHDOG_PID");
             if let Some(timeout) = self.limits().timeout.or(self.spec.timeout) {
                 set.push(("WATCHDOG_USEC", timeout.as_micros().to_string().into()));
@@ -568,10 +573,10 @@ impl Launcher {
         }
     }
 
-    /// Follows the command to its end.
+    /// Watches the command until its end.
     fn watch(&mut self, mut watch: Watch, reporter: &mut dyn Reporter) -> Ended {
         loop {
-            if let Some(line) = self.unsaid.take() {
+            if let Some(line) = self.pending_warning.take() {
                 reporter.warn(&line);
             }
             let now = sys::now();
@@ -597,7 +602,7 @@ impl Launcher {
             let reads = reads.chain(self.notify.as_ref().and_then(|notify| notify.readable(now.mono)));
             let writes = self.output.iter().flat_map(TaskOutput::writable).chain(room);
             if self.inbox.wait_with(timeout, reads, writes).is_err() {
-                // No memory for it just now: everything is looked at as if something had arrived.
+                // Out of memory at the moment: everything is checked as if an event had arrived.
                 sys::pause(TRY_AGAIN);
             }
             self.hear(&mut watch);
@@ -628,14 +633,14 @@ impl Launcher {
         }
     }
 
-    /// Takes in all that has arrived.
+    /// Handles all signals that have arrived.
     fn hear(&mut self, watch: &mut Watch) {
         loop {
             let notice = match self.inbox.next() {
                 Ok(Some(notice)) => notice,
                 Ok(None) => return,
                 Err(_) => {
-                    // A child that has ended is found without its signal.
+                    // A child that has ended is also found without its signal.
                     sys::pause(TRY_AGAIN);
                     return self.reap(watch);
                 }
@@ -655,12 +660,12 @@ impl Launcher {
                 }
                 Notice::Suspend => self.pass_suspend(watch),
                 Notice::Continue => self.pass_continue(watch),
-                Notice::Request => self.heed_request(watch),
+                Notice::Request => self.handle_request(watch),
             }
         }
     }
 
-    /// Hears what the command tells of itself.
+    /// Handles the messages on the notify socket.
     fn listen(&mut self, watch: &mut Watch) {
         let mut now = sys::now();
         while let Some(told) = self.notify.as_mut().and_then(|notify| notify.next(now.mono)) {
@@ -668,7 +673,7 @@ impl Launcher {
             let message = match told {
                 LauncherMessage::Message(message) => message,
                 LauncherMessage::Request => {
-                    self.heed_request(watch);
+                    self.handle_request(watch);
                     continue;
                 }
             };
@@ -684,21 +689,21 @@ impl Launcher {
             if let Some(status) = told.status.filter(|_| self.story.refused.is_empty()) {
                 self.story.status = status;
             }
-            // Readers show a little less when the disk does not take it.
+            // If the disk is full, readers only show less.
             if let Some(spool) = &self.spool {
                 let _ = spool.tell(self.claimed.slot, &self.claimed.upid, &self.story);
             }
         }
     }
 
-    /// Does what `control kill` left for us in the spool; each request once.
-    fn heed_request(&mut self, watch: &mut Watch) {
+    /// Handles a request that `control kill` wrote to the spool; each request once.
+    fn handle_request(&mut self, watch: &mut Watch) {
         let spool = self.spool.as_ref();
         let request = spool.and_then(|spool| spool.request_of(self.claimed.slot, &self.claimed.upid));
-        if request == self.heeded {
+        if request == self.handled_request {
             return;
         }
-        self.heeded.clone_from(&request);
+        self.handled_request.clone_from(&request);
         if let Some(request) = request {
             self.end_pause(watch);
             let asked = Event::StopAsked { by: request.by, signal: request.signal };
@@ -707,7 +712,7 @@ impl Launcher {
     }
 
     fn reap(&mut self, watch: &mut Watch) {
-        // Should that fail, it is looked at again with the next signal.
+        // If this fails, it is tried again with the next signal.
         while let Ok(reaped) = child::reap() {
             match reaped {
                 Reaped::Ended(pid, exit) if pid == self.command => {
@@ -732,7 +737,7 @@ impl Launcher {
             }
         }
         if watch.is_ending() && self.exit.is_some() {
-            // Every death may show us children that were born meanwhile, and orphans that are ours now.
+            // Each end may reveal children that were created meanwhile, and orphans that this process adopted.
             match process::descendants(self.me.pid, &self.foreign) {
                 Ok(left) => self.gone = left.is_empty(),
                 Err(_) => drop(self.unseen.get_or_insert_with(|| Delivery::new(Signal::CONT))),
@@ -743,9 +748,9 @@ impl Launcher {
         }
     }
 
-    /// Gives one event to the watch and does what it says; the end, if this was it.
+    /// Passes one event to the watch and carries out its actions. Returns the end of the task, if this event was it.
     fn act(&mut self, watch: &mut Watch, event: Event, at: Tick) -> Option<Ended> {
-        // After the end nothing is done any more.
+        // After the end, the watch returns an error, and nothing is done.
         for action in watch.handle(event, at).unwrap_or_default() {
             match action {
                 WatchAction::Signal(signal) => self.signal_tree(signal),
@@ -756,7 +761,7 @@ impl Launcher {
                     if self.store.is_none() {
                         self.store = db::open(&self.spec.db, STATUS_PATIENCE).ok();
                     }
-                    // Readers compute the status themselves; this one is for those who read the table.
+                    // Readers compute the status themselves; the stored one is for programs that read the table.
                     if let Some(store) = &mut self.store {
                         let _ = store.save_status(id, status, beat);
                     }
@@ -767,7 +772,7 @@ impl Launcher {
         None
     }
 
-    /// A heartbeat since the last look, dated as well as can be known.
+    /// Returns the time of a heartbeat since the last check, as exactly as it can be determined.
     fn look_for_beat(&mut self, now: Tick) -> Option<Tick> {
         let looked = std::mem::replace(&mut self.looked, now);
         let seen = feedfile::signature(self.claimed.feedpath.as_deref()?).ok().flatten()?;
@@ -785,13 +790,14 @@ impl Launcher {
         }
     }
 
-    /// Signals the command's group, and every descendant that left it.
+    /// Signals the command's process group, and every descendant that left it.
     fn signal_tree(&mut self, signal: Signal) {
         let _ = self.signal_command(signal);
         self.signal_rest(signal);
     }
 
-    /// Signals every descendant that left the command's group; while they cannot be looked at, later.
+    /// Signals every descendant that left the command's process group. If they cannot be listed, the signal is sent
+    /// later.
     fn signal_rest(&mut self, signal: Signal) {
         self.deliver(Delivery::new(signal));
     }
@@ -802,14 +808,15 @@ impl Launcher {
             return;
         };
         if delivery.signal == Signal::KILL {
-            // The whole tree, one by one: a group is reached if one of it is.
+            // The whole tree, one process at a time: signalling a group succeeds if it reaches only one of its
+            // processes.
             delivery.send(tree::targets(&tree));
             self.note_refused(std::mem::take(&mut delivery.refused));
         } else {
             let reached = if self.exit.is_none() { self.command } else { 0 };
             tree.retain(|stat| stat.pgrp != reached);
             delivery.send(tree::targets(&tree));
-            // What is stopped cannot act on a polite signal.
+            // A stopped process cannot act on a polite signal.
             let _ = self.signal_command(Signal::CONT);
             tree::signal_each(&tree, Signal::CONT);
         }
@@ -818,7 +825,7 @@ impl Launcher {
         }
     }
 
-    /// Looks again at a tree that could not be looked at.
+    /// Repeats a delivery to a process tree that could not be listed.
     fn look_again(&mut self, watch: &mut Watch) {
         if let Some(delivery) = self.unseen.take() {
             self.deliver(if watch.is_killing() { Delivery::new(Signal::KILL) } else { delivery });
@@ -826,12 +833,12 @@ impl Launcher {
         }
     }
 
-    /// Takes note of processes that cannot be killed, once for each: the task goes on until they end by themselves.
+    /// Records processes that cannot be killed, once for each. The task continues until they end by themselves.
     fn note_refused(&mut self, refused: Vec<Process>) {
         let Some(why) = tree::note_refused(refused, &mut self.story, self.output.as_mut()) else { return };
         if let Some(spool) = &self.spool {
             let _ = spool.tell(self.claimed.slot, &self.claimed.upid, &self.story);
         }
-        self.unsaid = Some(format!("cannot end task {}: {why}", self.claimed.id));
+        self.pending_warning = Some(format!("cannot end task {}: {why}", self.claimed.id));
     }
 }

@@ -1,4 +1,4 @@
-//! Showing what a task printed.
+//! Prints the log of a task.
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -29,57 +29,57 @@ use crate::{
     },
 };
 
-/// What is read at once.
+/// Bytes per read.
 const BLOCK: usize = 256 << 10;
-/// How often to look where the kernel tells of no changes, and for the start of what is reserved.
+/// Polling interval where the kernel reports no changes, and for the start of a reservation.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Characters of a line among the last ones of `show`.
+/// Maximum length of one of the last lines in `show`, in characters.
 const LONGEST_LAST: usize = 200;
-/// Bytes that are read for those.
+/// Maximum number of bytes that are read for the last lines in `show`.
 const LAST_BYTES: u64 = 64 << 10;
 
 /// How a log is shown.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// Only so many of its last lines.
+    /// Number of last lines to show.
     pub tail: Option<usize>,
-    /// Lines that are passed over; from 0, as the Proxmox API counts.
+    /// Number of lines to skip, counted from 0 as in the Proxmox API.
     pub start: u64,
-    /// At most so many lines.
+    /// Maximum number of lines.
     pub limit: Option<u64>,
-    /// Without times.
+    /// Whether to omit times.
     pub no_time: bool,
-    /// As an array of JSON objects; one a line when it is followed.
+    /// Whether to print an array of JSON objects; with `follow`, one object per line.
     pub json: bool,
-    /// For a terminal: what could act on it is left out.
+    /// Whether the output is a terminal: control sequences other than colours are removed.
     pub terminal: bool,
-    /// Go on until the task has ended.
+    /// Whether to continue until the task has ended.
     pub follow: bool,
 }
 
-/// Why it cannot be shown.
+/// Why a log cannot be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// It was launched without, or before there were any.
+    /// The task was launched without a log, or by a version without logs.
     #[error("task {0} has no log: {1}")]
     None(i64, &'static str),
-    /// It is not where it should be.
+    /// The log cannot be read.
     #[error("cannot read the log of task {0}, {1:?}: {2}")]
     Read(i64, PathBuf, io::Error),
-    /// Waiting for more.
+    /// Waiting for more output failed.
     #[error("cannot follow the log of task {0}: {1}")]
     Wait(i64, io::Error),
     /// The database, while following.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Nobody reads what we print.
+    /// The output could not be written.
     #[error("cannot write the output: {0}")]
     Write(io::Error),
 }
 
-/// Where the log of a task is: in the folder of logs, where its number and UPID say. Of a copy of a database it may be in
-/// the folder of the original: there, too, only the log of this very task is read, and only if the copy is this user's
-/// own. No other file is read because a row names it.
+/// Returns the path of a task's log: in the folder of logs, under the name made from its number and UPID. For a copy of
+/// a database the path in the row is used, in the folder of the original, but only if it has the name of this task's
+/// log and the copy belongs to the current user. No other file is read because a row names it.
 pub fn place(db: &Path, id: i64, upid: Option<&str>, column: Option<&str>) -> Option<PathBuf> {
     let row = Path::new(column?);
     let upid = upid.filter(|upid| upid.parse::<Upid>().is_ok())?;
@@ -90,20 +90,20 @@ pub fn place(db: &Path, id: i64, upid: Option<&str>, column: Option<&str>) -> Op
     }
 }
 
-/// Why a task has no log. `status`: of one that has not ended.
+/// Returns why a task has no log. `status`: if the task is live.
 pub fn why_none(status: Option<Status>) -> &'static str {
     match status {
-        Some(Status::Reserved) => "it was not started yet",
-        Some(_) | None => "it was launched with --no-log, was never started, or is of an older version",
+        Some(Status::Reserved) => "not started yet",
+        Some(_) | None => "launched with --no-log, never started, or of an older version",
     }
 }
 
-/// The last lines that a task printed, fit for a terminal and without their times; none if there is no log to read.
+/// Returns the last lines of output of a task, safe for a terminal and without times. Empty if the log cannot be read.
 pub fn last_lines(db: &Path, id: i64, upid: Option<&str>, column: Option<&str>, count: usize) -> Vec<String> {
     let read = || -> Option<Vec<String>> {
         let reader = LogReader::open(&place(db, id, upid, column)?).ok()?;
         let end = reader.end().ok()?;
-        // One more, which is ours: it tells how the task ended.
+        // One more for the closing line with the outcome.
         let from = reader.tail(count + 1).ok()?.max(end.saturating_sub(LAST_BYTES));
         let mut bytes = vec![0; usize::try_from(end - from).ok()?];
         let mut got = 0;
@@ -132,32 +132,32 @@ pub fn last_lines(db: &Path, id: i64, upid: Option<&str>, column: Option<&str>, 
     read().unwrap_or_default()
 }
 
-/// A line of a log, fit for a page: without its time, and without what only a terminal understands.
+/// Returns a line of a log for a web page: without its time and without control sequences of terminals.
 pub fn plain_line(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let text = strip_colours(&ansi::fit(split_time(line).1));
     text.strip_suffix('\r').unwrap_or(&text).to_owned()
 }
 
-/// A text that [`ansi::fit`] made, without its colours: they are all that begins with an escape there.
+/// Removes colours from the result of [`ansi::fit`], where they are the only escape sequences.
 fn strip_colours(text: &str) -> String {
     let mut parts = text.split('\x1b');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| text + part.split_once('m').map_or("", |(_, rest)| rest))
 }
 
-/// One task whose log is shown.
+/// The task whose log is shown.
 #[derive(Debug)]
 pub struct Subject {
-    /// Its number.
+    /// Its task id.
     pub id: i64,
-    /// Its log; none if it has none.
+    /// The path of its log, if it has one.
     pub log: Option<PathBuf>,
-    /// While it has not ended.
+    /// Its survey entry, if it is live.
     pub live: Option<Live>,
 }
 
-/// Shows a log. With `follow` it goes on until the task has ended.
+/// Prints a log. With `follow`, continues until the task has ended.
 ///
 /// # Errors
 /// [`LogError`]
@@ -165,12 +165,12 @@ pub fn show(store: &mut Store, subject: Subject, wanted: &Wanted, out: &mut dyn 
     let Some(path) = &subject.log else {
         return Err(LogError::None(subject.id, why_none(subject.live.as_ref().map(|live| live.status))));
     };
-    // Made before anything is read, so that no change is missed.
+    // Created before the first read, so that no change is missed.
     let follower = wanted.follow.then(|| Follower::new(path));
     let failed = |error| LogError::Read(subject.id, path.clone(), error);
     let reader = match LogReader::open(path) {
         Ok(reader) => Some(reader),
-        // It is about to begin.
+        // The launcher has not created the log yet.
         Err(error) if error.kind() == ErrorKind::NotFound && subject.live.is_some() => None,
         Err(error) => return Err(failed(error)),
     };
@@ -209,7 +209,7 @@ pub fn show(store: &mut Store, subject: Subject, wanted: &Wanted, out: &mut dyn 
         }
         if let Some(reader) = &mut reader {
             match reader.refresh() {
-                // Cleared while we read it: what is open can still be read.
+                // The log was removed meanwhile; the open file can still be read.
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
                 Ok(_) | Err(_) => {}
             }
@@ -218,17 +218,17 @@ pub fn show(store: &mut Store, subject: Subject, wanted: &Wanted, out: &mut dyn 
     showing.end()
 }
 
-/// A log on its way to whoever reads it.
+/// The state of printing a log.
 struct Showing<'a, 'b> {
     wanted: &'a Wanted,
     out: io::BufWriter<&'b mut dyn Write>,
-    /// A line whose end was not read yet.
+    /// The incomplete last line.
     line: Vec<u8>,
-    /// Lines before it.
+    /// Number of lines before `line`.
     number: u64,
-    /// Where to read on.
+    /// Position of the next read.
     place: u64,
-    /// Lines that were shown.
+    /// Number of lines that were shown.
     shown: u64,
 }
 
@@ -251,7 +251,7 @@ impl Showing<'_, '_> {
         self.out.write_all(bytes).map_err(LogError::Write)
     }
 
-    /// Finds where to begin.
+    /// Determines where to begin.
     fn begin(&mut self, reader: &LogReader) -> io::Result<()> {
         let cut = reader.cut_line()?;
         let cut_lines = u64::from(!cut.is_empty());
@@ -283,10 +283,10 @@ impl Showing<'_, '_> {
         self.wanted.limit.is_some_and(|limit| self.shown >= limit)
     }
 
-    /// Shows what there is now.
+    /// Shows everything that is in the log now.
     fn more(&mut self, reader: &LogReader) -> Result<(), ShowError> {
         if self.place < reader.start() {
-            // It was dropped before we got there.
+            // This part was dropped (`--log-max`) before it was read.
             self.place = reader.start();
             let cut = reader.cut_line().map_err(ShowError::Read)?;
             self.line.extend_from_slice(&cut);
@@ -365,7 +365,7 @@ impl Showing<'_, '_> {
     }
 }
 
-/// Waits for more of a log, and for the end of its task.
+/// Waits for more output in a log, and for the end of its task.
 struct LogWatch {
     follower: Follower,
     id: i64,
@@ -407,7 +407,7 @@ impl LogWatch {
             let ready = child::poll_any(&fds, timeout).map_err(failed)?;
             gone = match ready {
                 Some(index) => index < ends.len(),
-                // Nothing was told: look what became of a reservation.
+                // Timeout: check whether a reservation was launched.
                 None => timeout.is_some(),
             };
             if !gone {

@@ -450,7 +450,7 @@ impl Desk<'_, '_> {
             self.print(&text)?;
         }
         if let Some(next) = next {
-            self.tell(&format!("there is more: --after {next}"));
+            self.tell(&format!("more rows follow: --after {next}"));
         }
         Ok(0)
     }

@@ -1,8 +1,8 @@
 //! `wait`, `log`, `kill`, `show` and `feedback` of tasks of other hosts: the same verb, done there.
 //!
 //! On a host that runs taskwatcher its own `control` does it; a Proxmox host is asked by its API (`far/proxmox.rs`).
-//! What comes back is another host's word: it goes to a terminal as a task's own output does, without anything that could
-//! act on it.
+//! What comes back is another host's word: it goes to a terminal as a task's own output does, without anything that
+//! could act on it.
 
 mod proxmox;
 mod ssh;
@@ -192,7 +192,7 @@ impl Desk<'_, '_> {
         let lines = value["lastlines"].as_array().into_iter().flatten();
         let lines: Vec<String> = lines.filter_map(Value::as_str).map(show::clean).collect();
         if !lines.is_empty() {
-            self.print(&format!("\nits last lines (all of them: control log {name}){}", show::quoted(&lines)))?;
+            self.print(&format!("\nlast lines (full log: control log {name}){}", show::quoted(&lines)))?;
         }
         Ok(0)
     }
@@ -209,8 +209,8 @@ impl Desk<'_, '_> {
         self.print_shown(name, &stored_json(remote, ended))
     }
 
-    /// Runs `control` on a remote and hands on what it prints line by line, none when nothing more has come for now. Its
-    /// messages come as ours, with the remote's name.
+    /// Runs `control` on a remote and hands on what it prints line by line, none when nothing more has come for now.
+    /// Its messages come as ours, with the remote's name.
     fn run_there(
         &mut self,
         errand: &RemoteCommand<'_>,

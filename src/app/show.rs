@@ -1,7 +1,7 @@
-//! Rows as people and programs read them: tables and JSON. Returns strings.
+//! Formats rows as tables and as JSON. Returns strings.
 //!
-//! Nothing that came from a task reaches a terminal as it is: control characters, and marks that turn the direction
-//! of writing, are shown escaped.
+//! Text that came from a task is never written to a terminal unchanged: control characters, and marks that change the
+//! direction of writing, are escaped.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -24,10 +24,10 @@ use crate::model::{
     upid::Upid,
 };
 
-/// Characters of a text in one cell of a table; `show` prints the whole.
+/// Maximum number of characters of a text in one cell of a table. `show` prints the whole text.
 const CELL: usize = 48;
 
-/// A text that is safe on a terminal.
+/// Returns a text in a form that is safe on a terminal.
 pub fn clean(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -44,13 +44,13 @@ pub fn clean(text: &str) -> String {
     safe
 }
 
-/// The same, cut to the width of a cell.
+/// Like [`clean`], but truncated to the width of a cell.
 fn cell(text: &str) -> String {
-    // Most texts are of this kind, and a list may have thousands.
+    // Fast path: most texts are plain ASCII, and a list may have thousands.
     if text.len() < CELL && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
         return text.to_owned();
     }
-    // Cut before cleaning, which may only make it longer: a name may have a megabyte.
+    // Truncated before escaping, which only makes the text longer: a name may have a megabyte.
     let mut short: String = clean(&text.chars().take(CELL).collect::<String>()).chars().take(CELL).collect();
     if text.chars().nth(CELL).is_some() || short.chars().count() == CELL {
         short = short.chars().take(CELL - 1).collect();
@@ -59,18 +59,18 @@ fn cell(text: &str) -> String {
     short
 }
 
-/// An instant in the local time zone.
+/// Converts an instant to the local time zone.
 pub fn local(at: Timestamp) -> DateTime<Zone> {
     DateTime::from_timestamp_nanos(at.0).with_timezone(&Zone)
 }
 
-/// Unix seconds as local time.
+/// Formats Unix seconds as local time.
 pub fn local_time(secs: i64) -> String {
     let at: Option<DateTime<Zone>> = Zone.timestamp_opt(secs, 0).single();
     at.map_or_else(|| format!("@{secs}"), |at| at.format("%Y-%m-%d %H:%M:%S").to_string())
 }
 
-/// The same for a table; on a terminal what is today needs no date, and what is this year no year.
+/// Formats Unix seconds for a table. On a terminal, times of today have no date and times of this year no year.
 fn short_time(secs: i64, now: Timestamp, width: Option<u16>) -> String {
     if width.is_none() {
         return local_time(secs);
@@ -85,12 +85,12 @@ fn short_time(secs: i64, now: Timestamp, width: Option<u16>) -> String {
     then.format(form).to_string()
 }
 
-/// Seconds in words.
+/// Formats a duration in seconds.
 fn seconds(secs: f64) -> String {
     span(std::time::Duration::try_from_secs_f64(secs.max(0.0)).unwrap_or_default())
 }
 
-/// A bar of ten places and the percentage.
+/// Returns a bar of ten characters and the percentage.
 fn bar(percent: f64) -> String {
     let full = (percent / 10.0).round() as usize;
     format!("{}{} {percent:>3.0}%", "█".repeat(full.min(10)), "░".repeat(10 - full.min(10)))
@@ -100,24 +100,24 @@ fn bar(percent: f64) -> String {
 struct Column {
     name: &'static str,
     kind: Kind,
-    /// Columns of the lowest rank go first where a terminal is too narrow; those of rank 9 never go.
+    /// On a narrow terminal, columns of the lowest rank are omitted first. Columns of rank 9 are never omitted.
     rank: u8,
-    /// Whether it is shown when nothing stands in it.
+    /// Whether the column is shown if it is empty.
     keep: bool,
 }
 
-/// What stands in a column.
+/// The content of a column.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Numbers: to the right, never cut, as a cut number is another number.
+    /// Numbers: right-aligned and never truncated, because a truncated number is another number.
     Number,
-    /// Words of ours: never cut.
+    /// Fixed words of this program: never truncated.
     Word,
-    /// Words of users: cut where the room is short.
+    /// Text of users: truncated if space is short.
     Text,
-    /// The state of a task: its first word has a colour. Never cut.
+    /// The state of a task: coloured by its first word, never truncated.
     State,
-    /// An outcome: the same, cut where the room is short.
+    /// An outcome: coloured by its first word, truncated if space is short.
     Outcome,
 }
 
@@ -130,7 +130,7 @@ impl Kind {
     }
 }
 
-/// The colour of a status or an outcome, as the number of an SGR sequence.
+/// Returns the colour of a status or an outcome, as the parameter of an SGR sequence.
 fn colour(text: &str) -> Option<u8> {
     let word = text.split([' ', ':']).next().unwrap_or_default();
     match word {
@@ -148,11 +148,11 @@ const fn column(name: &'static str, kind: Kind, rank: u8, keep: bool) -> Column 
 
 /// Blanks between two columns.
 const GAP: usize = 2;
-/// A text is cut down to this before any column is left out.
+/// Width to which texts are truncated before a column is omitted.
 const SHORTEST_TEXT: usize = 12;
 
-/// A table of the columns that say something in at least one row, as wide as `width` at the most: first texts are cut,
-/// then the columns of the lowest ranks go.
+/// Formats a table without empty columns, at most `width` wide: first texts are truncated, then columns of the lowest
+/// ranks are omitted.
 fn table(columns: &[Column], rows: &[Vec<String>], width: Option<u16>, colours: bool) -> String {
     let natural: Vec<usize> = columns
         .iter()
@@ -176,7 +176,7 @@ fn table(columns: &[Column], rows: &[Vec<String>], width: Option<u16>, colours: 
             };
             shown.retain(|&index| index != least);
         }
-        // What is left over goes to the texts: the most important first, and of equal ones the last, an outcome.
+        // Spare width goes to the texts: to higher ranks first, and among equal ranks to the last column, an outcome.
         let mut spare = width.saturating_sub(needed(&shown));
         let mut order = shown.clone();
         order.sort_by_key(|&index| std::cmp::Reverse((columns[index].rank, index)));
@@ -192,7 +192,7 @@ fn table(columns: &[Column], rows: &[Vec<String>], width: Option<u16>, colours: 
         if row.is_some() {
             text.push('\n');
         }
-        // Blanks are written before what follows them, so that no line ends with any.
+        // Blanks are written only before the next cell, so that no line ends with blanks.
         let mut blanks = 0;
         for &index in &shown {
             let Column { name, kind, .. } = columns[index];
@@ -215,12 +215,12 @@ fn table(columns: &[Column], rows: &[Vec<String>], width: Option<u16>, colours: 
     text
 }
 
-/// Returns how many columns of a terminal a text takes.
+/// Returns the width of a text in columns of a terminal.
 fn width_of(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.width() }
 }
 
-/// A text in so many columns of a terminal.
+/// Truncates a text to a width in columns of a terminal.
 fn cut(text: &str, width: usize) -> Cow<'_, str> {
     if width_of(text) <= width {
         return Cow::Borrowed(text);
@@ -237,7 +237,7 @@ fn cut(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(short)
 }
 
-/// The table of tasks that have not ended.
+/// Returns the table of tasks that have not ended.
 pub fn task_table(
     live: &[Live],
     progress_of: impl Fn(&Live) -> Option<f64> + Sync,
@@ -286,48 +286,48 @@ pub fn task_table(
     table(&COLUMNS, &rows, width, colours)
 }
 
-/// Whether it is stopped by a signal, as far as its launcher knows.
+/// Whether a task is stopped by a signal, as far as its launcher knows.
 pub(super) fn is_paused(live: &Live) -> bool {
     let runs = matches!(live.status, Status::Running | Status::Silent | Status::Stalled);
     runs && (live.stopped || live.story.as_ref().is_some_and(|story| story.paused))
 }
 
-/// What it is doing, for people: a status, or that it is paused.
+/// Returns the displayed status of a task: its status, or `PAUSED`.
 pub(super) fn status_of(live: &Live) -> &'static str {
     if is_paused(live) { "PAUSED" } else { live.status.as_str() }
 }
 
-/// Whether its heartbeat is watched: it gives feedback, or told of itself.
+/// Whether a task sends heartbeats: it gives feedback, or has sent one on its notify socket.
 pub(super) fn gives_beats(live: &Live) -> bool {
     live.task.feedback || live.story.as_ref().is_some_and(|story| story.beat.is_some())
 }
 
-/// What it says of itself; or that nothing watches it, as its launcher is stopped.
+/// Returns the status text of a task, or a note that nothing watches it because its launcher is stopped.
 pub(super) fn note(live: &Live) -> Option<Cow<'_, str>> {
     let told = live.story.as_ref();
-    // A launcher that was stopped together with its command has said so, and goes on with it.
+    // A launcher that was stopped together with its command has reported that, and continues together with it.
     let is_alone = live.stopped && !told.is_some_and(|story| story.paused) && !live.task.is_worker();
     if let Some(launcher) = live.task.launcher.filter(|_| is_alone) {
         return Some(Cow::Owned(format!(
-            "its launcher is stopped by a signal, so that no limit of time holds and its end is not noticed; continue it \
-             with kill -CONT {}",
+            "launcher stopped by a signal: no time limit is enforced and an end is not noticed; continue it with \
+             kill -CONT {}",
             launcher.pid
         )));
     }
     told.map(|story| story.status.as_str()).filter(|status| !status.is_empty()).map(Cow::Borrowed)
 }
 
-/// Seconds since the last heartbeat of a task that gives any.
+/// Returns the seconds since the last heartbeat of a task that sends any.
 fn timer(live: &Live, now: Timestamp) -> Option<u64> {
     (gives_beats(live) && live.status != Status::Reserved).then(|| live.beat.age(now).as_secs())
 }
 
-/// A task that has not ended, as JSON has it: keys are the column names, times unix seconds.
+/// A live task in JSON: keys are the column names, times are Unix seconds.
 #[derive(Serialize)]
 pub struct LiveRow<'a> {
     taskid: i64,
     name: &'a str,
-    /// The name, as `history` calls it.
+    /// The name under the key that `history` uses.
     taskname: &'a str,
     info1: &'a Option<String>,
     info2: &'a Option<String>,
@@ -401,12 +401,12 @@ impl<'a> LiveRow<'a> {
     }
 }
 
-/// Returns a [`LiveRow`] as a value, for what adds to it.
+/// Returns a [`LiveRow`] as a JSON value, for callers that add keys.
 pub fn task_json(live: &Live, progress: Option<f64>, now: Timestamp) -> Value {
     serde_json::to_value(LiveRow::of(live, progress, now)).unwrap_or_default()
 }
 
-/// The table of a page of history.
+/// Returns the table of a page of history.
 pub fn history_table(page: &Page<HistoryRow>, now: Timestamp, width: Option<u16>, colours: bool) -> String {
     const COLUMNS: [Column; 10] = [
         column("TASKID", Kind::Number, 9, true),
@@ -438,23 +438,24 @@ pub fn history_table(page: &Page<HistoryRow>, now: Timestamp, width: Option<u16>
     table(&COLUMNS, &rows.collect::<Vec<_>>(), width, colours)
 }
 
-/// A field of a row that is a text, made fit for a cell.
+/// Returns a text field of a row as a cell.
 fn field(row: &Value, key: &str) -> String {
     row[key].as_str().map(cell).unwrap_or_default()
 }
 
-/// When something was, as a cell; nothing where it is not known.
+/// Returns a time field of a row as a cell, empty if the time is unknown.
 fn time_of(row: &Value, key: &str, now: Timestamp, width: Option<u16>) -> String {
     row[key].as_i64().map(|secs| short_time(secs, now, width)).unwrap_or_default()
 }
 
-/// What a task of a Proxmox host works on: a guest, a disk, a store. Of our own tasks that is their number.
+/// Returns the object that a Proxmox task works on: a guest, a disk, a store. Empty for tasks of taskwatcher, whose id
+/// is only the task id.
 fn subject_of(row: &Value) -> String {
     if row["taskid"].is_null() { field(row, "id") } else { String::new() }
 }
 
-/// The name of a task for other verbs: its number, with its remote if it is of one; see [`short_name`] for those that
-/// have none.
+/// Returns the name of a task that other verbs accept: its number, after its remote if it has one. For tasks without a
+/// number, see [`short_name`].
 fn name_of(row: &Value) -> String {
     match (row["remote"].as_str(), row["upid"].as_str(), row["taskid"].as_i64()) {
         (None, _, Some(id)) => id.to_string(),
@@ -466,13 +467,13 @@ fn name_of(row: &Value) -> String {
     }
 }
 
-/// The name of a task of a Proxmox host that fits into a list: its start and its process tell it from all others but in
-/// one case of many millions, which the verbs tell of.
+/// Returns the short name of a Proxmox task for lists: its start and its pid. These are almost always unique; the verbs
+/// report an ambiguous name.
 pub fn short_name(remote: &str, upid: &Upid) -> String {
     format!("{}!{}", clean(remote), ThereRef::Began { start: upid.starttime, pid: upid.pid })
 }
 
-/// The node of a task, if its remote is one of `clusters`, which have several.
+/// Returns the node of a task if its remote is in `clusters`, the remotes with several nodes.
 fn node_of(clusters: &HashSet<&str>) -> impl Fn(&Value) -> String {
     |row| match row["remote"].as_str() {
         Some(remote) if clusters.contains(remote) => field(row, "node"),
@@ -480,8 +481,8 @@ fn node_of(clusters: &HashSet<&str>) -> impl Fn(&Value) -> String {
     }
 }
 
-/// The table of tasks of several hosts that have not ended, from their JSON; `clusters` are the remotes with more than
-/// one node.
+/// Returns the table of live tasks of several hosts, from their JSON. `clusters` are the remotes with more than one
+/// node.
 pub fn far_task_table(
     rows: &[Value],
     clusters: &HashSet<&str>,
@@ -519,7 +520,7 @@ pub fn far_task_table(
     table(&COLUMNS, &rows.collect::<Vec<_>>(), width, colours)
 }
 
-/// The same of those that have ended.
+/// Returns the table of ended tasks of several hosts, from their JSON.
 pub fn far_history_table(
     rows: &[Value],
     clusters: &HashSet<&str>,
@@ -559,23 +560,23 @@ pub fn far_history_table(
     table(&COLUMNS, &rows.collect::<Vec<_>>(), width, colours)
 }
 
-/// So many of what has such a name.
+/// Returns a number with a noun in singular or plural.
 pub fn count(number: u64, name: &str) -> String {
     format!("{number} {name}{}", if number == 1 { "" } else { "s" })
 }
 
-/// All that started before it has ended and is known; none as long as a node was never read, of which nothing is known.
-/// Of a node that left its cluster nothing more is to come.
+/// Returns the cutoff of a remote: every task that started before it has ended and is stored. `None` until every node
+/// was read once. Nodes that left their cluster are ignored, because no more tasks will come from them.
 pub fn cutoff(nodes: &[Node]) -> Option<i64> {
     let nodes = || nodes.iter().filter(|node| !node.has_left());
     if nodes().any(|node| node.contact.is_none()) {
         return None;
     }
-    // One that was read and has none ran nothing yet.
+    // A node that was read and has no cutoff has not run a task yet.
     nodes().filter_map(|node| node.cutoff).min()
 }
 
-/// The table of remotes; `counts` are how many tasks of each run and have ended.
+/// Returns the table of remotes. `counts` are the numbers of running and ended tasks of each remote.
 pub fn remote_table(
     remotes: &[Remote],
     nodes: &[&[Node]],
@@ -595,7 +596,7 @@ pub fn remote_table(
         column("UNREAD", Kind::Number, 5, false),
         column("ERROR", Kind::Text, 8, false),
     ];
-    // Whoever reads it from a pipe has room for all of it.
+    // In a pipe, texts are not truncated.
     let cell = |text: &str| if width.is_none() { clean(text) } else { cell(text) };
     let rows = remotes.iter().zip(nodes).zip(counts).map(|((remote, nodes), [running, ended])| {
         let cutoff = cutoff(nodes);
@@ -619,7 +620,7 @@ pub fn remote_table(
     table(&COLUMNS, &rows.collect::<Vec<_>>(), width, colours)
 }
 
-/// The table of what runs of each name say together.
+/// Returns the table of summaries by name.
 pub fn stats_table(summaries: &[Summary], now: Timestamp, width: Option<u16>, colours: bool) -> String {
     const COLUMNS: [Column; 10] = [
         column("NAME", Kind::Text, 9, true),
@@ -639,7 +640,7 @@ pub fn stats_table(summaries: &[Summary], now: Timestamp, width: Option<u16>, co
             cell(&one.name),
             one.runs().to_string(),
             if one.cut_short > 0 { one.cut_short.to_string() } else { String::new() },
-            // Never rounded up to all of them.
+            // Never rounded up to 100 % if there were failures.
             format!("{:.0}%", if one.good() < one.runs() { one.success_rate().min(99.4) } else { 100.0 }),
             one.p50.map(seconds).unwrap_or_default(),
             one.p95.map(seconds).unwrap_or_default(),
@@ -652,7 +653,7 @@ pub fn stats_table(summaries: &[Summary], now: Timestamp, width: Option<u16>, co
     table(&COLUMNS, &rows.collect::<Vec<_>>(), width, colours)
 }
 
-/// How a task failed, in words: what it was, why, and after how long; none if it did not.
+/// Returns a sentence about the failure of a task: which task, why, and after how long. `None` if it did not fail.
 pub fn failure(row: &HistoryRow) -> Option<String> {
     let how = Failure {
         task: &row.taskid.to_string(),
@@ -665,12 +666,12 @@ pub fn failure(row: &HistoryRow) -> Option<String> {
     how.in_words()
 }
 
-/// The same of a task of another host, from the JSON of `show`; `task` is its name here.
+/// Like [`failure`] for a task of another host, from the JSON of `show`. `task` is its local name.
 pub fn failure_there(task: &str, value: &Value) -> Option<String> {
     let text = |key: &str| value[key].as_str();
     let how = Failure {
         task,
-        // Tasks of Proxmox hosts have a type only.
+        // Tasks of Proxmox hosts have only a type.
         name: text("taskname").or(text("type")).unwrap_or_default(),
         outcome: text("outcome")?,
         why: text("termerror"),
@@ -680,7 +681,7 @@ pub fn failure_there(task: &str, value: &Value) -> Option<String> {
     how.in_words()
 }
 
-/// What is told of a task that may have failed.
+/// The facts about a task that may have failed.
 struct Failure<'a> {
     task: &'a str,
     name: &'a str,
@@ -701,7 +702,7 @@ impl Failure<'_> {
             Some(_) | None => String::new(),
         };
         match self.outcome {
-            "unknown" => Some(format!("task {task} ({name}) ended unseen{took}: {why}{signal}")),
+            "unknown" => Some(format!("task {task} ({name}) ended with an unknown outcome{took}: {why}{signal}")),
             outcome if outcome.starts_with("ERROR") => {
                 Some(format!("task {task} ({name}) failed{took}: {why}{signal}"))
             }
@@ -710,12 +711,12 @@ impl Failure<'_> {
     }
 }
 
-/// Lines of a log, each under the one before, set apart from what we say.
+/// Returns lines of a log, indented to distinguish them from messages.
 pub fn quoted(lines: &[String]) -> String {
     lines.iter().map(|line| format!("\n    | {line}")).collect()
 }
 
-/// The outcome with the reason of an unknown end.
+/// Returns the outcome, with the reason if it is unknown.
 fn outcome(row: &HistoryRow) -> String {
     match (&row.termerror, row.outcome.as_str()) {
         (Some(why), "unknown") => cell(&format!("unknown: {why}")),
@@ -723,7 +724,7 @@ fn outcome(row: &HistoryRow) -> String {
     }
 }
 
-/// One ended task as JSON, as `show` gives it: with the status that a live one would have.
+/// Returns an ended task as JSON for `show`, with a status like a live task.
 pub fn ended_json(row: &HistoryRow) -> Value {
     let mut value = json!(row);
     if let Some(object) = value.as_object_mut() {
@@ -732,7 +733,7 @@ pub fn ended_json(row: &HistoryRow) -> Value {
     value
 }
 
-/// The status object of the Proxmox API for one task; `row` when it has ended.
+/// Returns the status object of the Proxmox API for one task. `outcome`: if the task has ended.
 pub fn proxmox_status(upid: Option<&str>, taskid: i64, outcome: Option<&str>) -> Value {
     let mut status = match upid.and_then(|text| text.parse::<Upid>().ok()) {
         Some(upid) => upid.to_json(),
@@ -749,7 +750,7 @@ pub fn proxmox_status(upid: Option<&str>, taskid: i64, outcome: Option<&str>) ->
     status
 }
 
-/// Everything about one task, a line for each field that says something.
+/// Returns all details of a task, one line for each field that is not empty.
 pub fn details(fields: &Value) -> String {
     let Some(object) = fields.as_object() else { return String::new() };
     let says_nothing = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
@@ -771,13 +772,13 @@ pub fn details(fields: &Value) -> String {
             (_, Value::String(text)) => clean(text),
             (_, other) => clean(&other.to_string()),
         };
-        // Those of another host's answer are its own words.
+        // Keys of a response of another host are untrusted text.
         format!("{:<width$}  {text}", clean(name))
     };
     shown.map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// One argument, quoted as a shell would want it where it needs it.
+/// Returns one argument, quoted for a shell if necessary.
 fn word(value: &Value) -> String {
     match value {
         Value::String(text) => clean(&shell_words::quote(text)),
@@ -790,13 +791,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_that_says_nothing_has_no_line() {
+    fn an_empty_field_has_no_line() {
         let fields = json!({ "argv": ["sleep", "1 0"], "options": [], "maxrss": 3_i64 << 30, "why": null });
         assert_eq!(details(&fields), "argv    sleep '1 0'\nmaxrss  3.0 GiB");
     }
 
     #[test]
-    fn nothing_a_task_wrote_reaches_a_terminal_raw() {
+    fn text_of_a_task_is_escaped_for_a_terminal() {
         assert_eq!(clean("a\x1b[31mb\nc\x07\u{9b}d\u{202e}e\u{7f}é"), "a\\x1b[31mb\\nc\\x07\\x9bd\\u{202e}e\\x7fé");
         assert_eq!(cell(&"\x1b".repeat(1_000_000)).chars().count(), CELL);
         assert_eq!(cell("short"), "short");
@@ -822,13 +823,13 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_say_nothing_are_left_out() {
+    fn empty_columns_are_omitted() {
         let rows = vec![row(["1", "", "x", ""]), row(["10", "", "", ""])];
         assert_eq!(table(&SOME, &rows, None, false), " A  NAME\n 1  x\n10");
     }
 
     #[test]
-    fn a_narrow_terminal_cuts_texts_first_and_then_drops_columns() {
+    fn a_narrow_terminal_truncates_texts_first_and_then_omits_columns() {
         let rows = || vec![row(["1", "", "a name of twenty-four ch", "some information"])];
         let lines = |width| table(&SOME, &rows(), Some(width), false).lines().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(lines(60)[1], "1  a name of twenty-four ch  some information");
@@ -843,7 +844,7 @@ mod tests {
     }
 
     #[test]
-    fn states_are_coloured_where_they_stand() {
+    fn only_cells_of_states_are_coloured() {
         const STATES: [Column; 3] = [
             column("NAME", Kind::Text, 9, true),
             column("STATUS", Kind::State, 9, true),

@@ -112,7 +112,7 @@ impl Desk<'_, '_> {
             for one in summaries.iter().filter(|one| one.future > 0) {
                 let (name, runs) = (show::clean(&one.name), show::count(one.future, "run"));
                 self.tell(&format!(
-                    "{name}: {runs} ended in the future, so the clock was wrong; none is among the last"
+                    "{name}: {runs} ended in the future, so the clock was wrong; none counts as the last success or failure"
                 ));
             }
         }
@@ -294,7 +294,8 @@ impl Desk<'_, '_> {
         Ok(0)
     }
 
-    /// Whether to delete so many rows: not for `--dry-run`, which tells `what`, and not if a person at a terminal says no.
+    /// Whether to delete so many rows: not for `--dry-run`, which tells `what`, and not if a person at a terminal says
+    /// no.
     fn is_sure(&mut self, sure: &args::Sure, rows: u64, logs: u64, what: &str) -> Result<bool, ControlError> {
         if sure.dry_run {
             let text = match self.json {

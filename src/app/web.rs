@@ -300,7 +300,7 @@ fn serve(args: &WebArgs, tell: &mut dyn FnMut(&str)) -> Result<(), Failed> {
     gate.set_port(Some(&InetServer { host, port, credentials: credentials.clone(), allow_remote: args.allow_remote }));
     gate.set_socket(credentials);
     if !is_guarded && matches!(&doors, Doors::Port(listeners) if !listeners.iter().all(is_near)) {
-        tell("warning: anybody who reaches this port sees all tasks: use --username and --password-file");
+        tell("warning: every host that can reach this port can read all tasks: set --username and --password-file");
     }
     let subject = Subject {
         db,
@@ -310,13 +310,13 @@ fn serve(args: &WebArgs, tell: &mut dyn FnMut(&str)) -> Result<(), Failed> {
         acts: args.allow_kill,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| broken(&format!("cannot start its runtime: {error}")))?;
+    let runtime = runtime.map_err(|error| broken(&format!("cannot start the async runtime: {error}")))?;
     let all = if args.allow_kill { "read it and end tasks" } else { "read it" };
     let near = matches!(&doors, Doors::Port(listeners) if listeners.iter().all(is_near));
     let who = if near && !is_guarded { format!(" (every user of this host can {all})") } else { String::new() };
     tell(&format!("the page is at {place}{who}"));
     LocalSet::new().block_on(&runtime, async move {
-        let failed = |error: std::io::Error| Failed::Broken(format!("cannot hear signals: {error}"));
+        let failed = |error: std::io::Error| Failed::Broken(format!("cannot install signal handlers: {error}"));
         let mut ends = vec![];
         for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
             ends.push(signal(kind).map_err(failed)?);
@@ -353,12 +353,11 @@ fn open(args: &WebArgs, is_guarded: bool) -> Result<(Doors, String), Failed> {
             let far = listeners.iter().find(|listener| !is_near(listener));
             if let Some(address) = far.and_then(|listener| listener.local_addr().ok()).filter(|_| !is_guarded) {
                 if args.allow_kill {
-                    let why = "others could end tasks there: give --username and --password-file";
+                    let why = "other hosts could end tasks: set --username and --password-file";
                     return Err(Failed::Refused(format!("cannot listen on {address}: {why}")));
                 }
                 if !args.allow_remote {
-                    let why =
-                        "others could read all tasks there: give --username and --password-file, or --allow-remote";
+                    let why = "other hosts could read all tasks: set --username and --password-file, or --allow-remote";
                     return Err(Failed::Refused(format!("cannot listen on {address}: {why}")));
                 }
             }

@@ -155,7 +155,7 @@ impl Reporter for Stderr {
         self.quiet
     }
 
-    fn lets_start_anew(&self) -> bool {
+    fn allows_reexec(&self) -> bool {
         true
     }
 

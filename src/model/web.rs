@@ -85,7 +85,7 @@ impl Message {
         if more > 0 {
             text.push(format!("and {more} more"));
         }
-        let text = if text.is_empty() { "there was nothing to do".to_owned() } else { text.join("; ") };
+        let text = if text.is_empty() { "nothing to do".to_owned() } else { text.join("; ") };
         Message { text, failed: !failed.is_empty() }
     }
 }
@@ -238,15 +238,15 @@ pub fn error_page(info: &PageInfo<'_>, status: u16, what: &str) -> String {
     let title = match status {
         400 => "Bad request",
         401 => "Authentication required",
-        403 => "Not allowed",
-        404 => "Nothing there",
+        403 => "Forbidden",
+        404 => "Not found",
         405 => "Method not allowed",
-        409 => "Not now",
-        413 | 431 => "Too much at once",
-        503 => "Not at present",
-        504 => "It took too long",
-        status if status < 500 => "That did not work",
-        _ => "Something is wrong here",
+        409 => "Conflict",
+        413 | 431 => "Request too large",
+        503 => "Service unavailable",
+        504 => "No response in time",
+        status if status < 500 => "Request failed",
+        _ => "Internal error",
     };
     layout(info, title, None, |to| {
         let home = if info.programs { "/" } else { "/tasks" };
@@ -260,7 +260,7 @@ pub fn error_page(info: &PageInfo<'_>, status: u16, what: &str) -> String {
             Text(what),
             "</p><p><a class=btn href=\"",
             home,
-            "\">Back to the start</a></p></div>"
+            "\">Back to the main page</a></p></div>"
         );
     })
 }

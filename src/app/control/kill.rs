@@ -1,7 +1,7 @@
 //! Ending tasks: `kill` and `killall`.
 //!
-//! A task's launcher is asked to end it; what is left of an orphan is signalled from here. Which signal the launcher sends
-//! and when it kills is decided by its watch, not here.
+//! The launcher of a task is requested to end it; the remaining processes of an orphan are signalled directly. The
+//! launcher's watch decides which signals it sends and when it kills, not this module.
 
 use std::{
     io,
@@ -34,9 +34,9 @@ use crate::{
     model::task::{Asker, End, Outcome, Process, READER, Signal, Status, Task, TaskId, TaskRef, Timestamp, exit_code},
 };
 
-/// How long beyond its grace a task may take to be gone and recorded.
+/// Time beyond the grace period in which a task must be gone and recorded.
 const MARGIN: Duration = Duration::from_secs(10);
-/// How often a task that is waited for is asked whether a process of it cannot be ended.
+/// Interval at which the launcher's record of processes that it may not end is read.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 enum Asked {
@@ -76,7 +76,7 @@ impl Desk<'_, '_> {
         self.end_all(store, named, &wanted.how)
     }
 
-    /// Asks for all their ends first, then waits for each: a stubborn one must not give the others time.
+    /// Requests all ends first and then waits for each, so that a task that ends slowly does not delay the others.
     fn end_all(&mut self, mut store: Store, tasks: Vec<Live>, how: &args::KillArgs) -> Done {
         let mut code = 0;
         let mut waiting = Vec::new();
@@ -110,10 +110,12 @@ impl Desk<'_, '_> {
                 Ok(None) => {
                     let line = match live.task.is_worker() {
                         true => {
-                            "it was asked to end and still runs: a worker ends when it looks whether it was asked, and \
-                             its process is not ours to end"
+                            "it was asked to end and still runs: a worker ends only when it checks for requests, and \
+                             its process is not signalled"
                         }
-                        false => "it was asked to end and has not; its launcher or a process of it does not answer",
+                        false => {
+                            "it was asked to end but still runs: its launcher or one of its processes does not respond"
+                        }
                     };
                     self.tell(&format!("error: cannot end task {}: {line}", live.task.id));
                     code = exit_code::FAILED;
@@ -123,7 +125,8 @@ impl Desk<'_, '_> {
         Ok(code)
     }
 
-    /// Whether a supervisor keeps it running, and was asked to end it: of others it would not be for long (DB-3).
+    /// Whether a supervisor keeps the task running and was asked to stop it. If the task were ended directly, the
+    /// supervisor would start it again.
     fn is_left_to_its_supervisor(&self, live: &Live, how: &args::KillArgs) -> Result<bool, ControlError> {
         if how.force {
             return Ok(false);
@@ -153,7 +156,7 @@ impl Desk<'_, '_> {
             if store.settle(&[(task.clone(), end)])? > 0 {
                 return Ok(Asked::Done("reservation cancelled".into()));
             }
-            // It was launched, cancelled or lapsed meanwhile.
+            // The reservation was launched, was cancelled or expired meanwhile.
             let survey = reconcile::survey(store)?;
             return match find(store, &survey, &TaskRef::Id(TaskId(task.id)))? {
                 Some(Found::Live(now)) => self.ask(store, &now, signal),
@@ -170,13 +173,13 @@ impl Desk<'_, '_> {
             return Err(ControlError::NoLauncher);
         };
         let request = Request { by, signal };
-        let failed = system("leave a request in the spool");
+        let failed = system("write a request to the spool");
         let spool = Spool::open(&self.db, true).map_err(&failed)?;
         let seen_here = reconcile::is_seen_here(task);
         if seen_here && let Use::Other(other) = spool.use_by(launcher.pid) {
             return Err(ControlError::OtherDatabase(launcher.pid, other));
         }
-        // What cannot be delivered is not left either.
+        // A request that cannot be delivered is not left in the spool either.
         let bell = match seen_here || task.is_worker() {
             true => None,
             false => {
@@ -188,7 +191,8 @@ impl Desk<'_, '_> {
         spool.reserve(slot).and_then(|()| spool.leave_request(slot, upid, &request)).map_err(&failed)?;
         sys::crash_point("kill.left");
         if task.is_worker() {
-            // It looks for itself. Its process is a program of somebody's own, which may mean something else by a signal.
+            // A worker checks for requests itself. Its process is an unrelated program, to which a signal may mean
+            // something else.
             return Ok(Asked::Waits);
         }
         if let Some(bell) = bell {
@@ -196,15 +200,16 @@ impl Desk<'_, '_> {
             return Ok(Asked::Waits);
         }
         let reach = Reach::of(&self.db, store);
-        // One that is gone meanwhile is found so by the wait for its end.
+        // If the launcher is gone meanwhile, the wait for its end detects that.
         reach.signal_launcher(launcher, REQUEST)?;
         sys::crash_point("kill.asked");
-        // A launcher that was stopped (Ctrl-Z) could not act on it.
+        // A launcher that was stopped (Ctrl-Z) could not act on the request.
         reach.signal_launcher(launcher, Signal::CONT)?;
         Ok(Asked::Waits)
     }
 
-    /// Waits until the launcher of a task in another pid namespace is gone; false if that takes until `end`.
+    /// Waits until the launcher of a task in another pid namespace is gone. Returns false if it is still there at
+    /// `end`.
     fn see_launcher_end_elsewhere(
         &mut self,
         store: &mut Store,
@@ -224,7 +229,8 @@ impl Desk<'_, '_> {
         }
     }
 
-    /// A worker can only be asked: what its process does besides is not ours to end.
+    /// Waits until a worker has ended and returns its outcome, or `None` if it still runs at `end`. A worker can only
+    /// be asked, because its process also does other work.
     fn see_worker_end(
         &mut self,
         store: &mut Store,
@@ -248,7 +254,7 @@ impl Desk<'_, '_> {
         }
     }
 
-    /// Processes of a task that its launcher was refused to end.
+    /// Returns the processes of a task that its launcher may not signal.
     fn refused_of(&self, task: &Task) -> Vec<Process> {
         let spool = Spool::open(&self.db, false).ok();
         let place = spool.zip(task.slot).zip(task.upid.as_deref());
@@ -256,7 +262,7 @@ impl Desk<'_, '_> {
         story.map(|story| story.refused).unwrap_or_default()
     }
 
-    /// Waits for the end that was asked for; its outcome, or none if it does not come.
+    /// Waits for the requested end and returns its outcome, or `None` if the task does not end in time.
     fn see_it_end(
         &mut self,
         store: &mut Store,
@@ -279,7 +285,8 @@ impl Desk<'_, '_> {
             while !wait_for_ends(watched.as_slice(), end.min(sys::now().mono + LOOK_AGAIN))? {
                 let refused = self.refused_of(&live.task);
                 if refused.iter().any(|process| !ended_here.contains(process)) {
-                    // What its launcher may not end this user may, or is told who could.
+                    // This user may be allowed to end processes that the launcher may not. If not, the error names who
+                    // is.
                     Reach::of(&self.db, store).signal_all(&refused, Signal::KILL, live.task.launcher)?;
                     ended_here = refused;
                 }
@@ -289,14 +296,14 @@ impl Desk<'_, '_> {
             }
             let survey = reconcile::survey(store)?;
             return match find(store, &survey, &itself)? {
-                // The launcher died over it: what it was asked for is ours to do.
+                // The launcher died while it handled the request, so the request is carried out here.
                 Some(Found::Live(orphan)) if orphan.status == Status::Orphaned => {
                     let polite = signal.unwrap_or_else(|| polite(&orphan));
                     Reach::of(&self.db, store).signal_all(&orphan.survivors, polite, None)?;
                     self.see_it_end(store, &orphan, signal)
                 }
                 Some(Found::Live(_)) => Ok(None),
-                // Its launcher was recording that when it was asked.
+                // The launcher was already recording this end when the request arrived.
                 Some(Found::Ended(row)) if matches!(row.ended_by.as_deref(), Some("itself" | READER)) => {
                     Err(ControlError::EndedBefore(show::clean(&row.outcome)))
                 }
@@ -307,7 +314,7 @@ impl Desk<'_, '_> {
         let db = self.db.clone();
         let reach = Reach::of(&db, store);
         let mut last = signal.unwrap_or_else(|| polite(live));
-        // The grace is for a polite signal; what was killed outright is waited for as long as afterwards.
+        // The grace period applies to a polite signal. After SIGKILL the wait is always `MARGIN`.
         let mut end = sys::now().mono + if last == Signal::KILL { MARGIN } else { grace };
         let mut left = live.survivors.clone();
         while !left.is_empty() {
@@ -320,7 +327,7 @@ impl Desk<'_, '_> {
                 end = sys::now().mono + MARGIN;
                 continue;
             }
-            // Those that were born meanwhile.
+            // Processes that were created meanwhile.
             left = reconcile::survivors_of(&live.task);
             reach.signal_all(&left, last, None)?;
         }
@@ -341,23 +348,23 @@ impl Desk<'_, '_> {
         store.set_patience(patience);
         match settled {
             Ok(0) => {
-                // Somebody else saw it dead first.
+                // Another reader settled the task first.
                 Ok(Some(store.ended(&itself)?.map_or(outcome, |row| row.outcome)))
             }
             Ok(_) => {
-                // One that could not be read stays.
+                // A feedback file that could not be read is kept.
                 if feedback.is_some() {
                     reconcile::remove_feedback(store, &live.task);
                 }
                 Ok(Some(outcome))
             }
             Err(error @ (StoreError::Busy(..) | StoreError::Full(..) | StoreError::ReadOnly(..))) => {
-                // As its launcher would have done.
+                // The end goes to the spool, as its launcher would have written it.
                 let (Some(slot), Some(upid)) = (live.task.slot, live.task.upid.as_deref()) else {
                     return Err(error.into());
                 };
                 let left = Spool::open(&self.db, true).and_then(|spool| spool.leave_end(slot, upid, &end));
-                left.map_err(system("leave its end in the spool"))?;
+                left.map_err(system("write its end to the spool"))?;
                 Ok(Some(outcome))
             }
             Err(error) => Err(error.into()),
@@ -374,15 +381,15 @@ fn polite(live: &Live) -> Signal {
     live.task.stop_signal.as_deref().and_then(|name| name.parse().ok()).unwrap_or(Signal::TERM)
 }
 
-/// Whose processes may be signalled because rows name them.
+/// Decides which processes may be signalled because a row names them.
 ///
-/// The owner of a database can write any pid into it, so that of another user's database no process is signalled that this
-/// user could not signal as well. Two more are known to be of a task by what the kernel says of them: a launcher that has
-/// the spool of the database open, and what descends from a launcher.
+/// The owner of a database can write any pid into it. For a database of another user, only processes are signalled that
+/// this user could signal too, and two kinds that the kernel shows to belong to a task: a launcher that has the spool
+/// of the database open, and descendants of a launcher.
 #[derive(Debug)]
 struct Reach<'a> {
     db: &'a Path,
-    /// The owner of the database; `None`: this user or root, who are believed.
+    /// The owner of the database. `None`: the current user or root, who are trusted.
     other: Option<u32>,
 }
 
@@ -400,7 +407,7 @@ impl<'a> Reach<'a> {
         }
     }
 
-    /// Sends a signal to a launcher. Returns whether it was there.
+    /// Sends a signal to a launcher. Returns whether the launcher existed.
     fn signal_launcher(&self, launcher: Process, signal: Signal) -> Result<bool, ControlError> {
         let works_here = |process: Process| self.works_here(process);
         match self.signal(launcher, signal, &works_here).map_err(system("signal its launcher"))? {
@@ -410,7 +417,7 @@ impl<'a> Reach<'a> {
         }
     }
 
-    /// Sends a signal to each of these; `launcher` is that of their task, if it lives.
+    /// Sends a signal to each process. `launcher` is the launcher of their task, if it is alive.
     fn signal_all(&self, processes: &[Process], signal: Signal, launcher: Option<Process>) -> Result<(), ControlError> {
         let launcher = launcher.filter(|launcher| match self.other {
             Some(owner) => {
@@ -427,7 +434,7 @@ impl<'a> Reach<'a> {
             match self.signal(*process, signal, &descends) {
                 Ok(SignalAnswer::Gone) => {}
                 Ok(SignalAnswer::Sent) if signal == Signal::KILL => {}
-                // What is stopped cannot act on it.
+                // A stopped process could not act on the signal.
                 Ok(SignalAnswer::Sent) => drop(self.signal(*process, Signal::CONT, &descends)),
                 Ok(SignalAnswer::Denied) => denied.push(*process),
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => refused.push(*process),
@@ -435,7 +442,7 @@ impl<'a> Reach<'a> {
             }
         }
         match failure {
-            Some(error) => Err(system("signal a process of it")(error)),
+            Some(error) => Err(system("signal one of its processes")(error)),
             None if !denied.is_empty() => Err(ControlError::CannotEnd(self.why_not(&denied))),
             None if refused.is_empty() => Ok(()),
             None => Err(ControlError::CannotEnd(tree::describe(&refused))),
@@ -447,18 +454,18 @@ impl<'a> Reach<'a> {
         Spool::open(self.db, false).is_ok_and(|spool| spool.use_by(process.pid) == Use::This)
     }
 
-    /// Says why these were not signalled, and what can be done.
+    /// Returns why these processes were not signalled, and the remedy.
     fn why_not(&self, denied: &[Process]) -> String {
         let owner = self.other.map(sys::login_of).unwrap_or_default();
         format!(
-            "{}; the database belongs to {owner} and is believed only for processes of that user: see what these are, \
+            "{}; the database belongs to {owner} and is trusted only for processes of that user: check what these are, \
              then end them with kill",
             tree::name_them(denied)
         )
     }
 }
 
-/// Waits until all of these processes are gone; false if that takes until `end` on the monotonic clock.
+/// Waits until all of these processes are gone. Returns false if one is left at `end` on the monotonic clock.
 fn wait_for_ends(processes: &[Process], end: Duration) -> Result<bool, ControlError> {
     for process in processes {
         let opened = process::open(*process).map_err(system("wait for a process"))?;

@@ -348,7 +348,7 @@ impl DataContext {
             let (upid, column) = (upid.as_deref(), column.as_deref());
             match log::place(&db, id, upid, column) {
                 None => Err(log::why_none(status)),
-                Some(path) if status.is_none() && !path.exists() => Err("its file is gone"),
+                Some(path) if status.is_none() && !path.exists() => Err("its file is missing"),
                 Some(_) => Ok(log::last_lines(&db, id, upid, column, LINES)),
             }
         };

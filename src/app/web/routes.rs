@@ -144,27 +144,26 @@ fn admit(site: &Site, door: Door, asked: &Asked<Incoming>) -> Result<(), PageErr
     let bad = |what: &str| PageError::new(StatusCode::BAD_REQUEST, what);
     let mut hosts: Vec<&str> = vec![];
     for host in asked.headers().get_all(header::HOST) {
-        hosts.push(host.to_str().map_err(|_| bad("the header Host cannot be read"))?);
+        hosts.push(host.to_str().map_err(|_| bad("the Host header is not text"))?);
     }
     match (hosts.len(), asked.version()) {
         (0, hyper::Version::HTTP_10) => {}
-        (0, _) => return Err(bad("a header Host is missing")),
+        (0, _) => return Err(bad("the Host header is missing")),
         (1, _) => {}
         _ => return Err(bad("more than one Host header")),
     }
     hosts.extend(asked.uri().authority().map(|authority| authority.as_str()));
     for host in hosts.into_iter().filter(|host| !(host.is_empty() && door == Door::Unix)) {
-        let name = http::host_of(host).ok_or_else(|| bad("the header Host is not of the form name:port"))?;
+        let name = http::host_of(host).ok_or_else(|| bad("the Host header is not of the form name:port"))?;
         if !site.subject.gate.knows(door, name, &site.names) {
-            let what =
-                "this is not served under that name: use localhost, an address, or the name in the configuration";
+            let what = "unknown host name: use localhost, an IP address, or the name in the configuration";
             return Err(PageError::new(StatusCode::FORBIDDEN, what));
         }
     }
     let auth = asked.headers().get(header::AUTHORIZATION).and_then(|value| http::basic(value.as_bytes()));
     match site.subject.gate.lets_in(door, auth.as_ref()) {
         true => Ok(()),
-        false => Err(PageError::new(StatusCode::UNAUTHORIZED, "a name and a password are asked for here")),
+        false => Err(PageError::new(StatusCode::UNAUTHORIZED, "a user name and a password are required")),
     }
 }
 
@@ -275,7 +274,7 @@ impl About {
 /// Asks the supervisor.
 async fn ask(site: &Site, request: Request) -> Result<SupervisorAnswer, PageError> {
     let Some(programs) = &site.subject.programs else {
-        return Err(PageError::missing("there is no supervisor here, only tasks"));
+        return Err(PageError::missing("not available without a supervisor"));
     };
     let (send, receive) = oneshot::channel();
     programs.ask(request, Box::new(move |told| drop(send.send(told))));
@@ -284,7 +283,7 @@ async fn ask(site: &Site, request: Request) -> Result<SupervisorAnswer, PageErro
 
 /// Asks it for something that it has only to look up.
 async fn look(site: &Site, command: Command) -> Result<SupervisorAnswer, PageError> {
-    let late = || PageError::new(StatusCode::GATEWAY_TIMEOUT, "the supervisor does not answer");
+    let late = || PageError::new(StatusCode::GATEWAY_TIMEOUT, "the supervisor does not respond");
     let (response, logs) = timeout(LOOK, ask(site, Request::new(command))).await.map_err(|_| late())??;
     match response.error {
         None => Ok((response, logs)),
@@ -305,13 +304,13 @@ async fn act(
     left: PeerClosed,
     asked: Asked<Incoming>,
 ) -> Result<Reply, PageError> {
-    let route = route.ok_or_else(|| PageError::missing("there is nothing here"))?;
+    let route = route.ok_or_else(|| PageError::missing("no such page"))?;
     let method = asked.method();
     if route.acts() && method != Method::POST {
         return Err(PageError::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed: use POST"));
     }
     if !route.acts() && method != Method::GET && method != Method::HEAD {
-        return Err(PageError::new(StatusCode::METHOD_NOT_ALLOWED, "this is for GET"));
+        return Err(PageError::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed: use GET"));
     }
     let is_head = method == Method::HEAD;
     let fields = Fields::parse(asked.uri().query().unwrap_or_default());
@@ -362,7 +361,7 @@ async fn act(
             let summary = match summary {
                 Some(summary) => summary,
                 None if !running.is_empty() || is_program(site, &name).await? => Summary::none(&name),
-                None => return Err(PageError::missing(format!("no run of the name {name:?} has ended"))),
+                None => return Err(PageError::missing(format!("no ended run has the name {name:?}"))),
             };
             good(web::name_page(&about.info(), &name, &summary, &recent.rows, &running))
         }
@@ -484,13 +483,13 @@ fn wire(response: &Response) -> Reply {
 
 fn task_of(text: &str) -> Result<TaskRef, PageError> {
     match text.parse() {
-        Ok(TaskRef::There(..)) | Err(_) => Err(PageError::missing("there is no such task")),
+        Ok(TaskRef::There(..)) | Err(_) => Err(PageError::missing("no such task")),
         Ok(task) => Ok(task),
     }
 }
 
 fn no_task(task: &TaskRef) -> PageError {
-    PageError::missing(format!("there is no task {task}"))
+    PageError::missing(format!("no such task: {task}"))
 }
 
 fn lines_of<'a>(log: &'a Result<Vec<String>, &'static str>) -> Result<&'a [String], &'a str> {
@@ -510,11 +509,11 @@ fn tail(name: String, channel: Channel, bytes: u64, follow: bool) -> Command {
 async fn program_page(site: &Site, fields: &Fields, about: About) -> Result<Reply, PageError> {
     let name = fields.get("process");
     if name.is_empty() {
-        return Err(PageError::missing("no process is named: give one, as /tail?process=NAME"));
+        return Err(PageError::missing("no process given: use /tail?process=NAME"));
     }
     let channel = match fields.get("channel") {
         "" => Channel::Stdout,
-        word => http::channel_of(word).ok_or_else(|| PageError::missing("there is no such log"))?,
+        word => http::channel_of(word).ok_or_else(|| PageError::missing("no such log"))?,
     };
     let limit = limit_of(fields);
     let told = look(site, tail(name.to_owned(), channel, 0, true)).await;
@@ -574,16 +573,16 @@ fn query_of(form: &HistoryForm) -> Result<Query, String> {
         "" => Ok(None),
         text => parse_when(text, show::local(sys::now().wall))
             .map(Some)
-            .map_err(|error| format!("cannot read {name} {text:?}: {error}")),
+            .map_err(|error| format!("invalid {name} {text:?}: {error}")),
     };
     let class = |word: &str| {
         let found = Class::ALL.into_iter().find(|class| class.as_str().eq_ignore_ascii_case(word));
-        found.ok_or_else(|| format!("cannot read outcome {word:?}: use ok, warnings, error or unknown"))
+        found.ok_or_else(|| format!("invalid outcome {word:?}: use ok, warnings, error or unknown"))
     };
     let words = form.outcome.split(',').map(str::trim).filter(|word| !word.is_empty());
     let after = match form.after.trim() {
         "" => None,
-        text => Some(text.parse::<Cursor>().map_err(|error| format!("cannot read after {text:?}: {error}"))?),
+        text => Some(text.parse::<Cursor>().map_err(|error| format!("invalid cursor {text:?}: {error}"))?),
     };
     let filter = Filter {
         name: given(&form.name),
@@ -597,7 +596,7 @@ fn query_of(form: &HistoryForm) -> Result<Query, String> {
 
 /// What was sent along.
 async fn body_of(asked: Asked<Incoming>) -> Result<Vec<u8>, PageError> {
-    let too_much = || PageError::new(StatusCode::PAYLOAD_TOO_LARGE, "more than 1 MiB was sent");
+    let too_much = || PageError::new(StatusCode::PAYLOAD_TOO_LARGE, "the request body is larger than 1 MiB");
     let mut body = asked.into_body();
     if body.size_hint().lower() > LONGEST as u64 {
         return Err(too_much());
@@ -605,7 +604,8 @@ async fn body_of(asked: Asked<Incoming>) -> Result<Vec<u8>, PageError> {
     let read = async {
         let mut bytes = vec![];
         while let Some(frame) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await {
-            let frame = frame.map_err(|_| PageError::new(StatusCode::BAD_REQUEST, "what was sent cannot be read"))?;
+            let frame =
+                frame.map_err(|_| PageError::new(StatusCode::BAD_REQUEST, "the request body cannot be read"))?;
             bytes.extend_from_slice(frame.data_ref().map(|data| &data[..]).unwrap_or_default());
             if bytes.len() > LONGEST {
                 return Err(too_much());
@@ -613,7 +613,7 @@ async fn body_of(asked: Asked<Incoming>) -> Result<Vec<u8>, PageError> {
         }
         Ok(bytes)
     };
-    let late = || PageError::new(StatusCode::REQUEST_TIMEOUT, "it took too long to be sent");
+    let late = || PageError::new(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time");
     timeout(BODY_TIME, read).await.map_err(|_| late())?
 }
 
@@ -632,7 +632,7 @@ fn is_foreign(headers: &HeaderMap) -> bool {
 }
 
 fn foreign() -> PageError {
-    PageError::new(StatusCode::FORBIDDEN, "this came from a page that is not ours")
+    PageError::new(StatusCode::FORBIDDEN, "the request came from a page of another site")
 }
 
 /// What a button does: done, and back to the page that says so.
@@ -641,30 +641,32 @@ async fn action(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, PageEr
         return Err(foreign());
     }
     if kind_of(asked.headers()) != "application/x-www-form-urlencoded" {
-        return Err(PageError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this is for forms"));
+        return Err(PageError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the content type must be application/x-www-form-urlencoded",
+        ));
     }
     let bytes = body_of(asked).await?;
     let fields = Fields::parse(&String::from_utf8_lossy(&bytes));
     let Some(token) = &site.token else {
-        return Err(PageError::new(StatusCode::FORBIDDEN, "nothing can be done from this page"));
+        return Err(PageError::new(StatusCode::FORBIDDEN, "this page is read-only"));
     };
     if !access::is_same(token, fields.get("token")) {
-        let what =
-            "this form is of another supervisor, or of a former one: go back, load the page again, and try again";
+        let what = "the form has expired: go back, reload the page and try again";
         return Err(PageError::new(StatusCode::FORBIDDEN, what));
     }
     let (name, mut back) = (fields.get("name"), "/".to_owned());
     let bad = |what: &str| PageError::new(StatusCode::BAD_REQUEST, what);
     let said = match fields.get("action") {
-        "" => return Err(bad("the form names no action")),
+        "" => return Err(bad("the form has no action")),
         "kill" => {
-            let Ok(TaskRef::Id(TaskId(id))) = name.parse() else { return Err(bad("the form names no task")) };
+            let Ok(TaskRef::Id(TaskId(id))) = name.parse() else { return Err(bad("the form has no valid task")) };
             back = format!("/task/{id}");
             site.data.slow(move |desk| Ok(desk.kill(id))).await?
         }
         action => {
             let of = match name {
-                "" => return Err(bad("the form names no process")),
+                "" => return Err(bad("the form has no process")),
                 "all" => Targets::All,
                 name => Targets::processes([name]),
             };
@@ -693,7 +695,7 @@ async fn action(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, PageEr
         back = format!("{back}?m={id}");
     }
     let mut reply = page(StatusCode::SEE_OTHER, String::new());
-    let place = HeaderValue::from_str(&back).map_err(|_| bad("the form names a page that there is not"))?;
+    let place = HeaderValue::from_str(&back).map_err(|_| bad("the form has an invalid address to return to"))?;
     reply.headers_mut().insert(header::LOCATION, place);
     Ok(reply)
 }
@@ -709,14 +711,14 @@ async fn api(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, PageError
     let has_token = site.token.as_deref().zip(shown).is_some_and(|(token, shown)| access::is_same(token, shown));
     let is_page = headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
     if !has_token && is_page {
-        return Err(PageError::new(StatusCode::FORBIDDEN, "a page must send its token in a header X-Token"));
+        return Err(PageError::new(StatusCode::FORBIDDEN, "a page must send its token in the X-Token header"));
     }
     if !has_token && kind_of(headers) != "application/json" {
-        return Err(PageError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "say Content-Type: application/json"));
+        return Err(PageError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json"));
     }
     let bytes = body_of(asked).await?;
     if site.subject.programs.is_none() {
-        return Err(PageError::new(StatusCode::NOT_IMPLEMENTED, "there is no supervisor here, only tasks"));
+        return Err(PageError::new(StatusCode::NOT_IMPLEMENTED, "not available without a supervisor"));
     }
     let request = match Request::parse(&bytes) {
         Ok(request) => request,
@@ -729,8 +731,10 @@ async fn api(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, PageError
         _ => false,
     };
     if goes_on {
-        let error =
-            WireError::new(Code::Unsupported, "what goes on without end is for the socket, GET /logtail or /events");
+        let error = WireError::new(
+            Code::Unsupported,
+            "requests without end are not supported here: use the socket, GET /logtail or GET /events",
+        );
         return Ok(wire(&Response::failed(error).with_id(id)));
     }
     let (response, _) = ask(site, request).await?;

@@ -15,7 +15,7 @@ const OUTCOMES: [(&str, &str); 7] = [
     ("error", "ERROR"),
     ("unknown", "unknown"),
     ("ok,warnings", "succeeded (OK, WARNINGS)"),
-    ("error,unknown", "not (ERROR, unknown)"),
+    ("error,unknown", "failed (ERROR, unknown)"),
 ];
 const LIMITS: [usize; 4] = [20, 50, 100, 200];
 
@@ -30,8 +30,8 @@ pub(super) fn page(info: &PageInfo<'_>, form: &HistoryForm, page: &Page<HistoryR
     if page.rows.is_empty() {
         let filtered = form != &HistoryForm { limit: form.limit, ..HistoryForm::default() };
         let (title, what) = match filtered {
-            true => ("Nothing of that kind", "No task that has ended fits. <a href=/history>Show all</a>"),
-            false => ("Nothing has ended yet", "What <code>launch</code> ran appears here when it has ended."),
+            true => ("No matching tasks", "No ended task matches the filter. <a href=/history>Show all</a>"),
+            false => ("No task has ended yet", "Commands run with <code>launch</code> appear here after their end."),
         };
         put!(to, "<div class=\"card empty\"><h2>", title, "</h2><p>", what, "</p></div>");
         return;
@@ -119,7 +119,7 @@ pub(super) fn table(rows: &[HistoryRow], now: i64, named: bool) -> impl FnOnce(&
         put!(
             to,
             "<table class=\"card list history\"><thead><tr><th scope=col>Outcome</th><th scope=col>Task</th>",
-            "<th scope=col>Ended</th><th scope=col>Took</th><th scope=col>User</th></tr></thead><tbody>",
+            "<th scope=col>Ended</th><th scope=col>Duration</th><th scope=col>User</th></tr></thead><tbody>",
             each(rows, |to, row| {
                 put!(to, "<tr><td>", outcome_badge(row), "</td><th scope=row><a href=/task/", row.taskid, ">");
                 match row.taskname.as_deref().filter(|_| named) {

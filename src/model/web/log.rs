@@ -19,7 +19,7 @@ pub(super) fn block<'a>(text: &'a str, stream: &'a str, link: &'static str, live
             put!(to, "\n");
         }
         put!(to, "</pre>");
-        let nothing = if live { "Nothing printed yet." } else { "Nothing was printed." };
+        let nothing = if live { "No output yet." } else { "No output." };
         if text.is_empty() {
             put!(to, "<p class=\"none quiet\">", nothing, "</p>");
         }

@@ -14,7 +14,7 @@ use crate::model::{
 pub fn metrics(facts: &MetricFacts<'_>) -> String {
     let mut text = Metrics::default();
     let up = "taskwatcher_database_up";
-    text.family(up, "gauge", None, "Whether the database can be read; if not, nothing is told of tasks.");
+    text.family(up, "gauge", None, "Whether the database can be read; if not, there are no metrics of tasks.");
     text.sample(up, &[], u8::from(facts.tasks.is_some()));
     if let Some((summaries, live)) = facts.tasks {
         tasks(summaries, &mut text);
@@ -69,28 +69,28 @@ fn tasks(summaries: &[Summary], text: &mut Metrics) {
         }
     }
     let name = "taskwatcher_task_last_success_timestamp_seconds";
-    text.family(name, "gauge", Some("seconds"), "When a task of the name last succeeded.");
+    text.family(name, "gauge", Some("seconds"), "Time of the last success of a task with this name.");
     for one in summaries {
         if let Some(at) = one.last_success {
             text.sample(name, &[("name", &one.name)], at);
         }
     }
     let name = "taskwatcher_task_last_failure_timestamp_seconds";
-    text.family(name, "gauge", Some("seconds"), "When a task of the name last failed.");
+    text.family(name, "gauge", Some("seconds"), "Time of the last failure of a task with this name.");
     for one in summaries {
         if let Some((at, _)) = &one.last_failure {
             text.sample(name, &[("name", &one.name)], at);
         }
     }
     let name = "taskwatcher_task_last_duration_seconds";
-    text.family(name, "gauge", Some("seconds"), "How long the last task of the name took.");
+    text.family(name, "gauge", Some("seconds"), "Duration of the last task with this name.");
     for one in summaries {
         if let Some((_, Some(secs))) = one.recent.last() {
             text.sample(name, &[("name", &one.name)], secs);
         }
     }
     let name = "taskwatcher_task_duration_seconds";
-    text.family(name, "summary", Some("seconds"), "How long the tasks of the name took.");
+    text.family(name, "summary", Some("seconds"), "Durations of the tasks with this name.");
     for one in summaries {
         for (quantile, secs) in [("0.5", one.p50), ("0.95", one.p95)] {
             if let Some(secs) = secs {
@@ -117,22 +117,20 @@ fn running(running: &[LiveTask], now: i64, text: &mut Metrics) {
             }
         }
     };
-    each("taskwatcher_task_runtime_seconds", "seconds", "How long a task has been running.", &|live| {
+    each("taskwatcher_task_runtime_seconds", "seconds", "Time that a task has been running.", &|live| {
         Some(now.saturating_sub(live.task.starttime?).max(0) as f64)
     });
-    each("taskwatcher_task_heartbeat_age_seconds", "seconds", "How long a task has been silent.", &|live| {
+    each("taskwatcher_task_heartbeat_age_seconds", "seconds", "Time since the last heartbeat of a task.", &|live| {
         live.silent_for
     });
-    each("taskwatcher_task_heartbeat_timeout_seconds", "seconds", "How long a task may be silent.", &|live| {
-        live.task.timeout
-    });
-    each("taskwatcher_task_progress_ratio", "ratio", "How much of a task is done, 0 to 1.", &|live| live.progress);
+    each("taskwatcher_task_heartbeat_timeout_seconds", "seconds", "Timeout of a task.", &|live| live.task.timeout);
+    each("taskwatcher_task_progress_ratio", "ratio", "Progress of a task, 0 to 1.", &|live| live.progress);
 }
 
 fn programs(processes: &[ProcessInfo], text: &mut Metrics) {
     let labels = |process: &ProcessInfo| [process.full_name(), process.group.clone(), process.program.clone()];
     let state = "taskwatcher_program_state";
-    text.family(state, "stateset", None, "What a supervised process is doing.");
+    text.family(state, "stateset", None, "State of a supervised process.");
     for process in processes {
         let [name, group, program] = labels(process);
         for one in ProcState::ALL {
@@ -141,12 +139,12 @@ fn programs(processes: &[ProcessInfo], text: &mut Metrics) {
         }
     }
     let name = "taskwatcher_program_uptime_seconds";
-    text.family(name, "gauge", Some("seconds"), "How long a supervised process has been alive.");
+    text.family(name, "gauge", Some("seconds"), "Time that a supervised process has been running.");
     for process in processes.iter().filter(|process| process.state.is_live()) {
         text.sample(name, &[("process", &process.full_name())], process.uptime);
     }
     let name = "taskwatcher_program_failed_starts";
-    text.family(name, "gauge", None, "Failed starts of a supervised process in a row.");
+    text.family(name, "gauge", None, "Consecutive failed starts of a supervised process.");
     for process in processes {
         text.sample(name, &[("process", &process.full_name())], process.fails);
     }

@@ -27,15 +27,15 @@ pub(super) fn page(
 ) {
     let all = format!("/history?name={}", encoded(name));
     put!(to, "<div class=head><div><p class=crumb><a href=/history>History</a></p><h1>", Text(name), "</h1></div>");
-    put!(to, "<div class=tools><a class=btn href=\"", Text(&all), "\">All of its history</a></div></div>");
+    put!(to, "<div class=tools><a class=btn href=\"", Text(&all), "\">Full history</a></div></div>");
     if !running.is_empty() {
-        put!(to, "<h2>What runs now</h2>");
+        put!(to, "<h2>Running</h2>");
         tasks::live(running, info.now, Ages::InWords, to);
     }
     if summary.runs() == 0 && recent.is_empty() {
         put!(
             to,
-            "<div class=\"card empty\"><h2>No run has ended yet</h2><p>When one has, its duration is here.</p></div>"
+            "<div class=\"card empty\"><h2>No run has ended yet</h2><p>Durations appear here once a run has ended.</p></div>"
         );
         return;
     }
@@ -44,7 +44,7 @@ pub(super) fn page(
     let mut runs: Vec<&HistoryRow> = recent.iter().collect();
     runs.sort_by_key(|row| (row.endtime, row.id));
     chart(name, summary, &runs, info.now, to);
-    put!(to, "<h2>Its last runs</h2>", history::table(recent, info.now, false));
+    put!(to, "<h2>Last runs</h2>", history::table(recent, info.now, false));
 }
 
 fn figures(summary: &Summary, now: i64, to: &mut Html) {
@@ -152,7 +152,7 @@ fn chart(name: &str, summary: &Summary, runs: &[&HistoryRow], now: i64, to: &mut
     let whole = Number(ABOVE + BARS);
     put!(
         to,
-        "<figure class=\"card chart\"><figcaption><h2>Durations of its last ",
+        "<figure class=\"card chart\"><figcaption><h2>Durations of the last ",
         Text(&count(runs.len() as u64, "run")),
         "</h2>",
         legend(false),

@@ -30,8 +30,8 @@ pub(super) fn live(info: &PageInfo<'_>, processes: &[ProcessInfo], to: &mut Html
     if processes.is_empty() {
         put!(
             to,
-            "<div class=\"card empty\"><h2>No programs to manage</h2><p>A table <code>[programs.NAME]</code> in the ",
-            "configuration makes one; <code>supervise reload</code> reads it.</p></div>"
+            "<div class=\"card empty\"><h2>No programs to manage</h2><p>To add one, write a table <code>[programs.NAME]</code> into the ",
+            "configuration and run <code>supervise reload</code>.</p></div>"
         );
         return;
     }
@@ -173,14 +173,14 @@ pub(super) fn log_page(
     );
     let Some((text, truncated)) = log else {
         let why = match process.log_of(channel) {
-            Some(_) => "Nothing printed yet: its log is made when it is started.".to_owned(),
-            None => format!("No log: its {} is not logged to a file.", channel.as_str()),
+            Some(_) => "No output yet: the log is created when the process starts.".to_owned(),
+            None => format!("No log: {} is not written to a file.", channel.as_str()),
         };
         return put!(to, log::none(&why));
     };
     if truncated {
         let more = format!("{}&limit={}", log_address(&name, channel), MOST);
-        put!(to, "<p class=hint>Only its end is shown. <a href=\"", Text(&more), "\">Show more</a></p>");
+        put!(to, "<p class=hint>Only the end of the log is shown. <a href=\"", Text(&more), "\">Show more</a></p>");
     }
     put!(to, log::block(text, &stream, "Follow as text", true));
 }

@@ -29,7 +29,7 @@ pub(super) fn page(info: &PageInfo<'_>, view: &TaskView<'_>, to: &mut Html) {
     let link = if is_live { "Follow as text" } else { "Whole log as text" };
     match lines {
         Ok(lines) => put!(to, log::block(&lines.join("\n"), &format!("/tasklog/{id}"), link, is_live)),
-        Err(why) => put!(to, log::none(&format!("It has no log: {why}."))),
+        Err(why) => put!(to, log::none(&format!("No log: {why}."))),
     }
 }
 
@@ -51,22 +51,22 @@ fn live(info: &PageInfo<'_>, live: &LiveTask, to: &mut Html) {
     let state = badge(Tone::of_status(live.status), live.status.as_str());
     let id = task.id.to_string();
     put!(to, heading(("Tasks", "/tasks"), (task.id, &task.name), state), "<div class=tools><a class=btn href=/task/");
-    put!(to, task.id, ">Refresh</a>", buttons(info, &id, &[("kill", "End it")]), "</div></div>");
+    put!(to, task.id, ">Refresh</a>", buttons(info, &id, &[("kill", "End task")]), "</div></div>");
     put!(to, "<div class=\"card lead ", Tone::of_status(live.status).class(), "\"><p>", meaning(live), "</p>");
     if let Some(says) = live.message.as_deref().filter(|says| !says.is_empty()) {
-        put!(to, "<p class=says>It says: <q>", Text(says), "</q></p>");
+        put!(to, "<p class=says>Status text: <q>", Text(says), "</q></p>");
     }
     put!(to, "<div class=prog>", tasks::progress(live), "</div></div>");
     let argv = task.argv.as_deref().and_then(|argv| serde_json::from_str::<Value>(argv).ok());
     put!(to, command(argv.as_ref()), "<dl class=\"card facts\">");
     let started = task.starttime.is_some();
     fact(to, "Started", task.starttime.map(|at| Time { at, now }));
-    fact(to, "Runs for", task.starttime.map(|at| Since { at, now, ages: Ages::InWords }));
+    fact(to, "Running for", task.starttime.map(|at| Since { at, now, ages: Ages::InWords }));
     fact(to, "Reserved", task.reservetime.map(|at| Time { at, now }));
-    fact(to, "Lapses", task.expires.filter(|_| !started).map(|at| Time { at, now }));
+    fact(to, "Expires", task.expires.filter(|_| !started).map(|at| Time { at, now }));
     fact(to, "Last heartbeat", live.silent_for.map(|_| tasks::heartbeat(live, now, Ages::InWords)));
     fact(to, "Timeout", task.timeout.map(|secs| Owned(took(secs))));
-    fact(to, "Max runtime", task.max_runtime.map(|secs| Owned(took(secs))));
+    fact(to, "Run-time limit", task.max_runtime.map(|secs| Owned(took(secs))));
     fact(to, "Process", task.pid);
     fact(to, "Launcher", task.launcher.map(|launcher| launcher.pid));
     fact(to, "Stop signal", task.stop_signal.clone().map(Owned));
@@ -88,15 +88,13 @@ fn live(info: &PageInfo<'_>, live: &LiveTask, to: &mut Html) {
 /// What its status means, in a sentence.
 fn meaning(live: &LiveTask) -> &'static str {
     match live.status {
-        Status::Reserved => "It is reserved, and waits for its command.",
-        Status::Running if live.silent_for.is_some() => "It runs, and gives heartbeats.",
-        Status::Running => "It runs.",
-        Status::Silent => "It runs, but gave no heartbeat for a quarter of the time that it may be silent.",
-        Status::Stalled => {
-            "It gave no heartbeat for half of the time that it may be silent. At the end of that it is ended."
-        }
-        Status::Stopping => "It was asked to end.",
-        Status::Orphaned => "Its launcher is gone, and its command still runs. Nobody will see how it ends.",
+        Status::Reserved => "Reserved; its command has not started.",
+        Status::Running if live.silent_for.is_some() => "Running, with heartbeats.",
+        Status::Running => "Running.",
+        Status::Silent => "Running, but without a heartbeat for a quarter of its timeout.",
+        Status::Stalled => "No heartbeat for half of its timeout. The task is ended when the timeout is reached.",
+        Status::Stopping => "A request to end it was made.",
+        Status::Orphaned => "Its launcher is gone, and its command still runs. Its outcome cannot be recorded.",
     }
 }
 
@@ -108,14 +106,14 @@ fn ended(info: &PageInfo<'_>, row: &HistoryRow, to: &mut Html) {
     put!(to, command(row.argv.as_ref()), "<dl class=\"card facts\">");
     fact(to, "Started", row.starttime.map(|at| Time { at, now }));
     fact(to, "Ended", Some(Time { at: row.endtime, now }));
-    fact(to, "Took", row.duration.map(|secs| Owned(took(secs))));
+    fact(to, "Duration", row.duration.map(|secs| Owned(took(secs))));
     fact(to, "Reserved", row.reservetime.map(|at| Time { at, now }));
     fact(to, "Exit code of launch", row.exitcode);
     fact(to, "Signal", row.termsignal.clone().map(Owned));
     fact(to, "Ended by", row.ended_by.clone().map(Owned));
     let warnings = (row.warnings > 0 && class != Class::Warnings).then(|| row.warnings.unsigned_abs());
     fact(to, "Warnings", warnings.map(|number| Owned(count(number, "warning"))));
-    fact(to, "Processor", processor(row).map(Owned));
+    fact(to, "CPU time", processor(row).map(Owned));
     fact(to, "Peak memory", row.maxrss.map(|bytes| Owned(size(bytes))));
     fact(to, "Process", row.pid);
     fact(to, "User", row.user.clone().map(Owned));
@@ -125,7 +123,7 @@ fn ended(info: &PageInfo<'_>, row: &HistoryRow, to: &mut Html) {
         fact(to, label, info.clone().map(Owned));
     }
     fact(to, "Supervised", row.supervised.as_ref().map(supervised_text).map(Owned));
-    fact(to, "Launched with", row.options.as_ref().map(command_line).filter(|line| !line.is_empty()).map(Code));
+    fact(to, "Options of launch", row.options.as_ref().map(command_line).filter(|line| !line.is_empty()).map(Code));
     fact(to, "Handle", row.handle.clone().map(Code));
     fact(to, "UPID", row.upid.clone().map(Code));
     fact(to, "Log file", row.log.clone().map(Code));
@@ -136,7 +134,7 @@ fn ended(info: &PageInfo<'_>, row: &HistoryRow, to: &mut Html) {
 fn processor(row: &HistoryRow) -> Option<String> {
     let (user, system) = (row.cpu_user?, row.cpu_sys?);
     let share = row.duration.filter(|secs| *secs > 0.0).map(|secs| (user + system) / secs * 100.0);
-    let share = share.map(|percent| format!(", {percent:.0} % of one")).unwrap_or_default();
+    let share = share.map(|percent| format!(", {percent:.0} % of one CPU")).unwrap_or_default();
     Some(format!("{} user, {} system{share}", took(user), took(system)))
 }
 

@@ -22,8 +22,8 @@ pub(super) fn live(running: &[LiveTask], now: i64, ages: Ages, to: &mut Html) {
     if running.is_empty() {
         put!(
             to,
-            "<div class=\"card empty\"><h2>Nothing runs</h2><p>What <code>launch</code> starts appears here. What has ",
-            "ended is in the <a href=/history>history</a>.</p></div>"
+            "<div class=\"card empty\"><h2>No running tasks</h2><p>Commands started with <code>launch</code> appear here. Ended ",
+            "tasks are in the <a href=/history>history</a>.</p></div>"
         );
         return;
     }
@@ -35,7 +35,7 @@ pub(super) fn live(running: &[LiveTask], now: i64, ages: Ages, to: &mut Html) {
         to,
         tally(running.len(), "task", statuses),
         "<table class=\"card list tasks\"><thead><tr><th scope=col>Status</th><th scope=col>Task</th>",
-        "<th scope=col>Progress</th><th scope=col>Last heartbeat</th><th scope=col>Runs for</th>",
+        "<th scope=col>Progress</th><th scope=col>Last heartbeat</th><th scope=col>Running for</th>",
         "<th scope=col>Started</th></tr></thead><tbody>",
         each(running, |to, task| row(task, now, ages, to)),
         "</tbody></table>"

@@ -423,7 +423,7 @@ fn without_a_token_nothing_can_be_asked_for() {
 fn failures_are_told_first_and_look_like_failures() {
     let lines = |word: &str, count: usize| (0..count).map(|n| format!("{word}{n}")).collect::<Vec<String>>();
     for (failed, done, text, is_bad) in [
-        (0, 0, "there was nothing to do", false),
+        (0, 0, "nothing to do", false),
         (0, 2, "done0; done1", false),
         (0, 7, "done0; done1; done2; done3; done4; and 2 more", false),
         (1, 7, "bad0; done0; done1; done2; done3; and 3 more", true),
@@ -472,7 +472,7 @@ fn a_task_tells_its_outcome_its_command_and_its_figures() {
     let (_, text) =
         read("task", &task_page(&info(), &TaskView::Ended { row: &row, feedback: Some(&feedback), log: Ok(&log) }));
     for words in [
-        "It failed after 10m: exit code 3.",
+        "Failed after 10m: exit code 3.",
         "'/bin/back up' 'it'\\''s' $'a\\nb' $'\\xff'",
         "12s user, 0.5s system, 2 % of one",
         "143.1 MiB",
@@ -485,14 +485,12 @@ fn a_task_tells_its_outcome_its_command_and_its_figures() {
     let page = task_page(&info(), &TaskView::Live { task: &task, feedback: None, log: Ok(&[]) });
     let (_, text) = read("task", &page);
     assert!(
-        text.contains("It gave no heartbeat for half of the time")
-            && text.contains("31s of 1m")
-            && text.contains("42 %")
+        text.contains("No heartbeat for half of its timeout") && text.contains("31s of 1m") && text.contains("42 %")
     );
-    assert!(page.contains("data-stream=\"/tasklog/12\"") && text.contains("Nothing printed yet."));
-    let page = task_page(&info(), &TaskView::Ended { row: &row, feedback: None, log: Err("nobody wrote one") });
+    assert!(page.contains("data-stream=\"/tasklog/12\"") && text.contains("No output yet."));
+    let page = task_page(&info(), &TaskView::Ended { row: &row, feedback: None, log: Err("none was written") });
     let (_, text) = read("task", &page);
-    assert!(text.contains("It has no log: nobody wrote one.") && !page.contains("/tasklog/"), "{text}");
+    assert!(text.contains("No log: none was written.") && !page.contains("/tasklog/"), "{text}");
 }
 
 #[test]
@@ -573,7 +571,7 @@ fn a_timeline_of_very_many_runs_weighs_no_more_and_still_shows_each_name_and_eac
     );
     // More than are read, and more names than there is room for: both are said.
     let page = timeline_page(&info(), span, &Page { next: Some(Cursor { endtime: NOW - 3600, id: 1 }), ..all }, &[]);
-    assert!(page.contains("<p class=hint>Only the last 19991 runs are drawn") && page.contains("until=%40"), "{page}");
+    assert!(page.contains("<p class=hint>Only the last 19991 runs are shown") && page.contains("until=%40"), "{page}");
     let many: Vec<HistoryRow> = (0..500).map(|n| run(n, &format!("name {n:03}"), "OK", NOW - 60, NOW)).collect();
     let page = timeline_page(&info(), span, &whole(many), &[]);
     let (_, text) = read("timeline", &page);

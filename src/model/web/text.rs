@@ -239,13 +239,13 @@ pub(super) fn sentence(row: &HistoryRow) -> String {
         why => format!(": {why}"),
     };
     match Class::of_outcome(&row.outcome) {
-        Class::Ok => format!("It succeeded{after}{why}."),
+        Class::Ok => format!("Succeeded{after}{why}."),
         Class::Warnings => {
             let warnings = count(row.warnings.max(0).unsigned_abs(), "warning");
-            format!("It succeeded with {warnings}{after}{why}.")
+            format!("Succeeded with {warnings}{after}{why}.")
         }
-        Class::Error => format!("It failed{after}{why}."),
-        Class::Unknown => format!("Nobody saw its end{why}."),
+        Class::Error => format!("Failed{after}{why}."),
+        Class::Unknown => format!("The outcome is unknown{why}."),
     }
 }
 

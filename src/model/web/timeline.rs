@@ -93,9 +93,9 @@ pub(super) fn page(info: &PageInfo<'_>, span: Span, (ended, running): (&Page<His
             to,
             "<p class=hint>Only the last ",
             Text(&count(ended.rows.len() as u64, "run")),
-            " are drawn, which ended "
+            " are shown, which ended "
         );
-        put!(to, "since ", Time { at, now: info.now }, ". <a href=\"/history?until=%40", at, "\">Those before</a></p>");
+        put!(to, "since ", Time { at, now: info.now }, ". <a href=\"/history?until=%40", at, "\">Earlier runs</a></p>");
     }
     let names = gather(span, &ended.rows, running, info.now);
     if names.is_empty() {
@@ -127,7 +127,7 @@ pub(super) fn page(info: &PageInfo<'_>, span: Span, (ended, running): (&Page<His
         Time { at: span.until, now: info.now },
         "</p>",
         legend(running.iter().any(|live| live.task.starttime.is_some())),
-        "</div><table class=lanes><caption class=sr>What ran when, a row for each name</caption><thead><tr>",
+        "</div><table class=lanes><caption class=sr>Runs over time, one row for each name</caption><thead><tr>",
         "<th scope=col class=zone data-zone>UTC</th><th scope=col><span class=sr>Runs</span>",
         "<svg height=18 aria-hidden=true>"
     );
@@ -138,7 +138,7 @@ pub(super) fn page(info: &PageInfo<'_>, span: Span, (ended, running): (&Page<His
     put!(to, "</svg></th></tr></thead><tbody>", rows, "</tbody></table></div>");
     if left > 0 {
         let left = count(left, "more name");
-        put!(to, "<p class=hint>", Text(&left), " ran than there is room for: choose a shorter span, or see the ");
+        put!(to, "<p class=hint>", Text(&left), " ran than can be shown: choose a shorter span, or see the ");
         put!(to, "<a href=\"/history?since=%40", span.from, "\">history</a>.</p>");
     }
 }
