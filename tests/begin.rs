@@ -413,8 +413,8 @@ fn a_file_that_others_can_write_is_not_run_by_root() {
     fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
     let ran = world.supervise(&["--check"]).run();
     match geteuid().is_root() {
-        true => drop(ran.says(2, &["conf.toml: others may write it (mode 0666)"])),
-        false => drop(ran.says(0, &["conf.toml: others may write it (mode 0666)"])),
+        true => drop(ran.says(2, &["conf.toml: writable by others (mode 0666)"])),
+        false => drop(ran.says(0, &["conf.toml: writable by others (mode 0666)"])),
     }
     if is_root() {
         fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
@@ -504,7 +504,7 @@ fn somebody_else_becomes_nobody() {
         eprintln!("skipped: {OTHER} cannot execute the program");
         return;
     }
-    world.sh(&script).run().says(2, &["only root can become \"root\""]);
+    world.sh(&script).run().says(2, &["only root can switch to user \"root\""]);
 }
 
 /// Looks as often as it can at a path, and at everything in its folder, for permissions wider than `mode`.

@@ -199,7 +199,7 @@ fn ctl4_each_row_of_the_table_of_exit_codes() {
             "shutdown --no-wait --leave-running",
             json!({"status": 200, "content": {"processes": 1}}),
             0,
-            "shutting down (1 process goes on)\n",
+            "shutting down (1 process keeps running)\n",
         ),
         (
             "shutdown --no-wait --leave-running",
@@ -286,7 +286,7 @@ fn ctl5_a_socket_that_we_may_not_use() {
     }
     let world = World::new();
     let _server = Server::answering(&world, VERSION);
-    let words = ["permission denied: you may not use its socket"];
+    let words = ["permission denied: no access to the supervisor's socket"];
     for (line, code) in [("start x", 4), ("status", 4), ("shutdown", 4)] {
         // The folder of a world is its owner's alone.
         client(&world, line).cwd("/").user(65534).run().says(code, &words);
@@ -412,7 +412,7 @@ fn garbage_and_broken_connections_are_told_in_one_line() {
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "invalid response"),
         (b"\xff\xfe\x1b[2J\n", "invalid response"),
         (b"{\"status\":\"ok\"}\n", "not a response of a supervisor"),
-        (b"{\"a\":1,\"a\":2}\n", "given twice"),
+        (b"{\"a\":1,\"a\":2}\n", "duplicate key"),
         (b"{\"status\":200,\"con", "closed in the middle of an answer"),
         (b"", "closed before an answer came"),
     ] {

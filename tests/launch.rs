@@ -127,7 +127,7 @@ fn what_cannot_be_run_is_126_or_127_and_recorded() {
         assert_eq!(row.text("outcome"), format!("ERROR: cannot run {shown}: {reason}"));
         assert!(row.is_null("termsignal"));
     }
-    world.launch([orphan]).run().says(126, &["cannot run", "there is no interpreter \"/no/such/interpreter\""]);
+    world.launch([orphan]).run().says(126, &["cannot run", "its interpreter \"/no/such/interpreter\" does not exist"]);
     // Found as the kernel looks for it: in PATH.
     let path = world.path("");
     world.launch(["locked"]).env("PATH", &path).run().says(126, &["cannot run locked: it is not executable"]);

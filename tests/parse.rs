@@ -190,8 +190,8 @@ fn over_a_limit_what_fits_is_printed_and_one_message_says_the_rest() {
     let half = "x".repeat(mib / 2);
     for (text, keys, left_out) in [
         (format!("[a]{}\n[b]2\n", "x".repeat(mib)), 1, "line 1 longer than 1 MiB"),
-        (keywords, 4096, "4 lines with new keywords, as 4096 are kept (the first is line 4097)"),
-        (format!("[a]{half}\n[b]{half}\n[c]1\n"), 2, "line 3 with new values, as 1 MiB of values are kept"),
+        (keywords, 4096, "4 lines with new keywords, at most 4096 are kept (the first is line 4097)"),
+        (format!("[a]{half}\n[b]{half}\n[c]1\n"), 2, "line 3 with new values, at most 1 MiB of values are kept"),
         (format!("[a]1\n{}", "y".repeat(4 * mib)), 1, "line 2 longer than 1 MiB"),
     ] {
         let ran = feedback(&text);
@@ -426,12 +426,12 @@ fn the_published_upids() {
 #[test]
 fn what_is_no_upid_is_an_error_that_says_why() {
     for (text, why) in [
-        ("", "it does not begin with \"UPID:\""),
+        ("", "does not begin with \"UPID:\""),
         ("UPID:n:00000001:00000002:00000003:t:i:u@pam", "the colon after the user is missing"),
         ("UPID:n:0000000G:00000002:00000003:t:i:u@pam:", "pid \"0000000G\" is not a hexadecimal number"),
         ("UPID:n:00000001:00000002:00000003::i:u@pam:", "type is empty"),
-        ("-x", "it does not begin with \"UPID:\""),
-        ("UPID:\x1b[2J", "it has 2 fields; expected nine, or ten with a task counter"),
+        ("-x", "does not begin with \"UPID:\""),
+        ("UPID:\x1b[2J", "has 2 fields; expected nine, or ten with a task counter"),
     ] {
         let stderr = format!("parse: error: cannot parse UPID {text:?}: {why}\n");
         assert_eq!(run(["--upid", text]), Ran { code: Some(1), stdout: String::new(), stderr });

@@ -148,7 +148,7 @@ fn sh2_a_script_is_read_line_by_line_without_any_prompt() {
     }
     let ran = world.script(&["shell"], "stop \"web\nsuspend\nopen /tmp/x\nstart; stop\nversion\n");
     assert_eq!(ran.code, 0);
-    for words in ["quote is not closed", "suspend: there is no terminal", "unix://", "one line is one action"] {
+    for words in ["quote is not closed", "suspend: there is no terminal", "unix://", "only one action per line"] {
         assert!(ran.err.contains(words), "{words}: {}", ran.err);
     }
     assert!(ran.text().contains(env!("CARGO_PKG_VERSION")));

@@ -20,7 +20,7 @@ use support::{World, desk::CRASH_AT, eventually, field, until};
 use taskwatcher::{
     io::{notify, process, rundir::RunDir, sys},
     model::{
-        shim::{CommandInput, Phase, ProgramLog, Run, RunSpec, ShimCommand, StreamTarget, input_word},
+        shim::{CommandInput, Phase, ProgramLog, Run, RunSpec, ShimCommand, StreamTarget, input_command},
         task::{Exit, Process, Signal, argv_json},
     },
 };
@@ -484,7 +484,7 @@ fn logs_turn_over_are_opened_anew_and_can_do_without_colours() {
     };
     let mut carried = world.carry(order);
     carried.running();
-    let say = |text: &str| carried.tell(&input_word(text.as_bytes()));
+    let say = |text: &str| carried.tell(&input_command(text.as_bytes()));
     say("one\n");
     until("its lines", || world.path("log").exists() && world.read("log") == "one\none\n");
     fs::rename(world.path("log"), world.path("moved")).unwrap();

@@ -194,15 +194,14 @@ fn a_machine_without_processes_is_a_failure_of_launch() {
 fn a_missing_interpreter_and_a_foreign_program_are_said_and_are_126() {
     let world = World::new();
     let dos = world.program("dos", "#!/bin/sh\r\necho ran\n");
-    let ran =
-        world.launch([&dos]).run().says(126, &["there is no interpreter \"/bin/sh\\r\", which its first line names"]);
+    let ran = world.launch([&dos]).run().says(126, &["its interpreter \"/bin/sh\\r\" does not exist"]);
     assert_eq!(ran.text(), "");
     world
         .launch([world.program("gone", "#! /no/such/interpreter -x\n")])
         .run()
         .says(126, &["\"/no/such/interpreter\""]);
     let elf = world.program("elf", b"\x7fELF\x02\x01\x01\0\0\0\n touch \"$W/ran\"\n");
-    world.launch([&elf]).run().says(126, &["elf: it is no program for this machine, and no script"]);
+    world.launch([&elf]).run().says(126, &["elf: neither a script nor a program for this machine"]);
     assert!(!world.path("ran").exists());
     // Bytes after the first line are a script's own business.
     let script = world.program("script", b"echo script\nexit 0\n\0\x01");

@@ -119,7 +119,7 @@ fn what_goes_on_after_a_shutdown_is_told() {
     world.comes_to("web", "RUNNING");
     world.comes_to("cat", "RUNNING");
     let ran = world.ctl(&["shutdown", "--leave-running"]).silent(0);
-    assert_eq!(ran.text(), "shutting down (2 processes go on)\n");
+    assert_eq!(ran.text(), "shutting down (2 processes keep running)\n");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn what_could_be_done_is_told_with_what_is_wrong() {
     until("the supervisor", || std::os::unix::net::UnixStream::connect(world.path("s.sock")).is_ok());
     world.comes_to("web", "RUNNING");
     let ran = world.ctl(&["start", "back"]).silent(1);
-    assert_eq!(ran.text(), "back: ERROR (no such process; it is a group: back:*)\n");
+    assert_eq!(ran.text(), "back: ERROR (no such process; for the group use back:*)\n");
     let ran = world.ctl(&["remove", "web"]).silent(1);
     assert_eq!(ran.text(), "web: ERROR (still running: web; stop first, or use --stop)\n");
     // The words of Supervisor.

@@ -136,7 +136,7 @@ fn a_file_that_others_can_write_is_refused_by_root_and_warned_of_by_others() {
     let (code, lines, _) = mode(0o622);
     let refused = if geteuid().is_root() { (2, "error") } else { (0, "warning") };
     assert_eq!(code, refused.0);
-    assert!(lines[0].starts_with(refused.1) && lines[0].contains("others may write it (mode 0622)"), "{lines:?}");
+    assert!(lines[0].starts_with(refused.1) && lines[0].contains("writable by others (mode 0622)"), "{lines:?}");
     if geteuid().is_root() {
         chown(world.path("c.toml"), Some(65534), None).unwrap();
         let (code, lines, _) = mode(0o600);

@@ -528,7 +528,7 @@ fn who_asks_for_what_cannot_be_had_is_answered() {
     let remove = json!({ "command": "remove", "target": "process", "name": "a", "args": { "stop": true } });
     let answer = world.ask(remove);
     assert_eq!(answer["status"], 500, "{answer}");
-    assert!(world.log().contains("of a former supervisor is left alone"), "{}", world.log());
+    assert!(world.log().contains("of an earlier supervisor, not supervised"), "{}", world.log());
     assert_eq!(daemon.end().code, 0);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
 }

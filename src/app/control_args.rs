@@ -15,7 +15,7 @@ use crate::model::{
     proxmox::{Fingerprint, Url},
     query::After,
     remote::{RemoteName, parse_ssh_host},
-    task::{Class, Signal, Status, TaskRef, parse_name, parse_some_span, parse_span},
+    task::{Class, Signal, Status, TaskRef, parse_name, parse_positive_span, parse_span},
 };
 
 /// Inspect and control tasks: what is running, its progress, past runs and their failures
@@ -557,7 +557,7 @@ pub struct RemoteTest {
     /// Name of the remote
     pub name: RemoteName,
     /// Give up after this long without a response [default: 60s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_some_span)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_positive_span)]
     pub timeout: Option<Duration>,
 }
 
@@ -568,7 +568,7 @@ pub struct RemoteSync {
     #[arg(value_name = "NAME")]
     pub names: Vec<RemoteName>,
     /// Keep running and ask each remote again after this long
-    #[arg(long, value_name = "DURATION", value_parser = parse_some_span)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_positive_span)]
     pub every: Option<Duration>,
     /// Fetch the whole history again, not only what is new, to restore tasks that are missing here
     #[arg(long, requires = "names", conflicts_with = "every")]
@@ -577,7 +577,7 @@ pub struct RemoteSync {
     #[arg(long, value_name = "TIME", requires = "refetch")]
     pub since: Option<String>,
     /// Give up on a remote after this long without a response [default: 60s]
-    #[arg(long, value_name = "DURATION", value_parser = parse_some_span)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_positive_span)]
     pub timeout: Option<Duration>,
     /// Maximum age (since the start) of tasks kept here after the sync, for all remotes and not only those named
     #[arg(long, value_name = "DURATION", value_parser = parse_span)]

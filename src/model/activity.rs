@@ -1,9 +1,9 @@
-//! Lines of a supervisor's activity log (LOG-1): `2026-11-25 04:10:05,123 INFO text`, one event a line.
+//! Lines of a supervisor's activity log: `2026-11-25 04:10:05,123 INFO text`, one event per line.
 
 use super::program::Level;
 
 impl Level {
-    /// Its four letters.
+    /// Abbreviation in the log.
     pub fn letters(self) -> &'static str {
         match self {
             Level::Crit => "CRIT",
@@ -16,8 +16,8 @@ impl Level {
     }
 }
 
-/// A line with its end; `stamp` is the time. What is not to be shown, a line's end among it, is escaped: nothing that a
-/// program is called or says can look like a line of ours.
+/// Formats a line with its end; `stamp` is the time. Control characters, including line ends, are
+/// escaped, so that no name or output of a program can imitate a line of the log.
 pub fn line(stamp: &str, level: Level, text: &str) -> String {
     let mut line = format!("{stamp} {} ", level.letters());
     for c in text.chars() {

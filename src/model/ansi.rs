@@ -1,15 +1,16 @@
-//! What a task printed, made fit for a terminal: colours stay, whatever else would act on the terminal goes.
+//! Makes output of a task safe for a terminal: colours are kept, all other terminal sequences are
+//! removed.
 
 use vte::{Params, Parser, Perform};
 
-/// Marks and overrides of direction, line and paragraph separators, and what takes no place: they make a text look like
-/// another one.
+/// Whether a character can make a text look like another one: direction marks and overrides, line
+/// and paragraph separators, and characters without width.
 pub fn misleads(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
 }
 
-/// A line without its end. Of a line that was written over and over (CR), what stands there last is shown; colours end
-/// with the line.
+/// Formats a line without its end. If carriage returns overwrite the line, the last state is shown;
+/// colours end with the line.
 pub fn fit(line: &[u8]) -> String {
     let mut shown = Shown { text: String::with_capacity(line.len()), coloured: false };
     let mut parser: Parser = Parser::new();
@@ -20,7 +21,7 @@ pub fn fit(line: &[u8]) -> String {
     shown.text
 }
 
-/// What follows the last CR that has anything after it.
+/// Returns the text after the last CR that is followed by any text.
 fn last_overwrite(line: &[u8]) -> &[u8] {
     let trimmed = line.iter().rposition(|byte| *byte != b'\r').map_or(&line[..0], |last| &line[..=last]);
     let start = trimmed.iter().rposition(|byte| *byte == b'\r').map_or(0, |at| at + 1);
@@ -58,28 +59,29 @@ impl Perform for Shown {
     }
 }
 
-/// An escape sequence that is longer than this is none.
+/// Longest escape sequence, bytes.
 const LONGEST: usize = 4096;
 
-/// Takes escape sequences out of a stream of bytes that comes in pieces. Everything else stays byte for byte.
+/// Removes escape sequences from a stream of bytes that arrives in pieces. All other bytes are
+/// kept.
 #[derive(Clone, Debug, Default)]
 pub struct Strip {
-    /// A sequence that has begun.
+    /// The beginning of an incomplete sequence.
     begun: Vec<u8>,
 }
 
-/// What a sequence that has begun is.
+/// State of a sequence.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sequence {
-    /// It goes on.
+    /// Incomplete.
     Open,
-    /// It ends here.
+    /// Complete.
     Whole,
 }
 
 impl Strip {
-    /// The piece without its sequences. One that goes on in the next piece is held back until it is whole, or too long to
-    /// be one.
+    /// Returns the piece without its sequences. A sequence that continues in the next piece is held
+    /// back until it is complete, or too long to be one.
     pub fn strip(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut kept = Vec::with_capacity(bytes.len());
         for &byte in bytes {
@@ -105,7 +107,7 @@ impl Strip {
         self.begun.is_empty()
     }
 
-    /// What was held back when nothing more comes.
+    /// Returns the bytes held back, at the end of the stream.
     pub fn rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.begun)
     }
@@ -114,11 +116,11 @@ impl Strip {
 fn sequence(begun: &[u8]) -> Sequence {
     let (Some(kind), Some(last)) = (begun.get(1), begun.last()) else { return Sequence::Open };
     let whole = match kind {
-        // CSI: parameters and intermediates, then one letter.
+        // CSI: parameters and intermediates, then one final byte.
         b'[' => begun.len() > 2 && (0x40..=0x7e).contains(last),
-        // OSC, and strings for devices: until BEL, or until ESC and a backslash.
+        // OSC and device strings: up to BEL, or to ESC and a backslash.
         b']' | b'P' | b'X' | b'^' | b'_' => begun.len() > 2 && (*last == 0x07 || begun.ends_with(b"\x1b\\")),
-        // Of two bytes, or of one more for a character set.
+        // Two bytes, or three for a character set.
         0x20..=0x2f => begun.len() > 2 && (0x30..=0x7e).contains(last),
         _ => true,
     };
@@ -131,7 +133,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn colours_stay_and_the_rest_goes() {
+    fn colours_are_kept_and_other_sequences_are_removed() {
         assert_eq!(fit(b"a\x1b[1;31mred\x1b[0m b\tc"), "a\x1b[1;31mred\x1b[0m b\tc\x1b[0m");
         assert_eq!(fit(b"\x1b[38:5:9mx"), "\x1b[38:5:9mx\x1b[0m");
         assert_eq!(fit(b"\x1b[2J\x1b[H\x1b]0;title\x07\x1b[?25lbell\x07\x1b7\x1bcx\x1bP1$tq\x1b\\y\x08z"), "bellxyz");
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_progress_bar_its_last_state_is_shown() {
+    fn the_last_state_of_a_progress_bar_is_shown() {
         assert_eq!(fit(b"10%\r50%\r100%"), "100%");
         assert_eq!(fit(b"10%\r50%\r"), "50%");
         assert_eq!(fit(b"windows\r"), "windows");
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn sequences_go_wherever_they_are_cut() {
+    fn sequences_are_removed_wherever_they_are_cut() {
         let text = b"a\x1b[1;31mred\x1b[0m b\x1b]0;title\x07c\x1b]8;;x\x1b\\link\x1b(Bd\x1bcend\xff\n";
         for size in 1..text.len() {
             let mut strip = Strip::default();
@@ -158,12 +160,12 @@ mod tests {
         }
         let mut strip = Strip::default();
         let endless = [&b"\x1b]0;"[..], &b"x".repeat(10_000)].concat();
-        assert_eq!(strip.strip(&endless), endless, "what never ends is text");
+        assert_eq!(strip.strip(&endless), endless, "an endless sequence is text");
         assert_eq!((strip.strip(b"\x1b["), strip.rest()), (vec![], b"\x1b[".to_vec()));
     }
 
     proptest! {
-        /// Whatever bytes come: no control character but tab, and no escape but a colour.
+        /// For any bytes: no control character but tab, and no escape sequence but colours.
         #[test]
         fn nothing_acts_on_the_terminal(line in prop::collection::vec(prop_oneof![
             Just(0x1bu8), Just(b'['), Just(b']'), Just(b'm'), Just(b';'), Just(0x9b), Just(0xc2), any::<u8>()

@@ -1,6 +1,6 @@
-//! The client of the supervisor: which lines a response gives, and which exit code (3.4).
+//! The client of the supervisor: output lines and exit codes for responses.
 //!
-//! Pure: it gets responses and gives text. What came over the socket reaches no terminal raw.
+//! Pure: responses in, text out. Nothing received over the socket reaches a terminal unescaped.
 
 use serde_json::Value;
 
@@ -10,34 +10,34 @@ use super::{
     wire::{Code, Command, Last, NO_GROUP, PROTOCOL, PidOf, Piece, ProcessInfo, Response, ResultItem, WireError},
 };
 
-/// The exit codes of the client (CTL-4); the worst of several is the greatest.
+/// Exit codes of the client; of several results, the greatest one counts.
 pub mod exit {
-    /// Done, or it was so already.
+    /// Done, or nothing to do.
     pub const OK: u8 = 0;
-    /// It failed.
+    /// Failed.
     pub const FAILED: u8 = 1;
     /// Wrong operands, or a group that does not exist.
     pub const USAGE: u8 = 2;
     /// A process is not up.
     pub const NOT_UP: u8 = 3;
-    /// Its state cannot be told.
+    /// The state is unknown.
     pub const UNKNOWN: u8 = 4;
-    /// The supervisor speaks another protocol (CTL-6).
+    /// The supervisor has another protocol version.
     pub const PROTOCOL: u8 = 5;
-    /// It does not run.
+    /// The supervisor is not running.
     pub const NOT_RUNNING: u8 = 7;
-    /// Ctrl-C ended the waiting for it.
+    /// Waiting was interrupted by Ctrl-C.
     pub const INTERRUPTED: u8 = 130;
 }
 
-/// Letters of the name column of `status` at the least (CTL-3).
+/// Minimum width of the name column of `status`.
 const NAME_WIDTH: usize = 30;
-/// Blanks behind it, as in Supervisor's table.
+/// Blanks after the name column, as in Supervisor's table.
 const NAME_GAP: usize = 3;
-/// Letters of the state column.
+/// Width of the state column.
 const STATE_WIDTH: usize = 10;
 
-/// The lines of an answer.
+/// The output for a response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
     /// For standard output.
@@ -46,32 +46,32 @@ pub struct Shown {
     pub err: Vec<String>,
 }
 
-/// Why the supervisor cannot be reached (CTL-5).
+/// Why the supervisor cannot be reached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreachable {
-    /// There is no socket.
-    #[error("no such file: the supervisor is not running, or it has another socket")]
+    /// The socket does not exist.
+    #[error("no such file: the supervisor is not running, or uses another socket")]
     NoFile,
-    /// Nobody listens on the socket.
+    /// No process listens on the socket.
     #[error("connection refused: the supervisor is not running; its socket was left behind")]
     Refused,
-    /// Nobody listens on the port.
+    /// No process listens on the port.
     #[error("connection refused: no supervisor listens there")]
     NobodyThere,
-    /// We may not use the socket.
-    #[error("permission denied: you may not use its socket")]
+    /// No permission for the socket.
+    #[error("permission denied: no access to the supervisor's socket")]
     Denied,
-    /// Anything else, in words.
+    /// Any other error.
     #[error("{0}")]
     Other(String),
 }
 
 impl Unreachable {
-    /// The exit code when this command finds it so.
+    /// The exit code of this command.
     pub fn exit_code(&self, command: &Command) -> u8 {
         match (command, self) {
             (Command::Status(_), _) => exit::UNKNOWN,
-            // Nothing listens: there is nothing to shut down.
+            // The supervisor is not running: there is nothing to shut down.
             (Command::Shutdown { .. }, Unreachable::NoFile | Unreachable::Refused | Unreachable::NobodyThere) => {
                 exit::FAILED
             }
@@ -83,18 +83,18 @@ impl Unreachable {
     }
 }
 
-/// The supervisor speaks another protocol than we (CTL-6); exit 5.
+/// The supervisor has another protocol version than the client; exit 5.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the supervisor speaks protocol {theirs}, this client protocol {PROTOCOL}: use those of one version")]
+#[error("the supervisor speaks protocol {theirs}, this client protocol {PROTOCOL}: use programs of the same version")]
 pub struct OtherProtocol {
-    /// What it said.
+    /// The supervisor's version.
     pub theirs: String,
 }
 
-/// Whether the answer to `version` is of our protocol.
+/// Checks the protocol version in the response to `version`.
 ///
 /// # Errors
-/// It is of another one, or says none.
+/// Another version, or none.
 pub fn check_protocol(version: &Response) -> Result<(), OtherProtocol> {
     let theirs = version.content.as_ref().and_then(|content| content.get("protocol"));
     match theirs {
@@ -104,7 +104,8 @@ pub fn check_protocol(version: &Response) -> Result<(), OtherProtocol> {
     }
 }
 
-/// The lines of the answer to a command. Logs, histories and streams are not lines of this kind; they give none.
+/// Returns the output for the response to a command. Logs, histories and streams are printed
+/// elsewhere and give no lines here.
 pub fn show(command: &Command, response: &Response) -> Shown {
     let content = response.content.as_ref();
     let items = response.items();
@@ -145,7 +146,7 @@ pub fn show(command: &Command, response: &Response) -> Shown {
     shown
 }
 
-/// The same for a place with little room: what failed, and what was done.
+/// Returns the lines of failures and of successes separately.
 pub fn failed_and_done(command: &Command, response: &Response) -> (Vec<String>, Vec<String>) {
     let items = response.items();
     let whole = show_whole(response, &items);
@@ -155,10 +156,11 @@ pub fn failed_and_done(command: &Command, response: &Response) -> (Vec<String>, 
     (whole.err.into_iter().chain(whole.out).chain(lines(bad)).collect(), lines(good))
 }
 
-/// What is said of a request as a whole.
+/// Formats the error and the warnings of the whole response.
 fn show_whole(response: &Response, items: &[ResultItem]) -> Shown {
     let mut shown = Shown::default();
-    // Where its time ran out a process has both a failure of the whole and its own result, which say the same.
+    // After a timeout a process has both an error of the whole response and a result of its own,
+    // with the same content.
     let is_said = |error: &WireError| error.name.is_some() && items.iter().any(|item| item.code == Some(error.code));
     if let Some(error) = response.error.as_ref().filter(|error| !is_said(error)) {
         show_error(error, &mut shown);
@@ -166,18 +168,18 @@ fn show_whole(response: &Response, items: &[ResultItem]) -> Shown {
     shown
 }
 
-/// Whether the end of a log that was asked for has more than the supervisor gives at once.
+/// Whether the log has more than the response contains, because the supervisor limits its size.
 pub fn is_cut(command: &Command, piece: &Piece) -> bool {
     let (Command::Tail { last, offset: None, .. } | Command::Maintail { last, .. }) = command else { return false };
     let got = match last {
         Last::Bytes(bytes) => (piece.data.len() as u64) < *bytes,
-        // What is not whole at its beginning is not a line.
+        // An incomplete part at the beginning does not count as a line.
         Last::Lines(lines) => (piece.data.iter().filter(|byte| **byte == b'\n').count() as u64) < *lines,
     };
     got && piece.offset.is_some_and(|offset| offset > 0)
 }
 
-/// The exit code of the answer to a command (CTL-4).
+/// Returns the exit code for the response to a command.
 pub fn exit_code(command: &Command, response: &Response) -> u8 {
     let content = response.content.as_ref();
     let whole = response.error.as_ref().map_or(exit::OK, |error| {
@@ -211,7 +213,7 @@ pub fn exit_code(command: &Command, response: &Response) -> u8 {
         | Command::Jobs(_)
         | Command::Disown { .. } => None,
     };
-    // A failure that does not say which is one of a supervisor that we do not understand.
+    // A failure without details comes from a supervisor with an unknown format.
     let is_mute = match response.status {
         207 => response.items().is_empty(),
         status => status >= 400 && response.error.is_none(),
@@ -220,11 +222,11 @@ pub fn exit_code(command: &Command, response: &Response) -> u8 {
     [whole, items, states.unwrap_or(exit::OK), bare].into_iter().max().unwrap_or(exit::OK)
 }
 
-/// One line for each process: name, state, description (CTL-3).
+/// Formats one line per process: name, state, description.
 pub fn status_table(processes: &[ProcessInfo]) -> Vec<String> {
     let names: Vec<String> = processes.iter().map(|process| plain(&process.full_name())).collect();
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    // The format takes no more; a supervisor may send any names.
+    // Format widths are limited to u16, and a supervisor may send names of any length.
     let width = longest.clamp(NAME_WIDTH, usize::from(u16::MAX) - NAME_GAP) + NAME_GAP;
     let line = |(name, process): (&String, &ProcessInfo)| {
         let line = format!("{name:<width$}{:<STATE_WIDTH$}{}", process.state.as_str(), plain(&process.description));
@@ -233,7 +235,7 @@ pub fn status_table(processes: &[ProcessInfo]) -> Vec<String> {
     names.iter().zip(processes).map(line).collect()
 }
 
-/// What went wrong, in the words of the client (CTL-2).
+/// Formats the reason of a failure.
 pub fn reason(code: Code, message: &str) -> String {
     let or = |text: &str| if message.is_empty() { text.to_owned() } else { plain(message) };
     let with = |text: &str| if message.is_empty() { text.to_owned() } else { format!("{text}: {}", plain(message)) };
@@ -249,7 +251,7 @@ pub fn reason(code: Code, message: &str) -> String {
         Code::ShuttingDown => "shutting down".to_owned(),
         Code::Timeout => "timed out".to_owned(),
         Code::Ambiguous => or("ambiguous"),
-        Code::Stopping => or("it is being stopped"),
+        Code::Stopping => or("is being stopped"),
         Code::AlreadyAdded => or("already active"),
         Code::StillRunning => format!("{}; stop first, or use --stop", or("still running")),
         Code::CantReread => or("the configuration cannot be read"),
@@ -257,13 +259,13 @@ pub fn reason(code: Code, message: &str) -> String {
         Code::Forbidden => or("not allowed"),
         Code::TooLarge => or("the request is too long"),
         Code::Unsupported => or("not supported"),
-        Code::DbError => or("the database did not take it"),
+        Code::DbError => or("the database could not be written"),
         Code::BadRequest | Code::BadCommand | Code::BadTarget | Code::BadArgument | Code::Failed => or("failed"),
     }
 }
 
-/// Text without control characters and without marks that turn the direction of writing: they are shown as escapes, so
-/// that nothing can move the cursor, forge a line or stand for another name.
+/// Escapes control characters and marks that change the direction of writing, so that a text cannot
+/// move the cursor, forge a line or imitate another name.
 pub fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
@@ -272,7 +274,7 @@ pub fn plain(text: &str) -> String {
     plain
 }
 
-/// What is said of a process with which it was done.
+/// The text for a process with which the command succeeded.
 fn done_word(command: &Command) -> &'static str {
     match command {
         Command::Start { .. } => "started",
@@ -311,12 +313,12 @@ fn result_line(word: &str, item: &ResultItem) -> String {
     }
 }
 
-/// A failure of the whole: a line among the results where it is about a name, else a message.
+/// Formats an error of the whole response: as a result if it is about a name, else as a message.
 fn show_error(error: &WireError, shown: &mut Shown) {
     let items: Vec<ResultItem> = error.details.iter().filter_map(item).collect();
     if !items.is_empty() {
         shown.out.extend(items.iter().map(|item| result_line("", item)));
-        // Which one was given is in no line (CTL-2).
+        // The message does not repeat the invalid name.
         if error.code == Code::BadSignal {
             shown.err.push(plain(&error.message));
         }
@@ -325,14 +327,14 @@ fn show_error(error: &WireError, shown: &mut Shown) {
     match &error.name {
         Some(name) => shown.out.push(format!("{}: ERROR ({})", plain(name), reason(error.code, &error.message))),
         None => {
-            // All errors of a configuration. Words that were meant instead are in the message already.
+            // All errors of a configuration. Suggested words are part of the message already.
             let all: Vec<String> = error.details.iter().filter(|_| error.code == Code::CantReread).map(words).collect();
             let message = match error.code {
-                // The words of CTL-2 are for what a name stands before.
+                // The fixed texts are for lines that begin with a name.
                 Code::NoFile if !error.message.is_empty() => plain(&error.message),
                 code => reason(code, &error.message),
             };
-            // Where it is but the first of them it is told with the others.
+            // If the message is only the first of the details, print it with the others.
             if all.first().is_none_or(|first| !message.starts_with(first.as_str())) {
                 shown.err.push(message);
             }
@@ -341,7 +343,7 @@ fn show_error(error: &WireError, shown: &mut Shown) {
     }
 }
 
-/// A detail that is the result for one name.
+/// Parses a detail that is the result for one name.
 fn item(detail: &Value) -> Option<ResultItem> {
     serde::Deserialize::deserialize(detail).ok()
 }
@@ -363,7 +365,7 @@ fn show_reload(content: Option<&Value>, words_of: &[(&str, &str)], shown: &mut S
     );
 }
 
-/// A name or a message, whichever form it has.
+/// Formats a name or a message, in either form.
 fn words(value: &Value) -> String {
     match value {
         Value::String(text) => plain(text),
@@ -379,16 +381,18 @@ fn text(content: Option<&Value>, key: &str) -> Option<String> {
     content.and_then(|content| content.get(key)).and_then(Value::as_str).map(plain)
 }
 
-/// What an end of the supervisor means for its processes. Where it was under way already, that says nothing of them.
+/// Formats the response to a shutdown. If one was in progress already, whether the processes keep
+/// running is unknown.
 fn shutdown(content: Option<&Value>, leave_running: bool) -> Option<String> {
     let already = text(content, "message");
     let count = content.and_then(|content| content.get("processes")).and_then(Value::as_u64)?;
-    let (noun, verb) = if count == 1 { ("process", " goes on") } else { ("processes", " go on") };
+    let (noun, verb) = if count == 1 { ("process", " keeps running") } else { ("processes", " keep running") };
     let verb = if leave_running && already.is_none() { verb } else { "" };
     Some(format!("{} ({count} {noun}{verb})", already.as_deref().unwrap_or("shutting down")))
 }
 
-/// `{"pid": 7}`, `[{"name": …, "pid": 7}]`, or the latter under `pids` beside results.
+/// Reads pids from `{"pid": 7}`, from `[{"name": …, "pid": 7}]`, or from such an array under
+/// `pids`.
 fn pids(content: Option<&Value>) -> Vec<i64> {
     let Some(content) = content else { return vec![] };
     let pid = |value: &Value| value.get("pid").and_then(Value::as_i64);
@@ -398,7 +402,7 @@ fn pids(content: Option<&Value>) -> Vec<i64> {
     }
 }
 
-/// `web     in use    auto      999:999`, as in Supervisor.
+/// Formats `web     in use    auto      999:999`, as in Supervisor.
 fn avail(content: Option<&Value>) -> Vec<String> {
     let list = content.and_then(|content| content.get("processes").or(Some(content))).and_then(Value::as_array);
     let line = |value: &Value| {
@@ -421,7 +425,7 @@ fn item_code(command: &Command, item: &ResultItem) -> u8 {
     }
 }
 
-/// A state in `status`.
+/// The exit code of `status` for a state.
 fn state_code(state: ProcState) -> u8 {
     match state {
         ProcState::Starting | ProcState::Running | ProcState::Backoff | ProcState::Stopping => exit::OK,
@@ -429,7 +433,7 @@ fn state_code(state: ProcState) -> u8 {
     }
 }
 
-/// The table of CTL-4.
+/// The exit code of an error.
 fn code_of(command: &Command, code: Code, message: &str) -> u8 {
     match (command, code) {
         (Command::Status(_), _) => exit::UNKNOWN,
@@ -500,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_of_a_log_is_cut_where_less_came_than_was_asked_for_and_than_there_is() {
+    fn a_tail_is_cut_if_it_is_shorter_than_requested_and_than_the_log() {
         let asked = |last| match tail() {
             Command::Tail { name, channel, offset, follow, run, .. } => {
                 Command::Tail { name, channel, last, offset, follow, run }
@@ -510,7 +514,7 @@ mod tests {
         let piece = |data: &str, offset| Piece { data: data.into(), offset: Some(offset), channel: None };
         assert!(is_cut(&asked(Last::Bytes(5)), &piece("a\nb\n", 7)));
         assert!(!is_cut(&asked(Last::Bytes(4)), &piece("a\nb\n", 7)));
-        assert!(!is_cut(&asked(Last::Bytes(5)), &piece("a\nb\n", 0)), "there is no more");
+        assert!(!is_cut(&asked(Last::Bytes(5)), &piece("a\nb\n", 0)), "the log has no more");
         assert!(is_cut(&asked(Last::Lines(3)), &piece("a\nb\n", 7)));
         assert!(!is_cut(&asked(Last::Lines(2)), &piece("a\nb\n", 7)));
         assert!(!is_cut(&stop(), &piece("", 7)));
@@ -520,7 +524,7 @@ mod tests {
         ResultItem::failed("", name, code, message)
     }
 
-    /// Exit codes of a failure alone and among others, which must be the same.
+    /// Exit codes of an error alone and among others, which must be equal.
     fn code(command: &Command, code: Code, message: &str) -> u8 {
         let alone = Response::results(vec![failed("x", code, message)], true);
         let among = Response::results(vec![failed("x", code, message), ResultItem::done("", "y")], false);
@@ -529,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn ctl2_a_line_for_each_result() {
+    fn a_line_for_each_result() {
         let items = vec![
             ResultItem::done("web", "web"),
             ResultItem::done("work", "mail"),
@@ -561,7 +565,7 @@ mod tests {
     }
 
     #[test]
-    fn ctl2_reasons() {
+    fn reasons_of_failures() {
         for (code, reason_) in [
             (Code::NoFile, "no such file"),
             (Code::NotExecutable, "file is not executable"),
@@ -588,7 +592,7 @@ mod tests {
     }
 
     #[test]
-    fn ctl3_the_status_table() {
+    fn the_status_table() {
         let mut long = process("group", "a_name_that_is_longer_than_thirty", ProcState::Fatal);
         long.description = "exited too quickly (exit status 1); gave up after 4 starts".into();
         let mut bare = process("é", "é", ProcState::Stopped);
@@ -640,7 +644,7 @@ mod tests {
     }
 
     #[test]
-    fn ctl4_the_table() {
+    fn the_table_of_exit_codes() {
         assert_eq!(code(&start(), Code::AlreadyStarted, ""), 0);
         assert_eq!(code(&stop(), Code::NotRunning, ""), 0);
         assert_eq!(code(&start(), Code::SpawnError, "x"), 7);
@@ -674,7 +678,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_whose_time_ran_out_has_one_line() {
+    fn a_process_whose_timeout_passed_has_one_line() {
         let late = ResultItem {
             process: Some(process("x", "x", ProcState::Stopping)),
             ..ResultItem::failed("x", "x", Code::Timeout, "timed out")
@@ -686,7 +690,7 @@ mod tests {
     }
 
     #[test]
-    fn ctl4_the_worst_of_several() {
+    fn the_greatest_exit_code_counts() {
         let done = || ResultItem::done("", "y");
         let items = vec![
             failed("a", Code::BadName, "no such process"),
@@ -700,7 +704,7 @@ mod tests {
         assert_eq!(exit_code(&start(), &Response::results(vec![done()], false)), 0);
         for status in [207, 500] {
             let mute = Response { status, ..Response::done(json!({"results": [3]})) };
-            assert_eq!(exit_code(&start(), &mute), 1, "what is not understood is no success");
+            assert_eq!(exit_code(&start(), &mute), 1, "an unknown format is not a success");
         }
     }
 
@@ -717,7 +721,7 @@ mod tests {
     }
 
     #[test]
-    fn ctl4_ctl5_an_unreachable_supervisor() {
+    fn an_unreachable_supervisor() {
         let codes = |command: &Command| {
             [Unreachable::NoFile, Unreachable::Refused, Unreachable::Denied].map(|why| why.exit_code(command))
         };
@@ -731,7 +735,7 @@ mod tests {
     }
 
     #[test]
-    fn ctl6_another_protocol_is_named() {
+    fn the_error_names_the_other_protocol() {
         assert_eq!(check_protocol(&Response::done(json!({"version": "1.0", "protocol": 1}))), Ok(()));
         let error = check_protocol(&Response::done(json!({"protocol": 2}))).unwrap_err().to_string();
         assert!(error.contains("protocol 2") && error.contains("protocol 1"), "{error}");
@@ -739,7 +743,7 @@ mod tests {
     }
 
     #[test]
-    fn rel8_lines_of_a_reload() {
+    fn lines_of_a_reload() {
         let content = json!({
             "added": ["a"], "removed": ["r"], "restarted": ["c"], "updated": ["u"], "unchanged": 4,
             "warnings": ["w"], "needs_restart": ["user"],
@@ -758,7 +762,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_goes_all_the_way_to_its_line_and_code() {
+    fn an_unknown_name_results_in_its_line_and_exit_code() {
         let catalog = [ProcessEntry { group: "web".into(), program: "web".into(), process: "web".into() }];
         for (name, line, exit) in
             [("nope", "nope: ERROR (no such process)", 1), ("nope:*", "nope:*: ERROR (no such group)", 2)]

@@ -1,9 +1,10 @@
-//! The configuration of `supervise`: from the texts of its files to what is to be run, with everything that is wrong
-//! in them at once (spec/supervise.md section 1).
+//! The configuration of `supervise`: from the texts of its files to what is to run, with all errors
+//! in the files at once.
 //!
-//! Pure: whoever calls reads the files, and answers through [`World`] what only the system knows. It goes in two
-//! steps, because a file may name others: [`includes`] says which, [`read`] takes them all. Nothing here starts,
-//! makes or changes anything, and a configuration with an error in it yields nothing but its errors.
+//! Pure: the caller reads the files, and provides through [`World`] what only the system knows.
+//! Reading takes two steps, because a file may include others: [`includes`] returns their patterns,
+//! [`read`] takes all files. Nothing here starts, creates or changes anything. A configuration with
+//! an error yields only its errors.
 
 mod dump;
 mod expand;
@@ -34,40 +35,40 @@ pub use report::{At, Finding};
 use report::{Bad, Report, hint};
 use value::{Section, SourceFile, Written, quoted};
 
-/// The files that are looked for when none is named, in this order, from the start directory (CFG-1).
+/// Configuration files looked for if none is specified, in this order, from the start directory.
 pub const SEARCHED: [&str; 2] = ["./taskmaster.conf.toml", "../taskmaster.conf.toml"];
 
 /// All tables of a file.
 const TABLES: [&str; 7] =
     ["taskmasterd", "unix_http_server", "inet_http_server", "taskmasterctl", "include", "programs", "groups"];
-/// Those of a file that is included.
+/// Tables allowed in an included file.
 const INCLUDED_TABLES: [&str; 2] = ["programs", "groups"];
 
-/// A configuration file cannot be had (CFG-1, CFG-2).
+/// A configuration file that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    /// None was named and none is there.
-    #[error("no configuration file: tried {}; name one with -c FILE", SEARCHED.join(" and "))]
+    /// None was specified and none was found.
+    #[error("no configuration file: tried {}; specify one with -c FILE", SEARCHED.join(" and "))]
     NoneFound,
-    /// There is no such file.
+    /// Does not exist.
     #[error("{}: does not exist", .0.display())]
     Missing(PathBuf),
-    /// It is a folder.
+    /// Is a directory.
     #[error("{}: is a directory, not a file", .0.display())]
     Directory(PathBuf),
-    /// It may not be read.
+    /// Permission denied.
     #[error("{}: cannot be read: permission denied", .0.display())]
     Permission(PathBuf),
-    /// Reading it failed.
+    /// Reading failed.
     #[error("{}: cannot be read: {}", .0.display(), .1)]
     Broken(PathBuf, io::Error),
-    /// It is no text.
+    /// Is not text.
     #[error("{}:{}: is not valid UTF-8", .0.display(), .1)]
     NotUtf8(PathBuf, usize),
 }
 
 impl Unreadable {
-    /// What an error of the system means for a configuration file.
+    /// Converts an error of the system.
     pub fn of(path: &Path, error: io::Error) -> Unreadable {
         match error.kind() {
             io::ErrorKind::NotFound => Unreadable::Missing(path.to_owned()),
@@ -78,33 +79,33 @@ impl Unreadable {
     }
 }
 
-/// Who may do what with a file.
+/// Owner and permissions of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// Its permissions, as `stat` gives them.
+    /// Mode, as returned by `stat`.
     pub mode: u32,
-    /// Whose it is.
+    /// Owner.
     pub uid: u32,
-    /// Its group.
+    /// Group.
     pub gid: u32,
 }
 
 /// A configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Where it is; absolute, as relative paths in it are relative to its folder.
+    /// Absolute path; relative paths in the file are relative to its folder.
     pub path: PathBuf,
-    /// What is in it.
+    /// Contents.
     pub text: String,
-    /// Who may do what with it; none: nothing is said about that.
+    /// Owner and permissions; `None`: not checked.
     pub access: Option<Access>,
 }
 
 impl File {
-    /// From the bytes that were read.
+    /// Makes a file from the bytes that were read.
     ///
     /// # Errors
-    /// [`Unreadable::NotUtf8`], with the line.
+    /// [`Unreadable::NotUtf8`], with the line number.
     pub fn new(path: PathBuf, bytes: Vec<u8>, access: Option<Access>) -> Result<File, Unreadable> {
         match String::from_utf8(bytes) {
             Ok(text) => Ok(File { path, text, access }),
@@ -117,42 +118,42 @@ impl File {
     }
 }
 
-/// What a path leads to.
+/// The kind of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathKind {
-    /// Nothing.
+    /// Does not exist.
     Missing,
     /// A folder.
     Directory,
     /// A file.
     File,
-    /// Something that cannot be rotated: a pipe, a terminal, a device.
+    /// Cannot be rotated: a pipe, a terminal, a device.
     Stream,
 }
 
-/// What only the system knows.
+/// Facts that only the system knows.
 pub trait World {
-    /// A variable of the supervisor's environment; none too if it is not UTF-8.
+    /// A variable of the supervisor's environment; `None` also if it is not UTF-8.
     fn env(&self, name: &str) -> Option<String>;
-    /// The host's name.
+    /// The host name.
     fn host(&self) -> String;
     /// The directory in which the supervisor was started.
     fn start_dir(&self) -> PathBuf;
-    /// The effective user.
+    /// The effective user id.
     fn uid(&self) -> u32;
-    /// The home of a user, by name or number; none: of the effective user.
+    /// Home of a user, given by name or number; `None`: of the effective user.
     fn home(&self, user: Option<&str>) -> Option<PathBuf>;
-    /// The number of a user who exists, by name or number.
+    /// The uid of an existing user, given by name or number.
     fn user(&self, name: &str) -> Option<u32>;
-    /// The number of a group that exists, by name or number.
+    /// The gid of an existing group, given by name or number.
     fn group(&self, name: &str) -> Option<u32>;
-    /// What a path leads to, links followed.
+    /// The kind of a path, links followed.
     fn kind(&self, path: &Path) -> PathKind;
-    /// The path without links that leads to the same; none: it leads nowhere.
+    /// The path with all links resolved; `None` if it does not exist.
     fn real(&self, path: &Path) -> Option<PathBuf>;
 }
 
-/// What the command line says; it wins over the files, now and after each reload (CFG-9).
+/// Options of the command line. They override the files, also after each reload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// `-n`
@@ -161,7 +162,7 @@ pub struct Overrides {
     pub user: Option<String>,
     /// `-m`
     pub umask: Option<u32>,
-    /// `-d`; as all paths of the command line, relative to the start directory.
+    /// `-d`; relative to the start directory, like all paths of the command line.
     pub directory: Option<PathBuf>,
     /// `-l`: a path, or `none`.
     pub logfile: Option<PathBuf>,
@@ -182,9 +183,9 @@ pub struct Overrides {
 /// A pattern of `[include]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    /// The pattern for names of files, absolute.
+    /// The pattern for file names, absolute.
     pub glob: PathBuf,
-    /// Where it is written.
+    /// Position in the main file.
     pub at: At,
 }
 
@@ -197,42 +198,42 @@ pub struct Included {
     pub files: Vec<File>,
 }
 
-/// All that is read.
+/// Everything a configuration is read from.
 #[derive(Clone, Copy, Debug)]
 pub struct ConfigInput<'a> {
     /// The main file.
     pub main: &'a File,
-    /// Whether nobody named it, so that it is what was found in a working directory (CFG-3).
+    /// Whether the file was not specified but found in a working directory.
     pub found: bool,
-    /// What its [`includes`] name.
+    /// The files matching the patterns of [`includes`].
     pub included: &'a [Included],
     /// The command line.
     pub overrides: &'a Overrides,
 }
 
-/// What is to be run, and how: every default and placeholder filled in.
+/// A configuration with all defaults and placeholders filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The main file.
     pub file: PathBuf,
-    /// SHA-256 of what stood in it, in hexadecimal digits; empty: nobody has looked (REL-9).
+    /// SHA-256 of the contents of the main file, in hexadecimal digits; empty: not computed.
     pub sha256: String,
-    /// The supervisor itself.
+    /// Settings of the supervisor.
     pub server: ServerSpec,
-    /// Its socket.
+    /// Unix socket of the supervisor.
     pub unix: Option<UnixServer>,
-    /// Its port.
+    /// TCP port of the supervisor.
     pub inet: Option<InetServer>,
-    /// For clients.
+    /// Settings of clients.
     pub client: ClientSpec,
-    /// The groups by name; a program that nobody put into one has its own.
+    /// The groups by name; a program without a group has its own.
     pub groups: BTreeMap<String, GroupSpec>,
     /// The processes by name.
     pub processes: BTreeMap<String, ProgramSpec>,
 }
 
 impl Config {
-    /// What a process is told of where its supervisor listens: what is written, or else its socket, or else its port.
+    /// The `serverurl` for a process: its own setting, or else the socket, or else the port.
     pub fn server_url(&self, process: &ProgramSpec) -> Option<ServerUrl> {
         let unix = || self.unix.as_ref().map(|unix| ServerUrl::Unix(unix.file.clone()));
         let inet = |inet: &InetServer| ServerUrl::Http {
@@ -242,24 +243,24 @@ impl Config {
         process.serverurl.clone().or_else(unix).or_else(|| self.inet.as_ref().map(inet))
     }
 
-    /// The names of the processes in the order in which they are started; they are stopped in the opposite one.
+    /// Names of the processes in start order; the stop order is its reverse.
     pub fn start_order(&self) -> Vec<&str> {
         let mut specs: Vec<&ProgramSpec> = self.processes.values().collect();
         specs.sort_by_key(|spec| spec.order());
         specs.into_iter().map(|spec| spec.name.as_str()).collect()
     }
 
-    /// All of it as TOML that reads back as the same, but for values of environments and passwords: those are masked
-    /// (CFG-8).
+    /// The configuration as TOML that reads back as the same, except that values of environments
+    /// and passwords are masked.
     pub fn dump(&self) -> String {
         dump::dump(self)
     }
 }
 
-/// The patterns for more files that the main file names (CFG-20).
+/// Returns the patterns of `[include]` in the main file.
 ///
 /// # Errors
-/// What is wrong with its TOML or its `[include]`.
+/// Errors in the TOML or in `[include]`.
 pub fn includes(main: &File, world: &dyn World) -> Result<Vec<Pattern>, Vec<Finding>> {
     let mut context = Context::new(world);
     let source = SourceFile::new(&main.path, &main.text);
@@ -270,7 +271,7 @@ pub fn includes(main: &File, world: &dyn World) -> Result<Vec<Pattern>, Vec<Find
     {
         let files = section.take(&mut context.report, "files", value::placed_words);
         if files.is_none() && context.report.errors.is_empty() {
-            context.report.error(&section.at_missing("files"), "it is missing", "write files = [\"conf.d/*.toml\"]");
+            context.report.error(&section.at_missing("files"), "missing", "write files = [\"conf.d/*.toml\"]");
         }
         if let Some(files) = files {
             for (text, offset) in files.value {
@@ -290,16 +291,16 @@ pub fn includes(main: &File, world: &dyn World) -> Result<Vec<Pattern>, Vec<Find
     }
 }
 
-/// The configuration, and what is doubtful in it.
+/// Returns the configuration and its warnings.
 ///
 /// # Errors
-/// All that is wrong in all the files, by file and line.
+/// All errors of all files, by file and line.
 pub fn read(input: &ConfigInput<'_>, world: &dyn World) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
     read_files(input, world, true)
 }
 
-/// All that is wrong in the files that can be had, where others that the main file names cannot: what refers to tables
-/// that may stand in those is not judged (CFG-6).
+/// Returns the errors of the files that could be read while included files could not. References to
+/// tables that may be in the missing files are not checked.
 pub fn errors_in_part(input: &ConfigInput<'_>, world: &dyn World) -> Vec<Finding> {
     read_files(input, world, false).err().unwrap_or_default()
 }
@@ -314,7 +315,8 @@ fn read_files(
     let sources: Vec<SourceFile> = files.iter().map(|file| SourceFile::new(&file.path, &file.text)).collect();
     let parsed = files.iter().zip(&sources).map(|(file, source)| parse(source, &file.text, &mut context.report));
     let roots: Vec<Option<Spanned<DeTable<'_>>>> = parsed.collect();
-    // A file that is no TOML may hold what others refer to; what is said about those would be wrong.
+    // A file with invalid TOML may define what others refer to, so those references are not
+    // checked.
     let whole = complete && roots.iter().all(Option::is_some);
 
     let mut tables: BTreeMap<&str, (&SourceFile, &value::Value<'_>)> = BTreeMap::new();
@@ -326,9 +328,11 @@ fn read_files(
             let at = At { table: key.to_owned(), key: String::new(), ..at };
             match key {
                 "programs" | "groups" => programs.collect(source, key, value, &mut context.report),
-                "include" if index > 0 => {
-                    context.report.error(&at, "an included file includes others", "only the main file may")
-                }
+                "include" if index > 0 => context.report.error(
+                    &at,
+                    "not allowed in an included file",
+                    "only the main file may include others",
+                ),
                 _ if !TABLES.contains(&key) => {
                     let what =
                         if value.get_ref().is_table() { "unknown table" } else { "unknown key outside any table" };
@@ -340,8 +344,8 @@ fn read_files(
                     context.report.error(&at, what, hint(key, &TABLES));
                 }
                 _ if index > 0 => {
-                    let allowed = format!("only {} may be there", INCLUDED_TABLES.join(" and "));
-                    context.report.error(&at, "this table is not for included files", allowed);
+                    let allowed = format!("only {} are", INCLUDED_TABLES.join(" and "));
+                    context.report.error(&at, "not allowed in an included file", allowed);
                 }
                 _ => drop(tables.insert(key, (source, value))),
             }
@@ -357,11 +361,7 @@ fn read_files(
     let unix = section("unix_http_server", &mut context.report);
     if unix.is_none() && whole {
         let at = At { table: "unix_http_server".to_owned(), ..At::file(&main.path) };
-        context.report.warn(
-            &at,
-            "there is no such table, so no client can connect",
-            "only signals control the supervisor",
-        );
+        context.report.warn(&at, "missing, so no client can connect", "only signals control the supervisor");
     }
     let unix = unix.and_then(|section| server::unix(&mut context, section));
     let inet = section("inet_http_server", &mut context.report).and_then(|section| server::inet(&mut context, section));
@@ -388,13 +388,13 @@ fn read_files(
         context.report.warn(&included.pattern.at, what, "");
     }
     if input.found && world.uid() == 0 {
-        let what = "this file was found in a working directory, and root runs what it says";
-        context.report.warn(&At::file(&main.path), what, "name it with -c");
+        let what = "found in a working directory, and root would run its commands";
+        context.report.warn(&At::file(&main.path), what, "specify it with -c");
     }
     for (file, root) in files.iter().zip(&roots) {
         access(file, root.as_ref(), &mut context);
     }
-    // What root runs is judged by a stricter rule, wherever it was found.
+    // A configuration that root runs is checked by a stricter rule, wherever it was found.
     if input.found
         && world.uid() != 0
         && let Some(why) = main_file_is_foreign(input.main, world)
@@ -414,29 +414,30 @@ fn read_files(
     ))
 }
 
-/// The remedy for a file of another user that was not named.
-const FOUND: &str = "it was found in a working directory and not named: -c says that it is meant";
+/// The remedy for a foreign file that was not specified.
+const FOUND: &str = "found in a working directory; to use it, specify it with -c";
 
-/// Returns why a file that was only found may be a trap: the owner of the directory could have put it there.
+/// Returns why a file that was found but not specified may be a trap set by the owner of the
+/// directory.
 fn main_file_is_foreign(main: &File, world: &dyn World) -> Option<String> {
     let Access { mode, uid, .. } = main.access?;
     match () {
-        () if uid != 0 && uid != world.uid() => Some(format!("it belongs to user {uid}")),
-        () if mode & 0o002 != 0 => Some(format!("everybody may write it (mode {:04o})", mode & 0o7777)),
+        () if uid != 0 && uid != world.uid() => Some(format!("owned by user {uid}")),
+        () if mode & 0o002 != 0 => Some(format!("writable by everybody (mode {:04o})", mode & 0o7777)),
         () => None,
     }
 }
 
-/// Returns whether a file holds nothing but blanks and comments.
+/// Whether a file contains only blanks and comments.
 pub fn is_blank(file: &File) -> bool {
     file.text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'))
 }
 
-/// What a client needs of the configuration; errors elsewhere in the file are none of its business. `found`: the file
-/// was not named on the command line.
+/// Returns the settings of a client; errors elsewhere in the file are ignored. `found`: the file
+/// was not specified on the command line.
 ///
 /// # Errors
-/// What is wrong in `[taskmasterctl]`; a file of another user that was only found.
+/// Errors in `[taskmasterctl]`; a file of another user that was found but not specified.
 pub fn read_client(main: &File, found: bool, world: &dyn World) -> Result<ClientSpec, Vec<Finding>> {
     if let Some(what) = main_file_is_foreign(main, world).filter(|_| found) {
         return Err(vec![Finding { at: At::file(&main.path), what, allowed: FOUND.to_owned() }]);
@@ -464,7 +465,7 @@ pub fn read_client(main: &File, found: bool, world: &dyn World) -> Result<Client
     }
 }
 
-/// The main file, then the included ones by name, each once.
+/// The main file, then the included ones by name, without duplicates.
 fn files_of<'a>(input: &ConfigInput<'a>) -> Vec<&'a File> {
     let mut more: Vec<&File> = input.included.iter().flat_map(|included| &included.files).collect();
     more.retain(|file| file.path != input.main.path);
@@ -473,7 +474,7 @@ fn files_of<'a>(input: &ConfigInput<'a>) -> Vec<&'a File> {
     std::iter::once(input.main).chain(more).collect()
 }
 
-/// The tables of a file; says what is wrong if it is no TOML.
+/// Parses the tables of a file; reports invalid TOML.
 fn parse<'a>(source: &SourceFile, text: &'a str, report: &mut Report) -> Option<Spanned<DeTable<'a>>> {
     let (root, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
@@ -483,40 +484,40 @@ fn parse<'a>(source: &SourceFile, text: &'a str, report: &mut Report) -> Option<
     None
 }
 
-/// What is wrong with the TOML, in the table that it stands in.
+/// Reports a TOML error, with the table it is in.
 fn syntax(source: &SourceFile, text: &str, error: &toml::de::Error) -> Finding {
     let span = error.span().unwrap_or(text.len()..text.len());
     let line = source.line(span.start);
     let content = |line: usize| text.get(source.span_of_line(line, text)).unwrap_or_default().trim();
-    // The last line before it that looks like the head of a table; within a text of many lines that is a guess.
+    // The last preceding line that looks like a table header; a guess within a multi-line string.
     let head = (1..=line).rev().map(content).find(|line| line.starts_with('['));
     let head = head.map(|line| line.split(']').next().unwrap_or_default().trim_matches(['[', ' '])).unwrap_or_default();
     let here = content(line);
     let duplicate = error.message() == "duplicate key";
     let allowed = match (duplicate, here.contains("[program:") || here.contains("[group:")) {
-        (true, _) => "a key or table stands once",
+        (true, _) => "each key and table may occur once",
         (false, true) => "write [programs.NAME] or [groups.NAME]",
         (false, false) => "",
     };
     let key = if duplicate && !here.starts_with('[') { text.get(span).unwrap_or_default().trim() } else { "" };
-    let what = if duplicate { "it is there twice".to_owned() } else { format!("not valid TOML: {}", error.message()) };
+    let what = if duplicate { "duplicate".to_owned() } else { format!("not valid TOML: {}", error.message()) };
     let at = At { file: Some(source.path.clone()), line, table: head.to_owned(), key: key.to_owned() };
     Finding { at, what, allowed: allowed.to_owned() }
 }
 
-/// Whether the wrong people may read or change a file (CFG-4).
+/// Reports a file that the wrong users can read or change.
 fn access(file: &File, root: Option<&Spanned<DeTable<'_>>>, context: &mut Context<'_>) {
     let Some(Access { mode, uid, .. }) = file.access else { return };
     let at = At::file(&file.path);
     let others_write = mode & 0o022 != 0;
     let what = match (others_write, uid) {
-        (true, _) => format!("others may write it (mode {:04o})", mode & 0o7777),
-        (false, uid) => format!("user {uid}, whose it is, may write it"),
+        (true, _) => format!("writable by others (mode {:04o})", mode & 0o7777),
+        (false, uid) => format!("writable by its owner, user {uid}"),
     };
     if context.world.uid() == 0 && (others_write || uid != 0) {
-        context.report.error(&at, what, "root would run what they write: it must be root's, with mode 0644 or less");
+        context.report.error(&at, what, "root would run its commands: make root the owner and the mode 0644 or less");
     } else if others_write {
-        context.report.warn(&at, what, "it says what is run: chmod go-w");
+        context.report.warn(&at, what, "its commands are executed: chmod go-w");
     }
     let table =
         |name: &str| root.and_then(|root| root.get_ref().get(name)).and_then(|value| value.get_ref().as_table());
@@ -526,22 +527,22 @@ fn access(file: &File, root: Option<&Spanned<DeTable<'_>>>, context: &mut Contex
     });
     let passwords = ["unix_http_server", "inet_http_server", "taskmasterctl"].iter().any(|name| has(name, "password"));
     if mode & 0o004 != 0 && (passwords || has("taskmasterd", "env") || of_programs) {
-        let what = format!("everybody may read its passwords and environments (mode {:04o})", mode & 0o7777);
+        let what = format!("passwords and environments are readable by everybody (mode {:04o})", mode & 0o7777);
         context.report.warn(&at, what, "chmod o-r");
     }
 }
 
-/// What is needed wherever values are read.
+/// State shared by the readers of values.
 struct Context<'a> {
     world: &'a dyn World,
     host: String,
-    /// The home of the supervisor's user.
+    /// Home of the supervisor's user.
     home: Option<PathBuf>,
     /// `[taskmasterd.env]`.
     env: Vec<(String, String)>,
-    /// Whether missing folders are made.
+    /// Whether missing folders are created.
     create_dirs: bool,
-    /// The default folder of root for logs, which is made in any case.
+    /// Root's default folder for logs, which is created in any case.
     made: Option<PathBuf>,
     report: Report,
 }
@@ -552,7 +553,8 @@ impl<'a> Context<'a> {
         Context { world, host, home, env: Vec::new(), create_dirs: false, made: None, report: Report::default() }
     }
 
-    /// Puts in placeholders; `env` goes before `[taskmasterd.env]`, that before the environment.
+    /// Expands placeholders; `env` takes precedence over `[taskmasterd.env]`, which takes
+    /// precedence over the environment.
     fn expand(
         &self,
         text: &str,
@@ -568,7 +570,7 @@ impl<'a> Context<'a> {
         ExpandNames { here: &here, host: &self.host, instance, env: &lookup }.expand(text)
     }
 
-    /// [`Context::expand`], with what is wrong reported.
+    /// Like [`Context::expand`], and reports errors.
     fn text(
         &mut self,
         written: &Written<String>,
@@ -585,7 +587,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// A path: placeholders put in, `~` for the home of the supervisor's user, relative to `here` (CFG-10).
+    /// Resolves a path: placeholders expanded, `~` is the home of the supervisor's user, relative
+    /// to `here`.
     fn path(
         &mut self,
         written: &Written<String>,
@@ -606,22 +609,23 @@ impl<'a> Context<'a> {
                 None => {
                     self.report.error(
                         &written.at,
-                        "~ stands for nothing: the user has no home",
-                        "write the whole path",
+                        "~ cannot be expanded: the user has no home",
+                        "write the absolute path",
                     );
                     return None;
                 }
             },
             Some(_) => {
-                self.report.error(&written.at, format!("{} is the home of another", quoted(&text)), allowed);
+                self.report.error(&written.at, format!("{} is the home of another user", quoted(&text)), allowed);
                 return None;
             }
         };
-        // Without `.` in between, so that one file has one name.
+        // Removes `.` components, so that each file has one name.
         Some(path.components().collect())
     }
 
-    /// Whether a file can be made there: its folder exists, or is to be made (CFG-10), and it is no folder itself.
+    /// Reports a path where no file can be created: it is a folder, or its folder does not exist
+    /// and is not to be created.
     fn check_file(&mut self, at: &At, path: &Path) {
         if self.world.kind(path) == PathKind::Directory {
             self.report.error(at, format!("{} is a directory", quoted(&path.to_string_lossy())), "a path of a file");
@@ -633,7 +637,7 @@ impl<'a> Context<'a> {
             PathKind::Directory => {}
             PathKind::Missing if self.create_dirs || self.made.as_deref() == Some(parent) => {}
             PathKind::Missing => {
-                let allowed = "make it, or set create_dirs = true in [taskmasterd]";
+                let allowed = "create it, or set create_dirs = true in [taskmasterd]";
                 self.report.error(at, format!("the directory {shown} does not exist"), allowed);
             }
             PathKind::File | PathKind::Stream => self.report.error(at, format!("{shown} is not a directory"), ""),

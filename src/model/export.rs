@@ -1,32 +1,32 @@
-//! The wire form between taskwatcher hosts: what `control export` prints and whoever follows a host reads.
+//! Format exchanged between taskwatcher hosts: the output of `control export`.
 //!
-//! One JSON object a line, each with a `type`. First `start`, which says whose tasks these are; then every task that has
-//! not ended, and the ends since the cursor; last `end`, with the cursor to go on from. An answer without its `end` is not
-//! whole: what it holds is true, but its cursor is not known.
+//! One JSON object per line, each with a `type`. First `start`, which identifies the database; then
+//! every live task, and the ends since the cursor; last `end`, with the cursor to continue from. A
+//! response without `end` is incomplete: its lines are valid, but its cursor is unknown.
 //!
-//! A reader ignores keys and types that it does not know; whatever it could not ignore gives a new version.
+//! Readers ignore unknown keys and types; a change that must not be ignored needs a new version.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The version of this form.
+/// Version of this format.
 pub const VERSION: u32 = 1;
 
-/// Digits of a database's identity.
+/// Digits of a database's id.
 const IDENTITY: usize = 16;
 
-/// Spans of a cursor at the most: enough for the tasks that run at once, and short enough for a command line (Linux
-/// takes arguments of 128 KiB).
+/// Most spans in a cursor: enough for concurrent tasks, and short enough for a command line (Linux
+/// limits an argument to 128 KiB).
 const SPANS: usize = 2_000;
 
-/// Whole numbers in ascending spans that do not touch.
+/// A set of whole numbers, as ascending spans that do not touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spans(Vec<(i64, i64)>);
 
 impl Spans {
-    /// Adds the numbers from `first` to `last`; none if that is less.
+    /// Adds the numbers from `first` to `last`; nothing if `last` is less.
     pub fn add(&mut self, mut first: i64, mut last: i64) {
         if last < first {
             return;
@@ -40,12 +40,12 @@ impl Spans {
         self.0.splice(from..to, [(first, last)]);
     }
 
-    /// The spans, ascending: first and last number of each.
+    /// The first and last number of each span, ascending.
     pub fn iter(&self) -> impl Iterator<Item = (i64, i64)> {
         self.0.iter().copied()
     }
 
-    /// Joins neighbours over the smallest gaps until no more than `count` spans are left.
+    /// Joins neighbours over the smallest gaps until at most `count` spans are left.
     fn shorten(&mut self, count: usize) {
         if self.0.len() <= count || count == 0 {
             return;
@@ -62,23 +62,23 @@ impl Spans {
     }
 }
 
-/// Up to where somebody has followed a database. As text: `9c1d3f0a77e2b846.0.41.17,30-32`.
+/// The position up to which a database was followed. As text: `9c1d3f0a77e2b846.0.41.17,30-32`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportCursor {
-    /// Which database, 16 hexadecimal digits.
+    /// Id of the database, 16 hexadecimal digits.
     pub database: String,
-    /// The number of the last corrected end.
+    /// Number of the last corrected end.
     pub amended: i64,
-    /// The last task number of which the follower knows.
+    /// Last task id known to the follower.
     pub last: i64,
-    /// Those up to it whose end the follower does not know: they lived then. Where these were very many, some whose end
-    /// is known may be among them.
+    /// Tasks up to `last` whose end the follower does not know, because they were live. If there
+    /// were too many spans, tasks whose end is known may be included.
     pub open: Spans,
 }
 
-/// A text that is no cursor of an export.
+/// A text that is not the cursor of an export.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an export cursor: use the one at the end of the previous answer")]
+#[error("not an export cursor: use the one at the end of the previous response")]
 pub struct BadExportCursor;
 
 impl fmt::Display for ExportCursor {
@@ -124,7 +124,7 @@ impl FromStr for ExportCursor {
 }
 
 fn number(text: &str) -> Result<i64, BadExportCursor> {
-    // Asked beforehand: the standard library would take "+1" too.
+    // Checked first: the standard library would also accept "+1".
     match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         true => text.parse().map_err(|_| BadExportCursor),
         false => Err(BadExportCursor),
@@ -132,13 +132,15 @@ fn number(text: &str) -> Result<i64, BadExportCursor> {
 }
 
 impl ExportCursor {
-    /// Whether it is of this database as it is now, whose last task has the number `head` and whose last correction
-    /// `amended`; not if it is of another one, or of a later state of this one.
+    /// Whether the cursor belongs to this database in its current state, with the last task id
+    /// `head` and the last correction `amended`; not if it belongs to another database or to a
+    /// later state of this one.
     pub fn is_of(&self, database: &str, head: i64, amended: i64) -> bool {
         self.database == database && self.last <= head && self.amended <= amended
     }
 
-    /// The one after it, when all was told up to the task `last` and the correction `amended`, but the ends of `live`.
+    /// Returns the next cursor, after everything up to the task `last` and the correction `amended`
+    /// was exported, except the ends of `live`.
     pub fn go_on(self, last: i64, amended: i64, live: impl IntoIterator<Item = i64>) -> ExportCursor {
         let mut open = Spans::default();
         live.into_iter().filter(|&id| id <= last).for_each(|id| open.add(id, id));
@@ -151,39 +153,39 @@ impl ExportCursor {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ExportLine {
-    /// The first.
+    /// The first line.
     Start {
-        /// Of this form: [`VERSION`].
+        /// Version of the format: [`VERSION`].
         version: u32,
-        /// Of the program, for people.
+        /// Version of the program, for people.
         taskwatcher: String,
-        /// Which database, 16 hexadecimal digits.
+        /// Id of the database, 16 hexadecimal digits.
         database: String,
-        /// Name of the host.
+        /// Host name.
         host: String,
-        /// Whether this begins with the first end although a cursor was given: forget what the cursor's database had
-        /// running.
+        /// Whether the export starts from the first end although a cursor was given: the reader
+        /// must forget the live tasks of the cursor's database.
         anew: bool,
     },
-    /// A task that has not ended, as `control show --json` gives it.
+    /// A live task, in the form of `control show --json`.
     Running {
         /// The task.
         task: Value,
     },
-    /// A task that has ended, as `control history --json` gives it.
+    /// An ended task, in the form of `control history --json`.
     Ended {
         /// The task.
         task: Value,
     },
-    /// The last.
+    /// The last line.
     End {
-        /// Where to go on.
+        /// Where to continue.
         cursor: String,
-        /// Whether there are more ends already.
+        /// Whether there are more ends.
         more: bool,
-        /// How many lines of running tasks there were.
+        /// Number of lines of live tasks.
         running: u64,
-        /// How many of ended ones.
+        /// Number of lines of ended tasks.
         ended: u64,
     },
 }
@@ -212,16 +214,16 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_holds_in_its_own_database_only() {
+    fn a_cursor_is_valid_in_its_own_database_only() {
         let cursor: ExportCursor = "0123456789abcdef.2.7".parse().unwrap();
         assert!(cursor.is_of("0123456789abcdef", 7, 2) && cursor.is_of("0123456789abcdef", 9, 3));
-        assert!(!cursor.is_of("0123456789abcdef", 6, 2), "an older state was put back");
+        assert!(!cursor.is_of("0123456789abcdef", 6, 2), "an older state was restored");
         assert!(!cursor.is_of("0123456789abcdef", 9, 1), "the same");
         assert!(!cursor.is_of("fedcba9876543210", 9, 2));
     }
 
     #[test]
-    fn spans_join_what_touches() {
+    fn touching_spans_are_joined() {
         for (given, joined) in [("5,1,3", "1,3,5"), ("1,2,3", "1-3"), ("1-4,3-9,10", "1-10"), ("7-9,1-3,4-6", "1-9")] {
             assert_eq!(spans(given), spans(joined), "{given}");
         }
@@ -244,7 +246,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn spans_hold_just_what_was_added(given in proptest::collection::vec((0i64..60, 0i64..6), 0..20)) {
+        fn spans_contain_exactly_what_was_added(given in proptest::collection::vec((0i64..60, 0i64..6), 0..20)) {
             let mut spans = Spans::default();
             given.iter().for_each(|&(first, more)| spans.add(first, first + more));
             for id in 0..70 {
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_as_documented_and_tell_more_to_those_who_know_more() {
+    fn lines_are_as_documented_and_unknown_keys_are_ignored() {
         let line = ExportLine::Ended { task: json!({ "taskid": 1 }) };
         assert_eq!(serde_json::to_string(&line).unwrap(), r#"{"type":"ended","task":{"taskid":1}}"#);
         let newer = r#"{"type":"end","cursor":"x","more":false,"running":0,"ended":1,"later":[1]}"#;

@@ -1,31 +1,33 @@
-//! The lines a command writes about itself: `[keyword]value`, read as they come.
+//! Parser of feedback files: lines `[keyword]value`, read incrementally.
 //!
-//! One job: bytes in, the values of this moment out. It opens no file and knows no clock. It takes any bytes in any
-//! pieces, never fails, and holds a bounded amount of memory whatever it is fed.
+//! One job: bytes in, the current values out. Opens no file and knows no clock. Accepts any bytes
+//! in any pieces, never fails, and its memory is bounded.
 //!
 //! # The grammar
 //!
 //! | line | does |
 //! |---|---|
-//! | `[keyword]value` | sets; the last one wins, and the keyword keeps its place |
-//! | `[keyword]` | removes the keyword; set again it goes last |
-//! | `[]` | forgets every value so far (warnings stay counted: what was reported stays reported) |
+//! | `[keyword]value` | sets the keyword; the last value wins, and the keyword keeps its position |
+//! | `[keyword]` | removes the keyword; if set again, it goes last |
+//! | `[]` | removes all values (warnings stay counted) |
 //! | `#…`, an empty line | nothing, silently |
-//! | anything else | nothing; a strict reader is told the line, its number and why |
+//! | anything else | nothing; a strict reader gets the line, its number and the reason |
 //!
 //! A keyword has no white space, no `]`, and does not begin with a digit. The value is every byte between the bracket
-//! and the end of the line (one CR before the LF is part of the line's end); invalid UTF-8 becomes U+FFFD.
+//! and the line end (one CR before the LF belongs to the line end); invalid UTF-8 becomes U+FFFD.
 //!
-//! # Over a limit
+//! # Limits
 //!
-//! What fits is kept and [`Feedback::left_out`] says what was not. A line that is too long is left out whole: half a
-//! value would be a wrong value. A value that does not fit leaves the keyword as it was.
+//! What fits is kept; [`Feedback::left_out`] reports the rest. A line that is too long is left out
+//! whole, because half a value would be a wrong value. A value that does not fit leaves the keyword
+//! unchanged.
 //!
 //! # Speed
 //!
-//! The same few keywords come over and over, so a keyword is first looked for where one of its shape was seen last;
-//! only then by hash. A value is written over the old one, in the same memory. Removed keywords leave a hole behind
-//! that is closed when half of the list is holes, so that no order of lines makes this slow.
+//! The same few keywords recur, so a keyword is first looked up at the position where one of its
+//! shape was seen last, and only then by hash. A value overwrites the old one in the same memory. A
+//! removed keyword leaves a hole; holes are closed when they are half of the list, so that no order
+//! of lines makes this slow.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -34,23 +36,25 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-/// The bytes of a line that is left out that are shown to a strict reader: enough to recognise it by.
+/// Bytes of an ignored line that are passed to a strict reader, enough to recognize it.
 const SAMPLE: usize = 256;
 
-/// Values that need less than this keep the memory of a longer one before them; others give back what they do not use.
+/// Values shorter than this keep the memory of a longer predecessor; longer ones return unused
+/// memory.
 const SPARE: usize = 256;
 
-/// Places to look first for a keyword, by its shape. More than the keywords of any file of today.
+/// Positions in the cache of keywords by shape; more than the keywords of any usual file.
 const RECENT: usize = 64;
 
-/// How much of a feedback file is kept. The default is the promise of the file format.
+/// Limits of a feedback file. The default is documented as part of the file format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one line, without its end. A line that is longer is a mistake, and has to be held until its end comes.
+    /// Bytes of one line, without its end. A longer line is an error, and would have to be buffered
+    /// until its end.
     pub line: usize,
-    /// Keywords set at one moment. All of them together are also held to `values` bytes.
+    /// Keywords set at one time. All of them together are also limited to `values` bytes.
     pub keywords: usize,
-    /// Bytes of all values at one moment, as UTF-8.
+    /// Bytes of all values at one time, as UTF-8.
     pub values: usize,
 }
 
@@ -60,14 +64,14 @@ impl Default for Limits {
     }
 }
 
-/// Why a line said nothing to us.
+/// Why a line was ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     /// It does not begin with `[`.
     NoKeyword,
-    /// There is no `]`.
+    /// No `]`.
     NotClosed,
-    /// `[]` with text behind it: it neither sets nor forgets.
+    /// `[]` with text after it.
     NoName,
     /// White space in the keyword.
     WhiteSpace,
@@ -75,9 +79,9 @@ pub enum Why {
     Digit,
     /// Longer than [`Limits::line`].
     TooLong,
-    /// A new keyword when there are [`Limits::keywords`].
+    /// A new keyword, while [`Limits::keywords`] are set.
     TooManyKeywords,
-    /// A value that would take the values over [`Limits::values`].
+    /// A value that would exceed [`Limits::values`].
     TooMuchText,
 }
 
@@ -96,23 +100,23 @@ impl fmt::Display for Why {
     }
 }
 
-/// A line that changed nothing, for a strict reader.
+/// A line without effect, for a strict reader.
 #[derive(Debug, Clone, Copy)]
 pub struct Ignored<'a> {
-    /// Its number, from 1.
+    /// The line number, from 1.
     pub number: u64,
-    /// Its bytes without the line's end; only the first few hundred when it is too long.
+    /// The line without its end; only the start of a line that is too long.
     pub text: &'a [u8],
-    /// Why it says nothing.
+    /// The reason.
     pub why: Why,
 }
 
-/// What one limit left out.
+/// Lines that one limit left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
-    /// How many lines had no effect.
+    /// Number of lines.
     pub lines: u64,
-    /// The number of the first of them, from 1.
+    /// Number of the first line, from 1.
     pub first: u64,
 }
 
@@ -125,7 +129,7 @@ impl Count {
     }
 }
 
-/// All that the limits left out. Its text is one clear line for a person.
+/// Lines that the limits left out. Formats as one line for a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// Lines longer than [`Limits::line`].
@@ -152,8 +156,8 @@ impl fmt::Display for LeftOut {
         let Limits { line, keywords, values } = self.limits;
         let reasons = [
             (&self.long, format!("longer than {}", size(line))),
-            (&self.keywords, format!("with new keywords, as {keywords} are kept")),
-            (&self.values, format!("with new values, as {} of values are kept", size(values))),
+            (&self.keywords, format!("with new keywords, at most {keywords} are kept")),
+            (&self.values, format!("with new values, at most {} of values are kept", size(values))),
         ];
         f.write_str("left out ")?;
         let mut separator = "";
@@ -169,7 +173,7 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// A size as people say it.
+/// Formats a size in bytes.
 fn size(bytes: usize) -> String {
     match bytes {
         _ if bytes > 0 && bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
@@ -181,30 +185,31 @@ fn size(bytes: usize) -> String {
 struct Entry {
     key: Box<str>,
     value: String,
-    /// The keyword that counts: asked at every line, so known beforehand.
+    /// Whether this is the keyword `warning`, which is counted: precomputed, because it is checked
+    /// for every line.
     is_warning: bool,
 }
 
-/// The values a command reported so far, and the reader of the bytes that report them.
+/// The values a command has reported so far, and the parser of its feedback file.
 ///
-/// As JSON (serde) it is everything needed to go on later with what is new in the file, except the bytes of an
-/// unterminated last line: store the offset where that line starts ([`Feedback::pending`] bytes before the end of what
-/// was pushed) and push from there.
+/// Serialized, it holds all that is needed to continue later with new data of the file, except the
+/// bytes of an unterminated last line: store the offset where that line starts
+/// ([`Feedback::pending`] bytes before the end of what was pushed) and push from there.
 #[derive(Debug, Clone)]
 pub struct Feedback {
     limits: Limits,
-    /// In the order of first being set; a removed one leaves a hole.
+    /// In the order of first being set; a removed entry leaves a hole.
     entries: Vec<Option<Entry>>,
-    /// Where each keyword is in `entries`.
+    /// Position of each keyword in `entries`.
     places: HashMap<Box<[u8]>, u32>,
-    /// Where a keyword of this shape was last: a guess, always checked.
+    /// Position of the last keyword of each shape: a guess, always verified.
     recent: [u32; RECENT],
     key_bytes: usize,
     value_bytes: usize,
     warnings: u64,
     lines: u64,
     left_out: LeftOut,
-    /// The unterminated last line: all of it, or a sample when it is over the limit.
+    /// The unterminated last line: all of it, or a sample if it exceeds the limit.
     partial: Vec<u8>,
     partial_len: u64,
 }
@@ -216,7 +221,7 @@ impl Default for Feedback {
 }
 
 impl Feedback {
-    /// Nothing yet, with other limits than the format's.
+    /// Makes an empty parser with other limits than those of the format.
     pub fn with_limits(limits: Limits) -> Feedback {
         Feedback {
             limits,
@@ -233,12 +238,13 @@ impl Feedback {
         }
     }
 
-    /// Takes the next bytes of the file. A last line without its end is held until more comes, or [`Feedback::finish`].
+    /// Parses the next bytes of the file. An unterminated last line is held until more bytes come,
+    /// or until [`Feedback::finish`].
     pub fn push(&mut self, bytes: &[u8]) {
         self.push_strict(bytes, &mut |_| ());
     }
 
-    /// [`Feedback::push`] that also tells every ignored line, comments and empty lines excepted.
+    /// Like [`Feedback::push`], and reports every ignored line except comments and empty lines.
     pub fn push_strict(&mut self, bytes: &[u8], report: &mut dyn FnMut(Ignored<'_>)) {
         let mut rest = bytes;
         if self.partial_len > 0 {
@@ -259,32 +265,32 @@ impl Feedback {
         self.hold(&rest[start..]);
     }
 
-    /// The file has ended: an unterminated last line counts now.
+    /// Marks the end of the file: an unterminated last line counts now.
     pub fn finish(&mut self) {
         self.finish_strict(&mut |_| ());
     }
 
-    /// [`Feedback::finish`] that also tells an ignored last line.
+    /// Like [`Feedback::finish`], and reports an ignored last line.
     pub fn finish_strict(&mut self, report: &mut dyn FnMut(Ignored<'_>)) {
         if self.partial_len > 0 {
-            // A CR here has no LF behind it: it is the value's, not the line end's.
+            // No LF follows: a CR belongs to the value.
             self.end_partial(false, report);
         }
     }
 
-    /// What [`Feedback::finish`] would make of it, without ending it.
+    /// Returns the state after [`Feedback::finish`] without changing this one.
     pub fn peek(&self) -> Feedback {
         let mut end = self.clone();
         end.finish();
         end
     }
 
-    /// The bytes of the unterminated last line that are held back.
+    /// Number of bytes in the unterminated last line.
     pub fn pending(&self) -> u64 {
         self.partial_len
     }
 
-    /// Drops the unterminated last line and says how many bytes it had: the reader will bring them again.
+    /// Drops the unterminated last line and returns its length; the reader will read it again.
     pub fn forget_pending(&mut self) -> u64 {
         self.partial.clear();
         std::mem::take(&mut self.partial_len)
@@ -295,13 +301,13 @@ impl Feedback {
         self.entries.iter().flatten().map(|entry| (&*entry.key, entry.value.as_str()))
     }
 
-    /// The value of one keyword.
+    /// The value of a keyword.
     pub fn get(&self, keyword: &str) -> Option<&str> {
         let place = *self.places.get(keyword.as_bytes())?;
         Some(&self.entries.get(place as usize)?.as_ref()?.value)
     }
 
-    /// How many keywords are set.
+    /// Number of keywords set.
     pub fn len(&self) -> usize {
         self.places.len()
     }
@@ -311,12 +317,12 @@ impl Feedback {
         self.places.is_empty()
     }
 
-    /// The values as a JSON object, for a program that goes on with it.
+    /// The values as a JSON object.
     pub fn to_map(&self) -> Map<String, Value> {
         self.values().map(|(key, value)| (key.to_owned(), Value::from(value))).collect()
     }
 
-    /// The values as one JSON object in one line, in order, every value a string.
+    /// The values as one line of JSON, in order; every value is a string.
     pub fn to_json(&self) -> String {
         let mut json = String::with_capacity(2 + self.key_bytes + self.value_bytes + 6 * self.len());
         json.push('{');
@@ -332,39 +338,41 @@ impl Feedback {
         json
     }
 
-    /// How many warnings were ever reported: lines `[warning]text`. Neither `[warning]` nor `[]` takes one back.
+    /// Number of warnings ever reported: lines `[warning]text`. Neither `[warning]` nor `[]` resets
+    /// it.
     pub fn warnings(&self) -> u64 {
         self.warnings
     }
 
-    /// Percent done, 0 to 100, when `[progress]` is a number in that range; a `%` behind it is fine.
+    /// Percent done, 0 to 100, if `[progress]` is a number in that range; a `%` after it is
+    /// allowed.
     pub fn progress(&self) -> Option<f64> {
         let text = self.get("progress")?.trim();
         let number = text.strip_suffix('%').unwrap_or(text).trim_end().parse::<f64>().ok()?;
-        // Adding zero turns -0 into 0, which nobody wants to see as "-0 %".
+        // Adding zero turns -0 into 0.
         (0.0..=100.0).contains(&number).then_some(number + 0.0)
     }
 
-    /// How many lines have ended so far.
+    /// Number of complete lines so far.
     pub fn lines(&self) -> u64 {
         self.lines
     }
 
-    /// What the limits left out, when they did.
+    /// The lines that the limits left out, if any.
     pub fn left_out(&self) -> Option<&LeftOut> {
         (!self.left_out.is_empty()).then_some(&self.left_out)
     }
 
-    /// Keeps the bytes of a line whose end has not come, as long as they can still be a line.
+    /// Buffers the bytes of an incomplete line, as long as it can still become a valid one.
     fn hold(&mut self, bytes: &[u8]) {
         let before = self.partial_len;
         self.partial_len = before.saturating_add(bytes.len() as u64);
-        // One byte more than a line may have: it can be the CR of its end.
+        // One byte more than a line may have: it may be the CR of the line end.
         let most = self.limits.line.saturating_add(1);
         if self.partial_len <= most as u64 {
             self.partial.extend_from_slice(bytes);
         } else if before <= most as u64 {
-            // It has just become too long: of its bytes only a sample is of use from here on.
+            // The line has just become too long: only a sample is needed from here on.
             let missing = SAMPLE.saturating_sub(self.partial.len()).min(bytes.len());
             self.partial.extend_from_slice(&bytes[..missing]);
             self.partial.truncate(SAMPLE);
@@ -410,7 +418,7 @@ impl Feedback {
             };
         }
         let outcome = match self.find(key) {
-            // A keyword that is set needs no second look at its letters.
+            // A keyword that is set was validated before.
             Some(place) if value.is_empty() => {
                 self.remove(place);
                 Ok(())
@@ -424,7 +432,7 @@ impl Feedback {
     }
 
     fn too_long(&mut self, line: &[u8], report: &mut dyn FnMut(Ignored<'_>)) {
-        // The text is lost, but that somebody warned is not: the outcome of the task depends on it.
+        // The text is lost, but the warning counts: the outcome depends on it.
         if line.starts_with(b"[warning]") {
             self.warnings += 1;
         }
@@ -440,7 +448,7 @@ impl Feedback {
         self.value_bytes = 0;
     }
 
-    /// Where the keyword is, if it is set.
+    /// Returns the position of a keyword, if it is set.
     #[inline]
     fn find(&mut self, key: &[u8]) -> Option<usize> {
         let shape = shape(key);
@@ -469,14 +477,15 @@ impl Feedback {
         self.value_bytes = others + value.len();
         entry.value.clear();
         if entry.value.capacity() > SPARE && entry.value.capacity() / 4 > value.len() {
-            // Otherwise thousands of keywords could each hold the memory of the longest value they ever had.
+            // Otherwise thousands of keywords could each hold the memory of the longest value they
+            // ever had.
             entry.value = String::new();
         }
         entry.value.push_str(&value);
         Ok(())
     }
 
-    /// Sets (or removes) a keyword whose bytes are not those of any keyword that is set.
+    /// Sets (or removes) a keyword whose bytes differ from those of every set keyword.
     fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), Why> {
         let key = String::from_utf8_lossy(key);
         if key.starts_with(|c: char| c.is_ascii_digit()) {
@@ -488,7 +497,8 @@ impl Feedback {
         if let Cow::Owned(repaired) = &key
             && let Some(place) = self.find(repaired.as_bytes())
         {
-            // Only its repaired form is set: the same keyword to anyone who reads the JSON.
+            // The keyword is set under its form with U+FFFD: the same keyword for readers of the
+            // JSON.
             return match value.is_empty() {
                 true => {
                     self.remove(place);
@@ -527,7 +537,8 @@ impl Feedback {
         self.places.remove(entry.key.as_bytes());
         self.key_bytes -= entry.key.len();
         self.value_bytes -= entry.value.len();
-        // Holes are closed when they are half of the list, so that each removal pays for one move at most.
+        // Holes are closed when they are half of the list, so that each removal pays for at most
+        // one move.
         if self.entries.len() > 2 * self.places.len() + RECENT {
             self.entries.retain(Option::is_some);
             for (place, entry) in self.entries.iter().flatten().enumerate() {
@@ -539,7 +550,8 @@ impl Feedback {
     }
 }
 
-/// Length and three letters of a keyword: enough to tell the few keywords of a file apart, and cheaper than a hash.
+/// Hashes length and three letters of a keyword: enough to distinguish the few keywords of a file,
+/// and cheaper than a hash of all.
 #[inline]
 fn shape(key: &[u8]) -> usize {
     let letter = |at: usize| key.get(at).copied().unwrap_or(0) as usize;
@@ -547,7 +559,7 @@ fn shape(key: &[u8]) -> usize {
     (length.wrapping_mul(5) ^ letter(0) ^ (letter(length / 2) << 1) ^ (letter(length.wrapping_sub(1)) << 2)) % RECENT
 }
 
-/// One JSON string with its quotes. Whole runs are copied; only `"`, `\` and control characters need more.
+/// Appends a JSON string with its quotes. Runs of plain characters are copied whole.
 fn push_json_string(json: &mut String, text: &str) {
     const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     json.push('"');
@@ -575,7 +587,7 @@ fn push_json_string(json: &mut String, text: &str) {
     json.push('"');
 }
 
-/// How a [`Feedback`] is stored. Pairs, not an object: order is then nobody's option.
+/// Serialized form of [`Feedback`]. Pairs, not an object, because the order matters.
 #[derive(Deserialize)]
 #[serde(default)]
 #[derive(Default)]
@@ -602,8 +614,8 @@ impl Serialize for Feedback {
 }
 
 impl<'de> Deserialize<'de> for Feedback {
-    /// What is stored goes through the same rules and limits as a file: a row that somebody changed by hand cannot
-    /// make values that no file could.
+    /// Stored values pass the same rules and limits as a file, so that a manually edited row cannot
+    /// produce values that no file could.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Feedback, D::Error> {
         let stored = Stored::deserialize(deserializer)?;
         let mut feedback = Feedback::default();
@@ -667,7 +679,7 @@ mod tests {
         let feedback = read("[a]1\n[warning]w\n[]\n[b]2\n");
         assert_eq!(feedback.to_json(), r#"{"b":"2"}"#);
         assert_eq!(feedback.warnings(), 1);
-        assert_eq!(json("[a]1\n[]text\n"), r#"{"a":"1"}"#, "with text it is an ignored line");
+        assert_eq!(json("[a]1\n[]text\n"), r#"{"a":"1"}"#, "with text the line is ignored");
         assert_eq!(json("[a]1\n[]\r\n"), "{}");
     }
 
@@ -676,7 +688,7 @@ mod tests {
         assert_eq!(json("[a] 1 \n"), r#"{"a":" 1 "}"#);
         assert_eq!(json("[a]]x]\n"), r#"{"a":"]x]"}"#);
         assert_eq!(json("[a][b]c\n"), r#"{"a":"[b]c"}"#);
-        assert_eq!(json("[a] \n"), r#"{"a":" "}"#, "a blank is a value, not a removal");
+        assert_eq!(json("[a] \n"), r#"{"a":" "}"#, "a blank is a value");
         assert_eq!(json("[a]#1\n"), r##"{"a":"#1"}"##);
     }
 
@@ -685,11 +697,11 @@ mod tests {
         assert_eq!(json("[a]1\r\n[b]2\r\n[a]\r\n"), r#"{"b":"2"}"#);
         assert_eq!(json("[a]1\r\r\n"), r#"{"a":"1\r"}"#);
         assert_eq!(json("[a]1\r2\n"), r#"{"a":"1\r2"}"#);
-        assert_eq!(json("[a]1\r"), r#"{"a":"1\r"}"#, "no LF came behind it");
+        assert_eq!(json("[a]1\r"), r#"{"a":"1\r"}"#, "no LF follows");
     }
 
     #[test]
-    fn keywords_that_are_none() {
+    fn invalid_keywords() {
         let text = "x\n[a b]1\n[1a]1\n[]x\n[a\n[a\u{3000}b]1\n [a]1\n[\ta]1\n# fine\n\n\r\n[9]\n[a]\n[é]1\n";
         let whys = [
             (1, Why::NoKeyword),
@@ -782,7 +794,7 @@ mod tests {
         let mut seen = Vec::new();
         feedback.push_strict(b"x\n[a]1\n", &mut |line| seen.push((line.number, line.why, line.text.len())));
         assert_eq!(seen, [(1, Why::TooLong, SAMPLE)]);
-        assert_eq!(feedback.warnings(), 1, "it is left out, but somebody warned");
+        assert_eq!(feedback.warnings(), 1, "the line is left out, but its warning counts");
         assert_eq!(feedback.to_json(), r#"{"a":"1"}"#);
     }
 
@@ -794,7 +806,7 @@ mod tests {
         assert_eq!(feedback.len(), 4096);
         assert_eq!((feedback.get("k0"), feedback.get("k4096")), (Some("new"), None));
         assert_eq!((feedback.get("last"), feedback.get("more")), (Some("x"), None));
-        let message = "left out 2 lines with new keywords, as 4096 are kept (the first is line 4097)";
+        let message = "left out 2 lines with new keywords, at most 4096 are kept (the first is line 4097)";
         assert_eq!(feedback.left_out().unwrap().to_string(), message);
     }
 
@@ -805,10 +817,10 @@ mod tests {
         assert_eq!(read(&two).left_out(), None);
         let feedback = read(two.clone() + "[c]1\n[a]1\n[c]2\n");
         assert_eq!((feedback.get("a"), feedback.get("c")), (Some("1"), Some("2")));
-        let message = "left out line 3 with new values, as 1 MiB of values are kept";
+        let message = "left out line 3 with new values, at most 1 MiB of values are kept";
         assert_eq!(feedback.left_out().unwrap().to_string(), message);
         let feedback = read(two.clone() + "[b]" + &half + "y\n");
-        assert_eq!(feedback.get("b").map(str::len), Some(512 << 10), "what was there stays");
+        assert_eq!(feedback.get("b").map(str::len), Some(512 << 10), "the other values stay");
         assert_eq!(read(two.clone() + "[]\n[c]1\n").left_out(), None);
         assert_eq!(read(two + "[a]\n[c]1\n").left_out(), None);
     }
@@ -847,7 +859,7 @@ mod tests {
     }
 
     #[test]
-    fn going_on_later_with_what_was_stored() {
+    fn a_stored_state_is_continued_later() {
         let text = format!("{EXAMPLE}[warning]w\n{}\n[half", "x".repeat(2 << 20));
         let mut first = Feedback::default();
         first.push(text.as_bytes());
@@ -868,7 +880,7 @@ mod tests {
         }
     }
 
-    /// The grammar in the plainest words, as slow as it likes.
+    /// The grammar, implemented as simply as possible.
     fn plain(bytes: &[u8]) -> (Vec<(String, String)>, u64) {
         let mut values: Vec<(String, String)> = Vec::new();
         let mut warnings = 0;
@@ -910,7 +922,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_in_any_pieces_read_as_the_plain_words_say(bytes in lines(), cuts in prop::collection::vec(0..400_usize, 0..8)) {
+        fn any_bytes_in_any_pieces_read_as_the_simple_grammar_does(bytes in lines(), cuts in prop::collection::vec(0..400_usize, 0..8)) {
             let mut feedback = Feedback::default();
             let mut rest = &bytes[..];
             for cut in cuts {

@@ -1,7 +1,9 @@
-//! What is said over HTTP: which page a path means, the fields of a query or a form, who asks, and from where.
+//! Parts of HTTP requests: the page of a path, the fields of a query or a form, credentials and
+//! origin.
 //!
-//! Everything here is total, and nothing here reads a socket. A path is taken apart before it is decoded, and each part
-//! is decoded once (WEB-9): so no name can lead to another page, and none is ever the path of a file.
+//! Everything here is total, and nothing reads a socket. A path is split before its parts are
+//! decoded, each once: so no name can lead to another page, and none is ever used as the path of a
+//! file.
 
 use core::net::IpAddr;
 
@@ -10,58 +12,58 @@ use percent_encoding::percent_decode_str;
 
 use super::wire::{Auth, Channel};
 
-/// Bytes of a character that is not whole yet, at most.
+/// Longest incomplete character, bytes.
 const LONGEST_CHAR: usize = 4;
 
-/// What a path leads to.
+/// The page of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// The programs.
     Programs,
     /// The log of a program.
     Tail,
-    /// What runs.
+    /// Live tasks.
     Tasks,
-    /// What ended.
+    /// Ended tasks.
     History,
     /// One task, by number, handle or UPID.
     Task(String),
     /// All runs of a name.
     Name(String),
-    /// What ran when.
+    /// The timeline.
     Timeline,
-    /// The log of a program, as it grows.
+    /// The growing log of a program.
     LogTail(String, Channel),
-    /// The supervisor's own log, as it grows.
+    /// The growing log of the supervisor.
     MainLogTail,
-    /// The log of a task, as it grows.
+    /// The growing log of a task.
     TaskLog(String),
-    /// What changes, for open pages.
+    /// Changes, for open pages.
     Events,
-    /// How pages look.
+    /// Style sheet.
     Style,
-    /// What keeps them up to date.
+    /// Script that updates pages.
     Script,
-    /// Their sign.
+    /// Icon.
     Icon,
-    /// Figures for monitors.
+    /// Metrics for monitoring.
     Metrics,
-    /// What a button does.
+    /// Action of a button.
     Action,
-    /// Requests as on the socket.
+    /// Requests, as on the socket.
     Api,
-    /// The programs, for programs.
+    /// The programs, as JSON.
     ApiStatus,
-    /// What runs, for programs.
+    /// Live tasks, as JSON.
     ApiTasks,
-    /// What ended, for programs.
+    /// Ended tasks, as JSON.
     ApiHistory,
-    /// One task, for programs.
+    /// One task, as JSON.
     ApiTask(String),
 }
 
 impl Route {
-    /// What this path leads to, as it was sent; none: nowhere.
+    /// Returns the page of a path as received; `None`: no such page.
     pub fn of(path: &str) -> Option<Route> {
         let parts: Vec<String> = path.strip_prefix('/')?.split('/').map(decode).collect::<Option<_>>()?;
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
@@ -91,12 +93,12 @@ impl Route {
         })
     }
 
-    /// Whether it does something: it is for POST then, and else for GET (WEB-4).
+    /// Whether the page has an effect: such pages need POST, all others GET.
     pub fn acts(&self) -> bool {
         matches!(self, Route::Action | Route::Api)
     }
 
-    /// How it says what does not work: as it says everything else.
+    /// The format of its errors, which is that of its results.
     pub fn errors(&self) -> Errors {
         match self {
             Route::Api | Route::ApiStatus | Route::ApiTasks | Route::ApiHistory | Route::ApiTask(_) => Errors::Json,
@@ -118,18 +120,18 @@ impl Route {
     }
 }
 
-/// In which form a failure is told.
+/// The format of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Errors {
-    /// As a page, to people.
+    /// HTML page.
     Page,
-    /// In a line of text.
+    /// Line of text.
     Text,
-    /// As the object that an answer on the socket is.
+    /// JSON object, as in a response on the socket.
     Json,
 }
 
-/// One of the two logs by its word.
+/// Parses the name of an output stream.
 pub fn channel_of(word: &str) -> Option<Channel> {
     [Channel::Stdout, Channel::Stderr].into_iter().find(|channel| channel.as_str() == word)
 }
@@ -138,12 +140,12 @@ fn decode(part: &str) -> Option<String> {
     percent_decode_str(part).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
-/// The fields of a query, or of a form that was sent.
+/// The fields of a query or a form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields(Vec<(String, String)>);
 
 impl Fields {
-    /// Reads `a=b&c=d`. What is not UTF-8 is replaced.
+    /// Parses `a=b&c=d`. Invalid UTF-8 is replaced.
     pub fn parse(text: &str) -> Fields {
         let read = |part: &str| percent_decode_str(&part.replace('+', " ")).decode_utf8_lossy().into_owned();
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
@@ -157,18 +159,18 @@ impl Fields {
         )
     }
 
-    /// A field that is there; of two of one name the first.
+    /// Returns the first field of that name, if present.
     pub fn given(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
-    /// The same; empty if it is not there.
+    /// Returns the first field of that name; empty if there is none.
     pub fn get(&self, name: &str) -> &str {
         self.given(name).unwrap_or_default()
     }
 }
 
-/// Name and password of a header `Authorization: Basic …`. The password may contain `:`.
+/// Parses a header `Authorization: Basic …`. The password may contain `:`.
 pub fn basic(header: &[u8]) -> Option<Auth> {
     let (scheme, rest) = std::str::from_utf8(header).ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -179,7 +181,7 @@ pub fn basic(header: &[u8]) -> Option<Auth> {
     Some(Auth { username: username.to_owned(), password: password.to_owned() })
 }
 
-/// The name in a header `Host`, without its port; none: it is not of that form.
+/// Returns the host of a header `Host`, without its port; `None`: invalid.
 pub fn host_of(authority: &str) -> Option<&str> {
     let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if let Some(rest) = authority.strip_prefix('[') {
@@ -192,34 +194,35 @@ pub fn host_of(authority: &str) -> Option<&str> {
     (is_port(port) && !name.is_empty() && name.bytes().all(is_plain)).then_some(name)
 }
 
-/// Whether a page of somebody else cannot have this for the name of its own host (DNS rebinding): an address is the name
-/// of no page but ours, `localhost` leads nowhere else, and the rest must be `known` to be ours.
-pub fn is_ours(host: &str, known: &[&str]) -> bool {
+/// Whether a foreign page cannot have this as the name of its own host (DNS rebinding): an IP
+/// address or `localhost` always means this host, and any other name must be in `known`.
+pub fn is_own_host(host: &str, known: &[&str]) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     host.parse::<IpAddr>().is_ok()
         || host.eq_ignore_ascii_case("localhost")
         || known.iter().any(|known| host.eq_ignore_ascii_case(known))
 }
 
-/// Whether a header `Origin` is of a page that came from where this request went.
+/// Whether a header `Origin` belongs to a page from the host that this request was sent to.
 pub fn is_same_origin(origin: &str, host: &str) -> bool {
     let from = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     from.is_some_and(|from| from.eq_ignore_ascii_case(host))
 }
 
-/// Text out of bytes that come in pieces: what is not UTF-8 is replaced, and a character may be cut anywhere.
+/// Decodes text that arrives in pieces: invalid UTF-8 is replaced, and a piece may end inside a
+/// character.
 #[derive(Clone, Debug, Default)]
 pub struct Pieces(Vec<u8>);
 
 impl Pieces {
-    /// What can be told by now.
+    /// Adds bytes and returns the text that is complete.
     pub fn push(&mut self, bytes: &[u8]) -> String {
         self.0.extend_from_slice(bytes);
         let rest = self.0.split_off(self.0.len() - self.unfinished());
         String::from_utf8_lossy(&std::mem::replace(&mut self.0, rest)).into_owned()
     }
 
-    /// Bytes at the end that may become a character.
+    /// Number of bytes at the end that may become a character.
     fn unfinished(&self) -> usize {
         let tail = self.0.iter().rev().take(LONGEST_CHAR).position(|byte| byte & 0xc0 != 0x80);
         let Some(len) = tail.map(|at| at + 1) else { return 0 };
@@ -238,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_taken_apart_and_then_decoded_once() {
+    fn paths_are_split_and_then_decoded_once() {
         assert_eq!(Route::of("/"), Some(Route::Programs));
         assert_eq!(Route::of("/task/7"), Some(Route::Task("7".into())));
         assert_eq!(Route::of("/name/a%2Fb%20c%2525"), Some(Route::Name("a/b c%25".into())));
@@ -254,14 +257,14 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_read_whatever_they_hold() {
+    fn fields_with_any_content_are_parsed() {
         let fields = Fields::parse("a=1&b=x+y%26z&a=2&&c&=d&e=%ff%");
         assert_eq!((fields.get("a"), fields.get("b"), fields.given("c")), ("1", "x y&z", Some("")));
         assert_eq!((fields.given("d"), fields.get(""), fields.get("e")), (None, "d", "\u{fffd}%"));
     }
 
     #[test]
-    fn passwords_may_hold_a_colon() {
+    fn passwords_may_contain_a_colon() {
         let header = |text: &str| format!("bAsIc {}", STANDARD.encode(text)).into_bytes();
         let auth = basic(&header("me:a:b")).unwrap();
         assert_eq!((auth.username.as_str(), auth.password.as_str()), ("me", "a:b"));
@@ -271,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_that_nobody_else_can_have_are_ours() {
+    fn only_names_that_no_foreign_page_can_have_are_own() {
         for (authority, host) in
             [("localhost:80", "localhost"), ("[::1]:9", "::1"), ("[::1]", "::1"), ("a.b", "a.b"), ("a:", "a")]
         {
@@ -281,10 +284,10 @@ mod tests {
             assert_eq!(host_of(authority), None, "{authority}");
         }
         for host in ["localhost", "LOCALHOST.", "127.0.0.1", "::1", "10.1.2.3", "build7"] {
-            assert!(is_ours(host, &["build7"]), "{host}");
+            assert!(is_own_host(host, &["build7"]), "{host}");
         }
         for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "build77"] {
-            assert!(!is_ours(host, &["build7"]), "{host}");
+            assert!(!is_own_host(host, &["build7"]), "{host}");
         }
         assert!(is_same_origin("http://localhost:1", "Localhost:1") && is_same_origin("https://h", "h"));
         for origin in
@@ -296,7 +299,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_say_what_the_whole_says(
+        fn pieces_decode_like_the_whole(
             bytes in proptest::collection::vec(proptest::sample::select(b"a\xc3\xa4\xf0\x9f\x98\x80\xe2\x82\xff".to_vec()), 0..40),
             cuts in proptest::collection::vec(0..40_usize, 0..6),
         ) {
@@ -310,7 +313,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_that_is_sent_ends_us(text in ".{0,60}", bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+        fn no_input_causes_a_panic(text in ".{0,60}", bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
             let _ = (Route::of(&text), Fields::parse(&text), host_of(&text), basic(&bytes), is_same_origin(&text, &text));
         }
     }

@@ -1,7 +1,8 @@
-//! Job control over supervised processes (7.1): job numbers, what `%…` means, and lines of jobs.
+//! Job control over supervised processes: job numbers, the meaning of `%…`, and the output of
+//! `jobs`.
 //!
-//! Pure. The numbers are the supervisor's, the same for all its clients; which job is the current one is a matter of each
-//! shell.
+//! Pure. The numbers belong to the supervisor and are the same for all its clients; the current job
+//! is specific to each shell.
 
 use std::{
     cmp::Reverse,
@@ -18,19 +19,19 @@ use super::{
     wire::{Command, ProcessInfo, full_name},
 };
 
-/// The numbers of jobs, as the supervisor keeps them. A process gets the smallest free one when it is first started, and
-/// keeps it until it is removed or disowned.
+/// Job numbers, as kept by the supervisor. A process gets the smallest free number at its first
+/// start, and keeps it until it is removed or disowned.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobNumbers(BTreeMap<u32, String>);
 
 impl JobNumbers {
-    /// The number of a process that is being started: its own, or the smallest that is free.
+    /// Returns the number of a process that is being started: its own, or the smallest free one.
     pub fn give(&mut self, process: &str) -> u32 {
         if let Some(number) = self.of(process) {
             return number;
         }
-        // The first place where the numbers in use do not follow each other.
+        // Finds the first gap in the numbers.
         let free = (1..=u32::MAX).zip(self.0.keys()).find(|(wanted, used)| wanted != *used).map(|(wanted, _)| wanted);
         let next = || self.0.keys().next_back().map_or(1, |last| last.saturating_add(1));
         let number = free.unwrap_or_else(next);
@@ -43,19 +44,19 @@ impl JobNumbers {
         self.0.iter().find(|(_, name)| *name == process).map(|(number, _)| *number)
     }
 
-    /// The process of a number.
+    /// The process with a number.
     pub fn process(&self, number: u32) -> Option<&str> {
         self.0.get(&number).map(String::as_str)
     }
 
-    /// The process is removed or disowned; its number is free.
+    /// Frees the number of a process that is removed or disowned, and returns it.
     pub fn forget(&mut self, process: &str) -> Option<u32> {
         let number = self.of(process)?;
         self.0.remove(&number);
         Some(number)
     }
 
-    /// What a former supervisor wrote down of its numbers; those of processes that are not known any more are free.
+    /// Parses the numbers stored by an earlier supervisor; those of unknown processes are freed.
     pub fn parse(text: &[u8], is_known: impl Fn(&str) -> bool) -> JobNumbers {
         let mut numbers: JobNumbers = serde_json::from_slice(text).unwrap_or_default();
         let mut seen = BTreeSet::new();
@@ -63,12 +64,12 @@ impl JobNumbers {
         numbers
     }
 
-    /// Written down for the next supervisor.
+    /// Serializes the numbers for the next supervisor.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The process is called otherwise from now on, such as after a move to another group.
+    /// Renames a process, for example after a move to another group.
     pub fn rename(&mut self, from: &str, to: &str) {
         if let Some(name) = self.of(from).and_then(|number| self.0.get_mut(&number)) {
             to.clone_into(name);
@@ -76,7 +77,7 @@ impl JobNumbers {
     }
 }
 
-/// What a job is doing, in the words of a shell (JOB-4).
+/// State of a job, in the terms of a shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobState {
     /// Up.
@@ -85,24 +86,24 @@ pub enum JobState {
     Stopped(Signal),
     /// Started, not yet up.
     Starting,
-    /// Waits for its next try.
+    /// Waiting for the next retry.
     Backoff,
     /// Being stopped.
     Stopping,
-    /// Ended with this code.
+    /// Exited with this code.
     Exit(i32),
-    /// Ended, and nobody saw how.
+    /// Ended, exit status not observed.
     Ended,
-    /// Ended by the signal of this name.
+    /// Killed by the signal of this name.
     Terminated(String),
-    /// Given up.
+    /// No retries left.
     Fatal,
-    /// It cannot be controlled.
+    /// Cannot be controlled.
     Unknown,
 }
 
 impl JobState {
-    /// The state of a process; `paused`: the signal that paused it.
+    /// Converts the state of a process; `paused`: the signal that paused it.
     pub fn of(process: &ProcessInfo, paused: Option<Signal>) -> JobState {
         match (process.state, paused) {
             (ProcState::Starting | ProcState::Running | ProcState::Stopping, Some(signal)) => JobState::Stopped(signal),
@@ -120,7 +121,7 @@ impl JobState {
         }
     }
 
-    /// Its words.
+    /// The state as text.
     pub fn words(&self) -> String {
         match self {
             JobState::Running => "Running".to_owned(),
@@ -140,26 +141,26 @@ impl JobState {
 /// One job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
-    /// Its number.
+    /// Job number.
     pub number: u32,
-    /// The group of its process.
+    /// Group of the process.
     pub group: String,
-    /// The name of its process.
+    /// Name of the process.
     pub name: String,
-    /// Its command line.
+    /// Command line.
     pub command: String,
-    /// What it is doing.
+    /// State.
     pub state: JobState,
-    /// Process id, while it lives.
+    /// Pid, while alive.
     pub pid: Option<i32>,
-    /// Process group id, while it lives.
+    /// Process group id, while alive.
     pub pgid: Option<i32>,
-    /// When it was last started, unix seconds.
+    /// Time of the last start, unix seconds.
     pub started: i64,
 }
 
 impl Job {
-    /// The name for people: with its group unless that is called the same.
+    /// The name for display: prefixed with the group unless both are equal.
     pub fn full_name(&self) -> String {
         full_name(&self.group, &self.name)
     }
@@ -169,20 +170,20 @@ impl Job {
     }
 }
 
-/// A job as the supervisor tells it: an element of `jobs` in the answer to `jobs`.
+/// A job in the supervisor's protocol: an element of `jobs` in the response to `jobs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobInfo {
-    /// Its number.
+    /// Job number.
     pub number: u32,
-    /// Its command line.
+    /// Command line.
     pub command: String,
-    /// The name of the signal that paused it.
+    /// Name of the signal that paused the process.
     #[serde(default)]
     pub paused: Option<String>,
-    /// Process group id, while it lives.
+    /// Process group id, while alive.
     #[serde(default)]
     pub pgid: Option<i32>,
-    /// Its process.
+    /// The process.
     pub process: ProcessInfo,
 }
 
@@ -196,14 +197,14 @@ impl From<JobInfo> for Job {
     }
 }
 
-/// What `%…` says (JOB-1).
+/// A job reference `%…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobRef {
     /// `%n`
     Number(u64),
-    /// `%name`: its process name or command begins with this.
+    /// `%name`: the process name or command begins with this.
     Begins(String),
-    /// `%?text`: its command line contains this.
+    /// `%?text`: the command line contains this.
     Contains(String),
     /// `%%`, `%+`, `%`
     Current,
@@ -212,13 +213,14 @@ pub enum JobRef {
 }
 
 impl JobRef {
-    /// From a word; none if it is no reference to a job, but a name. A bare number never is one.
+    /// Parses a word; `None` if it is a name and not a reference. A bare number is never a
+    /// reference.
     pub fn parse(word: &str) -> Option<JobRef> {
         let text = word.strip_prefix('%')?;
         Some(match text {
             "" | "%" | "+" => JobRef::Current,
             "-" => JobRef::Previous,
-            // A number that fits nothing is a number that no job has.
+            // A number that does not fit is one that no job has.
             _ if text.bytes().all(|byte| byte.is_ascii_digit()) => JobRef::Number(text.parse().unwrap_or(u64::MAX)),
             _ => match text.strip_prefix('?') {
                 Some(text) => JobRef::Contains(text.to_owned()),
@@ -228,7 +230,7 @@ impl JobRef {
     }
 }
 
-/// A reference that means no job, or more than one; exit 1.
+/// A reference to no job, or to more than one; exit 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadJobRef {
     /// None.
@@ -239,41 +241,41 @@ pub enum BadJobRef {
     Ambiguous(String),
 }
 
-/// What one shell did, so far as it says which job is the current one (JOB-2).
+/// State of one shell that determines the current job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Session {
-    /// Full names of those that were brought to the foreground and left, the last one last.
+    /// Full names of the jobs that left the foreground, the last one last.
     left: Vec<String>,
-    /// Full names of those that were started.
+    /// Full names of the jobs started here.
     started: Vec<String>,
 }
 
 impl Session {
-    /// The job of this full name was started from this shell.
+    /// Records that a job was started from this shell.
     pub fn started(&mut self, name: String) {
         again_last(&mut self.started, name);
     }
 
-    /// The job of this full name was in the foreground of this shell and was left.
+    /// Records that a job left the foreground of this shell.
     pub fn left(&mut self, name: String) {
         again_last(&mut self.left, name);
     }
 
-    /// The current job: the last one that was in the foreground and left, else the last one started.
+    /// The current job: the last one that left the foreground, else the last one started.
     pub fn current<'a>(&self, jobs: &'a [Job]) -> Option<&'a Job> {
         self.order(jobs).first().copied()
     }
 
-    /// The former current job; where there is only one job it is that.
+    /// The previous current job; if there is only one job, that job.
     pub fn previous<'a>(&self, jobs: &'a [Job]) -> Option<&'a Job> {
         let order = self.order(jobs);
         order.get(1).or(order.first()).copied()
     }
 
-    /// The job that a reference means. `word` is the reference as it was written.
+    /// Returns the job of a reference. `word` is the reference as written.
     ///
     /// # Errors
-    /// It means none, or more than one.
+    /// The reference matches no job, or more than one.
     pub fn resolve<'a>(&self, word: &str, jobs: &'a [Job]) -> Result<&'a Job, BadJobRef> {
         let none = || BadJobRef::None(plain(word));
         let only = |is_meant: &dyn Fn(&Job) -> bool| {
@@ -296,10 +298,10 @@ impl Session {
         }
     }
 
-    /// Puts the names of processes in the place of the references in a command: no process is called `%…`.
+    /// Replaces the references in a command by names of processes; no process is named `%…`.
     ///
     /// # Errors
-    /// One of them means none, or more than one.
+    /// A reference matches no job, or more than one.
     pub fn resolve_in(&self, command: &mut Command, jobs: &[Job]) -> Result<(), BadJobRef> {
         for name in command.names().iter_mut().filter(|name| JobRef::parse(name).is_some()) {
             *name = self.resolve(name, jobs)?.full_name();
@@ -319,7 +321,7 @@ impl Session {
         }
     }
 
-    /// The jobs, the one that was dealt with last first.
+    /// The jobs, most recently used first.
     fn order<'a>(&self, jobs: &'a [Job]) -> Vec<&'a Job> {
         let place = |list: &[String], job: &Job| list.iter().position(|name| *name == job.full_name());
         let mut order: Vec<&Job> = jobs.iter().collect();
@@ -333,31 +335,32 @@ fn again_last(list: &mut Vec<String>, name: String) {
     list.push(name);
 }
 
-/// Which jobs `jobs` shows.
+/// Filter of `jobs`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Which {
     /// All.
     #[default]
     All,
-    /// `-r`: those that run.
+    /// `-r`: running jobs.
     Running,
-    /// `-s`: those that are paused.
+    /// `-s`: paused jobs.
     Stopped,
 }
 
-/// How `jobs` shows them.
+/// Output format of `jobs`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
     /// `[n]+ State command`
     #[default]
     Short,
-    /// `-l`: with process and group id.
+    /// `-l`: with pid and process group id.
     Long,
-    /// `-p`: only process ids.
+    /// `-p`: only pids.
     Pids,
 }
 
-/// The lines of `jobs` (JOB-4), in the order of the numbers. `shown` are those asked for, `jobs` all of them.
+/// Returns the lines of `jobs`, in the order of the numbers. `shown` are the requested jobs, `jobs`
+/// all of them.
 pub fn lines(shown: &[&Job], jobs: &[Job], session: &Session, which: Which, form: Form) -> Vec<String> {
     let mut shown: Vec<&Job> = shown
         .iter()
@@ -383,13 +386,13 @@ pub fn lines(shown: &[&Job], jobs: &[Job], session: &Session, which: Which, form
     shown.into_iter().filter_map(line).collect()
 }
 
-/// What is said of a job whose state changed (JOB-9): `[1]+ Exit 1  web`.
+/// Returns the message about a job whose state changed: `[1]+ Exit 1  web`.
 pub fn notice(job: &Job, jobs: &[Job], session: &Session) -> String {
     format!("[{}]{} {}  {}", job.number, session.mark(job, jobs), job.state.words(), plain(&job.full_name()))
 }
 
-/// `jobs -x`: the words, with each reference to a live job replaced by its group id. Other words, and those that mean no
-/// job, stay as they are: `printf %s %1` is meant as it is written.
+/// Replaces each reference to a live job by its process group id, for `jobs -x`. Other words, and
+/// references to no job, are kept: `printf %s %1` is intended literally.
 pub fn with_group_ids(words: &[String], jobs: &[Job], session: &Session) -> Vec<String> {
     let replaced = |word: &String| {
         let pgid = session.resolve(word, jobs).ok().and_then(|job| job.pgid);
@@ -398,19 +401,19 @@ pub fn with_group_ids(words: &[String], jobs: &[Job], session: &Session) -> Vec<
     words.iter().map(replaced).collect()
 }
 
-/// Whether a single word resumes a paused job (JOB-10).
+/// Whether a single word resumes a paused job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AutoResume {
     /// Never.
     #[default]
     Off,
-    /// If it is the name of one.
+    /// If it equals the name of one.
     Exact,
-    /// If it is contained in the name of one.
+    /// If the name of one contains it.
     Substring,
 }
 
-/// A text that is no setting of it.
+/// A text that is not a setting of auto_resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("auto_resume must be \"\", \"exact\" or \"substring\"")]
 pub struct BadAutoResume;
@@ -429,7 +432,7 @@ impl FromStr for AutoResume {
 }
 
 impl AutoResume {
-    /// The paused job that this word resumes; among several the one that was dealt with last.
+    /// Returns the paused job that a word resumes; among several the most recently used.
     pub fn job<'a>(self, word: &str, jobs: &'a [Job], session: &Session) -> Option<&'a Job> {
         let is_meant = |job: &Job| match self {
             AutoResume::Off => false,
@@ -472,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_outlive_the_supervisor_and_what_is_no_number_is_none() {
+    fn numbers_survive_the_supervisor_and_invalid_ones_are_ignored() {
         let mut numbers = JobNumbers::default();
         assert_eq!(["a", "b", "c"].map(|name| numbers.give(name)), [1, 2, 3]);
         numbers.forget("a");
@@ -486,10 +489,10 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_the_smallest_that_is_free_and_stays() {
+    fn a_number_is_the_smallest_free_one_and_stays() {
         let mut numbers = JobNumbers::default();
         assert_eq!(["a", "b", "c"].map(|name| numbers.give(name)), [1, 2, 3]);
-        assert_eq!(numbers.give("b"), 2, "stable over its restarts");
+        assert_eq!(numbers.give("b"), 2, "stable across restarts");
         assert_eq!(numbers.forget("b"), Some(2));
         assert_eq!(numbers.forget("b"), None);
         assert_eq!((numbers.of("b"), numbers.give("d"), numbers.give("e")), (None, 2, 4));
@@ -500,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn job1_references() {
+    fn references_are_parsed() {
         for (word, number) in [
             ("%1", 1),
             ("%04", 4),
@@ -520,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn job1_the_texts_of_its_errors() {
+    fn messages_for_invalid_references() {
         assert_eq!(means("%ce").unwrap_err(), "ambiguous job spec: %ce");
         assert_eq!(means("%?bin").unwrap_err(), "ambiguous job spec: %?bin");
         for word in ["%9", "%0", "%99999999999999999999999", "%nope", "%?nope"] {
@@ -532,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn job3_references_stand_wherever_a_process_is_named() {
+    fn references_work_wherever_a_process_is_named() {
         let session = Session::default();
         let mut stop = Command::Stop { of: Targets::processes(["%1", "other", "%?web"]), now: false };
         session.resolve_in(&mut stop, &jobs()).unwrap();
@@ -547,20 +550,20 @@ mod tests {
     }
 
     #[test]
-    fn job2_the_current_and_the_previous_job() {
+    fn the_current_and_the_previous_job() {
         let jobs = jobs();
         let mut session = Session::default();
         let both =
             |session: &Session| (session.current(&jobs).unwrap().number, session.previous(&jobs).unwrap().number);
-        assert_eq!(both(&session), (4, 2), "those started last");
+        assert_eq!(both(&session), (4, 2), "the last started ones");
         session.started(jobs[0].full_name());
-        assert_eq!(both(&session), (1, 4), "by this shell");
+        assert_eq!(both(&session), (1, 4), "started by this shell");
         session.left(jobs[1].full_name());
-        assert_eq!(both(&session), (2, 1), "in the foreground and left");
+        assert_eq!(both(&session), (2, 1), "left the foreground");
         session.started(jobs[2].full_name());
         assert_eq!(both(&session), (2, 4));
         session.left(jobs[2].full_name());
-        assert_eq!(both(&session), (4, 2), "the former current one");
+        assert_eq!(both(&session), (4, 2), "the previous current one");
         assert_eq!(session.previous(&jobs[..1]).unwrap().number, 1, "the only job is both");
         assert_eq!(session.current(&[]), None);
         let marks: String = jobs.iter().map(|job| session.mark(job, &jobs)).collect();
@@ -586,7 +589,7 @@ mod tests {
         );
         assert_eq!(of(Which::Running, Form::Long), ["[4]+ 104 204 Running  nginx -c web.conf"]);
         assert_eq!(of(Which::Stopped, Form::Short), ["[1]  Stopped(SIGSTOP)  /bin/cat -u"]);
-        assert_eq!(of(Which::All, Form::Pids), ["101", "104"], "what is down has none");
+        assert_eq!(of(Which::All, Form::Pids), ["101", "104"], "a job that is down has none");
         assert_eq!(notice(&jobs[1], &jobs, &session), "[2]- Exit 1  centre");
         let words = ["printf", "%s", "%1", "%2", "%%", "1"].map(str::to_owned);
         assert_eq!(with_group_ids(&words, &jobs, &session), ["printf", "%s", "201", "%2", "204", "1"]);
@@ -613,13 +616,13 @@ mod tests {
     }
 
     #[test]
-    fn job10_a_word_resumes_a_paused_job() {
+    fn a_word_resumes_a_paused_job() {
         let mut jobs = jobs();
         let session = Session::default();
         let of = |mode: &str, word: &str, jobs: &[Job]| {
             mode.parse::<AutoResume>().unwrap().job(word, jobs, &session).map(|job| job.number)
         };
-        assert_eq!(of("exact", "cell", &jobs), None, "it is not paused");
+        assert_eq!(of("exact", "cell", &jobs), None, "not paused");
         jobs[0].state = JobState::Stopped(Signal(19));
         jobs[1].state = JobState::Stopped(Signal::TSTP);
         assert_eq!(
@@ -648,7 +651,7 @@ mod tests {
         }
 
         #[test]
-        fn any_word_means_one_job_or_says_why_not(word in "%?[%?+a-z0-9/ é-]{0,6}") {
+        fn any_word_is_one_job_or_an_error(word in "%?[%?+a-z0-9/ é-]{0,6}") {
             let jobs = jobs();
             match Session::default().resolve(&word, &jobs) {
                 Ok(job) => prop_assert!(jobs.contains(job)),

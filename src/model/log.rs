@@ -1,12 +1,13 @@
-//! The form of a task's log: what a line is, where a cut is told, and how it ends.
+//! The format of a task's log: lines, the mark of a cut, and the last line.
 //!
-//! A line is `<RFC 3339 time>: <text>`, as Proxmox tools write and read it (`proxmox_rest_server`'s worker tasks). The
-//! last one is `<time>: TASK <outcome>`. A log that grew over its limit begins with a line that tells how many bytes
-//! are gone from before it.
+//! A line is `<RFC 3339 time>: <text>`, the format of Proxmox tools (worker tasks of
+//! `proxmox_rest_server`). The last line is `<time>: TASK <outcome>`. A log that exceeded its limit
+//! begins with a line that gives the number of bytes removed before it.
 //!
-//! While its task runs, a log over half its limit is two files: `X.log` and, before it, `X.log.1`; then `X.log` begins
-//! with the line that tells how many bytes of the log come before it, be they in `X.log.1` or gone. Whoever reads both
-//! reads of `X.log.1` only what that number leaves it, and no such line but the first.
+//! While the task runs, a log over half its limit consists of two files: `X.log` and, before it,
+//! `X.log.1`. `X.log` then begins with a line that gives the number of bytes before it, both those
+//! in `X.log.1` and those removed. A reader of both files reads as much of `X.log.1` as that number
+//! covers, and skips all such lines but the first.
 
 use std::{
     ffi::OsStr,
@@ -14,24 +15,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How the name of a database's folder of logs ends.
+/// Suffix of the folder of logs of a database.
 pub const LOGS: &str = ".logs";
 
 /// The parts of a log's path, `BASE/DB.logs/XX/NAME.log`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogPath<'a> {
-    /// The folder of its database.
+    /// The folder of the database.
     pub base: &'a Path,
-    /// The name of the folder of logs.
+    /// Name of the folder of logs.
     pub outer: &'a OsStr,
-    /// The name of the folder in it.
+    /// Name of the folder in `outer`.
     pub inner: &'a OsStr,
-    /// The name of the log.
+    /// Name of the log file.
     pub name: &'a OsStr,
 }
 
 impl<'a> LogPath<'a> {
-    /// Takes a path apart; none: it is not the path of a log.
+    /// Splits a path; `None`: not the path of a log.
     pub fn of(path: &'a Path) -> Option<LogPath<'a>> {
         let (inner, name) = (path.parent()?, path.file_name()?);
         let outer = inner.parent()?;
@@ -41,29 +42,29 @@ impl<'a> LogPath<'a> {
         (path.is_absolute() && fits(parts.outer, LOGS) && fits(name, ".log")).then_some(parts)
     }
 
-    /// The database that it is a log of.
+    /// The path of the database.
     pub fn db(&self) -> PathBuf {
         let name = self.outer.as_bytes();
         self.base.join(OsStr::from_bytes(name.strip_suffix(LOGS.as_bytes()).unwrap_or(name)))
     }
 }
 
-/// Bytes of a log, if nothing else was said.
+/// Default limit of a log, bytes.
 pub const LOG_MAX: u64 = 64 << 20;
-/// A log may not be asked to be smaller than this: a few lines, and what we write ourselves.
+/// Smallest limit of a log, bytes: room for a few lines and for those that taskwatcher adds.
 pub const SMALLEST_LOG: u64 = 4096;
 
-/// What follows the time of a line.
+/// Separates the time of a line from its text.
 const SEPARATOR: &[u8] = b": ";
 const CUT: &str = "[log cut here: ";
 const CUT_END: &str = " bytes before this line]";
 
-/// The line, without its time, that tells of `bytes` before it.
+/// The line, without its time, that marks `bytes` before it.
 pub fn cut_text(bytes: u64) -> String {
     format!("{CUT}{bytes}{CUT_END}")
 }
 
-/// How many bytes come before this line, if it is one that tells that; it may have its time and its line end.
+/// Parses the number of bytes from such a line, with its time and with or without its line end.
 pub fn parse_cut(line: &[u8]) -> Option<u64> {
     let (time, text) = split_time(line);
     time?;
@@ -76,12 +77,13 @@ pub fn closing_text(outcome: &str) -> String {
     format!("TASK {}", outcome.replace(['\n', '\r'], " "))
 }
 
-/// The outcome that a closing line tells, without its time.
+/// Parses the outcome from a closing line without its time.
 pub fn parse_closing(text: &[u8]) -> Option<&str> {
     std::str::from_utf8(text).ok()?.trim_end_matches('\n').strip_prefix("TASK ")
 }
 
-/// A line's time and its text. A line without a time (the rest of one that was cut) is all text.
+/// Splits a line into time and text. A line without a time (the rest of a line that was cut) is all
+/// text.
 pub fn split_time(line: &[u8]) -> (Option<&[u8]>, &[u8]) {
     // 2026-11-23T20:15:00Z or …+01:00
     let shape = |at: usize| match at {
@@ -104,23 +106,24 @@ pub fn split_time(line: &[u8]) -> (Option<&[u8]>, &[u8]) {
     }
 }
 
-/// Why a text is no log of the Proxmox API.
+/// Why a text is not a log of the Proxmox API.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadLog {
-    /// No JSON at all.
+    /// Not JSON.
     #[error("it is not JSON: {0}")]
     NotJson(String),
-    /// JSON of something else.
+    /// Other JSON.
     #[error("it is not a list of lines, nor an object whose `data` is one")]
     NotAList,
-    /// An entry of the list.
+    /// An invalid entry of the list.
     #[error("entry {0} is not a line: {1} is missing or invalid")]
     NotALine(usize, &'static str),
 }
 
-/// The lines of a log as the Proxmox API gives it: `[{"n":1,"t":"text"},…]`, in any order, with or without
-/// `{"data":…}` around; or several of these or of their entries one after another, as `control log --json --follow`
-/// prints them. They come in the order of their numbers. A line without a text is empty.
+/// Parses a log of the Proxmox API: `[{"n":1,"t":"text"},…]`, in any order, with or without
+/// `{"data":…}` around it; or several of these or of their entries in sequence, as `control log
+/// --json --follow` prints them. Returns the lines in the order of their numbers. A line without a
+/// text is empty.
 ///
 /// # Errors
 /// [`BadLog`]
@@ -156,12 +159,13 @@ pub fn parse_api_log(text: &[u8]) -> Result<Vec<String>, BadLog> {
     Ok(lines.into_iter().map(|(_, text)| text).collect())
 }
 
-/// A size that does not say one.
+/// A text that is not a size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a size: expected a number of bytes, or one with K, M or G, such as 500K, 64M, 1G")]
 pub struct BadSize;
 
-/// A size in bytes: a whole number, alone or with K, M, G or T (powers of 1024; `k`, `KiB` and the like work too).
+/// Parses a size in bytes: a whole number, alone or with K, M, G or T (powers of 1024; `k`, `KiB`
+/// and the like are accepted too).
 ///
 /// # Errors
 /// [`BadSize`]
@@ -185,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_from_texts() {
+    fn times_are_separated_from_texts() {
         let split = |line: &'static str| {
             let (time, text) = split_time(line.as_bytes());
             (time.map(|time| str::from_utf8(time).unwrap()), str::from_utf8(text).unwrap())
@@ -203,14 +207,14 @@ mod tests {
     fn a_cut_and_a_closing_line_are_read_back() {
         let line = format!("2026-11-23T20:15:00Z: {}\n", cut_text(1234));
         assert_eq!(parse_cut(line.as_bytes()), Some(1234));
-        assert_eq!(parse_cut(cut_text(1234).as_bytes()), None, "what a task prints has no time of ours");
+        assert_eq!(parse_cut(cut_text(1234).as_bytes()), None, "output of a task has no time");
         assert_eq!(parse_cut(b"2026-11-23T20:15:00Z: [log cut here: x bytes before this line]"), None);
         assert_eq!(parse_closing(closing_text("ERROR: a\nb").as_bytes()), Some("ERROR: a b"));
         assert_eq!(parse_closing(b"hello"), None);
     }
 
     #[test]
-    fn the_api_s_form_becomes_lines() {
+    fn the_form_of_the_api_becomes_lines() {
         let read = |text: &str| parse_api_log(text.as_bytes());
         assert_eq!(read(r#"[{"n":8,"t":"b"},{"t":"a\u001b","n":7,"x":1}]"#).unwrap(), ["a\u{1b}", "b"]);
         assert_eq!(read(r#"{"success":1,"data":[{"n":1,"t":""}],"total":1}"#).unwrap(), [""]);

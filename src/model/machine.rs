@@ -1,28 +1,30 @@
-//! The life of one supervised process, as a pure machine: it is told what happened and when, and says what to do.
+//! The life of one supervised process, as a pure state machine: events with their times in, actions
+//! out.
 //!
-//! It never asks the time and starts or signals nothing. Each run of a process is carried by its own `launch`; whoever
-//! owns the machine spawns that one, tells what it reports, and carries out the actions in their order.
+//! It never reads a clock, and neither starts nor signals anything. Each run of a process has its
+//! own shim. The owner of the machine spawns the shim, passes on its reports, and carries out the
+//! actions in order.
 //!
-//! The states are those of [`ProcState`]; the numbers are the rules of the specification (T = transition). A phase that
-//! is not a state of its own has its state in brackets.
+//! The states are those of [`ProcState`]; a phase with another name has its state in brackets.
 //!
 //! | phase \ event | StartAsked | StopAsked | RestartAsked | Spawned | SpawnFailed | Ended | Tick |
 //! |---|---|---|---|---|---|---|---|
-//! | Stopped | Spawning (T2) | refused | Spawning (T2) | impossible | impossible | impossible | – |
+//! | Stopped | Spawning | refused | Spawning | impossible | impossible | impossible | – |
 //! | Held (STARTING) | refused | Stopping, Stopped | – | impossible | impossible | impossible | – |
-//! | Spawning (STARTING) | refused | Stopping (T12) | Stopping (T12) | Young; Running (T4) | Backoff (T6) | Backoff (T5) | – |
-//! | Young (STARTING) | refused | Stopping (T12) | Stopping (T12) | impossible | impossible | Backoff (T5) | look whether it lives, SeenAlive → Running (T3) |
-//! | Running | refused | Stopping (T12) | Stopping (T12) | impossible | impossible | Exited (T9), Spawning (T10) | – |
-//! | Backoff | refused | Stopped (T8) | Stopped, Spawning | impossible | impossible | impossible | Spawning (T7) |
-//! | Stopping | refused | joins | joins, then starts | signal | Stopped (T13) | Stopped (T13) | SIGKILL (T14) |
-//! | Exited | Spawning (T2) | Stopped (T11), refused | Spawning (T2) | impossible | impossible | impossible | Spawning (T10) |
-//! | Fatal | Spawning (T2) | refused | Spawning (T2) | impossible | impossible | impossible | – |
-//! | Unknown | refused | signal again | refused | impossible | impossible | Exited or Stopped (T16) | – |
+//! | Spawning (STARTING) | refused | Stopping | Stopping | Young; Running | Backoff | Backoff | – |
+//! | Young (STARTING) | refused | Stopping | Stopping | impossible | impossible | Backoff | CheckAlive; SeenAlive → Running |
+//! | Running | refused | Stopping | Stopping | impossible | impossible | Exited, Spawning | – |
+//! | Backoff | refused | Stopped | Stopped, Spawning | impossible | impossible | impossible | Spawning |
+//! | Stopping | refused | joins | joins, then starts | signal | Stopped | Stopped | SIGKILL |
+//! | Exited | Spawning | Stopped, refused | Spawning | impossible | impossible | impossible | Spawning |
+//! | Fatal | Spawning | refused | Spawning | impossible | impossible | impossible | – |
+//! | Unknown | refused | signal again | refused | impossible | impossible | Exited or Stopped | – |
 //!
-//! The other events are written out below, each with every phase. A failed start is Backoff and, when no try is left, at once Fatal (T5b);
-//! one that fails for a reason that passes (no descriptors, no processes, no memory) counts for nothing and is tried until it is
-//! made. A signal that cannot be sent makes any live one
-//! Unknown (T15). What is impossible is an error that changes nothing: nobody panics on a state (SM-1).
+//! The other events are written out below, each with every phase. A failed start leads to Backoff
+//! and, if no retry is left, immediately on to Fatal. A start that fails for a transient reason (no
+//! descriptors, no processes, no memory) does not count as failed and is retried without limit. If
+//! a signal cannot be sent to a live process, its state is Unknown. An impossible event is an error
+//! that changes nothing; no state leads to a panic.
 
 mod describe;
 mod event;
@@ -45,25 +47,25 @@ use super::{
     task::Signal,
 };
 
-/// SIGKILL is repeated no faster than this (T14), and so is the cleaning of a group: what ignores SIGKILL hangs in the
-/// kernel and is not helped by haste.
+/// Shortest time between two SIGKILLs, and between two attempts to clean up a group: a process that
+/// survives SIGKILL hangs in the kernel, where haste does not help.
 const REPEAT: Duration = Duration::from_secs(1);
 
-/// How soon a start is tried again that the machine or the supervisor could not make; twice as long each time.
+/// Delay of the first retry of a start that failed for a transient reason; doubled each time.
 const HINDERED: Duration = Duration::from_secs(1);
 const HINDERED_LONGEST: Duration = Duration::from_secs(16);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum MachinePhase {
     Stopped,
-    /// A start was asked for while the group of the former run is still being cleaned away.
+    /// A start was requested while the group of the previous run is still being cleaned up.
     Held,
-    /// `launch` was started, the outcome of the exec is not known.
+    /// The shim was started, the outcome of the exec is not known.
     Spawning,
     /// The command runs; it counts as up from `ready_at` on.
     Young {
         ready_at: Duration,
-        /// `CheckAlive` was asked and not answered.
+        /// Whether `CheckAlive` was requested and not answered yet.
         checking: bool,
     },
     Running,
@@ -72,7 +74,7 @@ enum MachinePhase {
     },
     Stopping(Stop),
     Exited {
-        /// When it starts again.
+        /// Time of the automatic restart.
         again_at: Option<Duration>,
     },
     Fatal,
@@ -97,11 +99,11 @@ impl MachinePhase {
 /// A process that cannot be controlled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Lost {
-    /// Why a signal could not be sent; none: it is left alone on purpose.
+    /// Why a signal could not be sent; `None`: deliberately not controlled.
     error: Option<String>,
-    /// Why it was to be stopped, if it was.
+    /// Reason of a pending stop.
     why: Option<StopWhy>,
-    /// The leader has ended; members of its group live.
+    /// The leader has ended; members of its group are still alive.
     leader_gone: bool,
 }
 
@@ -109,41 +111,42 @@ struct Lost {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     policy: Policy,
-    /// Shortest time between two spawns that nobody asked for (SM-12).
+    /// Shortest time between two automatic spawns.
     throttle: Duration,
     phase: MachinePhase,
     shutting_down: bool,
-    /// Whether it was ever started under this supervisor.
+    /// Whether the process was ever started under this supervisor.
     started: bool,
-    /// The process of a run that was disowned; told until it is started.
+    /// Pid of a disowned run; shown until the next start.
     disowned: Option<i32>,
-    /// Failed starts in a row.
+    /// Number of consecutive failed starts.
     fails: u32,
-    /// Starts in a row that the machine or the supervisor itself could not make, whatever the program.
+    /// Number of consecutive starts that failed for a transient reason, unrelated to the program.
     hindered: u32,
-    /// Why the last failed start failed.
+    /// Reason of the last failed start.
     cause: Option<String>,
     spawn_error: Option<String>,
     stopped_by: Option<StopWhy>,
     pid: Option<i32>,
-    /// Since when the run lives, on the monotonic clock.
+    /// Start of the current run, on the monotonic clock.
     began: Option<Duration>,
     adopted: bool,
-    /// When the last run was spawned.
+    /// Time of the last spawn.
     spawned: Option<Duration>,
     /// How the last run ended, and whether that was expected.
     last: Option<(End, Option<bool>)>,
-    /// Members of the groups of ended runs that were left alive.
+    /// Number of surviving members of the groups of ended runs.
     leftover: u32,
-    /// While the group of the ended run is being cleaned away: when to try again. Nothing is spawned meanwhile.
+    /// Time of the next attempt to clean up the group of the ended run. Nothing is spawned
+    /// meanwhile.
     cleaning: Option<Duration>,
-    /// Signals that wait for the exec (SM-10).
+    /// Signals to send after the exec.
     waiting: Vec<(Signal, bool)>,
 }
 
 impl Machine {
-    /// A process that was never started. `throttle` is the shortest time between two spawns that nobody asked for
-    /// (`restart_throttle`, SM-12).
+    /// Makes a process that was never started. `throttle` is the shortest time between two
+    /// automatic spawns (`restart_throttle`).
     pub fn new(policy: Policy, throttle: Duration) -> Machine {
         Machine {
             policy,
@@ -168,10 +171,11 @@ impl Machine {
         }
     }
 
-    /// Takes one event, which happened or was noticed at `now` on the monotonic clock, and says what to do about it.
+    /// Handles an event that happened or was noticed at `now` on the monotonic clock, and returns
+    /// the actions.
     ///
     /// # Errors
-    /// [`Illegal`]: the event was not taken, and nothing changed.
+    /// [`Illegal`]: the event was rejected, and nothing changed.
     pub fn handle(&mut self, event: Event, now: Duration) -> Result<Vec<Action>, Illegal> {
         let mut out = Vec::new();
         let impossible = Illegal::Impossible { state: self.state(), event: event.name() };
@@ -204,7 +208,8 @@ impl Machine {
         Ok(out)
     }
 
-    /// When to send the next `Tick`, on the monotonic clock; none: only another event changes anything.
+    /// Time of the next `Tick`, on the monotonic clock; `None`: only another event changes
+    /// anything.
     pub fn deadline(&self) -> Option<Duration> {
         let own = match &self.phase {
             MachinePhase::Stopped
@@ -214,7 +219,7 @@ impl Machine {
             | MachinePhase::Fatal
             | MachinePhase::Unknown(_) => None,
             MachinePhase::Young { ready_at, checking } => (!checking).then_some(*ready_at),
-            // What waits for a group to be gone is woken by that.
+            // A phase that waits for a group is woken by `GroupGone`.
             MachinePhase::Backoff { at } => self.cleaning.is_none().then_some(*at),
             MachinePhase::Exited { again_at } => again_at.filter(|_| self.cleaning.is_none()),
             MachinePhase::Stopping(stop) => stop.at,
@@ -222,47 +227,47 @@ impl Machine {
         [own, self.cleaning].into_iter().flatten().min()
     }
 
-    /// What it is doing.
+    /// The current state.
     pub fn state(&self) -> ProcState {
         self.phase.state()
     }
 
-    /// The rules it lives by.
+    /// The current policy.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Takes note that a run that is none of it any more was left alive with this process id (JOB-7).
+    /// Records the pid of a run that was disowned and left alive.
     pub fn disowned(&mut self, pid: i32) {
         self.disowned = Some(pid);
     }
 
-    /// Takes another shortest time between two spawns that nobody asked for; from the next one on.
+    /// Sets the shortest time between two automatic spawns, effective from the next one.
     pub fn set_throttle(&mut self, throttle: Duration) {
         self.throttle = throttle;
     }
 
-    /// Process id of the run, while there is one and it is known.
+    /// Pid of the current run, once known.
     pub fn pid(&self) -> Option<i32> {
         self.pid
     }
 
-    /// Failed starts in a row.
+    /// Number of consecutive failed starts.
     pub fn fails(&self) -> u32 {
         self.fails
     }
 
-    /// Whether its last start failed for a reason that passes and says nothing of the program.
+    /// Whether the last start failed for a transient reason, unrelated to the program.
     pub fn is_hindered(&self) -> bool {
         self.hindered > 0
     }
 
-    /// How long it has lived; none while it does not.
+    /// Age of the current run; `None` without one.
     pub fn uptime(&self, now: Duration) -> Option<Duration> {
         self.began.map(|began| now.saturating_sub(began))
     }
 
-    /// How long until it starts by itself; none if it will not.
+    /// Time until the next automatic start; `None` if none is due.
     pub fn next_try(&self, now: Duration) -> Option<Duration> {
         match &self.phase {
             MachinePhase::Backoff { at } => Some(at.saturating_sub(now)),
@@ -278,7 +283,7 @@ impl Machine {
         }
     }
 
-    /// How the last run ended, and whether that was expected; none while one lives.
+    /// How the last run ended, and whether that was expected; `None` while a run is alive.
     pub fn last_end(&self) -> Option<(End, Option<bool>)> {
         self.last
     }
@@ -288,12 +293,12 @@ impl Machine {
         self.spawn_error.as_deref()
     }
 
-    /// Why it was, or is being, stopped for good; none if it was not.
+    /// Why the process is, or is being, stopped without a restart; `None` if it is not.
     pub fn stopped_by(&self) -> Option<StopWhy> {
         self.stopped_by
     }
 
-    /// Why its present stop is under way; none when none is.
+    /// Reason of the stop in progress; `None` without one.
     pub fn stopping_why(&self) -> Option<StopWhy> {
         match &self.phase {
             MachinePhase::Stopping(stop) => Some(stop.why),
@@ -309,22 +314,22 @@ impl Machine {
         }
     }
 
-    /// Processes of the groups of ended runs that were left alive (STOP-3).
+    /// Number of surviving members of the groups of ended runs.
     pub fn leftover(&self) -> u32 {
         self.leftover
     }
 
-    /// Takes another number of those: some have ended since.
+    /// Updates that number after some of them have ended.
     pub fn set_leftover(&mut self, leftover: u32) {
         self.leftover = leftover;
     }
 
-    /// Whether what is left of the group of its last run is being killed, and nothing starts before it is gone.
+    /// Whether the group of the last run is being killed, which delays the next start.
     pub fn cleans_group(&self) -> bool {
         self.cleaning.is_some()
     }
 
-    /// Whether its last run has ended and something waits until its group has too.
+    /// Whether the last run has ended and its group is being waited for.
     pub fn waits_for_group(&self) -> bool {
         let waits = match &self.phase {
             MachinePhase::Stopping(stop) => stop.stage == Stage::LeaderGone,
@@ -341,17 +346,17 @@ impl Machine {
         waits || self.cleaning.is_some()
     }
 
-    /// Whether its run was begun by a former supervisor.
+    /// Whether the current run was started by an earlier supervisor.
     pub fn is_adopted(&self) -> bool {
         self.adopted
     }
 
-    /// Whether it was ever started under this supervisor.
+    /// Whether the process was ever started under this supervisor.
     pub fn was_started(&self) -> bool {
         self.started
     }
 
-    // ---- what was asked ----
+    // ---- requests ----
 
     fn autostart(&mut self, now: Duration, out: &mut Vec<Action>) {
         match &self.phase {
@@ -385,7 +390,7 @@ impl Machine {
             | MachinePhase::Young { .. }
             | MachinePhase::Running
             | MachinePhase::Backoff { .. } => Err(Refusal::AlreadyStarted),
-            // No hidden queueing: `restart` is the operation that waits (SM-11).
+            // Requests are not queued implicitly; `restart` is the operation that waits.
             MachinePhase::Stopping(_) => Err(Refusal::Stopping),
             MachinePhase::Unknown(_) => Err(Refusal::Unknown),
         }
@@ -401,7 +406,7 @@ impl Machine {
                 StopWhy::Shutdown | StopWhy::Remove | StopWhy::Restart | StopWhy::Reload | StopWhy::Survivor => {}
             },
             MachinePhase::Exited { again_at: Some(_) } | MachinePhase::Backoff { .. } if why.starts_again() => {
-                // It is about to start anyway; a new run is what was asked for.
+                // A start is due anyway, which is what was requested.
             }
             MachinePhase::Exited { again_at: Some(_) } | MachinePhase::Backoff { .. } => self.stay_down(why, now, out),
             MachinePhase::Held if why.starts_again() => {}
@@ -427,7 +432,7 @@ impl Machine {
             }
             MachinePhase::Unknown(Lost { error: None, .. }) => match why {
                 StopWhy::Operator | StopWhy::Restart => return Err(Refusal::Unknown),
-                // It is to be left alone, whoever ends.
+                // The process is not to be controlled, not even on shutdown.
                 StopWhy::Shutdown | StopWhy::Remove | StopWhy::Reload | StopWhy::Survivor => {}
             },
             MachinePhase::Unknown(lost) => {
@@ -457,7 +462,7 @@ impl Machine {
             MachinePhase::Spawning | MachinePhase::Young { .. } | MachinePhase::Running => {
                 self.stop_asked(StopWhy::Restart, false, now, out)?;
             }
-            // It will not be there any more to be started.
+            // The process will be removed after the stop.
             MachinePhase::Stopping(Stop { why: StopWhy::Remove, .. }) => return Err(Refusal::Stopping),
             MachinePhase::Stopping(stop) => {
                 stop.why = StopWhy::Restart;
@@ -489,7 +494,7 @@ impl Machine {
             | MachinePhase::Stopping(Stop { stage: Stage::Asked, .. }) => {
                 out.push(Action::Pass { signal, group });
             }
-            // Its pid may be another's by now (STOP-4).
+            // The leader's pid may have been reused.
             MachinePhase::Stopping(Stop { stage: Stage::LeaderGone, .. }) if !group => return Err(Refusal::NotRunning),
             MachinePhase::Stopping(Stop { stage: Stage::LeaderGone, .. }) => out.push(Action::Pass { signal, group }),
         }
@@ -511,7 +516,7 @@ impl Machine {
                 self.stopped_by = Some(stop.why);
             }
             MachinePhase::Unknown(lost) => {
-                // Nothing starts after its end either.
+                // Cancels the start after the end of this run.
                 if lost.why.is_some_and(StopWhy::starts_again) {
                     lost.why = Some(StopWhy::Shutdown);
                     self.stopped_by = Some(StopWhy::Shutdown);
@@ -526,7 +531,7 @@ impl Machine {
         }
     }
 
-    // ---- what happened ----
+    // ---- occurrences ----
 
     fn exec_done(&mut self, pid: i32, now: Duration, out: &mut Vec<Action>) -> Option<()> {
         match &mut self.phase {
@@ -595,7 +600,7 @@ impl Machine {
                 self.is_up(now, out);
                 Some(())
             }
-            // Seen before the instant that counts, or long known.
+            // Seen before `ready_at`, or already known to be up.
             MachinePhase::Young { .. }
             | MachinePhase::Running
             | MachinePhase::Stopping(_)
@@ -619,7 +624,7 @@ impl Machine {
     ) -> Option<()> {
         match &mut self.phase {
             MachinePhase::Young { ready_at, .. } if at.is_some_and(|at| at >= *ready_at) => {
-                // Its launcher recorded that it was up (SM-4).
+                // The shim recorded an end after `ready_at`, so the process was up.
                 self.is_up(now, out);
                 self.exited(end, leftover, now, out);
             }
@@ -636,7 +641,8 @@ impl Machine {
                     self.stop_done(now, out);
                 } else if stop.ask_group || stop.kill_group {
                     stop.stage = Stage::LeaderGone;
-                    // With stopasgroup they were asked too and have until the deadline; else nobody will end them.
+                    // With stopasgroup the members were signalled too and have until the deadline.
+                    // Otherwise nothing else would end them.
                     if !stop.ask_group || stop.kills > 0 {
                         stop.kill(now, out);
                     }
@@ -678,7 +684,7 @@ impl Machine {
 
     fn kill_failed(&mut self, error: String, now: Duration, out: &mut Vec<Action>) -> Option<()> {
         let (why, leader_gone) = match &mut self.phase {
-            // No signal was sent to these.
+            // No signal was sent in these phases.
             MachinePhase::Spawning | MachinePhase::Stopping(Stop { stage: Stage::Waiting { .. }, .. }) => return None,
             MachinePhase::Young { .. } | MachinePhase::Running => (None, false),
             MachinePhase::Stopping(stop) => (Some(stop.why), stop.stage == Stage::LeaderGone),
@@ -693,7 +699,7 @@ impl Machine {
             | MachinePhase::Exited { .. }
             | MachinePhase::Fatal => {
                 out.push(Action::Warn(Warning::NotSignalled(error)));
-                // What cannot be killed must not keep the program down for ever.
+                // A group that cannot be killed must not keep the program down forever.
                 self.cleaning = None;
                 self.start_due(now, out);
                 return Some(());
@@ -773,7 +779,8 @@ impl Machine {
         Some(())
     }
 
-    /// The former supervisor died while it waited for this group, so it is ended, and nothing starts before it is gone.
+    /// The earlier supervisor died while it waited for this group. Kills the group, and starts
+    /// nothing before it is gone.
     fn left_behind(&mut self, leftover: u32, now: Duration, out: &mut Vec<Action>) -> Option<()> {
         if self.phase != MachinePhase::Stopped || self.started {
             return None;
@@ -787,9 +794,9 @@ impl Machine {
     fn policy_changed(&mut self, policy: Policy, now: Duration, out: &mut Vec<Action>) {
         self.policy = policy;
         match &self.phase {
-            // A running BACKOFF is looked at again (4.2).
+            // The new limit of retries may be exceeded.
             MachinePhase::Backoff { .. } => self.give_up_or_wait(now, out),
-            // A stop keeps its deadline, a start its startsecs; a restart that is due goes on.
+            // A stop keeps its deadline and a start its startsecs; a restart that is due stays due.
             MachinePhase::Stopped
             | MachinePhase::Held
             | MachinePhase::Spawning
@@ -807,14 +814,14 @@ impl Machine {
             MachinePhase::Spawning if !self.shutting_down => {
                 self.begin_stop(Stage::Waiting { now: false }, StopWhy::Reload, now, out);
             }
-            // With the old settings; the new ones are for the next run.
+            // The run ends with the old settings; the new ones apply to the next run.
             MachinePhase::Young { .. } | MachinePhase::Running if !self.shutting_down => {
                 self.begin_stop(Stage::Asked, StopWhy::Reload, now, out);
                 if let MachinePhase::Stopping(stop) = &mut self.phase {
                     stop.ask(false, now, out);
                 }
             }
-            // A fix must cure FATAL.
+            // A corrected configuration must lead out of FATAL.
             MachinePhase::Backoff { .. } | MachinePhase::Fatal => {
                 (self.fails, self.hindered) = (0, 0);
                 if policy.autostart && !self.shutting_down {
@@ -822,7 +829,8 @@ impl Machine {
                     return self.start(now, out);
                 }
             }
-            // EXITED is a result, not a failure; STOPPED was somebody's wish; a stop runs to its end as it began.
+            // EXITED is a result, not a failure; STOPPED was requested; a stop continues as it
+            // began.
             MachinePhase::Spawning
             | MachinePhase::Young { .. }
             | MachinePhase::Running
@@ -835,15 +843,15 @@ impl Machine {
         self.policy = policy;
     }
 
-    // ---- what follows ----
+    // ---- transitions ----
 
-    /// Changes the phase and says so if that is another state.
+    /// Changes the phase, and reports a change of the state.
     fn go(&mut self, to: MachinePhase, now: Duration, out: &mut Vec<Action>) {
         let why = self.stopping_why();
         self.go_as(to, why, now, out);
     }
 
-    /// [`Machine::go`], as part of a stop for this reason.
+    /// Like [`Machine::go`], as part of a stop for this reason.
     fn go_as(&mut self, to: MachinePhase, stopping: Option<StopWhy>, now: Duration, out: &mut Vec<Action>) {
         let from = self.state();
         self.phase = to;
@@ -886,7 +894,7 @@ impl Machine {
         }
     }
 
-    /// Somebody's start: all counters begin anew (T1, T2, SM-3).
+    /// A requested start: resets all counters.
     fn start(&mut self, now: Duration, out: &mut Vec<Action>) {
         (self.fails, self.hindered) = (0, 0);
         self.cause = None;
@@ -899,7 +907,7 @@ impl Machine {
         }
     }
 
-    /// One run. Never while another lives.
+    /// Spawns one run. Never called while another run is alive.
     fn spawn(&mut self, now: Duration, out: &mut Vec<Action>) {
         self.started = true;
         self.spawned = Some(now);
@@ -909,7 +917,7 @@ impl Machine {
         out.push(Action::Spawn);
     }
 
-    /// What starts by itself at this time does (T7, T10), unless its former group is not gone.
+    /// Spawns if an automatic start is due, unless the previous group is still being cleaned up.
     fn start_due(&mut self, now: Duration, out: &mut Vec<Action>) {
         if self.cleaning.is_some() || self.shutting_down {
             return;
@@ -931,19 +939,19 @@ impl Machine {
         }
     }
 
-    /// When something may start by itself that should do so at `wanted` (SM-12).
+    /// Earliest time for an automatic start that is wanted at `wanted`.
     fn throttled(&self, wanted: Duration) -> Duration {
         self.spawned.map_or(wanted, |spawned| wanted.max(spawned.saturating_add(self.throttle)))
     }
 
-    /// T3, T4.
+    /// The process is up.
     fn is_up(&mut self, now: Duration, out: &mut Vec<Action>) {
         (self.fails, self.hindered) = (0, 0);
         self.cause = None;
         self.go(MachinePhase::Running, now, out);
     }
 
-    /// T5, T6.
+    /// A start failed, or the run ended before `startsecs`.
     fn start_failed(&mut self, cause: String, now: Duration, out: &mut Vec<Action>) {
         self.fails = self.fails.saturating_add(1);
         self.hindered = 0;
@@ -956,7 +964,7 @@ impl Machine {
         }
     }
 
-    /// A start that failed for a reason that passes: it counts for nothing, and is tried again until it is made.
+    /// A start failed for a transient reason: not counted, and retried without limit.
     fn start_hindered(&mut self, cause: String, now: Duration, out: &mut Vec<Action>) {
         let pause = HINDERED.saturating_mul(1 << self.hindered.min(31)).min(HINDERED_LONGEST);
         self.hindered = self.hindered.saturating_add(1);
@@ -967,14 +975,14 @@ impl Machine {
         }
     }
 
-    /// T5b.
+    /// Gives up if no retry is left.
     fn give_up_or_wait(&mut self, now: Duration, out: &mut Vec<Action>) {
         if self.hindered == 0 && self.policy.startretries.is_some_and(|retries| self.fails > retries) {
             self.go(MachinePhase::Fatal, now, out);
         }
     }
 
-    /// T9, and T10 if it is to start again.
+    /// The run ended by itself; restarts it according to `autorestart`.
     fn exited(&mut self, end: End, leftover: u32, now: Duration, out: &mut Vec<Action>) {
         let expected = end.is_expected(&self.policy.exitcodes);
         self.last = Some((end, Some(expected)));
@@ -990,7 +998,7 @@ impl Machine {
         self.start_due(now, out);
     }
 
-    /// T16.
+    /// A run that could not be controlled has ended.
     fn end_of_unknown(&mut self, end: End, leftover: u32, now: Duration, out: &mut Vec<Action>) {
         match self.stopping_why() {
             None => self.exited(end, leftover, now, out),
@@ -1002,19 +1010,19 @@ impl Machine {
         }
     }
 
-    /// T12.
+    /// Begins a stop.
     fn begin_stop(&mut self, stage: Stage, why: StopWhy, now: Duration, out: &mut Vec<Action>) {
         self.stopped_by = (!why.starts_again()).then_some(why);
         self.go(MachinePhase::Stopping(Stop { stage, ..Stop::of(&self.policy, why) }), now, out);
     }
 
-    /// T13.
+    /// Finishes the stop in progress.
     fn stop_done(&mut self, now: Duration, out: &mut Vec<Action>) {
         let why = self.stopping_why().unwrap_or(StopWhy::Operator);
         self.down(why, now, out);
     }
 
-    /// STOPPED, and up again if that was the reason.
+    /// Goes to STOPPED, and starts again if that was the reason of the stop.
     fn down(&mut self, why: StopWhy, now: Duration, out: &mut Vec<Action>) {
         (self.fails, self.hindered) = (0, 0);
         self.go(MachinePhase::Stopped, now, out);
@@ -1023,14 +1031,14 @@ impl Machine {
         }
     }
 
-    /// Something that waited for its next start does not wait any more (T8, T11).
+    /// Cancels the start that is due.
     fn stay_down(&mut self, why: StopWhy, now: Duration, out: &mut Vec<Action>) {
         (self.fails, self.hindered) = (0, 0);
         self.stopped_by = (!why.starts_again()).then_some(why);
         self.go_as(MachinePhase::Stopped, Some(why), now, out);
     }
 
-    /// Members of the group of a run that ended by itself (STOP-3).
+    /// Handles surviving members of the group of a run that ended by itself.
     fn left(&mut self, leftover: u32, now: Duration, out: &mut Vec<Action>) {
         if leftover == 0 {
             return;

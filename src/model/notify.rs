@@ -1,31 +1,32 @@
-//! What a program tells the manager of services that started it (`sd_notify(3)`): the part that means something to us.
+//! Messages of a service to its manager (`sd_notify(3)`): the part that taskwatcher uses.
 
-/// One message, as far as we know what it means.
+/// The known fields of one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotifyMessage {
-    /// `WATCHDOG=1`: it is alive.
+    /// `WATCHDOG=1`: a heartbeat.
     pub beat: bool,
-    /// `READY=1`: it has started up.
+    /// `READY=1`: startup is complete.
     pub ready: bool,
-    /// `STATUS=…`: what it does, in its own words; empty takes back what it said.
+    /// `STATUS=…`: free text about the current activity; an empty text clears it.
     pub status: Option<String>,
 }
 
-/// Reads a datagram: lines of `NAME=value`; the last of a name wins, what we do not know is left alone.
+/// Parses a datagram: lines of `NAME=value`. The last line of a name wins, unknown names are
+/// ignored.
 pub fn parse(message: &[u8]) -> NotifyMessage {
-    let mut told = NotifyMessage::default();
+    let mut parsed = NotifyMessage::default();
     for line in message.split(|byte| *byte == b'\n') {
         match line {
-            b"WATCHDOG=1" => told.beat = true,
-            b"READY=1" => told.ready = true,
+            b"WATCHDOG=1" => parsed.beat = true,
+            b"READY=1" => parsed.ready = true,
             other => {
                 if let Some(text) = other.strip_prefix(b"STATUS=") {
-                    told.status = Some(String::from_utf8_lossy(text).into_owned());
+                    parsed.status = Some(String::from_utf8_lossy(text).into_owned());
                 }
             }
         }
     }
-    told
+    parsed
 }
 
 #[cfg(test)]
@@ -33,9 +34,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_we_know_is_taken_from_what_we_do_not() {
-        let told = parse(b"READY=1\nMAINPID=5\nSTATUS=one\nSTATUS=two = 2\nWATCHDOG=trigger\n");
-        assert_eq!(told, NotifyMessage { beat: false, ready: true, status: Some("two = 2".into()) });
+    fn known_fields_are_read_and_others_ignored() {
+        let parsed = parse(b"READY=1\nMAINPID=5\nSTATUS=one\nSTATUS=two = 2\nWATCHDOG=trigger\n");
+        assert_eq!(parsed, NotifyMessage { beat: false, ready: true, status: Some("two = 2".into()) });
         assert!(parse(b"WATCHDOG=1").beat);
         assert_eq!(parse(b"STATUS=\xff\n").status.as_deref(), Some("\u{fffd}"));
         for text in [&b""[..], b"\n\n", b"READY=0", b"XWATCHDOG=1", b"WATCHDOG=10", b"\0\0"] {

@@ -1,19 +1,19 @@
-//! The names of files, without a look at any of them.
+//! Names of files, without access to the file system.
 
 use std::path::{Path, PathBuf};
 
-/// The same name in the same place with something behind it, as `tasks.db` and `-wal` make `tasks.db-wal`.
+/// Returns the path with a suffix: `tasks.db` and `-wal` make `tasks.db-wal`.
 pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
 }
 
-/// How the names of databases end that are being made.
+/// Suffix of databases that are being created.
 pub const UNFINISHED: &str = ".new";
 
-/// Whether this, behind the name of a database, is one that was not finished, or a file of SQLite's for it. These are
-/// removed when the database is made.
+/// Whether this suffix of a database's name marks a database whose creation was interrupted, or a
+/// companion file of it. Such files are removed when the database is created.
 pub fn is_unfinished(behind: &[u8]) -> bool {
     let read = || {
         let (number, rest) = std::str::from_utf8(behind).ok()?.strip_prefix('.')?.split_once('-')?;
@@ -27,12 +27,13 @@ pub fn is_unfinished(behind: &[u8]) -> bool {
     read().unwrap_or(false)
 }
 
-/// The folder it is in; `.` for a name alone.
+/// Returns the folder of a file; `.` for a bare name.
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Which of a program's own streams a path means: 1 its output, 2 its error output; none: it is a path like others.
+/// Returns the standard stream that a path refers to: 1 standard output, 2 standard error; `None`:
+/// an ordinary path.
 pub fn standard_stream(path: &Path) -> Option<u8> {
     match path.to_str()? {
         "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => Some(1),
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_text_keeps_its_bytes() {
+    fn a_path_that_is_not_utf8_keeps_its_bytes() {
         let odd = Path::new(OsStr::from_bytes(b"/a/\xff.db"));
         assert_eq!(beside(odd, "-wal").as_os_str().as_bytes(), b"/a/\xff.db-wal");
         assert_eq!(beside(Path::new("t"), ".1"), Path::new("t.1"));

@@ -1,6 +1,6 @@
-//! A supervised program: what is decided about its starts, ends and restarts.
+//! Supervised programs: settings and states.
 //!
-//! The words and rules are those of Supervisor and Taskmaster. Nothing here starts or ends anything.
+//! Names and rules are those of Supervisor and Taskmaster. Nothing here starts or ends anything.
 
 use core::net::Ipv6Addr; // Only the notation: `core::net` has no sockets.
 use std::{
@@ -15,44 +15,45 @@ use serde::{Deserialize, Serialize};
 pub use super::jobs::AutoResume;
 use super::task::Signal;
 
-/// Whether a process that ended by itself is started again.
+/// Whether a process that ended by itself is restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Autorestart {
-    /// Whatever it exited with.
+    /// Always.
     Always,
-    /// No.
+    /// Never.
     Never,
-    /// If it was killed by a signal, or its exit code is not among the expected ones.
+    /// After a death by signal, or an exit code that is not expected.
     Unexpected,
 }
 
-/// When a process is started, given up, stopped and started again. A reload changes it without a restart.
+/// Rules for start, retries, stop and restart of a process. A reload changes them without a
+/// restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Lower ones start first and stop last.
     pub priority: i64,
     /// Whether it starts with the supervisor.
     pub autostart: bool,
-    /// It counts as running once it has lived this long.
+    /// Time after which a started process counts as running.
     pub startsecs: Duration,
-    /// So many starts may fail after the first one that failed; none: any number.
+    /// Number of retries after a failed start; `None`: unlimited.
     pub startretries: Option<u32>,
-    /// Whether it is started again when it ended by itself.
+    /// Whether the process is restarted when it ended by itself.
     pub autorestart: Autorestart,
-    /// The exit codes that are expected.
+    /// Exit codes that count as expected.
     pub exitcodes: Vec<u8>,
-    /// How it is asked to end.
+    /// The stop signal.
     pub stopsignal: Signal,
-    /// How long it may take to end before it is killed; none: as long as it likes.
+    /// Grace period between the stop signal and SIGKILL; `None`: unlimited.
     pub stopwait: Option<Duration>,
-    /// Whether its whole process group is asked.
+    /// Whether the stop signal goes to the whole process group.
     pub stopasgroup: bool,
-    /// Whether its whole process group is killed.
+    /// Whether SIGKILL goes to the whole process group.
     pub killasgroup: bool,
 }
 
 impl Policy {
-    /// Whether what is left of the group of a run is killed after its leader (STOP-3).
+    /// Whether the rest of the group of a run is killed after the leader has ended.
     pub fn kills_group(&self) -> bool {
         self.killasgroup || self.stopasgroup
     }
@@ -75,34 +76,34 @@ impl Default for Policy {
     }
 }
 
-/// What a process is doing (section 2.1); names and codes are Supervisor's.
+/// State of a process; names and codes are those of Supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ProcState {
-    /// Never started, or ended because that was asked for.
+    /// Never started, or stopped on request.
     Stopped,
     /// Started, and not yet up for `startsecs`.
     Starting,
     /// Up.
     Running,
-    /// A start failed; it waits for the next try.
+    /// A start failed; waiting for the next retry.
     Backoff,
-    /// Asked to end, and not gone yet.
+    /// Being stopped.
     Stopping,
-    /// It ended by itself.
+    /// Ended by itself.
     Exited,
-    /// Its retries are used up.
+    /// No retries left.
     Fatal,
-    /// There is a process that can neither be verified nor controlled.
+    /// A process exists that can be neither verified nor controlled.
     Unknown,
 }
 
-/// A text that names no state of a process.
+/// A text that is not the state of a process.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown state: use STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL or UNKNOWN")]
 pub struct BadState;
 
 impl ProcState {
-    /// All of them, by code.
+    /// All states, by code.
     pub const ALL: [ProcState; 8] = [
         ProcState::Stopped,
         ProcState::Starting,
@@ -114,7 +115,7 @@ impl ProcState {
         ProcState::Unknown,
     ];
 
-    /// The number that Supervisor's clients know it by.
+    /// The code in Supervisor's protocol.
     pub fn code(self) -> u16 {
         match self {
             ProcState::Stopped => 0,
@@ -128,7 +129,7 @@ impl ProcState {
         }
     }
 
-    /// The word in tables, JSON and configuration.
+    /// Text in tables, JSON and configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             ProcState::Stopped => "STOPPED",
@@ -142,17 +143,17 @@ impl ProcState {
         }
     }
 
-    /// Whether it has a process of ours.
+    /// Whether the state has a process under control.
     pub fn is_live(self) -> bool {
         matches!(self, ProcState::Starting | ProcState::Running | ProcState::Stopping)
     }
 
-    /// Whether it is up or on its way there: what Supervisor calls its running states.
+    /// Whether the process is up or about to be: Supervisor's "running states".
     pub fn is_upish(self) -> bool {
         matches!(self, ProcState::Starting | ProcState::Running | ProcState::Backoff)
     }
 
-    /// Whether it is down and nothing will change that by itself.
+    /// Whether the process is down and stays so without a request.
     pub fn is_down(self) -> bool {
         matches!(self, ProcState::Stopped | ProcState::Exited | ProcState::Fatal | ProcState::Unknown)
     }
@@ -172,115 +173,115 @@ impl FromStr for ProcState {
     }
 }
 
-/// Where an output stream of a program goes.
+/// Destination of an output stream of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogTarget {
-    /// To this file.
+    /// This file.
     Path(PathBuf),
-    /// To a file whose name the supervisor makes up, in its folder for logs.
+    /// A file in `childlogdir` with a generated name.
     Auto,
-    /// Nowhere.
+    /// None.
     None,
 }
 
 /// The log of one output stream of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSpec {
-    /// Where to.
+    /// Destination.
     pub target: LogTarget,
-    /// Whether nobody wrote where to, so that it follows `childlogdir`.
+    /// Whether the destination is a default, which follows `childlogdir`.
     pub default: bool,
-    /// Bytes after which it is rotated; none: never.
+    /// Size at which the log is rotated, bytes; `None`: never.
     pub maxbytes: Option<u64>,
-    /// How many rotated files are kept.
+    /// Number of rotated files to keep.
     pub backups: u32,
 }
 
-/// What a program reads from.
+/// Standard input of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stdin {
     /// `/dev/null`.
     Null,
-    /// A pipe that clients may write to.
+    /// A pipe that clients can write to.
     Pipe,
 }
 
-/// A command that is run when a process comes into one of these states (section 6.3).
+/// A command that is run when a process enters one of these states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
     /// The command and its arguments.
     pub command: Vec<String>,
-    /// The states it is run for.
+    /// The states.
     pub states: Vec<ProcState>,
 }
 
-/// Which file a command names (SPAWN-4).
+/// The file that a command refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Executable {
-    /// This one.
+    /// This path.
     File(PathBuf),
-    /// The first of that name in the folders of `PATH`.
+    /// The first file of that name in the folders of `PATH`.
     Search(String),
 }
 
-/// One process that is kept running: one instance of a program, with every default and placeholder filled in.
+/// One supervised process: an instance of a program, with all defaults and placeholders filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramSpec {
-    /// The name of the process; no other of the configuration has it.
+    /// Name of the process, unique in the configuration.
     pub name: String,
-    /// The `[programs.x]` it is an instance of.
+    /// Name of the `[programs.x]` it is an instance of.
     pub program: String,
-    /// Its group; the program's name if nobody put it into one.
+    /// Its group; the program's name if it has none.
     pub group: String,
-    /// The priority of its group, which goes before its own.
+    /// Priority of the group, which takes precedence over the program's own.
     pub group_priority: i64,
-    /// Which instance it is.
+    /// Number of the instance.
     pub process_num: u32,
-    /// The command as written: also its `argv[0]`.
+    /// The command as written, also `argv[0]`.
     pub command: String,
     /// Its arguments.
     pub args: Vec<String>,
-    /// `[taskmasterd.env]`, then its own, as written; no name is there twice.
+    /// `[taskmasterd.env]`, then the program's own variables, without duplicates.
     pub env: Vec<(String, String)>,
-    /// The folder of the file that defines it.
+    /// Folder of the file that defines the program.
     pub here: PathBuf,
-    /// Its working directory; none: the supervisor's.
+    /// Working directory; `None`: that of the supervisor.
     pub directory: Option<PathBuf>,
-    /// Its umask; none: the supervisor's.
+    /// Umask; `None`: that of the supervisor.
     pub umask: Option<u32>,
-    /// Whom it runs as, by name or number as written; none: as the supervisor.
+    /// User to run as, name or number as written; `None`: that of the supervisor.
     pub user: Option<String>,
-    /// Where its output goes.
+    /// Log of standard output.
     pub stdout: LogSpec,
-    /// Where its errors go; nowhere of their own if they go with the output.
+    /// Log of standard error; no destination if it is redirected to standard output.
     pub stderr: LogSpec,
-    /// Whether its errors go where its output goes.
+    /// Whether standard error goes to standard output.
     pub redirect_stderr: bool,
-    /// Whether escape sequences are taken out of both.
+    /// Whether escape sequences are removed from both.
     pub strip_ansi: bool,
-    /// What it reads from.
+    /// Standard input.
     pub stdin: Stdin,
-    /// Whether its logs may be those of others too.
+    /// Whether other processes may write to the same logs.
     pub shared_log: bool,
-    /// What it is told of where its supervisor listens; none: that is found out when it starts.
+    /// The supervisor's address passed to the process; `None`: determined at the start.
     pub serverurl: Option<ServerUrl>,
-    /// For its task rows.
+    /// Free text for its task rows.
     pub info: [Option<String>; 3],
-    /// Longest silence between heartbeats; none: they are not watched.
+    /// Longest silence between heartbeats; `None`: not watched.
     pub timeout: Option<Duration>,
-    /// The folder of its feedback file, as with `launch --feedpath`; none: one that the supervisor chooses, if there is a
-    /// timeout.
+    /// Folder of the feedback file, as with `launch --feedpath`; `None`: chosen by the supervisor
+    /// if there is a timeout.
     pub feedback: Option<PathBuf>,
-    /// Whether missing folders of its logs are made.
+    /// Whether missing folders of its logs are created.
     pub create_dirs: bool,
-    /// What is run when it changes its state.
+    /// Command to run on changes of state.
     pub hook: Option<Hook>,
-    /// When it is started, stopped and given up.
+    /// Rules for start, stop and retries.
     pub policy: Policy,
 }
 
 impl ProgramSpec {
-    /// A process of which nothing is known but that it is there: one that was left over from another configuration.
+    /// Makes a process that is known only to exist: one left over from another configuration.
     pub fn unconfigured(name: &str, program: &str, group: &str) -> ProgramSpec {
         let log = LogSpec { target: LogTarget::None, default: false, maxbytes: None, backups: 0 };
         ProgramSpec {
@@ -312,7 +313,7 @@ impl ProgramSpec {
         }
     }
 
-    /// Its name with the group before it, unless they are the same.
+    /// The name prefixed with the group, unless both are equal.
     pub fn full_name(&self) -> String {
         match self.group == self.name {
             true => self.name.clone(),
@@ -320,7 +321,8 @@ impl ProgramSpec {
         }
     }
 
-    /// Which file its command names: one with a `/` is relative to its directory, or else to the file that defines it.
+    /// The file of the command: a path with a `/` is relative to the working directory, or else to
+    /// the file that defines the program.
     pub fn executable(&self) -> Executable {
         match self.command.contains('/') {
             true => Executable::File(self.directory.as_deref().unwrap_or(&self.here).join(&self.command)),
@@ -328,8 +330,8 @@ impl ProgramSpec {
         }
     }
 
-    /// One word for all that needs a new run when it changes: a supervisor that finds a run of a former one sees by it
-    /// whether that still is what is configured (CRASH-5).
+    /// Hash of all settings that need a new run to change. A supervisor that finds a run of an
+    /// earlier one detects by it whether the run matches the configuration.
     pub fn version(&self) -> String {
         let path = |log: &LogSpec| match (&log.target, log.default) {
             (LogTarget::Path(path), false) => format!("{path:?}"),
@@ -356,7 +358,7 @@ impl ProgramSpec {
             self.shared_log,
             self.serverurl.as_ref().map(ToString::to_string),
         ]);
-        // FNV-1a: it tells two configurations apart; nobody is kept out by it.
+        // FNV-1a distinguishes configurations; it is not meant to resist attacks.
         let hash = all
             .to_string()
             .bytes()
@@ -364,7 +366,7 @@ impl ProgramSpec {
         format!("{hash:016x}")
     }
 
-    /// By this they are started, lowest first, and stopped from the other end (SM-14).
+    /// Sort key of the start order, the reverse of the stop order.
     pub fn order(&self) -> (i64, i64, &str) {
         (self.group_priority, self.policy.priority, &self.name)
     }
@@ -375,39 +377,40 @@ impl ProgramSpec {
 pub struct GroupSpec {
     /// Its name.
     pub name: String,
-    /// Lower ones start first and stop last. A program that is in no group has its own priority here.
+    /// Lower ones start first and stop last. The group of a single program has that program's
+    /// priority.
     pub priority: i64,
-    /// The programs in it, by name.
+    /// Names of its programs.
     pub programs: Vec<String>,
 }
 
-/// How much is logged.
+/// Log level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// What ends the supervisor.
+    /// The supervisor cannot continue.
     Crit,
-    /// What failed.
+    /// Failures.
     Error,
-    /// What may be wrong.
+    /// Possible problems.
     Warn,
-    /// What happens.
+    /// Normal events.
     Info,
-    /// What it does.
+    /// Internal actions.
     Debug,
     /// Everything.
     Trace,
 }
 
-/// A text that names no level.
+/// A text that is not a log level.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown level: use crit, error, warn, info, debug or trace")]
 pub struct BadLevel;
 
 impl Level {
-    /// All of them; each logs what those before it do.
+    /// All levels; each includes the ones before it.
     pub const ALL: [Level; 6] = [Level::Crit, Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
 
-    /// The word in the configuration.
+    /// Text in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Level::Crit => "crit",
@@ -428,14 +431,14 @@ impl FromStr for Level {
     }
 }
 
-/// What becomes of programs that outlived the supervisor (section 5.9).
+/// How to treat programs that survived an earlier supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Orphans {
-    /// They are supervised again.
+    /// Supervise them again.
     Adopt,
-    /// They are stopped, and started again.
+    /// Stop and restart them.
     Stop,
-    /// They are listed, and their programs are not started.
+    /// List them, and do not start their programs.
     Leave,
 }
 
@@ -444,144 +447,144 @@ pub enum Orphans {
 pub enum Keep {
     /// All of it.
     All,
-    /// The newest, so many.
+    /// This number of newest runs.
     Newest(u64),
-    /// What ended so long ago, or later.
+    /// Runs that ended within this time.
     Since(Duration),
 }
 
-/// The supervisor itself: `[taskmasterd]`.
+/// Settings of the supervisor: `[taskmasterd]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSpec {
-    /// Its activity log; none: it keeps none.
+    /// Activity log; `None`: none.
     pub logfile: Option<PathBuf>,
-    /// Bytes after which that is rotated; none: never.
+    /// Size at which it is rotated, bytes; `None`: never.
     pub logfile_maxbytes: Option<u64>,
-    /// How many rotated files are kept.
+    /// Number of rotated files to keep.
     pub logfile_backups: u32,
-    /// How much is logged.
+    /// Log level.
     pub loglevel: Level,
-    /// The file with its process id.
+    /// File with the supervisor's pid.
     pub pidfile: PathBuf,
-    /// For files it creates; its programs inherit it.
+    /// Umask, inherited by the programs.
     pub umask: u32,
-    /// Whether it stays in the foreground.
+    /// Whether to stay in the foreground.
     pub nodaemon: bool,
-    /// Whether it does not copy its log to stdout in the foreground.
+    /// Whether to suppress the copy of the log on stdout in the foreground.
     pub silent: bool,
-    /// File descriptors that must be available.
+    /// Minimum number of available file descriptors.
     pub minfds: u64,
-    /// Processes that must be available.
+    /// Minimum number of available processes.
     pub minprocs: u64,
-    /// Whom it runs as, by name or number as written; none: as who started it.
+    /// User to run as, name or number as written; `None`: unchanged.
     pub user: Option<String>,
-    /// Where it goes when it leaves the foreground.
+    /// Working directory of the daemon.
     pub directory: Option<PathBuf>,
-    /// Whether escape sequences are taken out of programs' logs that do not say it themselves.
+    /// Default for removing escape sequences from the logs of programs.
     pub strip_ansi: bool,
-    /// What it is called.
+    /// Name of this supervisor.
     pub identifier: String,
-    /// The folder of logs for which no path is written.
+    /// Default folder of logs.
     pub childlogdir: PathBuf,
-    /// Whether AUTO logs of former instances are kept.
+    /// Whether AUTO logs of earlier supervisors are kept.
     pub nocleanup: bool,
-    /// The database of tasks; none: the usual one of the user.
+    /// Database of tasks; `None`: the user's default.
     pub database: Option<PathBuf>,
-    /// What becomes of programs that outlived it.
+    /// How to treat programs that survived an earlier supervisor.
     pub orphans: Orphans,
-    /// Shortest time between two starts of one process (SM-12).
+    /// Shortest time between two automatic starts of one process.
     pub restart_throttle: Duration,
     /// How much of the history of runs is kept.
     pub history_keep: Keep,
-    /// Whether missing folders of logs, pid file, socket and database are made.
+    /// Whether missing folders of logs, pid file, socket and database are created.
     pub create_dirs: bool,
-    /// Whether a start waits for the processes of lower priority to be up (SM-14).
+    /// Whether a start waits until the processes of earlier tiers are up.
     pub start_serial: bool,
-    /// Whether processes that an operator stopped stay so when it starts again (CRASH-8).
+    /// Whether processes stopped by an operator stay stopped when the supervisor starts again.
     pub remember_stops: bool,
-    /// Run for programs that have no hook of their own; none: nothing.
+    /// Hook of programs without one of their own.
     pub hook: Option<Hook>,
-    /// For all programs; its own environment stays as it is.
+    /// Variables for all programs; the supervisor's own environment is unchanged.
     pub env: Vec<(String, String)>,
 }
 
-/// A password as it is written.
+/// A configured password.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Password {
-    /// As it is.
+    /// Plain text.
     Plain(String),
-    /// Its SHA-256.
+    /// SHA-256.
     Sha256([u8; 32]),
 }
 
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What is logged must never tell one.
+        // A password must never appear in a log.
         f.write_str("Password(***)")
     }
 }
 
-/// Who may talk to a server.
+/// User name and password of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
-    /// The name.
+    /// User name.
     pub username: String,
     /// The password.
     pub password: Password,
 }
 
-/// A file's owner.
+/// Owner of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// As written: `user` or `user:group`.
     pub text: String,
-    /// The user's number.
+    /// User id.
     pub uid: u32,
-    /// The group's number; none: it is not changed.
+    /// Group id; `None`: unchanged.
     pub gid: Option<u32>,
 }
 
-/// The socket for clients of this host: `[unix_http_server]`.
+/// Unix socket for local clients: `[unix_http_server]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnixServer {
-    /// Where it is.
+    /// Path.
     pub file: PathBuf,
-    /// Its permissions.
+    /// Mode.
     pub chmod: u32,
-    /// Whose it is; none: the effective user's.
+    /// Owner; `None`: the effective user.
     pub chown: Option<Owner>,
-    /// Who may use it; none: whoever can open it.
+    /// Required credentials; `None`: file permissions only.
     pub credentials: Option<Credentials>,
 }
 
-/// The port for browsers and clients: `[inet_http_server]`.
+/// TCP port for browsers and clients: `[inet_http_server]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InetServer {
-    /// A name or address, without brackets; none: all addresses of this host.
+    /// Host name or address, without brackets; `None`: all addresses of this host.
     pub host: Option<String>,
     /// The port, never 0.
     pub port: u16,
-    /// Who may use it; none: anybody who reaches it.
+    /// Required credentials; `None`: none.
     pub credentials: Option<Credentials>,
-    /// Whether others may reach it although it asks for no password.
+    /// Whether other hosts may connect although no password is required.
     pub allow_remote: bool,
 }
 
-/// Where a supervisor listens.
+/// Address of a supervisor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerUrl {
     /// `unix:///path`
     Unix(PathBuf),
     /// `http://host:port`
     Http {
-        /// A name or address, without brackets.
+        /// Host name or address, without brackets.
         host: String,
         /// The port.
         port: u16,
     },
 }
 
-/// A text that is no address of a supervisor.
+/// A text that is not the address of a supervisor.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected unix:///path or http://host:port")]
 pub struct BadUrl;
@@ -615,12 +618,12 @@ impl fmt::Display for ServerUrl {
     }
 }
 
-/// Takes `host:port` or `[address]:port` apart; the host may be empty, the port is 1 to 65535.
+/// Splits `host:port` or `[address]:port`; the host may be empty, the port is 1 to 65535.
 pub(super) fn host_and_port(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let port = port.bytes().all(|b| b.is_ascii_digit()).then(|| port.parse::<u16>().ok()).flatten()?;
     let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        // Only addresses have colons, and only in brackets can their end be told from the port.
+        // Only addresses contain colons, and need brackets to separate them from the port.
         Some(address) => address.parse::<Ipv6Addr>().ok().map(|_| address)?,
         None => {
             let fits = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
@@ -630,8 +633,8 @@ pub(super) fn host_and_port(text: &str) -> Option<(String, u16)> {
     (port > 0).then(|| (host.to_owned(), port))
 }
 
-/// Returns the default of `childlogdir`: `/tmp`, but for root a folder in which no other user can put anything in the
-/// place of a log. `home` is the home of root.
+/// Returns the default of `childlogdir`: `/tmp`, but for root a folder in which no other user can
+/// create a file in place of a log. `home` is the home of root.
 pub fn default_childlogdir(is_root: bool, home: Option<&Path>) -> PathBuf {
     match home.filter(|_| is_root) {
         Some(home) => home.join(".local/state/taskwatcher/programs"),
@@ -639,30 +642,30 @@ pub fn default_childlogdir(is_root: bool, home: Option<&Path>) -> PathBuf {
     }
 }
 
-/// What clients need to know: `[taskmasterctl]`.
+/// Settings of clients: `[taskmasterctl]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientSpec {
-    /// Where the supervisor listens.
+    /// Address of the supervisor.
     pub serverurl: ServerUrl,
-    /// What the shell prints before each line.
+    /// Prompt of the shell.
     pub prompt: String,
-    /// Where the shell keeps its lines; none: nowhere.
+    /// History file of the shell; `None`: none.
     pub history: Option<PathBuf>,
-    /// Who it says it is.
+    /// User name.
     pub username: Option<String>,
-    /// With which password; never hashed, as it is sent.
+    /// Password; never hashed, because it is sent.
     pub password: Option<Password>,
-    /// How long it waits for an answer; none: as long as it takes.
+    /// Time to wait for a response; `None`: unlimited.
     pub timeout: Option<Duration>,
-    /// Whether changes of jobs are told at once.
+    /// Whether changes of jobs are reported immediately.
     pub notify: bool,
-    /// Whether one word resumes a job.
+    /// Whether a single word resumes a job.
     pub auto_resume: AutoResume,
 }
 
 impl ClientSpec {
-    /// Returns the settings that hold without a configuration. The history of root is in a folder that other users cannot
-    /// write; `home` is the home of the user.
+    /// Returns the settings without a configuration. Root's history is in a folder that other users
+    /// cannot write to; `home` is the home of the user.
     pub fn usual(is_root: bool, home: Option<&Path>) -> ClientSpec {
         match home.filter(|_| is_root) {
             Some(home) => {
@@ -742,7 +745,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_are_words() {
+    fn levels_read_back() {
         for level in Level::ALL {
             assert_eq!(level.as_str().to_uppercase().parse(), Ok(level));
         }
@@ -751,7 +754,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_not_told_by_debug() {
+    fn debug_does_not_show_a_password() {
         let shown = format!("{:?}", Credentials { username: "u".into(), password: Password::Plain("secret".into()) });
         assert!(!shown.contains("secret"), "{shown}");
     }

@@ -1,7 +1,7 @@
-//! What Proxmox VE and Proxmox Backup Server say of their tasks over HTTP: addresses, tokens, lists and their pages.
+//! The task API of Proxmox VE and Proxmox Backup Server: addresses, tokens, lists and their pages.
 //!
-//! The rules are those of their API viewers: <https://pve.proxmox.com/pve-docs/api-viewer/>,
-//! <https://pbs.proxmox.com/docs/api-viewer/>. Nothing here asks anybody.
+//! According to their API viewers: <https://pve.proxmox.com/pve-docs/api-viewer/>,
+//! <https://pbs.proxmox.com/docs/api-viewer/>. Nothing here sends requests.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,28 +19,29 @@ use super::{
     upid::Upid,
 };
 
-/// Seconds before a cutoff that are asked for again: for tasks that a host lists a little later than they start.
+/// Overlap before a cutoff, in seconds: a host may list a task slightly later than it starts.
 const MARGIN: i64 = 300;
-/// Seconds before a cutoff that are looked at once a day: for tasks of which a node told days late.
+/// Overlap once a day, in seconds: a node may report tasks days late.
 const WIDE: i64 = 8 * 86_400;
-/// How often that is, in seconds.
+/// Interval of that wide overlap, in seconds.
 const WIDE_EVERY: i64 = 86_400;
-/// How often a list is read from its beginning again because it changed while it was read.
+/// Most restarts of reading a list because it changed meanwhile.
 const RESTARTS: u32 = 5;
-/// Pages in a row that may bring nothing new: so many tasks ended while one page was read, or the host is mad.
+/// Most consecutive pages without a new entry: either that many tasks ended while one page was
+/// read, or the host misbehaves.
 const BARREN: u32 = 20;
-/// Tasks of one node that anybody could have: so many take 40 MB here.
+/// Most tasks read from one node, beyond any realistic number; they take 40 MB of memory.
 const MOST: usize = 1_000_000;
-/// Bytes of an entry of a list; one with a long reason takes a thousand.
+/// Longest entry of a list, bytes; an entry with a long reason takes a thousand.
 const LONGEST_ENTRY: usize = 64 << 10;
-/// Nodes of a cluster; corosync knows no more than about half of it.
+/// Most nodes of a cluster; corosync supports about half of it.
 const NODES: usize = 256;
-/// Letters of an entry that cannot be read by which it is known again.
+/// Characters kept of an unreadable entry, enough to recognize it.
 const LONGEST_UNREAD: usize = 1000;
-/// Letters of a token's name, at most.
+/// Longest name of a token, characters.
 const TOKEN: usize = 256;
 
-/// What a token needs to see the tasks of others.
+/// The privilege a token needs to see the tasks of other users.
 pub const RIGHT: &str = "Sys.Audit";
 
 /// The product.
@@ -62,7 +63,7 @@ impl fmt::Display for Product {
 }
 
 impl Product {
-    /// The port that it listens on, unless somebody changed that.
+    /// Default port.
     pub fn port(self) -> u16 {
         match self {
             Product::Pve => 8006,
@@ -70,7 +71,7 @@ impl Product {
         }
     }
 
-    /// The value of the `Authorization` header.
+    /// Returns the value of the `Authorization` header.
     pub fn authorization(self, token: &Token, secret: &str) -> String {
         match self {
             Product::Pve => format!("PVEAPIToken={token}={secret}"),
@@ -78,7 +79,7 @@ impl Product {
         }
     }
 
-    /// The nodes, where there may be more than one: a cluster.
+    /// Returns the node, unless the product may be a cluster.
     pub fn only_node(self) -> Option<&'static str> {
         match self {
             Product::Pve => None,
@@ -87,20 +88,20 @@ impl Product {
     }
 }
 
-/// How its API is reached.
+/// Access to an API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Api {
     /// `https://host:port`.
     pub url: Url,
-    /// Who asks.
+    /// The API token.
     pub token: Token,
-    /// The file with the secret of the token. The secret itself is kept nowhere else.
+    /// File with the secret of the token. The secret is stored nowhere else.
     pub secret_file: String,
-    /// The only certificate that is taken; none: one that the system trusts.
+    /// The only accepted certificate; `None`: any that the system trusts.
     pub fingerprint: Option<Fingerprint>,
 }
 
-/// A text that is no address of an API.
+/// A text that is not the address of an API.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the address of a Proxmox host: expected https://HOST, https://HOST:PORT or https://[IPV6-ADDRESS]:PORT")]
 pub struct BadUrl;
@@ -140,7 +141,7 @@ impl FromStr for Url {
 }
 
 impl Url {
-    /// With the product's port, if it names none.
+    /// Adds the default port of the product, if the URL has none.
     pub fn with_port(self, product: Product) -> Url {
         let authority = self.0.trim_start_matches("https://");
         let has_port = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest).contains(':');
@@ -171,7 +172,7 @@ impl fmt::Display for Url {
     }
 }
 
-/// A text that is no name of a token.
+/// A text that is not the name of a token.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an API token id: expected USER@REALM!NAME, without the secret")]
 pub struct BadToken;
@@ -190,7 +191,7 @@ impl FromStr for Token {
         let is_word = |word: &str| {
             !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
         };
-        // What stands in a header of HTTP; and what separates it from the secret cannot be in it.
+        // Only characters valid in an HTTP header, without the separators before the secret.
         let is_login =
             !login.is_empty() && login.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ':' | '=' | '/'));
         match is_login && is_word(realm) && is_word(name) && text.len() <= TOKEN {
@@ -220,7 +221,7 @@ impl fmt::Display for Token {
     }
 }
 
-/// A text that is no fingerprint.
+/// A text that is not a fingerprint.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a SHA-256 fingerprint: expected 64 hexadecimal digits, optionally in pairs separated by colons")]
 pub struct BadFingerprint;
@@ -265,7 +266,7 @@ impl From<Fingerprint> for String {
 }
 
 impl fmt::Display for Fingerprint {
-    /// As Proxmox and openssl print it.
+    /// Formats as Proxmox and openssl do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, byte) in self.0.iter().enumerate() {
             let colon = if at > 0 { ":" } else { "" };
@@ -275,7 +276,7 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// A text that can be the secret of a token: it goes into a header.
+/// Whether a text can be the secret of a token, which becomes part of a header.
 pub fn is_secret(text: &str) -> bool {
     !text.is_empty() && text.len() <= 512 && text.chars().all(|c| c.is_ascii_graphic())
 }
@@ -283,22 +284,22 @@ pub fn is_secret(text: &str) -> bool {
 /// A node of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterNode {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Whether it can be asked, as far as the one who answers knows.
+    /// Whether the node can be reached, according to the host that was asked.
     pub online: bool,
 }
 
 /// The nodes of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cluster {
-    /// Each once.
+    /// The nodes, without duplicates.
     pub nodes: Vec<ClusterNode>,
-    /// Entries that cannot be read, and those beyond what a cluster can have.
+    /// Entries that cannot be parsed, and those beyond the limit.
     pub unread: Vec<String>,
 }
 
-/// Reads an answer to `/nodes`; none: it is not one.
+/// Parses a response to `/nodes`; `None`: invalid.
 pub fn cluster(data: &Value) -> Option<Cluster> {
     let is_name = |name: &str| {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
@@ -311,7 +312,7 @@ pub fn cluster(data: &Value) -> Option<Cluster> {
             Some(name) if known.contains(name) => {}
             Some(name) if cluster.nodes.len() < NODES => {
                 known.insert(name);
-                // A token that may not see its state is not told of it.
+                // Missing if the token may not see the state.
                 let online = value["status"].as_str() != Some("offline");
                 cluster.nodes.push(ClusterNode { name: name.to_owned(), online });
             }
@@ -321,29 +322,29 @@ pub fn cluster(data: &Value) -> Option<Cluster> {
     Some(cluster)
 }
 
-/// A page of a list of tasks as it came.
+/// A page of a list of tasks, unparsed.
 #[derive(Debug, Default)]
 pub struct List {
-    /// Its entries, each as JSON.
+    /// The entries as JSON.
     pub entries: Vec<Box<RawValue>>,
-    /// How many there are on all pages.
+    /// Number of entries on all pages.
     pub total: Option<u64>,
 }
 
-/// Why an answer is no such page.
+/// Why a response is not such a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadList {
     /// Not JSON.
     NotJson,
-    /// Without data.
+    /// No data.
     NoData,
-    /// Its data are something else.
+    /// The data is not a list.
     NoList,
-    /// It has more entries than it was asked for.
+    /// More entries than requested.
     TooMany,
 }
 
-/// Reads a page of so many entries at most, without making values of what is in it.
+/// Parses a page with at most `limit` entries, without parsing the entries.
 ///
 /// # Errors
 /// [`BadList`]
@@ -369,7 +370,7 @@ pub fn list(body: &[u8], limit: usize) -> Result<List, BadList> {
     }
 }
 
-/// Takes so many entries at most.
+/// Deserializes at most this many entries.
 struct Entries(usize);
 
 impl<'de> de::Visitor<'de> for Entries {
@@ -395,8 +396,9 @@ impl<'de> de::Visitor<'de> for Entries {
     }
 }
 
-/// An entry of a page: what identifies it, and what it tells; or a text of what cannot be read. With the node of a
-/// cluster whose list this is, an entry whose UPID names another node keeps that node as `via`.
+/// Parses an entry of a page: returns its key, and the task, or a text if it cannot be parsed.
+/// `node` is the node of a cluster whose list this is; an entry whose UPID names another node keeps
+/// `node` as `via`.
 pub fn listed(entry: &RawValue, node: Option<&str>) -> (String, Result<TaskEntry, String>) {
     let text = entry.get();
     let short = || text.chars().take(LONGEST_UNREAD).collect::<String>();
@@ -412,18 +414,18 @@ pub fn listed(entry: &RawValue, node: Option<&str>) -> (String, Result<TaskEntry
     (key, entry.ok_or_else(|| unread(&value)))
 }
 
-/// A task as a list tells of it.
+/// A task in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "most of a list are of the larger one, and none is kept for long")]
 pub enum TaskEntry {
-    /// It has not ended.
+    /// A live task.
     Running(RemoteRun),
-    /// It has.
+    /// An ended task.
     Ended(RemoteEnd),
 }
 
 impl TaskEntry {
-    /// Keeps which node listed it, unless its UPID names that node.
+    /// Records the node that listed the task, unless its UPID names that node.
     fn listed_by(self, node: &str) -> TaskEntry {
         match self {
             TaskEntry::Running(run) => match run.upid.parse::<Upid>() {
@@ -438,12 +440,13 @@ impl TaskEntry {
     }
 }
 
-/// A number, which some of their programs write as a text.
+/// Parses a number, which some Proxmox programs write as a string.
 fn number(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
-/// How a task ended. PVE writes this of one whose log has no end, and counts it as unknown: its host was switched off.
+/// Parses an outcome. PVE writes "unexpected status" for a log without an end, and counts it as
+/// unknown: the host was switched off.
 fn outcome(text: &str) -> Outcome {
     match text {
         "unexpected status" => Outcome::Unknown(text.to_owned()),
@@ -451,7 +454,7 @@ fn outcome(text: &str) -> Outcome {
     }
 }
 
-/// Reads an entry of a list of tasks; none: it cannot be read.
+/// Parses an entry of a list of tasks; `None`: invalid.
 pub fn entry(value: &Value) -> Option<TaskEntry> {
     let upid: Upid = value["upid"].as_str()?.parse().ok()?;
     if upid.remote.is_some() {
@@ -471,14 +474,16 @@ pub fn entry(value: &Value) -> Option<TaskEntry> {
     }
 }
 
-/// An entry that cannot be read, as a text: the same one each time, although PVE shuffles the fields.
+/// Returns an unreadable entry as text, always the same although PVE changes the order of the
+/// fields.
 pub fn unread(value: &Value) -> String {
     let mut value = value.clone();
     value.sort_all_objects();
     value.to_string().chars().take(LONGEST_UNREAD).collect()
 }
 
-/// A task of which nothing is known but that it runs, and the node that says so if its UPID names another one.
+/// Returns a task known only to be live, with the node that reports it if its UPID names another
+/// one.
 pub fn running(upid: &Upid, via: Option<&str>) -> RemoteRun {
     let mut detail = json!({
         "name": upid.worker_type,
@@ -496,16 +501,16 @@ pub fn running(upid: &Upid, via: Option<&str>) -> RemoteRun {
     RemoteRun { upid: upid.as_str().to_owned(), start: upid.starttime, detail: detail.to_string() }
 }
 
-/// What `/tasks/{upid}/status` says.
+/// The response of `/tasks/{upid}/status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RemoteStatus {
-    /// It has not ended.
+    /// Live.
     Running,
-    /// It has.
+    /// Ended.
     Stopped(Outcome),
 }
 
-/// Reads such an answer; none: it is not one.
+/// Parses such a response; `None`: invalid.
 pub fn status(data: &Value) -> Option<RemoteStatus> {
     match (data["status"].as_str()?, data["exitstatus"].as_str()) {
         ("running", _) => Some(RemoteStatus::Running),
@@ -515,29 +520,29 @@ pub fn status(data: &Value) -> Option<RemoteStatus> {
     }
 }
 
-/// From which start on to ask a node, so that no task is missed; none: all that it has.
+/// Returns the earliest start to request from a node so that no task is missed; `None`: all tasks.
 pub fn since(cutoff: Option<i64>, wide: bool) -> Option<i64> {
     let back = if wide { WIDE } else { MARGIN };
     cutoff.map(|cutoff| cutoff.saturating_sub(back)).filter(|since| *since > 0)
 }
 
-/// Whether to look further back than usual: once a day.
+/// Whether to use the wide overlap: once a day.
 pub fn is_wide(last: Option<i64>, now: i64) -> bool {
-    // A clock that was set back must not keep it from being done.
+    // A clock that was set back must not prevent it.
     last.is_none_or(|last| now.saturating_sub(last) >= WIDE_EVERY || last > now)
 }
 
-/// What a complete answer of a node showed.
+/// Summary of a complete response of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PageSummary {
-    /// The newest start.
+    /// Newest start.
     pub newest: Option<i64>,
-    /// The oldest start of what runs.
+    /// Oldest start of a live task.
     pub oldest_running: Option<i64>,
 }
 
 impl PageSummary {
-    /// Sees one more.
+    /// Adds a task.
     pub fn task(&mut self, start: i64, runs: bool) {
         self.newest = self.newest.max(Some(start));
         if runs {
@@ -545,8 +550,9 @@ impl PageSummary {
         }
     }
 
-    /// The next cutoff: all that started before it has ended and is known. It is a time of the node's own clock, so
-    /// clocks that differ do no harm; but a start that has not come yet must not hide what will start until then.
+    /// Returns the next cutoff: all tasks that started before it have ended and are known. It is a
+    /// time of the node's own clock, so differences between clocks do no harm; but a start in the
+    /// future must not hide tasks that start until then.
     pub fn cutoff(&self, before: Option<i64>, now: i64) -> Option<i64> {
         let newest = before.max(self.newest.map(|newest| newest.min(now)));
         match (newest, self.oldest_running) {
@@ -559,62 +565,64 @@ impl PageSummary {
 /// What to do after a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextPage {
-    /// Ask for the next one.
+    /// Request the next page.
     Next,
-    /// That was all.
+    /// The list is complete.
     Done,
-    /// The host will never have told all.
-    Mad(&'static str),
+    /// The list cannot be read to its end.
+    Broken(&'static str),
 }
 
-/// Reading a list page by page while tasks are added to it and leave it.
+/// Reads a list page by page while tasks are added to it and removed.
 ///
-/// Each page begins with the last entry of the one before. What is added stands in front and moves the others back: the
-/// page then begins with an entry that is known all the same, and nothing is missed. If it begins with one that is not
-/// known, entries left the list, and it is read from its beginning again.
+/// Each page begins with the last entry of the previous one. Added entries are in front and move
+/// the others back: the page then begins with an entry that is known anyway, and nothing is missed.
+/// If a page begins with an unknown entry, entries were removed, and the list is read again from
+/// its beginning.
 #[derive(Debug)]
 pub struct Paging {
     limit: usize,
     start: usize,
-    /// What identifies each entry, hashed to save memory, and in which round it was read last. Only between those that
-    /// were read since the beginning of a round is nothing missing.
+    /// Hash of each entry's key (to save memory), and the round in which it was last read. Only the
+    /// entries of the current round are known to have no gap between them.
     known: HashMap<u64, u32>,
     hasher: RandomState,
-    /// How many were read in this round.
+    /// Number of entries read in this round.
     round: usize,
     restarts: u32,
     barren: u32,
 }
 
 impl Paging {
-    /// Of pages with so many entries, two at least.
+    /// Starts with pages of `limit` entries, at least two.
     pub fn new(limit: usize) -> Paging {
         let (known, hasher) = (HashMap::new(), RandomState::new());
         Paging { limit: limit.max(2), start: 0, known, hasher, round: 0, restarts: 0, barren: 0 }
     }
 
-    /// Entries of a page.
+    /// Entries per page.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Asks for half as many from now on, as a page was too long; false if it cannot be less.
+    /// Halves the size of the next pages, because a page was too long; returns false if it is
+    /// already minimal.
     pub fn halve(&mut self) -> bool {
         let less = (self.limit / 2).max(2);
         std::mem::replace(&mut self.limit, less) > less
     }
 
-    /// Where the next page begins.
+    /// Offset of the next page.
     pub fn start(&self) -> usize {
         self.start
     }
 
-    /// Whether the list has an entry.
+    /// Whether the entry with this key was read.
     pub fn has(&self, key: &str) -> bool {
         self.known.contains_key(&self.hasher.hash_one(key))
     }
 
-    /// Takes what identifies each entry of a page, and how many the host says there are.
+    /// Adds a page: the keys of its entries, and the total number according to the host.
     pub fn take(&mut self, keys: &[&str], total: Option<u64>) -> NextPage {
         let hashes: Vec<u64> = keys.iter().map(|key| self.hasher.hash_one(key)).collect();
         let is_read = |hash: &u64| self.known.get(hash) == Some(&self.restarts);
@@ -627,7 +635,7 @@ impl Paging {
             self.round = 0;
             self.restarts += 1;
             return match self.restarts > RESTARTS {
-                true => NextPage::Mad("its list of tasks changes faster than it can be read"),
+                true => NextPage::Broken("the list of tasks changes faster than it can be read"),
                 false => NextPage::Next,
             };
         }
@@ -642,15 +650,20 @@ impl Paging {
         let short = keys.len() < self.limit;
         let all = total.is_none_or(|total| end as u64 >= total);
         if keys.is_empty() {
-            return if all { NextPage::Done } else { NextPage::Mad("it says that there are tasks and names none") };
+            return if all {
+                NextPage::Done
+            } else {
+                NextPage::Broken("the list of tasks is empty although its total is not 0")
+            };
         }
-        // A host may give fewer than it was asked for and have more; behind the last one stands nothing but that.
+        // A host may return fewer entries than requested and still have more. Only the last entry
+        // is followed by nothing but itself.
         if (short && total.is_some() && all) || (keys.len() == 1 && !fresh) {
             return NextPage::Done;
         }
         self.barren = if fresh { 0 } else { self.barren + 1 };
         if self.barren > BARREN || self.known.len() > MOST {
-            return NextPage::Mad("its list of tasks has no end");
+            return NextPage::Broken("the list of tasks does not end");
         }
         self.start = end - 1;
         NextPage::Next
@@ -663,7 +676,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn addresses_are_of_hosts_and_nothing_else() {
+    fn an_address_is_a_host_without_a_path() {
         let url = |text: &str, product| text.parse::<Url>().map(|url| url.with_port(product).to_string());
         assert_eq!(url("https://pve.example.org", Product::Pve).unwrap(), "https://pve.example.org:8006");
         assert_eq!(url("https://10.0.0.1/", Product::Pbs).unwrap(), "https://10.0.0.1:8007");
@@ -692,7 +705,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_and_fingerprints_read() {
+    fn tokens_and_fingerprints_are_parsed() {
         let token: Token = "root@pam!watch".parse().unwrap();
         assert_eq!(Product::Pve.authorization(&token, "s"), "PVEAPIToken=root@pam!watch=s");
         assert_eq!(Product::Pbs.authorization(&token, "s"), "PBSAPIToken=root@pam!watch:s");
@@ -721,7 +734,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_of_both_products_read() {
+    fn entries_of_both_products_are_parsed() {
         let pve = json!({ "upid": "UPID:n1:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam:", "endtime": 1_636_572_000,
                           "status": "job errors", "type": "vzdump" });
         let Some(TaskEntry::Ended(end)) = entry(&pve) else { panic!() };
@@ -729,7 +742,8 @@ mod tests {
         let pbs = json!({ "upid": "UPID:pbs:000002B2:00000158:00000000:674D828C:logrotate::root@pam:" });
         let Some(TaskEntry::Running(run)) = entry(&pbs) else { panic!() };
         assert_eq!(run.start, 0x674D_828C);
-        // PVE says RUNNING of what runs, and has numbers as texts where a script put them together.
+        // PVE reports RUNNING for a live task, and has numbers as strings where a script assembled
+        // them.
         assert!(matches!(entry(&json!({ "upid": pve["upid"], "status": "RUNNING" })), Some(TaskEntry::Running(_))));
         assert!(
             matches!(entry(&json!({ "upid": pve["upid"], "endtime": "7" })), Some(TaskEntry::Ended(end)) if end.endtime == 7)
@@ -750,7 +764,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_about_nodes_and_one_task_read() {
+    fn responses_about_nodes_and_one_task_are_parsed() {
         let nodes = json!([{ "node": "a", "status": "online" }, { "node": "b", "status": "offline" }, { "node": "c" }]);
         let online: Vec<bool> = cluster(&nodes).unwrap().nodes.iter().map(|node| node.online).collect();
         assert_eq!(online, [true, false, true]);
@@ -758,7 +772,11 @@ mod tests {
         for bad in [json!({}), json!({ "node": 1 }), json!({ "node": "" }), json!({ "node": ".." }), json!("a")] {
             let read = cluster(&json!([{ "node": "a" }, bad, { "node": "b" }, { "node": "a" }])).unwrap();
             let names: Vec<&str> = read.nodes.iter().map(|node| node.name.as_str()).collect();
-            assert_eq!((names, read.unread), (vec!["a", "b"], vec![bad.to_string()]), "one of each, and what is bad");
+            assert_eq!(
+                (names, read.unread),
+                (vec!["a", "b"], vec![bad.to_string()]),
+                "each once, and the invalid entry"
+            );
         }
         let many: Vec<Value> = (0..NODES + 3).map(|n| json!({ "node": format!("n{n}") })).collect();
         let read = cluster(&Value::from(many)).unwrap();
@@ -773,7 +791,7 @@ mod tests {
             Some(RemoteStatus::Stopped(Outcome::Unknown(String::new())))
         );
         assert_eq!(status(&json!({ "status": "gone" })), None);
-        // As PVE itself counts what left no end in its log.
+        // PVE itself also counts a log without an end as unknown.
         let cut = Outcome::Unknown("unexpected status".into());
         let stopped = json!({ "status": "stopped", "exitstatus": "unexpected status" });
         assert_eq!(status(&stopped), Some(RemoteStatus::Stopped(cut.clone())));
@@ -802,7 +820,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cutoff_waits_for_what_runs_and_never_runs_ahead() {
+    fn a_cutoff_waits_for_live_tasks_and_is_never_in_the_future() {
         let seen = |tasks: &[(i64, bool)]| {
             let mut seen = PageSummary::default();
             tasks.iter().for_each(|(start, runs)| seen.task(*start, *runs));
@@ -813,15 +831,15 @@ mod tests {
         assert_eq!(seen(&[(600, false), (550, false)]).cutoff(Some(500), 1000), Some(600));
         assert_eq!(seen(&[(600, false), (550, true)]).cutoff(Some(500), 1000), Some(550));
         assert_eq!(seen(&[(600, false), (100, true)]).cutoff(Some(500), 1000), Some(100));
-        // Of a clock that is ahead.
+        // From a clock that is ahead.
         assert_eq!(seen(&[(9000, false)]).cutoff(Some(500), 1000), Some(1000));
         assert_eq!(seen(&[(9000, true)]).cutoff(None, 1000), Some(1000));
-        // Old tasks that came late do not move it back.
+        // Old tasks reported late do not move it back.
         assert_eq!(seen(&[(10, false)]).cutoff(Some(500), 1000), Some(500));
     }
 
     #[test]
-    fn it_is_looked_back_further_once_a_day() {
+    fn the_overlap_is_wide_once_a_day() {
         assert_eq!(since(None, false), None);
         assert_eq!(since(Some(1_000_000), false), Some(999_700));
         assert_eq!(since(Some(1_000_000), true), Some(1_000_000 - WIDE));
@@ -831,23 +849,24 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_never_comes_to_an_end_is_given_up() {
+    fn a_list_without_an_end_is_an_error() {
         let mut same = Paging::new(2);
         let steps: Vec<NextPage> = (0..100).map(|_| same.take(&["a", "b"], Some(1000))).collect();
-        assert!(matches!(steps.last(), Some(NextPage::Mad(_))), "always the same page");
+        assert!(matches!(steps.last(), Some(NextPage::Broken(_))), "always the same page");
         let mut other = Paging::new(2);
         let steps: Vec<NextPage> = (0..100).map(|n| other.take(&[&format!("{n}"), &format!("{n}x")], None)).collect();
-        assert!(matches!(steps.last(), Some(NextPage::Mad(_))), "always another list");
-        assert!(matches!(Paging::new(2).take(&[], Some(5)), NextPage::Mad(_)), "tasks that are not there");
+        assert!(matches!(steps.last(), Some(NextPage::Broken(_))), "always another list");
+        assert!(matches!(Paging::new(2).take(&[], Some(5)), NextPage::Broken(_)), "tasks that are not there");
         assert_eq!(Paging::new(2).take(&[], Some(0)), NextPage::Done);
         assert_eq!(Paging::new(2).take(&[], None), NextPage::Done);
     }
 
     proptest! {
-        /// Whatever is added in front while a list is read, whatever the host gives at most and whether it counts: all
-        /// that stood in the list when its reading began is read.
+        /// All entries that are in the list when its reading begins are read, whatever is added in
+        /// front meanwhile, however few entries the host returns per page, and whether or not it
+        /// reports a total.
         #[test]
-        fn nothing_of_a_growing_list_is_missed(
+        fn no_entry_of_a_growing_list_is_missed(
             size in 0usize..60, limit in 2usize..9, cap in 2usize..9, counts: bool,
             grows in proptest::collection::vec(0usize..4, 200),
         ) {
@@ -861,9 +880,9 @@ mod tests {
                 match paging.take(&page, counts.then_some(list.len() as u64)) {
                     NextPage::Done => { done = true; break }
                     NextPage::Next => {}
-                    NextPage::Mad(why) => prop_assert!(false, "{}", why),
+                    NextPage::Broken(why) => prop_assert!(false, "{}", why),
                 }
-                // It ends growing at some time.
+                // The list stops growing at some time.
                 if turn < 6 {
                     for n in 0..more {
                         list.insert(0, format!("new{turn}.{n}"));
@@ -877,9 +896,9 @@ mod tests {
             }
         }
 
-        /// What leaves the list moves the others forward: they are read all the same.
+        /// Removed entries move the others forward: all of them are still read.
         #[test]
-        fn nothing_of_a_shrinking_list_is_missed(
+        fn no_entry_of_a_shrinking_list_is_missed(
             size in 1usize..60, limit in 2usize..9, leaves in proptest::collection::vec(0usize..3, 4),
         ) {
             let mut list: Vec<String> = (0..size).map(|n| format!("old{n}")).collect();
@@ -891,7 +910,7 @@ mod tests {
                 match paging.take(&page, Some(list.len() as u64)) {
                     NextPage::Done => break,
                     NextPage::Next => {}
-                    NextPage::Mad(why) => prop_assert!(false, "{}", why),
+                    NextPage::Broken(why) => prop_assert!(false, "{}", why),
                 }
                 list.drain(..leaves.next().unwrap_or(0).min(list.len()));
             }

@@ -1,22 +1,22 @@
-//! One page of history, as a question: which rows, after which one, how many.
+//! Queries for one page of the history: filter, position, number of rows.
 //!
-//! Paging is by key, never by counting rows: the cursor names the last row that was given, so a page costs the same at
-//! any depth and rows that arrive meanwhile neither shift nor repeat anything (spec/tasks.md section 8 and 13).
+//! Paging is by key, not by counting rows: the cursor names the last row returned, so a page costs
+//! the same at any depth, and rows added meanwhile neither shift nor repeat others.
 
 use std::{fmt, str::FromStr};
 
 use super::task::Class;
 
-/// The place of one row in the order of history: end time, then row id.
+/// The position of a row in the history, which is ordered by end time, then row id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor {
-    /// End time of that row, unix seconds.
+    /// End time of the row, unix seconds.
     pub endtime: i64,
-    /// Its row id.
+    /// Row id.
     pub id: i64,
 }
 
-/// A text that is no cursor.
+/// A text that is not a cursor.
 #[derive(Debug, thiserror::Error)]
 #[error("not a cursor: use the one printed with the previous page")]
 pub struct BadCursor;
@@ -37,18 +37,18 @@ impl FromStr for Cursor {
     }
 }
 
-/// Which rows of history are wanted; an empty filter wants all.
+/// Which rows to return; an empty filter matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Of this name.
+    /// Name of the task.
     pub name: Option<String>,
-    /// With one of these results; none named: any.
+    /// Any of these results; empty: every result.
     pub results: Vec<Class>,
-    /// That ended at this time or later, unix seconds.
+    /// Earliest end, unix seconds.
     pub since: Option<i64>,
-    /// That ended before this time or at it.
+    /// Latest end, unix seconds, inclusive.
     pub until: Option<i64>,
-    /// Of this login.
+    /// Login name.
     pub user: Option<String>,
 }
 
@@ -57,24 +57,24 @@ pub struct Filter {
 pub struct Query {
     /// Which rows.
     pub filter: Filter,
-    /// How many at most.
+    /// Most rows to return.
     pub limit: usize,
-    /// Those after this one.
+    /// Return only rows after this one.
     pub after: Option<Cursor>,
-    /// So many are passed over first.
+    /// Number of rows to skip first.
     pub offset: u64,
     /// Oldest first instead of newest first.
     pub reverse: bool,
 }
 
-/// The place of a task among those of all hosts, which are listed in the order of their starts.
+/// The position of a task in a list of all hosts, which is ordered by start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListPosition {
-    /// When it was started (a reservation that never was: when it ended), unix seconds.
+    /// Start time (end time of a reservation that never started), unix seconds.
     pub start: i64,
-    /// Whether it is of another host; in one second these come before our own.
+    /// Whether the task is of a remote; within one second remote tasks come first.
     pub remote: bool,
-    /// Its row id, or for one of another host its place among those of its second.
+    /// The row id; for a remote task, its position among those of the same second.
     pub number: i64,
 }
 
@@ -101,12 +101,12 @@ impl FromStr for ListPosition {
     }
 }
 
-/// Where any page of history ended: in the order of ends, or in that of starts.
+/// Position after which a page of the history continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
-    /// Of this host alone.
+    /// In a history of this host alone, by end time.
     End(Cursor),
-    /// With other hosts.
+    /// In a history with remotes, by start time.
     Start(ListPosition),
 }
 
@@ -118,47 +118,47 @@ impl FromStr for After {
     }
 }
 
-/// One page of the tasks of several hosts, in the order of their starts. `since` and `until` of its filter are of the
-/// starts too.
+/// A query for one page of the tasks of several hosts, ordered by start time. `since` and `until`
+/// of the filter refer to start times too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StartQuery {
     /// Which rows.
     pub filter: Filter,
-    /// Of this remote only; none: of all of them, and of this host.
+    /// Only this remote; `None`: all remotes and this host.
     pub remote: Option<String>,
-    /// Only those that ran on this node.
+    /// Only this node.
     pub node: Option<String>,
-    /// Only those of this type, as their UPIDs have it.
+    /// Only this type, as in the UPID.
     pub kind: Option<String>,
-    /// How many at most.
+    /// Most rows to return.
     pub limit: usize,
-    /// Those after this one.
+    /// Return only rows after this one.
     pub after: Option<ListPosition>,
-    /// So many are passed over first.
+    /// Number of rows to skip first.
     pub offset: u64,
     /// Oldest first instead of newest first.
     pub reverse: bool,
 }
 
 impl StartQuery {
-    /// Whether it wants all tasks.
+    /// Whether all tasks match.
     pub fn is_unfiltered(&self) -> bool {
         self.filter == Filter::default() && self.remote.is_none() && self.node.is_none() && self.kind.is_none()
     }
 }
 
-/// Rows, and where to go on.
+/// A page of rows, and where to continue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T, C = Cursor> {
     /// The rows, in order.
     pub rows: Vec<T>,
-    /// The cursor of the next page; none: this was the last one.
+    /// The cursor of the next page; `None`: this is the last one.
     pub next: Option<C>,
 }
 
 impl<T, C> Page<T, C> {
-    /// Makes a page of up to `limit` rows out of `rows`, of which one more than the limit was fetched if there was
-    /// one: that is how we know of a next page without ever counting.
+    /// Makes a page of up to `limit` rows. The caller fetches one row more than the limit: the
+    /// surplus row shows that there is a next page, without counting.
     pub fn cut(mut rows: Vec<T>, limit: usize, place: impl Fn(&T) -> C) -> Page<T, C> {
         let more = rows.len() > limit;
         rows.truncate(limit);
@@ -168,10 +168,11 @@ impl<T, C> Page<T, C> {
 }
 
 impl<T, C: Copy + Ord> Page<T, C> {
-    /// The page of up to `limit` rows behind `after`, newest first, that comes of this one and of `more`, which its
-    /// source does not have: each of them is on the page where its place is, and only there.
+    /// Merges `more`, rows that the source of this page does not have, into this page of up to
+    /// `limit` rows after `after`, newest first. Each row is on the page of its position, and on no
+    /// other.
     pub fn with(self, more: Vec<T>, limit: usize, after: Option<C>, place: impl Fn(&T) -> C) -> Page<T, C> {
-        // What lies behind the last row is of a later page, if there is one.
+        // Rows behind the last one belong to a later page, if there is one.
         let end = self.rows.last().filter(|_| self.next.is_some()).map(&place);
         let is_here = |at: C| after.is_none_or(|after| at < after) && end.is_none_or(|end| at > end);
         let is_last = self.next.is_none();
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_two_sources_make_pages_that_hold_each_once() {
+    fn pages_of_two_sources_hold_each_row_once() {
         let there = [90, 70, 50, 30, 10];
         for more in [vec![], vec![95], vec![5], vec![60, 100, 20], vec![1, 2, 3, 97, 98, 99], vec![75, 74, 73, 72, 71]]
         {
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn places_read_back_and_are_told_from_cursors() {
+    fn positions_read_back_and_differ_from_cursors() {
         for place in
             [ListPosition { start: -3, remote: true, number: 0 }, ListPosition { start: 7, remote: false, number: 9 }]
         {

@@ -1,50 +1,52 @@
-//! What a row of `tasks` is worth, given what can be seen of its processes.
+//! Decides what a row of `tasks` stands for, given the facts about its processes.
 //!
-//! A stored status goes stale the moment a launcher dies; so every reader judges each row by facts first. Rules:
-//! spec/tasks.md section 10. Pure: the facts are gathered elsewhere.
+//! A stored status goes stale the moment a launcher dies, so every reader checks each row against
+//! the facts first. Pure: the facts are gathered elsewhere.
 
 use std::time::Duration;
 
 use super::task::{End, Outcome, Status, Task, Timestamp, span};
 
-/// Whether something is alive, as far as can be seen.
+/// Whether a process is alive, as far as it can be determined.
 ///
-/// A look that fails is neither a yes nor a no, so there is no conversion to `bool`: each caller decides what it does
-/// with [`Life::Unknown`]. What is stored stays as it is, and the look is repeated later.
+/// A check that fails is neither a yes nor a no, so there is no conversion to `bool`: each caller
+/// decides how to handle [`Life::Unknown`]. The stored status is kept, and the check is repeated
+/// later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
-    /// It is there.
+    /// Alive.
     Alive,
-    /// It is certainly not there.
+    /// Certainly gone.
     Gone,
-    /// It could not be looked at: no descriptors, a hidden `/proc`, another namespace.
+    /// Not determined: no free descriptors, a hidden `/proc`, another namespace.
     Unknown,
 }
 
-/// From where a launcher is looked at, compared with where it was started.
+/// The position of the reader relative to the launcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
-    /// Pids and start times mean here what they meant there.
+    /// Pids and start times have the same meaning here as for the launcher.
     Same,
-    /// From another namespace of pids or clocks, whose numbers mean nothing here.
+    /// Another pid or time namespace: its pids and start times have no meaning here.
     Elsewhere,
-    /// Under another boot id: after a restart of the machine, or inside a container that has a boot id of its own.
+    /// Another boot id: after a restart of the machine, or inside a container with its own boot id.
     Restarted,
 }
 
-/// Where a process of this machine looks from: what its view of others depends on.
+/// The position of a process of this machine, on which its view of other processes depends.
 #[derive(Clone, Debug, Default)]
 pub struct Viewpoint {
-    /// The id of this boot; `None` where the kernel does not say.
+    /// Id of this boot; `None` if the kernel does not provide it.
     pub boot_id: Option<String>,
-    /// The namespaces of pids and clocks; `None` where the kernel does not say.
+    /// The pid and time namespaces; `None` if the kernel does not provide them.
     pub namespace: Option<String>,
-    /// The host name.
+    /// Host name.
     pub host: String,
 }
 
 impl Viewpoint {
-    /// From where the processes of a task are looked at. What an older version did not note counts as the same.
+    /// Returns the view of a task's processes. Marks that an older version did not record count as
+    /// equal.
     pub fn view_of(&self, task: &Task) -> View {
         match (&task.boot_id, &self.boot_id) {
             (Some(then), Some(now)) if then != now => return View::Restarted,
@@ -58,10 +60,11 @@ impl Viewpoint {
         }
     }
 
-    /// Whether a search that finds no process of a task here proves that none lives.
+    /// Whether a search here that finds no process of the task proves that none is alive.
     ///
-    /// From the first namespace of pids all processes are seen. From another one, those of the first are not, and they go
-    /// on; but of a container that was started again, which is told by its host name, none can be left.
+    /// From the initial pid namespace all processes are visible. From another one, processes of the
+    /// initial namespace are not visible and may be alive. A container that was started again
+    /// (recognized by its host name) has none left.
     pub fn sees_survivors_of(&self, task: &Task) -> bool {
         match (self.view_of(task), &task.signs.namespace, &self.namespace) {
             (View::Same | View::Restarted, _, _) => true,
@@ -74,29 +77,30 @@ impl Viewpoint {
     }
 }
 
-/// Whether these namespaces have all processes of the machine: the first one of pids has this number on each machine.
+/// Whether this is the initial pid namespace, which sees all processes: it has this inode on each
+/// machine.
 fn is_first(namespace: &str) -> bool {
     namespace.split(':').next() == Some("4026531836")
 }
 
-/// The lock that a launcher holds on its slot of the spool, as a reader finds it.
+/// State of the launcher's lock on its slot of the spool, as found by a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
-    /// Somebody holds it.
+    /// Held.
     Held,
-    /// It can be had.
+    /// Not held.
     Free,
-    /// There is no spool, or it is another user's.
+    /// No spool, or the spool of another user.
     NoSpool,
-    /// It could not be looked at.
+    /// Not determined.
     Unknown,
 }
 
-/// Whether a launcher lives. `locks` says whether it holds a lock for as long as it lives; `seen` is what `/proc` says
-/// of its pid and start time, which counts only in [`View::Same`].
+/// Whether a launcher is alive. `locks`: whether it holds a lock for as long as it lives; `seen`:
+/// the result of looking up its pid and start time in `/proc`, which counts only in [`View::Same`].
 ///
-/// A free lock of a launcher that holds one is proof of its end, but for one case: in a copy of the database's folder,
-/// whose spool is another file, the launcher is only seen by its process.
+/// If the launcher holds a lock, a free lock proves its end, except in a copy of the database's
+/// folder, whose spool is another file: there the launcher is seen only by its process.
 pub fn launcher_life(locks: bool, lock: Lock, view: View, seen: Life) -> Life {
     match (locks, lock, view, seen) {
         (true, Lock::Held, _, _) | (_, _, View::Same, Life::Alive) => Life::Alive,
@@ -107,31 +111,32 @@ pub fn launcher_life(locks: bool, lock: Lock, view: View, seen: Life) -> Life {
     }
 }
 
-/// What can be seen of one task's processes and files.
+/// Facts about the processes and files of one task.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// Whether the machine has been restarted since the task started.
     pub restarted: bool,
-    /// Whether its launcher lives.
+    /// Whether the launcher is alive.
     pub launcher: Life,
-    /// Whether any process of its command lives; only asked when the launcher is gone.
+    /// Whether any process of the command is alive; determined only if the launcher is gone.
     pub survivors: Life,
-    /// The end that its launcher could not write to the database and left in the spool.
+    /// The end that the launcher left in the spool because it could not write to the database.
     pub spooled: Option<End>,
-    /// Last change of its feedback file.
+    /// Last change of the feedback file.
     pub beat: Option<Timestamp>,
-    /// The heartbeat that it told its launcher last.
+    /// Last heartbeat reported on the notify socket.
     pub told: Option<Timestamp>,
-    /// Whether a worker was asked to end: it finds the request by itself, and no launcher stores that it did.
+    /// Whether a worker was asked to end. A worker polls for the request, and no launcher stores
+    /// that it was made.
     pub asked: bool,
 }
 
-/// What a row of `tasks` truly is.
+/// The actual state of a row of `tasks`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// It has not ended: this is its status.
+    /// Live, with this status.
     Live(Status),
-    /// It has ended, like this, and belongs into history.
+    /// Ended like this; the row belongs into the history.
     Ended(Box<End>),
 }
 
@@ -147,7 +152,7 @@ pub fn judge(task: &Task, facts: &Facts, now: Timestamp) -> Verdict {
         return Verdict::Ended(Box::new(end.clone()));
     }
     match (facts.launcher, facts.survivors) {
-        // What could not be looked at is not called dead.
+        // A launcher that could not be checked is not called dead.
         (Life::Alive | Life::Unknown, _) => Verdict::Live(match task.status {
             Some(Status::Stopping) => Status::Stopping,
             _ if facts.asked => Status::Stopping,
@@ -168,25 +173,27 @@ fn live_status(task: &Task, facts: &Facts, now: Timestamp) -> Status {
     Status::of(last_beat(task, facts).age(now), task.silence())
 }
 
-/// The last heartbeat: the feedback file's last change, or what the task told its launcher; but never before the task's own start.
+/// The last heartbeat: the last change of the feedback file or the last report to the launcher, but
+/// not before the start of the task.
 pub fn last_beat(task: &Task, facts: &Facts) -> Timestamp {
     let started = Timestamp::from_secs(task.starttime.unwrap_or(0));
     [facts.beat, facts.told].into_iter().flatten().fold(started, Timestamp::max)
 }
 
-/// The reason that is kept with a reservation nobody claimed in time.
+/// The reason stored for a reservation that was not claimed in time.
 pub const LAPSED: &str = "reservation lapsed";
 
 fn lapsed(task: &Task, now: Timestamp) -> End {
     let expires = task.expires.unwrap_or_else(|| now.secs());
-    // Both are whole seconds, the begin rounded down and the end up, so that it holds for as long as was asked.
+    // Both are whole seconds, the start rounded down and the end up, so that the reservation lasts
+    // at least as long as requested.
     let held = expires.saturating_sub(task.reservetime.unwrap_or(expires)).saturating_sub(1).max(0);
     let held = Duration::from_secs(held.unsigned_abs());
     let outcome = Outcome::Error(format!("{LAPSED} after {}", span(held)));
     End { ended_by: Some("expiry".into()), ..End::new(&outcome, Timestamp::from_secs(expires), None) }
 }
 
-/// The end nobody saw: dated by the last sign of life, never invented.
+/// Returns an unobserved end, dated by the last sign of life.
 fn lost(task: &Task, facts: &Facts, why: &str) -> End {
     let start = task.starttime.unwrap_or(0);
     let beat = facts.beat.map_or(start, Timestamp::secs);
@@ -243,7 +250,11 @@ mod tests {
         assert_eq!(judge(&task, &beat(1990), now(2000)), Verdict::Live(Status::Running));
         assert_eq!(judge(&task, &beat(1960), now(2000)), Verdict::Live(Status::Silent));
         assert_eq!(judge(&task, &facts(), now(1061)), Verdict::Live(Status::Stalled), "counts from the start");
-        assert_eq!(judge(&task, &beat(10), now(1010)), Verdict::Live(Status::Running), "an old file is no old beat");
+        assert_eq!(
+            judge(&task, &beat(10), now(1010)),
+            Verdict::Live(Status::Running),
+            "an old file is not an old beat"
+        );
     }
 
     #[test]
@@ -259,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_looked_at_is_not_called_dead() {
+    fn a_process_that_cannot_be_checked_is_not_called_dead() {
         for survivors in LIVES {
             let hidden = Facts { launcher: Life::Unknown, survivors, ..facts() };
             assert_eq!(judge(&running(), &hidden, now(2000)), Verdict::Live(Status::Running));
@@ -308,7 +319,7 @@ mod tests {
     const LOCKS: [Lock; 4] = [Lock::Held, Lock::Free, Lock::NoSpool, Lock::Unknown];
 
     #[test]
-    fn a_lock_that_is_held_is_life_from_everywhere_and_a_free_one_is_the_end() {
+    fn a_held_lock_means_alive_in_every_view_and_a_free_one_means_gone() {
         for view in VIEWS {
             for seen in LIVES {
                 assert_eq!(launcher_life(true, Lock::Held, view, seen), Life::Alive);
@@ -320,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_lock_only_the_same_view_or_a_restart_tells_of_an_end() {
+    fn without_a_lock_only_the_same_view_or_a_restart_proves_an_end() {
         for lock in LOCKS {
             for seen in LIVES {
                 assert_eq!(launcher_life(false, lock, View::Same, seen), seen);
@@ -334,7 +345,7 @@ mod tests {
                 assert_eq!(launcher_life(true, lock, View::Elsewhere, seen), Life::Unknown);
             }
         }
-        // No descriptor left to look with is no restart.
+        // Running out of descriptors does not prove a restart.
         assert_eq!(launcher_life(true, Lock::Unknown, View::Restarted, Life::Gone), Life::Unknown);
         assert_eq!(launcher_life(true, Lock::NoSpool, View::Restarted, Life::Gone), Life::Gone);
     }

@@ -1,8 +1,8 @@
-//! What a new configuration changes, process by process, as a plan (spec/supervise.md section 4).
+//! Plans what a new configuration changes, process by process.
 //!
-//! Pure: it compares two configurations that are both right, and looks at what the processes are doing now. Who carries
-//! it out starts and stops; nothing here does. Which keys change in place and which need a new run is said in
-//! [`PROGRAM_KEYS`] and [`SERVER_KEYS`] and nowhere else.
+//! Pure: compares two valid configurations, given the current states of the processes. The caller
+//! carries out the plan. Which keys change in place and which need a new run is defined only in
+//! [`PROGRAM_KEYS`] and [`SERVER_KEYS`].
 
 #[cfg(test)]
 mod tests;
@@ -16,25 +16,25 @@ use super::{
     program::{InetServer, LogSpec, ProcState, ProgramSpec, ServerSpec, UnixServer},
 };
 
-/// What a process is doing when the plan is made.
+/// State of a process when the plan is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Its state.
+    /// The state.
     pub state: ProcState,
-    /// Whether a start of it is due anyway: by autorestart, or because it is stopping for a restart.
+    /// Whether a start is due: by autorestart, or by the restart in progress.
     pub restart_pending: bool,
-    /// Of an UNKNOWN one: whether its old process is verifiably gone.
+    /// For UNKNOWN: whether the old process is verifiably gone.
     pub gone: bool,
 }
 
 impl Default for Facts {
-    /// One that nobody has started.
+    /// A process that was never started.
     fn default() -> Facts {
         Facts { state: ProcState::Stopped, restart_pending: false, gone: true }
     }
 }
 
-/// What is reloaded (REL-5, REL-6).
+/// What to reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope<'a> {
     /// Everything.
@@ -51,54 +51,56 @@ pub enum Scope<'a> {
     Client,
 }
 
-/// Names that neither configuration knows.
+/// Names that are in neither configuration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no such program, group or process: {}", .0.join(", "))]
 pub struct UnknownNames(pub Vec<String>);
 
-/// How a process that is no longer configured goes.
+/// How a process that is no longer configured is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// It is stopped with its old settings, and goes when it is down.
+    /// Stopped with its old settings, and removed when it is down.
     Stop,
-    /// It is being stopped already, and goes when it is down.
+    /// Already being stopped, and removed when it is down.
     AfterStop,
-    /// It goes at once; a start that is due is cancelled.
+    /// Removed immediately; a start that is due is cancelled.
     AtOnce,
 }
 
-/// What becomes of one process.
+/// Change of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcessChange {
     /// Nothing.
     Untouched,
-    /// Its policy, logs' limits and the like change in place; it runs on.
+    /// Settings such as the policy and the limits of logs change in place; the process keeps
+    /// running.
     UpdateHot,
-    /// It is stopped with its old settings, then started with the new ones.
+    /// Stopped with the old settings, then started with the new ones.
     Restart,
-    /// It takes the new settings with its counters reset; a fix must cure what failed.
+    /// Takes the new settings with its counters reset, because a corrected configuration must lead
+    /// out of a failure.
     Replace {
-        /// Whether it is started then.
+        /// Whether to start it then.
         start: bool,
     },
-    /// The new settings are kept for its next start.
+    /// The new settings are kept for the next start.
     Store {
-        /// Whether that is due anyway.
+        /// Whether a start is due anyway.
         restarts: bool,
     },
-    /// It is new. If one of its name is being removed, it waits for that.
+    /// New. If one of the same name is being removed, it waits for that.
     Add {
-        /// Whether it is started.
+        /// Whether to start it.
         start: bool,
     },
-    /// It is no longer configured.
+    /// No longer configured.
     Remove(Removal),
-    /// Only its group changes.
+    /// Only the group changes.
     Relabel,
 }
 
 impl ProcessChange {
-    /// The word of `reload` and `update` (REL-8); none: nothing changes.
+    /// Word in the response to `reload` and `update`; `None`: no change.
     pub fn word(self) -> Option<&'static str> {
         match self {
             ProcessChange::Untouched => None,
@@ -112,7 +114,7 @@ impl ProcessChange {
         }
     }
 
-    /// The word of `reread` (REL-8); none: nothing changed.
+    /// Word in the response to `reread`; `None`: no change.
     pub fn reread_word(self) -> Option<&'static str> {
         match self {
             ProcessChange::Untouched => None,
@@ -127,76 +129,77 @@ impl ProcessChange {
     }
 }
 
-/// What becomes of one process, and why.
+/// Planned change of one process, and its cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its name with its group, as clients are told: of the new configuration if it is there.
+    /// Name with the group, for clients: from the new configuration if it is there.
     pub full_name: String,
-    /// What becomes of it.
+    /// The change.
     pub step: ProcessChange,
     /// The keys that differ.
     pub keys: Vec<&'static str>,
-    /// Its old and its new group, if it changes.
+    /// Old and new group, if it changes.
     pub moved: Option<(String, String)>,
 }
 
-/// What becomes of a listener.
+/// Change of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listener {
     /// Nothing.
     Keep,
-    /// It is opened.
+    /// Opened.
     Open,
-    /// It stays where it is; who may use it changes.
+    /// Stays open; permissions or credentials change.
     Update,
     /// The new one is opened, then the old one is closed.
     Replace,
-    /// It is closed.
+    /// Closed.
     Close,
 }
 
-/// All that a reload does.
+/// All changes of a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// What becomes of the processes that are reloaded, by name; one that is removed comes before a new one of its name.
+    /// Changes of the processes in scope, by name; a removal precedes an addition of the same name.
     pub processes: Vec<Planned>,
-    /// Processes that differ and are not reloaded, by name.
+    /// Processes that differ but are not in scope, by name.
     pub pending: Vec<String>,
-    /// Keys of `[taskmasterd]` that change now.
+    /// Keys of `[taskmasterd]` that change immediately.
     pub applied: Vec<&'static str>,
-    /// Keys of `[taskmasterd]` that change when the supervisor starts again.
+    /// Keys of `[taskmasterd]` that change at the next start of the supervisor.
     pub needs_restart: Vec<&'static str>,
-    /// What becomes of the socket.
+    /// Change of the Unix socket.
     pub unix: Listener,
-    /// What becomes of the port.
+    /// Change of the TCP port.
     pub inet: Listener,
-    /// What is configured once all that is done.
+    /// The configuration after the reload.
     pub next: Config,
 }
 
-/// A plan in few words, for the answer to a client.
+/// Summary of a plan, for the response to a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// New processes.
     pub added: Vec<String>,
-    /// Processes that go.
+    /// Removed processes.
     pub removed: Vec<String>,
-    /// Processes that are started anew.
+    /// Restarted processes.
     pub restarted: Vec<String>,
-    /// Processes that change in some other way.
+    /// Processes with any other change.
     pub updated: Vec<String>,
-    /// How many stay as they are.
+    /// Number of unchanged processes.
     pub unchanged: usize,
-    /// Keys of `[taskmasterd]` that change when the supervisor starts again.
+    /// Keys of `[taskmasterd]` that change at the next start of the supervisor.
     pub needs_restart: Vec<&'static str>,
-    /// What becomes of the supervisor itself: `inet_http_server: opened`, `taskmasterd loglevel: updated`.
+    /// Changes of the supervisor itself: `inet_http_server: opened`, `taskmasterd loglevel:
+    /// updated`.
     pub settings: Vec<String>,
 }
 
 impl Listener {
-    /// The word for what becomes of it; none: nothing.
+    /// Word for the change; `None`: no change.
     fn word(self) -> Option<&'static str> {
         match self {
             Listener::Keep => None,
@@ -209,13 +212,13 @@ impl Listener {
 }
 
 impl Plan {
-    /// Whether nothing is to be done.
+    /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
         let still = self.processes.iter().all(|planned| planned.step == ProcessChange::Untouched);
         still && self.applied.is_empty() && [self.unix, self.inet] == [Listener::Keep; 2]
     }
 
-    /// It in few words.
+    /// Summarizes the plan.
     pub fn summary(&self) -> Summary {
         let mut summary = Summary { needs_restart: self.needs_restart.clone(), ..Summary::default() };
         let listeners = [("unix_http_server", self.unix), ("inet_http_server", self.inet)];
@@ -239,22 +242,22 @@ impl Plan {
     }
 }
 
-/// What the change of a program's key asks for.
+/// Effect of a change of a program's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyChange {
-    /// A new name for clients.
+    /// Only the name for clients changes.
     Label,
-    /// It applies in place.
+    /// Applies in place.
     Hot,
-    /// It applies to a new run only.
+    /// Needs a new run.
     Restart,
 }
 
-/// A key of a program: how it is called, what its change asks for, and whether two processes agree in it.
+/// A key of a program, the effect of a change, and a comparison of two processes.
 pub struct ProgramKey {
-    /// Its name.
+    /// Name.
     pub name: &'static str,
-    /// What its change asks for.
+    /// Effect of a change.
     pub change: KeyChange,
     same: fn(&ProgramSpec, &ProgramSpec) -> bool,
 }
@@ -267,8 +270,8 @@ const fn cold(name: &'static str, same: fn(&ProgramSpec, &ProgramSpec) -> bool) 
     ProgramKey { name, change: KeyChange::Restart, same }
 }
 
-/// All keys of a program (section 1.3, column "hot"). Numbers of instances are in what they are put into; a file that
-/// is moved matters only where a command is relative to it.
+/// All keys of a program. The number of an instance is compared through the values that contain it;
+/// a move of the file matters only to a command relative to it.
 pub const PROGRAM_KEYS: &[ProgramKey] = &[
     ProgramKey { name: "group", change: KeyChange::Label, same: |a, b| a.group == b.group },
     cold("command", |a, b| a.command == b.command && a.executable() == b.executable()),
@@ -283,7 +286,7 @@ pub const PROGRAM_KEYS: &[ProgramKey] = &[
     cold("stdin", |a, b| a.stdin == b.stdin),
     cold("shared_log", |a, b| a.shared_log == b.shared_log),
     cold("serverurl", |a, b| a.serverurl == b.serverurl),
-    // Where no path is written, the next run logs to the new folder; for that alone nothing is stopped (REL-6).
+    // A default destination follows childlogdir at the next run; nothing is stopped for that alone.
     hot("childlogdir", |a, b| moved_along(&a.stdout, &b.stdout) && moved_along(&a.stderr, &b.stderr)),
     hot("group priority", |a, b| a.group_priority == b.group_priority),
     hot("priority", |a, b| a.policy.priority == b.policy.priority),
@@ -327,29 +330,29 @@ fn moved_along(a: &LogSpec, b: &LogSpec) -> bool {
     a.target == b.target || !(a.default && b.default)
 }
 
-/// When the change of a key of `[taskmasterd]` applies (REL-6).
+/// When a change of a key of `[taskmasterd]` applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applies {
-    /// At once.
+    /// Immediately.
     Now,
-    /// When the supervisor starts again.
+    /// At the next start of the supervisor.
     AtStart,
-    /// To the programs, where it is a difference of theirs.
+    /// Through the settings of the programs.
     ToPrograms,
 }
 
 /// A key of `[taskmasterd]`.
 pub struct ServerKey {
-    /// Its name.
+    /// Name.
     pub name: &'static str,
-    /// When its change applies.
+    /// When a change applies.
     pub applies: Applies,
     same: fn(&ServerSpec, &ServerSpec) -> bool,
-    /// Takes the value of the first over into the second.
+    /// Copies the value from the first to the second.
     keep: fn(&ServerSpec, &mut ServerSpec),
 }
 
-/// The key of a field, which has its name.
+/// Defines the key of the field with the same name.
 macro_rules! server_key {
     ($field:ident, $applies:expr) => {
         ServerKey {
@@ -390,11 +393,11 @@ pub const SERVER_KEYS: &[ServerKey] = &[
     server_key!(env, Applies::ToPrograms),
 ];
 
-/// Says what is to be done to come from one configuration to another. A process of the old one that has no facts counts
-/// as one that nobody has started.
+/// Plans the change from one configuration to another. A process of the old one without facts
+/// counts as never started.
 ///
 /// # Errors
-/// [`UnknownNames`], if [`Scope::Names`] has any.
+/// [`UnknownNames`], if [`Scope::Names`] contains any.
 pub fn plan(
     old: &Config,
     new: &Config,
@@ -469,7 +472,7 @@ pub fn plan(
     Ok(Plan { processes, pending, applied, needs_restart, unix, inet, next })
 }
 
-/// Whether a name means this process: its own, or that of its program or group.
+/// Whether a name refers to this process: its own name, or that of its program or group.
 fn is(spec: &ProgramSpec, name: &str) -> bool {
     match name.split_once(':') {
         Some((group, "" | "*")) => spec.group == group,
@@ -478,7 +481,8 @@ fn is(spec: &ProgramSpec, name: &str) -> bool {
     }
 }
 
-/// The groups of what is configured next: those of the new configuration, and old ones that still have processes.
+/// Returns the groups after the reload: those of the new configuration, and old ones that still
+/// have processes.
 fn regroup(next: &mut Config, new: &Config, all: bool) {
     let used: BTreeMap<&String, BTreeSet<&String>> = next.processes.values().fold(BTreeMap::new(), |mut used, spec| {
         used.entry(&spec.group).or_default().insert(&spec.program);
@@ -487,7 +491,7 @@ fn regroup(next: &mut Config, new: &Config, all: bool) {
     let groups = used.iter().filter_map(|(name, programs)| {
         let mut group = new.groups.get(*name).or_else(|| next.groups.get(*name)).cloned()?;
         if !all {
-            // It may have programs of both.
+            // A group may have programs of both.
             group.programs = programs.iter().map(|program| (*program).clone()).collect();
         }
         Some(((*name).clone(), group))
@@ -506,7 +510,8 @@ fn listener<T: PartialEq>(old: Option<&T>, new: Option<&T>, same_place: impl Fn(
     }
 }
 
-/// What becomes of the process of one name (section 4.2). One that is now of another program is another process.
+/// Plans the change of the process of one name. A process that now belongs to another program is
+/// another process.
 fn steps(old: Option<&ProgramSpec>, new: Option<&ProgramSpec>, facts: Facts) -> Vec<Planned> {
     let planned = |spec: &ProgramSpec, step, keys, moved| Planned {
         name: spec.name.clone(),
@@ -536,15 +541,15 @@ fn steps(old: Option<&ProgramSpec>, new: Option<&ProgramSpec>, facts: Facts) -> 
     vec![planned(new, step, differ.iter().map(|key| key.name).collect(), moved)]
 }
 
-/// What becomes of a process that can only take its new settings with a new run.
+/// Plans the change of a process that needs a new run for its new settings.
 fn changed(facts: Facts, new: &ProgramSpec) -> ProcessChange {
     match facts.state {
         ProcState::Starting | ProcState::Running => ProcessChange::Restart,
         ProcState::Backoff | ProcState::Fatal => ProcessChange::Replace { start: new.policy.autostart },
         ProcState::Unknown if facts.gone => ProcessChange::Replace { start: new.policy.autostart },
-        // Nobody can tell yet whether its old process still runs.
+        // Whether the old process is still alive is not known yet.
         ProcState::Unknown => ProcessChange::Store { restarts: false },
-        // A reload starts what is new or what failed. What was stopped, or has ended, is as somebody wants it.
+        // A reload starts only new and failed processes; STOPPED and EXITED are kept.
         ProcState::Stopped => ProcessChange::Store { restarts: facts.restart_pending },
         ProcState::Exited | ProcState::Stopping => ProcessChange::Store { restarts: facts.restart_pending },
     }

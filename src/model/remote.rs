@@ -1,4 +1,4 @@
-//! Other hosts and their tasks, as they are kept here: names, sources, and a UPID in numbers.
+//! Other hosts and their tasks, as stored here: names, sources, and UPIDs in parts.
 
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
@@ -11,18 +11,18 @@ use super::{
     upid::Upid,
 };
 
-/// Letters of a remote's name, at most.
+/// Longest name of a remote, characters.
 const NAME: usize = 64;
-/// How long after its first failure a remote is left alone; doubled with each more.
+/// Pause after the first failure of a remote; doubled with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
-/// The name of a remote: it stands before the `!` of its tasks' UPIDs.
+/// The name of a remote, which precedes the `!` in UPIDs of its tasks.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RemoteName(String);
 
-/// A text that is no name of a remote.
+/// A text that is not a name of a remote.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a name for a remote: expected 1 to 64 of the characters A-Z a-z 0-9 . _ -, the first a letter or digit")]
 pub struct BadRemoteName;
@@ -47,7 +47,7 @@ impl fmt::Display for RemoteName {
 }
 
 impl RemoteName {
-    /// As text.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -59,9 +59,9 @@ impl RemoteName {
 pub enum Source {
     /// A host that runs taskwatcher, through the user's own `ssh`.
     Ssh {
-        /// `[user@]host`, or a name of the user's ssh configuration.
+        /// `[user@]host`, or a name in the user's ssh configuration.
         host: String,
-        /// The database there; none: the usual one of the user there.
+        /// The database on that host; `None`: the user's default there.
         db: Option<String>,
     },
     /// A host or cluster of Proxmox VE.
@@ -71,7 +71,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The API of a Proxmox host.
+    /// Product and API of a Proxmox host.
     pub fn api(&self) -> Option<(Product, &Api)> {
         match self {
             Source::Ssh { .. } => None,
@@ -92,12 +92,12 @@ impl fmt::Display for Source {
     }
 }
 
-/// A text that ssh would not take for a host.
+/// A text that is not a host for ssh.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an ssh destination: expected [USER@]HOST or a name of the ssh configuration")]
 pub struct BadHost;
 
-/// Reads `[user@]host`. What begins with a dash would be an option of ssh.
+/// Parses `[user@]host`. A leading dash is rejected: ssh would read an option.
 ///
 /// # Errors
 /// [`BadHost`]
@@ -109,7 +109,7 @@ pub fn parse_ssh_host(text: &str) -> Result<String, BadHost> {
     }
 }
 
-/// How long a remote is left alone after so many failures in a row.
+/// Returns how long not to contact a remote after this many consecutive failures.
 pub fn pause(failures: u32) -> Duration {
     match failures {
         0 => Duration::ZERO,
@@ -117,19 +117,19 @@ pub fn pause(failures: u32) -> Duration {
     }
 }
 
-/// What a task works on, as it is kept.
+/// The object a task works on, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Id {
     /// Nothing.
     None,
-    /// A number in its shortest form, as those of virtual machines are.
+    /// A number in its shortest form, such as the id of a virtual machine.
     Number(i64),
     /// Anything else.
     Text(String),
 }
 
 impl Id {
-    /// Reads it from a UPID's field.
+    /// Parses the field of a UPID.
     pub fn of(text: &str) -> Id {
         if text.is_empty() {
             return Id::None;
@@ -141,29 +141,29 @@ impl Id {
     }
 }
 
-/// The parts of a UPID from which its text can be made again.
+/// The parts of a UPID, from which its text can be rebuilt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts<'a> {
-    /// The host.
+    /// Host name.
     pub node: &'a str,
-    /// The process.
+    /// Pid.
     pub pid: u32,
-    /// When the process started, in clock ticks since boot.
+    /// Start time of the process, clock ticks since boot.
     pub pstart: u64,
     /// The counter of the ten-field form.
     pub counter: Option<u64>,
-    /// Unix seconds.
+    /// Start time of the task, unix seconds.
     pub start: i64,
-    /// The kind of task.
+    /// The type of the task.
     pub kind: &'a str,
-    /// What it works on, as the UPID has it.
+    /// The object it works on, as in the UPID.
     pub id: &'a str,
-    /// Who started it, with the token if there is one.
+    /// The user, with the token if there is one.
     pub user: &'a str,
 }
 
 impl Parts<'_> {
-    /// The text, as all writers of UPIDs print it.
+    /// Builds the text, in the form of all writers of UPIDs.
     pub fn text(&self) -> String {
         let room = 64 + self.node.len() + self.kind.len() + self.id.len() + self.user.len();
         let mut text = String::with_capacity(room);
@@ -187,7 +187,7 @@ impl Parts<'_> {
     }
 }
 
-/// A number in upper-case hexadecimal digits, eight of them at least.
+/// Appends a number in upper-case hexadecimal digits, at least eight.
 fn push_hex(text: &mut String, number: u64) {
     let digits = (16 - number.leading_zeros() / 4).max(8);
     for place in (0..digits).rev() {
@@ -204,7 +204,7 @@ pub fn signed_user(upid: &Upid) -> String {
     }
 }
 
-/// Whether a UPID's text, without the remote before it, is the one that its parts make.
+/// Whether a UPID, without its remote, equals the text built from its parts.
 pub fn is_plain(upid: &Upid) -> bool {
     let user = signed_user(upid);
     let parts = Parts {
@@ -220,114 +220,115 @@ pub fn is_plain(upid: &Upid) -> bool {
     upid.remote.is_none() && upid.comment.is_empty() && upid.starttime >= 0 && parts.text() == upid.as_str()
 }
 
-/// What another host tells of a task beyond its UPID and its end.
+/// Data of a remote task besides its UPID and its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct More {
-    /// The whole UPID, where it cannot be made of its parts.
+    /// The whole UPID, if it cannot be built from its parts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upid: Option<String>,
     /// The counter of a ten-field UPID.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counter: Option<u64>,
-    /// Its name, where that is not its type.
+    /// Name of the task, if it differs from its type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The node of a cluster in whose list the task stands, where its UPID names another one: a node that was renamed.
+    /// The node whose list contains the task, if the UPID names another one (a renamed node).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
-    /// Side information.
+    /// Free text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub info1: Option<String>,
-    /// Side information.
+    /// Free text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub info2: Option<String>,
-    /// Side information.
+    /// Free text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub info3: Option<String>,
-    /// Exit code of launch there.
+    /// Exit code of `launch` on that host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exitcode: Option<i64>,
 }
 
 impl More {
-    /// Whether it says nothing.
+    /// Whether there is no data.
     pub fn is_empty(&self) -> bool {
         *self == More::default()
     }
 }
 
-/// The end of a task of another host, as its host tells it.
+/// The end of a remote task, as reported by its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteEnd {
-    /// Its identity.
+    /// UPID.
     pub upid: Upid,
-    /// Unix seconds.
+    /// Time of the end, unix seconds.
     pub endtime: i64,
     /// How it ended.
     pub outcome: Outcome,
-    /// What else is known.
+    /// Further data.
     pub more: More,
 }
 
-/// A task of another host that has not ended, as its host tells it.
+/// A live remote task, as reported by its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteRun {
-    /// Its identity.
+    /// UPID.
     pub upid: String,
-    /// Unix seconds.
+    /// Start time, unix seconds.
     pub start: i64,
-    /// What its host says of it, as `control list --json` gives it: a JSON object as text, which most never look into.
+    /// The host's report in the form of `control list --json`: a JSON object, kept as text because
+    /// it is rarely parsed.
     pub detail: String,
 }
 
-/// A task of another host that has not ended, as it is kept here.
+/// A live remote task, as stored here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteLive {
-    /// Whose it is.
+    /// Name of the remote.
     pub remote: Arc<str>,
-    /// What its host told.
+    /// The report of the host.
     pub run: RemoteRun,
-    /// When its host last said that it runs, unix seconds.
+    /// Time of the last report, unix seconds.
     pub seen: i64,
-    /// Whether its host has not answered since.
+    /// Whether the host has not responded since.
     pub stale: bool,
 }
 
 impl RemoteRun {
-    /// Returns the node in whose list the task stands, where its UPID names another one.
+    /// Returns the node whose list contains the task, if the UPID names another one.
     pub fn via(&self) -> Option<String> {
         let detail: Value = serde_json::from_str(&self.detail).ok()?;
         detail["via"].as_str().map(str::to_owned)
     }
 }
 
-/// A task of another host that has ended.
+/// An ended remote task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteTask {
-    /// Its place among those of its second.
+    /// Position among the tasks of the same second.
     pub ordinal: i64,
-    /// Whose it is.
+    /// Name of the remote.
     pub remote: Arc<str>,
     /// The node that ran it.
     pub node: Arc<str>,
-    /// The kind of task.
+    /// The type of the task.
     pub kind: Arc<str>,
-    /// Who started it.
+    /// The user who started it.
     pub user: Arc<str>,
-    /// Its identity, as its host wrote it.
+    /// UPID, as written by its host.
     pub upid: String,
-    /// Unix seconds.
+    /// Start time, unix seconds.
     pub start: i64,
-    /// Unix seconds.
+    /// Time of the end, unix seconds.
     pub endtime: i64,
     /// How it ended.
     pub outcome: Outcome,
-    /// What else is known, if anything is.
+    /// Further data, if any.
     pub more: Option<Box<More>>,
 }
 
-/// The outcome that a text tells, as our `control` and Proxmox tools write it.
+/// Parses an outcome as written by `control` and Proxmox tools.
 pub fn outcome_of(text: &str) -> Outcome {
     let warnings = text.strip_prefix("WARNINGS: ").and_then(|count| count.trim().parse().ok());
     match (text, warnings, text.strip_prefix("ERROR: ")) {
@@ -360,14 +361,14 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_remote_is_asked_less_and_less_often() {
+    fn a_dead_remote_is_contacted_less_and_less_often() {
         let secs: Vec<u64> = (0..9).map(|n| pause(n).as_secs()).collect();
         assert_eq!(secs, [0, 10, 20, 40, 80, 160, 320, 600, 600]);
         assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
     }
 
     #[test]
-    fn outcomes_of_both_kinds_of_hosts_read() {
+    fn outcomes_of_both_kinds_of_hosts_are_parsed() {
         assert_eq!(outcome_of("OK"), Outcome::Ok);
         assert_eq!(outcome_of("WARNINGS: 3"), Outcome::Warnings(3));
         assert_eq!(outcome_of("WARNINGS: many"), Outcome::Error("WARNINGS: many".into()));
@@ -377,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_reads_back_is_a_number() {
+    fn only_a_number_that_reads_back_is_stored_as_one() {
         assert_eq!(Id::of("100"), Id::Number(100));
         assert_eq!(Id::of("0"), Id::Number(0));
         assert_eq!(Id::of(""), Id::None);
@@ -399,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_prints_is_not_plain() {
+    fn an_unusual_spelling_is_not_plain() {
         let plain = |text: &str| is_plain(&text.parse().unwrap_or_else(|error| panic!("{text}: {error}")));
         assert!(plain("UPID:n:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam:"));
         assert!(plain("UPID:n:000AE992:1A2B3C4D5:618C1D55:vzdump:100:root@pam!auto:"));
@@ -416,7 +417,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_of_a_plain_one_make_its_text(
+        fn parts_of_a_plain_upid_rebuild_its_text(
             node in "[a-zA-Z0-9_.-]{1,20}", pid: u32, pstart: u64, counter in proptest::option::of(any::<u64>()),
             start in 0..i64::MAX, kind in "[a-z]{1,12}", id in "[^:\\s\\p{C}]{0,20}", user in "[a-z@]{1,8}@[a-z]{1,5}(![a-z]{1,5})?",
         ) {

@@ -1,5 +1,5 @@
-//! The interactive shell (section 7), so far as it is decided without a terminal: the words of a line, what may follow what
-//! is typed, what is told of jobs, and names of signals.
+//! The interactive shell, as far as it needs no terminal: the words of a line, completion, notices
+//! about jobs, and names of signals.
 
 pub mod complete;
 pub mod notices;
@@ -10,30 +10,31 @@ use super::{
     task::{BadSignal, Signal},
 };
 
-/// Why a line has no words.
+/// A line that cannot be split into words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadLine {
-    /// A quote without its end.
+    /// An open quote.
     #[error("a quote is not closed")]
     OpenQuote,
-    /// An operator of a shell.
-    #[error("one line is one action: put ; & | < > in quotes where they are part of a word")]
+    /// A shell operator.
+    #[error("only one action per line: quote ; & | < > where they are part of a word")]
     Several,
-    /// `&` at the end, where it means nothing.
-    #[error("& at the end is for a job alone, as in %1 & (put it in quotes where it is part of a word)")]
+    /// `&` at the end of an action.
+    #[error("& at the end is only allowed after a job, as in %1 & (quote it where it is part of a word)")]
     Background,
 }
 
-/// The words of a line: blanks part them, quotes and backslashes are as in a shell, and `#` begins a comment. None: the
-/// line does nothing.
+/// Splits a line into words: separated by blanks, with quotes and backslashes as in a shell; `#`
+/// begins a comment. An empty result means nothing to do.
 ///
-/// `?` is `help`, `%1` is `fg %1`, and `%1 &` is `bg %1` (JOB-3).
+/// `?` is `help`, `%1` is `fg %1`, and `%1 &` is `bg %1`.
 ///
 /// # Errors
-/// A quote is open, there is a `;`, or an `&` at the end of an action.
+/// An open quote, an operator such as `;`, or `&` at the end of an action.
 pub fn words(line: &str) -> Result<Vec<String>, BadLine> {
     let mut words = shell_words::split(line).map_err(|_| BadLine::OpenQuote)?;
-    // Whoever writes this expects a second action; to take it for a name would stop or start something else.
+    // The user expects a second action; read as a name, its words would stop or start another
+    // process.
     match operator(line) {
         Some(Operator::Within) => return Err(BadLine::Several),
         Some(Operator::AtEnd) if !words.first().is_some_and(|first| first.starts_with('%')) => {
@@ -55,21 +56,21 @@ pub fn words(line: &str) -> Result<Vec<String>, BadLine> {
         }
         words.insert(0, if is_glued || is_parted { "bg" } else { "fg" }.to_owned());
     } else if words.len() == 1 && ["fg", "bg", "disown"].iter().any(|action| words.iter().any(|word| word == action)) {
-        // Of the current job, as in a shell.
+        // For the current job, as in a shell.
         words.push("%+".to_owned());
     }
     Ok(words)
 }
 
-/// An operator of a shell.
+/// A shell operator.
 enum Operator {
-    /// An `&` at the end of the line.
+    /// `&` at the end of the line.
     AtEnd,
-    /// Any other.
+    /// Any other operator.
     Within,
 }
 
-/// The first operator of a shell that stands outside of quotes and comments.
+/// Returns the first shell operator outside quotes and comments.
 fn operator(line: &str) -> Option<Operator> {
     let (mut quote, mut is_start) = (None, true);
     let mut chars = line.chars();
@@ -89,21 +90,21 @@ fn operator(line: &str) -> Option<Operator> {
     None
 }
 
-/// Whether nothing but blanks and a comment is left of a line.
+/// Whether the rest of a line contains only blanks and a comment.
 fn is_end(rest: &str) -> bool {
     let words = rest.trim_start();
     words.is_empty() || words.starts_with('#') && words.len() < rest.len()
 }
 
-/// What is said of a word that is no action (SH-8).
+/// The message about an unknown action.
 pub fn unknown_action(word: &str, known: &[&str]) -> String {
     let similar = similar(word, known);
     let hint = if similar.is_empty() { String::new() } else { format!("; did you mean {}?", similar.join(", ")) };
     format!("unknown action {word:?} (try help){hint}")
 }
 
-/// The words of `kill`, with `-TERM` and `-9` as `-s TERM` and `-s 9`. Options of `kill` stay as they are; what is neither
-/// was meant for a signal, and is told to be none.
+/// Rewrites `-TERM` and `-9` of `kill` as `--signal=TERM` and `--signal=9`. Options of `kill` are
+/// kept; any other option is taken as a signal, and rejected as an unknown one.
 pub fn signal_option(words: Vec<String>) -> Vec<String> {
     const OPTIONS: [char; 6] = ['s', 'n', 'l', 'h', '?', '-'];
     let is_kill = words.first().is_some_and(|word| word == "kill");
@@ -115,23 +116,24 @@ pub fn signal_option(words: Vec<String>) -> Vec<String> {
     words.into_iter().enumerate().map(option).collect()
 }
 
-/// Signals that are listed: those that can be sent.
+/// Listed signals: those that can be sent.
 const SIGNALS: std::ops::RangeInclusive<i32> = 1..=31;
 /// Columns of `kill -l`.
 const COLUMNS: usize = 5;
-/// The exit code of a shell for a death by signal n is this and n.
+/// A shell's exit code for a death by signal n is 128 + n.
 const DIED: i32 = 128;
 
-/// `kill -l`: the table of all signals.
+/// The table of all signals, for `kill -l`.
 pub fn signals() -> Vec<String> {
     let all: Vec<String> = SIGNALS.map(|number| format!("{number:>2}) {:<10}", Signal(number).to_string())).collect();
     all.chunks(COLUMNS).map(|row| row.join(" ").trim_end().to_owned()).collect()
 }
 
-/// `kill -l WORD`: the number of a name, or the name of a number or of an exit code over 128.
+/// Translates a name into a number, or a number or an exit code over 128 into a name, for `kill -l
+/// WORD`.
 ///
 /// # Errors
-/// It is neither.
+/// Neither a signal nor such an exit code.
 pub fn translate(word: &str) -> Result<String, BadSignal> {
     match word.parse::<i32>() {
         Ok(number) => {
@@ -143,14 +145,14 @@ pub fn translate(word: &str) -> Result<String, BadSignal> {
     }
 }
 
-/// Whom `kill` is for: a process id, or what else names a process.
+/// Parses an argument of `kill` as a pid; `None` if it names a process otherwise.
 pub fn process_id(word: &str) -> Option<i32> {
-    // A bare number never is a job (JOB-1), and no process is called so.
+    // A bare number is never a job, and no process has such a name.
     let is_number = JobRef::parse(word).is_none() && word.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| word.parse().ok().filter(|pid| *pid > 0)).flatten()
 }
 
-/// Whether a signal usually ends what it is sent to, so that `autorestart` matters.
+/// Whether a signal usually ends a process, so that `autorestart` matters.
 pub fn ends(signal: Signal) -> bool {
     const QUIT: Signal = Signal(3);
     [Signal::HUP, Signal::INT, QUIT, Signal::KILL, Signal::TERM].contains(&signal)
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn sh6_words_and_quotes() {
+    fn words_and_quotes() {
         for (line, expected) in [
             ("", &[][..]),
             ("  \t ", &[]),
@@ -218,13 +220,13 @@ mod tests {
     }
 
     #[test]
-    fn sh8_an_unknown_action() {
+    fn an_unknown_action() {
         assert_eq!(unknown_action("frob", &["stop"]), "unknown action \"frob\" (try help)");
         assert_eq!(unknown_action("sotp", &["stop"]), "unknown action \"sotp\" (try help); did you mean stop?");
     }
 
     #[test]
-    fn job6_signals_before_targets() {
+    fn signals_before_targets() {
         let of = |line: &str| signal_option(split(line)).join(" ");
         assert_eq!(of("kill -9 web"), "kill --signal=9 web");
         assert_eq!(of("kill -sigterm web"), "kill --signal=sigterm web");
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn job6_names_of_signals() {
+    fn names_of_signals() {
         let table = signals();
         assert_eq!(table[0], " 1) SIGHUP      2) SIGINT      3) SIGQUIT     4) SIGILL      5) SIGTRAP");
         assert_eq!(table.len(), 7);
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn job1_a_bare_number_is_a_process_id() {
+    fn a_bare_number_is_a_process_id() {
         assert_eq!([process_id("12"), process_id("%12"), process_id("web")], [Some(12), None, None]);
         assert_eq!([process_id("0"), process_id("99999999999"), process_id("-1")], [None; 3]);
     }

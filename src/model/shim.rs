@@ -1,10 +1,10 @@
-//! What a supervisor and the shim of a run tell each other.
+//! Protocol between a supervisor and the shim of a run.
 //!
-//! Each run of a supervised process is carried by a `launch` of its own, which outlives the supervisor if that dies. So
-//! what they tell each other must be there for the next supervisor too: the order is given once, at the start; what has
-//! become of the run stands in a file of its own, which only the shim writes; and what the supervisor wants of a run
-//! that is under way are words sent to a socket that is named by the run's handle. The database takes no part in it: it
-//! may be locked or full.
+//! Each run of a supervised process has its own shim, a `launch` process that outlives the
+//! supervisor if that dies. So every part of the protocol must be available to the next supervisor
+//! too: the [`RunSpec`] is passed once, at the start; the state of the run is in a file that only
+//! the shim writes; and commands for a run in progress go to a socket named in the `RunSpec`. The
+//! database takes no part in the protocol, because it may be locked or full.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::task::{Exit, Process, Signal, Tick};
 
-/// Who a command runs as; checked and looked up by who gives the order.
+/// The user a command runs as; looked up and checked by the supervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Login name, for messages.
@@ -21,88 +21,91 @@ pub struct Identity {
     pub uid: u32,
     /// Group id.
     pub gid: u32,
-    /// Supplementary groups; the group itself is among them.
+    /// Supplementary groups, including the primary group.
     pub groups: Vec<u32>,
 }
 
-/// A log file of a program, which goes on from run to run.
+/// A log file of a program, shared by its successive runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramLog {
-    /// Where it is.
+    /// Path of the file.
     pub path: PathBuf,
-    /// Longest file, bytes; 0: any length.
+    /// Largest size, bytes; 0: unlimited.
     pub max: u64,
-    /// How many older files are kept.
+    /// Number of older files to keep.
     pub backups: u32,
-    /// Whether nobody else may read it: it was not named by anybody, and lies where everybody can write.
+    /// Whether only the owner may read the file: its path is a default in a folder where all users
+    /// can write.
     pub private: bool,
-    /// Whether colours and other sequences of a terminal are left out.
+    /// Whether to remove colours and other terminal sequences.
     pub strip_ansi: bool,
 }
 
-/// What the command reads.
+/// The standard input of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CommandInput {
-    /// Nothing.
+    /// `/dev/null`.
     Null,
-    /// What [`ShimCommand::Input`] brings.
+    /// A pipe, fed by [`ShimCommand::Input`].
     Pipe,
 }
 
-/// Where a stream of the command goes besides the log of its task.
+/// Destination of a stream of the command besides the log of its task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StreamTarget {
-    /// Nowhere.
+    /// None.
     None,
-    /// Into this file.
+    /// This file.
     Log(ProgramLog),
-    /// To where the other stream goes, in the order of writing.
+    /// The destination of the other stream, in the order of writing.
     Joined,
 }
 
-/// One run of a supervised process, as it is to be.
+/// Everything a shim needs to start one run of a supervised process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunSpec {
-    /// Names the run and its file.
+    /// Names the run and its state file.
     pub handle: String,
-    /// Names the socket on which its shim hears the supervisor. All users see that name, so the handle is not in it.
+    /// Names the socket on which the shim receives commands. That name is visible to all users, so
+    /// the handle is not in it.
     pub ear: String,
-    /// The folder of the run's file.
+    /// The run folder.
     pub folder: PathBuf,
-    /// Who gives the order. Nothing is started once this process is gone: another one will give its own.
+    /// The supervisor that started this run. Nothing is started once this process is gone: the next
+    /// supervisor starts its own runs.
     pub supervisor: Process,
     /// The database.
     pub db: PathBuf,
-    /// How long the database may keep the start waiting, milliseconds. Afterwards the command starts without a task, and
-    /// becomes one as soon as the database lets it.
+    /// How long the start may wait for the database, milliseconds. Afterwards the command starts
+    /// without a task, and gets one as soon as the database can be written.
     pub patience: u64,
-    /// Full name of the process, which is the name of the task.
+    /// Full name of the process, also the name of the task.
     pub process: String,
     /// Its program.
     pub program: String,
     /// Its group.
     pub group: String,
-    /// Which start of the process this is, from 1, since it was last started by somebody.
+    /// Number of this start of the process, from 1, counted since its last start by a request.
     pub attempt: u32,
-    /// What cannot change without a restart, as one word: see `model::program`.
+    /// Hash of the settings that need a restart to change; see `model::program`.
     pub version: String,
     /// Side information.
     pub info: [Option<String>; 3],
-    /// Why nothing is executed, if that is known already: then there is only something to be recorded.
+    /// Why nothing is executed, if already known: then only the failure is recorded.
     pub refused: Option<NotStarted>,
-    /// The file to be executed.
+    /// The file to execute.
     pub file: PathBuf,
-    /// The arguments, the name first: a JSON array as [`super::task::argv_json`] makes it.
+    /// The arguments, including argument 0: a JSON array as made by [`super::task::argv_json`].
     pub argv: String,
-    /// The environment as `NAME=value`, in the same form; what a task tells its command comes on top.
+    /// The environment as `NAME=value`, in the same form; the variables of a task are added to it.
     pub env: String,
-    /// Where it runs; none: where the supervisor does.
+    /// Working directory; `None`: that of the supervisor.
     pub directory: Option<PathBuf>,
-    /// Its umask; none: the supervisor's.
+    /// Umask; `None`: that of the supervisor.
     pub umask: Option<u32>,
-    /// As whom; none: as the supervisor.
+    /// User to run as; `None`: that of the supervisor.
     pub user: Option<Identity>,
     /// Descriptor 0.
     pub stdin: CommandInput,
@@ -110,26 +113,26 @@ pub struct RunSpec {
     pub stdout: StreamTarget,
     /// Descriptor 2.
     pub stderr: StreamTarget,
-    /// Longest silence, milliseconds; none: no heartbeat is expected.
+    /// Longest silence, milliseconds; `None`: no heartbeat is expected.
     pub timeout: Option<u64>,
-    /// Folder of its feedback file, if it gives feedback.
+    /// Folder of the feedback file, if the command gives feedback.
     pub feedpath: Option<PathBuf>,
-    /// How it is ended when it is silent for too long.
+    /// The stop signal, used after too long a silence.
     pub stop_signal: Signal,
-    /// When SIGKILL follows that, milliseconds.
+    /// Milliseconds between the stop signal and SIGKILL.
     pub kill_after: u64,
-    /// Whether what is left of its group is killed as soon as its leader has ended.
+    /// Whether the rest of the process group is killed as soon as its leader has ended.
     pub killasgroup: bool,
-    /// The exit codes that are expected.
+    /// Exit codes that count as expected.
     pub exitcodes: Vec<u8>,
 }
 
 impl RunSpec {
-    /// What the row of its task says of it, as a JSON object: which process of which program and group, which of its
-    /// starts, and by which supervisor (DB-2).
+    /// The JSON object stored in the row of the task: process, program, group, number of the start,
+    /// and supervisor.
     pub fn supervised(&self) -> String {
         let supervisor = format!("{}:{}", self.supervisor.pid, self.supervisor.pstart);
-        // A process is named after its program, and grouped by it, unless the configuration says otherwise.
+        // A process is named and grouped after its program unless configured otherwise.
         let process = self.process.rsplit_once(':').map_or(self.process.as_str(), |(_, name)| name);
         serde_json::json!({
             "program": self.program,
@@ -142,7 +145,7 @@ impl RunSpec {
     }
 }
 
-/// In words what [`RunSpec::supervised`] says of a task, and whether its end was expected.
+/// Formats [`RunSpec::supervised`] of a task for people, with whether the end was expected.
 pub fn supervised_text(of: &serde_json::Value) -> String {
     let text = |key: &str| of[key].as_str().unwrap_or("?");
     let attempt = of["attempt"].as_u64().unwrap_or(1);
@@ -155,200 +158,200 @@ pub fn supervised_text(of: &serde_json::Value) -> String {
     format!("process {process} of program {program} in group {group}, start {attempt}{expected}")
 }
 
-/// A step of a start that did not work.
+/// A failed start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotStarted {
-    /// Why, in words: `command not found: foo`.
+    /// The cause, as text: `command not found: foo`.
     pub cause: String,
-    /// Whether there is no such file.
+    /// Whether the file does not exist.
     pub not_found: bool,
-    /// Whether the machine was short of something (descriptors, processes, memory, room), which passes and says nothing
-    /// of the program.
+    /// Whether a resource of the machine was short (descriptors, processes, memory, disk space).
+    /// Such a failure is transient and not the program's fault.
     #[serde(default)]
     pub passing: bool,
 }
 
 impl NotStarted {
-    /// Returns a failure whose cause lies with the program or its configuration.
+    /// Makes a failure whose cause is the program or its configuration.
     pub fn refused(cause: String) -> NotStarted {
         NotStarted { cause, not_found: false, passing: false }
     }
 }
 
-/// How far a run has come.
+/// Progress of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "lowercase")]
 pub enum Phase {
     /// The command was not executed yet.
     Starting,
-    /// It could not be.
+    /// The command could not be started.
     Failed {
-        /// Why.
+        /// The cause.
         why: NotStarted,
-        /// When.
+        /// Time of the failure.
         at: Tick,
     },
-    /// It runs.
+    /// Running.
     Running {
-        /// Its process.
+        /// Process of the command.
         command: Process,
-        /// Since when.
+        /// Time of the start.
         since: Tick,
     },
-    /// It has ended.
+    /// Ended.
     Ended {
-        /// Its process.
+        /// Process of the command.
         command: Process,
-        /// Since when it ran.
+        /// Time of the start.
         since: Tick,
-        /// How it ended.
+        /// How the command ended.
         exit: Exit,
-        /// When.
+        /// Time of the end.
         at: Tick,
-        /// Whether the shim ended it, as it was silent for too long.
+        /// Whether the shim ended the run because of its silence.
         timeout: bool,
-        /// So many processes of its group live on.
+        /// Number of processes left in the process group.
         leftover: u32,
-        /// What it started that has left its group and lives on.
+        /// Descendants that left the process group and are still alive.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         strays: Vec<Process>,
     },
 }
 
-/// A run, as its shim tells of it.
+/// The state of a run, as its shim reports it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// As in the order.
+    /// As in the [`RunSpec`].
     pub handle: String,
-    /// As in the order; nothing in a file of an earlier version.
+    /// As in the [`RunSpec`]; missing in files of earlier versions.
     #[serde(default)]
     pub ear: String,
-    /// As in the order.
+    /// As in the [`RunSpec`].
     pub process: String,
-    /// As in the order.
+    /// As in the [`RunSpec`].
     pub program: String,
-    /// As in the order.
+    /// As in the [`RunSpec`].
     pub group: String,
-    /// As in the order.
+    /// As in the [`RunSpec`].
     pub version: String,
-    /// As in the order.
+    /// As in the [`RunSpec`].
     pub attempt: u32,
-    /// The shim; "carrier" in files of earlier versions too.
+    /// The shim; the field is "carrier" in files of earlier versions.
     #[serde(rename = "carrier")]
     pub shim: Process,
-    /// The boot of which these processes are.
+    /// Boot id to which these processes belong.
     pub boot: String,
-    /// The number of its task, once it is one.
+    /// The task id, once recorded.
     pub task: Option<i64>,
-    /// How far it is.
+    /// Progress.
     #[serde(flatten)]
     pub phase: Phase,
-    /// Why the last signal could not be sent, if it could not.
+    /// Why the last signal could not be sent, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denied: Option<String>,
-    /// What its log should tell, the newest last; a few at the most.
+    /// Messages for the supervisor's log, the newest last; a few at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
 impl Run {
-    /// Reads the text of a run's file; none: it is not one.
+    /// Parses the state file of a run; `None`: invalid.
     pub fn parse(text: &[u8]) -> Option<Run> {
         serde_json::from_slice(text).ok()
     }
 
-    /// The text of its file.
+    /// The text of the state file.
     pub fn to_text(&self) -> String {
-        // Nothing in it can fail to be written.
+        // No part of it can fail to serialize.
         serde_json::to_string(self).unwrap_or_default()
     }
 }
 
-/// A supervisor, as it tells of itself beside its database.
+/// Identity of a supervisor, as in its file beside the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SupervisorId {
-    /// Its process.
+    /// Process of the supervisor.
     #[serde(flatten)]
     pub process: Process,
-    /// The boot of which that is.
+    /// Boot id to which this process belongs.
     pub boot: String,
-    /// Where its clients find it; none: it has none.
+    /// Socket for clients; `None`: none.
     pub socket: Option<PathBuf>,
 }
 
 impl SupervisorId {
-    /// Reads the text of its file; none: it is not one.
+    /// Parses the file; `None`: invalid.
     pub fn parse(text: &[u8]) -> Option<SupervisorId> {
         serde_json::from_slice(text).ok()
     }
 
-    /// The text of its file.
+    /// The text of the file.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 }
 
-/// What a supervisor tells the shim of a run that is under way.
+/// A command of the supervisor to the shim of a run in progress.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "word", rename_all = "lowercase")]
 pub enum ShimCommand {
     /// Send a signal.
     Signal {
-        /// Which.
+        /// The signal.
         signal: Signal,
-        /// To the whole group.
+        /// Whether to signal the whole group.
         group: bool,
-        /// Why the run is to end by it, if it is to: `stopped by operator`.
+        /// Why the run should end, if it should: `stopped by operator`.
         why: Option<String>,
     },
-    /// What has changed in the configuration and holds for runs that are under way.
+    /// Changed settings that apply to runs in progress.
     Policy {
-        /// As in the order.
+        /// See [`RunSpec`].
         killasgroup: bool,
-        /// As in the order.
+        /// See [`RunSpec`].
         exitcodes: Vec<u8>,
-        /// As in the order.
+        /// See [`RunSpec`].
         stdout: StreamTarget,
-        /// As in the order.
+        /// See [`RunSpec`].
         stderr: StreamTarget,
     },
-    /// Open the log files anew: somebody has moved them.
+    /// Reopen the log files after they were moved.
     Reopen,
-    /// Write the file of the run anew: somebody has removed it.
+    /// Rewrite the state file after it was removed.
     Write,
-    /// Nobody supervises it any more: its file is not to be kept.
+    /// The run is no longer supervised: remove its state file.
     Forget,
-    /// Bytes for the command's input.
+    /// Data for the standard input of the command.
     Input {
-        /// In base64.
+        /// Base64.
         data: String,
     },
 }
 
 impl ShimCommand {
-    /// Reads a message; none: it is not one.
+    /// Parses a message; `None`: invalid.
     pub fn parse(message: &[u8]) -> Option<ShimCommand> {
         serde_json::from_slice(message).ok()
     }
 
-    /// The message.
+    /// The text of the message.
     pub fn to_message(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 }
 
-/// The bytes of [`ShimCommand::Input`]; none: it has none.
+/// Decodes the bytes of [`ShimCommand::Input`]; `None`: invalid.
 pub fn input_bytes(data: &str) -> Option<Vec<u8>> {
     use base64::{Engine, engine::general_purpose::STANDARD};
     STANDARD.decode(data).ok()
 }
 
-/// A word that brings these bytes.
-pub fn input_word(bytes: &[u8]) -> ShimCommand {
+/// Makes a command with these bytes as input.
+pub fn input_command(bytes: &[u8]) -> ShimCommand {
     ShimCommand::Input { data: base64(bytes) }
 }
 
-/// Bytes as text that JSON can hold.
+/// Encodes bytes as base64.
 pub fn base64(bytes: &[u8]) -> String {
     use base64::{Engine, engine::general_purpose::STANDARD};
     STANDARD.encode(bytes)
@@ -379,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_reads_back() {
+    fn runs_and_commands_read_back() {
         let at = Tick { mono: Duration::from_millis(1500), wall: crate::model::task::Timestamp(9) };
         let command = Process { pid: 8, pstart: 9 };
         for phase in [
@@ -425,12 +428,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_a_run_or_none(bytes: Vec<u8>) {
+        fn parsing_any_bytes_does_not_panic(bytes: Vec<u8>) {
             let _ = (Run::parse(&bytes), ShimCommand::parse(&bytes));
         }
 
         #[test]
-        fn half_a_file_is_none(cut in 0usize..100) {
+        fn half_a_file_is_invalid(cut in 0usize..100) {
             let text = run(Phase::Starting).to_text();
             prop_assert_eq!(Run::parse(&text.as_bytes()[..cut.min(text.len() - 1)]), None);
         }

@@ -1,6 +1,7 @@
-//! What many runs of one name say together.
+//! Statistics over the runs of one name.
 //!
-//! A percentile is that of the nearest rank: the shortest duration that so many percent of the runs did not exceed.
+//! Percentiles use the nearest rank: the shortest duration that p percent of the runs did not
+//! exceed.
 
 use std::{
     cmp::Reverse,
@@ -9,31 +10,32 @@ use std::{
 
 use super::task::Class;
 
-/// Runs that the bar of recent ones shows.
+/// Number of runs in the bar of recent runs.
 pub const RECENT: usize = 20;
 
-/// Seconds by which a clock may be put back in the ordinary course of things (NTP), without an end that was recorded
-/// before it counting as one of the future.
+/// Seconds by which a clock may be set back in normal operation (NTP). An end that lies no further
+/// ahead than this does not count as in the future.
 pub const CLOCK_STEP: i64 = 60;
 
 /// One run that has ended.
 #[derive(Clone, Debug)]
 pub struct EndedRun {
-    /// Number of its row: of two that ended in one second, the later has the higher one.
+    /// Row id; of two runs that ended in the same second, the later one has the higher id.
     pub id: i64,
     /// How it ended.
     pub class: Class,
-    /// When, unix seconds.
+    /// Time of the end, unix seconds.
     pub end: i64,
-    /// How long it took, seconds.
+    /// Run time, seconds.
     pub duration: Option<f64>,
-    /// Why it failed.
+    /// Reason of the failure.
     pub reason: Option<String>,
-    /// Whether it ended because the reader of its output closed it: neither a success nor a failure.
+    /// Whether the run ended because the reader of its output closed it: neither a success nor a
+    /// failure.
     pub cut_short: bool,
 }
 
-/// What is known of the runs of one name so far.
+/// Data of the runs of one name so far.
 #[derive(Clone, Debug, Default)]
 struct Gathered {
     cut_short: u64,
@@ -76,31 +78,33 @@ impl Ord for Mark {
     }
 }
 
-/// The runs of one name.
+/// Summary of the runs of one name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     /// The name.
     pub name: String,
-    /// How many ended, in the order of [`Class::ALL`], without those that were cut short.
+    /// Number of ended runs by class, in the order of [`Class::ALL`], without those that were cut
+    /// short.
     pub counts: [u64; 4],
-    /// How many ended because the reader of their output closed it.
+    /// Number of runs that ended because the reader of their output closed it.
     pub cut_short: u64,
-    /// How many of them ended in the future, which a clock that was wrong recorded: none of these is among the last.
+    /// Number of runs whose recorded end lies in the future because a clock was wrong. They are not
+    /// in `last_success`, `last_failure` and `recent`.
     pub future: u64,
-    /// The duration that half of them did not exceed, seconds.
+    /// Median of the durations, seconds.
     pub p50: Option<f64>,
-    /// The one that 95 % of them did not exceed.
+    /// 95th percentile of the durations, seconds.
     pub p95: Option<f64>,
-    /// End of the last that succeeded, unix seconds.
+    /// End of the last success, unix seconds.
     pub last_success: Option<i64>,
-    /// End of the last that failed, and why.
+    /// End of the last failure, and its reason.
     pub last_failure: Option<(i64, Option<String>)>,
-    /// The last of them, oldest first.
+    /// The last runs, oldest first.
     pub recent: Vec<(Class, Option<f64>)>,
 }
 
 impl Summary {
-    /// Of a name of which no run has ended.
+    /// Returns the summary of a name without ended runs.
     pub fn none(name: &str) -> Summary {
         Summary {
             name: name.to_owned(),
@@ -115,22 +119,22 @@ impl Summary {
         }
     }
 
-    /// How many runs.
+    /// Number of runs.
     pub fn runs(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// How many of them succeeded, with warnings or without.
+    /// Number of successes, with or without warnings.
     pub fn good(&self) -> u64 {
         Class::ALL.iter().zip(self.counts).filter(|(class, _)| class.is_success()).map(|(_, count)| count).sum()
     }
 
-    /// The share of those, percent.
+    /// Share of the successes, percent.
     pub fn success_rate(&self) -> f64 {
         100.0 * self.good() as f64 / self.runs().max(1) as f64
     }
 
-    /// The last runs, a character each: as high as they were long, and a cross for what failed.
+    /// The last runs, one character each: its height is the duration, and a cross is a failure.
     pub fn bar(&self) -> String {
         const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
         let longest = self.recent.iter().filter_map(|(_, duration)| *duration).fold(0.0, f64::max);
@@ -143,16 +147,16 @@ impl Summary {
     }
 }
 
-/// Gathers runs, in any order, name by name.
+/// Collects runs, in any order, by name.
 #[derive(Clone, Debug)]
 pub struct Stats {
     names: BTreeMap<String, Gathered>,
-    /// What ended later than this ended in the future.
+    /// Latest end that does not count as in the future, unix seconds.
     present: i64,
 }
 
 impl Stats {
-    /// Returns the gathering of no runs yet, `now` in unix seconds.
+    /// Starts without runs; `now` in unix seconds.
     pub fn new(now: i64) -> Stats {
         Stats { names: BTreeMap::new(), present: now.saturating_add(CLOCK_STEP) }
     }
@@ -185,7 +189,7 @@ impl Stats {
         }
     }
 
-    /// The names, in their order.
+    /// The summaries, ordered by name.
     pub fn summaries(self) -> Vec<Summary> {
         let summary = |(name, mut gathered): (String, Gathered)| {
             let p50 = percentile(&mut gathered.durations, 50);
@@ -208,11 +212,11 @@ impl Stats {
     }
 }
 
-/// The nearest rank; reorders the values.
+/// Returns the percentile by the nearest rank; reorders the values.
 fn percentile(values: &mut [f32], percent: usize) -> Option<f64> {
     let rank = (values.len() * percent).div_ceil(100).checked_sub(1)?;
     let (_, value, _) = values.select_nth_unstable_by(rank, f32::total_cmp);
-    // What was kept with fewer digits is told with no more.
+    // Stored as f32: more digits would be noise.
     Some((f64::from(*value) * 1000.0).round() / 1000.0)
 }
 
@@ -226,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_summed_up_apart_whatever_the_order() {
+    fn names_are_summarized_separately_in_any_order() {
         let mut stats = Stats::new(1000);
         stats.add("b", run(3, Class::Error, 30, 8.0));
         stats.add("a", run(9, Class::Ok, 5, 1.0));
@@ -253,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_the_future_is_counted_and_is_not_the_last() {
+    fn a_run_in_the_future_is_counted_and_is_not_the_last() {
         let mut stats = Stats::new(100);
         stats.add("a", run(2, Class::Ok, 100 + CLOCK_STEP + 1, 2.0));
         stats.add("a", run(1, Class::Ok, 10, 2.0));
@@ -263,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_of_the_nearest_rank() {
+    fn percentiles_use_the_nearest_rank() {
         let mut values: Vec<f32> = (1..=100).map(|n| n as f32).rev().collect();
         assert_eq!((percentile(&mut values, 50), percentile(&mut values, 95)), (Some(50.0), Some(95.0)));
         assert_eq!(percentile(&mut [7.0], 95), Some(7.0));

@@ -1,10 +1,11 @@
-//! What somebody may have meant who mistyped a word.
+//! Suggestions for mistyped words.
 
-/// Letters of a word that is looked at: nobody mistypes a long text, and the comparison takes time by the square.
+/// Longest word checked, characters: long texts are not typos, and the comparison takes quadratic
+/// time.
 const LONGEST: usize = 64;
 
-/// The known words that this one may have been meant for, the nearest first. A third of a word's letters may be wrong, and
-/// one always; two letters that changed places are one error.
+/// Returns the known words that are similar to this one, the most similar first. Up to a third of
+/// the characters, and at least one, may be wrong; two swapped characters count as one error.
 pub fn similar<'a>(word: &str, known: &[&'a str]) -> Vec<&'a str> {
     if word.chars().nth(LONGEST).is_some() {
         return vec![];
@@ -24,7 +25,7 @@ mod tests {
     use super::similar;
 
     #[test]
-    fn the_nearest_comes_first_and_what_is_far_does_not_come() {
+    fn the_most_similar_comes_first_and_dissimilar_ones_are_omitted() {
         let known = ["start", "stop", "status", "stat"];
         for (word, expected) in [
             ("strat", &["start", "stat"][..]),

@@ -1,6 +1,7 @@
-//! The words of the project: what a task is, what it may be doing, how it may have ended.
+//! Types shared by all programs: task ids, times, statuses, signals, outcomes and the rows of
+//! tasks.
 //!
-//! Pure: no clock, no file, no process. Rules come from spec/tasks.md sections 1, 3, 4 and 13.
+//! Pure: no clock, no file, no process.
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
@@ -11,7 +12,7 @@ use super::{
     upid::{Upid, UpidError},
 };
 
-/// The number of a task; never used twice in one database.
+/// The id of a task; never used twice in one database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TaskId(pub i64);
 
@@ -21,29 +22,31 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// An instant of the wall clock, in nanoseconds since 1970 (good until 2262).
+/// An instant of the wall clock, in nanoseconds since 1970 (valid until 2262).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// From whole seconds since 1970.
+    /// Converts whole seconds since 1970.
     pub fn from_secs(secs: i64) -> Timestamp {
         Timestamp(secs.saturating_mul(1_000_000_000))
     }
 
-    /// Whole seconds since 1970, as the database keeps times.
+    /// Whole seconds since 1970, the unit of the database.
     pub fn secs(self) -> i64 {
         self.0.div_euclid(1_000_000_000)
     }
 
-    /// How long ago this was at `now`; zero when it lies in the future (a clock was set back).
+    /// Time from this instant to `now`; zero if the instant lies in the future (a clock was set
+    /// back).
     pub fn age(self, now: Timestamp) -> Duration {
         Duration::from_nanos(u64::try_from(now.0.saturating_sub(self.0)).unwrap_or(0))
     }
 }
 
-/// One reading of both clocks, made in one place only: stamps come from the wall clock, durations from the
-/// monotonic one, so that a clock that is set, or a laptop that slept, can neither kill a task nor keep one alive.
+/// One reading of both clocks, made in one place only. Stamps come from the wall clock, durations
+/// from the monotonic one, so that setting the clock or suspending a laptop can neither kill a task
+/// nor keep one alive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tick {
     /// Time since boot without suspend.
@@ -60,7 +63,8 @@ impl Tick {
     }
 }
 
-/// A process as nobody can mistake it within one boot: pids are used again, a pid with its start time is not.
+/// A process, identified uniquely within one boot: pids are reused, a pid with its start time is
+/// not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Process {
     /// Process id.
@@ -69,7 +73,7 @@ pub struct Process {
     pub pstart: u64,
 }
 
-/// Eight random characters that name a task for scripts that want an id nobody can guess (section 3).
+/// Eight random characters that name a task, for scripts that need an unguessable id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handle(String);
 
@@ -77,7 +81,7 @@ impl Handle {
     const LETTERS: &[u8; 24] = b"abcdefghijkmnpqrstuvwxyz";
     const ALL: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
-    /// From eight random bytes. Letters that are read as digits (l, o) are left out.
+    /// Makes a handle from eight random bytes. Letters that look like digits (l, o) are not used.
     pub fn from_random(bytes: [u8; 8]) -> Handle {
         let pick = |set: &[u8], byte: u8| char::from(set[usize::from(byte) % set.len()]);
         let first = pick(Self::LETTERS, bytes[0]);
@@ -103,29 +107,29 @@ impl fmt::Display for Handle {
     }
 }
 
-/// What a person may write where a verb takes a task: its number, its handle or its UPID.
+/// A task as named on a command line: by id, handle or UPID.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TaskRef {
-    /// The number.
+    /// The id.
     Id(TaskId),
     /// The handle.
     Handle(Handle),
-    /// The UPID; with a remote before it, of a task of that one.
+    /// The UPID; with a remote before it, of a task of that remote.
     Upid(Box<Upid>),
-    /// A task of a remote, as lists name it.
+    /// A task of a remote, in the short form that lists print.
     There(RemoteName, ThereRef),
 }
 
-/// What is short enough for a list and names a task of a remote.
+/// The short name of a task of a remote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThereRef {
-    /// `NUMBER`: what a remote that runs taskwatcher calls by that number.
+    /// `NUMBER`: the task id on a remote that runs taskwatcher.
     Number(TaskId),
-    /// `START:PID`, both as a UPID has them: a task of a Proxmox host, whose tasks have no numbers.
+    /// `START:PID`, both as in the UPID: a task of a Proxmox host, whose tasks have no ids.
     Began {
         /// Unix seconds.
         start: i64,
-        /// The process that carries it.
+        /// The process that runs the task.
         pid: u32,
     },
 }
@@ -161,13 +165,13 @@ impl fmt::Display for ThereRef {
 /// A text that names no task in any of the three forms.
 #[derive(Debug, thiserror::Error)]
 pub enum BadTaskRef {
-    /// It begins like a UPID and is not one.
+    /// Begins like a UPID and is not valid.
     #[error("{0}")]
     Upid(#[from] UpidError),
-    /// It is nothing of the three.
+    /// None of the three forms.
     #[error("not a task: expected a number, a handle (8 characters) or a UPID")]
     Other,
-    /// What follows the name of a remote is none.
+    /// The part after the name of a remote is invalid.
     #[error("not a task of a remote: expected NUMBER, START:PID or a UPID after REMOTE!, as in lists")]
     There,
 }
@@ -204,33 +208,34 @@ impl fmt::Display for TaskRef {
     }
 }
 
-/// What a task that has not ended is doing (section 1).
+/// State of a task that has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Status {
-    /// An id that waits for its command.
+    /// Reserved; the command has not started.
     Reserved,
-    /// Its last heartbeat is younger than a quarter of the timeout, or it gives no feedback.
+    /// The last heartbeat is younger than a quarter of the timeout, or the task gives no feedback.
     Running,
     /// No heartbeat for a quarter of the timeout.
     Silent,
     /// No heartbeat for half of the timeout.
     Stalled,
-    /// Its end was asked for.
+    /// An end was requested.
     Stopping,
-    /// Its launcher is gone, its command still runs.
+    /// The launcher is gone, the command still runs.
     Orphaned,
 }
 
 impl Status {
-    /// Share of the timeout, in percent, from which a task counts as SILENT.
+    /// Age of the last heartbeat, in percent of the timeout, from which a task is SILENT.
     pub const SILENT_FROM: u32 = 25;
-    /// Share of the timeout, in percent, from which a task counts as STALLED.
+    /// Age of the last heartbeat, in percent of the timeout, from which a task is STALLED.
     pub const STALLED_FROM: u32 = 50;
-    /// All of them, in the order of a task's life.
+    /// All statuses, in the order of a task's life.
     pub const ALL: [Status; 6] =
         [Status::Reserved, Status::Running, Status::Silent, Status::Stalled, Status::Stopping, Status::Orphaned];
 
-    /// The one 25/50/100 % rule: what the age of the last heartbeat says. Without a timeout a live task is RUNNING.
+    /// Returns the status for the age of the last heartbeat (the 25/50 % rule). Without a timeout a
+    /// live task is RUNNING.
     pub fn of(age: Duration, timeout: Option<Duration>) -> Status {
         match timeout {
             Some(timeout) if age >= share(timeout, Self::STALLED_FROM) => Status::Stalled,
@@ -239,7 +244,7 @@ impl Status {
         }
     }
 
-    /// The word in tables, JSON and the database.
+    /// Text in tables, JSON and the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Status::Reserved => "RESERVED",
@@ -251,7 +256,7 @@ impl Status {
         }
     }
 
-    /// The status of that word; a word nobody wrote counts as RUNNING, so that the row is looked at and settled.
+    /// Parses that text. An unknown text counts as RUNNING, so that the row is checked and settled.
     pub fn from_word(word: &str) -> Status {
         Status::ALL.into_iter().find(|status| status.as_str() == word).unwrap_or(Status::Running)
     }
@@ -275,7 +280,7 @@ pub struct Signal(pub i32);
 /// A text that names no signal that can be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum BadSignal {
-    /// It names none.
+    /// Not the name or number of a signal.
     #[error("unknown signal: use a name such as TERM or SIGINT, or a number from 1 to 31")]
     Unknown,
     /// A real-time signal.
@@ -290,41 +295,42 @@ impl Signal {
     pub const INT: Signal = Signal(2);
     /// Quit (Ctrl-\).
     pub const QUIT: Signal = Signal(3);
-    /// The end that cannot be refused.
+    /// Kill (cannot be caught or ignored).
     pub const KILL: Signal = Signal(9);
-    /// Nobody reads what was written.
+    /// Write to a pipe without a reader.
     pub const PIPE: Signal = Signal(13);
-    /// Stop, which cannot be refused.
+    /// Stop (cannot be caught or ignored).
     pub const STOP: Signal = Signal(19);
-    /// The polite end.
+    /// Terminate, the default stop signal.
     pub const TERM: Signal = Signal(15);
-    /// Go on after a stop.
+    /// Continue after a stop.
     pub const CONT: Signal = Signal(18);
-    /// Stop, asked for at the terminal (Ctrl-Z).
+    /// Stop typed at the terminal (Ctrl-Z).
     pub const TSTP: Signal = Signal(20);
-    /// Stopped for reading a terminal from its background.
+    /// Read from the terminal by a background process.
     pub const TTIN: Signal = Signal(21);
     /// The terminal's size changed.
     pub const WINCH: Signal = Signal(28);
-    /// Stopped for writing to a terminal, or setting it, from its background.
+    /// Write to the terminal, or change of its settings, by a background process.
     pub const TTOU: Signal = Signal(22);
 
-    /// Their names in the order of their numbers, from 1.
+    /// Names in the order of their numbers, from 1.
     pub const NAMES: [&str; 31] = [
         "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
         "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
         "WINCH", "IO", "PWR", "SYS",
     ];
-    /// The first real-time signal that programs can use (glibc keeps two for itself).
+    /// The first real-time signal available to programs (glibc reserves two).
     const RTMIN: i32 = 34;
 
-    /// Whether this signal, sent to a launcher, reaches the command as it is. SIGTERM means the task's own polite signal,
-    /// and so does a real-time signal, which has a meaning only between programs that agreed on one.
+    /// Whether this signal, sent to a launcher, is passed on to the command unchanged. SIGTERM
+    /// stands for the task's own stop signal. So does a real-time signal, because its meaning is
+    /// private to programs that agreed on it.
     pub fn is_passed_on(self) -> bool {
         self != Signal::TERM && self.0 < Signal::RTMIN
     }
 
-    /// Whether a mask, in which bit n-1 is signal n, has this one.
+    /// Whether `mask`, in which bit n-1 is signal n, contains this signal.
     pub fn is_in(self, mask: u64) -> bool {
         (1..=64).contains(&self.0) && mask & (1 << (self.0 - 1)) != 0
     }
@@ -346,7 +352,8 @@ impl FromStr for Signal {
 
     fn from_str(text: &str) -> Result<Signal, BadSignal> {
         if let Ok(number) = text.parse::<i32>() {
-            // Real-time signals are printed when one ended a command, but not sent: there is no safe call for that.
+            // A real-time signal that ended a command can be printed, but none can be sent: there
+            // is no safe call for that.
             return match number {
                 1..=31 => Ok(Signal(number)),
                 Signal::RTMIN..=64 => Err(BadSignal::RealTime),
@@ -363,27 +370,27 @@ impl FromStr for Signal {
     }
 }
 
-/// How a process ended, as the kernel tells its parent.
+/// How a process ended, as the kernel reports it to the parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Exit {
-    /// It exited with this code, 0–255.
+    /// Exit code, 0–255.
     Code(i32),
-    /// A signal ended it.
+    /// Ended by a signal.
     Signal {
-        /// Which one.
+        /// The signal.
         signal: Signal,
         /// Whether a core file was written.
         core: bool,
     },
 }
 
-/// Who asked for a task's end.
+/// Who requested the end of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Asker {
     /// `control kill`, run by this user in this process.
     Control {
-        /// Login name of who ran it.
+        /// Login name of the user of that `control`.
         user: String,
         /// Process id of that `control`.
         pid: i32,
@@ -392,8 +399,8 @@ pub enum Asker {
     Signal {
         /// The signal.
         signal: Signal,
-        /// Login name and process id of the sender (0: it is in another pid namespace); none when the kernel sent it, for
-        /// the terminal or a limit.
+        /// Login name and process id of the sender (0: in another pid namespace); `None` if the
+        /// kernel sent the signal, for the terminal or a limit.
         sender: Option<(String, i32)>,
     },
 }
@@ -402,7 +409,7 @@ impl fmt::Display for Asker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Asker::Control { user, pid } => write!(f, "{user} (control, pid {pid})"),
-            // The kernel has no number for a process of another pid namespace.
+            // The kernel reports no pid for a process of another pid namespace.
             Asker::Signal { signal, sender: Some((user, 0)) } => {
                 write!(f, "{user} ({signal}, from outside the container)")
             }
@@ -415,34 +422,34 @@ impl fmt::Display for Asker {
     }
 }
 
-/// Why a task ended (section 4).
+/// Why a task ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
-    /// The command ended by itself, or by a signal that nobody here sent.
+    /// The command ended by itself, or by a signal that taskwatcher did not send.
     Itself,
     /// No heartbeat for the timeout.
     NoHeartbeat(Duration),
-    /// It ran longer than it may.
+    /// The run-time limit was exceeded.
     MaxRuntime(Duration),
-    /// Somebody asked for it.
+    /// The end was requested.
     Asked(Asker),
 }
 
-/// A task's result in one word, for filters.
+/// The class of an outcome, for filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// Exited 0.
     Ok,
     /// Exited 0 and reported warnings.
     Warnings,
-    /// Failed, with the reason in words.
+    /// Failed.
     Error,
-    /// Nobody saw the end.
+    /// The end was not observed.
     Unknown,
 }
 
 impl Class {
-    /// Whether it counts as a success: it did what it was to do, perhaps with warnings.
+    /// Whether the class counts as a success: `Ok` or `Warnings`.
     pub fn is_success(self) -> bool {
         match self {
             Class::Ok | Class::Warnings => true,
@@ -450,8 +457,8 @@ impl Class {
         }
     }
 
-    /// The one that an outcome in words stands for, as a row of history has it. What we did not write counts as a failure,
-    /// so that it is looked at.
+    /// Parses the class from the outcome in a row of the history. An unknown text counts as a
+    /// failure, so that it gets noticed.
     pub fn of_outcome(outcome: &str) -> Class {
         match outcome.split(':').next().unwrap_or_default() {
             "OK" => Class::Ok,
@@ -461,10 +468,10 @@ impl Class {
         }
     }
 
-    /// All of them.
+    /// All classes.
     pub const ALL: [Class; 4] = [Class::Ok, Class::Warnings, Class::Error, Class::Unknown];
 
-    /// The word in filters and the database.
+    /// Text in filters and the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Class::Ok => "ok",
@@ -475,7 +482,7 @@ impl Class {
     }
 }
 
-/// How a task ended, as history shows it (section 4).
+/// How a task ended, as the history shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// `OK`
@@ -484,12 +491,12 @@ pub enum Outcome {
     Warnings(u64),
     /// `ERROR: text`
     Error(String),
-    /// `unknown`, with the reason nobody saw the end.
+    /// `unknown`, with the reason why the end was not observed.
     Unknown(String),
 }
 
 impl Outcome {
-    /// Its word for filters.
+    /// The class, for filters.
     pub fn class(&self) -> Class {
         match self {
             Outcome::Ok => Class::Ok,
@@ -499,7 +506,7 @@ impl Outcome {
         }
     }
 
-    /// The reason in words; none where nothing went wrong.
+    /// The reason; `None` for a success.
     pub fn reason(&self) -> Option<&str> {
         match self {
             Outcome::Ok | Outcome::Warnings(_) => None,
@@ -509,8 +516,8 @@ impl Outcome {
 }
 
 impl Outcome {
-    /// The outcome with what is known of an unknown one.
-    pub fn told(&self) -> String {
+    /// The outcome as text, with the reason of an unknown one.
+    pub fn with_reason(&self) -> String {
         match self {
             Outcome::Unknown(why) if !why.is_empty() => format!("{self}: {why}"),
             other => other.to_string(),
@@ -529,20 +536,20 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What the watch saw of an end: why, how, and the last signal we sent to bring it about.
+/// How a watched task ended: cause, exit status, and the last signal sent to end it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// Why it ended.
     pub cause: Cause,
     /// How the command itself ended.
     pub exit: Exit,
-    /// The last signal we sent it, if we ended it.
+    /// The last signal sent to end the command, if any.
     pub sent: Option<Signal>,
 }
 
 impl Ended {
-    /// The outcome of section 4, given the number of warnings it reported, and why some of its output was lost on the way
-    /// to whoever wanted it: what ended well without that has not done its work.
+    /// Returns the outcome, given the number of warnings and the reason why output was lost on its
+    /// way to the reader, if any. Lost output turns a success into a failure.
     pub fn outcome(&self, warnings: u64, lost: Option<&str>) -> Outcome {
         match (&self.cause, self.exit) {
             (Cause::NoHeartbeat(timeout), _) => Outcome::Error(format!("no heartbeat for {}", span(*timeout))),
@@ -564,7 +571,8 @@ impl Ended {
         }
     }
 
-    /// The signal that ended it; none if it exited, be it because of a signal that it handled.
+    /// The signal that ended the command; `None` if it exited, even if it did so on a signal that
+    /// it handled.
     pub fn signal(&self) -> Option<Signal> {
         match self.exit {
             Exit::Signal { signal, .. } => Some(signal),
@@ -572,7 +580,7 @@ impl Ended {
         }
     }
 
-    /// The exit code of `launch` (section 4).
+    /// The exit code of `launch`.
     pub fn exit_code(&self, warnings: u64, fail_on_warnings: bool, lost: Option<&str>) -> i32 {
         let died_of = |fallback: Signal| 128 + self.signal().or(self.sent).unwrap_or(fallback).0;
         match (&self.cause, self.exit) {
@@ -586,63 +594,64 @@ impl Ended {
     }
 }
 
-/// The exit codes of our programs, as the README prints them.
+/// The exit codes of the programs, as listed in the README.
 pub mod exit_code {
-    /// `control`, `parse`: it did not work; `launch`: the command's output was lost, or the number of a detached task,
-    /// or there were warnings and `--fail-on-warnings`.
+    /// `control`, `parse`: failed; `launch`: the command's output was lost, or the id of a detached
+    /// task, or there were warnings and `--fail-on-warnings`.
     pub const FAILED: i32 = 1;
-    /// `control check`: no task of the name ever succeeded.
+    /// `control check`: no task of that name ever succeeded.
     pub const NEVER: i32 = 3;
-    /// `control export`: there is no database yet.
+    /// `control export`: the database does not exist.
     pub const NOTHING_YET: i32 = 3;
     /// Bad usage, in every program.
     pub const USAGE: i32 = 2;
     /// `launch` ended the command (timeout, max runtime); `control wait --timeout` gave up.
     pub const TIMED_OUT: i32 = 124;
-    /// `launch` itself failed: database, reservation, options that only the run could judge.
+    /// `launch` itself failed: database, reservation, or an option that could not be checked
+    /// earlier.
     pub const LAUNCH_FAILED: i32 = 125;
-    /// The command is there and cannot be executed.
+    /// The command exists and cannot be executed.
     pub const NOT_EXECUTABLE: i32 = 126;
     /// The command was not found.
     pub const NOT_FOUND: i32 = 127;
 }
 
-/// Who ended a task that died of SIGPIPE because the reader of its output closed it (`launch … | head -1`), as its row of
-/// history says it. It has not done its work, and it has not failed either.
+/// `ended_by` of a task that died of SIGPIPE because the reader of its output closed it (`launch …
+/// | head -1`). Such a run counts as neither a success nor a failure.
 pub const READER: &str = "reader";
 
-/// Everything that is recorded when a task ends; small and self-contained, so that it fits a spool slot when the
-/// database cannot be written.
+/// Everything that is recorded when a task ends; small and self-contained, so that it fits a spool
+/// slot when the database cannot be written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct End {
-    /// When, unix seconds.
+    /// Time of the end, unix seconds.
     pub endtime: i64,
-    /// How long it ran, seconds on the monotonic clock.
+    /// Run time, seconds on the monotonic clock.
     pub duration: Option<f64>,
     /// `OK`, `WARNINGS: n`, `ERROR: text` or `unknown`.
     pub outcome: String,
-    /// [`Class`] of the outcome, in its word.
+    /// The [`Class`] of the outcome, as text.
     pub result: String,
-    /// The reason in words.
+    /// The reason, as text.
     pub termerror: Option<String>,
     /// Name of the signal that ended the command.
     pub termsignal: Option<String>,
     /// Exit code of `launch`.
     pub exitcode: Option<i32>,
-    /// Number of warnings it reported.
+    /// Number of warnings reported.
     pub warnings: u64,
-    /// Processor time in user mode, seconds, of the command and what it waited for.
+    /// Processor time in user mode, seconds, of the command and of the children it waited for.
     pub cpu_user: Option<f64>,
     /// Processor time in the kernel, seconds.
     pub cpu_sys: Option<f64>,
-    /// Peak resident memory of its largest process, bytes.
+    /// Peak resident memory of the largest process, bytes.
     pub maxrss: Option<i64>,
-    /// The command's pid, for a task so short that its row never had it.
+    /// The command's pid, for a task that ended before its row had it.
     #[serde(default)]
     pub pid: Option<i32>,
-    /// Who or what ended it: `itself`, [`READER`], `timeout`, `max-runtime`, or who asked.
+    /// What ended the task: `itself`, [`READER`], `timeout`, `max-runtime`, or the requester.
     pub ended_by: Option<String>,
-    /// Of a run of a supervised process: whether its configuration expects an end like this one.
+    /// For a run of a supervised process: whether the configuration expects such an end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<bool>,
     /// The last feedback, a JSON object. Not spooled: the feedback file stays until it was read.
@@ -651,7 +660,7 @@ pub struct End {
 }
 
 impl End {
-    /// An end that the outcome alone describes.
+    /// Makes an end that has only an outcome, a time and a duration.
     pub fn new(outcome: &Outcome, at: Timestamp, duration: Option<Duration>) -> End {
         End {
             endtime: at.secs(),
@@ -673,12 +682,12 @@ impl End {
     }
 }
 
-/// Seconds, to the millisecond: what is below is noise in a listing.
+/// Rounds seconds to milliseconds; finer digits are noise in a listing.
 pub fn round_ms(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 
-/// A duration in words a person would use and our options take: `30s`, `1m30s`, `2h`, `0.5s`.
+/// Formats a duration in the form that options accept: `30s`, `1m30s`, `2h`, `0.5s`.
 pub fn span(duration: Duration) -> String {
     let secs = duration.as_secs();
     let millis = duration.subsec_millis();
@@ -690,7 +699,7 @@ pub fn span(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
-/// Bytes in words, as `1.5 MiB`.
+/// Formats a number of bytes: `1.5 MiB`.
 pub fn size(bytes: i64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let mut size = bytes as f64;
@@ -707,12 +716,12 @@ pub fn size(bytes: i64) -> String {
     format!("{size:.1} {unit}")
 }
 
-/// A name that nobody could see in a list.
+/// An empty or blank name.
 #[derive(Debug, thiserror::Error)]
 #[error("a name must not be empty")]
 pub struct BadName;
 
-/// Reads the name of a task: any text but none.
+/// Checks the name of a task: any text that is not blank.
 ///
 /// # Errors
 /// [`BadName`]
@@ -720,34 +729,34 @@ pub fn parse_name(text: &str) -> Result<String, BadName> {
     if text.trim().is_empty() { Err(BadName) } else { Ok(text.to_owned()) }
 }
 
-/// A text that is no duration.
+/// A text that is not a duration.
 #[derive(Debug, thiserror::Error)]
 #[error("not a duration: expected seconds, or numbers with s, m, h, d or w, such as 90, 1.5s, 5m, 1h30m")]
 pub struct BadSpan;
 
-/// A text that is no duration of which anything passes.
+/// A text that is not a duration greater than zero.
 #[derive(Debug, thiserror::Error)]
-pub enum BadSomeSpan {
-    /// It is none at all.
+pub enum BadPositiveSpan {
+    /// Not a duration.
     #[error(transparent)]
     Span(#[from] BadSpan),
-    /// It is over at once.
+    /// Zero.
     #[error("must be greater than 0, such as 30s or 5m")]
     None,
 }
 
-/// Reads a duration that is longer than nothing, for what must not be done again at once nor given up at once.
+/// Parses a duration greater than zero, for intervals and timeouts.
 ///
 /// # Errors
-/// [`BadSomeSpan`]
-pub fn parse_some_span(text: &str) -> Result<Duration, BadSomeSpan> {
+/// [`BadPositiveSpan`]
+pub fn parse_positive_span(text: &str) -> Result<Duration, BadPositiveSpan> {
     match parse_span(text)? {
-        Duration::ZERO => Err(BadSomeSpan::None),
+        Duration::ZERO => Err(BadPositiveSpan::None),
         span => Ok(span),
     }
 }
 
-/// Reads a duration: a bare number is seconds; `90s`, `5m`, `2h`, `1d`, `1w`, `1h30m` work (sections 6 and 13).
+/// Parses a duration: a bare number is seconds; `90s`, `5m`, `2h`, `1d`, `1w`, `1h30m` work.
 pub fn parse_span(text: &str) -> Result<Duration, BadSpan> {
     let mut total = 0f64;
     let mut rest = text.trim();
@@ -760,7 +769,7 @@ pub fn parse_span(text: &str) -> Result<Duration, BadSpan> {
         let after = rest[digits..].trim_start();
         let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
         let scale = match &after[..letters] {
-            // A number without a unit stands alone: `1h30` could be minutes or seconds.
+            // A number without a unit must stand alone: `1h30` could mean minutes or seconds.
             "" if digits == text.trim().len() => 1.0,
             "ms" => 0.001,
             "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
@@ -776,24 +785,24 @@ pub fn parse_span(text: &str) -> Result<Duration, BadSpan> {
     Duration::try_from_secs_f64(total).map_err(|_| BadSpan)
 }
 
-/// What stands in the place of a command that could not be run.
+/// What was found at the path of a command that could not be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InPlace {
     /// A folder.
     Folder,
-    /// A file that nobody may execute.
+    /// A file without execute permission.
     NotExecutable,
-    /// A program of another kind of machine, or no program.
+    /// Neither a script nor a program for this kind of machine.
     Binary,
-    /// A script whose interpreter is not there, with the name that its first line has; `None`: a program that needs a
-    /// loader which is not there.
+    /// A script whose interpreter does not exist, with the name in its first line; `None`: a
+    /// program whose loader does not exist.
     NoInterpreter(Option<std::ffi::OsString>),
-    /// Nothing, or something else: the kernel's reason says enough.
+    /// Nothing, or anything else: the kernel's reason is sufficient.
     Other,
 }
 
-/// The end of a command that could not be run at all (section 4), with launch's exit code: 127 when it is not there,
-/// 126 when it is and cannot be executed.
+/// Returns the outcome of a command that could not be run at all, and the exit code of `launch`:
+/// 127 if the command does not exist, 126 if it exists and cannot be executed.
 pub fn cannot_run(program: &str, reason: &str, not_found: bool, there: &InPlace) -> (Outcome, i32) {
     let code = match there {
         InPlace::Other if not_found => exit_code::NOT_FOUND,
@@ -804,17 +813,17 @@ pub fn cannot_run(program: &str, reason: &str, not_found: bool, there: &InPlace)
         InPlace::Other if program.is_empty() => "cannot run \"\": an empty name".to_owned(),
         InPlace::Folder => format!("cannot run {program}: it is a folder"),
         InPlace::NotExecutable => format!("cannot run {program}: it is not executable (chmod +x)"),
-        InPlace::Binary => format!("cannot run {program}: it is no program for this machine, and no script"),
+        InPlace::Binary => format!("cannot run {program}: neither a script nor a program for this machine"),
         InPlace::NoInterpreter(Some(name)) => {
-            format!("cannot run {program}: there is no interpreter {name:?}, which its first line names")
+            format!("cannot run {program}: its interpreter {name:?} does not exist")
         }
-        InPlace::NoInterpreter(None) => format!("cannot run {program}: the loader that it names is not there"),
+        InPlace::NoInterpreter(None) => format!("cannot run {program}: its loader does not exist"),
         InPlace::Other => format!("cannot run {program}: {reason}"),
     };
     (Outcome::Error(words), code)
 }
 
-/// A text for one line of a terminal: control characters in their escaped form (`\u{1b}`).
+/// Formats a text for one line of a terminal, with control characters escaped (`\u{1b}`).
 pub fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -829,27 +838,27 @@ pub fn printable(text: &str) -> String {
 /// A row of `tasks`.
 #[derive(Clone, Debug, Default)]
 pub struct Task {
-    /// The number.
+    /// The task id.
     pub id: i64,
     /// Name, by default the command's file name.
     pub name: String,
-    /// Free side information.
+    /// Free text.
     pub info: [Option<String>; 3],
     /// The command.
     pub pid: Option<i32>,
     /// Start time of the command's process, clock ticks since boot.
     pub pid_pstart: Option<u64>,
-    /// Status as last stored; what readers show is computed from the facts.
+    /// Status as last stored; the displayed status is computed from the facts.
     pub status: Option<Status>,
-    /// Whether it gives feedback.
+    /// Whether the command gives feedback.
     pub feedback: bool,
-    /// When it was reserved, unix seconds.
+    /// Time of the reservation, unix seconds.
     pub reservetime: Option<i64>,
-    /// When the reservation lapses, unix seconds.
+    /// Time when the reservation expires, unix seconds.
     pub expires: Option<i64>,
-    /// When it started, unix seconds.
+    /// Time of the start, unix seconds.
     pub starttime: Option<i64>,
-    /// Seconds it runs, as last stored.
+    /// Run time as last stored, seconds.
     pub duration: Option<f64>,
     /// Last sign of life, unix seconds.
     pub lastupdate: Option<i64>,
@@ -857,13 +866,13 @@ pub struct Task {
     pub timeout: Option<f64>,
     /// Longest run allowed, seconds.
     pub max_runtime: Option<f64>,
-    /// The name nobody can guess.
+    /// The handle: random, unguessable.
     pub handle: String,
-    /// Its identity, once started.
+    /// The UPID, once started.
     pub upid: Option<String>,
     /// The launcher.
     pub launcher: Option<Process>,
-    /// Boot during which it was started.
+    /// Boot id at the start.
     pub boot_id: Option<String>,
     /// Host name.
     pub host: Option<String>,
@@ -875,48 +884,50 @@ pub struct Task {
     pub cwd: Option<String>,
     /// Full path of the feedback file.
     pub feedpath: Option<PathBuf>,
-    /// Whether that file stays after the end.
+    /// Whether the feedback file is kept after the end.
     pub keep_feedback: bool,
-    /// The signal that ends it politely.
+    /// The stop signal.
     pub stop_signal: Option<String>,
-    /// SIGKILL follows after so many seconds.
+    /// Seconds between the stop signal and SIGKILL.
     pub kill_after: Option<f64>,
     /// Path of its log file, lossy where it is not UTF-8.
     pub log: Option<String>,
-    /// What launch was told about it: a JSON array of its command line's words.
+    /// The options of `launch`, a JSON array of the words of its command line.
     pub options: Option<String>,
-    /// Of which supervised process it is a run, a JSON object; none: of none.
+    /// The supervised process of which this task is a run, a JSON object; `None`: not supervised.
     pub supervised: Option<String>,
-    /// Its slot in the spool.
+    /// The task's slot in the spool.
     pub slot: Option<i64>,
-    /// The feedback last stored, a JSON object.
+    /// The last stored feedback, a JSON object.
     pub values: Option<String>,
-    /// By what its processes are known besides their numbers.
+    /// Further marks that identify the processes.
     pub signs: Signs,
 }
 
-/// By what the processes of a task are known besides their pids and start times. Rows of older versions have none of it.
+/// Marks that identify the processes of a task besides pids and start times. Rows of older versions
+/// have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signs {
     /// Whether the launcher holds a lock on its slot of the spool for as long as it lives.
     pub held: bool,
-    /// The namespaces of pids and clocks in which pids and start times are counted.
+    /// The pid and time namespaces in which pids and start times are counted.
     pub namespace: Option<String>,
-    /// Inode of the launcher's pidfd, which no other process has until the next boot (Linux 6.9).
+    /// Inode of the launcher's pidfd, not reused until the next boot (Linux 6.9).
     pub launcher_inode: Option<u64>,
-    /// The same of the command.
+    /// Inode of the command's pidfd.
     pub pid_inode: Option<u64>,
-    /// The command's session.
+    /// The command's session id.
     pub pid_session: Option<i32>,
 }
 
 impl Task {
-    /// Whether it waits for its command.
+    /// Whether the task is a reservation that was not claimed.
     pub fn is_reserved(&self) -> bool {
         self.status == Some(Status::Reserved)
     }
 
-    /// Whether it is a worker inside a process, which is its launcher and its command in one, and says so in its UPID.
+    /// Whether the task is a worker inside a process: launcher and command are the same process,
+    /// and the UPID has a counter.
     pub fn is_worker(&self) -> bool {
         let counted = || self.upid.as_deref()?.parse::<Upid>().ok()?.task_id;
         self.launcher.is_some() && self.command() == self.launcher && counted().is_some()
@@ -971,7 +982,7 @@ pub struct HistoryRow {
 }
 
 impl HistoryRow {
-    /// The row that an end makes of a task.
+    /// Returns the row that `task` becomes when it ends with `end`.
     pub fn of(task: &Task, end: &End) -> HistoryRow {
         let parsed = |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let [info1, info2, info3] = task.info.clone();
@@ -1015,8 +1026,8 @@ impl HistoryRow {
     }
 }
 
-/// An argument vector as a JSON array that gives every byte back: what is not UTF-8 becomes `{"bytes":"base64…"}`
-/// (section 13).
+/// Encodes an argument vector as a JSON array that preserves every byte: an argument that is not
+/// UTF-8 becomes `{"bytes":"base64…"}`.
 pub fn argv_json(argv: &[impl AsRef<std::ffi::OsStr>]) -> String {
     use base64::{Engine, engine::general_purpose::STANDARD};
     use std::os::unix::ffi::OsStrExt;
@@ -1030,7 +1041,7 @@ pub fn argv_json(argv: &[impl AsRef<std::ffi::OsStr>]) -> String {
     serde_json::Value::Array(items.collect()).to_string()
 }
 
-/// The argument vector that [`argv_json`] wrote; none if it is none.
+/// Decodes the array that [`argv_json`] wrote; `None` if it is invalid.
 pub fn argv_of_json(json: &serde_json::Value) -> Option<Vec<std::ffi::OsString>> {
     use base64::{Engine, engine::general_purpose::STANDARD};
     use std::os::unix::ffi::OsStringExt;

@@ -1,21 +1,22 @@
-//! The name of a task for the whole world: the UPID of Proxmox tools, read in both published forms and made in one.
+//! UPIDs, the task ids of Proxmox products: parses both published forms and makes one.
 //!
-//! One job: text to fields and back. It knows no process and no clock.
+//! One job: text to fields and back. Knows no process and no clock.
 //!
 //! ```text
-//! [remote!]UPID:node:pid:pstart:starttime:type:id:user:comment              nine fields (PVE, and ours)
+//! [remote!]UPID:node:pid:pstart:starttime:type:id:user:comment              nine fields (PVE and taskwatcher)
 //! [remote!]UPID:node:pid:pstart:task_id:starttime:type:id:user:comment      ten fields (PBS)
 //! ```
 //!
-//! A parsed UPID keeps its text, so printing gives back the same bytes whatever the case and width of its numbers.
-//! Numbers have at least the eight digits that every writer prints, so a number in another notation is not taken for one.
+//! A parsed UPID keeps its text, so printing it returns the same bytes whatever the case and width
+//! of its numbers. Numbers need the eight digits that every writer prints, so that a decimal number
+//! is not misread as hexadecimal.
 //!
 //! # Ids in systemd escapes
 //!
-//! PBS writes ids as systemd escapes unit names: `/` as `-`, anything unusual as `\x2d`. In the ten-field form every id
-//! is one of those. PVE writes its ids as they are, so that `local-lvm` in a nine-field UPID is a storage of that name
-//! and not `local/lvm`; there an id counts as escaped only when it has a `\x` in it. An id that is no valid escaping
-//! stands as it is.
+//! PBS writes ids as systemd escapes unit names: `/` as `-`, unusual characters as `\x2d`. In the
+//! ten-field form every id is escaped. PVE writes ids unescaped, so `local-lvm` in a nine-field
+//! UPID is a storage of that name and not `local/lvm`; such an id counts as escaped only if it
+//! contains `\x`. An id that is not validly escaped is kept as it is.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,26 +24,27 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-/// Letters of a task type, at most. The UPID is part of a file's name, of which Linux takes 255 bytes.
+/// Longest task type, characters. The UPID is part of a file name, which Linux limits to 255 bytes.
 const TYPE: usize = 64;
-/// Letters of a host name, at most (the limit of DNS for one label).
+/// Longest host name, characters (the limit of DNS for one label).
 const NODE: usize = 63;
-/// Letters of a login, at most, in a UPID that we make; enough for `first.last@corp.example.com`.
+/// Longest login in a UPID made here, characters; enough for `first.last@corp.example.com`.
 const LOGIN: usize = 40;
 
-/// Letters of a realm, and of a token, at most, in a UPID that we make; a login has what these leave.
+/// Longest realm and longest token in a UPID made here, characters. Both reduce the room of the
+/// login.
 const REALM: usize = 16;
 
-/// Letters of an escaped id, at most, in a UPID that we make.
+/// Longest escaped id in a UPID made here, characters.
 const ID: usize = 32;
 
-/// No task started before this second, in the year 2001: a smaller number is a counter.
+/// Earliest plausible start of a task, in the year 2001: a smaller number is a counter.
 const FIRST_START: i64 = 1_000_000_000;
 
 /// One of the fields, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
-    /// What stands before the `!`.
+    /// The part before the `!`.
     Remote,
     /// The host.
     Node,
@@ -54,11 +56,11 @@ pub enum Field {
     TaskId,
     /// When the task started, in unix seconds.
     Starttime,
-    /// The kind of task.
+    /// The type of the task.
     Type,
-    /// What the task works on.
+    /// The object the task works on.
     Id,
-    /// Who started it.
+    /// The user who started the task.
     User,
     /// The name of the API token.
     Token,
@@ -87,24 +89,24 @@ impl fmt::Display for Field {
 /// Why a text is not a UPID: which field, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UpidError {
-    /// It begins with something else.
-    #[error("it does not begin with \"UPID:\"")]
+    /// Another text at the start.
+    #[error("does not begin with \"UPID:\"")]
     NotUpid,
     /// The last field has no colon before it.
     #[error("the colon after the user is missing")]
     NoLastColon,
     /// Neither nine nor ten fields.
-    #[error("it has {0} fields; expected nine, or ten with a task counter")]
+    #[error("has {0} fields; expected nine, or ten with a task counter")]
     FieldCount(usize),
-    /// A field that must say something is empty.
+    /// A mandatory field is empty.
     #[error("{0} is empty")]
     Empty(Field),
-    /// A number in anything but hexadecimal digits.
+    /// A number with a character that is not a hexadecimal digit.
     #[error("{field} {text:?} is not a hexadecimal number")]
     NotHex {
         /// The number's field.
         field: Field,
-        /// What stands there.
+        /// The text of the field.
         text: String,
     },
     /// A number with fewer digits than every writer prints.
@@ -112,18 +114,18 @@ pub enum UpidError {
     TooShort {
         /// The number's field.
         field: Field,
-        /// What stands there.
+        /// The text of the field.
         text: String,
     },
-    /// A number that does not fit.
+    /// A number out of range.
     #[error("{field} {text:?} is too large")]
     TooLarge {
         /// The number's field.
         field: Field,
-        /// What stands there.
+        /// The text of the field.
         text: String,
     },
-    /// A character that this field cannot have.
+    /// A character that is not allowed in this field.
     #[error("{field} contains the character {character:?}")]
     BadCharacter {
         /// The field.
@@ -131,57 +133,61 @@ pub enum UpidError {
         /// The first such character.
         character: char,
     },
-    /// A user without the realm that knows the user.
+    /// A user without a realm.
     #[error("user {0:?} has no @realm")]
     NoRealm(String),
-    /// A type that no writer makes.
+    /// A type that is too long.
     #[error("type has {0} characters; at most 64 are allowed")]
     LongType(usize),
 }
 
-/// One UPID and its fields.
+/// A UPID and its fields.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Upid {
     text: String,
-    /// The Proxmox host that the UPID was read through, from `remote!UPID:…`.
+    /// The remote through which the UPID was read, from `remote!UPID:…`.
     pub remote: Option<String>,
-    /// The host name of the machine that carries the task.
+    /// Host name of the machine that runs the task.
     pub node: String,
-    /// The process that carries the task.
+    /// Pid of the process that runs the task.
     pub pid: u32,
-    /// When that process started: clock ticks since boot, field 22 of `/proc/PID/stat`.
+    /// Start time of that process: clock ticks since boot, field 22 of `/proc/PID/stat`.
     pub pstart: u64,
-    /// The counter of the ten-field form: several tasks of one process differ in it.
+    /// The counter of the ten-field form, which distinguishes tasks of one process.
     pub task_id: Option<u64>,
-    /// When the task started, in unix seconds.
+    /// Start time of the task, unix seconds.
     pub starttime: i64,
-    /// The kind of task.
+    /// The type of the task.
     pub worker_type: String,
-    /// What the task works on, as it stands in the text; [`Upid::id`] is what it means.
+    /// The object the task works on, as in the text; [`Upid::id`] decodes it.
     pub raw_id: String,
-    /// Who started the task, without the token.
+    /// The user who started the task, without the token.
     pub user: String,
     /// The name of the API token that was used.
     pub tokenid: Option<String>,
-    /// Free text at the end; empty in all that we know.
+    /// Free text at the end; empty in all known UPIDs.
     pub comment: String,
 }
 
 impl Upid {
-    /// Our own UPID, in the nine-field form. It always parses, whatever the names are:
+    /// Makes a UPID in the nine-field form. The result always parses, whatever the names are:
     ///
-    /// - `node`: the host name up to its first dot, as Proxmox tools name a host; a character they cannot read is `-`
-    /// - the type: `name` reduced to `[A-Za-z0-9_-]`, at most 64 of them; `task` when nothing is left
-    /// - `login`: becomes `<login>@pam`; a character that would end the field or begin a token is `_`
+    /// - `node`: the host name up to its first dot, as Proxmox tools name a host; a character they
+    ///   do not accept becomes `-`
+    /// - the type: `name` reduced to `[A-Za-z0-9_-]`, at most 64 characters; `task` if nothing is
+    ///   left
+    /// - `login`: becomes `<login>@pam`; a character that would end the field or begin a token
+    ///   becomes `_`
     ///
-    /// Its text has at most 243 bytes, so that `<UPID>.log` is a file name.
+    /// The text has at most 243 bytes, so that `<UPID>.log` is a valid file name.
     pub fn build(node: &str, pid: u32, pstart: u64, starttime: i64, name: &str, id: u64, login: &str) -> Upid {
         Upid::make(node, pid, pstart, None, starttime, name, id.to_string(), login)
     }
 
-    /// The UPID of a worker inside a process, in the ten-field form: `counter`, our own number for the task, tells two
-    /// workers of one kind and process apart; `id` is what it works on, escaped, and cut where the text would not be a
-    /// file name any more. `user` becomes `<user>@pam` if it has no realm; a token behind a `!` is kept.
+    /// Makes the UPID of a worker inside a process, in the ten-field form. `counter`, the task id,
+    /// distinguishes workers of one type and process; `id` is the object of the work, escaped, and
+    /// cut where the text would become too long for a file name. `user` becomes `<user>@pam` if it
+    /// has no realm; a token after a `!` is kept.
     #[expect(clippy::too_many_arguments, reason = "its fields, in their order")]
     pub fn build_worker(
         node: &str,
@@ -221,14 +227,14 @@ impl Upid {
             "" => "localhost",
             node => node,
         };
-        // An escaped id and a counter need room too.
+        // Leaves room for an escaped id and a counter.
         let longest = if task_id.is_some() { TYPE / 2 } else { TYPE };
         let mut worker_type: String = name.chars().filter(|c| is_type_letter(*c)).take(longest).collect();
         if worker_type.is_empty() {
             worker_type.push_str("task");
         }
-        // A login may have an @ in it; the realm is what stands last. Whoever names a worker's user knows of realms and
-        // tokens, and may have given neither.
+        // A login may contain an @; the realm is the last part. Only the user of a worker may have
+        // a realm and a token, both optional.
         let (whole, token) = match login.split_once('!') {
             Some((whole, token)) if task_id.is_some() => (whole, token),
             _ => (login, ""),
@@ -240,7 +246,7 @@ impl Upid {
         let part = |text: &str, longest| text.chars().take(longest).map(login_letter).collect::<String>();
         let or = |text: String, other: &str| if text.is_empty() { other.to_owned() } else { text };
         let (realm, token) = (or(part(realm, REALM), "pam"), part(token, REALM));
-        // Realm and token take their room from the name: a file's name has no more.
+        // Realm and token reduce the room of the name: the length of a file name is fixed.
         let signed = if token.is_empty() { String::new() } else { format!("!{token}") };
         let name = or(part(name, LOGIN + "pam".len() - realm.len() - signed.len()), "unknown");
         let user = format!("{name}@{realm}");
@@ -265,7 +271,7 @@ impl Upid {
         }
     }
 
-    /// The number of the task in the database of whoever made this UPID, if we did.
+    /// The task id, if taskwatcher made this UPID.
     pub fn number(&self) -> Option<i64> {
         match self.task_id {
             Some(counter) => i64::try_from(counter).ok(),
@@ -273,17 +279,17 @@ impl Upid {
         }
     }
 
-    /// The text it was read from, byte for byte.
+    /// The text from which the UPID was parsed, byte for byte.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// That text without the remote before it: as its own host writes it.
+    /// The text without the remote, as on the task's own host.
     pub fn own(&self) -> &str {
         self.remote.as_ref().map_or(&self.text, |remote| &self.text[remote.len() + 1..])
     }
 
-    /// What the task works on, decoded where it is escaped (see the head of this file).
+    /// The object the task works on, decoded where it is escaped (see the head of this module).
     pub fn id(&self) -> Cow<'_, str> {
         let raw = self.raw_id.as_str();
         if self.task_id.is_none() && !raw.contains("\\x") {
@@ -295,7 +301,8 @@ impl Upid {
         }
     }
 
-    /// Its fields under the names of the Proxmox API; `tokenid`, `task_id` and `remote` only when there are some.
+    /// The fields under their names in the Proxmox API; `tokenid`, `task_id` and `remote` only if
+    /// present.
     pub fn to_json(&self) -> Value {
         let mut fields = Map::new();
         let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
@@ -331,7 +338,7 @@ impl FromStr for Upid {
     type Err = UpidError;
 
     fn from_str(text: &str) -> Result<Upid, UpidError> {
-        // A token has a '!' too, so a remote is only what stands before "UPID:".
+        // A token has a '!' too, so only a prefix of "UPID:" is a remote.
         let (remote, upid) = match text.split_once('!') {
             Some((remote, upid)) if upid.starts_with("UPID:") && !text.starts_with("UPID:") => (Some(remote), upid),
             _ => (None, text),
@@ -376,7 +383,8 @@ impl FromStr for Upid {
         }
         no_blanks(Field::Id, raw_id)?;
         word(Field::User, user)?;
-        // Also what tells a ten-field UPID without its last colon from a nine-field one with a comment.
+        // This also distinguishes a ten-field UPID without its last colon from a nine-field one
+        // with a comment.
         if user.rsplit_once('@').is_none_or(|(login, realm)| login.is_empty() || realm.is_empty()) {
             return Err(UpidError::NoRealm(user.to_owned()));
         }
@@ -403,8 +411,9 @@ impl FromStr for Upid {
     }
 }
 
-/// Whether a text is a UPID but for colons in its id. One colon more makes ten fields of nine, of which the wrong one
-/// would be called wrong: such a text has a type where ten fields have the time of the start, and that time before it.
+/// Whether a text is a UPID except for colons in its id. One more colon makes ten fields out of
+/// nine, and the error would name the wrong field. Such a text has a type where ten fields have the
+/// start time, and the start time one field earlier.
 fn has_colon_in_id(upid: &str) -> bool {
     let fields: Vec<&str> = upid.split(':').skip(1).collect();
     let time = |at: usize| fields.get(at).and_then(|text| hex::<i64>(Field::Starttime, text).ok());
@@ -419,7 +428,7 @@ fn has_colon_in_id(upid: &str) -> bool {
         && ((begins(3) && is_type(4)) || (begins(4) && fields.len() > 9 && is_type(5)))
 }
 
-/// A field that must say something, in one word.
+/// A mandatory field without blanks.
 fn word(field: Field, text: &str) -> Result<(), UpidError> {
     match text {
         "" => Err(UpidError::Empty(field)),
@@ -439,7 +448,7 @@ fn hex<N: TryFrom<u64>>(field: Field, text: &str) -> Result<N, UpidError> {
         return Err(UpidError::Empty(field));
     }
     let owned = || text.chars().take(40).collect::<String>();
-    // Asked beforehand: the standard library would take "+1234567" too.
+    // Checked first: the standard library would also accept "+1234567".
     if !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(UpidError::NotHex { field, text: owned() });
     }
@@ -462,7 +471,8 @@ fn login_letter(c: char) -> char {
     if c.is_ascii_graphic() && !matches!(c, ':' | '/' | '!') { c } else { '_' }
 }
 
-/// One character as `systemd-escape` writes it; a dot that begins the text is escaped too.
+/// Escapes one character as `systemd-escape` does; `first`: a dot at the start of the text is
+/// escaped too.
 fn escape_unit(c: &str, first: bool) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || (byte == b'.' && !first);
     let byte = |byte: u8| match byte {
@@ -473,7 +483,7 @@ fn escape_unit(c: &str, first: bool) -> String {
     c.bytes().map(byte).collect()
 }
 
-/// What `systemd-escape --unescape` makes of it; `None` when it is not an escaped text.
+/// Decodes the text as `systemd-escape --unescape` does; `None` if it is not validly escaped.
 fn unescape_unit(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -533,9 +543,9 @@ mod tests {
         assert_eq!(id(&ten(r"store\x3avm-100")), "store:vm/100");
         assert_eq!(id(&ten(r"back\x2dup")), "back-up");
         assert_eq!(id(&nine(r"store\x3avm-100")), "store:vm/100");
-        assert_eq!(id(&nine("local-lvm")), "local-lvm", "PVE writes ids as they are");
+        assert_eq!(id(&nine("local-lvm")), "local-lvm", "PVE does not escape ids");
         for raw in [r"a\", r"a\x", r"a\x2", r"a\xzz", r"a\y41", r"a\xff", r"a\x+1"] {
-            assert_eq!(id(&ten(raw)), raw, "no valid escaping stands as it is");
+            assert_eq!(id(&ten(raw)), raw, "an invalid escape is kept");
         }
         assert_eq!(parse(&ten(r"a\x2db")).raw_id, r"a\x2db");
     }
@@ -553,7 +563,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_in_either_case_print_back_as_they_came() {
+    fn numbers_in_either_case_print_back_unchanged() {
         let text = "UPID:n:000ae992:00A21bA7:618c1d55:t:1:root@pam:a comment";
         let upid = parse(text);
         assert_eq!((upid.pid, upid.to_string().as_str(), upid.comment.as_str()), (715154, text, "a comment"));
@@ -571,13 +581,13 @@ mod tests {
     #[test]
     fn errors_say_which_field_and_why() {
         let with = |fields: &str| refused(&format!("UPID:{fields}"));
-        assert_eq!(refused(""), "it does not begin with \"UPID:\"");
-        assert_eq!(refused("UPID"), "it does not begin with \"UPID:\"");
-        assert_eq!(refused(" UPID:n:000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "it does not begin with \"UPID:\"");
-        assert_eq!(refused("upid:n:000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "it does not begin with \"UPID:\"");
+        assert_eq!(refused(""), "does not begin with \"UPID:\"");
+        assert_eq!(refused("UPID"), "does not begin with \"UPID:\"");
+        assert_eq!(refused(" UPID:n:000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "does not begin with \"UPID:\"");
+        assert_eq!(refused("upid:n:000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "does not begin with \"UPID:\"");
         assert_eq!(refused("!UPID:n:000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "remote is empty");
         assert_eq!(with("n:000AE992:00A21BA7:618C1D55:t:1:u@pam"), "the colon after the user is missing");
-        let count = "it has 3 fields; expected nine, or ten with a task counter";
+        let count = "has 3 fields; expected nine, or ten with a task counter";
         assert_eq!(with("n:000AE992"), count);
         assert_eq!(with(&"a:".repeat(100)), count.replace('3', "102"));
         assert_eq!(with(":000AE992:00A21BA7:618C1D55:t:1:u@pam:"), "node is empty");
@@ -614,18 +624,18 @@ mod tests {
     }
 
     #[test]
-    fn our_own() {
+    fn a_upid_of_a_task() {
         let upid = Upid::build("example-node", 715154, 10623911, 1636572501, "vz dump", 100, "root");
         assert_eq!(upid.as_str(), "UPID:example-node:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam:");
         assert_eq!(parse(upid.as_str()), upid);
     }
 
     #[test]
-    fn our_own_are_safe_whatever_the_names() {
+    fn a_upid_of_a_task_is_valid_for_any_names() {
         let upid = Upid::build("host_1.example.com", 1, 1, -5, "näme: ../x y", 7, "a:b/c d!e\n");
         assert_eq!(upid.as_str(), "UPID:host-1:00000001:00000001:00000000:nmexy:7:a_b_c_d_e_@pam:");
         let upid = Upid::build("n", 1, 1, 1, "t", 7, "first.last@corp");
-        assert_eq!(parse(upid.as_str()).user, "first.last@corp@pam", "the realm is what stands last");
+        assert_eq!(parse(upid.as_str()).user, "first.last@corp@pam", "the realm is the last part");
         let upid = Upid::build("", 1, 1, 1, "✓", 7, "");
         assert_eq!(upid.as_str(), "UPID:localhost:00000001:00000001:00000001:task:7:unknown@pam:");
         let long = "x".repeat(1000);
@@ -636,7 +646,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_we_build_parses_and_prints_back(
+        fn a_built_upid_parses_and_prints_back(
             node in "\\PC{0,80}", pid: u32, pstart: u64, starttime in 0..i64::MAX, name in "\\PC{0,80}", id: u64, login in ".{0,50}",
         ) {
             let built = Upid::build(&node, pid, pstart, starttime, &name, id, &login);
@@ -649,7 +659,7 @@ mod tests {
         }
 
         #[test]
-        fn what_we_build_for_workers_parses_and_prints_back(
+        fn a_built_upid_of_a_worker_parses_and_prints_back(
             node in "\\PC{0,80}", pid: u32, pstart: u64, counter: u64, starttime in 0..i64::MAX, kind in "\\PC{0,80}",
             id in ".{0,50}", user in "[a-z@! ]{0,9}|.{0,60}",
         ) {

@@ -1,7 +1,7 @@
-//! The life of one watched task, as a pure machine: it is told what happened and when, and says what to do.
+//! The life of one watched task, as a pure state machine: events with their times in, actions out.
 //!
-//! It never asks the time. Two rules that its tests pin by name: *a beat buys a full timeout* and *waking at the
-//! deadline moves it or ends it*.
+//! It never reads a clock. Two rules, each with a test of its name: *a beat buys a full timeout*
+//! and *waking at the deadline moves it or ends it*.
 //!
 //! | phase \ event | Beat | StopAsked | Tick | Paused | Exited |
 //! |---|---|---|---|---|---|
@@ -19,42 +19,42 @@ use super::task::{Asker, Cause, Ended, Exit, Signal, Status, Tick, share};
 /// How long a task may be silent and run, and how it is ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Longest silence between heartbeats; none: its feedback is not watched.
+    /// Longest silence between heartbeats; `None`: feedback is not watched.
     pub timeout: Option<Duration>,
-    /// Longest whole run.
+    /// Longest run time.
     pub max_runtime: Option<Duration>,
-    /// The polite signal that ends it.
+    /// The stop signal.
     pub stop_signal: Signal,
-    /// How long after it SIGKILL follows.
+    /// Grace period between the stop signal and SIGKILL.
     pub kill_after: Duration,
 }
 
 /// What happened to a watched task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Its feedback file changed, at the time of the tick.
+    /// The feedback file changed, at the time of the tick.
     Beat,
-    /// Somebody wants it ended.
+    /// An end was requested.
     StopAsked {
-        /// Who.
+        /// The requester.
         by: Asker,
-        /// With which signal; none: the task's own stop signal. SIGKILL leaves no grace.
+        /// The signal to use; `None`: the task's own stop signal. SIGKILL leaves no grace period.
         signal: Option<Signal>,
     },
     /// Time passed.
     Tick,
-    /// The task was stopped by job control for so long: that time does not count.
+    /// Job control had stopped the task for this long, which does not count.
     Paused(Duration),
-    /// The command has ended (and, if we were ending it, every descendant has).
+    /// The command has ended (and so has every descendant, if the task was being ended).
     Exited(Exit),
 }
 
-/// What the watch wants done.
+/// An action for the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchAction {
     /// Store this status.
     Save(Status),
-    /// Send this signal to the whole tree.
+    /// Send this signal to the whole process tree.
     Signal(Signal),
     /// Record the end.
     Finish(Ended),
@@ -73,7 +73,7 @@ enum WatchPhase {
     Done,
 }
 
-/// One task under watch. It can be written down and gone on with by another program of the same boot.
+/// One watched task. It can be serialized and continued by another process of the same boot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Watch {
     limits: Limits,
@@ -84,13 +84,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A task that starts at `at`; its age counts from there until its first heartbeat.
+    /// Starts the watch of a task at `at`. Its silence counts from there until the first heartbeat.
     pub fn new(limits: Limits, at: Tick) -> Watch {
         let phase = WatchPhase::Running { beat: at.mono };
         Watch { limits, started: at.mono, looked: at.mono, shown: Status::Running, phase }
     }
 
-    /// Takes one event and says what to do about it, in order.
+    /// Handles an event and returns the actions, in order.
     ///
     /// # Errors
     /// [`Illegal`] once the task has ended.
@@ -126,7 +126,8 @@ impl Watch {
             (WatchPhase::Running { .. }, Event::Exited(exit)) => Ok(self.finish(Cause::Itself, exit, None)),
 
             (WatchPhase::Stopping { .. }, Event::Beat) => Ok(vec![]),
-            // A closing terminal sends SIGHUP twice (its shell, then the kernel): that is not impatience.
+            // A closing terminal sends SIGHUP twice (from its shell, then from the kernel): not a
+            // second request.
             (WatchPhase::Stopping { .. }, Event::StopAsked { by: Asker::Signal { signal: Signal::HUP, .. }, .. }) => {
                 Ok(vec![])
             }
@@ -165,7 +166,7 @@ impl Watch {
         }
     }
 
-    /// A task that was not expected to gives heartbeats: from now on it is watched for them.
+    /// Starts watching the heartbeats of a task from which none were expected.
     pub fn listen(&mut self, timeout: Duration, at: Tick) {
         if let WatchPhase::Running { beat } = &mut self.phase
             && self.limits.timeout.is_none()
@@ -176,7 +177,7 @@ impl Watch {
         }
     }
 
-    /// When to wake next, on the monotonic clock; none: only an event will.
+    /// Next time to wake, on the monotonic clock; `None`: only on an event.
     pub fn deadline(&self) -> Option<Duration> {
         match &self.phase {
             WatchPhase::Running { beat } => {
@@ -184,8 +185,9 @@ impl Watch {
                     let marks = [Status::SILENT_FROM, Status::STALLED_FROM].map(|percent| share(timeout, percent));
                     let next = marks.into_iter().map(|mark| beat.saturating_add(mark)).find(|at| *at > self.looked);
                     let end = beat.saturating_add(timeout);
-                    // A beat is often older than the look that finds it. Showing silence may wait for that, so that no
-                    // timeout takes more than four looks; its end may not.
+                    // A beat is often older than the look that finds it. Showing silence may be
+                    // delayed for that, so that a timeout needs at most four looks; its end may
+                    // not.
                     let soonest = self.looked.saturating_add(share(timeout, Status::SILENT_FROM));
                     next.map_or(end, |at| at.max(soonest).min(end))
                 });
@@ -197,7 +199,7 @@ impl Watch {
         }
     }
 
-    /// Whether we are bringing about its end.
+    /// Whether the task is being ended.
     pub fn is_ending(&self) -> bool {
         match self.phase {
             WatchPhase::Stopping { .. } | WatchPhase::Killed { .. } => true,
@@ -205,12 +207,12 @@ impl Watch {
         }
     }
 
-    /// Whether nothing of it may be left alive.
+    /// Whether SIGKILL was sent to the task.
     pub fn is_killing(&self) -> bool {
         matches!(self.phase, WatchPhase::Killed { .. })
     }
 
-    /// Whether it still runs undisturbed and its heartbeat is looked at.
+    /// Whether the task runs undisturbed and its heartbeats are watched.
     pub fn listens(&self) -> bool {
         self.limits.timeout.is_some() && matches!(self.phase, WatchPhase::Running { .. })
     }
@@ -240,16 +242,19 @@ impl Watch {
     }
 }
 
-/// When a heartbeat happened that was noticed only at `now`, the last look having been at `looked`.
+/// Returns the time of a heartbeat that was noticed only at `now`; the previous look was at
+/// `looked`.
 ///
-/// The launcher looks only at its deadlines, so it must date a change it finds. Where the file's change time comes
-/// from this machine's own clock (`local`) and no clock was set between the two looks, that change time is exact.
-/// Otherwise the change counts as of now: a file server with another clock, or a clock that jumps, can then never end
-/// a task early; it can only grant it the time since the last look.
+/// The launcher looks only at its deadlines, so it must date the change it finds. If the file's
+/// change time comes from the clock of this machine (`local`) and no clock was set between the two
+/// looks, that change time is exact. Otherwise the change is dated `now`: a file server with
+/// another clock, or a clock that jumps, can then never end a task early, only grant it the time
+/// since the last look.
 pub fn date_beat(looked: Tick, now: Tick, changed: super::task::Timestamp, local: bool) -> Tick {
-    /// Two readings of both clocks may differ by this much without either having been set: slewing, scheduling.
+    /// Largest difference between the clocks' advances that does not mean a clock was set: slewing,
+    /// scheduling.
     const SLACK: Duration = Duration::from_millis(50);
-    /// The kernel dates changes by its last tick, of which it may have no more than a hundred a second.
+    /// The kernel dates changes by its last timer tick, and there may be only a hundred a second.
     const TICK: Duration = Duration::from_millis(10);
     let mono = now.mono.saturating_sub(looked.mono);
     let wall = looked.wall.age(now.wall);
@@ -315,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_always_beats_wakes_us_four_times_a_timeout() {
+    fn a_task_that_always_beats_wakes_the_launcher_four_times_a_timeout() {
         let mut watch = Watch::new(limits(), at(0.0));
         let mut wakes = 0;
         while watch.deadline().unwrap() < Duration::from_secs(1000) {
@@ -328,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn beats_found_late_wake_us_no_oftener_and_end_no_later() {
+    fn beats_found_late_cause_no_more_wakes_and_no_later_end() {
         for period in [3.0, 7.0, 12.5, 24.0, 30.0, 60.0, 99.0] {
             let mut watch = Watch::new(limits(), at(0.0));
             let (mut wakes, mut seen) = (0, 0.0);
@@ -363,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn without_limits_nothing_wakes_us() {
+    fn without_limits_there_is_no_deadline() {
         let watch = Watch::new(Limits { timeout: None, ..limits() }, at(0.0));
         assert_eq!(watch.deadline(), None);
     }
@@ -400,13 +405,13 @@ mod tests {
     }
 
     #[test]
-    fn a_first_beat_that_nobody_expected_begins_the_watch() {
+    fn an_unexpected_first_beat_begins_the_watch() {
         let mut watch = Watch::new(Limits { timeout: None, max_runtime: None, ..limits() }, at(0.0));
         assert_eq!(watch.deadline(), None);
         watch.listen(Duration::from_secs(100), at(50.0));
         assert_eq!(secs(&watch), Some(75.0));
         watch.listen(Duration::from_secs(1), at(60.0));
-        assert_eq!(secs(&watch), Some(75.0), "what was said stays");
+        assert_eq!(secs(&watch), Some(75.0), "the first timeout stays");
     }
 
     #[test]
@@ -418,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn time_spent_stopped_does_not_count() {
+    fn time_spent_paused_does_not_count() {
         let mut watch = Watch::new(limits(), at(0.0));
         watch.handle(Event::Tick, at(50.0)).unwrap();
         watch.handle(Event::Paused(Duration::from_secs(1000)), at(1060.0)).unwrap();
@@ -429,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_that_was_written_down_goes_on_as_it_was() {
+    fn a_serialized_watch_continues_unchanged() {
         let mut watch = Watch::new(Limits { max_runtime: Some(Duration::from_secs(7)), ..limits() }, at(1.5));
         watch.handle(Event::Beat, at(2.25)).unwrap();
         let read = |watch: &Watch| serde_json::from_str::<Watch>(&serde_json::to_string(watch).unwrap()).unwrap();
@@ -438,7 +443,7 @@ mod tests {
         assert_eq!(read(&watch), watch);
     }
 
-    /// Every cell of the table in the module's header.
+    /// Every cell of the table in the module's head.
     #[test]
     fn every_phase_answers_every_event() {
         let events = || [Event::Beat, asked(), Event::Tick, Event::Paused(Duration::ZERO), Event::Exited(CODE)];

@@ -1,7 +1,7 @@
-//! The web page of `supervise`: every page, fragment, style and script of it, as text.
+//! The web pages of `supervise`: all pages, fragments, styles and scripts, as text.
 //!
-//! Pure: it gets what there is to show and gives HTML, or the text of the metrics. It owns all escaping (`html.rs`).
-//! All pages work without a script and load nothing from elsewhere; nothing in them needs more than [`POLICY`].
+//! Pure: data in, HTML or the text of the metrics out. Does all escaping (`html.rs`). All pages
+//! work without a script, load nothing from elsewhere, and need no more than [`POLICY`] allows.
 
 mod history;
 mod html;
@@ -34,22 +34,23 @@ pub use self::metrics::metrics;
 
 /// The style sheet, for `/style.css`.
 pub const STYLE: &str = include_str!("../../assets/style.css");
-/// The script, for `/live.js`: it keeps what is shown up to date, and makes local times. No page needs it.
+/// The script, for `/live.js`: updates pages and shows local times. No page requires it.
 pub const SCRIPT: &str = include_str!("../../assets/live.js");
-/// The picture of the page in lists of pages, for `/icon.svg`.
+/// The icon, for `/icon.svg`.
 pub const ICON: &str = include_str!("../../assets/icon.svg");
-/// The Content-Security-Policy of all pages: nothing from elsewhere, no script and no style inside a page, in no frame.
+/// Content-Security-Policy of all pages: nothing from elsewhere, no inline script or style, no
+/// frames.
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Results that a message tells, and how many of them if they are failures.
+/// Most results in a message, and most of them that are failures.
 const RESULTS: usize = 5;
 const FAILURES: usize = 20;
 
-/// What stands on every page.
+/// Data for every page.
 #[derive(Clone, Copy, Debug)]
 pub struct PageInfo<'a> {
-    /// Name of the site: in the corner, and behind the title of each page.
+    /// Name of the site: in the corner, and at the end of each title.
     pub title: &'a str,
     /// Name of the host.
     pub host: &'a str,
@@ -57,27 +58,28 @@ pub struct PageInfo<'a> {
     pub version: &'a str,
     /// Name of the supervisor.
     pub identifier: &'a str,
-    /// Token for forms; none: nothing can be changed from here.
+    /// Token for forms; `None`: read-only.
     pub token: Option<&'a str>,
-    /// What came of an action.
+    /// Result of an action.
     pub message: Option<&'a Message>,
-    /// When this is said, unix seconds.
+    /// Time of the page, unix seconds.
     pub now: i64,
-    /// Whether there is a supervisor, with a page of its programs.
+    /// Whether there is a supervisor, with a page of programs.
     pub programs: bool,
 }
 
-/// What came of an action.
+/// Result of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// In words.
+    /// Text.
     pub text: String,
-    /// Whether something of it failed.
+    /// Whether any part failed.
     pub failed: bool,
 }
 
 impl Message {
-    /// Lines of what failed and of what was done, in one: failures come first, and there is room for more of them.
+    /// Makes one message from lines about failures and successes: failures come first and get more
+    /// room.
     pub fn of(failed: &[String], done: &[String]) -> Message {
         let told = failed.iter().take(FAILURES).chain(done.iter().take(RESULTS.saturating_sub(failed.len())));
         let mut text: Vec<String> = told.cloned().collect();
@@ -90,96 +92,97 @@ impl Message {
     }
 }
 
-/// A task that has not ended, as it is shown.
+/// A live task for display.
 #[derive(Clone, Debug)]
 pub struct LiveTask {
-    /// Its row.
+    /// The row.
     pub task: Task,
-    /// What it is doing.
+    /// Status.
     pub status: Status,
-    /// Age of its last heartbeat, seconds; none: it gives none.
+    /// Age of the last heartbeat, seconds; `None`: no heartbeats.
     pub silent_for: Option<f64>,
-    /// How much of it is done, 0 to 1.
+    /// Progress, 0 to 1.
     pub progress: Option<f64>,
-    /// What it says of itself.
+    /// Its own status text.
     pub message: Option<String>,
 }
 
 /// A task for its own page.
 #[derive(Clone, Copy, Debug)]
 pub enum TaskView<'a> {
-    /// It has not ended.
+    /// Live.
     Live {
         /// The task.
         task: &'a LiveTask,
-        /// The values of its feedback, a JSON object.
+        /// Values of its feedback, a JSON object.
         feedback: Option<&'a Value>,
-        /// The last lines of its log, or why it has none.
+        /// Last lines of its log, or the reason for having none.
         log: Result<&'a [String], &'a str>,
     },
-    /// It has.
+    /// Ended.
     Ended {
-        /// Its row.
+        /// The row.
         row: &'a HistoryRow,
-        /// The values of its last feedback, a JSON object.
+        /// Values of its last feedback, a JSON object.
         feedback: Option<&'a Value>,
-        /// The last lines of its log, or why it has none.
+        /// Last lines of its log, or the reason for having none.
         log: Result<&'a [String], &'a str>,
     },
 }
 
-/// What stands in the form of the history page: the fields as they were sent.
+/// The form of the history page: the fields as received.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HistoryForm {
-    /// Only this name.
+    /// Name of the task.
     pub name: String,
-    /// Only these outcomes, with commas between them.
+    /// Outcomes, separated by commas.
     pub outcome: String,
-    /// Only what ended then or later, as `control history --since` takes it.
+    /// Earliest end, in the format of `control history --since`.
     pub since: String,
-    /// Only what ended before, as `--until` takes it.
+    /// Latest end, in the format of `--until`.
     pub until: String,
-    /// Only tasks of this login.
+    /// Login.
     pub user: String,
-    /// Rows of a page.
+    /// Rows per page.
     pub limit: usize,
     /// Cursor of the page.
     pub after: String,
-    /// Why a field could not be read.
+    /// Why a field is invalid.
     pub fault: Option<String>,
 }
 
-/// A span of time, unix seconds.
+/// A time span, unix seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// Its begin.
+    /// Begin.
     pub from: i64,
-    /// Its end.
+    /// End.
     pub until: i64,
 }
 
-/// What the metrics are made of.
+/// Data of the metrics.
 #[derive(Clone, Copy, Debug)]
 pub struct MetricFacts<'a> {
-    /// What has ended, name by name, and what has not; none: the database cannot be read.
+    /// Ended tasks by name, and live tasks; `None`: the database cannot be read.
     pub tasks: Option<(&'a [Summary], &'a [LiveTask])>,
     /// The programs.
     pub processes: &'a [ProcessInfo],
-    /// Unix seconds.
+    /// Time of the report, unix seconds.
     pub now: i64,
 }
 
-/// The page of the programs, for `/`: their states, and what can be done with them (WEB-2).
+/// Returns the page of the programs, for `/`: their states and actions.
 pub fn programs_page(info: &PageInfo<'_>, processes: &[ProcessInfo]) -> String {
     layout(info, "Programs", Some(Tab::Programs), |to| programs::page(info, processes, to))
 }
 
-/// The part of the programs page that changes, in one line, for the event `programs`.
+/// Returns the changing part of the programs page, in one line, for the event `programs`.
 pub fn live_programs(info: &PageInfo<'_>, processes: &[ProcessInfo]) -> String {
     fragment(|to| programs::live(info, processes, to))
 }
 
-/// The page of one log of a process, for `/tail`: its text, and whether that is only its end; none: there is no log.
+/// Returns the page of a log of a process, for `/tail`: its text, and whether only its end is
+/// shown; `None`: no log.
 pub fn program_log_page(
     info: &PageInfo<'_>,
     process: &ProcessInfo,
@@ -190,23 +193,24 @@ pub fn program_log_page(
     layout(info, &title, Some(Tab::Programs), |to| programs::log_page(info, process, channel, log, to))
 }
 
-/// The page of the tasks that have not ended, for `/tasks`.
+/// Returns the page of live tasks, for `/tasks`.
 pub fn tasks_page(info: &PageInfo<'_>, running: &[LiveTask]) -> String {
     layout(info, "Tasks", Some(Tab::Tasks), |to| tasks::page(info, running, to))
 }
 
-/// The part of the tasks page that changes, in one line, for the event `tasks`. It has no ages in words, which the script
-/// counts up: it is another one only when more has changed than the time. `now`: unix seconds.
+/// Returns the changing part of the tasks page, in one line, for the event `tasks`. It contains no
+/// ages as text, because the script counts them: so it differs only when more than the time has
+/// changed. `now`: unix seconds.
 pub fn live_rows(running: &[LiveTask], now: i64) -> String {
     fragment(|to| tasks::live(running, now, Ages::ForScript, to))
 }
 
-/// The page of what has ended, for `/history`.
+/// Returns the page of ended tasks, for `/history`.
 pub fn history_page(info: &PageInfo<'_>, form: &HistoryForm, page: &Page<HistoryRow>) -> String {
     layout(info, "History", Some(Tab::History), |to| history::page(info, form, page, to))
 }
 
-/// The page of one task, for `/task/ID`.
+/// Returns the page of one task, for `/task/ID`.
 pub fn task_page(info: &PageInfo<'_>, task: &TaskView<'_>) -> String {
     let (name, id, tab) = match task {
         TaskView::Live { task, .. } => (task.task.name.as_str(), task.task.id, Tab::Tasks),
@@ -215,8 +219,8 @@ pub fn task_page(info: &PageInfo<'_>, task: &TaskView<'_>) -> String {
     layout(info, &format!("{name} #{id}"), Some(tab), |to| task::page(info, task, to))
 }
 
-/// The page of what the runs of one name say together, for `/name/NAME`. `recent`: its last runs, in any order;
-/// `running`: those that have not ended.
+/// Returns the page of one name, for `/name/NAME`. `recent`: the last runs, in any order;
+/// `running`: live ones.
 pub fn name_page(
     info: &PageInfo<'_>,
     name: &str,
@@ -227,13 +231,14 @@ pub fn name_page(
     layout(info, name, Some(Tab::History), |to| name::page(info, name, (summary, recent, running), to))
 }
 
-/// The page of what ran when, for `/timeline`. `ended`: all that ended in the span or after it, newest first; if there is a
-/// next page of that, the picture begins where this one ends, and says so.
+/// Returns the timeline, for `/timeline`. `ended`: tasks that ended in the span or after it, newest
+/// first. If there is a next page of these, the picture begins where the given page ends, and says
+/// so.
 pub fn timeline_page(info: &PageInfo<'_>, span: Span, ended: &Page<HistoryRow>, running: &[LiveTask]) -> String {
     layout(info, "Timeline", Some(Tab::Timeline), |to| timeline::page(info, span, (ended, running), to))
 }
 
-/// The page of a request that failed. `status`: that of HTTP; `what`: why, in words.
+/// Returns the page of a failed request. `status`: HTTP status; `what`: the reason.
 pub fn error_page(info: &PageInfo<'_>, status: u16, what: &str) -> String {
     let title = match status {
         400 => "Bad request",
@@ -302,7 +307,7 @@ fn fragment(write: impl FnOnce(&mut Html)) -> String {
     html.into_string()
 }
 
-/// Frames what a page has of its own.
+/// Puts the content of a page into the common frame.
 fn layout(info: &PageInfo<'_>, title: &str, tab: Option<Tab>, body: impl FnOnce(&mut Html)) -> String {
     let tabs = |to: &mut Html| {
         for shown in Tab::ALL.into_iter().filter(|shown| info.programs || *shown != Tab::Programs) {
@@ -353,7 +358,7 @@ fn layout(info: &PageInfo<'_>, title: &str, tab: Option<Tab>, body: impl FnOnce(
     })
 }
 
-/// A form that asks for an action on one name, with a button for each; nothing where nothing can be changed.
+/// A form with a button for each action on one name; empty if the page is read-only.
 fn buttons<'a>(
     info: &PageInfo<'a>,
     name: &'a str,
@@ -364,7 +369,7 @@ fn buttons<'a>(
         put!(
             to,
             "<form method=post action=/action><input type=hidden name=token value=",
-            // Letters and digits.
+            // The token: letters and digits.
             Text(token),
             "><input type=hidden name=name value=\"",
             Text(name),

@@ -1,7 +1,7 @@
-//! What is said over the socket of the supervisor: requests and responses, one JSON object a line.
+//! Protocol of the supervisor's socket: requests and responses, one JSON object per line.
 //!
-//! Everything here is total: whatever bytes a client sends, the answer is a request or an error that says what is wrong
-//! with it. Nothing here reads or writes a socket.
+//! Everything here is total: any bytes a client sends are either a request or an error with its
+//! reason. Nothing here reads or writes a socket.
 
 mod events;
 
@@ -23,20 +23,20 @@ pub use strict::BadJson;
 
 use super::{machine::Refusal, program::ProcState};
 
-/// The version of this protocol, in the answer to `version` (CTL-6).
+/// Version of this protocol, in the response to `version`.
 pub const PROTOCOL: u64 = 1;
 
-/// Bytes of a line at the most, its end not counted (NET-3). A request that names a thousand processes is far below it.
+/// Longest line, bytes, without its end. A request with a thousand names is far below it.
 pub const MAX_LINE: usize = 1 << 20;
 
-/// The message of a name that no process has.
+/// Message for a name that no process has.
 pub const NO_PROCESS: &str = "no such process";
-/// The message of a name that no group has.
+/// Message for a name that no group has.
 pub const NO_GROUP: &str = "no such group";
-/// The message of a name that no program has.
+/// Message for a name that no program has.
 pub const NO_PROGRAM: &str = "no such program";
 
-/// What went wrong, in one word for programs (3.2).
+/// Error codes, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
     /// The request is malformed.
@@ -47,52 +47,52 @@ pub enum Code {
     BadTarget,
     /// No such program, group or process.
     BadName,
-    /// More than one process is meant.
+    /// More than one process matches.
     Ambiguous,
     /// No such signal.
     BadSignal,
-    /// An argument that the command does not take, or not this way.
+    /// An argument that the command does not take, or an invalid value.
     BadArgument,
     /// The command's file, or the log, does not exist.
     NoFile,
     /// The command's file is not executable.
     NotExecutable,
-    /// It is up already.
+    /// Up already.
     AlreadyStarted,
-    /// It is down.
+    /// Down.
     NotRunning,
-    /// It is being stopped.
+    /// Being stopped.
     Stopping,
-    /// It could not be started.
+    /// The start failed.
     SpawnError,
-    /// It ended before it was up.
+    /// The process ended before it was up.
     AbnormalTermination,
-    /// Anything else that did not work.
+    /// Any other failure.
     Failed,
     /// The group is active already.
     AlreadyAdded,
-    /// It cannot be removed while it is up.
+    /// The process is up and cannot be removed.
     StillRunning,
     /// The configuration cannot be read.
     CantReread,
-    /// The supervisor ends.
+    /// The supervisor is shutting down.
     ShuttingDown,
     /// Credentials are missing or wrong.
     Unauthorized,
-    /// This peer is not let in.
+    /// Access denied for this peer.
     Forbidden,
     /// The line is too long.
     TooLarge,
-    /// The time given has passed; the operation goes on.
+    /// The timeout has passed; the operation continues.
     Timeout,
     /// Known, and not supported.
     Unsupported,
-    /// The database did not take it.
+    /// The database could not be written.
     DbError,
 }
 
 impl Code {
-    /// All of them.
+    /// All codes.
     pub const ALL: [Code; 25] = [
         Code::BadRequest,
         Code::BadCommand,
@@ -121,7 +121,7 @@ impl Code {
         Code::DbError,
     ];
 
-    /// The word on the wire.
+    /// Text in the protocol.
     pub fn as_str(self) -> &'static str {
         match self {
             Code::BadRequest => "BAD_REQUEST",
@@ -152,7 +152,7 @@ impl Code {
         }
     }
 
-    /// The status that goes with it (3.2).
+    /// The HTTP status of the code.
     pub fn status(self) -> u16 {
         match self {
             Code::BadRequest | Code::BadCommand | Code::BadTarget | Code::BadSignal | Code::BadArgument => 400,
@@ -182,7 +182,8 @@ impl Serialize for Code {
 }
 
 impl<'de> Deserialize<'de> for Code {
-    /// A word that we do not know counts as FAILED: it comes from a newer supervisor, and the message says the rest.
+    /// An unknown code counts as FAILED: it comes from a newer supervisor, and the message explains
+    /// it.
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Code, D::Error> {
         let word = String::deserialize(from)?;
         Ok(Code::ALL.into_iter().find(|code| code.as_str() == word).unwrap_or(Code::Failed))
@@ -209,21 +210,21 @@ pub struct WireError {
     /// For people.
     #[serde(default)]
     pub message: String,
-    /// What it is about.
+    /// Name of the subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// More: candidates, all errors of a configuration.
+    /// Details: candidates, or all errors of a configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<Value>,
 }
 
 impl WireError {
-    /// Without a name and details.
+    /// Makes an error without name and details.
     pub fn new(code: Code, message: impl Into<String>) -> WireError {
         WireError { code, message: message.into(), name: None, details: vec![] }
     }
 
-    /// About this name.
+    /// Sets the name of the subject.
     pub fn about(self, name: impl Into<String>) -> WireError {
         WireError { name: Some(name.into()), ..self }
     }
@@ -235,23 +236,23 @@ impl From<Refusal> for WireError {
     }
 }
 
-/// One response: a status, and a content or an error.
+/// One response: a status, with a content or an error.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Response {
-    /// As in HTTP (3.2).
+    /// As in HTTP.
     pub status: u16,
-    /// What was asked for. Beside an error only where the time ran out (504): the state at present.
+    /// The result. Accompanies an error only after a timeout (504): the current state.
     pub content: Option<Value>,
-    /// What went wrong.
+    /// The error.
     pub error: Option<WireError>,
-    /// The `id` of the request, as it was given.
+    /// The `id` of the request, unchanged.
     pub id: Option<Value>,
 }
 
-/// A line that is no response.
+/// A line that is not a response.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadResponse {
-    /// No JSON.
+    /// Not JSON.
     #[error("not a response: {0}")]
     Json(#[from] BadJson),
     /// JSON of another form.
@@ -265,24 +266,24 @@ impl Response {
         Response { status: 200, content: Some(content), error: None, id: None }
     }
 
-    /// Accepted, and not waited for (202).
+    /// Accepted, not waited for (202).
     pub fn accepted(content: Value) -> Response {
         Response { status: 202, ..Response::done(content) }
     }
 
-    /// It did not work; the status is that of the code.
+    /// Failed; the status is that of the code.
     pub fn failed(error: WireError) -> Response {
         Response { status: error.code.status(), content: None, error: Some(error), id: None }
     }
 
-    /// The time given has passed; `content` is the state at present.
+    /// The timeout has passed; `content` is the current state.
     pub fn timed_out(content: Value) -> Response {
-        let error = WireError::new(Code::Timeout, "timed out; the operation goes on");
+        let error = WireError::new(Code::Timeout, "timed out; the operation continues");
         Response { content: Some(content), ..Response::failed(error) }
     }
 
-    /// The results for several processes, in the order of their names. `single`: exactly one process was asked for by its
-    /// name, so that its failure is the failure of the whole.
+    /// Results for several processes, sorted by name. `single`: exactly one process was requested
+    /// by its name, so that its failure is that of the response.
     pub fn results(mut items: Vec<ResultItem>, single: bool) -> Response {
         items.sort_by(|a, b| (&a.group, &a.name).cmp(&(&b.group, &b.name)));
         if let ([item], true) = (&items[..], single)
@@ -306,7 +307,8 @@ impl Response {
         Response { status, ..Response::done(json!({"results": items})) }
     }
 
-    /// Returns the failure of a request of which no name means anything; none: some do, or none was given.
+    /// Returns the failure of a request in which no name matches; `None` if a name matches or none
+    /// was given.
     pub fn nothing_meant(items: &[ResultItem]) -> Option<Response> {
         let means_nothing =
             |item: &ResultItem| item.process.is_none() && matches!(item.code, Some(Code::BadName | Code::Ambiguous));
@@ -318,8 +320,8 @@ impl Response {
         Some(Response::failed(WireError { details, ..error }))
     }
 
-    /// The answer to `status`: the processes that are known, in the order of groups and names; where some of the names
-    /// mean nothing 207 with a result for each of those, where all of them do their failure (3.3).
+    /// Response to `status`: the known processes, sorted by group and name. If some names do not
+    /// match, 207 with a result for each of those; if no name matches, their failure.
     pub fn status(daemon: Value, processes: &[ProcessInfo], failed: Vec<ResultItem>) -> Response {
         if processes.is_empty()
             && let Some(failed) = Response::nothing_meant(&failed)
@@ -338,7 +340,7 @@ impl Response {
         Response { status: 207, ..Response::done(content) }
     }
 
-    /// The same with the `id` of its request.
+    /// Sets the `id` of the request.
     pub fn with_id(self, id: Option<Value>) -> Response {
         Response { id, ..self }
     }
@@ -348,7 +350,7 @@ impl Response {
         self.status < 300 && self.status != 207
     }
 
-    /// As one line, without its end.
+    /// Serializes to one line, without its end.
     pub fn to_line(&self) -> String {
         let mut map = Map::new();
         map.insert("status".into(), self.status.into());
@@ -364,7 +366,7 @@ impl Response {
         Value::Object(map).to_string()
     }
 
-    /// From one line. Keys that we do not know are passed over: they come from a newer supervisor.
+    /// Parses one line. Unknown keys are ignored: they come from a newer supervisor.
     ///
     /// # Errors
     /// Not JSON, or not of this form.
@@ -383,48 +385,48 @@ impl Response {
         })
     }
 
-    /// The results in its content; none if it has none, or of another form.
+    /// The results in the content; empty if there are none, or of another form.
     pub fn items(&self) -> Vec<ResultItem> {
         let items = self.content.as_ref().and_then(|content| content.get("results"));
         items.and_then(|items| Deserialize::deserialize(items).ok()).unwrap_or_default()
     }
 
-    /// The processes in its content; none if it has none, or of another form.
+    /// The processes in the content; empty if there are none, or of another form.
     pub fn processes(&self) -> Vec<ProcessInfo> {
         let processes = self.content.as_ref().and_then(|content| content.get("processes"));
         processes.and_then(|processes| Deserialize::deserialize(processes).ok()).unwrap_or_default()
     }
 }
 
-/// The result for one process, or for one name that means none.
+/// The result for one process, or for a name that does not match.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResultItem {
-    /// Its group; empty for a name that means no process.
+    /// Group; empty for a name that does not match.
     #[serde(default)]
     pub group: String,
-    /// Its name, or what was asked for.
+    /// Name, or the name requested.
     pub name: String,
-    /// As of a response of its own.
+    /// Status, as in a response.
     pub status: u16,
-    /// What went wrong.
+    /// Error code.
     #[serde(default)]
     pub code: Option<Code>,
-    /// What went wrong, or what else there is to say, for people.
+    /// Error message, or additional information.
     #[serde(default)]
     pub message: String,
-    /// How it is now.
+    /// The current state of the process.
     #[serde(default)]
     pub process: Option<ProcessInfo>,
 }
 
 impl ResultItem {
-    /// It was done.
+    /// Done.
     pub fn done(group: impl Into<String>, name: impl Into<String>) -> ResultItem {
         let (group, name) = (group.into(), name.into());
         ResultItem { group, name, status: 200, code: None, message: String::new(), process: None }
     }
 
-    /// It was not.
+    /// Failed.
     pub fn failed(
         group: impl Into<String>,
         name: impl Into<String>,
@@ -435,72 +437,72 @@ impl ResultItem {
         ResultItem { status, code: Some(code), message, ..ResultItem::done(group, name) }
     }
 
-    /// The name for people: with its group unless that is called the same.
+    /// The name for display: prefixed with the group unless both are equal.
     pub fn full_name(&self) -> String {
         full_name(&self.group, &self.name)
     }
 }
 
-/// All that is told of one process (3.2). Values of its environment never are.
+/// All data of one process. Never contains values of its environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessInfo {
-    /// Its group.
+    /// Group.
     pub group: String,
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// The program that it is an instance of.
+    /// Program of which it is an instance.
     pub program: String,
-    /// Which instance.
+    /// Number of the instance.
     pub process_num: u32,
-    /// What it is doing.
+    /// State.
     #[serde(with = "state_word")]
     pub state: ProcState,
-    /// The same as a number.
+    /// Code of the state.
     pub statecode: u16,
-    /// The same in words.
+    /// Description of the state.
     pub description: String,
-    /// Process id; 0 if it has none.
+    /// Pid; 0 if none.
     pub pid: i32,
-    /// The task of its run, or of its last one.
+    /// Task of the current or last run.
     pub task_id: Option<i64>,
-    /// When it was started, unix seconds; 0 if it was not.
+    /// Time of the start, unix seconds; 0 if never.
     pub start: i64,
-    /// When it ended, unix seconds; 0 if it has not.
+    /// Time of the end, unix seconds; 0 if not ended.
     pub stop: i64,
-    /// When this was said, unix seconds.
+    /// Time of this report, unix seconds.
     pub now: i64,
-    /// Whole seconds of its life, by a clock that nobody sets.
+    /// Age in whole seconds, by the monotonic clock.
     pub uptime: u64,
-    /// What it exited with.
+    /// Exit code of the last run.
     pub exit_code: Option<i32>,
-    /// The name of the signal that ended it.
+    /// Name of the signal that killed the last run.
     pub exit_signal: Option<String>,
-    /// Whether that left a core file.
+    /// Whether it left a core file.
     pub core: bool,
     /// Whether its end was expected.
     pub expected: Option<bool>,
     /// Why it was not executed.
     pub spawn_error: Option<String>,
-    /// Failed starts in a row.
+    /// Number of consecutive failed starts.
     pub fails: u32,
-    /// How many starts may fail after the first one; null: any number.
+    /// Number of retries after a failed start; null: unlimited.
     pub startretries: Option<u32>,
-    /// Whole seconds until it starts by itself, rounded up.
+    /// Whole seconds until the next automatic start, rounded up.
     pub next_try: Option<u64>,
-    /// Processes of the groups of its ended runs that still live.
+    /// Number of surviving processes of the groups of ended runs.
     pub leftover: u32,
-    /// Whether its run was begun by a former supervisor.
+    /// Whether the run was started by an earlier supervisor.
     pub adopted: bool,
-    /// Where its output goes.
+    /// Log file of standard output.
     pub stdout_log: Option<String>,
-    /// Where its messages go.
+    /// Log file of standard error.
     pub stderr_log: Option<String>,
-    /// Whether its configuration on disk is another one.
+    /// Whether the configuration on disk differs from the active one.
     pub config_changed: bool,
 }
 
 impl ProcessInfo {
-    /// Where what it prints there goes; none: into no file.
+    /// The log file of a stream; `None`: no file.
     pub fn log_of(&self, channel: Channel) -> Option<&str> {
         match channel {
             Channel::Stdout => self.stdout_log.as_deref(),
@@ -508,13 +510,13 @@ impl ProcessInfo {
         }
     }
 
-    /// The name for people: with its group unless that is called the same.
+    /// The name for display: prefixed with the group unless both are equal.
     pub fn full_name(&self) -> String {
         full_name(&self.group, &self.name)
     }
 }
 
-/// A state as its word.
+/// Serializes a state as text.
 mod state_word {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
@@ -535,7 +537,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A process that runs.
+    /// A running process.
     pub(crate) fn process(group: &str, name: &str, state: ProcState) -> ProcessInfo {
         ProcessInfo {
             group: group.into(),
@@ -568,7 +570,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn each_code_has_its_word_and_status() {
+    fn each_code_has_its_text_and_status() {
         let words: std::collections::BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(words.len(), Code::ALL.len());
         for code in Code::ALL {
@@ -582,7 +584,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn sm11_what_a_machine_refuses_has_its_code() {
+    fn each_refusal_of_a_machine_has_its_code() {
         for (refusal, code, status) in [
             (Refusal::AlreadyStarted, Code::AlreadyStarted, 409),
             (Refusal::NotRunning, Code::NotRunning, 409),
@@ -596,22 +598,22 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_response_is_one_line_in_the_order_of_the_specification() {
+    fn a_response_is_one_line_with_its_keys_in_order() {
         let done = Response::done(json!({"pid": 7})).with_id(Some(json!("a")));
         assert_eq!(done.to_line(), r#"{"status":200,"content":{"pid":7},"id":"a"}"#);
         let error = WireError::new(Code::NotRunning, "not running").about("web");
         let line = r#"{"status":409,"error":{"code":"NOT_RUNNING","message":"not running","name":"web"}}"#;
         assert_eq!(Response::failed(error).to_line(), line);
-        assert!(Response::timed_out(json!({})).content.is_some(), "504 says the state at present");
+        assert!(Response::timed_out(json!({})).content.is_some(), "504 has the current state");
         assert!(!Response::done(json!("a\nb")).to_line().contains('\n'));
     }
 
     #[test]
-    fn what_is_no_response_is_an_error() {
+    fn a_line_that_is_not_a_response_is_an_error() {
         for line in ["", "{", "[]", "{}", r#"{"status":"ok"}"#, r#"{"status":99999}"#, r#"{"status":1,"error":3}"#] {
             assert!(Response::parse(line.as_bytes()).is_err(), "{line}");
         }
-        assert!(Response::parse(br#"{"status":200,"content":1,"new":2}"#).is_ok(), "of a newer supervisor");
+        assert!(Response::parse(br#"{"status":200,"content":1,"new":2}"#).is_ok(), "from a newer supervisor");
     }
 
     #[test]
@@ -624,12 +626,12 @@ pub(crate) mod tests {
         assert_eq!(Response::results(vec![done("b"), done("a")], false).status, 200);
         let accepted = ResultItem { status: 202, ..done("b") };
         assert_eq!(Response::results(vec![done("a"), accepted], false).status, 202);
-        assert_eq!(Response::results(vec![], false).status, 200, "nothing was to be done");
-        assert_eq!(Response::results(vec![failed("a")], false).status, 207, "one of several that were asked for");
+        assert_eq!(Response::results(vec![], false).status, 200, "nothing to do");
+        assert_eq!(Response::results(vec![failed("a")], false).status, 207, "one of several");
         let unknown = |name| ResultItem::failed("", name, Code::BadName, NO_PROCESS);
         let nothing = Response::results(vec![unknown("x*"), unknown("y")], false);
         let error = nothing.error.unwrap();
-        assert_eq!((nothing.status, error.details.len()), (404, 2), "no name means anything");
+        assert_eq!((nothing.status, error.details.len()), (404, 2), "no name matches");
         assert_eq!(error.message, format!("{NO_PROCESS}: x*, y"));
         assert_eq!(Response::results(vec![unknown("x*"), done("a")], false).status, 207);
         let single = Response::results(vec![failed("a")], true);
@@ -637,7 +639,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_process_tells_what_the_specification_lists() {
+    fn a_process_has_all_documented_keys() {
         let value = serde_json::to_value(process("web", "web", ProcState::Running)).unwrap();
         let keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
         let listed = "group name program process_num state statecode description pid task_id start stop now uptime \

@@ -327,7 +327,7 @@ impl Host {
             }
             match paging.take(&keys.iter().map(String::as_str).collect::<Vec<_>>(), list.total) {
                 proxmox::NextPage::Next => {}
-                proxmox::NextPage::Done | proxmox::NextPage::Mad(_) => return Ok(None),
+                proxmox::NextPage::Done | proxmox::NextPage::Broken(_) => return Ok(None),
             }
         }
     }

@@ -28,7 +28,7 @@ const PAGE: usize = 1000;
 /// Why a node has not told all.
 enum Halt {
     Api(ApiError),
-    Mad(&'static str),
+    Broken(&'static str),
     /// Nobody listens to us any more.
     Gone,
 }
@@ -201,7 +201,7 @@ pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink
                     }
                     error.to_string()
                 }
-                Err(Halt::Mad(why)) => why.to_owned(),
+                Err(Halt::Broken(why)) => why.to_owned(),
             };
             if told(Went::Failed(why.clone()), &node).is_err() {
                 break;
@@ -295,9 +295,9 @@ fn pull_node(
         batch.newest = newest;
         match paging.take(&keys.iter().map(String::as_str).collect::<Vec<_>>(), list.total) {
             NextPage::Next => tell.told(batch)?,
-            NextPage::Mad(why) => {
+            NextPage::Broken(why) => {
                 tell.told(batch)?;
-                return Err(Halt::Mad(why));
+                return Err(Halt::Broken(why));
             }
             NextPage::Done => {
                 let missed = match missed(job, asker, product, node, &paging) {

@@ -349,7 +349,7 @@ impl Desk<'_, '_> {
     fn print_end(&mut self, there: &ProxmoxTasks, upid: &Upid, outcome: &Outcome) -> Result<(), ControlError> {
         let text = match self.json {
             true => status_json(&there.remote.name, upid, Some(outcome)).to_string(),
-            false => format!("{} {}", there.name(upid), show::clean(&outcome.told())),
+            false => format!("{} {}", there.name(upid), show::clean(&outcome.with_reason())),
         };
         self.print(&text)
     }
@@ -363,7 +363,9 @@ impl Desk<'_, '_> {
         for task in std::mem::take(&mut there.tasks) {
             let name = there.name(&task.upid);
             let said = match there.host.status(&task) {
-                Ok(RemoteStatus::Stopped(outcome)) => Err(format!("task {name} has ended already: {}", outcome.told())),
+                Ok(RemoteStatus::Stopped(outcome)) => {
+                    Err(format!("task {name} has ended already: {}", outcome.with_reason()))
+                }
                 Ok(RemoteStatus::Running) => {
                     there.host.stop(&task).map_err(|error| format!("cannot end task {name}: {error}"))
                 }

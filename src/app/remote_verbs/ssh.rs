@@ -321,7 +321,7 @@ impl Desk<'_, '_> {
 
     fn print_stored(&mut self, there: &SshHost, task: &TaskRef, ended: &RemoteTask) -> Result<(), ControlError> {
         if !self.json {
-            return self.print(&format!("{} {}", there.name(task), show::clean(&ended.outcome.told())));
+            return self.print(&format!("{} {}", there.name(task), show::clean(&ended.outcome.with_reason())));
         }
         let outcome = ended.outcome.to_string();
         let mut value = show::proxmox_status(Some(&ended.upid), number(task).unwrap_or_default(), Some(&outcome));

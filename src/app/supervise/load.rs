@@ -336,7 +336,7 @@ mod tests {
         };
         assert_eq!(
             find(None).unwrap_err().to_string(),
-            "no configuration file: tried ./taskmaster.conf.toml and ../taskmaster.conf.toml; name one with -c FILE"
+            "no configuration file: tried ./taskmaster.conf.toml and ../taskmaster.conf.toml; specify one with -c FILE"
         );
         let above = folder.write("taskmaster.conf.toml", "");
         assert_eq!(find(None).unwrap(), (above, true));

@@ -27,7 +27,8 @@ use crate::{
         path::standard_stream,
         program::{Executable, LogSpec, LogTarget, Orphans, ProcState, ProgramSpec, Stdin, default_childlogdir},
         shim::{
-            CommandInput, Identity, NotStarted, Phase, ProgramLog, Run, RunSpec, ShimCommand, StreamTarget, input_word,
+            CommandInput, Identity, NotStarted, Phase, ProgramLog, Run, RunSpec, ShimCommand, StreamTarget,
+            input_command,
         },
         task::{Handle, Process, Signal, argv_json},
     },
@@ -370,7 +371,7 @@ impl Supervisor {
         // Longest message of a datagram; the shim writes the pieces one after the other.
         let mut sent = 0;
         for piece in data.chunks(32 << 10) {
-            notify::tell(&run.ear, input_word(piece).to_message().as_bytes()).map_err(|error| (sent, error))?;
+            notify::tell(&run.ear, input_command(piece).to_message().as_bytes()).map_err(|error| (sent, error))?;
             sent += piece.len();
         }
         Ok(())

@@ -73,11 +73,11 @@ impl AccessRules {
         match door {
             // People forward the socket to a port of their own (ssh -L); programs write there what they like, and a name
             // without a dot is none that a stranger could own.
-            Door::Unix => !host.contains('.') || http::is_ours(host, &known),
+            Door::Unix => !host.contains('.') || http::is_own_host(host, &known),
             Door::Port => {
                 let port = locked(&self.port);
                 known.extend(port.host.as_deref());
-                http::is_ours(host, &known)
+                http::is_own_host(host, &known)
             }
         }
     }

@@ -1,5 +1,5 @@
-//! A resolved configuration as TOML again (`--check --dump`, CFG-8): one table for each process, every key written out,
-//! what is secret masked.
+//! Formats a resolved configuration as TOML (`--check --dump`): one table per process, all keys,
+//! secrets masked.
 
 use std::{path::Path, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::model::program::{
 
 use super::{Config, expand::escape};
 
-/// What stands for a value that nobody should read.
+/// Replaces a secret value.
 const MASK: &str = "***";
 
 pub(super) fn dump(config: &Config) -> String {
@@ -43,7 +43,8 @@ pub(super) fn dump(config: &Config) -> String {
     root.insert("taskmasterctl".into(), Value::Table(client(&config.client)));
     let mut groups = Table::new();
     for (name, group) in &config.groups {
-        // Its programs are here by the names of their processes, and a program that is in no group has none to show.
+        // Members are listed by the names of their processes; a program without a group has none to
+        // list.
         let members = config.processes.values().filter(|process| process.group == *name);
         let members: Vec<String> = members.map(|process| process.name.clone()).collect();
         let alone = group.programs.len() == 1 && group.programs[0] == *name && members == [name.clone()];
@@ -66,7 +67,7 @@ fn put(table: &mut Table, key: &str, value: impl Into<Value>) {
     table.insert(key.to_owned(), value.into());
 }
 
-/// A path, as one in which nothing is a placeholder.
+/// A path, escaped so that it contains no placeholder.
 fn path(path: &Path) -> String {
     escape(&path.to_string_lossy())
 }

@@ -1,11 +1,11 @@
-//! Placeholders in values: `%(here)s` and its like (CFG-18).
+//! Placeholders in values, such as `%(here)s`.
 //!
-//! Only the two characters `%(` begin one, `%%(` stands for them, and every other `%` for itself. What was put in is
-//! never looked at again.
+//! Only `%(` starts a placeholder, `%%(` stands for `%(`, and any other `%` is literal. The
+//! replacement text is not expanded again.
 
 use super::report::Bad;
 
-/// What is known of an instance of a program.
+/// The instance of a program to which a value belongs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Instance<'a> {
     pub(super) program: &'a str,
@@ -14,27 +14,27 @@ pub(super) struct Instance<'a> {
     pub(super) numprocs: u32,
 }
 
-/// What may be put in.
+/// The values of placeholders.
 pub(super) struct ExpandNames<'a> {
-    /// The folder of the file.
+    /// Folder of the file.
     pub(super) here: &'a str,
-    /// The host's name.
+    /// Host name.
     pub(super) host: &'a str,
-    /// Inside a program, which.
+    /// The instance, inside a program.
     pub(super) instance: Option<Instance<'a>>,
     /// The environment.
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// A text with what was asked for put in.
+/// An expanded text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Expanded {
     pub(super) text: String,
-    /// Whether the number of the instance is in it.
+    /// Whether it contains the number of the instance.
     pub(super) numbered: bool,
 }
 
-/// The most letters that a number may be padded to; more is a mistake.
+/// Largest width of a padded number.
 const WIDEST: usize = 20;
 
 impl ExpandNames<'_> {
@@ -44,7 +44,7 @@ impl ExpandNames<'_> {
         format!("known: %(here)s, %(host_node_name)s, %(ENV_NAME)s{program}; write %%( for a plain %(")
     }
 
-    /// Puts in what is asked for.
+    /// Expands the placeholders of a text.
     pub(super) fn expand(&self, text: &str) -> Result<Expanded, Bad> {
         let mut expanded = Expanded { text: String::with_capacity(text.len()), numbered: false };
         let mut rest = text;
@@ -59,7 +59,7 @@ impl ExpandNames<'_> {
             }
             expanded.text.push_str(before);
             let Some((name, tail)) = inner.split_once(')') else {
-                return Err(Bad::new("a placeholder has no end: \"%(\" without \")\"", self.known()));
+                return Err(Bad::new("unterminated placeholder: \"%(\" without \")\"", self.known()));
             };
             let digits = tail.bytes().take_while(u8::is_ascii_digit).count();
             let (width, kind) = tail.split_at(digits);
@@ -91,7 +91,7 @@ impl ExpandNames<'_> {
                     Some(value) => value,
                     None => {
                         return Err(Bad::new(
-                            format!("there is no variable {variable:?} in the environment for %({name})s"),
+                            format!("environment variable {variable:?} of %({name})s is not set"),
                             "set it before the supervisor starts, or in a table .env",
                         ));
                     }
@@ -99,7 +99,7 @@ impl ExpandNames<'_> {
                 _ => return Err(Bad::new(format!("unknown placeholder {:?}", format!("%({name})")), self.known())),
             };
             let Some(next) = tail.strip_prefix('s') else {
-                return Err(Bad::new(format!("after %({name}) an \"s\" is missing"), format!("write %({name})s")));
+                return Err(Bad::new(format!("missing \"s\" after %({name})"), format!("write %({name})s")));
             };
             expanded.text.push_str(&value);
             rest = next;
@@ -110,14 +110,14 @@ impl ExpandNames<'_> {
 
     fn form(&self, name: &str, width: &str) -> Bad {
         let what = match width {
-            "" => format!("after %({name}) a \"d\" is missing"),
-            _ => format!("after %({name}) stands no width that is known"),
+            "" => format!("missing \"d\" after %({name})"),
+            _ => format!("invalid width after %({name})"),
         };
         Bad::new(what, format!("write %({name})d or %({name})02d"))
     }
 }
 
-/// The text whose expansion is this one.
+/// Escapes a text, so that it expands to itself.
 pub(super) fn escape(text: &str) -> String {
     text.replace("%(", "%%(")
 }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_put_in() {
+    fn known_placeholders_are_expanded() {
         for (text, expected) in [
             ("", ""),
             ("%(here)s/x", "/etc/tm/x"),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_an_error_that_lists_what_is() {
+    fn an_unknown_placeholder_is_an_error_that_lists_the_known_ones() {
         let inside = "known: %(here)s, %(host_node_name)s, %(ENV_NAME)s, %(program_name)s, %(group_name)s, \
                       %(process_num)d, %(numprocs)d; write %%( for a plain %(";
         let outside = "known: %(here)s, %(host_node_name)s, %(ENV_NAME)s; write %%( for a plain %(";
@@ -174,23 +174,19 @@ mod tests {
             ("%(her)s", "unknown placeholder \"%(her)\"", inside),
             ("%()s", "unknown placeholder \"%()\"", inside),
             ("%(ENV_)s", "unknown placeholder \"%(ENV_)\"", inside),
-            ("a%(here", "a placeholder has no end: \"%(\" without \")\"", inside),
-            ("%(here)", "after %(here) an \"s\" is missing", "write %(here)s"),
-            ("%(here)d", "after %(here) an \"s\" is missing", "write %(here)s"),
-            ("%(process_num)", "after %(process_num) a \"d\" is missing", "write %(process_num)d or %(process_num)02d"),
-            (
-                "%(process_num)2d",
-                "after %(process_num) stands no width that is known",
-                "write %(process_num)d or %(process_num)02d",
-            ),
+            ("a%(here", "unterminated placeholder: \"%(\" without \")\"", inside),
+            ("%(here)", "missing \"s\" after %(here)", "write %(here)s"),
+            ("%(here)d", "missing \"s\" after %(here)", "write %(here)s"),
+            ("%(process_num)", "missing \"d\" after %(process_num)", "write %(process_num)d or %(process_num)02d"),
+            ("%(process_num)2d", "invalid width after %(process_num)", "write %(process_num)d or %(process_num)02d"),
             (
                 "%(process_num)099999999999999999999d",
-                "after %(process_num) stands no width that is known",
+                "invalid width after %(process_num)",
                 "write %(process_num)d or %(process_num)02d",
             ),
             (
                 "%(ENV_NONE)s",
-                "there is no variable \"NONE\" in the environment for %(ENV_NONE)s",
+                "environment variable \"NONE\" of %(ENV_NONE)s is not set",
                 "set it before the supervisor starts, or in a table .env",
             ),
         ] {

@@ -1,7 +1,8 @@
-//! One table of all files that a configuration names: none is written by two, and none that is read is written (CFG).
+//! Checks the files that a configuration names: no file is written for two purposes, and none that
+//! is read is written.
 //!
-//! Paths are compared after links. Files beside a file belong to it: the older ones of a log, the lock of a pid file, the
-//! companions of a database.
+//! Paths are compared with links resolved. A file's companions belong to it: the older files of a
+//! log, the lock of a pid file, the companions of a database.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,36 +18,36 @@ use crate::model::{
 
 use super::{Context, PathKind, World, programs::ProgramLogTarget, report::At, server::Places, value::quoted};
 
-/// Files that SQLite and taskwatcher keep beside a database.
+/// Suffixes of the files that SQLite and taskwatcher keep beside a database.
 const COMPANIONS: [&str; 5] = ["", "-wal", "-shm", "-journal", "-spool"];
 
-/// Folders that taskwatcher keeps beside a database: files in them come and go by their names.
+/// Suffixes of the folders that taskwatcher keeps beside a database.
 const FOLDERS: [&str; 2] = [LOGS, "-supervise"];
 
 /// A file.
 struct Entry {
-    /// Where it is, links resolved.
+    /// Path with links resolved.
     path: PathBuf,
     what: String,
     at: At,
-    /// How many older files are beside it.
+    /// Number of older files beside it.
     backups: u32,
-    /// Whether it is written; what is only read may be named twice.
+    /// Whether the file is written; a file that is only read may be named twice.
     written: bool,
-    /// Of a log of a program, its path as it is written: those that are written alike are judged elsewhere.
+    /// For a log of a program, the path as written: identical paths are checked in `check_logs`.
     log: Option<PathBuf>,
 }
 
-/// The table while it is made.
+/// The files found so far.
 struct Table<'w> {
     world: &'w dyn World,
-    /// Folders without links, as they were asked for.
+    /// Cache of folders with links resolved.
     folders: HashMap<PathBuf, PathBuf>,
     entries: Vec<Entry>,
 }
 
 impl Table<'_> {
-    /// Where a file is that need not exist: its folder without links.
+    /// Resolves the folder of a file that need not exist.
     fn resolve(&mut self, path: &Path) -> PathBuf {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return path.to_owned() };
         let world = self.world;
@@ -54,12 +55,12 @@ impl Table<'_> {
         self.folders.entry(folder.to_owned()).or_insert_with(|| real(folder)).join(name)
     }
 
-    /// Adds files that are only read: those that configure, and those that are executed.
+    /// Adds the files that are only read: configuration files and executables.
     fn add_read(&mut self, files: &[&Path], processes: &[&ProgramSpec], server_hook: Option<&Hook>) {
         let is_path = |command: &&String| command.contains('/');
         let commands = processes.iter().filter(|spec| is_path(&&spec.command));
         let commands = commands.map(|spec| (spec.here.join(&spec.command), "the command of a program"));
-        // A hook that is a path is absolute.
+        // The path of a hook is absolute.
         let hooks = processes.iter().filter_map(|spec| spec.hook.as_ref()).chain(server_hook);
         let hooks = hooks.filter_map(|hook| hook.command.first()).filter(is_path);
         let hooks = hooks.map(|command| (PathBuf::from(command), "the command of a hook"));
@@ -84,7 +85,7 @@ impl Table<'_> {
     }
 }
 
-/// Says which files exclude each other.
+/// Reports files that conflict with each other.
 pub(super) fn check(
     context: &mut Context<'_>,
     read: &[&Path],
@@ -133,7 +134,7 @@ pub(super) fn check(
             Some(other) if entry.written || other.written => {
                 if entry.log.is_none() || entry.log != other.log {
                     let what = format!("{} is also {}", quoted(&entry.path.to_string_lossy()), other.what);
-                    context.report.error(&entry.at, what, "another path");
+                    context.report.error(&entry.at, what, "choose another path");
                 }
             }
             Some(_) => {}
@@ -143,21 +144,21 @@ pub(super) fn check(
     for entry in entries.iter().filter(|entry| entry.written) {
         let shown = quoted(&entry.path.to_string_lossy());
         if entry.path.ancestors().skip(1).any(|above| folders.iter().any(|folder| folder == above)) {
-            context.report.error(&entry.at, format!("{shown} is in a folder of the database"), "another path");
+            context.report.error(&entry.at, format!("{shown} is in a folder of the database"), "choose another path");
         }
         let behind = |database: &PathBuf| {
             let (path, database) = (entry.path.as_os_str().as_encoded_bytes(), database.as_os_str().as_encoded_bytes());
             path.strip_prefix(database).is_some_and(is_unfinished)
         };
         if database.as_ref().is_some_and(behind) {
-            let what = format!("{shown} is the name of a database that is being made");
-            context.report.error(&entry.at, what, "another path");
+            let what = format!("{shown} is reserved for a database that is being created");
+            context.report.error(&entry.at, what, "choose another path");
         }
     }
     for (path, name) in arguments {
         if let Some(log) = first.get(path.as_path()).filter(|entry| entry.log.is_some()) {
             let what = format!("{} is also an argument of {name}", quoted(&path.to_string_lossy()));
-            context.report.warn(&log.at, what, "clear empties it, and rotation renames it");
+            context.report.warn(&log.at, what, "clear would empty it, and rotation would rename it");
         }
     }
     for entry in &entries {
@@ -165,12 +166,13 @@ pub(super) fn check(
         if let Some(log) = first.get(of.as_path()).filter(|log| log.backups >= number) {
             let what = format!("{} is also an older file of {}", quoted(&entry.path.to_string_lossy()), log.what);
             let at = if entry.written { &entry.at } else { &log.at };
-            context.report.error(at, what, "another path");
+            context.report.error(at, what, "choose another path");
         }
     }
 }
 
-/// Files that arguments of programs and hooks may name, and whose they are: `command = "/bin/sh"` with `args = ["run.sh"]`.
+/// Returns the files that arguments of programs and hooks may name, with their owners: `command =
+/// "/bin/sh"` with `args = ["run.sh"]`.
 fn arguments(
     context: &Context<'_>,
     table: &mut Table<'_>,
@@ -188,7 +190,7 @@ fn arguments(
     for spec in processes {
         add(spec.directory.as_deref().unwrap_or(own), &spec.args, &spec.full_name());
     }
-    // Hooks run where the supervisor is.
+    // Hooks run in the supervisor's directory.
     let hooks: BTreeMap<&[String], String> = processes
         .iter()
         .filter_map(|spec| Some((spec.hook.as_ref()?.command.get(1..)?, format!("the hook of {}", spec.full_name()))))
@@ -197,7 +199,7 @@ fn arguments(
     found
 }
 
-/// The log that would give a file this name when it is turned over, and which number that is.
+/// Returns the log that would be rotated to this path, and the number of the rotation.
 fn older_file_of(path: &Path) -> Option<(PathBuf, u32)> {
     let (log, number) = path.file_name().and_then(OsStr::to_str)?.rsplit_once('.')?;
     let is_number = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0') && !log.is_empty();

@@ -1,4 +1,4 @@
-//! The tables `[programs.x]` and `[groups.g]`: each program becomes its processes, one for each number (section 1.3).
+//! The tables `[programs.x]` and `[groups.g]`: each program becomes one process per number.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -19,41 +19,41 @@ use super::{
     value::{self, Section, SourceFile, Value, Written, quoted},
 };
 
-/// The tables of all files, before anything is made of them.
+/// The tables of all files, before they are resolved.
 #[derive(Default)]
 pub(super) struct Programs<'a> {
     programs: BTreeMap<&'a str, Section<'a>>,
     groups: BTreeMap<&'a str, Section<'a>>,
 }
 
-/// A group as it is found so far.
+/// A group as known so far.
 struct Group {
     priority: Option<i64>,
-    /// Its programs, each with the place that says so.
+    /// The programs, each with the position that names it.
     programs: Vec<(String, At)>,
     at: At,
 }
 
-/// A process with the places of what it may share with none.
+/// A process with the positions of its settings that must be unique.
 struct Placed {
     spec: ProgramSpec,
     name: At,
     logs: [At; 2],
 }
 
-/// Where a process writes a log.
+/// A file to which a process writes a log.
 pub(super) struct ProgramLogTarget {
-    /// Where it is.
+    /// Path.
     pub(super) path: PathBuf,
-    /// Whose it is, in words.
+    /// Description of the log, for messages.
     pub(super) of: String,
-    /// How many older files are beside it.
+    /// Number of older files beside it.
     pub(super) backups: u32,
-    /// Where that is written.
+    /// Position of the setting.
     pub(super) at: At,
 }
 
-/// All that the tables come to.
+/// The resolved tables.
 pub(super) struct ProgramTables {
     pub(super) groups: BTreeMap<String, GroupSpec>,
     pub(super) processes: BTreeMap<String, ProgramSpec>,
@@ -61,7 +61,7 @@ pub(super) struct ProgramTables {
 }
 
 impl<'a> Programs<'a> {
-    /// Takes a table `programs` or `groups` of one file.
+    /// Adds a table `programs` or `groups` of one file.
     pub(super) fn collect(&mut self, source: &'a SourceFile, key: &str, value: &'a Value<'a>, report: &mut Report) {
         let Some(mut all) = Section::new(source, key.to_owned(), value, report) else { return };
         let own = if key == "groups" { &mut self.groups } else { &mut self.programs };
@@ -76,13 +76,14 @@ impl<'a> Programs<'a> {
                 Entry::Occupied(taken) => {
                     let other = &taken.get().at;
                     let place = other.file.as_deref().unwrap_or(Path::new("")).display();
-                    report.error(&section.at, format!("it is there twice: also in {place}:{}", other.line), "");
+                    report.error(&section.at, format!("duplicate: also in {place}:{}", other.line), "");
                 }
             }
         }
     }
 
-    /// Makes groups and processes of them. What refers to other tables is checked only if they are all there.
+    /// Resolves the tables to groups and processes. References between tables are checked only if
+    /// `whole`: all files could be read.
     pub(super) fn resolve(self, context: &mut Context<'_>, server: &ServerSpec, whole: bool) -> ProgramTables {
         let Programs { mut programs, groups } = self;
         let mut groups = read_groups(groups, &mut context.report);
@@ -121,8 +122,8 @@ impl<'a> Programs<'a> {
                 Entry::Vacant(free) => drop(free.insert(spec)),
                 Entry::Occupied(taken) => {
                     let other = &taken.get().program;
-                    let what = format!("the process name {} is also of program {other}", quoted(&spec.name));
-                    context.report.error(&name, what, "each process has a name of its own");
+                    let what = format!("the process name {} is also used by program {other}", quoted(&spec.name));
+                    context.report.error(&name, what, "names of processes are unique");
                 }
             }
         }
@@ -130,7 +131,7 @@ impl<'a> Programs<'a> {
     }
 }
 
-/// The files in which a process writes its logs.
+/// The log files of a process.
 fn logs_of(placed: &Placed) -> impl Iterator<Item = ProgramLogTarget> + '_ {
     let Placed { spec, logs: [out, err], .. } = placed;
     let streams = [("stdout", &spec.stdout, out), ("stderr", &spec.stderr, err)];
@@ -142,7 +143,7 @@ fn logs_of(placed: &Placed) -> impl Iterator<Item = ProgramLogTarget> + '_ {
     })
 }
 
-/// A name as a part of a table's name: in quotes if TOML needs them.
+/// Formats a name as part of a table's name: quoted if TOML requires it.
 pub(super) fn bare(name: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     match !name.is_empty() && name.bytes().all(plain) {
@@ -158,12 +159,12 @@ fn read_groups(sections: BTreeMap<&str, Section<'_>>, report: &mut Report) -> BT
         let programs = section.take(report, "programs", |value| {
             let programs = value::placed_strings(value)?;
             match programs.is_empty() {
-                true => Err(Bad::new("it is empty", "an array of names of programs")),
+                true => Err(Bad::new("empty", "an array of names of programs")),
                 false => Ok(programs),
             }
         });
         if programs.is_none() && report.errors.len() == before {
-            report.error(&section.at_missing("programs"), "it is missing", "write programs = [\"name\", …]");
+            report.error(&section.at_missing("programs"), "missing", "write programs = [\"name\", …]");
         }
         let priority = section.take(report, "priority", value::integer(i64::MIN..=i64::MAX));
         let priority = Some(priority.map_or(999, |written| written.value));
@@ -176,7 +177,7 @@ fn read_groups(sections: BTreeMap<&str, Section<'_>>, report: &mut Report) -> BT
     groups
 }
 
-/// A program says itself which group it is in.
+/// Adds a program to the group that its own table names.
 fn join(groups: &mut BTreeMap<String, Group>, program: &str, written: Written<String>, report: &mut Report) {
     let Written { value: group, at } = written;
     if let Err(bad) = value::name(&group) {
@@ -200,23 +201,23 @@ fn check_groups(groups: &BTreeMap<String, Group>, programs: &[&str], report: &mu
             match homes.entry(program) {
                 Entry::Vacant(free) => drop(free.insert(name)),
                 Entry::Occupied(other) if *other.get() == name.as_str() => {
-                    report.error(at, format!("program {} is there twice", quoted(program)), "");
+                    report.error(at, format!("program {} is listed twice", quoted(program)), "");
                 }
                 Entry::Occupied(other) => {
                     let what = format!("program {} is also in group {}", quoted(program), other.get());
-                    report.error(at, what, "a program is in one group at most");
+                    report.error(at, what, "a program can be in one group only");
                 }
             }
         }
         let own = group.programs.iter().any(|(program, _)| program == name);
         if programs.contains(&name.as_str()) && !own {
-            let what = format!("the group has the name of program {} and not that program in it", quoted(name));
+            let what = format!("the group has the name of program {} but does not contain it", quoted(name));
             report.error(&group.at, what, "choose another name");
         }
     }
 }
 
-/// Two processes that write one log: its rotation would tear it apart.
+/// Reports processes that write to one log: rotation would break it.
 fn check_logs(placed: &[Placed], context: &mut Context<'_>) {
     let mut logs: BTreeMap<&Path, Vec<(&Placed, usize)>> = BTreeMap::new();
     for one in placed {
@@ -228,7 +229,7 @@ fn check_logs(placed: &[Placed], context: &mut Context<'_>) {
     }
     let stream = |index: usize| if index == 0 { "stdout" } else { "stderr" };
     for (path, users) in logs.iter().filter(|(_, users)| users.len() > 1) {
-        // What is no file has no older files: any number of programs may write to /dev/null.
+        // Streams are not rotated: any number of programs may write to /dev/null.
         if standard_stream(path).is_none() && context.world.kind(path) == PathKind::Stream {
             continue;
         }
@@ -242,7 +243,7 @@ fn check_logs(placed: &[Placed], context: &mut Context<'_>) {
         let (first, first_index) = users[0];
         for (one, index) in &users[1..] {
             if first.spec.name == one.spec.name && first.spec.program != one.spec.program {
-                // That their names are one is said, and is the reason.
+                // The duplicate process name is already reported, and is the cause.
                 continue;
             }
             let what = format!(
@@ -252,8 +253,8 @@ fn check_logs(placed: &[Placed], context: &mut Context<'_>) {
                 first.spec.full_name()
             );
             let allowed = match (first.spec.name == one.spec.name, first.spec.program == one.spec.program) {
-                (true, _) => "one log for both: redirect_stderr = true".to_owned(),
-                (false, true) => "put %(process_num)d into it".to_owned(),
+                (true, _) => "for one log, set redirect_stderr = true".to_owned(),
+                (false, true) => "add %(process_num)d".to_owned(),
                 (false, false) => {
                     format!("another path; or {}_maxbytes = 0 and shared_log = true in both", stream(*index))
                 }
@@ -263,7 +264,7 @@ fn check_logs(placed: &[Placed], context: &mut Context<'_>) {
     }
 }
 
-/// What one program says about one of its streams.
+/// Settings of one output stream of a program.
 struct StreamSettings {
     written: Option<Written<String>>,
     at: At,
@@ -271,7 +272,7 @@ struct StreamSettings {
     backups: u32,
 }
 
-/// The names of the keys of a stream: where to, limits and their other names.
+/// Key of a stream, and the keys of its limits with their aliases.
 type StreamKeys = (&'static str, [&'static str; 2], [&'static str; 2]);
 
 const STDOUT: StreamKeys =
@@ -312,7 +313,7 @@ impl StreamSettings {
                     context.report.error(&self.at, what, format!("set {}_maxbytes = 0", self.at.key));
                 }
                 Some(_) => {}
-                // Something of another user may be there; the log goes elsewhere then.
+                // The file may belong to another user; then the log goes elsewhere.
                 None if self.written.is_none() => {}
                 None => context.check_file(&self.at, path),
             }
@@ -321,7 +322,7 @@ impl StreamSettings {
     }
 }
 
-/// Reads one `[programs.x]`, and makes its processes.
+/// Reads one `[programs.x]` and makes its processes.
 fn read_program(
     context: &mut Context<'_>,
     program: &str,
@@ -361,7 +362,7 @@ fn read_program(
     let stdout = StreamSettings::take(&mut section, STDOUT, report);
     let stderr = StreamSettings::take(&mut section, STDERR, report);
     if redirect_stderr && stderr.written.is_some() {
-        report.warn(&stderr.at, "ignored", "redirect_stderr sends it where stdout goes");
+        report.warn(&stderr.at, "ignored", "redirect_stderr = true sends stderr to stdout");
     }
     let strip_ansi = section.take(report, "strip_ansi", value::boolean);
     let directory = section.take(report, "directory", value::string);
@@ -375,7 +376,7 @@ fn read_program(
     let timeout = section.take(report, "timeout", |value| {
         let timeout = value::seconds(value)?;
         match timeout.is_zero() {
-            true => Err(Bad::new("0 is no timeout", "seconds above 0; leave it out to watch no heartbeats")),
+            true => Err(Bad::new("0 is not a timeout", "seconds above 0; without the key there is no timeout")),
             false => Ok(timeout),
         }
     });
@@ -400,8 +401,8 @@ fn read_program(
         let env = merge(context, &variables, &here, instance);
         let name = match context.expand(&named.value, &here, Some(instance), &env) {
             Ok(expanded) if numprocs > 1 && !expanded.numbered => {
-                let what = format!("{} gives several processes one name", quoted(&named.value));
-                context.report.error(&named.at, what, "put %(process_num)02d into it");
+                let what = format!("{} gives several processes the same name", quoted(&named.value));
+                context.report.error(&named.at, what, "add %(process_num)02d");
                 break;
             }
             Ok(expanded) => expanded.text,
@@ -410,7 +411,7 @@ fn read_program(
                 break;
             }
         };
-        // What is wrong with the program's own name was said already.
+        // An error in the program's own name was reported before.
         if process_name.is_some()
             && let Err(bad) = value::name(&name)
         {
@@ -427,7 +428,7 @@ fn read_program(
         let log = |stream: &str| server.childlogdir.join(format!("{name}.{stream}"));
         let out = stdout.resolve(context, log("stdout"), place);
         let err = match redirect_stderr {
-            // What is ignored must not make a difference.
+            // An ignored setting must not make a difference.
             true => LogSpec { target: LogTarget::None, default: false, maxbytes: out.maxbytes, backups: out.backups },
             false => stderr.resolve(context, log("stderr"), place),
         };
@@ -468,20 +469,20 @@ fn read_program(
     placed
 }
 
-/// Reads the keys that say when a program starts and stops.
+/// Reads the settings for start and stop of a program.
 fn policy(section: &mut Section<'_>, report: &mut Report) -> Policy {
     let default = Policy::default();
     let words = [("true", Autorestart::Always), ("false", Autorestart::Never), ("unexpected", Autorestart::Unexpected)];
     let stopsignal = section.take(report, "stopsignal", value::signal);
     if let Some(Written { value: signal @ (Signal::KILL | Signal(19)), at }) = &stopsignal {
-        report.warn(at, format!("{signal} leaves the program no way to end by itself"), "TERM is the usual one");
+        report.warn(at, format!("{signal} gives the program no chance to shut down"), "TERM is usual");
     }
     let stopasgroup = section.take(report, "stopasgroup", value::boolean).is_some_and(|written| written.value);
     let killasgroup = section.take(report, "killasgroup", value::boolean);
     if let Some(Written { value: false, at }) = &killasgroup
         && stopasgroup
     {
-        report.error(at, "false contradicts stopasgroup = true", "leave it out, or set it to true");
+        report.error(at, "false contradicts stopasgroup = true", "remove it, or set it to true");
     }
     Policy {
         priority: section
@@ -505,7 +506,7 @@ fn policy(section: &mut Section<'_>, report: &mut Report) -> Policy {
     }
 }
 
-/// Whether a program's user exists, and can be become (CFG-16).
+/// Reports a user who does not exist, or to whom the supervisor cannot switch.
 fn check_user(context: &mut Context<'_>, user: &Written<String>) {
     let shown = quoted(&user.value);
     match (context.world.user(&user.value), context.world.uid()) {
@@ -513,13 +514,13 @@ fn check_user(context: &mut Context<'_>, user: &Written<String>) {
         (Some(_), 0) => {}
         (Some(uid), own) if uid == own => {}
         (Some(_), own) => {
-            let what = format!("only root can become {shown}; this is user {own}");
+            let what = format!("only root can switch to user {shown}; running as user {own}");
             context.report.warn(&user.at, what, "the program will not start");
         }
     }
 }
 
-/// The variables of `[programs.x.env]` as they are written.
+/// The unexpanded variables of `[programs.x.env]`.
 fn variables(section: &mut Section<'_>, report: &mut Report) -> Vec<(String, Written<String>)> {
     let Some((_, table)) = section.raw("env") else { return Vec::new() };
     let name = format!("{}.env", section.name);
@@ -534,7 +535,7 @@ fn variables(section: &mut Section<'_>, report: &mut Report) -> Vec<(String, Wri
     found
 }
 
-/// Fills in the variables of one process: each may use those before it.
+/// Expands the variables of one process; each may use the preceding ones.
 fn merge(
     context: &mut Context<'_>,
     variables: &[(String, Written<String>)],
@@ -550,13 +551,13 @@ fn merge(
     env
 }
 
-/// The variables of `under`, and over them those of `over`.
+/// Merges two lists of variables; `over` takes precedence.
 fn overlay(under: &[(String, String)], over: &[(String, String)]) -> Vec<(String, String)> {
     let hidden = |name: &String| over.iter().any(|(other, _)| other == name);
     under.iter().filter(|(name, _)| !hidden(name)).chain(over).cloned().collect()
 }
 
-/// Reads `serverurl`; none: it is found out at each start.
+/// Reads `serverurl`; `None`: determined at each start.
 fn url(
     context: &mut Context<'_>,
     written: &Written<String>,

@@ -1,11 +1,11 @@
-//! What is refused: a snippet, and exactly the line that is said about it.
+//! Errors in a configuration: snippets, and the exact messages.
 
 use super::{
     includes,
     tests::{Fake, errors, lines, main_file},
 };
 
-/// Lines of a program that are wrong, each in the third line of the file, and what is said.
+/// Erroneous lines of a program, each the third line of the file, and the message.
 const PROGRAM_ERRORS: &[(&str, &str)] = &[
     (
         "stopsignal = \"FOO\"",
@@ -86,31 +86,31 @@ const PROGRAM_ERRORS: &[(&str, &str)] = &[
     ("stdout = \"/tmp\"", "stdout: \"/tmp\" is a directory (a path of a file)"),
     (
         "stderr = \"/nowhere/x\"",
-        "stderr: the directory \"/nowhere\" does not exist (make it, or set create_dirs = true in [taskmasterd])",
+        "stderr: the directory \"/nowhere\" does not exist (create it, or set create_dirs = true in [taskmasterd])",
     ),
     ("stderr = \"tm.toml/x\"", "stderr: \"/etc/tm/tm.toml\" is not a directory"),
     (
         "stdout = \"~bob/x\"",
-        "stdout: \"~bob/x\" is the home of another (a path; ~ is the home of the supervisor's user)",
+        "stdout: \"~bob/x\" is the home of another user (a path; ~ is the home of the supervisor's user)",
     ),
     (
         "stdout = \"/tmp/x\"\nstderr = \"/tmp/./x\"",
-        "stderr: \"/tmp/x\" is also the stdout of web (one log for both: redirect_stderr = true)",
+        "stderr: \"/tmp/x\" is also the stdout of web (for one log, set redirect_stderr = true)",
     ),
     ("directory = \"\"", "directory: \"\" is not a path (a path; ~ is the home of the supervisor's user)"),
     (
         "serverurl = \"/tmp/s\"",
         "serverurl: \"/tmp/s\" is not an address (expected unix:///path, http://host:port or \"AUTO\")",
     ),
-    ("timeout = 0", "timeout: 0 is no timeout (seconds above 0; leave it out to watch no heartbeats)"),
-    ("on_event = [\" \"]", "on_event: its command is empty (an array: the command, then its arguments)"),
+    ("timeout = 0", "timeout: 0 is not a timeout (seconds above 0; without the key there is no timeout)"),
+    ("on_event = [\" \"]", "on_event: the command is empty (an array: the command, then its arguments)"),
     (
         "on_states = [\"DEAD\"]",
         "on_states: \"DEAD\": unknown state: use STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL or UNKNOWN",
     ),
     (
         "killasgroup = false\nstopasgroup = true",
-        "killasgroup: false contradicts stopasgroup = true (leave it out, or set it to true)",
+        "killasgroup: false contradicts stopasgroup = true (remove it, or set it to true)",
     ),
     ("cmd = \"x\"", "cmd: command and cmd are two names of one key (keep command)"),
     (
@@ -132,7 +132,7 @@ const PROGRAM_ERRORS: &[(&str, &str)] = &[
     ),
     (
         "numprocs = 2\nprocess_name = \"w\"",
-        "process_name: \"w\" gives several processes one name (put %(process_num)02d into it)",
+        "process_name: \"w\" gives several processes the same name (add %(process_num)02d)",
     ),
     (
         "group = \"a:b\"",
@@ -141,18 +141,18 @@ const PROGRAM_ERRORS: &[(&str, &str)] = &[
     ("env = 3", "env]: 3 is not a table (write [programs.web.env])"),
     (
         "env = { 1A = \"x\" }",
-        "env] 1A: not a name for a variable (letters A-Z a-z, digits and _, not beginning with a digit)",
+        "env] 1A: not a valid variable name (letters A-Z a-z, digits and _, not beginning with a digit)",
     ),
     ("env = { A = [\"x\"] }", "env] A: its value is an array (a string, number, boolean or datetime)"),
     ("env = { A = \"secret\\u0000\" }", "env] A: its value contains a NUL character"),
     (
         "env = { A = \"%(ENV_NONE)s\" }",
-        "env] A: there is no variable \"NONE\" in the environment for %(ENV_NONE)s (set it before the supervisor starts, or in a table .env)",
+        "env] A: environment variable \"NONE\" of %(ENV_NONE)s is not set (set it before the supervisor starts, or in a table .env)",
     ),
 ];
 
 #[test]
-fn what_is_wrong_in_a_program_is_said_in_one_line() {
+fn an_error_in_a_program_is_reported_in_one_line() {
     for (body, expected) in PROGRAM_ERRORS {
         let text = format!("[programs.web]\ncommand = \"/bin/web\"\n{body}\n");
         let at = body.lines().position(|line| {
@@ -166,12 +166,13 @@ fn what_is_wrong_in_a_program_is_said_in_one_line() {
 }
 
 #[test]
-fn what_is_wrong_elsewhere_is_said_in_one_line() {
+fn an_error_elsewhere_is_reported_in_one_line() {
     let long = format!("[unix_http_server]\nfile = \"/tmp/{}\"", "x".repeat(103));
     let name = "x".repeat(201);
     let named = format!("[programs.{name}]\ncommand = \"x\"");
-    let about_name =
-        format!(":1: [programs.{name}]: the name has 201 bytes (at most 200, as names of logs are made of it)");
+    let about_name = format!(
+        ":1: [programs.{name}]: the name has 201 bytes (at most 200, because names of logs are derived from it)"
+    );
     for (text, expected) in [
         (named.as_str(), about_name.as_str()),
         ("[programs.web]", ":1: [programs.web] command: program has no command (write command = \"…\")"),
@@ -189,59 +190,59 @@ fn what_is_wrong_elsewhere_is_said_in_one_line() {
         ),
         (
             "[programs.\"..\"]\ncommand = \"x\"",
-            ":1: [programs.\"..\"]: the name \"..\" is that of a folder (choose another)",
+            ":1: [programs.\"..\"]: the name \"..\" is the name of a folder (choose another)",
         ),
         (
             "[taskmasterd]\npidfile = \"tm.toml\"",
-            ":2: [taskmasterd] pidfile: \"/etc/tm/tm.toml\" is also a configuration file (another path)",
+            ":2: [taskmasterd] pidfile: \"/etc/tm/tm.toml\" is also a configuration file (choose another path)",
         ),
         (
             "[taskmasterd]\ndatabase = \"/tmp/d\"\nlogfile = \"/tmp/d-wal\"",
-            ":3: [taskmasterd] logfile: \"/tmp/d-wal\" is also a file of the database (another path)",
+            ":3: [taskmasterd] logfile: \"/tmp/d-wal\" is also a file of the database (choose another path)",
         ),
         (
             "[taskmasterd]\npidfile = \"/tmp/p\"\n[programs.a]\ncommand = \"x\"\nstdout = \"/tmp/p.lock\"",
-            ":5: [programs.a] stdout: \"/tmp/p.lock\" is also the lock of the pid file (another path)",
+            ":5: [programs.a] stdout: \"/tmp/p.lock\" is also the lock of the pid file (choose another path)",
         ),
         (
             "[taskmasterd]\nlogfile = \"/tmp/l\"\n[programs.a]\ncommand = \"x\"\nstderr = \"/tmp/l\"",
-            ":5: [programs.a] stderr: \"/tmp/l\" is also the activity log (another path)",
+            ":5: [programs.a] stderr: \"/tmp/l\" is also the activity log (choose another path)",
         ),
         (
             "[programs.a]\ncommand = \"/tmp/run\"\nstdout = \"/tmp/run\"",
-            ":3: [programs.a] stdout: \"/tmp/run\" is also the command of a program (another path)",
+            ":3: [programs.a] stdout: \"/tmp/run\" is also the command of a program (choose another path)",
         ),
         (
             "[programs.a]\ncommand = \"x\"\non_event = [\"./hook.sh\"]\nstdout = \"hook.sh\"",
-            ":4: [programs.a] stdout: \"/etc/tm/hook.sh\" is also the command of a hook (another path)",
+            ":4: [programs.a] stdout: \"/etc/tm/hook.sh\" is also the command of a hook (choose another path)",
         ),
         (
             "[taskmasterd]\non_event = [\"/tmp/h\"]\nlogfile = \"/tmp/h\"",
-            ":3: [taskmasterd] logfile: \"/tmp/h\" is also the command of a hook (another path)",
+            ":3: [taskmasterd] logfile: \"/tmp/h\" is also the command of a hook (choose another path)",
         ),
         (
             "[taskmasterd]\ndatabase = \"/tmp/d\"\nlogfile = \"/tmp/d.logs\"",
-            ":3: [taskmasterd] logfile: \"/tmp/d.logs\" is also a folder of the database (another path)",
+            ":3: [taskmasterd] logfile: \"/tmp/d.logs\" is also a folder of the database (choose another path)",
         ),
         (
             "[taskmasterd]\ndatabase = \"/tmp/d\"\ncreate_dirs = true\nlogfile = \"/tmp/d-supervise/x\"",
-            ":4: [taskmasterd] logfile: \"/tmp/d-supervise/x\" is in a folder of the database (another path)",
+            ":4: [taskmasterd] logfile: \"/tmp/d-supervise/x\" is in a folder of the database (choose another path)",
         ),
         (
             "[taskmasterd]\ndatabase = \"/tmp/d\"\nlogfile = \"/tmp/d.7-af.new\"",
-            ":3: [taskmasterd] logfile: \"/tmp/d.7-af.new\" is the name of a database that is being made (another path)",
+            ":3: [taskmasterd] logfile: \"/tmp/d.7-af.new\" is reserved for a database that is being created (choose another path)",
         ),
         (
             "[taskmasterctl]\nhistory = \"/tmp/h\"\n[programs.a]\ncommand = \"x\"\nstdout = \"/tmp/h\"",
-            ":5: [programs.a] stdout: \"/tmp/h\" is also the history of the shell (another path)",
+            ":5: [programs.a] stdout: \"/tmp/h\" is also the history of the shell (choose another path)",
         ),
         (
             "[programs.a]\ncommand = \"x\"\nstdout = \"l\"\n[programs.b]\ncommand = \"x\"\nstdout = \"/etc/linked/l\"",
-            ":6: [programs.b] stdout: \"/etc/tm/l\" is also the stdout of a (another path)",
+            ":6: [programs.b] stdout: \"/etc/tm/l\" is also the stdout of a (choose another path)",
         ),
         (
             "[programs.a]\ncommand = \"x\"\nstdout = \"/tmp/l\"\n[programs.b]\ncommand = \"x\"\nstdout = \"/tmp/l.10\"",
-            ":6: [programs.b] stdout: \"/tmp/l.10\" is also an older file of the stdout of a (another path)",
+            ":6: [programs.b] stdout: \"/tmp/l.10\" is also an older file of the stdout of a (choose another path)",
         ),
         (
             "[programs.all]\ncommand = \"x\"",
@@ -249,7 +250,7 @@ fn what_is_wrong_elsewhere_is_said_in_one_line() {
         ),
         (
             "[programs.12]\ncommand = \"x\"",
-            ":1: [programs.12]: the name \"12\" is only digits, as the numbers of jobs are (add a letter)",
+            ":1: [programs.12]: the name \"12\" consists of digits only, like a job number (add a letter)",
         ),
         ("[program.web]\ncommand = \"x\"", ":1: [program]: unknown table (did you mean \"programs\"?)"),
         ("[supervisord]", ":1: [supervisord]: unknown table (did you mean \"taskmasterd\"?)"),
@@ -267,7 +268,7 @@ fn what_is_wrong_elsewhere_is_said_in_one_line() {
         ),
         (
             "[taskmasterd]\nlogfile = \"x/y\"",
-            ":2: [taskmasterd] logfile: the directory \"/etc/tm/x\" does not exist (make it, or set create_dirs = true in [taskmasterd])",
+            ":2: [taskmasterd] logfile: the directory \"/etc/tm/x\" does not exist (create it, or set create_dirs = true in [taskmasterd])",
         ),
         (
             "[taskmasterd]\npidfile = \"%(program_name)s\"",
@@ -275,7 +276,7 @@ fn what_is_wrong_elsewhere_is_said_in_one_line() {
         ),
         (
             "[taskmasterd]\ndatabase = \"/no/x\"",
-            ":2: [taskmasterd] database: the directory \"/no\" does not exist (make it, or set create_dirs = true in [taskmasterd])",
+            ":2: [taskmasterd] database: the directory \"/no\" does not exist (create it, or set create_dirs = true in [taskmasterd])",
         ),
         (
             "[taskmasterd]\nloglevel = \"blather\"",
@@ -311,16 +312,16 @@ fn what_is_wrong_elsewhere_is_said_in_one_line() {
             "[taskmasterd]\nrestart_throttle = -1",
             ":2: [taskmasterd] restart_throttle: -1 is negative (seconds, such as 10 or 0.5)",
         ),
-        ("[taskmasterd]\nidentifier = \"\"", ":2: [taskmasterd] identifier: it is empty (a text in quotes)"),
+        ("[taskmasterd]\nidentifier = \"\"", ":2: [taskmasterd] identifier: empty (a text in quotes)"),
         (
             "[taskmasterd.env]\n\"a b\" = 1",
-            ":2: [taskmasterd.env] a b: not a name for a variable (letters A-Z a-z, digits and _, not beginning with a digit)",
+            ":2: [taskmasterd.env] a b: not a valid variable name (letters A-Z a-z, digits and _, not beginning with a digit)",
         ),
-        ("[unix_http_server]", ":1: [unix_http_server] file: it is missing (write file = \"/path/of/the.sock\")"),
-        (&long, ":2: [unix_http_server] file: the path of the socket has 108 bytes (the system takes 107)"),
+        ("[unix_http_server]", ":1: [unix_http_server] file: missing (write file = \"/path/of/the.sock\")"),
+        (&long, ":2: [unix_http_server] file: the path of the socket has 108 bytes (at most 107 are possible)"),
         (
             "[unix_http_server]\nfile = \"/no/s\"",
-            ":2: [unix_http_server] file: the directory \"/no\" does not exist (make it, or set create_dirs = true in [taskmasterd])",
+            ":2: [unix_http_server] file: the directory \"/no\" does not exist (create it, or set create_dirs = true in [taskmasterd])",
         ),
         (
             "[unix_http_server]\nfile = \"/tmp/s\"\nchmod = 700",
@@ -348,11 +349,11 @@ fn what_is_wrong_elsewhere_is_said_in_one_line() {
         ),
         (
             "[unix_http_server]\nfile = \"/tmp/s\"\nusername = \"u\"",
-            ":3: [unix_http_server] username: there is no password with it (set both username and password, or neither)",
+            ":3: [unix_http_server] username: no password is set (set both username and password, or neither)",
         ),
         (
             "[unix_http_server]\nfile = \"/tmp/s\"\npassword = \"hush\"",
-            ":3: [unix_http_server] password: there is no username with it (set both username and password, or neither)",
+            ":3: [unix_http_server] password: no username is set (set both username and password, or neither)",
         ),
         (
             "[unix_http_server]\nfile = \"/tmp/s\"\nusername = \"u\"\npassword = 12345",
@@ -360,13 +361,13 @@ fn what_is_wrong_elsewhere_is_said_in_one_line() {
         ),
         (
             "[unix_http_server]\nfile = \"/tmp/s\"\nusername = \"u\"\npassword = \"{SHA256}12\"",
-            ":4: [unix_http_server] password: after {SHA256} stand no 64 hexadecimal digits (the password itself, or {SHA256} and 64 hexadecimal digits)",
+            ":4: [unix_http_server] password: {SHA256} is not followed by 64 hexadecimal digits (the password itself, or {SHA256} and 64 hexadecimal digits)",
         ),
         (
             "[unix_http_server]\nfile = \"/tmp/s\"\nusername = \"u:v\"\npassword = \"x\"",
             ":3: [unix_http_server] username: \"u:v\" contains a colon (a colon ends the name in HTTP)",
         ),
-        ("[inet_http_server]", ":1: [inet_http_server] port: it is missing (write port = \"127.0.0.1:9001\")"),
+        ("[inet_http_server]", ":1: [inet_http_server] port: missing (write port = \"127.0.0.1:9001\")"),
         (
             "[inet_http_server]\nport = 9001",
             ":2: [inet_http_server] port: 9001 is not a string (\"host:port\", \":port\", \"*:port\" or \"[::1]:port\", the port from 1 to 65535)",
@@ -381,11 +382,11 @@ fn what_is_wrong_elsewhere_is_said_in_one_line() {
         ),
         (
             "[inet_http_server]\nport = \":9001\"",
-            ":2: [inet_http_server] port: other hosts could use it without a password (set username and password, listen on 127.0.0.1, or set allow_remote = true)",
+            ":2: [inet_http_server] port: open to other hosts without a password (set username and password, listen on 127.0.0.1, or set allow_remote = true)",
         ),
         (
             "[inet_http_server]\nport = \"box:9001\"",
-            ":2: [inet_http_server] port: other hosts could use it without a password (set username and password, listen on 127.0.0.1, or set allow_remote = true)",
+            ":2: [inet_http_server] port: open to other hosts without a password (set username and password, listen on 127.0.0.1, or set allow_remote = true)",
         ),
         (
             "[taskmasterctl]\nserverurl = \"/tmp/s\"",
@@ -395,31 +396,31 @@ fn what_is_wrong_elsewhere_is_said_in_one_line() {
             "[taskmasterctl]\nauto_resume = \"on\"",
             ":2: [taskmasterctl] auto_resume: unknown value \"on\" (use \"\", \"exact\", \"substring\")",
         ),
-        ("[groups.g]", ":1: [groups.g] programs: it is missing (write programs = [\"name\", …])"),
-        ("[groups.g]\nprograms = []", ":2: [groups.g] programs: it is empty (an array of names of programs)"),
+        ("[groups.g]", ":1: [groups.g] programs: missing (write programs = [\"name\", …])"),
+        ("[groups.g]\nprograms = []", ":2: [groups.g] programs: empty (an array of names of programs)"),
         (
             "[programs.web]\ncommand = \"x\"\n[groups.g]\nprograms = [\n \"web\",\n \"wep\"]",
             ":6: [groups.g] programs: unknown program \"wep\" (did you mean \"web\"?)",
         ),
         (
             "[programs.web]\ncommand = \"x\"\n[groups.g]\nprograms = [\"web\"]\n[groups.h]\nprograms = [\"web\"]",
-            ":6: [groups.h] programs: program \"web\" is also in group g (a program is in one group at most)",
+            ":6: [groups.h] programs: program \"web\" is also in group g (a program can be in one group only)",
         ),
         (
             "[programs.web]\ncommand = \"x\"\n[groups.g]\nprograms = [\"web\", \"web\"]",
-            ":4: [groups.g] programs: program \"web\" is there twice",
+            ":4: [groups.g] programs: program \"web\" is listed twice",
         ),
         (
             "[programs.web]\ncommand = \"x\"\ngroup = \"h\"\n[groups.g]\nprograms = [\"web\"]",
-            ":3: [programs.web] group: program \"web\" is also in group g (a program is in one group at most)",
+            ":3: [programs.web] group: program \"web\" is also in group g (a program can be in one group only)",
         ),
         (
             "[programs.web]\ncommand = \"x\"\n[programs.g]\ncommand = \"x\"\n[groups.g]\nprograms = [\"web\"]",
-            ":5: [groups.g]: the group has the name of program \"g\" and not that program in it (choose another name)",
+            ":5: [groups.g]: the group has the name of program \"g\" but does not contain it (choose another name)",
         ),
         (
             "[programs.web]\ncommand = \"x\"\n[programs.b]\ncommand = \"x\"\nprocess_name = \"web\"\nstdout = \"none\"\nstderr = \"none\"",
-            ":1: [programs.web] process_name: the process name \"web\" is also of program b (each process has a name of its own)",
+            ":1: [programs.web] process_name: the process name \"web\" is also used by program b (names of processes are unique)",
         ),
         (
             "[programs.a]\ncommand = \"x\"\nstdout = \"/tmp/l\"\n[programs.b]\ncommand = \"x\"\nstderr = \"/tmp/l\"",
@@ -427,16 +428,16 @@ fn what_is_wrong_elsewhere_is_said_in_one_line() {
         ),
         (
             "[programs.a]\ncommand = \"x\"\nnumprocs = 3\nstdout = \"/tmp/l\"",
-            ":4: [programs.a] stdout: \"/tmp/l\" is also the stdout of a:a_00 (put %(process_num)d into it)",
+            ":4: [programs.a] stdout: \"/tmp/l\" is also the stdout of a:a_00 (add %(process_num)d)",
         ),
         ("[include]\nfile = [\"x\"]", ":2: [include] file: unknown key (did you mean \"files\"?)"),
         (
             "[taskmasterd]\numask = 0o22\numask = 0o22",
-            ":3: [taskmasterd] umask: it is there twice (a key or table stands once)",
+            ":3: [taskmasterd] umask: duplicate (each key and table may occur once)",
         ),
         (
             "[programs.web]\ncommand = \"x\"\n[programs.web]",
-            ":3: [programs.web]: it is there twice (a key or table stands once)",
+            ":3: [programs.web]: duplicate (each key and table may occur once)",
         ),
     ] {
         if text.starts_with("[include]") {
@@ -449,7 +450,7 @@ fn what_is_wrong_elsewhere_is_said_in_one_line() {
 }
 
 #[test]
-fn what_is_no_toml_is_said_with_its_line() {
+fn invalid_toml_is_reported_with_its_line() {
     for (text, start) in [
         ("[taskmasterd]\numask =\n", ":2: [taskmasterd]: not valid TOML: "),
         ("[program:web]\ncommand = \"x\"", ":1: [program:web]: not valid TOML: "),
@@ -461,13 +462,13 @@ fn what_is_no_toml_is_said_with_its_line() {
     }
     let found = errors("[program:web]\ncommand = \"x\"");
     assert!(found.iter().any(|line| line.ends_with("(write [programs.NAME] or [groups.NAME])")), "{found:#?}");
-    // Nothing is said about tables that could not be read.
+    // References to tables that could not be read are not reported.
     let found = errors("[groups.g]\nprograms = [\"web\"]\n[programs.web\ncommand = \"x\"");
     assert!(found.iter().all(|line| line.contains("not valid TOML")), "{found:#?}");
 }
 
 #[test]
-fn all_errors_are_said_at_once_by_line() {
+fn all_errors_are_reported_at_once_by_line() {
     let text = "[programs.web]\nstopsignal = \"FOO\"\ncolour = 1\n[taskmasterd]\nminfds = 0\n[programs.db]\ncommand = \"x\"\nexitcodes = [\n  1,\n  300,\n]\n";
     let errors = errors(text);
     let starts: Vec<&str> = errors.iter().map(|line| line.split(": ").next().unwrap()).collect();
@@ -481,6 +482,6 @@ fn secrets_are_in_no_message() {
                 [inet_http_server]\nport = \"127.0.0.1:1\"\nusername = \"u\"\npassword = \"{SHA256}hush\"\n";
     let errors = errors(text);
     assert_eq!(errors.len(), 5);
-    // A name is no secret.
+    // A name is not a secret.
     assert_eq!(errors.iter().filter(|line| line.contains("hush")).count(), 1, "{errors:#?}");
 }

@@ -1,4 +1,4 @@
-//! What is said about a configuration: where, about what, what is wrong, and what would be right.
+//! Findings about a configuration: position, subject, problem and remedy.
 
 use std::{
     fmt::{self, Write as _},
@@ -7,38 +7,38 @@ use std::{
 
 use crate::model::suggest::similar;
 
-/// Something wrong or doubtful in a configuration, in one line (CFG-6):
-/// `FILE:LINE: [TABLE] KEY: what is wrong (what is allowed)`.
+/// An error or warning about a configuration, in one line: `FILE:LINE: [TABLE] KEY: problem
+/// (allowed values or remedy)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Where and about what.
+    /// Position and subject.
     pub at: At,
-    /// What is wrong, with the value. Values of environments and passwords are never in it.
+    /// The problem, with the value. Never contains values of environments and passwords.
     pub what: String,
-    /// What is allowed, or what to do; empty if that is plain.
+    /// Allowed values, or the remedy; empty if obvious.
     pub allowed: String,
 }
 
-/// Where in a configuration something stands.
+/// A position in a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct At {
-    /// The file; none: the command line.
+    /// The file; `None`: the command line.
     pub file: Option<PathBuf>,
-    /// The line, from 1; 0: the file as a whole.
+    /// Line number, from 1; 0: the file as a whole.
     pub line: usize,
-    /// The table, such as `programs.web`; empty: none.
+    /// The table, such as `programs.web`; empty: top level.
     pub table: String,
     /// The key, or the option of the command line; empty: the table as a whole.
     pub key: String,
 }
 
 impl At {
-    /// A whole file.
+    /// Position of a whole file.
     pub fn file(path: &Path) -> At {
         At { file: Some(path.to_owned()), ..At::default() }
     }
 
-    /// An option of the command line.
+    /// Position of an option of the command line.
     pub fn option(name: &str) -> At {
         At { key: format!("--{name}"), ..At::default() }
     }
@@ -63,7 +63,8 @@ impl fmt::Display for At {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let allowed = if self.allowed.is_empty() { String::new() } else { format!(" ({})", self.allowed) };
-        // A key or path may have any character in it: one finding is one line, and none drives a terminal.
+        // A key or path may contain any character: escape control characters, so that a finding is
+        // one line and cannot control the terminal.
         for c in format!("{}: {}{allowed}", self.at, self.what).chars() {
             if c.is_control() {
                 write!(f, "{}", c.escape_default())?;
@@ -77,12 +78,12 @@ impl fmt::Display for Finding {
 
 impl std::error::Error for Finding {}
 
-/// What is wrong with one value, whose place is known by who asked for it.
+/// An error in one value; the caller knows its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Bad {
     pub(super) what: String,
     pub(super) allowed: String,
-    /// Where in the file, if that is not the place of the key.
+    /// Offset in the file, if it differs from the position of the key.
     pub(super) offset: Option<usize>,
 }
 
@@ -92,7 +93,7 @@ impl Bad {
     }
 }
 
-/// All that was found.
+/// All findings.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) errors: Vec<Finding>,
@@ -112,13 +113,15 @@ impl Report {
         self.warnings.push(Finding { at: at.clone(), what: what.into(), allowed: allowed.into() });
     }
 
-    /// By file as they were read, then by line; what was said of each of many instances is said once.
+    /// Sorts by file in the order of reading, then by line, and removes duplicates from several
+    /// instances.
     pub(super) fn sort(&mut self, files: &[&Path]) {
         let rank = |file: &Option<PathBuf>| files.iter().position(|other| file.as_deref() == Some(*other));
         for found in [&mut self.errors, &mut self.warnings] {
             found.sort_by_key(|finding| (rank(&finding.at.file), finding.at.line));
             let mut seen = Vec::new();
-            // Equal ones are of the same place, so next to each other but for others of that line.
+            // Equal findings have the same position, so only others of the same line can be between
+            // them.
             found.retain(|finding| {
                 let place = (finding.at.file.clone(), finding.at.line);
                 seen.retain(|other: &Finding| (other.at.file.clone(), other.at.line) == place);
@@ -132,7 +135,7 @@ impl Report {
     }
 }
 
-/// What Supervisor has and we do not; a `*` stands for any text.
+/// Features of Supervisor that are not supported; `*` stands for any text.
 const NOT_SUPPORTED: &[&str] = &[
     "eventlistener",
     "eventlistener:*",
@@ -147,7 +150,7 @@ const NOT_SUPPORTED: &[&str] = &[
     "profile*",
 ];
 
-/// Supervisor's words for what has another name here.
+/// Names in Supervisor, and their names here.
 const OTHER_NAMES: &[(&str, &str)] = &[
     ("environment", "env"),
     ("stdout_logfile", "stdout"),
@@ -160,8 +163,8 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("history_file", "history"),
 ];
 
-/// What to say about a name that nobody knows, given those that are known: whether it is left out on purpose, the
-/// nearest name, or else all of them.
+/// Returns a hint about an unknown name: that it is intentionally unsupported, the most similar
+/// known name, or else all known names.
 pub(super) fn hint(name: &str, known: &[&str]) -> String {
     let is = |pattern: &&&str| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
         (Some(end), _) => name.ends_with(end),
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn findings_come_by_line_and_once() {
+    fn findings_are_sorted_by_line_without_duplicates() {
         let mut report = Report::default();
         let at = |file: &str, line| At { file: Some(file.into()), line, ..At::default() };
         for (file, line, what) in [("b", 1, "x"), ("a", 7, "x"), ("a", 3, "x"), ("a", 3, "y"), ("a", 3, "x")] {

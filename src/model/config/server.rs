@@ -1,5 +1,5 @@
-//! The tables of the supervisor itself and of its clients: `[taskmasterd]`, `[unix_http_server]`,
-//! `[inet_http_server]`, `[taskmasterctl]` (section 1.3).
+//! The tables of the supervisor and its clients: `[taskmasterd]`, `[unix_http_server]`,
+//! `[inet_http_server]`, `[taskmasterctl]`.
 
 use core::net::IpAddr; // Only the notation: `core::net` has no sockets.
 use std::{
@@ -24,17 +24,17 @@ use super::{
     value::{self, Section, SourceFile, Written, quoted, shown},
 };
 
-/// Bytes of a socket's path, at most: what a `sockaddr_un` takes, without the zero at its end.
+/// Longest path of a socket, bytes: the size of a `sockaddr_un` path without its terminating zero.
 const SOCKET_PATH: usize = 107;
-/// Size of a log before it is rotated, unless something else is written; Supervisor's.
+/// Default size at which a log is rotated, as in Supervisor.
 pub(super) const MAXBYTES: u64 = 50 << 20;
-/// Runs of each process that are kept by default: each has a log of its own, and a program that fails at once again and
-/// again makes 86,400 of them a day.
+/// Default number of runs to keep per process. Each run has a log of its own, and a program that
+/// fails immediately makes up to 86,400 runs a day.
 const KEEP: Keep = Keep::Newest(10_000);
-/// How many rotated logs are kept, unless something else is written; Supervisor's.
+/// Default number of rotated logs to keep, as in Supervisor.
 pub(super) const BACKUPS: u32 = 10;
 
-/// The two keys of a hook as they are written.
+/// The two keys of a hook, as written.
 pub(super) struct HookKeys {
     command: Option<Written<Vec<String>>>,
     states: Option<Written<Vec<ProcState>>>,
@@ -45,7 +45,7 @@ impl HookKeys {
         let command = section.take(report, "on_event", |value| {
             let words = value::strings(value)?;
             match words.first().is_some_and(|first| first.trim().is_empty()) {
-                true => Err(Bad::new("its command is empty", "an array: the command, then its arguments")),
+                true => Err(Bad::new("the command is empty", "an array: the command, then its arguments")),
                 false => Ok(words),
             }
         });
@@ -60,8 +60,9 @@ impl HookKeys {
         HookKeys { command, states }
     }
 
-    /// Returns the hook, where what is not written is as in `default`. All states count if none are named. Its words are
-    /// those of a command: placeholders are put in, and a file with a `/` is relative to `here`.
+    /// Returns the hook; missing keys are taken from `default`, and without `on_states` all states
+    /// count. Placeholders in the command are expanded, and a file with a `/` is relative to
+    /// `here`.
     pub(super) fn resolve(
         &self,
         default: Option<&Hook>,
@@ -81,7 +82,7 @@ impl HookKeys {
         }
         if command.is_empty() {
             if let Some(states) = &self.states {
-                context.report.warn(&states.at, "it has no effect", "on_event names no command");
+                context.report.warn(&states.at, "no effect", "on_event is not set");
             }
             return None;
         }
@@ -91,14 +92,14 @@ impl HookKeys {
     }
 }
 
-/// Where the files of the supervisor itself are named.
+/// Positions of the settings that name the supervisor's own files.
 pub(super) struct Places {
     pub(super) logfile: At,
     pub(super) pidfile: At,
     pub(super) database: At,
 }
 
-/// Reads `[taskmasterd]`; without one, all defaults.
+/// Reads `[taskmasterd]`; without it, all settings have their defaults.
 pub(super) fn server(
     context: &mut Context<'_>,
     main: &SourceFile,
@@ -111,7 +112,7 @@ pub(super) fn server(
     let (here, start) = (main.here.clone(), context.world.start_dir());
     let option = |name: &str| At::option(name);
 
-    // First what the meaning of the others depends on.
+    // First the settings that others depend on.
     context.env = environment(context, &mut section);
     let user = section.take(&mut context.report, "user", value::word);
     let user = overrides.user.clone().map(|value| Written { value, at: option("user") }).or(user);
@@ -184,7 +185,7 @@ pub(super) fn server(
     if let Some((at, _)) = &directory
         && nodaemon
     {
-        report.warn(at, "ignored", "with nodaemon it stays where it was started");
+        report.warn(at, "ignored", "with nodaemon the working directory is kept");
     }
     let umask = section.take(report, "umask", value::octal(0o777)).map_or(0o22, |written| written.value);
     let loglevel = section.take(report, "loglevel", level).map_or(Level::Info, |written| written.value);
@@ -238,7 +239,7 @@ pub(super) fn server(
     (ServerSpec { hook, ..spec }, places)
 }
 
-/// Reads `[taskmasterd.env]`: each value may use those before it.
+/// Reads `[taskmasterd.env]`; each value may use the preceding ones.
 fn environment(context: &mut Context<'_>, section: &mut Section<'_>) -> Vec<(String, String)> {
     let Some((_, table)) = section.raw("env") else { return Vec::new() };
     let name = format!("{}.env", section.name);
@@ -254,7 +255,7 @@ fn environment(context: &mut Context<'_>, section: &mut Section<'_>) -> Vec<(Str
     env
 }
 
-/// Whether a user exists and is one that the supervisor may become (CFG-16).
+/// Reports a user who does not exist, or to whom the supervisor cannot switch.
 fn own_user(context: &mut Context<'_>, user: &Written<String>) {
     let shown = quoted(&user.value);
     match (context.world.user(&user.value), context.world.uid()) {
@@ -262,8 +263,8 @@ fn own_user(context: &mut Context<'_>, user: &Written<String>) {
         (Some(_), 0) => {}
         (Some(uid), own) if uid == own => {}
         (Some(_), own) => {
-            let what = format!("only root can become {shown}; this is user {own}");
-            context.report.error(&user.at, what, "start it as root, or leave it out");
+            let what = format!("only root can switch to user {shown}; running as user {own}");
+            context.report.error(&user.at, what, "start the supervisor as root, or remove the key");
         }
     }
 }
@@ -276,7 +277,7 @@ fn level(value: &DeValue<'_>) -> Result<Level, Bad> {
     })
 }
 
-/// A count of runs, or a text such as `30d`.
+/// Reads a number of runs, or a time such as `30d`.
 fn keep(value: &DeValue<'_>) -> Result<Keep, Bad> {
     let allowed = "a number of runs, a time such as \"30d\", or 0 for all";
     match value {
@@ -293,9 +294,9 @@ fn keep(value: &DeValue<'_>) -> Result<Keep, Bad> {
     }
 }
 
-/// Takes username and password: both or neither.
+/// Reads username and password: both or neither.
 fn credentials(section: &mut Section<'_>, report: &mut Report) -> Option<Credentials> {
-    // One that is there and wrong is not also a missing one.
+    // A key with an invalid value is not also reported as missing.
     let (mut named, mut given) = (false, false);
     let username = section.take(report, "username", |value| {
         named = true;
@@ -310,8 +311,8 @@ fn credentials(section: &mut Section<'_>, report: &mut Report) -> Option<Credent
         (Some(username), Some(password)) => {
             return Some(Credentials { username: username.value, password: password.value });
         }
-        (Some(username), None) if !given => report.error(&username.at, "there is no password with it", allowed),
-        (None, Some(password)) if !named => report.error(&password.at, "there is no username with it", allowed),
+        (Some(username), None) if !given => report.error(&username.at, "no password is set", allowed),
+        (None, Some(password)) if !named => report.error(&password.at, "no username is set", allowed),
         (Some(_) | None, None) | (None, Some(_)) => {}
     }
     None
@@ -325,12 +326,12 @@ fn username(value: &DeValue<'_>) -> Result<String, Bad> {
     }
 }
 
-/// A password, which no message shows.
+/// Reads a password, which appears in no message.
 fn password(value: &DeValue<'_>) -> Result<Password, Bad> {
     let allowed = "the password itself, or {SHA256} and 64 hexadecimal digits";
     let text = value::secret(value)?;
     if text.is_empty() {
-        return Err(Bad::new("it is empty", allowed));
+        return Err(Bad::new("empty", allowed));
     }
     if text.starts_with("{SHA}") {
         return Err(Bad::new("{SHA} is not supported", allowed));
@@ -340,13 +341,13 @@ fn password(value: &DeValue<'_>) -> Result<Password, Bad> {
     let mut sum = [0u8; 32];
     for (at, byte) in sum.iter_mut().enumerate() {
         let (Some(high), Some(low)) = (digit(2 * at), digit(2 * at + 1)) else {
-            return Err(Bad::new("after {SHA256} stand no 64 hexadecimal digits", allowed));
+            return Err(Bad::new("{SHA256} is not followed by 64 hexadecimal digits", allowed));
         };
         *byte = u8::try_from(high * 16 + low).unwrap_or_default();
     }
     match hex.len() {
         64 => Ok(Password::Sha256(sum)),
-        _ => Err(Bad::new("after {SHA256} stand no 64 hexadecimal digits", allowed)),
+        _ => Err(Bad::new("{SHA256} is not followed by 64 hexadecimal digits", allowed)),
     }
 }
 
@@ -355,7 +356,7 @@ pub(super) fn unix(context: &mut Context<'_>, mut section: Section<'_>) -> Optio
     let before = context.report.errors.len();
     let file = section.take(&mut context.report, "file", value::string);
     if file.is_none() && context.report.errors.len() == before {
-        context.report.error(&section.at_missing("file"), "it is missing", "write file = \"/path/of/the.sock\"");
+        context.report.error(&section.at_missing("file"), "missing", "write file = \"/path/of/the.sock\"");
     }
     let here = section.source.here.clone();
     let file = file.and_then(|file| context.path(&file, &here, None, &[]).map(|path| (file.at, path)));
@@ -363,7 +364,7 @@ pub(super) fn unix(context: &mut Context<'_>, mut section: Section<'_>) -> Optio
         let length = path.as_os_str().len();
         if length > SOCKET_PATH {
             let what = format!("the path of the socket has {length} bytes");
-            context.report.error(at, what, format!("the system takes {SOCKET_PATH}"));
+            context.report.error(at, what, format!("at most {SOCKET_PATH} are possible"));
         }
         context.check_file(at, path);
     }
@@ -375,7 +376,7 @@ pub(super) fn unix(context: &mut Context<'_>, mut section: Section<'_>) -> Optio
     Some((UnixServer { file, chmod, chown, credentials }, at))
 }
 
-/// `user` or `user:group`, each a name or a number (CFG-17).
+/// Reads `user` or `user:group`, each a name or a number.
 fn owner(context: &mut Context<'_>, written: &Written<String>) -> Option<Owner> {
     let text = &written.value;
     let allowed = "user or user:group, each a name or a number";
@@ -388,7 +389,7 @@ fn owner(context: &mut Context<'_>, written: &Written<String>) -> Option<Owner> 
         context.report.error(&written.at, format!("{} is not user:group", quoted(text)), allowed);
         return None;
     }
-    // A file can be given to a number that nobody has.
+    // A file's owner can be a number without a user.
     let number = |part: &str| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse::<u32>().ok()).flatten();
     let uid = number(user).or_else(|| context.world.user(user));
     if uid.is_none() {
@@ -408,7 +409,7 @@ pub(super) fn inet(context: &mut Context<'_>, mut section: Section<'_>) -> Optio
     let before = report.errors.len();
     let port = section.take(report, "port", address);
     if port.is_none() && report.errors.len() == before {
-        report.error(&section.at_missing("port"), "it is missing", "write port = \"127.0.0.1:9001\"");
+        report.error(&section.at_missing("port"), "missing", "write port = \"127.0.0.1:9001\"");
     }
     let good = report.errors.len() == before;
     let credentials = credentials(&mut section, report);
@@ -423,11 +424,11 @@ pub(super) fn inet(context: &mut Context<'_>, mut section: Section<'_>) -> Optio
             host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
         });
         match (loopback, allow_remote) {
-            (true, _) => report.warn(&port.at, "every user of this host may use it", "set username and password"),
-            (false, true) => report.warn(&port.at, "everybody who reaches it may use it", "set username and password"),
+            (true, _) => report.warn(&port.at, "open to every user of this host", "set username and password"),
+            (false, true) => report.warn(&port.at, "open to everybody who can reach it", "set username and password"),
             (false, false) => {
                 let allowed = "set username and password, listen on 127.0.0.1, or set allow_remote = true";
-                report.error(&port.at, "other hosts could use it without a password", allowed);
+                report.error(&port.at, "open to other hosts without a password", allowed);
             }
         }
     }
@@ -436,7 +437,7 @@ pub(super) fn inet(context: &mut Context<'_>, mut section: Section<'_>) -> Optio
     Some(InetServer { host, port, credentials, allow_remote })
 }
 
-/// Where to listen; an empty host and `*` are all addresses.
+/// Reads an address to listen on; an empty host and `*` mean all addresses.
 fn address(value: &DeValue<'_>) -> Result<(Option<String>, u16), Bad> {
     let allowed = "\"host:port\", \":port\", \"*:port\" or \"[::1]:port\", the port from 1 to 65535";
     let Some(text) = value.as_str() else {

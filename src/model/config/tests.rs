@@ -1,4 +1,4 @@
-//! The rules of the configuration: a snippet, and what comes of it.
+//! Rules of the configuration: snippets, and their results.
 
 use std::time::Duration;
 
@@ -108,7 +108,7 @@ fn load(text: &str) -> Result<(Config, Vec<String>), Vec<String>> {
     load_as(&Fake::root(), text, &Overrides::default())
 }
 
-/// The configuration of a text in which nothing is wrong or doubtful; it has a socket added.
+/// Reads a text without errors and warnings; a socket is added.
 fn good(text: &str) -> Config {
     let text = format!("{text}\n{SOCKET}");
     let (config, warnings) = load(&text).unwrap_or_else(|errors| panic!("{text}\n{errors:#?}"));
@@ -116,7 +116,7 @@ fn good(text: &str) -> Config {
     config
 }
 
-/// The one process of a program with these lines.
+/// Reads a program with these lines; returns its one process.
 fn web(body: &str) -> ProgramSpec {
     let config = good(&format!("[programs.web]\ncommand = \"/bin/web\"\n{body}"));
     assert_eq!(config.processes.len(), 1);
@@ -134,7 +134,7 @@ fn warnings(world: &Fake, text: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_program_has_the_defaults_of_the_contract() {
+fn a_program_has_the_documented_defaults() {
     let spec = web("");
     let log = |stream: &str| crate::model::program::LogSpec {
         target: LogTarget::Path(format!("/root/.local/state/taskwatcher/programs/web.{stream}").into()),
@@ -199,7 +199,7 @@ fn a_program_takes_every_key() {
         killasgroup: true,
     };
     assert_eq!(spec.policy, policy);
-    assert_eq!(spec.group_priority, -1, "a program in no group is alone in one");
+    assert_eq!(spec.group_priority, -1, "a program without a group has its own");
     assert_eq!(spec.process_num, 3);
     assert_eq!(spec.stdout.target, LogTarget::Path("/etc/tm/out".into()));
     assert_eq!((spec.stdout.maxbytes, spec.stdout.backups), (Some(1024), 0));
@@ -207,7 +207,7 @@ fn a_program_takes_every_key() {
     assert_eq!(spec.directory, Some("/root/x".into()));
     assert_eq!((spec.umask, spec.user.as_deref(), spec.stdin), (Some(0o27), Some("33"), Stdin::Pipe));
     assert_eq!(spec.serverurl.map(|url| url.to_string()).as_deref(), Some("http://[::1]:9"));
-    assert_eq!(spec.info, [Some("a%(here)s".to_owned()), None, None], "it is no place for placeholders");
+    assert_eq!(spec.info, [Some("a%(here)s".to_owned()), None, None], "placeholders are not expanded here");
     assert_eq!((spec.timeout, spec.feedback), (Some(Duration::from_secs(60)), Some("/etc/tm/f".into())));
     let hook = spec.hook.unwrap();
     assert_eq!((hook.command, hook.states), (vec!["mail".to_owned()], vec![ProcState::Fatal]));
@@ -295,7 +295,7 @@ fn groups_come_from_both_sides() {
 }
 
 #[test]
-fn a_shared_log_has_to_be_meant() {
+fn a_shared_log_has_to_be_declared() {
     let both = |more: &str| {
         let one = |name: &str| format!("[programs.{name}]\ncommand = \"x\"\nstdout = \"/tmp/l\"\n{more}\n");
         format!("{}{}", one("a"), one("b"))
@@ -304,14 +304,14 @@ fn a_shared_log_has_to_be_meant() {
     assert_eq!(errors(&both("stdout_maxbytes = 0")).len(), 1);
     assert_eq!(errors(&both("shared_log = true")).len(), 1);
     let nowhere = both("stderr = \"/dev/null\"").replace("/tmp/l", "/dev/null");
-    assert_eq!(good(&nowhere).processes.len(), 2, "what is no file may be shared");
+    assert_eq!(good(&nowhere).processes.len(), 2, "a device may be shared");
     let shared = "[programs.a]\ncommand = \"x\"\n[programs.b]\ncommand = \"x\"\nprocess_name = \"a\"";
     let found = errors(shared);
     assert!(found.len() == 1 && found[0].contains("the process name \"a\""), "{found:#?}");
 }
 
 #[test]
-fn the_supervisor_has_the_defaults_of_the_contract() {
+fn the_supervisor_has_the_documented_defaults() {
     let config = good("");
     let server = config.server;
     assert_eq!(server.logfile, Some("/start/taskmaster.log".into()));
@@ -353,7 +353,7 @@ fn the_supervisor_takes_every_key() {
     assert_eq!((&server.logfile, server.logfile_maxbytes, server.logfile_backups), (&None, Some(1 << 20), 0));
     assert_eq!((server.pidfile.to_str(), server.umask, server.loglevel), (Some("/etc/tm/p"), 0o77, Level::Debug));
     assert_eq!((server.user.as_deref(), server.directory.as_deref()), (Some("me"), Some(Path::new("/home/me"))));
-    assert_eq!(server.database.as_deref(), Some(Path::new("/home/me/db")), "~ is the home of whom it runs as");
+    assert_eq!(server.database.as_deref(), Some(Path::new("/home/me/db")), "~ is the home of the user it runs as");
     assert_eq!(server.history_keep, Keep::Since(Duration::from_secs(30 * 86_400)));
     assert_eq!((server.orphans, server.restart_throttle), (Orphans::Leave, Duration::ZERO));
     assert!(server.silent && server.strip_ansi && server.nocleanup && server.start_serial && server.remember_stops);
@@ -406,14 +406,14 @@ fn servers_take_every_key() {
         let text = format!("[inet_http_server]\nport = \"{port}\"\nusername = \"u\"\npassword = \"p\"");
         assert_eq!(good(&text).inet.unwrap().host.as_deref(), host, "{port}");
     }
-    // A file can be given to a number that nobody has.
+    // A file's owner can be a number without a user.
     let (config, _) = load(&format!("{SOCKET}chown = \"7:8\"")).unwrap();
     let owner = config.unix.unwrap().chown.unwrap();
     assert_eq!((owner.uid, owner.gid), (7, Some(8)));
 }
 
 #[test]
-fn a_process_is_told_where_its_supervisor_listens() {
+fn a_process_gets_the_address_of_its_supervisor() {
     let program = "[programs.web]\ncommand = \"x\"\n";
     let inet = "[inet_http_server]\nport = \"*:9001\"\nallow_remote = true\n";
     let url = |text: &str| {
@@ -427,47 +427,47 @@ fn a_process_is_told_where_its_supervisor_listens() {
 }
 
 #[test]
-fn what_is_doubtful_is_a_warning() {
+fn doubtful_settings_are_warnings() {
     let program = "[programs.web]\ncommand = \"x\"\n";
     for (text, expected) in [
         (
             "stopsignal = \"KILL\"",
-            ":3: [programs.web] stopsignal: SIGKILL leaves the program no way to end by itself (TERM is the usual one)",
+            ":3: [programs.web] stopsignal: SIGKILL gives the program no chance to shut down (TERM is usual)",
         ),
         (
             "stopsignal = \"stop\"",
-            ":3: [programs.web] stopsignal: SIGSTOP leaves the program no way to end by itself (TERM is the usual one)",
+            ":3: [programs.web] stopsignal: SIGSTOP gives the program no chance to shut down (TERM is usual)",
         ),
         (
             "redirect_stderr = true\nstderr = \"/tmp/e\"",
-            ":4: [programs.web] stderr: ignored (redirect_stderr sends it where stdout goes)",
+            ":4: [programs.web] stderr: ignored (redirect_stderr = true sends stderr to stdout)",
         ),
         (
             "args = [\"run.sh\"]\ndirectory = \"/tmp\"\nstdout = \"/tmp/run.sh\"",
-            ":5: [programs.web] stdout: \"/tmp/run.sh\" is also an argument of web (clear empties it, and rotation renames it)",
+            ":5: [programs.web] stdout: \"/tmp/run.sh\" is also an argument of web (clear would empty it, and rotation would rename it)",
         ),
         (
             "on_event = [\"sh\", \"/tmp/h.sh\"]\nstdout = \"/tmp/h.sh\"",
-            ":4: [programs.web] stdout: \"/tmp/h.sh\" is also an argument of the hook of web (clear empties it, and rotation renames it)",
+            ":4: [programs.web] stdout: \"/tmp/h.sh\" is also an argument of the hook of web (clear would empty it, and rotation would rename it)",
         ),
-        ("on_states = [\"FATAL\"]", ":3: [programs.web] on_states: it has no effect (on_event names no command)"),
+        ("on_states = [\"FATAL\"]", ":3: [programs.web] on_states: no effect (on_event is not set)"),
         (
             "user = \"www\"",
-            ":3: [programs.web] user: only root can become \"www\"; this is user 1000 (the program will not start)",
+            ":3: [programs.web] user: only root can switch to user \"www\"; running as user 1000 (the program will not start)",
         ),
         ("user = \"me\"", ""),
         ("user = \"1000\"", ""),
         (
             "[taskmasterd]\nnodaemon = true\ndirectory = \"/tmp\"",
-            ":5: [taskmasterd] directory: ignored (with nodaemon it stays where it was started)",
+            ":5: [taskmasterd] directory: ignored (with nodaemon the working directory is kept)",
         ),
         (
             "[inet_http_server]\nport = \"127.0.0.1:1\"",
-            ":4: [inet_http_server] port: every user of this host may use it (set username and password)",
+            ":4: [inet_http_server] port: open to every user of this host (set username and password)",
         ),
         (
             "[inet_http_server]\nport = \":1\"\nallow_remote = true",
-            ":4: [inet_http_server] port: everybody who reaches it may use it (set username and password)",
+            ":4: [inet_http_server] port: open to everybody who can reach it (set username and password)",
         ),
     ] {
         let expected: Vec<&str> = Some(expected).filter(|line| !line.is_empty()).into_iter().collect();
@@ -477,17 +477,17 @@ fn what_is_doubtful_is_a_warning() {
     assert_eq!(
         found,
         [
-            "/etc/tm/tm.toml: [unix_http_server]: there is no such table, so no client can connect (only signals control the supervisor)"
+            "/etc/tm/tm.toml: [unix_http_server]: missing, so no client can connect (only signals control the supervisor)"
         ]
     );
     let found = load_as(&Fake::me(), "[taskmasterd]\nuser = \"www\"", &Overrides::default()).unwrap_err();
     assert_eq!(
         found,
         [
-            "/etc/tm/tm.toml:2: [taskmasterd] user: only root can become \"www\"; this is user 1000 (start it as root, or leave it out)"
+            "/etc/tm/tm.toml:2: [taskmasterd] user: only root can switch to user \"www\"; running as user 1000 (start the supervisor as root, or remove the key)"
         ]
     );
-    // What is ignored makes no difference.
+    // An ignored setting makes no difference.
     let text = format!("{program}redirect_stderr = true\n{SOCKET}");
     let (plain, _) = load(&text).unwrap();
     let (more, _) = load(&text.replace("[unix", "stderr = \"/tmp/e\"\n[unix")).unwrap();
@@ -495,7 +495,7 @@ fn what_is_doubtful_is_a_warning() {
 }
 
 #[test]
-fn the_command_line_wins() {
+fn the_command_line_overrides_the_files() {
     let overrides = Overrides {
         nodaemon: true,
         user: Some("33".into()),
@@ -509,7 +509,7 @@ fn the_command_line_wins() {
         minprocs: Some(2),
         database: Some("db".into()),
     };
-    // What it replaces may be out of date.
+    // An overridden setting may be out of date.
     let text = format!("[taskmasterd]\nuser = \"gone\"\nlogfile = \"/gone/x\"\npidfile = \"/gone/y\"\n{SOCKET}");
     let (config, warnings) = load_as(&Fake::root(), &text, &overrides).unwrap();
     let server = config.server;
@@ -519,7 +519,7 @@ fn the_command_line_wins() {
     );
     assert_eq!((server.umask, server.loglevel, server.identifier.as_str()), (0, Level::Trace, "x"));
     assert_eq!((server.minfds, server.minprocs, server.user.as_deref(), server.nodaemon), (1, 2, Some("33"), true));
-    assert_eq!(warnings, ["command line: --directory: ignored (with nodaemon it stays where it was started)"]);
+    assert_eq!(warnings, ["command line: --directory: ignored (with nodaemon the working directory is kept)"]);
     let bad = Overrides {
         user: Some("bob".into()),
         pidfile: Some("/no/p".into()),
@@ -530,7 +530,7 @@ fn the_command_line_wins() {
         load_as(&Fake::root(), SOCKET, &bad).unwrap_err(),
         [
             "command line: --user: unknown user \"bob\" (a name, or a number in quotes)",
-            "command line: --pidfile: the directory \"/no\" does not exist (make it, or set create_dirs = true in [taskmasterd])",
+            "command line: --pidfile: the directory \"/no\" does not exist (create it, or set create_dirs = true in [taskmasterd])",
         ]
     );
 }
@@ -553,7 +553,7 @@ fn included_files_hold_programs_and_groups() {
     let b = "[programs.b]\ncommand = \"./b\"\nargs = [\"%(here)s\"]\nstdout = \"none\"\n";
     let b = file("/etc/tm/conf.d/b.toml", b);
     let a = file("/etc/tm/conf.d/a.toml", "[groups.g]\nprograms = [\"b\", \"web\"]\n");
-    // One that two patterns match is read once, and one never includes itself.
+    // A file that matches two patterns is read once, and a file never includes itself.
     let (config, warnings) = load(vec![b, a.clone(), a, main.clone()]).unwrap();
     assert_eq!(config.processes["b"].args, ["/etc/tm/conf.d"]);
     assert_eq!(config.processes["b"].executable(), Executable::File("/etc/tm/conf.d/./b".into()));
@@ -561,7 +561,7 @@ fn included_files_hold_programs_and_groups() {
     assert_eq!(
         warnings,
         [
-            "/etc/tm/tm.toml: [unix_http_server]: there is no such table, so no client can connect (only signals control the supervisor)",
+            "/etc/tm/tm.toml: [unix_http_server]: missing, so no client can connect (only signals control the supervisor)",
             "/etc/tm/tm.toml:3: [include] files: no file matches \"/home/me/x\"",
         ]
     );
@@ -570,23 +570,23 @@ fn included_files_hold_programs_and_groups() {
     assert_eq!(
         load(vec![wrong]).unwrap_err(),
         [
-            "/etc/tm/conf.d/c.toml:1: [programs.web]: it is there twice: also in /etc/tm/tm.toml:4",
-            "/etc/tm/conf.d/c.toml:3: [include]: an included file includes others (only the main file may)",
-            "/etc/tm/conf.d/c.toml:5: [taskmasterd]: this table is not for included files (only programs and groups may be there)",
+            "/etc/tm/conf.d/c.toml:1: [programs.web]: duplicate: also in /etc/tm/tm.toml:4",
+            "/etc/tm/conf.d/c.toml:3: [include]: not allowed in an included file (only the main file may include others)",
+            "/etc/tm/conf.d/c.toml:5: [taskmasterd]: not allowed in an included file (only programs and groups are)",
         ]
     );
-    // A broken file keeps nobody from hearing of the others.
+    // A broken file does not hide the errors of the others.
     let broken =
         [("b", "[programs.b]"), ("a", "x")].map(|(name, text)| file(&format!("/etc/tm/conf.d/{name}.toml"), text));
     let errors = load(broken.to_vec()).unwrap_err();
     let files: Vec<&str> = errors.iter().map(|line| line.split(':').next().unwrap()).collect();
     assert_eq!(files, ["/etc/tm/conf.d/a.toml", "/etc/tm/conf.d/b.toml"], "{errors:#?}");
-    // What others refer to may stand in it.
+    // The broken file may define what others refer to.
     let group = file("/etc/tm/conf.d/a.toml", "[groups.g]\nprograms = [\"b\"]\n");
     let errors = load(vec![group, file("/etc/tm/conf.d/b.toml", "[programs.b]\ncommand =")]).unwrap_err();
     assert!(errors.iter().all(|line| line.starts_with("/etc/tm/conf.d/b.toml:2: ")), "{errors:#?}");
     for (text, expected) in [
-        ("[include]", "/etc/tm/tm.toml:1: [include] files: it is missing (write files = [\"conf.d/*.toml\"])"),
+        ("[include]", "/etc/tm/tm.toml:1: [include] files: missing (write files = [\"conf.d/*.toml\"])"),
         (
             "[include]\nfiles = 7",
             "/etc/tm/tm.toml:2: [include] files: 7 is not an array (an array of strings, or one string with blanks between them)",
@@ -597,7 +597,7 @@ fn included_files_hold_programs_and_groups() {
 }
 
 #[test]
-fn included_files_may_be_one_text_of_patterns() {
+fn include_accepts_one_text_of_several_patterns() {
     let patterns = |files: &str| {
         let main = main_file(&format!("[include]\nfiles = {files}\n"));
         let found = includes(&main, &Fake::root()).unwrap();
@@ -610,7 +610,7 @@ fn included_files_may_be_one_text_of_patterns() {
 }
 
 #[test]
-fn the_wrong_people_must_not_write_or_read_it() {
+fn files_that_others_can_write_or_read_are_reported() {
     let load = |world: &Fake, mode, uid, text: &str| {
         let main = File { access: Some(Access { mode, uid, gid: 0 }), ..main_file(&format!("{SOCKET}{text}")) };
         let overrides = Overrides::default();
@@ -621,48 +621,50 @@ fn the_wrong_people_must_not_write_or_read_it() {
     let env = "[programs.x]\ncommand = \"x\"\nenv = { A = 1 }";
     assert_eq!(load(&Fake::root(), 0o100644, 0, ""), Ok(vec![]));
     assert_eq!(load(&Fake::me(), 0o100600, 1000, secret), Ok(vec![]));
-    let reads = "/etc/tm/tm.toml: everybody may read its passwords and environments (mode 0644) (chmod o-r)".to_owned();
+    let reads =
+        "/etc/tm/tm.toml: passwords and environments are readable by everybody (mode 0644) (chmod o-r)".to_owned();
     for text in [secret, env, "[taskmasterd.env]\nA = 1"] {
         assert_eq!(load(&Fake::me(), 0o100644, 1000, text), Ok(vec![reads.clone()]), "{text}");
     }
-    let writes = "/etc/tm/tm.toml: others may write it (mode 0664)";
-    assert_eq!(load(&Fake::me(), 0o100664, 1000, ""), Ok(vec![format!("{writes} (it says what is run: chmod go-w)")]));
-    assert_eq!(load(&Fake::me(), 0o100640, 1000, secret), Ok(vec![]), "its group may be meant to");
+    let writes = "/etc/tm/tm.toml: writable by others (mode 0664)";
+    assert_eq!(
+        load(&Fake::me(), 0o100664, 1000, ""),
+        Ok(vec![format!("{writes} (its commands are executed: chmod go-w)")])
+    );
+    assert_eq!(load(&Fake::me(), 0o100640, 1000, secret), Ok(vec![]), "its group may be intended");
     for mode in [0o100620, 0o100602] {
         assert_eq!(load(&Fake::me(), mode, 1000, "").map(|warnings| warnings.len()), Ok(1), "{mode:o}");
     }
-    let root = "root would run what they write: it must be root's, with mode 0644 or less";
+    let root = "root would run its commands: make root the owner and the mode 0644 or less";
     assert_eq!(load(&Fake::root(), 0o100664, 0, ""), Err(vec![format!("{writes} ({root})")]));
-    let owner = format!("/etc/tm/tm.toml: user 33, whose it is, may write it ({root})");
+    let owner = format!("/etc/tm/tm.toml: writable by its owner, user 33 ({root})");
     assert_eq!(load(&Fake::root(), 0o100644, 33, ""), Err(vec![owner]));
     let main = main_file(SOCKET);
     let input = ConfigInput { main: &main, found: true, included: &[], overrides: &Overrides::default() };
     let found = lines(&read(&input, &Fake::root()).unwrap().1);
     assert_eq!(
         found,
-        ["/etc/tm/tm.toml: this file was found in a working directory, and root runs what it says (name it with -c)"]
+        ["/etc/tm/tm.toml: found in a working directory, and root would run its commands (specify it with -c)"]
     );
     assert_eq!(read(&input, &Fake::me()).unwrap().1, []);
 }
 
 #[test]
-fn a_file_of_another_user_that_was_only_found_is_refused() {
+fn a_file_of_another_user_is_refused_unless_specified() {
     let text = "[taskmasterctl]\nhistory = \"/precious\"\n";
     for (uid, mode, what) in [
-        (1001, 0o644, Some("it belongs to user 1001")),
-        (1000, 0o666, Some("everybody may write it (mode 0666)")),
+        (1001, 0o644, Some("owned by user 1001")),
+        (1000, 0o666, Some("writable by everybody (mode 0666)")),
         (1000, 0o664, None),
         (0, 0o644, None),
     ] {
         let main = File { access: Some(Access { mode, uid, gid: 7 }), ..main_file(&format!("{text}{SOCKET}")) };
         let expected = what.map(|what| {
-            format!(
-                "/etc/tm/tm.toml: {what} (it was found in a working directory and not named: -c says that it is meant)"
-            )
+            format!("/etc/tm/tm.toml: {what} (found in a working directory; to use it, specify it with -c)")
         });
         let client = |found| read_client(&main, found, &Fake::me()).err().map(|errors| lines(&errors));
         assert_eq!(client(true), expected.clone().map(|line| vec![line]), "{uid} {mode:o}");
-        assert_eq!(client(false), None, "it was named");
+        assert_eq!(client(false), None, "it was specified");
         let daemon = |found| {
             let input = ConfigInput { main: &main, found, included: &[], overrides: &Overrides::default() };
             read(&input, &Fake::me()).err().map(|errors| lines(&errors))
@@ -674,7 +676,7 @@ fn a_file_of_another_user_that_was_only_found_is_refused() {
 }
 
 #[test]
-fn a_client_reads_its_table_whatever_else_is_wrong() {
+fn a_client_reads_its_table_despite_errors_elsewhere() {
     let client = |text: &str| read_client(&main_file(text), false, &Fake::me()).map_err(|errors| lines(&errors));
     assert_eq!(client(""), Ok(ClientSpec::default()));
     for text in [
@@ -708,7 +710,7 @@ fn files_that_cannot_be_read_differ_in_how() {
     }
     assert_eq!(
         Unreadable::NoneFound.to_string(),
-        "no configuration file: tried ./taskmaster.conf.toml and ../taskmaster.conf.toml; name one with -c FILE"
+        "no configuration file: tried ./taskmaster.conf.toml and ../taskmaster.conf.toml; specify one with -c FILE"
     );
     let error = File::new(path.to_owned(), b"a\n\nb\xff".to_vec(), None).unwrap_err();
     assert_eq!(error.to_string(), "/etc/x:3: is not valid UTF-8");
@@ -716,7 +718,7 @@ fn files_that_cannot_be_read_differ_in_how() {
 }
 
 #[test]
-fn a_dump_reads_back_and_tells_no_secrets() {
+fn a_dump_reads_back_and_contains_no_secrets() {
     let text = "[taskmasterd]\nminfds = 7\nhistory_keep = \"1d\"\non_event = [\"mail\"]\nenv = { A = \"hush\" }\n\
                 [unix_http_server]\nfile = \"/tmp/%%(s\"\nusername = \"u\"\npassword = \"hush\"\nchown = \"me:adm\"\n\
                 [inet_http_server]\nport = \"[::1]:9\"\nusername = \"u\"\npassword = \"hush\"\n\
@@ -734,7 +736,7 @@ fn a_dump_reads_back_and_tells_no_secrets() {
     let mask = |config: &mut Config| {
         for spec in config.processes.values_mut() {
             spec.env.iter_mut().for_each(|(_, value)| value.clear());
-            // The dump has a table for each process, and says where each log is.
+            // The dump has a table for each process, with its logs.
             spec.program.clear();
             (spec.stdout.default, spec.stderr.default) = (false, false);
             if spec.redirect_stderr {
@@ -771,7 +773,7 @@ proptest! {
     }
 
     #[test]
-    fn any_value_of_any_key_is_taken_or_refused(
+    fn any_value_of_any_key_is_accepted_or_refused(
         key in proptest::sample::select(vec![
             "command", "args", "process_name", "numprocs", "numprocs_start", "priority", "startsecs", "startretries", "autorestart",
             "exitcodes", "stopsignal", "stopwaitsecs", "user", "stdout", "stdout_maxbytes", "umask", "directory",

@@ -1,5 +1,4 @@
-//! Values as they are written: tables with the lines of their keys, and what each kind of value may be (CFG-11 to
-//! CFG-19). Nothing here knows which keys there are.
+//! Readers of values, and tables with the positions of their keys. Knows no particular key.
 
 use std::{
     ops::Range,
@@ -16,21 +15,21 @@ use crate::model::task::{BadSignal, Signal};
 
 use super::report::{At, Bad, Report, hint};
 
-/// A value in its place.
+/// A value with its position.
 pub(super) type Value<'a> = Spanned<DeValue<'a>>;
 
-/// Letters of a value that are shown in a message.
+/// Characters of a value shown in a message.
 const SHOWN: usize = 60;
-/// The longest duration, in seconds (some thirty years): sums of a few of them never overflow.
+/// Longest duration, in seconds (about thirty years): sums of a few of them never overflow.
 const LONGEST: f64 = 1e9;
 
-/// A file, with what is needed to tell its lines.
+/// A file, with the data to convert offsets to line numbers.
 #[derive(Debug)]
 pub(super) struct SourceFile {
     pub(super) path: PathBuf,
-    /// Its folder: what relative paths in it are relative to.
+    /// Folder of the file, the base of its relative paths.
     pub(super) here: PathBuf,
-    /// Where its lines begin.
+    /// Offsets at which the lines begin.
     lines: Vec<usize>,
 }
 
@@ -41,7 +40,7 @@ impl SourceFile {
         SourceFile { path: path.to_owned(), here, lines: std::iter::once(0).chain(breaks).collect() }
     }
 
-    /// The line that a place in the text is on, from 1.
+    /// Returns the line number of an offset, from 1.
     pub(super) fn line(&self, offset: usize) -> usize {
         self.lines.partition_point(|start| *start <= offset)
     }
@@ -50,7 +49,7 @@ impl SourceFile {
         At { file: Some(self.path.clone()), line: self.line(offset), table: table.to_owned(), key: key.to_owned() }
     }
 
-    /// Where a line lies in the text, its end not counted.
+    /// Returns the range of a line in the text, without its line end.
     pub(super) fn span_of_line(&self, line: usize, text: &str) -> Range<usize> {
         let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
         let end = self.lines.get(line).map_or(text.len(), |next| next.saturating_sub(1));
@@ -58,26 +57,26 @@ impl SourceFile {
     }
 }
 
-/// A value with the place of its key.
+/// A value with the position of its key.
 #[derive(Clone, Debug)]
 pub(super) struct Written<T> {
     pub(super) value: T,
     pub(super) at: At,
 }
 
-/// One table, whose keys are asked for by name; what nobody asked for is unknown.
+/// One table. Keys are requested by name; keys never requested are reported as unknown.
 pub(super) struct Section<'a> {
     pub(super) source: &'a SourceFile,
-    /// Its name, such as `programs.web`.
+    /// Name, such as `programs.web`.
     pub(super) name: String,
-    /// Its head.
+    /// Position of its header.
     pub(super) at: At,
     entries: Vec<(&'a Spanned<std::borrow::Cow<'a, str>>, &'a Value<'a>)>,
     asked: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
-    /// The table of that name; says so if it is none.
+    /// Makes a section of a value; reports a value that is not a table.
     pub(super) fn new(
         source: &'a SourceFile,
         name: String,
@@ -94,29 +93,29 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A table that is one for sure.
+    /// Makes a section of a table.
     pub(super) fn of(source: &'a SourceFile, name: String, at: At, table: &'a DeTable<'a>) -> Section<'a> {
         Section { source, name, at, entries: table.iter().collect(), asked: Vec::new() }
     }
 
-    /// Where a key stands.
+    /// Position of a key.
     pub(super) fn at(&self, key: &Spanned<std::borrow::Cow<'a, str>>) -> At {
         self.source.at(key.span().start, &self.name, key.get_ref())
     }
 
-    /// Where a key that is not there would stand.
+    /// Position to report for a missing key.
     pub(super) fn at_missing(&self, key: &str) -> At {
         At { key: key.to_owned(), ..self.at.clone() }
     }
 
-    /// All that is left, in the order of the file.
+    /// The keys not requested yet, in the order of the file.
     pub(super) fn rest(&mut self) -> Vec<(&'a str, At, &'a Value<'a>)> {
         let mut entries = std::mem::take(&mut self.entries);
         entries.sort_by_key(|(key, _)| key.span().start);
         entries.into_iter().map(|(key, value)| (key.get_ref().as_ref(), self.at(key), value)).collect()
     }
 
-    /// Takes the value of a key as it is.
+    /// Takes the raw value of a key.
     pub(super) fn raw(&mut self, key: &'static str) -> Option<(At, &'a Value<'a>)> {
         self.asked.push(key);
         let found = self.entries.iter().position(|(name, _)| name.get_ref() == key)?;
@@ -124,7 +123,7 @@ impl<'a> Section<'a> {
         Some((self.at(name), value))
     }
 
-    /// Takes the value of a key; says what is wrong with it.
+    /// Takes the value of a key; reports an invalid one.
     pub(super) fn take<T>(
         &mut self,
         report: &mut Report,
@@ -142,7 +141,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// As [`Section::take`], of a key with another name that is as good; both at once is one too many.
+    /// Like [`Section::take`], for a key with an alias; reports an error if both are set.
     pub(super) fn take_either<T>(
         &mut self,
         report: &mut Report,
@@ -161,7 +160,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Says of every key that nobody asked for that it is unknown.
+    /// Reports every key that was not requested as unknown.
     pub(super) fn finish(mut self, report: &mut Report) {
         for (key, at, value) in self.rest() {
             let what = if value.get_ref().is_table() { "unknown table" } else { "unknown key" };
@@ -170,7 +169,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// A value in a message.
+/// Formats a value for a message.
 pub(super) fn shown(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => quoted(text),
@@ -183,7 +182,7 @@ pub(super) fn shown(value: &DeValue<'_>) -> String {
     }
 }
 
-/// A text in a message: in quotes, on one line, and not too long.
+/// Formats a text for a message: quoted, on one line, truncated.
 pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
@@ -196,7 +195,7 @@ pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, Bad> {
     value.as_bool().ok_or_else(|| Bad::new(format!("{} is not a boolean", shown(value)), allowed))
 }
 
-/// A text that the system can take.
+/// Reads a text without NUL characters.
 pub(super) fn string(value: &DeValue<'_>) -> Result<String, Bad> {
     match value.as_str() {
         Some(text) if text.contains('\0') => Err(Bad::new(format!("{} contains a NUL character", quoted(text)), "")),
@@ -205,30 +204,30 @@ pub(super) fn string(value: &DeValue<'_>) -> Result<String, Bad> {
     }
 }
 
-/// A text that says something.
+/// Reads a text that is not blank.
 pub(super) fn word(value: &DeValue<'_>) -> Result<String, Bad> {
     let text = string(value)?;
     match text.trim().is_empty() {
-        true => Err(Bad::new("it is empty", "a text in quotes")),
+        true => Err(Bad::new("empty", "a text in quotes")),
         false => Ok(text),
     }
 }
 
-/// A text that no message may show.
+/// Reads a text that no message may show.
 pub(super) fn secret(value: &DeValue<'_>) -> Result<String, Bad> {
     match value.as_str() {
         Some(text) if !text.contains('\0') => Ok(text.to_owned()),
-        Some(_) => Err(Bad::new("it contains a NUL character", "")),
+        Some(_) => Err(Bad::new("contains a NUL character", "")),
         None => Err(Bad::new(format!("{} is not a string", value.type_str()), "a text in quotes")),
     }
 }
 
-/// An array of texts; says which element is none.
+/// Reads an array of texts; an error names the invalid element.
 pub(super) fn strings(value: &DeValue<'_>) -> Result<Vec<String>, Bad> {
     elements(value, "an array of strings", string)
 }
 
-/// An array; says which element is wrong.
+/// Reads an array; an error names the invalid element.
 fn elements<T>(
     value: &DeValue<'_>,
     allowed: &str,
@@ -247,7 +246,7 @@ fn elements<T>(
     array.iter().enumerate().map(one).collect()
 }
 
-/// A whole number in a range.
+/// Reads a whole number in a range.
 pub(super) fn integer(range: std::ops::RangeInclusive<i64>) -> impl Fn(&DeValue<'_>) -> Result<i64, Bad> {
     move |value| {
         let allowed = match (*range.start(), *range.end()) {
@@ -263,18 +262,18 @@ pub(super) fn integer(range: std::ops::RangeInclusive<i64>) -> impl Fn(&DeValue<
     }
 }
 
-/// A count.
+/// Reads a count.
 pub(super) fn count(value: &DeValue<'_>) -> Result<u32, Bad> {
     let number = integer(0..=i64::from(u32::MAX))(value)?;
     Ok(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
-/// An amount of at least one.
+/// Reads an amount of at least one.
 pub(super) fn amount(value: &DeValue<'_>) -> Result<u64, Bad> {
     integer(1..=i64::MAX)(value).map(i64::unsigned_abs)
 }
 
-/// A number of bytes (CFG-11); none: no limit.
+/// Reads a number of bytes; `None`: no limit.
 pub(super) fn size(value: &DeValue<'_>) -> Result<Option<u64>, Bad> {
     let allowed = "bytes, or a text such as \"50MB\" with KB, MB or GB; 0 for no limit";
     let bad = |what: &str| Bad::new(format!("{} {what}", shown(value)), allowed);
@@ -299,12 +298,12 @@ pub(super) fn size(value: &DeValue<'_>) -> Result<Option<u64>, Bad> {
     }
 }
 
-/// Seconds (CFG-14).
+/// Reads a number of seconds.
 pub(super) fn seconds(value: &DeValue<'_>) -> Result<Duration, Bad> {
     seconds_or(value, "seconds, such as 10 or 0.5")
 }
 
-/// Seconds, where something else would do too.
+/// Reads a number of seconds; `allowed` describes the alternatives.
 fn seconds_or(value: &DeValue<'_>, allowed: &str) -> Result<Duration, Bad> {
     let bad = |what: &str| Bad::new(format!("{} {what}", shown(value)), allowed);
     let number = match value {
@@ -322,7 +321,7 @@ fn seconds_or(value: &DeValue<'_>, allowed: &str) -> Result<Duration, Bad> {
     }
 }
 
-/// Seconds, or a word for "as long as it takes".
+/// Reads a number of seconds, or "forever".
 pub(super) fn seconds_or_forever(value: &DeValue<'_>) -> Result<Option<Duration>, Bad> {
     match value.as_str() {
         Some("forever") => Ok(None),
@@ -330,7 +329,7 @@ pub(super) fn seconds_or_forever(value: &DeValue<'_>) -> Result<Option<Duration>
     }
 }
 
-/// How many starts may fail; none: any number.
+/// Reads how many starts may fail; `None`: any number.
 pub(super) fn retries(value: &DeValue<'_>) -> Result<Option<u32>, Bad> {
     match value.as_str() {
         Some("unlimited") => Ok(None),
@@ -340,7 +339,7 @@ pub(super) fn retries(value: &DeValue<'_>) -> Result<Option<u32>, Bad> {
     }
 }
 
-/// Exit codes.
+/// Reads exit codes.
 pub(super) fn codes(value: &DeValue<'_>) -> Result<Vec<u8>, Bad> {
     elements(value, "an array of exit codes from 0 to 255", |element| {
         let code = integer(0..=255)(element)?;
@@ -348,7 +347,7 @@ pub(super) fn codes(value: &DeValue<'_>) -> Result<Vec<u8>, Bad> {
     })
 }
 
-/// Permissions in octal (CFG-12), up to `highest`.
+/// Reads permissions in octal, up to `highest`.
 pub(super) fn octal(highest: u32) -> impl Fn(&DeValue<'_>) -> Result<u32, Bad> {
     move |value| {
         let allowed = format!("octal, such as 0o022 or \"022\", up to 0o{highest:o}");
@@ -375,7 +374,7 @@ pub(super) fn octal(highest: u32) -> impl Fn(&DeValue<'_>) -> Result<u32, Bad> {
     }
 }
 
-/// A signal (CFG-15).
+/// Reads a signal.
 pub(super) fn signal(value: &DeValue<'_>) -> Result<Signal, Bad> {
     let allowed = "use a name such as TERM or SIGINT, or a number in quotes";
     match value {
@@ -395,7 +394,7 @@ pub(super) fn signal(value: &DeValue<'_>) -> Result<Signal, Bad> {
     }
 }
 
-/// One of some words.
+/// Reads one of several keywords.
 pub(super) fn choice<T: Copy>(words: &[(&str, T)]) -> impl Fn(&DeValue<'_>) -> Result<T, Bad> {
     move |value| {
         let list: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
@@ -415,15 +414,16 @@ pub(super) fn choice<T: Copy>(words: &[(&str, T)]) -> impl Fn(&DeValue<'_>) -> R
     }
 }
 
-/// Bytes of a name: with the endings of logs and of older logs it is the name of a file, which has 255 at most.
+/// Longest name, bytes: with the suffixes of logs and rotated logs it is a file name, which has at
+/// most 255.
 const LONGEST_NAME: usize = 200;
 
-/// What is wrong with the name of a program, process or group (CFG-13).
+/// Checks the name of a program, process or group.
 pub(super) fn name(text: &str) -> Result<(), Bad> {
     if text.len() > LONGEST_NAME {
-        // Not shown: it would fill the screen.
+        // Not shown: the name would fill the screen.
         let what = format!("the name has {} bytes", text.len());
-        return Err(Bad::new(what, format!("at most {LONGEST_NAME}, as names of logs are made of it")));
+        return Err(Bad::new(what, format!("at most {LONGEST_NAME}, because names of logs are derived from it")));
     }
     let allowed = "a name has no blanks, no control characters and none of : / [ ] % * ?";
     let wrong = |c: &char| c.is_whitespace() || c.is_control() || ":/[]%*?".contains(*c);
@@ -431,23 +431,23 @@ pub(super) fn name(text: &str) -> Result<(), Bad> {
         Some(c) => Err(Bad::new(format!("the name {} contains {c:?}", quoted(text)), allowed)),
         None if text.is_empty() => Err(Bad::new("the name is empty", allowed)),
         None if text == "." || text == ".." => {
-            Err(Bad::new(format!("the name {} is that of a folder", quoted(text)), "choose another"))
+            Err(Bad::new(format!("the name {} is the name of a folder", quoted(text)), "choose another"))
         }
         None if text == "all" => Err(Bad::new("the name \"all\" stands for all processes", "choose another")),
         None if text.bytes().all(|b| b.is_ascii_digit()) => Err(Bad::new(
-            format!("the name {} is only digits, as the numbers of jobs are", quoted(text)),
+            format!("the name {} consists of digits only, like a job number", quoted(text)),
             "add a letter",
         )),
         None => Ok(()),
     }
 }
 
-/// The name of a variable and its value as text (CFG-19). The value is in no message.
+/// Checks the name of a variable and returns its value as text. No message contains the value.
 pub(super) fn variable(name: &str, value: &DeValue<'_>) -> Result<String, Bad> {
     let fits = |(at, c): (usize, char)| c == '_' || c.is_ascii_alphabetic() || (at > 0 && c.is_ascii_digit());
     if name.is_empty() || !name.char_indices().all(fits) {
         let allowed = "letters A-Z a-z, digits and _, not beginning with a digit";
-        return Err(Bad::new("not a name for a variable", allowed));
+        return Err(Bad::new("not a valid variable name", allowed));
     }
     match value {
         DeValue::String(text) if text.contains('\0') => Err(Bad::new("its value contains a NUL character", "")),
@@ -464,14 +464,14 @@ pub(super) fn variable(name: &str, value: &DeValue<'_>) -> Result<String, Bad> {
     }
 }
 
-/// An array of texts with the place of each.
+/// Reads an array of texts with the offset of each.
 pub(super) fn placed_strings(value: &DeValue<'_>) -> Result<Vec<(String, usize)>, Bad> {
     let texts = strings(value)?;
     let places = value.as_array().into_iter().flatten().map(|element| element.span().start);
     Ok(texts.into_iter().zip(places).collect())
 }
 
-/// The same; or one text of several words, which have the place of the whole.
+/// Like [`placed_strings`], and also accepts one text with several words, without offsets.
 pub(super) fn placed_words(value: &DeValue<'_>) -> Result<Vec<(String, Option<usize>)>, Bad> {
     const ALLOWED: &str = "an array of strings, or one string with blanks between them";
     if value.as_str().is_some() {

@@ -1,4 +1,4 @@
-//! What a process is doing, in words (SM-15).
+//! Describes the state of a process for people.
 
 use std::{fmt::Write, time::Duration};
 
@@ -6,8 +6,8 @@ use super::{End, Machine, MachinePhase, Stage, Stop};
 use crate::model::task::{Exit, Signal};
 
 impl Machine {
-    /// One line about its state at `now` on the monotonic clock, without the name. `ended` is when its last run ended, as
-    /// it is to be shown; where nobody knows it, empty.
+    /// Returns one line about the state at `now` on the monotonic clock, without the name. `ended`
+    /// is the time of the last end as text; empty if unknown.
     pub fn describe(&self, now: Duration, ended: &str) -> String {
         let at = |text: String| if ended.is_empty() { text } else { format!("{text}, {ended}") };
         let mut text = match &self.phase {
@@ -16,8 +16,8 @@ impl Machine {
                 None => "Not started".to_owned(),
             },
             MachinePhase::Stopped => format!("stopped {ended}").trim_end().to_owned(),
-            MachinePhase::Held => "waits for the rest of its last run to end".to_owned(),
-            MachinePhase::Spawning => "being started".to_owned(),
+            MachinePhase::Held => "waiting for the rest of the last run to end".to_owned(),
+            MachinePhase::Spawning => "starting".to_owned(),
             MachinePhase::Young { .. } | MachinePhase::Running => self.life(now),
             MachinePhase::Backoff { at } => self.waits_for_try(*at, now),
             MachinePhase::Stopping(stop) => self.stopping(stop, now),
@@ -25,7 +25,7 @@ impl Machine {
             MachinePhase::Fatal => {
                 let starts = if self.fails == 1 { "start" } else { "starts" };
                 match self.fails {
-                    // A new configuration began the counting anew.
+                    // A new configuration reset the counter.
                     0 => self.failed_why().to_owned(),
                     fails => format!("{}; gave up after {fails} {starts}", self.failed_why()),
                 }
@@ -33,12 +33,14 @@ impl Machine {
             MachinePhase::Unknown(lost) => match (&lost.error, self.pid) {
                 (Some(error), Some(pid)) => format!("pid {pid}, cannot be controlled: {error}"),
                 (Some(error), None) => format!("cannot be controlled: {error}"),
-                (None, Some(pid)) => format!("pid {pid} of a former supervisor is left alone (orphans = \"leave\")"),
-                (None, None) => "left alone (orphans = \"leave\")".to_owned(),
+                (None, Some(pid)) => {
+                    format!("pid {pid} of an earlier supervisor, not supervised (orphans = \"leave\")")
+                }
+                (None, None) => "not supervised (orphans = \"leave\")".to_owned(),
             },
         };
         if self.leftover > 0 {
-            // A String takes any text.
+            // Writing to a String cannot fail.
             let _ = write!(text, "; {} still alive", members(self.leftover));
         }
         text
@@ -48,7 +50,7 @@ impl Machine {
         match (self.pid, self.uptime(now)) {
             (Some(pid), Some(age)) => format!("pid {pid}, uptime {}", uptime(age)),
             (Some(pid), None) => format!("pid {pid}"),
-            (None, _) => "being started".to_owned(),
+            (None, _) => "starting".to_owned(),
         }
     }
 
@@ -56,7 +58,7 @@ impl Machine {
         let life = self.life(now);
         let kill = stop.at.map(|at| seconds(at.saturating_sub(now)));
         match stop.stage {
-            Stage::Waiting { .. } => format!("{life}, its stop waits for that"),
+            Stage::Waiting { .. } => format!("{life}, will be stopped after that"),
             Stage::Asked if stop.kills > 0 => format!("{life}, SIGKILL sent"),
             Stage::LeaderGone if stop.kills > 0 => "ended, SIGKILL sent to the rest of its group".to_owned(),
             Stage::Asked => {
@@ -65,7 +67,7 @@ impl Machine {
             }
             Stage::LeaderGone => {
                 let kill = kill.map(|secs| format!(", SIGKILL in {secs}s")).unwrap_or_default();
-                format!("ended, the rest of its group lives{kill}")
+                format!("ended, the rest of its group is still alive{kill}")
             }
         }
     }
@@ -73,14 +75,14 @@ impl Machine {
     fn waits_for_try(&self, at: Duration, now: Duration) -> String {
         let wait = seconds(at.saturating_sub(now));
         if self.is_hindered() {
-            return format!("{}; tried again in {wait}s, until that passes", self.failed_why());
+            return format!("{}; retry in {wait}s, until that passes", self.failed_why());
         }
         let of = self.policy.startretries.map(|retries| format!(" of {retries}")).unwrap_or_default();
         format!("{}; try {}{of} in {wait}s", self.failed_why(), self.fails.max(1))
     }
 
     fn failed_why(&self) -> &str {
-        self.cause.as_deref().unwrap_or("its start failed")
+        self.cause.as_deref().unwrap_or("start failed")
     }
 
     fn exited_how(&self) -> String {
@@ -96,15 +98,15 @@ impl Machine {
     }
 }
 
-/// Why a start failed that ended before its time (T5).
+/// Returns why a start failed whose run ended before `startsecs`.
 pub(super) fn too_quickly(end: End) -> String {
     match end {
-        // A program that forks into the background exits at once with 0.
+        // A program that daemonizes exits immediately with 0.
         End::ByItself(Exit::Code(0)) => {
             "exited too quickly (exit status 0; a program must stay in the foreground)".to_owned()
         }
         End::ByItself(exit) => format!("exited too quickly ({})", how(exit)),
-        End::Timeout(exit) => format!("ended by its launcher before it was up ({})", how(exit)),
+        End::Timeout(exit) => format!("ended by the shim before startsecs ({})", how(exit)),
         End::NotObserved => "exited too quickly (exit status not observed)".to_owned(),
     }
 }
@@ -117,7 +119,7 @@ fn how(exit: Exit) -> String {
     }
 }
 
-/// `1 process of its group is`, `2 processes of its group are`.
+/// Formats `1 process of its group is`, `2 processes of its group are`.
 pub(super) fn members(count: u32) -> String {
     match count {
         1 => "1 process of its group is".to_owned(),
@@ -125,13 +127,13 @@ pub(super) fn members(count: u32) -> String {
     }
 }
 
-/// The name of a signal without its SIG.
+/// Name of a signal without the prefix SIG.
 fn bare(signal: Signal) -> String {
     let name = signal.to_string();
     name.strip_prefix("SIG").map(str::to_owned).unwrap_or(name)
 }
 
-/// Whole seconds, rounded up: what is still to come is not shown as 0.
+/// Whole seconds, rounded up, so that a remaining time is not shown as 0.
 fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }

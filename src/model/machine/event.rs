@@ -1,4 +1,4 @@
-//! What a machine is told, and what it says.
+//! Events and actions of a machine.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use crate::model::{
     task::{Exit, Signal},
 };
 
-/// How a run ended, as far as it is known.
+/// How a run ended, as far as known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The command ended by itself, or by a signal that its launcher did not send.
+    /// The command ended by itself, or by a signal that the shim did not send.
     ByItself(Exit),
-    /// Its launcher ended it: no heartbeat, or it ran too long. Never expected.
+    /// The shim ended the command: no heartbeat, or too long a run. Never expected.
     Timeout(Exit),
-    /// Nobody saw how (CRASH-6). Never expected, and nothing is made up for it.
+    /// The end was not observed. Never expected, and no exit status is invented for it.
     NotObserved,
 }
 
 impl End {
-    /// The exit itself, where it was seen.
+    /// The exit status, if observed.
     pub fn exit(self) -> Option<Exit> {
         match self {
             End::ByItself(exit) | End::Timeout(exit) => Some(exit),
@@ -28,7 +28,8 @@ impl End {
         }
     }
 
-    /// Whether it exited normally with one of these codes (T9). A death by signal never is (SM-8).
+    /// Whether the run exited normally with one of these codes. A death by signal is never
+    /// expected.
     pub fn is_expected(self, exitcodes: &[u8]) -> bool {
         match self {
             End::ByItself(Exit::Code(code)) => exitcodes.iter().any(|&expected| i32::from(expected) == code),
@@ -40,22 +41,22 @@ impl End {
 /// Why a process is being stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StopWhy {
-    /// Somebody asked for it.
+    /// Requested by a client.
     Operator,
-    /// The supervisor ends.
+    /// The supervisor shuts down.
     Shutdown,
-    /// It is no longer in the configuration.
+    /// Removed from the configuration.
     Remove,
-    /// Somebody asked for a restart.
+    /// A restart was requested.
     Restart,
-    /// What it runs was changed in the configuration; it starts again.
+    /// Settings of the run were changed in the configuration; starts again.
     Reload,
-    /// It outlived a former supervisor, and `orphans = "stop"`; it starts again.
+    /// Left by an earlier supervisor, and `orphans = "stop"`; starts again.
     Survivor,
 }
 
 impl StopWhy {
-    /// Whether it is started again when it is down.
+    /// Whether the process is started again after the stop.
     pub fn starts_again(self) -> bool {
         match self {
             StopWhy::Operator | StopWhy::Shutdown | StopWhy::Remove => false,
@@ -63,7 +64,7 @@ impl StopWhy {
         }
     }
 
-    /// The words in the history of tasks (DB-2).
+    /// The cause recorded in the history of tasks.
     pub fn as_cause(self) -> &'static str {
         match self {
             StopWhy::Operator => "stopped by operator",
@@ -71,109 +72,111 @@ impl StopWhy {
             StopWhy::Remove => "stopped: removed from the configuration",
             StopWhy::Restart => "restart by operator",
             StopWhy::Reload => "restart: configuration",
-            StopWhy::Survivor => "restart: left over from a former supervisor",
+            StopWhy::Survivor => "restart: left over from an earlier supervisor",
         }
     }
 }
 
-/// What is to become of a run that outlived a former supervisor (5.9).
+/// How to treat a run that survived an earlier supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Survivor {
-    /// It goes on (T17).
+    /// Supervise it.
     Adopt,
-    /// It is stopped; a `why` that starts again gives a fresh run once it is gone.
+    /// Stop it; if the reason is one that starts again, a new run follows.
     Stop(StopWhy),
-    /// It is left alone, and nothing is started beside it: UNKNOWN.
+    /// Leave it alone, and start nothing beside it: UNKNOWN.
     Leave,
 }
 
 /// Why a signal could not be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KillError {
-    /// ESRCH: it has just ended. No error, its end will be seen (STOP-5).
+    /// ESRCH: the process has just ended. Not an error; its end will be seen.
     Gone,
-    /// Anything else, in words.
+    /// Any other error.
     Denied(String),
 }
 
-/// What happened to a process.
+/// An event of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The supervisor begins, or a reload added the program (T1). Says nothing to what was started before.
+    /// The supervisor starts, or a reload added the program. Ignored if the process was started
+    /// before.
     Autostart,
-    /// Somebody wants it up.
+    /// A start was requested.
     StartAsked,
-    /// Somebody wants it down. A `why` that starts again asks for a new run where one lives.
+    /// A stop was requested. A `why` that starts again requests a new run if one is alive.
     StopAsked {
-        /// Why.
+        /// The reason.
         why: StopWhy,
-        /// Without any grace: SIGKILL (STOP-7).
+        /// Whether to send SIGKILL without a grace period.
         now: bool,
     },
-    /// Somebody wants a new run; where nothing runs it is a start.
+    /// A restart was requested; without a run it is a start.
     RestartAsked,
-    /// Somebody sends a signal (STOP-6).
+    /// A signal was requested.
     SignalAsked {
-        /// Which one.
+        /// The signal.
         signal: Signal,
-        /// To the whole group.
+        /// Whether to signal the whole group.
         group: bool,
     },
-    /// The supervisor is about to end: from now on nothing starts. The stops follow tier by tier.
+    /// The supervisor is about to shut down: nothing starts from now on. The stops follow tier by
+    /// tier.
     ShuttingDown,
     /// The exec succeeded.
     Spawned {
-        /// Process id of the command.
+        /// Pid of the command.
         pid: i32,
     },
     /// The command was not executed.
     SpawnFailed {
-        /// Why, in words, such as `command not found: foo`.
+        /// The cause, such as `command not found: foo`.
         cause: String,
-        /// Whether the cause lies with the machine or the supervisor, not with the program: it is tried again until it has
-        /// passed.
+        /// Whether the cause is transient and lies with the machine or the supervisor, not with the
+        /// program: then the start is retried without limit.
         passing: bool,
     },
-    /// An attempt to reap, made after `CheckAlive`, found nothing (T3, SM-4).
+    /// An attempt to reap, made on `CheckAlive`, found no end.
     SeenAlive,
     /// The run has ended.
     Ended {
-        /// How.
+        /// How the run ended.
         end: End,
-        /// When, on the monotonic clock, if its launcher recorded it.
+        /// Time of the end on the monotonic clock, if the shim recorded it.
         at: Option<Duration>,
-        /// So many processes of its group are still alive.
+        /// Number of processes of its group that are still alive.
         leftover: u32,
     },
-    /// No process of the groups of ended runs is left.
+    /// All processes of the groups of ended runs are gone.
     GroupGone,
     /// A signal could not be sent.
     KillFailed(KillError),
     /// Time passed.
     Tick,
-    /// A run of a former supervisor was found alive, and it is beyond doubt that it is this process's.
+    /// A run of an earlier supervisor was found alive, and its identity is verified.
     Adopted {
-        /// Process id of the command.
+        /// Pid of the command.
         pid: i32,
-        /// How long it has run.
+        /// Age of the run.
         age: Duration,
-        /// What is to become of it.
+        /// How to treat it.
         survivor: Survivor,
     },
-    /// A run of a former supervisor has ended while it was stopped, and members of its group live, which were to be
-    /// ended as well.
+    /// A run of an earlier supervisor ended during a stop, and members of its group, which were to
+    /// be killed as well, are still alive.
     LeftBehind {
-        /// So many.
+        /// Their number.
         leftover: u32,
     },
-    /// The configuration changed in a way that needs no restart (4.2, "hot").
+    /// The configuration changed in settings that apply without a restart.
     Policy(Policy),
-    /// The configuration changed in a way that needs one.
+    /// The configuration changed in settings that need a restart.
     Replaced(Policy),
 }
 
 impl Event {
-    /// Its name, for what is said of an impossible one.
+    /// The event as text, for errors.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Event::Autostart => "autostart",
@@ -184,7 +187,7 @@ impl Event {
             Event::ShuttingDown => "a shutdown",
             Event::Spawned { .. } => "a successful exec",
             Event::SpawnFailed { .. } => "a failed exec",
-            Event::SeenAlive => "a look at a live process",
+            Event::SeenAlive => "a report that the process is alive",
             Event::Ended { .. } => "the end of a run",
             Event::GroupGone => "the end of a group",
             Event::KillFailed(_) => "a signal that was not sent",
@@ -196,114 +199,114 @@ impl Event {
     }
 }
 
-/// What the machine wants done, in this order.
+/// An action for the owner of the machine, to be done in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Start a run; answer with `Spawned` or `SpawnFailed`.
+    /// Start a run; the result is `Spawned` or `SpawnFailed`.
     Spawn,
-    /// Send the signal of a stop; answer with `KillFailed` if that fails.
+    /// Send the signal of a stop; report `KillFailed` if that fails.
     Signal {
-        /// Which one.
+        /// The signal.
         signal: Signal,
-        /// To the whole group.
+        /// Whether to signal the whole group.
         group: bool,
     },
-    /// Send somebody's signal on: it is no part of a stop, whatever goes on; answer with `KillFailed` if that fails.
+    /// Send a requested signal, which is not part of a stop; report `KillFailed` if that fails.
     Pass {
-        /// Which one.
+        /// The signal.
         signal: Signal,
-        /// To the whole group.
+        /// Whether to signal the whole group.
         group: bool,
     },
-    /// SIGKILL.
+    /// Send SIGKILL.
     Kill {
-        /// To the whole group.
+        /// Whether to signal the whole group.
         group: bool,
     },
-    /// Try to reap it; answer with `SeenAlive` or `Ended`.
+    /// Try to reap; the result is `SeenAlive` or `Ended`.
     CheckAlive,
-    /// SIGKILL what is left of the group of the ended run; answer with `GroupGone` once it is empty.
+    /// Send SIGKILL to the rest of the group of the ended run; report `GroupGone` once it is empty.
     CleanGroup,
-    /// The state changed: for the log and for those who listen.
+    /// The state changed: for the log and for subscribers.
     Say(Transition),
-    /// For the log.
+    /// A warning for the log.
     Warn(Warning),
 }
 
-/// One transition, with what is known at that moment.
+/// A change of state, with what is known at that time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
-    /// The state before.
+    /// The previous state.
     pub from: ProcState,
-    /// The state now.
+    /// The new state.
     pub to: ProcState,
-    /// Process id of the run that this is about.
+    /// Pid of the run concerned.
     pub pid: Option<i32>,
     /// How that run ended, if this is its end.
     pub end: Option<End>,
     /// Whether that end was expected.
     pub expected: Option<bool>,
-    /// Failed starts in a row.
+    /// Number of consecutive failed starts.
     pub fails: u32,
-    /// Whether the last start failed for a reason that passes, which does not count.
+    /// Whether the last start failed for a transient reason, which is not counted.
     pub hindered: bool,
-    /// Why a start failed, or why a process can not be controlled.
+    /// Why a start failed, or why the process cannot be controlled.
     pub cause: Option<String>,
-    /// Why it is being stopped.
+    /// Reason of the stop.
     pub why: Option<StopWhy>,
-    /// How long until the next try.
+    /// Time until the next retry.
     pub next_in: Option<Duration>,
 }
 
-/// What the log should warn of.
+/// A warning for the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    /// T14.
+    /// SIGKILL is sent, for the given number of times.
     #[error("still running after SIGTERM; sending SIGKILL (attempt {0})")]
     Killing(u32),
-    /// STOP-3.
+    /// Processes of the group of an ended run are still alive.
     #[error("{} still alive", describe::members(*.0))]
     Leftover(u32),
-    /// The group of an ended run withstands SIGKILL.
-    #[error("its group withstands SIGKILL")]
+    /// The group of an ended run survives SIGKILL.
+    #[error("its group survives SIGKILL")]
     GroupStays,
-    /// A signal could not be sent, and that changes no state.
-    #[error("cannot signal it: {0}")]
+    /// A signal could not be sent, without effect on the state.
+    #[error("cannot be signalled: {0}")]
     NotSignalled(String),
 }
 
-/// A command that does not fit the state; nothing was changed.
+/// A request that does not fit the state; nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It is up, or is to come up.
+    /// Up, or about to be.
     #[error("already started")]
     AlreadyStarted,
-    /// It is down.
+    /// Down.
     #[error("not running")]
     NotRunning,
-    /// It is being stopped.
-    #[error("it is being stopped")]
+    /// Being stopped.
+    #[error("is being stopped")]
     Stopping,
-    /// There is a process that cannot be controlled.
-    #[error("it runs and cannot be controlled")]
+    /// A process exists and cannot be controlled.
+    #[error("is running but cannot be controlled")]
     Unknown,
-    /// The supervisor ends.
+    /// The supervisor is shutting down.
     #[error("shutting down")]
     ShuttingDown,
 }
 
-/// An event that the machine does not take. Nothing was changed.
+/// An event that the machine rejects. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Illegal {
-    /// A command that does not fit.
+    /// A request that does not fit the state.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// What cannot happen in this state: whoever tells it is wrong (SM-1). To be logged and forgotten.
+    /// An event that cannot happen in this state: an error of the sender. To be logged and ignored.
     #[error("{event} cannot happen in {state}")]
     Impossible {
         /// The state.
         state: ProcState,
-        /// The event, in words.
+        /// The event, as text.
         event: &'static str,
     },
 }

@@ -1,19 +1,19 @@
-//! In which order processes start and stop (SM-14): ascending by group priority, program priority and name; stops exactly
-//! reversed, tier by tier. A tier is what has the same two priorities.
+//! Order in which processes start and stop: ascending by group priority, program priority and name;
+//! stops in exact reverse, tier by tier. Processes with the same two priorities form a tier.
 
-/// The place of one process in the order of starts.
+/// Position of one process in the start order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
-    /// Priority of its group; lower ones start first and stop last.
+    /// Priority of the group; lower ones start first and stop last.
     pub group: i64,
-    /// Priority of its program.
+    /// Priority of the program.
     pub program: i64,
-    /// Its full name.
+    /// Full name.
     pub name: String,
 }
 
 impl Rank {
-    /// Returns the place of a process of which nothing but the name is known.
+    /// Makes a rank for a process of which only the name is known.
     pub fn of(name: &str) -> Rank {
         Rank { group: 0, program: 0, name: name.to_owned() }
     }
@@ -23,27 +23,27 @@ impl Rank {
     }
 }
 
-/// The names in the order in which they start (SM-14).
+/// Returns the names in start order.
 pub fn start_order(mut ranks: Vec<Rank>) -> Vec<String> {
     ranks.sort();
     ranks.into_iter().map(|rank| rank.name).collect()
 }
 
-/// The names in the order in which they stop: exactly the reverse (SM-14).
+/// Returns the names in stop order, the exact reverse of the start order.
 pub fn stop_order(ranks: Vec<Rank>) -> Vec<String> {
     let mut names = start_order(ranks);
     names.reverse();
     names
 }
 
-/// The tiers in the order in which they start, each in the order of its names.
+/// Returns the tiers in start order, each in the order of its names.
 pub fn start_tiers(mut ranks: Vec<Rank>) -> Vec<Vec<String>> {
     ranks.sort();
     let tiers = ranks.chunk_by(|a, b| a.tier() == b.tier());
     tiers.map(|tier| tier.iter().map(|rank| rank.name.clone()).collect()).collect()
 }
 
-/// The tiers in the order in which they stop.
+/// Returns the tiers in stop order.
 pub fn stop_tiers(ranks: Vec<Rank>) -> Vec<Vec<String>> {
     let mut tiers = start_tiers(ranks);
     tiers.reverse();
@@ -51,17 +51,18 @@ pub fn stop_tiers(ranks: Vec<Rank>) -> Vec<Vec<String>> {
     tiers
 }
 
-/// Goes through tiers: the next one is begun when the former is done. Inside a tier all go at once, so the whole takes
-/// no longer than the slowest of each tier together (#217, #520).
+/// Iterates over tiers: the next tier begins when the previous one is done. The processes of a tier
+/// are handled concurrently, so the total time is the sum over the tiers of the slowest process
+/// each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequence {
     tiers: Vec<Vec<String>>,
-    /// So many of them were begun.
+    /// Number of tiers that have begun.
     begun: usize,
 }
 
 impl Sequence {
-    /// For `start_serial`: a process is done when it is RUNNING, or will not be.
+    /// For `start_serial`: a process is done when it is RUNNING, or cannot become so.
     pub fn starting(ranks: Vec<Rank>) -> Sequence {
         Sequence { tiers: start_tiers(ranks), begun: 0 }
     }
@@ -71,8 +72,8 @@ impl Sequence {
         Sequence { tiers: stop_tiers(ranks), begun: 0 }
     }
 
-    /// What is to be asked now, in order. To be called at the beginning and whenever something may be done; it names
-    /// nobody twice.
+    /// Returns the processes to handle now, in order. Call it at the beginning and whenever a
+    /// process may be done; each process is returned once.
     pub fn next(&mut self, mut is_done: impl FnMut(&str) -> bool) -> Vec<String> {
         let mut asked = Vec::new();
         while self.begun < self.tiers.len() && self.last_is_done(&mut is_done) {
@@ -83,12 +84,12 @@ impl Sequence {
         asked
     }
 
-    /// Whether this one was asked already.
+    /// Whether the process was returned already.
     pub fn has_asked(&self, name: &str) -> bool {
         self.tiers[..self.begun].iter().flatten().any(|asked| asked == name)
     }
 
-    /// Whether all of it is done.
+    /// Whether all tiers are done.
     pub fn is_done(&self, mut is_done: impl FnMut(&str) -> bool) -> bool {
         self.begun == self.tiers.len() && self.last_is_done(&mut is_done)
     }
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tier_begins_when_the_former_is_down() {
+    fn a_tier_begins_when_the_previous_one_is_down() {
         let mut down = BTreeSet::new();
         let mut sequence = Sequence::stopping(ranks());
         assert_eq!(sequence.next(|name| down.contains(name)), ["web", "app"]);
@@ -150,14 +151,14 @@ mod tests {
         assert!(!sequence.is_done(|name| down.contains(name)));
         down.insert("cache".to_owned());
         down.insert("bus".to_owned());
-        assert_eq!(sequence.next(|name| down.contains(name)), ["db"], "what is down already is not asked");
+        assert_eq!(sequence.next(|name| down.contains(name)), ["db"], "a process that is down is not asked");
         down.insert("db".to_owned());
         assert_eq!(sequence.next(|name| down.contains(name)), [""; 0]);
         assert!(sequence.is_done(|name| down.contains(name)));
     }
 
     #[test]
-    fn tiers_that_are_down_are_passed_over_at_once() {
+    fn tiers_that_are_down_are_skipped_immediately() {
         let mut sequence = Sequence::stopping(ranks());
         assert_eq!(sequence.next(|name| name != "db"), ["db"]);
         let mut nothing = Sequence::starting(vec![]);

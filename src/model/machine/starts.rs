@@ -1,16 +1,16 @@
-//! Starts that wait for their turn, and those that are under way: how many at once, and which first (SM-14).
+//! Queue of starts: how many are in progress at once, and which come first.
 //!
-//! What is asked for at the same time is one batch. Of a batch, no process is started before those of an earlier tier
-//! have been executed, or could not be; processes of one tier, and of different batches, overlap. Nothing here waits for
-//! a process to be RUNNING.
+//! Starts requested together form one batch. Within a batch, a process is started only after the
+//! processes of earlier tiers have been executed, or have failed to. Processes of one tier, and of
+//! different batches, overlap. Nothing here waits for a process to be RUNNING.
 
 use std::{collections::HashMap, time::Duration};
 
 use super::Rank;
 
-/// A start that takes longer than this does not count among those under way: its file server may be away.
+/// A start that takes longer does not count as in progress: its file server may be unavailable.
 const LONG: Duration = Duration::from_secs(1);
-/// Later tiers wait no longer than this for a start of an earlier one.
+/// Longest time that later tiers wait for a start of an earlier one.
 const OVERTAKEN: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,13 +20,13 @@ struct QueuePlace {
 }
 
 impl QueuePlace {
-    /// Whether this one is to be executed before the other one is.
+    /// Whether this process must be executed before the other.
     fn precedes(&self, other: &QueuePlace) -> bool {
         self.batch == other.batch && self.rank.tier() < other.rank.tier()
     }
 }
 
-/// A process whose turn it is.
+/// A process to start now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
     place: QueuePlace,
@@ -39,34 +39,35 @@ impl Turn {
         &self.place.rank.name
     }
 
-    /// Returns the process of an earlier tier whose start takes so long that this one does not wait for it.
+    /// Returns the process of an earlier tier whose start takes so long that this one no longer
+    /// waits for it.
     pub fn overtakes(&self) -> Option<&str> {
         self.overtakes.as_deref()
     }
 }
 
-/// All starts that have not got to their exec.
+/// All starts that have not reached their exec.
 #[derive(Clone, Debug, Default)]
 pub struct Starts {
-    /// Of each batch in the order of starts, once it is closed.
+    /// Waiting starts, each closed batch in start order.
     waiting: Vec<QueuePlace>,
-    /// Runs that were begun, by their handles, and since when, on the monotonic clock.
+    /// Starts in progress by handle, with their begin on the monotonic clock.
     under_way: HashMap<String, (QueuePlace, Duration)>,
     batch: u64,
-    /// How many of those that wait belong to closed batches.
+    /// Number of waiting starts in closed batches.
     closed: usize,
 }
 
 impl Starts {
-    /// How many commands are on their way to their exec at once: more would only wait for each other at the database.
+    /// Number of starts in progress at once: more would only wait for each other at the database.
     pub const WINDOW: usize = 8;
 
-    /// Adds a process to the batch that is open.
+    /// Adds a process to the open batch.
     pub fn push(&mut self, rank: Rank) {
         self.waiting.push(QueuePlace { batch: self.batch, rank });
     }
 
-    /// Closes the batch: its order is settled, and what comes later is another one.
+    /// Closes the batch: its order is fixed, and later starts belong to another one.
     pub fn close(&mut self) {
         if self.closed < self.waiting.len() {
             self.waiting[self.closed..].sort_by(|a, b| a.rank.cmp(&b.rank));
@@ -75,7 +76,7 @@ impl Starts {
         }
     }
 
-    /// Takes out the next process whose turn it is at `now`; none: those that wait, wait on.
+    /// Removes and returns the next process to start at `now`; `None`: none can be started yet.
     pub fn next(&mut self, now: Duration) -> Option<Turn> {
         let age = |since: &Duration| now.saturating_sub(*since);
         if self.under_way.values().filter(|(_, since)| age(since) < LONG).count() >= Starts::WINDOW {
@@ -87,7 +88,7 @@ impl Starts {
         let mut blocked: Option<u64> = None;
         let mut last: Option<&QueuePlace> = None;
         let at = self.waiting[..self.closed].iter().position(|place| {
-            // Of one batch those that wait stand in their order.
+            // The waiting starts of one batch are in order.
             let is_held = blocked == Some(place.batch) || last.is_some_and(|last| last.precedes(place)) || held(place);
             if is_held {
                 blocked = Some(place.batch);
@@ -102,12 +103,12 @@ impl Starts {
         Some(Turn { place, overtakes })
     }
 
-    /// A run was begun for a process whose turn it was.
+    /// Records the begin of a start that `next` returned.
     pub fn begun(&mut self, handle: &str, turn: &Turn, now: Duration) {
         self.under_way.insert(handle.to_owned(), (turn.place.clone(), now));
     }
 
-    /// A run was begun by somebody else: nothing waits for it but the room that it takes.
+    /// Records a start that was not queued here: it takes up room, and no other start waits for it.
     pub fn taken_over(&mut self, handle: &str, name: &str, now: Duration) {
         self.close();
         let place = QueuePlace { batch: self.batch, rank: Rank::of(name) };
@@ -115,18 +116,19 @@ impl Starts {
         self.under_way.insert(handle.to_owned(), (place, now));
     }
 
-    /// A run has got to its exec, or never will.
+    /// Records that a start has reached its exec, or has failed to.
     pub fn arrived(&mut self, handle: &str) {
         self.under_way.remove(handle);
     }
 
-    /// A process is not to be started any more.
+    /// Removes a process from the queue.
     pub fn cancel(&mut self, name: &str) {
         self.closed -= self.waiting[..self.closed].iter().filter(|place| place.rank.name == name).count();
         self.waiting.retain(|place| place.rank.name != name);
     }
 
-    /// Takes out those that are not wanted any more, whether or not it is their turn: nothing waits for them.
+    /// Removes and returns the processes that are no longer wanted, whether or not they could
+    /// start.
     pub fn take_unwanted(&mut self, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
         let names = self.waiting.iter().map(|place| &place.rank.name).filter(|name| !is_wanted(name));
         let names: Vec<String> = names.cloned().collect();
@@ -134,7 +136,8 @@ impl Starts {
         names
     }
 
-    /// When somebody's turn may come, on the monotonic clock, whatever happens; none: it is nobody's.
+    /// Latest time, on the monotonic clock, to call `next` again without another event; `None`:
+    /// only an event matters.
     pub fn deadline(&self, now: Duration) -> Option<Duration> {
         if self.waiting.is_empty() {
             return None;
@@ -159,7 +162,7 @@ mod tests {
         starts.close();
     }
 
-    /// All whose turn it is, each begun under its own name.
+    /// Returns all processes that can start, each begun under its own name.
     fn begin(starts: &mut Starts, now: Duration) -> Vec<String> {
         let mut names = vec![];
         while let Some(turn) = starts.next(now) {
@@ -198,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_hangs_is_overtaken_in_the_end() {
+    fn a_start_that_hangs_is_overtaken_in_the_end() {
         let mut starts = Starts::default();
         batch(&mut starts, &[(1, "a"), (2, "b")]);
         assert_eq!(begin(&mut starts, NOW), ["a"]);
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_are_under_way_at_once_but_for_those_that_take_long() {
+    fn a_limited_number_is_in_progress_apart_from_slow_starts() {
         let mut starts = Starts::default();
         let names: Vec<String> = (0..20).map(|number| format!("p{number:02}")).collect();
         names.iter().for_each(|name| starts.push(rank(1, name)));
@@ -225,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pushed_waits_until_its_batch_is_closed() {
+    fn a_start_waits_until_its_batch_is_closed() {
         let mut starts = Starts::default();
         starts.push(rank(2, "b"));
         assert_eq!(begin(&mut starts, NOW), [""; 0]);

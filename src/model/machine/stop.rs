@@ -1,38 +1,38 @@
-//! A stop under way: the signal, then SIGKILL, to whom and when (2.4).
+//! A stop in progress: which signals are sent, to which processes, and when.
 
 use std::time::Duration;
 
 use super::{Action, REPEAT, StopWhy, Warning};
 use crate::model::{program::Policy, task::Signal};
 
-/// Stops a process until SIGCONT. A SIGCONT after it would undo it.
+/// SIGSTOP stops a process until SIGCONT, so no SIGCONT may follow it.
 const SIGSTOP: Signal = Signal(19);
 
-/// How far a stop has come.
+/// Progress of a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// The outcome of the exec is not known, so there is no group to signal yet (SM-10).
+    /// The outcome of the exec is not known, so there is no group to signal yet.
     Waiting { now: bool },
     /// The stop signal was sent.
     Asked,
-    /// The leader has ended, members of its group live (STOP-2).
+    /// The leader has ended, members of its group are still alive.
     LeaderGone,
 }
 
-/// A stop under way. It keeps the settings it began with (4.2: a stop in progress keeps its old deadline).
+/// A stop in progress. It keeps the settings, and so the deadline, with which it began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stop {
     pub(super) why: StopWhy,
     pub(super) signal: Signal,
-    /// The whole group is asked.
+    /// Whether the whole group is signalled.
     pub(super) ask_group: bool,
-    /// The whole group is killed.
+    /// Whether the whole group is killed.
     pub(super) kill_group: bool,
     pub(super) stopwait: Option<Duration>,
     pub(super) stage: Stage,
-    /// When SIGKILL follows; none: never.
+    /// Time of the next SIGKILL; `None`: never.
     pub(super) at: Option<Duration>,
-    /// So often SIGKILL was sent.
+    /// Number of SIGKILLs sent.
     pub(super) kills: u32,
 }
 
@@ -50,14 +50,14 @@ impl Stop {
         }
     }
 
-    /// The stop signal, or SIGKILL if there is no grace.
+    /// Sends the stop signal, or SIGKILL if there is no grace period.
     pub(super) fn ask(&mut self, now: bool, at: Duration, out: &mut Vec<Action>) {
         self.stage = Stage::Asked;
         if now {
             return self.kill(at, out);
         }
         out.push(Action::Signal { signal: self.signal, group: self.ask_group });
-        // A stopped process cannot handle a signal before it goes on (STOP-1).
+        // A stopped process cannot handle a signal before it continues.
         if self.signal != Signal::KILL && self.signal != SIGSTOP {
             out.push(Action::Signal { signal: Signal::CONT, group: self.ask_group });
         }
@@ -67,10 +67,10 @@ impl Stop {
         }
     }
 
-    /// SIGKILL to what is left (T14).
+    /// Sends SIGKILL to the processes left.
     pub(super) fn kill(&mut self, at: Duration, out: &mut Vec<Action>) {
         match self.stage {
-            // Not before the exec is over; it is remembered.
+            // Not before the exec is over; remembered until then.
             Stage::Waiting { .. } => {
                 self.stage = Stage::Waiting { now: true };
                 return;
@@ -83,7 +83,8 @@ impl Stop {
         self.at = Some(at.saturating_add(self.stopwait.unwrap_or(REPEAT).max(REPEAT)));
     }
 
-    /// Another stop while this one is under way. The first wish for an end stays; it outdoes any restart.
+    /// Merges another stop into this one. The first request for an end is kept; it takes precedence
+    /// over any restart.
     pub(super) fn join(&mut self, why: StopWhy) {
         if self.why.starts_again() || why == StopWhy::Remove {
             self.why = why;

@@ -1,4 +1,5 @@
-//! A world of fake time that jumps from deadline to deadline, every history of a few events, and a test per rule.
+//! A simulated world that jumps from deadline to deadline, all histories of a few events, and a
+//! test per rule.
 
 use std::collections::HashSet;
 
@@ -35,20 +36,20 @@ fn ended(end: End) -> Event {
     Event::Ended { end, at: None, leftover: 0 }
 }
 
-/// What a command does in the fake world.
+/// Behaviour of a command in the simulated world.
 #[derive(Clone)]
 struct FakeCommand {
-    /// How long the exec takes, or why it fails.
+    /// Duration of the exec, or its error.
     exec: Result<Duration, &'static str>,
-    /// How long it lives by itself, and how it ends.
+    /// Life time without a stop, and how it ends.
     life: Option<(Duration, End)>,
-    /// How long after its stop signal it ends; none: it ignores it.
+    /// Time from the stop signal to its end; `None`: ignores the signal.
     polite: Option<Duration>,
-    /// Whether its launcher records when it ended.
+    /// Whether the shim records the time of the end.
     recorded: bool,
-    /// Members of its group that outlive the leader and ignore all but SIGKILL.
+    /// Members of the group that survive the leader and ignore all signals but SIGKILL.
     members: u32,
-    /// What signalling it gives.
+    /// Result of sending a signal.
     denied: bool,
 }
 
@@ -61,13 +62,13 @@ fn lives(secs_: f64, end: End) -> FakeCommand {
     FakeCommand { life: Some((secs(secs_), end)), ..daemon() }
 }
 
-/// Carries out what a machine wants, in fake time.
+/// Carries out the actions of a machine, in simulated time.
 struct World {
     machine: Machine,
     command: FakeCommand,
     now: Duration,
     agenda: Vec<(Duration, u64, Event)>,
-    /// The run that lives; events of former ones are not told.
+    /// The current run; events of earlier ones are not delivered.
     run: u64,
     alive: bool,
     stopped: bool,
@@ -121,7 +122,7 @@ impl World {
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Spawn => {
-                assert!(!self.alive, "spawned while a run lives");
+                assert!(!self.alive, "spawned while a run is alive");
                 self.run += 1;
                 self.spawns.push(self.time());
                 match self.command.exec {
@@ -140,7 +141,7 @@ impl World {
             }
             Action::Signal { signal, .. } | Action::Pass { signal, .. } => match self.command.polite {
                 Some(after) if signal == Signal::TERM && !self.stopped => self.plan(after, ended(killed(signal))),
-                // It handles the stop signal once it goes on.
+                // The process handles the stop signal once it continues.
                 Some(after) if signal == Signal::CONT && self.stopped => {
                     self.stopped = false;
                     self.plan(after, ended(killed(Signal::TERM)));
@@ -166,7 +167,7 @@ impl World {
         }
     }
 
-    /// Goes on for so long, from one thing that happens to the next.
+    /// Advances the time by this much, event by event.
     fn pass(&mut self, span: f64) {
         let until = self.now + secs(span);
         loop {
@@ -228,9 +229,9 @@ fn started(policy: Policy, command: FakeCommand) -> World {
     world
 }
 
-// ---- every short history ----
+// ---- all short histories ----
 
-/// What kinds of events may make a transition: the table of the specification, T1 to T17.
+/// The events that may cause a transition: the table of transitions.
 fn is_in_table(event: &Event, from: ProcState, to: ProcState) -> bool {
     use Event as E;
     use ProcState as P;
@@ -297,20 +298,20 @@ fn alphabet(policy: &Policy) -> Vec<Event> {
 struct Seen {
     machine: Machine,
     now: Duration,
-    /// A run was spawned or adopted and its end was not taken.
+    /// A run was spawned or adopted and its end was not accepted yet.
     alive: bool,
-    /// Signals may be sent: the exec is over and the leader lives.
+    /// Signals may be sent: the exec is over and the leader is alive.
     group: bool,
 }
 
-/// One event, with everything that must hold whatever it is.
+/// Handles one event, and checks all invariants.
 fn step(seen: &Seen, event: &Event, now: Duration) -> Seen {
     let mut next = Seen { now, ..seen.clone() };
     let before = &seen.machine;
     let told = next.machine.handle(event.clone(), now);
     let shown = format!("{event:?} at {now:?}\n{before:?}\n{:?}\n{told:?}", next.machine);
     let Ok(actions) = told else {
-        assert_eq!(*before, next.machine, "an event that is not taken changes nothing: {shown}");
+        assert_eq!(*before, next.machine, "a rejected event changes nothing: {shown}");
         let by_hand = matches!(
             event,
             Event::StartAsked | Event::StopAsked { .. } | Event::RestartAsked | Event::SignalAsked { .. }
@@ -320,7 +321,7 @@ fn step(seen: &Seen, event: &Event, now: Duration) -> Seen {
     };
     match event {
         Event::Ended { .. } | Event::SpawnFailed { .. } => {
-            assert!(seen.alive, "only what lives can end: {shown}");
+            assert!(seen.alive, "only a live run can end: {shown}");
             (next.alive, next.group) = (false, false);
         }
         Event::Spawned { .. } => next.group = true,
@@ -332,11 +333,11 @@ fn step(seen: &Seen, event: &Event, now: Duration) -> Seen {
     for action in &actions {
         match action {
             Action::Say(change) => {
-                assert_eq!(change.from, state, "no transition is left out: {shown}");
+                assert_eq!(change.from, state, "no transition is omitted: {shown}");
                 assert!(is_in_table(event, change.from, change.to), "not in the table: {change:?}\n{shown}");
                 state = change.to;
                 if state == ProcState::Running || state == ProcState::Stopped {
-                    assert_eq!(change.fails, 0, "SM-3: {shown}");
+                    assert_eq!(change.fails, 0, "running resets the failed starts: {shown}");
                 }
                 if state == ProcState::Fatal {
                     let retries = next.machine.policy().startretries.expect("unlimited tries are never given up");
@@ -344,34 +345,37 @@ fn step(seen: &Seen, event: &Event, now: Duration) -> Seen {
                 }
             }
             Action::Spawn => {
-                assert!(!next.alive && !is_spawned, "spawned while a run lives: {shown}");
-                assert!(next.machine.cleaning.is_none(), "spawned beside the rest of the former run: {shown}");
+                assert!(!next.alive && !is_spawned, "spawned while a run is alive: {shown}");
+                assert!(next.machine.cleaning.is_none(), "spawned beside the rest of the previous run: {shown}");
                 assert!(!next.machine.shutting_down, "spawned in a shutdown: {shown}");
                 assert_eq!(state, ProcState::Starting, "{shown}");
                 (next.alive, is_spawned) = (true, true);
             }
             Action::Signal { group, .. } | Action::Pass { group, .. } | Action::Kill { group } => {
                 let leader_lives = next.alive && next.group;
-                assert!(leader_lives || *group && !is_spawned, "STOP-4, SM-10: {shown}");
+                assert!(
+                    leader_lives || *group && !is_spawned,
+                    "only a live leader is signalled, after its exec: {shown}"
+                );
             }
             Action::CheckAlive => assert!(next.alive, "{shown}"),
             Action::CleanGroup => assert!(!next.alive, "the group of a live run is not cleaned: {shown}"),
             Action::Warn(_) => {}
         }
     }
-    assert_eq!(state, next.machine.state(), "no transition is left out: {shown}");
+    assert_eq!(state, next.machine.state(), "no transition is omitted: {shown}");
     let is_stop = before.state() == ProcState::Stopping && matches!(event, Event::Ended { .. } | Event::GroupGone);
     if is_stop && state != ProcState::Stopping {
         let again = before.stopping_why().is_some_and(StopWhy::starts_again) && !next.machine.shutting_down;
         let to = if again { ProcState::Starting } else { ProcState::Stopped };
-        assert_eq!(state, to, "SM-9: {shown}");
+        assert_eq!(state, to, "a stop ends in STOPPED: {shown}");
     }
     if matches!(event, Event::Tick) {
-        assert!(next.machine.deadline().is_none_or(|at| at > now), "a deadline is moved or acted upon: {shown}");
+        assert!(next.machine.deadline().is_none_or(|at| at > now), "a deadline is moved or handled: {shown}");
     }
     let live = next.machine.state().is_live() || state == ProcState::Unknown;
-    assert!(live || !next.alive, "a run that lives is not forgotten: {shown}");
-    assert!(!state.is_upish() || !next.machine.shutting_down || next.alive, "nothing comes up any more: {shown}");
+    assert!(live || !next.alive, "a live run is not forgotten: {shown}");
+    assert!(!state.is_upish() || !next.machine.shutting_down || next.alive, "nothing starts any more: {shown}");
     assert!(!next.machine.describe(now, "").is_empty(), "{shown}");
     next
 }
@@ -432,7 +436,7 @@ fn only_the_transitions_of_the_table_occur_in_every_history_of_seven_events() {
 // ---- transitions ----
 
 #[test]
-fn t1_autostart_starts_what_was_never_started() {
+fn autostart_starts_a_process_that_was_never_started() {
     assert_eq!(started(policy(), daemon()).state(), ProcState::Starting);
     let manual = Policy { autostart: false, ..policy() };
     assert_eq!(started(manual, daemon()).state(), ProcState::Stopped);
@@ -441,11 +445,11 @@ fn t1_autostart_starts_what_was_never_started() {
     world.tell(operator()).unwrap();
     world.pass(2.0);
     world.tell(Event::Autostart).unwrap();
-    assert_eq!(world.state(), ProcState::Stopped, "it was stopped by somebody");
+    assert_eq!(world.state(), ProcState::Stopped, "stopped by request");
 }
 
 #[test]
-fn t2_start_starts_what_is_stopped_exited_or_fatal() {
+fn start_starts_a_stopped_exited_or_fatal_process() {
     let mut stopped = World::new(policy(), daemon());
     stopped.tell(Event::StartAsked).unwrap();
     assert_eq!(stopped.spawns, [0.0]);
@@ -462,7 +466,7 @@ fn t2_start_starts_what_is_stopped_exited_or_fatal() {
 }
 
 #[test]
-fn t3_it_runs_once_it_was_seen_alive_after_startsecs() {
+fn a_process_is_running_once_seen_alive_after_startsecs() {
     let mut world = started(Policy { startsecs: secs(2.5), ..policy() }, daemon());
     world.pass(10.0);
     assert_eq!(world.states, [(0.0, ProcState::Starting), (2.5, ProcState::Running)]);
@@ -470,7 +474,7 @@ fn t3_it_runs_once_it_was_seen_alive_after_startsecs() {
 }
 
 #[test]
-fn t4_without_startsecs_it_runs_when_the_exec_succeeded_even_if_it_ends_at_once() {
+fn without_startsecs_it_runs_when_the_exec_succeeded_even_if_it_ends_at_once() {
     let command = FakeCommand { exec: Ok(secs(0.3)), ..lives(0.0, code(0)) };
     let mut world = started(Policy { startsecs: Duration::ZERO, ..policy() }, command);
     world.pass(1.0);
@@ -479,7 +483,7 @@ fn t4_without_startsecs_it_runs_when_the_exec_succeeded_even_if_it_ends_at_once(
 }
 
 #[test]
-fn t5_an_end_before_startsecs_is_a_failed_start_whatever_the_code() {
+fn an_end_before_startsecs_is_a_failed_start_whatever_the_code() {
     for end in [code(0), code(1), killed(Signal::TERM), End::NotObserved] {
         let mut world = started(policy(), lives(0.9, end));
         world.pass(1.0);
@@ -488,7 +492,7 @@ fn t5_an_end_before_startsecs_is_a_failed_start_whatever_the_code() {
 }
 
 #[test]
-fn t5b_given_up_in_the_same_moment_and_both_changes_are_told() {
+fn fatal_follows_backoff_immediately_and_both_changes_are_reported() {
     let mut world = started(Policy { startretries: Some(0), ..policy() }, lives(0.5, code(1)));
     world.pass(9.0);
     let expected = [(0.0, ProcState::Starting), (0.5, ProcState::Backoff), (0.5, ProcState::Fatal)];
@@ -497,7 +501,7 @@ fn t5b_given_up_in_the_same_moment_and_both_changes_are_told() {
 }
 
 #[test]
-fn t6_a_failed_exec_keeps_its_true_cause() {
+fn a_failed_exec_keeps_its_true_cause() {
     let cause = "cannot change directory to /no/dir: No such file or directory";
     let mut world = started(policy(), FakeCommand { exec: Err(cause), ..daemon() });
     world.pass(0.5);
@@ -510,7 +514,7 @@ fn t6_a_failed_exec_keeps_its_true_cause() {
 }
 
 #[test]
-fn t7_t8_a_backoff_ends_with_its_time_or_with_a_stop() {
+fn a_backoff_ends_with_its_time_or_with_a_stop() {
     for event in [operator(), stop(StopWhy::Remove), stop(StopWhy::Shutdown), Event::ShuttingDown] {
         let mut world = started(policy(), lives(0.0, code(1)));
         world.pass(2.0);
@@ -523,7 +527,7 @@ fn t7_t8_a_backoff_ends_with_its_time_or_with_a_stop() {
 }
 
 #[test]
-fn t9_expected_is_a_normal_exit_with_a_known_code() {
+fn a_normal_exit_with_a_listed_code_is_expected() {
     let codes = vec![0, 2];
     for (end, expected) in [(code(0), true), (code(2), true), (code(1), false), (End::NotObserved, false)] {
         let never = Policy { autorestart: Autorestart::Never, exitcodes: codes.clone(), ..policy() };
@@ -534,12 +538,12 @@ fn t9_expected_is_a_normal_exit_with_a_known_code() {
         assert_eq!(world.changes.last().unwrap().end, Some(end));
         assert_eq!(world.changes.last().unwrap().pid, Some(101));
     }
-    assert!(!End::Timeout(Exit::Code(0)).is_expected(&[0]), "ended for want of a heartbeat");
-    assert!(!code(0).is_expected(&[]), "nothing is expected");
+    assert!(!End::Timeout(Exit::Code(0)).is_expected(&[0]), "ended because of a missing heartbeat");
+    assert!(!code(0).is_expected(&[]), "no code is expected");
 }
 
 #[test]
-fn t10_restarts_by_autorestart() {
+fn restarts_by_autorestart() {
     for (autorestart, end, again) in [
         (Autorestart::Always, code(0), true),
         (Autorestart::Always, killed(Signal(11)), true),
@@ -554,12 +558,12 @@ fn t10_restarts_by_autorestart() {
         assert_eq!(world.spawns.len(), if again { 2 } else { 1 }, "{autorestart:?} {end:?}");
         let state = if again { ProcState::Starting } else { ProcState::Exited };
         assert_eq!(world.state(), state);
-        assert!(world.all_states().contains(&ProcState::Exited), "it is told in between");
+        assert!(world.all_states().contains(&ProcState::Exited), "EXITED is reported in between");
     }
 }
 
 #[test]
-fn t11_a_pending_restart_is_cancelled_by_a_stop() {
+fn a_pending_restart_is_cancelled_by_a_stop() {
     let spinner = Policy { startsecs: Duration::ZERO, autorestart: Autorestart::Always, ..policy() };
     let mut world = started(spinner, lives(0.1, code(0)));
     world.pass(0.5);
@@ -571,7 +575,7 @@ fn t11_a_pending_restart_is_cancelled_by_a_stop() {
 }
 
 #[test]
-fn t12_t13_a_stop_signals_and_ends_stopped_whatever_the_code() {
+fn a_stop_signals_and_ends_stopped_whatever_the_code() {
     for (why, admin) in [
         (StopWhy::Operator, true),
         (StopWhy::Shutdown, true),
@@ -594,7 +598,7 @@ fn t12_t13_a_stop_signals_and_ends_stopped_whatever_the_code() {
 }
 
 #[test]
-fn t14_sigkill_follows_and_is_repeated() {
+fn sigkill_follows_and_is_repeated() {
     let mut world = started(policy(), FakeCommand { polite: None, ..daemon() });
     world.pass(2.0);
     world.tell(operator()).unwrap();
@@ -604,7 +608,7 @@ fn t14_sigkill_follows_and_is_repeated() {
     assert_eq!(world.did(&Action::Kill { group: false }), [12.0]);
     assert_eq!(world.when(ProcState::Stopped), [12.0]);
 
-    // Nothing is told of an end: a process that hangs in the kernel.
+    // No end is reported: the process hangs in the kernel.
     let mut hanging = Machine::new(Policy { stopwait: Some(secs(0.2)), ..policy() }, secs(1.0));
     hanging.handle(Event::Adopted { pid: 5, age: secs(9.0), survivor: Survivor::Adopt }, secs(100.0)).unwrap();
     hanging.handle(operator(), secs(100.0)).unwrap();
@@ -615,7 +619,7 @@ fn t14_sigkill_follows_and_is_repeated() {
         assert_eq!(actions, [Action::Kill { group: false }, Action::Warn(Warning::Killing(times))]);
         at.push(now);
     }
-    assert_eq!(at, [secs(100.2), secs(101.2), secs(102.2)], "no faster than each second");
+    assert_eq!(at, [secs(100.2), secs(101.2), secs(102.2)], "at most once a second");
 }
 
 #[test]
@@ -633,11 +637,11 @@ fn a_stopwait_of_zero_kills_at_once_and_forever_never_does() {
     assert_eq!(world.state(), ProcState::Stopping);
     world.tell(Event::StopAsked { why: StopWhy::Operator, now: true }).unwrap();
     world.pass(0.1);
-    assert_eq!(world.state(), ProcState::Stopped, "STOP-7");
+    assert_eq!(world.state(), ProcState::Stopped, "killed without a grace period");
 }
 
 #[test]
-fn t15_t16_what_cannot_be_signalled_is_unknown_until_its_end_is_seen() {
+fn a_process_that_cannot_be_signalled_is_unknown_until_its_end_is_seen() {
     let mut world = started(policy(), FakeCommand { denied: true, ..lives(60.0, code(3)) });
     world.pass(2.0);
     world.tell(operator()).unwrap();
@@ -658,7 +662,7 @@ fn t15_t16_what_cannot_be_signalled_is_unknown_until_its_end_is_seen() {
 }
 
 #[test]
-fn t17_an_adopted_run_is_running_or_starting_by_its_age() {
+fn an_adopted_run_is_running_or_starting_by_its_age() {
     let adopt = |age| Event::Adopted { pid: 77, age: secs(age), survivor: Survivor::Adopt };
     let mut old = World::new(policy(), daemon());
     old.tell(adopt(50.0)).unwrap();
@@ -689,11 +693,15 @@ fn orphans_that_are_stopped_make_room_for_a_fresh_run() {
     let survivor = Survivor::Stop(StopWhy::Remove);
     removed.tell(Event::Adopted { pid: 77, age: secs(50.0), survivor }).unwrap();
     removed.pass(2.0);
-    assert_eq!((removed.state(), removed.spawns.len()), (ProcState::Stopped, 0), "CRASH-5");
+    assert_eq!(
+        (removed.state(), removed.spawns.len()),
+        (ProcState::Stopped, 0),
+        "the removed one is not started again"
+    );
 }
 
 #[test]
-fn orphans_that_are_left_are_unknown_and_nothing_is_started_or_signalled() {
+fn orphans_that_are_left_alone_are_unknown_and_nothing_is_started_or_signalled() {
     let mut world = World::new(policy(), daemon());
     world.tell(Event::Adopted { pid: 77, age: secs(50.0), survivor: Survivor::Leave }).unwrap();
     world.tell(Event::Autostart).unwrap();
@@ -702,14 +710,14 @@ fn orphans_that_are_left_are_unknown_and_nothing_is_started_or_signalled() {
     world.tell(stop(StopWhy::Shutdown)).unwrap();
     world.pass(60.0);
     assert_eq!((world.state(), world.spawns.len()), (ProcState::Unknown, 0));
-    assert!(world.words().starts_with("pid 77 of a former supervisor is left alone"));
+    assert!(world.words().starts_with("pid 77 of an earlier supervisor, not supervised"));
     assert_eq!(world.actions.len(), 1, "{:?}", world.actions);
 }
 
 // ---- rules ----
 
 #[test]
-fn sm1_the_impossible_is_said_and_changes_nothing() {
+fn an_impossible_event_is_an_error_and_changes_nothing() {
     let mut world = World::new(policy(), daemon());
     for event in [ended(code(0)), Event::Spawned { pid: 1 }, Event::SeenAlive] {
         let error = world.tell(event).unwrap_err();
@@ -719,7 +727,7 @@ fn sm1_the_impossible_is_said_and_changes_nothing() {
 }
 
 #[test]
-fn sm3_a_manual_start_has_all_its_tries_again() {
+fn a_manual_start_resets_the_retries() {
     let mut world = started(policy(), lives(0.0, code(1)));
     world.pass(4.0);
     assert_eq!(world.state(), ProcState::Backoff);
@@ -731,7 +739,7 @@ fn sm3_a_manual_start_has_all_its_tries_again() {
 }
 
 #[test]
-fn sm3_running_resets_the_failed_starts() {
+fn running_resets_the_failed_starts() {
     let mut world = started(policy(), lives(0.0, code(1)));
     world.pass(1.5);
     assert_eq!(world.machine.fails(), 2);
@@ -741,13 +749,13 @@ fn sm3_running_resets_the_failed_starts() {
 }
 
 #[test]
-fn sm4_a_late_look_does_not_make_a_dead_process_run() {
+fn a_late_check_does_not_make_a_dead_process_running() {
     let mut machine = Machine::new(policy(), secs(1.0));
     machine.handle(Event::StartAsked, secs(10.0)).unwrap();
     machine.handle(Event::Spawned { pid: 4 }, secs(10.0)).unwrap();
     let mut recorded = machine.clone();
     assert_eq!(machine.handle(Event::Tick, secs(15.0)).unwrap(), [Action::CheckAlive]);
-    assert_eq!(machine.deadline(), None, "the answer decides");
+    assert_eq!(machine.deadline(), None, "the result decides");
     machine.handle(ended(code(1)), secs(15.0)).unwrap();
     assert_eq!((machine.state(), machine.fails()), (ProcState::Backoff, 1));
     let late = Event::Ended { end: code(1), at: Some(secs(11.0)), leftover: 0 };
@@ -756,11 +764,11 @@ fn sm4_a_late_look_does_not_make_a_dead_process_run() {
         .iter()
         .filter_map(|action| if let Action::Say(change) = action { Some(change.to) } else { None })
         .collect();
-    assert_eq!(states, [ProcState::Running, ProcState::Exited, ProcState::Starting], "its launcher saw it live");
+    assert_eq!(states, [ProcState::Running, ProcState::Exited, ProcState::Starting], "the shim saw it alive");
 }
 
 #[test]
-fn sm5_n_retries_are_n_plus_one_spawns_with_growing_gaps() {
+fn n_retries_are_n_plus_one_spawns_with_growing_delays() {
     for retries in 0..6_u32 {
         let mut world = started(Policy { startretries: Some(retries), ..policy() }, lives(0.1, code(1)));
         world.pass(100.0);
@@ -770,12 +778,12 @@ fn sm5_n_retries_are_n_plus_one_spawns_with_growing_gaps() {
             assert!((gap - (number + 1) as f64).abs() < 0.01, "{gaps:?}");
         }
         let last = world.spawns.last().unwrap() + 0.1;
-        assert!((world.when(ProcState::Fatal)[0] - last).abs() < 0.01, "no further waiting");
+        assert!((world.when(ProcState::Fatal)[0] - last).abs() < 0.01, "no further delay");
     }
 }
 
 #[test]
-fn sm5_unlimited_retries_are_never_given_up() {
+fn unlimited_retries_are_never_given_up() {
     let mut world = started(Policy { startretries: None, ..policy() }, lives(0.0, code(1)));
     world.pass(10_000.0);
     assert!(world.spawns.len() > 100);
@@ -783,7 +791,7 @@ fn sm5_unlimited_retries_are_never_given_up() {
 }
 
 #[test]
-fn sm6_only_a_start_or_a_change_leaves_fatal() {
+fn only_a_start_or_a_change_leaves_fatal() {
     let always = Policy { autorestart: Autorestart::Always, startretries: Some(0), ..policy() };
     let fatal = || {
         let mut world = started(always.clone(), lives(0.0, code(1)));
@@ -804,7 +812,7 @@ fn sm6_only_a_start_or_a_change_leaves_fatal() {
 }
 
 #[test]
-fn sm7_restarts_after_running_are_unlimited() {
+fn restarts_after_running_are_unlimited() {
     let mut world = started(policy(), lives(2.0, code(1)));
     world.pass(200.0);
     assert_eq!(world.spawns.len(), 101, "one each two seconds");
@@ -812,7 +820,7 @@ fn sm7_restarts_after_running_are_unlimited() {
 }
 
 #[test]
-fn sm8_a_death_by_signal_is_never_expected() {
+fn a_death_by_signal_is_never_expected() {
     let codes: Vec<u8> = (0..=255).collect();
     for signal in [Signal::TERM, Signal::KILL, Signal::HUP] {
         assert!(!killed(signal).is_expected(&codes));
@@ -821,7 +829,7 @@ fn sm8_a_death_by_signal_is_never_expected() {
 }
 
 #[test]
-fn sm9_an_end_while_stopping_is_stopped_and_never_restarted() {
+fn an_end_while_stopping_is_stopped_and_never_restarted() {
     let always = Policy { autorestart: Autorestart::Always, ..policy() };
     let mut world = started(always, lives(5.0, code(1)));
     world.command.polite = None;
@@ -832,14 +840,14 @@ fn sm9_an_end_while_stopping_is_stopped_and_never_restarted() {
 }
 
 #[test]
-fn sm10_a_stop_before_the_exec_is_known_waits_with_its_signal() {
+fn a_stop_before_the_exec_delays_its_signal() {
     let mut world = started(policy(), FakeCommand { exec: Ok(secs(30.0)), ..daemon() });
     world.pass(1.0);
     world.tell(operator()).unwrap();
-    assert_eq!(world.state(), ProcState::Stopping, "at once");
+    assert_eq!(world.state(), ProcState::Stopping, "immediately");
     world.tell(Event::StopAsked { why: StopWhy::Operator, now: true }).unwrap();
     world.pass(28.0);
-    assert_eq!(world.words(), "being started, its stop waits for that");
+    assert_eq!(world.words(), "starting, will be stopped after that");
     assert!(!world.actions.iter().any(|(_, a)| matches!(a, Action::Signal { .. } | Action::Kill { .. })));
     world.pass(5.0);
     assert_eq!(world.did(&Action::Kill { group: false }), [30.0]);
@@ -852,7 +860,7 @@ fn sm10_a_stop_before_the_exec_is_known_waits_with_its_signal() {
 }
 
 #[test]
-fn sm10_signals_before_the_exec_is_known_are_sent_after_it() {
+fn signals_before_the_exec_are_sent_after_it() {
     let mut world = started(policy(), FakeCommand { exec: Ok(secs(3.0)), ..daemon() });
     let hup = Event::SignalAsked { signal: Signal::HUP, group: true };
     world.tell(hup.clone()).unwrap();
@@ -862,7 +870,7 @@ fn sm10_signals_before_the_exec_is_known_are_sent_after_it() {
 }
 
 #[test]
-fn sm10_signals_for_a_run_that_was_not_executed_are_not_for_the_next_one() {
+fn signals_for_a_run_that_was_not_executed_are_not_for_the_next_one() {
     let mut world = started(policy(), FakeCommand { exec: Err("not executable"), ..daemon() });
     world.tell(Event::SignalAsked { signal: Signal::HUP, group: false }).unwrap();
     world.pass(0.5);
@@ -873,7 +881,7 @@ fn sm10_signals_for_a_run_that_was_not_executed_are_not_for_the_next_one() {
 }
 
 #[test]
-fn sm11_commands_that_do_not_fit_are_refused() {
+fn requests_that_do_not_fit_the_state_are_refused() {
     let refused = |world: &mut World, event| match world.tell(event) {
         Err(Illegal::Refused(refusal)) => Some(refusal),
         Err(Illegal::Impossible { .. }) | Ok(()) => None,
@@ -902,14 +910,14 @@ fn sm11_commands_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn sm12_what_nobody_asked_for_starts_no_faster_than_the_throttle() {
+fn automatic_starts_are_no_faster_than_the_throttle() {
     let spinner = Policy { startsecs: Duration::ZERO, autorestart: Autorestart::Always, ..policy() };
     let mut world = started(spinner.clone(), lives(0.1, code(1)));
     world.pass(9.5);
     assert_eq!(world.spawns, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
     let mut long = started(spinner.clone(), lives(3.0, code(1)));
     long.pass(7.0);
-    assert_eq!(long.spawns, [0.0, 3.0, 6.0], "a run that lasted longer waits for nothing");
+    assert_eq!(long.spawns, [0.0, 3.0, 6.0], "after a longer run there is no delay");
     let mut slow = World::new(policy(), lives(0.0, code(1)));
     slow.machine.set_throttle(secs(5.0));
     slow.tell(Event::Autostart).unwrap();
@@ -918,17 +926,17 @@ fn sm12_what_nobody_asked_for_starts_no_faster_than_the_throttle() {
     let mut asked = started(spinner, lives(0.1, code(1)));
     asked.pass(0.5);
     asked.tell(Event::StartAsked).unwrap();
-    assert_eq!(asked.spawns, [0.0, 0.5], "somebody's start is at once");
+    assert_eq!(asked.spawns, [0.0, 0.5], "a requested start is immediate");
 }
 
 #[test]
-fn sm15_descriptions() {
+fn descriptions() {
     let mut world = World::new(policy(), FakeCommand { polite: None, ..daemon() });
     assert_eq!(world.words(), "Not started");
     world.machine.disowned(7);
     assert_eq!(world.words(), "disowned, pid 7 was left running");
     world.tell(Event::StartAsked).unwrap();
-    assert_eq!(world.words(), "being started");
+    assert_eq!(world.words(), "starting");
     world.pass(0.5);
     assert_eq!(world.words(), "pid 101, uptime 0:00:00");
     world.pass(90_061.0);
@@ -966,7 +974,7 @@ fn sm15_descriptions() {
 // ---- stops ----
 
 #[test]
-fn stop1_a_paused_process_goes_on_and_handles_its_stop_signal() {
+fn a_paused_process_continues_and_handles_its_stop_signal() {
     let mut world = started(policy(), daemon());
     world.pass(5.0);
     world.stopped = true;
@@ -980,14 +988,14 @@ fn stop1_a_paused_process_goes_on_and_handles_its_stop_signal() {
 }
 
 #[test]
-fn stop2_stopasgroup_waits_for_the_group_and_kills_it_at_the_deadline() {
+fn stopasgroup_waits_for_the_group_and_kills_it_at_the_deadline() {
     let group = Policy { stopasgroup: true, killasgroup: true, stopwait: Some(secs(3.0)), ..policy() };
     let mut world = started(group, FakeCommand { members: 2, ..daemon() });
     world.pass(5.0);
     world.tell(operator()).unwrap();
     world.pass(2.0);
     assert_eq!((world.state(), world.alive), (ProcState::Stopping, false), "the leader has ended");
-    assert_eq!(world.words(), "ended, the rest of its group lives, SIGKILL in 1s");
+    assert_eq!(world.words(), "ended, the rest of its group is still alive, SIGKILL in 1s");
     world.pass(5.0);
     assert_eq!(world.did(&Action::Signal { signal: Signal::TERM, group: true }), [5.0]);
     assert_eq!(world.did(&Action::CleanGroup), [8.0]);
@@ -995,7 +1003,7 @@ fn stop2_stopasgroup_waits_for_the_group_and_kills_it_at_the_deadline() {
 }
 
 #[test]
-fn stop2_killasgroup_kills_the_group_when_the_leader_is_gone() {
+fn killasgroup_kills_the_group_when_the_leader_is_gone() {
     let group = Policy { killasgroup: true, ..policy() };
     let mut world = started(group, FakeCommand { members: 2, ..daemon() });
     world.pass(5.0);
@@ -1008,7 +1016,7 @@ fn stop2_killasgroup_kills_the_group_when_the_leader_is_gone() {
 }
 
 #[test]
-fn stop2_what_outlives_a_sigkill_to_its_leader_is_killed_at_once() {
+fn members_that_survive_a_sigkill_to_the_leader_are_killed_immediately() {
     let group = Policy { stopasgroup: true, killasgroup: true, stopwait: Some(secs(60.0)), ..policy() };
     let mut machine = Machine::new(group, secs(1.0));
     let now = secs(100.0);
@@ -1022,7 +1030,7 @@ fn stop2_what_outlives_a_sigkill_to_its_leader_is_killed_at_once() {
 }
 
 #[test]
-fn stop3_the_group_of_a_crashed_run_is_killed_before_the_next_spawn() {
+fn the_group_of_a_crashed_run_is_killed_before_the_next_spawn() {
     let group = Policy { killasgroup: true, ..policy() };
     let mut world = started(group, FakeCommand { members: 1, ..lives(2.0, code(1)) });
     world.pass(2.5);
@@ -1031,7 +1039,7 @@ fn stop3_the_group_of_a_crashed_run_is_killed_before_the_next_spawn() {
 }
 
 #[test]
-fn stop3_without_killasgroup_what_is_left_is_counted_and_shown() {
+fn without_killasgroup_surviving_members_are_counted_and_shown() {
     let mut world = started(policy(), FakeCommand { members: 2, ..lives(2.0, code(1)) });
     world.pass(2.5);
     assert_eq!(world.did(&Action::CleanGroup), [0.0; 0]);
@@ -1043,7 +1051,7 @@ fn stop3_without_killasgroup_what_is_left_is_counted_and_shown() {
 }
 
 #[test]
-fn stop3_a_group_that_cannot_be_cleaned_is_tried_again_and_holds_a_start() {
+fn a_group_that_cannot_be_cleaned_is_retried_and_delays_the_start() {
     let group = Policy { killasgroup: true, autorestart: Autorestart::Never, ..policy() };
     let mut machine = Machine::new(group, secs(1.0));
     machine.handle(Event::Adopted { pid: 5, age: secs(9.0), survivor: Survivor::Adopt }, secs(100.0)).unwrap();
@@ -1057,19 +1065,19 @@ fn stop3_a_group_that_cannot_be_cleaned_is_tried_again_and_holds_a_start() {
 }
 
 #[test]
-fn crash3_a_group_that_a_former_supervisor_was_ending_is_ended_before_anything_starts() {
+fn a_group_that_an_earlier_supervisor_was_killing_is_killed_before_anything_starts() {
     let mut machine = Machine::new(policy(), secs(1.0));
     let told = machine.handle(Event::LeftBehind { leftover: 2 }, secs(100.0)).unwrap();
     assert_eq!(told, [Action::Warn(Warning::Leftover(2)), Action::CleanGroup]);
     machine.handle(Event::Autostart, secs(100.0)).unwrap();
     assert_eq!(machine.state(), ProcState::Starting);
-    assert!(machine.handle(Event::LeftBehind { leftover: 1 }, secs(100.1)).is_err(), "it was started already");
-    assert!(machine.handle(Event::Tick, secs(101.0)).unwrap().contains(&Action::CleanGroup), "no haste, no rest");
+    assert!(machine.handle(Event::LeftBehind { leftover: 1 }, secs(100.1)).is_err(), "already started");
+    assert!(machine.handle(Event::Tick, secs(101.0)).unwrap().contains(&Action::CleanGroup), "once a second");
     assert_eq!(machine.handle(Event::GroupGone, secs(101.5)).unwrap(), [Action::Spawn]);
 }
 
 #[test]
-fn t8_a_restart_in_backoff_says_that_it_is_one() {
+fn a_restart_in_backoff_has_restart_as_its_reason() {
     let mut machine = Machine::new(policy(), secs(1.0));
     machine.handle(Event::Autostart, secs(100.0)).unwrap();
     machine.handle(Event::SpawnFailed { cause: "x".into(), passing: false }, secs(100.0)).unwrap();
@@ -1079,7 +1087,7 @@ fn t8_a_restart_in_backoff_says_that_it_is_one() {
 }
 
 #[test]
-fn stop4_a_reaped_pid_is_not_signalled() {
+fn a_reaped_pid_is_not_signalled() {
     let group = Policy { stopasgroup: true, killasgroup: true, ..policy() };
     let mut world = started(group, FakeCommand { members: 1, ..daemon() });
     world.pass(5.0);
@@ -1091,7 +1099,7 @@ fn stop4_a_reaped_pid_is_not_signalled() {
 }
 
 #[test]
-fn stop5_a_process_that_is_just_gone_is_no_error() {
+fn a_process_that_has_just_ended_is_not_an_error() {
     let mut world = started(policy(), daemon());
     world.pass(5.0);
     world.tell(operator()).unwrap();
@@ -1102,14 +1110,14 @@ fn stop5_a_process_that_is_just_gone_is_no_error() {
 }
 
 #[test]
-fn stop6_a_signal_during_a_stop_is_no_part_of_it() {
+fn a_signal_during_a_stop_is_not_part_of_it() {
     let mut world = started(policy(), FakeCommand { polite: None, ..daemon() });
     world.pass(5.0);
     world.tell(operator()).unwrap();
     world.tell(Event::SignalAsked { signal: Signal::HUP, group: true }).unwrap();
     assert_eq!(world.did(&Action::Pass { signal: Signal::HUP, group: true }), [5.0]);
     assert_eq!(world.state(), ProcState::Stopping);
-    // Neither is one that had to wait for the exec.
+    // A signal that had to wait for the exec is no part of the stop either.
     let mut world = World::new(policy(), FakeCommand { exec: Ok(secs(3.0)), ..daemon() });
     world.tell(Event::StartAsked).unwrap();
     world.tell(Event::SignalAsked { signal: Signal::HUP, group: true }).unwrap();
@@ -1120,7 +1128,7 @@ fn stop6_a_signal_during_a_stop_is_no_part_of_it() {
 }
 
 #[test]
-fn stop6_a_death_by_an_asked_signal_is_an_ordinary_end() {
+fn a_death_by_a_requested_signal_is_an_ordinary_end() {
     let mut world = started(policy(), daemon());
     world.pass(5.0);
     world.tell(Event::SignalAsked { signal: Signal::TERM, group: false }).unwrap();
@@ -1132,7 +1140,7 @@ fn stop6_a_death_by_an_asked_signal_is_an_ordinary_end() {
 // ---- restarts, reloads, shutdown ----
 
 #[test]
-fn a_restart_starts_as_soon_as_it_is_down() {
+fn a_restart_starts_as_soon_as_the_process_is_down() {
     let mut world = started(policy(), daemon());
     world.pass(5.0);
     world.tell(Event::RestartAsked).unwrap();
@@ -1140,7 +1148,7 @@ fn a_restart_starts_as_soon_as_it_is_down() {
     assert_eq!(world.spawns, [0.0, 5.1]);
     let mut down = World::new(policy(), daemon());
     down.tell(Event::RestartAsked).unwrap();
-    assert_eq!(down.spawns, [0.0], "what is down is started");
+    assert_eq!(down.spawns, [0.0], "a process that is down is started");
     let mut backoff = started(policy(), lives(0.0, code(1)));
     backoff.pass(0.5);
     backoff.tell(Event::RestartAsked).unwrap();
@@ -1148,7 +1156,7 @@ fn a_restart_starts_as_soon_as_it_is_down() {
 }
 
 #[test]
-fn a_stop_during_a_restart_wins_and_a_restart_during_a_stop_starts() {
+fn a_stop_during_a_restart_takes_precedence_and_a_restart_during_a_stop_starts() {
     let mut world = started(policy(), daemon());
     world.pass(5.0);
     world.tell(Event::RestartAsked).unwrap();
@@ -1167,7 +1175,7 @@ fn a_stop_during_a_restart_wins_and_a_restart_during_a_stop_starts() {
 }
 
 #[test]
-fn a_shutdown_starts_nothing_any_more() {
+fn nothing_starts_during_a_shutdown() {
     let mut restart = started(policy(), daemon());
     restart.pass(5.0);
     restart.tell(Event::RestartAsked).unwrap();
@@ -1189,11 +1197,11 @@ fn a_shutdown_starts_nothing_any_more() {
     stopped.tell(operator()).unwrap();
     stopped.tell(stop(StopWhy::Shutdown)).unwrap();
     stopped.pass(1.0);
-    assert_eq!(stopped.machine.stopped_by(), Some(StopWhy::Operator), "the operator's wish is remembered");
+    assert_eq!(stopped.machine.stopped_by(), Some(StopWhy::Operator), "the operator's request is remembered");
 }
 
 #[test]
-fn a_hot_change_looks_at_a_backoff_again() {
+fn a_hot_change_applies_to_a_backoff() {
     let mut world = started(policy(), lives(0.0, code(1)));
     world.pass(2.0);
     assert_eq!((world.state(), world.machine.fails()), (ProcState::Backoff, 2));
@@ -1207,7 +1215,7 @@ fn a_hot_change_looks_at_a_backoff_again() {
 }
 
 #[test]
-fn a_hot_change_leaves_a_start_and_a_stop_under_way_alone() {
+fn a_hot_change_does_not_affect_a_start_or_stop_in_progress() {
     let mut world = started(policy(), FakeCommand { polite: None, ..daemon() });
     world.pass(0.5);
     world.tell(Event::Policy(Policy { startsecs: secs(60.0), ..policy() })).unwrap();
@@ -1220,7 +1228,7 @@ fn a_hot_change_leaves_a_start_and_a_stop_under_way_alone() {
 }
 
 #[test]
-fn a_hot_change_of_the_expected_codes_counts_at_the_next_exit() {
+fn a_hot_change_of_the_expected_codes_applies_to_the_next_exit() {
     let mut world = started(policy(), lives(5.0, code(7)));
     world.pass(2.0);
     world.tell(Event::Policy(Policy { exitcodes: vec![7], ..policy() })).unwrap();
@@ -1229,7 +1237,7 @@ fn a_hot_change_of_the_expected_codes_counts_at_the_next_exit() {
 }
 
 #[test]
-fn another_command_stops_with_the_old_settings_and_starts_with_the_new_ones() {
+fn a_changed_command_stops_with_the_old_settings_and_starts_with_the_new_ones() {
     let mut world = started(policy(), daemon());
     world.pass(5.0);
     world.tell(Event::Replaced(Policy { stopsignal: Signal::INT, startsecs: secs(7.0), ..policy() })).unwrap();
@@ -1240,7 +1248,7 @@ fn another_command_stops_with_the_old_settings_and_starts_with_the_new_ones() {
 }
 
 #[test]
-fn another_command_leaves_results_and_wishes_alone() {
+fn a_changed_command_does_not_affect_exited_and_stopped() {
     let mut exited = started(policy(), lives(2.0, code(0)));
     exited.pass(3.0);
     exited.tell(Event::Replaced(policy())).unwrap();
@@ -1255,11 +1263,15 @@ fn another_command_leaves_results_and_wishes_alone() {
     failing.pass(2.0);
     failing.command = daemon();
     failing.tell(Event::Replaced(policy())).unwrap();
-    assert_eq!((failing.state(), failing.machine.fails()), (ProcState::Starting, 0), "a fix is tried at once");
+    assert_eq!(
+        (failing.state(), failing.machine.fails()),
+        (ProcState::Starting, 0),
+        "a corrected configuration is tried immediately"
+    );
 }
 
 #[test]
-fn sm2_time_that_stands_still_or_leaps_makes_no_state() {
+fn time_that_stops_or_jumps_does_not_change_the_state() {
     let mut machine = Machine::new(policy(), secs(1.0));
     machine.handle(Event::StartAsked, Duration::MAX).unwrap();
     machine.handle(Event::Spawned { pid: 4 }, Duration::MAX).unwrap();
@@ -1272,7 +1284,7 @@ fn sm2_time_that_stands_still_or_leaps_makes_no_state() {
 }
 
 #[test]
-fn a_start_that_the_machine_cannot_make_is_tried_until_it_is_made() {
+fn a_start_that_fails_for_a_transient_reason_is_retried_without_limit() {
     let policy = Policy { startretries: Some(1), ..policy() };
     let mut machine = Machine::new(policy.clone(), Duration::ZERO);
     let mut now = secs(10.0);
@@ -1285,16 +1297,16 @@ fn a_start_that_the_machine_cannot_make_is_tried_until_it_is_made() {
             [Action::Say(Transition { to: ProcState::Backoff, hindered: true, fails: 0, .. })]
         ));
         assert_eq!(machine.next_try(now), Some(Duration::from_secs(pause)));
-        let words = format!("too many open files; tried again in {pause}s, until that passes");
+        let words = format!("too many open files; retry in {pause}s, until that passes");
         assert_eq!(machine.describe(now, ""), words);
-        // A new policy finds nothing to give up.
+        // A new policy does not give up either.
         machine.handle(Event::Policy(policy.clone()), now).unwrap();
         assert_eq!(machine.state(), ProcState::Backoff);
         now += Duration::from_secs(pause);
         machine.handle(Event::Tick, now).unwrap();
         assert_eq!(machine.state(), ProcState::Starting);
     }
-    // What is the program's own fault counts as ever.
+    // Failures of the program itself count as before.
     for state in [ProcState::Backoff, ProcState::Fatal] {
         machine.handle(Event::SpawnFailed { cause: "no such file".into(), passing: false }, now).unwrap();
         assert_eq!((machine.state(), machine.is_hindered()), (state, false));

@@ -1,4 +1,4 @@
-//! Each situation of section 4.2, and that a plan leads where it should.
+//! Tests of each situation, and that a plan leads to the new configuration.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::model::{
     task::Signal,
 };
 
-/// A host on which every folder is there.
+/// A host on which every folder exists.
 struct FakeHost;
 
 impl World for FakeHost {
@@ -67,7 +67,7 @@ fn all(old: &Config, new: &Config, state: ProcState) -> Plan {
     plan(old, new, &facts, Scope::All).unwrap()
 }
 
-/// The steps by name, without those that are none.
+/// Changes by name, without unchanged processes.
 fn steps_of(plan: &Plan) -> Vec<(&str, ProcessChange)> {
     let doing = plan.processes.iter().filter(|planned| planned.step != ProcessChange::Untouched);
     doing.map(|planned| (planned.name.as_str(), planned.step)).collect()
@@ -81,7 +81,7 @@ fn step(old: &str, new: &str, facts: Facts) -> ProcessChange {
 }
 
 #[test]
-fn what_is_written_differently_is_no_difference() {
+fn a_different_spelling_is_not_a_change() {
     let old = config(
         "[programs.web]\ncommand = \"x\"\nargs = [\"%(here)s\"]\nexitcodes = [2, 0]\numask = 0o22\nenv = { A = 1, B = 2 }",
     );
@@ -99,13 +99,13 @@ fn what_is_written_differently_is_no_difference() {
     let (old, new) = ("[programs.web]\ncommand = \"./x\"", "[programs.web]\ncommand = \"./x\"");
     let plan = all(&config(old), &config_of("/srv/tm.toml", new), ProcState::Running);
     assert_eq!(steps_of(&plan), [("web", ProcessChange::Restart)], "the command is another file");
-    // Where the supervisor listens is no key of the program.
+    // The supervisor's address is not a key of the program.
     let plan = all(&web(""), &web("[unix_http_server]\nfile = \"/run/s.s\""), ProcState::Running);
     assert_eq!((steps_of(&plan), plan.unix, plan.is_empty()), (vec![], Listener::Open, false));
 }
 
 #[test]
-fn each_state_has_its_step() {
+fn each_state_has_its_change() {
     use ProcState::*;
     let (cold, manual) = ("args = [\"y\"]", "args = [\"y\"]\nautostart = false");
     for (state, expected, not_started) in [
@@ -161,7 +161,7 @@ fn instances_come_and_go_by_name() {
         [("w_00", ProcessChange::Remove(Removal::Stop)), ("w_02", ProcessChange::Add { start: true })]
     );
     assert_eq!(plan.summary().unchanged, 1);
-    // Its number is in its arguments: then it is another run.
+    // The number is in the arguments, so a new run is needed.
     let (old, new) = (of("numprocs = 2\nargs = [\"%(numprocs)d\"]"), of("numprocs = 3\nargs = [\"%(numprocs)d\"]"));
     let plan = all(&old, &new, ProcState::Running);
     assert_eq!(steps_of(&plan)[..2], [("w_00", ProcessChange::Restart), ("w_01", ProcessChange::Restart)]);
@@ -192,7 +192,7 @@ fn a_group_is_only_a_label() {
         assert_eq!(planned.moved, Some(("g".to_owned(), "h".to_owned())));
     }
     assert_eq!(plan.processes[0].full_name, "h:a");
-    // Another priority of the group is one of all that are in it.
+    // The group's priority is a key of all processes in it.
     let new = config(
         "[programs.a]\ncommand = \"x\"\n[programs.b]\ncommand = \"x\"\n[groups.g]\npriority = 1\nprograms = [\"b\", \"a\"]",
     );
@@ -201,7 +201,7 @@ fn a_group_is_only_a_label() {
     assert_eq!(plan.processes[0].keys, ["group priority"]);
 }
 
-/// A change of each key of a program, with its name.
+/// A change of each key of a program, by name.
 type Edit = (&'static str, fn(&mut ProgramSpec));
 
 const EDITS: &[Edit] = &[
@@ -249,7 +249,7 @@ const EDITS: &[Edit] = &[
 #[test]
 fn the_table_of_keys_knows_each_field_of_a_program() {
     let old = web("on_event = [\"mail\"]").processes["web"].clone();
-    // A new field stops this from compiling: give it a key above, and a change of it in EDITS.
+    // A new field stops this from compiling: give it a key above, and a change in EDITS.
     let ProgramSpec {
         name: _,
         program: _,
@@ -305,7 +305,7 @@ fn the_table_of_keys_knows_each_field_of_a_program() {
     for key in PROGRAM_KEYS {
         assert!(EDITS.iter().any(|(name, _)| *name == key.name), "{} is never changed", key.name);
     }
-    // As the contract has it.
+    // The documented sets of keys.
     let cold: Vec<&str> =
         PROGRAM_KEYS.iter().filter(|key| key.change == KeyChange::Restart).map(|key| key.name).collect();
     assert_eq!(
@@ -315,7 +315,7 @@ fn the_table_of_keys_knows_each_field_of_a_program() {
 }
 
 #[test]
-fn another_folder_for_logs_stops_nobody() {
+fn another_folder_for_logs_stops_no_process() {
     let old = web("");
     let new = web("[taskmasterd]\nchildlogdir = \"/var/log\"");
     let plan = all(&old, &new, ProcState::Running);
@@ -325,7 +325,7 @@ fn another_folder_for_logs_stops_nobody() {
     );
     let LogTarget::Path(path) = &plan.next.processes["web"].stdout.target else { panic!("no path") };
     assert_eq!(path.to_str(), Some("/var/log/web.stdout"));
-    // Written out, it is another log.
+    // If the path is written explicitly, it is another log.
     assert_eq!(
         steps_of(&all(&old, &web("stdout = \"/var/log/web.stdout\""), ProcState::Running)),
         [("web", ProcessChange::Restart)]
@@ -333,7 +333,7 @@ fn another_folder_for_logs_stops_nobody() {
 }
 
 #[test]
-fn the_supervisor_takes_what_it_can_and_names_the_rest() {
+fn the_supervisor_applies_what_it_can_and_lists_the_rest() {
     let old = web("");
     let mut new = old.clone();
     new.server = ServerSpec {
@@ -371,7 +371,7 @@ fn the_supervisor_takes_what_it_can_and_names_the_rest() {
     );
     assert_eq!(plan.needs_restart.join(" "), "pidfile umask nodaemon silent minfds minprocs user directory database");
     assert_eq!(plan.summary().needs_restart, plan.needs_restart);
-    // Each field is a key, and those that need a restart are as they were.
+    // Each field is a key, and those that need a restart are unchanged.
     assert_eq!(SERVER_KEYS.len(), plan.applied.len() + plan.needs_restart.len() + 2);
     for key in SERVER_KEYS {
         assert!(!(key.same)(&old.server, &new.server), "{}", key.name);
@@ -408,7 +408,7 @@ fn listeners_move_or_change() {
 }
 
 #[test]
-fn only_what_is_asked_for_is_reloaded() {
+fn only_the_requested_scope_is_reloaded() {
     let text = |arg: &str, more: &str| {
         let one = |name: &str| format!("[programs.{name}]\ncommand = \"x\"\nargs = [\"{arg}\"]\n");
         config(&format!(
@@ -459,7 +459,7 @@ fn only_what_is_asked_for_is_reloaded() {
 }
 
 #[test]
-fn a_plan_has_words() {
+fn a_plan_has_a_summary() {
     let old = config(
         "[programs.a]\ncommand = \"x\"\n[programs.b]\ncommand = \"x\"\n[programs.c]\ncommand = \"x\"\n[programs.d]\ncommand = \"x\"",
     );
@@ -516,7 +516,7 @@ proptest! {
                 prop_assert!(facts.state.is_live());
             }
         }
-        // In part and then in full is as in full.
+        // A partial reload followed by a full one equals a full one.
         if let Ok(part) = plan(&old, &new, &facts, Scope::Names(&[pick])) {
             let rest = plan(&part.next, &new, &facts, Scope::All).unwrap();
             let left: Vec<&str> = steps_of(&rest).into_iter().map(|(name, _)| name).collect();

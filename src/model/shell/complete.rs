@@ -1,36 +1,36 @@
-//! What may follow what is typed (SH-5). `:`, `*` and `-` are parts of words.
+//! Completion. `:`, `*` and `-` are parts of words.
 
 use crate::model::{
     task::Signal,
     wire::{Channel, EventKind},
 };
 
-/// An action, as its definition says.
+/// An action, as defined by the command line parser.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ActionWord {
-    /// Its word.
+    /// Name.
     pub name: String,
-    /// Its options, with their dashes.
+    /// Options, with their dashes.
     pub options: Vec<String>,
 }
 
-/// What there is at the supervisor now.
+/// Names known to the supervisor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownNames {
     /// Full names of processes.
     pub processes: Vec<String>,
-    /// Names of programs, also of those that are only in the file.
+    /// Names of programs, including those only in the configuration file.
     pub programs: Vec<String>,
     /// Names of groups with more than one process.
     pub groups: Vec<String>,
-    /// Numbers of jobs and the names of their processes.
+    /// Job numbers and names of their processes.
     pub jobs: Vec<(u32, String)>,
 }
 
-/// What a word of an action is.
+/// Kind of a word of an action.
 enum WordPlace {
     Action,
-    /// Processes; several of them, so also groups and all, or one.
+    /// Processes: either several, including groups and all, or exactly one.
     Processes {
         several: bool,
     },
@@ -41,17 +41,17 @@ enum WordPlace {
     Nothing,
 }
 
-/// What the word under the cursor may become.
+/// A possible completion of the word at the cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// The word.
+    /// The completed word.
     pub word: String,
-    /// The same as it is typed, so that it is read as this word again (SH-6).
+    /// The word quoted so that it reads back as itself.
     pub typed: String,
 }
 
-/// Where the word under the cursor begins, and what it may become. `line` ends at the cursor. `now` tells what there is;
-/// none: nobody knows, and no name is offered.
+/// Returns the start of the word at the cursor, and its completions. `line` ends at the cursor.
+/// `now` returns the current names; `None`: unknown, and no name is offered.
 pub fn complete(
     line: &str,
     actions: &[ActionWord],
@@ -92,19 +92,19 @@ pub fn complete(
     (start, found.into_iter().map(candidate).collect())
 }
 
-/// A line that is not at its end.
+/// An incomplete line.
 struct OpenLine {
-    /// Where the last word begins, with its quote.
+    /// Start of the last word, including its quote.
     start: usize,
-    /// The words before it.
+    /// The preceding words.
     before: Vec<String>,
-    /// What there is of the last one.
+    /// The last word so far.
     word: String,
-    /// The quote that it begins with and that is still open.
+    /// The open quote with which the last word begins.
     quote: Option<char>,
 }
 
-/// Reads a line as it will be read when it is whole; none: the cursor is in a comment.
+/// Parses an incomplete line; `None`: the cursor is in a comment.
 fn begun(line: &str) -> Option<OpenLine> {
     let (mut before, mut word, mut start) = (vec![], String::new(), None);
     let mut quote = None;
@@ -139,7 +139,7 @@ fn begun(line: &str) -> Option<OpenLine> {
     Some(OpenLine { start, before, word, quote })
 }
 
-/// A word as it is typed: in this quote, else with a backslash before what would end it or begin something else.
+/// Quotes a word: in this quote, or else with backslashes where needed.
 fn quoted(word: &str, quote: Option<char>) -> String {
     let escaped = |special: &dyn Fn(usize, char) -> bool| {
         let mut text = String::with_capacity(word.len());
@@ -160,7 +160,7 @@ fn quoted(word: &str, quote: Option<char>) -> String {
     }
 }
 
-/// What stands at this place of an action, after these words.
+/// Returns the kind of the word that follows `before` in an action.
 fn place(action: &str, before: &[&str]) -> WordPlace {
     const CHANNELS: [&str; 2] = [Channel::Stdout.as_str(), Channel::Stderr.as_str()];
     const EVENTS: [&str; 4] =
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn sh5_what_follows() {
+    fn completions() {
         for (line, expected) in [
             ("", "0 kill reload start status"),
             ("sta", "0 start status"),
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_asked_for_what_needs_no_answer() {
+    fn the_supervisor_is_asked_only_where_needed() {
         let never = || -> Option<KnownNames> { panic!("asked") };
         for line in ["", "sta", "help ", "signal ", "reload --"] {
             complete(line, &[], never);
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_is_offered_where_nobody_knows_of_any() {
+    fn no_name_is_offered_if_none_is_known() {
         let (actions, unknown) = ([ActionWord { name: "stop".into(), options: vec![] }], || None);
         for line in ["stop ", "stop a", "signal TERM ", "add ", "stop %", "%"] {
             assert_eq!(complete(line, &actions, unknown).1, [], "{line}");
@@ -294,9 +294,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_offered_is_read_as_the_word_that_is_meant(name in "[^\\p{C}]{1,9}", typed in 0..9_usize, quote in 0..3_usize) {
+        fn a_completion_reads_back_as_its_word(name in "[^\\p{C}]{1,9}", typed in 0..9_usize, quote in 0..3_usize) {
             let now = || Some(KnownNames { processes: vec![name.clone()], ..KnownNames::default() });
-            // No process is called like an option or a job, and of a name that begins so nothing was typed yet.
+            // No process has a name like an option or a job.
             prop_assume!(!name.starts_with(['-', '%']) && name != "all");
             let prefix: String = name.chars().take(typed).collect();
             let open = [None, Some('"'), Some('\'')][quote];

@@ -1,5 +1,5 @@
-//! What a shell tells of jobs by itself (JOB-9): each change of a state once, and none that the answer to an action has told
-//! already.
+//! Notices of a shell about jobs: each change of state once, and none that the response to an
+//! action has already shown.
 
 use std::collections::BTreeMap;
 
@@ -11,25 +11,25 @@ use crate::model::{
     wire::StateNotice,
 };
 
-/// How a process was when an answer told it.
+/// State of a process as shown in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LastKnown {
-    /// In this state, with this process id while it lives.
+    /// This state, with this pid while alive.
     Is(ProcState, i32),
-    /// It had ended, whatever became of it then.
+    /// Ended.
     Ended,
 }
 
-/// Changes that are still to be told.
+/// Changes that are still to be shown.
 #[derive(Clone, Debug, Default)]
 pub struct Notices {
     waiting: Vec<StateNotice>,
-    /// What was answered for these came before what led there was heard.
+    /// States shown in responses before the corresponding events arrived.
     ahead: BTreeMap<String, LastKnown>,
 }
 
 impl Notices {
-    /// A state changed. States in which nothing stays for long are not told.
+    /// Adds a change of state. Transient states are not shown.
     pub fn heard(&mut self, event: StateNotice) {
         if let Some(told) = self.ahead.get(&event.name).copied() {
             if arrives(&event, told) {
@@ -42,12 +42,13 @@ impl Notices {
         }
     }
 
-    /// An action was answered with this process: whatever led it there is told by that.
+    /// Records that a response has shown this state: the changes that led to it are not shown
+    /// again.
     pub fn told(&mut self, name: String, state: ProcState, pid: i32) {
         self.answered(name, LastKnown::Is(state, pid));
     }
 
-    /// It was told that a process has ended.
+    /// Records that a response has shown the end of a process.
     pub fn told_end(&mut self, name: String) {
         self.answered(name, LastKnown::Ended);
     }
@@ -64,18 +65,18 @@ impl Notices {
         }
     }
 
-    /// The next action begins: what was to be heard of the last one has been.
+    /// Begins the next action: all events of the previous one have arrived.
     pub fn begin(&mut self) {
         self.ahead.clear();
     }
 
-    /// What is to be told now.
+    /// Removes and returns the changes to show now.
     pub fn take(&mut self) -> Vec<StateNotice> {
         std::mem::take(&mut self.waiting)
     }
 }
 
-/// Whether this is the change to what was told.
+/// Whether this event is the change to the state that was shown.
 fn arrives(event: &StateNotice, told: LastKnown) -> bool {
     match told {
         LastKnown::Is(state, pid) => event.to == state && (!state.is_live() || event.pid == pid),
@@ -83,7 +84,8 @@ fn arrives(event: &StateNotice, told: LastKnown) -> bool {
     }
 }
 
-/// The line of a change: `[1]+ Exit 1  web`. One that is no job, because it was removed, has no number.
+/// Formats the line of a change: `[1]+ Exit 1  web`. A process that is no longer a job has no
+/// number.
 pub fn line(event: &StateNotice, jobs: &[Job], session: &Session) -> String {
     let state = match event.to {
         ProcState::Running => JobState::Running,
@@ -108,7 +110,7 @@ fn ended(event: &StateNotice) -> JobState {
     }
 }
 
-/// The exit code of a job, for `wait` (JOB-11): 128 and n after a death by signal n.
+/// The exit code of `wait` for a job: 128 + n after a death by signal n.
 pub fn exit_code(code: Option<i32>, signal: Option<&str>) -> u8 {
     let died = || signal.and_then(|name| name.parse::<Signal>().ok()).map(|signal| 128 + signal.0);
     u8::try_from(code.or_else(died).unwrap_or(0)).unwrap_or(u8::MAX)
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_told_once_and_those_on_the_way_not_at_all() {
+    fn changes_are_shown_once_and_transient_ones_not_at_all() {
         let mut notices = Notices::default();
         for to in [ProcState::Exited, ProcState::Starting, ProcState::Running, ProcState::Stopping] {
             notices.heard(event("web", to, 9));
@@ -147,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_answer_has_told_is_not_told_again_in_whichever_order_they_come() {
+    fn a_state_in_a_response_is_not_shown_again_in_either_order() {
         let restart = |notices: &mut Notices| {
             notices.heard(event("web", ProcState::Stopped, 0));
             notices.heard(event("web", ProcState::Starting, 9));
@@ -158,7 +160,7 @@ mod tests {
         restart(&mut notices);
         notices.heard(event("web", ProcState::Exited, 0));
         notices.told("web".into(), ProcState::Running, 9);
-        assert_eq!(lines(&mut notices), ["Exit 1  other", "Exit 1  web"], "what came after it is news");
+        assert_eq!(lines(&mut notices), ["Exit 1  other", "Exit 1  web"], "later changes are shown");
         notices.told("web".into(), ProcState::Running, 9);
         notices.heard(event("other", ProcState::Exited, 0));
         restart(&mut notices);
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_that_ended_in_the_foreground_only_what_follows_is_told() {
+    fn after_an_end_in_the_foreground_only_later_changes_are_shown() {
         for end in [ProcState::Exited, ProcState::Backoff, ProcState::Stopped, ProcState::Fatal] {
             let mut notices = Notices::default();
             notices.told_end("web".into());
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_comes_is_not_waited_for_longer_than_to_the_next_action() {
+    fn an_event_that_never_arrives_is_expected_only_until_the_next_action() {
         let mut notices = Notices::default();
         notices.told("web".into(), ProcState::Running, 9);
         notices.begin();
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn job11_exit_codes() {
+    fn exit_codes() {
         assert_eq!([exit_code(Some(3), None), exit_code(None, Some("SIGKILL")), exit_code(None, None)], [3, 137, 0]);
     }
 }

@@ -1,4 +1,4 @@
-//! What has ended: a form that says which, and a page of it.
+//! Ended tasks: the filter form and one page.
 
 use super::{
     HistoryForm, PageInfo,
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::model::{query::Page, task::HistoryRow};
 
-/// What can be chosen in the form, beside what was sent.
+/// Choices in the form; another received value is added.
 const OUTCOMES: [(&str, &str); 7] = [
     ("", "any"),
     ("ok", "OK"),
@@ -49,7 +49,7 @@ pub(super) fn page(info: &PageInfo<'_>, form: &HistoryForm, page: &Page<HistoryR
     put!(to, "</nav>");
 }
 
-/// Where the page of these fields is; of the newest rows, or of those after a cursor.
+/// Returns the address of the page with these fields: the newest rows, or those after a cursor.
 fn address(form: &HistoryForm, after: Option<&str>) -> String {
     let limit = form.limit.to_string();
     let fields = [
@@ -113,7 +113,7 @@ fn fields(form: &HistoryForm) -> impl FnOnce(&mut Html) {
     }
 }
 
-/// Ended tasks. `named`: with their names, which a page of one name needs not.
+/// Table of ended tasks. `named`: with a column of names, which the page of one name omits.
 pub(super) fn table(rows: &[HistoryRow], now: i64, named: bool) -> impl FnOnce(&mut Html) {
     move |to: &mut Html| {
         put!(

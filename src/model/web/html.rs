@@ -1,36 +1,36 @@
-//! How HTML is written here: what is a literal of ours goes out as it is, everything else escaped.
+//! Writes HTML: string literals of the source verbatim, all other text escaped.
 //!
-//! The compiler tells them apart: only a `&'static str` is a part by itself, and nothing that a task, a program or a
-//! reader of the page wrote is one. So no text can be forgotten, and no template language is needed; those that there
-//! are would bring a second copy of the compiler's parser into the build.
+//! The compiler enforces the distinction: only a `&'static str` is a part by itself, and no text of
+//! a task, a program or a user is one. So no escaping can be forgotten, and no template language is
+//! needed, which would add a second copy of the compiler's parser to the build.
 
 use std::fmt::Write;
 
 use crate::model::ansi::misleads;
 
-/// A page, or a part of one, as it is written.
+/// A page, or a part of one, while it is written.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Html(String);
 
 impl Html {
-    /// What was written.
+    /// The text.
     pub(super) fn into_string(self) -> String {
         self.0
     }
 
-    /// Its bytes so far.
+    /// Number of bytes so far.
     pub(super) fn weight(&self) -> usize {
         self.0.len()
     }
 }
 
-/// What can stand in a page.
+/// A part of a page.
 pub(super) trait Part {
-    /// Writes it.
+    /// Writes the part.
     fn put(self, to: &mut Html);
 }
 
-/// Writes parts, one after the other.
+/// Writes several parts in sequence.
 macro_rules! put {
     ($to:expr, $($part:expr),+ $(,)?) => {{ $( $crate::model::web::html::Part::put($part, $to); )+ }};
 }
@@ -66,7 +66,7 @@ macro_rules! numbers {
     ($($number:ty),+) => {
         $(impl Part for $number {
             fn put(self, to: &mut Html) {
-                // A String takes all that is written to it.
+                // Writing to a String cannot fail.
                 let _ = write!(to.0, "{self}");
             }
         })+
@@ -74,7 +74,7 @@ macro_rules! numbers {
 }
 numbers!(i32, i64, u16, u32, u64, usize);
 
-/// A number with up to two digits behind the point; 0 for what is none.
+/// A number with up to two decimals; 0 if it is not finite.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Number(pub(super) f64);
 
@@ -86,8 +86,8 @@ impl Part for Number {
     }
 }
 
-/// A text in one line, between tags or in a quoted attribute: control characters and marks that turn the direction of
-/// writing are shown escaped, as on a terminal.
+/// Text in one line, between tags or in a quoted attribute: control characters and marks that
+/// change the direction of writing are escaped, as on a terminal.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Text<'a>(pub(super) &'a str);
 
@@ -97,18 +97,18 @@ impl Part for Text<'_> {
     }
 }
 
-/// The same for lists: of a text that is longer than anyone reads there only its begin, as a name may have a megabyte.
+/// Like [`Text`], for lists: a long text is cut, because a name may have a megabyte.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Brief<'a>(pub(super) &'a str);
 
 impl Brief<'_> {
-    /// Characters that are shown at the most.
+    /// Most characters shown.
     const MOST: usize = 200;
 }
 
 impl Part for Brief<'_> {
     fn put(self, to: &mut Html) {
-        // A text of so few bytes has no more characters.
+        // A text has at most as many characters as bytes.
         let end = (self.0.len() > Self::MOST).then(|| self.0.char_indices().nth(Self::MOST)).flatten();
         match end {
             None => Text(self.0).put(to),
@@ -117,7 +117,7 @@ impl Part for Brief<'_> {
     }
 }
 
-/// A text with lines between `<pre>` and `</pre>`: line ends and tabs stay.
+/// Text with lines between `<pre>` and `</pre>`: line ends and tabs are kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PreText<'a>(pub(super) &'a str);
 
@@ -137,7 +137,7 @@ fn escape(text: &str, breaks: Breaks, to: &mut Html) {
     let to = &mut to.0;
     let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'');
     let mut rest = text;
-    // Nearly all texts are plain to their end, so what is plain is taken in one piece.
+    // Most texts need no escaping, so plain runs are copied whole.
     while let Some(at) = rest.bytes().position(|byte| !is_plain(byte)) {
         to.push_str(&rest[..at]);
         let mut chars = rest[at..].chars();
@@ -165,7 +165,7 @@ fn escape(text: &str, breaks: Breaks, to: &mut Html) {
     to.push_str(rest);
 }
 
-/// Something for each item.
+/// Writes each item.
 pub(super) fn each<T>(items: impl IntoIterator<Item = T>, write: impl Fn(&mut Html, T)) -> impl FnOnce(&mut Html) {
     move |to: &mut Html| items.into_iter().for_each(|item| write(to, item))
 }

@@ -1,10 +1,11 @@
-//! What a task or a program printed: lines, with the colours that it gave them. All else that would act on a terminal
-//! goes, as with `control log`.
+//! Output of a task or a program: lines with their colours. All other terminal sequences are
+//! removed, as in `control log`.
 
 use super::html::{Html, PreText, Text, put};
 use crate::model::ansi::fit;
 
-/// A log in a frame that can be scrolled. `stream` is where its text comes from, which a script follows if it is `live`.
+/// A log in a scrollable frame. `stream` is the address of its text, which the script follows if
+/// the log is `live`.
 pub(super) fn block<'a>(text: &'a str, stream: &'a str, link: &'static str, live: bool) -> impl FnOnce(&mut Html) {
     move |to: &mut Html| {
         put!(to, "<div class=\"card log\"><div class=loghead><h2>Log</h2><span class=state></span>");
@@ -27,7 +28,7 @@ pub(super) fn block<'a>(text: &'a str, stream: &'a str, link: &'static str, live
     }
 }
 
-/// What stands in the place of a log that there is not.
+/// Text in place of a missing log.
 pub(super) fn none(why: &str) -> impl FnOnce(&mut Html) {
     move |to: &mut Html| {
         put!(to, "<div class=\"card log\"><div class=loghead><h2>Log</h2></div><p class=\"none quiet\">", Text(why));
@@ -35,7 +36,7 @@ pub(super) fn none(why: &str) -> impl FnOnce(&mut Html) {
     }
 }
 
-/// Letters as they are shown.
+/// Style of characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Look {
     bold: bool,
@@ -44,7 +45,8 @@ struct Look {
 }
 
 impl Look {
-    /// After a sequence with these parameters. Colours of a palette are no colours of ours: their parameters are passed over.
+    /// Applies a sequence with these parameters. Colours of a palette are not supported: their
+    /// parameters are skipped.
     fn after(mut self, params: &str) -> Look {
         let mut params = params.split([';', ':']);
         while let Some(param) = params.next() {
@@ -71,7 +73,7 @@ impl Look {
     }
 }
 
-/// A line that has no sequences but those of colours.
+/// Writes a line that contains no sequences other than colours.
 fn coloured(line: &str, to: &mut Html) {
     let mut look = Look::default();
     for (index, piece) in line.split("\x1b[").enumerate() {
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_stay_and_everything_else_goes() {
+    fn colours_are_kept_and_other_sequences_are_removed() {
         assert_eq!(shown("a \x1b[31mred\x1b[0m b"), "a <span class=\"c1\">red</span> b");
         assert_eq!(shown("\x1b[1;92mok"), "<span class=\"c2 cb\">ok</span>");
         assert_eq!(shown("\x1b[38;5;31mx\x1b[38;2;31;32;33my\x1b[48;5;1mz"), "xyz");

@@ -1,4 +1,4 @@
-//! What programs that watch over hosts read: OpenMetrics text, version 1.0.
+//! Metrics for monitoring: OpenMetrics text, version 1.0.
 
 use std::fmt::{Display, Write};
 
@@ -10,7 +10,8 @@ use crate::model::{
     wire::ProcessInfo,
 };
 
-/// The content type of the text is `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+/// Returns the text; its content type is `application/openmetrics-text; version=1.0.0;
+/// charset=utf-8`.
 pub fn metrics(facts: &MetricFacts<'_>) -> String {
     let mut text = Metrics::default();
     let up = "taskwatcher_database_up";
@@ -29,7 +30,7 @@ pub fn metrics(facts: &MetricFacts<'_>) -> String {
 struct Metrics(String);
 
 impl Metrics {
-    /// Begins a family. A unit is the end of its name too.
+    /// Begins a family. The name ends with the unit, if there is one.
     fn family(&mut self, name: &str, kind: &str, unit: Option<&str>, help: &str) {
         let _ = writeln!(self.0, "# TYPE {name} {kind}");
         if let Some(unit) = unit {
@@ -60,7 +61,7 @@ impl Metrics {
     }
 }
 
-/// What has ended.
+/// Metrics of ended tasks.
 fn tasks(summaries: &[Summary], text: &mut Metrics) {
     text.family("taskwatcher_task_ends", "counter", None, "Tasks in the history, by name and outcome.");
     for one in summaries {
@@ -100,7 +101,7 @@ fn tasks(summaries: &[Summary], text: &mut Metrics) {
     }
 }
 
-/// What has not.
+/// Metrics of live tasks.
 fn running(running: &[LiveTask], now: i64, text: &mut Metrics) {
     let name = "taskwatcher_tasks";
     text.family(name, "gauge", None, "Tasks that have not ended, by status.");

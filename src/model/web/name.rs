@@ -1,4 +1,4 @@
-//! The runs of one name: how long they took and how they ended, as figures, as a picture and as a table.
+//! The runs of one name: durations and outcomes as figures, as a chart and as a table.
 
 use super::{
     LiveTask, PageInfo, history,
@@ -11,12 +11,12 @@ use crate::model::{
     task::{Class, HistoryRow},
 };
 
-/// Height of the picture, pixels: the room above the bars for their marks, and the bars.
+/// Heights in the chart, pixels: the room above the bars for their marks, and the bars.
 const ABOVE: f64 = 18.0;
 const BARS: f64 = 140.0;
-/// Places for bars at the least, so that those of a few runs are no blocks.
+/// Minimum number of positions for bars, so that the bars of a few runs are not too wide.
 const PLACES: usize = 24;
-/// Pixels that two labels of lines are apart at the least.
+/// Minimum distance between two labels of lines, pixels.
 const APART: f64 = 15.0;
 
 pub(super) fn page(
@@ -40,7 +40,7 @@ pub(super) fn page(
         return;
     }
     figures(summary, info.now, to);
-    // What comes newest first for a table is drawn from left to right.
+    // The chart is drawn from left to right, oldest first.
     let mut runs: Vec<&HistoryRow> = recent.iter().collect();
     runs.sort_by_key(|row| (row.endtime, row.id));
     chart(name, summary, &runs, info.now, to);
@@ -48,7 +48,7 @@ pub(super) fn page(
 }
 
 fn figures(summary: &Summary, now: i64, to: &mut Html) {
-    // Never rounded up to all of them.
+    // Never rounded up to 100 %.
     let share = if summary.good() < summary.runs() { summary.success_rate().min(99.4).round() } else { 100.0 };
     let tone = match share {
         100.0 => Tone::Good,
@@ -59,7 +59,7 @@ fn figures(summary: &Summary, now: i64, to: &mut Html) {
     put!(to, tone.class(), "\"><dt>Succeeded</dt><dd>", Number(share), " %</dd></div>");
     for (label, secs) in [("p50", summary.p50), ("p95", summary.p95)] {
         let secs = secs.map_or_else(|| "–".to_owned(), took);
-        put!(to, "<div class=card><dt><abbr title=\"so many percent took no longer\">", label, "</abbr></dt><dd>");
+        put!(to, "<div class=card><dt><abbr title=\"this percentage took no longer\">", label, "</abbr></dt><dd>");
         put!(to, Text(&secs), "</dd></div>");
     }
     put!(to, "<div class=card><dt>Last success</dt><dd>");
@@ -76,7 +76,7 @@ fn figures(summary: &Summary, now: i64, to: &mut Html) {
     put!(to, "</dl>");
 }
 
-/// The mark of what is no plain success: seen without any colour.
+/// The mark of a result that is not a plain success: visible without colours.
 pub(super) fn mark(class: Class) -> Option<&'static str> {
     match class {
         Class::Ok => None,
@@ -86,7 +86,7 @@ pub(super) fn mark(class: Class) -> Option<&'static str> {
     }
 }
 
-/// The patterns that pictures fill bars with.
+/// The fill patterns of bars.
 pub(super) fn patterns() -> impl FnOnce(&mut Html) {
     |to: &mut Html| {
         for (class, angle) in [("bad", "45"), ("odd", "-45")] {
@@ -104,7 +104,7 @@ pub(super) fn patterns() -> impl FnOnce(&mut Html) {
     }
 }
 
-/// What the marks mean. `live`: there are bars of what still runs.
+/// The legend of the marks. `live`: there are bars of live runs.
 pub(super) fn legend(live: bool) -> impl FnOnce(&mut Html) {
     move |to: &mut Html| {
         put!(to, "<ul class=legend>");
@@ -127,7 +127,7 @@ pub(super) fn legend(live: bool) -> impl FnOnce(&mut Html) {
     }
 }
 
-/// What one run was, in a line.
+/// Describes one run in a line.
 pub(super) fn run_words(row: &HistoryRow) -> String {
     let why = match reason(row) {
         "" => String::new(),
@@ -225,7 +225,7 @@ fn chart(name: &str, summary: &Summary, runs: &[&HistoryRow], now: i64, to: &mut
         let Some(secs) = secs else { continue };
         let y = ABOVE + BARS - height(secs);
         put!(to, "<line class=\"at ", label, "\" x2=100% y1=", Number(y), " y2=", Number(y), " />");
-        // Where the lines are close the lower label gives way.
+        // If the lines are close, the lower label is moved.
         let placed = (y + 4.0).max(above + APART);
         put!(&mut labels, "<text x=6 y=", Number(placed), " class=", label, ">", label, "</text>");
         above = placed;
@@ -246,7 +246,7 @@ fn chart(name: &str, summary: &Summary, runs: &[&HistoryRow], now: i64, to: &mut
     );
 }
 
-/// The next duration that is good to read: where the axis ends.
+/// Returns the next round duration: the end of the axis.
 fn nice(secs: f64) -> f64 {
     const WHOLE: [f64; 22] = [
         1.0, 2.0, 4.0, 6.0, 10.0, 20.0, 30.0, 60.0, 120.0, 240.0, 360.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0,

@@ -1,4 +1,4 @@
-//! The programs: how each of them is, and what can be done with it.
+//! The programs: their states and actions.
 
 use super::{
     PageInfo, buttons,
@@ -11,7 +11,7 @@ use crate::model::{
     wire::{Channel, ProcessInfo},
 };
 
-/// Bytes of a log that its page shows at the most (WEB-3).
+/// Largest part of a log on its page, bytes.
 const MOST: u32 = 1 << 20;
 
 pub(super) fn page(info: &PageInfo<'_>, processes: &[ProcessInfo], to: &mut Html) {
@@ -20,7 +20,8 @@ pub(super) fn page(info: &PageInfo<'_>, processes: &[ProcessInfo], to: &mut Html
     put!(to, "</section>");
 }
 
-/// All of the page that changes: the buttons for all too, as another supervisor takes none of those of the last one.
+/// The changing part of the page. It includes the buttons for all programs, whose token is invalid
+/// after a restart of the supervisor.
 pub(super) fn live(info: &PageInfo<'_>, processes: &[ProcessInfo], to: &mut Html) {
     put!(to, "<div class=head><h1>Programs</h1><div class=tools><a class=btn href=\"/\">Refresh</a>");
     if !processes.is_empty() {
@@ -51,7 +52,7 @@ pub(super) fn live(info: &PageInfo<'_>, processes: &[ProcessInfo], to: &mut Html
     );
 }
 
-/// How many there are, and how many of each kind.
+/// The number of items, in total and of each kind.
 pub(super) fn tally<'a>(
     whole: usize,
     name: &'a str,
@@ -92,7 +93,7 @@ fn row(info: &PageInfo<'_>, process: &ProcessInfo, to: &mut Html) {
         "</small>",
         remarks(process),
         "</th><td>",
-        // Its name leads to the first one.
+        // The name itself links to the first log.
         each(channels(process).skip(1), |to, channel| {
             put!(to, "<a href=\"", Text(&log_address(&name, channel)), "\">", channel.as_str(), "</a> ");
         }),
@@ -106,7 +107,7 @@ fn row(info: &PageInfo<'_>, process: &ProcessInfo, to: &mut Html) {
     );
 }
 
-/// What else there is to know of it.
+/// Remarks about a process.
 fn remarks(process: &ProcessInfo) -> impl FnOnce(&mut Html) {
     move |to: &mut Html| {
         if process.leftover > 0 {
@@ -119,7 +120,7 @@ fn remarks(process: &ProcessInfo) -> impl FnOnce(&mut Html) {
         if process.adopted {
             put!(to, "<span class=tag>adopted</span>");
         }
-        // The description of a state that is not about it leaves it out.
+        // A description of another subject does not contain the error.
         if let Some(error) = process.spawn_error.as_deref().filter(|error| !process.description.contains(*error)) {
             put!(to, "<span class=\"tag bad\">", Brief(error), "</span>");
         }

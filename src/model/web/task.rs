@@ -1,4 +1,4 @@
-//! One task: how it ended or what it is doing, everything known of it, and its log.
+//! One task: its outcome or status, all data, and its log.
 
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ pub(super) fn page(info: &PageInfo<'_>, view: &TaskView<'_>, to: &mut Html) {
     }
 }
 
-/// Its name with its number, and what the runs of that name say together.
+/// The name with the id, and a link to the runs of that name.
 fn heading<'a>(
     (from, address): (&'static str, &'static str),
     (id, name): (i64, &'a str),
@@ -85,7 +85,7 @@ fn live(info: &PageInfo<'_>, live: &LiveTask, to: &mut Html) {
     put!(to, "</dl>");
 }
 
-/// What its status means, in a sentence.
+/// Explains the status in a sentence.
 fn meaning(live: &LiveTask) -> &'static str {
     match live.status {
         Status::Reserved => "Reserved; its command has not started.",
@@ -130,7 +130,7 @@ fn ended(info: &PageInfo<'_>, row: &HistoryRow, to: &mut Html) {
     put!(to, "</dl>");
 }
 
-/// Processor time, and the share of one processor that this was.
+/// Processor time, and its share of one processor.
 fn processor(row: &HistoryRow) -> Option<String> {
     let (user, system) = (row.cpu_user?, row.cpu_sys?);
     let share = row.duration.filter(|secs| *secs > 0.0).map(|secs| (user + system) / secs * 100.0);
@@ -150,14 +150,14 @@ fn command(argv: Option<&Value>) -> impl FnOnce(&mut Html) {
     }
 }
 
-/// One line of what is known; none where it is not.
+/// One line of data; nothing if it is unknown.
 fn fact(to: &mut Html, label: &'static str, value: Option<impl Part>) {
     if let Some(value) = value {
         put!(to, "<div><dt>", label, "</dt><dd>", value, "</dd></div>");
     }
 }
 
-/// A text of its own.
+/// A String as a part.
 struct Owned(String);
 
 impl Part for Owned {
@@ -166,7 +166,7 @@ impl Part for Owned {
     }
 }
 
-/// A text that is for machines.
+/// A text in a monospace font.
 struct Code(String);
 
 impl Part for Code {

@@ -1,4 +1,4 @@
-//! The tasks that have not ended: how far each is, and how long it has been silent.
+//! Live tasks: their progress, and the ages of their heartbeats.
 
 use super::{
     LiveTask, PageInfo,
@@ -70,18 +70,18 @@ fn row(live: &LiveTask, now: i64, ages: Ages, to: &mut Html) {
     );
 }
 
-/// What it says of itself, or what there is to say of a reservation.
+/// The task's own status text, or a remark about a reservation.
 fn says(live: &LiveTask) -> impl FnOnce(&mut Html) {
     move |to: &mut Html| {
         let note = live.message.as_deref().filter(|note| !note.is_empty());
-        let waits = (live.status == Status::Reserved).then_some("waits for its command");
+        let waits = (live.status == Status::Reserved).then_some("waiting for its command");
         if let Some(says) = note.or(waits) {
             put!(to, "<small>", Brief(says), "</small>");
         }
     }
 }
 
-/// A bar, and the percentage in words.
+/// A bar, and the percentage as text.
 pub(super) fn progress(live: &LiveTask) -> impl FnOnce(&mut Html) {
     move |to: &mut Html| {
         let Some(share) = live.progress.filter(|share| share.is_finite()) else { return };
@@ -91,7 +91,7 @@ pub(super) fn progress(live: &LiveTask) -> impl FnOnce(&mut Html) {
     }
 }
 
-/// The age of the last heartbeat, and how much of the timeout that is.
+/// The age of the last heartbeat, and its share of the timeout.
 pub(super) fn heartbeat(live: &LiveTask, now: i64, ages: Ages) -> impl FnOnce(&mut Html) {
     move |to: &mut Html| {
         let Some(age) = live.silent_for.filter(|age| age.is_finite() && live.status != Status::Reserved) else {
@@ -102,7 +102,7 @@ pub(super) fn heartbeat(live: &LiveTask, now: i64, ages: Ages) -> impl FnOnce(&m
             put!(to, Since { at, now, ages }, " ago");
             return;
         };
-        // Where the colours of a meter change is where the words SILENT and STALLED do.
+        // The colours of the meter change where the status becomes SILENT and STALLED.
         let share = |percent: u32| Number(timeout * f64::from(percent) / 100.0);
         put!(
             to,

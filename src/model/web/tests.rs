@@ -1,5 +1,5 @@
-//! The pages as a browser reads them: with a tokenizer of HTML, and with texts that mean harm in every place where a
-//! task, a program or an address can put one.
+//! Tests of the pages as a browser reads them: with an HTML tokenizer, and with malicious texts
+//! wherever a task, a program or an address can put one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -161,7 +161,7 @@ fn whole(rows: Vec<HistoryRow>) -> Page<HistoryRow> {
 const OUTCOMES: [&str; 5] =
     ["OK", "WARNINGS: 2", "ERROR: exit code 3", "unknown", "ERROR: killed by root (control, pid 8)"];
 
-/// Every page, with this text wherever one can stand.
+/// Every page, with this text wherever possible.
 fn pages(text: &str) -> Vec<(&'static str, String)> {
     let message = Message { text: text.to_owned(), failed: true };
     let info = PageInfo { message: Some(&message), title: text, host: text, version: text, identifier: text, ..info() };
@@ -204,7 +204,7 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
 /// A start tag with its attributes.
 type Tag = (String, BTreeMap<String, String>);
 
-/// What a browser makes of it: the tags, and all text. It must be well-formed.
+/// Tokenizes a page into its tags and all text. It must be well-formed.
 fn read(what: &str, page: &str) -> (Vec<Tag>, String) {
     const VOID: [&str; 5] = ["meta", "link", "input", "br", "wbr"];
     let string = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
@@ -219,7 +219,7 @@ fn read(what: &str, page: &str) -> (Vec<Tag>, String) {
                     open.push(name);
                 }
             }
-            Token::EndTag(tag) => assert_eq!(open.pop(), Some(string(&tag.name)), "{what}: closed out of turn"),
+            Token::EndTag(tag) => assert_eq!(open.pop(), Some(string(&tag.name)), "{what}: closed out of order"),
             Token::String(piece) => text.push_str(&string(&piece)),
             Token::Doctype(_) => {}
             Token::Comment(_) => panic!("{what}: a comment"),
@@ -256,7 +256,7 @@ fn every_page_is_well_formed_and_needs_no_more_than_its_policy() {
 }
 
 #[test]
-fn nothing_of_others_is_in_a_page_raw() {
+fn no_text_of_others_is_in_a_page_unescaped() {
     for (what, page) in pages(HOSTILE) {
         let raw =
             page.chars().find(|c| (c.is_control() && !['\n', '\t'].contains(c)) || crate::model::ansi::misleads(*c));
@@ -290,7 +290,7 @@ fn a_fragment_is_one_line_and_the_same_as_in_its_page() {
 }
 
 #[test]
-fn the_fragment_of_tasks_changes_only_when_they_do() {
+fn the_fragment_of_tasks_changes_only_with_the_tasks() {
     let mut task = live(1, "a", Status::Running);
     let first = live_rows(std::slice::from_ref(&task), NOW);
     task.silent_for = task.silent_for.map(|age| age + 2.0);
@@ -312,7 +312,7 @@ fn ids_are_unique_and_every_field_has_a_label() {
             }
             let hidden = attributes.get("type").is_some_and(|kind| kind == "hidden");
             if ["input", "select"].contains(&name.as_str()) && !hidden {
-                // Inside of its label, which the tokenizer has seen closed behind it.
+                // Inside its label, whose end tag the tokenizer has checked.
                 let at = page
                     .find(&format!("name={} ", attributes["name"]))
                     .or(page.find(&format!("name={}>", attributes["name"])));
@@ -340,7 +340,7 @@ fn ids_are_unique_and_every_field_has_a_label() {
 }
 
 #[test]
-fn a_name_of_many_kilobytes_makes_no_list_heavy() {
+fn a_name_of_many_kilobytes_does_not_enlarge_a_list() {
     let name = "\u{fc}<".repeat(1 << 14);
     let rows: Vec<HistoryRow> = (0..50).map(|id| row(id, &name, &format!("ERROR: {name}"), NOW)).collect();
     let running: Vec<LiveTask> = (0..50).map(|id| live(id, &name, Status::Running)).collect();
@@ -352,7 +352,7 @@ fn a_name_of_many_kilobytes_makes_no_list_heavy() {
     assert!(live_rows(&[live(1, &short, Status::Running)], NOW).contains(&format!(">{short}</a>")));
 }
 
-/// What the buttons of a page ask for, and for whom.
+/// The actions and names of the buttons of a page.
 fn asked(page: &str) -> Vec<(String, String)> {
     let (tags, _) = read("page", page);
     let (mut name, mut found) = (String::new(), vec![]);
@@ -367,7 +367,7 @@ fn asked(page: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn each_state_has_its_word_and_its_buttons() {
+fn each_state_has_its_text_and_its_buttons() {
     for state in ProcState::ALL {
         let page = live_programs(&info(), &[process("api", state)]);
         let expected: &[&str] = match state {
@@ -377,7 +377,7 @@ fn each_state_has_its_word_and_its_buttons() {
         };
         let expected: Vec<(String, String)> =
             expected.iter().map(|action| ((*action).to_owned(), "web:api".to_owned())).collect();
-        assert_eq!(asked(&page)[2..], expected, "{state:?}: behind those for all");
+        assert_eq!(asked(&page)[2..], expected, "{state:?}: after those for all");
         assert!(page.contains(&format!(">{}</b>", state.as_str())), "{state:?}");
         assert!(page.contains("href=\"/tail?process=web%3Aapi\"") && page.contains("/name/web%3Aapi"), "{page}");
     }
@@ -393,7 +393,7 @@ fn each_state_has_its_word_and_its_buttons() {
 }
 
 #[test]
-fn without_a_token_nothing_can_be_asked_for() {
+fn without_a_token_there_are_no_forms() {
     let read_only = PageInfo { token: None, ..info() };
     let task = live(1, "a", Status::Running);
     let view = TaskView::Live { task: &task, feedback: None, log: Ok(&[]) };
@@ -420,7 +420,7 @@ fn without_a_token_nothing_can_be_asked_for() {
 }
 
 #[test]
-fn failures_are_told_first_and_look_like_failures() {
+fn failures_come_first_and_look_like_failures() {
     let lines = |word: &str, count: usize| (0..count).map(|n| format!("{word}{n}")).collect::<Vec<String>>();
     for (failed, done, text, is_bad) in [
         (0, 0, "nothing to do", false),
@@ -464,7 +464,7 @@ fn the_next_page_of_history_asks_for_the_same_rows() {
 }
 
 #[test]
-fn a_task_tells_its_outcome_its_command_and_its_figures() {
+fn a_task_shows_its_outcome_its_command_and_its_figures() {
     let feedback = json!({"progress": "42", "files": 412});
     let mut row = row(12, "backup", "ERROR: exit code 3", NOW);
     row.argv = Some(json!(["/bin/back up", "it's", "a\nb", {"bytes": "/w=="}]));
@@ -494,13 +494,13 @@ fn a_task_tells_its_outcome_its_command_and_its_figures() {
 }
 
 #[test]
-fn a_name_has_a_picture_whose_failures_are_seen_without_colour() {
+fn failures_in_the_chart_are_visible_without_colours() {
     let rows: Vec<HistoryRow> = OUTCOMES.iter().zip(1..).map(|(outcome, id)| row(id, "b", outcome, NOW - id)).collect();
     let page = name_page(&info(), "b", &summary("b"), &rows, &[]);
     let (tags, text) = read("name", &page);
     let bars =
         tags.iter().filter(|(_, attributes)| attributes.get("class").is_some_and(|class| class.starts_with("bar ")));
-    assert_eq!(bars.count(), rows.len() + 4, "and those of the legend");
+    assert_eq!(bars.count(), rows.len() + 4, "plus those of the legend");
     assert_eq!(page.matches(">×</text>").count(), 2);
     assert_eq!((page.matches(">?</text>").count(), page.matches(">!</text>").count()), (1, 1));
     for words in ["75 %", "10m", "20m1s", "5 runs, 3 of them failed", "p50", "p95"] {
@@ -509,7 +509,7 @@ fn a_name_has_a_picture_whose_failures_are_seen_without_colour() {
 }
 
 #[test]
-fn the_timeline_shows_what_ran_beside_what_and_joins_what_is_too_short_to_see() {
+fn the_timeline_shows_parallel_runs_and_joins_runs_too_short_to_see() {
     let span = Span { from: NOW - 86_400, until: NOW };
     let run =
         |id: i64, name: &str, start: i64, end: i64| HistoryRow { starttime: Some(start), ..row(id, name, "OK", end) };
@@ -546,13 +546,13 @@ fn the_timeline_shows_what_ran_beside_what_and_joins_what_is_too_short_to_see() 
 }
 
 #[test]
-fn a_timeline_of_very_many_runs_weighs_no_more_and_still_shows_each_name_and_each_failure() {
+fn a_timeline_of_many_runs_stays_small_and_shows_each_name_and_failure() {
     let span = Span { from: NOW - 86_400, until: NOW };
     let run = |id: i64, name: &str, outcome: &str, start: i64, end: i64| HistoryRow {
         starttime: Some(start),
         ..row(id, name, outcome, end)
     };
-    // One after the other, of which each second one fails; and hundreds beside each other.
+    // In sequence, every second one failed; and hundreds in parallel.
     let ticks = (0..18_000).map(|n| run(n, "tick", OUTCOMES[n as usize % 2 * 2], NOW - n * 4 - 2, NOW - n * 4));
     let beside = (0..1990).map(|n| run(20_000 + n, "beside", OUTCOMES[n as usize % 3], NOW - 9000 - n, NOW - n));
     let lone = |id| run(id, "nightly", "OK", NOW - 80_000, NOW - 79_000);
@@ -569,14 +569,14 @@ fn a_timeline_of_very_many_runs_weighs_no_more_and_still_shows_each_name_and_eac
         !text.contains("Only the last") && !text.contains("room for") && page.contains("class=\"bar bad\""),
         "{text}"
     );
-    // More than are read, and more names than there is room for: both are said.
+    // More than are read, and more names than fit: both are reported.
     let page = timeline_page(&info(), span, &Page { next: Some(Cursor { endtime: NOW - 3600, id: 1 }), ..all }, &[]);
     assert!(page.contains("<p class=hint>Only the last 19991 runs are shown") && page.contains("until=%40"), "{page}");
     let many: Vec<HistoryRow> = (0..500).map(|n| run(n, &format!("name {n:03}"), "OK", NOW - 60, NOW)).collect();
     let page = timeline_page(&info(), span, &whole(many), &[]);
     let (_, text) = read("timeline", &page);
     assert!(page.len() + STYLE.len() + SCRIPT.len() + ICON.len() <= 60_000 && text.contains("name 000"), "{text}");
-    assert!(text.contains("more names ran than there is room for"), "{text}");
+    assert!(text.contains("more names do not fit"), "{text}");
 }
 
 #[test]
@@ -589,7 +589,7 @@ fn any_span_of_time_can_be_drawn() {
 }
 
 #[test]
-fn fifty_rows_weigh_no_more_than_sixty_thousand_bytes() {
+fn fifty_rows_have_at_most_sixty_thousand_bytes() {
     let processes: Vec<ProcessInfo> = (0..50)
         .map(|n| ProcessInfo {
             leftover: 0,
@@ -630,7 +630,7 @@ fn colours() -> [BTreeMap<String, [f64; 3]>; 2] {
     })
 }
 
-/// The ratio of WCAG 2.
+/// Contrast ratio according to WCAG 2.
 fn contrast(a: [f64; 3], b: [f64; 3]) -> f64 {
     let linear = |c: f64| if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) };
     let light = |[r, g, b]: [f64; 3]| 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
@@ -662,7 +662,7 @@ fn all_text_has_enough_contrast_in_both_schemes() {
 /// One sample of the metrics.
 type Sample = (String, Vec<(String, String)>, f64);
 
-/// The samples of the text, family by family, read by the rules of OpenMetrics.
+/// Parses the samples of the text by family, according to OpenMetrics.
 fn samples(text: &str) -> Vec<(String, String, Vec<Sample>)> {
     let mut families: Vec<(String, String, Vec<Sample>)> = vec![];
     let body = text.strip_suffix("# EOF\n").unwrap();
@@ -705,7 +705,7 @@ fn samples(text: &str) -> Vec<(String, String, Vec<Sample>)> {
 }
 
 #[test]
-fn the_metrics_are_those_that_were_given_and_valid() {
+fn the_metrics_are_valid_and_have_the_given_values() {
     let name = "a\"b\\c\nd{e}=,";
     let summaries =
         [summary(name), Summary { p50: None, last_success: None, last_failure: None, recent: vec![], ..summary("b") }];

@@ -1,4 +1,4 @@
-//! How the page says times, durations, sizes, command lines and addresses.
+//! Formats times, durations, sizes, command lines and addresses for pages.
 
 use std::{os::unix::ffi::OsStrExt, time::Duration};
 
@@ -13,8 +13,8 @@ use crate::model::{
     task::{Class, HistoryRow, Status, argv_of_json, round_ms, span},
 };
 
-/// An instant, unix seconds, as seen at another: UTC with a Z for all, and for scripts what they need to make local
-/// time of it. What is today needs no date, and what is this year no year.
+/// An instant, unix seconds, relative to now: UTC with a Z, with data for the script to show local
+/// time. Today's date and the current year are omitted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Time {
     pub(super) at: i64,
@@ -33,7 +33,7 @@ impl Part for Time {
     }
 }
 
-/// Cuts `2026-11-25T09:27:01Z` to what tells it from others.
+/// Shortens `2026-11-25T09:27:01Z` to the parts that differ from now.
 fn short(whole: &str, at: DateTime<Utc>, now: Option<DateTime<Utc>>) -> String {
     let part = |range| whole.get(range).unwrap_or_default();
     match now {
@@ -43,17 +43,17 @@ fn short(whole: &str, at: DateTime<Utc>, now: Option<DateTime<Utc>>) -> String {
     }
 }
 
-/// None for what has no date of four digits.
+/// Returns `None` outside the years 0 to 9999.
 fn utc(secs: i64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(secs, 0).filter(|at| (0..=9999).contains(&at.year()))
 }
 
-/// The whole of it in words, for titles of pictures: `2026-11-25 09:27:01Z`.
+/// Full form, for tooltips: `2026-11-25 09:27:01Z`.
 pub(super) fn stamp(at: i64) -> String {
     utc(at).map_or_else(|| format!("@{at}"), |at| at.to_rfc3339_opts(SecondsFormat::Secs, true).replace('T', " "))
 }
 
-/// Seconds in words, with no more digits than one reads: `0.12s`, `12.3s`, `4m5s`, `3d4h`.
+/// Formats seconds with few digits: `0.12s`, `12.3s`, `4m5s`, `3d4h`.
 pub(super) fn took(secs: f64) -> String {
     let secs = secs.max(0.0);
     let digits = |factor: f64| (secs * factor).round() / factor;
@@ -67,17 +67,17 @@ pub(super) fn took(secs: f64) -> String {
     span(Duration::try_from_secs_f64(kept).unwrap_or_default())
 }
 
-/// Who reads an age: a fragment that only a script reads has none in words, so that it stays the same, and nothing is
-/// sent, as long as nothing but the time has changed.
+/// Format of ages: a fragment for the script contains no ages as text, so that it stays equal, and
+/// is not sent again, while only the time has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ages {
-    /// Everybody.
+    /// As text.
     InWords,
-    /// The script, which counts them up.
+    /// As data: the script counts them.
     ForScript,
 }
 
-/// How long ago something was, going on.
+/// A growing age.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Since {
     /// Unix seconds.
@@ -95,7 +95,7 @@ impl Part for Since {
     }
 }
 
-/// So many of what has such a name.
+/// Formats a number with a noun: `2 runs`.
 pub(super) fn count(number: u64, name: &str) -> String {
     let end = match (number, name.ends_with('s')) {
         (1, _) => "",
@@ -105,8 +105,8 @@ pub(super) fn count(number: u64, name: &str) -> String {
     format!("{number} {name}{end}")
 }
 
-/// An argument vector as a line that a shell would read as the same; what cannot be seen, or is no UTF-8, in the form
-/// `$'…'` of bash.
+/// Formats an argument vector as a shell command line; invisible characters and invalid UTF-8 use
+/// bash's `$'…'`.
 pub(super) fn command_line(argv: &Value) -> String {
     let Some(words) = argv_of_json(argv) else { return argv.to_string() };
     let word = |word: std::ffi::OsString| match word.to_str() {
@@ -134,15 +134,16 @@ fn dollar_quoted(word: &[u8]) -> String {
     quoted + "'"
 }
 
-/// What needs no escape anywhere in an address.
+/// Characters that need no escaping anywhere in an address.
 const IN_ADDRESS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// A text inside an address.
+/// Escapes a text for an address.
 pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, IN_ADDRESS).to_string()
 }
 
-/// Where the page of a name is. A path cannot hold some names: browsers take `..` for the folder above, escaped or not.
+/// Returns the address of the page of a name. Some names cannot be part of a path: browsers resolve
+/// `..`, escaped or not.
 pub(super) fn name_address(name: &str) -> String {
     match name {
         "" | "." | ".." => format!("/history?name={}", encoded(name)),
@@ -150,7 +151,7 @@ pub(super) fn name_address(name: &str) -> String {
     }
 }
 
-/// How good something is: its colour, which never stands without a word.
+/// Colour of a status; always accompanied by text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
     Good,
@@ -162,7 +163,7 @@ pub(super) enum Tone {
 }
 
 impl Tone {
-    /// Its class in the style sheet.
+    /// Class in the style sheet.
     pub(super) fn class(self) -> &'static str {
         match self {
             Tone::Good => "ok",
@@ -210,7 +211,7 @@ pub(super) fn badge(tone: Tone, word: &str) -> impl FnOnce(&mut Html) {
     move |to: &mut Html| put!(to, "<b class=\"s ", tone.class(), "\">", Text(word), "</b>")
 }
 
-/// The outcome with its reason, and without the word that the badge has.
+/// The reason of an outcome, without the word shown in the badge.
 pub(super) fn reason(row: &HistoryRow) -> &str {
     let told = row.outcome.strip_prefix("ERROR: ").unwrap_or_default();
     match row.termerror.as_deref() {
@@ -219,7 +220,7 @@ pub(super) fn reason(row: &HistoryRow) -> &str {
     }
 }
 
-/// The word of an outcome: `OK`, `WARNINGS: 2`, `ERROR`, `unknown`.
+/// The badge of an outcome: `OK`, `WARNINGS: 2`, `ERROR`, `unknown`.
 pub(super) fn outcome_badge(row: &HistoryRow) -> impl FnOnce(&mut Html) {
     move |to: &mut Html| {
         let class = Class::of_outcome(&row.outcome);
@@ -231,7 +232,7 @@ pub(super) fn outcome_badge(row: &HistoryRow) -> impl FnOnce(&mut Html) {
     }
 }
 
-/// What happened, in a sentence.
+/// Describes an ended task in a sentence.
 pub(super) fn sentence(row: &HistoryRow) -> String {
     let after = row.duration.map(|secs| format!(" after {}", took(secs))).unwrap_or_default();
     let why = match reason(row) {
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_no_more_digits_than_one_reads() {
+    fn durations_have_few_digits() {
         for (secs, words) in [
             (0.0, "0s"),
             (-5.0, "0s"),
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_line_can_be_given_to_a_shell() {
+    fn a_command_line_is_valid_in_a_shell() {
         for (argv, line) in [
             (json!(["ls", "-l", "a b", ""]), "ls -l 'a b' ''"),
             (json!(["it's", "$HOME", "*"]), r"'it'\''s' '$HOME' '*'"),
@@ -314,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_that_nobody_here_wrote_is_looked_at() {
+    fn an_unknown_outcome_counts_as_a_failure() {
         let classes = ["OK", "WARNINGS: 3", "ERROR: exit code 1", "unknown", "", "fine"].map(Class::of_outcome);
         assert_eq!(classes, [Class::Ok, Class::Warnings, Class::Error, Class::Unknown, Class::Error, Class::Error]);
     }

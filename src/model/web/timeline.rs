@@ -1,4 +1,4 @@
-//! What ran when: a row for each name, and in it a lane for each run at a time.
+//! Timeline: a row for each name, with a lane for each run at a time.
 
 use std::collections::BTreeMap;
 
@@ -13,25 +13,26 @@ use crate::model::{
     task::{Class, HistoryRow, Status},
 };
 
-/// The spans to choose from, hours.
+/// Spans to choose from, hours.
 const HOURS: [(i64, &str); 5] = [(1, "1 h"), (6, "6 h"), (24, "24 h"), (72, "3 days"), (168, "7 days")];
-/// Distances of the lines, seconds.
+/// Distances between grid lines, seconds.
 const STEPS: [i64; 13] = [60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 43_200, 86_400, 172_800];
-/// So many lines at the most: what a narrow screen has room for.
+/// Most grid lines, for narrow screens.
 const LINES: i64 = 6;
-/// Pixels of a lane and of a bar in it.
+/// Heights of a lane and of a bar in it, pixels.
 const LANE: usize = 18;
 const BAR: usize = 12;
-/// Lanes of a name at the most: what runs beside more than that is drawn in the last one.
+/// Most lanes of a name: further parallel runs are drawn in the last one.
 const LANES: usize = 12;
-/// What is narrower than this, percent of the width, is joined with its neighbour: two hundred runs an hour are a bar.
+/// Runs narrower than this, percent of the width, are joined with their neighbours: two hundred
+/// runs an hour become one bar.
 const NARROW: f64 = 0.2;
-/// Bytes of all rows at the most: with its frame, the style and the script the page weighs 60 kB then.
+/// Most bytes of all rows: with frame, style and script the page then has 60 kB.
 const PICTURE: usize = 28_000;
-/// The width of a bar at the least: nothing is drawn of one that has none. Its border makes it a pixel.
+/// Minimum width of a bar: a bar without width is not drawn. The border makes it one pixel wide.
 const LEAST: f64 = 0.05;
 
-/// How a bar is drawn.
+/// Style of a bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BarKind {
     Ended(Class),
@@ -45,28 +46,28 @@ enum TimelineRun<'a> {
     Live(&'a LiveTask),
 }
 
-/// What is drawn: one run, or some that are too short to be seen one by one.
+/// A bar: one run, or several that are too short to be visible separately.
 #[derive(Clone, Copy)]
 struct Bar<'a> {
-    /// The worst of them.
+    /// The worst kind among the runs.
     kind: BarKind,
-    /// Whether all are of that kind.
+    /// Whether all runs are of that kind.
     alike: bool,
-    /// Unix seconds.
+    /// Begin, unix seconds.
     from: i64,
     until: i64,
     runs: u64,
     failed: u64,
-    /// The first one.
+    /// The first run.
     run: TimelineRun<'a>,
 }
 
 /// How much is joined.
 #[derive(Clone, Copy)]
 struct Grain {
-    /// What is narrower, and what lies closer, percent of the width.
+    /// Largest width, and largest distance, of joined runs, percent of the width.
     narrow: f64,
-    /// Whether runs are joined that ended differently, or that lie over each other.
+    /// Whether to join runs of different results, and overlapping runs.
     mixed: bool,
 }
 
@@ -86,7 +87,7 @@ pub(super) fn page(info: &PageInfo<'_>, span: Span, (ended, running): (&Page<His
         put!(to, "<li><a href=\"/timeline?hours=", choice, "\"", current, ">", label, "</a></li>");
     }
     put!(to, "</ul></div></div>");
-    // One of more runs than can be drawn begins later.
+    // With more runs than can be drawn, the picture begins later.
     if let Some(begin) = &ended.next {
         let at = begin.endtime;
         put!(
@@ -101,7 +102,7 @@ pub(super) fn page(info: &PageInfo<'_>, span: Span, (ended, running): (&Page<His
     if names.is_empty() {
         put!(
             to,
-            "<div class=\"card empty\"><h2>Nothing ran</h2><p>No task ran between ",
+            "<div class=\"card empty\"><h2>No runs</h2><p>No task ran between ",
             Time { at: span.from, now: info.now },
             " and ",
             Time { at: span.until, now: info.now },
@@ -143,7 +144,7 @@ pub(super) fn page(info: &PageInfo<'_>, span: Span, (ended, running): (&Page<His
     }
 }
 
-/// The runs that reach into the span, by name and in the order of their starts.
+/// Collects the runs that overlap the span, by name and ordered by start.
 fn gather<'a>(span: Span, rows: &'a [HistoryRow], running: &'a [LiveTask], now: i64) -> BTreeMap<&'a str, Runs<'a>> {
     let mut names: BTreeMap<&str, Runs<'_>> = BTreeMap::new();
     let is_in = |from: i64, until: i64| from <= span.until && until >= span.from;
@@ -192,8 +193,8 @@ impl TimelineRun<'_> {
     }
 }
 
-/// All rows of the picture, and how many are left out. What is too much is joined more and more, and only what is too
-/// much even then is left out.
+/// Returns all rows of the picture, and the number of omitted ones. If they are too large, runs are
+/// joined increasingly; rows that still do not fit are omitted.
 fn rows(span: Span, names: &BTreeMap<&str, Runs<'_>>) -> (Html, u64) {
     let draw = |grain: Grain| names.iter().map(|(name, runs)| row(span, name, runs, grain)).collect::<Vec<Html>>();
     let weight = |rows: &[Html]| rows.iter().map(Html::weight).sum::<usize>();
@@ -213,7 +214,7 @@ fn rows(span: Span, names: &BTreeMap<&str, Runs<'_>>) -> (Html, u64) {
     (all, left)
 }
 
-/// Where an instant is, in percent of the width.
+/// Position of an instant, in percent of the width.
 fn share(span: Span, at: i64) -> f64 {
     let whole = span.until.saturating_sub(span.from).max(1) as f64;
     (at.saturating_sub(span.from) as f64 / whole * 100.0).clamp(0.0, 100.0)
@@ -223,12 +224,12 @@ fn ticks(span: Span) -> Vec<i64> {
     let whole = span.until.saturating_sub(span.from).max(1);
     let step = STEPS.into_iter().find(|step| whole / step <= LINES).unwrap_or(whole);
     let first = span.from.div_euclid(step).saturating_add(1).saturating_mul(step);
-    // None so near to an end that its label would be cut.
+    // None so close to an edge that its label would be cut.
     let is_inside = |tick: &i64| (2.0..98.0).contains(&share(span, *tick));
     (0..=LINES).map(|n| first.saturating_add(n.saturating_mul(step))).filter(is_inside).collect()
 }
 
-/// `14:00`, or at midnight the date.
+/// Formats `14:00`, or at midnight the date.
 fn tick_label(at: i64) -> String {
     let whole = stamp(at);
     let part = if at.rem_euclid(86_400) == 0 { whole.get(5..10) } else { whole.get(11..16) };
@@ -276,7 +277,7 @@ fn row(span: Span, name: &str, runs: &Runs<'_>, grain: Grain) -> Html {
     to
 }
 
-/// Shares the bars out, so that those in one lane are one after the other.
+/// Distributes the bars, so that those of one lane do not overlap.
 fn lanes<'a>(span: Span, bars: &[Bar<'a>], grain: Grain) -> Vec<Vec<Bar<'a>>> {
     let mut lanes: Vec<Vec<Bar<'_>>> = vec![];
     for bar in bars {
@@ -310,7 +311,7 @@ impl Bar<'_> {
     }
 }
 
-/// What is worse is seen of several.
+/// Order of kinds: the worse one of several is shown.
 fn gravity(kind: BarKind) -> u8 {
     match kind {
         BarKind::Ended(Class::Ok) | BarKind::Live(Status::Reserved) => 0,
@@ -322,7 +323,7 @@ fn gravity(kind: BarKind) -> u8 {
     }
 }
 
-/// Whether a run cannot be told from the bar before it.
+/// Whether a run is joined with the preceding bar.
 fn is_one(span: Span, last: &Bar<'_>, bar: &Bar<'_>, grain: Grain) -> bool {
     let is_narrow = |bar: &Bar<'_>| bar.runs > 1 || share(span, bar.until) - share(span, bar.from) < grain.narrow;
     let apart = share(span, bar.from) - share(span, last.until);
@@ -335,7 +336,7 @@ fn is_one(span: Span, last: &Bar<'_>, bar: &Bar<'_>, grain: Grain) -> bool {
     is_alike && is_narrow(last) && is_narrow(bar) && is_close
 }
 
-/// What a bar is, in a line.
+/// Describes a bar in a line.
 fn words(bar: &Bar<'_>) -> String {
     match (bar.run, bar.kind) {
         (TimelineRun::Ended(row), _) if bar.runs == 1 => run_words(row),

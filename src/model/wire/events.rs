@@ -1,5 +1,5 @@
-//! What subscribers are told (6.3): one object for each change of a state, and little else. A slow subscriber loses events
-//! and is told how many; it never holds up anybody.
+//! Events for subscribers: mainly one object per change of a state. A slow subscriber loses events
+//! and gets their number; it never delays anything else.
 
 use std::collections::VecDeque;
 
@@ -8,24 +8,24 @@ use serde_json::{Value, json};
 
 use crate::model::program::ProcState;
 
-/// The kinds of events that can be asked for.
+/// The kinds of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
     /// The state of a process changed.
     State,
-    /// The configuration was read again.
+    /// The configuration was reloaded.
     Config,
-    /// The supervisor ends.
+    /// The supervisor is shutting down.
     Shutdown,
     /// A minute passed.
     Tick,
 }
 
 impl EventKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [EventKind; 4] = [EventKind::State, EventKind::Config, EventKind::Shutdown, EventKind::Tick];
 
-    /// Its word.
+    /// Text in the protocol.
     pub const fn as_str(self) -> &'static str {
         match self {
             EventKind::State => "state",
@@ -36,7 +36,7 @@ impl EventKind {
     }
 }
 
-/// Which events a subscriber wants; by default all.
+/// The kinds of events a subscriber wants; by default all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventFilter(Vec<EventKind>);
 
@@ -47,10 +47,10 @@ impl Default for EventFilter {
 }
 
 impl EventFilter {
-    /// Those of these words; none given: all.
+    /// Parses the kinds; an empty list means all.
     ///
     /// # Errors
-    /// The word that is none.
+    /// The unknown word.
     pub fn of<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<EventFilter, &'a str> {
         let mut wanted = Vec::new();
         for word in words {
@@ -62,65 +62,65 @@ impl EventFilter {
         Ok(EventFilter(EventKind::ALL.into_iter().filter(|kind| wanted.contains(kind)).collect()))
     }
 
-    /// Its words.
+    /// The kinds as text.
     pub fn words(&self) -> Vec<&'static str> {
         self.0.iter().map(|kind| kind.as_str()).collect()
     }
 
-    /// Whether it wants these.
+    /// Whether events of this kind are wanted.
     pub fn wants(&self, kind: EventKind) -> bool {
         self.0.contains(&kind)
     }
 }
 
-/// A process changed its state.
+/// A change of a process's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateNotice {
-    /// The process, with its group unless that is called the same.
+    /// Name of the process, prefixed with the group unless both are equal.
     pub name: String,
-    /// The state before.
+    /// The previous state.
     #[serde(with = "super::state_word")]
     pub from: ProcState,
-    /// The state now.
+    /// The new state.
     #[serde(with = "super::state_word")]
     pub to: ProcState,
-    /// Process id; 0 if it has none.
+    /// Pid; 0 if none.
     pub pid: i32,
-    /// The task of the run that this is about.
+    /// Task of the run concerned.
     pub task_id: Option<i64>,
-    /// What that run exited with, if this is its end.
+    /// Exit code of that run, if this is its end.
     pub exit_code: Option<i32>,
-    /// The name of the signal that ended it.
+    /// Name of the signal that killed it.
     pub exit_signal: Option<String>,
-    /// Whether that was expected.
+    /// Whether its end was expected.
     pub expected: Option<bool>,
-    /// Failed starts in a row.
+    /// Number of consecutive failed starts.
     pub fails: u32,
 }
 
 impl StateNotice {
-    /// From an event; none if it is one of another kind.
+    /// Parses an event; `None` if it is of another kind.
     pub fn from_event(event: &Value) -> Option<StateNotice> {
         let is_state = event.get("event").and_then(Value::as_str) == Some(EventKind::State.as_str());
         is_state.then(|| StateNotice::deserialize(event).ok()).flatten()
     }
 }
 
-/// Something that subscribers may be told.
+/// An event for subscribers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// A process changed its state.
     State(StateNotice),
-    /// The configuration was read again, with what followed.
+    /// The configuration was reloaded, with the changes.
     Config(Value),
-    /// The supervisor ends.
+    /// The supervisor is shutting down.
     Shutdown,
     /// A minute passed.
     Tick,
 }
 
 impl Notice {
-    /// Its kind.
+    /// Kind of the event.
     pub fn kind(&self) -> EventKind {
         match self {
             Notice::State(_) => EventKind::State,
@@ -130,7 +130,7 @@ impl Notice {
         }
     }
 
-    /// Its object. `time` is in seconds since 1970.
+    /// The event as an object. `time` is in unix seconds.
     pub fn to_value(&self, time: i64, serial: u64) -> Value {
         let mut value = json!({"event": self.kind().as_str()});
         let more = match self {
@@ -149,27 +149,28 @@ impl Notice {
     }
 }
 
-/// One subscriber: what it wants, and what it has not read yet.
+/// One subscriber: its filter, and its unread events.
 #[derive(Clone, Debug)]
 pub struct Subscriber {
     filter: EventFilter,
-    /// Bytes of lines that are kept for it at the most.
+    /// Most bytes of queued lines.
     limit: usize,
     lines: VecDeque<String>,
     bytes: usize,
-    /// Events that it wanted and did not get.
+    /// Number of wanted events that were dropped.
     dropped: u64,
-    /// Of the last event that it wanted, got or not: so a gap is as wide as what is missing.
+    /// Serial of the last wanted event, delivered or not: a gap in the serials is as wide as what
+    /// was dropped.
     serial: u64,
 }
 
 impl Subscriber {
-    /// With what it wants, and the bytes of lines that are kept for it at the most.
+    /// Makes a subscriber that queues at most `limit` bytes of lines.
     pub fn new(filter: EventFilter, limit: usize) -> Subscriber {
         Subscriber { filter, limit, lines: VecDeque::new(), bytes: 0, dropped: 0, serial: 0 }
     }
 
-    /// Something happened at `time`, seconds since 1970.
+    /// Queues an event that happened at `time`, unix seconds, if it is wanted.
     pub fn offer(&mut self, notice: &Notice, time: i64) {
         if !self.filter.wants(notice.kind()) {
             return;
@@ -178,7 +179,8 @@ impl Subscriber {
         let line = notice.to_value(time, self.serial).to_string();
         let note = (self.dropped > 0).then(|| dropped(self.dropped));
         let needed = line.len().saturating_add(note.as_ref().map_or(0, String::len));
-        // What is too long for an empty queue too is sent all the same: nothing else would come any more.
+        // A line that exceeds the limit by itself is sent too: otherwise no event would ever
+        // follow.
         if !self.lines.is_empty() && self.bytes.saturating_add(needed) > self.limit {
             self.dropped = self.dropped.saturating_add(1);
             return;
@@ -190,7 +192,7 @@ impl Subscriber {
         self.keep(line);
     }
 
-    /// The next line to be written, without its end.
+    /// Removes and returns the next line to write, without its end.
     pub fn take(&mut self) -> Option<String> {
         match self.lines.pop_front() {
             Some(line) => {
@@ -208,7 +210,7 @@ impl Subscriber {
     }
 }
 
-/// What a slow subscriber is told of what it lost.
+/// The line about dropped events.
 fn dropped(count: u64) -> String {
     json!({"event": "dropped", "count": count}).to_string()
 }
@@ -234,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_an_object_with_the_keys_of_the_specification() {
+    fn an_event_is_an_object_with_the_documented_keys() {
         let line = r#"{"event":"state","name":"web","from":"RUNNING","to":"EXITED","pid":7,"task_id":12,"exit_code":1,"exit_signal":null,"expected":false,"fails":0,"time":100,"serial":3}"#;
         assert_eq!(state().to_value(100, 3).to_string(), line);
         assert_eq!(Notice::Tick.to_value(100, 4).to_string(), r#"{"event":"tick","time":100,"serial":4}"#);
@@ -246,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subscriber_gets_what_it_wants_and_its_serial_grows_by_one() {
+    fn a_subscriber_gets_wanted_events_with_consecutive_serials() {
         let mut subscriber = Subscriber::new(EventFilter::of(["state"]).unwrap(), 10_000);
         for notice in [state(), Notice::Tick, state(), Notice::Shutdown] {
             subscriber.offer(&notice, 5);
@@ -266,7 +268,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_slow_subscriber_loses_is_counted_in_its_place(
+        fn events_that_a_slow_subscriber_loses_are_counted_in_their_place(
             reads in proptest::collection::vec(any::<bool>(), 0..60), limit in 0..400_usize,
         ) {
             let mut subscriber = Subscriber::new(EventFilter::default(), limit);
@@ -276,7 +278,7 @@ mod tests {
                 match value["count"].as_u64() {
                     Some(count) => next += count,
                     None => {
-                        assert_eq!(value["serial"], json!(next), "no gap that was not told");
+                        assert_eq!(value["serial"], json!(next), "each gap is reported");
                         next += 1;
                     }
                 }

@@ -1,21 +1,22 @@
-//! Bytes of a stream, cut into lines (NET-1 to NET-3): however they arrive, the lines are the same.
+//! Splits a stream of bytes into lines, independently of how the bytes arrive.
 
 use super::{Code, MAX_LINE, Request, Response, WireError};
 
 /// One line of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WireLine {
-    /// Without its end; never blank.
+    /// A line without its end; never blank.
     Text(Vec<u8>),
-    /// It is longer than allowed. It is said once, as soon as that is known; the rest is thrown away (413).
+    /// A line that exceeds the limit (413). Reported once, as soon as known; the rest of the line
+    /// is skipped.
     TooLong,
 }
 
 impl WireLine {
-    /// The request of this line.
+    /// Parses the request of this line.
     ///
     /// # Errors
-    /// The response that says what is wrong with it: 400, or 413 for a line that is too long.
+    /// The response with the error: 400, or 413 for a line that is too long.
     pub fn request(&self) -> Result<Request, Box<Response>> {
         match self {
             WireLine::Text(text) => Request::parse(text),
@@ -26,12 +27,12 @@ impl WireLine {
     }
 }
 
-/// Cuts a stream into lines. It keeps at most one line.
+/// Splits a stream into lines. Buffers at most one line.
 #[derive(Clone, Debug)]
 pub struct LineReader {
     limit: usize,
     kept: Vec<u8>,
-    /// The rest of a line that was too long is passed over.
+    /// Whether the rest of a line that is too long is being skipped.
     skips: bool,
 }
 
@@ -42,12 +43,12 @@ impl Default for LineReader {
 }
 
 impl LineReader {
-    /// With the most bytes that a line may have, its end not counted.
+    /// Makes a reader with the longest allowed line, in bytes without its end.
     pub fn new(limit: usize) -> LineReader {
         LineReader { limit, kept: Vec::new(), skips: false }
     }
 
-    /// Takes what arrived and gives the lines that are whole.
+    /// Adds received bytes and returns the complete lines.
     pub fn feed(&mut self, mut bytes: &[u8]) -> Vec<WireLine> {
         let mut lines = Vec::new();
         while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
@@ -60,7 +61,7 @@ impl LineReader {
         lines
     }
 
-    /// The last line, when the stream has ended without a line end (NET-2).
+    /// Returns the last line when the stream has ended without a line end.
     pub fn finish(&mut self) -> Option<WireLine> {
         self.end_of_line()
     }
@@ -74,7 +75,7 @@ impl LineReader {
         if self.skips {
             return;
         }
-        // One more may be the carriage return of its end.
+        // The additional byte may be the carriage return of the line end.
         let room = self.limit.saturating_add(1).saturating_sub(self.kept.len());
         if part.len() > room {
             self.too_long(lines);
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_either_way_and_blank_ones_are_passed_over() {
+    fn lines_end_either_way_and_blank_ones_are_skipped() {
         let lines = read(9, &[b"a\r\n\r\n \t\nb\n\n", b"c"]);
         assert_eq!(lines, [text("a"), text("b"), text("c")]);
         assert_eq!(read(9, &[b"a\rb\n"]), [text("a\rb")]);
@@ -128,11 +129,11 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_said_once_and_the_next_one_is_read() {
+    fn a_line_that_is_too_long_is_reported_once_and_the_next_one_is_read() {
         let lines = read(3, &[b"abc\n", b"abcd\nx\n", b"abc\r\n", b"abcdefghi", b"jkl\n", b"y"]);
         assert_eq!(lines, [text("abc"), WireLine::TooLong, text("x"), text("abc"), WireLine::TooLong, text("y")]);
         let mut reader = LineReader::new(3);
-        assert_eq!(reader.feed(b"abcd"), [WireLine::TooLong], "not only at its end");
+        assert_eq!(reader.feed(b"abcd"), [WireLine::TooLong], "before its end");
         assert_eq!(reader.feed(&[b'x'; 1000]), []);
         assert!(reader.is_inside());
         assert_eq!(reader.finish(), None);
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_stays_usable_after_what_is_wrong() {
+    fn a_connection_stays_usable_after_an_error() {
         let parts =
             [&b"{\"comm"[..], b"and\":\"version\"}{}\n\xff\r\n[1]\n", &[b'x'; 99], b"\n{\"command\":\"version\"}"];
         let statuses: Vec<u16> = read(30, &parts)

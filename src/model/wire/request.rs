@@ -1,7 +1,7 @@
-//! Requests: one line → one [`Request`], or the response that says what is wrong with it (3.2, 3.3).
+//! Requests: parses one line into a [`Request`], or into the response with the error.
 //!
-//! What is not understood is refused, never passed over: a typo such as `trget` must not turn "stop nginx" into "stop
-//! everything" (REQ-3).
+//! Unknown parts are rejected, never ignored: a typo such as `trget` must not turn "stop nginx"
+//! into "stop everything".
 
 use std::{fmt, time::Duration};
 
@@ -13,22 +13,22 @@ use crate::model::{suggest::similar, task::Signal};
 /// One request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// What is wanted.
+    /// The command.
     pub command: Command,
-    /// Whether the answer comes only when it is done.
+    /// Whether to respond only after the operation has finished.
     pub wait: bool,
-    /// How long it is waited for at the most.
+    /// Longest time to wait.
     pub timeout: Option<Duration>,
-    /// Given back with the response.
+    /// Returned with the response.
     pub id: Option<Value>,
-    /// Who asks, where the socket wants to know (NET-6).
+    /// Credentials, if the socket requires them.
     pub auth: Option<Auth>,
 }
 
-/// Name and password of a client. Neither is shown when it is printed for debugging.
+/// Name and password of a client. `Debug` shows neither.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Auth {
-    /// The name.
+    /// User name.
     pub username: String,
     /// The password.
     pub password: String,
@@ -40,19 +40,19 @@ impl fmt::Debug for Auth {
     }
 }
 
-/// What the names of a request are names of.
+/// Kind of the names in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NameKind {
     /// Programs.
     Program,
-    /// Processes, or whatever the syntax of names allows (REQ-4).
+    /// Processes, or anything else that the syntax of names allows.
     Process,
     /// Groups.
     Group,
 }
 
 impl NameKind {
-    /// Its word as a target.
+    /// Text as a target.
     pub fn as_str(self) -> &'static str {
         match self {
             NameKind::Program => "program",
@@ -62,78 +62,78 @@ impl NameKind {
     }
 }
 
-/// Which processes are meant.
+/// The processes a request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Targets {
     /// All of them.
     All,
-    /// Those of these names; there is at least one.
+    /// The processes with these names; at least one name.
     Named {
-        /// What they are names of.
+        /// Kind of the names.
         kind: NameKind,
-        /// The names, as they were given.
+        /// The names, as given.
         names: Vec<String>,
     },
 }
 
 impl Targets {
-    /// Processes of these names, by the syntax of names.
+    /// Makes targets from names of processes, with the syntax of names.
     pub fn processes(names: impl IntoIterator<Item = impl Into<String>>) -> Targets {
         Targets::Named { kind: NameKind::Process, names: names.into_iter().map(Into::into).collect() }
     }
 }
 
-/// What `reload` reads again.
+/// Scope of `reload`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReloadOf {
     /// Everything.
     All,
-    /// Only these.
+    /// Only these names.
     Named {
-        /// What they are names of.
+        /// Kind of the names.
         kind: NameKind,
         /// The names.
         names: Vec<String>,
     },
-    /// The supervisor's own settings.
+    /// The settings of the supervisor.
     Server,
-    /// Its socket.
+    /// The Unix socket.
     UnixHttpServer,
-    /// Its port.
+    /// The TCP port.
     InetHttpServer,
-    /// The client's settings.
+    /// The settings of clients.
     Client,
 }
 
-/// Whose process id is wanted.
+/// Whose pid to return.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PidOf {
-    /// The supervisor's own.
+    /// The supervisor.
     Daemon,
-    /// Of these processes.
+    /// These processes.
     Processes(Targets),
 }
 
-/// Whom a signal is for.
+/// Receiver of a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignalTo {
     /// These processes.
     Processes(Targets),
-    /// The managed process with this process id; a foreign one is refused (JOB-6).
+    /// The supervised process with this pid; other processes are refused.
     Pid(i32),
 }
 
-/// One of the two logs of a process.
+/// One of the two output streams of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
-    /// Its output.
+    /// Standard output.
     Stdout,
-    /// Its messages.
+    /// Standard error.
     Stderr,
 }
 
 impl Channel {
-    /// Its word.
+    /// Text in the protocol.
     pub const fn as_str(self) -> &'static str {
         match self {
             Channel::Stdout => "stdout",
@@ -142,143 +142,143 @@ impl Channel {
     }
 }
 
-/// What is wanted (3.3).
+/// A command with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// How the processes are.
+    /// Report the state of processes.
     Status(Targets),
-    /// Start them.
+    /// Start processes.
     Start {
-        /// Which.
+        /// The processes.
         of: Targets,
-        /// Answer when they are RUNNING or FATAL, not at the first failed try.
+        /// Whether to respond at RUNNING or FATAL, instead of at the first failed start.
         until_settled: bool,
     },
-    /// Stop them.
+    /// Stop processes.
     Stop {
-        /// Which.
+        /// The processes.
         of: Targets,
-        /// Without any grace (STOP-7).
+        /// Whether to send SIGKILL without a grace period.
         now: bool,
     },
-    /// Stop and start them.
+    /// Restart processes.
     Restart(Targets),
-    /// Read the configuration again and do what follows from it.
+    /// Reload the configuration and apply it.
     Reload {
-        /// What of it.
+        /// Scope.
         of: ReloadOf,
-        /// Only say what would follow.
+        /// Only report the changes.
         dry_run: bool,
     },
-    /// Say what a reload would do.
+    /// Report the changes of a full reload.
     Reread,
-    /// A reload of these programs and groups only.
+    /// Reload these programs and groups only.
     Update(Targets),
-    /// Take these from the configuration.
+    /// Add programs or groups of the configuration.
     Add(Targets),
-    /// Give these up.
+    /// Remove programs or groups from the supervisor.
     Remove {
-        /// Which.
+        /// The programs or groups.
         of: Targets,
-        /// Stop them first.
+        /// Stop their processes first.
         stop: bool,
     },
-    /// End the supervisor.
+    /// Shut down the supervisor.
     Shutdown {
-        /// Without stopping anything (CRASH-10).
+        /// Leave all processes running.
         leave_running: bool,
     },
     /// Send a signal.
     Signal {
-        /// Which one.
+        /// The signal.
         signal: Signal,
-        /// To whom.
+        /// The receiver.
         to: SignalTo,
-        /// To the whole group.
+        /// Whether to signal the whole group.
         group: bool,
     },
-    /// Process ids.
+    /// Return pids.
     Pid(PidOf),
-    /// What a process wrote last.
+    /// Return the end of a process's log.
     Tail {
-        /// Whose.
+        /// Name of the process.
         name: String,
-        /// Which log.
+        /// The stream.
         channel: Channel,
-        /// How much.
+        /// Amount.
         last: Last,
-        /// From this byte on, in place of the last ones.
+        /// Start at this offset, instead of at the end.
         offset: Option<u64>,
-        /// And what it writes from now on.
+        /// Continue with new output.
         follow: bool,
-        /// Only of this task.
+        /// Only the log of this task.
         run: Option<i64>,
     },
-    /// The same of the activity log.
+    /// Return the end of the activity log.
     Maintail {
-        /// How much.
+        /// Amount.
         last: Last,
-        /// And what comes from now on.
+        /// Continue with new lines.
         follow: bool,
     },
-    /// Empty the logs of processes.
+    /// Truncate the logs of processes.
     Clear(Targets),
-    /// What a process writes, as it writes it.
+    /// Stream the output of a process.
     Fg {
-        /// Whose.
+        /// Name of the process.
         name: String,
     },
-    /// Write to its standard input.
+    /// Write to the standard input of a process.
     Send {
-        /// Whose.
+        /// Name of the process.
         name: String,
-        /// What.
+        /// The data.
         data: String,
     },
-    /// What there is in the configuration.
+    /// List the programs of the configuration.
     Avail,
-    /// Versions.
+    /// Return the versions.
     Version,
-    /// The runs of a process that ended.
+    /// List the ended runs of a process.
     History {
-        /// Whose.
+        /// Name of the process.
         name: String,
-        /// How many rows at the most.
+        /// Most rows to return.
         limit: u64,
     },
-    /// What happens from now on.
+    /// Stream events.
     Subscribe(EventFilter),
-    /// The jobs.
+    /// List the jobs.
     Jobs(Targets),
-    /// Forget them and leave them running.
+    /// Stop supervising processes that keep running.
     Disown {
-        /// Which.
+        /// The processes.
         of: Targets,
-        /// Only those that run.
+        /// Only running ones.
         running: bool,
     },
 }
 
-/// How much of a log is wanted.
+/// Amount of a log to return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Last {
-    /// So many bytes.
+    /// Number of bytes.
     Bytes(u64),
-    /// So many lines.
+    /// Number of lines.
     Lines(u64),
 }
 
 impl Default for Last {
-    /// As much as Supervisor gives.
+    /// The default of Supervisor.
     fn default() -> Last {
         Last::Bytes(1600)
     }
 }
 
-/// Rows of history where no limit is given.
+/// Rows of history without a given limit.
 const HISTORY_LIMIT: u64 = 20;
 
-/// The words of all commands.
+/// Names of all commands.
 pub const COMMANDS: [&str; 23] = [
     "status",
     "start",
@@ -305,10 +305,10 @@ pub const COMMANDS: [&str; 23] = [
     "disown",
 ];
 
-/// The keys of a request.
+/// Keys of a request.
 const KEYS: [&str; 9] = ["command", "target", "name", "names", "args", "wait", "timeout", "id", "auth"];
 
-/// What `target` may say beside the kinds of names.
+/// Values of `target` besides the kinds of names.
 const SECTIONS: [(&str, ReloadOf); 7] = [
     ("server", ReloadOf::Server),
     ("taskmasterd", ReloadOf::Server),
@@ -321,14 +321,14 @@ const SECTIONS: [(&str, ReloadOf); 7] = [
 
 const KINDS: [NameKind; 3] = [NameKind::Program, NameKind::Process, NameKind::Group];
 
-/// What is wrong with a request.
+/// Makes an error about a request.
 fn bad(code: Code, message: impl Into<String>) -> WireError {
     WireError::new(code, message)
 }
 
-/// The target and the names of a request.
+/// Target and names of a request.
 enum Scope {
-    /// Neither is given.
+    /// Neither was given.
     Missing,
     All,
     Named(NameKind, Vec<String>),
@@ -336,24 +336,24 @@ enum Scope {
 }
 
 impl Request {
-    /// A request that is waited for without a limit.
+    /// Makes a request that waits without a limit.
     pub fn new(command: Command) -> Request {
         Request { command, wait: true, timeout: None, id: None, auth: None }
     }
 
-    /// From one line.
+    /// Parses one line.
     ///
     /// # Errors
-    /// The response that says what is wrong: 400 with a code (NET-3, REQ-1 to REQ-4, CMD-1).
+    /// The response with the error: 400 with a code.
     pub fn parse(line: &[u8]) -> Result<Request, Box<Response>> {
         let failed = |error| Box::new(Response::failed(error));
         let value =
             strict::parse(line).map_err(|error| failed(bad(Code::BadRequest, format!("malformed JSON: {error}"))))?;
         let Value::Object(map) = value else {
-            return Err(failed(bad(Code::BadRequest, "a request is an object")));
+            return Err(failed(bad(Code::BadRequest, "a request must be an object")));
         };
         let id = map.get("id").cloned();
-        // An id that is no scalar is part of what is wrong, and not given back.
+        // An id that is not a scalar is an error itself, and is not returned.
         let echo = id.clone().filter(is_scalar);
         Request::from_map(map, id).map_err(|error| Box::new(Response::failed(error).with_id(echo)))
     }
@@ -390,7 +390,7 @@ impl Request {
         Ok(Request { command, wait, timeout, id, auth })
     }
 
-    /// As one line, without its end.
+    /// Serializes to one line, without its end.
     pub fn to_line(&self) -> String {
         let mut map = Map::new();
         let mut args = Map::new();
@@ -428,7 +428,7 @@ fn auth(value: Value) -> Result<Auth, WireError> {
     }
 }
 
-/// An unknown word, with those that it may have been meant for.
+/// Error for an unknown word, with similar known ones.
 fn unknown(what: &str, word: &str, known: &[&str], code: Code) -> WireError {
     let similar = similar(word, known);
     let hint = if similar.is_empty() { String::new() } else { format!("; did you mean {}?", similar.join(", ")) };
@@ -436,7 +436,7 @@ fn unknown(what: &str, word: &str, known: &[&str], code: Code) -> WireError {
     WireError { details, ..bad(code, format!("unknown {what} {word:?}{hint}")) }
 }
 
-/// The target and the names (REQ-1 to REQ-3).
+/// Parses target and names.
 fn scope(map: &mut Map<String, Value>) -> Result<Scope, WireError> {
     let text = |key: &str| bad(Code::BadRequest, format!("{key} must be a string"));
     let target = match map.shift_remove("target") {
@@ -486,7 +486,7 @@ fn scope(map: &mut Map<String, Value>) -> Result<Scope, WireError> {
 }
 
 impl Scope {
-    /// Processes; without a target all of them.
+    /// Returns the processes; without a target all of them.
     fn targets(self) -> Result<Targets, WireError> {
         match self {
             Scope::Missing | Scope::All => Ok(Targets::All),
@@ -495,41 +495,41 @@ impl Scope {
         }
     }
 
-    /// Processes that must be named: what is done is not meant for all.
+    /// Returns processes that must be named: the command is not for all.
     fn named(self) -> Result<Targets, WireError> {
         match self.targets()? {
-            Targets::All => Err(bad(Code::BadRequest, "it needs a target and a name")),
+            Targets::All => Err(bad(Code::BadRequest, "a target and a name are required")),
             named @ Targets::Named { .. } => Ok(named),
         }
     }
 
-    /// Exactly one process.
+    /// Returns the name of exactly one process.
     fn one(self) -> Result<String, WireError> {
         let Targets::Named { kind, names } = self.named()? else {
-            return Err(bad(Code::BadRequest, "it needs a target and a name"));
+            return Err(bad(Code::BadRequest, "a target and a name are required"));
         };
         match (kind, <[String; 1]>::try_from(names)) {
             (NameKind::Program | NameKind::Process, Ok([name])) if !is_pattern(&name) => Ok(name),
-            (_, Ok([name])) => Err(bad(Code::BadArgument, "it takes one process, not a group").about(name)),
-            (_, Err(_)) => Err(bad(Code::BadArgument, "it takes one process")),
+            (_, Ok([name])) => Err(bad(Code::BadArgument, "exactly one process is required, not a group").about(name)),
+            (_, Err(_)) => Err(bad(Code::BadArgument, "exactly one process is required")),
         }
     }
 
-    /// Nothing: the command is not about processes.
+    /// Checks that no target is given.
     fn none(self) -> Result<(), WireError> {
         match self {
             Scope::Missing | Scope::All => Ok(()),
-            Scope::Named(..) | Scope::Section(_) => Err(bad(Code::BadTarget, "it takes no target")),
+            Scope::Named(..) | Scope::Section(_) => Err(bad(Code::BadTarget, "this command takes no target")),
         }
     }
 }
 
-/// Whether a name may mean more than one process by its form.
+/// Whether a name can match more than one process.
 fn is_pattern(name: &str) -> bool {
     name.ends_with(':') || name.contains(['*', '?'])
 }
 
-/// The arguments of a command that were not taken yet.
+/// The arguments of a command that were not read yet.
 struct Args {
     map: Map<String, Value>,
 }
@@ -551,7 +551,7 @@ impl Args {
         }
     }
 
-    /// A whole number that is not negative and fits an offset of a file.
+    /// Reads a whole number that is not negative and fits a file offset.
     fn number(&mut self, key: &str) -> Result<Option<u64>, WireError> {
         let Some(value) = self.map.shift_remove(key) else { return Ok(None) };
         let number = value.as_u64().filter(|number| i64::try_from(*number).is_ok());
@@ -599,7 +599,7 @@ impl Args {
         }
     }
 
-    /// That nothing is left.
+    /// Checks that no argument is left.
     fn done(self) -> Result<(), WireError> {
         match self.map.keys().next() {
             None => Ok(()),
@@ -687,8 +687,8 @@ fn command(word: &str, scope: Scope, mut args: Args) -> Result<Command, WireErro
         "disown" => {
             let running = args.flag("running")?;
             let of = match scope {
-                // Nobody disowns everything by leaving a name out.
-                Scope::Missing => return Err(bad(Code::BadRequest, "it needs a target")),
+                // Omitting the target must not disown everything.
+                Scope::Missing => return Err(bad(Code::BadRequest, "a target is required")),
                 scope => scope.targets()?,
             };
             Command::Disown { of, running }
@@ -702,7 +702,7 @@ fn command(word: &str, scope: Scope, mut args: Args) -> Result<Command, WireErro
 }
 
 impl Command {
-    /// Its word.
+    /// Name of the command.
     pub fn word(&self) -> &'static str {
         match self {
             Command::Status(_) => "status",
@@ -731,7 +731,7 @@ impl Command {
         }
     }
 
-    /// The names in it that are names of processes, by the syntax of names.
+    /// The names of processes in the command, with the syntax of names.
     pub fn names(&mut self) -> &mut [String] {
         let of = match self {
             Command::Tail { name, .. }
@@ -767,7 +767,8 @@ impl Command {
         }
     }
 
-    /// Whether a supervisor that ends refuses it (CMD-3). `stop` is not refused: it happens already.
+    /// Whether a supervisor that is shutting down rejects the command. `stop` is accepted, because
+    /// it is happening anyway.
     pub fn is_refused_in_shutdown(&self) -> bool {
         match self {
             Command::Start { .. }
@@ -841,7 +842,7 @@ impl Command {
             Command::Shutdown { leave_running } => flag("leave_running", *leave_running),
             Command::Signal { signal, to, group } => {
                 flag("group", *group);
-                // By number: a real-time signal has no name that is read.
+                // By number: names of real-time signals are not accepted.
                 args.insert("signal".into(), signal.0.to_string().into());
                 match to {
                     SignalTo::Processes(of) => write_targets(of, map),
@@ -946,7 +947,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_keys_of_the_brief_are_enough() {
+    fn three_keys_are_enough() {
         let named = Targets::Named { kind: NameKind::Program, names: vec!["nginx".into()] };
         assert_eq!(
             command_of(r#"{"command":"stop","target":"program","name":"nginx"}"#),
@@ -961,7 +962,7 @@ mod tests {
     }
 
     #[test]
-    fn req1_a_missing_target_is_all_in_the_sense_of_the_command() {
+    fn a_missing_target_is_all_in_the_sense_of_the_command() {
         for target in ["", r#","target":"""#, r#","target":"all""#] {
             let line = |command: &str| format!(r#"{{"command":"{command}"{target}}}"#);
             assert_eq!(command_of(&line("restart")), Command::Restart(Targets::All));
@@ -972,7 +973,7 @@ mod tests {
     }
 
     #[test]
-    fn req2_targets_are_a_closed_list() {
+    fn targets_are_a_closed_list() {
         for (word, of) in SECTIONS {
             let line = format!(r#"{{"command":"reload","target":"{word}","args":{{"dry_run":true}}}}"#);
             assert_eq!(command_of(&line), Command::Reload { of, dry_run: true });
@@ -984,7 +985,7 @@ mod tests {
     }
 
     #[test]
-    fn req3_a_typo_never_means_everything() {
+    fn a_typo_never_means_everything() {
         for line in [
             r#"{"command":"stop","trget":"program","name":"nginx"}"#,
             r#"{"command":"stop","target":"program","nmae":"nginx"}"#,
@@ -1054,7 +1055,7 @@ mod tests {
     }
 
     #[test]
-    fn cmd1_an_unknown_command_names_those_near_it() {
+    fn the_error_of_an_unknown_command_names_similar_ones() {
         for (word, similar) in
             [("strat", "start"), ("STATUS", "status"), ("shutdwon", "shutdown"), ("disonw", "disown")]
         {
@@ -1066,7 +1067,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_gives_the_id_back() {
+    fn an_error_returns_the_id() {
         let response = Request::parse(br#"{"command":"nope","id":"a7"}"#).unwrap_err();
         assert_eq!(response.id, Some(json!("a7")));
         assert_eq!(Request::parse(br#"{"command":"nope","id":[1]}"#).unwrap_err().id, None);
@@ -1080,7 +1081,7 @@ mod tests {
     }
 
     #[test]
-    fn cmd3_what_a_shutdown_refuses() {
+    fn commands_that_are_refused_during_a_shutdown() {
         let refused: Vec<&str> = all_commands(&Targets::All, "x", 1, true)
             .iter()
             .filter(|command| command.is_refused_in_shutdown())
@@ -1134,7 +1135,7 @@ mod tests {
     }
 
     #[test]
-    fn each_command_is_known_by_its_word() {
+    fn each_command_is_recognized_by_its_name() {
         let words: std::collections::BTreeSet<&str> =
             all_commands(&Targets::All, "x", 1, false).iter().map(Command::word).collect();
         assert_eq!(words, COMMANDS.into_iter().collect());

@@ -1,44 +1,45 @@
-//! Which processes a name means (REQ-4).
+//! Resolves names in requests to processes.
 
 use std::collections::BTreeSet;
 
 use super::{Code, NO_GROUP, NO_PROCESS, NO_PROGRAM, NameKind, ResultItem, Targets};
 
-/// One process, as names find it.
+/// One process, as matched by names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProcessEntry {
-    /// Its group.
+    /// Group.
     pub group: String,
-    /// Its program.
+    /// Program.
     pub program: String,
-    /// Its own name.
+    /// Name.
     pub process: String,
 }
 
 impl ProcessEntry {
-    /// The name for people.
+    /// The name for display.
     pub fn full_name(&self) -> String {
         full_name(&self.group, &self.process)
     }
 }
 
-/// `group:process`, or one word if both are the same (CTL-2).
+/// Formats `group:process`, or one word if both are equal.
 pub fn full_name(group: &str, process: &str) -> String {
     if group == process || group.is_empty() { process.to_owned() } else { format!("{group}:{process}") }
 }
 
-/// What the names of a request mean.
+/// Result of resolving the names of a request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Selection {
-    /// Places in the catalog, each once, in the order of groups and names.
+    /// Indexes in the catalog, without duplicates, sorted by group and name.
     pub found: Vec<usize>,
-    /// A result for each name that means nothing, or too much, in the order in which they were given.
+    /// A result for each name that does not match or is ambiguous, in the order of the request.
     pub failed: Vec<ResultItem>,
-    /// Exactly one process was asked for by its name, with no wildcard: its failure is the failure of the whole.
+    /// Whether exactly one process was requested by its name, without a wildcard: then its failure
+    /// is that of the response.
     pub is_single: bool,
 }
 
-/// The processes that are meant.
+/// Resolves targets to processes.
 pub fn select(targets: &Targets, catalog: &[ProcessEntry]) -> Selection {
     let (mut found, mut failed) = (BTreeSet::new(), Vec::new());
     let mut is_single = false;
@@ -64,10 +65,10 @@ pub fn select(targets: &Targets, catalog: &[ProcessEntry]) -> Selection {
     Selection { found, failed, is_single }
 }
 
-/// Why a name means no processes.
+/// Why a name does not select processes.
 enum Miss {
     None(String),
-    /// It may mean any of these.
+    /// Several processes match.
     Several(Vec<String>),
 }
 
@@ -96,7 +97,7 @@ fn process(name: &str, catalog: &[ProcessEntry]) -> Result<Vec<usize>, Miss> {
         return some(places(catalog, |entry| glob(group, &entry.group)), NO_GROUP);
     }
     if is_wild(name) {
-        // A pattern without a group is for the bare names too.
+        // A pattern without a group also matches bare names.
         let bare = !name.contains(':');
         let matches = |entry: &ProcessEntry| {
             glob(name, &format!("{}:{}", entry.group, entry.process)) || bare && glob(name, &entry.process)
@@ -120,7 +121,7 @@ fn process(name: &str, catalog: &[ProcessEntry]) -> Result<Vec<usize>, Miss> {
         Err(Miss::Several(places.iter().filter_map(|&place| catalog.get(place)).map(ProcessEntry::full_name).collect()))
     };
     match (&program[..], &own[..]) {
-        // The process of that program, or another one that is called like it.
+        // The process of that program, or another one with that name.
         (program, own) if own.iter().any(|place| !program.contains(place)) => {
             let mut all: Vec<usize> = program.iter().chain(own).copied().collect();
             all.sort_unstable();
@@ -128,7 +129,7 @@ fn process(name: &str, catalog: &[ProcessEntry]) -> Result<Vec<usize>, Miss> {
             if all.len() == 1 { Ok(all) } else { several(&all) }
         }
         ([], []) if catalog.iter().any(|entry| entry.group == name) => {
-            Err(Miss::None(format!("{NO_PROCESS}; it is a group: {name}:*")))
+            Err(Miss::None(format!("{NO_PROCESS}; for the group use {name}:*")))
         }
         ([], []) => Err(Miss::None(NO_PROCESS.to_owned())),
         (program, _) => Ok(program.to_vec()),
@@ -143,11 +144,12 @@ fn some(places: Vec<usize>, message: &'static str) -> Result<Vec<usize>, Miss> {
     if places.is_empty() { Err(Miss::None(message.to_owned())) } else { Ok(places) }
 }
 
-/// Whether a text matches a pattern of `*` (any letters) and `?` (one letter).
+/// Whether a text matches a pattern with `*` (any characters) and `?` (one character).
 fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
-    // The last star and how much of the text it took; only that one is ever tried again, so this ends soon.
+    // The last star, and the end of the text it matched. Only the last star is backtracked, so the
+    // time is bounded.
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {
         match pattern.get(p) {
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn req4_the_syntax_of_names() {
+    fn the_syntax_of_names() {
         for (name, meant) in [
             ("web", &["web"][..]),
             ("web:web", &["web"]),
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_nothing_is_not_found() {
+    fn a_name_that_does_not_match_is_not_found() {
         for (name, message) in [
             ("nope", "404 nope no such process"),
             ("work", "404 work no such process; it is a group: work:*"),
@@ -243,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_may_be_either_is_ambiguous() {
+    fn a_name_of_a_program_and_of_a_process_is_ambiguous() {
         let either = chosen(NameKind::Process, &["cron"]).unwrap_err();
         assert_eq!(either, "409 cron ambiguous: old:cron, new:cron2", "a program, and a process of another one");
         assert_eq!(chosen(NameKind::Process, &["twin"]).unwrap_err(), "409 twin ambiguous: a:twin, b:twin");
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn each_process_is_meant_once_and_a_single_one_is_known() {
+    fn each_process_is_selected_once_and_a_single_one_is_marked() {
         let catalog = catalog();
         let selection = select(&Targets::processes(["work:*", "mail", "nope", "worker"]), &catalog);
         assert_eq!((selection.found, selection.failed.len(), selection.is_single), (vec![3, 2, 1], 1, false));
@@ -277,7 +279,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_name_means_something_or_fails(
+        fn any_name_selects_processes_or_fails(
             name in "[a-c:*?é]{0,8}", kind in proptest::sample::select(vec![NameKind::Program, NameKind::Process, NameKind::Group]),
         ) {
             let catalog = catalog();
@@ -287,7 +289,7 @@ mod tests {
         }
 
         #[test]
-        fn a_glob_matches_as_the_plain_rule_says(pattern in "[ab*?]{0,6}", text in "[ab]{0,6}") {
+        fn a_glob_matches_like_the_simple_rule(pattern in "[ab*?]{0,6}", text in "[ab]{0,6}") {
             fn plain(pattern: &[u8], text: &[u8]) -> bool {
                 match (pattern.split_first(), text.split_first()) {
                     (None, None) => true,
@@ -304,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_glob_ends_soon() {
+    fn a_hostile_glob_is_fast() {
         assert!(!glob(&"*a".repeat(2_000), &"a".repeat(1_999)));
     }
 }

@@ -1,24 +1,25 @@
-//! What follows a first response where a client goes on to listen: pieces of a log, the end of a process, events. Each
-//! is one JSON object a line, without a status.
+//! Lines of a stream after a first response: pieces of a log, the end of a process, events. Each is
+//! one JSON object per line, without a status.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 
 use super::{Channel, Response, WireError};
 
-/// A piece of a log: the content of `tail` and `maintail`, and each line that follows them and `fg`.
+/// A piece of a log: the content of `tail` and `maintail`, and each line that follows these and
+/// `fg`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// The bytes, as they were written.
+    /// The raw bytes.
     pub data: Vec<u8>,
-    /// Where in the log they begin.
+    /// Offset in the log.
     pub offset: Option<u64>,
-    /// Which log they are of; none where there is only one.
+    /// The stream; `None` if the log has only one.
     pub channel: Option<Channel>,
 }
 
 impl Piece {
-    /// As an object. Bytes that are not UTF-8 go in base64.
+    /// Converts to an object. Bytes that are not UTF-8 are encoded in base64.
     pub fn to_map(&self) -> Map<String, Value> {
         let mut map = Map::new();
         let (data, encoding) = match std::str::from_utf8(&self.data) {
@@ -36,7 +37,7 @@ impl Piece {
         map
     }
 
-    /// From an object; none if it is no piece. Keys that we do not know are passed over.
+    /// Parses an object; `None` if it is not a piece. Unknown keys are ignored.
     pub fn from_value(value: &Value) -> Option<Piece> {
         let text = value.get("data")?.as_str()?;
         let data = match value.get("encoding").and_then(Value::as_str) {
@@ -53,26 +54,26 @@ impl Piece {
     }
 }
 
-/// What [`Followed::Ended`] says when the supervisor ends.
+/// Text of [`Followed::Ended`] when the supervisor has ended.
 pub const SUPERVISOR_ENDED: &str = "the supervisor has ended";
 
-/// One line of what follows.
+/// One line of a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Followed {
     /// More of the log.
     Piece(Piece),
-    /// The process has ended, or the supervisor, in words.
+    /// The process or the supervisor has ended, as text.
     Ended(String),
-    /// Some of the log was gone before it could be read.
+    /// Part of the log was removed before it could be read.
     Skipped,
-    /// It cannot go on.
+    /// The stream failed.
     Failed(WireError),
-    /// An event, or something that a newer supervisor says.
+    /// An event, or an unknown line of a newer supervisor.
     Other(Value),
 }
 
 impl Followed {
-    /// From one line; none if it is no JSON object.
+    /// Parses one line; `None` if it is not a JSON object.
     pub fn parse(line: &[u8]) -> Option<Followed> {
         if let Ok(Response { error: Some(error), .. }) = Response::parse(line) {
             return Some(Followed::Failed(error));

@@ -1,5 +1,6 @@
-//! JSON without duplicate keys. `serde_json` keeps the last of two equal keys; whoever checked the first one and whoever
-//! obeys the last one would then read two different requests out of one line (NET-3).
+//! JSON without duplicate keys. `serde_json` keeps the last of two equal keys; a checker that reads
+//! the first one and a program that acts on the last one would then see two different requests in
+//! one line.
 
 use std::fmt;
 
@@ -9,12 +10,12 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
-/// A line that is not JSON, or says a key twice.
+/// A line that is not JSON, or has a duplicate key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadJson(String);
 
-/// One JSON value, and nothing after it.
+/// Parses one JSON value with nothing after it.
 pub(super) fn parse(text: &[u8]) -> Result<Value, BadJson> {
     serde_json::from_slice(text).map(|Strict(value)| value).map_err(|error| BadJson(error.to_string()))
 }
@@ -77,7 +78,7 @@ impl<'de> Visitor<'de> for Builder {
         while let Some(key) = from.next_key::<String>()? {
             let Strict(value) = from.next_value()?;
             if map.contains_key(&key) {
-                return Err(A::Error::custom(format!("the key {key:?} is given twice")));
+                return Err(A::Error::custom(format!("duplicate key {key:?}")));
             }
             map.insert(key, value);
         }
@@ -95,7 +96,7 @@ mod tests {
     fn duplicate_keys_are_refused_at_any_depth() {
         for text in [r#"{"a":1,"a":1}"#, r#"{"x":{"a":1,"b":2,"a":3}}"#, r#"[[{"a":1,"\u0061":2}]]"#] {
             let error = parse(text.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains("the key \"a\" is given twice"), "{error}");
+            assert!(error.contains("duplicate key \"a\""), "{error}");
         }
         assert!(parse(br#"{"a":{"a":1},"b":[{"a":1},{"a":2}]}"#).is_ok());
     }
@@ -118,7 +119,7 @@ mod tests {
         }
 
         #[test]
-        fn what_looks_like_json_never_panics(text in r#"[\[\]{}",:0-9a\\ue.-]{0,30}"#) {
+        fn text_similar_to_json_never_panics(text in r#"[\[\]{}",:0-9a\\ue.-]{0,30}"#) {
             if let Ok(value) = parse(text.as_bytes()) {
                 prop_assert_eq!(value, serde_json::from_str::<Value>(&text).unwrap());
             }
