@@ -262,7 +262,7 @@ pub struct Transition {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
     /// SIGKILL is sent, for the given number of times.
-    #[error("still running after SIGTERM; sending SIGKILL (attempt {0})")]
+    #[error("still running; sending SIGKILL (attempt {0})")]
     Killing(u32),
     /// Processes of the group of an ended run are still alive.
     #[error("{} still alive", describe::members(*.0))]

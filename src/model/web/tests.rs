@@ -576,7 +576,7 @@ fn a_timeline_of_many_runs_stays_small_and_shows_each_name_and_failure() {
     let page = timeline_page(&info(), span, &whole(many), &[]);
     let (_, text) = read("timeline", &page);
     assert!(page.len() + STYLE.len() + SCRIPT.len() + ICON.len() <= 60_000 && text.contains("name 000"), "{text}");
-    assert!(text.contains("more names do not fit"), "{text}");
+    assert!(text.contains("more names ran than can be shown"), "{text}");
 }
 
 #[test]

@@ -231,7 +231,7 @@ mod tests {
     fn a_name_that_does_not_match_is_not_found() {
         for (name, message) in [
             ("nope", "404 nope no such process"),
-            ("work", "404 work no such process; it is a group: work:*"),
+            ("work", "404 work no such process; for the group use work:*"),
             ("nope:web", "404 nope:web no such group"),
             ("nope:*", "404 nope:* no such group"),
             ("nope:", "404 nope: no such group"),
