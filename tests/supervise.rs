@@ -393,7 +393,7 @@ fn a_locked_database_delays_no_start_and_no_stop() {
     soon("restart", "late");
     let status = world.ask(json!({ "command": "status" }));
     assert_eq!(status["content"]["daemon"]["database"]["ok"], false, "{status}");
-    assert!(world.log().contains("it is no task yet"));
+    assert!(world.log().contains("not recorded as a task yet"));
     // That it can be read does not mean that it can be written.
     drop(locked);
     let locked = rusqlite::Connection::open(world.db()).unwrap();

@@ -480,14 +480,14 @@ fn what_is_taken_over_lives_by_the_new_configuration_and_repeats_nothing() {
     world.control(["initialize"]).run().ok();
     let lock = world.lock();
     let daemon = world.daemon();
-    until("it to say that it is no task", || world.log().contains("it is no task yet"));
+    until("it to say that it is no task", || world.log().contains("not recorded as a task yet"));
     drop(lock);
     until("it to become a task", || !world.tasks().is_empty());
     daemon.crash();
     world.configure(&text("5"));
     let daemon = world.daemon();
     assert_eq!(world.state("a"), "RUNNING");
-    assert!(!world.log().contains("it is no task yet"), "{}", world.log());
+    assert!(!world.log().contains("not recorded as a task yet"), "{}", world.log());
     fs::write(world.path("go"), "").unwrap();
     world.comes_to("a", "EXITED");
     until("its end to be recorded", || world.history().len() == 1);

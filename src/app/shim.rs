@@ -56,6 +56,8 @@ use crate::{
 pub const SHIM: &str = "launch-shim";
 /// Program name of a process that executes a command.
 pub const COMMAND: &str = "launch-command";
+/// Start of the note of a run that could not be claimed as a task yet.
+pub const NOT_RECORDED: &str = "not recorded as a task yet";
 /// A command that still runs after this time is likely to run for long.
 const CLOSE_AFTER: Duration = Duration::from_millis(100);
 /// Delay before a failed claim is retried, doubled each time.
@@ -86,7 +88,7 @@ pub enum ShimError {
 }
 
 impl ShimError {
-    /// Returns the exit code that tells the supervisor the error: the system's error number. The
+    /// Returns the exit code that reports the error to the supervisor: the system's error number. The
     /// supervisor may have no other information.
     pub fn code(&self) -> u8 {
         let number = match self {
@@ -471,7 +473,7 @@ impl Shim {
         let (mut leftover, mut strays) = (0, vec![]);
         if process::has_more_children_than(self.command.pid) {
             leftover = process::group(self.command.pid).map_or(1, |left| u32::try_from(left.len()).unwrap_or(u32::MAX));
-            // They are listed for people; if they cannot be examined, the number of group members
+            // Strays are listed for people; if they cannot be examined, the number of group members
             // has to do.
             let left = process::descendants(self.run.shim.pid, &[self.command]).unwrap_or_default();
             let strays_of = left.into_iter().filter(|stat| stat.pgrp != self.command.pid);

@@ -38,7 +38,7 @@ pub enum NotAsked {
     /// The supervisor is dead.
     #[error("its supervisor is not running; start the supervisor, or use --force")]
     NoSupervisor,
-    /// It is unknown whether there is one.
+    /// It is unknown whether there is a supervisor.
     #[error("cannot determine whether a supervisor manages it: {0}; try again, or use --force")]
     Unreadable(io::Error),
     /// The supervisor has no socket.

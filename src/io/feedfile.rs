@@ -103,7 +103,7 @@ pub enum FeedError {
     /// The wait for a change failed.
     #[error("cannot wait for a change of {path:?}: {source}")]
     Wait {
-        /// What was waited for.
+        /// The file that was waited for.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,

@@ -1,6 +1,6 @@
 //! The signals that reach a launcher.
 //!
-//! They are blocked and read from a signalfd, so that none is lost at any point, not even across a
+//! Signals are blocked and read from a signalfd, so that none is lost at any point, not even across a
 //! re-execution. Nothing here sends a signal or starts a process.
 
 use std::{

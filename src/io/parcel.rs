@@ -1,6 +1,6 @@
 //! Descriptors that a process passes to itself across an exec of its own program.
 //!
-//! They travel in a message that waits in a socket, and that socket is descriptor 0 of the new
+//! The descriptors travel in a message that waits in a socket, and that socket is descriptor 0 of the new
 //! program. A received descriptor is the same open file, with its position, flags and locks, and is
 //! close-on-exec like every other one that the program opens. All that can fail (no descriptors, no
 //! memory) fails before the exec, while the old program can still continue; a descriptor that is

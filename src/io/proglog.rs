@@ -32,7 +32,7 @@ const LONGEST_LINE: usize = 64 << 10;
 /// Path, limits and owner of a program log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramLogSpec {
-    /// Its path.
+    /// The path.
     pub path: PathBuf,
     /// Longest file in bytes; 0 for no limit.
     pub max: u64,

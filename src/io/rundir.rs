@@ -360,7 +360,7 @@ impl RunDir {
     ///
     /// # If the process dies here
     ///
-    /// They are passed on once more; `work` must skip those that are already recorded.
+    /// The ends are passed on once more; `work` must skip those that are already recorded.
     ///
     /// # Errors
     /// Those of the file system and of `work`; then the ends are kept.

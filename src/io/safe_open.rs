@@ -353,7 +353,7 @@ pub struct Beside {
     /// trust files of root: such a file may be a hard link to any file of root.
     pub owners: [u32; 2],
     /// User and group of the database, if root creates files beside the database of another user.
-    /// That user could not use the database any more without the right to write to them.
+    /// Without the right to write to them, that user could not use the database any more.
     pub give: Option<(u32, u32)>,
 }
 

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::{CLAIM_AGAIN, CLAIM_SELDOM, CLOSE_AFTER, COMMAND, Shim, ShimError, place_of};
+use super::{CLAIM_AGAIN, CLAIM_SELDOM, CLOSE_AFTER, COMMAND, NOT_RECORDED, Shim, ShimError, place_of};
 use crate::{
     app::{
         db,
@@ -255,7 +255,7 @@ impl Shim {
             Err(error) => {
                 self.claim_at = sys::now().mono.saturating_add(self.claim_pause);
                 self.claim_pause = (self.claim_pause * 2).min(CLAIM_SELDOM);
-                self.note(format!("it is no task yet: {error}"));
+                self.note(format!("{NOT_RECORDED}: {error}"));
                 false
             }
         }

@@ -259,7 +259,7 @@ fn launch(warn: &mut dyn FnMut(&str)) -> Result<(), BeginError> {
     let (answer, channel) = io::pipe().map_err(failed)?;
     let channel = OwnedFd::from(channel);
     let null = File::options().write(true).open("/dev/null").map_err(failed)?;
-    // They include the descriptor of the listing itself, whose number is free again.
+    // The list includes the descriptor of the listing itself, whose number is free again.
     close.retain(|fd| ![channel.as_raw_fd(), null.as_raw_fd()].contains(fd));
     let put = [(channel.as_fd(), 0), (null.as_fd(), 1), (null.as_fd(), 2)];
     child::spawn_self(&argv_as(SESSION), &child::environment(&[], &[]), &put, &close, ignored).map_err(failed)?;

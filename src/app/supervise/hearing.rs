@@ -4,7 +4,7 @@ use std::{collections::VecDeque, io, time::Duration};
 
 use super::core::{RunNews, Supervisor};
 use crate::{
-    app::shim::ShimError,
+    app::shim::{NOT_RECORDED, ShimError},
     io::{limits, process, sys},
     model::{
         machine::{End, Event, KillError},
@@ -90,7 +90,7 @@ impl Supervisor {
         current.denied.clone_from(&run.denied);
         let news = current.news;
         for note in new {
-            if note.starts_with("it is no task yet") {
+            if note.starts_with(NOT_RECORDED) {
                 self.records.trouble(&note);
             }
             self.log.warn(&format!("warning: {name}: {note}"));
@@ -156,7 +156,7 @@ impl Supervisor {
 
     /// Handles the end of a shim: its file will not change any more.
     pub(super) fn shim_gone(&mut self, handle: &str, exit: Option<Exit>) {
-        // Its command may still run; the file has the answer.
+        // The command of the run may still be alive; the file has the answer.
         if let Err(error) = self.hear(handle) {
             return self.hear_later(handle, Unheard::Gone(exit), &error);
         }
@@ -169,10 +169,10 @@ impl Supervisor {
         };
         match (run.news, run.command) {
             (RunNews::Ended, _) => {
-                // It was waiting for the end of the group, unless it was killed.
+                // The shim was waiting for the end of the group, unless it was killed.
                 run.orphan = true;
                 if self.procs.get(&name).is_some_and(|proc| proc.machine.cleans_group()) {
-                    // It may have been asked to kill the group without receiving that.
+                    // The shim may not have received the request to kill the group.
                     let mut events = VecDeque::new();
                     self.clean(&name, &mut events);
                     events.into_iter().for_each(|event| drop(self.feed(&name, event)));

@@ -764,7 +764,7 @@ mod tests {
         assert_eq!(queue.time_out(at(2)).len(), 0);
         assert_eq!(queue.time_out(at(4)).len(), 1);
         assert_eq!(queue.deadline(), Some(at(5)));
-        // Its client is gone, and another one requests the same.
+        // A request whose client is gone, and an equal one of another client.
         assert!(!queue.push(waiting(ReloadOf::All, None, false)));
         assert!(!queue.push(waiting(ReloadOf::All, None, true)));
         assert_eq!((queue.take().len(), queue.now.len()), (1, 2));

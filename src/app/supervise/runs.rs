@@ -520,7 +520,7 @@ impl Supervisor {
         }
         match process::open(watched.1) {
             Ok(Some(fd)) => self.to_watch.push((watched.0, fd)),
-            // It ended just now.
+            // The process ended just now.
             Ok(None) if shim_lives => self.shim_gone(handle, None),
             Ok(None) => self.command_gone(handle),
             Err(_) => self.unwatched.push(handle.to_owned()),
@@ -528,7 +528,7 @@ impl Supervisor {
         // Changes that were written between the first read and now.
         self.heard(handle);
         if survivor == Survivor::Adopt {
-            // Its shim still has the policy of its start.
+            // The shim still has the policy of the start.
             self.tell_policy(&name);
         }
     }
@@ -569,7 +569,7 @@ impl Supervisor {
                 let _ = self.feed(&name, Event::LeftBehind { leftover });
                 return self.watch_shim(handle, run.shim);
             }
-            // Its process is not configured any more.
+            // The process is not configured any more.
             None if shim_lives && !is_left_alone => {
                 let command = ShimCommand::Signal { signal: Signal::KILL, group: true, why: None };
                 let _ = notify::tell(&run.ear, command.to_message().as_bytes());

@@ -57,7 +57,7 @@ impl IdleTimeouts {
 
 /// A client that reads nothing for this long is gone.
 const STUCK: Duration = Duration::from_secs(30);
-/// Connections at once of each kind, without HTTP ones; one more is told to come back later.
+/// Connections at once of each kind, without HTTP ones; one more is refused.
 const MOST: usize = 256;
 /// How long the first request on a connection beyond that is waited for.
 const FULL: Duration = Duration::from_secs(1);

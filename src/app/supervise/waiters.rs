@@ -201,7 +201,7 @@ impl Supervisor {
                         && answer.is_ok()
                         && self.procs.get(&name).is_some_and(|proc| proc.machine.state() == ProcState::Unknown)
                     {
-                        // It got another signal, whose effect may never be seen.
+                        // The process got another signal, whose effect may never be seen.
                         let why = self.procs.get(&name).map(|proc| proc.machine.describe(sys::now().mono, ""));
                         self.give_up_waiting(&name, &why.unwrap_or_default());
                     }

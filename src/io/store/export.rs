@@ -45,7 +45,7 @@ pub(super) fn amend(tx: &Transaction<'_>, which: &str, id: i64, upid: &str) -> r
     Ok(())
 }
 
-/// One export.
+/// An export.
 #[derive(Debug, Clone)]
 pub struct Export {
     /// Whether the cursor does not match this database, so that the export starts with the first

@@ -98,8 +98,8 @@ pub(super) fn bare(schema: &str) -> String {
 /// database wins.
 ///
 /// A WAL at this place belonged to a deleted database, and SQLite would read it into the new one.
-/// It may only be removed while no other process is creating the database: so all creators lock the
-/// folder.
+/// That WAL may only be removed while no other process is creating the database: so all creators
+/// lock the folder.
 pub(super) fn create(path: &Path) -> Result<()> {
     let parent = folder_of(path);
     let io = |doing, at: &Path| {

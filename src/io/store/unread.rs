@@ -3,7 +3,7 @@
 //!
 //! # If the process dies here
 //!
-//! They are recorded in the transaction that counts them.
+//! The entries are recorded in the transaction that counts them.
 
 use std::collections::HashSet;
 
