@@ -76,7 +76,7 @@ fn serve(mut begun: Begun, args: &Args) -> Result<(), BeginError> {
         let text = report(&begun).map_err(BeginError::new)?;
         fs::write(path, text).map_err(BeginError::new)?;
     }
-    begun.ready.tell();
+    begun.ready.report_ready();
     loop {
         inbox.wait(None).map_err(BeginError::new)?;
         while let Some(notice) = inbox.next().map_err(BeginError::new)? {

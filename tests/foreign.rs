@@ -270,7 +270,7 @@ fn root_signals_none_of_its_processes_because_a_row_of_another_user_names_it() {
     let story = SelfReport { refused: vec![victim.process()], ..SelfReport::default() };
     let spool = Spool::open(&world.db(), true).unwrap();
     spool.reserve(9).unwrap();
-    spool.tell(9, &upid_of(9), &story).unwrap();
+    spool.write_report(9, &upid_of(9), &story).unwrap();
     world.control(["kill", "9"]).run().says(1, &[&named]);
     victim.is_untouched();
     launcher.is_untouched();

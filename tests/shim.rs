@@ -147,7 +147,7 @@ impl ShimState<'_> {
     }
 
     fn tell(&self, word: &ShimCommand) {
-        notify::tell(&self.order.ear, word.to_message().as_bytes()).unwrap();
+        notify::send_command(&self.order.ear, word.to_message().as_bytes()).unwrap();
     }
 
     fn send(&self, signal: Signal, group: bool, why: Option<&str>) {

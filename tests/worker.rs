@@ -389,7 +389,7 @@ fn its_threads_share_it() {
 fn the_patience_of_its_store_stays_what_it_was() {
     let world = World::new();
     let mut store = world.store();
-    store.set_patience(LockTimeout { limit: Duration::from_millis(20), notify: None });
+    store.set_lock_timeout(LockTimeout { limit: Duration::from_millis(20), notify: None });
     let worker = Worker::spawn(&store, "a", "", "me", |_| Ok::<(), String>(())).unwrap();
     worker.join();
     let _lock = world.lock();

@@ -540,13 +540,13 @@ impl Desk<'_, '_> {
         let json = feedback.to_json();
         if mark != before && store.is_writable() && store.is_own() {
             let state = serde_json::to_string(&(&feedback, &mark)).unwrap_or_default();
-            let patience = store.set_patience(LockTimeout::SHORT);
+            let patience = store.set_lock_timeout(LockTimeout::SHORT);
             // If the database is busy, the next reader reads a little more of the file; this result is still good.
             match store.save_feedback(task.id, &json, sys::now().wall.secs(), &state) {
                 Ok(()) | Err(StoreError::Busy(..) | StoreError::Full(..) | StoreError::ReadOnly(..)) => {}
                 Err(error) => return Err(error.into()),
             }
-            store.set_patience(patience);
+            store.set_lock_timeout(patience);
         }
         Ok(json)
     }

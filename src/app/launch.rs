@@ -361,7 +361,7 @@ impl Launcher {
         drop((env, ends));
         child::close_inherited(inherited);
         sys::crash_point("spawn.after");
-        child::let_go_of_streams(!self.spec.chronic);
+        child::release_streams(!self.spec.chronic);
         self.begin_log();
         if let Some(pty) = &mut self.pty {
             pty.take_keyboard();
@@ -450,7 +450,7 @@ impl Launcher {
             terminal.take_back();
         }
         if let Some(pty) = &mut self.pty {
-            pty.let_go();
+            pty.release_keyboard();
         }
         let code = self.finish(&ended, reporter);
         match interrupted && ended.signal() == Some(Signal::INT) && code == Finish::Interrupted.code() {
@@ -519,7 +519,7 @@ impl Launcher {
             Ok(stat) => stat,
         };
         let (Some(stat), Some(store)) = (stat, &mut self.store) else { return true };
-        store.set_patience(STATUS_PATIENCE);
+        store.set_lock_timeout(STATUS_PATIENCE);
         let inode = process::inode(self.command);
         let command = Command { process: stat.process, inode, session: Some(stat.session) };
         self.noted = store.started(self.claimed.id, &command).is_ok();
@@ -691,7 +691,7 @@ impl Launcher {
             }
             // If the disk is full, readers only show less.
             if let Some(spool) = &self.spool {
-                let _ = spool.tell(self.claimed.slot, &self.claimed.upid, &self.story);
+                let _ = spool.write_report(self.claimed.slot, &self.claimed.upid, &self.story);
             }
         }
     }
@@ -837,7 +837,7 @@ impl Launcher {
     fn note_refused(&mut self, refused: Vec<Process>) {
         let Some(why) = tree::note_refused(refused, &mut self.story, self.output.as_mut()) else { return };
         if let Some(spool) = &self.spool {
-            let _ = spool.tell(self.claimed.slot, &self.claimed.upid, &self.story);
+            let _ = spool.write_report(self.claimed.slot, &self.claimed.upid, &self.story);
         }
         self.pending_warning = Some(format!("cannot end task {}: {why}", self.claimed.id));
     }

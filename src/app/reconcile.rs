@@ -94,9 +94,9 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
         }
     }
     sys::crash_point("settle.before");
-    let patience = store.set_patience(LockTimeout::SHORT);
+    let patience = store.set_lock_timeout(LockTimeout::SHORT);
     let settled = if store.is_writable() { store.settle(&found.ended).map(|_| true) } else { Ok(false) };
-    store.set_patience(patience);
+    store.set_lock_timeout(patience);
     sys::crash_point("settle.after");
     found.settled = match settled {
         Ok(settled) => settled,
@@ -243,7 +243,7 @@ impl Locks {
             (Ok(spool), Some(slot)) => (spool, slot),
         };
         match self.seen.get(&slot).map_or_else(|| spool.held(slot), |held| Ok(Some(*held))) {
-            Ok(Some(held)) => (Lock::Held, held.tells),
+            Ok(Some(held)) => (Lock::Held, held.has_report),
             Ok(None) => (Lock::Free, true),
             Err(_) => (Lock::Unknown, true),
         }
@@ -266,10 +266,10 @@ fn launcher_of(task: &Task, here: &Viewpoint, lock: Lock) -> Life {
 
 /// What the machine tells of a task, but for what is left of its command, and what the task tells of itself.
 fn look_at(task: &Task, here: &Viewpoint, locks: &Locks) -> (Facts, Option<SelfReport>) {
-    let (lock, tells) = locks.lock_of(task);
+    let (lock, has_report) = locks.lock_of(task);
     let launcher = if task.is_reserved() { Life::Unknown } else { launcher_of(task, here, lock) };
     let place = locks.spool.as_ref().ok().zip(task.slot).zip(task.upid.as_deref());
-    let story = place.filter(|_| tells).and_then(|((spool, slot), upid)| spool.story_of(slot, upid));
+    let story = place.filter(|_| has_report).and_then(|((spool, slot), upid)| spool.report_of(slot, upid));
     let is_worker = task.is_worker();
     // A worker ends before its process does.
     let spooled = place.filter(|_| launcher != Life::Alive || is_worker);

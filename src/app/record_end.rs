@@ -38,7 +38,7 @@ pub fn record(db: &Path, store: Option<Store>, spool: Option<&Spool>, claimed: &
         None => db::open(db, LockTimeout::SHORT),
     };
     let recorded = opened.and_then(|mut store| {
-        store.set_patience(LockTimeout::SHORT);
+        store.set_lock_timeout(LockTimeout::SHORT);
         let found = store.finish(id, upid, end)?;
         Ok((found, store))
     });

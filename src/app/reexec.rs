@@ -82,7 +82,7 @@ fn receive() -> Arrived {
     });
     let arrived = whole.or_else(|| Arrived::receive(false).ok()).unwrap_or_default();
     // Descriptors that still wait in the socket are closed with it.
-    child::let_go_of_streams(false);
+    child::release_streams(false);
     arrived
 }
 

@@ -145,7 +145,7 @@ pub fn lead() -> i32 {
     child::close_inherited(&inherited);
     let mut terminal = Terminal::controlling();
     // The terminal ends when nobody has it open; that is not to wait for us.
-    child::let_go_of_all_streams();
+    child::release_all_streams();
     let mut give = || {
         if let Some(terminal) = &mut terminal {
             terminal.lend(command);

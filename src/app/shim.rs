@@ -70,7 +70,7 @@ const LONGEST_TYPED: usize = 4 << 20;
 /// Delay before a failed write of the run's file is retried.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
 /// Longest wait of a status for the database.
-const STATUS_PATIENCE: LockTimeout = LockTimeout { limit: Duration::from_millis(50), notify: None };
+const STATUS_LOCK_TIMEOUT: LockTimeout = LockTimeout { limit: Duration::from_millis(50), notify: None };
 /// Processes outside the command's group that are listed at its end, at most.
 const STRAYS: usize = 64;
 /// Notes kept in the file of a run.
@@ -453,7 +453,7 @@ impl Shim {
     fn publish_paused(&mut self, paused: bool) {
         self.story.paused = paused;
         if let (Some(spool), Some(claimed)) = (&self.spool, &self.claimed) {
-            let _ = spool.tell(claimed.slot, &claimed.upid, &self.story);
+            let _ = spool.write_report(claimed.slot, &claimed.upid, &self.story);
         }
     }
 
@@ -615,7 +615,7 @@ impl Shim {
                 self.story.status = status;
             }
             if let (Some(spool), Some(claimed)) = (&self.spool, &self.claimed) {
-                let _ = spool.tell(claimed.slot, &claimed.upid, &self.story);
+                let _ = spool.write_report(claimed.slot, &claimed.upid, &self.story);
             }
         }
     }
@@ -641,7 +641,7 @@ impl Shim {
                     let Some(claimed) = &self.claimed else { continue };
                     let beat = self.beat.map_or(at.wall.secs(), |seen| (seen.mtime_ns / 1_000_000_000) as i64);
                     if self.store.is_none() {
-                        self.store = db::open(&self.order.db, STATUS_PATIENCE).ok();
+                        self.store = db::open(&self.order.db, STATUS_LOCK_TIMEOUT).ok();
                     }
                     if let Some(store) = &mut self.store {
                         let _ = store.save_status(claimed.id, status, beat);
@@ -675,7 +675,7 @@ impl Shim {
     fn note_refused(&mut self, refused: Vec<Process>) {
         let Some(why) = tree::note_refused(refused, &mut self.story, self.output.as_mut()) else { return };
         if let (Some(spool), Some(claimed)) = (&self.spool, &self.claimed) {
-            let _ = spool.tell(claimed.slot, &claimed.upid, &self.story);
+            let _ = spool.write_report(claimed.slot, &claimed.upid, &self.story);
         }
         self.note(format!("it cannot be ended: {why}"));
     }

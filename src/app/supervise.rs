@@ -318,8 +318,8 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     if is_new {
         core.records.wait_for_one(NEW_DATABASE);
     }
-    begun.ready.tell();
-    notify::tell_manager(&format!("READY=1\nMAINPID={}", me.pid));
+    begun.ready.report_ready();
+    notify::notify_manager(&format!("READY=1\nMAINPID={}", me.pid));
     core.log.info("ready");
     let mut times = Times::default();
     let mut ticked = Duration::ZERO;
@@ -327,7 +327,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         core.advance_waiters();
         core.launch_waiting();
         for (notice, time) in std::mem::take(&mut core.notices) {
-            hub.tell(&notice, time);
+            hub.notify(&notice, time);
         }
         for (watched, fd) in std::mem::take(&mut core.to_watch) {
             watch_end(watched, fd, send.clone());
@@ -341,7 +341,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         tokio::select! {
             ready = written.readable() => {
                 if let Ok(mut ready) = ready {
-                    match watch.hear() {
+                    match watch.read_changes() {
                         Ok(RunChange::Runs(handles)) => handles.iter().for_each(|handle| core.heard(handle)),
                         Ok(RunChange::All) | Err(_) => {
                             let all: Vec<String> = core.by_handle.keys().cloned().collect();
@@ -363,13 +363,13 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
             },
             request = signals.next() => handle_signal(&mut core, request),
             ready = rung.readable() => {
-                alarm.heard();
+                alarm.reset();
                 if let Ok(mut ready) = ready {
                     ready.clear_ready();
                 }
                 core.tick();
                 let looked = keep_house(&mut core, &mut times);
-                if looked && !watch.hears(&core.runs)
+                if looked && !watch.covers(&core.runs)
                     && let Some((again, lock)) = look_for_runs(&mut core)
                     && let Ok(readable) = copied(again.readable())
                 {

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long a supervisor may take to accept a request.
-const PATIENCE: Duration = Duration::from_secs(10);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A task that is a run of a supervised process.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Supervised {
         let command = Command::Stop { of: Targets::processes([&self.process]), now };
         let request = Request { wait: false, ..Request::new(command) };
         let unreachable = |error| NotAsked::Unreachable(pid, error);
-        let mut socket = Socket::connect(path, Some(PATIENCE)).map_err(unreachable)?;
+        let mut socket = Socket::connect(path, Some(RESPONSE_TIMEOUT)).map_err(unreachable)?;
         if self.owner != account::own_uid() {
             // The path may lead to the supervisor of a user who does not trust the owner of the
             // folder. A supervisor that switched users after it began to listen is recorded as
@@ -130,7 +130,7 @@ impl Supervised {
             }
         }
         socket.send(&request.to_line()).map_err(unreachable)?;
-        let line = socket.line(Some(PATIENCE), None).map_err(unreachable)?;
+        let line = socket.line(Some(RESPONSE_TIMEOUT), None).map_err(unreachable)?;
         let response = Response::parse(&line.ok_or(NotAsked::Unreachable(pid, ConnectError::Closed))?)
             .map_err(|error| NotAsked::Refused(pid, error.to_string()))?;
         match response.error {

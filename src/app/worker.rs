@@ -314,7 +314,7 @@ impl Worker {
         let mut story = lock(&self.story);
         change(&mut story);
         // Readers show a little less when the disk does not take it.
-        let _ = self.spool.tell(self.claimed.slot, &self.claimed.upid, &story);
+        let _ = self.spool.write_report(self.claimed.slot, &self.claimed.upid, &story);
     }
 
     /// Whether somebody wants it to end (`control kill`); it should then return soon, with whatever result. Cheap

@@ -631,7 +631,7 @@ pub fn own_pid() -> i32 {
 /// Replaces standard input, and standard output if asked to, by `/dev/null`. They belong to the
 /// command alone: a reader of its output must see the end when the command closes it, and a writer
 /// to its input must notice that the reader is gone.
-pub fn let_go_of_streams(output_too: bool) {
+pub fn release_streams(output_too: bool) {
     // Without /dev/null the streams stay open.
     if let Ok(null) = fs::File::options().read(true).write(true).open("/dev/null") {
         let _ = nix::unistd::dup2_stdin(&null);
@@ -641,9 +641,9 @@ pub fn let_go_of_streams(output_too: bool) {
     }
 }
 
-/// Like [`let_go_of_streams`], for standard error too.
-pub fn let_go_of_all_streams() {
-    let_go_of_streams(true);
+/// Like [`release_streams`], for standard error too.
+pub fn release_all_streams() {
+    release_streams(true);
     if let Ok(null) = fs::File::options().write(true).open("/dev/null") {
         let _ = nix::unistd::dup2_stderr(&null);
     }
@@ -672,7 +672,7 @@ pub fn reexec(variable: &str, value: OsString, input: &OwnedFd) -> io::Error {
     match become_it() {
         Ok(never) => match never {},
         Err(errno) => {
-            let_go_of_streams(false);
+            release_streams(false);
             errno.into()
         }
     }
@@ -786,7 +786,7 @@ pub fn set_umask(mask: u32) -> u32 {
 ///
 /// # Errors
 /// Never, on Linux.
-pub fn do_not_wait(fd: BorrowedFd<'_>) -> io::Result<()> {
+pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     let flags = OFlag::from_bits_truncate(fcntl(fd, FcntlArg::F_GETFL)?);
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;

@@ -54,7 +54,7 @@ impl CommandSocket {
     /// # Errors
     /// When no sockets are available.
     pub fn open(name: &str) -> io::Result<CommandSocket> {
-        Ok(CommandSocket { socket: listen(&ear_name(name))? })
+        Ok(CommandSocket { socket: listen(&command_socket_name(name))? })
     }
 
     /// Returns the descriptor to poll for messages.
@@ -80,10 +80,10 @@ impl CommandSocket {
 ///
 /// # Errors
 /// When no process listens there, or its queue is full.
-pub fn tell(name: &str, message: &[u8]) -> io::Result<()> {
+pub fn send_command(name: &str, message: &[u8]) -> io::Result<()> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let from = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
-    let to = UnixAddr::new_abstract(ear_name(name).as_bytes())?;
+    let to = UnixAddr::new_abstract(command_socket_name(name).as_bytes())?;
     sendto(from.as_raw_fd(), message, &to, MsgFlags::MSG_DONTWAIT)?;
     Ok(())
 }
@@ -121,7 +121,7 @@ impl Bell {
 }
 
 /// Sends a message to the service manager that started this program, if there is one.
-pub fn tell_manager(message: &str) {
+pub fn notify_manager(message: &str) {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     if let Some(outer) = outer()
         && let Ok(from) = socket(AddressFamily::Unix, SockType::Datagram, flags, None)
@@ -131,7 +131,7 @@ pub fn tell_manager(message: &str) {
     }
 }
 
-fn ear_name(name: &str) -> String {
+fn command_socket_name(name: &str) -> String {
     format!("taskwatcher-run-{name}")
 }
 

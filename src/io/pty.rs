@@ -159,7 +159,7 @@ impl Pty {
     }
 
     /// Takes the keyboard, if it belongs to the command and this process is in the foreground. The
-    /// caller must release it with [`Pty::let_go`].
+    /// caller must release it with [`Pty::release_keyboard`].
     pub fn take_keyboard(&mut self) {
         if !self.whole || self.saved.is_some() || !self.wants_keys() || !self.has_foreground() {
             return;
@@ -175,7 +175,7 @@ impl Pty {
     }
 
     /// Releases the keyboard and restores the outer terminal's settings.
-    pub fn let_go(&mut self) {
+    pub fn release_keyboard(&mut self) {
         if let Some(settings) = self.saved.take() {
             let _ = tcsetattr(&self.outer, SetArg::TCSADRAIN, &settings);
         }
@@ -204,7 +204,7 @@ impl Pty {
         if self.whole && !self.eager {
             match self.wants_keys() {
                 true => self.take_keyboard(),
-                false => self.let_go(),
+                false => self.release_keyboard(),
             }
         }
         if !self.whole || self.hung_up || !self.pending.is_empty() || !ready {
@@ -263,7 +263,7 @@ impl Pty {
 
 impl Drop for Pty {
     fn drop(&mut self) {
-        self.let_go();
+        self.release_keyboard();
     }
 }
 

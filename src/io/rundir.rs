@@ -543,7 +543,7 @@ impl RunWatch {
     }
 
     /// Whether the watch still covers the folder: it has not been removed or replaced.
-    pub fn hears(&self, runs: &RunDir) -> bool {
+    pub fn covers(&self, runs: &RunDir) -> bool {
         runs.identity() == Some(self.folder)
     }
 
@@ -551,7 +551,7 @@ impl RunWatch {
     ///
     /// # Errors
     /// Those of read(2).
-    pub fn hear(&self) -> io::Result<RunChange> {
+    pub fn read_changes(&self) -> io::Result<RunChange> {
         let mut runs = vec![];
         loop {
             match self.inotify.read_events() {
@@ -585,12 +585,12 @@ mod tests {
         let runs = RunDir::open(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         let watch = runs.watch().unwrap();
-        assert_eq!(watch.hear().unwrap(), RunChange::Runs(vec![]));
+        assert_eq!(watch.read_changes().unwrap(), RunChange::Runs(vec![]));
         runs.write("abc", "one").unwrap();
         runs.write("abc", "two").unwrap();
         runs.write("def", "three").unwrap();
         runs.write_self("me").unwrap();
-        assert_eq!(watch.hear().unwrap(), RunChange::Runs(vec!["abc".into(), "def".into()]));
+        assert_eq!(watch.read_changes().unwrap(), RunChange::Runs(vec!["abc".into(), "def".into()]));
         fs::write(path.join("ghi.run.new"), "half").unwrap();
         assert_eq!(runs.list().unwrap(), ["abc", "def"]);
         assert!(!path.join("ghi.run.new").exists());

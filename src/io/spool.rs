@@ -103,8 +103,8 @@ struct Record<T> {
 /// The lock of a launcher on its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// Whether the task has reported on itself, so that [`Spool::story_of`] is worth a read.
-    pub tells: bool,
+    /// Whether the task has reported on itself, so that [`Spool::report_of`] is worth a read.
+    pub has_report: bool,
 }
 
 /// Which spool a process has open.
@@ -188,7 +188,7 @@ impl Spool {
     pub fn held(&self, slot: i64) -> io::Result<Option<Held>> {
         let mut lock = flock_of(offset(slot)?, 1)?;
         fcntl(&self.file, FcntlArg::F_OFD_GETLK(&mut lock))?;
-        Ok((lock.l_type != lock_type(libc::F_UNLCK)).then_some(Held { tells: lock.l_len != 1 }))
+        Ok((lock.l_type != lock_type(libc::F_UNLCK)).then_some(Held { has_report: lock.l_len != 1 }))
     }
 
     /// Returns the slots that the kernel's list of all locks shows as held, in one read. A slot
@@ -307,7 +307,7 @@ impl Spool {
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn tell(&self, slot: i64, upid: &str, story: &SelfReport) -> io::Result<()> {
+    pub fn write_report(&self, slot: i64, upid: &str, story: &SelfReport) -> io::Result<()> {
         let at = offset(slot)? + RECORD + REQUEST;
         let mut story = story.clone();
         loop {
@@ -325,7 +325,7 @@ impl Spool {
     }
 
     /// Returns what this task reported on itself, if anything.
-    pub fn story_of(&self, slot: i64, upid: &str) -> Option<SelfReport> {
+    pub fn report_of(&self, slot: i64, upid: &str) -> Option<SelfReport> {
         self.read(offset(slot).ok()? + RECORD + REQUEST, SLOT - RECORD - REQUEST, upid)
     }
 
@@ -384,7 +384,7 @@ fn held_slot(line: &str, file: &str) -> Option<(i64, Held)> {
         return None;
     }
     let slot = i64::try_from(start.parse::<u64>().ok()? / SLOT).ok()?;
-    Some((slot, Held { tells: start != end }))
+    Some((slot, Held { has_report: start != end }))
 }
 
 fn offset(slot: i64) -> io::Result<u64> {
@@ -429,15 +429,15 @@ mod tests {
         let (dir, spool) = spool();
         let path = dir.path().join("x.db");
         let other = Spool::open(&path, false).unwrap();
-        let (silent, tells) = (Some(Held { tells: false }), Some(Held { tells: true }));
+        let (silent, has_report) = (Some(Held { has_report: false }), Some(Held { has_report: true }));
         assert_eq!(other.held(3).unwrap(), None);
         assert!(spool.hold(3).unwrap() && spool.hold(5).unwrap());
         assert_eq!([3, 4, 5].map(|slot| other.held(slot).unwrap()), [silent, None, silent]);
         assert!(!other.hold(3).unwrap(), "one launcher a slot");
-        spool.tell(5, "a", &SelfReport::default()).unwrap();
-        assert_eq!([3, 4, 5].map(|slot| other.held(slot).unwrap()), [silent, None, tells]);
+        spool.write_report(5, "a", &SelfReport::default()).unwrap();
+        assert_eq!([3, 4, 5].map(|slot| other.held(slot).unwrap()), [silent, None, has_report]);
         let seen = other.seen_held();
-        assert_eq!([3, 4, 5].map(|slot| seen.get(&slot).copied()), [silent, None, tells]);
+        assert_eq!([3, 4, 5].map(|slot| seen.get(&slot).copied()), [silent, None, has_report]);
         spool.release();
         assert_eq!(other.held(5).unwrap(), None);
         assert!(other.hold(3).unwrap());
@@ -448,8 +448,8 @@ mod tests {
     #[test]
     fn only_a_write_lock_of_this_file_holds_a_slot() {
         let read = |line: &str| held_slot(line, "fe:00:4711");
-        assert_eq!(read("7: OFDLCK ADVISORY  WRITE -1 fe:00:4711 8192 8192"), Some((2, Held { tells: false })));
-        assert_eq!(read("7: OFDLCK ADVISORY  WRITE -1 fe:00:4711 8192 8193"), Some((2, Held { tells: true })));
+        assert_eq!(read("7: OFDLCK ADVISORY  WRITE -1 fe:00:4711 8192 8192"), Some((2, Held { has_report: false })));
+        assert_eq!(read("7: OFDLCK ADVISORY  WRITE -1 fe:00:4711 8192 8193"), Some((2, Held { has_report: true })));
         for other in [
             "",
             "7: OFDLCK",
@@ -513,7 +513,7 @@ mod tests {
         let (_dir, spool) = spool();
         spool.reserve(1).unwrap();
         spool.leave_end(1, "a", &end("why")).unwrap();
-        assert_eq!(spool.story_of(1, "a"), None);
+        assert_eq!(spool.report_of(1, "a"), None);
         let mut story = SelfReport {
             beat: Some(7),
             ready: true,
@@ -521,11 +521,11 @@ mod tests {
             progress: Some(12.5),
             ..SelfReport::default()
         };
-        spool.tell(1, "a", &story).unwrap();
-        assert_eq!((spool.story_of(1, "a"), spool.story_of(1, "b")), (Some(story.clone()), None));
+        spool.write_report(1, "a", &story).unwrap();
+        assert_eq!((spool.report_of(1, "a"), spool.report_of(1, "b")), (Some(story.clone()), None));
         story.status = "\u{1}é".repeat(10_000);
-        spool.tell(1, &"u".repeat(255), &story).unwrap();
-        let cut = spool.story_of(1, &"u".repeat(255)).unwrap().status;
+        spool.write_report(1, &"u".repeat(255), &story).unwrap();
+        let cut = spool.report_of(1, &"u".repeat(255)).unwrap().status;
         assert!(!cut.is_empty() && story.status.starts_with(&cut));
         assert_eq!(spool.end_of(1, "a"), Some(end("why")));
     }

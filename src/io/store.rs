@@ -252,7 +252,7 @@ pub struct Store {
     /// Device, inode and owner of the file when it was opened.
     identity: Option<Identity>,
     /// Longest wait for a lock, also for messages.
-    patience: LockTimeout,
+    timeout: LockTimeout,
     /// Cache of the tables of other hosts.
     codes: Codes,
     /// Whether nothing may be written.
@@ -300,9 +300,9 @@ impl Store {
         if !self.is_writable() {
             return true;
         }
-        let patience = self.set_patience(LockTimeout { limit: Duration::ZERO, notify: None });
+        let timeout = self.set_lock_timeout(LockTimeout { limit: Duration::ZERO, notify: None });
         let quiet = self.db.transaction_with_behavior(TransactionBehavior::Immediate).is_ok();
-        self.set_patience(patience);
+        self.set_lock_timeout(timeout);
         quiet
     }
 
@@ -313,15 +313,15 @@ impl Store {
     }
 
     /// Changes the longest wait for a lock; returns the former one.
-    pub fn set_patience(&mut self, patience: LockTimeout) -> LockTimeout {
-        let before = std::mem::replace(&mut self.patience, patience);
-        self.patience.begin();
+    pub fn set_lock_timeout(&mut self, timeout: LockTimeout) -> LockTimeout {
+        let before = std::mem::replace(&mut self.timeout, timeout);
+        self.timeout.begin();
         before
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
-        let (path, patience) = (self.path.clone(), self.patience);
-        move |error| failure(&path, doing, patience, error)
+        let (path, timeout) = (self.path.clone(), self.timeout);
+        move |error| failure(&path, doing, timeout, error)
     }
 
     /// Opens the WAL for flushing. Without a WAL, commits are flushed at once.
@@ -357,7 +357,7 @@ impl Store {
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
         let failed = self.failed(doing);
-        self.patience.begin();
+        self.timeout.begin();
         // First, so that it cannot fail after the commit.
         self.open_wal().map_err(|error| StoreError::Io(self.path.clone(), "flush database", error))?;
         let whole = || {
@@ -460,7 +460,7 @@ impl Store {
     }
 
     fn light(&self, sql: &str, values: &[&dyn ToSql]) -> Result<()> {
-        self.patience.begin();
+        self.timeout.begin();
         self.db.execute(sql, values).map(|_| ()).map_err(self.failed("update"))
     }
 

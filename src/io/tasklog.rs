@@ -125,7 +125,7 @@ impl TaskLog {
 
     /// Returns the state for a re-execution, after writing the held-back output.
     pub fn place(&mut self, now: i64) -> LogState {
-        self.let_go(now, false);
+        self.write_held(now, false);
         self.place.clone()
     }
 
@@ -162,12 +162,12 @@ impl TaskLog {
 
     /// Writes the held-back output: no more is available now.
     pub fn settle(&mut self, now: i64) {
-        self.let_go(now, self.from_terminal);
+        self.write_held(now, self.from_terminal);
     }
 
     /// Writes the held-back output; with `keep_cr` without a CR at its end, which may be the first
     /// half of a line end.
-    fn let_go(&mut self, now: i64, keep_cr: bool) {
+    fn write_held(&mut self, now: i64, keep_cr: bool) {
         let mut bytes = 0;
         for stream in 0..STREAMS {
             let cr = keep_cr && self.held[stream].ends_with(b"\r");
@@ -189,7 +189,7 @@ impl TaskLog {
 
     /// Adds a line of the launcher itself, in brackets.
     pub fn note(&mut self, text: &str, now: i64) {
-        self.let_go(now, false);
+        self.write_held(now, false);
         self.set_time(now);
         if self.place.unfinished.take().is_some() {
             self.buffer.push(b'\n');
@@ -201,7 +201,7 @@ impl TaskLog {
 
     /// Ends the log with the outcome. Returns a description of lost output, if any.
     pub fn close(&mut self, outcome: &str, now: i64) -> Option<String> {
-        self.let_go(now, false);
+        self.write_held(now, false);
         self.set_time(now);
         if self.place.unfinished.take().is_some() {
             self.buffer.push(b'\n');

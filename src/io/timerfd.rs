@@ -53,7 +53,7 @@ impl Alarm {
     }
 
     /// Resets a timer that fired, so that it can be set to the same time again.
-    pub fn heard(&mut self) {
+    pub fn reset(&mut self) {
         // Does not block: a timer that was set again meanwhile has not fired yet.
         let _ = self.timer.wait();
         self.at = None;
@@ -76,12 +76,12 @@ mod tests {
         alarm.set(now + Duration::from_millis(5)).unwrap();
         assert!(comes(&alarm, 60_000));
         assert!(sys::now().mono >= now + Duration::from_millis(5));
-        alarm.heard();
+        alarm.reset();
         assert!(!comes(&alarm, 0));
         for over in [now, now, Duration::ZERO] {
             alarm.set(over).unwrap();
             assert!(comes(&alarm, 60_000));
-            alarm.heard();
+            alarm.reset();
         }
     }
 }

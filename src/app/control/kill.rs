@@ -258,7 +258,7 @@ impl Desk<'_, '_> {
     fn refused_of(&self, task: &Task) -> Vec<Process> {
         let spool = Spool::open(&self.db, false).ok();
         let place = spool.zip(task.slot).zip(task.upid.as_deref());
-        let story = place.and_then(|((spool, slot), upid)| spool.story_of(slot, upid));
+        let story = place.and_then(|((spool, slot), upid)| spool.report_of(slot, upid));
         story.map(|story| story.refused).unwrap_or_default()
     }
 
@@ -343,9 +343,9 @@ impl Desk<'_, '_> {
         };
         let outcome = end.outcome.clone();
         sys::crash_point("kill.ended");
-        let patience = store.set_patience(LockTimeout::SHORT);
+        let patience = store.set_lock_timeout(LockTimeout::SHORT);
         let settled = store.settle(&[(live.task.clone(), end.clone())]);
-        store.set_patience(patience);
+        store.set_lock_timeout(patience);
         match settled {
             Ok(0) => {
                 // Another reader settled the task first.

@@ -128,7 +128,7 @@ pub(super) fn claim(
     let patience = reporter.patience();
     let mut store = inbox.unguarded(|| db::open_or_create(&spec.db, patience)).map_err(&unguarded)??;
     let spool = Spool::open(&spec.db, true);
-    store.set_patience(LockTimeout { limit: CLAIM_STEP, notify: None });
+    store.set_lock_timeout(LockTimeout { limit: CLAIM_STEP, notify: None });
     let mut lock = Wait::begin(patience);
     loop {
         start.task.now = sys::now().wall.secs();
@@ -142,13 +142,13 @@ pub(super) fn claim(
                 inbox.unguarded(|| ()).map_err(&unguarded)?;
             }
             Err(StoreFailure::Refused(Refused::NameTaken { id, name, .. })) if spec.unique == Some(IfRunning::Wait) => {
-                store.set_patience(patience);
+                store.set_lock_timeout(patience);
                 let other = TaskRef::Id(TaskId(id));
                 let mut told = || reporter.hint(&format!("waiting for task {id} ({}) to end", show::clean(&name)));
                 inbox
                     .unguarded(|| crate::app::wait::until_ended(&mut store, &other, &mut told))
                     .map_err(&unguarded)??;
-                store.set_patience(LockTimeout { limit: CLAIM_STEP, notify: None });
+                store.set_lock_timeout(LockTimeout { limit: CLAIM_STEP, notify: None });
                 lock = Wait::begin(patience);
             }
             Err(StoreFailure::Refused(Refused::NameTaken { .. })) if spec.unique == Some(IfRunning::Skip) => {

@@ -41,7 +41,7 @@ impl Launcher {
         if self.story.paused != paused {
             self.story.paused = paused;
             if let Some(spool) = &self.spool {
-                let _ = spool.tell(self.claimed.slot, &self.claimed.upid, &self.story);
+                let _ = spool.write_report(self.claimed.slot, &self.claimed.upid, &self.story);
             }
         }
     }
@@ -111,7 +111,7 @@ impl Launcher {
             output.pump();
         }
         if let Some(pty) = &mut self.pty {
-            pty.let_go();
+            pty.release_keyboard();
         }
         self.tell_paused(true);
         let before = sys::now();

@@ -66,7 +66,7 @@ pub(super) fn start() -> Result<(), ShimError> {
     io::stdin().read_to_string(&mut text).map_err(system("read the run specification"))?;
     let order: RunSpec = serde_json::from_str(&text).map_err(|error| ShimError::RunSpec(error.to_string()))?;
     drop(text);
-    child::let_go_of_streams(false);
+    child::release_streams(false);
     let me = process::own().map_err(system("read /proc/self/stat"))?.process;
     let inbox = Inbox::open(0).map_err(system("read signals"))?;
     child::become_subreaper().map_err(system("adopt orphans"))?;
@@ -224,11 +224,11 @@ impl Shim {
 
     fn try_claim(&mut self, started: Tick, limit: Duration) -> bool {
         let db = self.order.db.clone();
-        let patience = LockTimeout { limit, notify: None };
+        let timeout = LockTimeout { limit, notify: None };
         let start = self.as_start(started);
         let claim = || -> Result<_, String> {
-            let mut store = db::open_or_create(&db, patience).map_err(|error| error.to_string())?;
-            store.set_patience(patience);
+            let mut store = db::open_or_create(&db, timeout).map_err(|error| error.to_string())?;
+            store.set_lock_timeout(timeout);
             store.leave_wal_to(LONG_WAL);
             let spool = Spool::open(&db, true).map_err(|error| error.to_string());
             let claimed =
@@ -271,7 +271,7 @@ impl Shim {
     /// Records the command's process in the task's row; false if the database was too busy.
     pub(super) fn note_command(&mut self) -> bool {
         let (Some(claimed), Some(store)) = (&self.claimed, &mut self.store) else { return true };
-        store.set_patience(super::STATUS_PATIENCE);
+        store.set_lock_timeout(super::STATUS_LOCK_TIMEOUT);
         // Each command has its own session.
         let (inode, session) = (process::inode(self.command.pid), Some(self.command.pid));
         // Without the address, only processes that see its pid can send requests. After a
@@ -364,7 +364,7 @@ impl Shim {
             CommandInput::Pipe => {
                 let (read_end, write_end) = io::pipe()?;
                 let write_end = OwnedFd::from(write_end);
-                child::do_not_wait(write_end.as_fd())?;
+                child::set_nonblocking(write_end.as_fd())?;
                 self.input = Some(File::from(write_end));
                 Ok(OwnedFd::from(read_end))
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{STATUS_PATIENCE, Shim};
+use super::{STATUS_LOCK_TIMEOUT, Shim};
 use crate::{
     app::{db, launch, reconcile, record_end},
     io::{
@@ -26,7 +26,7 @@ const KEEP_AFTER: Duration = Duration::from_secs(5);
 /// How long an end that cannot be kept waits for the database. Then it is lost, and only the
 /// supervisor's log has it: otherwise one more shim would stay for each end of a program, without
 /// bound.
-const PATIENCE: Duration = Duration::from_secs(60);
+const LOSE_AFTER: Duration = Duration::from_secs(60);
 /// Interval of the attempts.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -91,7 +91,7 @@ impl Shim {
 
     fn stored_feedback(&mut self) -> Feedback {
         if self.store.is_none() {
-            self.store = db::open(&self.order.db, STATUS_PATIENCE).ok();
+            self.store = db::open(&self.order.db, STATUS_LOCK_TIMEOUT).ok();
         }
         let id = self.claimed.as_ref().map(|claimed| claimed.id);
         let stored = self.store.as_ref().zip(id).and_then(|(store, id)| reconcile::stored_feedback(store, id).ok());
@@ -146,7 +146,7 @@ impl Shim {
                     return;
                 }
             }
-            if stopped || asked || waited > PATIENCE {
+            if stopped || asked || waited > LOSE_AFTER {
                 self.note(format!("the end ({}) is not recorded: the database cannot be written", end.outcome));
                 return;
             }

@@ -159,7 +159,7 @@ impl ReadyPipe {
     /// Takes the pipe from descriptor 0, which becomes `/dev/null`, as do 1 and 2.
     fn take() -> io::Result<ReadyPipe> {
         let pipe = io::stdin().as_fd().try_clone_to_owned()?;
-        child::let_go_of_all_streams();
+        child::release_all_streams();
         Ok(ReadyPipe(Some(File::from(pipe))))
     }
 
@@ -176,7 +176,7 @@ impl ReadyPipe {
     }
 
     /// Reports that the supervisor is ready: the waiting process exits with 0.
-    pub fn tell(&mut self) {
+    pub fn report_ready(&mut self) {
         self.say('+', "");
         self.0 = None;
     }

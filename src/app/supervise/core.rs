@@ -305,7 +305,7 @@ impl Supervisor {
         let proc = self.procs.get(name)?;
         let Some(run) = &proc.run else { return gone };
         let command = ShimCommand::Signal { signal, group, why };
-        if !run.orphan && notify::tell(&run.ear, command.to_message().as_bytes()).is_ok() {
+        if !run.orphan && notify::send_command(&run.ear, command.to_message().as_bytes()).is_ok() {
             return None;
         }
         let handle = run.handle.clone();
@@ -683,7 +683,7 @@ impl Supervisor {
         let ranks = self.ranks(|_| true);
         self.shutdown =
             Some(Shutdown { sequence: Sequence::stopping(ranks), asked: 0, leave_running, record_until: None });
-        notify::tell_manager("STOPPING=1");
+        notify::notify_manager("STOPPING=1");
         for name in self.procs.keys().cloned().collect::<Vec<_>>() {
             let _ = self.feed(&name, Event::ShuttingDown);
         }
@@ -856,7 +856,7 @@ impl Supervisor {
         self.make_spares();
         for run in self.procs.values().filter_map(|proc| proc.run.as_ref()) {
             // Fails harmlessly if the shim is gone.
-            let _ = notify::tell(&run.ear, ShimCommand::Write.to_message().as_bytes());
+            let _ = notify::send_command(&run.ear, ShimCommand::Write.to_message().as_bytes());
         }
         self.write_self();
     }

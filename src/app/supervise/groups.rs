@@ -61,7 +61,7 @@ impl Supervisor {
         let run = self.procs.get(name).and_then(|proc| proc.run.as_ref()).filter(|run| run.is_left());
         let Some(run) = run else { return events.push_back(Event::GroupGone) };
         let command = ShimCommand::Signal { signal: Signal::KILL, group: true, why: None };
-        if !run.orphan && notify::tell(&run.ear, command.to_message().as_bytes()).is_ok() {
+        if !run.orphan && notify::send_command(&run.ear, command.to_message().as_bytes()).is_ok() {
             return;
         }
         match run.group() {

@@ -28,10 +28,10 @@ use crate::{
 };
 
 /// Longest wait for a lock in this thread, which blocks no other one.
-const PATIENCE: LockTimeout = LockTimeout { limit: Duration::from_secs(20), notify: None };
+const LOCK_TIMEOUT: LockTimeout = LockTimeout { limit: Duration::from_secs(20), notify: None };
 
 /// The same while shims may be waiting to keep an end.
-const BRIEF: LockTimeout = LockTimeout { limit: Duration::from_secs(1), notify: None };
+const SHORT_LOCK_TIMEOUT: LockTimeout = LockTimeout { limit: Duration::from_secs(1), notify: None };
 /// Ends that are recorded in one transaction.
 const AT_ONCE: usize = 500;
 
@@ -216,7 +216,7 @@ fn serve(path: &Path, runs: &RunDir, store: &mut Option<Store>, job: RecordJob) 
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let open = match store.take() {
             Some(store) => store,
-            None => db::open_or_create(path, PATIENCE).map_err(|error| text(&error))?,
+            None => db::open_or_create(path, LOCK_TIMEOUT).map_err(|error| text(&error))?,
         };
         let store = store.insert(open);
         match job {
@@ -270,12 +270,12 @@ fn take_in(runs: &RunDir, store: &mut Store) -> Result<(), String> {
     if !runs.has_late() {
         return Ok(());
     }
-    store.set_patience(BRIEF);
+    store.set_lock_timeout(SHORT_LOCK_TIMEOUT);
     let taken = runs.take_late(|lines| {
         // A truncated line, or one of a newer version, is skipped.
         let late: Vec<Late> = lines.into_iter().filter_map(|line| serde_json::from_slice(line).ok()).collect();
         late.chunks(AT_ONCE).try_for_each(|some| store.take_in(some).map(drop)).map_err(io::Error::other)
     });
-    store.set_patience(PATIENCE);
+    store.set_lock_timeout(LOCK_TIMEOUT);
     taken.map_err(|error| error.to_string())
 }

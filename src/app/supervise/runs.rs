@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// Longest wait of a start for the database, unless it is known to be locked.
-const PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long runs of an earlier supervisor that are being started are waited for: twice their own
 /// longest wait for the database. A slower one is adopted as it is.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -273,7 +273,7 @@ impl Supervisor {
             folder: self.runs.path().to_owned(),
             supervisor: self.me,
             db: self.db.clone(),
-            patience: if self.records.was_well() { millis(PATIENCE) } else { 0 },
+            patience: if self.records.was_well() { millis(LOCK_TIMEOUT) } else { 0 },
             process: spec.full_name(),
             program: spec.program.clone(),
             group: spec.group.clone(),
@@ -350,14 +350,14 @@ impl Supervisor {
         let exitcodes = policy.exitcodes.clone();
         let command = ShimCommand::Policy { killasgroup: policy.killasgroup, exitcodes, stdout, stderr };
         // Fails harmlessly if the shim is gone.
-        let _ = notify::tell(&run.ear, command.to_message().as_bytes());
+        let _ = notify::send_command(&run.ear, command.to_message().as_bytes());
     }
 
     /// Makes all shims reopen their log files.
     pub(super) fn reopen_logs(&mut self) {
         self.log.reopen();
         for run in self.procs.values().filter_map(|proc| proc.run.as_ref()) {
-            let _ = notify::tell(&run.ear, ShimCommand::Reopen.to_message().as_bytes());
+            let _ = notify::send_command(&run.ear, ShimCommand::Reopen.to_message().as_bytes());
         }
     }
 
@@ -371,7 +371,7 @@ impl Supervisor {
         // Longest message of a datagram; the shim writes the pieces one after the other.
         let mut sent = 0;
         for piece in data.chunks(32 << 10) {
-            notify::tell(&run.ear, input_command(piece).to_message().as_bytes()).map_err(|error| (sent, error))?;
+            notify::send_command(&run.ear, input_command(piece).to_message().as_bytes()).map_err(|error| (sent, error))?;
             sent += piece.len();
         }
         Ok(())
@@ -383,7 +383,7 @@ impl Supervisor {
         self.give_up_waiting(name, "disowned");
         let Some(proc) = self.procs.get_mut(name) else { return };
         if let Some(run) = proc.run.take() {
-            let _ = notify::tell(&run.ear, ShimCommand::Forget.to_message().as_bytes());
+            let _ = notify::send_command(&run.ear, ShimCommand::Forget.to_message().as_bytes());
             self.by_handle.remove(&run.handle);
             self.runs.remove(&run.handle);
         }
@@ -572,7 +572,7 @@ impl Supervisor {
             // The process is not configured any more.
             None if shim_lives && !is_left_alone => {
                 let command = ShimCommand::Signal { signal: Signal::KILL, group: true, why: None };
-                let _ = notify::tell(&run.ear, command.to_message().as_bytes());
+                let _ = notify::send_command(&run.ear, command.to_message().as_bytes());
             }
             None => {}
         }

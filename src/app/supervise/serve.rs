@@ -185,7 +185,7 @@ impl Hub {
     }
 
     /// Notifies all subscribers.
-    pub(super) fn tell(&self, notice: &Notice, time: i64) {
+    pub(super) fn notify(&self, notice: &Notice, time: i64) {
         if notice.kind() != EventKind::Tick {
             self.changes.send_modify(|count| *count = count.wrapping_add(1));
         }

@@ -131,7 +131,7 @@ pub(super) fn not_read(found: &str) -> Option<rusqlite::Error> {
 }
 
 /// Converts an error of SQLite.
-pub(super) fn failure(path: &Path, doing: &'static str, patience: LockTimeout, error: rusqlite::Error) -> StoreError {
+pub(super) fn failure(path: &Path, doing: &'static str, timeout: LockTimeout, error: rusqlite::Error) -> StoreError {
     let text = error.to_string();
     let denied = match error.sqlite_error_code() {
         Some(ErrorCode::CannotOpen) => denied(path),
@@ -145,7 +145,7 @@ pub(super) fn failure(path: &Path, doing: &'static str, patience: LockTimeout, e
     }
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            StoreError::Busy(path, doing, patience.limit.as_secs())
+            StoreError::Busy(path, doing, timeout.limit.as_secs())
         }
         Some(ErrorCode::ReadOnly) => StoreError::ReadOnly(path, doing),
         Some(ErrorCode::DiskFull) => StoreError::Full(path, doing, DISK_FULL),

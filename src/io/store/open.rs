@@ -40,8 +40,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; nothing is created or changed, except that older versions are migrated.
-    pub fn open(path: &Path, patience: LockTimeout) -> Result<Store> {
-        Store::open_there(&check_place(path)?, patience)
+    pub fn open(path: &Path, timeout: LockTimeout) -> Result<Store> {
+        Store::open_there(&check_place(path)?, timeout)
     }
 
     /// Opens an existing database for reading only: nothing is ever written through this
@@ -49,9 +49,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn open_to_read(path: &Path, patience: LockTimeout) -> Result<Store> {
+    pub fn open_to_read(path: &Path, timeout: LockTimeout) -> Result<Store> {
         let path = &check_place(path)?;
-        let (mut store, _) = Store::open_as_it_is(path, patience)?;
+        let (mut store, _) = Store::open_as_it_is(path, timeout)?;
         let failed = store.failed("open");
         match store.prepare().map_err(failed) {
             Ok((APPLICATION_ID, VERSION)) => {}
@@ -65,7 +65,7 @@ impl Store {
             }
             Ok(_) => return Err(StoreError::NotOurs(path.to_owned(), "another program's application id".into())),
             Err(StoreError::Sqlite(..) | StoreError::ReadOnly(..)) if !has_wal(path) => {
-                return Store::open_unchanging(path, patience);
+                return Store::open_unchanging(path, timeout);
             }
             Err(error) => return Err(error),
         }
@@ -78,18 +78,18 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn open_or_create(path: &Path, patience: LockTimeout) -> Result<Store> {
-        match Store::open(path, patience) {
+    pub fn open_or_create(path: &Path, timeout: LockTimeout) -> Result<Store> {
+        match Store::open(path, timeout) {
             Err(StoreError::Missing(_)) => {
                 create(path)?;
-                Store::open(path, patience)
+                Store::open(path, timeout)
             }
             other => other,
         }
     }
 
-    fn open_there(path: &Path, patience: LockTimeout) -> Result<Store> {
-        let (mut store, had_wal) = Store::open_as_it_is(path, patience)?;
+    fn open_there(path: &Path, timeout: LockTimeout) -> Result<Store> {
+        let (mut store, had_wal) = Store::open_as_it_is(path, timeout)?;
         let failed = store.failed("open");
         let prepared = store.prepare().map_err(failed);
         if !had_wal {
@@ -102,30 +102,30 @@ impl Store {
             Ok((APPLICATION_ID, VERSION)) => Ok(store),
             Ok((application, version)) => store.migrate_from(application, version),
             Err(StoreError::Sqlite(..) | StoreError::ReadOnly(..)) if !has_wal(path) => {
-                Store::open_unchanging(path, patience)
+                Store::open_unchanging(path, timeout)
             }
             Err(error) => Err(error),
         }
     }
 
-    fn over(db: Connection, path: &Path, identity: Option<Identity>, patience: LockTimeout) -> Store {
-        Store { db, path: path.to_owned(), identity, patience, codes: Codes::default(), only_reads: false, wal: None }
+    fn over(db: Connection, path: &Path, identity: Option<Identity>, timeout: LockTimeout) -> Store {
+        Store { db, path: path.to_owned(), identity, timeout, codes: Codes::default(), only_reads: false, wal: None }
     }
 
     /// Opens the database, and returns whether it already has a WAL.
-    fn open_as_it_is(path: &Path, patience: LockTimeout) -> Result<(Store, bool)> {
+    fn open_as_it_is(path: &Path, timeout: LockTimeout) -> Result<(Store, bool)> {
         let identity = Identity::of(path);
         let had_wal = identity.as_ref().map_or(Ok(false), |identity| companions::check(path, identity))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(path, flags).map_err(|error| failure(path, "open", patience, error))?;
-        Ok((Store::over(db, path, identity, patience), had_wal))
+        let db = Connection::open_with_flags(path, flags).map_err(|error| failure(path, "open", timeout, error))?;
+        Ok((Store::over(db, path, identity, timeout), had_wal))
     }
 
     /// Opens a file in a folder without write permission: SQLite cannot create a WAL there, so no
     /// other process writes the file either.
-    fn open_unchanging(path: &Path, patience: LockTimeout) -> Result<Store> {
-        let db = open_immutable(path).map_err(|error| failure(path, "open", patience, error))?;
-        let mut store = Store::over(db, path, Identity::of(path), patience);
+    fn open_unchanging(path: &Path, timeout: LockTimeout) -> Result<Store> {
+        let db = open_immutable(path).map_err(|error| failure(path, "open", timeout, error))?;
+        let mut store = Store::over(db, path, Identity::of(path), timeout);
         let failed = store.failed("open");
         match store.prepare().map_err(failed)? {
             (APPLICATION_ID, VERSION) => Ok(store),
@@ -136,7 +136,7 @@ impl Store {
 
     /// Configures the connection and reads `(application_id, user_version)`.
     fn prepare(&mut self) -> rusqlite::Result<(i32, i32)> {
-        self.patience.begin();
+        self.timeout.begin();
         self.db.busy_handler(Some(on_busy))?;
         self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         // The definitions in the file are not trusted: it may be a file of another user. Its

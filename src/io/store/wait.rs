@@ -45,13 +45,13 @@ const LEAST_TRIES: u32 = 64;
 /// because others may hold the lock at most of the few instants left. Pauses are uneven, because
 /// sleepers that wake together collide again.
 pub(super) fn on_busy(tries: i32) -> bool {
-    let (patience, before) = WAIT.get();
+    let (timeout, before) = WAIT.get();
     let waited = if tries == 0 { Duration::ZERO } else { before };
-    if waited >= patience.limit {
+    if waited >= timeout.limit {
         return false;
     }
     let [shortest, harmless, longest] = PAUSES;
-    let longest = longest.min(patience.limit / (2 * LEAST_TRIES)).max(harmless);
+    let longest = longest.min(timeout.limit / (2 * LEAST_TRIES)).max(harmless);
     let base = shortest.saturating_mul(1 << tries.clamp(0, 20)).min(longest);
     let seed = std::process::id().wrapping_mul(0x9e37_79b9).wrapping_add(tries.unsigned_abs().wrapping_mul(7919));
     let pause = base + base * (seed % 1024) / 1024;
@@ -60,10 +60,10 @@ pub(super) fn on_busy(tries: i32) -> bool {
     let now = waited + pause;
     if waited < LockTimeout::NOTICED
         && now >= LockTimeout::NOTICED
-        && let Some(notify) = patience.notify
+        && let Some(notify) = timeout.notify
     {
         notify();
     }
-    WAIT.set((patience, now));
+    WAIT.set((timeout, now));
     true
 }
