@@ -428,7 +428,7 @@ fn garbage_and_broken_connections_are_told_in_one_line() {
         client(&world, "status").run().says(4, &[words]);
     }
     let mute = answered("stop all", &json!({"status": 500}));
-    mute.says(1, &["the supervisor answers 500"]);
+    mute.says(1, &["the supervisor returned status 500"]);
 }
 
 #[test]
