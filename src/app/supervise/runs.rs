@@ -371,7 +371,8 @@ impl Supervisor {
         // Longest message of a datagram; the shim writes the pieces one after the other.
         let mut sent = 0;
         for piece in data.chunks(32 << 10) {
-            notify::send_command(&run.ear, input_command(piece).to_message().as_bytes()).map_err(|error| (sent, error))?;
+            notify::send_command(&run.ear, input_command(piece).to_message().as_bytes())
+                .map_err(|error| (sent, error))?;
             sent += piece.len();
         }
         Ok(())
