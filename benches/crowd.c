@@ -1,7 +1,7 @@
-/* crowd COUNT SPOOL FIRST: starts COUNT processes that do nothing and prints their pids, one a line. They stand for
- * launchers where thousands are needed at once, and share nearly all of their memory. Each holds the lock of a launcher
- * on a slot of the spool, the first one on slot FIRST. SIGTERM ends the program when it has ended them all, and any
- * other end of it ends them too. It makes do with fewer if the system grants no more: the reader counts the lines. */
+/* crowd COUNT SPOOL FIRST: starts COUNT idle processes and prints their pids, one per line. They act as launchers where
+ * thousands are needed at once, and share nearly all of their memory. Each holds a launcher's lock on a slot of the
+ * spool, the first one on slot FIRST. On SIGTERM the program ends them all and exits; any other end of the program ends
+ * them too. If the system does not permit COUNT processes there are fewer: the reader counts the lines. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
@@ -31,7 +31,7 @@ int main(int argc, char **argv)
         struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
 
         lock.l_start = (atol(argv[3]) + count) * 4096;
-        /* A description of its own, which only the child keeps. */
+        /* A separate open file description, kept only by the child. */
         spool = open(argv[2], O_RDWR);
         if (spool < 0 || fcntl(spool, F_OFD_SETLK, &lock) != 0) {
             perror("crowd: lock a slot");

@@ -1,48 +1,49 @@
-//! Every figure the README states about speed and memory, measured in one run beside others that do the same work.
+//! Measures all figures of the README about speed and memory in one run, beside other programs that
+//! do the same work.
 //!
 //! ```text
-//! cargo bench --bench figures                        all of them, in about three minutes
-//! cargo bench --bench figures -- start rate          some of them
-//! cargo bench --bench figures -- --quick             few runs and small data, in 20 s: does it all still work?
+//! cargo bench --bench figures                        all figures, in about three minutes
+//! cargo bench --bench figures -- start rate          some figures
+//! cargo bench --bench figures -- --quick             few runs and small data, in 20 s: a smoke test
 //! cargo bench --bench figures -- --programs DIR      the programs of DIR instead of those just built
 //! ```
 //!
-//! It prints one Markdown table and says how many of its rows hold. A figure that does not hold is no error, so that a busy machine
-//! cannot fail a build; one that could not be taken is. Run it on a machine with nothing else to do.
+//! Prints one Markdown table and the number of rows that hold. A figure that does not hold is not
+//! an error, so that a busy machine cannot fail a build; a figure that could not be measured is
+//! one. Run it on an idle machine.
 //!
-//! # How each is taken
+//! # Methods
 //!
-//! All times are of whole processes, from before the start to after the wait, in medians. Whoever is compared runs in turn in
-//! the same loop, so that noise hits all alike. What has to be right is checked: every run is in the history, every row in the list.
+//! All times are medians of whole processes, from before the start to after the wait. Competitors
+//! run alternately in the same loop, so that noise affects all alike. Results are verified: every
+//! run is in the history, every row in the list.
 //!
 //! | name | figure |
 //! |---|---|
-//! | `start` | `launch -- true` on a new database on the disk, as a multiple of a C program that only forks, execs and waits, started fresh each time, dynamically linked as a user would link it. `launch` promises that both the start and the end survive a power cut; "two fdatasync alone" says what this disk takes for two such writes. |
-//! | `rate` | rounds of launches, always eight at once, in turn with rounds of the wrapper by the same eight hands. |
-//! | `visible` | from the wall clock that a command writes down as its last act to the moment a reader, who asks the database without pause, sees the row; for commands that end at once and for some that lived over a second. |
-//! | `memory` | PSS (`/proc/PID/smaps_rollup`) of all launcher processes when they have come to rest, divided by their number; the commands do not count. |
-//! | `wakeups` | how often the threads of a launcher left a processor (both counters of `/proc/PID/status`) during 16 s. |
-//! | `list` | the row of a real, running task copied 10,000 times, each with a live process of its own that stands for its launcher (`benches/crowd.c`) and holds its lock. Output to a file. |
-//! | `history` | rows of real tasks copied until 1,000,000 cover a year, kept in Cargo's `tmp` folder inside `target` for the next run. Deep pages start from a cursor that the program gave. The row stands for the slowest of the pages listed below the table; filters of which nothing is promised are told there too. |
+//! | `start` | `launch -- true` on a new database on the disk, as a multiple of a C program that only forks, execs and waits, started fresh each time, dynamically linked as a user would link it. `launch` guarantees that both the start and the end survive a power loss; "two fdatasync alone" is the time of two such writes on this disk. |
+//! | `rate` | rounds of launches, eight at a time, alternating with rounds of the wrapper by the same eight threads. |
+//! | `visible` | from the wall-clock time that a command writes as its last action until a reader that polls the database without pause sees the row; for commands that end immediately and for some that ran over a second. |
+//! | `memory` | PSS (`/proc/PID/smaps_rollup`) of all launcher processes once they are idle, divided by their number, without the commands. |
+//! | `wakeups` | how often the threads of a launcher were switched off a processor (both counters of `/proc/PID/status`) during 16 s. |
+//! | `list` | the row of a real, running task copied 10,000 times, each with a live process that acts as its launcher (`benches/crowd.c`) and holds its lock. Output to a file. |
+//! | `history` | rows of real tasks copied until 1,000,000 cover a year, kept in Cargo's `tmp` folder inside `target` for the next run. Deep pages start from a cursor printed by the program. The row is the slowest of the pages listed below the table; filters without a target are listed there too. |
 //! | `parse` | whole runs over a file in the page cache. |
-//! | `logged` | `launch -- true` with its log and with `--no-log`, in turn, on new databases. |
-//! | `lines`, `one-line` | `benches/lines.c` through `launch` into a file, with the usual bound of 64 MB for the log, in turn with `tee LOG > FILE`, which keeps all of it twice; `ts` gets a part of it. |
-//! | `tail` | whole runs on a log of the largest usual size, in the page cache. |
-//! | `remotes` | 1,500,000 ended tasks of 100 remotes with 10 nodes each, over 7 days, and 200 that run: made up, always the same, and added as they would come in, two hours of one remote after the other. Times are those of the library's calls, but for the fresh process. Beside it the same rows in one SQLite table of texts with an index of their starts. |
-//! | `supervise` | The same programs under `supervise` and under supervisord, in turn, with `startsecs` 0 and each one's usual logs. Both daemons are asked for many starts over their sockets, and their logs say that a program has ended; a single start, and the status, are the clients' whole runs. Memory is PSS and wake-ups are switches of our daemon and all its launchers, of all their threads. |
-//! | `web` | pages got over a socket, each on a new connection, to the last byte: those of the history of `history` from `supervise web`, that of 100 programs from their supervisor. Live pages are open connections whose events are read as they come; the share of a processor is that of all threads of the supervisor. |
+//! | `logged` | `launch -- true` with its log and with `--no-log`, alternately, on new databases. |
+//! | `lines`, `one-line` | `benches/lines.c` through `launch` into a file, with the default limit of 64 MB for the log, alternating with `tee LOG > FILE`, which stores everything twice; `ts` gets a part of it. |
+//! | `tail` | whole runs on a log of the default maximum size, in the page cache. |
+//! | `remotes` | 1,500,000 ended tasks of 100 remotes with 10 nodes each, over 7 days, and 200 live ones: generated, always the same, and added in the order of arrival, two hours of one remote after the other. Times are those of library calls, except for the fresh process. For comparison, the same rows in one SQLite table of texts with an index of start times. |
+//! | `supervise` | The same programs under `supervise` and under supervisord, alternately, with `startsecs` 0 and default logs. Many starts are requested over the sockets of both daemons, and the ends are read from their logs; a single start, and the status, are whole runs of the clients. Memory is PSS and wake-ups are context switches, both of the daemon and all its launchers with all their threads. |
+//! | `web` | pages read over a socket to the last byte, each on a new connection: pages of the history of `history` from `supervise web`, the page of 100 programs from their supervisor. Live pages are open connections whose events are read as they arrive; the CPU share is that of all threads of the supervisor. |
 //!
 //! # The peers
 //!
-//! They are found on the `PATH` and told as missing if they are not there; on Debian: `apt-get install task-spooler nq s6 moreutils`.
-//! taskwatcher 1.7 takes part if `TASKWATCHER17_PYTHON` names a Python that has it (`pip install taskwatcher==1.7 psutil`).
-//! `SUPERVISOR_PYTHON` likewise names the Python beside whose programs are supervisord and supervisorctl, if they are not on the
-//! `PATH` (`pip install supervisor==4.3.0`).
-#![expect(
-    clippy::disallowed_methods,
-    reason = "what is measured here is time as it passes, and it is waited for others to come to rest"
-)]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a program, and the table is its output")]
+//! The peers are searched on the `PATH` and reported as missing if not found; on Debian: `apt-get
+//! install task-spooler nq s6 moreutils`. taskwatcher 1.7 takes part if `TASKWATCHER17_PYTHON` is
+//! the path of a Python that has it (`pip install taskwatcher==1.7 psutil`). `SUPERVISOR_PYTHON` is
+//! the path of the Python that has supervisord and supervisorctl, if these are not on the `PATH`
+//! (`pip install supervisor==4.3.0`).
+#![expect(clippy::disallowed_methods, reason = "real time is measured, and other processes are waited for")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program whose output is the table")]
 
 #[path = "figures/feedback.rs"]
 mod feedback;
@@ -74,18 +75,18 @@ use workshop::Workshop;
 /// Measures the figures of the README.
 #[derive(Parser)]
 struct Options {
-    /// Only these figures
+    /// Measure only these figures
     figures: Vec<Figure>,
-    /// Few runs and small data, for a check that everything can still be measured
+    /// Use few runs and small data, as a smoke test
     #[arg(long)]
     quick: bool,
-    /// Measure the programs of this folder
+    /// Measure the programs in this folder
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
-    /// Given by `cargo bench`, and not by `cargo test`
+    /// Passed by `cargo bench`, and not by `cargo test`
     #[arg(long, hide = true)]
     bench: bool,
-    /// How this program starts its own janitor
+    /// Run as the janitor of another process
     #[arg(long, hide = true, num_args = 1..)]
     janitor: Vec<PathBuf>,
 }
@@ -153,7 +154,7 @@ impl Figure {
     }
 }
 
-/// How much is measured.
+/// Amount of work.
 #[derive(Clone, Copy)]
 enum Size {
     Full,
@@ -174,7 +175,7 @@ fn main() -> ExitCode {
     let done = if !options.janitor.is_empty() {
         workshop::janitor(&options.janitor).map(|()| true)
     } else if !options.bench {
-        eprintln!("figures: nothing is measured without --bench, which `cargo bench --bench figures` gives");
+        eprintln!("figures: nothing is measured without --bench, which `cargo bench --bench figures` passes");
         Ok(true)
     } else {
         measure(&options)
@@ -189,7 +190,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Takes the chosen figures and prints them; false if one could not be taken.
+/// Measures the chosen figures and prints them; returns false if one could not be measured.
 fn measure(options: &Options) -> Result<bool> {
     let size = if options.quick { Size::Quick } else { Size::Full };
     let programs = options.programs.as_ref().map(|folder| folder.canonicalize()).transpose()?;

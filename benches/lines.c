@@ -1,4 +1,4 @@
-/* Prints so many bytes in lines of so many bytes each, or, with 0, in one line without an end, as fast as it can. */
+/* lines BYTES LENGTH: prints BYTES bytes as fast as possible, in lines of LENGTH bytes, or with 0 in one unterminated line. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* stamp FILE MILLISECONDS: lives that long, then writes the wall clock in nanoseconds to FILE as its last act and is
- * gone: no exit handlers, no buffers. The end of a command, known to a few microseconds. */
+/* stamp FILE MILLISECONDS: sleeps, then writes the wall-clock time in nanoseconds to FILE as its last action and exits
+ * without exit handlers or buffers. So the end of the command is known to a few microseconds. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* The least that can run a command and learn how it ended: fork, exec, wait. What `launch` costs is told as a multiple
- * of this program, started fresh each time and linked as a user would link it. */
+/* The minimal program that runs a command and gets its exit status: fork, exec, wait. The cost of `launch` is given as a
+ * multiple of this program, started fresh each time and linked as a user would link it. */
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>

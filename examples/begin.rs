@@ -1,5 +1,5 @@
-//! The beginning of a supervisor and nothing else, for `tests/begin.rs`: it starts as `supervise` would, says what it
-//! has in a file, and ends when it is asked to.
+//! Only the startup of a supervisor, for `tests/begin.rs`: starts like `supervise`, writes its
+//! state to a file, and ends on request.
 //!
 //! `begin [-n] [-u USER] [-c FILE] [--report FILE] [--late MESSAGE] [--check [--dump]]`
 

@@ -1,13 +1,13 @@
-//! Tasks inside a Rust process: reads all files below some folders and tells their sums, one task a folder.
+//! Tasks inside a Rust process: checksums all files below some folders, one task per folder.
 //!
 //! ```sh
 //! cargo run --example worker -- /usr/share/doc /etc &
-//! control list --watch        # a bar for each folder
-//! control log TASK --follow   # what it says
-//! control kill TASK           # it stops after the file it reads
+//! control list --watch        # a progress bar per folder
+//! control log TASK --follow   # its output
+//! control kill TASK           # it stops after the current file
 //! ```
 //!
-//! The database is `TASKWATCHER_DB`, else the usual one. Files that cannot be read are warnings.
+//! The database is `TASKWATCHER_DB`, or else the default. Files that cannot be read are warnings.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 
 use std::{

@@ -1,13 +1,16 @@
-//! taskwatcher turns any script or program into a task you can trust, on one SQLite file, with no daemon needed.
+//! taskwatcher turns any script or program into a trusted task on one SQLite file; no daemon is
+//! required.
 //!
-//! # The map
+//! # Layers
 //!
 //! > Decide in `model`, touch the world in `io`, join them in `app`, read argv in `bin`.
 //! > Imports go one way: **bin → app → io → model**. `tests/layering.rs` reads the sources and enforces it.
 //!
-//! - [`model`]: pure decisions: no file, no process, no clock. Everything there is tested without any of them.
-//! - [`io`]: each file owns one outside thing and its crate; they never import each other, except `io::safe_open`, through
-//!   which all of them open files in folders of other users, and `io::names`, through which they find hosts.
+//! - [`model`]: pure decisions: no file, no process, no clock. Everything in it is tested without
+//!   them.
+//! - [`io`]: each file owns one part of the outside world and its crate. They do not import each
+//!   other, except `io::safe_open`, which opens files in folders of other users, and `io::names`,
+//!   which finds hosts.
 //! - [`app`]: what each program does, as functions that a Rust program can call too.
 //! - `src/bin/`: command lines and exit codes; the only place that prints or exits.
 
@@ -44,7 +47,7 @@ pub mod model {
     pub mod wire;
 }
 
-/// The outside world: each file owns one thing of it.
+/// The outside world: each file owns one part of it.
 pub mod io {
     pub mod account;
     pub mod child;

@@ -588,7 +588,7 @@ fn a_detached_task_writes_on_into_files_and_sees_no_other_descriptor() {
 fn the_number_of_a_detached_task_is_not_lost_in_silence() {
     let world = World::new();
     let ran = world.sh("\"$LAUNCH\" --detach sleep 1000 >/dev/full").run();
-    ran.says(1, &["launch: error: task 1 runs, but its number could not be printed: No space left on device"]);
+    ran.says(1, &["launch: error: task 1 is running, but its id could not be printed: No space left on device"]);
     assert_eq!(world.task().int("id"), 1);
     // Who closes a pipe does not want it.
     let (reader, writer) = std::io::pipe().unwrap();

@@ -1,4 +1,4 @@
-//! What a launcher costs while its command sleeps: memory and wake-ups.
+//! Cost of a launcher while its command sleeps: memory and wake-ups.
 
 use crate::Size;
 use crate::report::{Result, Row};
@@ -8,15 +8,16 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long what we start may take to be there.
+/// Longest wait for started processes to appear.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Nothing happened for this long: whoever has nothing to do has come to rest.
+/// Time without activity after which a process counts as idle.
 const REST: Duration = Duration::from_secs(1);
 
-/// So many launchers share the program's text: with fewer each would bear more of it.
+/// Number of launchers, which share the program's text: with fewer, each would account for more of
+/// it.
 const COUNT: usize = 50;
 
-/// The proportional set size of launchers whose commands sleep.
+/// Measures the proportional set size of launchers whose commands sleep.
 pub fn memory(shop: &Workshop) -> Result<Row> {
     let db = shop.database("memory")?;
     let (mut launchers, mut timeouts) = (Flock::default(), Flock::default());
@@ -29,7 +30,7 @@ pub fn memory(shop: &Workshop) -> Result<Row> {
         }
     }
     all_running(&db, COUNT as i64)?;
-    // Every helper a launcher keeps beside itself counts as well.
+    // Helper processes of a launcher count as well.
     let mut ours = processes_of(&shop.launch, &shop.folder)?;
     ours.extend(launchers.pids());
     ours.sort_unstable();
@@ -46,7 +47,7 @@ pub fn memory(shop: &Workshop) -> Result<Row> {
         work: "memory (PSS) per watched sleeping task",
         measured: format!("{own:.0} kB"),
         peers: vec![peer],
-        reach: "≤ 130 kB",
+        target: "≤ 130 kB",
         holds: own <= 130.0,
         details: vec![format!(
             "{COUNT} tasks, {} launcher processes, {private:.0} kB private to each task",
@@ -55,7 +56,7 @@ pub fn memory(shop: &Workshop) -> Result<Row> {
     })
 }
 
-/// How often an idle launcher runs at all.
+/// Measures how often an idle launcher wakes up.
 pub fn wakeups(shop: &Workshop, size: Size) -> Result<Row> {
     let (period, periods) = size.of((8, 2), (8, 1));
     let (db, feedback) = (shop.database("wakeups")?, shop.shelf("wakeups/feedback")?);
@@ -88,13 +89,13 @@ pub fn wakeups(shop: &Workshop, size: Size) -> Result<Row> {
         work: "wake-ups of an idle launcher",
         measured: format!("{idle} without timeout; {per_period:.1} per timeout period"),
         peers: Vec::new(),
-        reach: "0; ≤ 4 per period",
+        target: "0; ≤ 4 per period",
         holds: idle == 0 && per_period <= 4.0,
         details: vec![format!("{watched:.0} s watched, timeout {period} s, one heartbeat a second")],
     })
 }
 
-/// Waits until so many tasks run by the database's own word.
+/// Waits until the database has this number of running tasks.
 fn all_running(db: &Path, count: i64) -> Result<()> {
     let query = "SELECT count(*) FROM tasks WHERE status = 'RUNNING'";
     wait_until(PATIENCE, &format!("{count} running tasks in {}", db.display()), || Ok(number(db, query)? == count))
@@ -112,7 +113,7 @@ pub fn at_rest(pids: &[u32]) -> Result<()> {
     })
 }
 
-/// The processes that run this program in this folder.
+/// Returns the processes that run this program in this folder.
 pub fn processes_of(program: &Path, folder: &Path) -> Result<Vec<u32>> {
     let runs_here = |pid: &i32| {
         let link = |name| fs::read_link(format!("/proc/{pid}/{name}"));
@@ -121,17 +122,18 @@ pub fn processes_of(program: &Path, folder: &Path) -> Result<Vec<u32>> {
     Ok(pids()?.into_iter().filter(runs_here).map(i32::cast_unsigned).collect())
 }
 
-/// Their proportional set size together, in kB.
+/// Returns the sum of their proportional set sizes, in kB.
 pub fn pss(pids: &[u32]) -> Result<u64> {
     pids.iter().map(|pid| sum_of(&format!("/proc/{pid}/smaps_rollup"), &["Pss:"])).sum()
 }
 
-/// The part of it that nobody shares, in kB.
+/// Returns the sum of their private memory, in kB.
 fn private(pids: &[u32]) -> Result<u64> {
     pids.iter().map(|pid| sum_of(&format!("/proc/{pid}/smaps_rollup"), &["Private_Clean:", "Private_Dirty:"])).sum()
 }
 
-/// How often the threads of this process have been taken off a processor, which is how often they were put on one.
+/// Returns how often the threads of this process were switched off a processor, which equals how
+/// often they were switched on.
 pub fn switches(pid: u32) -> Result<u64> {
     let threads =
         fs::read_dir(format!("/proc/{pid}/task")).map_err(|cause| format!("watch launcher {pid}: {cause}"))?;
@@ -139,7 +141,7 @@ pub fn switches(pid: u32) -> Result<u64> {
     threads.map(|thread| sum_of(&thread?.path().join("status").to_string_lossy(), &counters)).sum()
 }
 
-/// The sum of these fields of a file of /proc.
+/// Returns the sum of these fields of a file in /proc.
 fn sum_of(path: &str, fields: &[&str]) -> Result<u64> {
     let text = fs::read_to_string(path).map_err(|cause| format!("read {path}: {cause}"))?;
     let mut sum = 0;

@@ -1,7 +1,8 @@
-//! What it costs to look: the list of many live tasks, and a page of a long history at any depth.
+//! Cost of listings: many live tasks, and a page of a long history at any depth.
 //!
-//! A database with so many rows is made by running a few real tasks and copying their rows: whatever columns the schema has,
-//! they hold what the programs wrote, and only what must differ from row to row is made up here.
+//! Such a database is made by running a few real tasks and copying their rows: whatever columns the
+//! schema has, they contain what the programs wrote, and only the values that must differ between
+//! rows are generated here.
 
 use crate::Size;
 use crate::report::{Result, Row, median};
@@ -17,23 +18,23 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use taskwatcher::io::spool::Spool;
 
-/// Every other task of the history has this name, and never fails: the job that runs each minute.
+/// Name of every other task of the history, which never fails: a job that runs each minute.
 const FREQUENT: &str = "every-minute";
-/// The others share so many names in turn,
+/// Number of names that the other tasks share,
 const NAMES: i64 = 200;
-/// of which this is one,
+/// one of these names,
 const COMMON: &str = "job-007";
-/// but for one that hardly ever comes.
+/// and a name that hardly ever occurs.
 const RARE: &str = "yearly-inventory";
-/// The history reaches back this far.
+/// Length of the history, seconds.
 const SPAN: i64 = 365 * DAY;
 const DAY: i64 = 86_400;
-/// The slot of the spool that the first stand-in for a launcher holds, beyond those of real tasks.
+/// Slot of the spool held by the first substitute for a launcher, beyond those of real tasks.
 const FIRST_SLOT: i64 = 1000;
 /// Bytes of a slot.
 const SLOT: u64 = 4096;
 
-/// `control list` of many live rows, as a table and as JSON.
+/// Measures `control list` of many live rows, as a table and as JSON.
 pub fn list(shop: &Workshop, size: Size) -> Result<Row> {
     let (live, runs) = size.of((10_000, 15), (10_000, 3));
     let db = shop.database("list")?;
@@ -64,7 +65,7 @@ pub fn list(shop: &Workshop, size: Size) -> Result<Row> {
         "upid" => Some(format!(
             "printf('UPID:{node}:%08X:%08X:{start}:job-%05d:%d:{user}:', {pid}, {pstart}, n, {template} + n)"
         )),
-        // Whatever columns name the launcher, now name another.
+        // Columns that name the launcher get another one.
         other if holds(&connection, other, launcher) => Some(pid.clone()),
         other if holds(&connection, other, launcher_pstart) => Some(pstart.clone()),
         _ => None,
@@ -78,7 +79,7 @@ pub fn list(shop: &Workshop, size: Size) -> Result<Row> {
         let mut command = shop.control(&db);
         command.arg("list").args(option).stdout(File::create(&output)?);
         times.push(median(&repeat(&mut command, runs)?));
-        // The same once more for the proof that all of it was printed.
+        // Once more, to verify that everything was printed.
         let text = printed(&mut command)?;
         let rows = match option {
             None => text.lines().filter(|line| line.contains("job-")).count() as i64,
@@ -98,20 +99,21 @@ pub fn list(shop: &Workshop, size: Size) -> Result<Row> {
         work: "`control list`, 10,000 live rows",
         measured: format!("{table:.0} ms; --json {json:.0} ms"),
         peers: vec![format!("SQLite alone reads them in {bare:.0} ms")],
-        reach: "≤ 60 ms",
+        target: "≤ 60 ms",
         holds: table <= 60.0 && json <= 60.0,
         details: vec![format!("{live} rows with {} live launchers", stand_ins.count + 1)],
     })
 }
 
-/// Processes that stand for launchers.
+/// Processes that act as launchers.
 struct Crowd {
     count: i64,
     /// Their parent, with which they end.
     _parent: Flock,
 }
 
-/// Starts so many, or as many as the system grants, and writes them into the table `temp.crowd`.
+/// Starts this number of processes, or as many as the system permits, and writes them into the
+/// table `temp.crowd`.
 fn crowd(shop: &Workshop, connection: &Connection, db: &Path, wanted: i64) -> Result<Crowd> {
     let program = compile(&shop.folder, "crowd", include_str!("../crowd.c"))?;
     let spool = Spool::path(db);
@@ -135,19 +137,21 @@ fn crowd(shop: &Workshop, connection: &Connection, db: &Path, wanted: i64) -> Re
     Ok(Crowd { count, _parent: parent })
 }
 
-/// When a process started, in clock ticks since boot: field 22 of its stat, whose second field is a name in parentheses.
+/// Returns the start time of a process, in clock ticks since boot: field 22 of its stat, whose
+/// second field is a name in parentheses.
 fn pstart(pid: i64) -> Option<i64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(22 - 3)?.parse().ok()
 }
 
-/// Whether this column of the one task has this value.
+/// Whether this column of the only task has this value.
 fn holds(connection: &Connection, column: &str, value: i64) -> bool {
     let query = format!(r#"SELECT "{column}" IS ?1 FROM tasks"#);
     connection.query_row(&query, [value], |row| row.get(0)).unwrap_or(false)
 }
 
-/// `control history --limit 50` at several depths of a long history, with and without filters.
+/// Measures `control history --limit 50` at several depths of a long history, with and without
+/// filters.
 pub fn history(shop: &Workshop, size: Size) -> Result<Row> {
     let (rows, runs) = size.of((1_000_000, 25), (100_000, 5));
     let db = long_history(shop, rows)?;
@@ -170,7 +174,7 @@ pub fn history(shop: &Workshop, size: Size) -> Result<Row> {
     let mut commands = Vec::new();
     for (label, filter, until) in pages {
         let mut command = shop.control(&db);
-        // On standard error it names the next page.
+        // Standard error has the cursor of the next page.
         command.args(["history", "--limit", "50"]).args(&filter).stderr(Stdio::null());
         let depth = match until {
             None => 0,
@@ -191,7 +195,7 @@ pub fn history(shop: &Workshop, size: Size) -> Result<Row> {
             }
         }
     }
-    // Nothing is promised of these, but it should be known.
+    // These have no target, but are reported.
     let mut others = Vec::new();
     for filter in [
         &["--name", COMMON, "--outcome", "error"][..],
@@ -202,7 +206,7 @@ pub fn history(shop: &Workshop, size: Size) -> Result<Row> {
         command.args(["history", "--limit", "50"]).args(filter).stderr(Stdio::null());
         let found = printed(command.arg("--jsonl"))?.lines().count();
         let took = median(&repeat(command.stdout(Stdio::null()), runs.min(5))?);
-        others.push(format!("nothing is promised of {} ({found} rows): {took:.1} ms", filter.join(" ")));
+        others.push(format!("no target for {} ({found} rows): {took:.1} ms", filter.join(" ")));
     }
     let bare = median(&repeat(quiet(&shop.control).arg("--version"), runs)?);
     let medians: Vec<_> = commands.iter().map(|(label, _, times)| (label.as_str(), median(times))).collect();
@@ -214,7 +218,7 @@ pub fn history(shop: &Workshop, size: Size) -> Result<Row> {
             medians[0].1, medians[1].1, medians[2].1
         ),
         peers: vec![format!("`control --version` {bare:.1} ms")],
-        reach: "≤ 10 ms at any depth",
+        target: "≤ 10 ms at any depth",
         holds: worst <= 10.0,
         details: std::iter::once(format!("{rows} rows"))
             .chain(medians.iter().map(|(label, middle)| format!("{label}: {middle:.1} ms")))
@@ -227,8 +231,8 @@ fn repeat_once(command: &mut Command) -> Result<f64> {
     Ok(crate::report::ms(time(command)?))
 }
 
-/// The cursor after a page that ends before this moment, as the program itself gives it, and how many rows come before
-/// what follows it.
+/// Returns the cursor after a page that ends before this time, as printed by the program, and the
+/// number of rows before the next page.
 fn cursor_at(shop: &Workshop, db: &Path, filter: &[&str], until: i64) -> Result<(String, i64)> {
     let date = chrono::Local.timestamp_opt(until, 0).earliest().ok_or("find the date of a row")?;
     let date = date.format("%Y-%m-%d").to_string();
@@ -238,7 +242,7 @@ fn cursor_at(shop: &Workshop, db: &Path, filter: &[&str], until: i64) -> Result<
     let rows = page["rows"].as_array().ok_or_else(|| format!("read a page until {date}: no rows in {page}"))?;
     let last = rows.last().ok_or_else(|| format!("read a page until {date}: no rows"))?;
     let (end, id) = (&last["endtime"], &last["id"]);
-    // A page of few names among many reaches back for months in a short history.
+    // In a short history, a page of few names among many reaches back for months.
     let close = end.as_f64().is_some_and(|end| (end - until as f64).abs() < 100.0 * DAY as f64);
     if rows.len() != 50 || !close {
         return Err(format!("read a page until {date}: {} rows, the last ended at {end}", rows.len()).into());
@@ -251,7 +255,8 @@ fn cursor_at(shop: &Workshop, db: &Path, filter: &[&str], until: i64) -> Result<
     Ok((cursor, depth))
 }
 
-/// A database with a history this long, kept from run to run as long as the schema stays the same.
+/// Returns a database with a history of this length, kept between runs as long as the schema is the
+/// same.
 pub fn long_history(shop: &Workshop, rows: i64) -> Result<PathBuf> {
     let db = shop.database("history")?;
     let shelf = db.parent().ok_or("find the folder of the history")?.to_owned();
@@ -261,7 +266,7 @@ pub fn long_history(shop: &Workshop, rows: i64) -> Result<PathBuf> {
         return Ok(kept.join("tasks.db"));
     }
     let feedback = shop.shelf("history-feedback")?;
-    // In this order, which their numbers have too: an end of each kind.
+    // An end of each kind, in the order of their ids.
     time(shop.launch(&db).args(["--name", "template", "--", "true"]))?;
     let warning = r#"echo "[warning]disk nearly full" > "$TASKWATCHER_FEEDBACK""#;
     time(shop.launch(&db).args(["--name", "template", "--feedpath"]).arg(feedback).args(["--", "sh", "-c", warning]))?;
@@ -282,7 +287,7 @@ pub fn long_history(shop: &Workshop, rows: i64) -> Result<PathBuf> {
         return Err(format!("run three tasks: {templates} in the history, the last ended at {newest}").into());
     }
     let oldest = newest - SPAN;
-    // Tasks end in about the order of their numbers, not quite: some take longer than others.
+    // Tasks end approximately in the order of their ids: some take longer than others.
     let end = format!("({oldest} + n * {SPAN} / {rows} - n * 7919 % 600)");
     let duration = "(n * 13 % 300)";
     let name = format!(
@@ -307,7 +312,7 @@ pub fn long_history(shop: &Workshop, rows: i64) -> Result<PathBuf> {
         }
         _ => None,
     };
-    // All other names fail now and then: 20 and 200 have too much in common for n / 2 alone.
+    // All other names fail occasionally: 20 and 200 have too many common factors for n / 2 alone.
     let pick =
         "t.rowid = CASE WHEN n % 2 THEN 1 ELSE CASE (n / 2 + n / 400) % 20 WHEN 0 THEN 3 WHEN 7 THEN 2 ELSE 1 END END";
     let transaction = connection.transaction()?;
@@ -316,7 +321,7 @@ pub fn long_history(shop: &Workshop, rows: i64) -> Result<PathBuf> {
     connection.execute_batch("DROP TABLE temp.template; PRAGMA wal_checkpoint(TRUNCATE)")?;
     drop(connection);
 
-    // Those of older schemas are of no use any more; this one counts only when it is whole.
+    // Databases of older schemas are useless; this one is moved only when complete.
     let suffix = format!("-{rows}");
     for entry in fs::read_dir(&shared).into_iter().flatten().filter_map(std::result::Result::ok) {
         if entry.file_name().to_string_lossy().ends_with(&suffix) {
@@ -328,7 +333,7 @@ pub fn long_history(shop: &Workshop, rows: i64) -> Result<PathBuf> {
     Ok(kept.join("tasks.db"))
 }
 
-/// What tells one schema from another: its version, and its text for those who are just changing it.
+/// Identifies a schema: its version, and its text for changes under development.
 fn schema_of(db: &Path) -> Result<String> {
     let connection = reader(db)?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -339,7 +344,7 @@ fn schema_of(db: &Path) -> Result<String> {
     Ok(format!("v{version}-{:016x}", hasher.finish()))
 }
 
-/// A connection that fills: nothing it writes has to survive a power cut.
+/// A connection for filling: its writes need not survive a power loss.
 fn writer(db: &Path) -> Result<Connection> {
     let connection =
         Connection::open_with_flags(db, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -348,7 +353,8 @@ fn writer(db: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Eight characters that differ for any two n below 24 million: a letter, then three times a digit and a letter, and a letter.
+/// Returns eight characters that differ for any two n below 24 million: a letter, three times a
+/// digit and a letter, a letter.
 fn handle() -> String {
     let letter = |power: i64| format!("substr('abcdefghijklmnopqrstuvwxyz', 1 + n / {power} % 26, 1)");
     let digit = |power: i64| format!("substr('23456789', 1 + n / {power} % 8, 1)");
@@ -357,8 +363,9 @@ fn handle() -> String {
     format!("{a} || {b} || {c} || {d} || {e} || {f} || 'xy'")
 }
 
-/// Copies rows of `source` (called t, chosen by `pick`) into the table, one for each n. `made_up` names what differs from row
-/// to row, by column; everything else is copied. A unique column nobody made up is told before SQLite stumbles over it.
+/// Copies rows of `source` (alias t, chosen by `pick`) into the table, one for each n. `made_up`
+/// lists the values that differ between rows, by column; everything else is copied. A unique column
+/// without such a value is reported before SQLite fails.
 fn copy_rows(
     connection: &Connection,
     table: &str,
@@ -372,7 +379,7 @@ fn copy_rows(
         let names = query.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
         Ok(names)
     };
-    // Hidden columns are computed by SQLite itself.
+    // Hidden columns are computed by SQLite.
     let columns = names(&format!("SELECT name FROM pragma_table_xinfo('{table}') WHERE hidden = 0 ORDER BY cid"))?;
     for index in names(&format!(r#"SELECT name FROM pragma_index_list('{table}') WHERE "unique""#))? {
         let key = names(&format!("SELECT name FROM pragma_index_info('{index}') WHERE name IS NOT NULL"))?;
@@ -399,7 +406,7 @@ fn copy_rows(
     if made == wanted { Ok(()) } else { Err(format!("copy rows of {table}: {made} instead of {wanted}").into()) }
 }
 
-/// What a command prints, which must succeed.
+/// Returns the output of a command, which must succeed.
 fn printed(command: &mut Command) -> Result<String> {
     let output = command.stdout(Stdio::piped()).output().map_err(|cause| format!("start {command:?}: {cause}"))?;
     if output.status.success() {
@@ -409,7 +416,7 @@ fn printed(command: &mut Command) -> Result<String> {
     }
 }
 
-/// How long SQLite alone needs to open the database and read this, in milliseconds.
+/// Returns how long SQLite alone needs to open the database and read this, in milliseconds.
 fn floor(db: &Path, query: &str, runs: usize) -> Result<f64> {
     let mut times = Vec::new();
     for _ in 0..runs {

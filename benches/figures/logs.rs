@@ -1,4 +1,4 @@
-//! What it costs to log what a command prints, and to read it.
+//! Cost of logging the output of a command, and of reading the log.
 
 use crate::Size;
 use crate::report::{Result, Row, median, ms, quantile};
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Bytes of a short line.
 const SHORT: u64 = 40;
 
-/// `launch -- true` with its log, as a multiple of the same without.
+/// Measures `launch -- true` with its log, as a multiple of the same without.
 pub fn start(shop: &Workshop, size: Size) -> Result<Row> {
     let (warm_up, rounds) = size.of((20, 1000), (5, 60));
     let (with, without) = (shop.database("start-logged")?, shop.database("start-unlogged")?);
@@ -21,7 +21,7 @@ pub fn start(shop: &Workshop, size: Size) -> Result<Row> {
     bare.args(["--no-log", "--", "true"]);
     let (mut own, mut base) = (Vec::new(), Vec::new());
     for round in 0..warm_up + rounds {
-        // Each goes first as often as the other.
+        // Each goes first equally often.
         let (first, second) = if round % 2 == 0 { (&mut logged, &mut bare) } else { (&mut bare, &mut logged) };
         let took = [ms(time(first)?), ms(time(second)?)];
         if round >= warm_up {
@@ -39,13 +39,13 @@ pub fn start(shop: &Workshop, size: Size) -> Result<Row> {
         work: "`launch -- true` with its log",
         measured: format!("{ratio:.2} × without ({:.2} ms to {:.2} ms)", median(&own), median(&base)),
         peers: vec![],
-        reach: "≤ 1.15 ×",
+        target: "≤ 1.15 ×",
         holds: ratio <= 1.15,
         details: vec![format!("quartiles {} to {}, n={}", quartiles(&own), quartiles(&base), own.len())],
     })
 }
 
-/// A place for the output of those who are compared, each run on empty files.
+/// Folder for the output of the competitors; each run starts with empty files.
 struct Track<'a> {
     shop: &'a Workshop,
     folder: std::path::PathBuf,
@@ -78,7 +78,7 @@ impl<'a> Track<'a> {
         command.args(options).arg("--").arg(&self.lines).args([self.bytes.to_string(), line.to_string()]);
         let took = time(command.stdout(self.out()?))?;
         self.check()?;
-        // Its logs have been written and read; the disk is for the next one.
+        // The logs have been written and read; the disk is for the next competitor.
         let _ = fs::remove_dir_all(self.folder.join("tasks.db.logs"));
         Ok(took)
     }
@@ -109,7 +109,7 @@ impl<'a> Track<'a> {
     }
 }
 
-/// A gigabyte of short lines.
+/// Measures a gigabyte of short lines.
 pub fn lines(shop: &Workshop, size: Size) -> Result<Row> {
     let (megabytes, rounds) = size.of((1000, 5), (100, 3));
     let track = Track::new(shop, "lines", megabytes * 1_000_000 / SHORT * SHORT)?;
@@ -124,7 +124,7 @@ pub fn lines(shop: &Workshop, size: Size) -> Result<Row> {
     let mut holds = own >= 0.5 * tee;
     match installed("ts") {
         Some(ts) => {
-            // It would take minutes for all of it.
+            // The whole amount would take minutes.
             let few = Track { bytes: 4_000_000, ..Track::new(shop, "lines-ts", 0)? };
             let slow = rate(&[ms(few.pipe(SHORT, &mut Command::new(ts))?)], few.bytes);
             peers.push(format!("moreutils ts {slow:.1} MB/s ({:.0} × slower)", own / slow));
@@ -136,13 +136,13 @@ pub fn lines(shop: &Workshop, size: Size) -> Result<Row> {
         work: "1 GB of short lines through `launch` into a file, logged with times",
         measured: format!("{own:.0} MB/s, {:.2} × tee", own / tee),
         peers,
-        reach: "≥ 0.5 × tee, ≥ 50 × ts",
+        target: "≥ 0.5 × tee, ≥ 50 × ts",
         holds,
         details: vec![format!("lines of {SHORT} bytes, {} MB, medians of {rounds}", track.bytes / 1_000_000)],
     })
 }
 
-/// A gigabyte in one line; and without a log.
+/// Measures a gigabyte in one line, also without a log.
 pub fn one_line(shop: &Workshop, size: Size) -> Result<Row> {
     let (megabytes, rounds) = size.of((1000, 5), (100, 3));
     let track = Track::new(shop, "one-line", megabytes * 1_000_000)?;
@@ -162,13 +162,13 @@ pub fn one_line(shop: &Workshop, size: Size) -> Result<Row> {
             unlogged / bare
         ),
         peers: vec![format!("tee {tee:.0} MB/s; the bare command {bare:.0} MB/s")],
-        reach: "≥ 0.5 × tee; = bare (within 10 %)",
+        target: "≥ 0.5 × tee; = bare (within 10 %)",
         holds: own >= 0.5 * tee && unlogged >= 0.9 * bare,
         details: vec![],
     })
 }
 
-/// The last lines of a large log.
+/// Measures the last lines of a large log.
 pub fn tail(shop: &Workshop, size: Size) -> Result<Row> {
     let runs = size.of(201, 21);
     let track = Track::new(shop, "tail", 41_000_000)?;
@@ -189,7 +189,7 @@ pub fn tail(shop: &Workshop, size: Size) -> Result<Row> {
         work: "`control log --tail 20` of a 64 MB log",
         measured: format!("{own:.1} ms"),
         peers: vec![format!("`control --version` {nothing:.1} ms")],
-        reach: "≤ 5 ms",
+        target: "≤ 5 ms",
         holds: own <= 5.0,
         details: vec![format!("the log has {:.1} MB", bytes as f64 / 1e6)],
     })

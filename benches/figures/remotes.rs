@@ -1,4 +1,4 @@
-//! What it costs to keep, and to look at, millions of tasks of other hosts.
+//! Cost of storing and listing millions of tasks of other hosts.
 
 use crate::Size;
 use crate::report::{Result, Row, median, ms};
@@ -23,14 +23,14 @@ const SPAN: i64 = 7 * 86_400;
 const NOW: i64 = 1_795_500_000;
 const RUNNING: i64 = 200;
 const PAGE: usize = 500;
-/// Pages that 1,000 tasks change which come days late: each one of its own, and some that are too full.
+/// Pages changed by 1,000 tasks that arrive days late: one page each, and some that overflow.
 const LATE_PAGES: u64 = 1_200;
-/// Bytes of a page of a database.
+/// Bytes of a database page.
 const PAGE_BYTES: u64 = 4_096;
-/// Who is asked for: one who fails now and then.
+/// The user of the queries, some of whose tasks fail.
 const USER: &str = "backup@pbs!nightly";
 
-/// Numbers that look random, and are the same in every run.
+/// Pseudorandom numbers, the same in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -42,7 +42,8 @@ impl Dice {
     }
 }
 
-/// A task, as hosts have them: a few kinds make up most, a few users start most, one in 25 fails and for few reasons.
+/// Makes a realistic task: a few types make up most, a few users start most, one in 25 fails, for
+/// few reasons.
 fn task(dice: &mut Dice, remote: i64, start: i64) -> RemoteEnd {
     let node = remote * NODES + dice.below(NODES);
     let guest = 100 + dice.below(400);
@@ -78,7 +79,7 @@ fn task(dice: &mut Dice, remote: i64, start: i64) -> RemoteEnd {
         9 => Outcome::Error(format!("unable to connect to 10.0.{}.{}:8007", dice.below(250), dice.below(250))),
         _ => Outcome::Ok,
     };
-    // Nodes were booted some weeks ago; a task's process starts within its second.
+    // Nodes were booted some weeks ago; a task's process starts within the same second.
     let booted = NOW - SPAN - (node % 40 + 1) * 86_400 - node * 97;
     let pstart = (start - booted) * 100 + dice.below(100);
     let pid = 1_000 + dice.below(4_000_000);
@@ -152,7 +153,8 @@ impl Plain {
     }
 }
 
-/// The median of so many calls, in microseconds; each must give so many rows.
+/// Returns the median of this number of calls, in microseconds; each must return this number of
+/// rows.
 fn timed(runs: usize, rows: Option<usize>, mut call: impl FnMut() -> Result<usize>) -> Result<f64> {
     let mut times = vec![];
     for _ in 0..runs {
@@ -166,7 +168,7 @@ fn timed(runs: usize, rows: Option<usize>, mut call: impl FnMut() -> Result<usiz
     Ok(median(&times))
 }
 
-/// Both databases, filled.
+/// Fills both databases.
 fn fill(folder: &Path, tasks: i64) -> Result<(PathBuf, Store, Vec<i64>, Plain)> {
     let (ours, texts) = (folder.join("remotes.db"), folder.join("texts.db"));
     let mut store = Store::open_or_create(&ours, LockTimeout::USUAL)?;
@@ -203,8 +205,9 @@ fn fill(folder: &Path, tasks: i64) -> Result<(PathBuf, Store, Vec<i64>, Plain)> 
     Ok((ours, store, ids, plain))
 }
 
-/// What the disk takes for a late batch whatever writes it: so many pages read here and there in a file, and written
-/// one after another to another, each with a head as the WAL has it, and flushed once. In milliseconds.
+/// Returns the time of the disk alone for a late batch, in milliseconds: this number of pages is
+/// read at random from one file, written sequentially to another, each with a header as in the WAL,
+/// and flushed once.
 fn bare_pages(db: &Path, to: &Path, pages: u64, dice: &mut Dice) -> Result<f64> {
     let from = File::open(db)?;
     let there = i64::try_from(from.metadata()?.len() / PAGE_BYTES)?;
@@ -221,7 +224,8 @@ fn bare_pages(db: &Path, to: &Path, pages: u64, dice: &mut Dice) -> Result<f64> 
     Ok(ms(begin.elapsed()))
 }
 
-/// The longest and the middle wait for a page, in milliseconds, until `done` says that it is enough.
+/// Returns the longest and the median time of reading a page, in milliseconds, until `done` returns
+/// true.
 fn waits(db: &Path, mut done: impl FnMut(usize) -> bool) -> Result<(f64, f64)> {
     let store = Store::open(db, LockTimeout::USUAL)?;
     let far = StartQuery { offset: 10_000, ..query() };
@@ -236,7 +240,8 @@ fn waits(db: &Path, mut done: impl FnMut(usize) -> bool) -> Result<(f64, f64)> {
     Ok((times.iter().copied().fold(0.0, f64::max), median(&times)))
 }
 
-/// The same with nobody else there, and while a sync adds so many times 5,000 tasks and forgets as many.
+/// Measures these times without other processes, and during a sync that adds and removes 5,000
+/// tasks this number of times.
 fn waits_beside_a_sync(db: &Path, ids: &[i64], times: i64) -> Result<[(f64, f64); 2]> {
     let idle = waits(db, |reads| reads >= 1_000)?;
     let over = AtomicBool::new(false);
@@ -273,7 +278,7 @@ fn megabytes(db: &Path) -> Result<f64> {
     Ok(fs::metadata(db)?.len() as f64 / 1e6)
 }
 
-/// All figures of tasks of other hosts.
+/// Measures all figures of tasks of other hosts.
 pub fn all(shop: &Workshop, size: Size) -> Result<Vec<Row>> {
     let (tasks, runs, few) = size.of((1_500_000, 301, 31), (30_000, 11, 5));
     let deep = usize::try_from(tasks / 3 * 2)?;
@@ -283,13 +288,13 @@ pub fn all(shop: &Workshop, size: Size) -> Result<Vec<Row>> {
     let filled = begin.elapsed();
     let (size_ours, size_texts) = (megabytes(&db)?, megabytes(&folder.join("texts.db"))?);
     let mut rows = vec![];
-    let mut row = |work, own: f64, unit: &str, peer: Option<f64>, reach, limit: f64| {
+    let mut row = |work, own: f64, unit: &str, peer: Option<f64>, target, limit: f64| {
         let show = |value: f64| if unit == "µs" { format!("{value:.0} µs") } else { format!("{value:.1} {unit}") };
         rows.push(Row {
             work,
             measured: show(own),
             peers: peer.map(|peer| format!("table of texts {}", show(peer))).into_iter().collect(),
-            reach,
+            target,
             holds: own <= limit,
             details: vec![],
         });
@@ -347,7 +352,7 @@ pub fn all(shop: &Workshop, size: Size) -> Result<Vec<Row>> {
         plain.add(remote, &old.ended)?;
         texts_late.push(ms(begin.elapsed()));
         bare.push(bare_pages(&db, &folder.join("bare"), LATE_PAGES, &mut places)?);
-        // As a sync does it when others wait for nothing any more.
+        // As in a sync while no other process waits.
         store.checkpoint()?;
         store.add_remote_tasks(id, &batch(NOW + round * 900 + 400, 400, 2_000))?;
         let begin = Instant::now();

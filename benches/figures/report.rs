@@ -1,38 +1,38 @@
-//! What was measured, as one table, and the little arithmetic it takes. Nothing is measured here.
+//! Formats the results as one table, with the necessary arithmetic. Measures nothing.
 
 use std::time::Duration;
 
-/// Whatever keeps a figure from being taken: verb, object, cause.
+/// Why a figure could not be measured: verb, object, cause.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
-/// A figure, or why it could not be taken.
+/// A figure, or why it could not be measured.
 pub type Result<T> = std::result::Result<T, Failure>;
 
 /// One line of the table.
 pub struct Row {
-    /// What was done, in the words of the README.
+    /// The work, in the words of the README.
     pub work: &'static str,
-    /// What came out.
+    /// The result.
     pub measured: String,
-    /// What others took for the same work in the same run.
+    /// Results of other programs for the same work in the same run.
     pub peers: Vec<String>,
-    /// What we promise.
-    pub reach: &'static str,
-    /// Whether the promise holds.
+    /// The target.
+    pub target: &'static str,
+    /// Whether the target is met.
     pub holds: bool,
-    /// More than the table has room for, printed below it.
+    /// Details, printed below the table.
     pub details: Vec<String>,
 }
 
-/// The rows as a Markdown table, ready for the README, with the details and the sum below.
+/// Formats the rows as a Markdown table for the README, with details and a summary below.
 pub fn table(outcomes: &[(&'static str, Result<Row>)]) -> String {
-    let mut cells = vec![["work", "measured", "peers in the same run", "reach", "holds"].map(str::to_owned)];
+    let mut cells = vec![["work", "measured", "peers in the same run", "target", "holds"].map(str::to_owned)];
     let mut details = Vec::new();
     for (name, outcome) in outcomes {
         match outcome {
             Ok(row) => {
                 let peers = if row.peers.is_empty() { "–".to_owned() } else { row.peers.join("; ") };
                 let holds = if row.holds { "yes" } else { "NO" }.to_owned();
-                cells.push([row.work.to_owned(), row.measured.clone(), peers, row.reach.to_owned(), holds]);
+                cells.push([row.work.to_owned(), row.measured.clone(), peers, row.target.to_owned(), holds]);
                 details.extend(row.details.iter().map(|detail| format!("- {name}: {detail}\n")));
             }
             Err(cause) => {
@@ -70,7 +70,7 @@ pub fn table(outcomes: &[(&'static str, Result<Row>)]) -> String {
     text
 }
 
-/// The value below which this share (0 to 1) of the values lies; 0 of none.
+/// Returns the value below which this share (0 to 1) of the values lies; 0 if there are none.
 pub fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -82,12 +82,12 @@ pub fn quantile(values: &[f64], share: f64) -> f64 {
     }
 }
 
-/// The middle value.
+/// Returns the median.
 pub fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// A duration in milliseconds, the unit of this table.
+/// Converts a duration to milliseconds, the unit of this table.
 pub fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }

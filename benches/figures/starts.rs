@@ -1,4 +1,5 @@
-//! What a start and an end cost: one launch alone, many at once, and how soon an end can be seen.
+//! Cost of a start and an end: one launch alone, many at once, and the delay until an end is
+//! visible.
 
 use crate::Size;
 use crate::report::{Result, Row, median, ms, quantile};
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{env, thread};
 
-/// One who does the work, and how long each time took, in milliseconds.
+/// A competitor, and the times of its runs, in milliseconds.
 struct Competitor<'a> {
     name: &'static str,
     /// Runs only in every n-th round: some take a thousand times as long as others.
@@ -28,8 +29,9 @@ impl<'a> Competitor<'a> {
     }
 }
 
-/// Everybody in every round, so that noise hits all alike; each round begins with another one, so that nobody always runs after
-/// the same neighbour. The first rounds warm the caches and are not counted.
+/// Runs all competitors in every round, so that noise affects all alike. Each round begins with
+/// another one, so that none always runs after the same one. The first rounds warm up the caches
+/// and are not counted.
 fn interleave(competitors: &mut [Competitor<'_>], warm_up: usize, rounds: usize) -> Result<()> {
     for round in 0..warm_up + rounds {
         let count = competitors.len();
@@ -47,7 +49,7 @@ fn interleave(competitors: &mut [Competitor<'_>], warm_up: usize, rounds: usize)
     Ok(())
 }
 
-/// `launch -- true`, alone, as a multiple of the wrapper.
+/// Measures `launch -- true` alone, as a multiple of the wrapper.
 pub fn one(shop: &Workshop, size: Size) -> Result<Row> {
     let (warm_up, rounds) = size.of((20, 1000), (5, 60));
     let (alone, kept) = (shop.database("start-alone")?, shop.database("start-kept")?);
@@ -57,7 +59,7 @@ pub fn one(shop: &Workshop, size: Size) -> Result<Row> {
     let mut wrapper = quiet(&shop.wrapper);
     wrapper.arg("true");
     let (mut launch, mut launch_kept) = (shop.launch(&alone), shop.launch(&kept));
-    // What its log costs is a figure of its own.
+    // The cost of the log is a separate figure.
     launch.args(["--no-log", "--", "true"]);
     launch_kept.args(["--no-log", "--", "true"]);
     let mut disk = Disk::open(&shop.shelf("disk")?)?;
@@ -121,18 +123,18 @@ pub fn one(shop: &Workshop, size: Size) -> Result<Row> {
         work: "`launch --no-log -- true`, durable, fresh process each",
         measured: format!("{ratio:.2} × the wrapper ({own:.2} ms to {base:.2} ms)"),
         peers,
-        reach: "≤ 1.85 ×, aim 1.6",
+        target: "≤ 1.85 ×, aim 1.6",
         holds: ratio <= 1.85,
         details,
     })
 }
 
-/// Decimals worth printing.
+/// Number of decimals worth printing.
 fn digits(ratio: f64) -> usize {
     if ratio < 20.0 { 2 } else { 0 }
 }
 
-/// Many launches, 8 at a time, as a share of what the wrapper does.
+/// Measures many launches, 8 at a time, as a share of the wrapper's rate.
 pub fn eight(shop: &Workshop, size: Size) -> Result<Row> {
     let (tasks, rounds) = size.of((1000, 5), (200, 3));
     let db = shop.database("rate")?;
@@ -167,7 +169,7 @@ pub fn eight(shop: &Workshop, size: Size) -> Result<Row> {
         work: "many `launch -- true`, 8 at a time",
         measured: format!("{rate:.0}/s, {share:.2} of the wrapper"),
         peers: vec![format!("wrapper {wrapper:.0}/s"), spooler],
-        reach: "≥ 600/s and ≥ 0.45",
+        target: "≥ 600/s and ≥ 0.45",
         holds: rate >= 600.0 && share >= 0.45,
         details: vec![
             format!("{tasks} a round, launch: {}", rates(&own)),
@@ -181,7 +183,7 @@ fn rates(values: &[f64]) -> String {
     values.join(", ")
 }
 
-/// Runs so many of this command, always eight of them, and gives how many ended per second.
+/// Runs a command this number of times, eight at a time, and returns how many ended per second.
 fn eight_at_a_time(count: usize, command: impl Fn() -> Command + Sync) -> Result<f64> {
     let begun = AtomicUsize::new(0);
     let start = Instant::now();
@@ -204,7 +206,7 @@ fn eight_at_a_time(count: usize, command: impl Fn() -> Command + Sync) -> Result
     Ok(count as f64 / start.elapsed().as_secs_f64())
 }
 
-/// How long after a command's last act another program finds it in the history.
+/// Measures the delay from a command's last action until another program finds it in the history.
 pub fn visible(shop: &Workshop, size: Size) -> Result<Row> {
     let (short, long) = size.of((300, 40), (30, 5));
     let db = shop.database("visible")?;
@@ -218,7 +220,8 @@ pub fn visible(shop: &Workshop, size: Size) -> Result<Row> {
         quick.push(since(&stamp, seen)?);
         flock.finish()?;
     }
-    // These overlap and end a tenth of a second apart: each is alone at its end, and together they take seconds, not a minute.
+    // The tasks overlap and end a tenth of a second apart: each is alone at its end, and together
+    // they take seconds, not a minute.
     let mut flock = Flock::default();
     let stamps: Vec<_> =
         (0..long).map(|task| (format!("long-{task}"), stamp.with_extension(task.to_string()))).collect();
@@ -244,7 +247,7 @@ pub fn visible(shop: &Workshop, size: Size) -> Result<Row> {
         work: "end of the command → row visible to a reader",
         measured: format!("{middle:.2} ms; {later:.2} ms after a life of over 1 s"),
         peers: vec![format!("wrapper's own end seen {:.2} ms", median(&wrapped))],
-        reach: "≤ 3 ms",
+        target: "≤ 3 ms",
         holds: middle <= 3.0 && later <= 3.0,
         details: vec![
             format!("short tasks: p95 {:.2} ms (n={short})", quantile(&quick, 0.95)),
@@ -253,7 +256,7 @@ pub fn visible(shop: &Workshop, size: Size) -> Result<Row> {
     })
 }
 
-/// Looks again and again until this task is in the history.
+/// Polls until this task is in the history.
 fn first_sight(reader: &Connection, name: &str) -> Result<SystemTime> {
     let mut query = reader.prepare("SELECT 1 FROM history WHERE taskname = ?1")?;
     let start = Instant::now();
@@ -265,7 +268,7 @@ fn first_sight(reader: &Connection, name: &str) -> Result<SystemTime> {
     Err(format!("find the end of task {name} in the history: not within 30 s").into())
 }
 
-/// The milliseconds from the stamp in this file to this moment.
+/// Returns the milliseconds between the stamp in this file and `seen`.
 fn since(stamp: &Path, seen: SystemTime) -> Result<f64> {
     let bytes = fs::read(stamp).map_err(|cause| format!("read {}: {cause}", stamp.display()))?;
     let bytes = bytes.try_into().map_err(|_| format!("read {}: not eight bytes", stamp.display()))?;
@@ -273,7 +276,8 @@ fn since(stamp: &Path, seen: SystemTime) -> Result<f64> {
     Ok(ms(seen.duration_since(ended).map_err(|_| "read the wall clock: it was set back")?))
 }
 
-/// What the disk itself takes for two durable writes: the floor under every program that records a start and an end.
+/// Measures two durable writes of the disk alone: the minimum for any program that records a start
+/// and an end.
 struct Disk {
     file: File,
     offset: u64,
@@ -283,7 +287,7 @@ impl Disk {
     const PAGE: [u8; 4096] = [0x55; 4096];
     const PAGES: u64 = 1024;
 
-    /// A file that has its size already, as the WAL of a database in use.
+    /// A file that already has its size, like the WAL of a database in use.
     fn open(folder: &Path) -> Result<Disk> {
         let mut file = File::create(folder.join("file"))?;
         for _ in 0..Disk::PAGES {
@@ -304,7 +308,7 @@ impl Disk {
     }
 }
 
-/// task-spooler with a server of its own, which the janitor ends.
+/// task-spooler with its own server, which the janitor ends.
 struct Tsp {
     program: PathBuf,
     folder: PathBuf,
@@ -324,7 +328,7 @@ impl Tsp {
         command
     }
 
-    /// Runs it in the queue, stores no output, waits for the end.
+    /// Queues the command without storing output, and waits for its end.
     fn run(&self, argv: &[&str]) -> Command {
         let mut command = self.command();
         command.arg("-nf").args(argv);
@@ -332,7 +336,7 @@ impl Tsp {
     }
 }
 
-/// nq's two steps: into the queue, and wait for it.
+/// The two steps of nq: queue, and wait.
 fn nq(folder: &Path) -> Option<(Command, Command)> {
     let program = installed("nq")?;
     let (mut queue, mut wait) = (quiet(&program), quiet(&program));
@@ -341,8 +345,8 @@ fn nq(folder: &Path) -> Option<(Command, Command)> {
     Some((queue, wait))
 }
 
-/// A service directory whose service is `true`, in memory as these are. The commands "once" and "exit when it is down" wait in the
-/// supervisor's pipe before it starts.
+/// A service directory, in memory as usual, whose service is `true`. The commands "once" and "exit
+/// when it is down" wait in the supervisor's pipe before it starts.
 struct S6 {
     program: PathBuf,
     service: PathBuf,
@@ -356,7 +360,7 @@ impl S6 {
         fs::create_dir_all(&service).map_err(|cause| format!("create {}: {cause}", service.display()))?;
         std::os::unix::fs::symlink(command, service.join("run"))?;
         File::create(service.join("down"))?;
-        // Once by hand: it makes its own folders and the pipe.
+        // The first start creates its folders and the pipe.
         let control = service.join("supervise/control");
         let mut flock = Flock::default();
         flock.start(quiet(&program).arg(&service).stderr(Stdio::null()))?;
@@ -372,7 +376,8 @@ impl S6 {
     }
 }
 
-/// The Python program of the same name, version 1.7: a reservation, then the launch. Its own sleeps are part of it.
+/// The Python program of the same name, version 1.7: a reservation, then the launch. Its own sleeps
+/// are included.
 struct Ancestor {
     python: PathBuf,
     db: PathBuf,

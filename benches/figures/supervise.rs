@@ -1,4 +1,4 @@
-//! What it costs to have programs supervised, beside Supervisor's own supervisord: the same programs, in turn, in one run.
+//! Cost of supervision, compared with supervisord: the same programs, alternately, in one run.
 
 use crate::Size;
 use crate::idle::{at_rest, processes_of, pss, switches};
@@ -13,13 +13,13 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long what was asked for may take.
+/// Longest wait for a result.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Short enough not to be seen in the time that hundreds of starts take.
+/// Polling interval, negligible compared with hundreds of starts.
 const LOOK: Duration = Duration::from_millis(1);
-/// Where a Python is named that has Supervisor, if its programs are not on the PATH.
+/// Variable with the path of a Python that has Supervisor, if its programs are not on the PATH.
 const PYTHON: &str = "SUPERVISOR_PYTHON";
-/// The group of those that are started at once, and the one beside them that is started alone.
+/// The group of programs that are started at once, and the program that is started alone.
 const GROUP: &str = "shots";
 const ALONE: &str = "alone";
 
@@ -27,7 +27,7 @@ const ALONE: &str = "alone";
 struct Peer {
     daemon: PathBuf,
     ctl: PathBuf,
-    /// With its version.
+    /// Name with version.
     name: String,
 }
 
@@ -45,9 +45,9 @@ impl Peer {
     }
 }
 
-/// The begin of a configuration of ours, before its programs.
+/// Returns the beginning of a `supervise` configuration, before its programs.
 pub fn head(folder: &Path, socket: &Path) -> String {
-    // Without a user it would warn that it runs as root.
+    // Without a user it would warn about running as root.
     let user = if nix::unistd::geteuid().is_root() { "user = 'root'\n" } else { "" };
     format!(
         "[taskmasterd]\n{user}database = 'tasks.db'\nlogfile = 'log'\npidfile = 'pid'\nchildlogdir = '{}'\nminfds = 4096\n\
@@ -57,13 +57,13 @@ pub fn head(folder: &Path, socket: &Path) -> String {
     )
 }
 
-/// The programs of one configuration, the same for both.
+/// The programs of one configuration, the same for both supervisors.
 struct Programs<'a> {
     count: usize,
-    /// A command and its argument, if it has one.
+    /// A command and its argument, if any.
     command: &'a [&'a str],
     autostart: bool,
-    /// One more, of [`ALONE`], while the others are of [`GROUP`].
+    /// Whether there is one more, [`ALONE`], while the others are in [`GROUP`].
     alone: bool,
 }
 
@@ -72,7 +72,7 @@ impl Programs<'_> {
         (0..self.count).map(|number| format!("program{number:04}")).collect()
     }
 
-    /// The configuration of ours.
+    /// Returns the configuration of `supervise`.
     fn toml(&self, folder: &Path, socket: &Path) -> String {
         let mut text = head(folder, socket);
         let mut program = |name: &str, command: &[&str], autostart: bool| {
@@ -90,7 +90,7 @@ impl Programs<'_> {
         text
     }
 
-    /// The same for supervisord, and where its client finds it.
+    /// Returns the configurations of supervisord and of its client.
     fn ini(&self, folder: &Path, socket: &Path) -> (String, String) {
         let ctl = format!("[supervisorctl]\nserverurl = unix://{}\n", socket.display());
         let mut text = format!(
@@ -116,16 +116,16 @@ impl Programs<'_> {
     }
 }
 
-/// A supervisor at work, ours or theirs.
+/// A running supervisor of either kind.
 struct Supervisor {
     pid: u32,
     folder: PathBuf,
     socket: PathBuf,
     /// Its client, without a verb.
     client: Vec<PathBuf>,
-    /// What is read of its log already.
+    /// The part of its log that was read.
     log: File,
-    /// Programs that ended, by its log.
+    /// Number of ends in its log.
     exited: usize,
     spawned: usize,
     rest: Vec<u8>,
@@ -154,14 +154,14 @@ impl Supervisor {
         })
     }
 
-    /// Its client, whose words go nowhere.
+    /// Returns a command of its client without output.
     fn client(&self, args: &[&str]) -> Command {
         let mut command = quiet(&self.client[0]);
         command.args(&self.client[1..]).args(args);
         command
     }
 
-    /// Runs its client. 3 says of a status that not all are running.
+    /// Runs its client. The exit code 3 of a status means that not all are running.
     fn ask(&self, args: &[&str]) -> Result<Duration> {
         let mut command = self.client(args);
         let start = Instant::now();
@@ -173,7 +173,7 @@ impl Supervisor {
         }
     }
 
-    /// Sends this to its socket and waits for the first of an answer.
+    /// Sends a request to its socket and waits for the beginning of the response.
     fn say(&self, request: &str) -> Result<()> {
         let mut stream = UnixStream::connect(&self.socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -185,7 +185,7 @@ impl Supervisor {
         }
     }
 
-    /// Reads on in its log.
+    /// Reads new lines of its log.
     fn read_log(&mut self) -> Result<()> {
         self.log.read_to_end(&mut self.rest)?;
         let whole = self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -203,7 +203,7 @@ impl Supervisor {
         })
     }
 
-    /// Has all of the group started and gives the time until all have ended.
+    /// Starts the whole group and returns the time until all have ended.
     fn shoot(&mut self, request: &str, count: usize) -> Result<Duration> {
         self.read_log()?;
         let goal = self.exited + count;
@@ -219,7 +219,7 @@ impl Supervisor {
         Ok(start.elapsed())
     }
 
-    /// Starts one that sleeps, which its client waits for, and ends it again.
+    /// Starts the single program, which sleeps, through the client, and stops it again.
     fn start_alone(&self) -> Result<f64> {
         let took = self.ask(&["start", ALONE])?;
         self.ask(&["stop", ALONE])?;
@@ -236,7 +236,7 @@ struct Pair {
 
 impl Pair {
     fn start(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, name: &str, programs: &Programs) -> Result<Pair> {
-        // A socket's path must be short, and that of a disk may be long.
+        // The path of a socket must be short, and a path on the disk may be long.
         fs::create_dir_all(&shop.memory)?;
         let folder = shop.shelf(&format!("supervise-{name}"))?;
         let (file, socket) = (folder.join("taskmaster.conf.toml"), shop.memory.join(format!("{name}.sock")));
@@ -266,7 +266,7 @@ impl Pair {
         Ok(Pair { ours, theirs, db })
     }
 
-    /// Our daemon and those that carry its runs.
+    /// Returns the `supervise` daemon and its shims.
     fn all_of_ours(&self, shop: &Workshop, count: usize) -> Result<Vec<u32>> {
         let mut pids = processes_of(&shop.supervise.with_file_name("launch"), &self.ours.folder)?;
         if pids.len() != count {
@@ -277,12 +277,12 @@ impl Pair {
     }
 }
 
-/// All figures of the supervisor.
+/// Measures all figures of the supervisor.
 pub fn all(shop: &Workshop, size: Size) -> Result<Vec<Row>> {
     let peer = Peer::find()?;
-    // All are ended together, which for theirs takes some seconds.
+    // All are ended together, which takes some seconds for supervisord.
     let mut flock = Flock::default();
-    // First, as those that come later would share in the pages of these.
+    // First, because later processes would share memory pages with these.
     let memory = memory(shop, peer.as_ref(), &mut flock)?;
     let idle = idle(shop, peer.as_ref(), &mut flock, size)?;
     let status = status(shop, peer.as_ref(), &mut flock, size)?;
@@ -290,11 +290,11 @@ pub fn all(shop: &Workshop, size: Size) -> Result<Vec<Row>> {
     Ok(vec![rate, one, memory, idle, status])
 }
 
-/// What the peer took, if it is there.
+/// The result of the peer, if it is installed.
 fn beside(peer: Option<&Peer>, told: Option<String>) -> Vec<String> {
     match (peer, told) {
         (Some(peer), Some(told)) => vec![format!("{} {told}", peer.name)],
-        _ => vec!["supervisord: not installed, so what is promised beside it is not known to hold".to_owned()],
+        _ => vec!["supervisord: not installed, so this target cannot be checked".to_owned()],
     }
 }
 
@@ -303,7 +303,7 @@ fn quartiles(times: &[f64]) -> String {
     format!("{middle:.1} (quartiles {low:.1} and {high:.1}, n={})", times.len())
 }
 
-/// Hundreds of starts at once, and a single one.
+/// Measures hundreds of starts at once, and a single one.
 fn starts(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, size: Size) -> Result<[Row; 2]> {
     let (count, volleys, runs) = size.of((500, 7, 21), (100, 2, 3));
     let programs = Programs { count, command: &["true"], autostart: false, alone: true };
@@ -346,7 +346,7 @@ fn starts(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, size: Size) -
             None => format!("{rate:.0}/s"),
         },
         peers: beside(peer, their_rate.map(|rate| format!("{rate:.0}/s"))),
-        reach: "≥ 2 × supervisord",
+        target: "≥ 2 × supervisord",
         holds: ratio >= 2.0,
         details,
     };
@@ -371,14 +371,14 @@ fn starts(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, size: Size) -
             None => format!("{own:.1} ms"),
         },
         peers: beside(peer, their.map(|their| format!("{their:.0} ms"))),
-        reach: "≤ 0.1 × supervisorctl",
+        target: "≤ 0.1 × supervisorctl",
         holds: ratio.is_some_and(|ratio| ratio <= 0.1),
         details,
     };
     Ok([volley, one])
 }
 
-/// What both take of the memory besides the programs.
+/// Measures the memory of both supervisors without the programs.
 fn memory(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock) -> Result<Row> {
     let programs = Programs { count: 50, command: &["sleep", "1000"], autostart: true, alone: false };
     let pair = Pair::start(shop, peer, flock, "memory", &programs)?;
@@ -396,7 +396,7 @@ fn memory(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock) -> Result<Row
             None => format!("{:.1} MB", megabytes(own)),
         },
         peers: beside(peer, their.map(|their| format!("{:.1} MB", megabytes(their)))),
-        reach: "less than supervisord",
+        target: "less than supervisord",
         holds: their.is_some_and(|their| own < their),
         details: vec![format!(
             "the daemon {daemon} kB, each of its {} launchers {} kB",
@@ -406,7 +406,7 @@ fn memory(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock) -> Result<Row
     })
 }
 
-/// What both do while nothing happens.
+/// Measures the activity of both while nothing happens.
 fn idle(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, size: Size) -> Result<Row> {
     let programs = Programs { count: 100, command: &["sleep", "1000"], autostart: true, alone: false };
     let pair = Pair::start(shop, peer, flock, "idle", &programs)?;
@@ -426,20 +426,20 @@ fn idle(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, size: Size) -> 
     let (after, watched) = (look()?, start.elapsed().as_secs_f64());
     let rates: Vec<f64> = after.iter().zip(&before).map(|(after, before)| (after - before) as f64 / watched).collect();
     let &[wakes, cpu, their_wakes, their_cpu, daemon, _] = rates.as_slice() else { return Err("look thrice".into()) };
-    // Nanoseconds in a second are so many per cent.
+    // Converts nanoseconds per second to percent.
     let percent = |cpu: f64| cpu / 1e7;
     let told = |wakes: f64, cpu: f64| format!("{wakes:.2} wake-ups/s, {:.3} % CPU", percent(cpu));
     Ok(Row {
         work: "the supervisor of 100 quiet programs, launchers included",
         measured: told(wakes, cpu),
         peers: beside(peer, pair.theirs.as_ref().map(|_| told(their_wakes, their_cpu))),
-        reach: "≤ 1/s, < 0.1 % CPU",
+        target: "≤ 1/s, < 0.1 % CPU",
         holds: wakes <= 1.0 && percent(cpu) < 0.1,
         details: vec![format!("{watched:.0} s watched; the daemon alone {daemon:.2}/s")],
     })
 }
 
-/// What all threads of this process spent on a processor.
+/// Returns the processor time of all threads of this process.
 pub fn nanoseconds(pid: u32) -> Result<u64> {
     let mut sum = 0;
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -451,7 +451,7 @@ pub fn nanoseconds(pid: u32) -> Result<u64> {
     Ok(sum)
 }
 
-/// The state of many programs, asked for by a fresh client.
+/// Measures the status of many programs, requested by a new client process.
 fn status(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, size: Size) -> Result<Row> {
     let runs = size.of(21, 3);
     let programs = Programs { count: 1_000, command: &["sleep", "1000"], autostart: false, alone: false };
@@ -484,7 +484,7 @@ fn status(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, size: Size) -
             None => format!("{own:.1} ms"),
         },
         peers: beside(peer, their.map(|their| format!("{their:.0} ms"))),
-        reach: "≤ 50 ms",
+        target: "≤ 50 ms",
         holds: own <= 50.0,
         details,
     })

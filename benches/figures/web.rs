@@ -1,4 +1,4 @@
-//! What the web page costs: the time of a page, its weight, and what two hundred people who look at it cost.
+//! Cost of the web page: time and size of a page, and the load of two hundred viewers.
 
 use crate::Size;
 use crate::idle::at_rest;
@@ -13,16 +13,16 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long what was asked for may take.
+/// Longest wait for a result.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a server answers.
+/// A response of a server.
 struct Answer {
     took: f64,
     body: Vec<u8>,
 }
 
-/// Gets a page from a socket: on a connection of its own, to the last byte.
+/// Reads a page from a socket to the last byte, on its own connection.
 fn get(socket: &Path, path: &str) -> Result<Answer> {
     let start = Instant::now();
     let mut stream = UnixStream::connect(socket)?;
@@ -40,7 +40,7 @@ fn get(socket: &Path, path: &str) -> Result<Answer> {
     Ok(Answer { took, body: answer.split_off(head + 4) })
 }
 
-/// A configuration of so many programs that sleep.
+/// Makes a configuration of this number of programs that sleep.
 fn programs(count: usize, folder: &Path, socket: &Path, more: &str) -> String {
     let mut text = head(folder, socket);
     for number in 0..count {
@@ -49,9 +49,9 @@ fn programs(count: usize, folder: &Path, socket: &Path, more: &str) -> String {
     text
 }
 
-/// A supervisor with these, once all run.
+/// Starts a supervisor with these programs, and waits until all run.
 fn supervise(shop: &Workshop, flock: &mut Flock, name: &str, count: usize, more: &str) -> Result<(u32, PathBuf)> {
-    // A socket's path must be short, and that of a disk may be long.
+    // The path of a socket must be short, and a path on the disk may be long.
     fs::create_dir_all(&shop.memory)?;
     let folder = shop.shelf(&format!("web-{name}"))?;
     let (file, socket) = (folder.join("taskmaster.conf.toml"), shop.memory.join(format!("{name}.sock")));
@@ -65,7 +65,7 @@ fn supervise(shop: &Workshop, flock: &mut Flock, name: &str, count: usize, more:
     Ok((pid, socket))
 }
 
-/// All figures of the page.
+/// Measures all figures of the page.
 pub fn all(shop: &Workshop, size: Size) -> Result<Vec<Row>> {
     let mut flock = Flock::default();
     let history = history(shop, &mut flock, size)?;
@@ -74,7 +74,7 @@ pub fn all(shop: &Workshop, size: Size) -> Result<Vec<Row>> {
     Ok(vec![history, programs, weight, live])
 }
 
-/// Pages of a long history: the newest, and those that follow far behind.
+/// Measures pages of a long history: the newest one, and distant ones.
 fn history(shop: &Workshop, flock: &mut Flock, size: Size) -> Result<Row> {
     let (rows, runs) = size.of((1_000_000, 25), (100_000, 5));
     let db = long_history(shop, rows)?;
@@ -132,13 +132,13 @@ fn history(shop: &Workshop, flock: &mut Flock, size: Size) -> Result<Row> {
             shown[0], shown[1], shown[2], worst.0, worst.1
         ),
         peers: vec![],
-        reach: "≤ 20 ms at any page",
+        target: "≤ 20 ms at any page",
         holds: worst.0 <= 20.0,
         details,
     })
 }
 
-/// The page of a hundred programs, and what a browser loads for it.
+/// Measures the page of a hundred programs, and what a browser loads for it.
 fn programs_page(shop: &Workshop, flock: &mut Flock, size: Size) -> Result<[Row; 2]> {
     let runs = size.of(25, 5);
     let (_, socket) = supervise(shop, flock, "programs", 100, "command = 'sleep'\nargs = ['1000']\n")?;
@@ -155,7 +155,7 @@ fn programs_page(shop: &Workshop, flock: &mut Flock, size: Size) -> Result<[Row;
         work: "the page of 100 programs, server and connection",
         measured: format!("{own:.1} ms"),
         peers: vec![],
-        reach: "≤ 10 ms",
+        target: "≤ 10 ms",
         holds: own <= 10.0,
         details: vec![format!(
             "quartiles {:.1} and {:.1} ms, n={}; {:.0} kB, and {:.0} kB of 100 running tasks",
@@ -172,14 +172,14 @@ fn programs_page(shop: &Workshop, flock: &mut Flock, size: Size) -> Result<[Row;
         work: "weight of the page of 10 programs, with its style and script, not compressed",
         measured: format!("{:.0} kB", kilo(few + rest)),
         peers: vec![],
-        reach: "≤ 60 kB",
+        target: "≤ 60 kB",
         holds: few + rest <= 60_000,
         details: vec![format!("style and script {:.0} kB, kept by the browser", kilo(rest))],
     };
     Ok([programs, weight])
 }
 
-/// Two hundred live pages of fifty running tasks.
+/// Measures two hundred live pages of fifty running tasks.
 fn live(shop: &Workshop, flock: &mut Flock, size: Size) -> Result<Row> {
     let (count, tasks) = (200, 50);
     let beats = r#"while :; do n=$(( (n + 1) % 100 )); echo "[progress]$n" >> "$TASKWATCHER_FEEDBACK"; sleep 1; done"#;
@@ -195,7 +195,7 @@ fn live(shop: &Workshop, flock: &mut Flock, size: Size) -> Result<Row> {
         stream.set_nonblocking(true)?;
         watchers.push(stream);
     }
-    // What comes is read, as a browser would.
+    // Reads the events, as a browser would.
     let mut read = |seconds: u64| -> Result<u64> {
         let (mut bytes, end) = (0, Instant::now() + Duration::from_secs(seconds));
         let mut buffer = vec![0; 1 << 16];
@@ -228,7 +228,7 @@ fn live(shop: &Workshop, flock: &mut Flock, size: Size) -> Result<Row> {
         work: "200 live pages open with 50 running tasks: the supervisor's share of a processor",
         measured: format!("{spent:.1} %"),
         peers: vec![],
-        reach: "< 5 %",
+        target: "< 5 %",
         holds: spent < 5.0,
         details: vec![format!(
             "{seconds} s, {:.0} kB/s sent to {count} pages, half of them of tasks and half of programs",

@@ -1,10 +1,12 @@
-//! The place where figures are taken: a folder of our own, the programs under test, and a janitor who leaves nothing behind.
+//! The environment of the measurements: a folder, the programs under test, and a janitor that
+//! cleans up.
 //!
-//! # If we die here
+//! # If the benchmark dies here
 //!
-//! Everything we start runs with its working directory inside the workshop's folders. The janitor is this same program, started
-//! as a second process in a process group of its own, that waits for the other end of a pipe to close: at the orderly end,
-//! at a panic, at Ctrl-C and at SIGKILL alike. Then it ends whatever still runs in those folders and removes them.
+//! Every process it starts has its working directory inside the workshop's folders. The janitor is
+//! a second process of the same program, in its own process group, that waits for the other end of
+//! a pipe to close: at the orderly end, at a panic, at Ctrl-C and at SIGKILL alike. Then it ends
+//! all processes in those folders and removes the folders.
 
 use crate::report::{Result, ms};
 use rusqlite::{Connection, OpenFlags};
@@ -16,18 +18,22 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
-/// Cargo's folder for the files of tests and benches, inside `target`: a real disk wherever the sources are on one.
+/// Cargo's folder for files of tests and benches, inside `target`: on a real disk if the sources
+/// are.
 const FILES: &str = env!("CARGO_TARGET_TMPDIR");
-/// How long those we ask to end may take for it: more than the five seconds `launch` gives its command.
+/// Longest wait for processes to end on request: more than the five seconds `launch` gives its
+/// command.
 const GRACE: Duration = Duration::from_secs(8);
-/// Short enough not to be seen in any wait, long enough to leave the processors to those we wait for.
+/// Polling interval: short enough to be negligible in any wait, long enough not to load the
+/// processors.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The folders, the programs under test and the helpers compiled for this run.
 pub struct Workshop {
-    /// Where databases and files go; removed at the end. It is our working directory too, so commands need not change theirs.
+    /// Folder for databases and files; removed at the end. It is also the working directory, so
+    /// commands need not change theirs.
     pub folder: PathBuf,
-    /// The same in memory, for those peers that live there by design; whoever needs it makes it.
+    /// A folder in memory, for peers that are used there by design; created on demand.
     pub memory: PathBuf,
     /// `launch`, as `cargo bench` built it.
     pub launch: PathBuf,
@@ -39,14 +45,15 @@ pub struct Workshop {
     pub supervise: PathBuf,
     /// The minimal wrapper, `benches/wrapper.c`.
     pub wrapper: PathBuf,
-    /// The command that says when it ended, `benches/stamp.c`.
+    /// A command that records when it ended, `benches/stamp.c`.
     pub stamp: PathBuf,
     idle_before: f64,
     janitor: Child,
 }
 
 impl Workshop {
-    /// Makes the folders, hires the janitor and compiles the C programs. `programs` is a folder with other builds to measure.
+    /// Creates the folders, starts the janitor and compiles the C programs. `programs` is a folder
+    /// with other builds to measure.
     pub fn open(programs: Option<&Path>) -> Result<Workshop> {
         let name = format!("figures-{}", process::id());
         let folder = Path::new(FILES).join(&name);
@@ -83,7 +90,8 @@ impl Workshop {
         })
     }
 
-    /// What the figures depend on besides the programs: processors, kernel, file system, and others who kept the processors busy.
+    /// Describes the conditions of the measurement: processors, kernel, file system, and other
+    /// load.
     pub fn surroundings(&self, quick: bool) -> Result<String> {
         let idle = [self.idle_before, idle()?].map(|share| format!("{:.0} %", share * 100.0)).join(" and ");
         let processors = thread::available_parallelism()?;
@@ -100,7 +108,7 @@ impl Workshop {
         Ok(format!("{processors} processors ({idle} idle before and after), Linux {}, {disk}{quick}\n", kernel.trim()))
     }
 
-    /// Ends what still runs and removes the folders.
+    /// Ends remaining processes and removes the folders.
     pub fn close(mut self) -> Result<()> {
         env::set_current_dir("/")?;
         drop(self.janitor.stdin.take());
@@ -108,14 +116,14 @@ impl Workshop {
         if status.success() { Ok(()) } else { Err(format!("clear {}: {status}", self.folder.display()).into()) }
     }
 
-    /// A new folder in the workshop.
+    /// Creates a folder in the workshop.
     pub fn shelf(&self, name: &str) -> Result<PathBuf> {
         let shelf = self.folder.join(name);
         fs::create_dir_all(&shelf).map_err(|cause| format!("create {}: {cause}", shelf.display()))?;
         Ok(shelf)
     }
 
-    /// A new, initialized database on a shelf of its own.
+    /// Creates and initializes a database in a folder of its own.
     pub fn database(&self, name: &str) -> Result<PathBuf> {
         let db = self.shelf(name)?.join("tasks.db");
         time(self.control(&db).arg("initialize"))?;
@@ -137,13 +145,14 @@ impl Workshop {
     }
 }
 
-/// What the janitor does: waits until nobody holds the other end of standard input, then clears the folders.
+/// Runs as the janitor: waits until the other end of standard input is closed, then clears the
+/// folders.
 pub fn janitor(folders: &[PathBuf]) -> Result<()> {
-    // An error is an end too.
+    // An error means the end too.
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     for signal in [rustix::process::Signal::TERM, rustix::process::Signal::KILL] {
         for process in dwellers(folders)? {
-            // Gone by now is as good as signalled.
+            // A process that is gone needs no signal.
             let _ = rustix::process::pidfd_send_signal(process, signal);
         }
         if wait_until(GRACE, "the commands to end", || Ok(dwellers(folders)?.is_empty())).is_ok() {
@@ -158,12 +167,12 @@ pub fn janitor(folders: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// The processes whose working directory is inside one of the folders.
+/// Returns the processes whose working directory is inside one of the folders.
 fn dwellers(folders: &[PathBuf]) -> Result<Vec<OwnedFd>> {
     let mut found = Vec::new();
     for pid in pids()? {
         let Some(pid) = rustix::process::Pid::from_raw(pid) else { continue };
-        // The descriptor first: it names one process for good, whatever becomes of the number while we look.
+        // The descriptor first: it stays bound to one process even if the pid is reused meanwhile.
         let Ok(process) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) else { continue };
         let Ok(place) = fs::read_link(format!("/proc/{pid}/cwd")) else { continue };
         if folders.iter().any(|folder| place.starts_with(folder)) {
@@ -173,9 +182,10 @@ fn dwellers(folders: &[PathBuf]) -> Result<Vec<OwnedFd>> {
     Ok(found)
 }
 
-/// The share of the processors' time in which nobody wanted them, over half a second in which we do not.
+/// Returns the idle share of the processors, measured over half a second without own activity.
 fn idle() -> Result<f64> {
-    // Ticks in user mode, nice, system, idle, waiting for a disk, and so on; the first line is of all processors.
+    // Ticks in user mode, nice, system, idle, iowait, and so on; the first line is the sum of all
+    // processors.
     let ticks = || -> Result<Vec<f64>> {
         let stat = fs::read_to_string("/proc/stat")?;
         let line = stat.lines().next().unwrap_or_default();
@@ -187,20 +197,20 @@ fn idle() -> Result<f64> {
     Ok(spent.get(3..5).map_or(0.0, |idle| idle.iter().sum()) / spent.iter().sum::<f64>().max(1.0))
 }
 
-/// Every process of this machine.
+/// Returns the pids of all processes of this machine.
 pub fn pids() -> Result<Vec<i32>> {
     let entries = fs::read_dir("/proc")?.filter_map(std::result::Result::ok);
     Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
 }
 
-/// A command without input or output. Errors stay visible.
+/// Makes a command without input and output. Errors stay visible.
 pub fn quiet(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new(program.as_ref());
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command
 }
 
-/// Runs a command to its end and says how long that took; an end in failure is a failure.
+/// Runs a command to its end and returns the time; an unsuccessful end is an error.
 pub fn time(command: &mut Command) -> Result<Duration> {
     let start = Instant::now();
     let status = command.status().map_err(|cause| format!("start {command:?}: {cause}"))?;
@@ -208,18 +218,19 @@ pub fn time(command: &mut Command) -> Result<Duration> {
     if status.success() { Ok(took) } else { Err(format!("run {command:?}: {status}").into()) }
 }
 
-/// Runs a command this often and gives the milliseconds of each, the first run apart: it may find cold caches.
+/// Runs a command this number of times and returns the milliseconds of each; a preceding run warms
+/// up the caches.
 pub fn repeat(command: &mut Command, runs: usize) -> Result<Vec<f64>> {
     time(command)?;
     (0..runs).map(|_| Ok(ms(time(command)?))).collect()
 }
 
-/// Where a peer is installed, if it is.
+/// Returns the path of a program, if it is installed.
 pub fn installed(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
-/// Waits until it is so, for at most this long; `what` completes "wait for".
+/// Waits until `is_so` returns true, for at most this time; `what` completes "wait for".
 pub fn wait_until(limit: Duration, what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
     while !is_so()? {
@@ -231,7 +242,8 @@ pub fn wait_until(limit: Duration, what: &str, mut is_so: impl FnMut() -> Result
     Ok(())
 }
 
-/// A connection that only reads: as the last one to close the database it leaves it as it is, which one that writes would not.
+/// Opens a read-only connection: as the last one to close the database, a writing connection would
+/// change it.
 pub fn reader(db: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection =
@@ -240,18 +252,19 @@ pub fn reader(db: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// One number from a database.
+/// Queries one number from a database.
 pub fn number(db: &Path, query: &str) -> Result<i64> {
     let answer = reader(db)?.query_row(query, [], |row| row.get(0));
     answer.map_err(|cause| format!("read {} ({query}): {cause}", db.display()).into())
 }
 
-/// Processes we started and will end: all at once, in order, by SIGTERM, and by SIGKILL if that is not enough.
+/// Processes started here and to be ended: all at once, in order, by SIGTERM, and by SIGKILL if
+/// that is not enough.
 #[derive(Default)]
 pub struct Flock(Vec<Child>);
 
 impl Flock {
-    /// Starts one more and gives its pid.
+    /// Starts a process and returns its pid.
     pub fn start(&mut self, command: &mut Command) -> Result<u32> {
         let child = command.spawn().map_err(|cause| format!("start {command:?}: {cause}"))?;
         let pid = child.id();
@@ -259,7 +272,7 @@ impl Flock {
         Ok(pid)
     }
 
-    /// Waits until all have ended, which must be in success.
+    /// Waits until all have ended, which must be successful.
     pub fn finish(mut self) -> Result<()> {
         for child in &mut self.0 {
             let status = child.wait()?;
@@ -271,7 +284,7 @@ impl Flock {
         Ok(())
     }
 
-    /// The pids, in the order they were started.
+    /// The pids, in the order of the starts.
     pub fn pids(&self) -> Vec<u32> {
         self.0.iter().map(Child::id).collect()
     }
@@ -280,7 +293,7 @@ impl Flock {
 impl Drop for Flock {
     fn drop(&mut self) {
         for child in &self.0 {
-            // Not waited for yet, so the number is still this child's.
+            // Not waited for yet, so the pid still belongs to this child.
             let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
         }
@@ -294,7 +307,7 @@ impl Drop for Flock {
     }
 }
 
-/// Compiles one of our C programs as a user would.
+/// Compiles one of the C programs as a user would.
 pub fn compile(folder: &Path, name: &str, source: &str) -> Result<PathBuf> {
     let program = folder.join(name);
     let mut compiler = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()))

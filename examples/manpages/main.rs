@@ -1,11 +1,11 @@
-//! Writes the manual pages to `docs/man` and the shell completions to `docs/completions`, or checks that they are as
-//! they would be written:
+//! Writes the manual pages to `docs/man` and the shell completions to `docs/completions`, or checks
+//! that they are up to date:
 //!
 //! ```text
-//! cargo run --example manpages             writes them
-//! cargo run --example manpages -- --check  fails if one is missing, out of date, or too many
+//! cargo run --example manpages             write them
+//! cargo run --example manpages -- --check  fail if one is missing, out of date or superfluous
 //! ```
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a program, and says what it did")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports its result")]
 
 mod pages;
 
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         None => false,
         Some("--check") => true,
         Some(other) => {
-            eprintln!("manpages: error: unknown argument {other:?}; there is only --check");
+            eprintln!("manpages: error: unknown argument {other:?}: only --check is supported");
             return ExitCode::from(2);
         }
     };
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
             for line in drift {
                 eprintln!("manpages: {line}");
             }
-            eprintln!("manpages: run `cargo run --example manpages` and commit what it writes");
+            eprintln!("manpages: run `cargo run --example manpages` and commit the result");
             ExitCode::FAILURE
         }
         Err(error) => {

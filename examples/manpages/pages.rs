@@ -1,6 +1,7 @@
-//! The manual pages and shell completions, made from the command line definitions. `tests/docs.rs` uses this file too.
+//! Makes the manual pages and shell completions from the command line definitions. `tests/docs.rs`
+//! uses this file too.
 //!
-//! What clap does not know (exit codes, environment, files, examples) is written here, once for each program.
+//! Parts unknown to clap (exit codes, environment, files, examples) are defined here, per program.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +18,7 @@ use clap_mangen::{
 };
 use taskwatcher::app::control_args::Program;
 
-/// The files below `docs/`, by their path there.
+/// The files below `docs/`, by relative path.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
 const PROGRAMS: [Program; 4] = [Program::Launch, Program::Control, Program::Parse, Program::Supervise];
@@ -49,7 +50,7 @@ const FILES: Terms = &[
     ),
 ];
 
-/// What clap does not know of a program.
+/// Parts of a program's page that clap does not know.
 struct Extra {
     exit: Terms,
     environment: Terms,
@@ -289,10 +290,10 @@ fn exit_of_action(action: &str) -> Terms {
     }
 }
 
-/// All files, as they should be.
+/// Returns all files with their current contents.
 ///
 /// # Errors
-/// When a page cannot be made.
+/// A page that cannot be made.
 pub fn all() -> io::Result<Files> {
     let mut files = Files::new();
     for program in PROGRAMS {
@@ -311,7 +312,7 @@ pub fn all() -> io::Result<Files> {
     Ok(files)
 }
 
-/// One page; of a verb when its program is named.
+/// Makes one page; for a verb if its program is given.
 fn page(command: &Command, extra: &Extra, verb_of: Option<&str>) -> io::Result<Vec<u8>> {
     let title = command.get_display_name().unwrap_or(command.get_name()).to_owned();
     let source = concat!("taskwatcher ", env!("CARGO_PKG_VERSION"));
@@ -342,7 +343,7 @@ fn page(command: &Command, extra: &Extra, verb_of: Option<&str>) -> io::Result<V
     Ok(out)
 }
 
-/// The other names of an option, which clap_mangen leaves out, at the end of its text.
+/// Appends the aliases of an option to its text, because clap_mangen omits them.
 fn with_aliases(command: Command) -> Command {
     command.mut_args(|arg| match (arg.get_visible_aliases(), arg.get_help()) {
         (Some(aliases), Some(help)) if !aliases.is_empty() => {
@@ -371,10 +372,10 @@ fn references(out: &mut dyn Write, pages: &[&str]) -> io::Result<()> {
     roff.to_writer(out)
 }
 
-/// Writes the files, and removes those that are not ours any more.
+/// Writes the files, and removes obsolete ones.
 ///
 /// # Errors
-/// As the file system says.
+/// Errors of the file system.
 pub fn write(docs: &Path, files: &Files) -> io::Result<()> {
     for folder in ["man", "completions"] {
         fs::create_dir_all(docs.join(folder))?;
@@ -385,10 +386,10 @@ pub fn write(docs: &Path, files: &Files) -> io::Result<()> {
     files.iter().try_for_each(|(name, content)| fs::write(docs.join(name), content))
 }
 
-/// What is not as it should be, a line for each file.
+/// Returns a line for each file that is not up to date.
 ///
 /// # Errors
-/// As the file system says.
+/// Errors of the file system.
 pub fn drift(docs: &Path, files: &Files) -> io::Result<Vec<String>> {
     let mut lines = Vec::new();
     for (name, content) in files {
@@ -403,7 +404,7 @@ pub fn drift(docs: &Path, files: &Files) -> io::Result<Vec<String>> {
     Ok(lines)
 }
 
-/// The files that are there.
+/// Returns the existing files.
 fn present(docs: &Path) -> io::Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for folder in ["man", "completions"] {

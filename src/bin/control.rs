@@ -1,4 +1,4 @@
-//! `control`: a command line, a verb, an exit code. The work is in `taskwatcher::app::control`.
+//! `control`: command line and exit code. The work is in `taskwatcher::app::control`.
 
 use std::{
     io::{self, BufWriter, IsTerminal, LineWriter, Write},
@@ -18,7 +18,7 @@ use taskwatcher::{
 
 fn main() -> ExitCode {
     inbox::survive_file_size_limit();
-    // Each line in one write, so that lines of many programs never mix.
+    // Each line in one write, so that lines of concurrent programs do not mix.
     let (stdout, mut messages) = (io::stdout(), LineWriter::new(io::stderr()));
     let args = match ControlArgs::read(std::env::args_os()) {
         Ok(args) => args,
@@ -40,25 +40,25 @@ fn main() -> ExitCode {
         confirm: if can_ask { Some(&mut ask) } else { None },
     };
     if let Some(text) = Zone::unknown() {
-        let _ = writeln!(output.messages, "control: TZ={text:?} names no time zone; times are in UTC");
+        let _ = writeln!(output.messages, "control: TZ={text:?} is not a time zone; times are in UTC");
     }
     let done = run(args, &mut output).and_then(|code| Ok(data.flush().map(|()| code)?));
     let code = match done {
         Ok(code) => code,
         Err(error) if error.is_broken_pipe() => 0,
         Err(error) => {
-            // What was printed before the failure is still wanted.
+            // Output from before the failure is still flushed.
             let _ = data.flush();
             let _ = writeln!(messages, "control: error: {error}");
             error.exit_code()
         }
     };
-    // What the buffer still holds after a broken pipe has nowhere to go.
+    // After a broken pipe, the rest of the buffer must not be flushed on drop.
     std::mem::forget(data);
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
-/// Asks who sits at the terminal. No answer is no.
+/// Asks the user at the terminal. No answer means no.
 fn ask(question: &str) -> bool {
     let mut answer = String::new();
     let asked = io::stderr().write_all(format!("control: {question} [y/N] ").as_bytes());
@@ -67,5 +67,5 @@ fn ask(question: &str) -> bool {
 }
 
 fn say_waiting() {
-    let _ = io::stderr().write_all(b"control: waiting for the database, which another program keeps locked\n");
+    let _ = io::stderr().write_all(b"control: waiting for the database, which is locked by another program\n");
 }

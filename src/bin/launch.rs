@@ -1,4 +1,4 @@
-//! `launch`: a command line, one task, an exit code. The work is in `taskwatcher::app::launch`.
+//! `launch`: command line and exit code of one task. The work is in `taskwatcher::app::launch`.
 
 use std::{
     fs::File,
@@ -23,8 +23,8 @@ use taskwatcher::{
     model::task::{exit_code, printable},
 };
 
-/// The name by which the program knows that it is the part of a detached start that stays: it answers on descriptor 0.
-/// In a list of processes the options and the command follow.
+/// Argument 0 of the background part of a detached start, which reports on descriptor 0. In process
+/// lists the options and the command follow.
 const DETACHED: &str = "launch (detached)";
 
 fn main() -> ExitCode {
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         shim::become_command();
         return ExitCode::from(u8::try_from(exit_code::NOT_EXECUTABLE).unwrap_or(u8::MAX));
     }
-    // Those above become the command, or end like it.
+    // The roles above become the command, or end like it.
     inbox::block_file_size_limit();
     if std::env::args_os().next().is_some_and(|name| name == shim::SHIM) {
         return match shim::run() {
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
             }
         };
     }
-    // Asked first: that is what makes the new program smaller than the old one was.
+    // Checked before parsing options: that keeps the re-executed process small.
     if let Some((handed, arrived)) = reexec::take::<LauncherState>() {
         let mut reporter = Stderr { quiet: handed.quiet, channel: None };
         return exit(Ok(resume(handed, arrived, &mut reporter)));
@@ -99,17 +99,17 @@ fn run(args: LaunchArgs, inherited: &[i32], reporter: &mut Stderr) -> Result<Fin
     launch(&args.spec(db), inherited, reporter)
 }
 
-/// One line on stderr, in one write, so that lines of many launchers never mix; that nobody can read it must not stop a
-/// task.
+/// Writes one line to stderr, in one write, so that lines of concurrent launchers do not mix; a
+/// failure must not stop a task.
 fn say(line: &str) {
     let _ = io::stderr().write_all(format!("launch: {}\n", printable(&line.replace('\n', " "))).as_bytes());
 }
 
 fn say_waiting() {
-    say("waiting for the database, which another program keeps locked");
+    say("waiting for the database, which is locked by another program");
 }
 
-/// Who hears of the launch: stderr, and whoever waits for a detached start.
+/// Reports to stderr, or through the channel to the process that waits in [`detach`].
 struct Stderr {
     quiet: bool,
     channel: Option<File>,
@@ -131,7 +131,7 @@ impl Reporter for Stderr {
 
     fn waits(&mut self) -> bool {
         let Some(channel) = &self.channel else { return true };
-        // From here on the task does not depend on who waits for its number.
+        // From here on the task does not depend on the process that waits for its id.
         child::end_with_parent(false);
         !child::reader_is_gone(channel.as_fd())
     }
@@ -165,13 +165,15 @@ impl Reporter for Stderr {
     }
 }
 
-/// Starts ourselves again, apart from this terminal and session, and waits until the command runs there.
+/// Starts this program again, in another session without the terminal, and waits until the command
+/// runs there. Returns the exit code.
 fn detach() -> Result<i32, LaunchError> {
     let failed = |error| LaunchError::System("detach", error);
     let (mut answer, channel) = io::pipe().map_err(failed)?;
     let mut again = Command::new("/proc/self/exe");
     again.arg0(DETACHED).args(std::env::args_os().skip(1)).stdin(Stdio::from(OwnedFd::from(channel)));
-    // Output that goes to a file goes on to; a terminal goes away, and whoever reads a pipe waits for its end.
+    // Output to a file is kept. A terminal goes away, and the reader of a pipe would wait for its
+    // end.
     let keep = |fd: OwnedFd| if terminal::is_file(fd.as_fd()) { Stdio::from(fd) } else { Stdio::null() };
     again.stdout(keep(io::stdout().as_fd().try_clone_to_owned().map_err(failed)?));
     again.stderr(keep(io::stderr().as_fd().try_clone_to_owned().map_err(failed)?));
@@ -187,32 +189,32 @@ fn detach() -> Result<i32, LaunchError> {
         }
     }
     let status = child.wait().map_err(failed)?;
-    Err(failed(io::Error::other(format!("it ended before its command ran ({status})"))))
+    Err(failed(io::Error::other(format!("ended before the command was started ({status})"))))
 }
 
-/// Prints the number of the task that runs now, and says so if it is lost; gives the exit code. Whoever closes a pipe
-/// does not want it.
+/// Prints the id of the running task, and reports a failure to do so. Returns the exit code. A
+/// closed pipe is not a failure.
 fn print_number(id: &str) -> i32 {
     match writeln!(io::stdout(), "{id}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            say(&format!("error: task {id} runs, but its number could not be printed: {error}"));
+            say(&format!("error: task {id} is running, but its id could not be printed: {error}"));
             exit_code::FAILED
         }
         Ok(()) | Err(_) => 0,
     }
 }
 
-/// One line to whoever waits in [`detach`]: `~` and a warning, `!` and the exit code of what did not start, or the id
-/// of what runs. That nobody reads it must not stop a task.
+/// Sends one line to the process that waits in [`detach`]: `~` and a warning, `!` and the exit code
+/// of a failed start, or the id of the running task. A failure must not stop the task.
 fn answer(channel: &mut File, line: &str) {
     let _ = channel.write_all(format!("{}\n", line.replace('\n', " ")).as_bytes());
 }
 
-/// The other side of [`detach`]: its descriptor 0 is the way to answer.
+/// The background part of [`detach`], which reports on its descriptor 0.
 fn detached_start(args: LaunchArgs, inherited: &[i32]) -> Result<Finish, LaunchError> {
     let failed = |error| LaunchError::System("detach", error);
     child::set_name(c"launch");
-    // Who calls it may wait for the end of any of them, and would wait for the end of the task.
+    // A caller that waits for one of these descriptors to close would wait for the end of the task.
     child::close_inherited(inherited);
     child::end_with_parent(true);
     child::new_session();
@@ -223,7 +225,7 @@ fn detached_start(args: LaunchArgs, inherited: &[i32]) -> Result<Finish, LaunchE
     let mut reporter = Stderr { quiet: args.quiet, channel: Some(File::from(channel)) };
     let result = run(args, &[], &mut reporter);
     let Some(mut channel) = reporter.channel.take() else { return result };
-    // Still ours: nobody was told of a start.
+    // The channel is still open: no start was reported.
     if let Err(error) = &result {
         answer(&mut channel, &format!("~error: {error}"));
     }

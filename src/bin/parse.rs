@@ -1,4 +1,5 @@
-//! `parse`: feedback files and UPIDs as JSON. Command line and exit code; the work is in `taskwatcher::app::parse`.
+//! `parse`: feedback files and UPIDs as JSON. Command line and exit code; the work is in
+//! `taskwatcher::app::parse`.
 
 use std::io::{self, IsTerminal, LineWriter, Write};
 use std::os::fd::AsFd;
@@ -13,7 +14,7 @@ use taskwatcher::model::task::exit_code;
 
 fn main() -> ExitCode {
     inbox::survive_file_size_limit();
-    // Each line in one write, so that lines of many programs never mix.
+    // Each line in one write, so that lines of concurrent programs do not mix.
     let (stdout, mut stderr) = (io::stdout(), LineWriter::new(io::stderr()));
     let args = match ParseArgs::try_parse() {
         Ok(args) => args,

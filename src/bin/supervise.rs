@@ -1,4 +1,5 @@
-//! `supervise`: a command line, and from it the supervisor or its client. The work is in `taskwatcher::app`.
+//! `supervise`: reads the command line, and runs the supervisor or its client from
+//! `taskwatcher::app`.
 
 use std::{
     ffi::OsString,
@@ -38,12 +39,12 @@ fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-/// One line on stderr, in one write; that nobody reads it stops nothing.
+/// Writes one line to stderr, in one write; a failure is ignored.
 fn say(out: &mut dyn Write, line: &str) {
     let _ = out.write_all(format!("supervise: {}\n", line.replace('\n', " ")).as_bytes());
 }
 
-/// `--check`: 0 if the configuration is valid, else 2.
+/// Runs `--check`: 0 if the configuration is valid, else 2.
 fn check(args: DaemonArgs) -> u8 {
     let dump = args.dump;
     let args = begin::DaemonArgs { file: args.file, overrides: args.overrides };
@@ -67,17 +68,17 @@ fn check(args: DaemonArgs) -> u8 {
 }
 
 fn client(args: &ClientArgs) -> u8 {
-    // Each line of a message in one write, so that lines of many programs never mix.
+    // Each line of a message in one write, so that lines of concurrent programs do not mix.
     let (stdout, mut err) = (io::stdout(), LineWriter::new(io::stderr()));
     let is_shell = args.then_shell || matches!(args.action, Action::Shell(_));
     let is_terminal = io::stdin().is_terminal();
-    // A shell at a terminal outlives it.
+    // An interactive shell at a terminal survives Ctrl-C.
     if let Err(error) = if is_shell && is_terminal { Ok(()) } else { connect::end_on_interrupt() } {
         let _ = writeln!(err, "supervise: warning: Ctrl-C may not end this with 130: {error}");
     }
     let width = terminal::width(stdout.as_fd());
     let colours = width.is_some() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    // Not locked: the editor of the shell's lines writes there too.
+    // Not locked: the line editor of the shell writes to it too.
     let mut out = &stdout;
     let mut output =
         client::ClientOutput { out: &mut out, err: &mut err, reader: Some(stdout.as_fd()), width, colours };
