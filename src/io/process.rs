@@ -1,8 +1,8 @@
-//! Other processes: what `/proc` tells of them, and signals to them.
+//! Other processes: reading their state from `/proc` and sending them signals.
 //!
-//! A process is known by pid *and* start time. Nothing is signalled on a pid alone: a pidfd is opened, the start time
-//! is compared through it, and the signal goes through the same pidfd, so that a pid which was used again in between
-//! can never be hit.
+//! A process is identified by its pid *and* its start time. No signal is sent by pid alone: the
+//! code opens a pidfd, compares the start time of the process that has the pid now, and sends the
+//! signal through the same pidfd. A process that got the pid in the meantime is never signalled.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,46 +19,49 @@ use crate::model::{
     task::{Process, Signal},
 };
 
-/// What `/proc/PID/stat` says of a process.
+/// The state of a process, as read from `/proc/PID/stat`.
 #[derive(Clone, Copy, Debug)]
 pub struct Stat {
-    /// The process.
+    /// Pid and start time.
     pub process: Process,
-    /// Its parent.
+    /// Pid of the parent.
     pub ppid: i32,
-    /// Its process group.
+    /// Id of the process group.
     pub pgrp: i32,
-    /// Its session.
+    /// Id of the session.
     pub session: i32,
-    /// Whether it has ended and only waits to be reaped.
+    /// Whether the process has ended and only waits to be reaped.
     pub ended: bool,
-    /// Whether it was stopped by a signal.
+    /// Whether a signal has stopped the process.
     pub stopped: bool,
-    /// Its controlling terminal, 0 if none.
+    /// Device number of the controlling terminal, 0 without a terminal.
     pub tty: i32,
-    /// Which of the signals 1–31 it ignores: bit n-1 for signal n.
+    /// The ignored signals of 1–31: bit n-1 for signal n.
     pub ignored: u64,
-    /// Which of them it has a handler for.
+    /// The signals of 1–31 that have a handler: bit n-1 for signal n.
     pub caught: u64,
 }
 
-/// Returns the process that has this pid; `None` also where the look fails. For processes whose absence changes nothing:
-/// where it does, use [`read_stat`] or [`look`].
+/// Returns the process that has this pid; `None` also if the process cannot be read. Only for
+/// callers to which a missing process makes no difference; all others use [`read_stat`] or
+/// [`look`].
 pub fn stat(pid: i32) -> Option<Stat> {
     read_stat(pid).ok().flatten()
 }
 
-/// Returns the process that has this pid, `None` when there is certainly none.
+/// Returns the process that has this pid; `None` if certainly no process has the pid.
 ///
 /// # Errors
-/// When the look fails: no descriptors or memory left, or a `/proc` that hides the process.
+/// If the process cannot be read: no descriptors or memory left, or a `/proc` that hides the
+/// process.
 pub fn read_stat(pid: i32) -> io::Result<Option<Stat>> {
     let path = format!("/proc/{pid}/stat");
     let seen = stat_at(&path, pid)?;
     if seen.is_some() || !exists(pid)? {
         return Ok(seen);
     }
-    // Started just now, or hidden (`hidepid`), or `/proc` belongs to another pid namespace.
+    // The process has just started, or is hidden (`hidepid`), or `/proc` belongs to another pid
+    // namespace.
     match stat_at(&path, pid)? {
         None if exists(pid)? => Err(io::Error::new(io::ErrorKind::PermissionDenied, "/proc hides the process")),
         seen => Ok(seen),
@@ -71,15 +74,16 @@ fn stat_at(path: &str, pid: i32) -> io::Result<Option<Stat>> {
     match read {
         Ok(len) => match parse_stat(pid, &text[..len]) {
             Some(stat) => Ok(Some(stat)),
-            None => Err(io::Error::new(io::ErrorKind::InvalidData, "/proc/PID/stat has another form")),
+            None => Err(io::Error::new(io::ErrorKind::InvalidData, "/proc/PID/stat has an unknown format")),
         },
-        // ESRCH: it went while its file was open.
+        // ESRCH: the process was reaped while the file was open.
         Err(error) if is_gone(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Whether the kernel has a process of this pid, asked without `/proc`. One that waits to be reaped is there.
+/// Returns whether the kernel has a process with this pid, without using `/proc`. A process that
+/// waits to be reaped counts.
 fn exists(pid: i32) -> io::Result<bool> {
     let Some(pid) = Pid::from_raw(pid) else { return Ok(false) };
     match rustix::process::test_kill_process(pid) {
@@ -92,22 +96,24 @@ fn exists(pid: i32) -> io::Result<bool> {
 /// Returns this process.
 ///
 /// # Errors
-/// When `/proc/self/stat` cannot be read.
+/// If `/proc/self/stat` cannot be read.
 pub fn own() -> io::Result<Stat> {
     let pid = i32::try_from(std::process::id()).map_err(io::Error::other)?;
-    // By this name it is found also where `/proc` belongs to another pid namespace and counts otherwise.
+    // `self` also works where `/proc` belongs to another pid namespace, in which this pid is
+    // different.
     stat_at("/proc/self/stat", pid)?.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-/// That there is no such process.
+/// Error number of "no such process".
 const ESRCH: i32 = rustix::io::Errno::SRCH.raw_os_error();
 
-/// The command name may hold blanks and parentheses; what follows the last parenthesis is fields of numbers.
+/// Parses `/proc/PID/stat`. The command name may contain blanks and parentheses; only numeric
+/// fields follow the last parenthesis.
 fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
     let close = text.iter().rposition(|&b| b == b')')?;
     let mut fields = std::str::from_utf8(text.get(close + 2..)?).ok()?.split_ascii_whitespace();
-    // In the order of proc(5): 3 the state, 4 the parent, 5 the group, 6 the session, 7 the terminal, 20 the threads, 22 the
-    // start, 33 and 34 what is ignored and caught.
+    // Fields as numbered in proc(5): 3 state, 4 parent, 5 group, 6 session, 7 terminal, 20 threads,
+    // 22 start time, 33 and 34 ignored and caught signals.
     let state = fields.next()?;
     let mut after = |skipped: usize| fields.nth(skipped);
     let (ppid, pgrp, session, tty) =
@@ -121,20 +127,21 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
         process: Process { pid, pstart: after(1)?.parse().ok()? },
         ignored: after(10)?.parse().ok()?,
         caught: after(0)?.parse().ok()?,
-        // A first thread that has ended leaves the process in state Z for as long as its other threads run.
+        // If the main thread has ended, the process is in state Z as long as other threads run.
         ended: matches!(state, "Z" | "X" | "x") && threads <= 1,
         stopped: state == "T",
     })
 }
 
-/// Name and real user of a process, the name without control characters; none when it is gone.
+/// Returns the name (control characters replaced) and the real user of a process; `None` if the
+/// process is gone or cannot be read.
 pub fn name_and_owner(pid: i32) -> Option<(String, u32)> {
     let status = read_status(pid).ok()??;
     let [owner, ..] = users_in(&status)?;
     Some((field_of(&status, "Name")?.replace(char::is_control, "?"), owner))
 }
 
-/// Returns the text of `/proc/PID/status`; `None` when the process is gone.
+/// Returns the text of `/proc/PID/status`; `None` if the process is gone.
 fn read_status(pid: i32) -> io::Result<Option<String>> {
     match fs::read(format!("/proc/{pid}/status")) {
         Ok(status) => Ok(Some(String::from_utf8_lossy(&status).into_owned())),
@@ -147,13 +154,13 @@ fn field_of<'s>(status: &'s str, name: &str) -> Option<&'s str> {
     status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"))
 }
 
-/// Returns the real, the effective, the saved and the file system's user of a process.
+/// Returns the real, effective, saved and file system user of a process.
 fn users_in(status: &str) -> Option<[u32; 4]> {
     let ids: Vec<u32> = field_of(status, "Uid")?.split_ascii_whitespace().flat_map(str::parse).collect();
     ids.try_into().ok()
 }
 
-/// Whether this very process, and not another one of its pid, is alive.
+/// Returns whether exactly this process, not another one with the same pid, is alive.
 pub fn look(process: Process) -> Life {
     match read_stat(process.pid) {
         Ok(Some(stat)) if stat.process == process && !stat.ended => Life::Alive,
@@ -162,8 +169,8 @@ pub fn look(process: Process) -> Life {
     }
 }
 
-/// Whether this very process was seen alive; also false where the look fails. For a positive answer only: what must not
-/// take a process for gone uses [`look`].
+/// Returns whether exactly this process is known to be alive; false also if the process cannot be
+/// read. Callers that must not mistake a live process for a dead one use [`look`] or [`gone`].
 pub fn alive(process: Process) -> bool {
     match look(process) {
         Life::Alive => true,
@@ -171,8 +178,8 @@ pub fn alive(process: Process) -> bool {
     }
 }
 
-/// Returns whether this very process is certainly gone; false where the look fails. The counterpart of [`alive`], for
-/// what must not take a process for gone that cannot be looked at.
+/// Returns whether exactly this process is known to be gone; false also if the process cannot be
+/// read. The counterpart of [`alive`].
 pub fn gone(process: Process) -> bool {
     match look(process) {
         Life::Gone => true,
@@ -180,16 +187,17 @@ pub fn gone(process: Process) -> bool {
     }
 }
 
-/// All pids there are now.
+/// Returns the pids of all processes.
 ///
 /// # Errors
-/// When `/proc` cannot be read.
+/// If `/proc` cannot be read.
 pub fn pids() -> io::Result<Vec<i32>> {
     let entries = fs::read_dir("/proc")?;
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
-/// Reads a process of a list of all; `None` also for one that is hidden, which belongs to another user.
+/// Reads a process while listing all processes; `None` also for a process hidden by `/proc`, which
+/// belongs to another user.
 fn listed(pid: i32) -> io::Result<Option<Stat>> {
     match read_stat(pid) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
@@ -197,10 +205,12 @@ fn listed(pid: i32) -> io::Result<Option<Stat>> {
     }
 }
 
-/// The live descendants of `ancestor`, without those of `except` (children it had before) and what these started.
+/// Returns the live descendants of `ancestor`, without the processes in `except` (children that
+/// already existed) and the descendants of those.
 ///
 /// # Errors
-/// When not all processes could be looked at: no descriptors or memory left. Then nothing is known of any of them.
+/// If not all processes could be read (no descriptors or memory left), because the list would be
+/// incomplete.
 pub fn descendants(ancestor: i32, except: &[Process]) -> io::Result<Vec<Stat>> {
     let all: Vec<Stat> = pids()?.into_iter().filter_map(|pid| listed(pid).transpose()).collect::<io::Result<_>>()?;
     let mut children: HashMap<i32, Vec<Stat>> = HashMap::new();
@@ -221,26 +231,28 @@ pub fn descendants(ancestor: i32, except: &[Process]) -> io::Result<Vec<Stat>> {
     Ok(found)
 }
 
-/// Whether `pid` is `ancestor` or descends from it, as far as can be seen.
+/// Returns whether `pid` is `ancestor` or one of its descendants, as far as the processes can be
+/// read.
 pub fn descends_from(pid: i32, ancestor: i32) -> bool {
-    /// More than any real chain has, so that this ends whatever is read.
+    /// Longer than any real chain, so that the search always ends.
     const LONGEST: usize = 4096;
     let chain = std::iter::successors(Some(pid), |pid| stat(*pid).map(|stat| stat.ppid));
     chain.take(LONGEST).any(|pid| pid == ancestor)
 }
 
-/// Whether we have a child besides this one; true too where the kernel does not say. Orphaned descendants of a child
-/// are ours at once where we adopt orphans: then without other children it has left none.
+/// Returns whether this process has another child than `child`; also true if the kernel does not
+/// list the children. In a subreaper, orphaned descendants of a child become children at once, so
+/// without other children no descendant of `child` is left.
 pub fn has_more_children_than(child: i32) -> bool {
     let me = std::process::id();
     let Ok(children) = fs::read_to_string(format!("/proc/{me}/task/{me}/children")) else { return true };
     children.split_ascii_whitespace().any(|pid| pid.parse() != Ok(child))
 }
 
-/// The live processes of a process group.
+/// Returns the live processes of a process group.
 ///
 /// # Errors
-/// When not all processes could be looked at (no descriptors left).
+/// If not all processes could be read (no descriptors left).
 pub fn group(pgrp: i32) -> io::Result<Vec<Stat>> {
     let mut found = Vec::new();
     for pid in pids()? {
@@ -249,7 +261,8 @@ pub fn group(pgrp: i32) -> io::Result<Vec<Stat>> {
     Ok(found)
 }
 
-/// What a variable of a process's environment was when it was executed; none: it had none, or it is not for us to read.
+/// Returns the value of an environment variable of a process at the time of its execve(2); `None`
+/// if the variable is not set or this user may not read the environment.
 pub fn variable(pid: i32, name: &str) -> Option<Vec<u8>> {
     let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
     variable_in(&environ, name).map(<[u8]>::to_vec)
@@ -260,23 +273,24 @@ fn variable_in<'e>(environ: &'e [u8], name: &str) -> Option<&'e [u8]> {
     entries.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
-/// The variable by which a task's processes are found when their launcher is gone.
+/// Environment variable by which the processes of a task are found when their launcher is gone.
 pub const UPID_VARIABLE: &str = "TASKWATCHER_UPID";
 
-/// The variable that proves it: other users cannot read it from anywhere.
+/// Environment variable that proves [`UPID_VARIABLE`]: other users have no way to read the handle
+/// of a task.
 pub const HANDLE_VARIABLE: &str = "TASKWATCHER_HANDLE";
 
-/// All processes of one look at `/proc`.
+/// All processes, as read from `/proc` at one time.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    /// Those that are alive, each with the UPID and the handle of its environment, where it has them and they can be read.
+    /// Live processes, each with the UPID and handle of its environment where set and readable.
     processes: Vec<(Stat, Option<(String, String)>)>,
-    /// Whether each that is listed could be looked at.
+    /// Whether every listed process could be read.
     pub complete: bool,
 }
 
 impl Snapshot {
-    /// Looks at all processes but this one.
+    /// Reads all processes except this one.
     pub fn take() -> Snapshot {
         let myself = i32::try_from(std::process::id()).unwrap_or(0);
         let Ok(pids) = pids() else { return Snapshot::default() };
@@ -294,10 +308,11 @@ impl Snapshot {
         found
     }
 
-    /// The processes that are left of a task: those whose environment has its UPID and handle, its command, their
-    /// descendants, and the group that the command was the first of.
+    /// Returns the remaining processes of a task: the processes whose environment has the task's
+    /// UPID and handle, the task's command, their descendants, and the process group led by the
+    /// command.
     ///
-    /// The command is given only where its pid means something, which is in the namespace and boot it was noted in.
+    /// `command` may be given only in the pid namespace and boot in which its pid was recorded.
     pub fn left_of(&self, upid: &str, handle: &str, command: Option<Process>, session: Option<i32>) -> Vec<Process> {
         let is_marked = |marks: &Option<(String, String)>| {
             marks.as_ref().is_some_and(|(of, key)| of == upid && (key == handle || handle.is_empty()))
@@ -305,18 +320,19 @@ impl Snapshot {
         let mut left: HashSet<Process> = HashSet::new();
         let marked = |(stat, marks): &&(Stat, _)| is_marked(marks) || Some(stat.process) == command;
         left.extend(self.processes.iter().filter(marked).map(|(stat, _)| stat.process));
-        // The number of a group is not given again while the group has members; but the command's pid may be.
+        // The kernel does not reuse the id of a group that has members, but the pid of the command
+        // may be reused.
         let pgrp = command.map(|command| command.pid);
         let is_free = |pid| !self.processes.iter().any(|(stat, _)| stat.process.pid == pid);
-        let alone = pgrp.is_some_and(is_free);
+        let pid_is_free = pgrp.is_some_and(is_free);
         loop {
             let parents: HashSet<i32> = left.iter().map(|process| process.pid).collect();
             let members = || self.processes.iter().filter(|(stat, _)| Some(stat.pgrp) == pgrp);
-            let whole = members().any(|(stat, _)| left.contains(&stat.process));
+            let has_known_member = members().any(|(stat, _)| left.contains(&stat.process));
             let since = command.map_or(0, |command| command.pstart);
             let is_member = |stat: &Stat| {
-                let kept = alone && session == Some(stat.session) && stat.process.pstart >= since;
-                Some(stat.pgrp) == pgrp && (whole || kept)
+                let orphaned = pid_is_free && session == Some(stat.session) && stat.process.pstart >= since;
+                Some(stat.pgrp) == pgrp && (has_known_member || orphaned)
             };
             let more = self.processes.iter().filter(|(stat, _)| parents.contains(&stat.ppid) || is_member(stat));
             let before = left.len();
@@ -332,7 +348,8 @@ impl Snapshot {
     }
 }
 
-/// The UPID and handle of a process's environment; `None` where it has none, or where another user may not read it.
+/// Returns the UPID and handle in the environment of a process; `None` if not set, or if the
+/// environment belongs to another user.
 fn marks(pid: i32) -> io::Result<Option<(String, String)>> {
     let environ = match fs::read(format!("/proc/{pid}/environ")) {
         Ok(environ) => environ,
@@ -344,20 +361,22 @@ fn marks(pid: i32) -> io::Result<Option<(String, String)>> {
     Ok(find(UPID_VARIABLE).map(|upid| (upid, find(HANDLE_VARIABLE).unwrap_or_default())))
 }
 
-/// The inode of a process's pidfd, which no other process has until the next boot; `None` before Linux 6.9.
+/// Returns the inode of the process's pidfd, which is unique until the next boot; `None` before
+/// Linux 6.9.
 pub fn inode(pid: i32) -> Option<u64> {
     inode_of(&pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?)
 }
 
 fn inode_of(pidfd: &OwnedFd) -> Option<u64> {
-    /// What fstatfs(2) says of the file system of pidfds.
+    /// Type that fstatfs(2) reports for the file system of pidfds.
     const PIDFS_MAGIC: i64 = 0x5049_4446;
     let kind = rustix::fs::fstatfs(pidfd).ok()?.f_type;
     (kind == PIDFS_MAGIC).then(|| rustix::fs::fstat(pidfd).ok().map(|stat| stat.st_ino)).flatten()
 }
 
-/// Whether the process that has this pid is the one whose pidfd had this inode, asked without `/proc`.
-fn look_at_inode(pid: i32, noted: u64) -> Life {
+/// Returns whether the process with this pid is the process whose pidfd had the recorded inode,
+/// without using `/proc`.
+fn look_at_inode(pid: i32, recorded: u64) -> Life {
     let Some(pid) = Pid::from_raw(pid) else { return Life::Gone };
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(pidfd) => pidfd,
@@ -365,8 +384,8 @@ fn look_at_inode(pid: i32, noted: u64) -> Life {
         Err(_) => return Life::Unknown,
     };
     match inode_of(&pidfd) {
-        Some(inode) if inode == noted => {
-            // Readable once it has ended.
+        Some(inode) if inode == recorded => {
+            // A pidfd becomes readable when the process ends.
             let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
             match poll(&mut polled, PollTimeout::ZERO) {
                 Ok(0) => Life::Alive,
@@ -379,18 +398,20 @@ fn look_at_inode(pid: i32, noted: u64) -> Life {
     }
 }
 
-/// The same as [`look`], also where `/proc` hides the process and the inode of its pidfd was noted.
+/// Same as [`look`], but also works where `/proc` hides the process if the inode of its pidfd was
+/// recorded.
 pub fn look_by(process: Process, inode: Option<u64>) -> Life {
     match (look(process), inode) {
-        (Life::Unknown, Some(noted)) => look_at_inode(process.pid, noted),
+        (Life::Unknown, Some(recorded)) => look_at_inode(process.pid, recorded),
         (life, _) => life,
     }
 }
 
-/// Opens a handle to this very process; none when it is gone or its pid is another's now.
+/// Opens a pidfd of exactly this process; `None` if the process is gone or another process has its
+/// pid.
 ///
 /// # Errors
-/// When the kernel refuses for another reason (no descriptors left).
+/// If the kernel refuses for another reason (no descriptors left).
 pub fn open(process: Process) -> io::Result<Option<OwnedFd>> {
     let Some(pid) = Pid::from_raw(process.pid) else { return Ok(None) };
     match pidfd_open(pid, PidfdFlags::empty()) {
@@ -400,10 +421,10 @@ pub fn open(process: Process) -> io::Result<Option<OwnedFd>> {
     }
 }
 
-/// Sends a signal to this very process; false when it is gone.
+/// Sends a signal to exactly this process; returns false if the process is gone.
 ///
 /// # Errors
-/// When we may not signal it.
+/// If this process may not signal the other one.
 pub fn signal(process: Process, signal: Signal) -> io::Result<bool> {
     match open(process)? {
         Some(fd) => send(&fd, signal),
@@ -411,7 +432,7 @@ pub fn signal(process: Process, signal: Signal) -> io::Result<bool> {
     }
 }
 
-/// Sends a signal through a handle; false when the process is gone.
+/// Sends a signal through a pidfd; returns false if the process is gone.
 fn send(fd: &OwnedFd, signal: Signal) -> io::Result<bool> {
     let Some(signal) = rustix::process::Signal::from_named_raw(signal.0) else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{signal} cannot be sent")));
@@ -423,22 +444,22 @@ fn send(fd: &OwnedFd, signal: Signal) -> io::Result<bool> {
     }
 }
 
-/// What became of a signal that was sent on behalf of another user.
+/// Outcome of sending a signal on behalf of another user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalAnswer {
-    /// It was sent.
+    /// The signal was sent.
     Sent,
     /// The process is gone.
     Gone,
-    /// That user could not have sent it, so it was not sent.
+    /// Not sent, because that user may not signal the process.
     Denied,
 }
 
-/// Sends a signal to this very process if `user` could send it, as kill(2) decides it: to processes whose real or saved
-/// user that is. `also` may accept others.
+/// Sends a signal to exactly this process if `user` may signal it under the rule of kill(2): the
+/// real or saved user of the process is `user`. `also` may allow further processes.
 ///
 /// # Errors
-/// When this process may not signal it, or it cannot be looked at.
+/// If this process may not signal the other one, or the other one cannot be read.
 pub fn signal_for(
     user: u32,
     process: Process,
@@ -446,26 +467,27 @@ pub fn signal_for(
     also: &dyn Fn(Process) -> bool,
 ) -> io::Result<SignalAnswer> {
     let Some(fd) = open(process)? else { return Ok(SignalAnswer::Gone) };
-    // As long as the pidfd leads to a process that was not reaped, its number is no other's.
+    // While the pidfd refers to a process that is not reaped, no other process can have its pid.
     if !belongs_to(process.pid, user)? && !also(process) {
         return Ok(SignalAnswer::Denied);
     }
     Ok(if send(&fd, signal)? { SignalAnswer::Sent } else { SignalAnswer::Gone })
 }
 
-/// Whether the real or the saved user of a process is this one, so that this user may signal it; not when it is gone.
+/// Returns whether `user` is the real or saved user of a process and so may signal it; false if the
+/// process is gone.
 ///
 /// # Errors
-/// When it cannot be looked at.
+/// If the process cannot be read.
 pub fn belongs_to(pid: i32, user: u32) -> io::Result<bool> {
     let Some(status) = read_status(pid)? else { return Ok(false) };
     match users_in(&status) {
         Some([real, _, saved, _]) => Ok(real == user || saved == user),
-        None => Err(io::Error::new(io::ErrorKind::InvalidData, "/proc/PID/status has another form")),
+        None => Err(io::Error::new(io::ErrorKind::InvalidData, "/proc/PID/status has an unknown format")),
     }
 }
 
-/// Whether a file of `/proc/PID` could not be read because the process is gone.
+/// Returns whether reading a file of `/proc/PID` failed because the process is gone.
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH)
 }
@@ -476,7 +498,7 @@ mod tests {
 
     #[test]
     fn a_hostile_name_does_not_confuse_the_fields() {
-        // Each field holds its own number, but for the two that are asked for.
+        // Every field contains its own number, except start time and ignored signals.
         let line = b"7 (a) R 1 (b) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 4242 23 24 25 26 27 28 29 30 31 \
             32 4096 34 35";
         let stat = parse_stat(7, line).unwrap();
@@ -487,13 +509,13 @@ mod tests {
     }
 
     #[test]
-    fn we_are_alive_and_our_pid_with_another_start_is_not() {
+    fn this_process_is_alive_and_its_pid_with_another_start_time_is_not() {
         let pid = i32::try_from(std::process::id()).unwrap();
         let me = stat(pid).unwrap().process;
         assert!(alive(me));
         let other = Process { pstart: me.pstart + 1, ..me };
         assert!(!alive(other));
         assert!(open(other).unwrap().is_none());
-        assert!(!signal(other, Signal::KILL).unwrap(), "a used-again pid is never signalled");
+        assert!(!signal(other, Signal::KILL).unwrap(), "a reused pid is never signalled");
     }
 }

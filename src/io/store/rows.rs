@@ -1,4 +1,4 @@
-//! Rows of the database as our types, and questions as SQL.
+//! Conversion of database rows to types, and of queries to SQL.
 
 use std::{
     os::unix::ffi::{OsStrExt, OsStringExt},
@@ -51,7 +51,7 @@ pub(super) fn task_row(row: &Row<'_>) -> rusqlite::Result<Task> {
         user: row.get(22)?,
         argv: row.get(23)?,
         cwd: lossy(row, 24)?,
-        // A row that was not written by launch may name any file.
+        // Rows that `launch` did not write may name any file.
         feedpath: path_of(row.get_ref(25)?).filter(|path| is_feedback_file(path, id)),
         keep_feedback: row.get(26)?,
         max_runtime: row.get(27)?,
@@ -75,8 +75,9 @@ fn inode(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<u64>> {
     Ok(row.get::<_, Option<i64>>(index)?.map(i64::unsigned_abs))
 }
 
-/// The condition for the ended tasks of number `?1`: one; or several in a database that was of taskwatcher 1.7, whose
-/// rows have numbers of their own, and an index.
+/// Returns the SQL condition for the ended tasks with number `?1`. In a database created by
+/// taskwatcher 1.7, several rows may have the same task number; such rows have ids of their own,
+/// and an index.
 pub(super) fn of_task(db: &Connection) -> rusqlite::Result<&'static str> {
     let legacy = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'history_legacy')";
     Ok(match db.query_row(legacy, [], |row| row.get(0))? {
@@ -123,12 +124,12 @@ pub(super) fn history_row(row: &Row<'_>) -> rusqlite::Result<HistoryRow> {
         ended_by: row.get(26)?,
         reservetime: row.get(27)?,
         options: json(28)?,
-        // 29 is for those who follow.
+        // Column 29, `amended`, is not part of the result.
         supervised: json(30)?,
     })
 }
 
-/// The question as SQL: by key from the cursor on, one row more than wanted.
+/// Returns a query as SQL: in key order from the cursor on, one row more than the limit.
 pub(super) fn page_sql(query: &Query) -> (String, Vec<Value>) {
     let mut terms: Vec<String> = Vec::new();
     let mut values: Vec<Value> = Vec::new();
@@ -141,7 +142,7 @@ pub(super) fn page_sql(query: &Query) -> (String, Vec<Value>) {
         term("taskname = ?", vec![name.clone().into()]);
     }
     if !filter.results.is_empty() {
-        // Said apart, so that SQLite sees that the index of what failed will do.
+        // A separate condition, so that SQLite sees that the index of failed tasks is sufficient.
         if !filter.results.contains(&Class::Ok) {
             term("result <> 'ok'", vec![]);
         }
@@ -169,7 +170,7 @@ pub(super) fn page_sql(query: &Query) -> (String, Vec<Value>) {
     (format!("{SELECT_HISTORY}{filters} ORDER BY endtime {order}, id {order} LIMIT ? OFFSET ?"), values)
 }
 
-/// Text of a column, whatever bytes somebody put there.
+/// Returns a column as text, with invalid UTF-8 replaced and numbers converted.
 pub(super) fn lossy(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
     Ok(match row.get_ref(index)? {
         ValueRef::Null => None,
@@ -182,7 +183,7 @@ pub(super) fn lossy(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Stri
     })
 }
 
-/// A path as a column: text where it is UTF-8, else its bytes.
+/// Returns a path as a column value: text if valid UTF-8, otherwise a blob.
 pub(super) fn path_value(path: &Path) -> Value {
     match path.to_str() {
         Some(text) => Value::Text(text.to_owned()),
