@@ -372,7 +372,7 @@ fn what_a_terminal_showed_is_in_the_log() {
     let mut tty = Terminal::shell(&world);
     tty.type_in("$LAUNCH sh -c 'test -t 0 && test -t 1 && test -t 2 && echo is\"\"atty; printf \"\\033[31mred\\033[0m\\n\"; printf no-end; exit 4'; echo code-$?\n");
     tty.shows("isatty\n\x1b[31mred\x1b[0m\nno-end");
-    tty.shows("launch: task 1 failed: exit code 4; what it printed: control log 1\n");
+    tty.shows("launch: task 1 failed: exit code 4; see its output with: control log 1\n");
     tty.shows("code-4\n");
     assert_eq!(log(&world), "isatty\n\x1b[31mred\x1b[0m\nno-end\nTASK ERROR: exit code 4\n");
 }
@@ -382,9 +382,9 @@ fn a_failure_on_a_terminal_is_told_once_and_in_its_own_line() {
     let world = World::new();
     let mut tty = Terminal::shell(&world);
     tty.type_in("$LAUNCH --max-runtime 0.2s sh -c 'echo rea\"\"dy; sleep 100'; echo code-$?\n");
-    tty.shows("ran longer than 0.2s\nlaunch: what it printed: control log 1\ncode-124\n");
+    tty.shows("ran longer than 0.2s\nlaunch: see its output with: control log 1\ncode-124\n");
     tty.type_in("$LAUNCH sh -c 'printf partial; kill -TERM $$'; echo code-$?\n");
-    tty.shows("partial\nlaunch: task 2 failed: killed by SIGTERM; what it printed: control log 2\n");
+    tty.shows("partial\nlaunch: task 2 failed: killed by SIGTERM; see its output with: control log 2\n");
     tty.type_in("$LAUNCH --no-log sh -c 'exit 5'; echo code-$?\n");
     tty.shows("launch: task 3 failed: exit code 5\ncode-5\n");
     tty.type_in("$LAUNCH --quiet false; echo qui\"\"et-$?\n");

@@ -109,7 +109,7 @@ fn check_is_for_monitors() {
     assert_eq!(check("broken", "1h").silent(3).text(), "broken: never succeeded\n");
     assert_eq!(check("nobody", "1h").silent(3).text(), "nobody: never succeeded\n");
     let (_launch, id) = world.launched(["--name", "broken", "sleep", "1000"]);
-    assert!(check("broken", "1h").silent(3).text().contains(&format!("runs just now as task {id}")));
+    assert!(check("broken", "1h").silent(3).text().contains(&format!("running now as task {id}")));
     let said = world.json(&["--check", "backup", "--max-age", "3h"]);
     assert_eq!((&said["ok"], &said["taskid"], &said["max_age"]), (&json!(true), &json!(1), &json!(10800)));
     world.control(["check", "backup"]).run().code.eq(&2).then_some(()).unwrap();
@@ -181,7 +181,7 @@ fn run_again_is_the_same_once_more() {
     world.control(["run-again", "99"]).run().says(1, &["there is no task 99"]);
     let id = world.reserved(&[]).to_string();
     world.launch(["--taskid", &id, "sh", "-c", "exit 0", "--feedback"]).run().silent(0);
-    world.control(["run-again", &id]).run().says(1, &["was told the number it had", "reserve"]);
+    world.control(["run-again", &id]).run().says(1, &["contains its old task id", "reserve"]);
 }
 
 // ---- backup
@@ -342,7 +342,7 @@ fn logs_without_a_task_are_found_and_removed() {
     assert_eq!(world.json(&["verify"])["ok"], true);
     fs::remove_file(&kept[0]).unwrap();
     let noted = world.control(["verify"]).run().silent(0);
-    assert!(noted.text().contains("note: 1 log is not there any more (task 1)\n"), "{}", noted.text());
+    assert!(noted.text().contains("note: 1 log is missing (task 1)\n"), "{}", noted.text());
     assert!(noted.text().ends_with("nothing wrong; 1 log\n"), "{}", noted.text());
     fs::write(stray.join("UPID:late.log"), "text").unwrap();
     let found = world.control(["verify"]).run().silent(1);

@@ -356,7 +356,7 @@ fn what_cannot_be_kept_of_it_is_told() {
     go.send(()).unwrap();
     let ended = worker.ended();
     assert_eq!(ended.outcome, Outcome::Ok);
-    assert!(ended.trouble.len() == 1 && ended.trouble[0].contains("was made anew"), "{ended:?}");
+    assert!(ended.trouble.len() == 1 && ended.trouble[0].contains("was recreated"), "{ended:?}");
 }
 
 #[test]

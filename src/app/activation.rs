@@ -1,11 +1,12 @@
-//! Commands that are given sockets (`LISTEN_FDS`, sd_listen_fds(3)): they take them only if `LISTEN_PID` is their own pid.
+//! Socket activation (`LISTEN_FDS`, sd_listen_fds(3)): a command uses the sockets only if `LISTEN_PID` is its own pid.
 //!
-//! Whoever starts `launch` with sockets names the pid of `launch` there. The command is another process, whose pid nobody
-//! knows before it exists; so a small process of ours sets the variable to its own pid and becomes the command. Where the
-//! variable names somebody else, or there is none, the command is started directly.
+//! A program that starts `launch` with sockets sets `LISTEN_PID` to the pid of `launch`. The command is another
+//! process, whose pid is unknown before it exists. Therefore a small helper process sets the variable to its own pid
+//! and then executes the command. If the variable names another process, or is not set, the command is started
+//! directly.
 //!
-//! # If we die here
-//! Before the exec: an empty process that ends. After it: it is the command.
+//! # If the helper dies here
+//! Before the exec, only an empty process ends. After it, the helper is the command.
 
 use std::{
     ffi::{CString, OsString},
@@ -16,19 +17,19 @@ use std::{
 
 use crate::io::child::{self, CannotRun};
 
-/// The name by which the program knows that it is to be this.
+/// The name (`argv[0]`) under which the program runs as the helper.
 pub const LISTENER: &str = "launch-listener";
 const VARIABLE: &str = "LISTEN_PID";
-/// Newer readers of the sockets know by it that the pid was not used again; it is that of `launch` too.
+/// Inode number of the pidfd of the receiver, by which newer programs detect a reused pid. It is that of `launch`, too.
 const PIDFD_VARIABLE: &str = "LISTEN_PIDFDID";
 
-/// Whether the sockets that this process has were given to the process of this pid.
+/// Whether the sockets of this process were passed to the process with this pid.
 fn are_given_to(pid: i32) -> bool {
     std::env::var(VARIABLE).is_ok_and(|named| named.parse() == Ok(pid))
 }
 
-/// Starts a command as [`child::spawn`] does; if the sockets that came along were given to `launch`, which is this
-/// process or its parent, they are the command's.
+/// Starts a command like [`child::spawn`]. If sockets were passed to `launch`, which is this process or its parent, the
+/// command gets them.
 ///
 /// # Errors
 /// [`CannotRun`]
@@ -53,7 +54,7 @@ pub fn spawn(
     let pid = child::spawn_self_in_group(&args, env, &put, ignored).map_err(failed)?;
     drop(reports);
     let mut said = String::new();
-    // It ends with the exec.
+    // The pipe ends with the exec.
     match report.read_to_string(&mut said).ok().and_then(|_| said.parse().ok()) {
         None => Ok(pid),
         Some(number) => {
@@ -63,12 +64,12 @@ pub fn spawn(
     }
 }
 
-/// The small process: becomes the command that its arguments tell of. Says why not, if it cannot.
+/// Runs as the helper: executes the command in its arguments. Returns only if that fails, after reporting the error.
 pub fn become_command() {
     let mut args = std::env::args_os().skip(1);
     let Some(number) = args.next().and_then(|number| number.to_str()?.parse::<i32>().ok()) else { return };
     let argv: Vec<OsString> = args.collect();
-    // Opened again, it closes with the exec.
+    // The reopened descriptor is closed by the exec.
     let report: io::Result<File> = OpenOptions::new().write(true).open(format!("/proc/self/fd/{number}"));
     let Ok(mut report) = report else { return };
     child::close(number);

@@ -1,4 +1,4 @@
-//! Where the database is, and opening it.
+//! Determines the path of the database, and opens it.
 
 use std::{
     env,
@@ -10,15 +10,15 @@ use crate::io::{
     store::{self, LockTimeout, Store, StoreError},
 };
 
-/// Why there is no database to work with.
+/// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// Nobody says where it is.
+    /// No path is given.
     #[error("no path for the database: set --db, TASKWATCHER_DB or HOME (/etc/passwd has no home for this user)")]
     Nowhere,
-    /// A path that only a shell understands.
+    /// A path that needs expansion by a shell.
     #[error(
-        "cannot use database {0:?}: only a shell replaces the ~ by a home; give an absolute path (or ./~ for a folder of that name)"
+        "cannot use database {0:?}: ~ is only expanded by a shell; give an absolute path (or ./~ for a folder of that name)"
     )]
     Tilde(PathBuf),
     /// A file system on which SQLite's locks and shared memory do not work between hosts.
@@ -31,21 +31,21 @@ pub enum DbError {
     Store(#[from] StoreError),
 }
 
-/// The database to use: `--db`, else `TASKWATCHER_DB`, else below the state folder of the user (section 2). Absolute,
-/// so that it stays the same one for a command that changes its folder; and what a link leads to, so that all who use it
-/// find the same files beside it.
+/// Returns the path of the database: `--db`, else `TASKWATCHER_DB`, else in the state folder of the user. The path is
+/// absolute, so that it stays the same for a command that changes its working directory. Links are resolved, so that
+/// all programs find the same files beside the database.
 ///
 /// # Errors
-/// [`DbError::Nowhere`], and what speaks against a link
+/// [`DbError::Nowhere`], [`DbError::Tilde`], or a link that is not safe to follow.
 pub fn path(given: Option<&Path>) -> Result<PathBuf, DbError> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let path = match (given, set("TASKWATCHER_DB")) {
         (Some(path), _) => path.to_owned(),
         (None, Some(path)) => path,
-        // A relative XDG path is to be ignored, says its specification.
+        // The XDG specification requires that a relative path is ignored.
         (None, None) => match set("XDG_STATE_HOME").filter(|dir| dir.is_absolute()) {
             Some(state) => state.join("taskwatcher/tasks.db"),
-            // A service of the system has no HOME.
+            // A system service has no HOME.
             None => in_home(&set("HOME").or_else(|| account::home(None)).ok_or(DbError::Nowhere)?),
         },
     };
@@ -57,8 +57,8 @@ pub fn path(given: Option<&Path>) -> Result<PathBuf, DbError> {
     Ok(store::resolve(&without_detours(&std::path::absolute(&path).unwrap_or(path)))?)
 }
 
-/// A path without what goes down into a folder that is not there and up again: such a folder would be made on the way.
-/// One that is there may be a link, so up from it may lead elsewhere.
+/// Removes `a/..` from a path if `a` does not exist, because creating the database would create `a`. An existing `a`
+/// may be a link, whose `..` is elsewhere.
 fn without_detours(path: &Path) -> PathBuf {
     let mut found = PathBuf::new();
     for part in path.components() {
@@ -76,12 +76,12 @@ fn without_detours(path: &Path) -> PathBuf {
     found
 }
 
-/// The database of a user with this home who says nothing about it.
+/// Returns the default path of the database for a home folder.
 pub fn in_home(home: &Path) -> PathBuf {
     home.join(".local/state/taskwatcher/tasks.db")
 }
 
-/// Opens a database that is there.
+/// Opens an existing database.
 ///
 /// # Errors
 /// [`DbError`]
@@ -91,7 +91,7 @@ pub fn open(path: &Path, patience: LockTimeout) -> Result<Store, DbError> {
     Ok(store)
 }
 
-/// Opens a database that is there, to look at it only.
+/// Opens an existing database read-only.
 ///
 /// # Errors
 /// [`DbError`]
@@ -101,7 +101,7 @@ pub fn open_to_read(path: &Path, patience: LockTimeout) -> Result<Store, DbError
     Ok(store)
 }
 
-/// Opens a database, making it first if need be.
+/// Opens a database, and creates it if it does not exist.
 ///
 /// # Errors
 /// [`DbError`]
@@ -118,9 +118,9 @@ fn check_local(path: &Path) -> Result<(), DbError> {
 }
 
 fn check_local_dir(path: &Path, dir: &Path) -> Result<(), DbError> {
-    // What cannot be asked is taken for local: the open itself will say what is wrong.
+    // If the file system cannot be determined, it counts as local: opening the database will report the error.
     match feedfile::network_fs(dir) {
-        // Most of FUSE is local (encrypted folders, other systems' disks, containers): its users know what it is.
+        // Most of FUSE is local (encrypted folders, disks of other systems, containers).
         Ok(Some("fuse") | None) | Err(_) => Ok(()),
         Ok(Some(kind)) => Err(DbError::Network(path.to_owned(), kind)),
     }

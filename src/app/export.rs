@@ -1,4 +1,4 @@
-//! `control export`: the tasks of this database for whoever follows it from elsewhere (the form is in `model/export`).
+//! `control export`: prints the tasks of this database for other hosts (the format is in `model/export`).
 
 use super::{
     control::{ControlError, Desk, Done, progress_of},
@@ -20,7 +20,7 @@ impl Desk<'_, '_> {
             ControlError::Db(error @ DbError::Store(StoreError::Missing(_))) => ControlError::NothingYet(error),
             error => error,
         })?;
-        // Before the ends are read: what ends meanwhile is told of as running, then as ended.
+        // Live tasks are read before the ends, so that a task that ends meanwhile is listed as running, then as ended.
         let survey = reconcile::survey(&mut store)?;
         let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
         let export = store.export(wanted.since.as_ref(), limit)?;
@@ -37,7 +37,7 @@ impl Desk<'_, '_> {
             self.line(&ExportLine::Running { task: show::task_json(live, progress_of(live), now) })?;
             counted[0] += 1;
         }
-        // What could not be moved to history: it comes again when it was.
+        // Ends that could not be moved to the history. They are printed again once they were moved.
         let unsettled = survey.ended.iter().filter(|_| !survey.settled).map(|(task, end)| HistoryRow::of(task, end));
         for row in unsettled.chain(export.rows) {
             self.line(&ExportLine::Ended { task: show::ended_json(&row) })?;

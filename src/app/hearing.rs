@@ -1,7 +1,7 @@
-//! What a command tells its launcher (`sd_notify`), and from whom it is taken.
+//! The messages of a command to its launcher (`sd_notify`), and which senders are accepted.
 //!
-//! Anybody can send to the socket. A message counts if its sender is our own user or root, or a process of the task: a
-//! command may have become another user, as most services do.
+//! Every process can send to the socket. A message is accepted if its sender runs as the launcher's user or root, or is
+//! a process of the task, because a command may have changed to another user, as most services do.
 
 use std::{os::fd::BorrowedFd, time::Duration};
 
@@ -10,55 +10,55 @@ use crate::io::{
     process,
 };
 
-/// After messages of strangers nothing is heard for so long, so that they cannot keep a launcher busy.
+/// Pause after messages of other senders, so that they cannot keep a launcher busy.
 const DEAF: Duration = Duration::from_millis(100);
 
-/// What a launcher is told on its socket.
+/// A message on the launcher's socket.
 #[derive(Debug)]
 pub enum LauncherMessage {
-    /// A message of the task.
+    /// An `sd_notify` message of the task.
     Message(Vec<u8>),
-    /// A request of `control` waits in the spool.
+    /// A request of `control` is in the spool.
     Request,
 }
 
-/// The socket of one task.
+/// The notify socket of one task.
 #[derive(Debug)]
 pub struct Hearing {
     notify: Notify,
-    /// The process of which the task's processes descend.
+    /// The common ancestor of the task's processes.
     ancestor: i32,
-    /// On the monotonic clock.
+    /// The end of the pause, on the monotonic clock.
     deaf_until: Duration,
 }
 
 impl Hearing {
-    /// Hears on a socket for the task whose processes descend from `ancestor`.
+    /// Returns the receiver of a task whose processes descend from `ancestor`.
     pub fn new(notify: Notify, ancestor: i32) -> Hearing {
         Hearing { notify, ancestor, deaf_until: Duration::ZERO }
     }
 
-    /// Returns the descriptor for a new program in this process.
+    /// Returns the descriptor to hand over in a re-execution.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.notify.readable()
     }
 
-    /// Returns what the command finds in [`crate::io::notify::VARIABLE`].
+    /// Returns the value of [`crate::io::notify::VARIABLE`] for the command.
     pub fn address(&self) -> &str {
         self.notify.address()
     }
 
-    /// Returns what to wait for until there is a message, if one is heard now.
+    /// Returns the descriptor to poll for messages, unless there is a pause.
     pub fn readable(&self, now: Duration) -> Option<BorrowedFd<'_>> {
         (now >= self.deaf_until).then(|| self.notify.readable())
     }
 
-    /// Returns when messages are heard again, if they are not now.
+    /// Returns the end of the pause, if there is one.
     pub fn wake(&self, now: Duration) -> Option<Duration> {
         (now < self.deaf_until).then_some(self.deaf_until)
     }
 
-    /// Returns what arrived next, if anything did.
+    /// Returns the next message, if there is one.
     pub fn next(&mut self, now: Duration) -> Option<LauncherMessage> {
         let ancestor = self.ancestor;
         loop {

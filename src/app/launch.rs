@@ -726,7 +726,7 @@ impl Launcher {
                 Reaped::Stopped(pid, signal) if pid == self.command => self.stopped(signal, watch),
                 Reaped::Continued(pid) if pid == self.command => {
                     self.end_pause(watch);
-                    self.tell_paused(false);
+                    self.report_paused(false);
                 }
                 Reaped::Ended(..) | Reaped::Stopped(..) | Reaped::Continued(_) => {}
                 Reaped::NoChildren => {

@@ -1,4 +1,4 @@
-//! The command line of `launch`: what may be written, and its help. Manual page and completions are made from it too.
+//! The command line of `launch` and its help. The manual page and completions are generated from it.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -120,7 +120,7 @@ pub struct LaunchArgs {
     pub argv: Vec<OsString>,
 }
 
-/// Reads a signal, and knows the names that are offered where a line is completed; what else is one is taken too.
+/// Parses a signal. Completions offer common names; other signals are accepted too.
 #[derive(Debug, Clone, Copy)]
 pub struct SignalParser;
 
@@ -136,7 +136,7 @@ impl TypedValueParser for SignalParser {
     }
 }
 
-/// A string split into words.
+/// A string that was split into words.
 #[derive(Debug, Clone)]
 pub struct Words(pub Vec<String>);
 
@@ -179,7 +179,7 @@ impl ValueEnum for IfRunning {
 }
 
 impl LaunchArgs {
-    /// What is to be launched, in the database at `db`.
+    /// Returns the task to launch, in the database at `db`.
     pub fn spec(self, db: PathBuf) -> Spec {
         let words = self.command.map(|words| words.0.into_iter().map(OsString::from).collect());
         Spec {

@@ -1,4 +1,4 @@
-//! What a command prints: passed on, and logged on the way.
+//! The output of a command: passes it on and logs it.
 
 use std::{
     os::fd::{BorrowedFd, OwnedFd},
@@ -18,12 +18,12 @@ use crate::{
     model::{ansi::Strip, task::Tick},
 };
 
-/// How long children that hold a command's output open may delay its end.
+/// Time for which children that hold a command's output open may delay its end.
 const GRACE: Duration = Duration::from_secs(1);
-/// How often we look whether to go on waiting for a reader of our output.
+/// Interval at which a wait for a slow reader checks whether to continue.
 const STEP: Duration = Duration::from_millis(100);
 
-/// A file of a program's own, into which a stream goes besides.
+/// A log file of a supervised program, which gets a copy of a stream.
 #[derive(Debug)]
 pub struct Copy {
     log: ProgLog,
@@ -31,7 +31,7 @@ pub struct Copy {
 }
 
 impl Copy {
-    /// A file; with `strip`, escape sequences are left out.
+    /// Returns a copy to a log file. With `strip`, escape sequences are removed.
     pub fn new(log: ProgLog, strip: bool) -> Copy {
         Copy { log, strip: strip.then(Strip::default) }
     }
@@ -50,20 +50,20 @@ impl Copy {
     }
 }
 
-/// The output of a task, on its way.
+/// The output of a running task.
 #[derive(Debug)]
 pub struct TaskOutput {
     streams: Streams,
     log: Option<TaskLog>,
-    /// Since when the command has ended, on the monotonic clock.
+    /// When the command ended, on the monotonic clock.
     ended: Option<Duration>,
-    /// Whether it is shown only if the task fails.
+    /// Whether the output is shown only if the task fails.
     held: bool,
-    /// Files of a program's own, for each of its two streams.
+    /// Log files of a supervised program, for each of its two streams.
     copies: [Option<Copy>; 2],
 }
 
-/// What another program has to know to go on with it.
+/// The state of a [`TaskOutput`] that is handed over in a re-execution.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HandedOutput {
     streams: StreamsState,
@@ -72,7 +72,7 @@ pub struct HandedOutput {
 }
 
 impl TaskOutput {
-    /// Makes the ways of a command's output; see [`Streams::open`].
+    /// Creates the pipes for a command's output, see [`Streams::open`].
     ///
     /// # Errors
     /// As [`Streams::open`].
@@ -81,8 +81,8 @@ impl TaskOutput {
         Ok((TaskOutput { streams, log: None, ended: None, held: !hold.is_empty(), copies: [None, None] }, ends))
     }
 
-    /// Makes the ways of the output of a supervised program, which goes into files and the task's log; with `one`, both
-    /// streams are one.
+    /// Creates the pipes for the output of a supervised program, which goes to files and to the task's log. With `one`,
+    /// both streams are the same.
     ///
     /// # Errors
     /// As [`Streams::gather`].
@@ -91,12 +91,12 @@ impl TaskOutput {
         Ok((TaskOutput { streams, log: None, ended: None, held: false, copies }, ends))
     }
 
-    /// Opens the program's files anew: somebody has moved them.
+    /// Reopens the program's log files after they were moved.
     pub fn reopen(&mut self) {
         self.copies.iter_mut().flatten().for_each(|copy| copy.log.reopen());
     }
 
-    /// Goes on with other files, or with other limits of the same ones.
+    /// Continues with another log file, or with other limits for the same one.
     pub fn change(&mut self, number: usize, place: Option<(proglog::ProgramLogSpec, bool)>) {
         let Some(copy) = self.copies.get_mut(number) else { return };
         match (copy.as_mut(), place) {
@@ -112,7 +112,7 @@ impl TaskOutput {
         }
     }
 
-    /// Whether nothing about the program's files is known only here.
+    /// Whether the program's log files have no state that exists only in this process.
     pub fn copies_are_settled(&self) -> bool {
         self.copies
             .iter()
@@ -120,27 +120,27 @@ impl TaskOutput {
             .all(|copy| copy.log.is_settled() && copy.strip.as_ref().is_none_or(Strip::is_empty))
     }
 
-    /// What went wrong with the program's files, each once.
+    /// Returns the errors of the program's log files, each once.
     pub fn copies_trouble(&mut self) -> Vec<String> {
         self.copies.iter_mut().flatten().flat_map(|copy| copy.log.trouble()).collect()
     }
 
-    /// Begins the log. After the start, so that the command need not wait for it.
+    /// Starts the task's log. Called after the start of the command, which then does not wait for it.
     pub fn begin_log(&mut self, path: &Path, max: u64, from_terminal: bool) {
         self.log = Some(TaskLog::begin(path, max, from_terminal, sys::stamp));
     }
 
-    /// What to wait for until it can be read.
+    /// Returns the descriptors to poll for reading.
     pub fn readable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.streams.readable()
     }
 
-    /// What to wait for until it can be written.
+    /// Returns the descriptors to poll for writing.
     pub fn writable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.streams.writable()
     }
 
-    /// Passes on and logs what there is.
+    /// Passes on and logs all available output.
     pub fn pump(&mut self) {
         let now = sys::now().wall.secs();
         let (log, copies) = (&mut self.log, &mut self.copies);
@@ -157,37 +157,37 @@ impl TaskOutput {
         }
     }
 
-    /// The command has ended: what it wrote is all there; its children may have a moment to add to it.
+    /// Records that the command has ended. All of its output is there; its children have [`GRACE`] to add to it.
     pub fn command_ended(&mut self, at: Tick) {
         self.ended.get_or_insert(at.mono);
     }
 
-    /// Until when its children may add to it, once the command has ended; none when nothing more is waited for, whatever
-    /// else is: a moment that lies in the past would wake its caller again and again.
+    /// Returns until when children may add to the output after the command has ended. `None` if no more output is
+    /// waited for: a time in the past would wake the caller again and again.
     pub fn deadline(&self, now: Tick) -> Option<Duration> {
         self.ended.filter(|_| !self.is_complete(now)).map(|ended| ended + GRACE)
     }
 
-    /// Whether nothing more is to be waited for.
+    /// Whether no more output is waited for.
     pub fn is_complete(&self, now: Tick) -> bool {
         self.streams.have_ended() || self.ended.is_some_and(|ended| now.mono >= ended + GRACE)
     }
 
-    /// Adds a line to the log that the command did not print.
+    /// Adds a line to the log that is not from the command.
     pub fn note(&mut self, text: &str) {
         if let Some(log) = &mut self.log {
             log.note(text, sys::now().wall.secs());
         }
     }
 
-    /// Ends the log with the outcome; what was lost of it, in words.
+    /// Ends the log with the outcome. Returns a description of what was lost.
     pub fn close_log(&mut self, outcome: &str) -> Option<String> {
         self.copies.iter_mut().flatten().for_each(Copy::end);
         self.log.as_mut()?.close(outcome, sys::now().wall.secs())
     }
 
-    /// After the end was recorded: tidies the log up, and shows the rest to those who read slowly, for as long as
-    /// `goes_on` says. What was held back is shown if the task failed.
+    /// Finishes the log files and passes on the rest of the output to slow readers, as long as `goes_on` returns true.
+    /// Held output is shown if the task failed. Called after the end was recorded.
     pub fn finish(&mut self, failed: bool, goes_on: &mut dyn FnMut() -> bool) {
         if let Some(log) = &mut self.log {
             log.join();
@@ -200,7 +200,7 @@ impl TaskOutput {
         crate::io::child::leave_drain(&left);
     }
 
-    /// Why some of the output did not get to where ours goes, if that is so.
+    /// Returns why some output could not be passed on, if so.
     pub fn lost(&self) -> Option<&str> {
         self.streams.lost()
     }
@@ -210,18 +210,18 @@ impl TaskOutput {
         self.streams.reader_has_gone()
     }
 
-    /// Whether what was shown last ended a line.
+    /// Whether the last output that was passed on ended with a line end.
     pub fn line_ended(&self) -> bool {
         self.streams.line_ended()
     }
 
-    /// Goes on with a program's files after [`TaskOutput::take_over`].
+    /// Sets the log files of a supervised program after [`TaskOutput::take_over`].
     pub fn copy_to(&mut self, copies: [Option<Copy>; 2]) {
         self.copies = copies;
     }
 
-    /// Says what a new program in this process has to know, and gives `add` the descriptors; none if it cannot go on with
-    /// it just now.
+    /// Returns the state for a re-execution, and passes the descriptors to `add`. `None` if the state cannot be handed
+    /// over at the moment.
     pub fn hand_over<'fd>(&'fd mut self, add: &mut dyn FnMut(BorrowedFd<'fd>) -> usize) -> Option<HandedOutput> {
         if self.streams.are_behind() {
             return None;
@@ -230,7 +230,7 @@ impl TaskOutput {
         Some(HandedOutput { streams: self.streams.hand_over(add), log, held: self.held })
     }
 
-    /// Goes on with it; `take` returns the descriptor of a number.
+    /// Continues after a re-execution. `take` returns the descriptor for a number.
     pub fn take_over(handed: HandedOutput, take: &mut dyn FnMut(usize) -> std::io::Result<OwnedFd>) -> TaskOutput {
         let streams = Streams::take_over(handed.streams, take);
         let log = handed.log.map(|place| TaskLog::resume(place, false, sys::stamp));

@@ -1,6 +1,6 @@
-//! What `parse` does: a feedback file or a UPID in, JSON out; a log in JSON in, text out.
+//! The program `parse`: converts a feedback file or a UPID to JSON, and a log in JSON to text.
 //!
-//! Nothing is printed from here: the caller gives the places to write to and turns the [`Verdict`] into an exit code.
+//! The caller provides the outputs, and converts the [`Verdict`] to an exit code.
 
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Read, Write};
@@ -15,32 +15,32 @@ use crate::model::feedback::{Feedback, Ignored};
 use crate::model::log::{BadLog, parse_api_log};
 use crate::model::upid::{Upid, UpidError};
 
-/// How long a follower lets an unterminated last line wait for its end, before it shows it as it is: long enough for a
-/// program that writes a line in two pieces, short enough for a person to call it at once.
+/// Time that a follower waits for the end of an incomplete last line before it shows the line: long enough for a
+/// program that writes a line in two pieces, short enough to be perceived as immediate.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// Where the words go.
+/// The outputs of `parse`.
 pub struct Output<'a> {
-    /// The JSON objects, one a line.
+    /// The JSON objects, one per line.
     pub data: &'a mut dyn Write,
-    /// What a person should know, one a line.
+    /// Messages for the user, one per line.
     pub messages: &'a mut dyn Write,
-    /// Whether it is a terminal, on which only colours may act.
+    /// Whether `data` is a terminal: control sequences other than colours are removed.
     pub terminal: bool,
-    /// The descriptor behind `data`: a follower ends when nobody reads it any more, not only at its next write.
+    /// The descriptor of `data`. A follower ends when its reader goes away, not only at the next write.
     pub reader: Option<BorrowedFd<'a>>,
 }
 
-/// How it went, when nothing broke.
+/// The result of a run without errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Everything was understood.
+    /// Everything was read.
     Clean,
-    /// The data are printed, but a limit left something out, or a strict reader found ignored lines; messages say so.
+    /// The data were printed, but a limit was exceeded, or `--strict` found ignored lines. Messages report them.
     Findings,
 }
 
-/// What broke.
+/// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
@@ -50,7 +50,7 @@ pub enum ParseError {
     /// The text is not a UPID.
     #[error("cannot parse UPID {text:?}: {source}")]
     Upid {
-        /// The text, cut when it is long.
+        /// The text, truncated if it is long.
         text: String,
         /// The field and the reason.
         source: UpidError,
@@ -58,25 +58,25 @@ pub enum ParseError {
     /// The log cannot be read.
     #[error("cannot read log {0:?}: {1}")]
     Log(std::path::PathBuf, #[source] io::Error),
-    /// What was read is none.
+    /// The input is not a log.
     #[error("cannot parse log {0:?}: {1}")]
     NotALog(std::path::PathBuf, #[source] BadLog),
-    /// The text of a UPID is not even text.
+    /// The UPID is not UTF-8.
     #[error("cannot parse UPID {0:?}: it is not UTF-8")]
     NotUtf8(String),
-    /// The output is full, or broken.
+    /// The output cannot be written.
     #[error("cannot write to standard output: {0}")]
     Write(#[source] io::Error),
-    /// Nobody reads the output any more: a reason to end, and nothing to complain of.
+    /// The reader of the output went away. The program ends without an error message.
     #[error("the reader of the output has gone")]
     ReaderGone,
 }
 
-/// Does what the command line asks for.
+/// Runs the program with this command line.
 pub fn run(args: &ParseArgs, output: &mut Output<'_>) -> Result<Verdict, ParseError> {
     if let Some(text) = &args.upid {
         let Some(text) = text.to_str() else { return Err(ParseError::NotUtf8(text.to_string_lossy().into_owned())) };
-        // As `pvesh --output-format json` prints one, or a file has it.
+        // `pvesh --output-format json` prints quotes, a file has a newline.
         let text = bare(text);
         print_line(output, &upid(text)?)?;
         if args.debug {
@@ -87,7 +87,7 @@ pub fn run(args: &ParseArgs, output: &mut Output<'_>) -> Result<Verdict, ParseEr
     if let Some(path) = &args.log {
         return log(path, args.debug, output);
     }
-    // The command line asks for one of the three.
+    // clap requires one of the three options.
     let path = args.feedback.as_deref().unwrap_or(Path::new("-"));
     let mut reading =
         Reading { name: path, listing: args.strict || args.debug, ignored: 0, left_out: false, lines: 0, shown: None };
@@ -107,7 +107,7 @@ pub fn run(args: &ParseArgs, output: &mut Output<'_>) -> Result<Verdict, ParseEr
     }
 }
 
-/// The log of a task as the Proxmox API gives it, as text.
+/// Prints a task log of the Proxmox API as text.
 fn log(path: &Path, debug: bool, output: &mut Output<'_>) -> Result<Verdict, ParseError> {
     let mut text = Vec::new();
     let read = match path == Path::new("-") {
@@ -134,14 +134,14 @@ fn log(path: &Path, debug: bool, output: &mut Output<'_>) -> Result<Verdict, Par
     }
 }
 
-/// A text without white space around it, and without one pair of quotes.
+/// Removes white space around a text, and one pair of quotes.
 fn bare(text: &str) -> &str {
     let text = text.trim();
     let unquoted = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
     unquoted('"').or_else(|| unquoted('\'')).map_or(text, str::trim)
 }
 
-/// The fields of a UPID as one JSON object in one line.
+/// Returns the fields of a UPID as one JSON object in one line.
 pub fn upid(text: &str) -> Result<String, ParseError> {
     match text.parse::<Upid>() {
         Ok(upid) => Ok(upid.to_json().to_string()),
@@ -149,16 +149,16 @@ pub fn upid(text: &str) -> Result<String, ParseError> {
     }
 }
 
-/// One run over one source of feedback.
+/// The state of reading one source of feedback.
 struct Reading<'a> {
     name: &'a Path,
     /// Whether ignored lines are listed.
     listing: bool,
-    /// How many were.
+    /// Number of ignored lines.
     ignored: u64,
-    /// The message about limits was given. There is one a run: a follower does not repeat it at every line.
+    /// Whether the message about limits was printed. It is printed once, not after each line that a follower reads.
     left_out: bool,
-    /// The lines that had ended when a follower last looked.
+    /// Number of complete lines when a follower last read.
     lines: u64,
     /// The last object that a follower printed.
     shown: Option<String>,
@@ -183,13 +183,13 @@ impl Reading<'_> {
     }
 
     fn follow_file(&mut self, path: &Path, output: &mut Output<'_>) -> Result<(), ParseError> {
-        // Watched before it is read: what changes in between is then seen a second time and not missed.
+        // The watch begins before the first read, so that a change in between is seen twice instead of missed.
         let mut follower = Follower::new(path);
         let (mut feedback, mut mark) = (Feedback::default(), Mark::default());
         let file = FeedFile::open(path)?;
         self.listing(output, |report| file.read_new_strict(&mut feedback, &mut mark, report))?;
         drop(file);
-        // What stands there at first may stand there for good, its last line included.
+        // The initial content may be final, including an incomplete last line.
         self.show(&feedback.peek(), output)?;
         loop {
             let mut settle = (feedback.pending() > 0).then_some(SETTLE);
@@ -208,7 +208,7 @@ impl Reading<'_> {
                     self.listing(output, |report| file.read_new_strict(&mut feedback, &mut mark, report))?;
                 }
                 Err(error) if error.is_missing() => {
-                    // It has ended, and so has its last line; the next file of this name is another one.
+                    // The file was removed, so its last line is final. The next file with this name is another one.
                     self.finish(&mut feedback, output)?;
                     mark = Mark::default();
                 }
@@ -247,7 +247,7 @@ impl Reading<'_> {
         }
     }
 
-    /// The end of a source that was read whole.
+    /// Prints the result of a source that was read to its end.
     fn end(&mut self, feedback: &mut Feedback, output: &mut Output<'_>) -> Result<(), ParseError> {
         self.finish(feedback, output)?;
         self.lines = feedback.lines();
@@ -263,8 +263,8 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Shows the lines that have ended. When none has since the last time, there is only a last line that grows, and
-    /// showing less than before for a moment would help nobody.
+    /// Shows the complete lines. If there is no new complete line, only an incomplete last line grows, and nothing is
+    /// shown: otherwise values would disappear for a moment.
     fn show_ended(&mut self, feedback: &Feedback, output: &mut Output<'_>) -> Result<(), ParseError> {
         let before = std::mem::replace(&mut self.lines, feedback.lines());
         match feedback.pending() > 0 && before == feedback.lines() {
@@ -273,7 +273,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Prints the object when it is not the one printed last.
+    /// Prints the object if it differs from the last printed one.
     fn show(&mut self, feedback: &Feedback, output: &mut Output<'_>) -> Result<(), ParseError> {
         self.limits(feedback, output);
         let json = feedback.to_json();
@@ -284,18 +284,18 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Says once what the limits left out.
+    /// Prints once which values were dropped because of limits.
     fn limits(&mut self, feedback: &Feedback, output: &mut Output<'_>) {
         if let Some(left_out) = feedback.left_out()
             && !std::mem::replace(&mut self.left_out, true)
         {
             let source = self.source();
-            // A message that cannot be given is no reason to withhold the data.
+            // The data is printed even if the message cannot be written.
             let _ = writeln!(output.messages, "parse: error: {source} is over a limit: {left_out}");
         }
     }
 
-    /// What is read, for messages.
+    /// Returns the name of the source, for messages.
     fn source(&self) -> String {
         match self.name == Path::new("-") {
             true => "standard input".to_owned(),
@@ -303,7 +303,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Reads with a strict reader's eye, if it is asked for.
+    /// Calls `read`, and lists ignored lines if that was requested.
     fn listing(
         &mut self,
         output: &mut Output<'_>,
@@ -327,11 +327,11 @@ impl Reading<'_> {
     }
 }
 
-/// Characters of an ignored line that are shown: enough to recognise it by.
+/// Maximum number of characters shown of an ignored line.
 const SAMPLE: usize = 200;
 
 fn push_sample(out: &mut String, bytes: &[u8]) {
-    // A character has four bytes at most, so this is enough of the line without reading a mebibyte of it.
+    // A character has at most four bytes, so this part of a long line is enough.
     let cut = &bytes[..bytes.len().min(4 * SAMPLE)];
     let text = String::from_utf8_lossy(cut);
     let end = text.char_indices().nth(SAMPLE).map(|(at, _)| at);
@@ -341,7 +341,7 @@ fn push_sample(out: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Text of strangers, so that it cannot move a terminal's cursor or turn what is written around.
+/// Appends untrusted text, with control characters and marks that change the direction of writing escaped.
 fn push_visible(out: &mut String, text: &str) {
     for c in text.chars() {
         let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

@@ -1,4 +1,4 @@
-//! The command line of `parse`: what may be written, and its help. Manual page and completions are made from it too.
+//! The command line of `parse` and its help. The manual page and completions are generated from it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,8 +1,9 @@
-//! What is true of the tasks in a database: gathers the facts, lets the model judge, and settles what has ended.
+//! Determines the true state of the tasks in a database: gathers the facts, lets the model judge, and settles tasks
+//! that have ended.
 //!
-//! Every verb that reads does this first, so that no dead task is ever shown as running (spec/tasks.md section 10).
-//! A database that cannot be written just then is still shown truthfully: what has ended is only not moved yet. The same
-//! goes for a database of another user, whose rows may name any process and any file: its owner settles it.
+//! Every verb that reads does this first, so that no dead task is ever shown as running. If the database cannot be
+//! written, the true state is still shown, only ended tasks are not moved yet. The same applies to a database of
+//! another user, whose rows may name any process and any file: its owner settles it.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -28,45 +29,47 @@ use crate::{
     },
 };
 
-/// From so many tasks on, another processor is worth its thread.
+/// Number of tasks above which more threads are worth their cost.
 pub(super) const MANY: usize = 250;
 
-/// A task that has not ended, as it truly is.
+/// A live task, in its true state.
 #[derive(Clone, Debug)]
 pub struct Live {
     /// Its row.
     pub task: Task,
-    /// What it is doing.
+    /// Its status.
     pub status: Status,
     /// Its last heartbeat, or its start before the first one.
     pub beat: Timestamp,
-    /// What is left of an orphan's command.
+    /// Remaining processes of an orphan's command.
     pub survivors: Vec<Process>,
-    /// What it told of itself.
+    /// What the task reported about itself.
     pub story: Option<SelfReport>,
-    /// Whether its launcher was seen stopped by a signal: then nothing watches the command. Looked for where tasks are few.
+    /// Whether the launcher is stopped by a signal, so that nothing watches the command. Only checked if there are few
+    /// tasks.
     pub stopped: bool,
 }
 
-/// All tasks of a database as they truly are.
+/// All tasks of a database, in their true state.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
-    /// Those that have not ended.
+    /// Live tasks.
     pub live: Vec<Live>,
-    /// Those that were found to have ended.
+    /// Tasks that were found to have ended.
     pub ended: Vec<(Task, End)>,
-    /// Whether these were moved to history; false when the database could not be written just then.
+    /// Whether `ended` was moved to the history. False if the database could not be written.
     pub settled: bool,
 }
 
-/// Looks at every task, and moves those that have ended into history.
+/// Examines every task, and moves ended tasks to the history.
 ///
 /// # Errors
-/// When the database cannot be read; that it cannot be written just then is none.
+/// The database cannot be read. A database that cannot be written is not an error.
 pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
     let path = store.path().to_owned();
     let (seen, tasks) = match store.has_more_tasks_than(MANY)? {
-        // The kernel's list takes as long as the rows. A lock that is not in it yet is asked for by itself.
+        // Reading the kernel's list of locks takes as long as reading the rows. A lock that is missing in the list is
+        // tested separately.
         true => sys::at_once(|| Locks::seen(&path), || store.tasks()),
         false => (HashMap::new(), store.tasks()),
     };
@@ -74,7 +77,8 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
     if found.live.iter().all(|live| live.status != Status::Orphaned) && found.ended.is_empty() {
         return Ok(found);
     }
-    // A launcher records the end and then dies: what we read before and looked for after was seen half of each.
+    // A launcher records the end and then exits. If that happened between reading the row and examining the launcher,
+    // the task only seems lost. Reading the rows again detects that.
     let still: HashSet<i64> = store.tasks()?.iter().map(|task| task.id).collect();
     found.live.retain(|live| still.contains(&live.task.id));
     found.ended.retain(|(task, _)| still.contains(&task.id));
@@ -88,7 +92,7 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
                 end.feedback = Some(feedback.to_json());
                 end.warnings = end.warnings.max(feedback.warnings());
             }
-            // What was stored last counts, and the file stays.
+            // The last stored values are used, and the file is kept.
             Some(Err(_)) => drop(unread.insert(task.id)),
             None => {}
         }
@@ -110,18 +114,17 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
     Ok(found)
 }
 
-/// Whether a row is of no weight any more: what stands in nobody's way. Judges as [`survey`] does; what cannot be
-/// judged counts as alive.
+/// Whether the task of a row has ended. Judges like [`survey`]; a task that cannot be judged counts as alive.
 pub fn is_dead(db: &Path, task: &Task) -> bool {
     look(db, vec![task.clone()], HashMap::new(), sys::now().wall).is_ok_and(|found| !found.ended.is_empty())
 }
 
-/// Whether pids of this task mean the same processes here: not where it runs in another pid namespace.
+/// Whether pids of this task mean the same processes in this process: false if the task runs in another pid namespace.
 pub fn is_seen_here(task: &Task) -> bool {
     viewpoint().view_of(task) == View::Same
 }
 
-/// Where this process looks from.
+/// Returns the viewpoint of this process.
 fn viewpoint() -> Viewpoint {
     Viewpoint { boot_id: sys::boot_id().ok(), namespace: sys::namespace(), host: sys::host_name() }
 }
@@ -156,7 +159,7 @@ fn look(db: &Path, tasks: Vec<Task>, seen: HashMap<i64, Held>, now: Timestamp) -
     Ok(found)
 }
 
-/// Returns whether the launcher of a task is seen stopped by a signal.
+/// Whether the launcher of a task is seen stopped by a signal.
 pub(super) fn sees_launcher_stopped(task: &Task) -> bool {
     is_launcher_stopped(task, &viewpoint())
 }
@@ -168,7 +171,8 @@ fn is_launcher_stopped(task: &Task, here: &Viewpoint) -> bool {
     })
 }
 
-/// Finds what is left of each task whose launcher is gone, and notes it in its facts. Returns it by the number of the task.
+/// Finds the remaining processes of each task whose launcher is gone, and records the result in its facts. Returns the
+/// processes by task id.
 fn find_survivors(
     tasks: &[Task],
     looks: &mut [(Facts, Option<SelfReport>)],
@@ -176,10 +180,11 @@ fn find_survivors(
 ) -> HashMap<i64, Vec<Process>> {
     let mut survivors = HashMap::new();
     let is_lost = |task: &Task, facts: &Facts| {
-        // A worker leaves none: whatever lives of its process is not its own.
+        // A worker has no processes of its own.
         facts.launcher == Life::Gone && facts.spooled.is_none() && !task.is_reserved() && !task.is_worker()
     };
-    // Twice: in one pass over /proc a process that forks and goes, or is just becoming another program, can be missed.
+    // Two passes, because one pass over /proc can miss a process that forks and exits, or that is executing another
+    // program.
     for _ in 0..2 {
         let lost = tasks.iter().zip(looks.iter_mut()).map(|(task, (facts, _))| (task, facts));
         let mut lost = lost.filter(|(task, facts)| is_lost(task, facts) && facts.survivors == Life::Gone).peekable();
@@ -200,7 +205,7 @@ fn find_survivors(
     survivors
 }
 
-/// Whether the command's first process lives, as far as that can be told where the search found nothing of it.
+/// Whether the command's first process is alive, for a task of which the search found no process.
 fn life_of_command(task: &Task, here: &Viewpoint) -> Life {
     match (task.command(), here.view_of(task)) {
         (Some(command), View::Same) => process::look_by(command, task.signs.pid_inode),
@@ -216,7 +221,7 @@ fn left_of(task: &Task, seen: &Snapshot, here: &Viewpoint) -> Vec<Process> {
 /// The locks that launchers hold on their slots.
 struct Locks {
     spool: Result<Spool, Lock>,
-    /// Those that one look at the kernel's list showed.
+    /// Locks in the kernel's list of all locks, by slot.
     seen: HashMap<i64, Held>,
 }
 
@@ -229,12 +234,12 @@ impl Locks {
         Locks { spool, seen }
     }
 
-    /// Returns the locks that the kernel's list of all locks shows.
+    /// Returns the locks in the kernel's list of all locks, by slot.
     fn seen(db: &Path) -> HashMap<i64, Held> {
         Spool::open(db, false).map(|spool| spool.seen_held()).unwrap_or_default()
     }
 
-    /// The lock of a task's launcher, and whether the task may have told something of itself.
+    /// Returns the lock of a task's launcher, and whether the task may have reported something about itself.
     fn lock_of(&self, task: &Task) -> (Lock, bool) {
         let (spool, slot) = match (&self.spool, task.slot) {
             (_, _) if !task.signs.held => return (Lock::NoSpool, true),
@@ -250,12 +255,12 @@ impl Locks {
     }
 }
 
-/// Whether the launcher of a task lives.
+/// Determines whether the launcher of a task is alive.
 fn launcher_of(task: &Task, here: &Viewpoint, lock: Lock) -> Life {
     let Some(launcher) = task.launcher else { return Life::Gone };
     let view = here.view_of(task);
     let seen = match (lock, view) {
-        // The lock says it all.
+        // The lock is sufficient evidence.
         (Lock::Held, _) | (_, View::Elsewhere | View::Restarted) => Life::Unknown,
         (Lock::Free | Lock::NoSpool | Lock::Unknown, View::Same) => {
             process::look_by(launcher, task.signs.launcher_inode)
@@ -264,14 +269,14 @@ fn launcher_of(task: &Task, here: &Viewpoint, lock: Lock) -> Life {
     launcher_life(task.signs.held, lock, view, seen)
 }
 
-/// What the machine tells of a task, but for what is left of its command, and what the task tells of itself.
+/// Gathers the facts about a task, without the survivors of its command, and the task's report about itself.
 fn look_at(task: &Task, here: &Viewpoint, locks: &Locks) -> (Facts, Option<SelfReport>) {
     let (lock, has_report) = locks.lock_of(task);
     let launcher = if task.is_reserved() { Life::Unknown } else { launcher_of(task, here, lock) };
     let place = locks.spool.as_ref().ok().zip(task.slot).zip(task.upid.as_deref());
     let story = place.filter(|_| has_report).and_then(|((spool, slot), upid)| spool.report_of(slot, upid));
     let is_worker = task.is_worker();
-    // A worker ends before its process does.
+    // A worker ends before its process.
     let spooled = place.filter(|_| launcher != Life::Alive || is_worker);
     let spooled = spooled.and_then(|((spool, slot), upid)| spool.end_of(slot, upid));
     let told = story.as_ref().and_then(|story| story.beat).map(Timestamp);
@@ -283,7 +288,7 @@ fn look_at(task: &Task, here: &Viewpoint, locks: &Locks) -> (Facts, Option<SelfR
 }
 
 fn beat_of(task: &Task) -> Option<Timestamp> {
-    // A worker has no feedback file; what it said last is its last sign of life.
+    // A worker has no feedback file; the last line of its log is its last sign of life.
     let is_its_log = |log: &&Path| task.upid.as_deref().is_some_and(|upid| store::is_log_file(log, task.id, upid));
     let log = || task.log.as_deref().filter(|_| task.is_worker()).map(Path::new).filter(is_its_log);
     let path = task.feedpath.as_deref().filter(|_| task.feedback && !task.is_reserved()).or_else(log)?;
@@ -291,29 +296,30 @@ fn beat_of(task: &Task) -> Option<Timestamp> {
     i64::try_from(signature.mtime_ns).ok().map(Timestamp)
 }
 
-/// What a worker's story leaves in history: how far it was, as a command would have written it.
+/// Returns the feedback of a worker for the history: its progress, in the form in which a command writes it.
 pub fn feedback_of_worker(story: &SelfReport) -> Option<String> {
     story.progress.map(|percent| json!({ "progress": format!("{percent:.0}") }).to_string())
 }
 
-/// What a task that has ended left in its feedback file.
+/// The last feedback of an ended task.
 #[derive(Debug, Default)]
 pub struct LastFeedback {
-    /// Its values, the unterminated last line included.
+    /// The values, including those of an incomplete last line.
     pub feedback: Feedback,
-    /// Bytes in the middle of the file that were not read, because it is too long.
+    /// Number of bytes in the middle of the file that were not read because the file is too long.
     pub skipped: u64,
 }
 
 /// Reads a feedback file for the last time.
 ///
 /// # Errors
-/// When it is not there, is no file, or cannot be read, also some time later.
+/// The file does not exist, is not a regular file, or cannot be read even after several attempts.
 pub fn read_all(path: &Path) -> Result<LastFeedback, FeedError> {
-    /// Of a longer file only its beginning and its end are read: a launcher must not be deaf for long.
+    /// Bytes beyond which only the beginning and the end are read, because the launcher must not be blocked for long.
     const LONGEST: u64 = 64 << 20;
-    /// How often, and after what pause, it is tried again: the system may have no descriptors just now.
+    /// Number of attempts, because the system may temporarily have no descriptors.
     const TRIES: u32 = 5;
+    /// Pause between attempts.
     const AGAIN: Duration = Duration::from_millis(100);
     let read = || -> Result<LastFeedback, FeedError> {
         let mut last = LastFeedback::default();
@@ -335,7 +341,7 @@ pub fn read_all(path: &Path) -> Result<LastFeedback, FeedError> {
     }
 }
 
-/// Returns the values of a task that a reader stored last, and how far its file was read then.
+/// Returns the feedback of a task that a reader stored last, and the position up to which its file was read.
 ///
 /// # Errors
 /// [`StoreError`]
@@ -344,19 +350,19 @@ pub fn stored_feedback(store: &Store, id: i64) -> Result<(Feedback, Mark), Store
     Ok(state.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
-/// The last values of a feedback file, from its end alone; none if it cannot be read.
+/// Returns the last values of a feedback file, read only from its end. `None` if the file cannot be read.
 pub fn read_tail(path: &Path) -> Option<Feedback> {
     let mut feedback = Feedback::default();
     FeedFile::open(path).ok()?.read_tail(&mut feedback).ok()?;
     Some(feedback)
 }
 
-/// What is alive now of the command of a task whose launcher is gone.
+/// Returns the live processes of the command of a task whose launcher is gone.
 pub fn survivors_of(task: &Task) -> Vec<Process> {
     if task.is_worker() { vec![] } else { left_of(task, &Snapshot::take(), &viewpoint()) }
 }
 
-/// Makes a task this process's own, as [`Store::claim`] does, and locks its slot of the spool, if there is one.
+/// Claims a task, like [`Store::claim`], and locks its slot in the spool, if there is a spool.
 ///
 /// # Errors
 /// As those of [`Store::claim`].
@@ -374,7 +380,7 @@ pub fn claim(store: &mut Store, start: &Start, spool: Option<&Spool>) -> Result<
     claimed
 }
 
-/// Removes the feedback file of a task whose values are in history now; not on the word of another user's database.
+/// Removes the feedback file of a task whose values are in the history. Does nothing for a database of another user.
 pub fn remove_feedback(store: &Store, task: &Task) {
     if let Some(path) = task.feedpath.as_ref().filter(|_| !task.keep_feedback && store.is_own()) {
         let _ = feedfile::remove(path);

@@ -1,7 +1,7 @@
-//! Recording an end: into the database, or, when that cannot be written just then, into the spool beside it.
+//! Records an end in the database, or in the spool beside it if the database cannot be written.
 //!
-//! Launchers and workers do it alike, so that no end is lost whatever kind of task it is of. Nothing here decides what
-//! the end is, or tells anybody.
+//! Launchers and workers both use this module, so that no end of any kind of task is lost. It neither decides on the
+//! end nor prints messages.
 
 use std::{io, path::Path};
 
@@ -15,22 +15,22 @@ use crate::{
     model::task::End,
 };
 
-/// What became of an end.
+/// The result of recording an end.
 #[derive(Debug)]
 pub struct Recorded {
-    /// The database that has it, open; none: it has it not, or not yet.
+    /// The open database, if the end was written to it.
     pub store: Option<Store>,
-    /// Why nobody will find it, in one line; none: all is well.
+    /// Why the end cannot be found later, in one line, if so.
     pub trouble: Option<String>,
-    /// Whether neither has it, and it may be kept elsewhere.
+    /// Whether neither the database nor the spool has the end, so that the caller should keep it elsewhere.
     pub lost: bool,
 }
 
-/// Writes an end into the database, `store` if it is open still, or else into the spool.
+/// Writes an end to the database (`store`, if it is still open), or else to the spool. Without a spool only the
+/// database can take the end.
 ///
-/// # If we die here
-/// One transaction, or one record with a checksum: the next reader finds the end whole, or the task lost.
-/// Without a spool the database alone can have it.
+/// # If the process dies here
+/// The end is one transaction, or one record with a checksum: the next reader finds the complete end, or a lost task.
 pub fn record(db: &Path, store: Option<Store>, spool: Option<&Spool>, claimed: &Claimed, end: &End) -> Recorded {
     let (id, upid) = (claimed.id, claimed.upid.as_str());
     let opened = match store {
@@ -50,7 +50,7 @@ pub fn record(db: &Path, store: Option<Store>, spool: Option<&Spool>, claimed: &
             store: None,
             lost: false,
             trouble: Some(format!(
-                "the end of task {id} ({outcome}) is not recorded: the database {db:?} was made anew while it ran"
+                "the end of task {id} ({outcome}) is not recorded: the database {db:?} was recreated while it ran"
             )),
         },
         Err(error) => {

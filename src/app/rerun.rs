@@ -1,4 +1,4 @@
-//! `run-again`: the same command, folder, name and options once more.
+//! `control run-again`: launches a task again with the same command, folder, name and options.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{io::child, model::task::argv_of_json};
 
-/// What is launched again.
+/// A task to launch again.
 #[derive(Debug)]
 struct Again {
     id: i64,
@@ -20,7 +20,7 @@ struct Again {
 }
 
 impl Desk<'_, '_> {
-    /// Becomes `launch`; comes back only if that does not work.
+    /// Executes `launch` in this process. Returns only if that fails.
     pub(super) fn run_again(&mut self, wanted: &args::RunAgain) -> Done {
         let mut store = self.open()?;
         let survey = reconcile::survey(&mut store)?;
@@ -40,11 +40,11 @@ impl Desk<'_, '_> {
         let cannot = |why: String| ControlError::NotAgain(id, why);
         let argv = argv.as_ref().and_then(argv_of_json).filter(|argv| !argv.is_empty());
         let Some(argv) = argv else {
-            return Err(cannot("its command is not known: it was never launched, or not by launch".into()));
+            return Err(cannot("its command is unknown: the task was never launched, or not by launch".into()));
         };
         if argv.iter().any(|arg| arg == "--feedback") {
             return Err(cannot(
-                "its command was told the number it had (--feedback); reserve a task and launch it with its new number"
+                "its command line contains its old task id (--feedback); reserve a task and launch it with the new id"
                     .into(),
             ));
         }
@@ -54,16 +54,16 @@ impl Desk<'_, '_> {
         let mut said = options.as_ref().and_then(words);
         if said.is_none() {
             self.tell(&format!(
-                "the options of task {id} are not known (an older version launched it); it gets the usual ones"
+                "the options of task {id} are unknown (launched by an older version); using the default options"
             ));
         }
         let mut options = said.take().unwrap_or_default();
-        // A reservation may have had these from elsewhere.
+        // These may come from a reservation instead of the options.
         let named = [("name", name)].into_iter().chain(["info1", "info2", "info3"].into_iter().zip(info));
         for (option, value) in named {
             let flag = format!("--{option}=");
             options.retain(|word| !word.to_str().is_some_and(|word| word.starts_with(&flag)));
-            // Those of older versions may have an empty name, which launch takes from nobody.
+            // Tasks of older versions may have an empty name, which `launch` does not accept.
             if let Some(value) = value.filter(|value| option != "name" || !value.is_empty()) {
                 options.push(format!("{flag}{value}").into());
             }
@@ -79,7 +79,7 @@ impl Desk<'_, '_> {
         let cannot = |why: String| ControlError::NotAgain(again.id, why);
         let beside = std::env::current_exe().ok().map(|own| own.with_file_name("launch")).filter(|path| path.is_file());
         let Some(program) = beside.or_else(|| child::find_program("launch".as_ref())) else {
-            return cannot("there is no program `launch` beside this one or in PATH".into());
+            return cannot("no program `launch` beside this one or in PATH".into());
         };
         if let Some(cwd) = &again.cwd
             && let Err(error) = std::env::set_current_dir(cwd)

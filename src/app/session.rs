@@ -1,16 +1,16 @@
-//! The leader of a command's session on a terminal of our own: a small process between `launch` and its command.
+//! The leader of a command's session on a pseudo-terminal: a small process between `launch` and its command.
 //!
-//! Job control needs it. A command that leads its session cannot be stopped by Ctrl-Z, and one whose parent is in
-//! another session neither; so this process leads the session, starts the command as a job of it, and does what a shell
-//! would: gives it the foreground, notices that it was stopped (and stops itself, which the launcher sees), and goes on
-//! with it.
+//! Job control requires it. Ctrl-Z stops neither a command that leads its session nor one whose parent is in another
+//! session. Therefore this process leads the session, starts the command as a job, and acts like a shell: it gives the
+//! command the foreground, notices when the command is stopped (and stops itself, which the launcher sees), and
+//! continues together with it.
 //!
-//! It never reaps the command. When that has ended it says so, waits until the launcher has read all output (the
-//! session's end would throw away what is left of it), and ends; then the command is the launcher's own child, which
-//! learns from the kernel how it ended.
+//! The leader never reaps the command. When the command has ended, the leader reports that, waits until the launcher
+//! has read all output (the end of the session would discard the rest), and exits. The launcher then adopts the
+//! command, and learns from the kernel how it ended.
 //!
-//! # If we die here
-//! The command becomes the launcher's child at once, and goes on without job control.
+//! # If the leader dies here
+//! The command becomes a child of the launcher immediately, and continues without job control.
 
 use std::{
     ffi::OsString,
@@ -29,10 +29,10 @@ use crate::{
     model::task::Signal,
 };
 
-/// The name by which the program knows that it is to be this.
+/// The name (`argv[0]`) under which the program runs as a session leader.
 pub const LEADER: &str = "launch-session";
 
-/// The leader, as the launcher has it.
+/// The session leader, as seen by the launcher.
 #[derive(Debug)]
 pub struct Session {
     /// Its pid.
@@ -42,15 +42,15 @@ pub struct Session {
     ended: bool,
 }
 
-/// What came of starting a command in a session of its own.
+/// The session and the pid of the command, or why the command could not be executed.
 pub type Started = Result<(Session, i32), CannotRun>;
 
 impl Session {
-    /// Starts a command in a session of its own on the terminal that is its descriptor 1; `put` as for [`child::spawn`],
-    /// `inherited` the descriptors that it has besides. Gives the command's pid.
+    /// Starts a command in its own session on the terminal at its descriptor 1. `put` is as for [`child::spawn`],
+    /// `inherited` are further descriptors of the command. Returns the session and the command's pid.
     ///
     /// # Errors
-    /// When the leader cannot be started; what the command says is [`Started`].
+    /// The leader cannot be started. A command that cannot be executed is reported in [`Started`].
     pub fn start(
         argv: &[OsString],
         env: &[std::ffi::CString],
@@ -61,7 +61,7 @@ impl Session {
         let (report, reports) = io::pipe()?;
         let (held, leash) = io::pipe()?;
         let (reports, held) = (OwnedFd::from(reports), OwnedFd::from(held));
-        // Where it reports, and whose end lets it go: beyond all that the command has.
+        // The pipe for reports, and the pipe whose end releases the leader, get numbers above those of the command.
         let own = [(reports.as_fd(), 0), (held.as_fd(), 0)];
         let first = child::number_above(inherited, &[put, &own].concat());
         let mut put = put.to_vec();
@@ -72,7 +72,7 @@ impl Session {
         drop((reports, held));
         let mut report = File::from(OwnedFd::from(report));
         let mut said = [0; 5];
-        // The pid, or why there is none. It comes at once.
+        // The pid of the command, or an error number. The leader writes it immediately.
         report.read_exact(&mut said)?;
         let [kind, number @ ..] = said;
         let number = i32::from_le_bytes(number);
@@ -83,15 +83,15 @@ impl Session {
         Ok(Ok((Session { leader, report, leash, ended: false }, number)))
     }
 
-    /// What to wait for until the command has ended.
+    /// Returns the descriptor to poll for the end of the command.
     pub fn report(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         (!self.ended).then(|| self.report.as_fd())
     }
 
-    /// Whether the command has ended; asked when there is a report.
+    /// Whether the command has ended.
     pub fn has_ended(&mut self) -> bool {
         if !self.ended && child::poll_one(self.report.as_fd(), Some(std::time::Duration::ZERO)).unwrap_or(true) {
-            // A byte, or the leader's own end.
+            // A report, or the end of the leader.
             self.ended = true;
         }
         self.ended
@@ -102,13 +102,13 @@ impl Session {
         self.leash = None;
     }
 
-    /// Lets the command go on that was stopped.
+    /// Continues a stopped command.
     pub fn resume(&self) {
         let _ = child::signal(self.leader, Signal::CONT);
     }
 }
 
-/// The program that leads a session: see the head of this file. Gives the exit code.
+/// Runs as a session leader, see the module documentation. Returns the exit code.
 pub fn lead() -> i32 {
     child::set_name(c"launch-session");
     let ignored = process::stat(child::own_pid()).map_or(0, |me| me.ignored);
@@ -128,10 +128,10 @@ pub fn lead() -> i32 {
     child::new_session();
     let mut tell = |kind: u8, number: i32| {
         let [a, b, c, d] = number.to_le_bytes();
-        // Nobody listens: the launcher is gone, and the terminal with it.
+        // This fails only if the launcher is gone, and the terminal with it.
         let _ = report.write_all(&[kind, a, b, c, d]);
     };
-    // Without it there is no job control; the command runs all the same.
+    // If this fails, there is no job control, but the command still runs.
     let _ = pty::adopt(io::stdout().as_fd());
     let env = child::environment(&[], &[]);
     let command = match activation::spawn(&argv, &env, &[], &inherited, ignored) {
@@ -144,7 +144,7 @@ pub fn lead() -> i32 {
     tell(b'P', command);
     child::close_inherited(&inherited);
     let mut terminal = Terminal::controlling();
-    // The terminal ends when nobody has it open; that is not to wait for us.
+    // The pseudo-terminal ends when no process has it open, so this process closes it.
     child::release_all_streams();
     let mut give = || {
         if let Some(terminal) = &mut terminal {
@@ -153,7 +153,7 @@ pub fn lead() -> i32 {
         let _ = child::signal_group(command, Signal::CONT);
     };
     give();
-    // Typed when the command ran already and did not have the terminal yet.
+    // Keys that were typed after the command started but before it had the terminal.
     for signal in inbox::take_keys() {
         let _ = child::signal_group(command, signal);
     }
@@ -167,7 +167,7 @@ pub fn lead() -> i32 {
             }
         }
     }
-    // The end of a session hangs up on its foreground: children that the command left there are to live.
+    // The end of a session sends SIGHUP to its foreground group. Children that the command left there must survive.
     if let Some(terminal) = terminal.as_mut() {
         terminal.take_over();
     }

@@ -1,4 +1,4 @@
-//! What is to be launched: one command, its names and its limits.
+//! The specification of a task to launch: its command, names and limits.
 
 use std::{
     ffi::OsString,
@@ -11,20 +11,20 @@ use crate::model::{
     task::{Signal, TaskRef},
 };
 
-/// What a second start of a unique name does.
+/// What to do if a task with the same name is already running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IfRunning {
-    /// It is refused.
+    /// Fail.
     #[default]
     Fail,
-    /// It does nothing, successfully.
+    /// Succeed without running the command.
     Skip,
-    /// It waits for its turn.
+    /// Wait until the running task has ended.
     Wait,
 }
 
 impl IfRunning {
-    /// The word for it on the command line.
+    /// Returns the word on the command line.
     pub fn word(self) -> &'static str {
         match self {
             IfRunning::Fail => "fail",
@@ -39,40 +39,40 @@ impl IfRunning {
 pub struct Spec {
     /// The database.
     pub db: PathBuf,
-    /// The reservation to claim; none: one is made on the spot.
+    /// The reservation to claim. `None`: a new task id.
     pub reservation: Option<TaskRef>,
-    /// Its name; none: the command's file name.
+    /// Name of the task. `None`: the file name of the command.
     pub name: Option<String>,
-    /// Side information.
+    /// Arbitrary texts (`--info1` to `--info3`).
     pub info: [Option<String>; 3],
     /// The command, byte for byte.
     pub argv: Vec<OsString>,
-    /// Folder of its feedback file; none: the current one.
+    /// Folder of the feedback file. `None`: the current folder, if the command has `--feedback`.
     pub feedpath: Option<PathBuf>,
     /// Longest silence.
     pub timeout: Option<Duration>,
-    /// Longest run.
+    /// Run-time limit.
     pub max_runtime: Option<Duration>,
     /// The polite signal.
     pub stop_signal: Signal,
-    /// SIGKILL follows after this.
+    /// Grace period before SIGKILL.
     pub kill_after: Duration,
-    /// Only one task of the name at a time; what a second start does.
+    /// Whether to allow only one task with this name at a time, and what to do if one is running.
     pub unique: Option<IfRunning>,
-    /// Whether warnings make a failure.
+    /// Whether warnings count as a failure.
     pub fail_on_warnings: bool,
-    /// Whether the feedback file stays.
+    /// Whether to keep the feedback file.
     pub keep_feedback: bool,
-    /// Whether its output is logged.
+    /// Whether to log the output.
     pub log: bool,
-    /// Longest log, bytes.
+    /// Maximum size of the log, in bytes.
     pub log_max: u64,
-    /// Whether its output is shown only if it fails.
+    /// Whether to show the output only if the task fails.
     pub chronic: bool,
 }
 
 impl Spec {
-    /// A command with everything else as it is by default.
+    /// Returns a specification with default values.
     pub fn new(db: PathBuf, argv: Vec<OsString>) -> Spec {
         Spec {
             db,
@@ -94,13 +94,13 @@ impl Spec {
         }
     }
 
-    /// Whether it is expected to write a feedback file.
+    /// Whether the command is expected to write a feedback file.
     pub fn gives_feedback(&self) -> bool {
         self.feedpath.is_some() || self.argv.iter().any(|arg| arg == "--feedback")
     }
 
-    /// What makes this launch other than a plain one, as words for launch's command line and as JSON, so that it can be
-    /// done again. What names one run (reservation, database, command) is not in it.
+    /// Returns the options that differ from the defaults, as a JSON array of words for the command line of `launch`,
+    /// for `control run-again`. The reservation, the database and the command are not included.
     pub fn options_json(&self) -> String {
         let mut words: Vec<String> = Vec::new();
         let mut option = |name: &str, value: Option<String>| {
@@ -113,7 +113,7 @@ impl Spec {
         for (name, value) in ["info1", "info2", "info3"].iter().zip(&self.info) {
             option(name, value.clone());
         }
-        // Where the folder is not UTF-8 it is not kept: a wrong one would be worse.
+        // A folder that is not UTF-8 is omitted, because a wrong path would be worse.
         option("feedpath", self.feedpath.as_deref().and_then(Path::to_str).map(str::to_owned));
         option("timeout", self.timeout.map(seconds));
         option("max-runtime", self.max_runtime.map(seconds));
@@ -132,7 +132,7 @@ impl Spec {
     }
 }
 
-/// Longest silence of a task that gives feedback, if nothing else was said.
+/// Default timeout of a task that gives feedback.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
-/// SIGKILL follows the polite signal after this, if nothing else was said.
+/// Default grace period.
 pub const KILL_AFTER: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
-//! Signals to a whole tree of processes, and which of them cannot be signalled.
+//! Signals to a process tree, and the processes that cannot be signalled.
 //!
-//! A command may start programs of other users (`sudo`, a set-uid helper), which its launcher may not signal. They are
-//! found here, so that a task that is waited for says what it waits for.
+//! A command may start programs of other users (`sudo`, a set-uid helper), which its launcher may not signal. This
+//! module finds them, so that the launcher can report which processes a task still waits for.
 
 use std::io;
 
@@ -16,35 +16,35 @@ use crate::{
     model::task::{Process, Signal},
 };
 
-/// How many of them are named; a message is one line.
+/// Maximum number of processes that are named in a message, which is one line.
 const NAMED: usize = 3;
 
-/// A signal to several processes, and which of them have it.
+/// A signal to several processes, and which of them it reached.
 ///
-/// A process that cannot be looked at for want of descriptors or memory has not got the signal and has not refused it:
-/// the delivery is to be sent again.
+/// A process that cannot be examined for lack of descriptors or memory was neither reached nor refused: the delivery
+/// must be sent again.
 #[derive(Debug)]
 pub(super) struct Delivery {
     /// The signal.
     pub signal: Signal,
-    /// Those that have it.
+    /// Processes that received the signal.
     pub reached: Vec<Process>,
-    /// Those that this user may not signal.
+    /// Processes that this user may not signal.
     pub refused: Vec<Process>,
-    /// Why the first of them refused it.
+    /// The error of the first process in `refused`.
     pub refusal: Option<io::Error>,
-    /// Why the last [`Delivery::send`] missed some, if it did.
+    /// Why the last [`Delivery::send`] missed some processes, if it did.
     pub missed: Option<io::Error>,
 }
 
 impl Delivery {
-    /// Returns a delivery that nothing has got yet.
+    /// Returns a delivery that has not reached any process yet.
     pub fn new(signal: Signal) -> Self {
         Delivery { signal, reached: vec![], refused: vec![], refusal: None, missed: None }
     }
 
-    /// Sends the signal to each of these that has not got it. With each process goes whether it is a child of this one
-    /// that was not reaped.
+    /// Sends the signal to each target that has not received it. A target is a process, and whether it is an unreaped
+    /// child of this process.
     pub fn send(&mut self, targets: impl IntoIterator<Item = (Process, bool)>) {
         (self.refused, self.refusal, self.missed) = (vec![], None, None);
         for (process, is_child) in targets {
@@ -63,7 +63,8 @@ impl Delivery {
         }
     }
 
-    /// Sends the signal to a command and to the other members of its group. Members that could not be listed are missed.
+    /// Sends the signal to a command and to the other members of its group. If the members could not be listed, they
+    /// count as missed.
     pub fn send_to_group(&mut self, command: Option<(Process, bool)>, members: io::Result<Vec<(Process, bool)>>) {
         let (members, unknown) = members.map_or_else(|error| (vec![], Some(error)), |members| (members, None));
         let is_command = |process| command.is_some_and(|(command, _)| command == process);
@@ -72,7 +73,7 @@ impl Delivery {
     }
 }
 
-/// What became of a signal to one process.
+/// The result of a signal to one process.
 enum Sent {
     Reached,
     Gone,
@@ -86,8 +87,8 @@ fn send(process: Process, is_child: bool, signal: Signal) -> Sent {
         Ok(false) => return Sent::Gone,
         Err(error) => error,
     };
-    // A child that was not reaped keeps its number, so that it needs no pidfd, which old containers and sandboxes
-    // refuse, and no descriptor. Other descendants become children when their parents end.
+    // An unreaped child keeps its pid, so it can be signalled without a pidfd, which old containers and sandboxes
+    // refuse, and without a descriptor. Other descendants become children when their parents end.
     if is_child && child::signal(process.pid, signal).is_ok() {
         Sent::Reached
     } else if error.kind() == io::ErrorKind::InvalidInput {
@@ -97,20 +98,20 @@ fn send(process: Process, is_child: bool, signal: Signal) -> Sent {
     }
 }
 
-/// Returns processes as [`Delivery::send`] takes them.
+/// Returns the targets for [`Delivery::send`].
 pub(super) fn targets(tree: &[Stat]) -> impl Iterator<Item = (Process, bool)> {
     tree.iter().map(|stat| (stat.process, stat.ppid == child::own_pid()))
 }
 
-/// Sends a signal to each of these descendants of this process; gives those that may not be signalled.
+/// Sends a signal to each of these descendants of this process. Returns those that may not be signalled.
 pub(super) fn signal_each(tree: &[Stat], signal: Signal) -> Vec<Process> {
     let mut delivery = Delivery::new(signal);
     delivery.send(targets(tree));
     delivery.refused
 }
 
-/// Notes processes that cannot be killed in the story of their task and in its log. Returns the line that says so, or
-/// `None` where all of them are known already.
+/// Records processes that cannot be killed in the report of their task and in its log. Returns a message of one line,
+/// or `None` if all of them are known already.
 pub(super) fn note_refused(
     refused: Vec<Process>,
     story: &mut SelfReport,
@@ -129,14 +130,14 @@ pub(super) fn note_refused(
     Some(why)
 }
 
-/// Says which processes cannot be ended, why, and what can be done, in one line.
+/// Returns in one line which processes cannot be ended, why, and the remedy.
 pub(super) fn describe(refused: &[Process]) -> String {
     let pids: Vec<String> = refused.iter().map(|process| process.pid.to_string()).collect();
     let them = if refused.len() > 1 { "them" } else { "it" };
     format!("{}; end {them} as that user: kill -KILL {}", name_them(refused), pids.join(" "))
 }
 
-/// Names processes and their users; of many only the first.
+/// Returns the names of the first processes, with their users.
 pub(super) fn name_them(processes: &[Process]) -> String {
     let name = |process: &Process| match process::name_and_owner(process.pid) {
         Some((name, owner)) => format!("process {} ({name}) belongs to {}", process.pid, sys::login_of(owner)),

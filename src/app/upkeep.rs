@@ -1,4 +1,4 @@
-//! The verbs that look over a whole database: statistics, monitors, copies, checks, retention.
+//! The verbs that work on a whole database: statistics, monitoring, backup, verification, retention.
 
 use std::{
     collections::HashSet,
@@ -31,13 +31,13 @@ fn system(doing: &'static str) -> impl Fn(io::Error) -> ControlError {
     move |error| ControlError::System(doing, error)
 }
 
-/// Seconds of a length of time, for comparing with unix seconds.
+/// Converts a duration to seconds, for comparisons with Unix seconds.
 fn seconds(length: Duration) -> i64 {
     i64::try_from(length.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Removes the logs of rows that are gone. A path from a row counts only inside our own folder. One that cannot be
-/// removed does not keep the others.
+/// Removes the logs of deleted rows, and returns their number. Paths outside of the folder of logs are ignored. After a
+/// log that cannot be removed, the others are still removed.
 fn remove_logs(db: &Path, logs: &[Named]) -> Result<usize, ControlError> {
     let folder = store::log_folder(db);
     let (mut removed, mut failed) = (0, None);
@@ -52,8 +52,8 @@ fn remove_logs(db: &Path, logs: &[Named]) -> Result<usize, ControlError> {
     failed.map_or(Ok(removed), |error| Err(ControlError::System("remove a log", error)))
 }
 
-/// Whether the launcher that its name tells of still runs: its task was deleted from the database, and its log is not
-/// finished.
+/// Whether the launcher that is named in a log's file name still runs. Then the log is incomplete, although its task
+/// was deleted from the database.
 fn is_being_written(log: &Path) -> bool {
     let upid = log.file_stem().and_then(|name| name.to_str()).and_then(|name| name.parse::<Upid>().ok());
     upid.is_some_and(|upid| {
@@ -62,7 +62,8 @@ fn is_being_written(log: &Path) -> bool {
     })
 }
 
-/// Deletes old runs of a name from history, with their logs: those beyond so many, or those that ended before a time.
+/// Deletes old runs of a name from the history, with their logs: all but the `newest` ones, or those that ended before
+/// a time. Returns the number of deleted rows.
 ///
 /// # Errors
 /// [`ControlError`]
@@ -76,7 +77,7 @@ pub(super) fn forget_runs(
     if let Some(count) = newest {
         let filter = Filter { name: Some(name.to_owned()), ..Filter::default() };
         let query = Query { filter, limit: 1, after: None, offset: count.saturating_sub(1), reverse: false };
-        // Those that ended in the same second as the oldest that is kept stay with it.
+        // Runs that ended in the same second as the oldest kept one are also kept.
         match store.page(&query)?.rows.first() {
             Some(oldest) => end = Some(oldest.endtime),
             None => return Ok(0),
@@ -135,7 +136,7 @@ impl Desk<'_, '_> {
             let query = Query { filter, limit: 1, after: None, offset: 0, reverse: false };
             Ok(store.page(&query)?.rows.pop())
         };
-        // What a clock that was wrong recorded is no sign of life now.
+        // A success in the future was recorded while the clock was wrong, and does not count.
         let last = newest(Some(now + CLOCK_STEP))?;
         let future = newest(None)?.filter(|row| row.endtime > now + CLOCK_STEP);
         let age = last.as_ref().map(|row| now.saturating_sub(row.endtime).max(0));
@@ -176,7 +177,7 @@ impl Desk<'_, '_> {
             ));
         }
         if let Some(id) = running.first() {
-            text.push_str(&format!("; runs just now as task {id}"));
+            text.push_str(&format!("; running now as task {id}"));
         }
         self.print(&text)?;
         Ok(code)
@@ -184,7 +185,7 @@ impl Desk<'_, '_> {
 
     pub(super) fn backup(&mut self, wanted: &args::Backup) -> Done {
         let mut store = self.open()?;
-        // What has ended is to be told so by the copy too.
+        // Ended tasks are settled first, so that the copy also has their ends.
         reconcile::survey(&mut store)?;
         let size = store.backup(&wanted.file)?;
         let text = match self.json {
@@ -199,7 +200,7 @@ impl Desk<'_, '_> {
         let mut store = self.open()?;
         reconcile::survey(&mut store)?;
         let folder = store::log_folder(&self.db);
-        // Files first: the row of a log is there before the log is.
+        // Files are listed before rows, because the row of a log exists before the log.
         let files = logtree::list(&folder).map_err(system("look through the folder of logs"))?;
         let mut faults = store.verify(wanted.repair)?;
         let mut known: HashSet<PathBuf> = HashSet::new();
@@ -215,7 +216,7 @@ impl Desk<'_, '_> {
         let mut bytes = 0;
         let damaged = faults.iter().any(|fault| fault.damage);
         let strays = files.iter().filter(|file| !known.contains(&file.log) && !is_being_written(&file.log));
-        // Rows of a damaged file may be missing: their logs belong to them all the same.
+        // In a damaged file rows may be missing, so their logs are not strays.
         for file in strays.filter(|_| !damaged) {
             let repaired = wanted.repair && logtree::remove(&folder, &file.log).map_err(system("remove a log"))?;
             bytes += file.bytes;
@@ -239,7 +240,7 @@ impl Desk<'_, '_> {
             let more = if missing.len() > first.len() { " …" } else { "" };
             let (are, tasks) = if missing.len() == 1 { ("is", "task") } else { ("are", "tasks") };
             self.print(&format!(
-                "note: {} {are} not there any more ({tasks} {}{more})",
+                "note: {} {are} missing ({tasks} {}{more})",
                 show::count(missing.len() as u64, "log"),
                 first.join(", ")
             ))?;
@@ -248,7 +249,7 @@ impl Desk<'_, '_> {
         let verdict = match (faults.len(), left) {
             (0, _) => {
                 let logs = show::count(files.len() as u64, "log");
-                format!("whole: SQLite and our own rules find nothing wrong; {logs}")
+                format!("no faults found by SQLite's integrity check and the rules of taskwatcher; {logs}")
             }
             (1, 0) => "1 fault, repaired".to_owned(),
             (all, 0) => format!("{}, all repaired", fault(all)),
@@ -256,9 +257,9 @@ impl Desk<'_, '_> {
                 "the file is damaged, so nothing was repaired, and no log was removed; restore a copy".to_owned()
             }
             _ if damaged => "the file is damaged; restore a copy".to_owned(),
-            (_, 1) if wanted.repair => "1 fault left; restore a copy, or mend it by hand".to_owned(),
-            (_, left) if wanted.repair => format!("{} left; restore a copy, or mend them by hand", fault(left)),
-            (_, left) => format!("{}; --repair removes what belongs to no task", fault(left)),
+            (_, 1) if wanted.repair => "1 fault left; restore a copy, or repair it by hand".to_owned(),
+            (_, left) if wanted.repair => format!("{} left; restore a copy, or repair them by hand", fault(left)),
+            (_, left) => format!("{}; --repair removes logs and feedbacks that belong to no task", fault(left)),
         };
         self.print(&verdict)?;
         Ok(code)
@@ -280,8 +281,8 @@ impl Desk<'_, '_> {
         }
         let (rows, logs) = store.clear(&which).inspect_err(|error| {
             if matches!(error, StoreError::Io(..)) {
-                // They may be deleted already, or come back with the next loss of power: their logs must not go before.
-                self.tell("the logs of what was deleted are kept; remove them with: control verify --repair");
+                // The rows may be deleted, or return after a power loss, so their logs must not be removed yet.
+                self.tell("the logs of deleted tasks are kept; remove them with: control verify --repair");
             }
         })?;
         sys::crash_point("clear.after");
@@ -294,8 +295,8 @@ impl Desk<'_, '_> {
         Ok(0)
     }
 
-    /// Whether to delete so many rows: not for `--dry-run`, which tells `what`, and not if a person at a terminal says
-    /// no.
+    /// Whether to delete these rows: not with `--dry-run`, which prints `what`, and not if the user at the terminal
+    /// declines.
     fn is_sure(&mut self, sure: &args::Sure, rows: u64, logs: u64, what: &str) -> Result<bool, ControlError> {
         if sure.dry_run {
             let text = match self.json {
@@ -336,7 +337,7 @@ impl Desk<'_, '_> {
             return Ok(if wanted.sure.dry_run { 0 } else { exit_code::FAILED });
         }
         let mut logs = vec![];
-        // Those of tasks that live are still being written.
+        // Logs of live tasks are still being written.
         store.named_logs(&mut |named| logs.extend(named.ended.then_some(named)))?;
         store.reset(wanted.force)?;
         remove_logs(&self.db, &logs)?;

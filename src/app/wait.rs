@@ -1,11 +1,11 @@
-//! Waiting for tasks to end, without looking at them again and again.
+//! Waits for tasks to end, without polling.
 //!
-//! A task that runs is waited for by the pidfd of its launcher (of what is left of its command, when it is an orphan):
-//! the kernel tells the end however it came. A reservation has no process, and a worker's process goes on after its end:
-//! what becomes of these shows as a write to the database. So it does of a task in another pid namespace, whose launcher
-//! has no number here.
-//! Bytes of a commit are written a moment before it can be read, and only they are told of: so after a write we look
-//! again until no writer is at work.
+//! A running task is waited for through the pidfd of its launcher, an orphan through those of its remaining processes:
+//! the kernel reports every end. A reservation has no process, and the process of a worker outlives it: their ends show
+//! as writes to the database. The same applies to a task in another pid namespace, whose launcher has no pid here.
+//!
+//! The kernel reports the bytes of a commit a moment before the commit can be read, so after a write the database is
+//! read again until no writer is active.
 
 use std::{
     io,
@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// Why waiting did not work.
+/// Why waiting failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
     /// The database.
@@ -38,34 +38,35 @@ pub enum WaitError {
     /// The watch on the database.
     #[error(transparent)]
     Watch(#[from] FeedError),
-    /// It would never end: the task waits for whoever waits for it.
+    /// The wait would never end, because this process runs inside the task.
     #[error("task {0} would wait for itself: this command runs inside it")]
     Itself(i64),
-    /// The kernel.
+    /// A system call failed.
     #[error("cannot wait for the task: {0}")]
     Poll(#[from] io::Error),
 }
 
-/// Waits for changes of tasks of one database. Make it before the tasks are looked at, so that nothing is missed.
+/// Waits for changes of tasks in one database. Must be created before the tasks are read, so that no change is missed.
 #[derive(Debug)]
 pub struct Waiter {
     writes: Follower,
-    /// Something was written that may not have been readable yet.
+    /// Whether something was written that may not have been readable yet.
     unsure: bool,
 }
 
-/// How soon to look again for what was written and may not be readable yet: a commit takes a few milliseconds.
+/// Pause before the database is read again after a write that may not be readable yet. A commit takes a few
+/// milliseconds.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// How often to look where the kernel tells of no writes, or not of all.
+/// Polling interval where the kernel does not report all writes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Waiter {
-    /// Begins to watch a database.
+    /// Starts watching a database.
     pub fn new(db: &Path) -> Waiter {
         Waiter { writes: Follower::new(&beside(db, "-wal")), unsure: false }
     }
 
-    /// Sleeps until one of these tasks may have changed, or `timeout` is over.
+    /// Sleeps until one of these tasks may have changed, or `timeout` has elapsed.
     ///
     /// # Errors
     /// [`WaitError`]
@@ -82,11 +83,11 @@ impl Waiter {
                 lapse = Some(lapse.map_or(left, |other| other.min(left)));
                 continue;
             }
-            // It ends, and its process goes on.
+            // A worker ends, and its process keeps running.
             worker |= live.task.is_worker();
             by_writes |= worker;
             if live.status != Status::Orphaned && !reconcile::is_seen_here(&live.task) {
-                // Of its end only the writes to the database tell, and the lock that its launcher held.
+                // Its end shows only as a write to the database, and by the lock of its launcher.
                 (by_writes, apart) = (true, true);
                 continue;
             }
@@ -102,8 +103,8 @@ impl Waiter {
         let writes = if by_writes { self.writes.events() } else { None };
         let again = match (by_writes, &writes) {
             (true, Some(_)) if self.unsure => Some(LOOK_AGAIN),
-            // The end of a worker that found the database locked is in the spool, of which nothing is told. A launcher that
-            // was killed in another pid namespace writes nothing.
+            // If a worker found the database locked, its end is in the spool, which is not watched. A launcher that was
+            // killed in another pid namespace writes nothing.
             (true, Some(_)) => (worker || apart).then_some(LOOK_EVERY),
             (true, None) => Some(LOOK_EVERY),
             (false, _) => None,
@@ -115,14 +116,14 @@ impl Waiter {
             self.writes.wait(Some(Duration::ZERO), None)?;
             self.unsure = true;
         }
-        // Asked before the caller looks: what was committed by now is what it will see.
+        // Checked before the caller reads: the caller sees everything that is committed by now.
         self.unsure = self.unsure && !store.is_quiet();
         Ok(())
     }
 }
 
 impl Waiter {
-    /// Sleeps until the database is written to, or `timeout` is over.
+    /// Sleeps until the database is written to, or `timeout` has elapsed.
     ///
     /// # Errors
     /// [`WaitError`]
@@ -132,7 +133,7 @@ impl Waiter {
     }
 }
 
-/// Refuses to wait for a task in which this process runs itself.
+/// Refuses to wait for a task in which this process runs.
 ///
 /// # Errors
 /// [`WaitError::Itself`]
@@ -143,11 +144,11 @@ pub fn refuse_itself(live: &Live) -> Result<(), WaitError> {
     if within { Err(WaitError::Itself(live.task.id)) } else { Ok(()) }
 }
 
-/// Waits until a task of this number does not live any more; calls `told` once if that takes a while.
+/// Waits until a task is no longer live. Calls `waiting` once if that takes a while.
 ///
 /// # Errors
 /// [`WaitError`]
-pub fn until_ended(store: &mut Store, task: &TaskRef, told: &mut dyn FnMut()) -> Result<(), WaitError> {
+pub fn until_ended(store: &mut Store, task: &TaskRef, waiting: &mut dyn FnMut()) -> Result<(), WaitError> {
     let mut waiter = Waiter::new(store.path());
     let mut tell_at = Some(sys::now().mono + LockTimeout::NOTICED);
     loop {
@@ -158,7 +159,7 @@ pub fn until_ended(store: &mut Store, task: &TaskRef, told: &mut dyn FnMut()) ->
         let left = tell_at.map(|at| at.saturating_sub(sys::now().mono));
         if left.is_some_and(|left| left.is_zero()) {
             tell_at = None;
-            told();
+            waiting();
             continue;
         }
         waiter.wait(store, &[live], left)?;

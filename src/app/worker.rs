@@ -1,5 +1,5 @@
-//! Tasks inside a Rust process, as daemons run them: a closure on a thread, with a row, a log and an outcome like those
-//! of a command.
+//! Tasks inside a Rust process, such as a daemon: a closure on a thread, with a row, a log and an outcome like those of
+//! a command.
 //!
 //! ```
 //! use taskwatcher::{app::worker::Worker, io::store::{LockTimeout, Store}};
@@ -10,7 +10,7 @@
 //! let handle = Worker::spawn(&store, "verify", "store1", "root", |worker| {
 //!     for (n, file) in ["a", "b", "c", "d"].iter().enumerate() {
 //!         if worker.check_abort() {
-//!             return Err("aborted"); // somebody said `control kill`
+//!             return Err("aborted"); // `control kill` was called
 //!         }
 //!         worker.log(&format!("checking {file}"));
 //!         if *file == "c" {
@@ -23,20 +23,20 @@
 //! println!("runs as task {}", handle.id());
 //! assert_eq!(handle.join().to_string(), "WARNINGS: 1");
 //!
-//! // A panic is an outcome as any other.
+//! // A panic is an ordinary outcome.
 //! let handle = Worker::spawn(&store, "verify", "store2", "root", |_| -> Result<(), String> { panic!("no disk") })?;
 //! assert_eq!(handle.join().to_string(), "ERROR: worker panicked: no disk");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A panic can only be caught where it unwinds. In a program whose own profile says `panic = "abort"` it ends the whole
-//! process, and the next reader of the database finds all its workers lost. (The profile of the program counts; that
-//! taskwatcher's own programs are built so means nothing for yours.)
+//! A panic can only be caught if it unwinds. In a program built with `panic = "abort"` a panic ends the whole process,
+//! and the next reader of the database finds all its workers lost. (The profile of the program counts, not that of
+//! taskwatcher's own programs.)
 //!
-//! # If we die here
-//! The row names this process as its launcher. When the process is gone, whoever reads next settles it, as that of any
-//! launcher. Nothing signals the process on a worker's account: `control kill` only leaves a request. A worker has its
-//! log and the spool open while it runs, the database only at its beginning and its end.
+//! # If the process dies here
+//! The row names this process as its launcher. When the process is gone, the next reader settles the row like that of
+//! any launcher. The process is never signalled because of a worker: `control kill` only writes a request. A worker has
+//! its log and the spool open while it runs, the database only at its start and its end.
 
 use std::{
     fmt::Display,
@@ -76,18 +76,18 @@ pub enum WorkerError {
     /// The database.
     #[error(transparent)]
     Db(#[from] DbError),
-    /// The store broke or refused.
+    /// The store failed or refused.
     #[error(transparent)]
     Store(#[from] StoreFailure),
-    /// The place for its end.
+    /// No space in the spool for the end of the task.
     #[error("cannot reserve disk space for the end of the task beside {0:?}: {1}")]
     Spool(PathBuf, io::Error),
-    /// The machine.
+    /// A system call failed.
     #[error("cannot {0}: {1}")]
     System(&'static str, io::Error),
 }
 
-/// A task inside this process, as its closure has it. It may be shared between threads.
+/// A task inside this process, passed to its closure. It may be shared between threads.
 #[derive(Debug)]
 pub struct Worker {
     claimed: Claimed,
@@ -100,7 +100,7 @@ pub struct Worker {
     started: Tick,
 }
 
-/// A worker that was started. Dropping it lets the worker go on by itself.
+/// A handle of a started worker. The worker keeps running if the handle is dropped.
 #[derive(Debug)]
 pub struct WorkerHandle {
     id: i64,
@@ -111,55 +111,56 @@ pub struct WorkerHandle {
 /// How a worker ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerEnd {
-    /// As history has it.
+    /// The outcome in the history.
     pub outcome: Outcome,
-    /// What could not be kept of it (lines of its log, or even its end), and why; empty when all is well.
+    /// What could not be stored (log lines, or the end itself), and why. Empty if everything was stored.
     pub trouble: Vec<String>,
 }
 
 impl WorkerHandle {
-    /// The task's number.
+    /// Returns the task id.
     pub fn id(&self) -> i64 {
         self.id
     }
 
-    /// The task's UPID, in the ten-field form.
+    /// Returns the UPID of the task, in the ten-field form.
     pub fn upid(&self) -> &str {
         &self.upid
     }
 
-    /// Whether it has ended and is recorded.
+    /// Whether the worker has ended and its end is recorded.
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
     }
 
-    /// Waits until it has ended and is recorded.
+    /// Waits until the worker has ended and its end is recorded. Returns the outcome.
     pub fn join(self) -> Outcome {
         self.ended().outcome
     }
 
-    /// The same, for who also wants to know what could not be kept of it.
+    /// Like [`WorkerHandle::join`], but also returns what could not be stored.
     pub fn ended(self) -> WorkerEnd {
         let lost = |_| WorkerEnd { outcome: Outcome::Unknown("its thread was lost".into()), trouble: vec![] };
         self.thread.join().unwrap_or_else(lost)
     }
 }
 
-/// A lock on what no thread leaves half done.
+/// Locks a mutex, ignoring poison: no thread leaves the data half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Worker {
-    /// Runs a closure as a task, on a thread of its own. When this returns the row says RUNNING, durably.
+    /// Runs a closure as a task, on its own thread. When this function returns, the row says RUNNING and is flushed to
+    /// disk.
     ///
-    /// `kind` is the task's name and the type in its UPID; `id` says what it works on, and is the task's `info1`;
-    /// `user` is who it works for, such as `root@pam`, with a token behind a `!` if one was used; in its UPID the realm
-    /// is `pam` if it has none. The store says which database; each worker opens it for itself, at its beginning and
+    /// `kind` is the task's name and the type in its UPID. `id` is the object that it works on, stored as `info1`.
+    /// `user` is the user that it works for, such as `root@pam`, with a token after a `!` if there is one; the default
+    /// realm in the UPID is `pam`. `store` determines the database; each worker opens it separately, at its start and
     /// its end.
     ///
     /// # Errors
-    /// [`WorkerError`]; the closure was not run.
+    /// [`WorkerError`] if the closure was not run.
     pub fn spawn<F, E>(store: &Store, kind: &str, id: &str, user: &str, work: F) -> Result<WorkerHandle, WorkerError>
     where
         F: FnOnce(&Worker) -> Result<(), E> + Send + 'static,
@@ -167,8 +168,8 @@ impl Worker {
     {
         let system = |what| move |error| WorkerError::System(what, error);
         let me = process::own().map_err(system("read /proc/self/stat"))?.process;
-        // This process may change its folder before the worker ends.
-        let db = std::path::absolute(store.path()).map_err(system("tell where the database is"))?;
+        // This process may change its working directory before the worker ends.
+        let db = std::path::absolute(store.path()).map_err(system("determine the path of the database"))?;
         let mut own = db::open(&db, LockTimeout::USUAL)?;
         let started = sys::now();
         let start = Start {
@@ -202,7 +203,7 @@ impl Worker {
             Ok(spool) => spool,
             Err(error) => {
                 let end = End::new(&Outcome::Error(error.to_string()), sys::now().wall, None);
-                // If even this fails, it is found when this process ends.
+                // If this fails, the task is settled when this process ends.
                 let _ = own.finish(claimed.id, &claimed.upid, &end);
                 return Err(error);
             }
@@ -233,7 +234,7 @@ impl Worker {
     fn run<E: Display>(&self, work: impl FnOnce(&Worker) -> Result<(), E>) -> WorkerEnd {
         let done = catch_unwind(AssertUnwindSafe(|| work(self).map_err(|error| error.to_string())));
         let warnings = self.warnings.load(Ordering::Relaxed);
-        // Asked once more: whoever asked for the end and sees it is told that it was for that.
+        // Checked once more, so that an end after a kill request is always attributed to that request.
         self.check_abort();
         let outcome = match (self.asked.get(), done) {
             (Some(asker), _) => Outcome::Error(format!("killed by {asker}")),
@@ -245,7 +246,7 @@ impl Worker {
                 let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
                 Outcome::Error(format!(
                     "worker panicked: {}",
-                    one_line(&text.unwrap_or_else(|| "without a word".into()))
+                    one_line(&text.unwrap_or_else(|| "no message".into()))
                 ))
             }
         };
@@ -254,7 +255,7 @@ impl Worker {
         WorkerEnd { outcome, trouble }
     }
 
-    /// Ends the log and records the end; says what of it could not be kept.
+    /// Ends the log and records the end. Returns what could not be stored.
     fn end(&self, outcome: &Outcome, by: Option<String>) -> Vec<String> {
         let now = sys::now();
         let end = End {
@@ -263,7 +264,8 @@ impl Worker {
             feedback: reconcile::feedback_of_worker(&lock(&self.story)),
             ..End::new(outcome, now.wall, Some(now.mono.saturating_sub(self.started.mono)))
         };
-        // Noted first, so that what the log says is proved should this process die before the end is recorded.
+        // Written to the spool first, so that the outcome in the log is not lost if this process dies before the end is
+        // recorded.
         let _ = self.spool.note_end(self.claimed.slot, &self.claimed.upid, &end);
         let mut log = lock(&self.log);
         let unlogged = log.close(&outcome.to_string(), now.wall.secs());
@@ -273,17 +275,17 @@ impl Worker {
         unlogged.into_iter().chain(recorded.trouble).collect()
     }
 
-    /// The task's number.
+    /// Returns the task id.
     pub fn id(&self) -> i64 {
         self.claimed.id
     }
 
-    /// The task's UPID.
+    /// Returns the UPID of the task.
     pub fn upid(&self) -> &str {
         &self.claimed.upid
     }
 
-    /// Adds to its log: a line, or one for each line of the text.
+    /// Adds each line of a text to the log.
     pub fn log(&self, text: &str) {
         let line = format!("{}\n", text.strip_suffix('\n').unwrap_or(text));
         let mut log = lock(&self.log);
@@ -291,21 +293,21 @@ impl Worker {
         log.take(0, line.as_bytes(), now);
     }
 
-    /// Adds a warning to its log, and counts it into the outcome.
+    /// Adds a warning to the log and counts it.
     pub fn warn(&self, text: &str) {
         self.warnings.fetch_add(1, Ordering::Relaxed);
         self.log(&format!("WARN: {text}"));
     }
 
-    /// Says how far it is, from 0.0 to 1.0; what is no number (a share of nothing) says nothing. It costs no write of
-    /// the database.
+    /// Reports the progress, from 0.0 to 1.0. NaN (such as a share of nothing) is ignored. Does not write to the
+    /// database.
     pub fn progress(&self, share: f64) {
         if !share.is_nan() {
             self.tell(|story| story.progress = Some(share.clamp(0.0, 1.0) * 100.0));
         }
     }
 
-    /// Says what it does, in a few words for `control list`.
+    /// Sets the status text, shown in `control list`.
     pub fn status(&self, text: &str) {
         self.tell(|story| text.clone_into(&mut story.status));
     }
@@ -313,12 +315,12 @@ impl Worker {
     fn tell(&self, change: impl FnOnce(&mut SelfReport)) {
         let mut story = lock(&self.story);
         change(&mut story);
-        // Readers show a little less when the disk does not take it.
+        // If the disk is full, readers only show less.
         let _ = self.spool.write_report(self.claimed.slot, &self.claimed.upid, &story);
     }
 
-    /// Whether somebody wants it to end (`control kill`); it should then return soon, with whatever result. Cheap
-    /// enough to be asked in every round of a loop.
+    /// Whether the worker was asked to end (`control kill`). It should then return soon, with any result. Cheap enough
+    /// to be called in every iteration of a loop.
     pub fn check_abort(&self) -> bool {
         if self.asked.get().is_some() {
             return true;
@@ -333,13 +335,13 @@ impl Worker {
         }
     }
 
-    /// How long it runs.
+    /// Returns how long the worker has been running.
     pub fn elapsed(&self) -> Duration {
         sys::now().mono.saturating_sub(self.started.mono)
     }
 }
 
-/// A reason that fits one line.
+/// Returns a text in one line.
 fn one_line(text: &str) -> String {
     text.trim_end().replace(['\n', '\r'], " ")
 }

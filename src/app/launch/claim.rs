@@ -1,4 +1,4 @@
-//! How a task comes to be ours, before its command starts.
+//! Claiming a task, before its command starts.
 
 use std::{
     io::{self, ErrorKind},
@@ -23,7 +23,7 @@ use crate::{
     model::task::{Process, TaskId, TaskRef, argv_json},
 };
 
-/// What a claimed task needs before its command may start.
+/// Prepares a claimed task for the start of its command: reserves its slot and removes a leftover feedback file.
 pub(super) fn make_ready(spec: &Spec, claimed: &Claimed, spool: io::Result<Spool>) -> Result<Spool, LaunchError> {
     let no_room = |error| LaunchError::Spool(spec.db.clone(), error);
     let spool = spool.map_err(no_room)?;
@@ -46,7 +46,7 @@ pub(super) fn check(spec: &Spec, reporter: &mut dyn Reporter) -> Result<(), Laun
         let unusable = |why: &str| Err(LaunchError::Feedpath(dir.clone(), why.to_owned()));
         match std::fs::metadata(dir) {
             Ok(meta) if meta.is_dir() => {
-                // The task would be ended for a silence that it could not break.
+                // Otherwise the task would be ended for a silence that it cannot avoid.
                 match feedfile::may_write(dir) {
                     Ok(()) => {}
                     Err(error) if error.kind() == ErrorKind::PermissionDenied => {
@@ -68,12 +68,12 @@ pub(super) fn check(spec: &Spec, reporter: &mut dyn Reporter) -> Result<(), Laun
     Ok(())
 }
 
-/// A task that was claimed: the database, still open, the task, and the spool, through which its slot is locked.
+/// A claimed task: the open database, the task, and the spool, which holds the lock on its slot.
 pub(super) type Taken = (Store, Claimed, io::Result<Spool>);
 
-/// Makes the task ours; none: another of its name runs and that is fine (`--if-running skip`).
+/// Claims the task. Returns `None` if a task with this name is running and `--if-running skip` was given.
 ///
-/// Whoever waits here, for a lock or for another task, can be ended as any program.
+/// While this function waits, for a lock or for another task, signals have their default effect.
 pub(super) fn claim(
     spec: &Spec,
     me: Process,
@@ -110,7 +110,7 @@ pub(super) fn claim(
         options: spec.options_json(),
         supervised: None,
         keep_feedback: spec.keep_feedback,
-        // Without feedback it holds from the first heartbeat on that comes another way.
+        // Without feedback the timeout applies from the first heartbeat on the notify socket.
         timeout: timeout.or(spec.timeout).map(|t| t.as_secs_f64()),
         max_runtime: spec.max_runtime.map(|t| t.as_secs_f64()),
         stop_signal: spec.stop_signal.to_string(),
@@ -138,7 +138,7 @@ pub(super) fn claim(
                 if !lock.goes_on() {
                     return Err(StoreFailure::from(StoreError::Busy(path, doing, patience.limit.as_secs())).into());
                 }
-                // What arrived meanwhile acts now.
+                // Signals that arrived meanwhile take effect now.
                 inbox.unguarded(|| ()).map_err(&unguarded)?;
             }
             Err(StoreFailure::Refused(Refused::NameTaken { id, name, .. })) if spec.unique == Some(IfRunning::Wait) => {
@@ -159,7 +159,7 @@ pub(super) fn claim(
     }
 }
 
-/// A wait for the lock in steps, as patient in all as it was asked for.
+/// A wait for the lock in steps, with the given timeout in total.
 struct Wait {
     patience: LockTimeout,
     since: Duration,
@@ -170,7 +170,7 @@ impl Wait {
         Wait { patience, since: sys::now().mono }
     }
 
-    /// Whether there is patience left; tells once that we wait.
+    /// Whether the timeout has not elapsed. Reports once that this process waits.
     fn goes_on(&mut self) -> bool {
         let waited = sys::now().mono.saturating_sub(self.since);
         if waited >= LockTimeout::NOTICED

@@ -1,4 +1,4 @@
-//! The end of a task: its record, the last line of its log, and what is still to be shown.
+//! The end of a task: its record, the last line of its log, and the rest of its output.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::{
 };
 
 impl Launcher {
-    /// The command could not be executed: that is its end.
+    /// Records that the command could not be executed. Returns the exit code.
     pub(super) fn not_run(&mut self, error: &CannotRun, reporter: &mut dyn Reporter) -> i32 {
         let program = self.spec.argv[0].to_string_lossy();
         let there = child::in_place_of(&self.spec.argv[0], error);
@@ -40,7 +40,7 @@ impl Launcher {
         code
     }
 
-    /// Records that our own fault keeps the command from being started, and says it.
+    /// Records a failure of `launch` itself as the end of the task, and returns the failure.
     pub(super) fn give_up(&mut self, failure: LaunchError) -> LaunchError {
         if let Some(store) = self.store.take() {
             record_failure(store, &self.claimed, &failure);
@@ -48,7 +48,7 @@ impl Launcher {
         failure
     }
 
-    /// Records the end and says the exit code.
+    /// Records the end and returns the exit code.
     pub(super) fn finish(mut self, ended: &Ended, reporter: &mut dyn Reporter) -> i32 {
         let now = sys::now();
         let feedback = self.last_feedback(reporter);
@@ -60,7 +60,7 @@ impl Launcher {
         let code = ended.exit_code(warnings, self.spec.fail_on_warnings, lost.as_deref());
         let ran = now.mono.saturating_sub(self.started.mono);
         let gone = self.output.as_ref().is_some_and(TaskOutput::reader_has_gone);
-        // A shell tells the death of its last command so.
+        // A shell reports SIGPIPE of its last command as 128 + the signal.
         let by_pipe = ended.signal() == Some(Signal::PIPE) || ended.exit == Exit::Code(128 + Signal::PIPE.0);
         let by_reader = gone && ended.cause == Cause::Itself && by_pipe;
         let usage = self.usage_before.and_then(|before| Some(child::usage()?.since(before)));
@@ -90,8 +90,8 @@ impl Launcher {
         code
     }
 
-    /// Reads the feedback file for the last time; none: the task gives no feedback. A file that cannot be read is kept, and
-    /// what a reader stored last counts.
+    /// Reads the feedback file for the last time. Returns `None` if the task gives no feedback. A file that cannot be
+    /// read is kept, and the values that a reader stored last are used.
     fn last_feedback(&mut self, reporter: &mut dyn Reporter) -> Option<Feedback> {
         let id = self.claimed.id;
         match reconcile::read_all(self.claimed.feedpath.as_deref()?) {
@@ -115,10 +115,11 @@ impl Launcher {
         }
     }
 
-    /// Ends the log with the outcome. The end is noted first: what the log says was seen by us.
+    /// Ends the log with the outcome. The end is written to the spool first, so that the log never has an outcome that
+    /// could be lost.
     pub(super) fn close_log(&mut self, end: &End, reporter: &mut dyn Reporter) {
         let Some(output) = &mut self.output else { return };
-        // Should even this fail, the database will tell.
+        // If this fails, the database still gets the end.
         if let Some(spool) = &self.spool {
             let _ = spool.note_end(self.claimed.slot, &self.claimed.upid, end);
         }
@@ -132,7 +133,8 @@ impl Launcher {
         sys::crash_point("log.after");
     }
 
-    /// After the end was recorded: shows the rest of the output to whoever reads it slowly.
+    /// Passes on the rest of the output after the end was recorded, even to a slow reader. Then prints why the task
+    /// failed.
     pub(super) fn let_output_go(&mut self, end: &End, code: i32, reporter: &mut dyn Reporter) {
         let mut output = self.output.take();
         if let Some(output) = &mut output {
@@ -143,13 +145,13 @@ impl Launcher {
                 reporter.fail(&format!("task {}: cannot pass on the command's output: {why}", self.claimed.id));
             }
         }
-        // Whoever closed the output early has what was wanted of it.
+        // A reader that closed the output early had read enough.
         let by_reader = end.ended_by.as_deref() == Some(READER);
         if end.result == Class::Ok.as_str() || code == 0 || by_reader {
             return;
         }
         let id = self.claimed.id;
-        // Why we ended it was said already.
+        // If `launch` ended the task, the reason was already printed.
         let itself = end.ended_by.as_deref() == Some("itself");
         let why = itself.then(|| format!("task {id} failed: {}", end.outcome.trim_start_matches("ERROR: ")));
         let printed = self.claimed.log.is_some().then(|| {
@@ -157,26 +159,26 @@ impl Launcher {
                 Ok(usual) if usual == self.spec.db => String::new(),
                 Ok(_) | Err(_) => format!("--db {} ", shell_words::quote(&self.spec.db.to_string_lossy())),
             };
-            format!("what it printed: control {db}log {id}")
+            format!("see its output with: control {db}log {id}")
         });
         let words: Vec<String> = why.into_iter().chain(printed).collect();
         if !words.is_empty() {
-            // On a line of its own, after a ^C or a last line without an end.
+            // On a new line, after a ^C or an incomplete last line.
             let ended = output.as_ref().is_none_or(|output| output.line_ended());
             let fresh = if self.pty.is_some() && !ended { "\n" } else { "" };
             reporter.hint(&format!("{fresh}{}", words.join("; ")));
         }
     }
 
-    /// Writes the end into the database, or, if that cannot be done just then, into the spool.
+    /// Writes the end to the database, or to the spool if the database cannot be written.
     pub(super) fn record(&mut self, end: &End, reporter: &mut dyn Reporter) {
         let recorded = record_end::record(&self.spec.db, self.store.take(), self.spool.as_ref(), &self.claimed, end);
         if let Some(trouble) = &recorded.trouble {
             reporter.warn(trouble);
         }
-        // Where only the spool has it, the feedback file stays until a reader of the spool has read it.
+        // If only the spool has the end, the feedback file is kept for the program that moves the end into the history.
         if let Some(store) = recorded.store {
-            // We end now, and the kernel closes it quicker than we could.
+            // The process exits now, and the kernel closes the database faster than SQLite.
             std::mem::forget(store);
             if let Some(path) = self.claimed.feedpath.as_deref().filter(|_| !self.spec.keep_feedback) {
                 let _ = feedfile::remove(path);
@@ -194,7 +196,7 @@ pub(in crate::app) fn ended_by(cause: &Cause) -> String {
     }
 }
 
-/// A task that was claimed and then could not be started by our own fault ends as failed, with that reason; its log too.
+/// Records a failure of `launch` itself as the end of a claimed task, in its log and in the database.
 pub(super) fn record_failure(mut store: Store, claimed: &Claimed, failure: &LaunchError) {
     let outcome = Outcome::Error(failure.to_string());
     if let Some(log) = &claimed.log {
@@ -203,6 +205,6 @@ pub(super) fn record_failure(mut store: Store, claimed: &Claimed, failure: &Laun
         log.join();
     }
     let end = End { exitcode: Some(exit_code::LAUNCH_FAILED), ..End::new(&outcome, sys::now().wall, None) };
-    // If even this fails, the next reader finds the launcher dead.
+    // If this fails, the next reader finds the launcher dead.
     let _ = store.finish(claimed.id, &claimed.upid, &end);
 }

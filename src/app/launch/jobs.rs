@@ -1,4 +1,4 @@
-//! Terminals and job control: whose keyboard it is, and what stopping one of a job means for the others.
+//! Terminals and job control: which process reads the keyboard, and what happens when a process of the job is stopped.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use crate::{
     },
 };
 
-/// What came of a SIGTSTP to a launcher that has no terminal: a batch system sends one, and SIGCONT later.
+/// The state of a SIGTSTP to a launcher without a terminal. Batch systems send SIGTSTP, and SIGCONT later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pause {
-    /// Nothing: the command runs.
+    /// No SIGTSTP: the command runs.
     None,
-    /// It was passed on; the command may handle it and run on.
+    /// SIGTSTP was passed on. The command may handle it and keep running.
     Passed,
-    /// The command is stopped, since this instant of the monotonic clock.
+    /// The command has been stopped since this time on the monotonic clock.
     Since(Duration),
 }
 
 impl Launcher {
-    /// Passes SIGTSTP on. Where there is a terminal, this process stops with the command, as a shell expects it of a job;
-    /// elsewhere nobody would let it go on.
+    /// Passes SIGTSTP on. With a terminal, this process stops together with the command, as a shell expects of a job.
+    /// Without one, no shell would continue this process, so it keeps running.
     pub(super) fn pass_suspend(&mut self, watch: &Watch) {
         if watch.is_ending() {
             return;
@@ -36,8 +36,8 @@ impl Launcher {
         let _ = self.signal_command(Signal::TSTP);
     }
 
-    /// Tells readers whether the command is stopped.
-    pub(super) fn tell_paused(&mut self, paused: bool) {
+    /// Records in the spool whether the command is stopped.
+    pub(super) fn report_paused(&mut self, paused: bool) {
         if self.story.paused != paused {
             self.story.paused = paused;
             if let Some(spool) = &self.spool {
@@ -52,12 +52,12 @@ impl Launcher {
         self.end_pause(watch);
     }
 
-    /// Whether the command is stopped by what was passed on: then no time passes for it.
+    /// Whether the command is stopped by a SIGTSTP that was passed on. Then no time counts for it.
     pub(super) fn is_paused(&self) -> bool {
         matches!(self.pause, Pause::Since(_))
     }
 
-    /// The command runs again, or is about to: the time it was stopped does not count.
+    /// Ends a pause: the command runs again, or is about to. The time of the pause does not count.
     pub(super) fn end_pause(&mut self, watch: &mut Watch) {
         let pause = std::mem::replace(&mut self.pause, Pause::None);
         if let Pause::Since(since) = pause {
@@ -66,7 +66,7 @@ impl Launcher {
         }
     }
 
-    /// Lets the leader of the command's session end, once nothing is left to be read there.
+    /// Lets the leader of the command's session end once all output was read.
     pub(super) fn let_session_end(&mut self, now: Tick) {
         if self.session.as_mut().is_some_and(Session::has_ended) {
             self.command_ended();
@@ -90,7 +90,7 @@ impl Launcher {
         self.follow_size();
     }
 
-    /// How long to wait before keys are looked for again, if that is not at once.
+    /// Returns when keys are read again, on the monotonic clock, if not immediately.
     pub(super) fn keys_wait(&self, now: Tick) -> Option<Duration> {
         (self.pty.is_some() && self.keys_at > now.mono).then_some(self.keys_at)
     }
@@ -100,12 +100,13 @@ impl Launcher {
             && pty.follow_size()
             && !pty.is_whole()
         {
-            // The kernel tells who has a terminal as its own; this one has another.
+            // The kernel only signals processes on their controlling terminal, and the command's is another one.
             let _ = self.signal_command(Signal::WINCH);
         }
     }
 
-    /// The command was stopped on its terminal; we do as a shell expects of a job.
+    /// Handles that the command was stopped on its pseudo-terminal: this process stops too, as a shell expects of a
+    /// job.
     pub(super) fn session_stopped(&mut self, watch: &mut Watch) {
         if let Some(output) = &mut self.output {
             output.pump();
@@ -113,7 +114,7 @@ impl Launcher {
         if let Some(pty) = &mut self.pty {
             pty.release_keyboard();
         }
-        self.tell_paused(true);
+        self.report_paused(true);
         let before = sys::now();
         child::suspend();
         let after = sys::now();
@@ -125,27 +126,28 @@ impl Launcher {
         if let Some(session) = &self.session {
             session.resume();
         }
-        self.tell_paused(false);
+        self.report_paused(false);
     }
 
     pub(super) fn lend_terminal(&mut self) {
         if let Some(terminal) = &mut self.terminal {
             terminal.lend(self.command);
-            // It may have asked before it had it, and been stopped for that.
+            // The command may have used the terminal too early, and been stopped for that.
             let _ = child::signal_group(self.command, Signal::CONT);
         }
     }
 
-    /// The command was stopped. If it was for the terminal's sake we do as a shell expects of a job.
+    /// Handles that the command was stopped. If the reason is the terminal, this process acts as a shell expects of a
+    /// job.
     pub(super) fn stopped(&mut self, signal: Signal, watch: &mut Watch) {
-        self.tell_paused(true);
+        self.report_paused(true);
         if signal == Signal::TSTP && self.pause == Pause::Passed {
             self.pause = Pause::Since(sys::now().mono);
         }
         let Some(terminal) = &mut self.terminal else { return };
         let wants_terminal = match signal {
             Signal::TTIN | Signal::TTOU => true,
-            // A program that tidies its screen up before it stops catches what the terminal sends, and stops itself.
+            // A program that restores its screen before it stops catches the signal of the terminal, and stops itself.
             Signal::STOP => !terminal.is_lent() && process::stat(self.command).is_some_and(catches_terminal),
             _ => false,
         };
@@ -154,7 +156,7 @@ impl Launcher {
             return;
         }
         if !wants_terminal && signal != Signal::TSTP && !terminal.is_lent() {
-            // Somebody stopped it by hand: its heartbeat will tell.
+            // The command was stopped by hand; its missing heartbeat will show that.
             return;
         }
         let lent = terminal.is_lent();
@@ -169,7 +171,7 @@ impl Launcher {
         let _ = child::signal_group(self.command, Signal::CONT);
     }
 
-    /// What the command printed is all there.
+    /// Handles that the command has ended and all of its own output is there.
     pub(super) fn command_ended(&mut self) {
         if let Some(pty) = &mut self.pty {
             pty.command_ended();
@@ -180,7 +182,7 @@ impl Launcher {
     }
 }
 
-/// Whether a process has a handler for what it gets when it asks for the terminal from its background.
+/// Whether a process handles the signals for using the terminal from the background.
 fn catches_terminal(stat: process::Stat) -> bool {
     Signal::TTIN.is_in(stat.caught) || Signal::TTOU.is_in(stat.caught)
 }
