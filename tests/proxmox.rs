@@ -46,10 +46,10 @@ fn a_cluster_and_a_backup_server_stand_in_one_list_with_our_own_tasks() {
     tells(
         world.control(["remote", "test", "cluster"]).run(),
         0,
-        &["remote cluster answers: Proxmox VE 9.1.1, 4 nodes, 3 of them online"],
+        &["remote cluster responds: Proxmox VE 9.1.1, 4 nodes, 3 of them online"],
     );
-    tells(world.control(["remote", "test", "safe"]).run(), 0, &["safe answers: Proxmox Backup Server 4.1.0"]);
-    let offline = "remote cluster: node n4 is offline; its tasks are fetched when it is back\n";
+    tells(world.control(["remote", "test", "safe"]).run(), 0, &["safe responds: Proxmox Backup Server 4.1.0"]);
+    let offline = "remote cluster: node n4 is offline; its tasks are fetched once it is back\n";
     tells(world.sync(&[]), 0, &["remote cluster: 3503 new", "remote safe: 2 new", offline]);
     world.same_as_on(&[&pve, &pbs]);
 
@@ -192,7 +192,7 @@ fn a_node_that_fails_in_the_middle_keeps_what_it_told_and_tells_the_rest_next_ti
     let ran = tells(
         world.sync(&[]),
         1,
-        &["remote pve: 1010 new", "remote pve: node half: it answers with status 500: proxy loop\\x1b[2J detected\n"],
+        &["remote pve: 1010 new", "remote pve: node half: HTTP status 500: proxy loop\\x1b[2J detected\n"],
     );
     assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
     let state = world.remote("pve");
@@ -200,9 +200,8 @@ fn a_node_that_fails_in_the_middle_keeps_what_it_told_and_tells_the_rest_next_ti
     assert_eq!(cutoffs, [&json!(START + 9), &json!(null)], "only a node that told all moves on");
     // It is left alone for a while, and asked again when it is named.
     pve.node("half", |node| node.fault = None);
-    let why =
-        " after 1 failure (it answers with status 500: proxy loop\\x1b[2J detected); name the remote to ask it now\n";
-    let ran = tells(world.sync(&[]), 0, &["remote pve: 0 new", "remote pve: node half is left alone for ", why]);
+    let why = " after 1 failure (HTTP status 500: proxy loop\\x1b[2J detected); name the remote to sync it now\n";
+    let ran = tells(world.sync(&[]), 0, &["remote pve: 0 new", "remote pve: node half is skipped for ", why]);
     assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
     tells(world.sync(&["pve"]), 0, &["remote pve: 1500 new"]);
     world.same_as_on(&[&pve]);
@@ -217,7 +216,7 @@ fn a_strange_list_of_nodes_costs_no_node_that_is_in_it() {
     let twin = json!({ "node": "n", "status": "online" });
     pve.change(|state| state.more_nodes = vec![twin, json!({ "node": 7 }), json!({ "node": "../../access" })]);
     world.add("pve", &pve);
-    let passed = "remote pve: passed over what cannot be read: {\"node\":";
+    let passed = "remote pve: skipped unreadable entry: {\"node\":";
     let ran = tells(
         world.sync(&[]),
         0,
@@ -230,7 +229,7 @@ fn a_strange_list_of_nodes_costs_no_node_that_is_in_it() {
     // One that tells more than it is asked for could do so without end.
     let entries: Vec<Value> = (0..1_001).map(|n| json!({ "upid": upid("n", n, START, "vzdump", "1") })).collect();
     pve.node("n", |node| node.fault = Some(Fault::Lists(entries.into())));
-    let said = "error: remote pve: unexpected answer: it has more tasks than that\n";
+    let said = "error: remote pve: unexpected response: more tasks than requested\n";
     tells(world.sync(&[]), 1, &[said]);
 }
 
@@ -246,7 +245,7 @@ fn a_node_that_left_its_cluster_does_not_hold_the_cutoff() {
     let old = pve.state().nodes.remove("old").unwrap();
     // What cannot be read of the list may be the one that is missing.
     pve.change(|state| state.more_nodes = vec![json!(null)]);
-    tells(world.sync(&[]), 0, &["passed over what cannot be read: null"]);
+    tells(world.sync(&[]), 0, &["skipped unreadable entry: null"]);
     assert_eq!(world.remote("pve")["cutoff"], START + 2);
     pve.change(|state| state.more_nodes.clear());
     world.sync(&[]).silent_err(0);
@@ -280,22 +279,22 @@ fn a_dead_or_mad_host_spoils_nobody_else_and_ends_no_task() {
         (Fault::Hangs, "no answer within 2 s"),
         (
             Fault::Status(401, "no such user\n"),
-            "it does not accept the token (401): no such user; if its name or its secret is another: control remote set ",
+            "token not accepted (401): no such user; if its name or secret has changed: control remote set ",
         ),
         (
             Fault::Status(403, "Permission check failed"),
             "permission denied for the token (403): Permission check failed",
         ),
-        (Fault::Status(500, "got no worker"), "it answers with status 500: got no worker"),
-        (Fault::Status(302, ""), "it answers with a redirect (status 302), which is not followed"),
-        (Fault::Status(595, ""), "it answers with status 595: the node cannot be reached"),
-        (Fault::Bare(401), "it does not accept the token (401); if its name"),
+        (Fault::Status(500, "got no worker"), "HTTP status 500: got no worker"),
+        (Fault::Status(302, ""), "redirect (status 302), which is not followed"),
+        (Fault::Status(595, ""), "HTTP status 595: the node cannot be reached"),
+        (Fault::Bare(401), "token not accepted (401); if its name"),
         (Fault::Drips, "no answer within 2 s"),
-        (Fault::CutOff, "truncated answer"),
-        (Fault::Says("<html>welcome</html>"), "unexpected answer: it is not JSON"),
-        (Fault::Says("[]"), "unexpected answer: it has no data"),
-        (Fault::Says("{\"data\":{}}"), "unexpected answer: it is no list of nodes"),
-        (Fault::Says(""), "unexpected answer: it is not JSON"),
+        (Fault::CutOff, "truncated response"),
+        (Fault::Says("<html>welcome</html>"), "unexpected response: not JSON"),
+        (Fault::Says("[]"), "unexpected response: no data"),
+        (Fault::Says("{\"data\":{}}"), "unexpected response: not a list of nodes"),
+        (Fault::Says(""), "unexpected response: not JSON"),
     ];
     for (round, (fault, said)) in (1..).zip(faults) {
         bad.change(|state| state.fault = Some(fault.clone()));
@@ -316,7 +315,7 @@ fn a_dead_or_mad_host_spoils_nobody_else_and_ends_no_task() {
     }
     bad.change(|state| state.fault = Some(Fault::Drops));
     tells(world.sync(&["bad"]), 1, &["error: remote bad: "]);
-    let ran = tells(world.sync(&[]), 0, &["remote bad is left alone for", "remote good: 0 new"]);
+    let ran = tells(world.sync(&[]), 0, &["remote bad is skipped for", "remote good: 0 new"]);
     assert!(!ran.text().contains("bad"));
     bad.change(|state| state.fault = None);
     tells(world.sync(&["bad"]), 0, &["remote bad: 0 new"]);
@@ -334,8 +333,8 @@ fn a_backup_server_says_in_plain_words_why_it_refuses() {
             Fault::Status(401, "authentication failed - no such token\n"),
             "(401): authentication failed - no such token; if",
         ),
-        (Fault::Status(400, "parameter 'x': \u{1b}[2J"), "it answers with status 400: parameter 'x': \\x1b[2J\n"),
-        (Fault::Status(502, "<html>\n<h1>Bad Gateway</h1>"), "it answers with status 502\n"),
+        (Fault::Status(400, "parameter 'x': \u{1b}[2J"), "HTTP status 400: parameter 'x': \\x1b[2J\n"),
+        (Fault::Status(502, "<html>\n<h1>Bad Gateway</h1>"), "HTTP status 502\n"),
     ];
     for (fault, said) in faults {
         pbs.change(|state| state.fault = Some(fault.clone()));
@@ -358,7 +357,7 @@ fn a_host_that_tells_nothing_of_one_task_tells_of_the_others_and_ends_none() {
             node.jobs = many("n", count);
             node.state_fault = Some(Fault::Status(status, "Not here"));
         });
-        tells(world.sync(&["pve"]), 1, &[&format!("remote pve: it answers with status {status}: Not here")]);
+        tells(world.sync(&["pve"]), 1, &[&format!("remote pve: HTTP status {status}: Not here")]);
         assert_eq!(world.listed().len(), count as usize, "what else it told is kept");
         let running = world.running();
         assert_eq!(running.len(), 1, "nobody says that it has ended");
@@ -509,7 +508,7 @@ fn entries_that_cannot_be_read_are_told_of_and_the_rest_is_kept() {
     let ran = tells(
         world.sync(&[]),
         0,
-        &["remote pve: 2 new", "remote pve: passed over what cannot be read: {\"upid\":\"UPID:\\u001b[2J\"}"],
+        &["remote pve: 2 new", "remote pve: skipped unreadable entry: {\"upid\":\"UPID:\\u001b[2J\"}"],
     );
     assert_eq!(ran.err.lines().count(), 3, "the first three are shown: {}", ran.err);
     assert_eq!(world.remote("pve")["unread"], 5);
@@ -524,7 +523,7 @@ fn entries_that_cannot_be_read_are_told_of_and_the_rest_is_kept() {
     };
     again(&Value::Null).silent_err(0);
     assert_eq!(world.remote("pve")["unread"], 5);
-    let ran = tells(again(&json!([])), 0, &["remote pve: passed over what cannot be read: []\n"]);
+    let ran = tells(again(&json!([])), 0, &["remote pve: skipped unreadable entry: []\n"]);
     assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
     assert_eq!(world.remote("pve")["unread"], 6);
     // The first three are those of all its nodes.
@@ -695,7 +694,7 @@ fn how_a_remote_is_reached_can_change_and_its_tasks_stay() {
     tells(set("pve", &["--url", &moved.url(), "--fingerprint", &moved.fingerprint]), 0, &[&moved.url()]);
     tells(world.sync(&[]), 0, &["remote pve: 2 new"]);
     set("pve", &["--token", "other@pam!watch"]).silent_err(0);
-    tells(world.sync(&["pve"]), 1, &["it does not accept the token (401)"]);
+    tells(world.sync(&["pve"]), 1, &["token not accepted (401)"]);
     set("pve", &["--token", TOKEN, "--secret-file", &world.secret()]).silent_err(0);
     tells(world.sync(&[]), 0, &["remote pve: 0 new"]);
     world.same_as_on(&[&moved]);
@@ -906,7 +905,7 @@ fn hosts_are_asked_where_no_thread_can_be_made() {
         if is_root { program.user(NOBODY) } else { program }
     };
     for name in ["cluster", "named"] {
-        let answers = format!("remote {name} answers: Proxmox VE 9.1.1, 3 nodes");
+        let answers = format!("remote {name} responds: Proxmox VE 9.1.1, 3 nodes");
         tells(alone(&["remote", "test", name]).run(), 0, &[&answers]);
     }
     tells(alone(&["remote", "sync"]).run(), 0, &["remote cluster: 3503 new", "remote named: 3503 new"]);

@@ -64,7 +64,7 @@ fn logs_are_read_whole_whatever_each_product_calls_their_first_line() {
     // One whose log is not there is none that printed an error.
     let gone = |host: &str, upid: &str| world.control(["log", &format!("{host}!{upid}")]).run();
     tells(gone("pve", &upid("n", 8, START, "x", "")), 1, &["remote pve: ", "no such task"]);
-    tells(gone("pbs", &upid("pbs", 8, START, "x", "")), 1, &["remote pbs: it answers with status 400: No such file"]);
+    tells(gone("pbs", &upid("pbs", 8, START, "x", "")), 1, &["remote pbs: HTTP status 400: No such file"]);
 }
 
 /// The name by which lists call it.
@@ -179,9 +179,7 @@ fn a_task_is_waited_for_and_followed_although_its_host_is_away_for_a_moment() {
     // A host that is away for a moment ends nothing.
     pve.change(|state| state.fault = Some(Fault::Status(595, "No route to host")));
     until("the waiter to notice", || {
-        waiter
-            .stderr()
-            .contains("remote pve: it answers with status 595: No route to host; asking again until it answers\n")
+        waiter.stderr().contains("remote pve: HTTP status 595: No route to host; retrying until it responds\n")
     });
     // Nor does one that is asked too often, or one before which somebody has no patience.
     for status in [429, 408] {
@@ -264,7 +262,7 @@ fn an_end_that_is_kept_here_answers_for_a_host_that_does_not() {
     for fault in faults {
         pve.change(|state| state.fault = Some(fault.clone()));
         let ran = world.control(["wait", &named]).run();
-        let told = format!("how task {short_ok} ended is known from the last sync\n");
+        let told = format!("the end of task {short_ok} is known from the last sync\n");
         assert_eq!(tells(ran, 0, &["remote pve: ", &told]).text(), format!("{short_ok} OK\n"), "{fault:?}");
         let ran = tells(world.control(["wait", short_ended, &named]).run(), 1, &[&told]);
         assert_eq!(ran.text(), format!("{short_ended} ERROR: job errors\n{short_ok} OK\n"), "{fault:?}");

@@ -158,7 +158,7 @@ fn a_real_ssh_remote_is_listed_shown_waited_for_and_ended() {
     world.there("far", "launch --name 'my job' --info1 x sh -c 'echo \"a  b\"; exit 3'").run();
     world.launch(["--name", "here", "true"]).run().silent(0);
     world.near(&["remote", "add", "web", "--ssh", "far"]).run().ok();
-    tells(world.near(&["remote", "test", "web"]).run(), 0, &["remote web answers: host ", "taskwatcher 0."]);
+    tells(world.near(&["remote", "test", "web"]).run(), 0, &["remote web responds: host ", "taskwatcher 0."]);
     tells(world.near(&["remote", "sync"]).run(), 0, &["remote web: 1 new"]);
     let page = world.near_json(&["history", "--all-remotes"]);
     let rows = page["rows"].as_array().unwrap();
@@ -296,7 +296,7 @@ fn a_hanging_remote_keeps_nobody_waiting_and_its_tasks_are_not_called_ended() {
     assert_eq!((&dead["failures"], &dead["error"]), (&json!(1), &json!("ssh failed: no route to host")));
     // It is left alone for a while, unless somebody names it.
     let ran = world.near(&["remote", "sync"]).run();
-    tells(ran, 0, &["remote hangs is left alone for", "no route to host", "remote a: 0 new"]);
+    tells(ran, 0, &["remote hangs is skipped for", "no route to host", "remote a: 0 new"]);
     long.signal(nix::sys::signal::Signal::SIGTERM);
     long.child.wait().unwrap();
 }
@@ -356,7 +356,7 @@ fn an_answer_that_is_cut_off_or_garbled_keeps_what_is_true_and_is_asked_for_agai
     world.fake_ssh("sh -c \"$line\" | head -n 3");
     world.add("a");
     world.there("a", "for i in 1 2 3 4 5; do launch true; done").run().silent(0);
-    tells(world.near(&["remote", "sync"]).run(), 1, &["remote a: truncated answer"]);
+    tells(world.near(&["remote", "sync"]).run(), 1, &["remote a: truncated response"]);
     assert_eq!(world.listed().len(), 2);
     assert_eq!(world.near_json(&["remote", "list"])[0]["cursor"], json!(null));
     // Of the same types as our own.
@@ -375,7 +375,7 @@ fn an_answer_that_is_cut_off_or_garbled_keeps_what_is_true_and_is_asked_for_agai
         .run()
         .says(1, &["it uses export version 99", "update taskwatcher on this host"]);
     world.fake_ssh("exit 127");
-    tells(world.near(&["remote", "sync", "a"]).run(), 1, &["there is no program `control` on its PATH"]);
+    tells(world.near(&["remote", "sync", "a"]).run(), 1, &["no program `control` in its PATH"]);
     world.fake_ssh("echo 'control: error: no database' >&2; exit 1");
     world.near(&["remote", "sync", "a"]).run().says(1, &["its control exited with 1: control: error: no database"]);
     // Nothing of another host acts on a terminal.
@@ -424,7 +424,7 @@ fn what_was_lost_here_is_fetched_again_and_what_is_old_is_not_kept() {
     tells(world.near(&["verify"]).run(), 1, &["1 count of tasks of remotes is wrong"]);
     world.near(&["verify", "--repair"]).run().ok();
     tells(world.near(&["verify"]).run(), 0, &[]);
-    tells(world.near(&["remote", "sync", "--keep-tasks", "2"]).run(), 0, &["3 old tasks of remotes forgotten"]);
+    tells(world.near(&["remote", "sync", "--keep-tasks", "2"]).run(), 0, &["3 old tasks of remotes removed"]);
     assert_eq!(world.listed().len(), 2);
     tells(world.near(&["remote", "sync", "--refetch"]).run(), 2, &["<NAME>"]);
 }
@@ -441,7 +441,7 @@ fn a_host_where_nothing_was_launched_yet_has_no_tasks() {
     tells(
         world.near(&["remote", "test", "a"]).run(),
         0,
-        &["remote a answers: no task was launched there yet, 0 running"],
+        &["remote a responds: no task was launched there yet, 0 running"],
     );
     assert_eq!(world.near_json(&["remote", "test", "a"])["running"], 0);
     tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 0 new\n"]);
@@ -605,7 +605,7 @@ fn an_end_that_was_printed_is_kept_although_its_host_cannot_be_asked_again() {
         assert_eq!(known["info1"], "why");
         assert_eq!(world.near_json(&["list", "--remote", "a"]), json!([]));
         // JSON has the UPID of the other one; a line has its number only, and so it is said.
-        let why = "control: remote a: how task a!2 ended is not stored here (ssh failed: Connection refused); the next sync fetches it\n";
+        let why = "control: remote a: the end of task a!2 is not stored here (ssh failed: Connection refused); the next sync fetches it\n";
         assert_eq!((kept("new").is_some(), ran.err.as_str()), (json, if json { "" } else { why }), "{rows}");
         // The sync brings the times as the host has them.
         world.fake_ssh(HONEST);
@@ -623,8 +623,7 @@ fn a_wait_goes_on_although_its_connection_is_lost() {
     // The first line comes whole each time, and the second one never.
     let ran = world.near(&["wait", "a!1", "a!2"]).run();
     assert_eq!((ran.code, ran.text()), (1, "a!1 OK\na!2 ERROR: exit code 1\n"), "{ran:?}");
-    let said =
-        "control: remote a: ssh failed: client_loop: send disconnect: Broken pipe; asking again until it answers\n";
+    let said = "control: remote a: ssh failed: client_loop: send disconnect: Broken pipe; retrying until it responds\n";
     assert_eq!(ran.err, said, "the end that was heard is kept and not asked for again");
     // What is closed to us stays so.
     world.fake_ssh("printf 'me@a: Permission denied (publickey).\\r\\n' >&2; exit 255");
@@ -645,7 +644,7 @@ fn a_wait_goes_on_although_its_connection_is_lost() {
     );
     world.fake_ssh("echo 'No route to host' >&2; exit 255");
     let ran = tells(world.near(&["wait", "a!3", "--timeout", "0.5"]).run(), 124, &["task a!3 has not ended\n"]);
-    assert!(ran.err.contains("No route to host; asking again"), "{}", ran.err);
+    assert!(ran.err.contains("No route to host; retrying"), "{}", ran.err);
 }
 
 #[test]
@@ -656,7 +655,7 @@ fn an_end_that_its_host_has_forgotten_is_the_one_that_is_kept_here() {
     world.there("a", "launch true; launch false; launch true").run();
     tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 3 new\n"]);
     world.there("a", "control clear --yes; launch true; launch true; launch true; launch true").run();
-    let ran = tells(world.near(&["wait", "a!1"]).run(), 0, &["task a!1 ended is known from the last sync"]);
+    let ran = tells(world.near(&["wait", "a!1"]).run(), 0, &["the end of task a!1 is known from the last sync"]);
     assert_eq!(ran.text(), "a!1 OK\n");
     let ran = world.near(&["wait", "a!1", "a!4", "a!3"]).run();
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -676,7 +675,7 @@ fn an_answer_without_an_end_is_given_up() {
         for verb in ["show", "wait"] {
             let ran = world.near(&[verb, "a!1"]).run();
             assert_eq!(ran.code, 1, "{script} {verb}: {}", ran.err);
-            assert!(ran.err.contains("far too long") || ran.err.contains("a line of over"), "{}", ran.err);
+            assert!(ran.err.contains("too long") || ran.err.contains("a line of over"), "{}", ran.err);
         }
     }
 }
@@ -698,8 +697,11 @@ fn an_end_that_is_kept_here_answers_for_a_host_that_cannot_be_reached() {
         "echo 'control: error: there is no task 2' >&2; exit 1",
     ] {
         world.fake_ssh(script);
-        let shown =
-            tells(world.near(&["--json", "show", "a!2"]).run(), 0, &["task a!2 ended is known from the last sync"]);
+        let shown = tells(
+            world.near(&["--json", "show", "a!2"]).run(),
+            0,
+            &["the end of task a!2 is known from the last sync"],
+        );
         let shown: Value = serde_json::from_slice(&shown.out).unwrap();
         assert_eq!(
             (&shown["outcome"], &shown["taskname"], &shown["info1"], &shown["exitcode"]),
@@ -709,7 +711,8 @@ fn an_end_that_is_kept_here_answers_for_a_host_that_cannot_be_reached() {
         if script.starts_with("echo 'control") {
             continue;
         }
-        let ran = tells(world.near(&["wait", "a!1", "a!2"]).run(), 1, &["task a!1 ended is known from the last sync"]);
+        let ran =
+            tells(world.near(&["wait", "a!1", "a!2"]).run(), 1, &["the end of task a!1 is known from the last sync"]);
         assert_eq!(ran.text(), "a!1 OK\na!2 ERROR: exit code 1\n", "{script}");
         assert_eq!(world.near(&["wait", "--any", "a!7", "a!1"]).run().code, 0, "{script}");
         let ran = world.near(&["--json", "wait", upid]).run();
@@ -718,7 +721,7 @@ fn an_end_that_is_kept_here_answers_for_a_host_that_cannot_be_reached() {
     }
     // A number that a task has which runs now is not that of one that ended before.
     world.fake_ssh("exit 127");
-    tells(world.near(&["wait", "a!7", "--timeout", "0.1"]).run(), 1, &["there is no program `control`"]);
+    tells(world.near(&["wait", "a!7", "--timeout", "0.1"]).run(), 1, &["no program `control`"]);
 }
 
 #[test]
@@ -775,18 +778,18 @@ fn a_host_whose_answer_never_ends_is_given_up() {
     fs::write(world.path("end"), line("end").replace("\"more\":false", "\"more\":true")).unwrap();
     for (script, why) in [
         // As fast as it can: the same line, and one that is new in a version to come.
-        ("cat $W/first; exec yes \"$(cat $W/ended)\"", "answer too long: over 5000 tasks that ended"),
-        ("cat $W/first; exec yes '{\"type\":\"news\"}'", "answer too long: over 50000 other lines"),
-        ("cat $W/first; exec yes garbage", "answer too long: over 50000 other lines"),
+        ("cat $W/first; exec yes \"$(cat $W/ended)\"", "response too long: over 5000 ended tasks"),
+        ("cat $W/first; exec yes '{\"type\":\"news\"}'", "response too long: over 50000 other lines"),
+        ("cat $W/first; exec yes garbage", "response too long: over 50000 other lines"),
         // Slowly: never silent.
         (
             "cat $W/first; while :; do echo '{\"type\":\"news\"}'; sleep 0.05; done",
-            "its answer does not end: it went on for ",
+            "response without an end: stopped after ",
         ),
         // Answers that say that there is more.
         (
             "cat $W/first; sed \"s/\\\"cursor\\\":\\\"/&$(date +%N)/\" $W/end",
-            "it says that there is more, and told of no task in 20 answers",
+            "it reports more tasks but sent none in 20 responses",
         ),
     ] {
         world.fake_ssh(script);
@@ -794,7 +797,7 @@ fn a_host_whose_answer_never_ends_is_given_up() {
     }
     // Nor does a wait go on for ever, or outlast its time, because of lines.
     world.fake_ssh("exec yes 'a banner'");
-    tells(world.near(&["wait", "a!9"]).run(), 1, &["error: remote a: ", "its answer is far too long"]);
+    tells(world.near(&["wait", "a!9"]).run(), 1, &["error: remote a: ", "its response is too long"]);
     world.fake_ssh("while :; do echo 'a banner'; sleep 0.5; done");
     tells(world.near(&["wait", "a!9", "--timeout", "0.2"]).run(), 124, &["task a!9 has not ended"]);
 }

@@ -1,4 +1,4 @@
-//! `control remote`: other hosts, and their tasks in lists with our own.
+//! `control remote`: other hosts, and lists that include their tasks.
 
 pub(super) mod api;
 mod proxmox;
@@ -113,7 +113,9 @@ impl Desk<'_, '_> {
         }
         let text = match self.json {
             true => json!({ "name": name.as_str(), "source": source }).to_string(),
-            false => format!("remote {name} set ({source}); see whether it answers: control remote test {name}"),
+            false => {
+                format!("remote {name} set ({source}); check whether it responds with: control remote test {name}")
+            }
         };
         self.print(&text)?;
         Ok(0)
@@ -187,14 +189,14 @@ impl Desk<'_, '_> {
                 }
                 value.to_string()
             }
-            false => format!("remote {name} answers: {}", show::clean(&text)),
+            false => format!("remote {name} responds: {}", show::clean(&text)),
         };
         self.print(&text)?;
         Ok(0)
     }
 
     fn test_ssh(&self, remote: &Remote, limit: Duration) -> Result<(Value, String), ControlError> {
-        // From its own cursor on, so that little is sent; nothing of it is kept.
+        // From the stored cursor on, so that little is sent. Nothing is stored.
         let (mut first, mut last) = (None, None);
         let asked = ssh::ask(&remote.source, remote.cursor.as_deref(), 1, limit, &mut |line| match line {
             ssh::AnswerPart::Line(ExportLine::Start { version, taskwatcher, host, .. }) => {
@@ -212,7 +214,7 @@ impl Desk<'_, '_> {
         }
         asked.map_err(|error| failed(remote, &error))?;
         let (Some((version, taskwatcher, host)), Some(running)) = (first, last) else {
-            return Err(failed(remote, &"truncated answer"));
+            return Err(failed(remote, &"truncated response"));
         };
         let text = format!("host {host}, taskwatcher {taskwatcher}, {running} running");
         Ok((json!({ "host": host, "taskwatcher": taskwatcher, "version": version, "running": running }), text))
@@ -229,7 +231,7 @@ impl Desk<'_, '_> {
         let host = Host::new(&remote.name, product, api, limit).map_err(told)?;
         let (version, Cluster { nodes, unread }) = (host.version().map_err(told)?, host.cluster().map_err(told)?);
         let online: Vec<&str> = nodes.iter().filter(|node| node.online).map(|node| node.name.as_str()).collect();
-        // A task of each that it can ask, so that a token without rights shows; side by side, as one may be slow.
+        // One task of each online node, to detect a token without permissions. In parallel, because a node may be slow.
         let queue = Mutex::new(online.iter());
         let one = Wanted { limit: 1, ..Wanted::default() };
         let ask = |host: &Host| {
@@ -238,7 +240,7 @@ impl Desk<'_, '_> {
         };
         let mut asked = thread::scope(|scope| {
             let count = online.len().min(proxmox::CONNECTIONS).saturating_sub(1);
-            // Where no thread can be made, those there are ask its nodes.
+            // If no more threads can be created, the existing ones do the work.
             let begin = |_| thread::Builder::new().spawn_scoped(scope, || ask(&host.another())).ok();
             let others: Vec<_> = (0..count).map_while(begin).collect();
             let mut asked = ask(&host);
@@ -262,7 +264,7 @@ impl Desk<'_, '_> {
             text.push_str(&format!(", {count}, {} of them online", online.len()));
         }
         if !unread.is_empty() {
-            text.push_str(&format!(", besides what cannot be read: {}", unread.join(", ")));
+            text.push_str(&format!(", unreadable entries: {}", unread.join(", ")));
         }
         if !empty.is_empty() {
             let on = match product.only_node() {
@@ -283,7 +285,7 @@ impl Desk<'_, '_> {
     }
 }
 
-/// The source that a command line tells.
+/// Returns the source from a command line.
 fn source_of(wanted: &args::RemoteAdd) -> Result<Source, ControlError> {
     let from = &wanted.source;
     let (product, url) = match (&from.ssh, &from.pve, &from.pbs) {
@@ -302,7 +304,7 @@ fn source_of(wanted: &args::RemoteAdd) -> Result<Source, ControlError> {
     })
 }
 
-/// The path of a file with a secret, as it is kept; it is read from any folder later on.
+/// Returns the absolute path of a secret file, because the file is read from any working directory later.
 fn secret_path(file: &Path) -> Result<String, ControlError> {
     let file = std::path::absolute(file).map_err(system("find the secret file"))?;
     secret::read(&file)?;
@@ -324,19 +326,19 @@ fn node_json(node: &Node) -> Value {
     })
 }
 
-/// The remote of a name.
+/// Returns the remote with a name.
 pub(super) fn known(store: &Store, name: &str) -> Result<Remote, ControlError> {
     let found = store.remotes()?.into_iter().find(|remote| remote.name == name);
     found.ok_or_else(|| ControlError::NoSuchRemote(name.to_owned()))
 }
 
-/// The names of remotes that a command line's tasks are of; none: tasks of this host.
+/// Returns the remotes of the tasks in a command line. `None`: this host.
 pub(super) fn remotes_of<'a>(tasks: impl Iterator<Item = Option<&'a str>>) -> HashSet<Option<&'a str>> {
     tasks.collect()
 }
 
 impl Desk<'_, '_> {
-    /// `list` with the tasks of other hosts.
+    /// Prints `list` with tasks of other hosts.
     pub(super) fn list_far(
         &mut self,
         store: &mut Store,
@@ -381,7 +383,7 @@ impl Desk<'_, '_> {
                     ("node", node.into()),
                     ("upid", upid.into()),
                     ("starttime", live.run.start.into()),
-                    // How long it runs by now, as far as is known.
+                    // The known run time so far.
                     (
                         "duration",
                         if live.stale { live.seen } else { now.secs() }.saturating_sub(live.run.start).max(0).into(),
@@ -409,11 +411,11 @@ impl Desk<'_, '_> {
         Ok(0)
     }
 
-    /// `history` with the tasks of other hosts, in the order of their starts.
+    /// Prints `history` with tasks of other hosts, sorted by start.
     pub(super) fn history_far(&mut self, store: &Store, wanted: &args::History, filter: Filter) -> Done {
         let name = wanted.remote.as_ref().map(|name| name.as_str());
         let remotes = some_remotes(store, name)?;
-        // Of these a number is that of a guest or a disk, which many tasks have.
+        // In UPIDs of these remotes a number is that of a guest or a disk, which many tasks share.
         let unnumbered: HashSet<&str> =
             remotes.iter().filter(|remote| remote.source.api().is_some()).map(|remote| remote.name.as_str()).collect();
         let after = match wanted.after {
@@ -456,7 +458,7 @@ impl Desk<'_, '_> {
     }
 }
 
-/// The remotes, of which there must be one of that name, or any.
+/// Returns all remotes. Fails if there is none with this name, or none at all.
 fn some_remotes(store: &Store, name: Option<&str>) -> Result<Vec<Remote>, ControlError> {
     let remotes = store.remotes()?;
     match name {
@@ -468,7 +470,7 @@ fn some_remotes(store: &Store, name: Option<&str>) -> Result<Vec<Remote>, Contro
     }
 }
 
-/// The remotes with more than one node.
+/// Returns the names of remotes with more than one node.
 fn clusters(store: &Store) -> Result<Vec<String>, ControlError> {
     let nodes = store.remote_nodes(None)?;
     let several = |remote: &Remote| nodes.get(&remote.id).is_some_and(|nodes| nodes.len() > 1);
@@ -483,7 +485,7 @@ fn put<const N: usize>(value: &mut Value, fields: [(&str, Value); N]) {
     }
 }
 
-/// An ended task of any host as JSON: the keys of `history`, and whose it is.
+/// Returns an ended task of any host as JSON, with the keys of `history` and its remote.
 fn listed_json(row: &Listed, unnumbered: &HashSet<&str>) -> Value {
     match row {
         Listed::Local(row) => {
@@ -495,7 +497,7 @@ fn listed_json(row: &Listed, unnumbered: &HashSet<&str>) -> Value {
             let more = task.more.as_deref();
             let text = |pick: fn(&More) -> &Option<String>| more.and_then(|more| pick(more).clone());
             let upid = task.upid.parse::<Upid>().ok();
-            // A success is kept without its code; Proxmox hosts tell of none.
+            // The exit code of a success is not stored. Proxmox hosts report no exit codes.
             let is_zero = !unnumbered.contains(&*task.remote) && task.outcome.class().is_success();
             json!({
                 "remote": *task.remote,
@@ -510,7 +512,7 @@ fn listed_json(row: &Listed, unnumbered: &HashSet<&str>) -> Value {
                 "termerror": task.outcome.reason().filter(|reason| !reason.is_empty()),
                 "starttime": task.start,
                 "endtime": task.endtime,
-                // Of the type that our own have.
+                // A float, like the durations of local tasks.
                 "duration": task.endtime.saturating_sub(task.start) as f64,
                 "info1": text(|more| &more.info1),
                 "info2": text(|more| &more.info2),

@@ -1,4 +1,4 @@
-//! `wait`, `log`, `kill`, `show` and `feedback` of tasks of other hosts: the same verb, done there.
+//! `wait`, `log`, `kill`, `show` and `feedback` for tasks of other hosts, carried out by their hosts.
 //!
 //! On a host that runs taskwatcher its own `control` does it; a Proxmox host is asked by its API (`far/proxmox.rs`).
 //! What comes back is another host's word: it goes to a terminal as a task's own output does, without anything that
@@ -32,30 +32,30 @@ use crate::{
     },
 };
 
-/// A host that is asked about one task, or for its log, has so long to answer.
+/// Longest silence of a host that is asked about one task, or for a log.
 const LIMIT: Duration = Duration::from_secs(30);
-/// How soon a host is asked again that did not answer, at first.
+/// Pause before the first retry after a failed request.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Then after twice the time, and so often twice: every half minute at last.
+/// How many times the pause is doubled for further retries, up to half a minute.
 const LONGEST_DOUBLED: u32 = 5;
 
-/// A verb for one remote, as its command line says it there.
+/// A command of `control` on a remote.
 struct RemoteCommand<'a> {
     remote: &'a str,
-    /// For ssh.
+    /// Host for ssh.
     host: &'a str,
-    /// The database there, if it is not the usual one.
+    /// Path of the database there, if it is not the default.
     db: Option<&'a str>,
     words: Vec<String>,
-    /// Whether its lines are what a task printed, and not ours.
+    /// Whether the output is that of a task, not of `control`.
     log: bool,
-    /// Whether everything is wanted as it comes.
+    /// Whether to pass on all bytes unchanged.
     raw: bool,
-    /// Whether it is of use only if it is whole: an array in JSON.
+    /// Whether the output is useful only if it is complete (a JSON array).
     whole: bool,
-    /// How long it may say nothing; none: as long as its connection holds.
+    /// Longest silence. `None`: as long as the connection holds.
     silence: Option<Duration>,
-    /// When it is given up whatever it says, on the monotonic clock; none: never.
+    /// When to give up even if data arrives, on the monotonic clock. `None`: never.
     until: Option<Duration>,
 }
 
@@ -67,7 +67,7 @@ fn remote_of(task: &TaskRef) -> Option<&str> {
     }
 }
 
-/// The task as its own host knows it: the number of one that never had a UPID, see `app/remote`.
+/// Returns the name of a task on its own host. A task that has no UPID there is named by its number, see `app/remote`.
 fn name_there(task: &TaskRef) -> String {
     match task {
         TaskRef::There(_, task) => task.to_string(),
@@ -86,7 +86,7 @@ fn words(verb: &str, tasks: &[TaskRef], more: impl IntoIterator<Item = String>) 
     words
 }
 
-/// An option, if it is given.
+/// Returns an option with its value, if given.
 fn option(name: &str, value: Option<impl ToString>) -> Option<String> {
     value.map(|value| format!("{name}={}", value.to_string()))
 }
@@ -96,7 +96,7 @@ fn flag(name: &str, given: bool) -> Option<String> {
 }
 
 impl Desk<'_, '_> {
-    /// Does a verb whose tasks are of another host; none: it is about this one.
+    /// Carries out a verb whose tasks are of another host. `None` if it is about this host.
     pub(super) fn far(&mut self, verb: &Verb) -> Option<Done> {
         let tasks: &[TaskRef] = match verb {
             Verb::Show(one) | Verb::Feedback(one) => std::slice::from_ref(&one.task),
@@ -157,7 +157,7 @@ impl Desk<'_, '_> {
         ran.map_err(|far| far.of(errand.remote))
     }
 
-    /// Prints a line that came from there; none: all that came was printed.
+    /// Prints a line of the remote command. `None`: there are no more lines for now.
     fn hand_on(&mut self, errand: &RemoteCommand<'_>, line: Option<&[u8]>) -> Result<(), ControlError> {
         let Some(line) = line else { return Ok(self.out.data.flush()?) };
         match (errand.raw, errand.log) {
@@ -168,9 +168,9 @@ impl Desk<'_, '_> {
         Ok(self.out.data.write_all(b"\n")?)
     }
 
-    /// Prints what `show` there told of a task.
+    /// Prints the output of `show` of the remote.
     fn show_far(&mut self, remote: &str, name: &str, text: &[u8]) -> Done {
-        let bad = || ControlError::Remote(remote.to_owned(), "its answer is not JSON".to_owned());
+        let bad = || ControlError::Remote(remote.to_owned(), "its response is not JSON".to_owned());
         let mut value: Value = serde_json::from_slice(text).map_err(|_| bad())?;
         if !value.is_object() {
             return Err(bad());
@@ -179,7 +179,7 @@ impl Desk<'_, '_> {
         self.print_shown(name, &value)
     }
 
-    /// Prints all about the task of this name, with its last lines.
+    /// Prints all details of a task, with its last lines.
     fn print_shown(&mut self, name: &str, value: &Value) -> Done {
         if self.json {
             self.print(&value.to_string())?;
@@ -197,13 +197,13 @@ impl Desk<'_, '_> {
         Ok(0)
     }
 
-    /// Says that what follows of a task is what is kept here, as its host does not answer.
+    /// Reports that the stored end of a task is used, because its host does not respond.
     fn say_stored(&mut self, remote: &Remote, name: &str, error: &dyn fmt::Display) {
-        let text = format!("remote {}: {error}; how task {name} ended is known from the last sync", remote.name);
+        let text = format!("remote {}: {error}; the end of task {name} is known from the last sync", remote.name);
         self.tell(&show::clean(&text));
     }
 
-    /// Shows a task that has ended as it is kept here, as its host does not answer.
+    /// Shows the stored end of a task, because its host does not respond.
     fn show_stored(&mut self, remote: &Remote, name: &str, ended: &RemoteTask, error: &dyn fmt::Display) -> Done {
         self.say_stored(remote, name, error);
         self.print_shown(name, &stored_json(remote, ended))
@@ -216,7 +216,7 @@ impl Desk<'_, '_> {
         errand: &RemoteCommand<'_>,
         mut see: impl FnMut(&mut Self, Option<&[u8]>) -> Result<(), ControlError>,
     ) -> Result<i32, Far> {
-        // What ssh says itself. If it fails, the last of it is why, and is not said twice.
+        // Messages of ssh itself. If ssh fails, the last one is the reason, and is not printed twice.
         let mut held: Vec<String> = vec![];
         let ran = run(errand.host, &errand.line(), errand.silence, |heard| {
             if errand.until.is_some_and(|until| sys::now().mono > until) {
@@ -244,10 +244,10 @@ impl Desk<'_, '_> {
             Ok(())
         });
         match ran {
-            Ok(127) => Err(Far::Nobody("there is no program `control` on its PATH; install taskwatcher there")),
+            Ok(127) => Err(Far::Nobody("no program `control` in its PATH; install taskwatcher there")),
             Ok(exit_code::USAGE) => {
                 self.say_held(errand.remote, &mut held);
-                Err(Far::Nobody("its control does not know this; update it"))
+                Err(Far::Nobody("its control does not support this; update taskwatcher there"))
             }
             Err(Far::Ssh(error)) => {
                 held.pop();
@@ -270,11 +270,11 @@ impl Desk<'_, '_> {
     }
 }
 
-/// Lines of what ssh says that are kept until it is known whether it fails.
+/// Maximum number of messages of ssh that are held until it is known whether ssh fails.
 const HELD: usize = 50;
 
 impl RemoteCommand<'_> {
-    /// The command line there.
+    /// Returns the command line for the remote shell.
     fn line(&self) -> String {
         let mut line = vec!["control"];
         if let Some(db) = self.db {
@@ -285,7 +285,7 @@ impl RemoteCommand<'_> {
     }
 }
 
-/// A message of another host, with tasks named as they are here: its `task 7` is our `task web!7`.
+/// Replaces the names of tasks in a message of another host by local names: `task 7` becomes `task web!7`.
 fn named_here(remote: &str, text: &str) -> String {
     let mut parts = text.split("task ");
     let mut named = parts.next().unwrap_or_default().to_owned();
@@ -302,7 +302,7 @@ fn named_here(remote: &str, text: &str) -> String {
     named
 }
 
-/// A message of `control` on another host as one of ours about that host.
+/// Returns a message of `control` on another host with the name of its remote.
 fn message_here(remote: &str, text: &str) -> String {
     match text.strip_prefix("error: ") {
         Some(why) => format!("error: remote {remote}: {why}"),
@@ -310,7 +310,7 @@ fn message_here(remote: &str, text: &str) -> String {
     }
 }
 
-/// Says in what a host tells of a task as JSON whose it is, and names it as other verbs take it.
+/// Adds the remote to the JSON of a task, and to its UPID, so that other verbs accept it.
 fn of_remote(remote: &str, task: &mut Value) {
     let Some(object) = task.as_object_mut() else { return };
     if let Some(upid) = object.get("upid").and_then(Value::as_str) {
@@ -320,7 +320,7 @@ fn of_remote(remote: &str, task: &mut Value) {
     object.insert("remote".into(), remote.into());
 }
 
-/// All that is kept here of a task of another host that has ended, and when its host last answered.
+/// Returns the stored data of an ended task of another host, and when the host was last contacted.
 fn stored_json(remote: &Remote, ended: &RemoteTask) -> Value {
     let mut value = ended.upid.parse::<Upid>().map_or_else(|_| json!({ "upid": ended.upid }), |upid| upid.to_json());
     of_remote(&remote.name, &mut value);
@@ -346,11 +346,11 @@ fn stored_json(remote: &Remote, ended: &RemoteTask) -> Value {
     value
 }
 
-/// What can fail while a verb is done on another host.
+/// Why a verb failed on another host.
 enum Far {
     Ssh(SshError),
     Control(ControlError),
-    /// Nobody there can do it.
+    /// The host cannot do it.
     Nobody(&'static str),
 }
 
@@ -380,19 +380,19 @@ impl From<SshError> for Far {
     }
 }
 
-/// A host that did not answer: it is asked again, less and less often. Its task runs on as far as anybody knows.
+/// Retries for a host that does not respond, at growing intervals. Its task is assumed to keep running.
 #[derive(Debug, Default)]
 struct Polls {
     failures: u32,
 }
 
 impl Polls {
-    /// Tells of it the first time, and waits, but no longer than until `end` on the monotonic clock.
+    /// Reports the first failure, and waits, at most until `end` on the monotonic clock.
     fn failed(&mut self, desk: &mut Desk<'_, '_>, remote: &str, error: &dyn fmt::Display, end: Option<Duration>) {
         if self.failures == 0 {
-            desk.tell(&show::clean(&format!("remote {remote}: {error}; asking again until it answers")));
+            desk.tell(&show::clean(&format!("remote {remote}: {error}; retrying until it responds")));
         }
-        // Soon at first: somebody waits.
+        // The first pauses are short, because a user waits.
         let wait = AGAIN.saturating_mul(1 << self.failures.min(LONGEST_DOUBLED));
         self.failures += 1;
         sys::pause(end.map_or(wait, |end| end.saturating_sub(sys::now().mono).min(wait)));
@@ -404,7 +404,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tasks_in_messages_of_another_host_are_named_as_they_are_here() {
+    fn tasks_in_messages_of_another_host_get_local_names() {
         for (there, here) in [
             ("error: there is no task 7", "error: there is no task web!7"),
             ("task 12 has not ended: RUNNING", "task web!12 has not ended: RUNNING"),
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_another_host_have_the_form_of_ours_about_it() {
+    fn messages_of_another_host_name_its_remote() {
         assert_eq!(message_here("web", "error: it is locked"), "error: remote web: it is locked");
         assert_eq!(message_here("web", "task web!12 has not ended"), "remote web: task web!12 has not ended");
     }

@@ -244,10 +244,7 @@ impl Worker {
             (None, Err(panic)) => {
                 let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
                 let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-                Outcome::Error(format!(
-                    "worker panicked: {}",
-                    one_line(&text.unwrap_or_else(|| "no message".into()))
-                ))
+                Outcome::Error(format!("worker panicked: {}", one_line(&text.unwrap_or_else(|| "no message".into()))))
             }
         };
         let by = self.asked.get().map_or_else(|| "itself".to_owned(), ToString::to_string);

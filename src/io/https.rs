@@ -87,7 +87,7 @@ pub enum HttpsError {
     #[error("not an HTTP answer: {0}")]
     Protocol(String),
     /// The response ended too soon.
-    #[error("truncated answer")]
+    #[error("truncated response")]
     Cut,
     /// The response exceeds the size limit.
     #[error("answer too long: over {} MB", LONGEST >> 20)]

@@ -1,4 +1,4 @@
-//! The API of one Proxmox host: what is asked, and why it did not answer.
+//! The API of one Proxmox host: its requests and errors.
 
 use std::time::Duration;
 
@@ -18,45 +18,45 @@ use crate::{
     },
 };
 
-/// What stands for itself in a part of a path.
+/// Characters that are not escaped in a segment of a path.
 const PLAIN: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
-/// Letters of a message of theirs that are passed on.
+/// Maximum number of characters of a message of the host that are passed on.
 const MESSAGE: usize = 300;
 
-/// Bytes of a refusal that are read.
+/// Maximum number of bytes of an error response that are parsed.
 const REFUSAL: usize = 64 << 10;
-/// Bytes of an answer that is no list and no log, at most.
+/// Maximum size of a response that is neither a list nor a log, in bytes.
 const SHORT: usize = 1 << 20;
-const NOT_JSON: &str = ": it is not JSON";
-const NO_DATA: &str = ": it has no data";
+const NOT_JSON: &str = ": not JSON";
+const NO_DATA: &str = ": no data";
 
-/// Why it did not answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::app) enum ApiError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error("invalid secret in {0:?}: only ASCII characters without spaces are allowed")]
     NoSecret(String),
-    /// And the remote's name.
+    /// With the name of the remote.
     #[error("{}", https_text(.0, .1))]
     Https(HttpsError, String),
-    /// And the remote's name.
+    /// With the name of the remote.
     #[error(
-        "it does not accept the token (401){0}; if its name or its secret is another: control remote set {1} --token \
+        "token not accepted (401){0}; if its name or secret has changed: control remote set {1} --token \
          USER@REALM!NAME --secret-file FILE"
     )]
     Token(String, String),
     #[error("permission denied for the token (403){0}; assign it a role with this permission")]
     Forbidden(String),
-    /// What authorizes us goes nowhere else.
-    #[error("it answers with a redirect (status {0}), which is not followed; is the address that of the host itself?")]
+    /// A redirect is not followed, because the token must not be sent to another address.
+    #[error("redirect (status {0}), which is not followed; set the address of the host itself with --url")]
     Redirect(u16),
-    #[error("it answers with status {0}{1}")]
+    #[error("HTTP status {0}{1}")]
     Status(u16, String),
     #[error("node {0} is not in the cluster; if it was renamed, run control remote sync first")]
     NoNode(String),
-    #[error("unexpected answer{0}")]
+    #[error("unexpected response{0}")]
     Strange(&'static str),
 }
 
@@ -70,7 +70,7 @@ fn https_text(error: &HttpsError, remote: &str) -> String {
 }
 
 impl ApiError {
-    /// Whether it may answer when it is asked again: nothing is wrong with what it was asked.
+    /// Whether the same request may succeed later.
     pub(in crate::app) fn may_pass(&self) -> bool {
         match self {
             ApiError::Https(error, _) => !matches!(
@@ -81,7 +81,7 @@ impl ApiError {
                     | HttpsError::Tls(_)
                     | HttpsError::NoTls
             ),
-            // 408: it took too long; 429: it is asked too often.
+            // 408: request timeout; 429: too many requests.
             ApiError::Status(status, _) => *status >= 500 || matches!(status, 408 | 429),
             ApiError::Strange(_) => true,
             ApiError::Secret(_)
@@ -93,24 +93,24 @@ impl ApiError {
         }
     }
 
-    /// Whether a shorter answer may do.
+    /// Whether the response was too long, so that a request for less may succeed.
     pub(in crate::app) fn is_too_long(&self) -> bool {
         matches!(self, ApiError::Https(HttpsError::TooLong, _))
     }
 
-    /// Whether it said nothing in time.
+    /// Whether the host did not respond in time.
     pub(in crate::app) fn is_silence(&self) -> bool {
         matches!(self, ApiError::Https(HttpsError::TimedOut(_) | HttpsError::Unanswered(..), _))
     }
 
-    /// Whether the host does not know the task that it was asked about. That nothing is found (404) is no word of it:
-    /// neither product says so of a task, but a proxy in between may.
+    /// Whether the host does not know the task. 404 is not proof of that: neither product returns it for a task, but a
+    /// proxy in between may.
     pub(in crate::app) fn is_no_task(&self) -> bool {
         matches!(self, ApiError::Status(400, message) if message.contains("no such task"))
     }
 }
 
-/// Why it refused, as far as it says: PVE in JSON, PBS in plain words, and neither if it was a proxy between.
+/// Returns the reason in an error response: PVE sends JSON, PBS plain text. A proxy in between may send neither.
 fn refusal(status: u16, json: Option<&Value>, body: &[u8]) -> String {
     let told: Vec<&str> = match json.filter(|value| value.is_object()) {
         Some(value) => {
@@ -120,17 +120,17 @@ fn refusal(status: u16, json: Option<&Value>, body: &[u8]) -> String {
         None => std::str::from_utf8(body).ok().filter(|text| !text.trim_start().starts_with('<')).into_iter().collect(),
     };
     let told = told.into_iter().map(str::trim).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ");
-    // What PVE makes up for a node that it could not ask (AnyEvent::HTTP); before 8.4 it said no more than that.
+    // Status codes of PVE for a node that it could not reach (AnyEvent::HTTP). Before 8.4 they came without a text.
     let known = match status {
         595 => "the node cannot be reached",
-        596 | 597 => "the node broke off or took too long",
-        599 => "the node cannot be asked",
+        596 | 597 => "the node closed the connection or took too long",
+        599 => "the node cannot be queried",
         _ => "",
     };
     if told.is_empty() { known.to_owned() } else { told.chars().take(MESSAGE).collect() }
 }
 
-/// The way to one, over one connection.
+/// A connection to one host.
 #[derive(Debug)]
 pub(in crate::app) struct Host {
     remote: String,
@@ -138,8 +138,8 @@ pub(in crate::app) struct Host {
     product: Product,
 }
 
-/// A task, and the node that is asked about it: the one in whose list it stands. PVE finds a task by its UPID alone; the
-/// node in the path of a request says only where to look.
+/// A task, and the node to ask about it, which is the node that lists the task. PVE finds a task by its UPID alone; the
+/// node in the path only determines where to look.
 #[derive(Clone, Debug)]
 pub(in crate::app) struct TaskAt {
     pub upid: Upid,
@@ -147,19 +147,19 @@ pub(in crate::app) struct TaskAt {
 }
 
 impl TaskAt {
-    /// A task that stands in the list of node `via`; none: of the node that its UPID names.
+    /// Returns a task that is listed by the node `via`, by default the node in its UPID.
     pub(in crate::app) fn new(product: Product, upid: Upid, via: Option<String>) -> TaskAt {
         let node = product.only_node().map(str::to_owned).or(via).unwrap_or_else(|| upid.node.clone());
         TaskAt { upid, node }
     }
 
-    /// The node, if its UPID names another one and it is one of several.
+    /// Returns the node if there are several and the UPID names another one.
     pub(in crate::app) fn via(&self, product: Product) -> Option<&str> {
         Some(&*self.node).filter(|node| product.only_node().is_none() && *node != self.upid.node)
     }
 }
 
-/// Which tasks are listed.
+/// Which tasks to list.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::app) struct Wanted {
     pub since: Option<i64>,
@@ -169,7 +169,7 @@ pub(in crate::app) struct Wanted {
 }
 
 impl Host {
-    /// The way to the remote of this name; a request takes no longer than `limit`.
+    /// Returns a connection to the remote with this name. `limit` is the longest time for a request.
     pub(in crate::app) fn new(remote: &str, product: Product, api: &Api, limit: Duration) -> Result<Host, ApiError> {
         let secret = secret::read(api.secret_file.as_ref())?;
         if !proxmox::is_secret(&secret) {
@@ -181,22 +181,22 @@ impl Host {
         Ok(Host { remote: remote.to_owned(), client, product })
     }
 
-    /// The same way with a connection of its own.
+    /// Returns another connection to the same host.
     pub(in crate::app) fn another(&self) -> Host {
         Host { remote: self.remote.clone(), client: self.client.another(), product: self.product }
     }
 
-    /// From now on a request takes no longer than this.
+    /// Sets the longest time for a request.
     pub(in crate::app) fn set_limit(&mut self, limit: Duration) {
         self.client.set_limit(limit);
     }
 
-    /// What it answers, if it does not refuse.
+    /// Sends a request and returns the body of the response.
     fn told(&self, method: Method, path: &str) -> Result<Vec<u8>, ApiError> {
         let answer = self.client.ask(method, &format!("/api2/json{path}"));
         let HttpAnswer { status, body } = answer.map_err(|error| ApiError::Https(error, self.remote.clone()))?;
         if status != 200 {
-            // Nobody says more than this in a refusal.
+            // A longer error text is not useful.
             let body = &body[..body.len().min(REFUSAL)];
             let text = refusal(status, serde_json::from_slice::<Value>(body).ok().as_ref(), body);
             let text = if text.is_empty() { text } else { format!(": {text}") };
@@ -210,11 +210,12 @@ impl Host {
         Ok(body)
     }
 
-    /// The same as a value; of so many bytes at most, as a value takes many times as much.
+    /// Sends a request and returns the response as a value. The size of the body is limited, because a parsed value
+    /// needs many times as much memory.
     fn ask(&self, method: Method, path: &str, most: usize) -> Result<Value, ApiError> {
         let body = self.told(method, path)?;
         if body.len() > most {
-            return Err(ApiError::Strange(": it is far too long"));
+            return Err(ApiError::Strange(": too long"));
         }
         let value: Value = serde_json::from_slice(&body).map_err(|_| ApiError::Strange(NOT_JSON))?;
         match value.get("data") {
@@ -223,7 +224,8 @@ impl Host {
         }
     }
 
-    /// Asks about one task. That its node is not in the cluster is said as such: to ask again would change nothing.
+    /// Sends a request about one task. A node that is not in the cluster is a separate error, because trying again
+    /// would not help.
     fn ask_task(&self, method: Method, task: &TaskAt, behind: &str, most: usize) -> Result<Value, ApiError> {
         let part = |text: &str| utf8_percent_encode(text, PLAIN).to_string();
         let path = format!("/nodes/{}/tasks/{}{behind}", part(&task.node), part(task.upid.own()));
@@ -239,31 +241,31 @@ impl Host {
         }
     }
 
-    /// Its version.
+    /// Returns the version of the product.
     pub(in crate::app) fn version(&self) -> Result<String, ApiError> {
         let answer = self.ask(Method::Get, "/version", SHORT)?;
         match answer["data"]["version"].as_str() {
             Some(version) => Ok(version.to_owned()),
-            None => Err(ApiError::Strange(": it names no version")),
+            None => Err(ApiError::Strange(": no version")),
         }
     }
 
-    /// Its nodes.
+    /// Returns the nodes of the cluster.
     pub(in crate::app) fn cluster(&self) -> Result<Cluster, ApiError> {
         if let Some(name) = self.product.only_node() {
             let nodes = vec![ClusterNode { name: name.to_owned(), online: true }];
             return Ok(Cluster { nodes, unread: vec![] });
         }
         let answer = self.ask(Method::Get, "/nodes", SHORT)?;
-        proxmox::cluster(&answer["data"]).ok_or(ApiError::Strange(": it is no list of nodes"))
+        proxmox::cluster(&answer["data"]).ok_or(ApiError::Strange(": not a list of nodes"))
     }
 
-    /// The node of a list as an entry of it keeps it; none where there is only one.
+    /// Returns the listing node to store with an entry, or `None` if there is only one node.
     pub(in crate::app) fn lister<'a>(&self, node: &'a str) -> Option<&'a str> {
         Some(node).filter(|_| self.product.only_node().is_none())
     }
 
-    /// A page of a node's tasks, those that run among them.
+    /// Returns a page of a node's tasks, including running ones.
     pub(in crate::app) fn list(&self, node: &str, wanted: &Wanted) -> Result<List, ApiError> {
         let node = utf8_percent_encode(node, PLAIN);
         let mut path = format!("/nodes/{node}/tasks?start={}&limit={}", wanted.start, wanted.limit);
@@ -280,20 +282,20 @@ impl Host {
             ApiError::Strange(match bad {
                 BadList::NotJson => NOT_JSON,
                 BadList::NoData => NO_DATA,
-                BadList::NoList => ": it is no list of tasks",
-                BadList::TooMany => ": it has more tasks than that",
+                BadList::NoList => ": not a list of tasks",
+                BadList::TooMany => ": more tasks than requested",
             })
         })
     }
 
-    /// How a task is.
+    /// Returns the status of a task.
     pub(in crate::app) fn status(&self, task: &TaskAt) -> Result<RemoteStatus, ApiError> {
         let answer = self.ask_task(Method::Get, task, "/status", SHORT)?;
-        proxmox::status(&answer["data"]).ok_or(ApiError::Strange(": it is no state of a task"))
+        proxmox::status(&answer["data"]).ok_or(ApiError::Strange(": not a status of a task"))
     }
 
-    /// The end of a task whose state says that it ended so: with its time, which the list alone has, and at `now` if the
-    /// list has it no more. The list may tell the time and not the outcome.
+    /// Returns the end of a task that has ended with this outcome. Only the list has the time of the end; if the list
+    /// no longer has the task, the time is `now`. The list may have the time without the outcome.
     pub(in crate::app) fn end_of(&self, task: &TaskAt, outcome: Outcome, now: i64) -> Result<RemoteEnd, ApiError> {
         let TaskAt { upid, node } = task;
         Ok(match self.listed_end(upid, node)? {
@@ -308,7 +310,7 @@ impl Host {
 
     fn listed_end(&self, upid: &Upid, node: &str) -> Result<Option<RemoteEnd>, ApiError> {
         let mut paging = proxmox::Paging::new(1000);
-        // Of those that started in its second. PBS takes `until` for the next one where it is the same.
+        // Tasks that started in the same second. PBS excludes `until`, so the range is one second wider.
         let time = |off: i64| Some(upid.starttime.saturating_add(off));
         loop {
             let wanted = Wanted { since: time(-1), until: time(1), start: paging.start(), limit: paging.limit() };
@@ -332,8 +334,9 @@ impl Host {
         }
     }
 
-    /// Lines of a task's log behind number `start` in the order of their numbers, and how many lines the log has. Fewer
-    /// than `limit` come if an answer with as many would be too long: `limit` is then what one can have.
+    /// Returns the lines of a task's log after number `start`, sorted, and the number of lines in the log. If a
+    /// response with `limit` lines would be too long, fewer lines are returned and `limit` is reduced to a possible
+    /// number.
     pub(in crate::app) fn log(
         &self,
         task: &TaskAt,
@@ -343,7 +346,7 @@ impl Host {
         loop {
             match self.log_page(task, start, *limit) {
                 Err(error) if error.is_too_long() && *limit > 1 => {
-                    // Half of the lines that there are, and not of those that were asked for: each try is long.
+                    // Half of the existing lines instead of the requested ones, because each attempt takes long.
                     let (_, total) = self.log_page(task, start, 1)?;
                     *limit = (total.saturating_sub(start).min(*limit) / 2).max(1);
                 }
@@ -353,10 +356,10 @@ impl Host {
     }
 
     fn log_page(&self, task: &TaskAt, start: u64, limit: u64) -> Result<(Vec<(u64, String)>, u64), ApiError> {
-        // PBS begins with line number `start`, PVE behind it.
+        // PBS begins with line number `start`, PVE after it.
         let more = if self.product == Product::Pbs { limit.saturating_add(1) } else { limit };
         let answer = self.ask_task(Method::Get, task, &format!("/log?start={start}&limit={more}"), usize::MAX)?;
-        let strange = || ApiError::Strange(": it is no log");
+        let strange = || ApiError::Strange(": not a log");
         let line = |line: &Value| {
             let text = match &line["t"] {
                 // A line without a text is empty.
@@ -367,12 +370,12 @@ impl Host {
         };
         let lines = answer["data"].as_array().ok_or_else(strange)?;
         let mut lines = lines.iter().map(line).collect::<Option<Vec<_>>>().ok_or_else(strange)?;
-        // No order is promised.
+        // The API does not guarantee an order.
         lines.sort_by_key(|(number, _)| *number);
         lines.dedup_by_key(|(number, _)| *number);
         let last = lines.last().map_or(0, |(n, _)| *n);
         let total = answer["total"].as_u64().unwrap_or(last);
-        // PVE never answers without a line: what it says instead is none of the log.
+        // PVE never responds without a line: it sends a message instead, which is not part of the log.
         if let (Product::Pve, 1, [(1, only)]) = (self.product, total, lines.as_slice()) {
             if only == "no content" {
                 return Ok((vec![], 0));
@@ -386,7 +389,7 @@ impl Host {
         Ok((lines, total))
     }
 
-    /// Asks for a task's end.
+    /// Requests the end of a task.
     pub(in crate::app) fn stop(&self, task: &TaskAt) -> Result<(), ApiError> {
         self.ask_task(Method::Delete, task, "", SHORT).map(|_| ())
     }

@@ -1,4 +1,4 @@
-//! Pulling the tasks of a Proxmox host: each of its nodes by itself, up to its own cutoff.
+//! Fetches the tasks of a Proxmox host, separately for each node, from the node's own cutoff on.
 
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
@@ -20,16 +20,16 @@ use crate::{
     },
 };
 
-/// Connections to one remote at once.
+/// Maximum number of connections to one remote.
 pub(super) const CONNECTIONS: usize = 5;
-/// Entries of a page.
+/// Entries per page.
 const PAGE: usize = 1000;
 
-/// Why a node has not told all.
+/// Why the tasks of a node were not fetched completely.
 enum Halt {
     Api(ApiError),
     Broken(&'static str),
-    /// Nobody listens to us any more.
+    /// The receiver is gone.
     Gone,
 }
 
@@ -45,14 +45,14 @@ impl From<Gone> for Halt {
     }
 }
 
-/// One who asks: with a connection of its own, as long as there is a line for it.
+/// A requesting thread, with its own connection while it has a permit of the pool.
 struct Asker<'a> {
     host: &'a Host,
     lines: &'a ConnectionPool,
-    /// Whether its line is the first one of its remote, which is never given back before all is asked.
+    /// Whether this is the first connection of its remote, whose permit is kept until the end.
     first: bool,
     limit: Duration,
-    /// The connection is closed before the line is free.
+    /// The connection and its permit, dropped in this order.
     way: Option<(Host, InUse<'a>)>,
 }
 
@@ -61,7 +61,7 @@ impl<'a> Asker<'a> {
         Asker { host, lines, first, limit, way: None }
     }
 
-    /// Waits for a line; false: it is not wanted any more.
+    /// Waits for a permit. Returns false if no connection is wanted any more.
     fn begin(&mut self, wanted: &dyn Fn() -> bool) -> bool {
         if self.way.is_none() {
             let line = if self.first { Some(self.lines.take()) } else { self.lines.take_more(wanted) };
@@ -70,7 +70,7 @@ impl<'a> Asker<'a> {
         self.way.is_some()
     }
 
-    /// The way to the host, for the next request.
+    /// Returns the connection for the next request.
     fn host(&mut self) -> &Host {
         if !self.first && self.lines.are_short() {
             self.way = None;
@@ -85,26 +85,26 @@ impl<'a> Asker<'a> {
     }
 }
 
-/// A node that is to be asked.
+/// A node to ask.
 struct Next {
     node: String,
-    /// Whether it was silent before, and has all of its time now.
+    /// Whether the node was silent before, and now gets the full limit.
     again: bool,
 }
 
-/// What became of the nodes of one remote.
+/// The progress with the nodes of one remote.
 #[derive(Default)]
 struct Nodes {
     queue: VecDeque<Next>,
     begun: AskedSoFar,
-    /// Whether some were not asked because none answers.
+    /// Whether nodes were not asked because none of the others responded.
     given_up: bool,
 }
 
-/// Asks one remote; gives what was wrong with single nodes of it.
+/// Fetches the new tasks of one remote. Returns the errors of single nodes.
 ///
 /// # Errors
-/// What was wrong with all of it.
+/// The error of the whole remote, as text.
 pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink<'_>) -> Result<Over, String> {
     let host = Host::new(&job.remote.name, product, api, job.limit).map_err(|error| error.to_string())?;
     let limit = if job.doubtful { job.limit } else { job.quiet() };
@@ -123,11 +123,11 @@ pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink
     if !names_all && tell.told(Batch { unread, now: job.now, ..Batch::default() }).is_err() {
         return Ok(Over::WELL);
     }
-    // One that it does not name may stand in what cannot be read.
+    // A node that is not listed may be in an unreadable entry.
     if names_all {
         let named = |name: &str| nodes.iter().any(|node| node.name == name);
         let known = job.nodes.iter().filter(|node| !node.has_left()).map(|node| node.node.as_str());
-        // With it goes all that ran there.
+        // Nodes of running tasks are included, because the tasks of a node that left become unknown.
         let running = job.running.iter().filter(|_| product.only_node().is_none()).map(Known::node);
         let left: BTreeSet<&str> = known.chain(running).filter(|node| !named(node)).collect();
         for node in left {
@@ -146,19 +146,19 @@ pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink
             _ if job.begun.dealt.contains(&node.name) => {}
             (false, _) if told(Went::Offline, &node.name).is_err() => return Ok(Over::WELL),
             (false, _) => {
-                let text = format!("node {} is offline; its tasks are fetched when it is back", node.name);
+                let text = format!("node {} is offline; its tasks are fetched once it is back", node.name);
                 left.push(Left { text, again: known(&node.name).is_some_and(Node::is_offline) });
             }
             (true, Some((until, state))) => {
                 let why = state.error.as_deref().unwrap_or_default();
                 let alone = left_alone(until.abs_diff(job.now), state.failures, why);
-                let text = format!("node {} {alone}; name the remote to ask it now", node.name);
+                let text = format!("node {} {alone}; name the remote to sync it now", node.name);
                 left.push(Left { text, again: true });
             }
             (true, None) => asked.push(node.name),
         }
     }
-    // Those that were silent come last, and before them those that failed.
+    // Nodes that were silent come last, and nodes that failed just before them.
     asked.sort_by_key(|node| (job.begun.silent.contains(node), known(node).map_or(0, |state| state.failures)));
     let count = asked.len() + job.begun.dealt.len();
     let next = |node| Next { again: job.begun.silent.contains(&node), node };
@@ -166,7 +166,7 @@ pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink
     let nodes = Mutex::new(Nodes { queue: asked.into_iter().map(next).collect(), begun, given_up: false });
     let nodes_now = || nodes.lock().unwrap_or_else(PoisonError::into_inner);
     let ask = |asker: &mut Asker<'_>, one: bool| {
-        // One that is silent gets no more lines than it has.
+        // A silent remote gets no more connections.
         let wanted = || {
             let nodes = nodes_now();
             !nodes.queue.is_empty() && nodes.begun.silent.is_empty()
@@ -210,10 +210,10 @@ pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink
             nodes.begun.dealt.insert(node.clone());
             nodes.begun.failed.push((node, why));
         }
-        // The others may wait for a line for what is not there any more.
+        // Other threads may wait for a connection although the queue is empty now.
         tell.lines.nudge();
     };
-    // It gets more connections when a node of it has answered; one that is doubtful never does.
+    // A remote gets more connections once one of its nodes has responded, a doubtful one never.
     ask(&mut first, true);
     let more = if job.doubtful { 0 } else { CONNECTIONS.min(nodes_now().queue.len()).saturating_sub(1) };
     let ask = &ask;
@@ -221,7 +221,7 @@ pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink
         thread::scope(|scope| {
             for _ in 0..more {
                 let another = || ask(&mut Asker::new(&host, tell.lines, false, limit), false);
-                // Where no thread can be made, those there are ask its nodes.
+                // If no more threads can be created, the existing ones do the work.
                 if thread::Builder::new().spawn_scoped(scope, another).is_err() {
                     break;
                 }
@@ -239,14 +239,14 @@ pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink
     if (failed.len() == count || given_up)
         && let Some((node, why)) = failed.first()
     {
-        // Of one that is no cluster the name of its only node says nothing.
+        // Without a cluster, the name of the only node is not useful.
         return Err(match (count, given_up) {
             (1, _) => why.clone(),
-            (_, true) => format!("node {node}: {why}; the others were not asked, as none has answered"),
-            (_, false) => format!("no node answers; node {node}: {why}"),
+            (_, true) => format!("node {node}: {why}; the other nodes were not asked, because none has responded"),
+            (_, false) => format!("no node responds; node {node}: {why}"),
         });
     }
-    // That nobody listens is found out by those who have more to tell.
+    // It does not matter here if the receiver is gone.
     let _ = tell.told(Batch { well: true, now: job.now, ..Batch::default() });
     let parts = failed.into_iter().map(|(node, why)| format!("node {node}: {why}")).collect();
     Ok(Over::Done { parts, left })
@@ -303,7 +303,7 @@ fn pull_node(
                 let missed = match missed(job, asker, product, node, &paging) {
                     Ok(missed) => missed,
                     Err(error) => {
-                        // What it did tell is true all the same; only its cutoff stays.
+                        // The listed tasks are valid; only the cutoff is not advanced.
                         tell.told(batch)?;
                         return Err(error.into());
                     }
@@ -319,16 +319,16 @@ fn pull_node(
     }
 }
 
-/// What ran there as far as we know, and is not in the list.
+/// Tasks that ran at the last contact and are not in the list.
 #[derive(Default)]
 struct Missed {
     ended: Vec<RemoteEnd>,
     running: Vec<RemoteRun>,
-    /// When those started that may still run.
+    /// Start times of tasks that may still run.
     live: Vec<i64>,
 }
 
-/// Asks for these by name.
+/// Requests the status of each task that ran at the last contact and is not in the list.
 fn missed(
     job: &RemoteJob,
     asker: &mut Asker<'_>,
@@ -347,9 +347,9 @@ fn missed(
                 missed.live.push(upid.starttime);
                 missed.running.push(proxmox::running(upid, task.via(product)));
             }
-            // Nobody says that it has ended.
+            // Not proof that the task has ended.
             Err(ApiError::Forbidden(_)) => missed.live.push(upid.starttime),
-            // Its time of end is in the list alone; else it is known to have been until now.
+            // Only the list has the time of the end; without it, the task ended by now.
             Ok(RemoteStatus::Stopped(outcome)) => missed.ended.push(host.end_of(&task, outcome, job.now)?),
             Err(error) if error.is_no_task() => {
                 let outcome = Outcome::Unknown(LOST.to_owned());

@@ -1,4 +1,4 @@
-//! Pulling the tasks of a host that runs taskwatcher: what its `control export` tells since a cursor.
+//! Fetches the tasks of a host that runs taskwatcher, with `control export` since a cursor.
 
 use std::time::Duration;
 
@@ -19,23 +19,23 @@ use crate::{
     },
 };
 
-/// Tasks in one answer.
+/// Maximum number of ended tasks in one response.
 const ANSWER: usize = 5_000;
-/// Lines of an answer that are no ends of tasks, at most: tasks that run, and lines that cannot be read.
+/// Maximum number of other lines in a response: running tasks, and unreadable lines.
 const OTHERS: usize = 50_000;
-/// An answer that comes slowly may take as many times as long as a host may be silent.
+/// A response may take this many times the longest silence.
 const SLOW: u32 = 10;
-/// Answers in a row that say that there is more and have no task that ended: a host that has none makes no more.
+/// Maximum number of consecutive responses that announce more tasks without containing an ended one.
 const BARREN: u32 = 20;
-/// Ended tasks that are fetched at once: a host that has more is asked for the rest at the next sync.
+/// Maximum number of ended tasks per sync. The next sync fetches the rest.
 const MOST: usize = 5_000_000;
 
-/// How `control` begins to say what went wrong.
+/// Prefix of error messages of `control`.
 const ITS_ERROR: &str = "control: error: ";
-/// Letters of an entry that cannot be read by which it is known again.
+/// Number of characters by which an unreadable entry is recognized again.
 const LONGEST_ENTRY: usize = 1000;
 
-/// Why a remote's answer is of no use.
+/// Why a response of a remote cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AnswerError {
     #[error(transparent)]
@@ -46,24 +46,24 @@ pub(super) enum AnswerError {
     NoDatabase(String),
     #[error("it uses export version {0}, this program supports up to {VERSION}; update taskwatcher on this host")]
     Version(u32),
-    #[error("truncated answer")]
+    #[error("truncated response")]
     Cut,
-    #[error("answer too long: over {0} {1}")]
+    #[error("response too long: over {0} {1}")]
     TooMany(usize, &'static str),
-    #[error("its answer does not end: it went on for {} s", .0.as_secs())]
+    #[error("response without an end: stopped after {} s", .0.as_secs())]
     TooSlow(Duration),
     #[error("{0}")]
     Nobody(&'static str),
 }
 
-/// Part of an answer.
+/// A line of a response.
 pub(super) enum AnswerPart<'a> {
     Line(ExportLine),
-    /// A line that cannot be read.
+    /// An unreadable line.
     Strange(&'a [u8]),
 }
 
-/// Asks a host for its tasks since a cursor, and hands on the lines of its answer.
+/// Requests the tasks of a host since a cursor, and passes the lines of the response to `see`.
 pub(super) fn ask(
     source: &Source,
     since: Option<&str>,
@@ -71,7 +71,7 @@ pub(super) fn ask(
     silence: Duration,
     see: &mut dyn FnMut(AnswerPart<'_>),
 ) -> Result<(), AnswerError> {
-    let Source::Ssh { host, db } = source else { return Err(AnswerError::Nobody("it is not reached by ssh")) };
+    let Source::Ssh { host, db } = source else { return Err(AnswerError::Nobody("not a remote reached by ssh")) };
     let count = limit.to_string();
     let mut words = vec!["control", "export", "--limit", &count];
     if let Some(since) = since {
@@ -101,14 +101,14 @@ pub(super) fn ask(
                     }
                 }
                 if ended > limit {
-                    return Err(AnswerError::TooMany(limit, "tasks that ended, and was asked for no more"));
+                    return Err(AnswerError::TooMany(limit, "ended tasks (the requested limit)"));
                 }
                 if others > OTHERS {
                     return Err(AnswerError::TooMany(OTHERS, "other lines"));
                 }
                 match line {
                     Ok(line) => see(AnswerPart::Line(line)),
-                    // A newer one may tell more than is known here.
+                    // A newer version may send other types of lines.
                     Err(line) if serde_json::from_slice::<Value>(line).is_ok_and(|value| is_newer(&value)) => {}
                     Err(line) => see(AnswerPart::Strange(line)),
                 }
@@ -118,8 +118,8 @@ pub(super) fn ask(
     })?;
     match code {
         0 => Ok(()),
-        127 => Err(AnswerError::Nobody("there is no program `control` on its PATH; install taskwatcher there")),
-        // A code of another program that stands before it would come without these words.
+        127 => Err(AnswerError::Nobody("no program `control` in its PATH; install taskwatcher there")),
+        // The same exit code of another program (such as a shell) would come without this prefix.
         exit_code::NOTHING_YET if last.starts_with(ITS_ERROR) => {
             let words = last.trim_start_matches(ITS_ERROR);
             Err(AnswerError::NoDatabase(words.split(';').next().unwrap_or(words).to_owned()))
@@ -132,18 +132,18 @@ fn is_newer(line: &Value) -> bool {
     line["type"].as_str().is_some_and(|word| !["start", "running", "ended", "end"].contains(&word))
 }
 
-/// Whether a host has no tasks yet: the database that its `control` uses is not there, and never was as far as is known
-/// here. A path that was given for it may be wrong.
+/// Whether a host has no tasks yet: its default database does not exist and was never read. A configured path may be
+/// wrong, so it does not count.
 pub(super) fn is_new(remote: &Remote, error: &AnswerError) -> bool {
     matches!(error, AnswerError::NoDatabase(_))
         && remote.cursor.is_none()
         && matches!(remote.source, Source::Ssh { db: None, .. })
 }
 
-/// Asks one remote until it has no more to tell.
+/// Fetches the new tasks of one remote.
 ///
 /// # Errors
-/// What was wrong.
+/// The error of the remote, as text.
 pub(super) fn pull(job: &RemoteJob, tell: &PullSink<'_>) -> Result<Over, String> {
     let _line = tell.lines.take();
     let limit = if job.doubtful { job.limit } else { job.quiet() };
@@ -190,15 +190,15 @@ pub(super) fn pull(job: &RemoteJob, tell: &PullSink<'_>) -> Result<Over, String>
         batch.newest = batch.ended.iter().map(|end| end.endtime).max();
         let mut failed = asked.err();
         if failed.as_ref().is_some_and(|error| is_new(&job.remote, error)) {
-            // That nobody listens any more changes nothing.
+            // It does not matter if the receiver is gone.
             let _ = tell.told(Batch { now: job.now, well: true, ..Batch::default() });
             return Ok(Over::WELL);
         }
-        // What part of an answer does not name may stand in the rest of it.
+        // Tasks that are missing in an incomplete response may be in the rest of it.
         batch.anew &= failed.is_none() && batch.unread.is_empty();
         let more = match end {
             Some((next, more)) if failed.is_none() => {
-                // A cursor that does not move would have us ask for ever.
+                // A cursor that does not move would cause an endless loop.
                 let moved = cursor.as_deref() != Some(next.as_str());
                 batch.whole = !more && batch.unread.is_empty();
                 cursor = Some(next.clone());
@@ -210,16 +210,16 @@ pub(super) fn pull(job: &RemoteJob, tell: &PullSink<'_>) -> Result<Over, String>
                 false
             }
         };
-        // What came of an answer that is not whole is true all the same; only its cursor is not known.
+        // The tasks in an incomplete response are valid; only the cursor is unknown.
         if (failed.is_none() || !batch.ended.is_empty() || !batch.running.is_empty()) && tell.told(batch).is_err() {
             return Ok(Over::WELL);
         }
         match failed {
             None if more && barren >= BARREN => {
-                return Err(format!("it says that there is more, and told of no task in {BARREN} answers"));
+                return Err(format!("it reports more tasks but sent none in {BARREN} responses"));
             }
             None if more && fetched >= MOST => {
-                return Err(format!("it told of over {MOST} tasks at once; the next sync goes on behind them"));
+                return Err(format!("over {MOST} tasks in one sync; the next sync continues after them"));
             }
             None if more => {}
             None => return Ok(Over::WELL),
@@ -231,7 +231,7 @@ pub(super) fn pull(job: &RemoteJob, tell: &PullSink<'_>) -> Result<Over, String>
     }
 }
 
-/// A task that runs there; `Some(None)` for one that is only reserved.
+/// Parses a running task. `Some(None)` for a reservation.
 fn running_of(task: &Value) -> Option<Option<RemoteRun>> {
     if task["status"] == "RESERVED" {
         return Some(None);
@@ -241,8 +241,8 @@ fn running_of(task: &Value) -> Option<Option<RemoteRun>> {
     Some(Some(RemoteRun { upid: upid.as_str().to_owned(), start, detail: task.to_string() }))
 }
 
-/// The end of a task there. One without a UPID, a reservation that lapsed or a task of taskwatcher 1.7, gets one that
-/// tells its number and has no process.
+/// Parses an ended task. A task without a UPID (an expired reservation or a task of taskwatcher 1.7) gets a UPID with
+/// its number and without a process.
 pub(in crate::app) fn end_of(task: &Value, host: &str) -> Option<RemoteEnd> {
     let text = |key: &str| task[key].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     let endtime = task["endtime"].as_i64()?;

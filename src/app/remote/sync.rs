@@ -1,7 +1,8 @@
-//! `control remote sync`: who is asked when, and adding what they tell.
+//! `control remote sync`: schedules the requests to remotes, and stores the responses.
 //!
-//! One thread adds; others ask, so that a host that is slow or dead keeps nobody waiting. Each has a time limit; those
-//! that failed are asked less and less often. Of those and of such as begin to be silent only a few are asked at once.
+//! One thread stores; others send requests, so that a slow or dead host does not delay the others. Each request has a
+//! time limit. Remotes that failed are asked at growing intervals. Only a few of the remotes that failed or are silent
+//! are asked at once.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -30,93 +31,93 @@ use crate::{
     },
 };
 
-/// Connections at once, and remotes that are asked at once.
+/// Maximum number of connections, and of remotes that are asked at once.
 const CONNECTIONS: usize = 20;
-/// Of these, such as failed when they were last asked, or are silent now: they must not keep the others waiting.
+/// Maximum number of these that failed the last time or are silent now, so that they do not delay the others.
 const DOUBTFUL: usize = 5;
-/// Who says nothing for so long is given up.
+/// A remote that is silent for this long has failed.
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
-/// Who says nothing for so long is asked once more when there is a line for the doubtful, and then has its whole time.
+/// A remote that is silent for this long is asked again as a doubtful one, with the full limit.
 const QUIET: Duration = Duration::from_secs(5);
-/// New entries of one remote that could not be read and are shown.
+/// Maximum number of unreadable entries of one remote that are shown.
 const SHOWN: usize = 3;
-/// Letters that are shown of such an entry.
+/// Maximum number of characters shown of an unreadable entry.
 const ENTRY: usize = 200;
-/// How often the bar is drawn.
+/// Interval at which the progress bar is drawn.
 const STEP: Duration = Duration::from_millis(200);
 
-/// What a thread that asks has to say.
+/// A message of a requesting thread, with the id of its remote.
 enum News {
-    /// Part of an answer, or all of it.
+    /// A response, or a part of one.
     Told(i64, Box<Batch>),
-    /// It is done with this one; or what was wrong with all of it.
+    /// The thread is done with the remote; or the error of the whole remote.
     Over(i64, Result<Over, String>),
 }
 
-/// How asking a remote ended.
+/// How the requests to a remote ended.
 pub(super) enum Over {
-    /// It was asked.
+    /// The remote was asked.
     Done {
-        /// What was wrong with parts of it.
+        /// The errors of single nodes.
         parts: Vec<String>,
-        /// What of it was not asked.
+        /// The nodes that were not asked.
         left: Vec<Left>,
     },
-    /// It was silent; how far it was asked.
+    /// The remote was silent; the progress so far.
     Silent(AskedSoFar),
 }
 
-/// Part of a remote that was not asked.
+/// A node of a remote that was not asked.
 pub(super) struct Left {
-    /// Which, and why.
+    /// Which node, and why.
     pub text: String,
-    /// Whether that was known before.
+    /// Whether this was known before.
     pub again: bool,
 }
 
 impl Over {
-    /// Nothing more is to be said of it.
+    /// Done, without errors and without nodes that were not asked.
     pub(super) const WELL: Over = Over::Done { parts: vec![], left: vec![] };
 }
 
-/// How far a remote was asked that was silent then.
+/// The progress with a remote that became silent.
 #[derive(Debug, Default)]
 pub(super) struct AskedSoFar {
-    /// Nodes that need not be asked any more.
+    /// Nodes that need not be asked again.
     pub dealt: HashSet<String>,
-    /// Those of them that failed, and why.
+    /// The nodes in `dealt` that failed, and why.
     pub failed: Vec<(String, String)>,
-    /// Nodes that said nothing.
+    /// Nodes that did not respond.
     pub silent: HashSet<String>,
 }
 
-/// One remote to be asked, and what is known of it.
+/// A remote to ask, and what is known of it.
 pub(super) struct RemoteJob {
     pub remote: Remote,
-    /// Its nodes.
+    /// Its known nodes.
     pub nodes: Vec<Node>,
-    /// What runs there.
+    /// Tasks that ran there at the last contact.
     pub running: Vec<Known>,
-    /// Whether all is wanted, as if nothing were known.
+    /// Whether to fetch the whole history (`--refetch`).
     pub anew: bool,
-    /// With that: only what started then or later.
+    /// With `anew`: fetch only tasks that started at this time or later, in Unix seconds.
     pub since: Option<i64>,
-    /// Whether somebody named it, so that nothing of it is left alone.
+    /// Whether the command line names the remote, so that no node is skipped.
     pub named: bool,
-    /// How long it may be silent.
+    /// The longest silence.
     pub limit: Duration,
-    /// Whether it failed the last time or was silent just now.
+    /// Whether the remote failed the last time or was silent just now.
     pub doubtful: bool,
-    /// How far it was asked before that.
+    /// The progress before the remote became silent.
     pub begun: AskedSoFar,
-    /// When it is asked, unix seconds.
+    /// When the remote is asked, in Unix seconds.
     pub now: i64,
 }
 
-/// A task that ran on a remote when it was last asked.
+/// A task that ran on a remote at the last contact.
 pub(super) struct Known {
     pub upid: Upid,
-    /// The node that listed it, where its UPID names another one.
+    /// The node that listed the task, if its UPID names another one.
     pub via: Option<String>,
 }
 
@@ -125,23 +126,23 @@ impl Known {
         Some(Known { upid: run.upid.parse().ok()?, via: run.via() })
     }
 
-    /// The node that is asked about it.
+    /// Returns the node to ask about the task.
     pub(super) fn node(&self) -> &str {
         self.via.as_deref().unwrap_or(&self.upid.node)
     }
 }
 
-/// That nobody listens any more: it can be told the next time.
+/// The receiver is gone. The data is fetched again by the next sync.
 pub(super) struct Gone;
 
 impl RemoteJob {
-    /// How long it may be silent before it counts as doubtful.
+    /// Returns the silence after which the remote counts as doubtful.
     pub(super) fn quiet(&self) -> Duration {
         self.limit.min(QUIET)
     }
 }
 
-/// Connections that are free. The first one of a remote goes before the second one of any other.
+/// A limited number of connections. The first connection of a remote has priority over further connections of others.
 pub(super) struct ConnectionPool {
     free: Mutex<Free>,
     changed: Condvar,
@@ -149,11 +150,11 @@ pub(super) struct ConnectionPool {
 
 struct Free {
     count: usize,
-    /// Remotes that wait for their first one.
+    /// Number of remotes that wait for their first connection.
     firsts: usize,
 }
 
-/// One of them, in use.
+/// A permit for one connection.
 pub(super) struct InUse<'a>(&'a ConnectionPool);
 
 impl ConnectionPool {
@@ -162,11 +163,11 @@ impl ConnectionPool {
     }
 
     fn lock(&self) -> MutexGuard<'_, Free> {
-        // A number is whole whoever panicked beside it.
+        // A panic elsewhere cannot leave these numbers inconsistent.
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the first one of a remote.
+    /// Waits for the first connection of a remote.
     pub(super) fn take(&self) -> InUse<'_> {
         let mut free = self.lock();
         free.firsts += 1;
@@ -180,7 +181,7 @@ impl ConnectionPool {
         InUse(self)
     }
 
-    /// Waits for one more, as long as it is wanted.
+    /// Waits for another connection, as long as `wanted` returns true.
     pub(super) fn take_more(&self, wanted: &dyn Fn() -> bool) -> Option<InUse<'_>> {
         let mut free = self.lock();
         while wanted() {
@@ -193,13 +194,13 @@ impl ConnectionPool {
         None
     }
 
-    /// Whether some remote waits for its first one in vain.
+    /// Whether more remotes wait for their first connection than are free.
     pub(super) fn are_short(&self) -> bool {
         let free = self.lock();
         free.firsts > free.count
     }
 
-    /// What somebody waits for may not be wanted any more.
+    /// Wakes waiting threads, so that they check whether a connection is still wanted.
     pub(super) fn nudge(&self) {
         drop(self.lock());
         self.changed.notify_all();
@@ -213,16 +214,16 @@ impl Drop for InUse<'_> {
     }
 }
 
-/// Where a thread that asks tells what it hears.
+/// Receives the responses of a requesting thread.
 pub(super) struct PullSink<'a> {
     id: i64,
     news: &'a (dyn Fn(News) -> Result<(), Gone> + Sync),
-    /// What it takes one of before it connects.
+    /// The pool to take a connection from.
     pub lines: &'a ConnectionPool,
 }
 
 impl PullSink<'_> {
-    /// Tells of tasks.
+    /// Sends tasks to be stored.
     pub(super) fn told(&self, batch: Batch) -> Result<(), Gone> {
         (self.news)(News::Told(self.id, Box::new(batch)))
     }
@@ -235,13 +236,13 @@ fn pull(job: &RemoteJob, tell: &PullSink<'_>) -> Result<Over, String> {
     }
 }
 
-/// That one is left alone for so many seconds.
+/// Returns the text for a remote or node that is skipped for this many seconds.
 pub(super) fn left_alone(secs: u64, failures: u32, why: &str) -> String {
     let failures = show::count(failures.into(), "failure");
-    format!("is left alone for another {} after {failures} ({why})", span(Duration::from_secs(secs)))
+    format!("is skipped for another {} after {failures} ({why})", span(Duration::from_secs(secs)))
 }
 
-/// What of the database does not work just now. Who goes on and on says so once, and tries again.
+/// Errors of the database. With `--every`, each kind is reported once, and the operation is repeated later.
 #[derive(Default)]
 struct Troubles {
     go_on: bool,
@@ -249,7 +250,7 @@ struct Troubles {
 }
 
 impl Troubles {
-    /// What came of something; none if it did not work and we go on.
+    /// Returns the value of a result. `None` if it is an error and the sync continues.
     fn pass<T>(
         &mut self,
         desk: &mut Desk<'_, '_>,
@@ -272,19 +273,19 @@ impl Troubles {
     }
 }
 
-/// How the pull of one remote went.
+/// The result of the requests to one remote.
 #[derive(Debug, Default)]
 struct Pulled {
     new: u64,
     changed: u64,
-    /// Entries that could not be read.
+    /// Number of unreadable entries.
     unread: usize,
-    /// When it was asked, unix seconds.
+    /// When the remote was first asked, in Unix seconds.
     now: i64,
-    /// The same, or when it was asked once more, on the monotonic clock.
+    /// When the remote was last asked, on the monotonic clock.
     since: Duration,
     error: Option<String>,
-    /// What was wrong with parts of it.
+    /// The errors of single nodes.
     parts: Vec<String>,
 }
 
@@ -340,7 +341,7 @@ impl Desk<'_, '_> {
                 }
                 wake.notify_one();
             });
-            // Those that are still asked are given up: what they would tell is told the next time.
+            // Running requests are abandoned; the next sync fetches their data again.
             drop(receive);
             closed.store(true, atomic::Ordering::SeqCst);
             if let Ok(mut waiting) = queue.lock() {
@@ -351,19 +352,20 @@ impl Desk<'_, '_> {
         })
     }
 
-    /// Asks one remote after the other on this thread, where no other one can be made. What one tells is kept in memory
-    /// until it has told all.
+    /// Asks one remote after the other on this thread, if no thread can be created. All responses of a remote are held
+    /// in memory until the remote is done.
     fn direct_alone(&mut self, store: &mut Store, wanted: &args::RemoteSync, lines: &ConnectionPool) -> Done {
         let (send, receive) = mpsc::channel();
         self.direct(store, wanted, &receive, &|job| {
             let tell = |news| send.send(news).map_err(|_| Gone);
             let done = pull(&job, &PullSink { id: job.remote.id, news: &tell, lines });
-            // The other end is held here.
+            // Cannot fail: the receiver is in this function.
             let _ = tell(News::Over(job.remote.id, done));
         })
     }
 
-    /// Gives remotes to those who ask, and adds what they tell, until all were asked; with `--every`, on and on.
+    /// Hands remotes to the requesting threads, and stores the responses, until all remotes were asked; with `--every`,
+    /// forever.
     fn direct(
         &mut self,
         store: &mut Store,
@@ -375,18 +377,18 @@ impl Desk<'_, '_> {
             |remote: &Remote| wanted.names.is_empty() || wanted.names.iter().any(|n| n.as_str() == remote.name);
         let mut due: HashMap<i64, Duration> = HashMap::new();
         let mut asked: HashMap<i64, (Remote, Pulled)> = HashMap::new();
-        // Those that were silent for a while, and how far some of them were asked until then.
+        // Remotes that were silent for a while, and the progress with some of them.
         let mut slow: HashSet<i64> = HashSet::new();
         let mut begun: HashMap<i64, (Pulled, AskedSoFar)> = HashMap::new();
         let since = time("--since", &wanted.since)?;
         let mut failed = false;
         let mut troubles = Troubles { go_on: wanted.every.is_some(), ..Troubles::default() };
         let mut all: Vec<Remote> = store.remotes()?.into_iter().filter(chosen).collect();
-        // A long one shows how far it is.
+        // A long sync shows its progress.
         let mut bar = Bar::new(!self.json && wanted.every.is_none(), sys::now().mono);
         let (mut left_out, mut done, mut total) = (0, 0, 0);
         if wanted.every.is_none() && wanted.names.is_empty() {
-            // One that is dead is left alone for a while; who names it wants it asked.
+            // A remote that failed is skipped for a while, unless the command line names it.
             let now = sys::now().wall.secs();
             for remote in &all {
                 let until = remote.tried.unwrap_or(0).saturating_add(pause(remote.failures).as_secs() as i64);
@@ -395,7 +397,7 @@ impl Desk<'_, '_> {
                     left_out += 1;
                     let why = remote.error.as_deref().unwrap_or_default();
                     let left = left_alone(until.abs_diff(now), remote.failures, why);
-                    self.tell(&show::clean(&format!("remote {} {left}; name it to ask it now", remote.name)));
+                    self.tell(&show::clean(&format!("remote {} {left}; name it to sync it now", remote.name)));
                 }
             }
         }
@@ -403,7 +405,7 @@ impl Desk<'_, '_> {
             let now = sys::now().mono;
             let is_doubtful = |remote: &Remote| remote.failures > 0 || slow.contains(&remote.id);
             let mut doubtful = asked.values().filter(|(remote, _)| is_doubtful(remote)).count();
-            // Those that answered last time come first.
+            // Remotes that responded the last time come first.
             all.sort_by_key(|remote| (slow.contains(&remote.id), remote.failures));
             for remote in &all {
                 let waits = due.get(&remote.id).is_some_and(|due| *due > now);
@@ -416,7 +418,7 @@ impl Desk<'_, '_> {
                     }
                     doubtful += 1;
                 }
-                // What the nodes of one are known to run and to have told.
+                // The known state of the nodes of a Proxmox host, and the tasks that ran there.
                 let (mut nodes, mut running) = (vec![], vec![]);
                 if remote.source.api().is_some() {
                     let read = || {
@@ -432,7 +434,7 @@ impl Desk<'_, '_> {
                         }
                     }
                 }
-                // One that is asked once more is asked at the same time, so that what it told already is of it.
+                // A remote that is asked again keeps its time, so that earlier responses belong to the same sync.
                 let (pulled, begun) = begun.remove(&remote.id).unwrap_or_else(|| {
                     (Pulled { now: sys::now().wall.secs(), ..Pulled::default() }, AskedSoFar::default())
                 });
@@ -487,11 +489,11 @@ impl Desk<'_, '_> {
                             for entry in added.unread.iter().take(shown) {
                                 let entry: String = entry.chars().take(ENTRY).collect();
                                 let entry = show::clean(&entry);
-                                let line = format!("remote {}: passed over what cannot be read: {entry}", remote.name);
+                                let line = format!("remote {}: skipped unreadable entry: {entry}", remote.name);
                                 bar.aside(|| self.tell(&line));
                             }
                         }
-                        // What it tells next goes on from here; so it is asked again from its last cursor.
+                        // The following responses build on this one, so the remote is asked again from its last cursor.
                         Err(error) if wanted.every.is_some() => pulled.error = Some(error.to_string()),
                         Err(error) => return Err(error.into()),
                     }
@@ -502,7 +504,7 @@ impl Desk<'_, '_> {
                         Ok(Over::Silent(until)) if pulled.error.is_none() => {
                             slow.insert(id);
                             begun.insert(id, (pulled, until));
-                            // What it told of itself meanwhile need not be told again.
+                            // Continue from the cursor that was stored meanwhile.
                             if let Some(place) = all.iter_mut().find(|one| one.id == id)
                                 && let Some(newer) = troubles.pass(self, "remotes", store.remotes())?
                                 && let Some(newer) = newer.into_iter().find(|one| one.id == id)
@@ -514,7 +516,7 @@ impl Desk<'_, '_> {
                         Ok(Over::Silent(_)) => {}
                         Ok(Over::Done { parts, left }) => {
                             pulled.parts = parts;
-                            // One that goes on tells it once.
+                            // With `--every`, this is reported once.
                             for left in left.iter().filter(|left| wanted.every.is_none() || !left.again) {
                                 let line = format!("remote {}: {}", remote.name, show::clean(&left.text));
                                 bar.aside(|| self.tell(&line));
@@ -545,7 +547,7 @@ impl Desk<'_, '_> {
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Err(ControlError::NoRemotes),
             }
             if wanted.every.is_some() {
-                // Others may have added and removed some meanwhile, and each has a new cursor.
+                // Other programs may have added and removed remotes meanwhile, and the cursors have changed.
                 if let Some(newer) = troubles.pass(self, "remotes", store.remotes())? {
                     all = newer.into_iter().filter(chosen).collect();
                 }
@@ -563,7 +565,7 @@ impl Desk<'_, '_> {
 
     fn say_forgotten(&mut self, forgotten: u64) -> Result<(), ControlError> {
         if forgotten > 0 && !self.json {
-            self.print(&format!("{} of remotes forgotten", show::count(forgotten, "old task")))?;
+            self.print(&format!("{} of remotes removed", show::count(forgotten, "old task")))?;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! The same verbs for tasks of Proxmox hosts, by their API. A task that is waited for is polled; how it ended is kept
-//! here at once, before any sync.
+//! The same verbs for tasks of Proxmox hosts, through their API. A task that is waited for is polled; its end is stored
+//! immediately, before any sync.
 
 use std::time::Duration;
 
@@ -30,18 +30,18 @@ use crate::{
     },
 };
 
-/// A request takes no longer than a wait may take; but a host has so long to answer.
+/// Shortest time limit of a request, even if `wait` has a shorter timeout.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// How often a task that runs is looked at.
+/// Polling interval of a running task.
 const POLL: Duration = Duration::from_secs(1);
-/// Lines of a log that are asked for at once.
+/// Lines of a log per request.
 const LINES: u64 = 5_000;
-/// Last lines in `show`.
+/// Number of last lines in `show`.
 const LAST: u64 = 5;
-/// How long a task may take to end that was asked to.
+/// Time in which a task must end after a request.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Tasks of one Proxmox host, and the way to it.
+/// Tasks of one Proxmox host, and a connection to it.
 struct ProxmoxTasks {
     store: Store,
     remote: Remote,
@@ -54,35 +54,35 @@ impl ProxmoxTasks {
         failed(&self.remote, error)
     }
 
-    /// The same error, if the host may answer when it is asked again.
+    /// Returns the error if the request may succeed later, and fails otherwise.
     fn may_pass(&self, error: ApiError) -> Result<ApiError, ControlError> {
         if error.may_pass() { Ok(error) } else { Err(self.failed(&error)) }
     }
 
-    /// As lists call it.
+    /// Returns the name of a task in lists.
     fn name(&self, upid: &Upid) -> String {
         show::short_name(&self.remote.name, upid)
     }
 
-    /// The end of one that has ended, with its time, which the list of its host knows.
+    /// Returns the end of a task, with its time from the list of its host.
     fn end(&self, task: &TaskAt, outcome: Outcome) -> Result<RemoteEnd, ControlError> {
         let end = self.host.end_of(task, outcome, sys::now().wall.secs());
         end.map_err(|error| self.failed(&error))
     }
 
-    /// The end of one as it is kept here: for when its host cannot be asked about it.
+    /// Returns the stored end of a task, if there is one.
     fn stored(&self, task: &TaskAt) -> Result<Option<RemoteTask>, ControlError> {
         Ok(self.store.remote_ended(&self.remote.name, task.upid.own(), task.upid.starttime)?)
     }
 
-    /// Keeps how one ended. That it cannot be kept just now harms nobody: a sync will tell it again.
+    /// Stores the end of a task. If that fails, the next sync fetches it again.
     fn keep(&mut self, end: RemoteEnd) {
         let batch = Batch { ended: vec![end], aside: true, now: sys::now().wall.secs(), ..Batch::default() };
         let _ = self.store.add_remote_tasks(self.remote.id, &batch);
     }
 }
 
-/// The one task that somebody named of a Proxmox remote, with its whole UPID and without the remote before it.
+/// Returns the full UPID of a named task of a Proxmox remote, without the remote.
 fn whole(store: &Store, remote: &Remote, task: &TaskRef) -> Result<Upid, ControlError> {
     let unknown = || ControlError::NoSuchTask(task.clone());
     let own = |text: &str| text.parse::<Upid>().ok();
@@ -117,7 +117,7 @@ fn whole(store: &Store, remote: &Remote, task: &TaskRef) -> Result<Upid, Control
     }
 }
 
-/// The node in whose list a task stands, as far as it is known here; none: the one that its UPID names.
+/// Returns the node that listed a task, if it is stored. `None`: the node in its UPID.
 fn via(store: &Store, remote: &Remote, upid: &Upid) -> Result<Option<String>, ControlError> {
     let live = store.remote_active(Some(&remote.name))?;
     if let Some(live) = live.into_iter().find(|live| live.run.upid == upid.own()) {
@@ -127,7 +127,7 @@ fn via(store: &Store, remote: &Remote, upid: &Upid) -> Result<Option<String>, Co
     Ok(ended.and_then(|task| task.more?.via))
 }
 
-/// Its state as Proxmox tools print it.
+/// Returns the status of a task in the form of Proxmox tools.
 fn status_json(remote: &str, upid: &Upid, outcome: Option<&Outcome>) -> Value {
     let mut value = show::proxmox_status(Some(upid.as_str()), 0, outcome.map(Outcome::to_string).as_deref());
     of_remote(remote, &mut value);
@@ -135,7 +135,7 @@ fn status_json(remote: &str, upid: &Upid, outcome: Option<&Outcome>) -> Value {
 }
 
 impl Desk<'_, '_> {
-    /// Does a verb on tasks of a Proxmox host.
+    /// Carries out a verb on tasks of a Proxmox host.
     pub(super) fn far_api(
         &mut self,
         verb: &Verb,
@@ -158,7 +158,7 @@ impl Desk<'_, '_> {
         let mut there = ProxmoxTasks { store, remote, host, tasks };
         match verb {
             Verb::Show(_) => self.show_api(&there),
-            // Its tasks give none.
+            // Proxmox tasks give no feedback.
             Verb::Feedback(_) => self.print("{}").map(|()| 0),
             Verb::Log(wanted) => self.log_api(&there, wanted),
             Verb::Wait(wanted) => self.wait_api(&mut there, wanted.timeout, wanted.any),
@@ -194,7 +194,7 @@ impl Desk<'_, '_> {
             }
         }
         object.retain(|_, field| *field != "");
-        // A log that was removed there keeps nobody from the rest.
+        // If the log was removed there, everything else is still shown.
         let lines: Vec<String> = last_lines(&there.host, task, LAST).unwrap_or_default();
         object.insert("lastlines".into(), lines.iter().map(|line| show::clean(line)).collect::<Vec<_>>().into());
         self.print_shown(&show::short_name(&there.remote.name, upid), &value)
@@ -213,10 +213,10 @@ impl Desk<'_, '_> {
         let follow = wanted.follow;
         let mut polls = Polls::default();
         let mut most = LINES;
-        // A whole array or none: it is printed when all of it is there.
+        // An array is printed only when it is complete.
         let mut array = (self.json && !follow).then(Vec::new);
         while left > 0 {
-            // Asked before its log is read: what it printed until its end is in that then.
+            // Requested before the log is read, so that the log contains everything until the end.
             let over = match follow {
                 true => match there.host.status(task) {
                     Ok(told) => told != RemoteStatus::Running,
@@ -230,7 +230,7 @@ impl Desk<'_, '_> {
             let asked = left.min(most);
             let mut page = asked;
             let read = there.host.log(task, next, &mut page);
-            // What was too long once would be so again.
+            // A request that was too long once would be too long again.
             if page < asked {
                 most = page;
             }
@@ -281,7 +281,7 @@ impl Desk<'_, '_> {
             let mut still = vec![];
             let mut trouble = None;
             for task in left {
-                // One that does not answer is not asked about each of them.
+                // A host that does not respond is not asked about each task.
                 let told = match trouble {
                     Some(ApiError::Https(..)) => None,
                     _ => match there.host.status(&task) {
@@ -295,7 +295,7 @@ impl Desk<'_, '_> {
                 let outcome = match (told, &trouble) {
                     (Some(RemoteStatus::Running), _) => None,
                     (Some(RemoteStatus::Stopped(outcome)), _) => Some((outcome, true)),
-                    // An end does not change: one that is kept here answers for its host.
+                    // An end never changes, so a stored end is as good as one from the host.
                     (None, Some(error)) => {
                         let stored = there.stored(&task)?;
                         if stored.is_some() {
@@ -387,7 +387,7 @@ impl Desk<'_, '_> {
                 if how.no_wait {
                     break;
                 }
-                // That it cannot be asked just now says nothing of the task.
+                // A failed request says nothing about the task.
                 if let Ok(RemoteStatus::Stopped(outcome)) = there.host.status(&task) {
                     result = outcome.to_string();
                     if let Ok(end) = there.end(&task, outcome) {
@@ -397,7 +397,7 @@ impl Desk<'_, '_> {
                 }
                 if sys::now().mono >= end {
                     let name = there.name(upid);
-                    self.tell(&format!("error: task {name} was asked to end and has not"));
+                    self.tell(&format!("error: task {name} was asked to end but still runs"));
                     code = exit_code::FAILED;
                     break;
                 }

@@ -1,5 +1,5 @@
-//! The verbs that take their time on hosts that run taskwatcher: a log that is followed, a task that is waited for or
-//! ended. A connection that is lost ends none of them; how a task ended is kept here at once, before any sync.
+//! The same verbs for hosts that run taskwatcher, through ssh. `wait` and a followed log survive a lost connection. The
+//! end of a task is stored immediately, before any sync.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -25,45 +25,46 @@ use crate::{
     },
 };
 
-/// One that is waited for is given up so long after its time: a connection is not made at once.
+/// Time beyond the timeout of `wait`, because connecting takes some time.
 const SLACK: Duration = Duration::from_secs(5);
-/// A connection that held for so long was one; what came of it before says nothing of the next.
+/// A connection that lasted this long was a success, so the pauses between retries start again.
 const HELD: Duration = Duration::from_secs(30);
-/// Lines of an answer to `show`, which has one, and of one to `wait` that are about no task, at most.
+/// Maximum number of lines in a response to `show`, and of lines in a response to `wait` that are not about a task.
 const STRANGE_LINES: usize = 100;
-/// Bytes of what `show` answers, at most.
+/// Maximum size of a response to `show`, in bytes.
 const LONGEST_SHOWN: usize = 64 << 20;
-/// Tasks whose ends are asked for at once: a command line takes no more than so many.
+/// Maximum number of tasks whose ends are requested by one command line.
 const ASKED: usize = 500;
 
-/// A host that runs taskwatcher, and the way to it.
+/// A host that runs taskwatcher, and how to reach it.
 pub(super) struct SshHost {
     pub remote: Remote,
-    /// For ssh.
+    /// Host for ssh.
     pub host: String,
-    /// The database there, if it is not the usual one.
+    /// Path of the database there, if it is not the default.
     pub db: Option<String>,
 }
 
 impl SshHost {
-    /// These words for `control` there, whose lines are its own and not what a task printed.
+    /// Returns a command whose output is that of `control`, not of a task.
     pub(super) fn errand(&self, words: Vec<String>) -> RemoteCommand<'_> {
         let (remote, host, db) = (&self.remote.name, &self.host, self.db.as_deref());
         RemoteCommand { remote, host, db, words, log: false, raw: false, whole: false, silence: None, until: None }
     }
 
-    /// The same for what has a short answer, which comes within a time of its own or not at all.
+    /// Like [`SshHost::errand`], for a command with a short response, which must arrive within a time limit.
     pub(super) fn short_errand(&self, words: Vec<String>) -> RemoteCommand<'_> {
         let until = sys::now().mono.saturating_add(LIMIT);
         RemoteCommand { silence: Some(LIMIT), until: Some(until), ..self.errand(words) }
     }
 
     fn too_long(&self) -> ControlError {
-        ControlError::Remote(self.remote.name.clone(), "its answer is far too long".to_owned())
+        ControlError::Remote(self.remote.name.clone(), "its response is too long".to_owned())
     }
 
-    /// Keeps how these tasks ended, as their host shows them. Where it does not answer any more, what `wait` told is kept,
-    /// with this moment as the end; the next sync corrects that. Returns what is to be said of those that are not kept.
+    /// Stores the ends of these tasks, as reported by `show` of their host. If the host no longer responds, the outcome
+    /// that `wait` reported is stored with the current time as the end; the next sync corrects the time. Returns a
+    /// message about ends that could not be stored.
     fn keep(&self, store: &mut Store, heard: &mut Vec<HeardEnd>) -> Option<String> {
         let mut lost: Vec<String> = vec![];
         let mut why = String::new();
@@ -89,7 +90,7 @@ impl SshHost {
                 for end in missing {
                     match end.as_told(&live, now) {
                         Some(told) => ended.push(told),
-                        // One that its host shows, but not as ended, was not ended by `kill`.
+                        // A task that its host shows as live was not ended by `kill`.
                         None if asked.is_err() => lost.push(format!("{}!{}", self.remote.name, end.number)),
                         None => {}
                     }
@@ -111,11 +112,11 @@ impl SshHost {
         heard.clear();
         let tasks = if lost.len() == 1 { "task" } else { "tasks" };
         let said =
-            || format!("how {tasks} {} ended is not stored here ({why}); the next sync fetches it", lost.join(", "));
+            || format!("the end of {tasks} {} is not stored here ({why}); the next sync fetches it", lost.join(", "));
         (!lost.is_empty()).then(|| show::clean(&format!("remote {}: {}", self.remote.name, said())))
     }
 
-    /// The end of a task as it is kept here: for when its host does not answer.
+    /// Returns the stored end of a task, if there is one.
     fn stored(&self, store: &Store, task: &TaskRef) -> Result<Option<RemoteTask>, ControlError> {
         let remote = &self.remote.name;
         Ok(match (task, number(task)) {
@@ -125,14 +126,14 @@ impl SshHost {
         })
     }
 
-    /// A task as lists name it.
+    /// Returns the name of a task in lists.
     pub(super) fn name(&self, task: &TaskRef) -> String {
         let there = number(task).map_or_else(|| name_there(task), |number| number.to_string());
         format!("{}!{there}", self.remote.name)
     }
 }
 
-/// The number of a task where it runs.
+/// Returns the task id of a task on its host.
 fn number(task: &TaskRef) -> Option<i64> {
     match task {
         TaskRef::There(_, ThereRef::Number(id)) | TaskRef::Id(id) => Some(id.0),
@@ -141,17 +142,17 @@ fn number(task: &TaskRef) -> Option<i64> {
     }
 }
 
-/// An end that `wait` or `kill` told of.
+/// An end that `wait` or `kill` of the remote reported.
 struct HeardEnd {
-    /// The task, where it runs.
+    /// Task id on its host.
     number: i64,
-    /// Its UPID and its outcome, as far as they were told.
+    /// UPID and outcome, as far as they were reported.
     upid: Option<String>,
     outcome: Option<String>,
 }
 
 impl HeardEnd {
-    /// Reads a line of `wait` or `kill`; none where it is about no task.
+    /// Parses a line of `wait` or `kill`. `None` if it is not about a task.
     fn of(line: &[u8], json: bool) -> Option<HeardEnd> {
         let text = String::from_utf8_lossy(line);
         if json && let Ok(task) = serde_json::from_str::<Value>(&text) {
@@ -167,9 +168,9 @@ impl HeardEnd {
         Some(HeardEnd { number: number.parse().ok()?, upid: None, outcome })
     }
 
-    /// The end as it was told; none where too little was. `live`: what of its host is known to run.
+    /// Returns the reported end, or `None` if the report lacks data. `live`: the known running tasks of the host.
     fn as_told(&self, live: &[RemoteLive], now: i64) -> Option<RemoteEnd> {
-        // Why an end is unknown is told in other words by each verb.
+        // Each verb reports the reason of an unknown end in another form.
         let outcome = self.outcome.as_deref().filter(|outcome| !outcome.starts_with("unknown"))?;
         let upid_of = |live: &RemoteLive| live.run.upid.parse::<Upid>().ok();
         let is_it = |live: &&RemoteLive| match &self.upid {
@@ -191,7 +192,7 @@ impl HeardEnd {
     }
 }
 
-/// A line in which `wait` or `kill` tells of a task there, as it reads here; and what it tells.
+/// Returns the reported end in a line of `wait` or `kill`, and the line with the local name of the task.
 fn told_here(remote: &str, line: &[u8], json: bool) -> (Option<HeardEnd>, String) {
     let text = String::from_utf8_lossy(line);
     let heard = HeardEnd::of(line, json);
@@ -210,7 +211,7 @@ impl Desk<'_, '_> {
     pub(super) fn wait_ssh(&mut self, store: &mut Store, there: &SshHost, wanted: &args::WaitArgs) -> Done {
         let remote = &there.remote.name;
         let end = wanted.timeout.map(|timeout| sys::now().mono.saturating_add(timeout));
-        // One that was told of is told of again when the host is asked again.
+        // Tasks that were reported already. The host reports them again when it is asked again.
         let mut told: HashSet<i64> = HashSet::new();
         let mut tasks: Vec<TaskRef> = wanted.tasks.clone();
         let mut code = 0;
@@ -249,7 +250,7 @@ impl Desk<'_, '_> {
             let error = match ran {
                 Ok(0) => return Ok(code),
                 Ok(exit_code::FAILED) => {
-                    // Either one of them failed, or the host has forgotten one.
+                    // Either a task failed, or the host has forgotten one.
                     let asked = tasks.len();
                     let mut forgotten = vec![];
                     for task in std::mem::take(&mut tasks) {
@@ -269,7 +270,7 @@ impl Desk<'_, '_> {
                     }
                     for (task, ended) in &forgotten {
                         told.extend(number(task));
-                        self.say_stored(&there.remote, &there.name(task), &"it does not tell of the task");
+                        self.say_stored(&there.remote, &there.name(task), &"it does not know the task");
                         self.print_stored(there, task, ended)?;
                     }
                     code = if failed_there { exit_code::FAILED } else { code };
@@ -282,7 +283,7 @@ impl Desk<'_, '_> {
                 Err(Far::Control(error)) => return Err(error),
                 Err(error @ (Far::Ssh(_) | Far::Nobody(_))) => error,
             };
-            // An end does not change: one that is kept here answers for its host.
+            // An end never changes, so a stored end is as good as one from the host.
             let asked = tasks.len();
             for task in std::mem::take(&mut tasks) {
                 let Some(ended) = there.stored(store, &task)? else {
@@ -329,7 +330,8 @@ impl Desk<'_, '_> {
         self.print(&value.to_string())
     }
 
-    /// Shows a task as its host does, or, if that does not know it or does not answer, as it is kept here.
+    /// Shows a task with the data of its host, or with the stored data if the host does not know the task or does not
+    /// respond.
     pub(super) fn show_ssh(&mut self, store: &Store, there: &SshHost, task: &TaskRef) -> Done {
         let words = words("show", std::slice::from_ref(task), Some("--json".to_owned()));
         let name = there.name(task);
@@ -339,7 +341,7 @@ impl Desk<'_, '_> {
         let ran = self.run_there(&errand, |_, line| {
             lines += usize::from(line.is_some());
             text.extend_from_slice(line.unwrap_or_default());
-            // Empty lines are as endless as others.
+            // Lines are counted too, because empty lines could continue forever.
             match text.len() > LONGEST_SHOWN || lines > STRANGE_LINES {
                 true => Err(there.too_long()),
                 false => Ok(()),
@@ -349,7 +351,7 @@ impl Desk<'_, '_> {
         match ran {
             Ok(0) => self.show_far(&there.remote.name, &name, &text),
             Ok(code) => match stored()? {
-                Some(ended) => self.show_stored(&there.remote, &name, &ended, &"it does not tell of the task"),
+                Some(ended) => self.show_stored(&there.remote, &name, &ended, &"it does not know the task"),
                 None => Ok(code),
             },
             Err(Far::Control(error)) => Err(error),
@@ -360,7 +362,7 @@ impl Desk<'_, '_> {
         }
     }
 
-    /// Says that it had not ended when it was last heard of.
+    /// Reports that a task had not ended at the last contact.
     fn say_running(&mut self, there: &SshHost, task: &TaskRef) -> Result<(), ControlError> {
         if !self.json {
             self.tell(&format!("task {} has not ended", there.name(task)));
@@ -397,7 +399,7 @@ impl Desk<'_, '_> {
     }
 
     pub(super) fn log_ssh(&mut self, there: &SshHost, wanted: &args::Log) -> Done {
-        // What it prints is made fit here, if it goes to a terminal.
+        // For a terminal, the output is sanitized here.
         let raw = wanted.raw || (self.out.width)().is_none() || self.json;
         let whole = self.json && !wanted.follow;
         let errand = |words| RemoteCommand { log: true, raw, whole, ..there.errand(words) };
@@ -423,7 +425,7 @@ impl Desk<'_, '_> {
             };
         }
         loop {
-            // Again with the last line that was read, by which it is seen whether the log is still the same.
+            // Starts with the last line that was read, to detect whether the log was truncated meanwhile.
             let before = read.last.clone();
             let again = u64::from(before.is_some());
             let options = vec![
@@ -465,7 +467,7 @@ impl Desk<'_, '_> {
         }
     }
 
-    /// How many lines there are before the last ones of a log. By that number the rest can be asked for again.
+    /// Returns the number of lines before the last `tail` lines of a log, from which the log can be followed.
     fn first_of_tail(&mut self, there: &SshHost, task: &TaskRef, tail: usize) -> Result<u64, Far> {
         let options = [option("--tail", Some(tail.max(1))), option("--limit", Some(1)), flag("--json", true)];
         let words = words("log", std::slice::from_ref(task), options.into_iter().flatten());
@@ -476,23 +478,23 @@ impl Desk<'_, '_> {
             {
                 number = lines[0]["n"].as_u64();
             }
-            // One that has no log yet says so; there is nothing before its first line.
+            // A task without a log yet prints a message instead; there is nothing before its first line.
             Ok::<(), Far>(())
         })?;
         Ok(number.map_or(0, |number| if tail == 0 { number } else { number.saturating_sub(1) }))
     }
 }
 
-/// What a follower tells when it cannot go on where it was.
-const CUT: &str = "its log lost its beginning meanwhile; lines may be missing here";
+/// Message of a follower that cannot continue where it was.
+const CUT: &str = "the beginning of the log was dropped meanwhile; lines may be missing here";
 
-/// How far a log was read.
+/// The progress of following a log.
 struct Read {
-    /// Lines before the next one.
+    /// Number of lines before the next one.
     next: u64,
-    /// How many are still wanted.
+    /// Number of lines still wanted.
     left: Option<u64>,
-    /// The last one.
+    /// The last line.
     last: Option<Vec<u8>>,
 }
 
