@@ -1,5 +1,5 @@
-//! How a supervisor starts: its configuration, limits, lock, sockets, user and pid file, and what is said when one of
-//! them cannot be had. What needs root says that it is skipped where there is none.
+//! How a supervisor starts: its configuration, limits, lock, sockets, user and pid file, and the error if one of them
+//! is not available. Tests that need root report that they are skipped otherwise.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -38,7 +38,7 @@ use taskwatcher::{
     model::config::Overrides,
 };
 
-/// Whom root becomes here; every system has it.
+/// The user that root becomes here; every system has it.
 const OTHER: &str = "nobody";
 
 fn is_root() -> bool {
@@ -50,7 +50,7 @@ fn is_root() -> bool {
 }
 
 impl World {
-    /// A configuration of this world: its files lie in `sv`.
+    /// Writes a configuration whose files are in `sv`.
     fn write_config(&self, text: &str) -> PathBuf {
         let folder = self.path("sv");
         fs::create_dir_all(&folder).unwrap();
@@ -60,7 +60,7 @@ impl World {
         path
     }
 
-    /// One with a socket, a pid file and these lines of `[taskmasterd]`.
+    /// Writes a configuration with a socket, a pid file and these lines of `[taskmasterd]`.
     fn usual(&self, more: &str) -> PathBuf {
         let user = if geteuid().is_root() { "user = \"root\"\n" } else { "" };
         let user = if more.contains("user =") { "" } else { user };
@@ -84,14 +84,14 @@ impl World {
         program
     }
 
-    /// Starts one in the background.
+    /// Starts a supervisor in the background.
     #[track_caller]
     fn background(&self, words: &[&str]) -> Supervisor {
         self.supervise(words).run().silent(0);
         self.begun()
     }
 
-    /// The one that has begun.
+    /// Returns the supervisor that has started.
     fn begun(&self) -> Supervisor {
         let text = fs::read_to_string(self.sv("report")).unwrap();
         fs::remove_file(self.sv("report")).unwrap();
@@ -100,7 +100,7 @@ impl World {
         Supervisor { pid: said["pid"].parse().unwrap(), said }
     }
 
-    /// The names in `sv`, without what every test makes there.
+    /// Returns the names in `sv`, without those that every test creates.
     fn left(&self) -> Vec<String> {
         let names = fs::read_dir(self.path("sv")).unwrap();
         let mut names: Vec<String> = names.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -143,7 +143,7 @@ fn it_goes_into_the_background_and_is_ready_when_its_launcher_ends() {
     assert_eq!(fs::read_to_string(world.sv("x.pid")).unwrap(), format!("{}\n", supervisor.pid));
     assert_eq!(fs::metadata(world.sv("x.pid")).unwrap().mode() & 0o7777, 0o644);
     UnixStream::connect(world.sv("x.sock")).unwrap();
-    // It leads no session, has no terminal, and nothing of whoever launched it.
+    // It does not lead a session, has no terminal, and nothing of the process that launched it.
     let stat = process::stat(supervisor.pid).unwrap();
     assert_eq!(stat.tty, 0);
     let session = nix::unistd::getsid(Some(Pid::from_raw(supervisor.pid))).unwrap();
@@ -158,7 +158,7 @@ fn it_goes_into_the_background_and_is_ready_when_its_launcher_ends() {
 }
 
 #[test]
-fn a_descriptor_of_whoever_launched_it_is_not_kept() {
+fn descriptors_of_the_launching_process_are_closed() {
     let world = World::new();
     world.usual("");
     let program = world.supervise(&[]);
@@ -192,7 +192,7 @@ fn in_the_foreground_it_stays_the_process_that_it_is() {
 }
 
 #[test]
-fn what_fails_in_the_background_is_told_in_the_foreground() {
+fn errors_in_the_background_are_reported_in_the_foreground() {
     let world = World::new();
     world.usual("");
     world.supervise(&["--late", "cannot open\nthe database"]).run().says(1, &["cannot open\\nthe database"]);
@@ -200,7 +200,7 @@ fn what_fails_in_the_background_is_told_in_the_foreground() {
 }
 
 #[test]
-fn a_second_one_says_who_is_first_and_changes_nothing() {
+fn a_second_supervisor_names_the_first_and_changes_nothing() {
     let world = World::new();
     world.usual("");
     let first = world.background(&[]);
@@ -217,7 +217,7 @@ fn a_second_one_says_who_is_first_and_changes_nothing() {
         world.supervise(&words).run().says(2, &["another supervisor is already running", &pid, "x.pid.lock"]);
         assert_eq!(looks(), before);
     }
-    // By the same database, with files of its own.
+    // A conflict only because of the same database.
     world.write_config("[taskmasterd]\nuser = \"0\"\npidfile = \"y.pid\"\n[unix_http_server]\nfile = \"y.sock\"\n");
     if geteuid().is_root() {
         let pid = format!("with pid {}", first.pid);
@@ -231,13 +231,13 @@ fn a_second_one_says_who_is_first_and_changes_nothing() {
 }
 
 #[test]
-fn after_a_kill_the_next_one_begins_although_everything_is_there() {
+fn after_a_kill_the_next_supervisor_starts_in_spite_of_leftover_files() {
     let world = World::new();
     world.usual("");
     let first = world.background(&[]);
     first.end(Signal::SIGKILL);
     assert_eq!(world.left(), ["x.pid", "x.pid.lock", "x.sock"]);
-    // A pid that lives says nothing.
+    // A live pid is not proof of a supervisor.
     fs::write(world.sv("x.pid"), format!("{}\n", std::process::id())).unwrap();
     let second = world.background(&[]);
     assert_eq!(fs::read_to_string(world.sv("x.pid")).unwrap(), format!("{}\n", second.pid));
@@ -248,7 +248,7 @@ fn after_a_kill_the_next_one_begins_although_everything_is_there() {
 }
 
 #[test]
-fn a_pid_file_that_is_another_s_by_now_stays() {
+fn a_pid_file_of_another_supervisor_is_not_removed() {
     let world = World::new();
     world.usual("");
     let supervisor = world.background(&[]);
@@ -261,7 +261,7 @@ fn a_pid_file_that_is_another_s_by_now_stays() {
 }
 
 #[test]
-fn what_is_in_the_way_of_the_socket_is_left_alone() {
+fn a_file_in_the_place_of_the_socket_is_not_removed() {
     let world = World::new();
     world.usual("");
     fs::write(world.sv("x.sock"), "precious").unwrap();
@@ -278,7 +278,7 @@ fn what_is_in_the_way_of_the_socket_is_left_alone() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_told_with_its_address() {
+fn a_port_in_use_is_reported_with_its_address() {
     let world = World::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -296,7 +296,7 @@ fn a_port_that_is_taken_is_told_with_its_address() {
 }
 
 #[test]
-fn limits_are_raised_or_what_is_missing_is_told() {
+fn limits_are_raised_or_reported_as_too_low() {
     let world = World::new();
     world.usual("minfds = 300");
     let limited = |hard: u32, script: &str| {
@@ -311,7 +311,7 @@ fn limits_are_raised_or_what_is_missing_is_told() {
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap().to_owned();
     assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["300", "400"]);
     supervisor.end(Signal::SIGTERM);
-    // As one who may not raise what is allowed at most.
+    // Without the permission to raise hard limits.
     let told = ["minfds", "300", "200"];
     let may = |capability: u32| {
         let text = fs::read_to_string("/proc/self/status").unwrap();
@@ -333,7 +333,7 @@ fn limits_are_raised_or_what_is_missing_is_told() {
 }
 
 #[test]
-fn what_is_wrong_in_the_configuration_is_told_before_anything_is_made() {
+fn an_invalid_configuration_is_reported_before_any_file_is_created() {
     let world = World::new();
     world.write_config(
         "[taskmasterd]\npidfile = \"x.pid\"\nlogfile = 3\n[programs.web]\ncommand = \"x\"\nstopsignal = \"FOO\"\n",
@@ -358,20 +358,20 @@ fn what_is_wrong_in_the_configuration_is_told_before_anything_is_made() {
 }
 
 #[test]
-fn a_configuration_that_can_be_read_once_is_for_the_foreground() {
+fn a_configuration_that_can_be_read_only_once_works_only_in_the_foreground() {
     let world = World::new();
     let path = world.usual("");
     let program = world.supervise(&[]);
     let run = |words: &str| world.sh(&format!("{} {words} <{}", program_path(&program), path.display())).run();
     run("-c /dev/stdin").says(2, &["/dev/stdin cannot be read again in the background"]);
     let ran = run("-c /dev/stdin --check");
-    // Its paths would be relative to /dev.
+    // Relative paths would be relative to /dev.
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
     assert_eq!(world.left(), [""; 0]);
 }
 
 #[test]
-fn a_check_says_what_it_found_and_changes_nothing() {
+fn a_check_reports_its_result_and_changes_nothing() {
     let world = World::new();
     let path = world.usual("[taskmasterd.env]\nSECRET = \"hush\"");
     fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
@@ -379,14 +379,14 @@ fn a_check_says_what_it_found_and_changes_nothing() {
     let dump = world.supervise(&["--check", "--dump"]).run().silent(0);
     assert!(dump.text().contains("SECRET") && !dump.text().contains("hush"), "{}", dump.text());
     assert_eq!(world.left(), [""; 0]);
-    // Where one runs.
+    // While a supervisor is running.
     let supervisor = world.background(&[]);
     world.supervise(&["--check"]).run().silent(0);
     supervisor.end(Signal::SIGTERM);
 }
 
 #[test]
-fn without_a_name_it_is_found_in_the_start_directory_and_above() {
+fn without_an_option_the_configuration_is_found_in_the_working_directory_and_above() {
     let world = World::new();
     let program = world.supervise(&["--check"]);
     let check = || {
@@ -438,13 +438,13 @@ fn root_without_a_user_is_warned_once() {
 }
 
 #[test]
-fn root_becomes_the_user_with_all_groups_and_for_good() {
+fn root_changes_to_the_user_with_all_groups_permanently() {
     if !is_root() {
         return;
     }
     let world = World::new();
     let (uid, gid) = (account::uid(OTHER).unwrap(), account::identity(OTHER).unwrap().gid);
-    // Its folder is root's, as /run is.
+    // The folder belongs to root, like /run.
     fs::set_permissions(world.path(""), Permissions::from_mode(0o755)).unwrap();
     fs::create_dir(world.path("data")).unwrap();
     chown(world.path("data"), Some(uid), Some(gid)).unwrap();
@@ -472,17 +472,17 @@ fn root_becomes_the_user_with_all_groups_and_for_good() {
     assert_eq!(owner(&world.sv("x.pid")).0, 0, "who is not root must not choose what root's scripts kill");
     supervisor.end(Signal::SIGTERM);
     assert_eq!(fs::read_to_string(world.sv("x.pid")).unwrap(), "", "it tells no pid any more");
-    // What could not be removed is no hindrance.
+    // A file that could not be removed does not prevent the next start.
     fs::write(world.sv("report"), "").unwrap();
     chown(world.sv("report"), Some(uid), None).unwrap();
     world.background(&[]).end(Signal::SIGTERM);
-    // The database of somebody else.
+    // The database of another user.
     world.usual(&format!("user = \"{OTHER}\"\n"));
     world.supervise(&[]).run().says(1, &["cannot use", "tasks.db"]);
 }
 
 #[test]
-fn somebody_else_becomes_nobody() {
+fn an_ordinary_user_cannot_change_to_another_user() {
     if !is_root() {
         return;
     }
@@ -499,7 +499,7 @@ fn somebody_else_becomes_nobody() {
     let words: Vec<&str> = program.command.get_args().map(|word| word.to_str().unwrap()).collect();
     let uid = account::uid(OTHER).unwrap();
     let script = format!("exec setpriv --reuid {uid} --clear-groups {} {}", program_path(&program), words.join(" "));
-    // The program itself may lie where only root can go.
+    // The program itself may be in a folder that only root can read.
     if world.sh(&format!("setpriv --reuid {uid} --clear-groups test -x {}", program_path(&program))).run().code != 0 {
         eprintln!("skipped: {OTHER} cannot execute the program");
         return;
@@ -507,7 +507,7 @@ fn somebody_else_becomes_nobody() {
     world.sh(&script).run().says(2, &["only root can switch to user \"root\""]);
 }
 
-/// Looks as often as it can at a path, and at everything in its folder, for permissions wider than `mode`.
+/// Checks a path, and everything in its folder, as often as possible for permissions wider than `mode`.
 struct Watcher {
     stop: Arc<AtomicBool>,
     seen: Arc<AtomicUsize>,
@@ -539,7 +539,7 @@ impl Watcher {
 }
 
 #[test]
-fn the_socket_is_never_wider_than_it_is_to_be() {
+fn the_socket_never_has_wider_permissions_than_configured() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
     let mode = 0o600;
@@ -560,7 +560,7 @@ fn the_socket_is_never_wider_than_it_is_to_be() {
 }
 
 #[test]
-fn a_socket_that_cannot_be_given_away_is_told_with_its_owner() {
+fn a_socket_whose_owner_cannot_be_changed_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     if geteuid().is_root() {
         eprintln!("skipped: root can give it to anybody");

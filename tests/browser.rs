@@ -1,7 +1,7 @@
-//! The page in a real browser: what people see of it, press in it, and what a hostile task cannot do to it.
+//! The page in a real browser: what users see and press, and what a hostile task cannot do.
 //!
-//! Without a Chromium on the PATH nothing is tested here, which is said. Pictures of all pages, wide and narrow, light
-//! and dark, are left in Cargo's folder for the files of tests, in `pages`.
+//! Without a Chromium in the PATH nothing is tested here, which is reported. Screenshots of all pages, wide and narrow,
+//! light and dark, are written to `pages` in Cargo's folder for files of tests.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 #![expect(clippy::print_stderr, reason = "it is said that nothing was tested")]
 
@@ -18,15 +18,15 @@ use nix::{
 };
 use support::{World, daemon::Daemon, eventually, until};
 
-/// A name, a line of a log and a feedback that would be more than text in a careless page.
+/// A name, a log line and a feedback that would be more than text in a page without escaping.
 const HOSTILE: &str = "<img src=x onerror=window.pwned=1>\"'&";
 
-/// A browser, and a supervisor with its page at this address; none: there is no browser.
+/// Opens a browser, and starts a supervisor whose page has the returned address. `None` without a browser.
 fn opened(world: &World) -> Option<(Browser, Daemon<'_>, String)> {
     opened_with(world, "")
 }
 
-/// The same, with more in the configuration.
+/// Like [`opened`], with additional configuration.
 fn opened_with<'w>(world: &'w World, more: &str) -> Option<(Browser, Daemon<'w>, String)> {
     let Some(program) = chromium() else {
         eprintln!("skipped: no Chromium on the PATH");
@@ -53,7 +53,7 @@ fn opened_with<'w>(world: &'w World, more: &str) -> Option<(Browser, Daemon<'w>,
     Some((Browser::open(&program, &folder), daemon, format!("http://127.0.0.1:{port}")))
 }
 
-/// The selector of a button for a process.
+/// Returns the selector of a button for a process.
 fn button(name: &str, action: &str) -> String {
     format!(
         "form:has(input[name=name][value='{name}']) button[value={action}], form:has(input[name=name][value='{name}']):has(input[name=action][value={action}]) button"
@@ -68,7 +68,7 @@ fn programs_are_stopped_started_and_seen_to_change() {
     browser.shows("command not found: /no/such");
     let first = world.pid("web");
     browser.shows(&format!("pid {first}"));
-    // Nobody presses anything, and still the page knows.
+    // The page changes without any click.
     kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
     world.runs_again("web", first);
     browser.shows(&format!("pid {}", world.pid("web")));
@@ -78,7 +78,7 @@ fn programs_are_stopped_started_and_seen_to_change() {
     browser.shows("STOPPED");
     browser.press(&button("web", "start"));
     world.comes_to("web", "RUNNING");
-    // All of it without a script too.
+    // The same without scripts.
     browser.call("Emulation.setScriptExecutionDisabled", serde_json::json!({ "value": true }));
     browser.go(&url);
     browser.press(&button("web", "stop"));
@@ -106,7 +106,7 @@ fn a_page_that_stays_open_serves_the_next_supervisor_too() {
 }
 
 #[test]
-fn tasks_move_and_what_they_say_stays_text() {
+fn tasks_are_updated_and_their_text_is_escaped() {
     let world = World::new();
     let Some((mut browser, daemon, url)) = opened(&world) else { return };
     let script = format!("echo '{}'; exit 3", HOSTILE.replace('\'', ""));
@@ -118,7 +118,7 @@ fn tasks_move_and_what_they_say_stays_text() {
     let value = |browser: &mut Browser| browser.eval(progress).as_str().and_then(|text| text.parse::<f64>().ok());
     let before = value(&mut browser);
     until("the bar to move", || value(&mut browser) > before);
-    // Its own page, and that of the hostile one, and lists with it.
+    // The page of the task, that of the hostile one, and lists with it.
     let backup = world.states()["backup"]["task_id"].to_string();
     browser.go(&format!("{url}/task/{backup}"));
     browser.shows("Running");
@@ -140,7 +140,7 @@ fn tasks_move_and_what_they_say_stays_text() {
 }
 
 #[test]
-fn a_page_says_when_it_is_not_up_to_date() {
+fn a_page_shows_when_it_is_outdated() {
     let world = World::new();
     let Some((mut browser, daemon, url)) = opened(&world) else { return };
     browser.go(&format!("{url}/tasks"));
@@ -159,7 +159,7 @@ fn a_page_says_when_it_is_not_up_to_date() {
 }
 
 #[test]
-fn a_line_that_has_not_ended_stays_in_sight_and_grows() {
+fn an_incomplete_line_is_shown_and_grows() {
     let world = World::new();
     let asks =
         "echo begun; printf 'answer: '; read x; printf \\\"$x \\\"; read x; echo $x; printf '> '; exec sleep 300";
@@ -183,7 +183,7 @@ fn a_line_that_has_not_ended_stays_in_sight_and_grows() {
     comes(&mut browser, "begun\nanswer: so ");
     send("it is\n");
     comes(&mut browser, "begun\nanswer: so it is\n> ");
-    // The same of a task, which writes over what it has written.
+    // The same for a task that overwrites its line.
     let script =
         "echo begun; for n in 10 20 30; do printf \"\\r$n %%\"; while [ ! -e $W/$n ]; do sleep 0.02; done; done";
     let job = world.launch(["--name", "job", "sh", "-c", script]).spawn();
@@ -263,7 +263,7 @@ fn every_page_fits_on_a_telephone_and_on_a_desk_by_day_and_by_night() {
             let dark = browser.eval("matchMedia('(prefers-color-scheme: dark)').matches");
             let ground = browser.eval("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]");
             assert_eq!(ground.as_f64().unwrap() < 128.0, dark == true, "{name}: {ground} in {scheme}");
-            // By keyboard alone: the first stop leads to the content.
+            // By keyboard only: the first stop leads to the content.
             let first = "(document.querySelector('a[href], button, input')?.getAttribute('href') ?? '')[0]";
             assert_eq!(browser.eval(first), "#", "{name}");
             browser.picture(&folder.join(format!("{name}-{width}-{scheme}.png")));

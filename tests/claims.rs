@@ -1,4 +1,4 @@
-//! Whose task it is: reservations, unique names, many at once; and databases that cannot be used just then or at all.
+//! Claims: reservations, unique names, many claims at once; and databases that temporarily or never can be used.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -21,7 +21,7 @@ use taskwatcher::{
     model::task::Status,
 };
 
-/// Starts a command that runs until [`release`].
+/// Starts a command that runs until [`release`] is called.
 fn held<'w>(world: &'w World, options: &[&str], rest: &str) -> Started<'w> {
     let fifo = world.work().join("fifo");
     if !fifo.exists() {
@@ -37,7 +37,7 @@ fn release(world: &World) {
     fs::write(world.work().join("fifo"), "\n").unwrap();
 }
 
-/// Everything a database holds.
+/// Returns the whole content of a database.
 fn content(world: &World) -> String {
     format!("{:?} {:?}", world.tasks(), world.history())
 }
@@ -84,14 +84,14 @@ fn of_two_launchers_of_one_reservation_one_runs() {
 }
 
 #[test]
-fn what_cannot_be_claimed_says_why_and_changes_nothing() {
+fn a_claim_that_is_refused_reports_why_and_changes_nothing() {
     let world = World::new();
     let (lapsed, _) = world.reserve("lapsed", -1);
     let (done, done_handle) = world.reserve("done", 60);
     world.launch(["--taskid", &done.to_string(), "true"]).run().silent(0);
     let run = held(&world, &["--name", "taken"], "");
     let taken = world.tasks().pop().unwrap();
-    // Its pid is stored a moment after its start.
+    // The pid is stored a moment after the start.
     until("its pid", || world.tasks().iter().any(|row| row.text("name") == "taken" && !row.is_null("pid")));
     let before = content(&world);
     let refused = |id: &str, words: &[&str]| {
@@ -162,7 +162,7 @@ fn a_second_start_fails_or_skips_as_asked() {
 }
 
 #[test]
-fn those_that_wait_run_one_after_the_other() {
+fn waiting_launches_run_one_after_the_other() {
     let world = World::new();
     let alone = "mkdir alone || echo together; sleep 0.05; rmdir alone";
     let script =
@@ -172,7 +172,7 @@ fn those_that_wait_run_one_after_the_other() {
 }
 
 #[test]
-fn whoever_waits_can_be_ended() {
+fn a_waiting_launch_can_be_ended() {
     let world = World::new();
     let run = held(&world, &["--name", "u"], "");
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
@@ -189,11 +189,11 @@ fn whoever_waits_can_be_ended() {
 }
 
 #[test]
-fn a_signal_at_any_moment_leaves_no_riddle() {
+fn a_signal_at_any_moment_leaves_a_consistent_database() {
     let world = World::new();
     for pause in 0..40 {
         let run = world.launch(["sleep", "1000"]).spawn();
-        // Some moment of its start, another each time.
+        // A different moment of the start each time.
         std::hint::black_box((0..pause * 20_000).fold(0u64, |sum, n| sum ^ n));
         run.signal(Signal::SIGTERM);
         let ran = run.wait();
@@ -205,7 +205,7 @@ fn a_signal_at_any_moment_leaves_no_riddle() {
     }
 }
 
-/// Whether a process sleeps in poll(2), as one that waits for a task does.
+/// Whether a process sleeps in poll(2), like a process that waits for a task.
 fn is_waiting(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/syscall")).is_ok_and(|call| {
         let number = call.split(' ').next().unwrap_or_default().parse::<i64>();
@@ -221,7 +221,7 @@ fn a_name_held_by_a_dead_task_is_free() {
     let command = i32::try_from(row.int("pid")).unwrap();
     run.signal(Signal::SIGKILL);
     run.wait();
-    // Its command still runs: an orphan has its name.
+    // The command still runs: an orphan keeps its name.
     world.launch(["--unique", "--name", "u", "true"]).run().says(125, &["task 1"]);
     nix::sys::signal::killpg(nix::unistd::Pid::from_raw(command), Signal::SIGKILL).unwrap();
     until("the orphan's death", || world.processes().is_empty());
@@ -234,7 +234,7 @@ fn a_name_held_by_a_dead_task_is_free() {
 // ---- databases that are none
 
 #[test]
-fn what_is_no_database_of_ours_is_left_alone() {
+fn a_file_that_is_not_our_database_is_not_changed() {
     let world = World::new();
     let foreign = world.path("foreign.db");
     let db = Connection::open(&foreign).unwrap();
@@ -272,7 +272,7 @@ fn what_is_no_database_of_ours_is_left_alone() {
 }
 
 #[test]
-fn what_is_no_file_is_refused() {
+fn a_path_that_is_not_a_regular_file_is_refused() {
     let world = World::new();
     fs::create_dir(world.path("folder")).unwrap();
     mkfifo(&world.path("pipe"), Mode::S_IRWXU).unwrap();
@@ -346,7 +346,7 @@ fn a_locked_database_is_waited_for_at_the_start() {
 }
 
 #[test]
-fn whoever_waits_for_a_lock_can_be_ended() {
+fn a_launch_that_waits_for_a_lock_can_be_ended() {
     let world = World::new();
     world.launch(["true"]).run().silent(0);
     let mut lock = Connection::open(world.db()).unwrap();
@@ -361,13 +361,13 @@ fn whoever_waits_for_a_lock_can_be_ended() {
     assert_eq!(world.history().len(), 1);
 }
 
-/// What the next reader of a database finds and does.
+/// Surveys the database, like the next reader.
 fn survey(world: &World) -> reconcile::Survey {
     reconcile::survey(&mut Store::open(&world.db(), LockTimeout::USUAL).unwrap()).unwrap()
 }
 
 #[test]
-fn a_database_locked_at_the_end_costs_a_second_and_no_record() {
+fn a_database_locked_at_the_end_costs_a_second_but_loses_no_record() {
     let world = World::new();
     let run = held(&world, &["--feedpath", "."], "printf '[a]1\\n[warning]w\\n' > $f; exit 7");
     let mut lock = Connection::open(world.db()).unwrap();
@@ -404,7 +404,7 @@ fn a_lock_does_not_keep_a_silent_task_alive() {
 }
 
 #[test]
-fn a_database_made_on_a_nearly_full_disk_is_whole_or_not_there() {
+fn a_database_created_on_a_nearly_full_disk_is_complete_or_absent() {
     let world = World::new();
     let work = world.work();
     for free in (8..128).step_by(8) {
@@ -441,9 +441,9 @@ fn triggers_and_views_of_a_database_are_not_run() {
 }
 
 #[test]
-fn a_database_that_became_read_only_costs_no_record() {
+fn a_database_that_became_read_only_loses_no_record() {
     if !nix::unistd::geteuid().is_root() {
-        // Whom file modes bind needs no other user.
+        // An ordinary user is bound by file modes; root needs another user for this test.
         return read_only(&World::new(), |program| program);
     }
     let world = World::new();
@@ -466,11 +466,11 @@ fn read_only(world: &World, who: impl for<'w> Fn(support::Program<'w>) -> suppor
 }
 
 #[test]
-fn a_full_disk_costs_no_record() {
+fn a_full_disk_loses_no_record() {
     let world = World::new();
     let work = world.work();
     let Some(disk) = SmallDisk::mount(&work) else {
-        return eprintln!("SKIPPED a_full_disk_costs_no_record: this user may not mount a small disk");
+        return eprintln!("SKIPPED a_full_disk_loses_no_record: this user may not mount a small disk");
     };
     let db = work.join("tasks.db");
     let fill = "cat /dev/zero > filler 2>/dev/null; sleep 0.3; exit 4";
@@ -482,7 +482,7 @@ fn a_full_disk_costs_no_record() {
     let found = reader();
     assert_eq!((found.live.len(), found.ended.len()), (0, 1), "{found:?}");
     assert_eq!(found.ended[0].1.outcome, "ERROR: exit code 4");
-    // Nothing is begun that could not be recorded.
+    // No command is started whose end could not be recorded.
     let ran = world.launch(["--db", "tasks.db", "--name", &"n".repeat(100_000), "echo", "ran"]).run();
     ran.says(125, &["full"]);
     fs::remove_file(work.join("filler")).unwrap();
@@ -496,7 +496,7 @@ fn a_full_disk_costs_no_record() {
 }
 
 #[test]
-fn a_database_that_was_removed_meanwhile_is_told() {
+fn a_database_that_was_removed_meanwhile_is_reported() {
     let world = World::new();
     let run = held(&world, &[], "exit 3");
     until("the database to be closed", || !run.has_open("tasks.db"));

@@ -1,4 +1,4 @@
-//! The verbs of `control`, as a person and a script see them.
+//! The verbs of `control`, as users and scripts see them.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -48,7 +48,7 @@ fn verbs_with_and_without_dashes_are_the_same() {
         (&["--kill", "9"], &["kill", "9"]),
     ];
     for (dashed, plain) in pairs {
-        // Durations of what is live may differ by a second; everything here stands still.
+        // Durations of live tasks may differ by a second; everything in this test is constant.
         assert_eq!(says(dashed), says(plain), "{dashed:?}");
     }
     world.control(["--killall", "a"]).run().silent(0);
@@ -90,7 +90,7 @@ fn bad_usage_is_2_in_every_verb() {
 // ---- no database
 
 #[test]
-fn without_a_database_readers_say_so_and_make_nothing() {
+fn without_a_database_readers_report_it_and_create_nothing() {
     let world = World::new();
     let lines: [&[&str]; 9] = [
         &["list"],
@@ -138,10 +138,10 @@ fn where_the_database_is() {
     for made in ["xdg/taskwatcher", ".local/state/taskwatcher"] {
         assert_eq!((mode(&world.path(made)), mode(&world.path(made).join("tasks.db"))), (0o700, 0o600), "{made}");
     }
-    // Only a shell knows what ~ is.
+    // Only a shell expands ~.
     world.control(["--db", "~/x.db", "reserve"]).run().says(1, &["\"~/x.db\"", "absolute path"]);
     world.control(["reserve"]).env("TASKWATCHER_DB", "~me/x.db").run().says(1, &["\"~me/x.db\""]);
-    // No folder is made on a way that leads out of it again.
+    // No folder is created for a path that leaves it again.
     world.control(["--db", "a/b/../../up.db", "reserve"]).run().silent(0);
     assert!(world.work().join("up.db").exists() && !world.work().join("a").exists());
     fs::create_dir(world.path("real")).unwrap();
@@ -151,7 +151,7 @@ fn where_the_database_is() {
 }
 
 #[test]
-fn every_form_of_a_time_zone_is_understood_and_what_is_none_is_named() {
+fn every_form_of_a_time_zone_is_supported_and_an_invalid_one_is_reported() {
     let world = World::new();
     world.launch(["true"]).run().silent(0);
     // 2026-07-01 12:00 UTC.
@@ -167,7 +167,7 @@ fn every_form_of_a_time_zone_is_understood_and_what_is_none_is_named() {
         let shown = world.control(["history"]).env("TZ", zone).run().silent(0);
         assert!(shown.text().contains(&format!("2026-07-01 {time}")), "{zone}: {}", shown.text());
     }
-    // An hour that the clocks leave out, as if they were changed after it.
+    // An hour that is skipped by the daylight saving change is read as if the clock had changed after it.
     let since = |time: &str| {
         let zone = "CET-1CEST,M3.5.0,M10.5.0/3";
         world.control(["history", "--since", time]).env("TZ", zone).run().silent(0);
@@ -185,7 +185,7 @@ fn every_form_of_a_time_zone_is_understood_and_what_is_none_is_named() {
 }
 
 #[test]
-fn without_a_home_that_of_the_file_of_users_holds() {
+fn without_home_the_home_folder_is_taken_from_passwd() {
     let world = World::new();
     let without = |uid: u32| {
         let mut program = world.control(["list"]);
@@ -226,7 +226,7 @@ fn reservations() {
 }
 
 #[test]
-fn a_reservation_that_was_not_used_lapses() {
+fn an_unused_reservation_expires() {
     let world = World::new();
     let (id, _) = world.reserve("mine", -5);
     world.launch(["--taskid", &id.to_string(), "true"]).run().says(125, &["its reservation has lapsed"]);
@@ -333,12 +333,12 @@ fn silence_is_shown() {
         world.edit(&format!("UPDATE tasks SET starttime = unixepoch() - {ago}"));
         assert_eq!(world.status(id).as_deref(), Some(status));
     }
-    // A heartbeat, and all is well again.
+    // After a heartbeat, the task is RUNNING again.
     fs::write(world.work().join(format!("feedback_{id}.log")), "[a]\n").unwrap();
     assert_eq!(world.status(id).as_deref(), Some("RUNNING"));
 }
 
-/// What does harm on a terminal, or to a table.
+/// Text that is harmful to a terminal or to a table.
 const HOSTILE: &str = "a\x1b[31mred\x1b]0;title\x07\nline2\tb\rc\u{9b}d\u{202e}evil\u{2066}\u{200b}\u{7f}é";
 
 #[test]
@@ -373,7 +373,7 @@ fn hostile_texts_are_escaped_in_tables_and_exact_in_json() {
     harmless(&ran.err);
 }
 
-/// A terminal: what is written to it, and the side that a program gets.
+/// Opens a terminal: returns its output, and the side for a program.
 fn terminal(columns: u16) -> (File, OwnedFd) {
     let size = nix::pty::Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(Some(&size), None).unwrap();
@@ -395,7 +395,7 @@ fn help_fits_the_terminal() {
         let mut child = help.command.spawn().unwrap();
         drop(help);
         let mut shown = vec![];
-        // At its end a terminal that nobody has open any more is an error.
+        // Reading from a terminal that no process has open is an error.
         let _ = screen.read_to_end(&mut shown);
         assert!(child.wait().unwrap().success());
         let shown = String::from_utf8(shown).unwrap();
@@ -432,7 +432,7 @@ fn list_watch_redraws_on_a_terminal() {
 }
 
 #[test]
-fn pictures_of_list_watch_in_a_pipe_have_an_empty_line_between() {
+fn tables_of_list_watch_in_a_pipe_are_separated_by_an_empty_line() {
     let world = World::new();
     let (id, _) = world.reserve("n", 3600);
     let watch = world.control(["list", "--watch"]).spawn();
@@ -444,7 +444,7 @@ fn pictures_of_list_watch_in_a_pipe_have_an_empty_line_between() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_reader_that_goes_away_is_not_an_error() {
     let world = World::new();
     world.reserved(&["--expire", "1h"]);
     let script = format!("{{ '{}' list --watch; echo $? >$W/code; }} | head -n 1", env!("CARGO_BIN_EXE_control"));
@@ -534,7 +534,7 @@ fn feedback_reads_only_what_is_new_and_keeps_it() {
     assert!(world.query("SELECT * FROM feedbacks").is_empty());
 
     let path = world.work().join(format!("feedback_{id}.log"));
-    // Long enough that its beginning is not looked at to know the file again.
+    // Long enough that the beginning of the file is not used to recognize it.
     let first = format!("[a]1\n{}", "# nothing\n".repeat(10_000));
     let mut file = File::create(&path).unwrap();
     file.write_all(first.as_bytes()).unwrap();
@@ -548,11 +548,11 @@ fn feedback_reads_only_what_is_new_and_keeps_it() {
     let read = fs::metadata(&path).unwrap().len();
     assert_eq!(stored().json("state")[1]["offset"], read);
 
-    // What was read is not read again: other values before the mark, of the same length, are not seen.
+    // The part that was read is not read again: other values of the same length before the mark are not seen.
     let values = fs::read_to_string(&path).unwrap().replacen("[a]1", "[a]9", 1);
     fs::OpenOptions::new().write(true).open(&path).unwrap().write_all(values.as_bytes()).unwrap();
     assert_eq!(feedback(), "{\"a\":\"1\",\"b\":\"new\",\"half\":\"not yet\"}\n");
-    // A file that was begun anew is.
+    // A file that was replaced is read again.
     fs::write(&path, "[c]3\n").unwrap();
     assert_eq!(feedback(), "{\"c\":\"3\"}\n");
     fs::remove_file(&path).unwrap();
@@ -598,7 +598,7 @@ fn a_feedback_file_that_is_a_trap_is_not_followed() {
 
 // ---- history
 
-/// Rows as if they had run: many end in the same second, as they do.
+/// Inserts rows of ended tasks, many of them in the same second.
 fn with_rows(world: &World, count: i64) {
     world.edit(&format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
@@ -612,7 +612,7 @@ fn with_rows(world: &World, count: i64) {
     ));
 }
 
-/// All pages one after the other, from the cursor each names.
+/// Reads all pages one after the other, each from the cursor of the previous one.
 fn walk(world: &World, args: &[&str], mut between: impl FnMut(usize)) -> Vec<i64> {
     let mut ids = Vec::new();
     let mut after: Option<String> = None;
@@ -751,7 +751,7 @@ fn history_in_every_form() {
 // ---- wait
 
 #[test]
-fn wait_tells_how_each_ended() {
+fn wait_reports_each_outcome() {
     let world = World::new();
     let script = |n: i32| format!("until [ -e $W/go{n} ]; do sleep 0.02; done; exit {n}");
     let zero = world.launched(["sh", "-c", &script(0)]);
@@ -801,7 +801,7 @@ fn wait_follows_a_reservation_to_its_end() {
 #[test]
 fn wait_misses_no_write_to_a_reservation() {
     let world = World::new();
-    // The bytes of a commit wake it a moment before the commit can be read; nothing else comes after this one.
+    // The bytes of a commit wake it a moment before the commit can be read; no other event follows.
     for _ in 0..20 {
         let (id, _) = world.reserve("mine", 3600);
         let wait = world.control(["wait", &id.to_string()]).spawn();
@@ -811,7 +811,7 @@ fn wait_misses_no_write_to_a_reservation() {
     }
 }
 
-/// Waits until a process has nothing to do.
+/// Waits until a process is idle.
 
 #[test]
 fn wait_does_not_poll() {
@@ -825,7 +825,7 @@ fn wait_does_not_poll() {
     };
     until("it not to be woken by what is none of its business", || {
         let before = switches();
-        // Long enough for others to be launched and recorded in the same database.
+        // Long enough to launch and record other tasks in the same database.
         for _ in 0..20 {
             world.launch(["true"]).run().silent(0);
         }
@@ -856,7 +856,7 @@ fn wait_prints_the_proxmox_status_object() {
 // ---- kill
 
 #[test]
-fn kill_ends_with_the_signal_that_is_asked_for() {
+fn kill_ends_with_the_requested_signal() {
     let script = "for s in TERM INT HUP USR1; do trap \"exit 4\" $s; done; trap 'echo int >>$W/got; exit 5' INT;
                   trap 'echo usr1 >>$W/got; exit 6' USR1; echo $$ >$W/command; while :; do sleep 0.02; done";
     let cases: [(&[&str], &str, Option<&str>); 5] = [
@@ -931,7 +931,7 @@ fn a_task_that_ended_by_itself_while_it_was_asked_was_not_killed() {
     let (launch, id) = world.launched(["sh", "-c", "echo $$ >$W/command; read x <$W/go; exit 0"]);
     world.line("command");
     let log = world.task().text("log").to_owned();
-    // Its launcher is at work on the end for as long as it waits for the lock.
+    // The launcher is recording the end for as long as it waits for the lock.
     let lock = world.lock();
     fs::write(world.path("go"), "\n").unwrap();
     until("the end", || fs::read_to_string(&log).is_ok_and(|text| text.ends_with("TASK OK\n")));
@@ -950,7 +950,7 @@ fn kill_works_while_another_writer_holds_the_lock() {
     let orphaned: i32 = world.line("command").parse().unwrap();
     let lock = world.lock();
     let (ran, took) = timed(|| world.control(["kill", &id.to_string()]).run());
-    // The lock is not given back: that neither waits for it to the end of its patience shows that neither needs it.
+    // The lock is never released: neither program waits for it until its timeout, so neither needs it.
     assert!(took < LockTimeout::USUAL.limit, "{took:?}");
     assert!(ran.text().contains("ERROR: killed by root"), "{ran:?}");
     assert_eq!(ran.code, 0);
@@ -972,7 +972,7 @@ fn kill_works_while_another_writer_holds_the_lock() {
 }
 
 #[test]
-fn killall_ends_all_of_a_name_and_none_else() {
+fn killall_ends_all_tasks_with_a_name_and_no_others() {
     let world = World::new();
     let (one, _) = world.launched(["--name", "mine", "sh", "-c", LIVES]);
     let (two, _) = world.launched(["--name", "mine", "sh", "-c", LIVES]);
@@ -989,7 +989,7 @@ fn killall_ends_all_of_a_name_and_none_else() {
 }
 
 #[test]
-fn a_spool_that_cannot_be_used_is_named_as_what_hinders() {
+fn an_unusable_spool_is_reported_as_the_cause() {
     let world = World::new();
     let mut foreign = Foreign::new();
     let (_launch, id) = world.launched(["sh", "-c", LIVES]);
@@ -1015,9 +1015,9 @@ fn update_settles_and_brings_rows_up_to_date() {
     assert_eq!(world.control(["update"]).run().silent(0).text(), "1 live, 0 settled\n");
 }
 
-/// `update` looks first and writes then: what was reserved when it looked may run by now.
+/// `update` reads first and writes later: a reservation that it read may run by now.
 #[test]
-fn a_status_that_was_overtaken_makes_no_reservation_of_a_running_task() {
+fn an_outdated_status_does_not_turn_a_running_task_into_a_reservation() {
     let world = World::new();
     let id = world.reserved(&["--expire", "1h"]);
     let mut store = world.store();
@@ -1030,7 +1030,7 @@ fn a_status_that_was_overtaken_makes_no_reservation_of_a_running_task() {
 }
 
 #[test]
-fn clear_deletes_what_it_is_told_to() {
+fn clear_deletes_only_what_was_selected() {
     let world = World::new();
     world.control(["initialize"]).run().silent(0);
     with_rows(&world, 30);
@@ -1066,7 +1066,7 @@ fn initialize_is_refused_while_a_task_lives_unless_forced() {
 }
 
 #[test]
-fn initialize_never_replaces_a_file_of_somebody_else() {
+fn initialize_never_replaces_a_foreign_file() {
     let world = World::new();
     for force in [&["initialize"][..], &["initialize", "--force"]] {
         fs::write(world.db(), "my thesis\n").unwrap();
@@ -1085,7 +1085,7 @@ fn initialize_never_replaces_a_file_of_somebody_else() {
 }
 
 #[test]
-fn a_wait_for_the_lock_is_told_on_a_terminal() {
+fn a_wait_for_the_lock_is_reported_on_a_terminal() {
     let world = World::new();
     world.lost(&[]);
     let lock = world.lock();
@@ -1105,7 +1105,7 @@ fn a_wait_for_the_lock_is_told_on_a_terminal() {
 #[test]
 fn bash_offers_what_fits_in_each_place() {
     let world = World::new();
-    // What bash would offer for the last word of a line.
+    // Returns the completions of bash for the last word of a line.
     let offered = |line: &str| {
         let (before, last) = line.rsplit_once(' ').unwrap();
         let program = before.split(' ').next().unwrap();
@@ -1129,12 +1129,12 @@ fn bash_offers_what_fits_in_each_place() {
     for line in ["launch ech", "launch --unique ech", "launch --name n -- ech", "launch --name = n --timeout 1s ech"] {
         assert!(offered(line).contains(&"echo".to_owned()), "{line}: {:?}", offered(line));
     }
-    // Behind the command bash offers files.
+    // After the command bash offers files.
     for line in ["launch cat ech", "launch -- cat ech", "launch cat --na"] {
         assert_eq!(offered(line), none, "{line}");
     }
     assert_eq!(offered("launch --uni"), ["--unique"]);
-    // Where an argument stands, Tab types no dash; and what no help shows is not offered.
+    // In the place of an argument, Tab inserts no dash, and hidden options are not offered.
     for line in ["control show ", "control log ", "control history ", "launch ", "parse "] {
         assert!(offered(line).iter().all(|word| !word.starts_with('-')), "{line}: {:?}", offered(line));
     }
@@ -1160,7 +1160,7 @@ fn completions_are_printed_without_a_database() {
 }
 
 #[test]
-fn a_verb_that_was_mistyped_is_not_answered_with_one_that_deletes() {
+fn a_deleting_verb_is_never_suggested_for_a_mistyped_one() {
     let world = World::new();
     for word in ["tail", "search", "claer", "clea", "initialise", "kil", "killal", "initialize-all"] {
         let ran = world.control([word]).run();
@@ -1173,7 +1173,7 @@ fn a_verb_that_was_mistyped_is_not_answered_with_one_that_deletes() {
 }
 
 #[test]
-fn what_deletes_can_say_what_it_would_delete_and_asks_at_a_terminal() {
+fn deleting_verbs_have_a_dry_run_and_ask_on_a_terminal() {
     let world = World::new();
     for name in ["a", "b", "b"] {
         world.launch(["--name", name, "--", "true"]).run().silent(0);
@@ -1187,7 +1187,7 @@ fn what_deletes_can_say_what_it_would_delete_and_asks_at_a_terminal() {
     let dry = world.control(["initialize", "--dry-run"]).run().silent(0);
     assert!(dry.text().contains("3 ended tasks with 3 logs"), "{dry:?}");
     assert_eq!(count(), 3);
-    // At a terminal: what is typed there, and the code that it ends with.
+    // On a terminal: the typed answer and the expected exit code.
     let at_terminal = |line: &str, typed: &str| {
         let program = env!("CARGO_BIN_EXE_control");
         world.sh(&format!("printf '{typed}\\n' | script -qec \"{program} {line}\" /dev/null")).run()
@@ -1201,7 +1201,7 @@ fn what_deletes_can_say_what_it_would_delete_and_asks_at_a_terminal() {
     let ran = at_terminal("clear --yes", "n");
     assert!(ran.code == 0 && !ran.text().contains('?'), "{ran:?}");
     assert_eq!(count(), 0);
-    // Where nothing is deleted there is nothing to ask.
+    // Without anything to delete, no question is asked.
     assert_eq!(at_terminal("initialize", "n").code, 0);
 }
 
@@ -1225,7 +1225,7 @@ fn help_that_cannot_be_written_is_a_failure() {
         let ran = world.sh(&format!("'{program}' {line} >/dev/full")).run();
         assert_eq!(ran.code, failed, "{program} {line}: {ran:?}");
         assert!(ran.err.contains("error: cannot write to standard output: "), "{ran:?}");
-        // A reader that has enough is no failure.
+        // A reader that goes away is not a failure.
         let script = format!("{{ '{program}' {line}; echo $? >$W/code; }} | true");
         world.sh(&script).run().silent(0);
         assert_eq!(world.line("code"), "0", "{program} {line}");

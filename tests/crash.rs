@@ -1,5 +1,5 @@
-//! Truth after a crash: whatever is killed, at whatever point, every task is in exactly one table, none is shown as
-//! running that is not, and nothing is signalled that is not ours.
+//! Correct state after a crash: whichever process is killed at whichever point, every task is in exactly one table, no
+//! dead task is shown as running, and no unrelated process is signalled.
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -26,10 +26,10 @@ use support::{
 };
 use taskwatcher::model::{task::Process, upid::Upid};
 
-/// A command that lives until it is killed and says so first.
+/// A command that prints a line and runs until it is killed.
 const LIVES: &str = "echo $$ >$W/command; exec sleep 600";
 
-/// An end nobody saw, with the reason in words.
+/// Checks that an end is `unknown`, with this reason.
 #[track_caller]
 fn is_unknown(end: &Row, why: &str) {
     assert_eq!((end.text("outcome"), end.text("result"), end.text("termerror")), ("unknown", "unknown", why));
@@ -68,7 +68,7 @@ fn after_its_claim_it_is_lost() {
 
 #[test]
 fn while_its_command_lives_it_is_an_orphan() {
-    // Right after the start it has not even noted the command's pid.
+    // Immediately after the start, the command's pid is not recorded yet.
     for point in ["spawn.after", "started.after"] {
         let world = World::new();
         let ran = world.launch(["sh", "-c", LIVES]).env(CRASH_AT, point).run();
@@ -84,7 +84,7 @@ fn while_its_command_lives_it_is_an_orphan() {
 }
 
 #[test]
-fn between_the_exit_and_its_record_nobody_saw_the_end() {
+fn between_the_exit_and_its_record_the_end_is_unknown() {
     let world = World::new();
     let ran = world.launch(["true"]).env(CRASH_AT, "exit.after").run();
     assert_eq!(ran.code, KILLED);
@@ -106,7 +106,7 @@ fn after_the_record_the_end_stands() {
 }
 
 #[test]
-fn a_stray_feedback_file_is_no_later_tasks_feedback() {
+fn a_stray_feedback_file_is_not_used_by_a_later_task() {
     let world = World::new();
     let script = "echo '[a]1' >$TASKWATCHER_FEEDBACK";
     world.launch(["--feedpath", ".", "sh", "-c", script]).env(CRASH_AT, "finish.after").run();
@@ -146,7 +146,7 @@ fn the_last_sign_of_life_is_the_end_of_a_lost_task_and_its_feedback_is_kept() {
     let id = world.orphan(&["--feedpath", ".", "--timeout", "5m", "sh", "-c", script]);
     let command: i32 = world.line("command").parse().unwrap();
     let file = world.work().join(format!("feedback_{id}.log"));
-    // Later than the start, so that the two can be told apart.
+    // Later than the start, so that the two times differ.
     let start = world.task().int("starttime");
     world.command("touch").command.args(["-d", &format!("@{}", start + 3)]).arg(&file).status().unwrap();
     kill_and_see(command);
@@ -169,7 +169,7 @@ fn the_last_sign_of_life_is_the_end_of_a_lost_task_and_its_feedback_is_kept() {
 fn a_sign_of_life_that_update_saw_counts() {
     let world = World::new();
     let (mut launch, id) = world.launched(["sh", "-c", LIVES]);
-    // As if it had been started an hour ago.
+    // Pretend that it started an hour ago.
     world.edit("UPDATE tasks SET starttime = starttime - 3600, lastupdate = starttime - 3600");
     world.control(["update"]).run().silent(0);
     let row = world.task();
@@ -195,7 +195,7 @@ fn an_orphan_is_waited_for() {
     assert_eq!((ran.code, ran.text()), (1, &*format!("{id} unknown: launcher lost\n")));
 }
 
-/// Children that leave by every door there is: another session, another group, two forks away.
+/// Children that leave the tree in every possible way: another session, another group, two forks away.
 const FAMILY: &str = "
     setsid sh -c 'echo $$ >$W/session; exec sleep 600' &
     (sh -c 'echo $$ >$W/grandchild; trap \"\" TERM; while :; do sleep 600; done' &)
@@ -229,7 +229,7 @@ fn the_whole_tree_of_an_orphan_is_killed() {
 #[test]
 fn an_orphan_that_is_killed_outright_needs_no_grace() {
     let world = World::new();
-    // A grace of nothing: its death takes a moment all the same.
+    // With a grace period of zero, its death still takes a moment.
     let id = world.orphan(&["--kill-after", "0", "sh", "-c", FAMILY]);
     let child: i32 = world.line("child").parse().unwrap();
     world.control(["kill", "--now", &id.to_string()]).run().silent(0);
@@ -251,7 +251,7 @@ fn an_orphan_whose_first_process_is_gone_is_still_one() {
 #[test]
 fn a_launcher_that_dies_while_it_is_asked_does_not_save_its_command() {
     let world = World::new();
-    // It ignores the polite signal, so that the launcher can be killed in between.
+    // The command ignores the polite signal, so that the launcher can be killed in between.
     let script = "trap 'echo >$W/asked' TERM; echo $$ >$W/command; while :; do sleep 600 & wait; done";
     let (mut launch, id) = world.launched(["--kill-after", "2s", "sh", "-c", script]);
     world.line("command");
@@ -288,7 +288,7 @@ fn control_at_its_named_points() {
 
     let (launch, id) = world.launched(["sh", "-c", LIVES]);
     world.line("command");
-    // The request lies there, unheard: nobody is killed by what nobody finished asking for.
+    // The request is in the spool without a signal: an unfinished request kills nothing.
     dies(&["kill", "3"], "kill.left");
     assert_eq!(world.status(id).as_deref(), Some("RUNNING"));
     dies(&["kill", "3"], "kill.asked");
@@ -313,10 +313,10 @@ fn control_at_its_named_points() {
 // ---- names and numbers that mean somebody else now
 
 #[test]
-fn a_dead_task_keeps_no_name() {
+fn a_dead_task_does_not_keep_its_name() {
     let world = World::new();
     world.lost(&["--name", "mine", "--unique"]);
-    // Nothing has settled it yet.
+    // It is not settled yet.
     assert_eq!(world.tasks().len(), 1);
     assert_eq!(world.reserved(&["--name", "mine", "--unique"]), 2);
     let ran = world.control(["reserve", "--name", "mine", "--unique"]).run();
@@ -333,7 +333,7 @@ fn a_dead_task_keeps_no_name() {
     world.launch(["--name", "mine", "--unique", "true"]).run().says(125, &["\"mine\"", &held, "has not ended"]);
 }
 
-/// Makes the last row name a process of somebody else.
+/// Makes the last row name an unrelated process.
 fn names(world: &World, foreign: &Foreign, later: u64, more: &str) {
     let process = foreign.process();
     let (pid, pstart) = (process.pid, process.pstart + later);
@@ -400,7 +400,7 @@ fn an_end_in_the_spool_is_recorded_by_the_next_reader() {
     launch.wait().silent(3);
     assert_eq!(world.tasks().len(), 2, "the database was never free");
 
-    // A reader tells the truth all the same, under the lock.
+    // A reader still shows the true state while the database is locked.
     let list = world.control(["list"]).run();
     assert_eq!((list.code, list.text().lines().count()), (0, 2), "the head and the reservation: {list:?}");
     let id = id.to_string();
@@ -444,7 +444,7 @@ fn a_death_beside_the_spool() {
 }
 
 #[test]
-fn the_spool_of_another_task_proves_nothing() {
+fn a_spool_record_of_another_task_is_ignored() {
     let world = World::new();
     let script = "until [ -e $W/go ]; do sleep 0.01; done; exit 0";
     let (launch, _) = world.launched(["sh", "-c", script]);
@@ -453,7 +453,7 @@ fn the_spool_of_another_task_proves_nothing() {
     launch.wait().silent(0);
     drop(lock);
     world.control(["list"]).run().silent(0);
-    // Another task gets the same slot, and dies.
+    // Another task gets the same slot and dies.
     world.lost(&[]);
     world.edit("UPDATE tasks SET slot = 1");
     assert_eq!(fs::metadata(world.beside_db("-spool")).unwrap().mode() & 0o777, 0o600);
@@ -467,7 +467,7 @@ fn a_launcher_that_was_stopped_for_a_while_is_alive() {
     let (launch, id) = world.launched(["sh", "-c", LIVES]);
     launch.signal(Signal::SIGSTOP);
     assert_eq!(world.status(id).as_deref(), Some("RUNNING"));
-    // Nothing watches its command, which may be dead.
+    // Nothing watches its command, which may have ended.
     until("the stop", || world.control(["list"]).run().text().contains("PAUSED"));
     assert!(world.control(["list"]).run().text().contains("its launcher is stopped by a signal"));
     launch.signal(Signal::SIGCONT);
@@ -480,27 +480,28 @@ fn a_launcher_that_was_stopped_for_a_while_is_alive() {
 
 // ---- at random
 
-/// How long the random test runs: minutes where there is time for them, else long enough for a few hundred deaths.
+/// Returns how long the random test runs: minutes if there is time, else long enough for a few hundred kills.
 fn chaos_time() -> Duration {
     Duration::from_secs(if std::env::var_os("CI").is_some() { 120 } else { 8 })
 }
 
-/// Launchers, commands and controls at once: more than processors, few enough to see each other's tasks.
+/// Number of concurrent launchers, commands and controls: more than processors, few enough to affect each other's
+/// tasks.
 const WORKERS: u64 = 6;
 
-/// Sends a signal of any kind, real-time ones too; one that stops a process lets it go on at once.
+/// Sends a random signal, including real-time signals. A stopped process is continued immediately.
 fn send_any(world: &World, dice: &mut Dice, pid: i32) {
     let number = dice.roll(64) + 1;
-    // The C library keeps these for itself. One that nobody is to survive is thrown apart from this.
+    // The C library reserves these. SIGKILL is sent elsewhere.
     if [9, 32, 33].contains(&number) {
         return;
     }
-    // That it is gone already is no matter.
+    // The process may be gone already.
     world.sh(&format!("kill -{number} {pid}; kill -CONT {pid}")).run();
 }
 
-/// A reader that cannot look at all processes: in another pid namespace, with a `/proc` of the outer one or of its own;
-/// with a `/proc` that hides them; without descriptors. It must call nothing dead that lives.
+/// A reader that cannot see all processes: in another pid namespace, with the outer `/proc` or its own; with a `/proc`
+/// that hides processes; without descriptors. It must not report a live task as dead.
 fn reader_elsewhere<'w>(world: &'w World, dice: &mut Dice) -> Program<'w> {
     let few = format!("ulimit -n {}; exec $CONTROL list", 5 + dice.roll(12));
     let hidden = "mount -t proc -o hidepid=invisible,gid=65534 proc /proc && exec setpriv --bounding-set=-sys_ptrace $CONTROL list";
@@ -510,7 +511,7 @@ fn reader_elsewhere<'w>(world: &'w World, dice: &mut Dice) -> Program<'w> {
         &["unshare", "--pid", "--fork", env!("CARGO_BIN_EXE_control"), "list"],
         &["unshare", "--mount", "sh", "-c", hidden],
     ];
-    // Only root may make namespaces everywhere.
+    // Only root may create namespaces on all systems.
     let count = if nix::unistd::geteuid().is_root() { 4 } else { 1 };
     let (program, args) = ways[usize::try_from(dice.roll(count)).unwrap()].split_first().unwrap();
     let mut command = world.command(program).env("CONTROL", env!("CARGO_BIN_EXE_control"));
@@ -518,13 +519,13 @@ fn reader_elsewhere<'w>(world: &'w World, dice: &mut Dice) -> Program<'w> {
     command
 }
 
-/// Does one thing to the database, and kills it in the middle half of the time. Processes that were killed outright are
-/// added to `killed`.
+/// Runs one random operation on the database, and kills it in the middle half of the time. Killed processes are added
+/// to `killed`.
 fn mischief(world: &World, dice: &mut Dice, killed: &Mutex<HashSet<i32>>) {
     let any = (dice.roll(60) + 1).to_string();
     let newest = world.query("SELECT max(id) AS id FROM tasks").pop().filter(|row| !row.is_null("id"));
     let some = newest.map_or(any, |row| (row.int("id") - i64::try_from(dice.roll(4)).unwrap()).max(1).to_string());
-    // What says that it ran to its end leaves the proof first.
+    // A command that reports its end writes the proof first.
     let proves = "touch $W/proof.$TASKWATCHER_TASKID";
     let reports = format!("echo '[progress]9' >$TASKWATCHER_FEEDBACK; sleep 0.02; {proves}");
     let leaves = format!("setsid sleep 0.05 & {proves}");
@@ -545,14 +546,14 @@ fn mischief(world: &World, dice: &mut Dice, killed: &Mutex<HashSet<i32>>) {
     };
     let mut started = program.spawn();
     if dice.roll(2) == 0 {
-        // Anywhere in its life: up to 20 ms are the steps of a short run, each in tenths.
+        // At any point of its life: up to 20 ms cover the steps of a short run, in tenths of a millisecond.
         let delay = Duration::from_micros(dice.roll(200) * 100);
         let by = Instant::now() + delay;
         while Instant::now() < by && !started.has_ended() {
             std::thread::yield_now();
         }
         let victims = match dice.roll(3) {
-            // A command somewhere; by number of a live row, so that it is surely of this world.
+            // A command of a live row, so that it certainly belongs to this world.
             0 => world.query("SELECT pid FROM tasks WHERE pid IS NOT NULL").iter().map(|row| row.int("pid")).collect(),
             _ => vec![i64::from(started.pid())],
         };
@@ -570,7 +571,7 @@ fn mischief(world: &World, dice: &mut Dice, killed: &Mutex<HashSet<i32>>) {
     assert!(!ran.err.contains("locked") && !ran.err.contains("panicked"), "{ran:?}");
 }
 
-/// Nothing is shown as running whose launcher was dead already when it was looked for.
+/// Checks that no task is shown as running whose launcher was already dead.
 fn shows_no_dead(world: &World) {
     let running = |list: &serde_json::Value| -> Vec<(i64, Process)> {
         let rows = list.as_array().unwrap().iter().filter(|row| row["status"] == "RUNNING");
@@ -589,7 +590,7 @@ fn shows_no_dead(world: &World) {
     if dead.is_empty() {
         return;
     }
-    // A command that is just being executed holds the sign of its launcher's life for some microseconds more.
+    // A command that is being executed holds the launcher's lock for some more microseconds.
     until(&format!("{dead:?} to be shown no more: they were dead before"), || {
         running(&world.json(&["list"])).iter().all(|(id, _)| !dead.contains(id))
     });
@@ -617,10 +618,10 @@ fn at_random() {
             shows_no_dead(&world);
         }
     });
-    // What still lives is ended; then everything has one end.
+    // Live tasks are ended; then each task has exactly one end.
     let left = world.json(&["list"]);
     for row in left.as_array().unwrap() {
-        // It may end by itself meanwhile.
+        // The task may end by itself meanwhile.
         world.control(["kill", &row["taskid"].to_string(), "--now"]).run();
     }
     assert_eq!(world.json(&["list"]), json!([]));
@@ -633,7 +634,7 @@ fn at_random() {
     for row in &history {
         let proved = world.path(format!("proof.{}", row.int("id"))).exists();
         assert!(row.text("outcome") != "OK" || proved, "an end was invented: {row:?}");
-        told_the_same(row);
+        log_has_the_recorded_outcome(row);
         if row.text("outcome") == "unknown" {
             let launcher: Upid = row.text("upid").parse().unwrap();
             assert!(
@@ -642,13 +643,13 @@ fn at_random() {
             );
         }
         let upid = if row.is_null("upid") { continue } else { row.text("upid") };
-        // What a task left behind in the background when it ended by itself may live; it is short here.
+        // A background process of a task that ended by itself may live on; it is short here.
         until_gone(&world, upid);
     }
 }
 
-/// An end that a log tells is the one that is recorded, whoever was killed in between.
-fn told_the_same(row: &support::Row) {
+/// Checks that the outcome in a log is the recorded one, regardless of kills in between.
+fn log_has_the_recorded_outcome(row: &support::Row) {
     use taskwatcher::model::log::{parse_closing, split_time};
     let log = if row.is_null("log") { return } else { fs::read_to_string(row.text("log")).unwrap_or_default() };
     let last = log.strip_suffix('\n').and_then(|log| log.lines().last()).unwrap_or_default();
@@ -662,7 +663,7 @@ fn until_gone(world: &World, upid: &str) {
 }
 
 #[test]
-fn an_end_that_turns_up_later_replaces_what_a_reader_took_for_lost() {
+fn a_later_end_replaces_the_unknown_one_of_a_reader() {
     use taskwatcher::{
         io::store::{Hold, LockTimeout, NewTask, Start, Store},
         model::task::{End, Outcome, TaskId, TaskRef, Timestamp},
@@ -688,7 +689,7 @@ fn an_end_that_turns_up_later_replaces_what_a_reader_took_for_lost() {
     assert_eq!((row.outcome.as_str(), row.termerror.as_deref()), ("ERROR: exit code 3", Some("exit code 3")));
     assert_eq!((row.termsignal.as_deref(), row.exitcode, row.endtime), (Some("SIGTERM"), Some(3), 1005));
     assert_eq!((row.warnings, row.maxrss, row.ended_by.as_deref()), (2, Some(4096), Some("itself")));
-    // Only an unknown end gives way.
+    // Only an unknown end is replaced.
     let other = End::new(&Outcome::Ok, at(2000), None);
     assert!(!store.finish(claimed.id, &claimed.upid, &other).unwrap());
 }

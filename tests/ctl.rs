@@ -1,4 +1,4 @@
-//! The client of the supervisor from outside: the real program against a server that says what a test wants it to say.
+//! The client of the supervisor: the real program with a scripted server.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -20,7 +20,7 @@ use support::{Program, Ran, World, until};
 
 const VERSION: &str = r#"{"status":200,"content":{"version":"1.2.3","protocol":1,"identifier":"supervise"}}"#;
 
-/// One connection, as the server sees it.
+/// A connection of the scripted server.
 struct Peer {
     lines: BufReader<UnixStream>,
     stream: UnixStream,
@@ -28,7 +28,7 @@ struct Peer {
 }
 
 impl Peer {
-    /// The next request; none when the client has gone.
+    /// Returns the next request, or `None` if the client is gone.
     fn request(&mut self) -> Option<Value> {
         let mut line = String::new();
         if self.lines.read_line(&mut line).ok()? == 0 {
@@ -39,7 +39,7 @@ impl Peer {
         Some(request)
     }
 
-    /// Writes bytes; a client that has gone does not matter.
+    /// Writes bytes. The client may be gone.
     fn write(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref());
     }
@@ -53,7 +53,7 @@ impl Peer {
         let _ = self.lines.read_to_end(&mut vec![]);
     }
 
-    /// Answers the question for the version, and gives the request that follows.
+    /// Answers the version request and returns the next request.
     fn greet(&mut self) -> Option<Value> {
         let version = self.request()?;
         assert_eq!(version["command"], "version");
@@ -62,14 +62,14 @@ impl Peer {
     }
 }
 
-/// A server on the socket of a world.
+/// A scripted server on the socket of a world.
 struct Server {
     path: PathBuf,
     asked: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Server {
-    /// Serves each connection with this.
+    /// Starts a server with this function for each connection.
     fn new(world: &World, serve: impl Fn(&mut Peer) + Send + 'static) -> Server {
         let path = world.path("s.sock");
         let listener = UnixListener::bind(&path).unwrap();
@@ -85,7 +85,7 @@ impl Server {
         Server { path, asked }
     }
 
-    /// Answers the version, then each request with this line.
+    /// Starts a server that answers each request after the version with this line.
     fn answering(world: &World, line: impl Into<String>) -> Server {
         let line = line.into();
         Server::new(world, move |peer| {
@@ -97,7 +97,7 @@ impl Server {
         })
     }
 
-    /// What was asked last.
+    /// Returns the last request.
     fn last(&self) -> Value {
         self.asked.lock().unwrap().last().cloned().unwrap()
     }
@@ -109,14 +109,14 @@ fn bare<'w>(world: &'w World, line: &str) -> Program<'w> {
     program
 }
 
-/// The client with the socket of this world.
+/// Returns the client with the socket of this world.
 fn client<'w>(world: &'w World, line: &str) -> Program<'w> {
     let mut program = world.command(env!("CARGO_BIN_EXE_supervise"));
     program.command.arg("--socket").arg(world.path("s.sock")).args(line.split(' '));
     program
 }
 
-/// What the client does with this answer.
+/// Runs the client against this response.
 fn answered(line: &str, answer: &Value) -> Ran {
     let world = World::new();
     let _server = Server::answering(&world, answer.to_string());
@@ -150,7 +150,7 @@ fn item(name: &str, status: u16, code: Option<&str>, message: &str) -> Value {
 }
 
 #[test]
-fn ctl4_each_row_of_the_table_of_exit_codes() {
+fn exit_codes_are_those_of_the_table() {
     let done = json!({"status": 200, "content": {"results": [item("x", 200, None, "")]}});
     for (line, answer, code, out) in [
         ("start x", done.clone(), 0, "x: started\n"),
@@ -215,7 +215,7 @@ fn ctl4_each_row_of_the_table_of_exit_codes() {
 }
 
 #[test]
-fn ctl4_the_worst_of_several_names() {
+fn several_names_give_the_worst_exit_code() {
     let items = [item("a", 200, None, ""), item("b", 404, Some("BAD_NAME"), "no such process")];
     let ran = answered("start a b", &results(&items)).silent(1);
     assert_eq!(ran.text(), "a: started\nb: ERROR (no such process)\n");
@@ -224,7 +224,7 @@ fn ctl4_the_worst_of_several_names() {
 }
 
 #[test]
-fn ctl4_a_bad_configuration_is_told_line_by_line() {
+fn an_invalid_configuration_is_reported_line_by_line() {
     let details = ["c.toml:3: [programs.web] x: unknown key", "c.toml:9: [programs.b] y: unknown key"];
     let answer = json!({"status": 422, "error": {"code": "CANT_REREAD", "message": "2 errors", "details": details}});
     for line in ["reread", "update", "reload"] {
@@ -240,7 +240,7 @@ fn ctl4_a_bad_configuration_is_told_line_by_line() {
 }
 
 #[test]
-fn wrong_operands_are_refused_before_anybody_is_asked() {
+fn wrong_operands_are_refused_before_a_request_is_sent() {
     let world = World::new();
     for line in
         ["start", "stop", "signal HUP", "tail", "frobnicate", "status --program a --group b", "--json", "-n status"]
@@ -259,7 +259,7 @@ fn wrong_operands_are_refused_before_anybody_is_asked() {
 }
 
 #[test]
-fn ctl5_a_supervisor_that_cannot_be_reached() {
+fn an_unreachable_supervisor_is_reported() {
     let world = World::new();
     let check = |start: i32, status: i32, shutdown: i32, words: &[&str]| {
         let at = format!("unix://{}", world.path("s.sock").display());
@@ -280,7 +280,7 @@ fn ctl5_a_supervisor_that_cannot_be_reached() {
 }
 
 #[test]
-fn ctl5_a_socket_that_we_may_not_use() {
+fn a_socket_without_permission_is_reported() {
     if !nix::unistd::geteuid().is_root() {
         return println!("skipped: only root can run a client as somebody else");
     }
@@ -288,13 +288,13 @@ fn ctl5_a_socket_that_we_may_not_use() {
     let _server = Server::answering(&world, VERSION);
     let words = ["permission denied: no access to the supervisor's socket"];
     for (line, code) in [("start x", 4), ("status", 4), ("shutdown", 4)] {
-        // The folder of a world is its owner's alone.
+        // The folder of a world is accessible only to its owner.
         client(&world, line).cwd("/").user(65534).run().says(code, &words);
     }
 }
 
 #[test]
-fn the_configuration_says_where_and_how_and_its_other_tables_do_not_matter() {
+fn the_client_uses_only_its_tables_of_the_configuration() {
     let world = World::new();
     let server = Server::answering(&world, error(409, "NOT_RUNNING", "").to_string());
     let url = format!("unix://{}", server.path.display());
@@ -309,10 +309,10 @@ fn the_configuration_says_where_and_how_and_its_other_tables_do_not_matter() {
     assert_eq!((&request["name"], &request["timeout"]), (&json!("x"), &json!(30.0)));
     let first = server.asked.lock().unwrap()[0].clone();
     assert_eq!((&first["command"], &first["auth"]["username"]), (&json!("version"), &json!("u")));
-    // The folder above is looked at too.
+    // The parent folder is searched too.
     fs::rename(world.work().join("taskmaster.conf.toml"), world.path("taskmaster.conf.toml")).unwrap();
     bare(&world, "stop x").run().silent(0);
-    // With an address of its own it is not for whoever listens there, unless it is named.
+    // With a separate address, the settings are not for other supervisors, unless the file is named.
     client(&world, "stop x").run().silent(0);
     assert_eq!(server.last().get("auth"), None);
     client(&world, "-c ../taskmaster.conf.toml stop x").run().silent(0);
@@ -328,7 +328,7 @@ fn the_configuration_says_where_and_how_and_its_other_tables_do_not_matter() {
 }
 
 #[test]
-fn ctl6_another_protocol() {
+fn another_protocol_version_is_refused() {
     let world = World::new();
     let server = Server::new(&world, |peer| {
         peer.request();
@@ -384,7 +384,7 @@ fn a_supervisor_that_says_nothing() {
 }
 
 #[test]
-fn a_supervisor_that_nobody_lets_answer() {
+fn a_stopped_supervisor_is_reported() {
     let world = World::new();
     let path = world.path("s.sock");
     fs::write(
@@ -392,7 +392,7 @@ fn a_supervisor_that_nobody_lets_answer() {
         format!("[taskmasterctl]\nserverurl = \"unix://{}\"\ntimeout = 0.2\n", path.display()),
     )
     .unwrap();
-    // It is stopped: whoever connects waits in a queue, until that is full.
+    // The supervisor is stopped: clients wait in the accept queue until it is full.
     let _listener = UnixListener::bind(&path).unwrap();
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
@@ -407,7 +407,7 @@ fn a_supervisor_that_nobody_lets_answer() {
 }
 
 #[test]
-fn garbage_and_broken_connections_are_told_in_one_line() {
+fn garbage_and_broken_connections_are_reported_in_one_line() {
     for (bytes, words) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "invalid response"),
         (b"\xff\xfe\x1b[2J\n", "invalid response"),
@@ -432,7 +432,7 @@ fn garbage_and_broken_connections_are_told_in_one_line() {
 }
 
 #[test]
-fn a_supervisor_that_is_killed_while_it_is_asked_is_told_as_one_that_does_not_run() {
+fn a_supervisor_killed_during_a_request_is_reported_as_not_running() {
     for line in ["status", "stop x"] {
         let world = World::new();
         let path = world.path("s.sock");
@@ -450,9 +450,9 @@ fn a_supervisor_that_is_killed_while_it_is_asked_is_told_as_one_that_does_not_ru
 }
 
 #[test]
-fn what_changes_something_is_not_asked_twice() {
+fn a_request_that_changes_something_is_not_sent_twice() {
     let world = World::new();
-    // It reads the request, and closes without a word.
+    // The server reads the request and closes without a response.
     let server = Server::new(&world, |peer| drop(peer.greet()));
     let ran = client(&world, "stop x").run();
     assert!(ran.err.contains("closed before an answer came"), "{ran:?}");
@@ -462,7 +462,7 @@ fn what_changes_something_is_not_asked_twice() {
 }
 
 #[test]
-fn json_is_what_the_supervisor_answered() {
+fn json_is_the_raw_response() {
     let answer = error(409, "NOT_RUNNING", "a\u{9b}b");
     let ran = answered("--json stop x", &answer).silent(0);
     assert_eq!(ran.text(), format!("{}\n", answer.to_string().replace('\u{9b}', "\\u009b")));
@@ -519,7 +519,7 @@ fn tail_gives_every_byte_back() {
     assert_eq!(server.last()["args"], json!({"channel": "stdout", "bytes": 1600, "run": 7}));
 }
 
-/// A server that goes on with these lines after its first answer, and then waits, or closes.
+/// Starts a server that sends these lines after its first response, and then waits or closes.
 fn stream(world: &World, lines: Vec<String>, closes: bool) -> Server {
     Server::new(world, move |peer| {
         if peer.greet().is_none() {
@@ -562,7 +562,7 @@ fn a_log_is_followed_byte_for_byte_until_the_supervisor_closes() {
 }
 
 #[test]
-fn a_supervisor_that_dies_is_no_end_of_what_was_asked_for() {
+fn a_supervisor_that_dies_is_not_a_success() {
     let world = World::new();
     let _server = Server::new(&world, |peer| {
         peer.greet();
@@ -575,7 +575,7 @@ fn a_supervisor_that_dies_is_no_end_of_what_was_asked_for() {
 }
 
 #[test]
-fn what_follows_is_printed_as_it_comes_and_ctrl_c_ends_it_with_130() {
+fn followed_output_is_printed_at_once_and_ctrl_c_ends_it_with_130() {
     let world = World::new();
     let server = stream(&world, vec![json!({"data": "no end of line"}).to_string()], false);
     for line in ["tail -f x", "maintail -f", "fg x"] {
@@ -588,17 +588,17 @@ fn what_follows_is_printed_as_it_comes_and_ctrl_c_ends_it_with_130() {
 }
 
 #[test]
-fn who_listens_notices_that_nobody_reads_any_more() {
+fn a_follower_ends_when_its_reader_goes_away() {
     let world = World::new();
     let _server = stream(&world, vec![], false);
     let client = format!("'{}' --socket \"$W/s.sock\"", env!("CARGO_BIN_EXE_supervise"));
-    // Nothing more comes, so nothing more is written that could fail.
+    // No more data arrives, so no write can fail.
     let ran = world.sh(&format!("{client} tail -f x | head -1")).run().silent(0);
     assert_eq!(ran.text(), "first\n");
 }
 
 #[test]
-fn fg_tells_apart_what_is_printed_where_and_says_how_it_ended() {
+fn fg_separates_both_streams_and_reports_the_end() {
     let world = World::new();
     let lines = [
         json!({"data": "out\n", "encoding": "utf-8", "channel": "stdout"}),
@@ -615,7 +615,7 @@ fn fg_tells_apart_what_is_printed_where_and_says_how_it_ended() {
 }
 
 #[test]
-fn a_stream_that_breaks_is_told() {
+fn a_broken_stream_is_reported() {
     for (line, words) in [
         ("{", "invalid line from the supervisor"),
         (r#"{"error":{"code":"FAILED","message":"you read too slowly"}}"#, "you read too slowly"),
@@ -701,7 +701,8 @@ fn history_and_jobs_are_tables() {
     answered("jobs", &json!({"status": 200, "content": {}})).says(1, &["contains no jobs"]);
 }
 
-/// A port that answers each request in turn with a status and a body; gives its number and what it was sent.
+/// Starts an HTTP server that answers each request with the next status and body. Returns its port and the received
+/// requests.
 fn port(answers: Vec<(u16, String)>) -> (u16, mpsc::Receiver<(String, String)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let number = listener.local_addr().unwrap().port();
@@ -735,14 +736,14 @@ fn port(answers: Vec<(u16, String)>) -> (u16, mpsc::Receiver<(String, String)>) 
 }
 
 #[test]
-fn over_http_the_same_is_asked_and_answered() {
+fn http_has_the_same_requests_and_responses() {
     let world = World::new();
     let answer = error(409, "NOT_RUNNING", "").to_string();
     let (number, sent) = port(vec![(200, VERSION.to_owned()), (409, answer)]);
     let config =
         format!("[taskmasterctl]\nserverurl = \"http://127.0.0.1:{number}\"\nusername = \"u\"\npassword = \"a:b\"\n");
     fs::write(world.path("c.toml"), config).unwrap();
-    // A proxy would get to know the password.
+    // A proxy would see the password.
     let ran = bare(&world, "-c ../c.toml stop x").env("http_proxy", "http://127.0.0.1:9").run().silent(0);
     assert_eq!(ran.text(), "x: ERROR (not running)\n");
     let (head, _) = sent.recv().unwrap();
@@ -754,7 +755,7 @@ fn over_http_the_same_is_asked_and_answered() {
 }
 
 #[test]
-fn over_http_what_goes_wrong_is_told() {
+fn errors_of_http_are_reported() {
     let world = World::new();
     let at = |number: u16, line: &str| bare(&world, &format!("--serverurl http://127.0.0.1:{number} {line}")).run();
     let (number, _sent) =

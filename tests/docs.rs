@@ -1,4 +1,4 @@
-//! The documents say what the programs do: pages and completions are those of today, the README names every option and
+//! The documents match the programs: manual pages and completions are up to date, the README names every option and
 //! verb, its queries run, and it begins with two commands that work.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
@@ -14,7 +14,7 @@ fn file(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
-/// What stands below a heading, up to the next one of the same or a higher rank.
+/// Returns the text below a heading, up to the next heading of the same or a higher rank.
 fn section<'a>(text: &'a str, heading: &str) -> Option<&'a str> {
     let rank = heading.bytes().take_while(|&b| b == b'#').count();
     let (_, below) = text.split_once(&format!("\n{heading}\n"))?;
@@ -34,12 +34,12 @@ fn section<'a>(text: &'a str, heading: &str) -> Option<&'a str> {
     Some(&below[..end])
 }
 
-/// Whether a text has this option in code: `--db PATH` or `--db`, but not `--dbx`.
+/// Whether a text contains this option in code: `--db PATH` or `--db`, but not `--dbx`.
 fn names(text: &str, option: &str) -> bool {
     text.split('`').skip(1).step_by(2).any(|code| code.split([' ', ',', '=']).any(|word| word == option))
 }
 
-/// Options of a command that a text does not name; those of its program too, unless it is a verb.
+/// Returns the options of a command that a text does not name, without global ones.
 fn unnamed(command: &Command, text: &str) -> Vec<String> {
     let shown = command.get_arguments().filter(|arg| !arg.is_hide_set() && !arg.is_global_set());
     let long = shown.flat_map(|arg| arg.get_long_and_visible_aliases().unwrap_or_default());
@@ -47,7 +47,7 @@ fn unnamed(command: &Command, text: &str) -> Vec<String> {
     options.filter(|option| !names(text, option)).collect()
 }
 
-/// Everything of the command lines that the README does not name in its place.
+/// Returns everything in the command lines that is missing in its section of the README.
 fn missing(readme: &str) -> Vec<String> {
     let mut found = Vec::new();
     for program in [Program::Launch, Program::Control, Program::Parse, Program::Supervise] {
@@ -63,7 +63,7 @@ fn missing(readme: &str) -> Vec<String> {
         found.extend(globals.map(|long| format!("--{long}")).filter(|option| !names(text, option)));
         for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
             let verb_name = format!("{name} {}", verb.get_name());
-            // Its actions are short enough for one table.
+            // The actions of `supervise` are in one table.
             let own = if program == Program::Supervise {
                 names(text, verb.get_name()).then_some(text)
             } else {

@@ -1,4 +1,5 @@
-//! How `launch` ends a task: by its heartbeat, its limits, a signal; always with the whole tree, never with more.
+//! How `launch` ends a task: because of its heartbeat, its limits or a signal; always with its whole tree, and nothing
+//! else.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -8,14 +9,14 @@ use std::{fs, time::Duration};
 use nix::sys::signal::Signal;
 use support::{Program, Started, World, eventually, timed, until};
 
-/// A task with feedback in the current folder; `$f` is the file.
+/// Returns a task with feedback in the current folder; `$f` is the file.
 fn feedback<'w>(world: &'w World, options: &[&str], script: &str) -> Program<'w> {
     let script = format!("f=$TASKWATCHER_FEEDBACK; {script}");
     let head = ["--feedpath", "."].iter().chain(options).copied();
     world.launch(head.chain(["sh", "-c", &script]).collect::<Vec<_>>())
 }
 
-/// Starts a command that says `ready` on its stdout when it is.
+/// Starts a command that prints `ready` when it is ready.
 fn started<'w>(world: &'w World, options: &[&str], script: &str) -> Started<'w> {
     let head = options.iter().copied();
     let run = world.launch(head.chain(["sh", "-c", script]).collect::<Vec<_>>()).spawn();
@@ -38,8 +39,8 @@ fn silence_ends_it_near_the_timeout() {
 }
 
 #[test]
-fn the_timeout_counts_from_the_last_beat_wherever_between_two_looks_it_came() {
-    // Looks are at 25, 50 and 100 % of the timeout; the beats come between them.
+fn the_timeout_counts_from_the_last_heartbeat_between_two_checks() {
+    // The launcher checks at 25, 50 and 100 % of the timeout; the heartbeats come in between.
     let ends_after = |pause: f64| {
         let world = World::new();
         let script = format!("echo '[a]1' > $f; sleep {pause}; echo '[a]2' >> $f; date +%s.%N; sleep 1000");
@@ -56,7 +57,7 @@ fn the_timeout_counts_from_the_last_beat_wherever_between_two_looks_it_came() {
 fn a_task_that_beats_lives() {
     let world = World::new();
     let script = "for i in 1 2 3 4 5 6 7 8; do echo \"[i]$i\" > $f; sleep 0.3; done";
-    // Its whole run is longer than the timeout, which leaves a busy machine some time between two beats.
+    // The whole run is longer than the timeout, which allows delays between heartbeats on a busy machine.
     feedback(&world, &["--timeout", "2s"], script).run().silent(0);
     assert_eq!(world.end().text("feedback"), r#"{"i":"8"}"#);
 }
@@ -99,7 +100,7 @@ fn the_longest_run_ends_even_a_task_that_beats() {
     assert!(took >= Duration::from_millis(700) && took < Duration::from_secs(4), "{took:?}");
     let row = world.end();
     assert_eq!((row.text("outcome"), row.text("ended_by")), ("ERROR: ran longer than 0.7s", "max-runtime"));
-    // Without feedback as well.
+    // Also without feedback.
     world.launch(["--max-runtime", "0.3", "sleep", "1000"]).run().says(124, &["ran longer than 0.3s"]);
 }
 
@@ -115,7 +116,7 @@ fn the_stop_signal_is_as_asked() {
 }
 
 #[test]
-fn what_ignores_the_stop_signal_is_killed() {
+fn a_command_that_ignores_the_stop_signal_is_killed() {
     let world = World::new();
     let script = "trap '' TERM; while :; do sleep 0.05; done";
     let options = ["--max-runtime", "0.3", "--kill-after", "0.4"];
@@ -152,13 +153,13 @@ fn a_signal_to_the_launcher_ends_the_task() {
     }
 }
 
-/// Sends a signal by its number, which may be a real-time one.
+/// Sends a signal by number, which may be a real-time signal.
 fn send(world: &World, number: i32, pid: i32) {
     world.sh(&format!("kill -{number} {pid}")).run().silent(0);
 }
 
 #[test]
-fn no_signal_that_can_be_caught_leaves_a_command_alone() {
+fn every_signal_that_can_be_caught_ends_the_command_too() {
     let world = World::new();
     let rest = [4, 5, 6, 7, 8, 11, 14, 16, 24, 25, 26, 27, 29, 30, 31, 34, 37, 64];
     std::thread::scope(|scope| {
@@ -178,7 +179,7 @@ fn no_signal_that_can_be_caught_leaves_a_command_alone() {
         let number: i32 = end.text("taskname").parse().unwrap();
         let sent = taskwatcher::model::task::Signal(number);
         assert!(end.text("outcome").contains(&format!("({sent}, pid ")), "{end:?}");
-        // What is meant for programs that agreed on it is no signal to end others with.
+        // Signals with a meaning between cooperating programs must not be used to end others.
         let reached = if number < 34 { sent.to_string() } else { "SIGTERM".to_owned() };
         assert_eq!(end.text("termsignal"), reached, "{end:?}");
     }
@@ -216,7 +217,7 @@ fn as_pid_one_of_a_container_it_ends_its_task_in_order() {
 }
 
 #[test]
-fn its_exit_code_is_the_signals_whatever_the_command_says() {
+fn its_exit_code_is_that_of_the_signal_regardless_of_the_command() {
     let world = World::new();
     let run = started(&world, &[], "exec 2>/dev/null; trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done");
     run.signal(Signal::SIGTERM);
@@ -246,7 +247,7 @@ fn an_interrupt_by_a_process_is_an_exit_code() {
     let run = started(&world, &[], "echo ready; exec sleep 1000");
     run.signal(Signal::SIGINT);
     assert_eq!(run.wait().code, 130);
-    // Nor is the death of a command that was interrupted alone the end of its launcher by that signal.
+    // If only the command is interrupted, its launcher does not die of that signal.
     assert_eq!(world.launch(["sh", "-c", "kill -INT $$"]).run().code, 130);
 }
 
@@ -264,7 +265,7 @@ fn other_signals_are_passed_on() {
 }
 
 #[test]
-fn a_hangup_that_was_ignored_stays_so_and_an_interrupt_by_a_process_is_heard() {
+fn an_ignored_hangup_stays_ignored_and_an_interrupt_by_a_process_is_handled() {
     let world = World::new();
     nix::unistd::mkfifo(&world.work().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let script = "trap '' INT QUIT HUP; exec \"$LAUNCH\" sh -c 'echo ready; read x < fifo; exit 5'";
@@ -289,8 +290,8 @@ fn the_command_may_be_signalled_by_others() {
     assert_eq!((world.end().text("outcome"), world.end().text("ended_by")), ("ERROR: killed by SIGALRM", "itself"));
 }
 
-/// A command that waits without a child (one that is stopped between vfork and exec keeps its parent from being stopped),
-/// and its pid.
+/// Starts a command that waits without a child (a child that is stopped between vfork and exec keeps its parent from
+/// being stopped). Also returns its pid.
 fn waiting<'w>(world: &'w World, options: &[&str]) -> (Started<'w>, i32) {
     nix::unistd::mkfifo(&world.work().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let run = started(world, options, "echo $$ > pid; echo ready; read x < fifo");
@@ -303,7 +304,7 @@ fn is_stopped(pid: i32) -> bool {
 }
 
 #[test]
-fn a_stop_of_a_batch_system_pauses_the_command_and_its_limits() {
+fn sigtstp_of_a_batch_system_pauses_the_command_and_its_limits() {
     let world = World::new();
     let (run, command) = waiting(&world, &["--max-runtime", "4s"]);
     run.signal(Signal::SIGTSTP);
@@ -313,7 +314,7 @@ fn a_stop_of_a_batch_system_pauses_the_command_and_its_limits() {
     assert_eq!(list()[0]["status"], "RUNNING", "what programs know stays");
     let shown = world.control(["show", "1"]).run().silent(0);
     assert!(shown.text().lines().any(|line| line.starts_with("status ") && line.ends_with(" PAUSED")), "{shown:?}");
-    // Longer than it may run.
+    // Longer than the run-time limit.
     world.launch(["sleep", "5"]).run().silent(0);
     assert!(is_stopped(command), "{}", run.stderr());
     run.signal(Signal::SIGCONT);
@@ -323,7 +324,7 @@ fn a_stop_of_a_batch_system_pauses_the_command_and_its_limits() {
 }
 
 #[test]
-fn show_says_that_a_launcher_is_stopped_and_watches_nothing() {
+fn show_reports_that_a_launcher_is_stopped_and_watches_nothing() {
     let world = World::new();
     let (run, command) = waiting(&world, &[]);
     let note = || serde_json::from_str::<serde_json::Value>(world.control(["show", "1", "--json"]).run().text());
@@ -332,7 +333,7 @@ fn show_says_that_a_launcher_is_stopped_and_watches_nothing() {
     until("the launcher to be stopped", || is_stopped(run.pid()));
     let said = note().unwrap();
     assert!(said["note"].as_str().unwrap().ends_with(&format!("kill -CONT {}", run.pid())), "{said}");
-    // The command itself goes on, but nothing watches it.
+    // The command continues, but nothing watches it.
     assert_eq!((&said["status"], &said["paused"]), (&"RUNNING".into(), &true.into()));
     assert!(!is_stopped(command));
     run.signal(Signal::SIGCONT);
@@ -342,7 +343,7 @@ fn show_says_that_a_launcher_is_stopped_and_watches_nothing() {
 }
 
 #[test]
-fn a_paused_command_is_ended_all_the_same() {
+fn a_paused_command_is_still_ended() {
     let world = World::new();
     let (run, command) = waiting(&world, &["--kill-after", "1h"]);
     run.signal(Signal::SIGTSTP);
@@ -354,8 +355,8 @@ fn a_paused_command_is_ended_all_the_same() {
 
 // ---- the whole tree
 
-/// Leaves processes behind in every way there is: in the background, in a session of their own, twice forked, deaf to
-/// the polite signals, without a trace of us in their environment. The marker is in their arguments.
+/// Leaves processes behind in every possible way: in the background, in another session, forked twice, ignoring the
+/// polite signals, without the task's environment. The marker is in their arguments.
 const FOREST: &str = r#"
     deaf='trap "" TERM INT HUP QUIT; while :; do sleep 0.05; done'
     sh -c "$deaf" marker-$1 &
@@ -414,7 +415,7 @@ fn a_tree_whose_root_obeys_is_ended_whole() {
 fn a_tree_that_keeps_forking_is_ended_whole() {
     let world = World::new();
     let marker = format!("fork-{}", std::process::id());
-    // Each generation lives for a moment and leaves its successor behind.
+    // Each generation lives for a moment and starts its successor.
     let generation = world.program("generation", "#!/bin/sh\ntrap '' TERM\nsetsid \"$0\" \"$1\" &\nsleep 0.02\n");
     let script =
         format!("trap '' TERM; '{0}' {marker} & '{0}' {marker} & echo ready; sleep 1000", generation.display());
@@ -425,7 +426,7 @@ fn a_tree_that_keeps_forking_is_ended_whole() {
 }
 
 #[test]
-fn children_from_before_the_launch_are_not_the_tasks() {
+fn children_from_before_the_launch_do_not_belong_to_the_task() {
     let world = World::new();
     let marker = format!("before-{}", std::process::id());
     let script = format!(
@@ -442,17 +443,17 @@ fn children_from_before_the_launch_are_not_the_tasks() {
 }
 
 #[test]
-fn what_a_finished_command_left_in_the_background_lives_and_delays_nothing() {
+fn background_processes_of_a_finished_command_live_on_and_delay_nothing() {
     let world = World::new();
     let marker = format!("daemon-{}", std::process::id());
-    // It holds every pipe there is.
+    // It holds all pipes.
     let script = format!("sh -c 'trap \"\" PIPE; sleep 1000; :' {marker} & exit 3");
     let (ran, took) = timed(|| world.launch(["sh", "-c", &script]).run());
     ran.silent(3);
     assert!(took < Duration::from_secs(3), "{took:?}");
     until("the daemon alone", || world.processes_with(&marker).len() == 1);
     assert_eq!(world.end().int("exitcode"), 3);
-    // Also when launch itself writes into a pipe that the child keeps open.
+    // Also if `launch` writes into a pipe that the child keeps open.
     let script =
         format!("{{ \"$LAUNCH\" sh -c \"sleep 1000 & echo hi\"; echo ended > \"$W/ended\"; }} | cat > \"$W/{marker}\"");
     let run = world.sh(&script).spawn();
@@ -462,7 +463,7 @@ fn what_a_finished_command_left_in_the_background_lives_and_delays_nothing() {
 }
 
 #[test]
-fn a_timeout_also_ends_what_the_command_left_while_it_runs() {
+fn a_timeout_also_ends_background_processes_of_a_running_command() {
     let world = World::new();
     let marker = format!("left-{}", std::process::id());
     let script = format!("(setsid sh -c 'sleep 1000; :' {marker} &); sleep 1000");
@@ -480,8 +481,8 @@ fn an_idle_launcher_sleeps() {
         let status = fs::read_to_string(format!("/proc/{}/status", run.pid())).unwrap();
         support::field(&status, "voluntary_ctxt_switches").parse::<u64>().unwrap()
     };
-    // It wakes once more, to close the database. What wakes it besides, as a disk that is slow when a page of its program is
-    // needed for the first time, does so once.
+    // The launcher wakes once more, to close the database. Other wake-ups, such as a page fault of its program on a
+    // slow disk, happen only once.
     until("the database to be closed", || !run.has_open("tasks.db"));
     until("a second in which it sleeps", || {
         let before = switches();
@@ -490,7 +491,7 @@ fn an_idle_launcher_sleeps() {
     });
 }
 
-/// Processor time that a process has used, in ticks of the kernel.
+/// Returns the CPU time of a process, in ticks of the kernel.
 fn ticks(pid: i32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
@@ -498,14 +499,14 @@ fn ticks(pid: i32) -> u64 {
 }
 
 #[test]
-fn a_launcher_that_waits_for_a_deaf_child_to_be_killed_sleeps() {
+fn a_launcher_sleeps_while_a_child_ignores_the_stop_signal() {
     let world = World::new();
     let script = "(trap '' TERM; echo ready; exec sleep 1000) & exec sleep 1000";
     let run = started(&world, &["--kill-after", "1h"], script);
     run.signal(Signal::SIGTERM);
     let command = eventually("its pid", || Some(world.task()).filter(|row| !row.is_null("pid"))).int("pid");
     until("the command's end", || !std::path::Path::new(&format!("/proc/{command}")).exists());
-    // Beyond the second in which a child may still add to the output.
+    // After the second in which a child may still add to the output.
     world.launch(["--no-log", "sleep", "2"]).run().silent(0);
     until("a second in which it sleeps", || {
         let before = ticks(run.pid());
@@ -518,10 +519,11 @@ fn a_launcher_that_waits_for_a_deaf_child_to_be_killed_sleeps() {
 
 // ---- what cannot be ended
 
-/// A user who is not root.
+/// An ordinary user.
 const OTHER: u32 = 65_534;
 
-/// A program that becomes root and then another one, for whoever runs it; none: that cannot be had here.
+/// Builds a set-uid program that changes to root and then executes another program. `None` if that is not possible
+/// here.
 fn rooter(world: &World) -> Option<String> {
     use std::os::unix::fs::PermissionsExt;
     let setpriv = world.sh("command -v setpriv").run();
@@ -535,13 +537,13 @@ fn rooter(world: &World) -> Option<String> {
     fs::copy(setpriv.text().trim(), &path).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o4755)).unwrap();
     let command = format!("{} --reuid 0 --regid 0 --clear-groups", path.display());
-    // The folder may be mounted without set-uid, or the build folder closed to others.
+    // The folder may be mounted without set-uid, or the build folder inaccessible to other users.
     let tried = world.sh(&format!("\"$LAUNCH\" --db tried.db {command} id -u")).user(OTHER).run();
     (tried.text() == "0\n").then_some(command)
 }
 
 #[test]
-fn what_may_not_be_signalled_is_named_and_its_exit_is_no_signals() {
+fn a_process_that_may_not_be_signalled_is_named_and_its_exit_is_not_attributed_to_a_signal() {
     let world = World::new();
     let Some(rooter) = rooter(&world) else { return eprintln!("skipped: no set-uid root here") };
     let script = format!("exec {rooter} sh -c 'read stop < go; exit 0'");
@@ -552,7 +554,7 @@ fn what_may_not_be_signalled_is_named_and_its_exit_is_no_signals() {
     let row = world.task();
     let said = format!("process {} (sh) belongs to root; end it as that user: kill -KILL {0}", row.int("pid"));
     assert_eq!(run.stderr(), format!("launch: cannot end task {}: {said}\n", row.int("id")));
-    // Those who look from outside see it too.
+    // Readers see it too.
     let shown = world.control(["list", "--json"]).run().silent(0);
     assert_eq!(serde_json::from_str::<serde_json::Value>(shown.text()).unwrap()[0]["note"], said);
     fs::write(world.work().join("go"), "\n").unwrap();
@@ -566,7 +568,7 @@ fn what_may_not_be_signalled_is_named_and_its_exit_is_no_signals() {
 }
 
 #[test]
-fn control_kill_names_who_cannot_be_ended_and_root_ends_it() {
+fn control_kill_names_processes_that_cannot_be_ended_and_root_ends_them() {
     let world = World::new();
     let Some(rooter) = rooter(&world) else { return eprintln!("skipped: no set-uid root here") };
     let script = format!("{rooter} sleep 1000 & echo ready; wait");
@@ -581,7 +583,7 @@ fn control_kill_names_who_cannot_be_ended_and_root_ends_it() {
 }
 
 #[test]
-fn a_child_in_a_session_of_its_own_is_ended_where_pidfds_are_refused() {
+fn a_child_in_another_session_is_ended_where_pidfds_are_refused() {
     let world = World::new();
     let inject = ["-qq", "-e", "trace=none", "-e", "inject=pidfd_open,pidfd_send_signal:error=ENOSYS"];
     if world.sh("command -v strace && strace -qq -e trace=none true").run().code != 0 {

@@ -1,4 +1,4 @@
-//! `control export`: whoever follows a database gets every end once in each state, however late it was recorded.
+//! `control export`: a follower of a database gets every end once in each state, however late it was recorded.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -12,7 +12,7 @@ use taskwatcher::model::{
     task::{End, Outcome, Timestamp},
 };
 
-/// One answer: its first line's `anew`, what runs, what ended, the cursor, and whether there is more.
+/// A response: `anew` of its first line, the running tasks, the ended tasks, the cursor, and whether there is more.
 struct Answer {
     anew: bool,
     running: Vec<Value>,
@@ -72,7 +72,7 @@ fn a_cursor_gives_what_ended_since_and_all_that_runs() {
 }
 
 #[test]
-fn more_than_one_answer_holds_comes_in_several_without_gap_or_double() {
+fn several_responses_have_no_gaps_and_no_duplicates() {
     let world = World::new();
     world.sh("for i in 1 2 3 4 5 6 7; do \"$LAUNCH\" true; done").run().silent(0);
     let mut seen = vec![];
@@ -87,19 +87,19 @@ fn more_than_one_answer_holds_comes_in_several_without_gap_or_double() {
         answers += 1;
     }
     assert_eq!((answers, seen), (3, (1..=7).collect::<Vec<i64>>()));
-    // A last answer that is just full knows that it is the last.
+    // A full last response reports that it is the last one.
     assert!(!export(&world, &["--limit", "7"]).more);
 }
 
 #[test]
-fn what_was_recorded_late_is_new_although_it_ended_long_ago() {
+fn a_late_recorded_end_is_new_although_the_task_ended_long_ago() {
     let world = World::new();
     let lost = world.lost(&["--name", "lost"]);
     world.launch(["true"]).run().silent(0);
     world.edit(&format!("UPDATE tasks SET starttime = 1000, lastupdate = 1000 WHERE id = {lost}"));
     let first = export(&world, &[]);
     assert_eq!(first.ids(), [lost, 2], "the lost one is settled by the export itself");
-    // The launcher was not dead after all, and records the truth.
+    // The launcher was not dead, and records the true end.
     let upid = first.ended[0]["upid"].as_str().unwrap().to_owned();
     let end = End::new(&Outcome::Ok, Timestamp(1_001_000_000_000), None);
     assert!(world.store().finish(lost, &upid, &end).unwrap());
@@ -125,11 +125,11 @@ fn a_cursor_outlives_the_rows_before_it() {
 }
 
 #[test]
-fn another_database_begins_anew() {
+fn another_database_starts_from_the_beginning() {
     let world = World::new();
     world.launch(["true"]).run().silent(0);
     let first = export(&world, &[]);
-    // An older state of the same: a plain copy that was put back.
+    // An older state of the same database: a plain copy that was restored.
     let copy = world.path("plain.db");
     world.edit("PRAGMA wal_checkpoint(TRUNCATE)");
     fs::copy(world.db(), &copy).unwrap();
@@ -138,7 +138,7 @@ fn another_database_begins_anew() {
     let second = export(&world, &["--since", &first.cursor]);
     let plain = export(&world, &["--db", copy.to_str().unwrap(), "--since", &second.cursor]);
     assert_eq!((plain.anew, plain.ids()), (true, vec![1]));
-    // A copy that `backup` made is another database from the start.
+    // A copy made by `backup` is another database from the start.
     let backup = export(&world, &["--db", "copy.db", "--since", &first.cursor]);
     assert_eq!((backup.anew, backup.ids()), (true, vec![1]));
     assert_eq!(export(&world, &["--db", "copy.db", "--since", &backup.cursor]).ids(), [0; 0]);
@@ -164,7 +164,7 @@ fn older_databases_are_exported_whole() {
 fn a_long_task_that_ends_after_thousands_of_others_is_not_lost() {
     let world = World::new();
     let (_started, long) = world.launched(["--name", "long", "sleep", "60"]);
-    // Every second one stays reserved: more than a cursor has spans.
+    // Every second task stays reserved: more spans than a cursor can have.
     world.edit(
         "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 10001)
          INSERT INTO tasks (id, name, status, handle, reservetime, expires)
@@ -186,7 +186,7 @@ fn a_long_task_that_ends_after_thousands_of_others_is_not_lost() {
 }
 
 #[test]
-fn a_database_that_lost_its_identity_says_so_and_gets_a_new_one() {
+fn a_database_without_its_unique_id_reports_that_and_gets_a_new_one() {
     let world = World::new();
     world.launch(["true"]).run().silent(0);
     let first = export(&world, &[]);
@@ -216,7 +216,7 @@ fn bad_input_is_refused_in_one_line() {
 }
 
 #[test]
-fn who_follows_while_eight_launch_at_once_gets_every_end_once() {
+fn a_follower_during_eight_parallel_launches_gets_every_end_once() {
     let world = World::new();
     world.reserved(&["--expire", "1h"]);
     let script =
@@ -228,7 +228,7 @@ fn who_follows_while_eight_launch_at_once_gets_every_end_once() {
         let since = cursor.clone();
         let args: Vec<&str> = since.as_deref().map_or(vec![], |cursor| vec!["--since", cursor]);
         let answer = export(&world, &[&["--limit", "5"], args.as_slice()].concat());
-        // What has ended for whoever follows does not come back as running.
+        // A task that has ended for the follower is never listed as running again.
         assert!(answer.running.iter().all(|task| !seen.contains_key(&task["taskid"].as_i64().unwrap())));
         answer.ids().into_iter().for_each(|id| *seen.entry(id).or_default() += 1);
         cursor = Some(answer.cursor);

@@ -1,5 +1,5 @@
-//! Databases and files of other users: what they say is not believed, and what lies beside a database is only used if its
-//! owner, or this user, made it. All of it needs two users, so it is tried as root alone.
+//! Databases and files of other users: their content is not trusted, and files beside a database are only used if its
+//! owner or the current user created them. Two users are needed, so these tests run only as root.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -34,7 +34,7 @@ use taskwatcher::{
 /// Another user.
 const OTHER: u32 = 65_534;
 
-/// A world whose folder belongs to another user, with one task that this user ran; none: this user has no other one.
+/// A world whose folder belongs to another user, with one task that this user ran. `None` if there is no other user.
 fn world_of_another() -> Option<World> {
     if !nix::unistd::geteuid().is_root() {
         eprintln!("SKIPPED: only root can be two users");
@@ -56,7 +56,7 @@ fn log_of(world: &World) -> PathBuf {
     world.history()[0].text("log").into()
 }
 
-/// A file of root's that nobody else can read.
+/// Creates a file that only root can read.
 fn secret(world: &World, name: &str) -> PathBuf {
     let path = world.path(name);
     fs::write(&path, "[key]top secret\n").unwrap();
@@ -64,7 +64,7 @@ fn secret(world: &World, name: &str) -> PathBuf {
     path
 }
 
-/// A task that seems to have ended without a word, with a feedback file.
+/// Inserts a task that seems to have died without a record, with a feedback file.
 fn lost_task(world: &World, id: i64, feedpath: &Path) {
     let boot = taskwatcher::io::sys::boot_id().unwrap();
     let sql =
@@ -76,7 +76,7 @@ fn lost_task(world: &World, id: i64, feedpath: &Path) {
 }
 
 #[test]
-fn rows_of_another_users_database_show_and_remove_no_file() {
+fn rows_of_another_users_database_cannot_show_or_remove_files() {
     let Some(world) = world_of_another() else { return };
     let (feedback, log) = (secret(&world, "precious"), secret(&world, "shadow"));
     lost_task(&world, 7, &feedback);
@@ -102,7 +102,7 @@ fn rows_of_another_users_database_show_and_remove_no_file() {
     assert_eq!((world.tasks().len(), world.history().len()), (1, 1), "nothing is settled");
     let said = world.control(["history"]).run();
     assert!(said.err.contains("left to the owner of the database"), "{}", said.err);
-    // Its owner settles it, and the file of another task is none of its own to this one either.
+    // The owner settles it, and does not remove the file of another task either.
     world.control(["list"]).of_user(OTHER).run().silent(0);
     assert_eq!((world.tasks().len(), world.history().len()), (0, 2));
     assert!(feedback.exists());
@@ -123,7 +123,7 @@ fn a_feedback_file_is_removed_only_by_the_owner_of_the_database() {
 }
 
 #[test]
-fn of_another_user_only_logs_that_launch_made_are_shown() {
+fn in_another_users_database_only_logs_of_launch_are_shown() {
     let Some(world) = world_of_another() else { return };
     let (log, secret) = (log_of(&world), secret(&world, "shadow"));
     let refused = |why: &str| world.control(["log", "1"]).run().says(1, &["cannot read the log of task 1", why]);
@@ -142,13 +142,13 @@ fn of_another_user_only_logs_that_launch_made_are_shown() {
     symlink(&elsewhere, inner).unwrap();
     fs::write(elsewhere.join(log.file_name().unwrap()), "secret").unwrap();
     refused("symbolic link");
-    // Nor is anything removed through such a link.
+    // Nothing is removed through such a link either.
     world.control(["clear"]).run().silent(0);
     assert!(elsewhere.join(log.file_name().unwrap()).exists());
 }
 
 #[test]
-fn what_root_makes_beside_the_database_of_another_user_belongs_to_that_user() {
+fn files_that_root_creates_beside_a_database_belong_to_its_owner() {
     let Some(world) = world_of_another() else { return };
     for path in ["tasks.db-spool", "tasks.db.logs"] {
         let path = world.path(path);
@@ -177,7 +177,7 @@ fn a_log_that_cannot_be_removed_is_named_with_the_owner_of_its_folder() {
 }
 
 #[test]
-fn what_another_user_put_beside_a_database_is_not_used() {
+fn files_of_another_user_beside_a_database_are_not_used() {
     if world_of_another().is_none() {
         return;
     }
@@ -224,7 +224,7 @@ fn a_wal_that_is_a_link_is_not_followed() {
     assert_eq!(fs::read_to_string(precious).unwrap(), "[key]top secret\n");
 }
 
-/// A running task whose launcher and command are these processes, by the word of the owner of the database.
+/// Inserts a running task whose row, written by the owner of the database, names these processes.
 fn claimed_task(world: &World, id: i64, launcher: Process, command: Process) {
     let boot = taskwatcher::io::sys::boot_id().unwrap();
     let sql = "INSERT INTO tasks (id, name, status, feedback, handle, upid, slot, launcher_pid, launcher_pstart, pid,
@@ -246,11 +246,11 @@ fn upid_of(id: i64) -> String {
     format!("UPID:n:00000001:00000001:0000000A:x:{id}:u@pam:")
 }
 
-/// A process that is gone.
+/// An ended process.
 const GONE: Process = Process { pid: i32::MAX, pstart: 1 };
 
 #[test]
-fn root_signals_none_of_its_processes_because_a_row_of_another_user_names_it() {
+fn root_signals_no_unrelated_process_named_by_a_row_of_another_user() {
     let Some(world) = world_of_another() else { return };
     let mut victim = Foreign::new();
     let named = format!("process {} (sleep) belongs to root; the database belongs to", victim.process().pid);
@@ -264,7 +264,7 @@ fn root_signals_none_of_its_processes_because_a_row_of_another_user_names_it() {
     let ran = world.control(["killall", "claimed"]).run();
     assert_eq!((ran.code, ran.err.lines().count()), (1, 2), "{ran:?}");
     victim.is_untouched();
-    // What a living launcher says that it may not end is looked at as well.
+    // Processes that a live launcher reports as refused are also checked.
     let mut launcher = Foreign::of(OTHER);
     claimed_task(&world, 9, launcher.process(), GONE);
     let story = SelfReport { refused: vec![victim.process()], ..SelfReport::default() };
@@ -287,7 +287,7 @@ fn root_ends_tasks_of_another_user_and_its_own_in_the_database_of_that_user() {
         assert_eq!(run.wait().code, 143);
         assert_eq!(world.last().text("ended_by").split(' ').next(), Some("root"));
     }
-    // What is left of the other user's is ended too, without its launcher.
+    // An orphan of the other user is ended too.
     let run = world.launch(["sh", "-c", "echo ready; exec sleep 1000"]).of_user(OTHER).spawn();
     until("the command", || run.stdout() == "ready\n");
     let (task, command) = (world.task(), i32::try_from(world.task().int("pid")).unwrap());
@@ -298,11 +298,11 @@ fn root_ends_tasks_of_another_user_and_its_own_in_the_database_of_that_user() {
 }
 
 #[test]
-fn a_supervisor_of_root_is_not_asked_on_the_word_of_another_users_folder() {
+fn a_supervisor_of_root_is_not_asked_because_of_another_users_folder() {
     let Some(world) = world_of_another() else { return };
     let mut launcher = Foreign::of(OTHER);
     claimed_task(&world, 7, launcher.process(), GONE);
-    // What looks like the supervisor of this user, who would obey root.
+    // A fake supervisor of this user, whose program would obey root.
     let socket = world.path("of-root.sock");
     let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -334,7 +334,7 @@ fn a_supervisor_of_root_is_not_asked_on_the_word_of_another_users_folder() {
     std::io::Read::read_to_end(&mut asked, &mut said).unwrap();
     assert_eq!(String::from_utf8_lossy(&said), "");
     launcher.is_untouched();
-    // Where a third user put that folder there, it says nothing at all.
+    // If a third user created that folder, it is not trusted at all.
     chown(runs.path(), Some(OTHER + 1), None).unwrap();
     world.control(["kill", "--no-wait", "7"]).run().silent(0);
     drop(lock);

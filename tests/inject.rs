@@ -1,9 +1,9 @@
-//! One system call fails, each in its turn: no end is lost, no command runs twice, nothing panics or is left behind, and
-//! a failure says why.
+//! Makes each system call fail once: no end is lost, no command runs twice, nothing panics or is left behind, and a
+//! failure states its cause.
 //!
-//! `strace` makes the calls fail. Without `TASKWATCHER_INJECT` a random part of all cases is tried, which another run
-//! tries another part of; with `TASKWATCHER_INJECT=all` every case is, which takes some minutes, and the counts are
-//! printed as a table; with the name of a call every case of that call is.
+//! `strace` injects the failures. Without `TASKWATCHER_INJECT` a random part of all cases is tried, a different one in
+//! each run; with `TASKWATCHER_INJECT=all` every case, which takes some minutes and prints the counts as a table; with
+//! the name of a call every case of that call.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -28,8 +28,8 @@ use support::{
     until,
 };
 
-/// The errors that each call is made to fail with: those that the kernel gives where a disk is full or broken, where
-/// descriptors, memory or processes run out, or where a signal comes.
+/// The errors injected into each call: those that the kernel returns for a full or broken disk, for lack of
+/// descriptors, memory or processes, or when a signal arrives.
 const FAULTS: [(&str, &[&str]); 37] = [
     ("openat", &["EMFILE", "ENOMEM", "EIO", "ENOSPC", "EINTR"]),
     ("read", &["EIO", "ENOMEM", "EINTR"]),
@@ -70,12 +70,12 @@ const FAULTS: [(&str, &[&str]); 37] = [
     ("eventfd2", &["EMFILE", "ENOMEM"]),
 ];
 
-/// One failure of one call.
+/// A failure of one call.
 #[derive(Clone, Copy, Debug)]
 struct Fault {
     call: &'static str,
     error: &'static str,
-    /// The how-manieth of its kind.
+    /// The index of the call among those with the same name.
     at: usize,
 }
 
@@ -87,18 +87,18 @@ fn strace() -> Option<PathBuf> {
     found
 }
 
-/// A program under strace, with these words before its own command line.
+/// Returns a program under strace, with these arguments.
 fn traced<'w>(world: &'w World, strace: &Path, options: &[&str], program: &str, args: &[&str]) -> Program<'w> {
     let mut command = world.command(strace);
-    // Its own messages would be taken for those of the program.
+    // The messages of strace must not be mixed with those of the program.
     command.command.args(["-qq", "-o", "/dev/null"]).args(options).arg(program).args(args);
     command
 }
 
-/// Of each call that is made to fail, the numbers of those that can fail so.
+/// For each call, the indexes of those that can fail in this way.
 type Calls = BTreeMap<&'static str, Vec<usize>>;
 
-/// The calls of one process in a trace that tells what each descriptor is.
+/// Returns the calls of one process in a trace that shows what each descriptor is.
 fn calls_in<'t>(lines: impl Iterator<Item = &'t str>) -> Calls {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut calls = Calls::new();
@@ -106,8 +106,7 @@ fn calls_in<'t>(lines: impl Iterator<Item = &'t str>) -> Calls {
         let Some((call, _)) = FAULTS.iter().find(|(call, _)| line.split('(').next() == Some(call)) else { continue };
         let count = counts.entry(call).or_default();
         *count += 1;
-        // A pipe, a socket or a signalfd is no disk that could be broken or full. What the call returns is none of its
-        // arguments.
+        // A pipe, a socket or a signalfd cannot be broken or full like a disk. The return value is not an argument.
         let line = line.rsplit_once(" = ").map_or(line, |(call, _)| call);
         if call.starts_with("epoll")
             || !["<pipe:", "<socket:", "<UNIX", "<anon_inode:", "<signalfd", "/dev/pt"]
@@ -128,7 +127,7 @@ fn calls_of(world: &World, strace: &Path, program: &str, args: &[&str]) -> Calls
     calls_in(fs::read_to_string(&trace).unwrap().lines())
 }
 
-/// The faults to try: all of them, or so many by chance.
+/// Returns the faults to try: all of them, or a random selection.
 fn some(calls: &Calls, wanted: usize) -> Vec<Fault> {
     let mut all = Vec::new();
     for (call, errors) in FAULTS {
@@ -158,8 +157,8 @@ impl Fault {
 
 #[track_caller]
 fn is_calm(ran: &Ran, fault: Fault) {
-    // The numbers of calls differ from run to run, so that a fault may meet the eventfd of tokio, of which the kernel gives
-    // none of these errors: a write to it never waits and needs no disk.
+    // The indexes of calls differ from run to run, so that a fault may hit the eventfd of tokio, for which the kernel
+    // returns none of these errors: a write to it never blocks and needs no disk.
     if fault.call == "write" && ran.err.contains("failed to wake I/O driver") {
         return;
     }
@@ -170,14 +169,14 @@ fn count_lines(path: &Path) -> usize {
     fs::read_to_string(path).unwrap_or_default().lines().count()
 }
 
-/// The command of these tests: says that it ran, takes longer than a launcher stays as it is, and exits with 3.
+/// The command of these tests: records that it ran, runs longer than 100 ms (until the re-execution), and exits with 3.
 const JOB: &str = "echo ran >> $W/ran; sleep 0.15; echo the last line; exit 3";
 
 #[test]
 fn a_launch_survives_each_call_that_fails() {
     let Some(strace) = strace() else { return };
     let first = World::new();
-    // In a database that is there, and in one that is not.
+    // With an existing database, and with a new one.
     let args = ["sh", "-c", JOB];
     let fresh = calls_of(&first, &strace, env!("CARGO_BIN_EXE_launch"), &args);
     let usual = calls_of(&first, &strace, env!("CARGO_BIN_EXE_launch"), &args);
@@ -197,7 +196,8 @@ fn a_launch_survives_each_call_that_fails() {
     table.iter().for_each(|(call, [fine, refused, told])| println!("{call}, {fine}, {refused}, {told}"));
 }
 
-/// What must hold after a launch in which something failed: 0, it went on; 1, the command was not run; 2, it was told.
+/// Checks a launch in which a call failed. Returns 0 if the launch continued, 1 if the command was not run, 2 if the
+/// failure was reported.
 #[track_caller]
 fn launch_holds(world: &World, ran: &Ran, fault: Fault) -> usize {
     is_calm(ran, fault);
@@ -205,7 +205,7 @@ fn launch_holds(world: &World, ran: &Ran, fault: Fault) -> usize {
     assert!(times <= 1, "{fault:?}: the command ran {times} times: {ran:?}");
     until("its processes to be gone", || world.processes().is_empty());
     match (ran.code, times) {
-        // 126: the kernel would not execute it, which is an end in history too.
+        // 126: the kernel refused to execute the command, which is an end in the history too.
         (125 | 126, 0) => {
             assert!(!ran.err.is_empty(), "{fault:?}: no reason: {ran:?}");
             let list = world.control(["list"]).run();
@@ -215,7 +215,7 @@ fn launch_holds(world: &World, ran: &Ran, fault: Fault) -> usize {
         (3, 1) => {}
         _ => panic!("{fault:?}: exit code {} after the command ran {times} times: {ran:?}", ran.code),
     }
-    // A reader takes in what was left in the spool.
+    // A reader settles ends in the spool.
     world.control(["list"]).run();
     let ends = world.history();
     let end = ends.iter().find(|row| row.text("outcome") == "ERROR: exit code 3");
@@ -264,7 +264,7 @@ fn control_survives_each_call_that_fails() {
             assert!(!ends.iter().any(|row| row.text("outcome") == "unknown"), "{verb:?} {fault:?}: {ends:?}");
             until("all to be gone", || world.processes().is_empty());
             if verb[0] == "clear" && ran.code != 0 && ran.err.contains("control verify --repair") {
-                // Rows that could not be flushed may come back, and need their logs then.
+                // Rows that could not be flushed may return, and then need their logs.
                 world.control(["verify", "--repair"]).run();
             }
             world.is_verified();
@@ -273,7 +273,7 @@ fn control_survives_each_call_that_fails() {
 }
 
 #[test]
-fn a_page_that_cannot_be_read_is_no_damage() {
+fn a_page_that_cannot_be_read_is_not_reported_as_damage() {
     let Some(strace) = strace() else { return };
     let world = prepared().0;
     let control = env!("CARGO_BIN_EXE_control");
@@ -283,7 +283,7 @@ fn a_page_that_cannot_be_read_is_no_damage() {
         for &at in calls.get("pread64").into_iter().flatten() {
             let ran = Fault { call: "pread64", error: "EIO", at }.run(&world, &strace, control, verb);
             let _ = fs::remove_file(world.work().join("copy.db"));
-            // SQLite calls some of these errors damage as well, so the message names both.
+            // SQLite reports some of these errors as damage, so the message names both causes.
             assert!(!ran.text().contains("damaged"), "{verb:?} at {at}: {ran:?}");
             assert!(!ran.err.contains("damaged") || ran.err.contains("or its disk cannot be read"), "{ran:?}");
             assert!(ran.code == 0 || !ran.err.is_empty(), "{verb:?} at {at}: {ran:?}");
@@ -292,7 +292,7 @@ fn a_page_that_cannot_be_read_is_no_damage() {
     world.control(["killall"]).run();
 }
 
-/// A world with an end that has a log, and with a task that runs; gives the pid of its launcher too.
+/// Creates a world with an ended task that has a log, and a running task. Also returns the pid of its launcher.
 fn prepared() -> (World, i32) {
     let world = World::new();
     world.launch(["--name", "ended", "sh", "-c", "echo line; exit 4"]).run();
@@ -300,7 +300,7 @@ fn prepared() -> (World, i32) {
     (world, launcher)
 }
 
-/// The calls of all processes of a supervised start: each process fails at its own one of a number.
+/// Returns the calls of all processes of a supervised start. Each process fails at its own call with an index.
 fn calls_of_supervision(world: &World, strace: &Path) -> Calls {
     let trace = world.path("trace");
     let mut command = world.command(strace);
@@ -346,7 +346,7 @@ fn a_supervised_start_survives_each_call_that_fails() {
             traced(&world, &strace, &["-f", "-e", &trace, "-e", &inject], env!("CARGO_BIN_EXE_supervise"), &args)
                 .spawn();
         until(&format!("{fault:?}: the supervisor to be ready or to end"), || {
-            // Its word for that may be what could not be written.
+            // The message itself may be what could not be written.
             daemon.has_ended() || world.log().contains("INFO ready") || world.ctl(&["version"]).code == 0
         });
         if daemon.has_ended() {
@@ -356,7 +356,7 @@ fn a_supervised_start_survives_each_call_that_fails() {
             assert!(!end.err.is_empty() || !world.log().is_empty(), "{fault:?}: no reason: {end:?}");
         } else {
             ran += 1;
-            // Whatever became of the program, its supervisor answers and knows of each of its processes.
+            // Whatever happened to the program, the supervisor responds and knows each of its processes.
             until(&format!("{fault:?}: an answer: {}", world.log()), || world.ctl(&["status"]).text().contains("one"));
             let sleeping = || {
                 world.processes_with(world.path("").to_str().unwrap()).into_iter().filter(|pid| is_sleep(*pid)).count()
@@ -383,7 +383,7 @@ fn is_sleep(pid: i32) -> bool {
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"sleep\0"))
 }
 
-/// Has the next calls of a process that runs fail, as long as the returned strace is there.
+/// Makes the next calls of a running process fail, as long as the returned strace runs.
 fn attached<'w>(world: &'w World, strace: &Path, pid: i32, inject: &[&str]) -> Started<'w> {
     let mut command = world.command(strace);
     command.command.args(["-qq", "-o", "/dev/null", "-p", &pid.to_string()]);
@@ -397,7 +397,7 @@ fn attached<'w>(world: &'w World, strace: &Path, pid: i32, inject: &[&str]) -> S
     started
 }
 
-/// A program with a member of its group besides its leader.
+/// A program with another process in its group.
 const PAIR: &str = "[programs.one]\ncommand = \"sh\"\nargs = [\"-c\", \"sleep 1000 & sleep 1000; :\"]\nstartsecs = 0\n\
                     stopasgroup = true\nstopwaitsecs = 60\n";
 

@@ -1,5 +1,5 @@
-//! Bad databases and bad places: each gives one clear line, and nothing is lost or changed.
-//! (What is bad in a command, a reservation or a feedback folder is in `launch.rs`.)
+//! Invalid databases and paths: each gives one clear line, and nothing is lost or changed. (Invalid commands,
+//! reservations and feedback folders are in `launch.rs`.)
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -21,7 +21,7 @@ use taskwatcher::io::store::{LockTimeout, Store};
 
 use support::{PATIENCE, World, desk::mode};
 
-/// Programs that read, write and create, each with the code it ends with when it cannot use the database.
+/// Programs that read, write and create, each with its exit code if the database cannot be used.
 const PROGRAMS: [(&str, i32); 5] = [
     ("\"$CONTROL\" list", 1),
     ("\"$CONTROL\" history", 1),
@@ -30,7 +30,7 @@ const PROGRAMS: [(&str, i32); 5] = [
     ("\"$LAUNCH\" touch ran", 125),
 ];
 
-/// Every program refuses this database with these words, and does not run the command.
+/// Checks that every program refuses this database with these words, and does not run the command.
 #[track_caller]
 fn refused(world: &World, words: &[&str]) {
     let place = world.db();
@@ -43,7 +43,7 @@ fn refused(world: &World, words: &[&str]) {
     }
 }
 
-/// The same, and the file stays byte for byte, with nothing beside it.
+/// Like [`refused`], and the file is not changed and nothing is created beside it.
 #[track_caller]
 fn refused_untouched(world: &World, words: &[&str]) {
     let before = fs::read(world.db()).unwrap();
@@ -54,7 +54,7 @@ fn refused_untouched(world: &World, words: &[&str]) {
     }
 }
 
-/// A whole database of ours with something in it, in one file.
+/// Creates a database with some content, in one file.
 fn filled() -> World {
     let world = World::new();
     for _ in 0..30 {
@@ -149,7 +149,7 @@ fn an_empty_file_is_made_into_a_database() {
 // ---- what is damaged
 
 #[test]
-fn a_truncated_database_is_not_believed_and_not_made_worse() {
+fn a_truncated_database_is_refused_and_not_changed() {
     let whole = filled();
     let bytes = fs::read(whole.db()).unwrap();
     for len in [50, 512, 4096, 8192, bytes.len() / 2, bytes.len() - 4096] {
@@ -160,13 +160,13 @@ fn a_truncated_database_is_not_believed_and_not_made_worse() {
             let words = ["file is damaged", "not a taskwatcher database"];
             let told =
                 ran.code == code && words.iter().any(|word| ran.err.contains(word)) && ran.err.lines().count() == 1;
-            // What does not meet the missing part may work.
+            // Programs that do not read the missing part may work.
             let fine = ran.code == 0 && ran.err.is_empty();
             assert!(told || fine, "{len} bytes, {program}: {ran:?}");
             assert!(fine || !world.work().join("ran").exists(), "{len} bytes, {program}");
         }
     }
-    // Cut in the middle of its rows: a reader of them says so.
+    // Truncated in the middle of its rows: a program that reads them reports it.
     let world = World::new();
     fs::write(world.db(), &bytes[..bytes.len() / 2]).unwrap();
     let ran = world.control(["history", "--limit", "100"]).run();
@@ -174,7 +174,7 @@ fn a_truncated_database_is_not_believed_and_not_made_worse() {
 }
 
 #[test]
-fn a_page_of_zeros_is_told() {
+fn a_page_of_zeros_is_reported() {
     let whole = filled();
     let mut bytes = fs::read(whole.db()).unwrap();
     let world = World::new();
@@ -189,7 +189,7 @@ fn a_page_of_zeros_is_told() {
 // ---- what lies beside it
 
 #[test]
-fn a_database_that_was_deleted_alone_is_made_anew() {
+fn a_database_that_was_deleted_without_its_wal_is_recreated() {
     let world = World::new();
     for _ in 0..5 {
         world.launch(["--name", "old", "true"]).run().silent(0);
@@ -203,7 +203,7 @@ fn a_database_that_was_deleted_alone_is_made_anew() {
 }
 
 #[test]
-fn many_make_a_deleted_database_anew_at_once() {
+fn many_programs_recreate_a_deleted_database_at_once() {
     let world = World::new();
     world.launch(["--name", "old", "true"]).run().silent(0);
     fs::remove_file(world.db()).unwrap();
@@ -230,7 +230,7 @@ fn a_link_in_a_folder_that_others_can_write_is_refused() {
     let list = || world.control(["list"]).env("TASKWATCHER_DB", &link).run();
     fs::set_permissions(&shared, Permissions::from_mode(0o700)).unwrap();
     list().silent(0);
-    // All that lies beside it lies beside what the link leads to, where those who know it by that name look.
+    // The files beside a database are beside the target of the link, where programs that use that path find them.
     world.launch(["true"]).env("TASKWATCHER_DB", &link).run().silent(0);
     assert_eq!(fs::read_dir(&shared).unwrap().count(), 1, "the link alone");
     world.control(["log", "2"]).env("TASKWATCHER_DB", &target).run().ok();
@@ -253,7 +253,7 @@ fn a_link_in_a_folder_that_others_can_write_is_refused() {
 // ---- modes
 
 #[test]
-fn an_ordinary_user_can_use_what_was_made_under_any_umask() {
+fn an_ordinary_user_can_use_files_created_under_any_umask() {
     let other = 65534;
     for umask in ["0177", "0377", "0777"] {
         let world = World::new();
@@ -279,7 +279,7 @@ fn an_ordinary_user_can_use_what_was_made_under_any_umask() {
 }
 
 #[test]
-fn files_and_folders_are_private_whatever_the_umask() {
+fn files_and_folders_are_private_under_any_umask() {
     for umask in ["0", "0777", "0022"] {
         let world = World::new();
         let db = world.path("a/b/tasks.db");
@@ -301,7 +301,7 @@ fn files_and_folders_are_private_whatever_the_umask() {
             seen += 1;
         }
         assert!(seen >= 2, "the database and its spool");
-        // A folder that was there keeps its mode.
+        // An existing folder keeps its mode.
         let open = world.path("open");
         fs::create_dir(&open).unwrap();
         fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
@@ -329,7 +329,7 @@ fn a_place_that_cannot_be() {
 // ---- what others keep from us
 
 #[test]
-fn a_lock_that_is_never_given_back_ends_in_one_line() {
+fn a_lock_that_is_never_released_gives_one_line() {
     let world = World::new();
     world.control(["initialize"]).run().silent(0);
     let lock = world.lock();
@@ -337,7 +337,7 @@ fn a_lock_that_is_never_given_back_ends_in_one_line() {
     let mut store = Store::open(&world.db(), patience).unwrap();
     let error = store.reset(true).unwrap_err().to_string();
     assert!(error.contains("cannot initialize database") && error.contains("locked by another program"), "{error}");
-    // With the patience of the programs it is half a minute: only where there is time for it.
+    // With the timeout of the programs this takes half a minute, so only if there is time.
     if std::env::var_os("CI").is_some() {
         let waiting = [world.control(["reserve"]).spawn(), world.launch(["touch", "ran"]).spawn()];
         for (program, code) in waiting.into_iter().zip([1, 125]) {
@@ -358,7 +358,7 @@ fn another_users_database_can_be_read_where_its_mode_allows_and_not_written() {
     }
     let as_nobody = |args: &[&str]| world.control(args).user(NOBODY).run();
     if as_nobody(&["completions", "bash"]).code != 0 {
-        // The build folder is not open to others here.
+        // The build folder is not accessible to other users here.
         return;
     }
     let ran = as_nobody(&["history"]);
@@ -372,21 +372,21 @@ fn another_users_database_can_be_read_where_its_mode_allows_and_not_written() {
     as_nobody(&["initialize", "--force"]).says(1, &["read-only"]);
     assert_eq!(fs::read(world.db()).unwrap(), before);
     assert!(!world.beside_db("-wal").exists());
-    // While its owner works with it, it takes the WAL to read it.
+    // While its owner uses the database, the WAL is needed to read it.
     world.reserve("theirs", 60);
     fs::set_permissions(world.beside_db("-wal"), Permissions::from_mode(0o600)).unwrap();
     for verb in ["history", "list", "reserve"] {
         as_nobody(&[verb]).says(1, &["belong to another user (permission denied for", "/tasks.db-wal\")", "--db"]);
     }
-    // One of its own that is closed to itself is not said to be another's.
+    // An unreadable file of the current user is not reported as another user's.
     std::os::unix::fs::chown(world.beside_db("-wal"), Some(NOBODY), None).unwrap();
     fs::set_permissions(world.beside_db("-wal"), Permissions::from_mode(0o000)).unwrap();
     as_nobody(&["list"]).says(1, &["cannot ", "/tasks.db-wal\": Permission denied"]);
 }
 
 #[test]
-fn a_message_is_one_write_whoever_writes_beside_it() {
-    // On a socket of datagrams each write is a message of its own.
+fn a_message_is_one_write() {
+    // On a datagram socket, each write is a separate message.
     let world = World::new();
     let id = world.reserve("taken", 60).0.to_string();
     world.launch(["--taskid", &id, "true"]).run().silent(0);

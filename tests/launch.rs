@@ -1,4 +1,4 @@
-//! `launch` as the command and its user see it: nothing is changed on the way in or out, and everything is recorded.
+//! `launch` as the command and its user see it: input and output are unchanged, and everything is recorded.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -58,7 +58,7 @@ fn ten_thousand_arguments_are_no_problem() {
 #[test]
 fn every_exit_code_comes_back() {
     let world = World::new();
-    // One shell, so that it costs 256 launches and not 256 waits of ours.
+    // One shell, so that this costs 256 launches and not 256 waits in the test.
     let script = "for code in $(seq 0 255); do \"$LAUNCH\" sh -c \"exit $code\"; [ $? = $code ] || echo $code; done";
     assert_eq!(world.sh(script).run().silent(0).text(), "");
     let rows = world.history();
@@ -73,7 +73,7 @@ fn every_exit_code_comes_back() {
 }
 
 #[test]
-fn a_signal_nobody_here_sent_is_128_more() {
+fn a_signal_from_elsewhere_gives_128_plus_its_number() {
     let world = World::new();
     for signal in [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGPIPE] {
         let number = signal as i32;
@@ -102,7 +102,7 @@ fn a_core_dump_is_mentioned() {
 }
 
 #[test]
-fn what_cannot_be_run_is_126_or_127_and_recorded() {
+fn a_command_that_cannot_be_run_gives_126_or_127_and_is_recorded() {
     let world = World::new();
     let locked = world.path("locked");
     fs::write(&locked, "#!/bin/sh\n").unwrap();
@@ -128,7 +128,7 @@ fn what_cannot_be_run_is_126_or_127_and_recorded() {
         assert!(row.is_null("termsignal"));
     }
     world.launch([orphan]).run().says(126, &["cannot run", "its interpreter \"/no/such/interpreter\" does not exist"]);
-    // Found as the kernel looks for it: in PATH.
+    // Searched in PATH.
     let path = world.path("");
     world.launch(["locked"]).env("PATH", &path).run().says(126, &["cannot run locked: it is not executable"]);
     world.launch(["work"]).env("PATH", &path).run().says(126, &["cannot run work: it is a folder"]);
@@ -162,7 +162,7 @@ fn the_streams_are_not_touched() {
 #[test]
 fn a_pipe_ends_when_the_command_closes_it() {
     let world = World::new();
-    // Whoever keeps our end of the pipe open lets the reader wait for ever, and the writer write to nobody.
+    // If `launch` kept the pipe open, the reader would wait forever and the writer would get no SIGPIPE.
     let reader = world.sh("\"$LAUNCH\" sh -c 'echo hello; exec >&-; sleep 1000' | { cat; echo end; }").spawn();
     until("the end of the output", || world.read("stdout.0") == "hello\nend\n");
     drop(reader);
@@ -172,7 +172,7 @@ fn a_pipe_ends_when_the_command_closes_it() {
 }
 
 #[test]
-fn the_environment_says_which_task_it_is() {
+fn the_environment_identifies_the_task() {
     let world = World::new();
     world.launch(["env"]).env("EXTRA", os(b"\xff\n")).run().silent(0);
     let ran = world.launch(["env", "-0"]).env("EXTRA", os(b"\xff\n")).run().silent(0);
@@ -224,20 +224,20 @@ fn no_descriptor_of_the_launcher_is_open_in_the_command() {
 }
 
 #[test]
-fn closed_standard_streams_do_not_let_the_database_in_as_stdout() {
+fn closed_standard_streams_do_not_make_the_database_stdout() {
     let world = World::new();
     let ran = world.sh("\"$LAUNCH\" sh -c 'echo hello; echo world >&2; cat' <&- >&- 2>&-; echo $?").run().silent(0);
     assert_eq!(ran.text(), "0\n");
     assert_eq!(world.end().text("outcome"), "OK");
 }
 
-/// A set of signals of `/proc/PID/status`, without the two that the C library keeps for itself.
+/// Parses a set of signals in `/proc/PID/status`, without the two that the C library reserves.
 fn signals(set: &str) -> u64 {
     u64::from_str_radix(set, 16).unwrap() & !(3 << 31)
 }
 
 #[test]
-fn signals_are_as_a_fresh_program_expects_them() {
+fn signals_have_default_dispositions() {
     let world = World::new();
     let status = ["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"];
     let clean = |ran: support::Ran| {
@@ -274,39 +274,39 @@ fn an_ignored_child_signal_does_not_hide_the_end() {
 }
 
 #[test]
-fn a_limit_on_the_size_of_files_costs_a_part_of_the_log_and_no_more() {
+fn a_file_size_limit_only_truncates_the_log() {
     let world = World::new();
     let script = "yes | head -c 1000000; echo done >&2; exit 3";
     let ran = world.sh(&format!("ulimit -f 128; exec \"$LAUNCH\" sh -c '{script}' | wc -c")).run();
     assert_eq!((ran.text().trim(), ran.err.lines().next()), ("1000000", Some("done")), "{ran:?}");
     assert!(ran.err.contains("of its output are not in the log"), "{ran:?}");
     assert_eq!(world.end().int("exitcode"), 3);
-    // The command itself meets its limit as it would without launch.
+    // The command itself reaches its limit as it would without launch.
     let ran = world.sh("ulimit -f 128; exec \"$LAUNCH\" sh -c 'exec head -c 1000000 /dev/zero > big'").run();
     assert_eq!(ran.code, 128 + Signal::SIGXFSZ as i32, "{ran:?}");
-    // Where the WAL has no room left below the limit, the end is in the spool.
+    // If the WAL has reached the limit, the end is in the spool.
     world.control(["update"]).run().silent(0);
     assert_eq!(world.last().text("termsignal"), "SIGXFSZ");
 }
 
 #[test]
-fn a_database_beyond_the_limit_on_the_size_of_files_is_as_on_a_full_disk() {
+fn a_database_at_the_file_size_limit_is_handled_like_a_full_disk() {
     let world = World::new();
     world.launch(["true"]).run().silent(0);
     let db = rusqlite::Connection::open(world.db()).unwrap();
     db.execute_batch("CREATE TABLE large (x); INSERT INTO large VALUES (zeroblob(400000)); DROP TABLE large").unwrap();
     drop(db);
-    // Ends are recorded in the WAL, which is short.
+    // Ends are recorded in the WAL, which is small.
     world.sh("ulimit -f 200; exec \"$LAUNCH\" sh -c 'exit 3'").run().silent(3);
     assert_eq!(world.last().int("exitcode"), 3);
-    // Where not even that can be written, the command is not run, and one line says why.
+    // If not even the WAL can be written, the command is not run, and one line gives the reason.
     let ran = world.sh("ulimit -f 1; exec \"$LAUNCH\" touch ran").run();
     ran.says(125, &["the limit on the size of files is reached (ulimit -f)"]);
     assert!(!world.work().join("ran").exists());
 }
 
 #[test]
-fn a_reader_beyond_its_limit_on_the_size_of_files_says_so() {
+fn a_reader_at_its_file_size_limit_reports_it() {
     let world = World::new();
     fs::write(world.work().join("long"), "[a]".to_owned() + &"x".repeat(100_000)).unwrap();
     let parse = env!("CARGO_BIN_EXE_parse");
@@ -314,7 +314,7 @@ fn a_reader_beyond_its_limit_on_the_size_of_files_says_so() {
 }
 
 #[test]
-fn the_command_leads_a_process_group_of_its_own() {
+fn the_command_leads_its_own_process_group() {
     let world = World::new();
     let ran = world.launch(["sh", "-c", "cut -d' ' -f1,5 /proc/$$/stat"]).run().silent(0);
     let (pid, group) = ran.text().trim().split_once(' ').unwrap();
@@ -417,7 +417,7 @@ fn any_text_may_be_a_name() {
 }
 
 #[test]
-fn files_are_private_whatever_the_umask() {
+fn files_are_private_under_any_umask() {
     let world = World::new();
     world.sh("umask 0; exec \"$LAUNCH\" --db \"$W/state/deep/tasks.db\" true").run().silent(0);
     let mode = |name: &str| fs::metadata(world.path(name)).unwrap().permissions().mode() & 0o777;
@@ -502,7 +502,7 @@ fn a_leftover_of_that_name_is_removed_first() {
 }
 
 #[test]
-fn a_link_is_not_followed_neither_to_read_nor_to_delete() {
+fn a_link_is_followed_neither_for_reading_nor_for_deleting() {
     let world = World::new();
     let secret = world.path("secret");
     fs::write(&secret, "[secret]1\n[warning]x\n").unwrap();
@@ -515,7 +515,7 @@ fn a_link_is_not_followed_neither_to_read_nor_to_delete() {
 }
 
 #[test]
-fn a_pipe_as_feedback_file_harms_nobody() {
+fn a_pipe_as_feedback_file_does_no_harm() {
     let world = World::new();
     let (ran, took) = timed(|| feedback(&world, &["--timeout", "1h"], "mkfifo $f; exit 2").run());
     ran.says(2, &["it is a pipe, not a regular file; the file is kept"]);
@@ -559,7 +559,7 @@ fn a_detached_task_outlives_its_session_and_holds_no_pipe() {
     assert_eq!(ran.text(), "id 1\n");
     let row = eventually("the command's pid", || Some(world.task()).filter(|row| !row.is_null("pid")));
     let command = world.line("work/pid");
-    // The hangup of a logout goes to the session's groups; ours is in none of them.
+    // The hangup of a logout is sent to the groups of the session, and the task is in none of them.
     let session =
         |pid: &str| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().split(' ').nth(5).unwrap().to_owned();
     assert_eq!(session(&command), row.int("launcher_pid").to_string());
@@ -571,12 +571,12 @@ fn a_detached_task_outlives_its_session_and_holds_no_pipe() {
 }
 
 #[test]
-fn a_detached_task_writes_on_into_files_and_sees_no_other_descriptor() {
+fn a_detached_task_writes_to_files_and_has_no_other_descriptor() {
     let world = World::new();
     let script = "\"$LAUNCH\" --detach --quiet sh -c 'ls /proc/$$/fd; readlink /proc/$$/fd/0; echo done >&2' >log 2>&1";
     world.sh(script).run().silent(0);
     until("its end in history", || world.tasks().is_empty() && !world.history().is_empty());
-    // The number and the command's own lines go to one file, in the order in which they come.
+    // The task id and the output of the command go to one file, in the order in which they come.
     until("the number", || world.read("work/log").lines().count() == 6);
     let log = world.read("work/log");
     let mut lines: Vec<&str> = log.lines().collect();
@@ -585,19 +585,19 @@ fn a_detached_task_writes_on_into_files_and_sees_no_other_descriptor() {
 }
 
 #[test]
-fn the_number_of_a_detached_task_is_not_lost_in_silence() {
+fn a_task_id_that_cannot_be_printed_is_reported() {
     let world = World::new();
     let ran = world.sh("\"$LAUNCH\" --detach sleep 1000 >/dev/full").run();
     ran.says(1, &["launch: error: task 1 is running, but its id could not be printed: No space left on device"]);
     assert_eq!(world.task().int("id"), 1);
-    // Who closes a pipe does not want it.
+    // A closed pipe means that the number is not wanted.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     assert!(world.launch(["--detach", "true"]).command.stdout(writer).status().unwrap().success());
 }
 
 #[test]
-fn a_detached_start_that_fails_says_why() {
+fn a_detached_start_that_fails_reports_why() {
     let world = World::new();
     let told = |args: &str| {
         let ran =
@@ -617,14 +617,14 @@ fn a_detached_start_that_fails_says_why() {
 }
 
 #[test]
-fn many_launches_at_once_all_get_through_with_ids_of_their_own() {
+fn many_parallel_launches_all_succeed_with_different_ids() {
     let world = World::new();
     let script = "for i in $(seq 100); do \"$LAUNCH\" sh -c 'echo $TASKWATCHER_TASKID' & done; wait";
     let ran = world.sh(script).run().silent(0);
     let mut ids: Vec<u32> = ran.text().lines().map(|line| line.parse().unwrap()).collect();
     ids.sort_unstable();
     assert_eq!(ids, (1..=100).collect::<Vec<_>>());
-    // On a busy machine some ends may have gone to the spool: the next reader takes them in.
+    // On a busy machine some ends may be in the spool: the next reader moves them.
     taskwatcher::app::reconcile::survey(&mut world.store()).unwrap();
     assert!(world.tasks().is_empty());
     assert_eq!(world.history().len(), 100);
@@ -658,7 +658,7 @@ fn bad_usage_is_2_and_does_nothing() {
 }
 
 #[test]
-fn a_timeout_without_feedback_is_told_once() {
+fn a_timeout_without_feedback_gives_one_warning() {
     let world = World::new();
     world.launch(["--timeout", "5", "true"]).run().says(0, &["--timeout has no effect", "--max-runtime"]);
     world.launch(["--quiet", "--timeout", "5", "true"]).run().silent(0);
@@ -699,11 +699,11 @@ fn a_feedback_folder_that_cannot_be_written_is_refused_at_the_start() {
         launch(&locked).run().says(125, &refused);
         return;
     }
-    // Who may write everywhere may write here.
+    // Root may write everywhere.
     launch(&locked).run().silent(0);
     fs::remove_file(&db).unwrap();
     if world.launch(["--version"]).user(NOBODY).run().code != 0 {
-        // The build folder is not open to others here.
+        // The build folder is not accessible to other users here.
         return;
     }
     launch(&locked).user(NOBODY).run().says(125, &refused);

@@ -1,7 +1,7 @@
-//! The architecture, held by a machine: imports go bin → app → io → model, each crate has its owners, and only the
-//! programs print and exit. It reads the sources as text, so it also sees what the compiler would allow.
+//! Checks the architecture: imports go bin → app → io → model, each crate has its owners, and only the programs print
+//! and exit. The sources are read as text, so that code that the compiler would allow is also found.
 //!
-//! Tests inside the sources (`#[cfg(test)]`) may do as they need.
+//! Tests inside the sources (`#[cfg(test)]`) are exempt.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where each dependency may be used: files, or folders that end with `/`. A new dependency is named here too.
+/// Where each dependency may be used: files, or folders that end with `/`. A new dependency must be added here.
 const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["io/store.rs", "io/store/"]),
     ("nix", &["io/"]),
@@ -67,7 +67,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("thiserror", &["model/", "io/", "app/"]),
 ];
 
-/// What `model` must not touch, wherever it comes from.
+/// Items that `model` must not use.
 const IMPURE: &[&[&str]] = &[
     &["std", "fs"],
     &["std", "net"],
@@ -80,17 +80,17 @@ const IMPURE: &[&[&str]] = &[
     &["std", "os", "unix", "process"],
 ];
 
-/// The files of `io` that its other files may use: what opens files in folders of other users, and what finds the hosts of
-/// HTTP clients, is written once.
+/// The files of `io` that its other files may use, because opening files in folders of other users and finding hosts of
+/// HTTP clients are implemented once.
 const SHARED_IO: [&str; 2] = ["safe_open", "names"];
 
-/// The one file that reads the clocks.
+/// The only file that reads the clocks.
 const CLOCK: &str = "io/sys.rs";
 
-/// What passes a command's output on, as opposed to printing anything.
+/// The files that pass on a command's output.
 const PASSERS: [&str; 3] = ["io/child.rs", "io/pty.rs", "io/streams.rs"];
 
-/// From the bottom up: a layer may use those before it.
+/// The layers from the bottom up: a layer may use those before it.
 const LAYERS: [&str; 4] = ["model", "io", "app", "bin"];
 
 #[derive(Clone, Debug)]
@@ -99,7 +99,7 @@ struct Token {
     line: usize,
 }
 
-/// The words and marks of a source: no comments, and a `"` in the place of each literal.
+/// Returns the words and punctuation of a source, without comments, and with a `"` for each literal.
 fn tokens(source: &str) -> Vec<Token> {
     let chars: Vec<char> = source.chars().collect();
     let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
@@ -164,12 +164,12 @@ fn tokens(source: &str) -> Vec<Token> {
     found
 }
 
-/// Whether the tokens from `at` on read like this.
+/// Whether the tokens from `at` on are these words.
 fn reads(tokens: &[Token], at: usize, words: &[&str]) -> bool {
     words.iter().enumerate().all(|(i, word)| tokens.get(at + i).is_some_and(|token| token.text == *word))
 }
 
-/// Without the items that are compiled for tests only.
+/// Returns the tokens without items that are compiled only for tests.
 fn without_tests(tokens: &[Token]) -> Vec<Token> {
     let (mut kept, mut i) = (Vec::new(), 0);
     while i < tokens.len() {
@@ -195,11 +195,11 @@ fn without_tests(tokens: &[Token]) -> Vec<Token> {
 struct Used {
     path: Vec<String>,
     line: usize,
-    /// Index of the token behind it.
+    /// Index of the token after it.
     end: usize,
 }
 
-/// Every path that is written in the source, those of `use` trees one by one.
+/// Returns every path in the source, with `use` trees expanded.
 fn paths(tokens: &[Token]) -> Vec<Used> {
     let is_word = |i: usize| tokens.get(i).is_some_and(|t| t.text.starts_with(|c: char| c.is_alphabetic() || c == '_'));
     let (mut found, mut i) = (Vec::new(), 0);
@@ -221,7 +221,7 @@ fn paths(tokens: &[Token]) -> Vec<Used> {
     found
 }
 
-/// One branch of a `use` tree; gives the index behind it.
+/// Parses one branch of a `use` tree. Returns the index after it.
 fn use_tree(tokens: &[Token], mut i: usize, prefix: &[String], found: &mut Vec<Used>) -> usize {
     let mut path = prefix.to_vec();
     while let Some(token) = tokens.get(i) {
@@ -249,7 +249,7 @@ fn use_tree(tokens: &[Token], mut i: usize, prefix: &[String], found: &mut Vec<U
     i
 }
 
-/// What a path means in this file: `crate`, layer, file …, or a crate and its items.
+/// Resolves a path in this file to `crate`, layer, file …, or a crate and its items.
 fn resolve(path: &[String], file: &str) -> Vec<String> {
     let own = || file.trim_end_matches(".rs").split('/').map(str::to_owned);
     let root = || std::iter::once("crate".to_owned());
@@ -269,7 +269,7 @@ fn starts_with(path: &[String], words: &[&str]) -> bool {
     path.len() >= words.len() && path.iter().zip(words).all(|(part, word)| part == word)
 }
 
-/// What is wrong in one file of `src`, named by its path there.
+/// Returns the violations in one file of `src`, named by its path there.
 fn violations(file: &str, source: &str) -> Vec<String> {
     let tokens = without_tests(&tokens(source));
     let layer = file.split('/').next().unwrap_or_default();
@@ -334,7 +334,7 @@ fn violations(file: &str, source: &str) -> Vec<String> {
     found
 }
 
-/// Lint exceptions that would stay behind when their reason is gone; for every source of ours, tests included.
+/// Returns lint exceptions that would remain when their reason is gone, for every source, including tests.
 fn allows(file: &str, source: &str) -> Vec<String> {
     let tokens = tokens(source);
     let at =
@@ -343,7 +343,7 @@ fn allows(file: &str, source: &str) -> Vec<String> {
     lines.map(|line| format!("{file}:{line}: allow: use expect with a reason")).collect()
 }
 
-/// All Rust sources below a folder, by their path in it.
+/// Returns all Rust sources below a folder, by their path in it.
 fn sources(folder: &str) -> BTreeMap<String, String> {
     fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -363,7 +363,7 @@ fn sources(folder: &str) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn the_sources_keep_to_the_architecture() {
+fn the_sources_follow_the_architecture() {
     let sources = sources("src");
     for layer in LAYERS {
         assert!(sources.keys().any(|file| file.starts_with(&format!("{layer}/"))), "no file in {layer}");
@@ -378,7 +378,7 @@ fn every_file_is_in_a_layer() {
     for file in all.keys().filter(|file| *file != "lib.rs") {
         let parts: Vec<&str> = file.split('/').collect();
         assert!(LAYERS.contains(&parts[0]), "{file} is in no layer");
-        // A file may keep parts of its own one folder deeper; they are the file's alone.
+        // A file may have private parts one folder deeper.
         let whole = format!("{}/{}.rs", parts[0], parts[1]);
         let is_part = parts.len() == 3 && all.contains_key(&whole);
         assert!(parts.len() == 2 || is_part, "{file} belongs to no file");
@@ -415,7 +415,7 @@ fn every_dependency_has_owners() {
 }
 
 #[test]
-fn the_checker_finds_what_is_wrong() {
+fn the_checker_finds_violations() {
     for (file, source, expected) in [
         ("model/task.rs", "use crate::io::store;", "model uses io"),
         ("model/task.rs", "use super::super::app::launch::Spec;", "model uses app"),
@@ -460,7 +460,7 @@ fn the_checker_finds_what_is_wrong() {
 }
 
 #[test]
-fn the_checker_leaves_alone_what_is_right() {
+fn the_checker_accepts_correct_code() {
     for (file, source) in [
         (
             "bin/launch.rs",
@@ -488,7 +488,7 @@ fn the_checker_leaves_alone_what_is_right() {
     assert!(allows("x.rs", "#[expect(dead_code, reason = \"allow(\")] // #[allow(x)]").is_empty());
 }
 
-/// The names of the types that a source defines, each time it does; associated types are not among them.
+/// Returns the names of the types that a source defines, once per definition, without associated types.
 fn types(source: &str) -> Vec<String> {
     let tokens = tokens(source);
     let mut depth_of_impl = None;
@@ -513,7 +513,7 @@ fn types(source: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_name_is_that_of_more_than_two_types() {
+fn no_name_is_used_for_more_than_two_types() {
     let mut defined: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (file, source) in sources("src") {
         for name in types(&source) {

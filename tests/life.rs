@@ -1,5 +1,6 @@
-//! Whether a task lives, seen from where one cannot look: other pid namespaces, another boot id, a `/proc` that hides
-//! processes, no descriptors left. No reader may call a living task dead, and none may miss the end of a dead one.
+//! Whether a task is live, seen by readers that cannot see its processes: in other pid namespaces, with another boot
+//! id, with a `/proc` that hides processes, without descriptors. No reader may report a live task as dead or miss the
+//! end of a dead one.
 #![expect(clippy::print_stderr, reason = "a test says when it skips")]
 
 mod support;
@@ -9,12 +10,12 @@ use std::{fs, path::Path};
 use nix::{sys::signal::Signal, unistd::geteuid};
 use support::{Program, Ran, World, eventually, until};
 
-/// A script, with the programs in `$LAUNCH` and `$CONTROL`.
+/// Returns a script, with the programs in `$LAUNCH` and `$CONTROL`.
 fn script<'w>(world: &'w World, text: &str) -> Program<'w> {
     world.sh(text).env("CONTROL", env!("CARGO_BIN_EXE_control"))
 }
 
-/// Runs a script in namespaces of its own; `None` where this user may not make them.
+/// Runs a script in its own namespaces. `None` if this user may not create them.
 fn apart(world: &World, unshare: &[&str], text: &str) -> Option<Ran> {
     if !geteuid().is_root() {
         eprintln!("skipped: needs root for unshare(1)");
@@ -32,7 +33,7 @@ fn sees_running(ran: &Ran) {
     assert!(ran.text().contains("RUNNING"), "{ran:?}");
 }
 
-/// Starts a second task of the name; it must be refused.
+/// Checks that a second task with the same name is refused.
 const SECOND: &str = "$LAUNCH --name job --unique -- touch second 2>&1 && exit 1; true";
 
 #[track_caller]
@@ -51,7 +52,7 @@ fn a_task_of_another_pid_namespace_is_running_there_and_here() {
     sees_running(&ran);
     assert!(ran.text().contains("has not ended"), "{ran:?}");
     still_the_only_one(&world, id);
-    // The /proc of the outer namespace, where all numbers mean other processes.
+    // With the `/proc` of the outer namespace, where all pids mean other processes.
     sees_running(&apart(&world, &["--pid", "--fork"], &look).unwrap());
     still_the_only_one(&world, id);
     launch.signal(Signal::SIGTERM);
@@ -75,7 +76,7 @@ fn a_task_started_inside_another_pid_namespace_is_running_outside() {
     sees_running(&world.control(["list"]).run());
     script(&world, SECOND).run();
     still_the_only_one(&world, id);
-    // Its namespace ends with the first process in it; from outside it is seen that nothing is left.
+    // The namespace ends with its first process; from outside it is visible that no process is left.
     let held = world.task().int("launcher_pid");
     assert!(held < 100, "counted inside: {held}");
     for pid in world.processes_with("unshare\0--pid") {
@@ -130,7 +131,7 @@ fn a_request_that_cannot_be_delivered_is_refused_and_not_left() {
         let Some(ran) = apart(&world, &apart_from_all, &kill) else { return };
         assert!(ran.text().contains("another pid namespace") && ran.text().contains("code 1"), "{ran:?}");
     }
-    // The next look at the spool finds nothing.
+    // The spool contains no request.
     launch.signal(Signal::SIGURG);
     launch.signal(Signal::SIGTERM);
     launch.child.wait().unwrap();
@@ -139,12 +140,12 @@ fn a_request_that_cannot_be_delivered_is_refused_and_not_left() {
 }
 
 #[test]
-fn waiting_for_a_task_of_another_pid_namespace_takes_no_processor() {
+fn waiting_for_a_task_of_another_pid_namespace_uses_no_cpu_time() {
     let world = World::new();
     let (mut launch, id) = world.launched(["sleep", "1000"]);
     let wait = format!("$CONTROL wait --timeout 4s {id} && exit 9; times");
     let Some(ran) = apart(&world, &OTHER_PIDS, &wait) else { return };
-    // The last line: user and system time of the children, as 0m1.5s.
+    // The last line is the user and system time of the children, such as 0m1.5s.
     let text = ran.text();
     let spent = text.lines().last().unwrap().split_whitespace().map(|time| {
         let (minutes, secs) = time.trim_end_matches('s').split_once('m').unwrap();
@@ -156,7 +157,7 @@ fn waiting_for_a_task_of_another_pid_namespace_takes_no_processor() {
 }
 
 #[test]
-fn an_orphan_outside_is_not_called_dead_from_inside() {
+fn an_orphan_outside_is_not_reported_as_dead_inside() {
     let world = World::new();
     let id = world.orphan(&["--name", "job", "sleep", "1000"]);
     let Some(ran) = apart(&world, &OTHER_PIDS, "$CONTROL list") else { return };
@@ -168,7 +169,7 @@ fn an_orphan_outside_is_not_called_dead_from_inside() {
 #[test]
 fn the_end_of_a_launcher_is_seen_from_another_pid_namespace() {
     let world = World::new();
-    // Started inside one container, which is gone; looked at from the next one of the same host name.
+    // Started inside a container that is gone, and examined from the next container with the same host name.
     let die = "TASKWATCHER_CRASH_AT=started.after $LAUNCH --name job -- sleep 1000 || true";
     if apart(&world, &OTHER_PIDS, die).is_none() {
         return;
@@ -179,14 +180,14 @@ fn the_end_of_a_launcher_is_seen_from_another_pid_namespace() {
 }
 
 #[test]
-fn another_boot_id_is_no_restart_while_the_launcher_lives() {
+fn another_boot_id_is_not_a_restart_while_the_launcher_lives() {
     let world = World::new();
     let (_launch, id) = world.launched(["--name", "job", "--unique", "sleep", "1000"]);
     let mount = "cat /proc/sys/kernel/random/uuid > b; mount --bind b /proc/sys/kernel/random/boot_id;";
     let Some(ran) = apart(&world, &["-m"], &format!("{mount} $CONTROL list; {SECOND}")) else { return };
     sees_running(&ran);
     still_the_only_one(&world, id);
-    // After the end of the launcher and of all that it started it is one.
+    // After the end of the launcher and of all its processes it is a restart.
     for pid in world.processes() {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     }
@@ -226,7 +227,7 @@ fn a_proc_that_hides_processes_hides_no_task() {
 }
 
 #[test]
-fn a_reader_without_descriptors_calls_nothing_dead() {
+fn a_reader_without_descriptors_reports_nothing_as_dead() {
     let world = World::new();
     let (_launch, id) = world.launched(["--name", "job", "--unique", "sleep", "1000"]);
     let orphan = world.orphan(&["--name", "left", "sleep", "1000"]);
@@ -235,7 +236,7 @@ fn a_reader_without_descriptors_calls_nothing_dead() {
         let ran = script(&world, &format!("ulimit -n {limit}; $CONTROL list")).run();
         read += i32::from(ran.code == 0);
         assert!(world.history().is_empty(), "with {limit} descriptors: {ran:?}");
-        // What is left of the other one cannot be told then.
+        // The remaining processes of the other task cannot be determined then.
         assert!(ran.code != 0 || ran.text().contains("RUNNING") && ran.text().contains("left"), "{ran:?}");
     }
     assert!(read > 1, "none of these limits lets control read");
@@ -243,7 +244,7 @@ fn a_reader_without_descriptors_calls_nothing_dead() {
     assert_eq!(world.status(orphan).as_deref(), Some("ORPHANED"));
 }
 
-/// A process whose first thread ends, while another one shows that it lives.
+/// A process whose first thread ends while another one sends heartbeats.
 const THREADS: &str = r#"
 import ctypes, os, threading, time
 def beat():
@@ -262,7 +263,7 @@ fn has_ended_first_thread(pid: i32) -> bool {
 fn beats_no_more(world: &World) {
     let beat = world.work().join("beat");
     let _ = fs::remove_file(&beat);
-    // It beats twenty times a second.
+    // It sends twenty heartbeats per second.
     until("its processes to be gone", || world.processes_with("threads.py").is_empty());
     let _ = fs::remove_file(&beat);
     assert!(world.processes_with("threads.py").is_empty() && !beat.exists(), "it runs on");
@@ -308,14 +309,14 @@ fn an_orphan_is_killed_with_processes_that_changed_their_environment() {
     }
 }
 
-/// Whether it is one of those that `env -i` started.
+/// Whether a process was started by `env -i`.
 fn is_shell_of(pid: i32, mark: &str) -> bool {
     let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     line.starts_with("sh\0-c\0: ") && line.contains(mark)
 }
 
 #[test]
-fn a_group_that_outlives_its_first_process_is_what_is_left_of_it() {
+fn a_group_that_outlives_its_first_process_keeps_the_task_orphaned() {
     let world = World::new();
     let mark = world.path("").display().to_string();
     let text = format!("env -i sh -c ': {mark}; sleep 1000; :' & sleep 1000");
@@ -337,7 +338,7 @@ fn a_group_that_outlives_its_first_process_is_what_is_left_of_it() {
 }
 
 #[test]
-fn a_process_that_only_knows_the_upid_keeps_no_task_alive() {
+fn a_process_with_only_the_upid_does_not_keep_a_task_alive() {
     let world = World::new();
     let id = world.lost(&["--name", "job"]);
     let upid = world.task().text("upid").to_owned();
@@ -356,7 +357,7 @@ fn a_slot_is_held_by_the_launcher_alone_and_for_as_long_as_it_lives() {
     assert_eq!(world.task().int("held"), 1);
     let slot = world.task().int("slot");
     let spool = taskwatcher::io::spool::Spool::open(&world.db(), false).unwrap();
-    // Also after it has started itself again to need less memory.
+    // Also after its re-execution.
     until("it to run as a smaller process", || world.processes_with("TASKWATCHER_LAUNCHER=").contains(&launch.pid()));
     until("the slot to be held", || spool.held(slot).unwrap().is_some());
     launch.signal(Signal::SIGKILL);
@@ -371,7 +372,7 @@ fn of_many_tasks_each_is_judged_by_its_own_lock() {
     let world = World::new();
     let (_launch, id) = world.launched(["--name", "job", "sleep", "1000"]);
     let spool = taskwatcher::io::spool::Spool::open(&world.db(), true).unwrap();
-    // Rows of another pid namespace, of which nothing but the lock tells.
+    // Rows of another pid namespace, which only the lock shows to be live.
     let mut sql = String::new();
     for number in id + 1..=id + 300 {
         writeln!(

@@ -1,4 +1,4 @@
-//! The log of a task: what it printed, whole, in order, bounded, whatever dies; and reading it.
+//! The log of a task: complete, in order, bounded, whatever dies; and reading it.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -20,14 +20,14 @@ use support::{
     eventually, timed, until,
 };
 
-/// The log of a task that has ended or lives.
+/// Returns the path of the log of a live or ended task.
 fn log_of(world: &World, id: i64) -> PathBuf {
     let row = world
         .query(&format!("SELECT log FROM tasks WHERE id = {id} UNION ALL SELECT log FROM history WHERE taskid = {id}"));
     row[0].text("log").into()
 }
 
-/// Its lines without their times, which must be there.
+/// Returns the lines of a log without their times, which must be present.
 fn lines(world: &World, id: i64) -> Vec<String> {
     let text = String::from_utf8_lossy(&fs::read(log_of(world, id)).unwrap()).into_owned();
     let line = |line: &str| {
@@ -41,13 +41,13 @@ fn lines(world: &World, id: i64) -> Vec<String> {
 // ---- writing
 
 #[test]
-fn both_streams_go_through_and_into_the_log() {
+fn both_streams_are_passed_on_and_logged() {
     let world = World::new();
     let ran = world.launch(["sh", "-c", "echo one; echo two >&2; printf three; exit 3"]).run();
     assert_eq!((ran.code, ran.text(), ran.err.as_str()), (3, "one\nthree", "two\n"));
     let mut said = lines(&world, 1);
     assert_eq!(said.pop().as_deref(), Some("TASK ERROR: exit code 3"));
-    // Two files may be read in either order; each keeps its own.
+    // The two streams may be read in either order, each in its own order.
     said.sort();
     assert_eq!(said, ["one", "three", "two"]);
     let log = log_of(&world, 1);
@@ -85,7 +85,7 @@ fn every_byte_is_kept() {
 }
 
 #[test]
-fn a_log_is_bounded_and_says_what_is_gone() {
+fn a_log_is_bounded_and_states_what_is_missing() {
     let world = World::new();
     world.launch(["--log-max", "8K", "seq", "100000"]).run().silent(0);
     let log = log_of(&world, 1);
@@ -102,14 +102,14 @@ fn a_log_is_bounded_and_says_what_is_gone() {
 }
 
 #[test]
-fn what_could_not_be_run_has_a_log_that_says_so() {
+fn a_command_that_could_not_be_run_has_a_log_with_the_reason() {
     let world = World::new();
     world.launch(["no-such-program"]).run();
     assert_eq!(lines(&world, 1), ["TASK ERROR: cannot run no-such-program: No such file or directory"]);
 }
 
 #[test]
-fn without_a_log_the_command_has_our_own_output() {
+fn without_a_log_the_command_has_the_output_of_launch() {
     let world = World::new();
     let ran = world.launch(["--no-log", "sh", "-c", "readlink /proc/self/fd/1"]).run().silent(0);
     assert!(ran.text().contains("/stdout."), "{}", ran.text());
@@ -130,13 +130,13 @@ fn a_child_that_keeps_the_output_open_delays_nothing_and_lives() {
     assert_eq!(ran.text(), "early\n");
     assert!(took < Duration::from_millis(1900), "{took:?}");
     assert_eq!(lines(&world, 1), ["early", "TASK OK"]);
-    // More than any pipe holds: neither killed nor blocked.
+    // More than any pipe can hold: the child is neither killed nor blocked.
     fs::write(world.path("go"), "").unwrap();
     until("the child to be through", || world.path("done").exists());
 }
 
 #[test]
-fn what_a_filter_prints_after_the_command_is_not_lost() {
+fn output_of_a_filter_after_the_command_is_not_lost() {
     let world = World::new();
     let mut ran = world.launch(["bash", "-c", "exec > >(sleep 0.2; tr a-z A-Z); echo hello"]).run();
     assert_eq!((ran.code, ran.text()), (0, "HELLO\n"));
@@ -145,7 +145,7 @@ fn what_a_filter_prints_after_the_command_is_not_lost() {
 }
 
 #[test]
-fn the_last_line_of_what_is_killed_is_there() {
+fn the_last_line_of_a_killed_command_is_logged() {
     let world = World::new();
     for (n, signal) in ["TERM", "KILL", "SEGV"].into_iter().enumerate() {
         let ran = world.launch(["sh", "-c", &format!("printf 'last {signal}'; kill -{signal} $$")]).run();
@@ -161,7 +161,7 @@ fn the_last_line_of_what_is_killed_is_there() {
 }
 
 #[test]
-fn a_killed_launcher_leaves_what_was_written() {
+fn a_killed_launcher_leaves_everything_written_so_far() {
     let world = World::new();
     let (launch, _) = world.launched(["sh", "-c", "echo one; printf two; exec sleep 1000"]);
     let log = log_of(&world, 1);
@@ -174,23 +174,23 @@ fn a_killed_launcher_leaves_what_was_written() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_the_command_as_without_us() {
+fn a_reader_that_goes_away_ends_the_command_as_without_launch() {
     let world = World::new();
     let ran = world.sh("$LAUNCH yes | head -n 1; echo code-${PIPESTATUS:-x}").run();
     assert!(ran.text().starts_with("y\n"), "{ran:?}");
     until("its end", || world.tasks().is_empty());
     assert_eq!(world.end().text("outcome"), "ERROR: killed by SIGPIPE");
-    // Neither a success nor a failure.
+    // This counts neither as a success nor as a failure.
     assert_eq!(world.end().text("ended_by"), "reader");
     let stats = &world.json(&["stats", "yes"])[0];
     assert_eq!((&stats["runs"], &stats["cut_short"], &stats["last_failure"]), (&json!(0), &json!(1), &json!(null)));
-    // One that dies of another pipe is a failure.
+    // A command that dies because of another pipe is a failure.
     world.launch(["sh", "-c", "kill -PIPE $$"]).run().silent(141);
     assert_eq!(world.last().text("ended_by"), "itself");
 }
 
 #[test]
-fn a_reader_that_goes_away_is_seen_also_behind_a_shell() {
+fn a_reader_that_goes_away_is_detected_behind_a_shell() {
     let world = World::new();
     world.sh("\"$LAUNCH\" -- sh -c 'yes; exit $?' 2> err | head -1").run().silent(0);
     until("the end", || !world.history().is_empty());
@@ -207,13 +207,13 @@ fn a_task_does_not_follow_its_own_log() {
     let ran = world.launch(["sh", "-c", &follow]).run();
     assert_eq!(ran.text(), "code 1\n", "{ran:?}");
     assert!(ran.err.contains("task 1 would wait for itself"), "{ran:?}");
-    // A part of it ends.
+    // Following a limited part ends.
     let part = follow.replace("log -f", "log -f --no-time --limit 1");
     assert_eq!(world.launch(["sh", "-c", &format!("echo hello; {part}")]).run().text(), "hello\nhello\ncode 0\n");
 }
 
 #[test]
-fn a_limit_on_the_size_of_files_loses_no_more_lines_than_are_told() {
+fn a_file_size_limit_loses_no_more_bytes_than_reported() {
     let world = World::new();
     let ran = world.sh("ulimit -f 200; exec \"$LAUNCH\" seq 1 60000 > /dev/null").run();
     let lost: usize = ran
@@ -238,11 +238,11 @@ fn a_limit_on_the_size_of_files_loses_no_more_lines_than_are_told() {
 }
 
 #[test]
-fn a_slow_reader_keeps_no_deadline_from_being_met_and_loses_nothing() {
+fn a_slow_reader_delays_no_deadline_and_loses_nothing() {
     let world = World::new();
     let mut launch = world.launch(["--max-runtime", "0.5", "sh", "-c", "seq 100000; exec sleep 1000"]);
     let mut child = launch.command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    // Nobody reads, and the task is ended in time and recorded all the same.
+    // Without a reader the task is still ended in time and recorded.
     until("its end", || world.tasks().is_empty() && !world.history().is_empty());
     assert_eq!(world.end().text("outcome"), "ERROR: ran longer than 0.5s");
     let mut text = String::new();
@@ -258,12 +258,12 @@ fn a_slow_reader_keeps_no_deadline_from_being_met_and_loses_nothing() {
 }
 
 #[test]
-fn a_full_disk_loses_log_lines_and_says_how_many() {
+fn a_full_disk_loses_log_lines_and_reports_how_many() {
     let world = World::new();
     let work = world.work();
     let Some(disk) = SmallDisk::mount(&work) else {
         return eprintln!(
-            "SKIPPED a_full_disk_loses_log_lines_and_says_how_many: this user may not mount a small disk"
+            "SKIPPED a_full_disk_loses_log_lines_and_reports_how_many: this user may not mount a small disk"
         );
     };
     let out = world.path("out");
@@ -283,7 +283,7 @@ fn a_full_disk_loses_log_lines_and_says_how_many() {
 }
 
 #[test]
-fn a_log_deleted_while_its_task_prints_begins_again_and_says_so() {
+fn a_deleted_log_of_a_running_task_is_started_again_with_a_note() {
     let world = World::new();
     let go = world.path("go");
     let script = format!("echo first; until [ -e {} ]; do sleep 0.01; done; echo second", go.display());
@@ -303,7 +303,7 @@ fn a_log_deleted_while_its_task_prints_begins_again_and_says_so() {
 }
 
 #[test]
-fn output_that_cannot_be_passed_on_fails_what_ended_well() {
+fn output_that_cannot_be_passed_on_makes_a_success_a_failure() {
     let world = World::new();
     let to_nowhere = |args: &[&str]| {
         let mut launch = world.launch(args);
@@ -317,7 +317,7 @@ fn output_that_cannot_be_passed_on_fails_what_ended_well() {
     assert_eq!(to_nowhere(&["echo", "a"]), (Some(1), said(1), lost.clone()));
     assert_eq!(to_nowhere(&["--quiet", "--chronic", "sh", "-c", "echo a; exit 3"]).2, "ERROR: exit code 3");
     assert_eq!(to_nowhere(&["--quiet", "echo", "a"]), (Some(1), said(3), lost));
-    // It is remembered also when the launcher starts anew in between.
+    // It is also remembered across a re-execution.
     let anew = "tr '\\0' '\\n' </proc/$PPID/environ | grep -q '^TASKWATCHER_LAUNCHER='";
     let script = format!("echo 1; until {anew}; do :; done; echo 2");
     let outcome = format!("ERROR: killed by SIGPIPE, its output was lost: {why}");
@@ -325,7 +325,7 @@ fn output_that_cannot_be_passed_on_fails_what_ended_well() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_costs_only_the_log() {
+fn an_unwritable_folder_only_loses_the_log() {
     let world = World::new();
     fs::write(world.path("tasks.db.logs"), "in the way").unwrap();
     let ran = world.launch(["echo", "hello"]).run();
@@ -381,7 +381,7 @@ fn a_detached_task_has_a_log() {
 // ---- reading
 
 #[test]
-fn parts_of_a_log_in_every_form() {
+fn parts_of_a_log_in_every_format() {
     let world = World::new();
     world.launch(["sh", "-c", "seq 1 100; printf end"]).run().silent(0);
     let text = |args: &[&str]| world.control(["log", "1"].iter().chain(args)).run().silent(0).text().to_owned();
@@ -410,7 +410,7 @@ fn parts_of_a_log_in_every_form() {
 }
 
 #[test]
-fn following_shows_everything_to_everybody_and_ends_with_the_task() {
+fn every_follower_sees_everything_and_ends_with_the_task() {
     let world = World::new();
     let script = "i=0; until [ -e $W/go ]; do echo line-$i; i=$((i+1)); sleep 0.02; done; printf the-end";
     let (launch, _) = world.launched(["--log-max", "1M", "sh", "-c", script]);
@@ -436,7 +436,7 @@ fn following_shows_everything_to_everybody_and_ends_with_the_task() {
 }
 
 #[test]
-fn a_follower_keeps_up_with_a_log_that_is_cut() {
+fn a_follower_keeps_up_with_a_log_whose_beginning_is_dropped() {
     let world = World::new();
     let script = "i=0; while [ $i -lt 3000 ]; do echo number $i; i=$((i+1)); done; until [ -e $W/go ]; do sleep 0.01; done; echo over";
     let (launch, _) = world.launched(["--log-max", "4K", "sh", "-c", script]);
@@ -460,7 +460,7 @@ fn a_reservation_is_followed_from_its_start() {
 }
 
 #[test]
-fn show_and_list_tell_why_and_what_was_printed_last() {
+fn show_and_list_give_the_reason_and_the_last_lines() {
     let world = World::new();
     let script = "seq 1 20; printf 'evil \\033]0;title\\007\\033[31mred\\033[0m\\n'; echo 'disk is full' >&2; exit 28";
     world.launch(["--name", "backup", "sh", "-c", script]).run();
@@ -488,7 +488,7 @@ fn show_and_list_tell_why_and_what_was_printed_last() {
 
 // ---- tools of others
 
-/// A Python with proxmoxer in it, from PyPI; none where it cannot be had.
+/// Returns a Python with proxmoxer from PyPI, if available.
 fn proxmoxer() -> Option<PathBuf> {
     let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("proxmoxer");
     let python = place.join("bin/python3");
@@ -511,11 +511,11 @@ fn proxmoxer() -> Option<PathBuf> {
 }
 
 #[test]
-fn proxmoxer_understands_our_upids_and_logs() {
+fn proxmoxer_reads_upids_and_logs() {
     let world = World::new();
     let Some(python) = proxmoxer() else {
         return eprintln!(
-            "SKIPPED proxmoxer_understands_our_upids_and_logs: no Python, or proxmoxer cannot be installed"
+            "SKIPPED proxmoxer_reads_upids_and_logs: no Python, or proxmoxer cannot be installed"
         );
     };
     world.launch(["--name", "back up!", "sh", "-c", "echo hello; printf 'a\"b\\tc'; exit 3"]).run();
@@ -534,7 +534,7 @@ fn proxmoxer_understands_our_upids_and_logs() {
     );
     assert_eq!(decoded["upid"], json!(upid));
     assert_eq!(text.trim_end(), "hello\na\"b\tc\nTASK ERROR: exit code 3");
-    // And back by our own.
+    // And converted back by `parse`.
     let mut parse = Command::new(env!("CARGO_BIN_EXE_parse"));
     let mut parse = parse.args(["--log", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     parse.stdin.take().unwrap().write_all(log.out.as_slice()).unwrap();
@@ -543,7 +543,7 @@ fn proxmoxer_understands_our_upids_and_logs() {
 }
 
 #[test]
-fn what_is_no_log_of_the_api_is_told() {
+fn input_that_is_not_an_api_log_is_reported() {
     let world = World::new();
     let parse = |text: &str| {
         fs::write(world.path("log.json"), text).unwrap();

@@ -1,8 +1,8 @@
-//! Databases that older versions wrote: they open, with all that is in them.
+//! Databases of older versions can be opened, with all of their content.
 //!
-//! `data/v1_7.db` is what taskwatcher 1.7 left (made by `data/make_v1_7`): five ended runs of one "task 1", a task 1
-//! that was running and a task 2 that was reserved. `data/v1.db` to `data/v4.db` have the earlier schemas of this project. A released schema gets its
-//! file here and the file never changes.
+//! `data/v1_7.db` was written by taskwatcher 1.7 (created with `data/make_v1_7`): five ended runs of one "task 1", a
+//! running task 1 and a reserved task 2. `data/v1.db` to `data/v4.db` have the earlier schemas of this project. Each
+//! released schema gets a file here, which never changes.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -26,7 +26,7 @@ fn the_history_of_1_7_is_intact() {
     );
     let page = world.json(&["history", "--reverse"]);
     let rows = page["rows"].as_array().unwrap();
-    // The sixth and seventh are those that were live.
+    // The sixth and seventh rows are the tasks that were live.
     assert_eq!((rows.len(), &page["next"]), (7, &json!(null)));
     for (row, was) in rows.iter().zip(&before) {
         assert_eq!((row["id"].as_i64(), row["taskid"].as_i64()), (Some(was.int("id")), Some(1)));
@@ -46,7 +46,7 @@ fn the_history_of_1_7_is_intact() {
 }
 
 #[test]
-fn what_1_7_had_running_is_unknown_and_what_it_had_reserved_lapses() {
+fn running_tasks_of_1_7_become_unknown_and_reservations_expire() {
     let world = world("v1_7.db");
     let running = world.query("SELECT lastupdate, name FROM tasks WHERE id = 1").remove(0);
     assert_eq!(world.json(&["list"]), json!([]));
@@ -62,7 +62,7 @@ fn what_1_7_had_running_is_unknown_and_what_it_had_reserved_lapses() {
 }
 
 #[test]
-fn ids_go_on_above_those_of_1_7() {
+fn ids_continue_after_those_of_1_7() {
     let world = world("v1_7.db");
     let id = world.reserved(&["--expire", "1h"]);
     assert!(id > 5, "{id} was a number in history");
@@ -93,7 +93,7 @@ fn a_reservation_of_1_7_can_still_be_launched_under_its_number() {
 }
 
 #[test]
-fn two_dozen_programs_bring_one_file_forward_at_once() {
+fn two_dozen_programs_upgrade_one_file_at_once() {
     for _ in 0..3 {
         let world = world("v1_7.db");
         let started: Vec<_> = (0..24)
@@ -114,7 +114,7 @@ fn two_dozen_programs_bring_one_file_forward_at_once() {
 }
 
 #[test]
-fn our_older_schemas_open() {
+fn older_schemas_can_be_opened() {
     older_opens("v1.db");
     older_opens("v2.db");
     older_opens("v3.db");

@@ -1,4 +1,4 @@
-//! The program `parse` as a script sees it: what it prints where, and its exit code.
+//! The program `parse` as a script sees it: its outputs and its exit code.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,7 +22,7 @@ const EXAMPLE: &str = "[info]Starting test\n[playbook]myPlaybook\n[info]\n[heart
     [testcase_name]Initialization\n[progress]12\n[progress]15\n[testcase_id]002\n\
     [testcase_name]Setting up topology\n[progress]10\n";
 
-/// Longer than any wait of a test that passes, on a machine that is busy with others.
+/// Time limit of waits: longer than any wait of a passing test on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn parse() -> Command {
@@ -41,7 +41,7 @@ fn run_with(command: &mut Command, input: &[u8]) -> Ran {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("parse starts");
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
-    // It may end before it has read everything: then writing fails, and that is fine.
+    // The program may end before it has read everything; then writing fails, which is fine.
     let writer = thread::spawn(move || drop(stdin.write_all(&input)));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
@@ -119,7 +119,7 @@ fn every_rule_of_the_grammar() {
 }
 
 #[test]
-fn what_is_no_file_is_an_error_that_says_so() {
+fn a_path_that_is_not_a_file_is_an_error() {
     let folder = Folder::new();
     let file = folder.file("file", EXAMPLE);
     symlink(&file, folder.path("link")).unwrap();
@@ -184,7 +184,7 @@ fn strict_lists_every_ignored_line_and_fails() {
 }
 
 #[test]
-fn over_a_limit_what_fits_is_printed_and_one_message_says_the_rest() {
+fn over_a_limit_what_fits_is_printed_with_one_message() {
     let mib = 1 << 20;
     let keywords: String = (0..4100).map(|n| format!("[k{n}]{n}\n")).collect();
     let half = "x".repeat(mib / 2);
@@ -221,7 +221,7 @@ fn a_hostile_file_needs_little_memory() {
 
 #[test]
 fn any_bytes_give_an_object() {
-    // A small generator of its own: the same bytes in every run.
+    // A small generator: the same bytes in every run.
     let mut state = 1_u64;
     let mut random = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -243,7 +243,7 @@ fn any_bytes_give_an_object() {
 }
 
 #[test]
-fn nobody_reads_the_output() {
+fn an_output_without_a_reader_is_not_an_error() {
     let mut child = parse()
         .args(["--feedback", "-"])
         .stdin(Stdio::piped())
@@ -252,7 +252,7 @@ fn nobody_reads_the_output() {
         .spawn()
         .unwrap();
     drop(child.stdout.take());
-    // Its input ends only now, so it writes only after its reader has gone.
+    // The input ends only now, so the program writes only after its reader is gone.
     drop(child.stdin.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), b"" as &[u8]));
@@ -320,7 +320,7 @@ fn following_a_file_prints_an_object_at_each_change() {
     append(&file, "4\n");
     assert_eq!(follower.next(), r#"{"a":"1","b":"2","c":"34"}"#);
     fs::write(&file, "[d]5\n").unwrap();
-    // Truncating and writing are two changes: an empty object between them may be seen or not.
+    // Truncating and writing are two changes: an empty object in between may be seen or not.
     let mut object = follower.next();
     if object == "{}" {
         object = follower.next();
@@ -334,7 +334,7 @@ fn following_a_file_prints_an_object_at_each_change() {
 }
 
 #[test]
-fn following_what_is_replaced_by_no_file_ends_with_an_error() {
+fn following_a_path_that_becomes_a_link_ends_with_an_error() {
     let folder = Folder::new();
     let file = folder.file("f", "[a]1\n");
     let mut follower = Follower::of(file.as_os_str(), &[]);
@@ -369,7 +369,7 @@ fn following_an_empty_input_prints_one_empty_object() {
 }
 
 #[test]
-fn a_follower_ends_when_nobody_reads_it() {
+fn a_follower_ends_when_its_reader_goes_away() {
     let folder = Folder::new();
     let file = folder.file("f", "[a]1\n");
     let mut child = parse()
@@ -424,7 +424,7 @@ fn the_published_upids() {
 }
 
 #[test]
-fn what_is_no_upid_is_an_error_that_says_why() {
+fn an_invalid_upid_is_an_error_with_a_reason() {
     for (text, why) in [
         ("", "does not begin with \"UPID:\""),
         ("UPID:n:00000001:00000002:00000003:t:i:u@pam", "the colon after the user is missing"),
@@ -477,7 +477,7 @@ fn a_log_may_have_lines_without_text_and_come_in_pieces() {
 }
 
 #[test]
-fn quotes_and_white_space_around_a_upid_are_no_part_of_it() {
+fn quotes_and_white_space_around_a_upid_are_ignored() {
     let upid = "UPID:n:00000001:00000001:618C1D55:vzdump:100:root@pam:";
     let plain = run(["--upid", upid]);
     assert_eq!(plain.code, Some(0));
@@ -489,7 +489,7 @@ fn quotes_and_white_space_around_a_upid_are_no_part_of_it() {
 }
 
 #[test]
-fn a_colon_in_the_id_of_a_upid_is_said_to_be_there() {
+fn a_colon_in_the_id_of_a_upid_is_reported() {
     for text in [
         "UPID:n:000AE992:00A21BA7:618C1D55:download:local:iso/x:root@pam:",
         "UPID:n:000AE992:00A21BA7:618C1D55:download:a:b:c:root@pam:",

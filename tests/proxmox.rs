@@ -1,4 +1,4 @@
-//! `control remote` with Proxmox hosts: a stand-in of their API on good and on bad days.
+//! `control remote` with Proxmox hosts: a stand-in for their API, with and without faults.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 #[path = "support/proxmox.rs"]
@@ -23,7 +23,7 @@ use support::{
 };
 
 #[test]
-fn a_cluster_and_a_backup_server_stand_in_one_list_with_our_own_tasks() {
+fn tasks_of_a_cluster_and_a_backup_server_are_listed_with_local_ones() {
     let world = World::new();
     let (pve, pbs) = (Proxmox::pve(), Proxmox::pbs());
     for (node, count) in [("n1", 2_500), ("n2", 1_000), ("n3", 3)] {
@@ -53,7 +53,7 @@ fn a_cluster_and_a_backup_server_stand_in_one_list_with_our_own_tasks() {
     tells(world.sync(&[]), 0, &["remote cluster: 3503 new", "remote safe: 2 new", offline]);
     world.same_as_on(&[&pve, &pbs]);
 
-    // One list, newest first, by offset as by cursor.
+    // One list, newest first, with offsets and with cursors.
     let page = world.json(&["history", "--all-remotes", "--limit", "3"]);
     assert_eq!(page["rows"][0]["taskname"], "here");
     assert_eq!((&page["rows"][1]["remote"], &page["rows"][1]["node"]), (&json!("cluster"), &json!("n1")));
@@ -74,7 +74,7 @@ fn a_cluster_and_a_backup_server_stand_in_one_list_with_our_own_tasks() {
         (&json!("qmigrate"), &json!(format!("cluster!{long}")), &json!(null))
     );
 
-    // Once more, nothing is new; and only what is new was asked for.
+    // A second sync finds nothing new, and requests only new tasks.
     pve.asked();
     tells(world.sync(&[]), 0, &["remote cluster: 0 new", "remote safe: 0 new"]);
     let asked: Vec<String> = pve.asked().into_iter().filter(|line| line.contains("/tasks?")).collect();
@@ -118,14 +118,14 @@ fn a_long_task_a_late_one_and_one_that_left_the_list_are_not_lost() {
     world.add("pve", &pve);
     world.sync(&[]).silent_err(0);
     assert_eq!(world.running().len(), 3);
-    // Others go on meanwhile; the long one ends after them.
+    // Other tasks run meanwhile; the long one ends after them.
     pve.node("n", |node| node.jobs.extend(many("n", 5_000).split_off(50)));
     world.sync(&[]).silent_err(0);
     assert_eq!(world.remote("pve")["cutoff"], START, "it waits for what runs");
     pve.node("n", |node| {
         node.jobs[0].end = Some((START + 6_000, "OK".into()));
         node.jobs[1].end = Some((START + 6_001, "WARNINGS: 1".into()));
-        // Its host does not know of this one any more.
+        // The host no longer knows this task.
         node.jobs.remove(2);
     });
     world.sync(&[]).silent_err(0);
@@ -143,7 +143,7 @@ fn a_long_task_a_late_one_and_one_that_left_the_list_are_not_lost() {
     assert_eq!(lost["rows"][0]["termerror"], "its host does not know of it any more");
     assert_eq!(world.remote("pve")["cutoff"], START + 4_999);
 
-    // A week late: the daily look further back finds it, and so does fetching all again.
+    // A task that is listed a week late is found by the daily wide request, and by `--refetch`.
     let late = upid("n", 7_000, START + 4_999 - 6 * 86_400, "qmstart", "9");
     pve.node("n", |node| node.jobs.push(done(late.clone(), START + 4_999 - 6 * 86_400 + 2, "OK")));
     tells(world.sync(&[]), 0, &["remote pve: 0 new"]);
@@ -179,7 +179,7 @@ fn a_list_that_changes_while_it_is_read_has_no_gap() {
 }
 
 #[test]
-fn a_node_that_fails_in_the_middle_keeps_what_it_told_and_tells_the_rest_next_time() {
+fn a_node_that_fails_in_the_middle_keeps_its_tasks_and_sends_the_rest_next_time() {
     let world = World::new();
     let pve = Proxmox::pve();
     pve.node("good", |node| node.jobs = many("good", 10));
@@ -198,7 +198,7 @@ fn a_node_that_fails_in_the_middle_keeps_what_it_told_and_tells_the_rest_next_ti
     let state = world.remote("pve");
     let cutoffs: Vec<&Value> = state["nodes"].as_array().unwrap().iter().map(|node| &node["cutoff"]).collect();
     assert_eq!(cutoffs, [&json!(START + 9), &json!(null)], "only a node that told all moves on");
-    // It is left alone for a while, and asked again when it is named.
+    // The node is skipped for a while, and asked again when the remote is named.
     pve.node("half", |node| node.fault = None);
     let why = " after 1 failure (HTTP status 500: proxy loop\\x1b[2J detected); name the remote to sync it now\n";
     let ran = tells(world.sync(&[]), 0, &["remote pve: 0 new", "remote pve: node half is skipped for ", why]);
@@ -209,7 +209,7 @@ fn a_node_that_fails_in_the_middle_keeps_what_it_told_and_tells_the_rest_next_ti
 }
 
 #[test]
-fn a_strange_list_of_nodes_costs_no_node_that_is_in_it() {
+fn an_invalid_entry_in_the_list_of_nodes_does_not_affect_the_others() {
     let world = World::new();
     let pve = Proxmox::pve();
     pve.node("n", |node| node.jobs = many("n", 3));
@@ -226,7 +226,7 @@ fn a_strange_list_of_nodes_costs_no_node_that_is_in_it() {
     assert_eq!(world.remote("pve")["unread"], 2);
     let lists = pve.asked().into_iter().filter(|line| line.contains("/tasks?")).count();
     assert_eq!(lists, 1, "its node once");
-    // One that tells more than it is asked for could do so without end.
+    // A host that sends more than requested could continue without end.
     let entries: Vec<Value> = (0..1_001).map(|n| json!({ "upid": upid("n", n, START, "vzdump", "1") })).collect();
     pve.node("n", |node| node.fault = Some(Fault::Lists(entries.into())));
     let said = "error: remote pve: unexpected response: more tasks than requested\n";
@@ -243,7 +243,7 @@ fn a_node_that_left_its_cluster_does_not_hold_the_cutoff() {
     world.sync(&[]).silent_err(0);
     assert_eq!(world.remote("pve")["cutoff"], START + 2);
     let old = pve.state().nodes.remove("old").unwrap();
-    // What cannot be read of the list may be the one that is missing.
+    // An unreadable entry of the list may be the missing node.
     pve.change(|state| state.more_nodes = vec![json!(null)]);
     tells(world.sync(&[]), 0, &["skipped unreadable entry: null"]);
     assert_eq!(world.remote("pve")["cutoff"], START + 2);
@@ -255,7 +255,7 @@ fn a_node_that_left_its_cluster_does_not_hold_the_cutoff() {
     let table = world.control(["remote", "list"]).run().silent(0);
     assert!(!table.text().contains("node old"), "{}", table.text());
     assert_eq!(world.listed().len(), 33, "what it told is kept");
-    // It comes back.
+    // The node comes back.
     pve.node("old", |node| *node = old);
     world.sync(&[]).silent_err(0);
     let state = world.remote("pve");
@@ -263,7 +263,7 @@ fn a_node_that_left_its_cluster_does_not_hold_the_cutoff() {
 }
 
 #[test]
-fn a_dead_or_mad_host_spoils_nobody_else_and_ends_no_task() {
+fn a_faulty_host_affects_no_other_and_ends_no_task() {
     let world = World::new();
     let (good, bad) = (Proxmox::pve(), Proxmox::pve());
     for (host, name) in [(&good, "n"), (&bad, "b")] {
@@ -324,7 +324,7 @@ fn a_dead_or_mad_host_spoils_nobody_else_and_ends_no_task() {
 }
 
 #[test]
-fn a_backup_server_says_in_plain_words_why_it_refuses() {
+fn errors_of_a_backup_server_are_plain_text() {
     let world = World::new();
     let pbs = Proxmox::pbs();
     world.add("pbs", &pbs);
@@ -344,14 +344,14 @@ fn a_backup_server_says_in_plain_words_why_it_refuses() {
 }
 
 #[test]
-fn a_host_that_tells_nothing_of_one_task_tells_of_the_others_and_ends_none() {
+fn a_failed_request_about_one_task_ends_no_task() {
     let world = World::new();
     let pve = Proxmox::pve();
     let long = upid("n", 500, START - 90, "vzdump", "5");
     pve.node("n", |node| node.jobs = vec![runs(long.clone())]);
     world.add("pve", &pve);
     world.sync(&[]).silent_err(0);
-    // It is not in the list any more; what answers in the place of its host, a proxy, does not know it.
+    // The task is no longer in the list, and a proxy that responds for the host does not know it.
     for (count, status) in [(1, 404), (2, 500), (3, 502)] {
         pve.node("n", |node| {
             node.jobs = many("n", count);
@@ -371,7 +371,7 @@ fn a_host_that_tells_nothing_of_one_task_tells_of_the_others_and_ends_none() {
 }
 
 #[test]
-fn the_last_contact_is_when_a_host_told_something() {
+fn the_last_contact_is_the_last_successful_response() {
     let world = World::new();
     let pbs = Proxmox::pbs();
     pbs.node("localhost", |node| node.jobs = many("pbs", 1));
@@ -386,7 +386,7 @@ fn the_last_contact_is_when_a_host_told_something() {
     let contact = world.remote("pbs")["contact"].clone();
     assert!(contact.is_i64(), "{contact}");
 
-    // What was waited for meanwhile does not set it back, and does not say that all was told just now.
+    // A `wait` in between neither resets the time of the last contact nor counts as a full sync.
     let live = upid("pbs", 7, START + 7, "verify", "tank");
     pbs.node("localhost", |node| node.jobs.push(runs(live.clone())));
     let waiter = world.control(["wait", &format!("pbs!{live}")]).spawn();
@@ -401,7 +401,7 @@ fn the_last_contact_is_when_a_host_told_something() {
 }
 
 #[test]
-fn a_test_names_the_node_that_does_not_answer() {
+fn a_test_names_the_node_that_does_not_respond() {
     let world = World::new();
     let pve = Proxmox::pve();
     pve.node("n1", |node| node.jobs = many("n1", 1));
@@ -412,7 +412,7 @@ fn a_test_names_the_node_that_does_not_answer() {
 }
 
 #[test]
-fn a_test_asks_nodes_side_by_side_and_tells_which_show_no_task() {
+fn a_test_asks_nodes_in_parallel_and_lists_those_without_visible_tasks() {
     let world = World::new();
     let pve = Proxmox::pve();
     for node in ["n1", "n2", "n3", "n4", "n5", "n6", "n7"] {
@@ -436,7 +436,7 @@ fn a_test_asks_nodes_side_by_side_and_tells_which_show_no_task() {
 }
 
 #[test]
-fn a_sync_that_goes_on_survives_what_the_database_does_not_do_for_a_while() {
+fn a_repeating_sync_survives_temporary_errors_of_the_database() {
     let world = World::new();
     let pve = Proxmox::pve();
     pve.node("n", |node| node.jobs = many("n", 3));
@@ -456,7 +456,7 @@ fn a_sync_that_goes_on_survives_what_the_database_does_not_do_for_a_while() {
 }
 
 #[test]
-fn while_one_hangs_the_others_are_told_of() {
+fn while_one_host_hangs_the_others_are_reported() {
     let world = World::new();
     let (good, bad) = (Proxmox::pve(), Proxmox::pve());
     good.node("n", |node| node.jobs = many("n", 20));
@@ -473,7 +473,7 @@ fn while_one_hangs_the_others_are_told_of() {
 }
 
 #[test]
-fn a_doubtful_cluster_is_asked_for_what_answers_before_it_is_waited_for() {
+fn responding_nodes_of_a_doubtful_cluster_are_asked_before_silent_ones() {
     let world = World::new();
     let pve = Proxmox::pve();
     for node in ["b", "c"] {
@@ -492,7 +492,7 @@ fn a_doubtful_cluster_is_asked_for_what_answers_before_it_is_waited_for() {
 }
 
 #[test]
-fn entries_that_cannot_be_read_are_told_of_and_the_rest_is_kept() {
+fn unreadable_entries_are_reported_and_the_rest_is_stored() {
     let world = World::new();
     let pve = Proxmox::pve();
     let good = upid("n", 1, START, "vzdump", "1");
@@ -512,7 +512,7 @@ fn entries_that_cannot_be_read_are_told_of_and_the_rest_is_kept() {
     );
     assert_eq!(ran.err.lines().count(), 3, "the first three are shown: {}", ran.err);
     assert_eq!(world.remote("pve")["unread"], 5);
-    // Told again, in another order of its fields, it counts no more; a new one does.
+    // The same entry with another order of fields is not counted again; a new one is.
     let again = |more: &Value| {
         let entries = json!([
             { "status": "OK", "endtime": START + 3, "upid": good },
@@ -526,7 +526,7 @@ fn entries_that_cannot_be_read_are_told_of_and_the_rest_is_kept() {
     let ran = tells(again(&json!([])), 0, &["remote pve: skipped unreadable entry: []\n"]);
     assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
     assert_eq!(world.remote("pve")["unread"], 6);
-    // The first three are those of all its nodes.
+    // The first three requests are those of all nodes.
     for node in ["m", "o", "p"] {
         let entries = json!([format!("{node}1"), format!("{node}2")]);
         pve.node(node, |state| state.fault = Some(Fault::Lists(entries)));
@@ -541,7 +541,7 @@ fn entries_that_cannot_be_read_are_told_of_and_the_rest_is_kept() {
 }
 
 #[test]
-fn a_sync_that_is_killed_anywhere_loses_nothing_and_doubles_nothing() {
+fn a_sync_that_is_killed_anywhere_loses_and_duplicates_nothing() {
     for point in ["sync.told", "sync.added"] {
         let world = World::new();
         let pve = Proxmox::pve();
@@ -554,7 +554,7 @@ fn a_sync_that_is_killed_anywhere_loses_nothing_and_doubles_nothing() {
             let ran = world.control(["remote", "sync"]).env(CRASH_AT, point).run();
             assert_eq!(ran.code, KILLED, "{ran:?}");
         }
-        // Anywhere else, at any time.
+        // At any other point, at a random time.
         for round in 0..6u64 {
             let mut sync = world.control(["remote", "sync"]).spawn();
             let asked = 2 + round as usize;
@@ -593,7 +593,7 @@ fn connections_are_bounded_for_each_host_and_for_all() {
 }
 
 #[test]
-fn many_that_begin_to_hang_keep_nobody_waiting() {
+fn many_hanging_hosts_do_not_delay_the_others() {
     let world = World::new();
     let crowd = Crowd::default();
     let hosts: Vec<Proxmox> = (0..25).map(|_| Proxmox::start(false, crowd.clone())).collect();
@@ -611,7 +611,7 @@ fn many_that_begin_to_hang_keep_nobody_waiting() {
     assert!(!sync.has_ended(), "it gives those that hang their time");
     assert!(took < Duration::from_secs(15), "long before a minute is over: {took:?}");
     assert!(crowd.most() <= 20, "{}", crowd.most());
-    // Those that hang have a few lines and no more.
+    // Hanging hosts get only a few connections.
     until("the others to be given back", || crowd.open() <= 5);
     sync.signal(nix::sys::signal::Signal::SIGKILL);
     sync.child.wait().unwrap();
@@ -619,21 +619,21 @@ fn many_that_begin_to_hang_keep_nobody_waiting() {
 }
 
 #[test]
-fn certificates_are_trusted_by_the_system_or_pinned_and_nothing_else_passes() {
+fn only_certificates_trusted_by_the_system_or_pinned_are_accepted() {
     let world = World::new();
     let (pve, other) = (Proxmox::pve(), Proxmox::pve());
     pve.node("n", |node| node.jobs = many("n", 1));
     fs::write(world.path("ca.pem"), &pve.pem).unwrap();
     let sync = |trusted: &str| world.control(["remote", "sync", "pve"]).env("SSL_CERT_FILE", world.path(trusted)).run();
     world.adding("pve", "--pve", &pve).run().silent(0);
-    // The system trusts somebody else.
+    // The system trusts another certificate.
     fs::write(world.path("other.pem"), &other.pem).unwrap();
     let words = ["certificate not trusted: ", "--fingerprint ", pve.fingerprint.as_str()];
     let ran = sync("other.pem").says(1, &words);
     assert_eq!(pve.asked(), Vec::<String>::new(), "nothing was told to it: {ran:?}");
     sync("ca.pem").silent_err(0);
     world.same_as_on(&[&pve]);
-    // Pinned, whatever the system trusts; another one is not taken. What is known of it stays.
+    // Pinned, regardless of what the system trusts; another certificate is refused. The known tasks are kept.
     let set = |args: &[&str]| world.control(["remote", "set", "pve"].iter().chain(args)).run();
     tells(set(&["--fingerprint", &other.fingerprint]), 0, &["remote pve set (pve https://127.0.0.1:"]).silent_err(0);
     assert_eq!((world.remote("pve")["ended"].clone(), world.remote("pve")["failures"].clone()), (json!(1), json!(0)));
@@ -650,7 +650,7 @@ fn certificates_are_trusted_by_the_system_or_pinned_and_nothing_else_passes() {
 }
 
 #[test]
-fn the_certificate_of_an_authority_is_called_so_and_can_be_pinned() {
+fn a_self_signed_authority_is_reported_as_such_and_can_be_pinned() {
     let world = World::new();
     let pve = Proxmox::authority();
     pve.node("n", |node| node.jobs = many("n", 1));
@@ -664,7 +664,7 @@ fn the_certificate_of_an_authority_is_called_so_and_can_be_pinned() {
 }
 
 #[test]
-fn a_sync_that_goes_on_tells_of_a_node_that_is_offline_once() {
+fn a_repeating_sync_reports_an_offline_node_once() {
     let world = World::new();
     let pve = Proxmox::pve();
     pve.node("n", |node| node.jobs = many("n", 1));
@@ -683,7 +683,7 @@ fn a_sync_that_goes_on_tells_of_a_node_that_is_offline_once() {
 }
 
 #[test]
-fn how_a_remote_is_reached_can_change_and_its_tasks_stay() {
+fn a_remote_can_be_changed_and_keeps_its_tasks() {
     let world = World::new();
     let (pve, moved) = (Proxmox::pve(), Proxmox::pve());
     pve.node("n", |node| node.jobs = many("n", 3));
@@ -698,7 +698,7 @@ fn how_a_remote_is_reached_can_change_and_its_tasks_stay() {
     set("pve", &["--token", TOKEN, "--secret-file", &world.secret()]).silent_err(0);
     tells(world.sync(&[]), 0, &["remote pve: 0 new"]);
     world.same_as_on(&[&moved]);
-    // What it is not for.
+    // Options for other kinds of remotes.
     world.control(["remote", "add", "web", "--ssh", "web"]).run().silent_err(0);
     tells(set("web", &["--token", TOKEN]), 2, &["--token is not supported for remote web (by ssh)\n"]);
     tells(set("pve", &["--ssh", "web"]), 2, &["--ssh is not supported for remote pve (by its API)\n"]);
@@ -707,7 +707,7 @@ fn how_a_remote_is_reached_can_change_and_its_tasks_stay() {
     tells(set("pve", &[]), 2, &["--fingerprint"]);
 }
 
-/// Answers whoever connects with these bytes and goes away.
+/// Starts a server that sends these bytes to each client and closes.
 fn stranger(says: &'static [u8]) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -722,11 +722,11 @@ fn stranger(says: &'static [u8]) -> u16 {
 }
 
 #[test]
-fn who_cannot_be_reached_is_named_with_what_to_do() {
+fn an_unreachable_host_is_reported_with_a_remedy() {
     let world = World::new();
     let pve = Proxmox::pve();
     world.add("pve", &pve);
-    // Nobody listens on a port that was given back just now.
+    // No process listens on a port that was just released.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let test = |url: &str, proxy: &str| {
         world.control(["remote", "set", "pve", "--url", url]).run().silent_err(0);
@@ -768,7 +768,7 @@ fn who_cannot_be_reached_is_named_with_what_to_do() {
 }
 
 #[test]
-fn secrets_are_read_where_only_we_can_and_are_kept_nowhere() {
+fn secrets_are_read_only_from_private_files_and_stored_nowhere() {
     let world = World::new();
     let pve = Proxmox::pve();
     pve.node("n", |node| node.jobs = many("n", 3));
@@ -793,7 +793,7 @@ fn secrets_are_read_where_only_we_can_and_are_kept_nowhere() {
     world.sync(&["pve"]).says(1, &["remote pve: cannot read the secret in", "chmod 600"]);
     fs::remove_file(world.path("secret")).unwrap();
     world.sync(&["pve"]).says(1, &["remote pve: cannot read the secret in", "No such file"]);
-    // What the command line must say.
+    // Required options.
     let add = |args: &[&str]| world.control(["remote", "add", "x"].iter().chain(args)).run();
     let url = pve.url();
     tells(add(&["--pve", &url]), 2, &["--token", "--secret-file"]);
@@ -802,7 +802,7 @@ fn secrets_are_read_where_only_we_can_and_are_kept_nowhere() {
     tells(add(&["--pve", &url, "--ssh", "x"]), 2, &["cannot be used with"]);
     tells(add(&["--ssh", "x", "--token", TOKEN]), 2, &["cannot be used with"]);
     tells(add(&[]), 2, &["--ssh"]);
-    // Whoever puts the secret behind the token does not see it again.
+    // A secret after the token is not printed.
     let file = world.secret();
     for token in [format!("{TOKEN}={SECRET}"), format!("watch:{SECRET}")] {
         let ran = tells(add(&["--pve", &url, "--token", &token, "--secret-file", &file]), 2, &["USER@REALM!NAME"]);
@@ -819,7 +819,7 @@ fn secrets_are_read_where_only_we_can_and_are_kept_nowhere() {
 }
 
 #[test]
-fn a_user_stands_for_the_tokens_of_that_user_too() {
+fn a_user_filter_includes_the_tokens_of_that_user() {
     let world = World::new();
     let pve = Proxmox::pve();
     let users = ["root@pam", "root@pam!backup", "root@pam!z", "root@pve", "rooty@pam", "other@pam!root@pam"];
@@ -844,7 +844,7 @@ fn a_user_stands_for_the_tokens_of_that_user_too() {
     assert_eq!(of(&["--user", "root@pam", "--outcome", "error"]), ["root@pam!backup"]);
     assert_eq!(of(&["--user", "root@pam!backup"]), ["root@pam!backup"]);
     assert_eq!(of(&["--user", "nobody"]), Vec::<String>::new());
-    // Of no limit: all that there are, as the verb with dashes has it.
+    // Without a limit, all rows are printed, as by the verb with dashes.
     let many = many("m", 130);
     pve.node("m", |node| node.jobs = many);
     world.sync(&[]).silent_err(0);
@@ -855,7 +855,7 @@ fn a_user_stands_for_the_tokens_of_that_user_too() {
 }
 
 #[test]
-fn a_long_sync_shows_on_a_terminal_how_far_it_is_and_cleans_up() {
+fn a_long_sync_shows_its_progress_on_a_terminal_and_cleans_up() {
     let world = World::new();
     let hosts = [Proxmox::pve(), Proxmox::pve()];
     for (host, name) in hosts.iter().zip(["a", "b"]) {
@@ -871,7 +871,7 @@ fn a_long_sync_shows_on_a_terminal_how_far_it_is_and_cleans_up() {
     assert!(!sync.has_ended());
     hosts[1].change(|state| state.fault = None);
     assert_eq!(sync.wait().code, 0);
-    // What it printed stands alone at the end: the bar is gone.
+    // At the end only the output is left: the bar is gone.
     let seen = seen();
     let left = seen.rsplit("\x1b[2K").next().unwrap();
     assert!(seen.contains("remote a: 7 new") && !left.contains("remotes,"), "{seen:?}");
@@ -879,7 +879,7 @@ fn a_long_sync_shows_on_a_terminal_how_far_it_is_and_cleans_up() {
 }
 
 #[test]
-fn hosts_are_asked_where_no_thread_can_be_made() {
+fn hosts_are_asked_if_no_thread_can_be_created() {
     const NOBODY: u32 = 65_534;
     let world = World::new();
     let pve = Proxmox::pve();
@@ -887,7 +887,7 @@ fn hosts_are_asked_where_no_thread_can_be_made() {
         pve.node(node, |node_state| node_state.jobs = many(node, count));
     }
     world.add("cluster", &pve);
-    // By a name too, which is looked up by a thread.
+    // Also by name, which is resolved on a thread.
     let named = pve.url().replace("127.0.0.1", "localhost");
     let adding = world.control(["remote", "add", "named", "--pve", &named, "--fingerprint", &pve.fingerprint]);
     adding.arg_all(["--token", TOKEN, "--secret-file", &world.secret()]).run().silent(0);

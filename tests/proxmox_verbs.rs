@@ -1,4 +1,4 @@
-//! The verbs of `control` on tasks of Proxmox hosts: what is shown, read, waited for and ended there.
+//! The verbs of `control` on tasks of Proxmox hosts: show, log, wait and kill.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 #[path = "support/proxmox.rs"]
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use support::{World, eventually, timed, until};
 
 #[test]
-fn a_wait_ends_in_time_although_its_host_says_nothing() {
+fn a_wait_times_out_if_its_host_is_silent() {
     let world = World::new();
     let pve = Proxmox::pve();
     let live = upid("n", 1, START, "vzdump", "5");
@@ -28,7 +28,7 @@ fn a_wait_ends_in_time_although_its_host_says_nothing() {
 }
 
 #[test]
-fn logs_are_read_whole_whatever_each_product_calls_their_first_line() {
+fn logs_are_read_completely_with_the_line_numbers_of_both_products() {
     let world = World::new();
     let (pve, pbs) = (Proxmox::pve(), Proxmox::pbs());
     let lines: Vec<String> = (1..=20).map(|n| format!("line {n}")).collect();
@@ -49,7 +49,7 @@ fn logs_are_read_whole_whatever_each_product_calls_their_first_line() {
         let last = world.json(&["show", &task])["lastlines"].clone();
         assert_eq!(last, json!(lines[15..]), "{task}");
     }
-    // One that has printed nothing yet.
+    // A task without output.
     let quiet = upid("n", 3, START, "qmstart", "1");
     pve.node("n", |node| node.jobs.push(Job { log: vec![], ..runs(quiet.clone()) }));
     assert_eq!(world.json(&["show", &format!("pve!{quiet}")])["lastlines"], json!([]));
@@ -61,19 +61,19 @@ fn logs_are_read_whole_whatever_each_product_calls_their_first_line() {
         node.jobs[1].end = Some((START + 100, "OK".into()));
     });
     assert_eq!(follower.wait().text(), "first\nTASK OK\n");
-    // One whose log is not there is none that printed an error.
+    // A missing log is not a log with an error message.
     let gone = |host: &str, upid: &str| world.control(["log", &format!("{host}!{upid}")]).run();
     tells(gone("pve", &upid("n", 8, START, "x", "")), 1, &["remote pve: ", "no such task"]);
     tells(gone("pbs", &upid("pbs", 8, START, "x", "")), 1, &["remote pbs: HTTP status 400: No such file"]);
 }
 
-/// The name by which lists call it.
+/// Returns the name of a task in lists.
 fn short(remote: &str, upid: &str) -> String {
     let fields: Vec<&str> = upid.split(':').collect();
     format!("{remote}!{}:{}", fields[4], fields[2])
 }
 
-/// A cluster with a task that failed and one that runs, and a backup server, all known here.
+/// A cluster with a failed and a running task, and a backup server, all synced.
 struct Scene {
     world: World,
     pve: Proxmox,
@@ -105,7 +105,7 @@ impl Scene {
 }
 
 #[test]
-fn a_task_is_shown_as_its_host_tells_of_it() {
+fn a_task_is_shown_with_the_data_of_its_host() {
     let scene = Scene::new();
     let Scene { world, ended, stored, short_ended, short_live, .. } = &scene;
     let table = world.control(["history", "--remote", "pve"]).run().silent(0);
@@ -149,11 +149,11 @@ fn a_log_is_read_page_by_page() {
 }
 
 #[test]
-fn a_log_as_json_is_whole_or_is_none() {
+fn a_log_as_json_is_printed_completely_or_not_at_all() {
     let scene = Scene::new();
     let Scene { world, pve, short_ended, .. } = &scene;
     assert_eq!(world.json(&["log", short_ended]).as_array().unwrap().len(), 12_001);
-    // It breaks off behind the first page.
+    // The host fails after the first page.
     pve.change(|state| state.log_pages = Some(1));
     let ran = tells(world.control(["--json", "log", short_ended]).run(), 1, &["status 500: no more"]);
     assert_eq!(ran.text(), "");
@@ -163,7 +163,7 @@ fn a_log_as_json_is_whole_or_is_none() {
 }
 
 #[test]
-fn a_task_is_waited_for_and_followed_although_its_host_is_away_for_a_moment() {
+fn wait_and_follow_survive_a_host_that_is_unreachable_for_a_moment() {
     let scene = Scene::new();
     let Scene { world, pve, live, short_ended, short_live, .. } = &scene;
     tells(world.control(["wait", short_ended]).run(), 1, &[&format!("{short_ended} ERROR: job errors\n")]);
@@ -176,12 +176,12 @@ fn a_task_is_waited_for_and_followed_although_its_host_is_away_for_a_moment() {
         let both = ["/status?", "/log?"].iter().all(|part| asked.iter().any(|line| line.contains(part)));
         both.then_some(())
     });
-    // A host that is away for a moment ends nothing.
+    // A host that is unreachable for a moment ends no wait.
     pve.change(|state| state.fault = Some(Fault::Status(595, "No route to host")));
     until("the waiter to notice", || {
         waiter.stderr().contains("remote pve: HTTP status 595: No route to host; retrying until it responds\n")
     });
-    // Nor does one that is asked too often, or one before which somebody has no patience.
+    // Nor does a host that received too many requests, or a proxy that times out.
     for status in [429, 408] {
         pve.change(|state| state.fault = Some(Fault::Status(status, "")));
         pve.asked();
@@ -203,14 +203,14 @@ fn a_task_is_waited_for_and_followed_although_its_host_is_away_for_a_moment() {
         (&json!("stopped"), &json!("OK"), &json!(format!("pve!{live}")), &json!("pve"))
     );
     assert_eq!(follower.wait().text(), "starting\nmore\nTASK OK\n");
-    // What was waited for is known here at once, with the time that its host says.
+    // The end that was waited for is stored at once, with the time from its host.
     let row = world.json(&["history", "--remote", "pve", "--outcome", "ok"])["rows"][0].clone();
     assert_eq!((&row["upid"], &row["endtime"]), (&json!(format!("pve!{live}")), &json!(START + 100)));
     assert_eq!(world.running().len(), 0);
 }
 
 #[test]
-fn a_task_is_ended_there() {
+fn kill_ends_a_task_on_its_host() {
     let scene = Scene::new();
     let Scene { world, pve, short_ended, .. } = &scene;
     let other = upid("n", 9, START + 50, "vzdump", "100");
@@ -231,7 +231,7 @@ fn a_task_is_ended_there() {
 }
 
 #[test]
-fn what_is_not_there_is_named() {
+fn unknown_tasks_are_reported() {
     let scene = Scene::new();
     let Scene { world, pve, ended, short_ended, .. } = &scene;
     tells(world.control(["show", "pve!12"]).run(), 2, &["tasks of remote pve have no numbers", "START:PID"]);
@@ -250,7 +250,7 @@ fn what_is_not_there_is_named() {
 }
 
 #[test]
-fn an_end_that_is_kept_here_answers_for_a_host_that_does_not() {
+fn a_stored_end_is_used_if_the_host_does_not_respond() {
     let scene = Scene::new();
     let Scene { world, pve, ended, short_ended, live, .. } = &scene;
     let ok = upid("n", 3, START + 7, "vzdump", "100");
@@ -276,21 +276,21 @@ fn an_end_that_is_kept_here_answers_for_a_host_that_does_not() {
             (&json!("ERROR: job errors"), &json!(60), &json!(format!("pve!{ended}")))
         );
         assert!(shown["synced"].as_i64().unwrap() > START, "{shown}");
-        // Of one that ran at the last sync nothing is known.
+        // For a task that ran at the last sync no end is stored.
         let live = format!("pve!{live}");
         let ran = world.control(["wait", "--timeout", "0.1", &live, &named]).run();
         assert!(matches!(ran.code, 1 | 124) && ran.text() == format!("{short_ok} OK\n"), "{ran:?}");
         assert_eq!(world.control(["wait", "--any", &live, &named]).run().code, 0, "{fault:?}");
         tells(world.control(["show", &live]).run(), 1, &["error: remote pve: "]);
     }
-    // A host that has forgotten a task since does not answer either.
+    // A host that has forgotten the task does not report an end either.
     pve.change(|state| state.fault = None);
     pve.node("n", |node| node.jobs.retain(|job| job.upid != ok));
     assert_eq!(tells(world.control(["wait", &named]).run(), 0, &["no such task"]).text(), format!("{short_ok} OK\n"));
 }
 
 #[test]
-fn lines_of_a_log_are_in_the_order_of_their_numbers_in_whatever_order_they_come() {
+fn lines_of_a_log_are_sorted_by_their_numbers() {
     let world = World::new();
     let pve = Proxmox::pve();
     let upid = upid("n", 1, START, "vzdump", "1");
@@ -310,11 +310,11 @@ fn lines_of_a_log_are_in_the_order_of_their_numbers_in_whatever_order_they_come(
 }
 
 #[test]
-fn a_log_with_a_page_that_is_too_long_is_read_in_shorter_ones() {
+fn a_log_page_that_is_too_long_is_read_in_smaller_ones() {
     let world = World::new();
     let pve = Proxmox::pve();
     let upid = upid("n", 1, START, "vzdump", "1");
-    // The last five lines alone are too long for one answer.
+    // Even the last five lines are too long for one response.
     let text = |n: u32| format!("{n} {}", "x".repeat(if n > 3 { 3_500_000 } else { 10 }));
     let lines: Vec<String> = (1..=8).map(text).collect();
     pve.node("n", |node| node.jobs = vec![Job { log: lines.clone(), ..done(upid.clone(), START + 1, "OK") }]);
@@ -329,7 +329,7 @@ fn a_log_with_a_page_that_is_too_long_is_read_in_shorter_ones() {
 }
 
 #[test]
-fn an_outcome_that_the_list_does_not_tell_is_that_of_the_state() {
+fn an_outcome_missing_in_the_list_is_that_of_the_status() {
     let world = World::new();
     let pve = Proxmox::pve();
     let (first, second) = (upid("n", 1, START, "vzdump", "1"), upid("n", 2, START + 1, "vzdump", "2"));
@@ -350,21 +350,21 @@ fn an_outcome_that_the_list_does_not_tell_is_that_of_the_state() {
     world.control(["wait", &format!("pve!{first}")]).run().silent_err(0);
     tells(world.control(["wait", &format!("pve!{second}")]).run(), 1, &["ERROR: job errors"]);
     assert_eq!(kept(), both);
-    // A sync that tells less takes nothing back.
+    // A sync without an outcome does not remove it.
     world.sync(&["--refetch", "pve"]).silent_err(0);
     assert_eq!(kept(), both);
     assert_eq!(world.json(&["show", &format!("pve!{second}")])["outcome"], "ERROR: job errors");
 }
 
 #[test]
-fn a_task_of_a_node_that_was_renamed_is_asked_for_where_it_is_listed() {
+fn a_task_of_a_renamed_node_is_requested_from_the_node_that_lists_it() {
     let world = World::new();
     let pve = Proxmox::pve();
     let (ended, live) = (upid("old", 1, START, "vzdump", "1"), upid("old", 2, START + 1, "vzdump", "2"));
     let unlisted = upid("old", 3, START + 2, "vzdump", "3");
     pve.node("new", |node| node.jobs = vec![done(ended.clone(), START + 1, "OK"), runs(live.clone())]);
     world.add("pve", &pve);
-    // Nothing is known of it before a sync; and that its node is not there is no reason to ask again.
+    // Before a sync nothing is known of the task, and a missing node is not a reason to retry.
     let ran = world.control(["wait", &format!("pve!{ended}")]).run();
     tells(ran, 1, &["node old is not in the cluster; if it was renamed, run control remote sync first"]);
     world.sync(&[]).silent_err(0);
@@ -382,7 +382,7 @@ fn a_task_of_a_node_that_was_renamed_is_asked_for_where_it_is_listed() {
 }
 
 #[test]
-fn what_ran_on_a_node_that_left_its_cluster_is_unknown_until_the_node_is_back() {
+fn running_tasks_of_a_node_that_left_its_cluster_are_unknown_until_it_is_back() {
     let world = World::new();
     let pve = Proxmox::pve();
     let (here, there) = (upid("n1", 1, START, "vzdump", "1"), upid("n2", 2, START + 1, "vzdump", "2"));
@@ -400,7 +400,7 @@ fn what_ran_on_a_node_that_left_its_cluster_is_unknown_until_the_node_is_back() 
     assert_eq!(upids(&rows), [json!(format!("pve!{renamed}")), json!(format!("pve!{there}"))]);
     assert!(rows.iter().all(|row| row["outcome"] == "unknown"), "{rows:?}");
     tells(world.control(["wait", &format!("pve!{there}")]).run(), 1, &["unknown"]);
-    // It was only taken out for a while.
+    // The node was removed only temporarily.
     pve.node("n2", |node| *node = away);
     world.sync(&[]).silent_err(0);
     assert_eq!(world.running().len(), 3);
@@ -426,7 +426,7 @@ fn a_line_of_a_log_without_a_text_is_empty() {
 }
 
 #[test]
-fn tasks_of_one_second_are_listed_by_their_upids_in_whatever_order_they_come() {
+fn tasks_of_one_second_are_sorted_by_upid() {
     let lists: Vec<Value> = [[3, 1, 2], [1, 2, 3], [2, 3, 1]]
         .into_iter()
         .map(|order| {

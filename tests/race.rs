@@ -1,4 +1,4 @@
-//! Many programs at one database at the same moment: all get through, each gets its own, nobody hears of a lock.
+//! Many programs use one database at the same time: all succeed, each gets its own result, and no lock is reported.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -13,13 +13,13 @@ use support::{
     timed, until,
 };
 
-/// Starts all of them before it waits for any.
+/// Starts all programs before waiting for any.
 fn at_once<'w>(programs: impl IntoIterator<Item = support::Program<'w>>) -> Vec<Ran> {
     let started: Vec<_> = programs.into_iter().map(support::Program::spawn).collect();
     started.into_iter().map(support::Started::wait).collect()
 }
 
-/// Starts all of them at a gate that opens when all have come to it, so that they meet even on one processor.
+/// Starts all programs at a gate that opens when all have arrived, so that they run at once even on one processor.
 fn at_a_gate(world: &World, count: usize, script: impl Fn(usize) -> String) -> Vec<Ran> {
     let gated = (0..count).map(|n| {
         let wait = format!("touch $W/came.{n}; until [ -e $W/gate ]; do sleep 0.02; done; exec {}", script(n));
@@ -47,7 +47,7 @@ fn a_hundred_launches_are_a_hundred_ends() {
     for ran in at_once((0..100).map(|_| world.launch(["true"]))) {
         ran.silent(0);
     }
-    // On a slow disk some end may wait in the spool for the next reader.
+    // On a slow disk, ends may be in the spool until the next read.
     world.control(["update"]).run().silent(0);
     assert!(world.tasks().is_empty());
     let history = world.history();
@@ -71,7 +71,7 @@ fn of_forty_unique_reservations_one_is_made() {
 #[test]
 fn of_twenty_unique_launches_one_runs() {
     let world = World::new();
-    // Those that lose say so; the one that has won goes on when they have.
+    // The refused ones report it; the winner continues when they have.
     let ran = at_a_gate(&world, 20, |_| {
         "$LAUNCH --name only --unique sh -c 'echo ran >>$W/ran; until [ -e $W/go ]; do sleep 0.02; [ $(cat $W/stderr.* | wc -l) -lt 19 ] || touch $W/go; done'".into()
     });
@@ -96,7 +96,7 @@ fn of_two_launchers_of_one_id_one_runs() {
     }
 }
 
-/// What the sixty-four do, in turn.
+/// Returns the command of program `n` of sixty-four.
 fn mix(n: usize) -> String {
     match n % 8 {
         0..=2 => "$LAUNCH --name mixed true".into(),
@@ -107,15 +107,15 @@ fn mix(n: usize) -> String {
     }
 }
 
-/// Runs the mix and looks whether all got what they asked for.
+/// Runs the mix and checks that all programs succeeded.
 fn all_get_through(world: &World, may_be_early: bool) {
     for (n, ran) in at_a_gate(world, 64, mix).into_iter().enumerate() {
-        // Who only reads may be the first, before there is a database or a task.
+        // A reader may come first, before there is a database or a task.
         let early = ["no database", "there is no task 1"].iter().any(|early| ran.err.contains(early));
         let ok = (ran.code == 0 && ran.err.is_empty()) || (may_be_early && n % 8 >= 5 && ran.code == 1 && early);
         assert!(ok, "{}: {ran:?}", mix(n));
     }
-    // On a slow disk some end may wait in the spool for the next reader.
+    // On a slow disk, ends may be in the spool until the next read.
     world.control(["update"]).run().silent(0);
     world.is_intact();
     world.is_verified();
@@ -142,7 +142,7 @@ fn sixty_four_at_once_on_an_old_database() {
     let world = World::new();
     fs::copy("tests/data/v1_7.db", world.db()).unwrap();
     all_get_through(&world, false);
-    // One was running and one reserved, both long ago.
+    // Of the old tasks one was running and one reserved.
     assert_eq!((world.tasks().len(), world.history().len()), (16, 5 + 2 + 24));
 }
 
@@ -166,7 +166,7 @@ fn while_the_database_is_locked_ends_come_in_time_and_readers_read() {
     assert_eq!(list.text().lines().count(), 10, "{list:?}");
     assert!(took < LockTimeout::USUAL.limit, "{took:?}");
     fs::write(world.path("go"), "").unwrap();
-    // The lock is held all the while: that they end at all shows that none of them needs it.
+    // The lock is held until the end: that the programs end at all shows that none needs it.
     for (n, launch) in (1..).zip(started) {
         launch.wait().silent(n);
     }
@@ -180,7 +180,7 @@ fn while_the_database_is_locked_ends_come_in_time_and_readers_read() {
 }
 
 #[test]
-fn a_lock_that_passes_is_waited_for_in_silence() {
+fn a_short_lock_is_waited_for_silently() {
     let world = World::new();
     world.control(["initialize"]).run().silent(0);
     let lock = world.lock();
@@ -189,7 +189,7 @@ fn a_lock_that_passes_is_waited_for_in_silence() {
             [world.launch(["true"]).spawn(), world.control(["reserve"]).spawn(), world.control(["update"]).spawn()]
         })
         .collect();
-    // They have the file open and wait.
+    // They have opened the file and wait.
     let db = world.db();
     until("all to wait", || {
         let opened = |pid: i32| {

@@ -1,4 +1,4 @@
-//! Tasks of other hosts: what is kept of them, and how they are listed with our own.
+//! Tasks of other hosts: how they are stored, and listed with local tasks.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -56,7 +56,7 @@ fn all() -> StartQuery {
     }
 }
 
-/// What a list shows of a row: whose it is, its UPID (of our own the number), when it ended and how.
+/// Returns the listed values of a row: its remote, its UPID (for local tasks the number), its end and its outcome.
 fn shown(row: &Listed) -> (String, String, i64, Outcome) {
     match row {
         Listed::Local(row) => (String::new(), row.id.to_string(), row.endtime, Outcome::Ok),
@@ -68,7 +68,7 @@ fn listed(store: &Store, query: &StartQuery) -> Vec<(String, String, i64, Outcom
     store.page_by_start(query).unwrap().rows.iter().map(shown).collect()
 }
 
-/// UPIDs of all kinds: of PVE and PBS, hosts of ours, and such as nobody should write.
+/// UPIDs of all kinds: of PVE, PBS and taskwatcher, and malformed ones.
 fn upids() -> impl Strategy<Value = String> {
     let hex = |max: u64| (0..max).prop_map(|n| format!("{n:08X}"));
     let odd = prop_oneof![
@@ -112,7 +112,7 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
-    /// In whatever batches and order and however often they come, each is there once, byte for byte as it was.
+    /// In any batches, in any order and with any repetitions, each task is stored once, byte for byte.
     #[test]
     fn every_upid_comes_back_once(
         tasks in proptest::collection::vec((upids(), 0..5_000i64, outcomes(), 0..2usize), 1..60),
@@ -157,12 +157,12 @@ proptest! {
     }
 }
 
-/// When it started; what nobody's clock shows stands together at the one end.
+/// Returns the start of a task. Impossible times are sorted to the end.
 fn start(upid: &str) -> i64 {
     upid.parse::<Upid>().unwrap().starttime.min((1 << 44) - 1)
 }
 
-/// A world with tasks of two remotes and of its own, many of them in the same seconds, some of which took long.
+/// Creates tasks of two remotes and local ones, many of them in the same seconds, some of them long.
 fn crowd(world: &World) -> Vec<Listed> {
     let mut store = world.store();
     let remotes = [remote(&mut store, "one"), remote(&mut store, "two")];
@@ -194,7 +194,7 @@ fn crowd(world: &World) -> Vec<Listed> {
 }
 
 #[test]
-fn pages_and_offsets_give_the_same_list_in_any_cut() {
+fn pages_and_offsets_give_the_same_list_for_any_page_size() {
     let world = World::new();
     let rows = crowd(&world);
     let store = world.store();
@@ -227,7 +227,7 @@ fn pages_and_offsets_give_the_same_list_in_any_cut() {
 }
 
 #[test]
-fn filters_hold_for_other_hosts_as_for_our_own() {
+fn filters_apply_to_remote_and_local_tasks() {
     let world = World::new();
     let whole = crowd(&world);
     let store = world.store();
@@ -267,7 +267,7 @@ fn filters_hold_for_other_hosts_as_for_our_own() {
 }
 
 #[test]
-fn what_runs_there_is_apart_until_its_host_tells_of_its_end() {
+fn running_tasks_are_stored_separately_until_their_host_reports_an_end() {
     let world = World::new();
     let mut store = world.store();
     let id = remote(&mut store, "one");
@@ -283,7 +283,7 @@ fn what_runs_there_is_apart_until_its_host_tells_of_its_end() {
     assert_eq!(store.remote_active(Some("other")).unwrap(), []);
     store.remote_failed(id, "no route to host", 150).unwrap();
     assert!(live(&store).iter().all(|(_, seen, stale)| (*seen, *stale) == (100, true)), "not seen since, not ended");
-    // Part of an answer says nothing of what it does not name.
+    // A partial response says nothing about tasks that it does not contain.
     let part = Batch { running: vec![run(1)], now: 200, ..Batch::default() };
     store.add_remote_tasks(id, &part).unwrap();
     assert!(live(&store).iter().all(|(_, _, stale)| *stale), "an answer that was cut off makes nobody well");
@@ -297,14 +297,14 @@ fn what_runs_there_is_apart_until_its_host_tells_of_its_end() {
     let lost = listed(&store, &all());
     let why = "its host does not know of it any more".to_owned();
     assert!(lost.contains(&("one".into(), upid(3), 300, Outcome::Unknown(why))), "{lost:?}");
-    // The truth comes late, and replaces that.
+    // The true end arrives late and replaces the unknown one.
     let late = store.add_remote_tasks(id, &batch(vec![end(&upid(3), 9, Outcome::Warnings(2))])).unwrap();
     assert_eq!((late.new, late.changed), (0, 1));
     assert_eq!(store.remote_ended("one", &upid(3), 0x6553_F100).unwrap().unwrap().outcome, Outcome::Warnings(2));
 }
 
 #[test]
-fn a_removed_remote_takes_all_of_its_own_with_it_and_nothing_else() {
+fn removing_a_remote_removes_only_its_own_tasks() {
     let world = World::new();
     let whole = crowd(&world);
     let mut store = world.store();
@@ -320,7 +320,7 @@ fn a_removed_remote_takes_all_of_its_own_with_it_and_nothing_else() {
 }
 
 #[test]
-fn what_is_old_is_forgotten_by_time_and_by_number() {
+fn old_tasks_are_removed_by_age_and_by_number() {
     let world = World::new();
     let whole = crowd(&world);
     let mut store = world.store();
@@ -344,19 +344,19 @@ fn what_is_old_is_forgotten_by_time_and_by_number() {
     world.is_whole();
 }
 
-/// No clock is asked, as a machine may be busy: a reader who would not wait for anybody is never refused, and reads
-/// whole pages while a write is under way.
+/// No times are measured, because the machine may be busy: a reader with a lock timeout of zero is never refused, and
+/// reads whole pages while a write is in progress.
 #[test]
-fn readers_wait_neither_for_what_a_sync_adds_nor_for_what_it_forgets() {
+fn readers_never_wait_for_a_sync() {
     let world = World::new();
     let id = remote(&mut world.store(), "one");
-    // Odd while something is written.
+    // Odd during a write.
     let (writes, inside) = (AtomicU64::new(0), [AtomicU64::new(0), AtomicU64::new(0)]);
     let enough = || inside.iter().all(|reads| reads.load(Relaxed) >= 20);
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            // Whatever happens here, the reader must come to its end.
+            // The reader must end even if this thread panics.
             let _over = Over(&over);
             let mut store = world.store();
             let write = |work: &mut dyn FnMut()| {
@@ -364,7 +364,7 @@ fn readers_wait_neither_for_what_a_sync_adds_nor_for_what_it_forgets() {
                 work();
                 writes.fetch_add(1, SeqCst);
             };
-            // Some more than once: a reader may have been asleep.
+            // Some several times, because a reader may have slept.
             for round in (0..300i64).take_while(|_| !enough()) {
                 let ends = (0..5_000i64).map(|n| {
                     let start = 1_700_000_000 + (round * 5_000 + n) * 7_919 % 86_400;
@@ -387,7 +387,7 @@ fn readers_wait_neither_for_what_a_sync_adds_nor_for_what_it_forgets() {
                 let places: Vec<ListPosition> = page.rows.iter().map(Listed::place).collect();
                 assert!(places.windows(2).all(|pair| pair[0] > pair[1]));
                 if before % 2 == 1 && writes.load(SeqCst) == before && !places.is_empty() {
-                    // Every other write forgets.
+                    // Every second write deletes.
                     inside[usize::from(before % 4 == 3)].fetch_add(1, Relaxed);
                 }
             }
@@ -407,7 +407,7 @@ impl Drop for Over<'_> {
 }
 
 #[test]
-fn what_has_ended_does_not_run_again_by_an_older_list() {
+fn an_older_list_does_not_make_an_ended_task_run_again() {
     let world = World::new();
     let mut store = world.store();
     let (one, two) = (remote(&mut store, "one"), remote(&mut store, "two"));
@@ -424,7 +424,7 @@ fn what_has_ended_does_not_run_again_by_an_older_list() {
     assert_eq!(tell(one, waited), [""; 0]);
     assert_eq!(tell(one, running()), [""; 0], "it has ended");
     assert_eq!(tell(two, running()), ["two"], "one of another remote");
-    // Its host forgot it, and knows it again.
+    // The host forgot the task and knows it again.
     let whole = Batch { whole: true, now: 2_000_000_000, ..Batch::default() };
     assert_eq!(tell(two, whole), [""; 0]);
     assert_eq!(tell(two, running()), ["two"]);

@@ -1,4 +1,4 @@
-//! The shell of `supervise`: scripts on its input, and a person at a real terminal, against the real supervisor.
+//! The shell of `supervise`: scripts on its input, and a user at a real terminal, with the real supervisor.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -29,10 +29,10 @@ const CTRL_R: &str = "\x12";
 const CTRL_Z: &str = "\x1a";
 const PROMPT: &str = "taskmaster> ";
 
-/// Two programs, of which one reads lines.
+/// Two programs; one of them reads lines.
 const PROGRAMS: &str = "[programs.web]\ncommand = \"sleep\"\nargs = [\"1000\"]\nstartsecs = 0\n\
     [programs.echo]\ncommand = \"./echo.sh\"\nstdin = \"pipe\"\nstartsecs = 0\nautorestart = \"false\"\n";
-/// It says what it reads, and ends after `bye`.
+/// Prints what it reads, and ends after `bye`.
 const ECHO: &str = "#!/bin/sh\necho ready\nwhile read -r x; do echo \"got-$x\"; [ \"$x\" = bye ] && exit 3; done\n";
 
 fn configured(client: &str, programs: &str) -> World {
@@ -54,7 +54,7 @@ fn world() -> World {
 }
 
 impl World {
-    /// A shell that reads this.
+    /// Runs a shell with this script.
     fn script(&self, args: &[&str], script: &str) -> Ran {
         let path = self.path("script");
         fs::write(&path, script).unwrap();
@@ -65,7 +65,7 @@ impl World {
     }
 }
 
-/// A terminal as most are.
+/// An ordinary terminal.
 const USUAL: Kind = Kind {
     term: "xterm",
     prompt: "OUTER> ",
@@ -78,7 +78,7 @@ impl<'w> Terminal<'w> {
         Terminal::open(world, &USUAL, program, args)
     }
 
-    /// The same on a terminal that can do nothing but print.
+    /// Starts the shell on a terminal that can only print.
     fn simple(world: &'w World) -> Terminal<'w> {
         let line = format!("TERM=dumb exec {} -c ../t.toml shell", env!("CARGO_BIN_EXE_supervise"));
         let terminal = Terminal::run(world, "sh", &["-c", &line]);
@@ -86,7 +86,7 @@ impl<'w> Terminal<'w> {
         terminal
     }
 
-    /// The shell, at its first prompt.
+    /// Starts the shell and waits for its first prompt.
     fn shell(world: &'w World, args: &[&str]) -> Terminal<'w> {
         let terminal = Terminal::shell_begun(world, args);
         terminal.shows(PROMPT);
@@ -99,17 +99,17 @@ impl<'w> Terminal<'w> {
         Terminal::run(world, env!("CARGO_BIN_EXE_supervise"), &args)
     }
 
-    /// Types a line and waits for the next prompt; gives what was printed, the typed line with it.
+    /// Types a line and waits for the next prompt. Returns the output, including the typed line.
     #[track_caller]
     fn line(&mut self, line: &str) -> String {
         self.type_in(&format!("{line}\r"));
         self.shows("\r\n");
         let printed = self.shows(PROMPT);
-        // How the editor begins to paint a line.
+        // The start of a line that the editor draws.
         printed.trim_end_matches(PROMPT).trim_end_matches("\x1b[?2026h\r\x1b[K").to_owned()
     }
 
-    /// Types a line, and waits for the next prompt; this must have been printed.
+    /// Types a line, waits for the next prompt, and checks the output.
     #[track_caller]
     fn says(&mut self, line: &str, wanted: &str) {
         let printed = self.line(line);
@@ -121,14 +121,14 @@ impl<'w> Terminal<'w> {
     }
 }
 
-/// What the kernel says a process is doing: `T` is stopped.
+/// Returns the kernel's state of a process: `T` is stopped.
 fn state_of(pid: i32) -> char {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('-')
 }
 
 #[test]
-fn sh2_a_script_is_read_line_by_line_without_any_prompt() {
+fn a_script_is_read_line_by_line_without_a_prompt() {
     let world = world();
     let _daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -137,7 +137,7 @@ fn sh2_a_script_is_read_line_by_line_without_any_prompt() {
     assert!(ran.text().starts_with("web  ") && ran.text().ends_with("web: stopped\nKILL\n"), "{ran:?}");
     assert_eq!(ran.err, "supervise: error: unknown action \"frobnicate\" (try help)\n");
     assert!(!world.path("history").exists(), "a script is not kept");
-    // An error says what it is about, and the next line is read.
+    // An error names its subject, and the next line is read.
     for (line, words) in [
         ("web", "web is not available in the shell; use: supervise web"),
         ("completions bash", "completions is not available in the shell; use: supervise completions SHELL"),
@@ -155,7 +155,7 @@ fn sh2_a_script_is_read_line_by_line_without_any_prompt() {
 }
 
 #[test]
-fn sh2_strict_ends_at_the_first_failure_with_its_code() {
+fn strict_ends_at_the_first_failure_with_its_code() {
     let world = world();
     let _daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -167,7 +167,7 @@ fn sh2_strict_ends_at_the_first_failure_with_its_code() {
 }
 
 #[test]
-fn sh2_without_a_supervisor_it_says_so_and_starts() {
+fn without_a_supervisor_the_shell_reports_it_and_starts() {
     let world = world();
     let ran = world.script(&["shell"], "help stop\n");
     assert_eq!(ran.code, 0);
@@ -189,7 +189,7 @@ fn sh2_without_a_supervisor_it_says_so_and_starts() {
 }
 
 #[test]
-fn job3_references_on_the_command_line() {
+fn job_references_work_on_the_command_line() {
     let world = world();
     let _daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -211,7 +211,7 @@ fn job3_references_on_the_command_line() {
 }
 
 #[test]
-fn sh1_sh3_a_person_at_a_terminal() {
+fn lines_are_edited_and_run_at_a_terminal() {
     let world = world();
     let _daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -220,7 +220,7 @@ fn sh1_sh3_a_person_at_a_terminal() {
     let status = tty.line("status web");
     assert!(status.contains("RUNNING"), "{status}");
     assert_eq!(tty.line("").trim(), "", "an empty line does nothing");
-    // Thrown away, and not done.
+    // The line is discarded and not run.
     tty.type_in("stop web");
     tty.type_in(CTRL_C);
     tty.shows(PROMPT);
@@ -233,7 +233,7 @@ fn sh1_sh3_a_person_at_a_terminal() {
     tty.type_in("\r");
     tty.shows("RUNNING");
     tty.shows(PROMPT);
-    // Two letters are taken out within the line, and two of them written there again.
+    // Two characters are deleted within the line, and two inserted there again.
     assert_eq!(tty.line("send echo 'grüße; 你好'\x1b[D\x7f\x7f好你"), "");
     until("it to arrive", || world.line("echo.stdout").lines().last() == Some("got-grüße; 好你"));
     let help = tty.line("help fg");
@@ -246,7 +246,7 @@ fn sh1_sh3_a_person_at_a_terminal() {
 }
 
 #[test]
-fn sh3_of_pasted_lines_each_is_a_line() {
+fn each_pasted_line_is_one_line() {
     let world = world();
     let _daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -256,7 +256,7 @@ fn sh3_of_pasted_lines_each_is_a_line() {
     for printed in [world.pid("web").to_string(), world.pid("echo").to_string(), env!("CARGO_PKG_VERSION").to_owned()] {
         tty.shows(&format!("{printed}\r\n"));
     }
-    // The last one has no end yet.
+    // The last line has no end yet.
     tty.shows("status we");
     tty.says("b", "RUNNING");
 }
@@ -284,7 +284,7 @@ fn a_simple_terminal_will_do() {
 }
 
 #[test]
-fn sh4_lines_are_kept_for_the_next_shell() {
+fn lines_are_kept_for_the_next_shell() {
     let world = world();
     let history = world.path("history");
     let (mut one, mut two) = (Terminal::shell(&world, &["shell"]), Terminal::shell(&world, &["shell"]));
@@ -305,7 +305,7 @@ fn sh4_lines_are_kept_for_the_next_shell() {
     tty.type_in(CTRL_D);
     tty.wait();
     assert_eq!(world.read("history").lines().skip(1).count(), 1000);
-    // Nothing is kept, or in another file.
+    // No history, or another history file.
     fs::remove_file(&history).unwrap();
     Terminal::shell(&world, &["shell", "-r", ""]).line("kill -l 1");
     assert!(!history.exists());
@@ -331,7 +331,7 @@ fn sh4_lines_are_kept_for_the_next_shell() {
 }
 
 #[test]
-fn sh7_what_is_meant_for_everything_is_asked_about() {
+fn actions_on_everything_ask_for_confirmation() {
     let world = world();
     let daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -352,7 +352,7 @@ fn sh7_what_is_meant_for_everything_is_asked_about() {
 }
 
 #[test]
-fn sh9_who_is_asked_for_is_asked_once_and_the_action_repeated() {
+fn a_password_is_asked_for_once_and_the_action_repeated() {
     let world = World::new();
     world
         .configure("username = \"me\"\npassword = \"pa:ss\"\n[programs.web]\ncommand = \"sleep\"\nargs = [\"1000\"]\n");
@@ -361,7 +361,7 @@ fn sh9_who_is_asked_for_is_asked_once_and_the_action_repeated() {
     let socket = world.path("s.sock");
     let args = ["--socket", socket.to_str().unwrap(), "shell", "-r", ""];
     let mut tty = Terminal::run(&world, env!("CARGO_BIN_EXE_supervise"), &args);
-    // Whoever does not say it gets the prompt.
+    // Any answer but yes returns to the prompt.
     tty.shows("User: ");
     tty.type_in(CTRL_C);
     tty.shows(PROMPT);
@@ -376,7 +376,7 @@ fn sh9_who_is_asked_for_is_asked_once_and_the_action_repeated() {
         assert!(!typed.contains(password), "{typed}");
     }
     assert!(tty.line("pid web").trim().starts_with(|c: char| c.is_ascii_digit()), "it is known from now on");
-    // The prompt comes again after Ctrl-C, and a terminal that shows what is typed.
+    // After Ctrl-C the prompt returns, and the terminal echoes again.
     let mut tty = Terminal::run(&world, env!("CARGO_BIN_EXE_supervise"), &args);
     tty.shows("User: ");
     tty.type_in("me\r");
@@ -388,7 +388,7 @@ fn sh9_who_is_asked_for_is_asked_once_and_the_action_repeated() {
 }
 
 #[test]
-fn a_name_and_a_password_are_asked_for_at_the_start_and_kept_nowhere() {
+fn a_name_and_a_password_are_asked_for_at_the_start_and_not_stored() {
     let world = World::new();
     world
         .configure("username = \"me\"\npassword = \"pa:ss\"\n[programs.web]\ncommand = \"sleep\"\nargs = [\"1000\"]\n");
@@ -415,7 +415,7 @@ fn a_name_and_a_password_are_asked_for_at_the_start_and_kept_nowhere() {
 }
 
 #[test]
-fn sh10_in_the_foreground() {
+fn fg_shows_output_and_sends_input() {
     let world = world();
     let _daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -438,11 +438,11 @@ fn sh10_in_the_foreground() {
             until("the editor's modes", || tty.modes() == at_prompt);
             took
         };
-        // It is silent. On a machine that is busy with others one of a few must do.
+        // The program is silent. On a busy machine one attempt of a few must succeed.
         let took: Vec<Duration> = (0..3).map(|_| leave()).collect();
         assert!(took.iter().any(|took| *took < Duration::from_millis(200)), "{took:?}");
     }
-    // What is left is the current job.
+    // The job that was left is the current one.
     assert!(tty.line("jobs").lines().any(|line| line.contains("]+") && line.contains("sleep")));
     tty.type_in("fg echo\r");
     tty.shows("typed lines are sent to its input");
@@ -457,7 +457,7 @@ fn sh10_in_the_foreground() {
     tty.type_in("bye\r");
     tty.shows("echo has ended: exit status 3");
     tty.shows(PROMPT);
-    // One that is down is started, and what it prints first is seen.
+    // A process that is down is started, and its first output is shown.
     tty.type_in("fg echo\r");
     tty.shows("attached to echo");
     tty.type_in("two\r");
@@ -465,7 +465,7 @@ fn sh10_in_the_foreground() {
     tty.type_in(CTRL_C);
     tty.shows("detached from echo");
     tty.shows(PROMPT);
-    // One that is tried again and again has ended all the same.
+    // A process in BACKOFF has still ended.
     tty.says("stop web", "web: stopped");
     let brief = "[programs.brief]\ncommand = \"sh\"\nargs = [\"-c\", \"sleep 1; echo brief; exit 4\"]\nstartsecs = 9\n\
         startretries = 90\nautostart = false\n";
@@ -482,7 +482,7 @@ fn sh10_in_the_foreground() {
 }
 
 #[test]
-fn ctrl_c_gives_up_waiting_and_not_the_shell() {
+fn ctrl_c_interrupts_a_wait_and_not_the_shell() {
     let world = world();
     let _daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -493,14 +493,14 @@ fn ctrl_c_gives_up_waiting_and_not_the_shell() {
         tty.type_in(line);
         let cooked = nix::sys::termios::LocalFlags::ISIG;
         until("the action to be done", || tty.modes().local_flags.contains(cooked));
-        // What comes before it is waited for means nothing to it.
+        // Ctrl-C before the wait begins has no effect.
         sleeps(tty.session.id().try_into().unwrap());
         tty.type_in(key);
         tty.shows(shown);
         tty.shows(PROMPT);
     }
     tty.says("status web", "RUNNING");
-    // What was asked for goes on all the same.
+    // The requested action continues.
     let slow = "[programs.slow]\ncommand = \"sleep\"\nargs = [\"1000\"]\nstartsecs = 600\nautostart = false\n";
     fs::write(world.path("t.toml"), world.read("t.toml") + slow).unwrap();
     tty.says("add slow", "slow: added");
@@ -513,7 +513,7 @@ fn ctrl_c_gives_up_waiting_and_not_the_shell() {
 }
 
 #[test]
-fn job4_to_job7_job_control() {
+fn jobs_are_listed_continued_and_disowned() {
     let world = configured("auto_resume = \"exact\"", PROGRAMS);
     let _daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -556,7 +556,7 @@ fn job4_to_job7_job_control() {
 }
 
 #[test]
-fn job9_what_happens_is_told_before_the_next_prompt_or_at_once() {
+fn changes_of_jobs_are_reported_before_the_next_prompt_or_at_once() {
     let world = world();
     let _daemon = world.daemon();
     world.comes_to("echo", "RUNNING");
@@ -564,7 +564,7 @@ fn job9_what_happens_is_told_before_the_next_prompt_or_at_once() {
     let told = |tty: &mut Terminal| {
         until("it to be told", || tty.line("").contains("Exit 3  echo"));
     };
-    // What the shell did itself is told by its answer alone.
+    // Actions of the shell itself are reported only by their result.
     tty.says("restart web", "web: restarted");
     assert_eq!(tty.line("").trim(), "");
     world.ctl(&["send", "echo", "bye"]).silent(0);
@@ -575,7 +575,7 @@ fn job9_what_happens_is_told_before_the_next_prompt_or_at_once() {
     tty.type_in("status we");
     world.ctl(&["send", "echo", "bye"]).silent(0);
     tty.shows("Exit 3  echo");
-    // The line is as it was.
+    // The typed line is unchanged.
     tty.shows("status we");
     tty.type_in("b\r");
     tty.shows("RUNNING");
@@ -586,7 +586,7 @@ fn job9_what_happens_is_told_before_the_next_prompt_or_at_once() {
 }
 
 #[test]
-fn job11_wait_gives_the_exit_code_of_the_job() {
+fn wait_returns_the_exit_code_of_the_job() {
     let world = world();
     let _daemon = world.daemon();
     world.comes_to("echo", "RUNNING");
@@ -600,11 +600,11 @@ fn job11_wait_gives_the_exit_code_of_the_job() {
 }
 
 #[test]
-fn job8_suspend() {
+fn suspend_stops_the_shell() {
     let world = world();
     let _daemon = world.daemon();
     let mut tty = Terminal::shell(&world, &["shell"]);
-    // It leads its session, as a login shell does.
+    // The shell leads its session, like a login shell.
     tty.says("suspend", "login shell");
     let pid = i32::try_from(tty.session.id()).unwrap();
     tty.type_in("suspend -f\r");
@@ -627,7 +627,7 @@ fn job8_suspend() {
 }
 
 #[test]
-fn d14_the_shell_follows_an_action() {
+fn the_interactive_option_starts_the_shell_after_an_action() {
     let world = world();
     let _daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -642,7 +642,7 @@ fn d14_the_shell_follows_an_action() {
 }
 
 #[test]
-fn sh5_what_is_new_is_offered_at_once() {
+fn new_names_are_completed_at_once() {
     let world = world();
     let _daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -650,7 +650,7 @@ fn sh5_what_is_new_is_offered_at_once() {
     tty.type_in("status \t\t");
     tty.shows("all");
     tty.shows("web");
-    // The line is painted again below what is offered.
+    // The line is drawn again below the suggestions.
     tty.shows(PROMPT);
     tty.type_in(CTRL_C);
     tty.shows(PROMPT);
@@ -668,7 +668,7 @@ fn sh5_what_is_new_is_offered_at_once() {
 }
 
 #[test]
-fn sh5_nothing_is_offered_that_nobody_knows_of() {
+fn unknown_names_are_not_completed() {
     let world = world();
     let daemon = world.daemon();
     let mut tty = Terminal::shell(&world, &["shell"]);
@@ -680,7 +680,7 @@ fn sh5_nothing_is_offered_that_nobody_knows_of() {
 }
 
 #[test]
-fn sh5_what_is_offered_is_read_as_it_is_meant() {
+fn completed_names_are_parsed_correctly() {
     let odd = r#"[programs."o\"b'c&d;e\\f"]"#;
     let world = configured("", &format!("{odd}\ncommand = \"sleep\"\nargs = [\"1000\"]\nstartsecs = 0\n"));
     let _daemon = world.daemon();

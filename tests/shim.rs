@@ -1,5 +1,5 @@
-//! The shim of a supervised run, without its supervisor: an order in, a file that tells what became of it, words, and
-//! a row in history.
+//! The shim of a supervised run, without its supervisor: a specification in; a state file, commands, and a row in the
+//! history out.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -118,7 +118,7 @@ impl ShimState<'_> {
         })
     }
 
-    /// How it ended, as its file says, with what is left of its group.
+    /// Returns how the run ended according to its file, and the number of remaining group members.
     #[track_caller]
     fn ended(&self) -> (Exit, u32) {
         eventually("its end", || match self.run()?.phase {
@@ -165,7 +165,7 @@ impl Drop for ShimState<'_> {
 }
 
 #[test]
-fn a_run_is_told_of_logged_and_recorded() {
+fn a_run_is_reported_logged_and_recorded() {
     let world = World::new();
     let script = "echo out; echo err >&2; pwd; id -u; umask; env | sort; exit 3";
     let mut carried = world.carry(RunSpec { umask: Some(0o27), ..world.order(&["sh", "-c", script]) });
@@ -190,20 +190,20 @@ fn a_run_is_told_of_logged_and_recorded() {
     let log = world.control(["log", "--no-time", &row.int("taskid").to_string()]).run().silent(0);
     assert!(log.text().contains("out\n") && log.text().contains("err\n"), "{}", log.text());
     assert!(log.text().ends_with("TASK ERROR: exit code 3\n"));
-    // What comes later goes on in the same files.
+    // Later runs continue in the same files.
     let mut again = world.carry(world.order(&["sh", "-c", "printf 'no end'"]));
     again.gone();
     assert!(world.read("out").ends_with("no end") && world.read("out").starts_with("out\n"));
 }
 
 #[test]
-fn the_command_has_a_session_of_its_own_clean_signals_and_three_descriptors() {
+fn the_command_has_its_own_session_default_signals_and_three_descriptors() {
     let world = World::new();
     let carried = world.carry(world.order(&["sleep", "300"]));
     let command = carried.running();
     let status = fs::read_to_string(format!("/proc/{}/status", command.pid)).unwrap();
     for set in ["SigBlk", "SigIgn", "SigCgt"] {
-        // The C library leaves its two own ones as they are.
+        // The C library does not change its two own signals.
         let bits = u64::from_str_radix(field(&status, set), 16).unwrap();
         assert_eq!(bits & 0x7fff_ffff, 0, "{set}");
     }
@@ -214,7 +214,7 @@ fn the_command_has_a_session_of_its_own_clean_signals_and_three_descriptors() {
     assert_eq!(fs::read_link(format!("/proc/{}/fd/0", command.pid)).unwrap().to_str(), Some("/dev/null"));
     let shim = carried.run().unwrap().shim;
     assert_ne!(nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(shim.pid))).unwrap(), pid);
-    // It starts anew after a while, as the same process, and is what it was.
+    // After a while it re-executes itself, with the same pid and state.
     until("it to start anew", || {
         let environ = fs::read(format!("/proc/{}/environ", shim.pid)).unwrap();
         memchr::memmem::find(&environ, b"TASKWATCHER_CARRIER=").is_some()
@@ -231,7 +231,7 @@ fn the_command_has_a_session_of_its_own_clean_signals_and_three_descriptors() {
 }
 
 #[test]
-fn what_keeps_a_command_from_starting_is_said_and_recorded() {
+fn the_reason_of_a_failed_start_is_reported_and_recorded() {
     let world = World::new();
     let failure = |order: RunSpec| world.carry(order).failed();
     let good = || world.order(&["true"]);
@@ -267,7 +267,7 @@ fn what_keeps_a_command_from_starting_is_said_and_recorded() {
 }
 
 #[test]
-fn another_user_has_its_own_groups_and_no_more() {
+fn a_run_as_another_user_has_only_the_groups_of_that_user() {
     if !geteuid().is_root() {
         return;
     }
@@ -289,12 +289,12 @@ fn another_user_has_its_own_groups_and_no_more() {
 }
 
 #[test]
-fn a_stop_goes_as_far_as_it_is_told_to() {
+fn a_stop_reaches_the_leader_or_the_group_as_requested() {
     let world = World::new();
-    // A leader that ends by TERM, and a member of its group that does not.
+    // A leader that ends by SIGTERM, and a member of its group that does not.
     let script = "sh -c 'trap \"\" TERM; echo $$ >$W/member; while :; do sleep 1; done' & trap 'exit 0' TERM; while :; do sleep 0.05; done";
     let member = || world.line("member").parse::<i32>().unwrap();
-    // To the leader alone: the member lives on, and is counted.
+    // Signal to the leader only: the member lives on and is counted.
     let mut carried = world.carry(world.order(&["bash", "-c", script]));
     carried.running();
     let pid = member();
@@ -307,7 +307,7 @@ fn a_stop_goes_as_far_as_it_is_told_to() {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
     fs::remove_file(world.path("member")).unwrap();
 
-    // To the group: it is not gone before the member is.
+    // Signal to the group: the run has not ended before the member has.
     let mut carried = world.carry(world.order(&["bash", "-c", script]));
     carried.running();
     let pid = member();
@@ -322,7 +322,7 @@ fn a_stop_goes_as_far_as_it_is_told_to() {
     assert!(process::stat(pid).is_none_or(|stat| stat.ended));
     fs::remove_file(world.path("member")).unwrap();
 
-    // What is left of a crash is killed, where the program says so.
+    // What is left after a crash is killed if the program is configured so.
     let mut carried = world.carry(RunSpec { killasgroup: true, ..world.order(&["bash", "-c", script]) });
     let command = carried.running();
     let pid = member();
@@ -332,7 +332,7 @@ fn a_stop_goes_as_far_as_it_is_told_to() {
     assert!(process::stat(pid).is_none_or(|stat| stat.ended));
     assert_eq!(world.last().text("outcome"), "ERROR: killed by SIGKILL");
 
-    // One that must be killed did not do as it was asked to.
+    // A program that had to be killed did not follow the stop.
     let mut carried = world.carry(world.order(&["bash", "-c", "trap '' TERM; echo x; while :; do sleep 0.1; done"]));
     carried.running();
     until("it to be deaf", || world.read("out").ends_with("x\n"));
@@ -340,7 +340,7 @@ fn a_stop_goes_as_far_as_it_is_told_to() {
     carried.send(Signal::KILL, false, Some("stopped: shutdown"));
     carried.gone();
     assert_eq!(world.last().text("outcome"), "ERROR: killed: it did not end by SIGTERM (stopped: shutdown)");
-    // A signal without a reason is nobody's stop.
+    // A signal without a reason is not a stop.
     let mut carried = world.carry(world.order(&["sleep", "300"]));
     carried.running();
     carried.send(Signal(10), false, None);
@@ -350,9 +350,9 @@ fn a_stop_goes_as_far_as_it_is_told_to() {
 }
 
 #[test]
-fn to_wait_for_a_group_costs_nothing() {
+fn waiting_for_a_group_uses_no_cpu_time() {
     let world = World::new();
-    // The member holds the output open, for which the end of a run waits for a moment only.
+    // The member holds the output open, for which the end of a run waits only for a moment.
     let script = "sh -c 'trap \"\" TERM; echo $$ >$W/member; while :; do sleep 100; done' & trap 'exit 0' TERM; while :; do sleep 0.05; done";
     let mut carried = world.carry(world.order(&["bash", "-c", script]));
     carried.running();
@@ -366,7 +366,7 @@ fn to_wait_for_a_group_costs_nothing() {
             stat.rsplit_once(')').unwrap().1.split(' ').filter_map(|field| field.parse().ok()).collect();
         fields[10] + fields[11]
     };
-    // Until that moment is over, and a second more; there is nothing to wait for in it.
+    // Until that moment is over, and one more second; nothing else is waited for.
     sys::pause(Duration::from_millis(1100));
     let before = ticks();
     sys::pause(Duration::from_millis(1000));
@@ -374,7 +374,7 @@ fn to_wait_for_a_group_costs_nothing() {
     assert!(spent < 10, "{spent} of 100 ticks");
     carried.send(Signal::KILL, true, Some("stopped by operator"));
     carried.gone();
-    // Who kills it while it is asked to end helps it to its end, which was no good one.
+    // A kill by another process during a stop ends the run, but not successfully.
     let mut carried = world.carry(world.order(&["bash", "-c", "trap '' TERM; echo x; while :; do sleep 0.1; done"]));
     carried.running();
     until("it to be deaf", || world.read("out").ends_with("x\n"));
@@ -385,7 +385,7 @@ fn to_wait_for_a_group_costs_nothing() {
 }
 
 #[test]
-fn a_locked_database_delays_neither_start_nor_end_and_learns_of_both() {
+fn a_locked_database_delays_neither_start_nor_end_and_gets_both_later() {
     let world = World::new();
     world.launch(["true"]).run().silent(0);
     let lock = world.lock();
@@ -408,7 +408,7 @@ fn a_locked_database_delays_neither_start_nor_end_and_learns_of_both() {
     assert_eq!((row.text("taskname"), row.text("outcome")), ("web", "OK"));
     assert_eq!(carried.run().unwrap().task, Some(row.int("taskid")));
     world.is_sound();
-    // One that runs on becomes a task when it can.
+    // A run that continues becomes a task later.
     let lock = world.lock();
     let carried = world.carry(RunSpec { patience: 0, ..world.order(&["sleep", "300"]) });
     let command = carried.running();
@@ -430,7 +430,7 @@ fn nothing_is_started_for_a_supervisor_that_is_gone() {
 }
 
 #[test]
-fn a_shim_that_dies_leaves_what_is_known_and_nothing_invented() {
+fn a_shim_that_dies_leaves_only_known_facts() {
     for (point, phase, ran) in [
         ("shim.written", "starting", false),
         ("shim.claimed", "starting", false),
@@ -468,7 +468,7 @@ fn a_shim_that_dies_leaves_what_is_known_and_nothing_invented() {
 }
 
 #[test]
-fn logs_turn_over_are_opened_anew_and_can_do_without_colours() {
+fn logs_are_rotated_reopened_and_stripped_of_colours() {
     let world = World::new();
     let place =
         |name: &str, max| ProgramLog { path: world.path(name), max, backups: 2, private: true, strip_ansi: true };
@@ -508,7 +508,7 @@ fn logs_turn_over_are_opened_anew_and_can_do_without_colours() {
 }
 
 #[test]
-fn a_heartbeat_that_stops_ends_all_of_it_and_children_that_hold_the_output_delay_nothing() {
+fn a_missing_heartbeat_ends_the_whole_tree_and_children_with_the_output_delay_nothing() {
     let world = World::new();
     let script = "sleep 300 & echo '[progress]50' >$TASKWATCHER_FEEDBACK; wait";
     let order = RunSpec { timeout: Some(400), feedpath: Some(world.work()), ..world.order(&["sh", "-c", script]) };

@@ -1,5 +1,5 @@
-//! `control remote` with hosts that run taskwatcher: through a real sshd on the loopback, and through a stand-in for
-//! `ssh` where a host must be slow, dead or mad.
+//! `control remote` with hosts that run taskwatcher: through a real sshd on the loopback interface, and through a
+//! stand-in for `ssh` where a host must be slow, dead or faulty.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -24,9 +24,9 @@ use support::{
     until,
 };
 
-/// A host of ours, a folder of its own in the world, and the ways to it.
+/// Simulated hosts, each with its own database in the world, and ways to reach them.
 impl World {
-    /// Puts a program called `ssh` before all others. In it, `$host` and `$line` are what ssh was asked for.
+    /// Puts a program called `ssh` first in PATH. In it, `$host` and `$line` are the arguments of ssh.
     fn fake_ssh(&self, script: &str) {
         fs::create_dir_all(self.path("bin")).unwrap();
         let head = "#!/bin/sh\nwhile [ $# -gt 2 ]; do shift; done\nhost=$1 line=$2 TASKWATCHER_DB=$W/$1.db\nexport TASKWATCHER_DB\n";
@@ -44,7 +44,7 @@ impl World {
         self.control(args).env("PATH", self.path_with_ours())
     }
 
-    /// A program of ours on that host.
+    /// Runs a program on a host.
     fn there(&self, host: &str, script: &str) -> Program<'_> {
         self.sh(script).env("PATH", self.path_with_ours()).env("TASKWATCHER_DB", self.path(format!("{host}.db")))
     }
@@ -53,14 +53,14 @@ impl World {
         self.near(&["remote", "add", host, "--ssh", host]).run().ok();
     }
 
-    /// The UPIDs of all that ended on remotes, as the list has them.
+    /// Returns the UPIDs of all ended tasks of remotes, as in the list.
     fn listed(&self) -> Vec<String> {
         let page = self.near_json(&["history", "--all-remotes", "--limit", "1000"]);
         let rows = page["rows"].as_array().unwrap().iter().filter(|row| !row["remote"].is_null());
         rows.map(|row| row["upid"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The same as their host has them.
+    /// Returns the UPIDs of all ended tasks of a host, from its own database.
     fn ended_there(&self, host: &str) -> Vec<String> {
         let text = self.there(host, "control history --json --limit 1000").run().silent(0);
         let page: Value = serde_json::from_str(text.text()).unwrap();
@@ -83,12 +83,12 @@ impl World {
     }
 }
 
-/// Runs what it is asked for on the host, whose database is `$W/HOST.db`.
+/// Runs the requested command on the host, whose database is `$W/HOST.db`.
 const HONEST: &str = "exec sh -c \"$line\"";
-/// The same, with answers of two tasks.
+/// Like [`HONEST`], with two tasks per response.
 const SHORT: &str = "exec sh -c \"$(printf %s \"$line\" | sed 's/--limit 5000/--limit 2/')\"";
 
-/// An sshd of our own, for this world alone.
+/// An sshd for this world.
 struct Sshd(Child);
 
 impl Drop for Sshd {
@@ -104,7 +104,7 @@ fn sshd(world: &World) -> Option<Sshd> {
         eprintln!("SKIPPED: there is no {program:?}; install openssh-server");
         return None;
     }
-    // Its privilege separation wants this folder, which the system's own service makes.
+    // Privilege separation needs this folder, which the system's service creates.
     let _ = fs::create_dir("/run/sshd");
     for key in ["host_key", "user_key"] {
         world.sh(&format!("ssh-keygen -q -t ed25519 -N '' -f \"$W/{key}\"")).run().silent(0);
@@ -133,7 +133,7 @@ fn sshd(world: &World) -> Option<Sshd> {
         ),
     )
     .unwrap();
-    // ssh looks for its configuration in the home of the user, whatever HOME says.
+    // ssh reads its configuration from the user's home in passwd, regardless of HOME.
     let real =
         std::env::split_paths(&std::env::var_os("PATH").unwrap()).map(|dir| dir.join("ssh")).find(|p| p.exists());
     fs::create_dir_all(world.path("bin")).unwrap();
@@ -212,7 +212,7 @@ fn a_real_ssh_remote_is_listed_shown_waited_for_and_ended() {
 }
 
 #[test]
-fn more_than_one_answer_holds_comes_whole_and_only_once() {
+fn several_responses_are_stored_completely_and_once() {
     let world = World::new();
     world.fake_ssh(SHORT);
     world.add("a");
@@ -223,7 +223,7 @@ fn more_than_one_answer_holds_comes_whole_and_only_once() {
         world.near(&["remote", "sync"]).run().ok();
     }
     world.same_as_there(&["a"]);
-    // A reservation is no task yet; one that lapsed is told of as history there tells of it.
+    // A reservation is not a task yet; an expired one is listed as in the history there.
     world.there("a", "control reserve --name later").run().ok();
     world.near(&["remote", "sync"]).run().ok();
     assert_eq!(world.near_json(&["list", "--remote", "a"]), json!([]));
@@ -238,7 +238,7 @@ fn more_than_one_answer_holds_comes_whole_and_only_once() {
 }
 
 #[test]
-fn a_sync_that_is_killed_anywhere_loses_nothing_and_doubles_nothing() {
+fn a_sync_that_is_killed_anywhere_loses_and_duplicates_nothing() {
     for point in ["sync.told", "sync.added"] {
         let world = World::new();
         world.fake_ssh(SHORT);
@@ -247,7 +247,7 @@ fn a_sync_that_is_killed_anywhere_loses_nothing_and_doubles_nothing() {
         world.there("a", "for i in 1 2 3 4 5; do launch true; done").run().silent(0);
         world.there("b", "for i in 1 2 3; do launch true; done").run().silent(0);
         let mut killed = 0;
-        // Each time a little more is in, and at last nothing is new; the point is passed once for each answer.
+        // Each sync stores a little more, until nothing is new; the crash point is passed once per response.
         while killed < 4 {
             let ran = world.near(&["remote", "sync"]).env(CRASH_AT, point).run();
             assert_eq!(ran.code, KILLED, "{ran:?}");
@@ -260,7 +260,7 @@ fn a_sync_that_is_killed_anywhere_loses_nothing_and_doubles_nothing() {
 }
 
 #[test]
-fn a_hanging_remote_keeps_nobody_waiting_and_its_tasks_are_not_called_ended() {
+fn a_hanging_remote_does_not_delay_others_and_its_tasks_are_not_ended() {
     let world = World::new();
     world.fake_ssh(HONEST);
     for host in ["a", "b", "hangs"] {
@@ -294,7 +294,7 @@ fn a_hanging_remote_keeps_nobody_waiting_and_its_tasks_are_not_called_ended() {
     let listed = world.near_json(&["remote", "list"]);
     let dead = listed.as_array().unwrap().iter().find(|remote| remote["name"] == "hangs").unwrap();
     assert_eq!((&dead["failures"], &dead["error"]), (&json!(1), &json!("ssh failed: no route to host")));
-    // It is left alone for a while, unless somebody names it.
+    // The remote is skipped for a while, unless it is named.
     let ran = world.near(&["remote", "sync"]).run();
     tells(ran, 0, &["remote hangs is skipped for", "no route to host", "remote a: 0 new"]);
     long.signal(nix::sys::signal::Signal::SIGTERM);
@@ -302,7 +302,7 @@ fn a_hanging_remote_keeps_nobody_waiting_and_its_tasks_are_not_called_ended() {
 }
 
 #[test]
-fn one_that_says_nothing_is_asked_once_more_when_there_is_time() {
+fn a_silent_remote_is_asked_again_with_the_full_limit() {
     let world = World::new();
     world.fake_ssh("echo asked >> $W/asked; [ $(wc -l < $W/asked) -gt 1 ] || exec sleep 300\nexec sh -c \"$line\"");
     world.add("slow");
@@ -313,7 +313,7 @@ fn one_that_says_nothing_is_asked_once_more_when_there_is_time() {
 }
 
 #[test]
-fn a_log_as_json_that_breaks_off_is_not_printed() {
+fn a_truncated_log_as_json_is_not_printed() {
     let world = World::new();
     world.fake_ssh("printf '[{\"n\":1,\"t\":\"a\"},'; echo gone >&2; exit 255");
     world.add("far");
@@ -323,7 +323,7 @@ fn a_log_as_json_that_breaks_off_is_not_printed() {
 }
 
 #[test]
-fn a_database_that_was_made_anew_is_followed_from_its_beginning() {
+fn a_recreated_database_is_followed_from_its_beginning() {
     let world = World::new();
     world.fake_ssh(HONEST);
     world.add("a");
@@ -351,7 +351,7 @@ fn a_database_that_was_made_anew_is_followed_from_its_beginning() {
 }
 
 #[test]
-fn an_answer_that_is_cut_off_or_garbled_keeps_what_is_true_and_is_asked_for_again() {
+fn valid_parts_of_a_truncated_response_are_stored_and_the_rest_is_requested_again() {
     let world = World::new();
     world.fake_ssh("sh -c \"$line\" | head -n 3");
     world.add("a");
@@ -359,11 +359,11 @@ fn an_answer_that_is_cut_off_or_garbled_keeps_what_is_true_and_is_asked_for_agai
     tells(world.near(&["remote", "sync"]).run(), 1, &["remote a: truncated response"]);
     assert_eq!(world.listed().len(), 2);
     assert_eq!(world.near_json(&["remote", "list"])[0]["cursor"], json!(null));
-    // Of the same types as our own.
+    // With the same JSON types as local tasks.
     let page = world.near_json(&["history", "--remote", "a"]);
     let row = &page["rows"][0];
     assert!(row["duration"].is_f64() && row["exitcode"] == 0, "{row}");
-    // Lines that are none, in the middle of good ones; and one of a newer version, which is nothing bad.
+    // Invalid lines among valid ones, and a line of a newer version, which is not an error.
     let garbled = "sh -c \"$line\" | sed '2s/^/\\xff\\n{\"type\":\"ended\",\"task\":{\"upid\":\"UPID:x\"}}\\n{\"type\":\"later\"}\\n/'";
     world.fake_ssh(garbled);
     tells(world.near(&["remote", "sync", "a"]).run(), 0, &["remote a: 3 new"]);
@@ -378,7 +378,7 @@ fn an_answer_that_is_cut_off_or_garbled_keeps_what_is_true_and_is_asked_for_agai
     tells(world.near(&["remote", "sync", "a"]).run(), 1, &["no program `control` in its PATH"]);
     world.fake_ssh("echo 'control: error: no database' >&2; exit 1");
     world.near(&["remote", "sync", "a"]).run().says(1, &["its control exited with 1: control: error: no database"]);
-    // Nothing of another host acts on a terminal.
+    // Text of another host is escaped on a terminal.
     world.fake_ssh("printf 'evil \\033]0;title\\007\\n' >&2; exit 255");
     world.near(&["remote", "sync", "a"]).run().says(1, &["ssh failed: evil \\x1b]0;title\\x07"]);
     tells(world.near(&["remote", "test", "a"]).run(), 1, &["ssh failed: evil \\x1b]0;title\\x07"]);
@@ -391,7 +391,7 @@ fn an_answer_that_is_cut_off_or_garbled_keeps_what_is_true_and_is_asked_for_agai
     world.same_as_there_without_ssh();
 }
 
-/// It exits so, and all of these stand in what it prints and says.
+/// Fails unless the program exits with this code and prints all these texts.
 #[track_caller]
 fn tells(ran: Ran, code: i32, words: &[&str]) -> Ran {
     let all = format!("{}{}", String::from_utf8_lossy(&ran.out), ran.err);
@@ -408,7 +408,7 @@ impl World {
 }
 
 #[test]
-fn what_was_lost_here_is_fetched_again_and_what_is_old_is_not_kept() {
+fn lost_tasks_are_fetched_again_and_old_ones_removed() {
     let world = World::new();
     world.fake_ssh(SHORT);
     world.add("a");
@@ -430,7 +430,7 @@ fn what_was_lost_here_is_fetched_again_and_what_is_old_is_not_kept() {
 }
 
 #[test]
-fn a_host_where_nothing_was_launched_yet_has_no_tasks() {
+fn a_host_without_a_database_has_no_tasks() {
     let world = World::new();
     world.fake_ssh(HONEST);
     let none = ["no database", "control remote add NAME"];
@@ -449,7 +449,7 @@ fn a_host_where_nothing_was_launched_yet_has_no_tasks() {
     assert!(remote["contact"].is_i64() && remote["error"].is_null(), "{remote}");
     world.there("a", "launch true").run().silent(0);
     tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 1 new\n"]);
-    // It is gone, and a path may be wrong.
+    // A database that is gone is an error, and so is a configured path.
     fs::remove_file(world.path("a.db")).unwrap();
     let gone = [&*format!("remote a: on that host: no database {:?}", world.path("a.db")), "launch a task there"];
     world.near(&["remote", "sync"]).run().says(1, &gone);
@@ -459,7 +459,7 @@ fn a_host_where_nothing_was_launched_yet_has_no_tasks() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said() {
+fn unsupported_requests_are_reported() {
     let world = World::new();
     world.fake_ssh(HONEST);
     world.launch(["true"]).run().silent(0);
@@ -502,7 +502,7 @@ fn what_cannot_be_done_is_said() {
 }
 
 #[test]
-fn the_database_of_a_remote_can_change_and_a_pipe_gets_the_whole_of_it() {
+fn the_database_of_a_remote_can_be_changed_and_pipes_get_full_texts() {
     let world = World::new();
     world.fake_ssh(HONEST);
     world.add("a");
@@ -529,7 +529,8 @@ fn the_database_of_a_remote_can_change_and_a_pipe_gets_the_whole_of_it() {
     );
 }
 
-/// Breaks off the first calls of a verb behind so many bytes of its output, as ssh does.
+/// Returns a stand-in for ssh that truncates the output of the first calls of a verb after this many bytes, like a lost
+/// connection.
 fn breaks(verb: &str, calls: usize, bytes: usize) -> String {
     format!(
         "case \"$line\" in \"control {verb}\"*) echo x >> $W/calls; [ $(wc -l < $W/calls) -gt {calls} ] || \
@@ -538,7 +539,7 @@ fn breaks(verb: &str, calls: usize, bytes: usize) -> String {
 }
 
 #[test]
-fn an_end_that_was_waited_for_or_asked_for_is_known_here_at_once() {
+fn the_end_after_wait_or_kill_is_stored_at_once() {
     let world = World::new();
     world.fake_ssh(HONEST);
     world.add("a");
@@ -569,14 +570,14 @@ fn an_end_that_was_waited_for_or_asked_for_is_known_here_at_once() {
     assert_eq!(ended("killed")["info1"], "why");
     assert_eq!(ended("waited")["upid"], said["upid"], "with its remote, as history has it");
     world.same_as_there(&["a"]);
-    // A sync has nothing to add.
+    // A sync finds nothing new.
     tells(world.near(&["remote", "sync"]).run(), 0, &["remote a: 0 new\n"]);
     let ran = world.near(&["kill", &kill]).run();
     tells(ran, 1, &[&format!("control: error: remote a: task {kill} has ended already: ERROR: killed by")]);
 }
 
 #[test]
-fn an_end_that_was_printed_is_kept_although_its_host_cannot_be_asked_again() {
+fn a_printed_end_is_stored_even_if_its_host_is_unreachable_then() {
     for json in [false, true] {
         let world = World::new();
         world.fake_ssh(HONEST);
@@ -586,7 +587,7 @@ fn an_end_that_was_printed_is_kept_although_its_host_cannot_be_asked_again() {
             world.near(&["remote", "sync", "a"]).run().code == 0
                 && world.near_json(&["list", "--remote", "a"]).as_array().unwrap().len() == 1
         });
-        // One that no sync told of.
+        // A task that was never synced.
         let mut new = world.there("a", "exec launch --name new sleep 300").spawn();
         until("both to run", || world.there("a", "control --json list").run().text().contains("\"new\""));
         let closed = "case \"$line\" in \"control show\"*) echo 'Connection refused' >&2; exit 255;; esac";
@@ -604,10 +605,10 @@ fn an_end_that_was_printed_is_kept_although_its_host_cannot_be_asked_again() {
         assert!(known["outcome"].as_str().unwrap().starts_with("ERROR: killed by"), "{known}");
         assert_eq!(known["info1"], "why");
         assert_eq!(world.near_json(&["list", "--remote", "a"]), json!([]));
-        // JSON has the UPID of the other one; a line has its number only, and so it is said.
+        // JSON contains the UPID of the other task; a line contains only its number, which is reported.
         let why = "control: remote a: the end of task a!2 is not stored here (ssh failed: Connection refused); the next sync fetches it\n";
         assert_eq!((kept("new").is_some(), ran.err.as_str()), (json, if json { "" } else { why }), "{rows}");
-        // The sync brings the times as the host has them.
+        // The sync corrects the times.
         world.fake_ssh(HONEST);
         world.near(&["remote", "sync"]).run().ok();
         world.same_as_there(&["a"]);
@@ -615,17 +616,17 @@ fn an_end_that_was_printed_is_kept_although_its_host_cannot_be_asked_again() {
 }
 
 #[test]
-fn a_wait_goes_on_although_its_connection_is_lost() {
+fn a_wait_survives_a_lost_connection() {
     let world = World::new();
     world.fake_ssh(&breaks("wait", 3, 7));
     world.add("a");
     world.there("a", "launch true; launch false").run();
-    // The first line comes whole each time, and the second one never.
+    // The first line always arrives, the second one never.
     let ran = world.near(&["wait", "a!1", "a!2"]).run();
     assert_eq!((ran.code, ran.text()), (1, "a!1 OK\na!2 ERROR: exit code 1\n"), "{ran:?}");
     let said = "control: remote a: ssh failed: client_loop: send disconnect: Broken pipe; retrying until it responds\n";
     assert_eq!(ran.err, said, "the end that was heard is kept and not asked for again");
-    // What is closed to us stays so.
+    // A refused connection is not retried.
     world.fake_ssh("printf 'me@a: Permission denied (publickey).\\r\\n' >&2; exit 255");
     let ran = world.near(&["wait", "a!3"]).run();
     assert_eq!(
@@ -635,7 +636,7 @@ fn a_wait_goes_on_although_its_connection_is_lost() {
     world.fake_ssh("printf 'Host key verification failed.\\r\\n' >&2; exit 255");
     let hint = "control: error: remote a: ssh failed: Host key verification failed; log in there once with ssh";
     world.near(&["wait", "a!3"]).run().says(1, &[hint]);
-    // One that says nothing ends soon after the time, and one that never comes back with it.
+    // A silent host is given up soon after the timeout, and so is one that never comes back.
     world.fake_ssh("exec sleep 300");
     tells(
         world.near(&["wait", "a!3", "--timeout", "0.2"]).run(),
@@ -648,7 +649,7 @@ fn a_wait_goes_on_although_its_connection_is_lost() {
 }
 
 #[test]
-fn an_end_that_its_host_has_forgotten_is_the_one_that_is_kept_here() {
+fn a_stored_end_is_used_if_the_host_has_forgotten_the_task() {
     let world = World::new();
     world.fake_ssh(HONEST);
     world.add("a");
@@ -665,11 +666,11 @@ fn an_end_that_its_host_has_forgotten_is_the_one_that_is_kept_here() {
 }
 
 #[test]
-fn an_answer_without_an_end_is_given_up() {
+fn an_endless_response_to_show_is_given_up() {
     let world = World::new();
     world.fake_ssh(HONEST);
     world.add("a");
-    // Empty lines, and one line that never ends.
+    // Endless empty lines, and one endless line.
     for script in ["exec yes ''", "exec tr '\\0' x < /dev/zero"] {
         world.fake_ssh(script);
         for verb in ["show", "wait"] {
@@ -681,7 +682,7 @@ fn an_answer_without_an_end_is_given_up() {
 }
 
 #[test]
-fn an_end_that_is_kept_here_answers_for_a_host_that_cannot_be_reached() {
+fn a_stored_end_is_used_if_the_host_is_unreachable() {
     let world = World::new();
     world.fake_ssh(HONEST);
     world.add("a");
@@ -719,13 +720,13 @@ fn an_end_that_is_kept_here_answers_for_a_host_that_cannot_be_reached() {
         let said: Value = serde_json::from_slice(&ran.out).unwrap();
         assert_eq!((ran.code, &said["upid"], &said["exitstatus"]), (1, &json!(upid), &json!("exit code 1")), "{said}");
     }
-    // A number that a task has which runs now is not that of one that ended before.
+    // The number of a running task does not match an earlier ended task.
     world.fake_ssh("exit 127");
     tells(world.near(&["wait", "a!7", "--timeout", "0.1"]).run(), 1, &["no program `control`"]);
 }
 
 #[test]
-fn a_follower_goes_on_where_it_was_when_its_connection_is_lost() {
+fn a_follower_continues_where_it_was_after_a_lost_connection() {
     let world = World::new();
     world.fake_ssh(HONEST);
     world.add("a");
@@ -738,7 +739,7 @@ fn a_follower_goes_on_where_it_was_when_its_connection_is_lost() {
         ran.text().to_owned()
     };
     let behind = |lines: &str, more: &str| lines.starts_with(more);
-    // In the middle of a line, and between two.
+    // Lost in the middle of a line, and between two lines.
     for bytes in [4, 16] {
         world.fake_ssh(&breaks("log", 4, bytes));
         let text = follow(&["--no-time"]);
@@ -746,7 +747,7 @@ fn a_follower_goes_on_where_it_was_when_its_connection_is_lost() {
         let text = follow(&["--no-time", "--start", "5", "--limit", "9"]);
         assert_eq!(text, "6\n7\n8\n9\n10\n11\n12\n13\n14\n");
     }
-    // What was lost with the beginning of the log is told of.
+    // Lines lost with the beginning of the log are reported.
     world.fake_ssh("echo x >> $W/calls; [ $(wc -l < $W/calls) -gt 1 ] || { printf 'a\\nb\\n'; exit 255; }; echo c");
     world.sh("rm -f $W/calls").run().silent(0);
     let ran = tells(
@@ -755,7 +756,7 @@ fn a_follower_goes_on_where_it_was_when_its_connection_is_lost() {
         &["ssh failed: the connection broke off", "lines may be missing"],
     );
     assert_eq!(ran.text(), "a\nb\nc\n");
-    // The first call asks where the last lines begin.
+    // The first call determines where the last lines begin.
     world.fake_ssh(&breaks("log", 2, 12));
     let text = follow(&["--no-time", "--tail", "8"]);
     let tail = "34\n35\n36\n37\n38\n39\n40\n";
@@ -766,7 +767,7 @@ fn a_follower_goes_on_where_it_was_when_its_connection_is_lost() {
 }
 
 #[test]
-fn a_host_whose_answer_never_ends_is_given_up() {
+fn a_host_with_an_endless_response_is_given_up() {
     let world = World::new();
     world.fake_ssh(HONEST);
     world.add("a");
@@ -777,16 +778,16 @@ fn a_host_whose_answer_never_ends_is_given_up() {
     fs::write(world.path("ended"), line("ended")).unwrap();
     fs::write(world.path("end"), line("end").replace("\"more\":false", "\"more\":true")).unwrap();
     for (script, why) in [
-        // As fast as it can: the same line, and one that is new in a version to come.
+        // As fast as possible: the same line, and a line of a newer version.
         ("cat $W/first; exec yes \"$(cat $W/ended)\"", "response too long: over 5000 ended tasks"),
         ("cat $W/first; exec yes '{\"type\":\"news\"}'", "response too long: over 50000 other lines"),
         ("cat $W/first; exec yes garbage", "response too long: over 50000 other lines"),
-        // Slowly: never silent.
+        // Slowly, but never silent.
         (
             "cat $W/first; while :; do echo '{\"type\":\"news\"}'; sleep 0.05; done",
             "response without an end: stopped after ",
         ),
-        // Answers that say that there is more.
+        // Responses that announce more tasks.
         (
             "cat $W/first; sed \"s/\\\"cursor\\\":\\\"/&$(date +%N)/\" $W/end",
             "it reports more tasks but sent none in 20 responses",
@@ -795,7 +796,7 @@ fn a_host_whose_answer_never_ends_is_given_up() {
         world.fake_ssh(script);
         tells(world.near(&["remote", "sync", "a", "--timeout", "0.4"]).run(), 1, &["error: remote a: ", why]);
     }
-    // Nor does a wait go on for ever, or outlast its time, because of lines.
+    // Endless lines neither block a `wait` forever nor delay its timeout.
     world.fake_ssh("exec yes 'a banner'");
     tells(world.near(&["wait", "a!9"]).run(), 1, &["error: remote a: ", "its response is too long"]);
     world.fake_ssh("while :; do echo 'a banner'; sleep 0.5; done");

@@ -1,5 +1,5 @@
-//! How a command is started and stays in the launcher's care: the launcher's new start as a smaller program, the
-//! descriptors and variables that the command gets, and what is said when it cannot be started.
+//! How a command is started and watched: the re-execution of the launcher, the descriptors and variables of the
+//! command, and the errors of a start.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -18,16 +18,16 @@ use nix::{sys::signal::Signal, unistd::geteuid};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use support::{World, field, has_open, until};
 
-/// In a script: whether the launcher has become a new program.
+/// In a script: whether the launcher has re-executed itself.
 const ANEW: &str = "tr '\\0' '\\n' </proc/$PPID/environ | grep -q '^TASKWATCHER_LAUNCHER='";
 
-/// Whether a launcher has become a new program.
-fn is_anew(pid: i32) -> bool {
+/// Whether a launcher has re-executed itself.
+fn is_re_executed(pid: i32) -> bool {
     let environ = fs::read(format!("/proc/{pid}/environ")).unwrap();
     memchr::memmem::find(&environ, b"TASKWATCHER_LAUNCHER=").is_some()
 }
 
-/// Whether a mount namespace can be had here, which takes root.
+/// Whether a mount namespace can be created here, which takes root.
 fn has_mounts() -> bool {
     let tried = Command::new("unshare").args(["-m", "true"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let has = tried.is_ok_and(|status| status.success());
@@ -38,7 +38,7 @@ fn has_mounts() -> bool {
 }
 
 #[test]
-fn a_launcher_that_cannot_look_at_itself_does_not_start_the_command_again() {
+fn a_launcher_that_cannot_read_proc_does_not_start_the_command_again() {
     if !has_mounts() {
         return;
     }
@@ -52,7 +52,7 @@ fn a_launcher_that_cannot_look_at_itself_does_not_start_the_command_again() {
 }
 
 #[test]
-fn a_launcher_without_descriptors_after_its_new_start_waits_for_them() {
+fn a_launcher_without_descriptors_after_its_re_execution_waits_for_them() {
     let world = World::new();
     let job = "echo one; echo run >> \"$W/runs\"; until [ -e \"$W/go\" ]; do sleep 0.01; done; echo two; exit 3";
     let started = world.launch(["--max-runtime", "100s", "--quiet", "--", "sh", "-c", job]).spawn();
@@ -60,11 +60,11 @@ fn a_launcher_without_descriptors_after_its_new_start_waits_for_them() {
         let limit = Rlimit { current: Some(files), maximum: Some(4096) };
         prlimit(Pid::from_raw(started.pid()), Resource::Nofile, limit).unwrap();
     };
-    // With six, a launcher that has not yet noted its command cannot look at it, and stays as it is. Later six are
-    // enough for the parcel, and too few for what is in it.
+    // With six, a launcher that has not recorded its command cannot examine it, and is not re-executed. Later six are
+    // enough for the parcel, and too few for its content.
     until("the command to be noted", || world.tasks().iter().any(|task| !task.is_null("pid")));
     limit(6);
-    until("a new program", || is_anew(started.pid()));
+    until("a new program", || is_re_executed(started.pid()));
     limit(256);
     fs::write(world.path("go"), "").unwrap();
     let ran = started.wait().silent(3);
@@ -74,13 +74,13 @@ fn a_launcher_without_descriptors_after_its_new_start_waits_for_them() {
 }
 
 #[test]
-fn descriptors_of_the_caller_are_the_commands_alone() {
+fn descriptors_of_the_caller_are_open_only_in_the_command() {
     let world = World::new();
     let script = "exec 5>\"$W/extra\" 9<\"$W\" 3>&1
         exec \"$LAUNCH\" sh -c 'ls /proc/$$/fd; echo three >&3; echo five >&5; exec sleep 1000'";
     let started = world.sh(script).spawn();
     until("its output", || started.stdout().contains("three\n"));
-    // As without launch.
+    // As without `launch`.
     let alone =
         world.sh(&script.replace("exec \"$LAUNCH\" sh", "exec sh").replace("exec sleep 1000", ":")).run().silent(0);
     let sorted = |text: &str| {
@@ -91,14 +91,14 @@ fn descriptors_of_the_caller_are_the_commands_alone() {
     assert_eq!(sorted(&started.stdout()), sorted(alone.text()));
     assert_eq!(world.line("extra"), "five");
     until("the launcher to let go of it", || !started.has_open("extra"));
-    // It becomes a smaller program meanwhile, which has it neither.
-    until("a new program", || is_anew(started.pid()));
+    // The launcher re-executes itself meanwhile, and does not have the descriptor afterwards either.
+    until("a new program", || is_re_executed(started.pid()));
     assert!(!started.has_open("extra"));
     assert_eq!(world.processes().into_iter().filter(|pid| has_open(*pid, "extra")).count(), 1);
 }
 
 #[test]
-fn files_that_a_shell_names_by_their_descriptors_can_be_read() {
+fn process_substitutions_can_be_read() {
     let world = World::new();
     let script = "\"$LAUNCH\" -- cat <(echo one) <(echo two); \"$LAUNCH\" --no-log -- cat <(echo three)";
     let ran = world.command("bash").arg("-c").arg(script).run().silent(0);
@@ -106,9 +106,9 @@ fn files_that_a_shell_names_by_their_descriptors_can_be_read() {
 }
 
 #[test]
-fn nothing_but_the_command_keeps_a_descriptor_of_the_caller() {
+fn only_the_command_keeps_descriptors_of_the_caller() {
     let world = World::new();
-    // What it leaves in the background holds its output, which is read on by a process of ours.
+    // A background process holds the output, which a helper process drains.
     let script = "exec 7>\"$W/seven\"; exec \"$LAUNCH\" sh -c 'exec 7>&-; sleep 1000 & :'";
     world.sh(script).run().silent(0);
     let holders = || {
@@ -121,14 +121,14 @@ fn nothing_but_the_command_keeps_a_descriptor_of_the_caller() {
         pids.filter(holds).collect::<Vec<i32>>()
     };
     assert_eq!(holders(), [0; 0]);
-    // A detached task has none at all, and whoever reads what it was started with sees the end at once.
+    // A detached task has no inherited descriptor, so their readers see the end at once.
     let script = "x=$(exec 7>\"$W/seven\"; \"$LAUNCH\" --detach -- sleep 1000 3>&1); echo \"$x\"";
     assert_eq!(world.sh(script).run().silent(0).text(), "2\n");
     assert_eq!(holders(), [0; 0]);
 }
 
 #[test]
-fn sockets_that_were_given_to_launch_are_given_to_the_command() {
+fn sockets_passed_to_launch_are_passed_to_the_command() {
     let world = World::new();
     let job = "echo \"$LISTEN_FDS\"; test \"$LISTEN_PID\" = $$ && echo mine
         readlink /proc/$$/fd/3; ls /proc/$$/fd | wc -l; grep SigIgn /proc/$$/status";
@@ -142,10 +142,10 @@ fn sockets_that_were_given_to_launch_are_given_to_the_command() {
     assert_eq!(given[..4], lines[..4]);
     let ignored = u64::from_str_radix(field(given[4], "SigIgn"), 16).unwrap();
     assert_eq!(ignored & 0x7fff_ffff, 0, "SIGPIPE too");
-    // Of somebody else they are left as they are.
+    // Sockets for another process are not changed.
     let others = world.sh(&script("1", "\"$LAUNCH\"")).run().silent(0);
     assert_eq!(others.text().lines().take(3).collect::<Vec<_>>(), ["1", "/dev/zero", lines[3]]);
-    // What cannot be executed is said as always.
+    // A command that cannot be executed is reported as usual.
     let script = "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$LAUNCH\" -- /no/such/command";
     world.sh(script).run().says(127, &["cannot run /no/such/command: No such file or directory"]);
 }
@@ -169,7 +169,7 @@ fn a_detached_start_that_is_interrupted_while_it_waits_does_not_run() {
 }
 
 #[test]
-fn a_machine_without_processes_is_a_failure_of_launch() {
+fn lack_of_processes_is_a_failure_of_launch() {
     const NOBODY: u32 = 65_534;
     let world = World::new();
     let db = world.work().join("tasks.db");
@@ -191,7 +191,7 @@ fn a_machine_without_processes_is_a_failure_of_launch() {
 }
 
 #[test]
-fn a_missing_interpreter_and_a_foreign_program_are_said_and_are_126() {
+fn a_missing_interpreter_and_a_foreign_program_are_reported_with_126() {
     let world = World::new();
     let dos = world.program("dos", "#!/bin/sh\r\necho ran\n");
     let ran = world.launch([&dos]).run().says(126, &["its interpreter \"/bin/sh\\r\" does not exist"]);
@@ -203,7 +203,7 @@ fn a_missing_interpreter_and_a_foreign_program_are_said_and_are_126() {
     let elf = world.program("elf", b"\x7fELF\x02\x01\x01\0\0\0\n touch \"$W/ran\"\n");
     world.launch([&elf]).run().says(126, &["elf: neither a script nor a program for this machine"]);
     assert!(!world.path("ran").exists());
-    // Bytes after the first line are a script's own business.
+    // Bytes after the first line of a script do not matter.
     let script = world.program("script", b"echo script\nexit 0\n\0\x01");
     assert_eq!(world.launch([&script]).run().silent(0).text(), "script\n");
 }
@@ -217,7 +217,7 @@ fn a_hostile_name_of_a_command_is_shown_escaped() {
 }
 
 #[test]
-fn a_feedback_file_that_cannot_be_read_at_the_end_is_said_and_kept() {
+fn a_feedback_file_that_cannot_be_read_at_the_end_is_reported_and_kept() {
     let world = World::new();
     let feedback = world.work().join("feedback_1.log");
     let job = "printf '[info]first\\n[warning]one\\n' > \"$TASKWATCHER_FEEDBACK\"; mkfifo go; read x < go
@@ -256,7 +256,7 @@ fn a_feedback_file_that_a_reader_cannot_read_at_the_end_is_kept() {
 #[test]
 fn of_a_huge_feedback_file_the_beginning_and_the_end_are_read() {
     let world = World::new();
-    // All of it would take many seconds to read.
+    // Reading the whole file would take many seconds.
     let job = "f=$TASKWATCHER_FEEDBACK; echo '[first]a' > $f; truncate -s 20G $f; printf '\\n[last]b\\n' >> $f";
     let ran = world.launch(["--feedpath", ".", "sh", "-c", job]).run();
     assert_eq!(ran.code, 0);
@@ -267,9 +267,9 @@ fn of_a_huge_feedback_file_the_beginning_and_the_end_are_read() {
 }
 
 #[test]
-fn what_ran_before_a_shell_became_launch_is_not_the_tasks() {
+fn usage_before_a_shell_became_launch_does_not_count_for_the_task() {
     let world = World::new();
-    // Another process of the shell, with a second of processor time and 100 MB.
+    // Another process of the shell, with one second of CPU time and 100 MB.
     let before = "head -c 100000000 /dev/zero | tail -c 100000000 | wc -c; sh -c 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done'";
     world.sh(&format!("{before}; exec \"$LAUNCH\" true")).run().silent(0);
     let row = world.end();
@@ -288,13 +288,13 @@ fn a_detached_launcher_is_readable_in_a_list_of_processes() {
     let pid = world.task().int("launcher_pid");
     let cmdline = || String::from_utf8(fs::read(format!("/proc/{pid}/cmdline")).unwrap()).unwrap().replace('\0', " ");
     assert_eq!(cmdline(), "launch (detached) --detach --name long -- sleep 1000 ");
-    until("a new program", || is_anew(i32::try_from(pid).unwrap()));
+    until("a new program", || is_re_executed(i32::try_from(pid).unwrap()));
     assert_eq!(cmdline(), "launch (detached) --detach --name long -- sleep 1000 ");
     assert_eq!(world.launch(["--detached", "--", "true"]).run().code, 2);
 }
 
 #[test]
-fn what_is_held_back_goes_beside_the_database_where_the_temporary_folder_has_no_room() {
+fn held_output_goes_beside_the_database_if_the_temporary_folder_is_full() {
     let world = World::new();
     let chronic =
         |tmp: &std::path::Path, job: &str| world.launch(["--chronic", "--", "sh", "-c", job]).env("TMPDIR", tmp).run();
@@ -317,7 +317,7 @@ fn what_is_held_back_goes_beside_the_database_where_the_temporary_folder_has_no_
 }
 
 #[test]
-fn a_command_that_became_another_user_is_heard_and_strangers_are_not() {
+fn messages_of_a_command_with_another_user_are_accepted_and_foreign_ones_are_not() {
     const NOBODY: &str = "65534";
     let has_notify = Command::new("systemd-notify").arg("--version").stdout(Stdio::null()).status().is_ok();
     if !geteuid().is_root() || !has_notify {
@@ -333,10 +333,10 @@ fn a_command_that_became_another_user_is_heard_and_strangers_are_not() {
     let told = |text: &str| world.control(["--json", "list"]).run().text().contains(text);
     until("its word", || told("\"mine\""));
     world.line("work/told");
-    // A process that is none of the task.
+    // A process that does not belong to the task.
     let stranger = world.sh(&format!("{notify} strange")).env("NOTIFY_SOCKET", world.line("work/socket"));
     stranger.run();
-    // Root is heard, after the stranger.
+    // Messages of root are accepted, after the foreign one.
     world.sh("systemd-notify --status=root").env("NOTIFY_SOCKET", world.line("work/socket")).run();
     until("the word of root", || told("\"root\""));
     drop(started);
@@ -348,7 +348,7 @@ fn a_task_that_would_wait_for_itself_is_refused() {
     let control = env!("CARGO_BIN_EXE_control");
     let ran = world.launch(["sh", "-c", &format!("{control} wait $TASKWATCHER_TASKID")]).run();
     assert!(ran.code == 1 && ran.err.contains("task 1 would wait for itself"), "{ran:?}");
-    // With a limit it may be wanted.
+    // With a timeout it is allowed.
     world.launch(["sh", "-c", &format!("{control} wait --timeout 0.1 $TASKWATCHER_TASKID")]).run();
     let inner = "\"$LAUNCH\" --name a --if-running wait -- true";
     let ran = world.launch(["--name", "a", "--", "sh", "-c", inner]).run();
@@ -356,7 +356,7 @@ fn a_task_that_would_wait_for_itself_is_refused() {
 }
 
 #[test]
-fn a_folder_that_is_no_utf8_is_entered_again() {
+fn a_folder_that_is_not_utf8_is_entered_again() {
     let world = World::new();
     let folder = world.path(std::ffi::OsStr::from_bytes(b"c\xff"));
     fs::create_dir(&folder).unwrap();

@@ -1,4 +1,4 @@
-//! The supervisor itself: the real daemon with real processes, spoken to over its real socket.
+//! The supervisor: the real daemon with real processes, accessed through its real socket.
 
 mod support;
 
@@ -19,7 +19,7 @@ use support::{
 use taskwatcher::io::process;
 
 #[test]
-fn programs_are_started_told_of_and_recorded() {
+fn programs_are_started_reported_and_recorded() {
     let world = World::new();
     world.configure(
         "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\ninfo1 = \"x\"\n\
@@ -51,7 +51,7 @@ fn programs_are_started_told_of_and_recorded() {
     assert_eq!(list[0]["taskid"], web["task_id"]);
     until("the job in history", || world.history().iter().any(|row| row.text("taskname") == "job"));
     assert_eq!(world.last().text("outcome"), "OK");
-    // Everything is told by the client in the words of supervisorctl.
+    // The client prints the texts of supervisorctl.
     let status = world.ctl(&["status"]);
     assert_eq!(status.code, 3, "one is down: {status:?}");
     assert!(
@@ -75,7 +75,7 @@ fn programs_are_started_told_of_and_recorded() {
 }
 
 #[test]
-fn a_start_that_fails_is_tried_again_after_1_2_and_3_seconds_and_then_given_up() {
+fn a_failed_start_is_repeated_after_1_2_and_3_seconds_and_then_fatal() {
     let world = World::new();
     world.configure(
         "[programs.bad]\ncommand = \"/bin/false\"\n[programs.once]\ncommand = \"/bin/false\"\nstartretries = 0\n",
@@ -87,7 +87,7 @@ fn a_start_that_fails_is_tried_again_after_1_2_and_3_seconds_and_then_given_up()
     let spawned = times(&log, "spawned: bad");
     assert_eq!(spawned.len(), 4, "{log}");
     for (seen, meant) in spawned.iter().zip([0.0, 1.0, 3.0, 6.0]) {
-        // On a busy machine it may be later, never sooner.
+        // On a busy machine it may be later, never earlier.
         assert!(*seen > meant - 0.05 && *seen < meant + 2.0, "{spawned:?}");
     }
     assert_eq!(times(&log, "spawned: once").len(), 1);
@@ -95,22 +95,22 @@ fn a_start_that_fails_is_tried_again_after_1_2_and_3_seconds_and_then_given_up()
         log.lines().filter(|line| line.contains(": bad") && !line.contains(" DEBG ")).rev().take(2).collect();
     assert!(last[0].contains("fatal: bad") && last[1].contains("backoff: bad"), "{last:?}");
     assert_eq!(world.states()["bad"]["description"], "exited too quickly (exit status 1); gave up after 4 starts");
-    // Given up is given up, until somebody starts it; then all tries are there again.
+    // FATAL is final until a start, which resets the count of attempts.
     let answer = world.ask(named("start", "bad"));
     assert_eq!(answer["error"]["code"], "ABNORMAL_TERMINATION", "{answer}");
     assert!(answer["error"]["message"].as_str().unwrap().ends_with("; retrying (1 of 3)"), "{answer}");
-    // A stop while it waits for its next try; and a start after that has all of them too.
+    // A stop in BACKOFF; a start after it also has all attempts.
     assert_eq!(world.ask(named("stop", "bad"))["status"], 200);
     assert_eq!(world.state("bad"), "STOPPED");
     world.ask(json!({ "command": "start", "target": "process", "name": "bad", "wait": false }));
     world.comes_to("bad", "FATAL");
     assert_eq!(times(&world.log(), "spawned: bad").len(), 4 + 1 + 4);
-    // Each is recorded by its own shim, after the supervisor has heard of its end.
+    // Each run is recorded by its own shim, after the supervisor knows of its end.
     until("all of them to be recorded", || world.history().len() == 10);
 }
 
 #[test]
-fn what_cannot_be_executed_is_said_at_once_and_recorded() {
+fn a_program_that_cannot_be_executed_is_reported_at_once_and_recorded() {
     let world = World::new();
     fs::write(world.path("plain"), "").unwrap();
     world.configure(&format!(
@@ -144,7 +144,7 @@ fn what_cannot_be_executed_is_said_at_once_and_recorded() {
 }
 
 #[test]
-fn ends_are_expected_or_not_and_started_again_or_not() {
+fn programs_are_restarted_after_unexpected_ends() {
     let world = World::new();
     let program = |name: &str, script: &str, more: &str| {
         format!("[programs.{name}]\ncommand = \"sh\"\nargs = [\"-c\", \"{script}\"]\nstartsecs = 0\n{more}\n")
@@ -165,25 +165,25 @@ fn ends_are_expected_or_not_and_started_again_or_not() {
     }
     assert_eq!(world.states()["three"]["expected"], true);
     assert_eq!(world.states()["never"]["expected"], false);
-    // Death by a signal is never expected; and nothing is started more often than once a second.
+    // An end by a signal is never expected, and nothing is started more often than once per second.
     until("several starts", || {
         times(&world.log(), "spawned: killed").len() > 2 && times(&world.log(), "spawned: always").len() > 2
     });
     for name in ["spawned: killed", "spawned: always"] {
         let spawned = times(&world.log(), name);
-        // What is logged is the exec, which a busy machine may delay once and not the next time.
+        // The log has the time of the exec, which a busy machine may delay once and not the next time.
         assert!(spawned.windows(2).all(|pair| pair[1] - pair[0] > 0.6), "{spawned:?}");
     }
     assert!(world.log().contains("WARN exited: killed") && world.log().contains("killed by SIGKILL; not expected"));
     assert!(world.log().contains("INFO exited: always"));
     assert_eq!(times(&world.log(), "spawned: three").len(), 1);
-    // The next start of one that waits for it can be called off.
+    // The next start of a waiting program can be cancelled.
     assert_eq!(world.ask(named("stop", "always"))["status"], 200);
     assert_eq!(world.state("always"), "STOPPED");
 }
 
 #[test]
-fn a_stop_goes_as_far_as_the_program_says() {
+fn a_stop_reaches_the_process_or_the_group_as_configured() {
     let world = World::new();
     let deaf = "trap '' TERM; echo $$ >$W/deaf; while :; do sleep 0.1; done";
     let family =
@@ -213,26 +213,26 @@ fn a_stop_goes_as_far_as_the_program_says() {
     assert_eq!(world.states()["deaf"]["exit_signal"], "SIGKILL");
     assert!(world.log().contains("WARN killing: deaf"));
     fs::remove_file(world.path("deaf")).unwrap();
-    // The leader ends at once, a member of its group does not: the stop is over when that is gone too.
+    // The leader ends at once, a member of its group does not: the stop is complete when both are gone.
     world.ask(named("start", "family"));
     let member = pid();
     let answer = world.ask(named("stop", "family"));
     assert_eq!((answer["status"].as_i64(), lives(member)), (Some(200), false));
     fs::remove_file(world.path("deaf")).unwrap();
-    // Without that, it is left alone, counted, and said.
+    // Without `stopasgroup` the member is left alone, counted and reported.
     world.ask(named("start", "alone"));
     let member = pid();
     let (answer, took) = timed(|| world.ask(named("stop", "alone")));
     assert!(answer["status"] == 200 && lives(member) && took < Duration::from_secs(5));
     assert!(world.states()["alone"]["leftover"].as_i64().unwrap() >= 1);
     assert!(world.log().contains("WARN warning: alone: ") && world.log().contains("still alive"), "{}", world.log());
-    // What is paused can still be asked.
+    // A paused program still receives requests.
     world.ask(named("start", "paused"));
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(world.pid("paused")), Signal::SIGSTOP).unwrap();
     let (answer, took) = timed(|| world.ask(named("stop", "paused")));
     assert!(answer["status"] == 200 && took < Duration::from_secs(10), "no SIGKILL was needed");
     assert_eq!(world.states()["paused"]["exit_signal"], "SIGTERM");
-    // A second stop needs not wait.
+    // A second stop need not wait.
     fs::remove_file(world.path("deaf")).unwrap();
     world.ask(named("start", "deaf"));
     pid();
@@ -246,7 +246,7 @@ fn a_stop_goes_as_far_as_the_program_says() {
 }
 
 #[test]
-fn a_dead_supervisor_is_followed_by_one_that_finds_all_as_it_was() {
+fn after_a_crash_the_next_supervisor_finds_everything_unchanged() {
     let world = World::new();
     let config = |sleep: &str| {
         format!(
@@ -261,7 +261,7 @@ fn a_dead_supervisor_is_followed_by_one_that_finds_all_as_it_was() {
     }
     let before = world.states();
     daemon.crash();
-    // Without it, everything is still known to run.
+    // Without the supervisor, all tasks are still listed as running.
     assert_eq!(world.json(&["list"]).as_array().unwrap().len(), 6);
     world.configure(&config("999"));
     let daemon = world.daemon();
@@ -277,7 +277,7 @@ fn a_dead_supervisor_is_followed_by_one_that_finds_all_as_it_was() {
     until("the one that is no longer configured to be gone", || !world.states().contains_key("gone"));
     let gone = i32::try_from(before["gone"]["pid"].as_i64().unwrap()).unwrap();
     assert!(process::stat(gone).is_none_or(|stat| stat.ended));
-    // An end that nobody saw but its shim is known all the same, and what is adopted is stopped as any other.
+    // An end that only its shim saw is known, and an adopted program is stopped like any other.
     let pid = world.pid("same");
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     world.runs_again("same", pid);
@@ -293,7 +293,7 @@ fn a_dead_supervisor_is_followed_by_one_that_finds_all_as_it_was() {
 }
 
 #[test]
-fn survivors_are_stopped_or_left_alone_as_the_configuration_says() {
+fn survivors_are_stopped_or_left_alone_as_configured() {
     for orphans in ["stop", "leave"] {
         let world = World::new();
         let program = "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n";
@@ -321,7 +321,7 @@ fn survivors_are_stopped_or_left_alone_as_the_configuration_says() {
 }
 
 #[test]
-fn a_run_whose_launch_is_killed_is_watched_all_the_same() {
+fn a_run_whose_launcher_is_killed_is_still_watched() {
     let world = World::new();
     world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n");
     let daemon = world.daemon();
@@ -331,11 +331,11 @@ fn a_run_whose_launch_is_killed_is_watched_all_the_same() {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), Signal::SIGKILL).unwrap();
     until("that to be noticed", || world.log().contains("lost: web: its shim is gone"));
     assert_eq!((world.state("web").as_str(), world.pid("web")), ("RUNNING", pid));
-    // Its end is seen, and nothing is made up about it; an unknown end is not an expected one.
+    // Its end is detected, but not how it ended; an unknown end is not expected.
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM).unwrap();
     world.runs_again("web", pid);
     assert!(world.log().contains("exit status not observed; not expected"), "{}", world.log());
-    // And one without a launch can be stopped.
+    // A run without a launcher can be stopped.
     let pid = world.pid("web");
     let shim = shim_of(pid);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), Signal::SIGKILL).unwrap();
@@ -367,11 +367,11 @@ fn a_locked_database_delays_no_start_and_no_stop() {
         let (answer, took) = timed(|| world.ask(named(command, name)));
         assert_eq!(answer["status"], 200, "{command} {name}: {answer}");
         assert!(took < Duration::from_secs(2), "{command} {name}: {took:?}");
-        // Each run has said who it is before it is ended.
+        // Each run has reported its pid before it is ended.
         ran.set(ran.get() + usize::from(command != "stop"));
         until("it to say so", || world.read("runs").lines().count() == ran.get());
     };
-    // Locked before there is a supervisor: it starts, and so do its programs.
+    // Locked before the supervisor starts: it starts, and so do its programs.
     let locked = lock();
     let (daemon, took) = timed(|| world.daemon());
     assert!(took < Duration::from_secs(5), "{took:?}");
@@ -380,10 +380,10 @@ fn a_locked_database_delays_no_start_and_no_stop() {
     world.line("runs");
     soon("stop", "web");
     drop(locked);
-    // What had to wait is a task as soon as it can be; the next start of it is one at once.
+    // The waiting run becomes a task as soon as possible; the next start of the program is a task at once.
     soon("start", "web");
     until("it to be a task", || world.states()["web"]["task_id"].is_i64());
-    // Locked under it: the first start finds out, the others know.
+    // Locked later: the first start detects it, the others know.
     let locked = lock();
     soon("start", "late");
     soon("stop", "late");
@@ -394,7 +394,7 @@ fn a_locked_database_delays_no_start_and_no_stop() {
     let status = world.ask(json!({ "command": "status" }));
     assert_eq!(status["content"]["daemon"]["database"]["ok"], false, "{status}");
     assert!(world.log().contains("not recorded as a task yet"));
-    // That it can be read does not mean that it can be written.
+    // A readable database is not necessarily writable.
     drop(locked);
     let locked = rusqlite::Connection::open(world.db()).unwrap();
     locked.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -409,10 +409,10 @@ fn a_locked_database_delays_no_start_and_no_stop() {
     let (stops, took) = timed(|| world.ask(json!({ "command": "stop", "target": "all" })));
     assert!(stops["status"] == 200 && took < Duration::from_secs(2), "{took:?}");
     drop(locked);
-    // Nothing runs that could tell, but it is known soon.
+    // No process reports it, but it is detected soon.
     until("the database to be well", || status() == true);
     assert_eq!(daemon.end().code, 0);
-    // Some may have been left in the spool, from where the next reader takes them.
+    // Some ends may be in the spool, from which the next reader moves them.
     let runs = world.read("runs");
     let mut runs: Vec<&str> = runs.lines().collect();
     runs.sort_unstable();
@@ -446,7 +446,7 @@ fn a_reload_touches_only_what_changed_and_a_broken_file_changes_nothing() {
         world.comes_to(name, "RUNNING");
     }
     let before = world.states();
-    // Broken: every error is told, and nothing happens.
+    // Invalid: every error is reported, and nothing happens.
     let good = world.read("t.toml");
     fs::write(world.path("t.toml"), format!("{good}[programs.x]\ncommand = \"\"\nstopsignal = \"FOO\"\n")).unwrap();
     let answer = world.ask(json!({ "command": "reload" }));
@@ -457,7 +457,7 @@ fn a_reload_touches_only_what_changed_and_a_broken_file_changes_nothing() {
         world.log().matches("the configuration has errors; nothing was changed").count() == 2
     });
     assert_eq!(world.states().keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
-    // Changed: only what differs is touched.
+    // Changed: only processes that differ are touched.
     world.configure(&config("[programs.new]\ncommand = \"sleep\"\nargs = [\"305\"]\n", "999", 2, "INT"));
     assert_eq!(world.states()["cold"]["config_changed"], true);
     assert_eq!(world.states()["same"]["config_changed"], false);
@@ -478,7 +478,7 @@ fn a_reload_touches_only_what_changed_and_a_broken_file_changes_nothing() {
     assert_eq!(after["new"]["state"], "RUNNING");
     assert_eq!(world.ask(named("stop", "hot"))["status"], 200);
     assert_eq!(world.states()["hot"]["exit_signal"], "SIGINT");
-    // One that an operator stopped stays so.
+    // A process that an operator stopped stays stopped.
     world.configure(&config("", "998", 2, "INT"));
     world.ask(named("stop", "cold"));
     world.ask(json!({ "command": "reload" }));
@@ -490,7 +490,7 @@ fn a_reload_touches_only_what_changed_and_a_broken_file_changes_nothing() {
 }
 
 #[test]
-fn a_fix_cures_one_that_was_given_up() {
+fn a_changed_configuration_restarts_a_fatal_process() {
     let world = World::new();
     world.configure("[programs.web]\ncommand = \"/bin/false\"\nstartretries = 0\n");
     let _daemon = world.daemon();
@@ -540,7 +540,7 @@ fn a_second_supervisor_does_no_harm() {
     assert_eq!(second.code, 2, "{second:?}");
     assert!(second.err.contains("another supervisor is already running, with pid "), "{second:?}");
     assert_eq!((world.read("s.pid"), world.log()), before);
-    // Neither does one with another pid file and socket on the same database.
+    // Nor does a supervisor with another pid file and socket on the same database.
     let other = world.read("t.toml").replace("s.pid", "o.pid").replace("s.sock", "o.sock").replace("act.log", "o.log");
     fs::write(world.path("o.toml"), other).unwrap();
     let second = world.command(env!("CARGO_BIN_EXE_supervise")).arg("-n").arg("-c").arg(world.path("o.toml")).run();
@@ -551,7 +551,7 @@ fn a_second_supervisor_does_no_harm() {
 }
 
 #[test]
-fn one_that_dies_or_ends_is_followed_at_once() {
+fn a_supervisor_can_be_restarted_at_once() {
     let world = World::new();
     world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n");
     let start = || world.command(env!("CARGO_BIN_EXE_supervise")).arg("-c").arg(world.path("t.toml")).run();
@@ -572,13 +572,13 @@ fn one_that_dies_or_ends_is_followed_at_once() {
 }
 
 #[test]
-fn in_the_background_it_says_when_it_is_ready_and_what_is_wrong() {
+fn in_the_background_it_reports_readiness_and_errors() {
     let world = World::new();
     world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n");
     let start = || world.command(env!("CARGO_BIN_EXE_supervise")).arg("-c").arg(world.path("t.toml")).run();
     let ran = start();
     assert_eq!((ran.code, ran.text()), (0, ""), "{ran:?}");
-    // So is a new database, for who asks that at once.
+    // A new database is ready, too.
     world.control(["list"]).run().silent(0);
     assert!(["STARTING", "RUNNING"].contains(&world.state("web").as_str()), "it is ready at once");
     let pid: i32 = world.read("s.pid").trim().parse().unwrap();
@@ -595,12 +595,12 @@ fn in_the_background_it_says_when_it_is_ready_and_what_is_wrong() {
 }
 
 #[test]
-fn a_program_that_falls_silent_is_ended_and_started_again() {
+fn a_silent_program_is_ended_and_restarted() {
     let world = World::new();
     let beats = "n=0; while [ $n -lt 8 ]; do n=$((n + 1)); echo [progress]$n >>$TASKWATCHER_FEEDBACK; sleep 0.2; done";
     fs::create_dir(world.path("beats")).unwrap();
     world.configure(&format!(
-        // It says how far it is for longer than its timeout, and then nothing any more; where is not said.
+        // It reports progress for longer than its timeout, and then stops; the path is not configured.
         "[programs.hangs]\ncommand = \"sh\"\nargs = [\"-c\", \"{beats}; sleep 300\"]\ntimeout = 1\nstopwaitsecs = 1\n\
          [programs.where]\ncommand = \"sh\"\nargs = [\"-c\", \"{beats}; sleep 300\"]\nfeedback = \"beats\"\nstopasgroup = true\n\
          [programs.lost]\ncommand = \"sleep\"\nargs = [\"300\"]\nfeedback = \"nowhere\"\n"
@@ -624,7 +624,7 @@ fn a_program_that_falls_silent_is_ended_and_started_again() {
 #[test]
 fn after_an_orderly_end_history_has_all_ends() {
     let world = World::new();
-    // What it leaves behind holds its output open, for which its end waits a moment.
+    // A background process holds its output open, for which the end waits a moment.
     world.configure("[programs.web]\ncommand = \"sh\"\nargs = [\"-c\", \"sleep 20; sleep 20\"]\n");
     let daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -633,7 +633,7 @@ fn after_an_orderly_end_history_has_all_ends() {
 }
 
 #[test]
-fn the_socket_is_made_anew_where_that_harms_nobody() {
+fn a_missing_socket_is_recreated() {
     let world = World::new();
     world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n");
     let daemon = world.daemon();
@@ -681,7 +681,7 @@ fn ambiguous_and_malformed_requests_stop_nothing() {
     client.stream.write_all(&b"x".repeat((1 << 20) + 10)).unwrap();
     client.stream.write_all(b"\n").unwrap();
     assert_eq!(client.line()["status"], 413);
-    // The connection can still be used, and several requests in one piece are answered in their order.
+    // The connection can still be used, and several requests in one packet are answered in order.
     client.stream.write_all(b"{\"command\":\"version\",\"id\":1}\n{\"command\":\"pid\",\"id\":2}\n").unwrap();
     assert_eq!((&client.line()["id"], &client.line()["id"]), (&json!(1), &json!(2)));
     let after = world.states();
@@ -689,7 +689,7 @@ fn ambiguous_and_malformed_requests_stop_nothing() {
 }
 
 #[test]
-fn clients_that_wait_hang_or_vanish_delay_nobody() {
+fn clients_that_wait_hang_or_vanish_delay_no_other() {
     let world = World::new();
     let slow =
         "[programs.slow]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 2\nautostart = false\nnumprocs = 50\n";
@@ -703,7 +703,7 @@ fn clients_that_wait_hang_or_vanish_delay_nobody() {
             client
         })
         .collect();
-    // Others that say half a line, or nothing, or go away.
+    // Other clients send half a line, or nothing, or go away.
     let mut half = world.connect_to_daemon();
     half.stream.write_all(b"{\"command\":\"sta").unwrap();
     let _silent = world.connect_to_daemon();
@@ -714,12 +714,12 @@ fn clients_that_wait_hang_or_vanish_delay_nobody() {
         assert_eq!(client.line()["status"], 200);
     }
     assert!(taskwatcher::io::sys::now().mono - begun < Duration::from_secs(15), "side by side");
-    // What was asked for goes on, although nobody waits for it.
+    // The requested action continues although no client waits for it.
     world.comes_to("slow:slow_49", "RUNNING");
 }
 
 #[test]
-fn logs_are_shown_followed_cleared_and_events_told() {
+fn logs_are_shown_followed_and_cleared_and_events_printed() {
     let world = World::new();
     world.configure(
         "[programs.web]\ncommand = \"bash\"\nargs = [\"-c\", \"for i in 1 2 3; do echo line $i; done; while read -r line; do echo got $line; done\"]\nstdin = \"pipe\"\n",
@@ -762,7 +762,7 @@ fn logs_are_shown_followed_cleared_and_events_told() {
 }
 
 #[test]
-fn an_end_that_could_not_be_written_is_recorded_although_nobody_asks() {
+fn an_end_that_could_not_be_written_is_recorded_later_without_a_request() {
     let world = World::new();
     world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\nautorestart = \"false\"\n");
     world.control(["initialize"]).run().ok();
@@ -772,7 +772,7 @@ fn an_end_that_could_not_be_written_is_recorded_although_nobody_asks() {
     let shim = shim_of(world.pid("web"));
     let locked = world.lock();
     assert_eq!(world.ask(named("stop", "web"))["status"], 200);
-    // Its end lies beside the database by then, and who wrote it is gone.
+    // By then the end is in the spool, and the shim that wrote it is gone.
     until("its shim to be gone", || process::stat(shim).is_none_or(|stat| stat.ended));
     drop(locked);
     until("its row", || world.history().len() == 1 && world.tasks().is_empty());

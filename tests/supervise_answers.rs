@@ -1,4 +1,4 @@
-//! What a person is told by the client of a real supervisor: what is wrong is named, and what could be done about it.
+//! The messages of the client with a real supervisor: errors are named, with remedies.
 
 mod support;
 
@@ -18,7 +18,7 @@ fn world() -> World {
 }
 
 #[test]
-fn of_jobs_that_are_not_known_each_is_told() {
+fn each_unknown_job_is_reported() {
     let world = world();
     let _daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -29,12 +29,12 @@ fn of_jobs_that_are_not_known_each_is_told() {
     let ran = world.ctl(&["jobs", "nosuch", "none"]).silent(1);
     assert_eq!(ran.text().lines().count(), 2, "{ran:?}");
     assert_eq!(world.ctl(&["jobs", "nosuch"]).silent(1).text(), "nosuch: ERROR (no such process)\n");
-    // One that was never started is known, and is no job.
+    // A process that was never started is known, but is not a job.
     assert_eq!(world.ctl(&["jobs", "idle"]).silent(0).text(), "");
 }
 
 #[test]
-fn names_that_mean_no_process_are_a_failure_of_the_whole_question() {
+fn an_unknown_name_fails_the_whole_request() {
     let world = world();
     let _daemon = world.daemon();
     for (kind, name) in [("program", "zz*"), ("group", "nope"), ("process", "nope:*"), ("process", "nosuch")] {
@@ -46,7 +46,7 @@ fn names_that_mean_no_process_are_a_failure_of_the_whole_question() {
 }
 
 #[test]
-fn an_output_that_goes_to_a_stream_of_the_supervisor_is_in_no_file() {
+fn output_to_a_stream_of_the_supervisor_has_no_file() {
     let world = World::new();
     world.configure(
         "[programs.web]\ncommand = \"sleep\"\nargs = [\"1000\"]\nstdout = \"/dev/stdout\"\nstdout_maxbytes = 0\n",
@@ -57,7 +57,7 @@ fn an_output_that_goes_to_a_stream_of_the_supervisor_is_in_no_file() {
 }
 
 #[test]
-fn the_log_of_a_run_is_that_of_the_process_that_is_named() {
+fn the_log_of_a_run_must_belong_to_the_named_process() {
     let world = world();
     let _daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -68,23 +68,23 @@ fn the_log_of_a_run_is_that_of_the_process_that_is_named() {
     assert_eq!(ran.text(), format!("cat: ERROR (task {task} is a run of web)\n"));
     let ran = world.ctl(&["tail", "web", "--run", "99999"]).silent(1);
     assert_eq!(ran.text(), "web: ERROR (there is no task 99999)\n");
-    // A task of somebody else is no run of any process.
+    // An unrelated task is not a run of any process.
     world.launch(["--", "true"]).run().ok();
     let other = world.last().int("taskid").to_string();
     let ran = world.ctl(&["tail", "web", "--run", &other]).silent(1);
     assert_eq!(ran.text(), format!("web: ERROR (task {other} is not a run of a program)\n"));
-    // Of one that has ended, too.
+    // Also after the end of the process.
     assert_eq!(world.ask(named("stop", "web"))["status"], 200);
     until("its end to be recorded", || world.history().iter().any(|row| row.text("taskname") == "web"));
     assert!(world.ctl(&["tail", "web", "--run", &task]).silent(0).text().contains("served\n"));
     world.ctl(&["tail", "cat", "--run", &task]).silent(1);
-    // Both streams are in it.
+    // The log contains both streams.
     let ran = world.ctl(&["tail", "web", "stderr", "--run", &task]);
     assert_eq!((ran.code, ran.text()), (2, ""), "{ran:?}");
 }
 
 #[test]
-fn a_history_of_nobody_is_told_as_such() {
+fn a_history_of_an_unknown_process_is_an_error() {
     let world = world();
     let _daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -98,7 +98,7 @@ fn a_history_of_nobody_is_told_as_such() {
 }
 
 #[test]
-fn job7_one_that_was_disowned_says_so_until_it_is_started_again() {
+fn a_disowned_process_is_shown_as_such_until_it_is_started_again() {
     let world = world();
     let _daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -113,7 +113,7 @@ fn job7_one_that_was_disowned_says_so_until_it_is_started_again() {
 }
 
 #[test]
-fn what_goes_on_after_a_shutdown_is_told() {
+fn processes_that_keep_running_after_a_shutdown_are_reported() {
     let world = world();
     let _daemon = world.daemon();
     world.comes_to("web", "RUNNING");
@@ -123,7 +123,7 @@ fn what_goes_on_after_a_shutdown_is_told() {
 }
 
 #[test]
-fn what_could_be_done_is_told_with_what_is_wrong() {
+fn errors_come_with_a_remedy() {
     let world = World::new();
     world.configure_with(
         "",
@@ -139,14 +139,14 @@ fn what_could_be_done_is_told_with_what_is_wrong() {
     assert_eq!(ran.text(), "back: ERROR (no such process; for the group use back:*)\n");
     let ran = world.ctl(&["remove", "web"]).silent(1);
     assert_eq!(ran.text(), "web: ERROR (still running: web; stop first, or use --stop)\n");
-    // The words of Supervisor.
+    // The text of Supervisor.
     assert_eq!(world.ctl(&["start", "missing"]).silent(1).text(), "missing: ERROR (no such file)\n");
     world.ctl(&["maintail"]).says(1, &["the supervisor keeps no log"]);
     assert_eq!(world.ask(json!({ "command": "maintail" }))["error"]["code"], "NO_FILE");
 }
 
 #[test]
-fn who_does_not_want_to_wait_is_told_how_far_it_is_and_it_goes_on() {
+fn without_waiting_the_progress_is_reported_and_the_action_continues() {
     let world = World::new();
     world.configure("[programs.slow]\ncommand = \"sleep\"\nargs = [\"1000\"]\nstartsecs = 4\nautostart = false\n");
     let daemon = world.daemon();

@@ -1,4 +1,4 @@
-//! What `supervise` says of its configuration, with the real program and real files.
+//! The messages of `supervise` about its configuration, with the real program and real files.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -12,7 +12,7 @@ use nix::{sys::signal::Signal, unistd::geteuid};
 use serde_json::json;
 use support::{Ran, World, daemon::named, until};
 
-/// A check of this text, with the lines that it says, each without the path of the file.
+/// Checks this text. Returns the exit code, the messages without the path of the file, and the output.
 #[track_caller]
 fn check(world: &World, text: &str, more: &[&str]) -> (i32, Vec<String>, String) {
     let path = world.path("c.toml");
@@ -34,7 +34,7 @@ fn checked(world: &World, more: &[&str]) -> (i32, Vec<String>, String) {
 const SOCKET: &str = "[unix_http_server]\nfile = \"s.sock\"\n";
 
 #[test]
-fn all_that_is_wrong_is_told_at_once_with_its_line() {
+fn all_errors_are_reported_together_with_their_lines() {
     let world = World::new();
     let text = format!(
         "{SOCKET}[taskmasterd]\nloglevel = \"loud\"\nlogfile_maxbytes = \"-5MB\"\n[programs.web]\ncommand = \" \"\n\
@@ -68,7 +68,7 @@ fn all_that_is_wrong_is_told_at_once_with_its_line() {
     for (line, said) in lines.iter().zip(said) {
         assert!(line.starts_with(said), "{line}\n{said}");
     }
-    // A start says the same, and leaves nothing behind.
+    // A start reports the same, and leaves nothing behind.
     let before = names(&world);
     let ran = start(&world, &[]);
     assert_eq!((ran.code, ran.err.lines().count()), (2, said.len()), "{ran:?}");
@@ -84,14 +84,14 @@ fn start(world: &World, more: &[&str]) -> Ran {
 fn names(world: &World) -> Vec<String> {
     let entries = fs::read_dir(world.path("")).unwrap();
     let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    // What the programs of this test print is kept there.
+    // The output of the programs is stored there.
     names.retain(|name| !name.starts_with("stdout.") && !name.starts_with("stderr."));
     names.sort();
     names
 }
 
 #[test]
-fn a_dump_shows_what_is_meant_and_no_secrets() {
+fn a_dump_shows_all_values_and_no_secrets() {
     let world = World::new();
     let text = format!(
         "{SOCKET}[taskmasterd]\nlogfile = \"none\"\numask = \"022\"\nlogfile_maxbytes = \"5mb\"\n[taskmasterd.env]\nA = 42\n\
@@ -123,7 +123,7 @@ fn a_dump_shows_what_is_meant_and_no_secrets() {
 }
 
 #[test]
-fn a_file_that_others_can_write_is_refused_by_root_and_warned_of_by_others() {
+fn a_world_writable_file_is_refused_by_root_and_warned_of_by_other_users() {
     let world = World::new();
     check(&world, "[unix_http_server]\nfile = \"s.sock\"\nusername = \"a\"\npassword = \"geheim\"\n", &[]);
     let mode = |mode: u32| {
@@ -145,7 +145,7 @@ fn a_file_that_others_can_write_is_refused_by_root_and_warned_of_by_others() {
 }
 
 #[test]
-fn warnings_of_a_start_are_said_as_those_of_a_check() {
+fn a_start_prints_the_warnings_of_a_check() {
     let world = World::new();
     world.configure("[programs.a]\ncommand = \"sleep\"\nargs = [\"300\"]\nstopsignal = \"KILL\"\nautostart = false\n");
     let mut daemon = world.daemon();
@@ -159,7 +159,7 @@ fn warnings_of_a_start_are_said_as_those_of_a_check() {
 }
 
 #[test]
-fn the_command_line_wins_and_keeps_winning_after_a_reload() {
+fn the_command_line_overrides_the_file_even_after_a_reload() {
     let world = World::new();
     fs::create_dir(world.path("other")).unwrap();
     world.configure("[programs.a]\ncommand = \"sleep\"\nargs = [\"300\"]\n");
@@ -181,14 +181,14 @@ fn the_command_line_wins_and_keeps_winning_after_a_reload() {
     let done = world.ask(json!({ "command": "reload" }))["content"].clone();
     assert_eq!((&done["added"], &done["needs_restart"]), (&json!(["b"]), &json!([])), "{done}");
     is_ours();
-    // The inherited umask is that of what programs make, too.
+    // The inherited umask also applies to files of programs.
     world.ask(named("stop", "b"));
     started.signal(Signal::SIGTERM);
     assert_eq!(started.wait().code, 0);
 }
 
 #[test]
-fn words_that_mean_nothing_are_refused() {
+fn unknown_words_are_refused() {
     let world = World::new();
     let run = |words: &[&str]| {
         let mut program = world.command(env!("CARGO_BIN_EXE_supervise")).cwd(world.path(""));

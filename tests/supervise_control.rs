@@ -1,4 +1,4 @@
-//! What `control` does with tasks that a supervisor keeps running (section 8).
+//! `control` with tasks of a supervisor.
 
 mod support;
 
@@ -21,7 +21,7 @@ fn task_of(world: &World, name: &str) -> String {
 }
 
 #[test]
-fn what_control_kills_stays_down() {
+fn a_killed_supervised_run_stays_down() {
     let world = World::new();
     let deaf = "trap '' TERM; echo ready; while :; do sleep 0.1; done";
     world.configure(&format!(
@@ -38,12 +38,12 @@ fn what_control_kills_stays_down() {
     assert_eq!(ran.text(), format!("task {task} (web): OK\n"), "{ran:?}");
     assert_eq!(world.state("web"), "STOPPED");
     assert_eq!(world.last().text("termerror"), "stopped by operator");
-    // All of a name, however many there are; others stay.
+    // All processes of a name; others keep running.
     let pid = world.pid("many:many_01");
     let ran = world.control(["killall", "many:many_00"]).run().silent(0);
     assert!(ran.text().ends_with("(many:many_00): OK\n"), "{ran:?}");
     assert_eq!((world.state("many:many_00").as_str(), world.pid("many:many_01")), ("STOPPED", pid));
-    // Without waiting, and one that does not listen at once.
+    // Without waiting, and with a program that ignores the stop signal.
     until("the trap to be set", || fs::read_to_string(world.path("deaf.stdout")).is_ok_and(|text| text == "ready\n"));
     let task = task_of(&world, "deaf");
     let ran = world.control(["kill", &task, "--no-wait"]).run().silent(0);
@@ -56,13 +56,13 @@ fn what_control_kills_stays_down() {
 }
 
 #[test]
-fn a_kill_past_the_supervisor_must_be_meant() {
+fn a_kill_that_bypasses_the_supervisor_needs_force() {
     let world = World::new();
     world.configure(&format!("[programs.web]\n{SLEEPS}"));
     let daemon = world.daemon();
     world.comes_to("web", "RUNNING");
     let (pid, task) = (world.pid("web"), task_of(&world, "web"));
-    // The signal is the program's own.
+    // The signal is the configured stop signal of the program.
     let ran = world.control(["kill", &task, "--signal", "USR1"]).run();
     assert_eq!(ran.code, 1);
     assert_eq!(
@@ -73,13 +73,13 @@ fn a_kill_past_the_supervisor_must_be_meant() {
         )
     );
     assert!(is_alive(pid));
-    // Past it, it is an end of its own, after which it is started again.
+    // With `--force` it counts as an ordinary end, after which the program is restarted.
     let ran = world.control(["kill", &task, "--force"]).run().silent(0);
     assert!(ran.text().starts_with(&*format!("task {task} (web): ERROR: killed by ")), "{ran:?}");
     world.runs_again("web", pid);
     world.comes_to("web", "RUNNING");
     let (pid, task) = (world.pid("web"), task_of(&world, "web"));
-    // Nobody is there to be asked.
+    // No supervisor is running.
     daemon.crash();
     let ran = world.control(["kill", &task]).run();
     assert_eq!(ran.code, 1);
@@ -87,7 +87,7 @@ fn a_kill_past_the_supervisor_must_be_meant() {
     assert!(is_alive(pid));
     world.control(["kill", &task, "--force"]).run().silent(0);
     assert!(!is_alive(pid));
-    // It has no socket, or requires a password.
+    // The supervisor has no socket, or requires a password.
     for (table, why) in
         [("", "has no [unix_http_server]"), ("username = \"u\"\npassword = \"p\"", "requires a password")]
     {
@@ -120,7 +120,7 @@ fn the_database_of_a_supervisor_is_not_replaced() {
         assert!(ran.err.contains(&why), "{ran:?}");
     }
     assert_eq!(world.ask(json!({ "command": "start", "target": "all" }))["status"], 200);
-    // Its history may go at any time.
+    // The history may be cleared at any time.
     world.control(["clear"]).run().silent(0);
     assert_eq!(world.state("web"), "RUNNING");
     daemon.end();
@@ -129,7 +129,7 @@ fn the_database_of_a_supervisor_is_not_replaced() {
 }
 
 #[test]
-fn a_run_says_of_which_process_it_is_one() {
+fn a_run_names_its_process() {
     let world = World::new();
     let program = |name: &str, script: &str| {
         format!(
@@ -176,7 +176,7 @@ fn a_run_says_of_which_process_it_is_one() {
     for end in [("job", 1, true), ("bad", 1, false), ("killed", 1, false), ("none", 1, false), ("none", 2, false)] {
         assert!(ends.contains(&(end.0.to_owned(), end.1, end.2)), "{end:?} in {ends:?}");
     }
-    // Of an end that nobody saw it is not said.
+    // An unobserved end has no `expected`.
     let shim = shim_of(world.pid("web:web_00"));
     let pid = world.pid("web:web_00");
     let task = world.states()["web:web_00"]["task_id"].as_i64().unwrap();
@@ -208,7 +208,7 @@ fn a_supervised_run_is_silent_as_any_other_task() {
 }
 
 #[test]
-fn db8_when_it_was_last_seen_alive_is_kept_fresh_and_dates_an_end_that_nobody_saw() {
+fn the_last_time_a_run_was_seen_alive_dates_an_unobserved_end() {
     let world = World::new();
     world.configure(&["a", "b"].map(|name| format!("[programs.{name}]\n{SLEEPS}")).concat());
     let daemon = world.daemon();
@@ -222,7 +222,7 @@ fn db8_when_it_was_last_seen_alive_is_kept_fresh_and_dates_an_end_that_nobody_sa
     let pids: Vec<i32> = names.iter().map(|name| world.pid(name)).collect();
     let shims: Vec<i32> = pids.iter().map(|pid| shim_of(*pid)).collect();
     daemon.crash();
-    // Their launchers first: nobody is to see how they end.
+    // The launchers first, so that no process sees how the runs end.
     for pid in shims.into_iter().chain(pids) {
         send(pid, Signal::SIGKILL);
         until("its end", || !is_alive(pid));

@@ -1,4 +1,4 @@
-//! The supervisor as a process among others: signals, logs, heartbeats, hooks, its death and what follows it.
+//! The supervisor as a process: signals, logs, heartbeats, hooks, its death and its consequences.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -22,7 +22,7 @@ use support::{
 };
 use taskwatcher::io::process;
 
-/// A program that is a shell script.
+/// Returns the configuration of a shell script.
 fn script(name: &str, text: &str, more: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('"', "\\\"");
     format!("[programs.{name}]\ncommand = \"bash\"\nargs = [\"-c\", \"{text}\"]\nstopasgroup = true\n{more}\n")
@@ -40,7 +40,7 @@ fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// A line of the log as LOG-1 wants it.
+/// Whether a line of the log has the specified form.
 fn is_log_line(line: &str) -> bool {
     let pattern = b"dddd-dd-dd dd:dd:dd,ddd ";
     let stamp = line.as_bytes().iter().zip(pattern).all(|(byte, wanted)| match wanted {
@@ -52,7 +52,7 @@ fn is_log_line(line: &str) -> bool {
 }
 
 #[test]
-fn states_are_dumped_and_logs_are_opened_anew_however_often() {
+fn usr1_dumps_states_and_usr2_reopens_logs() {
     let world = World::new();
     world.configure(
         &(script("web", "for i in {1..9999}; do echo tick $i; sleep 0.02; done", "")
@@ -75,7 +75,7 @@ fn states_are_dumped_and_logs_are_opened_anew_however_often() {
     for sent in 1..1000 {
         let seen = opened();
         daemon.signal(Signal::SIGUSR2);
-        // Some of them one by one; of those that come in one heap, one is enough.
+        // Some signals one by one; of several at once, one must take effect.
         if sent % 100 == 0 {
             until("one more", || opened() > seen);
         }
@@ -93,21 +93,21 @@ fn states_are_dumped_and_logs_are_opened_anew_however_often() {
     assert_eq!(world.pid("web"), web);
     let size = fs::metadata(world.path("web.stdout")).unwrap().len();
     until("the new log to grow", || fs::metadata(world.path("web.stdout")).unwrap().len() > size + 50);
-    // Who follows the log goes on with the new one.
+    // A follower of the log continues with the new file.
     let mut text = first["content"]["data"].as_str().unwrap().to_owned();
     until("the follower to be in the new log", || {
         let piece = follower.line();
         text += piece["data"].as_str().unwrap();
         piece["offset"] == 0
     });
-    // What was in the old one was not passed over.
+    // Nothing in the old file was skipped.
     let both = world.read("web.stdout.old") + &world.read("web.stdout");
     assert!(text.len() > both.len() / 2 && both.starts_with(&text), "{text:?} {both:?}");
     daemon.end();
 }
 
 #[test]
-fn a_stop_that_takes_long_is_told_and_more_signals_shorten_it() {
+fn a_long_shutdown_is_reported_and_further_signals_shorten_it() {
     let world = World::new();
     let deaf = "trap '' TERM; echo ready; while :; do sleep 0.1; done";
     world.configure(&script("deaf", deaf, "stopwaitsecs = 300"));
@@ -134,7 +134,7 @@ fn a_stop_that_takes_long_is_told_and_more_signals_shorten_it() {
 }
 
 #[test]
-fn signals_that_would_end_it_are_taken_for_a_request_to_end() {
+fn signals_that_would_end_it_start_a_shutdown() {
     for signal in ["PWR", "ALRM", "XCPU", "IO", "ABRT", "RTMIN+3"] {
         let world = World::new();
         world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n");
@@ -142,7 +142,7 @@ fn signals_that_would_end_it_are_taken_for_a_request_to_end() {
         world.comes_to("web", "RUNNING");
         let pid = world.pid("web");
         let started = daemon.started.take().unwrap();
-        // The shell's own kill knows no real-time signals.
+        // The `kill` builtin of the shell knows no real-time signals.
         world.command("bash").arg("-c").arg(format!("kill -{signal} {}", started.pid())).run().silent(0);
         assert_eq!(started.wait().code, 0, "{signal}");
         assert!(world.log().contains(&format!("signal: SIG{signal}")), "{}", world.log());
@@ -151,14 +151,14 @@ fn signals_that_would_end_it_are_taken_for_a_request_to_end() {
 }
 
 #[test]
-fn the_third_signal_ends_it_at_once_and_leaves_the_rest_to_the_next_one() {
+fn the_third_signal_ends_it_at_once_and_leaves_the_rest_to_the_next_supervisor() {
     let world = World::new();
     world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n");
     let daemon = world.daemon();
     world.comes_to("web", "RUNNING");
     let (pid, task) = (world.pid("web"), world.task().int("id"));
     let shim = shim_of(pid);
-    // Nobody passes signals on: one that only pauses would be told to go on.
+    // No process passes on signals: a paused one would be continued.
     let held = Pid::from_raw(shim);
     ptrace::attach(held).unwrap();
     waitpid(held, None).unwrap();
@@ -172,7 +172,7 @@ fn the_third_signal_ends_it_at_once_and_leaves_the_rest_to_the_next_one() {
     assert!(is_alive(pid), "it left");
     assert_eq!(world.task().int("id"), task);
     ptrace::detach(held, None).unwrap();
-    // What it was told meanwhile it does now, and records it.
+    // It now carries out the pending commands, and records the end.
     until("its end", || !is_alive(pid) && world.tasks().is_empty());
     assert_eq!(world.history().len(), 1);
     let daemon = world.daemon();
@@ -182,13 +182,13 @@ fn the_third_signal_ends_it_at_once_and_leaves_the_rest_to_the_next_one() {
 }
 
 #[test]
-fn an_end_that_is_asked_for_beats_a_reload() {
+fn a_shutdown_has_priority_over_a_reload() {
     let world = World::new();
     world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n");
     for _ in 0..5 {
         let daemon = world.daemon();
         world.comes_to("web", "RUNNING");
-        // Both come before it can look at either.
+        // Both signals arrive before it can handle either.
         daemon.signal(Signal::SIGSTOP);
         until("it to be paused", || process::stat(daemon_pid(&daemon)).is_some_and(|stat| stat.stopped));
         daemon.signal(Signal::SIGHUP);
@@ -202,7 +202,7 @@ fn an_end_that_is_asked_for_beats_a_reload() {
 }
 
 #[test]
-fn hooks_run_as_tasks_for_the_states_they_are_for() {
+fn hooks_run_as_tasks_for_their_states() {
     let world = World::new();
     let hook = |file: &str| {
         format!(
@@ -214,7 +214,7 @@ fn hooks_run_as_tasks_for_the_states_they_are_for() {
         "[programs.bad]\ncommand = \"/bin/false\"\nstartretries = 0\ngroup = \"g\"\n".to_owned(),
         script("job", "sleep 0.3", "startsecs = 0"),
         format!("[programs.own]\ncommand = \"sleep\"\nargs = [\"300\"]\n{}on_states = [\"RUNNING\"]\n", hook("own")),
-        // Its hook hangs, which delays nothing.
+        // A hanging hook delays nothing.
         "[programs.slow]\ncommand = \"/bin/false\"\nstartretries = 0\non_event = [\"sleep\", \"301\"]\n".to_owned(),
     ];
     world.configure_with(&server, &programs.concat());
@@ -234,7 +234,7 @@ fn hooks_run_as_tasks_for_the_states_they_are_for() {
 }
 
 #[test]
-fn its_death_is_noticed_by_nothing_that_it_runs() {
+fn its_death_does_not_affect_its_programs() {
     let world = World::new();
     world.configure(
         &(script("web", "while :; do echo tick; sleep 0.02; done", "")
@@ -251,8 +251,8 @@ fn its_death_is_noticed_by_nothing_that_it_runs() {
     let before = size();
     until("its log to grow without a supervisor", || size() > before + 100);
     assert_eq!(world.json(&["list"])[0]["status"], "RUNNING");
-    // Its launch dies as well, and with that who reads what it prints; one that prints nothing is known all the same,
-    // and not started twice.
+    // Its launcher dies too, and with it the reader of the output; a silent program is still known, and not started
+    // twice.
     send(shim_of(quiet), Signal::SIGKILL);
     let daemon = world.daemon();
     let states = world.states();
@@ -270,7 +270,7 @@ fn its_death_is_noticed_by_nothing_that_it_runs() {
     });
     let row = world.history().into_iter().find(|row| row.int("taskid") == quiet_task).unwrap();
     assert_eq!(row.text("outcome"), "unknown", "{row:?}");
-    // Both die while nobody looks: one row, and nothing is made up in it.
+    // Both die unobserved: one row, without invented facts.
     let daemon = world.daemon();
     world.comes_to("web", "RUNNING");
     let (pid, task) = (world.pid("web"), world.states()["web"]["task_id"].as_i64().unwrap());
@@ -290,7 +290,7 @@ fn its_death_is_noticed_by_nothing_that_it_runs() {
 }
 
 #[test]
-fn one_that_leaves_its_programs_running_is_followed_by_one_that_takes_them_over() {
+fn programs_left_running_are_adopted_by_the_next_supervisor() {
     let world = World::new();
     let config = "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n\
                   [programs.bad]\ncommand = \"/bin/false\"\nstartretries = \"unlimited\"\n";
@@ -311,7 +311,7 @@ fn one_that_leaves_its_programs_running_is_followed_by_one_that_takes_them_over(
 }
 
 #[test]
-fn its_log_is_whole_lines_however_it_is_treated() {
+fn its_log_consists_of_whole_lines() {
     let world = World::new();
     let odd = "[programs.odd]\ncommand = \"sleep\"\ndirectory = \"/no/\\n2026-01-01 00:00:00,000 CRIT forged\"\n\
                startretries = 0\nautostart = false\n";
@@ -340,7 +340,7 @@ fn its_log_is_whole_lines_however_it_is_treated() {
         assert!(whole("act.log.1") <= 2000 && whole("act.log") <= 2000);
     }
     assert!(world.path("act.log.2").exists() && !world.path("act.log.3").exists());
-    // Deleted, it is made again; a folder that takes no file is no reason to stop.
+    // A deleted log is created again; an unwritable folder is not a reason to stop.
     fs::remove_file(world.path("act.log")).unwrap();
     world.ask(named("restart", "web"));
     assert!(whole("act.log") > 0);
@@ -396,7 +396,7 @@ fn the_end_of_a_program_is_that_of_its_process_and_not_of_its_output() {
 }
 
 #[test]
-fn many_deaths_at_once_are_all_seen() {
+fn many_simultaneous_ends_are_all_detected() {
     let world = World::new();
     world.configure(
         "[programs.many]\ncommand = \"sleep\"\nargs = [\"300\"]\nnumprocs = 110\nstartsecs = 0\nautorestart = \"false\"\nstdout = \"none\"\nstderr = \"none\"\n",
@@ -418,7 +418,7 @@ fn many_deaths_at_once_are_all_seen() {
 }
 
 #[test]
-fn a_program_is_its_users_and_only_that() {
+fn a_program_runs_with_the_rights_of_its_user_only() {
     if !is_root() {
         return;
     }
@@ -454,7 +454,7 @@ fn a_program_is_its_users_and_only_that() {
 }
 
 #[test]
-fn one_that_is_not_root_cannot_start_for_others() {
+fn an_ordinary_user_cannot_start_programs_of_other_users() {
     if !is_root() {
         return;
     }
@@ -479,10 +479,10 @@ fn one_that_is_not_root_cannot_start_for_others() {
 }
 
 #[test]
-fn what_is_left_to_it_is_reaped() {
-    // It is the first process of a world of its own, to which what loses its parent comes.
+fn adopted_orphans_are_reaped() {
+    // The supervisor is the first process of a pid namespace, which adopts orphans.
     let world = World::new();
-    // It lives until it has lost both the command and its shim.
+    // It lives until both the command and its shim are gone.
     let waits = "until read -r _ _ _ parent _ < /proc/$$/stat && [ $parent = 1 ]; do sleep 0.02; done";
     let orphan =
         format!("(setsid sh -c '> $W/away; {waits}' > /dev/null 2>&1 &); until [ -e $W/away ]; do sleep 0.02; done");
@@ -509,7 +509,7 @@ fn a_program_has_no_descriptor_of_its_supervisor() {
     world.configure(
         "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n[inet_http_server]\nport = \"127.0.0.1:0\"\n",
     );
-    // A port that is free now.
+    // A port that is free at the moment.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let text = world.read("t.toml").replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
     fs::write(world.path("t.toml"), text).unwrap();
@@ -529,7 +529,7 @@ fn a_program_has_no_descriptor_of_its_supervisor() {
         serde_json::from_str(&line).unwrap()
     };
     assert_eq!(version["content"]["identifier"], "supervise");
-    // Nothing happens, so it sleeps: with a port and a program it looks at its socket, and no more.
+    // Nothing happens, so the supervisor sleeps: with a port and a program it only checks its socket.
     let switches = || {
         let status = fs::read_to_string(format!("/proc/{}/status", daemon_pid(&daemon))).unwrap();
         support::field(&status, "voluntary_ctxt_switches").parse::<u64>().unwrap()

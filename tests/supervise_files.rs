@@ -1,5 +1,5 @@
-//! The files that a supervisor names in its configuration, where other users control a part of the way to them or
-//! something else is in their place.
+//! The files in the configuration of a supervisor, where other users control a part of the path or another file is in
+//! their place.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
@@ -16,7 +16,7 @@ use nix::{
 };
 use support::{World, daemon::named, until};
 
-/// A program that prints a line when it starts, and one for each signal.
+/// Returns the configuration of a program that prints a line when it starts, and one for each signal.
 fn program(name: &str, more: &str) -> String {
     let script = "trap 'echo again' USR1; echo up; while :; do sleep 0.1; done";
     format!(
@@ -24,7 +24,7 @@ fn program(name: &str, more: &str) -> String {
     )
 }
 
-/// Lets a supervisor begin, which does not start, and says so with these words; root is warned besides.
+/// Checks that a supervisor refuses to start with these words; root gets an additional warning.
 #[track_caller]
 fn is_refused(world: &World, words: &[&str]) {
     let ran = world.daemon_begun().started.take().unwrap().wait();
@@ -33,7 +33,7 @@ fn is_refused(world: &World, words: &[&str]) {
     words.iter().for_each(|word| assert!(error.contains(word), "{word:?} is missing in {:?}", ran.err));
 }
 
-/// What the client says, which fails.
+/// Checks that the client fails with these words.
 #[track_caller]
 fn fails(world: &World, args: &[&str], words: &[&str]) {
     let ran = world.ctl(args);
@@ -41,13 +41,13 @@ fn fails(world: &World, args: &[&str], words: &[&str]) {
     assert!(ran.code != 0 && words.iter().all(|word| said.contains(word)), "{words:?}: {ran:?}");
 }
 
-/// The user `nobody`, if this test can act for it.
+/// Returns the user `nobody`, if this test can act for it.
 fn nobody() -> Option<u32> {
     let user = nix::unistd::User::from_name("nobody").unwrap()?;
     geteuid().is_root().then_some(user.uid.as_raw())
 }
 
-/// A folder of a user, with the folder `l` in it, and a folder `root` of root's beside it.
+/// Creates a folder of a user with the folder `l` in it, and a folder `root` of root beside it.
 fn folders(world: &World, owner: u32) {
     for name in ["base/l", "root"] {
         fs::create_dir_all(world.path(name)).unwrap();
@@ -57,14 +57,14 @@ fn folders(world: &World, owner: u32) {
     }
 }
 
-/// As the owner of the folder could: `l` becomes a link to the folder of root.
+/// Replaces `l` by a link to the folder of root, as the owner of the folder could.
 fn replace_by_link(world: &World) {
     fs::rename(world.path("base/l"), world.path("base/l2")).unwrap();
     symlink("../root", world.path("base/l")).unwrap();
 }
 
 #[test]
-fn a_folder_of_the_programs_user_leads_no_log_of_root_elsewhere() {
+fn a_folder_of_the_programs_user_cannot_redirect_logs_of_root() {
     let Some(owner) = nobody() else { return };
     let world = World::new();
     folders(&world, owner);
@@ -77,7 +77,7 @@ fn a_folder_of_the_programs_user_leads_no_log_of_root_elsewhere() {
     assert_eq!((meta.uid(), meta.mode() & 0o777), (owner, 0o644), "a log in its user's own folder is its user's");
     fs::write(world.path("root/db"), "precious\n").unwrap();
     replace_by_link(&world);
-    // What opens a log: another start, a turn, a signal to open it again, a clear, a reader.
+    // Everything that opens a log: a start, a rotation, a signal to reopen it, a clear, a reader.
     daemon.signal(Signal::SIGUSR2);
     world.ctl(&["signal", "USR1", "web"]);
     fails(&world, &["restart", "web"], &["web", "on the way", "symbolic link"]);
@@ -95,7 +95,7 @@ fn a_folder_of_the_programs_user_leads_no_log_of_root_elsewhere() {
 }
 
 #[test]
-fn folders_and_pid_files_are_not_made_through_links_of_others() {
+fn folders_and_pid_files_are_not_created_through_links_of_other_users() {
     let Some(owner) = nobody() else { return };
     let world = World::new();
     folders(&world, owner);
@@ -124,7 +124,7 @@ fn a_link_that_only_the_supervisors_user_controls_is_followed() {
 }
 
 #[test]
-fn a_pid_is_not_written_over_a_file_that_holds_none() {
+fn a_file_without_a_pid_is_not_overwritten_by_a_pid() {
     let world = World::new();
     world.configure(&program("web", ""));
     let text = world.read("t.toml").replace("pidfile = \"s.pid\"", "pidfile = \"notes\"");
@@ -137,7 +137,7 @@ fn a_pid_is_not_written_over_a_file_that_holds_none() {
     world.daemon().end();
 }
 
-/// Makes a folder such as /tmp the default one for logs.
+/// Makes a folder like /tmp the default folder for logs.
 fn with_shared_logs(world: &World) {
     fs::create_dir(world.path("shared")).unwrap();
     fs::set_permissions(world.path("shared"), Permissions::from_mode(0o1777)).unwrap();
@@ -148,7 +148,7 @@ fn with_shared_logs(world: &World) {
 }
 
 #[test]
-fn what_another_user_puts_in_the_usual_place_of_a_log_is_not_used_and_stops_nothing() {
+fn a_file_of_another_user_in_the_place_of_a_log_is_not_used_and_stops_nothing() {
     let world = World::new();
     let mut names = vec!["folder", "link", "turned"];
     names.extend(nobody().map(|_| ["pipe", "file"]).into_iter().flatten());
@@ -176,7 +176,7 @@ fn what_another_user_puts_in_the_usual_place_of_a_log_is_not_used_and_stops_noth
         }
         assert_eq!(world.ctl(&["clear", name]).code, 0);
     }
-    // Two lines are longer than the file may be: something in the place of the older file is left out.
+    // Two lines exceed the limit of the file: a file in the place of the rotated one is left alone.
     let turned = || fs::read_to_string(world.path("shared/turned.stdout.2")).unwrap_or_default();
     world.ctl(&["signal", "USR1", "turned"]);
     until("the first line", || world.ctl(&["tail", "turned"]).text() == "again\n");
@@ -186,7 +186,7 @@ fn what_another_user_puts_in_the_usual_place_of_a_log_is_not_used_and_stops_noth
     if nobody().is_some() {
         assert_eq!(world.read("shared/file.stdout"), "theirs\n");
     }
-    // As soon as it is gone, the usual place is used again.
+    // Once it is gone, the default path is used again.
     fs::remove_dir(world.path("shared/folder.stdout")).unwrap();
     world.ctl(&["restart", "folder"]);
     until("the usual log", || fs::read_to_string(world.path("shared/folder.stdout")).is_ok_and(|text| text == "up\n"));
@@ -194,7 +194,7 @@ fn what_another_user_puts_in_the_usual_place_of_a_log_is_not_used_and_stops_noth
 }
 
 #[test]
-fn a_configuration_that_is_no_file_keeps_nobody_waiting() {
+fn a_configuration_that_is_not_a_file_blocks_nothing() {
     let world = World::new();
     world.configure(&program("web", ""));
     let daemon = world.daemon();
@@ -211,18 +211,18 @@ fn a_configuration_that_is_no_file_keeps_nobody_waiting() {
     supervise().arg("--check").run().says(2, &[why]);
     let client = supervise().arg("status").run();
     assert!(client.code != 0 && client.err.contains(why), "{client:?}");
-    // So is one that it includes.
+    // The same for an included file.
     fs::remove_file(world.path("t.toml")).unwrap();
     mkfifo(&world.path("more.toml"), Mode::S_IRWXU).unwrap();
     fs::write(world.path("t.toml"), format!("[include]\nfiles = [\"more.toml\"]\n{text}")).unwrap();
     fails(&world, &["reread"], &["more.toml", why]);
     assert_eq!(world.pid("web"), pid);
-    // And one that has nothing in it stops nothing.
+    // An empty file stops nothing.
     for empty in ["", "# all of it\n\n"] {
         fs::write(world.path("t.toml"), empty).unwrap();
         fails(&world, &["reload"], &["the file is empty"]);
     }
-    // Nor does the beginning of one.
+    // Nor does a truncated file.
     fs::write(world.path("t.toml"), "[taskmasterd]\n").unwrap();
     fails(&world, &["reload"], &["neither a program nor a server for clients"]);
     daemon.signal(Signal::SIGHUP);
@@ -234,7 +234,7 @@ fn a_configuration_that_is_no_file_keeps_nobody_waiting() {
 }
 
 #[test]
-fn a_client_takes_no_settings_of_another_user_that_it_only_found() {
+fn a_client_ignores_a_found_configuration_of_another_user() {
     let Some(owner) = nobody() else { return };
     let world = World::new();
     let place = world.work().join("taskmaster.conf.toml");
@@ -248,7 +248,7 @@ fn a_client_takes_no_settings_of_another_user_that_it_only_found() {
 }
 
 #[test]
-fn a_configuration_in_memory_is_one_in_the_background_too() {
+fn a_configuration_in_memory_works_in_the_background_too() {
     let Ok(folder) = tempfile::Builder::new().prefix("taskwatcher-").tempdir_in("/dev/shm") else { return };
     let world = World::new();
     world.configure(&program("web", ""));
@@ -263,7 +263,7 @@ fn a_configuration_in_memory_is_one_in_the_background_too() {
 }
 
 #[test]
-fn who_follows_learns_whether_the_supervisor_ended_or_died() {
+fn a_follower_learns_whether_the_supervisor_ended_or_died() {
     let world = World::new();
     world.configure(&program("web", ""));
     let socket = world.path("s.sock");
@@ -291,7 +291,7 @@ fn who_follows_learns_whether_the_supervisor_ended_or_died() {
 }
 
 #[test]
-fn a_follower_misses_nothing_when_a_log_is_cleared_or_turned_over_often() {
+fn a_follower_misses_nothing_when_a_log_is_cleared_or_rotated_often() {
     let world = World::new();
     let script = "trap 'seq $FROM $TO | sed s/^/line/' USR1; while :; do sleep 0.1; done";
     let more = format!(
@@ -305,7 +305,7 @@ fn a_follower_misses_nothing_when_a_log_is_cleared_or_turned_over_often() {
     let mut request = named("tail", "web");
     request["args"] = serde_json::json!({ "follow": true });
     assert_eq!(follower.ask(&request)["content"]["data"], "before\n");
-    // All of it comes within the time between two looks, in some twenty files.
+    // All of it is written between two looks, in about twenty files.
     world.ctl(&["signal", "USR1", "web"]);
     let mut text = String::new();
     while !text.contains("line500\n") {

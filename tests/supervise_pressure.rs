@@ -1,5 +1,5 @@
-//! The supervisor on a machine that is short of something: descriptors, threads, processes, a database, a spool, its own
-//! launcher. It goes on, nothing is lost, what is left behind is bounded, and no program is given up for it.
+//! The supervisor on a machine that lacks something: descriptors, threads, processes, a database, a spool, its own
+//! launcher. It continues, nothing is lost, leftovers are bounded, and no program becomes FATAL because of it.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
@@ -16,19 +16,19 @@ use serde_json::json;
 use support::{PATIENCE, Program, World, daemon::named, desk::send, until};
 use taskwatcher::io::rundir::RunDir;
 
-/// Nobody.
+/// User id of `nobody`.
 const OTHER: u32 = 65534;
 
 fn program(name: &str, script: &str, more: &str) -> String {
     format!("[programs.{name}]\ncommand = \"bash\"\nargs = [\"-c\", \'\'\'{script}\'\'\']\n{more}\n")
 }
 
-/// As somebody who has no more processes than the limit: root has as many as there is room for.
+/// As a user to whom the limit of processes applies, which root is exempt from.
 fn without_privileges(program: Program<'_>) -> Program<'_> {
     if geteuid().is_root() { program.user(OTHER) } else { program }
 }
 
-/// What is answered to a request of HTTP through the socket: its first line.
+/// Returns the first line of the response to an HTTP request through the socket.
 fn get(world: &World, path: &str) -> String {
     let mut stream = UnixStream::connect(world.path("s.sock")).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -39,7 +39,7 @@ fn get(world: &World, path: &str) -> String {
     answer.lines().next().unwrap_or_default().to_owned()
 }
 
-/// Sets how many files the supervisor may open from now on.
+/// Sets the limit of open files of the supervisor.
 fn limit_files(pid: i32, files: u64) {
     let limit = rustix::process::Rlimit { current: Some(files), maximum: Some(4096) };
     let pid = rustix::process::Pid::from_raw(pid);
@@ -47,7 +47,7 @@ fn limit_files(pid: i32, files: u64) {
 }
 
 #[test]
-fn what_a_launcher_wrote_while_nothing_could_be_read_is_read_later() {
+fn state_written_while_nothing_could_be_read_is_read_later() {
     let world = World::new();
     world.configure(&program("web", "exec sleep 300", "startsecs = 0\nautostart = false"));
     let daemon = world.daemon();
@@ -61,7 +61,7 @@ fn what_a_launcher_wrote_while_nothing_could_be_read_is_read_later() {
         texts.filter_map(|text| String::from_utf8(text).ok()).any(|text| text.contains(word))
     };
     until("its launch to be gone", || world.processes().len() == 1);
-    // Until the database can be written its launch waits, for a moment.
+    // Until the database can be written its launcher waits, for a moment.
     let lock = world.lock();
     let start = json!({ "command": "start", "target": "process", "name": "web", "wait": false });
     assert_eq!(known.ask(&start)["status"], 202);
@@ -77,9 +77,9 @@ fn what_a_launcher_wrote_while_nothing_could_be_read_is_read_later() {
 }
 
 #[test]
-fn a_program_is_not_given_up_for_want_of_a_launcher() {
+fn a_missing_launcher_does_not_make_a_program_fatal() {
     let world = World::new();
-    // Where the supervisor finds its launcher beside itself.
+    // A folder in which the supervisor finds its launcher beside itself.
     let [supervise, launch] = [env!("CARGO_BIN_EXE_supervise"), env!("CARGO_BIN_EXE_launch")].map(|program| {
         let copy = world.path(std::path::Path::new(program).file_name().unwrap().to_str().unwrap());
         fs::hard_link(program, &copy).or_else(|_| fs::copy(program, &copy).map(drop)).unwrap();
@@ -106,7 +106,7 @@ fn a_program_is_not_given_up_for_want_of_a_launcher() {
 }
 
 #[test]
-fn a_page_that_no_thread_can_be_made_for_is_answered_later() {
+fn a_page_without_a_thread_gets_503_and_works_later() {
     let world = World::new();
     world.configure(&program("web", "exec sleep 300", "startsecs = 0"));
     if geteuid().is_root() {
@@ -128,7 +128,7 @@ fn a_page_that_no_thread_can_be_made_for_is_answered_later() {
     }
     limit("1000");
     assert_eq!(get(&world, "/api/status"), "HTTP/1.1 200 OK");
-    // The threads that read the database are another kind.
+    // The threads that read the database are separate.
     limit("0");
     assert_ne!(get(&world, "/tasks"), "HTTP/1.1 200 OK");
     limit("1000");
@@ -138,7 +138,7 @@ fn a_page_that_no_thread_can_be_made_for_is_answered_later() {
 }
 
 #[test]
-fn one_connection_too_many_is_told_so_in_its_own_language() {
+fn a_connection_over_the_limit_is_refused_in_its_own_protocol() {
     let world = World::new();
     world.configure("");
     let daemon = world.daemon();
@@ -154,7 +154,7 @@ fn one_connection_too_many_is_told_so_in_its_own_language() {
 }
 
 #[test]
-fn runs_without_a_spool_are_recorded_in_the_database_alone() {
+fn runs_without_a_spool_are_recorded_in_the_database() {
     let world = World::new();
     fs::create_dir(world.path("tasks.db-spool")).unwrap();
     world.configure(&program("web", "exit 3", "startsecs = 0\nautorestart = \"false\""));
@@ -167,7 +167,7 @@ fn runs_without_a_spool_are_recorded_in_the_database_alone() {
 }
 
 #[test]
-fn while_the_database_cannot_be_written_launchers_do_not_pile_up_and_nothing_is_lost() {
+fn while_the_database_cannot_be_written_launchers_do_not_accumulate_and_nothing_is_lost() {
     let world = World::new();
     let with = "startsecs = 0\nautorestart = \"true\"";
     world.configure_with("restart_throttle = 0.5", &program("web", "echo x >>$W/runs; exit 3", with));
@@ -176,7 +176,7 @@ fn while_the_database_cannot_be_written_launchers_do_not_pile_up_and_nothing_is_
     let daemon = world.daemon();
     let runs = || fs::read_to_string(world.path("runs")).unwrap_or_default().lines().count();
     until("many runs", || runs() > 30);
-    // Each waits some seconds for the database; the rest are gone.
+    // Each launcher waits some seconds for the database; older ones are gone.
     let launchers = world.processes().len();
     assert!(launchers < 25, "{launchers} processes after {} runs", runs());
     assert_eq!(world.ask(named("stop", "web"))["status"], 200);
@@ -196,7 +196,7 @@ fn while_the_database_cannot_be_written_launchers_do_not_pile_up_and_nothing_is_
 }
 
 #[test]
-fn of_one_process_one_hook_runs_at_a_time_and_the_newest_state_is_told_next() {
+fn one_hook_per_process_runs_at_a_time_and_the_next_reports_the_newest_state() {
     let world = World::new();
     let hook = "on_event = [\"sh\", \"-c\", \"echo $TASKMASTER_STATE $TASKMASTER_SERVER_URL >>$W/hooks; until test -e $W/go; do sleep 0.05; done\"]\n\
                 on_states = [\"EXITED\", \"STOPPED\"]";
@@ -215,7 +215,7 @@ fn of_one_process_one_hook_runs_at_a_time_and_the_newest_state_is_told_next() {
 }
 
 #[test]
-fn a_hook_is_a_command_of_its_file_and_its_failure_is_told() {
+fn a_hook_is_relative_to_its_file_and_its_failure_is_reported() {
     let world = World::new();
     world.program("hook.sh", "#!/bin/sh\necho $1 >>$W/hooks\nexit 7\n");
     let hook = "on_event = [\"./hook.sh\", \"%(program_name)s\"]\non_states = [\"RUNNING\"]";
@@ -227,7 +227,7 @@ fn a_hook_is_a_command_of_its_file_and_its_failure_is_told() {
 }
 
 #[test]
-fn names_that_mean_nothing_are_an_error_of_http() {
+fn unknown_names_are_an_http_error() {
     let world = World::new();
     world.configure(&program("web", "exec sleep 300", "autostart = false"));
     let daemon = world.daemon();

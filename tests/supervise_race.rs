@@ -1,7 +1,7 @@
-//! The supervisor under clients that contradict each other, and under its own sudden death: every run of a program has
-//! exactly one end in history, and no program ever runs twice.
+//! The supervisor with contradicting clients, and with its own sudden death: every run of a program has exactly one end
+//! in the history, and no program ever runs twice.
 //!
-//! Takes some 6 seconds; with `TASKWATCHER_LONG` set some 30, with more of everything.
+//! Takes about 6 seconds; with `TASKWATCHER_LONG` set about 30, with more of everything.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -26,9 +26,9 @@ fn is_long() -> bool {
     std::env::var_os("TASKWATCHER_LONG").is_some()
 }
 
-/// A program that notes each of its runs, and whether the process of another run of it lives. It says that it is there
-/// before it looks, so of two at once at least one sees the other. (A lock held by it would not do: what it forks holds
-/// the lock too until its exec, and can be stopped there and outlive it.)
+/// Returns the configuration of a program that records each run, and whether the process of another run is alive. It
+/// records itself before it checks, so that of two simultaneous runs at least one detects the other. (A lock would not
+/// do: a forked child holds it until its exec, may be stopped there, and may outlive the run.)
 fn program(name: &str, then: &str, more: &str) -> String {
     let script = r#"
         me=$TASKMASTER_PROCESS_NAME; : >$W/alive.$me.$$
@@ -41,7 +41,8 @@ fn program(name: &str, then: &str, more: &str) -> String {
     format!("[programs.{name}]\ncommand = \"bash\"\nargs = [\"-c\", '''{script}\n{then}''']\n{more}\n")
 }
 
-/// Steady ones, short ones, failing ones, deaf ones, and one that leaves something in its group; `flip` changes some.
+/// Long, short and failing programs, programs that ignore signals, and one that leaves a process in its group; `flip`
+/// changes some.
 fn programs(flip: bool) -> String {
     let (seconds, extra) =
         if flip { (301, program("extra", "exec sleep 300", "startsecs = 0")) } else { (300, String::new()) };
@@ -62,7 +63,7 @@ fn programs(flip: bool) -> String {
 const SERVER: &str = "restart_throttle = 0.1";
 const NAMES: [&str; 9] = ["steady", "young", "cold:*", "cold:cold_01", "short", "bad", "deaf", "family", "extra"];
 
-/// One request without a thought for what others ask.
+/// A random request, independent of other clients.
 fn anything(dice: &mut Dice) -> Value {
     let mut request = match dice.roll(20) {
         0 => json!({ "command": dice.of(&["stop", "restart", "start"]), "target": "all" }),
@@ -82,7 +83,7 @@ fn anything(dice: &mut Dice) -> Value {
     request
 }
 
-/// The tasks of all runs that the log tells of; how often each.
+/// Returns the tasks of all runs in the log, and how often each occurs.
 fn spawned(log: &str) -> BTreeMap<i64, usize> {
     let mut tasks = BTreeMap::new();
     for line in log.lines().filter(|line| line.contains(" spawned: ")) {
@@ -92,13 +93,13 @@ fn spawned(log: &str) -> BTreeMap<i64, usize> {
     tasks
 }
 
-/// After everything has ended: each run is one row of history, and nothing is left.
+/// Checks after the end that each run is one row of the history, and nothing is left.
 #[track_caller]
 fn each_run_has_one_end(world: &World, log: &str, seed: u64) {
-    // What a program left in its group may live on; those who carried the runs do not.
+    // Processes left in a group may live on; the shims may not.
     let carries = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "launch\n");
     until(&format!("all runs to be over; seed {seed}"), || !world.processes().iter().any(carries));
-    // An end that the database was too busy for waits beside it for the next reader.
+    // An end for which the database was too busy is in the spool until the next read.
     world.control(["update"]).run().ok();
     assert!(world.tasks().is_empty(), "seed {seed}: {:?}: {log}", world.tasks());
     let mut rows: BTreeMap<String, usize> = BTreeMap::new();
@@ -142,7 +143,7 @@ fn clients_that_contradict_each_other_lose_no_run() {
                     let request = anything(&mut dice);
                     let answer = client.ask(&request);
                     let status = answer["status"].as_i64();
-                    // A file that is being written may be read half.
+                    // A file that is being written may be read incompletely.
                     let expected = [200, 202, 207, 404, 409, 422, 500].map(Some);
                     assert!(expected.contains(&status), "seed {seed}: {request}: {answer}");
                 }
@@ -161,7 +162,7 @@ fn a_supervisor_that_is_killed_at_any_moment_starts_nothing_twice() {
     world.configure_with(SERVER, &programs(false));
     for _ in 0..if is_long() { 25 } else { 5 } {
         let mut daemon = world.daemon_begun();
-        // The moment is nothing to wait for.
+        // A random moment.
         let mut request = (dice.roll(2) == 0).then(|| anything(&mut dice));
         let die_at = sys::now().mono + Duration::from_millis(dice.roll(900));
         while sys::now().mono < die_at {
@@ -170,7 +171,7 @@ fn a_supervisor_that_is_killed_at_any_moment_starts_nothing_twice() {
                 && let Ok(stream) = std::os::unix::net::UnixStream::connect(world.path("s.sock"))
             {
                 request["wait"] = false.into();
-                // It may be dead before it hears of this.
+                // The supervisor may be dead before it gets the request.
                 let _ = std::io::Write::write_all(&mut &stream, format!("{request}\n").as_bytes());
             }
         }
@@ -183,14 +184,14 @@ fn a_supervisor_that_is_killed_at_any_moment_starts_nothing_twice() {
     let daemon = world.daemon_begun();
     until(&format!("it to be ready: {}", world.log()), || world.log().matches("INFO ready").count() > before);
     for name in ["steady", "young", "cold:cold_00", "cold:cold_01", "deaf", "family"] {
-        // What was stopped by somebody before is started by a new supervisor all the same.
+        // A new supervisor also starts processes that were stopped before.
         world.comes_to(name, "RUNNING");
     }
     assert_eq!(daemon.end().code, 0);
     each_run_has_one_end(&world, &world.log(), seed);
 }
 
-/// A supervisor that is killed while a program is on its way to its exec, and another one after it.
+/// A supervisor that is killed before the exec of a program, and the next one.
 fn a_start_that_hangs(orphans: &str, is_changed: bool) {
     let world = World::new();
     let server = format!("orphans = \"{orphans}\"");
@@ -198,13 +199,13 @@ fn a_start_that_hangs(orphans: &str, is_changed: bool) {
     world.configure_with(&server, &text("exec sleep 300"));
     world.control(["initialize"]).run().ok();
     let daemon = world.daemon();
-    // What carries it waits for the database for a moment; there it is paused, as by a file server that is away.
+    // The shim waits for the database for a moment; there it is paused, as by a hanging file server.
     let lock = world.lock();
     world.ask(json!({ "command": "start", "target": "process", "name": "web", "wait": false }));
     let runs = RunDir::open(&RunDir::beside(&world.db())).unwrap();
     let run = || runs.list().ok()?.iter().find_map(|handle| Run::parse(&runs.read(handle).ok()??));
     let shim = eventually("its file", run).shim;
-    // Before that it would give up, as its supervisor is gone.
+    // Before that, the shim would give up because its supervisor is gone.
     until("it to wait", || has_open(shim.pid, "tasks.db"));
     process::signal(shim, Signal(19)).unwrap();
     drop(lock);
@@ -224,7 +225,7 @@ fn a_start_that_hangs(orphans: &str, is_changed: bool) {
         "STARTING" => 1,
         "STOPPING" => 2,
         _ => {
-            // It runs, and is nobody's; until it ends.
+            // It runs without a supervisor until it ends.
             until("its command", || matches!(run().unwrap().phase, Phase::Running { .. }));
             let Phase::Running { command, .. } = run().unwrap().phase else { unreachable!() };
             assert_eq!(world.state("web"), "UNKNOWN");
@@ -248,7 +249,7 @@ fn a_start_that_hangs(orphans: &str, is_changed: bool) {
 }
 
 #[test]
-fn a_start_that_hangs_while_its_supervisor_dies_is_not_made_twice() {
+fn a_hanging_start_is_not_repeated_after_the_death_of_its_supervisor() {
     std::thread::scope(|scope| {
         for (orphans, is_changed) in [("adopt", false), ("adopt", true), ("stop", false), ("leave", false)] {
             scope.spawn(move || a_start_that_hangs(orphans, is_changed));

@@ -1,4 +1,4 @@
-//! What a reload does, with the real daemon (section 4 of its specification).
+//! Reloads, with the real daemon.
 
 mod support;
 
@@ -44,7 +44,7 @@ fn instances_come_and_go_one_by_one() {
     let done = reload(&world);
     assert_eq!((&done["added"], &done["removed"]), (&json!(["many:m2", "many:m3"]), &json!([])));
     let more = all(&["many:m0", "many:m1", "many:m2", "many:m3"]);
-    // Moved: what is in both stays; what is surplus stops.
+    // Renumbered: processes in both ranges stay; surplus ones stop.
     world.configure(&many(3, 1));
     let done = reload(&world);
     assert_eq!((&done["added"], &done["removed"]), (&json!([]), &json!(["many:m0"])));
@@ -55,20 +55,20 @@ fn instances_come_and_go_one_by_one() {
     for states in [&more, &moved, &last] {
         assert_eq!(states["many:m1"]["pid"], first["many:m1"]["pid"]);
     }
-    // Another group is another name, and no new run; neither is another spelling.
+    // Another group is another name without a new run, and so is another spelling.
     let text = many(1, 1).replace("command", "cmd").replace("args", "# it sleeps\nargs");
     world.configure(&format!("{text}group = \"g\"\n"));
     assert_eq!(reload(&world)["updated"], json!(["g:m1"]));
     assert_eq!(all(&["g:m1"])["g:m1"]["pid"], first["many:m1"]["pid"]);
     assert_eq!(reload(&world)["unchanged"], 1);
-    // What is doubtful is told to whoever only asks, and logged once it is so.
+    // Warnings are reported to clients that only check, and logged when they apply.
     world.configure(&(many(1, 1) + "group = \"g\"\nstopsignal = \"KILL\"\n"));
     let warned = || world.log().matches("SIGKILL leaves the program no way").count();
     assert_eq!(world.ask(json!({ "command": "reread" }))["content"]["warnings"].as_array().unwrap().len(), 1);
     assert_eq!(warned(), 0);
     assert_eq!(reload(&world)["warnings"].as_array().unwrap().len(), 1);
     assert_eq!(warned(), 1);
-    // Another name is another program.
+    // A program with another name is another program.
     world.configure(&sleeper("other", 300, ""));
     let done = reload(&world);
     assert_eq!((&done["added"], &done["removed"]), (&json!(["other"]), &json!(["g:m1"])));
@@ -79,7 +79,7 @@ fn instances_come_and_go_one_by_one() {
 }
 
 #[test]
-fn what_a_process_is_doing_says_what_becomes_of_it() {
+fn a_reload_depends_on_the_state_of_a_process() {
     let world = World::new();
     let config = |secs: u32, retries: u32, script: &str| {
         sleeper("down", secs, "")
@@ -97,12 +97,13 @@ fn what_a_process_is_doing_says_what_becomes_of_it() {
         world.comes_to(name, state);
     }
     world.ask(named("stop", "down"));
-    // One that is asked to stop, and takes its time.
+    // A process that stops slowly.
     let mut client = world.connect_to_daemon();
     client.send(&named("stop", "slow"));
     world.comes_to("slow", "STOPPING");
     let slow = world.pid("slow");
-    // Two tries have failed when it is told that it has none: it is given up at once, without another start.
+    // Two attempts have failed when the number of retries becomes zero: it becomes FATAL at once, without another
+    // start.
     world.comes_to("tries", "BACKOFF");
     world.configure(&config(400, 0, &deaf.replace("# 1", "# 2")));
     let done = reload(&world);
@@ -114,21 +115,21 @@ fn what_a_process_is_doing_says_what_becomes_of_it() {
         ["down", "later", "done", "tries", "slow"].map(state),
         ["STOPPED", "STOPPED", "EXITED", "FATAL", "STOPPING"]
     );
-    // A stop that is under way ends as a stop.
+    // A stop in progress ends as a stop.
     fs::write(world.path("work/go"), "").unwrap();
     fs::write(world.path("go"), "").unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(slow), Signal::SIGTERM).unwrap();
     assert_eq!(client.line()["status"], 200);
     assert_eq!(world.state("slow"), "STOPPED");
     assert_eq!(world.states()["slow"]["config_changed"], false, "it is what the file says");
-    // What was kept is used.
+    // The stored configuration is used.
     assert_eq!(world.ask(named("start", "down"))["status"], 200);
     let args = fs::read_to_string(format!("/proc/{}/cmdline", world.pid("down"))).unwrap();
     assert_eq!(args, "sleep\x00400\0");
 }
 
 #[test]
-fn of_changes_before_the_old_run_has_ended_the_last_one_counts() {
+fn the_last_of_several_changes_before_the_end_of_the_old_run_counts() {
     let world = World::new();
     let config = |arg: &str, retries: u32| {
         format!(
@@ -144,7 +145,7 @@ fn of_changes_before_the_old_run_has_ended_the_last_one_counts() {
     world.configure(&config("two", 1));
     assert_eq!(world.ask(quick.clone())["status"], 202);
     world.comes_to("slow", "STOPPING");
-    // Then one that needs no new run: the one that is on its way is of it.
+    // Then a change that needs no new run: the pending run gets it.
     world.configure(&config("two", 7));
     world.ask(quick.clone());
     fs::write(world.path("go"), "").unwrap();
@@ -155,7 +156,7 @@ fn of_changes_before_the_old_run_has_ended_the_last_one_counts() {
     assert_eq!(world.ask(json!({ "command": "reread" }))["content"]["unchanged"], 1);
     let pid = world.pid("slow");
     assert!(fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().ends_with("two\0"));
-    // Removed, and there again before it is gone, and changed once more.
+    // Removed, added again before it has ended, and changed once more.
     fs::remove_file(world.path("go")).unwrap();
     world.configure("");
     world.ask(quick.clone());
@@ -171,14 +172,14 @@ fn of_changes_before_the_old_run_has_ended_the_last_one_counts() {
 }
 
 #[test]
-fn the_supervisor_itself_changes_as_far_as_it_can() {
+fn settings_of_the_supervisor_change_where_possible() {
     let world = World::new();
     let program = sleeper("a", 300, "");
     world.configure(&program);
     let daemon = world.daemon();
     world.comes_to("a", "RUNNING");
     let pid = world.pid("a");
-    // Another log, another level, another name; a new folder for the logs of a new program, and for the socket.
+    // Another log, level and name; a new folder for the logs of a new program, and for the socket.
     world.configure_with(
         "identifier = \"two\"\ncreate_dirs = true\nminfds = 65\numask = \"077\"",
         &(program.clone()
@@ -209,7 +210,7 @@ fn the_supervisor_itself_changes_as_far_as_it_can() {
 }
 
 #[test]
-fn what_cannot_be_opened_leaves_all_as_it_was() {
+fn a_reload_that_cannot_open_something_changes_nothing() {
     let world = World::new();
     let program = sleeper("a", 300, "");
     world.configure(&program);
@@ -227,20 +228,20 @@ fn what_cannot_be_opened_leaves_all_as_it_was() {
         assert!(world.log().contains("; nothing was changed"), "the old log goes on");
     };
     let more = |text: &str| text.to_owned() + &sleeper("b", 301, "");
-    // A link is no log.
+    // A link is refused as a log.
     std::os::unix::fs::symlink(world.path("t.toml"), world.path("link.log")).unwrap();
     refused(&more(&good.replace("act.log", "link.log")), "link.log: it is a symbolic link");
-    // Something is where the socket is to be.
+    // A file is in the place of the socket.
     fs::write(world.path("x.sock"), "precious").unwrap();
     refused(&more(&good.replace("s.sock", "x.sock")), "a regular file is in its place");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap();
     let port = format!("[inet_http_server]\nport = \"{port}\"\nusername = \"u\"\npassword = \"p\"\n");
     refused(&more(&(good.clone() + &port)), "in use");
-    // Other permissions of the socket and a port that is taken.
+    // Other permissions of the socket, and a port in use.
     refused(&more(&(good.replace("\"s.sock\"", "\"s.sock\"\nchmod = 0o770") + &port)), "in use");
     assert_eq!(fs::metadata(world.path("s.sock")).unwrap().permissions().mode() & 0o777, 0o700);
-    // A folder that cannot be made, as something else has its name.
+    // A folder that cannot be created, because a file has its name.
     fs::write(world.path("file"), "").unwrap();
     let logs = good.replace("act.log", "file/x/act.log").replace("[taskmasterd]", "[taskmasterd]\ncreate_dirs = true");
     refused(&more(&logs), "file");
@@ -253,7 +254,7 @@ fn what_cannot_be_opened_leaves_all_as_it_was() {
 }
 
 #[test]
-fn limits_of_logs_change_under_a_program_that_runs() {
+fn log_limits_of_a_running_program_change() {
     let world = World::new();
     let config = |limits: &str| {
         format!(
@@ -276,7 +277,7 @@ fn limits_of_logs_change_under_a_program_that_runs() {
 }
 
 #[test]
-fn rel9_which_file_is_in_force_can_be_told() {
+fn the_active_configuration_file_is_reported() {
     let world = World::new();
     world.configure(&sleeper("web", 300, ""));
     let _daemon = world.daemon();
@@ -284,7 +285,7 @@ fn rel9_which_file_is_in_force_can_be_told() {
     let sum = || world.command("sha256sum").arg(world.path("t.toml")).run().text()[..64].to_owned();
     let first = sum();
     assert_eq!(told()["sha256"], first);
-    // Neither another file on the disk nor a broken one is the one that is in force.
+    // Neither a changed nor an invalid file on disk is the active one.
     world.configure(&sleeper("web", 301, ""));
     let second = sum();
     assert_eq!(world.ask(json!({ "command": "reread" }))["status"], 200);
@@ -299,7 +300,7 @@ fn rel9_which_file_is_in_force_can_be_told() {
 }
 
 #[test]
-fn rel4_rel7_reloads_come_one_after_the_other_and_several_hups_are_one() {
+fn reloads_are_serialized_and_several_hups_are_merged() {
     let world = World::new();
     let text = |secs: u32| {
         let deaf = "command = \"bash\"\nargs = [\"-c\", \"trap '' TERM; touch $W/deaf; while :; do sleep 0.05; done\"]";
@@ -310,7 +311,7 @@ fn rel4_rel7_reloads_come_one_after_the_other_and_several_hups_are_one() {
     world.comes_to("quick", "RUNNING");
     until("the deaf one to be deaf", || world.path("deaf").exists());
     let (deaf, quick) = (world.pid("deaf"), world.pid("quick"));
-    // The first takes two seconds, as one goes that does not want to. The second finds the rest as the first has left it.
+    // The first reload takes two seconds, because a process ends slowly. The second one finds the result of the first.
     world.configure(&sleeper("quick", 301, "startsecs = 0"));
     let mut first = world.connect_to_daemon();
     first.send(&json!({ "command": "reload" }));
@@ -322,7 +323,7 @@ fn rel4_rel7_reloads_come_one_after_the_other_and_several_hups_are_one() {
     assert_eq!((&done["removed"], &done["restarted"]), (&json!(["deaf"]), &json!(["quick"])), "{done}");
     assert!(!is_alive(deaf));
     assert_eq!(world.pid("quick"), second);
-    // Those that come before it can look at one are one.
+    // Signals that arrive before it can handle the first are merged.
     world.configure(&sleeper("quick", 302, "startsecs = 0"));
     daemon.signal(Signal::SIGSTOP);
     let pid = daemon.started.as_ref().unwrap().pid();
@@ -347,7 +348,7 @@ fn a_log_is_followed_until_its_program_is_removed() {
     client.send(&follow);
     let first = client.line();
     assert_eq!(first["status"], 200, "{first}");
-    // A change that needs a new run goes on in the same log.
+    // After a change that needs a new run, the same log continues.
     world.configure(&format!("{}{}", web.replace("begun", "again"), sleeper("other", 300, "")));
     reload(&world);
     let mut data = String::new();

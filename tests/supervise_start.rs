@@ -1,4 +1,4 @@
-//! How the supervisor begins: what it starts and in which order, what it tells its manager, and what its log tells.
+//! How the supervisor starts: the programs and their order, notifications to its service manager, and its log.
 
 mod support;
 
@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use support::{PATIENCE, World, daemon::named, desk::is_alive, eventually, until};
 
-/// A program that does not mind being asked to end.
+/// Returns the configuration of a program that ignores its stop signal.
 fn deaf(name: &str, more: &str) -> String {
     format!(
         "[programs.{name}]\ncommand = \"bash\"\nargs = [\"-c\", \"trap '' TERM; while :; do sleep 0.05; done\"]\nstartsecs = 0\n{more}\n"
@@ -16,7 +16,7 @@ fn deaf(name: &str, more: &str) -> String {
 }
 
 #[test]
-fn the_log_tells_what_happens_with_process_and_task() {
+fn the_log_names_process_and_task_of_each_event() {
     let world = World::new();
     world.configure(
         "[programs.good]\ncommand = \"sh\"\nargs = [\"-c\", \"sleep 0.2\"]\nstartsecs = 0\n\
@@ -57,7 +57,7 @@ fn the_log_tells_what_happens_with_process_and_task() {
 }
 
 #[test]
-fn a_manager_is_told_when_it_is_ready_and_when_it_ends() {
+fn a_service_manager_is_notified_of_readiness_and_shutdown() {
     let world = World::new();
     world.configure(
         "[programs.a]\ncommand = \"sh\"\nargs = [\"-c\", \"echo \\\"$NOTIFY_SOCKET\\\"; sleep 300\"]\nstartsecs = 0\n",
@@ -78,7 +78,7 @@ fn a_manager_is_told_when_it_is_ready_and_when_it_ends() {
         fs::read_to_string(world.path("a.stdout")).is_ok_and(|text| text.ends_with('\n'))
     });
     assert_ne!(world.read("a.stdout").trim(), path.to_str().unwrap(), "it is not the program's");
-    // Its sockets do not tell the handle, which proves that a process is of the task.
+    // The names of its sockets do not contain the handle, which proves that a process belongs to the task.
     let handle = eventually("its task", || world.tasks().first().map(|row| row.text("handle").to_owned()));
     let names = fs::read_to_string("/proc/net/unix").unwrap();
     assert!(names.contains("@taskwatcher-run-") && !names.contains(&handle));
@@ -88,7 +88,7 @@ fn a_manager_is_told_when_it_is_ready_and_when_it_ends() {
 }
 
 #[test]
-fn in_a_serial_start_each_tier_waits_for_the_former() {
+fn in_a_serial_start_each_priority_waits_for_the_previous_one() {
     let world = World::new();
     let program = |name: &str, command: &str, more: &str| {
         format!("[programs.{name}]\ncommand = \"sh\"\nargs = [\"-c\", \"{command}\"]\n{more}\n")
@@ -114,7 +114,7 @@ fn in_a_serial_start_each_tier_waits_for_the_former() {
 }
 
 #[test]
-fn what_an_operator_stopped_stays_down_if_that_is_to_be_remembered() {
+fn a_process_stopped_by_an_operator_stays_down_with_remember_stops() {
     let world = World::new();
     let config = |remember: bool| {
         let sleeper = |name: &str| format!("[programs.{name}]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\n");
@@ -131,7 +131,7 @@ fn what_an_operator_stopped_stays_down_if_that_is_to_be_remembered() {
     world.ask(named("stop", "a"));
     world.ask(named("stop", "b"));
     world.ask(named("start", "b"));
-    // Of one that is still being stopped, a crash is no start.
+    // For a process that is being stopped, a crash of the supervisor is not a start.
     world.ask(json!({ "command": "stop", "target": "process", "name": "c", "wait": false }));
     world.comes_to("c", "STOPPING");
     let (b, c) = (world.pid("b"), world.pid("c"));
@@ -146,7 +146,7 @@ fn what_an_operator_stopped_stays_down_if_that_is_to_be_remembered() {
     let daemon = world.daemon();
     world.comes_to("b", "RUNNING");
     assert_eq!((world.state("a").as_str(), world.state("c").as_str()), ("STOPPED", "STOPPED"));
-    // A start ends that.
+    // A start clears the remembered stop.
     assert_eq!(world.ask(named("start", "a"))["status"], 200);
     daemon.end();
     fs::remove_file(world.path("act.log")).unwrap();
@@ -154,7 +154,7 @@ fn what_an_operator_stopped_stays_down_if_that_is_to_be_remembered() {
     world.comes_to("a", "RUNNING");
     assert_eq!(world.state("c"), "STOPPED");
     daemon.end();
-    // And without it everything is started.
+    // Without `remember_stops` everything is started.
     fs::remove_file(world.path("act.log")).unwrap();
     config(false);
     let _daemon = world.daemon();

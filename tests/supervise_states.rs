@@ -1,5 +1,5 @@
 //! The states of supervised processes with the real daemon: rules of the state machine, of stops and of starts that
-//! only show between real processes. Tests bear the numbers of the rules that they are about.
+//! only show between real processes.
 
 mod support;
 
@@ -23,14 +23,14 @@ fn spawns(world: &World, name: &str) -> usize {
     world.log().matches(&format!("spawned: {name} ")).count()
 }
 
-/// Waits for as long as it takes a program that ends at once to be started three times, which is two seconds at least.
+/// Waits as long as a program that ends at once needs for three starts, at least two seconds.
 #[track_caller]
 fn some_time(world: &World) {
     let before = spawns(world, "clock");
     until("time to pass", || spawns(world, "clock") >= before + 3);
 }
 
-/// When the first line with these words was written after the first one with those, in seconds.
+/// Returns the time between the first lines with these words, in seconds.
 fn after(log: &str, first: &str, then: &str) -> f64 {
     let lines: String = log.lines().skip_while(|line| !line.contains(first)).map(|line| format!("{line}\n")).collect();
     let marked = lines.replacen(first, &format!("{first} MARK"), 1).replacen(then, &format!("{then} MARK"), 1);
@@ -38,7 +38,7 @@ fn after(log: &str, first: &str, then: &str) -> f64 {
 }
 
 #[test]
-fn t8_t11_sm3_sm12_waits_for_another_start_are_called_off_and_counted_anew() {
+fn pending_restarts_can_be_cancelled_and_reset_the_count() {
     let world = World::new();
     world.configure(
         &[
@@ -52,7 +52,7 @@ fn t8_t11_sm3_sm12_waits_for_another_start_are_called_off_and_counted_anew() {
         .concat(),
     );
     let daemon = world.daemon();
-    // T8, and SM-3: each start of somebody has all its tries, wherever the one before it was called off.
+    // Each requested start has all of its attempts, wherever the previous one was cancelled.
     for round in 1..=3 {
         world.comes_to("bad", "BACKOFF");
         assert_eq!(world.states()["bad"]["fails"], 1);
@@ -70,13 +70,13 @@ fn t8_t11_sm3_sm12_waits_for_another_start_are_called_off_and_counted_anew() {
     world.comes_to("bad", "FATAL");
     assert!(spawns(&world, "bad") <= begun + 2 && world.log().matches("fatal: bad").count() == 1);
     assert!(world.states()["bad"]["description"].as_str().unwrap().ends_with("; gave up after 2 starts"));
-    // One that goes while it waits goes at once.
+    // A process that is removed while it waits is removed at once.
     world.comes_to("gone", "BACKOFF");
     let remove = json!({ "command": "remove", "target": "process", "name": "gone", "args": { "stop": true } });
     let (answer, took) = timed(|| world.ask(remove));
     assert!(answer["status"] == 200 && took < Duration::from_millis(900), "{answer} {took:?}");
     assert!(!world.states().contains_key("gone"));
-    // T11.
+    // A stop cancels a pending restart.
     until("it to wait for its next start", || {
         let again = &world.states()["again"];
         again["state"] == "EXITED" && !again["next_try"].is_null()
@@ -86,12 +86,12 @@ fn t8_t11_sm3_sm12_waits_for_another_start_are_called_off_and_counted_anew() {
     let begun = spawns(&world, "again");
     some_time(&world);
     assert_eq!((spawns(&world, "again"), world.state("again")), (begun, "STOPPED".to_owned()));
-    // SM-12: what ends at once is held back, what has run for longer than that is not.
+    // Restarts of a program that ends at once are throttled; those of a program that ran longer are not.
     let clock = times(&world.log(), "spawned: clock");
     assert!(clock.windows(2).all(|pair| pair[1] - pair[0] > 0.6) && clock.len() > 5, "{clock:?}");
     let long = times(&world.log(), "long with pid");
     assert!(long.windows(2).any(|pair| pair[1] - pair[0] < 1.9), "{long:?}");
-    // T8 at the end: nothing is waited for.
+    // A shutdown cancels pending starts.
     world.ask(json!({ "command": "start", "target": "process", "name": "waits", "wait": false }));
     until("a wait of two seconds", || world.states()["waits"]["fails"].as_i64() >= Some(2));
     assert_eq!(daemon.end().code, 0);
@@ -99,9 +99,9 @@ fn t8_t11_sm3_sm12_waits_for_another_start_are_called_off_and_counted_anew() {
 }
 
 #[test]
-fn sm13_the_first_start_comes_at_once() {
+fn the_first_start_is_immediate() {
     let mut took = vec![];
-    // A machine that is busy may take longer now and then, not each time.
+    // A busy machine may take longer occasionally, but not each time.
     for _ in 0..5 {
         let world = World::new();
         world.configure(&program("web", "exec sleep 300", ""));
@@ -116,7 +116,7 @@ fn sm13_the_first_start_comes_at_once() {
 }
 
 #[test]
-fn sm10_a_stop_is_heeded_while_it_starts() {
+fn a_stop_during_a_start_takes_effect() {
     let world = World::new();
     let slow = "startsecs = 60\nautostart = false";
     world.configure(&[program("slow", "exec sleep 300", slow), program("other", "exec sleep 300", "")].concat());
@@ -131,7 +131,7 @@ fn sm10_a_stop_is_heeded_while_it_starts() {
     let waited = client.line();
     assert_eq!(waited["error"]["code"], "ABNORMAL_TERMINATION", "{waited}");
     assert_eq!(world.state("slow"), "STOPPED");
-    // Before its exec, which the database holds up a little, nothing of it is signalled; others are not held up.
+    // Before its exec, which the locked database delays, the program is not signalled; others are not delayed.
     let lock = world.lock();
     let before = spawns(&world, "slow");
     client.send(&named("start", "slow"));
@@ -154,14 +154,14 @@ fn sm10_a_stop_is_heeded_while_it_starts() {
 }
 
 #[test]
-fn stop1_stop6_stop8_signals_reach_what_they_are_sent_to() {
+fn signals_reach_the_process_or_the_group() {
     let world = World::new();
     let ready = "echo ready; while :; do sleep 0.05; done";
     let paused = "stopwaitsecs = 60\nstartsecs = 0";
     world.configure(
         &[
             program("paused", &format!("trap 'echo bye; exit 0' TERM; {ready}"), paused),
-            // The leader waits for a member that is paused too.
+            // The leader waits for a member that is also paused.
             program(
                 "couple",
                 "sh -c 'trap \"echo member; exit 0\" TERM; echo $$ >$W/member; while :; do sleep 0.05; done' & trap 'wait; exit 0' TERM; echo ready; wait; wait",
@@ -182,7 +182,7 @@ fn stop1_stop6_stop8_signals_reach_what_they_are_sent_to() {
     for name in ["paused", "couple", "young", "family", "last"] {
         says(name, "ready\n");
     }
-    // STOP-1: what is paused handles the stop all the same, each member of a group too.
+    // Paused processes also handle a stop, including each member of a group.
     send(world.pid("paused"), Signal::SIGSTOP);
     let (answer, took) = timed(|| world.ask(named("stop", "paused")));
     assert!(answer["status"] == 200 && took < Duration::from_secs(10), "{answer} {took:?}");
@@ -195,7 +195,7 @@ fn stop1_stop6_stop8_signals_reach_what_they_are_sent_to() {
     let (answer, took) = timed(|| world.ask(named("stop", "couple")));
     assert!(answer["status"] == 200 && took < Duration::from_secs(10) && !is_alive(member), "{answer} {took:?}");
     says("couple", "member\n");
-    // STOP-6: in each state in which it lives, without changing that; and a death by it is an ordinary one.
+    // A signal can be sent in each live state, without changing the state; an end by the signal is an ordinary one.
     let signal = |name: &str, signal: &str, group: bool| {
         let args = json!({ "signal": signal, "group": group });
         let answer = world.ask(json!({ "command": "signal", "target": "process", "name": name, "args": args }));
@@ -216,7 +216,7 @@ fn stop1_stop6_stop8_signals_reach_what_they_are_sent_to() {
     signal("young", "SIGUSR1", true);
     says("young", "term\nusr1\n");
     assert_eq!(world.state("young"), "STOPPING");
-    // STOP-7, and the group that was signalled meanwhile holds up nobody.
+    // A group that was signalled meanwhile delays nothing.
     signal("young", "KILL", false);
     assert_eq!(stop.line()["status"], 200);
     assert_eq!(world.state("young"), "STOPPED");
@@ -227,7 +227,7 @@ fn stop1_stop6_stop8_signals_reach_what_they_are_sent_to() {
     let pid = world.pid("family");
     signal("family", "KILL", false);
     world.runs_again("family", pid);
-    // STOP-8.
+    // All output until the end of a stop is kept, including an incomplete last line.
     assert_eq!(world.ask(named("stop", "last"))["status"], 200);
     until("all that it said", || world.read("last.stdout") == "ready\nlate\nunterminated");
     let task =
@@ -239,9 +239,9 @@ fn stop1_stop6_stop8_signals_reach_what_they_are_sent_to() {
 }
 
 #[test]
-fn stop3_what_a_crash_leaves_is_ended_or_counted() {
+fn leftovers_of_a_crash_are_ended_or_counted() {
     let world = World::new();
-    // Each run looks whether what the one before it left still lives.
+    // Each run checks whether the leftover of the previous run is alive.
     let script = |name: &str| {
         format!(
             "for old in $(cat $W/{name}.all); do kill -0 $old 2>/dev/null && echo $old >>$W/{name}.old; done; \
@@ -283,7 +283,7 @@ fn stop3_what_a_crash_leaves_is_ended_or_counted() {
 }
 
 #[test]
-fn spawn4_spawn8_a_command_is_found_and_has_its_environment() {
+fn a_command_is_found_and_has_its_environment() {
     let world = World::new();
     for (folder, name) in [(".", "own"), ("dir", "own"), ("bin", "only-here")] {
         fs::create_dir_all(world.path(folder)).unwrap();
@@ -315,7 +315,7 @@ fn spawn4_spawn8_a_command_is_found_and_has_its_environment() {
     );
     let daemon = world.daemon();
     let said = |name: &str| world.line(format!("{name}.stdout"));
-    // SPAWN-4, SPAWN-6. What a script sees as $0 is its file.
+    // How a command is found. In a script, $0 is its file.
     assert_eq!(said("absolute"), format!(". {here}/own a b $HOME"));
     assert!(said("relative").starts_with(". "), "{}", said("relative"));
     assert!(said("inside").starts_with("dir "), "{}", said("inside"));
@@ -323,11 +323,11 @@ fn spawn4_spawn8_a_command_is_found_and_has_its_environment() {
     assert_eq!(said("usual"), "sh");
     let answer = world.ask(named("start", "unknown"));
     assert_eq!((&answer["status"], &answer["error"]["code"]), (&json!(404), &json!("NO_FILE")), "{answer}");
-    // It is looked for when it is started, not when the configuration is read.
+    // The command is searched when it is started, not when the configuration is read.
     fs::remove_file(world.path("own")).unwrap();
     let answer = world.ask(named("start", "relative"));
     assert_eq!(answer["error"]["code"], "NO_FILE", "{answer}");
-    // SPAWN-8: what comes later wins.
+    // Later definitions of a variable override earlier ones.
     let url = format!("unix://{here}/s.sock");
     let launch = env!("CARGO_BIN_EXE_launch");
     world.comes_to("env", "EXITED");
@@ -337,7 +337,7 @@ fn spawn4_spawn8_a_command_is_found_and_has_its_environment() {
 }
 
 #[test]
-fn spawn9_an_input_is_nothing_or_a_pipe_that_outlives_the_supervisor() {
+fn stdin_is_null_or_a_pipe_that_outlives_the_supervisor() {
     let world = World::new();
     let text = [
         program("null", "readlink /proc/self/fd/0; ls /proc/self/fd | wc -l; exec sleep 300", ""),
@@ -347,7 +347,7 @@ fn spawn9_an_input_is_nothing_or_a_pipe_that_outlives_the_supervisor() {
     world.configure(&text);
     let daemon = world.daemon();
     until("it to run", || world.path("null.stdout").exists() && world.read("null.stdout").lines().count() == 2);
-    // Of the three that ls has, it has none more but the folder that it reads.
+    // `ls` has only the three standard descriptors, and the folder that it reads.
     assert_eq!(world.read("null.stdout"), "/dev/null\n4\n");
     assert!(world.line("pipe.stdout").starts_with("pipe:"));
     let write = |data: &str| {

@@ -1,5 +1,5 @@
-//! The supervisor among what goes wrong around it: logs that are no logs, disks that are full, folders that vanish,
-//! launchers that are paused, and requests that cross each other.
+//! The supervisor in trouble: logs that are not files, full disks, removed folders, paused launchers, and crossing
+//! requests.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
@@ -30,21 +30,21 @@ fn program(name: &str, script: &str, more: &str) -> String {
     format!("[programs.{name}]\ncommand = \"bash\"\nargs = [\"-c\", '''{script}''']\n{more}\n")
 }
 
-/// Nobody.
+/// User id of `nobody`.
 const OTHER: u32 = 65534;
 
 const DEAF: &str = "trap '' TERM; while :; do sleep 0.1; done";
 
 // ---- storage that hangs
 
-/// A folder seen through a process that can be paused: then all that looks into it waits.
+/// A folder mounted through a process that can be paused: then all accesses hang.
 struct Hanging {
     folder: std::path::PathBuf,
     server: std::process::Child,
 }
 
 impl Hanging {
-    /// None: it cannot be mounted here.
+    /// Mounts the folder. `None` if that is not possible here.
     fn mount(of: &std::path::Path, at: &std::path::Path) -> Option<Hanging> {
         fs::create_dir(at).unwrap();
         let mut command = std::process::Command::new("bindfs");
@@ -85,7 +85,7 @@ fn a_reload_waits_for_files_that_hang_while_programs_are_supervised() {
     files.send(Signal::SIGSTOP);
     included(&["web", "more"]);
     let pid = world.pid("web");
-    // Each kind of request that reads the files.
+    // Each kind of request that reads the configuration files.
     let mut patient = world.connect_to_daemon();
     patient.send(&json!({ "command": "reload" }));
     for request in [
@@ -101,7 +101,7 @@ fn a_reload_waits_for_files_that_hang_while_programs_are_supervised() {
     }
     daemon.signal(Signal::SIGHUP);
     until("the log to say so", || world.log().contains("still waiting for the configuration files"));
-    // Programs are supervised, and clients are answered.
+    // Meanwhile programs are supervised, and clients get responses.
     send(pid, Signal::SIGKILL);
     world.runs_again("web", pid);
     assert_eq!(world.ask(named("stop", "web"))["status"], 200);
@@ -113,7 +113,7 @@ fn a_reload_waits_for_files_that_hang_while_programs_are_supervised() {
     assert_eq!((&answer["status"], &answer["content"]["added"]), (&json!(200), &json!(["more"])), "{answer}");
     world.comes_to("more", "RUNNING");
     assert!(world.ask(json!({ "command": "status" }))["content"]["daemon"]["config"]["error"].is_null());
-    // It ends while they hang.
+    // The supervisor shuts down while the files hang.
     files.send(Signal::SIGSTOP);
     daemon.signal(Signal::SIGHUP);
     until("that to be heard", || world.log().matches("reading the configuration again").count() == 2);
@@ -124,7 +124,7 @@ fn a_reload_waits_for_files_that_hang_while_programs_are_supervised() {
 // ---- modes
 
 #[test]
-fn an_ordinary_user_can_use_what_a_supervisor_made_under_any_umask() {
+fn an_ordinary_user_can_use_files_of_a_supervisor_under_any_umask() {
     for umask in ["0177", "0777"] {
         let world = World::new();
         world.configure_with(
@@ -135,7 +135,7 @@ fn an_ordinary_user_can_use_what_a_supervisor_made_under_any_umask() {
             let own = std::path::Path::new(env!("CARGO_BIN_EXE_launch")).with_file_name(name);
             assert!(std::process::Command::new("cp").arg(own).arg(world.path(name)).status().unwrap().success());
         }
-        // Twice: what the first one made has to serve the second one.
+        // Twice: the second supervisor uses the files of the first.
         for _ in 0..2 {
             let script = format!("umask {umask}; exec \"$W/supervise\" -n -c \"$W/t.toml\"");
             let mut run = world.command("sh").arg("-c").arg(&script);
@@ -165,7 +165,7 @@ fn an_ordinary_user_can_use_what_a_supervisor_made_under_any_umask() {
 // ---- logs
 
 #[test]
-fn what_stands_in_the_place_of_a_log_is_not_read() {
+fn a_file_in_the_place_of_a_log_is_not_read() {
     let world = World::new();
     let log = |name: &str| world.path(format!("{name}.log"));
     let text = |name: &str| {
@@ -187,12 +187,12 @@ fn what_stands_in_the_place_of_a_log_is_not_read() {
         let answer = world.ask(tail(name, false));
         assert_eq!(answer["status"], 500, "{answer}");
         assert_eq!(answer["error"]["message"], format!("cannot read log {}: {why}", log(name).display()), "{answer}");
-        // A follower of all that it prints hears nothing of it either.
+        // A follower gets nothing of the file either.
         let attached = world.ask(named("fg", name));
         assert_eq!(attached["status"], 200, "{attached}");
     }
     assert_eq!(world.state("piped"), "RUNNING", "it still answers");
-    // The one that followed its log goes on to do so when there is one again.
+    // The follower of its log continues when there is a log again.
     fs::remove_file(log("linked")).unwrap();
     fs::write(log("linked"), "anew\n").unwrap();
     assert_eq!(follower.line()["data"], "anew\n");
@@ -200,7 +200,7 @@ fn what_stands_in_the_place_of_a_log_is_not_read() {
 }
 
 #[test]
-fn logs_may_go_where_the_supervisor_itself_writes() {
+fn logs_may_go_to_the_output_of_the_supervisor() {
     let world = World::new();
     let streams =
         "startsecs = 0\nstdout = \"/dev/stdout\"\nstdout_maxbytes = 0\nstderr = \"/dev/stderr\"\nstderr_maxbytes = 0";
@@ -226,7 +226,7 @@ fn logs_may_go_where_the_supervisor_itself_writes() {
 }
 
 #[test]
-fn all_that_is_sent_gets_to_a_program_that_reads() {
+fn all_sent_input_reaches_a_program_that_reads() {
     let world = World::new();
     world.configure(&program("cat", "sleep 0.3; exec cat >$W/got", "startsecs = 0\nstdin = \"pipe\""));
     let daemon = world.daemon();
@@ -239,7 +239,7 @@ fn all_that_is_sent_gets_to_a_program_that_reads() {
 }
 
 #[test]
-fn of_what_is_to_be_added_each_name_is_answered() {
+fn add_answers_for_each_name() {
     let world = World::new();
     let text =
         |names: &[&str]| names.iter().map(|name| program(name, "exec sleep 300", "startsecs = 0")).collect::<String>();
@@ -254,7 +254,7 @@ fn of_what_is_to_be_added_each_name_is_answered() {
 // ---- requests that cross
 
 #[test]
-fn nothing_comes_while_the_supervisor_ends() {
+fn nothing_is_started_during_a_shutdown() {
     let world = World::new();
     let deaf = program("x", DEAF, "startsecs = 0\nstopwaitsecs = 2\nstopasgroup = true");
     let other = program("y", "exec sleep 300", "startsecs = 0");
@@ -273,7 +273,7 @@ fn nothing_comes_while_the_supervisor_ends() {
 }
 
 #[test]
-fn what_a_process_does_before_its_turn_is_no_answer() {
+fn earlier_changes_of_a_process_are_not_the_result_of_a_request() {
     let world = World::new();
     let text = [
         program("slow", DEAF, "startsecs = 0\nstopwaitsecs = 1"),
@@ -297,7 +297,7 @@ fn what_a_process_does_before_its_turn_is_no_answer() {
 }
 
 #[test]
-fn a_restart_of_one_that_waits_to_be_tried_again_is_a_start() {
+fn a_restart_in_backoff_is_a_start() {
     let world = World::new();
     world.configure(&program("c", "test -e $W/ok && exec sleep 300; exit 1", "startretries = 50\nstartsecs = 0.2"));
     let daemon = world.daemon();
@@ -309,7 +309,7 @@ fn a_restart_of_one_that_waits_to_be_tried_again_is_a_start() {
 }
 
 #[test]
-fn what_is_disowned_keeps_nobody_waiting() {
+fn clients_do_not_wait_for_a_disowned_process() {
     let world = World::new();
     let text = [
         program("deaf", DEAF, "startsecs = 0\nstopwaitsecs = \"forever\""),
@@ -325,7 +325,7 @@ fn what_is_disowned_keeps_nobody_waiting() {
     starts.send(&named("start", "late"));
     until("it to be executed", || world.pid("late") != 0);
     let late = world.pid("late");
-    // One that is to go as well is gone with it.
+    // A process that is also removed is gone with it.
     world.configure(&program("late", "exec sleep 300", "startsecs = 60\nautostart = false"));
     assert_eq!(world.ask(json!({ "command": "reload", "wait": false }))["status"], 202);
     for (name, client) in [("deaf", &mut stops), ("late", &mut starts)] {
@@ -342,7 +342,7 @@ fn what_is_disowned_keeps_nobody_waiting() {
 }
 
 #[test]
-fn a_start_that_is_disowned_before_its_turn_does_not_come() {
+fn a_process_disowned_before_its_turn_is_not_started() {
     let world = World::new();
     let many = "numprocs = 40\nprocess_name = \"%(program_name)s%(process_num)d\"\nstartsecs = 0";
     world.configure(&program("q", "exec sleep 301", many));
@@ -384,12 +384,12 @@ fn a_group_that_was_being_ended_is_gone_before_the_next_run() {
     assert_eq!(daemon.end().code, 0);
 }
 
-/// A leader that ends when asked to, and a member of its group that does not; once both are there, `member` holds the pid
-/// of the latter and `ready` is printed.
+/// A leader that ends on request, and a member of its group that does not; once both exist, `member` contains the pid
+/// of the member and `ready` is printed.
 const PAIR: &str = "(trap '' TERM; echo $BASHPID >$W/member; while :; do sleep 0.1; done) & trap 'exit 0' TERM; \
                     until test -s $W/member; do :; done; echo ready; while :; do sleep 0.1; done";
 
-/// The leader and the other one of a [`PAIR`] that has no launch any more.
+/// Kills the launcher of a [`PAIR`]. Returns its leader and its member.
 fn without_launch(world: &World) -> (i32, i32) {
     until("it to be ready", || fs::read(world.path("g.stdout")).is_ok_and(|text| text == b"ready\n"));
     let leader = world.pid("g");
@@ -397,25 +397,25 @@ fn without_launch(world: &World) -> (i32, i32) {
     (leader, world.line("member").parse().unwrap())
 }
 
-/// Takes away what a [`PAIR`] has left in files, for the next one.
+/// Removes the files of a [`PAIR`], for the next one.
 fn forget_pair(world: &World) {
     fs::remove_file(world.path("member")).unwrap();
     fs::remove_file(world.path("g.stdout")).unwrap();
 }
 
 #[test]
-fn a_group_whose_launch_was_killed_is_ended_all_the_same() {
+fn a_group_whose_launcher_was_killed_is_still_ended() {
     let world = World::new();
     let with = "startsecs = 0\nstopasgroup = true\nstopwaitsecs = 1\nautorestart = \"true\"";
     world.configure(&program("g", PAIR, with));
     let daemon = world.daemon();
-    // By a stop, which is answered when all of it is down.
+    // By a stop, whose response comes when the whole group is down.
     let (leader, member) = without_launch(&world);
     until("that to be noticed", || world.log().contains("lost: g: its shim is gone"));
     let (answer, took) = timed(|| world.ask(named("stop", "g")));
     assert!(answer["status"] == 200 && !is_alive(leader) && !is_alive(member), "{answer}: {}", world.log());
     assert!(took >= Duration::from_secs(1), "it had a second for its end: {took:?}");
-    // After the end of its leader, before anything starts again.
+    // After the end of its leader, before the next start.
     forget_pair(&world);
     assert_eq!(world.ask(named("start", "g"))["status"], 200);
     let (leader, member) = without_launch(&world);
@@ -424,7 +424,7 @@ fn a_group_whose_launch_was_killed_is_ended_all_the_same() {
     send(leader, Signal::SIGTERM);
     world.runs_again("g", leader);
     assert!(!is_alive(member), "two runs of it at once: {}", world.log());
-    // Where the launch is killed while it waits for the group.
+    // The launcher is killed while it waits for the group.
     until("it to be ready", || fs::read(world.path("g.stdout")).is_ok_and(|text| text == b"ready\n"));
     let (leader, member): (i32, i32) = (world.pid("g"), world.line("member").parse().unwrap());
     let launch = shim_of(leader);
@@ -444,9 +444,10 @@ fn a_group_whose_launch_was_killed_is_ended_all_the_same() {
 }
 
 #[test]
-fn a_group_that_lost_its_supervisor_its_launch_and_its_leader_is_gone_before_the_next_run() {
+fn a_group_without_supervisor_launcher_and_leader_is_gone_before_the_next_run() {
     let world = World::new();
-    // The other one says of no member whose it is: what cannot be told from somebody else's is left alone.
+    // The members of the other program have no identifying environment: processes that cannot be distinguished from
+    // unrelated ones are left alone.
     let bare = "exec env -i sh -c 'sleep 300 & echo $! >'$W/bare'; exec sleep 300'";
     let with = "startsecs = 0\nkillasgroup = true";
     world.configure(&[program("g", PAIR, with), program("h", bare, with)].concat());
@@ -470,7 +471,7 @@ fn a_group_that_lost_its_supervisor_its_launch_and_its_leader_is_gone_before_the
 }
 
 #[test]
-fn what_is_taken_over_lives_by_the_new_configuration_and_repeats_nothing() {
+fn adopted_runs_follow_the_new_configuration_and_repeat_nothing() {
     let world = World::new();
     let text = |exitcodes: &str| {
         let script = "until test -e $W/go; do sleep 0.05; done; exit 5";
@@ -497,7 +498,7 @@ fn what_is_taken_over_lives_by_the_new_configuration_and_repeats_nothing() {
 }
 
 #[test]
-fn a_launch_that_is_paused_does_not_keep_its_program_alive() {
+fn a_paused_launcher_does_not_keep_its_program_alive() {
     let world = World::new();
     world.configure(&program("r", "exec sleep 300", "startsecs = 0\nstopwaitsecs = 0.3"));
     let daemon = world.daemon();
@@ -512,7 +513,7 @@ fn a_launch_that_is_paused_does_not_keep_its_program_alive() {
 // ---- what cannot be controlled
 
 #[test]
-fn who_asks_for_what_cannot_be_had_is_answered() {
+fn impossible_requests_get_an_error() {
     let world = World::new();
     world.configure_with("orphans = \"leave\"", &program("a", "exec sleep 300", "startsecs = 0"));
     let daemon = world.daemon();
@@ -536,11 +537,11 @@ fn who_asks_for_what_cannot_be_had_is_answered() {
 // ---- disks and folders
 
 #[test]
-fn a_disk_that_is_full_beside_the_database_takes_no_control_away() {
+fn a_full_disk_beside_the_database_does_not_prevent_control() {
     let world = World::new();
     let work = world.work();
     let Some(disk) = SmallDisk::mount(&work) else {
-        return eprintln!("SKIPPED a_disk_that_is_full_beside_the_database_takes_no_control_away: no small disk");
+        return eprintln!("SKIPPED a_full_disk_beside_the_database_does_not_prevent_control: no small disk");
     };
     let text = ["s", "t"].map(|name| program(name, "exec sleep 300", "startsecs = 0"));
     world.configure(&text.concat());
@@ -571,21 +572,21 @@ fn a_disk_that_is_full_beside_the_database_takes_no_control_away() {
 }
 
 #[test]
-fn a_folder_of_runs_that_is_removed_is_made_anew() {
+fn a_removed_folder_of_runs_is_recreated() {
     let world = World::new();
     world.configure(&["a", "b"].map(|name| program(name, "exec sleep 300", "startsecs = 0")).concat());
     let daemon = world.daemon();
     world.comes_to("a", "RUNNING");
     world.comes_to("b", "RUNNING");
     let runs = RunDir::beside(&world.db());
-    // A launcher may write its file just then.
+    // A launcher may write its file at that moment.
     until("it to be removed", || fs::remove_dir_all(&runs).is_ok());
     until("it to be noticed", || world.log().contains("was removed; created again"));
     let before = world.pid("a");
     let answer = world.ask(named("restart", "a"));
     assert_eq!(answer["status"], 200, "{answer}; {}", world.log());
     assert_ne!(world.pid("a"), before);
-    // The one that was not touched is known to the next supervisor, and a second one is kept away.
+    // The unchanged run is known to the next supervisor, and a second supervisor is refused.
     let b = world.pid("b");
     let ran = world.command(env!("CARGO_BIN_EXE_supervise")).arg("-n").arg("-c").arg(world.path("t.toml")).run();
     assert_eq!(ran.code, 2, "{ran:?}");
@@ -597,7 +598,7 @@ fn a_folder_of_runs_that_is_removed_is_made_anew() {
 }
 
 #[test]
-fn jobs_keep_their_numbers_when_the_supervisor_is_followed_by_another_one() {
+fn jobs_keep_their_numbers_across_supervisors() {
     let world = World::new();
     let text = |names: &[&str]| {
         names.iter().map(|name| program(name, "exec sleep 300", "startsecs = 0\nautostart = false")).collect::<String>()
@@ -617,7 +618,7 @@ fn jobs_keep_their_numbers_when_the_supervisor_is_followed_by_another_one() {
     let before = numbers();
     assert_eq!(before, [("c", 1), ("a", 2), ("b", 3)].map(|(name, number)| (name.to_owned(), number)).into());
     let written = RunDir::beside(&world.db()).join("jobs");
-    // They were shown, so they hold.
+    // The numbers were shown, so they must not change.
     daemon.crash();
     let daemon = world.daemon();
     assert_eq!(numbers(), before);
@@ -631,14 +632,14 @@ fn jobs_keep_their_numbers_when_the_supervisor_is_followed_by_another_one() {
 }
 
 #[test]
-fn what_is_left_of_a_former_run_takes_no_place_of_one_that_lives() {
+fn leftovers_of_an_earlier_run_do_not_replace_a_live_one() {
     let world = World::new();
-    // The member holds the output, so the launch of its run stays for a moment.
+    // The member holds the output, so the launcher of its run stays for a moment.
     let script = "sleep 300 & echo $! >>$W/members; sleep 300";
     let with = "startsecs = 0\nautorestart = \"true\"";
     world.configure_with("restart_throttle = 0", &program("g", script, with));
     let members = || -> Vec<i32> { world.read("members").lines().filter_map(|line| line.parse().ok()).collect() };
-    // Which of the two files comes first is chance.
+    // The order of the two files is random.
     for round in 1..=4 {
         let daemon = world.daemon();
         until("its run", || world.path("members").exists() && members().len() >= round);
@@ -658,7 +659,7 @@ fn what_is_left_of_a_former_run_takes_no_place_of_one_that_lives() {
 }
 
 #[test]
-fn without_descriptors_nobody_is_taken_for_gone() {
+fn without_descriptors_no_process_is_taken_for_gone() {
     let world = World::new();
     world.configure(&program("g", PAIR, "startsecs = 0\nkillasgroup = true\nautorestart = \"true\""));
     let daemon = world.daemon();
@@ -685,7 +686,7 @@ fn without_descriptors_nobody_is_taken_for_gone() {
 }
 
 #[test]
-fn who_cannot_be_killed_keeps_no_program_down() {
+fn a_process_that_cannot_be_killed_does_not_keep_a_program_down() {
     let world = World::new();
     let tool = |name: &str| {
         ["/usr/bin", "/bin"]
@@ -694,7 +695,7 @@ fn who_cannot_be_killed_keeps_no_program_down() {
             .find(|file| std::path::Path::new(file).exists())
     };
     let (true, Some(tool)) = (geteuid().is_root(), tool("setpriv")) else { return };
-    // Something of root's in the group of a program that is not: the supervisor is nobody.
+    // A process of root in the group of a program of `nobody`, under a supervisor of `nobody`.
     fs::copy(tool, world.path("become")).unwrap();
     fs::set_permissions(world.path("become"), Permissions::from_mode(0o4755)).unwrap();
     let script = "$W/become --reuid 0 --clear-groups sh -c 'echo $$ >>'$W/roots'; exec sleep 300' & exec sleep 300";
@@ -708,11 +709,11 @@ fn who_cannot_be_killed_keeps_no_program_down() {
     world.comes_to("g", "RUNNING");
     until("that of root", || roots().ends_with('\n') || world.read("g.stderr").contains("become"));
     if roots().is_empty() {
-        // Where programs do not become root there is none.
+        // If programs cannot become root, there is no such process.
         return;
     }
     let root: i32 = roots().trim().parse().unwrap();
-    // With its launch and without.
+    // With and without its launcher.
     for round in 1..=2 {
         let leader = world.pid("g");
         if round == 2 {
@@ -733,9 +734,9 @@ fn who_cannot_be_killed_keeps_no_program_down() {
 }
 
 #[test]
-fn who_is_left_of_a_group_is_counted_for_as_long_as_it_lives() {
+fn leftovers_of_a_group_are_counted_as_long_as_they_live() {
     let world = World::new();
-    // Nothing of it holds the output, so its launch is gone at once.
+    // No member holds the output, so the launcher is gone at once.
     let script = "sleep 300 >/dev/null 2>&1 & echo $! >$W/member; exit 3";
     world.configure(&program("left", script, "startsecs = 0\nautorestart = \"false\""));
     let daemon = world.daemon();
@@ -758,7 +759,7 @@ fn who_is_left_of_a_group_is_counted_for_as_long_as_it_lives() {
 }
 
 #[test]
-fn what_a_program_started_in_a_session_of_its_own_is_counted_too() {
+fn leftovers_in_another_session_are_counted_too() {
     let world = World::new();
     let script = "setsid sleep 300 >/dev/null 2>&1 & until read -r _ _ _ _ _ s _ </proc/$!/stat && [ $s = $! ]; do sleep 0.02; done; echo $! >$W/away; exit 3";
     world.configure(&program("left", script, "startsecs = 0\nautorestart = \"false\""));

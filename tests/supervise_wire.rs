@@ -1,5 +1,5 @@
-//! What clients may do to the daemon on its socket: come as somebody else, in numbers, ask for much at once, and not
-//! read what they asked for.
+//! Hostile clients on the socket of the daemon: other users, many connections, large requests, and clients that do not
+//! read.
 
 mod support;
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use support::daemon::{Client, named};
 use support::{Program, World, eventually, field, timed, until};
 
-/// Nobody.
+/// User id of `nobody`.
 const OTHER: u32 = 65534;
 
 fn soon(world: &World, what: &str) {
@@ -24,7 +24,7 @@ fn soon(world: &World, what: &str) {
 }
 
 #[test]
-fn net6_who_may_ask_is_who_the_socket_and_the_password_let_in() {
+fn permissions_of_the_socket_and_the_password_protect_requests() {
     let world = World::new();
     fs::set_permissions(world.path(""), Permissions::from_mode(0o755)).unwrap();
     let program = "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n";
@@ -35,7 +35,7 @@ fn net6_who_may_ask_is_who_the_socket_and_the_password_let_in() {
     world.configure(program);
     let daemon = world.daemon();
     world.comes_to("web", "RUNNING");
-    // Root alone can be somebody else for a test.
+    // Only root can change to another user for a test.
     if geteuid().is_root() {
         let refused = as_other();
         assert!(refused.code == 4 && refused.err.contains("ermission denied"), "{refused:?}");
@@ -48,7 +48,7 @@ fn net6_who_may_ask_is_who_the_socket_and_the_password_let_in() {
         let admitted = as_other();
         assert!(admitted.code == 0 && admitted.text().contains("RUNNING"), "{admitted:?}");
     }
-    // A password, from now on; for everybody, and for the connection, not for each request.
+    // From now on a password is required, for all users, once per connection.
     let closed = open.replace("chmod = 0o777", "username = \"me\"\npassword = \"a:b\"");
     fs::write(world.path("t.toml"), &closed).unwrap();
     assert_eq!(world.ask(json!({ "command": "reload" }))["status"], 200);
@@ -71,9 +71,9 @@ fn net6_who_may_ask_is_who_the_socket_and_the_password_let_in() {
 }
 
 #[test]
-fn net4_many_connections_are_served_and_those_that_do_not_read_harm_nobody() {
+fn many_connections_are_served_and_slow_readers_affect_no_other() {
     let world = World::new();
-    // So many, with names so long, that their events fill what waits for a listener.
+    // Enough processes with long names that their events fill the buffer of a listener.
     let long = "x".repeat(180);
     world.configure(&format!(
         "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\n\
@@ -82,7 +82,7 @@ fn net4_many_connections_are_served_and_those_that_do_not_read_harm_nobody() {
     ));
     let daemon = world.daemon();
     world.comes_to("web", "RUNNING");
-    // Each of them is there before the first one is answered, and is served as long as it likes.
+    // All connect before the first one gets a response, and are served as long as they like.
     let mut clients: Vec<Client> = (0..100).map(|_| world.connect_to_daemon()).collect();
     for round in 0..2 {
         for client in &mut clients {
@@ -97,7 +97,7 @@ fn net4_many_connections_are_served_and_those_that_do_not_read_harm_nobody() {
         field(&status, "VmRSS").trim_end_matches(" kB").parse::<u64>().unwrap()
     };
     let before = memory();
-    // One who follows a log that grows, one who listens, and one who asks and asks; none of them reads.
+    // A follower of a growing log, a listener for events, and a client that sends requests forever; none of them reads.
     let mut log = File::options().append(true).create(true).open(world.path("web.stdout")).unwrap();
     let mut follower = world.connect_to_daemon();
     let tail = json!({ "command": "tail", "target": "process", "name": "web", "args": { "follow": true, "bytes": 0 } });
@@ -108,7 +108,7 @@ fn net4_many_connections_are_served_and_those_that_do_not_read_harm_nobody() {
     let mut asker = world.connect_to_daemon();
     asker.stream.set_nonblocking(true).unwrap();
     let many = "{\"command\":\"status\"}\n".repeat(10_000);
-    // Nobody takes more of them than there is room for.
+    // No client sends more than fits into the buffers.
     let taken = asker.stream.write(many.as_bytes()).unwrap_or(0);
     assert!(taken > 0);
     for _ in 0..40 {
@@ -117,9 +117,9 @@ fn net4_many_connections_are_served_and_those_that_do_not_read_harm_nobody() {
     }
     soon(&world, "with those who do not read");
     let grown = memory().saturating_sub(before);
-    // Of 16 MiB of log, 3 MB of events, and far more answers.
+    // With 16 MiB of log, 3 MB of events, and far more responses.
     assert!(grown < 6 << 10, "it grew by {grown} kB");
-    // What was left out is said, and then it goes on.
+    // Dropped events are reported, and then the stream continues.
     let (mut events, mut dropped) = (0, 0);
     while dropped == 0 {
         let event = listener.line();
@@ -131,32 +131,32 @@ fn net4_many_connections_are_served_and_those_that_do_not_read_harm_nobody() {
     assert!(events > 100 && dropped > 0 && events + dropped <= 40 * 40 * 4, "{events} events, {dropped} dropped");
     assert_eq!(world.ask(named("start", &long))["status"], 200);
     until("news", || listener.line()["to"] == "RUNNING");
-    // The follower has missed nothing.
+    // The follower missed nothing.
     let mut bytes = 0;
     while bytes < 16 << 20 {
         let piece = follower.line();
         assert_eq!(piece["offset"], bytes, "in order and whole");
         bytes += piece["data"].as_str().unwrap().len();
     }
-    // Who goes away in the middle of it is forgotten.
+    // A client that goes away in the middle is removed.
     drop((follower, listener, asker));
     soon(&world, "after them");
     assert_eq!(daemon.end().code, 0);
 }
 
 #[test]
-fn cmd2_cmd4_what_is_asked_of_many_is_answered_soon() {
+fn requests_about_many_processes_are_answered_quickly() {
     let world = World::new();
     let sleep = "command = \"sleep\"\nargs = [\"300\"]\nautostart = false\nstdout = \"none\"\nstderr = \"none\"";
     world.configure(&format!(
         "[programs.slow]\n{sleep}\nstartsecs = 3\nnumprocs = 50\n[programs.many]\n{sleep}\nnumprocs = 1000\nprocess_name = \"%(program_name)s_%(process_num)04d\"\n"
     ));
     let daemon = world.daemon();
-    // CMD-4: each name by itself, in one request.
+    // Each name is handled separately within one request.
     let names: Vec<String> = (0..1000).map(|number| format!("many:many_{number:04}")).collect();
     let ask = |command: &str, args: Value| {
         let request = json!({ "command": command, "target": "process", "names": names, "args": args });
-        // A machine that is busy may need longer now and then, not each time.
+        // A busy machine may need longer occasionally, but not each time.
         let mut all = vec![];
         loop {
             let (answer, took) = timed(|| world.ask(request.clone()));
@@ -177,7 +177,7 @@ fn cmd2_cmd4_what_is_asked_of_many_is_answered_soon() {
         assert!(results.iter().all(|result| result["code"] == "NOT_RUNNING"), "{command}");
     }
     assert_eq!(ask("clear", json!({}))["status"], 200);
-    // CMD-2: they wait side by side, on connections of their own or on one, and delay nobody.
+    // Requests wait in parallel, on separate connections or on one, and delay no other.
     let mut clients: Vec<Client> = (0..50).map(|_| world.connect_to_daemon()).collect();
     let ((), took) = timed(|| {
         for (number, client) in clients.iter_mut().enumerate() {
@@ -186,7 +186,7 @@ fn cmd2_cmd4_what_is_asked_of_many_is_answered_soon() {
         soon(&world, "while they wait");
         assert!(clients.iter_mut().all(|client| client.line()["status"] == 200));
     });
-    // What is over the three seconds is the making of a hundred processes, on whatever machine this is.
+    // The time over three seconds is for creating a hundred processes.
     assert!(took >= Duration::from_secs(3) && took < Duration::from_secs(8), "{took:?}");
     let (answer, took) = timed(|| world.ask(named("restart", "slow:*")));
     assert_eq!(count(&answer["content"]["results"]), Some(50));
@@ -195,12 +195,12 @@ fn cmd2_cmd4_what_is_asked_of_many_is_answered_soon() {
 }
 
 #[test]
-fn net2_a_request_is_answered_however_it_comes() {
+fn a_request_may_arrive_in_any_pieces() {
     let world = World::new();
     world.configure("[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 1\n");
     let daemon = world.daemon();
     world.comes_to("web", "RUNNING");
-    // Byte by byte; and a last line without an end, of one who says nothing more, answered when it is done.
+    // Byte by byte; and an incomplete last line of a client that shuts down its side, with a response when it is done.
     let mut client = world.connect_to_daemon();
     for byte in b"{\"command\":\"version\"}\r\n" {
         client.stream.write_all(&[*byte]).unwrap();
@@ -212,7 +212,7 @@ fn net2_a_request_is_answered_however_it_comes() {
     let mut rest = vec![];
     client.reader.read_to_end(&mut rest).unwrap();
     assert!(rest.is_empty());
-    // NET-5: who goes away in the middle has asked for it all the same.
+    // A request is carried out even if the client goes away.
     let pid = world.pid("web");
     let mut client = world.connect_to_daemon();
     client.send(&named("restart", "web"));
@@ -222,7 +222,7 @@ fn net2_a_request_is_answered_however_it_comes() {
 }
 
 #[test]
-fn spawn10_without_descriptors_it_still_answers_and_goes_on_when_there_are_some() {
+fn without_descriptors_it_still_responds_and_recovers() {
     let world = World::new();
     world.configure(
         "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\nautostart = false\nstartretries = 0\n",
@@ -241,8 +241,8 @@ fn spawn10_without_descriptors_it_still_answers_and_goes_on_when_there_are_some(
         let numbers: Vec<u64> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
         (numbers.len() as u64, numbers.into_iter().max().unwrap())
     };
-    // The limit is one of numbers, so there must be none free below those in use. What was open for a moment only when
-    // it was counted, as of a database that is just being made, leaves one free: then once more.
+    // The limit applies to descriptor numbers, so there must be no free one below those in use. A descriptor that was
+    // open only briefly during the count (of a new database) leaves one free: then try again.
     let mut others = vec![];
     let answer = eventually("a start without descriptors", || {
         while open().0 <= open().1 {
@@ -260,7 +260,7 @@ fn spawn10_without_descriptors_it_still_answers_and_goes_on_when_there_are_some(
     });
     assert_eq!((&answer["status"], &answer["error"]["code"]), (&json!(500), &json!("SPAWN_ERROR")), "{answer}");
     assert!(answer["error"]["message"].as_str().unwrap().contains("too many open files"), "{answer}");
-    // One at a time is let in even so.
+    // Even then one client at a time is accepted.
     for _ in 0..3 {
         soon(&world, "without descriptors");
     }
@@ -271,13 +271,13 @@ fn spawn10_without_descriptors_it_still_answers_and_goes_on_when_there_are_some(
     assert_eq!(daemon.end().code, 0);
 }
 
-/// As somebody who has no more processes than the limit: root has as many as there is room for.
+/// As a user to whom the limit of processes applies, which root is exempt from.
 fn without_privileges(program: Program<'_>) -> Program<'_> {
     if geteuid().is_root() { program.user(OTHER) } else { program }
 }
 
 #[test]
-fn spawn3_a_full_process_table_is_told_as_that_and_passes() {
+fn a_full_process_table_is_reported_and_retried() {
     let world = World::new();
     world.configure(
         "[programs.web]\ncommand = \"sleep\"\nargs = [\"300\"]\nstartsecs = 0\nautostart = false\nstartretries = 0\n",

@@ -1,4 +1,5 @@
-//! `launch` on a real terminal: whose foreground it is, what Ctrl-C and Ctrl-Z do, with a shell around it and without.
+//! `launch` on a real terminal: which process is in the foreground, and what Ctrl-C and Ctrl-Z do, with and without a
+//! shell.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -12,7 +13,7 @@ use support::{
     until,
 };
 
-/// A terminal that can do nothing but print.
+/// A terminal that can only print.
 const DUMB: Kind = Kind { term: "dumb", prompt: "PROMPT> ", size: None, returns: false };
 
 impl<'w> Terminal<'w> {
@@ -20,14 +21,14 @@ impl<'w> Terminal<'w> {
         Terminal::open(world, &DUMB, program, args)
     }
 
-    /// An interactive shell with job control.
+    /// Starts an interactive shell with job control.
     fn shell(world: &'w World) -> Terminal<'w> {
         let terminal = Terminal::run(world, "bash", &["--norc", "--noprofile", "--noediting", "-i"]);
         terminal.shows("PROMPT> ");
         terminal
     }
 
-    /// The process group in the foreground.
+    /// Returns the process group in the foreground.
     fn foreground(&self) -> i32 {
         tcgetpgrp(&self.keyboard).unwrap().as_raw()
     }
@@ -37,13 +38,13 @@ const CTRL_C: &str = "\x03";
 const CTRL_Z: &str = "\x1a";
 const CTRL_BACKSLASH: &str = "\x1c";
 
-/// A place where a command waits without a child: one that is stopped between vfork and exec keeps its parent from
-/// being stopped, under any shell.
+/// Creates a FIFO on which a command can wait without a child: a child that is stopped between vfork and exec keeps its
+/// parent from being stopped, under any shell.
 fn fifo(world: &World) {
     nix::unistd::mkfifo(&world.work().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
 }
 
-/// The command's pid, which it wrote itself.
+/// Returns the command's pid, which the command wrote itself.
 fn pid(world: &World) -> i32 {
     world.line("work/pid").parse().unwrap()
 }
@@ -84,7 +85,7 @@ fn ctrl_c_ends_the_command() {
 }
 
 #[test]
-fn a_command_may_make_something_else_of_ctrl_c() {
+fn a_command_may_handle_ctrl_c() {
     let world = World::new();
     let mut tty = Terminal::shell(&world);
     tty.type_in("$LAUNCH sh -c 'trap \"echo hea\"\"rd; exit 3\" INT; echo rea\"\"dy; while :; do sleep 0.05; done'\n");
@@ -98,7 +99,7 @@ fn a_command_may_make_something_else_of_ctrl_c() {
 }
 
 #[test]
-fn ctrl_z_stops_it_and_fg_goes_on() {
+fn ctrl_z_stops_it_and_fg_continues_it() {
     let world = World::new();
     let mut tty = Terminal::shell(&world);
     tty.type_in("$LAUNCH sh -c 'echo $$ > pid; echo rea\"\"dy; read x; echo got-$x; read x; exit 5'\n");
@@ -127,7 +128,7 @@ fn ctrl_z_stops_it_and_fg_goes_on() {
 }
 
 #[test]
-fn time_spent_stopped_is_no_silence() {
+fn time_spent_stopped_does_not_count_as_silence() {
     let world = World::new();
     let mut tty = Terminal::shell(&world);
     tty.type_in("$LAUNCH --timeout 2 --feedpath . sh -c 'echo rea\"\"dy; read x; exit 5'\n");
@@ -157,7 +158,7 @@ fn in_the_background_it_runs_and_waits_for_the_foreground_when_it_reads() {
     until("the foreground", || i64::from(tty.foreground()) == launcher);
     tty.type_in("hello\n");
     tty.shows("got-hello\n");
-    // What is typed before that is still the command's.
+    // Earlier input still belongs to the command.
     tty.shows("PROMPT> ");
     tty.type_in("echo code-$?\n");
     tty.shows("code-0\n");
@@ -169,7 +170,7 @@ fn leads_its_terminal(pid: i32) -> bool {
     stat.rsplit_once(") ").unwrap().1.split(' ').nth(5) == Some(&pid.to_string())
 }
 
-/// What a process does: T is stopped.
+/// Returns the state of a process: T is stopped.
 fn state(pid: i32) -> char {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     stat.rsplit_once(") ").unwrap().1.chars().next().unwrap()
@@ -181,7 +182,7 @@ fn tty_poke(tty: &mut Terminal<'_>) {
 }
 
 #[test]
-fn stopped_and_sent_to_the_background_it_goes_on() {
+fn a_stopped_command_continues_in_the_background() {
     let world = World::new();
     let mut tty = Terminal::shell(&world);
     fifo(&world);
@@ -205,7 +206,7 @@ fn in_a_pipeline_the_command_can_still_ask() {
     tty.type_in("hello\n");
     tty.shows("got-hello\n");
     tty.shows("code-0\n");
-    // Ctrl-C and Ctrl-Z reach everybody in it.
+    // Ctrl-C and Ctrl-Z reach all processes of the pipeline.
     fifo(&world);
     tty.type_in("$LAUNCH sh -c 'echo rea\"\"dy; read x < fifo' | cat; echo code-${PIPESTATUS[0]}\n");
     tty.shows("ready\n");
@@ -221,14 +222,14 @@ fn in_a_pipeline_the_command_can_still_ask() {
 }
 
 #[test]
-fn a_program_that_stops_itself_for_want_of_the_terminal_gets_it() {
+fn a_program_that_stops_itself_for_lack_of_the_terminal_gets_it() {
     let world = World::new();
     if world.sh("command -v top").run().code != 0 {
         return eprintln!("skipped: no top here");
     }
     let mut tty = Terminal::shell(&world);
     for option in ["", "--no-log"] {
-        // It catches SIGTTOU, sets its screen back, and stops itself with SIGSTOP.
+        // The program catches SIGTTOU, restores its screen, and stops itself with SIGSTOP.
         tty.type_in(&format!("TERM=xterm $LAUNCH {option} -- top -n1 | head -2; echo en\"\"ded\n"));
         tty.shows("ended\n");
         tty.shows("PROMPT> ");
@@ -256,7 +257,7 @@ fn a_pipeline_whose_command_has_the_terminal_stops_whole() {
 }
 
 #[test]
-fn in_a_script_ctrl_z_stops_all_of_it() {
+fn in_a_script_ctrl_z_stops_everything() {
     let world = World::new();
     world.program(
         "script",
@@ -283,7 +284,7 @@ fn in_a_script_ctrl_z_stops_all_of_it() {
 }
 
 #[test]
-fn in_the_background_of_a_script_ctrl_c_is_not_heard() {
+fn in_the_background_of_a_script_ctrl_c_is_ignored() {
     let world = World::new();
     fifo(&world);
     let mut tty = Terminal::shell(&world);
@@ -323,7 +324,7 @@ fn a_closed_terminal_ends_the_task() {
 }
 
 #[test]
-fn waiting_for_another_task_of_the_name_is_told_on_a_terminal() {
+fn waiting_for_another_task_is_reported_on_a_terminal() {
     let world = World::new();
     let mut other = world.launch(["--name", "n", "sleep", "1000"]).spawn();
     until("the other", || !world.tasks().is_empty());
@@ -337,7 +338,7 @@ fn waiting_for_another_task_of_the_name_is_told_on_a_terminal() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure_to_be_told_of() {
+fn a_reader_that_goes_away_is_not_reported_as_a_failure() {
     let world = World::new();
     let mut tty = Terminal::shell(&world);
     tty.type_in("$LAUNCH -- yes | head -1; echo en\"\"ded\n");
@@ -346,7 +347,7 @@ fn a_reader_that_goes_away_is_no_failure_to_be_told_of() {
 }
 
 #[test]
-fn waiting_for_a_lock_is_told_on_a_terminal() {
+fn waiting_for_a_lock_is_reported_on_a_terminal() {
     let world = World::new();
     world.launch(["true"]).run().silent(0);
     let mut lock = rusqlite::Connection::open(world.db()).unwrap();
@@ -360,14 +361,14 @@ fn waiting_for_a_lock_is_told_on_a_terminal() {
 
 // ---- a terminal for the command, and its output in the log
 
-/// The log of task 1, without times.
+/// Returns the log of task 1, without times.
 fn log(world: &World) -> String {
     let ran = world.command(env!("CARGO_BIN_EXE_control")).arg("log").arg("1").arg("--no-time").run().silent(0);
     String::from_utf8_lossy(&ran.out).into_owned()
 }
 
 #[test]
-fn what_a_terminal_showed_is_in_the_log() {
+fn output_on_a_terminal_is_logged() {
     let world = World::new();
     let mut tty = Terminal::shell(&world);
     tty.type_in("$LAUNCH sh -c 'test -t 0 && test -t 1 && test -t 2 && echo is\"\"atty; printf \"\\033[31mred\\033[0m\\n\"; printf no-end; exit 4'; echo code-$?\n");
@@ -378,7 +379,7 @@ fn what_a_terminal_showed_is_in_the_log() {
 }
 
 #[test]
-fn a_failure_on_a_terminal_is_told_once_and_in_its_own_line() {
+fn a_failure_on_a_terminal_is_reported_once_in_its_own_line() {
     let world = World::new();
     let mut tty = Terminal::shell(&world);
     tty.type_in("$LAUNCH --max-runtime 0.2s sh -c 'echo rea\"\"dy; sleep 100'; echo code-$?\n");
@@ -395,7 +396,7 @@ fn a_failure_on_a_terminal_is_told_once_and_in_its_own_line() {
 }
 
 #[test]
-fn its_terminal_has_our_size_and_follows_it() {
+fn its_pseudo_terminal_follows_the_size_of_the_terminal() {
     let world = World::new();
     let tty = Terminal::run(&world, env!("CARGO_BIN_EXE_launch"), &["sh", "-c", SIZES]);
     tty.shows("0 0\n");
@@ -425,7 +426,7 @@ fn the_terminal_is_left_as_it_was() {
 }
 
 #[test]
-fn at_the_end_of_a_pipeline_keys_are_for_whoever_reads_them_one_by_one() {
+fn at_the_end_of_a_pipeline_a_program_that_reads_single_keys_gets_them() {
     let world = World::new();
     let mut tty = Terminal::shell(&world);
     let script = "cat; stty -icanon -echo < /dev/tty; echo rea\"\"dy; key=$(dd bs=1 count=1 < /dev/tty 2> /dev/null); stty icanon echo < /dev/tty; echo got-$key";
@@ -438,7 +439,7 @@ fn at_the_end_of_a_pipeline_keys_are_for_whoever_reads_them_one_by_one() {
 }
 
 #[test]
-fn each_output_is_a_terminal_where_ours_is() {
+fn each_output_is_a_terminal_if_that_of_launch_is() {
     let world = World::new();
     let mut tty = Terminal::shell(&world);
     tty.type_in(
@@ -502,7 +503,7 @@ fn children_left_on_the_terminal_live_on() {
 }
 
 #[test]
-fn a_log_on_a_terminal_keeps_colours_and_nothing_that_acts() {
+fn a_log_on_a_terminal_keeps_colours_and_no_other_sequences() {
     let world = World::new();
     let hostile = r"\033[31mred\033[0m\033]0;title\007\033[2Jx\n10%%\r20%%\n";
     world.launch(["printf", hostile]).run().silent(0);
@@ -515,7 +516,7 @@ fn a_log_on_a_terminal_keeps_colours_and_nothing_that_acts() {
 }
 
 #[test]
-fn states_have_colours_unless_nobody_wants_them() {
+fn states_have_colours_unless_no_color_is_set() {
     let world = World::new();
     world.launch(["false"]).run().silent(1);
     let tty = Terminal::run(&world, env!("CARGO_BIN_EXE_control"), &["history"]);
@@ -527,7 +528,7 @@ fn states_have_colours_unless_nobody_wants_them() {
     tty.wait();
 }
 
-/// A program as a person uses it, in tmux: skipped where tmux or less is missing.
+/// A program as a user runs it, in tmux. Skipped where tmux or less is missing.
 #[test]
 fn full_screen_programs_work_in_tmux() {
     let has =
@@ -560,7 +561,7 @@ fn full_screen_programs_work_in_tmux() {
     );
     let screen = || String::from_utf8_lossy(&tmux(&["capture-pane", "-p"]).out).into_owned();
     let shows = |what: &str| until(what, || screen().contains(what));
-    // tmux leaves out blanks at the end of a line.
+    // tmux omits blanks at the end of a line.
     shows("PROMPT>");
     let keys = |keys: &str| assert_eq!(tmux(&["send-keys", keys]).code, 0);
     for key in ["$LAUNCH less text", "Enter"] {
@@ -594,11 +595,11 @@ fn a_variable_that_names_the_terminal_names_that_of_the_command() {
     tty.type_in("$LAUNCH sh -c 'test \"$GPG_TTY\" = \"$(tty)\" && echo $TTY own\"\"terminal'\n");
     tty.shows("/dev/null ownterminal\n");
     tty.shows("PROMPT> ");
-    // Also where the output goes there by its other name.
+    // Also if the output goes to the terminal under its other name.
     tty.type_in("$LAUNCH sh -c 'test \"$GPG_TTY\" = \"$(tty)\" && echo by other\"\"name' > /dev/tty 2>&1\n");
     tty.shows("by othername\n");
     tty.shows("PROMPT> ");
-    // Where it has none of its own it has ours.
+    // Without a pseudo-terminal, the command has the terminal of `launch`.
     tty.type_in("$LAUNCH --no-log sh -c 'test \"$GPG_TTY\" = \"$(tty)\" && echo outer\"\"terminal'\n");
     tty.shows("outerterminal\n");
 }

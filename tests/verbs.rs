@@ -1,4 +1,4 @@
-//! The verbs that look over many tasks or a whole database: stats, check, run-again, backup, verify, retention.
+//! The verbs that work on many tasks or a whole database: stats, check, run-again, backup, verify, retention.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -24,7 +24,7 @@ use support::{
     os, until,
 };
 
-/// Ends of one name, oldest first: how long ago (seconds), how long, how.
+/// Inserts ends of one name, oldest first: age in seconds, duration, outcome.
 fn with_ends(world: &World, name: &str, ends: &[(i64, f64, &str)]) {
     world.control(["update"]).run();
     let db = world.connect();
@@ -54,7 +54,7 @@ fn world() -> World {
     world
 }
 
-/// Every log file there is.
+/// Returns all log files.
 fn logs(world: &World) -> Vec<PathBuf> {
     let folders = fs::read_dir(world.path("tasks.db.logs")).into_iter().flatten().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> =
@@ -66,7 +66,7 @@ fn logs(world: &World) -> Vec<PathBuf> {
 // ---- stats
 
 #[test]
-fn stats_sum_up_each_name() {
+fn stats_summarize_each_name() {
     let world = world();
     with_ends(
         &world,
@@ -98,7 +98,7 @@ fn stats_sum_up_each_name() {
 // ---- check
 
 #[test]
-fn check_is_for_monitors() {
+fn check_reports_the_last_success() {
     let world = world();
     with_ends(&world, "backup", &[(7200, 1.0, "OK"), (60, 1.0, "ERROR: exit code 1")]);
     with_ends(&world, "broken", &[(60, 1.0, "ERROR: exit code 1")]);
@@ -116,7 +116,7 @@ fn check_is_for_monitors() {
 }
 
 #[test]
-fn a_success_of_the_future_hides_no_failure() {
+fn a_success_in_the_future_hides_no_failure() {
     let world = world();
     with_ends(&world, "backup", &[(7200, 1.0, "OK"), (-34_560_000, 1.0, "OK"), (60, 1.0, "ERROR: exit code 1")]);
     with_ends(&world, "new", &[(-34_560_000, 1.0, "OK")]);
@@ -129,7 +129,7 @@ fn a_success_of_the_future_hides_no_failure() {
     assert!(never.text().contains("never succeeded; task 4 is not counted"), "{}", never.text());
     let json = world.control(["--json", "check", "backup", "--max-age", "3h"]).run().silent(0).value();
     assert!(json["future_success"].as_i64().unwrap() > json["last_success"].as_i64().unwrap(), "{json}");
-    // Where it stands first all the same it is named, and of what was last it is none.
+    // Where such a run is listed first, it is named; it is never the last success.
     let newest = world.control(["history", "--name", "backup", "--limit", "1"]).run();
     assert!(newest.err.contains("task 2 ended in the future, so the clock was wrong"), "{newest:?}");
     let stats = world.control(["stats", "backup"]).run();
@@ -139,7 +139,7 @@ fn a_success_of_the_future_hides_no_failure() {
     assert!(stats[0]["last_success"].as_i64() < stats[0]["last_failure"].as_i64(), "{stats}");
     let recent = stats[0]["recent"].as_array().unwrap().iter().map(|run| run["result"].as_str().unwrap());
     assert_eq!(recent.collect::<Vec<_>>(), ["ok", "error"]);
-    // Its number tells that it is older than what is cleared.
+    // Its number shows that it is older than the cleared runs.
     assert_eq!(world.json(&["clear", "--older-than", "10s", "--name", "backup"]), json!({ "deleted": 3, "logs": 0 }));
     assert_eq!(world.json(&["clear", "--older-than", "10s"]), json!({ "deleted": 0, "logs": 0 }));
 }
@@ -147,7 +147,7 @@ fn a_success_of_the_future_hides_no_failure() {
 // ---- run-again
 
 #[test]
-fn run_again_is_the_same_once_more() {
+fn run_again_repeats_command_folder_name_and_options() {
     let world = world();
     let folder = world.path("folder");
     fs::create_dir(&folder).unwrap();
@@ -177,7 +177,7 @@ fn run_again_is_the_same_once_more() {
     fs::remove_dir(&folder).unwrap();
     world.control(["run-again", "1"]).run().says(1, &["cannot run task 1 again", "its folder", "No such file"]);
     let id = world.reserved(&[]).to_string();
-    world.control(["run-again", &id]).run().says(1, &["its command is not known"]);
+    world.control(["run-again", &id]).run().says(1, &["its command is unknown"]);
     world.control(["run-again", "99"]).run().says(1, &["there is no task 99"]);
     let id = world.reserved(&[]).to_string();
     world.launch(["--taskid", &id, "sh", "-c", "exit 0", "--feedback"]).run().silent(0);
@@ -187,7 +187,7 @@ fn run_again_is_the_same_once_more() {
 // ---- backup
 
 #[test]
-fn a_copy_is_whole_while_others_write() {
+fn a_backup_is_consistent_during_writes() {
     let world = world();
     world.launch(["true"]).run().silent(0);
     let (_launch, live) = world.launched(["sleep", "1000"]);
@@ -226,7 +226,7 @@ fn a_copy_is_whole_while_others_write() {
 // ---- verify
 
 #[test]
-fn verify_finds_what_is_wrong() {
+fn verify_finds_faults() {
     let world = world();
     world.launch(["true"]).run().silent(0);
     world.launch(["--no-log", "true"]).run().silent(0);
@@ -237,7 +237,7 @@ fn verify_finds_what_is_wrong() {
         ("UPDATE history SET argv = '[' WHERE id = 1", "JSON"),
         ("UPDATE history SET upid = 'UPID:x' WHERE id = 1", "its UPID is invalid"),
         ("UPDATE history SET duration = -1 WHERE id = 1", "impossible"),
-        ("UPDATE sqlite_sequence SET seq = 1 WHERE name = 'tasks'", "may be given again"),
+        ("UPDATE sqlite_sequence SET seq = 1 WHERE name = 'tasks'", "may be used again"),
         ("INSERT INTO feedbacks (id, feedback) VALUES (77, '{}')", "1 feedback of a task that is not live"),
         (
             "INSERT INTO history SELECT 9, taskid, taskname, info1, info2, info3, termsignal, termerror, starttime, endtime, duration, feedback, outcome, result, exitcode, warnings, upid, handle, pid, reservetime, argv, cwd, user, host, log, cpu_user, cpu_sys, maxrss, ended_by, options, amended, supervised FROM history WHERE id = 1; UPDATE sqlite_sequence SET seq = 9 WHERE name = 'tasks'",
@@ -273,7 +273,7 @@ fn verify_finds_what_is_wrong() {
 }
 
 #[test]
-fn of_a_damaged_database_no_log_is_removed() {
+fn no_log_of_a_damaged_database_is_removed() {
     let world = world();
     for _ in 0..3 {
         world.launch(["echo", "kept"]).run().silent(0);
@@ -285,7 +285,7 @@ fn of_a_damaged_database_no_log_is_removed() {
         db.query_row("SELECT rootpage FROM sqlite_master WHERE name = 'history'", [], |r| r.get(0)).unwrap();
     let size: u16 = db.query_row("PRAGMA page_size", [], |row| row.get(0)).unwrap();
     drop(db);
-    // As after a lost write: the page is the empty one that it was at first.
+    // As after a lost write: the page has its original empty content.
     let [high, low] = size.to_be_bytes();
     let mut page = vec![0; usize::from(size)];
     page[..8].copy_from_slice(&[13, 0, 0, 0, 0, high, low, 0]);
@@ -303,7 +303,7 @@ fn of_a_damaged_database_no_log_is_removed() {
 }
 
 #[test]
-fn the_log_of_a_task_that_was_forgotten_while_it_runs_is_no_stray() {
+fn the_log_of_a_running_task_that_was_deleted_is_not_a_stray() {
     let world = world();
     let (launch, _) = world.launched(["sh", "-c", "echo live; exec sleep 1000"]);
     until("its log", || logs(&world).len() == 1);
@@ -343,7 +343,7 @@ fn logs_without_a_task_are_found_and_removed() {
     fs::remove_file(&kept[0]).unwrap();
     let noted = world.control(["verify"]).run().silent(0);
     assert!(noted.text().contains("note: 1 log is missing (task 1)\n"), "{}", noted.text());
-    assert!(noted.text().ends_with("nothing wrong; 1 log\n"), "{}", noted.text());
+    assert!(noted.text().ends_with("the rules of taskwatcher; 1 log\n"), "{}", noted.text());
     fs::write(stray.join("UPID:late.log"), "text").unwrap();
     let found = world.control(["verify"]).run().silent(1);
     assert!(found.text().contains("\n1 fault; --repair removes"), "{}", found.text());
@@ -376,7 +376,7 @@ fn rows_and_logs_go_together() {
 }
 
 #[test]
-fn a_death_between_rows_and_logs_leaves_what_verify_finds() {
+fn a_crash_between_rows_and_logs_leaves_logs_that_verify_finds() {
     let world = world();
     world.launch(["echo", "x"]).run().silent(0);
     assert_eq!(world.control(["clear"]).env(CRASH_AT, "clear.after").run().code, KILLED);
@@ -388,7 +388,7 @@ fn a_death_between_rows_and_logs_leaves_what_verify_finds() {
 // ---- filters
 
 #[test]
-fn list_filters_what_lives_and_what_ended() {
+fn list_filters_live_and_ended_tasks() {
     let world = world();
     let script = "echo '[warning]w' > $TASKWATCHER_FEEDBACK";
     world.launch(["--name", "w", "--feedpath", ".", "sh", "-c", script]).run().silent(0);
@@ -410,7 +410,7 @@ fn list_filters_what_lives_and_what_ended() {
 // ---- what a command tells as it would tell systemd
 
 #[test]
-fn a_command_that_speaks_sd_notify_is_heard() {
+fn messages_of_sd_notify_are_handled() {
     let world = world();
     let script = "echo $NOTIFY_SOCKET $WATCHDOG_USEC > $W/socket.new; mv $W/socket.new $W/socket; exec sleep 1000";
     let (launch, id) = world.launched(["--quiet", "--timeout", "1s", "sh", "-c", script]);
@@ -419,7 +419,8 @@ fn a_command_that_speaks_sd_notify_is_heard() {
     assert_eq!(usec, "1000000");
     let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
     let name = address.strip_prefix('@').unwrap();
-    // All users can read its name, and what proves that a process is of a task is not in it.
+    // The name of the socket, which all users can read, does not contain the handle, which proves that a process
+    // belongs to the task.
     let names = std::fs::read_to_string("/proc/net/unix").unwrap();
     assert!(names.contains(name) && !names.contains(world.task().text("handle")));
     let address = SocketAddr::from_abstract_name(name).unwrap();
@@ -429,7 +430,7 @@ fn a_command_that_speaks_sd_notify_is_heard() {
     assert_eq!(world.json(&["list"])[0]["ready"], true);
     let table = world.control(["list"]).run().silent(0);
     assert!(table.text().contains("warming \\x1b[31mup"), "{}", table.text());
-    // The launcher has become a new program by now, and hears on.
+    // The launcher has re-executed itself by now, and still receives messages.
     for _ in 0..8 {
         say("WATCHDOG=1");
         std::thread::park_timeout(std::time::Duration::from_millis(200));

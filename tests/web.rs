@@ -1,5 +1,5 @@
-//! The page, as browsers, programs and people of ill will meet it: HTTP on the socket and the port of the real daemon, and
-//! `supervise web`. What it shows is looked at in the tests of `model::web`.
+//! The pages for browsers, programs and attackers: HTTP on the socket and the port of the real daemon, and `supervise
+//! web`. The content of pages is tested in `model::web`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use support::daemon::Daemon;
 use support::{PATIENCE, Started, World, eventually, timed, until};
 
-/// A connection on which anything can be said.
+/// A connection for arbitrary bytes.
 trait Wire: Read + Write + Send {
     fn limit(&self, limit: Duration);
 }
@@ -34,13 +34,13 @@ impl Wire for TcpStream {
     }
 }
 
-/// Where pages are served.
+/// The address of a server.
 enum Place {
     Socket(std::path::PathBuf),
     Port(u16),
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 struct Page {
     status: u16,
@@ -76,7 +76,7 @@ impl Page {
     }
 }
 
-/// The token in the forms of a page.
+/// Returns the token in the forms of a page.
 #[track_caller]
 fn token_in(page: &str) -> String {
     let plain = page.replace('"', "");
@@ -105,11 +105,11 @@ impl Place {
         wire
     }
 
-    /// Says this and reads all that is answered.
+    /// Sends these bytes and reads the whole response.
     #[track_caller]
     fn say(&self, bytes: impl AsRef<[u8]>) -> Page {
         let mut wire = self.connect();
-        // It may be refused before all of it is taken.
+        // The server may refuse the request before reading all of it.
         let _ = wire.write_all(bytes.as_ref());
         let mut all = vec![];
         let _ = wire.read_to_end(&mut all);
@@ -137,13 +137,13 @@ impl Place {
         self.request("POST /api", "Content-Type: application/json\r\n", &request.to_string())
     }
 
-    /// What a form must bring along.
+    /// Returns the token that a form must contain.
     #[track_caller]
     fn token(&self) -> String {
         token_in(&self.get("/").text())
     }
 
-    /// A page that does not end; gives what comes of it.
+    /// Opens a page that does not end.
     fn open(&self, path: &str) -> Stream {
         let mut wire = self.connect();
         wire.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
@@ -151,14 +151,14 @@ impl Place {
     }
 }
 
-/// What comes of a page that does not end.
+/// The stream of a page that does not end.
 struct Stream {
     wire: Box<dyn Wire>,
     all: Vec<u8>,
 }
 
 impl Stream {
-    /// Reads until this was said; gives everything so far.
+    /// Reads until this text arrives. Returns everything so far.
     #[track_caller]
     fn until(&mut self, words: &str) -> String {
         let (mut buffer, begun) = ([0; 4096], taskwatcher::io::sys::now().mono);
@@ -167,7 +167,7 @@ impl Stream {
             if text.contains(words) {
                 return text;
             }
-            // One that is told nothing hears now and then that we are still there.
+            // A stream without news contains keep-alive messages.
             assert!(taskwatcher::io::sys::now().mono - begun < PATIENCE, "{words:?} did not come after {text}");
             match self.wire.read(&mut buffer) {
                 Ok(len @ 1..) => self.all.extend_from_slice(&buffer[..len]),
@@ -177,10 +177,10 @@ impl Stream {
         }
     }
 
-    /// Reads to its end.
+    /// Reads the stream to its end.
     #[track_caller]
     fn end(mut self) -> Page {
-        // An answer of chunks ends by an empty one.
+        // A chunked response ends with an empty chunk.
         self.until("\r\n0\r\n\r\n");
         Page::parse(&self.all)
     }
@@ -194,7 +194,7 @@ fn socket(world: &World) -> Place {
     Place::Socket(world.path("s.sock"))
 }
 
-/// A daemon with one program that runs, on the socket and on a port.
+/// Starts a daemon with one running program, on the socket and on a port.
 fn with_port<'w>(world: &'w World, more: &str) -> (Daemon<'w>, Place) {
     let port = free_port();
     world.configure(&format!(
@@ -207,7 +207,7 @@ fn with_port<'w>(world: &'w World, more: &str) -> (Daemon<'w>, Place) {
     (daemon, Place::Port(port))
 }
 
-/// `supervise web` with these arguments, on a port.
+/// Starts `supervise web` with these arguments, on a port.
 fn web<'w>(world: &'w World, args: &[&str]) -> (Started<'w>, Place) {
     let mut program = world.command(env!("CARGO_BIN_EXE_supervise")).arg("web").arg("--listen").arg("127.0.0.1:0");
     program.command.args(args);
@@ -225,7 +225,7 @@ fn ended(world: &World, name: &str, script: &str) {
 }
 
 #[test]
-fn d1_the_first_byte_tells_what_is_spoken() {
+fn the_first_byte_determines_the_protocol() {
     let world = World::new();
     let (daemon, port) = with_port(&world, "");
     for place in [socket(&world), port] {
@@ -254,7 +254,7 @@ fn d1_the_first_byte_tells_what_is_spoken() {
         for part in ["default-src 'none'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"] {
             assert!(policy.contains(part) && !policy.contains("unsafe"), "{policy}");
         }
-        // Byte by byte, by the old version, and by one who has said all that he has to say.
+        // Byte by byte, with HTTP/1.0, and with a client that has closed its side.
         let mut wire = place.connect();
         for byte in b"GET /tasks HTTP/1.0\r\n\r\n" {
             wire.write_all(&[*byte]).unwrap();
@@ -265,7 +265,7 @@ fn d1_the_first_byte_tells_what_is_spoken() {
         let page = place.get("/name/web").text();
         let task = format!("href=/task/{}>", world.states()["web"]["task_id"]);
         assert!(page.contains("No run has ended yet") && page.contains(&task) && page.contains("RUNNING"), "{page}");
-        // Twice on one connection.
+        // Two requests on one connection.
         let mut wire = place.connect();
         wire.write_all(b"GET /style.css HTTP/1.1\r\nHost: [::1]:9\r\n\r\nHEAD / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         let mut twice = Stream { wire, all: vec![] };
@@ -282,7 +282,7 @@ fn d1_the_first_byte_tells_what_is_spoken() {
 }
 
 #[test]
-fn web4_and_5_only_our_own_forms_change_anything() {
+fn only_forms_of_this_supervisor_change_anything() {
     let world = World::new();
     let (daemon, port) = with_port(&world, "");
     for place in [&socket(&world), &port] {
@@ -317,7 +317,7 @@ fn web4_and_5_only_our_own_forms_change_anything() {
             let header = format!("Content-Type: application/json\r\nX-Token: {token}\r\n{header}");
             assert_eq!(place.request("POST /api", &header, &api).status, 403, "{header}");
         }
-        // What a page of somebody else can make a browser send without asking.
+        // Requests that a page of another site can make a browser send without a preflight.
         let api = json!({ "command": "stop", "target": "all" }).to_string();
         for header in ["", "Content-Type: text/plain\r\n", "Content-Type: application/x-www-form-urlencoded\r\n"] {
             assert_eq!(place.request("POST /api", header, &api).status, 415, "{header}");
@@ -358,7 +358,7 @@ fn web4_and_5_only_our_own_forms_change_anything() {
 }
 
 #[test]
-fn what_failed_of_many_is_told_first() {
+fn failures_are_reported_before_successes() {
     let world = World::new();
     let mut config: String =
         (0..9).map(|n| format!("[programs.a{n}]\ncommand = \"sleep\"\nargs = [\"300\"]\n")).collect();
@@ -379,7 +379,7 @@ fn what_failed_of_many_is_told_first() {
 }
 
 #[test]
-fn web5_names_that_are_not_ours_are_not_answered() {
+fn requests_with_a_foreign_host_name_are_refused() {
     let world = World::new();
     let (_daemon, port) = with_port(&world, "");
     let as_host = |place: &Place, host: &str| {
@@ -403,7 +403,7 @@ fn web5_names_that_are_not_ours_are_not_answered() {
 }
 
 #[test]
-fn web8_a_password_is_asked_for_on_every_path() {
+fn a_password_is_required_on_every_path() {
     let world = World::new();
     let (daemon, port) = with_port(&world, "username = \"me\"\npassword = \"a:b\"\n");
     let with = |auth: &str, path: &str| port.request(&format!("GET {path}"), &format!("Authorization: {auth}\r\n"), "");
@@ -433,7 +433,7 @@ fn web8_a_password_is_asked_for_on_every_path() {
         assert!(page.header("www-authenticate").unwrap().starts_with("Basic realm="), "{page:?}");
     }
     assert_eq!(port.api(&json!({ "command": "version" })).json()["error"]["code"], "UNAUTHORIZED");
-    // me:a:c, me:, you:a:b, and what is no name and password.
+    // me:a:c, me:, you:a:b, and invalid credentials.
     for auth in ["Basic bWU6YTpj", "Basic bWU6", "Basic eW91OmE6Yg==", "Basic ???", "Bearer bWU6YTpi", "Basic"] {
         assert_eq!(with(auth, "/").status, 401, "{auth}");
     }
@@ -441,7 +441,7 @@ fn web8_a_password_is_asked_for_on_every_path() {
     assert_eq!(denied, "a user name and a password are required", "which is no page");
     assert_eq!(with("Basic bWU6YTpi", "/").status, 200);
     assert_eq!(with("basic  bWU6YTpi", "/tasks").status, 200);
-    // The socket has its own, which is none.
+    // The socket has its own credentials, here none.
     assert_eq!(socket(&world).get("/").status, 200);
     let Place::Port(number) = port else { panic!("a port") };
     let config =
@@ -454,7 +454,7 @@ fn web8_a_password_is_asked_for_on_every_path() {
 }
 
 #[test]
-fn what_a_reload_changes_holds_for_connections_that_are_open() {
+fn a_reload_applies_to_open_connections() {
     let world = World::new();
     let (daemon, port) = with_port(&world, "");
     let get = |wire: &mut Stream| wire.wire.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
@@ -474,7 +474,7 @@ fn what_a_reload_changes_holds_for_connections_that_are_open() {
 }
 
 #[test]
-fn web7_programs_ask_as_on_the_socket() {
+fn the_api_takes_requests_as_on_the_socket() {
     let world = World::new();
     let (_daemon, port) = with_port(&world, "");
     let done = port.api(&json!({ "command": "version", "id": 7 }));
@@ -502,7 +502,7 @@ fn web7_programs_ask_as_on_the_socket() {
     ask(json!({ "command": "stop", "target": "process", "name": "web" }), 200);
     assert_eq!(world.state("web"), "STOPPED");
 
-    // What is too much, malformed, or nowhere.
+    // Requests that are too large, malformed, or for unknown paths.
     let over = "x".repeat((1 << 20) + 1);
     let json_kind = "Content-Type: application/json\r\n";
     assert_eq!(port.request("POST /api", json_kind, &over).status, 413);
@@ -545,7 +545,7 @@ fn web7_programs_ask_as_on_the_socket() {
 }
 
 #[test]
-fn web3_logs_of_programs_are_shown_and_followed() {
+fn logs_of_programs_are_shown_and_followed() {
     let world = World::new();
     world.configure(
         "[programs.talker]\ncommand = \"sh\"\nargs = [\"-c\", \"echo one; printf '\\\\377<i>\\\\n'; while read x; do echo got $x; done\"]\n\
@@ -565,7 +565,7 @@ fn web3_logs_of_programs_are_shown_and_followed() {
     assert!(text.contains("x-accel-buffering: no") && text.contains("text/plain; charset=utf-8"), "{text}");
     world.ask(json!({ "command": "send", "target": "process", "name": "talker", "args": { "data": "more\n" } }));
     follow.until("got more");
-    // A log that is emptied goes on.
+    // The stream of a cleared log continues.
     assert_eq!(place.form("", &format!("token={}&action=clear&name=talker", place.token())).status, 303);
     world.ask(json!({ "command": "send", "target": "process", "name": "talker", "args": { "data": "after\n" } }));
     follow.until("got after");
@@ -589,7 +589,7 @@ fn web3_logs_of_programs_are_shown_and_followed() {
     }
     assert!([400, 404].contains(&place.get("/tail?process=talker:*").status));
     assert!(place.get("/tail").text().contains("no process given"));
-    // What logs nowhere is led to by nothing, and whoever goes there all the same sees how it is.
+    // There are no links to an output without a log, and its page says why there is none.
     let page = place.get("/").text();
     assert!(!page.contains("/tail?process=mute") && !page.contains("\"/tail?process=half\""), "{page}");
     assert!(page.contains("\"/tail?process=half&amp;channel=stderr\"") && page.contains("/name/mute"), "{page}");
@@ -605,7 +605,7 @@ fn web3_logs_of_programs_are_shown_and_followed() {
 }
 
 #[test]
-fn tasks_are_shown_while_they_run_and_when_they_have_ended() {
+fn live_and_ended_tasks_are_shown() {
     let world = World::new();
     world.configure("");
     let _daemon = world.daemon();
@@ -652,16 +652,16 @@ fn tasks_are_shown_while_they_run_and_when_they_have_ended() {
     let metrics = place.get("/metrics");
     assert_eq!(metrics.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
     assert!(metrics.text().contains("outcome=\"error\"") && metrics.text().ends_with("# EOF\n"), "{metrics:?}");
-    // A whole log of one that has ended ends too.
+    // The stream of the whole log of an ended task ends.
     assert!(place.open(&format!("/tasklog/{id}")).end().text().starts_with("first <script>\nlast\n"));
 }
 
 #[test]
-fn a_timeline_tells_of_all_that_ran_in_its_span() {
+fn a_timeline_shows_all_runs_in_its_span() {
     let world = World::new();
     ended(&world, "tick", "true");
     ended(&world, "nightly", "true");
-    // Many more, as a copy: the older one is behind more than a page of them.
+    // Many more, as copies: the older one is more than one page back.
     let columns: Vec<String> = world
         .query("SELECT name FROM pragma_table_info('history')")
         .iter()
@@ -689,7 +689,7 @@ fn a_timeline_tells_of_all_that_ran_in_its_span() {
     let page = place.get("/timeline").text();
     assert!(page.contains(">nightly</a>") && page.contains("1521 runs") && !page.contains("Only the last"), "{page}");
     assert!(page.len() < 35_000, "{} bytes", page.len());
-    // Too many for a picture: where that begins is said.
+    // Too many for the timeline: the page states where it begins.
     world.edit("DELETE FROM history WHERE taskid > 100000");
     copies(21_000, 3);
     let (page, took) = timed(|| place.get("/timeline").text());
@@ -698,7 +698,7 @@ fn a_timeline_tells_of_all_that_ran_in_its_span() {
 }
 
 #[test]
-fn a_task_without_a_log_says_why_and_leads_nowhere() {
+fn a_task_without_a_log_shows_the_reason_and_no_link() {
     let world = World::new();
     world.launch(["--no-log", "--name", "mute", "true"]).run().ok();
     world.launch(["--name", "loud", "echo", "words"]).run().ok();
@@ -756,7 +756,7 @@ fn history_is_filtered_and_read_page_by_page() {
 }
 
 #[test]
-fn open_pages_hear_of_changes() {
+fn open_pages_receive_changes() {
     let world = World::new();
     let (_daemon, port) = with_port(&world, "");
     let mut programs = port.open("/events?only=programs");
@@ -778,7 +778,7 @@ fn open_pages_hear_of_changes() {
 }
 
 #[test]
-fn programs_are_told_of_without_a_database_and_failures_as_programs_read_them() {
+fn metrics_of_programs_work_without_a_database_and_errors_have_the_right_format() {
     let world = World::new();
     let (daemon, port) = with_port(&world, "");
     assert!(port.get("/metrics").text().contains("taskwatcher_database_up 1\n"));
@@ -808,7 +808,7 @@ fn programs_are_told_of_without_a_database_and_failures_as_programs_read_them() 
 }
 
 #[test]
-fn open_pages_are_told_when_what_they_show_is_of_before() {
+fn open_pages_are_notified_when_they_are_outdated() {
     let world = World::new();
     ended(&world, "job", "true");
     let (_server, place) = web(&world, &[]);
@@ -817,7 +817,7 @@ fn open_pages_are_told_when_what_they_show_is_of_before() {
     let (db, aside) = (world.db(), world.path("aside"));
     fs::rename(&db, &aside).unwrap();
     events.until("event: stale\ndata: the database is gone");
-    // In its place somebody puts what is no database.
+    // The database is replaced by another file.
     fs::write(&db, "no database ".repeat(100)).unwrap();
     events.until("event: stale\ndata: cannot use ");
     let mut late = place.open("/events?only=tasks");
@@ -827,7 +827,7 @@ fn open_pages_are_told_when_what_they_show_is_of_before() {
 }
 
 #[test]
-fn the_end_of_the_supervisor_is_answered() {
+fn a_shutdown_request_gets_a_response() {
     let world = World::new();
     let (mut daemon, port) = with_port(&world, "");
     let mut page = port.open("/events");
@@ -838,13 +838,13 @@ fn the_end_of_the_supervisor_is_answered() {
 }
 
 #[test]
-fn web10_slow_and_silent_clients_delay_nobody() {
+fn slow_and_silent_clients_delay_no_other() {
     let world = World::new();
     let (daemon, port) = with_port(&world, "");
     let socket = socket(&world);
     let (mut slow, begun) = (port.connect(), taskwatcher::io::sys::now().mono);
     slow.write_all(b"GET / HTTP/1.1\r\nHost: local").unwrap();
-    // More than are let in, of those who say nothing and of those who say half.
+    // More clients than accepted, silent ones and ones that send half a request.
     let silent: Vec<_> = (0..300).map(|_| TcpStream::connect(("127.0.0.1", number(&port)))).collect();
     let half: Vec<_> = (0..300)
         .map(|_| {
@@ -853,14 +853,14 @@ fn web10_slow_and_silent_clients_delay_nobody() {
             wire
         })
         .collect();
-    // And of those who ask for much and read nothing of it.
+    // And clients that request large pages and do not read them.
     fs::write(world.path("web.stdout"), "<".repeat(1 << 20)).unwrap();
     let deaf: Vec<_> = (0..200)
         .map(|number| {
             let mut wire = socket.connect();
             let path = if number % 2 == 0 { "/tail?process=web&" } else { "/logtail/web/stdout?" };
             let request = format!("GET {path}limit=1048576 HTTP/1.1\r\nHost: localhost\r\n\r\n");
-            // Too many are told to come back later.
+            // Clients over the limit get 503.
             let _ = wire.write_all(request.as_bytes());
             wire
         })
@@ -878,7 +878,7 @@ fn web10_slow_and_silent_clients_delay_nobody() {
     let _ = slow.read_to_end(&mut all);
     let took = taskwatcher::io::sys::now().mono - begun;
     assert!(all.is_empty() && took > Duration::from_secs(8) && took < Duration::from_secs(15), "{took:?}: {all:?}");
-    // Nor is one on the port waited for that says nothing at all.
+    // A silent client on the port does not delay others either.
     let mut quiet = silent.into_iter().next().unwrap().unwrap();
     quiet.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(quiet.read_to_end(&mut all).unwrap(), 0);
@@ -894,11 +894,11 @@ fn number(place: &Place) -> u16 {
 }
 
 #[test]
-fn without_a_supervisor_tasks_are_shown_and_nothing_is_written() {
+fn without_a_supervisor_tasks_are_shown_read_only() {
     let world = World::new();
     ended(&world, "done", "echo printed; exit 4");
     let (server, place) = web(&world, &[]);
-    // The database may go, and come again.
+    // The database may be removed and created again.
     let (db, aside) = (world.db(), world.path("aside"));
     fs::rename(&db, &aside).unwrap();
     until("it to be missed", || place.get("/api/history").json()["rows"] == json!([]));
@@ -906,7 +906,7 @@ fn without_a_supervisor_tasks_are_shown_and_nothing_is_written() {
     assert!(!db.exists());
     fs::rename(&aside, &db).unwrap();
     until("it to be found", || place.get("/name/done").status == 200);
-    // One that nobody has seen die.
+    // A task whose death was not observed.
     let lost = world.launch(["--name", "lost", "--", "sleep", "300"]).spawn();
     until("it to run", || world.tasks().first().is_some_and(|row| !row.is_null("pid")));
     until("it to be shown", || place.get("/").text().contains("lost"));
@@ -925,14 +925,14 @@ fn without_a_supervisor_tasks_are_shown_and_nothing_is_written() {
     assert!(place.get("/task/2").text().contains("unknown"));
     assert_eq!((world.tasks().len(), world.history().len()), (1, 1), "nothing was moved");
     assert_eq!(place.get("/name/done").status, 200);
-    // A database of an older version stays one.
+    // A database of an older version is not upgraded.
     let (old, new) = (std::path::Path::new("tests/data/v1.db"), world.path("old.db"));
     fs::copy(old, &new).unwrap();
     let (_other, other) = web(&world, &["--db", new.to_str().unwrap()]);
     let page = other.get("/tasks");
     assert!(page.status == 503 && page.text().contains("older version"), "{page:?}");
     assert!(fs::read(old).unwrap() == fs::read(new).unwrap());
-    // Nothing of programs, and nothing that acts.
+    // No programs and no actions.
     assert!(!place.get("/tasks").text().contains("token"));
     assert_eq!(place.form("", "token=&action=kill&name=2").status, 403);
     assert_eq!(place.api(&json!({ "command": "status" })).status, 501);
@@ -946,7 +946,7 @@ fn without_a_supervisor_tasks_are_shown_and_nothing_is_written() {
 }
 
 #[test]
-fn what_nobody_has_moved_to_history_yet_counts_everywhere() {
+fn unsettled_ends_are_included_everywhere() {
     let world = World::new();
     ended(&world, "job", "sleep 0.1");
     ended(&world, "job", "exit 3");
@@ -961,7 +961,7 @@ fn what_nobody_has_moved_to_history_yet_counts_everywhere() {
     for line in ["{name=\"gone\",outcome=\"unknown\"} 1\n", "{name=\"job\",outcome=\"unknown\"} 2\n"] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
-    // Pages of history hold as many rows as they are to, and all together each row once.
+    // Pages of the history have the requested number of rows, and all pages together contain each row once.
     for limit in 1..=5 {
         let (mut after, mut ids) = (String::new(), vec![]);
         loop {
@@ -1001,7 +1001,7 @@ fn without_a_database_nothing_is_served() {
 }
 
 #[test]
-fn without_a_supervisor_it_is_for_this_host_and_for_reading() {
+fn without_a_supervisor_pages_are_local_and_read_only() {
     let world = World::new();
     let run = |args: &[&str]| {
         let mut program = world.command(env!("CARGO_BIN_EXE_supervise")).arg("web");
@@ -1022,7 +1022,7 @@ fn without_a_supervisor_it_is_for_this_host_and_for_reading() {
     assert_eq!(place.get("/").status, 401);
     let auth = "Authorization: Basic bWU6YTpi\r\n";
     assert_eq!(place.request("GET /", auth, "").status, 200);
-    // On a socket, which only we can open; there tasks can be ended too, if that is said.
+    // On a socket, which only its owner can open; with `--allow-kill` tasks can be ended there.
     let path = world.path("w.sock");
     let mut program = world.command(env!("CARGO_BIN_EXE_supervise")).arg("web").arg("--allow-kill");
     program.command.arg("--socket").arg(&path);

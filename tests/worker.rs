@@ -1,4 +1,4 @@
-//! Tasks inside a Rust process: the same rows, logs and outcomes as those of commands.
+//! Tasks inside a Rust process: the same rows, logs and outcomes as for commands.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -25,7 +25,7 @@ use taskwatcher::{
     },
 };
 
-/// One that waits to be told that it may end, or is asked to.
+/// Starts a worker that waits until it may end or is asked to.
 fn waiting(store: &Store) -> (WorkerHandle, mpsc::Sender<()>) {
     let (go, may) = mpsc::channel::<()>();
     let handle = Worker::spawn(store, "waits", "", "me", move |worker| {
@@ -86,7 +86,7 @@ fn a_worker_is_a_task_like_any_other() {
 }
 
 #[test]
-fn it_fails_and_panics_with_its_reason() {
+fn errors_and_panics_are_the_reason_of_the_outcome() {
     let world = World::new();
     let store = world.store();
     let failed = Worker::spawn(&store, "a", "", "me", |_| Err("no\nsuch thing")).unwrap();
@@ -160,7 +160,7 @@ fn its_end_waits_in_the_spool_while_the_database_is_locked() {
     assert_eq!(worker.join(), Outcome::Ok);
     assert_eq!(world.tasks().len(), 1);
     drop(lock);
-    // This process, its launcher, still lives.
+    // This process is its launcher and is still alive.
     assert_eq!(world.status(id), None);
     assert_eq!(world.end().text("outcome"), "OK");
     assert!(Spool::open(&world.db(), false).is_ok());
@@ -174,7 +174,7 @@ fn example(world: &World) -> Program<'_> {
 }
 
 #[test]
-fn the_example_does_what_it_says() {
+fn the_example_works() {
     let world = World::new();
     let folder: PathBuf = world.path("files");
     fs::create_dir_all(folder.join("inner")).unwrap();
@@ -190,19 +190,19 @@ fn the_example_does_what_it_says() {
     assert!(world.last().text("outcome").contains("No such file"), "{}", world.last().text("outcome"));
 }
 
-/// This very program in another process, as one that has workers: see [`in_another_process`].
+/// Runs this test program in another process, with workers: see [`in_another_process`].
 fn host(world: &World) -> Program<'_> {
     let program = world.command(std::env::current_exe().unwrap());
     program.arg("--exact").arg("in_another_process").env("WORKERS", "yes").cwd(world.path(""))
 }
 
-/// No test by itself: what the processes of the tests below do.
+/// Not a test: runs in the processes started by the tests below.
 #[test]
 fn in_another_process() {
     if std::env::var_os("WORKERS").is_none() {
         return;
     }
-    // The path is relative, and means something else before the worker has ended.
+    // The path is relative, and means another file before the worker ends.
     let store = Store::open_or_create(Path::new("tasks.db"), LockTimeout::USUAL).unwrap();
     let handle = Worker::spawn(&store, "host", "", "me", |worker| {
         worker.log("begins");
@@ -217,7 +217,7 @@ fn in_another_process() {
     assert_eq!(ended.trouble, [""; 0]);
 }
 
-/// Waits until the worker of a host works.
+/// Waits until the worker of a host process runs.
 fn works(world: &World) -> (i64, PathBuf) {
     let row = eventually("a worker to work", || {
         world
@@ -241,7 +241,7 @@ fn its_process_may_change_its_folder() {
 }
 
 #[test]
-fn what_a_killed_process_leaves_is_what_its_worker_said_last() {
+fn a_worker_of_a_killed_process_keeps_its_last_report() {
     let world = World::new();
     let host = host(&world).spawn();
     let (_, log) = works(&world);
@@ -267,7 +267,7 @@ fn nothing_signals_the_process_of_a_worker() {
         let status = fs::read_to_string(format!("/proc/{}/status", host.pid())).unwrap();
         support::field(&status, "State").starts_with('T')
     };
-    // Somebody stopped it, and it is theirs to let it go on.
+    // It was stopped from elsewhere and must not be continued by `kill`.
     host.signal(Signal::SIGSTOP);
     until("the process to stop", is_stopped);
     for how in ["--now", "--signal=INT"] {
@@ -282,11 +282,11 @@ fn nothing_signals_the_process_of_a_worker() {
 }
 
 #[test]
-fn one_that_does_not_look_is_told_of_and_let_live() {
+fn a_worker_that_ignores_the_request_is_reported_and_not_killed() {
     let world = World::new();
     let host = host(&world).spawn();
     let (id, _) = works(&world);
-    // So that what is left of the wait is the margin beyond this.
+    // Shortens the wait to the margin after the grace period.
     world.edit("UPDATE tasks SET kill_after = 0");
     host.signal(Signal::SIGSTOP);
     let ran = world.control(["kill", &id.to_string(), "--now"]).run();
@@ -298,13 +298,13 @@ fn one_that_does_not_look_is_told_of_and_let_live() {
 }
 
 #[test]
-fn who_waits_sees_an_end_that_only_the_spool_has() {
+fn wait_sees_an_end_that_is_only_in_the_spool() {
     let world = World::new();
     let store = world.store();
     let (worker, go) = waiting(&store);
     let waits = world.control(["wait", &worker.id().to_string()]).spawn();
     until("control to wait", || waits.has_open("tasks.db-wal"));
-    // Given back without a write, so that nothing tells of it.
+    // Released without a write, so that no change is reported.
     let lock = world.lock();
     go.send(()).unwrap();
     let id = worker.id();
@@ -317,14 +317,14 @@ fn who_waits_sees_an_end_that_only_the_spool_has() {
 }
 
 #[test]
-fn an_end_that_a_reader_took_in_first_becomes_whole() {
+fn an_end_that_a_reader_settled_first_is_completed() {
     let world = World::new();
     let mut store = world.store();
     let task = NewTask { name: "a".into(), handle: "handle22".into(), now: 1000, ..NewTask::default() };
     let claimed = store.claim(&Start { task, ..Start::default() }, |_| false, |_| Hold::Unsupported).unwrap();
     let reason = "x".repeat(1000);
     let end = End::new(&Outcome::Error(reason.clone()), Timestamp::from_secs(1001), None);
-    // It notes its end, and before it records it somebody looks.
+    // The worker writes its end to the spool, and a reader comes before it is recorded.
     let spool = Spool::open(&world.db(), true).unwrap();
     spool.note_end(claimed.slot, &claimed.upid, &end).unwrap();
     let noted = spool.end_of(claimed.slot, &claimed.upid).unwrap();
@@ -336,10 +336,10 @@ fn an_end_that_a_reader_took_in_first_becomes_whole() {
 }
 
 #[test]
-fn what_cannot_be_kept_of_it_is_told() {
+fn data_that_could_not_be_stored_is_reported() {
     let world = World::new();
     let store = world.store();
-    // A trap where its log should be.
+    // A folder in the place of its log.
     std::os::unix::fs::symlink(world.work(), world.beside_db(".logs")).unwrap();
     let worker = Worker::spawn(&store, "a", "", "me", |worker| {
         worker.log("12345");
@@ -360,7 +360,7 @@ fn what_cannot_be_kept_of_it_is_told() {
 }
 
 #[test]
-fn its_threads_share_it() {
+fn a_worker_can_be_shared_between_threads() {
     let world = World::new();
     let store = world.store();
     let worker = Worker::spawn(&store, "a", "", "me", |worker| {
@@ -386,7 +386,7 @@ fn its_threads_share_it() {
 }
 
 #[test]
-fn the_patience_of_its_store_stays_what_it_was() {
+fn the_lock_timeout_of_its_store_is_not_changed() {
     let world = World::new();
     let mut store = world.store();
     store.set_lock_timeout(LockTimeout { limit: Duration::from_millis(20), notify: None });

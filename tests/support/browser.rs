@@ -1,4 +1,4 @@
-//! A real browser without a screen, driven over the pipe that Chromium has for it.
+//! Drives a real headless browser over Chromium's DevTools pipe.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -13,22 +13,22 @@ use serde_json::{Value, json};
 
 use super::until;
 
-/// A browser with one page open.
+/// A browser with one open page.
 pub struct Browser {
     child: Child,
     to: File,
     from: BufReader<File>,
     session: Option<String>,
     count: u64,
-    /// What its console said that should not be said.
+    /// Errors in the console of the browser.
     pub complaints: Vec<String>,
 }
 
-/// Where a Chromium is installed; none: nowhere.
+/// Returns the path of an installed Chromium.
 pub fn chromium() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-    // One that only says how it could be installed is none.
+    // A placeholder that only prints how to install Chromium does not count.
     let works = |file: &PathBuf| {
         let mut command = Command::new(file);
         command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -38,13 +38,13 @@ pub fn chromium() -> Option<PathBuf> {
 }
 
 impl Browser {
-    /// Starts it, with its files in this folder.
+    /// Starts the browser, with its profile in this folder.
     pub fn open(program: &Path, folder: &Path) -> Browser {
         let (to, from) = (folder.join("to"), folder.join("from"));
         for path in [&to, &from] {
             mkfifo(path, Mode::S_IRWXU).unwrap();
         }
-        // It reads descriptor 3 and writes 4.
+        // The browser reads from descriptor 3 and writes to 4.
         let script = "exec \"$0\" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
                       --hide-scrollbars --user-data-dir=\"$PWD/profile\" --remote-debugging-pipe about:blank 3<to 4>from";
         let mut command = Command::new("sh");
@@ -63,7 +63,7 @@ impl Browser {
         browser
     }
 
-    /// Does one thing of the DevTools protocol, and gives its result.
+    /// Calls a method of the DevTools protocol and returns its result.
     #[track_caller]
     pub fn call(&mut self, method: &str, params: Value) -> Value {
         let answer = self.ask(method, params);
@@ -71,7 +71,7 @@ impl Browser {
         answer.unwrap()
     }
 
-    /// The same, where the browser may refuse it.
+    /// Calls a method of the DevTools protocol that the browser may refuse.
     fn ask(&mut self, method: &str, params: Value) -> Result<Value, Value> {
         self.count += 1;
         let mut message = json!({ "id": self.count, "method": method, "params": params });
@@ -89,7 +89,7 @@ impl Browser {
             match answer["method"].as_str() {
                 Some("Log.entryAdded") => self.complaints.push(answer["params"]["entry"].to_string()),
                 Some("Runtime.exceptionThrown") => self.complaints.push(answer["params"].to_string()),
-                // Whether what was asked for is meant.
+                // A confirmation dialog: accept it.
                 Some("Page.javascriptDialogOpening") => {
                     let yes = json!({ "id": 0, "method": "Page.handleJavaScriptDialog", "params": { "accept": true }, "sessionId": self.session });
                     self.to.write_all(format!("{yes}\0").as_bytes()).unwrap();
@@ -99,7 +99,7 @@ impl Browser {
         }
     }
 
-    /// What an expression of JavaScript is in the page.
+    /// Evaluates a JavaScript expression in the page.
     #[track_caller]
     pub fn eval(&mut self, expression: &str) -> Value {
         let params = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
@@ -108,7 +108,7 @@ impl Browser {
         result["result"]["value"].clone()
     }
 
-    /// Goes to a page, until that is there.
+    /// Navigates to a page and waits until it is loaded.
     #[track_caller]
     pub fn go(&mut self, url: &str) {
         let went = self.call("Page.navigate", json!({ "url": url }));
@@ -121,7 +121,7 @@ impl Browser {
         self.comes_to("the page to be there", "document.readyState === 'complete'");
     }
 
-    /// Waits until this is true. A page that goes while it is asked gives no answer.
+    /// Waits until an expression is true. A page that is being left gives no answer.
     #[track_caller]
     fn comes_to(&mut self, what: &str, expression: &str) {
         until(what, || {
@@ -130,19 +130,19 @@ impl Browser {
         });
     }
 
-    /// All of its text.
+    /// Returns the text of the page.
     pub fn text(&mut self) -> String {
         self.eval("document.body ? document.body.innerText : ''").as_str().unwrap_or_default().to_owned()
     }
 
-    /// Waits until the page says this.
+    /// Waits until the page contains this text.
     #[track_caller]
     pub fn shows(&mut self, what: &str) {
         until(&format!("the page to say {what:?}"), || self.text().contains(what));
     }
 
-    /// Presses the button that a selector finds, once it is there, until the page that follows is there: the one before it
-    /// may still change, and a press into it would be lost.
+    /// Clicks the button found by a selector once it exists, and waits for the next page. The current page may still
+    /// change, and a click during the change would be lost.
     #[track_caller]
     pub fn press(&mut self, selector: &str) {
         let found = format!("document.querySelector({})", serde_json::to_string(selector).unwrap());
@@ -151,7 +151,7 @@ impl Browser {
         self.comes_to("the page that follows", "!window.pressed && document.readyState === 'complete'");
     }
 
-    /// Looks at it as on a screen of this width, with these colours, with or without scripts.
+    /// Sets the width of the screen and the colour scheme.
     pub fn look(&mut self, width: u32, scheme: &str) {
         let params = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500 });
         self.call("Emulation.setDeviceMetricsOverride", params);
@@ -159,7 +159,7 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
     }
 
-    /// Writes a picture of the whole page.
+    /// Writes a screenshot of the whole page.
     pub fn picture(&mut self, file: &Path) {
         let shot = self.call("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
         fs::write(file, STANDARD.decode(shot["data"].as_str().unwrap()).unwrap()).unwrap();

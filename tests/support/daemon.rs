@@ -1,4 +1,4 @@
-//! A supervisor in a world: the real daemon with real processes, spoken to over its real socket.
+//! A supervisor in a test world: the real daemon with real processes, accessed through its real socket.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ pub struct Daemon<'w> {
 }
 
 impl World {
-    /// Writes the configuration: the usual head, then this.
+    /// Writes the configuration: the common head and then this text.
     pub fn configure(&self, text: &str) {
         self.configure_with("", text);
     }
@@ -32,7 +32,7 @@ impl World {
             self.db().display(),
             self.path("").display()
         );
-        // As an editor does it: a supervisor that reads it just then never finds half of it, or nothing.
+        // Replaced by a rename, as an editor does it, so that a supervisor never reads an incomplete file.
         fs::write(self.path("t.toml.new"), head + text).unwrap();
         fs::rename(self.path("t.toml.new"), self.path("t.toml")).unwrap();
     }
@@ -52,7 +52,7 @@ impl World {
         fs::read_to_string(self.path("act.log")).unwrap_or_default()
     }
 
-    /// The client, with these arguments.
+    /// Runs the client with these arguments.
     pub fn ctl(&self, args: &[&str]) -> Ran {
         let socket = self.path("s.sock");
         let mut program = self.command(env!("CARGO_BIN_EXE_supervise")).arg("--socket").arg(socket);
@@ -71,7 +71,7 @@ impl World {
         self.connect_to_daemon().ask(&request)
     }
 
-    /// The process objects of `status`, by full name.
+    /// Returns the process objects of `status`, by full name.
     #[track_caller]
     pub fn states(&self) -> BTreeMap<String, Value> {
         let answer = self.ask(json!({ "command": "status" }));
@@ -89,7 +89,7 @@ impl World {
         i32::try_from(self.states()[name]["pid"].as_i64().unwrap()).unwrap()
     }
 
-    /// Waits until another run of it is up.
+    /// Waits until another run of a process is up.
     #[track_caller]
     pub fn runs_again(&self, name: &str, pid: i32) {
         until(&format!("{name} to run again; {}", self.log()), || {
@@ -120,7 +120,7 @@ impl Daemon<'_> {
         self.started.as_ref().unwrap().signal(signal);
     }
 
-    /// Ends it in order.
+    /// Shuts the supervisor down in order.
     #[track_caller]
     pub fn end(mut self) -> Ran {
         let started = self.started.take().unwrap();
@@ -128,7 +128,7 @@ impl Daemon<'_> {
         started.wait()
     }
 
-    /// Ends it as a crash does.
+    /// Kills the supervisor, as in a crash.
     pub fn crash(mut self) {
         let mut started = self.started.take().unwrap();
         started.signal(Signal::SIGKILL);
@@ -168,7 +168,7 @@ impl Client {
     }
 }
 
-/// The one that carries the run of this process.
+/// Returns the shim of the current run of a process.
 #[track_caller]
 pub fn shim_of(pid: i32) -> i32 {
     process::stat(pid).unwrap().ppid
@@ -178,7 +178,7 @@ pub fn named(command: &str, name: &str) -> Value {
     json!({ "command": command, "target": "process", "name": name })
 }
 
-/// When each line of the log that holds these words was written, in seconds after the first one.
+/// Returns the times of the log lines that contain these words, in seconds after the first one.
 pub fn times(log: &str, words: &str) -> Vec<f64> {
     let at = |line: &str| {
         let clock: Vec<f64> = line[11..23].replace(',', ".").split(':').map(|part| part.parse().unwrap()).collect();

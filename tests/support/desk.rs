@@ -1,4 +1,4 @@
-//! `control` in a test's world, and what its tests do to a database: lock it, edit it, look at it in one glance.
+//! `control` in a test world, and helpers for the database: locking, editing, and reading it consistently.
 
 use std::{
     ffi::OsStr,
@@ -17,12 +17,12 @@ use taskwatcher::{io::process, model::task::Process};
 
 use super::{PATIENCE, Program, Ran, Row, Started, World, eventually, until};
 
-/// Says at which step a program of ours dies (debug builds).
+/// Names the crash point at which a program dies (debug builds).
 pub const CRASH_AT: &str = "TASKWATCHER_CRASH_AT";
-/// The code [`Started::wait`] gives for a death by SIGKILL.
+/// The code that [`Started::wait`] returns after SIGKILL.
 pub const KILLED: i32 = -9;
 
-/// A write lock on the database, as another program would hold it; given back when dropped.
+/// A write lock on the database, as another program would hold it; released when dropped.
 #[derive(Debug)]
 pub struct Lock(Connection);
 
@@ -33,35 +33,35 @@ impl Drop for Lock {
 }
 
 impl World {
-    /// `control` with these arguments, in this world.
+    /// Returns `control` with these arguments, in this world.
     pub fn control<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Program<'_> {
         let mut program = self.command(env!("CARGO_BIN_EXE_control"));
         program.command.args(args);
         program
     }
 
-    /// What `control --json` with these arguments prints; it must succeed and say nothing else.
+    /// Returns the output of `control --json` with these arguments, which must succeed without messages.
     #[track_caller]
     pub fn json(&self, args: &[&str]) -> Value {
         let ran = self.control(["--json"].iter().chain(args)).run().silent(0);
         serde_json::from_str(ran.text()).unwrap()
     }
 
-    /// The number that `control reserve` with these options prints.
+    /// Returns the task id printed by `control reserve` with these options.
     #[track_caller]
     pub fn reserved(&self, args: &[&str]) -> i64 {
         let ran = self.control(["reserve"].iter().chain(args)).run().silent(0);
         ran.text().strip_suffix('\n').unwrap().parse().unwrap()
     }
 
-    /// A connection of our own.
+    /// Opens a separate connection to the database.
     pub fn connect(&self) -> Connection {
         let db = Connection::open(self.db()).unwrap();
         db.busy_timeout(PATIENCE).unwrap();
         db
     }
 
-    /// Changes rows behind everybody's back.
+    /// Changes rows directly, bypassing the programs.
     pub fn edit(&self, sql: &str) {
         self.connect().execute_batch(sql).unwrap();
     }
@@ -76,7 +76,7 @@ impl World {
         Lock(db)
     }
 
-    /// What `control list` says of a task; none: it does not list it.
+    /// Returns the row of a task in `control list --json`, if it is listed.
     #[track_caller]
     pub fn status(&self, id: i64) -> Option<String> {
         let list = self.json(&["list"]);
@@ -84,7 +84,7 @@ impl World {
         Some(row["status"].as_str().unwrap().to_owned())
     }
 
-    /// Starts `launch` and waits until its command is known; gives the task's number too.
+    /// Starts `launch` and waits until its command is recorded. Also returns the task id.
     #[track_caller]
     pub fn launched<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> (Started<'_>, i64) {
         let started = self.launch(args).spawn();
@@ -97,7 +97,7 @@ impl World {
         (started, id)
     }
 
-    /// A task whose launcher is dead and whose command never ran.
+    /// Creates a task whose launcher is dead and whose command never ran.
     #[track_caller]
     pub fn lost(&self, args: &[&str]) -> i64 {
         let ran = self.launch(args.iter().chain(&["true"])).env(CRASH_AT, "claim.after").run();
@@ -105,7 +105,7 @@ impl World {
         self.tasks().last().unwrap().int("id")
     }
 
-    /// A task whose launcher is dead and whose command lives, at once or after a while.
+    /// Creates a task whose launcher is dead and whose command is alive.
     #[track_caller]
     pub fn orphan(&self, args: &[&str]) -> i64 {
         let (mut launch, id) = self.launched(args);
@@ -114,7 +114,7 @@ impl World {
         id
     }
 
-    /// Everything that must hold in any database at any instant, looked at in one glance.
+    /// Checks all invariants of a database in one consistent read.
     #[track_caller]
     pub fn is_sound(&self) {
         let db = self.connect();
@@ -126,21 +126,21 @@ impl World {
         assert_eq!(given, live + ended, "of the ids that were given, each is in one table: {live} live, {ended} ended");
     }
 
-    /// That, and the file itself is whole.
+    /// Checks the invariants and the integrity of the file.
     #[track_caller]
     pub fn is_whole(&self) {
         self.is_sound();
         self.is_intact();
     }
 
-    /// The file itself is whole.
+    /// Checks the integrity of the file.
     #[track_caller]
     pub fn is_intact(&self) {
         let whole: String = self.connect().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(whole, "ok");
     }
 
-    /// `control verify`, which settles what is dead, finds nothing to object to: in the file, between rows, among logs.
+    /// Checks that `control verify`, which settles dead tasks, finds no fault in the file, the rows and the logs.
     #[track_caller]
     pub fn is_verified(&self) {
         let verified = self.control(["verify"]).run();
@@ -155,13 +155,13 @@ impl World {
 }
 
 impl Ran {
-    /// The one JSON value it printed.
+    /// Returns the only printed JSON value.
     #[track_caller]
     pub fn value(&self) -> Value {
         serde_json::from_str(self.text()).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The JSON values it printed, one on each line.
+    /// Returns the printed JSON values, one per line.
     #[track_caller]
     pub fn values(&self) -> Vec<Value> {
         self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -174,7 +174,7 @@ impl Ran {
     }
 }
 
-/// A process that is none of ours, with a pid that rows can be made to name.
+/// An unrelated process, whose pid tests write into rows.
 #[derive(Debug)]
 pub struct Foreign(std::process::Child);
 
@@ -183,7 +183,7 @@ impl Foreign {
         Foreign(std::process::Command::new("sleep").arg("600").env_clear().spawn().unwrap())
     }
 
-    /// The same, as another user.
+    /// Starts an unrelated process as another user.
     pub fn of(user: u32) -> Foreign {
         Foreign(std::process::Command::new("sleep").arg("600").uid(user).gid(user).env_clear().spawn().unwrap())
     }
@@ -210,18 +210,18 @@ pub fn is_alive(pid: i32) -> bool {
     process::stat(pid).is_some_and(|stat| !stat.ended)
 }
 
-/// Sends a signal to a process that must be there.
+/// Sends a signal to a process, which must exist.
 pub fn send(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).unwrap();
 }
 
-/// Kills a process and waits until it is gone, reaped or not.
+/// Kills a process and waits until it has ended, reaped or not.
 pub fn kill_and_see(pid: i32) {
     send(pid, Signal::SIGKILL);
     until("a killed process to be gone", || !is_alive(pid));
 }
 
-/// Its output, where nobody but us can hold its streams.
+/// Runs a program whose streams no other process can keep open, and returns its output.
 pub fn output(program: Program<'_>) -> Output {
     let mut program = program;
     program.command.output().unwrap()
@@ -232,7 +232,7 @@ pub fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap_or_else(|error| panic!("{path:?}: {error}")).permissions().mode() & 0o7777
 }
 
-/// A disk of one megabyte, or of another size.
+/// A mounted file system of one megabyte, or of another size.
 pub struct SmallDisk<'w>(&'w Path);
 
 impl SmallDisk<'_> {
@@ -240,7 +240,7 @@ impl SmallDisk<'_> {
         SmallDisk::of(at, 1024)
     }
 
-    /// Of so many KiB.
+    /// Mounts a file system of this size in KiB.
     pub fn of(at: &Path, kib: u32) -> Option<SmallDisk<'_>> {
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={kib}k"), "tmpfs"]).arg(at);

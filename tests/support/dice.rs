@@ -1,6 +1,6 @@
-//! Chance that can be had again.
+//! Reproducible pseudo-random numbers.
 
-/// Numbers without a pattern, the same ones for the same seed.
+/// A pseudo-random sequence, determined by its seed.
 pub struct Dice(pub u64);
 
 impl Dice {

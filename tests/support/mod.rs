@@ -1,5 +1,5 @@
-//! A world for one test: a folder with its own database, the real programs run in it, and what they left behind read
-//! as a user would. Nothing of it outlives the test.
+//! A world for one test: a folder with its own database, in which the real programs run, and whose results are read as
+//! a user would read them. Nothing of it remains after the test.
 #![expect(
     dead_code,
     clippy::unwrap_used,
@@ -31,14 +31,14 @@ use nix::{
 use rusqlite::{Connection, OpenFlags, config::DbConfig, types::Value};
 use taskwatcher::io::store::{LockTimeout, NewTask, Store};
 
-/// Keeps the expectation of unused code fulfilled in a crate that happens to use everything.
+/// Fulfils the expectation of unused code in a crate that happens to use everything.
 const EVERY_CRATE_USES_A_PART: () = ();
 
-/// Longer than any wait of a test that passes, on a machine that is busy with others.
+/// Time limit of waits: longer than any wait of a passing test on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// Waits until something is there.
+/// Waits until `look` returns a value.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -50,19 +50,19 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Waits until something is true.
+/// Waits until `holds` returns true.
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     eventually(what, || holds().then_some(()));
 }
 
-/// How long something took.
+/// Returns the result of `work` and how long it took.
 pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     let made = work();
     (made, start.elapsed())
 }
 
-/// What a program left when it had ended.
+/// The result of a program that has ended.
 #[derive(Debug)]
 pub struct Ran {
     pub code: i32,
@@ -75,14 +75,14 @@ impl Ran {
         std::str::from_utf8(&self.out).unwrap()
     }
 
-    /// Fails unless it ended with this code and said nothing of its own.
+    /// Fails unless the program ended with this code and printed no messages.
     #[track_caller]
     pub fn silent(self, code: i32) -> Ran {
         assert_eq!((self.code, self.err.as_str()), (code, ""), "{}", String::from_utf8_lossy(&self.out));
         self
     }
 
-    /// Fails unless it ended with this code and one line on stderr that holds all these words.
+    /// Fails unless the program ended with this code and one line on stderr that contains all these words.
     #[track_caller]
     pub fn says(self, code: i32, words: &[&str]) -> Ran {
         assert_eq!(self.code, code, "{self:?}");
@@ -140,7 +140,7 @@ impl Row {
     }
 }
 
-/// A folder with a database and everything that runs in it.
+/// A folder with a database, and the processes started in it.
 pub struct World {
     dir: tempfile::TempDir,
     runs: AtomicUsize,
@@ -153,12 +153,12 @@ impl World {
         World { dir, runs: AtomicUsize::new(0) }
     }
 
-    /// A file of this world.
+    /// Returns the path of a file in this world.
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// The folder the programs are started in.
+    /// Returns the working directory of the programs.
     pub fn work(&self) -> PathBuf {
         self.path("work")
     }
@@ -172,7 +172,7 @@ impl World {
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
     }
 
-    /// The content of a file once it is there and ends with a newline.
+    /// Waits until a file exists and ends with a newline, and returns its content.
     pub fn line(&self, name: impl AsRef<Path>) -> String {
         let path = self.path(name);
         eventually(&format!("a line in {path:?}"), || {
@@ -181,7 +181,7 @@ impl World {
         })
     }
 
-    /// A program: a script with whatever first line it has.
+    /// Writes an executable script.
     pub fn program(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, text).unwrap();
@@ -189,21 +189,21 @@ impl World {
         path
     }
 
-    /// `launch` with these arguments, in this world.
+    /// Returns `launch` with these arguments, in this world.
     pub fn launch<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Program<'_> {
         let mut program = self.command(env!("CARGO_BIN_EXE_launch"));
         program.command.args(args);
         program
     }
 
-    /// A shell script in this world; `$LAUNCH` is the program.
+    /// Returns a shell script in this world, with the path of `launch` in `$LAUNCH`.
     pub fn sh(&self, script: &str) -> Program<'_> {
         let mut program = self.command("sh");
         program.command.args(["-c", script]);
         program
     }
 
-    /// Any program in this world.
+    /// Returns any program in this world.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Program<'_> {
         let mut command = Command::new(program);
         command.env_clear().envs(self.environment()).current_dir(self.work()).stdin(Stdio::null());
@@ -226,7 +226,7 @@ impl World {
         }
         let db = Connection::open_with_flags(self.db(), OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
         db.busy_timeout(PATIENCE).unwrap();
-        // Reading leaves the files as they are.
+        // Closing this connection must not checkpoint the WAL.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
         let mut statement = db.prepare(sql).unwrap();
         let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
@@ -245,7 +245,7 @@ impl World {
         self.rows("SELECT * FROM tasks ORDER BY id")
     }
 
-    /// The one task there is.
+    /// Returns the only task.
     #[track_caller]
     pub fn task(&self) -> Row {
         let mut rows = self.tasks();
@@ -253,7 +253,7 @@ impl World {
         rows.remove(0)
     }
 
-    /// The one end there is; nothing else is left.
+    /// Returns the only end. There must be no task.
     #[track_caller]
     pub fn end(&self) -> Row {
         let tasks = self.tasks();
@@ -263,7 +263,7 @@ impl World {
         rows.remove(0)
     }
 
-    /// The last end there is.
+    /// Returns the last end.
     #[track_caller]
     pub fn last(&self) -> Row {
         self.history().pop().unwrap()
@@ -273,7 +273,7 @@ impl World {
         Store::open_or_create(&self.db(), LockTimeout::USUAL).unwrap()
     }
 
-    /// Reserves a task that lapses after `secs` from now (negative: it has lapsed); gives its number and handle.
+    /// Reserves a task that expires in `secs` seconds (negative: already expired). Returns its id and handle.
     pub fn reserve(&self, name: &str, secs: i64) -> (i64, String) {
         let now = taskwatcher::io::sys::now().wall.secs();
         let handle = taskwatcher::io::sys::new_handle().unwrap().to_string();
@@ -282,26 +282,26 @@ impl World {
         (id, handle)
     }
 
-    /// The live processes that carry these bytes in their arguments or environment.
+    /// Returns the live processes with these bytes in their arguments or environment.
     pub fn processes_with(&self, marker: &str) -> Vec<i32> {
         let me = std::process::id();
         let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         pids.filter(|pid: &i32| pid.unsigned_abs() != me && carries(*pid, marker)).collect()
     }
 
-    /// All that was started in this world and lives.
+    /// Returns the live processes that were started in this world.
     pub fn processes(&self) -> Vec<i32> {
         self.processes_with(self.dir.path().to_str().unwrap())
     }
 }
 
-/// Whether a process has a file of this name open.
+/// Whether a process has a file with this name open.
 pub fn has_open(pid: i32, name: &str) -> bool {
     let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
     fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok()).any(|file| file.ends_with(name))
 }
 
-/// Waits until a process waits for something.
+/// Waits until a process sleeps.
 pub fn sleeps(pid: i32) {
     until("it to sleep in poll", || {
         fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|place| place.contains("poll"))
@@ -313,13 +313,13 @@ fn carries(pid: i32, marker: &str) -> bool {
         let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
         memchr::memmem::find(&bytes, marker.as_bytes()).is_some()
     };
-    // What has ended has neither.
+    // An ended process has neither.
     holds("cmdline") || holds("environ")
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        // Twice empty: what was being forked while we looked has been seen.
+        // Empty twice, to include processes that were being forked during the first look.
         let mut empty = 0;
         for _ in 0..1000 {
             let left = self.processes();
@@ -335,7 +335,7 @@ impl Drop for World {
     }
 }
 
-/// A program about to be run.
+/// A program to run.
 pub struct Program<'w> {
     world: &'w World,
     pub command: Command,
@@ -367,24 +367,25 @@ impl<'w> Program<'w> {
         self
     }
 
-    /// In a process group of its own, as a job of a shell.
+    /// Runs the program in its own process group, like a job of a shell.
     pub fn own_group(mut self) -> Self {
         self.command.process_group(0);
         self
     }
 
-    /// As another user.
+    /// Runs the program as another user.
     pub fn user(mut self, uid: u32) -> Self {
         self.command.uid(uid).gid(uid);
         self
     }
 
-    /// As another user, who need not be able to read where our programs are.
+    /// Runs a copy of the program as another user, who may not be able to read the original.
     pub fn of_user(mut self, uid: u32) -> Self {
         let own = PathBuf::from(self.command.get_program());
         let copy = self.world.path(own.file_name().unwrap());
         if own.is_absolute() && !copy.exists() {
-            // By a process of its own: a child that another test forks meanwhile would have the copy open to write.
+            // Copied by a separate process: a child that another test forks meanwhile would hold the copy open for
+            // writing.
             let copied = Command::new("cp").arg(&own).arg(&copy).status().unwrap();
             assert!(copied.success(), "cannot copy {own:?}");
         }
@@ -402,7 +403,7 @@ impl<'w> Program<'w> {
         self.user(uid)
     }
 
-    /// Starts it; its output goes to files, so that nobody who holds them open can delay anything.
+    /// Starts the program. Its output goes to files, so that no process that holds them open can delay the test.
     #[track_caller]
     pub fn spawn(mut self) -> Started<'w> {
         let run = self.world.runs.fetch_add(1, Ordering::Relaxed);
@@ -419,7 +420,7 @@ impl<'w> Program<'w> {
     }
 }
 
-/// A program that runs.
+/// A running program.
 pub struct Started<'w> {
     world: &'w World,
     pub child: Child,
@@ -440,12 +441,12 @@ impl Started<'_> {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Whether it has a file of this name open.
+    /// Whether the program has a file with this name open.
     pub fn has_open(&self, name: &str) -> bool {
         has_open(self.pid(), name)
     }
 
-    /// What it has printed so far.
+    /// Returns the output so far.
     pub fn stdout(&self) -> String {
         fs::read_to_string(&self.out).unwrap()
     }
@@ -472,14 +473,14 @@ impl Started<'_> {
     }
 }
 
-/// A line of `/proc/PID/status`-like text, without its name.
+/// Returns the value of a line in a text like `/proc/PID/status`.
 #[track_caller]
 pub fn field<'t>(text: &'t str, name: &str) -> &'t str {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.unwrap_or_else(|| panic!("no {name} in {text}")).trim()
 }
 
-/// Bytes as an argument.
+/// Converts bytes to an argument.
 pub fn os(bytes: &[u8]) -> &OsStr {
     OsStr::from_bytes(bytes)
 }

@@ -1,6 +1,6 @@
 //! A stand-in for the API of Proxmox VE and Proxmox Backup Server: the documented JSON over TLS, with pages, filters,
-//! tokens, running tasks, logs and ends; and with all that real ones do on bad days: latency, silence, errors, answers
-//! that are cut off or are none. And what the tests that use it do with `control`.
+//! tokens, running tasks, logs and ends; and with all faults of real hosts: latency, silence, errors, truncated and
+//! invalid responses. Also helpers for tests that run `control` with it.
 #![expect(dead_code, reason = "every test crate uses its own part of this")]
 
 use std::{
@@ -27,37 +27,38 @@ use taskwatcher::model::upid::Upid;
 
 use crate::support::{PATIENCE, Program, Ran, World};
 
-/// Keeps the expectation of unused code fulfilled in a crate that happens to use everything.
+/// Fulfils the expectation of unused code in a crate that happens to use everything.
 const EVERY_CRATE_USES_A_PART: () = ();
 
 pub const TOKEN: &str = "root@pam!watch";
 pub const SECRET: &str = "6c2b7fe0-0d2c-4c3d-9d53-aaaaaaaaaaaa";
 
-/// A bad day.
+/// A fault of the host.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
-    /// It says nothing, until it is told not to hang any more.
+    /// No response until the fault is removed.
     Hangs,
-    /// It answers with this status, and a message.
+    /// A response with this status and a message.
     Status(u16, &'static str),
-    /// It answers with this status, says nothing of why or how long that is, and breaks off: PVE before 8.4.
+    /// A response with this status, without a message or a length, after which the connection is closed: PVE before
+    /// 8.4.
     Bare(u16),
-    /// It goes on answering, a byte at a time, and comes to no end.
+    /// An endless response, one byte at a time.
     Drips,
-    /// Its answer ends in the middle.
+    /// A truncated response.
     CutOff,
-    /// It breaks off without any.
+    /// The connection is closed without a response.
     Drops,
-    /// It answers with this instead.
+    /// This body instead of the response.
     Says(&'static str),
-    /// The entries of its list are these instead.
+    /// These entries instead of the list.
     Lists(Value),
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct Job {
     pub upid: String,
-    /// When and how it ended.
+    /// Time and status of the end.
     pub end: Option<(i64, String)>,
     pub log: Vec<String>,
 }
@@ -67,31 +68,31 @@ pub struct Node {
     pub offline: bool,
     pub jobs: Vec<Job>,
     pub fault: Option<Fault>,
-    /// The first pages of a list that are answered well in spite of the fault.
+    /// Number of pages of a list that are answered correctly in spite of the fault.
     pub good_pages: usize,
-    /// Of the states of its tasks alone.
+    /// A fault of requests for the status of a task only.
     pub state_fault: Option<Fault>,
-    /// Its list tells when tasks ended and not how.
+    /// Whether the list has the times of ends without the outcomes.
     pub without_outcomes: bool,
 }
 
 #[derive(Debug, Default)]
 pub struct State {
     pub nodes: BTreeMap<String, Node>,
-    /// What its list of nodes has besides.
+    /// Additional entries in the list of nodes.
     pub more_nodes: Vec<Value>,
-    /// Of all that is asked.
+    /// A fault of all requests.
     pub fault: Option<Fault>,
     pub latency: Duration,
-    /// It gives no longer pages than this.
+    /// Maximum length of a page.
     pub longest_page: usize,
-    /// Each page of a log begins with its last line.
+    /// Whether the lines of a log page are in reverse order.
     pub logs_reversed: bool,
-    /// So many pages of logs are answered well, and then none.
+    /// Number of log pages that are answered correctly before the fault.
     pub log_pages: Option<usize>,
-    /// What was asked: method and path.
+    /// The requests: method and path.
     pub asked: Vec<String>,
-    /// Between the pages of one list, this happens: a task of the node ends, and one begins.
+    /// Whether a task of the node ends and another one begins between two pages of a list.
     pub busy: bool,
     born: u32,
 }
@@ -102,11 +103,11 @@ struct Shared {
     state: Mutex<State>,
     freed: Condvar,
     over: AtomicBool,
-    /// The most connections it ever had at once.
+    /// The largest number of simultaneous connections so far.
     most: AtomicUsize,
 }
 
-/// The connections that several of them have at once, each with the port of its host; and the most there ever were.
+/// The simultaneous connections of several hosts, each with the port of its host, and their largest number so far.
 #[derive(Clone, Debug, Default)]
 pub struct Crowd(Arc<Counted>);
 
@@ -121,13 +122,13 @@ impl Crowd {
         self.0.most.load(Ordering::SeqCst)
     }
 
-    /// How many there are now.
+    /// Returns the current number of connections.
     pub fn open(&self) -> usize {
         self.0.open.lock().unwrap().iter().filter(|(_, stream)| is_open(stream)).count()
     }
 
-    /// Counts one more; gives how many its host has now. Who closed one did so before opening the next, and that is seen
-    /// here whether or not somebody still answers on it.
+    /// Counts a new connection and returns the number of connections of its host. A client closes a connection before
+    /// it opens the next one, and that is detected here even if a thread is still writing to it.
     fn came(&self, port: u16, stream: &TcpStream) -> usize {
         let mut all = self.0.open.lock().unwrap();
         all.retain(|(_, stream)| is_open(stream));
@@ -142,13 +143,13 @@ fn is_open(stream: &TcpStream) -> bool {
     matches!(recv(stream.as_raw_fd(), &mut [0], flags), Ok(1) | Err(Errno::EAGAIN))
 }
 
-/// One host.
+/// A host.
 #[derive(Debug)]
 pub struct Proxmox {
     shared: Arc<Shared>,
     pub port: u16,
     pub fingerprint: String,
-    /// The certificate itself, which also signed itself.
+    /// The self-signed certificate.
     pub pem: String,
 }
 
@@ -157,7 +158,7 @@ impl Proxmox {
         Proxmox::start(false, Crowd::default())
     }
 
-    /// Its certificate signed itself as authorities do.
+    /// Starts a host with a self-signed certificate that is marked as an authority.
     pub fn authority() -> Proxmox {
         Proxmox::start_as(false, Crowd::default(), true)
     }
@@ -209,10 +210,10 @@ impl Proxmox {
                 let Ok(stream) = stream else { continue };
                 shared.most.fetch_max(crowd.came(port, &stream), Ordering::SeqCst);
                 std::thread::spawn(move || {
-                    // That somebody goes away in the middle is their affair.
+                    // A client may go away at any time.
                     let ours = stream.try_clone();
                     let _ = serve(&shared, &config, stream);
-                    // The crowd has it too, and would keep it open.
+                    // The list of connections has a copy of the stream, which would keep it open.
                     let _ = ours.map(|stream| stream.shutdown(Shutdown::Both));
                 });
             }
@@ -228,7 +229,7 @@ impl Proxmox {
         format!("https://127.0.0.1:{}", self.port)
     }
 
-    /// Changes what it is, and lets all go on that hang.
+    /// Changes the state of the host and releases all hanging requests.
     pub fn change(&self, work: impl FnOnce(&mut State)) {
         work(&mut self.state());
         self.shared.freed.notify_all();
@@ -238,17 +239,17 @@ impl Proxmox {
         self.change(|state| work(state.nodes.entry(name.to_owned()).or_default()));
     }
 
-    /// The most connections that it had at once.
+    /// Returns the largest number of simultaneous connections.
     pub fn most_at_once(&self) -> usize {
         self.shared.most.load(Ordering::SeqCst)
     }
 
-    /// What was asked since this was last called.
+    /// Returns the requests since the last call.
     pub fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.state().asked)
     }
 
-    /// All UPIDs of what has ended.
+    /// Returns the UPIDs of all ended tasks.
     pub fn ended(&self) -> Vec<String> {
         let state = self.state();
         let jobs = state.nodes.values().flat_map(|node| &node.jobs);
@@ -264,17 +265,17 @@ impl Drop for Proxmox {
     }
 }
 
-/// The UPID of a task on a node.
+/// Returns a UPID of a task on a node.
 pub fn upid(node: &str, number: u32, start: i64, kind: &str, id: &str) -> String {
     format!("UPID:{node}:{:08X}:{:08X}:{start:08X}:{kind}:{id}:root@pam:", 1000 + number, 50_000 + number)
 }
 
-/// A task that has ended.
+/// Returns an ended task.
 pub fn done(upid: String, end: i64, status: &str) -> Job {
     Job { upid, end: Some((end, status.to_owned())), log: vec!["starting".into(), format!("TASK {status}")] }
 }
 
-/// A task that runs.
+/// Returns a running task.
 pub fn runs(upid: String) -> Job {
     Job { upid, end: None, log: vec!["starting".into()] }
 }
@@ -333,18 +334,18 @@ fn read_request(stream: &mut BufReader<impl Read>) -> std::io::Result<Option<Ask
     Ok(Some(Asked { method, path, query, authorization }))
 }
 
-/// What follows the bytes of an answer.
+/// What follows the bytes of a response.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Sent {
-    /// Nothing; they are all.
+    /// Nothing: the response is complete.
     Whole,
-    /// The connection breaks off.
+    /// The connection is closed.
     Part,
-    /// More, slowly.
+    /// More bytes, slowly.
     Dripping,
 }
 
-/// The bytes of an answer; none: it breaks off.
+/// Returns the bytes of a response, or `None` to close the connection.
 fn answer(shared: &Shared, asked: &Asked) -> Option<(Vec<u8>, Sent)> {
     let mut state = shared.state.lock().unwrap();
     let query: Vec<String> = asked.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -420,7 +421,7 @@ fn late(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// No: PVE says why in JSON, PBS in a text that it calls JSON.
+/// Returns an error response: PVE sends JSON, PBS plain text with the content type of JSON.
 fn refusal(pbs: bool, status: u16, message: &str) -> (Vec<u8>, Sent) {
     match pbs {
         true => http(status, message),
@@ -439,7 +440,7 @@ fn http(status: u16, body: &str) -> (Vec<u8>, Sent) {
 fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Value) {
     let number = |name: &str| asked.query.get(name).and_then(|text| text.parse::<i64>().ok());
     let not_found = || (404, json!({ "data": null, "message": "Path not found" }));
-    // PVE looks for the address of any name that it is given.
+    // PVE tries to resolve any name that it is given.
     let no_node = |name: &str| (500, json!({ "data": null, "message": format!("hostname lookup '{name}' failed") }));
     let no_task = || {
         (
@@ -477,7 +478,7 @@ fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Val
             let mut jobs: Vec<(Upid, &Job)> =
                 node.jobs.iter().filter_map(|job| Some((job.upid.parse().ok()?, job))).collect();
             jobs.retain(|(upid, job)| (since..=until).contains(&upid.starttime) && (all || job.end.is_some()));
-            // What runs stands in front; then what ended last.
+            // Running tasks come first, then ended tasks, latest end first.
             jobs.sort_by_key(|(_, job)| std::cmp::Reverse(job.end.as_ref().map_or(i64::MAX, |(end, _)| *end)));
             let total = jobs.len();
             let entry = |(upid, job): &(Upid, &Job)| {
@@ -495,7 +496,8 @@ fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Val
                 value
             };
             let page: Vec<Value> = jobs.iter().skip(start).take(limit).map(entry).collect();
-            // PBS does not count what it does not show, but tells that there is more; PVE tells of no zero.
+            // PBS does not count the entries that it does not show, but reports that there are more; PVE omits a total
+            // of zero.
             let total = match pbs {
                 true => start + page.len() + usize::from(page.len() >= limit),
                 false => total,
@@ -508,7 +510,7 @@ fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Val
         (method, ["nodes", name, "tasks", upid, rest @ ..]) => {
             let Some(node) = state.nodes.get_mut(*name) else { return no_node(name) };
             let Some(job) = node.jobs.iter_mut().find(|job| job.upid == *upid) else {
-                // Of a task that they do not know, each says something else.
+                // The two products respond differently for an unknown task.
                 let none = "unable to open file - No such file or directory";
                 return match (pbs, rest) {
                     (true, ["status"]) => {
@@ -538,7 +540,7 @@ fn respond(pbs: bool, state: &mut State, asked: &Asked, path: &str) -> (u16, Val
                         NO_TEXT => json!({ "n": at + 1 }),
                         text => json!({ "n": at + 1, "t": text }),
                     };
-                    // PBS begins with line number `start` and not behind it; PVE never has a log without a line.
+                    // PBS begins with line number `start`, not after it; PVE never returns a log without a line.
                     let start = if pbs { start.saturating_sub(1) } else { start };
                     let mut lines: Vec<Value> = job.log.iter().enumerate().skip(start).take(limit).map(line).collect();
                     if state.logs_reversed {
@@ -590,7 +592,7 @@ impl World {
         self.control(["remote", "sync"].iter().chain(args)).run()
     }
 
-    /// The UPIDs of all that ended on remotes, as the list has them, without the names of their remotes.
+    /// Returns the UPIDs of all ended tasks of remotes, as in the list, without the names of their remotes.
     pub fn listed(&self) -> Vec<String> {
         let mut upids = vec![];
         let mut after: Option<String> = None;
@@ -630,7 +632,7 @@ impl World {
     }
 }
 
-/// It exits so, and all of these stand in what it prints and says.
+/// Fails unless the program exits with this code and prints all these texts.
 #[track_caller]
 pub fn tells(ran: Ran, code: i32, words: &[&str]) -> Ran {
     let all = format!("{}{}", String::from_utf8_lossy(&ran.out), ran.err);
@@ -639,7 +641,7 @@ pub fn tells(ran: Ran, code: i32, words: &[&str]) -> Ran {
     ran
 }
 
-/// Tasks of a node that have ended, a second after each other.
+/// Returns ended tasks of a node, one per second.
 pub fn many(node: &str, count: u32) -> Vec<Job> {
     let job = |n: u32| {
         let start = START + i64::from(n);

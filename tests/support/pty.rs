@@ -1,4 +1,4 @@
-//! A terminal with a session of its own in it, at which a test sits.
+//! A pseudo-terminal with its own session, controlled by a test.
 
 use std::{
     fs::File,
@@ -16,19 +16,19 @@ use nix::{
 
 use super::{World, eventually, until};
 
-/// What a terminal is.
+/// Properties of a terminal.
 pub struct Kind {
-    /// What it calls itself.
+    /// Value of `TERM`.
     pub term: &'static str,
-    /// The prompt of a shell at it.
+    /// Prompt of the shell.
     pub prompt: &'static str,
-    /// Its size, if it has one.
+    /// Size, if set.
     pub size: Option<Winsize>,
-    /// Whether carriage returns are kept of what it shows.
+    /// Whether carriage returns are kept in the output.
     pub returns: bool,
 }
 
-/// It. Each test file says how it is started, in methods of its own.
+/// A terminal. Each test file adds methods that start programs in it.
 pub struct Terminal<'w> {
     pub world: &'w World,
     pub keyboard: File,
@@ -37,10 +37,10 @@ pub struct Terminal<'w> {
 }
 
 impl<'w> Terminal<'w> {
-    /// Runs a program as the leader of a session on a new terminal.
+    /// Runs a program as a session leader on a new terminal.
     pub fn open(world: &'w World, kind: &Kind, program: &str, args: &[&str]) -> Terminal<'w> {
         let OpenptyResult { master, slave } = openpty(kind.size.as_ref(), None).unwrap();
-        // The session must not hold its own terminal's other side.
+        // The session must not hold the master side of its own terminal.
         fcntl(&master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
         let stdio = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
         let mut command = Command::new("setsid");
@@ -54,7 +54,7 @@ impl<'w> Terminal<'w> {
         let mut reader = File::from(master.try_clone().unwrap());
         let seen = Arc::clone(&screen);
         let returns = kind.returns;
-        // Ends when the last one has closed the terminal, at the latest with the world.
+        // Ends when the last process has closed the terminal, at the latest with the world.
         thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(len @ 1..) = reader.read(&mut bytes) {
@@ -72,8 +72,8 @@ impl<'w> Terminal<'w> {
         String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
     }
 
-    /// Waits until this has appeared after the last thing that was waited for, which is then forgotten; gives what came
-    /// before it, and itself.
+    /// Waits until this text appears after the last text that was waited for. Returns the output in between, including
+    /// the text, and discards it.
     #[track_caller]
     pub fn shows(&self, wanted: &str) -> String {
         let mut before = vec![];
@@ -89,7 +89,7 @@ impl<'w> Terminal<'w> {
         String::from_utf8_lossy(&before).into_owned()
     }
 
-    /// The exit code of the program, once it has ended.
+    /// Waits for the program and returns its exit code.
     pub fn wait(mut self) -> i32 {
         let status = eventually("the session's end", || self.session.try_wait().unwrap());
         status.code().unwrap_or(-1)
