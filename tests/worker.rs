@@ -339,7 +339,7 @@ fn an_end_that_a_reader_settled_first_is_completed() {
 fn data_that_could_not_be_stored_is_reported() {
     let world = World::new();
     let store = world.store();
-    // A folder in the place of its log.
+    // A link in the place of the folder of logs.
     std::os::unix::fs::symlink(world.work(), world.beside_db(".logs")).unwrap();
     let worker = Worker::spawn(&store, "a", "", "me", |worker| {
         worker.log("12345");
