@@ -514,9 +514,7 @@ fn proxmoxer() -> Option<PathBuf> {
 fn proxmoxer_reads_upids_and_logs() {
     let world = World::new();
     let Some(python) = proxmoxer() else {
-        return eprintln!(
-            "SKIPPED proxmoxer_reads_upids_and_logs: no Python, or proxmoxer cannot be installed"
-        );
+        return eprintln!("SKIPPED proxmoxer_reads_upids_and_logs: no Python, or proxmoxer cannot be installed");
     };
     world.launch(["--name", "back up!", "sh", "-c", "echo hello; printf 'a\"b\\tc'; exit 3"]).run();
     let upid = world.end().text("upid").to_owned();

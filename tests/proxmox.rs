@@ -422,7 +422,7 @@ fn a_test_asks_nodes_in_parallel_and_lists_those_without_visible_tasks() {
         pve.node(node, |state| state.jobs.clear());
     }
     world.add("pve", &pve);
-    let said = "answers: Proxmox VE 9.1.1, 7 nodes, 7 of them online, no tasks that the token may see on n3, n6 (without \
+    let said = "responds: Proxmox VE 9.1.1, 7 nodes, 7 of them online, no tasks that the token may see on n3, n6 (without \
                 Sys.Audit it sees only its own)\n";
     tells(world.control(["remote", "test", "pve"]).run(), 0, &[said]);
     assert_eq!(world.json(&["remote", "test", "pve"])["without_tasks"], json!(["n3", "n6"]));

@@ -81,7 +81,7 @@ fn a_worker_is_a_task_like_any_other() {
     let log = world.control(["log", &name, "--no-time"]).run().silent(0);
     assert_eq!(log.text(), "first\nsecond\nWARN: odd\nlast\nTASK WARNINGS: 1\n");
     world.control(["wait", &name]).run().silent(0);
-    world.control(["run-again", &id]).run().says(1, &["cannot run task", "its command is not known"]);
+    world.control(["run-again", &id]).run().says(1, &["cannot run task", "its command is unknown"]);
     world.is_whole();
 }
 
