@@ -42,11 +42,11 @@ pub fn parse(shop: &Workshop, size: Size) -> Result<Row> {
 
     let mut command = quiet(&shop.parse);
     command.arg("--feedback").arg(&file);
-    let told = command.stdout(Stdio::piped()).output()?;
-    let told: Value =
-        serde_json::from_slice(&told.stdout).map_err(|cause| format!("read what parse printed: {cause}"))?;
-    if told != expected {
-        return Err(format!("parse {}: {told} instead of {expected}", file.display()).into());
+    let output = command.stdout(Stdio::piped()).output()?;
+    let output: Value =
+        serde_json::from_slice(&output.stdout).map_err(|cause| format!("read what parse printed: {cause}"))?;
+    if output != expected {
+        return Err(format!("parse {}: {output} instead of {expected}", file.display()).into());
     }
     let rate = |times: Vec<f64>| bytes as f64 / 1000.0 / median(&times);
     let own = rate(repeat(command.stdout(Stdio::null()), runs)?);

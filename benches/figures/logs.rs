@@ -178,8 +178,8 @@ pub fn tail(shop: &Workshop, size: Size) -> Result<Row> {
     let bytes = log_bytes(&track.folder.join("tasks.db.logs"))?;
     let mut control = shop.control(&db);
     control.args(["log", "1", "--tail", "20"]);
-    let told = control.stdout(Stdio::piped()).output()?;
-    if told.stdout.iter().filter(|byte| **byte == b'\n').count() != 20 {
+    let output = control.stdout(Stdio::piped()).output()?;
+    if output.stdout.iter().filter(|byte| **byte == b'\n').count() != 20 {
         return Err("print 20 lines".into());
     }
     let own = median(&repeat(control.stdout(Stdio::null()), runs)?);

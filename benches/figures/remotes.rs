@@ -385,7 +385,7 @@ pub fn all(shop: &Workshop, size: Size) -> Result<Vec<Row>> {
                 median(&bare)
             ),
             format!(
-                "a page beside a sync took {middle:.1} ms as a rule; the longest wait with nobody else there was {idle:.1} ms"
+                "a page beside a sync took {middle:.1} ms as a rule; the longest wait without a sync was {idle:.1} ms"
             ),
             format!("{tasks} tasks of {REMOTES} remotes were added to both databases in {:.0} s", filled.as_secs_f64()),
         ];

@@ -291,9 +291,9 @@ pub fn all(shop: &Workshop, size: Size) -> Result<Vec<Row>> {
 }
 
 /// The result of the peer, if it is installed.
-fn beside(peer: Option<&Peer>, told: Option<String>) -> Vec<String> {
-    match (peer, told) {
-        (Some(peer), Some(told)) => vec![format!("{} {told}", peer.name)],
+fn beside(peer: Option<&Peer>, result: Option<String>) -> Vec<String> {
+    match (peer, result) {
+        (Some(peer), Some(result)) => vec![format!("{} {result}", peer.name)],
         _ => vec!["supervisord: not installed, so this target cannot be checked".to_owned()],
     }
 }
@@ -428,11 +428,11 @@ fn idle(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, size: Size) -> 
     let &[wakes, cpu, their_wakes, their_cpu, daemon, _] = rates.as_slice() else { return Err("look thrice".into()) };
     // Converts nanoseconds per second to percent.
     let percent = |cpu: f64| cpu / 1e7;
-    let told = |wakes: f64, cpu: f64| format!("{wakes:.2} wake-ups/s, {:.3} % CPU", percent(cpu));
+    let result = |wakes: f64, cpu: f64| format!("{wakes:.2} wake-ups/s, {:.3} % CPU", percent(cpu));
     Ok(Row {
         work: "the supervisor of 100 quiet programs, launchers included",
-        measured: told(wakes, cpu),
-        peers: beside(peer, pair.theirs.as_ref().map(|_| told(their_wakes, their_cpu))),
+        measured: result(wakes, cpu),
+        peers: beside(peer, pair.theirs.as_ref().map(|_| result(their_wakes, their_cpu))),
         target: "≤ 1/s, < 0.1 % CPU",
         holds: wakes <= 1.0 && percent(cpu) < 0.1,
         details: vec![format!("{watched:.0} s watched; the daemon alone {daemon:.2}/s")],
@@ -458,9 +458,9 @@ fn status(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, size: Size) -
     let pair = Pair::start(shop, peer, flock, "status", &programs)?;
     let both = || [Some(&pair.ours), pair.theirs.as_ref()].into_iter().flatten();
     for supervisor in both() {
-        let told = supervisor.client(&["status"]).stdout(Stdio::piped()).output()?.stdout;
-        let told = String::from_utf8_lossy(&told);
-        let lines = told.lines().filter(|line| line.contains("program") && line.contains("STOPPED")).count();
+        let result = supervisor.client(&["status"]).stdout(Stdio::piped()).output()?.stdout;
+        let result = String::from_utf8_lossy(&result);
+        let lines = result.lines().filter(|line| line.contains("program") && line.contains("STOPPED")).count();
         if lines != programs.count {
             return Err(format!("see the state of {} programs: {lines} lines tell it", programs.count).into());
         }

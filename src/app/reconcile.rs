@@ -279,12 +279,12 @@ fn look_at(task: &Task, here: &Viewpoint, locks: &Locks) -> (Facts, Option<SelfR
     // A worker ends before its process.
     let spooled = place.filter(|_| launcher != Life::Alive || is_worker);
     let spooled = spooled.and_then(|((spool, slot), upid)| spool.end_of(slot, upid));
-    let told = story.as_ref().and_then(|story| story.beat).map(Timestamp);
+    let reported = story.as_ref().and_then(|story| story.beat).map(Timestamp);
     let asked = place.filter(|_| is_worker);
     let asked = asked.is_some_and(|((spool, slot), upid)| spool.request_of(slot, upid).is_some());
     let restarted = here.view_of(task) == View::Restarted;
     let beat = beat_of(task);
-    (Facts { restarted, launcher, survivors: Life::Gone, spooled, beat, told, asked }, story)
+    (Facts { restarted, launcher, survivors: Life::Gone, spooled, beat, reported, asked }, story)
 }
 
 fn beat_of(task: &Task) -> Option<Timestamp> {

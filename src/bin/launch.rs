@@ -160,8 +160,8 @@ impl Reporter for Stderr {
     }
 
     fn patience(&self) -> LockTimeout {
-        let told = io::stderr().is_terminal() && !self.quiet;
-        LockTimeout { notify: told.then_some(say_waiting), ..LockTimeout::USUAL }
+        let notify = io::stderr().is_terminal() && !self.quiet;
+        LockTimeout { notify: notify.then_some(say_waiting), ..LockTimeout::USUAL }
     }
 }
 

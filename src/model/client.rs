@@ -85,10 +85,10 @@ impl Unreachable {
 
 /// The supervisor has another protocol version than the client; exit 5.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the supervisor speaks protocol {theirs}, this client protocol {PROTOCOL}: use programs of the same version")]
+#[error("the supervisor speaks protocol {found}, this client protocol {PROTOCOL}: use programs of the same version")]
 pub struct OtherProtocol {
     /// The supervisor's version.
-    pub theirs: String,
+    pub found: String,
 }
 
 /// Checks the protocol version in the response to `version`.
@@ -96,11 +96,11 @@ pub struct OtherProtocol {
 /// # Errors
 /// Another version, or none.
 pub fn check_protocol(version: &Response) -> Result<(), OtherProtocol> {
-    let theirs = version.content.as_ref().and_then(|content| content.get("protocol"));
-    match theirs {
+    let found = version.content.as_ref().and_then(|content| content.get("protocol"));
+    match found {
         Some(number) if number.as_u64() == Some(PROTOCOL) => Ok(()),
-        Some(other) => Err(OtherProtocol { theirs: plain(&other.to_string()) }),
-        None => Err(OtherProtocol { theirs: "unknown".to_owned() }),
+        Some(other) => Err(OtherProtocol { found: plain(&other.to_string()) }),
+        None => Err(OtherProtocol { found: "unknown".to_owned() }),
     }
 }
 

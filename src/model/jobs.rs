@@ -571,7 +571,7 @@ mod tests {
     }
 
     #[test]
-    fn job4_lines() {
+    fn lines_of_jobs() {
         let mut jobs = jobs();
         jobs[0].state = JobState::Stopped(Signal(19));
         jobs[1].state = JobState::Exit(1);
@@ -596,7 +596,7 @@ mod tests {
     }
 
     #[test]
-    fn job4_states() {
+    fn states_of_jobs() {
         let mut info = process("web", "web", ProcState::Running);
         assert_eq!(JobState::of(&info, None).words(), "Running");
         assert_eq!(JobState::of(&info, Some(Signal(19))).words(), "Stopped(SIGSTOP)");

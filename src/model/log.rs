@@ -110,10 +110,10 @@ pub fn split_time(line: &[u8]) -> (Option<&[u8]>, &[u8]) {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadLog {
     /// Not JSON.
-    #[error("it is not JSON: {0}")]
+    #[error("not JSON: {0}")]
     NotJson(String),
     /// Other JSON.
-    #[error("it is not a list of lines, nor an object whose `data` is one")]
+    #[error("not a list of lines, nor an object with such a list in `data`")]
     NotAList,
     /// An invalid entry of the list.
     #[error("entry {0} is not a line: {1} is missing or invalid")]
@@ -144,7 +144,7 @@ pub fn parse_api_log(text: &[u8]) -> Result<Vec<String>, BadLog> {
         }
     }
     if is_empty {
-        return Err(BadLog::NotJson("it is empty".to_owned()));
+        return Err(BadLog::NotJson("empty input".to_owned()));
     }
     let line = |(index, mut entry): (usize, Value)| {
         let number = entry.get("n").and_then(Value::as_i64).ok_or(BadLog::NotALine(index + 1, "number `n`"))?;

@@ -125,7 +125,7 @@ pub struct Facts {
     /// Last change of the feedback file.
     pub beat: Option<Timestamp>,
     /// Last heartbeat reported on the notify socket.
-    pub told: Option<Timestamp>,
+    pub reported: Option<Timestamp>,
     /// Whether a worker was asked to end. A worker polls for the request, and no launcher stores
     /// that it was made.
     pub asked: bool,
@@ -167,7 +167,7 @@ pub fn judge(task: &Task, facts: &Facts, now: Timestamp) -> Verdict {
 }
 
 fn live_status(task: &Task, facts: &Facts, now: Timestamp) -> Status {
-    if !task.feedback && facts.told.is_none() {
+    if !task.feedback && facts.reported.is_none() {
         return Status::Running;
     }
     Status::of(last_beat(task, facts).age(now), task.silence())
@@ -177,7 +177,7 @@ fn live_status(task: &Task, facts: &Facts, now: Timestamp) -> Status {
 /// not before the start of the task.
 pub fn last_beat(task: &Task, facts: &Facts) -> Timestamp {
     let started = Timestamp::from_secs(task.starttime.unwrap_or(0));
-    [facts.beat, facts.told].into_iter().flatten().fold(started, Timestamp::max)
+    [facts.beat, facts.reported].into_iter().flatten().fold(started, Timestamp::max)
 }
 
 /// The reason stored for a reservation that was not claimed in time.
@@ -218,7 +218,7 @@ mod tests {
             survivors: Life::Gone,
             spooled: None,
             beat: None,
-            told: None,
+            reported: None,
             asked: false,
         }
     }

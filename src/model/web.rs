@@ -81,8 +81,8 @@ impl Message {
     /// Makes one message from lines about failures and successes: failures come first and get more
     /// room.
     pub fn of(failed: &[String], done: &[String]) -> Message {
-        let told = failed.iter().take(FAILURES).chain(done.iter().take(RESULTS.saturating_sub(failed.len())));
-        let mut text: Vec<String> = told.cloned().collect();
+        let lines = failed.iter().take(FAILURES).chain(done.iter().take(RESULTS.saturating_sub(failed.len())));
+        let mut text: Vec<String> = lines.cloned().collect();
         let more = failed.len() + done.len() - text.len();
         if more > 0 {
             text.push(format!("and {more} more"));

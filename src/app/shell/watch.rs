@@ -73,12 +73,12 @@ impl JobNotices {
 
     /// Records the state of a process that a response already reported.
     pub(super) fn reported(&self, name: String, state: ProcState, pid: i32) {
-        self.lock().notices.told(name, state, pid);
+        self.lock().notices.shown(name, state, pid);
     }
 
     /// Records an end that was already reported.
     pub(super) fn reported_end(&self, name: String) {
-        self.lock().notices.told_end(name);
+        self.lock().notices.shown_end(name);
     }
 
     /// Drops all notices: a response reported everything, or they are from another supervisor.
@@ -187,7 +187,7 @@ fn listen(mut socket: Socket, notices: &JobNotices, place: &Place) {
         if let Some(Followed::Other(event)) = Followed::parse(&line)
             && let Some(event) = StateNotice::from_event(&event)
         {
-            notices.lock().notices.heard(event);
+            notices.lock().notices.changed(event);
             notices.print(place);
         }
     }

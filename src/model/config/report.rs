@@ -174,9 +174,9 @@ pub(super) fn hint(name: &str, known: &[&str]) -> String {
     if NOT_SUPPORTED.iter().find(is).is_some() {
         return "not supported by taskwatcher".to_owned();
     }
-    let other = OTHER_NAMES.iter().find(|(other, ours)| *other == name && known.contains(ours));
-    if let Some((_, ours)) = other {
-        return format!("did you mean {ours:?}?");
+    let other = OTHER_NAMES.iter().find(|(other, own)| *other == name && known.contains(own));
+    if let Some((_, own)) = other {
+        return format!("did you mean {own:?}?");
     }
     match similar(name, known).first() {
         Some(similar) => format!("did you mean {similar:?}?"),

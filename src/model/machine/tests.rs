@@ -308,15 +308,15 @@ struct Seen {
 fn step(seen: &Seen, event: &Event, now: Duration) -> Seen {
     let mut next = Seen { now, ..seen.clone() };
     let before = &seen.machine;
-    let told = next.machine.handle(event.clone(), now);
-    let shown = format!("{event:?} at {now:?}\n{before:?}\n{:?}\n{told:?}", next.machine);
-    let Ok(actions) = told else {
+    let actions = next.machine.handle(event.clone(), now);
+    let shown = format!("{event:?} at {now:?}\n{before:?}\n{:?}\n{actions:?}", next.machine);
+    let Ok(actions) = actions else {
         assert_eq!(*before, next.machine, "a rejected event changes nothing: {shown}");
         let by_hand = matches!(
             event,
             Event::StartAsked | Event::StopAsked { .. } | Event::RestartAsked | Event::SignalAsked { .. }
         );
-        assert_eq!(by_hand, matches!(told, Err(Illegal::Refused(_))), "{shown}");
+        assert_eq!(by_hand, matches!(actions, Err(Illegal::Refused(_))), "{shown}");
         return next;
     };
     match event {
@@ -340,7 +340,7 @@ fn step(seen: &Seen, event: &Event, now: Duration) -> Seen {
                     assert_eq!(change.fails, 0, "running resets the failed starts: {shown}");
                 }
                 if state == ProcState::Fatal {
-                    let retries = next.machine.policy().startretries.expect("unlimited tries are never given up");
+                    let retries = next.machine.policy().startretries.expect("unlimited retries never end");
                     assert!(change.fails > retries, "{shown}");
                 }
             }
@@ -759,8 +759,8 @@ fn a_late_check_does_not_make_a_dead_process_running() {
     machine.handle(ended(code(1)), secs(15.0)).unwrap();
     assert_eq!((machine.state(), machine.fails()), (ProcState::Backoff, 1));
     let late = Event::Ended { end: code(1), at: Some(secs(11.0)), leftover: 0 };
-    let told = recorded.handle(late, secs(15.0)).unwrap();
-    let states: Vec<ProcState> = told
+    let actions = recorded.handle(late, secs(15.0)).unwrap();
+    let states: Vec<ProcState> = actions
         .iter()
         .filter_map(|action| if let Action::Say(change) = action { Some(change.to) } else { None })
         .collect();
@@ -1023,8 +1023,8 @@ fn members_that_survive_a_sigkill_to_the_leader_are_killed_immediately() {
     machine.handle(Event::Adopted { pid: 5, age: secs(9.0), survivor: Survivor::Adopt }, now).unwrap();
     machine.handle(Event::StopAsked { why: StopWhy::Operator, now: true }, now).unwrap();
     let left = Event::Ended { end: killed(Signal::KILL), at: None, leftover: 1 };
-    let told = machine.handle(left, now + MS).unwrap();
-    assert_eq!(told, [Action::CleanGroup, Action::Warn(Warning::Killing(2))]);
+    let actions = machine.handle(left, now + MS).unwrap();
+    assert_eq!(actions, [Action::CleanGroup, Action::Warn(Warning::Killing(2))]);
     assert_eq!(machine.handle(Event::GroupGone, now + 2 * MS).unwrap().len(), 1);
     assert_eq!(machine.state(), ProcState::Stopped);
 }
@@ -1056,8 +1056,8 @@ fn a_group_that_cannot_be_cleaned_is_retried_and_delays_the_start() {
     let mut machine = Machine::new(group, secs(1.0));
     machine.handle(Event::Adopted { pid: 5, age: secs(9.0), survivor: Survivor::Adopt }, secs(100.0)).unwrap();
     machine.handle(Event::Ended { end: code(0), at: None, leftover: 1 }, secs(100.0)).unwrap();
-    let told = machine.handle(Event::StartAsked, secs(100.5)).unwrap();
-    assert_eq!((machine.state(), told.len()), (ProcState::Starting, 1), "no spawn yet");
+    let actions = machine.handle(Event::StartAsked, secs(100.5)).unwrap();
+    assert_eq!((machine.state(), actions.len()), (ProcState::Starting, 1), "no spawn yet");
     assert_eq!(machine.deadline(), Some(secs(101.0)));
     let again = [Action::CleanGroup, Action::Warn(Warning::GroupStays)];
     assert_eq!(machine.handle(Event::Tick, secs(101.0)).unwrap(), again);
@@ -1067,8 +1067,8 @@ fn a_group_that_cannot_be_cleaned_is_retried_and_delays_the_start() {
 #[test]
 fn a_group_that_an_earlier_supervisor_was_killing_is_killed_before_anything_starts() {
     let mut machine = Machine::new(policy(), secs(1.0));
-    let told = machine.handle(Event::LeftBehind { leftover: 2 }, secs(100.0)).unwrap();
-    assert_eq!(told, [Action::Warn(Warning::Leftover(2)), Action::CleanGroup]);
+    let actions = machine.handle(Event::LeftBehind { leftover: 2 }, secs(100.0)).unwrap();
+    assert_eq!(actions, [Action::Warn(Warning::Leftover(2)), Action::CleanGroup]);
     machine.handle(Event::Autostart, secs(100.0)).unwrap();
     assert_eq!(machine.state(), ProcState::Starting);
     assert!(machine.handle(Event::LeftBehind { leftover: 1 }, secs(100.1)).is_err(), "already started");
@@ -1081,9 +1081,9 @@ fn a_restart_in_backoff_has_restart_as_its_reason() {
     let mut machine = Machine::new(policy(), secs(1.0));
     machine.handle(Event::Autostart, secs(100.0)).unwrap();
     machine.handle(Event::SpawnFailed { cause: "x".into(), passing: false }, secs(100.0)).unwrap();
-    let told = machine.handle(Event::RestartAsked, secs(100.1)).unwrap();
-    assert!(matches!(&told[0], Action::Say(Transition { why: Some(StopWhy::Restart), to: ProcState::Stopped, .. })));
-    assert_eq!(told.last(), Some(&Action::Spawn));
+    let actions = machine.handle(Event::RestartAsked, secs(100.1)).unwrap();
+    assert!(matches!(&actions[0], Action::Say(Transition { why: Some(StopWhy::Restart), to: ProcState::Stopped, .. })));
+    assert_eq!(actions.last(), Some(&Action::Spawn));
 }
 
 #[test]
@@ -1291,9 +1291,9 @@ fn a_start_that_fails_for_a_transient_reason_is_retried_without_limit() {
     machine.handle(Event::StartAsked, now).unwrap();
     for pause in [1, 2, 4, 8, 16, 16, 16] {
         let failed = Event::SpawnFailed { cause: "too many open files".into(), passing: true };
-        let told = machine.handle(failed, now).unwrap();
+        let actions = machine.handle(failed, now).unwrap();
         assert!(matches!(
-            &told[..],
+            &actions[..],
             [Action::Say(Transition { to: ProcState::Backoff, hindered: true, fails: 0, .. })]
         ));
         assert_eq!(machine.next_try(now), Some(Duration::from_secs(pause)));

@@ -30,9 +30,9 @@ pub struct Notices {
 
 impl Notices {
     /// Adds a change of state. Transient states are not shown.
-    pub fn heard(&mut self, event: StateNotice) {
-        if let Some(told) = self.ahead.get(&event.name).copied() {
-            if arrives(&event, told) {
+    pub fn changed(&mut self, event: StateNotice) {
+        if let Some(shown) = self.ahead.get(&event.name).copied() {
+            if arrives(&event, shown) {
                 self.ahead.remove(&event.name);
             }
             return;
@@ -44,24 +44,24 @@ impl Notices {
 
     /// Records that a response has shown this state: the changes that led to it are not shown
     /// again.
-    pub fn told(&mut self, name: String, state: ProcState, pid: i32) {
+    pub fn shown(&mut self, name: String, state: ProcState, pid: i32) {
         self.answered(name, LastKnown::Is(state, pid));
     }
 
     /// Records that a response has shown the end of a process.
-    pub fn told_end(&mut self, name: String) {
+    pub fn shown_end(&mut self, name: String) {
         self.answered(name, LastKnown::Ended);
     }
 
-    fn answered(&mut self, name: String, told: LastKnown) {
-        let heard = self.waiting.iter().rposition(|event| event.name == name && arrives(event, told));
+    fn answered(&mut self, name: String, shown: LastKnown) {
+        let arrived = self.waiting.iter().rposition(|event| event.name == name && arrives(event, shown));
         let mut at = 0..;
         self.waiting.retain(|event| {
-            let is_before = heard.is_none_or(|heard| at.next().is_some_and(|at| at <= heard));
+            let is_before = arrived.is_none_or(|arrived| at.next().is_some_and(|at| at <= arrived));
             event.name != name || !is_before
         });
-        if heard.is_none() {
-            self.ahead.insert(name, told);
+        if arrived.is_none() {
+            self.ahead.insert(name, shown);
         }
     }
 
@@ -77,8 +77,8 @@ impl Notices {
 }
 
 /// Whether this event is the change to the state that was shown.
-fn arrives(event: &StateNotice, told: LastKnown) -> bool {
-    match told {
+fn arrives(event: &StateNotice, shown: LastKnown) -> bool {
+    match shown {
         LastKnown::Is(state, pid) => event.to == state && (!state.is_live() || event.pid == pid),
         LastKnown::Ended => !event.to.is_live(),
     }
@@ -142,7 +142,7 @@ mod tests {
     fn changes_are_shown_once_and_transient_ones_not_at_all() {
         let mut notices = Notices::default();
         for to in [ProcState::Exited, ProcState::Starting, ProcState::Running, ProcState::Stopping] {
-            notices.heard(event("web", to, 9));
+            notices.changed(event("web", to, 9));
         }
         assert_eq!(lines(&mut notices), ["Exit 1  web", "Running  web"]);
         assert_eq!(lines(&mut notices), [""; 0]);
@@ -151,20 +151,20 @@ mod tests {
     #[test]
     fn a_state_in_a_response_is_not_shown_again_in_either_order() {
         let restart = |notices: &mut Notices| {
-            notices.heard(event("web", ProcState::Stopped, 0));
-            notices.heard(event("web", ProcState::Starting, 9));
-            notices.heard(event("web", ProcState::Running, 9));
+            notices.changed(event("web", ProcState::Stopped, 0));
+            notices.changed(event("web", ProcState::Starting, 9));
+            notices.changed(event("web", ProcState::Running, 9));
         };
         let mut notices = Notices::default();
-        notices.heard(event("other", ProcState::Exited, 0));
+        notices.changed(event("other", ProcState::Exited, 0));
         restart(&mut notices);
-        notices.heard(event("web", ProcState::Exited, 0));
-        notices.told("web".into(), ProcState::Running, 9);
+        notices.changed(event("web", ProcState::Exited, 0));
+        notices.shown("web".into(), ProcState::Running, 9);
         assert_eq!(lines(&mut notices), ["Exit 1  other", "Exit 1  web"], "later changes are shown");
-        notices.told("web".into(), ProcState::Running, 9);
-        notices.heard(event("other", ProcState::Exited, 0));
+        notices.shown("web".into(), ProcState::Running, 9);
+        notices.changed(event("other", ProcState::Exited, 0));
         restart(&mut notices);
-        notices.heard(event("web", ProcState::Exited, 0));
+        notices.changed(event("web", ProcState::Exited, 0));
         assert_eq!(lines(&mut notices), ["Exit 1  other", "Exit 1  web"]);
     }
 
@@ -172,12 +172,12 @@ mod tests {
     fn after_an_end_in_the_foreground_only_later_changes_are_shown() {
         for end in [ProcState::Exited, ProcState::Backoff, ProcState::Stopped, ProcState::Fatal] {
             let mut notices = Notices::default();
-            notices.told_end("web".into());
-            notices.heard(event("web", end, 0));
-            notices.heard(event("web", ProcState::Running, 9));
-            notices.heard(event("web", ProcState::Exited, 0));
-            notices.told_end("web".into());
-            notices.heard(event("web", ProcState::Running, 10));
+            notices.shown_end("web".into());
+            notices.changed(event("web", end, 0));
+            notices.changed(event("web", ProcState::Running, 9));
+            notices.changed(event("web", ProcState::Exited, 0));
+            notices.shown_end("web".into());
+            notices.changed(event("web", ProcState::Running, 10));
             assert_eq!(lines(&mut notices), ["Running  web"], "{end}");
         }
     }
@@ -185,9 +185,9 @@ mod tests {
     #[test]
     fn an_event_that_never_arrives_is_expected_only_until_the_next_action() {
         let mut notices = Notices::default();
-        notices.told("web".into(), ProcState::Running, 9);
+        notices.shown("web".into(), ProcState::Running, 9);
         notices.begin();
-        notices.heard(event("web", ProcState::Exited, 0));
+        notices.changed(event("web", ProcState::Exited, 0));
         assert_eq!(lines(&mut notices), ["Exit 1  web"]);
     }
 

@@ -213,10 +213,10 @@ pub(super) fn badge(tone: Tone, word: &str) -> impl FnOnce(&mut Html) {
 
 /// The reason of an outcome, without the word shown in the badge.
 pub(super) fn reason(row: &HistoryRow) -> &str {
-    let told = row.outcome.strip_prefix("ERROR: ").unwrap_or_default();
+    let text = row.outcome.strip_prefix("ERROR: ").unwrap_or_default();
     match row.termerror.as_deref() {
-        Some(why) if told.is_empty() => why,
-        _ => told,
+        Some(why) if text.is_empty() => why,
+        _ => text,
     }
 }
 

@@ -239,17 +239,17 @@ fn tick_label(at: i64) -> String {
 fn row(span: Span, name: &str, runs: &Runs<'_>, grain: Grain) -> Html {
     let Runs { bars, failed, live } = runs;
     let ended = bars.len() as u64 - live;
-    let mut told = vec![];
+    let mut counts = vec![];
     if ended > 0 {
-        told.push(count(ended, "run"));
+        counts.push(count(ended, "run"));
     }
     if *failed > 0 {
-        told.push(format!("{failed} failed"));
+        counts.push(format!("{failed} failed"));
     }
     if *live > 0 {
-        told.push(format!("{live} running"));
+        counts.push(format!("{live} running"));
     }
-    let told = told.join(", ");
+    let counts = counts.join(", ");
     let lanes = lanes(span, bars, grain);
     let mut to = Html::default();
     put!(
@@ -259,13 +259,13 @@ fn row(span: Span, name: &str, runs: &Runs<'_>, grain: Grain) -> Html {
         "\">",
         Brief(name),
         "</a><small>",
-        Text(&told),
+        Text(&counts),
         "</small></th><td><svg height=",
         lanes.len() * LANE,
         " role=group aria-label=\"Runs of ",
         Brief(name),
         "\"><desc>",
-        Text(&told),
+        Text(&counts),
         "</desc><use href=#grid width=100% height=100% />"
     );
     for (lane, bars) in lanes.iter().enumerate() {
