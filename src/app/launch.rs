@@ -462,7 +462,7 @@ impl Launcher {
     /// Re-executes the program to use less memory, if nothing else is in progress. If that is not possible, returns and
     /// continues unchanged.
     fn slim(&mut self, watch: &Watch, reporter: &dyn Reporter) {
-        // A pseudo-terminal cannot be handed over. Nor is it necessary: nobody runs thousands of tasks on a terminal.
+        // A pseudo-terminal cannot be handed over, which does not matter: tasks on terminals are few.
         let busy = self.exit.is_some() || watch.is_ending() || self.pause != Pause::None;
         if busy || self.pty.is_some() || !reporter.allows_reexec() {
             return;

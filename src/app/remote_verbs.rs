@@ -209,8 +209,8 @@ impl Desk<'_, '_> {
         self.print_shown(name, &stored_json(remote, ended))
     }
 
-    /// Runs `control` on a remote and hands on what it prints line by line, none when nothing more has come for now.
-    /// Its messages come as ours, with the remote's name.
+    /// Runs `control` on a remote and passes each line of its output to `see`, or `None` when there are no more lines
+    /// for now. Its messages are printed with the name of the remote.
     fn run_there(
         &mut self,
         errand: &RemoteCommand<'_>,

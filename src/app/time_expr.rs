@@ -1,15 +1,15 @@
-//! Points in time as people write them: dates, times of day, `yesterday`, or `2h` for "two hours ago".
+//! Parses times as people write them: dates, times of day, `yesterday`, or `2h` for "two hours ago".
 
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone};
 
 use crate::{io::sys::Zone, model::task::parse_span};
 
-/// A text that names no point in time.
+/// A text that is not a time.
 #[derive(Debug, thiserror::Error)]
 #[error("not a time: use 2h, 3d, now, today, yesterday, 14:30, 2026-11-21, \"2026-11-21 14:30\" or @SECONDS")]
 pub struct BadTime;
 
-/// Reads a point in time, in the zone of `now`: unix seconds. A date alone is its first second.
+/// Parses a time in the time zone of `now`. Returns Unix seconds. A date alone means its first second.
 ///
 /// # Errors
 /// [`BadTime`]
@@ -35,8 +35,8 @@ pub fn parse_when(text: &str, now: DateTime<Zone>) -> Result<i64, BadTime> {
     let forms = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"];
     let at = at.or_else(|| forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok()));
     if let Some(at) = at {
-        // A time that the change of clocks has twice: the earlier one. One that it leaves out: as if the clocks had not been
-        // changed yet.
+        // Of a time that occurs twice because of daylight saving, the earlier one is used. A skipped time is read as if
+        // the clock had not been changed yet.
         let zone = now.timezone();
         let earliest = zone.from_local_datetime(&at).earliest().map(|at| at.timestamp());
         let left_out = || {

@@ -1,11 +1,10 @@
-//! The page: what runs and what ran, in a browser, and the same for programs.
+//! The web pages: programs and tasks in a browser, and the same data for programs.
 //!
-//! Everything that comes over HTTP is answered on a thread of its own with a runtime of its own, which begins when the
-//! first one comes: whoever is slow or hostile there delays no supervisor. What is to be known of programs, and done with
-//! them, is asked of the supervisor as any other client would; what is to be known of tasks is read from the database on
-//! further threads (`data`). Nothing is done while nobody looks.
+//! HTTP is served on a separate thread with its own runtime, which starts with the first connection, so that slow or
+//! hostile clients never delay the supervisor. Programs are accessed by requests to the supervisor, like those of any
+//! other client; tasks are read from the database on further threads (`data`). Without clients, nothing is done.
 //!
-//! hyper reads and writes HTTP; there is no framework above it, as every path goes through one guard and one `match`
+//! hyper reads and writes HTTP. There is no framework above it: every path goes through one guard and one `match`
 //! (`routes`).
 
 pub mod access;
@@ -58,67 +57,68 @@ use crate::{
     },
 };
 
-/// How long the last answers may take to be on their way when the supervisor ends.
+/// Time for sending the last responses when the supervisor ends.
 const LEAVING: Duration = Duration::from_millis(500);
-/// A listener that cannot accept just now (no descriptors are left) is tried again after this.
+/// Pause after a listener could not accept a connection (no free descriptors).
 const AGAIN: Duration = Duration::from_millis(100);
-/// What people are told of is remembered for the pages that are to show it.
+/// Number of messages that are kept for the pages that show them.
 const NOTES: usize = 64;
 
-/// What a supervisor answers: what it says, and the logs that are to be followed then.
+/// The answer of a supervisor: its response, and the logs to follow.
 pub type SupervisorAnswer = (Response, Vec<Growing>);
 
-/// A supervisor, to be asked.
+/// A supervisor that takes requests.
 pub trait Programs: Send + Sync {
-    /// Asks; the answer may come from another thread.
+    /// Sends a request. `reply` may be called on another thread.
     fn ask(&self, request: Request, reply: Box<dyn FnOnce(SupervisorAnswer) + Send>);
-    /// Changes whenever the state of a process does.
+    /// Returns a counter that changes with each change of a process state.
     fn changes(&self) -> watch::Receiver<u64>;
 }
 
-/// What the page is of.
+/// What the pages show.
 #[derive(Clone)]
 pub struct Subject {
     /// The database.
     pub db: PathBuf,
-    /// Who is let in.
+    /// Access rules.
     pub gate: Arc<AccessRules>,
-    /// Who keeps programs running; none: there are only tasks.
+    /// The supervisor. `None`: there are only tasks.
     pub programs: Option<Arc<dyn Programs>>,
-    /// What it is called; a reload may change that.
+    /// Name of the supervisor, which a reload may change.
     pub identifier: watch::Receiver<String>,
-    /// Whether something may be done from the page.
+    /// Whether actions are allowed on the pages.
     pub acts: bool,
 }
 
-/// A connection on which HTTP is spoken.
+/// An HTTP connection.
 pub enum HttpConnection {
-    /// Through the socket.
+    /// On the Unix socket.
     Unix(UnixStream),
-    /// Through the port.
+    /// On the port.
     Port(TcpStream),
 }
 
-/// One that is handed over, with what was read of it.
+/// A connection that is handed over, with the bytes already read from it.
 struct HandedConnection {
     stream: HttpConnection,
     first: Vec<u8>,
 }
 
-/// The way to the thread that answers; it begins with the first connection.
+/// A handle of the serving thread, which starts with the first connection.
 pub struct Web {
     subject: Subject,
-    /// The thread, once it is there: where to hand over, and where it says that it has ended.
+    /// The thread, if started: the sender for connections, and the receiver that is notified of its end.
     thread: Mutex<Option<(mpsc::UnboundedSender<HandedConnection>, wait::Receiver<()>)>>,
 }
 
 impl Web {
-    /// Nothing is done yet.
+    /// Returns a handle without a thread.
     pub fn new(subject: Subject) -> Web {
         Web { subject, thread: Mutex::new(None) }
     }
 
-    /// Whether connections can be served. Where there is no room for the thread that does so, a later one may be.
+    /// Whether connections can be served. Starts the thread if necessary; if that fails, it is tried again for the next
+    /// connection.
     pub fn is_ready(&self) -> bool {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.as_ref().is_none_or(|(inbox, _)| inbox.is_closed()) {
@@ -127,8 +127,8 @@ impl Web {
         thread.is_some()
     }
 
-    /// Serves a connection, which does not wait, to its end; `first` was read of it already. To be called when it is ready;
-    /// else the connection is closed.
+    /// Serves a non-blocking connection to its end. `first` are bytes already read from it. If the thread is not ready,
+    /// the connection is closed.
     pub fn serve(&self, stream: HttpConnection, first: Vec<u8>) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((inbox, _)) = &*thread {
@@ -136,7 +136,7 @@ impl Web {
         }
     }
 
-    /// Ends; waits a little for answers that are on their way.
+    /// Ends the thread. Waits a moment for responses that are being sent.
     pub fn end(&self) {
         if let Some((inbox, ended)) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             drop(inbox);
@@ -145,14 +145,14 @@ impl Web {
     }
 }
 
-/// Starts the thread that answers.
+/// Starts the serving thread.
 ///
 /// # Errors
-/// There is no room for a thread, or no descriptor for its runtime.
+/// No thread can be created, or there is no descriptor for its runtime.
 fn begin(subject: Subject) -> std::io::Result<(mpsc::UnboundedSender<HandedConnection>, wait::Receiver<()>)> {
     let (inbox, mut handed) = mpsc::unbounded_channel::<HandedConnection>();
     let (done, ended) = wait::channel();
-    // Where no thread can be made the runtime must not end here, inside of another one, as it usually does.
+    // If no thread can be created, the runtime must not be dropped here, inside another runtime, in the usual way.
     let runtime = Arc::new(Mutex::new(Some(tokio::runtime::Builder::new_current_thread().enable_all().build()?)));
     let take = |runtime: &Mutex<Option<tokio::runtime::Runtime>>| {
         runtime.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -178,20 +178,20 @@ fn begin(subject: Subject) -> std::io::Result<(mpsc::UnboundedSender<HandedConne
     Ok((inbox, ended))
 }
 
-/// What all connections share.
+/// The state shared by all connections.
 struct Site {
     subject: Subject,
     data: Data,
     live: Live,
-    /// This machine, as people call it.
+    /// Name of this host.
     host: String,
-    /// All names of it.
+    /// All names of this host.
     names: Vec<String>,
-    /// What a form must bring along; none: nothing may be done.
+    /// The token that a form must contain. `None`: actions are not allowed.
     token: Option<String>,
     connections: Cell<usize>,
     on_the_way: OnTheWay,
-    /// Requests that are being answered.
+    /// Number of requests being handled.
     busy: watch::Sender<usize>,
     notes: RefCell<VecDeque<(String, Message)>>,
 }
@@ -204,7 +204,7 @@ impl Site {
             live: Live::default(),
             host: sys::host_name(),
             names,
-            // Without one nothing can be done, which harms nobody.
+            // Without a token no action is possible, which does no harm.
             token: subject.acts.then(|| secret::token().ok()).flatten(),
             connections: Cell::new(0),
             on_the_way: OnTheWay::default(),
@@ -214,18 +214,18 @@ impl Site {
         })
     }
 
-    /// Waits until no request is being answered, but not for long.
+    /// Waits until no request is being handled, for a short time at most.
     async fn quiet(&self) {
         let mut busy = self.busy.subscribe();
         let _ = tokio::time::timeout(LEAVING / 2, busy.wait_for(|count| *count == 0)).await;
-        // What was answered is written.
+        // Lets pending responses be written.
         for _ in 0..3 {
             tokio::task::yield_now().await;
         }
     }
 
-    /// Remembers what the next page is to tell; gives the name by which it is found. The text itself is never part of an
-    /// address: else anybody could write one that puts words on our page.
+    /// Stores a message for the next page and returns its key. The text itself is never part of an address: otherwise a
+    /// foreign link could put text on a page.
     fn note(&self, what: Message) -> Option<String> {
         let id = secret::token().ok()?;
         let mut notes = self.notes.borrow_mut();
@@ -241,7 +241,7 @@ impl Site {
     }
 }
 
-/// The program `supervise web`: serves the tasks of a database until SIGTERM, SIGINT or SIGHUP; gives the exit code. `tell`
+/// Runs `supervise web`: serves the tasks of a database until SIGTERM, SIGINT or SIGHUP. Returns the exit code. `tell`
 /// prints one line for the user.
 pub fn run(args: &WebArgs, tell: &mut dyn FnMut(&str)) -> i32 {
     match serve(args, tell) {
@@ -259,13 +259,13 @@ pub fn run(args: &WebArgs, tell: &mut dyn FnMut(&str)) -> i32 {
 
 /// Why nothing is served.
 enum Failed {
-    /// It is not to be done.
+    /// Refused: bad usage or unsafe settings.
     Refused(String),
-    /// It cannot.
+    /// Failed.
     Broken(String),
 }
 
-/// Where clients of `supervise web` come in.
+/// The listeners of `supervise web`.
 enum Doors {
     Unix(Box<Bound>),
     Port(Vec<TcpListener>),
@@ -288,7 +288,7 @@ fn serve(args: &WebArgs, tell: &mut dyn FnMut(&str)) -> Result<(), Failed> {
     let (doors, place) = open(args, is_guarded)?;
     match data::check(&db) {
         Ok(()) => {}
-        // These pass by themselves, or by what others do meanwhile.
+        // These errors are temporary.
         Err(error @ DbError::Store(StoreError::Busy(..) | StoreError::Older(_))) => tell(&format!("warning: {error}")),
         Err(error) => return Err(broken(&error)),
     }
@@ -338,7 +338,7 @@ fn is_near(listener: &TcpListener) -> bool {
     listener.local_addr().is_ok_and(|address| address.ip().is_loopback())
 }
 
-/// Opens what is listened on; gives it with its address for people.
+/// Opens the listeners. Returns them and their address for the user.
 fn open(args: &WebArgs, is_guarded: bool) -> Result<(Doors, String), Failed> {
     match &args.listen {
         Listen::Socket(path) => {
@@ -368,7 +368,7 @@ fn open(args: &WebArgs, is_guarded: bool) -> Result<(Doors, String), Failed> {
     }
 }
 
-/// Accepts connections; the socket is there as long as what this gives.
+/// Accepts connections. The socket is removed when the returned value is dropped.
 fn accept(site: &Rc<Site>, doors: Doors) -> std::io::Result<Option<UnixSocket>> {
     match doors {
         Doors::Unix(bound) => {

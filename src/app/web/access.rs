@@ -1,5 +1,4 @@
-//! Who is let in, and from where: names and passwords, the name that a page was asked for by, and the page that a form
-//! comes from (WEB-5, WEB-8).
+//! Access rules: names and passwords, allowed values of `Host`, and the origin of forms.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,27 +11,27 @@ use crate::{
     },
 };
 
-/// Which way a connection came.
+/// How a client connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
-    /// Through a socket in the file system.
+    /// On a Unix socket.
     Unix,
-    /// Through a port.
+    /// On a port.
     Port,
 }
 
-/// What is asked of those who come. It may change while connections are there: it is asked at each request.
+/// The access rules. They may change while connections are open, and are checked at each request.
 #[derive(Debug, Default)]
 pub struct AccessRules {
     unix: Mutex<Option<Credentials>>,
     port: Mutex<Port>,
 }
 
-/// The port.
+/// The rules of the port.
 #[derive(Debug, Default)]
 struct Port {
     credentials: Option<Credentials>,
-    /// As it is called in the configuration.
+    /// Host name in the configuration.
     host: Option<String>,
 }
 
@@ -41,17 +40,17 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl AccessRules {
-    /// Changes what is asked on the socket.
+    /// Sets the rules of the socket.
     pub fn set_unix(&self, spec: Option<&UnixServer>) {
         *locked(&self.unix) = spec.and_then(|spec| spec.credentials.clone());
     }
 
-    /// The same, without a configuration.
+    /// Sets the rules of the socket, without a configuration.
     pub fn set_socket(&self, credentials: Option<Credentials>) {
         *locked(&self.unix) = credentials;
     }
 
-    /// Changes what is asked on the port.
+    /// Sets the rules of the port.
     pub fn set_port(&self, spec: Option<&InetServer>) {
         *locked(&self.port) = Port {
             credentials: spec.and_then(|spec| spec.credentials.clone()),
@@ -59,7 +58,7 @@ impl AccessRules {
         };
     }
 
-    /// Whether these are the name and the password.
+    /// Whether these credentials are correct.
     pub fn lets_in(&self, door: Door, auth: Option<&Auth>) -> bool {
         match door {
             Door::Unix => is_right(locked(&self.unix).as_ref(), auth),
@@ -67,12 +66,13 @@ impl AccessRules {
         }
     }
 
-    /// Whether nobody else's page can be what was asked for by this name. `own` are the names of this machine.
+    /// Whether a `Host` is known, so that the request cannot come from a page of another site (DNS rebinding). `own`
+    /// are the names of this host.
     pub fn knows(&self, door: Door, host: &str, own: &[String]) -> bool {
         let mut known: Vec<&str> = own.iter().map(String::as_str).collect();
         match door {
-            // People forward the socket to a port of their own (ssh -L); programs write there what they like, and a name
-            // without a dot is none that a stranger could own.
+            // Users forward the socket to a local port (ssh -L), and programs use arbitrary names; a name without a dot
+            // cannot be owned by another site.
             Door::Unix => !host.contains('.') || http::is_own_host(host, &known),
             Door::Port => {
                 let port = locked(&self.port);
@@ -90,13 +90,13 @@ fn is_right(wanted: Option<&Credentials>, auth: Option<&Auth>) -> bool {
         Password::Plain(text) => secret::sha256(text.as_bytes()),
         Password::Sha256(digest) => *digest,
     };
-    // Both are looked at whatever the first says, and neither tells by its time how much of it was right.
+    // Both are compared in any case, in constant time.
     let name = secret::same(&secret::sha256(username.as_bytes()), &secret::sha256(auth.username.as_bytes()));
     let word = secret::same(&wanted, &secret::sha256(auth.password.as_bytes()));
     name & word
 }
 
-/// Whether two secrets are the same, in a time that does not tell how much of them is.
+/// Whether two secrets are equal, compared in constant time.
 pub fn is_same(a: &str, b: &str) -> bool {
     secret::same(&secret::sha256(a.as_bytes()), &secret::sha256(b.as_bytes()))
 }

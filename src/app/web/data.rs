@@ -1,8 +1,8 @@
-//! What pages tell of tasks, read from the database on threads of its own: nobody but who asked waits for it. Nothing is
-//! written: what has ended and is not in history yet is shown there all the same.
+//! Reads the data of tasks for pages from the database, on separate threads, so that only the requesting client waits.
+//! Nothing is written: ended tasks that are not in the history yet are still shown there.
 //!
-//! One thread answers what is quick, for pages that are looked at; the other sums up whole histories and ends tasks, which
-//! may take its time.
+//! One thread handles quick requests for pages; the other one summarizes whole histories and ends tasks, which may take
+//! time.
 
 use std::{
     borrow::Cow,
@@ -40,34 +40,35 @@ use crate::{
     },
 };
 
-/// How long a page waits for the database.
+/// Lock timeout of the database for a page.
 const PATIENCE: LockTimeout = LockTimeout { limit: Duration::from_secs(2), notify: None };
-/// Quick questions that wait at the most: more than there are connections.
+/// Maximum number of waiting quick requests: more than there are connections.
 const QUICK: usize = 1024;
-/// Others that do: each may take a second.
+/// Maximum number of waiting slow requests, each of which may take a second.
 const SLOW: usize = 64;
-/// A database that nobody asks for so long is let go of.
+/// Time without requests after which the database is closed.
 const IDLE: Duration = Duration::from_secs(10);
-/// Live pages share what was seen within this time.
+/// Maximum age of a snapshot for live pages.
 pub(super) const SHARED: Duration = Duration::from_millis(900);
-/// A page that somebody opens is of what was seen within this time.
+/// Maximum age of a snapshot for a newly opened page.
 pub(super) const FRESH: Duration = Duration::from_millis(100);
-/// Sums are made anew after this, or twenty times as long as they took.
+/// Summaries are recomputed after this time, or after twenty times their own cost.
 const SUMS: Duration = Duration::from_secs(5);
 const SUMS_COST: u32 = 20;
-/// Rows that are read at once where many are wanted.
+/// Rows per query where many are read.
 const BLOCK: usize = 1000;
-/// What is not in history yet comes behind all that ended in the same second: no row of history has such a number.
+/// Offset of the ids of unsettled rows, which sorts them after all rows of the same second. No row of the history has
+/// such an id.
 const UNSETTLED: i64 = 1 << 52;
-/// Lines of a log on a page.
+/// Maximum number of log lines on a page.
 const LINES: usize = 200;
-/// Tasks whose feedback is remembered as far as it was read.
+/// Number of tasks whose feedback is cached.
 const READ: usize = 64;
 
-/// Why there is no answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DataError {
-    /// Too many ask.
+    /// Too many requests.
     #[error("too many requests are waiting for the database; try again later")]
     Busy,
     /// The database.
@@ -78,22 +79,22 @@ pub(super) enum DataError {
     Store(#[from] StoreError),
 }
 
-/// What was seen of all tasks at one moment.
+/// A snapshot of all tasks.
 pub(super) struct TasksSnapshot {
-    /// When, on the monotonic clock.
+    /// Time of the snapshot on the monotonic clock.
     at: Duration,
-    /// Whether there is a database.
+    /// Whether the database exists.
     pub(super) there: bool,
-    /// All that is known.
+    /// The survey.
     survey: Survey,
-    /// Those that have not ended, as pages show them; in the same order as in `survey`.
+    /// Live tasks, as pages show them, in the same order as in `survey`.
     pub(super) running: Vec<LiveTask>,
-    /// Those that have, and that history does not have yet.
+    /// Ended tasks that are not in the history yet.
     unsettled: Vec<HistoryRow>,
 }
 
 impl TasksSnapshot {
-    /// What has not ended, as programs read it.
+    /// Returns the live tasks as JSON.
     pub(super) fn json(&self) -> Vec<Value> {
         let now = sys::now().wall;
         let pairs = self.survey.live.iter().zip(&self.running);
@@ -105,42 +106,42 @@ fn percent(part: f64) -> f64 {
     (part * 10_000.0).round() / 100.0
 }
 
-/// One task and what belongs to it.
+/// A task and its log.
 pub(super) enum TaskAndLog {
-    /// It has not ended.
+    /// A live task.
     Live {
-        /// The task.
+        /// Its page data.
         task: Box<LiveTask>,
-        /// What it told.
+        /// Its feedback.
         feedback: Option<Value>,
         /// Its last lines, or why it has no log.
         log: Result<Vec<String>, &'static str>,
-        /// All as programs read it.
+        /// The task as JSON.
         json: Value,
     },
-    /// It has.
+    /// An ended task.
     Ended {
-        /// Its row.
+        /// Its row in the history.
         row: Box<HistoryRow>,
         /// Its last lines, or why it has no log.
         log: Result<Vec<String>, &'static str>,
     },
 }
 
-/// The log of a task, to be read.
+/// The log of a task.
 pub(super) struct TaskLogView {
-    /// Where it is.
+    /// Its path.
     pub(super) path: PathBuf,
-    /// Its task, while that has not ended.
+    /// The task id, if the task is live.
     pub(super) live: Option<i64>,
 }
 
-/// Where a thread works.
+/// The context of a reading thread.
 pub(super) struct DataContext {
     db: PathBuf,
     store: Option<Store>,
     snapshot: Option<Arc<TasksSnapshot>>,
-    /// How far feedback files were read.
+    /// Feedback of tasks, and how far their files were read.
     read: HashMap<i64, (Feedback, Mark)>,
     sums: Option<Sums>,
 }
@@ -153,13 +154,13 @@ struct Sums {
 
 type ReadJob = Box<dyn FnOnce(&mut DataContext) + Send>;
 
-/// The way to the threads.
+/// A handle of both threads.
 pub(super) struct Data {
     quick: DataReader,
     slow: DataReader,
 }
 
-/// The way to one of them, which begins with the first question.
+/// A handle of one thread, which starts with the first request.
 struct DataReader {
     db: PathBuf,
     waiting: usize,
@@ -174,7 +175,7 @@ impl DataReader {
     /// Hands a job to the thread.
     ///
     /// # Errors
-    /// It has too much to do, or there is no room for a thread: whoever asks again later may be answered.
+    /// Too many requests are waiting, or no thread can be created. A later request may succeed.
     fn send(&self, job: ReadJob) -> Result<(), DataError> {
         let mut jobs = self.jobs.borrow_mut();
         let thread = match jobs.take() {
@@ -182,7 +183,7 @@ impl DataReader {
             None => thread(self.db.clone(), self.waiting).map_err(|_| DataError::Busy)?,
         };
         match thread.try_send(job) {
-            // It is begun again the next time.
+            // The thread is started again for the next request.
             Err(mpsc::TrySendError::Disconnected(_)) => return Err(DataError::Busy),
             Err(mpsc::TrySendError::Full(_)) => {
                 *jobs = Some(thread);
@@ -199,7 +200,7 @@ impl Data {
         Data { quick: DataReader::new(db, QUICK), slow: DataReader::new(db, SLOW) }
     }
 
-    /// What can be answered at once.
+    /// Runs a quick request.
     pub(super) async fn quick<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut DataContext) -> Result<T, DataError> + Send + 'static,
@@ -207,7 +208,7 @@ impl Data {
         ask(&self.quick, work).await
     }
 
-    /// What may take its time.
+    /// Runs a slow request.
     pub(super) async fn slow<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut DataContext) -> Result<T, DataError> + Send + 'static,
@@ -215,13 +216,13 @@ impl Data {
         ask(&self.slow, work).await
     }
 
-    /// What runs.
+    /// Returns a snapshot of at most this age.
     pub(super) async fn snapshot(&self, age: Duration) -> Result<Arc<TasksSnapshot>, DataError> {
         self.quick(move |desk| desk.snapshot(age)).await
     }
 }
 
-/// Whether the database can be read now. Later it may go, and come again.
+/// Checks that the database can be read now. It may be removed and created again later.
 pub(super) fn check(db: &Path) -> Result<(), DbError> {
     db::open_to_read(db, PATIENCE).map(drop)
 }
@@ -232,7 +233,7 @@ async fn ask<T: Send + 'static>(
 ) -> Result<T, DataError> {
     let (send, receive) = oneshot::channel();
     let job: ReadJob = Box::new(move |desk| {
-        // Whoever asked may be gone by now.
+        // The client may be gone by now.
         if !send.is_closed() {
             let _ = send.send(work(desk));
         }
@@ -251,7 +252,7 @@ fn thread(db: PathBuf, waiting: usize) -> io::Result<mpsc::SyncSender<ReadJob>> 
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     (desk.store, desk.snapshot, desk.read) = (None, None, HashMap::new());
-                    // Until somebody asks again.
+                    // Until the next request.
                     match work.recv() {
                         Ok(job) => job(&mut desk),
                         Err(mpsc::RecvError) => return,
@@ -264,7 +265,7 @@ fn thread(db: PathBuf, waiting: usize) -> io::Result<mpsc::SyncSender<ReadJob>> 
 }
 
 impl DataContext {
-    /// Works with the database; none: there is none yet. After an error it is opened anew.
+    /// Runs `work` with the database. Returns `None` if it does not exist. After an error the database is reopened.
     fn with<T>(&mut self, work: impl FnOnce(&mut Store) -> Result<T, DataError>) -> Result<Option<T>, DataError> {
         let mut store = match self.store.take().filter(Store::is_in_place) {
             Some(store) => store,
@@ -279,7 +280,7 @@ impl DataContext {
         Ok(Some(done))
     }
 
-    /// What runs, as it was seen at most so long ago.
+    /// Returns a snapshot of at most this age.
     pub(super) fn snapshot(&mut self, age: Duration) -> Result<Arc<TasksSnapshot>, DataError> {
         let now = sys::now();
         if let Some(known) = self.snapshot.as_ref().filter(|known| now.mono.saturating_sub(known.at) < age) {
@@ -306,7 +307,7 @@ impl DataContext {
         Ok(snapshot)
     }
 
-    /// A page of history, with what history does not have yet.
+    /// Returns a page of the history, including unsettled ends.
     pub(super) fn history(&mut self, query: &Query) -> Result<Page<HistoryRow>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
         let found = self.with(|store| {
@@ -321,7 +322,8 @@ impl DataContext {
         Ok(Page { rows: page.rows.into_iter().map(|(_, row)| row).collect(), next: page.next })
     }
 
-    /// What ended since then, newest first, but no more than so many; as far as a picture needs it.
+    /// Returns the tasks that ended since then, newest first, at most `most`, without data that a timeline does not
+    /// need.
     pub(super) fn ended_since(&mut self, since: i64, most: usize) -> Result<Page<HistoryRow>, DataError> {
         let filter = Filter { since: Some(since), ..Filter::default() };
         let mut query = Query { filter, limit: BLOCK, after: None, offset: 0, reverse: false };
@@ -329,7 +331,7 @@ impl DataContext {
         loop {
             query.limit = BLOCK.min(most - all.len());
             let Page { rows, next } = self.history(&query)?;
-            // What is large is not kept of so many.
+            // Large fields are dropped, because there may be many rows.
             let bare = |row| HistoryRow { argv: None, feedback: None, options: None, supervised: None, ..row };
             all.extend(rows.into_iter().map(bare));
             if next.is_none() || all.len() >= most {
@@ -339,7 +341,7 @@ impl DataContext {
         }
     }
 
-    /// One task; none: nobody has heard of it.
+    /// Returns a task, or `None` if it is unknown.
     pub(super) fn task(&mut self, task: &TaskRef) -> Result<Option<TaskAndLog>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
         let db = self.db.clone();
@@ -372,7 +374,7 @@ impl DataContext {
         })
     }
 
-    /// What a task told so far: what was stored, and what is new in its file.
+    /// Returns the feedback of a task: the stored values, updated by the new part of its file.
     fn feedback(&mut self, live: &Live) -> Result<Option<Value>, DataError> {
         let task = &live.task;
         let Some(path) = task.feedpath.as_deref().filter(|_| task.feedback && live.status != Status::Reserved) else {
@@ -386,7 +388,7 @@ impl DataContext {
             }
         };
         if let Ok(file) = FeedFile::open(path) {
-            // What cannot be read just now is as it was before.
+            // If the file cannot be read, the previous values are used.
             let _ = file.read_new(&mut feedback, &mut mark).and_then(|()| file.rewind(&mut feedback, &mut mark));
         }
         let values = serde_json::from_str(&feedback.to_json()).ok();
@@ -397,7 +399,7 @@ impl DataContext {
         Ok(values)
     }
 
-    /// Where the log of a task is; none: there is no such task, or it has none.
+    /// Returns the log of a task, or `None` if there is no such task or no log.
     pub(super) fn log(&mut self, task: &TaskRef) -> Result<Option<TaskLogView>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
         let found = self.with(|store| Ok(control::find(store, &snapshot.survey, task)?))?.flatten();
@@ -414,12 +416,12 @@ impl DataContext {
         })
     }
 
-    /// Whether a task has not ended.
+    /// Whether a task is live.
     pub(super) fn lives(&mut self, task: i64) -> Result<bool, DataError> {
         Ok(self.snapshot(SHARED)?.running.iter().any(|live| live.task.id == task))
     }
 
-    /// All names, summed up. Whoever asks more often than that pays off gets what was said before.
+    /// Returns the summaries of all names. They are cached to limit their cost.
     pub(super) fn sums(&mut self) -> Result<Arc<Vec<Summary>>, DataError> {
         let begun = sys::now().mono;
         if let Some(sums) = &self.sums
@@ -434,12 +436,12 @@ impl DataContext {
         Ok(summaries)
     }
 
-    /// One name, summed up; none: no run of it has ended.
+    /// Returns the summary of a name, or `None` if no run of it has ended.
     pub(super) fn summary(&mut self, name: &str) -> Result<Option<Summary>, DataError> {
         Ok(self.stats(Some(name))?.and_then(|stats| stats.summaries().into_iter().next()))
     }
 
-    /// The runs of one name or of all, with those that history does not have yet.
+    /// Returns statistics of one name or of all, including unsettled ends.
     fn stats(&mut self, name: Option<&str>) -> Result<Option<Stats>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
         self.with(|store| {
@@ -459,7 +461,7 @@ impl DataContext {
         })
     }
 
-    /// Asks for the end of a task, as `control kill` does; gives what there is to say.
+    /// Requests the end of a task, like `control kill`. Returns the message for the page.
     pub(super) fn kill(&mut self, task: i64) -> Message {
         let (mut data, mut messages) = (vec![], vec![]);
         let how = KillArgs { signal: None, now: false, no_wait: true, force: false };
@@ -483,7 +485,8 @@ impl DataContext {
     }
 }
 
-/// What history does not have yet, nor has got since it was looked: asked after history was, so that nothing is there twice.
+/// Returns the ends that are still not in the history. Called after reading the history, so that no end is listed
+/// twice.
 fn still_unsettled(store: &Store, snapshot: &TasksSnapshot) -> Result<Vec<HistoryRow>, StoreError> {
     if snapshot.unsettled.is_empty() {
         return Ok(vec![]);
@@ -492,7 +495,7 @@ fn still_unsettled(store: &Store, snapshot: &TasksSnapshot) -> Result<Vec<Histor
     Ok(snapshot.unsettled.iter().filter(|row| still.contains(&row.taskid)).cloned().collect())
 }
 
-/// Whether a filter wants a row that the database was not asked for.
+/// Whether a row that does not come from a query matches a filter.
 fn wants(filter: &Filter, row: &HistoryRow) -> bool {
     filter.name.as_ref().is_none_or(|name| row.taskname.as_ref() == Some(name))
         && (filter.results.is_empty() || filter.results.contains(&Class::of_outcome(&row.outcome)))

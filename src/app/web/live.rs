@@ -1,4 +1,4 @@
-//! What comes by itself: changes for open pages, and logs as they grow. However many look, what they see is made once.
+//! Pushed data: changes for open pages, and logs as they grow. Each update is computed once for all pages.
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
@@ -19,31 +19,31 @@ use crate::{
     model::{http::Pieces, web},
 };
 
-/// How often it is looked at what runs.
+/// Polling interval of tasks.
 const EVERY: Duration = Duration::from_secs(1);
-/// Changes of programs that come closer together are told together.
+/// Changes of programs within this time are sent together.
 const TOGETHER: Duration = Duration::from_millis(200);
-/// A page to which nothing is to be told hears this often that we are still there.
+/// Interval of keep-alive messages without changes.
 const ALIVE: Duration = Duration::from_secs(15);
-/// The event that tells why there is nothing new.
+/// The event with the reason why there are no updates.
 const STALE: &str = "stale";
-/// How often a log is looked at.
+/// Polling interval of a log.
 const LOOK: Duration = Duration::from_millis(200);
-/// How often it is looked whether the task of a log has ended.
+/// Interval at which the end of a log's task is checked.
 const LOOK_AT_TASK: Duration = Duration::from_secs(1);
-/// Bytes of a task's log that are read at once.
+/// Bytes of a task's log per read.
 const BLOCK: usize = 64 << 10;
-/// Bytes of a line that are shown before it has ended.
+/// Maximum length of an incomplete line, in bytes.
 const LONGEST_LINE: usize = 64 << 10;
 
-/// What open pages are told, and whether somebody sees to it.
+/// The sources of updates for open pages.
 #[derive(Default)]
 pub(super) struct Live {
     tasks: NewsSource,
     programs: NewsSource,
 }
 
-/// One kind of news: the last of it, as it is sent.
+/// One kind of updates: the last one, as sent, and whether its producer runs.
 struct NewsSource {
     news: watch::Sender<Bytes>,
     works: Cell<bool>,
@@ -56,7 +56,7 @@ impl Default for NewsSource {
 }
 
 impl NewsSource {
-    /// Tells what is new, if it is.
+    /// Publishes an update if it differs from the last one.
     fn tell(&self, event: &str, fragment: &str) {
         let frame = frame(event, fragment);
         self.news.send_if_modified(|last| {
@@ -66,7 +66,7 @@ impl NewsSource {
         });
     }
 
-    /// Whether nobody listens any more; nothing is done for them then.
+    /// Whether no page listens any more. Then the producer ends.
     fn ends(&self) -> bool {
         let ends = self.news.receiver_count() == 0;
         if ends {
@@ -77,7 +77,7 @@ impl NewsSource {
     }
 }
 
-/// One event for pages.
+/// Returns a server-sent event.
 fn frame(event: &str, data: &str) -> Bytes {
     let lines: String = data.lines().map(|line| format!("data: {line}\n")).collect();
     Bytes::from(format!("event: {event}\n{lines}\n"))
@@ -91,7 +91,7 @@ fn tasks(site: &Rc<Site>) -> watch::Receiver<Bytes> {
             let mut was_there = false;
             while !site.live.tasks.ends() {
                 match site.data.snapshot(data::SHARED).await {
-                    // What ran goes on, unseen: that nothing runs is not true for that.
+                    // The tasks keep running without the database, so an empty list would be wrong.
                     Ok(snapshot) if was_there && !snapshot.there => {
                         site.live.tasks.tell(STALE, "the database is gone");
                     }
@@ -100,7 +100,7 @@ fn tasks(site: &Rc<Site>) -> watch::Receiver<Bytes> {
                         let rows = web::live_rows(&snapshot.running, sys::now().wall.secs());
                         site.live.tasks.tell("tasks", &rows);
                     }
-                    // What pages show is of before, which they say then.
+                    // The pages are outdated, and show that.
                     Err(error) => site.live.tasks.tell(STALE, &error.to_string()),
                 }
                 sleep(EVERY).await;
@@ -137,7 +137,7 @@ fn programs(site: &Rc<Site>) -> Option<watch::Receiver<Bytes>> {
     Some(heard)
 }
 
-/// Which news a page wants.
+/// The updates that a page wants.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum NewsFilter {
     All,
@@ -145,15 +145,15 @@ pub(super) enum NewsFilter {
     Programs,
 }
 
-/// Tells a page what changes, until it goes away.
+/// Sends updates to a page until it is closed.
 pub(super) fn events(site: &Rc<Site>, wanted: NewsFilter, mut left: PeerClosed) -> mpsc::Receiver<Bytes> {
     let (send, receive) = mpsc::channel(1);
-    // Where there is nothing to hear, one that nobody speaks on.
+    // A channel without messages, for updates that the page does not want.
     let (silent, _) = watch::channel(Bytes::new());
     let mut tasks = if wanted == NewsFilter::Programs { silent.subscribe() } else { tasks(site) };
     let heard = if wanted == NewsFilter::Tasks { None } else { programs(site) };
     let mut programs = heard.unwrap_or_else(|| silent.subscribe());
-    // What is known already is told at once.
+    // The current state is sent at once.
     tasks.mark_changed();
     programs.mark_changed();
     tokio::task::spawn_local(async move {
@@ -182,13 +182,13 @@ pub(super) fn events(site: &Rc<Site>, wanted: NewsFilter, mut left: PeerClosed) 
     receive
 }
 
-/// Tells what a program has written and writes, until whoever reads it goes away or the program was removed.
+/// Sends the log of a program as it grows, until the client goes away or the program is removed.
 pub(super) fn program_log(mut logs: Vec<Growing>, mut left: PeerClosed) -> mpsc::Receiver<Bytes> {
     let (send, receive) = mpsc::channel(1);
     tokio::task::spawn_local(async move {
         let mut pieces = Pieces::default();
         loop {
-            // Asked before they are read for the last time.
+            // Checked before the last read.
             let is_over = !logs.is_empty() && logs.iter().all(Growing::is_over);
             while let Some((bytes, _)) = logs.iter_mut().find_map(Growing::more) {
                 let text = pieces.push(&bytes);
@@ -209,7 +209,8 @@ pub(super) fn program_log(mut logs: Vec<Growing>, mut left: PeerClosed) -> mpsc:
     receive
 }
 
-/// Tells what a task has printed and prints, until it has ended. `first` are its last bytes that are told at once.
+/// Sends the log of a task as it grows, until the task has ended. `first` is the number of its last bytes to begin
+/// with.
 pub(super) fn task_log(
     site: &Rc<Site>,
     found: data::TaskLogView,
@@ -260,7 +261,7 @@ pub(super) fn task_log(
                 && sys::now().mono.saturating_sub(looked) >= LOOK_AT_TASK
             {
                 looked = sys::now().mono;
-                // Read once more: what it printed last may be newer than what was read.
+                // One more read follows, because the last output may be newer.
                 over = matches!(site.data.quick(move |desk| desk.lives(task)).await, Ok(false));
             }
         }
@@ -268,13 +269,13 @@ pub(super) fn task_log(
     receive
 }
 
-/// Lines of a task's log as a page shows them.
+/// Converts the log of a task to text for a page.
 #[derive(Default)]
 struct ShownLines {
     rest: Vec<u8>,
-    /// What was told of a line that has not ended.
+    /// The part of the incomplete line that was already sent.
     told: String,
-    /// Whether what comes first is the end of a line whose beginning is not told.
+    /// Whether the input begins in the middle of a line, which is skipped.
     cut: bool,
 }
 
@@ -295,7 +296,7 @@ impl ShownLines {
         text
     }
 
-    /// What is to be told of the line that has not ended yet.
+    /// Returns the new text of the incomplete line.
     fn so_far(&mut self) -> String {
         if self.cut || self.rest.is_empty() {
             return String::new();
@@ -303,8 +304,8 @@ impl ShownLines {
         self.more_of(log::plain_line(&self.rest))
     }
 
-    /// What makes this line of what was told of it: what it has more; or all of it anew, where a program wrote over what it
-    /// had written, and as it would do that.
+    /// Returns the text that completes the sent part to this line. If the program overwrote the line, it is the whole
+    /// line after a carriage return.
     fn more_of(&mut self, line: String) -> String {
         let more = match line.strip_prefix(&self.told) {
             Some(more) => more.to_owned(),

@@ -1,5 +1,4 @@
-//! One request to one answer: the guard that all of them pass, and what each path does. What GET and HEAD ask for changes
-//! nothing (WEB-4).
+//! Handles requests: the guard for all of them, and the action of each path. GET and HEAD change nothing.
 
 use std::{rc::Rc, time::Duration};
 
@@ -35,31 +34,31 @@ use crate::{
     },
 };
 
-/// Bytes of what is sent along, at most.
+/// Maximum size of a request body, in bytes.
 const LONGEST: usize = 1 << 20;
-/// How long that may take to come.
+/// Time limit for receiving a request body.
 const BODY_TIME: Duration = Duration::from_secs(30);
-/// How long a button waits for what it asked for before the page says that it goes on.
+/// Time that a button waits for its action before the page says that it continues.
 const BUTTON: Duration = Duration::from_secs(3);
-/// How long a page waits for the supervisor, which only has to look.
+/// Time limit of read-only requests to the supervisor.
 const LOOK: Duration = Duration::from_secs(5);
-/// Bytes of a program's log on a page: as many as a stream of it begins with.
+/// Bytes of a program's log on a page, and at the start of a stream.
 const TAIL: u64 = 64 << 10;
 const TAIL_MOST: u64 = 1 << 20;
 const TAIL_LEAST: u64 = 1 << 10;
-/// Rows of a page of history.
+/// Rows per page of the history.
 const ROWS: usize = 50;
 const ROWS_MOST: usize = 500;
-/// Runs on the page of a name.
+/// Maximum number of runs on the page of a name.
 const RUNS: usize = 100;
-/// Runs in a timeline, which are read in a tenth of a second, and the hours that it may show.
+/// Maximum number of runs in a timeline, which are read in a tenth of a second, and its span in hours.
 const TIMELINE: usize = 20_000;
 const HOURS: i64 = 24;
 const HOURS_MOST: i64 = 24 * 366;
 
 type Reply = Answer<Body>;
 
-/// Why there is no page.
+/// Why a request failed.
 pub(super) struct PageError {
     status: StatusCode,
     what: String,
@@ -74,7 +73,7 @@ impl PageError {
         PageError::new(StatusCode::NOT_FOUND, what)
     }
 
-    /// Why, in words.
+    /// Returns the reason.
     pub(super) fn what(&self) -> &str {
         &self.what
     }
@@ -97,7 +96,7 @@ impl From<&Response> for PageError {
     }
 }
 
-/// Answers one request.
+/// Handles one request.
 pub(super) async fn answer(site: &Rc<Site>, door: Door, left: PeerClosed, asked: Asked<Incoming>) -> Reply {
     let route = Route::of(asked.uri().path());
     let is_head = asked.method() == Method::HEAD;
@@ -117,7 +116,7 @@ pub(super) async fn answer(site: &Rc<Site>, door: Door, left: PeerClosed, asked:
         (header::CONTENT_SECURITY_POLICY, web::POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
-        // Others are told nothing of us; to ourselves forms must say where they come from, which `no-referrer` forbids.
+        // No referrer for other sites. Forms must send their origin to this one, which `no-referrer` would prevent.
         (header::REFERRER_POLICY, "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (header::CACHE_CONTROL, "no-cache"),
@@ -139,7 +138,7 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The guard: the name that we were asked for by, and who asks.
+/// The guard: checks `Host` and the credentials.
 fn admit(site: &Site, door: Door, asked: &Asked<Incoming>) -> Result<(), PageError> {
     let bad = |what: &str| PageError::new(StatusCode::BAD_REQUEST, what);
     let mut hosts: Vec<&str> = vec![];
@@ -200,12 +199,12 @@ fn refuse(site: &Site, failed: &PageError, errors: Errors) -> Reply {
         );
     }
     if failed.status == StatusCode::METHOD_NOT_ALLOWED {
-        // The reason names them.
+        // The reason names the allowed methods.
         let allowed = if failed.what.ends_with("POST") { "POST" } else { "GET, HEAD" };
         headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
     }
     if failed.status == StatusCode::PAYLOAD_TOO_LARGE || failed.status == StatusCode::REQUEST_TIMEOUT {
-        // What still comes is not waited for.
+        // The rest of the request is not read.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     reply
@@ -232,12 +231,12 @@ fn json_of(value: &Value) -> Reply {
 
 fn stream(kind: &'static str, what: mpsc::Receiver<Bytes>) -> Reply {
     let mut reply = reply(StatusCode::OK, kind, Body::Stream(what));
-    // Servers between us and a browser are not to wait until there is a lot of it.
+    // Proxies must not buffer the stream.
     reply.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     reply
 }
 
-/// What every page tells, whichever thread makes it.
+/// The data common to all pages, owned so that any thread can create a page.
 pub(super) struct About {
     host: String,
     identifier: String,
@@ -271,7 +270,7 @@ impl About {
     }
 }
 
-/// Asks the supervisor.
+/// Sends a request to the supervisor.
 async fn ask(site: &Site, request: Request) -> Result<SupervisorAnswer, PageError> {
     let Some(programs) = &site.subject.programs else {
         return Err(PageError::missing("not available without a supervisor"));
@@ -281,7 +280,7 @@ async fn ask(site: &Site, request: Request) -> Result<SupervisorAnswer, PageErro
     receive.await.map_err(|_| PageError::new(StatusCode::SERVICE_UNAVAILABLE, "the supervisor has ended"))
 }
 
-/// Asks it for something that it has only to look up.
+/// Sends a read-only query to the supervisor.
 async fn look(site: &Site, command: Command) -> Result<SupervisorAnswer, PageError> {
     let late = || PageError::new(StatusCode::GATEWAY_TIMEOUT, "the supervisor does not respond");
     let (response, logs) = timeout(LOOK, ask(site, Request::new(command))).await.map_err(|_| late())??;
@@ -291,7 +290,7 @@ async fn look(site: &Site, command: Command) -> Result<SupervisorAnswer, PageErr
     }
 }
 
-/// The processes; of this name only, if there is one.
+/// Returns the processes, or those with this name.
 pub(super) async fn processes(site: &Site, name: Option<&str>) -> Result<Vec<ProcessInfo>, PageError> {
     let of = name.map_or(Targets::All, |name| Targets::processes([name]));
     let (response, _) = look(site, Command::Status(of)).await?;
@@ -370,7 +369,7 @@ async fn act(
             let until = sys::now().wall.secs();
             let span = Span { from: until - hours * 3600, until };
             let snapshot = site.data.snapshot(SHARED).await?;
-            // So many are read and drawn where nobody else waits for it.
+            // Done on the slow thread, because there may be many rows.
             let html = site.data.slow(move |desk| {
                 let ended = desk.ended_since(span.from, TIMELINE)?;
                 Ok(web::timeline_page(&about.info(), span, &ended, &snapshot.running))
@@ -412,7 +411,7 @@ async fn act(
         Route::Script => Ok(reply(StatusCode::OK, "text/javascript; charset=utf-8", fixed(web::SCRIPT))),
         Route::Icon => Ok(reply(StatusCode::OK, "image/svg+xml", fixed(web::ICON))),
         Route::Metrics => {
-            // What is known of programs is told without a database too.
+            // Metrics of programs do not need a database.
             let snapshot = site.data.snapshot(SHARED).await.ok().filter(|snapshot| snapshot.there);
             let summaries = match &snapshot {
                 Some(_) => site.data.slow(|desk| desk.sums()).await.ok(),
@@ -464,7 +463,7 @@ async fn act(
     }
 }
 
-/// Whether a program has this name: pages lead to its name before a run of it has ended.
+/// Whether a program has this name. Pages link to the name before a run of it has ended.
 async fn is_program(site: &Site, name: &str) -> Result<bool, PageError> {
     match site.subject.programs.is_some() {
         true => Ok(processes(site, None).await?.iter().any(|process| process.full_name() == name)),
@@ -496,7 +495,7 @@ fn lines_of<'a>(log: &'a Result<Vec<String>, &'static str>) -> Result<&'a [Strin
     log.as_deref().map_err(|why| *why)
 }
 
-/// How much of a log is told at once, bytes.
+/// Returns the number of bytes of a log to begin with.
 fn limit_of(fields: &Fields) -> u64 {
     fields.get("limit").trim().parse().unwrap_or(TAIL).clamp(TAIL_LEAST, TAIL_MOST)
 }
@@ -505,7 +504,7 @@ fn tail(name: String, channel: Channel, bytes: u64, follow: bool) -> Command {
     Command::Tail { name, channel, last: Last::Bytes(bytes), offset: None, follow, run: None }
 }
 
-/// The page with the end of a program's log.
+/// Returns the page with the end of a program's log.
 async fn program_page(site: &Site, fields: &Fields, about: About) -> Result<Reply, PageError> {
     let name = fields.get("process");
     if name.is_empty() {
@@ -526,7 +525,7 @@ async fn program_page(site: &Site, fields: &Fields, about: About) -> Result<Repl
     };
     let is_to_be = process.log_of(channel).is_some();
     let status = if log.is_ok() || is_to_be { StatusCode::OK } else { StatusCode::NOT_FOUND };
-    // A mebibyte of it takes a while to read and to make a page of: nobody else waits for that.
+    // Done on the slow thread, because a mebibyte takes a while to read and to format.
     let html = site.data.slow(move |_| {
         let Ok(log) = log else {
             return Ok(web::program_log_page(&about.info(), &process, channel, None));
@@ -538,7 +537,7 @@ async fn program_page(site: &Site, fields: &Fields, about: About) -> Result<Repl
     Ok(page(status, html.await?))
 }
 
-/// A log from so many bytes before its end on. They are read here, piece by piece as they are taken.
+/// Returns a log as a stream, from `first` bytes before its end on. It is read as fast as the client reads.
 fn log_stream((_, mut logs): SupervisorAnswer, first: u64, is_head: bool, left: PeerClosed) -> Reply {
     for log in &mut logs {
         log.offset = log.offset.saturating_sub(first);
@@ -547,7 +546,7 @@ fn log_stream((_, mut logs): SupervisorAnswer, first: u64, is_head: bool, left: 
     stream("text/plain; charset=utf-8", text)
 }
 
-/// The form of a page of history as it was filled in, and what it asks for; none: a field cannot be read.
+/// Returns the submitted form of the history page, and its query, or `None` if a field is invalid.
 fn history_of(fields: &Fields) -> (HistoryForm, Option<Query>) {
     let text = |name: &str| fields.get(name).to_owned();
     let limit = fields.get("limit").trim().parse().unwrap_or(ROWS).clamp(1, ROWS_MOST);
@@ -594,7 +593,7 @@ fn query_of(form: &HistoryForm) -> Result<Query, String> {
     Ok(Query { filter, limit: form.limit, after, offset: 0, reverse: false })
 }
 
-/// What was sent along.
+/// Reads the body of a request.
 async fn body_of(asked: Asked<Incoming>) -> Result<Vec<u8>, PageError> {
     let too_much = || PageError::new(StatusCode::PAYLOAD_TOO_LARGE, "the request body is larger than 1 MiB");
     let mut body = asked.into_body();
@@ -622,7 +621,7 @@ fn kind_of(headers: &HeaderMap) -> &str {
     kind.split(';').next().unwrap_or_default().trim()
 }
 
-/// Whether a page of somebody else makes a browser send this (WEB-5). A browser says where the page is from.
+/// Whether a browser sends this request because of a page of another site. Browsers send the origin of the page.
 fn is_foreign(headers: &HeaderMap) -> bool {
     let host = text_of(headers, &header::HOST).unwrap_or_default();
     let mut origins = headers.get_all(header::ORIGIN).iter();
@@ -635,7 +634,7 @@ fn foreign() -> PageError {
     PageError::new(StatusCode::FORBIDDEN, "the request came from a page of another site")
 }
 
-/// What a button does: done, and back to the page that says so.
+/// Carries out the action of a button, and redirects to the page with the result.
 async fn action(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, PageError> {
     if is_foreign(asked.headers()) {
         return Err(foreign());
@@ -700,8 +699,8 @@ async fn action(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, PageEr
     Ok(reply)
 }
 
-/// A request as on the socket. A page must bring the token; a program says that what it sends is JSON, which no page of
-/// somebody else can without asking first, and no browser says so without saying where its page is from.
+/// Handles a request as on the socket. A page must send the token. A program sends the content type JSON, which a page
+/// of another site cannot send without a preflight, and browsers always send the origin.
 async fn api(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, PageError> {
     let headers = asked.headers();
     if is_foreign(headers) {

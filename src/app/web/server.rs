@@ -1,4 +1,4 @@
-//! Connections: what is read and written on them, how much of it, and how long that may take (NET-4, WEB-7, WEB-10).
+//! Connections: limits of size and time for reading and writing.
 
 use std::{
     convert::Infallible,
@@ -29,34 +29,34 @@ use tokio::{
 use super::{HttpConnection, Site, access::Door, routes};
 use crate::io::limits;
 
-/// Bytes of the head of a request.
+/// Maximum size of the head of a request, in bytes.
 const HEAD: usize = 16 << 10;
-/// Lines of it.
+/// Maximum number of header lines.
 const HEADERS: usize = 100;
-/// How long it may take to come, and how long a connection is kept on which none comes.
+/// Time limit for the head of a request, and for an idle connection.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-/// A client that takes nothing for so long is gone.
+/// A client that reads nothing for this long is disconnected.
 const STUCK: Duration = Duration::from_secs(30);
-/// How long what a client still sends is taken when it was answered for the last time.
+/// Time for which data of a client is still read after the last response.
 const LINGER: Duration = Duration::from_secs(1);
-/// Connections at once; one more is told to come back later. Each live page is one.
+/// Maximum number of connections; further ones get 503. Each live page is one.
 const MOST: usize = 512;
-/// An answer of so many bytes is large.
+/// A response above this size is large, in bytes.
 const SMALL: usize = 64 << 10;
-/// Bytes of large answers that wait for their clients, at most: then no further one is made.
+/// Maximum number of bytes in large responses that wait for slow clients; beyond it, requests get 503.
 const ON_THE_WAY: usize = 32 << 20;
-/// What one is told that cannot be answered just now.
+/// The response to a connection over the limit.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n";
 
-/// Whether the other side has closed.
+/// Whether the client has closed its side.
 pub(super) type PeerClosed = watch::Receiver<bool>;
 
-/// What an answer holds.
+/// The body of a response.
 pub(super) enum Body {
-    /// All of it.
+    /// A complete body.
     Whole(Bytes),
-    /// What comes, until nothing comes any more.
+    /// A stream, until its sender is dropped.
     Stream(mpsc::Receiver<Bytes>),
 }
 
@@ -84,18 +84,18 @@ impl body::Body for Body {
     }
 }
 
-/// Answers that are on their way to their clients, in bytes, all together.
+/// Total size of large responses that are being sent, in bytes.
 #[derive(Clone, Default)]
 pub(super) struct OnTheWay(Arc<AtomicUsize>);
 
-/// One of them.
+/// A large response.
 struct Large {
     bytes: Bytes,
     all: OnTheWay,
 }
 
 impl OnTheWay {
-    /// Counts a large answer until it is gone; none: there are too many that nobody takes.
+    /// Counts a large response until it is sent or dropped. Returns `None` if too many bytes wait for slow clients.
     pub(super) fn count(&self, body: Body) -> Option<Body> {
         match body {
             Body::Whole(bytes) if bytes.len() > SMALL => {
@@ -121,7 +121,7 @@ impl Drop for Large {
     }
 }
 
-/// Serves one that was handed over.
+/// Serves a connection that was handed over.
 pub(super) fn begin(site: &Rc<Site>, stream: HttpConnection, first: Vec<u8>) {
     match stream {
         HttpConnection::Unix(stream) => {
@@ -137,7 +137,7 @@ pub(super) fn begin(site: &Rc<Site>, stream: HttpConnection, first: Vec<u8>) {
     }
 }
 
-/// Serves a connection to its end, beside all others.
+/// Serves a connection to its end, concurrently with others.
 pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     site: &Rc<Site>,
     mut stream: S,
@@ -147,7 +147,7 @@ pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     let site = Rc::clone(site);
     tokio::task::spawn_local(async move {
         site.connections.set(site.connections.get() + 1);
-        // Programs and their logs need files too.
+        // Leaves descriptors for programs and their logs.
         let most = MOST.min(usize::try_from(limits::files() / 2).unwrap_or(MOST));
         match site.connections.get() > most {
             true => turn_away(&mut stream).await,
@@ -160,14 +160,13 @@ pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     });
 }
 
-/// Tells a client of HTTP to come back later, whatever it asks for, and lets go of it.
+/// Responds 503 to an HTTP client and closes the connection.
 pub async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     let _ = tokio::time::timeout(HEAD_TIME, stream.write_all(FULL)).await;
     linger(stream).await;
 }
 
-/// Lets go of a connection. What was answered would be lost with what still comes, if that were not taken; so it is, but
-/// not for long.
+/// Closes a connection. Unread data of the client would destroy the response, so it is read for a short time.
 async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     let _ = tokio::time::timeout(LINGER, async {
         stream.shutdown().await?;
@@ -195,18 +194,18 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(site: &Rc<Site>, stream: &mut S
     let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
     let mut left = left;
     let gone = tokio::select! {
-        // That a client goes away in the middle, or speaks something else, is its own affair.
+        // Errors of a client are ignored.
         _ = connection.as_mut() => false,
         _ = left.wait_for(|left| *left) => true,
     };
     if gone {
-        // What it asked for before it closed its side is still answered.
+        // Earlier requests still get a response.
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }
 }
 
-/// A request that is being answered, or whose client goes away before it is.
+/// Counts a request while it is handled, even if its client goes away.
 struct Busy<'a>(&'a Site);
 
 impl<'a> Busy<'a> {
@@ -222,9 +221,9 @@ impl Drop for Busy<'_> {
     }
 }
 
-/// A connection as hyper sees it. What was read before comes first. That the other side has closed is said besides, and
-/// not as an end of what is read: an answer is given all the same, and what would never end is ended. A client that
-/// takes nothing is an error after a while.
+/// A connection for hyper. Bytes that were already read come first. When the client closes its side, this is reported
+/// separately instead of as an end of the data, so that a pending response is still sent and endless ones are stopped.
+/// A client that reads nothing for a while is an error.
 struct Wire<S> {
     stream: S,
     first: Vec<u8>,
@@ -233,7 +232,7 @@ struct Wire<S> {
 }
 
 impl<S> Wire<S> {
-    /// What came of a write; an error if none was possible for too long.
+    /// Returns the result of a write, or an error if no write was possible for too long.
     fn unless_stuck(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if done.is_ready() {
             self.stuck = None;
