@@ -694,7 +694,7 @@ fn a_feedback_folder_that_cannot_be_written_is_refused_at_the_start() {
         let args = ["--db".as_ref(), db.as_os_str(), "--feedpath".as_ref(), folder.as_os_str(), "true".as_ref()];
         world.launch(args)
     };
-    let refused = ["cannot use feedback folder", "/locked\": it cannot be written\n"];
+    let refused = ["cannot use feedback folder", "/locked\": not writable\n"];
     if !nix::unistd::geteuid().is_root() {
         launch(&locked).run().says(125, &refused);
         return;

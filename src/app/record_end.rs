@@ -54,7 +54,7 @@ pub fn record(db: &Path, store: Option<Store>, spool: Option<&Spool>, claimed: &
             )),
         },
         Err(error) => {
-            let without = || io::Error::new(io::ErrorKind::NotFound, "there is no spool");
+            let without = || io::Error::new(io::ErrorKind::NotFound, "no spool");
             let left = spool.ok_or_else(without).and_then(|spool| spool.leave_end(claimed.slot, upid, end));
             sys::crash_point("spool.after");
             let trouble = match left {

@@ -201,7 +201,7 @@ impl Desk<'_, '_> {
         reconcile::survey(&mut store)?;
         let folder = store::log_folder(&self.db);
         // Files are listed before rows, because the row of a log exists before the log.
-        let files = logtree::list(&folder).map_err(system("look through the folder of logs"))?;
+        let files = logtree::list(&folder).map_err(system("list the folder of logs"))?;
         let mut faults = store.verify(wanted.repair)?;
         let mut known: HashSet<PathBuf> = HashSet::new();
         let mut missing = vec![];

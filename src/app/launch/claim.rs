@@ -50,12 +50,12 @@ pub(super) fn check(spec: &Spec, reporter: &mut dyn Reporter) -> Result<(), Laun
                 match feedfile::may_write(dir) {
                     Ok(()) => {}
                     Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                        return unusable("it cannot be written");
+                        return unusable("not writable");
                     }
-                    Err(error) => return unusable(&format!("it cannot be written: {error}")),
+                    Err(error) => return unusable(&format!("not writable: {error}")),
                 }
             }
-            Ok(_) => return unusable("it is not a folder"),
+            Ok(_) => return unusable("not a folder"),
             Err(error) => return unusable(&error.to_string()),
         }
     }

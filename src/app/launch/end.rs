@@ -53,7 +53,7 @@ impl Launcher {
         let now = sys::now();
         let feedback = self.last_feedback(reporter);
         if let Some(left_out) = feedback.as_ref().and_then(|feedback| feedback.left_out()) {
-            reporter.warn(&format!("the feedback of task {} was cut: {left_out}", self.claimed.id));
+            reporter.warn(&format!("the feedback of task {} was truncated: {left_out}", self.claimed.id));
         }
         let warnings = feedback.as_ref().map_or(0, |feedback| feedback.warnings());
         let lost = self.output.as_ref().and_then(|output| output.lost()).map(str::to_owned);
