@@ -321,7 +321,7 @@ fn limits_are_raised_or_reported_as_too_low() {
     // CAP_SYS_RESOURCE.
     if !may(24) {
         limited(200, "exec").says(2, &told);
-        eprintln!("skipped: nobody here may raise what is allowed at most");
+        eprintln!("skipped: hard limits cannot be raised here");
         return;
     }
     limited(200, "exec").silent(0);

@@ -231,7 +231,7 @@ fn a_name_held_by_a_dead_task_is_free() {
     assert!(lapsed > 0);
 }
 
-// ---- databases that are none
+// ---- files that are not databases
 
 #[test]
 fn a_file_that_is_not_our_database_is_not_changed() {
@@ -328,7 +328,7 @@ fn a_truncated_database_is_refused_or_works_and_never_hangs() {
     }
 }
 
-// ---- databases that cannot be written just then
+// ---- databases that temporarily cannot be written
 
 #[test]
 fn a_locked_database_is_waited_for_at_the_start() {

@@ -220,7 +220,7 @@ fn reservations() {
     assert_eq!(world.query("SELECT * FROM tasks WHERE id = 3")[0].text("handle"), reserved["handle"]);
     let row = &world.query("SELECT * FROM tasks WHERE id = 2")[0];
     assert_eq!((row.text("status"), row.text("name"), row.text("info1")), ("RESERVED", "n", "i"));
-    assert_eq!(row.int("expires") - row.int("reservetime"), 61, "at least 60 s, whatever part of this second is over");
+    assert_eq!(row.int("expires") - row.int("reservetime"), 61, "at least 60 s, rounded up to a full second");
     world.launch(["--taskid", &handle, "true"]).run().silent(0);
     assert_eq!(world.last().text("taskname"), "n");
 }
@@ -312,7 +312,7 @@ fn list_in_every_form() {
     {
         assert!(lines[0].contains(name), "{name} in {:?}", lines[0]);
     }
-    assert!(!lines[0].contains("INFO1"), "nobody has one");
+    assert!(!lines[0].contains("INFO1"), "no task has one");
     for text in ["RUNNING", "yes", "10m", "████░░░░░░  40%", "two"] {
         assert!(lines[2].contains(text), "{text} in {:?}", lines[2]);
     }

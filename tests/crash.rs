@@ -310,7 +310,7 @@ fn control_at_its_named_points() {
     world.is_whole();
 }
 
-// ---- names and numbers that mean somebody else now
+// ---- reused names and numbers
 
 #[test]
 fn a_dead_task_does_not_keep_its_name() {

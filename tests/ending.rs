@@ -24,7 +24,7 @@ fn started<'w>(world: &'w World, options: &[&str], script: &str) -> Started<'w> 
     run
 }
 
-// ---- silence and length
+// ---- timeout and run-time limit
 
 #[test]
 fn silence_ends_it_near_the_timeout() {
@@ -517,7 +517,7 @@ fn a_launcher_sleeps_while_a_child_ignores_the_stop_signal() {
     assert_eq!(run.wait().code, 143);
 }
 
-// ---- what cannot be ended
+// ---- processes that cannot be ended
 
 /// An ordinary user.
 const OTHER: u32 = 65_534;

@@ -192,7 +192,7 @@ fn a_launch_survives_each_call_that_fails() {
             table.entry(fault.call).or_default()[result] += 1;
         }
     }
-    println!("call, failed unnoticed, not run (125), told");
+    println!("call, continued, not run (125), reported");
     table.iter().for_each(|(call, [fine, refused, told])| println!("{call}, {fine}, {refused}, {told}"));
 }
 

@@ -67,7 +67,7 @@ fn filled() -> World {
     world
 }
 
-// ---- what is no database
+// ---- files that are not databases
 
 #[test]
 fn a_folder() {
@@ -146,7 +146,7 @@ fn an_empty_file_is_made_into_a_database() {
     }
 }
 
-// ---- what is damaged
+// ---- damaged databases
 
 #[test]
 fn a_truncated_database_is_refused_and_not_changed() {
@@ -186,7 +186,7 @@ fn a_page_of_zeros_is_reported() {
     }
 }
 
-// ---- what lies beside it
+// ---- files beside a database
 
 #[test]
 fn a_database_that_was_deleted_without_its_wal_is_recreated() {
@@ -326,7 +326,7 @@ fn a_place_that_cannot_be() {
     ran.says(1, &["cannot create database", "/proc/tasks.db"]);
 }
 
-// ---- what others keep from us
+// ---- locks and permissions of others
 
 #[test]
 fn a_lock_that_is_never_released_gives_one_line() {

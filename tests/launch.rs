@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use support::{World, eventually, field, os, timed, until};
 
-// ---- on the way in and out
+// ---- input and output
 
 #[test]
 fn arguments_arrive_byte_for_byte() {

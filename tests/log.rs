@@ -1,4 +1,4 @@
-//! The log of a task: complete, in order, bounded, whatever dies; and reading it.
+//! The log of a task: complete, in order, bounded, even after a crash; and reading it.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 mod support;
@@ -486,7 +486,7 @@ fn show_and_list_give_the_reason_and_the_last_lines() {
     assert!(shown.text().lines().next().unwrap().ends_with(": killed by SIGKILL"));
 }
 
-// ---- tools of others
+// ---- third-party tools
 
 /// Returns a Python with proxmoxer from PyPI, if available.
 fn proxmoxer() -> Option<PathBuf> {

@@ -197,7 +197,7 @@ fn a_node_that_fails_in_the_middle_keeps_its_tasks_and_sends_the_rest_next_time(
     assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
     let state = world.remote("pve");
     let cutoffs: Vec<&Value> = state["nodes"].as_array().unwrap().iter().map(|node| &node["cutoff"]).collect();
-    assert_eq!(cutoffs, [&json!(START + 9), &json!(null)], "only a node that told all moves on");
+    assert_eq!(cutoffs, [&json!(START + 9), &json!(null)], "only a node that responded completely advances");
     // The node is skipped for a while, and asked again when the remote is named.
     pve.node("half", |node| node.fault = None);
     let why = " after 1 failure (HTTP status 500: proxy loop\\x1b[2J detected); name the remote to sync it now\n";
@@ -254,7 +254,7 @@ fn a_node_that_left_its_cluster_does_not_hold_the_cutoff() {
     assert_eq!(state["nodes"][1]["error"], "it is not in the cluster any more");
     let table = world.control(["remote", "list"]).run().silent(0);
     assert!(!table.text().contains("node old"), "{}", table.text());
-    assert_eq!(world.listed().len(), 33, "what it told is kept");
+    assert_eq!(world.listed().len(), 33, "its tasks are kept");
     // The node comes back.
     pve.node("old", |node| *node = old);
     world.sync(&[]).silent_err(0);
@@ -358,9 +358,9 @@ fn a_failed_request_about_one_task_ends_no_task() {
             node.state_fault = Some(Fault::Status(status, "Not here"));
         });
         tells(world.sync(&["pve"]), 1, &[&format!("remote pve: HTTP status {status}: Not here")]);
-        assert_eq!(world.listed().len(), count as usize, "what else it told is kept");
+        assert_eq!(world.listed().len(), count as usize, "its other tasks are kept");
         let running = world.running();
-        assert_eq!(running.len(), 1, "nobody says that it has ended");
+        assert_eq!(running.len(), 1, "no host reports its end");
         assert_eq!(running[0]["not_seen_since"], running[0]["seen"]);
         assert_eq!(world.remote("pve")["cutoff"], START - 90);
     }
@@ -465,7 +465,7 @@ fn while_one_host_hangs_the_others_are_reported() {
     world.add("bad", &bad);
     world.add("good", &good);
     let mut sync = world.control(["remote", "sync"]).spawn();
-    until("both that answer to be told of", || world.listed().len() == 40);
+    until("both that respond to be reported", || world.listed().len() == 40);
     assert!(!sync.has_ended(), "it waits for the one that hangs");
     sync.signal(nix::sys::signal::Signal::SIGKILL);
     sync.child.wait().unwrap();
@@ -483,7 +483,7 @@ fn responding_nodes_of_a_doubtful_cluster_are_asked_before_silent_ones() {
     world.add("pve", &pve);
     world.edit("UPDATE remotes SET failures = 1, error = 'it was away'");
     let mut sync = world.control(["remote", "sync", "pve"]).spawn();
-    until("those that answer to be told of", || world.listed().len() == 40);
+    until("those that respond to be reported", || world.listed().len() == 40);
     assert!(!sync.has_ended(), "the other one has its whole time");
     assert_eq!(pve.most_at_once(), 1);
     pve.node("a", |node| node.fault = None);
@@ -607,7 +607,7 @@ fn many_hanging_hosts_do_not_delay_the_others() {
     good.node("n", |node| node.jobs = many("n", 20));
     world.add("good", &good);
     let mut sync = world.control(["remote", "sync"]).spawn();
-    let (_, took) = timed(|| until("the one that answers to be told of", || world.listed().len() == 20));
+    let (_, took) = timed(|| until("the one that responds to be reported", || world.listed().len() == 20));
     assert!(!sync.has_ended(), "it gives those that hang their time");
     assert!(took < Duration::from_secs(15), "long before a minute is over: {took:?}");
     assert!(crowd.most() <= 20, "{}", crowd.most());
@@ -630,7 +630,7 @@ fn only_certificates_trusted_by_the_system_or_pinned_are_accepted() {
     fs::write(world.path("other.pem"), &other.pem).unwrap();
     let words = ["certificate not trusted: ", "--fingerprint ", pve.fingerprint.as_str()];
     let ran = sync("other.pem").says(1, &words);
-    assert_eq!(pve.asked(), Vec::<String>::new(), "nothing was told to it: {ran:?}");
+    assert_eq!(pve.asked(), Vec::<String>::new(), "nothing was sent to it: {ran:?}");
     sync("ca.pem").silent_err(0);
     world.same_as_on(&[&pve]);
     // Pinned, regardless of what the system trusts; another certificate is refused. The known tasks are kept.

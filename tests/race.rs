@@ -217,5 +217,5 @@ fn many_readers_settle_one_dead_task_once() {
         ran.silent(0);
     }
     let end = world.end();
-    assert_eq!((end.text("outcome"), end.text("feedback")), ("unknown", r#"{"a":"1"}"#), "kept by whoever was first");
+    assert_eq!((end.text("outcome"), end.text("feedback")), ("unknown", r#"{"a":"1"}"#), "kept by the first reader");
 }

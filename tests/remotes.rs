@@ -286,7 +286,7 @@ fn running_tasks_are_stored_separately_until_their_host_reports_an_end() {
     // A partial response says nothing about tasks that it does not contain.
     let part = Batch { running: vec![run(1)], now: 200, ..Batch::default() };
     store.add_remote_tasks(id, &part).unwrap();
-    assert!(live(&store).iter().all(|(_, _, stale)| *stale), "an answer that was cut off makes nobody well");
+    assert!(live(&store).iter().all(|(_, _, stale)| *stale), "a truncated response does not clear the error");
     store.add_remote_tasks(id, &Batch { well: true, ..part }).unwrap();
     assert_eq!(live(&store), [(upid(1), 200, false), (upid(2), 100, true), (upid(3), 100, true)], "each for itself");
     let ended = vec![end(&upid(2), 60, Outcome::Ok)];

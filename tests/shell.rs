@@ -453,7 +453,7 @@ fn fg_shows_output_and_sends_input() {
     tty.shows(PROMPT);
     tty.type_in("%\r");
     tty.shows("attached to echo");
-    assert_eq!(pids, (world.pid("web"), world.pid("echo")), "nobody was signalled");
+    assert_eq!(pids, (world.pid("web"), world.pid("echo")), "no process was signalled");
     tty.type_in("bye\r");
     tty.shows("echo has ended: exit status 3");
     tty.shows(PROMPT);
@@ -562,7 +562,7 @@ fn changes_of_jobs_are_reported_before_the_next_prompt_or_at_once() {
     world.comes_to("echo", "RUNNING");
     let mut tty = Terminal::shell(&world, &["shell"]);
     let told = |tty: &mut Terminal| {
-        until("it to be told", || tty.line("").contains("Exit 3  echo"));
+        until("it to be reported", || tty.line("").contains("Exit 3  echo"));
     };
     // Actions of the shell itself are reported only by their result.
     tty.says("restart web", "web: restarted");
@@ -570,7 +570,7 @@ fn changes_of_jobs_are_reported_before_the_next_prompt_or_at_once() {
     world.ctl(&["send", "echo", "bye"]).silent(0);
     told(&mut tty);
     world.ctl(&["start", "echo"]).silent(0);
-    until("it to be told", || tty.line("").contains("Running  echo"));
+    until("it to be reported", || tty.line("").contains("Running  echo"));
     tty.line("set -b");
     tty.type_in("status we");
     world.ctl(&["send", "echo", "bye"]).silent(0);
@@ -582,7 +582,7 @@ fn changes_of_jobs_are_reported_before_the_next_prompt_or_at_once() {
     tty.shows(PROMPT);
     tty.line("set +b");
     world.ctl(&["start", "echo"]).silent(0);
-    until("it to be told", || tty.line("").contains("Running  echo"));
+    until("it to be reported", || tty.line("").contains("Running  echo"));
 }
 
 #[test]

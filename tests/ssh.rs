@@ -275,11 +275,11 @@ fn a_hanging_remote_does_not_delay_others_and_its_tasks_are_not_ended() {
     world.fake_ssh(&format!("[ $host != hangs ] || exec sleep 300\n{HONEST}"));
     world.there("a", "launch true").run().silent(0);
     let mut sync = world.near(&["remote", "sync", "--every", "50ms"]).spawn();
-    until("the others to be told of, round after round", || {
+    until("the others to be reported in each round", || {
         world.listed().iter().filter(|upid| upid.starts_with("a!")).count() == 2
     });
     world.there("b", "launch true").run().silent(0);
-    until("the others to be told of again", || {
+    until("the others to be reported again", || {
         world.listed().iter().filter(|upid| upid.starts_with("b!")).count() == 2
     });
     sync.signal(nix::sys::signal::Signal::SIGKILL);

@@ -84,7 +84,7 @@ fn usr1_dumps_states_and_usr2_reopens_logs() {
         fs::rename(world.path(name), world.path(format!("{name}.old"))).unwrap();
     }
     daemon.signal(Signal::SIGUSR2);
-    until("both logs anew", || {
+    until("both logs to be reopened", || {
         [("act.log", "INFO signal: SIGUSR2"), ("web.stdout", "tick")]
             .iter()
             .all(|(name, text)| fs::read_to_string(world.path(name)).is_ok_and(|log| log.contains(text)))
@@ -115,7 +115,7 @@ fn a_long_shutdown_is_reported_and_further_signals_shorten_it() {
     until("the trap to be set", || fs::read_to_string(world.path("deaf.stdout")).is_ok_and(|text| text == "ready\n"));
     let pid = world.pid("deaf");
     daemon.signal(Signal::SIGTERM);
-    until("that to be told", || world.log().contains("waiting: still waiting for deaf"));
+    until("that to be reported", || world.log().contains("waiting: still waiting for deaf"));
     assert_eq!(world.state("deaf"), "STOPPING");
     let status = world.ask(json!({ "command": "status" }));
     assert_eq!(status["content"]["daemon"]["state"], "SHUTDOWN");
@@ -305,7 +305,7 @@ fn programs_left_running_are_adopted_by_the_next_supervisor() {
     let daemon = world.daemon();
     let web = world.states()["web"].clone();
     assert_eq!((&web["pid"], &web["task_id"], &web["adopted"]), (&json!(pid), &task, &json!(true)));
-    until("bad to be tried anew", || ["STARTING", "BACKOFF"].contains(&world.state("bad").as_str()));
+    until("bad to be tried again", || ["STARTING", "BACKOFF"].contains(&world.state("bad").as_str()));
     daemon.end();
     assert!(!is_alive(pid));
 }

@@ -251,7 +251,7 @@ fn add_answers_for_each_name() {
     assert_eq!(daemon.end().code, 0);
 }
 
-// ---- requests that cross
+// ---- concurrent requests
 
 #[test]
 fn nothing_is_started_during_a_shutdown() {
@@ -359,7 +359,7 @@ fn a_process_disowned_before_its_turn_is_not_started() {
     });
 }
 
-// ---- a supervisor that dies, and what it leaves
+// ---- leftovers of a dead supervisor
 
 #[test]
 fn a_group_that_was_being_ended_is_gone_before_the_next_run() {
@@ -510,7 +510,7 @@ fn a_paused_launcher_does_not_keep_its_program_alive() {
     assert_eq!(daemon.end().code, 0);
 }
 
-// ---- what cannot be controlled
+// ---- requests that cannot be fulfilled
 
 #[test]
 fn impossible_requests_get_an_error() {

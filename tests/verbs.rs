@@ -366,7 +366,7 @@ fn rows_and_logs_go_together() {
     assert_eq!(world.json(&["clear", "--older-than", "1h"]), json!({ "deleted": 0, "logs": 0 }));
     assert_eq!(world.json(&["clear", "--name", "b"]), json!({ "deleted": 1, "logs": 1 }));
     assert_eq!(world.json(&["clear"]), json!({ "deleted": 1, "logs": 0 }));
-    assert!(trap.exists(), "a path in a row is nobody's leave to delete");
+    assert!(trap.exists(), "a path in a row is not a permission to delete");
     assert_eq!(logs(&world).len(), 1, "that of the row that was tampered with");
     world.control(["verify", "--repair"]).run().silent(0);
     assert_eq!(logs(&world).len(), 0);
@@ -407,7 +407,7 @@ fn list_filters_live_and_ended_tasks() {
     launch.wait();
 }
 
-// ---- what a command tells as it would tell systemd
+// ---- sd_notify
 
 #[test]
 fn messages_of_sd_notify_are_handled() {

@@ -33,7 +33,7 @@ fn waiting(store: &Store) -> (WorkerHandle, mpsc::Sender<()>) {
             match may.recv_timeout(Duration::from_millis(5)) {
                 Ok(()) => return Ok::<(), String>(()),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => return Err("nobody wants it".into()),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Err("not wanted any more".into()),
             }
         }
         Ok(())
