@@ -341,7 +341,10 @@ fn only_forms_of_this_supervisor_change_anything() {
         assert!(back.starts_with("/?m=") && !back.contains("stopped"), "{back}");
         let page = place.get(&back).text();
         assert!(page.contains("web: stopped") && page.contains("STOPPED"), "{page}");
-        assert!(!place.get("/?m=web:%20stopped").text().contains("web: stopped"), "no other site can put text on the page");
+        assert!(
+            !place.get("/?m=web:%20stopped").text().contains("web: stopped"),
+            "no other site can put text on the page"
+        );
         for (back, to) in
             [("//evil.example", "/?m="), ("http://evil.example/", "/?m="), ("/tasks", "/tasks?m="), ("/action", "/?m=")]
         {

@@ -306,7 +306,7 @@ impl Desk<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn tell(&mut self, line: &str) {
+    pub(super) fn report(&mut self, line: &str) {
         // A message that cannot be written is not an error.
         let _ = writeln!(self.out.messages, "control: {line}");
     }
@@ -568,7 +568,7 @@ impl Desk<'_, '_> {
                 true => "could not be moved to the history: the database cannot be written at the moment",
                 false => "are not in the history yet: only the owner of the database may move them there",
             };
-            self.tell(&format!("{count} ended tasks {why}"));
+            self.report(&format!("{count} ended tasks {why}"));
         }
         if wanted.remote.is_some() || wanted.all_remotes {
             return self.history_far(&store, wanted, filter);
@@ -583,7 +583,7 @@ impl Desk<'_, '_> {
         }
         let query = Query { filter, limit, after, offset: wanted.offset, reverse: wanted.reverse };
         let page = store.page(&query)?;
-        self.tell_of_future(&page.rows);
+        self.report_future_ends(&page.rows);
         let next = page.next.map(|cursor| cursor.to_string());
         if wanted.jsonl {
             for row in &page.rows {
@@ -597,19 +597,19 @@ impl Desk<'_, '_> {
             self.print(&show::history_table(&page, sys::now().wall, width, self.out.colours))?;
         }
         if let Some(next) = next {
-            self.tell(&format!("more rows follow: --after {next}"));
+            self.report(&format!("more rows follow: --after {next}"));
         }
         Ok(0)
     }
 
     /// Prints a message about rows that come first only because the clock was wrong.
-    fn tell_of_future(&mut self, rows: &[HistoryRow]) {
+    fn report_future_ends(&mut self, rows: &[HistoryRow]) {
         let present = sys::now().wall.secs().saturating_add(CLOCK_STEP);
         let future: Vec<String> =
             rows.iter().filter(|row| row.endtime > present).map(|row| row.taskid.to_string()).collect();
         if !future.is_empty() {
             let (tasks, stand) = if future.len() > 1 { ("tasks", "they are listed") } else { ("task", "it is listed") };
-            self.tell(&format!(
+            self.report(&format!(
                 "{tasks} {} ended in the future, so the clock was wrong; {stand} before tasks that ended since",
                 future.join(", ")
             ));
@@ -651,7 +651,7 @@ impl Desk<'_, '_> {
                     if self.json {
                         self.print_result(found.task.upid.as_deref(), found.task.id, None)?;
                     } else {
-                        self.tell(&format!("task {} has not ended: {}", found.task.id, found.status));
+                        self.report(&format!("task {} has not ended: {}", found.task.id, found.status));
                     }
                 }
                 return Ok(exit_code::TIMED_OUT);

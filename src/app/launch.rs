@@ -376,7 +376,7 @@ impl Launcher {
         self.handle_request(&mut watch);
         // For a command that ends at once, this saves a write that no reader could have seen.
         let _ = self.inbox.wait(Some(SHORTEST_NOTED));
-        self.hear(&mut watch);
+        self.handle_signals(&mut watch);
         if self.exit.is_none() {
             self.note_command();
             // If this fails, only programs in the same pid namespace can send a request.
@@ -461,7 +461,7 @@ impl Launcher {
 
     /// Re-executes the program to use less memory, if nothing else is in progress. If that is not possible, returns and
     /// continues unchanged.
-    fn slim(&mut self, watch: &Watch, reporter: &dyn Reporter) {
+    fn re_execute(&mut self, watch: &Watch, reporter: &dyn Reporter) {
         // A pseudo-terminal cannot be handed over, which does not matter: tasks on terminals are few.
         let busy = self.exit.is_some() || watch.is_ending() || self.pause != Pause::None;
         if busy || self.pty.is_some() || !reporter.allows_reexec() {
@@ -605,9 +605,9 @@ impl Launcher {
                 // Out of memory at the moment: everything is checked as if an event had arrived.
                 sys::pause(TRY_AGAIN);
             }
-            self.hear(&mut watch);
-            self.look_again(&mut watch);
-            self.listen(&mut watch);
+            self.handle_signals(&mut watch);
+            self.retry_delivery(&mut watch);
+            self.handle_messages(&mut watch);
             self.relay_keys();
             if let Some(output) = &mut self.output {
                 output.pump();
@@ -615,7 +615,7 @@ impl Launcher {
             if close_at.is_some_and(|at| sys::now().mono >= at) {
                 if self.noted || self.note_command() {
                     self.store = None;
-                    self.slim(&watch, reporter);
+                    self.re_execute(&watch, reporter);
                 } else {
                     self.close_at = sys::now().mono + CLOSE_AFTER;
                 }
@@ -634,7 +634,7 @@ impl Launcher {
     }
 
     /// Handles all signals that have arrived.
-    fn hear(&mut self, watch: &mut Watch) {
+    fn handle_signals(&mut self, watch: &mut Watch) {
         loop {
             let notice = match self.inbox.next() {
                 Ok(Some(notice)) => notice,
@@ -666,7 +666,7 @@ impl Launcher {
     }
 
     /// Handles the messages on the notify socket.
-    fn listen(&mut self, watch: &mut Watch) {
+    fn handle_messages(&mut self, watch: &mut Watch) {
         let mut now = sys::now();
         while let Some(told) = self.notify.as_mut().and_then(|notify| notify.next(now.mono)) {
             now = sys::now();
@@ -826,7 +826,7 @@ impl Launcher {
     }
 
     /// Repeats a delivery to a process tree that could not be listed.
-    fn look_again(&mut self, watch: &mut Watch) {
+    fn retry_delivery(&mut self, watch: &mut Watch) {
         if let Some(delivery) = self.unseen.take() {
             self.deliver(if watch.is_killing() { Delivery::new(Signal::KILL) } else { delivery });
             self.reap(watch);

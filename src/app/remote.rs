@@ -452,7 +452,7 @@ impl Desk<'_, '_> {
             self.print(&text)?;
         }
         if let Some(next) = next {
-            self.tell(&format!("more rows follow: --after {next}"));
+            self.report(&format!("more rows follow: --after {next}"));
         }
         Ok(0)
     }

@@ -198,14 +198,14 @@ impl Desk<'_, '_> {
     }
 
     /// Reports that the stored end of a task is used, because its host does not respond.
-    fn say_stored(&mut self, remote: &Remote, name: &str, error: &dyn fmt::Display) {
+    fn report_stored(&mut self, remote: &Remote, name: &str, error: &dyn fmt::Display) {
         let text = format!("remote {}: {error}; the end of task {name} is known from the last sync", remote.name);
-        self.tell(&show::clean(&text));
+        self.report(&show::clean(&text));
     }
 
     /// Shows the stored end of a task, because its host does not respond.
     fn show_stored(&mut self, remote: &Remote, name: &str, ended: &RemoteTask, error: &dyn fmt::Display) -> Done {
-        self.say_stored(remote, name, error);
+        self.report_stored(remote, name, error);
         self.print_shown(name, &stored_json(remote, ended))
     }
 
@@ -215,57 +215,57 @@ impl Desk<'_, '_> {
         &mut self,
         errand: &RemoteCommand<'_>,
         mut see: impl FnMut(&mut Self, Option<&[u8]>) -> Result<(), ControlError>,
-    ) -> Result<i32, Far> {
+    ) -> Result<i32, RemoteFailure> {
         // Messages of ssh itself. If ssh fails, the last one is the reason, and is not printed twice.
         let mut held: Vec<String> = vec![];
         let ran = run(errand.host, &errand.line(), errand.silence, |heard| {
             if errand.until.is_some_and(|until| sys::now().mono > until) {
-                return Err(Far::Ssh(SshError::TimedOut(errand.silence.unwrap_or_default())));
+                return Err(RemoteFailure::Ssh(SshError::TimedOut(errand.silence.unwrap_or_default())));
             }
             match heard {
                 RemoteOutput::Output(line) => {
-                    self.say_held(errand.remote, &mut held);
-                    see(self, Some(line)).map_err(Far::Control)?;
+                    self.print_held(errand.remote, &mut held);
+                    see(self, Some(line)).map_err(RemoteFailure::Control)?;
                 }
                 RemoteOutput::Message(text) => {
                     let text = String::from_utf8_lossy(text);
                     match text.strip_prefix("control: ") {
                         Some(text) => {
-                            self.say_held(errand.remote, &mut held);
+                            self.print_held(errand.remote, &mut held);
                             let text = named_here(errand.remote, text);
-                            self.tell(&show::clean(&message_here(errand.remote, &text)));
+                            self.report(&show::clean(&message_here(errand.remote, &text)));
                         }
                         None if held.len() < HELD && !text.trim().is_empty() => held.push(text.into_owned()),
                         None => {}
                     }
                 }
-                RemoteOutput::Pause => see(self, None).map_err(Far::Control)?,
+                RemoteOutput::Pause => see(self, None).map_err(RemoteFailure::Control)?,
             }
             Ok(())
         });
         match ran {
-            Ok(127) => Err(Far::Nobody("no program `control` in its PATH; install taskwatcher there")),
+            Ok(127) => Err(RemoteFailure::Unsupported("no program `control` in its PATH; install taskwatcher there")),
             Ok(exit_code::USAGE) => {
-                self.say_held(errand.remote, &mut held);
-                Err(Far::Nobody("its control does not support this; update taskwatcher there"))
+                self.print_held(errand.remote, &mut held);
+                Err(RemoteFailure::Unsupported("its control does not support this; update taskwatcher there"))
             }
-            Err(Far::Ssh(error)) => {
+            Err(RemoteFailure::Ssh(error)) => {
                 held.pop();
                 if !error.may_pass() {
-                    self.say_held(errand.remote, &mut held);
+                    self.print_held(errand.remote, &mut held);
                 }
-                Err(Far::Ssh(error))
+                Err(RemoteFailure::Ssh(error))
             }
             ran => {
-                self.say_held(errand.remote, &mut held);
+                self.print_held(errand.remote, &mut held);
                 ran
             }
         }
     }
 
-    fn say_held(&mut self, remote: &str, held: &mut Vec<String>) {
+    fn print_held(&mut self, remote: &str, held: &mut Vec<String>) {
         for text in held.drain(..) {
-            self.tell(&format!("{remote}: {}", show::clean(&text)));
+            self.report(&format!("{remote}: {}", show::clean(&text)));
         }
     }
 }
@@ -347,36 +347,36 @@ fn stored_json(remote: &Remote, ended: &RemoteTask) -> Value {
 }
 
 /// Why a verb failed on another host.
-enum Far {
+enum RemoteFailure {
     Ssh(SshError),
     Control(ControlError),
     /// The host cannot do it.
-    Nobody(&'static str),
+    Unsupported(&'static str),
 }
 
-impl fmt::Display for Far {
+impl fmt::Display for RemoteFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Far::Ssh(error) => error.fmt(f),
-            Far::Control(error) => error.fmt(f),
-            Far::Nobody(why) => f.write_str(why),
+            RemoteFailure::Ssh(error) => error.fmt(f),
+            RemoteFailure::Control(error) => error.fmt(f),
+            RemoteFailure::Unsupported(why) => f.write_str(why),
         }
     }
 }
 
-impl Far {
+impl RemoteFailure {
     fn of(self, remote: &str) -> ControlError {
         match self {
-            Far::Ssh(error) => ControlError::Remote(remote.to_owned(), show::clean(&error.to_string())),
-            Far::Control(error) => error,
-            Far::Nobody(why) => ControlError::Remote(remote.to_owned(), why.to_owned()),
+            RemoteFailure::Ssh(error) => ControlError::Remote(remote.to_owned(), show::clean(&error.to_string())),
+            RemoteFailure::Control(error) => error,
+            RemoteFailure::Unsupported(why) => ControlError::Remote(remote.to_owned(), why.to_owned()),
         }
     }
 }
 
-impl From<SshError> for Far {
-    fn from(error: SshError) -> Far {
-        Far::Ssh(error)
+impl From<SshError> for RemoteFailure {
+    fn from(error: SshError) -> RemoteFailure {
+        RemoteFailure::Ssh(error)
     }
 }
 
@@ -390,7 +390,7 @@ impl Polls {
     /// Reports the first failure, and waits, at most until `end` on the monotonic clock.
     fn failed(&mut self, desk: &mut Desk<'_, '_>, remote: &str, error: &dyn fmt::Display, end: Option<Duration>) {
         if self.failures == 0 {
-            desk.tell(&show::clean(&format!("remote {remote}: {error}; retrying until it responds")));
+            desk.report(&show::clean(&format!("remote {remote}: {error}; retrying until it responds")));
         }
         // The first pauses are short, because a user waits.
         let wait = AGAIN.saturating_mul(1 << self.failures.min(LONGEST_DOUBLED));

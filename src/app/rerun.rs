@@ -53,7 +53,7 @@ impl Desk<'_, '_> {
         };
         let mut said = options.as_ref().and_then(words);
         if said.is_none() {
-            self.tell(&format!(
+            self.report(&format!(
                 "the options of task {id} are unknown (launched by an older version); using the default options"
             ));
         }

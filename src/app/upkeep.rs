@@ -112,7 +112,7 @@ impl Desk<'_, '_> {
             self.print(&table)?;
             for one in summaries.iter().filter(|one| one.future > 0) {
                 let (name, runs) = (show::clean(&one.name), show::count(one.future, "run"));
-                self.tell(&format!(
+                self.report(&format!(
                     "{name}: {runs} ended in the future, so the clock was wrong; none counts as the last success or failure"
                 ));
             }
@@ -282,7 +282,7 @@ impl Desk<'_, '_> {
         let (rows, logs) = store.clear(&which).inspect_err(|error| {
             if matches!(error, StoreError::Io(..)) {
                 // The rows may be deleted, or return after a power loss, so their logs must not be removed yet.
-                self.tell("the logs of deleted tasks are kept; remove them with: control verify --repair");
+                self.report("the logs of deleted tasks are kept; remove them with: control verify --repair");
             }
         })?;
         sys::crash_point("clear.after");
@@ -309,7 +309,7 @@ impl Desk<'_, '_> {
         let Some(ask) = self.out.confirm.as_mut().filter(|_| !sure.yes && rows > 0) else { return Ok(true) };
         let is_sure = ask(&format!("delete {what}?"));
         if !is_sure {
-            self.tell("nothing was deleted");
+            self.report("nothing was deleted");
         }
         Ok(is_sure)
     }

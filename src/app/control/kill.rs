@@ -54,11 +54,11 @@ impl Desk<'_, '_> {
             match find(&store, &survey, task)? {
                 Some(Found::Live(live)) => asked.push(*live),
                 Some(Found::Ended(row)) => {
-                    self.tell(&format!("error: task {task} has ended already: {}", show::clean(&row.outcome)));
+                    self.report(&format!("error: task {task} has ended already: {}", show::clean(&row.outcome)));
                     code = exit_code::FAILED;
                 }
                 None => {
-                    self.tell(&format!("error: there is no task {task}"));
+                    self.report(&format!("error: there is no task {task}"));
                     code = exit_code::FAILED;
                 }
             }
@@ -82,29 +82,29 @@ impl Desk<'_, '_> {
         let mut waiting = Vec::new();
         let signal = if how.now { Some(Signal::KILL) } else { how.signal };
         for live in tasks {
-            let asked = match self.is_left_to_its_supervisor(&live, how) {
+            let asked = match self.asks_its_supervisor(&live, how) {
                 Ok(true) => Ok(Asked::Waits),
                 Ok(false) => self.ask(&mut store, &live, signal),
                 Err(error) => Err(error),
             };
             match asked {
                 Ok(Asked::Waits) => waiting.push(live),
-                Ok(Asked::Done(line)) => self.say_killed(&live, &line)?,
+                Ok(Asked::Done(line)) => self.print_killed(&live, &line)?,
                 Err(error) => {
-                    self.tell(&format!("error: cannot end task {}: {error}", live.task.id));
+                    self.report(&format!("error: cannot end task {}: {error}", live.task.id));
                     code = exit_code::FAILED;
                 }
             }
         }
         for live in waiting {
             if how.no_wait {
-                self.say_killed(&live, "asked to end")?;
+                self.print_killed(&live, "asked to end")?;
                 continue;
             }
-            match self.see_it_end(&mut store, &live, signal) {
-                Ok(Some(outcome)) => self.say_killed(&live, &outcome)?,
+            match self.wait_for_end(&mut store, &live, signal) {
+                Ok(Some(outcome)) => self.print_killed(&live, &outcome)?,
                 Err(error) => {
-                    self.tell(&format!("error: cannot end task {}: {error}", live.task.id));
+                    self.report(&format!("error: cannot end task {}: {error}", live.task.id));
                     code = exit_code::FAILED;
                 }
                 Ok(None) => {
@@ -117,7 +117,7 @@ impl Desk<'_, '_> {
                             "it was asked to end but still runs: its launcher or one of its processes does not respond"
                         }
                     };
-                    self.tell(&format!("error: cannot end task {}: {line}", live.task.id));
+                    self.report(&format!("error: cannot end task {}: {line}", live.task.id));
                     code = exit_code::FAILED;
                 }
             }
@@ -127,7 +127,7 @@ impl Desk<'_, '_> {
 
     /// Whether a supervisor keeps the task running and was asked to stop it. If the task were ended directly, the
     /// supervisor would start it again.
-    fn is_left_to_its_supervisor(&self, live: &Live, how: &args::KillArgs) -> Result<bool, ControlError> {
+    fn asks_its_supervisor(&self, live: &Live, how: &args::KillArgs) -> Result<bool, ControlError> {
         if how.force {
             return Ok(false);
         }
@@ -138,7 +138,7 @@ impl Desk<'_, '_> {
         Ok(supervised.stop(how.now)? == SupervisorReply::Stops)
     }
 
-    fn say_killed(&mut self, live: &Live, what: &str) -> Result<(), ControlError> {
+    fn print_killed(&mut self, live: &Live, what: &str) -> Result<(), ControlError> {
         let id = live.task.id;
         let text = match self.json {
             true => json!({ "taskid": id, "name": live.task.name, "result": what }).to_string(),
@@ -210,7 +210,7 @@ impl Desk<'_, '_> {
 
     /// Waits until the launcher of a task in another pid namespace is gone. Returns false if it is still there at
     /// `end`.
-    fn see_launcher_end_elsewhere(
+    fn wait_for_launcher_elsewhere(
         &mut self,
         store: &mut Store,
         live: &Live,
@@ -231,7 +231,7 @@ impl Desk<'_, '_> {
 
     /// Waits until a worker has ended and returns its outcome, or `None` if it still runs at `end`. A worker can only
     /// be asked, because its process also does other work.
-    fn see_worker_end(
+    fn wait_for_worker(
         &mut self,
         store: &mut Store,
         live: &Live,
@@ -263,7 +263,7 @@ impl Desk<'_, '_> {
     }
 
     /// Waits for the requested end and returns its outcome, or `None` if the task does not end in time.
-    fn see_it_end(
+    fn wait_for_end(
         &mut self,
         store: &mut Store,
         live: &Live,
@@ -275,9 +275,9 @@ impl Desk<'_, '_> {
         if live.status != Status::Orphaned {
             let end = sys::now().mono + grace + MARGIN;
             if live.task.is_worker() {
-                return self.see_worker_end(store, live, end);
+                return self.wait_for_worker(store, live, end);
             }
-            if !reconcile::is_seen_here(&live.task) && !self.see_launcher_end_elsewhere(store, live, end)? {
+            if !reconcile::is_seen_here(&live.task) && !self.wait_for_launcher_elsewhere(store, live, end)? {
                 return Ok(None);
             }
             let watched = live.task.launcher.filter(|_| reconcile::is_seen_here(&live.task));
@@ -300,7 +300,7 @@ impl Desk<'_, '_> {
                 Some(Found::Live(orphan)) if orphan.status == Status::Orphaned => {
                     let polite = signal.unwrap_or_else(|| polite(&orphan));
                     Reach::of(&self.db, store).signal_all(&orphan.survivors, polite, None)?;
-                    self.see_it_end(store, &orphan, signal)
+                    self.wait_for_end(store, &orphan, signal)
                 }
                 Some(Found::Live(_)) => Ok(None),
                 // The launcher was already recording this end when the request arrived.

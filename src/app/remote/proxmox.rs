@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     api::{ApiError, Host, TaskAt, Wanted},
-    sync::{AskedSoFar, ConnectionPool, Gone, InUse, Known, Left, Over, PullSink, RemoteJob, left_alone},
+    sync::{AskedSoFar, ConnectionPool, Gone, InUse, Known, Left, Over, PullSink, RemoteJob, skipped_text},
 };
 use crate::{
     io::store::{Batch, LOST, Node, NodeNews, Went},
@@ -105,23 +105,23 @@ struct Nodes {
 ///
 /// # Errors
 /// The error of the whole remote, as text.
-pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink<'_>) -> Result<Over, String> {
+pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, sink: &PullSink<'_>) -> Result<Over, String> {
     let host = Host::new(&job.remote.name, product, api, job.limit).map_err(|error| error.to_string())?;
     let limit = if job.doubtful { job.limit } else { job.quiet() };
-    let mut first = Asker::new(&host, tell.lines, true, limit);
+    let mut first = Asker::new(&host, sink.lines, true, limit);
     let Cluster { nodes, unread } = match first.host().cluster() {
         Ok(cluster) => cluster,
         Err(error) if error.is_silence() && limit < job.limit => return Ok(Over::Silent(AskedSoFar::default())),
         Err(error) => return Err(error.to_string()),
     };
     let known = |name: &str| job.nodes.iter().find(|node| node.node == name);
-    let told = |went: Went, node: &str| {
+    let store = |went: Went, node: &str| {
         let node = Some(NodeNews { node: node.to_owned(), went });
-        tell.told(Batch { node, now: job.now, ..Batch::default() })
+        sink.store(Batch { node, now: job.now, ..Batch::default() })
     };
     let names_all = unread.is_empty();
-    if !names_all && tell.told(Batch { unread, now: job.now, ..Batch::default() }).is_err() {
-        return Ok(Over::WELL);
+    if !names_all && sink.store(Batch { unread, now: job.now, ..Batch::default() }).is_err() {
+        return Ok(Over::CLEAN);
     }
     // A node that is not listed may be in an unreadable entry.
     if names_all {
@@ -131,8 +131,8 @@ pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink
         let running = job.running.iter().filter(|_| product.only_node().is_none()).map(Known::node);
         let left: BTreeSet<&str> = known.chain(running).filter(|node| !named(node)).collect();
         for node in left {
-            if told(Went::Left, node).is_err() {
-                return Ok(Over::WELL);
+            if store(Went::Left, node).is_err() {
+                return Ok(Over::CLEAN);
             }
         }
     }
@@ -143,15 +143,15 @@ pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink
             (state.failures > 0 && until > job.now && state.tried <= job.now).then_some((until, state))
         });
         match (node.online, alone_until) {
-            _ if job.begun.dealt.contains(&node.name) => {}
-            (false, _) if told(Went::Offline, &node.name).is_err() => return Ok(Over::WELL),
+            _ if job.begun.done.contains(&node.name) => {}
+            (false, _) if store(Went::Offline, &node.name).is_err() => return Ok(Over::CLEAN),
             (false, _) => {
                 let text = format!("node {} is offline; its tasks are fetched once it is back", node.name);
                 left.push(Left { text, again: known(&node.name).is_some_and(Node::is_offline) });
             }
             (true, Some((until, state))) => {
                 let why = state.error.as_deref().unwrap_or_default();
-                let alone = left_alone(until.abs_diff(job.now), state.failures, why);
+                let alone = skipped_text(until.abs_diff(job.now), state.failures, why);
                 let text = format!("node {} {alone}; name the remote to sync it now", node.name);
                 left.push(Left { text, again: true });
             }
@@ -160,9 +160,9 @@ pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink
     }
     // Nodes that were silent come last, and nodes that failed just before them.
     asked.sort_by_key(|node| (job.begun.silent.contains(node), known(node).map_or(0, |state| state.failures)));
-    let count = asked.len() + job.begun.dealt.len();
+    let count = asked.len() + job.begun.done.len();
     let next = |node| Next { again: job.begun.silent.contains(&node), node };
-    let begun = AskedSoFar { dealt: job.begun.dealt.clone(), failed: job.begun.failed.clone(), silent: HashSet::new() };
+    let begun = AskedSoFar { done: job.begun.done.clone(), failed: job.begun.failed.clone(), silent: HashSet::new() };
     let nodes = Mutex::new(Nodes { queue: asked.into_iter().map(next).collect(), begun, given_up: false });
     let nodes_now = || nodes.lock().unwrap_or_else(PoisonError::into_inner);
     let ask = |asker: &mut Asker<'_>, one: bool| {
@@ -174,9 +174,9 @@ pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink
         while asker.begin(&wanted) {
             let Some(Next { node, again }) = nodes_now().queue.pop_front() else { break };
             asker.limit = if again { job.limit } else { job.quiet() };
-            let why = match pull_node(job, asker, product, &node, known(&node), tell) {
+            let why = match pull_node(job, asker, product, &node, known(&node), sink) {
                 Ok(()) => {
-                    nodes_now().begun.dealt.insert(node);
+                    nodes_now().begun.done.insert(node);
                     match one {
                         true => break,
                         false => continue,
@@ -194,7 +194,7 @@ pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink
                 }
                 Err(Halt::Api(error)) => {
                     let mut nodes = nodes_now();
-                    let none_answers = nodes.begun.failed.len() == nodes.begun.dealt.len();
+                    let none_answers = nodes.begun.failed.len() == nodes.begun.done.len();
                     if again && error.is_silence() && none_answers && !nodes.queue.is_empty() {
                         nodes.queue.clear();
                         nodes.given_up = true;
@@ -203,15 +203,15 @@ pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink
                 }
                 Err(Halt::Broken(why)) => why.to_owned(),
             };
-            if told(Went::Failed(why.clone()), &node).is_err() {
+            if store(Went::Failed(why.clone()), &node).is_err() {
                 break;
             }
             let mut nodes = nodes_now();
-            nodes.begun.dealt.insert(node.clone());
+            nodes.begun.done.insert(node.clone());
             nodes.begun.failed.push((node, why));
         }
         // Other threads may wait for a connection although the queue is empty now.
-        tell.lines.nudge();
+        sink.lines.nudge();
     };
     // A remote gets more connections once one of its nodes has responded, a doubtful one never.
     ask(&mut first, true);
@@ -220,7 +220,7 @@ pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink
     if nodes_now().begun.silent.is_empty() {
         thread::scope(|scope| {
             for _ in 0..more {
-                let another = || ask(&mut Asker::new(&host, tell.lines, false, limit), false);
+                let another = || ask(&mut Asker::new(&host, sink.lines, false, limit), false);
                 // If no more threads can be created, the existing ones do the work.
                 if thread::Builder::new().spawn_scoped(scope, another).is_err() {
                     break;
@@ -247,7 +247,7 @@ pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, tell: &PullSink
         });
     }
     // It does not matter here if the receiver is gone.
-    let _ = tell.told(Batch { well: true, now: job.now, ..Batch::default() });
+    let _ = sink.store(Batch { well: true, now: job.now, ..Batch::default() });
     let parts = failed.into_iter().map(|(node, why)| format!("node {node}: {why}")).collect();
     Ok(Over::Done { parts, left })
 }
@@ -258,7 +258,7 @@ fn pull_node(
     product: Product,
     node: &str,
     state: Option<&Node>,
-    tell: &PullSink<'_>,
+    sink: &PullSink<'_>,
 ) -> Result<(), Halt> {
     let before = state.and_then(|state| state.cutoff);
     let wide = job.anew || proxmox::is_wide(state.and_then(|state| state.wide), job.now);
@@ -294,9 +294,9 @@ fn pull_node(
         }
         batch.newest = newest;
         match paging.take(&keys.iter().map(String::as_str).collect::<Vec<_>>(), list.total) {
-            NextPage::Next => tell.told(batch)?,
+            NextPage::Next => sink.store(batch)?,
             NextPage::Broken(why) => {
-                tell.told(batch)?;
+                sink.store(batch)?;
                 return Err(Halt::Broken(why));
             }
             NextPage::Done => {
@@ -304,7 +304,7 @@ fn pull_node(
                     Ok(missed) => missed,
                     Err(error) => {
                         // The listed tasks are valid; only the cutoff is not advanced.
-                        tell.told(batch)?;
+                        sink.store(batch)?;
                         return Err(error.into());
                     }
                 };
@@ -313,7 +313,7 @@ fn pull_node(
                 batch.running.extend(missed.running);
                 let went = Went::Well { cutoff: seen.cutoff(before, job.now), wide };
                 batch.node = Some(NodeNews { node: node.to_owned(), went });
-                return Ok(tell.told(batch)?);
+                return Ok(sink.store(batch)?);
             }
         }
     }

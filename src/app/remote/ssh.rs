@@ -53,7 +53,7 @@ pub(super) enum AnswerError {
     #[error("response without an end: stopped after {} s", .0.as_secs())]
     TooSlow(Duration),
     #[error("{0}")]
-    Nobody(&'static str),
+    Unsupported(&'static str),
 }
 
 /// A line of a response.
@@ -71,7 +71,7 @@ pub(super) fn ask(
     silence: Duration,
     see: &mut dyn FnMut(AnswerPart<'_>),
 ) -> Result<(), AnswerError> {
-    let Source::Ssh { host, db } = source else { return Err(AnswerError::Nobody("not a remote reached by ssh")) };
+    let Source::Ssh { host, db } = source else { return Err(AnswerError::Unsupported("not a remote reached by ssh")) };
     let count = limit.to_string();
     let mut words = vec!["control", "export", "--limit", &count];
     if let Some(since) = since {
@@ -118,7 +118,7 @@ pub(super) fn ask(
     })?;
     match code {
         0 => Ok(()),
-        127 => Err(AnswerError::Nobody("no program `control` in its PATH; install taskwatcher there")),
+        127 => Err(AnswerError::Unsupported("no program `control` in its PATH; install taskwatcher there")),
         // The same exit code of another program (such as a shell) would come without this prefix.
         exit_code::NOTHING_YET if last.starts_with(ITS_ERROR) => {
             let words = last.trim_start_matches(ITS_ERROR);
@@ -144,8 +144,8 @@ pub(super) fn is_new(remote: &Remote, error: &AnswerError) -> bool {
 ///
 /// # Errors
 /// The error of the remote, as text.
-pub(super) fn pull(job: &RemoteJob, tell: &PullSink<'_>) -> Result<Over, String> {
-    let _line = tell.lines.take();
+pub(super) fn pull(job: &RemoteJob, sink: &PullSink<'_>) -> Result<Over, String> {
+    let _line = sink.lines.take();
     let limit = if job.doubtful { job.limit } else { job.quiet() };
     let mut cursor = job.remote.cursor.clone().filter(|_| !job.anew);
     let (mut fetched, mut barren) = (0, 0);
@@ -153,8 +153,8 @@ pub(super) fn pull(job: &RemoteJob, tell: &PullSink<'_>) -> Result<Over, String>
         let mut batch = Batch { now: job.now, ..Batch::default() };
         let mut there = String::new();
         let (mut end, mut ended) = (None, 0);
-        let asked = ask(&job.remote.source, cursor.as_deref(), ANSWER, limit, &mut |told| {
-            let strange = match told {
+        let asked = ask(&job.remote.source, cursor.as_deref(), ANSWER, limit, &mut |part| {
+            let strange = match part {
                 AnswerPart::Line(ExportLine::Start { host, anew, .. }) => {
                     there = host;
                     batch.anew = anew;
@@ -191,8 +191,8 @@ pub(super) fn pull(job: &RemoteJob, tell: &PullSink<'_>) -> Result<Over, String>
         let mut failed = asked.err();
         if failed.as_ref().is_some_and(|error| is_new(&job.remote, error)) {
             // It does not matter if the receiver is gone.
-            let _ = tell.told(Batch { now: job.now, well: true, ..Batch::default() });
-            return Ok(Over::WELL);
+            let _ = sink.store(Batch { now: job.now, well: true, ..Batch::default() });
+            return Ok(Over::CLEAN);
         }
         // Tasks that are missing in an incomplete response may be in the rest of it.
         batch.anew &= failed.is_none() && batch.unread.is_empty();
@@ -211,8 +211,8 @@ pub(super) fn pull(job: &RemoteJob, tell: &PullSink<'_>) -> Result<Over, String>
             }
         };
         // The tasks in an incomplete response are valid; only the cursor is unknown.
-        if (failed.is_none() || !batch.ended.is_empty() || !batch.running.is_empty()) && tell.told(batch).is_err() {
-            return Ok(Over::WELL);
+        if (failed.is_none() || !batch.ended.is_empty() || !batch.running.is_empty()) && sink.store(batch).is_err() {
+            return Ok(Over::CLEAN);
         }
         match failed {
             None if more && barren >= BARREN => {
@@ -222,7 +222,7 @@ pub(super) fn pull(job: &RemoteJob, tell: &PullSink<'_>) -> Result<Over, String>
                 return Err(format!("over {MOST} tasks in one sync; the next sync continues after them"));
             }
             None if more => {}
-            None => return Ok(Over::WELL),
+            None => return Ok(Over::CLEAN),
             Some(AnswerError::Ssh(SshError::TimedOut(_))) if limit < job.limit => {
                 return Ok(Over::Silent(AskedSoFar::default()));
             }

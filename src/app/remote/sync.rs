@@ -77,15 +77,15 @@ pub(super) struct Left {
 
 impl Over {
     /// Done, without errors and without nodes that were not asked.
-    pub(super) const WELL: Over = Over::Done { parts: vec![], left: vec![] };
+    pub(super) const CLEAN: Over = Over::Done { parts: vec![], left: vec![] };
 }
 
 /// The progress with a remote that became silent.
 #[derive(Debug, Default)]
 pub(super) struct AskedSoFar {
     /// Nodes that need not be asked again.
-    pub dealt: HashSet<String>,
-    /// The nodes in `dealt` that failed, and why.
+    pub done: HashSet<String>,
+    /// The nodes in `done` that failed, and why.
     pub failed: Vec<(String, String)>,
     /// Nodes that did not respond.
     pub silent: HashSet<String>,
@@ -224,20 +224,20 @@ pub(super) struct PullSink<'a> {
 
 impl PullSink<'_> {
     /// Sends tasks to be stored.
-    pub(super) fn told(&self, batch: Batch) -> Result<(), Gone> {
+    pub(super) fn store(&self, batch: Batch) -> Result<(), Gone> {
         (self.news)(News::Told(self.id, Box::new(batch)))
     }
 }
 
-fn pull(job: &RemoteJob, tell: &PullSink<'_>) -> Result<Over, String> {
+fn pull(job: &RemoteJob, sink: &PullSink<'_>) -> Result<Over, String> {
     match job.remote.source.api() {
-        None => ssh::pull(job, tell),
-        Some((product, api)) => proxmox::pull(job, product, api, tell),
+        None => ssh::pull(job, sink),
+        Some((product, api)) => proxmox::pull(job, product, api, sink),
     }
 }
 
 /// Returns the text for a remote or node that is skipped for this many seconds.
-pub(super) fn left_alone(secs: u64, failures: u32, why: &str) -> String {
+pub(super) fn skipped_text(secs: u64, failures: u32, why: &str) -> String {
     let failures = show::count(failures.into(), "failure");
     format!("is skipped for another {} after {failures} ({why})", span(Duration::from_secs(secs)))
 }
@@ -246,7 +246,7 @@ pub(super) fn left_alone(secs: u64, failures: u32, why: &str) -> String {
 #[derive(Default)]
 struct Troubles {
     go_on: bool,
-    told: HashSet<&'static str>,
+    reported: HashSet<&'static str>,
 }
 
 impl Troubles {
@@ -259,12 +259,12 @@ impl Troubles {
     ) -> Result<Option<T>, ControlError> {
         match done {
             Ok(value) => {
-                self.told.remove(doing);
+                self.reported.remove(doing);
                 Ok(Some(value))
             }
             Err(error) if self.go_on => {
-                if self.told.insert(doing) {
-                    desk.tell(&format!("error: {error}; trying again"));
+                if self.reported.insert(doing) {
+                    desk.report(&format!("error: {error}; trying again"));
                 }
                 Ok(None)
             }
@@ -322,9 +322,9 @@ impl Desk<'_, '_> {
                             }
                         };
                         drop(waiting);
-                        let tell = |news| send.send(news).map_err(|_| Gone);
-                        let done = pull(&job, &PullSink { id: job.remote.id, news: &tell, lines });
-                        if tell(News::Over(job.remote.id, done)).is_err() {
+                        let send_news = |news| send.send(news).map_err(|_| Gone);
+                        let done = pull(&job, &PullSink { id: job.remote.id, news: &send_news, lines });
+                        if send_news(News::Over(job.remote.id, done)).is_err() {
                             return;
                         }
                     }
@@ -357,10 +357,10 @@ impl Desk<'_, '_> {
     fn direct_alone(&mut self, store: &mut Store, wanted: &args::RemoteSync, lines: &ConnectionPool) -> Done {
         let (send, receive) = mpsc::channel();
         self.direct(store, wanted, &receive, &|job| {
-            let tell = |news| send.send(news).map_err(|_| Gone);
-            let done = pull(&job, &PullSink { id: job.remote.id, news: &tell, lines });
+            let send_news = |news| send.send(news).map_err(|_| Gone);
+            let done = pull(&job, &PullSink { id: job.remote.id, news: &send_news, lines });
             // Cannot fail: the receiver is in this function.
-            let _ = tell(News::Over(job.remote.id, done));
+            let _ = send_news(News::Over(job.remote.id, done));
         })
     }
 
@@ -396,8 +396,8 @@ impl Desk<'_, '_> {
                     due.insert(remote.id, Duration::MAX);
                     left_out += 1;
                     let why = remote.error.as_deref().unwrap_or_default();
-                    let left = left_alone(until.abs_diff(now), remote.failures, why);
-                    self.tell(&show::clean(&format!("remote {} {left}; name it to sync it now", remote.name)));
+                    let left = skipped_text(until.abs_diff(now), remote.failures, why);
+                    self.report(&show::clean(&format!("remote {} {left}; name it to sync it now", remote.name)));
                 }
             }
         }
@@ -461,7 +461,7 @@ impl Desk<'_, '_> {
             bar.show(now, all.len() - left_out, done, total);
             if asked.is_empty() && wanted.every.is_none() {
                 let forgotten = self.forget_old(store, wanted)?;
-                self.say_forgotten(forgotten)?;
+                self.report_removed(forgotten)?;
                 return Ok(if failed { exit_code::FAILED } else { 0 });
             }
             let next = all.iter().filter(|one| !asked.contains_key(&one.id)).filter_map(|one| due.get(&one.id)).min();
@@ -490,7 +490,7 @@ impl Desk<'_, '_> {
                                 let entry: String = entry.chars().take(ENTRY).collect();
                                 let entry = show::clean(&entry);
                                 let line = format!("remote {}: skipped unreadable entry: {entry}", remote.name);
-                                bar.aside(|| self.tell(&line));
+                                bar.aside(|| self.report(&line));
                             }
                         }
                         // The following responses build on this one, so the remote is asked again from its last cursor.
@@ -519,7 +519,7 @@ impl Desk<'_, '_> {
                             // With `--every`, this is reported once.
                             for left in left.iter().filter(|left| wanted.every.is_none() || !left.again) {
                                 let line = format!("remote {}: {}", remote.name, show::clean(&left.text));
-                                bar.aside(|| self.tell(&line));
+                                bar.aside(|| self.report(&line));
                             }
                         }
                         Err(error) => pulled.error = pulled.error.or(Some(error)),
@@ -533,14 +533,14 @@ impl Desk<'_, '_> {
                         let noted = store.remote_failed(id, error, pulled.now);
                         bar.aside(|| troubles.pass(self, "failure", noted))?;
                     }
-                    bar.aside(|| self.say_pulled(&remote, &pulled, wanted.every.is_some()))?;
+                    bar.aside(|| self.report_pulled(&remote, &pulled, wanted.every.is_some()))?;
                     let failures = if pulled.error.is_some() { remote.failures.saturating_add(1) } else { 0 };
                     let after = wanted.every.map_or(Duration::MAX, |every| every.max(pause(failures)));
                     due.insert(id, sys::now().mono.saturating_add(after));
                     if wanted.every.is_some() && pulled.new > 0 {
                         let forgotten = self.forget_old(store, wanted);
                         let forgotten = troubles.pass(self, "old", forgotten)?;
-                        self.say_forgotten(forgotten.unwrap_or_default())?;
+                        self.report_removed(forgotten.unwrap_or_default())?;
                     }
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -563,16 +563,16 @@ impl Desk<'_, '_> {
         store.forget_remote_tasks(before, wanted.keep_tasks)
     }
 
-    fn say_forgotten(&mut self, forgotten: u64) -> Result<(), ControlError> {
+    fn report_removed(&mut self, forgotten: u64) -> Result<(), ControlError> {
         if forgotten > 0 && !self.json {
             self.print(&format!("{} of remotes removed", show::count(forgotten, "old task")))?;
         }
         Ok(())
     }
 
-    fn say_pulled(&mut self, remote: &Remote, pulled: &Pulled, on_and_on: bool) -> Result<(), ControlError> {
+    fn report_pulled(&mut self, remote: &Remote, pulled: &Pulled, on_and_on: bool) -> Result<(), ControlError> {
         for error in pulled.error.iter().chain(&pulled.parts) {
-            self.tell(&format!("error: remote {}: {}", remote.name, show::clean(error)));
+            self.report(&format!("error: remote {}: {}", remote.name, show::clean(error)));
         }
         let quiet = on_and_on && pulled.new == 0 && pulled.changed == 0;
         if self.json {

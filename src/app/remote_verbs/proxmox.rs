@@ -299,7 +299,7 @@ impl Desk<'_, '_> {
                     (None, Some(error)) => {
                         let stored = there.stored(&task)?;
                         if stored.is_some() {
-                            self.say_stored(&there.remote, &there.name(&task.upid), error);
+                            self.report_stored(&there.remote, &there.name(&task.upid), error);
                         }
                         stored.map(|ended| (ended.outcome, false))
                     }
@@ -326,12 +326,12 @@ impl Desk<'_, '_> {
             let now = sys::now().mono;
             if end.is_some_and(|end| end <= now) {
                 if let Some(error) = trouble {
-                    self.tell(&show::clean(&format!("remote {}: {error}", there.remote.name)));
+                    self.report(&show::clean(&format!("remote {}: {error}", there.remote.name)));
                 }
                 for TaskAt { upid, .. } in &left {
                     match self.json {
                         true => self.print(&status_json(&there.remote.name, upid, None).to_string())?,
-                        false => self.tell(&format!("task {} has not ended", there.name(upid))),
+                        false => self.report(&format!("task {} has not ended", there.name(upid))),
                     }
                 }
                 return Ok(exit_code::TIMED_OUT);
@@ -374,7 +374,7 @@ impl Desk<'_, '_> {
             match said {
                 Ok(()) => asked.push(task),
                 Err(why) => {
-                    self.tell(&format!("error: {}", show::clean(&why)));
+                    self.report(&format!("error: {}", show::clean(&why)));
                     code = exit_code::FAILED;
                 }
             }
@@ -397,7 +397,7 @@ impl Desk<'_, '_> {
                 }
                 if sys::now().mono >= end {
                     let name = there.name(upid);
-                    self.tell(&format!("error: task {name} was asked to end but still runs"));
+                    self.report(&format!("error: task {name} was asked to end but still runs"));
                     code = exit_code::FAILED;
                     break;
                 }

@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{Far, LIMIT, Polls, RemoteCommand, flag, name_there, of_remote, option, words};
+use super::{LIMIT, Polls, RemoteCommand, RemoteFailure, flag, name_there, of_remote, option, words};
 use crate::{
     app::{
         control::{ControlError, Desk, Done},
@@ -193,7 +193,7 @@ impl HeardEnd {
 }
 
 /// Returns the reported end in a line of `wait` or `kill`, and the line with the local name of the task.
-fn told_here(remote: &str, line: &[u8], json: bool) -> (Option<HeardEnd>, String) {
+fn localize(remote: &str, line: &[u8], json: bool) -> (Option<HeardEnd>, String) {
     let text = String::from_utf8_lossy(line);
     let heard = HeardEnd::of(line, json);
     if json && let Ok(mut task) = serde_json::from_str::<Value>(&text) {
@@ -232,11 +232,11 @@ impl Desk<'_, '_> {
             let ran = self.run_there(&errand, |desk, line| {
                 let Some(line) = line else {
                     desk.out.data.flush()?;
-                    there.keep(store, &mut ended).into_iter().for_each(|text| desk.tell(&text));
+                    there.keep(store, &mut ended).into_iter().for_each(|text| desk.report(&text));
                     return Ok(());
                 };
                 heard = true;
-                let (end, text) = told_here(remote, line, desk.json);
+                let (end, text) = localize(remote, line, desk.json);
                 strange += usize::from(end.is_none());
                 if strange > STRANGE_LINES {
                     return Err(there.too_long());
@@ -270,7 +270,7 @@ impl Desk<'_, '_> {
                     }
                     for (task, ended) in &forgotten {
                         told.extend(number(task));
-                        self.say_stored(&there.remote, &there.name(task), &"it does not know the task");
+                        self.report_stored(&there.remote, &there.name(task), &"it does not know the task");
                         self.print_stored(there, task, ended)?;
                     }
                     code = if failed_there { exit_code::FAILED } else { code };
@@ -280,8 +280,8 @@ impl Desk<'_, '_> {
                     continue;
                 }
                 Ok(other) => return Ok(other),
-                Err(Far::Control(error)) => return Err(error),
-                Err(error @ (Far::Ssh(_) | Far::Nobody(_))) => error,
+                Err(RemoteFailure::Control(error)) => return Err(error),
+                Err(error @ (RemoteFailure::Ssh(_) | RemoteFailure::Unsupported(_))) => error,
             };
             // An end never changes, so a stored end is as good as one from the host.
             let asked = tasks.len();
@@ -294,7 +294,7 @@ impl Desk<'_, '_> {
                     code = exit_code::FAILED;
                 }
                 if number(&task).is_none_or(|number| told.insert(number)) {
-                    self.say_stored(&there.remote, &there.name(&task), &error);
+                    self.report_stored(&there.remote, &there.name(&task), &error);
                     self.print_stored(there, &task, &ended)?;
                 }
             }
@@ -302,14 +302,14 @@ impl Desk<'_, '_> {
                 return Ok(code);
             }
             let error = match error {
-                Far::Ssh(error) if error.may_pass() => error,
+                RemoteFailure::Ssh(error) if error.may_pass() => error,
                 error => return Err(error.of(remote)),
             };
             let now = sys::now().mono;
             if end.is_some_and(|end| end <= now) {
-                self.tell(&show::clean(&format!("remote {remote}: {error}")));
+                self.report(&show::clean(&format!("remote {remote}: {error}")));
                 for task in tasks.iter().filter(|task| number(task).is_none_or(|n| !told.contains(&n))) {
-                    self.say_running(there, task)?;
+                    self.report_running(there, task)?;
                 }
                 return Ok(exit_code::TIMED_OUT);
             }
@@ -354,7 +354,7 @@ impl Desk<'_, '_> {
                 Some(ended) => self.show_stored(&there.remote, &name, &ended, &"it does not know the task"),
                 None => Ok(code),
             },
-            Err(Far::Control(error)) => Err(error),
+            Err(RemoteFailure::Control(error)) => Err(error),
             Err(error) => match stored()? {
                 Some(ended) => self.show_stored(&there.remote, &name, &ended, &error),
                 None => Err(error.of(&there.remote.name)),
@@ -363,9 +363,9 @@ impl Desk<'_, '_> {
     }
 
     /// Reports that a task had not ended at the last contact.
-    fn say_running(&mut self, there: &SshHost, task: &TaskRef) -> Result<(), ControlError> {
+    fn report_running(&mut self, there: &SshHost, task: &TaskRef) -> Result<(), ControlError> {
         if !self.json {
-            self.tell(&format!("task {} has not ended", there.name(task)));
+            self.report(&format!("task {} has not ended", there.name(task)));
             return Ok(());
         }
         let upid = if let TaskRef::Upid(upid) = task { Some(upid.own()) } else { None };
@@ -388,10 +388,10 @@ impl Desk<'_, '_> {
         let ran = self.run_there(&errand, |desk, line| {
             let Some(line) = line else {
                 desk.out.data.flush()?;
-                there.keep(store, &mut ended).into_iter().for_each(|text| desk.tell(&text));
+                there.keep(store, &mut ended).into_iter().for_each(|text| desk.report(&text));
                 return Ok(());
             };
-            let (end, text) = told_here(&there.remote.name, line, desk.json);
+            let (end, text) = localize(&there.remote.name, line, desk.json);
             ended.extend(end.filter(|_| !how.no_wait));
             desk.print(&text)
         });
@@ -419,7 +419,7 @@ impl Desk<'_, '_> {
         if let Some(tail) = wanted.tail {
             read.next = loop {
                 match self.first_of_tail(there, &wanted.task, tail) {
-                    Err(Far::Ssh(error)) if error.may_pass() => polls.failed(self, remote, &error, None),
+                    Err(RemoteFailure::Ssh(error)) if error.may_pass() => polls.failed(self, remote, &error, None),
                     first => break first.map_err(|far| far.of(remote))?,
                 }
             };
@@ -444,22 +444,22 @@ impl Desk<'_, '_> {
                         if before == line {
                             return Ok(());
                         }
-                        desk.tell(&format!("remote {remote}: {CUT}"));
+                        desk.report(&format!("remote {remote}: {CUT}"));
                     }
                     read.see(line);
                 }
                 desk.hand_on(&errand, line)
             });
             match ran {
-                Err(Far::Ssh(error)) if error.may_pass() && read.left != Some(0) => {
+                Err(RemoteFailure::Ssh(error)) if error.may_pass() && read.left != Some(0) => {
                     if heard || sys::now().mono.saturating_sub(began) > HELD {
                         polls = Polls::default();
                     }
                     polls.failed(self, remote, &error, None);
                 }
-                Err(Far::Ssh(_)) if read.left == Some(0) => return Ok(0),
+                Err(RemoteFailure::Ssh(_)) if read.left == Some(0) => return Ok(0),
                 Ok(0) if before.is_some() => {
-                    self.tell(&format!("remote {remote}: {CUT}"));
+                    self.report(&format!("remote {remote}: {CUT}"));
                     return Ok(0);
                 }
                 ran => return ran.map_err(|far| far.of(remote)),
@@ -468,7 +468,7 @@ impl Desk<'_, '_> {
     }
 
     /// Returns the number of lines before the last `tail` lines of a log, from which the log can be followed.
-    fn first_of_tail(&mut self, there: &SshHost, task: &TaskRef, tail: usize) -> Result<u64, Far> {
+    fn first_of_tail(&mut self, there: &SshHost, task: &TaskRef, tail: usize) -> Result<u64, RemoteFailure> {
         let options = [option("--tail", Some(tail.max(1))), option("--limit", Some(1)), flag("--json", true)];
         let words = words("log", std::slice::from_ref(task), options.into_iter().flatten());
         let mut number = None;
@@ -479,7 +479,7 @@ impl Desk<'_, '_> {
                 number = lines[0]["n"].as_u64();
             }
             // A task without a log yet prints a message instead; there is nothing before its first line.
-            Ok::<(), Far>(())
+            Ok::<(), RemoteFailure>(())
         })?;
         Ok(number.map_or(0, |number| if tail == 0 { number } else { number.saturating_sub(1) }))
     }
