@@ -1,15 +1,15 @@
-// Keeps what is shown up to date, and makes local times. Everything works without it.
+// Keeps pages up to date, and shows local times. Pages work without scripts too.
 "use strict";
 (() => {
   const root = document.documentElement;
-  // The clock of the host counts, not that of the reader.
+  // The clock of the host, not that of the browser.
   const ahead = Date.now() / 1000 - Number(root.dataset.now);
   const now = () => Date.now() / 1000 - ahead;
   const two = (n) => String(n).padStart(2, "0");
   const day = (d) => `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())}`;
   const minute = (d) => `${two(d.getHours())}:${two(d.getMinutes())}`;
 
-  // The same words as the server's.
+  // The same format as on the server.
   const took = (secs) => {
     let n = Math.max(0, Math.floor(secs));
     if (n >= 86400) n -= n % 60;
@@ -44,7 +44,7 @@
     }
   };
 
-  // Makes one tree into the other and touches only what differs: focus, selection and scrolled places stay.
+  // Changes one tree into the other, touching only differences: focus, selection and scroll positions are kept.
   const morph = (old, fresh) => {
     if (old.isEqualNode(fresh)) return;
     if (old.nodeName !== fresh.nodeName) return old.replaceWith(fresh);
@@ -54,7 +54,7 @@
     const key = (node) => node.dataset && node.dataset.key;
     const known = new Map([...old.children].filter(key).map((child) => [key(child), child]));
     const kept = new Set([...fresh.children].map(key));
-    // What is moved loses the focus: so what is gone goes first.
+    // Moved elements lose the focus, so removed ones are deleted first.
     for (const [name, child] of known) if (!kept.has(name)) child.remove();
     let place = old.firstChild;
     for (const child of [...fresh.childNodes]) {
@@ -80,7 +80,7 @@
     const words = (row) => [row.querySelector("th a").textContent, row.querySelector("b").textContent];
     return new Map([...within.querySelectorAll("[data-key]")].map((row) => [row.dataset.key, words(row)]));
   };
-  // Tells those who do not see the page what changed, and only that.
+  // Announces only the changes to screen readers.
   const tell = (before, after) => {
     const words = [];
     for (const [key, [name, state]] of after) if (!before.has(key) || before.get(key)[1] !== state) words.push(`${name}: ${state}`);
@@ -103,13 +103,13 @@
     events.onopen = () => mark("live");
     events.onerror = () => {
       mark("not connected");
-      // The browser tries again by itself, but not after a refusal.
+      // The browser reconnects automatically, but not after a refusal.
       if (events && events.readyState === EventSource.CLOSED) {
         events = null;
         setTimeout(listen, 5000);
       }
     };
-    // What is shown is of before.
+    // The page is outdated.
     events.addEventListener("stale", (event) => mark("outdated", event.data));
     events.addEventListener(live.dataset.live, (event) => {
       mark("live");
@@ -125,7 +125,7 @@
     });
   };
 
-  // Letters and colours of a log, as the server writes them.
+  // Escapes and colours a log, as the server does.
   const colours = { 90: "c0", 31: "c1", 32: "c2", 33: "c3", 34: "c4", 35: "c5", 36: "c6" };
   const shown = (text) =>
     text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "")
@@ -162,7 +162,7 @@
     return whole;
   };
 
-  // Follows a log. It scrolls with the log only while its end is in sight.
+  // Follows a log. The page scrolls with the log only while its end is visible.
   const KEPT = 5000;
   const follow = async (pre) => {
     const state = pre.parentNode.querySelector(".state");
@@ -178,7 +178,7 @@
         const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
         let begun = false;
         let rest = "";
-        // The last line grows in its place.
+        // The incomplete last line is replaced as it grows.
         const last = document.createElement("span");
         const add = (lines) => {
           const end = pre.scrollHeight - pre.scrollTop - pre.clientHeight < 40;
@@ -231,7 +231,7 @@
     if (asks && !confirm(`${button.textContent}: are you sure?`)) event.preventDefault();
   });
   listen();
-  // The end of a log is what is looked for.
+  // Logs are shown from their end.
   for (const pre of document.querySelectorAll("pre")) pre.scrollTop = pre.scrollHeight;
   document.querySelectorAll("pre[data-stream]").forEach(follow);
 })();
