@@ -157,7 +157,7 @@ impl TaskOutput {
         }
     }
 
-    /// Records that the command has ended. All of its output is there; its children have [`GRACE`] to add to it.
+    /// Records that the command has ended. All of its output is there; its children have a grace time to add to it.
     pub fn command_ended(&mut self, at: Tick) {
         self.ended.get_or_insert(at.mono);
     }
