@@ -281,7 +281,7 @@ pub(super) fn find(store: &Store, survey: &Survey, task: &TaskRef) -> Result<Opt
     let names = |row: &Task| match task {
         TaskRef::Id(id) => row.id == id.0,
         TaskRef::Handle(handle) => row.handle == handle.as_str(),
-        TaskRef::There(..) => false,
+        TaskRef::Remote(..) => false,
         TaskRef::Upid(upid) => row.upid.as_deref() == Some(upid.as_str()),
     };
     if let Some(live) = survey.live.iter().find(|live| names(&live.task)) {

@@ -27,7 +27,7 @@ use crate::{
         ansi,
         proxmox::Product,
         remote::{RemoteTask, Source},
-        task::{TaskRef, ThereRef, exit_code},
+        task::{RemoteTaskRef, TaskRef, exit_code},
         upid::Upid,
     },
 };
@@ -62,7 +62,7 @@ struct RemoteCommand<'a> {
 fn remote_of(task: &TaskRef) -> Option<&str> {
     match task {
         TaskRef::Upid(upid) => upid.remote.as_deref(),
-        TaskRef::There(remote, _) => Some(remote.as_str()),
+        TaskRef::Remote(remote, _) => Some(remote.as_str()),
         TaskRef::Id(_) | TaskRef::Handle(_) => None,
     }
 }
@@ -70,7 +70,7 @@ fn remote_of(task: &TaskRef) -> Option<&str> {
 /// Returns the name of a task on its own host. A task that has no UPID there is named by its number, see `app/remote`.
 fn name_there(task: &TaskRef) -> String {
     match task {
-        TaskRef::There(_, task) => task.to_string(),
+        TaskRef::Remote(_, task) => task.to_string(),
         TaskRef::Upid(upid) => match upid.number() {
             Some(number) if upid.pid == 0 && upid.pstart == 0 => number.to_string(),
             _ => upid.own().to_owned(),
@@ -123,7 +123,7 @@ impl Desk<'_, '_> {
             Source::Pve(api) => return self.far_api(verb, tasks, store, remote.clone(), (Product::Pve, api)),
             Source::Pbs(api) => return self.far_api(verb, tasks, store, remote.clone(), (Product::Pbs, api)),
         };
-        if tasks.iter().any(|task| matches!(task, TaskRef::There(_, ThereRef::Began { .. }))) {
+        if tasks.iter().any(|task| matches!(task, TaskRef::Remote(_, RemoteTaskRef::Started { .. }))) {
             return Err(ControlError::BeganThere(remote.name));
         }
         let there = ssh::SshHost { remote, host, db };

@@ -20,7 +20,7 @@ use crate::model::{
     query::Page,
     shim::supervised_text,
     stats::Summary,
-    task::{HistoryRow, Status, ThereRef, Timestamp, size, span},
+    task::{HistoryRow, RemoteTaskRef, Status, Timestamp, size, span},
     upid::Upid,
 };
 
@@ -470,7 +470,7 @@ fn name_of(row: &Value) -> String {
 /// Returns the short name of a Proxmox task for lists: its start and its pid. These are almost always unique; the verbs
 /// report an ambiguous name.
 pub fn short_name(remote: &str, upid: &Upid) -> String {
-    format!("{}!{}", clean(remote), ThereRef::Began { start: upid.starttime, pid: upid.pid })
+    format!("{}!{}", clean(remote), RemoteTaskRef::Started { start: upid.starttime, pid: upid.pid })
 }
 
 /// Returns the node of a task if its remote is in `clusters`, the remotes with several nodes.

@@ -33,7 +33,7 @@ use rustix::process::{WaitIdOptions, WaitOptions, wait};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::task::{Exit, InPlace, Signal};
+use crate::model::task::{Exit, NotRunnable, Signal};
 
 /// Waits until `fd` is readable or `timeout` is over; returns whether it is readable.
 ///
@@ -83,20 +83,20 @@ impl CannotRun {
 }
 
 /// Returns what is at the path of a program that the kernel did not execute.
-pub fn in_place_of(name: &OsStr, error: &CannotRun) -> InPlace {
+pub fn in_place_of(name: &OsStr, error: &CannotRun) -> NotRunnable {
     if name.is_empty() {
-        return InPlace::Other;
+        return NotRunnable::Other;
     }
     if error.number == Errno::ENOEXEC as i32 {
-        return InPlace::Binary;
+        return NotRunnable::Binary;
     }
     let found = if name.as_bytes().contains(&b'/') { Some(PathBuf::from(name)) } else { in_path(name, Path::exists) };
     match found.and_then(|path| path.metadata().ok()) {
-        Some(_) if error.not_found => InPlace::NoInterpreter(interpreter_of(name)),
-        Some(_) if error.number != Errno::EACCES as i32 => InPlace::Other,
-        Some(meta) if meta.is_dir() => InPlace::Folder,
-        Some(meta) if meta.is_file() && meta.permissions().mode() & 0o111 == 0 => InPlace::NotExecutable,
-        Some(_) | None => InPlace::Other,
+        Some(_) if error.not_found => NotRunnable::NoInterpreter(interpreter_of(name)),
+        Some(_) if error.number != Errno::EACCES as i32 => NotRunnable::Other,
+        Some(meta) if meta.is_dir() => NotRunnable::Folder,
+        Some(meta) if meta.is_file() && meta.permissions().mode() & 0o111 == 0 => NotRunnable::NotExecutable,
+        Some(_) | None => NotRunnable::Other,
     }
 }
 

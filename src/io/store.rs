@@ -528,7 +528,7 @@ impl Store {
         let rows = match task {
             TaskRef::Id(id) => self.select_tasks("WHERE id = ?1", &[&id.0]),
             TaskRef::Handle(handle) => self.select_tasks("WHERE handle = ?1", &[&handle.as_str()]),
-            TaskRef::There(..) => return Ok(None),
+            TaskRef::Remote(..) => return Ok(None),
             TaskRef::Upid(upid) => self.select_tasks("WHERE upid = ?1", &[&upid.as_str()]),
         };
         Ok(rows?.into_iter().next())
@@ -558,7 +558,7 @@ impl Store {
                 Some(row) => Ok(Some(row)),
                 None => find("handle = ?1", &handle.as_str()),
             },
-            TaskRef::There(..) => Ok(None),
+            TaskRef::Remote(..) => Ok(None),
             // UPIDs of taskwatcher contain the id, so they need no index.
             TaskRef::Upid(upid) => match upid.number() {
                 Some(id) => {

@@ -117,16 +117,16 @@ pub enum TaskRef {
     /// The UPID; with a remote before it, of a task of that remote.
     Upid(Box<Upid>),
     /// A task of a remote, in the short form that lists print.
-    There(RemoteName, ThereRef),
+    Remote(RemoteName, RemoteTaskRef),
 }
 
 /// The short name of a task of a remote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ThereRef {
+pub enum RemoteTaskRef {
     /// `NUMBER`: the task id on a remote that runs taskwatcher.
     Number(TaskId),
     /// `START:PID`, both as in the UPID: a task of a Proxmox host, whose tasks have no ids.
-    Began {
+    Started {
         /// Unix seconds.
         start: i64,
         /// The process that runs the task.
@@ -134,30 +134,30 @@ pub enum ThereRef {
     },
 }
 
-impl FromStr for ThereRef {
+impl FromStr for RemoteTaskRef {
     type Err = BadTaskRef;
 
-    fn from_str(text: &str) -> Result<ThereRef, BadTaskRef> {
+    fn from_str(text: &str) -> Result<RemoteTaskRef, BadTaskRef> {
         if let Some((start, pid)) = text.split_once(':') {
             let is_hex = |part: &str| part.len() >= 8 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
             let parts = (i64::from_str_radix(start, 16), u32::from_str_radix(pid, 16));
             return match (is_hex(start) && is_hex(pid), parts) {
-                (true, (Ok(start), Ok(pid))) => Ok(ThereRef::Began { start, pid }),
+                (true, (Ok(start), Ok(pid))) => Ok(RemoteTaskRef::Started { start, pid }),
                 _ => Err(BadTaskRef::Other),
             };
         }
         match text.parse() {
-            Ok(TaskRef::Id(id)) => Ok(ThereRef::Number(id)),
+            Ok(TaskRef::Id(id)) => Ok(RemoteTaskRef::Number(id)),
             _ => Err(BadTaskRef::Other),
         }
     }
 }
 
-impl fmt::Display for ThereRef {
+impl fmt::Display for RemoteTaskRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ThereRef::Number(id) => id.fmt(f),
-            ThereRef::Began { start, pid } => write!(f, "{start:08X}:{pid:08X}"),
+            RemoteTaskRef::Number(id) => id.fmt(f),
+            RemoteTaskRef::Started { start, pid } => write!(f, "{start:08X}:{pid:08X}"),
         }
     }
 }
@@ -173,7 +173,7 @@ pub enum BadTaskRef {
     Other,
     /// The part after the name of a remote is invalid.
     #[error("not a task of a remote: expected NUMBER, START:PID or a UPID after REMOTE!, as in lists")]
-    There,
+    Remote,
 }
 
 impl FromStr for TaskRef {
@@ -185,7 +185,7 @@ impl FromStr for TaskRef {
         }
         if let Some((remote, task)) = text.split_once('!') {
             let remote = remote.parse().map_err(|_| BadTaskRef::Other)?;
-            return Ok(TaskRef::There(remote, task.parse().map_err(|_| BadTaskRef::There)?));
+            return Ok(TaskRef::Remote(remote, task.parse().map_err(|_| BadTaskRef::Remote)?));
         }
         if Handle::looks_like(text) {
             return Ok(TaskRef::Handle(Handle(text.to_owned())));
@@ -202,7 +202,7 @@ impl fmt::Display for TaskRef {
         match self {
             TaskRef::Id(id) => id.fmt(f),
             TaskRef::Handle(handle) => handle.fmt(f),
-            TaskRef::There(remote, task) => write!(f, "{remote}!{task}"),
+            TaskRef::Remote(remote, task) => write!(f, "{remote}!{task}"),
             TaskRef::Upid(upid) => upid.fmt(f),
         }
     }
@@ -787,7 +787,7 @@ pub fn parse_span(text: &str) -> Result<Duration, BadSpan> {
 
 /// What was found at the path of a command that could not be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InPlace {
+pub enum NotRunnable {
     /// A folder.
     Folder,
     /// A file without execute permission.
@@ -803,22 +803,22 @@ pub enum InPlace {
 
 /// Returns the outcome of a command that could not be run at all, and the exit code of `launch`:
 /// 127 if the command does not exist, 126 if it exists and cannot be executed.
-pub fn cannot_run(program: &str, reason: &str, not_found: bool, there: &InPlace) -> (Outcome, i32) {
-    let code = match there {
-        InPlace::Other if not_found => exit_code::NOT_FOUND,
+pub fn cannot_run(program: &str, reason: &str, not_found: bool, found: &NotRunnable) -> (Outcome, i32) {
+    let code = match found {
+        NotRunnable::Other if not_found => exit_code::NOT_FOUND,
         _ => exit_code::NOT_EXECUTABLE,
     };
     let program = printable(program);
-    let words = match there {
-        InPlace::Other if program.is_empty() => "cannot run \"\": an empty name".to_owned(),
-        InPlace::Folder => format!("cannot run {program}: it is a folder"),
-        InPlace::NotExecutable => format!("cannot run {program}: it is not executable (chmod +x)"),
-        InPlace::Binary => format!("cannot run {program}: neither a script nor a program for this machine"),
-        InPlace::NoInterpreter(Some(name)) => {
+    let words = match found {
+        NotRunnable::Other if program.is_empty() => "cannot run \"\": an empty name".to_owned(),
+        NotRunnable::Folder => format!("cannot run {program}: it is a folder"),
+        NotRunnable::NotExecutable => format!("cannot run {program}: it is not executable (chmod +x)"),
+        NotRunnable::Binary => format!("cannot run {program}: neither a script nor a program for this machine"),
+        NotRunnable::NoInterpreter(Some(name)) => {
             format!("cannot run {program}: its interpreter {name:?} does not exist")
         }
-        InPlace::NoInterpreter(None) => format!("cannot run {program}: its loader does not exist"),
-        InPlace::Other => format!("cannot run {program}: {reason}"),
+        NotRunnable::NoInterpreter(None) => format!("cannot run {program}: its loader does not exist"),
+        NotRunnable::Other => format!("cannot run {program}: {reason}"),
     };
     (Outcome::Error(words), code)
 }

@@ -25,7 +25,7 @@ use crate::{
         proxmox::{Api, Product, RemoteStatus},
         query::{Filter, StartQuery},
         remote::{RemoteEnd, RemoteTask},
-        task::{Outcome, TaskRef, ThereRef, exit_code},
+        task::{Outcome, RemoteTaskRef, TaskRef, exit_code},
         upid::Upid,
     },
 };
@@ -88,8 +88,8 @@ fn whole(store: &Store, remote: &Remote, task: &TaskRef) -> Result<Upid, Control
     let own = |text: &str| text.parse::<Upid>().ok();
     match task {
         TaskRef::Upid(upid) => own(upid.own()).ok_or_else(unknown),
-        TaskRef::There(_, ThereRef::Number(_)) => Err(ControlError::NumberThere(remote.name.clone())),
-        TaskRef::There(_, ThereRef::Began { start, pid }) => {
+        TaskRef::Remote(_, RemoteTaskRef::Number(_)) => Err(ControlError::NumberThere(remote.name.clone())),
+        TaskRef::Remote(_, RemoteTaskRef::Started { start, pid }) => {
             let live = store.remote_active(Some(&remote.name))?;
             let live = live.into_iter().filter(|live| live.run.start == *start).map(|live| live.run.upid);
             let (since, until) = (Some(*start), Some(*start));

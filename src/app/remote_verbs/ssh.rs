@@ -20,7 +20,7 @@ use crate::{
     },
     model::{
         remote::{RemoteEnd, RemoteLive, RemoteTask},
-        task::{Signal, TaskRef, ThereRef, exit_code},
+        task::{RemoteTaskRef, Signal, TaskRef, exit_code},
         upid::Upid,
     },
 };
@@ -136,9 +136,9 @@ impl SshHost {
 /// Returns the task id of a task on its host.
 fn number(task: &TaskRef) -> Option<i64> {
     match task {
-        TaskRef::There(_, ThereRef::Number(id)) | TaskRef::Id(id) => Some(id.0),
+        TaskRef::Remote(_, RemoteTaskRef::Number(id)) | TaskRef::Id(id) => Some(id.0),
         TaskRef::Upid(upid) => upid.number(),
-        TaskRef::There(_, ThereRef::Began { .. }) | TaskRef::Handle(_) => None,
+        TaskRef::Remote(_, RemoteTaskRef::Started { .. }) | TaskRef::Handle(_) => None,
     }
 }
 

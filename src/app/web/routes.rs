@@ -482,7 +482,7 @@ fn wire(response: &Response) -> Reply {
 
 fn task_of(text: &str) -> Result<TaskRef, PageError> {
     match text.parse() {
-        Ok(TaskRef::There(..)) | Err(_) => Err(PageError::missing("no such task")),
+        Ok(TaskRef::Remote(..)) | Err(_) => Err(PageError::missing("no such task")),
         Ok(task) => Ok(task),
     }
 }

@@ -179,7 +179,7 @@ pub(super) fn find_reservation(
         TaskRef::Id(id) => ("id", &id.0),
         TaskRef::Handle(handle) => ("handle", &handle.as_str().to_owned()),
         TaskRef::Upid(_) => return no("a UPID names a task that has already started".into()),
-        TaskRef::There(..) => return no("it is a task of another host".into()),
+        TaskRef::Remote(..) => return no("it is a task of another host".into()),
     };
     let row = tx.query_row(&format!("{SELECT_TASKS} WHERE {column} = ?1"), [value], task_row).optional()?;
     if let Some(row) = row {
