@@ -419,7 +419,7 @@ fn a_file_that_others_can_write_is_not_run_by_root() {
     if is_root() {
         fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         chown(&path, Some(account::uid(OTHER).unwrap()), None).unwrap();
-        world.supervise(&[]).run().says(2, &["conf.toml: user ", "whose it is, may write it"]);
+        world.supervise(&[]).run().says(2, &["conf.toml: writable by its owner, user ", "make root the owner"]);
         assert_eq!(world.left(), [""; 0]);
     }
 }

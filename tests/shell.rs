@@ -148,7 +148,12 @@ fn a_script_is_read_line_by_line_without_a_prompt() {
     }
     let ran = world.script(&["shell"], "stop \"web\nsuspend\nopen /tmp/x\nstart; stop\nversion\n");
     assert_eq!(ran.code, 0);
-    for words in ["quote is not closed", "suspend: there is no terminal", "unix://", "only one action per line"] {
+    for words in [
+        "quote is not closed",
+        "suspend: no terminal to continue this shell from",
+        "unix://",
+        "only one action per line",
+    ] {
         assert!(ran.err.contains(words), "{words}: {}", ran.err);
     }
     assert!(ran.text().contains(env!("CARGO_PKG_VERSION")));

@@ -140,7 +140,10 @@ fn a_world_writable_file_is_refused_by_root_and_warned_of_by_other_users() {
     if geteuid().is_root() {
         chown(world.path("c.toml"), Some(65534), None).unwrap();
         let (code, lines, _) = mode(0o600);
-        assert!(code == 2 && lines[0].contains("user 65534, whose it is, may write it"), "{lines:?}");
+        assert!(
+            code == 2 && lines[0].contains("writable by its owner, user 65534 (root would run its commands"),
+            "{lines:?}"
+        );
     }
 }
 

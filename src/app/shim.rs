@@ -88,8 +88,8 @@ pub enum ShimError {
 }
 
 impl ShimError {
-    /// Returns the exit code that reports the error to the supervisor: the system's error number. The
-    /// supervisor may have no other information.
+    /// Returns the exit code that reports the error to the supervisor: the system's error number.
+    /// The supervisor may have no other information.
     pub fn code(&self) -> u8 {
         let number = match self {
             ShimError::RunSpec(_) => None,
@@ -134,7 +134,7 @@ struct Shim {
     /// When the database is closed.
     close_at: Duration,
     /// The last request of `control` that was handled.
-    heeded: Option<Request>,
+    handled: Option<Request>,
     command: Process,
     started: Tick,
     /// How and when the command ended. It is not reaped while its group may still be signalled.
@@ -170,7 +170,7 @@ struct ShimState {
     claim_at: Duration,
     claim_pause: Duration,
     noted: bool,
-    heeded: Option<Request>,
+    handled: Option<Request>,
     command: Process,
     started: Tick,
     beat: Option<Signature>,
@@ -242,7 +242,7 @@ fn resume(carried: Box<ShimState>, mut arrived: Arrived) {
         claim_pause: carried.claim_pause,
         noted: carried.noted,
         close_at: Duration::MAX,
-        heeded: carried.heeded,
+        handled: carried.heeded,
         command: carried.command,
         started: carried.started,
         exit: None,
@@ -624,10 +624,10 @@ impl Shim {
     fn handle_request(&mut self, watch: &mut Watch) {
         let (Some(spool), Some(claimed)) = (&self.spool, &self.claimed) else { return };
         let request = spool.request_of(claimed.slot, &claimed.upid);
-        if request == self.heeded {
+        if request == self.handled {
             return;
         }
-        self.heeded.clone_from(&request);
+        self.handled.clone_from(&request);
         if let Some(request) = request {
             self.act(watch, Event::StopAsked { by: request.by, signal: request.signal }, sys::now());
         }
@@ -720,7 +720,7 @@ impl Shim {
             claim_at: self.claim_at,
             claim_pause: self.claim_pause,
             noted: self.noted,
-            heeded: self.heeded.clone(),
+            heeded: self.handled.clone(),
             command: self.command,
             started: self.started,
             beat: self.beat,

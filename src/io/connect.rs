@@ -447,7 +447,7 @@ pub struct Posted {
 /// proxy is used, which would see the name and the password.
 ///
 /// # Errors
-/// [`ConnectError`]; a response is `Ok` whatever its status.
+/// [`ConnectError`]; a response is `Ok` with any status.
 pub fn post(base: &str, line: &str, auth: Option<&Auth>, limit: Option<Duration>) -> Result<Posted, ConnectError> {
     let config = Config::builder()
         .http_status_as_error(false)

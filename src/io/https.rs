@@ -43,7 +43,7 @@ const LONGEST: u64 = 16 << 20;
 pub enum Trust {
     /// Those that the system trusts for the host.
     System,
-    /// Only the one with this SHA-256, whatever its content.
+    /// Only the certificate with this SHA-256, without further checks of its content.
     Pinned([u8; 32]),
 }
 
@@ -172,7 +172,7 @@ impl Client {
     /// Sends a request for `path`, which begins with a slash.
     ///
     /// # Errors
-    /// [`HttpsError`]; a response is `Ok` whatever its status.
+    /// [`HttpsError`]; a response is `Ok` with any status.
     pub fn ask(&self, method: Method, path: &str) -> Result<HttpAnswer, HttpsError> {
         let url = format!("{}{path}", self.base);
         let request = match method {
@@ -371,8 +371,8 @@ fn reason(error: &rustls::Error) -> String {
             }
             CertificateError::BadEncoding => "it cannot be read".to_owned(),
             CertificateError::Other(other) => match other.to_string().as_str() {
-                // The kind of certificate that openssl creates for a self-signed host: adding it to the
-                // trusted ones does not help.
+                // The kind of certificate that openssl creates for a self-signed host: adding it to
+                // the trusted ones does not help.
                 "CaUsedAsEndEntity" => "it is the certificate of an authority, not of a host".to_owned(),
                 // The name of a variant in webpki, for which rustls has no text.
                 other => format!("it is not one for a host ({other})"),

@@ -1,7 +1,7 @@
 //! The signals that reach a launcher.
 //!
-//! Signals are blocked and read from a signalfd, so that none is lost at any point, not even across a
-//! re-execution. Nothing here sends a signal or starts a process.
+//! Signals are blocked and read from a signalfd, so that none is lost at any point, not even across
+//! a re-execution. Nothing here sends a signal or starts a process.
 
 use std::{
     cell::Cell,

@@ -154,15 +154,15 @@ pub struct Bound {
 
 /// What the path of the supervisor's socket leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leads {
+pub enum SocketState {
     /// The supervisor's socket.
-    Ours,
+    Own,
     /// Nothing.
     Gone,
     /// A socket on which no process listens.
     DeadSocket,
     /// Something else, which must not be touched.
-    SomethingElse(&'static str),
+    Foreign(&'static str),
 }
 
 impl UnixSocket {
@@ -190,14 +190,14 @@ impl UnixSocket {
     ///
     /// # Errors
     /// Those of lstat(2) and connect(2).
-    pub fn check(&self) -> Result<Leads, ListenError> {
-        let Some(at) = At::find(&self.place.path)? else { return Ok(Leads::Gone) };
+    pub fn check(&self) -> Result<SocketState, ListenError> {
+        let Some(at) = At::find(&self.place.path)? else { return Ok(SocketState::Gone) };
         Ok(match at.look()? {
-            PathTarget::Nothing => Leads::Gone,
-            PathTarget::Socket(identity, _) if identity == self.identity => Leads::Ours,
-            PathTarget::Socket(_, false) => Leads::DeadSocket,
-            PathTarget::Socket(_, true) => Leads::SomethingElse("a socket of another program"),
-            PathTarget::Other(what) => Leads::SomethingElse(what),
+            PathTarget::Nothing => SocketState::Gone,
+            PathTarget::Socket(identity, _) if identity == self.identity => SocketState::Own,
+            PathTarget::Socket(_, false) => SocketState::DeadSocket,
+            PathTarget::Socket(_, true) => SocketState::Foreign("a socket of another program"),
+            PathTarget::Other(what) => SocketState::Foreign(what),
         })
     }
 
@@ -563,13 +563,13 @@ mod tests {
         UnixStream::connect(folder.path()).unwrap();
         assert!(bound.listener.accept().is_ok());
         assert_eq!(bound.listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
-        assert_eq!(bound.socket.check().unwrap(), Leads::Ours);
+        assert_eq!(bound.socket.check().unwrap(), SocketState::Own);
         folder.holds(&["s.sock"]);
         bound.socket.remove().unwrap();
         folder.holds(&[]);
-        assert_eq!(bound.socket.check().unwrap(), Leads::Gone);
+        assert_eq!(bound.socket.check().unwrap(), SocketState::Gone);
         bound.listener = bound.socket.rebind().unwrap();
-        assert_eq!(bound.socket.check().unwrap(), Leads::Ours);
+        assert_eq!(bound.socket.check().unwrap(), SocketState::Own);
         drop(bound);
         folder.holds(&[]);
     }
@@ -627,19 +627,19 @@ mod tests {
         let mut bound = UnixSocket::bind(folder.place()).unwrap();
         fs::remove_file(folder.path()).unwrap();
         folder.let_die(UnixListener::bind(folder.path()).unwrap());
-        assert_eq!(bound.socket.check().unwrap(), Leads::DeadSocket);
+        assert_eq!(bound.socket.check().unwrap(), SocketState::DeadSocket);
         bound.listener = bound.socket.rebind().unwrap();
-        assert_eq!(bound.socket.check().unwrap(), Leads::Ours);
+        assert_eq!(bound.socket.check().unwrap(), SocketState::Own);
         UnixStream::connect(folder.path()).unwrap();
 
         fs::remove_file(folder.path()).unwrap();
         let other = UnixListener::bind(folder.path()).unwrap();
-        assert_eq!(bound.socket.check().unwrap(), Leads::SomethingElse("a socket of another program"));
+        assert_eq!(bound.socket.check().unwrap(), SocketState::Foreign("a socket of another program"));
         assert!(bound.socket.rebind().unwrap_err().is_taken());
         drop(other);
         fs::remove_file(folder.path()).unwrap();
         fs::write(folder.path(), "x").unwrap();
-        assert_eq!(bound.socket.check().unwrap(), Leads::SomethingElse("a regular file"));
+        assert_eq!(bound.socket.check().unwrap(), SocketState::Foreign("a regular file"));
         assert!(bound.socket.rebind().unwrap_err().is_taken());
         drop(bound);
         assert_eq!(fs::read_to_string(folder.path()).unwrap(), "x");
@@ -654,7 +654,7 @@ mod tests {
         assert_eq!(path.as_os_str().len(), LONGEST);
         let bound = UnixSocket::bind(SocketSpec { path: path.clone(), ..folder.place() }).unwrap();
         UnixStream::connect(&path).unwrap();
-        assert_eq!(bound.socket.check().unwrap(), Leads::Ours);
+        assert_eq!(bound.socket.check().unwrap(), SocketState::Own);
         // And in a folder that leaves hardly any room.
         let deep = folder.0.path().join("y".repeat(room - 2));
         fs::create_dir(&deep).unwrap();
@@ -703,7 +703,7 @@ mod tests {
             std::os::unix::fs::chown(&link, Some(1234), Some(1234)).unwrap();
             let bound = UnixSocket::bind(place.clone()).unwrap();
             UnixStream::connect(&place.path).unwrap();
-            assert_eq!(bound.socket.check().unwrap(), Leads::Ours);
+            assert_eq!(bound.socket.check().unwrap(), SocketState::Own);
             drop(bound);
             assert_eq!(fs::read_dir(&link).unwrap().count(), 0);
         }

@@ -1,7 +1,7 @@
 //! The folder of all logs of a database, `<db>.logs`, with its 256 subfolders: listing and removing
 //! logs.
 //!
-//! Nothing outside of the folder is ever touched, whatever path a row contains, and no link is
+//! A row may contain any path, but nothing outside of the folder is ever touched, and no link is
 //! followed. The subfolders stay: a launcher may be about to create its log in one.
 
 use std::{

@@ -1,10 +1,11 @@
 //! Descriptors that a process passes to itself across an exec of its own program.
 //!
-//! The descriptors travel in a message that waits in a socket, and that socket is descriptor 0 of the new
-//! program. A received descriptor is the same open file, with its position, flags and locks, and is
-//! close-on-exec like every other one that the program opens. All that can fail (no descriptors, no
-//! memory) fails before the exec, while the old program can still continue; a descriptor that is
-//! not taken out of the parcel is closed with it.
+//! The descriptors travel in a message that waits in a socket, and that socket is descriptor 0 of
+//! the new program. A received descriptor is the same open file, with its position, flags and
+//! locks, and is close-on-exec like every other one that the program opens. All that can fail (no
+//! descriptors, no memory) fails before the exec, while the old program can still continue; a
+//! descriptor that is not taken out of the parcel is closed with it.
+//!
 //! # If the process dies here
 //!
 //! The kernel closes the descriptors in the parcel together with the socket.

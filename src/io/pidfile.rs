@@ -135,7 +135,7 @@ impl Pidfile {
         let mut file = File::from(openat(&self.folder, &fresh, flags, Mode::RUSR | Mode::WUSR)?);
         let filled = file
             .write_all(own_line().as_bytes())
-            // Whatever the umask: every user may read the supervisor's pid.
+            // Every user may read the supervisor's pid, regardless of the umask.
             .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o644)))
             .and_then(|()| self.folder.rename(&fresh, &self.name));
         if filled.is_err() {

@@ -554,8 +554,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the pieces: all output is there in order as long as the backups reach, and no
-        /// file begins in the middle of a line.
+        /// With any split into pieces, the backups contain all output they have room for, in
+        /// order, and no file begins in the middle of a line.
         #[test]
         fn nothing_is_lost_and_no_line_is_cut(
             lines in prop::collection::vec("[a-z]{0,30}", 0..40), piece in 1usize..50, max in 1u64..80,

@@ -193,9 +193,9 @@ impl Pty {
         (!self.pending.is_empty()).then(|| self.master.as_fd())
     }
 
-    /// Relays keys to the command. Returns false if this process is in the background and the keys may
-    /// be for another one. A key that means a signal also signals the rest of this process group (the
-    /// script that started this program).
+    /// Relays keys to the command. Returns false if this process is in the background and the keys
+    /// may be for another one. A key that means a signal also signals the rest of this process
+    /// group (the script that started this program).
     pub fn relay(&mut self, ready: bool) -> bool {
         if !self.pending.is_empty() {
             let pending = std::mem::take(&mut self.pending);

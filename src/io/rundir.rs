@@ -437,7 +437,7 @@ impl RunDir {
 
     fn make(&self, folder: PathBuf) -> io::Result<PathBuf> {
         match DirBuilder::new().mode(0o700).create(&folder) {
-            // Whatever the umask.
+            // Regardless of the umask.
             Ok(()) => fs::set_permissions(&folder, Permissions::from_mode(0o700))?,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),

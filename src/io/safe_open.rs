@@ -63,7 +63,7 @@ pub struct How<'a> {
 pub struct Make {
     /// The mode.
     pub mode: u32,
-    /// Set exactly this mode, whatever the umask.
+    /// Set exactly this mode, regardless of the umask.
     pub exact: bool,
     /// User and group that a newly created file is given to. The owner of an existing file is never
     /// changed.
@@ -434,7 +434,8 @@ fn checked(file: File, how: &How<'_>) -> io::Result<Opened> {
     Ok(Opened { file, metadata, made: false })
 }
 
-/// Sets mode and owner of a newly created file. The owner can use the file whatever the umask.
+/// Sets mode and owner of a newly created file. The owner can use the file regardless of the
+/// umask.
 fn finish_making(fd: BorrowedFd<'_>, make: Make) -> io::Result<()> {
     let for_owner = make.mode & 0o700;
     if make.exact {

@@ -130,7 +130,8 @@ impl Spool {
         beside(db, "-spool")
     }
 
-    /// Opens the spool, creating it if asked to, readable by its owner alone whatever the umask.
+    /// Opens the spool, creating it if asked to, readable by its owner only, regardless of the
+    /// umask.
     ///
     /// In a folder where others can write, the file could be planted: its owner must be the owner
     /// of the database or this user, and no link is followed. A spool created by root is given to

@@ -77,8 +77,8 @@ pub struct TaskLog {
 }
 
 impl TaskLog {
-    /// Begins a log: creates its folders (0700) and its file (0600), whatever the umask. A failure
-    /// is not an error here: the output counts as lost, and [`TaskLog::close`] returns why.
+    /// Begins a log: creates its folders (0700) and its file (0600), regardless of the umask. A
+    /// failure is not an error here: the output counts as lost, and [`TaskLog::close`] returns why.
     ///
     /// `stamper` formats unix seconds as RFC 3339. With `from_terminal`, CR LF ends a line, of
     /// which LF is kept.
@@ -611,8 +611,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever output in whatever pieces: no more than the limit is kept, it is the newest,
-        /// and the first line reports how much is gone.
+        /// Of any output in any pieces, the log keeps the newest part up to the limit, and its
+        /// first line reports how much is missing.
         #[test]
         fn the_newest_is_kept(lines in prop::collection::vec("[a-z]{0,60}", 0..120), piece in 1..200usize, max in 600..4000u64) {
             let place = TempPlace::new();

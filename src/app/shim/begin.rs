@@ -113,7 +113,7 @@ pub(super) fn start() -> Result<(), ShimError> {
         claim_pause: CLAIM_AGAIN,
         noted: false,
         close_at: Duration::MAX,
-        heeded: None,
+        handled: None,
         command: Process { pid: 0, pstart: 0 },
         started: now,
         exit: None,

@@ -9,7 +9,7 @@ use super::{
     serve::{Hub, serve},
 };
 use crate::{
-    io::listener::{self, Leads, UnixSocket},
+    io::listener::{self, SocketState, UnixSocket},
     model::{config::Config, reload::Listener, shim::Identity},
 };
 
@@ -112,11 +112,11 @@ impl Listeners {
         let (task, socket) = self.unix.as_mut()?;
         let path = socket.path().display().to_string();
         let line = match socket.check() {
-            Ok(Leads::Ours) => {
+            Ok(SocketState::Own) => {
                 self.reported = None;
                 return None;
             }
-            Ok(Leads::Gone | Leads::DeadSocket) => match socket.rebind() {
+            Ok(SocketState::Gone | SocketState::DeadSocket) => match socket.rebind() {
                 Ok(listener) => {
                     std::mem::replace(task, accept_unix(&self.hub, listener, &self.trouble)).abort();
                     self.reported = None;
@@ -124,7 +124,7 @@ impl Listeners {
                 }
                 Err(error) => format!("warning: socket {path} is gone and cannot be created again: {error}"),
             },
-            Ok(Leads::SomethingElse(what)) => {
+            Ok(SocketState::Foreign(what)) => {
                 format!("warning: {path} is now {what}, not the supervisor's socket; it is left alone")
             }
             Err(error) => format!("warning: {error}"),

@@ -128,8 +128,8 @@ struct Queue {
 }
 
 impl Queue {
-    /// Adds a request; returns true if a reading must begin. The request replaces an equal one whose
-    /// client is gone.
+    /// Adds a request; returns true if a reading must begin. The request replaces an equal one
+    /// whose client is gone.
     fn push(&mut self, waiting: Waiting) -> bool {
         if self.now.is_empty() {
             self.now.push(waiting);

@@ -2,8 +2,8 @@
 //!
 //! Every task id up to the last one is in `tasks` or in `history` (or was cleared), and within one
 //! read transaction in exactly one of them. So a follower that knows the last id and the ids that
-//! were still live knows what is new, however late an end is recorded and whatever its times; and
-//! recording an end costs nothing more. Only a corrected row of history would be missed:
+//! were still live knows what is new, even if an end is recorded late or with wrong times;
+//! and recording an end costs nothing extra. Only a corrected row of history would be missed:
 //! corrections are numbered.
 
 use rusqlite::{Connection, Transaction, params};
@@ -101,8 +101,8 @@ fn export_in(db: &Connection, since: Option<&ExportCursor>, limit: usize) -> rus
     let first = ExportCursor { database, amended, last: 0, open: Spans::default() };
     let from = known.cloned().unwrap_or(first);
 
-    // All of these, whatever the limit: otherwise the next cursor might have to repeat the same
-    // spans.
+    // All of these, regardless of the limit: otherwise the next cursor might have to repeat the
+    // same spans.
     let corrected = "WHERE amended > ?1 AND id <= ?2 ORDER BY amended";
     let mut rows = select(db, corrected, &[(from.amended, from.last)])?;
     let spans: Vec<(i64, i64)> = from.open.iter().collect();

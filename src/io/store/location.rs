@@ -159,7 +159,7 @@ pub(super) fn tidy_up(path: &Path) {
     }
 }
 
-/// Creates a folder and the missing folders above it with mode 0700, whatever the umask.
+/// Creates a folder and the missing folders above it with mode 0700, regardless of the umask.
 pub(super) fn create_folder(folder: &Path) -> Result<()> {
     if folder.is_dir() {
         return Ok(());

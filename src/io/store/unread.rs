@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS remote_unread (
     remote INTEGER NOT NULL,
     hash   INTEGER NOT NULL, -- of the entry
-    seen   INTEGER NOT NULL, -- when it was last told
+    seen   INTEGER NOT NULL, -- when it was last reported
     PRIMARY KEY (remote, hash)) WITHOUT ROWID";
 /// Entries remembered for one remote. A host with more of them is broken, and they may be counted
 /// again.
