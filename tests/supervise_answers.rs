@@ -67,7 +67,7 @@ fn the_log_of_a_run_must_belong_to_the_named_process() {
     let ran = world.ctl(&["tail", "cat", "--run", &task]).silent(1);
     assert_eq!(ran.text(), format!("cat: ERROR (task {task} is a run of web)\n"));
     let ran = world.ctl(&["tail", "web", "--run", "99999"]).silent(1);
-    assert_eq!(ran.text(), "web: ERROR (there is no task 99999)\n");
+    assert_eq!(ran.text(), "web: ERROR (no task 99999)\n");
     // An unrelated task is not a run of any process.
     world.launch(["--", "true"]).run().ok();
     let other = world.last().int("taskid").to_string();

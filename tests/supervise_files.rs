@@ -242,7 +242,7 @@ fn a_client_ignores_a_found_configuration_of_another_user() {
     chown(&place, Some(owner), None).unwrap();
     let client = || world.command(env!("CARGO_BIN_EXE_supervise"));
     let path = place.to_str().unwrap();
-    let refused = format!("it belongs to user {owner} (it was found in a working directory and not named: -c says");
+    let refused = format!("owned by user {owner} (found in a working directory; to use it, specify it with -c)");
     client().arg("status").run().says(2, &[path, &refused]);
     client().arg("-c").arg(&place).arg("status").run().says(4, &["theirs"]);
 }

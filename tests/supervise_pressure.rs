@@ -93,7 +93,7 @@ fn a_missing_launcher_does_not_make_a_program_fatal() {
     let first = world.pid("web");
     send(first, Signal::SIGKILL);
     world.comes_to("web", "BACKOFF");
-    until("more than one try", || world.log().matches("backoff: web: cannot start its launch").count() > 1);
+    until("more than one try", || world.log().matches("backoff: web: cannot start its shim").count() > 1);
     let web = world.states()["web"].clone();
     assert!(web["description"].as_str().unwrap().ends_with("until that passes"), "{web}");
     let answer = world.ask(named("start", "web"));

@@ -63,7 +63,7 @@ fn instances_come_and_go_one_by_one() {
     assert_eq!(reload(&world)["unchanged"], 1);
     // Warnings are reported to clients that only check, and logged when they apply.
     world.configure(&(many(1, 1) + "group = \"g\"\nstopsignal = \"KILL\"\n"));
-    let warned = || world.log().matches("SIGKILL leaves the program no way").count();
+    let warned = || world.log().matches("SIGKILL gives the program no chance").count();
     assert_eq!(world.ask(json!({ "command": "reread" }))["content"]["warnings"].as_array().unwrap().len(), 1);
     assert_eq!(warned(), 0);
     assert_eq!(reload(&world)["warnings"].as_array().unwrap().len(), 1);

@@ -170,7 +170,7 @@ struct ShimState {
     claim_at: Duration,
     claim_pause: Duration,
     noted: bool,
-    handled: Option<Request>,
+    heeded: Option<Request>,
     command: Process,
     started: Tick,
     beat: Option<Signature>,
