@@ -469,7 +469,7 @@ fn a_launcher_that_was_stopped_for_a_while_is_alive() {
     assert_eq!(world.status(id).as_deref(), Some("RUNNING"));
     // Nothing watches its command, which may have ended.
     until("the stop", || world.control(["list"]).run().text().contains("PAUSED"));
-    assert!(world.control(["list"]).run().text().contains("its launcher is stopped by a signal"));
+    assert!(world.control(["list"]).run().text().contains("launcher stopped by a signal"));
     launch.signal(Signal::SIGCONT);
     until("it to go on", || !world.control(["list"]).run().text().contains("PAUSED"));
     launch.signal(Signal::SIGSTOP);

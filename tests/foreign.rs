@@ -101,7 +101,7 @@ fn rows_of_another_users_database_cannot_show_or_remove_files() {
     assert!(feedback.exists() && log.exists());
     assert_eq!((world.tasks().len(), world.history().len()), (1, 1), "nothing is settled");
     let said = world.control(["history"]).run();
-    assert!(said.err.contains("left to the owner of the database"), "{}", said.err);
+    assert!(said.err.contains("only the owner of the database may move"), "{}", said.err);
     // The owner settles it, and does not remove the file of another task either.
     world.control(["list"]).of_user(OTHER).run().silent(0);
     assert_eq!((world.tasks().len(), world.history().len()), (0, 2));

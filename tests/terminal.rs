@@ -390,7 +390,7 @@ fn a_failure_on_a_terminal_is_reported_once_in_its_own_line() {
     tty.shows("launch: task 3 failed: exit code 5\ncode-5\n");
     tty.type_in("$LAUNCH --quiet false; echo qui\"\"et-$?\n");
     tty.shows("quiet-1\n");
-    assert!(!tty.text().contains("what it printed"));
+    assert!(!tty.text().contains("see its output"));
     tty.type_in("$LAUNCH nothing-there; echo code-$?\n");
     tty.shows("launch: cannot run nothing-there: No such file or directory\ncode-127\n");
 }
