@@ -59,7 +59,7 @@ fn all_errors_are_reported_together_with_their_lines() {
         "error: 17: [programs.web] stopsignall: unknown key (did you mean \"stopsignal\"?)",
         "error: 18: [programs.web] args: element 0: 1 is not a string",
         "error: 19: [programs.\"\"]: the name is empty",
-        "error: 21: [programs.12]: the name \"12\" is only digits",
+        "error: 21: [programs.12]: the name \"12\" consists of digits only",
         "error: 24: [groups.g] programs: unknown program \"nix\"",
         "error: 25: [eventlistener]: unknown table (not supported by taskwatcher)",
         "error: 26: [taskmasterdd]: unknown table (did you mean \"taskmasterd\"?)",
@@ -132,7 +132,10 @@ fn a_world_writable_file_is_refused_by_root_and_warned_of_by_other_users() {
     };
     let (code, lines, _) = mode(0o644);
     assert_eq!((code, lines.len()), (0, 1), "{lines:?}");
-    assert!(lines[0].contains("everybody may read its passwords") && !lines[0].contains("geheim"), "{lines:?}");
+    assert!(
+        lines[0].contains("passwords and environments are readable by everybody") && !lines[0].contains("geheim"),
+        "{lines:?}"
+    );
     let (code, lines, _) = mode(0o622);
     let refused = if geteuid().is_root() { (2, "error") } else { (0, "warning") };
     assert_eq!(code, refused.0);
