@@ -228,7 +228,10 @@ fn a_feedback_file_that_cannot_be_read_at_the_end_is_reported_and_kept() {
     fs::write(world.work().join("go"), "go\n").unwrap();
     let ran = started.wait();
     assert_eq!(ran.code, 0);
-    assert!(ran.err.contains("it is a pipe, not a regular file; the file is kept, and the values"), "{ran:?}");
+    assert!(
+        ran.err.contains("it is a pipe, not a regular file; the file is kept and the last stored values"),
+        "{ran:?}"
+    );
     let row = world.end();
     assert_eq!((row.json("feedback")["info"].as_str(), row.int("warnings")), (Some("first"), 1));
     assert_eq!(row.text("outcome"), "WARNINGS: 1");
