@@ -328,7 +328,7 @@ fn a_supervisor_of_root_is_not_asked_because_of_another_users_folder() {
     };
     runs.write("abcdefgh", &run.to_text()).unwrap();
     chown(runs.path(), Some(OTHER), Some(OTHER)).unwrap();
-    world.control(["kill", "7"]).run().says(1, &["cannot end task 7", "root listens on the socket", "--force"]);
+    world.control(["kill", "7"]).run().says(1, &["cannot end task 7", "its socket belongs to root", "--force"]);
     let mut said = vec![];
     let (mut asked, _) = listener.accept().unwrap();
     std::io::Read::read_to_end(&mut asked, &mut said).unwrap();
