@@ -20,6 +20,7 @@ pub mod model {
     pub mod ansi;
     pub mod client;
     pub mod config;
+    pub mod error;
     pub mod export;
     pub mod feedback;
     #[cfg(feature = "supervise")]
@@ -40,6 +41,7 @@ pub mod model {
     pub mod stats;
     pub mod suggest;
     pub mod task;
+    pub mod unsettled;
     pub mod upid;
     pub mod watch;
     #[cfg(feature = "supervise")]
@@ -107,6 +109,7 @@ pub mod app {
     pub mod remote;
     pub mod remote_verbs;
     pub mod rerun;
+    pub mod service;
     pub mod session;
     #[cfg(feature = "supervise")]
     pub mod shell;

@@ -1050,3 +1050,52 @@ fn without_a_supervisor_pages_are_local_and_read_only() {
     assert_eq!(server.wait().code, 0);
     assert!(!path.exists());
 }
+
+#[test]
+fn every_face_shows_the_same_history_while_an_end_cannot_be_stored() {
+    let world = World::new();
+    let (daemon, port) = with_port(&world, "");
+    ended(&world, "web", "exit 3");
+    let (launcher, id) = world.launched(["--name", "web", "--", "sleep", "300"]);
+    let list = world.json(&["list"]);
+    let row = list.as_array().unwrap().iter().find(|row| row["taskid"] == id).unwrap();
+    let command = nix::unistd::Pid::from_raw(i32::try_from(row["pid"].as_i64().unwrap()).unwrap());
+    let lock = world.lock();
+    launcher.signal(Signal::SIGKILL);
+    nix::sys::signal::kill(command, Signal::SIGKILL).unwrap();
+    launcher.wait();
+    let by_command_line = |more: &[&str]| {
+        let args = [&["history", "--name", "web"], more].concat();
+        world.json(&args)["rows"].clone()
+    };
+    until("the command to be gone", || by_command_line(&[]).as_array().unwrap().len() == 2);
+    let rows = by_command_line(&[]);
+    let outcomes: Vec<&str> = rows.as_array().unwrap().iter().map(|row| row["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["unknown", "ERROR: exit code 3"], "{rows}");
+    assert_eq!(world.query("SELECT count(*) AS n FROM history")[0].int("n"), 1, "one is not stored yet");
+    let by_page = || port.get("/api/history?name=web").json()["rows"].clone();
+    let by_socket = || {
+        let answer = world.ask(json!({ "command": "history", "name": "web", "target": "process" }));
+        answer["content"]["rows"].clone()
+    };
+    until("the page to look again", || by_page() == rows);
+    assert_eq!(by_socket(), rows);
+    // In the other order, page by page, by outcome, and in sums.
+    let reversed: Vec<Value> = rows.as_array().unwrap().iter().rev().cloned().collect();
+    assert_eq!(by_command_line(&["--reverse"]), json!(reversed));
+    assert_eq!(by_command_line(&["--offset", "1"]), json!([rows[1]]));
+    assert_eq!(by_command_line(&["--outcome", "unknown"]), json!([rows[0]]));
+    let stats = world.json(&["stats", "web"]);
+    assert_eq!((&stats[0]["runs"], &stats[0]["unknown"]), (&json!(2), &json!(1)), "{stats}");
+    drop(lock);
+    // Stored, the list is the same.
+    until("the end to be stored", || {
+        world.query("SELECT count(*) AS n FROM history")[0].int("n") == 2 || {
+            world.control(["update"]).run();
+            false
+        }
+    });
+    assert_eq!(by_command_line(&[]), rows);
+    assert_eq!(by_socket(), rows);
+    assert_eq!(daemon.end().code, 0);
+}

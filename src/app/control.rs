@@ -1,7 +1,5 @@
 //! The verbs of `control`, as functions that write to the given output and return an exit code.
 
-mod kill;
-
 use std::{
     collections::HashMap,
     io::{self, Write},
@@ -15,9 +13,9 @@ use super::{
     control_args::{self as args, ControlArgs, Verb},
     db::{self, DbError},
     log,
-    reconcile::{self, Live, Survey},
+    reconcile::{self, Live},
+    service::{Found, HistoryPage, KillError, KillReport, ServiceError, Tasks, find, history},
     show,
-    supervised::NotAsked,
     time_expr::{BadTime, parse_when},
     wait::{WaitError, Waiter, refuse_itself},
 };
@@ -29,10 +27,11 @@ use crate::{
         sys,
     },
     model::{
+        error::ErrorKind,
         proxmox::BadToken,
         query::{After, Filter, Page, Query},
         stats::CLOCK_STEP,
-        task::{Class, HistoryRow, Status, Task, TaskRef, Timestamp, exit_code},
+        task::{Class, HistoryRow, Status, TaskRef, Timestamp, exit_code},
     },
 };
 
@@ -72,12 +71,6 @@ pub enum ControlError {
     /// The store refused a reservation.
     #[error("cannot reserve: {0}")]
     Refused(#[from] Refused),
-    /// Description of processes that this user may not signal.
-    #[error("{0}")]
-    CannotEnd(String),
-    /// The task ended by itself, so its remaining background processes are not ended either.
-    #[error("already ended: {0}")]
-    EndedBefore(String),
     /// No live or ended task has this reference.
     #[error("there is no task {0}")]
     NoSuchTask(TaskRef),
@@ -147,6 +140,9 @@ pub enum ControlError {
     /// The feedback file.
     #[error("cannot read the feedback of task {0}: {1}")]
     Feedback(i64, FeedError),
+    /// A call of the service.
+    #[error(transparent)]
+    Service(ServiceError),
     /// The log.
     #[error(transparent)]
     Log(#[from] log::LogError),
@@ -162,29 +158,6 @@ pub enum ControlError {
     /// A supervisor uses the database.
     #[error("cannot initialize database {0:?}: a supervisor uses it (pid {1}); shut it down first")]
     Supervised(PathBuf, i32),
-    /// The task belongs to a supervised program, and its supervisor could not be asked to stop it.
-    #[error("run of a supervised program: {0}")]
-    NotAsked(#[from] NotAsked),
-    /// This database is a copy of the one that the launcher has open, or replaced that one.
-    #[error(
-        "its launcher (pid {0}) works with another file, {1:?}, of which this database is a copy; name that one with --db, or signal the launcher: kill {0}"
-    )]
-    OtherDatabase(i32, PathBuf),
-    /// The launcher runs where no request can be delivered.
-    #[error(
-        "its launcher runs in another pid namespace on {host} and cannot be reached from here ({source}): run control there, where it has pid {pid}"
-    )]
-    Unreachable {
-        /// The host in the row of the task.
-        host: String,
-        /// Pid of the launcher in its own namespace.
-        pid: i32,
-        /// Why its socket could not be reached.
-        source: io::Error,
-    },
-    /// The row has no launcher that could end the task.
-    #[error("no launcher is known for this task")]
-    NoLauncher,
     /// The output could not be written.
     #[error("cannot write the output: {0}")]
     Write(#[from] io::Error),
@@ -205,9 +178,14 @@ impl ControlError {
         matches!(self, ControlError::Write(error) | ControlError::Log(log::LogError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// Returns the exit code of `control` for this error.
-    pub fn exit_code(&self) -> i32 {
+    /// Returns the kind of the error.
+    pub fn kind(&self) -> ErrorKind {
         match self {
+            ControlError::Db(error) => error.kind(),
+            ControlError::Store(error) => error.kind(),
+            ControlError::Service(error) => error.kind(),
+            ControlError::Wait(error) => error.kind(),
+            ControlError::NothingYet(_) => ErrorKind::NothingYet,
             ControlError::Time(..)
             | ControlError::OtherOrder(_)
             | ControlError::RemotesOnly
@@ -218,9 +196,36 @@ impl ControlError {
             | ControlError::OwnWay(_)
             | ControlError::OtherWay(..)
             | ControlError::Token(_)
-            | ControlError::NoSource => exit_code::USAGE,
-            ControlError::NothingYet(_) => exit_code::NOTHING_YET,
-            _ => exit_code::FAILED,
+            | ControlError::NoSource => ErrorKind::Usage,
+            ControlError::NoRemotesYet(_) => ErrorKind::NoDatabase,
+            ControlError::NoSuchTask(_)
+            | ControlError::NoSuchName(_)
+            | ControlError::NoRuns(_)
+            | ControlError::NoSuchRemote(_)
+            | ControlError::NoRemotes => ErrorKind::NotFound,
+            ControlError::Refused(_)
+            | ControlError::RemoteThere(_)
+            | ControlError::ManyThere(..)
+            | ControlError::NotAgain(..)
+            | ControlError::Supervised(..) => ErrorKind::Conflict,
+            ControlError::Remote(..) => ErrorKind::Unreachable,
+            ControlError::Path(_)
+            | ControlError::Secret(_)
+            | ControlError::Feedback(..)
+            | ControlError::Log(_)
+            | ControlError::Handle(_)
+            | ControlError::System(..)
+            | ControlError::Write(_) => ErrorKind::System,
+        }
+    }
+}
+
+impl From<ServiceError> for ControlError {
+    fn from(error: ServiceError) -> ControlError {
+        match error {
+            // That the reader of the output is gone is the same wherever it shows.
+            ServiceError::Write(error) => ControlError::Write(error),
+            error @ (ServiceError::Db(_) | ServiceError::Store(_)) => ControlError::Service(error),
         }
     }
 }
@@ -255,7 +260,7 @@ pub fn run(args: ControlArgs, out: &mut VerbOutput<'_>) -> Done {
         Verb::Feedback(one) => desk.feedback(&one.task),
         Verb::History(wanted) => desk.history(&wanted),
         Verb::Wait(wanted) => desk.wait(&wanted),
-        Verb::Kill(wanted) => desk.kill(&wanted.tasks, &wanted.how),
+        Verb::Kill(wanted) => desk.kill(&wanted),
         Verb::Killall(wanted) => desk.kill_all(&wanted),
         Verb::Update => desk.update(),
         Verb::Clear(wanted) => desk.clear(&wanted),
@@ -269,29 +274,6 @@ pub fn run(args: ControlArgs, out: &mut VerbOutput<'_>) -> Done {
         Verb::Remote(wanted) => desk.remote(&wanted),
         Verb::Completions(_) => Ok(0),
     }
-}
-
-/// A task that was found by its reference.
-pub(super) enum Found {
-    Live(Box<Live>),
-    Ended(Box<HistoryRow>),
-}
-
-pub(super) fn find(store: &Store, survey: &Survey, task: &TaskRef) -> Result<Option<Found>, StoreError> {
-    let names = |row: &Task| match task {
-        TaskRef::Id(id) => row.id == id.0,
-        TaskRef::Handle(handle) => row.handle == handle.as_str(),
-        TaskRef::Remote(..) => false,
-        TaskRef::Upid(upid) => row.upid.as_deref() == Some(upid.as_str()),
-    };
-    if let Some(live) = survey.live.iter().find(|live| names(&live.task)) {
-        return Ok(Some(Found::Live(Box::new(live.clone()))));
-    }
-    if let Some((task, end)) = survey.ended.iter().find(|(task, _)| !survey.settled && names(task)) {
-        return Ok(Some(Found::Ended(Box::new(HistoryRow::of(task, end)))));
-    }
-    // A task that ended after the survey is in history by now, so this order never misses a task.
-    Ok(store.ended(task)?.map(|row| Found::Ended(Box::new(row))))
 }
 
 impl Desk<'_, '_> {
@@ -309,6 +291,39 @@ impl Desk<'_, '_> {
     pub(super) fn report(&mut self, line: &str) {
         // A message that cannot be written is not an error.
         let _ = writeln!(self.out.messages, "control: {line}");
+    }
+
+    fn kill(&mut self, wanted: &args::Kill) -> Done {
+        let mut tasks = Tasks::open(&self.db, self.out.patience)?;
+        let mut code = 0;
+        tasks.kill(&wanted.tasks, &wanted.how.options(), &mut |done| self.say_killed(done, &mut code))?;
+        Ok(code)
+    }
+
+    fn kill_all(&mut self, wanted: &args::Killall) -> Done {
+        let mut tasks = Tasks::open(&self.db, self.out.patience)?;
+        let mut code = 0;
+        let options = wanted.how.options();
+        let found = tasks.kill_named(&wanted.name, &options, &mut |done| self.say_killed(done, &mut code))?;
+        if found == 0 { Err(ControlError::NoSuchName(wanted.name.clone())) } else { Ok(code) }
+    }
+
+    /// Prints what became of a task that should be ended; a failure sets the exit code.
+    fn say_killed(&mut self, done: Result<KillReport, KillError>, code: &mut i32) -> io::Result<()> {
+        match done {
+            Err(error) => {
+                self.report(&format!("error: {error}"));
+                *code = exit_code::FAILED;
+                Ok(())
+            }
+            Ok(KillReport { id, name, how }) => {
+                let text = match self.json {
+                    true => json!({ "taskid": id, "name": name, "result": how.to_string() }).to_string(),
+                    false => format!("task {id} ({}): {}", show::clean(&name), show::clean(&how.to_string())),
+                };
+                writeln!(self.out.data, "{text}")
+            }
+        }
     }
 
     fn reserve(&mut self, wanted: &args::Reserve) -> Done {
@@ -377,7 +392,8 @@ impl Desk<'_, '_> {
             true => {
                 let results = wanted.outcome.clone();
                 let filter = Filter { name: wanted.name.clone(), since, until, results, ..Filter::default() };
-                store.page(&Query { filter, limit: RECENT, after: None, offset: 0, reverse: false })?
+                let query = Query { filter, limit: RECENT, after: None, offset: 0, reverse: false };
+                history::page(store, &history::unsettled_of(&survey), &query)?
             }
             false => Page { rows: vec![], next: None },
         };
@@ -560,18 +576,8 @@ impl Desk<'_, '_> {
             user: wanted.user.clone(),
         };
         let limit = wanted.rows();
-        let mut store = self.open()?;
-        let survey = reconcile::survey(&mut store)?;
-        if !survey.settled && !survey.ended.is_empty() {
-            let count = survey.ended.len();
-            let why = match store.is_own() {
-                true => "could not be moved to the history: the database cannot be written at the moment",
-                false => "are not in the history yet: only the owner of the database may move them there",
-            };
-            self.report(&format!("{count} ended tasks {why}"));
-        }
         if wanted.remote.is_some() || wanted.all_remotes {
-            return self.history_far(&store, wanted, filter);
+            return self.history_far(wanted, filter);
         }
         let after = match wanted.after {
             Some(After::Start(_)) => return Err(ControlError::OtherOrder("with")),
@@ -582,7 +588,8 @@ impl Desk<'_, '_> {
             return Err(ControlError::RemotesOnly);
         }
         let query = Query { filter, limit, after, offset: wanted.offset, reverse: wanted.reverse };
-        let page = store.page(&query)?;
+        let HistoryPage { page, unsettled, own } = Tasks::open(&self.db, self.out.patience)?.history(&query)?;
+        self.report_unsettled(unsettled, own);
         self.report_future_ends(&page.rows);
         let next = page.next.map(|cursor| cursor.to_string());
         if wanted.jsonl {
@@ -600,6 +607,17 @@ impl Desk<'_, '_> {
             self.report(&format!("more rows follow: --after {next}"));
         }
         Ok(0)
+    }
+
+    /// Prints a message about tasks that have ended and are not in the history table yet.
+    pub(super) fn report_unsettled(&mut self, count: usize, own: bool) {
+        let why = match own {
+            true => "could not be moved to the history: the database cannot be written at the moment",
+            false => "are not in the history yet: only the owner of the database may move them there",
+        };
+        if count > 0 {
+            self.report(&format!("{count} ended tasks {why}"));
+        }
     }
 
     /// Prints a message about rows that come first only because the clock was wrong.

@@ -9,7 +9,7 @@ use clap::{
 };
 use clap_complete::{Shell, generate};
 
-use super::launch_args::SignalParser;
+use super::{launch_args::SignalParser, service::KillOptions};
 use crate::model::{
     export::ExportCursor,
     proxmox::{Fingerprint, Url},
@@ -330,6 +330,14 @@ pub struct KillArgs {
     /// Also end runs of supervised programs, bypassing the supervisor, which then treats such a run as ended by itself
     #[arg(long)]
     pub force: bool,
+}
+
+impl KillArgs {
+    /// Returns the options as the service takes them.
+    pub fn options(&self) -> KillOptions {
+        let KillArgs { signal, now, no_wait, force } = *self;
+        KillOptions { signal, now, no_wait, force }
+    }
 }
 
 /// `clear`

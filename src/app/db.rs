@@ -5,9 +5,12 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::io::{
-    account, feedfile,
-    store::{self, LockTimeout, Store, StoreError},
+use crate::{
+    io::{
+        account, feedfile,
+        store::{self, LockTimeout, Store, StoreError},
+    },
+    model::error::ErrorKind,
 };
 
 /// Why the database cannot be used.
@@ -29,6 +32,16 @@ pub enum DbError {
     /// The database itself.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl DbError {
+    /// Returns the kind of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            DbError::Nowhere | DbError::Tilde(_) | DbError::Network(..) => ErrorKind::Database,
+            DbError::Store(error) => error.kind(),
+        }
+    }
 }
 
 /// Returns the path of the database: `--db`, else `TASKWATCHER_DB`, else in the state folder of the user. The path is

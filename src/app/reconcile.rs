@@ -9,6 +9,7 @@ use std::{
     collections::{HashMap, HashSet},
     io::ErrorKind,
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,7 +19,7 @@ use crate::{
     io::{
         feedfile::{self, FeedError, FeedFile, Mark},
         process::{self, Snapshot},
-        spool::{Held, SelfReport, Spool},
+        spool::{SeenLocks, SelfReport, Spool},
         store::{self, Claimed, Hold, LockTimeout, Start, Store, StoreError, StoreFailure},
         sys,
     },
@@ -36,7 +37,7 @@ pub(super) const MANY: usize = 250;
 #[derive(Clone, Debug)]
 pub struct Live {
     /// Its row.
-    pub task: Task,
+    pub task: Arc<Task>,
     /// Its status.
     pub status: Status,
     /// Its last heartbeat, or its start before the first one.
@@ -44,7 +45,7 @@ pub struct Live {
     /// Remaining processes of an orphan's command.
     pub survivors: Vec<Process>,
     /// What the task reported about itself.
-    pub story: Option<SelfReport>,
+    pub story: Option<Box<SelfReport>>,
     /// Whether the launcher is stopped by a signal, so that nothing watches the command. Only checked if there are few
     /// tasks.
     pub stopped: bool,
@@ -56,7 +57,7 @@ pub struct Survey {
     /// Live tasks.
     pub live: Vec<Live>,
     /// Tasks that were found to have ended.
-    pub ended: Vec<(Task, End)>,
+    pub ended: Vec<(Arc<Task>, End)>,
     /// Whether `ended` was moved to the history. False if the database could not be written.
     pub settled: bool,
 }
@@ -71,7 +72,7 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
         // Reading the kernel's list of locks takes as long as reading the rows. A lock that is missing in the list is
         // tested separately.
         true => sys::at_once(|| Locks::seen(&path), || store.tasks()),
-        false => (HashMap::new(), store.tasks()),
+        false => (SeenLocks::default(), store.tasks()),
     };
     let mut found = look(&path, tasks?, seen, sys::now().wall)?;
     if found.live.iter().all(|live| live.status != Status::Orphaned) && found.ended.is_empty() {
@@ -79,7 +80,7 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
     }
     // A launcher records the end and then exits. If that happened between reading the row and examining the launcher,
     // the task only seems lost. Reading the rows again detects that.
-    let still: HashSet<i64> = store.tasks()?.iter().map(|task| task.id).collect();
+    let still = store.task_numbers()?;
     found.live.retain(|live| still.contains(&live.task.id));
     found.ended.retain(|(task, _)| still.contains(&task.id));
     if found.ended.is_empty() || !store.is_own() {
@@ -116,7 +117,8 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
 
 /// Whether the task of a row has ended. Judges like [`survey`]; a task that cannot be judged counts as alive.
 pub fn is_dead(db: &Path, task: &Task) -> bool {
-    look(db, vec![task.clone()], HashMap::new(), sys::now().wall).is_ok_and(|found| !found.ended.is_empty())
+    look(db, vec![Arc::new(task.clone())], SeenLocks::default(), sys::now().wall)
+        .is_ok_and(|found| !found.ended.is_empty())
 }
 
 /// Whether pids of this task mean the same processes in this process: false if the task runs in another pid namespace.
@@ -129,34 +131,76 @@ fn viewpoint() -> Viewpoint {
     Viewpoint { boot_id: sys::boot_id().ok(), namespace: sys::namespace(), host: sys::host_name() }
 }
 
-fn look(db: &Path, tasks: Vec<Task>, seen: HashMap<i64, Held>, now: Timestamp) -> Result<Survey, StoreError> {
+/// What a look at a task showed.
+enum Look {
+    Judged(Judged),
+    /// The launcher is gone: the task is what remains of its command, which is searched for next.
+    Lost(Box<Facts>, Option<Box<SelfReport>>),
+}
+
+/// What a task is.
+enum Judged {
+    Live(Live),
+    Ended(Box<End>),
+}
+
+fn look(db: &Path, tasks: Vec<Arc<Task>>, seen: SeenLocks, now: Timestamp) -> Result<Survey, StoreError> {
     if tasks.is_empty() {
         return Ok(Survey::default());
     }
     let here = viewpoint();
     let locks = Locks::of(db, seen);
-    let look = |some: &[Task]| some.iter().map(|task| look_at(task, &here, &locks)).collect();
-    let mut looks: Vec<(Facts, Option<SelfReport>)> = sys::on_all_processors(&tasks, MANY, look);
-    let mut survivors = find_survivors(&tasks, &mut looks, &here);
     let few = tasks.len() <= MANY;
+    // A task is judged while its row is in the cache of the processor that looked at it.
+    let look = |task: &Arc<Task>| {
+        let (facts, report) = look_at(task, &here, &locks);
+        match is_lost(task, &facts) {
+            true => Look::Lost(Box::new(facts), report),
+            false => Look::Judged(verdict_of(task, &facts, report, vec![], now, few.then_some(&here))),
+        }
+    };
+    let mut looks: Vec<Look> = sys::on_all_processors(&tasks, MANY, |some| some.iter().map(look).collect());
+    let mut survivors = find_survivors(&tasks, &mut looks, &here);
     let mut found = Survey { live: Vec::with_capacity(tasks.len()), ..Survey::default() };
-    for (task, (facts, story)) in tasks.into_iter().zip(looks) {
-        match judge(&task, &facts, now) {
-            Verdict::Live(status) => {
-                let beat = last_beat(&task, &facts);
+    for (task, look) in tasks.into_iter().zip(looks) {
+        let judged = match look {
+            Look::Judged(judged) => judged,
+            Look::Lost(facts, report) => {
                 let survivors = survivors.remove(&task.id).unwrap_or_default();
-                let stopped = few && is_launcher_stopped(&task, &here);
-                found.live.push(Live { task, status, beat, survivors, story, stopped });
+                verdict_of(&task, &facts, report, survivors, now, few.then_some(&here))
             }
-            Verdict::Ended(mut end) => {
-                if task.is_worker() {
-                    end.feedback = story.as_ref().and_then(feedback_of_worker);
-                }
-                found.ended.push((task, *end));
-            }
+        };
+        match judged {
+            Judged::Live(live) => found.live.push(live),
+            Judged::Ended(end) => found.ended.push((task, *end)),
         }
     }
     Ok(found)
+}
+
+/// Judges a task by its facts. `stopped_here` is the viewpoint from which a stopped launcher is looked for; `None` where
+/// tasks are too many for that.
+fn verdict_of(
+    task: &Arc<Task>,
+    facts: &Facts,
+    story: Option<Box<SelfReport>>,
+    survivors: Vec<Process>,
+    now: Timestamp,
+    stopped_here: Option<&Viewpoint>,
+) -> Judged {
+    match judge(task, facts, now) {
+        Verdict::Live(status) => {
+            let beat = last_beat(task, facts);
+            let stopped = stopped_here.is_some_and(|here| is_launcher_stopped(task, here));
+            Judged::Live(Live { task: Arc::clone(task), status, beat, survivors, story, stopped })
+        }
+        Verdict::Ended(mut end) => {
+            if task.is_worker() {
+                end.feedback = story.as_deref().and_then(feedback_of_worker);
+            }
+            Judged::Ended(end)
+        }
+    }
 }
 
 /// Whether the launcher of a task is seen stopped by a signal.
@@ -171,23 +215,23 @@ fn is_launcher_stopped(task: &Task, here: &Viewpoint) -> bool {
     })
 }
 
-/// Finds the remaining processes of each task whose launcher is gone, and records the result in its facts. Returns the
-/// processes by task id.
-fn find_survivors(
-    tasks: &[Task],
-    looks: &mut [(Facts, Option<SelfReport>)],
-    here: &Viewpoint,
-) -> HashMap<i64, Vec<Process>> {
+/// Whether the launcher of a task is gone without a recorded end, so that processes of its command may remain.
+fn is_lost(task: &Task, facts: &Facts) -> bool {
+    // A worker has no processes of its own.
+    facts.launcher == Life::Gone && facts.spooled.is_none() && !task.is_reserved() && !task.is_worker()
+}
+
+/// Finds the remaining processes of each lost task, and records the result in its facts. Returns the processes by task id.
+fn find_survivors(tasks: &[Arc<Task>], looks: &mut [Look], here: &Viewpoint) -> HashMap<i64, Vec<Process>> {
     let mut survivors = HashMap::new();
-    let is_lost = |task: &Task, facts: &Facts| {
-        // A worker has no processes of its own.
-        facts.launcher == Life::Gone && facts.spooled.is_none() && !task.is_reserved() && !task.is_worker()
-    };
     // Two passes, because one pass over /proc can miss a process that forks and exits, or that is executing another
     // program.
     for _ in 0..2 {
-        let lost = tasks.iter().zip(looks.iter_mut()).map(|(task, (facts, _))| (task, facts));
-        let mut lost = lost.filter(|(task, facts)| is_lost(task, facts) && facts.survivors == Life::Gone).peekable();
+        let lost = tasks.iter().zip(looks.iter_mut()).filter_map(|(task, look)| match look {
+            Look::Lost(facts, _) if facts.survivors == Life::Gone => Some((task, facts)),
+            Look::Lost(..) | Look::Judged(_) => None,
+        });
+        let mut lost = lost.peekable();
         if lost.peek().is_none() {
             break;
         }
@@ -222,11 +266,11 @@ fn left_of(task: &Task, seen: &Snapshot, here: &Viewpoint) -> Vec<Process> {
 struct Locks {
     spool: Result<Spool, Lock>,
     /// Locks in the kernel's list of all locks, by slot.
-    seen: HashMap<i64, Held>,
+    seen: SeenLocks,
 }
 
 impl Locks {
-    fn of(db: &Path, seen: HashMap<i64, Held>) -> Locks {
+    fn of(db: &Path, seen: SeenLocks) -> Locks {
         let spool = Spool::open(db, false).map_err(|error| match error.kind() {
             ErrorKind::NotFound | ErrorKind::PermissionDenied => Lock::NoSpool,
             _ => Lock::Unknown,
@@ -235,7 +279,7 @@ impl Locks {
     }
 
     /// Returns the locks in the kernel's list of all locks, by slot.
-    fn seen(db: &Path) -> HashMap<i64, Held> {
+    fn seen(db: &Path) -> SeenLocks {
         Spool::open(db, false).map(|spool| spool.seen_held()).unwrap_or_default()
     }
 
@@ -247,7 +291,7 @@ impl Locks {
             (Ok(_), None) => return (Lock::NoSpool, true),
             (Ok(spool), Some(slot)) => (spool, slot),
         };
-        match self.seen.get(&slot).map_or_else(|| spool.held(slot), |held| Ok(Some(*held))) {
+        match self.seen.get(slot).map_or_else(|| spool.held(slot), |held| Ok(Some(held))) {
             Ok(Some(held)) => (Lock::Held, held.has_report),
             Ok(None) => (Lock::Free, true),
             Err(_) => (Lock::Unknown, true),
@@ -256,9 +300,8 @@ impl Locks {
 }
 
 /// Determines whether the launcher of a task is alive.
-fn launcher_of(task: &Task, here: &Viewpoint, lock: Lock) -> Life {
+fn launcher_of(task: &Task, view: View, lock: Lock) -> Life {
     let Some(launcher) = task.launcher else { return Life::Gone };
-    let view = here.view_of(task);
     let seen = match (lock, view) {
         // The lock is sufficient evidence.
         (Lock::Held, _) | (_, View::Elsewhere | View::Restarted) => Life::Unknown,
@@ -270,19 +313,20 @@ fn launcher_of(task: &Task, here: &Viewpoint, lock: Lock) -> Life {
 }
 
 /// Gathers the facts about a task, without the survivors of its command, and the task's report about itself.
-fn look_at(task: &Task, here: &Viewpoint, locks: &Locks) -> (Facts, Option<SelfReport>) {
-    let (lock, has_report) = locks.lock_of(task);
-    let launcher = if task.is_reserved() { Life::Unknown } else { launcher_of(task, here, lock) };
+fn look_at(task: &Task, here: &Viewpoint, locks: &Locks) -> (Facts, Option<Box<SelfReport>>) {
+    let (lock, tells) = locks.lock_of(task);
+    let view = here.view_of(task);
+    let launcher = if task.is_reserved() { Life::Unknown } else { launcher_of(task, view, lock) };
     let place = locks.spool.as_ref().ok().zip(task.slot).zip(task.upid.as_deref());
-    let story = place.filter(|_| has_report).and_then(|((spool, slot), upid)| spool.report_of(slot, upid));
+    let story = place.filter(|_| tells).and_then(|((spool, slot), upid)| spool.report_of(slot, upid)).map(Box::new);
     let is_worker = task.is_worker();
     // A worker ends before its process.
     let spooled = place.filter(|_| launcher != Life::Alive || is_worker);
-    let spooled = spooled.and_then(|((spool, slot), upid)| spool.end_of(slot, upid));
+    let spooled = spooled.and_then(|((spool, slot), upid)| spool.end_of(slot, upid)).map(Box::new);
     let reported = story.as_ref().and_then(|story| story.beat).map(Timestamp);
     let asked = place.filter(|_| is_worker);
     let asked = asked.is_some_and(|((spool, slot), upid)| spool.request_of(slot, upid).is_some());
-    let restarted = here.view_of(task) == View::Restarted;
+    let restarted = view == View::Restarted;
     let beat = beat_of(task);
     (Facts { restarted, launcher, survivors: Life::Gone, spooled, beat, reported, asked }, story)
 }

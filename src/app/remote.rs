@@ -19,7 +19,9 @@ use self::api::{ApiError, Host, Wanted};
 use super::{
     control::{ControlError, Desk, Done, progress_of, system},
     control_args::{self as args, RemoteVerb},
-    db, reconcile, show,
+    db, reconcile,
+    service::history,
+    show,
 };
 use crate::{
     io::{
@@ -412,7 +414,11 @@ impl Desk<'_, '_> {
     }
 
     /// Prints `history` with tasks of other hosts, sorted by start.
-    pub(super) fn history_far(&mut self, store: &Store, wanted: &args::History, filter: Filter) -> Done {
+    pub(super) fn history_far(&mut self, wanted: &args::History, filter: Filter) -> Done {
+        let mut store = self.open()?;
+        let survey = reconcile::survey(&mut store)?;
+        self.report_unsettled(history::unsettled_of(&survey).len(), store.is_own());
+        let store = &store;
         let name = wanted.remote.as_ref().map(|name| name.as_str());
         let remotes = some_remotes(store, name)?;
         // In UPIDs of these remotes a number is that of a guest or a disk, which many tasks share.

@@ -1,12 +1,13 @@
 //! `control run-again`: launches a task again with the same command, folder, name and options.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
 use serde_json::Value;
 
 use super::{
-    control::{ControlError, Desk, Done, Found, find},
+    control::{ControlError, Desk, Done},
     control_args as args, reconcile,
+    service::{Found, find},
 };
 use crate::{io::child, model::task::argv_of_json};
 
@@ -26,7 +27,7 @@ impl Desk<'_, '_> {
         let survey = reconcile::survey(&mut store)?;
         let (id, argv, options, cwd, name, info, upid) = match find(&store, &survey, &wanted.task)? {
             Some(Found::Live(live)) => {
-                let task = live.task;
+                let task = Arc::unwrap_or_clone(live.task);
                 let parse = |text: Option<String>| text.and_then(|text| serde_json::from_str::<Value>(&text).ok());
                 (task.id, parse(task.argv), parse(task.options), task.cwd, Some(task.name), task.info, task.upid)
             }

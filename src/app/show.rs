@@ -7,16 +7,15 @@ use std::{borrow::Cow, collections::HashSet};
 
 use chrono::{DateTime, Datelike, TimeZone};
 use serde::Serialize;
-use serde_json::{Value, json};
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use serde_json::{Value, json, value::RawValue};
 
+use self::table::{Cells, Column, Kind, column, table, table_of};
 use super::reconcile::{Live, MANY};
 use crate::io::{
     store::{Node, Remote},
     sys::{self, Zone},
 };
 use crate::model::{
-    ansi::misleads,
     query::Page,
     shim::supervised_text,
     stats::Summary,
@@ -24,31 +23,19 @@ use crate::model::{
     upid::Upid,
 };
 
+mod table;
+
+/// [`clean`] as all faces use it.
+pub use crate::model::ansi::clean;
+
 /// Maximum number of characters of a text in one cell of a table. `show` prints the whole text.
 const CELL: usize = 48;
 
-/// Returns a text in a form that is safe on a terminal.
-pub fn clean(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => safe.push_str("\\n"),
-            '\t' => safe.push_str("\\t"),
-            '\r' => safe.push_str("\\r"),
-            '\\' => safe.push('\\'),
-            c if c.is_control() => safe.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c if misleads(c) => safe.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
 /// Like [`clean`], but truncated to the width of a cell.
-fn cell(text: &str) -> String {
+fn short_cell(text: &str) -> Cow<'_, str> {
     // Fast path: most texts are plain ASCII, and a list may have thousands.
     if text.len() < CELL && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     // Truncated before escaping, which only makes the text longer: a name may have a megabyte.
     let mut short: String = clean(&text.chars().take(CELL).collect::<String>()).chars().take(CELL).collect();
@@ -56,7 +43,12 @@ fn cell(text: &str) -> String {
         short = short.chars().take(CELL - 1).collect();
         short.push('…');
     }
-    short
+    Cow::Owned(short)
+}
+
+/// Returns a text as [`short_cell`] does, in a string.
+fn cell(text: &str) -> String {
+    short_cell(text).into_owned()
 }
 
 /// Converts an instant to the local time zone.
@@ -85,6 +77,25 @@ fn short_time(secs: i64, now: Timestamp, width: Option<u16>) -> String {
     then.format(form).to_string()
 }
 
+/// Instants of rows as cells, as [`short_time`] writes them: rows that follow each other often have the same.
+struct Times {
+    now: Timestamp,
+    width: Option<u16>,
+    last: Option<(i64, String)>,
+}
+
+impl Times {
+    fn new(now: Timestamp, width: Option<u16>) -> Times {
+        Times { now, width, last: None }
+    }
+
+    fn short(&mut self, secs: i64) -> &str {
+        let (now, width) = (self.now, self.width);
+        let last = self.last.take().filter(|(at, _)| *at == secs);
+        &self.last.insert(last.unwrap_or_else(|| (secs, short_time(secs, now, width)))).1
+    }
+}
+
 /// Formats a duration in seconds.
 fn seconds(secs: f64) -> String {
     span(std::time::Duration::try_from_secs_f64(secs.max(0.0)).unwrap_or_default())
@@ -94,147 +105,6 @@ fn seconds(secs: f64) -> String {
 fn bar(percent: f64) -> String {
     let full = (percent / 10.0).round() as usize;
     format!("{}{} {percent:>3.0}%", "█".repeat(full.min(10)), "░".repeat(10 - full.min(10)))
-}
-
-/// A column of a table.
-struct Column {
-    name: &'static str,
-    kind: Kind,
-    /// On a narrow terminal, columns of the lowest rank are omitted first. Columns of rank 9 are never omitted.
-    rank: u8,
-    /// Whether the column is shown if it is empty.
-    keep: bool,
-}
-
-/// The content of a column.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Numbers: right-aligned and never truncated, because a truncated number is another number.
-    Number,
-    /// Fixed words of this program: never truncated.
-    Word,
-    /// Text of users: truncated if space is short.
-    Text,
-    /// The state of a task: coloured by its first word, never truncated.
-    State,
-    /// An outcome: coloured by its first word, truncated if space is short.
-    Outcome,
-}
-
-impl Kind {
-    fn is_cut(self) -> bool {
-        match self {
-            Kind::Text | Kind::Outcome => true,
-            Kind::Number | Kind::Word | Kind::State => false,
-        }
-    }
-}
-
-/// Returns the colour of a status or an outcome, as the parameter of an SGR sequence.
-fn colour(text: &str) -> Option<u8> {
-    let word = text.split([' ', ':']).next().unwrap_or_default();
-    match word {
-        "OK" => Some(32),
-        "WARNINGS" | "SILENT" | "STOPPING" | "PAUSED" => Some(33),
-        "ERROR" | "STALLED" => Some(31),
-        "unknown" | "ORPHANED" => Some(35),
-        _ => None,
-    }
-}
-
-const fn column(name: &'static str, kind: Kind, rank: u8, keep: bool) -> Column {
-    Column { name, kind, rank, keep }
-}
-
-/// Blanks between two columns.
-const GAP: usize = 2;
-/// Width to which texts are truncated before a column is omitted.
-const SHORTEST_TEXT: usize = 12;
-
-/// Formats a table without empty columns, at most `width` wide: first texts are truncated, then columns of the lowest
-/// ranks are omitted.
-fn table(columns: &[Column], rows: &[Vec<String>], width: Option<u16>, colours: bool) -> String {
-    let natural: Vec<usize> = columns
-        .iter()
-        .enumerate()
-        .map(|(index, column)| rows.iter().map(|row| width_of(&row[index])).fold(column.name.len(), usize::max))
-        .collect();
-    let mut shown: Vec<usize> = (0..columns.len())
-        .filter(|&index| columns[index].keep || rows.iter().any(|row| !row[index].is_empty()))
-        .collect();
-    let mut widths = natural.clone();
-    if let Some(width) = width.map(usize::from) {
-        let shortest = |index: usize| match columns[index].kind {
-            kind if kind.is_cut() => natural[index].min(SHORTEST_TEXT),
-            _ => natural[index],
-        };
-        let needed = |shown: &[usize]| shown.iter().map(|&index| shortest(index) + GAP).sum::<usize>() - GAP;
-        while needed(&shown) > width {
-            let Some(least) = shown.iter().copied().filter(|&i| columns[i].rank < 9).min_by_key(|&i| columns[i].rank)
-            else {
-                break;
-            };
-            shown.retain(|&index| index != least);
-        }
-        // Spare width goes to the texts: to higher ranks first, and among equal ranks to the last column, an outcome.
-        let mut spare = width.saturating_sub(needed(&shown));
-        let mut order = shown.clone();
-        order.sort_by_key(|&index| std::cmp::Reverse((columns[index].rank, index)));
-        for index in order {
-            let wish = natural[index] - shortest(index);
-            widths[index] = shortest(index) + wish.min(spare);
-            spare -= wish.min(spare);
-        }
-    }
-    let mut text =
-        String::with_capacity((rows.len() + 1) * shown.iter().map(|&index| widths[index] + GAP).sum::<usize>());
-    for row in std::iter::once(None).chain(rows.iter().map(Some)) {
-        if row.is_some() {
-            text.push('\n');
-        }
-        // Blanks are written only before the next cell, so that no line ends with blanks.
-        let mut blanks = 0;
-        for &index in &shown {
-            let Column { name, kind, .. } = columns[index];
-            let cell = cut(row.map_or(name, |row| &row[index]), widths[index]);
-            let spare = widths[index].saturating_sub(width_of(&cell));
-            let (before, after) = if kind == Kind::Number { (spare, 0) } else { (0, spare) };
-            blanks += before;
-            if !cell.is_empty() {
-                text.extend(std::iter::repeat_n(' ', blanks));
-                blanks = 0;
-                let is_painted = colours && row.is_some() && matches!(kind, Kind::State | Kind::Outcome);
-                match colour(&cell).filter(|_| is_painted) {
-                    Some(number) => text.push_str(&format!("\x1b[{number}m{cell}\x1b[0m")),
-                    None => text.push_str(&cell),
-                }
-            }
-            blanks += after + GAP;
-        }
-    }
-    text
-}
-
-/// Returns the width of a text in columns of a terminal.
-fn width_of(text: &str) -> usize {
-    if text.is_ascii() { text.len() } else { text.width() }
-}
-
-/// Truncates a text to a width in columns of a terminal.
-fn cut(text: &str, width: usize) -> Cow<'_, str> {
-    if width_of(text) <= width {
-        return Cow::Borrowed(text);
-    }
-    let (mut short, mut taken) = (String::new(), 0);
-    for c in text.chars() {
-        taken += c.width().unwrap_or(0);
-        if taken + 1 > width {
-            break;
-        }
-        short.push(c);
-    }
-    short.push('…');
-    Cow::Owned(short)
 }
 
 /// Returns the table of tasks that have not ended.
@@ -261,29 +131,32 @@ pub fn task_table(
         column("INFO2", Kind::Text, 1, false),
         column("INFO3", Kind::Text, 0, false),
     ];
-    let row = |live: &Live| {
-        let task = &live.task;
-        let reserved = live.status == Status::Reserved;
-        let text = |text: &Option<String>| text.as_deref().map(cell).unwrap_or_default();
-        vec![
-            task.id.to_string(),
-            cell(&task.name),
-            status_of(live).to_owned(),
-            task.pid.map(|pid| pid.to_string()).unwrap_or_default(),
-            task.starttime.map(|start| short_time(start, now, width)).unwrap_or_default(),
-            task.starttime.map(|start| seconds(now.secs().saturating_sub(start) as f64)).unwrap_or_default(),
-            if reserved { String::new() } else { (if task.feedback { "yes" } else { "no" }).to_owned() },
-            timer(live, now).map(|secs| seconds(secs as f64)).unwrap_or_default(),
-            task.timeout.filter(|_| gives_beats(live)).map(seconds).unwrap_or_default(),
-            progress_of(live).map(bar).unwrap_or_default(),
-            note(live).map(|note| cell(&note)).unwrap_or_default(),
-            text(&task.info[0]),
-            text(&task.info[1]),
-            text(&task.info[2]),
-        ]
+    let cells_of = |some: &[Live]| {
+        let mut cells = Cells::new(COLUMNS.len(), some.len());
+        let mut times = Times::new(now, width);
+        for live in some {
+            let task = &live.task;
+            let reserved = live.status == Status::Reserved;
+            cells.add_value(task.id);
+            cells.add(&short_cell(&task.name));
+            cells.add(status_of(live));
+            cells.add_some(task.pid);
+            cells.add_some(task.starttime.map(|start| times.short(start)));
+            cells.add_some(task.starttime.map(|start| seconds(now.secs().saturating_sub(start) as f64)));
+            cells.add(match (reserved, task.feedback) {
+                (true, _) => "",
+                (false, true) => "yes",
+                (false, false) => "no",
+            });
+            cells.add_some(timer(live, now).map(|secs| seconds(secs as f64)));
+            cells.add_some(task.timeout.filter(|_| gives_beats(live)).map(seconds));
+            cells.add_some(progress_of(live).map(bar));
+            cells.add_some(note(live).as_deref().map(short_cell));
+            task.info.iter().for_each(|info| cells.add_some(info.as_deref().map(short_cell)));
+        }
+        vec![cells]
     };
-    let rows = sys::on_all_processors(live, MANY, |some| some.iter().map(row).collect());
-    table(&COLUMNS, &rows, width, colours)
+    table_of(&COLUMNS, &sys::on_all_processors(live, MANY, cells_of), width, colours)
 }
 
 /// Whether a task is stopped by a signal, as far as its launcher knows.
@@ -351,20 +224,19 @@ pub struct LiveRow<'a> {
     launcher_pid: Option<i32>,
     host: &'a Option<String>,
     user: &'a Option<String>,
-    argv: Option<Value>,
+    argv: Option<Cow<'a, RawValue>>,
     cwd: &'a Option<String>,
     log: &'a Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    supervised: Option<Value>,
+    supervised: Option<Cow<'a, RawValue>>,
 }
 
 impl<'a> LiveRow<'a> {
     /// Returns the row of a task; ages are those at `now`.
     pub fn of(live: &'a Live, progress: Option<f64>, now: Timestamp) -> Self {
         let task = &live.task;
-        let parsed = |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
         let [info1, info2, info3] = &task.info;
         LiveRow {
             taskid: task.id,
@@ -392,16 +264,27 @@ impl<'a> LiveRow<'a> {
             launcher_pid: task.launcher.map(|launcher| launcher.pid),
             host: &task.host,
             user: &task.user,
-            argv: parsed(&task.argv),
+            argv: stored_json(&task.argv),
             cwd: &task.cwd,
             log: &task.log,
             paused: is_paused(live).then_some(true),
-            supervised: parsed(&task.supervised),
+            supervised: stored_json(&task.supervised),
         }
     }
 }
 
-/// Returns a [`LiveRow`] as a JSON value, for callers that add keys.
+/// Returns the JSON of a column, checked and as it is stored; on one line, which a row of JSON lines must be. `None` for a
+/// column that contains no JSON.
+fn stored_json(text: &Option<String>) -> Option<Cow<'_, RawValue>> {
+    let text = text.as_deref()?;
+    if text.contains(['\n', '\r']) {
+        let value: Value = serde_json::from_str(text).ok()?;
+        return serde_json::value::to_raw_value(&value).ok().map(Cow::Owned);
+    }
+    serde_json::from_str::<&RawValue>(text).ok().map(Cow::Borrowed)
+}
+
+/// Returns a [`LiveRow`] as a value, for what adds to it.
 pub fn task_json(live: &Live, progress: Option<f64>, now: Timestamp) -> Value {
     serde_json::to_value(LiveRow::of(live, progress, now)).unwrap_or_default()
 }
@@ -435,7 +318,7 @@ pub fn history_table(page: &Page<HistoryRow>, now: Timestamp, width: Option<u16>
             text(&row.info3),
         ]
     });
-    table(&COLUMNS, &rows.collect::<Vec<_>>(), width, colours)
+    table(&COLUMNS, rows, width, colours)
 }
 
 /// Returns a text field of a row as a cell.
@@ -517,7 +400,7 @@ pub fn far_task_table(
             name_of(row),
         ]
     });
-    table(&COLUMNS, &rows.collect::<Vec<_>>(), width, colours)
+    table(&COLUMNS, rows, width, colours)
 }
 
 /// Returns the table of ended tasks of several hosts, from their JSON.
@@ -557,7 +440,7 @@ pub fn far_history_table(
             name_of(row),
         ]
     });
-    table(&COLUMNS, &rows.collect::<Vec<_>>(), width, colours)
+    table(&COLUMNS, rows, width, colours)
 }
 
 /// Returns a number with a noun in singular or plural.
@@ -617,7 +500,7 @@ pub fn remote_table(
             error.as_deref().map(cell).unwrap_or_default(),
         ]
     });
-    table(&COLUMNS, &rows.collect::<Vec<_>>(), width, colours)
+    table(&COLUMNS, rows, width, colours)
 }
 
 /// Returns the table of summaries by name.
@@ -650,7 +533,7 @@ pub fn stats_table(summaries: &[Summary], now: Timestamp, width: Option<u16>, co
             one.bar(),
         ]
     });
-    table(&COLUMNS, &rows.collect::<Vec<_>>(), width, colours)
+    table(&COLUMNS, rows, width, colours)
 }
 
 /// Returns a sentence about the failure of a task: which task, why, and after how long. `None` if it did not fail.
@@ -797,7 +680,16 @@ mod tests {
     }
 
     #[test]
-    fn text_of_a_task_is_escaped_for_a_terminal() {
+    fn json_of_a_column_is_one_line() {
+        let json = |text: &str| stored_json(&Some(text.to_owned())).map(|value| value.get().to_owned());
+        assert_eq!(json(r#"["a b", "c"]"#).as_deref(), Some(r#"["a b", "c"]"#));
+        assert_eq!(json("[\"a\",\r\n \"b\"]").as_deref(), Some(r#"["a","b"]"#));
+        assert_eq!(json("[\"a\n\"]"), None);
+        assert_eq!(json("no json"), None);
+    }
+
+    #[test]
+    fn nothing_a_task_wrote_reaches_a_terminal_raw() {
         assert_eq!(clean("a\x1b[31mb\nc\x07\u{9b}d\u{202e}e\u{7f}é"), "a\\x1b[31mb\\nc\\x07\\x9bd\\u{202e}e\\x7fé");
         assert_eq!(cell(&"\x1b".repeat(1_000_000)).chars().count(), CELL);
         assert_eq!(cell("short"), "short");
@@ -809,59 +701,5 @@ mod tests {
             assert_eq!(bar(percent).chars().take_while(|c| *c != ' ').count(), 10, "{percent}");
         }
         assert_eq!(bar(40.0), "████░░░░░░  40%");
-    }
-
-    const SOME: [Column; 4] = [
-        column("A", Kind::Number, 9, true),
-        column("B", Kind::Word, 9, false),
-        column("NAME", Kind::Text, 9, true),
-        column("INFO", Kind::Text, 0, false),
-    ];
-
-    fn row(cells: [&str; 4]) -> Vec<String> {
-        cells.map(str::to_owned).to_vec()
-    }
-
-    #[test]
-    fn empty_columns_are_omitted() {
-        let rows = vec![row(["1", "", "x", ""]), row(["10", "", "", ""])];
-        assert_eq!(table(&SOME, &rows, None, false), " A  NAME\n 1  x\n10");
-    }
-
-    #[test]
-    fn a_narrow_terminal_truncates_texts_first_and_then_omits_columns() {
-        let rows = || vec![row(["1", "", "a name of twenty-four ch", "some information"])];
-        let lines = |width| table(&SOME, &rows(), Some(width), false).lines().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(lines(60)[1], "1  a name of twenty-four ch  some information");
-        assert_eq!(lines(40)[1], "1  a name of twenty-four …  some inform…");
-        assert_eq!(lines(29)[1], "1  a name of t…  some inform…");
-        assert_eq!(lines(28), ["A  NAME", "1  a name of twenty-four ch"]);
-        assert_eq!(lines(16), ["A  NAME", "1  a name of tw…"]);
-        for width in 1..60 {
-            let widest = lines(width).iter().map(|line| line.width()).max().unwrap();
-            assert!(widest <= usize::from(width).max(15), "{width}: {widest}");
-        }
-    }
-
-    #[test]
-    fn only_cells_of_states_are_coloured() {
-        const STATES: [Column; 3] = [
-            column("NAME", Kind::Text, 9, true),
-            column("STATUS", Kind::State, 9, true),
-            column("X", Kind::Word, 9, true),
-        ];
-        let row = |name: &str, state: &str| vec![name.to_owned(), state.to_owned(), "ERROR".to_owned()];
-        let rows = vec![row("日本", "OK"), row("ERROR", "RUNNING"), row("", "ERROR: x y")];
-        assert_eq!(
-            table(&STATES, &rows, Some(80), true),
-            "NAME   STATUS      X\n日本   \x1b[32mOK\x1b[0m          ERROR\n\
-             ERROR  RUNNING     ERROR\n       \x1b[31mERROR: x y\x1b[0m  ERROR"
-        );
-    }
-
-    #[test]
-    fn wide_characters_count_twice() {
-        assert_eq!(cut("日本語の名前", 7), "日本語…");
-        assert_eq!(cut("日本", 4), "日本");
     }
 }

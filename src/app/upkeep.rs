@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 
 use super::{
     control::{ControlError, Desk, Done, time},
-    control_args as args, reconcile, show, supervised,
+    control_args as args, reconcile,
+    service::{Tasks, history},
+    show, supervised,
 };
 use crate::{
     io::{
@@ -93,10 +95,9 @@ pub(super) fn forget_runs(
 impl Desk<'_, '_> {
     pub(super) fn stats(&mut self, wanted: &args::Stats) -> Done {
         let since = time("--since", &wanted.since)?;
-        let mut store = self.open()?;
-        reconcile::survey(&mut store)?;
         let now = sys::now().wall;
-        let summaries = store.stats(wanted.name.as_deref(), since, now.secs())?.summaries();
+        let mut tasks = Tasks::open(&self.db, self.out.patience)?;
+        let summaries = tasks.stats(wanted.name.as_deref(), since, now.secs())?.summaries();
         if let (Some(name), true) = (&wanted.name, summaries.is_empty()) {
             return Err(ControlError::NoRuns(name.clone()));
         }
@@ -126,6 +127,7 @@ impl Desk<'_, '_> {
         let running = survey.live.iter().filter(|live| live.task.name == wanted.name && !live.task.is_reserved());
         let running: Vec<i64> = running.map(|live| live.task.id).collect();
         let now = sys::now().wall.secs();
+        let unsettled = history::unsettled_of(&survey);
         let newest = |until: Option<i64>| -> Result<_, ControlError> {
             let filter = Filter {
                 name: Some(wanted.name.clone()),
@@ -134,7 +136,7 @@ impl Desk<'_, '_> {
                 ..Filter::default()
             };
             let query = Query { filter, limit: 1, after: None, offset: 0, reverse: false };
-            Ok(store.page(&query)?.rows.pop())
+            Ok(history::page(&store, &unsettled, &query)?.rows.pop())
         };
         // A success in the future was recorded while the clock was wrong, and does not count.
         let last = newest(Some(now + CLOCK_STEP))?;

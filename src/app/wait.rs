@@ -24,6 +24,7 @@ use crate::{
         sys,
     },
     model::{
+        error::ErrorKind,
         path::beside,
         task::{Status, TaskRef},
     },
@@ -44,6 +45,17 @@ pub enum WaitError {
     /// A system call failed.
     #[error("cannot wait for the task: {0}")]
     Poll(#[from] io::Error),
+}
+
+impl WaitError {
+    /// Returns the kind of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            WaitError::Store(error) => error.kind(),
+            WaitError::Itself(_) => ErrorKind::Conflict,
+            WaitError::Watch(_) | WaitError::Poll(_) => ErrorKind::System,
+        }
+    }
 }
 
 /// Waits for changes of tasks in one database. Must be created before the tasks are read, so that no change is missed.

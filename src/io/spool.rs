@@ -22,10 +22,9 @@
 //! row frees the slot.
 
 use std::{
-    collections::HashMap,
     ffi::OsStr,
     fs::{self, File},
-    io::{self, ErrorKind},
+    io::{self, BufRead, BufReader, ErrorKind},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{
@@ -118,6 +117,27 @@ pub enum Use {
     Unknown,
 }
 
+/// Locks on slots that were seen in the kernel's list of all locks.
+#[derive(Debug, Default)]
+pub struct SeenLocks {
+    /// By slot: slots are numbered densely, and thousands of them are looked up.
+    held: Vec<Option<Held>>,
+}
+
+impl SeenLocks {
+    /// Returns how a slot is held; `None` if no lock on it was seen.
+    pub fn get(&self, slot: i64) -> Option<Held> {
+        self.held.get(usize::try_from(slot).ok()?).copied().flatten()
+    }
+
+    fn insert(&mut self, slot: usize, held: Held) {
+        if self.held.len() <= slot {
+            self.held.resize(slot + 1, None);
+        }
+        self.held[slot] = Some(held);
+    }
+}
+
 /// The open spool of one database.
 #[derive(Debug)]
 pub struct Spool {
@@ -194,11 +214,23 @@ impl Spool {
 
     /// Returns the slots that the kernel's list of all locks shows as held, in one read. A slot
     /// missing there may still be held: on some file systems the list names other devices.
-    pub fn seen_held(&self) -> HashMap<i64, Held> {
-        let Ok(meta) = self.file.metadata() else { return HashMap::new() };
+    pub fn seen_held(&self) -> SeenLocks {
+        let mut seen = SeenLocks::default();
+        let Ok(meta) = self.file.metadata() else { return seen };
         let file = format!("{:02x}:{:02x}:{}", major(meta.dev()), minor(meta.dev()), meta.ino());
-        let Ok(text) = fs::read_to_string("/proc/locks") else { return HashMap::new() };
-        text.lines().filter_map(|line| held_slot(line, &file)).collect()
+        let Ok(list) = File::open("/proc/locks") else { return seen };
+        let slots = usize::try_from(meta.len().div_ceil(SLOT)).unwrap_or(usize::MAX);
+        // The kernel gives a page at a time, so a buffer for all of it would only be memory to touch.
+        let mut list = BufReader::new(list);
+        let mut line = String::new();
+        while list.read_line(&mut line).is_ok_and(|len| len > 0) {
+            match held_slot(&line, &file).and_then(|(slot, held)| Some((usize::try_from(slot).ok()?, held))) {
+                Some((slot, held)) if slot < slots => seen.insert(slot, held),
+                Some(_) | None => {}
+            }
+            line.clear();
+        }
+        seen
     }
 
     /// Continues with an inherited descriptor and the locks on it.
@@ -380,8 +412,11 @@ fn lock_type(kind: i32) -> i16 {
 fn held_slot(line: &str, file: &str) -> Option<(i64, Held)> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (kind, mode) = (fields.next()?, fields.nth(1)?);
+    if kind != "OFDLCK" || mode != "WRITE" {
+        return None;
+    }
     let (at, start, end) = (fields.nth(1)?, fields.next()?, fields.next()?);
-    if kind != "OFDLCK" || mode != "WRITE" || at != file {
+    if at != file {
         return None;
     }
     let slot = i64::try_from(start.parse::<u64>().ok()? / SLOT).ok()?;
@@ -438,7 +473,7 @@ mod tests {
         spool.write_report(5, "a", &SelfReport::default()).unwrap();
         assert_eq!([3, 4, 5].map(|slot| other.held(slot).unwrap()), [silent, None, has_report]);
         let seen = other.seen_held();
-        assert_eq!([3, 4, 5].map(|slot| seen.get(&slot).copied()), [silent, None, has_report]);
+        assert_eq!([3, 4, 5].map(|slot| seen.get(slot)), [silent, None, has_report]);
         spool.release();
         assert_eq!(other.held(5).unwrap(), None);
         assert!(other.hold(3).unwrap());

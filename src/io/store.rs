@@ -50,10 +50,12 @@ mod upkeep;
 mod wait;
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -490,7 +492,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn settle(&mut self, ended: &[(Task, End)]) -> Result<usize> {
+    pub fn settle(&mut self, ended: &[(Arc<Task>, End)]) -> Result<usize> {
         self.write("settle dead tasks in", |tx| {
             let mut moved = 0;
             for (task, end) in ended {
@@ -506,8 +508,24 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn tasks(&self) -> Result<Vec<Task>> {
-        self.select_tasks("ORDER BY id", &[])
+    pub fn tasks(&self) -> Result<Vec<Arc<Task>>> {
+        let work = || {
+            let mut statement = self.db.prepare(&format!("{SELECT_TASKS} ORDER BY id"))?;
+            statement.query_map([], |row| task_row(row).map(Arc::new))?.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        work().map_err(self.failed("read"))
+    }
+
+    /// Returns the numbers of all tasks that have not ended.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn task_numbers(&self) -> Result<HashSet<i64>> {
+        let work = || {
+            let mut statement = self.db.prepare("SELECT id FROM tasks")?;
+            statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<HashSet<_>>>()
+        };
+        work().map_err(self.failed("read"))
     }
 
     /// Whether more than `count` tasks have not ended.

@@ -218,6 +218,13 @@ pub fn new_handle() -> io::Result<Handle> {
     Ok(Handle::from_random(bytes))
 }
 
+/// Returns how many processors this process may use. The answer of the first call is kept: the kernel is asked in
+/// several files.
+fn processors() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
 /// Kills this process with SIGKILL if `TASKWATCHER_CRASH_AT` names this point; `tests/crash.rs`
 /// uses that to crash between any two steps. Compiled into debug builds only.
 pub fn crash_point(name: &str) {
@@ -232,7 +239,7 @@ pub fn on_all_processors<T: Sync, R: Send>(
     enough: usize,
     work: impl Fn(&[T]) -> Vec<R> + Sync,
 ) -> Vec<R> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(things.len() / enough.max(1));
+    let threads = processors().min(things.len() / enough.max(1));
     if threads < 2 {
         return work(things);
     }

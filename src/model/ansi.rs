@@ -9,6 +9,23 @@ pub fn misleads(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
 }
 
+/// Returns a text that is safe on a terminal: control characters and marks that mislead are escaped.
+pub fn clean(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => safe.push_str("\\n"),
+            '\t' => safe.push_str("\\t"),
+            '\r' => safe.push_str("\\r"),
+            '\\' => safe.push('\\'),
+            c if c.is_control() => safe.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if misleads(c) => safe.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
 /// Formats a line without its end. If carriage returns overwrite the line, the last state is shown;
 /// colours end with the line.
 pub fn fit(line: &[u8]) -> String {

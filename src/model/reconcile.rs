@@ -121,7 +121,7 @@ pub struct Facts {
     /// Whether any process of the command is alive; determined only if the launcher is gone.
     pub survivors: Life,
     /// The end that the launcher left in the spool because it could not write to the database.
-    pub spooled: Option<End>,
+    pub spooled: Option<Box<End>>,
     /// Last change of the feedback file.
     pub beat: Option<Timestamp>,
     /// Last heartbeat reported on the notify socket.
@@ -149,7 +149,7 @@ pub fn judge(task: &Task, facts: &Facts, now: Timestamp) -> Verdict {
         };
     }
     if let Some(end) = &facts.spooled {
-        return Verdict::Ended(Box::new(end.clone()));
+        return Verdict::Ended(end.clone());
     }
     match (facts.launcher, facts.survivors) {
         // A launcher that could not be checked is not called dead.
@@ -355,8 +355,13 @@ mod tests {
         let spooled = End::new(&Outcome::Ok, now(1234), None);
         for restarted in [true, false] {
             for launcher in LIVES {
-                let facts =
-                    Facts { restarted, launcher, survivors: Life::Alive, spooled: Some(spooled.clone()), ..facts() };
+                let facts = Facts {
+                    restarted,
+                    launcher,
+                    survivors: Life::Alive,
+                    spooled: Some(Box::new(spooled.clone())),
+                    ..facts()
+                };
                 assert_eq!(ended(judge(&running(), &facts, now(2000))), spooled);
             }
         }

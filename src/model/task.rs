@@ -694,9 +694,14 @@ pub fn span(duration: Duration) -> String {
     if secs < 60 && millis > 0 {
         return format!("{}s", round_ms(duration.as_secs_f64()));
     }
-    let parts = [(secs / 86_400, 'd'), (secs / 3_600 % 24, 'h'), (secs / 60 % 60, 'm'), (secs % 60, 's')];
-    let text: String = parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
-    if text.is_empty() { "0s".to_owned() } else { text }
+    let mut text = String::new();
+    for (count, unit) in [(secs / 86_400, 'd'), (secs / 3_600 % 24, 'h'), (secs / 60 % 60, 'm'), (secs % 60, 's')] {
+        if count > 0 || (unit == 's' && text.is_empty()) {
+            text.push_str(&count.to_string());
+            text.push(unit);
+        }
+    }
+    text
 }
 
 /// Formats a number of bytes: `1.5 MiB`.

@@ -17,6 +17,8 @@ mod timeline;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use self::{
@@ -96,7 +98,7 @@ impl Message {
 #[derive(Clone, Debug)]
 pub struct LiveTask {
     /// The row.
-    pub task: Task,
+    pub task: Arc<Task>,
     /// Status.
     pub status: Status,
     /// Age of the last heartbeat, seconds; `None`: no heartbeats.

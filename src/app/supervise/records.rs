@@ -14,7 +14,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    app::{db, reconcile, upkeep},
+    app::{db, reconcile, service::history, upkeep},
     io::{
         rundir::RunDir,
         store::{Late, LockTimeout, Store},
@@ -248,11 +248,12 @@ fn serve(path: &Path, runs: &RunDir, store: &mut Option<Store>, job: RecordJob) 
                 Ok(Value::Null)
             }
             RecordJob::History(name, limit, _) => {
-                reconcile::survey(store).map_err(|error| text(&error))?;
+                let survey = reconcile::survey(store).map_err(|error| text(&error))?;
                 let filter = Filter { name: Some(name.clone()), ..Filter::default() };
                 let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
                 let query = Query { filter, limit, after: None, offset: 0, reverse: false };
-                let page = store.page(&query).map_err(|error| text(&error))?;
+                let page =
+                    history::page(store, &history::unsettled_of(&survey), &query).map_err(|error| text(&error))?;
                 Ok(json!({ "rows": page.rows }))
             }
         }

@@ -7,7 +7,7 @@
 use std::{
     borrow::Cow,
     cell::RefCell,
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     io,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
@@ -19,11 +19,11 @@ use tokio::sync::oneshot;
 
 use crate::{
     app::{
-        control::{self, Found, VerbOutput},
-        control_args::{ControlArgs, Kill, KillArgs, Verb},
+        control,
         db::{self, DbError},
         log,
         reconcile::{self, Live, Survey},
+        service::{Found, KillOptions, Tasks, find, history},
         show,
     },
     io::{
@@ -32,10 +32,12 @@ use crate::{
         sys,
     },
     model::{
+        error::ErrorKind,
         feedback::Feedback,
-        query::{Cursor, Filter, Page, Query},
-        stats::{EndedRun, Stats, Summary},
-        task::{Class, HistoryRow, READER, Status, TaskId, TaskRef},
+        query::{Filter, Page, Query},
+        stats::{Stats, Summary},
+        task::{HistoryRow, Status, TaskId, TaskRef},
+        unsettled::Unsettled,
         web::{LiveTask, Message},
     },
 };
@@ -57,10 +59,7 @@ const SUMS: Duration = Duration::from_secs(5);
 const SUMS_COST: u32 = 20;
 /// Rows per query where many are read.
 const BLOCK: usize = 1000;
-/// Offset of the ids of unsettled rows, which sorts them after all rows of the same second. No row of the history has
-/// such an id.
-const UNSETTLED: i64 = 1 << 52;
-/// Maximum number of log lines on a page.
+/// Lines of a log on a page.
 const LINES: usize = 200;
 /// Number of tasks whose feedback is cached.
 const READ: usize = 64;
@@ -79,7 +78,18 @@ pub(super) enum DataError {
     Store(#[from] StoreError),
 }
 
-/// A snapshot of all tasks.
+impl DataError {
+    /// Returns the kind of the error.
+    pub(super) fn kind(&self) -> ErrorKind {
+        match self {
+            DataError::Busy => ErrorKind::Busy,
+            // Whatever the reason, a page cannot be made of the database now.
+            DataError::Db(_) | DataError::Store(_) => ErrorKind::Database,
+        }
+    }
+}
+
+/// What was seen of all tasks at one moment.
 pub(super) struct TasksSnapshot {
     /// Time of the snapshot on the monotonic clock.
     at: Duration,
@@ -90,7 +100,7 @@ pub(super) struct TasksSnapshot {
     /// Live tasks, as pages show them, in the same order as in `survey`.
     pub(super) running: Vec<LiveTask>,
     /// Ended tasks that are not in the history yet.
-    unsettled: Vec<HistoryRow>,
+    unsettled: Unsettled,
 }
 
 impl TasksSnapshot {
@@ -298,10 +308,7 @@ impl DataContext {
             message: show::note(live).map(Cow::into_owned),
         };
         let running = survey.live.iter().map(shown).collect();
-        let unsettled = match survey.settled {
-            true => vec![],
-            false => survey.ended.iter().map(|(task, end)| HistoryRow::of(task, end)).collect(),
-        };
+        let unsettled = history::unsettled_of(&survey);
         let snapshot = Arc::new(TasksSnapshot { at: now.mono, there, survey, running, unsettled });
         self.snapshot = Some(Arc::clone(&snapshot));
         Ok(snapshot)
@@ -310,16 +317,8 @@ impl DataContext {
     /// Returns a page of the history, including unsettled ends.
     pub(super) fn history(&mut self, query: &Query) -> Result<Page<HistoryRow>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
-        let found = self.with(|store| {
-            let page = store.page(query)?;
-            Ok((page, still_unsettled(store, &snapshot)?))
-        });
-        let Some((page, more)) = found? else { return Ok(Page { rows: vec![], next: None }) };
-        let placed = |base: i64| move |row: HistoryRow| (Cursor { endtime: row.endtime, id: base + row.id }, row);
-        let page = Page { rows: page.rows.into_iter().map(placed(0)).collect(), next: page.next };
-        let more = more.into_iter().filter(|row| wants(&query.filter, row)).map(placed(UNSETTLED)).collect();
-        let page = page.with(more, query.limit, query.after, |(place, _)| *place);
-        Ok(Page { rows: page.rows.into_iter().map(|(_, row)| row).collect(), next: page.next })
+        let found = self.with(|store| Ok(history::page(store, &snapshot.unsettled, query)?))?;
+        Ok(found.unwrap_or(Page { rows: vec![], next: None }))
     }
 
     /// Returns the tasks that ended since then, newest first, at most `most`, without data that a timeline does not
@@ -345,7 +344,7 @@ impl DataContext {
     pub(super) fn task(&mut self, task: &TaskRef) -> Result<Option<TaskAndLog>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
         let db = self.db.clone();
-        let found = self.with(|store| Ok(control::find(store, &snapshot.survey, task)?))?.flatten();
+        let found = self.with(|store| Ok(find(store, &snapshot.survey, task)?))?.flatten();
         let lines = |id, upid: &Option<String>, column: &Option<String>, status: Option<Status>| {
             let (upid, column) = (upid.as_deref(), column.as_deref());
             match log::place(&db, id, upid, column) {
@@ -402,7 +401,7 @@ impl DataContext {
     /// Returns the log of a task, or `None` if there is no such task or no log.
     pub(super) fn log(&mut self, task: &TaskRef) -> Result<Option<TaskLogView>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
-        let found = self.with(|store| Ok(control::find(store, &snapshot.survey, task)?))?.flatten();
+        let found = self.with(|store| Ok(find(store, &snapshot.survey, task)?))?.flatten();
         let place = |id, upid: &Option<String>, column: &Option<String>| {
             log::place(&self.db, id, upid.as_deref(), column.as_deref())
         };
@@ -444,62 +443,29 @@ impl DataContext {
     /// Returns statistics of one name or of all, including unsettled ends.
     fn stats(&mut self, name: Option<&str>) -> Result<Option<Stats>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
-        self.with(|store| {
-            let mut stats = store.stats(name, None, sys::now().wall.secs())?;
-            for row in still_unsettled(store, &snapshot)? {
-                let of = row.taskname.as_deref().unwrap_or_default();
-                if row.starttime.is_some() && name.is_none_or(|name| name == of) {
-                    let class = Class::of_outcome(&row.outcome);
-                    let reason = row.termerror.clone().unwrap_or_else(|| row.outcome.clone());
-                    let reason = (!class.is_success()).then_some(reason);
-                    let (id, end, duration) = (UNSETTLED + row.id, row.endtime, row.duration);
-                    let cut_short = row.ended_by.as_deref() == Some(READER);
-                    stats.add(of, EndedRun { id, class, end, duration, reason, cut_short });
-                }
-            }
-            Ok(stats)
-        })
+        let now = sys::now().wall.secs();
+        self.with(|store| Ok(history::stats(store, &snapshot.unsettled, (name, None), now)?))
     }
 
     /// Requests the end of a task, like `control kill`. Returns the message for the page.
     pub(super) fn kill(&mut self, task: i64) -> Message {
-        let (mut data, mut messages) = (vec![], vec![]);
-        let how = KillArgs { signal: None, now: false, no_wait: true, force: false };
-        let verb = Verb::Kill(Kill { tasks: vec![TaskRef::Id(TaskId(task))], how });
-        let args = ControlArgs { db: Some(self.db.clone()), json: false, verb };
-        let mut out = VerbOutput {
-            data: &mut data,
-            messages: &mut messages,
-            width: &|| None,
-            colours: false,
-            patience: PATIENCE,
-            confirm: None,
+        let how = KillOptions { no_wait: true, ..KillOptions::default() };
+        let mut message = Message { text: String::new(), failed: false };
+        let mut killed = |tasks: &mut Tasks| {
+            tasks.kill(&[TaskRef::Id(TaskId(task))], &how, &mut |done| {
+                message = match done {
+                    Ok(done) => Message {
+                        text: format!("task {} ({}): {}", done.id, show::clean(&done.name), done.how),
+                        failed: false,
+                    },
+                    Err(error) => Message { text: error.to_string(), failed: true },
+                };
+                Ok(())
+            })
         };
-        let done = control::run(args, &mut out);
-        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace('\n', "; ");
-        match done {
-            Ok(0) => Message { text: said(&data), failed: false },
-            Ok(_) => Message { text: said(&messages).replace("control: error: ", ""), failed: true },
+        match Tasks::open(&self.db, PATIENCE).and_then(|mut tasks| killed(&mut tasks)) {
+            Ok(()) => message,
             Err(error) => Message { text: error.to_string(), failed: true },
         }
     }
-}
-
-/// Returns the ends that are still not in the history. Called after reading the history, so that no end is listed
-/// twice.
-fn still_unsettled(store: &Store, snapshot: &TasksSnapshot) -> Result<Vec<HistoryRow>, StoreError> {
-    if snapshot.unsettled.is_empty() {
-        return Ok(vec![]);
-    }
-    let still: HashSet<i64> = store.tasks()?.iter().map(|task| task.id).collect();
-    Ok(snapshot.unsettled.iter().filter(|row| still.contains(&row.taskid)).cloned().collect())
-}
-
-/// Whether a row that does not come from a query matches a filter.
-fn wants(filter: &Filter, row: &HistoryRow) -> bool {
-    filter.name.as_ref().is_none_or(|name| row.taskname.as_ref() == Some(name))
-        && (filter.results.is_empty() || filter.results.contains(&Class::of_outcome(&row.outcome)))
-        && filter.since.is_none_or(|since| row.endtime >= since)
-        && filter.until.is_none_or(|until| row.endtime <= until)
-        && filter.user.as_ref().is_none_or(|user| row.user.as_ref() == Some(user))
 }

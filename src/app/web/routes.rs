@@ -25,6 +25,7 @@ use crate::{
     io::sys,
     model::{
         client,
+        error::ErrorKind,
         http::{self, Errors, Fields, Route},
         query::{Cursor, Filter, Query},
         stats::Summary,
@@ -61,16 +62,25 @@ type Reply = Answer<Body>;
 /// Why a request failed.
 pub(super) struct PageError {
     status: StatusCode,
+    /// The code of the protocol, for programs.
+    code: Code,
+    /// The methods that the path takes, where the method of the request is not one of them.
+    allow: Option<&'static str>,
     what: String,
 }
 
 impl PageError {
-    fn new(status: StatusCode, what: impl Into<String>) -> PageError {
-        PageError { status, what: what.into() }
+    fn new(kind: ErrorKind, what: impl Into<String>) -> PageError {
+        let status = StatusCode::from_u16(kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        PageError { status, code: kind.wire_code(), allow: None, what: what.into() }
     }
 
     fn missing(what: impl Into<String>) -> PageError {
-        PageError::new(StatusCode::NOT_FOUND, what)
+        PageError::new(ErrorKind::NotFound, what)
+    }
+
+    fn method(allow: &'static str, what: &str) -> PageError {
+        PageError { allow: Some(allow), ..PageError::new(ErrorKind::Method, what) }
     }
 
     /// Returns the reason.
@@ -81,18 +91,19 @@ impl PageError {
 
 impl From<DataError> for PageError {
     fn from(error: DataError) -> PageError {
-        PageError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        PageError::new(error.kind(), error.to_string())
     }
 }
 
 impl From<&Response> for PageError {
     fn from(response: &Response) -> PageError {
         let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let what = response.error.as_ref().map(|error| match &error.name {
-            Some(name) => format!("{name}: {}", error.message),
-            None => error.message.clone(),
-        });
-        PageError::new(status, what.unwrap_or_default())
+        let (code, what) = match &response.error {
+            None => (Code::Failed, String::new()),
+            Some(WireError { code, message, name: None, .. }) => (*code, message.clone()),
+            Some(WireError { code, message, name: Some(name), .. }) => (*code, format!("{name}: {message}")),
+        };
+        PageError { status, code, allow: None, what }
     }
 }
 
@@ -107,7 +118,7 @@ pub(super) async fn answer(site: &Rc<Site>, door: Door, left: PeerClosed, asked:
     };
     let counted = done.and_then(|reply| {
         let (head, body) = reply.into_parts();
-        let full = || PageError::new(StatusCode::SERVICE_UNAVAILABLE, "too many pending requests; try again later");
+        let full = || PageError::new(ErrorKind::Busy, "too many pending requests; try again later");
         site.on_the_way.count(body).map(|body| Answer::from_parts(head, body)).ok_or_else(full)
     });
     let mut reply = counted.unwrap_or_else(|failed| refuse(site, &failed, errors));
@@ -140,7 +151,7 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 
 /// The guard: checks `Host` and the credentials.
 fn admit(site: &Site, door: Door, asked: &Asked<Incoming>) -> Result<(), PageError> {
-    let bad = |what: &str| PageError::new(StatusCode::BAD_REQUEST, what);
+    let bad = |what: &str| PageError::new(ErrorKind::Usage, what);
     let mut hosts: Vec<&str> = vec![];
     for host in asked.headers().get_all(header::HOST) {
         hosts.push(host.to_str().map_err(|_| bad("the Host header is not text"))?);
@@ -156,30 +167,20 @@ fn admit(site: &Site, door: Door, asked: &Asked<Incoming>) -> Result<(), PageErr
         let name = http::host_of(host).ok_or_else(|| bad("the Host header is not of the form name:port"))?;
         if !site.subject.gate.knows(door, name, &site.names) {
             let what = "unknown host name: use localhost, an IP address, or the name in the configuration";
-            return Err(PageError::new(StatusCode::FORBIDDEN, what));
+            return Err(PageError::new(ErrorKind::Denied, what));
         }
     }
     let auth = asked.headers().get(header::AUTHORIZATION).and_then(|value| http::basic(value.as_bytes()));
     match site.subject.gate.lets_in(door, auth.as_ref()) {
         true => Ok(()),
-        false => Err(PageError::new(StatusCode::UNAUTHORIZED, "a user name and a password are required")),
+        false => Err(PageError::new(ErrorKind::Unauthorized, "a user name and a password are required")),
     }
 }
 
 fn refuse(site: &Site, failed: &PageError, errors: Errors) -> Reply {
     let mut reply = match errors {
         Errors::Json => {
-            let code = match failed.status.as_u16() {
-                401 => Code::Unauthorized,
-                403 => Code::Forbidden,
-                404 => Code::BadName,
-                413 => Code::TooLarge,
-                501 => Code::Unsupported,
-                503 => Code::DbError,
-                400..=499 => Code::BadRequest,
-                _ => Code::Failed,
-            };
-            let response = Response::failed(WireError::new(code, failed.what.clone()));
+            let response = Response::failed(WireError::new(failed.code, failed.what.clone()));
             of_json(failed.status, &Response { status: failed.status.as_u16(), ..response }.to_line())
         }
         Errors::Text => {
@@ -198,10 +199,8 @@ fn refuse(site: &Site, failed: &PageError, errors: Errors) -> Reply {
             HeaderValue::from_static("Basic realm=\"taskwatcher\", charset=\"UTF-8\""),
         );
     }
-    if failed.status == StatusCode::METHOD_NOT_ALLOWED {
-        // The reason names the allowed methods.
-        let allowed = if failed.what.ends_with("POST") { "POST" } else { "GET, HEAD" };
-        headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+    if let Some(allow) = failed.allow {
+        headers.insert(header::ALLOW, HeaderValue::from_static(allow));
     }
     if failed.status == StatusCode::PAYLOAD_TOO_LARGE || failed.status == StatusCode::REQUEST_TIMEOUT {
         // The rest of the request is not read.
@@ -277,12 +276,12 @@ async fn ask(site: &Site, request: Request) -> Result<SupervisorAnswer, PageErro
     };
     let (send, receive) = oneshot::channel();
     programs.ask(request, Box::new(move |told| drop(send.send(told))));
-    receive.await.map_err(|_| PageError::new(StatusCode::SERVICE_UNAVAILABLE, "the supervisor has ended"))
+    receive.await.map_err(|_| PageError::new(ErrorKind::ShutDown, "the supervisor has ended"))
 }
 
 /// Sends a read-only query to the supervisor.
 async fn look(site: &Site, command: Command) -> Result<SupervisorAnswer, PageError> {
-    let late = || PageError::new(StatusCode::GATEWAY_TIMEOUT, "the supervisor does not respond");
+    let late = || PageError::new(ErrorKind::TimedOut, "the supervisor does not respond");
     let (response, logs) = timeout(LOOK, ask(site, Request::new(command))).await.map_err(|_| late())??;
     match response.error {
         None => Ok((response, logs)),
@@ -306,10 +305,10 @@ async fn act(
     let route = route.ok_or_else(|| PageError::missing("no such page"))?;
     let method = asked.method();
     if route.acts() && method != Method::POST {
-        return Err(PageError::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed: use POST"));
+        return Err(PageError::method("POST", "method not allowed: use POST"));
     }
     if !route.acts() && method != Method::GET && method != Method::HEAD {
-        return Err(PageError::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed: use GET"));
+        return Err(PageError::method("GET, HEAD", "method not allowed: use GET"));
     }
     let is_head = method == Method::HEAD;
     let fields = Fields::parse(asked.uri().query().unwrap_or_default());
@@ -440,7 +439,7 @@ async fn act(
         Route::ApiHistory => {
             let (form, query) = history_of(&fields);
             let Some(query) = query else {
-                return Err(PageError::new(StatusCode::BAD_REQUEST, form.fault.unwrap_or_default()));
+                return Err(PageError::new(ErrorKind::Usage, form.fault.unwrap_or_default()));
             };
             let found = site.data.quick(move |desk| desk.history(&query)).await?;
             let next = found.next.map(|cursor| cursor.to_string());
@@ -595,7 +594,7 @@ fn query_of(form: &HistoryForm) -> Result<Query, String> {
 
 /// Reads the body of a request.
 async fn body_of(asked: Asked<Incoming>) -> Result<Vec<u8>, PageError> {
-    let too_much = || PageError::new(StatusCode::PAYLOAD_TOO_LARGE, "the request body is larger than 1 MiB");
+    let too_much = || PageError::new(ErrorKind::TooLarge, "the request body is larger than 1 MiB");
     let mut body = asked.into_body();
     if body.size_hint().lower() > LONGEST as u64 {
         return Err(too_much());
@@ -603,8 +602,7 @@ async fn body_of(asked: Asked<Incoming>) -> Result<Vec<u8>, PageError> {
     let read = async {
         let mut bytes = vec![];
         while let Some(frame) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await {
-            let frame =
-                frame.map_err(|_| PageError::new(StatusCode::BAD_REQUEST, "the request body cannot be read"))?;
+            let frame = frame.map_err(|_| PageError::new(ErrorKind::Usage, "the request body cannot be read"))?;
             bytes.extend_from_slice(frame.data_ref().map(|data| &data[..]).unwrap_or_default());
             if bytes.len() > LONGEST {
                 return Err(too_much());
@@ -612,7 +610,7 @@ async fn body_of(asked: Asked<Incoming>) -> Result<Vec<u8>, PageError> {
         }
         Ok(bytes)
     };
-    let late = || PageError::new(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time");
+    let late = || PageError::new(ErrorKind::SlowRequest, "the request body did not arrive in time");
     timeout(BODY_TIME, read).await.map_err(|_| late())?
 }
 
@@ -631,7 +629,7 @@ fn is_foreign(headers: &HeaderMap) -> bool {
 }
 
 fn foreign() -> PageError {
-    PageError::new(StatusCode::FORBIDDEN, "the request came from a page of another site")
+    PageError::new(ErrorKind::Denied, "the request came from a page of another site")
 }
 
 /// Carries out the action of a button, and redirects to the page with the result.
@@ -641,21 +639,21 @@ async fn action(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, PageEr
     }
     if kind_of(asked.headers()) != "application/x-www-form-urlencoded" {
         return Err(PageError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ErrorKind::ContentType,
             "the content type must be application/x-www-form-urlencoded",
         ));
     }
     let bytes = body_of(asked).await?;
     let fields = Fields::parse(&String::from_utf8_lossy(&bytes));
     let Some(token) = &site.token else {
-        return Err(PageError::new(StatusCode::FORBIDDEN, "this page is read-only"));
+        return Err(PageError::new(ErrorKind::Denied, "this page is read-only"));
     };
     if !access::is_same(token, fields.get("token")) {
         let what = "the form has expired: go back, reload the page and try again";
-        return Err(PageError::new(StatusCode::FORBIDDEN, what));
+        return Err(PageError::new(ErrorKind::Denied, what));
     }
     let (name, mut back) = (fields.get("name"), "/".to_owned());
-    let bad = |what: &str| PageError::new(StatusCode::BAD_REQUEST, what);
+    let bad = |what: &str| PageError::new(ErrorKind::Usage, what);
     let said = match fields.get("action") {
         "" => return Err(bad("the form has no action")),
         "kill" => {
@@ -710,14 +708,14 @@ async fn api(site: &Rc<Site>, asked: Asked<Incoming>) -> Result<Reply, PageError
     let has_token = site.token.as_deref().zip(shown).is_some_and(|(token, shown)| access::is_same(token, shown));
     let is_page = headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
     if !has_token && is_page {
-        return Err(PageError::new(StatusCode::FORBIDDEN, "a page must send its token in the X-Token header"));
+        return Err(PageError::new(ErrorKind::Denied, "a page must send its token in the X-Token header"));
     }
     if !has_token && kind_of(headers) != "application/json" {
-        return Err(PageError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json"));
+        return Err(PageError::new(ErrorKind::ContentType, "the content type must be application/json"));
     }
     let bytes = body_of(asked).await?;
     if site.subject.programs.is_none() {
-        return Err(PageError::new(StatusCode::NOT_IMPLEMENTED, "not available without a supervisor"));
+        return Err(PageError::new(ErrorKind::Unsupported, "not available without a supervisor"));
     }
     let request = match Request::parse(&bytes) {
         Ok(request) => request,

@@ -15,7 +15,7 @@ use nix::{
 use rusqlite::{ErrorCode, ffi};
 
 use super::{LockTimeout, location::has_wal, open::VERSION};
-use crate::model::path::beside;
+use crate::model::{error::ErrorKind, path::beside};
 
 /// Why the database could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,29 @@ pub enum StoreError {
     /// Any other error of SQLite.
     #[error("cannot {1} database {0:?}: {2}")]
     Sqlite(PathBuf, &'static str, rusqlite::Error),
+}
+
+impl StoreError {
+    /// Returns the kind of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            StoreError::Missing(_) => ErrorKind::NoDatabase,
+            StoreError::InUse(..) => ErrorKind::Conflict,
+            StoreError::Denied(..) | StoreError::Companion(..) => ErrorKind::Denied,
+            StoreError::NotAFile(..)
+            | StoreError::NotOurs(..)
+            | StoreError::Newer(..)
+            | StoreError::Older(_)
+            | StoreError::Busy(..)
+            | StoreError::ReadOnly(..)
+            | StoreError::Full(..)
+            | StoreError::Damaged(..)
+            | StoreError::OtherTables(..)
+            | StoreError::NoIdentity(_)
+            | StoreError::Io(..)
+            | StoreError::Sqlite(..) => ErrorKind::Database,
+        }
+    }
 }
 
 /// A valid request that was refused.

@@ -81,7 +81,7 @@ fn live(id: i64, name: &str, status: Status) -> LiveTask {
         log: text(),
         ..Task::default()
     };
-    LiveTask { task, status, silent_for: Some(31.4), progress: Some(0.427), message: text() }
+    LiveTask { task: task.into(), status, silent_for: Some(31.4), progress: Some(0.427), message: text() }
 }
 
 fn row(id: i64, name: &str, outcome: &str, end: i64) -> HistoryRow {

@@ -1,26 +1,23 @@
-//! Ending tasks: `kill` and `killall`.
+//! Ending tasks.
 //!
 //! The launcher of a task is requested to end it; the remaining processes of an orphan are signalled directly. The
 //! launcher's watch decides which signals it sends and when it kills, not this module.
 
 use std::{
-    io,
+    fmt, io,
     os::fd::{AsFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use serde_json::json;
-
-use super::{ControlError, Desk, Done, Found, args, find, system};
+use super::{Found, ServiceError, Tasks, find};
 use crate::{
     app::{
         reconcile::{self, Live},
-        show,
         spec::KILL_AFTER,
         supervised::{self, NotAsked, SupervisorReply},
         tree,
-        wait::Waiter,
+        wait::{WaitError, Waiter},
     },
     io::{
         child,
@@ -31,7 +28,11 @@ use crate::{
         store::{LockTimeout, Store, StoreError},
         sys,
     },
-    model::task::{Asker, End, Outcome, Process, READER, Signal, Status, Task, TaskId, TaskRef, Timestamp, exit_code},
+    model::{
+        ansi::clean,
+        error::ErrorKind,
+        task::{Asker, End, Outcome, Process, READER, Signal, Status, Task, TaskId, TaskRef, Timestamp},
+    },
 };
 
 /// Time beyond the grace period in which a task must be gone and recorded.
@@ -39,145 +40,294 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// Interval at which the launcher's record of processes that it may not end is read.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+/// How tasks should be ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KillOptions {
+    /// The first signal; `None`: the task's own stop signal.
+    pub signal: Option<Signal>,
+    /// Kill at once, without the grace.
+    pub now: bool,
+    /// Return once the requests are delivered, not once the tasks have ended.
+    pub no_wait: bool,
+    /// Bypass the supervisor that keeps a task running.
+    pub force: bool,
+}
+
+/// How a task was ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Killed {
+    /// The request was delivered; the end was not waited for.
+    Asked,
+    /// The task was only reserved, and its reservation was cancelled.
+    Cancelled,
+    /// The task ended with this outcome.
+    Ended(String),
+}
+
+impl fmt::Display for Killed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Killed::Asked => f.write_str("asked to end"),
+            Killed::Cancelled => f.write_str("reservation cancelled"),
+            Killed::Ended(outcome) => f.write_str(outcome),
+        }
+    }
+}
+
+/// What became of one task that should be ended.
+#[derive(Debug)]
+pub struct KillReport {
+    /// The task.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// How it was ended.
+    pub how: Killed,
+}
+
+/// Why a task was not ended.
+#[derive(Debug, thiserror::Error)]
+pub enum KillError {
+    /// The task does not exist.
+    #[error("there is no task {0}")]
+    NoSuchTask(TaskRef),
+    /// The task had ended before.
+    #[error("task {task} has ended already: {}", clean(outcome))]
+    HasEnded {
+        /// The task, as it was named.
+        task: TaskRef,
+        /// How it ended.
+        outcome: String,
+    },
+    /// The task could not be ended.
+    #[error("cannot end task {0}: {1}")]
+    Failed(i64, #[source] EndError),
+}
+
+impl KillError {
+    /// Returns the kind of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            KillError::NoSuchTask(_) => ErrorKind::NotFound,
+            KillError::HasEnded { .. } => ErrorKind::Conflict,
+            KillError::Failed(_, error) => error.kind(),
+        }
+    }
+}
+
+/// Why the end of a task could not be brought about.
+#[derive(Debug, thiserror::Error)]
+pub enum EndError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Waiting.
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+    /// Processes of other users, in words.
+    #[error("{0}")]
+    Denied(String),
+    /// The task ended by itself meanwhile, so that what it left in the background is not ended either.
+    #[error("already ended: {}", clean(.0))]
+    EndedBefore(String),
+    /// The task was reserved, and its reservation is gone.
+    #[error("there is no task {0}")]
+    NoSuchTask(TaskRef),
+    /// A system call, and what it was for.
+    #[error("cannot {0}: {1}")]
+    System(&'static str, #[source] io::Error),
+    /// The task is kept running by a supervisor that was not asked.
+    #[error("run of a supervised program: {0}")]
+    NotAsked(#[from] NotAsked),
+    /// The database is a copy of the one that the task's launcher has open, or was put in its place.
+    #[error(
+        "its launcher (pid {0}) works with another file, {1:?}, of which this database is a copy; name that one with --db, or signal the launcher: kill {0}"
+    )]
+    OtherDatabase(i32, PathBuf),
+    /// No request reaches the task's launcher.
+    #[error(
+        "its launcher runs in another pid namespace on {host} and cannot be reached from here ({source}): run control there, where it has pid {pid}"
+    )]
+    Unreachable {
+        /// The host, as the task knows it.
+        host: String,
+        /// The launcher's pid there.
+        pid: i32,
+        /// Why its socket could not be reached.
+        source: io::Error,
+    },
+    /// The task has no launcher to ask.
+    #[error("no launcher is known for this task")]
+    NoLauncher,
+    /// A worker did not look whether it was asked to end.
+    #[error(
+        "it was asked to end and still runs: a worker ends only when it checks for requests, and its process is not signalled"
+    )]
+    WorkerRuns,
+    /// The task was asked to end and has not.
+    #[error("it was asked to end but still runs: its launcher or one of its processes does not respond")]
+    StillRuns,
+}
+
+impl EndError {
+    /// Returns the kind of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            EndError::Store(error) => error.kind(),
+            EndError::Wait(error) => error.kind(),
+            EndError::Denied(_) => ErrorKind::Denied,
+            EndError::NoSuchTask(_) => ErrorKind::NotFound,
+            EndError::EndedBefore(_) | EndError::OtherDatabase(..) | EndError::NoLauncher => ErrorKind::Conflict,
+            EndError::System(..) => ErrorKind::System,
+            EndError::NotAsked(_) | EndError::Unreachable { .. } => ErrorKind::Unreachable,
+            EndError::WorkerRuns | EndError::StillRuns => ErrorKind::TimedOut,
+        }
+    }
+}
+
+/// Returns what makes an [`EndError`] of a failed system call.
+fn system(doing: &'static str) -> impl Fn(io::Error) -> EndError {
+    move |error| EndError::System(doing, error)
+}
+
+/// Takes each result as soon as it is known. An error of it ends the verb.
+pub type Reports<'r> = dyn FnMut(Result<KillReport, KillError>) -> io::Result<()> + 'r;
+
+/// Whether a task that was asked to end is worth waiting for.
 enum Asked {
-    Done(String),
+    Done(Killed),
     Waits,
 }
 
-impl Desk<'_, '_> {
-    pub(super) fn kill(&mut self, tasks: &[TaskRef], how: &args::KillArgs) -> Done {
-        let mut store = self.open()?;
-        let survey = reconcile::survey(&mut store)?;
-        let mut code = 0;
-        let mut asked = Vec::new();
+impl Tasks {
+    /// Ends tasks: asks for all ends first, then waits for each end, so that a stubborn task gives the others no time.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or `reports` fails. What happened to each task goes to `reports`.
+    pub fn kill(
+        &mut self,
+        tasks: &[TaskRef],
+        how: &KillOptions,
+        reports: &mut Reports<'_>,
+    ) -> Result<(), ServiceError> {
+        let survey = reconcile::survey(&mut self.store)?;
+        let mut found = Vec::new();
         for task in tasks {
-            match find(&store, &survey, task)? {
-                Some(Found::Live(live)) => asked.push(*live),
+            match find(&self.store, &survey, task)? {
+                Some(Found::Live(live)) => found.push(*live),
                 Some(Found::Ended(row)) => {
-                    self.report(&format!("error: task {task} has ended already: {}", show::clean(&row.outcome)));
-                    code = exit_code::FAILED;
+                    reports(Err(KillError::HasEnded { task: task.clone(), outcome: row.outcome }))?
                 }
-                None => {
-                    self.report(&format!("error: there is no task {task}"));
-                    code = exit_code::FAILED;
-                }
+                None => reports(Err(KillError::NoSuchTask(task.clone())))?,
             }
         }
-        Ok(code.max(self.end_all(store, asked, how)?))
+        Ok(self.end_all(&found, how, reports)?)
     }
 
-    pub(super) fn kill_all(&mut self, wanted: &args::Killall) -> Done {
-        let mut store = self.open()?;
-        let survey = reconcile::survey(&mut store)?;
-        let named: Vec<Live> = survey.live.into_iter().filter(|live| live.task.name == wanted.name).collect();
-        if named.is_empty() {
-            return Err(ControlError::NoSuchName(wanted.name.clone()));
-        }
-        self.end_all(store, named, &wanted.how)
+    /// Ends all tasks of a name. Returns how many there are.
+    ///
+    /// # Errors
+    /// As those of [`Tasks::kill`].
+    pub fn kill_named(
+        &mut self,
+        name: &str,
+        how: &KillOptions,
+        reports: &mut Reports<'_>,
+    ) -> Result<usize, ServiceError> {
+        let survey = reconcile::survey(&mut self.store)?;
+        let named: Vec<Live> = survey.live.into_iter().filter(|live| live.task.name == name).collect();
+        self.end_all(&named, how, reports)?;
+        Ok(named.len())
     }
 
-    /// Requests all ends first and then waits for each, so that a task that ends slowly does not delay the others.
-    fn end_all(&mut self, mut store: Store, tasks: Vec<Live>, how: &args::KillArgs) -> Done {
-        let mut code = 0;
+    fn end_all(&mut self, tasks: &[Live], how: &KillOptions, reports: &mut Reports<'_>) -> io::Result<()> {
+        let Tasks { db, store } = self;
+        let mut ender = Ender { db, store };
         let mut waiting = Vec::new();
         let signal = if how.now { Some(Signal::KILL) } else { how.signal };
+        let report = |live: &Live, how| KillReport { id: live.task.id, name: live.task.name.clone(), how };
         for live in tasks {
-            let asked = match self.asks_its_supervisor(&live, how) {
+            let asked = match ender.asks_its_supervisor(live, how) {
                 Ok(true) => Ok(Asked::Waits),
-                Ok(false) => self.ask(&mut store, &live, signal),
+                Ok(false) => ender.ask(live, signal),
                 Err(error) => Err(error),
             };
             match asked {
                 Ok(Asked::Waits) => waiting.push(live),
-                Ok(Asked::Done(line)) => self.print_killed(&live, &line)?,
-                Err(error) => {
-                    self.report(&format!("error: cannot end task {}: {error}", live.task.id));
-                    code = exit_code::FAILED;
-                }
+                Ok(Asked::Done(how)) => reports(Ok(report(live, how)))?,
+                Err(error) => reports(Err(KillError::Failed(live.task.id, error)))?,
             }
         }
         for live in waiting {
-            if how.no_wait {
-                self.print_killed(&live, "asked to end")?;
-                continue;
-            }
-            match self.wait_for_end(&mut store, &live, signal) {
-                Ok(Some(outcome)) => self.print_killed(&live, &outcome)?,
-                Err(error) => {
-                    self.report(&format!("error: cannot end task {}: {error}", live.task.id));
-                    code = exit_code::FAILED;
-                }
-                Ok(None) => {
-                    let line = match live.task.is_worker() {
-                        true => {
-                            "it was asked to end and still runs: a worker ends only when it checks for requests, and \
-                             its process is not signalled"
-                        }
-                        false => {
-                            "it was asked to end but still runs: its launcher or one of its processes does not respond"
-                        }
-                    };
-                    self.report(&format!("error: cannot end task {}: {line}", live.task.id));
-                    code = exit_code::FAILED;
-                }
-            }
+            let ended = match how.no_wait {
+                true => Ok(Killed::Asked),
+                false => match ender.wait_for_end(live, signal) {
+                    Ok(Some(outcome)) => Ok(Killed::Ended(outcome)),
+                    Ok(None) if live.task.is_worker() => Err(EndError::WorkerRuns),
+                    Ok(None) => Err(EndError::StillRuns),
+                    Err(error) => Err(error),
+                },
+            };
+            reports(match ended {
+                Ok(how) => Ok(report(live, how)),
+                Err(error) => Err(KillError::Failed(live.task.id, error)),
+            })?;
         }
-        Ok(code)
+        Ok(())
     }
+}
 
+/// Ends tasks of one database.
+struct Ender<'t> {
+    db: &'t Path,
+    store: &'t mut Store,
+}
+
+impl Ender<'_> {
     /// Whether a supervisor keeps the task running and was asked to stop it. If the task were ended directly, the
     /// supervisor would start it again.
-    fn asks_its_supervisor(&self, live: &Live, how: &args::KillArgs) -> Result<bool, ControlError> {
+    fn asks_its_supervisor(&self, live: &Live, how: &KillOptions) -> Result<bool, EndError> {
         if how.force {
             return Ok(false);
         }
-        let Some(supervised) = supervised::of_task(&self.db, &live.task)? else { return Ok(false) };
+        let Some(supervised) = supervised::of_task(self.db, &live.task)? else { return Ok(false) };
         if how.signal.is_some() {
             return Err(NotAsked::OwnSignal.into());
         }
         Ok(supervised.stop(how.now)? == SupervisorReply::Stops)
     }
 
-    fn print_killed(&mut self, live: &Live, what: &str) -> Result<(), ControlError> {
-        let id = live.task.id;
-        let text = match self.json {
-            true => json!({ "taskid": id, "name": live.task.name, "result": what }).to_string(),
-            false => format!("task {id} ({}): {}", show::clean(&live.task.name), show::clean(what)),
-        };
-        self.print(&text)
-    }
-
-    fn ask(&mut self, store: &mut Store, live: &Live, signal: Option<Signal>) -> Result<Asked, ControlError> {
+    fn ask(&mut self, live: &Live, signal: Option<Signal>) -> Result<Asked, EndError> {
         let task = &live.task;
         let by = Asker::Control { user: sys::login(), pid: child::own_pid() };
         if live.status == Status::Reserved {
             let outcome = Outcome::Error(format!("reservation cancelled by {by}"));
             let end = End { ended_by: Some(by.to_string()), ..End::new(&outcome, sys::now().wall, None) };
-            if store.settle(&[(task.clone(), end)])? > 0 {
-                return Ok(Asked::Done("reservation cancelled".into()));
+            if self.store.settle(&[(task.clone(), end)])? > 0 {
+                return Ok(Asked::Done(Killed::Cancelled));
             }
             // The reservation was launched, was cancelled or expired meanwhile.
-            let survey = reconcile::survey(store)?;
-            return match find(store, &survey, &TaskRef::Id(TaskId(task.id)))? {
-                Some(Found::Live(now)) => self.ask(store, &now, signal),
-                Some(Found::Ended(row)) => Ok(Asked::Done(row.outcome)),
-                None => Err(ControlError::NoSuchTask(TaskRef::Id(TaskId(task.id)))),
+            let survey = reconcile::survey(self.store)?;
+            return match find(self.store, &survey, &TaskRef::Id(TaskId(task.id)))? {
+                Some(Found::Live(now)) => self.ask(&now, signal),
+                Some(Found::Ended(row)) => Ok(Asked::Done(Killed::Ended(row.outcome))),
+                None => Err(EndError::NoSuchTask(TaskRef::Id(TaskId(task.id)))),
             };
         }
         if live.status == Status::Orphaned {
-            Reach::of(&self.db, store).signal_all(&live.survivors, signal.unwrap_or_else(|| polite(live)), None)?;
+            Reach::of(self.db, self.store).signal_all(&live.survivors, signal.unwrap_or_else(|| polite(live)), None)?;
             sys::crash_point("kill.asked");
             return Ok(Asked::Waits);
         }
         let (Some(launcher), Some(slot), Some(upid)) = (task.launcher, task.slot, task.upid.as_deref()) else {
-            return Err(ControlError::NoLauncher);
+            return Err(EndError::NoLauncher);
         };
         let request = Request { by, signal };
         let failed = system("write a request to the spool");
-        let spool = Spool::open(&self.db, true).map_err(&failed)?;
+        let spool = Spool::open(self.db, true).map_err(&failed)?;
         let seen_here = reconcile::is_seen_here(task);
         if seen_here && let Use::Other(other) = spool.use_by(launcher.pid) {
-            return Err(ControlError::OtherDatabase(launcher.pid, other));
+            return Err(EndError::OtherDatabase(launcher.pid, other));
         }
         // A request that cannot be delivered is not left in the spool either.
         let bell = match seen_here || task.is_worker() {
@@ -199,7 +349,7 @@ impl Desk<'_, '_> {
             bell.ring().map_err(|error| unreachable(task, launcher, error))?;
             return Ok(Asked::Waits);
         }
-        let reach = Reach::of(&self.db, store);
+        let reach = Reach::of(self.db, self.store);
         // If the launcher is gone meanwhile, the wait for its end detects that.
         reach.signal_launcher(launcher, REQUEST)?;
         sys::crash_point("kill.asked");
@@ -210,38 +360,28 @@ impl Desk<'_, '_> {
 
     /// Waits until the launcher of a task in another pid namespace is gone. Returns false if it is still there at
     /// `end`.
-    fn wait_for_launcher_elsewhere(
-        &mut self,
-        store: &mut Store,
-        live: &Live,
-        end: Duration,
-    ) -> Result<bool, ControlError> {
-        let mut waiter = Waiter::new(&self.db);
+    fn wait_for_launcher_elsewhere(&mut self, live: &Live, end: Duration) -> Result<bool, EndError> {
+        let mut waiter = Waiter::new(self.db);
         loop {
-            let survey = reconcile::survey(store)?;
+            let survey = reconcile::survey(self.store)?;
             let still = survey.live.iter().find(|found| found.task.id == live.task.id);
             let Some(found) = still.filter(|found| found.status != Status::Orphaned) else { return Ok(true) };
             let left = end.saturating_sub(sys::now().mono);
             if left.is_zero() {
                 return Ok(false);
             }
-            waiter.wait(store, &[found], Some(left))?;
+            waiter.wait(self.store, &[found], Some(left))?;
         }
     }
 
     /// Waits until a worker has ended and returns its outcome, or `None` if it still runs at `end`. A worker can only
     /// be asked, because its process also does other work.
-    fn wait_for_worker(
-        &mut self,
-        store: &mut Store,
-        live: &Live,
-        end: Duration,
-    ) -> Result<Option<String>, ControlError> {
-        let mut waiter = Waiter::new(&self.db);
+    fn wait_for_worker(&mut self, live: &Live, end: Duration) -> Result<Option<String>, EndError> {
+        let mut waiter = Waiter::new(self.db);
         let itself = TaskRef::Id(TaskId(live.task.id));
         loop {
-            let survey = reconcile::survey(store)?;
-            let found = match find(store, &survey, &itself)? {
+            let survey = reconcile::survey(self.store)?;
+            let found = match find(self.store, &survey, &itself)? {
                 Some(Found::Live(found)) => found,
                 Some(Found::Ended(row)) => return Ok(Some(row.outcome)),
                 None => return Ok(Some("ended".to_owned())),
@@ -250,34 +390,29 @@ impl Desk<'_, '_> {
             if left.is_zero() {
                 return Ok(None);
             }
-            waiter.wait(store, &[&found], Some(left))?;
+            waiter.wait(self.store, &[&found], Some(left))?;
         }
     }
 
     /// Returns the processes of a task that its launcher may not signal.
     fn refused_of(&self, task: &Task) -> Vec<Process> {
-        let spool = Spool::open(&self.db, false).ok();
+        let spool = Spool::open(self.db, false).ok();
         let place = spool.zip(task.slot).zip(task.upid.as_deref());
         let story = place.and_then(|((spool, slot), upid)| spool.report_of(slot, upid));
         story.map(|story| story.refused).unwrap_or_default()
     }
 
     /// Waits for the requested end and returns its outcome, or `None` if the task does not end in time.
-    fn wait_for_end(
-        &mut self,
-        store: &mut Store,
-        live: &Live,
-        signal: Option<Signal>,
-    ) -> Result<Option<String>, ControlError> {
+    fn wait_for_end(&mut self, live: &Live, signal: Option<Signal>) -> Result<Option<String>, EndError> {
         let grace = live.task.kill_after.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
         let grace = grace.unwrap_or(KILL_AFTER);
         let itself = TaskRef::Id(TaskId(live.task.id));
         if live.status != Status::Orphaned {
             let end = sys::now().mono + grace + MARGIN;
             if live.task.is_worker() {
-                return self.wait_for_worker(store, live, end);
+                return self.wait_for_worker(live, end);
             }
-            if !reconcile::is_seen_here(&live.task) && !self.wait_for_launcher_elsewhere(store, live, end)? {
+            if !reconcile::is_seen_here(&live.task) && !self.wait_for_launcher_elsewhere(live, end)? {
                 return Ok(None);
             }
             let watched = live.task.launcher.filter(|_| reconcile::is_seen_here(&live.task));
@@ -287,32 +422,31 @@ impl Desk<'_, '_> {
                 if refused.iter().any(|process| !ended_here.contains(process)) {
                     // This user may be allowed to end processes that the launcher may not. If not, the error names who
                     // is.
-                    Reach::of(&self.db, store).signal_all(&refused, Signal::KILL, live.task.launcher)?;
+                    Reach::of(self.db, self.store).signal_all(&refused, Signal::KILL, live.task.launcher)?;
                     ended_here = refused;
                 }
                 if sys::now().mono >= end {
                     return Ok(None);
                 }
             }
-            let survey = reconcile::survey(store)?;
-            return match find(store, &survey, &itself)? {
+            let survey = reconcile::survey(self.store)?;
+            return match find(self.store, &survey, &itself)? {
                 // The launcher died while it handled the request, so the request is carried out here.
                 Some(Found::Live(orphan)) if orphan.status == Status::Orphaned => {
                     let polite = signal.unwrap_or_else(|| polite(&orphan));
-                    Reach::of(&self.db, store).signal_all(&orphan.survivors, polite, None)?;
-                    self.wait_for_end(store, &orphan, signal)
+                    Reach::of(self.db, self.store).signal_all(&orphan.survivors, polite, None)?;
+                    self.wait_for_end(&orphan, signal)
                 }
                 Some(Found::Live(_)) => Ok(None),
                 // The launcher was already recording this end when the request arrived.
                 Some(Found::Ended(row)) if matches!(row.ended_by.as_deref(), Some("itself" | READER)) => {
-                    Err(ControlError::EndedBefore(show::clean(&row.outcome)))
+                    Err(EndError::EndedBefore(row.outcome))
                 }
                 Some(Found::Ended(row)) => Ok(Some(row.outcome)),
                 None => Ok(Some("ended".to_owned())),
             };
         }
-        let db = self.db.clone();
-        let reach = Reach::of(&db, store);
+        let reach = Reach::of(self.db, self.store);
         let mut last = signal.unwrap_or_else(|| polite(live));
         // The grace period applies to a polite signal. After SIGKILL the wait is always `MARGIN`.
         let mut end = sys::now().mono + if last == Signal::KILL { MARGIN } else { grace };
@@ -343,18 +477,18 @@ impl Desk<'_, '_> {
         };
         let outcome = end.outcome.clone();
         sys::crash_point("kill.ended");
-        let patience = store.set_lock_timeout(LockTimeout::SHORT);
-        let settled = store.settle(&[(live.task.clone(), end.clone())]);
-        store.set_lock_timeout(patience);
+        let patience = self.store.set_lock_timeout(LockTimeout::SHORT);
+        let settled = self.store.settle(&[(live.task.clone(), end.clone())]);
+        self.store.set_lock_timeout(patience);
         match settled {
             Ok(0) => {
                 // Another reader settled the task first.
-                Ok(Some(store.ended(&itself)?.map_or(outcome, |row| row.outcome)))
+                Ok(Some(self.store.ended(&itself)?.map_or(outcome, |row| row.outcome)))
             }
             Ok(_) => {
                 // A feedback file that could not be read is kept.
                 if feedback.is_some() {
-                    reconcile::remove_feedback(store, &live.task);
+                    reconcile::remove_feedback(self.store, &live.task);
                 }
                 Ok(Some(outcome))
             }
@@ -363,7 +497,7 @@ impl Desk<'_, '_> {
                 let (Some(slot), Some(upid)) = (live.task.slot, live.task.upid.as_deref()) else {
                     return Err(error.into());
                 };
-                let left = Spool::open(&self.db, true).and_then(|spool| spool.leave_end(slot, upid, &end));
+                let left = Spool::open(self.db, true).and_then(|spool| spool.leave_end(slot, upid, &end));
                 left.map_err(system("write its end to the spool"))?;
                 Ok(Some(outcome))
             }
@@ -372,9 +506,9 @@ impl Desk<'_, '_> {
     }
 }
 
-fn unreachable(task: &Task, launcher: Process, source: io::Error) -> ControlError {
+fn unreachable(task: &Task, launcher: Process, source: io::Error) -> EndError {
     let host = task.host.clone().unwrap_or_else(|| "its host".to_owned());
-    ControlError::Unreachable { host, pid: launcher.pid, source }
+    EndError::Unreachable { host, pid: launcher.pid, source }
 }
 
 fn polite(live: &Live) -> Signal {
@@ -408,17 +542,17 @@ impl<'a> Reach<'a> {
     }
 
     /// Sends a signal to a launcher. Returns whether the launcher existed.
-    fn signal_launcher(&self, launcher: Process, signal: Signal) -> Result<bool, ControlError> {
+    fn signal_launcher(&self, launcher: Process, signal: Signal) -> Result<bool, EndError> {
         let works_here = |process: Process| self.works_here(process);
         match self.signal(launcher, signal, &works_here).map_err(system("signal its launcher"))? {
             SignalAnswer::Sent => Ok(true),
             SignalAnswer::Gone => Ok(false),
-            SignalAnswer::Denied => Err(ControlError::CannotEnd(self.why_not(&[launcher]))),
+            SignalAnswer::Denied => Err(EndError::Denied(self.why_not(&[launcher]))),
         }
     }
 
     /// Sends a signal to each process. `launcher` is the launcher of their task, if it is alive.
-    fn signal_all(&self, processes: &[Process], signal: Signal, launcher: Option<Process>) -> Result<(), ControlError> {
+    fn signal_all(&self, processes: &[Process], signal: Signal, launcher: Option<Process>) -> Result<(), EndError> {
         let launcher = launcher.filter(|launcher| match self.other {
             Some(owner) => {
                 let is_theirs = process::belongs_to(launcher.pid, owner).unwrap_or(false);
@@ -443,9 +577,9 @@ impl<'a> Reach<'a> {
         }
         match failure {
             Some(error) => Err(system("signal one of its processes")(error)),
-            None if !denied.is_empty() => Err(ControlError::CannotEnd(self.why_not(&denied))),
+            None if !denied.is_empty() => Err(EndError::Denied(self.why_not(&denied))),
             None if refused.is_empty() => Ok(()),
-            None => Err(ControlError::CannotEnd(tree::describe(&refused))),
+            None => Err(EndError::Denied(tree::describe(&refused))),
         }
     }
 
@@ -466,7 +600,7 @@ impl<'a> Reach<'a> {
 }
 
 /// Waits until all of these processes are gone. Returns false if one is left at `end` on the monotonic clock.
-fn wait_for_ends(processes: &[Process], end: Duration) -> Result<bool, ControlError> {
+fn wait_for_ends(processes: &[Process], end: Duration) -> Result<bool, EndError> {
     for process in processes {
         let opened = process::open(*process).map_err(system("wait for a process"))?;
         let Some(fd): Option<OwnedFd> = opened else { continue };

@@ -1,0 +1,95 @@
+//! What can be done with the tasks of a database, as values and typed errors.
+//!
+//! The command line, the page, the socket and remote verbs are faces of this service: a face turns what was asked for into
+//! a call, and the values and errors that come back into text, HTML or JSON. No face reads the text of another.
+
+pub(super) mod history;
+mod kill;
+
+pub use history::HistoryPage;
+pub use kill::{EndError, KillError, KillOptions, KillReport, Killed, Reports};
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    db::{self, DbError},
+    reconcile::{Live, Survey},
+};
+use crate::{
+    io::store::{LockTimeout, Store, StoreError},
+    model::{
+        error::ErrorKind,
+        task::{HistoryRow, Task, TaskRef},
+    },
+};
+
+/// The tasks of one database.
+#[derive(Debug)]
+pub struct Tasks {
+    db: PathBuf,
+    store: Store,
+}
+
+/// Why a call of the service failed as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The path of the database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What takes the results failed.
+    #[error("cannot write the output: {0}")]
+    Write(#[from] io::Error),
+}
+
+impl ServiceError {
+    /// Returns the kind of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            ServiceError::Db(error) => error.kind(),
+            ServiceError::Store(error) => error.kind(),
+            ServiceError::Write(_) => ErrorKind::System,
+        }
+    }
+}
+
+impl Tasks {
+    /// Opens the tasks of an existing database; `patience` limits each wait for a lock.
+    ///
+    /// # Errors
+    /// When there is no database, or it cannot be opened.
+    pub fn open(db: &Path, patience: LockTimeout) -> Result<Tasks, ServiceError> {
+        Ok(Tasks { db: db.to_owned(), store: db::open(db, patience)? })
+    }
+}
+
+/// A task that was named.
+pub(super) enum Found {
+    /// The task has not ended.
+    Live(Box<Live>),
+    /// The task has ended.
+    Ended(Box<HistoryRow>),
+}
+
+/// Finds a task by its number, handle or UPID; `survey` is what was seen of the database just before.
+pub(super) fn find(store: &Store, survey: &Survey, task: &TaskRef) -> Result<Option<Found>, StoreError> {
+    let names = |row: &Task| match task {
+        TaskRef::Id(id) => row.id == id.0,
+        TaskRef::Handle(handle) => row.handle == handle.as_str(),
+        TaskRef::Remote(..) => false,
+        TaskRef::Upid(upid) => row.upid.as_deref() == Some(upid.as_str()),
+    };
+    if let Some(live) = survey.live.iter().find(|live| names(&live.task)) {
+        return Ok(Some(Found::Live(Box::new(live.clone()))));
+    }
+    if let Some((task, end)) = survey.ended.iter().find(|(task, _)| !survey.settled && names(task)) {
+        return Ok(Some(Found::Ended(Box::new(HistoryRow::of(task, end)))));
+    }
+    // A task that ended after the survey is in history by now, so that this order never misses it.
+    Ok(store.ended(task)?.map(|row| Found::Ended(Box::new(row))))
+}
