@@ -429,7 +429,7 @@ fn a_signal_reaches_a_run_without_a_launcher_that_cannot_be_opened_for_a_moment(
         world.comes_to("one", "RUNNING");
         let leader = world.pid("one");
         kill_and_see(shim_of(leader));
-        until("the loss of the launcher to be seen", || world.log().contains("its launch is gone"));
+        until("the loss of the launcher to be seen", || world.log().contains("its shim is gone"));
         let _strace =
             attached(&world, &strace, daemon.started.as_ref().unwrap().pid(), &["pidfd_open:error=EMFILE:when=1..3"]);
         let stopped = world.ctl(&["stop", "one"]);
