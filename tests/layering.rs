@@ -24,7 +24,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hyper", &["app/web/"]),
     ("hyper_util", &["app/web/server.rs"]),
     ("signal_hook", &["io/child.rs", "io/connect.rs", "io/inbox.rs"]),
-    ("unicode_width", &["app/show.rs"]),
+    ("unicode_width", &["app/show/table.rs"]),
     (
         "clap",
         &[
