@@ -665,13 +665,14 @@ fn until_gone(world: &World, upid: &str) {
 #[test]
 fn a_later_end_replaces_the_unknown_one_of_a_reader() {
     use taskwatcher::{
-        io::store::{Hold, LockTimeout, NewTask, Start, Store},
+        io::store::{DeadRows, Hold, LockTimeout, NewTask, Start, Store},
         model::task::{End, Outcome, TaskId, TaskRef, Timestamp},
     };
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::open_or_create(&folder.path().join("x.db"), LockTimeout::USUAL).unwrap();
     let task = NewTask { name: "late".into(), handle: "handle22".into(), now: 1000, ..NewTask::default() };
-    let claimed = store.claim(&Start { task, ..Start::default() }, |_| false, |_| Hold::Unsupported).unwrap();
+    let claimed =
+        store.claim(&Start { task, ..Start::default() }, &DeadRows::default(), |_| Hold::Unsupported).unwrap();
     let at = Timestamp::from_secs;
     let lost = End::new(&Outcome::Unknown("launcher lost".into()), at(1001), None);
     let row = store.tasks().unwrap().remove(0);

@@ -17,7 +17,7 @@ use taskwatcher::{
     app::worker::{Worker, WorkerHandle},
     io::{
         spool::Spool,
-        store::{Hold, LockTimeout, NewTask, Start, Store},
+        store::{DeadRows, Hold, LockTimeout, NewTask, Start, Store},
     },
     model::{
         task::{End, Outcome, Timestamp},
@@ -321,7 +321,8 @@ fn an_end_that_a_reader_settled_first_is_completed() {
     let world = World::new();
     let mut store = world.store();
     let task = NewTask { name: "a".into(), handle: "handle22".into(), now: 1000, ..NewTask::default() };
-    let claimed = store.claim(&Start { task, ..Start::default() }, |_| false, |_| Hold::Unsupported).unwrap();
+    let claimed =
+        store.claim(&Start { task, ..Start::default() }, &DeadRows::default(), |_| Hold::Unsupported).unwrap();
     let reason = "x".repeat(1000);
     let end = End::new(&Outcome::Error(reason.clone()), Timestamp::from_secs(1001), None);
     // The worker writes its end to the spool, and a reader comes before it is recorded.

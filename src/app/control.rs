@@ -341,7 +341,7 @@ impl Desk<'_, '_> {
         let held = i64::try_from(wanted.expire.as_nanos()).unwrap_or(i64::MAX);
         let expires = Timestamp(wall.0.saturating_add(held).saturating_add(999_999_999)).secs();
         let path = self.db.clone();
-        let id = store.reserve(&task, expires, |row| reconcile::is_dead(&path, row))?;
+        let id = reconcile::unless_dead(&path, |dead| store.reserve(&task, expires, dead))?;
         sys::crash_point("reserve.after");
         let text = match (self.json, wanted.handle) {
             (true, _) => json!({ "taskid": id, "handle": task.handle, "expires": expires }).to_string(),

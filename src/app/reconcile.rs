@@ -20,7 +20,7 @@ use crate::{
         feedfile::{self, FeedError, FeedFile, Mark},
         process::{self, Snapshot},
         spool::{SeenLocks, SelfReport, Spool},
-        store::{self, Claimed, Hold, LockTimeout, Start, Store, StoreError, StoreFailure},
+        store::{self, Claimed, DeadRows, Hold, LockTimeout, Refused, Start, Store, StoreError, StoreFailure},
         sys,
     },
     model::{
@@ -116,7 +116,7 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
 }
 
 /// Whether the task of a row has ended. Judges like [`survey`]; a task that cannot be judged counts as alive.
-pub fn is_dead(db: &Path, task: &Task) -> bool {
+fn is_dead(db: &Path, task: &Task) -> bool {
     look(db, vec![Arc::new(task.clone())], SeenLocks::default(), sys::now().wall)
         .is_ok_and(|found| !found.ended.is_empty())
 }
@@ -417,11 +417,31 @@ pub fn claim(store: &mut Store, start: &Start, spool: Option<&Spool>) -> Result<
         Some(Ok(false)) => Hold::Taken,
         Some(Err(_)) | None => Hold::Unsupported,
     };
-    let claimed = store.claim(start, |task: &Task| is_dead(&db, task), hold);
-    if let (Err(_), Some(spool)) = (&claimed, spool) {
-        spool.release();
+    unless_dead(&db, |dead| {
+        let claimed = store.claim(start, dead, hold);
+        if let (Err(_), Some(spool)) = (&claimed, spool) {
+            spool.release();
+        }
+        claimed
+    })
+}
+
+/// Repeats a request that needs a free name until it is granted, or refused for a task that is not dead. The tasks that
+/// have the name are judged here, outside the transaction of the request, which would block all writers meanwhile.
+///
+/// # Errors
+/// As those of `request`.
+pub fn unless_dead<T>(
+    db: &Path,
+    mut request: impl FnMut(&DeadRows) -> Result<T, StoreFailure>,
+) -> Result<T, StoreFailure> {
+    let mut dead = DeadRows::default();
+    loop {
+        match request(&dead) {
+            Err(StoreFailure::Refused(Refused::NameTaken { row })) if is_dead(db, &row) => dead.insert(&row),
+            other => return other,
+        }
     }
-    claimed
 }
 
 /// Removes the feedback file of a task whose values are in the history. Does nothing for a database of another user.

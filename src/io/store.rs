@@ -63,6 +63,15 @@ use nix::{libc, unistd::geteuid};
 use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, TransactionBehavior, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    claim::DeadRows,
+    error::{Refused, StoreError, StoreFailure},
+    export::Export,
+    location::resolve,
+    remote::{Added, Batch, LOST, Listed, Node, NodeNews, Remote, Went, outcome_of_export},
+    upkeep::{Fault, Named},
+    wait::LockTimeout,
+};
 use self::{
     claim::{claim_in, name_taken, next_id},
     companions::Identity,
@@ -72,14 +81,6 @@ use self::{
     late::take_in,
     remote::Codes,
     rows::{SELECT_HISTORY, SELECT_TASKS, history_row, lossy, of_task, page_sql, task_row},
-};
-pub use self::{
-    error::{Refused, StoreError, StoreFailure},
-    export::Export,
-    location::resolve,
-    remote::{Added, Batch, LOST, Listed, Node, NodeNews, Remote, Went, outcome_of_export},
-    upkeep::{Fault, Named},
-    wait::LockTimeout,
 };
 use crate::model::{
     log::{LOGS, LogPath},
@@ -390,19 +391,13 @@ impl Store {
         })
     }
 
-    /// Reserves a task id. `is_dead` decides whether a row of the same name still blocks a unique
-    /// one.
+    /// Reserves a task id. Rows of the same name that are in `dead` do not block a unique one.
     ///
     /// # Errors
     /// [`Refused::NameTaken`], [`StoreError`]
-    pub fn reserve(
-        &mut self,
-        task: &NewTask,
-        expires: i64,
-        is_dead: impl Fn(&Task) -> bool,
-    ) -> Result<i64, StoreFailure> {
+    pub fn reserve(&mut self, task: &NewTask, expires: i64, dead: &DeadRows) -> Result<i64, StoreFailure> {
         let reserved = self.commit("reserve a task in", |tx| {
-            if let Some(refused) = name_taken(tx, task, None, &is_dead)? {
+            if let Some(refused) = name_taken(tx, task, None, dead)? {
                 return Ok(Err(refused));
             }
             let id = next_id(tx)?;
@@ -421,18 +416,19 @@ impl Store {
 
     /// Claims a task in one step: a reservation, or a new task, becomes RUNNING with the launcher's
     /// identity. Of two launchers with the same reservation one is refused. `hold` locks the slot
-    /// before the row is visible, so that no reader ever finds a row without its lock.
+    /// before the row is visible, so that no reader ever finds a row without its lock. Rows in `dead` do not block a unique
+    /// name.
     ///
     /// # Errors
     /// [`Refused`], [`StoreError`]
     pub fn claim(
         &mut self,
         start: &Start,
-        is_dead: impl Fn(&Task) -> bool,
+        dead: &DeadRows,
         hold: impl Fn(i64) -> Hold,
     ) -> Result<Claimed, StoreFailure> {
         let path = self.path.clone();
-        let claimed = self.commit("start a task in", |tx| claim_in(tx, &path, start, &is_dead, &hold))??;
+        let claimed = self.commit("start a task in", |tx| claim_in(tx, &path, start, dead, &hold))??;
         self.flush_task(claimed.id)?;
         Ok(claimed)
     }
@@ -761,12 +757,12 @@ mod tests {
             "SQLite flushes within the lock: it was not built with the settings of .cargo/config.toml"
         );
         assert!(store.wal.is_none());
-        let id = store.reserve(&new_task(2), 9, |_| false).unwrap();
+        let id = store.reserve(&new_task(2), 9, &DeadRows::default()).unwrap();
         assert!(store.wal.is_some());
         // A file that cannot be flushed: the write returns its error.
         let (pipe, _other) = io::pipe().unwrap();
         store.wal = Some(File::from(std::os::fd::OwnedFd::from(pipe)));
-        let failed = store.reserve(&new_task(3), 9, |_| false).unwrap_err();
+        let failed = store.reserve(&new_task(3), 9, &DeadRows::default()).unwrap_err();
         assert!(failed.to_string().contains("cannot flush database"), "{failed}");
         let tasks: i64 = store.db.query_row("SELECT count(*) FROM tasks", [], |row| row.get(0)).unwrap();
         assert_eq!(tasks, 1, "the task that could be lost was removed");
@@ -781,12 +777,14 @@ mod tests {
         drop(Store::open_or_create(&target, LockTimeout::USUAL).unwrap());
         std::os::unix::fs::symlink("t.db", &link).unwrap();
         let mut store = Store::open(&link, LockTimeout::USUAL).unwrap();
-        store.reserve(&new_task(2), 9, |_| false).unwrap();
+        store.reserve(&new_task(2), 9, &DeadRows::default()).unwrap();
         assert!(store.wal.is_some());
         assert_eq!(store.path(), fs::canonicalize(&target).unwrap());
         // A missing WAL is an error.
         let mut store = Store::open(&target, LockTimeout::USUAL).unwrap();
         fs::remove_file(beside(&target, "-wal")).unwrap();
-        assert!(store.reserve(&new_task(3), 9, |_| false).unwrap_err().to_string().contains("its WAL is gone"));
+        assert!(
+            store.reserve(&new_task(3), 9, &DeadRows::default()).unwrap_err().to_string().contains("its WAL is gone")
+        );
     }
 }

@@ -143,9 +143,9 @@ pub enum Verdict {
 /// Judges one task.
 pub fn judge(task: &Task, facts: &Facts, now: Timestamp) -> Verdict {
     if task.is_reserved() {
-        return match task.expires {
-            Some(expires) if now.secs() >= expires => Verdict::Ended(Box::new(lapsed(task, now))),
-            Some(_) | None => Verdict::Live(Status::Reserved),
+        return match task.has_lapsed(now.secs()) {
+            true => Verdict::Ended(Box::new(lapsed(task, now))),
+            false => Verdict::Live(Status::Reserved),
         };
     }
     if let Some(end) = &facts.spooled {

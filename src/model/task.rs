@@ -931,6 +931,11 @@ impl Task {
         self.status == Some(Status::Reserved)
     }
 
+    /// Whether the task is a reservation that has expired; `now` in unix seconds.
+    pub fn has_lapsed(&self, now: i64) -> bool {
+        self.is_reserved() && self.expires.is_some_and(|expires| now >= expires)
+    }
+
     /// Whether the task is a worker inside a process: launcher and command are the same process,
     /// and the UPID has a counter.
     pub fn is_worker(&self) -> bool {

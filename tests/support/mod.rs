@@ -29,7 +29,7 @@ use nix::{
     unistd::Pid,
 };
 use rusqlite::{Connection, OpenFlags, config::DbConfig, types::Value};
-use taskwatcher::io::store::{LockTimeout, NewTask, Store};
+use taskwatcher::io::store::{DeadRows, LockTimeout, NewTask, Store};
 
 /// Fulfils the expectation of unused code in a crate that happens to use everything.
 const EVERY_CRATE_USES_A_PART: () = ();
@@ -278,7 +278,7 @@ impl World {
         let now = taskwatcher::io::sys::now().wall.secs();
         let handle = taskwatcher::io::sys::new_handle().unwrap().to_string();
         let task = NewTask { name: name.into(), handle: handle.clone(), now, ..NewTask::default() };
-        let id = self.store().reserve(&task, now + secs, |_| false).unwrap();
+        let id = self.store().reserve(&task, now + secs, &DeadRows::default()).unwrap();
         (id, handle)
     }
 

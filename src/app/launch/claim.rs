@@ -141,10 +141,11 @@ pub(super) fn claim(
                 // Signals that arrived meanwhile take effect now.
                 inbox.unguarded(|| ()).map_err(&unguarded)?;
             }
-            Err(StoreFailure::Refused(Refused::NameTaken { id, name, .. })) if spec.unique == Some(IfRunning::Wait) => {
+            Err(StoreFailure::Refused(Refused::NameTaken { row })) if spec.unique == Some(IfRunning::Wait) => {
                 store.set_lock_timeout(patience);
+                let (id, name) = (row.id, show::clean(&row.name));
                 let other = TaskRef::Id(TaskId(id));
-                let mut told = || reporter.hint(&format!("waiting for task {id} ({}) to end", show::clean(&name)));
+                let mut told = || reporter.hint(&format!("waiting for task {id} ({name}) to end"));
                 inbox
                     .unguarded(|| crate::app::wait::until_ended(&mut store, &other, &mut told))
                     .map_err(&unguarded)??;

@@ -1,6 +1,6 @@
 //! Reserving and claiming tasks.
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use rusqlite::{OptionalExtension, ToSql, Transaction, named_params};
 
@@ -63,37 +63,51 @@ fn hold_a_slot(tx: &Transaction<'_>, mut slot: i64, hold: &impl Fn(i64) -> Hold)
     }
 }
 
-/// Returns a refusal if a live task of the same name, other than `myself`, forbids a unique one.
+/// Rows of tasks that were judged dead before the transaction. A launcher that is gone stays gone, so the judgement
+/// holds in any later transaction; a reservation that was claimed since has a UPID, and is another row.
+#[derive(Debug, Default)]
+pub struct DeadRows {
+    rows: HashSet<(i64, Option<String>)>,
+}
+
+impl DeadRows {
+    /// Adds a row.
+    pub fn insert(&mut self, row: &Task) {
+        self.rows.insert((row.id, row.upid.clone()));
+    }
+
+    fn contains(&self, row: &Task) -> bool {
+        !self.rows.is_empty() && self.rows.contains(&(row.id, row.upid.clone()))
+    }
+}
+
+/// Returns a refusal if a task of the same name, other than `myself` and not known to be dead, forbids a unique one.
 pub(super) fn name_taken(
     tx: &Transaction<'_>,
     task: &NewTask,
     myself: Option<i64>,
-    is_dead: &impl Fn(&Task) -> bool,
+    dead: &DeadRows,
 ) -> rusqlite::Result<Option<Refused>> {
     if !task.unique {
         return Ok(None);
     }
     let mut statement = tx.prepare(&format!("{SELECT_TASKS} WHERE name = ?1 ORDER BY id"))?;
     let rows = statement.query_map([&task.name], task_row)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    let other = rows.into_iter().find(|row| Some(row.id) != myself && !is_dead(row));
-    Ok(other.map(|row| Refused::NameTaken {
-        id: row.id,
-        name: task.name.clone(),
-        state: if row.is_reserved() { "is reserved" } else { "has not ended" },
-    }))
+    let other = rows.into_iter().find(|row| Some(row.id) != myself && !dead.contains(row));
+    Ok(other.map(|row| Refused::NameTaken { row: Box::new(row) }))
 }
 
 pub(super) fn claim_in(
     tx: &Transaction<'_>,
     db: &Path,
     start: &Start,
-    is_dead: &impl Fn(&Task) -> bool,
+    dead: &DeadRows,
     hold: &impl Fn(i64) -> Hold,
 ) -> rusqlite::Result<Result<Claimed, Refused>> {
     let mut task = start.task.clone();
     let reserved = match &start.reservation {
         None => None,
-        Some(wanted) => match find_reservation(tx, wanted, is_dead)? {
+        Some(wanted) => match find_reservation(tx, wanted, task.now)? {
             Ok(row) => Some(row),
             Err(refused) => return Ok(Err(refused)),
         },
@@ -108,7 +122,7 @@ pub(super) fn claim_in(
         }
     }
     let myself = reserved.as_ref().map(|row| row.id);
-    if let Some(refused) = name_taken(tx, &task, myself, is_dead)? {
+    if let Some(refused) = name_taken(tx, &task, myself, dead)? {
         return Ok(Err(refused));
     }
     let (id, slot) = match myself {
@@ -172,7 +186,7 @@ pub(super) fn claim_in(
 pub(super) fn find_reservation(
     tx: &Transaction<'_>,
     wanted: &TaskRef,
-    is_dead: &impl Fn(&Task) -> bool,
+    now: i64,
 ) -> rusqlite::Result<Result<Task, Refused>> {
     let no = |why: String| Ok(Err(Refused::NotReserved(wanted.to_string(), why)));
     let (column, value): (&str, &dyn ToSql) = match wanted {
@@ -184,7 +198,7 @@ pub(super) fn find_reservation(
     let row = tx.query_row(&format!("{SELECT_TASKS} WHERE {column} = ?1"), [value], task_row).optional()?;
     if let Some(row) = row {
         return match row.is_reserved() {
-            true if is_dead(&row) => no("its reservation has lapsed; reserve again".into()),
+            true if row.has_lapsed(now) => no("its reservation has lapsed; reserve again".into()),
             true => Ok(Ok(row)),
             false => {
                 let launcher = row.launcher.map_or_else(|| "another".into(), |p| format!("pid {}", p.pid));

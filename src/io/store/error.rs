@@ -15,7 +15,7 @@ use nix::{
 use rusqlite::{ErrorCode, ffi};
 
 use super::{LockTimeout, location::has_wal, open::VERSION};
-use crate::model::{error::ErrorKind, path::beside};
+use crate::model::{error::ErrorKind, path::beside, task::Task};
 
 /// Why the database could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -112,14 +112,13 @@ pub enum Refused {
     #[error("cannot launch task {0}: {1}")]
     NotReserved(String, String),
     /// The name is taken.
-    #[error("the name {name:?} is taken: task {id} {state}")]
+    #[error(
+        "the name {:?} is taken: task {} {}", row.name, row.id,
+        if row.is_reserved() { "is reserved" } else { "has not ended" }
+    )]
     NameTaken {
-        /// The task that has it.
-        id: i64,
-        /// The name.
-        name: String,
-        /// `is reserved` or `has not ended`.
-        state: &'static str,
+        /// The row of the task that has it.
+        row: Box<Task>,
     },
 }
 

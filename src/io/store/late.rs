@@ -6,7 +6,7 @@ use rusqlite::Transaction;
 
 use super::{
     Hold, Late,
-    claim::claim_in,
+    claim::{DeadRows, claim_in},
     ends::{finish_in, move_to_history},
 };
 use crate::model::task::End;
@@ -29,7 +29,7 @@ pub(super) fn take_in(tx: &Transaction<'_>, db: &Path, late: &[Late]) -> rusqlit
         match late {
             Late::Run(start, _) if known.contains(&start.task.handle) => {}
             Late::Run(start, end) => {
-                if let Ok(claimed) = claim_in(tx, db, start, &|_| false, &|_| Hold::Unsupported)? {
+                if let Ok(claimed) = claim_in(tx, db, start, &DeadRows::default(), &|_| Hold::Unsupported)? {
                     move_to_history(tx, claimed.id, Some(&claimed.upid), end, end.feedback.as_deref())?;
                     known.insert(claimed.handle);
                     new += 1;
