@@ -13,7 +13,7 @@ use super::{
     control_args::{self as args, ControlArgs, Verb},
     db::{self, DbError},
     log,
-    reconcile::{self, Live},
+    reconcile::{self, Live, MANY},
     service::{Found, HistoryPage, KillError, KillReport, ServiceError, Tasks, find, history},
     show,
     time_expr::{BadTime, parse_when},
@@ -34,6 +34,9 @@ use crate::{
         task::{Class, HistoryRow, Status, TaskRef, Timestamp, exit_code},
     },
 };
+
+/// Rows of `list` whose JSON is in memory at once.
+const JSON_BLOCK: usize = 20_000;
 
 /// The output of a verb.
 pub struct VerbOutput<'a> {
@@ -397,31 +400,21 @@ impl Desk<'_, '_> {
             }
             false => Page { rows: vec![], next: None },
         };
-        let db = self.db.clone();
-        let rows = || {
-            let live =
-                survey.live.iter().map(|live| ListedRow::Live(show::LiveRow::of(live, progress_of(live), now).into()));
-            live.chain(ended.rows.iter().map(|row| ListedRow::Ended(ended_json(&db, row, FEW_LINES))))
-        };
-        // Rows are written one by one, so that the text of thousands of rows is never held in memory.
-        let mut text = Vec::new();
-        if wanted.jsonl {
-            for row in rows() {
-                text.clear();
-                serde_json::to_writer(&mut text, &row).map_err(io::Error::from)?;
-                text.push(b'\n');
-                self.out.data.write_all(&text)?;
+        if wanted.jsonl || self.json {
+            let form = if wanted.jsonl { show::RowsForm::Lines } else { show::RowsForm::Array };
+            let live = |some: &[Live]| {
+                let rows = some.iter().map(|live| show::LiveRow::of(live, progress_of(live), now));
+                vec![form.text(rows)]
+            };
+            let mut texts = show::RowsWriter::new(form, self.out.data)?;
+            // Rows are serialized on all processors, in blocks, so that the text of few of them is in memory at once.
+            for block in survey.live.chunks(JSON_BLOCK) {
+                for text in sys::on_all_processors(block, MANY, live) {
+                    texts.write(&text?)?;
+                }
             }
-        } else if self.json {
-            let mut separator = b'[';
-            for row in rows() {
-                text.clear();
-                text.push(separator);
-                serde_json::to_writer(&mut text, &row).map_err(io::Error::from)?;
-                self.out.data.write_all(&text)?;
-                separator = b',';
-            }
-            writeln!(self.out.data, "{}", if separator == b'[' { "[]" } else { "]" })?;
+            texts.write(&form.text(ended.rows.iter().map(|row| ended_json(&self.db, row, FEW_LINES)))?)?;
+            texts.end()?;
         } else {
             let width = (self.out.width)();
             let colours = self.out.colours;
@@ -758,12 +751,4 @@ pub(super) fn progress_of(live: &Live) -> Option<f64> {
         values.get("progress")?.trim().parse().ok()
     };
     reconcile::read_tail(path).and_then(|feedback| feedback.progress()).or_else(stored)
-}
-
-/// A row of `list` as JSON.
-#[derive(serde::Serialize)]
-#[serde(untagged)]
-enum ListedRow<'a> {
-    Live(Box<show::LiveRow<'a>>),
-    Ended(Value),
 }

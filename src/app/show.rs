@@ -23,8 +23,10 @@ use crate::model::{
     upid::Upid,
 };
 
+mod rows;
 mod table;
 
+pub use self::rows::{RowsForm, RowsWriter};
 /// [`clean`] as all faces use it.
 pub use crate::model::ansi::clean;
 
