@@ -85,7 +85,7 @@ pub(super) enum ClientError {
 /// Runs the action of the command line, prints everything, and returns the exit code.
 pub fn run(args: &ClientArgs, output: &mut ClientOutput<'_>) -> u8 {
     // An action without a supervisor needs no settings.
-    let place = match args.action.wanted() {
+    let place = match args.action.plan() {
         ActionPlan::Ask { .. } | ActionPlan::Local(_) => {
             endpoint::find(args.serverurl.as_ref(), args.file.as_deref()).map(Some)
         }
@@ -113,7 +113,7 @@ pub(super) fn act(
     output: &mut ClientOutput<'_>,
 ) -> Acted {
     let only = |code: u8| Acted { code, response: None };
-    let wanted = args.action.wanted();
+    let wanted = args.action.plan();
     let done = match (&wanted, place) {
         (ActionPlan::Completions(shell), _) => completions(*shell, output).map(only),
         (ActionPlan::Known(command, response), _) => {

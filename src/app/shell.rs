@@ -342,7 +342,7 @@ impl Shell<'_, '_> {
 
     fn act_once(&mut self, args: &ClientArgs) -> Acted {
         let session = self.notices.session(|session| session.clone());
-        let plan = args.action.wanted();
+        let plan = args.action.plan();
         let command = if let ActionPlan::Ask { command, .. } = plan { Some(command) } else { None };
         let usual = self.place.interrupt.clone();
         // As with fg, Ctrl-Z leaves an action that does not end by itself.

@@ -1,6 +1,7 @@
-//! The command line of `supervise`: without an action the daemon, with one its client.
+//! The command line of `supervise`: the supervisor itself without an action, its client with one.
 //!
-//! Which of them it is, is decided here from the words alone ([`SuperviseArgs::role`]); nothing is read or asked for.
+//! [`SuperviseArgs::role`] chooses between them from the arguments alone. This module reads no file and sends no
+//! request.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -46,7 +47,7 @@ pub struct SuperviseArgs {
     pub configuration: Option<PathBuf>,
 
     /// Print help
-    // Behind the options of each action.
+    // Listed after the options of each action.
     #[arg(short = 'h', short_alias = '?', long, global = true, action = ArgAction::Help, display_order = 900)]
     pub help: Option<bool>,
 
@@ -67,16 +68,16 @@ pub struct SuperviseArgs {
     #[arg(long, global = true, help_heading = "Options of actions")]
     pub json: bool,
 
-    /// For the supervisor itself
+    /// Options of the supervisor itself
     #[command(flatten)]
     pub daemon: DaemonOptions,
 
-    /// What to do
+    /// Action of the client; none starts the supervisor
     #[command(subcommand)]
     pub action: Option<Action>,
 }
 
-/// Options of the supervisor itself; they win over the configuration file.
+/// Options of the supervisor itself; they override the configuration file.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Options of the supervisor")]
 pub struct DaemonOptions {
@@ -124,56 +125,56 @@ pub struct DaemonOptions {
 fn umask(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     let value = digits.bytes().all(|b| b.is_ascii_digit()).then(|| u32::from_str_radix(digits, 8).ok()).flatten();
-    value.filter(|value| *value <= 0o777).ok_or_else(|| "an octal number from 0 to 777".to_owned())
+    value.filter(|value| *value <= 0o777).ok_or_else(|| "not an octal number from 0 to 777".to_owned())
 }
 
-/// What the words on the command line make this program.
+/// What the program runs as, according to the command line.
 #[derive(Debug, Clone)]
 pub enum Role {
     /// The supervisor.
     Daemon(DaemonArgs),
-    /// Only a look at its configuration.
+    /// A check of the supervisor's configuration.
     Check(DaemonArgs),
     /// A client.
     Client(ClientArgs),
-    /// Web pages without a supervisor.
+    /// A web server without a supervisor.
     Web(WebArgs),
 }
 
 /// The supervisor's arguments.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DaemonArgs {
-    /// The configuration file; none: look for it.
+    /// Configuration file; `None` for the first default path that exists.
     pub file: Option<PathBuf>,
-    /// What wins over it.
+    /// Options that override the configuration file.
     pub overrides: Overrides,
-    /// With a check: print what it comes to.
+    /// Whether a check prints the complete configuration.
     pub dump: bool,
 }
 
 /// A client's arguments.
 #[derive(Debug, Clone)]
 pub struct ClientArgs {
-    /// Where the supervisor listens; none: as the configuration file says.
+    /// Address of the supervisor; `None` for the address in the configuration file.
     pub serverurl: Option<ServerUrl>,
-    /// The configuration file; none: look for it.
+    /// Configuration file; `None` for the first default path that exists.
     pub file: Option<PathBuf>,
-    /// Print answers as they are.
+    /// Whether raw JSON responses are printed.
     pub json: bool,
-    /// What to do.
+    /// The action.
     pub action: Action,
-    /// Whether the shell follows.
+    /// Whether the shell starts after the action.
     pub then_shell: bool,
 }
 
-/// The option of actions after which the shell follows.
+/// Option of actions that starts the shell after the action.
 const INTERACTIVE: &str = "interactive";
 
 impl SuperviseArgs {
-    /// Reads the words of a command line.
+    /// Parses a command line.
     ///
     /// # Errors
-    /// What is wrong with it, or the help or version that it asks for; for clap to print.
+    /// A usage error, or the requested help or version text; both are printed by clap.
     pub fn read(argv: impl IntoIterator<Item = OsString>) -> Result<Role, Error> {
         let matches = definition().try_get_matches_from(normalize(argv))?;
         let is_set = |action: &clap::ArgMatches| action.try_get_one(INTERACTIVE).ok().flatten() == Some(&true);
@@ -185,10 +186,10 @@ impl SuperviseArgs {
         })
     }
 
-    /// What the words make this program.
+    /// Returns what the program runs as.
     ///
     /// # Errors
-    /// Options of the one are given to the other.
+    /// A usage error if an option does not belong to the role.
     pub fn role(self) -> Result<Role, Error> {
         let misplaced = |text: String| SuperviseArgs::command().error(ErrorKind::ArgumentConflict, text);
         let DaemonOptions { check, dump, .. } = self.daemon;
@@ -224,7 +225,7 @@ impl SuperviseArgs {
 }
 
 impl DaemonOptions {
-    /// An option that is given and says how the supervisor runs.
+    /// Returns the first given option that configures the supervisor; `--check` and `--dump` do not count.
     fn first(&self) -> Option<&'static str> {
         let given = [
             ("--nodaemon", self.nodaemon),
@@ -242,7 +243,7 @@ impl DaemonOptions {
         given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
     }
 
-    /// What wins over the configuration file.
+    /// Returns the options that override the configuration file.
     pub fn overrides(self) -> Overrides {
         Overrides {
             nodaemon: self.nodaemon,
@@ -260,7 +261,7 @@ impl DaemonOptions {
     }
 }
 
-/// What a client does.
+/// Action of a client.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Action {
     /// Show the status of processes
@@ -317,15 +318,15 @@ pub enum Action {
     Completions(Completions),
 }
 
-/// Which processes; there may be none.
+/// Optional names of processes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NamesArg(pub Option<Targets>);
 
-/// Which processes; all of them only if that is said.
+/// Required names of processes: all processes are selected only by the name `all`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SomeNames(pub Targets);
 
-/// `NAME…`, `--program NAME`, `--group NAME`, `--process NAME`: one kind of them.
+/// Adds `NAME…`, `--program NAME`, `--group NAME` and `--process NAME`, of which only one may be used.
 fn name_args(command: Clap, is_required: bool) -> Clap {
     let arg = |id: &'static str| Arg::new(id).value_name("NAME").value_parser(NonEmptyStringValueParser::new());
     let option = |id: &'static str, help: &'static str| arg(id).long(id).action(ArgAction::Append).help(help);
@@ -345,15 +346,15 @@ fn targets_of(matches: &clap::ArgMatches) -> Option<Targets> {
         let names: Vec<String> = matches.get_many::<String>(id)?.cloned().collect();
         Some(Targets::Named { kind, names })
     };
-    let plain = named("names", NameKind::Process).map(all_if_said);
+    let plain = named("names", NameKind::Process).map(all_if_named);
     plain
         .or_else(|| named("program", NameKind::Program))
         .or_else(|| named("group", NameKind::Group))
         .or_else(|| named("process", NameKind::Process))
 }
 
-/// The word `all` among names means all processes; nothing else can be called so.
-fn all_if_said(targets: Targets) -> Targets {
+/// Selects all processes if `all` is among the names. `all` cannot be the name of a process.
+fn all_if_named(targets: Targets) -> Targets {
     match targets {
         Targets::Named { names, .. } if names.iter().any(|name| name == "all") => Targets::All,
         other => other,
@@ -400,10 +401,10 @@ impl FromArgMatches for SomeNames {
     }
 }
 
-/// `start`
+/// Arguments of `start`.
 #[derive(Debug, Clone, Args)]
 pub struct StartArgs {
-    /// Which
+    /// Selected processes
     #[command(flatten)]
     pub names: SomeNames,
     /// Wait until each process runs or has used up its retries, instead of only for the first attempt
@@ -414,10 +415,10 @@ pub struct StartArgs {
     pub no_wait: bool,
 }
 
-/// `stop`
+/// Arguments of `stop`.
 #[derive(Debug, Clone, Args)]
 pub struct Stop {
-    /// Which
+    /// Selected processes
     #[command(flatten)]
     pub names: SomeNames,
     /// Send SIGKILL immediately
@@ -431,10 +432,10 @@ pub struct Stop {
     pub yes: bool,
 }
 
-/// `restart`
+/// Arguments of `restart`.
 #[derive(Debug, Clone, Args)]
 pub struct Restart {
-    /// Which
+    /// Selected processes
     #[command(flatten)]
     pub names: SomeNames,
     /// Send the request and return without waiting for completion
@@ -445,10 +446,10 @@ pub struct Restart {
     pub yes: bool,
 }
 
-/// `reload`
+/// Arguments of `reload`.
 #[derive(Debug, Clone, Args)]
 pub struct Reload {
-    /// Which
+    /// Selected processes
     #[command(flatten)]
     pub names: NamesArg,
     /// Reload only the supervisor's own settings
@@ -468,10 +469,10 @@ pub struct Reload {
     pub dry_run: bool,
 }
 
-/// `remove`
+/// Arguments of `remove`.
 #[derive(Debug, Clone, Args)]
 pub struct Remove {
-    /// Which
+    /// Selected processes
     #[command(flatten)]
     pub names: SomeNames,
     /// Stop the processes first
@@ -479,7 +480,7 @@ pub struct Remove {
     pub stop: bool,
 }
 
-/// `shutdown`
+/// Arguments of `shutdown`.
 #[derive(Debug, Clone, Args)]
 pub struct Shutdown {
     /// Leave the processes running, to be taken over by the next supervisor
@@ -493,7 +494,7 @@ pub struct Shutdown {
     pub yes: bool,
 }
 
-/// `signal`
+/// Arguments of `signal`.
 #[derive(Debug, Clone, Args)]
 pub struct SendSignal {
     /// Signal: a name such as HUP or SIGHUP, or a number
@@ -507,7 +508,7 @@ pub struct SendSignal {
     pub group: bool,
 }
 
-/// `tail`
+/// Arguments of `tail`.
 #[derive(Debug, Clone, Args)]
 pub struct Tail {
     /// Name of the process
@@ -516,7 +517,7 @@ pub struct Tail {
     /// Log to print
     #[arg(default_value = "stdout")]
     pub channel: Channel,
-    /// How much
+    /// Part of the log to print
     #[command(flatten)]
     pub how: TailArgs,
     /// Print the log of the run with this task number: both streams, with timestamps
@@ -524,15 +525,15 @@ pub struct Tail {
     pub run: Option<i64>,
 }
 
-/// `maintail`
+/// Arguments of `maintail`.
 #[derive(Debug, Clone, Args)]
 pub struct Maintail {
-    /// How much
+    /// Part of the log to print
     #[command(flatten)]
     pub how: TailArgs,
 }
 
-/// How much of a log, and how it is printed.
+/// Part of a log to print, and its format.
 #[derive(Debug, Clone, Args)]
 pub struct TailArgs {
     /// Keep printing new output
@@ -556,7 +557,7 @@ impl TailArgs {
     }
 }
 
-/// `fg`
+/// Arguments of `fg`.
 #[derive(Debug, Clone, Args)]
 pub struct Fg {
     /// Name of the process
@@ -567,7 +568,7 @@ pub struct Fg {
     pub raw: bool,
 }
 
-/// `send`
+/// Arguments of `send`.
 #[derive(Debug, Clone, Args)]
 pub struct Send {
     /// Name of the process
@@ -581,7 +582,7 @@ pub struct Send {
     pub no_newline: bool,
 }
 
-/// `history`
+/// Arguments of `history`.
 #[derive(Debug, Clone, Args)]
 pub struct History {
     /// Name of the process
@@ -592,7 +593,7 @@ pub struct History {
     pub limit: u64,
 }
 
-/// `subscribe`
+/// Arguments of `subscribe`.
 #[derive(Debug, Clone, Args)]
 pub struct Subscribe {
     /// Events to print [default: all]
@@ -600,10 +601,10 @@ pub struct Subscribe {
     pub events: Vec<String>,
 }
 
-/// `jobs`
+/// Arguments of `jobs`.
 #[derive(Debug, Clone, Args)]
 pub struct Jobs {
-    /// Which
+    /// Selected processes
     #[command(flatten)]
     pub names: NamesArg,
     /// Include process ids and process group ids
@@ -625,7 +626,7 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Which are shown, and how.
+    /// Returns which jobs are listed, and in which form.
     pub fn view(&self) -> (Which, Form) {
         let which = match (self.running, self.stopped) {
             (true, _) => Which::Running,
@@ -641,10 +642,10 @@ impl Jobs {
     }
 }
 
-/// `disown`
+/// Arguments of `disown`.
 #[derive(Debug, Clone, Args)]
 pub struct Disown {
-    /// Which
+    /// Selected processes
     #[command(flatten)]
     pub names: NamesArg,
     /// Select all processes
@@ -655,7 +656,7 @@ pub struct Disown {
     pub running: bool,
 }
 
-/// `web`
+/// Arguments of `web`.
 #[derive(Debug, Clone, Args)]
 pub struct Web {
     /// Path of the database of tasks [default: as for control]
@@ -678,52 +679,52 @@ pub struct Web {
     pub allow_kill: bool,
 }
 
-/// Where pages are served.
+/// Address on which pages are served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listen {
-    /// On a port.
+    /// A TCP port.
     Port {
-        /// A name or address, without brackets; none: all addresses of this host.
+        /// Host name or address, without brackets; `None` for all addresses of this host.
         host: Option<String>,
-        /// The port; 0: any that is free.
+        /// Port; 0 for any free port.
         port: u16,
     },
-    /// On a socket in the file system.
+    /// Path of a Unix socket.
     Socket(PathBuf),
 }
 
-/// The arguments of `web`.
+/// Arguments of `web` with defaults applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebArgs {
-    /// The database; none: as of control.
+    /// Path of the database; `None` for the default of `control`.
     pub db: Option<PathBuf>,
-    /// Where pages are served.
+    /// Address on which pages are served.
     pub listen: Listen,
-    /// Whether other hosts are served although no password is asked for.
+    /// Whether other hosts are served even without a password.
     pub allow_remote: bool,
-    /// The name that is asked for; always with a password.
+    /// Required user name; always together with a password.
     pub username: Option<String>,
-    /// The file with the password.
+    /// File with the password.
     pub password_file: Option<PathBuf>,
-    /// Whether tasks can be ended from the page.
+    /// Whether users can end tasks from the page.
     pub allow_kill: bool,
 }
 
 fn listen(text: &str) -> Result<Listen, String> {
-    let (host, port) = text.rsplit_once(':').ok_or("an address and a port, as 127.0.0.1:8080")?;
-    let port = port.parse().map_err(|_| "a port from 0 to 65535 behind the last colon")?;
+    let (host, port) = text.rsplit_once(':').ok_or("no port: specify HOST:PORT, such as 127.0.0.1:8080")?;
+    let port = port.parse().map_err(|_| "the port after the last colon is not a number from 0 to 65535")?;
     let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let host = match inner.unwrap_or(host) {
         "" | "*" => None,
         host if inner.is_none() && host.contains(':') => {
-            return Err("an IPv6 address in brackets, as [::1]:8080".into());
+            return Err("IPv6 address without brackets: specify [ADDRESS]:PORT, such as [::1]:8080".into());
         }
         host => Some(host.to_owned()),
     };
     Ok(Listen::Port { host, port })
 }
 
-/// `shell`
+/// Arguments of `shell`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ShellArgs {
     /// Exit at the first action that fails, with the exit code of that action, if the input is not a terminal
@@ -735,7 +736,7 @@ pub struct ShellArgs {
     pub history: Option<OsString>,
 }
 
-/// `completions`
+/// Arguments of `completions`.
 #[derive(Debug, Clone, Args)]
 pub struct Completions {
     /// Shell to generate completions for
@@ -752,29 +753,29 @@ impl ValueEnum for Channel {
     }
 }
 
-/// What an action comes to.
+/// How an action is carried out.
 #[derive(Debug, Clone)]
 pub enum ActionPlan {
-    /// The supervisor is asked, and waited for or not.
+    /// Send a request to the supervisor.
     Ask {
-        /// What.
+        /// Command of the request.
         command: Command,
-        /// Whether until it is done.
+        /// Whether the client waits for completion.
         wait: bool,
     },
-    /// It is known without asking; the answer is as the supervisor's would be.
+    /// Print this response, equal to the supervisor's, without sending a request.
     Known(Command, Box<Response>),
-    /// This command is run here, with group ids in the place of references to jobs.
+    /// Run this command locally, with job references replaced by process group ids.
     Local(Vec<String>),
-    /// Shell completions.
+    /// Print shell completions.
     Completions(Shell),
-    /// Nothing that a client does: the interactive shell, or pages without a supervisor ([`Role::Web`]).
+    /// Nothing: the interactive shell and the web server ([`Role::Web`]) are started elsewhere.
     Elsewhere,
 }
 
 impl Action {
-    /// What it comes to.
-    pub fn wanted(&self) -> ActionPlan {
+    /// Returns how the action is carried out.
+    pub fn plan(&self) -> ActionPlan {
         let or_all = |names: &NamesArg| names.0.clone().unwrap_or(Targets::All);
         let mut wait = true;
         let command = match self {
@@ -800,7 +801,7 @@ impl Action {
                 wait = !shutdown.no_wait;
                 Command::Shutdown { leave_running: shutdown.leave_running }
             }
-            Action::Signal(wanted) => return wanted.wanted(),
+            Action::Signal(signal) => return signal.plan(),
             Action::Pid(NamesArg(None)) => Command::Pid(PidOf::Daemon),
             Action::Pid(NamesArg(Some(of))) => Command::Pid(PidOf::Processes(of.clone())),
             Action::Tail(tail) => Command::Tail {
@@ -821,9 +822,9 @@ impl Action {
             Action::Avail => Command::Avail,
             Action::Version => Command::Version,
             Action::History(history) => Command::History { name: history.name.clone(), limit: history.limit },
-            Action::Subscribe(wanted) => {
-                // The words were checked already.
-                let filter = EventFilter::of(wanted.events.iter().map(String::as_str)).unwrap_or_default();
+            Action::Subscribe(subscribe) => {
+                // clap accepts only names of events.
+                let filter = EventFilter::of(subscribe.events.iter().map(String::as_str)).unwrap_or_default();
                 Command::Subscribe(filter)
             }
             Action::Jobs(jobs) if !jobs.exec.is_empty() => return ActionPlan::Local(jobs.exec.clone()),
@@ -835,7 +836,7 @@ impl Action {
         ActionPlan::Ask { command, wait }
     }
 
-    /// Whether bytes are printed as they come, on a terminal too.
+    /// Whether bytes are printed unchanged, even to a terminal.
     pub fn is_raw(&self) -> bool {
         match self {
             Action::Tail(Tail { how, .. }) | Action::Maintail(Maintail { how }) => how.raw,
@@ -874,9 +875,10 @@ impl Reload {
 }
 
 impl SendSignal {
-    /// A name that is no signal is answered as the supervisor would (CTL-2).
-    fn wanted(&self) -> ActionPlan {
-        let of = all_if_said(Targets::processes(self.names.clone()));
+    /// Returns the request or, for an unknown signal, the response that the supervisor would send, with an error for
+    /// each name.
+    fn plan(&self) -> ActionPlan {
+        let of = all_if_named(Targets::processes(self.names.clone()));
         let command = |signal| Command::Signal { signal, to: SignalTo::Processes(of), group: self.group };
         match self.signal.parse::<Signal>() {
             Ok(signal) => ActionPlan::Ask { command: command(signal), wait: true },
@@ -893,22 +895,22 @@ impl SendSignal {
     }
 }
 
-/// The definition of this command line, for completions and manual pages.
+/// Returns the clap definition of the command line, also for completions and manual pages.
 pub fn definition() -> Clap {
-    // The supervisor's own -i is another one, so that this cannot be an option of all.
+    // Not a global option, because -i without an action is --identifier.
     let interactive = Arg::new(INTERACTIVE).short('i').long(INTERACTIVE).action(ArgAction::SetTrue);
     let interactive = interactive.help("Start the shell after the action").help_heading("Options of actions");
     SuperviseArgs::command().mut_subcommands(|action| match action.get_name() {
         "shell" | "completions" | "web" => action,
-        // What it sends may be -i.
+        // No short form: the line to send may be -i.
         "send" => action.arg(Arg::new(INTERACTIVE).long(INTERACTIVE).action(ArgAction::SetTrue).hide(true)),
         _ => action.arg(interactive.clone()),
     })
 }
 
-/// `-1600` among the words of `tail` and `maintail` is `--bytes 1600`, as it is with Supervisor.
+/// Replaces an argument such as `-1600` of `tail` and `maintail` by `--bytes=1600`, as `supervisorctl` accepts it.
 pub fn normalize(argv: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    /// Options with a value, which may stand before or among those words.
+    /// Options whose next argument is a value and so neither the action nor a number of bytes.
     const VALUED: [&str; 8] =
         ["-c", "--configuration", "--config", "--serverurl", "--socket", "--bytes", "--lines", "--run"];
     let argv: Vec<OsString> = argv.into_iter().collect();
@@ -953,7 +955,7 @@ mod tests {
     }
 
     fn command(line: &str) -> Command {
-        match client(line).action.wanted() {
+        match client(line).action.plan() {
             ActionPlan::Ask { command, .. } => command,
             other => panic!("{line}: {other:?}"),
         }
@@ -978,7 +980,7 @@ mod tests {
     }
 
     #[test]
-    fn help_stands_behind_the_other_options_of_each_action() {
+    fn help_is_listed_after_the_other_options_of_each_action() {
         let mut definition = definition();
         definition.build();
         for action in definition.get_subcommands_mut() {
@@ -991,12 +993,12 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_definition_passes_the_checks_of_clap() {
         definition().debug_assert();
     }
 
     #[test]
-    fn d14_the_shell_may_follow_an_action() {
+    fn interactive_starts_the_shell_after_an_action() {
         assert!(client("status -i").then_shell);
         assert!(client("stop --interactive x --now").then_shell);
         assert!(!client("status").then_shell);
@@ -1007,7 +1009,7 @@ mod tests {
     }
 
     #[test]
-    fn cfg9_options_of_the_daemon() {
+    fn options_of_the_supervisor_are_parsed_into_overrides() {
         assert_eq!(daemon(""), DaemonArgs::default());
         let all = daemon("-c f -n -u bob -m 027 -d /d -l none -e WARN -j p -i id --minfds 9 --minprocs 8 --db t.db");
         let expected = Overrides {
@@ -1045,7 +1047,7 @@ mod tests {
     }
 
     #[test]
-    fn the_daemon_and_its_client_do_not_mix() {
+    fn options_of_the_supervisor_and_of_actions_conflict() {
         for line in ["--json", "--socket s", "--serverurl unix:///s", "-n status", "--check status", "--db x stop all"]
         {
             assert_eq!(refused(line), ErrorKind::ArgumentConflict, "{line}");
@@ -1062,7 +1064,7 @@ mod tests {
     }
 
     #[test]
-    fn web_is_no_client() {
+    fn web_takes_its_own_options_only() {
         let web = |line: &str| match read(line) {
             Ok(Role::Web(args)) => args,
             other => panic!("{line}: {other:?}"),
@@ -1089,7 +1091,7 @@ mod tests {
     }
 
     #[test]
-    fn d10_all_must_be_typed() {
+    fn actions_that_change_processes_require_a_name() {
         for action in
             ["start", "stop", "restart", "clear", "add", "remove", "signal", "signal HUP", "disown", "tail", "fg"]
         {
@@ -1105,7 +1107,7 @@ mod tests {
     }
 
     #[test]
-    fn ctl1_the_explicit_forms() {
+    fn options_select_programs_groups_processes_and_sections() {
         let named =
             |kind, names: &[&str]| Targets::Named { kind, names: names.iter().map(|&name| name.into()).collect() };
         for (line, of) in [
@@ -1138,7 +1140,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_of_actions() {
+    fn actions_become_commands() {
         let tail =
             |last, follow, channel, run| Command::Tail { name: "x".into(), channel, last, offset: None, follow, run };
         let out = Channel::Stdout;
@@ -1177,10 +1179,10 @@ mod tests {
         assert_eq!(command("signal sighup a b"), signal(false, &["a", "b"]));
         assert_eq!(command("signal 1 a --group"), signal(true, &["a"]));
         assert!(
-            matches!(client("signal NOPE a").action.wanted(), ActionPlan::Known(_, response) if response.status == 400)
+            matches!(client("signal NOPE a").action.plan(), ActionPlan::Known(_, response) if response.status == 400)
         );
-        assert!(matches!(client("start --no-wait x").action.wanted(), ActionPlan::Ask { wait: false, .. }));
-        let jobs = |line: &str| matches!(client(line).action.wanted(), ActionPlan::Local(words) if words == ["kill", "-9", "%1"]);
+        assert!(matches!(client("start --no-wait x").action.plan(), ActionPlan::Ask { wait: false, .. }));
+        let jobs = |line: &str| matches!(client(line).action.plan(), ActionPlan::Local(words) if words == ["kill", "-9", "%1"]);
         assert!(jobs("jobs -x kill -9 %1"));
         refused("jobs -l -x kill");
         assert!(matches!(read("statsu"), Err(error) if error.kind() == ErrorKind::InvalidSubcommand));

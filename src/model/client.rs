@@ -622,7 +622,7 @@ mod tests {
     }
 
     #[test]
-    fn ctl4_status() {
+    fn the_exit_code_of_status_depends_on_the_states() {
         use ProcState as P;
         let of = |states: &[P]| {
             let processes: Vec<ProcessInfo> = states.iter().map(|&state| process("g", "x", state)).collect();
@@ -709,7 +709,7 @@ mod tests {
     }
 
     #[test]
-    fn ctl4_pid() {
+    fn the_exit_code_of_pid_is_7_if_a_process_is_not_running() {
         let of = |content| Response::done(content);
         let command = Command::Pid(PidOf::Processes(Targets::All));
         let down = of(json!([{"name": "a", "pid": 7}, {"name": "b", "pid": 0}]));
