@@ -312,7 +312,7 @@ fn limits_are_raised_or_reported_as_too_low() {
     assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["300", "400"]);
     supervisor.end(Signal::SIGTERM);
     // Without the permission to raise hard limits.
-    let told = ["minfds", "300", "200"];
+    let words = ["minfds", "300", "200"];
     let may = |capability: u32| {
         let text = fs::read_to_string("/proc/self/status").unwrap();
         let bits = text.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap().trim().to_owned();
@@ -320,14 +320,14 @@ fn limits_are_raised_or_reported_as_too_low() {
     };
     // CAP_SYS_RESOURCE.
     if !may(24) {
-        limited(200, "exec").says(2, &told);
+        limited(200, "exec").says(2, &words);
         eprintln!("skipped: hard limits cannot be raised here");
         return;
     }
     limited(200, "exec").silent(0);
     world.begun().end(Signal::SIGTERM);
     match Command::new("setpriv").arg("--version").output() {
-        Ok(_) => drop(limited(200, "exec setpriv --bounding-set -sys_resource").says(2, &told)),
+        Ok(_) => drop(limited(200, "exec setpriv --bounding-set -sys_resource").says(2, &words)),
         Err(_) => eprintln!("skipped: there is no setpriv"),
     }
 }

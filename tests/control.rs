@@ -513,11 +513,11 @@ fn show_takes_number_handle_and_upid_of_live_and_ended() {
         let text = world.control(["show", &name]).run().silent(0);
         assert!(text.text().contains("killed by"), "{}", text.text());
     }
-    for nobody in ["99", "zzzzzzzz", "UPID:vm:00000001:00000001:00000001:x:1:root@pam:"] {
-        world.control(["show", nobody]).run().says(1, &["there is no task", nobody]);
-        world.control(["feedback", nobody]).run().says(1, &["there is no task", nobody]);
-        world.control(["wait", nobody]).run().says(1, &["there is no task", nobody]);
-        world.control(["kill", nobody]).run().says(1, &["there is no task", nobody]);
+    for unknown in ["99", "zzzzzzzz", "UPID:vm:00000001:00000001:00000001:x:1:root@pam:"] {
+        world.control(["show", unknown]).run().says(1, &["there is no task", unknown]);
+        world.control(["feedback", unknown]).run().says(1, &["there is no task", unknown]);
+        world.control(["wait", unknown]).run().says(1, &["there is no task", unknown]);
+        world.control(["kill", unknown]).run().says(1, &["there is no task", unknown]);
     }
 }
 
@@ -1096,8 +1096,8 @@ fn a_wait_for_the_lock_is_reported_on_a_terminal() {
     drop(clear);
     let mut bytes = [0; 4096];
     let read = screen.read(&mut bytes).unwrap();
-    let told = String::from_utf8_lossy(&bytes[..read]);
-    assert!(told.contains("control: waiting for the database"), "{told}");
+    let shown = String::from_utf8_lossy(&bytes[..read]);
+    assert!(shown.contains("control: waiting for the database"), "{shown}");
     drop(lock);
     assert!(child.wait().unwrap().success());
 }

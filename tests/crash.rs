@@ -653,8 +653,8 @@ fn log_has_the_recorded_outcome(row: &support::Row) {
     use taskwatcher::model::log::{parse_closing, split_time};
     let log = if row.is_null("log") { return } else { fs::read_to_string(row.text("log")).unwrap_or_default() };
     let last = log.strip_suffix('\n').and_then(|log| log.lines().last()).unwrap_or_default();
-    if let Some(told) = parse_closing(split_time(last.as_bytes()).1) {
-        assert_eq!(told, row.text("outcome"), "{row:?}");
+    if let Some(outcome) = parse_closing(split_time(last.as_bytes()).1) {
+        assert_eq!(outcome, row.text("outcome"), "{row:?}");
     }
 }
 

@@ -282,7 +282,7 @@ fn an_unreachable_supervisor_is_reported() {
 #[test]
 fn a_socket_without_permission_is_reported() {
     if !nix::unistd::geteuid().is_root() {
-        return println!("skipped: only root can run a client as somebody else");
+        return println!("skipped: only root can run a client as another user");
     }
     let world = World::new();
     let _server = Server::answering(&world, VERSION);

@@ -193,7 +193,7 @@ fn a_launch_survives_each_call_that_fails() {
         }
     }
     println!("call, continued, not run (125), reported");
-    table.iter().for_each(|(call, [fine, refused, told])| println!("{call}, {fine}, {refused}, {told}"));
+    table.iter().for_each(|(call, [fine, refused, reported])| println!("{call}, {fine}, {refused}, {reported}"));
 }
 
 /// Checks a launch in which a call failed. Returns 0 if the launch continued, 1 if the command was not run, 2 if the

@@ -125,11 +125,11 @@ fn a_database_of_another_program() {
 #[test]
 fn a_database_of_a_newer_version() {
     let world = filled();
-    let ours = world.query("PRAGMA user_version").remove(0).int("user_version");
+    let version = world.query("PRAGMA user_version").remove(0).int("user_version");
     world.edit("PRAGMA journal_mode = DELETE; PRAGMA user_version = 7");
-    let known = format!("its version is 7, this program knows {ours}");
+    let known = format!("its version is 7, this program knows {version}");
     refused_untouched(&world, &[&known, "update taskwatcher"]);
-    world.edit(&format!("PRAGMA user_version = {ours}"));
+    world.edit(&format!("PRAGMA user_version = {version}"));
     assert_eq!(world.json(&["history"])["rows"].as_array().unwrap().len(), 30);
 }
 
@@ -158,11 +158,11 @@ fn a_truncated_database_is_refused_and_not_changed() {
         for (program, code) in PROGRAMS {
             let ran = world.sh(program).env("CONTROL", env!("CARGO_BIN_EXE_control")).run();
             let words = ["file is damaged", "not a taskwatcher database"];
-            let told =
+            let reported =
                 ran.code == code && words.iter().any(|word| ran.err.contains(word)) && ran.err.lines().count() == 1;
             // Programs that do not read the missing part may work.
             let fine = ran.code == 0 && ran.err.is_empty();
-            assert!(told || fine, "{len} bytes, {program}: {ran:?}");
+            assert!(reported || fine, "{len} bytes, {program}: {ran:?}");
             assert!(fine || !world.work().join("ran").exists(), "{len} bytes, {program}");
         }
     }
@@ -396,14 +396,14 @@ fn a_message_is_one_write() {
         (env!("CARGO_BIN_EXE_parse"), vec!["--feedback", "nothing"], "parse: error: "),
     ];
     for (program, args, words) in refused {
-        let (ours, theirs) = UnixDatagram::pair().unwrap();
-        ours.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (receiver, sender) = UnixDatagram::pair().unwrap();
+        receiver.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut command = world.command(program).command;
-        command.args(args).stderr(OwnedFd::from(theirs));
+        command.args(args).stderr(OwnedFd::from(sender));
         assert!(!command.status().unwrap().success());
         drop(command);
         let mut message = [0; 4096];
-        let length = ours.recv(&mut message).unwrap();
+        let length = receiver.recv(&mut message).unwrap();
         let text = String::from_utf8_lossy(&message[..length]);
         assert!(text.starts_with(words) && text.ends_with('\n'), "{text:?}");
     }

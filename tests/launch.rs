@@ -599,18 +599,18 @@ fn a_task_id_that_cannot_be_printed_is_reported() {
 #[test]
 fn a_detached_start_that_fails_reports_why() {
     let world = World::new();
-    let told = |args: &str| {
+    let output_of = |args: &str| {
         let ran =
             world.sh(&format!("{{ \"$LAUNCH\" --detach {args}; echo code $? >&3; }} 3>&1 2>&1 | cat")).run().silent(0);
         ran.text().to_owned()
     };
-    let text = told("no-such-command");
+    let text = output_of("no-such-command");
     assert!(text.contains("cannot run no-such-command: No such file or directory\n"), "{text:?}");
     assert!(text.ends_with("code 127\n"), "{text:?}");
-    let text = told("--taskid 99 true");
+    let text = output_of("--taskid 99 true");
     assert!(text.contains("cannot launch task 99: there is no such reservation\n"), "{text:?}");
     assert!(text.ends_with("code 125\n"), "{text:?}");
-    let text = told("--timeout 5 true");
+    let text = output_of("--timeout 5 true");
     assert!(text.contains("--timeout has no effect"), "{text:?}");
     assert!(text.ends_with("2\ncode 0\n"), "{text:?}");
     assert_eq!(world.launch(["--detach", "--timeout", "0", "true"]).run().code, 2);

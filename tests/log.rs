@@ -318,8 +318,8 @@ fn output_that_cannot_be_passed_on_makes_a_success_a_failure() {
     assert_eq!(to_nowhere(&["--quiet", "--chronic", "sh", "-c", "echo a; exit 3"]).2, "ERROR: exit code 3");
     assert_eq!(to_nowhere(&["--quiet", "echo", "a"]), (Some(1), said(3), lost));
     // It is also remembered across a re-execution.
-    let anew = "tr '\\0' '\\n' </proc/$PPID/environ | grep -q '^TASKWATCHER_LAUNCHER='";
-    let script = format!("echo 1; until {anew}; do :; done; echo 2");
+    let is_re_executed = "tr '\\0' '\\n' </proc/$PPID/environ | grep -q '^TASKWATCHER_LAUNCHER='";
+    let script = format!("echo 1; until {is_re_executed}; do :; done; echo 2");
     let outcome = format!("ERROR: killed by SIGPIPE, its output was lost: {why}");
     assert_eq!(to_nowhere(&["sh", "-c", &script]), (Some(141), said(4), outcome));
 }

@@ -308,9 +308,9 @@ fn a_faulty_host_affects_no_other_and_ends_no_task() {
         assert_eq!(state["failures"], round);
         let running = world.running();
         let theirs = running.iter().find(|row| row["remote"] == "bad").unwrap();
-        assert_eq!(theirs["not_seen_since"], theirs["seen"], "it runs as far as anybody knows");
-        let ours = running.iter().find(|row| row["remote"] == "good").unwrap();
-        assert_eq!(ours["not_seen_since"], json!(null));
+        assert_eq!(theirs["not_seen_since"], theirs["seen"], "the last known status is running");
+        let good = running.iter().find(|row| row["remote"] == "good").unwrap();
+        assert_eq!(good["not_seen_since"], json!(null));
         tells(world.control(["remote", "test", "bad", "--timeout", "1s"]).run(), 1, &["remote bad: "]);
     }
     bad.change(|state| state.fault = Some(Fault::Drops));
@@ -542,7 +542,7 @@ fn unreadable_entries_are_reported_and_the_rest_is_stored() {
 
 #[test]
 fn a_sync_that_is_killed_anywhere_loses_and_duplicates_nothing() {
-    for point in ["sync.told", "sync.added"] {
+    for point in ["sync.received", "sync.added"] {
         let world = World::new();
         let pve = Proxmox::pve();
         for node in ["n1", "n2"] {

@@ -119,12 +119,12 @@ fn a_task_is_shown_with_the_data_of_its_host() {
         (&json!("ERROR: job errors"), &json!(60), &json!("pve"), &json!("100"))
     );
     assert_eq!(shown["lastlines"][4], "TASK ERROR: job \\x1b[2Jerrors");
-    let told = world.control(["show", short_ended]).run().silent(0);
+    let shown = world.control(["show", short_ended]).run().silent(0);
     assert!(
-        told.text().starts_with(&format!("task {short_ended} (vzdump) failed after 1m: job errors\n\n")),
-        "{told:?}"
+        shown.text().starts_with(&format!("task {short_ended} (vzdump) failed after 1m: job errors\n\n")),
+        "{shown:?}"
     );
-    assert!(told.text().contains(&format!("last lines (full log: control log {short_ended})\n")), "{told:?}");
+    assert!(shown.text().contains(&format!("last lines (full log: control log {short_ended})\n")), "{shown:?}");
     assert_eq!(world.json(&["show", short_live])["status"], "RUNNING");
     assert_eq!(world.json(&["show", &short("pbs", stored)])["outcome"], "OK");
     assert_eq!(world.json(&["feedback", short_live]), json!({}));
@@ -236,8 +236,8 @@ fn unknown_tasks_are_reported() {
     let Scene { world, pve, ended, short_ended, .. } = &scene;
     tells(world.control(["show", "pve!12"]).run(), 2, &["tasks of remote pve have no numbers", "START:PID"]);
     tells(world.control(["show", "pve!618C1D55:000AE992"]).run(), 1, &["there is no task pve!618C1D55:000AE992"]);
-    let nobody = upid("n", 77, START, "vzdump", "1");
-    tells(world.control(["wait", &format!("pve!{nobody}")]).run(), 1, &["remote pve: ", "no such task"]);
+    let unknown = upid("n", 77, START, "vzdump", "1");
+    tells(world.control(["wait", &format!("pve!{unknown}")]).run(), 1, &["remote pve: ", "no such task"]);
     tells(
         world.control(["run-again", short_ended]).run(),
         2,
@@ -262,11 +262,11 @@ fn a_stored_end_is_used_if_the_host_does_not_respond() {
     for fault in faults {
         pve.change(|state| state.fault = Some(fault.clone()));
         let ran = world.control(["wait", &named]).run();
-        let told = format!("the end of task {short_ok} is known from the last sync\n");
-        assert_eq!(tells(ran, 0, &["remote pve: ", &told]).text(), format!("{short_ok} OK\n"), "{fault:?}");
-        let ran = tells(world.control(["wait", short_ended, &named]).run(), 1, &[&told]);
+        let reason = format!("the end of task {short_ok} is known from the last sync\n");
+        assert_eq!(tells(ran, 0, &["remote pve: ", &reason]).text(), format!("{short_ok} OK\n"), "{fault:?}");
+        let ran = tells(world.control(["wait", short_ended, &named]).run(), 1, &[&reason]);
         assert_eq!(ran.text(), format!("{short_ended} ERROR: job errors\n{short_ok} OK\n"), "{fault:?}");
-        let ran = tells(world.control(["--json", "wait", &named]).run(), 0, &[&told]);
+        let ran = tells(world.control(["--json", "wait", &named]).run(), 0, &[&reason]);
         let status: Value = serde_json::from_slice(&ran.out).unwrap();
         assert_eq!((&status["exitstatus"], &status["upid"]), (&json!("OK"), &json!(named)), "{fault:?}");
         let ran = tells(world.control(["--json", "show", short_ended]).run(), 0, &["is known from the last sync"]);

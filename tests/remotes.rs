@@ -273,8 +273,8 @@ fn running_tasks_are_stored_separately_until_their_host_reports_an_end() {
     let id = remote(&mut store, "one");
     let upid = |n: i64| format!("UPID:n:{n:08X}:00000010:6553F100:backup:{n}:root@pam:");
     let run = |n: i64| RemoteRun { upid: upid(n), start: 0x6553_F100, detail: r#"{"name":"x"}"#.into() };
-    let told = Batch { running: vec![run(1), run(2), run(3)], now: 100, ..Batch::default() };
-    store.add_remote_tasks(id, &told).unwrap();
+    let first = Batch { running: vec![run(1), run(2), run(3)], now: 100, ..Batch::default() };
+    store.add_remote_tasks(id, &first).unwrap();
     let live = |store: &Store| -> Vec<(String, i64, bool)> {
         let live = store.remote_active(Some("one")).unwrap();
         live.into_iter().map(|live| (live.run.upid, live.seen, live.stale)).collect()

@@ -406,7 +406,7 @@ fn a_name_and_a_password_are_asked_for_at_the_start_and_not_stored() {
         for (count, password) in passwords.iter().enumerate() {
             let asked = tty.shows("User: ");
             assert_eq!(asked.contains("wrong name or password"), count > 0, "{asked}");
-            tty.type_in("somebody\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7fme\r");
+            tty.type_in("operator\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7fme\r");
             tty.shows("Password: ");
             tty.type_in(&format!("{password}\r"));
         }
@@ -566,14 +566,14 @@ fn changes_of_jobs_are_reported_before_the_next_prompt_or_at_once() {
     let _daemon = world.daemon();
     world.comes_to("echo", "RUNNING");
     let mut tty = Terminal::shell(&world, &["shell"]);
-    let told = |tty: &mut Terminal| {
+    let reported = |tty: &mut Terminal| {
         until("it to be reported", || tty.line("").contains("Exit 3  echo"));
     };
     // Actions of the shell itself are reported only by their result.
     tty.says("restart web", "web: restarted");
     assert_eq!(tty.line("").trim(), "");
     world.ctl(&["send", "echo", "bye"]).silent(0);
-    told(&mut tty);
+    reported(&mut tty);
     world.ctl(&["start", "echo"]).silent(0);
     until("it to be reported", || tty.line("").contains("Running  echo"));
     tty.line("set -b");

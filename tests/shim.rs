@@ -50,7 +50,7 @@ impl World {
         let env: Vec<String> = vec![
             format!("PATH={}", std::env::var("PATH").unwrap()),
             format!("W={}", self.path("").display()),
-            "TASKWATCHER_TASKID=of somebody else".into(),
+            "TASKWATCHER_TASKID=of another task".into(),
         ];
         static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -215,7 +215,7 @@ fn the_command_has_its_own_session_default_signals_and_three_descriptors() {
     let shim = carried.run().unwrap().shim;
     assert_ne!(nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(shim.pid))).unwrap(), pid);
     // After a while it re-executes itself, with the same pid and state.
-    until("it to start anew", || {
+    until("its re-execution", || {
         let environ = fs::read(format!("/proc/{}/environ", shim.pid)).unwrap();
         memchr::memmem::find(&environ, b"TASKWATCHER_CARRIER=").is_some()
     });
@@ -400,7 +400,7 @@ fn a_locked_database_delays_neither_start_nor_end_and_gets_both_later() {
     assert_eq!(carried.run().unwrap().task, None);
     assert!(carried.run().unwrap().notes[0].contains("not recorded as a task yet"));
     fs::write(world.path("go"), "").unwrap();
-    assert_eq!(carried.ended(), (Exit::Code(0), 0), "told of before the database has it");
+    assert_eq!(carried.ended(), (Exit::Code(0), 0), "reported before it is recorded");
     assert_eq!(world.tasks().len() + world.history().len(), 1);
     drop(lock);
     carried.gone();

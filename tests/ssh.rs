@@ -33,20 +33,20 @@ impl World {
         self.program("bin/ssh", format!("{head}{script}\n"));
     }
 
-    fn path_with_ours(&self) -> OsString {
-        let ours = Path::new(env!("CARGO_BIN_EXE_control")).parent().unwrap();
+    fn path_with_programs(&self) -> OsString {
+        let programs = Path::new(env!("CARGO_BIN_EXE_control")).parent().unwrap();
         let others = std::env::var_os("PATH").unwrap_or_default();
-        let all = [self.path("bin"), ours.to_owned()].into_iter().chain(std::env::split_paths(&others));
+        let all = [self.path("bin"), programs.to_owned()].into_iter().chain(std::env::split_paths(&others));
         std::env::join_paths(all).unwrap()
     }
 
     fn near(&self, args: &[&str]) -> Program<'_> {
-        self.control(args).env("PATH", self.path_with_ours())
+        self.control(args).env("PATH", self.path_with_programs())
     }
 
     /// Runs a program on a host.
     fn there(&self, host: &str, script: &str) -> Program<'_> {
-        self.sh(script).env("PATH", self.path_with_ours()).env("TASKWATCHER_DB", self.path(format!("{host}.db")))
+        self.sh(script).env("PATH", self.path_with_programs()).env("TASKWATCHER_DB", self.path(format!("{host}.db")))
     }
 
     fn add(&self, host: &str) {
@@ -112,7 +112,7 @@ fn sshd(world: &World) -> Option<Sshd> {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let folder = world.path("");
     let folder = folder.to_str().unwrap();
-    let path = world.path_with_ours();
+    let path = world.path_with_programs();
     let path = path.to_str().unwrap();
     fs::write(
         world.path("sshd_config"),
@@ -178,11 +178,11 @@ fn a_real_ssh_remote_is_listed_shown_waited_for_and_ended() {
     tells(world.near(&["show", "web!7"]).run(), 1, &["control: error: remote web: there is no task web!7\n"]);
     assert_eq!((&shown["remote"], &shown["taskname"]), (&json!("web"), &json!("my job")));
     for task in [upid, "web!1"] {
-        let told = world.near(&["show", task]).run().silent(0);
-        let first = told.text().lines().next().unwrap();
+        let shown = world.near(&["show", task]).run().silent(0);
+        let first = shown.text().lines().next().unwrap();
         assert!(first.starts_with("task web!1 (my job) failed after "), "{first}");
         assert!(first.ends_with("s: exit code 3"), "{first}");
-        assert!(told.text().contains("\n\nlast lines (full log: control log web!1)\n    | a  b\n"), "{told:?}");
+        assert!(shown.text().contains("\n\nlast lines (full log: control log web!1)\n    | a  b\n"), "{shown:?}");
     }
     assert_eq!(shown["argv"], json!(["sh", "-c", "echo \"a  b\"; exit 3"]));
     assert_eq!(world.near(&["log", upid, "--no-time", "--limit", "1"]).run().silent(0).text(), "a  b\n");
@@ -239,7 +239,7 @@ fn several_responses_are_stored_completely_and_once() {
 
 #[test]
 fn a_sync_that_is_killed_anywhere_loses_and_duplicates_nothing() {
-    for point in ["sync.told", "sync.added"] {
+    for point in ["sync.received", "sync.added"] {
         let world = World::new();
         world.fake_ssh(SHORT);
         world.add("a");
@@ -772,8 +772,9 @@ fn a_host_with_an_endless_response_is_given_up() {
     world.fake_ssh(HONEST);
     world.add("a");
     world.there("a", "launch true").run();
-    let told = world.there("a", "control export").run().silent(0);
-    let line = |kind: &str| told.text().lines().find(|line| line.contains(&format!("\"type\":\"{kind}\""))).unwrap();
+    let exported = world.there("a", "control export").run().silent(0);
+    let line =
+        |kind: &str| exported.text().lines().find(|line| line.contains(&format!("\"type\":\"{kind}\""))).unwrap();
     fs::write(world.path("first"), format!("{}\n", line("start"))).unwrap();
     fs::write(world.path("ended"), line("ended")).unwrap();
     fs::write(world.path("end"), line("end").replace("\"more\":false", "\"more\":true")).unwrap();

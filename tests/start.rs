@@ -19,7 +19,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use support::{World, field, has_open, until};
 
 /// In a script: whether the launcher has re-executed itself.
-const ANEW: &str = "tr '\\0' '\\n' </proc/$PPID/environ | grep -q '^TASKWATCHER_LAUNCHER='";
+const IS_RE_EXECUTED: &str = "tr '\\0' '\\n' </proc/$PPID/environ | grep -q '^TASKWATCHER_LAUNCHER='";
 
 /// Whether a launcher has re-executed itself.
 fn is_re_executed(pid: i32) -> bool {
@@ -43,8 +43,9 @@ fn a_launcher_that_cannot_read_proc_does_not_start_the_command_again() {
         return;
     }
     let world = World::new();
-    let job =
-        format!("mount --bind /dev/null /proc/$PPID/stat; echo run >> \"$W/runs\"; until {ANEW}; do :; done; exit 3");
+    let job = format!(
+        "mount --bind /dev/null /proc/$PPID/stat; echo run >> \"$W/runs\"; until {IS_RE_EXECUTED}; do :; done; exit 3"
+    );
     let ran = world.sh(&format!("exec unshare -m \"$LAUNCH\" -- sh -c '{}'", job.replace('\'', "'\\''"))).run();
     assert_eq!(ran.code, 3, "{ran:?}");
     assert_eq!(world.read("runs"), "run\n");
@@ -331,17 +332,17 @@ fn messages_of_a_command_with_another_user_are_accepted_and_foreign_ones_are_not
     let notify = format!(
         "setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups sh -c 'systemd-notify --status=\"$1\"; sleep 1' -"
     );
-    let job = format!("echo $NOTIFY_SOCKET > socket; {notify} mine; echo told > told; exec sleep 1000");
+    let job = format!("echo $NOTIFY_SOCKET > socket; {notify} mine; echo sent > sent; exec sleep 1000");
     let started = world.launch(["sh", "-c", &job]).spawn();
-    let told = |text: &str| world.control(["--json", "list"]).run().text().contains(text);
-    until("its word", || told("\"mine\""));
-    world.line("work/told");
+    let is_listed = |text: &str| world.control(["--json", "list"]).run().text().contains(text);
+    until("its status text", || is_listed("\"mine\""));
+    world.line("work/sent");
     // A process that does not belong to the task.
     let stranger = world.sh(&format!("{notify} strange")).env("NOTIFY_SOCKET", world.line("work/socket"));
     stranger.run();
     // Messages of root are accepted, after the foreign one.
     world.sh("systemd-notify --status=root").env("NOTIFY_SOCKET", world.line("work/socket")).run();
-    until("the word of root", || told("\"root\""));
+    until("the status text of root", || is_listed("\"root\""));
     drop(started);
 }
 

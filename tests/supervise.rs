@@ -745,13 +745,13 @@ fn logs_are_shown_followed_and_cleared_and_events_printed() {
     assert_eq!(fs::metadata(world.path("web.stdout")).unwrap().len(), 0);
     assert_eq!(world.ask(named("stop", "web"))["status"], 200);
     assert_eq!(attached.line()["ended"], "killed by SIGTERM");
-    let told: Vec<(String, String)> = (0..2)
+    let changes: Vec<(String, String)> = (0..2)
         .map(|_| {
             let event = events.line();
             (event["from"].as_str().unwrap().to_owned(), event["to"].as_str().unwrap().to_owned())
         })
         .collect();
-    assert_eq!(told, [("RUNNING".into(), "STOPPING".into()), ("STOPPING".into(), "STOPPED".into())]);
+    assert_eq!(changes, [("RUNNING".into(), "STOPPING".into()), ("STOPPING".into(), "STOPPED".into())]);
     let task = eventually("its end to be recorded", || Some(world.history().pop()?.int("taskid")));
     let run = world.ask(json!({ "command": "tail", "target": "process", "name": "web", "args": { "run": task } }));
     assert!(run["content"]["data"].as_str().unwrap().contains("line 1\n"), "{run}");

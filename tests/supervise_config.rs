@@ -175,18 +175,18 @@ fn the_command_line_overrides_the_file_even_after_a_reload() {
     let started = program.spawn();
     until("its log", || fs::read_to_string(world.path("other/log")).is_ok_and(|log| log.contains("INFO ready")));
     assert_eq!(world.read("other/pid"), format!("{}\n", started.pid()));
-    let is_ours = || {
+    let options_apply = || {
         let umask = fs::read_to_string(format!("/proc/{}/status", started.pid())).unwrap();
         assert!(umask.lines().any(|line| line == "Umask:\t0027"));
         assert_eq!(world.ask(json!({ "command": "version" }))["content"]["identifier"], "mine");
         assert!(!world.path("act.log").exists() && !world.path("s.pid").exists());
     };
-    is_ours();
+    options_apply();
     let text = world.read("t.toml");
     fs::write(world.path("t.toml"), format!("{text}[programs.b]\ncommand = \"sleep\"\nargs = [\"301\"]\n")).unwrap();
     let done = world.ask(json!({ "command": "reload" }))["content"].clone();
     assert_eq!((&done["added"], &done["needs_restart"]), (&json!(["b"]), &json!([])), "{done}");
-    is_ours();
+    options_apply();
     // The inherited umask also applies to files of programs.
     world.ask(named("stop", "b"));
     started.signal(Signal::SIGTERM);

@@ -281,22 +281,22 @@ fn the_active_configuration_file_is_reported() {
     let world = World::new();
     world.configure(&sleeper("web", 300, ""));
     let _daemon = world.daemon();
-    let told = || world.ask(json!({ "command": "status" }))["content"]["daemon"]["config"].clone();
+    let active = || world.ask(json!({ "command": "status" }))["content"]["daemon"]["config"].clone();
     let sum = || world.command("sha256sum").arg(world.path("t.toml")).run().text()[..64].to_owned();
     let first = sum();
-    assert_eq!(told()["sha256"], first);
+    assert_eq!(active()["sha256"], first);
     // Neither a changed nor an invalid file on disk is the active one.
     world.configure(&sleeper("web", 301, ""));
     let second = sum();
     assert_eq!(world.ask(json!({ "command": "reread" }))["status"], 200);
-    assert_eq!(told()["sha256"], first);
+    assert_eq!(active()["sha256"], first);
     let good = world.read("t.toml");
     fs::write(world.path("t.toml"), "nonsense = 1\n").unwrap();
     assert_eq!(world.ask(json!({ "command": "reload" }))["status"], 422);
-    assert_eq!(told()["sha256"], first);
+    assert_eq!(active()["sha256"], first);
     fs::write(world.path("t.toml"), good).unwrap();
     reload(&world);
-    assert_eq!(told()["sha256"], second);
+    assert_eq!(active()["sha256"], second);
 }
 
 #[test]

@@ -194,8 +194,8 @@ fn a_file_in_the_place_of_a_log_is_not_read() {
     assert_eq!(world.state("piped"), "RUNNING", "it still answers");
     // The follower of its log continues when there is a log again.
     fs::remove_file(log("linked")).unwrap();
-    fs::write(log("linked"), "anew\n").unwrap();
-    assert_eq!(follower.line()["data"], "anew\n");
+    fs::write(log("linked"), "next\n").unwrap();
+    assert_eq!(follower.line()["data"], "next\n");
     assert_eq!(daemon.end().code, 0);
 }
 
@@ -205,7 +205,7 @@ fn logs_may_go_to_the_output_of_the_supervisor() {
     let streams =
         "startsecs = 0\nstdout = \"/dev/stdout\"\nstdout_maxbytes = 0\nstderr = \"/dev/stderr\"\nstderr_maxbytes = 0";
     let quiet = program("q", "exec sleep 300", streams);
-    world.configure(&(program("p", "echo told; echo wrong >&2; exec sleep 300", streams) + &quiet));
+    world.configure(&(program("p", "echo plain; echo wrong >&2; exec sleep 300", streams) + &quiet));
     let text = world.read("t.toml").replace("logfile = \"act.log\"", "logfile = \"/dev/stdout\"\nlogfile_maxbytes = 0");
     fs::write(world.path("t.toml"), text).unwrap();
     for to in ["> >(cat)", ""] {
@@ -213,7 +213,7 @@ fn logs_may_go_to_the_output_of_the_supervisor() {
         let started = world.command("bash").arg("-c").arg(supervise).spawn();
         let said = || started.stdout();
         until("its activity and what its program prints", || {
-            said().contains("INFO ready") && said().contains("told\n")
+            said().contains("INFO ready") && said().contains("plain\n")
         });
         until("what it prints as wrong", || started.stderr().contains("wrong\n"));
         started.signal(Signal::SIGTERM);
@@ -330,8 +330,12 @@ fn clients_do_not_wait_for_a_disowned_process() {
     assert_eq!(world.ask(json!({ "command": "reload", "wait": false }))["status"], 202);
     for (name, client) in [("deaf", &mut stops), ("late", &mut starts)] {
         assert_eq!(world.ask(named("disown", name))["status"], 200);
-        let told = client.line();
-        assert_eq!((&told["status"], &told["error"]["message"]), (&json!(500), &json!("disowned")), "{told}");
+        let response = client.line();
+        assert_eq!(
+            (&response["status"], &response["error"]["message"]),
+            (&json!(500), &json!("disowned")),
+            "{response}"
+        );
     }
     assert_eq!(world.states().into_keys().collect::<Vec<_>>(), ["late"], "the other one is not configured any more");
     assert_eq!(daemon.end().code, 0);

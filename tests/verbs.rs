@@ -328,7 +328,7 @@ fn logs_without_a_task_are_found_and_removed() {
         fs::write(stray.join(name), "text").unwrap();
     }
     let outside = world.path("outside.log");
-    fs::write(&outside, "not ours").unwrap();
+    fs::write(&outside, "foreign").unwrap();
     symlink(&outside, stray.join("UPID:link.log")).unwrap();
     let found = world.control(["--json", "verify"]).run().silent(1).value();
     assert_eq!((&found["ok"], found["faults"].as_array().unwrap().len()), (&json!(false), 2), "{found}");
@@ -414,8 +414,8 @@ fn messages_of_sd_notify_are_handled() {
     let world = world();
     let script = "echo $NOTIFY_SOCKET $WATCHDOG_USEC > $W/socket.new; mv $W/socket.new $W/socket; exec sleep 1000";
     let (launch, id) = world.launched(["--quiet", "--timeout", "1s", "sh", "-c", script]);
-    let told = world.line("socket");
-    let (address, usec) = told.split_once(' ').unwrap();
+    let line = world.line("socket");
+    let (address, usec) = line.split_once(' ').unwrap();
     assert_eq!(usec, "1000000");
     let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
     let name = address.strip_prefix('@').unwrap();

@@ -370,14 +370,14 @@ fn failures_are_reported_before_successes() {
     let daemon = world.daemon();
     world.comes_to("z", "FATAL");
     let place = socket(&world);
-    let told = |form: &str| {
+    let page_after = |form: &str| {
         let done = place.form("", &format!("token={}&{form}", place.token()));
         place.get(done.header("location").unwrap()).text()
     };
-    let page = told("action=restart&name=all");
+    let page = page_after("action=restart&name=all");
     let (_, note) = page.split_once("<p class=\"note bad\" role=alert>").unwrap_or_else(|| panic!("{page}"));
     assert!(note.starts_with("z: ERROR ("), "{note}");
-    assert!(told("action=stop&name=a0").contains("<p class=note role=status>a0: stopped</p>"));
+    assert!(page_after("action=stop&name=a0").contains("<p class=note role=status>a0: stopped</p>"));
     daemon.end();
 }
 

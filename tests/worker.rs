@@ -45,14 +45,14 @@ fn waiting(store: &Store) -> (WorkerHandle, mpsc::Sender<()>) {
 fn a_worker_is_a_task_like_any_other() {
     let world = World::new();
     let store = world.store();
-    let (told, seen) = mpsc::channel();
+    let (reported, seen) = mpsc::channel();
     let (go, may) = mpsc::channel::<()>();
     let handle = Worker::spawn(&store, "verify", "store/a-1", "root@pbs", move |worker| {
         worker.log("first\nsecond");
         worker.warn("odd");
         worker.status("looking");
         worker.progress(0.256);
-        told.send(()).unwrap();
+        reported.send(()).unwrap();
         may.recv().unwrap();
         worker.log("last");
         Ok::<(), String>(())

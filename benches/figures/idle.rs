@@ -31,14 +31,14 @@ pub fn memory(shop: &Workshop) -> Result<Row> {
     }
     all_running(&db, COUNT as i64)?;
     // Helper processes of a launcher count as well.
-    let mut ours = processes_of(&shop.launch, &shop.folder)?;
-    ours.extend(launchers.pids());
-    ours.sort_unstable();
-    ours.dedup();
-    at_rest(&ours)?;
+    let mut pids = processes_of(&shop.launch, &shop.folder)?;
+    pids.extend(launchers.pids());
+    pids.sort_unstable();
+    pids.dedup();
+    at_rest(&pids)?;
 
-    let own = pss(&ours)? as f64 / COUNT as f64;
-    let private = private(&ours)? as f64 / COUNT as f64;
+    let own = pss(&pids)? as f64 / COUNT as f64;
+    let private = private(&pids)? as f64 / COUNT as f64;
     let peer = match timeouts.pids() {
         none if none.is_empty() => "timeout(1): not installed".to_owned(),
         pids => format!("timeout(1) {:.0} kB", pss(&pids)? as f64 / COUNT as f64),
@@ -51,7 +51,7 @@ pub fn memory(shop: &Workshop) -> Result<Row> {
         holds: own <= 130.0,
         details: vec![format!(
             "{COUNT} tasks, {} launcher processes, {private:.0} kB private to each task",
-            ours.len()
+            pids.len()
         )],
     })
 }

@@ -170,8 +170,8 @@ fn timed(runs: usize, rows: Option<usize>, mut call: impl FnMut() -> Result<usiz
 
 /// Fills both databases.
 fn fill(folder: &Path, tasks: i64) -> Result<(PathBuf, Store, Vec<i64>, Plain)> {
-    let (ours, texts) = (folder.join("remotes.db"), folder.join("texts.db"));
-    let mut store = Store::open_or_create(&ours, LockTimeout::USUAL)?;
+    let (db, texts) = (folder.join("remotes.db"), folder.join("texts.db"));
+    let mut store = Store::open_or_create(&db, LockTimeout::USUAL)?;
     let mut plain = Plain::open(&texts)?;
     for remote in 0..REMOTES {
         let source = Source::Ssh { host: format!("host-{remote}"), db: None };
@@ -202,7 +202,7 @@ fn fill(folder: &Path, tasks: i64) -> Result<(PathBuf, Store, Vec<i64>, Plain)> 
         let run = RemoteRun { upid: end.upid.to_string(), start: end.upid.starttime, detail };
         store.add_remote_tasks(*id, &Batch { running: vec![run], now: NOW, ..Batch::default() })?;
     }
-    Ok((ours, store, ids, plain))
+    Ok((db, store, ids, plain))
 }
 
 /// Returns the time of the disk alone for a late batch, in milliseconds: this number of pages is
@@ -286,7 +286,7 @@ pub fn all(shop: &Workshop, size: Size) -> Result<Vec<Row>> {
     let begin = Instant::now();
     let (db, mut store, ids, mut plain) = fill(&folder, tasks)?;
     let filled = begin.elapsed();
-    let (size_ours, size_texts) = (megabytes(&db)?, megabytes(&folder.join("texts.db"))?);
+    let (size_own, size_texts) = (megabytes(&db)?, megabytes(&folder.join("texts.db"))?);
     let mut rows = vec![];
     let mut row = |work, own: f64, unit: &str, peer: Option<f64>, target, limit: f64| {
         let show = |value: f64| if unit == "µs" { format!("{value:.0} µs") } else { format!("{value:.1} {unit}") };
@@ -375,13 +375,13 @@ pub fn all(shop: &Workshop, size: Size) -> Result<Vec<Row>> {
     }
     let own = median(&repeat(command.stdout(Stdio::null()), few)?);
     row("a fresh process that prints 500 at offset 1,000,000", own, "ms", None, "≤ 5 ms", 5.0);
-    row("1,500,000 tasks on the disk", size_ours, "MB", Some(size_texts), "≤ 52 MB", 52.0 * size.of(1.0, 0.1));
+    row("1,500,000 tasks on the disk", size_own, "MB", Some(size_texts), "≤ 52 MB", 52.0 * size.of(1.0, 0.1));
     if let Some(last) = rows.last_mut() {
         last.details = vec![
             format!("{found} failed tasks of that user"),
             format!(
-                "1,000 late tasks change some {LATE_PAGES} pages; to read so many here and there, and to write and flush \
-                 them, without a database took {:.1} ms",
+                "1,000 late tasks change some {LATE_PAGES} pages; reading as many scattered pages without a \
+                 database, and writing and flushing them, took {:.1} ms",
                 median(&bare)
             ),
             format!(

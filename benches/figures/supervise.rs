@@ -229,7 +229,7 @@ impl Supervisor {
 
 /// Both supervisors with the same programs.
 struct Pair {
-    ours: Supervisor,
+    own: Supervisor,
     theirs: Option<Supervisor>,
     db: PathBuf,
 }
@@ -244,7 +244,7 @@ impl Pair {
         let client = vec![shop.supervise.clone(), "--socket".into(), socket.clone()];
         let mut command = quiet(&shop.supervise);
         command.arg("-n").arg("-c").arg(&file);
-        let mut ours = Supervisor::start(flock, &mut command, &folder, &socket, client)?;
+        let mut own = Supervisor::start(flock, &mut command, &folder, &socket, client)?;
         let mut theirs = None;
         if let Some(peer) = peer {
             let folder = shop.shelf(&format!("supervisord-{name}"))?;
@@ -259,20 +259,20 @@ impl Pair {
             theirs = Some(Supervisor::start(flock, &mut command, &folder, &socket, client)?);
         }
         if programs.autostart {
-            ours.wait_spawned(programs.count)?;
+            own.wait_spawned(programs.count)?;
             theirs.iter_mut().try_for_each(|theirs| theirs.wait_spawned(programs.count))?;
         }
         let db = folder.join("tasks.db");
-        Ok(Pair { ours, theirs, db })
+        Ok(Pair { own, theirs, db })
     }
 
     /// Returns the `supervise` daemon and its shims.
-    fn all_of_ours(&self, shop: &Workshop, count: usize) -> Result<Vec<u32>> {
-        let mut pids = processes_of(&shop.supervise.with_file_name("launch"), &self.ours.folder)?;
+    fn own_pids(&self, shop: &Workshop, count: usize) -> Result<Vec<u32>> {
+        let mut pids = processes_of(&shop.supervise.with_file_name("launch"), &self.own.folder)?;
         if pids.len() != count {
             return Err(format!("find the launchers of {count} programs: there are {}", pids.len()).into());
         }
-        pids.push(self.ours.pid);
+        pids.push(self.own.pid);
         Ok(pids)
     }
 }
@@ -316,10 +316,10 @@ fn starts(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, size: Size) -
     );
     let peers =
         format!("POST /RPC2 HTTP/1.0\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n{call}", call.len());
-    let (mut ours, mut recorded, mut theirs) = (vec![], vec![], vec![]);
+    let (mut own_times, mut recorded, mut theirs) = (vec![], vec![], vec![]);
     for volley in 1..=volleys {
         let begin = Instant::now();
-        ours.push(ms(pair.ours.shoot(&own, count)?));
+        own_times.push(ms(pair.own.shoot(&own, count)?));
         let all = i64::try_from(count * volley)?;
         wait_until(PATIENCE, "all runs in the history", || {
             Ok(number(&pair.db, "SELECT count(*) FROM history")? == all)
@@ -330,10 +330,10 @@ fn starts(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, size: Size) -
         }
     }
     let per_second = |times: &[f64]| count as f64 / median(times) * 1000.0;
-    let (rate, their_rate) = (per_second(&ours), pair.theirs.as_ref().map(|_| per_second(&theirs)));
+    let (rate, their_rate) = (per_second(&own_times), pair.theirs.as_ref().map(|_| per_second(&theirs)));
     let ratio = their_rate.map_or(0.0, |theirs| rate / theirs);
     let mut details = vec![
-        format!("{count} programs: ms until all had ended: {}", quartiles(&ours)),
+        format!("{count} programs: ms until all had ended: {}", quartiles(&own_times)),
         format!("ms until all were in the history: {}", quartiles(&recorded)),
     ];
     if their_rate.is_some() {
@@ -351,16 +351,16 @@ fn starts(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, size: Size) -
         details,
     };
 
-    let (mut ours, mut theirs) = (vec![], vec![]);
+    let (mut own_times, mut theirs) = (vec![], vec![]);
     for _ in 0..runs {
-        ours.push(pair.ours.start_alone()?);
+        own_times.push(pair.own.start_alone()?);
         if let Some(peer) = &pair.theirs {
             theirs.push(peer.start_alone()?);
         }
     }
-    let (own, their) = (median(&ours), pair.theirs.as_ref().map(|_| median(&theirs)));
+    let (own, their) = (median(&own_times), pair.theirs.as_ref().map(|_| median(&theirs)));
     let ratio = their.map(|their| own / their);
-    let mut details = vec![format!("ms of `supervise start`: {}", quartiles(&ours))];
+    let mut details = vec![format!("ms of `supervise start`: {}", quartiles(&own_times))];
     if their.is_some() {
         details.push(format!("ms of `supervisorctl start`: {}", quartiles(&theirs)));
     }
@@ -382,9 +382,9 @@ fn starts(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, size: Size) -
 fn memory(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock) -> Result<Row> {
     let programs = Programs { count: 50, command: &["sleep", "1000"], autostart: true, alone: false };
     let pair = Pair::start(shop, peer, flock, "memory", &programs)?;
-    let pids = pair.all_of_ours(shop, programs.count)?;
+    let pids = pair.own_pids(shop, programs.count)?;
     at_rest(&pids)?;
-    let (own, daemon) = (pss(&pids)?, pss(&[pair.ours.pid])?);
+    let (own, daemon) = (pss(&pids)?, pss(&[pair.own.pid])?);
     let their = pair.theirs.as_ref().map(|theirs| pss(&[theirs.pid])).transpose()?;
     let megabytes = |kilobytes: u64| kilobytes as f64 / 1000.0;
     Ok(Row {
@@ -410,12 +410,12 @@ fn memory(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock) -> Result<Row
 fn idle(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, size: Size) -> Result<Row> {
     let programs = Programs { count: 100, command: &["sleep", "1000"], autostart: true, alone: false };
     let pair = Pair::start(shop, peer, flock, "idle", &programs)?;
-    let ours = pair.all_of_ours(shop, programs.count)?;
-    at_rest(&ours)?;
+    let own = pair.own_pids(shop, programs.count)?;
+    at_rest(&own)?;
     let theirs: Vec<u32> = pair.theirs.iter().map(|theirs| theirs.pid).collect();
     let look = || -> Result<Vec<u64>> {
         let mut values = vec![];
-        for pids in [&ours, &theirs, &vec![pair.ours.pid]] {
+        for pids in [&own, &theirs, &vec![pair.own.pid]] {
             values.push(pids.iter().map(|pid| switches(*pid)).sum::<Result<u64>>()?);
             values.push(pids.iter().map(|pid| nanoseconds(*pid)).sum::<Result<u64>>()?);
         }
@@ -456,13 +456,13 @@ fn status(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, size: Size) -
     let runs = size.of(21, 3);
     let programs = Programs { count: 1_000, command: &["sleep", "1000"], autostart: false, alone: false };
     let pair = Pair::start(shop, peer, flock, "status", &programs)?;
-    let both = || [Some(&pair.ours), pair.theirs.as_ref()].into_iter().flatten();
+    let both = || [Some(&pair.own), pair.theirs.as_ref()].into_iter().flatten();
     for supervisor in both() {
         let result = supervisor.client(&["status"]).stdout(Stdio::piped()).output()?.stdout;
         let result = String::from_utf8_lossy(&result);
         let lines = result.lines().filter(|line| line.contains("program") && line.contains("STOPPED")).count();
         if lines != programs.count {
-            return Err(format!("see the state of {} programs: {lines} lines tell it", programs.count).into());
+            return Err(format!("see the state of {} programs: {lines} lines show one", programs.count).into());
         }
     }
     let mut times = [vec![], vec![]];
@@ -471,9 +471,9 @@ fn status(shop: &Workshop, peer: Option<&Peer>, flock: &mut Flock, size: Size) -
             times.push(ms(supervisor.ask(&["status"])?));
         }
     }
-    let [ours, theirs] = &times;
-    let (own, their) = (median(ours), pair.theirs.as_ref().map(|_| median(theirs)));
-    let mut details = vec![format!("ms of `supervise status`: {}", quartiles(ours))];
+    let [own_times, theirs] = &times;
+    let (own, their) = (median(own_times), pair.theirs.as_ref().map(|_| median(theirs)));
+    let mut details = vec![format!("ms of `supervise status`: {}", quartiles(own_times))];
     if their.is_some() {
         details.push(format!("ms of `supervisorctl status`: {}", quartiles(theirs)));
     }

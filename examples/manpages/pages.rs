@@ -399,8 +399,8 @@ pub fn drift(docs: &Path, files: &Files) -> io::Result<Vec<String>> {
             Err(error) => lines.push(format!("cannot read docs/{name}: {error}")),
         }
     }
-    let ours: BTreeSet<String> = files.keys().cloned().collect();
-    lines.extend(present(docs)?.difference(&ours).map(|name| format!("docs/{name} belongs to no program")));
+    let generated: BTreeSet<String> = files.keys().cloned().collect();
+    lines.extend(present(docs)?.difference(&generated).map(|name| format!("docs/{name} belongs to no program")));
     Ok(lines)
 }
 

@@ -29,7 +29,7 @@ impl Desk<'_, '_> {
             taskwatcher: env!("CARGO_PKG_VERSION").to_owned(),
             database: export.cursor.database.clone(),
             host: sys::host_name(),
-            anew: export.anew,
+            anew: export.restarted,
         })?;
         let now = sys::now().wall;
         let mut counted = [0; 2];

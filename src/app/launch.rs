@@ -668,25 +668,25 @@ impl Launcher {
     /// Handles the messages on the notify socket.
     fn handle_messages(&mut self, watch: &mut Watch) {
         let mut now = sys::now();
-        while let Some(told) = self.notify.as_mut().and_then(|notify| notify.next(now.mono)) {
+        while let Some(received) = self.notify.as_mut().and_then(|notify| notify.next(now.mono)) {
             now = sys::now();
-            let message = match told {
+            let message = match received {
                 LauncherMessage::Message(message) => message,
                 LauncherMessage::Request => {
                     self.handle_request(watch);
                     continue;
                 }
             };
-            let told = crate::model::notify::parse(&message);
-            if told.beat {
+            let report = crate::model::notify::parse(&message);
+            if report.beat {
                 self.story.beat = Some(now.wall.0);
                 if let Some(timeout) = self.spec.timeout {
                     watch.listen(timeout, now);
                 }
                 self.act(watch, Event::Beat, now);
             }
-            self.story.ready |= told.ready;
-            if let Some(status) = told.status.filter(|_| self.story.refused.is_empty()) {
+            self.story.ready |= report.ready;
+            if let Some(status) = report.status.filter(|_| self.story.refused.is_empty()) {
                 self.story.status = status;
             }
             // If the disk is full, readers only show less.

@@ -241,16 +241,16 @@ mod tests {
     }
 
     #[test]
-    fn what_a_launch_was_told_can_be_told_again() {
+    fn stored_options_are_parsed_to_the_same_spec() {
         let all = "--name=n --info2=-x --feedpath=/tmp --timeout=2.5s --max-runtime=60s --stop-signal=SIGINT \
                    --kill-after=1s --if-running=skip --log-max=4096 --chronic --fail-on-warnings --keep-feedback";
         for line in ["", all, "--no-log --info1="] {
             let words: Vec<&str> = line.split_whitespace().chain(["--", "cmd"]).collect();
             let spec = read(&words).unwrap().spec("db".into());
-            let told: Vec<String> = serde_json::from_str(&spec.options_json()).unwrap();
-            let again: Vec<&str> = told.iter().map(String::as_str).chain(["--", "cmd"]).collect();
+            let stored: Vec<String> = serde_json::from_str(&spec.options_json()).unwrap();
+            let again: Vec<&str> = stored.iter().map(String::as_str).chain(["--", "cmd"]).collect();
             assert_eq!(format!("{:?}", read(&again).unwrap().spec("db".into())), format!("{spec:?}"));
-            assert_eq!(told.is_empty(), line.is_empty());
+            assert_eq!(stored.is_empty(), line.is_empty());
         }
     }
 

@@ -179,15 +179,15 @@ impl Desk<'_, '_> {
         let name = wanted.name.as_str();
         let remote = known(&self.open_remotes()?, name)?;
         let limit = wanted.timeout.unwrap_or(sync::LIMIT);
-        let (told, text) = match remote.source.api() {
+        let (details, text) = match remote.source.api() {
             None => self.test_ssh(&remote, limit)?,
             Some((product, api)) => self.test_proxmox(&remote, product, api, limit)?,
         };
         let text = match self.json {
             true => {
                 let mut value = json!({ "name": name });
-                if let (Some(object), Value::Object(told)) = (value.as_object_mut(), told) {
-                    object.extend(told);
+                if let (Some(object), Value::Object(details)) = (value.as_object_mut(), details) {
+                    object.extend(details);
                 }
                 value.to_string()
             }
@@ -229,9 +229,9 @@ impl Desk<'_, '_> {
         api: &Api,
         limit: Duration,
     ) -> Result<(Value, String), ControlError> {
-        let told = |error: ApiError| failed(remote, &error);
-        let host = Host::new(&remote.name, product, api, limit).map_err(told)?;
-        let (version, Cluster { nodes, unread }) = (host.version().map_err(told)?, host.cluster().map_err(told)?);
+        let fail = |error: ApiError| failed(remote, &error);
+        let host = Host::new(&remote.name, product, api, limit).map_err(fail)?;
+        let (version, Cluster { nodes, unread }) = (host.version().map_err(fail)?, host.cluster().map_err(fail)?);
         let online: Vec<&str> = nodes.iter().filter(|node| node.online).map(|node| node.name.as_str()).collect();
         // One task of each online node, to detect a token without permissions. In parallel, because a node may be slow.
         let queue = Mutex::new(online.iter());

@@ -179,9 +179,9 @@ pub(super) fn gives_beats(live: &Live) -> bool {
 
 /// Returns the status text of a task, or a note that nothing watches it because its launcher is stopped.
 pub(super) fn note(live: &Live) -> Option<Cow<'_, str>> {
-    let told = live.story.as_ref();
+    let story = live.story.as_ref();
     // A launcher that was stopped together with its command has reported that, and continues together with it.
-    let is_alone = live.stopped && !told.is_some_and(|story| story.paused) && !live.task.is_worker();
+    let is_alone = live.stopped && !story.is_some_and(|story| story.paused) && !live.task.is_worker();
     if let Some(launcher) = live.task.launcher.filter(|_| is_alone) {
         return Some(Cow::Owned(format!(
             "launcher stopped by a signal: no time limit is enforced and an end is not noticed; continue it with \
@@ -189,7 +189,7 @@ pub(super) fn note(live: &Live) -> Option<Cow<'_, str>> {
             launcher.pid
         )));
     }
-    told.map(|story| story.status.as_str()).filter(|status| !status.is_empty()).map(Cow::Borrowed)
+    story.map(|story| story.status.as_str()).filter(|status| !status.is_empty()).map(Cow::Borrowed)
 }
 
 /// Returns the seconds since the last heartbeat of a task that sends any.

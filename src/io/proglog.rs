@@ -119,7 +119,7 @@ impl ProgLog {
                     self.stuck = true;
                     self.note(&format!("cannot rotate log {}: {error}", self.place.path.display()));
                 }
-                self.begin_anew_when_too_long();
+                self.empty_when_too_long();
                 if !bytes.is_empty() {
                     self.append(bytes);
                 }
@@ -130,7 +130,7 @@ impl ProgLog {
 
     /// Empties a log that cannot be rotated once it has twice its maximum size: the limit protects
     /// the disk.
-    fn begin_anew_when_too_long(&mut self) {
+    fn empty_when_too_long(&mut self) {
         let Some(file) = &self.file else { return };
         let size = file.metadata().map_or(0, |meta| meta.len());
         if size < self.place.max.saturating_mul(2) || file.set_len(0).is_err() {

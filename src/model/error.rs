@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_of_the_database_is_told_from_a_busy_server() {
+    fn an_error_of_the_database_and_a_busy_server_have_different_codes() {
         let codes = [ErrorKind::Database, ErrorKind::Busy, ErrorKind::ShutDown].map(|kind| kind.wire_code().as_str());
         assert_eq!(codes, ["DB_ERROR", "FAILED", "SHUTTING_DOWN"]);
     }

@@ -18,11 +18,11 @@ pub fn is_unfinished(behind: &[u8]) -> bool {
     let read = || {
         let (number, rest) = std::str::from_utf8(behind).ok()?.strip_prefix('.')?.split_once('-')?;
         let (other, kind) = rest.split_once(UNFINISHED)?;
-        let is_ours = number.bytes().all(|byte| byte.is_ascii_digit())
+        let has_ids = number.bytes().all(|byte| byte.is_ascii_digit())
             && other.bytes().all(|byte| byte.is_ascii_hexdigit())
             && !number.is_empty()
             && !other.is_empty();
-        Some(is_ours && ["", "-wal", "-shm", "-journal"].contains(&kind))
+        Some(has_ids && ["", "-wal", "-shm", "-journal"].contains(&kind))
     };
     read().unwrap_or(false)
 }

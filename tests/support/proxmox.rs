@@ -200,21 +200,21 @@ impl Proxmox {
             over: AtomicBool::new(false),
             most: AtomicUsize::new(0),
         });
-        let ours = Arc::clone(&shared);
+        let server = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                if ours.over.load(Ordering::SeqCst) {
+                if server.over.load(Ordering::SeqCst) {
                     return;
                 }
-                let (shared, config) = (Arc::clone(&ours), Arc::clone(&config));
+                let (shared, config) = (Arc::clone(&server), Arc::clone(&config));
                 let Ok(stream) = stream else { continue };
                 shared.most.fetch_max(crowd.came(port, &stream), Ordering::SeqCst);
                 std::thread::spawn(move || {
                     // A client may go away at any time.
-                    let ours = stream.try_clone();
+                    let copy = stream.try_clone();
                     let _ = serve(&shared, &config, stream);
                     // The list of connections has a copy of the stream, which would keep it open.
-                    let _ = ours.map(|stream| stream.shutdown(Shutdown::Both));
+                    let _ = copy.map(|stream| stream.shutdown(Shutdown::Both));
                 });
             }
         });

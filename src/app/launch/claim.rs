@@ -38,8 +38,8 @@ pub(super) fn check(spec: &Spec, reporter: &mut dyn Reporter) -> Result<(), Laun
     if spec.argv.is_empty() {
         return Err(LaunchError::NoCommand);
     }
-    let told = spec.argv.iter().any(|arg| arg == "--feedback");
-    if told && spec.reservation.is_none() {
+    let wants_feedback = spec.argv.iter().any(|arg| arg == "--feedback");
+    if wants_feedback && spec.reservation.is_none() {
         return Err(LaunchError::FeedbackWithoutId);
     }
     if let Some(dir) = &spec.feedpath {
@@ -145,9 +145,9 @@ pub(super) fn claim(
                 store.set_lock_timeout(patience);
                 let (id, name) = (row.id, show::clean(&row.name));
                 let other = TaskRef::Id(TaskId(id));
-                let mut told = || reporter.hint(&format!("waiting for task {id} ({name}) to end"));
+                let mut report = || reporter.hint(&format!("waiting for task {id} ({name}) to end"));
                 inbox
-                    .unguarded(|| crate::app::wait::until_ended(&mut store, &other, &mut told))
+                    .unguarded(|| crate::app::wait::until_ended(&mut store, &other, &mut report))
                     .map_err(&unguarded)??;
                 store.set_lock_timeout(LockTimeout { limit: CLAIM_STEP, notify: None });
                 lock = Wait::begin(patience);

@@ -112,14 +112,14 @@ impl ApiError {
 
 /// Returns the reason in an error response: PVE sends JSON, PBS plain text. A proxy in between may send neither.
 fn refusal(status: u16, json: Option<&Value>, body: &[u8]) -> String {
-    let told: Vec<&str> = match json.filter(|value| value.is_object()) {
+    let reasons: Vec<&str> = match json.filter(|value| value.is_object()) {
         Some(value) => {
             let errors = value["errors"].as_object().into_iter().flatten().filter_map(|(_, text)| text.as_str());
             value["message"].as_str().into_iter().chain(errors).collect()
         }
         None => std::str::from_utf8(body).ok().filter(|text| !text.trim_start().starts_with('<')).into_iter().collect(),
     };
-    let told = told.into_iter().map(str::trim).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ");
+    let reason = reasons.into_iter().map(str::trim).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ");
     // Status codes of PVE for a node that it could not reach (AnyEvent::HTTP). Before 8.4 they came without a text.
     let known = match status {
         595 => "the node cannot be reached",
@@ -127,7 +127,7 @@ fn refusal(status: u16, json: Option<&Value>, body: &[u8]) -> String {
         599 => "the node cannot be queried",
         _ => "",
     };
-    if told.is_empty() { known.to_owned() } else { told.chars().take(MESSAGE).collect() }
+    if reason.is_empty() { known.to_owned() } else { reason.chars().take(MESSAGE).collect() }
 }
 
 /// A connection to one host.
@@ -192,7 +192,7 @@ impl Host {
     }
 
     /// Sends a request and returns the body of the response.
-    fn told(&self, method: Method, path: &str) -> Result<Vec<u8>, ApiError> {
+    fn body(&self, method: Method, path: &str) -> Result<Vec<u8>, ApiError> {
         let answer = self.client.ask(method, &format!("/api2/json{path}"));
         let HttpAnswer { status, body } = answer.map_err(|error| ApiError::Https(error, self.remote.clone()))?;
         if status != 200 {
@@ -213,7 +213,7 @@ impl Host {
     /// Sends a request and returns the response as a value. The size of the body is limited, because a parsed value
     /// needs many times as much memory.
     fn ask(&self, method: Method, path: &str, most: usize) -> Result<Value, ApiError> {
-        let body = self.told(method, path)?;
+        let body = self.body(method, path)?;
         if body.len() > most {
             return Err(ApiError::Strange(": too long"));
         }
@@ -277,7 +277,7 @@ impl Host {
                 path.push_str(&format!("&{name}={time}"));
             }
         }
-        let body = self.told(Method::Get, &path)?;
+        let body = self.body(Method::Get, &path)?;
         proxmox::list(&body, wanted.limit).map_err(|bad| {
             ApiError::Strange(match bad {
                 BadList::NotJson => NOT_JSON,

@@ -261,8 +261,8 @@ fn pull_node(
     sink: &PullSink<'_>,
 ) -> Result<(), Halt> {
     let before = state.and_then(|state| state.cutoff);
-    let wide = job.anew || proxmox::is_wide(state.and_then(|state| state.wide), job.now);
-    let since = if job.anew { job.since } else { proxmox::since(before, wide) };
+    let wide = job.refetch || proxmox::is_wide(state.and_then(|state| state.wide), job.now);
+    let since = if job.refetch { job.since } else { proxmox::since(before, wide) };
     let mut paging = Paging::new(PAGE);
     let mut seen = PageSummary::default();
     let mut newest = None;

@@ -147,7 +147,7 @@ pub(super) fn is_new(remote: &Remote, error: &AnswerError) -> bool {
 pub(super) fn pull(job: &RemoteJob, sink: &PullSink<'_>) -> Result<Over, String> {
     let _line = sink.lines.take();
     let limit = if job.doubtful { job.limit } else { job.quiet() };
-    let mut cursor = job.remote.cursor.clone().filter(|_| !job.anew);
+    let mut cursor = job.remote.cursor.clone().filter(|_| !job.refetch);
     let (mut fetched, mut barren) = (0, 0);
     loop {
         let mut batch = Batch { now: job.now, ..Batch::default() };
@@ -157,7 +157,7 @@ pub(super) fn pull(job: &RemoteJob, sink: &PullSink<'_>) -> Result<Over, String>
             let strange = match part {
                 AnswerPart::Line(ExportLine::Start { host, anew, .. }) => {
                     there = host;
-                    batch.anew = anew;
+                    batch.new_database = anew;
                     None
                 }
                 AnswerPart::Line(ExportLine::End { cursor, more, .. }) => {
@@ -195,7 +195,7 @@ pub(super) fn pull(job: &RemoteJob, sink: &PullSink<'_>) -> Result<Over, String>
             return Ok(Over::CLEAN);
         }
         // Tasks that are missing in an incomplete response may be in the rest of it.
-        batch.anew &= failed.is_none() && batch.unread.is_empty();
+        batch.new_database &= failed.is_none() && batch.unread.is_empty();
         let more = match end {
             Some((next, more)) if failed.is_none() => {
                 // A cursor that does not move would cause an endless loop.

@@ -49,7 +49,7 @@ const STEP: Duration = Duration::from_millis(200);
 /// A message of a requesting thread, with the id of its remote.
 enum News {
     /// A response, or a part of one.
-    Told(i64, Box<Batch>),
+    Received(i64, Box<Batch>),
     /// The thread is done with the remote; or the error of the whole remote.
     Over(i64, Result<Over, String>),
 }
@@ -99,8 +99,8 @@ pub(super) struct RemoteJob {
     /// Tasks that ran there at the last contact.
     pub running: Vec<Known>,
     /// Whether to fetch the whole history (`--refetch`).
-    pub anew: bool,
-    /// With `anew`: fetch only tasks that started at this time or later, in Unix seconds.
+    pub refetch: bool,
+    /// With `refetch`: fetch only tasks that started at this time or later, in Unix seconds.
     pub since: Option<i64>,
     /// Whether the command line names the remote, so that no node is skipped.
     pub named: bool,
@@ -225,7 +225,7 @@ pub(super) struct PullSink<'a> {
 impl PullSink<'_> {
     /// Sends tasks to be stored.
     pub(super) fn store(&self, batch: Batch) -> Result<(), Gone> {
-        (self.news)(News::Told(self.id, Box::new(batch)))
+        (self.news)(News::Received(self.id, Box::new(batch)))
     }
 }
 
@@ -443,13 +443,13 @@ impl Desk<'_, '_> {
                 asked.insert(remote.id, (remote.clone(), pulled));
                 let doubtful = is_doubtful(remote);
                 let remote = remote.clone();
-                let (anew, named) = (wanted.refetch, !wanted.names.is_empty() && wanted.every.is_none());
+                let (refetch, named) = (wanted.refetch, !wanted.names.is_empty() && wanted.every.is_none());
                 let limit = wanted.timeout.unwrap_or(LIMIT);
                 hand_out(RemoteJob {
                     remote,
                     nodes,
                     running,
-                    anew,
+                    refetch,
                     since,
                     named,
                     limit,
@@ -471,11 +471,11 @@ impl Desk<'_, '_> {
                 _ => wait.max(Duration::from_millis(10)),
             });
             match item {
-                Ok(News::Told(id, batch)) => {
+                Ok(News::Received(id, batch)) => {
                     let Some((remote, pulled)) = asked.get_mut(&id).filter(|(_, pulled)| pulled.error.is_none()) else {
                         continue;
                     };
-                    sys::crash_point("sync.told");
+                    sys::crash_point("sync.received");
                     let added = store.add_remote_tasks(id, &batch);
                     sys::crash_point("sync.added");
                     bar.aside(|| troubles.pass(self, "checkpoint", store.checkpoint()))?;

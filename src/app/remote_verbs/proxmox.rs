@@ -170,8 +170,8 @@ impl Desk<'_, '_> {
     fn show_api(&mut self, there: &ProxmoxTasks) -> Done {
         let Some(task) = there.tasks.first() else { return Ok(0) };
         let upid = &task.upid;
-        let told = match there.host.status(task) {
-            Ok(told) => told,
+        let status = match there.host.status(task) {
+            Ok(status) => status,
             Err(error) => match there.stored(task)? {
                 Some(ended) => return self.show_stored(&there.remote, &there.name(upid), &ended, &error),
                 None => return Err(there.failed(&error)),
@@ -180,7 +180,7 @@ impl Desk<'_, '_> {
         let mut value = upid.to_json();
         of_remote(&there.remote.name, &mut value);
         let Some(object) = value.as_object_mut() else { return Ok(0) };
-        match told {
+        match status {
             RemoteStatus::Running => {
                 object.insert("status".into(), "RUNNING".into());
                 let age = sys::now().wall.secs().saturating_sub(upid.starttime).max(0);
@@ -219,7 +219,7 @@ impl Desk<'_, '_> {
             // Requested before the log is read, so that the log contains everything until the end.
             let over = match follow {
                 true => match there.host.status(task) {
-                    Ok(told) => told != RemoteStatus::Running,
+                    Ok(status) => status != RemoteStatus::Running,
                     Err(error) => {
                         polls.failed(self, &there.remote.name, &there.may_pass(error)?, None);
                         continue;
@@ -282,17 +282,17 @@ impl Desk<'_, '_> {
             let mut trouble = None;
             for task in left {
                 // A host that does not respond is not asked about each task.
-                let told = match trouble {
+                let status = match trouble {
                     Some(ApiError::Https(..)) => None,
                     _ => match there.host.status(&task) {
-                        Ok(told) => Some(told),
+                        Ok(status) => Some(status),
                         Err(error) => {
                             trouble = Some(error);
                             None
                         }
                     },
                 };
-                let outcome = match (told, &trouble) {
+                let outcome = match (status, &trouble) {
                     (Some(RemoteStatus::Running), _) => None,
                     (Some(RemoteStatus::Stopped(outcome)), _) => Some((outcome, true)),
                     // An end never changes, so a stored end is as good as one from the host.

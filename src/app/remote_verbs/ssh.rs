@@ -88,8 +88,8 @@ impl SshHost {
             if !missing.is_empty() {
                 let live = store.remote_active(Some(&self.remote.name)).unwrap_or_default();
                 for end in missing {
-                    match end.as_told(&live, now) {
-                        Some(told) => ended.push(told),
+                    match end.to_end(&live, now) {
+                        Some(end) => ended.push(end),
                         // A task that its host shows as live was not ended by `kill`.
                         None if asked.is_err() => lost.push(format!("{}!{}", self.remote.name, end.number)),
                         None => {}
@@ -169,7 +169,7 @@ impl HeardEnd {
     }
 
     /// Returns the reported end, or `None` if the report lacks data. `live`: the known running tasks of the host.
-    fn as_told(&self, live: &[RemoteLive], now: i64) -> Option<RemoteEnd> {
+    fn to_end(&self, live: &[RemoteLive], now: i64) -> Option<RemoteEnd> {
         // Each verb reports the reason of an unknown end in another form.
         let outcome = self.outcome.as_deref().filter(|outcome| !outcome.starts_with("unknown"))?;
         let upid_of = |live: &RemoteLive| live.run.upid.parse::<Upid>().ok();
@@ -212,7 +212,7 @@ impl Desk<'_, '_> {
         let remote = &there.remote.name;
         let end = wanted.timeout.map(|timeout| sys::now().mono.saturating_add(timeout));
         // Tasks that were reported already. The host reports them again when it is asked again.
-        let mut told: HashSet<i64> = HashSet::new();
+        let mut reported: HashSet<i64> = HashSet::new();
         let mut tasks: Vec<TaskRef> = wanted.tasks.clone();
         let mut code = 0;
         let mut failed_there = false;
@@ -241,7 +241,7 @@ impl Desk<'_, '_> {
                 if strange > STRANGE_LINES {
                     return Err(there.too_long());
                 }
-                if end.as_ref().is_none_or(|end| told.insert(end.number)) {
+                if end.as_ref().is_none_or(|end| reported.insert(end.number)) {
                     ended.extend(end);
                     desk.print(&text)?;
                 }
@@ -255,12 +255,12 @@ impl Desk<'_, '_> {
                     let mut forgotten = vec![];
                     for task in std::mem::take(&mut tasks) {
                         let stored = there.stored(store, &task)?;
-                        let was_told = number(&task).is_some_and(|number| told.contains(&number));
+                        let was_reported = number(&task).is_some_and(|number| reported.contains(&number));
                         if stored.as_ref().is_none_or(|ended| !ended.outcome.class().is_success()) {
-                            failed_there |= was_told || stored.is_some();
+                            failed_there |= was_reported || stored.is_some();
                         }
                         match stored {
-                            _ if was_told => {}
+                            _ if was_reported => {}
                             Some(ended) => forgotten.push((task, ended)),
                             None => tasks.push(task),
                         }
@@ -269,7 +269,7 @@ impl Desk<'_, '_> {
                         return Ok(exit_code::FAILED);
                     }
                     for (task, ended) in &forgotten {
-                        told.extend(number(task));
+                        reported.extend(number(task));
                         self.report_stored(&there.remote, &there.name(task), &"it does not know the task");
                         self.print_stored(there, task, ended)?;
                     }
@@ -293,7 +293,7 @@ impl Desk<'_, '_> {
                 if !ended.outcome.class().is_success() {
                     code = exit_code::FAILED;
                 }
-                if number(&task).is_none_or(|number| told.insert(number)) {
+                if number(&task).is_none_or(|number| reported.insert(number)) {
                     self.report_stored(&there.remote, &there.name(&task), &error);
                     self.print_stored(there, &task, &ended)?;
                 }
@@ -308,7 +308,7 @@ impl Desk<'_, '_> {
             let now = sys::now().mono;
             if end.is_some_and(|end| end <= now) {
                 self.report(&show::clean(&format!("remote {remote}: {error}")));
-                for task in tasks.iter().filter(|task| number(task).is_none_or(|n| !told.contains(&n))) {
+                for task in tasks.iter().filter(|task| number(task).is_none_or(|n| !reported.contains(&n))) {
                     self.report_running(there, task)?;
                 }
                 return Ok(exit_code::TIMED_OUT);

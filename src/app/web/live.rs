@@ -160,11 +160,11 @@ pub(super) fn events(site: &Rc<Site>, wanted: NewsFilter, mut left: PeerClosed) 
         let mut alive = interval(ALIVE);
         loop {
             let frame = tokio::select! {
-                told = tasks.changed() => match told {
+                changed = tasks.changed() => match changed {
                     Ok(()) => tasks.borrow_and_update().clone(),
                     Err(_) => return,
                 },
-                told = programs.changed() => match told {
+                changed = programs.changed() => match changed {
                     Ok(()) => programs.borrow_and_update().clone(),
                     Err(_) => return,
                 },
@@ -274,7 +274,7 @@ pub(super) fn task_log(
 struct ShownLines {
     rest: Vec<u8>,
     /// The part of the incomplete line that was already sent.
-    told: String,
+    sent: String,
     /// Whether the input begins in the middle of a line, which is skipped.
     cut: bool,
 }
@@ -290,7 +290,7 @@ impl ShownLines {
                     text.push_str(&self.more_of(log::plain_line(&line)));
                     text.push('\n');
                 }
-                self.told.clear();
+                self.sent.clear();
             }
         }
         text
@@ -307,11 +307,11 @@ impl ShownLines {
     /// Returns the text that completes the sent part to this line. If the program overwrote the line, it is the whole
     /// line after a carriage return.
     fn more_of(&mut self, line: String) -> String {
-        let more = match line.strip_prefix(&self.told) {
+        let more = match line.strip_prefix(&self.sent) {
             Some(more) => more.to_owned(),
             None => format!("\r{line}"),
         };
-        self.told = line;
+        self.sent = line;
         more
     }
 
@@ -326,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_told_as_it_grows_and_once() {
+    fn each_part_of_a_growing_line_is_sent_once() {
         let mut lines = ShownLines::default();
         assert_eq!((lines.push(b"one\n1"), lines.so_far()), ("one\n".into(), "1".into()));
         assert_eq!((lines.push(b"0 %"), lines.so_far(), lines.so_far()), (String::new(), "0 %".into(), String::new()));

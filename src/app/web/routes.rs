@@ -275,7 +275,7 @@ async fn ask(site: &Site, request: Request) -> Result<SupervisorAnswer, PageErro
         return Err(PageError::missing("not available without a supervisor"));
     };
     let (send, receive) = oneshot::channel();
-    programs.ask(request, Box::new(move |told| drop(send.send(told))));
+    programs.ask(request, Box::new(move |answer| drop(send.send(answer))));
     receive.await.map_err(|_| PageError::new(ErrorKind::ShutDown, "the supervisor has ended"))
 }
 
@@ -376,12 +376,12 @@ async fn act(
             good(html.await?)
         }
         Route::LogTail(name, channel) => {
-            let told = look(site, tail(name, channel, 0, true)).await?;
-            Ok(log_stream(told, limit_of(&fields), is_head, left))
+            let answer = look(site, tail(name, channel, 0, true)).await?;
+            Ok(log_stream(answer, limit_of(&fields), is_head, left))
         }
         Route::MainLogTail => {
-            let told = look(site, Command::Maintail { last: Last::Bytes(0), follow: true }).await?;
-            Ok(log_stream(told, limit_of(&fields), is_head, left))
+            let answer = look(site, Command::Maintail { last: Last::Bytes(0), follow: true }).await?;
+            Ok(log_stream(answer, limit_of(&fields), is_head, left))
         }
         Route::TaskLog(task) => {
             let task = task_of(&task)?;
@@ -514,10 +514,10 @@ async fn program_page(site: &Site, fields: &Fields, about: About) -> Result<Repl
         word => http::channel_of(word).ok_or_else(|| PageError::missing("no such log"))?,
     };
     let limit = limit_of(fields);
-    let told = look(site, tail(name.to_owned(), channel, 0, true)).await;
+    let answer = look(site, tail(name.to_owned(), channel, 0, true)).await;
     let found = processes(site, Some(name)).await?;
     let process = found.into_iter().next().ok_or_else(|| PageError::missing(format!("{name}: no such process")))?;
-    let log = match told {
+    let log = match answer {
         Ok((_, logs)) => Ok(logs.into_iter().next()),
         Err(failed) if failed.status == StatusCode::NOT_FOUND => Err(()),
         Err(failed) => return Err(failed),

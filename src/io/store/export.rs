@@ -50,7 +50,7 @@ pub(super) fn amend(tx: &Transaction<'_>, which: &str, id: i64, upid: &str) -> r
 pub struct Export {
     /// Whether the cursor does not match this database, so that the export starts with the first
     /// task.
-    pub anew: bool,
+    pub restarted: bool,
     /// Tasks that ended, or were corrected, since the cursor.
     pub rows: Vec<HistoryRow>,
     /// The cursor for the next export.
@@ -96,7 +96,7 @@ fn export_in(db: &Connection, since: Option<&ExportCursor>, limit: usize) -> rus
     let live = live.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
 
     let known = since.filter(|cursor| cursor.is_of(&database, head, amended));
-    let anew = since.is_some() && known.is_none();
+    let restarted = since.is_some() && known.is_none();
     // In a first export, every row is already corrected.
     let first = ExportCursor { database, amended, last: 0, open: Spans::default() };
     let from = known.cloned().unwrap_or(first);
@@ -112,7 +112,7 @@ fn export_in(db: &Connection, since: Option<&ExportCursor>, limit: usize) -> rus
     new.truncate(limit);
     let last = new.last().filter(|_| more).map_or(head, |row| row.id);
     rows.extend(new);
-    Ok(Export { anew, rows, cursor: from.go_on(last, amended, live), more })
+    Ok(Export { restarted, rows, cursor: from.go_on(last, amended, live), more })
 }
 
 /// Returns the rows of history that one query finds for each pair of values.

@@ -159,7 +159,7 @@ pub struct Batch {
     pub whole: bool,
     /// Whether earlier live tasks are from another database, so that their ends will never be
     /// reported.
-    pub anew: bool,
+    pub new_database: bool,
     /// Where to continue, for a host that returns its own cursor.
     pub cursor: Option<String>,
     /// The result of the request to one of its nodes, with the last tasks of the response.
@@ -1136,7 +1136,7 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
     // Tasks that the host forgot, and tasks whose node left: their ends will never be reported.
     let mut ended: Vec<&RemoteEnd> = batch.ended.iter().collect();
     let lost = match &batch.node {
-        _ if batch.whole || batch.anew => lost_in(db, remote, batch, LOST, None)?,
+        _ if batch.whole || batch.new_database => lost_in(db, remote, batch, LOST, None)?,
         Some(NodeNews { node, went: Went::Left }) => lost_in(db, remote, batch, LEFT_BEHIND, Some(node))?,
         Some(_) | None => vec![],
     };

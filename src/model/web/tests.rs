@@ -246,8 +246,8 @@ fn every_page_is_well_formed_and_needs_no_more_than_its_policy() {
                 for (attribute, value) in attributes {
                     assert!(!attribute.starts_with("on") && attribute != "style", "{what}: {name} {attribute}");
                     if ["href", "src", "action", "formaction", "data-stream"].contains(&attribute.as_str()) {
-                        let is_ours = value.starts_with('#') || (value.starts_with('/') && !value.starts_with("//"));
-                        assert!(is_ours, "{what}: {name} {attribute}={value}");
+                        let is_local = value.starts_with('#') || (value.starts_with('/') && !value.starts_with("//"));
+                        assert!(is_local, "{what}: {name} {attribute}={value}");
                     }
                 }
             }
