@@ -729,6 +729,7 @@ const SOME_LINES: usize = 5;
 /// Number of ended tasks in `list --all`.
 const RECENT: usize = 20;
 
+/// Returns what makes a [`ControlError`] of a failed system call.
 pub(super) fn system(doing: &'static str) -> impl Fn(io::Error) -> ControlError {
     move |error| ControlError::System(doing, error)
 }

@@ -160,8 +160,8 @@ impl SignalsHeard {
     /// `ignored` are the signals that were ignored at the start (bit n-1 for signal n).
     fn open(ignored: u64) -> std::io::Result<SignalsHeard> {
         // The default action of these would stop the process; a handler prevents that.
-        for ignored in [20, 21, 22] {
-            drop(signal(SignalKind::from_raw(ignored))?);
+        for ignored in [Signal::TSTP, Signal::TTIN, Signal::TTOU] {
+            drop(signal(SignalKind::from_raw(ignored.0))?);
         }
         let others = inbox::ending(ignored).into_iter().filter(|other| !ASKING.contains(other));
         let open = |which: Signal| signal(SignalKind::from_raw(which.0)).map(|heard| (which, heard));

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -10,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    control::{ControlError, Desk, Done, time},
+    control::{ControlError, Desk, Done, system, time},
     control_args as args, reconcile,
     service::{Tasks, history},
     show, supervised,
@@ -28,10 +27,6 @@ use crate::{
         upid::Upid,
     },
 };
-
-fn system(doing: &'static str) -> impl Fn(io::Error) -> ControlError {
-    move |error| ControlError::System(doing, error)
-}
 
 /// Converts a duration to seconds, for comparisons with Unix seconds.
 fn seconds(length: Duration) -> i64 {

@@ -573,7 +573,7 @@ mod tests {
     #[test]
     fn lines_of_jobs() {
         let mut jobs = jobs();
-        jobs[0].state = JobState::Stopped(Signal(19));
+        jobs[0].state = JobState::Stopped(Signal::STOP);
         jobs[1].state = JobState::Exit(1);
         (jobs[1].pid, jobs[1].pgid) = (None, None);
         let session = Session::default();
@@ -599,7 +599,7 @@ mod tests {
     fn states_of_jobs() {
         let mut info = process("web", "web", ProcState::Running);
         assert_eq!(JobState::of(&info, None).words(), "Running");
-        assert_eq!(JobState::of(&info, Some(Signal(19))).words(), "Stopped(SIGSTOP)");
+        assert_eq!(JobState::of(&info, Some(Signal::STOP)).words(), "Stopped(SIGSTOP)");
         for (state, words) in [
             (ProcState::Starting, "Starting"),
             (ProcState::Backoff, "Backoff"),
@@ -610,7 +610,7 @@ mod tests {
         }
         info.state = ProcState::Exited;
         info.exit_signal = Some("SIGKILL".into());
-        assert_eq!(JobState::of(&info, Some(Signal(19))).words(), "Terminated(SIGKILL)");
+        assert_eq!(JobState::of(&info, Some(Signal::STOP)).words(), "Terminated(SIGKILL)");
         info.exit_code = Some(3);
         assert_eq!(JobState::of(&info, None).words(), "Exit 3");
     }
@@ -623,7 +623,7 @@ mod tests {
             mode.parse::<AutoResume>().unwrap().job(word, jobs, &session).map(|job| job.number)
         };
         assert_eq!(of("exact", "cell", &jobs), None, "not paused");
-        jobs[0].state = JobState::Stopped(Signal(19));
+        jobs[0].state = JobState::Stopped(Signal::STOP);
         jobs[1].state = JobState::Stopped(Signal::TSTP);
         assert_eq!(
             [of("", "cell", &jobs), of("exact", "cell", &jobs), of("exact", "cel", &jobs)],

@@ -154,8 +154,7 @@ pub fn process_id(word: &str) -> Option<i32> {
 
 /// Whether a signal usually ends a process, so that `autorestart` matters.
 pub fn ends(signal: Signal) -> bool {
-    const QUIT: Signal = Signal(3);
-    [Signal::HUP, Signal::INT, QUIT, Signal::KILL, Signal::TERM].contains(&signal)
+    [Signal::HUP, Signal::INT, Signal::QUIT, Signal::KILL, Signal::TERM].contains(&signal)
 }
 
 #[cfg(test)]

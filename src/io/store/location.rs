@@ -8,6 +8,7 @@ use std::{
         fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
     },
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use rusqlite::{Connection, OpenFlags};
@@ -122,8 +123,10 @@ pub(super) fn create(path: &Path) -> Result<()> {
         }
     }
     remove_unfinished(path);
-    let unlike_others = std::ptr::from_ref(&path) as usize;
-    let fresh = beside(path, &format!(".{}-{unlike_others:x}{UNFINISHED}", std::process::id()));
+    // Unique also among the threads of this process.
+    static CREATED: AtomicU32 = AtomicU32::new(0);
+    let number = CREATED.fetch_add(1, Ordering::Relaxed);
+    let fresh = beside(path, &format!(".{}-{number}{UNFINISHED}", std::process::id()));
     let made = create_at(&fresh, path).and_then(|()| match fs::hard_link(&fresh, path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(io("create database", path)(error)),
         Ok(()) | Err(_) => Ok(()),

@@ -474,7 +474,7 @@ fn policy(section: &mut Section<'_>, report: &mut Report) -> Policy {
     let default = Policy::default();
     let words = [("true", Autorestart::Always), ("false", Autorestart::Never), ("unexpected", Autorestart::Unexpected)];
     let stopsignal = section.take(report, "stopsignal", value::signal);
-    if let Some(Written { value: signal @ (Signal::KILL | Signal(19)), at }) = &stopsignal {
+    if let Some(Written { value: signal @ (Signal::KILL | Signal::STOP), at }) = &stopsignal {
         report.warn(at, format!("{signal} gives the program no chance to shut down"), "TERM is usual");
     }
     let stopasgroup = section.take(report, "stopasgroup", value::boolean).is_some_and(|written| written.value);

@@ -5,9 +5,6 @@ use std::time::Duration;
 use super::{Action, REPEAT, StopWhy, Warning};
 use crate::model::{program::Policy, task::Signal};
 
-/// SIGSTOP stops a process until SIGCONT, so no SIGCONT may follow it.
-const SIGSTOP: Signal = Signal(19);
-
 /// Progress of a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -57,8 +54,8 @@ impl Stop {
             return self.kill(at, out);
         }
         out.push(Action::Signal { signal: self.signal, group: self.ask_group });
-        // A stopped process cannot handle a signal before it continues.
-        if self.signal != Signal::KILL && self.signal != SIGSTOP {
+        // A stopped process cannot handle a signal before it continues. After SIGSTOP it should stay stopped.
+        if self.signal != Signal::KILL && self.signal != Signal::STOP {
             out.push(Action::Signal { signal: Signal::CONT, group: self.ask_group });
         }
         self.at = self.stopwait.map(|wait| at.saturating_add(wait));
