@@ -14,7 +14,10 @@ use super::{
     db::{self, DbError},
     log,
     reconcile::{self, Live, MANY},
-    service::{Found, HistoryPage, KillError, KillReport, ServiceError, Tasks, find, history},
+    service::{
+        Found, HistoryPage, KillError, KillReport, Reservation, Reserved, ServiceError, Tasks, WaitEnd, WaitOptions,
+        Waited, find, history,
+    },
     show,
     time_expr::{BadTime, parse_when},
     wait::{WaitError, Waiter, refuse_itself},
@@ -23,7 +26,7 @@ use crate::{
     io::{
         feedfile::{FeedError, FeedFile},
         secret::SecretError,
-        store::{LockTimeout, NewTask, Refused, Store, StoreError, StoreFailure},
+        store::{LockTimeout, Store, StoreError},
         sys,
     },
     model::{
@@ -31,7 +34,7 @@ use crate::{
         proxmox::BadToken,
         query::{After, Filter, Page, Query},
         stats::CLOCK_STEP,
-        task::{Class, HistoryRow, Status, TaskRef, Timestamp, exit_code},
+        task::{HistoryRow, Status, TaskRef, exit_code},
     },
 };
 
@@ -71,9 +74,6 @@ pub enum ControlError {
         "no database {0:?}, so no remotes are configured; add one with: control remote add NAME --ssh HOST (or --pve, --pbs)"
     )]
     NoRemotesYet(PathBuf),
-    /// The store refused a reservation.
-    #[error("cannot reserve: {0}")]
-    Refused(#[from] Refused),
     /// No live or ended task has this reference.
     #[error("there is no task {0}")]
     NoSuchTask(TaskRef),
@@ -146,15 +146,12 @@ pub enum ControlError {
     /// A call of the service.
     #[error(transparent)]
     Service(ServiceError),
-    /// The log.
-    #[error(transparent)]
-    Log(#[from] log::LogError),
     /// Waiting.
     #[error(transparent)]
     Wait(#[from] WaitError),
-    /// No random bytes for a handle.
-    #[error("cannot create a handle: {0}")]
-    Handle(io::Error),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] log::LogError),
     /// A system call on a process or the spool failed.
     #[error("cannot {0}: {1}")]
     System(&'static str, io::Error),
@@ -164,15 +161,6 @@ pub enum ControlError {
     /// The output could not be written.
     #[error("cannot write the output: {0}")]
     Write(#[from] io::Error),
-}
-
-impl From<StoreFailure> for ControlError {
-    fn from(failure: StoreFailure) -> ControlError {
-        match failure {
-            StoreFailure::Broken(error) => error.into(),
-            StoreFailure::Refused(refused) => refused.into(),
-        }
-    }
 }
 
 impl ControlError {
@@ -206,8 +194,7 @@ impl ControlError {
             | ControlError::NoRuns(_)
             | ControlError::NoSuchRemote(_)
             | ControlError::NoRemotes => ErrorKind::NotFound,
-            ControlError::Refused(_)
-            | ControlError::RemoteThere(_)
+            ControlError::RemoteThere(_)
             | ControlError::ManyThere(..)
             | ControlError::NotAgain(..)
             | ControlError::Supervised(..) => ErrorKind::Conflict,
@@ -216,7 +203,6 @@ impl ControlError {
             | ControlError::Secret(_)
             | ControlError::Feedback(..)
             | ControlError::Log(_)
-            | ControlError::Handle(_)
             | ControlError::System(..)
             | ControlError::Write(_) => ErrorKind::System,
         }
@@ -228,7 +214,7 @@ impl From<ServiceError> for ControlError {
         match error {
             // That the reader of the output is gone is the same wherever it shows.
             ServiceError::Write(error) => ControlError::Write(error),
-            error @ (ServiceError::Db(_) | ServiceError::Store(_)) => ControlError::Service(error),
+            error => ControlError::Service(error),
         }
     }
 }
@@ -284,11 +270,8 @@ impl Desk<'_, '_> {
         Ok(db::open(&self.db, self.out.patience)?)
     }
 
-    pub(super) fn print(&mut self, text: &str) -> Result<(), ControlError> {
-        if !text.is_empty() {
-            writeln!(self.out.data, "{text}")?;
-        }
-        Ok(())
+    pub(super) fn print(&mut self, text: &str) -> io::Result<()> {
+        if text.is_empty() { Ok(()) } else { writeln!(self.out.data, "{text}") }
     }
 
     pub(super) fn report(&mut self, line: &str) {
@@ -330,25 +313,17 @@ impl Desk<'_, '_> {
     }
 
     fn reserve(&mut self, wanted: &args::Reserve) -> Done {
-        let mut store = db::open_or_create(&self.db, self.out.patience)?;
-        let wall = sys::now().wall;
-        let now = wall.secs();
-        let task = NewTask {
+        let reservation = Reservation {
             name: wanted.name.clone().unwrap_or_default(),
             info: [wanted.info1.clone(), wanted.info2.clone(), wanted.info3.clone()],
-            handle: sys::new_handle().map_err(ControlError::Handle)?.to_string(),
-            now,
             unique: wanted.unique,
+            expire: wanted.expire,
         };
-        // Rounded up: a reservation must not expire before the requested time.
-        let held = i64::try_from(wanted.expire.as_nanos()).unwrap_or(i64::MAX);
-        let expires = Timestamp(wall.0.saturating_add(held).saturating_add(999_999_999)).secs();
-        let path = self.db.clone();
-        let id = reconcile::unless_dead(&path, |dead| store.reserve(&task, expires, dead))?;
-        sys::crash_point("reserve.after");
+        let Reserved { id, handle, expires } =
+            Tasks::open_or_create(&self.db, self.out.patience)?.reserve(&reservation)?;
         let text = match (self.json, wanted.handle) {
-            (true, _) => json!({ "taskid": id, "handle": task.handle, "expires": expires }).to_string(),
-            (false, true) => task.handle,
+            (true, _) => json!({ "taskid": id, "handle": handle, "expires": expires }).to_string(),
+            (false, true) => handle,
             (false, false) => id.to_string(),
         };
         self.print(&text)?;
@@ -628,59 +603,27 @@ impl Desk<'_, '_> {
     }
 
     fn wait(&mut self, wanted: &args::WaitArgs) -> Done {
-        let mut store = self.open()?;
-        let mut waiter = Waiter::new(&self.db);
-        let end = wanted.timeout.map(|timeout| sys::now().mono.saturating_add(timeout));
-        let mut left: Vec<TaskRef> = wanted.tasks.clone();
-        let mut failed = false;
-        let mut unknown = None;
-        loop {
-            let survey = reconcile::survey(&mut store)?;
-            let mut live = Vec::new();
-            let mut ended = 0;
-            for task in std::mem::take(&mut left) {
-                match find(&store, &survey, &task)? {
-                    Some(Found::Live(found)) => live.push((task, *found)),
-                    Some(Found::Ended(row)) => {
-                        ended += 1;
-                        failed |= !Class::of_outcome(&row.outcome).is_success();
-                        self.print_result(row.upid.as_deref(), row.taskid, Some(&row))?;
-                    }
-                    None => unknown = Some(task),
-                }
+        let mut tasks = Tasks::open(&self.db, self.out.patience)?;
+        let how = WaitOptions { any: wanted.any, timeout: wanted.timeout };
+        let end = tasks.wait(&wanted.tasks, how, &mut |waited| match waited {
+            Waited::Ended(row) => {
+                self.print_result(row.upid.as_deref(), row.taskid, Some(row))?;
+                self.out.data.flush()
             }
-            self.out.data.flush()?;
-            if let Some(task) = unknown.take() {
-                return Err(ControlError::NoSuchTask(task));
+            Waited::Running(live) if self.json => self.print_result(live.task.upid.as_deref(), live.task.id, None),
+            Waited::Running(live) => {
+                self.report(&format!("task {} has not ended: {}", live.task.id, live.status));
+                Ok(())
             }
-            if live.is_empty() || (wanted.any && ended > 0) {
-                return Ok(if failed { exit_code::FAILED } else { 0 });
-            }
-            let timeout = end.map(|end| end.saturating_sub(sys::now().mono));
-            if timeout.is_some_and(|timeout| timeout.is_zero()) {
-                for (_, found) in &live {
-                    if self.json {
-                        self.print_result(found.task.upid.as_deref(), found.task.id, None)?;
-                    } else {
-                        self.report(&format!("task {} has not ended: {}", found.task.id, found.status));
-                    }
-                }
-                return Ok(exit_code::TIMED_OUT);
-            }
-            // A wait for the task in which this process runs can end only by its timeout.
-            if timeout.is_none() {
-                let refused = live.iter().find_map(|(_, found)| refuse_itself(found).err());
-                let all = live.iter().all(|(_, found)| refuse_itself(found).is_err());
-                if let Some(error) = refused.filter(|_| all || !wanted.any) {
-                    return Err(error.into());
-                }
-            }
-            waiter.wait(&mut store, &live.iter().map(|(_, found)| found).collect::<Vec<_>>(), timeout)?;
-            left = live.into_iter().map(|(task, _)| task).collect();
-        }
+        })?;
+        Ok(match end {
+            WaitEnd::Ended { failed: false } => 0,
+            WaitEnd::Ended { failed: true } => exit_code::FAILED,
+            WaitEnd::TimedOut => exit_code::TIMED_OUT,
+        })
     }
 
-    fn print_result(&mut self, upid: Option<&str>, id: i64, row: Option<&HistoryRow>) -> Result<(), ControlError> {
+    fn print_result(&mut self, upid: Option<&str>, id: i64, row: Option<&HistoryRow>) -> io::Result<()> {
         let text = match row {
             Some(row) if !self.json => {
                 let why = row.termerror.as_ref().filter(|_| row.outcome == "unknown");

@@ -5,9 +5,13 @@
 
 pub(super) mod history;
 mod kill;
+mod reserve;
+mod wait;
 
 pub use history::HistoryPage;
 pub use kill::{EndError, KillError, KillOptions, KillReport, Killed, Reports};
+pub use reserve::{Reservation, Reserved};
+pub use wait::{WaitEnd, WaitOptions, Waited};
 
 use std::{
     io,
@@ -17,9 +21,10 @@ use std::{
 use super::{
     db::{self, DbError},
     reconcile::{Live, Survey},
+    wait::WaitError,
 };
 use crate::{
-    io::store::{LockTimeout, Store, StoreError},
+    io::store::{LockTimeout, Refused, Store, StoreError, StoreFailure},
     model::{
         error::ErrorKind,
         task::{HistoryRow, Task, TaskRef},
@@ -42,6 +47,18 @@ pub enum ServiceError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The name of a reservation is taken.
+    #[error("cannot reserve: {0}")]
+    Refused(Refused),
+    /// No random bytes for a handle.
+    #[error("cannot create a handle: {0}")]
+    Handle(#[source] io::Error),
+    /// No live or ended task has this reference.
+    #[error("there is no task {0}")]
+    NoSuchTask(TaskRef),
+    /// Waiting.
+    #[error(transparent)]
+    Wait(#[from] WaitError),
     /// What takes the results failed.
     #[error("cannot write the output: {0}")]
     Write(#[from] io::Error),
@@ -53,7 +70,19 @@ impl ServiceError {
         match self {
             ServiceError::Db(error) => error.kind(),
             ServiceError::Store(error) => error.kind(),
-            ServiceError::Write(_) => ErrorKind::System,
+            ServiceError::Refused(_) => ErrorKind::Conflict,
+            ServiceError::NoSuchTask(_) => ErrorKind::NotFound,
+            ServiceError::Wait(error) => error.kind(),
+            ServiceError::Handle(_) | ServiceError::Write(_) => ErrorKind::System,
+        }
+    }
+}
+
+impl From<StoreFailure> for ServiceError {
+    fn from(failure: StoreFailure) -> ServiceError {
+        match failure {
+            StoreFailure::Broken(error) => error.into(),
+            StoreFailure::Refused(refused) => ServiceError::Refused(refused),
         }
     }
 }
@@ -65,6 +94,14 @@ impl Tasks {
     /// When there is no database, or it cannot be opened.
     pub fn open(db: &Path, patience: LockTimeout) -> Result<Tasks, ServiceError> {
         Ok(Tasks { db: db.to_owned(), store: db::open(db, patience)? })
+    }
+
+    /// Opens the tasks of a database, which is created if it does not exist.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or created.
+    pub fn open_or_create(db: &Path, patience: LockTimeout) -> Result<Tasks, ServiceError> {
+        Ok(Tasks { db: db.to_owned(), store: db::open_or_create(db, patience)? })
     }
 }
 

@@ -159,7 +159,7 @@ impl Desk<'_, '_> {
         match verb {
             Verb::Show(_) => self.show_api(&there),
             // Proxmox tasks give no feedback.
-            Verb::Feedback(_) => self.print("{}").map(|()| 0),
+            Verb::Feedback(_) => Ok(self.print("{}").map(|()| 0)?),
             Verb::Log(wanted) => self.log_api(&there, wanted),
             Verb::Wait(wanted) => self.wait_api(&mut there, wanted.timeout, wanted.any),
             Verb::Kill(wanted) => self.kill_api(&mut there, &wanted.how),
@@ -351,7 +351,7 @@ impl Desk<'_, '_> {
             true => status_json(&there.remote.name, upid, Some(outcome)).to_string(),
             false => format!("{} {}", there.name(upid), show::clean(&outcome.with_reason())),
         };
-        self.print(&text)
+        Ok(self.print(&text)?)
     }
 
     fn kill_api(&mut self, there: &mut ProxmoxTasks, how: &args::KillArgs) -> Done {

@@ -322,12 +322,12 @@ impl Desk<'_, '_> {
 
     fn print_stored(&mut self, there: &SshHost, task: &TaskRef, ended: &RemoteTask) -> Result<(), ControlError> {
         if !self.json {
-            return self.print(&format!("{} {}", there.name(task), show::clean(&ended.outcome.with_reason())));
+            return Ok(self.print(&format!("{} {}", there.name(task), show::clean(&ended.outcome.with_reason())))?);
         }
         let outcome = ended.outcome.to_string();
         let mut value = show::proxmox_status(Some(&ended.upid), number(task).unwrap_or_default(), Some(&outcome));
         of_remote(&there.remote.name, &mut value);
-        self.print(&value.to_string())
+        Ok(self.print(&value.to_string())?)
     }
 
     /// Shows a task with the data of its host, or with the stored data if the host does not know the task or does not
@@ -371,7 +371,7 @@ impl Desk<'_, '_> {
         let upid = if let TaskRef::Upid(upid) = task { Some(upid.own()) } else { None };
         let mut value = show::proxmox_status(upid, number(task).unwrap_or_default(), None);
         of_remote(&there.remote.name, &mut value);
-        self.print(&value.to_string())
+        Ok(self.print(&value.to_string())?)
     }
 
     pub(super) fn kill_ssh(&mut self, store: &mut Store, there: &SshHost, wanted: &args::Kill) -> Done {
@@ -393,7 +393,7 @@ impl Desk<'_, '_> {
             };
             let (end, text) = localize(&there.remote.name, line, desk.json);
             ended.extend(end.filter(|_| !how.no_wait));
-            desk.print(&text)
+            Ok(desk.print(&text)?)
         });
         ran.map_err(|far| far.of(&there.remote.name))
     }
