@@ -12,6 +12,8 @@
 //!   other, except `io::safe_open`, which opens files in folders of other users, and `io::names`,
 //!   which finds hosts.
 //! - [`app`]: what each program does, as functions that a Rust program can call too.
+//! - [`app::service`]: what can be done with tasks, as values and typed errors ([`model::error`]). The command line,
+//!   the pages and the socket are its faces.
 //! - `src/bin/`: command lines and exit codes; the only place that prints or exits.
 
 /// Pure decisions: what a task is, when it is silent, how it ended, what a line means.
