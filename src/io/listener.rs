@@ -284,10 +284,12 @@ impl<'a> At<'a> {
         Ok(self.folder.stat_of(&self.name)?.map(|stat| (stat.st_dev, stat.st_ino)))
     }
 
-    /// Returns a path to the name in the opened folder, independent of later changes of the
-    /// configured path.
-    fn by_descriptor(&self) -> PathBuf {
-        by_descriptor(&self.folder).join(&self.name)
+    /// Whether a process listens on the socket of this name. The socket is reached through a descriptor of its own: a path
+    /// through that of the folder may be longer than an address of a socket can be.
+    fn is_live(&self) -> nix::Result<bool> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = openat(&self.folder, &self.name, flags, Mode::empty());
+        is_live(&by_descriptor(&opened.map_err(|error| Errno::from_raw(error.raw_os_error()))?))
     }
 
     fn look(&self) -> Result<PathTarget, ListenError> {
@@ -297,7 +299,7 @@ impl<'a> At<'a> {
             FileType::Symlink => PathTarget::Other("a symbolic link"),
             FileType::Directory => PathTarget::Other("a directory"),
             FileType::RegularFile => PathTarget::Other("a regular file"),
-            FileType::Socket => match is_live(&self.by_descriptor()) {
+            FileType::Socket => match self.is_live() {
                 Ok(live) => PathTarget::Socket((stat.st_dev, stat.st_ino), live),
                 Err(Errno::ENOENT) => PathTarget::Nothing,
                 Err(error) => return Err(failed()(error.into())),
@@ -648,6 +650,8 @@ mod tests {
 
     #[test]
     fn the_longest_path_works() {
+        // A path through a descriptor is longer where there are many descriptors.
+        let _many: Vec<fs::File> = (0..100).map(|_| fs::File::open("/").unwrap()).collect();
         let folder = Dir::new();
         let room = LONGEST - folder.path().parent().unwrap().as_os_str().len() - 1;
         let path = folder.0.path().join("x".repeat(room));
