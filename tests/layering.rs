@@ -60,7 +60,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("indicatif", &["io/progress.rs"]),
     ("base64", &["io/connect.rs", "model/shim.rs", "model/http.rs", "model/task.rs", "model/wire/stream.rs"]),
     ("memchr", &["model/feedback.rs", "io/proglog.rs", "io/feedfile.rs", "io/logread.rs", "io/tasklog.rs"]),
-    ("serde", &["model/", "io/", "app/shim.rs", "app/control.rs", "app/reexec.rs", "app/output.rs", "app/show.rs"]),
+    ("serde", &["model/", "io/", "app/shim.rs", "app/reexec.rs", "app/output.rs", "app/show.rs", "app/show/"]),
     ("serde_json", &["model/", "io/", "app/"]),
     ("strsim", &["model/suggest.rs"]),
     ("toml", &["model/config.rs", "model/config/"]),
