@@ -1064,9 +1064,12 @@ fn every_face_shows_the_same_history_while_an_end_cannot_be_stored() {
     launcher.signal(Signal::SIGKILL);
     nix::sys::signal::kill(command, Signal::SIGKILL).unwrap();
     launcher.wait();
+    // While an end is not stored, a message says so.
     let by_command_line = |more: &[&str]| {
-        let args = [&["history", "--name", "web"], more].concat();
-        world.json(&args)["rows"].clone()
+        let ran = world.control(["--json", "history", "--name", "web"].iter().chain(more)).run();
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let answer: Value = serde_json::from_str(ran.text()).unwrap();
+        answer["rows"].clone()
     };
     until("the command to be gone", || by_command_line(&[]).as_array().unwrap().len() == 2);
     let rows = by_command_line(&[]);
