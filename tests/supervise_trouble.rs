@@ -55,8 +55,19 @@ impl Hanging {
         mounted().then(|| Hanging { folder: at.to_owned(), server })
     }
 
+    /// Stops or continues the server. A request that the server has read and does not answer makes a process
+    /// uninterruptible, so each of its threads must have stopped before the files are used.
     fn send(&self, signal: Signal) {
-        send(i32::try_from(self.server.id()).unwrap(), signal);
+        let server = self.server.id();
+        send(i32::try_from(server).unwrap(), signal);
+        let has_stopped = |thread: fs::DirEntry| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(')').is_none_or(|(_, rest)| rest.starts_with(" T"))
+        };
+        until("its threads to stop", || {
+            let mut threads = fs::read_dir(format!("/proc/{server}/task")).unwrap();
+            signal != Signal::SIGSTOP || threads.all(|thread| has_stopped(thread.unwrap()))
+        });
     }
 }
 
