@@ -15,8 +15,8 @@ use super::{
     log,
     reconcile::{self, Live, MANY},
     service::{
-        Found, HistoryPage, KillError, KillReport, Reservation, Reserved, ServiceError, Tasks, WaitEnd, WaitOptions,
-        Waited, find, history,
+        Found, HistoryPage, KillError, KillReport, Recent, Reservation, Reserved, ServiceError, TaskFilter, TaskList,
+        Tasks, WaitEnd, WaitOptions, Waited, find,
     },
     show,
     time_expr::{BadTime, parse_when},
@@ -32,7 +32,7 @@ use crate::{
     model::{
         error::ErrorKind,
         proxmox::BadToken,
-        query::{After, Filter, Page, Query},
+        query::{After, Filter, Query},
         stats::CLOCK_STEP,
         task::{HistoryRow, Status, TaskRef, exit_code},
     },
@@ -332,18 +332,18 @@ impl Desk<'_, '_> {
 
     fn list(&mut self, wanted: &args::List) -> Done {
         if !wanted.watch {
-            let mut store = self.open()?;
-            return self.list_once(&mut store, wanted);
+            let mut tasks = Tasks::open(&self.db, self.out.patience)?;
+            return self.list_once(&mut tasks, wanted);
         }
         let terminal = (self.out.width)().is_some();
-        let mut store = self.open()?;
+        let mut tasks = Tasks::open(&self.db, self.out.patience)?;
         let mut waiter = Waiter::new(&self.db);
         // On a terminal, cursor home and clear below, without flicker. Otherwise an empty line separates the tables.
         let (mut before, between) = if terminal { ("\x1b[H\x1b[J", "\x1b[H\x1b[J") } else { ("", "\n") };
         loop {
             write!(self.out.data, "{before}")?;
             before = between;
-            let code = self.list_once(&mut store, wanted)?;
+            let code = self.list_once(&mut tasks, wanted)?;
             self.out.data.flush()?;
             if code != 0 {
                 return Ok(code);
@@ -352,39 +352,25 @@ impl Desk<'_, '_> {
         }
     }
 
-    fn list_once(&mut self, store: &mut Store, wanted: &args::List) -> Done {
+    fn list_once(&mut self, tasks: &mut Tasks, wanted: &args::List) -> Done {
         let (since, until) = (time("--since", &wanted.since)?, time("--until", &wanted.until)?);
         if wanted.remote.is_some() || wanted.all_remotes {
-            return self.list_far(store, wanted, since, until);
+            return self.list_far(tasks.store(), wanted, since, until);
         }
-        let mut survey = reconcile::survey(store)?;
+        let filter = TaskFilter { name: wanted.name.clone(), status: wanted.status.clone(), since, until };
+        let recent = wanted.all.then(|| Recent { results: wanted.outcome.clone(), limit: RECENT });
+        let TaskList { live, ended } = tasks.list(&filter, recent)?;
         let now = sys::now().wall;
-        survey.live.retain(|live| {
-            let start = live.task.starttime.or(live.task.reservetime).unwrap_or(0);
-            wanted.name.as_ref().is_none_or(|name| *name == live.task.name)
-                && (wanted.status.is_empty() || wanted.status.contains(&live.status))
-                && since.is_none_or(|since| start >= since)
-                && until.is_none_or(|until| start <= until)
-        });
-        let ended = match wanted.all {
-            true => {
-                let results = wanted.outcome.clone();
-                let filter = Filter { name: wanted.name.clone(), since, until, results, ..Filter::default() };
-                let query = Query { filter, limit: RECENT, after: None, offset: 0, reverse: false };
-                history::page(store, &history::unsettled_of(&survey), &query)?
-            }
-            false => Page { rows: vec![], next: None },
-        };
         if wanted.jsonl || self.json {
             let form = if wanted.jsonl { show::RowsForm::Lines } else { show::RowsForm::Array };
-            let live = |some: &[Live]| {
+            let text_of = |some: &[Live]| {
                 let rows = some.iter().map(|live| show::LiveRow::of(live, progress_of(live), now));
                 vec![form.text(rows)]
             };
             let mut texts = show::RowsWriter::new(form, self.out.data)?;
             // Rows are serialized on all processors, in blocks, so that the text of few of them is in memory at once.
-            for block in survey.live.chunks(JSON_BLOCK) {
-                for text in sys::on_all_processors(block, MANY, live) {
+            for block in live.chunks(JSON_BLOCK) {
+                for text in sys::on_all_processors(block, MANY, text_of) {
                     texts.write(&text?)?;
                 }
             }
@@ -393,7 +379,7 @@ impl Desk<'_, '_> {
         } else {
             let width = (self.out.width)();
             let colours = self.out.colours;
-            self.print(&show::task_table(&survey.live, progress_of, now, width, colours))?;
+            self.print(&show::task_table(&live, progress_of, now, width, colours))?;
             if wanted.all {
                 self.print(&format!("\n{}", show::history_table(&ended, now, width, colours)))?;
                 for row in &ended.rows {
@@ -406,22 +392,19 @@ impl Desk<'_, '_> {
         }
         if !wanted.watch {
             // The process exits now. Dropping thousands of rows would only delay the reader of the output.
-            std::mem::forget(survey.live);
+            std::mem::forget(live);
         }
         Ok(0)
     }
 
     fn show(&mut self, task: &TaskRef) -> Done {
-        let mut store = self.open()?;
-        let survey = reconcile::survey(&mut store)?;
+        let mut tasks = Tasks::open(&self.db, self.out.patience)?;
         let mut failure = None;
-        let mut value = match find(&store, &survey, task)? {
-            Some(Found::Live(mut live)) => {
-                // With many tasks, the survey does not check this.
-                live.stopped = live.stopped || reconcile::sees_launcher_stopped(&live.task);
+        let mut value = match tasks.get(task)? {
+            Found::Live(live) => {
                 let mut value = show::task_json(&live, progress_of(&live), sys::now().wall);
                 if live.task.feedback && live.status != Status::Reserved {
-                    let values = self.current_feedback(&mut store, &live)?;
+                    let values = self.current_feedback(tasks.store(), &live)?;
                     value["feedback"] = serde_json::from_str(&values).unwrap_or(Value::Null);
                 }
                 let row = &live.task;
@@ -429,11 +412,10 @@ impl Desk<'_, '_> {
                 value["lastlines"] = lines.into();
                 value
             }
-            Some(Found::Ended(row)) => {
+            Found::Ended(row) => {
                 failure = show::failure(&row);
                 ended_json(&self.db, &row, SOME_LINES)
             }
-            None => return Err(ControlError::NoSuchTask(task.clone())),
         };
         if self.json {
             self.print(&value.to_string())?;

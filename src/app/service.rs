@@ -5,11 +5,13 @@
 
 pub(super) mod history;
 mod kill;
+mod list;
 mod reserve;
 mod wait;
 
 pub use history::HistoryPage;
 pub use kill::{EndError, KillError, KillOptions, KillReport, Killed, Reports};
+pub use list::{Recent, TaskFilter, TaskList};
 pub use reserve::{Reservation, Reserved};
 pub use wait::{WaitEnd, WaitOptions, Waited};
 
@@ -96,6 +98,11 @@ impl Tasks {
         Ok(Tasks { db: db.to_owned(), store: db::open(db, patience)? })
     }
 
+    /// Returns the store, for what is not a call of the service yet: tasks of other hosts, feedback and logs.
+    pub(super) fn store(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
     /// Opens the tasks of a database, which is created if it does not exist.
     ///
     /// # Errors
@@ -106,7 +113,8 @@ impl Tasks {
 }
 
 /// A task that was named.
-pub(super) enum Found {
+#[derive(Debug)]
+pub enum Found {
     /// The task has not ended.
     Live(Box<Live>),
     /// The task has ended.
