@@ -24,7 +24,6 @@ use super::{
 };
 use crate::{
     io::{
-        feedfile::{FeedError, FeedFile},
         secret::SecretError,
         store::{LockTimeout, Store, StoreError},
         sys,
@@ -140,9 +139,6 @@ pub enum ControlError {
     /// An invalid time on the command line.
     #[error("invalid {0} {1:?}: {2}")]
     Time(&'static str, String, BadTime),
-    /// The feedback file.
-    #[error("cannot read the feedback of task {0}: {1}")]
-    Feedback(i64, FeedError),
     /// A call of the service.
     #[error(transparent)]
     Service(ServiceError),
@@ -201,7 +197,6 @@ impl ControlError {
             ControlError::Remote(..) => ErrorKind::Unreachable,
             ControlError::Path(_)
             | ControlError::Secret(_)
-            | ControlError::Feedback(..)
             | ControlError::Log(_)
             | ControlError::System(..)
             | ControlError::Write(_) => ErrorKind::System,
@@ -404,7 +399,7 @@ impl Desk<'_, '_> {
             Found::Live(live) => {
                 let mut value = show::task_json(&live, progress_of(&live), sys::now().wall);
                 if live.task.feedback && live.status != Status::Reserved {
-                    let values = self.current_feedback(tasks.store(), &live)?;
+                    let values = tasks.feedback_of(&live)?;
                     value["feedback"] = serde_json::from_str(&values).unwrap_or(Value::Null);
                 }
                 let row = &live.task;
@@ -476,45 +471,9 @@ impl Desk<'_, '_> {
     }
 
     fn feedback(&mut self, task: &TaskRef) -> Done {
-        let mut store = self.open()?;
-        let survey = reconcile::survey(&mut store)?;
-        let text = match find(&store, &survey, task)? {
-            Some(Found::Live(live)) => self.current_feedback(&mut store, &live)?,
-            Some(Found::Ended(row)) => row.feedback.unwrap_or_else(|| json!({})).to_string(),
-            None => return Err(ControlError::NoSuchTask(task.clone())),
-        };
+        let text = Tasks::open(&self.db, self.out.patience)?.feedback(task)?;
         self.print(&text)?;
         Ok(0)
-    }
-
-    /// Returns the feedback of a live task as JSON: the stored values, updated by the new part of the file. The result
-    /// is stored for the next reader.
-    fn current_feedback(&mut self, store: &mut Store, live: &Live) -> Result<String, ControlError> {
-        let task = &live.task;
-        let Some(path) = task.feedpath.as_deref().filter(|_| task.feedback) else { return Ok("{}".to_owned()) };
-        let (mut feedback, mut mark) = reconcile::stored_feedback(store, task.id)?;
-        let before = mark;
-        let file = match FeedFile::open(path) {
-            Ok(file) => file,
-            // Not created yet, or already removed: the stored values stay.
-            Err(error) if error.is_missing() => return Ok(feedback.to_json()),
-            Err(error) => return Err(ControlError::Feedback(task.id, error)),
-        };
-        let failed = |error| ControlError::Feedback(task.id, error);
-        file.read_new(&mut feedback, &mut mark).map_err(failed)?;
-        file.rewind(&mut feedback, &mut mark).map_err(failed)?;
-        let json = feedback.to_json();
-        if mark != before && store.is_writable() && store.is_own() {
-            let state = serde_json::to_string(&(&feedback, &mark)).unwrap_or_default();
-            let patience = store.set_lock_timeout(LockTimeout::SHORT);
-            // If the database is busy, the next reader reads a little more of the file; this result is still good.
-            match store.save_feedback(task.id, &json, sys::now().wall.secs(), &state) {
-                Ok(()) | Err(StoreError::Busy(..) | StoreError::Full(..) | StoreError::ReadOnly(..)) => {}
-                Err(error) => return Err(error.into()),
-            }
-            store.set_lock_timeout(patience);
-        }
-        Ok(json)
     }
 
     fn history(&mut self, wanted: &args::History) -> Done {

@@ -3,6 +3,7 @@
 //! The command line, the page, the socket and remote verbs are faces of this service: a face turns what was asked for into
 //! a call, and the values and errors that come back into text, HTML or JSON. No face reads the text of another.
 
+mod feedback;
 pub(super) mod history;
 mod kill;
 mod list;
@@ -26,7 +27,10 @@ use super::{
     wait::WaitError,
 };
 use crate::{
-    io::store::{LockTimeout, Refused, Store, StoreError, StoreFailure},
+    io::{
+        feedfile::FeedError,
+        store::{LockTimeout, Refused, Store, StoreError, StoreFailure},
+    },
     model::{
         error::ErrorKind,
         task::{HistoryRow, Task, TaskRef},
@@ -58,6 +62,9 @@ pub enum ServiceError {
     /// No live or ended task has this reference.
     #[error("there is no task {0}")]
     NoSuchTask(TaskRef),
+    /// The feedback file of a task.
+    #[error("cannot read the feedback of task {0}: {1}")]
+    Feedback(i64, #[source] FeedError),
     /// Waiting.
     #[error(transparent)]
     Wait(#[from] WaitError),
@@ -75,7 +82,7 @@ impl ServiceError {
             ServiceError::Refused(_) => ErrorKind::Conflict,
             ServiceError::NoSuchTask(_) => ErrorKind::NotFound,
             ServiceError::Wait(error) => error.kind(),
-            ServiceError::Handle(_) | ServiceError::Write(_) => ErrorKind::System,
+            ServiceError::Handle(_) | ServiceError::Feedback(..) | ServiceError::Write(_) => ErrorKind::System,
         }
     }
 }
@@ -98,7 +105,7 @@ impl Tasks {
         Ok(Tasks { db: db.to_owned(), store: db::open(db, patience)? })
     }
 
-    /// Returns the store, for what is not a call of the service yet: tasks of other hosts, feedback and logs.
+    /// Returns the store, for what is not a call of the service yet: tasks of other hosts, and logs.
     pub(super) fn store(&mut self) -> &mut Store {
         &mut self.store
     }
