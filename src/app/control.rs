@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{
     control_args::{self as args, ControlArgs, Verb},
     db::{self, DbError},
-    log,
+    log::{self, TaskLogRef},
     reconcile::{self, Live, MANY},
     service::{
         Found, HistoryPage, KillError, KillReport, Recent, Reservation, Reserved, ServiceError, TaskFilter, TaskList,
@@ -379,7 +379,7 @@ impl Desk<'_, '_> {
                 self.print(&format!("\n{}", show::history_table(&ended, now, width, colours)))?;
                 for row in &ended.rows {
                     if let Some(words) = show::failure(row) {
-                        let lines = show::quoted(&last_lines(&self.db, row, FEW_LINES));
+                        let lines = show::quoted(&log::last_lines(&self.db, row, FEW_LINES));
                         self.print(&format!("\n{words}{lines}"))?;
                     }
                 }
@@ -403,7 +403,7 @@ impl Desk<'_, '_> {
                     value["feedback"] = serde_json::from_str(&values).unwrap_or(Value::Null);
                 }
                 let row = &live.task;
-                let lines = log::last_lines(&self.db, row.id, row.upid.as_deref(), row.log.as_deref(), SOME_LINES);
+                let lines = log::last_lines(&self.db, &**row, SOME_LINES);
                 value["lastlines"] = lines.into();
                 value
             }
@@ -447,11 +447,11 @@ impl Desk<'_, '_> {
                         refuse_itself(&live)?;
                     }
                     let task = &live.task;
-                    let place = log::place(&self.db, task.id, task.upid.as_deref(), task.log.as_deref());
+                    let place = TaskLogRef::from(&**task).path(&self.db);
                     break log::Subject { id: task.id, log: place, live: Some(*live) };
                 }
                 Some(Found::Ended(row)) => {
-                    let place = log::place(&self.db, row.taskid, row.upid.as_deref(), row.log.as_deref());
+                    let place = TaskLogRef::from(&*row).path(&self.db);
                     break log::Subject { id: row.taskid, log: place, live: None };
                 }
                 None => return Err(ControlError::NoSuchTask(wanted.task.clone())),
@@ -591,15 +591,11 @@ impl Desk<'_, '_> {
     }
 }
 
-/// Returns the last lines of output of an ended task.
-fn last_lines(db: &Path, row: &HistoryRow, count: usize) -> Vec<String> {
-    log::last_lines(db, row.taskid, row.upid.as_deref(), row.log.as_deref(), count)
-}
-
 /// Returns an ended task as JSON, with its last lines if it failed.
 fn ended_json(db: &Path, row: &HistoryRow, count: usize) -> Value {
     let mut value = show::ended_json(row);
-    let lines = if show::failure(row).is_some() || count == SOME_LINES { last_lines(db, row, count) } else { vec![] };
+    let lines =
+        if show::failure(row).is_some() || count == SOME_LINES { log::last_lines(db, row, count) } else { vec![] };
     if let Some(object) = value.as_object_mut() {
         object.insert("lastlines".into(), lines.into());
     }

@@ -24,7 +24,7 @@ use crate::{
     model::{
         ansi,
         log::{parse_closing, split_time},
-        task::Status,
+        task::{HistoryRow, Status, Task},
         upid::Upid,
     },
 };
@@ -77,16 +77,40 @@ pub enum LogError {
     Write(io::Error),
 }
 
-/// Returns the path of a task's log: in the folder of logs, under the name made from its number and UPID. For a copy of
-/// a database the path in the row is used, in the folder of the original, but only if it has the name of this task's
-/// log and the copy belongs to the current user. No other file is read because a row names it.
-pub fn place(db: &Path, id: i64, upid: Option<&str>, column: Option<&str>) -> Option<PathBuf> {
-    let row = Path::new(column?);
-    let upid = upid.filter(|upid| upid.parse::<Upid>().is_ok())?;
-    let usual = store::log_file(db, id, upid);
-    match usual != row && !usual.exists() && store::is_log_file(row, id, upid) && store::is_own(db) {
-        true => Some(row.to_owned()),
-        false => Some(usual),
+/// What a row says of the log of its task.
+#[derive(Clone, Copy, Debug)]
+pub struct TaskLogRef<'r> {
+    /// Number of the task.
+    id: i64,
+    upid: Option<&'r str>,
+    /// The column `log`.
+    column: Option<&'r str>,
+}
+
+impl<'r> From<&'r Task> for TaskLogRef<'r> {
+    fn from(row: &'r Task) -> TaskLogRef<'r> {
+        TaskLogRef { id: row.id, upid: row.upid.as_deref(), column: row.log.as_deref() }
+    }
+}
+
+impl<'r> From<&'r HistoryRow> for TaskLogRef<'r> {
+    fn from(row: &'r HistoryRow) -> TaskLogRef<'r> {
+        TaskLogRef { id: row.taskid, upid: row.upid.as_deref(), column: row.log.as_deref() }
+    }
+}
+
+impl TaskLogRef<'_> {
+    /// Returns the path of the log: in the folder of logs, under the name made from the task's number and UPID. For a copy
+    /// of a database the path in the row is used, in the folder of the original, but only if it has the name of this
+    /// task's log and the copy belongs to the current user. No other file is read because a row names it.
+    pub fn path(self, db: &Path) -> Option<PathBuf> {
+        let row = Path::new(self.column?);
+        let upid = self.upid.filter(|upid| upid.parse::<Upid>().is_ok())?;
+        let usual = store::log_file(db, self.id, upid);
+        match usual != row && !usual.exists() && store::is_log_file(row, self.id, upid) && store::is_own(db) {
+            true => Some(row.to_owned()),
+            false => Some(usual),
+        }
     }
 }
 
@@ -99,9 +123,10 @@ pub fn why_none(status: Option<Status>) -> &'static str {
 }
 
 /// Returns the last lines of output of a task, safe for a terminal and without times. Empty if the log cannot be read.
-pub fn last_lines(db: &Path, id: i64, upid: Option<&str>, column: Option<&str>, count: usize) -> Vec<String> {
+pub fn last_lines<'r>(db: &Path, log: impl Into<TaskLogRef<'r>>, count: usize) -> Vec<String> {
+    let path = log.into().path(db);
     let read = || -> Option<Vec<String>> {
-        let reader = LogReader::open(&place(db, id, upid, column)?).ok()?;
+        let reader = LogReader::open(path.as_deref()?).ok()?;
         let end = reader.end().ok()?;
         // One more for the closing line with the outcome.
         let from = reader.tail(count + 1).ok()?.max(end.saturating_sub(LAST_BYTES));

@@ -59,7 +59,7 @@ use self::{
     serve::{Asked, Hub},
 };
 use crate::{
-    app::log,
+    app::log::TaskLogRef,
     io::{
         child::{self, Reaped},
         inbox, notify, process,
@@ -124,15 +124,16 @@ fn task_of(db: &Path, task: i64) -> Result<Option<TaskOf>, StoreError> {
         store => store?,
     };
     let task = TaskRef::Id(TaskId(task));
-    let row = match store.task(&task)? {
-        Some(row) => Some((row.id, Some(row.name), row.supervised.is_some(), row.upid, row.log)),
-        None => store.ended(&task)?.map(|row| (row.taskid, row.taskname, row.supervised.is_some(), row.upid, row.log)),
-    };
-    Ok(row.map(|(id, name, is_run, upid, column)| TaskOf {
-        name,
-        is_run,
-        log: log::place(db, id, upid.as_deref(), column.as_deref()),
-    }))
+    Ok(match store.task(&task)? {
+        Some(row) => {
+            let log = TaskLogRef::from(&row).path(db);
+            Some(TaskOf { name: Some(row.name), is_run: row.supervised.is_some(), log })
+        }
+        None => store.ended(&task)?.map(|row| {
+            let log = TaskLogRef::from(&row).path(db);
+            TaskOf { name: row.taskname, is_run: row.supervised.is_some(), log }
+        }),
+    })
 }
 
 /// A message to the main loop other than a request.

@@ -21,7 +21,7 @@ use crate::{
     app::{
         control,
         db::{self, DbError},
-        log,
+        log::{self, TaskLogRef},
         reconcile::{self, Live, Survey},
         service::{Found, KillOptions, Tasks, find, history},
         show,
@@ -345,24 +345,21 @@ impl DataContext {
         let snapshot = self.snapshot(FRESH)?;
         let db = self.db.clone();
         let found = self.with(|store| Ok(find(store, &snapshot.survey, task)?))?.flatten();
-        let lines = |id, upid: &Option<String>, column: &Option<String>, status: Option<Status>| {
-            let (upid, column) = (upid.as_deref(), column.as_deref());
-            match log::place(&db, id, upid, column) {
-                None => Err(log::why_none(status)),
-                Some(path) if status.is_none() && !path.exists() => Err("its file is missing"),
-                Some(_) => Ok(log::last_lines(&db, id, upid, column, LINES)),
-            }
+        let lines = |log: TaskLogRef<'_>, status: Option<Status>| match log.path(&db) {
+            None => Err(log::why_none(status)),
+            Some(path) if status.is_none() && !path.exists() => Err("its file is missing"),
+            Some(_) => Ok(log::last_lines(&db, log, LINES)),
         };
         Ok(match found {
             None => None,
             Some(Found::Ended(row)) => {
-                let log = lines(row.taskid, &row.upid, &row.log, None);
+                let log = lines((&*row).into(), None);
                 Some(TaskAndLog::Ended { row, log })
             }
             Some(Found::Live(live)) => {
                 let at = snapshot.running.iter().find(|shown| shown.task.id == live.task.id);
                 let Some(shown) = at.cloned() else { return Ok(None) };
-                let log = lines(live.task.id, &live.task.upid, &live.task.log, Some(live.status));
+                let log = lines((&*live.task).into(), Some(live.status));
                 let feedback = self.feedback(&live)?;
                 let mut json = show::task_json(&live, shown.progress.map(percent), sys::now().wall);
                 if let Some(values) = &feedback {
@@ -402,15 +399,13 @@ impl DataContext {
     pub(super) fn log(&mut self, task: &TaskRef) -> Result<Option<TaskLogView>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
         let found = self.with(|store| Ok(find(store, &snapshot.survey, task)?))?.flatten();
-        let place = |id, upid: &Option<String>, column: &Option<String>| {
-            log::place(&self.db, id, upid.as_deref(), column.as_deref())
-        };
         Ok(match found {
             None => None,
-            Some(Found::Live(live)) => place(live.task.id, &live.task.upid, &live.task.log)
-                .map(|path| TaskLogView { path, live: Some(live.task.id) }),
+            Some(Found::Live(live)) => {
+                TaskLogRef::from(&*live.task).path(&self.db).map(|path| TaskLogView { path, live: Some(live.task.id) })
+            }
             Some(Found::Ended(row)) => {
-                place(row.taskid, &row.upid, &row.log).map(|path| TaskLogView { path, live: None })
+                TaskLogRef::from(&*row).path(&self.db).map(|path| TaskLogView { path, live: None })
             }
         })
     }
