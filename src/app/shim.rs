@@ -46,7 +46,7 @@ use crate::{
         sys,
     },
     model::{
-        shim::{Phase, ProgramLog, Run, RunSpec, ShimCommand, StreamTarget},
+        shim::{Phase, ProgramLog, Run, RunSpec, ShimCommand, StreamTarget, pause_between_looks},
         task::{Asker, Cause, Ended, Exit, Process, Signal, Tick},
         watch::{Event, Limits, Watch, WatchAction, date_beat},
     },
@@ -63,8 +63,8 @@ const CLOSE_AFTER: Duration = Duration::from_millis(100);
 /// Delay before a failed claim is retried, doubled each time.
 const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 const CLAIM_SELDOM: Duration = Duration::from_secs(16);
-/// Interval of checking a remaining group, for ends that are not reported by a signal.
-const LOOK_AT_GROUP: Duration = Duration::from_millis(200);
+/// Interval of repeating what failed for lack of descriptors or memory.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// Bytes kept for the input of a program that does not read it.
 const LONGEST_TYPED: usize = 4 << 20;
 /// Delay before a failed write of the run's file is retried.
@@ -303,21 +303,24 @@ impl Shim {
     fn follow(mut self, mut watch: Watch) {
         loop {
             let now = sys::now();
-            if let Some((exit, at)) = self.exit
-                && self.is_over(&watch)
-                && self.output.as_ref().is_none_or(|output| output.is_complete(now))
-            {
-                let cause = self.finish_watch(&mut watch, exit, now);
-                return self.finish(&cause, at);
+            let mut look_again = None;
+            if let Some((exit, at)) = self.exit {
+                let is_over = self.is_over(&watch);
+                if is_over && self.output.as_ref().is_none_or(|output| output.is_complete(now)) {
+                    let cause = self.finish_watch(&mut watch, exit, now);
+                    return self.finish(&cause, at);
+                }
+                let looked = sys::now().mono;
+                look_again = Some(looked + pause_between_looks(looked.saturating_sub(now.mono)));
             }
             let wakes = [
                 watch.deadline(),
                 self.store.as_ref().map(|_| self.close_at),
                 self.output.as_ref().and_then(|output| output.deadline(now)),
                 self.claimed.is_none().then_some(self.claim_at),
-                self.exit.map(|_| now.mono + LOOK_AT_GROUP),
+                look_again,
                 self.unwritten.then_some(now.mono + WRITE_AGAIN),
-                self.owes_signals().then_some(now.mono + LOOK_AT_GROUP),
+                self.owes_signals().then_some(now.mono + TRY_AGAIN),
                 self.notify.as_ref().and_then(|notify| notify.wake(now.mono)),
             ];
             let timeout = wakes.into_iter().flatten().min().map(|at| at.saturating_sub(now.mono));
@@ -327,7 +330,7 @@ impl Shim {
             let writes = self.input.as_ref().filter(|_| !self.typed.is_empty()).map(std::os::fd::AsFd::as_fd);
             if self.inbox.wait_with(timeout, reads, writes).is_err() {
                 // Without poll(2), retrying is all that can be done.
-                sys::pause(LOOK_AT_GROUP);
+                sys::pause(TRY_AGAIN);
             }
             if self.unwritten {
                 self.write_run();

@@ -6,7 +6,7 @@
 //! the shim writes; and commands for a run in progress go to a socket named in the `RunSpec`. The
 //! database takes no part in the protocol, because it may be locked or full.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -357,11 +357,26 @@ pub fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
+/// Returns the pause between two looks at what remains of a command's group, for ends that are not reported by a signal.
+/// `took` is how long the last look took: a look examines all processes of the machine, and all runs that wait for their
+/// groups look, so each may use a tenth of a processor at most.
+pub fn pause_between_looks(took: Duration) -> Duration {
+    const SHORTEST: Duration = Duration::from_millis(200);
+    const LONGEST: Duration = Duration::from_secs(2);
+    took.saturating_mul(9).clamp(SHORTEST, LONGEST)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::time::Duration;
+
+    #[test]
+    fn looks_at_a_group_take_a_tenth_of_a_processor_at_most() {
+        let pause = |millis| pause_between_looks(Duration::from_millis(millis)).as_millis();
+        assert_eq!([0, 10, 22, 23, 100, 222].map(pause), [200, 200, 200, 207, 900, 1998]);
+        assert_eq!(pause_between_looks(Duration::MAX).as_secs(), 2, "and it is looked again all the same");
+    }
 
     fn run(phase: Phase) -> Run {
         Run {
